@@ -1,0 +1,108 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::Text;
+
+/// A resource's name in the platform, always three parts: `finance/airflow/scheduler`, `platform/lake/bucket["raw"]`.
+///
+/// The first is a tenant or `platform`, the second a component, the third a resource with the key it was repeated by.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Address {
+    /// The tenant's name, or `platform` for what belongs to no tenant.
+    pub tenant: Text,
+    /// The component's name.
+    pub component: Text,
+    /// The resource's key in its module.
+    pub resource: Text,
+    /// The key it was repeated by, for a resource with `for_each`.
+    pub key: Option<Text>,
+}
+
+/// A text that is not an address.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AddressError;
+
+impl fmt::Display for AddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "an address has three parts: TENANT/COMPONENT/RESOURCE or TENANT/COMPONENT/RESOURCE[\"KEY\"]",
+        )
+    }
+}
+
+impl std::error::Error for AddressError {}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.tenant, self.component, self.resource)?;
+        if let Some(key) = &self.key {
+            write!(f, "[\"{key}\"]")?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Address, AddressError> {
+        let mut parts = text.splitn(3, '/');
+        let mut part = || parts.next().filter(|p| !p.is_empty()).ok_or(AddressError);
+        let (tenant, component, rest) = (part()?, part()?, part()?);
+        let (resource, key) = match rest.split_once('[') {
+            None => (rest, None),
+            Some((resource, key)) => {
+                let key = key.strip_suffix(']').ok_or(AddressError)?;
+                let key = key
+                    .strip_prefix('"')
+                    .and_then(|k| k.strip_suffix('"'))
+                    .unwrap_or(key);
+                (resource, Some(key.into()))
+            }
+        };
+        if resource.is_empty() || resource.contains('/') {
+            return Err(AddressError);
+        }
+        Ok(Address {
+            tenant: tenant.into(),
+            component: component.into(),
+            resource: resource.into(),
+            key,
+        })
+    }
+}
+
+impl Serialize for Address {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Address, D::Error> {
+        Text::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_back_what_it_shows() {
+        for text in [
+            "finance/airflow/scheduler",
+            "platform/lake/bucket[\"raw\"]",
+            "platform/lake/bucket[\"a/b]\"]",
+        ] {
+            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+        }
+        for text in ["", "a/b", "a//c", "a/b/", "a/b/c[\"d\"", "a/b/c/d"] {
+            assert_eq!(text.parse::<Address>(), Err(AddressError), "{text}");
+        }
+    }
+}

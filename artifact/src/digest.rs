@@ -1,0 +1,101 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::{Text, Value};
+
+/// A SHA-256 in lower-case hexadecimal, over bytes or over a value's canonical JSON (keys sorted, no spaces).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Digest(Text);
+
+impl Digest {
+    /// The digest of bytes.
+    pub fn of_bytes(bytes: &[u8]) -> Digest {
+        let mut hex = String::with_capacity(64);
+        for byte in Sha256::digest(bytes) {
+            use fmt::Write as _;
+            let _ = write!(hex, "{byte:02x}");
+        }
+        Digest(hex.into())
+    }
+
+    /// The digest of a value: the same for equal values, whatever the order of their keys.
+    pub fn of_value(value: &Value) -> Digest {
+        Digest::of_bytes(canonical(value).as_bytes())
+    }
+
+    /// All 64 digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first 12 digits: enough for a name that a person reads.
+    pub fn short(&self) -> &str {
+        &self.0[..12]
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn canonical(value: &Value) -> String {
+    fn write(value: &Value, out: &mut String) {
+        match value {
+            Value::List(list) => {
+                out.push('[');
+                for (i, item) in list.iter().enumerate() {
+                    if i > 0 {
+                        out.push(',');
+                    }
+                    write(item, out);
+                }
+                out.push(']');
+            }
+            Value::Map(map) => {
+                let mut entries: Vec<_> = map.iter().collect();
+                entries.sort_by(|a, b| a.0.cmp(&b.0));
+                out.push('{');
+                for (i, (key, item)) in entries.into_iter().enumerate() {
+                    if i > 0 {
+                        out.push(',');
+                    }
+                    crate::json::string(key, out);
+                    out.push(':');
+                    write(item, out);
+                }
+                out.push('}');
+            }
+            scalar => crate::json::scalar(scalar, out),
+        }
+    }
+    let mut out = String::new();
+    write(value, &mut out);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_of_keys_does_not_count() {
+        let value = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        assert_eq!(
+            canonical(&value(r#"{"b": [1, 2.50], "a": "x\n"}"#)),
+            r#"{"a":"x\n","b":[1,2.5]}"#
+        );
+        assert_eq!(
+            Digest::of_value(&value(r#"{"a":1,"b":2}"#)),
+            Digest::of_value(&value(r#"{"b":2,"a":1}"#))
+        );
+        assert_ne!(
+            Digest::of_value(&value("[1,2]")),
+            Digest::of_value(&value("[2,1]"))
+        );
+    }
+}

@@ -1,0 +1,169 @@
+//! The one place where JSON text is written.
+
+use std::fmt::Write as _;
+
+use crate::Value;
+
+/// JSON without spaces.
+pub fn to_json_compact(value: &Value) -> String {
+    let mut out = String::new();
+    compact(value, &mut out);
+    out
+}
+
+/// JSON for readers: two spaces of indentation, lists of short scalars on one line, a final newline.
+pub fn to_json_pretty(value: &Value) -> String {
+    let mut out = String::with_capacity(4096);
+    pretty(value, 0, &mut out);
+    out.push('\n');
+    out
+}
+
+fn compact(value: &Value, out: &mut String) {
+    match value {
+        Value::List(list) => {
+            out.push('[');
+            for (i, item) in list.iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                compact(item, out);
+            }
+            out.push(']');
+        }
+        Value::Map(map) => {
+            out.push('{');
+            for (i, (key, item)) in map.iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                string(key, out);
+                out.push(':');
+                compact(item, out);
+            }
+            out.push('}');
+        }
+        value => scalar(value, out),
+    }
+}
+
+fn pretty(value: &Value, depth: usize, out: &mut String) {
+    let indent = |depth: usize, out: &mut String| {
+        out.push('\n');
+        for _ in 0..depth {
+            out.push_str("  ");
+        }
+    };
+    match value {
+        Value::List(list) if list.is_empty() => out.push_str("[]"),
+        Value::Map(map) if map.is_empty() => out.push_str("{}"),
+        Value::List(list) if fits_on_a_line(list) => {
+            out.push('[');
+            for (i, item) in list.iter().enumerate() {
+                if i > 0 {
+                    out.push_str(", ");
+                }
+                scalar(item, out);
+            }
+            out.push(']');
+        }
+        Value::List(list) => {
+            out.push('[');
+            for (i, item) in list.iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                indent(depth + 1, out);
+                pretty(item, depth + 1, out);
+            }
+            indent(depth, out);
+            out.push(']');
+        }
+        Value::Map(map) => {
+            out.push('{');
+            for (i, (key, item)) in map.iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                indent(depth + 1, out);
+                string(key, out);
+                out.push_str(": ");
+                pretty(item, depth + 1, out);
+            }
+            indent(depth, out);
+            out.push('}');
+        }
+        value => scalar(value, out),
+    }
+}
+
+/// Pairs such as `["Key", "Arn"]` read better on one line; anything longer does not.
+fn fits_on_a_line(list: &[Value]) -> bool {
+    let mut width = 0;
+    list.len() <= 2
+        && list.iter().all(|item| match item {
+            Value::String(s) => {
+                width += s.len();
+                width <= 60
+            }
+            Value::List(_) | Value::Map(_) => false,
+            _ => true,
+        })
+}
+
+pub(crate) fn scalar(value: &Value, out: &mut String) {
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Bool(true) => out.push_str("true"),
+        Value::Bool(false) => out.push_str("false"),
+        Value::Number(n) => {
+            let _ = write!(out, "{n}");
+        }
+        Value::String(s) => string(s, out),
+        Value::List(_) | Value::Map(_) => compact(value, out),
+    }
+}
+
+pub(crate) fn string(text: &str, out: &mut String) {
+    out.push('"');
+    let mut clean = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        let escape: &str = match byte {
+            b'"' => "\\\"",
+            b'\\' => "\\\\",
+            b'\n' => "\\n",
+            b'\r' => "\\r",
+            b'\t' => "\\t",
+            0..=0x1f | 0x7f => "",
+            _ => continue,
+        };
+        out.push_str(&text[clean..at]);
+        if escape.is_empty() {
+            let _ = write!(out, "\\u{byte:04x}");
+        } else {
+            out.push_str(escape);
+        }
+        clean = at + 1;
+    }
+    out.push_str(&text[clean..]);
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_reader_reads_the_same() {
+        let text = "q\" b\\ n\n r\r t\t bell\u{7} del\u{7f} é 🦀 \u{2028}";
+        let value = Value::List(vec![
+            text.into(),
+            Value::Null,
+            5i64.into(),
+            "0.25".parse::<crate::Decimal>().unwrap().into(),
+        ]);
+        for json in [to_json_compact(&value), to_json_pretty(&value)] {
+            assert_eq!(Value::from_json(&serde_json::from_str(&json).unwrap()), value);
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! The contract between the compiler, which makes a [`Bundle`], and the deployer, which makes live systems agree with it.
+//!
+//! Everything here is plain data: no IO, no clock, no randomness. A bundle can be built on one machine, saved,
+//! reviewed, and applied on another.
+
+mod address;
+mod bundle;
+mod decimal;
+mod digest;
+mod json;
+mod layout;
+mod value;
+mod yaml;
+
+pub use address::{Address, AddressError};
+pub use bundle::{
+    Artifact, ArtifactId, Asset, Binding, Body, Bundle, Class, Environment, Location, Member, Object, Origin,
+    Part, Segment, Source, Stack, Target, show_parts, show_path,
+};
+pub use decimal::{Decimal, DecimalError};
+pub use digest::Digest;
+pub use json::{to_json_compact, to_json_pretty};
+pub use layout::{File, files};
+pub use value::{Map, Text, Tree, Value, View};
+pub use yaml::{to_yaml, write_documents};

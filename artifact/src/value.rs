@@ -1,0 +1,441 @@
+use std::fmt;
+
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::ser::{SerializeMap, SerializeSeq};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::Decimal;
+
+/// A string that is cheap to copy: up to 23 bytes are stored in place.
+pub type Text = smol_str::SmolStr;
+
+/// What a configuration is made of: JSON's data model with exact numbers and ordered maps.
+///
+/// Two values are equal when they say the same, whatever the order of their maps' keys. Lists are ordered.
+#[derive(Clone, Debug, Default)]
+pub enum Value {
+    /// `null`.
+    #[default]
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// An exact number.
+    Number(Decimal),
+    /// A string.
+    String(Text),
+    /// A list.
+    List(Vec<Value>),
+    /// A map, in the order in which it is to be written.
+    Map(Map),
+}
+
+/// A map that keeps its order. Configuration maps are small, so a look-up walks them.
+#[derive(Clone, Debug, Default)]
+pub struct Map(Vec<(Text, Value)>);
+
+impl Map {
+    /// An empty map.
+    pub fn new() -> Map {
+        Map::default()
+    }
+
+    /// An empty map with room for `capacity` entries.
+    pub fn with_capacity(capacity: usize) -> Map {
+        Map(Vec::with_capacity(capacity))
+    }
+
+    /// Takes entries whose keys the caller knows to be distinct.
+    pub fn from_distinct(entries: Vec<(Text, Value)>) -> Map {
+        Map(entries)
+    }
+
+    /// The number of entries.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are no entries.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.0.iter().find(|(k, _)| k == key).map(|(_, v)| v)
+    }
+
+    /// The value of a key, to change.
+    pub fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
+        self.0.iter_mut().find(|(k, _)| k == key).map(|(_, v)| v)
+    }
+
+    /// Sets a key: in its old place if it is there, at the end otherwise. Gives the value that was there.
+    pub fn insert(&mut self, key: impl Into<Text>, value: impl Into<Value>) -> Option<Value> {
+        let (key, value) = (key.into(), value.into());
+        match self.get_mut(&key) {
+            Some(old) => Some(std::mem::replace(old, value)),
+            None => {
+                self.0.push((key, value));
+                None
+            }
+        }
+    }
+
+    /// Takes a key out and gives its value.
+    pub fn remove(&mut self, key: &str) -> Option<Value> {
+        let at = self.0.iter().position(|(k, _)| k == key)?;
+        Some(self.0.remove(at).1)
+    }
+
+    /// The entries in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, (Text, Value)> {
+        self.0.iter()
+    }
+
+    /// The keys in order.
+    pub fn keys(&self) -> impl Iterator<Item = &Text> {
+        self.0.iter().map(|(k, _)| k)
+    }
+
+    /// The values in order.
+    pub fn values(&self) -> impl Iterator<Item = &Value> {
+        self.0.iter().map(|(_, v)| v)
+    }
+
+    /// The values in order, to change.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut Value> {
+        self.0.iter_mut().map(|(_, v)| v)
+    }
+}
+
+impl<'a> IntoIterator for &'a Map {
+    type Item = &'a (Text, Value);
+    type IntoIter = std::slice::Iter<'a, (Text, Value)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+impl IntoIterator for Map {
+    type Item = (Text, Value);
+    type IntoIter = std::vec::IntoIter<(Text, Value)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl<K: Into<Text>, V: Into<Value>> FromIterator<(K, V)> for Map {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Map {
+        let mut map = Map::new();
+        for (key, value) in entries {
+            map.insert(key, value);
+        }
+        map
+    }
+}
+
+impl PartialEq for Map {
+    fn eq(&self, other: &Map) -> bool {
+        self.len() == other.len()
+            && self
+                .iter()
+                .enumerate()
+                .all(|(i, (key, value))| match &other.0[i] {
+                    (k, v) if k == key => v == value,
+                    _ => other.get(key) == Some(value),
+                })
+    }
+}
+
+impl Eq for Map {}
+
+impl PartialEq for Value {
+    fn eq(&self, other: &Value) -> bool {
+        match (self, other) {
+            (Value::Null, Value::Null) => true,
+            (Value::Bool(a), Value::Bool(b)) => a == b,
+            (Value::Number(a), Value::Number(b)) => a == b,
+            (Value::String(a), Value::String(b)) => a == b,
+            (Value::List(a), Value::List(b)) => a == b,
+            (Value::Map(a), Value::Map(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Value {}
+
+impl Value {
+    /// The string, where this is one.
+    pub fn as_str(&self) -> Option<&str> {
+        if let Value::String(text) = self {
+            Some(text)
+        } else {
+            None
+        }
+    }
+
+    /// The boolean, where this is one.
+    pub fn as_bool(&self) -> Option<bool> {
+        if let Value::Bool(b) = self { Some(*b) } else { None }
+    }
+
+    /// The number, where this is one.
+    pub fn as_number(&self) -> Option<Decimal> {
+        if let Value::Number(n) = self {
+            Some(*n)
+        } else {
+            None
+        }
+    }
+
+    /// The whole number, where this is one.
+    pub fn as_integer(&self) -> Option<i64> {
+        self.as_number().and_then(Decimal::as_integer)
+    }
+
+    /// The list, where this is one.
+    pub fn as_list(&self) -> Option<&[Value]> {
+        if let Value::List(list) = self {
+            Some(list)
+        } else {
+            None
+        }
+    }
+
+    /// The map, where this is one.
+    pub fn as_map(&self) -> Option<&Map> {
+        if let Value::Map(map) = self {
+            Some(map)
+        } else {
+            None
+        }
+    }
+
+    /// The map, where this is one, to change.
+    pub fn as_map_mut(&mut self) -> Option<&mut Map> {
+        if let Value::Map(map) = self {
+            Some(map)
+        } else {
+            None
+        }
+    }
+
+    /// The value of a key, where this is a map that has it.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.as_map()?.get(key)
+    }
+
+    /// The value at a path of keys, where every step is a map that has the next.
+    pub fn at(&self, path: &[&str]) -> Option<&Value> {
+        path.iter().try_fold(self, |value, key| value.get(key))
+    }
+
+    /// What kind of value this is, in the words of a message: `a string`, `a list`.
+    pub fn kind(&self) -> &'static str {
+        self.view().kind()
+    }
+
+    /// The same as `serde_json`'s value, for libraries that want that.
+    pub fn to_json(&self) -> serde_json::Value {
+        match self {
+            Value::Null => serde_json::Value::Null,
+            Value::Bool(b) => (*b).into(),
+            Value::Number(n) => match n.as_integer() {
+                Some(integer) => integer.into(),
+                None => n.to_f64().into(),
+            },
+            Value::String(s) => s.as_str().into(),
+            Value::List(list) => list.iter().map(Value::to_json).collect(),
+            Value::Map(map) => {
+                serde_json::Value::Object(map.iter().map(|(k, v)| (k.to_string(), v.to_json())).collect())
+            }
+        }
+    }
+
+    /// Reads `serde_json`'s value. A number that is not an exact decimal of 18 digits becomes the nearest that is.
+    pub fn from_json(json: &serde_json::Value) -> Value {
+        match json {
+            serde_json::Value::Null => Value::Null,
+            serde_json::Value::Bool(b) => Value::Bool(*b),
+            serde_json::Value::Number(n) => number(n),
+            serde_json::Value::String(s) => Value::String(s.as_str().into()),
+            serde_json::Value::Array(list) => Value::List(list.iter().map(Value::from_json).collect()),
+            serde_json::Value::Object(map) => Value::Map(Map::from_distinct(
+                map.iter()
+                    .map(|(k, v)| (k.as_str().into(), Value::from_json(v)))
+                    .collect(),
+            )),
+        }
+    }
+}
+
+fn number(n: &serde_json::Number) -> Value {
+    let exact = n.to_string().parse::<Decimal>();
+    let near = || format!("{:.*e}", 15, n.as_f64().unwrap_or_default()).parse::<Decimal>();
+    Value::Number(exact.or_else(|_| near()).unwrap_or(Decimal::ZERO))
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&crate::to_json_compact(self))
+    }
+}
+
+macro_rules! from {
+    ($($type:ty => |$x:ident| $value:expr),* $(,)?) => {
+        $(impl From<$type> for Value { fn from($x: $type) -> Value { $value } })*
+    };
+}
+from! {
+    bool => |b| Value::Bool(b),
+    i64 => |n| Value::Number(n.into()),
+    Decimal => |n| Value::Number(n),
+    &str => |s| Value::String(s.into()),
+    String => |s| Value::String(s.into()),
+    Text => |s| Value::String(s),
+    Vec<Value> => |list| Value::List(list),
+    Map => |map| Value::Map(map),
+}
+
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Value::Null => serializer.serialize_unit(),
+            Value::Bool(b) => serializer.serialize_bool(*b),
+            Value::Number(n) => n.serialize(serializer),
+            Value::String(s) => serializer.serialize_str(s),
+            Value::List(list) => {
+                let mut seq = serializer.serialize_seq(Some(list.len()))?;
+                for item in list {
+                    seq.serialize_element(item)?;
+                }
+                seq.end()
+            }
+            Value::Map(map) => map.serialize(serializer),
+        }
+    }
+}
+
+impl Serialize for Map {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_map(Some(self.len()))?;
+        for (key, value) in self {
+            out.serialize_entry(key.as_str(), value)?;
+        }
+        out.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Map {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Map, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::Map(map) => Ok(map),
+            other => Err(serde::de::Error::custom(format!(
+                "expected a map, found {}",
+                other.kind()
+            ))),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+        struct V;
+        impl<'de> Visitor<'de> for V {
+            type Value = Value;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON value")
+            }
+            fn visit_unit<E>(self) -> Result<Value, E> {
+                Ok(Value::Null)
+            }
+            fn visit_bool<E>(self, b: bool) -> Result<Value, E> {
+                Ok(Value::Bool(b))
+            }
+            fn visit_i64<E>(self, n: i64) -> Result<Value, E> {
+                Ok(Value::Number(n.into()))
+            }
+            fn visit_u64<E>(self, n: u64) -> Result<Value, E> {
+                Ok(number(&n.into()))
+            }
+            fn visit_f64<E>(self, n: f64) -> Result<Value, E> {
+                Ok(serde_json::Number::from_f64(n).map_or(Value::Null, |n| number(&n)))
+            }
+            fn visit_str<E>(self, s: &str) -> Result<Value, E> {
+                Ok(Value::String(s.into()))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+                let mut list = Vec::new();
+                while let Some(item) = seq.next_element()? {
+                    list.push(item);
+                }
+                Ok(Value::List(list))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some((key, value)) = access.next_entry::<Text, Value>()? {
+                    entries.push((key, value));
+                }
+                Ok(Value::Map(Map::from_distinct(entries)))
+            }
+        }
+        deserializer.deserialize_any(V)
+    }
+}
+
+/// One level of a tree of values, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub enum View<'a, T> {
+    /// `null`.
+    Null,
+    /// A boolean.
+    Bool(bool),
+    /// A number.
+    Number(Decimal),
+    /// A string.
+    String(&'a str),
+    /// A list.
+    List(&'a [T]),
+    /// A map, by its entries in order.
+    Map(&'a [(Text, T)]),
+    /// A value that is known only later (a reference to another resource): any type may come of it.
+    Unknown,
+}
+
+impl<T> View<'_, T> {
+    /// What kind of value this is, in the words of a message: `a string`, `a list`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            View::Null => "null",
+            View::Bool(_) => "a boolean",
+            View::Number(n) if n.is_integer() => "an integer",
+            View::Number(_) => "a number",
+            View::String(_) => "a string",
+            View::List(_) => "a list",
+            View::Map(_) => "a map",
+            View::Unknown => "a value known after apply",
+        }
+    }
+}
+
+/// Anything that is shaped like a [`Value`]: what a schema can be held against.
+pub trait Tree: Sized {
+    /// The top level of this tree.
+    fn view(&self) -> View<'_, Self>;
+}
+
+impl Tree for Value {
+    fn view(&self) -> View<'_, Value> {
+        match self {
+            Value::Null => View::Null,
+            Value::Bool(b) => View::Bool(*b),
+            Value::Number(n) => View::Number(*n),
+            Value::String(s) => View::String(s),
+            Value::List(list) => View::List(list),
+            Value::Map(map) => View::Map(&map.0),
+        }
+    }
+}
