@@ -1,1 +1,5 @@
-//! Placeholder until this crate's owner replaces it.
+//! What the targets accept.
+
+mod nearest;
+
+pub use nearest::nearest;

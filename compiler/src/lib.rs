@@ -1,1 +1,7 @@
-//! Placeholder until this crate's owner replaces it.
+//! Compiles a stack into bundles: a pure function from text to text, with everything it has to say about the input.
+
+pub mod code;
+pub mod diagnostic;
+pub mod node;
+pub mod source;
+pub mod yaml;

@@ -1,0 +1,156 @@
+//! Every kind of problem the compiler can find, each with a page.
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])* $variant:ident $severity:ident $slug:literal),* $(,)?) => {
+        /// What kind of problem a diagnostic reports. The slug is what users see, search for, and explain.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum Code {
+            $($(#[doc = $doc])* $variant,)*
+        }
+
+        impl Code {
+            /// Every code, in order.
+            pub const ALL: &[Code] = &[$(Code::$variant),*];
+
+            /// The word users see: `unknown-module`.
+            pub fn slug(self) -> &'static str {
+                match self { $(Code::$variant => $slug,)* }
+            }
+
+            /// How bad it is.
+            pub fn severity(self) -> crate::diagnostic::Severity {
+                match self { $(Code::$variant => crate::diagnostic::Severity::$severity,)* }
+            }
+
+            /// The page about it, in Markdown.
+            pub fn page(self) -> &'static str {
+                match self { $(Code::$variant => include_str!(concat!("../../docs/codes/", $slug, ".md")),)* }
+            }
+        }
+    };
+}
+
+impl Code {
+    /// The code of a slug.
+    pub fn from_slug(slug: &str) -> Option<Code> {
+        Code::ALL.iter().copied().find(|code| code.slug() == slug)
+    }
+}
+
+codes! {
+    // load
+    /// A file or folder that should be there cannot be read.
+    Unreadable Error "unreadable",
+    /// A file is longer than is allowed.
+    FileTooLong Error "file-too-long",
+    /// A file is not text in UTF-8.
+    NotUtf8 Error "not-utf8",
+    /// A text is not YAML.
+    YamlSyntax Error "yaml-syntax",
+    /// Collections are nested too deep.
+    TooDeep Error "too-deep",
+    /// Aliases copy too many values.
+    TooManyCopies Error "too-many-copies",
+    /// A map has one key twice.
+    DuplicateKey Error "duplicate-key",
+    /// A key is not a word.
+    KeyNotText Error "key-not-text",
+    /// A tag that means nothing.
+    UnknownTag Error "unknown-tag",
+    /// A number that readers of YAML disagree about.
+    AmbiguousNumber Error "ambiguous-number",
+    /// A number of more digits than are exact.
+    NumberTooLong Error "number-too-long",
+    /// `{{ }}` without quotes.
+    UnquotedExpression Error "unquoted-expression",
+    /// Something the design has and this version has not.
+    NotInThisVersion Error "not-in-this-version",
+    // validate
+    /// A `kind` that does not exist.
+    UnknownKind Error "unknown-kind",
+    /// A key that means nothing in its place.
+    UnknownKey Error "unknown-key",
+    /// A key that has to be there.
+    MissingField Error "missing-field",
+    /// A value of the wrong type.
+    WrongType Error "wrong-type",
+    /// A word that is not among those allowed.
+    UnknownValue Error "unknown-value",
+    /// A value outside what is allowed: too long, too small, of another form.
+    InvalidValue Error "invalid-value",
+    // resolve
+    /// Two documents or resources of one name.
+    DuplicateName Error "duplicate-name",
+    /// A stack without a Platform document, or with two.
+    NoPlatform Error "no-platform",
+    /// The stack is for other versions of the program.
+    WrongVersion Error "wrong-version",
+    /// A module that does not exist.
+    UnknownModule Error "unknown-module",
+    /// A version that the module does not have.
+    UnknownVersion Error "unknown-version",
+    /// A module that is going away.
+    DeprecatedModule Warning "deprecated-module",
+    /// A module that may not be used any more.
+    RetiredModule Error "retired-module",
+    /// A tenant that does not exist.
+    UnknownTenant Error "unknown-tenant",
+    /// A tier that does not exist.
+    UnknownTier Error "unknown-tier",
+    /// An environment that does not exist.
+    UnknownEnvironment Error "unknown-environment",
+    /// A component that does not exist.
+    UnknownComponent Error "unknown-component",
+    /// A cluster or account that the environment does not have.
+    UnknownTarget Error "unknown-target",
+    /// An input that the module does not have.
+    UnknownInput Error "unknown-input",
+    /// An input without a value.
+    MissingInput Error "missing-input",
+    /// An input that no expression reads.
+    UnusedInput Error "unused-input",
+    /// A module's requirement that nothing meets.
+    UnmetRequirement Error "unmet-requirement",
+    /// `moved_from` that cannot be true.
+    InvalidMove Error "invalid-move",
+    // expand
+    /// An expression that cannot be read.
+    ExpressionSyntax Error "expression-syntax",
+    /// A name that has no value where it stands.
+    Undefined Error "undefined",
+    /// An operation that its values do not allow.
+    ExpressionType Error "expression-type",
+    /// A unit that does not fit.
+    WrongUnit Error "wrong-unit",
+    /// A reference to nothing.
+    UnknownReference Error "unknown-reference",
+    /// A reference that two things answer.
+    AmbiguousReference Error "ambiguous-reference",
+    /// An attribute that the resource does not have.
+    UnknownAttribute Error "unknown-attribute",
+    /// A patch that hits nothing.
+    PatchWithoutTarget Error "patch-without-target",
+    /// A secret written out.
+    LiteralSecret Error "literal-secret",
+    /// Something repeated by keys that are not unique strings.
+    InvalidRepetition Error "invalid-repetition",
+    /// A file that a resource needs and that is not there.
+    MissingAsset Error "missing-asset",
+    // connect
+    /// Resources that need each other.
+    DependencyCycle Error "dependency-cycle",
+    /// A grant or connection that has no meaning between these two.
+    InvalidGrant Error "invalid-grant",
+    /// A name that is too long once it is composed.
+    NameTooLong Error "name-too-long",
+    /// A name of characters its kind does not allow.
+    InvalidName Error "invalid-name",
+    /// Two resources that come to have one name.
+    NameCollision Error "name-collision",
+    /// A waiver that waives nothing, or has expired.
+    UnusedWaiver Warning "unused-waiver",
+    /// A resource of a type that does not exist.
+    UnknownType Error "unknown-type",
+    /// A resource that its target would refuse.
+    InvalidResource Error "invalid-resource",
+}

@@ -1,0 +1,231 @@
+//! What the compiler has to say to the user, as data; the `terrace` program draws it.
+
+use std::collections::BTreeSet;
+
+use terrace_artifact::Text;
+
+use crate::code::Code;
+use crate::source::Span;
+
+/// One thing to say about what a user wrote.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Diagnostic {
+    /// What kind of problem it is; decides the severity and the page `terrace explain` shows.
+    pub code: Code,
+    /// What is wrong: lower case, no full stop, names in backticks.
+    pub message: String,
+    /// The place it is about. Absent only where there is no file to point into.
+    pub primary: Option<Label>,
+    /// Other places that matter.
+    pub related: Vec<Label>,
+    /// How we got there, innermost first: the component that used the module.
+    pub trace: Vec<Label>,
+    /// Facts that explain why.
+    pub notes: Vec<String>,
+    /// What to do, in order of promise.
+    pub help: Vec<Help>,
+}
+
+/// How bad a diagnostic is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Severity {
+    /// Nothing is emitted.
+    Error,
+    /// Worth a look.
+    Warning,
+}
+
+/// A place and what it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Label {
+    /// The place.
+    pub span: Span,
+    /// What this place is, in a few words; may be empty.
+    pub text: String,
+}
+
+/// What to do about it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Help {
+    /// In words.
+    pub text: String,
+    /// The change itself, where there is just one.
+    pub edit: Option<Edit>,
+}
+
+/// A replacement of text.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Edit {
+    /// What is replaced; may be empty.
+    pub span: Span,
+    /// By what.
+    pub text: String,
+}
+
+impl Diagnostic {
+    /// A diagnostic without a place yet.
+    pub fn new(code: Code, message: impl Into<String>) -> Diagnostic {
+        Diagnostic {
+            code,
+            message: message.into(),
+            primary: None,
+            related: Vec::new(),
+            trace: Vec::new(),
+            notes: Vec::new(),
+            help: Vec::new(),
+        }
+    }
+
+    /// The place it is about.
+    #[must_use]
+    pub fn at(mut self, span: Span, text: impl Into<String>) -> Diagnostic {
+        self.primary = Some(Label {
+            span,
+            text: text.into(),
+        });
+        self
+    }
+
+    /// Another place that matters.
+    #[must_use]
+    pub fn also(mut self, span: Span, text: impl Into<String>) -> Diagnostic {
+        self.related.push(Label {
+            span,
+            text: text.into(),
+        });
+        self
+    }
+
+    /// A place that led here.
+    #[must_use]
+    pub fn through(mut self, span: Span, text: impl Into<String>) -> Diagnostic {
+        self.trace.push(Label {
+            span,
+            text: text.into(),
+        });
+        self
+    }
+
+    /// A fact that explains why.
+    #[must_use]
+    pub fn note(mut self, text: impl Into<String>) -> Diagnostic {
+        self.notes.push(text.into());
+        self
+    }
+
+    /// What to do.
+    #[must_use]
+    pub fn help(mut self, text: impl Into<String>) -> Diagnostic {
+        self.help.push(Help {
+            text: text.into(),
+            edit: None,
+        });
+        self
+    }
+
+    /// What to write instead of `span`.
+    #[must_use]
+    pub fn replace(mut self, span: Span, with: impl Into<String>, text: impl Into<String>) -> Diagnostic {
+        self.help.push(Help {
+            text: text.into(),
+            edit: Some(Edit {
+                span,
+                text: with.into(),
+            }),
+        });
+        self
+    }
+
+    /// The nearest name, offered as an edit of `span`; nothing where there is none.
+    #[must_use]
+    pub fn nearest<'a>(self, span: Span, word: &str, among: impl IntoIterator<Item = &'a str>) -> Diagnostic {
+        match terrace_catalog::nearest(word, among.into_iter()) {
+            Some(name) => {
+                let text = format!("`{name}` exists");
+                self.replace(span, name, text)
+            }
+            None => self,
+        }
+    }
+
+    /// How bad it is.
+    pub fn severity(&self) -> Severity {
+        self.code.severity()
+    }
+
+    /// Whether nothing may be emitted because of it.
+    pub fn is_error(&self) -> bool {
+        self.severity() == Severity::Error
+    }
+}
+
+/// Diagnostics as they are found: collected, never thrown.
+#[derive(Clone, Default, Debug)]
+pub struct Diagnostics {
+    list: Vec<Diagnostic>,
+}
+
+impl Diagnostics {
+    /// None yet.
+    pub fn new() -> Diagnostics {
+        Diagnostics::default()
+    }
+
+    /// Adds one.
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        self.list.push(diagnostic);
+    }
+
+    /// Adds those of another collection.
+    pub fn append(&mut self, other: Diagnostics) {
+        self.list.extend(other.list);
+    }
+
+    /// Whether one of them is an error.
+    pub fn has_errors(&self) -> bool {
+        self.list.iter().any(Diagnostic::is_error)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Those so far.
+    pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.list.iter()
+    }
+
+    /// In order of place, each said once: one mistake in a module that twenty components use is one message.
+    pub fn into_sorted(mut self) -> Vec<Diagnostic> {
+        let place = |d: &Diagnostic| d.primary.as_ref().map(|label| label.span);
+        self.list
+            .sort_by(|a, b| (place(a), &a.message).cmp(&(place(b), &b.message)));
+        let mut seen = BTreeSet::new();
+        self.list
+            .retain(|d| seen.insert((place(d), d.code, d.message.clone())));
+        self.list
+    }
+}
+
+/// `` `a`, `b` and `c` ``, for messages.
+pub(crate) fn listed<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
+    let names: Vec<String> = names
+        .into_iter()
+        .map(|name| format!("`{}`", name.as_ref()))
+        .collect();
+    match names.as_slice() {
+        [] => "none".to_owned(),
+        [one] => one.clone(),
+        [front @ .., last] => format!("{} and {last}", front.join(", ")),
+    }
+}
+
+/// A name as it goes into a message: whole, or cut where it would drown the sentence.
+pub(crate) fn shown(text: &str) -> Text {
+    const LONGEST: usize = 60;
+    match text.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{}…", &text[..at]).into(),
+        None => text.into(),
+    }
+}

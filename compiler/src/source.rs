@@ -1,0 +1,165 @@
+//! Where text comes from, and how places in it are named.
+
+use std::fmt;
+use std::sync::Arc;
+
+use terrace_artifact::{Location, Text};
+
+/// Gives the compiler its input. The compiler touches no file system of its own.
+///
+/// Paths are relative to the stack's folder, with `/` between their parts; `..` may lead out of it (a platform that
+/// names `../../golden/acme`), and it is the implementation's right to refuse that.
+pub trait Sources: Sync {
+    /// The bytes of a file.
+    fn read(&self, path: &str) -> Result<Arc<[u8]>, SourceError>;
+    /// The paths of all files below a folder, in order. A folder that does not exist is [`SourceError::NotFound`].
+    fn list(&self, folder: &str) -> Result<Vec<String>, SourceError>;
+}
+
+/// Why a source could not be read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SourceError {
+    /// There is no such file or folder.
+    NotFound,
+    /// It is there and cannot be read; in the operating system's words.
+    Unreadable(String),
+}
+
+impl fmt::Display for SourceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SourceError::NotFound => f.write_str("no such file"),
+            SourceError::Unreadable(why) => f.write_str(why),
+        }
+    }
+}
+
+/// A file that was read, by its place in [`Files`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct FileId(pub(crate) u32);
+
+/// A place in a file: bytes `start..end`, the end excluded.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Span {
+    /// The file.
+    pub file: FileId,
+    /// The first byte.
+    pub start: u32,
+    /// The byte after the last.
+    pub end: u32,
+}
+
+impl Span {
+    /// The part of this span that `range` (bytes, from its start) covers.
+    pub fn within(self, range: std::ops::Range<usize>) -> Span {
+        let clamp =
+            |offset: usize| (self.start + u32::try_from(offset).unwrap_or(u32::MAX / 2)).min(self.end);
+        Span {
+            file: self.file,
+            start: clamp(range.start),
+            end: clamp(range.end),
+        }
+    }
+
+    /// The empty span at the start.
+    pub fn first(self) -> Span {
+        Span {
+            end: self.start,
+            ..self
+        }
+    }
+}
+
+/// The files that were read: what a span is resolved against.
+#[derive(Clone, Default, Debug)]
+pub struct Files {
+    files: Vec<SourceFile>,
+}
+
+/// One file that was read.
+#[derive(Clone, Debug)]
+pub struct SourceFile {
+    /// Its path, relative to the stack's folder; `module:NAME/…` for the modules in the program.
+    pub path: Text,
+    /// Its text.
+    pub text: Arc<str>,
+}
+
+impl Files {
+    /// Adds a file. Text beyond 4 GiB is refused by the loader long before this.
+    pub fn add(&mut self, path: impl Into<Text>, text: impl Into<Arc<str>>) -> FileId {
+        let id = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
+        self.files.push(SourceFile {
+            path: path.into(),
+            text: text.into(),
+        });
+        id
+    }
+
+    /// The file of an id.
+    pub fn get(&self, id: FileId) -> &SourceFile {
+        &self.files[id.0 as usize]
+    }
+
+    /// The text a span covers.
+    pub fn text(&self, span: Span) -> &str {
+        self.get(span.file)
+            .text
+            .get(span.start as usize..span.end as usize)
+            .unwrap_or_default()
+    }
+
+    /// The place where a span begins, as people name it.
+    pub fn location(&self, span: Span) -> Location {
+        let file = self.get(span.file);
+        let before = file.text.get(..span.start as usize).unwrap_or(&file.text);
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Location {
+            file: file.path.clone(),
+            line: count(before.bytes().filter(|b| *b == b'\n').count() + 1),
+            column: count(before[line_start..].chars().count() + 1),
+        }
+    }
+}
+
+/// Sources held in memory, for tests.
+#[derive(Clone, Default, Debug)]
+pub struct MemorySources(std::collections::BTreeMap<String, Arc<[u8]>>);
+
+impl MemorySources {
+    /// Sources of these paths and texts.
+    pub fn new<P: Into<String>, T: AsRef<[u8]>>(files: impl IntoIterator<Item = (P, T)>) -> MemorySources {
+        MemorySources(
+            files
+                .into_iter()
+                .map(|(path, text)| (path.into(), text.as_ref().into()))
+                .collect(),
+        )
+    }
+}
+
+impl Sources for MemorySources {
+    fn read(&self, path: &str) -> Result<Arc<[u8]>, SourceError> {
+        self.0.get(path).cloned().ok_or(SourceError::NotFound)
+    }
+
+    fn list(&self, folder: &str) -> Result<Vec<String>, SourceError> {
+        let prefix = if folder.is_empty() || folder == "." {
+            String::new()
+        } else {
+            format!("{folder}/")
+        };
+        let paths: Vec<_> = self
+            .0
+            .keys()
+            .filter(|path| path.starts_with(&prefix))
+            .cloned()
+            .collect();
+        if paths.is_empty() && !prefix.is_empty() {
+            Err(SourceError::NotFound)
+        } else {
+            Ok(paths)
+        }
+    }
+}

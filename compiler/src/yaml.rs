@@ -1,0 +1,575 @@
+//! Reads YAML text into nodes that know their places.
+//!
+//! YAML 1.2 scalars: `NO` is a string, `0777` is the number 777 written oddly and refused. Size, depth and the nodes that aliases
+//! copy are bounded, so that no document can use up memory.
+
+use std::collections::BTreeMap;
+
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, Tag};
+use terrace_artifact::{Decimal, Text};
+
+use crate::code::Code;
+use crate::diagnostic::{Diagnostic, Diagnostics, shown};
+use crate::node::{Node, NodeKind};
+use crate::source::{FileId, Files, Span};
+
+/// The longest file that is read, in bytes.
+pub const LONGEST_FILE: usize = 8 << 20;
+/// How deep collections may be nested.
+pub const DEEPEST: usize = 64;
+/// How many nodes aliases may add to a file.
+const MOST_COPIED: usize = 100_000;
+
+/// Adds a file to `files` and reads its documents. What is wrong with it is reported, and what could be read is given.
+pub fn read(path: &str, bytes: &[u8], files: &mut Files, diagnostics: &mut Diagnostics) -> Vec<Node> {
+    let whole = |file| Span {
+        file,
+        start: 0,
+        end: 0,
+    };
+    if bytes.len() > LONGEST_FILE {
+        let file = files.add(path, "");
+        let size = bytes.len() as f64 / f64::from(1 << 20);
+        diagnostics.push(
+            Diagnostic::new(Code::FileTooLong, format!("`{path}` is {size:.1} MiB long"))
+                .at(whole(file), "a file may have 8 MiB")
+                .help("split it: documents may stand in any number of files"),
+        );
+        return Vec::new();
+    }
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
+        Err(error) => {
+            let file = files.add(
+                path,
+                String::from_utf8_lossy(&bytes[..error.valid_up_to()]).into_owned(),
+            );
+            let at = u32::try_from(error.valid_up_to()).unwrap_or(u32::MAX);
+            diagnostics.push(
+                Diagnostic::new(Code::NotUtf8, format!("`{path}` is not UTF-8"))
+                    .at(
+                        Span {
+                            file,
+                            start: at,
+                            end: at,
+                        },
+                        "the text ends here, other bytes follow",
+                    )
+                    .help("save the file as UTF-8"),
+            );
+            return Vec::new();
+        }
+    };
+    let file = files.add(path, text);
+    let options = granit_parser::options! { emit_comments: false, emit_unresolved_aliases: true };
+    let parser = Parser::new_from_str_with_options(text, options);
+    Reader {
+        text,
+        file,
+        diagnostics,
+        stack: Vec::new(),
+        anchors: BTreeMap::new(),
+        copied: 0,
+        documents: Vec::new(),
+    }
+    .run(parser)
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    file: FileId,
+    diagnostics: &'a mut Diagnostics,
+    stack: Vec<Open>,
+    anchors: BTreeMap<usize, Node>,
+    copied: usize,
+    documents: Vec<Node>,
+}
+
+/// A collection whose end has not been seen.
+struct Open {
+    span: Span,
+    anchor: usize,
+    kind: OpenKind,
+}
+
+enum OpenKind {
+    List(Vec<Node>),
+    /// The entries so far, and the key whose value comes next.
+    Map(Vec<(Text, Node)>, Option<(Text, Span)>),
+    /// A map or list that stands where a key belongs: read, reported, and left out.
+    Refused,
+}
+
+impl Reader<'_> {
+    fn run<'b>(
+        mut self,
+        mut parser: impl Iterator<Item = Result<(Event<'b>, granit_parser::Span), granit_parser::ScanError>>,
+    ) -> Vec<Node> {
+        loop {
+            let (event, span) = match parser.next() {
+                None => return self.documents,
+                Some(Ok((event, span))) => (event, self.span(&span)),
+                Some(Err(error)) => {
+                    self.syntax_error(&error);
+                    return self.documents;
+                }
+            };
+            match event {
+                Event::SequenceStart(_, anchor, tag) => {
+                    self.refuse_tag(tag.as_deref(), span);
+                    let kind = if self.expects_key() {
+                        self.key_is_a_collection(span)
+                    } else {
+                        OpenKind::List(Vec::new())
+                    };
+                    self.open(span, anchor, kind);
+                }
+                Event::MappingStart(_, anchor, tag) => {
+                    self.refuse_tag(tag.as_deref(), span);
+                    let kind = if self.expects_key() {
+                        self.key_is_a_collection(span)
+                    } else {
+                        OpenKind::Map(Vec::new(), None)
+                    };
+                    self.open(span, anchor, kind);
+                }
+                Event::SequenceEnd | Event::MappingEnd => self.close(span),
+                Event::Scalar(text, style, anchor, tag) => {
+                    self.scalar(&text, style, anchor, tag.as_deref(), span)
+                }
+                Event::Alias(id) => self.alias(id, span),
+                Event::UnresolvedAlias(name) => {
+                    self.diagnostics.push(
+                        Diagnostic::new(Code::YamlSyntax, format!("no anchor is named `{}`", shown(&name)))
+                            .at(span, "an alias (`*`) repeats what an anchor (`&`) marked before")
+                            .help("put text that begins with `*` in quotes"),
+                    );
+                    self.value(NodeKind::Null, span, 0);
+                }
+                _ => {}
+            }
+            if self.stack.len() > DEEPEST {
+                self.too_deep(span);
+                return self.documents;
+            }
+        }
+    }
+
+    fn span(&self, span: &granit_parser::Span) -> Span {
+        let range = span.byte_range().unwrap_or_default();
+        let clamp = |n: usize| u32::try_from(n.min(self.text.len())).unwrap_or(u32::MAX);
+        Span {
+            file: self.file,
+            start: clamp(range.start),
+            end: clamp(range.end),
+        }
+    }
+
+    fn too_deep(&mut self, span: Span) {
+        self.diagnostics.push(
+            Diagnostic::new(Code::TooDeep, "collections are nested too deep")
+                .at(span.first(), format!("no more than {DEEPEST} levels are allowed")),
+        );
+    }
+
+    fn syntax_error(&mut self, error: &granit_parser::ScanError) {
+        let at =
+            u32::try_from(error.marker().byte_offset().unwrap_or(0).min(self.text.len())).unwrap_or(u32::MAX);
+        let span = Span {
+            file: self.file,
+            start: at,
+            end: at,
+        };
+        let mut diagnostic = Diagnostic::new(Code::YamlSyntax, "this is not YAML").at(span, error.info());
+        if matches!(error.kind(), ErrorKind::RecursionLimitExceeded) {
+            return self.too_deep(span);
+        }
+        let line = self.text[..at as usize].rsplit('\n').next().unwrap_or_default();
+        if line.contains("{{") || self.text[at as usize..].starts_with("{{") {
+            diagnostic = diagnostic.help("put an expression in quotes: `key: \"{{ … }}\"`");
+        } else if line.contains('\t') {
+            diagnostic = diagnostic.help("indent with spaces: YAML refuses tabs");
+        }
+        self.diagnostics.push(diagnostic);
+    }
+
+    fn expects_key(&self) -> bool {
+        matches!(
+            self.stack.last(),
+            Some(Open {
+                kind: OpenKind::Map(_, None),
+                ..
+            })
+        )
+    }
+
+    /// `{{ x }}` without quotes is, to YAML, a map whose key is a map.
+    fn key_is_a_collection(&mut self, span: Span) -> OpenKind {
+        let outer = self.stack.last().map_or(span, |open| open.span);
+        let rest = &self.text[outer.start as usize..];
+        if rest.starts_with("{{") {
+            let end = rest.find("}}").map_or(rest.len().min(2), |at| at + 2);
+            let expression = outer.start as usize..outer.start as usize + end;
+            let whole = Span {
+                file: self.file,
+                start: outer.start,
+                end: u32::try_from(expression.end).unwrap_or(u32::MAX),
+            };
+            let text = &self.text[expression];
+            self.diagnostics.push(
+                Diagnostic::new(Code::UnquotedExpression, "an expression has to stand in quotes")
+                    .at(whole, "YAML reads these braces as maps")
+                    .replace(whole, format!("\"{text}\""), "put it in quotes"),
+            );
+        } else {
+            self.diagnostics.push(
+                Diagnostic::new(Code::KeyNotText, "a key has to be a word")
+                    .at(span, "a list or a map cannot be a key"),
+            );
+        }
+        OpenKind::Refused
+    }
+
+    fn refuse_tag(&mut self, tag: Option<&Tag>, span: Span) {
+        let Some(tag) = tag else { return };
+        let known = tag
+            .core_suffix()
+            .is_some_and(|name| matches!(name, "map" | "seq"));
+        if !known {
+            self.diagnostics.push(
+                Diagnostic::new(
+                    Code::UnknownTag,
+                    format!("the tag `{}` means nothing here", shown(&tag.original())),
+                )
+                .at(span.first(), "tags are for text: `!raw`"),
+            );
+        }
+    }
+
+    fn open(&mut self, span: Span, anchor: usize, kind: OpenKind) {
+        self.stack.push(Open { span, anchor, kind });
+    }
+
+    fn close(&mut self, end: Span) {
+        let Some(open) = self.stack.pop() else { return };
+        let (kind, last) = match open.kind {
+            OpenKind::List(items) => {
+                let last = items.last().map(|item| item.span.end);
+                (NodeKind::List(items), last)
+            }
+            OpenKind::Map(entries, _) => {
+                let last = entries.last().map(|(_, node)| node.span.end.max(node.key.end));
+                (NodeKind::Map(entries), last)
+            }
+            OpenKind::Refused => {
+                if let Some(Open {
+                    kind: OpenKind::Map(_, key @ None),
+                    ..
+                }) = self.stack.last_mut()
+                {
+                    *key = Some((Text::default(), open.span));
+                }
+                return;
+            }
+        };
+        // A block collection's end event comes after the blank lines and comments that follow it: end at its last value.
+        let end = if end.end > end.start {
+            end.end
+        } else {
+            last.unwrap_or(open.span.end)
+        };
+        self.value(
+            kind,
+            Span {
+                end: end.max(open.span.end),
+                ..open.span
+            },
+            open.anchor,
+        );
+    }
+
+    fn scalar(&mut self, text: &str, style: ScalarStyle, anchor: usize, tag: Option<&Tag>, span: Span) {
+        if self.expects_key() {
+            return self.key(text, style, span);
+        }
+        let plain = style == ScalarStyle::Plain;
+        let kind = match tag {
+            None if plain => self.plain(text, span),
+            None => NodeKind::String(text.into()),
+            Some(tag) => match tag.core_suffix() {
+                Some("str") => NodeKind::String(text.into()),
+                Some("int" | "float" | "bool" | "null") => self.plain(text, span),
+                _ if tag.original() == "!raw" => NodeKind::Raw(text.into()),
+                _ => {
+                    self.refuse_tag(Some(tag), span);
+                    NodeKind::String(text.into())
+                }
+            },
+        };
+        self.value(kind, span, anchor);
+    }
+
+    fn plain(&mut self, text: &str, span: Span) -> NodeKind {
+        match text {
+            "" | "~" | "null" | "Null" | "NULL" => NodeKind::Null,
+            "true" | "True" | "TRUE" => NodeKind::Bool(true),
+            "false" | "False" | "FALSE" => NodeKind::Bool(false),
+            _ if !text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '+')) => {
+                NodeKind::String(text.into())
+            }
+            _ => {
+                let digits = text.trim_start_matches(['-', '+']);
+                let octal_like =
+                    digits.len() > 1 && digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit());
+                match text.parse::<Decimal>() {
+                    Ok(_) if octal_like => {
+                        self.diagnostics.push(
+                            Diagnostic::new(
+                                Code::AmbiguousNumber,
+                                format!("`{}` is two different numbers", shown(text)),
+                            )
+                            .at(span, "octal to some readers of YAML, decimal to others")
+                            .replace(
+                                span,
+                                format!("\"{text}\""),
+                                "put it in quotes where it is text",
+                            ),
+                        );
+                        NodeKind::String(text.into())
+                    }
+                    Ok(number) => NodeKind::Number(number),
+                    Err(terrace_artifact::DecimalError::Range) => {
+                        self.diagnostics.push(
+                            Diagnostic::new(
+                                Code::NumberTooLong,
+                                format!("`{}` has too many digits", shown(text)),
+                            )
+                            .at(span, "numbers are exact up to 18 digits")
+                            .replace(
+                                span,
+                                format!("\"{text}\""),
+                                "put it in quotes where it is a name",
+                            ),
+                        );
+                        NodeKind::String(text.into())
+                    }
+                    Err(_) => NodeKind::String(text.into()),
+                }
+            }
+        }
+    }
+
+    fn key(&mut self, text: &str, style: ScalarStyle, span: Span) {
+        if style == ScalarStyle::Plain && text == "<<" {
+            self.diagnostics.push(
+                Diagnostic::new(
+                    Code::NotInThisVersion,
+                    "merge keys (`<<`) are not in this version",
+                )
+                .at(span, "not merged")
+                .help("say what differs in `overrides`, or repeat the keys"),
+            );
+        } else if text.is_empty() {
+            self.diagnostics.push(
+                Diagnostic::new(Code::KeyNotText, "a key has to be a word").at(span, "nothing stands here"),
+            );
+        }
+        let Some(Open {
+            kind: OpenKind::Map(entries, key),
+            ..
+        }) = self.stack.last_mut()
+        else {
+            return;
+        };
+        if let Some((_, first)) = entries.iter().find(|(k, _)| k == text) {
+            self.diagnostics.push(
+                Diagnostic::new(Code::DuplicateKey, format!("`{}` is here twice", shown(text)))
+                    .at(span, "the second time")
+                    .also(first.key, "the first time")
+                    .help("remove one of the two"),
+            );
+        }
+        *key = Some((text.into(), span));
+    }
+
+    fn alias(&mut self, id: usize, span: Span) {
+        if self.expects_key() {
+            self.diagnostics.push(
+                Diagnostic::new(Code::KeyNotText, "a key has to be a word")
+                    .at(span, "an alias cannot be a key"),
+            );
+            if let Some(Open {
+                kind: OpenKind::Map(_, key),
+                ..
+            }) = self.stack.last_mut()
+            {
+                *key = Some((Text::default(), span));
+            }
+            return;
+        }
+        let size = self.anchors.get(&id).map_or(0, |node| count(node, MOST_COPIED));
+        let before = self.copied;
+        self.copied += size;
+        if self.copied > MOST_COPIED {
+            // Said once: a document that does this does it a thousand times.
+            if before <= MOST_COPIED {
+                self.diagnostics.push(
+                    Diagnostic::new(Code::TooManyCopies, "aliases copy too much")
+                        .at(
+                            span,
+                            format!("with this one they add more than {MOST_COPIED} values"),
+                        )
+                        .help("write the values out, or make a module of them"),
+                );
+            }
+            return self.value(NodeKind::Null, span, 0);
+        }
+        let kind = match self.anchors.get(&id) {
+            Some(node) => node.kind.clone(),
+            None => {
+                self.diagnostics.push(
+                    Diagnostic::new(Code::YamlSyntax, "this alias repeats what it stands in")
+                        .at(span, "a ring"),
+                );
+                NodeKind::Null
+            }
+        };
+        self.value(kind, span, 0);
+    }
+
+    /// Puts a finished value where it belongs.
+    fn value(&mut self, kind: NodeKind, span: Span, anchor: usize) {
+        let mut node = Node {
+            kind,
+            span,
+            key: span,
+        };
+        if anchor != 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        match self.stack.last_mut() {
+            None => self.documents.push(node),
+            Some(Open {
+                kind: OpenKind::List(items),
+                ..
+            }) => items.push(node),
+            Some(Open {
+                kind: OpenKind::Map(entries, key),
+                ..
+            }) => {
+                if let Some((key, span)) = key.take() {
+                    // A key that was reported (empty, twice) is left out, so that nothing is said of it again.
+                    if !key.is_empty() && !entries.iter().any(|(k, _)| *k == key) {
+                        node.key = span;
+                        entries.push((key, node));
+                    }
+                }
+            }
+            Some(Open {
+                kind: OpenKind::Refused,
+                ..
+            }) => {}
+        }
+    }
+}
+
+/// The number of nodes of a tree, counted no further than `most`.
+fn count(node: &Node, most: usize) -> usize {
+    let mut total = 1;
+    let children: Box<dyn Iterator<Item = &Node>> = match &node.kind {
+        NodeKind::List(items) => Box::new(items.iter()),
+        NodeKind::Map(entries) => Box::new(entries.iter().map(|(_, node)| node)),
+        _ => return 1,
+    };
+    for child in children {
+        if total > most {
+            break;
+        }
+        total += count(child, most);
+    }
+    total
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str) -> (Vec<Node>, Vec<String>, Files) {
+        let (mut files, mut diagnostics) = (Files::default(), Diagnostics::new());
+        let nodes = read("a.yaml", text.as_bytes(), &mut files, &mut diagnostics);
+        let said = diagnostics
+            .into_sorted()
+            .iter()
+            .map(|d| {
+                format!(
+                    "{}:{}",
+                    d.code.slug(),
+                    files.text(d.primary.as_ref().unwrap().span)
+                )
+            })
+            .collect();
+        (nodes, said, files)
+    }
+
+    #[test]
+    fn spans_cover_what_was_written() {
+        let text = "a: \"x\" # note\nb:\n  c: [1, é]\n\n# end\n---\nd: !raw '{{ y }}'\n";
+        let (nodes, said, files) = check(text);
+        assert_eq!(said, Vec::<String>::new());
+        assert_eq!(files.text(nodes[0].get("a").unwrap().span), "\"x\"");
+        let c = nodes[0].get("b").unwrap().get("c").unwrap();
+        assert_eq!(
+            (
+                files.text(c.key),
+                files.text(c.span),
+                files.text(c.items()[1].span)
+            ),
+            ("c", "[1, é]", "é")
+        );
+        assert_eq!(files.text(nodes[0].get("b").unwrap().span), "c: [1, é]");
+        assert_eq!(nodes[1].get("d").unwrap().kind, NodeKind::Raw("{{ y }}".into()));
+        assert_eq!(files.location(c.items()[1].span).to_string(), "a.yaml:3:10");
+    }
+
+    #[test]
+    fn scalars_follow_yaml_1_2() {
+        let (nodes, said, _) = check("[NO, on, ~, true, 1.50, '1', 1_000, 0x1f, 1:30, -3, .5]");
+        let shown: Vec<_> = nodes[0]
+            .items()
+            .iter()
+            .map(|n| n.to_value().to_string())
+            .collect();
+        let want = r#""NO" "on" null true 1.5 "1" "1_000" "0x1f" "1:30" -3 ".5""#;
+        assert_eq!((shown.join(" ").as_str(), said), (want, vec![]));
+    }
+
+    #[test]
+    fn mistakes_are_located() {
+        for (text, want) in [
+            ("a: {{ x.y }}\nb: 1", "unquoted-expression:{{ x.y }}"),
+            ("a: 1\na: 2", "duplicate-key:a"),
+            ("a: 0777", "ambiguous-number:0777"),
+            ("a: 12345678901234567890", "number-too-long:12345678901234567890"),
+            ("? [a]\n: 1", "key-not-text:["),
+            ("a: *b", "yaml-syntax:*b"),
+            ("<<: {a: 1}", "not-in-this-version:<<"),
+            ("a: !secret x", "unknown-tag:"),
+            ("a: [1\nb: 2", "yaml-syntax:"),
+        ] {
+            let (_, said, _) = check(text);
+            assert_eq!(said, [want], "{text}");
+        }
+    }
+
+    #[test]
+    fn bombs_are_refused_quickly() {
+        let mut text = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x]\n");
+        for i in 1..9 {
+            let previous = vec![format!("*a{}", i - 1); 9].join(",");
+            text += &format!("a{i}: &a{i} [{previous}]\n");
+        }
+        assert_eq!(check(&text).1.len(), 1);
+        assert!(check(&text).1[0].starts_with("too-many-copies"));
+        assert!(check(&"[".repeat(5000)).1[0].starts_with("too-deep"));
+    }
+}
