@@ -43,13 +43,24 @@ fn indent(depth: usize, out: &mut String) {
     }
 }
 
+/// A reader gives up on a key that is not followed by its colon within 1024 characters, escapes included, unless `?`
+/// announces it.
+const LONGEST_KEY: usize = 100;
+
 /// Writes entries at `depth`; the first one without indentation where the line has been begun (`- `).
 fn write_map(map: &crate::Map, depth: usize, begun: bool, out: &mut String) {
     for (i, (key, value)) in map.iter().enumerate() {
         if i > 0 || !begun {
             indent(depth, out);
         }
-        write_key(key, out);
+        if key.len() <= LONGEST_KEY {
+            write_key(key, out);
+        } else {
+            out.push_str("? ");
+            write_key(key, out);
+            out.push('\n');
+            indent(depth, out);
+        }
         out.push(':');
         match value {
             Value::Map(map) if !map.is_empty() => {
@@ -348,5 +359,15 @@ mod tests {
         ] {
             assert_eq!(to_yaml(&Value::Map(Map::from_iter([("k", text)]))), want);
         }
+    }
+
+    #[test]
+    fn long_keys_are_announced() {
+        let key = "k".repeat(101);
+        let yaml = to_yaml(&Value::List(vec![Value::Map(Map::from_iter([(
+            key.as_str(),
+            "v",
+        )]))]));
+        assert_eq!(yaml, format!("- ? {key}\n  : v\n"));
     }
 }
