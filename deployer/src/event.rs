@@ -1,0 +1,82 @@
+//! What an apply tells while it runs. The deployer itself prints nothing.
+
+use std::time::Duration;
+
+use terrace_artifact::{ArtifactId, Text};
+
+use crate::failure::Failure;
+use crate::plan::{Action, Subject};
+
+/// Something that happened during an apply.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Event {
+    /// The lock is held by somebody whose lease has to run out.
+    WaitingForLock {
+        /// Who and since when.
+        holder: Text,
+    },
+    /// The apply begins.
+    Begun {
+        /// The release's id.
+        release: Text,
+        /// Number of steps that change something.
+        steps: usize,
+    },
+    /// A step begins.
+    Started {
+        /// Which.
+        step: StepName,
+    },
+    /// A step waits for its artifact to settle.
+    Waiting {
+        /// Which.
+        step: StepName,
+        /// What for.
+        why: String,
+        /// Since the step began.
+        elapsed: Duration,
+    },
+    /// A request failed and is tried again.
+    Retrying {
+        /// Which.
+        step: StepName,
+        /// Why.
+        failure: Failure,
+        /// After how long.
+        after: Duration,
+    },
+    /// A step is done and its artifact has settled.
+    Done {
+        /// Which.
+        step: StepName,
+        /// Since the step began.
+        elapsed: Duration,
+    },
+    /// A step failed.
+    Failed {
+        /// Which.
+        step: StepName,
+        /// Why.
+        failure: Failure,
+    },
+    /// A step is not begun, because one it comes after failed or the apply is stopping.
+    Skipped {
+        /// Which.
+        step: StepName,
+        /// Why.
+        why: String,
+    },
+    /// The apply was asked to stop: what runs is finished, nothing new begins.
+    Stopping,
+}
+
+/// Which step an event is about.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct StepName {
+    /// The artifact.
+    pub artifact: ArtifactId,
+    /// What it is called.
+    pub subject: Subject,
+    /// What is done.
+    pub action: Action,
+}

@@ -1,0 +1,55 @@
+//! The home of an environment: where its ledger, its bundles, its journal and its lock are.
+//!
+//! There is one for each environment: the cluster if it has one, else the bootstrap bucket, else the folder of the
+//! directory target. Losing it loses history, never what is deployed.
+
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use terrace_artifact::Text;
+
+use crate::failure::Failure;
+
+/// A small store with conditional writes. Keys are like paths: `ledger/00000007`, `bundles/DIGEST`, `journal/NAME`.
+///
+/// Values may be larger than what the store takes at once: a backend divides them (a Secret stops at 1 MiB).
+pub trait Home: Send + Sync {
+    /// For a reader: `namespace terrace-system of cluster acme-prod`.
+    fn shown(&self) -> String;
+
+    /// A value, or nothing where there is none.
+    fn read<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, Failure>>;
+
+    /// All keys with a prefix, in order.
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, Failure>>;
+
+    /// Writes a value that does not exist yet, whole or not at all. Gives `false`, and changes nothing, where it does.
+    fn create<'a>(&'a self, key: &'a str, value: &'a [u8]) -> BoxFuture<'a, Result<bool, Failure>>;
+
+    /// Deletes a value; that it is gone already is no failure.
+    fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), Failure>>;
+
+    /// Takes the lock, or fails with [`crate::FailureKind::Locked`] at once, or after having watched a holder that does
+    /// not renew for the whole length of its lease. Creates what it needs (a namespace) where that is missing.
+    fn lock<'a>(&'a self, holder: &'a Holder) -> BoxFuture<'a, Result<Box<dyn Held>, Failure>>;
+}
+
+/// Who takes a lock.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Holder {
+    /// Such as `ana@laptop`.
+    pub who: Text,
+    /// Tells two runs of one person apart.
+    pub run: Text,
+    /// When it was taken, such as `2026-11-21T03:30:00Z`.
+    pub since: Text,
+}
+
+/// A lock that is held. It renews itself in the background until it is released or dropped.
+pub trait Held: Send + Sync {
+    /// Nothing while the lock is certainly ours; a failure from the moment it may not be any more: then no new write
+    /// may start.
+    fn check(&self) -> Result<(), Failure>;
+
+    /// Gives it back.
+    fn release(self: Box<Self>) -> BoxFuture<'static, Result<(), Failure>>;
+}

@@ -1,0 +1,248 @@
+//! What `metadata.managedFields` says: who set which field, and whether ours are exactly the ones we would set.
+
+use terrace_artifact::{Map, Value};
+
+use super::quantity::{is_built_in, is_quantity_field, same_quantity};
+
+/// The field manager of an environment: two environments that set one field conflict instead of overwriting each other.
+pub(crate) fn manager(platform: &str, environment: &str) -> String {
+    format!("terrace/{platform}/{environment}")
+}
+
+/// Our own Apply entry, where there is exactly one and nothing else goes by our name.
+pub(crate) fn our_entry<'a>(live: &'a Value, manager: &str) -> Option<&'a Value> {
+    let mut ours = entries(live).filter(|entry| entry.get("manager").and_then(Value::as_str) == Some(manager));
+    let entry = ours.next()?;
+    (ours.next().is_none() && is_apply(entry)).then_some(entry)
+}
+
+/// Whether we ever applied this object: the half of ownership that a copied label does not have.
+pub(crate) fn applied_by(live: &Value, manager: &str) -> bool {
+    entries(live)
+        .any(|entry| entry.get("manager").and_then(Value::as_str) == Some(manager) && is_apply(entry))
+}
+
+/// Whether applying `wanted` would surely change nothing: neither a value nor who owns it.
+///
+/// `false` means "ask the server", so every doubt is `false`.
+pub(crate) fn surely_unchanged(wanted: &Value, live: &Value, manager: &str) -> bool {
+    let Some(entry) = our_entry(live, manager) else {
+        return false;
+    };
+    let api_version = wanted.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+    if entry.get("apiVersion").and_then(Value::as_str) != Some(api_version)
+        || entry.get("subresource").is_some_and(|s| s.as_str() != Some(""))
+        || live.get("apiVersion").and_then(Value::as_str) != Some(api_version)
+    {
+        return false;
+    }
+    let (Some(wanted), Some(live), Some(fields)) =
+        (wanted.as_map(), live.as_map(), entry.get("fieldsV1").and_then(Value::as_map))
+    else {
+        return false;
+    };
+    let mut comparison = Comparison {
+        api_version,
+        path: Vec::new(),
+    };
+    comparison.map(&without_identity(wanted), live, fields)
+}
+
+/// The fields a manager cannot own: they say which object it is.
+fn without_identity(wanted: &Map) -> Map {
+    wanted
+        .iter()
+        .filter(|(key, _)| key != "apiVersion" && key != "kind")
+        .filter_map(|(key, value)| match (key.as_str(), value.as_map()) {
+            ("metadata", Some(metadata)) => {
+                let rest: Map = metadata
+                    .iter()
+                    .filter(|(key, _)| key != "name" && key != "namespace")
+                    .map(|(key, value)| (key.clone(), value.clone()))
+                    .collect();
+                (!rest.is_empty()).then_some((key.clone(), Value::Map(rest)))
+            }
+            _ => Some((key.clone(), value.clone())),
+        })
+        .collect()
+}
+
+fn entries(live: &Value) -> impl Iterator<Item = &Value> {
+    live.at(&["metadata", "managedFields"])
+        .and_then(Value::as_list)
+        .unwrap_or_default()
+        .iter()
+}
+
+fn is_apply(entry: &Value) -> bool {
+    entry.get("operation").and_then(Value::as_str) == Some("Apply")
+}
+
+struct Comparison<'a> {
+    api_version: &'a str,
+    path: Vec<&'a str>,
+}
+
+impl<'a> Comparison<'a> {
+    fn map(&mut self, wanted: &'a Map, live: &Map, fields: &Map) -> bool
+    where
+        Self: 'a,
+    {
+        let owned = fields.keys().filter(|key| *key != ".").count();
+        owned == wanted.len()
+            && wanted.iter().all(|(key, value)| {
+                let Some(fields) = fields.get(&format!("f:{key}")).and_then(Value::as_map) else {
+                    return false;
+                };
+                self.path.push(key);
+                let same = self.value(value, live.get(key), fields);
+                self.path.pop();
+                same
+            })
+    }
+
+    fn value(&mut self, wanted: &'a Value, live: Option<&Value>, fields: &Map) -> bool {
+        let Some(live) = live else {
+            // An empty list or map that the server does not store.
+            return fields.is_empty() && is_empty(wanted);
+        };
+        match (wanted, live) {
+            (Value::Map(wanted), Value::Map(live)) if has_children(fields, "f:") => {
+                self.map(wanted, live, fields)
+            }
+            (Value::List(wanted), Value::List(live)) if has_children(fields, "k:") => {
+                self.keyed_list(wanted, live, fields)
+            }
+            (Value::List(wanted), Value::List(live)) if has_children(fields, "v:") => {
+                is_set(wanted, live, fields)
+            }
+            // A leaf is a scalar, something empty, or a list or map that is written as a whole.
+            (wanted, live) => !has_own_children(fields) && self.whole(wanted, live),
+        }
+    }
+
+    /// A list whose items are told apart by keys. Items of others may stand between ours; ours are in our order.
+    fn keyed_list(&mut self, wanted: &'a [Value], live: &[Value], fields: &Map) -> bool {
+        let owned: Vec<(Map, &Map)> = fields.iter().filter_map(|(key, fields)| {
+            let key = serde_json::from_str::<Map>(key.strip_prefix("k:")?).ok()?;
+            Some((key, fields.as_map()?))
+        }).collect();
+        if owned.len() != wanted.len() || fields.keys().filter(|key| *key != ".").count() != wanted.len() {
+            return false;
+        }
+        let mut taken = vec![false; owned.len()];
+        let mut from = 0;
+        self.path.push("*");
+        let same = wanted.iter().all(|item| {
+            let Some(at) = owned.iter().position(|(key, _)| self.is_item(item, key)) else {
+                return false;
+            };
+            if std::mem::replace(&mut taken[at], true) {
+                return false;
+            }
+            let (key, fields) = &owned[at];
+            let Some(offset) = live[from..].iter().position(|item| self.is_item(item, key)) else {
+                return false;
+            };
+            from += offset + 1;
+            self.value(item, Some(&live[from - 1]), fields)
+        });
+        self.path.pop();
+        same
+    }
+
+    /// Whether an item has this merge key. A key the item does not state has its default, or is not known.
+    fn is_item(&self, item: &Value, key: &Map) -> bool {
+        key.iter().all(|(name, value)| match item.get(name) {
+            Some(stated) => stated == value,
+            None => {
+                name == "protocol" && is_built_in(self.api_version) && value.as_str() == Some("TCP")
+            }
+        })
+    }
+
+    /// A value that is ours as a whole: equal, but for what the server is known to fill in.
+    fn whole(&mut self, wanted: &'a Value, live: &Value) -> bool {
+        match (wanted, live) {
+            (Value::Map(wanted), Value::Map(live)) => {
+                wanted.iter().all(|(key, value)| {
+                    self.path.push(key);
+                    let same = live.get(key).is_some_and(|live| self.whole(value, live));
+                    self.path.pop();
+                    same
+                }) && live.iter().filter(|(key, _)| wanted.get(key).is_none()).all(|(key, value)| self.is_default(key, value))
+            }
+            (Value::List(wanted), Value::List(live)) => {
+                self.path.push("*");
+                let same = wanted.len() == live.len()
+                    && wanted.iter().zip(live).all(|(wanted, live)| self.whole(wanted, live));
+                self.path.pop();
+                same
+            }
+            (Value::Null, _) => false,
+            (wanted, live) if is_quantity_field(self.api_version, &self.path) => same_quantity(wanted, live),
+            (wanted, live) => wanted == live,
+        }
+    }
+
+    /// Whether the server fills in `key: value` at this place by itself. Only places where lists and maps are written as a
+    /// whole matter: everywhere else what it fills in is not ours, and is not looked at.
+    fn is_default(&self, key: &str, value: &Value) -> bool {
+        if !is_built_in(self.api_version) {
+            return false;
+        }
+        let text = value.as_str();
+        match (self.path.as_slice(), key) {
+            ([.., "fieldRef"], "apiVersion") => text == Some("v1"),
+            ([.., "resourceFieldRef"], "divisor") => text == Some("0"),
+            (["spec", "ingress" | "egress", "*", "ports", "*"], "protocol") => text == Some("TCP"),
+            (["subjects", "*"], "apiGroup") => {
+                matches!(text, Some("" | "rbac.authorization.k8s.io"))
+            }
+            (["roleRef"], "apiGroup") => text == Some("rbac.authorization.k8s.io"),
+            ([.., "sources", "*", "serviceAccountToken"], "expirationSeconds") => {
+                value.as_integer() == Some(3600)
+            }
+            (["spec", "volumeClaimTemplates", "*"], "apiVersion") => text == Some("v1"),
+            (["spec", "volumeClaimTemplates", "*"], "kind") => text == Some("PersistentVolumeClaim"),
+            (["spec", "volumeClaimTemplates", "*", "spec"], "volumeMode") => text == Some("Filesystem"),
+            (["spec", "volumeClaimTemplates", "*"], "status") => {
+                value.as_map().is_some_and(|status| status.len() == 1)
+                    && value.get("phase").and_then(Value::as_str) == Some("Pending")
+            }
+            (["webhooks", "*", "rules", "*"], "scope") => text == Some("*"),
+            _ => false,
+        }
+    }
+}
+
+/// A list that is a set of scalars.
+fn is_set(wanted: &[Value], live: &[Value], fields: &Map) -> bool {
+    let owned: Vec<Value> = fields
+        .keys()
+        .filter_map(|key| serde_json::from_str(key.strip_prefix("v:")?).ok())
+        .collect();
+    let mut from = 0;
+    owned.len() == wanted.len()
+        && wanted.iter().all(|item| {
+            let at = live[from..].iter().position(|live| live == item);
+            from += at.map_or(0, |at| at + 1);
+            at.is_some() && owned.contains(item)
+        })
+}
+
+fn has_children(fields: &Map, prefix: &str) -> bool {
+    fields.keys().any(|key| key.starts_with(prefix))
+}
+
+fn has_own_children(fields: &Map) -> bool {
+    fields.keys().any(|key| key != ".")
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::List(list) => list.is_empty(),
+        Value::Map(map) => map.is_empty(),
+        _ => false,
+    }
+}

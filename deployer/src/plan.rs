@@ -1,0 +1,262 @@
+//! The plan as a value: what will be done, why, what it risks, and what it rests on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use terrace_artifact::{Address, ArtifactId, Bundle, Digest, Origin, Segment, Text, Value};
+
+use crate::backend::{Basis, Identity};
+
+/// What an apply will do. JSON with a published schema, `schemas/plan.schema.json`; needs nothing beside it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Plan {
+    /// Always `terrace-plan/1`.
+    pub format: Text,
+    /// The version of the program that made it.
+    pub terrace: Text,
+    /// When it was made, such as `2026-11-21T03:30:00Z`.
+    pub made: Text,
+    /// Who made it.
+    pub who: Text,
+    /// Whether it brings the bundle about, or takes everything away.
+    pub purpose: Purpose,
+    /// The digest of `bundle`.
+    pub digest: Digest,
+    /// What is wanted; for a destroy, empty of artifacts.
+    pub bundle: Bundle,
+    /// Who the targets said they are.
+    pub targets: BTreeMap<Text, Identity>,
+    /// Where the ledger and the lock are, for a reader.
+    pub home: Text,
+    /// The last release it builds on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows: Option<Text>,
+    /// Addresses the plan was limited to; empty when it is for everything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<Text>,
+    /// Whether fields that another manager owns are taken over.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub take_over: bool,
+    /// All steps in the order of their waves, those that change nothing included.
+    pub steps: Vec<Step>,
+    /// What a reader should know beside the steps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// What a plan is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// To bring about a bundle.
+    Apply,
+    /// To take everything away.
+    Destroy,
+}
+
+/// What is done with one artifact.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Step {
+    /// Which artifact.
+    pub artifact: ArtifactId,
+    /// A key of [`Plan::targets`].
+    pub target: Text,
+    /// Steps of one wave depend on nothing in it or in later ones. From 1.
+    pub wave: u32,
+    /// The tenant it belongs to, or `platform`.
+    pub tenant: Text,
+    /// The component it belongs to.
+    pub component: Text,
+    /// What to call it.
+    pub subject: Subject,
+    /// The resources in it.
+    pub addresses: Vec<Address>,
+    /// Where it was declared; absent for what is declared no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+    /// Artifacts whose steps have to be done first.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub after: BTreeSet<ArtifactId>,
+    /// What changes.
+    #[serde(flatten)]
+    pub change: Change,
+    /// What was there when the plan was made.
+    pub basis: Basis,
+}
+
+/// What an artifact is called by the system it is in.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Subject {
+    /// `Deployment`, `CloudFormation stack`.
+    pub kind: Text,
+    /// A Kubernetes namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<Text>,
+    /// Its name.
+    pub name: Text,
+}
+
+/// How one artifact changes.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Change {
+    /// What is done.
+    pub action: Action,
+    /// Why, in words: `spec.replicas changes`, `it is not in the stack any more`.
+    pub reason: String,
+    /// The worst that comes of it.
+    #[serde(default, skip_serializing_if = "Risk::is_none")]
+    pub risk: Risk,
+    /// The fields that change; for a create or a delete, empty: all of them do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<Field>,
+    /// For a CloudFormation stack: the resources in it that change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<MemberChange>,
+    /// Resources whose data would be lost. Each has to be approved by address.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub loses_data: BTreeSet<Address>,
+    /// Whether the server itself said what would come out; otherwise it was worked out from what was read.
+    pub previewed: bool,
+    /// What a reader should know beside this.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// How one resource of a CloudFormation stack changes.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct MemberChange {
+    /// Its name in the template.
+    pub logical_id: Text,
+    /// Its address; absent where nobody recorded it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Address>,
+    /// Such as `AWS::S3::Bucket`.
+    #[serde(rename = "type")]
+    pub resource_type: Text,
+    /// Where it was declared; absent for what is declared no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+    /// What is done.
+    pub action: Action,
+    /// Why, in words.
+    pub reason: String,
+    /// The worst that comes of it.
+    #[serde(default, skip_serializing_if = "Risk::is_none")]
+    pub risk: Risk,
+    /// The fields that change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<Field>,
+}
+
+/// What is done with a thing.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Nothing: it is as it should be.
+    Keep,
+    /// It does not exist, and will.
+    Create,
+    /// It exists, is not ours, and will be.
+    Adopt,
+    /// It is changed where it is.
+    Update,
+    /// It is deleted and created again.
+    Replace,
+    /// It is deleted.
+    Delete,
+    /// It stays, and is no longer ours (a CloudFormation resource that is retained).
+    Release,
+}
+
+/// The worst that comes of a change.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Risk {
+    /// Nothing stops.
+    #[default]
+    None,
+    /// Pods or instances are started anew.
+    Restart,
+    /// It is gone for a while, and its identity is another one.
+    Replace,
+    /// Data is lost.
+    DataLoss,
+}
+
+impl Risk {
+    /// Whether there is nothing to fear.
+    pub fn is_none(&self) -> bool {
+        *self == Risk::None
+    }
+}
+
+/// How one field changes.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Field {
+    /// Where in the object, the template or the resource's properties.
+    pub path: Vec<Segment>,
+    /// What is there; absent where nothing is. Secret values are masked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Value>,
+    /// What will be there; absent where nothing will be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Value>,
+    /// Where the value comes from, when it is known only after apply: `finance/lake/role.arn`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_after: Option<Text>,
+    /// Whether this is why the resource has to be replaced.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forces_replacement: bool,
+}
+
+/// What stands for a secret in a plan.
+pub const MASKED: &str = "(secret)";
+
+impl Change {
+    /// Nothing changes.
+    pub fn keep() -> Change {
+        Change::of(Action::Keep, "it is as it should be")
+    }
+
+    /// A change with nothing but an action and a reason.
+    pub fn of(action: Action, reason: impl Into<String>) -> Change {
+        Change {
+            action,
+            reason: reason.into(),
+            risk: Risk::None,
+            fields: Vec::new(),
+            members: Vec::new(),
+            loses_data: BTreeSet::new(),
+            previewed: false,
+            notes: Vec::new(),
+        }
+    }
+
+    /// Whether some field's value is known only when others have settled.
+    pub fn waits_for_values(&self) -> bool {
+        let late = |fields: &[Field]| fields.iter().any(|field| field.known_after.is_some());
+        late(&self.fields) || self.members.iter().any(|member| late(&member.fields))
+    }
+}
+
+impl Plan {
+    /// The steps that change something.
+    pub fn changes(&self) -> impl Iterator<Item = &Step> {
+        self.steps
+            .iter()
+            .filter(|step| step.change.action != Action::Keep)
+    }
+
+    /// Whether applying it would change nothing.
+    pub fn is_empty(&self) -> bool {
+        self.changes().next().is_none()
+    }
+
+    /// All addresses whose data would be lost.
+    pub fn loses_data(&self) -> BTreeSet<&Address> {
+        self.steps
+            .iter()
+            .flat_map(|step| &step.change.loses_data)
+            .collect()
+    }
+}
