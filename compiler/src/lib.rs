@@ -3,5 +3,8 @@
 pub mod code;
 pub mod diagnostic;
 pub mod node;
+pub mod resource;
 pub mod source;
+pub mod term;
+pub mod unit;
 pub mod yaml;
