@@ -3,6 +3,7 @@
 mod access;
 mod backend;
 mod cloudformation;
+mod diff;
 mod event;
 mod failure;
 mod home;
@@ -15,6 +16,7 @@ pub use backend::{
     ADDRESS, Backend, Basis, HOLDS_DATA, Identity, Intent, LABEL, Live, Look, Ownership, PreviewOptions,
     Ticket, Wanted, Write, origin_of,
 };
+pub use diff::{ListShape, Plain, Shapes, diff, same_quantity};
 pub use event::{Event, StepName};
 pub use failure::{Detail, Failure, FailureKind};
 pub use home::{Held, Holder, Home};

@@ -1,0 +1,169 @@
+//! What a server serves: kinds, their paths, and what may be done with them.
+
+use std::collections::BTreeMap;
+
+use terrace_artifact::{Text, Value};
+
+use super::requests::{Refusal, Requests, encode};
+
+/// A kind that a server serves.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Served {
+    /// Such as `apps`; empty for the core group.
+    pub(crate) group: Text,
+    /// Such as `v1`.
+    pub(crate) version: Text,
+    /// Such as `Deployment`.
+    pub(crate) kind: Text,
+    /// Such as `deployments`.
+    pub(crate) plural: Text,
+    /// Whether its objects are in namespaces.
+    pub(crate) namespaced: bool,
+    /// What may be done with it.
+    pub(crate) verbs: Vec<Text>,
+}
+
+/// All kinds that a server serves, the preferred version of each group first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kinds {
+    served: Vec<Served>,
+    by_kind: BTreeMap<(Text, Text), Vec<usize>>,
+}
+
+/// Kinds whose objects controllers make: nobody applies them, and asking for them by label walks through many.
+const MADE_BY_CONTROLLERS: &[(&str, &str)] = &[
+    ("", "Event"),
+    ("events.k8s.io", "Event"),
+    ("", "Endpoints"),
+    ("discovery.k8s.io", "EndpointSlice"),
+    ("", "Node"),
+    ("", "ComponentStatus"),
+    ("apps", "ControllerRevision"),
+    ("apps", "ReplicaSet"),
+    ("coordination.k8s.io", "Lease"),
+    ("coordination.k8s.io", "LeaseCandidate"),
+    ("certificates.k8s.io", "CertificateSigningRequest"),
+    ("networking.k8s.io", "IPAddress"),
+    ("resource.k8s.io", "ResourceSlice"),
+    ("storage.k8s.io", "CSINode"),
+    ("storage.k8s.io", "CSIStorageCapacity"),
+    ("storage.k8s.io", "VolumeAttachment"),
+];
+
+impl Kinds {
+    /// Asks the server, in two requests.
+    pub(crate) async fn discover(requests: &Requests) -> Result<Kinds, Refusal> {
+        const ACCEPT: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,\
+                              application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
+        let (core, groups) =
+            futures::try_join!(requests.get_as("/api", ACCEPT), requests.get_as("/apis", ACCEPT))?;
+        let mut kinds = Kinds::default();
+        for list in [&core, &groups] {
+            if list.get("kind").and_then(Value::as_str) != Some("APIGroupDiscoveryList") {
+                return Err(Refusal::Unreadable(
+                    "the server does not list all of its kinds at once (Kubernetes before 1.27)".to_owned(),
+                ));
+            }
+            for group in items(list, "items") {
+                kinds.read_group(group);
+            }
+        }
+        Ok(kinds)
+    }
+
+    fn read_group(&mut self, group: &Value) {
+        let name = text(group.at(&["metadata", "name"]));
+        for version in items(group, "versions") {
+            // A stale version belongs to an extension server that does not answer; its kinds cannot be asked for.
+            if version.get("freshness").and_then(Value::as_str) == Some("Stale") {
+                continue;
+            }
+            for resource in items(version, "resources") {
+                let kind = text(resource.at(&["responseKind", "kind"]));
+                let entry = Served {
+                    group: name.clone(),
+                    version: text(version.get("version")),
+                    kind: kind.clone(),
+                    plural: text(resource.get("resource")),
+                    namespaced: resource.get("scope").and_then(Value::as_str) == Some("Namespaced"),
+                    verbs: items(resource, "verbs").iter().map(|verb| text(Some(verb))).collect(),
+                };
+                self.by_kind.entry((name.clone(), kind)).or_default().push(self.served.len());
+                self.served.push(entry);
+            }
+        }
+    }
+
+    /// The kind at exactly this version.
+    pub(crate) fn get(&self, api_version: &str, kind: &str) -> Option<&Served> {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        self.versions(group, kind).find(|served| served.version == version)
+    }
+
+    /// All versions of a kind, the preferred one first.
+    pub(crate) fn versions(&self, group: &str, kind: &str) -> impl Iterator<Item = &Served> {
+        let at = self.by_kind.get(&(group.into(), kind.into()));
+        at.into_iter().flatten().map(|at| &self.served[*at])
+    }
+
+    /// One version of each kind that somebody may have applied and that can be listed.
+    pub(crate) fn applicable(&self) -> impl Iterator<Item = &Served> {
+        let can = |served: &Served, verb: &str| served.verbs.iter().any(|v| v == verb);
+        self.by_kind
+            .values()
+            .map(|at| &self.served[at[0]])
+            .filter(move |served| can(served, "list") && can(served, "patch") && can(served, "delete"))
+            .filter(|served| !MADE_BY_CONTROLLERS.contains(&(served.group.as_str(), served.kind.as_str())))
+    }
+}
+
+impl Served {
+    /// `apps/v1`, `v1`.
+    pub(crate) fn api_version(&self) -> String {
+        if self.group.is_empty() {
+            self.version.to_string()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
+    }
+
+    /// The path of all objects, or of those in a namespace.
+    pub(crate) fn list_path(&self, namespace: Option<&str>) -> String {
+        let root = if self.group.is_empty() { "api" } else { "apis" };
+        let api_version = self.api_version();
+        match namespace {
+            Some(namespace) if self.namespaced => {
+                format!("/{root}/{api_version}/namespaces/{namespace}/{}", self.plural)
+            }
+            _ => format!("/{root}/{api_version}/{}", self.plural),
+        }
+    }
+
+    /// The path of one object.
+    pub(crate) fn path(&self, namespace: Option<&str>, name: &str) -> String {
+        // Names of RBAC objects hold colons.
+        format!("{}/{}", self.list_path(namespace), encode(name))
+    }
+
+    /// `deployments.apps`, `services`.
+    pub(crate) fn resource(&self) -> String {
+        if self.group.is_empty() {
+            self.plural.to_string()
+        } else {
+            format!("{}.{}", self.plural, self.group)
+        }
+    }
+
+    /// Whether two are one kind, at whatever version.
+    pub(crate) fn same_kind(&self, other: &Served) -> bool {
+        self.group == other.group && self.kind == other.kind
+    }
+}
+
+fn items<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value.get(key).and_then(Value::as_list).unwrap_or_default()
+}
+
+fn text(value: Option<&Value>) -> Text {
+    value.and_then(Value::as_str).unwrap_or_default().into()
+}
