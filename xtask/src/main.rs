@@ -1,2 +1,40 @@
-//! Placeholder until this crate's owner replaces it.
-fn main() {}
+//! Commands for working on Terrace itself: `cargo xtask COMMAND`.
+
+mod schemas;
+
+use std::process::ExitCode;
+
+/// Each command with what it takes and does.
+const COMMANDS: &[(&str, Command, &str)] = &[(
+    "schemas",
+    schemas::run,
+    "[--cloudformation DIR] [--kubernetes DIR|URL --crds DIR]   make catalog/data from the targets' own schemas",
+)];
+
+/// A command takes the arguments after its name; what goes wrong is said in a sentence.
+type Command = fn(&[String]) -> Result<(), String>;
+
+#[expect(
+    clippy::print_stderr,
+    reason = "this is a command of its own, and its words go to the terminal"
+)]
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let command = arguments
+        .first()
+        .and_then(|name| COMMANDS.iter().find(|(command, ..)| command == name));
+    let Some((_, run, _)) = command else {
+        eprintln!("usage: cargo xtask COMMAND");
+        for (name, _, words) in COMMANDS {
+            eprintln!("  {name} {words}");
+        }
+        return ExitCode::FAILURE;
+    };
+    match run(&arguments[1..]) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("error: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Trees compared with each other and with the literals of a schema.
+
+use terrace_artifact::{Decimal, Text, Tree, Value, View};
+
+use crate::node::{Literal, Node, flags, types};
+
+/// A scalar that may be one of a schema's literals.
+pub(crate) trait IsLiteral {
+    fn is(&self, literal: &Literal<'_>) -> bool;
+}
+
+impl IsLiteral for Value {
+    fn is(&self, literal: &Literal<'_>) -> bool {
+        is_literal(self, literal)
+    }
+}
+
+impl IsLiteral for &str {
+    fn is(&self, literal: &Literal<'_>) -> bool {
+        matches!(literal, Literal::String(other) if other == self)
+    }
+}
+
+impl IsLiteral for Decimal {
+    fn is(&self, literal: &Literal<'_>) -> bool {
+        matches!(literal, Literal::Number(other) if other == self)
+    }
+}
+
+impl Literal<'_> {
+    /// The same as a value.
+    pub fn value(&self) -> Value {
+        match self {
+            Literal::Bool(bool) => Value::Bool(*bool),
+            Literal::Number(number) => Value::Number(*number),
+            Literal::String(text) => Value::String((*text).into()),
+        }
+    }
+}
+
+pub(crate) fn is_literal<T: Tree>(value: &T, literal: &Literal<'_>) -> bool {
+    match (value.view(), literal) {
+        (View::Bool(a), Literal::Bool(b)) => a == *b,
+        (View::Number(a), Literal::Number(b)) => a == *b,
+        (View::String(a), Literal::String(b)) => a == *b,
+        _ => false,
+    }
+}
+
+/// Whether two trees say the same. What is not known yet is not the same as anything.
+pub(crate) fn same<T: Tree>(a: &T, b: &T) -> bool {
+    match (a.view(), b.view()) {
+        (View::Null, View::Null) => true,
+        (View::Bool(a), View::Bool(b)) => a == b,
+        (View::Number(a), View::Number(b)) => a == b,
+        (View::String(a), View::String(b)) => a == b,
+        (View::List(a), View::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (View::Map(a), View::Map(b)) => {
+            a.len() == b.len()
+                && a.iter()
+                    .all(|(key, a)| b.iter().find(|(k, _)| k == key).is_some_and(|(_, b)| same(a, b)))
+        }
+        _ => false,
+    }
+}
+
+/// The value of a key, where there is a map that has it.
+pub(crate) fn entry<'t, T: Tree>(value: &'t T, key: &str) -> Option<&'t T> {
+    match value.view() {
+        View::Map(entries) => find(entries, key),
+        _ => None,
+    }
+}
+
+/// The value of a key among entries.
+pub(crate) fn find<'t, T>(entries: &'t [(Text, T)], key: &str) -> Option<&'t T> {
+    entries.iter().find(|(k, _)| k == key).map(|(_, value)| value)
+}
+
+/// Whether something in the tree is known only later.
+pub(crate) fn is_open<T: Tree>(value: &T) -> bool {
+    match value.view() {
+        View::Unknown => true,
+        View::List(items) => items.iter().any(is_open),
+        View::Map([(key, _)]) if key == "Ref" || key.starts_with("Fn::") => true,
+        View::Map(entries) => entries.iter().any(|(_, value)| is_open(value)),
+        _ => false,
+    }
+}
+
+/// The bit of a value's type.
+pub(crate) fn type_of<T: Tree>(value: &T) -> u8 {
+    match value.view() {
+        View::Null => types::NULL,
+        View::Bool(_) => types::BOOL,
+        View::Number(number) if number.is_integer() => types::INTEGER | types::NUMBER,
+        View::Number(_) => types::NUMBER,
+        View::String(_) => types::STRING,
+        View::List(_) => types::LIST,
+        View::Map(_) => types::MAP,
+        View::Unknown => u8::MAX,
+    }
+}
+
+/// The types a node takes, in words.
+pub(crate) fn expected(node: &Node<'_>) -> Text {
+    if node.is(flags::QUANTITY) {
+        return "a quantity".into();
+    }
+    const WORDS: [(u8, &str); 6] = [
+        (types::STRING, "a string"),
+        (types::INTEGER, "an integer"),
+        (types::NUMBER, "a number"),
+        (types::BOOL, "true or false"),
+        (types::LIST, "a list"),
+        (types::MAP, "a map"),
+    ];
+    let words: Vec<&str> = WORDS
+        .iter()
+        .filter(|(bit, _)| node.types & bit != 0)
+        .map(|(_, word)| *word)
+        .collect();
+    words.join(" or ").into()
+}
+
+/// The names of a node's fields in the schema's own order, those only the server sets left out.
+pub(crate) fn names<'n>(node: &'n Node<'static>) -> impl Iterator<Item = &'static str> + 'n {
+    node.in_order()
+        .into_iter()
+        .filter(|field| !field.read_only)
+        .map(|field| field.name)
+}
+
+/// The required keys of a branch that says nothing else.
+pub(crate) fn required_only(nodes: &[Node<'static>], branch: &Node<'static>) -> Option<Vec<Text>> {
+    let plain = branch.is(flags::OPEN)
+        && branch.limits.is_none()
+        && branch.rules.is_none()
+        && branch.required > 0
+        && branch.fields.iter().all(|field| {
+            field.required && {
+                let node = &nodes[field.node as usize];
+                node.is(flags::ANY) || node.types == 0 && node.fields.is_empty()
+            }
+        });
+    plain.then(|| branch.in_order().iter().map(|field| field.name.into()).collect())
+}
+
+pub(crate) fn is_base64(text: &str) -> bool {
+    let data = text.trim_end_matches('=');
+    text.len().is_multiple_of(4)
+        && text.len() - data.len() <= 2
+        && data
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
+}

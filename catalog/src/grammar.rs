@@ -1,0 +1,104 @@
+//! The grammar of Kubernetes names, labels and annotation keys, and which kinds have which.
+
+use crate::kubernetes::Kind;
+
+pub(crate) const LABEL: &str =
+    "a DNS label: at most 63 lower-case letters, digits and `-`, with a letter or digit at both ends";
+const SUBDOMAIN: &str =
+    "a DNS name: at most 253 lower-case letters, digits, `-` and `.`, with a letter or digit at both ends";
+const SERVICE: &str = "a DNS label that starts with a letter: at most 63 lower-case letters, digits and `-`";
+const SEGMENT: &str = "a name without `/` and `%` that is not `.` or `..`";
+
+/// What the name of an object must be, where this one is not.
+pub(crate) fn refusal(kind: &Kind, name: &str) -> Option<&'static str> {
+    let (fits, expected) = match (kind.group(), kind.name()) {
+        ("", "Namespace") => (is_label(name), LABEL),
+        ("", "Service") => (is_service_name(name), SERVICE),
+        ("rbac.authorization.k8s.io", _) => (is_path_segment(name), SEGMENT),
+        ("certificates.k8s.io", _) => (!name.is_empty(), "a name"),
+        ("", "ComponentStatus") => (!name.is_empty(), "a name"),
+        ("networking.k8s.io", "IPAddress") => (!name.is_empty(), "an IP address"),
+        ("batch", "CronJob") => {
+            // The controller appends 11 characters to make the names of the Jobs.
+            (
+                is_subdomain(name) && name.len() <= 52,
+                "a DNS name of at most 52 characters, since jobs are named after it",
+            )
+        }
+        ("ray.io", "RayCluster") => (
+            is_service_name(name) && name.len() <= 53,
+            "a DNS label of at most 53 characters that starts with a letter",
+        ),
+        ("ray.io", "RayService" | "RayJob") => (
+            is_service_name(name) && name.len() <= 47,
+            "a DNS label of at most 47 characters that starts with a letter",
+        ),
+        ("ray.io", "RayCronJob") => (
+            is_service_name(name) && name.len() <= 36,
+            "a DNS label of at most 36 characters that starts with a letter",
+        ),
+        ("sparkoperator.k8s.io", "SparkApplication" | "ScheduledSparkApplication" | "SparkConnect") => {
+            (is_service_name(name), SERVICE)
+        }
+        _ => (is_subdomain(name), SUBDOMAIN),
+    };
+    (!fits).then_some(expected)
+}
+
+/// Whether the text is a DNS-1035 label: a DNS-1123 label that starts with a letter.
+pub fn is_service_name(text: &str) -> bool {
+    is_label(text) && text.starts_with(|first: char| first.is_ascii_lowercase())
+}
+
+fn is_path_segment(text: &str) -> bool {
+    !text.is_empty() && text != "." && text != ".." && !text.contains(['/', '%'])
+}
+
+/// Whether the text can be a label's value.
+pub fn is_label_value(text: &str) -> bool {
+    text.is_empty() || is_name_part(text)
+}
+
+/// Whether the text can be a label's or an annotation's key.
+pub fn is_qualified_name(text: &str) -> bool {
+    match text.split_once('/') {
+        Some((domain, name)) => is_subdomain(domain) && is_name_part(name),
+        None => is_name_part(text),
+    }
+}
+
+/// Whether the text is a DNS-1123 label: at most 63 lower-case letters, digits and `-`.
+pub fn is_label(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 63
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+/// Whether the text is a DNS-1123 subdomain: labels with dots in between, at most 253 characters.
+pub fn is_subdomain(text: &str) -> bool {
+    // A part of a subdomain may be longer than a label: only the whole is limited.
+    text.len() <= 253
+        && text.split('.').all(|part| {
+            !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+                && !part.starts_with('-')
+                && !part.ends_with('-')
+        })
+}
+
+fn is_name_part(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let alphanumeric = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    bytes.len() <= 63
+        && alphanumeric(bytes.first())
+        && alphanumeric(bytes.last())
+        && bytes
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+}

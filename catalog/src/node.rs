@@ -1,0 +1,576 @@
+//! The compiled form of a schema: a table of nodes that refer to each other by number, so that recursion is just a number.
+//!
+//! `cargo xtask schemas` builds nodes and encodes them; the program decodes them. Both sides are in this file, so they
+//! cannot drift apart. Strings live once per chunk, in a table, and are borrowed from it.
+
+use std::collections::BTreeMap;
+
+use terrace_artifact::Decimal;
+
+use crate::pattern::Pattern;
+
+/// The number of a node in its section.
+pub type NodeId = u32;
+
+/// Which JSON types a node takes, as bits. No bit: any.
+pub mod types {
+    /// `null`.
+    pub const NULL: u8 = 1;
+    /// `true`, `false`.
+    pub const BOOL: u8 = 2;
+    /// A whole number.
+    pub const INTEGER: u8 = 4;
+    /// Any number.
+    pub const NUMBER: u8 = 8;
+    /// A string.
+    pub const STRING: u8 = 16;
+    /// A list.
+    pub const LIST: u8 = 32;
+    /// A map.
+    pub const MAP: u8 = 64;
+}
+
+/// What a node is besides its type, as bits.
+pub mod flags {
+    /// Keys that are not among the fields are accepted.
+    pub const OPEN: u16 = 1;
+    /// A Kubernetes quantity.
+    pub const QUANTITY: u16 = 2;
+    /// A Kubernetes `IntOrString`.
+    pub const INT_OR_STRING: u16 = 4;
+    /// A Kubernetes `ObjectMeta`.
+    pub const METADATA: u16 = 8;
+    /// A Kubernetes `LabelSelector`.
+    pub const SELECTOR: u16 = 16;
+    /// Equal items are refused.
+    pub const UNIQUE: u16 = 32;
+    /// A string in base64.
+    pub const BASE64: u16 = 64;
+    /// Anything goes, whatever it is: nothing below is looked at.
+    pub const ANY: u16 = 128;
+    /// The integer has 32 bits.
+    pub const INT32: u16 = 256;
+    /// A whole Kubernetes object of its own.
+    pub const EMBEDDED: u16 = 512;
+    /// Enum values are compared without regard to case.
+    pub const IGNORE_CASE: u16 = 1024;
+}
+
+/// One node: what a value at one place may be.
+#[derive(Clone, Debug, Default)]
+pub struct Node<'a> {
+    /// [`types`].
+    pub types: u8,
+    /// [`flags`].
+    pub flags: u16,
+    /// The known keys of a map, sorted by length, then by bytes.
+    pub fields: Vec<Field<'a>>,
+    /// How many of the fields are required.
+    pub required: u16,
+    /// What each item of a list is.
+    pub items: Option<NodeId>,
+    /// What the value of a key is that is not among the fields.
+    pub values: Option<NodeId>,
+    /// What a scalar, or the size of a list or map, is limited to.
+    pub limits: Option<Box<Limits<'a>>>,
+    /// Conditions over several fields or schemas.
+    pub rules: Option<Box<Rules<'a>>>,
+    /// How a Kubernetes server merges this.
+    pub merge: Option<Box<Merge<'a>>>,
+}
+
+/// A known key of a map.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Field<'a> {
+    /// The key.
+    pub name: &'a str,
+    /// What its value is.
+    pub node: NodeId,
+    /// Where it stands in the schema's own order.
+    pub position: u16,
+    /// Whether it must be there.
+    pub required: bool,
+    /// Whether only the server sets it.
+    pub read_only: bool,
+}
+
+/// A scalar that a schema names.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Literal<'a> {
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number.
+    Number(Decimal),
+    /// A string.
+    String(&'a str),
+}
+
+/// Limits of a value of its own.
+#[derive(Clone, Debug, Default)]
+pub struct Limits<'a> {
+    /// The values there are; empty: no limit.
+    pub allowed: Vec<Literal<'a>>,
+    /// What a string must match.
+    pub pattern: Option<Pattern<'a>>,
+    /// The least number.
+    pub minimum: Option<Decimal>,
+    /// The greatest number.
+    pub maximum: Option<Decimal>,
+    /// A number that must not be reached from below.
+    pub below: Option<Decimal>,
+    /// A number that must not be reached from above.
+    pub above: Option<Decimal>,
+    /// What a number must be a multiple of.
+    pub multiple_of: Option<Decimal>,
+    /// The least number of characters of a string.
+    pub min_length: Option<u32>,
+    /// The greatest number of characters of a string.
+    pub max_length: Option<u32>,
+    /// The least number of items of a list or keys of a map.
+    pub min_count: Option<u32>,
+    /// The greatest number of items of a list or keys of a map.
+    pub max_count: Option<u32>,
+}
+
+/// Conditions over several fields or schemas.
+#[derive(Clone, Debug, Default)]
+pub struct Rules<'a> {
+    /// All of these hold.
+    pub all: Vec<NodeId>,
+    /// At least one of these holds.
+    pub any: Vec<NodeId>,
+    /// Exactly one of these holds.
+    pub one: Vec<NodeId>,
+    /// This does not hold.
+    pub not: Option<NodeId>,
+    /// If the first holds, the second does, otherwise the third.
+    pub condition: Option<(NodeId, Option<NodeId>, Option<NodeId>)>,
+    /// Exactly one key of each list is there.
+    pub exactly_one: Vec<Vec<&'a str>>,
+    /// At least one key of each list is there.
+    pub at_least_one: Vec<Vec<&'a str>>,
+    /// Where the first key is, the others must be.
+    pub needs: Vec<(&'a str, Vec<&'a str>)>,
+    /// Where the first key is, the others must not be.
+    pub excludes: Vec<(&'a str, Vec<&'a str>)>,
+    /// What the values of keys are that match a pattern.
+    pub patterns: Vec<(Pattern<'a>, NodeId)>,
+    /// What the first items of a list are.
+    pub first_items: Vec<NodeId>,
+    /// The keys by which items of a list differ.
+    pub unique_keys: Vec<&'a str>,
+}
+
+/// How a Kubernetes server merges a list or a map, and what it fills in.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Merge<'a> {
+    /// A list that is replaced as a whole.
+    pub atomic: bool,
+    /// A list of distinct scalars.
+    pub set: bool,
+    /// The keys by which the items of a list are told apart; empty: not such a list.
+    pub keys: Vec<&'a str>,
+    /// What the server takes when nothing is written.
+    pub default: Option<Literal<'a>>,
+}
+
+/// The order of fields: by length first, since most names differ in that already.
+pub fn order(a: &str, b: &str) -> std::cmp::Ordering {
+    a.len().cmp(&b.len()).then_with(|| a.as_bytes().cmp(b.as_bytes()))
+}
+
+impl<'a> Node<'a> {
+    /// The field of a name.
+    #[inline]
+    pub fn field(&self, name: &str) -> Option<&Field<'a>> {
+        let at = self
+            .fields
+            .binary_search_by(|field| order(field.name, name))
+            .ok()?;
+        Some(&self.fields[at])
+    }
+
+    /// Whether this has the flag.
+    #[inline]
+    pub fn is(&self, flag: u16) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// The fields in the schema's own order.
+    pub fn in_order(&self) -> Vec<&Field<'a>> {
+        let mut fields: Vec<_> = self.fields.iter().collect();
+        fields.sort_by_key(|field| field.position);
+        fields
+    }
+}
+
+const ITEMS: u64 = 1;
+const VALUES: u64 = 2;
+const LIMITS: u64 = 4;
+const RULES: u64 = 8;
+const MERGE: u64 = 16;
+const FIELDS: u64 = 32;
+
+/// Writes nodes. Strings are numbered in the order in which they come.
+#[derive(Debug, Default)]
+pub struct Writer {
+    bytes: Vec<u8>,
+    numbers: BTreeMap<String, u64>,
+    strings: Vec<String>,
+}
+
+impl Writer {
+    /// Where the next byte goes.
+    pub fn position(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The strings, then everything written.
+    pub fn finish(self) -> Vec<u8> {
+        let mut out = Writer::default();
+        out.number(self.strings.len() as u64);
+        for string in &self.strings {
+            out.number(string.len() as u64);
+        }
+        for string in &self.strings {
+            out.bytes.extend(string.as_bytes());
+        }
+        out.bytes.extend(self.bytes);
+        out.bytes
+    }
+
+    /// Writes a number: seven bits a byte.
+    pub fn number(&mut self, mut number: u64) {
+        while number >= 128 {
+            self.bytes.push((number & 127) as u8 | 128);
+            number >>= 7;
+        }
+        self.bytes.push(number as u8);
+    }
+
+    /// Writes a string.
+    pub fn string(&mut self, string: &str) {
+        let number = match self.numbers.get(string) {
+            Some(number) => *number,
+            None => {
+                let number = self.strings.len() as u64;
+                self.strings.push(string.to_owned());
+                self.numbers.insert(string.to_owned(), number);
+                number
+            }
+        };
+        self.number(number);
+    }
+
+    /// Writes how many there are, and each.
+    pub fn list<T>(&mut self, list: &[T], mut each: impl FnMut(&mut Writer, &T)) {
+        self.number(list.len() as u64);
+        for item in list {
+            each(self, item);
+        }
+    }
+
+    fn strings(&mut self, list: &[&str]) {
+        self.list(list, |w, s| w.string(s));
+    }
+
+    fn option<T>(&mut self, option: &Option<T>, each: impl FnOnce(&mut Writer, &T)) {
+        match option {
+            None => self.number(0),
+            Some(value) => {
+                self.number(1);
+                each(self, value);
+            }
+        }
+    }
+
+    fn literal(&mut self, literal: &Literal<'_>) {
+        match literal {
+            Literal::Bool(b) => self.number(u64::from(*b)),
+            Literal::Number(n) => {
+                self.number(2);
+                self.string(&n.to_string());
+            }
+            Literal::String(s) => {
+                self.number(3);
+                self.string(s);
+            }
+        }
+    }
+
+    /// Writes a node.
+    pub fn node(&mut self, node: &Node<'_>) {
+        let bit = |there: bool, bit: u64| if there { bit } else { 0 };
+        self.number(u64::from(node.types));
+        self.number(u64::from(node.flags));
+        self.number(
+            bit(node.items.is_some(), ITEMS)
+                | bit(node.values.is_some(), VALUES)
+                | bit(node.limits.is_some(), LIMITS)
+                | bit(node.rules.is_some(), RULES)
+                | bit(node.merge.is_some(), MERGE)
+                | bit(!node.fields.is_empty(), FIELDS),
+        );
+        if !node.fields.is_empty() {
+            self.list(&node.fields, |w, field| {
+                w.string(field.name);
+                w.number(u64::from(field.node));
+                let marks = u64::from(field.required) | u64::from(field.read_only) << 1;
+                w.number(u64::from(field.position) << 2 | marks);
+            });
+        }
+        for id in [node.items, node.values].into_iter().flatten() {
+            self.number(u64::from(id));
+        }
+        if let Some(limits) = &node.limits {
+            self.limits(limits);
+        }
+        if let Some(rules) = &node.rules {
+            self.rules(rules);
+        }
+        if let Some(merge) = &node.merge {
+            self.number(u64::from(merge.atomic) | u64::from(merge.set) << 1);
+            self.strings(&merge.keys);
+            self.option(&merge.default, |w, l| w.literal(l));
+        }
+    }
+
+    fn limits(&mut self, limits: &Limits<'_>) {
+        self.list(&limits.allowed, |w, l| w.literal(l));
+        self.option(&limits.pattern, |w, p| w.string(p.text()));
+        let numbers = [
+            limits.minimum,
+            limits.maximum,
+            limits.below,
+            limits.above,
+            limits.multiple_of,
+        ];
+        let sizes = [
+            limits.min_length,
+            limits.max_length,
+            limits.min_count,
+            limits.max_count,
+        ];
+        let there = numbers
+            .iter()
+            .map(Option::is_some)
+            .chain(sizes.iter().map(Option::is_some));
+        let bits = there
+            .enumerate()
+            .fold(0, |bits, (i, there)| bits | u64::from(there) << i);
+        self.number(bits);
+        for number in numbers.into_iter().flatten() {
+            self.string(&number.to_string());
+        }
+        for size in sizes.into_iter().flatten() {
+            self.number(u64::from(size));
+        }
+    }
+
+    fn rules(&mut self, rules: &Rules<'_>) {
+        for ids in [&rules.all, &rules.any, &rules.one, &rules.first_items] {
+            self.list(ids, |w, id| w.number(u64::from(*id)));
+        }
+        self.option(&rules.not, |w, id| w.number(u64::from(*id)));
+        self.option(&rules.condition, |w, (condition, then, otherwise)| {
+            w.number(u64::from(*condition));
+            w.option(then, |w, id| w.number(u64::from(*id)));
+            w.option(otherwise, |w, id| w.number(u64::from(*id)));
+        });
+        for groups in [&rules.exactly_one, &rules.at_least_one] {
+            self.list(groups, |w, keys| w.strings(keys));
+        }
+        for pairs in [&rules.needs, &rules.excludes] {
+            self.list(pairs, |w, (key, others)| {
+                w.string(key);
+                w.strings(others);
+            });
+        }
+        self.list(&rules.patterns, |w, (pattern, id)| {
+            w.string(pattern.text());
+            w.number(u64::from(*id));
+        });
+        self.strings(&rules.unique_keys);
+    }
+}
+
+/// The strings of a chunk and where its sections start.
+#[derive(Debug)]
+pub struct Strings {
+    text: &'static str,
+    ends: Vec<u32>,
+}
+
+/// Reads what [`Writer`] wrote.
+#[derive(Debug)]
+pub struct Reader {
+    bytes: &'static [u8],
+    at: usize,
+}
+
+impl Reader {
+    /// Starts at the beginning of a chunk with its strings.
+    pub fn chunk(bytes: &'static [u8]) -> (Strings, &'static [u8]) {
+        let mut reader = Reader { bytes, at: 0 };
+        let count = reader.number();
+        let mut end = 0;
+        let mut ends = Vec::with_capacity(count as usize);
+        for _ in 0..count {
+            end += reader.number() as u32;
+            ends.push(end);
+        }
+        let rest = &bytes[reader.at..];
+        let (text, rest) = rest.split_at(end as usize);
+        let text = std::str::from_utf8(text).unwrap_or_default();
+        (Strings { text, ends }, rest)
+    }
+
+    /// Starts at a place after the strings.
+    pub fn at(bytes: &'static [u8], at: usize) -> Reader {
+        Reader { bytes, at }
+    }
+
+    /// Reads a number.
+    #[inline]
+    pub fn number(&mut self) -> u64 {
+        let (mut number, mut shift) = (0, 0);
+        loop {
+            let byte = self.bytes[self.at];
+            self.at += 1;
+            number |= u64::from(byte & 127) << shift;
+            if byte < 128 {
+                return number;
+            }
+            shift += 7;
+        }
+    }
+
+    /// Reads a string.
+    #[inline]
+    pub fn string(&mut self, strings: &Strings) -> &'static str {
+        let index = self.number() as usize;
+        let start = if index == 0 { 0 } else { strings.ends[index - 1] };
+        &strings.text[start as usize..strings.ends[index] as usize]
+    }
+
+    /// Reads a list.
+    pub fn list<T>(&mut self, mut each: impl FnMut(&mut Reader) -> T) -> Vec<T> {
+        let count = self.number();
+        (0..count).map(|_| each(self)).collect()
+    }
+
+    /// Reads a list of strings.
+    pub fn strings(&mut self, strings: &Strings) -> Vec<&'static str> {
+        self.list(|r| r.string(strings))
+    }
+
+    fn option<T>(&mut self, each: impl FnOnce(&mut Reader) -> T) -> Option<T> {
+        (self.number() == 1).then(|| each(self))
+    }
+
+    fn decimal(&mut self, strings: &Strings) -> Decimal {
+        self.string(strings).parse().unwrap_or(Decimal::ZERO)
+    }
+
+    fn literal(&mut self, strings: &Strings) -> Literal<'static> {
+        match self.number() {
+            0 => Literal::Bool(false),
+            1 => Literal::Bool(true),
+            2 => Literal::Number(self.decimal(strings)),
+            _ => Literal::String(self.string(strings)),
+        }
+    }
+
+    /// Reads a node.
+    pub fn node(&mut self, strings: &Strings) -> Node<'static> {
+        let mut node = Node {
+            types: self.number() as u8,
+            flags: self.number() as u16,
+            ..Node::default()
+        };
+        let there = self.number();
+        if there & FIELDS != 0 {
+            node.fields = self.list(|r| {
+                let (name, id, marks) = (r.string(strings), r.number() as NodeId, r.number());
+                let (required, read_only) = (marks & 1 != 0, marks & 2 != 0);
+                Field {
+                    name,
+                    node: id,
+                    position: (marks >> 2) as u16,
+                    required,
+                    read_only,
+                }
+            });
+            node.required = node.fields.iter().filter(|field| field.required).count() as u16;
+        }
+        node.items = (there & ITEMS != 0).then(|| self.number() as NodeId);
+        node.values = (there & VALUES != 0).then(|| self.number() as NodeId);
+        node.limits = (there & LIMITS != 0).then(|| Box::new(self.limits(strings)));
+        node.rules = (there & RULES != 0).then(|| Box::new(self.rules(strings)));
+        node.merge = (there & MERGE != 0).then(|| {
+            let marks = self.number();
+            Box::new(Merge {
+                atomic: marks & 1 != 0,
+                set: marks & 2 != 0,
+                keys: self.strings(strings),
+                default: self.option(|r| r.literal(strings)),
+            })
+        });
+        node
+    }
+
+    fn limits(&mut self, strings: &Strings) -> Limits<'static> {
+        let allowed = self.list(|r| r.literal(strings));
+        let pattern = self.option(|r| Pattern::new(r.string(strings)));
+        let there = self.number();
+        let mut decimal = |bit: u32| (there >> bit & 1 == 1).then(|| self.decimal(strings));
+        let (minimum, maximum, below) = (decimal(0), decimal(1), decimal(2));
+        let (above, multiple_of) = (decimal(3), decimal(4));
+        let mut size = |bit: u32| (there >> bit & 1 == 1).then(|| self.number() as u32);
+        let (min_length, max_length, min_count, max_count) = (size(5), size(6), size(7), size(8));
+        Limits {
+            allowed,
+            pattern,
+            minimum,
+            maximum,
+            below,
+            above,
+            multiple_of,
+            min_length,
+            max_length,
+            min_count,
+            max_count,
+        }
+    }
+
+    fn rules(&mut self, strings: &Strings) -> Rules<'static> {
+        let mut ids = || self.list(|r| r.number() as NodeId);
+        let (all, any, one, first_items) = (ids(), ids(), ids(), ids());
+        let not = self.option(|r| r.number() as NodeId);
+        let condition = self.option(|r| {
+            let condition = r.number() as NodeId;
+            let then = r.option(|r| r.number() as NodeId);
+            (condition, then, r.option(|r| r.number() as NodeId))
+        });
+        let mut groups = || self.list(|r| r.strings(strings));
+        let (exactly_one, at_least_one) = (groups(), groups());
+        let mut pairs = || self.list(|r| (r.string(strings), r.strings(strings)));
+        let (needs, excludes) = (pairs(), pairs());
+        let patterns = self.list(|r| (Pattern::new(r.string(strings)), r.number() as NodeId));
+        let unique_keys = self.strings(strings);
+        Rules {
+            all,
+            any,
+            one,
+            not,
+            condition,
+            exactly_one,
+            at_least_one,
+            needs,
+            excludes,
+            patterns,
+            first_items,
+            unique_keys,
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The provider schemas of CloudFormation, as cfn-lint ships them.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+use terrace_catalog::Facts;
+use terrace_catalog::node::{Node, NodeId};
+use terrace_catalog::store::Packer;
+
+use super::build::{Builder, Style, strings};
+use super::read_json;
+
+/// About how much is unpacked to look at one type.
+const CHUNK: usize = 24 * 1024;
+
+/// Makes the file from the folder `cfnlint/data/schemas`: the types of us-east-1, which has them all.
+pub(super) fn pack(directory: &Path) -> Result<Vec<u8>, String> {
+    let types = read_json(&directory.join("providers/us-east-1.json"))?;
+    let mut packer = Packer::new(CHUNK);
+    let mut names: Vec<(&String, &Value)> = types.as_object().into_iter().flatten().collect();
+    names.sort_by_key(|(name, _)| *name);
+    for (name, file) in names {
+        let file = file
+            .as_str()
+            .ok_or_else(|| format!("{name}: not the name of a file"))?;
+        let schema = read_json(&directory.join("resources").join(format!("{file}.json")))?;
+        add(&mut packer, name, &schema)?;
+    }
+    Ok(packer.finish())
+}
+
+fn add(packer: &mut Packer, name: &str, schema: &Value) -> Result<(), String> {
+    let object = schema
+        .as_object()
+        .ok_or_else(|| format!("{name}: not an object"))?;
+    let mut builder = Builder::new(Style::CloudFormation, schema);
+    let mut root_schema = builder.node(object);
+    // What is said of the whole schema is no value's type.
+    root_schema.types = terrace_catalog::node::types::MAP;
+    let mut root = builder.nodes.len() as NodeId;
+    builder.nodes.push(root_schema);
+    let facts = facts(object);
+    for path in &facts.read_only {
+        let settable = [&facts.create_only, &facts.write_only]
+            .iter()
+            .any(|list| list.contains(path));
+        if !settable {
+            mark_read_only(&mut builder, root, path);
+        }
+    }
+    let nodes = builder.reachable(&mut [&mut root]);
+    packer.section(&[name.to_owned()], &nodes, |writer| {
+        Facts {
+            root,
+            ..facts.clone()
+        }
+        .write(writer);
+    });
+    Ok(())
+}
+
+/// Marks the last field of a path. The nodes on the way are copied: others may share them.
+fn mark_read_only(builder: &mut Builder<'_>, root: NodeId, path: &str) {
+    let steps: Vec<&str> = path.split('/').collect();
+    let mut id = root;
+    for (index, step) in steps.iter().enumerate() {
+        let is_last = index + 1 == steps.len();
+        let node: Node<'_> = builder.nodes[id as usize].clone();
+        let next = match *step {
+            "*" => node.items,
+            name => node
+                .field(name)
+                .filter(|field| !is_last || !field.required)
+                .map(|field| field.node),
+        };
+        let Some(next) = next else { return };
+        if is_last {
+            if *step == "*" {
+                return;
+            }
+            for field in builder.nodes[id as usize]
+                .fields
+                .iter_mut()
+                .filter(|field| field.name == *step)
+            {
+                field.read_only = true;
+            }
+            return;
+        }
+        let copy = builder.nodes.len() as NodeId;
+        let target = builder.nodes[next as usize].clone();
+        builder.nodes.push(target);
+        let node = &mut builder.nodes[id as usize];
+        match *step {
+            "*" => node.items = Some(copy),
+            name => {
+                for field in node.fields.iter_mut().filter(|field| field.name == name) {
+                    field.node = copy;
+                }
+            }
+        }
+        id = copy;
+    }
+}
+
+fn facts(object: &Map<String, Value>) -> Facts<String> {
+    let paths = |key: &str| -> Vec<String> {
+        let paths = strings(object.get(key))
+            .into_iter()
+            .filter_map(|path| path.strip_prefix("/properties/"));
+        // Some write the pointer of the schema, with `properties` and `items` in it.
+        let plain = |path: &str| {
+            path.split('/')
+                .filter(|step| *step != "properties")
+                .map(|step| if step == "items" { "*" } else { step })
+                .collect::<Vec<_>>()
+                .join("/")
+        };
+        paths.map(plain).collect()
+    };
+    let read_only = paths("readOnlyProperties");
+    let attributes = read_only
+        .iter()
+        .filter(|path| !path.contains('*'))
+        .map(|path| path.replace('/', "."))
+        .collect();
+    Facts {
+        root: 0,
+        create_only: paths("createOnlyProperties"),
+        conditional: paths("conditionalCreateOnlyProperties"),
+        read_only,
+        write_only: paths("writeOnlyProperties"),
+        identifier: paths("primaryIdentifier"),
+        attributes,
+    }
+}
