@@ -2,6 +2,7 @@
 
 pub mod code;
 pub mod diagnostic;
+pub mod expression;
 pub mod node;
 pub mod resource;
 pub mod source;

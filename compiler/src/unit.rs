@@ -55,20 +55,16 @@ impl FromStr for Duration {
 
 impl fmt::Display for Duration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rest = self.seconds;
-        if rest <= 0 {
-            return write!(f, "{rest}s");
+        // Weeks and years are not used: `30d` says more than `4w2d`.
+        let (unit, length) = UNITS[2..]
+            .iter()
+            .find(|(_, length)| self.seconds % length == 0)
+            .unwrap_or(&("s", 1));
+        if self.seconds == 0 {
+            f.write_str("0s")
+        } else {
+            write!(f, "{}{unit}", self.seconds / length)
         }
-        if let Some((unit, length)) = UNITS[2..].iter().find(|(_, length)| rest % length == 0) {
-            return write!(f, "{}{unit}", rest / length);
-        }
-        for (unit, length) in &UNITS[2..] {
-            if rest >= *length {
-                write!(f, "{}{unit}", rest / length)?;
-                rest %= length;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -218,7 +214,7 @@ mod tests {
             ("1h30m", 5400, "90m"),
             ("2w", 1_209_600, "14d"),
             ("7y", 220_752_000, "2555d"),
-            ("3661s", 3661, "1h1m1s"),
+            ("3661s", 3661, "3661s"),
             ("0s", 0, "0s"),
         ] {
             let duration: Duration = text.parse().unwrap();

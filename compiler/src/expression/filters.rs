@@ -1,0 +1,558 @@
+//! Functions and filters: a short list, each with one meaning.
+
+use std::sync::Arc;
+
+use terrace_artifact::{Decimal, Digest, Text, to_json_compact};
+
+use super::Failure;
+use super::evaluate::{compare, equal, wrong_type};
+use crate::code::Code;
+use crate::diagnostic::{listed, shown};
+use crate::source::Span;
+use crate::term::{AssetReference, Reference, SecretReference, Term};
+use crate::unit::Quantity;
+
+type Result<T> = std::result::Result<T, Box<Failure>>;
+
+/// The names of the functions, with what they take and give.
+pub const FUNCTIONS: [(&str, &str); 8] = [
+    (
+        "ref",
+        "ref('name') or ref('name', 'key'): another resource or component; take an attribute of it: `.arn`",
+    ),
+    ("secret", "secret('name').key: a secret, by name"),
+    (
+        "asset",
+        "asset('path'): a file or folder of the stack, delivered with it; has `bucket`, `key`, `url`, `digest`",
+    ),
+    ("duration", "duration('30d'): a duration"),
+    ("size", "size('500Gi'): a number of bytes"),
+    ("quantity", "quantity('500m'): a Kubernetes quantity"),
+    (
+        "arn",
+        "arn('glue', 'job/x'): an ARN in this partition, region and account",
+    ),
+    ("range", "range(3): the list 0, 1, 2, of at most 1000"),
+];
+
+/// The names of the filters, with what they give.
+pub const FILTERS: [(&str, &str); 42] = [
+    ("seconds", "of a duration, as a number"),
+    ("minutes", "of a duration, as a whole number"),
+    ("hours", "of a duration, as a whole number"),
+    ("days", "of a duration, as a whole number"),
+    ("weeks", "of a duration, as a whole number"),
+    ("bytes", "of a size, as a number"),
+    ("kibibytes", "of a size, as a number"),
+    ("mebibytes", "of a size, as a number"),
+    ("gibibytes", "of a size, as a number"),
+    ("cores", "of a quantity, as a number"),
+    ("millicores", "of a quantity, as a number"),
+    ("upper", "in capitals"),
+    ("lower", "in small letters"),
+    ("snake", "words joined by `_`"),
+    ("kebab", "words joined by `-`"),
+    ("pascal", "Words joined, each with a capital"),
+    ("slug", "small letters, digits and `-`: fit for a DNS label"),
+    ("replace", "replace('a', 'b')"),
+    ("split", "split(','): a list"),
+    ("join", "join(','): a list as text"),
+    ("trim", "without spaces around it"),
+    ("starts_with", "starts_with('a'): true or false"),
+    ("ends_with", "ends_with('a'): true or false"),
+    ("contains", "contains('a'): true or false, of text or a list"),
+    ("length", "of text, a list or a map"),
+    ("keys", "of a map, as a list"),
+    ("values", "of a map, as a list"),
+    ("first", "of a list"),
+    ("last", "of a list"),
+    ("sort", "a list in order"),
+    ("unique", "a list without what is there before"),
+    ("min", "the least of a list"),
+    ("max", "the greatest of a list"),
+    ("sum", "of a list of numbers or quantities"),
+    ("default", "default(x): x where there is no value"),
+    ("string", "as text"),
+    ("int", "text or a whole number as a number"),
+    ("round", "the nearest whole number"),
+    ("floor", "the whole number below"),
+    ("ceil", "the whole number above"),
+    ("json", "as compact JSON text"),
+    ("sha256", "of text, in hexadecimal"),
+];
+
+pub(super) fn wrong_count(name: &str, wants: usize, has: usize, span: Span) -> Box<Failure> {
+    let message = format!(
+        "`{name}` takes {wants} argument{}, not {has}",
+        if wants == 1 { "" } else { "s" }
+    );
+    Failure::new(Code::ExpressionType, span, message, "here")
+}
+
+pub(super) fn call(name: &str, arguments: &[Term], span: Span, local: bool) -> Result<Term> {
+    let text = |at: usize| match arguments.get(at) {
+        Some(Term::String(text)) => Ok(text),
+        Some(other) => Err(wrong_type(span, &format!("`{name}` takes text"), other)),
+        None => Err(wrong_count(name, at + 1, arguments.len(), span)),
+    };
+    let count = |wants: usize| {
+        if arguments.len() == wants {
+            Ok(())
+        } else {
+            Err(wrong_count(name, wants, arguments.len(), span))
+        }
+    };
+    let unreadable = |what: &str, examples: &str| {
+        let written = arguments.first().map(Term::shown).unwrap_or_default();
+        let message = format!("`{}` is not {what}", shown(&written));
+        Err(Failure::new(Code::WrongUnit, span, message, "here").with_help(format!("such as {examples}")))
+    };
+    match name {
+        "ref" => {
+            if arguments.len() > 2 {
+                return Err(wrong_count(name, 1, arguments.len(), span));
+            }
+            let key = if arguments.len() == 2 {
+                Some(text(1)?.clone())
+            } else {
+                None
+            };
+            Ok(Reference {
+                name: text(0)?.clone(),
+                key,
+                path: Vec::new(),
+                local,
+                span,
+            }
+            .into())
+        }
+        "secret" => {
+            count(1)?;
+            Ok(Term::Secret(Arc::new(SecretReference {
+                name: text(0)?.clone(),
+                key: None,
+                span,
+            })))
+        }
+        "asset" => {
+            count(1)?;
+            Ok(Term::Asset(Arc::new(AssetReference {
+                path: text(0)?.clone(),
+                part: None,
+                span,
+            })))
+        }
+        "duration" => {
+            count(1)?;
+            text(0)?
+                .parse()
+                .map(Term::Duration)
+                .or_else(|()| unreadable("a duration", "`30s`, `24h`, `90d`"))
+        }
+        "size" => {
+            count(1)?;
+            Quantity::size(text(0)?)
+                .map(Term::Quantity)
+                .map_or_else(|| unreadable("a size", "`500Gi`, `10GB`"), Ok)
+        }
+        "quantity" => {
+            count(1)?;
+            match arguments {
+                [Term::Number(amount)] => Ok(Term::Quantity(Quantity {
+                    amount: *amount,
+                    binary: false,
+                })),
+                _ => text(0)?
+                    .parse()
+                    .map(Term::Quantity)
+                    .or_else(|()| unreadable("a quantity", "`500m`, `4Gi`")),
+            }
+        }
+        "arn" => {
+            count(2)?;
+            let pseudo = |name: &str| -> Term {
+                Reference {
+                    name: name.into(),
+                    key: None,
+                    path: Vec::new(),
+                    local: true,
+                    span,
+                }
+                .into()
+            };
+            let (service, resource) = (text(0)?, &arguments[1]);
+            let mut parts: Vec<Term> = vec!["arn:".into(), pseudo("AWS::Partition")];
+            // Names in IAM and S3 are not in a region; S3's are in no account either.
+            match service.as_str() {
+                "s3" => parts.push(":s3:::".into()),
+                "iam" => parts.extend([":iam::".into(), pseudo("AWS::AccountId"), ":".into()]),
+                service => parts.extend([
+                    format!(":{service}:").into(),
+                    pseudo("AWS::Region"),
+                    ":".into(),
+                    pseudo("AWS::AccountId"),
+                    ":".into(),
+                ]),
+            }
+            match resource {
+                Term::String(_) | Term::Reference(_) => parts.push(resource.clone()),
+                Term::Concat(inner) => parts.extend(inner.iter().cloned()),
+                other => return Err(wrong_type(span, "`arn` takes text", other)),
+            }
+            Ok(Term::Concat(parts.into()))
+        }
+        "range" => {
+            count(1)?;
+            match arguments[0].as_integer() {
+                Some(count @ 0..=1000) => Ok(Term::List((0..count).map(Term::from).collect())),
+                _ => Err(wrong_type(
+                    span,
+                    "`range` takes a whole number up to 1000",
+                    &arguments[0],
+                )),
+            }
+        }
+        _ => {
+            let names = || FUNCTIONS.iter().map(|(name, _)| *name);
+            let message = format!("no function is named `{}`", shown(name));
+            let name_span = Span {
+                end: span.start + u32::try_from(name.len()).unwrap_or(0),
+                ..span
+            };
+            let name_span = if name_span.end <= span.end {
+                name_span
+            } else {
+                span
+            };
+            let failure =
+                Failure::new(Code::Undefined, name_span, message, "no such function").near(name, names());
+            Err(match failure.nearest {
+                Some(_) => failure,
+                None => failure.with_help(format!("the functions are {}", listed(names()))),
+            })
+        }
+    }
+}
+
+pub(super) fn filter(name: &str, value: &Term, arguments: &[Term], span: Span) -> Result<Term> {
+    if !FILTERS.iter().any(|(n, _)| *n == name) {
+        let names = || FILTERS.iter().map(|(name, _)| *name);
+        let message = format!("no filter is named `{}`", shown(name));
+        let failure = Failure::new(Code::Undefined, span, message, "no such filter");
+        return Err(match terrace_catalog::nearest(name, names()) {
+            Some(nearest) => failure.with_help(format!("`{nearest}` exists")),
+            None => failure.with_help(format!("the filters are {}", listed(names()))),
+        });
+    }
+    let wants = match name {
+        "replace" => 2,
+        "split" | "join" | "starts_with" | "ends_with" | "contains" | "default" => 1,
+        _ => 0,
+    };
+    if arguments.len() != wants {
+        return Err(wrong_count(name, wants, arguments.len(), span));
+    }
+    if value.is_late()
+        && !matches!(
+            name,
+            "first" | "last" | "length" | "keys" | "values" | "json" | "join"
+        )
+    {
+        let message = format!("`{name}` cannot use a value that is known only later");
+        return Err(Failure::new(Code::ExpressionType, span, message, value.kind()));
+    }
+    let mismatch = |wants: &str| wrong_type(span, &format!("`{name}` takes {wants}"), value);
+    let argument = |at: usize| {
+        arguments[at]
+            .as_str()
+            .ok_or_else(|| wrong_type(span, &format!("`{name}` takes text"), &arguments[at]))
+    };
+    let number = |n: std::result::Result<Decimal, terrace_artifact::DecimalError>| {
+        n.map(Term::Number)
+            .map_err(|error| Failure::new(Code::ExpressionType, span, format!("this gives {error}"), "here"))
+    };
+    match (name, value) {
+        ("seconds" | "minutes" | "hours" | "days" | "weeks", Term::Duration(duration)) => {
+            let unit = match name {
+                "seconds" => 1,
+                "minutes" => 60,
+                "hours" => 3600,
+                "days" => 86_400,
+                _ => 604_800,
+            };
+            if duration.seconds % unit != 0 {
+                let message = format!("{duration} is not a whole number of {name}");
+                return Err(Failure::new(
+                    Code::WrongUnit,
+                    span,
+                    message,
+                    "would lose the rest",
+                ));
+            }
+            Ok(Term::Number((duration.seconds / unit).into()))
+        }
+        ("seconds" | "minutes" | "hours" | "days" | "weeks", _) => Err(mismatch("a duration")),
+        (
+            "bytes" | "kibibytes" | "mebibytes" | "gibibytes" | "cores" | "millicores",
+            Term::Quantity(Quantity { amount, .. }),
+        ) => match name {
+            "kibibytes" => number(amount.div(1024.into())),
+            "mebibytes" => number(amount.div((1 << 20).into())),
+            "gibibytes" => number(amount.div((1 << 30).into())),
+            "millicores" => number(amount.mul(1000.into())),
+            _ => Ok(Term::Number(*amount)),
+        },
+        ("bytes" | "kibibytes" | "mebibytes" | "gibibytes" | "cores" | "millicores", _) => {
+            Err(mismatch("a size or a quantity"))
+        }
+        ("upper", Term::String(text)) => Ok(text.to_uppercase().into()),
+        ("lower", Term::String(text)) => Ok(text.to_lowercase().into()),
+        ("snake", Term::String(text)) => Ok(words(text).join("_").into()),
+        ("kebab", Term::String(text)) => Ok(words(text).join("-").into()),
+        ("pascal", Term::String(text)) => Ok(pascal(text).into()),
+        ("slug", Term::String(text)) => Ok(slug(text).into()),
+        ("trim", Term::String(text)) => Ok(text.trim().into()),
+        ("replace", Term::String(text)) => Ok(text.replace(argument(0)?, argument(1)?).into()),
+        ("split", Term::String(text)) => Ok(Term::list(text.split(argument(0)?))),
+        ("starts_with", Term::String(text)) => Ok(text.starts_with(argument(0)?).into()),
+        ("ends_with", Term::String(text)) => Ok(text.ends_with(argument(0)?).into()),
+        ("contains", Term::String(text)) => Ok(text.contains(argument(0)?).into()),
+        ("contains", Term::List(items)) => Ok(items.iter().any(|item| equal(item, &arguments[0])).into()),
+        ("sha256", Term::String(text)) => Ok(Digest::of_bytes(text.as_bytes()).as_str().into()),
+        (
+            "upper" | "lower" | "snake" | "kebab" | "pascal" | "slug" | "trim" | "replace" | "split"
+            | "starts_with" | "ends_with" | "contains" | "sha256",
+            _,
+        ) => Err(mismatch("text")),
+        ("length", Term::String(text)) => Ok((text.chars().count() as i64).into()),
+        ("length", Term::List(items)) => Ok((items.len() as i64).into()),
+        ("length", Term::Map(entries)) => Ok((entries.len() as i64).into()),
+        ("keys", Term::Map(entries)) => Ok(Term::list(entries.iter().map(|(key, _)| key))),
+        ("values", Term::Map(entries)) => Ok(Term::list(entries.iter().map(|(_, term)| term.clone()))),
+        ("first" | "last", Term::List(items)) => {
+            let item = if name == "first" {
+                items.first()
+            } else {
+                items.last()
+            };
+            item.cloned()
+                .ok_or_else(|| Failure::new(Code::Undefined, span, "an empty list has no items", "empty"))
+        }
+        ("join", Term::List(items)) => {
+            let separator = argument(0)?;
+            let mut parts: Vec<Term> = Vec::new();
+            for (at, item) in items.iter().enumerate() {
+                if at > 0 && !separator.is_empty() {
+                    parts.push(separator.into());
+                }
+                match item {
+                    Term::String(_) | Term::Reference(_) => parts.push(item.clone()),
+                    Term::Concat(inner) => parts.extend(inner.iter().cloned()),
+                    Term::Number(_) | Term::Quantity(_) => parts.push(item.shown().into()),
+                    other => return Err(wrong_type(span, "`join` takes a list of texts", other)),
+                }
+            }
+            Ok(if parts.iter().all(|part| part.as_str().is_some()) {
+                parts.iter().filter_map(Term::as_str).collect::<String>().into()
+            } else {
+                Term::Concat(parts.into())
+            })
+        }
+        ("sort" | "min" | "max", Term::List(items)) => {
+            let mut sorted = items.clone();
+            let comparable = items.windows(2).all(|pair| compare(&pair[0], &pair[1]).is_some());
+            if !comparable {
+                return Err(mismatch(
+                    "a list of one kind: numbers, texts, durations or quantities",
+                ));
+            }
+            sorted.sort_by(|a, b| compare(a, b).unwrap_or(std::cmp::Ordering::Equal));
+            match name {
+                "sort" => Ok(Term::List(sorted)),
+                "min" => sorted
+                    .into_iter()
+                    .next()
+                    .ok_or_else(|| mismatch("a list that is not empty")),
+                _ => sorted.pop().ok_or_else(|| mismatch("a list that is not empty")),
+            }
+        }
+        ("unique", Term::List(items)) => {
+            let mut unique: Vec<Term> = Vec::new();
+            for item in items {
+                if !unique.iter().any(|seen| equal(seen, item)) {
+                    unique.push(item.clone());
+                }
+            }
+            Ok(Term::List(unique))
+        }
+        ("sum", Term::List(items)) => {
+            let mut total = Decimal::ZERO;
+            let mut quantity: Option<bool> = None;
+            for item in items {
+                let amount = match item {
+                    Term::Number(n) => *n,
+                    Term::Quantity(q) => {
+                        quantity = Some(q.binary || quantity.unwrap_or(false));
+                        q.amount
+                    }
+                    other => {
+                        return Err(wrong_type(
+                            span,
+                            "`sum` takes a list of numbers or quantities",
+                            other,
+                        ));
+                    }
+                };
+                total = match number(total.add(amount))? {
+                    Term::Number(n) => n,
+                    _ => total,
+                };
+            }
+            Ok(match quantity {
+                Some(binary) => Term::Quantity(Quantity {
+                    amount: total,
+                    binary,
+                }),
+                None => Term::Number(total),
+            })
+        }
+        ("first" | "last" | "join" | "sort" | "unique" | "min" | "max" | "sum", _) => Err(mismatch("a list")),
+        ("length", _) => Err(mismatch("text, a list or a map")),
+        ("keys" | "values", _) => Err(mismatch("a map")),
+        ("string", Term::String(_)) => Ok(value.clone()),
+        ("string", Term::Bool(_) | Term::Number(_) | Term::Quantity(_) | Term::Duration(_)) => {
+            Ok(value.shown().into())
+        }
+        ("string", _) => Err(mismatch("text, a number or a boolean")),
+        ("int", Term::String(text)) => match text.parse::<i64>() {
+            Ok(n) => Ok(n.into()),
+            Err(_) => Err(mismatch("text that is a whole number")),
+        },
+        ("int", Term::Number(n)) if n.is_integer() => Ok(value.clone()),
+        ("int", _) => Err(mismatch("a whole number")),
+        ("floor", Term::Number(n)) => Ok(n.floor().into()),
+        ("ceil", Term::Number(n)) => Ok(n.ceil().into()),
+        ("round", Term::Number(n)) => {
+            let half = Decimal::new(5, 1)
+                .and_then(|half| n.add(half))
+                .map(Decimal::floor);
+            number(half)
+        }
+        ("floor" | "ceil" | "round", _) => Err(mismatch("a number")),
+        ("json", value) => match value.is_late() {
+            false => Ok(to_json_compact(&value.clone().into_value()).into()),
+            true => Ok(json_with_references(value)),
+        },
+        _ => Err(mismatch("something else")),
+    }
+}
+
+/// JSON text in which references stay references.
+fn json_with_references(value: &Term) -> Term {
+    fn write(value: &Term, known: &mut String, parts: &mut Vec<Term>) {
+        let mut flush = |known: &mut String, part: &Term| {
+            if !known.is_empty() {
+                parts.push(std::mem::take(known).into());
+            }
+            parts.push(part.clone());
+        };
+        match value {
+            Term::Reference(_) | Term::Secret(_) | Term::Asset(_) => {
+                known.push('"');
+                flush(known, value);
+                known.push('"');
+            }
+            Term::Concat(inner) => {
+                known.push('"');
+                for part in inner.iter() {
+                    match part {
+                        Term::String(text) => {
+                            let json = to_json_compact(&text.clone().into());
+                            known.push_str(&json[1..json.len() - 1]);
+                        }
+                        part => flush(known, part),
+                    }
+                }
+                known.push('"');
+            }
+            Term::List(items) => {
+                known.push('[');
+                for (at, item) in items.iter().enumerate() {
+                    if at > 0 {
+                        known.push(',');
+                    }
+                    write(item, known, parts);
+                }
+                known.push(']');
+            }
+            Term::Map(entries) => {
+                known.push('{');
+                for (at, (key, item)) in entries.iter().enumerate() {
+                    if at > 0 {
+                        known.push(',');
+                    }
+                    known.push_str(&to_json_compact(&key.clone().into()));
+                    known.push(':');
+                    write(item, known, parts);
+                }
+                known.push('}');
+            }
+            scalar => known.push_str(&to_json_compact(&scalar.clone().into_value())),
+        }
+    }
+    let (mut known, mut parts) = (String::new(), Vec::new());
+    write(value, &mut known, &mut parts);
+    parts.push(known.into());
+    Term::Concat(parts.into())
+}
+
+/// The words of a name, in small letters: `RawBucket`, `raw_bucket` and `raw-bucket` have the same.
+fn words(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut previous_lower = false;
+    let mut begin = true;
+    for c in text.chars() {
+        if !c.is_alphanumeric() {
+            begin = true;
+            continue;
+        }
+        if begin || (c.is_uppercase() && previous_lower) {
+            words.push(String::new());
+        }
+        begin = false;
+        previous_lower = c.is_lowercase() || c.is_numeric();
+        if let Some(word) = words.last_mut() {
+            word.extend(c.to_lowercase());
+        }
+    }
+    words
+}
+
+/// `raw_bucket` as a logical id: `RawBucket`.
+pub(crate) fn pascal(text: &str) -> Text {
+    let mut out = String::new();
+    let mut capital = true;
+    for c in text.chars() {
+        if !c.is_ascii_alphanumeric() {
+            capital = true;
+        } else if std::mem::take(&mut capital) {
+            out.extend(c.to_uppercase());
+        } else {
+            out.push(c);
+        }
+    }
+    out.into()
+}
+
+/// Small letters, digits and `-`, with nothing but those: what DNS labels and bucket names allow.
+pub(crate) fn slug(text: &str) -> Text {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_ascii_alphanumeric() {
+            out.push(c.to_ascii_lowercase());
+        } else if !out.is_empty() && !out.ends_with('-') {
+            out.push('-');
+        }
+    }
+    out.trim_end_matches('-').into()
+}

@@ -1,0 +1,521 @@
+//! Text to expressions: a hand-written descent over the operators' precedence.
+
+use std::ops::Range;
+
+use terrace_artifact::{Decimal, Text};
+
+use super::{Expression, ExpressionKind, Failure, Operator, Piece, Template};
+use crate::code::Code;
+use crate::source::Span;
+use crate::term::Term;
+
+/// How deep expressions may be nested, so that no text can exhaust the stack.
+const DEEPEST: usize = 48;
+
+type Parsed<T> = Result<T, Box<Failure>>;
+
+/// Where a text stands in its file.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    /// The text, or the scalar around it.
+    pub(super) base: Span,
+    /// Whether offsets into the text are offsets into the file: not where the scalar has escapes.
+    pub(super) exact: bool,
+}
+
+impl Place {
+    fn span(self, range: Range<usize>) -> Span {
+        if self.exact {
+            self.base.within(range)
+        } else {
+            self.base
+        }
+    }
+}
+
+pub(super) fn template(text: &str, place: Place) -> Parsed<Template> {
+    let mut pieces = Vec::new();
+    let mut at = 0;
+    while let Some(open) = text[at..].find("{{").map(|found| at + found) {
+        if open > at {
+            pieces.push(Piece::Text(text[at..open].into()));
+        }
+        let close = end_of_expression(text, open + 2).ok_or_else(|| {
+            Failure::new(
+                Code::ExpressionSyntax,
+                place.span(open..open + 2),
+                "an expression is not closed",
+                "no `}}` follows",
+            )
+            .with_help("where the braces belong to somebody else, tag the text `!raw`")
+        })?;
+        let mut parser = Parser {
+            text,
+            at: open + 2,
+            end: close,
+            place,
+            depth: 0,
+        };
+        pieces.push(Piece::Expression(parser.whole()?));
+        at = close + 2;
+    }
+    if at < text.len() {
+        pieces.push(Piece::Text(text[at..].into()));
+    }
+    Ok(match pieces.as_mut_slice() {
+        [Piece::Expression(_)] => match pieces.pop() {
+            Some(Piece::Expression(expression)) => Template::Whole(expression),
+            _ => Template::Plain(text.into()),
+        },
+        _ => Template::Text(pieces),
+    })
+}
+
+pub(super) fn expression(text: &str, place: Place) -> Parsed<Expression> {
+    Parser {
+        text,
+        at: 0,
+        end: text.len(),
+        place,
+        depth: 0,
+    }
+    .whole()
+}
+
+/// The offset of the `}}` that closes an expression: not one inside quotes or inside a map.
+fn end_of_expression(text: &str, from: usize) -> Option<usize> {
+    let (mut quote, mut depth) = (None, 0usize);
+    let mut characters = text[from..].char_indices().peekable();
+    while let Some((at, c)) = characters.next() {
+        match (quote, c) {
+            (Some(q), c) if c == q => quote = None,
+            (Some(_), '\\') => {
+                characters.next();
+            }
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '{') => depth += 1,
+            (None, '}') if depth > 0 => depth -= 1,
+            (None, '}') if text[from + at..].starts_with("}}") => return Some(from + at),
+            _ => {}
+        }
+    }
+    None
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    at: usize,
+    end: usize,
+    place: Place,
+    depth: usize,
+}
+
+impl Parser<'_> {
+    fn whole(&mut self) -> Parsed<Expression> {
+        let expression = self.expression()?;
+        self.space();
+        if self.at < self.end {
+            return Err(self.unexpected());
+        }
+        Ok(expression)
+    }
+
+    fn rest(&self) -> &str {
+        &self.text[self.at..self.end]
+    }
+
+    fn space(&mut self) {
+        let rest = self.rest();
+        self.at += rest.len() - rest.trim_start().len();
+    }
+
+    fn peek(&mut self) -> Option<char> {
+        self.space();
+        self.rest().chars().next()
+    }
+
+    fn unexpected(&mut self) -> Box<Failure> {
+        self.space();
+        let token = match self.rest().chars().next() {
+            None => {
+                let span = self.place.span(self.end.saturating_sub(1)..self.end);
+                return Failure::new(
+                    Code::ExpressionSyntax,
+                    span,
+                    "an expression ends too early",
+                    "something is missing here",
+                );
+            }
+            Some(c) if is_word(c) => self.rest().chars().take_while(|c| is_word(*c)).count(),
+            Some(c) => c.len_utf8(),
+        };
+        let token = &self.rest()[..token.min(self.rest().len())];
+        let span = self.place.span(self.at..self.at + token.len());
+        let failure = Failure::new(
+            Code::ExpressionSyntax,
+            span,
+            format!("`{token}` does not belong here"),
+            "not expected",
+        );
+        match token {
+            "=" => failure.with_help("compare with `==`"),
+            "&" => failure.with_help("write `and`"),
+            "!" => failure.with_help("write `not`"),
+            "?" => failure.with_help("write `A if CONDITION else B`"),
+            _ => failure,
+        }
+    }
+
+    /// Takes a symbol if it comes next.
+    fn eat(&mut self, symbol: &str) -> bool {
+        self.space();
+        let found = self.rest().starts_with(symbol);
+        if found {
+            self.at += symbol.len();
+        }
+        found
+    }
+
+    /// Takes a word if it comes next, whole.
+    fn eat_word(&mut self, word: &str) -> bool {
+        self.space();
+        let found = self
+            .rest()
+            .strip_prefix(word)
+            .is_some_and(|rest| !rest.starts_with(is_word));
+        if found {
+            self.at += word.len();
+        }
+        found
+    }
+
+    fn expect(&mut self, symbol: &str) -> Parsed<()> {
+        if self.eat(symbol) {
+            return Ok(());
+        }
+        let failure = self.unexpected();
+        Err(failure.with_help(format!("`{symbol}` was expected")))
+    }
+
+    fn make(&self, kind: ExpressionKind, start: usize) -> Expression {
+        let end = start + self.text[start..self.at].trim_end().len();
+        Expression {
+            kind,
+            span: self.place.span(start..end),
+        }
+    }
+
+    fn expression(&mut self) -> Parsed<Expression> {
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            let span = self.place.span(self.at..self.at + 1);
+            return Err(Failure::new(
+                Code::ExpressionSyntax,
+                span,
+                "an expression is nested too deep",
+                "too deep here",
+            ));
+        }
+        let start = self.start();
+        let then = self.binary(0)?;
+        let result = if self.eat_word("if") {
+            let condition = self.binary(0)?;
+            let otherwise = if self.eat_word("else") {
+                Some(Box::new(self.expression()?))
+            } else {
+                None
+            };
+            let kind = ExpressionKind::If {
+                condition: Box::new(condition),
+                then: Box::new(then),
+                otherwise,
+            };
+            self.make(kind, start)
+        } else {
+            then
+        };
+        self.depth -= 1;
+        Ok(result)
+    }
+
+    fn start(&mut self) -> usize {
+        self.space();
+        self.at
+    }
+
+    /// Operators by precedence, loosest first.
+    fn operator(&mut self, level: usize) -> Option<Operator> {
+        let symbols: &[(&str, Operator)] = match level {
+            0 => return self.eat_word("or").then_some(Operator::Or),
+            1 => return self.eat_word("and").then_some(Operator::And),
+            2 => {
+                if self.eat_word("in") {
+                    return Some(Operator::In);
+                }
+                let before = self.at;
+                if self.eat_word("not") {
+                    if self.eat_word("in") {
+                        return Some(Operator::NotIn);
+                    }
+                    self.at = before;
+                }
+                &[
+                    ("==", Operator::Equal),
+                    ("!=", Operator::NotEqual),
+                    ("<=", Operator::LessOrEqual),
+                    (">=", Operator::GreaterOrEqual),
+                    ("<", Operator::Less),
+                    (">", Operator::Greater),
+                ]
+            }
+            3 => &[
+                ("+", Operator::Add),
+                ("-", Operator::Subtract),
+                ("~", Operator::Join),
+            ],
+            _ => &[
+                ("*", Operator::Multiply),
+                ("//", Operator::DivideFloor),
+                ("/", Operator::Divide),
+                ("%", Operator::Remainder),
+            ],
+        };
+        symbols
+            .iter()
+            .find(|(symbol, _)| self.eat(symbol))
+            .map(|(_, operator)| *operator)
+    }
+
+    fn binary(&mut self, level: usize) -> Parsed<Expression> {
+        if level == 5 {
+            return self.unary();
+        }
+        let start = self.start();
+        let mut left = if level == 2 && self.eat_word("not") {
+            let of = self.binary(2)?;
+            self.make(ExpressionKind::Not(Box::new(of)), start)
+        } else {
+            self.binary(level + 1)?
+        };
+        loop {
+            if level == 2 && self.eat_word("is") {
+                let negative = self.eat_word("not");
+                if !self.eat_word("defined") {
+                    return Err(self.unexpected().with_help("the one test is `is defined`"));
+                }
+                left = self.make(ExpressionKind::Defined(Box::new(left), !negative), start);
+                continue;
+            }
+            let Some(operator) = self.operator(level) else {
+                return Ok(left);
+            };
+            let right = self.binary(level + 1)?;
+            left = self.make(
+                ExpressionKind::Binary(operator, Box::new(left), Box::new(right)),
+                start,
+            );
+        }
+    }
+
+    fn unary(&mut self) -> Parsed<Expression> {
+        let start = self.start();
+        if self.eat("-") {
+            self.depth += 1;
+            if self.depth > DEEPEST {
+                return Err(self.unexpected());
+            }
+            let of = self.unary()?;
+            self.depth -= 1;
+            return Ok(self.make(ExpressionKind::Negative(Box::new(of)), start));
+        }
+        let mut expression = self.atom()?;
+        loop {
+            if self.eat(".") {
+                let name = self.word()?;
+                expression = self.make(ExpressionKind::Attribute(Box::new(expression), name), start);
+            } else if self.eat("[") {
+                let index = self.expression()?;
+                self.expect("]")?;
+                expression = self.make(
+                    ExpressionKind::Index(Box::new(expression), Box::new(index)),
+                    start,
+                );
+            } else if self.rest().trim_start().starts_with('|') {
+                self.eat("|");
+                let name = self.word()?;
+                let arguments = if self.eat("(") {
+                    self.arguments(")")?
+                } else {
+                    Vec::new()
+                };
+                expression = self.make(
+                    ExpressionKind::Filter(Box::new(expression), name, arguments),
+                    start,
+                );
+            } else {
+                return Ok(expression);
+            }
+        }
+    }
+
+    fn word(&mut self) -> Parsed<Text> {
+        self.space();
+        let length = self.rest().find(|c| !is_word(c)).unwrap_or(self.rest().len());
+        if length == 0 {
+            return Err(self.unexpected().with_help("a name was expected"));
+        }
+        let word = self.rest()[..length].into();
+        self.at += length;
+        Ok(word)
+    }
+
+    fn arguments(&mut self, close: &str) -> Parsed<Vec<Expression>> {
+        let mut arguments = Vec::new();
+        while !self.eat(close) {
+            if !arguments.is_empty() {
+                self.expect(",")?;
+                if self.eat(close) {
+                    break;
+                }
+            }
+            arguments.push(self.expression()?);
+        }
+        Ok(arguments)
+    }
+
+    fn atom(&mut self) -> Parsed<Expression> {
+        let start = self.start();
+        match self.peek() {
+            Some('(') => {
+                self.eat("(");
+                let inner = self.expression()?;
+                self.expect(")")?;
+                Ok(inner)
+            }
+            Some('[') => {
+                self.eat("[");
+                let items = self.arguments("]")?;
+                Ok(self.make(ExpressionKind::List(items), start))
+            }
+            Some('{') => {
+                self.eat("{");
+                let entries = self.entries()?;
+                Ok(self.make(ExpressionKind::Map(entries), start))
+            }
+            Some(quote @ ('\'' | '"')) => {
+                let text = self.quoted(quote)?;
+                Ok(self.make(ExpressionKind::Literal(Term::String(text)), start))
+            }
+            Some(c) if c.is_ascii_digit() => self.number(start),
+            Some(c) if c.is_alphabetic() || c == '_' => {
+                let word = self.word()?;
+                let literal = match word.as_str() {
+                    "true" | "True" => Some(Term::Bool(true)),
+                    "false" | "False" => Some(Term::Bool(false)),
+                    "null" | "none" | "None" => Some(Term::Null),
+                    "omit" => Some(Term::Omit),
+                    "if" | "else" | "and" | "or" | "in" | "is" | "not" => {
+                        self.at = start;
+                        return Err(self.unexpected());
+                    }
+                    _ => None,
+                };
+                let kind = match literal {
+                    Some(term) => ExpressionKind::Literal(term),
+                    None if self.rest().starts_with('(') => {
+                        self.eat("(");
+                        ExpressionKind::Call(word, self.arguments(")")?)
+                    }
+                    None => ExpressionKind::Name(word),
+                };
+                Ok(self.make(kind, start))
+            }
+            _ => Err(self.unexpected()),
+        }
+    }
+
+    fn number(&mut self, start: usize) -> Parsed<Expression> {
+        let rest = self.rest();
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let fraction = match rest[digits..].strip_prefix('.') {
+            Some(after) if after.starts_with(|c: char| c.is_ascii_digit()) => {
+                1 + after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len())
+            }
+            _ => 0,
+        };
+        self.at += digits + fraction;
+        let span = self.place.span(start..self.at);
+        if self.rest().starts_with(is_word) {
+            let failure = self.unexpected();
+            return Err(failure.with_help(
+                "a quantity or a duration stands in a function: `size('4Gi')`, `duration('30d')`",
+            ));
+        }
+        let number = self.text[start..self.at].parse::<Decimal>();
+        let number = number
+            .map_err(|error| Failure::new(Code::NumberTooLong, span, error.to_string(), "this number"))?;
+        Ok(self.make(ExpressionKind::Literal(Term::Number(number)), start))
+    }
+
+    fn entries(&mut self) -> Parsed<Vec<(Text, Expression)>> {
+        let mut entries: Vec<(Text, Expression)> = Vec::new();
+        while !self.eat("}") {
+            if !entries.is_empty() {
+                self.expect(",")?;
+                if self.eat("}") {
+                    break;
+                }
+            }
+            let key = match self.peek() {
+                Some(quote @ ('\'' | '"')) => self.quoted(quote)?,
+                _ => self.word()?,
+            };
+            self.expect(":")?;
+            let value = self.expression()?;
+            if entries.iter().any(|(k, _)| *k == key) {
+                let message = format!("`{key}` is here twice");
+                return Err(Failure::new(
+                    Code::DuplicateKey,
+                    value.span,
+                    message,
+                    "the second time",
+                ));
+            }
+            entries.push((key, value));
+        }
+        Ok(entries)
+    }
+
+    fn quoted(&mut self, quote: char) -> Parsed<Text> {
+        let start = self.at;
+        let mut text = String::new();
+        let mut characters = self.rest()[1..].char_indices();
+        while let Some((at, c)) = characters.next() {
+            match c {
+                c if c == quote => {
+                    self.at = start + 1 + at + 1;
+                    return Ok(text.into());
+                }
+                '\\' => match characters.next() {
+                    Some((_, 'n')) => text.push('\n'),
+                    Some((_, 't')) => text.push('\t'),
+                    Some((_, c)) => text.push(c),
+                    None => break,
+                },
+                c => text.push(c),
+            }
+        }
+        let span = self.place.span(start..self.end);
+        Err(Failure::new(
+            Code::ExpressionSyntax,
+            span,
+            "text in an expression is not closed",
+            format!("no {quote} follows"),
+        ))
+    }
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}

@@ -1,0 +1,204 @@
+use super::*;
+use crate::source::Files;
+
+fn check(text: &str) -> String {
+    let mut files = Files::default();
+    let yaml = format!("x: {}", terrace_artifact::to_json_compact(&text.into()));
+    let mut diagnostics = Diagnostics::new();
+    let nodes = crate::yaml::read("a.yaml", yaml.as_bytes(), &mut files, &mut diagnostics);
+    let names: Vec<(Text, Term)> = vec![
+        ("name".into(), "acme".into()),
+        ("nothing".into(), Term::Null),
+        (
+            "inputs".into(),
+            Term::map([
+                ("memory", Term::Quantity("4Gi".parse().unwrap())),
+                ("cores", Term::Quantity("0.1".parse().unwrap())),
+                ("keep", Term::Duration("90d".parse().unwrap())),
+                ("zones", Term::list(["raw", "curated"])),
+                ("replicas", Term::from(3)),
+                ("env", Term::map([("A", "1")])),
+            ]),
+        ),
+    ];
+    let scope = Scope {
+        names: &names,
+        variables: None,
+        local: true,
+    };
+    let template = template(nodes[0].get("x").unwrap(), &files, &mut diagnostics);
+    let result = template.evaluate(&scope);
+    if let Err(failure) = result.as_ref() {
+        diagnostics.push(failure.as_ref().clone().diagnostic());
+    }
+    match diagnostics.into_sorted().first() {
+        Some(d) => {
+            let help: String = d.help.iter().map(|h| format!("; {}", h.text)).collect();
+            format!(
+                "{} at `{}`{help}",
+                d.message,
+                files.text(d.primary.as_ref().unwrap().span)
+            )
+        }
+        None => {
+            let term = result.unwrap();
+            let kind = if matches!(term, Term::String(_)) {
+                ""
+            } else {
+                term.kind()
+            };
+            format!("{} {kind}", term.shown()).trim().to_owned()
+        }
+    }
+}
+
+#[test]
+fn values_keep_their_types() {
+    for (text, want) in [
+        ("{{ 1 + 2 * 3 }}", "7 an integer"),
+        ("{{ (1 + 2) * 3 - -1 }}", "10 an integer"),
+        ("{{ 0.1 * 1.5 }}", "0.15 a number"),
+        ("{{ 7 // 2 }} and {{ 7 % 2 }}", "3 and 1"),
+        ("{{ inputs.memory * 1.2 }}", "4915Mi a quantity"),
+        ("{{ inputs.memory / 3 }}", "1365Mi a quantity"),
+        ("{{ inputs.cores * 1.5 }}", "150m a quantity"),
+        ("{{ inputs.keep | days }}", "90 an integer"),
+        (
+            "{{ inputs.keep > duration('60d') and not false }}",
+            "true a boolean",
+        ),
+        (
+            "{{ inputs.zones + ['x'] | length }}",
+            "`+` does not go between a list and an integer at `inputs.zones + ['x'] | length`",
+        ),
+        ("{{ (inputs.zones + ['x']) | join(',') }}", "raw,curated,x"),
+        ("{{ 'raw' in inputs.zones }}", "true a boolean"),
+        (
+            "{{ 'x' not in inputs.zones and 'A' in inputs.env }}",
+            "true a boolean",
+        ),
+        ("{{ name }}-{{ inputs.replicas }}", "acme-3"),
+        ("{{ 'a' if inputs.replicas == 3 else 'b' }}", "a"),
+        ("{{ 'a' if inputs.replicas != 3 }}", "null `omit`"),
+        ("{{ inputs.missing | default('x') }}", "x"),
+        ("{{ nothing | default('x') }}", "x"),
+        ("{{ inputs.missing is defined }}", "false a boolean"),
+        ("{{ nothing is not defined }}", "true a boolean"),
+        (
+            "{{ {a: 1, 'b c': [true, null]} | json }}",
+            "{\"a\":1,\"b c\":[true,null]}",
+        ),
+        ("{{ inputs.env['A'] ~ inputs.zones[1] }}", "1curated"),
+        ("{{ 'rawBucket_of-X' | snake }}", "raw_bucket_of_x"),
+        ("{{ 'Disaster_Recovery!' | slug }}", "disaster-recovery"),
+        ("{{ [3, 1, 2] | sort | last }}", "3 an integer"),
+        ("{{ ref('stream').arn }}", "ref('stream').arn a reference"),
+        (
+            "{{ ref('bucket')['raw'].arn }}/*",
+            "ref('bucket')[\"raw\"].arn/* text with a reference in it",
+        ),
+        ("{{ secret('db').password }}", "secret('db').password a secret"),
+        (
+            "{{ {arn: ref('a').arn} | json }}",
+            "{\"arn\":\"ref('a').arn\"} text with a reference in it",
+        ),
+        ("no braces", "no braces"),
+        ("{{ '}}' }}", "}}"),
+    ] {
+        assert_eq!(check(text), want, "{text}");
+    }
+}
+
+#[test]
+fn mistakes_are_located() {
+    for (text, want) in [
+        (
+            "{{ inputs.replcas }}",
+            "`inputs` has no `replcas` at `replcas`; `replicas` exists",
+        ),
+        (
+            "{{ input.replicas }}",
+            "nothing is named `input` here at `input`; `inputs` exists",
+        ),
+        ("{{ 1 + }}", "an expression ends too early at ` `"),
+        (
+            "{{ 1 = 1 }}",
+            "`=` does not belong here at `=`; compare with `==`",
+        ),
+        (
+            "{{ name && name }}",
+            "`&` does not belong here at `&`; write `and`",
+        ),
+        (
+            "{{ name",
+            "an expression is not closed at `{{`; where the braces belong to somebody else, tag the text `!raw`",
+        ),
+        (
+            "{{ 'x }}",
+            "an expression is not closed at `{{`; where the braces belong to somebody else, tag the text `!raw`",
+        ),
+        (
+            "{{ 1 / 3 }}",
+            "this gives a number of more than 18 digits at `1 / 3`; a quotient that has no end: use `//`, which gives whole numbers",
+        ),
+        (
+            "{{ name + 'x' }}",
+            "`+` does not go between a string and a string at `name + 'x'`; `~` joins texts",
+        ),
+        (
+            "{{ inputs.keep }} days",
+            "only text and numbers can be put into text at `inputs.keep`; say the unit: `| hours`, `| days`",
+        ),
+        (
+            "{{ 1 if inputs.zones else 2 }}",
+            "a condition has to be true or false at `inputs.zones`; ask for its `| length > 0`",
+        ),
+        (
+            "{{ ref('a').arn == 'x' }}",
+            "`==` cannot use a value that is known only later at `ref('a').arn`; such a value can be put into text or used whole",
+        ),
+        (
+            "{{ name | uper }}",
+            "no filter is named `uper` at `name | uper`; `upper` exists",
+        ),
+        (
+            "{{ reff('x') }}",
+            "no function is named `reff` at `reff`; `ref` exists",
+        ),
+        ("{{ nothing.x }}", "`nothing` is null here at `nothing`"),
+        (
+            "{{ 30d }}",
+            "`d` does not belong here at `d`; a quantity or a duration stands in a function: `size('4Gi')`, `duration('30d')`",
+        ),
+    ] {
+        assert_eq!(check(text), want, "{text}");
+    }
+    let deep = format!("{{{{ {}1{} }}}}", "(".repeat(500), ")".repeat(500));
+    assert!(check(&deep).starts_with("an expression is nested too deep"));
+    assert!(check(&format!("{{{{ {}1 }}}}", "-".repeat(500))).contains("does not belong here"));
+}
+
+#[test]
+fn reads_are_found_without_evaluating() {
+    let files = Files::default();
+    let node = Node {
+        kind: NodeKind::String("{{ inputs.a if inputs['b'] else [inputs.c | json] }}".into()),
+        span: Span {
+            file: crate::source::FileId(0),
+            start: 0,
+            end: 0,
+        },
+        key: Span {
+            file: crate::source::FileId(0),
+            start: 0,
+            end: 0,
+        },
+    };
+    let mut files = files;
+    files.add("a", "");
+    let template = template(&node, &files, &mut Diagnostics::new());
+    let mut reads = Reads::default();
+    template.expressions().for_each(|e| reads.add(e));
+    assert_eq!(reads.names.into_iter().collect::<Vec<_>>(), ["a", "b", "c"]);
+    assert!(!reads.all);
+}
