@@ -2,10 +2,13 @@
 
 pub mod code;
 pub mod diagnostic;
+pub mod document;
 pub mod expression;
+pub mod input;
 pub mod node;
 pub mod resource;
 pub mod source;
 pub mod term;
 pub mod unit;
+pub mod validate;
 pub mod yaml;
