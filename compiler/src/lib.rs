@@ -1,5 +1,6 @@
 //! Compiles a stack into bundles: a pure function from text to text, with everything it has to say about the input.
 
+pub mod body;
 pub mod code;
 pub mod diagnostic;
 pub mod document;

@@ -304,6 +304,33 @@ impl Reads {
 }
 
 impl Expression {
+    /// Adds the inputs that it reads, with the path below each: `inputs.workers.maximum` is `[workers, maximum]`.
+    pub fn input_paths(&self, out: &mut Vec<Vec<Text>>) {
+        match self.input_path() {
+            Some(path) if !path.is_empty() => out.push(path),
+            _ => self.children(&mut |child| child.input_paths(out)),
+        }
+    }
+
+    fn input_path(&self) -> Option<Vec<Text>> {
+        match &self.kind {
+            ExpressionKind::Name(name) if name == "inputs" => Some(Vec::new()),
+            ExpressionKind::Attribute(of, name) => {
+                let mut path = of.input_path()?;
+                path.push(name.clone());
+                Some(path)
+            }
+            ExpressionKind::Index(of, index) => {
+                let mut path = of.input_path()?;
+                if let ExpressionKind::Literal(Term::String(name)) = &index.kind {
+                    path.push(name.clone());
+                }
+                Some(path)
+            }
+            _ => None,
+        }
+    }
+
     /// Calls `see` with each expression directly below this one.
     pub fn children(&self, see: &mut impl FnMut(&Expression)) {
         match &self.kind {

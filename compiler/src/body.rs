@@ -1,0 +1,449 @@
+//! Trees with expressions at the leaves: read once per module, expanded once per use.
+//!
+//! Loops, conditions and omission are structure: `$for_each`, `$when`, `$merge` and `$value` are keys of maps, `omit` is a value.
+
+use terrace_artifact::{Segment, Text};
+
+use crate::code::Code;
+use crate::diagnostic::{Diagnostic, Diagnostics, shown};
+use crate::expression::{self, Expression, Failure, Scope, Template, Variables};
+use crate::node::{Node, NodeKind};
+use crate::source::{Files, Span};
+use crate::term::Term;
+
+/// A tree with expressions in it.
+#[derive(Clone, Debug)]
+pub struct Body {
+    kind: BodyKind,
+    span: Span,
+}
+
+#[derive(Clone, Debug)]
+enum BodyKind {
+    /// Nothing to evaluate below here.
+    Static(Term, Box<Node>),
+    /// A scalar with an expression.
+    Scalar(Template),
+    List(Vec<Body>),
+    Map(Box<MapBody>),
+}
+
+#[derive(Clone, Debug, Default)]
+struct MapBody {
+    for_each: Option<Expression>,
+    /// What the loop's name is: `each`, or what `$as` says.
+    variable: Text,
+    when: Option<Expression>,
+    merge: Option<Body>,
+    value: Option<Body>,
+    entries: Vec<(Template, Body)>,
+}
+
+/// How a body is expanded.
+pub struct Expansion<'t> {
+    /// Whether `null` stays: in inputs it means something, in a resource it is a key left out.
+    pub keep_null: bool,
+    /// What went wrong, everything in one pass.
+    pub failures: Vec<Box<Failure>>,
+    /// Where each leaf came from, when somebody asks.
+    pub trace: Option<&'t mut Trace>,
+}
+
+/// Where the leaves of an expanded body came from.
+#[derive(Debug, Default)]
+pub struct Trace {
+    path: Vec<Segment>,
+    /// The path of each leaf and what wrote it.
+    pub leaves: Vec<Leaf>,
+}
+
+/// One leaf of an expanded body.
+#[derive(Clone, Debug)]
+pub struct Leaf {
+    /// Where in the body.
+    pub path: Vec<Segment>,
+    /// The scalar in the module.
+    pub span: Span,
+    /// The inputs that its expressions read, with the path below: `replicas`, `workers.maximum`.
+    pub inputs: Vec<Vec<Text>>,
+}
+
+impl Body {
+    /// Reads a tree. What is wrong in it is reported.
+    pub fn read(node: &Node, files: &Files, diagnostics: &mut Diagnostics) -> Body {
+        let span = node.span;
+        if is_static(node) {
+            return Body { kind: BodyKind::Static(Term::from_value(node.to_value()), Box::new(node.clone())), span };
+        }
+        let kind = match &node.kind {
+            NodeKind::List(items) => {
+                BodyKind::List(items.iter().map(|item| Body::read(item, files, diagnostics)).collect())
+            }
+            NodeKind::Map(entries) => BodyKind::Map(Box::new(MapBody::read(entries, files, diagnostics))),
+            _ => BodyKind::Scalar(expression::template(node, files, diagnostics)),
+        };
+        Body { kind, span }
+    }
+
+    /// Where it was written.
+    pub fn span(&self) -> Span {
+        self.span
+    }
+
+    /// Calls `see` with every expression in it.
+    pub fn expressions(&self, see: &mut impl FnMut(&Expression)) {
+        match &self.kind {
+            BodyKind::Static(..) => {}
+            BodyKind::Scalar(template) => template.expressions().for_each(see),
+            BodyKind::List(items) => items.iter().for_each(|item| item.expressions(see)),
+            BodyKind::Map(map) => {
+                map.for_each.iter().chain(&map.when).for_each(&mut *see);
+                map.merge.iter().chain(&map.value).for_each(|body| body.expressions(see));
+                for (key, body) in &map.entries {
+                    key.expressions().for_each(&mut *see);
+                    body.expressions(see);
+                }
+            }
+        }
+    }
+
+    /// The value in a scope. What fails is left out and noted in `expansion`.
+    pub fn expand(&self, scope: &Scope<'_>, expansion: &mut Expansion<'_>) -> Term {
+        match &self.kind {
+            BodyKind::Static(term, node) => {
+                if let Some(trace) = expansion.trace.as_deref_mut() {
+                    trace.static_leaves(node);
+                }
+                if expansion.keep_null { term.clone() } else { without_nulls(term.clone()) }
+            }
+            BodyKind::Scalar(template) => {
+                if let Some(trace) = expansion.trace.as_deref_mut() {
+                    trace.leaf(self.span, template);
+                }
+                expansion.keep(template.evaluate(scope))
+            }
+            BodyKind::List(items) => {
+                let mut out = Vec::with_capacity(items.len());
+                for item in items {
+                    item.expand_item(scope, expansion, &mut out);
+                }
+                if out.is_empty() && !items.is_empty() && !expansion.keep_null { Term::Omit } else { Term::List(out) }
+            }
+            BodyKind::Map(map) => {
+                let mut out = Vec::with_capacity(map.entries.len());
+                if !map.expand_entries(scope, expansion, &mut out) {
+                    return Term::Omit;
+                }
+                if out.is_empty() && !expansion.keep_null { Term::Omit } else { Term::Map(out) }
+            }
+        }
+    }
+
+    /// One item of a list: none, one, or as many as its loop has.
+    fn expand_item(&self, scope: &Scope<'_>, expansion: &mut Expansion<'_>, out: &mut Vec<Term>) {
+        let push = |expansion: &mut Expansion<'_>, out: &mut Vec<Term>, make: &mut dyn FnMut(&mut Expansion<'_>) -> Term| {
+            if let Some(trace) = expansion.trace.as_deref_mut() {
+                trace.path.push(Segment::Index(out.len()));
+            }
+            let term = make(expansion);
+            if let Some(trace) = expansion.trace.as_deref_mut() {
+                trace.path.pop();
+            }
+            if !(term == Term::Omit || (term == Term::Null && !expansion.keep_null)) {
+                out.push(term);
+            }
+        };
+        let BodyKind::Map(map) = &self.kind else {
+            return push(expansion, out, &mut |expansion| self.expand(scope, expansion));
+        };
+        map.each(scope, expansion, &mut |scope, expansion| {
+            push(expansion, out, &mut |expansion| match &map.value {
+                Some(value) => value.expand(scope, expansion),
+                None => {
+                    let mut entries = Vec::with_capacity(map.entries.len());
+                    map.expand_once(scope, expansion, &mut entries);
+                    if entries.is_empty() && !expansion.keep_null { Term::Omit } else { Term::Map(entries) }
+                }
+            });
+        });
+    }
+}
+
+impl MapBody {
+    fn read(entries: &[(Text, Node)], files: &Files, diagnostics: &mut Diagnostics) -> MapBody {
+        let mut map = MapBody { variable: "each".into(), ..MapBody::default() };
+        for (key, node) in entries {
+            match key.as_str() {
+                "$for_each" => map.for_each = whole_expression(node, files, diagnostics),
+                "$when" => map.when = whole_expression(node, files, diagnostics),
+                "$merge" => map.merge = Some(Body::read(node, files, diagnostics)),
+                "$value" => map.value = Some(Body::read(node, files, diagnostics)),
+                "$as" => map.variable = node.as_str().unwrap_or("each").into(),
+                key if is_control(key) => {
+                    const CONTROLS: [&str; 5] = ["$for_each", "$when", "$merge", "$value", "$as"];
+                    diagnostics.push(
+                        Diagnostic::new(Code::UnknownKey, format!("`{}` means nothing in a body", shown(key)))
+                            .at(node.key, "not a key of the language")
+                            .nearest(node.key, key, CONTROLS),
+                    );
+                }
+                key => {
+                    let key_node = Node { kind: NodeKind::String(key.into()), span: node.key, key: node.key };
+                    let key = expression::template(&key_node, files, diagnostics);
+                    map.entries.push((key, Body::read(node, files, diagnostics)));
+                }
+            }
+        }
+        map
+    }
+
+    /// Runs `then` once for each turn of the loop, where the condition holds.
+    fn each(
+        &self,
+        scope: &Scope<'_>,
+        expansion: &mut Expansion<'_>,
+        then: &mut dyn FnMut(&Scope<'_>, &mut Expansion<'_>),
+    ) {
+        let Some(over) = &self.for_each else {
+            if self.holds(scope, expansion) {
+                then(scope, expansion);
+            }
+            return;
+        };
+        let turns = match turns(over, scope) {
+            Ok(turns) => turns,
+            Err(failure) => return expansion.failures.push(failure),
+        };
+        for (key, value) in turns {
+            let each = each_value(key, value);
+            let variables = Variables { name: &self.variable, value: &each, outer: scope.variables };
+            let scope = scope.within(&variables);
+            if self.holds(&scope, expansion) {
+                then(&scope, expansion);
+            }
+        }
+    }
+
+    fn holds(&self, scope: &Scope<'_>, expansion: &mut Expansion<'_>) -> bool {
+        self.when.as_ref().is_none_or(|when| match scope.condition(when) {
+            Ok(holds) => holds,
+            Err(failure) => {
+                expansion.failures.push(failure);
+                false
+            }
+        })
+    }
+
+    /// All entries of a map that stands as a value. Says whether there is a map at all.
+    fn expand_entries(&self, scope: &Scope<'_>, expansion: &mut Expansion<'_>, out: &mut Vec<(Text, Term)>) -> bool {
+        let mut any = self.for_each.is_some();
+        self.each(scope, expansion, &mut |scope, expansion| {
+            any = true;
+            self.expand_once(scope, expansion, out);
+        });
+        any
+    }
+
+    fn expand_once(&self, scope: &Scope<'_>, expansion: &mut Expansion<'_>, out: &mut Vec<(Text, Term)>) {
+        if let Some(merge) = &self.merge {
+            match merge.expand(scope, expansion) {
+                Term::Map(entries) => {
+                    for (key, term) in entries {
+                        put(out, key, term);
+                    }
+                }
+                Term::Omit | Term::Null => {}
+                other => expansion.failures.push(Failure::new(
+                    Code::ExpressionType,
+                    merge.span,
+                    "`$merge` takes a map",
+                    format!("this is {}", other.kind()),
+                )),
+            }
+        }
+        for (key, body) in &self.entries {
+            let key = match key.evaluate(scope) {
+                Ok(Term::String(key)) => key,
+                Ok(Term::Number(number)) => number.to_string().into(),
+                Ok(other) => {
+                    let label = format!("this is {}", other.kind());
+                    let failure = Failure::new(Code::ExpressionType, body.span, "a key has to be text", label);
+                    expansion.failures.push(failure);
+                    continue;
+                }
+                Err(failure) => {
+                    expansion.failures.push(failure);
+                    continue;
+                }
+            };
+            if let Some(trace) = expansion.trace.as_deref_mut() {
+                trace.path.push(Segment::Key(key.clone()));
+            }
+            let term = body.expand(scope, expansion);
+            if let Some(trace) = expansion.trace.as_deref_mut() {
+                trace.path.pop();
+            }
+            if !(term == Term::Omit || (term == Term::Null && !expansion.keep_null)) {
+                put(out, key, term);
+            }
+        }
+    }
+}
+
+impl Expansion<'_> {
+    /// For resources: null is a key left out.
+    pub fn of_resource() -> Expansion<'static> {
+        Expansion { keep_null: false, failures: Vec::new(), trace: None }
+    }
+
+    /// For inputs and outputs: null stays.
+    pub fn of_values() -> Expansion<'static> {
+        Expansion { keep_null: true, failures: Vec::new(), trace: None }
+    }
+
+    fn keep(&mut self, result: Result<Term, Box<Failure>>) -> Term {
+        match result {
+            Ok(term) if self.keep_null => term,
+            Ok(term) => without_nulls(term),
+            Err(failure) => {
+                self.failures.push(failure);
+                Term::Omit
+            }
+        }
+    }
+}
+
+impl Trace {
+    fn leaf(&mut self, span: Span, template: &Template) {
+        let mut inputs = Vec::new();
+        template.expressions().for_each(|e| e.input_paths(&mut inputs));
+        self.leaves.push(Leaf { path: self.path.clone(), span, inputs });
+    }
+
+    fn static_leaves(&mut self, node: &Node) {
+        match &node.kind {
+            NodeKind::List(items) if !items.is_empty() => {
+                for (at, item) in items.iter().enumerate() {
+                    self.path.push(Segment::Index(at));
+                    self.static_leaves(item);
+                    self.path.pop();
+                }
+            }
+            NodeKind::Map(entries) if !entries.is_empty() => {
+                for (key, node) in entries {
+                    self.path.push(Segment::Key(key.clone()));
+                    self.static_leaves(node);
+                    self.path.pop();
+                }
+            }
+            _ => self.leaves.push(Leaf { path: self.path.clone(), span: node.span, inputs: Vec::new() }),
+        }
+    }
+
+    /// The leaf at a path, or the first one below or around it.
+    pub fn find(&self, path: &[Segment]) -> Option<&Leaf> {
+        let common = |leaf: &Leaf| leaf.path.iter().zip(path).take_while(|(a, b)| a == b).count();
+        let best = self.leaves.iter().map(common).max()?;
+        self.leaves.iter().find(|leaf| common(leaf) == best)
+    }
+}
+
+/// An expression that stands alone, as `for_each` and `when` want it.
+pub fn whole_expression(node: &Node, files: &Files, diagnostics: &mut Diagnostics) -> Option<Expression> {
+    match expression::template(node, files, diagnostics) {
+        Template::Whole(expression) => Some(expression),
+        _ => {
+            if !diagnostics.has_errors_at(node.span) {
+                let mut diagnostic = Diagnostic::new(Code::WrongType, "an expression has to stand here")
+                    .at(node.span, "not an expression in `{{ }}`");
+                if let Some(text) = node.as_str().filter(|text| !text.contains("{{")) {
+                    diagnostic = diagnostic.replace(node.span, format!("\"{{{{ {text} }}}}\""), "put it in braces");
+                }
+                diagnostics.push(diagnostic);
+            }
+            None
+        }
+    }
+}
+
+/// The turns of a loop: a map's entries, or a list's unique strings, each standing for itself.
+pub fn turns(over: &Expression, scope: &Scope<'_>) -> Result<Vec<(Text, Term)>, Box<Failure>> {
+    let value = scope.evaluate(over)?;
+    let fail = |message: &str, label: String| {
+        Err(Failure::new(Code::InvalidRepetition, over.span, message, label)
+            .with_help("repeat over a map, or over a list of unique strings: keys name what is made"))
+    };
+    match value.as_ref() {
+        Term::Map(entries) => Ok(entries.clone()),
+        Term::Null => Ok(Vec::new()),
+        Term::List(items) => {
+            let mut turns: Vec<(Text, Term)> = Vec::with_capacity(items.len());
+            for item in items {
+                let Term::String(key) = item else {
+                    return fail("a loop over a list needs strings", format!("it has {}", item.kind()));
+                };
+                if turns.iter().any(|(k, _)| k == key) {
+                    return fail("a loop needs unique keys", format!("`{}` is in it twice", shown(key)));
+                }
+                turns.push((key.clone(), item.clone()));
+            }
+            Ok(turns)
+        }
+        other => fail("a loop needs a map or a list of strings", format!("this is {}", other.kind())),
+    }
+}
+
+/// What `each` is in one turn.
+pub fn each_value(key: Text, value: Term) -> Term {
+    Term::Map(vec![("key".into(), Term::String(key)), ("value".into(), value)])
+}
+
+fn put(out: &mut Vec<(Text, Term)>, key: Text, term: Term) {
+    match out.iter_mut().find(|(k, _)| *k == key) {
+        Some((_, old)) => *old = term,
+        None => out.push((key, term)),
+    }
+}
+
+/// `$for_each` is a key of the language, `$schema` and `$ref` are somebody else's: ours are spelled as words.
+fn is_control(key: &str) -> bool {
+    const FOREIGN: [&str; 6] = ["$schema", "$ref", "$id", "$defs", "$comment", "$anchor"];
+    key.starts_with('$') && !key.starts_with("$.") && !key.starts_with("${") && !FOREIGN.contains(&key)
+        && key[1..].chars().all(|c| c.is_ascii_lowercase() || c == '_') && key.len() > 1
+}
+
+fn is_static(node: &Node) -> bool {
+    match &node.kind {
+        NodeKind::String(text) => !text.contains("{{"),
+        NodeKind::List(items) => items.iter().all(is_static),
+        NodeKind::Map(entries) => {
+            entries.iter().all(|(key, node)| !key.contains("{{") && !is_control(key) && is_static(node))
+        }
+        _ => true,
+    }
+}
+
+fn without_nulls(term: Term) -> Term {
+    match term {
+        Term::Map(entries) if entries.iter().any(|(_, term)| holds_null(term)) => Term::Map(
+            entries
+                .into_iter()
+                .filter(|(_, term)| !matches!(term, Term::Null | Term::Omit))
+                .map(|(key, term)| (key, without_nulls(term)))
+                .collect(),
+        ),
+        Term::List(items) if items.iter().any(holds_null) => {
+            Term::List(items.into_iter().filter(|t| !matches!(t, Term::Null | Term::Omit)).map(without_nulls).collect())
+        }
+        term => term,
+    }
+}
+
+fn holds_null(term: &Term) -> bool {
+    match term {
+        Term::Null | Term::Omit => true,
+        Term::List(items) => items.iter().any(holds_null),
+        Term::Map(entries) => entries.iter().any(|(_, term)| holds_null(term)),
+        _ => false,
+    }
+}
