@@ -146,8 +146,11 @@ impl Account {
             (code, message) => format!("{message} ({code})"),
         };
         if is_throttling(code) || status == 429 {
-            return Failure::new(FailureKind::Throttled, format!("AWS is asked for `{verb}` too often"))
-                .server(said);
+            return Failure::new(
+                FailureKind::Throttled,
+                format!("AWS is asked for `{verb}` too often"),
+            )
+            .server(said);
         }
         if is_login(code) {
             return self.denied(verb, resource, "AWS does not accept the credentials", None).server(said).hint(
@@ -167,7 +170,11 @@ impl Account {
             )
             .server(said);
         }
-        Failure::new(FailureKind::Rejected, format!("AWS refuses `{verb}` for {resource}")).server(said)
+        Failure::new(
+            FailureKind::Rejected,
+            format!("AWS refuses `{verb}` for {resource}"),
+        )
+        .server(said)
     }
 
     fn denied(&self, verb: &str, resource: &str, message: &str, rule: Option<String>) -> Failure {
@@ -238,7 +245,13 @@ async fn configuration(access: &AwsAccess, region: &Text) -> SdkConfig {
         loader = loader.profile_name(profile.as_str());
     }
     if let Some((id, secret)) = &access.key {
-        loader = loader.credentials_provider(Credentials::new(id.as_str(), secret.as_str(), None, None, "terrace"));
+        loader = loader.credentials_provider(Credentials::new(
+            id.as_str(),
+            secret.as_str(),
+            None,
+            None,
+            "terrace",
+        ));
     } else {
         // Outside EC2 nobody answers for instance metadata: one short attempt, so that whoever is not logged in is
         // told so at once.

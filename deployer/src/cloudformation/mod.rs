@@ -1,12 +1,47 @@
 //! The CloudFormation backend: change sets, every write of it.
+//!
+//! ```text
+//! account        credentials, clients, and what errors of AWS mean
+//! observe        all the reading: DescribeStacks, GetTemplate where the last change set was not the wanted one
+//! record         a stack as AWS describes it; the digest in a change set's name
+//! template       what a template says; parameters put in
+//! difference     what a template would change, with the replacements it takes, worked out without asking
+//! preview        the change that a plan shows
+//! change_set     created, held against the plan, executed or cleaned up
+//! deploy         create, update, delete, and looking until it has settled
+//! events         how far an operation is, and the first thing that went wrong
+//! status         what each status of a stack means
+//! bucket, home   the bootstrap bucket: large templates, assets, the ledger and the lock
+//! ```
+
+mod account;
+mod bucket;
+mod change_set;
+mod deploy;
+mod difference;
+mod events;
+mod home;
+mod observe;
+mod preview;
+mod record;
+mod status;
+mod template;
+mod yaml;
+
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use terrace_artifact::Text;
+use terrace_artifact::{Artifact, ArtifactId, Asset, Segment, Stack, Text, Value};
 
 use crate::access::Access;
-use crate::backend::Backend;
+use crate::backend::{Backend, Identity, Intent, Live, Look, PreviewOptions, Ticket, Wanted, Write};
 use crate::failure::{Failure, FailureKind};
 use crate::home::Home;
+use crate::plan::Change;
+use crate::values::Values;
+
+use account::Account;
+use home::BucketHome;
 
 /// An account and region, as a backend and as a home.
 pub(crate) struct Connected {
@@ -23,12 +58,17 @@ pub(crate) fn connect<'a>(
     region: &'a Text,
     label: &'a str,
 ) -> BoxFuture<'a, Result<Connected, Failure>> {
-    let _ = (access, account, region, label);
-    Box::pin(async {
-        Err(Failure::new(
-            FailureKind::Unsupported,
-            "accounts are not in this version",
-        ))
+    Box::pin(async move {
+        let account = Arc::new(Account::connect(&access.aws, account, region).await);
+        let home = BucketHome::new(account.clone(), label);
+        let backend = CloudFormation {
+            account,
+            label: label.to_owned(),
+        };
+        Ok(Connected {
+            backend: Box::new(backend),
+            home: Box::new(home),
+        })
     })
 }
 
@@ -39,11 +79,110 @@ pub(crate) fn bootstrap<'a>(
     account: &'a Text,
     region: &'a Text,
 ) -> BoxFuture<'a, Result<Vec<String>, Failure>> {
-    let _ = (access, account, region);
-    Box::pin(async {
-        Err(Failure::new(
-            FailureKind::Unsupported,
-            "accounts are not in this version",
-        ))
+    Box::pin(async move {
+        Account::connect(&access.aws, account, region)
+            .await
+            .bootstrap()
+            .await
+    })
+}
+
+/// The stacks of one environment in one account and region.
+struct CloudFormation {
+    account: Arc<Account>,
+    label: String,
+}
+
+impl Backend for CloudFormation {
+    fn identify(&self) -> BoxFuture<'_, Result<Identity, Failure>> {
+        Box::pin(self.account.identify())
+    }
+
+    fn observe<'a>(&'a self, wanted: &'a Wanted<'a>) -> BoxFuture<'a, Result<Vec<Live>, Failure>> {
+        Box::pin(self.account.observe(wanted))
+    }
+
+    fn preview<'a>(
+        &'a self,
+        artifact: &'a Artifact,
+        live: Option<&'a Live>,
+        values: &'a Values,
+        options: &'a PreviewOptions,
+    ) -> BoxFuture<'a, Result<Change, Failure>> {
+        Box::pin(async move {
+            let stack = stack_of(artifact)?;
+            let change = self
+                .account
+                .change(stack, live, values, options, &self.label)
+                .await;
+            change.map_err(|failure| failure.about(None, Some(&stack.origin)))
+        })
+    }
+
+    fn attribute(&self, attribute: &[Segment], live: &Live, change: Option<&Change>) -> Option<Value> {
+        preview::attribute(attribute, live, change)
+    }
+
+    fn removal(&self, live: &Live) -> Change {
+        preview::removal(live)
+    }
+
+    /// Puts the assets of what will be written into the bucket: a template that names one is refused where it is not.
+    fn begin<'a>(&'a self, intent: &'a Intent<'a>) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async move {
+            self.account.identify().await?;
+            let mut assets: Vec<&Asset> = Vec::new();
+            for artifact in &intent.bundle.artifacts {
+                let Some(stack) = artifact.stack().filter(|_| intent.writes.contains(&artifact.id)) else {
+                    continue;
+                };
+                assets.extend(
+                    stack
+                        .assets
+                        .iter()
+                        .filter_map(|digest| intent.bundle.assets.get(digest)),
+                );
+            }
+            assets.sort_by(|a, b| a.key.cmp(&b.key));
+            assets.dedup_by(|a, b| a.key == b.key);
+            self.account.put_assets(&assets).await
+        })
+    }
+
+    fn write<'a>(&'a self, write: Write<'a>) -> BoxFuture<'a, Result<Ticket, Failure>> {
+        Box::pin(async move {
+            let stack = stack_of(write.artifact)?;
+            self.account.identify().await?;
+            let begun = self.account.deploy(&write, stack, &self.label).await;
+            begun.map_err(|failure| failure.about(None, Some(&stack.origin)))
+        })
+    }
+
+    fn delete<'a>(&'a self, live: &'a Live) -> BoxFuture<'a, Result<Ticket, Failure>> {
+        Box::pin(async move {
+            self.account.identify().await?;
+            self.account.remove(live).await
+        })
+    }
+
+    fn look<'a>(
+        &'a self,
+        id: &'a ArtifactId,
+        artifact: Option<&'a Artifact>,
+        ticket: &'a Ticket,
+    ) -> BoxFuture<'a, Result<Look, Failure>> {
+        Box::pin(self.account.look(id, artifact, ticket, &self.label))
+    }
+}
+
+fn stack_of(artifact: &Artifact) -> Result<&Stack, Failure> {
+    artifact.stack().ok_or_else(|| {
+        Failure::new(
+            FailureKind::Broken,
+            format!(
+                "`{}` is not a CloudFormation stack, and is for an account",
+                artifact.id
+            ),
+        )
     })
 }

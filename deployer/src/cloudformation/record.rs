@@ -148,7 +148,10 @@ impl Observed {
                 protected: value.get("protected").and_then(Value::as_bool).unwrap_or(false),
             },
             template: value.get("template").cloned().unwrap_or_default(),
-            policy: value.get("policy").filter(|policy| **policy != Value::Null).cloned(),
+            policy: value
+                .get("policy")
+                .filter(|policy| **policy != Value::Null)
+                .cloned(),
         }
     }
 }
@@ -180,7 +183,11 @@ pub(super) fn tags(stack: &Stack, label: &str) -> BTreeMap<Text, Text> {
 }
 
 fn texts(map: &BTreeMap<Text, Text>) -> Map {
-    Map::from_distinct(map.iter().map(|(k, v)| (k.clone(), Value::String(v.clone()))).collect())
+    Map::from_distinct(
+        map.iter()
+            .map(|(k, v)| (k.clone(), Value::String(v.clone())))
+            .collect(),
+    )
 }
 
 /// `arn:aws:cloudformation:eu-west-1:111122223333:changeSet/NAME/UUID` has the name in its middle.

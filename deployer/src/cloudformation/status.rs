@@ -41,7 +41,10 @@ pub(super) fn way_out(status: &str, name: &str, region: &str) -> String {
             "mend what stopped the rollback (the stack's events say), then run\n{}\nand then this again",
             command("continue-update-rollback")
         ),
-        "UPDATE_FAILED" => format!("go back to the last good state with\n{}", command("rollback-stack")),
+        "UPDATE_FAILED" => format!(
+            "go back to the last good state with\n{}",
+            command("rollback-stack")
+        ),
         _ => format!("see what happened with\n{}", command("describe-stack-events")),
     }
 }
@@ -64,9 +67,18 @@ mod tests {
         );
         assert_eq!(show(Standing::Empty), "REVIEW_IN_PROGRESS");
         assert_eq!(show(Standing::Gone), "DELETE_COMPLETE");
-        assert_eq!(show(Standing::Ruined), "CREATE_FAILED DELETE_FAILED ROLLBACK_COMPLETE ROLLBACK_FAILED");
-        assert_eq!(show(Standing::Stuck), "IMPORT_ROLLBACK_FAILED UPDATE_FAILED UPDATE_ROLLBACK_FAILED");
+        assert_eq!(
+            show(Standing::Ruined),
+            "CREATE_FAILED DELETE_FAILED ROLLBACK_COMPLETE ROLLBACK_FAILED"
+        );
+        assert_eq!(
+            show(Standing::Stuck),
+            "IMPORT_ROLLBACK_FAILED UPDATE_FAILED UPDATE_ROLLBACK_FAILED"
+        );
         let busy = show(Standing::Busy);
-        assert!(busy.split(' ').all(|status| status.ends_with("_IN_PROGRESS")), "{busy}");
+        assert!(
+            busy.split(' ').all(|status| status.ends_with("_IN_PROGRESS")),
+            "{busy}"
+        );
     }
 }

@@ -1,0 +1,298 @@
+//! The bootstrap bucket: templates that are too large to be sent, the code and scripts that templates name, and the
+//! ledger of environments whose home is here.
+
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types;
+use futures::{StreamExt, TryStreamExt};
+use terrace_artifact::{Asset, Digest, Map, Value, to_json_compact};
+
+use crate::failure::{Failure, FailureKind};
+
+use super::account::Account;
+
+/// CloudFormation takes a template of up to this many bytes with the request itself.
+pub(super) const INLINE: usize = 51_200;
+/// And up to this many from a bucket.
+const LARGEST: usize = 1_000_000;
+/// Versions of objects that were replaced or deleted are kept this long.
+const NONCURRENT_DAYS: i32 = 90;
+const ABANDONED_UPLOAD_DAYS: i32 = 7;
+
+/// A template as a request wants it.
+pub(super) enum Body {
+    Inline(String),
+    Url(String),
+}
+
+impl Account {
+    /// The template for a request; a large one is put into the bucket first.
+    pub(super) async fn template_body(&self, template: &Value, stack: &str) -> Result<Body, Failure> {
+        let text = to_json_compact(template);
+        if text.len() <= INLINE {
+            return Ok(Body::Inline(text));
+        }
+        if text.len() > LARGEST {
+            return Err(Failure::new(
+                FailureKind::Rejected,
+                format!(
+                    "the template of `{stack}` has {} bytes, and CloudFormation takes {LARGEST}",
+                    text.len()
+                ),
+            )
+            .hint("divide the component into several stacks"));
+        }
+        let key = format!("templates/{}.json", Digest::of_bytes(text.as_bytes()));
+        self.put_once(&key, text.into_bytes()).await?;
+        let suffix = if self.partition() == "aws-cn" { ".cn" } else { "" };
+        Ok(Body::Url(format!(
+            "https://{}.s3.{}.amazonaws.com{suffix}/{key}",
+            self.bucket(),
+            self.region
+        )))
+    }
+
+    /// Puts assets into the bucket that are not there yet. Their keys name their content, so what is there is right.
+    pub(super) async fn put_assets(&self, assets: &[&Asset]) -> Result<(), Failure> {
+        let mut puts = Vec::with_capacity(assets.len());
+        for asset in assets {
+            puts.push(self.put_once(&asset.key, asset.bytes.clone()));
+        }
+        futures::stream::iter(puts)
+            .buffer_unordered(4)
+            .try_collect::<()>()
+            .await
+    }
+
+    async fn put_once(&self, key: &str, bytes: Vec<u8>) -> Result<(), Failure> {
+        let bucket = self.bucket();
+        let there = self.s3.head_object().bucket(&bucket).key(key).send().await;
+        match there {
+            Ok(_) => return Ok(()),
+            Err(error) if status(&error) == 404 => {}
+            Err(error) => return Err(self.bucket_refused(&error, "s3:GetObject")),
+        }
+        let put = self.s3.put_object().bucket(&bucket).key(key);
+        put.body(ByteStream::from(bytes))
+            .send()
+            .await
+            .map_err(|error| self.bucket_refused(&error, "s3:PutObject"))?;
+        Ok(())
+    }
+
+    /// What an error of the bucket means: most often that nobody has created it yet.
+    pub(super) fn bucket_refused<E>(
+        &self,
+        error: &SdkError<E, aws_sdk_s3::config::http::HttpResponse>,
+        verb: &str,
+    ) -> Failure
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let bucket = self.bucket();
+        if error.code() == Some("NoSuchBucket") {
+            return Failure::new(
+                FailureKind::Rejected,
+                format!("there is no bucket `{bucket}` yet"),
+            )
+            .hint("create what the account needs once: `terrace bootstrap`");
+        }
+        self.refused(error, verb, &format!("{bucket}/*"))
+    }
+
+    /// Creates the bucket, or brings it to the state it should have. Gives a line for each thing it did or found.
+    pub(super) async fn bootstrap(&self) -> Result<Vec<String>, Failure> {
+        self.identify().await?;
+        let bucket = self.bucket();
+        let mut lines = vec![self.create_bucket(&bucket).await?];
+        let refused = |verb: &'static str| {
+            let bucket = bucket.clone();
+            move |error: Failure| error.hint(format!("the role that bootstraps needs `{verb}` on `{bucket}`"))
+        };
+        self.block_public_access(&bucket)
+            .await
+            .map_err(refused("s3:PutBucketPublicAccessBlock"))?;
+        lines.push("public access is blocked".to_owned());
+        self.own_objects(&bucket)
+            .await
+            .map_err(refused("s3:PutBucketOwnershipControls"))?;
+        lines.push("objects belong to the account".to_owned());
+        self.encrypt(&bucket)
+            .await
+            .map_err(refused("s3:PutEncryptionConfiguration"))?;
+        lines.push("objects are encrypted".to_owned());
+        self.keep_versions(&bucket)
+            .await
+            .map_err(refused("s3:PutBucketVersioning"))?;
+        lines.push("versions are kept".to_owned());
+        self.expire_versions(&bucket)
+            .await
+            .map_err(refused("s3:PutLifecycleConfiguration"))?;
+        lines.push(format!(
+            "replaced versions are deleted after {NONCURRENT_DAYS} days"
+        ));
+        self.require_tls(&bucket)
+            .await
+            .map_err(refused("s3:PutBucketPolicy"))?;
+        lines.push("requests without TLS are refused".to_owned());
+        Ok(lines)
+    }
+
+    async fn create_bucket(&self, bucket: &str) -> Result<String, Failure> {
+        let mut request = self.s3.create_bucket().bucket(bucket);
+        // The oldest region is the default one, and must not be named.
+        if self.region != "us-east-1" {
+            request = request.create_bucket_configuration(
+                types::CreateBucketConfiguration::builder()
+                    .location_constraint(types::BucketLocationConstraint::from(self.region.as_str()))
+                    .build(),
+            );
+        }
+        match request.send().await {
+            Ok(_) => Ok(format!("bucket `{bucket}` is created")),
+            Err(error) if error.code() == Some("BucketAlreadyOwnedByYou") => {
+                Ok(format!("bucket `{bucket}` is there"))
+            }
+            Err(error) if error.code() == Some("BucketAlreadyExists") => Err(Failure::new(
+                FailureKind::Rejected,
+                format!("bucket `{bucket}` belongs to another account"),
+            )
+            .hint(
+                "bucket names are one namespace for everybody: find out who has this one before anything is put into it",
+            )),
+            Err(error) => Err(self.refused(&error, "s3:CreateBucket", bucket)),
+        }
+    }
+
+    async fn block_public_access(&self, bucket: &str) -> Result<(), Failure> {
+        let block = types::PublicAccessBlockConfiguration::builder()
+            .block_public_acls(true)
+            .ignore_public_acls(true)
+            .block_public_policy(true)
+            .restrict_public_buckets(true)
+            .build();
+        let request = self.s3.put_public_access_block().bucket(bucket);
+        let sent = request.public_access_block_configuration(block).send().await;
+        sent.map_err(|error| self.refused(&error, "s3:PutBucketPublicAccessBlock", bucket))?;
+        Ok(())
+    }
+
+    async fn own_objects(&self, bucket: &str) -> Result<(), Failure> {
+        let rule = types::OwnershipControlsRule::builder()
+            .object_ownership(types::ObjectOwnership::BucketOwnerEnforced)
+            .build()
+            .map_err(|error| malformed(&error))?;
+        let controls = types::OwnershipControls::builder()
+            .rules(rule)
+            .build()
+            .map_err(|error| malformed(&error))?;
+        let request = self.s3.put_bucket_ownership_controls().bucket(bucket);
+        let sent = request.ownership_controls(controls).send().await;
+        sent.map_err(|error| self.refused(&error, "s3:PutBucketOwnershipControls", bucket))?;
+        Ok(())
+    }
+
+    async fn encrypt(&self, bucket: &str) -> Result<(), Failure> {
+        let default = types::ServerSideEncryptionByDefault::builder()
+            .sse_algorithm(types::ServerSideEncryption::Aes256)
+            .build()
+            .map_err(|error| malformed(&error))?;
+        let rule = types::ServerSideEncryptionRule::builder()
+            .apply_server_side_encryption_by_default(default)
+            .build();
+        let configuration = types::ServerSideEncryptionConfiguration::builder()
+            .rules(rule)
+            .build()
+            .map_err(|error| malformed(&error))?;
+        let request = self.s3.put_bucket_encryption().bucket(bucket);
+        let sent = request
+            .server_side_encryption_configuration(configuration)
+            .send()
+            .await;
+        sent.map_err(|error| self.refused(&error, "s3:PutEncryptionConfiguration", bucket))?;
+        Ok(())
+    }
+
+    async fn keep_versions(&self, bucket: &str) -> Result<(), Failure> {
+        let versioning = types::VersioningConfiguration::builder()
+            .status(types::BucketVersioningStatus::Enabled)
+            .build();
+        let request = self.s3.put_bucket_versioning().bucket(bucket);
+        let sent = request.versioning_configuration(versioning).send().await;
+        sent.map_err(|error| self.refused(&error, "s3:PutBucketVersioning", bucket))?;
+        Ok(())
+    }
+
+    async fn expire_versions(&self, bucket: &str) -> Result<(), Failure> {
+        let noncurrent = types::NoncurrentVersionExpiration::builder()
+            .noncurrent_days(NONCURRENT_DAYS)
+            .build();
+        let abandoned = types::AbortIncompleteMultipartUpload::builder()
+            .days_after_initiation(ABANDONED_UPLOAD_DAYS)
+            .build();
+        let rule = types::LifecycleRule::builder()
+            .id("old-versions")
+            .status(types::ExpirationStatus::Enabled)
+            .filter(types::LifecycleRuleFilter::builder().prefix("").build())
+            .noncurrent_version_expiration(noncurrent)
+            .abort_incomplete_multipart_upload(abandoned)
+            .build()
+            .map_err(|error| malformed(&error))?;
+        let lifecycle = types::BucketLifecycleConfiguration::builder()
+            .rules(rule)
+            .build()
+            .map_err(|error| malformed(&error))?;
+        let request = self.s3.put_bucket_lifecycle_configuration().bucket(bucket);
+        let sent = request.lifecycle_configuration(lifecycle).send().await;
+        sent.map_err(|error| self.refused(&error, "s3:PutLifecycleConfiguration", bucket))?;
+        Ok(())
+    }
+
+    async fn require_tls(&self, bucket: &str) -> Result<(), Failure> {
+        let policy = tls_only(self.partition(), bucket);
+        let request = self
+            .s3
+            .put_bucket_policy()
+            .bucket(bucket)
+            .policy(to_json_compact(&policy));
+        let sent = request.send().await;
+        sent.map_err(|error| self.refused(&error, "s3:PutBucketPolicy", bucket))?;
+        Ok(())
+    }
+}
+
+/// The status of an answer: `HEAD` has no body that would carry an error code.
+pub(super) fn status<E>(error: &SdkError<E, aws_sdk_s3::config::http::HttpResponse>) -> u16 {
+    error.raw_response().map_or(0, |raw| raw.status().as_u16())
+}
+
+fn tls_only(partition: &str, bucket: &str) -> Value {
+    let arn = format!("arn:{partition}:s3:::{bucket}");
+    let mut insecure = Map::new();
+    insecure.insert("aws:SecureTransport", "false");
+    let mut condition = Map::new();
+    condition.insert("Bool", insecure);
+    let mut statement = Map::new();
+    statement.insert("Sid", "TlsOnly");
+    statement.insert("Effect", "Deny");
+    statement.insert("Principal", "*");
+    statement.insert("Action", "s3:*");
+    statement.insert(
+        "Resource",
+        vec![Value::from(arn.clone()), format!("{arn}/*").into()],
+    );
+    statement.insert("Condition", condition);
+    let mut policy = Map::new();
+    policy.insert("Version", "2012-10-17");
+    policy.insert("Statement", vec![Value::Map(statement)]);
+    Value::Map(policy)
+}
+
+/// A request that the SDK itself finds incomplete: a mistake of ours.
+fn malformed(error: &dyn std::error::Error) -> Failure {
+    Failure::new(
+        FailureKind::Broken,
+        "a request for the bucket could not be put together",
+    )
+    .server(error.to_string())
+}

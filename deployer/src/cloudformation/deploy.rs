@@ -1,0 +1,350 @@
+//! Writing: a stack is created, updated or deleted, and looked at until it has settled.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use terrace_artifact::{Artifact, ArtifactId, Map, Stack, Text, Value, to_json_compact};
+
+use crate::backend::{Live, Look, Ticket, Write};
+use crate::failure::{Failure, FailureKind};
+use crate::plan::{Action, Change};
+use crate::values::{Late, Values};
+
+use super::account::Account;
+use super::change_set::{Desired, held_against_plan};
+use super::difference;
+use super::events::progress;
+use super::record::{Observed, Record, tags};
+use super::status::{self, Standing};
+use super::template;
+
+impl Account {
+    /// Creates or updates a stack; returns when CloudFormation has begun.
+    pub(super) async fn deploy(
+        &self,
+        write: &Write<'_>,
+        stack: &Stack,
+        label: &str,
+    ) -> Result<Ticket, Failure> {
+        let parameters = known(write.values, stack)?;
+        refuse_unapproved(write, stack)?;
+        let tags = tags(stack, label);
+        let found = self.at_rest(&stack.name).await?;
+        let creates = match found.as_ref().map(Record::standing) {
+            None | Some(Standing::Gone | Standing::Empty) => true,
+            Some(Standing::Steady) => false,
+            Some(Standing::Ruined | Standing::Busy) => {
+                let record = found.unwrap_or_default();
+                return Err(self
+                    .first_cause(&record.id, &record.status, Some(stack), &Value::Null)
+                    .await);
+            }
+            Some(Standing::Stuck) => return Err(self.stuck(&found.unwrap_or_default())),
+        };
+        let desired = Desired {
+            stack,
+            parameters: &parameters,
+            tags: &tags,
+            creates,
+        };
+        let name = desired.name();
+        let mut ticket = Begun {
+            stack_id: found.as_ref().map(|record| record.id.clone()).unwrap_or_default(),
+            updated: found
+                .as_ref()
+                .map(|record| record.updated.clone())
+                .unwrap_or_default(),
+            protection: (found.as_ref().is_some_and(|record| record.protected)
+                != stack.termination_protection)
+                .then_some(stack.termination_protection),
+            policy: None,
+            deploys: false,
+        };
+        let live = write
+            .live
+            .map(|live| Observed::from_value(&live.value))
+            .unwrap_or_default();
+        if difference::policy(live.policy.as_ref()) != difference::policy(stack.policy.as_ref()) {
+            ticket.policy = Some(difference::policy(stack.policy.as_ref()));
+        }
+        let as_left = found.as_ref().is_some_and(|record| record.was_left_by(&name));
+        if !as_left && (creates || difference::needs_change_set(write.change)) {
+            let set = self.create_change_set(&desired, name).await?;
+            ticket.stack_id = set.stack_id.clone();
+            if let Some(changes) = &set.changes {
+                let held = held_against_plan(changes, write.change, &live.template, stack, write.approved);
+                if let Err(failure) = held {
+                    self.clean_up(&desired, &set.name).await?;
+                    return Err(failure);
+                }
+                // The policy is there to stop what the user has just agreed to. It is put back when the update is done;
+                // if that never comes, the next plan shows that it is missing.
+                if live.policy.is_some() && !write.change.loses_data.is_empty() {
+                    self.set_policy(&stack.name, &difference::allow_all()).await?;
+                    ticket.policy = Some(difference::policy(stack.policy.as_ref()));
+                }
+                let token = format!("terrace-{}", &set.name[set.name.len().saturating_sub(32)..]);
+                self.execute(&set, &token).await?;
+                ticket.deploys = true;
+            }
+        }
+        Ok(ticket.into_ticket())
+    }
+
+    /// Begins to delete the very stack that was observed.
+    pub(super) async fn remove(&self, live: &Live) -> Result<Ticket, Failure> {
+        let observed = Observed::from_value(&live.value);
+        let id = &observed.record.id;
+        let ticket = Begun {
+            stack_id: id.clone(),
+            deploys: true,
+            ..Begun::default()
+        }
+        .into_ticket();
+        // What is being created can be deleted at once; an update has to end first.
+        let now = loop {
+            let Some(now) = self.describe(id).await? else {
+                return Ok(ticket);
+            };
+            let waits = now.standing() == Standing::Busy
+                && !matches!(&*now.status, "DELETE_IN_PROGRESS" | "CREATE_IN_PROGRESS");
+            if !waits {
+                break now;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        };
+        if now.standing() == Standing::Gone || now.status == "DELETE_IN_PROGRESS" {
+            return Ok(ticket);
+        }
+        if now.protected {
+            self.protect(&now.name, false).await?;
+        }
+        let request = self.cloudformation.delete_stack().stack_name(id.as_str());
+        let sent = request.send().await;
+        sent.map_err(|error| self.refused(&error, "cloudformation:DeleteStack", &now.name))?;
+        Ok(ticket)
+    }
+
+    /// Looks once at a stack that was written or deleted.
+    pub(super) async fn look(
+        &self,
+        id: &ArtifactId,
+        artifact: Option<&Artifact>,
+        ticket: &Ticket,
+        label: &str,
+    ) -> Result<Look, Failure> {
+        let begun = Begun::of(ticket);
+        let found = self.describe(&begun.stack_id).await?;
+        let Some(record) = found.filter(|record| record.standing() != Standing::Gone) else {
+            return Ok(match artifact {
+                None => Look::Gone,
+                Some(_) => {
+                    let kind = FailureKind::NotReady {
+                        why: "somebody deleted it".to_owned(),
+                    };
+                    Look::Failed(Failure::new(kind, "the stack is gone"))
+                }
+            });
+        };
+        let stack = artifact.and_then(Artifact::stack);
+        let total = stack.map_or(0, |stack| template::resources(&stack.template).count());
+        match record.standing() {
+            Standing::Busy => {
+                let events = self.operation(&record.id).await?;
+                return Ok(Look::Waiting(progress(
+                    &record.id,
+                    &record.status,
+                    total,
+                    &events,
+                )));
+            }
+            Standing::Empty => return Ok(Look::Waiting("it has not begun yet".to_owned())),
+            _ => {}
+        }
+        let Some(stack) = stack else {
+            if record.status != "DELETE_FAILED" {
+                return Ok(Look::Waiting("its deletion has not begun yet".to_owned()));
+            }
+            let template = self.last_template(&record).await;
+            let cause = self
+                .first_cause(&record.id, &record.status, None, &template)
+                .await;
+            return Ok(Look::Failed(cause));
+        };
+        // For a moment after it was asked to begin, a stack still shows how the operation before ended.
+        if begun.deploys && !begun.updated.is_empty() && record.updated == begun.updated {
+            return Ok(Look::Waiting("it has not begun yet".to_owned()));
+        }
+        let good = matches!(&*record.status, "CREATE_COMPLETE" | "UPDATE_COMPLETE")
+            || (!begun.deploys && record.standing() == Standing::Steady);
+        if !good {
+            let cause = self
+                .first_cause(&record.id, &record.status, Some(stack), &Value::Null)
+                .await;
+            return Ok(Look::Failed(cause));
+        }
+        self.settle(id, stack, artifact, record, &begun, label).await
+    }
+
+    /// Guards are set when everything stands: a stack that is being changed does not take them.
+    async fn settle(
+        &self,
+        id: &ArtifactId,
+        stack: &Stack,
+        artifact: Option<&Artifact>,
+        mut record: Record,
+        begun: &Begun,
+        label: &str,
+    ) -> Result<Look, Failure> {
+        if let Some(protection) = begun.protection {
+            self.protect(&record.name, protection).await?;
+            record.protected = protection;
+        }
+        if let Some(policy) = &begun.policy {
+            self.set_policy(&record.name, policy).await?;
+        }
+        let target = id.as_str().split(':').next().unwrap_or_default();
+        let known = begun.deploys.then(|| stack.template.clone());
+        let live = self
+            .live_with(&target.into(), label, record, artifact, None, known)
+            .await?;
+        Ok(Look::Settled(Box::new(live)))
+    }
+
+    /// The stack once nobody is at work on it: a run that was killed may have left it in the middle of something.
+    async fn at_rest(&self, name: &str) -> Result<Option<Record>, Failure> {
+        let mut pause = Duration::from_millis(250);
+        loop {
+            let found = self.describe(name).await?;
+            match &found {
+                Some(record) if record.standing() == Standing::Busy => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(5));
+                }
+                _ => return Ok(found),
+            }
+        }
+    }
+
+    /// A stack that only a person can help.
+    pub(super) fn stuck(&self, record: &Record) -> Failure {
+        let kind = FailureKind::NotReady {
+            why: if record.reason.is_empty() {
+                record.status.to_string()
+            } else {
+                record.reason.to_string()
+            },
+        };
+        Failure::new(kind, format!("`{}` is in status {}", record.name, record.status)).hint(status::way_out(
+            &record.status,
+            &record.name,
+            &self.region,
+        ))
+    }
+
+    async fn last_template(&self, record: &Record) -> Value {
+        let request = self.cloudformation.get_template().stack_name(record.id.as_str());
+        let answer = request.send().await.ok();
+        let body = answer.and_then(|answer| answer.template_body().map(str::to_owned));
+        body.and_then(|body| super::yaml::template(&body).ok())
+            .unwrap_or_default()
+    }
+
+    async fn protect(&self, name: &str, protection: bool) -> Result<(), Failure> {
+        let request = self
+            .cloudformation
+            .update_termination_protection()
+            .stack_name(name);
+        let sent = request.enable_termination_protection(protection).send().await;
+        sent.map_err(|error| self.refused(&error, "cloudformation:UpdateTerminationProtection", name))?;
+        Ok(())
+    }
+
+    async fn set_policy(&self, name: &str, policy: &Value) -> Result<(), Failure> {
+        let request = self.cloudformation.set_stack_policy().stack_name(name);
+        let sent = request.stack_policy_body(to_json_compact(policy)).send().await;
+        sent.map_err(|error| self.refused(&error, "cloudformation:SetStackPolicy", name))?;
+        Ok(())
+    }
+}
+
+/// What a write or a delete began, as it is carried in a [`Ticket`].
+#[derive(Default)]
+struct Begun {
+    stack_id: Text,
+    /// When the stack was last updated, before this.
+    updated: Text,
+    /// What termination protection is to be when it is done, where that is something else than now.
+    protection: Option<bool>,
+    /// The policy it is to have when it is done, where that is something else than now.
+    policy: Option<Value>,
+    /// Whether CloudFormation was asked to change something.
+    deploys: bool,
+}
+
+impl Begun {
+    fn into_ticket(self) -> Ticket {
+        let mut map = Map::new();
+        map.insert("stack", self.stack_id);
+        map.insert("updated", self.updated);
+        map.insert("protection", self.protection);
+        map.insert("policy", self.policy);
+        map.insert("deploys", self.deploys);
+        Ticket(Value::Map(map))
+    }
+
+    fn of(ticket: &Ticket) -> Begun {
+        let text = |key: &str| Text::from(ticket.0.get(key).and_then(Value::as_str).unwrap_or_default());
+        Begun {
+            stack_id: text("stack"),
+            updated: text("updated"),
+            protection: ticket.0.get("protection").and_then(Value::as_bool),
+            policy: ticket
+                .0
+                .get("policy")
+                .filter(|policy| **policy != Value::Null)
+                .cloned(),
+            deploys: ticket.0.get("deploys").and_then(Value::as_bool).unwrap_or(false),
+        }
+    }
+}
+
+/// The parameters, all of which are known when a stack is written.
+pub(super) fn known(values: &Values, stack: &Stack) -> Result<BTreeMap<Text, Text>, Failure> {
+    let mut parameters = BTreeMap::new();
+    for (name, value) in values.parameters(stack) {
+        match value {
+            Late::Known(value) => {
+                parameters.insert(name, value);
+            }
+            Late::Later(shown) => {
+                return Err(Failure::new(
+                    FailureKind::Broken,
+                    format!("`{}` needs `{shown}`, which has no value yet", stack.name),
+                ));
+            }
+        }
+    }
+    Ok(parameters)
+}
+
+fn refuse_unapproved(write: &Write<'_>, stack: &Stack) -> Result<(), Failure> {
+    let Change {
+        action, loses_data, ..
+    } = write.change;
+    let missing = loses_data
+        .iter()
+        .find(|address| !write.approved.contains(*address));
+    match missing {
+        // A replace has deleted already, with approval, what there was.
+        Some(address) if *action != Action::Replace => Err(Failure::new(
+            FailureKind::Rejected,
+            format!(
+                "`{}` would lose the data of `{address}`, and nobody agreed to that",
+                stack.name
+            ),
+        )
+        .hint(format!("if it may be lost, add `--approve '{address}'`"))),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,524 @@
+//! What deploying a template would change, worked out without asking: property by property against the template that
+//! was deployed last, with the replacements that CloudFormation will have to make.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use terrace_artifact::{Address, Map, Segment, Stack, Text, Value};
+use terrace_catalog::Replacement;
+
+use crate::diff::{ListShape, Shapes, diff};
+use crate::failure::{Failure, FailureKind};
+use crate::plan::{Action, Change, Field, MemberChange, Risk};
+use crate::values::Late;
+
+use super::record::Observed;
+use super::template::{self, flat, shown};
+
+/// What deploying `stack` would change of what is observed.
+///
+/// Fails where CloudFormation is certain to refuse: a resource with a name of its own that would have to be replaced, a
+/// logical id that changes its type.
+pub(super) fn difference(
+    stack: &Stack,
+    parameters: &BTreeMap<Text, Late<Text>>,
+    tags: &BTreeMap<Text, Text>,
+    observed: &Observed,
+) -> Result<Change, Failure> {
+    let known: BTreeMap<Text, Late<Text>> = (observed.record.parameters.iter())
+        .map(|(name, value)| (name.clone(), Late::Known(value.clone())))
+        .collect();
+    let mut comparison = Comparison {
+        stack,
+        old: &observed.template,
+        before: known,
+        after: parameters,
+        members: BTreeMap::new(),
+    };
+    comparison.resources();
+    comparison.follow_replacements();
+    comparison.refuse_what_cannot_be()?;
+
+    let mut fields = comparison.outputs();
+    let record = &observed.record;
+    fields.extend(diff(&texts("Tags", &record.tags), &texts("Tags", tags), &Lists));
+    if record.protected != stack.termination_protection {
+        fields.push(field(
+            &["TerminationProtection"],
+            Some(record.protected.into()),
+            Some(stack.termination_protection.into()),
+        ));
+    }
+    if policy(observed.policy.as_ref()) != policy(stack.policy.as_ref()) {
+        fields.push(field(
+            &["StackPolicy"],
+            observed.policy.clone(),
+            stack.policy.clone(),
+        ));
+    }
+    Ok(comparison.change(fields))
+}
+
+/// What creating `stack` brings about.
+pub(super) fn creation(stack: &Stack, parameters: &BTreeMap<Text, Late<Text>>, reason: &str) -> Change {
+    let mut change = Change::of(Action::Create, reason);
+    for (logical_id, resource) in template::resources(&stack.template) {
+        change.members.push(MemberChange {
+            fields: late_fields(resource, parameters),
+            ..member(stack, logical_id, resource, Action::Create, "it does not exist")
+        });
+    }
+    change
+}
+
+/// Whether the change is of nothing that a change set is for: protection and policy are set by calls of their own.
+pub(super) fn needs_change_set(change: &Change) -> bool {
+    let own = |field: &Field| matches!(field.path.first(), Some(Segment::Key(key)) if key == "TerminationProtection" || key == "StackPolicy");
+    change.action == Action::Create || !change.members.is_empty() || !change.fields.iter().all(own)
+}
+
+/// A stack without a policy may be updated as one with a policy that allows everything: a policy cannot be taken away.
+pub(super) fn policy(policy: Option<&Value>) -> Value {
+    policy.cloned().unwrap_or_else(allow_all)
+}
+
+/// The stack policy that allows every update.
+pub(super) fn allow_all() -> Value {
+    let mut statement = Map::new();
+    statement.insert("Effect", "Allow");
+    statement.insert("Principal", "*");
+    statement.insert("Action", "Update:*");
+    statement.insert("Resource", "*");
+    let mut policy = Map::new();
+    policy.insert("Statement", vec![Value::Map(statement)]);
+    Value::Map(policy)
+}
+
+struct Comparison<'a> {
+    stack: &'a Stack,
+    old: &'a Value,
+    before: BTreeMap<Text, Late<Text>>,
+    after: &'a BTreeMap<Text, Late<Text>>,
+    members: BTreeMap<Text, MemberChange>,
+}
+
+impl<'a> Comparison<'a> {
+    fn new_template(&self) -> &'a Value {
+        &self.stack.template
+    }
+
+    fn resources(&mut self) {
+        let ids: BTreeSet<&Text> = template::resources(self.old)
+            .chain(template::resources(self.new_template()))
+            .map(|(id, _)| id)
+            .collect();
+        for id in ids {
+            let change = match (
+                template::resource(self.old, id),
+                template::resource(self.new_template(), id),
+            ) {
+                (None, Some(new)) => Some(MemberChange {
+                    fields: late_fields(new, self.after),
+                    ..member(self.stack, id, new, Action::Create, "it is new in the template")
+                }),
+                (Some(old), None) => Some(removed(self.stack, id, old)),
+                (Some(old), Some(new)) => self.changed(id, old, new),
+                (None, None) => None,
+            };
+            if let Some(change) = change {
+                self.members.insert(id.clone(), change);
+            }
+        }
+    }
+
+    fn changed(&self, id: &Text, old: &Value, new: &Value) -> Option<MemberChange> {
+        let (before, after) = (flat(old, &self.before), flat(new, self.after));
+        let mut fields = Vec::new();
+        for mut field in diff(&before, &after, &Lists) {
+            let Some(Segment::Key(attribute)) = field.path.first().cloned() else {
+                continue;
+            };
+            if !template::has_effect(&attribute) {
+                continue;
+            }
+            if attribute == "Properties" {
+                field.path.remove(0);
+                field.forces_replacement =
+                    replacement(template::resource_type(new), &field.path) == Replacement::Always;
+            }
+            fields.push(reveal(field));
+        }
+        if fields.is_empty() {
+            return None;
+        }
+        let mut change = member(self.stack, id, new, Action::Update, &summary(&fields));
+        change.fields = fields;
+        if change.fields.iter().any(|field| field.forces_replacement) {
+            replaced(&mut change);
+        }
+        Some(change)
+    }
+
+    /// What refers to a resource that is replaced gets another value, and may have to be replaced for it.
+    fn follow_replacements(&mut self) {
+        let mut done: BTreeSet<Text> = BTreeSet::new();
+        loop {
+            let next = self
+                .members
+                .values()
+                .find(|change| change.action == Action::Replace && !done.contains(&change.logical_id))
+                .map(|change| change.logical_id.clone());
+            let Some(replaced_id) = next else { return };
+            done.insert(replaced_id.clone());
+            for (id, new) in template::resources(self.new_template()) {
+                let existed = template::resource(self.old, id).is_some();
+                if *id == replaced_id || !existed {
+                    continue;
+                }
+                let Some(properties) = new.get("Properties") else {
+                    continue;
+                };
+                for (path, target, attribute) in template::references(properties) {
+                    if target == replaced_id {
+                        self.follow(id, new, &path, &replaced_id, attribute);
+                    }
+                }
+            }
+        }
+    }
+
+    fn follow(&mut self, id: &Text, new: &Value, path: &[Text], target: &Text, attribute: Option<Text>) {
+        let path: Vec<Segment> = path
+            .iter()
+            .take_while(|key| *key != "*")
+            .cloned()
+            .map(Segment::Key)
+            .collect();
+        let forces = replacement(template::resource_type(new), &path) == Replacement::Always;
+        let name = |target: &Text| {
+            let member = self.stack.members.get(target);
+            member.map_or_else(|| target.to_string(), |member| member.address.to_string())
+        };
+        let attribute = attribute.unwrap_or_else(|| "Ref".into());
+        let known_after = Text::from(format!("{}.{attribute}", name(target)));
+        let reason = format!("`{}` is replaced", name(target));
+        let change = self
+            .members
+            .entry(id.clone())
+            .or_insert_with(|| member(self.stack, id, new, Action::Update, &reason));
+        match change.fields.iter_mut().find(|field| field.path == path) {
+            Some(field) => field.forces_replacement |= forces,
+            None => change.fields.push(Field {
+                path,
+                before: None,
+                after: None,
+                known_after: Some(known_after),
+                forces_replacement: forces,
+            }),
+        }
+        if forces && change.action == Action::Update {
+            replaced(change);
+        }
+    }
+
+    fn refuse_what_cannot_be(&self) -> Result<(), Failure> {
+        for change in self.members.values() {
+            let id = &change.logical_id;
+            let (Some(old), Some(new)) = (
+                template::resource(self.old, id),
+                template::resource(self.new_template(), id),
+            ) else {
+                continue;
+            };
+            let (was, is) = (template::resource_type(old), template::resource_type(new));
+            let refusal = if was != is {
+                Some(
+                    Failure::new(
+                        FailureKind::Rejected,
+                        format!(
+                            "`{id}` is `{was}` and cannot become `{is}`: CloudFormation never changes a type"
+                        ),
+                    )
+                    .hint("give the new resource another key, so that the old one is deleted"),
+                )
+            } else if change.action == Action::Replace {
+                self.name_of_its_own(change, new)
+            } else {
+                None
+            };
+            if let Some(refusal) = refusal {
+                return Err(refusal.about(change.address.as_ref(), change.origin.as_ref()));
+            }
+        }
+        Ok(())
+    }
+
+    /// CloudFormation makes the new resource before it deletes the old one, and two cannot have one name.
+    fn name_of_its_own(&self, change: &MemberChange, new: &Value) -> Option<Failure> {
+        let resource_type = template::resource_type(new);
+        let properties = new.get("Properties")?;
+        let kept = |name: &&'static str| {
+            let path: Vec<&str> = name.split('/').collect();
+            let changes = change.fields.iter().any(|field| {
+                let both = field.path.iter().zip(&path);
+                both.into_iter()
+                    .all(|(segment, key)| matches!(segment, Segment::Key(k) if k == key))
+            });
+            properties.at(&path).is_some() && !changes
+        };
+        let (identifier, names) = own_names(resource_type);
+        let kept = if !identifier.is_empty() && identifier.iter().all(&kept) {
+            identifier.last().copied()
+        } else {
+            names.into_iter().find(kept)
+        }?;
+        let path: Vec<&str> = kept.split('/').collect();
+        let (name, _) = shown(&flat(properties.at(&path)?, self.after));
+        let forced = change.fields.iter().find(|field| field.forces_replacement)?;
+        let forced = terrace_artifact::show_path(&forced.path);
+        let kept = kept.replace('/', ".");
+        Some(
+            Failure::new(
+                FailureKind::Rejected,
+                format!(
+                    "`{forced}` of `{}` cannot be changed: that takes a new `{resource_type}` beside the old one, \
+                     and both would have the name {name}",
+                    change.logical_id
+                ),
+            )
+            .hint(format!(
+                "change `{kept}` as well, or delete the resource in one deployment and create it in the next"
+            )),
+        )
+    }
+
+    fn outputs(&self) -> Vec<Field> {
+        let of = |template: &Value, parameters: &BTreeMap<Text, Late<Text>>| {
+            let mut map = Map::new();
+            let outputs = template.get("Outputs").and_then(Value::as_map);
+            for (name, output) in outputs.into_iter().flatten() {
+                let mut effective = Map::new();
+                for key in ["Condition", "Value", "Export"] {
+                    if let Some(value) = output.get(key) {
+                        effective.insert(key, flat(value, parameters));
+                    }
+                }
+                map.insert(name.clone(), effective);
+            }
+            let mut all = Map::new();
+            all.insert("Outputs", map);
+            Value::Map(all)
+        };
+        let fields = diff(
+            &of(self.old, &self.before),
+            &of(self.new_template(), self.after),
+            &Lists,
+        );
+        fields.into_iter().map(reveal).collect()
+    }
+
+    fn change(self, fields: Vec<Field>) -> Change {
+        if self.members.is_empty() && fields.is_empty() {
+            return Change::keep();
+        }
+        let reason = match self.members.len() {
+            0 => summary(&fields),
+            1 => "a resource in it changes".to_owned(),
+            n => format!("{n} of {} resources in it change", self.total()),
+        };
+        let mut change = Change::of(Action::Update, reason);
+        change.fields = fields;
+        for member in self.members.into_values() {
+            let old = template::resource(self.old, &member.logical_id);
+            note_losses(&mut change, &member, old, self.stack);
+            change.risk = change.risk.max(member.risk);
+            change.members.push(member);
+        }
+        change
+    }
+
+    fn total(&self) -> usize {
+        let removed = template::resources(self.old)
+            .filter(|(id, _)| template::resource(self.new_template(), id).is_none())
+            .count();
+        template::resources(self.new_template()).count() + removed
+    }
+}
+
+/// The data that a change of one resource loses, and what stays of the old one.
+fn note_losses(change: &mut Change, member: &MemberChange, old: Option<&Value>, stack: &Stack) {
+    let Some(old) = old else { return };
+    let policy = match member.action {
+        Action::Replace => "UpdateReplacePolicy",
+        Action::Delete | Action::Release => "DeletionPolicy",
+        _ => return,
+    };
+    let guarded = template::holds_data(old)
+        || stack
+            .members
+            .get(&member.logical_id)
+            .is_some_and(|member| member.holds_data);
+    if guarded && let Some(address) = &member.address {
+        change.loses_data.insert(address.clone());
+    }
+    if let Some(kept) = template::keeps(old, policy) {
+        let name = member
+            .address
+            .as_ref()
+            .map_or(member.logical_id.to_string(), Address::to_string);
+        let what = if kept == "Snapshot" {
+            "a snapshot of it"
+        } else {
+            "the old one"
+        };
+        change.notes.push(format!(
+            "`{name}`: {what} stays in the account ({policy}: {kept})"
+        ));
+    }
+}
+
+fn removed(stack: &Stack, id: &Text, old: &Value) -> MemberChange {
+    let reason = "it is not in the template any more";
+    let stays = template::keeps(old, "DeletionPolicy").is_some_and(|policy| policy != "Snapshot");
+    if stays {
+        return member(stack, id, old, Action::Release, reason);
+    }
+    let mut change = member(stack, id, old, Action::Delete, reason);
+    change.risk = if template::holds_data(old) && template::keeps(old, "DeletionPolicy").is_none() {
+        Risk::DataLoss
+    } else {
+        Risk::Replace
+    };
+    change
+}
+
+fn replaced(change: &mut MemberChange) {
+    change.action = Action::Replace;
+    let forced = change.fields.iter().find(|field| field.forces_replacement);
+    let path = forced
+        .map(|field| terrace_artifact::show_path(&field.path))
+        .unwrap_or_default();
+    change.reason = format!("`{path}` cannot be changed in place");
+    change.risk = Risk::Replace;
+}
+
+fn member(stack: &Stack, id: &Text, resource: &Value, action: Action, reason: &str) -> MemberChange {
+    let known = stack.members.get(id);
+    MemberChange {
+        logical_id: id.clone(),
+        address: known
+            .map(|member| member.address.clone())
+            .or_else(|| template::address(resource)),
+        resource_type: template::resource_type(resource).into(),
+        origin: known.map(|member| member.origin.clone()),
+        action,
+        reason: reason.to_owned(),
+        risk: Risk::None,
+        fields: Vec::new(),
+    }
+}
+
+/// The properties of a new resource that are known only after apply.
+fn late_fields(resource: &Value, parameters: &BTreeMap<Text, Late<Text>>) -> Vec<Field> {
+    let properties = resource.get("Properties").cloned().unwrap_or_default();
+    let flat = flat(&properties, parameters);
+    let mut fields: Vec<Field> = diff(&Value::Map(Map::new()), &flat, &Lists)
+        .into_iter()
+        .map(reveal)
+        .collect();
+    fields.retain(|field| field.known_after.is_some());
+    fields
+}
+
+/// Whether a change of a property replaces the resource. Types that we do not know are CloudFormation's to say.
+fn replacement(resource_type: &str, path: &[Segment]) -> Replacement {
+    terrace_catalog::cloudformation(resource_type)
+        .map_or(Replacement::Never, |known| known.is_create_only(path))
+}
+
+/// The properties that no two resources of an account can have alike: those that identify one together, and those that
+/// hold a name on their own.
+fn own_names(resource_type: &str) -> (Vec<&'static str>, Vec<&'static str>) {
+    let Some(known) = terrace_catalog::cloudformation(resource_type) else {
+        return Default::default();
+    };
+    let identifier = known.primary_identifier();
+    let given = identifier.iter().all(|path| !known.read_only().contains(path));
+    let short = resource_type.rsplit("::").next().unwrap_or_default();
+    let naming = |path: &&str| {
+        !path.contains('/')
+            && (*path == "Name" || path.strip_suffix("Name").is_some_and(|of| short.ends_with(of)))
+    };
+    let names = known.create_only().iter().copied().filter(naming).collect();
+    (if given { identifier.to_vec() } else { Vec::new() }, names)
+}
+
+fn reveal(field: Field) -> Field {
+    let before = field.before.as_ref().map(|value| shown(value).0);
+    let (after, known_after) = match &field.after {
+        Some(value) => {
+            let (value, later) = shown(value);
+            (
+                if later.is_some() && !matches!(value, Value::Map(_) | Value::List(_)) {
+                    None
+                } else {
+                    Some(value)
+                },
+                later,
+            )
+        }
+        None => (None, None),
+    };
+    Field {
+        before,
+        after,
+        known_after,
+        ..field
+    }
+}
+
+fn summary(fields: &[Field]) -> String {
+    let mut names: Vec<String> = Vec::new();
+    for field in fields {
+        let name = format!("`{}`", terrace_artifact::show_path(&field.path));
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    match names.as_slice() {
+        [] => String::new(),
+        [one] => format!("{one} changes"),
+        [one, other] => format!("{one} and {other} change"),
+        [one, rest @ ..] => format!("{one} and {} more change", rest.len()),
+    }
+}
+
+fn field(path: &[&str], before: Option<Value>, after: Option<Value>) -> Field {
+    Field {
+        path: path.iter().map(|key| Segment::Key(Text::from(*key))).collect(),
+        before,
+        after,
+        known_after: None,
+        forces_replacement: false,
+    }
+}
+
+fn texts(name: &str, map: &BTreeMap<Text, Text>) -> Value {
+    let mut out = Map::new();
+    out.insert(
+        name,
+        map.iter().map(|(k, v)| (k.clone(), v.clone())).collect::<Map>(),
+    );
+    Value::Map(out)
+}
+
+/// How the lists of a template are compared.
+struct Lists;
+
+impl Shapes for Lists {
+    fn list(&self, path: &[Segment]) -> ListShape {
+        match path.last() {
+            Some(Segment::Key(key)) if key == "Tags" => ListShape::Keyed(vec!["Key".into()]),
+            _ => ListShape::Ordered,
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! What CloudFormation tells while it works on a stack: how far it is, and what went wrong first.
+
+use aws_sdk_cloudformation::types;
+use terrace_artifact::{Stack, Text, Value};
+
+use crate::failure::{Failure, FailureKind};
+
+use super::account::Account;
+use super::{status, template};
+
+/// One event, oldest first in what [`Account::operation`] gives.
+#[derive(Clone, Debug)]
+pub(super) struct StackEvent {
+    pub(super) logical_id: Text,
+    pub(super) physical_id: Text,
+    pub(super) resource_type: Text,
+    pub(super) status: Text,
+    pub(super) reason: Text,
+}
+
+impl Account {
+    /// The events of the operation that runs, or ran last: back to the moment somebody asked for it.
+    pub(super) async fn operation(&self, stack_id: &str) -> Result<Vec<StackEvent>, Failure> {
+        let mut events = Vec::new();
+        let mut next: Option<String> = None;
+        'pages: loop {
+            let request = self.cloudformation.describe_stack_events().stack_name(stack_id);
+            let page = request
+                .set_next_token(next.take())
+                .send()
+                .await
+                .map_err(|error| {
+                    self.refused(&error, "cloudformation:DescribeStackEvents", name_of(stack_id))
+                })?;
+            for event in page.stack_events() {
+                let event = StackEvent::of(event);
+                let begins = event.begins(stack_id);
+                events.push(event);
+                if begins {
+                    break 'pages;
+                }
+            }
+            match page.next_token() {
+                Some(token) => next = Some(token.to_owned()),
+                None => break,
+            }
+        }
+        events.reverse();
+        Ok(events)
+    }
+
+    /// Why the last operation on a stack failed: the first thing that went wrong, not what was cancelled or taken back
+    /// because of it.
+    pub(super) async fn first_cause(
+        &self,
+        stack_id: &str,
+        outcome: &str,
+        stack: Option<&Stack>,
+        live_template: &Value,
+    ) -> Failure {
+        let name = name_of(stack_id);
+        let events = match self.operation(stack_id).await {
+            Ok(events) => events,
+            Err(failure) => return failure,
+        };
+        let Some(first) = events.iter().find(|event| event.is_cause(stack_id)) else {
+            let kind = FailureKind::NotReady {
+                why: format!("its status is {outcome}"),
+            };
+            return Failure::new(kind, format!("`{name}` {}", ended(outcome))).hint(status::way_out(
+                outcome,
+                name,
+                &self.region,
+            ));
+        };
+        let id = &first.logical_id;
+        let member = stack.and_then(|stack| stack.members.get(id));
+        let recorded = || template::resource(live_template, id).and_then(template::address);
+        let address = member.map(|member| member.address.clone()).or_else(recorded);
+        let kind = FailureKind::NotReady {
+            why: format!(
+                "`{id}` ({}) is {}: {}",
+                first.resource_type, first.status, first.reason
+            ),
+        };
+        let mut failure = Failure::new(kind, format!("`{name}` {}", ended(outcome)))
+            .about(address.as_ref(), member.map(|member| &member.origin));
+        if let Some(hint) = hint(first, outcome, name, &self.region) {
+            failure = failure.hint(hint);
+        }
+        failure
+    }
+}
+
+impl StackEvent {
+    fn of(event: &types::StackEvent) -> StackEvent {
+        let text = |text: Option<&str>| Text::from(text.unwrap_or_default());
+        StackEvent {
+            logical_id: text(event.logical_resource_id()),
+            physical_id: text(event.physical_resource_id()),
+            resource_type: text(event.resource_type()),
+            status: text(event.resource_status().map(|status| status.as_str())),
+            reason: text(event.resource_status_reason()),
+        }
+    }
+
+    fn is_of_stack(&self, stack_id: &str) -> bool {
+        self.resource_type == "AWS::CloudFormation::Stack" && self.physical_id == stack_id
+    }
+
+    fn begins(&self, stack_id: &str) -> bool {
+        self.is_of_stack(stack_id)
+            && matches!(
+                &*self.status,
+                "CREATE_IN_PROGRESS" | "UPDATE_IN_PROGRESS" | "DELETE_IN_PROGRESS" | "IMPORT_IN_PROGRESS"
+            )
+    }
+
+    fn is_cause(&self, stack_id: &str) -> bool {
+        self.status.ends_with("_FAILED")
+            && !self.is_of_stack(stack_id)
+            // What was still running when the first one failed is cancelled, and says so in these words.
+            && !self.reason.contains("cancelled")
+    }
+}
+
+/// How far an operation is, in words: `CREATE_IN_PROGRESS: 3 of 7 resources, creating Bucket and Table`.
+pub(super) fn progress(stack_id: &str, status: &str, total: usize, events: &[StackEvent]) -> String {
+    let mut latest = std::collections::BTreeMap::<&Text, &StackEvent>::new();
+    for event in events.iter().filter(|event| !event.is_of_stack(stack_id)) {
+        latest.insert(&event.logical_id, event);
+    }
+    let ended = |event: &&&StackEvent| event.status.ends_with("_COMPLETE");
+    let done = latest.values().filter(ended).count();
+    let running: Vec<String> = latest
+        .values()
+        .filter(|event| event.status.ends_with("_IN_PROGRESS"))
+        .map(|event| format!("{} {}", doing(&event.status), event.logical_id))
+        .collect();
+    let mut text = format!("{status}: {done} of {} resources", total.max(latest.len()));
+    match running.as_slice() {
+        [] => {}
+        [some @ ..] if some.len() <= 2 => text.push_str(&format!(", {}", some.join(" and "))),
+        [first, rest @ ..] => text.push_str(&format!(", {first} and {} more", rest.len())),
+    }
+    text
+}
+
+/// `NAME` of `arn:aws:cloudformation:REGION:ACCOUNT:stack/NAME/UUID`.
+pub(super) fn name_of(stack_id: &str) -> &str {
+    stack_id.split('/').nth(1).unwrap_or(stack_id)
+}
+
+fn doing(status: &str) -> &'static str {
+    match status.split('_').next() {
+        Some("CREATE") => "creating",
+        Some("DELETE") => "deleting",
+        Some("IMPORT") => "importing",
+        _ => "updating",
+    }
+}
+
+fn ended(outcome: &str) -> &'static str {
+    match outcome {
+        "ROLLBACK_COMPLETE" | "ROLLBACK_IN_PROGRESS" => "could not be created, and was rolled back",
+        "UPDATE_ROLLBACK_COMPLETE" | "UPDATE_ROLLBACK_IN_PROGRESS" => {
+            "could not be updated, and is back in its last good state"
+        }
+        "DELETE_FAILED" => "could not be deleted",
+        "CREATE_FAILED" | "ROLLBACK_FAILED" => "could not be created",
+        "UPDATE_FAILED" => "could not be updated",
+        "UPDATE_ROLLBACK_FAILED" => "could not be updated, nor brought back to its last good state",
+        _ => "did not get there",
+    }
+}
+
+fn hint(first: &StackEvent, outcome: &str, name: &str, region: &str) -> Option<String> {
+    if status::standing(outcome) == status::Standing::Stuck {
+        return Some(status::way_out(outcome, name, region));
+    }
+    if outcome == "DELETE_FAILED"
+        && first.resource_type == "AWS::S3::Bucket"
+        && first.reason.contains("not empty")
+    {
+        return Some(
+            "CloudFormation deletes only empty buckets: move or delete its objects and versions".to_owned(),
+        );
+    }
+    if first.reason.contains("already exists") {
+        return Some("something of that name exists outside of this stack: delete or rename it, or choose another name".to_owned());
+    }
+    None
+}

@@ -1,0 +1,211 @@
+//! The home of an environment in the bootstrap bucket: objects with conditional writes.
+
+use std::sync::Arc;
+
+use aws_sdk_s3::error::ProvideErrorMetadata;
+use aws_sdk_s3::primitives::ByteStream;
+use futures::future::BoxFuture;
+use terrace_artifact::Text;
+
+use crate::failure::{Failure, FailureKind};
+use crate::home::{Held, Holder, Home};
+use crate::lease::{self, LeaseRecord, LeaseStore};
+
+use super::account::Account;
+use super::bucket::status;
+
+/// The home of one environment, in a folder of the bucket.
+pub(super) struct BucketHome {
+    store: Arc<Store>,
+}
+
+struct Store {
+    account: Arc<Account>,
+    /// `environments/acme.production/`.
+    prefix: String,
+}
+
+/// How a write went whose condition may not hold.
+enum Put {
+    Done(Text),
+    ConditionFailed,
+}
+
+impl BucketHome {
+    /// The home of the environment of this label.
+    pub(super) fn new(account: Arc<Account>, label: &str) -> BucketHome {
+        let prefix = format!("environments/{label}/");
+        BucketHome {
+            store: Arc::new(Store { account, prefix }),
+        }
+    }
+}
+
+impl Home for BucketHome {
+    fn shown(&self) -> String {
+        format!("s3://{}/{}", self.store.account.bucket(), self.store.prefix)
+    }
+
+    fn read<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, Failure>> {
+        Box::pin(async move { Ok(self.store.get(key).await?.map(|(bytes, _)| bytes)) })
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, Failure>> {
+        Box::pin(self.store.keys(prefix))
+    }
+
+    fn create<'a>(&'a self, key: &'a str, value: &'a [u8]) -> BoxFuture<'a, Result<bool, Failure>> {
+        Box::pin(async move {
+            match self.store.put(key, value.to_vec(), None).await? {
+                Put::Done(_) => Ok(true),
+                Put::ConditionFailed => Ok(false),
+            }
+        })
+    }
+
+    fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(self.store.remove(key, None))
+    }
+
+    fn lock<'a>(
+        &'a self,
+        holder: &'a Holder,
+        waiting: &'a (dyn Fn(&Holder) + Send + Sync),
+    ) -> BoxFuture<'a, Result<Box<dyn Held>, Failure>> {
+        lease::take(self.store.clone(), holder, waiting)
+    }
+}
+
+const LOCK: &str = "lock";
+
+impl LeaseStore for Store {
+    fn read(&self) -> BoxFuture<'_, Result<Option<(LeaseRecord, Text)>, Failure>> {
+        Box::pin(async move {
+            let Some((bytes, version)) = self.get(LOCK).await? else {
+                return Ok(None);
+            };
+            let record = serde_json::from_slice(&bytes).map_err(|error| {
+                Failure::new(FailureKind::Broken, format!("`{}{LOCK}` is not a lock of ours", self.prefix))
+                    .server(error.to_string())
+                    .hint(format!(
+                        "nobody but terrace writes there; delete it if no apply is running:\naws s3 rm s3://{}/{}{LOCK}",
+                        self.account.bucket(),
+                        self.prefix
+                    ))
+            })?;
+            Ok(Some((record, version)))
+        })
+    }
+
+    fn write<'a>(
+        &'a self,
+        record: &'a LeaseRecord,
+        expected: Option<&'a Text>,
+    ) -> BoxFuture<'a, Result<Option<Text>, Failure>> {
+        Box::pin(async move {
+            let bytes = serde_json::to_vec(record).unwrap_or_default();
+            if let Put::Done(version) = self.put(LOCK, bytes, expected).await? {
+                return Ok(Some(version));
+            }
+            // An answer may be lost after the write was done, and the second attempt then finds our own record.
+            let there = LeaseStore::read(self).await?;
+            Ok(there
+                .filter(|(there, _)| there == record)
+                .map(|(_, version)| version))
+        })
+    }
+
+    fn clear<'a>(&'a self, expected: &'a Text) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(self.remove(LOCK, Some(expected)))
+    }
+}
+
+impl Store {
+    fn key(&self, key: &str) -> String {
+        format!("{}{key}", self.prefix)
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<(Vec<u8>, Text)>, Failure> {
+        let request = self.account.s3.get_object().bucket(self.account.bucket());
+        let found = match request.key(self.key(key)).send().await {
+            Ok(found) => found,
+            // Before the account is bootstrapped there is no history: a plan needs none.
+            Err(error) if matches!(error.code(), Some("NoSuchKey" | "NoSuchBucket")) => return Ok(None),
+            Err(error) => return Err(self.account.bucket_refused(&error, "s3:GetObject")),
+        };
+        let version = Text::from(found.e_tag().unwrap_or_default());
+        let bytes = found.body.collect().await.map_err(|error| {
+            Failure::new(
+                FailureKind::Unreachable,
+                format!("`{}` could not be read to its end", self.key(key)),
+            )
+            .server(error.to_string())
+        })?;
+        Ok(Some((bytes.to_vec(), version)))
+    }
+
+    async fn keys(&self, prefix: &str) -> Result<Vec<String>, Failure> {
+        let mut keys = Vec::new();
+        let mut next: Option<String> = None;
+        loop {
+            let request = self.account.s3.list_objects_v2().bucket(self.account.bucket());
+            let page = match request
+                .prefix(self.key(prefix))
+                .set_continuation_token(next.take())
+                .send()
+                .await
+            {
+                Ok(page) => page,
+                Err(error) if error.code() == Some("NoSuchBucket") => return Ok(Vec::new()),
+                Err(error) => return Err(self.account.bucket_refused(&error, "s3:ListBucket")),
+            };
+            let own = page.contents().iter().filter_map(|object| object.key());
+            keys.extend(
+                own.filter_map(|key| key.strip_prefix(&self.prefix))
+                    .map(str::to_owned),
+            );
+            match page.next_continuation_token() {
+                Some(token) if page.is_truncated() == Some(true) => next = Some(token.to_owned()),
+                _ => break,
+            }
+        }
+        keys.sort();
+        Ok(keys)
+    }
+
+    /// Writes where `expected` is still the object's version, or where there is no object if that is absent.
+    async fn put(&self, key: &str, bytes: Vec<u8>, expected: Option<&Text>) -> Result<Put, Failure> {
+        let mut request = self
+            .account
+            .s3
+            .put_object()
+            .bucket(self.account.bucket())
+            .key(self.key(key));
+        request = match expected {
+            Some(version) => request.if_match(version.as_str()),
+            None => request.if_none_match("*"),
+        };
+        match request.body(ByteStream::from(bytes)).send().await {
+            Ok(done) => Ok(Put::Done(done.e_tag().unwrap_or_default().into())),
+            // 409 is two conditional writes at one moment; a condition on an object that is gone is answered with 404.
+            Err(error) if matches!(status(&error), 409 | 412) => Ok(Put::ConditionFailed),
+            Err(error) if error.code() == Some("NoSuchKey") => Ok(Put::ConditionFailed),
+            Err(error) => Err(self.account.bucket_refused(&error, "s3:PutObject")),
+        }
+    }
+
+    async fn remove(&self, key: &str, expected: Option<&Text>) -> Result<(), Failure> {
+        let request = self
+            .account
+            .s3
+            .delete_object()
+            .bucket(self.account.bucket())
+            .key(self.key(key));
+        let request = request.set_if_match(expected.map(ToString::to_string));
+        match request.send().await {
+            Ok(_) => Ok(()),
+            Err(error) if matches!(status(&error), 404 | 409 | 412) => Ok(()),
+            Err(error) => Err(self.account.bucket_refused(&error, "s3:DeleteObject")),
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! All the reading: what stacks there are, and what is in them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_cloudformation::error::ProvideErrorMetadata;
+use aws_sdk_cloudformation::types::TemplateStage;
+use futures::{StreamExt, TryStreamExt};
+use terrace_artifact::{Address, Artifact, ArtifactId, Stack, Text, Value};
+
+use crate::backend::{Live, Ownership, Wanted};
+use crate::failure::{Failure, FailureKind};
+use crate::plan::Subject;
+
+use super::account::Account;
+use super::record::{Observed, Record, STACK_TAG, change_set_name, tags};
+use super::status::Standing;
+use super::{template, yaml};
+
+/// How many stacks are read at once. CloudFormation allows an account a few requests a second.
+const AT_ONCE: usize = 6;
+
+impl Account {
+    /// Every stack that is wanted, was delivered last time, or carries our label.
+    pub(super) async fn observe(&self, wanted: &Wanted<'_>) -> Result<Vec<Live>, Failure> {
+        self.identify().await?;
+        let label = wanted.bundle.label();
+        let asked: BTreeMap<Text, &Artifact> = wanted.artifacts().filter_map(named).collect();
+        let dropped: BTreeMap<Text, &Artifact> = wanted.dropped().filter_map(named).collect();
+        let names: BTreeSet<&Text> = asked.keys().chain(dropped.keys()).collect();
+
+        let mut lives = Vec::new();
+        for record in self.records(&names).await? {
+            let carries_label = record.tags.get(STACK_TAG).is_some_and(|value| *value == label);
+            if !carries_label && !names.contains(&record.name) {
+                continue;
+            }
+            match record.standing() {
+                Standing::Gone => continue,
+                // A name without resources: as good as absent where it is to be created, else there to be tidied up.
+                Standing::Empty if asked.contains_key(&record.name) => continue,
+                _ => lives.push(record),
+            }
+        }
+        futures::stream::iter(lives)
+            .map(|record| {
+                let artifact = asked.get(&record.name).copied();
+                let before = dropped.get(&record.name).copied().or_else(|| {
+                    let id = &artifact?.id;
+                    wanted.previous?.artifact(id)
+                });
+                self.live_with(wanted.target, &label, record, artifact, before, None)
+            })
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    /// The stack of this name or id, if there is one.
+    pub(super) async fn describe(&self, name_or_id: &str) -> Result<Option<Record>, Failure> {
+        let answer = self
+            .cloudformation
+            .describe_stacks()
+            .stack_name(name_or_id)
+            .send()
+            .await;
+        match answer {
+            Ok(found) => Ok(found.stacks().first().map(Record::of)),
+            // There is no code of its own for this.
+            Err(error)
+                if error.code() == Some("ValidationError")
+                    && error
+                        .message()
+                        .is_some_and(|message| message.contains("does not exist")) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(self.refused(&error, "cloudformation:DescribeStacks", name_or_id)),
+        }
+    }
+
+    /// The stack with its template (`known` where the caller has just deployed it) and its policy, as the engine carries
+    /// it.
+    pub(super) async fn live_with(
+        &self,
+        target: &Text,
+        label: &str,
+        record: Record,
+        artifact: Option<&Artifact>,
+        before: Option<&Artifact>,
+        known: Option<Value>,
+    ) -> Result<Live, Failure> {
+        let stack = artifact.and_then(Artifact::stack);
+        let template = match known {
+            Some(template) => template,
+            None => self.template_of(&record, stack, label).await?,
+        };
+        let may_have_policy = |artifact: Option<&Artifact>| {
+            artifact
+                .and_then(Artifact::stack)
+                .is_some_and(|stack| stack.policy.is_some())
+        };
+        let policy = if may_have_policy(artifact) || may_have_policy(before) {
+            self.policy_of(&record.name).await?
+        } else {
+            None
+        };
+        let ownership = ownership(&record, label, before.is_some());
+        let known = before.and_then(Artifact::stack).or(stack);
+        let mut addresses = Vec::new();
+        let mut holds_data = Vec::new();
+        for (logical_id, resource) in template::resources(&template) {
+            let recorded = template::address(resource);
+            let member = known.and_then(|stack| stack.members.get(logical_id));
+            let Some(address) = recorded.or_else(|| member.map(|member| member.address.clone())) else {
+                continue;
+            };
+            if template::holds_data(resource) {
+                holds_data.push(address.clone());
+            }
+            addresses.push(address);
+        }
+        let id = ArtifactId::stack(target, &record.name);
+        let observed = Observed {
+            record,
+            template,
+            policy,
+        };
+        Ok(Live {
+            id,
+            subject: Subject {
+                kind: "CloudFormation stack".into(),
+                namespace: None,
+                name: observed.record.name.clone(),
+            },
+            ownership,
+            basis: observed.basis(),
+            addresses: sorted(addresses),
+            holds_data: sorted(holds_data),
+            needs: template::needs(&observed.template),
+            value: observed.to_value(),
+        })
+    }
+
+    /// All stacks of the account and region; where that may not be listed, those of the names.
+    async fn records(&self, names: &BTreeSet<&Text>) -> Result<Vec<Record>, Failure> {
+        match self.all_records().await {
+            Err(failure) if matches!(failure.kind, FailureKind::Denied { .. }) && !names.is_empty() => {
+                let names: Vec<Text> = names.iter().map(|name| Text::clone(name)).collect();
+                let found: Vec<Option<Record>> = futures::stream::iter(names)
+                    .map(async |name| self.describe(&name).await)
+                    .buffer_unordered(AT_ONCE)
+                    .try_collect()
+                    .await?;
+                Ok(found.into_iter().flatten().collect())
+            }
+            answer => answer,
+        }
+    }
+
+    async fn all_records(&self) -> Result<Vec<Record>, Failure> {
+        let mut records = Vec::new();
+        let mut pages = self.cloudformation.describe_stacks().into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| self.refused(&error, "cloudformation:DescribeStacks", "*"))?;
+            records.extend(page.stacks().iter().map(Record::of));
+        }
+        Ok(records)
+    }
+
+    /// The template of a stack. It is not asked for where the change set that was executed last is known to have had
+    /// the wanted one.
+    async fn template_of(
+        &self,
+        record: &Record,
+        stack: Option<&Stack>,
+        label: &str,
+    ) -> Result<Value, Failure> {
+        if let Some(stack) = stack {
+            let name = change_set_name(&stack.template, &record.parameters, &record.tags);
+            if record.was_left_by(&name) && record.tags == tags(stack, label) {
+                return Ok(stack.template.clone());
+            }
+        }
+        // What was rolled back before it ever stood has nothing in it any more.
+        if matches!(record.standing(), Standing::Empty) || record.status == "ROLLBACK_COMPLETE" {
+            return Ok(Value::Null);
+        }
+        let answer = self
+            .cloudformation
+            .get_template()
+            .stack_name(record.id.as_str())
+            .template_stage(TemplateStage::Original)
+            .send()
+            .await
+            .map_err(|error| self.refused(&error, "cloudformation:GetTemplate", &record.name))?;
+        let body = answer.template_body().unwrap_or_default();
+        yaml::template(body).map_err(|reason| {
+            Failure::new(
+                FailureKind::Unsupported,
+                format!("the template that `{}` has now cannot be read", record.name),
+            )
+            .server(reason)
+            .hint("somebody else than terrace deployed it; put the last known template back")
+        })
+    }
+
+    async fn policy_of(&self, name: &Text) -> Result<Option<Value>, Failure> {
+        let answer = self
+            .cloudformation
+            .get_stack_policy()
+            .stack_name(name.as_str())
+            .send()
+            .await
+            .map_err(|error| self.refused(&error, "cloudformation:GetStackPolicy", name))?;
+        Ok(answer
+            .stack_policy_body()
+            .and_then(|body| serde_json::from_str(body).ok()))
+    }
+}
+
+/// Ours is what our tag says is ours, and what the last release delivered and nobody has claimed since.
+fn ownership(record: &Record, label: &str, delivered: bool) -> Ownership {
+    let by_us = record
+        .change_set
+        .as_deref()
+        .is_some_and(|name| name.starts_with("terrace-"));
+    match record.tags.get(STACK_TAG) {
+        Some(value) if value == label => Ownership::Ours,
+        Some(other) => Ownership::Foreign(Some(other.clone())),
+        None if delivered || by_us => Ownership::Ours,
+        None => Ownership::Foreign(None),
+    }
+}
+
+fn named(artifact: &Artifact) -> Option<(Text, &Artifact)> {
+    Some((artifact.stack()?.name.clone(), artifact))
+}
+
+fn sorted(mut addresses: Vec<Address>) -> Vec<Address> {
+    addresses.sort();
+    addresses.dedup();
+    addresses
+}

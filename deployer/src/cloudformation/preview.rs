@@ -1,0 +1,275 @@
+//! What writing a stack would change, and what its outputs will be afterwards.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_cloudformation::types::{ChangeAction, Replacement, ResourceChange};
+use terrace_artifact::{Segment, Stack, Text, Value};
+
+use crate::backend::{Live, Ownership, PreviewOptions};
+use crate::failure::{Failure, FailureKind};
+use crate::plan::{Action, Change, MemberChange, Risk};
+use crate::values::{Late, Values};
+
+use super::account::Account;
+use super::change_set::Desired;
+use super::difference::{creation, difference, needs_change_set};
+use super::record::{Observed, tags};
+use super::status::Standing;
+use super::template;
+
+impl Account {
+    /// What deploying `stack` would change.
+    pub(super) async fn change(
+        &self,
+        stack: &Stack,
+        live: Option<&Live>,
+        values: &Values,
+        options: &PreviewOptions,
+        label: &str,
+    ) -> Result<Change, Failure> {
+        let parameters = values.parameters(stack);
+        let Some(live) = live else {
+            return Ok(creation(stack, &parameters, "it does not exist"));
+        };
+        let observed = Observed::from_value(&live.value);
+        let record = &observed.record;
+        if let Ownership::Foreign(owner) = &live.ownership
+            && !options.take_over
+        {
+            return Err(foreign(stack, owner.as_ref()));
+        }
+        let tags = tags(stack, label);
+        let mut change = match record.standing() {
+            Standing::Gone | Standing::Empty => creation(stack, &parameters, "it does not exist"),
+            Standing::Ruined => ruined(stack, &parameters, live, &record.status),
+            Standing::Stuck => return Err(self.stuck(record)),
+            Standing::Steady => difference(stack, &parameters, &tags, &observed)?,
+            Standing::Busy => {
+                let mut change = difference(stack, &parameters, &tags, &observed)?;
+                let waits = format!("it is waited for: its status is {}", record.status);
+                if change.action == Action::Keep {
+                    change = Change::of(Action::Update, waits);
+                } else {
+                    change.notes.push(waits);
+                }
+                change
+            }
+        };
+        if options.change_set && change.action == Action::Update && record.standing() == Standing::Steady {
+            self.ask(&mut change, stack, &parameters, &tags, &observed)
+                .await?;
+        }
+        if matches!(live.ownership, Ownership::Foreign(_)) && change.action != Action::Replace {
+            change.action = Action::Adopt;
+        }
+        Ok(change)
+    }
+
+    /// Lets CloudFormation itself say what would change: with a change set that is deleted again.
+    async fn ask(
+        &self,
+        change: &mut Change,
+        stack: &Stack,
+        parameters: &BTreeMap<Text, Late<Text>>,
+        tags: &BTreeMap<Text, Text>,
+        observed: &Observed,
+    ) -> Result<(), Failure> {
+        let known: Option<BTreeMap<Text, Text>> = parameters
+            .iter()
+            .map(|(name, value)| Some((name.clone(), value.known()?.clone())))
+            .collect();
+        let Some(known) = known.filter(|_| needs_change_set(change)) else {
+            return Ok(());
+        };
+        let desired = Desired {
+            stack,
+            parameters: &known,
+            tags,
+            creates: false,
+        };
+        let set = self
+            .create_change_set(&desired, format!("preview-{}", desired.name()))
+            .await?;
+        if let Some(changes) = &set.changes {
+            self.clean_up(&desired, &set.name).await?;
+            merge(change, changes, stack, observed);
+        }
+        change.previewed = true;
+        Ok(())
+    }
+}
+
+/// The value of an output: as it is, or as it will be after `change` where that can be known.
+pub(super) fn attribute(attribute: &[Segment], live: &Live, change: Option<&Change>) -> Option<Value> {
+    let [Segment::Key(name)] = attribute else {
+        return None;
+    };
+    let observed = Observed::from_value(&live.value);
+    if let Some(change) = change {
+        match change.action {
+            Action::Keep => {}
+            Action::Update | Action::Adopt => {
+                if !outlives(name, change, &observed) {
+                    return None;
+                }
+            }
+            Action::Create | Action::Replace | Action::Delete | Action::Release => return None,
+        }
+    }
+    observed
+        .record
+        .outputs
+        .get(name)
+        .map(|value| value.clone().into())
+}
+
+/// What deleting a stack means for what is in it.
+pub(super) fn removal(live: &Live) -> Change {
+    let observed = Observed::from_value(&live.value);
+    let mut change = Change::of(Action::Delete, "it is not in the stack any more");
+    change.loses_data = live.holds_data.iter().cloned().collect();
+    change.risk = Risk::Replace;
+    for (logical_id, resource) in template::resources(&observed.template) {
+        let address = template::address(resource);
+        let kept = template::keeps(resource, "DeletionPolicy");
+        let stays = kept.is_some_and(|policy| policy != "Snapshot");
+        let mut member = MemberChange {
+            logical_id: logical_id.clone(),
+            address,
+            resource_type: template::resource_type(resource).into(),
+            origin: None,
+            action: if stays { Action::Release } else { Action::Delete },
+            reason: "its stack is deleted".to_owned(),
+            risk: Risk::Replace,
+            fields: Vec::new(),
+        };
+        if let Some(policy) = kept {
+            let name = member
+                .address
+                .as_ref()
+                .map_or(logical_id.to_string(), ToString::to_string);
+            let what = if stays { "it" } else { "a snapshot of it" };
+            change.notes.push(format!(
+                "`{name}`: {what} stays in the account (DeletionPolicy: {policy})"
+            ));
+        }
+        if template::holds_data(resource) && kept.is_none() {
+            member.risk = Risk::DataLoss;
+            change.risk = Risk::DataLoss;
+        }
+        change.members.push(member);
+    }
+    if observed.record.protected {
+        change
+            .notes
+            .push("its termination protection is lifted first".to_owned());
+    }
+    change
+}
+
+/// Whether an output keeps its value through an update.
+fn outlives(output: &Text, change: &Change, observed: &Observed) -> bool {
+    let is_output = |path: &[Segment]| matches!(path, [Segment::Key(section), Segment::Key(name), ..] if section == "Outputs" && name == output);
+    if change.fields.iter().any(|field| is_output(&field.path)) {
+        return false;
+    }
+    let Some(value) = observed.template.at(&["Outputs", output, "Value"]) else {
+        return false;
+    };
+    template::references(value).into_iter().all(|(_, id, attribute)| {
+        let member = change.members.iter().find(|member| member.logical_id == id);
+        match member.map(|member| member.action) {
+            None | Some(Action::Keep) => true,
+            // What identifies a resource stays as long as the resource does; anything else may follow its properties.
+            Some(Action::Update) => attribute.is_none_or(|attribute| {
+                ["Arn", "Id", "Name", "Url", "URL", "Endpoint", "DomainName"]
+                    .iter()
+                    .any(|suffix| attribute.ends_with(suffix))
+            }),
+            Some(_) => false,
+        }
+    })
+}
+
+fn ruined(stack: &Stack, parameters: &BTreeMap<Text, Late<Text>>, live: &Live, status: &str) -> Change {
+    let reason = match status {
+        "DELETE_FAILED" => "it is half deleted (DELETE_FAILED): that is finished first".to_owned(),
+        status => format!("it was never finished ({status}): it is deleted first"),
+    };
+    let mut change = creation(stack, parameters, &reason);
+    change.action = Action::Replace;
+    change.loses_data = live.holds_data.iter().cloned().collect();
+    if !change.loses_data.is_empty() {
+        change.risk = Risk::DataLoss;
+    }
+    change
+}
+
+/// Puts what CloudFormation says in the place of what we worked out: which resources, and whether they are replaced.
+fn merge(change: &mut Change, said: &[ResourceChange], stack: &Stack, observed: &Observed) {
+    for resource in said {
+        let Some(id) = resource.logical_resource_id() else {
+            continue;
+        };
+        let replaced = resource.replacement() == Some(&Replacement::True);
+        let action = match resource.action() {
+            Some(ChangeAction::Add) => Action::Create,
+            Some(ChangeAction::Remove) => Action::Delete,
+            _ if replaced => Action::Replace,
+            _ => Action::Update,
+        };
+        let known = change.members.iter_mut().find(|member| member.logical_id == id);
+        let member = match known {
+            Some(member) => {
+                if replaced && member.action != Action::Replace {
+                    member.action = Action::Replace;
+                    member.reason = "CloudFormation says it has to be replaced".to_owned();
+                    member.risk = Risk::Replace;
+                }
+                member.clone()
+            }
+            None => {
+                let of = stack.members.get(id);
+                let member = MemberChange {
+                    logical_id: id.into(),
+                    address: of.map(|member| member.address.clone()),
+                    resource_type: resource.resource_type().unwrap_or_default().into(),
+                    origin: of.map(|member| member.origin.clone()),
+                    action,
+                    reason: "CloudFormation says it changes".to_owned(),
+                    risk: if replaced { Risk::Replace } else { Risk::None },
+                    fields: Vec::new(),
+                };
+                change.members.push(member.clone());
+                member
+            }
+        };
+        let old = template::resource(&observed.template, id);
+        let holds_data = old.is_some_and(template::holds_data)
+            || stack.members.get(id).is_some_and(|member| member.holds_data);
+        let kept = old.is_some_and(|old| template::keeps(old, "UpdateReplacePolicy").is_some());
+        if member.action == Action::Replace && holds_data {
+            change.loses_data.extend(member.address.clone());
+            if !kept {
+                change.risk = Risk::DataLoss;
+            }
+        }
+        change.risk = change.risk.max(member.risk);
+    }
+}
+
+fn foreign(stack: &Stack, owner: Option<&Text>) -> Failure {
+    let (manager, whose) = match owner {
+        Some(owner) => (owner.clone(), format!("belongs to `{owner}`")),
+        None => (
+            "somebody else".into(),
+            "is there, and terrace did not make it".to_owned(),
+        ),
+    };
+    Failure::new(
+        FailureKind::Conflict { manager },
+        format!("the CloudFormation stack `{}` {whose}", stack.name),
+    )
+    .about(None, Some(&stack.origin))
+    .hint("rename the component, or delete the other stack")
+}

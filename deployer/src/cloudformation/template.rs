@@ -1,0 +1,337 @@
+//! What a template says, the live one included: resources, guards, references, parameters put in.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_cloudformation::types::Capability;
+use terrace_artifact::{Address, ArtifactId, Map, Text, Value, to_json_compact};
+
+use crate::values::Late;
+
+/// Marks a text that stands for an intrinsic function, so that no literal text is equal to it.
+const INTRINSIC: char = '\u{f8ff}';
+/// Marks a text that stands for a value that is known only after apply.
+const LATER: char = '\u{f8fe}';
+
+/// The resources of a template.
+pub(super) fn resources(template: &Value) -> impl Iterator<Item = (&Text, &Value)> {
+    let map = template.get("Resources").and_then(Value::as_map);
+    map.into_iter().flatten().map(|(id, resource)| (id, resource))
+}
+
+/// The resource of a logical id.
+pub(super) fn resource<'a>(template: &'a Value, logical_id: &str) -> Option<&'a Value> {
+    template.at(&["Resources", logical_id])
+}
+
+/// Such as `AWS::S3::Bucket`.
+pub(super) fn resource_type(resource: &Value) -> &str {
+    resource.get("Type").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The address that the compiler recorded with a resource.
+pub(super) fn address(resource: &Value) -> Option<Address> {
+    let address = resource.at(&["Metadata", "terrace", "address"])?;
+    address.as_str()?.parse().ok()
+}
+
+/// Whether a resource is recorded to hold data.
+pub(super) fn holds_data(resource: &Value) -> bool {
+    let mark = resource.at(&["Metadata", "terrace", "holds-data"]);
+    match mark {
+        Some(Value::Bool(mark)) => *mark,
+        Some(Value::String(mark)) => mark == "true",
+        _ => false,
+    }
+}
+
+/// What a resource's `DeletionPolicy` or `UpdateReplacePolicy` says is kept: the thing itself, or a snapshot of it.
+pub(super) fn keeps<'a>(resource: &'a Value, policy: &str) -> Option<&'a str> {
+    let policy = resource.get(policy)?.as_str()?;
+    matches!(policy, "Retain" | "RetainExceptOnCreate" | "Snapshot").then_some(policy)
+}
+
+/// The artifacts whose stacks must outlive this one, as the compiler recorded them in the template's own metadata.
+pub(super) fn needs(template: &Value) -> BTreeSet<ArtifactId> {
+    let needs = template
+        .at(&["Metadata", "terrace", "needs"])
+        .and_then(Value::as_list);
+    needs
+        .into_iter()
+        .flatten()
+        .filter_map(|id| serde_json::from_value(id.to_json()).ok())
+        .collect()
+}
+
+/// The capabilities that creating these resources has to be granted.
+pub(super) fn capabilities(template: &Value) -> Vec<Capability> {
+    let mut named = false;
+    let mut iam = false;
+    for (_, resource) in resources(template) {
+        if resource_type(resource).starts_with("AWS::IAM::") {
+            iam = true;
+            let properties = resource.get("Properties").and_then(Value::as_map);
+            named |= properties
+                .into_iter()
+                .flat_map(Map::keys)
+                .any(|key| key.ends_with("Name") && key != "PolicyName");
+        }
+    }
+    let mut capabilities = Vec::new();
+    if named {
+        capabilities.push(Capability::CapabilityNamedIam);
+    } else if iam {
+        capabilities.push(Capability::CapabilityIam);
+    }
+    if template.get("Transform").is_some() {
+        capabilities.push(Capability::CapabilityAutoExpand);
+    }
+    capabilities
+}
+
+/// The parts of a template that make CloudFormation do something. A description, metadata of the whole, the order of
+/// creation and parameters that are only declared do not: a change set of those alone is refused as empty.
+pub(super) fn has_effect(attribute: &str) -> bool {
+    attribute != "DependsOn"
+}
+
+/// A value with parameters put in, and each intrinsic function made a single text: what is compared.
+pub(super) fn flat(value: &Value, parameters: &BTreeMap<Text, Late<Text>>) -> Value {
+    match value {
+        Value::List(list) => Value::List(list.iter().map(|item| flat(item, parameters)).collect()),
+        Value::Map(map) => match intrinsic(map) {
+            Some((name, argument)) => flat_intrinsic(name, argument, parameters),
+            None => Value::Map(Map::from_distinct(
+                map.iter()
+                    .map(|(key, value)| (key.clone(), flat(value, parameters)))
+                    .collect(),
+            )),
+        },
+        value => value.clone(),
+    }
+}
+
+/// What a reader is shown of a flat value, and where it comes from if it is known only later.
+pub(super) fn shown(value: &Value) -> (Value, Option<Text>) {
+    let mut later = None;
+    let value = unmark(value, &mut later);
+    (value, later)
+}
+
+/// The logical ids that a value refers to, with the attribute (none for `Ref`), and the path of each reference.
+pub(super) fn references(value: &Value) -> Vec<(Vec<Text>, Text, Option<Text>)> {
+    let mut found = Vec::new();
+    collect(value, &mut Vec::new(), &mut found);
+    found
+}
+
+fn collect(value: &Value, path: &mut Vec<Text>, found: &mut Vec<(Vec<Text>, Text, Option<Text>)>) {
+    match value {
+        Value::List(list) => {
+            for item in list {
+                // Items of lists have no name; the catalog's paths have `*` there, and any name fits it.
+                path.push("*".into());
+                collect(item, path, found);
+                path.pop();
+            }
+        }
+        Value::Map(map) => match intrinsic(map) {
+            Some(("Ref", Value::String(id))) => found.push((path.clone(), id.clone(), None)),
+            Some(("Fn::GetAtt", argument)) => {
+                if let Some((id, attribute)) = get_att(argument) {
+                    found.push((path.clone(), id, Some(attribute)));
+                }
+            }
+            Some(("Fn::Sub", argument)) => {
+                let (text, names) = sub(argument);
+                for name in placeholders(text) {
+                    if names.is_none_or(|names| names.get(name).is_none()) {
+                        let (id, attribute) = match name.split_once('.') {
+                            Some((id, attribute)) => (id, Some(attribute.into())),
+                            None => (name, None),
+                        };
+                        found.push((path.clone(), id.into(), attribute));
+                    }
+                }
+                for value in names.into_iter().flat_map(Map::values) {
+                    collect(value, path, found);
+                }
+            }
+            Some((_, argument)) => collect(argument, path, found),
+            None => {
+                for (key, value) in map {
+                    path.push(key.clone());
+                    collect(value, path, found);
+                    path.pop();
+                }
+            }
+        },
+        _ => {}
+    }
+}
+
+fn intrinsic(map: &Map) -> Option<(&str, &Value)> {
+    let (key, value) = map.iter().next()?;
+    (map.len() == 1 && (key == "Ref" || key.starts_with("Fn::"))).then_some((key.as_str(), value))
+}
+
+fn flat_intrinsic(name: &str, argument: &Value, parameters: &BTreeMap<Text, Late<Text>>) -> Value {
+    match (name, argument) {
+        ("Ref", Value::String(id)) => match parameters.get(id) {
+            Some(Late::Known(value)) => value.clone().into(),
+            Some(Late::Later(shown)) => format!("{LATER}{shown}").into(),
+            None => format!("{INTRINSIC}${{{id}}}").into(),
+        },
+        ("Fn::GetAtt", argument) => match get_att(argument) {
+            Some((id, attribute)) => format!("{INTRINSIC}${{{id}.{attribute}}}").into(),
+            None => opaque(name, argument, parameters),
+        },
+        ("Fn::Sub", argument) => match sub(argument) {
+            (text, None) => flat_sub(text, parameters),
+            _ => opaque(name, argument, parameters),
+        },
+        _ => opaque(name, argument, parameters),
+    }
+}
+
+/// `arn:aws:s3:::${Bucket}/*` with the parameters in it filled.
+fn flat_sub(text: &str, parameters: &BTreeMap<Text, Late<Text>>) -> Value {
+    let mut filled = text.to_owned();
+    for name in placeholders(text) {
+        match parameters.get(name) {
+            Some(Late::Known(value)) => filled = filled.replace(&format!("${{{name}}}"), value),
+            Some(Late::Later(shown)) => return format!("{LATER}{shown}").into(),
+            None => {}
+        }
+    }
+    if placeholders(&filled).next().is_some() {
+        filled.insert(0, INTRINSIC);
+    }
+    filled.into()
+}
+
+/// Any other function: its JSON, with parameters put in.
+fn opaque(name: &str, argument: &Value, parameters: &BTreeMap<Text, Late<Text>>) -> Value {
+    let argument = flat(argument, parameters);
+    let (argument, later) = shown(&argument);
+    if let Some(later) = later {
+        return format!("{LATER}{later}").into();
+    }
+    let mut map = Map::new();
+    map.insert(name, argument);
+    format!("{INTRINSIC}{}", to_json_compact(&Value::Map(map))).into()
+}
+
+fn unmark(value: &Value, later: &mut Option<Text>) -> Value {
+    match value {
+        Value::String(text) => {
+            if let Some(source) = text.strip_prefix(LATER) {
+                later.get_or_insert_with(|| source.into());
+                format!("${{{source}}}").into()
+            } else {
+                text.strip_prefix(INTRINSIC).unwrap_or(text).into()
+            }
+        }
+        Value::List(list) => Value::List(list.iter().map(|item| unmark(item, later)).collect()),
+        Value::Map(map) => Value::Map(Map::from_distinct(
+            map.iter()
+                .map(|(key, value)| (key.clone(), unmark(value, later)))
+                .collect(),
+        )),
+        value => value.clone(),
+    }
+}
+
+fn get_att(argument: &Value) -> Option<(Text, Text)> {
+    match argument {
+        Value::String(text) => text
+            .split_once('.')
+            .map(|(id, attribute)| (id.into(), attribute.into())),
+        Value::List(parts) => {
+            let (id, rest) = parts.split_first()?;
+            let rest: Option<Vec<&str>> = rest.iter().map(Value::as_str).collect();
+            Some((id.as_str()?.into(), rest?.join(".").into()))
+        }
+        _ => None,
+    }
+}
+
+fn sub(argument: &Value) -> (&str, Option<&Map>) {
+    match argument {
+        Value::String(text) => (text, None),
+        Value::List(parts) => (
+            parts.first().and_then(Value::as_str).unwrap_or_default(),
+            parts.get(1).and_then(Value::as_map),
+        ),
+        _ => ("", None),
+    }
+}
+
+/// The names in `${...}`; `${!literal}` is none.
+fn placeholders(text: &str) -> impl Iterator<Item = &str> {
+    text.split("${")
+        .skip(1)
+        .filter(|rest| !rest.starts_with('!'))
+        .filter_map(|rest| rest.split_once('}').map(|(name, _)| name.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(json: &str) -> Value {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[track_caller]
+    fn check(json: &str, expect: &str) {
+        let parameters = BTreeMap::from([
+            ("Key".into(), Late::Known("arn:k".into())),
+            ("Role".into(), Late::Later("finance/lake/role.arn".into())),
+        ]);
+        let (value, later) = shown(&flat(&value(json), &parameters));
+        assert_eq!(format!("{value} {}", later.unwrap_or_default()).trim(), expect);
+    }
+
+    #[test]
+    fn functions_become_texts_and_parameters_their_values() {
+        check(r#"{"a": {"Ref": "Key"}}"#, r#"{"a":"arn:k"}"#);
+        check(r#"{"Ref": "Bucket"}"#, r#""${Bucket}""#);
+        check(r#"{"Fn::GetAtt": ["A", "B", "C"]}"#, r#""${A.B.C}""#);
+        check(r#"{"Fn::GetAtt": "A.B"}"#, r#""${A.B}""#);
+        check(r#"{"Fn::Sub": "${Key}/x"}"#, r#""arn:k/x""#);
+        check(r#"{"Fn::Sub": "${Key}/${A.Arn}"}"#, r#""arn:k/${A.Arn}""#);
+        check(
+            r#"{"Fn::Sub": "${Role}/x"}"#,
+            r#""${finance/lake/role.arn}" finance/lake/role.arn"#,
+        );
+        check(
+            r#"[{"Ref": "Role"}]"#,
+            r#"["${finance/lake/role.arn}"] finance/lake/role.arn"#,
+        );
+        check(
+            r#"{"Fn::Join": ["-", ["a", {"Ref": "Key"}]]}"#,
+            r#""{\"Fn::Join\":[\"-\",[\"a\",\"arn:k\"]]}""#,
+        );
+        // A literal text that looks like a reference is not one.
+        let none = BTreeMap::new();
+        assert_ne!(
+            flat(&value(r#"{"Ref": "A"}"#), &none),
+            flat(&value(r#""${A}""#), &none)
+        );
+    }
+
+    #[test]
+    fn references_are_found_wherever_they_are() {
+        let found = references(&value(
+            r#"{"a": {"Ref": "A"}, "b": [{"c": {"Fn::GetAtt": ["B", "Arn"]}}], "d": {"Fn::Sub": "${C.X} ${!no} ${D}"},
+                "e": {"Fn::Sub": ["${x}", {"x": {"Ref": "E"}}]}, "f": {"Fn::Join": ["", [{"Ref": "F"}]]}}"#,
+        ));
+        let shown: Vec<String> = found
+            .iter()
+            .map(|(path, id, attribute)| {
+                format!("{}:{id}.{}", path.join("/"), attribute.as_deref().unwrap_or("-"))
+            })
+            .collect();
+        assert_eq!(shown.join(" "), "a:A.- b/*/c:B.Arn d:C.X d:D.- e:E.- f/*/*:F.-");
+    }
+}
