@@ -209,25 +209,14 @@ impl ResourceType {
         checker.value(self.facts.root, properties, &At::ROOT);
     }
 
-    /// How many patterns the type has, and how many of them cannot be checked.
+    /// The regular expressions of the type.
     #[doc(hidden)]
-    pub fn patterns(&self) -> (usize, Vec<&'static str>) {
-        let limits = self
-            .section
-            .nodes
-            .iter()
-            .filter_map(|node| node.limits.as_ref()?.pattern.as_ref());
-        let rules = self.section.nodes.iter().filter_map(|node| node.rules.as_ref());
-        let all: Vec<_> = limits
-            .chain(rules.flat_map(|rules| rules.patterns.iter().map(|(p, _)| p)))
-            .collect();
-        (
-            all.len(),
-            all.iter()
-                .filter(|p| !p.is_supported())
-                .map(|p| p.text())
-                .collect(),
-        )
+    pub fn patterns(&self) -> impl Iterator<Item = &'static str> {
+        self.section.nodes.iter().flat_map(|node| {
+            let own = node.limits.as_ref().and_then(|limits| limits.pattern.as_ref());
+            let keys = node.rules.as_ref().map_or(&[][..], |rules| &rules.patterns);
+            own.into_iter().chain(keys.iter().map(|(pattern, _)| pattern)).map(|pattern| pattern.text())
+        })
     }
 
     /// The nodes and the root, for tests that make bodies from schemas.

@@ -1,0 +1,534 @@
+//! From a regular expression's text to steps.
+
+use super::set::{Category, Set};
+use super::{Program, Step};
+
+/// What a pattern may grow to when its repetitions are written out.
+const MOST_STEPS: usize = 20_000;
+
+/// Nothing for what is not supported: references back, possessive and atomic groups, categories we do not know.
+pub(super) fn program(pattern: &str) -> Option<Program> {
+    let mut parser = Parser {
+        rest: pattern,
+        ignore_case: false,
+        dot_all: false,
+    };
+    let tree = parser.alternatives()?;
+    if !parser.rest.is_empty() {
+        return None;
+    }
+    let mut writer = Writer {
+        steps: Vec::new(),
+        sets: Vec::new(),
+    };
+    writer.write(&tree)?;
+    writer.steps.push(Step::Match);
+    let Writer { mut steps, sets } = writer;
+    settle(&mut steps, &sets);
+    let anchored = matches!(steps.first(), Some(Step::Start));
+    Some(Program {
+        steps,
+        sets,
+        anchored,
+    })
+}
+
+#[derive(Clone, Debug)]
+enum Tree {
+    Empty,
+    Set(Set),
+    Char(char),
+    Start,
+    End,
+    Boundary(bool),
+    Sequence(Vec<Tree>),
+    Either(Vec<Tree>),
+    Repeat {
+        tree: Box<Tree>,
+        least: u32,
+        most: u32,
+        lazy: bool,
+    },
+    Look {
+        tree: Box<Tree>,
+        ahead: bool,
+        negated: bool,
+    },
+}
+
+struct Parser<'p> {
+    rest: &'p str,
+    ignore_case: bool,
+    dot_all: bool,
+}
+
+impl Parser<'_> {
+    fn peek(&self) -> Option<char> {
+        self.rest.chars().next()
+    }
+
+    fn next(&mut self) -> Option<char> {
+        let next = self.peek()?;
+        self.rest = &self.rest[next.len_utf8()..];
+        Some(next)
+    }
+
+    fn take(&mut self, text: &str) -> bool {
+        match self.rest.strip_prefix(text) {
+            Some(rest) => {
+                self.rest = rest;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn alternatives(&mut self) -> Option<Tree> {
+        let mut branches = vec![self.sequence()?];
+        while self.take("|") {
+            branches.push(self.sequence()?);
+        }
+        Some(if branches.len() == 1 {
+            branches.remove(0)
+        } else {
+            Tree::Either(branches)
+        })
+    }
+
+    fn sequence(&mut self) -> Option<Tree> {
+        let mut items = Vec::new();
+        while let Some(next) = self.peek() {
+            if next == '|' || next == ')' {
+                break;
+            }
+            let item = self.item()?;
+            items.push(self.repeated(item)?);
+        }
+        Some(match items.len() {
+            0 => Tree::Empty,
+            1 => items.remove(0),
+            _ => Tree::Sequence(items),
+        })
+    }
+
+    fn item(&mut self) -> Option<Tree> {
+        match self.next()? {
+            '.' => Some(Tree::Set(if self.dot_all { Set::all() } else { Set::line() })),
+            '^' => Some(Tree::Start),
+            '$' => Some(Tree::End),
+            '[' => self.set().map(|set| self.cased(set)),
+            '(' => self.group(),
+            '\\' => self.escape(),
+            '*' | '+' | '?' => None,
+            other => Some(self.char(other)),
+        }
+    }
+
+    fn char(&self, char: char) -> Tree {
+        if self.ignore_case && char.is_ascii_alphabetic() {
+            self.cased(Set::range(char, char))
+        } else {
+            Tree::Char(char)
+        }
+    }
+
+    fn cased(&self, set: Set) -> Tree {
+        Tree::Set(if self.ignore_case { set.without_case() } else { set })
+    }
+
+    fn repeated(&mut self, tree: Tree) -> Option<Tree> {
+        let mut tree = tree;
+        loop {
+            let (least, most) = if self.take("*") {
+                (0, u32::MAX)
+            } else if self.take("+") {
+                (1, u32::MAX)
+            } else if self.take("?") {
+                (0, 1)
+            } else {
+                match self.bounds() {
+                    Some(bounds) => bounds,
+                    None => return Some(tree),
+                }
+            };
+            if least > most {
+                return None;
+            }
+            let lazy = self.take("?");
+            // Possessive in Java; here giving back does no harm.
+            self.take("+");
+            tree = Tree::Repeat {
+                tree: Box::new(tree),
+                least,
+                most,
+                lazy,
+            };
+        }
+    }
+
+    /// `{2}`, `{2,}`, `{2,5}`, and `{,5}`, which authors mean as they do in Python. Anything else is a brace.
+    fn bounds(&mut self) -> Option<(u32, u32)> {
+        let inside = self.rest.strip_prefix('{')?;
+        let (inside, rest) = inside.split_once('}')?;
+        let bounds = match inside.split_once(',') {
+            None => inside.parse().map(|count| (count, count)).ok()?,
+            Some(("", most)) => (0, most.parse().ok()?),
+            Some((least, "")) => (least.parse().ok()?, u32::MAX),
+            Some((least, most)) => (least.parse().ok()?, most.parse().ok()?),
+        };
+        self.rest = rest;
+        Some(bounds)
+    }
+
+    fn group(&mut self) -> Option<Tree> {
+        let (ignore_case, dot_all) = (self.ignore_case, self.dot_all);
+        let mut look = None;
+        if self.take("?") {
+            for (text, ahead, negated) in [
+                ("=", true, false),
+                ("!", true, true),
+                ("<=", false, false),
+                ("<!", false, true),
+            ] {
+                if look.is_none() && self.take(text) {
+                    look = Some((ahead, negated));
+                }
+            }
+            if look.is_none() && self.take("<") {
+                // A name, which nothing refers to.
+                let (_, rest) = self.rest.split_once('>')?;
+                self.rest = rest;
+            } else if look.is_none() {
+                loop {
+                    match self.next()? {
+                        ':' => break,
+                        'i' => self.ignore_case = true,
+                        's' => self.dot_all = true,
+                        // Flags for what follows in the group around this one.
+                        ')' => return Some(Tree::Empty),
+                        _ => return None,
+                    }
+                }
+            }
+        }
+        let tree = self.alternatives()?;
+        (self.ignore_case, self.dot_all) = (ignore_case, dot_all);
+        if !self.take(")") {
+            return None;
+        }
+        Some(match look {
+            Some((ahead, negated)) => Tree::Look {
+                tree: Box::new(tree),
+                ahead,
+                negated,
+            },
+            None => tree,
+        })
+    }
+
+    fn escape(&mut self) -> Option<Tree> {
+        let boundary = match self.peek()? {
+            'b' => Some(Tree::Boundary(true)),
+            'B' => Some(Tree::Boundary(false)),
+            'A' => Some(Tree::Start),
+            'z' | 'Z' => Some(Tree::End),
+            _ => None,
+        };
+        if let Some(boundary) = boundary {
+            self.next();
+            return Some(boundary);
+        }
+        match self.escaped()? {
+            Escaped::Char(char) => Some(self.char(char)),
+            Escaped::Set(set) => Some(self.cased(set)),
+        }
+    }
+
+    /// What stands after a backslash, inside a set or outside.
+    fn escaped(&mut self) -> Option<Escaped> {
+        Some(match self.next()? {
+            'd' => Escaped::Set(Set::digits()),
+            'D' => Escaped::Set(Set::digits().negated()),
+            'w' => Escaped::Set(Set::word()),
+            'W' => Escaped::Set(Set::word().negated()),
+            's' => Escaped::Set(Set::space()),
+            'S' => Escaped::Set(Set::space().negated()),
+            'h' => Escaped::Set(Set::range(' ', ' ').with(Set::range('\t', '\t'))),
+            letter @ ('p' | 'P') => {
+                let set = Set::category(self.category()?);
+                Escaped::Set(if letter == 'P' { set.negated() } else { set })
+            }
+            't' => Escaped::Char('\t'),
+            'n' => Escaped::Char('\n'),
+            'r' => Escaped::Char('\r'),
+            'f' => Escaped::Char('\u{c}'),
+            'v' => Escaped::Char('\u{b}'),
+            '0' => Escaped::Char('\0'),
+            'x' if self.rest.starts_with('{') => {
+                let (digits, rest) = self.rest[1..].split_once('}')?;
+                self.rest = rest;
+                code(u32::from_str_radix(digits, 16).ok()?)
+            }
+            'x' => self.code(2)?,
+            'u' => self.code(4)?,
+            other if other.is_ascii_alphanumeric() => return None,
+            other => Escaped::Char(other),
+        })
+    }
+
+    fn category(&mut self) -> Option<Category> {
+        if self.take("{") {
+            let (name, rest) = self.rest.split_once('}')?;
+            self.rest = rest;
+            return Category::named(name);
+        }
+        let letter = self.next()?;
+        Category::named(letter.encode_utf8(&mut [0; 4]))
+    }
+
+    fn code(&mut self, digits: usize) -> Option<Escaped> {
+        let (hexadecimal, rest) = self.rest.split_at_checked(digits)?;
+        self.rest = rest;
+        Some(code(u32::from_str_radix(hexadecimal, 16).ok()?))
+    }
+
+    /// A set, after its `[`.
+    fn set(&mut self) -> Option<Set> {
+        let negated = self.take("^");
+        let mut set = Set::default();
+        let mut limits: Vec<Set> = Vec::new();
+        let mut first = true;
+        loop {
+            if !first && self.take("]") {
+                break;
+            }
+            first = false;
+            if self.take("&&") {
+                let limit = if self.take("[") {
+                    self.set()?
+                } else {
+                    // The rest of the set, as if it stood in one of its own.
+                    let limit = self.set()?;
+                    limits.push(limit);
+                    break;
+                };
+                limits.push(limit);
+                continue;
+            }
+            let from = match self.set_item()? {
+                Escaped::Char(char) => char,
+                Escaped::Set(more) => {
+                    set = set.with(more);
+                    continue;
+                }
+            };
+            let is_range = self.rest.starts_with('-') && !self.rest.starts_with("-]");
+            if !is_range {
+                set = set.with(Set::range(from, from));
+                continue;
+            }
+            self.take("-");
+            match self.set_item()? {
+                Escaped::Char(to) if from <= to => set = set.with(Set::range(from, to)),
+                Escaped::Char(_) => return None,
+                Escaped::Set(more) => {
+                    set = set
+                        .with(Set::range(from, from))
+                        .with(Set::range('-', '-'))
+                        .with(more);
+                }
+            }
+        }
+        let set = limits.into_iter().fold(set, Set::and);
+        Some(if negated { set.negated() } else { set })
+    }
+
+    fn set_item(&mut self) -> Option<Escaped> {
+        if self.rest.starts_with("[:") {
+            return None;
+        }
+        match self.next()? {
+            '\\' if self.take("b") => Some(Escaped::Char('\u{8}')),
+            '\\' => self.escaped(),
+            other => Some(Escaped::Char(other)),
+        }
+    }
+}
+
+enum Escaped {
+    Char(char),
+    Set(Set),
+}
+
+/// Half a surrogate pair stands for all characters that need one.
+fn code(code: u32) -> Escaped {
+    match char::from_u32(code) {
+        Some(char) => Escaped::Char(char),
+        None => Escaped::Set(Set::range('\u{10000}', char::MAX)),
+    }
+}
+
+struct Writer {
+    steps: Vec<Step>,
+    sets: Vec<Set>,
+}
+
+impl Writer {
+    fn add(&mut self, set: &Set) -> u32 {
+        let at = self
+            .sets
+            .iter()
+            .position(|known| known == set)
+            .unwrap_or_else(|| {
+                self.sets.push(set.clone());
+                self.sets.len() - 1
+            });
+        at as u32
+    }
+
+    fn here(&self) -> u32 {
+        self.steps.len() as u32
+    }
+
+    fn write(&mut self, tree: &Tree) -> Option<()> {
+        if self.steps.len() > MOST_STEPS {
+            return None;
+        }
+        match tree {
+            Tree::Empty => {}
+            Tree::Char(char) => self.steps.push(Step::Char(*char)),
+            Tree::Set(set) => {
+                let set = self.add(set);
+                self.steps.push(Step::Set(set));
+            }
+            Tree::Start => self.steps.push(Step::Start),
+            Tree::End => self.steps.push(Step::End),
+            Tree::Boundary(wanted) => self.steps.push(Step::Boundary(*wanted)),
+            Tree::Sequence(items) => {
+                for item in items {
+                    self.write(item)?;
+                }
+            }
+            Tree::Either(branches) => self.either(branches)?,
+            Tree::Look { tree, ahead, negated } => {
+                let at = self.steps.len();
+                self.steps.push(Step::Match);
+                self.write(tree)?;
+                self.steps.push(Step::Match);
+                self.steps[at] = Step::Look {
+                    ahead: *ahead,
+                    negated: *negated,
+                    next: self.here(),
+                };
+            }
+            Tree::Repeat {
+                tree,
+                least,
+                most,
+                lazy,
+            } => self.repeat(tree, *least, *most, *lazy)?,
+        }
+        Some(())
+    }
+
+    fn either(&mut self, branches: &[Tree]) -> Option<()> {
+        let mut jumps = Vec::new();
+        for (index, branch) in branches.iter().enumerate() {
+            let is_last = index + 1 == branches.len();
+            let fork = self.steps.len();
+            if !is_last {
+                self.steps.push(Step::Match);
+            }
+            self.write(branch)?;
+            if !is_last {
+                jumps.push(self.steps.len());
+                self.steps.push(Step::Match);
+                self.steps[fork] = Step::Fork(fork as u32 + 1, self.here());
+            }
+        }
+        for jump in jumps {
+            self.steps[jump] = Step::Jump(self.here());
+        }
+        Some(())
+    }
+
+    fn repeat(&mut self, tree: &Tree, least: u32, most: u32, lazy: bool) -> Option<()> {
+        let set = match tree {
+            Tree::Set(set) => Some(set.clone()),
+            Tree::Char(char) => Some(Set::range(*char, *char)),
+            _ => None,
+        };
+        if let Some(set) = set {
+            let set = self.add(&set);
+            self.steps.push(Step::Repeat {
+                set,
+                least,
+                most,
+                lazy,
+                alone: false,
+            });
+            return Some(());
+        }
+        for _ in 0..least {
+            self.write(tree)?;
+        }
+        let fork = |first: u32, second: u32| {
+            if lazy {
+                Step::Fork(second, first)
+            } else {
+                Step::Fork(first, second)
+            }
+        };
+        if most == u32::MAX {
+            let at = self.steps.len();
+            self.steps.push(Step::Match);
+            self.write(tree)?;
+            self.steps.push(Step::Jump(at as u32));
+            self.steps[at] = fork(at as u32 + 1, self.here());
+            return Some(());
+        }
+        let mut forks = Vec::new();
+        for _ in least..most {
+            forks.push(self.steps.len());
+            self.steps.push(Step::Match);
+            self.write(tree)?;
+        }
+        for at in forks {
+            self.steps[at] = fork(at as u32 + 1, self.here());
+        }
+        Some(())
+    }
+}
+
+/// Finds the repetitions that need not give anything back.
+fn settle(steps: &mut [Step], sets: &[Set]) {
+    // A look behind must end at its place, and may have to give back for that.
+    let looks_behind = steps
+        .iter()
+        .any(|step| matches!(step, Step::Look { ahead: false, .. }));
+    for index in 0..steps.len() {
+        let Step::Repeat { set, lazy: false, .. } = steps[index] else {
+            continue;
+        };
+        let apart = is_apart(steps, sets, &sets[set as usize], index + 1, looks_behind, 0);
+        if let Step::Repeat { alone, .. } = &mut steps[index] {
+            *alone = apart;
+        }
+    }
+}
+
+fn is_apart(steps: &[Step], sets: &[Set], set: &Set, at: usize, looks_behind: bool, depth: u32) -> bool {
+    let on = |at: u32| depth < 8 && is_apart(steps, sets, set, at as usize, looks_behind, depth + 1);
+    match &steps[at] {
+        Step::End => true,
+        Step::Match => !looks_behind,
+        Step::Char(char) => !set.contains(*char),
+        Step::Set(next) => set.is_apart_from(&sets[*next as usize]),
+        Step::Repeat { set: next, least, .. } => {
+            set.is_apart_from(&sets[*next as usize]) && (*least > 0 || on(at as u32 + 1))
+        }
+        Step::Fork(first, second) => on(*first) && on(*second),
+        Step::Jump(to) => on(*to),
+        Step::Start | Step::Boundary(_) | Step::Look { .. } => false,
+    }
+}
