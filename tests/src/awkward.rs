@@ -1,0 +1,588 @@
+//! Strings and values that writers and readers of YAML are known to disagree about.
+
+use terrace_artifact::{Decimal, Map, Value};
+
+/// Strings that some reader takes for something else, cuts, joins, or refuses when they are written carelessly.
+///
+/// The list is the same in every run.
+pub fn strings() -> Vec<String> {
+    let mut strings = Vec::new();
+    for word in WORDS {
+        strings.push((*word).to_owned());
+        strings.push(word.to_uppercase());
+        strings.push(word.to_lowercase());
+        strings.push(capitalized(word));
+        for sign in ["+", "-", " ", "~", "."] {
+            strings.push(format!("{sign}{word}"));
+        }
+        for end in [" ", ":", ": ", " #", ",", "\n", "\t", "_", ".", "\u{a0}"] {
+            strings.push(format!("{word}{end}"));
+        }
+    }
+    strings.extend(PHRASES.iter().map(|phrase| (*phrase).to_owned()));
+    for first in 0..=0x2ff_u32 {
+        let Some(c) = char::from_u32(first) else { continue };
+        for text in [
+            format!("{c}"),
+            format!("{c}a"),
+            format!("a{c}"),
+            format!("a{c}b"),
+            format!("a {c} b"),
+        ] {
+            strings.push(text);
+        }
+    }
+    for c in UNUSUAL {
+        for text in [
+            format!("{c}"),
+            format!("{c}a"),
+            format!("a{c}"),
+            format!("a{c}b"),
+            format!("a\n{c}\nb"),
+            format!("{c} "),
+        ] {
+            strings.push(text);
+        }
+    }
+    strings.push("long ".repeat(400));
+    strings.push("x".repeat(5000));
+    strings.push("a long line that a writer might fold: ".repeat(40) + "\n" + &"and another ".repeat(40));
+    strings.extend(random_strings(1500));
+    strings.sort_unstable();
+    strings.dedup();
+    strings
+}
+
+/// Every awkward string in every place a document has for one, and numbers, lists and maps in unusual shapes.
+pub fn values() -> Vec<Value> {
+    let strings = strings();
+    let mut values = shapes();
+    for text in &strings {
+        let value = || Value::from(text.as_str());
+        values.push(value());
+        let list = || {
+            Value::List(vec![
+                value(),
+                Value::List(vec![value(), value()]),
+                map([("k", value())]),
+            ])
+        };
+        let inner = map([(text.as_str(), list())]);
+        values.push(map([
+            ("before", value()),
+            (text.as_str(), value()),
+            ("deep", inner),
+            ("after", value()),
+        ]));
+        values.push(Value::List(vec![map([
+            (text.as_str(), value()),
+            ("next", value()),
+        ])]));
+    }
+    let everything = strings
+        .iter()
+        .map(|text| (text.as_str(), Value::from(text.as_str())));
+    values.push(Value::Map(everything.collect()));
+    values.push(Value::List(
+        strings.iter().map(|text| Value::from(text.as_str())).collect(),
+    ));
+    values
+}
+
+/// What YAML 1.1 or 1.2 read as null, a boolean, a number, a date, a merge key or a default.
+const WORDS: &[&str] = &[
+    "",
+    "~",
+    "null",
+    "true",
+    "false",
+    "yes",
+    "no",
+    "on",
+    "off",
+    "y",
+    "n",
+    "t",
+    "f",
+    "nan",
+    "inf",
+    ".nan",
+    ".inf",
+    "=",
+    "<<",
+    "<",
+    "0",
+    "1",
+    "-0",
+    "12",
+    "012",
+    "09",
+    "0o17",
+    "0O17",
+    "0x1f",
+    "0x",
+    "0b101",
+    "0b2",
+    "1_000",
+    "_1",
+    "1__0",
+    "1e3",
+    "1E3",
+    "1e+3",
+    "1.e3",
+    "1.5",
+    "1.",
+    ".5",
+    "1.5e",
+    "6.8523015e+5",
+    "685_230.15",
+    "190:20:30",
+    "190:20:30.15",
+    "1:30",
+    "12:30:45",
+    "23:59",
+    "1:60",
+    "0:0",
+    "2026-11-21",
+    "2026-1-1",
+    "2026-11-21 03:04:05",
+    "2026-11-21T03:04:05Z",
+    "2026-11-21t03:04:05.25-05:00",
+    "2001-12-14 21:59:43.10 -5",
+    "2026",
+    "1,000",
+    "1.2.3",
+    "0.0.0.0",
+    "10.0.0.0/16",
+    "::1",
+    "fe80::1",
+    "1e",
+    "e1",
+    "1d",
+    "12h",
+    "500Gi",
+    "250m",
+    "0.5",
+    "1/2",
+    "50%",
+    "v1",
+    "1-2",
+    "0xg",
+    "9223372036854775808",
+    "99999999999999999999999",
+    "1e400",
+    "-",
+    "--",
+    "---",
+    "...",
+    "+",
+    ".",
+    "..",
+    "?",
+    ":",
+    "|",
+    ">",
+    "|-",
+    ">+",
+    "&",
+    "*",
+    "!",
+    "!!",
+    "%",
+    "@",
+    "`",
+    "#",
+    "'",
+    "\"",
+    "''",
+    "\"\"",
+    "\\",
+    "[]",
+    "{}",
+    "[",
+    "]",
+    "{",
+    "}",
+    "{{ x }}",
+    ",",
+    "a",
+    "Null",
+    "None",
+    "undefined",
+    "111122223333",
+    "000000000012",
+    "0123456789",
+    "0777",
+    "1e5f",
+    "12e03",
+    "0e0",
+    "123e45",
+    "1234567e8",
+    "00e1",
+    "5e-3",
+    "deadbeef",
+    "0xdeadbeef",
+    "0b",
+    "0o",
+    "0.",
+    "1_",
+    "1_2:3",
+    "1:2:3.4_5",
+    "+.inf",
+    "-.INF",
+    "+12",
+    "- 1",
+    "?x",
+    "? x",
+    "-x",
+    "- x",
+    ":x",
+    ": x",
+    "x:",
+    "x: y",
+    "x :y",
+    "x:y",
+    "x #y",
+    "x#y",
+    "#x",
+    "!x",
+    "!!str x",
+    "!!binary x",
+    "&x",
+    "&x y",
+    "*x",
+    "*x y",
+    "%x",
+    "%YAML 1.1",
+    "@x",
+    "`x",
+    "|x",
+    ">x",
+    "[x",
+    "{x",
+    "]x",
+    "}x",
+    ",x",
+    "x,",
+    "x]",
+    "x}",
+    "'x",
+    "\"x",
+    "x'",
+    "x\"",
+    "it's",
+    "<x",
+    "=x",
+    "--- x",
+    "---x",
+    "...x",
+    "... x",
+    "--x",
+    "-- x",
+    "-1x",
+    "-.x",
+];
+
+/// Text of several lines, and text that looks like a document.
+const PHRASES: &[&str] = &[
+    "\n",
+    "\n\n",
+    "\n\n\n",
+    " \n",
+    "\n ",
+    "\t\n",
+    "\n\t",
+    "a\n",
+    "a\n\n",
+    "a\n\n\n",
+    "\na",
+    "\n\na",
+    " a\nb",
+    "  a\n b",
+    "a\n b",
+    "a\n  b\nc",
+    "a\n\tb",
+    "\ta\nb",
+    "a \nb",
+    "a\t\nb",
+    "a\nb ",
+    "a\nb\t",
+    "a\nb \n",
+    "a\n \nb",
+    "a\n\n\nb",
+    "a\n\n b\n\n",
+    "a\r\nb",
+    "a\rb",
+    "a\r",
+    "\r",
+    "\r\n",
+    "a\n\rb",
+    "a\n---\nb",
+    "a\n...\nb",
+    "---\na",
+    "...\na",
+    "a\n--- b\n",
+    "- a\n- b\n",
+    "a: b\nc: d\n",
+    "# a\nb",
+    "a\n# b",
+    "a\n#b\n",
+    "? a\n: b\n",
+    "%YAML 1.1\n---\na\n",
+    "#!/bin/sh\nset -e\necho \"$x\"\n",
+    "{\n  \"a\": 1\n}\n",
+    "SELECT *\n  FROM t\n WHERE x = 'y'\n",
+    "a\u{85}b",
+    "a\u{2028}b",
+    "a\u{2029}b\n",
+    "a\n\u{2028}b",
+    "\u{feff}",
+    "\u{feff}a\nb",
+    "a\u{feff}b",
+    "a\u{a0}\nb",
+    "a\n\u{a0}b",
+    "a\u{0}b",
+    "a\u{7}b\n",
+    "a\u{1b}[0mb",
+    "a\u{7f}b",
+    "\u{80}",
+    "\u{9f}a",
+    "a\nb\u{7f}c",
+    "é\nü\n",
+    "日本語\nテキスト\n",
+    "👍🏽",
+    "a 👨‍👩‍👧 b",
+    "\u{202e}abc",
+    "{{ $labels.instance }}\n{{ $value }}",
+    "${AWS::AccountId}",
+    "{{resolve:ssm:/a/b}}",
+    "cron(0 2 * * ? *)",
+    "arn:aws:iam::111122223333:role/x",
+    "$.detail.key",
+    "$$.Execution.Id",
+    "https://example.com/?a=b&c=d#e",
+    "--flag=value",
+    "-Xmx4g",
+    "a: b: c",
+    "a # b # c",
+    "key: value # comment",
+    "'single' and \"double\"",
+    "back\\slash",
+    "back\\nslash\n",
+    "\\",
+    "\\\\",
+    "a\\",
+    "'\\''",
+    "\"\\\"\"",
+    "%(x)s",
+    "100%",
+    "a  b",
+    "a   b\nc    d",
+    "trailing  ",
+    "   leading",
+    "tab\there",
+    "x: |\n  y",
+    "!Ref x",
+    "&anchor a\n*anchor",
+    "- ",
+    "-\n",
+    "-\na",
+    "?\n",
+    ":\n",
+    "a:\n",
+    "a:\n  b\n",
+    "|\na",
+    ">\na",
+    "\"\n",
+    "'\n",
+    "[\n",
+    "{\n",
+    "a\n-",
+    "a\n\n-\n",
+    "line one\nline two with trailing space \nline three",
+    "0\n",
+    "1\n2\n",
+    "true\n",
+    "null\n",
+    "~\n",
+    "on\noff\n",
+];
+
+/// Characters at the edges of what YAML allows.
+const UNUSUAL: &[char] = &[
+    '\u{2010}',
+    '\u{2018}',
+    '\u{201c}',
+    '\u{2026}',
+    '\u{2027}',
+    '\u{2028}',
+    '\u{2029}',
+    '\u{202a}',
+    '\u{202e}',
+    '\u{2060}',
+    '\u{200b}',
+    '\u{200d}',
+    '\u{3000}',
+    '\u{d7ff}',
+    '\u{e000}',
+    '\u{f8ff}',
+    '\u{fdd0}',
+    '\u{fefe}',
+    '\u{feff}',
+    '\u{ff00}',
+    '\u{fffd}',
+    '\u{fffe}',
+    '\u{ffff}',
+    '\u{10000}',
+    '\u{1f44d}',
+    '\u{1fffe}',
+    '\u{1ffff}',
+    '\u{e0001}',
+    '\u{10fffd}',
+    '\u{10fffe}',
+    '\u{10ffff}',
+];
+
+fn shapes() -> Vec<Value> {
+    let empty_map = || Value::Map(Map::new());
+    let empty_list = || Value::List(Vec::new());
+    let list = |items: Vec<Value>| Value::List(items);
+    let mut shapes = vec![
+        Value::Null,
+        true.into(),
+        false.into(),
+        empty_map(),
+        empty_list(),
+        list(vec![empty_list()]),
+        list(vec![empty_map(), empty_list(), Value::Null, "".into()]),
+        list(vec![list(vec![list(vec![list(vec![1.into()])])])]),
+        list(vec![list(vec![empty_list()]), list(vec![empty_map()])]),
+        list(vec![map([(
+            "a",
+            list(vec![list(vec![map([("b", empty_list())])])]),
+        )])]),
+        map([
+            ("a", empty_map()),
+            ("b", empty_list()),
+            ("c", Value::Null),
+            ("d", "".into()),
+        ]),
+        map([("", Value::Null), ("~", 1.into()), ("null", true.into())]),
+        list(vec![
+            map([("a\nb", "c\nd\n".into()), ("e", "f\n\n".into())]),
+            "g\n".into(),
+            "h\ni".into(),
+        ]),
+    ];
+    for number in [
+        "0",
+        "-1",
+        "1.5",
+        "-0.25",
+        "1e-9",
+        "999999999999999999",
+        "-999999999999999999",
+        "0.000001",
+        "1000000",
+        "6.02e17",
+    ] {
+        let number = Value::Number(number.parse::<Decimal>().expect("a decimal"));
+        shapes.push(number.clone());
+        shapes.push(map([
+            ("n", number.clone()),
+            ("l", list(vec![number.clone(), list(vec![number])])),
+        ]));
+    }
+    let mut deep = Value::from("no");
+    for depth in 0..60 {
+        deep = if depth % 3 == 0 {
+            list(vec![deep, "on".into()])
+        } else {
+            map([("y", deep), ("z", "a\n b\n".into())])
+        };
+    }
+    shapes.push(deep);
+    shapes
+}
+
+/// Strings made of the pieces that matter to a reader, from a generator with a fixed start.
+fn random_strings(count: usize) -> impl Iterator<Item = String> {
+    const PIECES: &[&str] = &[
+        " ",
+        " ",
+        "\n",
+        "\n",
+        "\t",
+        ":",
+        ": ",
+        " #",
+        "#",
+        "-",
+        "- ",
+        "---",
+        "...",
+        "'",
+        "\"",
+        "\\",
+        "[",
+        "]",
+        "{",
+        "}",
+        ",",
+        "&",
+        "*",
+        "!",
+        "|",
+        ">",
+        "%",
+        "@",
+        "`",
+        "?",
+        "? ",
+        "=",
+        "<<",
+        "~",
+        "a",
+        "b",
+        "no",
+        "0",
+        "1",
+        "7",
+        "_",
+        ".",
+        "e",
+        "x",
+        "é",
+        "\u{85}",
+        "\u{2028}",
+        "\u{feff}",
+        "\r",
+        "\u{0}",
+        "👍",
+        "word",
+        "two words",
+        "+",
+        "T",
+        "Z",
+    ];
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = move |below: usize| {
+        // xorshift64*: nothing else here needs randomness, and this gives the same strings on every machine.
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        usize::try_from(state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33).unwrap_or(0) % below
+    };
+    (0..count).map(move |_| (0..1 + next(8)).map(|_| PIECES[next(PIECES.len())]).collect())
+}
+
+fn map<const N: usize>(entries: [(&str, Value); N]) -> Value {
+    Value::Map(Map::from_iter(entries))
+}
+
+fn capitalized(word: &str) -> String {
+    let mut chars = word.chars();
+    chars
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}

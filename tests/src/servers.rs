@@ -1,0 +1,157 @@
+//! The servers that tests run against: a Kubernetes cluster and an AWS endpoint, both on 127.0.0.1.
+//!
+//! `cargo xtask test` starts one of each and names them in the environment ([`ENVIRONMENT`]). Without it, the first test of
+//! a program that asks starts one, which ends with the program, however that ends.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::tools;
+
+mod cluster;
+mod endpoint;
+
+pub use cluster::{Cluster, kubernetes, write_kubeconfig};
+pub use endpoint::{Account, Endpoint, Fault, aws};
+
+/// The variables that name running servers: an administrator's kubeconfig, that of a user who may do nothing, and the
+/// address of the AWS endpoint.
+pub const ENVIRONMENT: [&str; 3] = [
+    "TERRACE_TEST_KUBECONFIG",
+    "TERRACE_TEST_KUBECONFIG_LIMITED",
+    "TERRACE_TEST_AWS_ENDPOINT",
+];
+
+/// A place for one server: ports of its own, and a directory, for as long as it lives and in no other process.
+#[derive(Debug)]
+struct Slot {
+    port: u16,
+    state: PathBuf,
+    /// Locked until this process ends. The file itself stays.
+    _lock: File,
+}
+
+impl Slot {
+    /// Takes the first free place for a server that uses `ports` ports from `first` on.
+    fn take(name: &str, first: u16, ports: u16) -> Result<Slot, String> {
+        let directory = tools::directory().join("run");
+        fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+        for number in 0..100 {
+            let port = first + number * ports;
+            let lock = File::create(directory.join(format!("{name}-{port}.lock")))
+                .map_err(|error| error.to_string())?;
+            if lock.try_lock().is_err() || !(port..port + ports).all(is_free) {
+                continue;
+            }
+            let state = directory.join(format!("{name}-{port}"));
+            let _ = fs::remove_dir_all(&state); // of a server that is gone
+            fs::create_dir_all(&state).map_err(|error| format!("{}: {error}", state.display()))?;
+            return Ok(Slot {
+                port,
+                state,
+                _lock: lock,
+            });
+        }
+        Err(format!("no free port for the {name} server from {first} on"))
+    }
+}
+
+fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+/// A server's process. It is asked to stop when this is dropped, and stops by itself when this process is gone: it reads
+/// its standard input, whose other end is here.
+#[derive(Debug)]
+struct Server {
+    child: Child,
+    slot: Slot,
+}
+
+impl Server {
+    /// Starts a server and waits until it is ready.
+    fn start(slot: Slot, command: &mut Command, ready: impl Fn(&Slot) -> bool) -> Result<Server, String> {
+        let log = |name: &str| File::create(slot.state.join(name)).map_err(|error| error.to_string());
+        command
+            .stdin(Stdio::piped())
+            .stdout(log("stdout.log")?)
+            .stderr(log("stderr.log")?);
+        let child = command
+            .spawn()
+            .map_err(|error| format!("{}: {error}", command.get_program().display()))?;
+        let mut server = Server { child, slot };
+        let deadline = Instant::now() + Duration::from_secs(90);
+        while !ready(&server.slot) {
+            if let Ok(Some(status)) = server.child.try_wait() {
+                return Err(format!("it ended ({status}):\n{}", server.words()));
+            }
+            if Instant::now() > deadline {
+                return Err(format!("it is not ready after 90 seconds:\n{}", server.words()));
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(server)
+    }
+
+    fn words(&self) -> String {
+        let mut words = String::new();
+        for name in ["stdout.log", "stderr.log"] {
+            let file = File::open(self.slot.state.join(name));
+            let _ = file.and_then(|mut file| file.read_to_string(&mut words));
+        }
+        let start = words.len().saturating_sub(4000);
+        words.chars().skip(start).collect()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < deadline {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Both servers, started for other programs to use.
+#[derive(Debug)]
+pub struct Shared {
+    cluster: Cluster,
+    endpoint: Endpoint,
+}
+
+impl Shared {
+    /// Starts them, at the same time.
+    pub fn start() -> Result<Shared, String> {
+        thread::scope(|scope| {
+            let cluster = scope.spawn(Cluster::try_start);
+            let endpoint = Endpoint::try_start()?;
+            let cluster = cluster
+                .join()
+                .map_err(|_| "starting the cluster failed".to_owned())??;
+            Ok(Shared { cluster, endpoint })
+        })
+    }
+
+    /// What [`ENVIRONMENT`] is to be for programs that use them.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let shown = |path: &Path| path.display().to_string();
+        let values = [
+            shown(self.cluster.kubeconfig()),
+            shown(self.cluster.limited_kubeconfig()),
+            self.endpoint.url().to_owned(),
+        ];
+        ENVIRONMENT.into_iter().zip(values).collect()
+    }
+}

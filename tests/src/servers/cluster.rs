@@ -1,0 +1,206 @@
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::{env, fs};
+
+use serde_json::Value as Json;
+
+use super::{ENVIRONMENT, Server, Slot};
+use crate::tools::Tool;
+
+/// A Kubernetes cluster: the real API server, controllers and scheduler, with simulated nodes.
+#[derive(Debug)]
+pub struct Cluster {
+    kubeconfig: PathBuf,
+    limited_kubeconfig: PathBuf,
+    /// Absent where another process started it.
+    _server: Option<Server>,
+}
+
+/// The cluster that all tests share. They keep apart by namespace and name; what belongs to the whole cluster carries the
+/// test's name.
+///
+/// # Panics
+///
+/// When there is none and none can be started.
+#[track_caller]
+pub fn kubernetes() -> &'static Cluster {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    CLUSTER.get_or_init(|| match (env::var(ENVIRONMENT[0]), env::var(ENVIRONMENT[1])) {
+        (Ok(admin), Ok(limited)) => Cluster {
+            kubeconfig: admin.into(),
+            limited_kubeconfig: limited.into(),
+            _server: None,
+        },
+        _ => Cluster::start(),
+    })
+}
+
+impl Cluster {
+    /// Starts a cluster for the caller alone; it takes four seconds, and ends when this is dropped.
+    ///
+    /// # Panics
+    ///
+    /// When it does not become ready.
+    #[track_caller]
+    pub fn start() -> Cluster {
+        let _ = Tool::Kubernetes.path();
+        Cluster::try_start().unwrap_or_else(|error| panic!("the kubernetes cluster did not start: {error}"))
+    }
+
+    pub(super) fn try_start() -> Result<Cluster, String> {
+        let slot = Slot::take("kubernetes", 7400, 6)?;
+        let (kubeconfig, limited_kubeconfig) = (
+            slot.state.join("admin.kubeconfig"),
+            slot.state.join("limited.kubeconfig"),
+        );
+        let mut command = Command::new(Tool::Kubernetes.path());
+        command
+            .args([
+                "up",
+                "--until-input-ends",
+                "--port",
+                &slot.port.to_string(),
+                "--state",
+            ])
+            .arg(&slot.state);
+        let ready = |slot: &Slot| {
+            fs::read_to_string(slot.state.join("stdout.log")).is_ok_and(|words| words.starts_with("ready "))
+        };
+        let server = Server::start(slot, &mut command, ready)?;
+        Ok(Cluster {
+            kubeconfig,
+            limited_kubeconfig,
+            _server: Some(server),
+        })
+    }
+
+    /// An administrator's.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// That of the user `limited`, who may do nothing until a test grants it.
+    pub fn limited_kubeconfig(&self) -> &Path {
+        &self.limited_kubeconfig
+    }
+
+    /// Runs `kubectl` as administrator.
+    ///
+    /// # Panics
+    ///
+    /// When it fails, with what it said.
+    #[track_caller]
+    pub fn kubectl(&self, arguments: &[&str]) -> String {
+        let output = self.run_kubectl(arguments, "");
+        assert!(
+            output.status.success(),
+            "kubectl {}: {}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// What `kubectl get` says about one object or several, as JSON; `None` where there is no such object.
+    ///
+    /// # Panics
+    ///
+    /// When it fails otherwise.
+    #[track_caller]
+    pub fn get(&self, arguments: &[&str]) -> Option<Json> {
+        let output = self.run_kubectl(&[&["get", "--output=json"], arguments].concat(), "");
+        let words = String::from_utf8_lossy(&output.stderr);
+        if !output.status.success() && words.contains("(NotFound)") {
+            return None;
+        }
+        assert!(
+            output.status.success(),
+            "kubectl get {}: {words}",
+            arguments.join(" ")
+        );
+        Some(serde_json::from_slice(&output.stdout).expect("kubectl prints JSON"))
+    }
+
+    /// Applies objects (YAML or JSON) server-side, as somebody who is not Terrace.
+    ///
+    /// # Panics
+    ///
+    /// When the server refuses them.
+    #[track_caller]
+    pub fn apply(&self, objects: &str) {
+        let arguments = [
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--field-manager=somebody-else",
+            "--filename=-",
+        ];
+        let output = self.run_kubectl(&arguments, objects);
+        assert!(
+            output.status.success(),
+            "kubectl apply: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+
+    /// Runs `kubectl` as administrator with an input, whatever comes of it.
+    pub fn run_kubectl(&self, arguments: &[&str], input: &str) -> Output {
+        let mut command = Command::new(Tool::Kubernetes.path());
+        command
+            .arg("kubectl")
+            .arg("--kubeconfig")
+            .arg(&self.kubeconfig)
+            .args(arguments);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("kubectl starts");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        let _ = stdin.write_all(input.as_bytes()); // one that does not read its input has its reasons
+        drop(stdin);
+        child.wait_with_output().expect("kubectl ends")
+    }
+}
+
+/// Writes a kubeconfig whose contexts are clusters of ours, as a user's has `acme-staging` and `acme-production`. The first
+/// is the current one.
+///
+/// # Panics
+///
+/// When a cluster's own kubeconfig cannot be read.
+pub fn write_kubeconfig(path: &Path, contexts: &[(&str, &Cluster)]) {
+    let mut text = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: {:?}\n",
+        contexts.first().map_or("", |(name, _)| name)
+    );
+    let (mut clusters, mut users, mut named) = (String::new(), String::new(), String::new());
+    for (name, cluster) in contexts {
+        let own = fs::read_to_string(cluster.kubeconfig()).expect("the cluster's kubeconfig");
+        // The cluster's file is ours and has one line for each: `clusters: [{name: local, cluster: {…}}]`.
+        let one = |key: &str| {
+            let line = own
+                .lines()
+                .find_map(|line| line.strip_prefix(key))
+                .expect("a key of the kubeconfig");
+            let start = line[1..].find('{').expect("the entry") + 1;
+            let inner = line[start + 1..].find('{').expect("the entry's own") + start + 1;
+            line[inner..]
+                .trim_end_matches(']')
+                .strip_suffix('}')
+                .expect("the entry's end")
+                .to_owned()
+        };
+        let _ = writeln!(clusters, "- {{name: {name:?}, cluster: {}}}", one("clusters:"));
+        let _ = writeln!(users, "- {{name: {name:?}, user: {}}}", one("users:"));
+        let _ = writeln!(
+            named,
+            "- {{name: {name:?}, context: {{cluster: {name:?}, user: {name:?}}}}}"
+        );
+    }
+    let _ = write!(text, "clusters:\n{clusters}users:\n{users}contexts:\n{named}");
+    fs::write(path, text).expect("a place for the kubeconfig");
+}

@@ -1,0 +1,295 @@
+use std::env;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+
+use super::{ENVIRONMENT, Server, Slot};
+use crate::tools::{self, Tool};
+
+/// An AWS endpoint with a CloudFormation that behaves as AWS documents it: `tests/aws`.
+#[derive(Debug)]
+pub struct Endpoint {
+    url: String,
+    /// Absent where another process started it.
+    _server: Option<Server>,
+}
+
+/// The endpoint that all tests share. Accounts do not see each other: each test takes one of its own with
+/// [`Endpoint::account`]. Names of buckets are global, as on AWS.
+///
+/// # Panics
+///
+/// When there is none and none can be started.
+#[track_caller]
+pub fn aws() -> &'static Endpoint {
+    static ENDPOINT: OnceLock<Endpoint> = OnceLock::new();
+    ENDPOINT.get_or_init(|| match env::var(ENVIRONMENT[2]) {
+        Ok(url) => Endpoint { url, _server: None },
+        Err(_) => Endpoint::start(),
+    })
+}
+
+/// Operations on resources that are to fail. Names are patterns with `*`.
+#[derive(Clone, Debug, Default)]
+pub struct Fault<'a> {
+    /// `create` (a replacement too), `update`, `delete`, or `revert`: an update that a rollback makes.
+    pub operation: &'a str,
+    /// The type of the resource; all when empty.
+    pub resource_type: &'a str,
+    /// The logical id; all when empty.
+    pub logical_id: &'a str,
+    /// The CloudFormation stack's name; all when empty.
+    pub stack: &'a str,
+    /// The reason that CloudFormation gives.
+    pub reason: &'a str,
+    /// How often; always when 0.
+    pub times: u32,
+}
+
+impl Endpoint {
+    /// Starts an endpoint for the caller alone; it takes about two seconds, and ends when this is dropped.
+    ///
+    /// # Panics
+    ///
+    /// When it does not become ready.
+    #[track_caller]
+    pub fn start() -> Endpoint {
+        let _ = Tool::Python.path();
+        Endpoint::try_start().unwrap_or_else(|error| panic!("the aws endpoint did not start: {error}"))
+    }
+
+    pub(super) fn try_start() -> Result<Endpoint, String> {
+        let slot = Slot::take("aws", 4600, 1)?;
+        let url = format!("http://127.0.0.1:{}", slot.port);
+        let mut command = python();
+        command.args([
+            "-m",
+            "endpoint",
+            "--until-input-ends",
+            "--port",
+            &slot.port.to_string(),
+            "--state",
+        ]);
+        command.arg(&slot.state);
+        let health = url.clone();
+        let server = Server::start(slot, &mut command, |_| {
+            request(&health, "GET", "/_ministack/health", "").is_ok()
+        })?;
+        Ok(Endpoint {
+            url,
+            _server: Some(server),
+        })
+    }
+
+    /// Where it is: what `AWS_ENDPOINT_URL` is to be.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// An account that nobody else has, in `eu-west-1`.
+    pub fn account(&self) -> Account<'_> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let process = u64::from(std::process::id()) % 10_000_000;
+        let number = process * 10_000 + NEXT.fetch_add(1, Ordering::Relaxed) % 10_000;
+        self.account_named(&format!("{:012}", 200_000_000_000 + number))
+    }
+
+    /// The account with this id, which whoever names it shares.
+    pub fn account_named(&self, id: &str) -> Account<'_> {
+        Account {
+            endpoint: self,
+            id: id.to_owned(),
+            region: "eu-west-1".to_owned(),
+        }
+    }
+
+    /// Empties every account. Only for an endpoint of one's own.
+    ///
+    /// # Panics
+    ///
+    /// When it is gone.
+    #[track_caller]
+    pub fn reset(&self) {
+        self.control("POST", "/_ministack/reset", "");
+    }
+
+    #[track_caller]
+    fn control(&self, method: &str, path: &str, body: &str) {
+        if let Err(error) = request(&self.url, method, path, body) {
+            panic!("{method} {path}: {error}");
+        }
+    }
+}
+
+/// An account of an [`Endpoint`], in a region.
+#[derive(Clone, Debug)]
+pub struct Account<'a> {
+    endpoint: &'a Endpoint,
+    id: String,
+    region: String,
+}
+
+impl Account<'_> {
+    /// Its 12 digits, which are its access key too.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The region that calls go to.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// The same account in another region.
+    #[must_use]
+    pub fn in_region(mut self, region: &str) -> Self {
+        region.clone_into(&mut self.region);
+        self
+    }
+
+    /// The variables with which AWS's own clients find it.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("AWS_ENDPOINT_URL", self.endpoint.url.clone()),
+            ("AWS_ACCESS_KEY_ID", self.id.clone()),
+            ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+            ("AWS_REGION", self.region.clone()),
+            ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+        ]
+    }
+
+    /// Calls an operation with AWS's client for Python: `account.call("s3", "get_bucket_tagging", json!({"Bucket": name}))`.
+    ///
+    /// # Panics
+    ///
+    /// When it is refused.
+    #[track_caller]
+    pub fn call(&self, service: &str, operation: &str, parameters: Json) -> Json {
+        match self.try_call(service, operation, parameters) {
+            Ok(answer) => answer,
+            Err(error) => panic!("{service} {operation}: {error}"),
+        }
+    }
+
+    /// The same; the error is the code and the message that came back.
+    ///
+    /// # Panics
+    ///
+    /// When the client itself cannot run.
+    #[track_caller]
+    pub fn try_call(&self, service: &str, operation: &str, parameters: Json) -> Result<Json, String> {
+        static CLIENT: Mutex<Option<Client>> = Mutex::new(None);
+        let question = json!({
+            "endpoint": self.endpoint.url, "account": self.id, "region": self.region,
+            "service": service, "operation": operation, "parameters": parameters,
+        });
+        let mut client = CLIENT.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = client.get_or_insert_with(Client::start).ask(&question);
+        match answer.get("error").and_then(Json::as_str) {
+            Some(error) => Err(error.to_owned()),
+            None => Ok(answer["answer"].clone()),
+        }
+    }
+
+    /// Makes operations on this account's resources fail.
+    #[track_caller]
+    pub fn fail(&self, fault: &Fault<'_>) {
+        let mut body = json!({"account": self.id, "op": fault.operation, "reason": fault.reason});
+        for (key, pattern) in [
+            ("type", fault.resource_type),
+            ("logical", fault.logical_id),
+            ("stack", fault.stack),
+        ] {
+            if !pattern.is_empty() {
+                body[key] = pattern.into();
+            }
+        }
+        if fault.times > 0 {
+            body["times"] = fault.times.into();
+        }
+        self.endpoint
+            .control("POST", "/_endpoint/faults", &body.to_string());
+    }
+
+    /// Makes each operation on a resource of this account take that long, so that `*_IN_PROGRESS` is seen.
+    #[track_caller]
+    pub fn delay(&self, time: Duration) {
+        let body = json!({"account": self.id, "seconds": time.as_secs_f64()});
+        self.endpoint
+            .control("POST", "/_endpoint/delay", &body.to_string());
+    }
+}
+
+/// `tests/aws/client.py`, running for as long as this process does.
+#[derive(Debug)]
+struct Client {
+    _child: Child,
+    questions: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Client {
+    fn start() -> Client {
+        let mut command = python();
+        let mut child = command
+            .args(["-m", "client"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("python starts");
+        let questions = child.stdin.take().expect("a pipe");
+        let answers = BufReader::new(child.stdout.take().expect("a pipe"));
+        Client {
+            _child: child,
+            questions,
+            answers,
+        }
+    }
+
+    fn ask(&mut self, question: &Json) -> Json {
+        writeln!(self.questions, "{question}").expect("the client reads");
+        let mut line = String::new();
+        self.answers.read_line(&mut line).expect("the client answers");
+        serde_json::from_str(&line).expect("the client answers in JSON")
+    }
+}
+
+fn python() -> Command {
+    let mut command = Command::new(Tool::Python.path());
+    command
+        .current_dir(tools::root().join("tests/aws"))
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}
+
+/// One HTTP request to the endpoint's own paths. 1.0: the answer ends with the connection.
+fn request(url: &str, method: &str, path: &str, body: &str) -> Result<String, String> {
+    let host = url
+        .strip_prefix("http://")
+        .ok_or_else(|| format!("`{url}` is not an http address"))?;
+    let failed = |error: std::io::Error| error.to_string();
+    let mut stream = TcpStream::connect(host).map_err(failed)?;
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .map_err(failed)?;
+    let length = body.len();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.0\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .map_err(failed)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).map_err(failed)?;
+    let (head, text) = answer
+        .split_once("\r\n\r\n")
+        .ok_or_else(|| format!("no answer: {answer}"))?;
+    match head.split(' ').nth(1) {
+        Some("200") => Ok(text.to_owned()),
+        _ => Err(answer),
+    }
+}

@@ -1,0 +1,86 @@
+//! Outside judges over `golden/`, and proof that each of them says no to what is wrong.
+
+use std::path::PathBuf;
+
+use terrace_tests::{Scratch, judges};
+
+#[test]
+fn cfn_lint_finds_nothing_in_the_goldens() {
+    accepts(judges::cfn_lint(&judges::golden("cloudformation", "json")));
+}
+
+#[test]
+fn cfn_lint_finds_what_is_wrong() {
+    let template =
+        r#"{"Resources": {"Topic": {"Type": "AWS::SNS::Topic", "Properties": {"TopicNames": "x"}}}}"#;
+    refuses(judging("template.json", template, judges::cfn_lint), "TopicNames");
+}
+
+#[test]
+fn kubernetes_validate_finds_nothing_in_the_goldens() {
+    accepts(judges::kubernetes_validate(&judges::golden("kubernetes", "yaml")));
+}
+
+#[test]
+fn kubernetes_validate_finds_what_is_wrong() {
+    let unknown = "apiVersion: v1\nkind: Service\nmetadata:\n  name: x\nspec:\n  port: 80\n";
+    refuses(
+        judging("service.yaml", unknown, judges::kubernetes_validate),
+        "port",
+    );
+    let misspelt = "apiVersion: apps/v1\nkind: Deploymnet\nmetadata:\n  name: x\n";
+    refuses(
+        judging("deployment.yaml", misspelt, judges::kubernetes_validate),
+        "Deploymnet",
+    );
+}
+
+#[test]
+fn asl_validator_finds_nothing_in_the_goldens() {
+    accepts(judges::asl_validator(&judges::golden("step-functions", "json")));
+}
+
+#[test]
+fn asl_validator_finds_what_is_wrong() {
+    let dangling = r#"{"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "B"}}}"#;
+    refuses(judging("machine.json", dangling, judges::asl_validator), "B");
+}
+
+#[test]
+fn python_finds_what_is_read_otherwise() {
+    let case = |yaml: &str, want: &str| judges::Written {
+        name: "x".into(),
+        yaml: yaml.into(),
+        want: vec![want.into()],
+    };
+    accepts(judges::python_reads(&[case("a: 'NO'\n", r#"{"a": "NO"}"#)]));
+    refuses(
+        judges::python_reads(&[case("a: NO\n", r#"{"a": "NO"}"#)]),
+        "meant",
+    );
+    refuses(judges::python_reads(&[case("a: 1\n", r#"{"a": true}"#)]), "meant");
+    refuses(
+        judges::python_reads(&[case("a: 1\n---\nb: 1\n", r#"{"a": 1}"#)]),
+        "meant",
+    );
+}
+
+#[track_caller]
+fn accepts(verdict: Result<(), String>) {
+    if let Err(found) = verdict {
+        panic!("{found}");
+    }
+}
+
+#[track_caller]
+fn refuses(verdict: Result<(), String>, word: &str) {
+    let found = verdict.expect_err("something is wrong here");
+    assert!(found.contains(word), "{found}");
+}
+
+/// What a judge says of one file.
+fn judging(name: &str, text: &str, judge: fn(&[PathBuf]) -> Result<(), String>) -> Result<(), String> {
+    let scratch = Scratch::new("judged");
+    scratch.write(name, text);
+    judge(&[scratch.path().join(name)])
+}

@@ -1,0 +1,220 @@
+//! What is true of every file of this repository.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use terrace_tests::tools;
+
+/// Files that may have more than 600 lines, each with the reason.
+const LONG: &[(&str, &str)] = &[];
+
+#[test]
+fn files_are_short_enough_to_read() {
+    let long: Vec<String> = tracked(&["rs", "py", "go"])
+        .into_iter()
+        .filter(|(path, text)| text.lines().count() > 600 && !LONG.iter().any(|(long, _)| long == path))
+        .map(|(path, text)| format!("{path}: {} lines", text.lines().count()))
+        .collect();
+    assert!(
+        long.is_empty(),
+        "which two ideas live in these?\n{}",
+        long.join("\n")
+    );
+    for (path, _) in LONG {
+        assert!(
+            tools::root().join(path).exists(),
+            "{path} is named as long, and is not there"
+        );
+    }
+}
+
+#[test]
+fn no_file_names_a_place_on_somebodys_machine() {
+    let homes = ["/root/", "/work/", "/home/", "/Users/"];
+    let mut found = Vec::new();
+    for (path, text) in tracked(&[]) {
+        for (number, line) in text.lines().enumerate() {
+            let machine = homes.iter().any(|home| {
+                // `https://example.com/work/` and `module/work/` are other things.
+                line.match_indices(home).any(|(at, _)| {
+                    !line[..at]
+                        .ends_with(|c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '}' | '*'))
+                })
+            });
+            if machine && path != "tests/tests/tidy.rs" {
+                found.push(format!("{path}:{}: {line}", number + 1));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    let words = [
+        "TODO",
+        "FIXME",
+        "XXX:",
+        "todo!(",
+        "unimplemented!(",
+        "#[ignore",
+        "dbg!(",
+    ];
+    let mut found = Vec::new();
+    for (path, text) in tracked(&["rs", "py", "go", "sh", "toml", "yaml"]) {
+        for (number, line) in text.lines().enumerate() {
+            if path != "tests/tests/tidy.rs" && words.iter().any(|word| line.contains(word)) {
+                found.push(format!("{path}:{}: {line}", number + 1));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn crates_depend_on_each_other_as_designed() {
+    let pure = [
+        "tokio", "kube", "reqwest", "hyper", "rand", "chrono", "time", "jiff",
+    ];
+    for crate_name in ["artifact", "catalog", "compiler"] {
+        let found = dependencies(crate_name);
+        let wrong = found.iter().filter(|name| {
+            pure.contains(&name.as_str())
+                || ["kube-", "k8s-", "aws-", "terrace-deployer", "terrace-cli"]
+                    .iter()
+                    .any(|start| name.starts_with(start))
+        });
+        let wrong: Vec<_> = wrong.collect();
+        assert!(wrong.is_empty(), "{crate_name} is pure, and depends on {wrong:?}");
+    }
+    assert!(
+        !dependencies("artifact")
+            .iter()
+            .any(|name| name.starts_with("terrace-")),
+        "artifact depends on no crate of ours"
+    );
+    let deployer = dependencies("deployer");
+    assert!(
+        !deployer.contains("terrace-compiler"),
+        "the deployer knows bundles, not how they are made"
+    );
+    assert!(!deployer.contains("terrace-cli"), "the deployer is a library");
+}
+
+#[test]
+fn the_compiler_is_a_pure_function() {
+    let impure = [
+        "std::fs",
+        "std::env",
+        "std::net",
+        "std::process",
+        "std::time",
+        "SystemTime",
+        "Instant::now",
+        "thread_rng",
+    ];
+    let mut found = Vec::new();
+    for (path, text) in tracked(&["rs"]) {
+        let ours = ["artifact/src/", "catalog/src/", "compiler/src/"]
+            .iter()
+            .any(|start| path.starts_with(start));
+        let program = text.split("#[cfg(test)]").next().unwrap_or(&text); // tests may read files
+        if ours && !path.contains("/tests") {
+            let lines = program
+                .lines()
+                .enumerate()
+                .filter(|(_, line)| !line.trim_start().starts_with("//"));
+            let wrong = lines.filter(|(_, line)| impure.iter().any(|word| line.contains(word)));
+            found.extend(wrong.map(|(number, line)| format!("{path}:{}: {line}", number + 1)));
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn every_schema_is_json() {
+    let schemas: Vec<_> = tracked(&["json"])
+        .into_iter()
+        .filter(|(path, _)| path.starts_with("schemas/"))
+        .collect();
+    assert!(!schemas.is_empty(), "no schemas");
+    for (path, text) in schemas {
+        if let Err(error) = serde_json::from_str::<serde_json::Value>(&text) {
+            panic!("{path}: {error}");
+        }
+    }
+}
+
+#[test]
+fn every_link_between_pages_leads_somewhere() {
+    let mut found = Vec::new();
+    for (path, text) in tracked(&["md"]) {
+        let directory = Path::new(&path).parent().unwrap_or(Path::new(""));
+        for piece in text.split("](").skip(1) {
+            let Some(target) = piece
+                .split([')', '#', ' '])
+                .next()
+                .filter(|target| !target.is_empty())
+            else {
+                continue;
+            };
+            if !target.contains("://")
+                && !target.starts_with("mailto:")
+                && !tools::root().join(directory).join(target).exists()
+            {
+                found.push(format!("{path}: {target}"));
+            }
+        }
+    }
+    assert!(found.is_empty(), "links to nothing:\n{}", found.join("\n"));
+}
+
+/// The names of the crates that one of ours is built with; those of its tests do not count.
+fn dependencies(crate_name: &str) -> BTreeSet<String> {
+    let path = tools::root().join(crate_name).join("Cargo.toml");
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut inside = false;
+    let mut names = BTreeSet::new();
+    for line in text.lines() {
+        if let Some(section) = line.strip_prefix('[') {
+            inside = section.trim_end_matches(']').ends_with("dependencies") && !section.starts_with("dev-");
+        } else if let (true, Some((name, _))) = (inside, line.split_once(['=', '.'])) {
+            names.insert(name.trim().to_owned());
+        }
+    }
+    names
+}
+
+/// The text files of the repository, with these extensions where there are any: those that git knows or would add.
+fn tracked(extensions: &[&str]) -> Vec<(String, String)> {
+    let arguments = ["ls-files", "--cached", "--others", "--exclude-standard", "-z"];
+    let output = Command::new("git")
+        .args(arguments)
+        .current_dir(tools::root())
+        .output()
+        .expect("git runs");
+    assert!(
+        output.status.success(),
+        "git ls-files: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let names = String::from_utf8(output.stdout).expect("file names in UTF-8");
+    let files = names.split('\0').filter(|name| {
+        let extension = Path::new(name)
+            .extension()
+            .and_then(|found| found.to_str())
+            .unwrap_or_default();
+        !name.is_empty() && (extensions.is_empty() || extensions.contains(&extension))
+    });
+    // A file that git lists and somebody has just removed is none; one that is not UTF-8 is not text.
+    files
+        .filter_map(|name| {
+            Some((
+                name.to_owned(),
+                fs::read_to_string(tools::root().join(name)).ok()?,
+            ))
+        })
+        .collect()
+}
