@@ -1,15 +1,28 @@
 //! Commands for working on Terrace itself: `cargo xtask COMMAND`.
 
 mod schemas;
+mod test;
 
 use std::process::ExitCode;
 
 /// Each command with what it takes and does.
-const COMMANDS: &[(&str, Command, &str)] = &[(
-    "schemas",
-    schemas::run,
-    "[--cloudformation DIR] [--kubernetes DIR|URL --crds DIR]   make catalog/data from the targets' own schemas",
-)];
+const COMMANDS: &[(&str, Command, &str)] = &[
+    (
+        "test",
+        test::run,
+        "[--only lint|cargo|judges] [-- ARGUMENTS OF CARGO TEST]   run every test and judge",
+    ),
+    (
+        "servers",
+        test::servers,
+        "  start the cluster and the AWS endpoint that tests use, until Ctrl-C",
+    ),
+    (
+        "schemas",
+        schemas::run,
+        "[--cloudformation DIR] [--kubernetes DIR|URL --crds DIR]   make catalog/data from the targets' own schemas",
+    ),
+];
 
 /// A command takes the arguments after its name; what goes wrong is said in a sentence.
 type Command = fn(&[String]) -> Result<(), String>;
@@ -33,7 +46,10 @@ fn main() -> ExitCode {
     match run(&arguments[1..]) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
-            eprintln!("error: {problem}");
+            // A command that has already said everything leaves the problem empty.
+            if !problem.is_empty() {
+                eprintln!("error: {problem}");
+            }
             ExitCode::FAILURE
         }
     }
