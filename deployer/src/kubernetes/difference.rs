@@ -24,7 +24,10 @@ pub(crate) fn difference(before: &Value, after: &Value) -> Vec<Field> {
     let (empty, mut path) = (Map::new(), Vec::new());
     let top = |value: &Value| -> Map {
         let entries = value.as_map().unwrap_or(&empty).iter();
-        entries.filter(|(key, _)| key != "status").map(|(key, value)| (key.clone(), without_bookkeeping(key, value))).collect()
+        entries
+            .filter(|(key, _)| key != "status")
+            .map(|(key, value)| (key.clone(), without_bookkeeping(key, value)))
+            .collect()
     };
     maps(&top(before), &top(after), &mut path, &mut fields);
     if is_secret(before) || is_secret(after) {
@@ -49,7 +52,12 @@ pub(crate) fn is_secret_path(path: &[Segment]) -> bool {
     let keys: Vec<&str> = path.iter().map_while(key_of).collect();
     matches!(
         keys.as_slice(),
-        ["data" | "stringData", ..] | ["metadata", "annotations", "kubectl.kubernetes.io/last-applied-configuration"]
+        ["data" | "stringData", ..]
+            | [
+                "metadata",
+                "annotations",
+                "kubectl.kubernetes.io/last-applied-configuration"
+            ]
     )
 }
 
@@ -96,7 +104,9 @@ fn key_of(segment: &Segment) -> Option<&str> {
 fn without_bookkeeping(key: &str, value: &Value) -> Value {
     match value.as_map() {
         Some(metadata) if key == "metadata" => {
-            let rest = metadata.iter().filter(|(key, _)| !BOOKKEEPING.contains(&key.as_str()));
+            let rest = metadata
+                .iter()
+                .filter(|(key, _)| !BOOKKEEPING.contains(&key.as_str()));
             Value::Map(rest.cloned().collect())
         }
         _ => value.clone(),
@@ -156,8 +166,10 @@ fn one_side(
 
 fn lists(before: &[Value], after: &[Value], path: &mut Vec<Segment>, fields: &mut Vec<Field>) {
     if let (Some(old), Some(new)) = (identities(before), identities(after)) {
-        let (common_old, common_new): (Vec<_>, Vec<_>) =
-            (old.iter().filter(|id| new.contains(id)).collect(), new.iter().filter(|id| old.contains(id)).collect());
+        let (common_old, common_new): (Vec<_>, Vec<_>) = (
+            old.iter().filter(|id| new.contains(id)).collect(),
+            new.iter().filter(|id| old.contains(id)).collect(),
+        );
         if common_old == common_new {
             for (at, id) in old.iter().enumerate() {
                 match new.iter().position(|other| other == id) {
@@ -187,7 +199,12 @@ fn lists(before: &[Value], after: &[Value], path: &mut Vec<Segment>, fields: &mu
         }
         return;
     }
-    push(Some(&Value::List(before.to_vec())), Some(&Value::List(after.to_vec())), path, fields);
+    push(
+        Some(&Value::List(before.to_vec())),
+        Some(&Value::List(after.to_vec())),
+        path,
+        fields,
+    );
 }
 
 fn push(before: Option<&Value>, after: Option<&Value>, path: &[Segment], fields: &mut Vec<Field>) {
@@ -211,7 +228,14 @@ mod tests {
         let show = |value: &Option<Value>| value.as_ref().map_or("-".to_owned(), Value::to_string);
         let got: Vec<String> = difference(&value(before), &value(after))
             .iter()
-            .map(|field| format!("{}: {} -> {}", show_path(&field.path), show(&field.before), show(&field.after)))
+            .map(|field| {
+                format!(
+                    "{}: {} -> {}",
+                    show_path(&field.path),
+                    show(&field.before),
+                    show(&field.after)
+                )
+            })
             .collect();
         assert_eq!(got, want);
     }
@@ -232,7 +256,11 @@ mod tests {
             r#"{"spec":{"c":[{"name":"b"},{"name":"a"}]}}"#,
             &[r#"spec.c: [{"name":"a"},{"name":"b"}] -> [{"name":"b"},{"name":"a"}]"#],
         );
-        check(r#"{"a":["x"]}"#, r#"{"a":["x","y"]}"#, &[r#"a: ["x"] -> ["x","y"]"#]);
+        check(
+            r#"{"a":["x"]}"#,
+            r#"{"a":["x","y"]}"#,
+            &[r#"a: ["x"] -> ["x","y"]"#],
+        );
     }
 
     #[test]

@@ -86,9 +86,15 @@ impl Kinds {
                     kind: kind.clone(),
                     plural: text(resource.get("resource")),
                     namespaced: resource.get("scope").and_then(Value::as_str) == Some("Namespaced"),
-                    verbs: items(resource, "verbs").iter().map(|verb| text(Some(verb))).collect(),
+                    verbs: items(resource, "verbs")
+                        .iter()
+                        .map(|verb| text(Some(verb)))
+                        .collect(),
                 };
-                self.by_kind.entry((name.clone(), kind)).or_default().push(self.served.len());
+                self.by_kind
+                    .entry((name.clone(), kind))
+                    .or_default()
+                    .push(self.served.len());
                 self.served.push(entry);
             }
         }
@@ -97,7 +103,8 @@ impl Kinds {
     /// The kind at exactly this version.
     pub(crate) fn get(&self, api_version: &str, kind: &str) -> Option<&Served> {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-        self.versions(group, kind).find(|served| served.version == version)
+        self.versions(group, kind)
+            .find(|served| served.version == version)
     }
 
     /// All versions of a kind, the preferred one first.

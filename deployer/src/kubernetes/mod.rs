@@ -1,12 +1,45 @@
 //! The Kubernetes backend: server-side apply, every write of it.
+//!
+//! Ours is what carries our label *and* an Apply entry of our field manager: controllers copy labels onto objects of their
+//! own. Every change goes through the server's own dry run first, except where what is there is surely what is wanted.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use futures::future::BoxFuture;
-use terrace_artifact::Text;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use terrace_artifact::{Artifact, ArtifactId, Bundle, Segment, Text, Value};
 
 use crate::access::Access;
-use crate::backend::Backend;
+use crate::backend::{Backend, Identity, Intent, Live, Look, PreviewOptions, Ticket, Wanted, Write};
 use crate::failure::{Failure, FailureKind};
 use crate::home::Home;
+use crate::plan::{Action, Change};
+use crate::values::{Values, at_path};
+
+mod difference;
+mod explain;
+mod home;
+mod kinds;
+mod live;
+mod observe;
+mod ownership;
+mod predict;
+mod preview;
+mod quantity;
+mod requests;
+mod rights;
+mod settle;
+mod words;
+mod write;
+
+use home::ClusterHome;
+use kinds::Kinds;
+use live::{Whose, metadata};
+use requests::{Refusal, Requests};
+use words::About;
 
 /// A cluster, as a backend and as a home.
 pub(crate) struct Connected {
@@ -27,11 +60,328 @@ pub(crate) fn connect<'a>(
     id: Option<&'a Text>,
     label: &'a str,
 ) -> BoxFuture<'a, Result<Connected, Failure>> {
-    let _ = (access, context, distribution, id, label);
-    Box::pin(async {
-        Err(Failure::new(
-            FailureKind::Unsupported,
-            "clusters are not in this version",
-        ))
+    // All distributions are reached in the same way; what differs between them is in the objects.
+    let _ = distribution;
+    Box::pin(async move {
+        let config = configuration(access.kubeconfig.as_ref(), context).await?;
+        let server: Text = config.cluster_url.to_string().trim_end_matches('/').into();
+        let client = client(config).map_err(|error| {
+            Failure::new(
+                FailureKind::Broken,
+                format!("context `{context}` of the kubeconfig cannot be used"),
+            )
+            .server(error.to_string())
+        })?;
+        let cluster = Kubernetes::new(client, context.clone(), server, id.cloned(), label, access.now);
+        let home = cluster.home();
+        Ok(Connected {
+            backend: Box::new(cluster),
+            home: Box::new(home),
+        })
     })
+}
+
+/// A cluster as a target of one environment.
+pub struct Kubernetes {
+    requests: Requests,
+    whose: Whose,
+    /// The cluster's id, where the environment states it.
+    id: Option<Text>,
+    now: fn() -> SystemTime,
+    kinds: tokio::sync::Mutex<Option<Arc<Kinds>>>,
+    coming: Mutex<Arc<Coming>>,
+    /// Kinds and namespaces where a dry run is not allowed: asked once is enough.
+    denied: Mutex<BTreeSet<(Text, Text)>>,
+}
+
+/// What the bundle itself will create before others need it.
+#[derive(Default)]
+struct Coming {
+    namespaces: BTreeSet<Text>,
+    /// Groups and kinds of the bundle's own definitions.
+    kinds: BTreeSet<(Text, Text)>,
+}
+
+impl Kubernetes {
+    /// A cluster that `client` reaches. `context` and `server` are for messages; `label` is the bundle's.
+    pub fn new(
+        client: kube::Client,
+        context: Text,
+        server: Text,
+        id: Option<Text>,
+        label: &str,
+        now: fn() -> SystemTime,
+    ) -> Kubernetes {
+        let (platform, environment) = label.split_once('.').unwrap_or((label, ""));
+        Kubernetes {
+            requests: Requests::new(client, context, server),
+            whose: Whose {
+                label: label.into(),
+                manager: ownership::manager(platform, environment),
+            },
+            id,
+            now,
+            kinds: tokio::sync::Mutex::default(),
+            coming: Mutex::default(),
+            denied: Mutex::default(),
+        }
+    }
+
+    /// The home of this environment in this cluster.
+    pub fn home(&self) -> ClusterHome {
+        ClusterHome::new(self.requests.clone(), &self.whose.label)
+    }
+
+    async fn kinds(&self) -> Result<Arc<Kinds>, Failure> {
+        let mut kinds = self.kinds.lock().await;
+        if let Some(kinds) = &*kinds {
+            return Ok(kinds.clone());
+        }
+        let found = Kinds::discover(&self.requests)
+            .await
+            .map_err(|refusal| match refusal {
+                Refusal::Silence(words) => self.requests.unreachable(words),
+                Refusal::Status(status) if matches!(status.code, 401 | 403) => {
+                    let message = format!("cluster `{}` does not say what it serves", self.requests.context);
+                    let kind = FailureKind::Denied {
+                        verb: "get".into(),
+                        resource: "/api and /apis".into(),
+                        rule: None,
+                    };
+                    Failure::new(kind, message)
+                        .server(&status.message)
+                        .hint("log in again, or check the user of this context in the kubeconfig")
+                }
+                refusal => Failure::new(
+                    FailureKind::Broken,
+                    format!("cluster `{}` does not say what it serves", self.requests.context),
+                )
+                .server(refusal.to_string()),
+            })?;
+        let found = Arc::new(found);
+        *kinds = Some(found.clone());
+        Ok(found)
+    }
+
+    /// Has the server asked again what it serves.
+    async fn forget_kinds(&self) {
+        *self.kinds.lock().await = None;
+    }
+
+    fn coming(&self) -> Arc<Coming> {
+        self.coming.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn is_denied(&self, place: &(Text, Text)) -> bool {
+        self.denied
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(place)
+    }
+
+    fn remember_denied(&self, place: (Text, Text)) {
+        self.denied
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(place);
+    }
+
+    async fn identity(&self) -> Result<Identity, Failure> {
+        let kinds = self.kinds().await?;
+        let Some(served) = kinds.get("v1", "Namespace") else {
+            return Err(Failure::new(
+                FailureKind::Broken,
+                format!("cluster `{}` has no namespaces", self.requests.context),
+            ));
+        };
+        let about = About {
+            verb: "get",
+            served,
+            namespace: None,
+            name: Some("kube-system"),
+        };
+        let system = self.requests.get(&served.path(None, "kube-system")).await;
+        let system = system.map_err(|refusal| {
+            self.requests.failure(refusal, about).hint(
+                "the uid of this namespace is the cluster's identity: without it nobody knows which cluster this is",
+            )
+        })?;
+        let found: Text = system
+            .as_ref()
+            .map(|object| metadata(object, "uid"))
+            .unwrap_or_default()
+            .into();
+        let (context, server) = (&self.requests.context, &self.requests.server);
+        match &self.id {
+            Some(stated) if *stated != found => Err(Failure::new(
+                FailureKind::WrongTarget,
+                format!("context `{context}` is cluster `{found}`, and the environment is for cluster `{stated}`"),
+            )
+            .hint(format!("check that context `{context}` of the kubeconfig is the one that is meant: it goes to {server}"))),
+            _ => Ok(Identity {
+                kind: "kubernetes".into(),
+                id: found,
+                shown: format!("cluster {context} at {server}").into(),
+            }),
+        }
+    }
+}
+
+impl Backend for Kubernetes {
+    fn identify(&self) -> BoxFuture<'_, Result<Identity, Failure>> {
+        Box::pin(self.identity())
+    }
+
+    fn observe<'a>(&'a self, wanted: &'a Wanted<'a>) -> BoxFuture<'a, Result<Vec<Live>, Failure>> {
+        *self.coming.lock().unwrap_or_else(PoisonError::into_inner) =
+            Arc::new(Coming::of(wanted.bundle, wanted.target));
+        Box::pin(self.observe_all(*wanted))
+    }
+
+    fn preview<'a>(
+        &'a self,
+        artifact: &'a Artifact,
+        live: Option<&'a Live>,
+        values: &'a Values,
+        options: &'a PreviewOptions,
+    ) -> BoxFuture<'a, Result<Change, Failure>> {
+        Box::pin(self.preview_one(artifact, live, values, options))
+    }
+
+    fn attribute(&self, attribute: &[Segment], live: &Live, change: Option<&Change>) -> Option<Value> {
+        let now = at_path(&live.value, attribute).cloned();
+        let Some(change) = change else {
+            return now;
+        };
+        match change.action {
+            Action::Keep => now,
+            Action::Update | Action::Adopt => {
+                let changed = change
+                    .fields
+                    .iter()
+                    .find(|field| attribute.starts_with(&field.path));
+                match changed {
+                    Some(field) => at_path(field.after.as_ref()?, &attribute[field.path.len()..]).cloned(),
+                    None => now,
+                }
+            }
+            // Only what it is called outlives it.
+            _ => match attribute {
+                [Segment::Key(first), Segment::Key(second)]
+                    if first == "metadata" && matches!(second.as_str(), "name" | "namespace") =>
+                {
+                    now
+                }
+                _ => None,
+            },
+        }
+    }
+
+    fn begin<'a>(&'a self, intent: &'a Intent<'a>) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(self.check_rights(*intent))
+    }
+
+    fn write<'a>(&'a self, write: Write<'a>) -> BoxFuture<'a, Result<Ticket, Failure>> {
+        Box::pin(self.write_one(write))
+    }
+
+    fn delete<'a>(&'a self, live: &'a Live) -> BoxFuture<'a, Result<Ticket, Failure>> {
+        Box::pin(self.delete_one(live))
+    }
+
+    fn look<'a>(
+        &'a self,
+        id: &'a ArtifactId,
+        artifact: Option<&'a Artifact>,
+        ticket: &'a Ticket,
+    ) -> BoxFuture<'a, Result<Look, Failure>> {
+        Box::pin(self.look_once(id, artifact, ticket))
+    }
+}
+
+impl Coming {
+    fn of(bundle: &Bundle, target: &str) -> Coming {
+        let mut coming = Coming::default();
+        let objects = bundle
+            .artifacts
+            .iter()
+            .filter(|artifact| artifact.target == target);
+        for object in objects.filter_map(Artifact::object) {
+            match object.kind.as_str() {
+                "Namespace" => {
+                    coming.namespaces.insert(object.name.clone());
+                }
+                "CustomResourceDefinition" => {
+                    let text = |path: &[&str]| {
+                        object
+                            .manifest
+                            .at(path)
+                            .and_then(Value::as_str)
+                            .unwrap_or_default()
+                    };
+                    coming.kinds.insert((
+                        text(&["spec", "group"]).into(),
+                        text(&["spec", "names", "kind"]).into(),
+                    ));
+                }
+                _ => {}
+            }
+        }
+        coming
+    }
+}
+
+/// The configuration of a context.
+async fn configuration(path: Option<&PathBuf>, context: &Text) -> Result<kube::Config, Failure> {
+    let read = match path {
+        Some(path) => Kubeconfig::read_from(path),
+        None => Kubeconfig::read(),
+    };
+    let shown = path.map_or_else(|| "~/.kube/config".to_owned(), |path| path.display().to_string());
+    let kubeconfig = read.map_err(|error| {
+        Failure::new(
+            FailureKind::Broken,
+            format!("the kubeconfig {shown} cannot be read"),
+        )
+        .server(error.to_string())
+        .hint("name another one in KUBECONFIG")
+    })?;
+    let contexts: Vec<String> = kubeconfig
+        .contexts
+        .iter()
+        .map(|named| named.name.clone())
+        .collect();
+    if !contexts.iter().any(|name| name == context) {
+        let failure = Failure::new(
+            FailureKind::Broken,
+            format!("the kubeconfig {shown} has no context `{context}`"),
+        );
+        let nearest = terrace_catalog::nearest(context, contexts.iter().map(String::as_str));
+        return Err(match nearest {
+            Some(nearest) => failure.hint(format!("`{nearest}` exists")),
+            None if contexts.is_empty() => failure.hint("it has none at all"),
+            None => failure.hint(format!("it has `{}`", contexts.join("`, `"))),
+        });
+    }
+    let options = KubeConfigOptions {
+        context: Some(context.to_string()),
+        ..KubeConfigOptions::default()
+    };
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await;
+    let mut config = config.map_err(|error| {
+        Failure::new(
+            FailureKind::Broken,
+            format!("context `{context}` of the kubeconfig {shown} cannot be used"),
+        )
+        .server(error.to_string())
+    })?;
+    // Ours knows when to stop; the client's own would go on for minutes.
+    config.default_retry = false;
+    config.connect_timeout = Some(std::time::Duration::from_secs(10));
+    Ok(config)
+}
+
+/// A client for a configuration. Both clients of this crate use one crypto library, chosen here once.
+fn client(config: kube::Config) -> Result<kube::Client, kube::Error> {
+    kube::Client::try_from(config)
 }

@@ -11,7 +11,8 @@ pub(crate) fn manager(platform: &str, environment: &str) -> String {
 
 /// Our own Apply entry, where there is exactly one and nothing else goes by our name.
 pub(crate) fn our_entry<'a>(live: &'a Value, manager: &str) -> Option<&'a Value> {
-    let mut ours = entries(live).filter(|entry| entry.get("manager").and_then(Value::as_str) == Some(manager));
+    let mut ours =
+        entries(live).filter(|entry| entry.get("manager").and_then(Value::as_str) == Some(manager));
     let entry = ours.next()?;
     (ours.next().is_none() && is_apply(entry)).then_some(entry)
 }
@@ -29,16 +30,21 @@ pub(crate) fn surely_unchanged(wanted: &Value, live: &Value, manager: &str) -> b
     let Some(entry) = our_entry(live, manager) else {
         return false;
     };
-    let api_version = wanted.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+    let api_version = wanted
+        .get("apiVersion")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     if entry.get("apiVersion").and_then(Value::as_str) != Some(api_version)
         || entry.get("subresource").is_some_and(|s| s.as_str() != Some(""))
         || live.get("apiVersion").and_then(Value::as_str) != Some(api_version)
     {
         return false;
     }
-    let (Some(wanted), Some(live), Some(fields)) =
-        (wanted.as_map(), live.as_map(), entry.get("fieldsV1").and_then(Value::as_map))
-    else {
+    let (Some(wanted), Some(live), Some(fields)) = (
+        wanted.as_map(),
+        live.as_map(),
+        entry.get("fieldsV1").and_then(Value::as_map),
+    ) else {
         return false;
     };
     let mut comparison = Comparison {
@@ -123,10 +129,13 @@ impl<'a> Comparison<'a> {
 
     /// A list whose items are told apart by keys. Items of others may stand between ours; ours are in our order.
     fn keyed_list(&mut self, wanted: &'a [Value], live: &[Value], fields: &Map) -> bool {
-        let owned: Vec<(Map, &Map)> = fields.iter().filter_map(|(key, fields)| {
-            let key = serde_json::from_str::<Map>(key.strip_prefix("k:")?).ok()?;
-            Some((key, fields.as_map()?))
-        }).collect();
+        let owned: Vec<(Map, &Map)> = fields
+            .iter()
+            .filter_map(|(key, fields)| {
+                let key = serde_json::from_str::<Map>(key.strip_prefix("k:")?).ok()?;
+                Some((key, fields.as_map()?))
+            })
+            .collect();
         if owned.len() != wanted.len() || fields.keys().filter(|key| *key != ".").count() != wanted.len() {
             return false;
         }
@@ -155,9 +164,7 @@ impl<'a> Comparison<'a> {
     fn is_item(&self, item: &Value, key: &Map) -> bool {
         key.iter().all(|(name, value)| match item.get(name) {
             Some(stated) => stated == value,
-            None => {
-                name == "protocol" && is_built_in(self.api_version) && value.as_str() == Some("TCP")
-            }
+            None => name == "protocol" && is_built_in(self.api_version) && value.as_str() == Some("TCP"),
         })
     }
 
@@ -170,12 +177,18 @@ impl<'a> Comparison<'a> {
                     let same = live.get(key).is_some_and(|live| self.whole(value, live));
                     self.path.pop();
                     same
-                }) && live.iter().filter(|(key, _)| wanted.get(key).is_none()).all(|(key, value)| self.is_default(key, value))
+                }) && live
+                    .iter()
+                    .filter(|(key, _)| wanted.get(key).is_none())
+                    .all(|(key, value)| self.is_default(key, value))
             }
             (Value::List(wanted), Value::List(live)) => {
                 self.path.push("*");
                 let same = wanted.len() == live.len()
-                    && wanted.iter().zip(live).all(|(wanted, live)| self.whole(wanted, live));
+                    && wanted
+                        .iter()
+                        .zip(live)
+                        .all(|(wanted, live)| self.whole(wanted, live));
                 self.path.pop();
                 same
             }

@@ -23,8 +23,7 @@ const ANSWER: Duration = Duration::from_secs(60);
 /// Asks for whole objects.
 pub(crate) const WHOLE: &str = "application/json";
 /// Asks for the metadata of a list's objects only.
-pub(crate) const METADATA: &str =
-    "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+pub(crate) const METADATA: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 
 /// One cluster's API.
 #[derive(Clone)]
@@ -118,7 +117,12 @@ impl Requests {
     }
 
     /// Applies a manifest.
-    pub(crate) async fn apply(&self, path: &str, manifest: &Value, apply: Apply<'_>) -> Result<Answer, Refusal> {
+    pub(crate) async fn apply(
+        &self,
+        path: &str,
+        manifest: &Value,
+        apply: Apply<'_>,
+    ) -> Result<Answer, Refusal> {
         let dry_run = if apply.dry_run { "&dryRun=All" } else { "" };
         let url = format!(
             "{path}?fieldManager={}&fieldValidation=Strict&force={}{dry_run}",
@@ -126,27 +130,42 @@ impl Requests {
             apply.force
         );
         let body = terrace_artifact::to_json_compact(manifest).into_bytes();
-        self.send(Method::PATCH, &url, WHOLE, Some(("application/apply-patch+yaml", body))).await
+        self.send(
+            Method::PATCH,
+            &url,
+            WHOLE,
+            Some(("application/apply-patch+yaml", body)),
+        )
+        .await
     }
 
     /// Creates an object that must not exist yet.
     pub(crate) async fn create(&self, path: &str, object: &Value, manager: &str) -> Result<Value, Refusal> {
         let url = format!("{path}?fieldManager={}", encode(manager));
         let body = terrace_artifact::to_json_compact(object).into_bytes();
-        Ok(self.send(Method::POST, &url, WHOLE, Some(("application/json", body))).await?.value)
+        Ok(self
+            .send(Method::POST, &url, WHOLE, Some(("application/json", body)))
+            .await?
+            .value)
     }
 
     /// Replaces an object whose `resourceVersion` is still the one in `object`.
     pub(crate) async fn replace(&self, path: &str, object: &Value, manager: &str) -> Result<Value, Refusal> {
         let url = format!("{path}?fieldManager={}", encode(manager));
         let body = terrace_artifact::to_json_compact(object).into_bytes();
-        Ok(self.send(Method::PUT, &url, WHOLE, Some(("application/json", body))).await?.value)
+        Ok(self
+            .send(Method::PUT, &url, WHOLE, Some(("application/json", body)))
+            .await?
+            .value)
     }
 
     /// Begins to delete an object, if it still is the one that is meant.
     pub(crate) async fn delete(&self, path: &str, options: &Value) -> Result<Value, Refusal> {
         let body = terrace_artifact::to_json_compact(options).into_bytes();
-        Ok(self.send(Method::DELETE, path, WHOLE, Some(("application/json", body))).await?.value)
+        Ok(self
+            .send(Method::DELETE, path, WHOLE, Some(("application/json", body)))
+            .await?
+            .value)
     }
 
     /// Sends until there is an answer that is not "too busy". Every request of ours may be sent twice: an apply says
@@ -163,7 +182,10 @@ impl Requests {
         for attempt in 1.. {
             let refusal = match self.send_once(&method, path, accept, body.as_ref()).await {
                 Err(Refusal::Status(status)) if attempt < TRIES && matches!(status.code, 429 | 503 | 504) => {
-                    let wish = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+                    let wish = status
+                        .details
+                        .as_ref()
+                        .map_or(0, |details| details.retry_after_seconds);
                     pause = pause.max(Duration::from_secs(u64::from(wish.min(2))));
                     Refusal::Status(status)
                 }
@@ -183,12 +205,17 @@ impl Requests {
         accept: &str,
         body: Option<&(&str, Vec<u8>)>,
     ) -> Result<Answer, Refusal> {
-        let mut request = Request::builder().method(method).uri(path).header(http::header::ACCEPT, accept);
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(http::header::ACCEPT, accept);
         if let Some((content_type, _)) = body {
             request = request.header(http::header::CONTENT_TYPE, *content_type);
         }
         let bytes = body.map(|(_, bytes)| bytes.clone()).unwrap_or_default();
-        let request = request.body(Body::from(bytes)).map_err(|error| Refusal::Unreadable(error.to_string()))?;
+        let request = request
+            .body(Body::from(bytes))
+            .map_err(|error| Refusal::Unreadable(error.to_string()))?;
         let exchange = async {
             let response = self.client.send(request).await?;
             let status = response.status();
@@ -199,13 +226,21 @@ impl Requests {
         let (status, warnings, bytes) = match tokio::time::timeout(ANSWER, exchange).await {
             Ok(Ok(parts)) => parts,
             Ok(Err(error)) => return Err(Refusal::Silence(cause(&error))),
-            Err(_) => return Err(Refusal::Silence(format!("no answer in {} seconds", ANSWER.as_secs()))),
+            Err(_) => {
+                return Err(Refusal::Silence(format!(
+                    "no answer in {} seconds",
+                    ANSWER.as_secs()
+                )));
+            }
         };
         if status.is_success() {
-            let value = serde_json::from_slice(&bytes).map_err(|error| Refusal::Unreadable(error.to_string()))?;
+            let value =
+                serde_json::from_slice(&bytes).map_err(|error| Refusal::Unreadable(error.to_string()))?;
             return Ok(Answer { value, warnings });
         }
-        let told = serde_json::from_slice::<Status>(&bytes).ok().filter(|status| !status.message.is_empty());
+        let told = serde_json::from_slice::<Status>(&bytes)
+            .ok()
+            .filter(|status| !status.message.is_empty());
         let mut told = told.unwrap_or_else(|| {
             let text = String::from_utf8_lossy(&bytes);
             Status::failure(text.trim(), "")
@@ -250,7 +285,15 @@ fn warnings(headers: &http::HeaderMap) -> Vec<String> {
         .iter()
         .filter_map(|value| value.to_str().ok())
         // `299 - "the text"`
-        .filter_map(|value| Some(value.split_once('"')?.1.trim_end_matches('"').replace("\\\"", "\"")))
+        .filter_map(|value| {
+            Some(
+                value
+                    .split_once('"')?
+                    .1
+                    .trim_end_matches('"')
+                    .replace("\\\"", "\""),
+            )
+        })
         .collect()
 }
 

@@ -28,7 +28,10 @@ impl Requests {
             Refusal::Silence(words) => self.unreachable(words),
             Refusal::Unreadable(words) => Failure::new(
                 FailureKind::Broken,
-                format!("cluster `{}` at {} gave an answer that cannot be read", self.context, self.server),
+                format!(
+                    "cluster `{}` at {} gave an answer that cannot be read",
+                    self.context, self.server
+                ),
             )
             .server(words),
             Refusal::Status(status) => self.told(&status, about),
@@ -56,25 +59,36 @@ impl Requests {
                     resource: format!("cluster {}", self.context).into(),
                     rule: None,
                 },
-                format!("cluster `{}` does not accept the credentials of its context", self.context),
+                format!(
+                    "cluster `{}` does not accept the credentials of its context",
+                    self.context
+                ),
             )
             .server(&status.message)
             .hint("log in again, or check the user of this context in the kubeconfig"),
             403 if is_missing_right(status) => denied(about, &status.message),
-            403 => Failure::new(
-                FailureKind::Rejected,
-                format!("{} is not admitted", what(about)),
-            )
-            .server(words(status, about))
-            .hint(admission_hint(&status.message)),
+            403 => Failure::new(FailureKind::Rejected, format!("{} is not admitted", what(about)))
+                .server(words(status, about))
+                .hint(admission_hint(&status.message)),
             409 if !conflicts(status).is_empty() => conflict(status, about),
-            409 => Failure::new(FailureKind::Stale, format!("{} changed while this was done", what(about)))
-                .server(&status.message),
-            404 if about.namespace.is_some_and(|namespace| is_missing_namespace(status, namespace)) => Failure::new(
-                FailureKind::Rejected,
-                format!("namespace `{}` does not exist", about.namespace.unwrap_or_default()),
+            409 => Failure::new(
+                FailureKind::Stale,
+                format!("{} changed while this was done", what(about)),
             )
             .server(&status.message),
+            404 if about
+                .namespace
+                .is_some_and(|namespace| is_missing_namespace(status, namespace)) =>
+            {
+                Failure::new(
+                    FailureKind::Rejected,
+                    format!(
+                        "namespace `{}` does not exist",
+                        about.namespace.unwrap_or_default()
+                    ),
+                )
+                .server(&status.message)
+            }
             404 => Failure::new(
                 FailureKind::Rejected,
                 format!("the server does not know {}", what(about)),
@@ -91,10 +105,11 @@ impl Requests {
             )
             .server(&status.message)
             .hint("the server asks a webhook before it accepts this object: check the webhook's own pods"),
-            500..=599 => {
-                Failure::new(FailureKind::Throttled, format!("cluster `{}` failed by itself", self.context))
-                    .server(&status.message)
-            }
+            500..=599 => Failure::new(
+                FailureKind::Throttled,
+                format!("cluster `{}` failed by itself", self.context),
+            )
+            .server(&status.message),
             _ => {
                 let fields: Vec<String> = causes(status)
                     .iter()
@@ -190,8 +205,11 @@ fn conflict(status: &Status, about: About<'_>) -> Failure {
     let parts: Vec<String> = managers
         .iter()
         .map(|manager| {
-            let fields: Vec<String> =
-                conflicts.iter().filter(|(m, _)| m == manager).map(|(_, field)| format!("`{field}`")).collect();
+            let fields: Vec<String> = conflicts
+                .iter()
+                .filter(|(m, _)| m == manager)
+                .map(|(_, field)| format!("`{field}`"))
+                .collect();
             format!("{} by `{manager}`", list(&fields))
         })
         .collect();

@@ -1,0 +1,324 @@
+//! Why an object is not ready, in words: which pod, which container, which event.
+
+use std::time::Duration;
+
+use terrace_artifact::{Text, Value};
+
+use super::Kubernetes;
+use super::live::metadata;
+use super::requests::{WHOLE, encode};
+use super::settle::Verdict;
+use crate::access::timestamp;
+
+/// An image that has not come for so long will not come. A registry that hiccups is back before.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A container that has been started so often and fails does not start.
+const STARTS: i64 = 5;
+
+/// What is wrong with one pod, and whether it passes.
+struct Trouble {
+    words: String,
+    lasting: bool,
+}
+
+impl Kubernetes {
+    /// The verdict on an object that is not ready, with the cause as far as we may read it. What can only be guessed
+    /// from the pods (an image that does not exist) can turn waiting into failure.
+    pub(super) async fn explain(&self, object: &Value, verdict: Verdict) -> Verdict {
+        let why = match &verdict {
+            Verdict::Ready => return verdict,
+            Verdict::Waiting(why) | Verdict::Failed(why) => why.clone(),
+        };
+        let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default();
+        let pods = match kind {
+            "Deployment" => self.pods_of_deployment(object).await,
+            "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job" => self.pods_of(object).await,
+            "Pod" => vec![object.clone()],
+            _ => Vec::new(),
+        };
+        let patient_until = timestamp(
+            (self.now)()
+                .checked_sub(PATIENCE)
+                .unwrap_or(std::time::UNIX_EPOCH),
+        );
+        let mut troubles: Vec<Trouble> = pods
+            .iter()
+            .filter_map(|pod| trouble(pod, &patient_until))
+            .collect();
+        troubles.sort_by_key(|trouble| !trouble.lasting);
+        if let Some(trouble) = troubles.first() {
+            let words = format!("{why}; {}", trouble.words);
+            return match verdict {
+                Verdict::Waiting(_) if !trouble.lasting => Verdict::Waiting(words),
+                _ => Verdict::Failed(words),
+            };
+        }
+        let mut uids: Vec<&str> = vec![metadata(object, "uid")];
+        uids.extend(
+            pods.iter()
+                .filter(|pod| !is_up(pod))
+                .map(|pod| metadata(pod, "uid"))
+                .take(2),
+        );
+        let mut warning = None;
+        if !matches!(kind, "Namespace" | "CustomResourceDefinition") {
+            for uid in uids {
+                warning = self.warning(object, uid).await.or(warning);
+            }
+        }
+        let words = match warning {
+            Some(warning) if !why.contains(&warning) => format!("{why}; {warning}"),
+            _ => why,
+        };
+        match verdict {
+            Verdict::Failed(_) => Verdict::Failed(words),
+            _ => Verdict::Waiting(words),
+        }
+    }
+
+    /// Whether a claim waits for a pod to use it, and none does: then it is as it should be.
+    pub(super) async fn waits_for_consumer(&self, claim: &Value) -> bool {
+        let class = claim
+            .at(&["spec", "storageClassName"])
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        if class.is_empty() {
+            return false;
+        }
+        let path = format!("/apis/storage.k8s.io/v1/storageclasses/{}", encode(class));
+        let binding = match self.requests.get(&path).await {
+            Ok(Some(class)) => {
+                class.get("volumeBindingMode").and_then(Value::as_str) == Some("WaitForFirstConsumer")
+            }
+            // Who may not read classes is told by the event that the controller leaves.
+            _ => self
+                .events(claim, metadata(claim, "uid"), "")
+                .await
+                .iter()
+                .any(|event| event.get("reason").and_then(Value::as_str) == Some("WaitForFirstConsumer")),
+        };
+        if !binding {
+            return false;
+        }
+        let name = metadata(claim, "name");
+        let path = format!("/api/v1/namespaces/{}/pods", metadata(claim, "namespace"));
+        let pods = self.requests.list(&path, "", WHOLE).await.unwrap_or_default();
+        !pods.iter().any(|pod| {
+            let volumes = pod
+                .at(&["spec", "volumes"])
+                .and_then(Value::as_list)
+                .unwrap_or_default();
+            volumes.iter().any(|volume| {
+                volume
+                    .at(&["persistentVolumeClaim", "claimName"])
+                    .and_then(Value::as_str)
+                    == Some(name)
+            })
+        })
+    }
+
+    /// The pods of a Deployment's newest version: those of an earlier one are on their way out.
+    async fn pods_of_deployment(&self, deployment: &Value) -> Vec<Value> {
+        const REVISION: &[&str] = &["metadata", "annotations", "deployment.kubernetes.io/revision"];
+        let path = format!(
+            "/apis/apps/v1/namespaces/{}/replicasets",
+            metadata(deployment, "namespace")
+        );
+        let sets = self
+            .requests
+            .list(&path, &selector(deployment), WHOLE)
+            .await
+            .unwrap_or_default();
+        let newest = sets.iter().find(|set| {
+            is_owned_by(set, metadata(deployment, "uid")) && set.at(REVISION) == deployment.at(REVISION)
+        });
+        match newest {
+            Some(set) => self.pods_of(set).await,
+            None => Vec::new(),
+        }
+    }
+
+    async fn pods_of(&self, object: &Value) -> Vec<Value> {
+        let path = format!("/api/v1/namespaces/{}/pods", metadata(object, "namespace"));
+        // Without the right to read pods, less is said; the object's own words stay.
+        let pods = self
+            .requests
+            .list(&path, &selector(object), WHOLE)
+            .await
+            .unwrap_or_default();
+        let mut pods: Vec<Value> = pods
+            .into_iter()
+            .filter(|pod| is_owned_by(pod, metadata(object, "uid")))
+            .collect();
+        for pod in &mut pods {
+            if let Some(map) = pod.as_map_mut() {
+                map.insert("kind", "Pod");
+            }
+        }
+        pods
+    }
+
+    /// The last warning about an object.
+    async fn warning(&self, near: &Value, uid: &str) -> Option<String> {
+        let events = self.events(near, uid, ",type=Warning").await;
+        let time = |event: &Value| -> Text {
+            let times = ["lastTimestamp", "eventTime", "firstTimestamp"];
+            times
+                .iter()
+                .find_map(|key| event.get(key).and_then(Value::as_str))
+                .unwrap_or_default()
+                .into()
+        };
+        let last = events.iter().max_by_key(|event| time(event))?;
+        let text = |path: &[&str]| last.at(path).and_then(Value::as_str).unwrap_or_default();
+        Some(format!(
+            "{} {} (event {})",
+            text(&["involvedObject", "kind"]),
+            format_args!("`{}`: {}", text(&["involvedObject", "name"]), text(&["message"])),
+            text(&["reason"])
+        ))
+    }
+
+    async fn events(&self, near: &Value, uid: &str, also: &str) -> Vec<Value> {
+        let namespace = match metadata(near, "namespace") {
+            "" => "default",
+            namespace => namespace,
+        };
+        let path = format!("/api/v1/namespaces/{namespace}/events");
+        let query = format!(
+            "&fieldSelector={}",
+            encode(&format!("involvedObject.uid={uid}{also}"))
+        );
+        self.requests.list(&path, &query, WHOLE).await.unwrap_or_default()
+    }
+}
+
+/// What is wrong with a pod, where something is.
+fn trouble(pod: &Value, patient_until: &str) -> Option<Trouble> {
+    if pod.at(&["metadata", "deletionTimestamp"]).is_some() {
+        return None;
+    }
+    let name = metadata(pod, "name");
+    let began = pod
+        .at(&["status", "startTime"])
+        .and_then(Value::as_str)
+        .unwrap_or("9");
+    let old = began <= patient_until;
+    for list in ["initContainerStatuses", "containerStatuses"] {
+        for status in pod
+            .at(&["status", list])
+            .and_then(Value::as_list)
+            .unwrap_or_default()
+        {
+            if let Some((words, lasting)) = container_trouble(status, old) {
+                return Some(Trouble {
+                    words: format!("pod `{name}`: {words}"),
+                    lasting,
+                });
+            }
+        }
+    }
+    let conditions = pod
+        .at(&["status", "conditions"])
+        .and_then(Value::as_list)
+        .unwrap_or_default();
+    let unscheduled = conditions.iter().find(|condition| {
+        condition.get("type").and_then(Value::as_str) == Some("PodScheduled")
+            && condition.get("status").and_then(Value::as_str) == Some("False")
+    })?;
+    let message = unscheduled
+        .get("message")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    Some(Trouble {
+        words: format!("no node takes pod `{name}`: {message}"),
+        lasting: false,
+    })
+}
+
+fn container_trouble(status: &Value, old: bool) -> Option<(String, bool)> {
+    let text = |path: &[&str]| status.at(path).and_then(Value::as_str).unwrap_or_default();
+    let (container, image) = (text(&["name"]), text(&["image"]));
+    let (reason, message) = (
+        text(&["state", "waiting", "reason"]),
+        text(&["state", "waiting", "message"]),
+    );
+    let starts = status
+        .get("restartCount")
+        .and_then(Value::as_integer)
+        .unwrap_or_default();
+    let ended = |path: &[&str]| {
+        let ended = status.at(path)?;
+        let code = ended.get("exitCode").and_then(Value::as_integer)?;
+        let reason = ended.get("reason").and_then(Value::as_str).unwrap_or("Error");
+        (code != 0).then(|| format!("exit code {code}, {reason}"))
+    };
+    match reason {
+        "ImagePullBackOff" | "ErrImagePull" => Some((
+            format!("the image `{image}` of container `{container}` cannot be pulled ({reason}: {message})"),
+            old,
+        )),
+        "InvalidImageName" | "ErrImageNeverPull" => Some((
+            format!("the image `{image}` of container `{container}` cannot be used ({reason}: {message})"),
+            true,
+        )),
+        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => Some((
+            format!("container `{container}` cannot be started ({reason}: {message})"),
+            old,
+        )),
+        "CrashLoopBackOff" => {
+            let code = ended(&["lastState", "terminated"])
+                .map(|code| format!(", {code}"))
+                .unwrap_or_default();
+            let times = if starts == 1 {
+                "once".to_owned()
+            } else {
+                format!("{starts} times")
+            };
+            Some((
+                format!("container `{container}` ended and was started again {times} ({reason}{code})"),
+                starts >= STARTS,
+            ))
+        }
+        _ => ended(&["state", "terminated"])
+            .map(|code| (format!("container `{container}` ended ({code})"), false)),
+    }
+}
+
+fn is_up(pod: &Value) -> bool {
+    let conditions = pod
+        .at(&["status", "conditions"])
+        .and_then(Value::as_list)
+        .unwrap_or_default();
+    conditions.iter().any(|condition| {
+        condition.get("type").and_then(Value::as_str) == Some("Ready")
+            && condition.get("status").and_then(Value::as_str) == Some("True")
+    })
+}
+
+fn is_owned_by(object: &Value, uid: &str) -> bool {
+    let owners = object
+        .at(&["metadata", "ownerReferences"])
+        .and_then(Value::as_list)
+        .unwrap_or_default();
+    owners
+        .iter()
+        .any(|owner| owner.get("uid").and_then(Value::as_str) == Some(uid))
+}
+
+/// The labels an object selects by, as a query. Owners are checked beside it, so leaving expressions out only reads more.
+fn selector(object: &Value) -> String {
+    let labels = object
+        .at(&["spec", "selector", "matchLabels"])
+        .and_then(Value::as_map);
+    let terms: Vec<String> = labels
+        .into_iter()
+        .flatten()
+        .filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?)))
+        .collect();
+    if terms.is_empty() {
+        String::new()
+    } else {
+        format!("&labelSelector={}", encode(&terms.join(",")))
+    }
+}

@@ -1,0 +1,451 @@
+//! The home of an environment in its cluster: Secrets for the ledger and the bundles, a Lease for the lock, all in one
+//! namespace.
+//!
+//! A value is packed and cut into parts of less than a Secret's 1 MiB. The parts come first and are named by digest; the
+//! Secret that names them comes last, so that a value is there whole or not at all.
+
+use std::io::{Read, Write as _};
+use std::sync::Arc;
+
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use futures::future::BoxFuture;
+use k8s_openapi::ByteString;
+use terrace_artifact::{Digest, Map, Text, Value};
+
+use super::kinds::Served;
+use super::live::metadata;
+use super::requests::{Apply, METADATA, Refusal, Requests, encode};
+use super::words::About;
+use crate::failure::{Failure, FailureKind};
+use crate::home::{Held, Holder, Home};
+use crate::lease::{LeaseRecord, LeaseStore, take};
+
+/// Where homes are.
+const NAMESPACE: &str = "terrace-system";
+/// Who writes there. Not an environment's manager: nothing here is part of a bundle, and none of it is ever pruned.
+const MANAGER: &str = "terrace";
+/// The label of everything in the home of an environment.
+const HOME: &str = "terrace.dev/home";
+/// The label that tells values from their parts.
+const ROLE: &str = "terrace.dev/role";
+/// The annotation with a value's key.
+const KEY: &str = "terrace.dev/key";
+/// Bytes in one Secret: what JSON and base64 make of it still passes the server's limits.
+const PART: usize = 900 * 1024;
+
+/// The home of one environment in one cluster.
+#[derive(Clone)]
+pub struct ClusterHome {
+    requests: Requests,
+    label: Text,
+}
+
+impl ClusterHome {
+    pub(crate) fn new(requests: Requests, label: &str) -> ClusterHome {
+        ClusterHome {
+            requests,
+            label: label.into(),
+        }
+    }
+
+    async fn read_value(&self, key: &str) -> Result<Option<Vec<u8>>, Failure> {
+        let head = self.get("get", &secrets(), &self.name(key)).await?;
+        let Some(head) = head else { return Ok(None) };
+        let broken = |what: &str| {
+            let message = format!("`{key}` in {} {what}", self.shown());
+            Failure::new(FailureKind::Broken, message)
+                .hint("somebody changed or deleted a Secret of the ledger by hand")
+        };
+        let mut packed = Vec::new();
+        match data(&head, "parts") {
+            None => packed = data(&head, "value").ok_or_else(|| broken("has no value"))?,
+            Some(names) => {
+                let names = String::from_utf8_lossy(&names).into_owned();
+                for name in names.lines() {
+                    let part = self.get("get", &secrets(), name).await?;
+                    let part = part.and_then(|part| data(&part, "value"));
+                    packed.extend(part.ok_or_else(|| broken("lacks a part"))?);
+                }
+            }
+        }
+        let mut value = Vec::new();
+        GzDecoder::new(packed.as_slice())
+            .read_to_end(&mut value)
+            .map_err(|_| broken("cannot be read"))?;
+        let digest = data(&head, "digest").unwrap_or_default();
+        if digest != Digest::of_bytes(&value).as_str().as_bytes() {
+            return Err(broken("is not what was written"));
+        }
+        Ok(Some(value))
+    }
+
+    async fn list_keys(&self, prefix: &str) -> Result<Vec<String>, Failure> {
+        let query = format!(
+            "&labelSelector={}",
+            encode(&format!("{HOME}={},{ROLE}=value", self.label))
+        );
+        let served = secrets();
+        let found = self
+            .requests
+            .list(&served.list_path(Some(NAMESPACE)), &query, METADATA)
+            .await;
+        let found = found.map_err(|refusal| self.requests.failure(refusal, about("list", &served, None)))?;
+        let mut keys: Vec<String> = found
+            .iter()
+            .filter_map(|object| {
+                object
+                    .at(&["metadata", "annotations", KEY])
+                    .and_then(Value::as_str)
+            })
+            .filter(|key| key.starts_with(prefix))
+            .map(str::to_owned)
+            .collect();
+        keys.sort();
+        Ok(keys)
+    }
+
+    async fn create_value(&self, key: &str, value: &[u8]) -> Result<bool, Failure> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        let packed = encoder
+            .write_all(value)
+            .and_then(|()| encoder.finish())
+            .map_err(|error| {
+                Failure::new(FailureKind::Broken, format!("`{key}` cannot be packed"))
+                    .server(error.to_string())
+            })?;
+        let mut contents = Map::new();
+        contents.insert("digest", base64(Digest::of_bytes(value).as_str().as_bytes()));
+        if packed.len() <= PART {
+            contents.insert("value", base64(&packed));
+        } else {
+            let mut names = Vec::new();
+            for part in packed.chunks(PART) {
+                let name = format!("{}.part.{}", self.label, &Digest::of_bytes(part).as_str()[..32]);
+                let data = [("value", Value::from(base64(part)))].into_iter().collect();
+                // A part that is there already has this very content.
+                self.create_object(&self.secret(&name, "part", key, data)).await?;
+                names.push(name);
+            }
+            contents.insert("parts", base64(names.join("\n").as_bytes()));
+        }
+        Ok(self
+            .create_object(&self.secret(&self.name(key), "value", key, contents))
+            .await?
+            .is_some())
+    }
+
+    async fn delete_value(&self, key: &str) -> Result<(), Failure> {
+        let name = self.name(key);
+        let served = secrets();
+        let Some(head) = self.get("get", &served, &name).await? else {
+            return Ok(());
+        };
+        let parts = data(&head, "parts").unwrap_or_default();
+        let parts = String::from_utf8_lossy(&parts).into_owned();
+        // The head first: without it there is no value, and parts that stay behind are only waste.
+        for name in std::iter::once(name.as_str()).chain(parts.lines()) {
+            match self
+                .requests
+                .delete(&served.path(Some(NAMESPACE), name), &Map::new().into())
+                .await
+            {
+                Ok(_) => {}
+                Err(Refusal::Status(status)) if status.is_not_found() => {}
+                Err(refusal) => {
+                    return Err(self
+                        .requests
+                        .failure(refusal, about("delete", &served, Some(name))));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Creates an object of the home; nothing where one of the name exists. Creates the namespace where that is missing.
+    async fn create_object(&self, object: &Value) -> Result<Option<Value>, Failure> {
+        let served = if object.get("kind").and_then(Value::as_str) == Some("Lease") {
+            leases()
+        } else {
+            secrets()
+        };
+        let path = served.list_path(Some(NAMESPACE));
+        let mut created = self.requests.create(&path, object, MANAGER).await;
+        if matches!(&created, Err(Refusal::Status(status)) if status.code == 404) {
+            self.create_namespace().await?;
+            created = self.requests.create(&path, object, MANAGER).await;
+        }
+        match created {
+            Ok(object) => Ok(Some(object)),
+            Err(Refusal::Status(status)) if status.is_already_exists() => Ok(None),
+            Err(refusal) => {
+                let name = metadata(object, "name");
+                Err(self
+                    .requests
+                    .failure(refusal, about("create", &served, Some(name))))
+            }
+        }
+    }
+
+    async fn create_namespace(&self) -> Result<(), Failure> {
+        let mut object = Map::new();
+        object.insert("apiVersion", "v1");
+        object.insert("kind", "Namespace");
+        object.insert("metadata", [("name", NAMESPACE)].into_iter().collect::<Map>());
+        let served = kind("", "v1", "Namespace", "namespaces", false);
+        let apply = Apply {
+            manager: MANAGER,
+            dry_run: false,
+            force: false,
+        };
+        let path = served.path(None, NAMESPACE);
+        let created = self.requests.apply(&path, &object.into(), apply).await;
+        let about = About {
+            verb: "create",
+            served: &served,
+            namespace: None,
+            name: Some(NAMESPACE),
+        };
+        created
+            .map(|_| ())
+            .map_err(|refusal| self.requests.failure(refusal, about))
+    }
+
+    async fn get(&self, verb: &'static str, served: &Served, name: &str) -> Result<Option<Value>, Failure> {
+        let found = self.requests.get(&served.path(Some(NAMESPACE), name)).await;
+        found.map_err(|refusal| self.requests.failure(refusal, about(verb, served, Some(name))))
+    }
+
+    /// The name of a key's Secret: readable, and never that of another key.
+    fn name(&self, key: &str) -> String {
+        let readable: String = key
+            .chars()
+            .map(|c| {
+                if c.is_ascii_lowercase() || c.is_ascii_digit() {
+                    c
+                } else {
+                    '-'
+                }
+            })
+            .take(80)
+            .collect();
+        format!(
+            "{}.{}.{}",
+            self.label,
+            readable.trim_matches('-'),
+            &Digest::of_bytes(key.as_bytes()).as_str()[..8]
+        )
+    }
+
+    fn secret(&self, name: &str, role: &str, key: &str, data: Map) -> Value {
+        let labels: Map = [(HOME, self.label.as_str()), (ROLE, role)].into_iter().collect();
+        let mut metadata = Map::new();
+        metadata.insert("name", name);
+        metadata.insert("namespace", NAMESPACE);
+        metadata.insert("labels", labels);
+        metadata.insert("annotations", [(KEY, key)].into_iter().collect::<Map>());
+        let mut object = Map::new();
+        object.insert("apiVersion", "v1");
+        object.insert("kind", "Secret");
+        object.insert("type", "terrace.dev/home");
+        object.insert("metadata", metadata);
+        object.insert("immutable", true);
+        object.insert("data", data);
+        object.into()
+    }
+}
+
+impl Home for ClusterHome {
+    fn shown(&self) -> String {
+        format!("namespace {NAMESPACE} of cluster {}", self.requests.context)
+    }
+
+    fn read<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, Failure>> {
+        Box::pin(self.read_value(key))
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, Failure>> {
+        Box::pin(self.list_keys(prefix))
+    }
+
+    fn create<'a>(&'a self, key: &'a str, value: &'a [u8]) -> BoxFuture<'a, Result<bool, Failure>> {
+        Box::pin(self.create_value(key, value))
+    }
+
+    fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(self.delete_value(key))
+    }
+
+    fn lock<'a>(
+        &'a self,
+        holder: &'a Holder,
+        waiting: &'a (dyn Fn(&Holder) + Send + Sync),
+    ) -> BoxFuture<'a, Result<Box<dyn Held>, Failure>> {
+        take(Arc::new(self.clone()), holder, waiting)
+    }
+}
+
+/// The lock is a Lease, as `kubectl get leases` shows it; who holds it since when is in its annotations.
+impl LeaseStore for ClusterHome {
+    fn read(&self) -> BoxFuture<'_, Result<Option<(LeaseRecord, Text)>, Failure>> {
+        Box::pin(async move {
+            let Some(lease) = self.get("get", &leases(), &self.label).await? else {
+                return Ok(None);
+            };
+            let text = |key: &str| -> Text {
+                lease
+                    .at(&["metadata", "annotations", key])
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .into()
+            };
+            let identity = lease
+                .at(&["spec", "holderIdentity"])
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            let seconds = lease
+                .at(&["spec", "leaseDurationSeconds"])
+                .and_then(Value::as_integer);
+            let record = LeaseRecord {
+                holder: Holder {
+                    who: identity.into(),
+                    run: text("terrace.dev/run"),
+                    since: text("terrace.dev/since"),
+                },
+                seconds: match seconds {
+                    // Somebody emptied it by hand: nobody has to be waited for.
+                    _ if identity.is_empty() => 0,
+                    seconds => seconds
+                        .and_then(|seconds| u32::try_from(seconds).ok())
+                        .unwrap_or(15),
+                },
+                renewals: text("terrace.dev/renewals").parse().unwrap_or_default(),
+            };
+            Ok(Some((record, metadata(&lease, "resourceVersion").into())))
+        })
+    }
+
+    fn write<'a>(
+        &'a self,
+        record: &'a LeaseRecord,
+        expected: Option<&'a Text>,
+    ) -> BoxFuture<'a, Result<Option<Text>, Failure>> {
+        Box::pin(async move {
+            let served = leases();
+            let object = self.lease(record, expected);
+            let Some(_) = expected else {
+                let lease = self.create_object(&object).await?;
+                return Ok(lease.map(|lease| metadata(&lease, "resourceVersion").into()));
+            };
+            match self
+                .requests
+                .replace(&served.path(Some(NAMESPACE), &self.label), &object, MANAGER)
+                .await
+            {
+                Ok(lease) => Ok(Some(metadata(&lease, "resourceVersion").into())),
+                Err(Refusal::Status(status)) if matches!(status.code, 404 | 409) => Ok(None),
+                Err(refusal) => Err(self
+                    .requests
+                    .failure(refusal, about("update", &served, Some(&self.label)))),
+            }
+        })
+    }
+
+    fn clear<'a>(&'a self, expected: &'a Text) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async move {
+            let served = leases();
+            let mut preconditions = Map::new();
+            preconditions.insert("resourceVersion", expected.clone());
+            let options: Map = [("preconditions", Value::Map(preconditions))]
+                .into_iter()
+                .collect();
+            match self
+                .requests
+                .delete(&served.path(Some(NAMESPACE), &self.label), &options.into())
+                .await
+            {
+                Ok(_) => Ok(()),
+                Err(Refusal::Status(status)) if matches!(status.code, 404 | 409) => Ok(()),
+                Err(refusal) => Err(self
+                    .requests
+                    .failure(refusal, about("delete", &served, Some(&self.label)))),
+            }
+        })
+    }
+}
+
+impl ClusterHome {
+    fn lease(&self, record: &LeaseRecord, expected: Option<&Text>) -> Value {
+        let renewals = record.renewals.to_string();
+        let annotations: Map = [
+            ("terrace.dev/run", record.holder.run.as_str()),
+            ("terrace.dev/since", record.holder.since.as_str()),
+            ("terrace.dev/renewals", renewals.as_str()),
+        ]
+        .into_iter()
+        .collect();
+        let mut metadata = Map::new();
+        metadata.insert("name", self.label.clone());
+        metadata.insert("namespace", NAMESPACE);
+        metadata.insert(
+            "labels",
+            [(HOME, self.label.as_str())].into_iter().collect::<Map>(),
+        );
+        metadata.insert("annotations", annotations);
+        if let Some(version) = expected {
+            metadata.insert("resourceVersion", version.clone());
+        }
+        let mut spec = Map::new();
+        spec.insert("holderIdentity", record.holder.who.clone());
+        spec.insert("leaseDurationSeconds", i64::from(record.seconds));
+        let mut object = Map::new();
+        object.insert("apiVersion", "coordination.k8s.io/v1");
+        object.insert("kind", "Lease");
+        object.insert("metadata", metadata);
+        object.insert("spec", spec);
+        object.into()
+    }
+}
+
+/// Bytes as a Secret holds them.
+pub(super) fn base64(bytes: &[u8]) -> String {
+    match serde_json::to_value(ByteString(bytes.to_vec())) {
+        Ok(serde_json::Value::String(text)) => text,
+        _ => String::new(),
+    }
+}
+
+fn data(secret: &Value, key: &str) -> Option<Vec<u8>> {
+    let text = secret.at(&["data", key]).and_then(Value::as_str)?;
+    let bytes: ByteString = serde_json::from_value(serde_json::Value::String(text.to_owned())).ok()?;
+    Some(bytes.0)
+}
+
+fn secrets() -> Served {
+    kind("", "v1", "Secret", "secrets", true)
+}
+
+fn leases() -> Served {
+    kind("coordination.k8s.io", "v1", "Lease", "leases", true)
+}
+
+fn kind(group: &str, version: &str, kind: &str, plural: &str, namespaced: bool) -> Served {
+    Served {
+        group: group.into(),
+        version: version.into(),
+        kind: kind.into(),
+        plural: plural.into(),
+        namespaced,
+        verbs: Vec::new(),
+    }
+}
+
+fn about<'a>(verb: &'a str, served: &'a Served, name: Option<&'a str>) -> About<'a> {
+    About {
+        verb,
+        served,
+        namespace: Some(NAMESPACE),
+        name,
+    }
+}

@@ -1,0 +1,220 @@
+//! A live object as the engine knows it: whose it is, and what a plan about it rests on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use terrace_artifact::{Address, Artifact, ArtifactId, Digest, Object, Text, Value};
+
+use super::difference::{identities, is_secret, is_secret_path};
+use super::kinds::Served;
+use super::ownership::{applied_by, surely_unchanged};
+use crate::backend::{ADDRESS, Basis, HOLDS_DATA, LABEL, Live, Ownership};
+use crate::plan::Subject;
+
+/// Whose objects are ours: what our label says, and the name our writes go by.
+#[derive(Clone, Debug)]
+pub(crate) struct Whose {
+    /// `acme.production`.
+    pub(crate) label: Text,
+    /// `terrace/acme/production`.
+    pub(crate) manager: String,
+}
+
+/// Texts longer than this stand as digests in a basis: a plan is to be read.
+const LONG: usize = 120;
+
+impl Whose {
+    /// Whose an object is. `wanted` are objects that the bundle names: our label may have been taken off one of them, and
+    /// our entry alone says it is ours; anything else without the label has been let go.
+    pub(crate) fn ownership(&self, object: &Value, wanted: bool) -> Ownership {
+        let label = object.at(&["metadata", "labels", LABEL]).and_then(Value::as_str);
+        let applied = applied_by(object, &self.manager);
+        match label {
+            Some(label) if label == self.label && applied => Ownership::Ours,
+            None if wanted && applied => Ownership::Ours,
+            Some(label) if label != self.label => {
+                Ownership::Foreign(Some(format!("terrace/{}", label.replacen('.', "/", 1)).into()))
+            }
+            _ => Ownership::Foreign(stranger(object, &self.manager)),
+        }
+    }
+
+    /// An object as the engine knows it. `wanted` is what the bundle has at its place.
+    pub(crate) fn live(
+        &self,
+        target: &str,
+        served: &Served,
+        object: Value,
+        wanted: Option<&Artifact>,
+    ) -> Live {
+        let wanted_object = wanted.and_then(Artifact::object);
+        let text = |key: &str| -> Option<Text> { Some(object.at(&["metadata", key])?.as_str()?.into()) };
+        let (namespace, name) = (text("namespace"), text("name").unwrap_or_default());
+        let recorded = object
+            .at(&["metadata", "annotations", ADDRESS])
+            .and_then(Value::as_str);
+        let recorded = recorded.and_then(|text| text.parse::<Address>().ok());
+        let address = recorded.or_else(|| wanted_object.map(|object| object.address.clone()));
+        let guarded = object
+            .at(&["metadata", "annotations", HOLDS_DATA])
+            .and_then(Value::as_str)
+            == Some("true");
+        let addresses: Vec<Address> = address.into_iter().collect();
+        Live {
+            id: wanted.map_or_else(
+                || {
+                    ArtifactId::object(
+                        target,
+                        &served.api_version(),
+                        &served.kind,
+                        namespace.as_deref(),
+                        &name,
+                    )
+                },
+                |artifact| artifact.id.clone(),
+            ),
+            ownership: self.ownership(&object, wanted.is_some()),
+            basis: basis(&object, wanted_object),
+            holds_data: if guarded { addresses.clone() } else { Vec::new() },
+            addresses,
+            needs: needs(target, served, namespace.as_deref()),
+            subject: Subject {
+                kind: served.kind.clone(),
+                namespace,
+                name,
+            },
+            value: object,
+        }
+    }
+
+    /// Whether applying this manifest would surely change nothing.
+    pub(crate) fn is_unchanged(&self, manifest: &Value, object: &Value) -> bool {
+        let label = object.at(&["metadata", "labels", LABEL]).and_then(Value::as_str);
+        label == Some(&self.label) && surely_unchanged(manifest, object, &self.manager)
+    }
+}
+
+/// Whether an object is on its way out.
+pub(crate) fn is_being_deleted(object: &Value) -> bool {
+    object.at(&["metadata", "deletionTimestamp"]).is_some()
+}
+
+/// A text of an object's metadata.
+pub(crate) fn metadata<'a>(object: &'a Value, key: &str) -> &'a str {
+    object
+        .at(&["metadata", key])
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+/// What an object is in, and what defines its kind: both take it with them.
+fn needs(target: &str, served: &Served, namespace: Option<&str>) -> BTreeSet<ArtifactId> {
+    let mut needs = BTreeSet::new();
+    if let Some(namespace) = namespace {
+        needs.insert(ArtifactId::object(target, "v1", "Namespace", None, namespace));
+    }
+    if served.group.contains('.') {
+        let definition = format!("{}.{}", served.plural, served.group);
+        let api_version = "apiextensions.k8s.io/v1";
+        needs.insert(ArtifactId::object(
+            target,
+            api_version,
+            "CustomResourceDefinition",
+            None,
+            &definition,
+        ));
+    }
+    needs
+}
+
+/// Who else made an object, as well as it says.
+fn stranger(object: &Value, manager: &str) -> Option<Text> {
+    let label = object
+        .at(&["metadata", "labels", "app.kubernetes.io/managed-by"])
+        .and_then(Value::as_str);
+    let entries = object
+        .at(&["metadata", "managedFields"])
+        .and_then(Value::as_list)
+        .unwrap_or_default();
+    let other = entries
+        .iter()
+        .filter(|entry| entry.get("subresource").is_none())
+        .filter_map(|entry| entry.get("manager").and_then(Value::as_str))
+        .find(|name| *name != manager);
+    label.or(other).map(Text::from)
+}
+
+/// What a plan about an object rests on: which object it is, whether it is being deleted, and the live values at the paths
+/// that we would set. What controllers write elsewhere does not make a plan stale.
+fn basis(object: &Value, wanted: Option<&Object>) -> Basis {
+    let mut facts = BTreeMap::new();
+    facts.insert("uid".into(), metadata(object, "uid").into());
+    if is_being_deleted(object) {
+        facts.insert("being deleted".into(), true.into());
+    }
+    if let Some(wanted) = wanted {
+        let mut walk = Walk {
+            secret: is_secret(&wanted.manifest),
+            facts: &mut facts,
+        };
+        for key in wanted.manifest.as_map().into_iter().flatten().map(|(key, _)| key) {
+            if let (Some(wanted), Some(live)) = (wanted.manifest.get(key), object.get(key))
+                && !matches!(key.as_str(), "apiVersion" | "kind")
+            {
+                walk.value(key, wanted, live);
+            }
+        }
+    }
+    Basis(facts)
+}
+
+struct Walk<'a> {
+    secret: bool,
+    facts: &'a mut BTreeMap<Text, Value>,
+}
+
+impl Walk<'_> {
+    fn value(&mut self, path: &str, wanted: &Value, live: &Value) {
+        match (wanted, live) {
+            (Value::Map(wanted), Value::Map(live)) if !wanted.is_empty() => {
+                for (key, value) in wanted {
+                    if let Some(live) = live.get(key) {
+                        let path = if key.contains(['.', '/']) {
+                            format!("{path}[\"{key}\"]")
+                        } else {
+                            format!("{path}.{key}")
+                        };
+                        self.value(&path, value, live);
+                    }
+                }
+            }
+            (Value::List(wanted), Value::List(live)) => match (identities(wanted), identities(live)) {
+                (Some(ids), Some(others)) if !wanted.is_empty() => {
+                    for (item, id) in wanted.iter().zip(&ids) {
+                        if let Some(at) = others.iter().position(|other| other == id) {
+                            self.value(&format!("{path}[{id}]"), item, &live[at]);
+                        }
+                    }
+                }
+                _ => self.leaf(path, &Value::List(live.clone())),
+            },
+            (_, live) => self.leaf(path, live),
+        }
+    }
+
+    fn leaf(&mut self, path: &str, live: &Value) {
+        let keys: Vec<_> = path
+            .split('.')
+            .map(|key| terrace_artifact::Segment::Key(key.into()))
+            .collect();
+        let hidden = self.secret && is_secret_path(&keys);
+        let value = match live {
+            _ if hidden => Digest::of_value(live).as_str().into(),
+            Value::String(text) if text.len() > LONG => Digest::of_value(live).as_str().into(),
+            Value::List(_) | Value::Map(_) if live.to_string().len() > LONG => {
+                Digest::of_value(live).as_str().into()
+            }
+            live => live.clone(),
+        };
+        self.facts.insert(path.into(), value);
+    }
+}

@@ -1,0 +1,259 @@
+//! All the reading for a plan: lists by our label, and one by one what the lists cannot have.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::stream::{FuturesUnordered, TryStreamExt};
+use terrace_artifact::{Artifact, ArtifactId, Text, Value};
+
+use super::Kubernetes;
+use super::kinds::{Kinds, Served};
+use super::live::is_being_deleted;
+use super::requests::{METADATA, Refusal, WHOLE, encode};
+use super::words::{About, is_missing_right};
+use crate::backend::{LABEL, Live, Wanted};
+use crate::failure::Failure;
+
+/// From so many objects of one kind that the lists lack, the names of all objects of that kind are read instead.
+const MANY: usize = 60;
+
+/// The wanted and dropped artifacts of one kind.
+struct OfKind<'a> {
+    served: &'a Served,
+    artifacts: Vec<&'a Artifact>,
+}
+
+impl Kubernetes {
+    /// What there is of what is wanted, and what else carries our label.
+    pub(super) async fn observe_all(&self, wanted: Wanted<'_>) -> Result<Vec<Live>, Failure> {
+        let kinds = self.kinds().await?;
+        let by_id: BTreeMap<&ArtifactId, &Artifact> = wanted
+            .artifacts()
+            .map(|artifact| (&artifact.id, artifact))
+            .collect();
+        let groups = of_kinds(&kinds, wanted.artifacts().chain(wanted.dropped()));
+        let others = kinds
+            .applicable()
+            .filter(|served| !groups.iter().any(|group| group.served.same_kind(served)));
+        let whole = groups
+            .iter()
+            .map(|group| self.list_ours(group.served, WHOLE, namespaces(group)));
+        // Of kinds that nobody wants, it is enough to know which objects there are.
+        let rest = others.map(|served| self.list_ours(served, METADATA, BTreeSet::new()));
+        let found: Vec<Vec<(&Served, Value)>> = whole
+            .map(futures::future::Either::Left)
+            .chain(rest.map(futures::future::Either::Right))
+            .collect::<FuturesUnordered<_>>()
+            .try_collect()
+            .await?;
+        let mut live = BTreeMap::new();
+        let mut seen = BTreeSet::new();
+        for (served, object) in found.into_iter().flatten() {
+            let id = id_of(wanted.target, served, &object);
+            let artifact = by_id.get(&id).copied();
+            seen.insert(id.clone());
+            // What is being deleted is not there, for whoever wants it; who does not waits until it is gone.
+            if artifact.is_none() || !is_being_deleted(&object) {
+                live.insert(id, self.whose.live(wanted.target, served, object, artifact));
+            }
+        }
+        let missing: Vec<OfKind<'_>> = groups
+            .into_iter()
+            .map(|mut group| {
+                group.artifacts.retain(|artifact| !seen.contains(&artifact.id));
+                group
+            })
+            .filter(|group| !group.artifacts.is_empty())
+            .collect();
+        let namespaces = if missing.is_empty() {
+            None
+        } else {
+            self.names_of_namespaces(&kinds).await?
+        };
+        let unlabelled = missing
+            .iter()
+            .map(|group| self.get_missing(group, namespaces.as_ref()));
+        let unlabelled: Vec<Vec<(ArtifactId, Value)>> =
+            unlabelled.collect::<FuturesUnordered<_>>().try_collect().await?;
+        for (id, object) in unlabelled.into_iter().flatten() {
+            let artifact = by_id.get(&id).copied();
+            let served = missing
+                .iter()
+                .find(|group| group.artifacts.iter().any(|a| a.id == id));
+            if let Some(group) = served
+                && !is_being_deleted(&object)
+            {
+                live.insert(id, self.whose.live(wanted.target, group.served, object, artifact));
+            }
+        }
+        Ok(live.into_values().collect())
+    }
+
+    /// The objects of a kind that carry our label; by namespace where the list of the whole cluster is forbidden. Where
+    /// no list at all is allowed: nothing, and what is wanted is read one by one.
+    async fn list_ours<'a>(
+        &self,
+        served: &'a Served,
+        accept: &'static str,
+        namespaces: BTreeSet<Text>,
+    ) -> Result<Vec<(&'a Served, Value)>, Failure> {
+        let query = format!(
+            "&labelSelector={}",
+            encode(&format!("{LABEL}={}", self.whose.label))
+        );
+        let mut objects = match self.requests.list(&served.list_path(None), &query, accept).await {
+            Ok(objects) => objects,
+            Err(Refusal::Status(status)) if is_missing_right(&status) => {
+                let mut objects = Vec::new();
+                for namespace in namespaces {
+                    let path = served.list_path(Some(&namespace));
+                    match self.requests.list(&path, &query, accept).await {
+                        Ok(more) => objects.extend(more),
+                        Err(Refusal::Status(status)) if is_missing_right(&status) => {}
+                        Err(refusal) => {
+                            return Err(self.requests.failure(refusal, list_of(served, Some(&namespace))));
+                        }
+                    }
+                }
+                objects
+            }
+            // A kind that is served but not found belongs to a definition that is being deleted.
+            Err(Refusal::Status(status)) if status.code == 404 => Vec::new(),
+            Err(refusal) => return Err(self.requests.failure(refusal, list_of(served, None))),
+        };
+        for object in &mut objects {
+            name_kind(object, served);
+        }
+        Ok(objects.into_iter().map(|object| (served, object)).collect())
+    }
+
+    /// Objects that exist without our label: somebody took it off, or they are not ours.
+    async fn get_missing(
+        &self,
+        group: &OfKind<'_>,
+        namespaces: Option<&BTreeSet<Text>>,
+    ) -> Result<Vec<(ArtifactId, Value)>, Failure> {
+        let served = group.served;
+        let may_exist = |artifact: &&&Artifact| match (namespaces, namespace_of(artifact)) {
+            (Some(existing), Some(namespace)) => existing.contains(namespace),
+            _ => true,
+        };
+        let mut asked: Vec<&Artifact> = group.artifacts.iter().filter(may_exist).copied().collect();
+        if asked.len() > MANY
+            && let Ok(all) = self.requests.list(&served.list_path(None), "", METADATA).await
+        {
+            let all: BTreeSet<(Text, Text)> = all.iter().map(|object| place(object)).collect();
+            asked.retain(|artifact| all.contains(&place_of(artifact)));
+        }
+        let gets = asked.into_iter().map(|artifact| async move {
+            let (namespace, name) = place_of(artifact);
+            let namespace = (!namespace.is_empty()).then_some(namespace.as_str());
+            let about = About {
+                verb: "get",
+                served,
+                namespace,
+                name: Some(&name),
+            };
+            let object = self.requests.get(&served.path(namespace, &name)).await;
+            let object = object.map_err(|refusal| {
+                let address = artifact.object().map(|object| &object.address);
+                let origin = artifact.object().map(|object| &object.origin);
+                self.requests.failure(refusal, about).about(address, origin)
+            })?;
+            Ok::<_, Failure>(object.map(|object| (artifact.id.clone(), object)))
+        });
+        let found: Vec<_> = gets.collect::<FuturesUnordered<_>>().try_collect().await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// The namespaces there are, or nothing where we may not know.
+    async fn names_of_namespaces(&self, kinds: &Kinds) -> Result<Option<BTreeSet<Text>>, Failure> {
+        let Some(served) = kinds.get("v1", "Namespace") else {
+            return Ok(None);
+        };
+        match self.requests.list(&served.list_path(None), "", METADATA).await {
+            Ok(all) => Ok(Some(all.iter().map(|object| place(object).1).collect())),
+            Err(Refusal::Status(status)) if is_missing_right(&status) => Ok(None),
+            Err(refusal) => Err(self.requests.failure(refusal, list_of(served, None))),
+        }
+    }
+}
+
+/// Artifacts by the kind that the server serves. What it does not serve cannot exist there.
+fn of_kinds<'a>(kinds: &'a Kinds, artifacts: impl Iterator<Item = &'a Artifact>) -> Vec<OfKind<'a>> {
+    let mut groups: BTreeMap<(&str, &str), OfKind<'a>> = BTreeMap::new();
+    for artifact in artifacts {
+        let Some(object) = artifact.object() else { continue };
+        let group = object.api_version.split_once('/').map_or("", |(group, _)| group);
+        let served = kinds
+            .get(&object.api_version, &object.kind)
+            .or_else(|| kinds.versions(group, &object.kind).next());
+        if let Some(served) = served {
+            let entry = groups.entry((group, &object.kind));
+            entry
+                .or_insert_with(|| OfKind {
+                    served,
+                    artifacts: Vec::new(),
+                })
+                .artifacts
+                .push(artifact);
+        }
+    }
+    groups.into_values().collect()
+}
+
+fn namespaces(group: &OfKind<'_>) -> BTreeSet<Text> {
+    group
+        .artifacts
+        .iter()
+        .filter_map(|artifact| namespace_of(artifact).cloned())
+        .collect()
+}
+
+fn namespace_of<'a>(artifact: &'a Artifact) -> Option<&'a Text> {
+    artifact.object()?.namespace.as_ref()
+}
+
+fn place_of(artifact: &Artifact) -> (Text, Text) {
+    let namespace = namespace_of(artifact).cloned().unwrap_or_default();
+    (
+        namespace,
+        artifact
+            .object()
+            .map(|object| object.name.clone())
+            .unwrap_or_default(),
+    )
+}
+
+fn place(object: &Value) -> (Text, Text) {
+    let text = |key| {
+        object
+            .at(&["metadata", key])
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .into()
+    };
+    (text("namespace"), text("name"))
+}
+
+fn id_of(target: &str, served: &Served, object: &Value) -> ArtifactId {
+    let (namespace, name) = place(object);
+    let namespace = (!namespace.is_empty()).then_some(namespace.as_str());
+    ArtifactId::object(target, &served.api_version(), &served.kind, namespace, &name)
+}
+
+/// Items of lists do not say what they are.
+fn name_kind(object: &mut Value, served: &Served) {
+    if let Some(map) = object.as_map_mut() {
+        map.insert("apiVersion", served.api_version());
+        map.insert("kind", served.kind.clone());
+    }
+}
+
+fn list_of<'a>(served: &'a Served, namespace: Option<&'a str>) -> About<'a> {
+    About {
+        verb: "list",
+        served,
+        namespace,
+        name: None,
+    }
+}

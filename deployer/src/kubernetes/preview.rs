@@ -1,0 +1,520 @@
+//! What writing an object would change: by a look, by a dry run, or worked out here, in this order.
+
+use std::collections::BTreeSet;
+
+use terrace_artifact::{Address, Artifact, Object, Segment, Text, Value, show_path};
+
+use super::Kubernetes;
+use super::difference::difference;
+use super::kinds::Served;
+use super::live::metadata;
+use super::ownership::our_entry;
+use super::predict::{mark_immutable, predicted};
+use super::requests::{Answer, Apply, Refusal};
+use super::words::{About, causes, is_missing_namespace, is_missing_right};
+use crate::backend::{Live, Ownership, PreviewOptions};
+use crate::failure::{Failure, FailureKind};
+use crate::plan::{Action, Change, Field, Risk};
+use crate::values::{Filled, Values, at_path, at_path_mut};
+
+/// One preview: what is wanted, and where.
+struct Question<'a> {
+    object: &'a Object,
+    served: &'a Served,
+    manifest: Value,
+    later: Vec<(Vec<Segment>, Text)>,
+    options: &'a PreviewOptions,
+}
+
+impl Kubernetes {
+    pub(super) async fn preview_one(
+        &self,
+        artifact: &Artifact,
+        live: Option<&Live>,
+        values: &Values,
+        options: &PreviewOptions,
+    ) -> Result<Change, Failure> {
+        let object = object_of(artifact)?;
+        let Filled { manifest, later } = values.fill(object);
+        let manifest = stored_form(manifest);
+        let kinds = self.kinds().await?;
+        let Some(served) = kinds.get(&object.api_version, &object.kind) else {
+            return self.unserved(object, &kinds);
+        };
+        let question = Question {
+            object,
+            served,
+            manifest,
+            later,
+            options,
+        };
+        let change = match live {
+            None => self.create(question).await,
+            Some(live)
+                if question.later.is_empty() && self.whose.is_unchanged(&question.manifest, &live.value) =>
+            {
+                Ok(Change::keep())
+            }
+            Some(live) => self.update(question, live).await,
+        };
+        change.map_err(|failure| failure.about(Some(&object.address), Some(&object.origin)))
+    }
+
+    /// A kind that the server does not know: its definition is among what is coming, or it never will be.
+    fn unserved(&self, object: &Object, kinds: &super::kinds::Kinds) -> Result<Change, Failure> {
+        let group = object.api_version.split_once('/').map_or("", |(group, _)| group);
+        let known: Vec<String> = kinds
+            .versions(group, &object.kind)
+            .map(|served| format!("`{}`", served.api_version()))
+            .collect();
+        if known.is_empty() && self.coming().kinds.contains(&(group.into(), object.kind.clone())) {
+            let mut change = Change::of(Action::Create, "it does not exist");
+            change.notes.push(format!(
+                "the cluster does not know `{}` yet: planned from what is wanted, without asking it",
+                object.kind
+            ));
+            return Ok(change);
+        }
+        let failure = Failure::new(
+            FailureKind::Rejected,
+            format!(
+                "the cluster does not serve `{}` at `{}`",
+                object.kind, object.api_version
+            ),
+        );
+        let failure = if known.is_empty() {
+            failure.hint("install the operator that defines it, or deliver its CustomResourceDefinition with this environment")
+        } else {
+            failure.hint(format!("it serves {}", known.join(", ")))
+        };
+        Err(failure.about(Some(&object.address), Some(&object.origin)))
+    }
+
+    async fn create(&self, question: Question<'_>) -> Result<Change, Failure> {
+        let mut change = Change::of(Action::Create, "it does not exist");
+        let Some(refusal) = self.ask(&question, None, &mut change).await? else {
+            return Ok(change);
+        };
+        let namespace = question.object.namespace.as_deref();
+        if let (Refusal::Status(status), Some(namespace)) = (&refusal, namespace)
+            && is_missing_namespace(status, namespace)
+            && self.coming().namespaces.contains(namespace)
+        {
+            change.notes.push(format!(
+                "namespace `{namespace}` does not exist yet: planned from what is wanted, without asking the server"
+            ));
+            return Ok(change);
+        }
+        if self.waits_for_another(&question, &refusal).await {
+            change
+                .notes
+                .push("one of this name is still being deleted: it is created when that is gone".to_owned());
+            return Ok(change);
+        }
+        Err(self
+            .requests
+            .failure(refusal, about("patch", question.served, question.object)))
+    }
+
+    async fn update(&self, mut question: Question<'_>, live: &Live) -> Result<Change, Failure> {
+        // A value that is not known yet is taken to stay what it is, and said to be known later.
+        let later = std::mem::take(&mut question.later);
+        for (path, _) in &later {
+            if let (Some(now), Some(place)) = (
+                at_path(&live.value, path),
+                at_path_mut(&mut question.manifest, path),
+            ) {
+                *place = now.clone();
+            }
+        }
+        let foreign = match &live.ownership {
+            Ownership::Ours => None,
+            Ownership::Foreign(who) => Some(who.clone()),
+        };
+        let action = if foreign.is_some() {
+            Action::Adopt
+        } else {
+            Action::Update
+        };
+        let mut change = Change::of(action, String::new());
+        let mut after = None;
+        match self.ask_about(&question, live, &mut change).await? {
+            Asked::Answer(answer) => after = Some(answer),
+            Asked::NotAsked => {}
+            Asked::Refused(refusal) => {
+                if !later.is_empty()
+                    && matches!(&refusal, Refusal::Status(status) if matches!(status.code, 400 | 422))
+                {
+                    change
+                        .notes
+                        .push("the server is asked when the values that come later are known".to_owned());
+                } else {
+                    return self.replace(&question, live, refusal).await;
+                }
+            }
+        }
+        let same_owner;
+        change.fields = match &after {
+            Some(after) => {
+                same_owner =
+                    fields_of(after, &self.whose.manager) == fields_of(&live.value, &self.whose.manager);
+                difference(&live.value, after)
+            }
+            None => {
+                let after = predicted(&question.manifest, &live.value, &self.whose.manager);
+                let mut fields = difference(&live.value, &after);
+                if mark_immutable(&live.value, &mut fields) {
+                    change.action = Action::Replace;
+                }
+                same_owner = true;
+                fields
+            }
+        };
+        for (path, shown) in later {
+            change.fields.retain(|field| !field.path.starts_with(&path));
+            change.fields.push(Field {
+                before: at_path(&live.value, &path).cloned(),
+                path,
+                after: None,
+                known_after: Some(shown),
+                forces_replacement: false,
+            });
+        }
+        if change.fields.is_empty() && same_owner && foreign.is_none() {
+            return Ok(Change {
+                notes: change.notes,
+                previewed: change.previewed,
+                ..Change::keep()
+            });
+        }
+        change.reason = match (&foreign, change.action) {
+            (_, Action::Replace) => cannot_change(&change.fields),
+            (Some(Some(who)), _) => format!("it exists, made by `{who}`"),
+            (Some(None), _) => "it exists, and is not ours".to_owned(),
+            (None, _) => changes(&change.fields),
+        };
+        if change.action == Action::Replace {
+            self.loses(&mut change, question.object, live);
+        } else if restarts(&live.value, &change.fields) {
+            change.risk = Risk::Restart;
+        }
+        Ok(change)
+    }
+
+    /// What a refused change comes to: a replacement where the object can be had, but not by changing this one.
+    async fn replace(
+        &self,
+        question: &Question<'_>,
+        live: &Live,
+        refusal: Refusal,
+    ) -> Result<Change, Failure> {
+        let about = about("patch", question.served, question.object);
+        let Refusal::Status(status) = &refusal else {
+            return Err(self.requests.failure(refusal, about));
+        };
+        if status.code != 422 {
+            return Err(self.requests.failure(refusal, about));
+        }
+        let after = predicted(&question.manifest, &live.value, &self.whose.manager);
+        let mut fields = difference(&live.value, &after);
+        let told = fields_named(status, &mut fields);
+        let known = mark_immutable(&live.value, &mut fields);
+        // Under another name the server says whether it is the change or the object that it does not want.
+        let possible = match self.apply_elsewhere(question).await {
+            Ok(()) => true,
+            Err(Some(_)) => return Err(self.requests.failure(refusal, about)),
+            Err(None) => (told || known) && status.message.contains("immutable"),
+        };
+        if !possible {
+            return Err(self.requests.failure(refusal, about));
+        }
+        let mut change = Change::of(Action::Replace, cannot_change(&fields));
+        change.previewed = true;
+        change.fields = fields;
+        change.notes.push(format!("the server said: {}", status.message));
+        self.loses(&mut change, question.object, live);
+        Ok(change)
+    }
+
+    /// A dry run of the same object under a name that is free. `Err(None)`: that did not tell.
+    async fn apply_elsewhere(&self, question: &Question<'_>) -> Result<(), Option<Refusal>> {
+        let elsewhere = format!(
+            "{}-terrace-probe",
+            question.object.name.chars().take(40).collect::<String>()
+        );
+        let mut manifest = question.manifest.clone();
+        if let Some(place) = at_path_mut(
+            &mut manifest,
+            &[Segment::Key("metadata".into()), Segment::Key("name".into())],
+        ) {
+            *place = elsewhere.as_str().into();
+        }
+        if let Some(spec) = manifest
+            .as_map_mut()
+            .and_then(|map| map.get_mut("spec"))
+            .and_then(Value::as_map_mut)
+            && question.object.kind == "Service"
+        {
+            // Addresses and ports that the live one has are not free.
+            spec.remove("clusterIP");
+            spec.remove("clusterIPs");
+        }
+        let path = question
+            .served
+            .path(question.object.namespace.as_deref(), &elsewhere);
+        match self
+            .requests
+            .apply(&path, &manifest, self.apply_options(true, question.options))
+            .await
+        {
+            Ok(_) => Ok(()),
+            Err(Refusal::Status(status)) if status.code == 422 => {
+                // A definition's name is part of its body: under another it is always wrong.
+                let only_name = causes(&status)
+                    .iter()
+                    .all(|cause| cause.field.starts_with("metadata.name"));
+                if only_name {
+                    Err(None)
+                } else {
+                    Err(Some(Refusal::Status(status)))
+                }
+            }
+            Err(_) => Err(None),
+        }
+    }
+
+    /// Asks about a create. Gives the refusal, if the server refused.
+    async fn ask(
+        &self,
+        question: &Question<'_>,
+        live: Option<&Live>,
+        change: &mut Change,
+    ) -> Result<Option<Refusal>, Failure> {
+        match self.dry_run(question, live, change).await? {
+            Asked::Refused(refusal) if question.later.is_empty() => Ok(Some(refusal)),
+            Asked::Refused(refusal) if !matches!(&refusal, Refusal::Status(status) if matches!(status.code, 400 | 422)) => {
+                Ok(Some(refusal))
+            }
+            Asked::Refused(_) => {
+                change
+                    .notes
+                    .push("the server is asked when the values that come later are known".to_owned());
+                Ok(None)
+            }
+            Asked::Answer(_) | Asked::NotAsked => Ok(None),
+        }
+    }
+
+    async fn ask_about(
+        &self,
+        question: &Question<'_>,
+        live: &Live,
+        change: &mut Change,
+    ) -> Result<Asked, Failure> {
+        self.dry_run(question, Some(live), change).await
+    }
+
+    async fn dry_run(
+        &self,
+        question: &Question<'_>,
+        live: Option<&Live>,
+        change: &mut Change,
+    ) -> Result<Asked, Failure> {
+        let object = question.object;
+        let place = (
+            question.served.resource().into(),
+            object.namespace.clone().unwrap_or_default(),
+        );
+        let denied = |change: &mut Change| {
+            change.notes.push(format!(
+                "no right to `patch` {}: planned from what was read, without asking the server",
+                question.served.resource()
+            ));
+            Asked::NotAsked
+        };
+        if !question.options.dry_run {
+            return Ok(Asked::NotAsked);
+        }
+        if self.is_denied(&place) {
+            return Ok(denied(change));
+        }
+        let path = question.served.path(object.namespace.as_deref(), &object.name);
+        let manifest = pinned(&question.manifest, live);
+        match self
+            .requests
+            .apply(&path, &manifest, self.apply_options(true, question.options))
+            .await
+        {
+            Ok(Answer { value, warnings }) => {
+                change.previewed = true;
+                change.notes.extend(
+                    warnings
+                        .into_iter()
+                        .map(|warning| format!("the server warns: {warning}")),
+                );
+                Ok(Asked::Answer(value))
+            }
+            Err(Refusal::Status(status)) if is_missing_right(&status) => {
+                self.remember_denied(place);
+                Ok(denied(change))
+            }
+            Err(refusal) => Ok(Asked::Refused(refusal)),
+        }
+    }
+
+    fn apply_options(&self, dry_run: bool, options: &PreviewOptions) -> Apply<'_> {
+        Apply {
+            manager: &self.whose.manager,
+            dry_run,
+            force: options.take_over,
+        }
+    }
+
+    /// Whether a create is refused because an object of the same name is still on its way out.
+    async fn waits_for_another(&self, question: &Question<'_>, refusal: &Refusal) -> bool {
+        let object = question.object;
+        let path = question.served.path(object.namespace.as_deref(), &object.name);
+        matches!(refusal, Refusal::Status(status) if matches!(status.code, 409 | 422))
+            && matches!(self.requests.get(&path).await, Ok(Some(live)) if super::live::is_being_deleted(&live))
+    }
+
+    /// What a replacement costs.
+    fn loses(&self, change: &mut Change, object: &Object, live: &Live) {
+        let mut lost: BTreeSet<Address> = live.holds_data.iter().cloned().collect();
+        if object.holds_data {
+            lost.insert(object.address.clone());
+        }
+        change.risk = if lost.is_empty() {
+            Risk::Replace
+        } else {
+            Risk::DataLoss
+        };
+        change.loses_data = lost;
+    }
+}
+
+/// What came of a dry run.
+enum Asked {
+    Answer(Value),
+    Refused(Refusal),
+    NotAsked,
+}
+
+/// The object of an artifact; a stack has no place in a cluster.
+pub(super) fn object_of(artifact: &Artifact) -> Result<&Object, Failure> {
+    artifact.object().ok_or_else(|| {
+        Failure::new(
+            FailureKind::Broken,
+            format!(
+                "`{}` is no Kubernetes object, and its target is a cluster",
+                artifact.id
+            ),
+        )
+    })
+}
+
+/// What a request about an object is about.
+pub(super) fn about<'a>(verb: &'a str, served: &'a Served, object: &'a Object) -> About<'a> {
+    About {
+        verb,
+        served,
+        namespace: object.namespace.as_deref(),
+        name: Some(&object.name),
+    }
+}
+
+/// A manifest in the form the server stores: `stringData` is there for writers only, and would differ for ever.
+pub(super) fn stored_form(mut manifest: Value) -> Value {
+    if !super::difference::is_secret(&manifest) {
+        return manifest;
+    }
+    if let Some(map) = manifest.as_map_mut()
+        && let Some(Value::Map(texts)) = map.remove("stringData")
+    {
+        let mut data = map
+            .remove("data")
+            .and_then(|data| data.as_map().cloned())
+            .unwrap_or_default();
+        for (key, value) in &texts {
+            data.insert(
+                key.clone(),
+                super::home::base64(value.as_str().unwrap_or_default().as_bytes()),
+            );
+        }
+        map.insert("data", data);
+    }
+    manifest
+}
+
+/// The manifest for exactly the object that was observed: if another has taken its place, the server refuses.
+pub(super) fn pinned(manifest: &Value, live: Option<&Live>) -> Value {
+    let mut manifest = manifest.clone();
+    if let (Some(live), Some(Value::Map(map))) = (
+        live,
+        manifest.as_map_mut().and_then(|map| map.get_mut("metadata")),
+    ) {
+        map.insert("uid", metadata(&live.value, "uid"));
+    }
+    manifest
+}
+
+fn fields_of<'a>(object: &'a Value, manager: &str) -> Option<(&'a Value, &'a Value)> {
+    let entry = our_entry(object, manager)?;
+    Some((entry.get("apiVersion")?, entry.get("fieldsV1")?))
+}
+
+/// Marks the fields that the server's refusal names. Gives whether there are any.
+fn fields_named(status: &kube::core::Status, fields: &mut [Field]) -> bool {
+    let mut any = false;
+    for cause in causes(status) {
+        for field in fields.iter_mut() {
+            let shown = show_path(&field.path);
+            if shown == cause.field || (shown.starts_with(&cause.field) && cause.field != "spec") {
+                field.forces_replacement = true;
+                any = true;
+            }
+        }
+    }
+    any
+}
+
+fn shown(fields: &[&Field]) -> String {
+    let names: Vec<String> = fields
+        .iter()
+        .map(|field| format!("`{}`", show_path(&field.path)))
+        .collect();
+    match names.as_slice() {
+        [] => "something".to_owned(),
+        [one] => one.clone(),
+        [one, other] => format!("{one} and {other}"),
+        [one, rest @ ..] => format!("{one} and {} more", rest.len()),
+    }
+}
+
+fn changes(fields: &[Field]) -> String {
+    match fields {
+        [] => "no value changes; its fields are marked as ours again".to_owned(),
+        [field] => format!("{} changes", shown(&[field])),
+        fields => format!("{} change", shown(&fields.iter().collect::<Vec<_>>())),
+    }
+}
+
+fn cannot_change(fields: &[Field]) -> String {
+    let forcing: Vec<&Field> = fields.iter().filter(|field| field.forces_replacement).collect();
+    let all: Vec<&Field> = fields.iter().collect();
+    let named = if forcing.is_empty() { &all } else { &forcing };
+    format!("{} cannot be changed in place", shown(named))
+}
+
+/// Whether running pods are started anew.
+fn restarts(live: &Value, fields: &[Field]) -> bool {
+    let kind = live.get("kind").and_then(Value::as_str).unwrap_or_default();
+    let key = |field: &Field, at: usize| match field.path.get(at) {
+        Some(Segment::Key(key)) => key.clone(),
+        _ => Text::default(),
+    };
+    matches!(kind, "Deployment" | "StatefulSet" | "DaemonSet")
+        && fields
+            .iter()
+            .any(|field| key(field, 0) == "spec" && key(field, 1) == "template")
+}
