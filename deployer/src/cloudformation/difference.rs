@@ -522,3 +522,6 @@ impl Shapes for Lists {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,283 @@
+use std::fmt::Write as _;
+
+use expect_test::{Expect, expect};
+use terrace_artifact::{Member, Origin, show_path};
+
+use super::*;
+use crate::cloudformation::record::Record;
+
+fn value(json: &str) -> Value {
+    serde_json::from_str(json).unwrap()
+}
+
+fn stack(template: &Value) -> Stack {
+    let members = template::resources(template).map(|(id, resource)| {
+        let member = Member {
+            address: format!("platform/lake/{}", id.to_lowercase()).parse().unwrap(),
+            origin: Origin::default(),
+            resource_type: template::resource_type(resource).into(),
+            holds_data: template::holds_data(resource),
+        };
+        (id.clone(), member)
+    });
+    Stack {
+        name: "acme-dev-platform-lake".into(),
+        component: "lake".into(),
+        tenant: "platform".into(),
+        origin: Origin::default(),
+        members: members.collect(),
+        template: template.clone(),
+        parameters: BTreeMap::new(),
+        tags: BTreeMap::new(),
+        termination_protection: false,
+        policy: None,
+        assets: BTreeSet::new(),
+    }
+}
+
+/// Resources before and after, with one parameter `P` that is `old` before, and after as given.
+fn compare(before: &str, after: &str, parameter: Late<Text>) -> Result<Change, Failure> {
+    let wrap = |text: &str| value(&format!(r#"{{"Resources": {{{text}}}}}"#));
+    let observed = Observed {
+        record: Record {
+            parameters: BTreeMap::from([("P".into(), "old".into())]),
+            ..Record::default()
+        },
+        template: wrap(before),
+        policy: None,
+    };
+    let parameters = BTreeMap::from([("P".into(), parameter)]);
+    difference(&stack(&wrap(after)), &parameters, &BTreeMap::new(), &observed)
+}
+
+#[track_caller]
+fn check(before: &str, after: &str, expect: Expect) {
+    check_with(before, after, Late::Known("old".into()), expect);
+}
+
+#[track_caller]
+fn check_with(before: &str, after: &str, parameter: Late<Text>, expect: Expect) {
+    expect.assert_eq(&match compare(before, after, parameter) {
+        Ok(change) => render(&change),
+        Err(failure) => format!("{failure}\n"),
+    });
+}
+
+fn render(change: &Change) -> String {
+    let mut out = format!("{:?}: {} ({:?})\n", change.action, change.reason, change.risk);
+    let fields = |fields: &[Field], indent: &str, out: &mut String| {
+        for field in fields {
+            let show = |value: &Option<Value>| value.as_ref().map_or("-".to_owned(), ToString::to_string);
+            let after = match &field.known_after {
+                Some(source) => format!("known after {source}"),
+                None => show(&field.after),
+            };
+            let forces = if field.forces_replacement {
+                " forces replacement"
+            } else {
+                ""
+            };
+            let _ = writeln!(
+                out,
+                "{indent}{}: {} -> {after}{forces}",
+                show_path(&field.path),
+                show(&field.before)
+            );
+        }
+    };
+    fields(&change.fields, "  ", &mut out);
+    for member in &change.members {
+        let name = member
+            .address
+            .as_ref()
+            .map_or("?".to_owned(), ToString::to_string);
+        let _ = writeln!(
+            out,
+            "  {:?} {name}: {} ({:?})",
+            member.action, member.reason, member.risk
+        );
+        fields(&member.fields, "    ", &mut out);
+    }
+    for address in &change.loses_data {
+        let _ = writeln!(out, "  loses the data of {address}");
+    }
+    for note in &change.notes {
+        let _ = writeln!(out, "  note: {note}");
+    }
+    out
+}
+
+const QUEUE: &str = r#""Queue": {"Type": "AWS::SQS::Queue", "Properties": {"DelaySeconds": 1, "Tags": [{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}]}}"#;
+
+#[test]
+fn what_is_equal_is_kept() {
+    let reordered = r#""Queue": {"Properties": {"Tags": [{"Key": "b", "Value": "2"}, {"Key": "a", "Value": "1"}], "DelaySeconds": 1}, "Type": "AWS::SQS::Queue", "DependsOn": "X"}"#;
+    check(
+        QUEUE,
+        reordered,
+        expect![[r#"
+        Keep: it is as it should be (None)
+    "#]],
+    );
+}
+
+#[test]
+fn fields_are_told_by_their_paths() {
+    check(
+        QUEUE,
+        r#""Queue": {"Type": "AWS::SQS::Queue", "DeletionPolicy": "Retain", "Properties": {"DelaySeconds": 2, "Tags": [{"Key": "a", "Value": "1"}]}}, "Topic": {"Type": "AWS::SNS::Topic"}"#,
+        expect![[r#"
+            Update: 2 of 2 resources in it change (None)
+              Update platform/lake/queue: `DeletionPolicy` and 2 more change (None)
+                DeletionPolicy: - -> "Retain"
+                DelaySeconds: 1 -> 2
+                Tags[1]: {"Key":"b","Value":"2"} -> -
+              Create platform/lake/topic: it is new in the template (None)
+        "#]],
+    );
+}
+
+const PARAMETER: &str =
+    r#""Queue": {"Type": "AWS::SQS::Queue", "Properties": {"KmsMasterKeyId": {"Ref": "P"}}}"#;
+
+#[test]
+fn a_parameter_counts_by_its_value() {
+    check(
+        PARAMETER,
+        r#""Queue": {"Type": "AWS::SQS::Queue", "Properties": {"KmsMasterKeyId": "old"}}"#,
+        expect![[r#"
+        Keep: it is as it should be (None)
+    "#]],
+    );
+    check_with(
+        PARAMETER,
+        PARAMETER,
+        Late::Known("new".into()),
+        expect![[r#"
+        Update: a resource in it changes (None)
+          Update platform/lake/queue: `KmsMasterKeyId` changes (None)
+            KmsMasterKeyId: "old" -> "new"
+    "#]],
+    );
+    check_with(
+        PARAMETER,
+        PARAMETER,
+        Late::Later("platform/kms/key.arn".into()),
+        expect![[r#"
+        Update: a resource in it changes (None)
+          Update platform/lake/queue: `KmsMasterKeyId` changes (None)
+            KmsMasterKeyId: "old" -> known after platform/kms/key.arn
+    "#]],
+    );
+}
+
+#[test]
+fn what_refers_to_a_replaced_resource_follows() {
+    let with = |engine: &str| {
+        format!(
+            r#""Bucket": {{"Type": "AWS::S3::Bucket", "Properties": {{"BucketName": "{engine}"}}}},
+               "Policy": {{"Type": "AWS::S3::BucketPolicy", "Properties": {{"Bucket": {{"Ref": "Bucket"}}, "PolicyDocument": {{}}}}}},
+               "Alarm": {{"Type": "AWS::CloudWatch::Alarm", "Properties": {{"Dimensions": [{{"Name": "b", "Value": {{"Ref": "Bucket"}}}}]}}}}"#
+        )
+    };
+    check(
+        &with("a"),
+        &with("b"),
+        expect![[r#"
+        Update: 3 of 3 resources in it change (Replace)
+          Update platform/lake/alarm: `platform/lake/bucket` is replaced (None)
+            Dimensions: - -> known after platform/lake/bucket.Ref
+          Replace platform/lake/bucket: `BucketName` cannot be changed in place (Replace)
+            BucketName: "a" -> "b" forces replacement
+          Replace platform/lake/policy: `Bucket` cannot be changed in place (Replace)
+            Bucket: - -> known after platform/lake/bucket.Ref forces replacement
+    "#]],
+    );
+}
+
+#[test]
+fn a_name_of_its_own_stands_in_the_way_of_a_replacement() {
+    let stream = |name: &str, kind: &str| {
+        format!(
+            r#""Machine": {{"Type": "AWS::StepFunctions::StateMachine", "Properties": {{"StateMachineName": "{name}", "StateMachineType": "{kind}", "RoleArn": "r"}}}}"#
+        )
+    };
+    check(
+        &stream("sales", "STANDARD"),
+        &stream("sales", "EXPRESS"),
+        expect![[r#"
+        platform/lake/machine: `StateMachineType` of `Machine` cannot be changed: that takes a new `AWS::StepFunctions::StateMachine` beside the old one, and both would have the name "sales"
+          declared at :0:0
+          help: change `StateMachineName` as well, or delete the resource in one deployment and create it in the next
+    "#]],
+    );
+    check(
+        &stream("sales", "STANDARD"),
+        &stream("sales-2", "EXPRESS"),
+        expect![[r#"
+        Update: a resource in it changes (Replace)
+          Replace platform/lake/machine: `StateMachineName` cannot be changed in place (Replace)
+            StateMachineName: "sales" -> "sales-2" forces replacement
+            StateMachineType: "STANDARD" -> "EXPRESS" forces replacement
+    "#]],
+    );
+}
+
+#[test]
+fn a_table_moves_to_another_name_in_its_database() {
+    let table = |name: &str| {
+        format!(
+            r#""Table": {{"Type": "AWS::Glue::Table", "Properties": {{"DatabaseName": "sales", "CatalogId": "1", "TableInput": {{"Name": "{name}"}}}}}}"#
+        )
+    };
+    check(
+        &table("a"),
+        &table("b"),
+        expect![[r#"
+        Update: a resource in it changes (Replace)
+          Replace platform/lake/table: `TableInput.Name` cannot be changed in place (Replace)
+            TableInput.Name: "a" -> "b" forces replacement
+    "#]],
+    );
+}
+
+#[test]
+fn data_is_guarded_by_what_is_live() {
+    let held = |rest: &str| {
+        format!(
+            r#""Table": {{"Type": "AWS::DynamoDB::Table", {rest} "Metadata": {{"terrace": {{"address": "finance/lake/table", "holds-data": true}}}}, "Properties": {{"TableName": "orders"}}}}, {QUEUE}"#
+        )
+    };
+    check(
+        &held(""),
+        QUEUE,
+        expect![[r#"
+        Update: a resource in it changes (DataLoss)
+          Delete finance/lake/table: it is not in the template any more (DataLoss)
+          loses the data of finance/lake/table
+    "#]],
+    );
+    check(
+        &held(r#""DeletionPolicy": "Retain","#),
+        QUEUE,
+        expect![[r#"
+        Update: a resource in it changes (None)
+          Release finance/lake/table: it is not in the template any more (None)
+          loses the data of finance/lake/table
+          note: `finance/lake/table`: the old one stays in the account (DeletionPolicy: Retain)
+    "#]],
+    );
+}
+
+#[test]
+fn a_type_never_changes() {
+    check(
+        r#""A": {"Type": "AWS::SQS::Queue"}"#,
+        r#""A": {"Type": "AWS::SNS::Topic"}"#,
+        expect![[r#"
+        platform/lake/a: `A` is `AWS::SQS::Queue` and cannot become `AWS::SNS::Topic`: CloudFormation never changes a type
+          declared at :0:0
+          help: give the new resource another key, so that the old one is deleted
+    "#]],
+    );
+}
