@@ -48,6 +48,23 @@ pub trait Backend: Send + Sync {
     /// known yet (the output of a resource that is created or replaced). Without: the value it has.
     fn attribute(&self, attribute: &[Segment], live: &Live, change: Option<&Change>) -> Option<Value>;
 
+    /// What taking this artifact away means. Unless the backend knows better: it is deleted, and what it is marked to
+    /// hold is lost.
+    fn removal(&self, live: &Live) -> Change {
+        let mut change = Change::of(Action::Delete, "it is not in the stack any more");
+        change.loses_data = live.holds_data.iter().cloned().collect();
+        if !change.loses_data.is_empty() {
+            change.risk = crate::plan::Risk::DataLoss;
+        }
+        change
+    }
+
+    /// Whether an artifact here waits until all its late values are known. In a folder nothing fills them: there they
+    /// stay stand-ins.
+    fn fills_late_values(&self) -> bool {
+        true
+    }
+
     /// Called once before the first write, with all steps that will be taken.
     fn begin<'a>(&'a self, intent: &'a Intent<'a>) -> BoxFuture<'a, Result<(), Failure>> {
         let _ = intent;

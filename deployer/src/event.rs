@@ -1,5 +1,6 @@
 //! What an apply tells while it runs. The deployer itself prints nothing.
 
+use std::fmt;
 use std::time::Duration;
 
 use terrace_artifact::{ArtifactId, Text};
@@ -79,4 +80,10 @@ pub struct StepName {
     pub subject: Subject,
     /// What is done.
     pub action: Action,
+}
+
+impl fmt::Display for StepName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.action, self.subject)
+    }
 }

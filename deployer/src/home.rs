@@ -28,9 +28,14 @@ pub trait Home: Send + Sync {
     /// Deletes a value; that it is gone already is no failure.
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), Failure>>;
 
-    /// Takes the lock, or fails with [`crate::FailureKind::Locked`] at once, or after having watched a holder that does
-    /// not renew for the whole length of its lease. Creates what it needs (a namespace) where that is missing.
-    fn lock<'a>(&'a self, holder: &'a Holder) -> BoxFuture<'a, Result<Box<dyn Held>, Failure>>;
+    /// Takes the lock, or fails with [`crate::FailureKind::Locked`]. Creates what it needs (a namespace) where that is
+    /// missing. Where somebody seems to hold it, tells `waiting` whom, and watches until the holder renews (then it
+    /// fails) or has stood still for the whole length of the lease (then it takes over): [`crate::lease::take`] does that.
+    fn lock<'a>(
+        &'a self,
+        holder: &'a Holder,
+        waiting: &'a (dyn Fn(&Holder) + Send + Sync),
+    ) -> BoxFuture<'a, Result<Box<dyn Held>, Failure>>;
 }
 
 /// Who takes a lock.

@@ -1,24 +1,59 @@
 //! The deployer: a [`terrace_artifact::Bundle`] in, live systems changed. The only asynchronous code of Terrace.
 
 mod access;
+mod apply;
 mod backend;
 mod cloudformation;
 mod diff;
+mod directory;
+mod error;
 mod event;
 mod failure;
 mod home;
 mod kubernetes;
+mod lease;
+mod ledger;
+mod order;
 mod plan;
+mod planning;
+mod render;
+mod run;
+mod shapes;
+mod targets;
 mod values;
 
 pub use access::{Access, AwsAccess, timestamp};
+pub use apply::{ApplyOptions, Cancel, Canceller, Outcome, Report, apply};
 pub use backend::{
-    ADDRESS, Backend, Basis, HOLDS_DATA, Identity, Intent, LABEL, Live, Look, Ownership, PreviewOptions,
-    Ticket, Wanted, Write, origin_of,
+    ADDRESS, Backend, Basis, HOLDS_DATA, Identity, Intent, LABEL, Live, Look, Ownership, PreviewOptions, Ticket,
+    Wanted, Write, origin_of,
 };
 pub use diff::{ListShape, Plain, Shapes, diff, same_quantity};
+pub use error::{Error, Moved, Refusal};
 pub use event::{Event, StepName};
 pub use failure::{Detail, Failure, FailureKind};
 pub use home::{Held, Holder, Home};
-pub use plan::{Action, Change, Field, MASKED, MemberChange, Plan, Purpose, Risk, Step, Subject};
+pub use lease::{LeaseRecord, LeaseStore, take};
+pub use ledger::{History, Release, Status};
+pub use plan::{Action, Change, Field, MASKED, MemberChange, Plan, Purpose, Risk, Step, Subject, hide_secrets};
+pub use planning::{PlanOptions, destroy_plan, plan};
+pub use render::{render, totals};
 pub use values::{Filled, Late, Values, at_path, at_path_mut, sources};
+
+/// Creates what each account of a bundle needs once: the bucket for templates, assets and the ledger. Gives a line for
+/// each thing that it did or found done.
+pub async fn bootstrap(bundle: &terrace_artifact::Bundle, access: &Access) -> Result<Vec<String>, Error> {
+    let mut lines = Vec::new();
+    for target in bundle.targets.values() {
+        if let terrace_artifact::Target::Aws { account, region } = target {
+            lines.extend(cloudformation::bootstrap(access, account, region).await?);
+        }
+    }
+    Ok(lines)
+}
+
+/// All releases of an environment, from the first to the last.
+pub async fn history(bundle: &terrace_artifact::Bundle, access: &Access) -> Result<History, Error> {
+    let targets = targets::Targets::connect(bundle, access).await?;
+    Ok(History::read(&*targets.home).await?)
+}

@@ -1,6 +1,7 @@
 //! The plan as a value: what will be done, why, what it risks, and what it rests on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use terrace_artifact::{Address, ArtifactId, Bundle, Digest, Origin, Segment, Text, Value};
@@ -22,7 +23,7 @@ pub struct Plan {
     pub purpose: Purpose,
     /// The digest of `bundle`.
     pub digest: Digest,
-    /// What is wanted; for a destroy, empty of artifacts.
+    /// What is wanted; for a destroy, what is taken away.
     pub bundle: Bundle,
     /// Who the targets said they are.
     pub targets: BTreeMap<Text, Identity>,
@@ -209,8 +210,25 @@ pub struct Field {
     pub forces_replacement: bool,
 }
 
+/// The format of a plan, in [`Plan::format`].
+pub(crate) const FORMAT: &str = "terrace-plan/1";
+
 /// What stands for a secret in a plan.
 pub const MASKED: &str = "(secret)";
+
+/// Masks the values of a Secret's fields.
+pub fn hide_secrets(fields: &mut [Field]) {
+    for field in fields {
+        let secret = match field.path.first() {
+            Some(Segment::Key(key)) => matches!(key.as_str(), "data" | "stringData"),
+            _ => false,
+        };
+        if secret {
+            field.before = field.before.take().map(|_| MASKED.into());
+            field.after = field.after.take().map(|_| MASKED.into());
+        }
+    }
+}
 
 impl Change {
     /// Nothing changes.
@@ -240,6 +258,18 @@ impl Change {
 }
 
 impl Plan {
+    /// What is there when it has been applied.
+    pub fn wanted(&self) -> Bundle {
+        match self.purpose {
+            Purpose::Apply => self.bundle.clone(),
+            Purpose::Destroy => Bundle {
+                artifacts: Vec::new(),
+                assets: BTreeMap::new(),
+                ..self.bundle.clone()
+            },
+        }
+    }
+
     /// The steps that change something.
     pub fn changes(&self) -> impl Iterator<Item = &Step> {
         self.steps
@@ -258,5 +288,29 @@ impl Plan {
             .iter()
             .flat_map(|step| &step.change.loses_data)
             .collect()
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Action::Keep => "keep",
+            Action::Create => "create",
+            Action::Adopt => "adopt",
+            Action::Update => "update",
+            Action::Replace => "replace",
+            Action::Delete => "delete",
+            Action::Release => "release",
+        })
+    }
+}
+
+impl fmt::Display for Subject {
+    /// `Deployment data-tenant-finance/web`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{} {namespace}/{}", self.kind, self.name),
+            None => write!(f, "{} {}", self.kind, self.name),
+        }
     }
 }

@@ -1,0 +1,380 @@
+//! How a plan is applied: under the lock, after everything it rests on was looked at again, each step as soon as all
+//! it comes after have settled.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use terrace_artifact::{Address, Bundle, Text};
+use tokio::sync::watch;
+
+use crate::access::{Access, timestamp};
+use crate::backend::{Intent, Live};
+use crate::error::{Error, Moved, Refusal};
+use crate::event::{Event, StepName};
+use crate::failure::Failure;
+use crate::home::Holder;
+use crate::ledger::{History, Release, Status, store_bundle};
+use crate::plan::{Action, FORMAT, Plan};
+use crate::planning::{backend_of, index, previous};
+use crate::run::Run;
+use crate::targets::Targets;
+
+/// What a plan is applied with.
+#[derive(Clone, Debug)]
+pub struct ApplyOptions {
+    /// Addresses whose data the user agrees to lose.
+    pub approved: BTreeSet<Address>,
+    /// How long one artifact may take to settle; where absent, ten minutes for an object and an hour for a
+    /// CloudFormation stack.
+    pub timeout: Option<Duration>,
+    /// Asks an apply to stop.
+    pub cancel: Cancel,
+}
+
+/// Whether an apply was asked to stop.
+#[derive(Clone, Debug)]
+pub struct Cancel(watch::Receiver<bool>);
+
+/// Asks an apply to stop.
+#[derive(Debug)]
+pub struct Canceller(watch::Sender<bool>);
+
+impl Cancel {
+    /// The two ends. When the one that asks is dropped, the other will never be asked.
+    pub fn channel() -> (Canceller, Cancel) {
+        let (sender, receiver) = watch::channel(false);
+        (Canceller(sender), Cancel(receiver))
+    }
+
+    /// Whether it was asked to stop.
+    pub fn is_cancelled(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Waits until it is asked to stop.
+    pub async fn cancelled(&self) {
+        let mut receiver = self.0.clone();
+        if receiver.wait_for(|cancelled| *cancelled).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Canceller {
+    /// Stops the apply: what runs is finished, nothing new begins.
+    pub fn cancel(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+/// What an apply did.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Report {
+    /// The release's id; absent when there was nothing to do.
+    pub release: Option<Text>,
+    /// How each step that changes something ended.
+    pub steps: Vec<(StepName, Outcome)>,
+    /// What a reader should know beside the steps.
+    pub notes: Vec<String>,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// How a step ended.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Outcome {
+    /// Written and settled.
+    Done,
+    /// Written, but not known to have settled.
+    Unsettled(Failure),
+    /// Not done.
+    Failed(Failure),
+    /// Not begun, and why.
+    Skipped(String),
+}
+
+impl Report {
+    /// Whether every step is done.
+    pub fn is_complete(&self) -> bool {
+        self.steps.iter().all(|(_, outcome)| *outcome == Outcome::Done)
+    }
+}
+
+impl fmt::Display for Report {
+    /// What is done and what is not, for a reader.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let done = self.steps.iter().filter(|(_, outcome)| *outcome == Outcome::Done);
+        write!(f, "{} of {} steps done", done.count(), self.steps.len())?;
+        for (step, outcome) in &self.steps {
+            match outcome {
+                Outcome::Done => {}
+                Outcome::Unsettled(failure) => write!(f, "\n\nnot settled: {step}\n{failure}")?,
+                Outcome::Failed(failure) => write!(f, "\n\nfailed: {step}\n{failure}")?,
+                Outcome::Skipped(_) => {}
+            }
+        }
+        let skipped = |(step, outcome): &(StepName, Outcome)| match outcome {
+            Outcome::Skipped(why) => Some(format!("{step}: {why}")),
+            _ => None,
+        };
+        let skipped: Vec<String> = self.steps.iter().filter_map(skipped).collect();
+        if !skipped.is_empty() {
+            f.write_str("\n\nnot begun:")?;
+            for line in skipped {
+                write!(f, "\n  {line}")?;
+            }
+        }
+        for note in &self.notes {
+            write!(f, "\nnote: {note}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Applies a plan: exactly this, or nothing, where something it rests on has moved.
+pub async fn apply(
+    plan: &Plan,
+    access: &Access,
+    options: &ApplyOptions,
+    events: impl Fn(Event) + Send + Sync,
+) -> Result<Report, Error> {
+    let begun = Instant::now();
+    check(plan, options)?;
+    let targets = Targets::connect(&plan.bundle, access).await?;
+    same_targets(plan, &targets)?;
+    if plan.is_empty() && !unfinished(plan, &targets).await? {
+        return Ok(Report {
+            release: None,
+            steps: Vec::new(),
+            notes: Vec::new(),
+            elapsed: begun.elapsed(),
+        });
+    }
+    let holder = Holder {
+        who: access.who.clone(),
+        run: access.run.clone(),
+        since: timestamp((access.now)()).into(),
+    };
+    let waiting = |other: &Holder| {
+        let holder = format!("{} since {}", other.who, other.since).into();
+        events(Event::WaitingForLock { holder });
+    };
+    let held = targets.home.lock(&holder, &waiting).await?;
+    let applied = apply_locked(plan, access, options, &targets, &*held, &events, begun).await;
+    let released = held.release().await;
+    let mut report = applied?;
+    if let Err(failure) = released {
+        report.notes.push(format!(
+            "the lock was not given back, and is free in a moment: {failure}"
+        ));
+    }
+    if report.is_complete() {
+        Ok(report)
+    } else {
+        Err(Error::Partly(Box::new(report)))
+    }
+}
+
+async fn apply_locked(
+    plan: &Plan,
+    access: &Access,
+    options: &ApplyOptions,
+    targets: &Targets,
+    held: &dyn crate::home::Held,
+    events: &(impl Fn(Event) + Send + Sync),
+    begun: Instant,
+) -> Result<Report, Error> {
+    let home = &*targets.home;
+    let mut history = History::read(home).await?;
+    let standing = history.standing(home).await?;
+    let wanted = plan.wanted();
+    let live = index(
+        targets
+            .observe(&wanted, previous(plan, standing).as_ref())
+            .await?,
+    );
+    let live: BTreeMap<_, _> = live.into_iter().map(|(id, (_, live))| (id, live)).collect();
+    let moved = moved(plan, &live);
+    if !moved.is_empty() {
+        return Err(Refusal::Stale(moved).into());
+    }
+    held.check()?;
+
+    let interrupted = history.last().is_some_and(|last| last.status != Status::Deployed);
+    let lost = plan.loses_data();
+    let mut release = Release {
+        id: history.next_id(),
+        who: access.who.clone(),
+        began: timestamp((access.now)()).into(),
+        ended: None,
+        environment: plan.bundle.label().into(),
+        purpose: plan.purpose,
+        targets: targets.identities.clone(),
+        bundle: store_bundle(home, &wanted).await?,
+        status: Status::Deploying,
+        error: None,
+        approvals: options
+            .approved
+            .iter()
+            .filter(|address| lost.contains(address))
+            .cloned()
+            .collect(),
+        terrace: access.version.clone(),
+    };
+    history.append(home, &release).await?;
+    events(Event::Begun {
+        release: release.id.clone(),
+        steps: plan.changes().count(),
+    });
+
+    let run = Run {
+        plan,
+        wanted: &wanted,
+        targets,
+        live: &live,
+        options,
+        held,
+        events,
+        settle_all: interrupted,
+    };
+    let mut report = Report {
+        release: Some(release.id.clone()),
+        steps: Vec::new(),
+        notes: Vec::new(),
+        elapsed: Duration::ZERO,
+    };
+    let mut failed = None;
+    match begin(plan, &wanted, targets, &live, &release.id).await {
+        Ok(()) => report.steps = run.steps().await,
+        Err(failure) => failed = Some(failure),
+    }
+    for (name, backend) in &targets.backends {
+        if let Err(failure) = backend.finish().await {
+            report.notes.push(format!("{name}: {failure}"));
+            failed.get_or_insert(failure);
+        }
+    }
+    report.elapsed = begun.elapsed();
+
+    let ended_well = failed.is_none() && report.is_complete();
+    release.status = if ended_well {
+        Status::Deployed
+    } else {
+        Status::Failed
+    };
+    release.ended = Some(timestamp((access.now)()).into());
+    release.error = failed
+        .as_ref()
+        .map(ToString::to_string)
+        .or_else(|| first_error(&report));
+    if let Err(failure) = history.append(home, &release).await {
+        report
+            .notes
+            .push(format!("the end of this release is not in the ledger: {failure}"));
+    }
+    match failed {
+        Some(failure) if report.steps.iter().all(|(_, outcome)| *outcome != Outcome::Done) => {
+            Err(failure.into())
+        }
+        Some(_) => Err(Error::Partly(Box::new(report))),
+        None => Ok(report),
+    }
+}
+
+fn first_error(report: &Report) -> Option<String> {
+    report.steps.iter().find_map(|(step, outcome)| match outcome {
+        Outcome::Failed(failure) | Outcome::Unsettled(failure) => {
+            Some(format!("{step}: {}", failure.message))
+        }
+        Outcome::Done | Outcome::Skipped(_) => None,
+    })
+}
+
+/// What can be said against a plan without asking anybody.
+fn check(plan: &Plan, options: &ApplyOptions) -> Result<(), Refusal> {
+    if plan.format != FORMAT {
+        let why = format!(
+            "it is of format `{}`, and this program knows `{FORMAT}`",
+            plan.format
+        );
+        return Err(Refusal::NotAPlan(why));
+    }
+    if plan.bundle.digest() != plan.digest {
+        return Err(Refusal::NotAPlan(
+            "its bundle is not the one it was made for".to_owned(),
+        ));
+    }
+    let missing = plan
+        .loses_data()
+        .into_iter()
+        .filter(|address| !options.approved.contains(*address));
+    let missing: Vec<Address> = missing.cloned().collect();
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(Refusal::DataLoss(missing))
+    }
+}
+
+fn same_targets(plan: &Plan, targets: &Targets) -> Result<(), Error> {
+    for (name, planned) in &plan.targets {
+        let now = targets.identities.get(name);
+        if now.is_none_or(|now| now.kind != planned.kind || now.id != planned.id) {
+            let now = now.map_or("nothing", |now| &now.shown);
+            let message = format!("the plan was made for {}, and `{name}` is {now}", planned.shown);
+            return Err(Failure::new(crate::FailureKind::WrongTarget, message).into());
+        }
+    }
+    Ok(())
+}
+
+/// Whether the last release needs an end although nothing changes: it was killed, or was for another bundle.
+async fn unfinished(plan: &Plan, targets: &Targets) -> Result<bool, Error> {
+    let history = History::read(&*targets.home).await?;
+    Ok(match history.last() {
+        None => !plan.wanted().artifacts.is_empty(),
+        Some(last) => last.status != Status::Deployed || last.bundle != plan.wanted().digest(),
+    })
+}
+
+/// What is not as it was when the plan was made.
+fn moved(plan: &Plan, live: &BTreeMap<terrace_artifact::ArtifactId, Live>) -> Vec<Moved> {
+    let absent = crate::backend::Basis::absent();
+    let mut lines = Vec::new();
+    for step in &plan.steps {
+        let now = live.get(&step.artifact).map_or(&absent, |live| &live.basis);
+        lines.extend(step.basis.moved(now).into_iter().map(|what| Moved {
+            artifact: step.artifact.clone(),
+            what,
+        }));
+    }
+    lines
+}
+
+async fn begin(
+    plan: &Plan,
+    wanted: &Bundle,
+    targets: &Targets,
+    live: &BTreeMap<terrace_artifact::ArtifactId, Live>,
+    release: &str,
+) -> Result<(), Failure> {
+    for target in targets.backends.keys() {
+        let of_target = |delete: bool| -> BTreeSet<_> {
+            let steps = plan.changes().filter(|step| step.target == *target);
+            let steps =
+                steps.filter(|step| matches!(step.change.action, Action::Delete | Action::Release) == delete);
+            steps.map(|step| step.artifact.clone()).collect()
+        };
+        let intent = Intent {
+            target,
+            bundle: wanted,
+            live,
+            writes: &of_target(false),
+            deletes: &of_target(true),
+            release,
+        };
+        backend_of(targets, target)?.begin(&intent).await?;
+    }
+    Ok(())
+}

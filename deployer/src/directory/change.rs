@@ -1,0 +1,264 @@
+//! What writing an artifact into a folder changes there.
+
+use terrace_artifact::{Artifact, Body, Map, Member, Object, Segment, Stack, Text, Value, show_path};
+
+use super::manifest::Found;
+use crate::backend::{Live, origin_of};
+use crate::diff::{Plain, diff};
+use crate::failure::{Failure, FailureKind};
+use crate::plan::{Action, Change, Field, MemberChange, Risk, hide_secrets};
+use crate::values::Values;
+
+/// What writing it would change.
+pub(super) fn preview(
+    artifact: &Artifact,
+    found: Option<&Found>,
+    values: &Values,
+    take_over: bool,
+) -> Result<Change, Failure> {
+    let mut wanted = artifact.clone();
+    let mut notes = Vec::new();
+    match &mut wanted.body {
+        Body::Object(object) => {
+            let filled = values.fill(object);
+            object.manifest = filled.manifest;
+            for (path, shown) in filled.later {
+                notes.push(format!(
+                    "`{}` stays `${{{shown}}}`: in a folder nothing fills it",
+                    show_path(&path)
+                ));
+            }
+        }
+        Body::Stack(stack) => {
+            for (name, value) in values.parameters(stack) {
+                if let crate::values::Late::Later(shown) = value {
+                    notes.push(format!(
+                        "parameter `{name}` stays `${{{shown}}}`: in a folder nothing fills it"
+                    ));
+                }
+            }
+        }
+    }
+    let mut change = match found {
+        None => Change::of(Action::Create, "it is not in the folder"),
+        Some(found) if !found.ours && !take_over => return Err(foreign(artifact, found)),
+        Some(found) => compare(found, &wanted),
+    };
+    if change.action == Action::Create
+        && let Body::Stack(stack) = &wanted.body
+    {
+        change.members = created(stack);
+    }
+    change.notes = notes;
+    Ok(change)
+}
+
+/// What taking it out of the folder means: whoever delivers the folder deletes what is gone from it.
+pub(super) fn removal(found: Option<&Found>, live: &Live) -> Change {
+    let mut change = Change::of(Action::Delete, "it is not in the stack any more");
+    match found.map(|found| &found.artifact.body) {
+        Some(Body::Stack(stack)) => {
+            for (id, member) in &stack.members {
+                let kept = is_retained(stack, id);
+                change.members.push(MemberChange {
+                    origin: None,
+                    ..member_change(id, member, if kept { Action::Release } else { Action::Delete })
+                });
+                if member.holds_data && !kept {
+                    change.loses_data.insert(member.address.clone());
+                }
+            }
+        }
+        _ => change.loses_data.extend(live.holds_data.iter().cloned()),
+    }
+    if !change.loses_data.is_empty() {
+        change.risk = Risk::DataLoss;
+    }
+    change
+}
+
+fn foreign(artifact: &Artifact, found: &Found) -> Failure {
+    let files: Vec<&str> = found.edited.iter().map(String::as_str).collect();
+    let files = files.join("`, `");
+    let kind = FailureKind::Conflict {
+        manager: "somebody else".into(),
+    };
+    let address = crate::planning::addresses(artifact).into_iter().next();
+    Failure::new(
+        kind,
+        format!("`{files}` is in the folder already, and is not ours"),
+    )
+    .about(address.as_ref(), Some(origin_of(artifact)))
+    .hint("move the file away, or choose another folder")
+}
+
+fn compare(found: &Found, wanted: &Artifact) -> Change {
+    let mut change = Change::keep();
+    if !found.ours {
+        change.action = Action::Adopt;
+        change.reason = "it is in the folder already".to_owned();
+    }
+    if let Some(why) = &found.unreadable {
+        change.action = Action::Update;
+        change.reason = format!("its file cannot be read any more: {why}");
+        return change;
+    }
+    match (&found.artifact.body, &wanted.body) {
+        (Body::Object(before), Body::Object(after)) => objects(before, after, &mut change),
+        (Body::Stack(before), Body::Stack(after)) => stacks(before, after, &mut change),
+        _ => change.action = Action::Update,
+    }
+    if !change.fields.is_empty() || !change.members.is_empty() {
+        change.action = change.action.max(Action::Update);
+        change.reason = reason(&change);
+    } else if change.action == Action::Keep
+        && let Some(path) = found.edited.iter().find(|path| is_derived(path))
+    {
+        change.action = Action::Update;
+        change.reason = format!("`{path}` was edited or is missing");
+    }
+    change
+}
+
+/// Files that repeat for review what the template says.
+fn is_derived(path: &str) -> bool {
+    !(path.starts_with("kubernetes/") || path.starts_with("cloudformation/"))
+}
+
+fn objects(before: &Object, after: &Object, change: &mut Change) {
+    change.fields = diff(&before.manifest, &after.manifest, &crate::shapes::of(after));
+    if after.kind == "Secret" {
+        hide_secrets(&mut change.fields);
+    }
+    let template = |field: &Field| {
+        let parts = field.path.iter().take(2).map(|segment| match segment {
+            Segment::Key(key) => key.as_str(),
+            Segment::Index(_) => "",
+        });
+        parts.eq(["spec", "template"])
+    };
+    let runs_pods = matches!(after.kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet");
+    if runs_pods && change.fields.iter().any(template) {
+        change.risk = Risk::Restart;
+    }
+}
+
+fn stacks(before: &Stack, after: &Stack, change: &mut Change) {
+    let resources = |stack: &Stack| stack.template.get("Resources").and_then(Value::as_map).cloned();
+    let (old, new) = (
+        resources(before).unwrap_or_default(),
+        resources(after).unwrap_or_default(),
+    );
+    for (id, resource) in &new {
+        let Some(member) = after.members.get(id) else {
+            continue;
+        };
+        match old.get(id) {
+            None => change.members.push(member_change(id, member, Action::Create)),
+            Some(twin) if twin == resource => {}
+            Some(twin) => change.members.push(MemberChange {
+                fields: diff(twin, resource, &Plain),
+                ..member_change(id, member, Action::Update)
+            }),
+        }
+    }
+    for (id, _) in old.iter().filter(|(id, _)| new.get(id).is_none()) {
+        let Some(member) = before.members.get(id) else {
+            continue;
+        };
+        let kept = is_retained(before, id);
+        let action = if kept { Action::Release } else { Action::Delete };
+        if member.holds_data && !kept {
+            change.loses_data.insert(member.address.clone());
+            change.risk = Risk::DataLoss;
+        }
+        change.members.push(MemberChange {
+            origin: None,
+            ..member_change(id, member, action)
+        });
+    }
+    change.fields = diff(&rest(before), &rest(after), &Plain);
+    // Members without a record of ours, in a template somebody edited.
+    let known = |id: &Text| after.members.contains_key(id) || before.members.contains_key(id);
+    for (id, resource) in old.iter().filter(|(id, _)| !known(id)) {
+        change.fields.push(Field {
+            path: vec![Segment::Key("Resources".into()), Segment::Key(id.clone())],
+            before: Some(resource.clone()),
+            after: None,
+            known_after: None,
+            forces_replacement: false,
+        });
+    }
+}
+
+/// All of a stack but its resources.
+fn rest(stack: &Stack) -> Value {
+    let mut map = stack.template.as_map().cloned().unwrap_or_default();
+    map.remove("Resources");
+    let parameters = stack.parameters.iter();
+    map.insert(
+        "ParameterValues",
+        parameters
+            .map(|(name, parts)| (name.clone(), Value::from(&*terrace_artifact::show_parts(parts))))
+            .collect::<Map>(),
+    );
+    let tags = stack.tags.iter();
+    map.insert(
+        "Tags",
+        tags.map(|(key, value)| (key.clone(), Value::from(value.clone())))
+            .collect::<Map>(),
+    );
+    map.insert("TerminationProtection", stack.termination_protection);
+    if let Some(policy) = &stack.policy {
+        map.insert("StackPolicy", policy.clone());
+    }
+    Value::Map(map)
+}
+
+fn created(stack: &Stack) -> Vec<MemberChange> {
+    let resources = stack.template.get("Resources").and_then(Value::as_map);
+    let ids = resources.into_iter().flatten().map(|(id, _)| id);
+    ids.filter_map(|id| Some(member_change(id, stack.members.get(id)?, Action::Create)))
+        .collect()
+}
+
+fn member_change(id: &Text, member: &Member, action: Action) -> MemberChange {
+    let reason = match action {
+        Action::Create => "it does not exist",
+        Action::Delete => "it is not in the stack any more",
+        Action::Release => "it is not in the stack any more, and its deletion policy keeps it",
+        _ => "its properties change",
+    };
+    MemberChange {
+        logical_id: id.clone(),
+        address: Some(member.address.clone()),
+        resource_type: member.resource_type.clone(),
+        origin: Some(member.origin.clone()),
+        action,
+        reason: reason.to_owned(),
+        risk: match action {
+            Action::Delete if member.holds_data => Risk::DataLoss,
+            _ => Risk::None,
+        },
+        fields: Vec::new(),
+    }
+}
+
+fn is_retained(stack: &Stack, id: &str) -> bool {
+    let policy = stack.template.at(&["Resources", id, "DeletionPolicy"]);
+    policy
+        .and_then(Value::as_str)
+        .is_some_and(|policy| policy != "Delete")
+}
+
+fn reason(change: &Change) -> String {
+    let mut what: Vec<String> = change.fields.iter().map(|field| show_path(&field.path)).collect();
+    what.extend(change.members.iter().map(|member| member.logical_id.to_string()));
+    what.dedup();
+    match what.as_slice() {
+        [one] => format!("`{one}` changes"),
+        [one, two] => format!("`{one}` and `{two}` change"),
+        [one, rest @ ..] => format!("`{one}` and {} more change", rest.len()),
+        [] => "it changes".to_owned(),
+    }
+}

@@ -1,0 +1,319 @@
+//! The directory backend: artifacts become files in a folder, for Argo CD and Flux, or to read.
+//!
+//! `.terrace/manifest.json` in the folder names the files that are ours, with their digests and what they were written
+//! from. A file whose digest still fits needs no reading; one that was edited is read back, and the edit shows up as a
+//! change. Files that the manifest does not name are never touched.
+
+mod change;
+pub(crate) mod disk;
+mod home;
+mod manifest;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::future::BoxFuture;
+use terrace_artifact::{Address, Artifact, ArtifactId, Body, Bundle, Digest, Segment, Text, Value, files};
+
+use crate::backend::{
+    Backend, Basis, Identity, Intent, Live, Look, Ownership, PreviewOptions, Ticket, Wanted, Write,
+};
+use crate::failure::{Failure, FailureKind};
+use crate::plan::Change;
+use crate::planning::{addresses, subject};
+use crate::values::Values;
+
+pub(crate) use home::DirectoryHome;
+use manifest::{Disk, Found, Manifest, paths};
+
+/// The folder of our own files in a target's folder.
+pub(crate) const STATE: &str = ".terrace";
+
+/// A folder.
+pub(crate) struct Directory {
+    folder: PathBuf,
+    label: String,
+    /// What the last look at the folder found, which writes then change.
+    disk: Mutex<Arc<Disk>>,
+    writing: Mutex<Writing>,
+}
+
+/// An apply in progress.
+#[derive(Default)]
+struct Writing {
+    /// The targets and the environment, without artifacts: what files are rendered with.
+    frame: Option<Bundle>,
+    /// What the folder holds, by artifact.
+    model: BTreeMap<ArtifactId, Artifact>,
+    /// The digests of our files, as they are on the disk.
+    on_disk: BTreeMap<String, Digest>,
+    /// The digests the manifest will state: of an edited file that is not written, the old one, so that the edit is
+    /// still seen.
+    recorded: BTreeMap<String, Digest>,
+    /// Whose each file is, before or after: tenant and component.
+    owners: BTreeMap<String, (Text, Text)>,
+}
+
+impl Directory {
+    /// The folder of a target.
+    pub(crate) fn new(folder: PathBuf, label: String) -> Directory {
+        Directory {
+            folder,
+            label,
+            disk: Mutex::default(),
+            writing: Mutex::default(),
+        }
+    }
+
+    fn disk(&self) -> Arc<Disk> {
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Renders what belongs to one component and brings its files up to date.
+    fn write_component(&self, writing: &mut Writing, owner: (Text, Text)) -> Result<(), Failure> {
+        let Some(frame) = &writing.frame else {
+            return Err(Failure::new(
+                FailureKind::Broken,
+                "a write came before its apply began",
+            ));
+        };
+        let mut bundle = frame.clone();
+        let of_owner = |artifact: &&Artifact| artifact.owner() == (&owner.0, &owner.1);
+        bundle.artifacts = writing.model.values().filter(of_owner).cloned().collect();
+        let rendered = files(&bundle);
+        let gone = writing
+            .owners
+            .iter()
+            .filter(|(path, of)| **of == owner && !rendered.iter().any(|file| file.path == **path));
+        for path in gone.map(|(path, _)| path.clone()).collect::<Vec<_>>() {
+            let at = self.folder.join(&path);
+            disk::remove(&at, &self.folder).map_err(|error| failed("delete", &at, &error))?;
+            writing.on_disk.remove(&path);
+            writing.recorded.remove(&path);
+        }
+        for file in rendered {
+            let digest = Digest::of_bytes(file.text.as_bytes());
+            if writing.on_disk.get(&file.path) != Some(&digest) {
+                let at = self.folder.join(&file.path);
+                disk::replace(&at, file.text.as_bytes()).map_err(|error| failed("write", &at, &error))?;
+                writing.on_disk.insert(file.path.clone(), digest.clone());
+            }
+            writing.recorded.insert(file.path, digest);
+        }
+        Ok(())
+    }
+}
+
+impl Backend for Directory {
+    fn identify(&self) -> BoxFuture<'_, Result<Identity, Failure>> {
+        Box::pin(async move {
+            let manifest = Manifest::read(&self.folder)?;
+            if let Some(owner) = manifest
+                .map(|manifest| manifest.stack)
+                .filter(|owner| *owner != self.label)
+            {
+                let message = format!(
+                    "`{}` belongs to {owner}, not to {}",
+                    self.folder.display(),
+                    self.label
+                );
+                return Err(Failure::new(FailureKind::WrongTarget, message)
+                    .hint("give each environment a folder of its own"));
+            }
+            let shown = self.folder.display().to_string();
+            Ok(Identity {
+                kind: "directory".into(),
+                id: self.label.as_str().into(),
+                shown: format!("folder {shown}").into(),
+            })
+        })
+    }
+
+    fn observe<'a>(&'a self, wanted: &'a Wanted<'a>) -> BoxFuture<'a, Result<Vec<Live>, Failure>> {
+        Box::pin(async move {
+            let disk = Disk::look(&self.folder, wanted)?;
+            let live = disk.found.iter().map(|(id, found)| live(id, found)).collect();
+            *self.disk.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(disk);
+            Ok(live)
+        })
+    }
+
+    fn preview<'a>(
+        &'a self,
+        artifact: &'a Artifact,
+        live: Option<&'a Live>,
+        values: &'a Values,
+        options: &'a PreviewOptions,
+    ) -> BoxFuture<'a, Result<Change, Failure>> {
+        Box::pin(async move {
+            let disk = self.disk();
+            let found = live.and_then(|live| disk.found.get(&live.id));
+            change::preview(artifact, found, values, options.take_over)
+        })
+    }
+
+    fn attribute(&self, _: &[Segment], _: &Live, _: Option<&Change>) -> Option<Value> {
+        None
+    }
+
+    fn fills_late_values(&self) -> bool {
+        false
+    }
+
+    fn removal(&self, live: &Live) -> Change {
+        change::removal(self.disk().found.get(&live.id), live)
+    }
+
+    fn begin<'a>(&'a self, intent: &'a Intent<'a>) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async move {
+            let disk = self.disk();
+            let mut frame = intent.bundle.clone();
+            let wanted = std::mem::take(&mut frame.artifacts);
+            frame.assets.clear();
+            let ours = disk.found.iter().filter(|(_, found)| found.ours);
+            let model: BTreeMap<_, _> = ours
+                .map(|(id, found)| (id.clone(), found.artifact.clone()))
+                .collect();
+            let mut owners = BTreeMap::new();
+            let written = wanted
+                .iter()
+                .filter(|artifact| intent.writes.contains(&artifact.id));
+            for artifact in model.values().chain(written) {
+                let (tenant, component) = artifact.owner();
+                for path in paths(&frame, artifact) {
+                    owners.insert(path, (tenant.clone(), component.clone()));
+                }
+            }
+            // Before the first file: a run after a crash has to know which files are ours.
+            let mut before = disk.manifest.clone();
+            before.stack.clone_from(&self.label);
+            before.claims.extend(owners.keys().cloned());
+            before.write(&self.folder)?;
+            *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = Writing {
+                frame: Some(frame),
+                model,
+                on_disk: disk.digests.clone(),
+                recorded: disk.manifest.files.clone(),
+                owners,
+            };
+            Ok(())
+        })
+    }
+
+    fn write<'a>(&'a self, write: Write<'a>) -> BoxFuture<'a, Result<Ticket, Failure>> {
+        Box::pin(async move {
+            let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut artifact = write.artifact.clone();
+            if let Body::Object(object) = &mut artifact.body {
+                object.manifest = write.values.fill(object).manifest;
+            }
+            let (tenant, component) = artifact.owner();
+            let owner = (tenant.clone(), component.clone());
+            writing.model.insert(artifact.id.clone(), artifact);
+            self.write_component(&mut writing, owner)?;
+            Ok(Ticket::default())
+        })
+    }
+
+    fn delete<'a>(&'a self, live: &'a Live) -> BoxFuture<'a, Result<Ticket, Failure>> {
+        Box::pin(async move {
+            let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(artifact) = writing.model.remove(&live.id) {
+                let (tenant, component) = artifact.owner();
+                let owner = (tenant.clone(), component.clone());
+                self.write_component(&mut writing, owner)?;
+            }
+            Ok(Ticket::default())
+        })
+    }
+
+    fn look<'a>(
+        &'a self,
+        id: &'a ArtifactId,
+        artifact: Option<&'a Artifact>,
+        _: &'a Ticket,
+    ) -> BoxFuture<'a, Result<Look, Failure>> {
+        Box::pin(async move {
+            let settled = |artifact: &Artifact| live(id, &Found::as_written(artifact));
+            Ok(artifact.map_or(Look::Gone, |artifact| Look::Settled(Box::new(settled(artifact)))))
+        })
+    }
+
+    fn finish(&self) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async move {
+            let mut writing =
+                std::mem::take(&mut *self.writing.lock().unwrap_or_else(PoisonError::into_inner));
+            if writing.frame.is_none() {
+                return Ok(());
+            }
+            // What an apply that was killed left, and nothing wants any more.
+            let left = writing
+                .on_disk
+                .keys()
+                .filter(|path| !writing.owners.contains_key(*path));
+            for path in left.cloned().collect::<Vec<_>>() {
+                let at = self.folder.join(&path);
+                disk::remove(&at, &self.folder).map_err(|error| failed("delete", &at, &error))?;
+                writing.recorded.remove(&path);
+            }
+            let manifest = Manifest {
+                stack: self.label.clone(),
+                files: writing.recorded,
+                claims: BTreeSet::new(),
+                artifacts: writing.model.into_values().collect(),
+                ..Manifest::default()
+            };
+            manifest.write(&self.folder)
+        })
+    }
+}
+
+/// What a folder holds of an artifact, as the engine wants it.
+fn live(id: &ArtifactId, found: &Found) -> Live {
+    let mut needs = BTreeSet::new();
+    needs.extend(found.artifact.needs.iter().cloned());
+    Live {
+        id: id.clone(),
+        subject: subject(&found.artifact),
+        ownership: if found.ours {
+            Ownership::Ours
+        } else {
+            Ownership::Foreign(None)
+        },
+        basis: Basis(BTreeMap::from([(
+            "content".into(),
+            Value::from(found.digest().short()),
+        )])),
+        addresses: addresses(&found.artifact),
+        holds_data: holds_data(&found.artifact),
+        needs,
+        value: Value::Null,
+    }
+}
+
+fn holds_data(artifact: &Artifact) -> Vec<Address> {
+    match &artifact.body {
+        Body::Object(object) if object.holds_data => vec![object.address.clone()],
+        Body::Object(_) => Vec::new(),
+        Body::Stack(stack) => {
+            let holding = stack.members.values().filter(|member| member.holds_data);
+            holding.map(|member| member.address.clone()).collect()
+        }
+    }
+}
+
+/// A file system's refusal.
+fn failed(verb: &str, path: &Path, error: &io::Error) -> Failure {
+    let message = format!("cannot {verb} `{}`", path.display());
+    let kind = match error.kind() {
+        io::ErrorKind::PermissionDenied => FailureKind::Denied {
+            verb: verb.into(),
+            resource: path.display().to_string().into(),
+            rule: None,
+        },
+        _ => FailureKind::Rejected,
+    };
+    Failure::new(kind, message).server(error.to_string())
+}

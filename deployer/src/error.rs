@@ -1,0 +1,121 @@
+//! How a command of the deployer ends when it does not end well.
+
+use std::fmt;
+
+use terrace_artifact::{Address, ArtifactId};
+
+use crate::apply::Report;
+use crate::failure::Failure;
+
+/// Why a command did not do what it was asked.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Error {
+    /// Nothing was done, on purpose: going on would lose data, or was not what was planned.
+    Refused(Refusal),
+    /// Nothing was done, because something failed. All that is known, not only the first.
+    Failed(Vec<Failure>),
+    /// An apply stopped part-way.
+    Partly(Box<Report>),
+}
+
+/// A deliberate refusal.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Refusal {
+    /// Data would be lost. Each address has to be approved.
+    DataLoss(Vec<Address>),
+    /// Something moved since the plan was made: what, and how.
+    Stale(Vec<Moved>),
+    /// The plan was made for another cluster, account or folder; or the environment names one that it is not.
+    WrongTarget(Failure),
+    /// The last release delivered to a target that the environment names no more: the target's name, and what is there.
+    LostTarget {
+        /// What the target said it is.
+        target: String,
+        /// Artifacts that are still there.
+        left: usize,
+    },
+    /// The plan's file was changed, or is of another version of the program.
+    NotAPlan(String),
+}
+
+/// Something that is not what the plan rests on.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Moved {
+    /// Which artifact.
+    pub artifact: ArtifactId,
+    /// What about it.
+    pub what: String,
+}
+
+impl Error {
+    /// The program's exit code: 1 failed, 3 stopped part-way, 4 refused.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Failed(_) => 1,
+            Error::Partly(_) => 3,
+            Error::Refused(_) => 4,
+        }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Error {
+        match failure.kind {
+            crate::FailureKind::WrongTarget => Error::Refused(Refusal::WrongTarget(failure)),
+            _ => Error::Failed(vec![failure]),
+        }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Error {
+        Error::Refused(refusal)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Refused(refusal) => write!(f, "{refusal}"),
+            Error::Failed(failures) => {
+                for (i, failure) in failures.iter().enumerate() {
+                    if i > 0 {
+                        f.write_str("\n\n")?;
+                    }
+                    write!(f, "{failure}")?;
+                }
+                Ok(())
+            }
+            Error::Partly(report) => write!(f, "{report}"),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::DataLoss(addresses) => {
+                f.write_str("this would lose data, so nothing was done\n  if that is what you want, approve each by its address:")?;
+                for address in addresses {
+                    write!(f, "\n    --approve '{address}'")?;
+                }
+                Ok(())
+            }
+            Refusal::Stale(moved) => {
+                f.write_str("something has changed since the plan was made, so nothing was done")?;
+                for moved in moved {
+                    write!(f, "\n  {}: {}", moved.artifact, moved.what)?;
+                }
+                f.write_str("\n  help: plan again")
+            }
+            Refusal::WrongTarget(failure) => write!(f, "{failure}"),
+            Refusal::LostTarget { target, left } => write!(
+                f,
+                "the environment no longer names {target}, where {left} of its artifacts are\n  help: put the target back and destroy what is there first"
+            ),
+            Refusal::NotAPlan(why) => write!(f, "this plan cannot be applied: {why}\n  help: plan again"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,326 @@
+//! A lock that outlives nobody: it is renewed while its holder lives, and free once it has stood still.
+//!
+//! No clocks are compared. A taker watches the record on its own monotonic clock for the length that the record states;
+//! a holder stops itself before that length has passed since its last renewal. Nothing can fence a request that is
+//! already on its way: one may land late, and the next plan shows it.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use terrace_artifact::Text;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::failure::{Failure, FailureKind};
+use crate::home::{Held, Holder};
+
+/// Where one lease record is kept, with conditional writes.
+pub trait LeaseStore: Send + Sync + 'static {
+    /// The record and its version (an ETag, a `resourceVersion`), or nothing where nobody holds it.
+    fn read(&self) -> BoxFuture<'_, Result<Option<(LeaseRecord, Text)>, Failure>>;
+
+    /// Writes the record where `expected` is still its version, or where there is none if that is absent. Gives the
+    /// new version, or nothing if somebody else was first.
+    fn write<'a>(
+        &'a self,
+        record: &'a LeaseRecord,
+        expected: Option<&'a Text>,
+    ) -> BoxFuture<'a, Result<Option<Text>, Failure>>;
+
+    /// Deletes the record where `expected` is still its version.
+    fn clear<'a>(&'a self, expected: &'a Text) -> BoxFuture<'a, Result<(), Failure>>;
+}
+
+/// What a lease says.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LeaseRecord {
+    /// Who holds it.
+    pub holder: Holder,
+    /// After how long without renewal it is free.
+    pub seconds: u32,
+    /// How often it was renewed.
+    pub renewals: u64,
+}
+
+/// How long a lease stands without renewal. Three renewals fit in.
+pub(crate) const LENGTH: Duration = Duration::from_secs(15);
+
+/// Takes a lease, or says who holds it.
+pub fn take<'a>(
+    store: Arc<dyn LeaseStore>,
+    holder: &'a Holder,
+    waiting: &'a (dyn Fn(&Holder) + Send + Sync),
+) -> BoxFuture<'a, Result<Box<dyn Held>, Failure>> {
+    take_for(store, holder, waiting, LENGTH)
+}
+
+fn take_for<'a>(
+    store: Arc<dyn LeaseStore>,
+    holder: &'a Holder,
+    waiting: &'a (dyn Fn(&Holder) + Send + Sync),
+    length: Duration,
+) -> BoxFuture<'a, Result<Box<dyn Held>, Failure>> {
+    Box::pin(async move {
+        let record = LeaseRecord {
+            holder: holder.clone(),
+            seconds: u32::try_from(length.as_secs()).unwrap_or(u32::MAX).max(1),
+            renewals: 0,
+        };
+        let mut standing: Option<(Text, Instant)> = None;
+        loop {
+            let asked = Instant::now();
+            let expected = match store.read().await? {
+                None => None,
+                Some((other, version)) => {
+                    let since = match &standing {
+                        Some((seen, since)) if *seen == version => *since,
+                        Some(_) => return Err(locked(&other.holder)),
+                        None => {
+                            waiting(&other.holder);
+                            Instant::now()
+                        }
+                    };
+                    standing = Some((version.clone(), since));
+                    if since.elapsed() < Duration::from_secs(other.seconds.into()) {
+                        tokio::time::sleep(length / 15).await;
+                        continue;
+                    }
+                    Some(version)
+                }
+            };
+            if let Some(version) = store.write(&record, expected.as_ref()).await? {
+                return Ok(Box::new(Lease::renewing(store, record, version, asked, length)) as Box<dyn Held>);
+            }
+            // Somebody was faster; whoever it was is alive, and the next look says who.
+            standing.get_or_insert((Text::default(), asked));
+        }
+    })
+}
+
+fn locked(holder: &Holder) -> Failure {
+    let kind = FailureKind::Locked {
+        holder: holder.who.clone(),
+        since: holder.since.clone(),
+    };
+    let Holder { who, since, .. } = holder;
+    Failure::new(
+        kind,
+        format!("{who} is applying to this environment since {since}"),
+    )
+}
+
+/// A lease that is held and renewed by a task of its own.
+struct Lease {
+    store: Arc<dyn LeaseStore>,
+    state: Arc<Mutex<State>>,
+    renewal: JoinHandle<()>,
+}
+
+struct State {
+    version: Text,
+    /// From here on it may be somebody else's.
+    deadline: Instant,
+    lost: bool,
+}
+
+impl Lease {
+    fn renewing(
+        store: Arc<dyn LeaseStore>,
+        record: LeaseRecord,
+        version: Text,
+        asked: Instant,
+        length: Duration,
+    ) -> Lease {
+        let state = Arc::new(Mutex::new(State {
+            version,
+            deadline: asked + own_length(length),
+            lost: false,
+        }));
+        let renewal = tokio::spawn(renew(store.clone(), record, state.clone(), length));
+        Lease {
+            store,
+            state,
+            renewal,
+        }
+    }
+}
+
+impl Held for Lease {
+    fn check(&self) -> Result<(), Failure> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !state.lost && Instant::now() < state.deadline {
+            return Ok(());
+        }
+        let failure = Failure::new(FailureKind::Cancelled, "the lock could not be renewed in time");
+        Err(failure.hint("nothing new was begun after that; somebody else may be applying now"))
+    }
+
+    fn release(self: Box<Self>) -> BoxFuture<'static, Result<(), Failure>> {
+        // A renewal on its way would bring the record back after it was cleared.
+        self.renewal.abort();
+        Box::pin(async move {
+            let version = {
+                let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                state.version.clone()
+            };
+            self.store.clear(&version).await
+        })
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.renewal.abort();
+    }
+}
+
+/// A holder's own deadline comes before the one that takers wait for.
+fn own_length(length: Duration) -> Duration {
+    length * 4 / 5
+}
+
+async fn renew(
+    store: Arc<dyn LeaseStore>,
+    mut record: LeaseRecord,
+    state: Arc<Mutex<State>>,
+    length: Duration,
+) {
+    let mut pause = length / 3;
+    loop {
+        tokio::time::sleep(pause).await;
+        record.renewals += 1;
+        let expected = {
+            let state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.version.clone()
+        };
+        let asked = Instant::now();
+        let written = store.write(&record, Some(&expected)).await;
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        pause = match written {
+            Ok(Some(version)) => {
+                state.version = version;
+                state.deadline = asked + own_length(length);
+                length / 3
+            }
+            Ok(None) => {
+                state.lost = true;
+                return;
+            }
+            Err(_) => length / 15,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// A record in memory, with a switch that makes every request fail.
+    #[derive(Default)]
+    struct Memory {
+        record: Mutex<Option<(LeaseRecord, u64)>>,
+        down: AtomicBool,
+    }
+
+    impl LeaseStore for Memory {
+        fn read(&self) -> BoxFuture<'_, Result<Option<(LeaseRecord, Text)>, Failure>> {
+            let record = self.record.lock().unwrap().clone();
+            Box::pin(async move { Ok(record.map(|(record, version)| (record, version.to_string().into()))) })
+        }
+
+        fn write<'a>(
+            &'a self,
+            record: &'a LeaseRecord,
+            expected: Option<&'a Text>,
+        ) -> BoxFuture<'a, Result<Option<Text>, Failure>> {
+            Box::pin(async move {
+                if self.down.load(Ordering::Relaxed) {
+                    return Err(Failure::new(FailureKind::Unreachable, "down"));
+                }
+                let mut kept = self.record.lock().unwrap();
+                let current = kept.as_ref().map(|(_, version)| version.to_string());
+                if current.as_deref() != expected.map(|version| version.as_str()) {
+                    return Ok(None);
+                }
+                let version = kept.as_ref().map_or(0, |(_, version)| version + 1);
+                *kept = Some((record.clone(), version));
+                Ok(Some(version.to_string().into()))
+            })
+        }
+
+        fn clear<'a>(&'a self, expected: &'a Text) -> BoxFuture<'a, Result<(), Failure>> {
+            Box::pin(async move {
+                let mut kept = self.record.lock().unwrap();
+                if kept
+                    .as_ref()
+                    .is_some_and(|(_, version)| version.to_string() == *expected.as_str())
+                {
+                    *kept = None;
+                }
+                Ok(())
+            })
+        }
+    }
+
+    fn holder(who: &str) -> Holder {
+        Holder {
+            who: who.into(),
+            run: who.into(),
+            since: "2026-11-21T03:30:00Z".into(),
+        }
+    }
+
+    async fn lock(store: &Arc<Memory>, who: &str) -> Result<Box<dyn Held>, Failure> {
+        let store: Arc<dyn LeaseStore> = store.clone();
+        take(store, &holder(who), &|_| {}).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_second_hears_who_holds_it() {
+        let store = Arc::new(Memory::default());
+        let first = lock(&store, "ana").await.unwrap();
+        let refused = lock(&store, "ben").await.err().unwrap();
+        assert_eq!(
+            refused.message,
+            "ana is applying to this environment since 2026-11-21T03:30:00Z"
+        );
+        first.check().unwrap();
+        first.release().await.unwrap();
+        lock(&store, "ben").await.unwrap().check().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_held_for_as_long_as_it_is_renewed() {
+        let store = Arc::new(Memory::default());
+        let first = lock(&store, "ana").await.unwrap();
+        tokio::time::sleep(LENGTH * 20).await;
+        first.check().unwrap();
+        assert!(lock(&store, "ben").await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_killed_holder_is_waited_for() {
+        let store = Arc::new(Memory::default());
+        drop(lock(&store, "ana").await.unwrap());
+        let begun = Instant::now();
+        let second = lock(&store, "ben").await.unwrap();
+        assert!(begun.elapsed() >= LENGTH, "{:?}", begun.elapsed());
+        second.check().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_holder_that_cannot_renew_stops_before_anybody_takes_over() {
+        let store = Arc::new(Memory::default());
+        let first = lock(&store, "ana").await.unwrap();
+        store.down.store(true, Ordering::Relaxed);
+        tokio::time::sleep(LENGTH * 4 / 5).await;
+        assert!(first.check().is_err());
+        store.down.store(false, Ordering::Relaxed);
+    }
+}

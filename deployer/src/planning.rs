@@ -1,0 +1,540 @@
+//! How a plan is made: observe, preview, and then a pure function that puts together what these two brought.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::stream::{self, StreamExt as _};
+use terrace_artifact::{Address, Artifact, ArtifactId, Body, Bundle, Source, Text};
+
+use crate::access::{Access, timestamp};
+use crate::backend::{Live, Ownership, PreviewOptions, origin_of};
+use crate::error::{Error, Refusal};
+use crate::failure::{Failure, FailureKind};
+use crate::ledger::{History, Status, merge};
+use crate::order::{Order, order};
+use crate::plan::{Action, Change, FORMAT, Plan, Purpose, Risk, Step, Subject};
+use crate::targets::Targets;
+use crate::values::{Values, sources};
+
+/// What a plan is made with.
+#[derive(Clone, Debug)]
+pub struct PlanOptions {
+    /// How much servers may be asked.
+    pub preview: PreviewOptions,
+    /// Tenants, components or addresses (`finance`, `finance/airflow`, `finance/airflow/scheduler`) to limit the plan
+    /// to, with all they need. Empty for everything.
+    pub only: Vec<Text>,
+}
+
+impl PlanOptions {
+    /// Everything, with dry runs, taking nothing over.
+    pub fn everything() -> PlanOptions {
+        PlanOptions {
+            preview: PreviewOptions {
+                dry_run: true,
+                change_set: false,
+                take_over: false,
+            },
+            only: Vec::new(),
+        }
+    }
+}
+
+/// Plans to bring a bundle about. Only reads (and, where the options allow it, asks for dry runs).
+pub async fn plan(bundle: &Bundle, access: &Access, options: &PlanOptions) -> Result<Plan, Error> {
+    plan_for(Purpose::Apply, bundle, access, options).await
+}
+
+/// Plans to take away everything that is there of this bundle's stack in its environment.
+pub async fn destroy_plan(bundle: &Bundle, access: &Access, options: &PlanOptions) -> Result<Plan, Error> {
+    plan_for(Purpose::Destroy, bundle, access, options).await
+}
+
+async fn plan_for(
+    purpose: Purpose,
+    bundle: &Bundle,
+    access: &Access,
+    options: &PlanOptions,
+) -> Result<Plan, Error> {
+    let targets = Targets::connect(bundle, access).await?;
+    let mut plan = Plan {
+        format: FORMAT.into(),
+        terrace: access.version.clone(),
+        made: timestamp((access.now)()).into(),
+        who: access.who.clone(),
+        purpose,
+        digest: bundle.digest(),
+        bundle: bundle.clone(),
+        targets: targets.identities.clone(),
+        home: targets.home.shown().into(),
+        follows: None,
+        only: options.only.clone(),
+        take_over: options.preview.take_over,
+        steps: Vec::new(),
+        notes: Vec::new(),
+    };
+    let history = read_ledger(&targets, &mut plan).await?;
+    let standing = history.standing(&*targets.home).await?;
+    lost_targets(&history, standing.as_ref(), &plan)?;
+
+    let wanted = plan.wanted();
+    let previous = previous(&plan, standing);
+    let live = index(targets.observe(&wanted, previous.as_ref()).await?);
+    let selection = Selection::of(&options.only, &wanted);
+    let changes = preview(&targets, &wanted, &live, &selection, &options.preview).await?;
+    let removals = removals(&targets, &wanted, &live, &selection);
+    plan.steps = steps(&wanted, previous.as_ref(), &live, changes, removals);
+    Ok(plan)
+}
+
+/// What may be there that is not wanted any more, by name.
+pub(crate) fn previous(plan: &Plan, standing: Option<Bundle>) -> Option<Bundle> {
+    match (plan.purpose, standing) {
+        (Purpose::Apply, standing) => standing,
+        (Purpose::Destroy, None) => Some(plan.bundle.clone()),
+        (Purpose::Destroy, Some(standing)) => Some(merge(standing, plan.bundle.clone())),
+    }
+}
+
+/// Reads the ledger. That it may not be read is no reason not to plan.
+async fn read_ledger(targets: &Targets, plan: &mut Plan) -> Result<History, Error> {
+    let home = &*targets.home;
+    let history = match History::read(home).await {
+        Ok(history) => history,
+        Err(failure) if matches!(failure.kind, FailureKind::Denied { .. }) => {
+            plan.notes.push(format!(
+                "the ledger in {} may not be read ({}), so what lost our label is not found",
+                home.shown(),
+                failure.message
+            ));
+            return Ok(History::default());
+        }
+        Err(failure) => return Err(failure.into()),
+    };
+    if let Some(entry) = history.broken_at {
+        plan.notes.push(format!(
+            "entry {entry} of the ledger in {} does not follow from the one before: history was changed",
+            home.shown()
+        ));
+    }
+    if let Some(last) = history.last() {
+        plan.follows = Some(last.id.clone());
+        match last.status {
+            Status::Deployed => {}
+            Status::Deploying => plan.notes.push(format!(
+                "release {} by {} of {} has not ended: it still runs, or was killed, and this plan finishes it",
+                last.id, last.who, last.began
+            )),
+            Status::Failed => plan.notes.push(format!(
+                "release {} by {} of {} stopped part-way, and this plan finishes it",
+                last.id, last.who, last.began
+            )),
+        }
+    }
+    Ok(history)
+}
+
+/// A cluster or account that is not named any more would be forgotten with all that is in it.
+fn lost_targets(history: &History, standing: Option<&Bundle>, plan: &Plan) -> Result<(), Error> {
+    let (Some(last), Some(standing)) = (history.last(), standing) else {
+        return Ok(());
+    };
+    for (name, before) in &last.targets {
+        let of_target = standing
+            .artifacts
+            .iter()
+            .filter(|artifact| artifact.target == *name);
+        let left = of_target.count();
+        let still_named = plan
+            .targets
+            .values()
+            .any(|now| now.kind == before.kind && now.id == before.id);
+        if left > 0 && !still_named {
+            let target = before.shown.to_string();
+            return Err(Refusal::LostTarget { target, left }.into());
+        }
+    }
+    Ok(())
+}
+
+/// What was observed, by artifact.
+pub(crate) fn index(observed: BTreeMap<Text, Vec<Live>>) -> BTreeMap<ArtifactId, (Text, Live)> {
+    let all = observed
+        .into_iter()
+        .flat_map(|(target, live)| live.into_iter().map(move |live| (target.clone(), live)));
+    all.map(|(target, live)| (live.id.clone(), (target, live)))
+        .collect()
+}
+
+/// What `--only` leaves.
+struct Selection<'a> {
+    only: &'a [Text],
+    wanted: BTreeSet<&'a ArtifactId>,
+}
+
+impl<'a> Selection<'a> {
+    fn of(only: &'a [Text], bundle: &'a Bundle) -> Selection<'a> {
+        let mut selection = Selection {
+            only,
+            wanted: BTreeSet::new(),
+        };
+        let named = bundle.artifacts.iter().filter(|artifact| {
+            let (tenant, component) = artifact.owner();
+            selection.names(tenant, component, &addresses(artifact))
+        });
+        let mut open: Vec<&Artifact> = named.collect();
+        while let Some(artifact) = open.pop() {
+            if selection.wanted.insert(&artifact.id) {
+                open.extend(artifact.needs.iter().filter_map(|id| bundle.artifact(id)));
+            }
+        }
+        selection
+    }
+
+    fn names(&self, tenant: &str, component: &str, addresses: &[Address]) -> bool {
+        let matches = |only: &Text| match only.split_once('/') {
+            None => only == tenant,
+            Some((of, rest)) if !rest.contains('/') => of == tenant && rest == component,
+            Some(_) => addresses.iter().any(|address| {
+                let text = address.to_string();
+                text == only.as_str()
+                    || text
+                        .strip_prefix(only.as_str())
+                        .is_some_and(|key| key.starts_with('['))
+            }),
+        };
+        self.only.is_empty() || self.only.iter().any(matches)
+    }
+
+    fn names_live(&self, live: &Live) -> bool {
+        self.only.is_empty()
+            || live
+                .addresses
+                .iter()
+                .any(|address| self.names(&address.tenant, &address.component, std::slice::from_ref(address)))
+    }
+}
+
+/// How many requests are under way at once.
+const PARALLEL: usize = 16;
+
+/// Asks for the change of every selected artifact: first of those that wait for nobody's values, then of those whose
+/// sources are known by then.
+async fn preview(
+    targets: &Targets,
+    bundle: &Bundle,
+    live: &BTreeMap<ArtifactId, (Text, Live)>,
+    selection: &Selection<'_>,
+    options: &PreviewOptions,
+) -> Result<BTreeMap<ArtifactId, Change>, Error> {
+    let asked_for = AskedFor::of(bundle);
+    let mut values = Values::default();
+    let mut changes: BTreeMap<ArtifactId, Change> = BTreeMap::new();
+    let mut failures = Vec::new();
+    let mut open: Vec<&Artifact> = Vec::new();
+    for artifact in &bundle.artifacts {
+        if selection.wanted.contains(&artifact.id) {
+            open.push(artifact);
+        } else if let Some((target, live)) = live.get(&artifact.id) {
+            asked_for.learn(targets, target, live, None, &mut values);
+        }
+    }
+    let selected: BTreeSet<&ArtifactId> = open.iter().map(|artifact| &artifact.id).collect();
+    let mut asked: BTreeSet<&ArtifactId> = BTreeSet::new();
+    while !open.is_empty() {
+        let (ready, later): (Vec<&Artifact>, Vec<&Artifact>) = open.iter().partition(|artifact| {
+            let mut waits_for = sources(artifact).into_iter().map(|source| &source.artifact);
+            waits_for.all(|id| asked.contains(id) || !selected.contains(id))
+        });
+        if ready.is_empty() {
+            let names: Vec<_> = later.iter().map(|artifact| artifact.id.as_str()).collect();
+            let message = format!("artifacts wait for each other's values: {}", names.join(", "));
+            return Err(Failure::new(FailureKind::Broken, message).into());
+        }
+        let requests = ready.iter().map(|artifact| {
+            let live = live.get(&artifact.id).map(|(_, live)| live);
+            let values = &values;
+            async move {
+                let change = preview_one(targets, bundle, artifact, live, values, options).await;
+                (*artifact, change)
+            }
+        });
+        let answers: Vec<_> = stream::iter(requests).buffer_unordered(PARALLEL).collect().await;
+        for (artifact, answer) in answers {
+            asked.insert(&artifact.id);
+            match answer {
+                Ok(change) => {
+                    if let Some((target, live)) = live.get(&artifact.id) {
+                        let pending = Some(&change).filter(|change| change.action != Action::Keep);
+                        asked_for.learn(targets, target, live, pending, &mut values);
+                    }
+                    changes.insert(artifact.id.clone(), change);
+                }
+                Err(failure) => {
+                    let address = addresses(artifact).into_iter().next();
+                    failures.push(failure.about(address.as_ref(), Some(origin_of(artifact))));
+                }
+            }
+        }
+        open = later;
+    }
+    if failures.is_empty() {
+        Ok(changes)
+    } else {
+        // In the order of the bundle, whichever answer came first.
+        failures.sort_by(|a, b| (&a.detail.address, &a.message).cmp(&(&b.detail.address, &b.message)));
+        failures.dedup();
+        Err(Error::Failed(failures))
+    }
+}
+
+async fn preview_one(
+    targets: &Targets,
+    bundle: &Bundle,
+    artifact: &Artifact,
+    live: Option<&Live>,
+    values: &Values,
+    options: &PreviewOptions,
+) -> Result<Change, Failure> {
+    let backend = backend_of(targets, &artifact.target)?;
+    if backend.fills_late_values() {
+        let never = sources(artifact).into_iter().find(|source| {
+            let target = bundle.artifact(&source.artifact).map(|artifact| &artifact.target);
+            let backend = target.and_then(|target| targets.backends.get(target));
+            !backend.is_some_and(|backend| backend.fills_late_values())
+        });
+        if let Some(source) = never {
+            let message = format!(
+                "`{}` will never be known: what has it goes to a folder",
+                source.shown
+            );
+            return Err(Failure::new(FailureKind::Rejected, message)
+                .hint("deliver both to live systems, or both to folders"));
+        }
+    }
+    backend.preview(artifact, live, values, options).await
+}
+
+/// The attributes that bindings ask for, by the artifact that has them.
+pub(crate) struct AskedFor<'a>(BTreeMap<&'a ArtifactId, BTreeSet<&'a Source>>);
+
+impl<'a> AskedFor<'a> {
+    pub(crate) fn of(bundle: &'a Bundle) -> AskedFor<'a> {
+        let mut by_artifact: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for source in bundle.artifacts.iter().flat_map(sources) {
+            by_artifact.entry(&source.artifact).or_default().insert(source);
+        }
+        AskedFor(by_artifact)
+    }
+
+    /// What is asked of an artifact.
+    pub(crate) fn about(&self, id: &ArtifactId) -> impl Iterator<Item = &'a Source> {
+        self.0.get(id).into_iter().flatten().copied()
+    }
+
+    /// Records the attributes of an artifact that others wait for, as far as they are known.
+    fn learn(
+        &self,
+        targets: &Targets,
+        target: &Text,
+        live: &Live,
+        change: Option<&Change>,
+        values: &mut Values,
+    ) {
+        let Some(backend) = targets.backends.get(target) else {
+            return;
+        };
+        for source in self.about(&live.id) {
+            if let Some(value) = backend.attribute(&source.attribute, live, change) {
+                values.learn(source, value);
+            }
+        }
+    }
+}
+
+pub(crate) fn backend_of<'a>(
+    targets: &'a Targets,
+    target: &str,
+) -> Result<&'a dyn crate::backend::Backend, Failure> {
+    let backend = targets.backends.get(target).map(|backend| &**backend);
+    backend.ok_or_else(|| {
+        Failure::new(
+            FailureKind::Broken,
+            format!("the bundle has no target `{target}`, but artifacts for it"),
+        )
+    })
+}
+
+/// What is ours, is there, and is not wanted.
+fn removals(
+    targets: &Targets,
+    wanted: &Bundle,
+    live: &BTreeMap<ArtifactId, (Text, Live)>,
+    selection: &Selection<'_>,
+) -> BTreeMap<ArtifactId, Change> {
+    let unwanted = live.iter().filter(|(id, (_, live))| {
+        live.ownership == Ownership::Ours && wanted.artifact(id).is_none() && selection.names_live(live)
+    });
+    unwanted
+        .filter_map(|(id, (target, live))| {
+            let backend = targets.backends.get(target)?;
+            Some((id.clone(), backend.removal(live)))
+        })
+        .collect()
+}
+
+/// Puts together what was read and what servers said. Pure.
+fn steps(
+    wanted: &Bundle,
+    previous: Option<&Bundle>,
+    live: &BTreeMap<ArtifactId, (Text, Live)>,
+    mut changes: BTreeMap<ArtifactId, Change>,
+    mut removals: BTreeMap<ArtifactId, Change>,
+) -> Vec<Step> {
+    let Order { waves } = order(wanted, previous, live, &changes, &removals);
+    let mut steps = Vec::with_capacity(waves.len());
+    for (id, place) in waves {
+        let at = live.get(&id).map(|(_, live)| live);
+        let artifact = wanted.artifact(&id);
+        let Some(change) = changes.remove(&id).or_else(|| removals.remove(&id)) else {
+            continue;
+        };
+        let step = match (artifact, at) {
+            (Some(artifact), at) => step_of(artifact, at, change, place.wave, place.after),
+            (None, Some(at)) => {
+                let known = previous.and_then(|previous| previous.artifact(&id));
+                let target = live
+                    .get(&id)
+                    .map(|(target, _)| target.clone())
+                    .unwrap_or_default();
+                removal_of(at, known, target, change, place.wave, place.after)
+            }
+            (None, None) => continue,
+        };
+        steps.push(step);
+    }
+    steps.sort_by(|a, b| (a.wave, &a.artifact).cmp(&(b.wave, &b.artifact)));
+    steps
+}
+
+fn step_of(
+    artifact: &Artifact,
+    live: Option<&Live>,
+    mut change: Change,
+    wave: u32,
+    after: BTreeSet<ArtifactId>,
+) -> Step {
+    guard(artifact, live, &mut change);
+    let (tenant, component) = artifact.owner();
+    Step {
+        artifact: artifact.id.clone(),
+        target: artifact.target.clone(),
+        wave,
+        tenant: tenant.clone(),
+        component: component.clone(),
+        subject: subject(artifact),
+        addresses: addresses(artifact),
+        origin: Some(origin_of(artifact).clone()),
+        after,
+        change,
+        basis: live.map(|live| live.basis.clone()).unwrap_or_default(),
+    }
+}
+
+fn removal_of(
+    live: &Live,
+    known: Option<&Artifact>,
+    target: Text,
+    change: Change,
+    wave: u32,
+    after: BTreeSet<ArtifactId>,
+) -> Step {
+    let address = live.addresses.first();
+    let (tenant, component) = match (address, known) {
+        (Some(address), _) => (address.tenant.clone(), address.component.clone()),
+        (None, Some(known)) => {
+            let (tenant, component) = known.owner();
+            (tenant.clone(), component.clone())
+        }
+        (None, None) => ("platform".into(), "unknown".into()),
+    };
+    Step {
+        artifact: live.id.clone(),
+        target,
+        wave,
+        tenant,
+        component,
+        subject: live.subject.clone(),
+        addresses: live.addresses.clone(),
+        origin: None,
+        after,
+        change,
+        basis: live.basis.clone(),
+    }
+}
+
+/// Whatever a backend says: nothing that is marked to hold data, on the live thing or in the bundle, is replaced or
+/// deleted without its address being asked for.
+fn guard(artifact: &Artifact, live: Option<&Live>, change: &mut Change) {
+    let marked = |address: &Address| live.is_some_and(|live| live.holds_data.contains(address));
+    let mut lost: Vec<Address> = Vec::new();
+    if change.action == Action::Replace && live.is_some() {
+        let held = live.into_iter().flat_map(|live| live.holds_data.iter().cloned());
+        lost.extend(held);
+        if let Body::Object(object) = &artifact.body
+            && object.holds_data
+        {
+            lost.push(object.address.clone());
+        }
+        change.risk = change.risk.max(Risk::Replace);
+    }
+    for member in &mut change.members {
+        let takes_away = matches!(member.action, Action::Replace | Action::Delete);
+        if let Some(address) = &member.address
+            && takes_away
+            && (marked(address) || wanted_to_hold(artifact, &member.logical_id))
+        {
+            lost.push(address.clone());
+            member.risk = Risk::DataLoss;
+        }
+        change.risk = change.risk.max(member.risk);
+    }
+    change.loses_data.extend(lost);
+    if !change.loses_data.is_empty() {
+        change.risk = Risk::DataLoss;
+    }
+}
+
+fn wanted_to_hold(artifact: &Artifact, logical_id: &str) -> bool {
+    let members = artifact.stack().map(|stack| &stack.members);
+    members
+        .and_then(|members| members.get(logical_id))
+        .is_some_and(|member| member.holds_data)
+}
+
+/// What an artifact is called.
+pub(crate) fn subject(artifact: &Artifact) -> Subject {
+    match &artifact.body {
+        Body::Object(object) => Subject {
+            kind: object.kind.clone(),
+            namespace: object.namespace.clone(),
+            name: object.name.clone(),
+        },
+        Body::Stack(stack) => Subject {
+            kind: "CloudFormation stack".into(),
+            namespace: None,
+            name: stack.name.clone(),
+        },
+    }
+}
+
+/// The addresses of what is in an artifact.
+pub(crate) fn addresses(artifact: &Artifact) -> Vec<Address> {
+    match &artifact.body {
+        Body::Object(object) => vec![object.address.clone()],
+        Body::Stack(stack) => stack
+            .members
+            .values()
+            .map(|member| member.address.clone())
+            .collect(),
+    }
+}

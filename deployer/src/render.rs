@@ -1,0 +1,354 @@
+//! A plan for people: what will happen, where, why, and what it risks.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use terrace_artifact::{Text, Value, show_path, to_json_compact};
+
+use crate::plan::{Action, Field, MemberChange, Plan, Purpose, Risk, Step};
+
+/// A plan as text; `color` adds terminal colours, which carry no meaning of their own.
+pub fn render(plan: &Plan, color: bool) -> String {
+    let mut page = Page {
+        out: String::new(),
+        color,
+    };
+    page.header(plan);
+    let mut components: BTreeMap<(bool, &Text, &Text), Vec<&Step>> = BTreeMap::new();
+    for step in plan.changes() {
+        // The platform's own come first: the others stand on it.
+        let key = (&*step.tenant != "platform", &step.tenant, &step.component);
+        components.entry(key).or_default().push(step);
+    }
+    for ((_, tenant, component), steps) in components {
+        page.out.push('\n');
+        page.line(0, Paint::Bold, &format!("{tenant}/{component}"));
+        for step in steps {
+            page.step(step);
+        }
+    }
+    page.notes(plan);
+    page.losses(plan);
+    page.totals(plan);
+    page.out
+}
+
+/// One line: `2 to create, 1 to update, 57 unchanged`, or `no changes`.
+pub fn totals(plan: &Plan) -> String {
+    const WORDS: [(Action, &str); 6] = [
+        (Action::Create, "to create"),
+        (Action::Adopt, "to adopt"),
+        (Action::Update, "to update"),
+        (Action::Replace, "to replace"),
+        (Action::Delete, "to delete"),
+        (Action::Release, "to let go of"),
+    ];
+    let mut counts: BTreeMap<Action, usize> = BTreeMap::new();
+    for step in &plan.steps {
+        for action in actions(step) {
+            *counts.entry(action).or_default() += 1;
+        }
+    }
+    let changes = WORDS.iter().filter_map(|(action, words)| {
+        let count = counts.get(action)?;
+        Some(format!("{count} {words}"))
+    });
+    let mut parts: Vec<String> = changes.collect();
+    if parts.is_empty() {
+        return "no changes".to_owned();
+    }
+    if let Some(count) = counts.get(&Action::Keep) {
+        parts.push(format!("{count} unchanged"));
+    }
+    parts.join(", ")
+}
+
+/// What happens to each resource of a step. Of a CloudFormation stack, the resources count, not the stack.
+fn actions(step: &Step) -> Vec<Action> {
+    if step.change.members.is_empty() {
+        let count = if step.change.action == Action::Keep {
+            step.addresses.len().max(1)
+        } else {
+            1
+        };
+        return vec![step.change.action; count];
+    }
+    let mut actions: Vec<Action> = step.change.members.iter().map(|member| member.action).collect();
+    let touched: Vec<_> = step
+        .change
+        .members
+        .iter()
+        .filter_map(|member| member.address.as_ref())
+        .collect();
+    let untouched = step.addresses.iter().filter(|address| !touched.contains(address));
+    if step.change.action != Action::Delete {
+        actions.extend(untouched.map(|_| Action::Keep));
+    }
+    actions
+}
+
+#[derive(Clone, Copy)]
+enum Paint {
+    Plain,
+    Bold,
+    Dim,
+    Green,
+    Yellow,
+    Red,
+}
+
+struct Page {
+    out: String,
+    color: bool,
+}
+
+/// How wide a value may be on its line.
+const WIDTH: usize = 72;
+/// How many lines of a text's difference are shown.
+const LINES: usize = 12;
+
+impl Page {
+    fn header(&mut self, plan: &Plan) {
+        let what = match plan.purpose {
+            Purpose::Apply => "plan",
+            Purpose::Destroy => "plan to destroy",
+        };
+        let title = format!(
+            "{what} for {} in {}: {}",
+            plan.bundle.platform,
+            plan.bundle.environment.name,
+            totals(plan)
+        );
+        self.line(0, Paint::Bold, &title);
+        let mut places: Vec<&str> = plan.targets.values().map(|identity| &*identity.shown).collect();
+        places.dedup();
+        self.line(1, Paint::Plain, &format!("where: {}", places.join(", ")));
+        if !plan.only.is_empty() {
+            let only: Vec<&str> = plan.only.iter().map(Text::as_str).collect();
+            self.line(
+                1,
+                Paint::Plain,
+                &format!("only: {} and what they need", only.join(", ")),
+            );
+        }
+        if !plan.bundle.set.is_empty() {
+            let set: Vec<&str> = plan.bundle.set.iter().map(Text::as_str).collect();
+            self.line(1, Paint::Plain, &format!("set: {}", set.join(", ")));
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        let mut line = format!("{} {}", mark(step.change.action), step.subject);
+        let members = step.change.members.len();
+        if members > 0 {
+            let _ = write!(
+                line,
+                " ({members} {})",
+                if members == 1 { "resource" } else { "resources" }
+            );
+        }
+        line.push_str(&explanation(
+            step.change.action,
+            &step.change.reason,
+            step.change.risk,
+        ));
+        self.line(1, paint(step.change.action), &line);
+        self.fields(3, &step.change.fields);
+        for member in &step.change.members {
+            self.member(member);
+        }
+        for note in step
+            .change
+            .notes
+            .iter()
+            .filter(|_| step.change.action != Action::Keep)
+        {
+            self.line(3, Paint::Dim, &format!("note: {note}"));
+        }
+    }
+
+    fn member(&mut self, member: &MemberChange) {
+        let name = match &member.address {
+            Some(address) => address.to_string(),
+            None => member.logical_id.to_string(),
+        };
+        let mut line = format!("{} {name} {}", mark(member.action), member.resource_type);
+        line.push_str(&explanation(member.action, &member.reason, member.risk));
+        self.line(3, paint(member.action), &line);
+        self.fields(5, &member.fields);
+    }
+
+    fn fields(&mut self, depth: usize, fields: &[Field]) {
+        for field in fields {
+            let path = show_path(&field.path);
+            let forces = if field.forces_replacement {
+                "  (this cannot be changed in place)"
+            } else {
+                ""
+            };
+            if let (Some(Value::String(before)), Some(Value::String(after)), None) =
+                (&field.before, &field.after, &field.known_after)
+                && (before.contains('\n') || after.contains('\n'))
+            {
+                self.line(depth, Paint::Plain, &format!("{path}:{forces}"));
+                self.text(depth + 1, before, after);
+                continue;
+            }
+            let after = match (&field.known_after, &field.after) {
+                (Some(source), _) => Some(format!("(known after apply: {source})")),
+                (None, Some(value)) => Some(show(value)),
+                (None, None) => None,
+            };
+            let change = match (field.before.as_ref().map(show), after) {
+                (Some(before), Some(after)) => format!("{before} → {after}"),
+                (None, Some(after)) => format!("{after}  (new)"),
+                (Some(before), None) => format!("{before} → nothing"),
+                (None, None) => "changes".to_owned(),
+            };
+            self.line(depth, Paint::Plain, &format!("{path}: {change}{forces}"));
+        }
+    }
+
+    /// The lines in which two texts differ.
+    fn text(&mut self, depth: usize, before: &str, after: &str) {
+        let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
+        let start = old.iter().zip(&new).take_while(|(old, new)| old == new).count();
+        let rest = old.len().min(new.len()) - start;
+        let end = old.iter().rev().zip(new.iter().rev()).take(rest);
+        let end = end.take_while(|(old, new)| old == new).count();
+        let removed = old[start..old.len() - end]
+            .iter()
+            .map(|line| ("-", line, Paint::Red));
+        let added = new[start..new.len() - end]
+            .iter()
+            .map(|line| ("+", line, Paint::Green));
+        let all = removed.chain(added);
+        let count = old.len() + new.len() - 2 * (start + end);
+        for (sign, line, paint) in all.take(LINES) {
+            self.line(depth, paint, &format!("{sign} {}", shorten(line)));
+        }
+        if count > LINES {
+            self.line(depth, Paint::Dim, &format!("and {} more lines", count - LINES));
+        }
+        if count == 0 {
+            self.line(depth, Paint::Dim, "only its line ends change");
+        }
+    }
+
+    fn notes(&mut self, plan: &Plan) {
+        let left_open = plan
+            .steps
+            .iter()
+            .filter(|step| step.change.action == Action::Keep);
+        let left_open = left_open.flat_map(|step| {
+            let notes = step.change.notes.iter();
+            notes.map(move |note| format!("{}: {note}", step.subject))
+        });
+        let notes: Vec<String> = plan.notes.iter().cloned().chain(left_open).collect();
+        if !notes.is_empty() {
+            self.out.push('\n');
+        }
+        for note in notes {
+            self.line(0, Paint::Plain, &format!("note: {note}"));
+        }
+    }
+
+    fn losses(&mut self, plan: &Plan) {
+        let lost = plan.loses_data();
+        if lost.is_empty() {
+            return;
+        }
+        self.out.push('\n');
+        self.line(
+            0,
+            Paint::Red,
+            "warning: data would be lost, and apply refuses until each of these is approved",
+        );
+        for address in lost {
+            self.line(2, Paint::Plain, &format!("--approve '{address}'"));
+        }
+    }
+
+    fn totals(&mut self, plan: &Plan) {
+        if !plan.is_empty() {
+            self.out.push('\n');
+            self.line(0, Paint::Bold, &totals(plan));
+        }
+    }
+
+    fn line(&mut self, depth: usize, paint: Paint, text: &str) {
+        for _ in 0..depth {
+            self.out.push_str("  ");
+        }
+        let code = match paint {
+            Paint::Plain => "",
+            Paint::Bold => "1",
+            Paint::Dim => "2",
+            Paint::Green => "32",
+            Paint::Yellow => "33",
+            Paint::Red => "31",
+        };
+        if self.color && !code.is_empty() {
+            let _ = write!(self.out, "\u{1b}[{code}m{text}\u{1b}[0m");
+        } else {
+            self.out.push_str(text);
+        }
+        self.out.push('\n');
+    }
+}
+
+fn mark(action: Action) -> &'static str {
+    match action {
+        Action::Keep => "=",
+        Action::Create => "+",
+        Action::Adopt => ">",
+        Action::Update => "~",
+        Action::Replace => "-/+",
+        Action::Delete => "-",
+        Action::Release => "<",
+    }
+}
+
+fn paint(action: Action) -> Paint {
+    match action {
+        Action::Keep => Paint::Dim,
+        Action::Create | Action::Adopt => Paint::Green,
+        Action::Update => Paint::Yellow,
+        Action::Replace | Action::Delete | Action::Release => Paint::Red,
+    }
+}
+
+/// The word for the action, why, and what it risks; a create explains itself.
+fn explanation(action: Action, reason: &str, risk: Risk) -> String {
+    let mut out = match action {
+        Action::Create | Action::Keep => String::new(),
+        Action::Update => "  updated".to_owned(),
+        Action::Adopt => format!("  adopted: {reason}"),
+        Action::Replace => format!("  replaced: {reason}"),
+        Action::Delete => format!("  deleted: {reason}"),
+        Action::Release => format!("  let go of: {reason}"),
+    };
+    match risk {
+        Risk::None => {}
+        Risk::Restart => out.push_str("  [restarts]"),
+        Risk::Replace if action == Action::Replace => {}
+        Risk::Replace => out.push_str("  [replaces]"),
+        Risk::DataLoss => out.push_str("  [LOSES DATA]"),
+    }
+    out
+}
+
+fn show(value: &Value) -> String {
+    shorten(&to_json_compact(value))
+}
+
+fn shorten(text: &str) -> String {
+    if text.chars().count() <= WIDTH {
+        return text.to_owned();
+    }
+    // The end of a long value tells as much as its beginning: an image's tag, an ARN's name.
+    let tail: String = text.chars().rev().take(20).collect();
+    let tail: String = tail.chars().rev().collect();
+    let head: String = text.chars().take(WIDTH - 21).collect();
+    format!("{head}…{tail}")
+}

@@ -1,0 +1,478 @@
+//! The steps of an apply, each in its turn.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use terrace_artifact::{Artifact, ArtifactId, Bundle};
+use tokio::sync::Semaphore;
+
+use crate::apply::{ApplyOptions, Outcome};
+use crate::backend::{Backend, Live, Look, PreviewOptions, Ticket, Write};
+use crate::event::{Event, StepName};
+use crate::failure::{Failure, FailureKind};
+use crate::home::Held;
+use crate::plan::{Action, Change, Plan, Step};
+use crate::planning::{AskedFor, backend_of};
+use crate::targets::Targets;
+use crate::values::{Values, sources};
+
+/// An apply under way.
+pub(crate) struct Run<'a, E> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) wanted: &'a Bundle,
+    pub(crate) targets: &'a Targets,
+    pub(crate) live: &'a BTreeMap<ArtifactId, Live>,
+    pub(crate) options: &'a ApplyOptions,
+    pub(crate) held: &'a dyn Held,
+    pub(crate) events: &'a E,
+    /// The last apply did not end well: what needs no change may still not have settled.
+    pub(crate) settle_all: bool,
+}
+
+/// Requests under way at once, looks included.
+const PARALLEL: usize = 16;
+/// How often a request that may pass is tried.
+const ATTEMPTS: u32 = 5;
+
+/// What the steps share.
+struct Shared<'a> {
+    values: Mutex<Values>,
+    asked_for: AskedFor<'a>,
+    /// Artifacts that a step which changes something comes after.
+    awaited: BTreeSet<&'a ArtifactId>,
+    permits: Semaphore,
+}
+
+enum Ended {
+    Done,
+    Unsettled(Failure),
+    Failed(Failure),
+}
+
+impl<'a, E: Fn(Event) + Send + Sync> Run<'a, E> {
+    /// Takes all steps, each as soon as those it comes after are done. After a failure, goes on with what does not
+    /// depend on it; deletes wait for everything else, and are not begun if anything failed.
+    pub(crate) async fn steps(&self) -> Vec<(StepName, Outcome)> {
+        let shared = Shared {
+            values: Mutex::default(),
+            asked_for: AskedFor::of(self.wanted),
+            awaited: self.plan.changes().flat_map(|step| &step.after).collect(),
+            permits: Semaphore::new(PARALLEL),
+        };
+        let (takes_away, brings): (Vec<&Step>, Vec<&Step>) = self
+            .plan
+            .steps
+            .iter()
+            .partition(|step| matches!(step.change.action, Action::Delete | Action::Release));
+        let mut outcomes = BTreeMap::new();
+        self.group(&brings, &shared, &mut outcomes).await;
+        if outcomes.values().all(|outcome| *outcome == Outcome::Done) {
+            self.group(&takes_away, &shared, &mut outcomes).await;
+        } else {
+            let why = "nothing is deleted before all else is done";
+            self.skip(&takes_away, why, &mut outcomes);
+        }
+        let changes = self.plan.changes();
+        let named = changes.filter_map(|step| Some((name(step), outcomes.remove(&step.artifact)?)));
+        named.collect()
+    }
+
+    async fn group(
+        &self,
+        steps: &[&'a Step],
+        shared: &Shared<'a>,
+        outcomes: &mut BTreeMap<ArtifactId, Outcome>,
+    ) {
+        let of_group: BTreeMap<&ArtifactId, &Step> =
+            steps.iter().map(|step| (&step.artifact, *step)).collect();
+        let mut missing: BTreeMap<&ArtifactId, usize> = BTreeMap::new();
+        let mut dependents: BTreeMap<&ArtifactId, Vec<&'a Step>> = BTreeMap::new();
+        let mut ready: Vec<&'a Step> = Vec::new();
+        for step in steps {
+            let before = step.after.iter().filter(|id| of_group.contains_key(id));
+            let mut count = 0;
+            for id in before {
+                dependents.entry(id).or_default().push(step);
+                count += 1;
+            }
+            missing.insert(&step.artifact, count);
+            if count == 0 {
+                ready.push(step);
+            }
+        }
+        let mut running: FuturesUnordered<BoxFuture<'_, (&'a Step, Ended)>> = FuturesUnordered::new();
+        let mut told = false;
+        loop {
+            if self.options.cancel.is_cancelled() {
+                ready.clear();
+                if !told {
+                    (self.events)(Event::Stopping);
+                    told = true;
+                }
+            }
+            for step in ready.drain(..) {
+                running.push(Box::pin(async move { (step, self.step(step, shared).await) }));
+            }
+            if running.is_empty() {
+                break;
+            }
+            let (step, ended) = tokio::select! {
+                Some(ended) = running.next() => ended,
+                () = self.options.cancel.cancelled(), if !told => continue,
+                else => break,
+            };
+            let outcome = match ended {
+                Ended::Done => {
+                    for dependent in dependents.remove(&step.artifact).unwrap_or_default() {
+                        if let Some(count) = missing.get_mut(&dependent.artifact) {
+                            *count -= 1;
+                            if *count == 0 {
+                                ready.push(dependent);
+                            }
+                        }
+                    }
+                    Outcome::Done
+                }
+                Ended::Unsettled(failure) => Outcome::Unsettled(failure),
+                Ended::Failed(failure) => Outcome::Failed(failure),
+            };
+            outcomes.insert(step.artifact.clone(), outcome);
+        }
+        let cancelled = self.options.cancel.is_cancelled();
+        let left: Vec<&Step> = steps
+            .iter()
+            .filter(|step| !outcomes.contains_key(&step.artifact))
+            .copied()
+            .collect();
+        let why = if cancelled {
+            "the apply was stopped"
+        } else {
+            "something it needs is not done"
+        };
+        self.skip(&left, why, outcomes);
+    }
+
+    fn skip(&self, steps: &[&Step], why: &str, outcomes: &mut BTreeMap<ArtifactId, Outcome>) {
+        for step in steps {
+            outcomes.insert(step.artifact.clone(), Outcome::Skipped(why.to_owned()));
+            if step.change.action != Action::Keep {
+                (self.events)(Event::Skipped {
+                    step: name(step),
+                    why: why.to_owned(),
+                });
+            }
+        }
+    }
+
+    async fn step(&self, step: &'a Step, shared: &Shared<'a>) -> Ended {
+        let begun = Instant::now();
+        let changes = step.change.action != Action::Keep;
+        if changes {
+            (self.events)(Event::Started { step: name(step) });
+        }
+        let ended = match self.take(step, shared, begun).await {
+            Ok(()) => Ended::Done,
+            Err(ended) => ended,
+        };
+        let about = |failure: Failure| failure.about(step.addresses.first(), step.origin.as_ref());
+        match ended {
+            Ended::Done => {
+                if changes {
+                    (self.events)(Event::Done {
+                        step: name(step),
+                        elapsed: begun.elapsed(),
+                    });
+                }
+                Ended::Done
+            }
+            Ended::Unsettled(failure) => {
+                let failure = about(failure);
+                (self.events)(Event::Failed {
+                    step: name(step),
+                    failure: failure.clone(),
+                });
+                Ended::Unsettled(failure)
+            }
+            Ended::Failed(failure) => {
+                let failure = about(failure);
+                (self.events)(Event::Failed {
+                    step: name(step),
+                    failure: failure.clone(),
+                });
+                Ended::Failed(failure)
+            }
+        }
+    }
+
+    async fn take(&self, step: &'a Step, shared: &Shared<'a>, begun: Instant) -> Result<(), Ended> {
+        let backend = backend_of(self.targets, &step.target).map_err(Ended::Failed)?;
+        let live = self.live.get(&step.artifact);
+        let artifact = self.wanted.artifact(&step.artifact);
+        let at = Taking {
+            run: self,
+            shared,
+            step,
+            backend,
+            begun,
+        };
+        match (step.change.action, artifact) {
+            (Action::Keep, Some(artifact)) => {
+                let needed = self.settle_all || shared.awaited.contains(&step.artifact);
+                match live {
+                    Some(live) if !needed => at.learn(live),
+                    _ => {
+                        let live = at.settle(Some(artifact), &Ticket::default()).await?;
+                        at.learn(&live);
+                    }
+                }
+                Ok(())
+            }
+            (Action::Delete | Action::Release, _) => at.delete(live).await,
+            (action, Some(artifact)) => {
+                let mut live = live;
+                let mut action = action;
+                if action == Action::Replace {
+                    at.delete(live).await?;
+                    (live, action) = (None, Action::Create);
+                }
+                at.write(artifact, action, live).await
+            }
+            (_, None) => {
+                let message = "the plan changes what its bundle does not have";
+                Err(Ended::Failed(Failure::new(FailureKind::Broken, message)))
+            }
+        }
+    }
+}
+
+/// One step being taken.
+struct Taking<'r, 'a, E> {
+    run: &'r Run<'a, E>,
+    shared: &'r Shared<'a>,
+    step: &'a Step,
+    backend: &'r dyn Backend,
+    begun: Instant,
+}
+
+impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
+    async fn write(&self, artifact: &Artifact, action: Action, live: Option<&Live>) -> Result<(), Ended> {
+        let values = self.values_for(artifact).map_err(Ended::Failed)?;
+        let change = self
+            .now_known(artifact, live, &values)
+            .await
+            .map_err(Ended::Failed)?;
+        let ticket = match &change {
+            Some(change) if change.action == Action::Keep => Ticket::default(),
+            change => {
+                let write = Write {
+                    artifact,
+                    action,
+                    live,
+                    values: &values,
+                    change: change.as_ref().unwrap_or(&self.step.change),
+                    approved: &self.run.options.approved,
+                    take_over: self.run.plan.take_over,
+                };
+                let written = self.request(|| self.backend.write(write)).await;
+                written.map_err(Ended::Failed)?
+            }
+        };
+        let live = self.settle(Some(artifact), &ticket).await?;
+        self.learn(&live);
+        Ok(())
+    }
+
+    async fn delete(&self, live: Option<&Live>) -> Result<(), Ended> {
+        let Some(live) = live else {
+            return Ok(());
+        };
+        let ticket = self
+            .request(|| self.backend.delete(live))
+            .await
+            .map_err(Ended::Failed)?;
+        self.settle(None, &ticket).await.map(|_| ())
+    }
+
+    /// The late values of an artifact. Those it needs have settled, so whatever is not known now never will be.
+    fn values_for(&self, artifact: &Artifact) -> Result<Values, Failure> {
+        let known = self.shared.values.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut values = Values::default();
+        for source in sources(artifact) {
+            match known.get(source) {
+                Some(value) => values.learn(source, value.clone()),
+                None if !self.backend.fills_late_values() => {}
+                None => {
+                    let message = format!("`{}` has no value", source.shown);
+                    return Err(Failure::new(FailureKind::Rejected, message)
+                        .hint(format!("`{}` settled without it", source.artifact)));
+                }
+            }
+        }
+        Ok(values)
+    }
+
+    /// A change whose values were not all known when it was planned is looked at again now that they are. It is made
+    /// only if it is what the plan said in everything but these values.
+    async fn now_known(
+        &self,
+        artifact: &Artifact,
+        live: Option<&Live>,
+        values: &Values,
+    ) -> Result<Option<Change>, Failure> {
+        let planned = &self.step.change;
+        if live.is_none() || planned.action != Action::Update || !planned.waits_for_values() {
+            return Ok(None);
+        }
+        let options = PreviewOptions {
+            dry_run: planned.previewed,
+            change_set: false,
+            take_over: self.run.plan.take_over,
+        };
+        let now = self
+            .request(|| self.backend.preview(artifact, live, values, &options))
+            .await?;
+        let replaced = |change: &Change| -> BTreeSet<_> {
+            let taken = change
+                .members
+                .iter()
+                .filter(|member| member.action >= Action::Replace);
+            taken
+                .map(|member| (member.logical_id.clone(), member.action))
+                .collect()
+        };
+        let worse = !(now.action == Action::Keep || now.action == planned.action)
+            || !now.loses_data.is_subset(&planned.loses_data)
+            || !replaced(&now).is_subset(&replaced(planned));
+        if worse {
+            let message = "now that all values are known, more would change than was planned";
+            return Err(Failure::new(FailureKind::Stale, message).server(now.reason));
+        }
+        Ok(Some(now))
+    }
+
+    /// Sends a request, and again while its failure may pass.
+    async fn request<'f, T>(
+        &self,
+        send: impl Fn() -> BoxFuture<'f, Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let mut attempt = 0;
+        loop {
+            self.run.held.check()?;
+            let outcome = {
+                let _permit = self.shared.permits.acquire().await;
+                send().await
+            };
+            attempt += 1;
+            match outcome {
+                Err(failure) if failure.may_pass() && attempt < ATTEMPTS => {
+                    let after = self.pause(attempt);
+                    (self.run.events)(Event::Retrying {
+                        step: name(self.step),
+                        failure: failure.clone(),
+                        after,
+                    });
+                    tokio::select! {
+                        () = tokio::time::sleep(after) => {}
+                        () = self.run.options.cancel.cancelled() => return Err(failure),
+                    }
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Doubles each time; a part depends on the artifact, so that steps do not come back all at once.
+    fn pause(&self, attempt: u32) -> Duration {
+        let base = Duration::from_millis(250) * 2u32.pow(attempt);
+        let spread = terrace_artifact::Digest::of_bytes(self.step.artifact.as_str().as_bytes());
+        let spread = spread.as_str().bytes().take(4).map(u32::from).sum::<u32>() % 100;
+        base + base * spread / 100
+    }
+
+    /// Looks until the artifact has settled, or is gone.
+    async fn settle(&self, artifact: Option<&Artifact>, ticket: &Ticket) -> Result<Live, Ended> {
+        let allowed = self.run.options.timeout.unwrap_or_else(|| {
+            let stack =
+                self.step.subject.namespace.is_none() && &*self.step.subject.kind == "CloudFormation stack";
+            Duration::from_secs(if stack { 3600 } else { 600 })
+        });
+        let began = Instant::now();
+        let mut pause = Duration::from_millis(200);
+        let mut said: Option<(String, Instant)> = None;
+        loop {
+            let look = self
+                .request(|| self.backend.look(&self.step.artifact, artifact, ticket))
+                .await;
+            let why = match look.map_err(Ended::Unsettled)? {
+                Look::Settled(live) => return Ok(*live),
+                Look::Gone if artifact.is_none() => return Ok(self.gone()),
+                Look::Gone => {
+                    let failure = Failure::new(FailureKind::Stale, "it was deleted while it was waited for");
+                    return Err(Ended::Failed(failure));
+                }
+                Look::Failed(failure) => return Err(Ended::Failed(failure)),
+                Look::Waiting(why) => why,
+            };
+            if began.elapsed() >= allowed {
+                let what = if artifact.is_some() { "ready" } else { "gone" };
+                let message = format!("it was not {what} after {} seconds", allowed.as_secs());
+                let failure = Failure::new(FailureKind::TimedOut, message).server(why);
+                return Err(Ended::Unsettled(failure));
+            }
+            let new = said
+                .as_ref()
+                .is_none_or(|(before, at)| *before != why || at.elapsed().as_secs() >= 10);
+            if new {
+                (self.run.events)(Event::Waiting {
+                    step: name(self.step),
+                    why: why.clone(),
+                    elapsed: self.begun.elapsed(),
+                });
+                said = Some((why.clone(), Instant::now()));
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.run.options.cancel.cancelled() => {
+                    let message = "it was accepted, and not waited for";
+                    return Err(Ended::Unsettled(Failure::new(FailureKind::Cancelled, message).server(why)));
+                }
+            }
+            pause = (pause * 3 / 2).min(Duration::from_secs(3));
+        }
+    }
+
+    /// Records what others wait for.
+    fn learn(&self, live: &Live) {
+        let mut values = self.shared.values.lock().unwrap_or_else(PoisonError::into_inner);
+        for source in self.shared.asked_for.about(&self.step.artifact) {
+            if let Some(value) = self.backend.attribute(&source.attribute, live, None) {
+                values.learn(source, value);
+            }
+        }
+    }
+
+    /// What stands for a thing that is gone.
+    fn gone(&self) -> Live {
+        Live {
+            id: self.step.artifact.clone(),
+            subject: self.step.subject.clone(),
+            ownership: crate::backend::Ownership::Ours,
+            basis: crate::backend::Basis::absent(),
+            addresses: Vec::new(),
+            holds_data: Vec::new(),
+            needs: BTreeSet::new(),
+            value: terrace_artifact::Value::Null,
+        }
+    }
+}
+
+fn name(step: &Step) -> StepName {
+    StepName {
+        artifact: step.artifact.clone(),
+        subject: step.subject.clone(),
+        action: step.change.action,
+    }
+}

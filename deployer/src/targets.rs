@@ -1,0 +1,151 @@
+//! The targets of a bundle, connected.
+
+use std::collections::BTreeMap;
+
+use futures::future::{join_all, try_join_all};
+use terrace_artifact::{Bundle, Target, Text};
+
+use crate::access::Access;
+use crate::backend::{Backend, Identity, Live, Wanted};
+use crate::directory::{Directory, DirectoryHome};
+use crate::error::Error;
+use crate::failure::{Failure, FailureKind};
+use crate::home::Home;
+use crate::{cloudformation, kubernetes};
+
+/// All targets of an environment, and its home.
+pub(crate) struct Targets {
+    pub(crate) backends: BTreeMap<Text, Box<dyn Backend>>,
+    pub(crate) identities: BTreeMap<Text, Identity>,
+    pub(crate) home: Box<dyn Home>,
+}
+
+impl Targets {
+    /// Connects to every target, and asks each who it is: nothing is read or written where that is not as the
+    /// environment says.
+    pub(crate) async fn connect(bundle: &Bundle, access: &Access) -> Result<Targets, Error> {
+        let label = bundle.label();
+        let connecting = bundle.targets.iter().map(|(name, target)| {
+            let label = &label;
+            async move { (name, target, connect(target, access, label).await) }
+        });
+        let mut backends = BTreeMap::new();
+        let mut homes: BTreeMap<(u8, &Text), Box<dyn Home>> = BTreeMap::new();
+        let mut failures = Vec::new();
+        for (name, target, connected) in join_all(connecting).await {
+            match connected {
+                Ok((backend, home)) => {
+                    homes.insert((home_rank(name, target), name), home);
+                    backends.insert(name.clone(), backend);
+                }
+                Err(failure) => failures.push(failure),
+            }
+        }
+        if let Some(error) = fail(failures) {
+            return Err(error);
+        }
+        let asking = backends
+            .iter()
+            .map(|(name, backend): (&Text, &Box<dyn Backend>)| async move {
+                (name.clone(), backend.identify().await)
+            });
+        let mut identities = BTreeMap::new();
+        let mut failures = Vec::new();
+        for (name, identity) in join_all(asking).await {
+            match identity {
+                Ok(identity) => {
+                    identities.insert(name, identity);
+                }
+                Err(failure) => failures.push(failure),
+            }
+        }
+        if let Some(error) = fail(failures) {
+            return Err(error);
+        }
+        let Some((_, home)) = homes.into_iter().next() else {
+            let message = format!(
+                "environment `{}` names nothing to deliver to",
+                bundle.environment.name
+            );
+            return Err(Failure::new(FailureKind::Rejected, message)
+                .hint("give it `kubernetes:`, `aws:` or `directory:`")
+                .into());
+        };
+        Ok(Targets {
+            backends,
+            identities,
+            home,
+        })
+    }
+
+    /// Reads all targets.
+    pub(crate) async fn observe(
+        &self,
+        bundle: &Bundle,
+        previous: Option<&Bundle>,
+    ) -> Result<BTreeMap<Text, Vec<Live>>, Error> {
+        let looking = self.backends.iter().map(|(target, backend)| async move {
+            let wanted = Wanted {
+                target,
+                bundle,
+                previous,
+            };
+            let live = backend.observe(&wanted).await?;
+            Ok::<_, Failure>((target.clone(), live))
+        });
+        let observed = try_join_all(looking).await?;
+        Ok(observed.into_iter().collect())
+    }
+}
+
+/// One failure of the wrong kind of target decides: it is a refusal.
+fn fail(mut failures: Vec<Failure>) -> Option<Error> {
+    let wrong = failures
+        .iter()
+        .position(|failure| failure.kind == FailureKind::WrongTarget);
+    match wrong {
+        Some(at) => Some(failures.swap_remove(at).into()),
+        None if failures.is_empty() => None,
+        None => Some(Error::Failed(failures)),
+    }
+}
+
+async fn connect(
+    target: &Target,
+    access: &Access,
+    label: &str,
+) -> Result<(Box<dyn Backend>, Box<dyn Home>), Failure> {
+    match target {
+        Target::Directory { path } => {
+            let folder = access.folder.join(path.as_str());
+            Ok((
+                Box::new(Directory::new(folder.clone(), label.to_owned())),
+                Box::new(DirectoryHome { folder }),
+            ))
+        }
+        Target::Kubernetes {
+            context,
+            distribution,
+            id,
+        } => {
+            let connected = kubernetes::connect(access, context, distribution, id.as_ref(), label).await?;
+            Ok((connected.backend, connected.home))
+        }
+        Target::Aws { account, region } => {
+            let connected = cloudformation::connect(access, account, region, label).await?;
+            Ok((connected.backend, connected.home))
+        }
+    }
+}
+
+/// Which target is the home: a cluster before an account before a folder; of several, the environment's own before
+/// those that have names.
+fn home_rank(name: &str, target: &Target) -> u8 {
+    match target {
+        Target::Kubernetes { .. } if name == "kubernetes" => 0,
+        Target::Kubernetes { .. } => 1,
+        Target::Aws { .. } if name == "aws" => 2,
+        Target::Aws { .. } => 3,
+        Target::Directory { .. } => 4,
+    }
+}
