@@ -160,7 +160,7 @@ impl fmt::Display for ArtifactId {
 
 /// What an artifact consists of.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(tag = "type", rename_all = "snake_case")] // an object has a `kind` of its own
 pub enum Body {
     /// A Kubernetes object.
     Object(Object),
