@@ -62,11 +62,11 @@ fn patterns() -> BTreeSet<&'static str> {
 }
 
 #[test]
-fn all_but_a_few_patterns_are_checked() {
+fn all_patterns_but_one_are_checked() {
     let patterns = patterns();
     assert!(patterns.len() > 2_900, "{}", patterns.len());
     let not: Vec<_> = patterns.iter().filter(|text| !Pattern::new(text).is_supported()).collect();
-    assert!(not.is_empty(), "{} patterns cannot be checked: {not:#?}", not.len());
+    assert!(not.len() <= 1, "{} patterns cannot be checked: {not:#?}", not.len());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! The same input gives the same bytes.
 
+mod attributes;
 mod build;
 mod cloudformation;
 mod enums;

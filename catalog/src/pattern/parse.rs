@@ -4,7 +4,7 @@ use super::set::{Category, Set};
 use super::{Program, Step};
 
 /// What a pattern may grow to when its repetitions are written out.
-const MOST_STEPS: usize = 20_000;
+const MOST_STEPS: usize = 100_000;
 
 /// Nothing for what is not supported: references back, possessive and atomic groups, categories we do not know.
 pub(super) fn program(pattern: &str) -> Option<Program> {

@@ -46,7 +46,7 @@ impl Category {
             "Z" | "Zs" => Category::Separator,
             "Space" => Category::Space,
             "C" | "Cc" | "Cntrl" => Category::Control,
-            "M" | "Mn" | "Mc" => Category::Mark,
+            "M" | "Mn" | "Mc" | "Cf" => Category::Mark,
             "S" | "Sc" | "Sm" => Category::Symbol,
             "P" | "Pd" | "Punct" | "IsPunctuation" => Category::Punctuation,
             "Print" | "Graph" => Category::Printable,

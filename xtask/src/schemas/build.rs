@@ -175,7 +175,7 @@ impl<'j> Builder<'j> {
             let closed = !node.is(flags::OPEN);
             match self.style {
                 Style::CloudFormation if node.types & types::MAP != 0 && !closed => {
-                    node.types |= types::STRING
+                    node.types |= types::STRING;
                 }
                 _ if node.types == 0 && self.branches == 0 => node.flags |= flags::ANY | flags::OPEN,
                 Style::Kubernetes => node.flags |= flags::ANY | flags::OPEN,

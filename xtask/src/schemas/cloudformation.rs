@@ -7,6 +7,7 @@ use terrace_catalog::Facts;
 use terrace_catalog::node::{Node, NodeId};
 use terrace_catalog::store::Packer;
 
+use super::attributes::Attributes;
 use super::build::{Builder, Style, strings};
 use super::read_json;
 
@@ -16,6 +17,7 @@ const CHUNK: usize = 24 * 1024;
 /// Makes the file from the folder `cfnlint/data/schemas`: the types of us-east-1, which has them all.
 pub(super) fn pack(directory: &Path) -> Result<Vec<u8>, String> {
     let types = read_json(&directory.join("providers/us-east-1.json"))?;
+    let attributes = Attributes::read(&directory.join("../../schema/_getatts.py"))?;
     let mut packer = Packer::new(CHUNK);
     let mut names: Vec<(&String, &Value)> = types.as_object().into_iter().flatten().collect();
     names.sort_by_key(|(name, _)| *name);
@@ -24,12 +26,12 @@ pub(super) fn pack(directory: &Path) -> Result<Vec<u8>, String> {
             .as_str()
             .ok_or_else(|| format!("{name}: not the name of a file"))?;
         let schema = read_json(&directory.join("resources").join(format!("{file}.json")))?;
-        add(&mut packer, name, &schema)?;
+        add(&mut packer, name, &schema, &attributes)?;
     }
     Ok(packer.finish())
 }
 
-fn add(packer: &mut Packer, name: &str, schema: &Value) -> Result<(), String> {
+fn add(packer: &mut Packer, name: &str, schema: &Value, attributes: &Attributes) -> Result<(), String> {
     let object = schema
         .as_object()
         .ok_or_else(|| format!("{name}: not an object"))?;
@@ -39,7 +41,8 @@ fn add(packer: &mut Packer, name: &str, schema: &Value) -> Result<(), String> {
     root_schema.types = terrace_catalog::node::types::MAP;
     let mut root = builder.nodes.len() as NodeId;
     builder.nodes.push(root_schema);
-    let facts = facts(object);
+    let mut facts = facts(object);
+    facts.attributes = attributes.of(name, schema, &facts.read_only);
     for path in &facts.read_only {
         let settable = [&facts.create_only, &facts.write_only]
             .iter()
@@ -118,19 +121,13 @@ fn facts(object: &Map<String, Value>) -> Facts<String> {
         };
         paths.map(plain).collect()
     };
-    let read_only = paths("readOnlyProperties");
-    let attributes = read_only
-        .iter()
-        .filter(|path| !path.contains('*'))
-        .map(|path| path.replace('/', "."))
-        .collect();
     Facts {
         root: 0,
         create_only: paths("createOnlyProperties"),
         conditional: paths("conditionalCreateOnlyProperties"),
-        read_only,
+        read_only: paths("readOnlyProperties"),
         write_only: paths("writeOnlyProperties"),
         identifier: paths("primaryIdentifier"),
-        attributes,
+        attributes: Vec::new(),
     }
 }
