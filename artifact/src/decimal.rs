@@ -37,6 +37,10 @@ impl fmt::Display for DecimalError {
 
 impl std::error::Error for DecimalError {}
 
+#[expect(
+    clippy::should_implement_trait,
+    reason = "operators cannot say that a result does not fit, and here nothing is rounded or wraps"
+)]
 impl Decimal {
     /// Zero.
     pub const ZERO: Decimal = Decimal {

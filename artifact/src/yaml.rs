@@ -212,7 +212,7 @@ fn is_plain(text: &str) -> bool {
     for &byte in bytes {
         let allowed = match byte {
             b'#' => previous != b' ',
-            b' ' => previous != b':',
+            b' ' if previous == b':' => false,
             b',' | b'[' | b']' | b'{' | b'}' | b'`' => false, // safe in block style, but not when pasted into a flow list
             0x20..=0x7e => true,
             _ => false,
