@@ -134,6 +134,34 @@ fn the_compiler_is_a_pure_function() {
 }
 
 #[test]
+fn every_code_has_a_page_and_every_page_a_code() {
+    let source = fs::read_to_string(tools::root().join("compiler/src/code.rs")).expect("the codes");
+    let codes: BTreeSet<String> = source
+        .lines()
+        .filter_map(|line| {
+            line.split_once(" Error \"")
+                .or_else(|| line.split_once(" Warning \""))
+        })
+        .filter_map(|(_, rest)| Some(format!("docs/codes/{}.md", rest.split_once('"')?.0)))
+        .collect();
+    assert!(
+        codes.len() > 20,
+        "the codes are no longer read from compiler/src/code.rs: {codes:?}"
+    );
+    let pages: BTreeSet<String> = tracked(&["md"])
+        .into_iter()
+        .map(|(path, _)| path)
+        .filter(|path| path.starts_with("docs/codes/"))
+        .collect();
+    let without_page: Vec<_> = codes.difference(&pages).collect();
+    let without_code: Vec<_> = pages.difference(&codes).collect();
+    assert!(
+        without_page.is_empty() && without_code.is_empty(),
+        "no page: {without_page:?}\nno code: {without_code:?}"
+    );
+}
+
+#[test]
 fn every_schema_is_json() {
     let schemas: Vec<_> = tracked(&["json"])
         .into_iter()
