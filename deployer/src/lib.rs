@@ -20,6 +20,8 @@ mod render;
 mod run;
 mod shapes;
 mod targets;
+#[cfg(test)]
+mod testing;
 mod values;
 
 pub use access::{Access, AwsAccess, timestamp};

@@ -78,15 +78,14 @@ pub(super) fn removal(found: Option<&Found>, live: &Live) -> Change {
 }
 
 fn foreign(artifact: &Artifact, found: &Found) -> Failure {
-    let files: Vec<&str> = found.edited.iter().map(String::as_str).collect();
-    let files = files.join("`, `");
+    let file = &found.main;
     let kind = FailureKind::Conflict {
         manager: "somebody else".into(),
     };
     let address = crate::planning::addresses(artifact).into_iter().next();
     Failure::new(
         kind,
-        format!("`{files}` is in the folder already, and is not ours"),
+        format!("`{file}` is in the folder already, and is not ours"),
     )
     .about(address.as_ref(), Some(origin_of(artifact)))
     .hint("move the file away, or choose another folder")
@@ -112,17 +111,12 @@ fn compare(found: &Found, wanted: &Artifact) -> Change {
         change.action = change.action.max(Action::Update);
         change.reason = reason(&change);
     } else if change.action == Action::Keep
-        && let Some(path) = found.edited.iter().find(|path| is_derived(path))
+        && let Some(path) = found.edited.first()
     {
         change.action = Action::Update;
         change.reason = format!("`{path}` was edited or is missing");
     }
     change
-}
-
-/// Files that repeat for review what the template says.
-fn is_derived(path: &str) -> bool {
-    !(path.starts_with("kubernetes/") || path.starts_with("cloudformation/"))
 }
 
 fn objects(before: &Object, after: &Object, change: &mut Change) {

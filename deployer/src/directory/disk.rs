@@ -5,14 +5,56 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Lets a test end everything before the n-th change of the disk.
+#[cfg(test)]
+pub(super) mod fault {
+    use std::cell::Cell;
+
+    thread_local! {
+        static LEFT: Cell<Option<usize>> = const { Cell::new(None) };
+    }
+
+    /// After `changes` more changes, the next one panics instead; with nothing, none does.
+    pub(in crate::directory) fn after(changes: Option<usize>) {
+        LEFT.set(changes);
+    }
+
+    pub(super) fn step() {
+        match LEFT.get() {
+            Some(0) => panic!("killed"),
+            Some(left) => LEFT.set(Some(left - 1)),
+            None => {}
+        }
+    }
+}
+
+#[cfg(not(test))]
+mod fault {
+    pub(super) fn step() {}
+}
+
+/// What the names of files begin with that are not written whole yet.
+const TEMPORARY: &str = ".terrace-";
+
+/// Deletes what writes that were interrupted left in a folder. Nobody else writes there: the caller holds the lock.
+pub(super) fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            // It is in nobody's way; the next apply tries again.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// Writes a file under another name in the same folder.
 pub(super) fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
+    fault::step();
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let temporary = folder.join(format!(".{name}.{}-{count}.tmp", std::process::id()));
+    let temporary = folder.join(format!("{TEMPORARY}{}-{count}.{name}", std::process::id()));
     let mut file = File::create(&temporary)?;
     file.write_all(bytes)?;
     Ok(temporary)
@@ -21,6 +63,7 @@ pub(super) fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
 /// Writes or replaces a file: a reader, or a run after a crash, sees the old one or the new one.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = write_beside(path, bytes)?;
+    fault::step();
     fs::rename(&temporary, path).inspect_err(|_| {
         let _ = fs::remove_file(&temporary);
     })
@@ -28,6 +71,7 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Deletes a file, and the folders that it leaves empty, up to `root`.
 pub(super) fn remove(path: &Path, root: &Path) -> io::Result<()> {
+    fault::step();
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

@@ -88,7 +88,9 @@ pub(super) struct Found {
     pub(super) artifact: Artifact,
     /// Whether its files are ours.
     pub(super) ours: bool,
-    /// Files of it that are missing or edited.
+    /// The file it is in.
+    pub(super) main: String,
+    /// Files of it that repeat for review what the main one says, and are missing or edited.
     pub(super) edited: BTreeSet<String>,
     /// Why its file cannot be read back; what is known is then what was written.
     pub(super) unreadable: Option<String>,
@@ -100,6 +102,7 @@ impl Found {
         Found {
             artifact: artifact.clone(),
             ours: true,
+            main: String::new(),
             edited: BTreeSet::new(),
             unreadable: None,
         }
@@ -130,9 +133,14 @@ impl Disk {
         for artifact in &manifest.artifacts {
             known.insert(&artifact.id, (artifact, true));
         }
+        let mut mine = wanted.bundle.clone();
+        mine.artifacts
+            .retain(|artifact| artifact.target == *wanted.target);
         let mut reader = Reader {
             folder,
             manifest: &manifest,
+            wanted: &mine,
+            rendered: None,
             files: BTreeMap::new(),
         };
         let mut found = BTreeMap::new();
@@ -178,6 +186,9 @@ pub(super) fn paths(frame: &Bundle, artifact: &Artifact) -> Vec<String> {
 struct Reader<'a> {
     folder: &'a Path,
     manifest: &'a Manifest,
+    /// What this target gets, and the digests of its files once somebody asked for them.
+    wanted: &'a Bundle,
+    rendered: Option<BTreeMap<String, Digest>>,
     files: BTreeMap<String, OnDisk>,
 }
 
@@ -207,7 +218,12 @@ impl Reader<'_> {
                 Some(bytes) if !same => parse(bytes),
                 _ => Ok(Vec::new()),
             };
-            let ours = self.manifest.files.contains_key(path) || self.manifest.claims.contains(path);
+            let mut ours = self.manifest.files.contains_key(path) || self.manifest.claims.contains(path);
+            if !ours && let Some(digest) = &digest {
+                // Our own state may not have come along, into a fresh clone for one. What is to the byte what we
+                // would write is ours.
+                ours = self.rendered().get(path) == Some(digest);
+            }
             let file = OnDisk {
                 digest,
                 same,
@@ -217,6 +233,16 @@ impl Reader<'_> {
             self.files.insert(path.to_owned(), file);
         }
         Ok(&self.files[path])
+    }
+
+    fn rendered(&mut self) -> &BTreeMap<String, Digest> {
+        let wanted = self.wanted;
+        self.rendered.get_or_insert_with(|| {
+            let files = files(wanted).into_iter();
+            files
+                .map(|file| (file.path, Digest::of_bytes(file.text.as_bytes())))
+                .collect()
+        })
     }
 
     /// What there is of an artifact; `recorded` says that it is the manifest's own word of it.
@@ -242,13 +268,13 @@ impl Reader<'_> {
             },
             (false, _, Ok(values)) => match read_back(artifact, values) {
                 Some(artifact) => Found::as_written(&artifact),
-                None => return Ok(None),
+                None if ours => return Ok(None),
+                // The file would be overwritten all the same.
+                None => Found::as_written(artifact),
             },
         };
         found.ours = ours;
-        if !same {
-            found.edited.insert(main);
-        }
+        found.main = main;
         for path in paths {
             if !self.file(&path)?.same && recorded {
                 found.edited.insert(path);

@@ -191,6 +191,13 @@ impl Backend for Directory {
             before.stack.clone_from(&self.label);
             before.claims.extend(owners.keys().cloned());
             before.write(&self.folder)?;
+            let folders: BTreeSet<_> = owners
+                .keys()
+                .filter_map(|path| Path::new(path).parent())
+                .collect();
+            for folder in folders {
+                disk::sweep(&self.folder.join(folder));
+            }
             *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = Writing {
                 frame: Some(frame),
                 model,
@@ -247,6 +254,17 @@ impl Backend for Directory {
                 std::mem::take(&mut *self.writing.lock().unwrap_or_else(PoisonError::into_inner));
             if writing.frame.is_none() {
                 return Ok(());
+            }
+            // What an apply that was killed wrote and nothing needed to change any more.
+            for (path, digest) in writing
+                .on_disk
+                .iter()
+                .filter(|(path, _)| writing.owners.contains_key(*path))
+            {
+                writing
+                    .recorded
+                    .entry(path.clone())
+                    .or_insert_with(|| digest.clone());
             }
             // What an apply that was killed left, and nothing wants any more.
             let left = writing
@@ -317,3 +335,6 @@ fn failed(verb: &str, path: &Path, error: &io::Error) -> Failure {
     };
     Failure::new(kind, message).server(error.to_string())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,607 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use expect_test::{Expect, expect};
+use terrace_artifact::{Artifact, Bundle, files};
+
+use super::disk::fault;
+use crate::apply::{Report, apply};
+use crate::error::{Error, Refusal};
+use crate::home::{Holder, Home as _};
+use crate::ledger::Status;
+use crate::plan::Plan;
+use crate::planning::{PlanOptions, destroy_plan, plan};
+use crate::render::render;
+use crate::testing::{access, bound, bundle, holding, needing, object, options, stack};
+
+/// A stack's folder.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Folder {
+        Folder(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join("out").join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn edit(&self, name: &str, from: &str, to: &str) {
+        let text = fs::read_to_string(self.path(name)).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(self.path(name), text.replace(from, to)).unwrap();
+    }
+
+    fn plan(&self, bundle: &Bundle) -> Plan {
+        self.try_plan(bundle).unwrap()
+    }
+
+    fn try_plan(&self, bundle: &Bundle) -> Result<Plan, Error> {
+        run(plan(bundle, &access(self.0.path()), &PlanOptions::everything()))
+    }
+
+    fn apply(&self, plan: &Plan) -> Result<Report, Error> {
+        run(apply(plan, &access(self.0.path()), &options(), |_| {}))
+    }
+
+    fn deliver(&self, bundle: &Bundle) {
+        self.apply(&self.plan(bundle)).unwrap();
+        self.holds(bundle);
+    }
+
+    /// What is there is the bundle's files and what we keep, and planning again changes nothing.
+    #[track_caller]
+    fn holds(&self, bundle: &Bundle) {
+        let want: BTreeMap<String, String> = files(bundle).into_iter().map(|f| (f.path, f.text)).collect();
+        assert_eq!(self.files(), want);
+        assert_eq!(
+            self.shown(bundle),
+            "plan for acme in development: no changes\n  where: folder OUT\n"
+        );
+    }
+
+    /// All files but ours in `.terrace`.
+    fn files(&self) -> BTreeMap<String, String> {
+        fn walk(root: &Path, at: &Path, found: &mut BTreeMap<String, String>) {
+            for entry in fs::read_dir(at).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    walk(root, &path, found);
+                } else {
+                    let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+                    found.insert(name, fs::read_to_string(&path).unwrap());
+                }
+            }
+        }
+        let root = self.path("");
+        let mut found = BTreeMap::new();
+        if root.exists() {
+            walk(&root, &root, &mut found);
+        }
+        found.retain(|name, _| !name.starts_with(".terrace/"));
+        found
+    }
+
+    fn shown(&self, bundle: &Bundle) -> String {
+        self.tidy(&render(&self.plan(bundle), false))
+    }
+
+    fn tidy(&self, text: &str) -> String {
+        let out = self.0.path().join("out");
+        text.replace(out.to_str().unwrap(), "OUT")
+    }
+
+    #[track_caller]
+    fn plans(&self, bundle: &Bundle, want: Expect) {
+        want.assert_eq(&self.shown(bundle));
+    }
+}
+
+fn run<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.unwrap().block_on(future)
+}
+
+fn web() -> Artifact {
+    object(
+        "finance/web/web",
+        "apps/v1",
+        "Deployment",
+        "data/web",
+        r#"{"spec": {"replicas": 2, "template": {"spec": {"containers": [
+            {"name": "web", "image": "web:1", "env": [{"name": "MODE", "value": "NO"}]},
+            {"name": "proxy", "image": "proxy:1"}]}}}}"#,
+    )
+}
+
+fn settings(greeting: &str) -> Artifact {
+    let data = format!(r#"{{"data": {{"greeting": "{greeting}", "other": "1_000"}}}}"#);
+    object("finance/web/settings", "v1", "ConfigMap", "data/settings", &data)
+}
+
+fn namespace() -> Artifact {
+    object("finance/tenant/namespace", "v1", "Namespace", "data", "{}")
+}
+
+fn lake(days: u32) -> Artifact {
+    let json = format!(
+        r#"{{"Raw": {{"Type": "AWS::S3::Bucket", "Properties": {{"BucketName": "raw", "LifecycleConfiguration":
+            {{"Rules": [{{"Id": "x", "Status": "Enabled", "ExpirationInDays": {days}}}]}}}}}},
+            "Role": {{"Type": "AWS::IAM::Role", "Properties": {{"RoleName": "lake"}}}}}}"#
+    );
+    stack("finance", "lake", &json, &["Raw"])
+}
+
+fn platform() -> Bundle {
+    let namespace = namespace();
+    let settings = needing(settings("hello"), &[&namespace]);
+    let web = needing(web(), &[&namespace, &settings]);
+    bundle([namespace, settings, web, lake(30)])
+}
+
+#[test]
+fn what_is_new_is_a_line_each() {
+    let folder = Folder::new();
+    folder.plans(
+        &platform(),
+        expect![[r#"
+            plan for acme in development: 5 to create
+              where: folder OUT
+
+            finance/lake
+              + CloudFormation stack acme-development-finance-lake (2 resources)
+                  + finance/lake/raw AWS::S3::Bucket
+                  + finance/lake/role AWS::IAM::Role
+
+            finance/tenant
+              + Namespace data
+
+            finance/web
+              + ConfigMap data/settings
+              + Deployment data/web
+
+            5 to create
+        "#]],
+    );
+    assert!(!folder.path("").exists(), "planning writes nothing");
+}
+
+#[test]
+fn what_was_applied_is_there_and_needs_nothing() {
+    let folder = Folder::new();
+    folder.deliver(&platform());
+    let again = folder.apply(&folder.plan(&platform())).unwrap();
+    assert_eq!(again.release, None);
+}
+
+#[test]
+fn a_changed_line_is_exactly_that_change() {
+    let folder = Folder::new();
+    folder.deliver(&platform());
+    let mut changed = platform();
+    for artifact in &mut changed.artifacts {
+        match &artifact.id {
+            id if *id == web().id => {
+                let mut next = web();
+                next.needs = artifact.needs.clone();
+                if let terrace_artifact::Body::Object(object) = &mut next.body {
+                    let json = object
+                        .manifest
+                        .to_string()
+                        .replace("proxy:1", "proxy:2")
+                        .replace(":2,", ":3,");
+                    object.manifest = crate::testing::value(&json);
+                }
+                *artifact = next;
+            }
+            id if *id == lake(30).id => *artifact = lake(60),
+            _ => {}
+        }
+    }
+    folder.plans(
+        &changed,
+        expect![[r#"
+            plan for acme in development: 2 to update, 3 unchanged
+              where: folder OUT
+
+            finance/lake
+              ~ CloudFormation stack acme-development-finance-lake (1 resource)  updated
+                  ~ finance/lake/raw AWS::S3::Bucket  updated
+                      Properties.LifecycleConfiguration.Rules[0].ExpirationInDays: 30 → 60
+
+            finance/web
+              ~ Deployment data/web  updated  [restarts]
+                  spec.replicas: 2 → 3
+                  spec.template.spec.containers[1].image: "proxy:1" → "proxy:2"
+
+            2 to update, 3 unchanged
+        "#]],
+    );
+    folder.deliver(&changed);
+}
+
+#[test]
+fn what_is_not_wanted_any_more_is_taken_away() {
+    let folder = Folder::new();
+    folder.deliver(&platform());
+    folder.write("kubernetes/finance/README.md", "mine");
+    let fewer = bundle([namespace(), lake(30)]);
+    folder.plans(
+        &fewer,
+        expect![[r#"
+            plan for acme in development: 2 to delete, 3 unchanged
+              where: folder OUT
+
+            finance/web
+              - Deployment data/web  deleted: it is not in the stack any more
+              - ConfigMap data/settings  deleted: it is not in the stack any more
+
+            2 to delete, 3 unchanged
+        "#]],
+    );
+    folder.apply(&folder.plan(&fewer)).unwrap();
+    assert_eq!(
+        folder.files().into_keys().collect::<Vec<_>>(),
+        [
+            "cloudformation/finance/lake.json",
+            "kubernetes/finance/README.md",
+            "kubernetes/finance/tenant.yaml",
+            "lifecycle/finance/lake.json"
+        ]
+    );
+}
+
+#[test]
+fn a_component_is_not_taken_for_one_whose_name_begins_alike() {
+    let folder = Folder::new();
+    let extra = object(
+        "finance/web-extra/x",
+        "v1",
+        "ConfigMap",
+        "data/x",
+        r#"{"data": {"a": "b"}}"#,
+    );
+    folder.deliver(&bundle([web(), settings("a"), extra.clone()]));
+    folder.deliver(&bundle([web(), extra.clone()]));
+    folder.deliver(&bundle([extra]));
+}
+
+#[test]
+fn an_edit_by_hand_is_shown_and_put_back() {
+    let folder = Folder::new();
+    folder.deliver(&platform());
+    folder.edit("kubernetes/finance/web.yaml", "greeting: hello", "greeting: bye");
+    folder.edit(
+        "kubernetes/finance/web.yaml",
+        "image: web:1",
+        "image: web:1\n        tty: true",
+    );
+    folder.edit("cloudformation/finance/lake.json", "\"lake\"", "\"pond\"");
+    folder.edit("lifecycle/finance/lake.json", "30", "1");
+    fs::remove_file(folder.path("kubernetes/finance/tenant.yaml")).unwrap();
+    folder.plans(
+        &platform(),
+        expect![[r#"
+            plan for acme in development: 1 to create, 3 to update, 1 unchanged
+              where: folder OUT
+
+            finance/lake
+              ~ CloudFormation stack acme-development-finance-lake (1 resource)  updated
+                  ~ finance/lake/role AWS::IAM::Role  updated
+                      Properties.RoleName: "pond" → "lake"
+
+            finance/tenant
+              + Namespace data
+
+            finance/web
+              ~ ConfigMap data/settings  updated
+                  data.greeting: "bye" → "hello"
+              ~ Deployment data/web  updated  [restarts]
+                  spec.template.spec.containers[0].tty: true → nothing
+
+            1 to create, 3 to update, 1 unchanged
+        "#]],
+    );
+    folder.deliver(&platform());
+}
+
+#[test]
+fn a_file_for_review_is_restored_too() {
+    let folder = Folder::new();
+    folder.deliver(&platform());
+    folder.edit("lifecycle/finance/lake.json", "30", "1");
+    let plan = folder.plan(&platform());
+    let reasons: Vec<&str> = plan.changes().map(|step| &*step.change.reason).collect();
+    assert_eq!(
+        reasons,
+        ["`lifecycle/finance/lake.json` was edited or is missing"]
+    );
+    folder.deliver(&platform());
+}
+
+#[test]
+fn an_object_added_to_a_file_of_ours_is_seen_before_it_is_lost() {
+    let folder = Folder::new();
+    folder.deliver(&platform());
+    let path = folder.path("kubernetes/finance/web.yaml");
+    let text = fs::read_to_string(&path).unwrap();
+    let more = "---\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: mine\n  namespace: data\n";
+    fs::write(&path, format!("{text}{more}")).unwrap();
+    folder.plans(
+        &platform(),
+        expect![[r#"
+            plan for acme in development: 1 to delete, 5 unchanged
+              where: folder OUT
+
+            finance/web
+              - ConfigMap data/mine  deleted: it is not in the stack any more
+
+            1 to delete, 5 unchanged
+        "#]],
+    );
+    folder.deliver(&platform());
+}
+
+#[test]
+fn a_file_that_is_yaml_no_more_is_written_again() {
+    let folder = Folder::new();
+    folder.deliver(&platform());
+    folder.write("kubernetes/finance/web.yaml", "a: [");
+    let plan = folder.plan(&platform());
+    assert_eq!(plan.changes().count(), 2, "{}", render(&plan, false));
+    folder.deliver(&platform());
+}
+
+#[test]
+fn a_file_of_somebody_else_is_not_overwritten() {
+    let folder = Folder::new();
+    folder.write("kubernetes/finance/web.yaml", "kind: Other\n");
+    let Err(error) = folder.try_plan(&platform()) else {
+        panic!("a plan was made");
+    };
+    expect![[r#"
+        finance/web/settings: `kubernetes/finance/web.yaml` is in the folder already, and is not ours
+          declared at module:web/module.yaml:7:1, asked for at components.yaml:3:1
+          help: move the file away, or choose another folder
+
+        finance/web/web: `kubernetes/finance/web.yaml` is in the folder already, and is not ours
+          declared at module:web/module.yaml:7:1, asked for at components.yaml:3:1
+          help: move the file away, or choose another folder"#]]
+    .assert_eq(&error.to_string());
+    assert_eq!(error.exit_code(), 1);
+}
+
+#[test]
+fn a_folder_whose_state_was_lost_is_ours_again() {
+    let folder = Folder::new();
+    folder.deliver(&platform());
+    fs::remove_dir_all(folder.path(".terrace")).unwrap();
+    folder.deliver(&platform());
+    folder.deliver(&bundle([namespace(), lake(30)]));
+}
+
+#[test]
+fn a_folder_belongs_to_one_environment() {
+    let folder = Folder::new();
+    folder.deliver(&platform());
+    let mut other = platform();
+    other.environment.name = "staging".into();
+    let error = folder.try_plan(&other).unwrap_err();
+    assert_eq!(error.exit_code(), 4);
+    expect![[r#"
+        `OUT` belongs to acme.development, not to acme.staging
+          help: give each environment a folder of its own"#]]
+    .assert_eq(&folder.tidy(&error.to_string()));
+}
+
+#[test]
+fn late_values_stay_open_and_are_listed() {
+    let folder = Folder::new();
+    let lake = lake(30);
+    let account = object(
+        "finance/web/account",
+        "v1",
+        "ServiceAccount",
+        "data/web",
+        r#"{"automountServiceAccountToken": false, "role": ""}"#,
+    );
+    let account = bound(account, &["role"], &lake, "RoleArn", "finance/lake/role.arn");
+    let bundle = bundle([lake, account]);
+    folder.apply(&folder.plan(&bundle)).unwrap();
+    folder.plans(
+        &bundle,
+        expect![[r#"
+            plan for acme in development: no changes
+              where: folder OUT
+
+            note: ServiceAccount data/web: `role` stays `${finance/lake/role.arn}`: in a folder nothing fills it
+        "#]],
+    );
+    assert!(folder.files()["kubernetes/finance/web.yaml"].contains("role: '${finance/lake/role.arn}'"));
+}
+
+#[test]
+fn data_is_lost_only_by_its_name() {
+    let folder = Folder::new();
+    let claim = object(
+        "finance/db/claim",
+        "v1",
+        "PersistentVolumeClaim",
+        "data/claim",
+        "{}",
+    );
+    folder.deliver(&bundle([holding(claim), lake(30)]));
+    let empty = bundle([]);
+    let plan = folder.plan(&empty);
+    expect![[r#"
+        plan for acme in development: 3 to delete
+          where: folder OUT
+
+        finance/db
+          - PersistentVolumeClaim data/claim  deleted: it is not in the stack any more  [LOSES DATA]
+
+        finance/lake
+          - CloudFormation stack acme-development-finance-lake (2 resources)  deleted: it is not in the stack any more  [LOSES DATA]
+              - finance/lake/raw AWS::S3::Bucket  deleted: it is not in the stack any more  [LOSES DATA]
+              - finance/lake/role AWS::IAM::Role  deleted: it is not in the stack any more
+
+        warning: data would be lost, and apply refuses until each of these is approved
+            --approve 'finance/db/claim'
+            --approve 'finance/lake/raw'
+
+        3 to delete
+    "#]]
+    .assert_eq(&folder.tidy(&render(&plan, false)));
+    let before = folder.files();
+    let mut half = options();
+    half.approved.insert("finance/db/claim".parse().unwrap());
+    let refused = run(apply(&plan, &access(folder.0.path()), &half, |_| {})).unwrap_err();
+    expect![[r#"
+        this would lose data, so nothing was done
+          if that is what you want, approve each by its address:
+            --approve 'finance/lake/raw'"#]]
+    .assert_eq(&refused.to_string());
+    assert_eq!((refused.exit_code(), folder.files()), (4, before));
+
+    half.approved.insert("finance/lake/raw".parse().unwrap());
+    run(apply(&plan, &access(folder.0.path()), &half, |_| {})).unwrap();
+    assert!(folder.files().is_empty());
+}
+
+#[test]
+fn a_saved_plan_is_refused_when_something_moved() {
+    let folder = Folder::new();
+    folder.deliver(&platform());
+    let mut changed = platform();
+    for artifact in &mut changed.artifacts {
+        if artifact.id == settings("").id {
+            artifact.body = settings("bye").body;
+        }
+    }
+    let saved = serde_json::to_string(&folder.plan(&changed)).unwrap();
+    let saved: Plan = serde_json::from_str(&saved).unwrap();
+    folder.edit("kubernetes/finance/web.yaml", "image: web:1", "image: web:9");
+    let before = folder.files();
+    let Err(Error::Refused(Refusal::Stale(moved))) = folder.apply(&saved) else {
+        panic!("not refused");
+    };
+    let moved: Vec<&str> = moved.iter().map(|moved| moved.artifact.as_str()).collect();
+    assert_eq!(moved, ["directory:apps/Deployment/data/web"]);
+    assert_eq!(folder.files(), before);
+
+    let mut forged = folder.plan(&changed);
+    forged.bundle.artifacts.pop();
+    let refused = folder.apply(&forged).unwrap_err();
+    assert!(
+        matches!(refused, Error::Refused(Refusal::NotAPlan(_))),
+        "{refused}"
+    );
+}
+
+#[test]
+fn destroy_leaves_nothing_but_history() {
+    let folder = Folder::new();
+    folder.deliver(&bundle([namespace(), settings("a")]));
+    folder.write("notes.txt", "mine");
+    let access = access(folder.0.path());
+    let bundle = bundle([namespace(), settings("a")]);
+    let plan = run(destroy_plan(&bundle, &access, &PlanOptions::everything())).unwrap();
+    folder.apply(&plan).unwrap();
+    assert_eq!(folder.files().into_keys().collect::<Vec<_>>(), ["notes.txt"]);
+    let history = run(crate::history(&bundle, &access)).unwrap();
+    let statuses: Vec<_> = history
+        .releases
+        .iter()
+        .map(|r| (r.id.as_str(), r.status))
+        .collect();
+    assert_eq!(statuses, [("1", Status::Deployed), ("2", Status::Deployed)]);
+    assert_eq!(history.broken_at, None);
+}
+
+#[test]
+fn the_ledger_tells_when_history_was_changed() {
+    let folder = Folder::new();
+    folder.deliver(&platform());
+    folder.edit(".terrace/ledger/00000001", "\"ana\"", "\"ben\"");
+    let shown = folder.shown(&platform());
+    assert!(
+        shown.contains("entry 2 of the ledger in OUT/.terrace does not follow"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn the_second_apply_hears_of_the_first() {
+    let folder = Folder::new();
+    let home = super::DirectoryHome {
+        folder: folder.path(""),
+    };
+    let holder = Holder {
+        who: "ben".into(),
+        run: "7".into(),
+        since: "2026-11-21T03:30:00Z".into(),
+    };
+    let held = run(home.lock(&holder, &|_| {})).unwrap();
+    let plan = folder.plan(&platform());
+    let refused = folder.apply(&plan).unwrap_err();
+    expect![[r#"
+        ben is applying to this environment since 2026-11-21T03:30:00Z
+          help: run it again when the other apply is done"#]]
+    .assert_eq(&refused.to_string());
+    run(held.release()).unwrap();
+    folder.apply(&plan).unwrap();
+}
+
+/// Ends the apply before each of its changes of the disk in turn; the next run finishes it.
+#[test]
+fn an_apply_killed_anywhere_is_finished_by_the_next() {
+    let mut fewer = platform();
+    fewer.artifacts.retain(|artifact| artifact.id != web().id);
+    for artifact in &mut fewer.artifacts {
+        if artifact.id == settings("").id {
+            artifact.body = settings("bye").body;
+        }
+    }
+    fewer.artifacts.push(object(
+        "sales/web/x",
+        "v1",
+        "ConfigMap",
+        "sales/x",
+        r#"{"data": {"a": "b"}}"#,
+    ));
+    fewer.artifacts.sort_by(|a, b| a.id.cmp(&b.id));
+    let mut kills = 0;
+    loop {
+        let folder = Folder::new();
+        folder.deliver(&platform());
+        folder.write("kubernetes/finance/mine.yaml", "mine: true\n");
+        let plan = folder.plan(&fewer);
+        fault::after(Some(kills));
+        let outcome = catch_unwind(AssertUnwindSafe(|| folder.apply(&plan)));
+        fault::after(None);
+        let killed = outcome.is_err();
+        folder.apply(&folder.plan(&fewer)).unwrap();
+        let mut found = folder.files();
+        assert_eq!(
+            found.remove("kubernetes/finance/mine.yaml").as_deref(),
+            Some("mine: true\n")
+        );
+        let want: BTreeMap<String, String> = files(&fewer).into_iter().map(|f| (f.path, f.text)).collect();
+        assert_eq!(found, want, "after {kills} changes");
+        assert!(folder.plan(&fewer).is_empty());
+        let history = run(crate::history(&fewer, &access(folder.0.path()))).unwrap();
+        assert_eq!(history.last().map(|last| last.status), Some(Status::Deployed));
+        if !killed {
+            break;
+        }
+        kills += 1;
+    }
+    assert!(kills > 10, "{kills}");
+}
