@@ -125,7 +125,7 @@ impl Body {
             BodyKind::List(items) => {
                 let mut out = Vec::with_capacity(items.len());
                 for item in items {
-                    item.expand_item(scope, expansion, &mut out);
+                    item.expand_into(scope, expansion, &mut out);
                 }
                 if out.is_empty() && !items.is_empty() && !expansion.keep_null { Term::Omit } else { Term::List(out) }
             }
@@ -140,7 +140,7 @@ impl Body {
     }
 
     /// One item of a list: none, one, or as many as its loop has.
-    fn expand_item(&self, scope: &Scope<'_>, expansion: &mut Expansion<'_>, out: &mut Vec<Term>) {
+    pub(crate) fn expand_into(&self, scope: &Scope<'_>, expansion: &mut Expansion<'_>, out: &mut Vec<Term>) {
         let push = |expansion: &mut Expansion<'_>, out: &mut Vec<Term>, make: &mut dyn FnMut(&mut Expansion<'_>) -> Term| {
             if let Some(trace) = expansion.trace.as_deref_mut() {
                 trace.path.push(Segment::Index(out.len()));
@@ -294,6 +294,11 @@ impl Expansion<'_> {
     /// For resources: null is a key left out.
     pub fn of_resource() -> Expansion<'static> {
         Expansion { keep_null: false, failures: Vec::new(), trace: None }
+    }
+
+    /// The same, noting where each leaf comes from.
+    pub fn traced(self, trace: &mut Trace) -> Expansion<'_> {
+        Expansion { trace: Some(trace), keep_null: self.keep_null, failures: self.failures }
     }
 
     /// For inputs and outputs: null stays.

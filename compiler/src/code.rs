@@ -111,6 +111,12 @@ codes! {
     UnusedInput Error "unused-input",
     /// A module's requirement that nothing meets.
     UnmetRequirement Error "unmet-requirement",
+    /// A module that is not fit for the tenant's data.
+    ClearanceTooLow Error "clearance-too-low",
+    /// A `--set` that cannot be read.
+    InvalidSet Error "invalid-set",
+    /// What a module demands of its inputs does not hold.
+    FailedCheck Error "failed-check",
     /// `moved_from` that cannot be true.
     InvalidMove Error "invalid-move",
     // expand

@@ -176,6 +176,11 @@ impl Diagnostics {
         self.list.push(diagnostic);
     }
 
+    /// Adds one, and gives it back for what is still to be said.
+    pub(crate) fn push_mut(&mut self, diagnostic: Diagnostic) -> &mut Diagnostic {
+        self.list.push_mut(diagnostic)
+    }
+
     /// Adds those of another collection.
     pub fn append(&mut self, other: Diagnostics) {
         self.list.extend(other.list);

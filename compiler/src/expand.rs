@@ -1,0 +1,444 @@
+//! Phase 4: components through their modules into resources, with references in them.
+
+use rayon::prelude::*;
+use terrace_artifact::{Address, Segment, Text, show_path};
+
+use crate::body::{Body, Expansion, Trace, each_value, turns};
+use crate::code::Code;
+use crate::diagnostic::{Diagnostic, Diagnostics, listed, shown};
+use crate::document::{self, Component, Spanned};
+use crate::expression::filters::slug;
+use crate::expression::{Failure, Scope, Variables};
+use crate::module::{Module, Recipe, ResourceTemplate};
+use crate::resolve::{Use, UseKind};
+use crate::resource::{Expanded, Resource, ResourceKind};
+use crate::source::{Files, Span};
+use crate::term::Term;
+use crate::values;
+
+/// An edge that a module or component states: a grant or a connection, with its place.
+#[derive(Clone, Debug)]
+pub(crate) struct Stated {
+    /// Its component: an index into [`Expanded::instances`].
+    pub(crate) instance: usize,
+    /// What it says, references unresolved.
+    pub(crate) value: Term,
+    pub(crate) span: Span,
+}
+
+/// What phase 4 makes.
+#[derive(Debug, Default)]
+pub(crate) struct Expansions {
+    pub(crate) expanded: Expanded,
+    pub(crate) grants: Vec<Stated>,
+    pub(crate) connects: Vec<Stated>,
+}
+
+/// One use, expanded.
+#[derive(Default)]
+struct Piece {
+    resources: Vec<Resource>,
+    outputs: Vec<(Text, Term)>,
+    grants: Vec<Stated>,
+    connects: Vec<Stated>,
+    diagnostics: Diagnostics,
+}
+
+/// Expands every use. Pipelines are lowered later, when their targets are known.
+pub(crate) fn expand(uses: &[Use<'_>], files: &Files, diagnostics: &mut Diagnostics) -> Expansions {
+    let pieces: Vec<Piece> = uses
+        .par_iter()
+        .enumerate()
+        .map(|(index, one)| {
+            let mut piece = Piece::default();
+            if let UseKind::Component { component, module, recipe } = &one.kind {
+                expand_component(one, component, *module, recipe, index, files, &mut piece);
+            }
+            piece
+        })
+        .collect();
+    let mut out = Expansions::default();
+    for (one, piece) in uses.iter().zip(pieces) {
+        let mut instance = one.instance.clone();
+        instance.outputs = piece.outputs;
+        out.expanded.instances.push(instance);
+        out.expanded.resources.extend(piece.resources);
+        out.grants.extend(piece.grants);
+        out.connects.extend(piece.connects);
+        diagnostics.append(piece.diagnostics);
+    }
+    out
+}
+
+fn expand_component(
+    one: &Use<'_>,
+    component: &Component,
+    module: Option<&Module>,
+    recipe: &Recipe,
+    index: usize,
+    files: &Files,
+    piece: &mut Piece,
+) {
+    let mut said = Diagnostics::new();
+    let names = names_with_inputs(one, module, files, &mut said);
+    // With an input that is wrong, everything it reaches would be wrong too.
+    if said.has_errors() {
+        piece.diagnostics.append(said);
+        return;
+    }
+    let scope = Scope { names: &names, variables: None, local: true };
+    check(recipe, &scope, one, &mut said);
+    let mut failures = Vec::new();
+    for template in &recipe.resources {
+        expand_resource(template, &scope, one, index, &mut piece.resources, &mut failures);
+    }
+    for (name, body) in &recipe.outputs {
+        let mut expansion = Expansion::of_values();
+        let value = body.expand(&scope, &mut expansion);
+        failures.append(&mut expansion.failures);
+        piece.outputs.push((name.value.clone(), value));
+    }
+    for (bodies, stated) in [(&recipe.grants, &mut piece.grants), (&recipe.connects, &mut piece.connects)] {
+        for body in bodies {
+            let mut expansion = Expansion::of_resource();
+            let mut values = Vec::new();
+            body.expand_into(&scope, &mut expansion, &mut values);
+            failures.append(&mut expansion.failures);
+            stated.extend(values.into_iter().map(|value| Stated { instance: index, value, span: body.span() }));
+        }
+    }
+    for failure in failures {
+        said.push(through(failure.diagnostic(), component, module));
+    }
+    if let document::Recipe::Module { patches, .. } = &component.recipe {
+        patch(patches, &scope, component, files, &mut piece.resources, &mut said);
+    }
+    piece.diagnostics.append(said);
+}
+
+/// The whole scope of a use: its names, and its inputs merged and checked.
+pub(crate) fn names_with_inputs(
+    one: &Use<'_>,
+    module: Option<&Module>,
+    files: &Files,
+    diagnostics: &mut Diagnostics,
+) -> Vec<(Text, Term)> {
+    let mut names = one.names.clone();
+    let Some(module) = module else { return names };
+    let defaults = defaults(module, &names, files, diagnostics);
+    let UseKind::Component { component, .. } = &one.kind else { return names };
+    let user = match &component.recipe {
+        document::Recipe::Module { module, .. } => module.span,
+        document::Recipe::Own(_) => component.name.span,
+    };
+    let inputs = values::inputs(&module.document.inputs, &defaults, &one.layers, user, diagnostics);
+    names.push(("inputs".into(), inputs));
+    names
+}
+
+/// The defaults of a module's inputs: values, or expressions over the scope without `inputs`.
+fn defaults(module: &Module, names: &[(Text, Term)], files: &Files, diagnostics: &mut Diagnostics) -> Term {
+    let scope = Scope { names, variables: None, local: true };
+    let mut out = Vec::with_capacity(module.document.inputs.len());
+    for input in &module.document.inputs {
+        let Some(default) = &input.schema.default else { continue };
+        let mut expansion = Expansion::of_values();
+        let value = Body::read(default, files, diagnostics).expand(&scope, &mut expansion);
+        for failure in expansion.failures {
+            diagnostics.push(failure.diagnostic());
+        }
+        if value != Term::Omit {
+            out.push((input.name.value.clone(), value));
+        }
+    }
+    Term::Map(out)
+}
+
+/// What the module demands of its inputs.
+fn check(recipe: &Recipe, scope: &Scope<'_>, one: &Use<'_>, diagnostics: &mut Diagnostics) {
+    let UseKind::Component { component, module, .. } = &one.kind else { return };
+    for check in &recipe.checks {
+        let failure = match scope.condition(&check.that) {
+            Ok(true) => continue,
+            Ok(false) => None,
+            Err(failure) => Some(failure),
+        };
+        if let Some(failure) = failure {
+            diagnostics.push(through(failure.diagnostic(), component, *module));
+            continue;
+        }
+        let message = check.message.evaluate(scope).map_or_else(|failure| failure.message, |term| term.shown());
+        let input: Vec<Segment> = check
+            .at
+            .iter()
+            .flat_map(|path| path.value.split('.'))
+            .map(|part| Segment::Key(part.into()))
+            .collect();
+        let layer = one.layers.iter().rev().find_map(|layer| {
+            input.iter().try_fold(layer.node, |node, segment| match segment {
+                Segment::Key(key) => node.get(key),
+                Segment::Index(at) => node.items().get(*at),
+            })
+        });
+        let mut diagnostic = Diagnostic::new(Code::FailedCheck, message);
+        diagnostic = match layer {
+            Some(node) => diagnostic.at(node.span, "this value").also(check.that.span, "what the module demands"),
+            None => diagnostic.at(check.that.span, match input.is_empty() {
+                true => "what the module demands".to_owned(),
+                false => format!("what the module demands of `{}`", show_path(&input)),
+            }),
+        };
+        diagnostics.push(through(diagnostic, component, *module));
+    }
+}
+
+/// Says which component led into a module.
+pub(crate) fn through(diagnostic: Diagnostic, component: &Component, module: Option<&Module>) -> Diagnostic {
+    match (module, &component.recipe) {
+        (Some(module), document::Recipe::Module { module: used, .. }) => {
+            diagnostic.through(used.span, format!("in module `{}`, used here", module.document.name.value))
+        }
+        _ => diagnostic,
+    }
+}
+
+/// Expands a template: nothing, one resource, or one for each turn of its loop.
+fn expand_resource(
+    template: &ResourceTemplate,
+    scope: &Scope<'_>,
+    one: &Use<'_>,
+    index: usize,
+    out: &mut Vec<Resource>,
+    failures: &mut Vec<Box<Failure>>,
+) {
+    each(template, scope, failures, &mut |key, scope, failures| {
+        let mut expansion = Expansion::of_resource();
+        let body = template.body.expand(scope, &mut expansion);
+        let attributes = template
+            .attributes
+            .iter()
+            .map(|(name, body)| (name.clone(), body.expand(scope, &mut expansion)))
+            .filter(|(_, term)| *term != Term::Omit)
+            .collect();
+        let holds_data = match template.holds_data.as_ref().map(|body| body.expand(scope, &mut expansion)) {
+            Some(Term::Bool(holds)) => holds,
+            _ => crate::data::holds_data(&template.kind.value, &body),
+        };
+        failures.append(&mut expansion.failures);
+        out.push(Resource {
+            address: Address {
+                tenant: one.instance.tenant.clone(),
+                component: one.instance.component.clone(),
+                resource: template.name.value.clone(),
+                key,
+            },
+            body: finish(&template.kind.value, body, one, template),
+            kind: template.kind.value.clone(),
+            depends_on: template.depends_on.iter().map(|name| (name.value.clone(), name.span)).collect(),
+            attributes,
+            holds_data,
+            declared: template.name.span,
+            instance: index,
+        });
+    });
+    // The names of repeated objects have the key in them, where the module gives none.
+    for resource in out.iter_mut().filter(|r| r.instance == index && r.address.resource == template.name.value) {
+        if let ResourceKind::Kubernetes { .. } = resource.kind
+            && let Some(metadata) = resource.body.get_mut("metadata")
+            && metadata.get("name").is_none()
+            && let Term::Map(entries) = metadata
+        {
+            let key = resource.address.key.as_deref().map(|key| format!("-{}", slug(key))).unwrap_or_default();
+            let name = format!("{}-{}{key}", slug(&one.instance.identity), slug(&resource.address.resource));
+            entries.insert(0, ("name".into(), name.into()));
+        }
+    }
+}
+
+type EachTurn<'a> = dyn FnMut(Option<Text>, &Scope<'_>, &mut Vec<Box<Failure>>) + 'a;
+
+fn each(template: &ResourceTemplate, scope: &Scope<'_>, failures: &mut Vec<Box<Failure>>, then: &mut EachTurn<'_>) {
+    let holds = |scope: &Scope<'_>, failures: &mut Vec<Box<Failure>>| {
+        template.when.as_ref().is_none_or(|when| match scope.condition(when) {
+            Ok(holds) => holds,
+            Err(failure) => {
+                failures.push(failure);
+                false
+            }
+        })
+    };
+    let Some(over) = &template.for_each else {
+        if holds(scope, failures) {
+            then(None, scope, failures);
+        }
+        return;
+    };
+    match turns(over, scope) {
+        Err(failure) => failures.push(failure),
+        Ok(turns) => {
+            for (key, value) in turns {
+                let each = each_value(key.clone(), value);
+                let variables = Variables { name: "each", value: &each, outer: scope.variables };
+                let scope = scope.within(&variables);
+                if holds(&scope, failures) {
+                    then(Some(key), &scope, failures);
+                }
+            }
+        }
+    }
+}
+
+/// Puts what every Kubernetes object has in its place: version, kind, namespace.
+fn finish(kind: &ResourceKind, body: Term, one: &Use<'_>, _template: &ResourceTemplate) -> Term {
+    let ResourceKind::Kubernetes { api_version, kind } = kind else {
+        return if body == Term::Omit { Term::Map(Vec::new()) } else { body };
+    };
+    let fields = if let Term::Map(fields) = body { fields } else { Vec::new() };
+    let mut object: Vec<(Text, Term)> = Vec::with_capacity(fields.len() + 3);
+    object.push(("apiVersion".into(), Term::from(api_version)));
+    object.push(("kind".into(), Term::from(kind)));
+    let mut metadata = match fields.iter().find(|(key, _)| key == "metadata") {
+        Some((_, Term::Map(entries))) => entries.clone(),
+        _ => Vec::new(),
+    };
+    let namespaced = terrace_catalog::kubernetes(api_version, kind).is_none_or(|kind| kind.namespaced());
+    if namespaced && !metadata.iter().any(|(key, _)| key == "namespace") {
+        let after_name = metadata.iter().position(|(key, _)| key == "name").map_or(0, |at| at + 1);
+        metadata.insert(after_name, ("namespace".into(), Term::from(&one.instance.namespace)));
+    }
+    object.push(("metadata".into(), Term::Map(metadata)));
+    object.extend(fields.into_iter().filter(|(key, _)| key != "metadata"));
+    Term::Map(object)
+}
+
+/// Where each leaf of a resource came from: what a message or `explain` points at.
+pub(crate) fn trace(one: &Use<'_>, address: &Address, files: &Files) -> Option<Trace> {
+    let UseKind::Component { module, recipe, .. } = &one.kind else { return None };
+    let names = names_with_inputs(one, *module, files, &mut Diagnostics::new());
+    let scope = Scope { names: &names, variables: None, local: true };
+    let template = recipe.resources.iter().find(|template| template.name.value == address.resource)?;
+    let mut found = None;
+    each(template, &scope, &mut Vec::new(), &mut |key, scope, _| {
+        if key == address.key {
+            let mut trace = Trace::default();
+            let mut expansion = Expansion::of_resource().traced(&mut trace);
+            template.body.expand(scope, &mut expansion);
+            found = Some(trace);
+        }
+    });
+    found
+}
+
+/// Lays patches over what a module made. A field that is not there has to say `$add`.
+fn patch(
+    patches: &[(Spanned<Text>, crate::node::Node)],
+    scope: &Scope<'_>,
+    component: &Component,
+    files: &Files,
+    resources: &mut [Resource],
+    diagnostics: &mut Diagnostics,
+) {
+    let stack_scope = Scope { local: false, ..*scope };
+    for (target, node) in patches {
+        let (name, key) = match target.value.split_once('[') {
+            Some((name, key)) => (name, Some(key.trim_end_matches(']').trim_matches(['"', '\'']))),
+            None => (target.value.as_str(), None),
+        };
+        let mut expansion = Expansion::of_values();
+        let value = Body::read(node, files, diagnostics).expand(&stack_scope, &mut expansion);
+        for failure in expansion.failures {
+            diagnostics.push(failure.diagnostic());
+        }
+        let names: Vec<Text> = resources.iter().map(|resource| resource.address.resource.clone()).collect();
+        let hit = |resource: &&mut Resource| {
+            resource.address.resource == name && key.is_none_or(|key| resource.address.key.as_deref() == Some(key))
+        };
+        let mut any = false;
+        for resource in resources.iter_mut().filter(hit) {
+            any = true;
+            let mut path = Vec::new();
+            patch_term(&mut resource.body, &value, node, &mut path, diagnostics);
+        }
+        if !any {
+            let mut known: Vec<&str> = names.iter().map(Text::as_str).collect();
+            known.dedup();
+            diagnostics.push(
+                Diagnostic::new(
+                    Code::PatchWithoutTarget,
+                    format!("component `{}` has no resource `{}`", component.name.value, shown(&target.value)),
+                )
+                .at(target.span, "patches nothing")
+                .nearest(target.span, name, known.iter().copied())
+                .help(format!("its resources are {}", listed(&known))),
+            );
+        }
+    }
+}
+
+fn patch_term(
+    target: &mut Term,
+    patch: &Term,
+    node: &crate::node::Node,
+    path: &mut Vec<Segment>,
+    diagnostics: &mut Diagnostics,
+) {
+    let Term::Map(changes) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if let Some(added) = patch.get("$add") {
+        *target = added.clone();
+        return;
+    }
+    // A list is patched by the name of its items: `containers: {app: {image: …}}`.
+    if let Term::List(items) = target {
+        for (key, change) in changes {
+            let place = node.get(key).unwrap_or(node);
+            let named = |item: &&mut Term| {
+                ["name", "Name", "Id", "Sid", "Key"].iter().any(|k| item.get(k).and_then(Term::as_str) == Some(key))
+            };
+            match items.iter_mut().find(named) {
+                Some(item) => {
+                    path.push(Segment::Key(key.clone()));
+                    patch_term(item, change, place, path, diagnostics);
+                    path.pop();
+                }
+                None => match change.get("$add") {
+                    Some(added) => items.push(added.clone()),
+                    None => no_such_field(key, place, path, diagnostics),
+                },
+            }
+        }
+        return;
+    }
+    for (key, change) in changes {
+        let place = node.get(key).unwrap_or(node);
+        path.push(Segment::Key(key.clone()));
+        match (target.get_mut(key), change) {
+            (Some(_), Term::Null) => {
+                if let Term::Map(entries) = target {
+                    entries.retain(|(k, _)| k != key);
+                }
+            }
+            (Some(field), change) => patch_term(field, change, place, path, diagnostics),
+            (None, change) => match change.get("$add") {
+                Some(added) => target.set(key.clone(), added.clone()),
+                None => {
+                    path.pop();
+                    no_such_field(key, place, path, diagnostics);
+                    path.push(Segment::Key(key.clone()));
+                }
+            },
+        }
+        path.pop();
+    }
+}
+
+fn no_such_field(key: &str, node: &crate::node::Node, path: &[Segment], diagnostics: &mut Diagnostics) {
+    let place = if path.is_empty() { "the resource".to_owned() } else { format!("`{}`", show_path(path)) };
+    diagnostics.push(
+        Diagnostic::new(Code::PatchWithoutTarget, format!("{place} has no `{}` to patch", shown(key)))
+            .at(node.key, "hits nothing")
+            .help(format!("to add it, write `{key}: {{$add: …}}`")),
+    );
+}

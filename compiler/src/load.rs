@@ -1,0 +1,255 @@
+//! Phase 1 and 2: reads every document of a stack and holds it against its schema.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use terrace_artifact::Text;
+
+use crate::code::Code;
+use crate::diagnostic::{Diagnostic, Diagnostics, listed};
+use crate::document::{Component, Document, Environment, Module, Pipeline, Platform, Spanned, Tenant};
+use crate::library;
+use crate::node::Node;
+use crate::source::{FileId, Files, SourceError, Sources, Span};
+use crate::validate;
+use crate::yaml;
+
+/// The documents of a stack, each in order of name.
+#[derive(Clone, Debug)]
+pub(crate) struct Stack {
+    pub(crate) platform: Platform,
+    pub(crate) environments: Vec<Environment>,
+    pub(crate) tenants: Vec<Tenant>,
+    pub(crate) components: Vec<Component>,
+    pub(crate) pipelines: Vec<Pipeline>,
+    /// Those of the stack, then those of the program that the stack asks for.
+    pub(crate) modules: Vec<Module>,
+}
+
+/// Reads a stack. Gives nothing where no Platform says what it is.
+pub(crate) fn load(sources: &dyn Sources, files: &mut Files, diagnostics: &mut Diagnostics) -> Option<Stack> {
+    let paths = match sources.list("") {
+        Ok(paths) => stack_paths(paths),
+        Err(error) => {
+            diagnostics.push(Diagnostic::new(Code::Unreadable, format!("the stack's folder cannot be read: {error}")));
+            return None;
+        }
+    };
+    let mut documents = read(sources, &paths, files, diagnostics);
+    let folders: Vec<Spanned<Text>> = documents
+        .iter()
+        .filter_map(|document| match document {
+            Document::Platform(platform) => Some(platform.modules.clone()),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    let mut seen: BTreeSet<String> = paths.into_iter().collect();
+    for folder in folders {
+        let below = folder.value.trim_start_matches("./").trim_end_matches('/');
+        match sources.list(below) {
+            Ok(paths) => {
+                let modules = |path: &String| path.ends_with("/module.yaml") && !path.contains("/tests/");
+                let paths: Vec<String> = paths.into_iter().filter(modules).filter(|path| seen.insert(path.clone())).collect();
+                documents.extend(read(sources, &paths, files, diagnostics));
+            }
+            Err(error) => diagnostics.push(
+                Diagnostic::new(Code::Unreadable, format!("the modules in `{}` cannot be read", folder.value))
+                    .at(folder.span, error.to_string())
+                    .help("the folder is looked for from the stack's own"),
+            ),
+        }
+    }
+    assemble(documents, files, diagnostics)
+}
+
+/// What is YAML of ours among the files of a stack: not what is hidden, built, compared with, or beside a module.
+fn stack_paths(paths: Vec<String>) -> Vec<String> {
+    let folder = |path: &str| path.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
+    let foreign: Vec<String> = paths
+        .iter()
+        .filter_map(|path| {
+            let module = path.ends_with("/module.yaml").then(|| folder(path));
+            // A folder that Terrace delivers to has this in it.
+            module.or_else(|| path.strip_suffix(".terrace/manifest.json").map(str::to_owned))
+        })
+        .filter(|folder| !folder.is_empty())
+        .collect();
+    let mut paths: Vec<String> = paths
+        .into_iter()
+        .filter(|path| path.ends_with(".yaml") || path.ends_with(".yml"))
+        .filter(|path| path.split('/').all(|part| !part.starts_with('.')))
+        .filter(|path| !path.starts_with("golden/") && !path.starts_with("out/"))
+        .filter(|path| {
+            path.ends_with("/module.yaml") || !foreign.iter().any(|folder| path.starts_with(folder.as_str()))
+        })
+        .collect();
+    paths.sort();
+    paths
+}
+
+fn read(
+    sources: &dyn Sources,
+    paths: &[String],
+    files: &mut Files,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Document> {
+    let contents: Vec<Result<Arc<[u8]>, SourceError>> = paths.par_iter().map(|path| sources.read(path)).collect();
+    let mut opened = Vec::new();
+    for (path, bytes) in paths.iter().zip(contents) {
+        match bytes {
+            Ok(bytes) => opened.extend(yaml::open(path, &bytes, files, diagnostics)),
+            Err(error) => {
+                diagnostics.push(Diagnostic::new(Code::Unreadable, format!("`{path}` cannot be read: {error}")));
+            }
+        }
+    }
+    let results: Vec<(Vec<Document>, Diagnostics)> = opened
+        .par_iter()
+        .map(|file| {
+            let mut diagnostics = Diagnostics::new();
+            (documents_of(*file, files, &mut diagnostics), diagnostics)
+        })
+        .collect();
+    let mut documents = Vec::new();
+    for (found, said) in results {
+        documents.extend(found);
+        diagnostics.append(said);
+    }
+    documents
+}
+
+fn documents_of(file: FileId, files: &Files, diagnostics: &mut Diagnostics) -> Vec<Document> {
+    let nodes = yaml::parse(file, files, diagnostics);
+    nodes
+        .into_iter()
+        .filter(|node| !node.is_null() && !is_foreign(node))
+        .filter_map(|node| {
+            let mut said = Diagnostics::new();
+            let kind = validate::validate(&node, files, &mut said);
+            let valid = !said.has_errors();
+            diagnostics.append(said);
+            kind.filter(|_| valid).map(|kind| Document::decode(kind, node))
+        })
+        .collect()
+}
+
+/// A Kubernetes manifest that lies in the stack's folder says that it is one.
+fn is_foreign(node: &Node) -> bool {
+    let version = node.get("apiVersion").and_then(Node::as_str);
+    version.is_some_and(|version| !version.starts_with("terrace"))
+}
+
+fn assemble(documents: Vec<Document>, files: &mut Files, diagnostics: &mut Diagnostics) -> Option<Stack> {
+    let mut platforms = Vec::new();
+    let (mut environments, mut tenants, mut components) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut pipelines, mut modules) = (Vec::new(), Vec::new());
+    for document in documents {
+        match document {
+            Document::Platform(platform) => platforms.push(platform),
+            Document::Environment(environment) => environments.push(environment),
+            Document::Tenant(tenant) => tenants.push(tenant),
+            Document::Component(component) => components.push(component),
+            Document::Pipeline(pipeline) => pipelines.push(pipeline),
+            Document::Module(module) => modules.push(module),
+        }
+    }
+    environments.sort_by(|a, b| a.name.value.cmp(&b.name.value));
+    tenants.sort_by(|a, b| a.name.value.cmp(&b.name.value));
+    components.sort_by(|a, b| a.name.value.cmp(&b.name.value));
+    pipelines.sort_by(|a, b| (&a.name.value, &a.tenant.as_ref().map(|t| &t.value)).cmp(&(&b.name.value, &b.tenant.as_ref().map(|t| &t.value))));
+    unique("environment", environments.iter().map(|e| &e.name), diagnostics);
+    unique("tenant", tenants.iter().map(|t| &t.name), diagnostics);
+    unique("component", components.iter().map(|c| &c.name), diagnostics);
+    modules.sort_by(|a, b| (&a.name.value, &a.version.value).cmp(&(&b.name.value, &b.version.value)));
+    for pair in modules.windows(2) {
+        if pair[0].name.value == pair[1].name.value && pair[0].version.value == pair[1].version.value {
+            let name = &pair[1].name;
+            diagnostics.push(
+                Diagnostic::new(
+                    Code::DuplicateName,
+                    format!("module `{}` {} is here twice", name.value, pair[1].version.value),
+                )
+                .at(name.span, "the second time")
+                .also(pair[0].name.span, "the first time"),
+            );
+        }
+    }
+    platforms.sort_by_key(|platform: &Platform| platform.name.span);
+    if let [first, second, ..] = platforms.as_slice() {
+        diagnostics.push(
+            Diagnostic::new(Code::NoPlatform, "a stack has one Platform, not two")
+                .at(second.name.span, "the second")
+                .also(first.name.span, "the first"),
+        );
+    }
+    let Some(platform) = platforms.into_iter().next() else {
+        // Where a Platform was there and wrong, that has been said.
+        if !diagnostics.has_errors() {
+            diagnostics.push(
+                Diagnostic::new(Code::NoPlatform, "no document of kind `Platform` is in this folder")
+                    .help("write one: `{kind: Platform, name: acme}`; or start from what `terrace init DIR` writes"),
+            );
+        }
+        return None;
+    };
+    for name in used_modules(&components, &modules) {
+        let Some(text) = library::text(&name) else { continue };
+        let path = format!("module:{name}/module.yaml");
+        let Some(file) = yaml::open(&path, text.as_bytes(), files, diagnostics) else { continue };
+        for document in documents_of(file, files, diagnostics) {
+            if let Document::Module(module) = document {
+                modules.push(module);
+            }
+        }
+    }
+    Some(Stack { platform, environments, tenants, components, pipelines, modules })
+}
+
+/// The modules of the program that components ask for.
+fn used_modules(components: &[Component], own: &[Module]) -> BTreeSet<Text> {
+    components
+        .iter()
+        .filter_map(|component| match &component.recipe {
+            crate::document::Recipe::Module { module, .. } => Some(module.name.value.clone()),
+            crate::document::Recipe::Own(_) => None,
+        })
+        .filter(|name| !own.iter().any(|module| module.name.value == *name))
+        .collect()
+}
+
+fn unique<'a>(what: &str, names: impl Iterator<Item = &'a Spanned<Text>>, diagnostics: &mut Diagnostics) {
+    let mut previous: Option<&Spanned<Text>> = None;
+    for name in names {
+        if let Some(first) = previous.filter(|previous| previous.value == name.value) {
+            diagnostics.push(
+                Diagnostic::new(Code::DuplicateName, format!("{what} `{}` is here twice", name.value))
+                    .at(name.span, "the second time")
+                    .also(first.span, "the first time"),
+            );
+        }
+        previous = Some(name);
+    }
+}
+
+/// Says that a name is not among those that exist.
+pub(crate) fn unknown<'a>(
+    code: Code,
+    what: &str,
+    name: &str,
+    span: Span,
+    known: impl Iterator<Item = &'a str> + Clone,
+) -> Diagnostic {
+    let diagnostic = Diagnostic::new(code, format!("no {what} is named `{}`", crate::diagnostic::shown(name)))
+        .at(span, "no such name")
+        .nearest(span, name, known.clone());
+    if !diagnostic.help.is_empty() {
+        return diagnostic;
+    }
+    match known.clone().count() {
+        0 => diagnostic.help(format!("this stack has no {what}s")),
+        1..=12 => diagnostic.help(format!("there are {}", listed(known))),
+        _ => diagnostic,
+    }
+}

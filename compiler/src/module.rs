@@ -1,0 +1,232 @@
+//! Modules with their expressions read: once, for every component that uses them.
+
+use terrace_artifact::Text;
+
+use crate::body::{Body, whole_expression};
+use crate::code::Code;
+use crate::diagnostic::{Diagnostic, Diagnostics, shown};
+use crate::document::{self, Input, Spanned};
+use crate::expression::{self, Expression, Reads, Template};
+use crate::node::{Node, NodeKind};
+use crate::resource::ResourceKind;
+use crate::source::Files;
+
+/// What expands to resources: a module's, or a component's own.
+#[derive(Clone, Debug)]
+pub(crate) struct Recipe {
+    pub(crate) resources: Vec<ResourceTemplate>,
+    pub(crate) outputs: Vec<(Spanned<Text>, Body)>,
+    pub(crate) checks: Vec<Check>,
+    /// A list item each; a loop in one makes several.
+    pub(crate) grants: Vec<Body>,
+    pub(crate) connects: Vec<Body>,
+    pub(crate) requires: Vec<(Spanned<Text>, Spanned<semver::VersionReq>)>,
+}
+
+/// A module with its recipe.
+#[derive(Clone, Debug)]
+pub(crate) struct Module {
+    pub(crate) document: document::Module,
+    pub(crate) recipe: Recipe,
+}
+
+/// A resource before it is expanded.
+#[derive(Clone, Debug)]
+pub(crate) struct ResourceTemplate {
+    pub(crate) name: Spanned<Text>,
+    pub(crate) kind: Spanned<ResourceKind>,
+    pub(crate) for_each: Option<Expression>,
+    pub(crate) when: Option<Expression>,
+    pub(crate) body: Body,
+    /// `DeletionPolicy` and its like.
+    pub(crate) attributes: Vec<(Text, Body)>,
+    pub(crate) depends_on: Vec<Spanned<Text>>,
+    /// What the resource says of itself; absent, its type decides.
+    pub(crate) holds_data: Option<Body>,
+}
+
+/// Something that has to be true of the inputs.
+#[derive(Clone, Debug)]
+pub(crate) struct Check {
+    pub(crate) that: Expression,
+    pub(crate) message: Template,
+    pub(crate) at: Option<Spanned<Text>>,
+    pub(crate) rule: Option<Spanned<Text>>,
+}
+
+impl Module {
+    /// Reads a module's expressions, and finds the inputs that none of them reads.
+    pub(crate) fn read(document: &document::Module, files: &Files, diagnostics: &mut Diagnostics) -> Module {
+        let mut said = Diagnostics::new();
+        let recipe = Recipe::read(&document.body, files, &mut said);
+        if !said.has_errors() {
+            recipe.unused_inputs(&document.inputs, &mut said);
+        }
+        diagnostics.append(said);
+        Module { document: document.clone(), recipe }
+    }
+}
+
+impl Recipe {
+    /// Reads the expressions of a document's body.
+    pub(crate) fn read(body: &document::Body, files: &Files, diagnostics: &mut Diagnostics) -> Recipe {
+        let bodies = |nodes: &[Node], diagnostics: &mut Diagnostics| {
+            nodes.iter().map(|node| Body::read(node, files, diagnostics)).collect()
+        };
+        Recipe {
+            resources: body
+                .resources
+                .iter()
+                .filter_map(|(name, node)| ResourceTemplate::read(name, node, files, diagnostics))
+                .collect(),
+            outputs: body
+                .outputs
+                .iter()
+                .map(|(name, node)| (name.clone(), Body::read(node, files, diagnostics)))
+                .collect(),
+            checks: body
+                .checks
+                .iter()
+                .filter_map(|check| {
+                    Some(Check {
+                        that: whole_expression(&check.that, files, diagnostics)?,
+                        message: expression::template(&check.message, files, diagnostics),
+                        at: check.at.clone(),
+                        rule: check.rule.clone(),
+                    })
+                })
+                .collect(),
+            grants: bodies(&body.grants, diagnostics),
+            connects: bodies(&body.connects, diagnostics),
+            requires: body.requires.clone(),
+        }
+    }
+
+    /// Calls `see` with every expression.
+    fn expressions(&self, see: &mut impl FnMut(&Expression)) {
+        for resource in &self.resources {
+            resource.for_each.iter().chain(&resource.when).for_each(&mut *see);
+            resource.body.expressions(see);
+            resource.attributes.iter().for_each(|(_, body)| body.expressions(see));
+            resource.holds_data.iter().for_each(|body| body.expressions(see));
+        }
+        self.outputs.iter().for_each(|(_, body)| body.expressions(see));
+        self.grants.iter().chain(&self.connects).for_each(|body| body.expressions(see));
+    }
+
+    /// An input that only a check reads decides nothing: it counts as unused.
+    fn unused_inputs(&self, inputs: &[Input], diagnostics: &mut Diagnostics) {
+        let mut reads = Reads::default();
+        self.expressions(&mut |expression| reads.add(expression));
+        if reads.all {
+            return;
+        }
+        for input in inputs.iter().filter(|input| !reads.names.contains(&input.name.value)) {
+            diagnostics.push(
+                Diagnostic::new(Code::UnusedInput, format!("no expression reads the input `{}`", input.name.value))
+                    .at(input.name.span, "has no effect")
+                    .help("use it in a resource, or remove it: whoever sets it expects something to change"),
+            );
+        }
+    }
+}
+
+impl ResourceTemplate {
+    fn read(
+        name: &Spanned<Text>,
+        node: &Node,
+        files: &Files,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<ResourceTemplate> {
+        let type_node = node.get("type")?;
+        let kind = resource_kind(type_node, diagnostics)?;
+        let mut template = ResourceTemplate {
+            name: name.clone(),
+            kind: Spanned { value: kind, span: type_node.span },
+            for_each: node.get("for_each").and_then(|node| whole_expression(node, files, diagnostics)),
+            when: node.get("when").and_then(|node| whole_expression(node, files, diagnostics)),
+            body: Body::read(&empty(node), files, diagnostics),
+            attributes: Vec::new(),
+            depends_on: Vec::new(),
+            holds_data: node.get("holds_data").map(|node| Body::read(node, files, diagnostics)),
+        };
+        for item in node.get("depends_on").map_or(&[][..], Node::items) {
+            if let Some(name) = item.as_str() {
+                template.depends_on.push(Spanned { value: name.into(), span: item.span });
+            }
+        }
+        let cloudformation = matches!(template.kind.value, ResourceKind::CloudFormation(_));
+        if cloudformation {
+            if let Some(properties) = node.get("properties") {
+                template.body = Body::read(properties, files, diagnostics);
+            }
+            for (key, node) in node.entries() {
+                let attribute = match key.as_str() {
+                    "deletion_policy" => "DeletionPolicy",
+                    "update_replace_policy" => "UpdateReplacePolicy",
+                    "update_policy" => "UpdatePolicy",
+                    "creation_policy" => "CreationPolicy",
+                    "metadata" => "Metadata",
+                    _ => continue,
+                };
+                template.attributes.push((attribute.into(), Body::read(node, files, diagnostics)));
+            }
+        } else {
+            // The object's own fields stand beside ours; `depends_on` and `for_each` are nobody else's.
+            const OURS: [&str; 5] = ["type", "for_each", "when", "depends_on", "holds_data"];
+            let own: Vec<(Text, Node)> =
+                node.entries().iter().filter(|(key, _)| !OURS.contains(&key.as_str())).cloned().collect();
+            for (key, field) in &own {
+                if matches!(key.as_str(), "apiVersion" | "kind") {
+                    diagnostics.push(
+                        Diagnostic::new(Code::UnknownKey, format!("`{key}` is said by `type`"))
+                            .at(field.key, "said twice")
+                            .also(type_node.span, "said here")
+                            .help("remove the line"),
+                    );
+                }
+            }
+            let object = Node { kind: NodeKind::Map(own), ..node.clone() };
+            template.body = Body::read(&object, files, diagnostics);
+        }
+        Some(template)
+    }
+}
+
+fn empty(node: &Node) -> Node {
+    Node { kind: NodeKind::Map(Vec::new()), span: node.span, key: node.key }
+}
+
+/// Reads `AWS::S3::Bucket`, `apps/v1/Deployment`, `v1/ConfigMap`, and says where there is no such type.
+fn resource_kind(node: &Node, diagnostics: &mut Diagnostics) -> Option<ResourceKind> {
+    let text = node.as_str()?;
+    if text.contains("::") {
+        if terrace_catalog::cloudformation(text).is_some() {
+            return Some(ResourceKind::CloudFormation(text.into()));
+        }
+        diagnostics.push(
+            Diagnostic::new(Code::UnknownType, format!("CloudFormation has no type `{}`", shown(text)))
+                .at(node.span, "no such type")
+                .nearest(node.span, text, terrace_catalog::types()),
+        );
+        return None;
+    }
+    let (api_version, kind) = text.rsplit_once('/')?;
+    if terrace_catalog::kubernetes(api_version, kind).is_some() {
+        return Some(ResourceKind::Kubernetes { api_version: api_version.into(), kind: kind.into() });
+    }
+    let diagnostic = Diagnostic::new(
+        Code::UnknownType,
+        format!("no Kubernetes kind `{}` is known in `{}`", shown(kind), shown(api_version)),
+    )
+    .at(node.span, "no such kind");
+    diagnostics.push(match terrace_catalog::nearest_kind(api_version, kind) {
+        Some((version, kind)) => {
+            let name = format!("{version}/{kind}");
+            diagnostic.replace(node.span, name.clone(), format!("`{name}` exists"))
+        }
+        None => diagnostic.note("kinds of Kubernetes itself are known, and those of the operators in `terrace explain unknown-type`"),
+    });
+    None
+}
+

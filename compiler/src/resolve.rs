@@ -1,0 +1,506 @@
+//! Phase 3: one environment. Who gets which component, from which module, with which inputs, and where it goes.
+
+use terrace_artifact::{Target, Text};
+
+use crate::body::{Body, Expansion};
+use crate::code::Code;
+use crate::diagnostic::{Diagnostic, Diagnostics, listed};
+use crate::document::{
+    Component, ComponentInputs, Environment, Pipeline, Placement, Recipe as Source, Spanned, Status, Tenant, Tenants,
+};
+use crate::expression::Scope;
+use crate::expression::filters::slug;
+use crate::load::{Stack, unknown};
+use crate::module::{Module, Recipe};
+use crate::node::Node;
+use crate::resource::Instance;
+use crate::scope;
+use crate::source::{Files, Span};
+use crate::term::Term;
+use crate::values::{Layer, Origin};
+
+/// A stack with its modules' expressions read: what holds for every environment.
+pub(crate) struct Prepared<'a> {
+    pub(crate) stack: &'a Stack,
+    pub(crate) modules: Vec<Module>,
+    /// The recipe of each component that has resources of its own, in the order of the stack's components.
+    pub(crate) own: Vec<Option<Recipe>>,
+    /// What `--set` says, by component.
+    pub(crate) set: Vec<(Text, Node)>,
+}
+
+/// One use of a component or pipeline.
+pub(crate) struct Use<'a> {
+    pub(crate) instance: Instance,
+    pub(crate) tenant: Option<&'a Tenant>,
+    pub(crate) kind: UseKind<'a>,
+    /// The scope of its expressions, without `inputs`.
+    pub(crate) names: Vec<(Text, Term)>,
+    pub(crate) layers: Vec<Layer<'a>>,
+}
+
+pub(crate) enum UseKind<'a> {
+    Component { component: &'a Component, module: Option<&'a Module>, recipe: &'a Recipe },
+    Pipeline(&'a Pipeline),
+}
+
+impl<'a> Prepared<'a> {
+    /// Reads the expressions of every module and component, and finds names that mean nothing.
+    pub(crate) fn new(stack: &'a Stack, set: Vec<(Text, Node)>, files: &Files, diagnostics: &mut Diagnostics) -> Prepared<'a> {
+        let modules = stack.modules.iter().map(|module| Module::read(module, files, diagnostics)).collect();
+        let own = stack
+            .components
+            .iter()
+            .map(|component| match &component.recipe {
+                Source::Own(body) => Some(Recipe::read(body, files, diagnostics)),
+                Source::Module { .. } => None,
+            })
+            .collect();
+        check_names(stack, diagnostics);
+        Prepared { stack, modules, own, set }
+    }
+
+    /// The module a component asks for.
+    fn module(&self, component: &Component) -> Result<Option<&Module>, Box<Diagnostic>> {
+        let Source::Module { module: wanted, .. } = &component.recipe else { return Ok(None) };
+        let name = &wanted.name;
+        let named: Vec<&Module> =
+            self.modules.iter().filter(|module| module.document.name.value == name.value).collect();
+        if named.is_empty() {
+            let own = self.modules.iter().map(|module| module.document.name.value.as_str());
+            let known = own.chain(crate::library::MODULES.iter().map(|(name, _)| *name));
+            return Err(Box::new(unknown(Code::UnknownModule, "module", &name.value, name.span, known)));
+        }
+        let fits = named.iter().filter(|m| wanted.requirement.value.matches(&m.document.version.value));
+        let best = fits.max_by(|a, b| a.document.version.value.cmp(&b.document.version.value));
+        best.copied().map(Some).ok_or_else(|| {
+            let versions = listed(named.iter().map(|module| module.document.version.value.to_string()));
+            Box::new(
+                Diagnostic::new(
+                    Code::UnknownVersion,
+                    format!("module `{}` has no version that is `{}`", name.value, wanted.requirement.value),
+                )
+                .at(wanted.requirement.span, "no such version")
+                .help(format!("there is {versions}")),
+            )
+        })
+    }
+
+    /// Everything that exists in an environment, in order of tenant and name.
+    pub(crate) fn uses(&'a self, environment: &'a Environment, files: &Files, diagnostics: &mut Diagnostics) -> Vec<Use<'a>> {
+        let mut uses = Vec::new();
+        for (component, own) in self.stack.components.iter().zip(&self.own) {
+            if !is_in(component.environments.as_deref(), environment) {
+                continue;
+            }
+            let module = match self.module(component) {
+                Ok(module) => module,
+                Err(diagnostic) => {
+                    diagnostics.push(*diagnostic);
+                    continue;
+                }
+            };
+            if let Some(module) = module {
+                check_status(component, module, diagnostics);
+            }
+            let Some(recipe) = module.map(|module| &module.recipe).or(own.as_ref()) else { continue };
+            for tenant in self.tenants_of(component, environment) {
+                if let (Some(module), Some(tenant)) = (module, tenant) {
+                    check_clearance(component, module, tenant, diagnostics);
+                }
+                let kind = UseKind::Component { component, module, recipe };
+                let on = component.on.as_ref();
+                uses.push(self.make(environment, tenant, kind, &component.name, component.moved_from.as_ref(), on, diagnostics));
+            }
+        }
+        for pipeline in &self.stack.pipelines {
+            if !is_in(pipeline.environments.as_deref(), environment) {
+                continue;
+            }
+            let tenant = pipeline.tenant.as_ref().and_then(|name| self.tenant(&name.value));
+            if pipeline.tenant.is_some() && !tenant.is_some_and(|tenant| is_in(tenant.environments.as_deref(), environment)) {
+                continue;
+            }
+            let kind = UseKind::Pipeline(pipeline);
+            let on = pipeline.on.as_ref();
+            uses.push(self.make(environment, tenant, kind, &pipeline.name, pipeline.moved_from.as_ref(), on, diagnostics));
+        }
+        uses.sort_by(|a, b| (&a.instance.tenant, &a.instance.component).cmp(&(&b.instance.tenant, &b.instance.component)));
+        for pair in uses.windows(2) {
+            let (a, b) = (&pair[0].instance, &pair[1].instance);
+            if a.tenant == b.tenant && a.component == b.component && a.declared != b.declared {
+                diagnostics.push(
+                    Diagnostic::new(Code::DuplicateName, format!("`{}` is a name here twice", b.component))
+                        .at(b.declared, "the second")
+                        .also(a.declared, "the first")
+                        .note("components and pipelines of one tenant share their names"),
+                );
+            }
+        }
+        for one in &mut uses {
+            self.layer(one, environment, files, diagnostics);
+        }
+        uses
+    }
+
+    pub(crate) fn tenant(&self, name: &str) -> Option<&'a Tenant> {
+        self.stack.tenants.iter().find(|tenant| tenant.name.value == name)
+    }
+
+    fn tenants_of(&self, component: &Component, environment: &Environment) -> Vec<Option<&'a Tenant>> {
+        let chosen = |tenant: &&Tenant| match &component.tenants {
+            Tenants::Platform => false,
+            Tenants::All(_) => true,
+            Tenants::Named(names) => names.iter().any(|name| name.value == tenant.name.value),
+            Tenants::Tiers(tiers) => tiers.iter().any(|tier| tier.value == tenant.tier.value),
+        };
+        if matches!(component.tenants, Tenants::Platform) {
+            return vec![None];
+        }
+        let here = self.stack.tenants.iter().filter(|tenant| is_in(tenant.environments.as_deref(), environment));
+        here.filter(chosen).map(Some).collect()
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one use, each from another document")]
+    fn make(
+        &self,
+        environment: &Environment,
+        tenant: Option<&'a Tenant>,
+        kind: UseKind<'a>,
+        name: &Spanned<Text>,
+        moved_from: Option<&Spanned<Text>>,
+        on: Option<&Placement>,
+        diagnostics: &mut Diagnostics,
+    ) -> Use<'a> {
+        let platform = &self.stack.platform.name.value;
+        let tenant_name: Text = tenant.map_or("platform".into(), |tenant| tenant.name.value.clone());
+        let identity = moved_from.map_or(&name.value, |old| &old.value);
+        let (cluster, account) = placement(environment, on, diagnostics);
+        let (module, requires) = match &kind {
+            UseKind::Component { module, recipe, .. } => (
+                module.map(|module| module.document.name.value.clone()),
+                recipe.requires.iter().map(|(name, _)| name.value.clone()).collect(),
+            ),
+            UseKind::Pipeline(_) => (None, Vec::new()),
+        };
+        let instance = Instance {
+            name: format!(
+                "{}-{}-{}-{}",
+                slug(platform),
+                slug(&environment.name.value),
+                slug(&tenant_name),
+                slug(identity)
+            )
+            .into(),
+            namespace: match tenant {
+                Some(tenant) => format!("data-tenant-{}", slug(&tenant.name.value)).into(),
+                None => "data-platform".into(),
+            },
+            tenant: tenant_name,
+            component: name.value.clone(),
+            identity: identity.clone(),
+            module,
+            cluster,
+            account,
+            declared: name.span,
+            outputs: Vec::new(),
+            requires,
+        };
+        let version = match &kind {
+            UseKind::Component { module: Some(module), .. } => Some(&module.document),
+            _ => None,
+        };
+        let names = scope::names(&self.stack.platform, environment, tenant, &instance, version);
+        Use { instance, tenant, kind, names, layers: Vec::new() }
+    }
+
+    /// Collects what everybody says about the inputs of one use, in order of precedence.
+    fn layer(&'a self, one: &mut Use<'a>, environment: &'a Environment, files: &Files, diagnostics: &mut Diagnostics) {
+        let UseKind::Component { component, module: Some(_), .. } = one.kind else { return };
+        let name = &component.name.value;
+        let of = |list: &'a [ComponentInputs]| list.iter().find(|c| c.component.value == *name).map(|c| &c.inputs);
+        let mut said: Vec<(Origin, &'a Node)> = Vec::new();
+        if let Some(tenant) = one.tenant {
+            let meaning = self.stack.platform.tiers.iter().find(|(tier, _)| tier.value == tenant.tier.value);
+            said.extend(meaning.and_then(|(_, meaning)| of(&meaning.inputs)).map(|node| (Origin::Tier, node)));
+        }
+        if let Source::Module { inputs: Some(inputs), .. } = &component.recipe {
+            said.push((Origin::Component, inputs));
+        }
+        if let Some(tenant) = one.tenant {
+            said.extend(of(&tenant.overrides).map(|node| (Origin::Tenant, node)));
+        }
+        said.extend(of(&environment.overrides).map(|node| (Origin::Environment, node)));
+        if let Some(tenant) = one.tenant {
+            let own = environment.tenant_overrides.iter().find(|(name, _)| name.value == tenant.name.value);
+            said.extend(own.and_then(|(_, list)| of(list)).map(|node| (Origin::EnvironmentTenant, node)));
+        }
+        said.extend(self.set.iter().filter(|(component, _)| component == name).map(|(_, node)| (Origin::Set, node)));
+        let scope = Scope { names: &one.names, variables: None, local: false };
+        one.layers = said
+            .into_iter()
+            .map(|(origin, node)| {
+                let mut expansion = Expansion::of_values();
+                let value = Body::read(node, files, diagnostics).expand(&scope, &mut expansion);
+                for failure in expansion.failures {
+                    diagnostics.push(failure.diagnostic());
+                }
+                Layer { origin, node, value }
+            })
+            .collect();
+    }
+}
+
+/// The targets of an environment, by the names components use.
+pub(crate) fn targets(environment: &Environment) -> Vec<(Text, Target)> {
+    let cluster = |name: Text, cluster: &crate::document::Cluster| {
+        let target = Target::Kubernetes {
+            context: cluster.context.value.clone(),
+            distribution: cluster.distribution.clone(),
+            id: cluster.id.as_ref().map(|id| id.value.clone()),
+        };
+        (name, target)
+    };
+    let account = |name: Text, account: &crate::document::Account| {
+        let target =
+            Target::Aws { account: account.account.value.clone(), region: account.region.value.clone() };
+        (name, target)
+    };
+    let mut targets: Vec<(Text, Target)> = Vec::new();
+    targets.extend(environment.kubernetes.iter().map(|c| cluster("kubernetes".into(), c)));
+    targets.extend(environment.clusters.iter().map(|(name, c)| cluster(name.value.clone(), c)));
+    targets.extend(environment.aws.iter().map(|a| account("aws".into(), a)));
+    targets.extend(environment.accounts.iter().map(|(name, a)| account(name.value.clone(), a)));
+    if targets.is_empty() {
+        let path = environment.directory.as_ref().map_or_else(
+            || format!("deploy/{}", environment.name.value).into(),
+            |directory| directory.value.clone(),
+        );
+        targets.push(("directory".into(), Target::Directory { path }));
+    }
+    targets
+}
+
+/// The cluster and the account that a component goes to: those it names, or the only ones there are.
+fn placement(
+    environment: &Environment,
+    on: Option<&Placement>,
+    diagnostics: &mut Diagnostics,
+) -> (Option<Text>, Option<Text>) {
+    let targets = targets(environment);
+    if let [(name, Target::Directory { .. })] = targets.as_slice() {
+        return (Some(name.clone()), Some(name.clone()));
+    }
+    let of_kind = |aws: bool| {
+        let names = targets.iter().filter(move |(_, target)| matches!(target, Target::Aws { .. }) == aws);
+        names.map(|(name, _)| name.clone()).collect::<Vec<Text>>()
+    };
+    let usual = |names: Vec<Text>, word: &str| match names.as_slice() {
+        [one] => Some(one.clone()),
+        names => names.iter().find(|name| *name == word).cloned(),
+    };
+    let (clusters, accounts) = (of_kind(false), of_kind(true));
+    let mut named = |name: &Spanned<Text>, known: &[Text], what: &str| {
+        if known.contains(&name.value) {
+            return Some(name.value.clone());
+        }
+        let names = known.iter().map(Text::as_str);
+        diagnostics.push(
+            unknown(Code::UnknownTarget, what, &name.value, name.span, names)
+                .also(environment.name.span, format!("in environment `{}`", environment.name.value)),
+        );
+        None
+    };
+    match on {
+        None => (usual(clusters, "kubernetes"), usual(accounts, "aws")),
+        Some(Placement::Named(name)) if accounts.contains(&name.value) => {
+            (usual(clusters, "kubernetes"), Some(name.value.clone()))
+        }
+        Some(Placement::Named(name)) => {
+            let all: Vec<Text> = clusters.iter().chain(&accounts).cloned().collect();
+            (named(name, &all, "cluster or account"), usual(accounts, "aws"))
+        }
+        Some(Placement::Each { cluster, account }) => (
+            cluster.as_ref().map_or_else(|| usual(clusters.clone(), "kubernetes"), |name| named(name, &clusters, "cluster")),
+            account.as_ref().map_or_else(|| usual(accounts.clone(), "aws"), |name| named(name, &accounts, "account")),
+        ),
+    }
+}
+
+fn is_in(environments: Option<&[Spanned<Text>]>, environment: &Environment) -> bool {
+    environments.is_none_or(|names| names.iter().any(|name| name.value == environment.name.value))
+}
+
+fn check_status(component: &Component, module: &Module, diagnostics: &mut Diagnostics) {
+    let Source::Module { module: wanted, .. } = &component.recipe else { return };
+    let document = &module.document;
+    let pinned = wanted.requirement.value.to_string().starts_with('=');
+    let (code, words) = match document.status.value {
+        Status::Active => return,
+        Status::Deprecated => (Code::DeprecatedModule, "is deprecated"),
+        Status::Sunset if pinned => (Code::DeprecatedModule, "is being phased out"),
+        Status::Sunset => (Code::RetiredModule, "is being phased out: nothing new may use it"),
+        Status::Archived => (Code::RetiredModule, "is archived"),
+    };
+    let mut diagnostic =
+        Diagnostic::new(code, format!("module `{}` {} {words}", document.name.value, document.version.value))
+            .at(wanted.span, "used here")
+            .also(document.status.span, "said here");
+    if let Some(other) = &document.replaced_by {
+        diagnostic = diagnostic.replace(wanted.span, other.name.value.clone(), format!("use `{}`", other.name.value));
+    }
+    if document.status.value == Status::Sunset && !pinned {
+        let pin = format!("{}@={}", document.name.value, document.version.value);
+        diagnostic = diagnostic.replace(wanted.span, pin, "where it was in use before, pin its version");
+    }
+    diagnostics.push(diagnostic);
+}
+
+fn check_clearance(component: &Component, module: &Module, tenant: &Tenant, diagnostics: &mut Diagnostics) {
+    let (Some(fit), Some(needed)) = (&module.document.clearance, &tenant.clearance) else { return };
+    if fit.value < needed.value {
+        diagnostics.push(
+            Diagnostic::new(
+                Code::ClearanceTooLow,
+                format!(
+                    "module `{}` is fit for {} data, tenant `{}` has {} data",
+                    module.document.name.value,
+                    fit.value.as_str(),
+                    tenant.name.value,
+                    needed.value.as_str()
+                ),
+            )
+            .at(component.name.span, "used here for the tenant")
+            .also(needed.span, "the tenant's data")
+            .also(fit.span, "what the module is fit for"),
+        );
+    }
+}
+
+/// Finds names in documents that name nothing.
+fn check_names(stack: &Stack, diagnostics: &mut Diagnostics) {
+    let environments = || stack.environments.iter().map(|e| e.name.value.as_str());
+    let tenants = || stack.tenants.iter().map(|t| t.name.value.as_str());
+    let components = || stack.components.iter().map(|c| c.name.value.as_str());
+    let mut check_environments = |names: Option<&[Spanned<Text>]>, diagnostics: &mut Diagnostics| {
+        for name in names.into_iter().flatten().filter(|name| !environments().any(|e| e == name.value)) {
+            diagnostics.push(unknown(Code::UnknownEnvironment, "environment", &name.value, name.span, environments()));
+        }
+    };
+    for tenant in &stack.tenants {
+        check_environments(tenant.environments.as_deref(), diagnostics);
+    }
+    for component in &stack.components {
+        check_environments(component.environments.as_deref(), diagnostics);
+        if let Tenants::Named(names) = &component.tenants {
+            for name in names.iter().filter(|name| !tenants().any(|t| t == name.value)) {
+                diagnostics.push(unknown(Code::UnknownTenant, "tenant", &name.value, name.span, tenants()));
+            }
+        }
+        if let Some(old) = &component.moved_from
+            && let Some(other) = stack.components.iter().find(|c| c.name.value == old.value)
+        {
+            diagnostics.push(
+                Diagnostic::new(Code::InvalidMove, format!("`{}` still exists", old.value))
+                    .at(old.span, "moved from here")
+                    .also(other.name.span, "and this is still here")
+                    .help("remove `moved_from`, or the component that has the old name"),
+            );
+        }
+    }
+    for pipeline in &stack.pipelines {
+        check_environments(pipeline.environments.as_deref(), diagnostics);
+        if let Some(name) = pipeline.tenant.as_ref().filter(|name| !tenants().any(|t| t == name.value)) {
+            diagnostics.push(unknown(Code::UnknownTenant, "tenant", &name.value, name.span, tenants()));
+        }
+    }
+    let check_inputs = |list: &[ComponentInputs], diagnostics: &mut Diagnostics| {
+        for inputs in list {
+            let name = &inputs.component;
+            match stack.components.iter().find(|component| component.name.value == name.value) {
+                None => {
+                    diagnostics.push(unknown(Code::UnknownComponent, "component", &name.value, name.span, components()));
+                }
+                Some(component) if matches!(component.recipe, Source::Own(_)) => diagnostics.push(
+                    Diagnostic::new(Code::UnknownInput, format!("component `{}` has no inputs", name.value))
+                        .at(name.span, "nothing to set")
+                        .also(component.name.span, "its resources are its own"),
+                ),
+                Some(_) => {}
+            }
+        }
+    };
+    for (_, meaning) in &stack.platform.tiers {
+        check_inputs(&meaning.inputs, diagnostics);
+    }
+    for tenant in &stack.tenants {
+        check_inputs(&tenant.overrides, diagnostics);
+    }
+    for environment in &stack.environments {
+        check_inputs(&environment.overrides, diagnostics);
+        if let Some(name) = environment.promotes_from.as_ref().filter(|name| !environments().any(|e| e == name.value)) {
+            diagnostics.push(unknown(Code::UnknownEnvironment, "environment", &name.value, name.span, environments()));
+        }
+        for (tenant, list) in &environment.tenant_overrides {
+            if !tenants().any(|t| t == tenant.value) {
+                diagnostics.push(unknown(Code::UnknownTenant, "tenant", &tenant.value, tenant.span, tenants()));
+            }
+            check_inputs(list, diagnostics);
+        }
+    }
+}
+
+/// What `--set COMPONENT.INPUT=VALUE` says, as a layer; each its own file for messages.
+pub(crate) fn parse_set(
+    texts: &[String],
+    stack: &Stack,
+    files: &mut Files,
+    diagnostics: &mut Diagnostics,
+) -> Vec<(Text, Node)> {
+    let mut out = Vec::new();
+    for text in texts {
+        let fail = |message: String, span: Span| {
+            Diagnostic::new(Code::InvalidSet, message)
+                .at(span, "on the command line")
+                .help("write `--set COMPONENT.INPUT=VALUE`")
+        };
+        let file = files.add("--set", text.as_str());
+        let whole = Span { file, start: 0, end: u32::try_from(text.len()).unwrap_or(u32::MAX) };
+        let Some((path, value)) = text.split_once('=') else {
+            diagnostics.push(fail(format!("`{text}` sets nothing"), whole));
+            continue;
+        };
+        let mut keys = path.split('.');
+        let (Some(component), Some(_)) = (keys.next(), path.split('.').nth(1)) else {
+            diagnostics.push(fail(format!("`{path}` names no input"), whole.within(0..path.len())));
+            continue;
+        };
+        if !stack.components.iter().any(|c| c.name.value == component) {
+            let names = stack.components.iter().map(|c| c.name.value.as_str());
+            let span = whole.within(0..component.len());
+            diagnostics.push(unknown(Code::UnknownComponent, "component", component, span, names));
+            continue;
+        }
+        let mut scratch = Files::default();
+        let mut node = match crate::yaml::read("--set", value.as_bytes(), &mut scratch, diagnostics).into_iter().next() {
+            Some(node) => node,
+            None => Node { kind: crate::node::NodeKind::String(Text::default()), span: whole, key: whole },
+        };
+        relocate(&mut node, whole.within(path.len() + 1..text.len()));
+        for key in keys.collect::<Vec<_>>().into_iter().rev() {
+            node.key = whole.within(0..path.len());
+            node = Node { kind: crate::node::NodeKind::Map(vec![(key.into(), node)]), span: whole, key: whole };
+        }
+        out.push((component.into(), node));
+    }
+    out
+}
+
+fn relocate(node: &mut Node, span: Span) {
+    (node.span, node.key) = (span, span);
+    match &mut node.kind {
+        crate::node::NodeKind::List(items) => items.iter_mut().for_each(|item| relocate(item, span)),
+        crate::node::NodeKind::Map(entries) => entries.iter_mut().for_each(|(_, item)| relocate(item, span)),
+        _ => {}
+    }
+}

@@ -1,0 +1,428 @@
+//! Values of inputs: layered in one order of precedence, and made what the module says they are.
+
+use terrace_artifact::{Decimal, Segment, Text, show_path};
+
+use crate::code::Code;
+use crate::diagnostic::{Diagnostic, Diagnostics, listed, shown};
+use crate::document::Input;
+use crate::input::{InputSchema, InputType, Others};
+use crate::node::Node;
+use crate::source::Span;
+use crate::term::Term;
+use crate::unit::{Duration, Quantity};
+
+/// Somebody who gives values to inputs. Later layers win.
+#[derive(Clone, Debug)]
+pub(crate) struct Layer<'a> {
+    /// Who.
+    pub(crate) origin: Origin,
+    /// A map of values by input, as written.
+    pub(crate) node: &'a Node,
+    /// The same with its expressions evaluated.
+    pub(crate) value: Term,
+}
+
+/// Who gives a value, in order of precedence.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Origin {
+    /// The module's default.
+    Default,
+    /// The tenant's tier.
+    Tier,
+    /// The component.
+    Component,
+    /// The tenant.
+    Tenant,
+    /// The environment.
+    Environment,
+    /// The environment, for the tenant.
+    EnvironmentTenant,
+    /// The command line.
+    Set,
+}
+
+impl Origin {
+    /// In words.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Origin::Default => "the module's default",
+            Origin::Tier => "the tier's inputs",
+            Origin::Component => "the component's inputs",
+            Origin::Tenant => "the tenant's overrides",
+            Origin::Environment => "the environment's overrides",
+            Origin::EnvironmentTenant => "the environment's overrides for the tenant",
+            Origin::Set => "`--set` on the command line",
+        }
+    }
+}
+
+/// The inputs of one use of a module: merged, checked, with units read.
+pub(crate) fn inputs(
+    declared: &[Input],
+    defaults: &Term,
+    layers: &[Layer<'_>],
+    user: Span,
+    diagnostics: &mut Diagnostics,
+) -> Term {
+    for layer in layers {
+        for (key, node) in layer.node.entries() {
+            if !declared.iter().any(|input| input.name.value == *key) {
+                let names = declared.iter().map(|input| input.name.value.as_str());
+                let mut diagnostic = Diagnostic::new(Code::UnknownInput, format!("the module has no input `{}`", shown(key)))
+                    .at(node.key, "no such input")
+                    .nearest(node.key, key, names.clone());
+                if diagnostic.help.is_empty() {
+                    diagnostic = diagnostic.help(format!("it has {}", listed(names)));
+                }
+                diagnostics.push(diagnostic);
+            }
+        }
+    }
+    let mut out = Vec::with_capacity(declared.len());
+    for input in declared {
+        let name = &input.name.value;
+        let mut value = defaults.get(name).cloned();
+        for layer in layers {
+            match layer.value.get(name) {
+                None | Some(Term::Omit) => {}
+                // Null goes back to the module's default.
+                Some(Term::Null) => value = defaults.get(name).cloned(),
+                Some(over) => value = Some(merge(value, over.clone())),
+            }
+        }
+        let Some(value) = value else {
+            diagnostics.push(
+                Diagnostic::new(Code::MissingInput, format!("the input `{name}` has no value"))
+                    .at(user, format!("`{name}` is missing here"))
+                    .also(input.name.span, "declared here, without a default")
+                    .help(match &input.schema.description {
+                        Some(text) => format!("`{name}` is {}: {}", article(input.schema.kind), text.value),
+                        None => format!("`{name}` is {}", article(input.schema.kind)),
+                    }),
+            );
+            out.push((name.clone(), Term::Null));
+            continue;
+        };
+        let mut path = vec![Segment::Key(name.clone())];
+        let locate = |path: &[Segment]| locate(layers, input, user, path);
+        let mut check = Check { locate: &locate, declared: input.name.span, diagnostics };
+        let value = check.value(&input.schema, value, &mut path);
+        out.push((name.clone(), value));
+    }
+    Term::Map(out)
+}
+
+/// The place of the value at a path: of the last layer that says something there.
+fn locate(layers: &[Layer<'_>], input: &Input, user: Span, path: &[Segment]) -> Span {
+    let found = layers.iter().rev().find_map(|layer| {
+        let mut node = layer.node;
+        for segment in path {
+            node = match segment {
+                Segment::Key(key) => node.get(key)?,
+                Segment::Index(at) => node.items().get(*at)?,
+            };
+        }
+        Some(node.span)
+    });
+    let shorter = || match path {
+        [_] | [] => input.schema.default.as_ref().map_or(user, |node| node.span),
+        [front @ .., _] => locate(layers, input, user, front),
+    };
+    found.unwrap_or_else(shorter)
+}
+
+/// Maps merge, everything else replaces.
+fn merge(under: Option<Term>, over: Term) -> Term {
+    match (under, over) {
+        (Some(Term::Map(mut entries)), Term::Map(new)) => {
+            for (key, value) in new {
+                match entries.iter().position(|(k, _)| *k == key) {
+                    Some(at) if value == Term::Null => {
+                        entries.remove(at);
+                    }
+                    Some(at) => {
+                        let old = std::mem::take(&mut entries[at].1);
+                        entries[at].1 = merge(Some(old), value);
+                    }
+                    None if value == Term::Null => {}
+                    None => entries.push((key, value)),
+                }
+            }
+            Term::Map(entries)
+        }
+        (_, over) => over,
+    }
+}
+
+/// The merged value without checks: what `explain` shows of a layer.
+pub(crate) fn merged(values: impl IntoIterator<Item = Term>) -> Term {
+    values.into_iter().fold(Term::Map(Vec::new()), |under, over| merge(Some(under), over))
+}
+
+struct Check<'a> {
+    locate: &'a dyn Fn(&[Segment]) -> Span,
+    declared: Span,
+    diagnostics: &'a mut Diagnostics,
+}
+
+impl Check<'_> {
+    fn say(&mut self, code: Code, path: &[Segment], message: String, label: impl Into<String>) -> &mut Diagnostic {
+        let diagnostic = Diagnostic::new(code, message)
+            .at((self.locate)(path), label)
+            .also(self.declared, "declared here");
+        self.diagnostics.push_mut(diagnostic)
+    }
+
+    fn value(&mut self, schema: &InputSchema, value: Term, path: &mut Vec<Segment>) -> Term {
+        if value == Term::Null {
+            let may_be_null = schema.default.as_ref().is_some_and(Node::is_null) || schema.kind == InputType::Any;
+            if !may_be_null {
+                let message = format!("`{}` cannot be null", show_path(path));
+                self.say(Code::WrongType, path, message, format!("{} is wanted", article(schema.kind)));
+            }
+            return value;
+        }
+        let late = matches!(value, Term::Reference(_) | Term::Concat(_) | Term::Asset(_));
+        if schema.kind == InputType::Secret {
+            return self.secret(value, path);
+        }
+        if late {
+            return value;
+        }
+        let Some(value) = self.typed(schema, value, path) else { return Term::Null };
+        self.limits(schema, &value, path);
+        value
+    }
+
+    fn secret(&mut self, value: Term, path: &[Segment]) -> Term {
+        match value {
+            Term::Secret(_) | Term::Reference(_) => value,
+            Term::Omit => value,
+            _ => {
+                let message = format!("`{}` is a secret, and its value does not belong in a file", show_path(path));
+                let diagnostic = self.say(Code::LiteralSecret, path, message, "written out");
+                diagnostic.help.push(crate::diagnostic::Help {
+                    text: "refer to it: `\"{{ secret('NAME').KEY }}\"`, and change the value that was written here".to_owned(),
+                    edit: None,
+                });
+                Term::Null
+            }
+        }
+    }
+
+    fn typed(&mut self, schema: &InputSchema, value: Term, path: &mut Vec<Segment>) -> Option<Term> {
+        let kind = schema.kind;
+        match (kind, value) {
+            (InputType::Any, value) => Some(value),
+            (InputType::String, value @ Term::String(_))
+            | (InputType::Boolean, value @ Term::Bool(_))
+            | (InputType::Number, value @ Term::Number(_))
+            | (InputType::Duration, value @ Term::Duration(_))
+            | (InputType::Size | InputType::Quantity, value @ Term::Quantity(_)) => Some(value),
+            (InputType::Integer, Term::Number(n)) if n.is_integer() => Some(Term::Number(n)),
+            (InputType::Percent, Term::Number(n)) => Some(Term::Number(n)),
+            (InputType::Quantity, Term::Number(amount)) => {
+                Some(Term::Quantity(Quantity { amount, binary: false }))
+            }
+            (InputType::Duration | InputType::Size | InputType::Quantity | InputType::Percent, Term::String(text)) => {
+                let read = match kind {
+                    InputType::Duration => text.parse().map(Term::Duration).ok(),
+                    InputType::Size => Quantity::size(&text).map(Term::Quantity),
+                    InputType::Quantity => text.parse().map(Term::Quantity).ok(),
+                    _ => text.strip_suffix('%').and_then(|n| n.trim().parse::<Decimal>().ok()).map(Term::Number),
+                };
+                if read.is_none() {
+                    let message = format!("`{}` is not {}", shown(&text), article(kind));
+                    let label = format!("such as {}", examples(kind));
+                    self.say(Code::WrongUnit, path, message, label);
+                }
+                read
+            }
+            (InputType::Duration | InputType::Size, Term::Number(n)) => {
+                let message = format!("`{}` has no unit", show_path(path));
+                let unit = if kind == InputType::Duration { "d" } else { "Gi" };
+                let label = format!("{n} what?");
+                let span = (self.locate)(path);
+                let diagnostic = self.say(Code::WrongUnit, path, message, label);
+                diagnostic.help.push(crate::diagnostic::Help {
+                    text: format!("say the unit: {}", examples(kind)),
+                    edit: Some(crate::diagnostic::Edit { span, text: format!("{n}{unit}") }),
+                });
+                None
+            }
+            (InputType::Array, Term::List(items)) => {
+                let mut out = Vec::with_capacity(items.len());
+                for (at, item) in items.into_iter().enumerate() {
+                    path.push(Segment::Index(at));
+                    out.push(match &schema.items {
+                        Some(schema) => self.value(schema, item, path),
+                        None => item,
+                    });
+                    path.pop();
+                }
+                Some(Term::List(out))
+            }
+            (InputType::Object, Term::Map(entries)) => Some(self.object(schema, entries, path)),
+            (_, value) => {
+                let message = format!("`{}` has to be {}, not {}", show_path(path), article(kind), value.kind());
+                let span = (self.locate)(path);
+                let text = value.shown();
+                let diagnostic = self.say(Code::WrongType, path, message, format!("this is {}", value.kind()));
+                if kind == InputType::String && matches!(value, Term::Number(_) | Term::Bool(_)) {
+                    diagnostic.help.push(crate::diagnostic::Help {
+                        text: "put it in quotes".to_owned(),
+                        edit: Some(crate::diagnostic::Edit { span, text: format!("\"{text}\"") }),
+                    });
+                }
+                None
+            }
+        }
+    }
+
+    fn object(&mut self, schema: &InputSchema, entries: Vec<(Text, Term)>, path: &mut Vec<Segment>) -> Term {
+        let mut out: Vec<(Text, Term)> = Vec::with_capacity(entries.len().max(schema.properties.len()));
+        for (key, value) in entries {
+            path.push(Segment::Key(key.clone()));
+            let property = schema.properties.iter().find(|(name, _)| name.value == key).map(|(_, schema)| schema);
+            let value = match (property, &schema.others) {
+                (Some(schema), _) => self.value(schema, value, path),
+                (None, Others::Of(schema)) => self.value(schema, value, path),
+                (None, Others::Any) => value,
+                (None, Others::Refused) => {
+                    let names: Vec<&str> = schema.properties.iter().map(|(name, _)| name.value.as_str()).collect();
+                    let message = format!("`{}` is not a key of `{}`", shown(&key), show_path(&path[..path.len() - 1]));
+                    let diagnostic = self.say(Code::UnknownKey, path, message, "no such key");
+                    let text = match terrace_catalog::nearest(&key, names.iter().copied()) {
+                        Some(name) => format!("`{name}` exists"),
+                        None => format!("the keys are {}", listed(names)),
+                    };
+                    diagnostic.help.push(crate::diagnostic::Help { text, edit: None });
+                    value
+                }
+            };
+            path.pop();
+            out.push((key, value));
+        }
+        for (name, property) in &schema.properties {
+            if out.iter().any(|(key, _)| *key == name.value) {
+                continue;
+            }
+            path.push(Segment::Key(name.value.clone()));
+            if let Some(default) = &property.default {
+                let value = self.value(property, Term::from_value(default.to_value()), path);
+                out.push((name.value.clone(), value));
+            } else if schema.required.iter().any(|required| required.value == name.value) {
+                let message = format!("`{}` is missing", show_path(path));
+                self.say(Code::MissingField, &path[..path.len() - 1], message, format!("`{}` is missing here", name.value));
+            } else {
+                out.push((name.value.clone(), Term::Null));
+            }
+            path.pop();
+        }
+        Term::Map(out)
+    }
+
+    fn limits(&mut self, schema: &InputSchema, value: &Term, path: &[Segment]) {
+        let shown_path = || show_path(path);
+        if let Some(allowed) = &schema.allowed {
+            let allowed: Vec<Term> = allowed.iter().map(|node| same_type(schema.kind, node)).collect();
+            if !allowed.contains(value) {
+                let words: Vec<String> = allowed.iter().map(Term::shown).collect();
+                let text = value.shown();
+                let message = format!("`{}` is not a value of `{}`", shown(&text), shown_path());
+                let span = (self.locate)(path);
+                let nearest = terrace_catalog::nearest(&text, words.iter().map(String::as_str)).map(str::to_owned);
+                let diagnostic = self.say(Code::UnknownValue, path, message, "not among the values");
+                diagnostic.help.push(match nearest {
+                    Some(word) => crate::diagnostic::Help {
+                        text: format!("`{word}` exists"),
+                        edit: Some(crate::diagnostic::Edit { span, text: word }),
+                    },
+                    None => crate::diagnostic::Help { text: format!("the values are {}", listed(words)), edit: None },
+                });
+            }
+        }
+        let amount = |term: &Term| match term {
+            Term::Number(n) => Some(*n),
+            Term::Duration(duration) => Some(duration.seconds.into()),
+            Term::Quantity(quantity) => Some(quantity.amount),
+            _ => None,
+        };
+        for (limit, words, outside) in
+            [(&schema.minimum, "at least", std::cmp::Ordering::Less), (&schema.maximum, "at most", std::cmp::Ordering::Greater)]
+        {
+            let Some(limit) = limit.as_ref().map(|node| same_type(schema.kind, node)) else { continue };
+            let (Some(value_amount), Some(limit_amount)) = (amount(value), amount(&limit)) else { continue };
+            if value_amount.cmp(&limit_amount) == outside {
+                let message = format!("`{}` has to be {words} {}", shown_path(), limit.shown());
+                self.say(Code::InvalidValue, path, message, format!("this is {}", value.shown()));
+            }
+        }
+        let (length, unit) = match value {
+            Term::String(text) => (text.chars().count(), "characters"),
+            Term::List(items) => (items.len(), "items"),
+            _ => return,
+        };
+        let length = i64::try_from(length).unwrap_or(i64::MAX);
+        if let Some(shortest) = schema.shortest.as_ref().filter(|shortest| length < shortest.value) {
+            let message = format!("`{}` has to have at least {} {unit}", shown_path(), shortest.value);
+            self.say(Code::InvalidValue, path, message, format!("this has {length}"));
+        }
+        if let Some(longest) = schema.longest.as_ref().filter(|longest| length > longest.value) {
+            let message = format!("`{}` has to have at most {} {unit}", shown_path(), longest.value);
+            self.say(Code::InvalidValue, path, message, format!("this has {length}"));
+        }
+        if let (Some(pattern), Term::String(text)) = (&schema.pattern, value)
+            && let Ok(regex) = regex_lite::Regex::new(&pattern.value)
+            && !regex.is_match(text)
+        {
+            let message = format!("`{}` has another form than `{}`", shown_path(), pattern.value);
+            self.say(Code::InvalidValue, path, message, format!("`{}` does not match", shown(text)));
+        }
+        if let (true, Term::List(items)) = (schema.unique, value) {
+            for (at, item) in items.iter().enumerate() {
+                if items[..at].contains(item) {
+                    let message = format!("`{}` is in `{}` twice", shown(&item.shown()), shown_path());
+                    let mut path = path.to_vec();
+                    path.push(Segment::Index(at));
+                    self.say(Code::InvalidValue, &path, message, "the second time");
+                }
+            }
+        }
+    }
+}
+
+/// A limit or an allowed value, read as the type it limits.
+fn same_type(kind: InputType, node: &Node) -> Term {
+    let term = Term::from_value(node.to_value());
+    match (kind, &term) {
+        (InputType::Duration, Term::String(text)) => text.parse::<Duration>().map_or(term.clone(), Term::Duration),
+        (InputType::Size, Term::String(text)) => Quantity::size(text).map_or(term.clone(), Term::Quantity),
+        (InputType::Quantity, Term::String(text)) => text.parse::<Quantity>().map_or(term.clone(), Term::Quantity),
+        (InputType::Quantity, Term::Number(amount)) => Term::Quantity(Quantity { amount: *amount, binary: false }),
+        (InputType::Percent, Term::String(text)) => {
+            text.trim_end_matches('%').parse::<Decimal>().map_or(term.clone(), Term::Number)
+        }
+        _ => term,
+    }
+}
+
+fn article(kind: InputType) -> String {
+    match kind {
+        InputType::String => "text".to_owned(),
+        InputType::Integer => "a whole number".to_owned(),
+        InputType::Array => "a list".to_owned(),
+        InputType::Object => "a map".to_owned(),
+        InputType::Any => "any value".to_owned(),
+        kind => format!("a {}", kind.as_str()),
+    }
+}
+
+fn examples(kind: InputType) -> &'static str {
+    match kind {
+        InputType::Duration => "`30s`, `24h`, `90d`",
+        InputType::Size => "`128Mi`, `500Gi`, `10GB`",
+        InputType::Quantity => "`500m`, `2`, `4Gi`",
+        _ => "`70%`, `70`",
+    }
+}
