@@ -22,6 +22,7 @@ pub(super) const KEYWORDS: &[&str] = &[
     "default",
     "definitions",
     "description",
+    "doNotSuggest",
     "else",
     "enum",
     "examples",
