@@ -14,10 +14,17 @@ fn main() {
     let objects = read(include_str!("../tests/workload/objects.json"));
     let template = read(include_str!("../tests/workload/template.json"));
     let objects = objects.as_list().unwrap_or_default();
-    let resources: Vec<&Value> = template.get("Resources").and_then(Value::as_map).into_iter().flat_map(|map| map.values()).collect();
+    let resources: Vec<&Value> = template
+        .get("Resources")
+        .and_then(Value::as_map)
+        .into_iter()
+        .flat_map(|map| map.values())
+        .collect();
     let each = |counts: usize| counts * TENANTS as usize;
     let first = time(|| validate(objects, &resources));
-    let all = (0..5).map(|_| time(|| (0..TENANTS).for_each(|_| validate(objects, &resources)))).min();
+    let all = (0..5)
+        .map(|_| time(|| (0..TENANTS).for_each(|_| validate(objects, &resources))))
+        .min();
     let nodes: usize = objects.iter().chain(resources.iter().copied()).map(count).sum();
     println!("first tenant, with unpacking: {first:?}");
     println!(
@@ -41,7 +48,13 @@ fn time(work: impl FnOnce()) -> Duration {
 
 fn validate(objects: &[Value], resources: &[&Value]) {
     let mut problems = Vec::new();
-    let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |value: &Value, key: &str| {
+        value
+            .get(key)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     for object in objects {
         let kind = kubernetes(&text(object, "apiVersion"), &text(object, "kind"));
         kind.iter().for_each(|kind| kind.validate(object, &mut problems));

@@ -83,6 +83,8 @@ pub(crate) struct Checker<'c> {
     /// Only whether there is a problem is wanted.
     probing: bool,
     failed: bool,
+    /// How many of a schema's combined parts we are inside of.
+    parts: u32,
 }
 
 impl<'c> Checker<'c> {
@@ -97,11 +99,13 @@ impl<'c> Checker<'c> {
             problems,
             probing: false,
             failed: false,
+            parts: 0,
         }
     }
 
-    pub(crate) fn dialect(&self) -> Dialect {
-        self.dialect
+    /// Whether what the schema leaves open is to be looked at: once, not by each of the parts it is combined from.
+    pub(crate) fn looks_at_anything(&self) -> bool {
+        self.dialect == Dialect::CloudFormation && self.parts == 0
     }
 
     pub(crate) fn report(&mut self, at: &At<'_>, kind: impl FnOnce() -> ProblemKind) {
@@ -157,7 +161,9 @@ impl<'c> Checker<'c> {
             View::String(text) => self.string(node, text, at),
         }
         if let Some(rules) = &node.rules {
+            self.parts += 1;
             self.rules(rules, value, at);
+            self.parts -= 1;
         }
     }
 

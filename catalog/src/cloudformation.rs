@@ -215,7 +215,9 @@ impl ResourceType {
         self.section.nodes.iter().flat_map(|node| {
             let own = node.limits.as_ref().and_then(|limits| limits.pattern.as_ref());
             let keys = node.rules.as_ref().map_or(&[][..], |rules| &rules.patterns);
-            own.into_iter().chain(keys.iter().map(|(pattern, _)| pattern)).map(|pattern| pattern.text())
+            own.into_iter()
+                .chain(keys.iter().map(|(pattern, _)| pattern))
+                .map(|pattern| pattern.text())
         })
     }
 

@@ -2,7 +2,7 @@
 
 use terrace_artifact::{Text, Tree, View};
 
-use crate::check::{At, Checker, Dialect};
+use crate::check::{At, Checker};
 use crate::nearest;
 use crate::node::{Node, NodeId};
 use crate::problem::ProblemKind;
@@ -70,7 +70,7 @@ impl Checker<'_> {
 
     /// What no schema describes: everything goes, but for what the target refuses everywhere.
     pub(crate) fn anything<T: Tree>(&mut self, value: &T, at: &At<'_>) {
-        if self.dialect() == Dialect::Kubernetes {
+        if !self.looks_at_anything() {
             return;
         }
         match value.view() {

@@ -58,22 +58,34 @@ const TEXTS: &[&str] = &[
 ];
 
 fn patterns() -> BTreeSet<&'static str> {
-    types().filter_map(cloudformation).flat_map(|known| known.patterns()).collect()
+    types()
+        .filter_map(cloudformation)
+        .flat_map(|known| known.patterns())
+        .collect()
 }
 
 #[test]
 fn all_patterns_but_one_are_checked() {
     let patterns = patterns();
     assert!(patterns.len() > 2_900, "{}", patterns.len());
-    let not: Vec<_> = patterns.iter().filter(|text| !Pattern::new(text).is_supported()).collect();
-    assert!(not.len() <= 1, "{} patterns cannot be checked: {not:#?}", not.len());
+    let not: Vec<_> = patterns
+        .iter()
+        .filter(|text| !Pattern::new(text).is_supported())
+        .collect();
+    assert!(
+        not.len() <= 1,
+        "{} patterns cannot be checked: {not:#?}",
+        not.len()
+    );
 }
 
 #[test]
 fn patterns_say_what_another_implementation_says() {
     let (mut compared, mut refused) = (0, 0);
     for text in patterns() {
-        let (ours, Ok(other)) = (Pattern::new(text), regex_lite::Regex::new(text)) else { continue };
+        let (ours, Ok(other)) = (Pattern::new(text), regex_lite::Regex::new(text)) else {
+            continue;
+        };
         if !ours.is_supported() {
             continue;
         }

@@ -196,7 +196,7 @@ fn write(packer: &mut Packer, builder: &Builder<'_>, mut facts: Vec<KindFacts<St
     let nodes = builder.reachable(&mut roots);
     let names: Vec<String> = facts.iter().map(|facts| facts.name.clone()).collect();
     packer.section(&names, &nodes, |writer| {
-        writer.list(&facts, |w, facts| facts.write(w))
+        writer.list(&facts, |w, facts| facts.write(w));
     });
 }
 
