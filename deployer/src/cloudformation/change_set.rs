@@ -108,7 +108,7 @@ impl Account {
         let request = self
             .cloudformation
             .execute_change_set()
-            .stack_name(set.stack_id.as_str())
+            .stack_name(super::events::name_of(&set.stack_id))
             .change_set_name(&set.name)
             .client_request_token(token)
             .retain_except_on_create(true);

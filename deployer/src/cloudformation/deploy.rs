@@ -14,7 +14,7 @@ use super::account::Account;
 use super::change_set::{Desired, held_against_plan};
 use super::difference;
 use super::events::progress;
-use super::record::{Observed, Record, tags};
+use super::record::{Observed, Record, stack_name, tags};
 use super::status::{self, Standing};
 use super::template;
 
@@ -134,7 +134,13 @@ impl Account {
         label: &str,
     ) -> Result<Look, Failure> {
         let begun = Begun::of(ticket);
-        let found = self.describe(&begun.stack_id).await?;
+        // A stack that needs no write is looked at by its name; one that was written, by its id.
+        let name_or_id = if begun.stack_id.is_empty() {
+            stack_name(id)
+        } else {
+            &begun.stack_id
+        };
+        let found = self.describe(name_or_id).await?;
         let Some(record) = found.filter(|record| record.standing() != Standing::Gone) else {
             return Ok(match artifact {
                 None => Look::Gone,

@@ -133,6 +133,7 @@ impl<'a> Comparison<'a> {
     fn changed(&self, id: &Text, old: &Value, new: &Value) -> Option<MemberChange> {
         let (before, after) = (flat(old, &self.before), flat(new, self.after));
         let mut fields = Vec::new();
+        let mut may_be_replaced = false;
         for mut field in diff(&before, &after, &Lists) {
             let Some(Segment::Key(attribute)) = field.path.first().cloned() else {
                 continue;
@@ -142,8 +143,9 @@ impl<'a> Comparison<'a> {
             }
             if attribute == "Properties" {
                 field.path.remove(0);
-                field.forces_replacement =
-                    replacement(template::resource_type(new), &field.path) == Replacement::Always;
+                let replacement = replacement(template::resource_type(new), &field.path);
+                field.forces_replacement = replacement == Replacement::Always;
+                may_be_replaced |= replacement == Replacement::Conditional;
             }
             fields.push(reveal(field));
         }
@@ -154,6 +156,9 @@ impl<'a> Comparison<'a> {
         change.fields = fields;
         if change.fields.iter().any(|field| field.forces_replacement) {
             replaced(&mut change);
+        } else if may_be_replaced {
+            change.reason.push_str(MAY_BE_REPLACED);
+            change.risk = Risk::Replace;
         }
         Some(change)
     }
@@ -344,11 +349,28 @@ impl<'a> Comparison<'a> {
     }
 }
 
+/// What is added to the reason of an update that CloudFormation may make a replacement of, by the values.
+const MAY_BE_REPLACED: &str = ", which may take a replacement";
+
+/// Whether CloudFormation decides by the values if this update is a replacement.
+pub(super) fn may_be_replaced(member: &MemberChange) -> bool {
+    member.action == Action::Update && member.reason.ends_with(MAY_BE_REPLACED)
+}
+
+/// Takes the doubt away: CloudFormation has said that it will not.
+pub(super) fn not_replaced(member: &mut MemberChange) {
+    if let Some(reason) = member.reason.strip_suffix(MAY_BE_REPLACED) {
+        member.reason = reason.to_owned();
+        member.risk = Risk::None;
+    }
+}
+
 /// The data that a change of one resource loses, and what stays of the old one.
 fn note_losses(change: &mut Change, member: &MemberChange, old: Option<&Value>, stack: &Stack) {
     let Some(old) = old else { return };
     let policy = match member.action {
         Action::Replace => "UpdateReplacePolicy",
+        Action::Update if may_be_replaced(member) => "UpdateReplacePolicy",
         Action::Delete | Action::Release => "DeletionPolicy",
         _ => return,
     };
@@ -357,10 +379,15 @@ fn note_losses(change: &mut Change, member: &MemberChange, old: Option<&Value>, 
             .members
             .get(&member.logical_id)
             .is_some_and(|member| member.holds_data);
-    if guarded && let Some(address) = &member.address {
+    let kept = template::keeps(old, policy);
+    let only_perhaps = member.action == Action::Update;
+    if guarded
+        && !(only_perhaps && kept.is_some())
+        && let Some(address) = &member.address
+    {
         change.loses_data.insert(address.clone());
     }
-    if let Some(kept) = template::keeps(old, policy) {
+    if let Some(kept) = kept.filter(|_| !only_perhaps) {
         let name = member
             .address
             .as_ref()

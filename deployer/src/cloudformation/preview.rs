@@ -12,7 +12,7 @@ use crate::values::{Late, Values};
 
 use super::account::Account;
 use super::change_set::Desired;
-use super::difference::{creation, difference, needs_change_set};
+use super::difference::{creation, difference, may_be_replaced, needs_change_set, not_replaced};
 use super::record::{Observed, tags};
 use super::status::Standing;
 use super::template;
@@ -221,6 +221,12 @@ fn merge(change: &mut Change, said: &[ResourceChange], stack: &Stack, observed: 
         let known = change.members.iter_mut().find(|member| member.logical_id == id);
         let member = match known {
             Some(member) => {
+                if resource.replacement() == Some(&Replacement::False) && may_be_replaced(member) {
+                    not_replaced(member);
+                    if let Some(address) = &member.address {
+                        change.loses_data.remove(address);
+                    }
+                }
                 if replaced && member.action != Action::Replace {
                     member.action = Action::Replace;
                     member.reason = "CloudFormation says it has to be replaced".to_owned();
@@ -247,15 +253,21 @@ fn merge(change: &mut Change, said: &[ResourceChange], stack: &Stack, observed: 
         let old = template::resource(&observed.template, id);
         let holds_data = old.is_some_and(template::holds_data)
             || stack.members.get(id).is_some_and(|member| member.holds_data);
-        let kept = old.is_some_and(|old| template::keeps(old, "UpdateReplacePolicy").is_some());
         if member.action == Action::Replace && holds_data {
             change.loses_data.extend(member.address.clone());
-            if !kept {
-                change.risk = Risk::DataLoss;
-            }
         }
-        change.risk = change.risk.max(member.risk);
     }
+    let worst = change
+        .members
+        .iter()
+        .map(|member| member.risk)
+        .max()
+        .unwrap_or_default();
+    change.risk = if change.loses_data.is_empty() {
+        worst
+    } else {
+        Risk::DataLoss
+    };
 }
 
 fn foreign(stack: &Stack, owner: Option<&Text>) -> Failure {

@@ -281,3 +281,32 @@ fn a_type_never_changes() {
     "#]],
     );
 }
+
+#[test]
+fn what_only_may_be_replaced_is_guarded_too() {
+    let table = |key: &str, policy: &str| {
+        format!(
+            r#""Table": {{"Type": "AWS::DynamoDB::Table", {policy} "Metadata": {{"terrace": {{"holds-data": true}}}}, "Properties": {{"KeySchema": [{{"AttributeName": "{key}"}}]}}}}"#
+        )
+    };
+    check(
+        &table("a", ""),
+        &table("b", ""),
+        expect![[r#"
+            Update: a resource in it changes (Replace)
+              Update platform/lake/table: `KeySchema[0].AttributeName` changes, which may take a replacement (Replace)
+                KeySchema[0].AttributeName: "a" -> "b"
+              loses the data of platform/lake/table
+        "#]],
+    );
+    let kept = r#""UpdateReplacePolicy": "Retain","#;
+    check(
+        &table("a", kept),
+        &table("b", kept),
+        expect![[r#"
+            Update: a resource in it changes (Replace)
+              Update platform/lake/table: `KeySchema[0].AttributeName` changes, which may take a replacement (Replace)
+                KeySchema[0].AttributeName: "a" -> "b"
+        "#]],
+    );
+}

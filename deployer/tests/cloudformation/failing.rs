@@ -1,0 +1,249 @@
+//! What goes wrong is told from its first cause, and mended by running again.
+
+use std::time::Duration;
+
+use expect_test::expect;
+use serde_json::json;
+use terrace_deployer::{Error, Event, FailureKind, Outcome, Refusal};
+use terrace_tests::servers::Fault;
+
+use crate::estate::{Estate, access, name, queue};
+
+fn fault<'a>(operation: &'a str, logical_id: &'a str, reason: &'a str) -> Fault<'a> {
+    Fault {
+        operation,
+        logical_id,
+        reason,
+        times: 1,
+        ..Fault::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stack_that_cannot_be_created_says_why_and_is_created_by_the_next_run() {
+    let mut estate = Estate::new().await;
+    estate.want(
+        "jobs",
+        json!({"Alpha": queue(1), "Beta": queue(2), "Gamma": queue(3)}),
+        json!({}),
+    );
+    estate
+        .account
+        .fail(&fault("create", "Beta", "the limit of queues is reached"));
+    let error = estate.apply_fails().await;
+    expect![[r#"
+        0 of 1 steps done
+
+        failed: create CloudFormation stack acme-dev-platform-jobs
+        platform/jobs/beta: `acme-dev-platform-jobs` could not be created, and was rolled back
+          because: `Beta` (AWS::SQS::Queue) is CREATE_FAILED: the limit of queues is reached
+          declared at module:lake/module.yaml:11:1, asked for at components.yaml:3:1"#]]
+    .assert_eq(&error);
+    assert_eq!(estate.status("jobs"), "ROLLBACK_COMPLETE");
+    expect![[r#"
+        Replace acme-dev-platform-jobs (Replace): it was never finished (ROLLBACK_COMPLETE): it is deleted first
+          Create platform/jobs/alpha (None): it does not exist
+          Create platform/jobs/beta (None): it does not exist
+          Create platform/jobs/gamma (None): it does not exist
+    "#]]
+    .assert_eq(&estate.shown().await);
+    estate.apply().await;
+    assert_eq!(estate.status("jobs"), "CREATE_COMPLETE");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_update_is_rolled_back_and_made_by_the_next_run() {
+    let mut estate = Estate::new().await;
+    estate.want("jobs", json!({"Alpha": queue(1), "Beta": queue(2)}), json!({}));
+    estate.want("other", json!({"Queue": queue(2)}), json!({}));
+    estate.apply().await;
+    estate.want("jobs", json!({"Alpha": queue(10), "Beta": queue(20)}), json!({}));
+    estate.want("other", json!({"Queue": queue(20)}), json!({}));
+    estate.account.fail(&fault("update", "Beta", "not today"));
+    let error = estate.apply_fails().await;
+    expect![[r#"
+        1 of 2 steps done
+
+        failed: update CloudFormation stack acme-dev-platform-jobs
+        platform/jobs/beta: `acme-dev-platform-jobs` could not be updated, and is back in its last good state
+          because: `Beta` (AWS::SQS::Queue) is UPDATE_FAILED: not today
+          declared at module:lake/module.yaml:11:1, asked for at components.yaml:3:1"#]]
+    .assert_eq(&error);
+    assert_eq!(estate.status("jobs"), "UPDATE_ROLLBACK_COMPLETE");
+    assert_eq!(estate.status("other"), "UPDATE_COMPLETE");
+    estate.apply().await;
+    assert_eq!(estate.status("jobs"), "UPDATE_COMPLETE");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_update_that_is_taken_back_needs_no_further_one() {
+    let mut estate = Estate::new().await;
+    estate.want("jobs", json!({"Alpha": queue(1)}), json!({}));
+    estate.apply().await;
+    estate.want("jobs", json!({"Alpha": queue(10)}), json!({}));
+    estate.account.fail(&fault("update", "Alpha", "not today"));
+    estate.apply_fails().await;
+    estate.want("jobs", json!({"Alpha": queue(1)}), json!({}));
+    assert_eq!(estate.shown().await, "no changes\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_fails_is_finished_by_the_next_run() {
+    let mut estate = Estate::new().await;
+    estate.want("jobs", json!({"Alpha": queue(1), "Beta": queue(2)}), json!({}));
+    estate.apply().await;
+    estate.drop_component("jobs");
+    estate.account.fail(&fault("delete", "Alpha", "it is in use"));
+    let error = estate.apply_fails().await;
+    expect![[r#"
+        0 of 1 steps done
+
+        failed: delete CloudFormation stack acme-dev-platform-jobs
+        platform/jobs/alpha: `acme-dev-platform-jobs` could not be deleted
+          because: `Alpha` (AWS::SQS::Queue) is DELETE_FAILED: it is in use"#]]
+    .assert_eq(&error);
+    assert_eq!(estate.status("jobs"), "DELETE_FAILED");
+    // It may as well be wanted again.
+    estate.want("jobs", json!({"Alpha": queue(1), "Beta": queue(2)}), json!({}));
+    let shown = estate.shown().await;
+    assert!(
+        shown.starts_with("Replace acme-dev-platform-jobs (Replace): it is half deleted"),
+        "{shown}"
+    );
+    estate.apply().await;
+    assert_eq!(estate.status("jobs"), "CREATE_COMPLETE");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_that_fails_is_left_to_a_person_with_the_command_to_run() {
+    let mut estate = Estate::new().await;
+    estate.want("jobs", json!({"Alpha": queue(1), "Beta": queue(2)}), json!({}));
+    estate.apply().await;
+    estate.want("jobs", json!({"Alpha": queue(10), "Beta": queue(20)}), json!({}));
+    estate.account.fail(&fault("update", "Beta", "not today"));
+    estate.account.fail(&fault("revert", "Alpha", "not back either"));
+    let error = estate.apply_fails().await;
+    assert_eq!(estate.status("jobs"), "UPDATE_ROLLBACK_FAILED");
+    expect![[r#"
+        0 of 1 steps done
+
+        failed: update CloudFormation stack acme-dev-platform-jobs
+        platform/jobs/beta: `acme-dev-platform-jobs` could not be updated, nor brought back to its last good state
+          because: `Beta` (AWS::SQS::Queue) is UPDATE_FAILED: not today
+          declared at module:lake/module.yaml:11:1, asked for at components.yaml:3:1
+          help: mend what stopped the rollback (the stack's events say), then run
+            aws cloudformation continue-update-rollback --stack-name acme-dev-platform-jobs --region eu-west-1
+            and then this again"#]]
+    .assert_eq(&error);
+    let error = estate.try_plan().await.expect_err("it is stuck").to_string();
+    assert!(
+        error.contains("`acme-dev-platform-jobs` is in status UPDATE_ROLLBACK_FAILED"),
+        "{error}"
+    );
+    assert!(
+        error.contains("aws cloudformation continue-update-rollback --stack-name acme-dev-platform-jobs"),
+        "{error}"
+    );
+    estate.account.call(
+        "cloudformation",
+        "continue_update_rollback",
+        json!({"StackName": name("jobs")}),
+    );
+    estate.apply().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_is_told_and_may_take_too_long_and_the_next_run_goes_on() {
+    let mut estate = Estate::new().await;
+    estate.want(
+        "jobs",
+        json!({"Alpha": queue(1), "Beta": queue(2), "Gamma": queue(3)}),
+        json!({}),
+    );
+    estate.account.delay(Duration::from_millis(900));
+    estate.timeout = Duration::from_millis(1200);
+    let plan = estate.plan().await;
+    let waited = std::sync::Mutex::new(Vec::new());
+    let events = |event: Event| {
+        if let Event::Waiting { why, .. } = event {
+            waited.lock().unwrap().push(why);
+        }
+    };
+    let report = match estate.apply_with(&plan, &estate.access, &events).await {
+        Err(Error::Partly(report)) => report,
+        other => panic!("not in time: {other:?}"),
+    };
+    let [(_, Outcome::Unsettled(failure))] = report.steps.as_slice() else {
+        panic!("{report}");
+    };
+    assert_eq!(failure.kind, FailureKind::TimedOut);
+    let waited = waited.into_inner().unwrap();
+    assert_eq!(waited[0], "CREATE_IN_PROGRESS: 0 of 3 resources, creating Alpha");
+    assert!(
+        waited.contains(&"CREATE_IN_PROGRESS: 1 of 3 resources, creating Beta".to_owned()),
+        "{waited:?}"
+    );
+
+    // The stack is still being created: the next run waits for it, and creates nothing twice.
+    let shown = estate.shown().await;
+    assert!(
+        shown.starts_with("Update acme-dev-platform-jobs (None): it is waited for"),
+        "{shown}"
+    );
+    estate.timeout = Duration::from_secs(60);
+    estate.apply().await;
+    assert_eq!(estate.status("jobs"), "CREATE_COMPLETE");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_that_is_refused_leaves_nothing_behind() {
+    let mut estate = Estate::new().await;
+    estate.want(
+        "jobs",
+        json!({"Queue": {"Type": "AWS::SQS::Queue", "Properties": {"Arn": {"Ref": "Nothing"}}}}),
+        json!({}),
+    );
+    let error = estate.apply_fails().await;
+    assert!(
+        error.contains("AWS refuses `cloudformation:CreateChangeSet` for acme-dev-platform-jobs"),
+        "{error}"
+    );
+    assert!(
+        error.contains("Unresolved resource dependencies [Nothing]"),
+        "{error}"
+    );
+    estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
+    estate.apply().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_account_is_refused_before_anything_is_read() {
+    let mut estate = Estate::without_bucket();
+    estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
+    let endpoint = estate.access.aws.endpoint.clone().unwrap();
+    estate.access = access(&endpoint, "999988887777");
+    let error = estate.try_plan().await.expect_err("another account");
+    assert_eq!(error.exit_code(), 4);
+    assert!(
+        matches!(error, Error::Refused(Refusal::WrongTarget(_))),
+        "{error:?}"
+    );
+    expect![[r#"
+        the environment names account `ACCOUNT`, and the credentials are of account `999988887777`
+          the server said: arn:aws:iam::999988887777:root
+          help: log in to account ACCOUNT, or name its profile in `AWS_PROFILE`"#]]
+    .assert_eq(&estate.neutral(&error.to_string()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_is_not_there_is_told_soon() {
+    let mut estate = Estate::without_bucket();
+    estate.access = access("http://127.0.0.1:9", estate.account.id());
+    let begun = std::time::Instant::now();
+    let error = estate.try_plan().await.expect_err("nobody listens").to_string();
+    assert!(
+        error.starts_with("AWS does not answer in eu-west-1 (asked for `sts:GetCallerIdentity`)"),
+        "{error}"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}

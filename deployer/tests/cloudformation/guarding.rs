@@ -1,0 +1,262 @@
+//! Nothing is lost: data, protection, other people's stacks.
+
+use expect_test::expect;
+use serde_json::{Value as Json, json};
+use terrace_artifact::Value;
+use terrace_deployer::{Error, Refusal};
+
+use crate::estate::{Estate, name, queue};
+
+fn table(name: &str) -> Json {
+    json!({"Type": "AWS::DynamoDB::Table", "Metadata": {"holds": true}, "Properties": {
+        "TableName": name, "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}})
+}
+
+async fn refused(estate: &Estate) -> String {
+    let plan = estate.plan().await;
+    match estate.try_apply(&plan).await {
+        Err(Error::Refused(Refusal::DataLoss(addresses))) => addresses
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(" "),
+        other => panic!("not refused for its data: {other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_holder_of_data_is_replaced_only_with_approval() {
+    let mut estate = Estate::new().await;
+    estate.want(
+        "orders",
+        json!({"Table": table("one"), "Queue": queue(1)}),
+        json!({}),
+    );
+    estate.apply().await;
+    estate.want(
+        "orders",
+        json!({"Table": table("two"), "Queue": queue(1)}),
+        json!({}),
+    );
+    expect![[r#"
+        Update acme-dev-platform-orders (DataLoss): a resource in it changes
+          Replace platform/orders/table (DataLoss): `TableName` cannot be changed in place
+            TableName: "one" -> "two" forces replacement
+          loses the data of platform/orders/table
+    "#]]
+    .assert_eq(&estate.shown().await);
+    assert_eq!(refused(&estate).await, "platform/orders/table");
+    assert_eq!(estate.status("orders"), "CREATE_COMPLETE");
+    estate.approve("orders", "Table");
+    estate.apply().await;
+    let tables = estate.account.call("dynamodb", "list_tables", json!({}));
+    assert_eq!(tables["TableNames"], json!(["two"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_outlives_the_line_that_asked_for_it() {
+    let mut estate = Estate::new().await;
+    estate.want("orders", json!({"Table": table("orders")}), json!({}));
+    estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
+    estate.apply().await;
+    // The component is gone from the description; the live template still says what it holds.
+    estate.drop_component("orders");
+    expect![[r#"
+        Delete acme-dev-platform-orders (DataLoss): it is not in the stack any more
+          Delete platform/orders/table (DataLoss): its stack is deleted
+          loses the data of platform/orders/table
+    "#]]
+    .assert_eq(&estate.shown().await);
+    assert_eq!(refused(&estate).await, "platform/orders/table");
+    assert_eq!(estate.status("orders"), "CREATE_COMPLETE");
+    // So does one that says it holds nothing any more.
+    let mut harmless = table("two");
+    harmless["Metadata"] = json!({});
+    estate.want("orders", json!({"Table": harmless}), json!({}));
+    assert_eq!(refused(&estate).await, "platform/orders/table");
+    estate.drop_component("orders");
+    estate.approve("orders", "Table");
+    estate.apply().await;
+    assert_eq!(estate.status("orders"), "absent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_retained_is_named() {
+    let mut estate = Estate::new().await;
+    let bucket = format!("acme-dev-lake-{}", estate.account.id());
+    let raw = json!({"Type": "AWS::S3::Bucket", "Metadata": {"holds": true}, "DeletionPolicy": "Retain",
+                     "Properties": {"BucketName": bucket}});
+    estate.want("lake", json!({"Raw": raw, "Queue": queue(1)}), json!({}));
+    estate.apply().await;
+    estate.drop_component("lake");
+    expect![[r#"
+        Delete acme-dev-platform-lake (Replace): it is not in the stack any more
+          Release platform/lake/raw (Replace): its stack is deleted
+          Delete platform/lake/queue (Replace): its stack is deleted
+          loses the data of platform/lake/raw
+          note: `platform/lake/raw`: it stays in the account (DeletionPolicy: Retain)
+    "#]]
+    .assert_eq(&estate.shown().await);
+    assert_eq!(refused(&estate).await, "platform/lake/raw");
+    estate.approve("lake", "Raw");
+    estate.apply().await;
+    assert_eq!(estate.status("lake"), "absent");
+    estate
+        .account
+        .call("s3", "head_bucket", json!({"Bucket": bucket}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn protection_and_policy_are_part_of_the_plan() {
+    let mut estate = Estate::new().await;
+    let policy = json!({"Statement": [
+        {"Effect": "Allow", "Principal": "*", "Action": "Update:*", "Resource": "*"},
+        {"Effect": "Deny", "Principal": "*", "Action": ["Update:Replace", "Update:Delete"], "Resource": "LogicalResourceId/Table"}]});
+    let guard = |estate: &mut Estate| {
+        let stack = estate.wanted("orders");
+        stack.termination_protection = true;
+        stack.policy = Some(Value::from_json(&policy));
+    };
+    estate.want("orders", json!({"Table": table("one")}), json!({}));
+    guard(&mut estate);
+    estate.apply().await;
+    let live_policy = |estate: &Estate| -> Json {
+        let answer = estate.account.call(
+            "cloudformation",
+            "get_stack_policy",
+            json!({"StackName": name("orders")}),
+        );
+        serde_json::from_str(answer["StackPolicyBody"].as_str().unwrap()).unwrap()
+    };
+    assert_eq!(
+        estate.described("orders").unwrap()["EnableTerminationProtection"],
+        true
+    );
+    assert_eq!(live_policy(&estate), policy);
+
+    // What somebody loosened is seen, and tightened again without touching a resource.
+    let loosen = json!({"StackName": name("orders"), "EnableTerminationProtection": false});
+    estate
+        .account
+        .call("cloudformation", "update_termination_protection", loosen);
+    let everything =
+        r#"{"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "Update:*", "Resource": "*"}]}"#;
+    estate.account.call(
+        "cloudformation",
+        "set_stack_policy",
+        json!({"StackName": name("orders"), "StackPolicyBody": everything}),
+    );
+    let shown = estate.shown().await;
+    assert!(shown.starts_with("Update acme-dev-platform-orders (None): `TerminationProtection` and `StackPolicy` change\n  TerminationProtection: false -> true\n  StackPolicy"), "{shown}");
+    estate.apply().await;
+    assert_eq!(
+        estate.described("orders").unwrap()["StackStatus"],
+        "CREATE_COMPLETE"
+    );
+    assert_eq!(live_policy(&estate), policy);
+
+    // An approved replacement gets past the policy, which stands again afterwards.
+    estate.want("orders", json!({"Table": table("two")}), json!({}));
+    guard(&mut estate);
+    estate.approve("orders", "Table");
+    estate.apply().await;
+    assert_eq!(live_policy(&estate), policy);
+
+    // A protected stack goes when that was planned and approved.
+    estate.drop_component("orders");
+    let shown = estate.shown().await;
+    assert!(
+        shown.contains("note: its termination protection is lifted first"),
+        "{shown}"
+    );
+    estate.apply().await;
+    assert_eq!(estate.status("orders"), "absent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_is_wanted_no_more_is_taken_away() {
+    let mut estate = Estate::new().await;
+    estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
+    let policy =
+        json!({"Statement": [{"Effect": "Deny", "Principal": "*", "Action": "Update:*", "Resource": "*"}]});
+    estate.wanted("jobs").policy = Some(Value::from_json(&policy));
+    estate.wanted("jobs").termination_protection = true;
+    estate.apply().await;
+    estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
+    estate.apply().await;
+    // With the old policy this would be refused by CloudFormation.
+    estate.want("jobs", json!({"Queue": queue(2)}), json!({}));
+    estate.apply().await;
+    assert_eq!(
+        estate.described("jobs").unwrap()["EnableTerminationProtection"],
+        false
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_would_be_in_the_way_fails_the_plan() {
+    let mut estate = Estate::new().await;
+    let machine = |kind: &str| {
+        json!({"Machine": {"Type": "AWS::StepFunctions::StateMachine", "Properties": {
+            "StateMachineName": "sales", "StateMachineType": kind, "RoleArn": "arn:aws:iam::1:role/r",
+            "DefinitionString": r#"{"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}"#}}})
+    };
+    estate.want("sales", machine("STANDARD"), json!({}));
+    estate.apply().await;
+    estate.want("sales", machine("EXPRESS"), json!({}));
+    let error = estate
+        .try_plan()
+        .await
+        .expect_err("cannot be replaced in place")
+        .to_string();
+    expect![[r#"
+        platform/sales/machine: `StateMachineType` of `Machine` cannot be changed: that takes a new `AWS::StepFunctions::StateMachine` beside the old one, and both would have the name "sales"
+          declared at module:lake/module.yaml:10:1, asked for at components.yaml:3:1
+          help: change `StateMachineName` as well, or delete the resource in one deployment and create it in the next"#]]
+    .assert_eq(&error);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stack_of_somebody_else_is_left_alone() {
+    let mut estate = Estate::new().await;
+    let template = json!({"Resources": {"Queue": queue(1)}}).to_string();
+    let tags = json!([{"Key": "terrace:stack", "Value": "other.dev"}]);
+    estate.account.call(
+        "cloudformation",
+        "create_stack",
+        json!({"StackName": name("jobs"), "TemplateBody": template, "Tags": tags}),
+    );
+    estate.account.call(
+        "cloudformation",
+        "create_stack",
+        json!({"StackName": name("topics"), "TemplateBody": template}),
+    );
+    estate.want("jobs", json!({"Queue": queue(2)}), json!({}));
+    let error = estate
+        .try_plan()
+        .await
+        .expect_err("it belongs to another")
+        .to_string();
+    expect![[r#"
+        platform/jobs/queue: the CloudFormation stack `acme-dev-platform-jobs` belongs to `other.dev`
+          declared at module:lake/module.yaml:3:1, asked for at components.yaml:3:1
+          help: rename the component, or delete the other stack"#]]
+    .assert_eq(&error);
+    estate.drop_component("jobs");
+    estate.want("topics", json!({"Queue": queue(2)}), json!({}));
+    let error = estate
+        .try_plan()
+        .await
+        .expect_err("it belongs to nobody")
+        .to_string();
+    assert!(
+        error.contains("`acme-dev-platform-topics` is there, and terrace did not make it"),
+        "{error}"
+    );
+    // What is not ours is not taken away either.
+    estate.drop_component("topics");
+    assert_eq!(estate.shown().await, "no changes\n");
+    assert!(estate.destroy_plan().await.is_empty());
+}

@@ -1,0 +1,10 @@
+//! The CloudFormation backend against an AWS endpoint: every test in an account of its own.
+
+mod bucket;
+mod deploying;
+mod estate;
+mod failing;
+mod guarding;
+mod killed;
+mod observing;
+mod proxy;

@@ -1,0 +1,126 @@
+//! What others do behind our back shows in the next plan, and what nobody did costs next to nothing.
+
+use expect_test::expect;
+use serde_json::json;
+use terrace_deployer::{Error, Refusal};
+
+use crate::estate::{Estate, name, queue};
+use crate::proxy::{Cut, Proxy};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_and_a_deletion_by_others_are_planned_back() {
+    let mut estate = Estate::new().await;
+    for component in ["alpha", "beta", "gamma"] {
+        estate.want(
+            component,
+            json!({"Queue": queue(1), "Topic": {"Type": "AWS::SNS::Topic"}}),
+            json!({}),
+        );
+    }
+    estate.apply().await;
+    let stack = estate.wanted("alpha").clone();
+    let mut template = stack.template.to_json();
+    template["Resources"]["Queue"]["Properties"]["VisibilityTimeout"] = 99.into();
+    let tags: Vec<_> = estate.described("alpha").unwrap()["Tags"]
+        .as_array()
+        .unwrap()
+        .clone();
+    estate.account.call(
+        "cloudformation",
+        "update_stack",
+        json!({"StackName": name("alpha"), "TemplateBody": template.to_string(), "Tags": tags}),
+    );
+    estate.account.call(
+        "cloudformation",
+        "delete_stack",
+        json!({"StackName": name("beta")}),
+    );
+    expect![[r#"
+        Update acme-dev-platform-alpha (None): a resource in it changes
+          Update platform/alpha/queue (None): `VisibilityTimeout` changes
+            VisibilityTimeout: 99 -> 1
+        Create acme-dev-platform-beta (None): it does not exist
+          Create platform/beta/queue (None): it does not exist
+          Create platform/beta/topic (None): it does not exist
+    "#]]
+    .assert_eq(&estate.shown().await);
+    estate.apply().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_that_a_person_wrote_in_yaml_is_read_too() {
+    let mut estate = Estate::new().await;
+    let topics = json!({"Queue": queue(1), "Topic": {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": {"Fn::GetAtt": ["Queue", "QueueName"]}}}});
+    estate.want("alpha", topics, json!({}));
+    estate.apply().await;
+    let yaml = "Resources:\n  Queue:\n    Type: AWS::SQS::Queue\n    Metadata:\n      terrace:\n        address: platform/alpha/queue\n        holds-data: false\n    Properties:\n      VisibilityTimeout: 7\n  Topic:\n    Type: AWS::SNS::Topic\n    Metadata:\n      terrace:\n        address: platform/alpha/topic\n        holds-data: false\n    Properties:\n      DisplayName: !GetAtt Queue.QueueName\n";
+    let tags = estate.described("alpha").unwrap()["Tags"].clone();
+    estate.account.call(
+        "cloudformation",
+        "update_stack",
+        json!({"StackName": name("alpha"), "TemplateBody": yaml, "Tags": tags}),
+    );
+    expect![[r#"
+        Update acme-dev-platform-alpha (None): a resource in it changes
+          Update platform/alpha/queue (None): `VisibilityTimeout` changes
+            VisibilityTimeout: 7 -> 1
+    "#]]
+    .assert_eq(&estate.shown().await);
+    estate.apply().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_the_world_has_left_behind_is_refused() {
+    let mut estate = Estate::new().await;
+    estate.want("alpha", json!({"Queue": queue(1)}), json!({}));
+    estate.apply().await;
+    estate.want("alpha", json!({"Queue": queue(2)}), json!({}));
+    let plan = estate.plan().await;
+    estate.want("alpha", json!({"Queue": queue(3)}), json!({}));
+    estate.apply().await;
+    let error = estate.try_apply(&plan).await.expect_err("it is stale");
+    assert_eq!(error.exit_code(), 4);
+    assert!(matches!(error, Error::Refused(Refusal::Stale(_))), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unchanged_bundle_costs_a_few_reads_and_no_write() {
+    let mut estate = Estate::new().await;
+    for number in 0..5 {
+        estate.want(&format!("jobs-{number}"), json!({"Queue": queue(1)}), json!({}));
+    }
+    estate.apply().await;
+    let endpoint = estate.access.aws.endpoint.clone().unwrap();
+    let proxy = Proxy::start(&endpoint, Cut::Never).await;
+    estate.access.aws.endpoint = Some(proxy.url.as_str().into());
+    let plan = estate.plan().await;
+    estate.try_apply(&plan).await.unwrap();
+    let mut requests = proxy.requests();
+    let writes: Vec<&String> = requests
+        .iter()
+        .filter(|request| {
+            !request.starts_with("Describe") && !request.starts_with("Get") && !request.starts_with("GET ")
+        })
+        .collect();
+    assert!(writes.is_empty(), "{writes:?}");
+    requests.retain(|request| !request.starts_with("GET "));
+    requests.dedup();
+    println!("{requests:?}");
+    assert!(requests.len() <= 10, "{requests:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_stack_that_somebody_left_in_review_is_no_obstacle() {
+    let mut estate = Estate::new().await;
+    let template = json!({"Resources": {"Queue": queue(1)}}).to_string();
+    estate.account.call("cloudformation", "create_change_set", json!({"StackName": name("alpha"), "ChangeSetName": "terrace-left", "ChangeSetType": "CREATE", "TemplateBody": template}));
+    assert_eq!(estate.status("alpha"), "REVIEW_IN_PROGRESS");
+    estate.want("alpha", json!({"Queue": queue(2)}), json!({}));
+    let shown = estate.shown().await;
+    assert!(
+        shown.starts_with("Create acme-dev-platform-alpha (None): it does not exist"),
+        "{shown}"
+    );
+    estate.apply().await;
+    assert_eq!(estate.status("alpha"), "CREATE_COMPLETE");
+}

@@ -1,0 +1,170 @@
+//! Stands between the program and the endpoint: counts requests, and at one of them the line goes dead.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// When the line goes dead.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Cut {
+    Never,
+    /// The request of this number (from 1) is not delivered.
+    Before(usize),
+    /// It is delivered, and its answer is not.
+    After(usize),
+}
+
+/// A proxy on a port of its own, for as long as it lives.
+pub(crate) struct Proxy {
+    pub(crate) url: String,
+    seen: Arc<Mutex<Vec<String>>>,
+    dead: watch::Receiver<bool>,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Proxy {
+    pub(crate) async fn start(upstream: &str, cut: Cut) -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let upstream = upstream
+            .strip_prefix("http://")
+            .expect("an http address")
+            .to_owned();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (kill, dead) = watch::channel(false);
+        let line = Line {
+            upstream,
+            cut,
+            count: AtomicUsize::new(0),
+            seen: seen.clone(),
+            kill,
+        };
+        let line = Arc::new(line);
+        let serving = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let line = line.clone();
+                tokio::spawn(async move {
+                    let _ = line.serve(stream).await;
+                });
+            }
+        });
+        Proxy {
+            url,
+            seen,
+            dead,
+            serving,
+        }
+    }
+
+    /// Waits until the line is dead.
+    pub(crate) async fn dead(&self) {
+        let mut dead = self.dead.clone();
+        let _ = dead.wait_for(|dead| *dead).await;
+    }
+
+    /// What was asked for: `DescribeStacks`, `PUT environments/acme.dev/lock`.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.seen.lock().expect("nobody panicked").clone()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+struct Line {
+    upstream: String,
+    cut: Cut,
+    count: AtomicUsize,
+    seen: Arc<Mutex<Vec<String>>>,
+    kill: watch::Sender<bool>,
+}
+
+impl Line {
+    /// One request and its answer; then the connection is closed.
+    async fn serve(&self, mut client: TcpStream) -> std::io::Result<()> {
+        let mut request = Vec::new();
+        let head = loop {
+            let mut buffer = [0; 16 * 1024];
+            let read = client.read(&mut buffer).await?;
+            if read == 0 {
+                return Ok(());
+            }
+            request.extend_from_slice(&buffer[..read]);
+            if let Some(end) = request.windows(4).position(|window| window == b"\r\n\r\n") {
+                break String::from_utf8_lossy(&request[..end]).into_owned();
+            }
+        };
+        let length = head
+            .lines()
+            .filter_map(|line| line.split_once(':'))
+            .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+            .and_then(|(_, value)| value.trim().parse::<usize>().ok())
+            .unwrap_or(0);
+        let body = head.len() + 4;
+        while request.len() < body + length {
+            let mut buffer = [0; 16 * 1024];
+            let read = client.read(&mut buffer).await?;
+            if read == 0 {
+                return Ok(());
+            }
+            request.extend_from_slice(&buffer[..read]);
+        }
+        if *self.kill.borrow() {
+            return Ok(());
+        }
+        let number = self.count.fetch_add(1, Ordering::SeqCst) + 1;
+        self.seen
+            .lock()
+            .expect("nobody panicked")
+            .push(what(&head, &request[body..]));
+        if self.cut == Cut::Before(number) {
+            self.kill.send_replace(true);
+            return Ok(());
+        }
+        let mut server = TcpStream::connect(&self.upstream).await?;
+        let mut lines = head.lines();
+        let mut out = format!("{}\r\n", lines.next().unwrap_or_default());
+        for line in lines.filter(|line| !line.to_ascii_lowercase().starts_with("connection:")) {
+            out.push_str(line);
+            out.push_str("\r\n");
+        }
+        out.push_str("connection: close\r\n\r\n");
+        server.write_all(out.as_bytes()).await?;
+        server.write_all(&request[body..]).await?;
+        let mut answer = Vec::new();
+        server.read_to_end(&mut answer).await?;
+        if self.cut == Cut::After(number) {
+            self.kill.send_replace(true);
+            return Ok(());
+        }
+        client.write_all(&answer).await?;
+        client.shutdown().await
+    }
+}
+
+fn what(head: &str, body: &[u8]) -> String {
+    let first = head.lines().next().unwrap_or_default();
+    let body = String::from_utf8_lossy(body);
+    let action = body.split('&').find_map(|pair| pair.strip_prefix("Action="));
+    match action {
+        Some(action) => action.to_owned(),
+        None => {
+            let mut words = first.split(' ');
+            let method = words.next().unwrap_or_default();
+            let path = words
+                .next()
+                .unwrap_or_default()
+                .split('?')
+                .next()
+                .unwrap_or_default();
+            let key = path.splitn(3, '/').nth(2).unwrap_or_default();
+            format!("{method} {key}")
+        }
+    }
+}
