@@ -69,12 +69,14 @@ pub(crate) fn order(
     let deletes = depths(&dependents, |_| 1);
 
     let mut waves = BTreeMap::new();
-    for (edges, depths, offset) in [(&needs, writes, 1), (&dependents, deletes, last + 1)] {
+    for (edges, depths, offset, may_ring) in
+        [(&needs, writes, 1, false), (&dependents, deletes, last + 1, true)]
+    {
         for (id, depth) in &depths {
             // Where marks go round in a ring, one of its edges has no earlier wave to point to.
             let earlier = edges[*id]
                 .iter()
-                .filter(|before| depths[**before] < *depth || offset == 1);
+                .filter(|before| !may_ring || depths[**before] < *depth);
             let after = earlier.map(|id| (*id).clone()).collect();
             let wave = offset + depth;
             waves.insert((*id).clone(), Place { wave, after });
@@ -108,4 +110,156 @@ fn depths<'a>(
         }
     }
     depths
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use expect_test::{Expect, expect};
+
+    use super::*;
+    use crate::backend::{Basis, Ownership};
+    use crate::testing::{bundle, needing, object};
+
+    fn config(name: &str) -> Artifact {
+        let address = format!("finance/web/{name}");
+        object(&address, "v1", "ConfigMap", name, "{}")
+    }
+
+    #[track_caller]
+    fn check(
+        wanted: &[&Artifact],
+        action: impl Fn(&ArtifactId) -> Action,
+        previous: &[&Artifact],
+        marks: &[(&Artifact, &Artifact)],
+        want: Expect,
+    ) {
+        let owned = |artifacts: &[&Artifact]| bundle(artifacts.iter().map(|artifact| (*artifact).clone()));
+        let (wanted, previous) = (owned(wanted), owned(previous));
+        let gone = previous
+            .artifacts
+            .iter()
+            .filter(|artifact| wanted.artifact(&artifact.id).is_none());
+        let live = gone.map(|artifact| {
+            let needs = marks.iter().filter(|(of, _)| of.id == artifact.id);
+            let live = Live {
+                id: artifact.id.clone(),
+                subject: crate::planning::subject(artifact),
+                ownership: Ownership::Ours,
+                basis: Basis::absent(),
+                addresses: Vec::new(),
+                holds_data: Vec::new(),
+                needs: needs.map(|(_, need)| need.id.clone()).collect(),
+                value: terrace_artifact::Value::Null,
+            };
+            (artifact.id.clone(), ("directory".into(), live))
+        });
+        let live: BTreeMap<_, _> = live.collect();
+        let changes = wanted
+            .artifacts
+            .iter()
+            .map(|a| (a.id.clone(), Change::of(action(&a.id), "")));
+        let removals = live.keys().map(|id| (id.clone(), Change::of(Action::Delete, "")));
+        let order = order(
+            &wanted,
+            Some(&previous),
+            &live,
+            &changes.collect(),
+            &removals.collect(),
+        );
+        let mut lines: Vec<_> = order
+            .waves
+            .iter()
+            .map(|(id, place)| (place.wave, id, place))
+            .collect();
+        lines.sort_by_key(|(wave, id, _)| (*wave, *id));
+        let mut out = String::new();
+        let short = |id: &ArtifactId| id.as_str().rsplit('/').next().unwrap().to_owned();
+        for (wave, id, place) in lines {
+            let after: Vec<_> = place.after.iter().map(short).collect();
+            let _ = writeln!(out, "{wave} {} after {after:?}", short(id));
+        }
+        want.assert_eq(&out);
+    }
+
+    #[test]
+    fn each_comes_after_what_it_needs() {
+        let a = config("a");
+        let b = needing(config("b"), &[&a]);
+        let c = needing(config("c"), &[&a, &b]);
+        let d = config("d");
+        check(
+            &[&c, &b, &a, &d],
+            |_| Action::Create,
+            &[],
+            &[],
+            expect![[r#"
+                1 a after []
+                1 d after []
+                2 b after ["a"]
+                3 c after ["a", "b"]
+            "#]],
+        );
+    }
+
+    #[test]
+    fn what_does_not_change_takes_no_wave() {
+        let a = config("a");
+        let b = needing(config("b"), &[&a]);
+        let c = needing(config("c"), &[&b]);
+        check(
+            &[&a, &b, &c],
+            |id| {
+                if id.as_str().ends_with("/b") {
+                    Action::Keep
+                } else {
+                    Action::Update
+                }
+            },
+            &[],
+            &[],
+            expect![[r#"
+                1 a after []
+                2 b after ["a"]
+                2 c after ["b"]
+            "#]],
+        );
+    }
+
+    #[test]
+    fn deletes_come_last_and_in_reverse() {
+        let a = config("a");
+        let b = needing(config("b"), &[&a]);
+        let c = needing(config("c"), &[&b]);
+        let new = config("new");
+        check(
+            &[&new],
+            |_| Action::Create,
+            &[&a, &b, &c],
+            &[],
+            expect![[r#"
+                1 new after []
+                2 c after []
+                3 b after ["c"]
+                4 a after ["b"]
+            "#]],
+        );
+    }
+
+    #[test]
+    fn marks_that_go_round_in_a_ring_still_end() {
+        let (a, b, c) = (config("a"), config("b"), config("c"));
+        check(
+            &[],
+            |_| Action::Keep,
+            &[&a, &b, &c],
+            &[(&a, &b), (&b, &a), (&c, &a)],
+            expect![[r#"
+                1 b after []
+                1 c after []
+                2 a after ["b", "c"]
+            "#]],
+        );
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use terrace_artifact::{Address, ArtifactId, Bundle, Digest, Origin, Segment, Text, Value};
 
 use crate::backend::{Basis, Identity};
@@ -197,10 +197,18 @@ pub struct Field {
     /// Where in the object, the template or the resource's properties.
     pub path: Vec<Segment>,
     /// What is there; absent where nothing is. Secret values are masked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub before: Option<Value>,
     /// What will be there; absent where nothing will be.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub after: Option<Value>,
     /// Where the value comes from, when it is known only after apply: `finance/lake/role.arn`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -313,4 +321,9 @@ impl fmt::Display for Subject {
             None => write!(f, "{} {}", self.kind, self.name),
         }
     }
+}
+
+/// A value that is there, `null` included.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
 }

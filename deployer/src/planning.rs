@@ -538,3 +538,6 @@ pub(crate) fn addresses(artifact: &Artifact) -> Vec<Address> {
             .collect(),
     }
 }
+
+#[cfg(test)]
+mod tests;

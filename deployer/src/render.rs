@@ -352,3 +352,6 @@ fn shorten(text: &str) -> String {
     let head: String = text.chars().take(WIDTH - 21).collect();
     format!("{head}…{tail}")
 }
+
+#[cfg(test)]
+mod tests;

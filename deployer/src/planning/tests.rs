@@ -1,0 +1,265 @@
+use expect_test::expect;
+use serde_json::Value as Json;
+use terrace_artifact::Segment;
+
+use super::*;
+use crate::apply::{ApplyOptions, Cancel, Outcome, apply};
+use crate::backend::Basis;
+use crate::event::Event;
+use crate::plan::{Field, MemberChange};
+use crate::testing::{access, bound, bundle, holding, needing, object, options, stack, value};
+
+fn live(artifact: &Artifact, held: &[&str]) -> Live {
+    Live {
+        id: artifact.id.clone(),
+        subject: subject(artifact),
+        ownership: Ownership::Ours,
+        basis: Basis(BTreeMap::from([("uid".into(), "1".into())])),
+        addresses: addresses(artifact),
+        holds_data: held.iter().map(|address| address.parse().unwrap()).collect(),
+        needs: BTreeSet::new(),
+        value: terrace_artifact::Value::Null,
+    }
+}
+
+fn config() -> Artifact {
+    object(
+        "finance/web/settings",
+        "v1",
+        "ConfigMap",
+        "data/settings",
+        r#"{"data": {"a": "b"}}"#,
+    )
+}
+
+fn claim() -> Artifact {
+    object(
+        "finance/db/claim",
+        "v1",
+        "PersistentVolumeClaim",
+        "data/claim",
+        "{}",
+    )
+}
+
+fn lake() -> Artifact {
+    stack(
+        "finance",
+        "lake",
+        r#"{"Raw": {"Type": "AWS::S3::Bucket"}, "Role": {"Type": "AWS::IAM::Role"}}"#,
+        &["Raw"],
+    )
+}
+
+/// What the guards say of a change: addresses to approve, and the risk.
+fn guarded(artifact: &Artifact, live: Option<&Live>, mut change: Change) -> (Vec<String>, Risk) {
+    guard(artifact, live, &mut change);
+    (
+        change.loses_data.iter().map(ToString::to_string).collect(),
+        change.risk,
+    )
+}
+
+#[test]
+fn a_replacement_of_what_holds_data_is_guarded_by_bundle_and_by_mark() {
+    let replace = || Change::of(Action::Replace, "");
+    let (claim, config) = (claim(), config());
+    let marked = live(&claim, &["finance/db/claim"]);
+    let plain = live(&claim, &[]);
+    let lost = vec!["finance/db/claim".to_owned()];
+    assert_eq!(
+        guarded(&claim, Some(&marked), replace()),
+        (lost.clone(), Risk::DataLoss)
+    );
+    assert_eq!(
+        guarded(&holding(claim.clone()), Some(&plain), replace()),
+        (lost, Risk::DataLoss)
+    );
+    assert_eq!(guarded(&claim, Some(&plain), replace()), (vec![], Risk::Replace));
+    assert_eq!(
+        guarded(&config, Some(&marked), Change::of(Action::Update, "")),
+        (vec![], Risk::None)
+    );
+}
+
+#[test]
+fn a_member_that_goes_takes_its_data_along_unless_it_is_let_go() {
+    let lake = lake();
+    let change = |action| {
+        let mut change = Change::of(Action::Update, "");
+        change.members.push(MemberChange {
+            logical_id: "Raw".into(),
+            address: Some("finance/lake/raw".parse().unwrap()),
+            resource_type: "AWS::S3::Bucket".into(),
+            origin: None,
+            action,
+            reason: String::new(),
+            risk: Risk::None,
+            fields: Vec::new(),
+        });
+        change
+    };
+    let at = live(&lake, &[]);
+    for (action, lost, risk) in [
+        (Action::Replace, 1, Risk::DataLoss),
+        (Action::Delete, 1, Risk::DataLoss),
+        (Action::Release, 0, Risk::None),
+        (Action::Update, 0, Risk::None),
+    ] {
+        let (lost_now, risk_now) = guarded(&lake, Some(&at), change(action));
+        assert_eq!((lost_now.len(), risk_now), (lost, risk), "{action}");
+    }
+}
+
+#[test]
+fn only_takes_what_is_named_and_what_that_needs() {
+    let namespace = object("finance/tenant/namespace", "v1", "Namespace", "data", "{}");
+    let config = needing(config(), &[&namespace]);
+    let bundle = bundle([namespace, config, claim(), lake()]);
+    let chosen = |only: &[&str]| -> Vec<String> {
+        let only: Vec<Text> = only.iter().map(|text| (*text).into()).collect();
+        let selection = Selection::of(&only, &bundle);
+        selection
+            .wanted
+            .iter()
+            .map(|id| id.as_str().rsplit('/').next().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(chosen(&[]).len(), 4);
+    assert_eq!(chosen(&["finance/web"]), ["settings", "data"]);
+    assert_eq!(chosen(&["finance/db/claim"]), ["claim"]);
+    assert_eq!(
+        chosen(&["finance/lake/role"]),
+        ["directory:acme-development-finance-lake"]
+    );
+    assert_eq!(chosen(&["sales"]), [""; 0]);
+}
+
+/// The published schema, against plans that were really made.
+#[test]
+fn plans_are_what_their_schema_says() {
+    let schema: Json = serde_json::from_str(include_str!("../../../schemas/plan.schema.json")).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let check = |plan: &Plan| {
+        let json = serde_json::to_value(plan).unwrap();
+        let errors: Vec<String> = validator
+            .iter_errors(&json)
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .collect();
+        assert_eq!(errors, [""; 0]);
+        assert_eq!(&serde_json::from_value::<Plan>(json).unwrap(), plan);
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let access = access(folder.path());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let make = |bundle: &Bundle| {
+        let plan = runtime
+            .block_on(plan(bundle, &access, &PlanOptions::everything()))
+            .unwrap();
+        check(&plan);
+        plan
+    };
+    let lake = lake();
+    let account = object(
+        "finance/web/account",
+        "v1",
+        "ServiceAccount",
+        "data/web",
+        r#"{"role": ""}"#,
+    );
+    let account = bound(account, &["role"], &lake, "RoleArn", "finance/lake/role.arn");
+    let mut all = bundle([config(), holding(claim()), lake, account]);
+    all.set.push("web.image=web:2".into());
+    let created = make(&all);
+    runtime
+        .block_on(apply(&created, &access, &options(), |_| {}))
+        .unwrap();
+    let mut changed = config();
+    if let Body::Object(object) = &mut changed.body {
+        object.manifest =
+            value(r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}}"#);
+    }
+    let mut fewer = make(&bundle([changed]));
+    let destroyed = runtime.block_on(destroy_plan(&all, &access, &PlanOptions::everything()));
+    check(&destroyed.unwrap());
+
+    // What only live systems make comes of their tests; its form is the same.
+    let step = &mut fewer.steps[0];
+    step.change.action = Action::Replace;
+    step.change.risk = Risk::Replace;
+    step.change.previewed = true;
+    step.change.fields.push(Field {
+        path: vec![Segment::Key("spec".into()), Segment::Index(0)],
+        before: Some(value("null")),
+        after: None,
+        known_after: Some("finance/lake/role.arn".into()),
+        forces_replacement: true,
+    });
+    fewer.take_over = true;
+    check(&fewer);
+
+    // And the schema says no to what is none.
+    for (path, wrong) in [
+        ("/steps/0/action", Json::from("explode")),
+        ("/steps/0/wave", Json::from(0)),
+        ("/digest", Json::from("abc")),
+        ("/bundle/artifacts/0/body/extra", Json::from(1)),
+    ] {
+        let mut json = serde_json::to_value(&fewer).unwrap();
+        let (parent, key) = path.rsplit_once('/').unwrap();
+        json.pointer_mut(parent).unwrap()[key] = wrong;
+        assert!(!validator.is_valid(&json), "{path}");
+    }
+}
+
+#[test]
+fn a_stopped_apply_begins_nothing_new_and_says_what_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let access = access(folder.path());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let first = config();
+    let second = needing(claim(), &[&first]);
+    let bundle = bundle([first, second]);
+    let made = runtime
+        .block_on(plan(&bundle, &access, &PlanOptions::everything()))
+        .unwrap();
+    let (canceller, cancel) = Cancel::channel();
+    let options = ApplyOptions { cancel, ..options() };
+    // Stops as soon as the first step is done.
+    let events = |event: Event| {
+        if let Event::Done { .. } = event {
+            canceller.cancel();
+        }
+    };
+    let error = runtime
+        .block_on(apply(&made, &access, &options, events))
+        .unwrap_err();
+    assert_eq!(error.exit_code(), 3);
+    expect![[r#"
+        1 of 2 steps done
+
+        not begun:
+          create PersistentVolumeClaim data/claim: the apply was stopped"#]]
+    .assert_eq(&error.to_string());
+    let Error::Partly(report) = error else { panic!() };
+    assert_eq!(report.steps[0].1, Outcome::Done);
+
+    let again = runtime
+        .block_on(plan(&bundle, &access, &PlanOptions::everything()))
+        .unwrap();
+    assert_eq!(again.changes().count(), 1);
+    assert_eq!(
+        again.notes,
+        ["release 1 by ana of 2026-11-21T03:30:45Z stopped part-way, and this plan finishes it"]
+    );
+    let report = runtime
+        .block_on(apply(&again, &access, &self::options(), |_| {}))
+        .unwrap();
+    assert!(report.is_complete());
+}

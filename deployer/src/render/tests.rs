@@ -1,0 +1,239 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use expect_test::{Expect, expect};
+use terrace_artifact::{Address, ArtifactId, Segment};
+
+use super::*;
+use crate::backend::{Basis, Identity};
+use crate::plan::{Change, FORMAT, Subject};
+use crate::testing::{bundle, value};
+
+fn plan(steps: Vec<Step>) -> Plan {
+    let bundle = bundle([]);
+    let identity = |kind: &str, id: &str, shown: &str| Identity {
+        kind: kind.into(),
+        id: id.into(),
+        shown: shown.into(),
+    };
+    Plan {
+        format: FORMAT.into(),
+        terrace: "0.1.0".into(),
+        made: "2026-11-21T03:30:45Z".into(),
+        who: "ana".into(),
+        purpose: Purpose::Apply,
+        digest: bundle.digest(),
+        bundle,
+        targets: BTreeMap::from([
+            (
+                "aws".into(),
+                identity(
+                    "aws",
+                    "111122223333/eu-west-1",
+                    "account 111122223333 in eu-west-1",
+                ),
+            ),
+            (
+                "kubernetes".into(),
+                identity("kubernetes", "1", "cluster acme-dev at https://10.0.0.1:6443"),
+            ),
+        ]),
+        home: "namespace terrace-system".into(),
+        follows: None,
+        only: Vec::new(),
+        take_over: false,
+        steps,
+        notes: Vec::new(),
+    }
+}
+
+fn step(address: &str, kind: &str, place: &str, change: Change) -> Step {
+    let address: Address = address.parse().unwrap();
+    let (namespace, name) = place
+        .split_once('/')
+        .map_or((None, place), |(ns, name)| (Some(ns.into()), name));
+    Step {
+        artifact: ArtifactId::object("kubernetes", "v1", kind, namespace.as_deref(), name),
+        target: "kubernetes".into(),
+        wave: 1,
+        tenant: address.tenant.clone(),
+        component: address.component.clone(),
+        subject: Subject {
+            kind: kind.into(),
+            namespace,
+            name: name.into(),
+        },
+        addresses: vec![address],
+        origin: None,
+        after: BTreeSet::new(),
+        change,
+        basis: Basis::absent(),
+    }
+}
+
+fn field(path: &[&str], before: &str, after: &str) -> Field {
+    let json = |text: &str| (!text.is_empty()).then(|| value(text));
+    Field {
+        path: path.iter().map(|key| Segment::Key((*key).into())).collect(),
+        before: json(before),
+        after: json(after),
+        known_after: None,
+        forces_replacement: false,
+    }
+}
+
+#[track_caller]
+fn check(plan: &Plan, want: Expect) {
+    want.assert_eq(&render(plan, false));
+}
+
+#[test]
+fn every_kind_of_change_is_told() {
+    let with = |mut change: Change, fields: Vec<Field>| {
+        change.fields = fields;
+        change
+    };
+    let mut late = field(
+        &["metadata", "annotations", "eks.amazonaws.com/role-arn"],
+        "\"old\"",
+        "",
+    );
+    late.known_after = Some("finance/lake/role.arn".into());
+    let mut fixed = field(&["spec", "selector"], r#"{"app":"a"}"#, r#"{"app":"b"}"#);
+    fixed.forces_replacement = true;
+    let mut restart = with(
+        Change::of(Action::Update, "`image` changes"),
+        vec![
+            field(&["spec", "replicas"], "2", "3"),
+            field(&["spec", "paused"], "", "true"),
+            field(&["spec", "x"], "1", ""),
+        ],
+    );
+    restart.risk = Risk::Restart;
+    let mut replace = with(
+        Change::of(Action::Replace, "`spec.selector` cannot be changed"),
+        vec![fixed],
+    );
+    replace.risk = Risk::Replace;
+    let mut lost = Change::of(Action::Delete, "it is not in the stack any more");
+    lost.risk = Risk::DataLoss;
+    lost.loses_data.insert("finance/db/claim[\"a\"]".parse().unwrap());
+    let mut noted = Change::of(Action::Create, "new");
+    noted
+        .notes
+        .push("its namespace does not exist yet, so the server was not asked".to_owned());
+    let mut made = plan(vec![
+        step("finance/web/web", "Deployment", "data/web", restart),
+        step(
+            "finance/web/account",
+            "ServiceAccount",
+            "data/web",
+            with(Change::of(Action::Update, "x"), vec![late]),
+        ),
+        step("finance/web/job", "Job", "data/migrate", replace),
+        step("finance/db/claim[\"a\"]", "PersistentVolumeClaim", "data/a", lost),
+        step("platform/base/quota", "ResourceQuota", "data/quota", noted),
+        step(
+            "finance/web/page",
+            "ConfigMap",
+            "data/page",
+            Change::of(Action::Adopt, "it exists, and is nobody's"),
+        ),
+        step("finance/web/same", "ConfigMap", "data/same", Change::keep()),
+    ]);
+    made.bundle.set.push("web.image=web:2".into());
+    made.notes
+        .push("release 7 by ben of 2026-11-20T10:00:00Z stopped part-way, and this plan finishes it".into());
+    check(
+        &made,
+        expect![[r#"
+            plan for acme in development: 1 to create, 1 to adopt, 2 to update, 1 to replace, 1 to delete, 1 unchanged
+              where: account 111122223333 in eu-west-1, cluster acme-dev at https://10.0.0.1:6443
+              set: web.image=web:2
+
+            platform/base
+              + ResourceQuota data/quota
+                  note: its namespace does not exist yet, so the server was not asked
+
+            finance/db
+              - PersistentVolumeClaim data/a  deleted: it is not in the stack any more  [LOSES DATA]
+
+            finance/web
+              ~ Deployment data/web  updated  [restarts]
+                  spec.replicas: 2 → 3
+                  spec.paused: true  (new)
+                  spec.x: 1 → nothing
+              ~ ServiceAccount data/web  updated
+                  metadata.annotations["eks.amazonaws.com/role-arn"]: "old" → (known after apply: finance/lake/role.arn)
+              -/+ Job data/migrate  replaced: `spec.selector` cannot be changed
+                  spec.selector: {"app":"a"} → {"app":"b"}  (this cannot be changed in place)
+              > ConfigMap data/page  adopted: it exists, and is nobody's
+
+            note: release 7 by ben of 2026-11-20T10:00:00Z stopped part-way, and this plan finishes it
+
+            warning: data would be lost, and apply refuses until each of these is approved
+                --approve 'finance/db/claim["a"]'
+
+            1 to create, 1 to adopt, 2 to update, 1 to replace, 1 to delete, 1 unchanged
+        "#]],
+    );
+}
+
+#[test]
+fn long_values_keep_both_ends_and_texts_show_their_lines() {
+    let lines = |n: usize| (0..n).map(|i| format!("line {i}\\n")).collect::<String>();
+    let mut change = Change::of(Action::Update, "x");
+    change.fields = vec![
+        field(
+            &["image"],
+            &format!("\"{}:1\"", "registry.example/".repeat(6)),
+            "\"b\"",
+        ),
+        field(&["data", "script"], "\"a\\nb\\nc\\n\"", "\"a\\nx\\nc\\n\""),
+        field(&["data", "long"], "\"\\n\"", &format!("\"{}\"", lines(20))),
+    ];
+    check(
+        &plan(vec![step("finance/web/web", "ConfigMap", "data/web", change)]),
+        expect![[r#"
+            plan for acme in development: 1 to update
+              where: account 111122223333 in eu-west-1, cluster acme-dev at https://10.0.0.1:6443
+
+            finance/web
+              ~ ConfigMap data/web  updated
+                  image: "registry.example/registry.example/registry.example…registry.example/:1" → "b"
+                  data.script:
+                    - b
+                    + x
+                  data.long:
+                    - 
+                    + line 0
+                    + line 1
+                    + line 2
+                    + line 3
+                    + line 4
+                    + line 5
+                    + line 6
+                    + line 7
+                    + line 8
+                    + line 9
+                    + line 10
+                    and 9 more lines
+
+            1 to update
+        "#]],
+    );
+}
+
+#[test]
+fn colours_add_nothing_but_colour() {
+    let made = plan(vec![step(
+        "finance/web/web",
+        "ConfigMap",
+        "data/web",
+        Change::of(Action::Create, "x"),
+    )]);
+    let mut plain = render(&made, true);
+    for code in ["1", "2", "31", "32", "33", "0"] {
+        plain = plain.replace(&format!("\u{1b}[{code}m"), "");
+    }
+    assert_eq!(plain, render(&made, false));
+}
