@@ -10,6 +10,7 @@ pub mod proxy;
 pub mod scratch;
 pub mod servers;
 pub mod tools;
+pub mod transcript;
 
 pub use program::{Run, Terrace};
 pub use scratch::Scratch;

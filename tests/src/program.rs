@@ -151,7 +151,7 @@ impl Run {
 
 /// The program, built beside this test's own: `target/debug/terrace`.
 #[track_caller]
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     let test = env::current_exe().expect("this program's path");
     let directory = test.parent().and_then(Path::parent).expect("target/PROFILE/deps");
     let program = directory.join(format!("terrace{}", env::consts::EXE_SUFFIX));

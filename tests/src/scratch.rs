@@ -43,6 +43,18 @@ impl Scratch {
         scratch
     }
 
+    /// Adds a copy of a folder of the repository, under the same path.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such folder.
+    #[track_caller]
+    pub fn copy(&self, folder: &str) {
+        if let Err(error) = copy(&tools::root().join(folder), &self.path.join(folder)) {
+            panic!("{folder}: {error}");
+        }
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path

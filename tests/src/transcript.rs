@@ -1,0 +1,211 @@
+//! Console examples that are run: a README, or a page of its own, is a test.
+//!
+//! In every block marked `console`, a line that begins with `$ ` is given to a shell and what it prints, on both streams and
+//! in order, has to be what stands below it. A line `? 4` says that it ends with that code; without one it ends with 0.
+//! All blocks of a page are run one after the other in the same copy of the repository's stacks and modules.
+//! `UPDATE_EXPECT=1` writes down what was printed.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{env, io};
+
+use crate::scratch::Scratch;
+use crate::tools;
+
+/// Runs all examples of a page, and fails where one prints something else.
+///
+/// `variables` are added to an environment that has nothing of the caller's in it.
+///
+/// # Panics
+///
+/// When one does; or when there are none.
+#[track_caller]
+pub fn check(page: &str, variables: &[(&str, &str)]) {
+    let path = tools::root().join(page);
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{page}: {error}"));
+    let scratch = Scratch::new("transcript");
+    scratch.copy("stacks");
+    scratch.copy("modules");
+    let now = run(&text, scratch.path(), variables);
+    assert!(text.contains("\n$ "), "{page} has no examples");
+    if now == text {
+        return;
+    }
+    if updating() {
+        fs::write(&path, now).unwrap_or_else(|error| panic!("{page}: {error}"));
+        return;
+    }
+    let lines = now.lines().zip(text.lines()).position(|(now, then)| now != then);
+    let line = lines.unwrap_or_else(|| now.lines().count().min(text.lines().count()));
+    let from = line.saturating_sub(6);
+    let part = |text: &str| text.lines().skip(from).take(30).collect::<Vec<_>>().join("\n");
+    panic!(
+        "{page}:{} is not what is printed; `UPDATE_EXPECT=1` accepts it\n--- written\n{}\n--- printed\n{}",
+        line + 1,
+        part(&text),
+        part(&now)
+    );
+}
+
+/// Whether expectations are to be written instead of compared.
+pub fn updating() -> bool {
+    env::var_os("UPDATE_EXPECT").is_some_and(|value| value == "1")
+}
+
+/// The page with what the examples print now.
+fn run(page: &str, directory: &Path, variables: &[(&str, &str)]) -> String {
+    let mut out = String::with_capacity(page.len());
+    let mut lines = page.lines().peekable();
+    let mut inside = false;
+    while let Some(line) = lines.next() {
+        out.push_str(line);
+        out.push('\n');
+        if line.starts_with("```") {
+            inside = !inside && line == "```console";
+            continue;
+        }
+        let Some(command) = line.strip_prefix("$ ").filter(|_| inside) else {
+            continue;
+        };
+        let mut command = command.to_owned();
+        while command.ends_with('\\') {
+            let Some(next) = lines.next() else { break };
+            out.push_str(next);
+            out.push('\n');
+            command.push('\n');
+            command.push_str(next);
+        }
+        let mut last = false;
+        while let Some(next) = lines.peek() {
+            if next.starts_with("$ ") || next.starts_with("```") {
+                last = next.starts_with("```");
+                break;
+            }
+            lines.next();
+        }
+        let printed = shell(&command, directory, variables);
+        out.push_str(&printed);
+        if !last && !printed.ends_with("\n\n") {
+            out.push('\n');
+        }
+    }
+    out
+}
+
+/// What a command prints, and its exit code where that is not 0.
+fn shell(command: &str, directory: &Path, variables: &[(&str, &str)]) -> String {
+    let output = directory.with_extension("output");
+    let printed = printed(command, directory, variables, &output);
+    let _ = fs::remove_file(&output);
+    let (text, code) = printed.unwrap_or_else(|error| panic!("`{command}`: {error}"));
+    let mut text = steady(&text, directory);
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    if code != 0 {
+        text.push_str(&format!("? {code}\n"));
+    }
+    text
+}
+
+fn printed(
+    command: &str,
+    directory: &Path,
+    variables: &[(&str, &str)],
+    output: &PathBuf,
+) -> io::Result<(String, i32)> {
+    let file = File::create(output)?;
+    let program = crate::program::program();
+    let mut path = program.parent().unwrap_or(Path::new("/")).as_os_str().to_owned();
+    path.push(":/usr/local/bin:/usr/bin:/bin");
+    let status = Command::new("sh")
+        .args(["-c", command])
+        .current_dir(directory)
+        .env_clear()
+        .env("PATH", path)
+        .env("HOME", directory.join("no-home"))
+        .env("KUBECONFIG", directory.join("no-kubeconfig"))
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("USER", "ana")
+        .env("HOSTNAME", "laptop")
+        .env("LC_ALL", "C")
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(file.try_clone()?)
+        .stderr(file)
+        .status()?;
+    let text = fs::read(output)?;
+    Ok((
+        String::from_utf8_lossy(&text).into_owned(),
+        status.code().unwrap_or(-1),
+    ))
+}
+
+/// The same text on every run: times and places on this machine are replaced.
+fn steady(text: &str, directory: &Path) -> String {
+    let text = text.replace(&format!("{}/", directory.display()), "");
+    let text = text.replace(&*directory.to_string_lossy(), ".");
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, from) = rest.split_at(at);
+        out.push_str(before);
+        let glued =
+            before.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '/'));
+        let length = from
+            .find(|c: char| !(c.is_ascii_digit() || c == '.'))
+            .unwrap_or(from.len());
+        let (number, after) = from.split_at(length);
+        if !glued && is_timestamp(from) {
+            out.push_str("2026-11-21T09:30:00Z");
+            rest = &from[20..];
+        } else if !glued && number.contains('.') && after.starts_with(" s") {
+            out.push_str("0.1");
+            rest = after;
+        } else {
+            out.push_str(number);
+            rest = after;
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// `2026-11-21T03:30:00Z` and what follows.
+fn is_timestamp(text: &str) -> bool {
+    let pattern = "dddd-dd-ddTdd:dd:ddZ";
+    text.len() >= pattern.len()
+        && pattern
+            .bytes()
+            .zip(text.bytes())
+            .all(|(pattern, byte)| match pattern {
+                b'd' => byte.is_ascii_digit(),
+                other => byte == other,
+            })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_from_run_to_run_is_replaced() {
+        let directory = Path::new("/tmp/x");
+        let text = "done (3.4 s) at 2031-01-02T03:04:05Z, 1.5 GiB, v1.2 s in /tmp/x/out and /tmp/x";
+        let steady = steady(text, directory);
+        assert_eq!(
+            steady,
+            "done (0.1 s) at 2026-11-21T09:30:00Z, 1.5 GiB, v1.2 s in out and ."
+        );
+    }
+
+    #[test]
+    fn only_console_blocks_are_run() {
+        let scratch = Scratch::new("transcript-test");
+        let page = "a\n```sh\n$ exit 9\n```\n\n```console\n$ echo one; exit 3\nold\n\n$ true\nold\n$ echo two\n```\n$ no\n";
+        let want = "a\n```sh\n$ exit 9\n```\n\n```console\n$ echo one; exit 3\none\n? 3\n\n$ true\n\n$ echo two\ntwo\n```\n$ no\n";
+        assert_eq!(run(page, scratch.path(), &[]), want);
+        assert_eq!(run(want, scratch.path(), &[]), want);
+    }
+}

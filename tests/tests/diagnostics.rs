@@ -1,0 +1,161 @@
+//! Every kind of problem has a case under `tests/diagnostics`, with what a user sees of it, to the letter.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use terrace_compiler::code::Code;
+use terrace_compiler::diagnostic::Severity;
+use terrace_tests::{Scratch, Terrace, tools, transcript};
+
+/// What a user sees.
+const EXPECTED: &str = "expected.txt";
+/// The arguments of the program, where they are not `validate`.
+const COMMAND: &str = "command.txt";
+/// Files that are too large to keep: a line each, `PATH COUNT LINE`.
+const LARGE: &str = "large.txt";
+
+#[test]
+fn every_case_is_told_as_written() {
+    let mut wrong = Vec::new();
+    for (code, cases) in cases() {
+        for case in cases {
+            if let Err(difference) = check(&code, &case) {
+                wrong.push(difference);
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} cases are told differently; `UPDATE_EXPECT=1` accepts that\n\n{}",
+        wrong.len(),
+        wrong.join("\n\n")
+    );
+}
+
+#[test]
+fn every_code_has_a_case_and_every_case_a_code() {
+    let cases = cases();
+    let folders: BTreeSet<&str> = cases.keys().map(String::as_str).collect();
+    let codes: BTreeSet<&str> = Code::ALL.iter().map(|code| code.slug()).collect();
+    let without: Vec<&&str> = codes.difference(&folders).collect();
+    assert!(
+        without.is_empty(),
+        "no case under tests/diagnostics for {without:?}"
+    );
+    let unknown: Vec<&&str> = folders.difference(&codes).collect();
+    assert!(
+        unknown.is_empty(),
+        "folders of tests/diagnostics that are no code: {unknown:?}"
+    );
+    let empty: Vec<&String> = cases
+        .iter()
+        .filter(|(_, cases)| cases.is_empty())
+        .map(|(code, _)| code)
+        .collect();
+    assert!(
+        empty.is_empty(),
+        "folders of tests/diagnostics without a case: {empty:?}"
+    );
+}
+
+#[test]
+fn every_code_has_a_page() {
+    let mut wrong = Vec::new();
+    for code in Code::ALL {
+        let page = code.page();
+        let first = page.lines().next().unwrap_or_default();
+        if first != format!("# {}", code.slug()) && !first.starts_with(&format!("# {}: ", code.slug())) {
+            wrong.push(format!("{}: begins with `{first}`", code.slug()));
+        }
+        if page.lines().count() < 8 || !page.contains("```") {
+            wrong.push(format!("{}: has no example", code.slug()));
+        }
+    }
+    let files = fs::read_dir(tools::root().join("docs/codes")).expect("docs/codes");
+    for file in files.flatten() {
+        let name = file.file_name().to_string_lossy().into_owned();
+        if name.strip_suffix(".md").and_then(Code::from_slug).is_none() {
+            wrong.push(format!("docs/codes/{name}: is no code's"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn check(code: &str, case: &Path) -> Result<(), String> {
+    let name = case
+        .strip_prefix(tools::root())
+        .unwrap_or(case)
+        .display()
+        .to_string();
+    let scratch = Scratch::copy_of(&name);
+    for file in [EXPECTED, COMMAND, LARGE] {
+        let _ = fs::remove_file(scratch.path().join(file));
+    }
+    for line in read(&case.join(LARGE)).unwrap_or_default().lines() {
+        let mut parts = line.splitn(3, ' ');
+        let (Some(path), Some(count), Some(text)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(format!("{name}/{LARGE}: a line is `PATH COUNT LINE`"));
+        };
+        let count: usize = count
+            .parse()
+            .map_err(|error| format!("{name}/{LARGE}: {error}"))?;
+        scratch.write(path, &format!("{text}\n").repeat(count));
+    }
+    let command = read(&case.join(COMMAND)).unwrap_or_else(|| "validate".to_owned());
+    let arguments: Vec<&str> = command.split_whitespace().collect();
+    let run = Terrace::in_directory(scratch.path()).run(&arguments);
+    let said = run.stderr.replace(&format!("{}/", scratch.path().display()), "");
+    let severity = if Code::from_slug(code).is_some_and(|code| code.severity() == Severity::Warning) {
+        0
+    } else {
+        1
+    };
+    let told = said.contains(&format!("[{code}]"));
+    if run.code != severity || !told {
+        return Err(format!(
+            "{name}: ends with {} and not with {severity}, or without `[{code}]`\n{said}",
+            run.code
+        ));
+    }
+    let expected = read(&case.join(EXPECTED));
+    if expected.as_deref() == Some(&*said) {
+        return Ok(());
+    }
+    if transcript::updating() {
+        return fs::write(case.join(EXPECTED), said).map_err(|error| format!("{name}: {error}"));
+    }
+    let expected = expected.unwrap_or_else(|| format!("(there is no {EXPECTED})"));
+    Err(format!("{name}\n--- written\n{expected}\n--- told\n{said}"))
+}
+
+/// The cases by code: folders in folders.
+fn cases() -> BTreeMap<String, Vec<PathBuf>> {
+    let root = tools::root().join("tests/diagnostics");
+    let folders = subfolders(&root);
+    let code = |path: &PathBuf| {
+        path.file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    };
+    folders
+        .iter()
+        .map(|folder| (code(folder), subfolders(folder)))
+        .collect()
+}
+
+fn subfolders(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut folders: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect();
+    folders.sort();
+    folders
+}
+
+fn read(path: &Path) -> Option<String> {
+    fs::read_to_string(path).ok()
+}
