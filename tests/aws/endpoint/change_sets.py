@@ -84,6 +84,34 @@ def executing_change_sets():
 
 
 @patch
+def naming_the_last_change_set():
+    """`DescribeStacks` names the change set that was executed last, until somebody updates the stack without one."""
+    describe_before = handlers._ACTION_HANDLERS["DescribeStacks"]
+    update_before = handlers._ACTION_HANDLERS["UpdateStack"]
+
+    def describe(params):
+        status, headers, body = describe_before(params)
+        text = body.decode() if isinstance(body, bytes) else body
+        for stack in list(cloudformation._stacks.values()) if status == 200 else []:
+            identity = f"<StackId>{helpers._esc(stack['StackId'])}</StackId>"
+            if stack.get("ChangeSetId"):
+                named = f"<ChangeSetId>{helpers._esc(stack['ChangeSetId'])}</ChangeSetId>"
+                text = text.replace(identity, identity + named)
+        headers = {name: value for name, value in headers.items() if name.lower() != "content-length"}
+        return status, headers, text.encode() if isinstance(body, bytes) else text
+
+    def update(params):
+        answer = update_before(params)
+        stack = handlers._resolve_stack(helpers._p(params, "StackName") or "")
+        if answer[0] == 200 and stack:
+            stack.pop("ChangeSetId", None)
+        return answer
+
+    handlers._ACTION_HANDLERS["DescribeStacks"] = describe
+    handlers._ACTION_HANDLERS["UpdateStack"] = update
+
+
+@patch
 def deleting_stacks():
     """Not while the stack is being updated or rolled back."""
     before = handlers._ACTION_HANDLERS["DeleteStack"]
