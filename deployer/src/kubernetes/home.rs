@@ -37,7 +37,7 @@ const PART: usize = 900 * 1024;
 
 /// The home of one environment in one cluster.
 #[derive(Clone)]
-pub struct ClusterHome {
+pub(crate) struct ClusterHome {
     requests: Requests,
     label: Text,
 }

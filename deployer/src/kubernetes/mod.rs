@@ -82,7 +82,7 @@ pub(crate) fn connect<'a>(
 }
 
 /// A cluster as a target of one environment.
-pub struct Kubernetes {
+pub(crate) struct Kubernetes {
     requests: Requests,
     whose: Whose,
     /// The cluster's id, where the environment states it.
@@ -104,7 +104,7 @@ struct Coming {
 
 impl Kubernetes {
     /// A cluster that `client` reaches. `context` and `server` are for messages; `label` is the bundle's.
-    pub fn new(
+    pub(crate) fn new(
         client: kube::Client,
         context: Text,
         server: Text,
@@ -128,7 +128,7 @@ impl Kubernetes {
     }
 
     /// The home of this environment in this cluster.
-    pub fn home(&self) -> ClusterHome {
+    pub(crate) fn home(&self) -> ClusterHome {
         ClusterHome::new(self.requests.clone(), &self.whose.label)
     }
 

@@ -1,0 +1,9 @@
+//! The Kubernetes backend against a real cluster: every plan is the server's own word, and after every apply the next plan is
+//! empty.
+
+mod support;
+
+mod changes;
+mod ownership;
+mod reach;
+mod settling;

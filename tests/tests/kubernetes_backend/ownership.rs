@@ -1,0 +1,274 @@
+//! Whose is what: edits by hand, other managers, labels taken off, and what nobody of us may touch.
+
+use terrace_deployer::{Action, Error, FailureKind, PlanOptions};
+use terrace_tests::servers;
+
+use crate::support::{Stack, show, words};
+
+const WEB: &str = "
+apiVersion: v1
+kind: Namespace
+metadata: {name: $N}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings, namespace: $N}
+data: {color: blue, shape: round}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: other, namespace: $N}
+data: {a: b}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: $N}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+      - {name: web, image: 'registry.example/web:1', env: [{name: A, value: '1'}, {name: B, value: '2'}]}
+";
+
+/// One field edited and one object deleted by hand: the plan has these two, and an apply puts them right.
+#[tokio::test(flavor = "multi_thread")]
+async fn edits_by_hand_are_seen() {
+    let stack = Stack::new("edited");
+    stack.apply(WEB).await;
+    stack.kubectl(
+        "patch configmap settings --namespace=$N --type=merge --patch={\"data\":{\"color\":\"red\"}}",
+    );
+    stack.kubectl("delete configmap other --namespace=$N");
+    let plan = stack.plan(WEB).await;
+    assert_eq!(
+        show(&plan),
+        "create ConfigMap other: it does not exist
+update ConfigMap settings: `data.color` changes
+  data.color: \"red\" -> \"blue\"
+"
+    );
+    stack.apply(WEB).await;
+    assert_eq!(
+        stack.field("configmap/settings --namespace=$N", ".data.color"),
+        "blue"
+    );
+}
+
+/// Edits that undo themselves, reorder, or come in another field: each is noticed, none is missed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_look_cannot_settle_goes_to_the_server() {
+    let stack = Stack::new("doubted");
+    stack.apply(WEB).await;
+    let patch = |patch: &str| {
+        stack.kubectl(&format!(
+            "patch deployment web --namespace=$N --type=json --patch={patch}"
+        ));
+    };
+    const ENV: &str = "/spec/template/spec/containers/0/env";
+    // The order of a list whose items have keys.
+    patch(&format!(
+        "[{{\"op\":\"replace\",\"path\":\"{ENV}\",\"value\":[{{\"name\":\"B\",\"value\":\"2\"}},{{\"name\":\"A\",\"value\":\"1\"}}]}}]"
+    ));
+    let plan = stack.plan(WEB).await;
+    assert!(show(&plan).contains("update Deployment web"), "{}", show(&plan));
+    stack.apply(WEB).await;
+    assert_eq!(
+        stack.field(
+            "deployment/web --namespace=$N",
+            ".spec.template.spec.containers[0].env[*].name"
+        ),
+        "A B"
+    );
+    // An item that is ours was taken out; one that is not ours was put in, and stays.
+    patch(&format!("[{{\"op\":\"remove\",\"path\":\"{ENV}/1\"}}]"));
+    patch(&format!(
+        "[{{\"op\":\"add\",\"path\":\"{ENV}/-\",\"value\":{{\"name\":\"C\",\"value\":\"3\"}}}}]"
+    ));
+    let plan = stack.plan(WEB).await;
+    assert!(
+        show(&plan)
+            .contains("spec.template.spec.containers[0].env[1]: - -> {\"name\":\"B\",\"value\":\"2\"}"),
+        "{}",
+        show(&plan)
+    );
+    stack.apply(WEB).await;
+    let names = stack.field(
+        "deployment/web --namespace=$N",
+        ".spec.template.spec.containers[0].env[*].name",
+    );
+    assert!(names.contains('B') && names.contains('C'), "{names}");
+    // A field we no longer set goes, and only that.
+    let fewer = WEB.replace(", env: [{name: A, value: '1'}, {name: B, value: '2'}]", "");
+    stack.apply(&fewer).await;
+    assert_eq!(
+        stack.field(
+            "deployment/web --namespace=$N",
+            ".spec.template.spec.containers[0].env[*].name"
+        ),
+        "C"
+    );
+}
+
+/// Fields of others stay as they are, and are no change.
+#[tokio::test(flavor = "multi_thread")]
+async fn fields_of_others_are_left_alone() {
+    let stack = Stack::new("foreign");
+    stack.apply(WEB).await;
+    stack.kubectl("annotate deployment web --namespace=$N who=me");
+    stack.kubectl("scale deployment web --namespace=$N --replicas=3");
+    stack.kubectl("label configmap settings --namespace=$N team=data");
+    let plan = stack.plan(WEB).await;
+    assert!(plan.is_empty(), "{}", show(&plan));
+    stack.apply(&WEB.replace("web:1", "web:2")).await;
+    assert_eq!(
+        stack.field("deployment/web --namespace=$N", ".spec.replicas"),
+        "3"
+    );
+    assert_eq!(
+        stack.field("deployment/web --namespace=$N", ".metadata.annotations.who"),
+        "me"
+    );
+    // What a controller made with our label copied onto it is not ours, and is not deleted.
+    stack.kubectl("label configmap kube-root-ca.crt --namespace=$N terrace.dev/stack=foreign.testing");
+    let plan = stack.plan(&WEB.replace("web:1", "web:2")).await;
+    assert!(plan.is_empty(), "{}", show(&plan));
+}
+
+/// Our label taken off: what is wanted is found all the same, and gets it back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_label_taken_off_is_put_back() {
+    let stack = Stack::new("unlabelled");
+    stack.apply(WEB).await;
+    stack.kubectl("label configmap settings --namespace=$N terrace.dev/stack-");
+    let plan = stack.plan(WEB).await;
+    assert_eq!(
+        show(&plan),
+        "update ConfigMap settings: `metadata.labels[\"terrace.dev/stack\"]` changes
+  metadata.labels[\"terrace.dev/stack\"]: - -> \"unlabelled.testing\"
+"
+    );
+    stack.apply(WEB).await;
+    // What is wanted no more and has lost the label was let go: it stays.
+    stack.kubectl("label configmap settings --namespace=$N terrace.dev/stack-");
+    let fewer = WEB.replace("metadata: {name: settings,", "metadata: {name: renamed,");
+    stack.apply(&fewer).await;
+    assert_eq!(
+        stack.field("configmap/settings --namespace=$N", ".data.color"),
+        "blue"
+    );
+}
+
+/// Two managers of one field: who it is, is said, and nothing is done.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conflict_names_the_other_manager() {
+    let stack = Stack::new("conflict");
+    stack.apply(WEB).await;
+    stack.cluster.apply(
+        "{apiVersion: v1, kind: ConfigMap, metadata: {name: settings, namespace: conflict}, data: {color: red, size: big}}",
+    );
+    let error = stack.try_plan(&stack.bundle(WEB)).await.expect_err("a conflict");
+    let Error::Failed(failures) = &error else {
+        panic!("{error}")
+    };
+    assert_eq!(
+        failures[0].kind,
+        FailureKind::Conflict {
+            manager: "somebody-else".into()
+        }
+    );
+    let words = error.to_string();
+    for line in [
+        "platform/conflict/configmap-settings: of ConfigMap `settings` in namespace `conflict`, `data.color` by `somebody-else` is managed already",
+        "declared at components.yaml:7:3",
+        "help: two cannot manage one field",
+    ] {
+        assert!(words.contains(line), "{line}\n{words}");
+    }
+    // Taken over only where that is said.
+    let mut options = PlanOptions::everything();
+    options.preview.take_over = true;
+    let plan = terrace_deployer::plan(&stack.bundle(WEB), &stack.access(), &options)
+        .await
+        .expect("taken over");
+    assert!(
+        show(&plan).contains("data.color: \"red\" -> \"blue\""),
+        "{}",
+        show(&plan)
+    );
+    stack.try_apply_plan(&plan).await.expect("taken over");
+    assert_eq!(
+        stack.field("configmap/settings --namespace=$N", ".data"),
+        r#"{"color":"blue","shape":"round","size":"big"}"#
+    );
+    assert!(stack.plan(WEB).await.is_empty());
+}
+
+/// Something of the same name that is not ours is adopted, and the plan says whose it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_exists_is_adopted_by_name() {
+    let stack = Stack::new("adopted");
+    stack.cluster.apply(
+        "{apiVersion: v1, kind: Namespace, metadata: {name: adopted, labels: {app.kubernetes.io/managed-by: Helm}}}",
+    );
+    let namespace = "{apiVersion: v1, kind: Namespace, metadata: {name: $N}}";
+    let plan = stack.plan(namespace).await;
+    let step = plan.changes().next().expect("one change");
+    assert_eq!(
+        (step.change.action, step.change.reason.as_str()),
+        (Action::Adopt, "it exists, made by `Helm`")
+    );
+    stack.apply(namespace).await;
+    assert_eq!(
+        stack.field(
+            "namespace/adopted",
+            ".metadata.labels.app\\.kubernetes\\.io/managed-by"
+        ),
+        "Helm"
+    );
+}
+
+/// Two environments of one stack in one cluster do not touch each other's objects.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_stacks_conflict_instead_of_overwriting() {
+    let (one, other) = (Stack::new("first"), Stack::new("second"));
+    let yaml = "
+apiVersion: v1
+kind: Namespace
+metadata: {name: shared-by-two}
+";
+    one.apply(yaml).await;
+    let words = words(other.try_plan(&other.bundle(yaml)).await);
+    assert!(words.contains("by `terrace/first/testing`"), "{words}");
+    one.destroy(yaml).await;
+    assert!(
+        servers::kubernetes()
+            .get(&["namespace", "shared-by-two"])
+            .is_none()
+    );
+}
+
+/// A plan is for what was there when it was made.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stale_plan_is_refused() {
+    let stack = Stack::new("stale");
+    stack.apply(WEB).await;
+    let changed = WEB.replace("color: blue", "color: green");
+    let plan = stack.plan(&changed).await;
+    // A controller's doing does not matter.
+    stack.kubectl("scale deployment web --namespace=$N --replicas=2");
+    stack.kubectl(
+        "patch configmap settings --namespace=$N --type=merge --patch={\"data\":{\"shape\":\"square\"}}",
+    );
+    let refused = words(stack.try_apply_plan(&plan).await);
+    assert!(
+        refused.contains("`data.shape` was \"round\" and is \"square\""),
+        "{refused}"
+    );
+    assert!(!refused.contains("replicas"), "{refused}");
+    assert_eq!(
+        stack.field("configmap/settings --namespace=$N", ".data.color"),
+        "blue"
+    );
+}

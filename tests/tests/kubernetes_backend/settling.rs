@@ -1,0 +1,408 @@
+//! Applied is not ready: each kind that gets ready, fails, and takes too long.
+
+use std::time::Duration;
+
+use terrace_deployer::{Error, FailureKind, Outcome};
+
+use crate::support::{Stack, show};
+
+const NAMESPACE: &str = "
+apiVersion: v1
+kind: Namespace
+metadata: {name: $N}
+";
+
+/// How one step of an apply ended that did not end well.
+async fn outcome(stack: &Stack<'_>, yaml: &str) -> Outcome {
+    let error = stack
+        .try_apply(&format!("{NAMESPACE}---{yaml}"))
+        .await
+        .expect_err("it does not settle");
+    let Error::Partly(report) = error else {
+        panic!("{error}")
+    };
+    let bad = report
+        .steps
+        .into_iter()
+        .map(|(_, outcome)| outcome)
+        .find(|outcome| *outcome != Outcome::Done);
+    bad.expect("a step that is not done")
+}
+
+async fn why_failed(stack: &Stack<'_>, yaml: &str) -> String {
+    match outcome(stack, yaml).await {
+        Outcome::Failed(failure) => match failure.kind {
+            FailureKind::NotReady { why } => why,
+            kind => panic!("{kind:?}"),
+        },
+        outcome => panic!("{outcome:?}"),
+    }
+}
+
+async fn why_late(stack: &Stack<'_>, yaml: &str) -> String {
+    match outcome(stack, yaml).await {
+        Outcome::Unsettled(failure) => {
+            assert_eq!(failure.kind, FailureKind::TimedOut);
+            failure.detail.server.expect("why")
+        }
+        outcome => panic!("{outcome:?}"),
+    }
+}
+
+fn late(name: &'static str) -> Stack<'static> {
+    Stack {
+        timeout: Duration::from_secs(4),
+        ..Stack::new(name)
+    }
+}
+
+fn deployment(image: &str, cpu: &str) -> String {
+    format!(
+        "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: web, namespace: $N}}
+spec:
+  replicas: 2
+  selector: {{matchLabels: {{app: web}}}}
+  template:
+    metadata: {{labels: {{app: web}}}}
+    spec: {{containers: [{{name: web, image: 'registry.example/{image}', resources: {{requests: {{cpu: '{cpu}'}}}}}}]}}
+"
+    )
+}
+
+/// An image that never comes fails the rollout, and the next version comes up beside the broken one.
+#[tokio::test(flavor = "multi_thread")]
+async fn deployment_failed() {
+    let stack = Stack::new("deployment-failed");
+    stack
+        .apply(&format!("{NAMESPACE}---{}", deployment("web:1", "1")))
+        .await;
+    let why = why_failed(&stack, &deployment("web:broken", "1")).await;
+    assert!(why.contains("of 2 pods are made; pod `web-"), "{why}");
+    assert!(
+        why.contains(
+            "the image `registry.example/web:broken` of container `web` cannot be pulled (ImagePullBackOff: "
+        ),
+        "{why}"
+    );
+    stack
+        .apply(&format!("{NAMESPACE}---{}", deployment("web:2", "1")))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deployment_timed_out() {
+    let stack = late("deployment-late");
+    let why = why_late(&stack, &deployment("web:1", "500")).await;
+    assert!(
+        why.contains("0 of 2 pods are available; no node takes pod `web-"),
+        "{why}"
+    );
+    assert!(why.contains("Insufficient cpu"), "{why}");
+    // The same apply again goes on waiting.
+    let plan = stack
+        .plan(&format!("{NAMESPACE}---{}", deployment("web:1", "500")))
+        .await;
+    assert!(plan.is_empty(), "{}", show(&plan));
+    assert!(stack.try_apply_plan(&plan).await.is_err());
+}
+
+/// A quota that is too small: the ReplicaSet's event says so, and so do we.
+#[tokio::test(flavor = "multi_thread")]
+async fn deployment_over_quota() {
+    let quota = "
+apiVersion: v1
+kind: ResourceQuota
+metadata: {name: small, namespace: $N}
+spec: {hard: {requests.cpu: '3'}}
+";
+    let stack = late("quota");
+    stack.apply(&format!("{NAMESPACE}---{quota}")).await;
+    let why = why_late(&stack, &format!("{quota}---{}", deployment("web:1", "2"))).await;
+    assert!(why.contains("1 of 2 pods are made: pods \"web-"), "{why}");
+    assert!(
+        why.contains(
+            "exceeded quota: small, requested: requests.cpu=2, used: requests.cpu=2, limited: requests.cpu=3"
+        ),
+        "{why}"
+    );
+}
+
+fn stateful_set(image: &str, cpu: &str) -> String {
+    format!(
+        "
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {{name: store, namespace: $N}}
+spec:
+  serviceName: store
+  replicas: 2
+  selector: {{matchLabels: {{app: store}}}}
+  template:
+    metadata: {{labels: {{app: store}}}}
+    spec: {{containers: [{{name: store, image: 'registry.example/{image}', resources: {{requests: {{cpu: '{cpu}'}}}}}}]}}
+"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stateful_set_failed() {
+    let stack = Stack::new("statefulset-failed");
+    let why = why_failed(&stack, &stateful_set("store:broken", "1")).await;
+    assert!(
+        why.contains("1 of 2 pods are made; pod `store-0`: the image `registry.example/store:broken`"),
+        "{why}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stateful_set_timed_out() {
+    let why = why_late(&late("statefulset-late"), &stateful_set("store:1", "500")).await;
+    assert!(
+        why.contains("1 of 2 pods are made; no node takes pod `store-0`: "),
+        "{why}"
+    );
+}
+
+fn job(image: &str, more: &str) -> String {
+    format!(
+        "
+apiVersion: batch/v1
+kind: Job
+metadata: {{name: migrate, namespace: $N}}
+spec:
+  {more}
+  template:
+    spec: {{restartPolicy: Never, containers: [{{name: migrate, image: 'registry.example/{image}'}}]}}
+"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn job_failed() {
+    let stack = Stack::new("job-failed");
+    let why = why_failed(&stack, &job("migrate:broken", "activeDeadlineSeconds: 2")).await;
+    assert!(
+        why.starts_with("DeadlineExceeded: Job was active longer than specified deadline"),
+        "{why}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn job_timed_out() {
+    let why = why_late(&late("job-late"), &job("migrate:broken", "backoffLimit: 1")).await;
+    assert!(
+        why.starts_with("0 of 1 pod have completed; pod `migrate-"),
+        "{why}"
+    );
+}
+
+fn claim(class: &str) -> String {
+    format!(
+        "
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {{name: data, namespace: $N}}
+spec: {{storageClassName: {class}, accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 1Gi}}}}}}
+"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn claim_timed_out() {
+    let why = why_late(&late("claim-late"), &claim("no-such-class")).await;
+    assert!(why.contains("it is not bound to a volume; PersistentVolumeClaim `data`: storageclass.storage.k8s.io \"no-such-class\" not found (event ProvisioningFailed)"), "{why}");
+}
+
+/// A claim whose volume was taken away.
+#[tokio::test(flavor = "multi_thread")]
+async fn claim_failed() {
+    let stack = Stack::new("claim-failed");
+    stack.apply(&format!("{NAMESPACE}---{}", claim("standard"))).await;
+    let volume = stack.field("pvc/data --namespace=$N", ".spec.volumeName");
+    stack.kubectl(&format!(
+        "patch pv {volume} --type=merge --patch={{\"metadata\":{{\"finalizers\":null}}}}"
+    ));
+    stack.kubectl(&format!("delete pv {volume}"));
+    stack.kubectl("wait pvc/data --namespace=$N --for=jsonpath={.status.phase}=Lost --timeout=30s");
+    let labelled = claim("standard").replace("name: data,", "name: data, labels: {a: b},");
+    let why = why_failed(&stack, &labelled).await;
+    assert!(why.starts_with("its volume is gone"), "{why}");
+}
+
+/// A claim that waits for its first consumer is as it should be while there is none.
+#[tokio::test(flavor = "multi_thread")]
+async fn claim_that_waits_for_a_pod_has_settled() {
+    let stack = late("claim-waits");
+    let class = "
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: claim-waits}
+provisioner: example.com/none
+volumeBindingMode: WaitForFirstConsumer
+";
+    let yaml = format!("{NAMESPACE}---{class}---{}", claim("claim-waits"));
+    stack.apply(&yaml).await;
+    assert_eq!(stack.field("pvc/data --namespace=$N", ".status.phase"), "Pending");
+    // With a pod that wants it, it has to be bound.
+    let pod = "
+apiVersion: v1
+kind: Pod
+metadata: {name: consumer, namespace: $N}
+spec:
+  containers: [{name: c, image: 'registry.example/c:1'}]
+  volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]
+";
+    let why = why_late(&stack, &format!("{class}---{}---{pod}", claim("claim-waits"))).await;
+    assert!(
+        why.contains("pod `consumer`") || why.contains("not bound"),
+        "{why}"
+    );
+}
+
+fn definition(plural: &str, kind: &str) -> String {
+    format!(
+        "
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {{name: {plural}.$N.example.com}}
+spec:
+  group: $N.example.com
+  scope: Cluster
+  names: {{plural: {plural}, kind: {kind}}}
+  versions: [{{name: v1, served: true, storage: true, schema: {{openAPIV3Schema: {{type: object, x-kubernetes-preserve-unknown-fields: true}}}}}}]
+"
+    )
+}
+
+/// A definition whose names another one has.
+#[tokio::test(flavor = "multi_thread")]
+async fn definition_failed() {
+    let stack = Stack::new("definition-failed");
+    stack.apply(&definition("widgets", "Widget")).await;
+    let why = why_failed(
+        &stack,
+        &format!(
+            "{}---{}",
+            definition("widgets", "Widget"),
+            definition("gadgets", "Widget")
+        ),
+    )
+    .await;
+    assert!(
+        why.starts_with("its names are taken: \"Widget\" is already in use"),
+        "{why}"
+    );
+}
+
+/// Custom resources are ready when their conditions say so, and a definition is gone when they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn custom_resources_by_their_conditions() {
+    let stack = late("conditions");
+    let widget = |status: &str| {
+        format!(
+            "
+apiVersion: $N.example.com/v1
+kind: Widget
+metadata: {{name: one, finalizers: [example.com/stay]}}
+spec: {{}}
+status: {{conditions: [{{type: {status}}}]}}
+"
+        )
+    };
+    let with = |status: &str| format!("{}---{}", definition("widgets", "Widget"), widget(status));
+    stack.apply(&with("Ready, status: 'True'")).await;
+    let why = why_late(&stack, &with("Ready, status: 'False', message: not painted")).await;
+    assert_eq!(why, "not painted");
+    let why = why_failed(&stack, &with("Stalled, status: 'True', message: out of paint")).await;
+    assert_eq!(why, "out of paint");
+    stack.apply(&with("Ready, status: 'True'")).await;
+
+    // Deleting waits for the finalizer, and says so.
+    let why = {
+        let plan = stack.plan(NAMESPACE).await;
+        let error = stack
+            .try_apply_plan(&plan)
+            .await
+            .expect_err("the finalizer stays");
+        let Error::Partly(report) = error else {
+            panic!("{error}")
+        };
+        let bad = report
+            .steps
+            .into_iter()
+            .map(|(_, outcome)| outcome)
+            .find(|outcome| *outcome != Outcome::Done);
+        match bad {
+            Some(Outcome::Unsettled(failure)) => failure.detail.server.unwrap_or_default(),
+            outcome => panic!("{outcome:?}"),
+        }
+    };
+    assert_eq!(why, "being deleted: waiting for the finalizer `example.com/stay`");
+    stack.kubectl(
+        "patch widgets.conditions.example.com one --type=merge --patch={\"metadata\":{\"finalizers\":null}}",
+    );
+    stack.apply(NAMESPACE).await;
+    assert!(
+        stack
+            .cluster
+            .get(&["crd", "widgets.conditions.example.com"])
+            .is_none()
+    );
+}
+
+/// A namespace is gone when all in it is, and says what is left.
+#[tokio::test(flavor = "multi_thread")]
+async fn namespace_timed_out() {
+    let stack = late("namespace-late");
+    stack.apply(NAMESPACE).await;
+    stack.cluster.apply(
+        "{apiVersion: v1, kind: ConfigMap, metadata: {name: stays, namespace: namespace-late, finalizers: [example.com/stay]}}",
+    );
+    let plan = terrace_deployer::destroy_plan(
+        &stack.bundle(NAMESPACE),
+        &stack.access(),
+        &terrace_deployer::PlanOptions::everything(),
+    )
+    .await
+    .expect("a plan");
+    let error = stack.try_apply_plan(&plan).await.expect_err("something stays");
+    let words = error.to_string();
+    assert!(
+        words.contains(
+            "Some content in the namespace has finalizers remaining: example.com/stay in 1 resource instances"
+        ),
+        "{words}"
+    );
+    // Wanted again while it is on its way out: created when the old one is gone.
+    let plan = stack.plan(NAMESPACE).await;
+    assert!(
+        show(&plan).starts_with("create Namespace namespace-late: it does not exist"),
+        "{}",
+        show(&plan)
+    );
+    let patch = [
+        "patch",
+        "configmap",
+        "stays",
+        "--namespace=namespace-late",
+        "--type=merge",
+        "--patch={\"metadata\":{\"finalizers\":null}}",
+    ];
+    let stack = Stack {
+        timeout: Duration::from_secs(60),
+        ..stack
+    };
+    let old = stack.field("namespace/namespace-late", ".metadata.uid");
+    let cluster = stack.cluster;
+    let waiting = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(1500));
+        cluster.kubectl(&patch);
+    });
+    stack.try_apply_plan(&plan).await.expect("created again");
+    waiting.join().expect("patched");
+    assert_ne!(stack.field("namespace/namespace-late", ".metadata.uid"), old);
+    assert!(stack.plan(NAMESPACE).await.is_empty());
+}

@@ -1,0 +1,372 @@
+//! One stack in one cluster: bundles from YAML, plans and applies of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime};
+
+use serde::Deserialize as _;
+use terrace_artifact::{
+    Address, Artifact, ArtifactId, Binding, Body, Bundle, Class, Environment, Location, Object, Origin,
+    Target, Text, Value, show_path,
+};
+use terrace_deployer::{
+    ADDRESS, Access, Action, ApplyOptions, AwsAccess, Cancel, Error, Event, HOLDS_DATA, LABEL, Plan,
+    PlanOptions, Report,
+};
+use terrace_tests::servers::{self, Cluster};
+
+/// The name of the target in every bundle.
+pub(crate) const TARGET: &str = "kubernetes";
+
+/// One stack, `NAME.testing`, in a cluster.
+pub(crate) struct Stack<'a> {
+    pub(crate) cluster: &'a Cluster,
+    pub(crate) name: &'static str,
+    pub(crate) kubeconfig: PathBuf,
+    /// The cluster's id, where the environment states it.
+    pub(crate) id: Option<Text>,
+    pub(crate) context: Text,
+    /// Addresses whose data may be lost.
+    pub(crate) approved: Vec<Address>,
+    pub(crate) timeout: Duration,
+}
+
+impl Stack<'static> {
+    /// A stack in the cluster that all tests share. The name is the test's.
+    pub(crate) fn new(name: &'static str) -> Stack<'static> {
+        Stack::in_cluster(name, servers::kubernetes())
+    }
+}
+
+impl<'a> Stack<'a> {
+    pub(crate) fn in_cluster(name: &'static str, cluster: &'a Cluster) -> Stack<'a> {
+        Stack {
+            cluster,
+            name,
+            kubeconfig: cluster.kubeconfig().to_owned(),
+            id: None,
+            context: "local".into(),
+            approved: Vec::new(),
+            timeout: Duration::from_secs(60),
+        }
+    }
+
+    /// A bundle of the objects in a YAML text. Objects need their namespace and the definition of their kind; the address
+    /// of each is `platform/NAME/KIND-NAME`. `$N` stands for the stack's name.
+    #[track_caller]
+    pub(crate) fn bundle(&self, yaml: &str) -> Bundle {
+        let yaml = yaml.replace("$N", self.name);
+        let mut artifacts: Vec<Artifact> = Vec::new();
+        for document in yaml_serde::Deserializer::from_str(&yaml) {
+            let json = serde_json::Value::deserialize(document).expect("an object in YAML");
+            if !json.is_null() {
+                artifacts.push(self.artifact(Value::from_json(&json)));
+            }
+        }
+        let ids: BTreeMap<ArtifactId, Value> = artifacts
+            .iter()
+            .map(|a| (a.id.clone(), a.object().expect("an object").manifest.clone()))
+            .collect();
+        for artifact in &mut artifacts {
+            let object = artifact.object().expect("an object");
+            let group = object.api_version.split_once('/').map_or("", |(group, _)| group);
+            artifact.needs = ids
+                .iter()
+                .filter(|(_, other)| {
+                    let text = |path: &[&str]| other.at(path).and_then(Value::as_str).unwrap_or_default();
+                    match text(&["kind"]) {
+                        "Namespace" => object.namespace.as_deref() == Some(text(&["metadata", "name"])),
+                        "CustomResourceDefinition" => {
+                            text(&["spec", "group"]) == group
+                                && text(&["spec", "names", "kind"]) == object.kind
+                        }
+                        _ => false,
+                    }
+                })
+                .map(|(id, _)| id.clone())
+                .collect();
+        }
+        artifacts.sort_by(|a, b| a.id.cmp(&b.id));
+        Bundle {
+            platform: self.name.into(),
+            environment: Environment {
+                name: "testing".into(),
+                class: Class::Testing,
+            },
+            targets: BTreeMap::from([(
+                TARGET.into(),
+                Target::Kubernetes {
+                    context: self.context.clone(),
+                    distribution: "kubernetes".into(),
+                    id: self.id.clone(),
+                },
+            )]),
+            artifacts,
+            assets: BTreeMap::new(),
+            set: Vec::new(),
+        }
+    }
+
+    fn artifact(&self, mut manifest: Value) -> Artifact {
+        let text = |path: &[&str]| -> Text {
+            manifest
+                .at(path)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .into()
+        };
+        let (api_version, kind, name) = (
+            text(&["apiVersion"]),
+            text(&["kind"]),
+            text(&["metadata", "name"]),
+        );
+        let namespace = Some(text(&["metadata", "namespace"])).filter(|namespace| !namespace.is_empty());
+        let address: Address = format!("platform/{}/{}-{name}", self.name, kind.to_lowercase())
+            .parse()
+            .expect("an address");
+        let holds_data = manifest.at(&["metadata", "annotations", HOLDS_DATA]).is_some();
+        let metadata = manifest.as_map_mut().and_then(|map| map.get_mut("metadata"));
+        let metadata = metadata.and_then(Value::as_map_mut).expect("metadata");
+        for (key, name, value) in [
+            ("labels", LABEL, format!("{}.testing", self.name)),
+            ("annotations", ADDRESS, address.to_string()),
+        ] {
+            let mut map = metadata
+                .remove(key)
+                .and_then(|map| map.as_map().cloned())
+                .unwrap_or_default();
+            map.insert(name, value);
+            metadata.insert(key, map);
+        }
+        let place = |line| Location {
+            file: "components.yaml".into(),
+            line,
+            column: 3,
+        };
+        Artifact {
+            id: ArtifactId::object(TARGET, &api_version, &kind, namespace.as_deref(), &name),
+            target: TARGET.into(),
+            needs: BTreeSet::new(),
+            body: Body::Object(Object {
+                address,
+                origin: Origin {
+                    component: place(1),
+                    resource: place(7),
+                },
+                api_version,
+                kind,
+                namespace,
+                name,
+                manifest,
+                bindings: Vec::new(),
+                holds_data,
+            }),
+        }
+    }
+
+    pub(crate) fn access(&self) -> Access {
+        Access {
+            folder: PathBuf::from("."),
+            kubeconfig: Some(self.kubeconfig.clone()),
+            aws: AwsAccess::default(),
+            who: "tester@here".into(),
+            run: format!("{}-{:?}", self.name, SystemTime::now()).into(),
+            version: "0.1.0".into(),
+            now: SystemTime::now,
+        }
+    }
+
+    pub(crate) fn options(&self) -> (ApplyOptions, terrace_deployer::Canceller) {
+        let (canceller, cancel) = Cancel::channel();
+        let options = ApplyOptions {
+            approved: self.approved.iter().cloned().collect(),
+            timeout: Some(self.timeout),
+            cancel,
+        };
+        (options, canceller)
+    }
+
+    pub(crate) async fn try_plan(&self, bundle: &Bundle) -> Result<Plan, Error> {
+        terrace_deployer::plan(bundle, &self.access(), &PlanOptions::everything()).await
+    }
+
+    pub(crate) async fn plan(&self, yaml: &str) -> Plan {
+        self.plan_of(&self.bundle(yaml)).await
+    }
+
+    pub(crate) async fn plan_of(&self, bundle: &Bundle) -> Plan {
+        self.try_plan(bundle)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    pub(crate) async fn try_apply_plan(&self, plan: &Plan) -> Result<Report, Error> {
+        let (options, _canceller) = self.options();
+        let events = Mutex::new(Vec::new());
+        let applied = terrace_deployer::apply(plan, &self.access(), &options, |event: Event| {
+            events.lock().expect("no panic").push(event);
+        })
+        .await;
+        if let Err(error) = &applied {
+            println!("{error}");
+        }
+        applied
+    }
+
+    pub(crate) async fn try_apply(&self, yaml: &str) -> Result<Report, Error> {
+        let plan = self.try_plan(&self.bundle(yaml)).await?;
+        self.try_apply_plan(&plan).await
+    }
+
+    /// Applies, and sees that a second plan is empty.
+    pub(crate) async fn apply(&self, yaml: &str) -> Report {
+        self.apply_bundle(&self.bundle(yaml)).await
+    }
+
+    pub(crate) async fn apply_bundle(&self, bundle: &Bundle) -> Report {
+        let plan = self.plan_of(bundle).await;
+        let report = self
+            .try_apply_plan(&plan)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+        let again = self.plan_of(bundle).await;
+        assert!(again.is_empty(), "a second plan is not empty:\n{}", show(&again));
+        report
+    }
+
+    /// Takes everything away, and sees that nothing is left.
+    pub(crate) async fn destroy(&self, yaml: &str) {
+        let bundle = self.bundle(yaml);
+        let plan = terrace_deployer::destroy_plan(&bundle, &self.access(), &PlanOptions::everything()).await;
+        let plan = plan.unwrap_or_else(|error| panic!("{error}"));
+        self.try_apply_plan(&plan)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+        let again = terrace_deployer::destroy_plan(&bundle, &self.access(), &PlanOptions::everything()).await;
+        let again = again.unwrap_or_else(|error| panic!("{error}"));
+        assert!(again.is_empty(), "something is left:\n{}", show(&again));
+    }
+
+    #[track_caller]
+    pub(crate) fn kubectl(&self, line: &str) -> String {
+        let line = line.replace("$N", self.name);
+        self.cluster.kubectl(&line.split(' ').collect::<Vec<_>>())
+    }
+
+    /// A field of a live object, as `kubectl get -o jsonpath` shows it.
+    #[track_caller]
+    pub(crate) fn field(&self, object: &str, path: &str) -> String {
+        self.kubectl(&format!("get {object} --output=jsonpath={{{path}}}"))
+    }
+}
+
+/// Fills a field of an object from another's.
+pub(crate) fn bind(bundle: &mut Bundle, kind: &str, binding: Binding) {
+    let artifact = bundle
+        .artifacts
+        .iter_mut()
+        .find(|a| a.object().is_some_and(|object| object.kind == kind));
+    let artifact = artifact.expect("an object of the kind");
+    for part in &binding.parts {
+        if let terrace_artifact::Part::Late(source) = part {
+            artifact.needs.insert(source.artifact.clone());
+        }
+    }
+    if let Body::Object(object) = &mut artifact.body {
+        object.bindings.push(binding);
+    }
+}
+
+/// What a plan changes, a line for each step and, further in, for each field.
+pub(crate) fn show(plan: &Plan) -> String {
+    let mut out = String::new();
+    for step in plan.changes() {
+        let action = match step.change.action {
+            Action::Keep => continue,
+            action => format!("{action:?}").to_lowercase(),
+        };
+        let _ = writeln!(
+            out,
+            "{action} {} {}: {}",
+            step.subject.kind, step.subject.name, step.change.reason
+        );
+        for field in &step.change.fields {
+            let side = |value: &Option<Value>| value.as_ref().map_or("-".to_owned(), Value::to_string);
+            let after = match &field.known_after {
+                Some(shown) => format!("known after {shown}"),
+                None => side(&field.after),
+            };
+            let mark = if field.forces_replacement {
+                " (forces replacement)"
+            } else {
+                ""
+            };
+            let _ = writeln!(
+                out,
+                "  {}: {} -> {after}{mark}",
+                show_path(&field.path),
+                side(&field.before)
+            );
+        }
+        for note in &step.change.notes {
+            let _ = writeln!(out, "  note: {note}");
+        }
+    }
+    out
+}
+
+/// The words of an error.
+pub(crate) fn words<T>(result: Result<T, Error>) -> String {
+    match result {
+        Ok(_) => panic!("it was to fail"),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// Texts as an address.
+pub(crate) fn address(text: &str) -> Address {
+    text.parse().expect("an address")
+}
+
+/// What the API server counted: requests by verb, of those that write, dry runs apart.
+pub(crate) fn requests(cluster: &Cluster) -> BTreeMap<String, u64> {
+    let metrics = cluster.kubectl(&["get", "--raw", "/metrics"]);
+    let mut counts = BTreeMap::new();
+    for line in metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("apiserver_request_total{"))
+    {
+        let Some((labels, count)) = line.rsplit_once("} ") else {
+            continue;
+        };
+        let label = |name: &str| {
+            let rest = labels.split(&format!("{name}=\"")).nth(1)?;
+            rest.split('"').next()
+        };
+        let (verb, dry_run) = (
+            label("verb").unwrap_or_default(),
+            label("dry_run").unwrap_or_default(),
+        );
+        if !["APPLY", "POST", "PUT", "PATCH", "DELETE"].contains(&verb) {
+            continue;
+        }
+        let resource = label("resource").unwrap_or_default();
+        let count = count.parse::<f64>().unwrap_or_default() as u64;
+        *counts
+            .entry(format!(
+                "{verb} {resource}{}",
+                if dry_run.is_empty() { "" } else { " dry" }
+            ))
+            .or_insert(0) += count;
+    }
+    counts
+}
+
+/// A file in the test's own directory.
+pub(crate) fn file(scratch: &Path, name: &str, text: &str) -> PathBuf {
+    let path = scratch.join(name);
+    std::fs::write(&path, text).expect("a place to write");
+    path
+}
