@@ -159,4 +159,45 @@ codes! {
     UnknownType Error "unknown-type",
     /// A resource that its target would refuse.
     InvalidResource Error "invalid-resource",
+    // pipelines
+    /// A step or state that does not exist.
+    UnknownStep Error "unknown-step",
+    /// A step that names something of another kind.
+    WrongTarget Error "wrong-target",
+    /// A step or state that nothing leads to.
+    UnreachableState Error "unreachable-state",
+    /// Steps or states that lead only to each other.
+    NoTerminalState Error "no-terminal-state",
+    /// A state whose failure nothing catches.
+    MissingCatch Error "missing-catch",
+    /// Rules of `Retry` or `Catch` in an order in which some are never reached.
+    CatchOrder Error "catch-order",
+    /// A `Catch` that throws the input away.
+    LostContext Warning "lost-context",
+    /// A failure after which the execution counts as succeeded.
+    FailureEndsInSuccess Error "failure-ends-in-success",
+    /// Something inside may take longer than what is around it.
+    TimeoutOrder Error "timeout-order",
+    /// Arguments of other names than the job reads.
+    ArgumentMismatch Error "argument-mismatch",
+    /// A value that is read and that nothing has produced.
+    UnproducedValue Error "unproduced-value",
+    /// A value that is read of a result nobody has described.
+    UnprovenValue Warning "unproven-value",
+    /// A computation that Step Functions cannot do.
+    NotAtRunTime Error "not-at-run-time",
+    /// A trigger that never fires.
+    DeadTrigger Error "dead-trigger",
+    /// A pipeline that starts itself.
+    TriggerLoop Warning "trigger-loop",
+    /// A schedule that EventBridge would refuse.
+    InvalidSchedule Error "invalid-schedule",
+    /// An event pattern or input that EventBridge would refuse.
+    InvalidPattern Error "invalid-pattern",
+    /// A state that Step Functions would refuse.
+    InvalidState Error "invalid-state",
+    /// A service that Step Functions does not call in that way.
+    UnknownIntegration Error "unknown-integration",
+    /// A Lambda function's ARN as a Task's `Resource`.
+    DirectLambda Warning "direct-lambda",
 }

@@ -18,6 +18,7 @@ mod expand;
 pub mod library;
 mod load;
 mod module;
+mod pipeline;
 mod resolve;
 mod scope;
 mod values;

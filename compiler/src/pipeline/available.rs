@@ -1,0 +1,125 @@
+//! Holds finished states against each other: whether each is reached, whether each leads to an end, and whether the result of a step is there
+//! wherever it is read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use terrace_artifact::Text;
+
+use super::lower::{Level, State};
+use super::read::Steps;
+use crate::code::Code;
+use crate::diagnostic::{Diagnostic, Diagnostics};
+
+pub(super) fn check(level: &Level, steps: &Steps, diagnostics: &mut Diagnostics) {
+    reachable(level, steps, diagnostics);
+    available(level, steps, &BTreeSet::new(), diagnostics);
+}
+
+fn reachable(level: &Level, steps: &Steps, diagnostics: &mut Diagnostics) {
+    let states: BTreeMap<&Text, &State> = level.states.iter().map(|state| (&state.name, state)).collect();
+    let mut reached = BTreeSet::new();
+    let mut next = vec![&level.start];
+    while let Some(name) = next.pop() {
+        if let Some(state) = states.get(name)
+            && reached.insert(name)
+        {
+            next.extend(state.exits.iter().map(|(target, _)| target));
+        }
+    }
+    let mut told = BTreeSet::new();
+    for state in &level.states {
+        let own = steps.all.get(state.step).is_some_and(|known| known.state == state.name);
+        if !reached.contains(&state.name) && own && told.insert(state.step) {
+            let name = &steps.all[state.step].name;
+            diagnostics.push(
+                Diagnostic::new(Code::UnreachableState, format!("nothing leads to the step `{name}`"))
+                    .at(state.span, "never runs")
+                    .help("take it out, or let something before it lead here"),
+            );
+        }
+    }
+    let mut finishing: BTreeSet<&Text> =
+        level.states.iter().filter(|state| !state.exits.iter().any(|(_, normal)| *normal)).map(|s| &s.name).collect();
+    loop {
+        let before = finishing.len();
+        for state in &level.states {
+            if state.exits.iter().any(|(target, normal)| *normal && finishing.contains(target)) {
+                finishing.insert(&state.name);
+            }
+        }
+        if finishing.len() == before {
+            break;
+        }
+    }
+    if let Some(endless) = level.states.iter().find(|s| reached.contains(&s.name) && !finishing.contains(&s.name)) {
+        diagnostics.push(
+            Diagnostic::new(Code::NoTerminalState, "from this step nothing leads to an end")
+                .at(endless.span, "goes round for ever")
+                .help("one of the steps that follow has to lead out"),
+        );
+    }
+    for state in &level.states {
+        for inner in &state.levels {
+            reachable(inner, steps, diagnostics);
+        }
+    }
+}
+
+/// What is there where each state begins: the results of all steps that have run on every way to it.
+fn available(level: &Level, steps: &Steps, before: &BTreeSet<usize>, diagnostics: &mut Diagnostics) {
+    let mut at: BTreeMap<&Text, BTreeSet<usize>> = BTreeMap::new();
+    let states: BTreeMap<&Text, &State> = level.states.iter().map(|state| (&state.name, state)).collect();
+    at.insert(&level.start, before.clone());
+    let mut waiting = vec![&level.start];
+    while let Some(name) = waiting.pop() {
+        let (Some(state), Some(here)) = (states.get(name), at.get(name).cloned()) else { continue };
+        for (target, normal) in &state.exits {
+            let mut out = here.clone();
+            if *normal && state.writes {
+                out.insert(state.step);
+            }
+            let merged = match at.get(target) {
+                Some(old) => old.intersection(&out).copied().collect(),
+                None => out,
+            };
+            // Sets only ever shrink, so this ends.
+            if at.get(target) != Some(&merged) {
+                at.insert(target, merged);
+                waiting.push(target);
+            }
+        }
+    }
+    for state in &level.states {
+        let Some(here) = at.get(&state.name) else { continue };
+        for (id, span) in &state.reads {
+            if here.contains(id) {
+                continue;
+            }
+            let known = &steps.all[*id];
+            let mut problem = Diagnostic::new(
+                Code::UnproducedValue,
+                format!("the result of `{}` is not there on every way to this step", known.name),
+            )
+            .at(*span, "read here")
+            .also(known.span, "produced here");
+            let around = steps.all.iter().find(|around| {
+                matches!(&around.inside, super::read::Gives::Branches(children) if children.iter().any(|(_, c)| c == id))
+            });
+            if let Some(around) = around.filter(|_| states.get(&known.state).is_none()) {
+                problem = problem.help(format!(
+                    "branches give their results together: `steps.{}.{}`",
+                    around.result, known.result
+                ));
+            } else if here.is_empty() {
+                problem = problem.help("here there is no result of any step yet");
+            } else {
+                let names = here.iter().map(|id| steps.all[*id].result.as_str());
+                problem = problem.help(format!("here there are the results of {}", super::runtime::among(names)));
+            }
+            diagnostics.push(problem);
+        }
+        for inner in &state.levels {
+            available(inner, steps, here, diagnostics);
+        }
+    }
+}

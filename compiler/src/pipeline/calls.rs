@@ -1,0 +1,581 @@
+//! The services that steps call: what is sent to each, and what the role has to be allowed for it.
+
+use terrace_artifact::Text;
+
+use super::definition::{default_timeout, mismatches, script_arguments};
+use super::lower::Lowering;
+use super::names::Position;
+use super::permission::{arn, concat, s3_arn};
+use super::read::{Call, waits};
+use super::runtime::Value;
+use super::targets::{self, Targets, address_reference, reference, resource_of};
+use crate::code::Code;
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::expression::template;
+use crate::node::Node;
+use crate::resource::Resource;
+use crate::source::Span;
+use crate::term::Term;
+
+/// A call as a Task has it.
+pub(super) struct Task {
+    pub(super) resource: String,
+    pub(super) parameters: Vec<(Text, Term)>,
+}
+
+/// What a step names.
+pub(super) enum Target<'a> {
+    /// A resource of the platform.
+    Resource(&'a Resource),
+    /// A pipeline that is lowered like this one: the address of its machine, and its name.
+    Pipeline(Text, Text),
+    /// What an expression gave: an ARN or a name.
+    Value(Term),
+}
+
+impl<'a> Target<'a> {
+    /// The resource, where it is known.
+    pub(super) fn resource(&self) -> Option<&'a Resource> {
+        match self {
+            Target::Resource(resource) => Some(resource),
+            _ => None,
+        }
+    }
+
+    /// An attribute; what an expression gave counts as the attribute itself.
+    pub(super) fn attribute(&self, name: &str, span: Span) -> Term {
+        match self {
+            Target::Resource(resource) => reference(resource, name, span),
+            Target::Pipeline(address, _) => address_reference(address.clone(), name, span),
+            Target::Value(term) => term.clone(),
+        }
+    }
+}
+
+impl<'a> Lowering<'a, '_> {
+    /// What stands behind a key that names a target.
+    pub(super) fn target(&mut self, node: &Node, resource_type: &'static str) -> Option<Target<'a>> {
+        let text = node.as_str()?;
+        if text.contains("{{") {
+            return self.target_expression(node, resource_type);
+        }
+        if text.starts_with("arn:") {
+            return Some(Target::Value(text.into()));
+        }
+        if resource_type == "AWS::StepFunctions::StateMachine"
+            && let Some(found) = self.context.targets.look(text)
+            && found.pipeline
+        {
+            let address = format!("{}/{}/state_machine", found.instance.tenant, found.instance.component);
+            return Some(Target::Pipeline(address.into(), found.instance.name.clone()));
+        }
+        resource_of(self.context, text, node.span, resource_type, self.diagnostics).map(Target::Resource)
+    }
+
+    fn target_expression(&mut self, node: &Node, resource_type: &'static str) -> Option<Target<'a>> {
+        let template = template(node, self.files, self.diagnostics);
+        let mut reads = Vec::new();
+        let value = self.with_runtime(&Position::default(), &mut reads, |runtime| runtime.template(&template))?;
+        match value {
+            Value::Known(Term::Reference(reference)) => {
+                // `ref('x').arn` of something with one resource of the type is that resource: its body can be looked at.
+                let named = self.context.targets.look(&reference.name).and_then(|found| {
+                    let mut of_type = found
+                        .resources
+                        .into_iter()
+                        .filter(|r| r.kind.cloudformation() == Some(resource_type))
+                        .filter(|r| reference.key.is_none() || r.address.key == reference.key);
+                    of_type.next().filter(|_| of_type.next().is_none())
+                });
+                Some(match named {
+                    Some(resource) => Target::Resource(resource),
+                    None => Target::Value(Term::Reference(reference)),
+                })
+            }
+            Value::Known(term @ (Term::String(_) | Term::Concat(_))) => Some(Target::Value(term)),
+            Value::Known(other) => {
+                let word = targets::word_for(resource_type);
+                self.diagnostics.push(
+                    Diagnostic::new(Code::WrongTarget, format!("a {word} is named here, not {}", other.kind()))
+                        .at(node.span, "not a name"),
+                );
+                None
+            }
+            Value::Late(_) => {
+                self.diagnostics.push(
+                    Diagnostic::new(Code::NotAtRunTime, "what a step calls has to be known when compiling")
+                        .at(node.span, "known only when the pipeline runs")
+                        .note("the role is allowed exactly what the steps call"),
+                );
+                None
+            }
+        }
+    }
+
+    /// The call of a step.
+    pub(super) fn call(
+        &mut self,
+        call: Call,
+        body: &Node,
+        position: &Position,
+        reads: &mut Vec<(usize, Span)>,
+    ) -> Option<Task> {
+        let node = body.get(call.key())?;
+        let span = node.span;
+        if self.express && waits(body) && matches!(call, Call::Glue | Call::Pipeline | Call::EmrServerless | Call::Athena) {
+            self.diagnostics.push(
+                Diagnostic::new(Code::InvalidState, "an `EXPRESS` pipeline cannot wait for a job")
+                    .at(node.key, "waits until the job has ended")
+                    .help("say `wait: false`, or make the pipeline `STANDARD`"),
+            );
+        }
+        match call {
+            Call::Lambda => self.lambda(node, body, position, reads),
+            Call::Glue => self.glue(node, body, position, reads),
+            Call::Sns => {
+                let topic = self.target(node, "AWS::SNS::Topic")?;
+                let topic_arn = topic.attribute("topic_arn", span);
+                self.permissions.allow("PublishToTopics", &["sns:Publish"], [topic_arn.clone()]);
+                self.encrypted(topic.resource(), span);
+                let mut parameters = vec![("TopicArn".into(), self.substitutions.value(&topic_arn))];
+                self.put(&mut parameters, "Message", body.get("message"), position, reads);
+                self.put(&mut parameters, "Subject", body.get("subject"), position, reads);
+                Some(self.service("sns:publish", parameters))
+            }
+            Call::Sqs => self.sqs(node, body, position, reads),
+            Call::Pipeline => self.pipeline(node, body, position, reads),
+            Call::EmrServerless => self.emr(node, body, position, reads),
+            Call::Athena => self.athena(node, body, position, reads),
+        }
+    }
+
+    fn service(&mut self, service: &str, parameters: Vec<(Text, Term)>) -> Task {
+        let partition = match self.context.place.region.as_deref() {
+            Some(region) if region.starts_with("cn-") => "aws-cn".to_owned(),
+            Some(region) if region.starts_with("us-gov-") => "aws-us-gov".to_owned(),
+            Some(_) => "aws".to_owned(),
+            None => {
+                let partition = super::permission::pseudo("AWS::Partition", self.context.instance.declared);
+                self.substitutions.inline(&partition)
+            }
+        };
+        Task {
+            resource: format!("arn:{partition}:states:::{service}"),
+            parameters,
+        }
+    }
+
+    /// Puts a value under a key, or its path under the key with `.$`.
+    pub(super) fn put(
+        &mut self,
+        parameters: &mut Vec<(Text, Term)>,
+        key: &str,
+        node: Option<&Node>,
+        position: &Position,
+        reads: &mut Vec<(usize, Span)>,
+    ) {
+        match node.and_then(|node| self.payload(node, position, reads)) {
+            Some(Value::Late(text)) => parameters.push((format!("{key}.$").into(), text.into())),
+            Some(Value::Known(Term::Omit | Term::Null)) | None => {}
+            Some(Value::Known(term)) => parameters.push((key.into(), term)),
+        }
+    }
+
+    fn lambda(
+        &mut self,
+        node: &Node,
+        body: &Node,
+        position: &Position,
+        reads: &mut Vec<(usize, Span)>,
+    ) -> Option<Task> {
+        let function = self.target(node, "AWS::Lambda::Function")?;
+        let function_arn = function.attribute("arn", node.span);
+        let versions = concat([function_arn.clone(), ":*".into()]);
+        self.permissions.allow("InvokeFunctions", &["lambda:InvokeFunction"], [function_arn.clone(), versions]);
+        let mut parameters = vec![("FunctionName".into(), self.substitutions.value(&function_arn))];
+        match body.get("payload") {
+            Some(payload) => self.put(&mut parameters, "Payload", Some(payload), position, reads),
+            None => parameters.push(("Payload.$".into(), "$".into())),
+        }
+        Some(self.service("lambda:invoke", parameters))
+    }
+
+    fn glue(
+        &mut self,
+        node: &Node,
+        body: &Node,
+        position: &Position,
+        reads: &mut Vec<(usize, Span)>,
+    ) -> Option<Task> {
+        let span = node.span;
+        let job = self.target(node, "AWS::Glue::Job")?;
+        let name = job.attribute("ref", span);
+        let job_arn = arn("glue", ["job/".into(), name.clone()], span);
+        self.permissions.allow("RunGlueJobs", &["glue:StartJobRun"], [job_arn.clone()]);
+        let waits = waits(body);
+        if waits {
+            self.permissions.allow("RunGlueJobs", &["glue:GetJobRun", "glue:GetJobRuns", "glue:BatchStopJobRun"], [job_arn]);
+        }
+        let mut parameters = vec![("JobName".into(), self.substitutions.value(&name))];
+        let given = body.get("arguments");
+        if let Some(Value::Known(Term::Map(entries))) = given.and_then(|given| self.payload(given, position, reads)) {
+            // Glue takes texts only.
+            let texts = entries.into_iter().map(|(key, value)| match value {
+                Term::Number(_) | Term::Bool(_) => (key, Term::from(value.shown())),
+                value => (key, value),
+            });
+            let texts: Vec<(Text, Term)> = texts.collect();
+            if !texts.is_empty() {
+                parameters.push(("Arguments".into(), Term::Map(texts)));
+            }
+        }
+        if let Some(job) = job.resource() {
+            self.arguments(job, body, given, span);
+        }
+        for (key, node) in given.map(Node::entries).unwrap_or_default() {
+            let key = key.to_ascii_lowercase();
+            if ["output", "target", "sink", "destination"].iter().any(|word| key.contains(word)) {
+                let template = template(node, self.files, &mut Diagnostics::new());
+                if let Ok(term) = template.evaluate(&self.scope) {
+                    self.written.push((term, node.span));
+                }
+            }
+        }
+        let timeout = body.get("timeout").and_then(Node::as_str);
+        let timeout = timeout.and_then(|text| text.parse::<crate::unit::Duration>().ok());
+        let bound = timeout.map_or(self.timeout.0, |timeout| timeout.seconds.min(self.timeout.0));
+        let longest = job.resource().and_then(default_timeout);
+        // A run that may outlive its step would go on, and cost, when nobody waits for it any more.
+        if waits && (timeout.is_some() || longest.is_some_and(|minutes| minutes.saturating_mul(60) > bound)) {
+            let minutes = longest.unwrap_or(i64::MAX).min((bound / 60).max(1));
+            parameters.push(("Timeout".into(), minutes.into()));
+        }
+        Some(self.service(if waits { "glue:startJobRun.sync" } else { "glue:startJobRun" }, parameters))
+    }
+
+    fn arguments(&mut self, job: &Resource, body: &Node, given: Option<&Node>, span: Span) {
+        let Some(arguments) = script_arguments(job, self.context.targets) else { return };
+        let entries = given.map(Node::entries).unwrap_or_default();
+        let names: Vec<(Text, Option<Span>)> = entries.iter().map(|(name, node)| (name.clone(), Some(node.key))).collect();
+        for (index, message, help) in mismatches(&arguments, &names) {
+            let place = index.and_then(|index| names.get(index)?.1);
+            let (at, label) = match place {
+                Some(place) => (place, "the job does not know this name"),
+                None => (given.map_or(body.get("glue").map_or(span, |n| n.span), |given| given.key), "these arguments"),
+            };
+            self.diagnostics.push(
+                Diagnostic::new(Code::ArgumentMismatch, message)
+                    .at(at, label)
+                    .also(job.declared, "the job")
+                    .note(format!("known from {}", arguments.source))
+                    .help(help),
+            );
+        }
+    }
+
+    fn sqs(
+        &mut self,
+        node: &Node,
+        body: &Node,
+        position: &Position,
+        reads: &mut Vec<(usize, Span)>,
+    ) -> Option<Task> {
+        let span = node.span;
+        let queue = self.target(node, "AWS::SQS::Queue")?;
+        let Some(resource) = queue.resource() else {
+            self.diagnostics.push(
+                Diagnostic::new(Code::WrongTarget, "a queue is named by its component")
+                    .at(span, "both its URL and its ARN are needed")
+                    .help("name the component, or `COMPONENT.RESOURCE`"),
+            );
+            return None;
+        };
+        self.permissions.allow("SendToQueues", &["sqs:SendMessage"], [queue.attribute("arn", span)]);
+        self.encrypted(Some(resource), span);
+        let url = self.substitutions.value(&queue.attribute("ref", span));
+        let mut parameters = vec![("QueueUrl".into(), url)];
+        self.put(&mut parameters, "MessageBody", body.get("message"), position, reads);
+        let fifo = resource.body.get("FifoQueue").and_then(Term::as_bool) == Some(true);
+        match (fifo, body.get("group")) {
+            (true, None) => self.diagnostics.push(
+                Diagnostic::new(Code::MissingField, "a message to a FIFO queue needs a `group`")
+                    .at(node.key, "the queue is FIFO"),
+            ),
+            (false, Some(group)) => self.diagnostics.push(
+                Diagnostic::new(Code::InvalidState, "only messages to FIFO queues have a `group`")
+                    .at(group.key, "the queue is not FIFO"),
+            ),
+            (_, group) => self.put(&mut parameters, "MessageGroupId", group, position, reads),
+        }
+        Some(self.service("sqs:sendMessage", parameters))
+    }
+
+    fn pipeline(
+        &mut self,
+        node: &Node,
+        body: &Node,
+        position: &Position,
+        reads: &mut Vec<(usize, Span)>,
+    ) -> Option<Task> {
+        let span = node.span;
+        let machine = self.target(node, "AWS::StepFunctions::StateMachine")?;
+        let machine_arn = machine.attribute("arn", span);
+        self.permissions.allow("StartPipelines", &["states:StartExecution"], [machine_arn.clone()]);
+        let waits = waits(body);
+        if waits {
+            let name = match &machine {
+                Target::Pipeline(_, name) => Some(Term::String(name.clone())),
+                Target::Resource(resource) => Some(reference(resource, "name", span)),
+                Target::Value(Term::String(text)) => text.rsplit(':').next().map(Term::from),
+                Target::Value(_) => None,
+            };
+            let Some(name) = name else {
+                self.diagnostics.push(
+                    Diagnostic::new(Code::WrongTarget, "a pipeline that is waited for is named by its component")
+                        .at(span, "its name is needed, besides its ARN"),
+                );
+                return None;
+            };
+            let executions = arn("states", ["execution:".into(), name, ":*".into()], span);
+            self.permissions.allow("WatchPipelines", &["states:DescribeExecution", "states:StopExecution"], [executions]);
+            self.managed_rule("StepFunctionsGetEventsForStepFunctionsExecutionRule", span);
+        }
+        let mut parameters = vec![("StateMachineArn".into(), self.substitutions.value(&machine_arn))];
+        match body.get("input") {
+            Some(input) => self.put(&mut parameters, "Input", Some(input), position, reads),
+            None => parameters.push(("Input.$".into(), "$$.Execution.Input".into())),
+        }
+        Some(self.service(if waits { "states:startExecution.sync:2" } else { "states:startExecution" }, parameters))
+    }
+
+    fn emr(
+        &mut self,
+        node: &Node,
+        body: &Node,
+        position: &Position,
+        reads: &mut Vec<(usize, Span)>,
+    ) -> Option<Task> {
+        let span = node.span;
+        let application = self.target(node, "AWS::EMRServerless::Application")?;
+        let role = self.target(body.get("role")?, "AWS::IAM::Role")?;
+        let Some(resource) = application.resource() else {
+            self.diagnostics.push(
+                Diagnostic::new(Code::WrongTarget, "an EMR Serverless application is named by its component")
+                    .at(span, "both its id and its ARN are needed"),
+            );
+            return None;
+        };
+        let application_arn = reference(resource, "arn", span);
+        let role_arn = role.attribute("arn", span);
+        self.permissions.allow("StartSparkJobs", &["emr-serverless:StartJobRun"], [application_arn.clone()]);
+        let waits = waits(body);
+        if waits {
+            self.permissions.allow(
+                "WatchSparkJobs",
+                &["emr-serverless:GetJobRun", "emr-serverless:CancelJobRun"],
+                [concat([application_arn, "/jobruns/*".into()])],
+            );
+            self.managed_rule("StepFunctionsGetEventsForEMRServerlessJobRule", span);
+        }
+        self.permissions.allow_if(
+            "PassSparkRoles",
+            &["iam:PassRole"],
+            [role_arn.clone()],
+            Some(Term::map([(
+                "StringEquals",
+                Term::map([("iam:PassedToService", "emr-serverless.amazonaws.com")]),
+            )])),
+        );
+        let id = self.substitutions.value(&reference(resource, "application_id", span));
+        let mut submit = Vec::new();
+        self.put(&mut submit, "EntryPoint", body.get("entry_point"), position, reads);
+        self.put(&mut submit, "EntryPointArguments", body.get("arguments"), position, reads);
+        self.put(&mut submit, "SparkSubmitParameters", body.get("spark"), position, reads);
+        let mut parameters: Vec<(Text, Term)> = vec![
+            ("ApplicationId".into(), id),
+            ("ExecutionRoleArn".into(), self.substitutions.value(&role_arn)),
+            ("JobDriver".into(), Term::map([("SparkSubmit", Term::Map(submit))])),
+        ];
+        self.put(&mut parameters, "ConfigurationOverrides", body.get("configuration"), position, reads);
+        let service = if waits { "emr-serverless:startJobRun.sync" } else { "emr-serverless:startJobRun" };
+        Some(self.service(service, parameters))
+    }
+
+    fn athena(
+        &mut self,
+        node: &Node,
+        body: &Node,
+        position: &Position,
+        reads: &mut Vec<(usize, Span)>,
+    ) -> Option<Task> {
+        let span = node.span;
+        let workgroup = self.target(node, "AWS::Athena::WorkGroup")?;
+        let name = workgroup.attribute("ref", span);
+        let catalog = body.get("catalog").and_then(Node::as_str);
+        let waits = waits(body);
+        let own = [
+            arn("athena", ["workgroup/".into(), name.clone()], span),
+            arn("athena", [format!("datacatalog/{}", catalog.unwrap_or("AwsDataCatalog")).into()], span),
+        ];
+        self.permissions.allow("RunQueries", &["athena:StartQueryExecution", "athena:GetDataCatalog"], own.clone());
+        if waits {
+            self.permissions.allow("RunQueries", &["athena:GetQueryExecution", "athena:StopQueryExecution"], own);
+        }
+        let database = body.get("database").and_then(Node::as_str).filter(|name| !name.contains("{{"));
+        let database = database.unwrap_or(if body.get("database").is_some() { "*" } else { "default" });
+        self.permissions.allow(
+            "ReadCatalog",
+            &["glue:GetDatabase", "glue:GetTable", "glue:GetTables", "glue:GetPartition", "glue:GetPartitions", "glue:BatchGetPartition"],
+            [
+                arn("glue", ["catalog".into()], span),
+                arn("glue", [format!("database/{database}").into()], span),
+                arn("glue", [format!("table/{database}/*").into()], span),
+            ],
+        );
+        self.permissions.allow("ReadGovernedTables", &["lakeformation:GetDataAccess"], ["*".into()]);
+        let mut parameters: Vec<(Text, Term)> = Vec::new();
+        self.put(&mut parameters, "QueryString", body.get("query"), position, reads);
+        parameters.push(("WorkGroup".into(), self.substitutions.value(&name)));
+        let mut place = Vec::new();
+        self.put(&mut place, "Catalog", body.get("catalog"), position, reads);
+        self.put(&mut place, "Database", body.get("database"), position, reads);
+        if !place.is_empty() {
+            parameters.push(("QueryExecutionContext".into(), Term::Map(place)));
+        }
+        let mut result = Vec::new();
+        self.put(&mut result, "OutputLocation", body.get("output"), position, reads);
+        if !result.is_empty() {
+            parameters.push(("ResultConfiguration".into(), Term::Map(result)));
+        }
+        self.put(&mut parameters, "ExecutionParameters", body.get("parameters"), position, reads);
+        self.results(body.get("output"), &workgroup, span);
+        let service = if waits { "athena:startQueryExecution.sync" } else { "athena:startQueryExecution" };
+        Some(self.service(service, parameters))
+    }
+
+    /// The bucket that a query's result is written to.
+    fn results(&mut self, output: Option<&Node>, workgroup: &Target<'a>, span: Span) {
+        const LOCATION: [&str; 3] = ["WorkGroupConfiguration", "ResultConfiguration", "OutputLocation"];
+        let targets: &'a dyn Targets = self.context.targets;
+        let written = output.and_then(|node| {
+            let template = template(node, self.files, &mut Diagnostics::new());
+            template.evaluate(&self.scope).ok()
+        });
+        let bucket = match (&written, workgroup.resource()) {
+            (Some(term), _) => bucket_of(term, |reference| {
+                let found = targets.look(&reference.name)?;
+                let mut buckets =
+                    found.resources.into_iter().filter(|r| r.kind.cloudformation() == Some("AWS::S3::Bucket"));
+                buckets.find(|bucket| reference.key.is_none() || bucket.address.key == reference.key)
+            }),
+            (None, Some(workgroup)) => workgroup
+                .body
+                .at(&LOCATION)
+                .and_then(|term| bucket_of(term, |reference| targets.follow(workgroup, reference))),
+            (None, None) => None,
+        };
+        let Some(bucket) = bucket else {
+            self.diagnostics.push(
+                Diagnostic::new(Code::WrongTarget, "nothing says which bucket the query's result is written to")
+                    .at(output.map_or(span, |node| node.span), "the role has to be allowed to write there")
+                    .help("give `output` as `s3://BUCKET/PREFIX/`, or the workgroup an output location in a bucket of the platform"),
+            );
+            return;
+        };
+        let name = match bucket {
+            Bucket::Named(name) => Term::String(name),
+            Bucket::Resource(resource) => {
+                self.encrypted(Some(resource), span);
+                reference(resource, "ref", span)
+            }
+        };
+        self.permissions.allow(
+            "ListResults",
+            &["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"],
+            [s3_arn([name.clone()], span)],
+        );
+        self.permissions.allow(
+            "WriteResults",
+            &["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"],
+            [s3_arn([name, "/*".into()], span)],
+        );
+    }
+
+    /// Allows the use of the key that something is encrypted with.
+    fn encrypted(&mut self, resource: Option<&'a Resource>, span: Span) {
+        let Some(resource) = resource else { return };
+        let key = match resource.kind.cloudformation() {
+            Some("AWS::S3::Bucket") => resource
+                .body
+                .at(&["BucketEncryption", "ServerSideEncryptionConfiguration"])
+                .and_then(|rules| rules.items().first())
+                .and_then(|rule| rule.at(&["ServerSideEncryptionByDefault", "KMSMasterKeyID"])),
+            _ => resource.body.get("KmsMasterKeyId"),
+        };
+        let allowed = match key {
+            Some(Term::Reference(to)) => match self.context.targets.follow(resource, to) {
+                Some(key) if key.kind.cloudformation() == Some("AWS::KMS::Alias") => match key.body.get("TargetKeyId") {
+                    Some(Term::Reference(to)) => self.context.targets.follow(key, to).map(|key| reference(key, "arn", span)),
+                    _ => None,
+                },
+                Some(key) => Some(reference(key, "arn", span)),
+                None => None,
+            },
+            Some(Term::String(text)) if text.starts_with("arn:") => Some(Term::String(text.clone())),
+            // The keys of AWS let everybody in the account use them through the service.
+            Some(Term::String(text)) if text.starts_with("alias/aws/") => None,
+            Some(Term::String(text)) if !text.starts_with("alias/") => Some(arn("kms", [format!("key/{text}").into()], span)),
+            _ => None,
+        };
+        if let Some(key) = allowed {
+            self.permissions.allow("UseKeys", &["kms:Decrypt", "kms:GenerateDataKey*"], [key]);
+        }
+    }
+
+    /// The rule by which Step Functions learns that a job has ended. Without this permission, creating the machine fails.
+    fn managed_rule(&mut self, rule: &str, span: Span) {
+        self.permissions.allow(
+            "WatchJobs",
+            &["events:PutTargets", "events:PutRule", "events:DescribeRule"],
+            [arn("events", [format!("rule/{rule}").into()], span)],
+        );
+    }
+
+    /// A distributed map starts executions of its own machine.
+    pub(super) fn allow_distributed(&mut self) {
+        let span = self.context.instance.declared;
+        let name = &self.context.instance.name;
+        let machine = arn("states", [format!("stateMachine:{name}").into()], span);
+        let runs = arn("states", [format!("execution:{name}:*").into()], span);
+        let items = arn("states", [format!("execution:{name}/*:*").into()], span);
+        self.permissions.allow("DistributeItems", &["states:StartExecution"], [machine]);
+        self.permissions.allow(
+            "WatchItems",
+            &["states:DescribeExecution", "states:StopExecution", "states:RedriveExecution"],
+            [runs, items],
+        );
+    }
+}
+
+enum Bucket<'a> {
+    Named(Text),
+    Resource(&'a Resource),
+}
+
+/// The bucket of an S3 URL.
+fn bucket_of<'a>(term: &Term, follow: impl Fn(&crate::term::Reference) -> Option<&'a Resource>) -> Option<Bucket<'a>> {
+    match term {
+        Term::String(text) => {
+            let name = text.strip_prefix("s3://")?.split('/').next()?;
+            (!name.is_empty()).then(|| Bucket::Named(name.into()))
+        }
+        Term::Concat(parts) => match (parts.first()?.as_str()?, parts.get(1)) {
+            ("s3://", Some(Term::Reference(reference))) => follow(reference).map(Bucket::Resource),
+            (text, _) if text.strip_prefix("s3://").is_some_and(|rest| rest.contains('/')) => {
+                bucket_of(&Term::from(text), follow)
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}

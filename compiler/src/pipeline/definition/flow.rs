@@ -1,0 +1,476 @@
+//! Which values exist where they are read: `$.x` is produced by a trigger, a `ResultPath` or a selector before it, on every way.
+
+use std::collections::BTreeMap;
+
+use terrace_artifact::{Segment, Text};
+
+use super::super::path::{Path, PathStep, Root, paths_of, show, templates};
+use super::super::started::{self, Start};
+use super::graph::{Way, exits};
+use super::{Finding, Level, Machine, inner, type_of};
+use crate::code::Code;
+use crate::term::Term;
+
+/// What is known of a value.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum Shape {
+    /// Nothing: whatever is read of it may be there.
+    Unknown,
+    /// What a task gave, under the state's name: nobody has said what is in it.
+    Result(Text),
+    /// A map. Where it is open, it may have other keys too.
+    Map {
+        /// The values that are there on every way.
+        fields: BTreeMap<Text, Shape>,
+        /// Whether there may be more.
+        open: bool,
+    },
+    /// A list, one item for each branch of the state of this name.
+    List(Text, Vec<Shape>),
+}
+
+impl Shape {
+    pub(crate) fn closed(fields: impl IntoIterator<Item = (Text, Shape)>) -> Shape {
+        Shape::Map {
+            fields: fields.into_iter().collect(),
+            open: false,
+        }
+    }
+
+    /// The shape of a constant.
+    pub(crate) fn of(term: &Term) -> Shape {
+        match term {
+            Term::Map(entries) => Shape::closed(
+                entries.iter().map(|(k, v)| (k.trim_end_matches(".$").into(), Shape::of(v))),
+            ),
+            _ => Shape::Unknown,
+        }
+    }
+
+    /// What is known when either may be the case.
+    pub(crate) fn meet(&self, other: &Shape) -> Shape {
+        match (self, other) {
+            (a, b) if a == b => a.clone(),
+            (Shape::Map { fields: a, open: x }, Shape::Map { fields: b, open: y }) => {
+                let keys = a.keys().chain(b.keys());
+                let fields = keys.filter_map(|key| {
+                    let shape = match (a.get(key), b.get(key)) {
+                        (Some(a), Some(b)) => a.meet(b),
+                        (Some(a), None) if *y => a.meet(&Shape::Unknown),
+                        (None, Some(b)) if *x => b.meet(&Shape::Unknown),
+                        _ => return None,
+                    };
+                    Some((key.clone(), shape))
+                });
+                Shape::Map {
+                    fields: fields.collect(),
+                    open: *x || *y,
+                }
+            }
+            (Shape::List(name, a), Shape::List(other, b)) if name == other && a.len() == b.len() => {
+                Shape::List(name.clone(), a.iter().zip(b).map(|(a, b)| a.meet(b)).collect())
+            }
+            _ => Shape::Unknown,
+        }
+    }
+
+    fn step(&self, step: &PathStep) -> Result<Shape, Missing<'_>> {
+        match (self, step) {
+            (Shape::Unknown, _) => Ok(Shape::Unknown),
+            (Shape::Result(name), _) => Err(Missing::Unproven(name)),
+            (Shape::Map { fields, open }, PathStep::Key(key)) => match fields.get(key) {
+                Some(shape) => Ok(shape.clone()),
+                None if *open => Ok(Shape::Unknown),
+                None => Err(Missing::Field(fields)),
+            },
+            (Shape::List(name, items), PathStep::Index(index)) => match items.get(*index) {
+                Some(shape) => Ok(shape.clone()),
+                None => Err(Missing::List(name, items.len())),
+            },
+            (Shape::List(name, items), PathStep::Key(_)) => Err(Missing::List(name, items.len())),
+            (Shape::Map { fields, .. }, PathStep::Index(_)) => Err(Missing::Field(fields)),
+        }
+    }
+
+    /// Whether a value is there, as far as is known.
+    pub(crate) fn has(&self, steps: &[PathStep]) -> bool {
+        steps
+            .iter()
+            .try_fold(self.clone(), |shape, step| shape.step(step).ok())
+            .is_some()
+    }
+
+    /// The keys that are there.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        let fields = match self {
+            Shape::Map { fields, .. } => Some(fields),
+            _ => None,
+        };
+        fields.into_iter().flat_map(|fields| fields.keys().map(Text::as_str))
+    }
+
+    fn at(&self, steps: &[PathStep]) -> Shape {
+        steps
+            .iter()
+            .try_fold(self.clone(), |shape, step| shape.step(step).ok())
+            .unwrap_or(Shape::Unknown)
+    }
+
+    /// Puts a value at a path of keys, as `ResultPath` does.
+    fn put(self, steps: &[PathStep], value: Shape) -> Shape {
+        let Some((PathStep::Key(key), rest)) = steps.split_first() else {
+            return value;
+        };
+        match self {
+            Shape::Map { mut fields, open } => {
+                let inside = fields.remove(key).unwrap_or(if open {
+                    Shape::Unknown
+                } else {
+                    Shape::closed([])
+                });
+                fields.insert(key.clone(), inside.put(rest, value));
+                Shape::Map { fields, open }
+            }
+            _ => Shape::Map {
+                fields: [(key.clone(), Shape::Unknown.put(rest, value))].into(),
+                open: true,
+            },
+        }
+    }
+}
+
+enum Missing<'s> {
+    Field(&'s BTreeMap<Text, Shape>),
+    List(&'s str, usize),
+    Unproven(&'s str),
+}
+
+pub(super) fn check(machine: &mut Machine<'_>, definition: &Term) {
+    if machine.jsonata {
+        return;
+    }
+    let starts = started::starts(machine.resource, machine.targets);
+    let input = starts.iter().map(|start| start.input.clone()).reduce(|a, b| a.meet(&b));
+    let level = Level::of(definition, &[]);
+    let mut flow = Flow {
+        starts: &starts,
+        findings: Vec::new(),
+    };
+    flow.level(&level, input.unwrap_or(Shape::Unknown), true);
+    machine.findings.extend(flow.findings);
+}
+
+struct Flow<'a> {
+    starts: &'a [Start],
+    findings: Vec<Finding>,
+}
+
+impl Flow<'_> {
+    /// What comes out of a level. Only the last pass of the outermost level tells what is wrong.
+    fn level(&mut self, level: &Level<'_>, input: Shape, tell: bool) -> Shape {
+        let mut shapes: BTreeMap<&str, Shape> = BTreeMap::new();
+        let Some(start) = level.start.filter(|s| level.get(s).is_some()) else {
+            return Shape::Unknown;
+        };
+        shapes.insert(start, input);
+        let mut waiting = vec![start];
+        // A shape only ever loses knowledge, so this ends; the bound is against a mistake in that argument.
+        let mut rounds = level.states.len() * 32 + 64;
+        while let Some(name) = waiting.pop() {
+            rounds -= 1;
+            let (Some(state), Some(shape)) = (level.get(name), shapes.get(name).cloned()) else { continue };
+            for (target, out) in self.outs(level, name, state, &shape) {
+                let merged = match shapes.get(target) {
+                    Some(old) => old.meet(&out),
+                    None => out,
+                };
+                if shapes.get(target) != Some(&merged) {
+                    shapes.insert(target, merged);
+                    waiting.push(target);
+                }
+            }
+            if rounds == 0 {
+                return Shape::Unknown;
+            }
+        }
+        let mut result: Option<Shape> = None;
+        for (name, state) in level.states {
+            let Some(shape) = shapes.get(name.as_str()) else { continue };
+            if tell {
+                self.reads(level, name, state, shape);
+            }
+            for (steps, below) in inner(state) {
+                let mut path = level.path_of(name);
+                path.extend(steps);
+                let input = self.inner_input(state, shape);
+                if tell {
+                    self.level(&Level::of(below, &path), input, true);
+                }
+            }
+            if super::graph::ends(state) && type_of(state) != "Fail" {
+                let out = self.result(level, name, state, shape);
+                result = Some(match result {
+                    Some(before) => before.meet(&out),
+                    None => out,
+                });
+            }
+        }
+        result.unwrap_or(Shape::Unknown)
+    }
+
+    fn inner_input(&self, state: &Term, shape: &Shape) -> Shape {
+        let input = selected(shape, state.get("InputPath"));
+        match type_of(state) {
+            "Parallel" => state.get("Parameters").map_or(input, Shape::of),
+            _ => match state.get("ItemSelector").or_else(|| state.get("Parameters")) {
+                Some(selector) => Shape::of(selector),
+                None => Shape::Unknown,
+            },
+        }
+    }
+
+    /// The states that follow, each with what it is given.
+    fn outs<'l>(
+        &mut self,
+        level: &Level<'l>,
+        name: &str,
+        state: &'l Term,
+        shape: &Shape,
+    ) -> Vec<(&'l str, Shape)> {
+        let result = self.result(level, name, state, shape);
+        exits(state)
+            .into_iter()
+            .filter(|(target, ..)| level.get(target).is_some())
+            .map(|(target, way, at)| {
+                if way == Way::Normal {
+                    return (target, result.clone());
+                }
+                let Some(Segment::Index(index)) = at.get(1) else { return (target, Shape::Unknown) };
+                let catcher = state.get("Catch").and_then(|c| c.items().get(*index));
+                let error = Shape::closed([
+                    ("Error".into(), Shape::Unknown),
+                    ("Cause".into(), Shape::Unknown),
+                ]);
+                (target, placed(shape, catcher.and_then(|c| c.get("ResultPath")), error))
+            })
+            .collect()
+    }
+
+    /// What a state gives to the next.
+    fn result(&mut self, level: &Level<'_>, name: &str, state: &Term, shape: &Shape) -> Shape {
+        let input = selected(shape, state.get("InputPath"));
+        let raw = match type_of(state) {
+            "Task" => {
+                let resource = state.get("Resource").and_then(Term::as_str).unwrap_or_default();
+                if resource.ends_with(":lambda:invoke") {
+                    Shape::Map {
+                        fields: [("Payload".into(), Shape::Unknown)].into(),
+                        open: true,
+                    }
+                } else {
+                    Shape::Result(name.into())
+                }
+            }
+            "Pass" => match (state.get("Result"), state.get("Parameters")) {
+                (Some(value), _) | (None, Some(value)) => Shape::of(value),
+                (None, None) => input.clone(),
+            },
+            "Parallel" => {
+                let inside = self.inner_input(state, shape);
+                let items = inner(state)
+                    .into_iter()
+                    .map(|(steps, below)| {
+                        let mut path = level.path_of(name);
+                        path.extend(steps);
+                        self.level(&Level::of(below, &path), inside.clone(), false)
+                    })
+                    .collect();
+                Shape::List(name.into(), items)
+            }
+            "Map" => Shape::Unknown,
+            _ => return selected(&input, state.get("OutputPath")),
+        };
+        let result = state.get("ResultSelector").map_or(raw, Shape::of);
+        selected(&placed(&input, state.get("ResultPath"), result), state.get("OutputPath"))
+    }
+
+    /// Tells of every read of a state that finds nothing.
+    fn reads(&mut self, level: &Level<'_>, name: &str, state: &Term, shape: &Shape) {
+        let at = level.path_of(name);
+        let under = |key: &str| {
+            let mut path = at.clone();
+            path.push(Segment::Key(key.into()));
+            path
+        };
+        let mut found: Vec<(Vec<Segment>, String, Shape)> = Vec::new();
+        if let Some(path) = state.get("InputPath").and_then(Term::as_str) {
+            found.push((under("InputPath"), path.to_owned(), shape.clone()));
+        }
+        let input = selected(shape, state.get("InputPath"));
+        for key in ["Parameters", "ItemSelector"] {
+            if let Some(template) = state.get(key) {
+                templates(template, &mut Vec::new(), &mut |keys, value| {
+                    if let Some(text) = value.as_str() {
+                        let mut path = under(key);
+                        path.extend(keys.iter().map(|k| Segment::Key(k.clone())));
+                        found.push((path, text.to_owned(), input.clone()));
+                    }
+                });
+            }
+        }
+        for (key, value) in state.entries() {
+            let reads = matches!(key.as_str(), "ItemsPath" | "ErrorPath" | "CausePath")
+                || (key.ends_with("Path") && key.len() > 10 && !matches!(key.as_str(), "OutputPath" | "ResultPath"));
+            if let Some(path) = value.as_str().filter(|_| reads) {
+                found.push((under(key), path.to_owned(), input.clone()));
+            }
+        }
+        for (index, rule) in state.get("Choices").map(Term::items).unwrap_or_default().iter().enumerate() {
+            let mut tested = Vec::new();
+            let mut present = Vec::new();
+            variables(rule, &mut tested, &mut present);
+            let mut path = under("Choices");
+            path.push(Segment::Index(index));
+            for variable in tested {
+                // A rule that asks whether a value is there may go on to use it.
+                if !present.contains(&variable) {
+                    found.push((path.clone(), variable.to_owned(), input.clone()));
+                }
+            }
+        }
+        for (path, text, input) in found {
+            let _ = paths_of(&text, &mut |written, read| {
+                if let Some(finding) = self.read(name, &path, written, &read, &input) {
+                    self.findings.push(finding);
+                }
+            });
+        }
+    }
+
+    fn read(&self, state: &str, at: &[Segment], written: &str, path: &Path, input: &Shape) -> Option<Finding> {
+        if path.root != Root::Input {
+            return None;
+        }
+        let mut shape = input.clone();
+        for (count, step) in path.steps.iter().enumerate() {
+            let next = match shape.step(step) {
+                Ok(next) => next,
+                Err(missing) => return Some(self.missing(state, at, written, &path.steps[..=count], missing)),
+            };
+            shape = next;
+        }
+        None
+    }
+
+    fn missing(&self, state: &str, at: &[Segment], written: &str, steps: &[PathStep], missing: Missing<'_>) -> Finding {
+        let lacking = show("$", steps);
+        match missing {
+            Missing::Unproven(task) => {
+                let mut finding = Finding::new(
+                    Code::UnprovenValue,
+                    at,
+                    format!("the state `{state}` reads `{written}`, and nothing says that it is there"),
+                );
+                finding.label = format!("the result of `{task}` has replaced everything that was known");
+                finding.help(format!("keep the result of `{task}` apart: `ResultPath: $.{}`", snake(task)))
+            }
+            Missing::List(parallel, count) => {
+                let mut finding = Finding::new(
+                    Code::UnproducedValue,
+                    at,
+                    format!("the state `{state}` reads `{written}` of a list"),
+                );
+                finding.label = format!("`{parallel}` gives a list of {count}, one item for each branch");
+                finding.help(format!(
+                    "read an item (`$[0]…`), or give the items names with a `ResultSelector` in `{parallel}`"
+                ))
+            }
+            Missing::Field(fields) => {
+                let mut finding = Finding::new(
+                    Code::UnproducedValue,
+                    at,
+                    format!("the state `{state}` reads `{written}`, and nothing produces `{lacking}`"),
+                );
+                finding.label = "not there on every way to this state".to_owned();
+                let names: Vec<&str> = fields.keys().map(Text::as_str).collect();
+                if steps.len() == 1 {
+                    for start in self.starts {
+                        finding = finding
+                            .note(format!("{} gives {}", start.name, crate::diagnostic::listed(start.input.keys())));
+                    }
+                }
+                if let [.., PathStep::Key(key)] = steps
+                    && let Some(near) = terrace_catalog::nearest(key, names.iter().copied())
+                {
+                    return finding.help(format!("`{near}` exists"));
+                }
+                if names.is_empty() {
+                    finding
+                } else {
+                    finding.help(format!("on every way there is {}", crate::diagnostic::listed(names)))
+                }
+            }
+        }
+    }
+}
+
+/// What `InputPath` and `OutputPath` leave.
+fn selected(shape: &Shape, path: Option<&Term>) -> Shape {
+    match path {
+        None => shape.clone(),
+        Some(Term::Null) => Shape::closed([]),
+        Some(term) => match term.as_str().and_then(Path::read) {
+            Some(path) if path.root == Root::Input && path.whole => shape.at(&path.steps),
+            _ => Shape::Unknown,
+        },
+    }
+}
+
+/// What `ResultPath` makes of the input and the result.
+fn placed(input: &Shape, path: Option<&Term>, result: Shape) -> Shape {
+    match path {
+        None => result,
+        Some(Term::Null) => input.clone(),
+        Some(term) => match term.as_str().and_then(Path::read) {
+            Some(path) if path.root == Root::Input => input.clone().put(&path.steps, result),
+            _ => Shape::Unknown,
+        },
+    }
+}
+
+/// The paths that a choice rule compares, and those it asks for.
+fn variables<'a>(rule: &'a Term, tested: &mut Vec<&'a str>, present: &mut Vec<&'a str>) {
+    if let Some(variable) = rule.get("Variable").and_then(Term::as_str) {
+        if rule.get("IsPresent").is_some() {
+            present.push(variable);
+        } else {
+            tested.push(variable);
+        }
+    }
+    for (key, value) in rule.entries() {
+        if key.ends_with("Path")
+            && let Some(path) = value.as_str()
+        {
+            tested.push(path);
+        }
+    }
+    for key in ["And", "Or"] {
+        for rule in rule.get(key).map(Term::items).unwrap_or_default() {
+            variables(rule, tested, present);
+        }
+    }
+    if let Some(rule) = rule.get("Not") {
+        variables(rule, tested, present);
+    }
+}
+
+fn snake(name: &str) -> String {
+    let mut out = String::new();
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && out.ends_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit()) {
+            out.push('_');
+        }
+        out.push(if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' });
+    }
+    out
+}

@@ -1,0 +1,172 @@
+//! Checks state machines that were written by hand, in the Amazon States Language, in a module or a component.
+//!
+//! What a pipeline lowers to is right by construction; this is for everything else. Each check says which state it is about: the
+//! definition may be text inside text, where only the resource has a place.
+
+mod flow;
+mod glue;
+mod graph;
+mod source;
+mod state;
+
+use terrace_artifact::{Segment, Text};
+
+use super::targets::Targets;
+use crate::code::Code;
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::resource::Resource;
+use crate::term::Term;
+
+pub(crate) use flow::Shape;
+pub(super) use glue::{default_timeout, mismatches, script_arguments};
+
+/// Something wrong with a definition.
+pub(super) struct Finding {
+    pub(super) code: Code,
+    /// The path in the definition.
+    pub(super) path: Vec<Segment>,
+    pub(super) message: String,
+    pub(super) label: String,
+    pub(super) notes: Vec<String>,
+    pub(super) help: Vec<String>,
+}
+
+impl Finding {
+    pub(super) fn new(code: Code, path: &[Segment], message: impl Into<String>) -> Finding {
+        Finding {
+            code,
+            path: path.to_vec(),
+            message: message.into(),
+            label: String::new(),
+            notes: Vec::new(),
+            help: Vec::new(),
+        }
+    }
+
+    pub(super) fn note(mut self, note: impl Into<String>) -> Finding {
+        self.notes.push(note.into());
+        self
+    }
+
+    pub(super) fn help(mut self, help: impl Into<String>) -> Finding {
+        self.help.push(help.into());
+        self
+    }
+
+    /// The nearest of the names that exist, or all of them where there are few.
+    pub(super) fn nearest<'a>(self, word: &str, among: impl Iterator<Item = &'a str> + Clone) -> Finding {
+        match terrace_catalog::nearest(word, among.clone()) {
+            Some(name) => self.help(format!("`{name}` exists")),
+            None => {
+                let names: Vec<&str> = among.take(12).collect();
+                if names.is_empty() {
+                    self
+                } else {
+                    self.help(format!("there is {}", crate::diagnostic::listed(names)))
+                }
+            }
+        }
+    }
+}
+
+/// What the checks of one definition share.
+pub(super) struct Machine<'a> {
+    /// The resource that holds the definition.
+    pub(super) resource: &'a Resource,
+    pub(super) targets: &'a dyn Targets,
+    /// Whether it is an Express machine.
+    pub(super) express: bool,
+    /// Whether expressions are JSONata where a state does not say otherwise.
+    pub(super) jsonata: bool,
+    /// The machine's own timeout, where it has one.
+    pub(super) timeout: Option<i64>,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// The states of one level: of the machine, of a branch, of a map.
+pub(super) struct Level<'a> {
+    /// The path of the map that has `StartAt` and `States`.
+    pub(super) path: Vec<Segment>,
+    pub(super) start: Option<&'a str>,
+    pub(super) states: &'a [(Text, Term)],
+}
+
+impl<'a> Level<'a> {
+    pub(super) fn of(term: &'a Term, path: &[Segment]) -> Level<'a> {
+        Level {
+            path: path.to_vec(),
+            start: term.get("StartAt").and_then(Term::as_str),
+            states: term.get("States").map(Term::entries).unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&'a Term> {
+        self.states.iter().find(|(n, _)| n == name).map(|(_, s)| s)
+    }
+
+    pub(super) fn path_of(&self, name: &str) -> Vec<Segment> {
+        let mut path = self.path.clone();
+        path.extend([Segment::Key("States".into()), Segment::Key(name.into())]);
+        path
+    }
+}
+
+/// The levels directly inside a state, with their paths from it.
+pub(super) fn inner(state: &Term) -> Vec<(Vec<Segment>, &Term)> {
+    let mut levels = Vec::new();
+    for (index, branch) in state.get("Branches").map(Term::items).unwrap_or_default().iter().enumerate() {
+        levels.push((vec![Segment::Key("Branches".into()), Segment::Index(index)], branch));
+    }
+    for key in ["ItemProcessor", "Iterator"] {
+        if let Some(processor) = state.get(key) {
+            levels.push((vec![Segment::Key(key.into())], processor));
+        }
+    }
+    levels
+}
+
+/// The type of a state; empty where it has none.
+pub(super) fn type_of(state: &Term) -> &str {
+    state.get("Type").and_then(Term::as_str).unwrap_or_default()
+}
+
+/// Checks an `AWS::StepFunctions::StateMachine` that somebody wrote: its definition, what triggers it, and what it calls.
+pub(crate) fn check_state_machine(resource: &Resource, targets: &dyn Targets, diagnostics: &mut Diagnostics) {
+    let at = |path: &[Segment]| targets.place(resource, path);
+    let definition = match source::definition(&resource.body) {
+        Ok(Some(definition)) => definition,
+        Ok(None) => return,
+        Err(problem) => {
+            let key = vec![Segment::Key(problem.key.into())];
+            diagnostics.push(
+                Diagnostic::new(Code::InvalidState, format!("the definition of `{}` {}", resource.address, problem.what))
+                    .at(at(&key), "it has to be a JSON object with `StartAt` and `States`"),
+            );
+            return;
+        }
+    };
+    let mut machine = Machine {
+        resource,
+        targets,
+        express: resource.body.get("StateMachineType").and_then(Term::as_str) == Some("EXPRESS"),
+        jsonata: definition.term.get("QueryLanguage").and_then(Term::as_str) == Some("JSONata"),
+        timeout: definition.term.get("TimeoutSeconds").and_then(Term::as_integer),
+        findings: definition.findings,
+    };
+    state::check(&mut machine, &definition.term);
+    graph::check(&mut machine, &definition.term);
+    if !machine.findings.iter().any(|f| f.code.severity() == crate::diagnostic::Severity::Error && f.code == Code::UnknownStep) {
+        flow::check(&mut machine, &definition.term);
+    }
+    glue::check(&mut machine, &definition.term);
+    for finding in machine.findings {
+        let mut path = vec![Segment::Key(definition.key.into())];
+        path.extend(finding.path);
+        let mut diagnostic = Diagnostic::new(finding.code, finding.message).at(at(&path), finding.label);
+        diagnostic.notes = finding.notes;
+        for help in finding.help {
+            diagnostic = diagnostic.help(help);
+        }
+        diagnostics.push(diagnostic);
+    }
+}

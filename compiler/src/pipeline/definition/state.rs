@@ -1,0 +1,533 @@
+//! What each state may and must say.
+
+use terrace_artifact::{Decimal, Segment};
+
+use super::super::path::{paths_of, templates};
+use super::super::tasks::{self, Pattern};
+use super::{Finding, Level, Machine, inner, type_of};
+use crate::code::Code;
+use crate::term::Term;
+
+const EVERY: [&str; 3] = ["Type", "Comment", "QueryLanguage"];
+const FLOW: [&str; 6] = ["InputPath", "OutputPath", "Output", "Assign", "Next", "End"];
+
+/// The fields of each type, besides those of every state.
+const FIELDS: [(&str, &[&str], bool); 8] = [
+    (
+        "Task",
+        &[
+            "Resource",
+            "Parameters",
+            "Arguments",
+            "ResultSelector",
+            "ResultPath",
+            "TimeoutSeconds",
+            "TimeoutSecondsPath",
+            "HeartbeatSeconds",
+            "HeartbeatSecondsPath",
+            "Credentials",
+            "Retry",
+            "Catch",
+        ],
+        true,
+    ),
+    ("Pass", &["Result", "Parameters", "ResultPath"], true),
+    ("Wait", &["Seconds", "Timestamp", "SecondsPath", "TimestampPath"], true),
+    ("Choice", &["Choices", "Default", "InputPath", "OutputPath", "Output", "Assign"], false),
+    (
+        "Parallel",
+        &["Branches", "Parameters", "Arguments", "ResultSelector", "ResultPath", "Retry", "Catch"],
+        true,
+    ),
+    (
+        "Map",
+        &[
+            "ItemProcessor",
+            "Iterator",
+            "ItemsPath",
+            "Items",
+            "ItemSelector",
+            "Parameters",
+            "ItemReader",
+            "ItemBatcher",
+            "MaxConcurrency",
+            "MaxConcurrencyPath",
+            "ToleratedFailurePercentage",
+            "ToleratedFailurePercentagePath",
+            "ToleratedFailureCount",
+            "ToleratedFailureCountPath",
+            "ResultWriter",
+            "Label",
+            "ResultSelector",
+            "ResultPath",
+            "Retry",
+            "Catch",
+        ],
+        true,
+    ),
+    ("Succeed", &["InputPath", "OutputPath", "Output"], false),
+    ("Fail", &["Error", "Cause", "ErrorPath", "CausePath"], false),
+];
+
+/// Fields of the machine itself.
+const TOP: [&str; 7] =
+    ["Comment", "StartAt", "States", "Version", "TimeoutSeconds", "QueryLanguage", "ProcessorConfig"];
+const ONLY_JSONPATH: [&str; 16] = [
+    "InputPath",
+    "OutputPath",
+    "Parameters",
+    "ResultSelector",
+    "ResultPath",
+    "ItemsPath",
+    "SecondsPath",
+    "TimestampPath",
+    "TimeoutSecondsPath",
+    "HeartbeatSecondsPath",
+    "MaxConcurrencyPath",
+    "ToleratedFailurePercentagePath",
+    "ToleratedFailureCountPath",
+    "ErrorPath",
+    "CausePath",
+    "Variable",
+];
+const ONLY_JSONATA: [&str; 4] = ["Arguments", "Output", "Items", "Condition"];
+
+pub(super) fn check(machine: &mut Machine<'_>, definition: &Term) {
+    for (key, _) in definition.entries() {
+        if !TOP.contains(&key.as_str()) {
+            let path = [Segment::Key(key.clone())];
+            machine.findings.push(
+                Finding::new(Code::InvalidState, &path, format!("a state machine has no field `{key}`"))
+                    .nearest(key, TOP.into_iter()),
+            );
+        }
+    }
+    match definition.get("TimeoutSeconds").map(Term::as_integer) {
+        None => {}
+        Some(Some(seconds)) if seconds >= 1 => {
+            if machine.express && seconds > 300 {
+                machine.findings.push(Finding::new(
+                    Code::TimeoutOrder,
+                    &[Segment::Key("TimeoutSeconds".into())],
+                    format!("an Express machine runs for 300 s at most, not {seconds} s"),
+                ));
+            }
+        }
+        Some(_) => machine.findings.push(Finding::new(
+            Code::InvalidState,
+            &[Segment::Key("TimeoutSeconds".into())],
+            "`TimeoutSeconds` is a whole number from 1",
+        )),
+    }
+    levels(machine, &Level::of(definition, &[]));
+}
+
+fn levels(machine: &mut Machine<'_>, level: &Level<'_>) {
+    for (name, state) in level.states {
+        let path = level.path_of(name);
+        let mut checker = State {
+            machine,
+            path: &path,
+            name,
+            state,
+            jsonata: false,
+        };
+        checker.check();
+        for (steps, below) in inner(state) {
+            let mut path = path.clone();
+            path.extend(steps);
+            levels(machine, &Level::of(below, &path));
+        }
+    }
+}
+
+struct State<'m, 'a, 's> {
+    machine: &'m mut Machine<'a>,
+    path: &'s [Segment],
+    name: &'s str,
+    state: &'s Term,
+    jsonata: bool,
+}
+
+impl State<'_, '_, '_> {
+    fn check(&mut self) {
+        let kind = type_of(self.state);
+        let Some((_, fields, flows)) = FIELDS.iter().find(|(name, ..)| *name == kind) else {
+            let types = || FIELDS.iter().map(|(name, ..)| *name);
+            let message = match kind {
+                "" => format!("the state `{}` has no `Type`", self.name),
+                kind => format!("the state `{}` is of the type `{kind}`, which does not exist", self.name),
+            };
+            let finding = Finding::new(Code::InvalidState, self.path, message).nearest(kind, types());
+            self.machine.findings.push(finding);
+            return;
+        };
+        self.jsonata = match self.state.get("QueryLanguage").and_then(Term::as_str) {
+            Some("JSONata") => true,
+            Some("JSONPath") if self.machine.jsonata => {
+                self.say(&["QueryLanguage"], "a JSONata machine has no JSONPath states".into());
+                false
+            }
+            _ => self.machine.jsonata,
+        };
+        for (key, _) in self.state.entries() {
+            let key = key.as_str();
+            let known = EVERY.contains(&key) || fields.contains(&key) || (*flows && FLOW.contains(&key));
+            if !known {
+                let all = EVERY.iter().chain(fields.iter()).chain(FLOW.iter().filter(|_| *flows)).copied();
+                let finding = self
+                    .finding(&[key], format!("a {kind} state has no field `{key}`"))
+                    .nearest(key, all);
+                self.machine.findings.push(finding);
+            }
+            self.language(key);
+        }
+        if *flows {
+            self.way_on();
+        }
+        match kind {
+            "Task" => self.task(),
+            "Choice" => self.choice(),
+            "Wait" => self.wait(),
+            "Parallel" if self.state.get("Branches").is_none_or(|b| b.items().is_empty()) => {
+                self.say(&["Branches"], format!("the Parallel state `{}` has no branches", self.name));
+            }
+            "Map" => self.map(),
+            _ => {}
+        }
+        self.errors();
+        self.payloads();
+    }
+
+    fn finding(&self, keys: &[&str], message: String) -> Finding {
+        let mut path = self.path.to_vec();
+        path.extend(keys.iter().map(|key| Segment::Key((*key).into())));
+        Finding::new(Code::InvalidState, &path, message)
+    }
+
+    fn say(&mut self, keys: &[&str], message: String) {
+        let finding = self.finding(keys, message);
+        self.machine.findings.push(finding);
+    }
+
+    fn language(&mut self, key: &str) {
+        let (foreign, own) = if self.jsonata {
+            (ONLY_JSONPATH.contains(&key), "JSONata")
+        } else {
+            (ONLY_JSONATA.contains(&key), "JSONPath")
+        };
+        if foreign {
+            let other = if self.jsonata { "JSONPath" } else { "JSONata" };
+            self.say(
+                &[key],
+                format!("`{key}` belongs to {other}, and the state `{}` is {own}", self.name),
+            );
+        }
+    }
+
+    fn way_on(&mut self) {
+        let next = self.state.get("Next").is_some();
+        let end = self.state.get("End").and_then(Term::as_bool) == Some(true);
+        let message = match (next, end) {
+            (true, true) => format!("the state `{}` has both `Next` and `End`", self.name),
+            (false, false) => format!("the state `{}` has neither `Next` nor `End: true`", self.name),
+            _ => return,
+        };
+        self.say(&[], message);
+    }
+
+    fn task(&mut self) {
+        let name = self.name;
+        let Some(resource) = self.state.get("Resource") else {
+            return self.say(&[], format!("the Task `{name}` has no `Resource`"));
+        };
+        let lambda = match resource {
+            Term::Reference(reference) => self
+                .machine
+                .targets
+                .follow(self.machine.resource, reference)
+                .is_some_and(|target| target.kind.cloudformation() == Some("AWS::Lambda::Function")),
+            Term::Map(entries) => {
+                matches!(entries.as_slice(), [(key, _)] if key == "Fn::GetAtt") && resource.shown().contains("Arn")
+            }
+            other => {
+                let text = other.shown();
+                text.contains(":lambda:") && text.contains(":function:")
+            }
+        };
+        if lambda {
+            let mut finding = self.finding(&["Resource"], format!("the Task `{name}` names a Lambda function as its `Resource`"));
+            finding.code = Code::DirectLambda;
+            finding.label = "the function gets the whole state, and its result replaces it".into();
+            let finding =
+                finding.help("use `arn:aws:states:::lambda:invoke` with `Parameters: {FunctionName: …, Payload.$: $}`");
+            self.machine.findings.push(finding);
+        }
+        if let Some(text) = resource.as_str()
+            && let Some(service) = text.split(":states:::").nth(1)
+        {
+            self.integration(service);
+        }
+        let seconds = |key: &str| self.state.get(key).and_then(Term::as_integer);
+        let (timeout, heartbeat) = (seconds("TimeoutSeconds"), seconds("HeartbeatSeconds"));
+        for (key, value) in [("TimeoutSeconds", timeout), ("HeartbeatSeconds", heartbeat)] {
+            let written = self.state.get(key).is_some_and(|t| t.as_number().is_some());
+            if written && value.is_none_or(|v| v < 1) {
+                self.say(&[key], format!("`{key}` is a whole number from 1"));
+            }
+        }
+        let order = |finding: Finding| Finding {
+            code: Code::TimeoutOrder,
+            ..finding
+        };
+        if let (Some(timeout), Some(heartbeat)) = (timeout, heartbeat)
+            && heartbeat >= timeout
+        {
+            let finding = self.finding(
+                &["HeartbeatSeconds"],
+                format!("the heartbeat of `{name}`, {heartbeat} s, is not shorter than its timeout, {timeout} s"),
+            );
+            self.machine.findings.push(order(finding));
+        }
+        if let (Some(timeout), Some(machine)) = (timeout, self.machine.timeout)
+            && timeout > machine
+        {
+            let finding = self.finding(
+                &["TimeoutSeconds"],
+                format!("the timeout of `{name}`, {timeout} s, is longer than the machine's, {machine} s"),
+            );
+            self.machine.findings.push(order(finding));
+        }
+    }
+
+    fn integration(&mut self, service: &str) {
+        let name = self.name;
+        if let Some(action) = service.strip_prefix("aws-sdk:") {
+            if action.ends_with(".sync") || action.split(':').count() != 2 {
+                self.unknown(service, "an SDK call is `aws-sdk:SERVICE:ACTION`, alone or with `.waitForTaskToken`");
+            }
+        } else if !service.starts_with("activity:") {
+            let (call, pattern) = Pattern::split(service);
+            match tasks::patterns(call) {
+                None => {
+                    let near = terrace_catalog::nearest(call, tasks::integrations());
+                    let help = near.map_or_else(
+                        || "every API is there as `aws-sdk:SERVICE:ACTION`".to_owned(),
+                        |near| format!("`{near}` exists"),
+                    );
+                    self.unknown(service, &help);
+                }
+                Some(patterns) if !patterns.contains(&pattern) => {
+                    let has: Vec<String> = patterns.iter().map(|p| format!("{call}{}", p.suffix())).collect();
+                    let help = format!("there is {}", crate::diagnostic::listed(has));
+                    self.unknown(service, &help);
+                }
+                Some(_) => {}
+            }
+        }
+        let waits = service.ends_with(".waitForTaskToken");
+        if self.machine.express && (waits || service.contains(".sync")) {
+            self.say(
+                &["Resource"],
+                format!("the Task `{name}` waits for `{service}`, which an Express machine cannot do"),
+            );
+        }
+        if waits && !self.jsonata {
+            let mut passes = false;
+            if let Some(parameters) = self.state.get("Parameters") {
+                templates(parameters, &mut Vec::new(), &mut |_, value| {
+                    passes |= value.as_str().is_some_and(|v| v.contains("$$.Task.Token"));
+                });
+            }
+            if !passes {
+                self.say(
+                    &["Parameters"],
+                    format!("the Task `{name}` waits for a token that it does not pass on: `$$.Task.Token`"),
+                );
+            }
+            let bounded = ["TimeoutSeconds", "TimeoutSecondsPath", "HeartbeatSeconds", "HeartbeatSecondsPath"];
+            if !bounded.iter().any(|key| self.state.get(key).is_some()) {
+                self.say(
+                    &[],
+                    format!("the Task `{name}` waits for a token without end: it has neither timeout nor heartbeat"),
+                );
+            }
+        }
+    }
+
+    fn unknown(&mut self, service: &str, help: &str) {
+        let mut finding = self
+            .finding(&["Resource"], format!("Step Functions has no integration `{service}`"))
+            .help(help);
+        finding.code = Code::UnknownIntegration;
+        self.machine.findings.push(finding);
+    }
+
+    fn choice(&mut self) {
+        let name = self.name;
+        for key in ["Next", "End"] {
+            if self.state.get(key).is_some() {
+                self.say(&[key], format!("a Choice has no `{key}`: `{name}` leads on by its choices and its `Default`"));
+            }
+        }
+        let choices = self.state.get("Choices").map(Term::items).unwrap_or_default();
+        if choices.is_empty() {
+            self.say(&["Choices"], format!("the Choice `{name}` has no choices"));
+        }
+        for (index, choice) in choices.iter().enumerate() {
+            if choice.get("Next").is_none() {
+                self.say(&["Choices"], format!("choice {} of `{name}` has no `Next`", index + 1));
+            }
+            let condition = if self.jsonata { choice.get("Condition").is_some() } else { is_rule(choice) };
+            if !condition {
+                self.say(&["Choices"], format!("choice {} of `{name}` says nothing to decide by", index + 1));
+            }
+        }
+    }
+
+    fn wait(&mut self) {
+        let keys = ["Seconds", "Timestamp", "SecondsPath", "TimestampPath"];
+        let count = keys.iter().filter(|key| self.state.get(key).is_some()).count();
+        if count != 1 {
+            self.say(
+                &[],
+                format!("the Wait `{}` needs exactly one of {}", self.name, crate::diagnostic::listed(keys)),
+            );
+        }
+    }
+
+    fn map(&mut self) {
+        let name = self.name;
+        let processor = self.state.get("ItemProcessor").or_else(|| self.state.get("Iterator"));
+        let Some(processor) = processor else {
+            return self.say(&[], format!("the Map `{name}` has no `ItemProcessor`"));
+        };
+        let mode = processor.get("ProcessorConfig").and_then(|c| c.get("Mode")).and_then(Term::as_str);
+        if mode == Some("DISTRIBUTED") && self.machine.express {
+            self.say(
+                &["ItemProcessor"],
+                format!("the Map `{name}` is distributed, which an Express machine cannot do"),
+            );
+        }
+        if mode != Some("DISTRIBUTED") && self.state.get("ItemReader").is_some() {
+            self.say(&["ItemReader"], format!("the Map `{name}` reads its items from S3, which only `DISTRIBUTED` can do"));
+        }
+    }
+
+    fn errors(&mut self) {
+        for key in ["Retry", "Catch"] {
+            let rules = self.state.get(key).map(Term::items).unwrap_or_default();
+            for (index, rule) in rules.iter().enumerate() {
+                self.rule(key, index, rules.len(), rule);
+            }
+        }
+    }
+
+    fn rule(&mut self, key: &'static str, index: usize, count: usize, rule: &Term) {
+        let name = self.name;
+        let place = format!("`{key}` {} of `{name}`", index + 1);
+        let errors = rule.get("ErrorEquals").map(Term::items).unwrap_or_default();
+        let all = errors.iter().any(|e| e.as_str() == Some("States.ALL"));
+        if errors.is_empty() {
+            self.say(&[key], format!("{place} names no errors: `ErrorEquals` is missing"));
+        }
+        let order = |finding: Finding| Finding {
+            code: Code::CatchOrder,
+            ..finding
+        };
+        if all && errors.len() > 1 {
+            let finding = self.finding(&[key], format!("{place}: `States.ALL` stands alone, and here beside other errors"));
+            self.machine.findings.push(order(finding));
+        }
+        if all && index + 1 < count {
+            let finding = self
+                .finding(&[key], format!("{place} catches everything, so that what follows it is never reached"))
+                .help("put the rule with `States.ALL` last");
+            self.machine.findings.push(order(finding));
+        }
+        if key == "Catch" {
+            if rule.get("Next").is_none() {
+                self.say(&[key], format!("{place} leads nowhere: `Next` is missing"));
+            }
+            if rule.get("ResultPath").is_none() && !self.jsonata && rule.get("Next").is_some() {
+                let mut finding = self
+                    .finding(&[key], format!("{place} has no `ResultPath`"))
+                    .help("add `ResultPath: $.error`");
+                finding.code = Code::LostContext;
+                finding.label = "the error replaces the input, and the handler cannot say what was being done".into();
+                self.machine.findings.push(finding);
+            }
+            return;
+        }
+        let number = |key: &str| rule.get(key).map(|t| t.as_number());
+        let mut limit = |key: &'static str, least: i64, whole: bool| {
+            let minimum = Decimal::from(least);
+            if let Some(value) = number(key)
+                && value.is_none_or(|v| v < minimum || (whole && !v.is_integer()))
+            {
+                let what = if whole { "a whole number" } else { "a number" };
+                self.say(&["Retry", key], format!("{place}: `{key}` is {what} from {least}"));
+            }
+        };
+        limit("IntervalSeconds", 1, true);
+        limit("MaxAttempts", 0, true);
+        limit("BackoffRate", 1, false);
+        limit("MaxDelaySeconds", 1, true);
+        let interval = rule.get("IntervalSeconds").and_then(Term::as_integer).unwrap_or(1);
+        if let Some(longest) = rule.get("MaxDelaySeconds").and_then(Term::as_integer)
+            && longest <= interval
+        {
+            self.say(
+                &[key],
+                format!("{place}: `MaxDelaySeconds`, {longest}, is not longer than `IntervalSeconds`, {interval}"),
+            );
+        }
+        if let Some(strategy) = rule.get("JitterStrategy").and_then(Term::as_str)
+            && !matches!(strategy, "FULL" | "NONE")
+        {
+            self.say(&[key], format!("{place}: `JitterStrategy` is `FULL` or `NONE`, not `{strategy}`"));
+        }
+    }
+
+    /// Keys that end in `.$` hold a path or a function.
+    fn payloads(&mut self) {
+        for key in ["Parameters", "ResultSelector", "ItemSelector"] {
+            let Some(template) = self.state.get(key) else { continue };
+            let mut wrong = Vec::new();
+            templates(template, &mut Vec::new(), &mut |keys, value| {
+                let last = keys.last().cloned().unwrap_or_default();
+                match value.as_str() {
+                    None => wrong.push((last.clone(), format!("`{last}` holds {}, not a path", value.kind()))),
+                    Some(text) => {
+                        if let Err(why) = paths_of(text, &mut |_, _| {}) {
+                            wrong.push((last.clone(), format!("`{last}` of `{}`: {why}", self.name)));
+                        }
+                    }
+                }
+            });
+            for (last, why) in wrong {
+                let finding = self
+                    .finding(&[key], why)
+                    .help(format!("a key that ends in `.$` holds a path, such as `$.x`; without it, the text itself: `{}`", last.trim_end_matches(".$")));
+                self.machine.findings.push(finding);
+            }
+        }
+    }
+}
+
+/// Whether a choice rule compares something, itself or in what it is made of.
+fn is_rule(rule: &Term) -> bool {
+    for key in ["And", "Or"] {
+        if let Some(rules) = rule.get(key) {
+            return !rules.items().is_empty() && rules.items().iter().all(is_rule);
+        }
+    }
+    if let Some(rule) = rule.get("Not") {
+        return is_rule(rule);
+    }
+    let compares = |key: &str| {
+        key.starts_with("Is")
+            || ["String", "Numeric", "Boolean", "Timestamp"].iter().any(|start| key.starts_with(start))
+    };
+    rule.get("Variable").is_some() && rule.entries().iter().any(|(key, _)| compares(key))
+}

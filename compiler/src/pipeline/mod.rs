@@ -1,0 +1,369 @@
+//! Pipelines: steps become a Step Functions state machine, with the role, the log group and the triggers that it needs.
+//!
+//! ```text
+//! read         steps as types
+//! lower        steps to states          runtime      expressions to paths, functions and choice rules
+//! calls        the services             permission   what the role may do, from what is called
+//! available    what is reached, what ends, what has been produced where it is read
+//! trigger      rules and schedules      input        what they give
+//! definition   the same checks, and more, for state machines that somebody wrote
+//! ```
+
+mod available;
+mod calls;
+mod definition;
+mod event;
+mod input;
+mod lower;
+mod names;
+mod path;
+mod permission;
+mod read;
+mod runtime;
+mod schedule;
+mod started;
+mod substitute;
+mod targets;
+mod tasks;
+mod trigger;
+
+use std::collections::BTreeSet;
+
+use terrace_artifact::{Address, Text};
+
+use crate::code::Code;
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::document::Pipeline;
+use crate::expression::{Expression, ExpressionKind, Scope, template};
+use crate::node::{Node, NodeKind};
+use crate::resource::{Resource, ResourceKind};
+use crate::source::{Files, Span};
+use crate::term::Term;
+
+use lower::{Exit, FAILED, Level, Lowering, State, failed, finish};
+use names::Position;
+use permission::{Permissions, pseudo, trust};
+use read::{Call, Gives, Steps};
+use targets::own;
+pub(crate) use targets::{Context, Found, Targets};
+
+/// How long a run of a pipeline may take where it does not say so: 4 hours, and 5 minutes for `EXPRESS`.
+const DEFAULT_TIMEOUT: (i64, i64) = (14_400, 300);
+
+/// Turns a pipeline into resources: the state machine, its role and log group, and what its triggers need.
+pub(crate) fn lower<'a>(
+    pipeline: &'a Pipeline,
+    context: &Context<'a>,
+    scope: &Scope<'a>,
+    files: &'a Files,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Resource> {
+    let node = &pipeline.node;
+    let span = pipeline.name.span;
+    let express = node.get("type").and_then(Node::as_str) == Some("EXPRESS");
+    let triggers = trigger::read(node, diagnostics);
+    let mut steps = Steps::new();
+    let list = node.get("steps").map(|list| steps.read(list, diagnostics)).unwrap_or_default();
+    let on_failure = node.get("on_failure");
+    let after = on_failure.and_then(|failure| failure.get("steps"));
+    let after = after.map(|list| steps.read(list, diagnostics)).unwrap_or_default();
+    let mut read = BTreeSet::new();
+    reads(node, files, &steps, &mut read);
+    let timeout = match &pipeline.timeout {
+        Some(timeout) => (timeout.value.seconds, Some(timeout.span)),
+        None if express => (DEFAULT_TIMEOUT.1, None),
+        None => (DEFAULT_TIMEOUT.0, None),
+    };
+    if express && timeout.0 > DEFAULT_TIMEOUT.1 {
+        diagnostics.push(
+            Diagnostic::new(Code::TimeoutOrder, "an `EXPRESS` pipeline runs for 5 minutes at most")
+                .at(timeout.1.unwrap_or(span), "longer than that"),
+        );
+    }
+    let single = on_failure.filter(|failure| failure.get("steps").is_none());
+    let handler: Option<Text> = match (single, after.first()) {
+        (Some(_), _) => Some("HandleFailure".into()),
+        (None, Some(_)) => Some(FAILED.into()),
+        (None, None) => None,
+    };
+    let mut lowering = Lowering {
+        context,
+        scope: *scope,
+        files,
+        steps,
+        triggers: &triggers,
+        substitutions: substitute::Substitutions::default(),
+        permissions: Permissions::default(),
+        maps: Vec::new(),
+        diagnostics,
+        retry: node.get("retry"),
+        timeout,
+        express,
+        handler,
+        read,
+        written: Vec::new(),
+    };
+    let position = Position {
+        top: true,
+        ..Position::default()
+    };
+    let failing = Position {
+        error: true,
+        ..position.clone()
+    };
+    // The steps of `on_failure` come first only to know where failures lead; they are written last.
+    let mut last = Vec::new();
+    if let Some(failure) = single {
+        last.extend(lowering.on_failure(failure, &failing));
+    } else if !after.is_empty() {
+        let (start, states) = lowering.list(&after, &Exit::Next(FAILED.into()), &failing);
+        lowering.handler = start;
+        last.extend(states);
+    }
+    let (start, mut states) = lowering.list(&list, &Exit::End, &position);
+    states.extend(last);
+    if states.iter().any(|state| state.exits.iter().any(|(target, _)| target == FAILED)) {
+        states.push(failed(FAILED, usize::MAX, span));
+    }
+    if logs(node) {
+        lowering.allow_logging();
+    }
+    lowering.permissions.allow(
+        "Trace",
+        &["xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSamplingRules", "xray:GetSamplingTargets"],
+        ["*".into()],
+    );
+    let make = |key: &str, resource_type: &str, body: Term| Resource {
+        address: Address {
+            tenant: context.instance.tenant.clone(),
+            component: context.instance.component.clone(),
+            resource: key.into(),
+            key: None,
+        },
+        kind: ResourceKind::CloudFormation(resource_type.into()),
+        body,
+        depends_on: Vec::new(),
+        attributes: Vec::new(),
+        holds_data: false,
+        declared: span,
+        instance: context.index,
+    };
+    let Some(start) = start else {
+        lowering.diagnostics.push(
+            Diagnostic::new(Code::MissingField, format!("nothing is left of the pipeline `{}`", pipeline.name.value))
+                .at(span, "every step is left out here by its `when`"),
+        );
+        return Vec::new();
+    };
+    let level = Level::new(start, states);
+    lowering.check(&level);
+    let mut resources = trigger::lower(&triggers, &mut lowering, &make);
+    let (substitutions, permissions) = (lowering.substitutions, lowering.permissions);
+    let mut own_resources = vec![make("state_machine", "AWS::StepFunctions::StateMachine", machine(pipeline, context, timeout.0, level, substitutions))];
+    own_resources.push(make("role", "AWS::IAM::Role", role(context, permissions, span)));
+    if logs(node) {
+        let body = Term::map([
+            ("LogGroupName", Term::from(format!("/aws/vendedlogs/states/{}", context.instance.name))),
+            ("RetentionInDays", 365.into()),
+        ]);
+        own_resources.push(make("log_group", "AWS::Logs::LogGroup", body));
+    }
+    own_resources.append(&mut resources);
+    own_resources
+}
+
+/// Checks what somebody wrote by hand: a state machine, a rule, a schedule. Other resources pass.
+pub(crate) fn check(resource: &Resource, targets: &dyn Targets, diagnostics: &mut Diagnostics) {
+    match resource.kind.cloudformation() {
+        Some("AWS::StepFunctions::StateMachine") => definition::check_state_machine(resource, targets, diagnostics),
+        Some("AWS::Events::Rule") => event::check_rule(resource, targets, diagnostics),
+        Some("AWS::Scheduler::Schedule") => event::check_schedule(resource, targets, diagnostics),
+        _ => {}
+    }
+}
+
+fn logs(node: &Node) -> bool {
+    node.get("logging").and_then(|logging| logging.get("level")).and_then(Node::as_str) != Some("OFF")
+}
+
+fn machine(
+    pipeline: &Pipeline,
+    context: &Context<'_>,
+    timeout: i64,
+    level: Level,
+    substitutions: substitute::Substitutions,
+) -> Term {
+    let node = &pipeline.node;
+    let span = pipeline.name.span;
+    let mut definition: Vec<(Text, Term)> = Vec::new();
+    if let Some(description) = node.get("description").and_then(Node::as_str) {
+        definition.push(("Comment".into(), description.into()));
+    }
+    if let Term::Map(states) = finish(level) {
+        definition.extend(states);
+    }
+    definition.push(("TimeoutSeconds".into(), timeout.into()));
+    let mut body: Vec<(Text, Term)> = vec![
+        ("StateMachineName".into(), Term::String(context.instance.name.clone())),
+        ("StateMachineType".into(), node.get("type").and_then(Node::as_str).unwrap_or("STANDARD").into()),
+        ("RoleArn".into(), own("role", "arn", span)),
+        ("Definition".into(), Term::Map(definition)),
+    ];
+    body.extend(substitutions.finish().map(|terms| ("DefinitionSubstitutions".into(), terms)));
+    if logs(node) {
+        let logging = node.get("logging");
+        let text = |key: &str| logging.and_then(|l| l.get(key));
+        let destination = Term::map([(
+            "CloudWatchLogsLogGroup",
+            Term::map([("LogGroupArn", own("log_group", "arn", span))]),
+        )]);
+        body.push((
+            "LoggingConfiguration".into(),
+            Term::map([
+                ("Level", Term::from(text("level").and_then(Node::as_str).unwrap_or("ERROR"))),
+                ("IncludeExecutionData", text("include_data").and_then(Node::as_bool).unwrap_or(false).into()),
+                ("Destinations", Term::List(vec![destination])),
+            ]),
+        ));
+    }
+    body.push(("TracingConfiguration".into(), Term::map([("Enabled", true)])));
+    Term::Map(body)
+}
+
+fn role(context: &Context<'_>, permissions: Permissions, span: Span) -> Term {
+    // Only this machine, in this account: nobody can have Step Functions act as the role for another.
+    let condition = Term::map([
+        ("StringEquals", Term::map([("aws:SourceAccount", pseudo("AWS::AccountId", span))])),
+        ("ArnLike", Term::map([("aws:SourceArn", trigger::machine_arn(&context.instance.name, span))])),
+    ]);
+    Term::map([
+        ("AssumeRolePolicyDocument", trust("states.amazonaws.com", Some(condition))),
+        (
+            "Policies",
+            Term::List(vec![Term::map([("PolicyName", Term::from("steps")), ("PolicyDocument", permissions.finish())])]),
+        ),
+    ])
+}
+
+impl<'a> Lowering<'a, '_> {
+    fn allow_logging(&mut self) {
+        self.permissions.allow(
+            "DeliverLogs",
+            &[
+                "logs:CreateLogDelivery",
+                "logs:GetLogDelivery",
+                "logs:UpdateLogDelivery",
+                "logs:DeleteLogDelivery",
+                "logs:ListLogDeliveries",
+                "logs:PutResourcePolicy",
+                "logs:DescribeResourcePolicies",
+                "logs:DescribeLogGroups",
+            ],
+            ["*".into()],
+        );
+    }
+
+    /// The state that tells of a failure, and ends in `Fail`.
+    fn on_failure(&mut self, failure: &'a Node, position: &Position) -> Option<State> {
+        let (_, call) = Call::ALL.into_iter().find(|(key, _)| failure.get(key).is_some())?;
+        let mut reads = Vec::new();
+        let task = self.call(call, failure, position, &mut reads)?;
+        let mut parameters = task.parameters;
+        let said = |key: &str| format!("{key}.$").into();
+        match call {
+            Call::Sns if failure.get("message").is_none() => parameters.push((said("Message"), self.told().into())),
+            Call::Sqs if failure.get("message").is_none() => parameters.push((said("MessageBody"), self.told().into())),
+            Call::Lambda if failure.get("payload").is_none() => {
+                parameters.retain(|(key, _)| key != "Payload.$");
+                parameters.push((
+                    "Payload".into(),
+                    Term::map([
+                        ("pipeline", Term::String(self.context.instance.name.clone())),
+                        ("execution.$", "$$.Execution.Id".into()),
+                        ("error.$", "$.error".into()),
+                    ]),
+                ));
+            }
+            _ => {}
+        }
+        let mut body = Term::map([("Type", Term::from("Task"))]);
+        body.set("Resource", task.resource);
+        body.set("Parameters", Term::Map(parameters));
+        body.set("ResultPath", Term::Null);
+        self.timeouts(failure, &mut body);
+        let retry = failure.get("retry").or(self.retry);
+        if let Some(rules) = self.retriers(retry, failure.key) {
+            body.set("Retry", rules);
+        }
+        body.set("Next", FAILED);
+        Some(State {
+            name: "HandleFailure".into(),
+            step: usize::MAX,
+            writes: false,
+            exits: vec![(FAILED.into(), true)],
+            reads,
+            levels: Vec::new(),
+            body,
+            span: failure.key,
+        })
+    }
+
+    /// What is said of a failure by default.
+    fn told(&self) -> String {
+        let name = &self.context.instance.name;
+        format!("States.Format('The pipeline {name} failed: {{}} (execution {{}})', States.JsonToString($.error), $$.Execution.Id)")
+    }
+}
+
+/// The steps whose results some expression reads: those keep them.
+fn reads(node: &Node, files: &Files, steps: &Steps, found: &mut BTreeSet<usize>) {
+    match &node.kind {
+        NodeKind::String(text) if text.contains("steps") => {
+            let template = template(node, files, &mut Diagnostics::new());
+            template.expressions().for_each(|expression| read_by(expression, steps, found));
+        }
+        NodeKind::List(items) => items.iter().for_each(|item| reads(item, files, steps, found)),
+        NodeKind::Map(entries) => entries.iter().for_each(|(_, value)| reads(value, files, steps, found)),
+        _ => {}
+    }
+}
+
+fn read_by(expression: &Expression, steps: &Steps, found: &mut BTreeSet<usize>) {
+    let mut names = Vec::new();
+    if chain(expression, &mut names) {
+        let Some(id) = names.first().and_then(|name| steps.find(name)) else { return };
+        found.insert(id);
+        let known = &steps.all[id];
+        found.extend(known.last);
+        if let Gives::Branches(children) = &known.inside {
+            let child = names.get(1).and_then(|name| steps.find(name));
+            // The whole of it is all its results.
+            let read = children.iter().map(|(_, id)| *id).filter(|id| child.is_none() || child == Some(*id));
+            found.extend(read);
+        }
+        return;
+    }
+    expression.children(&mut |child| read_by(child, steps, found));
+}
+
+/// The names behind `steps`, in order.
+fn chain<'e>(expression: &'e Expression, names: &mut Vec<&'e str>) -> bool {
+    match &expression.kind {
+        ExpressionKind::Name(name) => name == "steps",
+        ExpressionKind::Attribute(of, name) => {
+            let chained = chain(of, names);
+            if chained {
+                names.push(name);
+            }
+            chained
+        }
+        ExpressionKind::Index(of, index) => {
+            let chained = chain(of, names);
+            if let (true, ExpressionKind::Literal(Term::String(name))) = (chained, &index.kind) {
+                names.push(name);
+            }
+            chained
+        }
+        _ => false,
+    }
+}

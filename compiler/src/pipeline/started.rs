@@ -1,0 +1,111 @@
+//! What starts a state machine that somebody wrote: the rules and schedules that name it, and what each gives it.
+
+use terrace_artifact::{Text, Value};
+
+use super::definition::Shape;
+use super::targets::Targets;
+use crate::resource::Resource;
+use crate::term::Term;
+
+/// Something that starts a state machine.
+pub(crate) struct Start {
+    /// What to call it in a message.
+    pub(crate) name: String,
+    /// What it gives.
+    pub(crate) input: Shape,
+}
+
+/// Everything that starts a state machine.
+pub(crate) fn starts(machine: &Resource, targets: &dyn Targets) -> Vec<Start> {
+    let mut starts = Vec::new();
+    for resource in targets.resources() {
+        let of_machine = |target: &&Term| leads_to(target.get("Arn"), resource, machine, targets);
+        let list = match resource.kind.cloudformation() {
+            Some("AWS::Events::Rule") => resource.body.get("Targets").map(Term::items).unwrap_or_default(),
+            Some("AWS::Scheduler::Schedule") => resource.body.get("Target").map(std::slice::from_ref).unwrap_or_default(),
+            _ => continue,
+        };
+        for target in list.iter().filter(of_machine) {
+            starts.push(Start {
+                name: format!("`{}`", resource.address),
+                input: input_of(target),
+            });
+        }
+    }
+    starts
+}
+
+/// Whether a value names a resource: a reference to it, or CloudFormation's own `Fn::GetAtt` in the same component.
+pub(crate) fn leads_to(term: Option<&Term>, from: &Resource, to: &Resource, targets: &dyn Targets) -> bool {
+    match term {
+        Some(Term::Reference(reference)) => {
+            targets.follow(from, reference).is_some_and(|found| found.address == to.address)
+        }
+        Some(Term::Map(entries)) => {
+            let logical_id = match entries.as_slice() {
+                [(key, Term::List(items))] if key == "Fn::GetAtt" => items.first().and_then(Term::as_str),
+                [(key, Term::String(text))] if key == "Fn::GetAtt" => text.split('.').next(),
+                [(key, Term::String(text))] if key == "Ref" => Some(text.as_str()),
+                _ => None,
+            };
+            let id = format!(
+                "{}{}",
+                crate::expression::filters::pascal(&to.address.resource),
+                to.address.key.as_deref().map(crate::expression::filters::pascal).unwrap_or_default()
+            );
+            from.address.tenant == to.address.tenant
+                && from.address.component == to.address.component
+                && logical_id == Some(id.as_str())
+        }
+        _ => false,
+    }
+}
+
+/// What a target is given.
+fn input_of(target: &Term) -> Shape {
+    let parse = |text: &str| {
+        let value: Option<Value> = serde_json::from_str(text).ok();
+        value.map_or(Shape::Unknown, |value| Shape::of(&Term::from_value(value)))
+    };
+    if let Some(input) = target.get("Input") {
+        return match input {
+            Term::String(text) => parse(text),
+            _ => Shape::Unknown,
+        };
+    }
+    if let Some(transformer) = target.get("InputTransformer") {
+        return match transformer.get("InputTemplate").and_then(Term::as_str) {
+            Some(template) => parse(&quoted(template)),
+            None => Shape::Unknown,
+        };
+    }
+    match target.get("InputPath") {
+        Some(_) => Shape::Unknown,
+        None => event(),
+    }
+}
+
+/// An event as EventBridge delivers it.
+pub(crate) fn event() -> Shape {
+    let keys = ["version", "id", "detail-type", "source", "account", "time", "region", "resources", "detail"];
+    Shape::closed(keys.map(|key| (Text::from(key), Shape::Unknown)))
+}
+
+/// An input template as JSON: `<name>` outside quotes becomes a text.
+fn quoted(template: &str) -> String {
+    let mut out = String::new();
+    let (mut inside, mut escaped) = (false, false);
+    for c in template.chars() {
+        match c {
+            '"' if !escaped => inside = !inside,
+            '<' if !inside => out.push('"'),
+            _ => {}
+        }
+        escaped = c == '\\' && !escaped;
+        out.push(c);
+        if c == '>' && !inside {
+            out.push('"');
+        }
+    }
+    out
+}

@@ -1,0 +1,193 @@
+//! What lowering a pipeline needs to know about the rest of the platform.
+
+use terrace_artifact::{Segment, Text};
+
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::resource::{Instance, Place, Resource};
+use crate::source::Span;
+use crate::term::{Reference, Term};
+
+/// Where a pipeline stands.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    /// The pipeline as a component.
+    pub(crate) instance: &'a Instance,
+    /// Its place in [`crate::resource::Expanded::instances`].
+    pub(crate) index: usize,
+    /// The class, account and region of its environment.
+    pub(crate) place: &'a Place,
+    /// The rest of the platform.
+    pub(crate) targets: &'a dyn Targets,
+}
+
+/// The rest of the platform, as the later phases see it.
+pub(crate) trait Targets {
+    /// What a name finds, in the order in which `ref` looks. Where it finds nothing, or two things, the implementation says
+    /// so itself.
+    fn find(&self, name: &str, span: Span, diagnostics: &mut Diagnostics) -> Option<Found<'_>>;
+
+    /// Like [`Targets::find`], and silent where there is nothing.
+    fn look(&self, name: &str) -> Option<Found<'_>>;
+
+    /// The resource that a reference in the body of `from` leads to.
+    fn follow(&self, from: &Resource, reference: &Reference) -> Option<&Resource>;
+
+    /// Every resource of the environment.
+    fn resources(&self) -> &[Resource];
+
+    /// The place of a value in a resource's body, as far as it is known.
+    fn place(&self, resource: &Resource, path: &[Segment]) -> Span {
+        let _ = path;
+        resource.declared
+    }
+
+    /// The text of a file of the stack, as `asset('path')` names it.
+    fn text(&self, path: &str) -> Option<String>;
+}
+
+/// What a name finds.
+#[derive(Clone)]
+pub(crate) struct Found<'a> {
+    /// The component.
+    pub(crate) instance: &'a Instance,
+    /// Whether it is a pipeline: its resources may not be there yet.
+    pub(crate) pipeline: bool,
+    /// Its resources.
+    pub(crate) resources: Vec<&'a Resource>,
+}
+
+/// A reference to an attribute of a resource that was found. The name is the resource's address, so that it means the same wherever
+/// it stands.
+pub(crate) fn reference(resource: &Resource, attribute: &str, span: Span) -> Term {
+    address_reference(resource.address.to_string().into(), attribute, span)
+}
+
+/// A reference by the text of an address.
+pub(crate) fn address_reference(address: Text, attribute: &str, span: Span) -> Term {
+    Reference {
+        name: address,
+        key: None,
+        path: vec![attribute.into()],
+        local: false,
+        span,
+    }
+    .into()
+}
+
+/// A reference to an attribute of another resource of the same pipeline.
+pub(crate) fn own(resource: &str, attribute: &str, span: Span) -> Term {
+    Reference {
+        name: resource.into(),
+        key: None,
+        path: vec![attribute.into()],
+        local: true,
+        span,
+    }
+    .into()
+}
+
+/// Finds the one resource of a type: `COMPONENT`, `COMPONENT.RESOURCE` or `COMPONENT.RESOURCE["KEY"]`.
+pub(crate) fn resource_of<'a>(
+    context: &Context<'a>,
+    name: &str,
+    span: Span,
+    resource_type: &str,
+    diagnostics: &mut Diagnostics,
+) -> Option<&'a Resource> {
+    let (component, rest) = match name.split_once('.') {
+        Some((component, rest)) => (component, Some(rest)),
+        None => (name, None),
+    };
+    let found = context.targets.find(component, span, diagnostics)?;
+    let word = word_for(resource_type);
+    let of_type = || {
+        found
+            .resources
+            .iter()
+            .copied()
+            .filter(|resource| resource.kind.cloudformation() == Some(resource_type))
+    };
+    let named = |resource: &Resource| match &resource.address.key {
+        Some(key) => format!("{}[\"{key}\"]", resource.address.resource),
+        None => resource.address.resource.to_string(),
+    };
+    use crate::code::Code;
+    match rest {
+        Some(rest) => {
+            let quoted = rest.replace('\'', "\"");
+            let Some(resource) = found.resources.iter().copied().find(|r| named(r) == quoted) else {
+                let names: Vec<String> = of_type().map(named).collect();
+                diagnostics.push(
+                    Diagnostic::new(
+                        Code::UnknownReference,
+                        format!("`{component}` has no resource `{rest}`"),
+                    )
+                    .at(span, format!("a {word} is expected here"))
+                    .help(format!("it has {}", crate::diagnostic::listed(&names))),
+                );
+                return None;
+            };
+            if resource.kind.cloudformation() != Some(resource_type) {
+                diagnostics.push(wrong_target(name, resource_type, span, &found));
+                return None;
+            }
+            Some(resource)
+        }
+        None => {
+            let mut candidates = of_type();
+            let (first, second) = (candidates.next(), candidates.next());
+            match (first, second) {
+                (Some(resource), None) => Some(resource),
+                (None, _) => {
+                    diagnostics.push(wrong_target(name, resource_type, span, &found));
+                    None
+                }
+                (Some(_), Some(_)) => {
+                    let names: Vec<String> =
+                        of_type().map(|r| format!("{component}.{}", named(r))).collect();
+                    diagnostics.push(
+                        Diagnostic::new(
+                            Code::AmbiguousReference,
+                            format!("`{name}` has more than one {word}"),
+                        )
+                        .at(span, "which of them is meant?")
+                        .help(format!("name one: {}", crate::diagnostic::listed(&names))),
+                    );
+                    None
+                }
+            }
+        }
+    }
+}
+
+fn wrong_target(name: &str, resource_type: &str, span: Span, found: &Found<'_>) -> Diagnostic {
+    let word = word_for(resource_type);
+    let mut types: Vec<&str> = found
+        .resources
+        .iter()
+        .filter_map(|r| r.kind.cloudformation().or_else(|| r.kind.kubernetes()))
+        .collect();
+    types.sort_unstable();
+    types.dedup();
+    Diagnostic::new(crate::code::Code::WrongTarget, format!("`{name}` is not a {word}"))
+        .at(span, format!("a {word} is expected here"))
+        .also(found.instance.declared, format!("`{}` is declared here", found.instance.component))
+        .note(format!("it makes {}", crate::diagnostic::listed(types)))
+}
+
+/// What people call a type.
+pub(crate) fn word_for(resource_type: &str) -> &'static str {
+    match resource_type {
+        "AWS::Lambda::Function" => "Lambda function",
+        "AWS::Glue::Job" => "Glue job",
+        "AWS::SNS::Topic" => "SNS topic",
+        "AWS::SQS::Queue" => "SQS queue",
+        "AWS::StepFunctions::StateMachine" => "pipeline",
+        "AWS::EMRServerless::Application" => "EMR Serverless application",
+        "AWS::Athena::WorkGroup" => "Athena workgroup",
+        "AWS::IAM::Role" => "role",
+        "AWS::S3::Bucket" => "bucket",
+        "AWS::Events::EventBus" => "event bus",
+        _ => "resource of that type",
+    }
+}

@@ -1,0 +1,428 @@
+//! What starts a pipeline, and what it is given: rules and schedules, with the role they act as and the queue for what they cannot deliver.
+
+use terrace_artifact::{Text, to_json_compact};
+
+use super::definition::Shape;
+use super::event;
+use super::input::{Input, write};
+use super::lower::Lowering;
+use super::names::TAKEN;
+use super::permission::{arn, policy, pseudo, trust};
+use super::schedule;
+use super::started;
+use super::targets::{Context, Targets, own, reference, resource_of};
+use crate::code::Code;
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::node::{Node, NodeKind};
+use crate::resource::Resource;
+use crate::source::Span;
+use crate::term::Term;
+
+/// A trigger as its document has it.
+pub(super) struct Trigger<'n> {
+    /// The first part of its resources' keys.
+    pub(super) name: Text,
+    pub(super) span: Span,
+    /// What it gives the pipeline.
+    pub(super) shape: Shape,
+    kind: Kind<'n>,
+    input: Option<&'n Node>,
+    enabled: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Kind<'n> {
+    Schedule { expression: &'n Node, timezone: Option<&'n Node> },
+    ObjectCreated(&'n Node),
+    Event(&'n Node),
+}
+
+/// Reads the triggers of a pipeline.
+pub(super) fn read<'n>(pipeline: &'n Node, diagnostics: &mut Diagnostics) -> Vec<Trigger<'n>> {
+    let mut triggers: Vec<Trigger<'n>> = Vec::new();
+    for node in pipeline.get("triggers").map(Node::items).unwrap_or_default() {
+        let (word, kind, at) = if let Some(expression) = node.get("schedule") {
+            let timezone = node.get("timezone").filter(|zone| zone.as_str() != Some("UTC"));
+            ("schedule", Kind::Schedule { expression, timezone }, expression)
+        } else if let Some(objects) = node.get("object_created") {
+            ("object_created", Kind::ObjectCreated(objects), objects)
+        } else if let Some(event) = node.get("event") {
+            ("event", Kind::Event(event), event)
+        } else {
+            continue;
+        };
+        let name: Text = node.get("name").and_then(Node::as_str).unwrap_or(word).replace('-', "_").into();
+        if let Some(first) = triggers.iter().find(|trigger| trigger.name == name) {
+            let problem = Diagnostic::new(Code::DuplicateName, format!("two triggers are named `{name}`"))
+                .at(at.key, "needs a name of its own")
+                .also(first.span, "the first is here");
+            diagnostics.push(match node.get("name") {
+                Some(_) => problem,
+                None => problem.help("give it one: `name: nightly`"),
+            });
+            continue;
+        }
+        let input = node.get("input").filter(|input| !input.is_null());
+        for (key, value) in input.map(Node::entries).unwrap_or_default() {
+            if TAKEN.contains(&key.as_str()) {
+                diagnostics.push(
+                    Diagnostic::new(Code::InvalidValue, format!("an input cannot be named `{key}`"))
+                        .at(value.key, "the pipeline keeps something of its own there"),
+                );
+            }
+        }
+        let shape = match (input, kind) {
+            (Some(input), _) => shape_of(input),
+            (None, Kind::Schedule { .. }) => Shape::closed([]),
+            (None, Kind::ObjectCreated(_)) => {
+                Shape::closed([("inputPath".into(), Shape::Unknown), ("bucketName".into(), Shape::Unknown)])
+            }
+            (None, Kind::Event(_)) => started::event(),
+        };
+        triggers.push(Trigger {
+            name,
+            span: at.key,
+            shape,
+            kind,
+            input,
+            enabled: node.get("enabled").and_then(Node::as_bool) != Some(false),
+        });
+    }
+    triggers
+}
+
+fn shape_of(node: &Node) -> Shape {
+    match &node.kind {
+        NodeKind::Map(entries) => Shape::closed(entries.iter().map(|(key, node)| (key.clone(), shape_of(node)))),
+        _ => Shape::Unknown,
+    }
+}
+
+const RULE_ROLE: &str = "rule_role";
+const SCHEDULE_ROLE: &str = "schedule_role";
+const QUEUE: &str = "undelivered";
+
+/// The resources of all triggers. `make` builds a resource of the pipeline.
+pub(super) fn lower(
+    triggers: &[Trigger<'_>],
+    lowering: &mut Lowering<'_, '_>,
+    make: &impl Fn(&str, &str, Term) -> Resource,
+) -> Vec<Resource> {
+    let span = lowering.context.instance.declared;
+    let mut resources = Vec::new();
+    let (mut rules, mut schedules) = (Vec::new(), false);
+    for trigger in triggers {
+        let key = format!("{}_trigger", trigger.name);
+        let state = if trigger.enabled { "ENABLED" } else { "DISABLED" };
+        let by_schedule = matches!(trigger.kind, Kind::Schedule { expression, timezone } if {
+            timezone.is_some() || expression.as_str().is_some_and(|text| text.starts_with("at("))
+        });
+        let mut input = input_of(trigger, lowering, by_schedule);
+        let mut body: Vec<(Text, Term)> = Vec::new();
+        match trigger.kind {
+            Kind::Schedule { expression, timezone } => {
+                let text = expression.as_str().unwrap_or_default();
+                if let Err(wrong) = schedule::check(text) {
+                    lowering.diagnostics.push(
+                        Diagnostic::new(Code::InvalidSchedule, wrong.what)
+                            .at(expression.span, "EventBridge refuses this")
+                            .help(wrong.help),
+                    );
+                }
+                if by_schedule {
+                    schedules = true;
+                    let mut entries: Vec<(Text, Term)> = vec![("ScheduleExpression".into(), text.into())];
+                    if let Some(zone) = timezone.and_then(Node::as_str) {
+                        entries.push(("ScheduleExpressionTimezone".into(), zone.into()));
+                    }
+                    let mut target: Vec<(Text, Term)> = vec![
+                        ("Arn".into(), own("state_machine", "arn", span)),
+                        ("RoleArn".into(), own(SCHEDULE_ROLE, "arn", span)),
+                    ];
+                    target.extend(input.take_static().map(|input| ("Input".into(), input)));
+                    target.extend(delivery(span));
+                    entries.extend([
+                        ("State".into(), state.into()),
+                        ("FlexibleTimeWindow".into(), Term::map([("Mode", "OFF")])),
+                        ("Target".into(), Term::Map(target)),
+                    ]);
+                    resources.push(make(&key, "AWS::Scheduler::Schedule", Term::Map(entries)));
+                    continue;
+                }
+                body.push(("ScheduleExpression".into(), text.into()));
+            }
+            Kind::ObjectCreated(objects) => {
+                let Some(pattern) = objects_pattern(objects, trigger, lowering) else { continue };
+                body.push(("EventPattern".into(), pattern));
+            }
+            Kind::Event(event) => {
+                if let Some(bus) = event.get("bus") {
+                    match resource_of(lowering.context, bus.as_str().unwrap_or_default(), bus.span, "AWS::Events::EventBus", lowering.diagnostics) {
+                        Some(resource) => body.push(("EventBusName".into(), reference(resource, "name", bus.span))),
+                        None => continue,
+                    }
+                }
+                let Some(pattern) = event_pattern(event, lowering) else { continue };
+                body.push(("EventPattern".into(), pattern));
+            }
+        }
+        let mut target: Vec<(Text, Term)> = vec![
+            ("Id".into(), "pipeline".into()),
+            ("Arn".into(), own("state_machine", "arn", span)),
+            ("RoleArn".into(), own(RULE_ROLE, "arn", span)),
+        ];
+        target.extend(input.finish());
+        target.extend(delivery(span));
+        body.push(("State".into(), state.into()));
+        body.push(("Targets".into(), Term::List(vec![Term::Map(target)])));
+        rules.push(key.clone());
+        resources.push(make(&key, "AWS::Events::Rule", Term::Map(body)));
+    }
+    if resources.is_empty() {
+        return resources;
+    }
+    let start = || {
+        Term::map([
+            ("Sid", Term::from("StartPipeline")),
+            ("Effect", "Allow".into()),
+            ("Action", "states:StartExecution".into()),
+            ("Resource", own("state_machine", "arn", span)),
+        ])
+    };
+    let role = |service: &str, condition: Option<Term>, statements: Vec<Term>| {
+        Term::map([
+            ("AssumeRolePolicyDocument", trust(service, condition)),
+            (
+                "Policies",
+                Term::List(vec![Term::map([
+                    ("PolicyName", Term::from("start")),
+                    ("PolicyDocument", policy(statements)),
+                ])]),
+            ),
+        ])
+    };
+    if !rules.is_empty() {
+        resources.push(make(RULE_ROLE, "AWS::IAM::Role", role("events.amazonaws.com", None, vec![start()])));
+    }
+    if schedules {
+        let send = Term::map([
+            ("Sid", Term::from("KeepUndelivered")),
+            ("Effect", "Allow".into()),
+            ("Action", "sqs:SendMessage".into()),
+            ("Resource", own(QUEUE, "arn", span)),
+        ]);
+        let account = Term::map([("StringEquals", Term::map([("aws:SourceAccount", pseudo("AWS::AccountId", span))]))]);
+        let body = role("scheduler.amazonaws.com", Some(account), vec![start(), send]);
+        resources.push(make(SCHEDULE_ROLE, "AWS::IAM::Role", body));
+    }
+    let queue = Term::map([("MessageRetentionPeriod", Term::from(1_209_600)), ("SqsManagedSseEnabled", true.into())]);
+    resources.push(make(QUEUE, "AWS::SQS::Queue", queue));
+    if !rules.is_empty() {
+        let sources = Term::List(rules.iter().map(|rule| own(rule, "arn", span)).collect());
+        let statement = Term::map([
+            ("Sid", Term::from("KeepUndelivered")),
+            ("Effect", "Allow".into()),
+            ("Principal", Term::map([("Service", "events.amazonaws.com")])),
+            ("Action", "sqs:SendMessage".into()),
+            ("Resource", own(QUEUE, "arn", span)),
+            ("Condition", Term::map([("ArnEquals", Term::map([("aws:SourceArn", sources)]))])),
+        ]);
+        let body = Term::map([
+            ("Queues", Term::List(vec![own(QUEUE, "ref", span)])),
+            ("PolicyDocument", policy(vec![statement])),
+        ]);
+        resources.push(make("undelivered_policy", "AWS::SQS::QueuePolicy", body));
+    }
+    resources
+}
+
+/// What becomes of an event that cannot be delivered: tried again for an hour, then kept.
+fn delivery(span: Span) -> [(Text, Term); 2] {
+    [
+        (
+            "RetryPolicy".into(),
+            Term::map([("MaximumEventAgeInSeconds", 3600), ("MaximumRetryAttempts", 24)].map(|(k, v)| (k, Term::from(v)))),
+        ),
+        ("DeadLetterConfig".into(), Term::map([("Arn", own(QUEUE, "arn", span))])),
+    ]
+}
+
+fn input_of(trigger: &Trigger<'_>, lowering: &mut Lowering<'_, '_>, by_schedule: bool) -> Input {
+    match (trigger.input, trigger.kind) {
+        (Some(node), _) => {
+            let has_event = !by_schedule;
+            write(node, has_event, &lowering.scope, lowering.files, lowering.diagnostics)
+        }
+        (None, Kind::Schedule { .. }) => Input::fixed(Term::from("{}")),
+        (None, Kind::ObjectCreated(_)) => {
+            Input::of_paths(&[("inputPath", "$.detail.object.key"), ("bucketName", "$.detail.bucket.name")])
+        }
+        (None, Kind::Event(_)) => Input::default(),
+    }
+}
+
+/// The pattern of new objects in a bucket, which has to tell of them.
+fn objects_pattern(objects: &Node, trigger: &Trigger<'_>, lowering: &mut Lowering<'_, '_>) -> Option<Term> {
+    let (bucket, at) = match (objects.get("zone"), objects.get("bucket")) {
+        (Some(zone), _) => (zone_bucket(zone, lowering.context, lowering.diagnostics)?, zone),
+        (None, Some(node)) => match lowering.target(node, "AWS::S3::Bucket")?.resource() {
+            Some(bucket) => (bucket, node),
+            None => {
+                lowering.diagnostics.push(
+                    Diagnostic::new(Code::WrongTarget, "a bucket is named by its component")
+                        .at(node.span, "whether it tells of new objects has to be known")
+                        .help("name the component, or `COMPONENT.RESOURCE`"),
+                );
+                return None;
+            }
+        },
+        (None, None) => return None,
+    };
+    if !event::tells_events(bucket) {
+        lowering.diagnostics.push(event::dead(bucket, lowering.context.targets).also(at.span, "this trigger waits for its objects"));
+    }
+    let text = |key: &str| objects.get(key).and_then(Node::as_str);
+    let (prefix, suffix) = (text("prefix"), text("suffix"));
+    lowering.loop_guard(bucket, prefix, trigger.span);
+    let key = match (prefix, suffix) {
+        (Some(prefix), Some(suffix)) => {
+            let escaped = |text: &str| text.replace('\\', "\\\\").replace('*', "\\*");
+            Some(Term::map([("wildcard", format!("{}*{}", escaped(prefix), escaped(suffix)))]))
+        }
+        (Some(prefix), None) => Some(Term::map([("prefix", prefix)])),
+        (None, Some(suffix)) => Some(Term::map([("suffix", suffix)])),
+        (None, None) => None,
+    };
+    let name = Term::List(vec![reference(bucket, "ref", at.span)]);
+    let mut detail: Vec<(Text, Term)> = vec![("bucket".into(), Term::map([("name", name)]))];
+    if let Some(key) = key {
+        detail.push(("object".into(), Term::map([("key", Term::List(vec![key]))])));
+    }
+    Some(Term::map([
+        ("source", Term::list(["aws.s3"])),
+        ("detail-type", Term::list(["Object Created"])),
+        ("detail", Term::Map(detail)),
+    ]))
+}
+
+/// The bucket of a zone of the lake.
+fn zone_bucket<'a>(zone: &Node, context: &Context<'a>, diagnostics: &mut Diagnostics) -> Option<&'a Resource> {
+    let name = zone.as_str()?;
+    let targets: &'a dyn Targets = context.targets;
+    let lake = targets.find("lake", zone.span, diagnostics)?;
+    let buckets: Vec<&Resource> =
+        lake.resources.into_iter().filter(|r| r.kind.cloudformation() == Some("AWS::S3::Bucket")).collect();
+    let zone_of = |bucket: &Resource| -> Text {
+        match &bucket.address.key {
+            Some(key) => key.clone(),
+            None => bucket.address.resource.strip_suffix("_bucket").unwrap_or(&bucket.address.resource).into(),
+        }
+    };
+    let found = buckets.iter().copied().find(|bucket| zone_of(bucket) == name);
+    if found.is_none() {
+        let names: Vec<Text> = buckets.iter().map(|bucket| zone_of(bucket)).collect();
+        let problem = Diagnostic::new(Code::UnknownValue, format!("the lake has no zone `{name}`"))
+            .at(zone.span, "no such zone")
+            .nearest(zone.span, name, names.iter().map(Text::as_str));
+        diagnostics.push(if problem.help.is_empty() {
+            problem.help(format!("its zones are {}", crate::diagnostic::listed(&names)))
+        } else {
+            problem
+        });
+    }
+    found
+}
+
+fn event_pattern(event: &Node, lowering: &mut Lowering<'_, '_>) -> Option<Term> {
+    let mut pattern: Vec<(Text, Term)> = Vec::new();
+    for (key, name) in [("source", "source"), ("detail_type", "detail-type"), ("detail", "detail")] {
+        if let Some(node) = event.get(key) {
+            pattern.push((name.into(), lowering.known(node)?));
+        }
+    }
+    let pattern = Term::Map(pattern);
+    for problem in event::pattern_problems(&pattern) {
+        lowering.diagnostics.push(
+            Diagnostic::new(Code::InvalidPattern, problem).at(event.key, "EventBridge refuses this pattern"),
+        );
+    }
+    Some(pattern)
+}
+
+impl Lowering<'_, '_> {
+    /// A tree without any value of a run.
+    fn known(&mut self, node: &Node) -> Option<Term> {
+        Some(match &node.kind {
+            NodeKind::Map(entries) => {
+                let mut out = Vec::new();
+                for (key, node) in entries {
+                    out.push((key.clone(), self.known(node)?));
+                }
+                Term::Map(out)
+            }
+            NodeKind::List(items) => Term::List(items.iter().map(|item| self.known(item)).collect::<Option<_>>()?),
+            NodeKind::String(_) => {
+                let template = crate::expression::template(node, self.files, self.diagnostics);
+                match template.evaluate(&self.scope) {
+                    Ok(term) => term,
+                    Err(failure) => {
+                        self.diagnostics.push(failure.diagnostic());
+                        return None;
+                    }
+                }
+            }
+            _ => Term::from_value(node.to_value()),
+        })
+    }
+
+    /// Warns where the pipeline writes what starts it.
+    fn loop_guard(&mut self, bucket: &Resource, prefix: Option<&str>, trigger: Span) {
+        let prefix = prefix.unwrap_or_default();
+        let mut found = Vec::new();
+        for (term, span) in &self.written {
+            let (at, rest) = match term {
+                Term::Concat(parts) => match (parts.first().and_then(Term::as_str), parts.get(1)) {
+                    (Some("s3://"), Some(Term::Reference(reference))) => {
+                        let rest = parts.get(2).and_then(Term::as_str).unwrap_or_default();
+                        (self.bucket_named(reference), rest.trim_start_matches('/').to_owned())
+                    }
+                    _ => continue,
+                },
+                _ => continue,
+            };
+            if at.is_some_and(|at| at.address == bucket.address) && rest.starts_with(prefix) {
+                found.push(*span);
+            }
+        }
+        for span in found {
+            self.diagnostics.push(
+                Diagnostic::new(Code::TriggerLoop, "the pipeline writes where new objects start it")
+                    .at(span, "written here")
+                    .also(trigger, "and every object there starts it again")
+                    .help("write under another prefix, or into another zone"),
+            );
+        }
+    }
+
+    fn bucket_named(&self, reference: &crate::term::Reference) -> Option<&Resource> {
+        let found = self.context.targets.look(&reference.name)?;
+        let attribute = reference.path.first().map(Text::as_str).unwrap_or_default();
+        let mut buckets = found.resources.into_iter().filter(|r| r.kind.cloudformation() == Some("AWS::S3::Bucket"));
+        buckets.find(|bucket| match (&reference.key, &bucket.address.key) {
+            (Some(wanted), Some(key)) => wanted == key,
+            // A module's outputs name its buckets: `raw_bucket`, or a map by zone.
+            (None, Some(key)) => attribute.starts_with(key.as_str()) || reference.path.contains(key),
+            _ => true,
+        })
+    }
+}
+
+/// `{"a":"b"}` as JSON text.
+pub(super) fn json(text: &str) -> String {
+    to_json_compact(&text.into())
+}
+
+/// The ARN of the machine of a pipeline by its name.
+pub(super) fn machine_arn(name: &Text, span: Span) -> Term {
+    arn("states", [format!("stateMachine:{name}").into()], span)
+}
