@@ -186,6 +186,9 @@ pub enum Ownership {
 pub struct Basis(pub BTreeMap<Text, Value>);
 
 impl Basis {
+    /// The fact that something was being done when the plan was made (a CloudFormation stack that is being created).
+    pub const IN_PROGRESS: &str = "in progress";
+
     /// The basis of what does not exist.
     pub fn absent() -> Basis {
         Basis::default()
@@ -196,15 +199,21 @@ impl Basis {
         !self.0.is_empty()
     }
 
-    /// What is different now, a line for each fact.
+    /// What is different now, a line for each fact. What was in the middle of something had to come to an end, in one
+    /// way or another: of that only its identity counts.
     pub fn moved(&self, now: &Basis) -> Vec<String> {
+        let in_progress = self.0.contains_key(Basis::IN_PROGRESS);
         match (self.exists(), now.exists()) {
             (false, false) => return Vec::new(),
+            (true, false) if in_progress => return Vec::new(),
             (true, false) => return vec!["it is gone".to_owned()],
             (false, true) => return vec!["it exists now".to_owned()],
             (true, true) => {}
         }
-        let names: BTreeSet<&Text> = self.0.keys().chain(now.0.keys()).collect();
+        let mut names: BTreeSet<&Text> = self.0.keys().chain(now.0.keys()).collect();
+        if in_progress {
+            names.retain(|name| *name != Basis::IN_PROGRESS && self.0.contains_key(*name));
+        }
         let mut lines = Vec::new();
         for name in names {
             match (self.0.get(name), now.0.get(name)) {

@@ -67,8 +67,16 @@ impl Account {
         if difference::policy(live.policy.as_ref()) != difference::policy(stack.policy.as_ref()) {
             ticket.policy = Some(difference::policy(stack.policy.as_ref()));
         }
+        if found
+            .as_ref()
+            .is_some_and(|record| record.standing() == Standing::Empty)
+        {
+            self.only_our_change_sets(stack).await?;
+        }
         let as_left = found.as_ref().is_some_and(|record| record.was_left_by(&name));
-        if !as_left && (creates || difference::needs_change_set(write.change)) {
+        // What the plan saw in the middle of something may have ended in another way than it seemed.
+        let was_busy = live.record.standing() == Standing::Busy;
+        if !as_left && (creates || was_busy || difference::needs_change_set(write.change)) {
             let set = self.create_change_set(&desired, name).await?;
             ticket.stack_id = set.stack_id.clone();
             if let Some(changes) = &set.changes {
@@ -229,6 +237,33 @@ impl Account {
                 }
                 _ => return Ok(found),
             }
+        }
+    }
+
+    /// A stack without resources may be where somebody else has a change set to review.
+    async fn only_our_change_sets(&self, stack: &Stack) -> Result<(), Failure> {
+        let request = self
+            .cloudformation
+            .list_change_sets()
+            .stack_name(stack.name.as_str());
+        let listed = request
+            .send()
+            .await
+            .map_err(|error| self.refused(&error, "cloudformation:ListChangeSets", &stack.name))?;
+        let mut names = listed
+            .summaries()
+            .iter()
+            .filter_map(|summary| summary.change_set_name());
+        match names.find(|name| !name.starts_with("terrace-")) {
+            None => Ok(()),
+            Some(name) => Err(Failure::new(
+                FailureKind::Conflict { manager: name.into() },
+                format!(
+                    "somebody is about to create `{}`: its change set `{name}` waits for review",
+                    stack.name
+                ),
+            )
+            .hint("rename the component, or delete the other change set")),
         }
     }
 

@@ -131,7 +131,10 @@ impl<'a> Comparison<'a> {
     }
 
     fn changed(&self, id: &Text, old: &Value, new: &Value) -> Option<MemberChange> {
-        let (before, after) = (flat(old, &self.before), flat(new, self.after));
+        let (before, after) = (
+            with_properties(old, &self.before),
+            with_properties(new, self.after),
+        );
         let mut fields = Vec::new();
         let mut may_be_replaced = false;
         for mut field in diff(&before, &after, &Lists) {
@@ -442,6 +445,17 @@ fn member(stack: &Stack, id: &Text, resource: &Value, action: Action, reason: &s
         risk: Risk::None,
         fields: Vec::new(),
     }
+}
+
+/// A resource, flat; one without properties has an empty map of them, so that each property is told by its own path.
+fn with_properties(resource: &Value, parameters: &BTreeMap<Text, Late<Text>>) -> Value {
+    let mut flat = flat(resource, parameters);
+    if let Some(map) = flat.as_map_mut()
+        && map.get("Properties").is_none()
+    {
+        map.insert("Properties", Map::new());
+    }
+    flat
 }
 
 /// The properties of a new resource that are known only after apply.

@@ -64,9 +64,13 @@ impl Account {
             Err(failure) => return failure,
         };
         let Some(first) = events.iter().find(|event| event.is_cause(stack_id)) else {
-            let kind = FailureKind::NotReady {
-                why: format!("its status is {outcome}"),
-            };
+            // Nothing that it is made of failed: what CloudFormation says of the whole is all there is.
+            let whole = events.iter().filter(|event| event.is_of_stack(stack_id));
+            let said = whole
+                .map(|event| event.reason.as_str())
+                .find(|reason| !matches!(*reason, "" | "User Initiated"));
+            let why = said.map_or_else(|| format!("its status is {outcome}"), str::to_owned);
+            let kind = FailureKind::NotReady { why };
             return Failure::new(kind, format!("`{name}` {}", ended(outcome))).hint(status::way_out(
                 outcome,
                 name,

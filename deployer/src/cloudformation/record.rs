@@ -74,7 +74,7 @@ impl Record {
         }
     }
 
-    /// What can be done with it.
+    /// What can be done with it. One that nobody observed has no status, and is not there.
     pub(super) fn standing(&self) -> Standing {
         standing(&self.status)
     }
@@ -92,6 +92,10 @@ impl Observed {
         let record = &self.record;
         let mut facts = BTreeMap::new();
         facts.insert("stack id".into(), record.id.clone().into());
+        if record.standing() == Standing::Busy {
+            facts.insert(Basis::IN_PROGRESS.into(), record.status.clone().into());
+            return Basis(facts);
+        }
         facts.insert("status".into(), record.status.clone().into());
         facts.insert("last update".into(), record.updated.clone().into());
         if let Some(change_set) = &record.change_set {

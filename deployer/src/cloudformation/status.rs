@@ -26,7 +26,7 @@ pub(super) fn standing(status: &str) -> Standing {
         | "IMPORT_COMPLETE"
         | "IMPORT_ROLLBACK_COMPLETE" => Standing::Steady,
         "REVIEW_IN_PROGRESS" => Standing::Empty,
-        "DELETE_COMPLETE" => Standing::Gone,
+        "DELETE_COMPLETE" | "" => Standing::Gone,
         "ROLLBACK_COMPLETE" | "CREATE_FAILED" | "ROLLBACK_FAILED" | "DELETE_FAILED" => Standing::Ruined,
         status if status.ends_with("_IN_PROGRESS") => Standing::Busy,
         _ => Standing::Stuck,

@@ -321,6 +321,35 @@ mod tests {
     }
 
     #[test]
+    fn capabilities_follow_from_what_is_in_it() {
+        let of = |resource: &str| {
+            let template = value(&format!(r#"{{"Resources": {{"A": {resource}}}}}"#));
+            let names: Vec<String> = capabilities(&template).iter().map(ToString::to_string).collect();
+            names.join(" ")
+        };
+        assert_eq!(
+            of(r#"{"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "q"}}"#),
+            ""
+        );
+        assert_eq!(
+            of(r#"{"Type": "AWS::IAM::Role", "Properties": {}}"#),
+            "CAPABILITY_IAM"
+        );
+        assert_eq!(
+            of(r#"{"Type": "AWS::IAM::Policy", "Properties": {"PolicyName": "p"}}"#),
+            "CAPABILITY_IAM"
+        );
+        assert_eq!(
+            of(r#"{"Type": "AWS::IAM::Role", "Properties": {"RoleName": "r"}}"#),
+            "CAPABILITY_NAMED_IAM"
+        );
+        assert_eq!(
+            of(r#"{"Type": "AWS::IAM::ManagedPolicy", "Properties": {"ManagedPolicyName": "p"}}"#),
+            "CAPABILITY_NAMED_IAM"
+        );
+    }
+
+    #[test]
     fn references_are_found_wherever_they_are() {
         let found = references(&value(
             r#"{"a": {"Ref": "A"}, "b": [{"c": {"Fn::GetAtt": ["B", "Arn"]}}], "d": {"Fn::Sub": "${C.X} ${!no} ${D}"},

@@ -8,6 +8,7 @@ use terrace_deployer::{Error, Event, FailureKind, Outcome, Refusal};
 use terrace_tests::servers::Fault;
 
 use crate::estate::{Estate, access, name, queue};
+use crate::proxy::{Cut, Proxy};
 
 fn fault<'a>(operation: &'a str, logical_id: &'a str, reason: &'a str) -> Fault<'a> {
     Fault {
@@ -246,4 +247,37 @@ async fn an_endpoint_that_is_not_there_is_told_soon() {
         "{error}"
     );
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_not_logged_in_is_told_how_and_soon() {
+    let mut estate = Estate::without_bucket();
+    estate.access.aws.key = None;
+    estate.access.aws.profile = Some("nobody-has-this-profile".into());
+    let begun = std::time::Instant::now();
+    let error = estate.try_plan().await.expect_err("no credentials").to_string();
+    let error = estate.neutral(&error);
+    assert!(
+        error.starts_with("there are no credentials for account `ACCOUNT`"),
+        "{error}"
+    );
+    assert!(error.contains("help: log in: `aws sso login`"), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_service_is_asked_again() {
+    let mut estate = Estate::new().await;
+    for number in 0..4 {
+        estate.want(&format!("jobs-{number}"), json!({"Queue": queue(1)}), json!({}));
+    }
+    let upstream = estate.access.aws.endpoint.clone().expect("an endpoint");
+    let proxy = Proxy::start(&upstream, Cut::Throttle).await;
+    estate.access.aws.endpoint = Some(proxy.url.as_str().into());
+    let plan = estate.plan().await;
+    estate
+        .try_apply(&plan)
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(estate.status("jobs-3"), "CREATE_COMPLETE");
 }

@@ -1,6 +1,7 @@
 //! An apply is killed at each of its requests, before and after it is delivered, and finished by the next run.
 
 use std::thread;
+use std::time::Duration;
 
 use serde_json::json;
 use terrace_deployer::{Access, Error};
@@ -32,6 +33,8 @@ async fn estate() -> Estate {
     );
     estate.bind("jobs", "TopicArn", "topics", "Arn");
     estate.wanted("jobs").termination_protection = true;
+    // Long enough that some are killed while CloudFormation is at work.
+    estate.account.delay(Duration::from_millis(300));
     estate
 }
 
@@ -103,12 +106,9 @@ async fn an_apply_killed_at_any_request_is_finished_by_the_next() {
     for run in runs {
         cut_off += usize::from(run.join().expect("finished"));
     }
-    // Renewals of the lock come when they come, so the last numbers may not be reached.
-    assert!(
-        cut_off >= requests.len() * 2 - 8,
-        "{cut_off} of {}",
-        requests.len() * 2
-    );
+    // The slower the machine, the fewer looks at a stack that is at work: the last numbers may not be reached.
+    let all = requests.len() * 2;
+    assert!(cut_off * 3 >= all * 2, "{cut_off} of {all}");
 }
 
 fn kill_and_finish(cut: Cut) -> bool {

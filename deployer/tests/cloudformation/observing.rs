@@ -2,9 +2,9 @@
 
 use expect_test::expect;
 use serde_json::json;
-use terrace_deployer::{Error, Refusal};
+use terrace_deployer::{Error, PlanOptions, Refusal};
 
-use crate::estate::{Estate, name, queue};
+use crate::estate::{Estate, name, queue, shown};
 use crate::proxy::{Cut, Proxy};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,13 +115,23 @@ async fn an_empty_stack_that_somebody_left_in_review_is_no_obstacle() {
     estate.account.call("cloudformation", "create_change_set", json!({"StackName": name("alpha"), "ChangeSetName": "terrace-left", "ChangeSetType": "CREATE", "TemplateBody": template}));
     assert_eq!(estate.status("alpha"), "REVIEW_IN_PROGRESS");
     estate.want("alpha", json!({"Queue": queue(2)}), json!({}));
-    let shown = estate.shown().await;
+    let planned = estate.shown().await;
     assert!(
-        shown.starts_with("Create acme-dev-platform-alpha (None): it does not exist"),
-        "{shown}"
+        planned.starts_with("Create acme-dev-platform-alpha (None): it does not exist"),
+        "{planned}"
     );
     estate.apply().await;
     assert_eq!(estate.status("alpha"), "CREATE_COMPLETE");
+    // One that waits for somebody's review is.
+    let review = json!({"StackName": name("beta"), "ChangeSetName": "for-ben", "ChangeSetType": "CREATE", "TemplateBody": template});
+    estate.account.call("cloudformation", "create_change_set", review);
+    estate.want("beta", json!({"Queue": queue(2)}), json!({}));
+    let error = estate.apply_fails().await;
+    assert!(
+        error
+            .contains("somebody is about to create `acme-dev-platform-beta`: its change set `for-ben` waits"),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,4 +159,45 @@ async fn a_template_is_read_where_the_last_change_set_is_not_ours() {
     let requests = proxy.requests();
     let calls: Vec<&String> = requests.iter().filter(|request| !request.contains(' ')).collect();
     assert_eq!(calls, ["GetCallerIdentity", "DescribeStacks", "GetTemplate"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cloudformation_itself_is_asked_where_the_user_wants_that() {
+    let mut estate = Estate::new().await;
+    estate.want(
+        "alpha",
+        json!({"Queue": queue(1), "Topic": {"Type": "AWS::SNS::Topic"}}),
+        json!({}),
+    );
+    estate.apply().await;
+    let topic = json!({"Type": "AWS::SNS::Topic", "Properties": {"TopicName": "one"}});
+    estate.want("alpha", json!({"Queue": queue(2), "Topic": topic}), json!({}));
+    let mut options = PlanOptions::everything();
+    options.preview.change_set = true;
+    let plan = terrace_deployer::plan(&estate.bundle, &estate.access, &options)
+        .await
+        .unwrap();
+    assert!(plan.changes().all(|step| step.change.previewed));
+    expect![[r#"
+        Update acme-dev-platform-alpha (Replace): 2 of 2 resources in it change
+          Update platform/alpha/queue (None): `VisibilityTimeout` changes
+            VisibilityTimeout: 1 -> 2
+          Replace platform/alpha/topic (Replace): `TopicName` cannot be changed in place
+            TopicName: - -> "one" forces replacement
+    "#]]
+    .assert_eq(&shown(&plan));
+    // Nothing of the question is left.
+    let sets = estate.account.call(
+        "cloudformation",
+        "list_change_sets",
+        json!({"StackName": name("alpha")}),
+    );
+    let left = sets["Summaries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|set| set["ExecutionStatus"] == "AVAILABLE")
+        .count();
+    assert_eq!(left, 0);
+    estate.try_apply(&plan).await.unwrap();
 }

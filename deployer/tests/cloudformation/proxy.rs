@@ -15,6 +15,8 @@ pub(crate) enum Cut {
     Before(usize),
     /// It is delivered, and its answer is not.
     After(usize),
+    /// Never, but every other request of CloudFormation's is answered with what it says when it is asked too often.
+    Throttle,
 }
 
 /// A proxy on a port of its own, for as long as it lives.
@@ -126,6 +128,18 @@ impl Line {
         if self.cut == Cut::Before(number) {
             self.kill.send_replace(true);
             return Ok(());
+        }
+        let of_cloudformation = request[body..].starts_with(b"Action=");
+        if self.cut == Cut::Throttle && of_cloudformation && number % 2 == 0 {
+            let text = "<ErrorResponse><Error><Type>Sender</Type><Code>Throttling</Code>\
+                        <Message>Rate exceeded</Message></Error></ErrorResponse>";
+            let length = text.len();
+            let answer = format!(
+                "HTTP/1.1 400 Bad Request\r\ncontent-type: text/xml\r\ncontent-length: {length}\r\n\
+                 connection: close\r\n\r\n{text}"
+            );
+            client.write_all(answer.as_bytes()).await?;
+            return client.shutdown().await;
         }
         let mut server = TcpStream::connect(&self.upstream).await?;
         let mut lines = head.lines();
