@@ -1,6 +1,6 @@
 //! A plan for people: what will happen, where, why, and what it risks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use terrace_artifact::{Text, Value, show_path, to_json_compact};
@@ -12,6 +12,7 @@ pub fn render(plan: &Plan, color: bool) -> String {
     let mut page = Page {
         out: String::new(),
         color,
+        shared: shared_notes(plan),
     };
     page.header(plan);
     let mut components: BTreeMap<(bool, &Text, &Text), Vec<&Step>> = BTreeMap::new();
@@ -87,6 +88,12 @@ fn actions(step: &Step) -> Vec<Action> {
     actions
 }
 
+fn shared_notes(plan: &Plan) -> BTreeSet<String> {
+    let mut once = BTreeSet::new();
+    let notes = plan.steps.iter().flat_map(|step| &step.change.notes);
+    notes.filter(|note| !once.insert(*note)).cloned().collect()
+}
+
 #[derive(Clone, Copy)]
 enum Paint {
     Plain,
@@ -100,6 +107,8 @@ enum Paint {
 struct Page {
     out: String,
     color: bool,
+    /// Notes that several steps have: they are said once.
+    shared: BTreeSet<String>,
 }
 
 /// How wide a value may be on its line.
@@ -153,17 +162,17 @@ impl Page {
             step.change.risk,
         ));
         self.line(1, paint(step.change.action), &line);
-        self.fields(3, &step.change.fields);
+        // All of what is created is new; naming the fields would drown the changes.
+        if step.change.action != Action::Create {
+            self.fields(3, &step.change.fields);
+        }
         for member in &step.change.members {
             self.member(member);
         }
-        for note in step
-            .change
-            .notes
-            .iter()
-            .filter(|_| step.change.action != Action::Keep)
-        {
-            self.line(3, Paint::Dim, &format!("note: {note}"));
+        for note in &step.change.notes {
+            if !self.shared.contains(note) {
+                self.line(3, Paint::Dim, &format!("note: {note}"));
+            }
         }
     }
 
@@ -175,14 +184,16 @@ impl Page {
         let mut line = format!("{} {name} {}", mark(member.action), member.resource_type);
         line.push_str(&explanation(member.action, &member.reason, member.risk));
         self.line(3, paint(member.action), &line);
-        self.fields(5, &member.fields);
+        if member.action != Action::Create {
+            self.fields(5, &member.fields);
+        }
     }
 
     fn fields(&mut self, depth: usize, fields: &[Field]) {
         for field in fields {
             let path = show_path(&field.path);
             let forces = if field.forces_replacement {
-                "  (this cannot be changed in place)"
+                "  (why it is replaced)"
             } else {
                 ""
             };
@@ -236,15 +247,23 @@ impl Page {
     }
 
     fn notes(&mut self, plan: &Plan) {
-        let left_open = plan
+        let mut notes = plan.notes.clone();
+        for note in &self.shared {
+            let of = plan.steps.iter().filter(|step| step.change.notes.contains(note));
+            notes.push(format!("{note} ({} steps)", of.count()));
+        }
+        for step in plan
             .steps
             .iter()
-            .filter(|step| step.change.action == Action::Keep);
-        let left_open = left_open.flat_map(|step| {
-            let notes = step.change.notes.iter();
-            notes.map(move |note| format!("{}: {note}", step.subject))
-        });
-        let notes: Vec<String> = plan.notes.iter().cloned().chain(left_open).collect();
+            .filter(|step| step.change.action == Action::Keep)
+        {
+            let own = step
+                .change
+                .notes
+                .iter()
+                .filter(|note| !self.shared.contains(*note));
+            notes.extend(own.map(|note| format!("{}: {note}", step.subject)));
+        }
         if !notes.is_empty() {
             self.out.push('\n');
         }

@@ -29,7 +29,7 @@ impl Targets {
             let label = &label;
             async move { (name, target, connect(target, access, label).await) }
         });
-        let mut backends = BTreeMap::new();
+        let mut backends: BTreeMap<Text, Box<dyn Backend>> = BTreeMap::new();
         let mut homes: BTreeMap<(u8, &Text), Box<dyn Home>> = BTreeMap::new();
         let mut failures = Vec::new();
         for (name, target, connected) in join_all(connecting).await {
@@ -46,9 +46,8 @@ impl Targets {
         }
         let asking = backends
             .iter()
-            .map(|(name, backend): (&Text, &Box<dyn Backend>)| async move {
-                (name.clone(), backend.identify().await)
-            });
+            .map(|(name, backend)| (name.clone(), backend.identify()))
+            .map(|(name, asked)| async move { (name, asked.await) });
         let mut identities = BTreeMap::new();
         let mut failures = Vec::new();
         for (name, identity) in join_all(asking).await {

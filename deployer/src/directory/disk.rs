@@ -5,33 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Lets a test end everything before the n-th change of the disk.
-#[cfg(test)]
-pub(super) mod fault {
-    use std::cell::Cell;
-
-    thread_local! {
-        static LEFT: Cell<Option<usize>> = const { Cell::new(None) };
-    }
-
-    /// After `changes` more changes, the next one panics instead; with nothing, none does.
-    pub(in crate::directory) fn after(changes: Option<usize>) {
-        LEFT.set(changes);
-    }
-
-    pub(super) fn step() {
-        match LEFT.get() {
-            Some(0) => panic!("killed"),
-            Some(left) => LEFT.set(Some(left - 1)),
-            None => {}
-        }
-    }
-}
-
-#[cfg(not(test))]
-mod fault {
-    pub(super) fn step() {}
-}
+use super::fault;
 
 /// What the names of files begin with that are not written whole yet.
 const TEMPORARY: &str = ".terrace-";

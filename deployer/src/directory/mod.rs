@@ -5,7 +5,8 @@
 //! change. Files that the manifest does not name are never touched.
 
 mod change;
-pub(crate) mod disk;
+mod disk;
+mod fault;
 mod home;
 mod manifest;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use expect_test::{Expect, expect};
 use terrace_artifact::{Artifact, Bundle, files};
 
-use super::disk::fault;
+use super::fault;
 use crate::apply::{Report, apply};
 use crate::error::{Error, Refusal};
 use crate::home::{Holder, Home as _};

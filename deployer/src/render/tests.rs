@@ -165,7 +165,7 @@ fn every_kind_of_change_is_told() {
               ~ ServiceAccount data/web  updated
                   metadata.annotations["eks.amazonaws.com/role-arn"]: "old" → (known after apply: finance/lake/role.arn)
               -/+ Job data/migrate  replaced: `spec.selector` cannot be changed
-                  spec.selector: {"app":"a"} → {"app":"b"}  (this cannot be changed in place)
+                  spec.selector: {"app":"a"} → {"app":"b"}  (why it is replaced)
               > ConfigMap data/page  adopted: it exists, and is nobody's
 
             note: release 7 by ben of 2026-11-20T10:00:00Z stopped part-way, and this plan finishes it

@@ -1,0 +1,240 @@
+//! The engine over both live systems at once: a cluster and an account, with values that go from one to the other.
+
+mod platform;
+
+use std::collections::BTreeSet;
+
+use expect_test::expect;
+use platform::Platform;
+use serde_json::json;
+use terrace_deployer::{Action, Error, Event, Outcome, Refusal, Status};
+use terrace_tests::servers;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_go_from_the_account_to_the_cluster_and_back() {
+    let platform = Platform::new("both").await;
+    let plan = platform.plan().await;
+    platform.fits_the_schema(&plan);
+    expect![[r#"
+        plan for both in testing: 7 to create
+          where: account ACCOUNT in REGION, cluster local at SERVER
+
+        platform/lake
+          + CloudFormation stack both-testing-platform-lake (2 resources)
+              + platform/lake/bucket AWS::S3::Bucket
+              + platform/lake/role AWS::IAM::Role
+
+        platform/notes
+          + CloudFormation stack both-testing-platform-notes (1 resource)
+              + platform/notes/address AWS::SSM::Parameter
+
+        platform/web
+          + Namespace both
+          + Service both/web
+          + ServiceAccount both/web
+          + Deployment both/web
+
+        note: namespace `both` does not exist yet: planned from what is wanted, without asking the server (3 steps)
+
+        7 to create
+    "#]]
+    .assert_eq(&platform.shown(&plan));
+    let events = platform.apply(&plan).await;
+
+    // Each began only when what it needs had settled.
+    let begun = |kind: &str, name: &str| {
+        let is = |event: &Event| matches!(event, Event::Started { step } if &*step.subject.kind == kind && step.subject.name.ends_with(name));
+        events
+            .iter()
+            .position(is)
+            .unwrap_or_else(|| panic!("no {kind} {name}"))
+    };
+    let done = |kind: &str, name: &str| {
+        let is = |event: &Event| matches!(event, Event::Done { step, .. } if &*step.subject.kind == kind && step.subject.name.ends_with(name));
+        events
+            .iter()
+            .position(is)
+            .unwrap_or_else(|| panic!("no {kind} {name}"))
+    };
+    assert!(done("Namespace", "both") < begun("ServiceAccount", "web"));
+    assert!(done("CloudFormation stack", "lake") < begun("ServiceAccount", "web"));
+    assert!(done("Service", "web") < begun("CloudFormation stack", "notes"));
+    assert!(done("ServiceAccount", "web") < begun("Deployment", "web"));
+
+    // What the systems themselves say.
+    let role = platform
+        .account
+        .call("iam", "get_role", json!({"RoleName": "both-reader"}));
+    let role = role["Role"]["Arn"].as_str().expect("an ARN").to_owned();
+    assert_eq!(platform.annotation(), role);
+    let address = platform.kubectl("get service web --namespace both --output=jsonpath={.spec.clusterIP}");
+    let note = platform
+        .account
+        .call("ssm", "get_parameter", json!({"Name": "/both/address"}));
+    assert_eq!(note["Parameter"]["Value"], address);
+
+    assert!(platform.plan().await.is_empty());
+    let history = platform.history().await;
+    assert_eq!(history.releases.len(), 1);
+    assert_eq!(history.releases[0].status, Status::Deployed);
+    assert_eq!(history.releases[0].targets.len(), 2);
+
+    // Somebody edits one thing and deletes another: exactly these are planned.
+    platform.kubectl("annotate serviceaccount web --namespace both --overwrite role=mine");
+    platform.kubectl("delete deployment web --namespace both --wait=true");
+    let plan = platform.plan().await;
+    let changed: Vec<_> = plan
+        .changes()
+        .map(|step| (step.subject.to_string(), step.change.action))
+        .collect();
+    assert_eq!(
+        changed,
+        [
+            ("ServiceAccount both/web".to_owned(), Action::Update),
+            ("Deployment both/web".to_owned(), Action::Create)
+        ]
+    );
+    // A plan that was saved before another edit is refused.
+    platform.kubectl("annotate serviceaccount web --namespace both --overwrite role=theirs");
+    let Err(Error::Refused(Refusal::Stale(moved))) = platform.try_apply(&plan).await else {
+        panic!("it was applied");
+    };
+    let moved: BTreeSet<_> = moved
+        .iter()
+        .map(|moved| moved.artifact.as_str().to_owned())
+        .collect();
+    assert_eq!(
+        moved,
+        BTreeSet::from(["kubernetes:core/ServiceAccount/both/web".to_owned()])
+    );
+    platform.apply(&platform.plan().await).await;
+    assert_eq!(platform.annotation(), role);
+    assert!(platform.plan().await.is_empty());
+
+    platform.destroy().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replaced_role_is_known_after_apply_and_arrives() {
+    let mut platform = Platform::new("renamed").await;
+    platform.apply(&platform.plan().await).await;
+    let before = platform.annotation();
+    platform.role("renamed-writer");
+    let plan = platform.plan().await;
+    platform.fits_the_schema(&plan);
+    expect![[r#"
+        plan for renamed in testing: 1 to update, 1 to replace, 5 unchanged
+          where: account ACCOUNT in REGION, cluster local at SERVER
+
+        platform/lake
+          ~ CloudFormation stack renamed-testing-platform-lake (1 resource)  updated  [replaces]
+              -/+ platform/lake/role AWS::IAM::Role  replaced: `RoleName` cannot be changed in place
+                  RoleName: "renamed-reader" → "renamed-writer"  (why it is replaced)
+
+        platform/web
+          ~ ServiceAccount renamed/web  updated
+              metadata.annotations.role: "ROLE" → (known after apply: platform/lake/role.arn)
+
+        1 to update, 1 to replace, 5 unchanged
+    "#]]
+    .assert_eq(
+        &platform
+            .shown(&plan)
+            .replace(&before.replace(platform.account.id(), "ACCOUNT"), "ROLE"),
+    );
+    platform.apply(&plan).await;
+    let after = platform.annotation();
+    assert!(after.ends_with("role/renamed-writer"), "{after}");
+    assert!(platform.plan().await.is_empty());
+    platform.destroy().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_failure_the_rest_goes_on_nothing_is_deleted_and_the_next_run_finishes() {
+    let mut platform = Platform::new("broken").await;
+    platform.apply(&platform.plan().await).await;
+    // The account is no longer wanted, the notes are broken, the image never comes.
+    platform.image("web:broken");
+    platform.drop_notes();
+    platform.timeout = std::time::Duration::from_secs(6);
+    let plan = platform.plan().await;
+    let Err(Error::Partly(report)) = platform.try_apply(&plan).await else {
+        panic!("it was to stop part-way");
+    };
+    let ends: Vec<_> = report
+        .steps
+        .iter()
+        .map(|(step, outcome)| {
+            let end = match outcome {
+                Outcome::Done => "done",
+                Outcome::Unsettled(_) => "unsettled",
+                Outcome::Failed(_) => "failed",
+                Outcome::Skipped(_) => "skipped",
+            };
+            format!("{step}: {end}")
+        })
+        .collect();
+    assert_eq!(ends.len(), 2, "{ends:?}");
+    assert!(
+        !ends[0].ends_with("done") && ends[0].starts_with("update Deployment"),
+        "{ends:?}"
+    );
+    assert_eq!(
+        ends[1],
+        "delete CloudFormation stack broken-testing-platform-notes: skipped"
+    );
+    let words = report.to_string();
+    assert!(words.contains("declared at web.yaml:7:3"), "{words}");
+    assert!(
+        words.contains("ImagePullBackOff") || words.contains("pull"),
+        "{words}"
+    );
+    assert_eq!(
+        platform.history().await.last().map(|last| last.status),
+        Some(Status::Failed)
+    );
+
+    platform.image("web:2");
+    platform.timeout = std::time::Duration::from_secs(60);
+    let plan = platform.plan().await;
+    assert!(
+        plan.notes.iter().any(|note| note.contains("stopped part-way")),
+        "{:?}",
+        plan.notes
+    );
+    platform.apply(&plan).await;
+    assert!(platform.plan().await.is_empty());
+    platform.destroy().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_applies_and_the_other_hears_of_it() {
+    let platform = Platform::new("locked").await;
+    let plan = platform.plan().await;
+    let (first, second) = tokio::join!(platform.try_apply(&plan), platform.try_apply(&plan));
+    let (done, refused) = match (first, second) {
+        (Ok(done), Err(refused)) | (Err(refused), Ok(done)) => (done, refused),
+        (first, second) => panic!("{first:?} and {second:?}"),
+    };
+    assert!(done.is_complete());
+    let words = refused.to_string();
+    // Whoever came second either met the lock or, if the first was fast, a world that had moved.
+    let expected = words.contains("is applying to this environment since") || words.contains("it exists now");
+    assert!(expected, "{words}");
+    platform.destroy().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_for_one_account_is_refused_in_another() {
+    let platform = Platform::new("elsewhere").await;
+    let plan = platform.plan().await;
+    let other = servers::aws().account();
+    let mut access = platform.access();
+    access.aws.key = Some((other.id().into(), "secret".into()));
+    let error = platform
+        .apply_with(&plan, &access)
+        .await
+        .expect_err("another account");
+    assert_eq!(error.exit_code(), 4, "{error}");
+    assert!(error.to_string().contains(other.id()), "{error}");
+}
