@@ -241,7 +241,9 @@ fn means_something_else(text: &str) -> bool {
     let Some(&first) = unsigned.as_bytes().first() else {
         return true;
     };
-    if !(first.is_ascii_digit() || first == b'.') {
+    // kubectl drops underscores, and so reads `+_1` as a number; without the sign it does not look.
+    let signed = unsigned.len() < text.len();
+    if !(first.is_ascii_digit() || first == b'.' || (signed && first == b'_')) {
         return false;
     }
     // Numbers of either version are made of these: 1_000, 0x1F, 0b10, 0o17, 1e3, 1.5, 12:30:45 (base 60), and dates
@@ -299,6 +301,7 @@ mod tests {
             "2026-11-21T03:04:05Z",
             ".5",
             "+1",
+            "+_1",
             "-1",
             ".inf",
             "-.inf",

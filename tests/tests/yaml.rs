@@ -1,8 +1,8 @@
-//! What we write as YAML is read back unchanged, by readers that are not ours: PyYAML and libyaml (YAML 1.1) and
-//! `yaml_serde` (YAML 1.2).
+//! What we write as YAML is read back unchanged, by readers that are not ours: PyYAML and libyaml (YAML 1.1), kubectl
+//! (both), and `yaml_serde` (YAML 1.2).
 
-use terrace_artifact::{Value, to_json_compact, to_yaml, write_documents};
-use terrace_tests::{awkward, judges};
+use terrace_artifact::{Map, Value, to_json_compact, to_yaml, write_documents};
+use terrace_tests::{awkward, judges, servers};
 
 #[test]
 fn python_reads_back_what_was_written() {
@@ -51,4 +51,72 @@ fn a_reader_of_yaml_1_2_reads_back_what_was_written() {
         different.len(),
         different[..different.len().min(20)].join("\n")
     );
+}
+
+#[test]
+fn kubectl_reads_back_what_was_written() {
+    let strings = awkward::strings();
+    let entries = strings
+        .iter()
+        .map(|text| (text.as_str(), Value::from(text.as_str())));
+    let map = |entries: Vec<(&str, Value)>| Value::Map(Map::from_iter(entries));
+    let objects: Vec<Value> = (1..=3)
+        .map(|number| {
+            let metadata = map(vec![
+                ("name", format!("awkward-{number}").into()),
+                ("namespace", "default".into()),
+            ]);
+            let data = Value::Map(entries.clone().skip(number - 1).step_by(3).collect());
+            map(vec![
+                ("apiVersion", "v1".into()),
+                ("kind", "ConfigMap".into()),
+                ("metadata", metadata),
+                ("data", data),
+            ])
+        })
+        .collect();
+    let mut yaml = String::new();
+    write_documents(&objects, &mut yaml);
+    let arguments = [
+        "create",
+        "--dry-run=client",
+        "--validate=false",
+        "--output=json",
+        "--filename=-",
+    ];
+    let output = servers::kubernetes().run_kubectl(&arguments, &yaml);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let read: Vec<Value> = serde_json::Deserializer::from_slice(&output.stdout)
+        .into_iter::<serde_json::Value>()
+        .map(|json| Value::from_json(&json.expect("kubectl prints JSON")))
+        .collect();
+    let read: Vec<Value> = match &read[..] {
+        [list] if list.get("items").is_some() => list
+            .get("items")
+            .and_then(Value::as_list)
+            .unwrap_or_default()
+            .to_vec(),
+        _ => read,
+    };
+    assert_eq!(read.len(), objects.len());
+    for (got, want) in read.iter().zip(&objects) {
+        let (got, want) = (
+            got.get("data").and_then(Value::as_map),
+            want.get("data").and_then(Value::as_map),
+        );
+        let (got, want) = (got.expect("data"), want.expect("data"));
+        let different: Vec<_> = want
+            .iter()
+            .filter(|(key, value)| got.get(key) != Some(value))
+            .take(20)
+            .collect();
+        assert!(
+            different.is_empty() && got.len() == want.len(),
+            "read otherwise: {different:#?}"
+        );
+    }
 }

@@ -138,7 +138,8 @@ fn install() -> Result<(), String> {
             scope.spawn(move || {
                 let start = Instant::now();
                 let result = tool.install();
-                say(&format!("  {}: {}\n", tool.name(), seconds(start.elapsed())));
+                // On the other stream: what `servers` prints is for a shell to read.
+                let _ = writeln!(io::stderr(), "  {}: {}", tool.name(), seconds(start.elapsed()));
                 result.map_err(|error| format!("{}: {error}", tool.name()))
             })
         });

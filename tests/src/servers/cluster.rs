@@ -3,7 +3,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
-use std::{env, fs};
+use std::{env, fs, thread};
 
 use serde_json::Value as Json;
 
@@ -160,9 +160,11 @@ impl Cluster {
             .stderr(Stdio::piped());
         let mut child = command.spawn().expect("kubectl starts");
         let mut stdin = child.stdin.take().expect("a pipe");
-        let _ = stdin.write_all(input.as_bytes()); // one that does not read its input has its reasons
-        drop(stdin);
-        child.wait_with_output().expect("kubectl ends")
+        thread::scope(|scope| {
+            // Beside reading: kubectl prints before it has read all. One that does not read its input has its reasons.
+            scope.spawn(move || stdin.write_all(input.as_bytes()));
+            child.wait_with_output().expect("kubectl ends")
+        })
     }
 }
 
