@@ -3,7 +3,7 @@
 use terrace_artifact::{Decimal, Segment, Text, Tree, Value, View};
 
 use crate::compare::{
-    IsLiteral, entry, expected, is_base64, is_literal, is_open, names, required_only, same, type_of,
+    IsLiteral, entry, expected, is_base64, is_literal, is_open, is_time, names, required_only, same, type_of,
 };
 use crate::intrinsic::is_directive;
 use crate::nearest;
@@ -180,11 +180,16 @@ impl<'c> Checker<'c> {
             if let Some(limits) = &node.limits {
                 self.allowed(node, limits, &Value::Bool(bool), text, at);
             }
-        } else if self.dialect == Dialect::CloudFormation && node.types & types::STRING != 0 {
+        } else if self.is_coerced(node) {
             self.text(node, text, at);
         } else {
             self.wrong_type(node, "a boolean", at);
         }
+    }
+
+    /// Whether a scalar stands for its text. Where a document may be given as text, it does not.
+    fn is_coerced(&self, node: &Node<'static>) -> bool {
+        self.dialect == Dialect::CloudFormation && node.types & (types::STRING | types::MAP) == types::STRING
     }
 
     fn number(&mut self, node: &Node<'static>, number: Decimal, at: &At<'_>) {
@@ -197,7 +202,7 @@ impl<'c> Checker<'c> {
             if number.is_negative() && node.types & types::STRING == 0 {
                 self.wrong_type(node, "a number", at);
             }
-        } else if self.dialect == Dialect::CloudFormation && node.types & types::STRING != 0 {
+        } else if self.is_coerced(node) {
             if node.limits.is_some() {
                 self.text(node, &number.to_string(), at);
             }
@@ -239,6 +244,11 @@ impl<'c> Checker<'c> {
                 expected: "text in base64",
             });
         }
+        if node.is(flags::TIME) && !is_time(text) {
+            return self.report(at, || ProblemKind::Form {
+                expected: "a time such as 2026-11-21T03:04:05Z",
+            });
+        }
         let Some(limits) = &node.limits else { return };
         if !limits.allowed.is_empty() {
             self.allowed(node, limits, &text, text, at);
@@ -255,6 +265,12 @@ impl<'c> Checker<'c> {
             {
                 self.report(at, || ProblemKind::Length { minimum, maximum });
             }
+        }
+        if self.dialect == Dialect::CloudFormation
+            && (limits.minimum.is_some() || limits.maximum.is_some())
+            && let Ok(number) = text.parse()
+        {
+            self.bounds(limits, number, at);
         }
         if let Some(pattern) = &limits.pattern
             && !pattern.matches(text)
@@ -277,6 +293,15 @@ impl<'c> Checker<'c> {
         if !limits.allowed.is_empty() {
             self.allowed(node, limits, &number, &number.to_string(), at);
         }
+        self.bounds(limits, number, at);
+        if let Some(of) = limits.multiple_of
+            && number.div(of).is_ok_and(|times| !times.is_integer())
+        {
+            self.report(at, || ProblemKind::NotMultiple { of });
+        }
+    }
+
+    fn bounds(&mut self, limits: &Limits<'static>, number: Decimal, at: &At<'_>) {
         if limits.minimum.is_some_and(|least| number < least)
             || limits.maximum.is_some_and(|most| number > most)
             || limits.below.is_some_and(|limit| number >= limit)
@@ -286,11 +311,6 @@ impl<'c> Checker<'c> {
                 minimum: limits.minimum.or(limits.above),
                 maximum: limits.maximum.or(limits.below),
             });
-        }
-        if let Some(of) = limits.multiple_of
-            && number.div(of).is_ok_and(|times| !times.is_integer())
-        {
-            self.report(at, || ProblemKind::NotMultiple { of });
         }
     }
 

@@ -154,3 +154,86 @@ pub(crate) fn is_base64(text: &str) -> bool {
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
 }
+
+/// RFC 3339, by its form and the limits of each part.
+pub(crate) fn is_time(text: &str) -> bool {
+    let number = |from: usize, to: usize| {
+        let digits = text.get(from..to)?;
+        digits
+            .bytes()
+            .all(|byte| byte.is_ascii_digit())
+            .then(|| digits.parse::<u32>().ok())?
+    };
+    let byte = |at: usize| text.as_bytes().get(at).copied().unwrap_or_default();
+    let marks =
+        byte(4) == b'-' && byte(7) == b'-' && byte(10) == b'T' && byte(13) == b':' && byte(16) == b':';
+    let parts = [
+        number(5, 7),
+        number(8, 10),
+        number(11, 13),
+        number(14, 16),
+        number(17, 19),
+    ];
+    let [
+        Some(1..=12),
+        Some(1..=31),
+        Some(0..=23),
+        Some(0..=59),
+        Some(0..=60),
+    ] = parts
+    else {
+        return false;
+    };
+    let rest = text.get(19..).unwrap_or_default();
+    let zone = match rest.strip_prefix('.') {
+        Some(fraction) if fraction.starts_with(|first: char| first.is_ascii_digit()) => {
+            fraction.trim_start_matches(|char: char| char.is_ascii_digit())
+        }
+        Some(_) => return false,
+        None => rest,
+    };
+    let offset = |zone: &str| {
+        let (hours, minutes) = zone.split_once(':').unwrap_or_default();
+        [hours, minutes]
+            .iter()
+            .all(|part| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    marks && number(0, 4).is_some() && (zone == "Z" || zone.strip_prefix(['+', '-']).is_some_and(offset))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_base64, is_time};
+
+    #[test]
+    fn times_are_told_from_what_looks_like_them() {
+        for text in [
+            "2026-11-21T03:04:05Z",
+            "2026-11-21T03:04:05.123456Z",
+            "2026-11-21T03:04:05+02:00",
+        ] {
+            assert!(is_time(text), "{text}");
+        }
+        for text in [
+            "",
+            "2026-11-21",
+            "2026-11-21 03:04:05Z",
+            "2026-13-21T03:04:05Z",
+            "2026-11-21T03:04:05",
+            "2026-11-21T03:04:05.Z",
+            "2026-11-21T03:04:05+2",
+        ] {
+            assert!(!is_time(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn base64_is_padded() {
+        for text in ["", "YQ==", "YWI=", "YWJj"] {
+            assert!(is_base64(text), "{text}");
+        }
+        for text in ["YQ", "Y===", "Y Q=", "Y=Q="] {
+            assert!(!is_base64(text), "{text}");
+        }
+    }
+}

@@ -54,6 +54,8 @@ pub mod flags {
     pub const EMBEDDED: u16 = 512;
     /// Enum values are compared without regard to case.
     pub const IGNORE_CASE: u16 = 1024;
+    /// A string with a time in RFC 3339.
+    pub const TIME: u16 = 2048;
 }
 
 /// One node: what a value at one place may be.

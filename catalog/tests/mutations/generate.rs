@@ -55,7 +55,7 @@ const TEXTS: &[&str] = &[
 
 /// How deep a body goes, and how large it grows.
 const MOST_DEPTH: usize = 7;
-const MOST_FIELDS: usize = 600;
+const MOST_FIELDS: usize = 300;
 
 pub(crate) struct Generator<'n> {
     nodes: &'n [Node<'static>],
@@ -122,6 +122,9 @@ impl<'n> Generator<'n> {
         }
         if node.is(flags::BASE64) {
             return Some("YWJj".into());
+        }
+        if node.is(flags::TIME) {
+            return Some("2026-11-21T03:04:05.000000Z".into());
         }
         if node.types & (types::INTEGER | types::NUMBER) != 0 {
             return number(node);

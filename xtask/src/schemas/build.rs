@@ -133,7 +133,7 @@ impl<'j> Builder<'j> {
         let on = |key: &str| get(key) == Some(&Value::Bool(true));
         if on("x-kubernetes-int-or-string") || get("format").is_some_and(|f| f == "int-or-string") {
             node.types = types::INTEGER | types::STRING;
-            node.flags |= flags::INT_OR_STRING;
+            node.flags |= flags::INT_OR_STRING | flags::INT32;
         }
         if on("nullable") {
             node.types |= types::NULL;
@@ -143,6 +143,7 @@ impl<'j> Builder<'j> {
         }
         if self.style != Style::CloudFormation {
             match get("format").and_then(Value::as_str) {
+                Some("date-time") => node.flags |= flags::TIME,
                 Some("byte") => node.flags |= flags::BASE64,
                 Some("int32") => node.flags |= flags::INT32,
                 _ => {}
@@ -172,11 +173,7 @@ impl<'j> Builder<'j> {
         let says_nothing =
             node.fields.is_empty() && node.values.is_none() && node.items.is_none() && node.rules.is_none();
         if says_nothing && node.limits.is_none() && node.types & !(types::MAP | types::NULL) == 0 {
-            let closed = !node.is(flags::OPEN);
             match self.style {
-                Style::CloudFormation if node.types & types::MAP != 0 && !closed => {
-                    node.types |= types::STRING;
-                }
                 _ if node.types == 0 && self.branches == 0 => node.flags |= flags::ANY | flags::OPEN,
                 Style::Kubernetes => node.flags |= flags::ANY | flags::OPEN,
                 _ => {}
@@ -193,7 +190,9 @@ impl<'j> Builder<'j> {
         let required: Vec<&str> = strings(object.get("required"));
         for (position, (name, schema)) in properties.into_iter().flatten().enumerate() {
             let id = self.schema(schema);
-            let required = required.contains(&name.as_str());
+            // What the server fills in before it looks is never missing.
+            let filled = self.style == Style::CustomResource && schema.get("default").is_some();
+            let required = required.contains(&name.as_str()) && !filled;
             node.fields.push(Field {
                 name,
                 node: id,
@@ -371,6 +370,9 @@ fn mark_known(node: &mut Node<'_>, reference: &str) {
     let Some(name) = reference.rsplit('/').next() else {
         return;
     };
+    if name.ends_with(".v1.CustomResourceSubresourceStatus") {
+        node.flags &= !(flags::ANY | flags::OPEN);
+    }
     let flag = match name {
         "io.k8s.apimachinery.pkg.api.resource.Quantity" => flags::QUANTITY,
         "io.k8s.apimachinery.pkg.util.intstr.IntOrString" => flags::INT_OR_STRING,
@@ -400,6 +402,7 @@ fn mark_known(node: &mut Node<'_>, reference: &str) {
     }
     if flag == flags::INT_OR_STRING {
         (node.types, node.rules) = (types::INTEGER | types::STRING, None);
+        node.flags |= flags::INT32;
     }
 }
 
@@ -422,10 +425,11 @@ fn type_bits(object: &Map<String, Value>) -> u8 {
         Some("object") => types::MAP,
         _ => 0,
     };
-    match object.get("type") {
-        Some(Value::Array(names)) => names.iter().fold(0, |bits, name| bits | bit(name)),
-        Some(name) => bit(name),
-        None => 0,
+    match (object.get("type"), object.get("enum")) {
+        (Some(Value::Array(names)), _) => names.iter().fold(0, |bits, name| bits | bit(name)),
+        (Some(name), _) => bit(name),
+        (None, Some(Value::Array(values))) if values.iter().all(Value::is_string) => types::STRING,
+        _ => 0,
     }
 }
 

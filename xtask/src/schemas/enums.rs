@@ -9,6 +9,7 @@ const VALUES: &[(&str, &str, &[&str])] = &[
         "parameterNotFoundAction",
         &["Allow", "Deny"],
     ),
+    ("admissionregistration.v1.Validation", "reason", DENIALS),
     (
         "apiextensions.v1.CustomResourceColumnDefinition",
         "type",
@@ -35,6 +36,16 @@ const VALUES: &[(&str, &str, &[&str])] = &[
         "x-kubernetes-map-type",
         &["atomic", "granular"],
     ),
+    (
+        "apps.v1.StatefulSetPersistentVolumeClaimRetentionPolicy",
+        "whenDeleted",
+        &["Delete", "Retain"],
+    ),
+    (
+        "apps.v1.StatefulSetPersistentVolumeClaimRetentionPolicy",
+        "whenScaled",
+        &["Delete", "Retain"],
+    ),
     ("autoscaling.v2.HPAScalingPolicy", "type", &["Percent", "Pods"]),
     (
         "autoscaling.v2.HPAScalingRules",
@@ -48,6 +59,11 @@ const VALUES: &[(&str, &str, &[&str])] = &[
         &["AverageValue", "Utilization", "Value"],
     ),
     ("core.v1.Container", "restartPolicy", RESTART_POLICIES),
+    (
+        "core.v1.ContainerResizePolicy",
+        "resourceName",
+        &["cpu", "memory"],
+    ),
     (
         "core.v1.ContainerResizePolicy",
         "restartPolicy",
@@ -64,10 +80,16 @@ const VALUES: &[(&str, &str, &[&str])] = &[
         &["In", "NotIn"],
     ),
     ("core.v1.LimitRangeItem", "type", LIMIT_TYPES),
+    ("core.v1.PodOS", "name", &["linux", "windows"]),
     (
         "core.v1.PodSecurityContext",
         "seLinuxChangePolicy",
         &["MountOption", "Recursive"],
+    ),
+    (
+        "core.v1.VolumeMount",
+        "recursiveReadOnly",
+        &["Disabled", "Enabled", "IfPossible"],
     ),
     (
         "flowcontrol.v1.FlowDistinguisherMethod",
@@ -81,6 +103,11 @@ const VALUES: &[(&str, &str, &[&str])] = &[
         &["Exempt", "Limited"],
     ),
     (
+        "flowcontrol.v1.Subject",
+        "kind",
+        &["Group", "ServiceAccount", "User"],
+    ),
+    (
         "meta.v1.LabelSelectorRequirement",
         "operator",
         &["DoesNotExist", "Exists", "In", "NotIn"],
@@ -90,7 +117,9 @@ const VALUES: &[(&str, &str, &[&str])] = &[
         "scope",
         &["Cluster", "Namespace"],
     ),
+    ("rbac.v1.RoleRef", "apiGroup", &["", "rbac.authorization.k8s.io"]),
     ("rbac.v1.RoleRef", "kind", &["ClusterRole", "Role"]),
+    ("rbac.v1.Subject", "apiGroup", &["", "rbac.authorization.k8s.io"]),
     ("rbac.v1.Subject", "kind", &["Group", "ServiceAccount", "User"]),
     (
         "storage.v1.CSIDriverSpec",
@@ -104,6 +133,7 @@ const VALUES: &[(&str, &str, &[&str])] = &[
     ),
 ];
 
+const DENIALS: &[&str] = &["Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"];
 const COLUMN_TYPES: &[&str] = &["boolean", "date", "integer", "number", "string"];
 const SCHEMA_TYPES: &[&str] = &["array", "boolean", "integer", "number", "object", "string"];
 const METRIC_TYPES: &[&str] = &["ContainerResource", "External", "Object", "Pods", "Resource"];
