@@ -167,7 +167,6 @@ impl Checker<'_> {
 
     fn check_map(&self, schema: &Schema, node: &Node, place: Place<'_>, found: &mut Vec<Diagnostic>) {
         let entries = node.entries();
-        let known = || schema.properties.iter().map(|(key, _)| key.as_str());
         // What a misspelt key was meant to be is not missing as well.
         let mut meant: Vec<&str> = Vec::new();
         for (key, value) in entries {
@@ -198,8 +197,8 @@ impl Checker<'_> {
                     )
                     .at(value.key, "no such key")
                     .nearest(value.key, key, free());
-                    if known().count() <= MOST_LISTED && known().count() > 0 {
-                        problem = problem.note(format!("the keys of {place} are {}", listed(known())));
+                    if problem.help.is_empty() && (1..=MOST_LISTED).contains(&free().count()) {
+                        problem = problem.note(format!("the other keys of {place} are {}", listed(free())));
                     }
                     found.push(problem);
                 }
