@@ -143,6 +143,8 @@ codes! {
     /// A file that a resource needs and that is not there.
     MissingAsset Error "missing-asset",
     // connect
+    /// An object names one that nothing creates.
+    DanglingReference Error "dangling-reference",
     /// Resources that need each other.
     DependencyCycle Error "dependency-cycle",
     /// A grant or connection that has no meaning between these two.

@@ -1,24 +1,228 @@
 //! Compiles a stack into bundles: a pure function from text to text, with everything it has to say about the input.
+//!
+//! The phases, one verb each: [load](load) documents, validate them, [resolve](resolve) an environment, [expand](expand)
+//! components into resources, [connect](connect) them, check them, and [emit](emit) artifacts. Within a phase everything wrong
+//! is reported; between phases we stop, so that nobody reads echoes of the first mistake.
 
+mod asset;
 pub mod body;
 pub mod code;
+mod connect;
+mod data;
 pub mod diagnostic;
 pub mod document;
+mod emit;
+mod expand;
 pub mod expression;
 pub mod input;
+pub mod library;
+mod load;
+mod module;
 pub mod node;
+mod pipeline;
+mod resolve;
 pub mod resource;
+mod scope;
 pub mod source;
 pub mod term;
 pub mod unit;
 pub mod validate;
-pub mod yaml;
-mod data;
-mod expand;
-pub mod library;
-mod load;
-mod module;
-mod pipeline;
-mod resolve;
-mod scope;
 mod values;
+pub mod yaml;
+
+use rayon::prelude::*;
+use terrace_artifact::{Bundle, Text};
+
+use connect::lower::{Lowered, is_object};
+use connect::{Edge, Graph, places};
+use diagnostic::{Diagnostic, Diagnostics};
+use document::Environment;
+use emit::Emission;
+use load::{Stack, unknown};
+use resolve::Prepared;
+use source::{Files, Sources, Span};
+
+/// What is asked of the compiler. Everything that is not in the sources is in here.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// The environments to compile; every one where none is named.
+    pub environments: Vec<String>,
+    /// Inputs from the command line: `COMPONENT.INPUT=VALUE`.
+    pub set: Vec<String>,
+    /// The version of the program, which the platform may demand.
+    pub program: String,
+    /// The day, as `2026-11-21`: waivers expire.
+    pub today: String,
+}
+
+/// What came out.
+#[derive(Debug, Default)]
+pub struct Compiled {
+    /// One for each environment, in order of name; none where there are errors.
+    pub bundles: Vec<Bundle>,
+    /// Everything there is to say, in order of place.
+    pub diagnostics: Vec<Diagnostic>,
+    /// What spans are resolved against.
+    pub files: Files,
+    /// Where the platform says its goldens are, relative to the stack's folder.
+    pub golden: Option<String>,
+    /// The names of the environments that exist.
+    pub environments: Vec<String>,
+    /// The platform's name, where a document says it.
+    pub platform: Option<Text>,
+}
+
+impl Compiled {
+    /// Whether nothing was emitted because of errors.
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(Diagnostic::is_error)
+    }
+}
+
+/// Compiles a stack.
+pub fn compile(sources: &dyn Sources, request: &Request) -> Compiled {
+    let mut compiled = Compiled::default();
+    let mut diagnostics = Diagnostics::new();
+    if let Some(bundles) = bundles(sources, request, &mut compiled, &mut diagnostics)
+        && !diagnostics.has_errors()
+    {
+        compiled.bundles = bundles;
+    }
+    compiled.diagnostics = diagnostics.into_sorted();
+    compiled
+}
+
+fn bundles(
+    sources: &dyn Sources,
+    request: &Request,
+    compiled: &mut Compiled,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<Bundle>> {
+    let stack = load::load(sources, &mut compiled.files, diagnostics)?;
+    compiled.golden = stack.platform.golden.as_ref().map(|golden| golden.value.to_string());
+    compiled.environments = stack.environments.iter().map(|e| e.name.value.to_string()).collect();
+    compiled.platform = Some(stack.platform.name.value.clone());
+    check_program(&stack, request, diagnostics);
+    let environments = chosen(&stack, request, &mut compiled.files, diagnostics);
+    let set = resolve::parse_set(&request.set, &stack, &mut compiled.files, diagnostics);
+    if diagnostics.has_errors() {
+        return None;
+    }
+    let files = &compiled.files;
+    let prepared = Prepared::new(&stack, set, files, diagnostics);
+    if diagnostics.has_errors() {
+        return None;
+    }
+    let set: Vec<Text> = request.set.iter().map(Text::from).collect();
+    let results: Vec<(Option<Bundle>, Diagnostics)> = environments
+        .par_iter()
+        .map(|environment| {
+            let mut diagnostics = Diagnostics::new();
+            let bundle = environment_bundle(&prepared, environment, sources, files, &set, &mut diagnostics);
+            (bundle, diagnostics)
+        })
+        .collect();
+    let mut bundles = Vec::new();
+    for (bundle, said) in results {
+        bundles.extend(bundle);
+        diagnostics.append(said);
+    }
+    Some(bundles)
+}
+
+/// The phases of one environment.
+fn environment_bundle(
+    prepared: &Prepared<'_>,
+    environment: &Environment,
+    sources: &dyn Sources,
+    files: &Files,
+    set: &[Text],
+    diagnostics: &mut Diagnostics,
+) -> Option<Bundle> {
+    let uses = prepared.uses(environment, files, diagnostics);
+    let expansions = expand::expand(&uses, files, diagnostics);
+    stop(diagnostics)?;
+    let targets = resolve::targets(environment);
+    let class = environment.class.value;
+    let places = places(&uses, class, &targets);
+    let graph = Graph::connect(&uses, expansions, places, files, sources, diagnostics);
+    stop(diagnostics)?;
+    let (lowered, edges) = lower(&graph, diagnostics);
+    stop(diagnostics)?;
+    let name = environment.name.value.clone();
+    let platform = prepared.stack.platform.name.value.clone();
+    let environment = terrace_artifact::Environment { name, class };
+    let emission = Emission { graph: &graph, platform, environment, targets, edges, set: set.to_vec() };
+    Some(emission.emit(lowered))
+}
+
+/// Lowers every resource for its target and holds it against what the target accepts.
+fn lower(graph: &Graph<'_>, diagnostics: &mut Diagnostics) -> (Vec<Lowered>, Vec<Edge>) {
+    let objects = graph.objects();
+    let mut lowered: Vec<Lowered> = (0..graph.resources.len())
+        .into_par_iter()
+        .map(|at| {
+            let mut lowered = graph.lower(at);
+            let mut said = std::mem::take(&mut lowered.diagnostics);
+            if !said.has_errors() {
+                graph.check_body(at, &lowered.body, &lowered.attributes, &mut said);
+            }
+            if is_object(&graph.resources[at]) {
+                lowered.edges.extend(graph.mentioned(at, &objects, &mut said));
+            }
+            lowered.diagnostics = said;
+            lowered
+        })
+        .collect();
+    let mut edges = Vec::new();
+    for one in &mut lowered {
+        diagnostics.append(std::mem::take(&mut one.diagnostics));
+        edges.append(&mut one.edges);
+    }
+    graph.check_names(diagnostics);
+    graph.report_cycles(&edges, diagnostics);
+    (lowered, edges)
+}
+
+fn stop(diagnostics: &Diagnostics) -> Option<()> {
+    (!diagnostics.has_errors()).then_some(())
+}
+
+/// The environments that were asked for.
+fn chosen<'a>(
+    stack: &'a Stack,
+    request: &Request,
+    files: &mut Files,
+    diagnostics: &mut Diagnostics,
+) -> Vec<&'a Environment> {
+    if request.environments.is_empty() {
+        return stack.environments.iter().collect();
+    }
+    let mut environments = Vec::new();
+    for name in &request.environments {
+        match stack.environments.iter().find(|environment| environment.name.value == name.as_str()) {
+            Some(environment) => environments.push(environment),
+            None => {
+                let file = files.add("--environment", name.as_str());
+                let span = Span { file, start: 0, end: u32::try_from(name.len()).unwrap_or(u32::MAX) };
+                let names = stack.environments.iter().map(|environment| environment.name.value.as_str());
+                diagnostics.push(unknown(code::Code::UnknownEnvironment, "environment", name, span, names));
+            }
+        }
+    }
+    environments.sort_by(|a, b| a.name.value.cmp(&b.name.value));
+    environments.dedup_by(|a, b| a.name.value == b.name.value);
+    environments
+}
+
+fn check_program(stack: &Stack, request: &Request, diagnostics: &mut Diagnostics) {
+    let Some(wanted) = &stack.platform.terrace else { return };
+    let Ok(version) = request.program.parse::<semver::Version>() else { return };
+    if !wanted.value.matches(&version) {
+        diagnostics.push(
+            Diagnostic::new(code::Code::WrongVersion, format!("this is Terrace {version}, and the stack is for `{}`", wanted.value))
+                .at(wanted.span, "demanded here")
+                .help("use a version that fits, or change the demand once the stack was tried with this one"),
+        );
+    }
+}

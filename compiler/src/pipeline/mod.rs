@@ -113,14 +113,15 @@ pub(crate) fn lower<'a>(
     };
     // The steps of `on_failure` come first only to know where failures lead; they are written last.
     let mut last = Vec::new();
-    if let Some(failure) = single {
-        last.extend(lowering.on_failure(failure, &failing));
-    } else if !after.is_empty() {
+    if !after.is_empty() {
         let (start, states) = lowering.list(&after, &Exit::Next(FAILED.into()), &failing);
         lowering.handler = start;
         last.extend(states);
     }
     let (start, mut states) = lowering.list(&list, &Exit::End, &position);
+    if let Some(failure) = single {
+        last.extend(lowering.on_failure(failure, &failing));
+    }
     states.extend(last);
     if states.iter().any(|state| state.exits.iter().any(|(target, _)| target == FAILED)) {
         states.push(failed(FAILED, usize::MAX, span));
@@ -199,10 +200,11 @@ fn machine(
     if let Some(description) = node.get("description").and_then(Node::as_str) {
         definition.push(("Comment".into(), description.into()));
     }
-    if let Term::Map(states) = finish(level) {
+    if let Term::Map(mut states) = finish(level) {
+        // Before the states: nobody would find it behind them.
+        states.insert(1, ("TimeoutSeconds".into(), timeout.into()));
         definition.extend(states);
     }
-    definition.push(("TimeoutSeconds".into(), timeout.into()));
     let mut body: Vec<(Text, Term)> = vec![
         ("StateMachineName".into(), Term::String(context.instance.name.clone())),
         ("StateMachineType".into(), node.get("type").and_then(Node::as_str).unwrap_or("STANDARD").into()),
@@ -367,3 +369,6 @@ fn chain<'e>(expression: &'e Expression, names: &mut Vec<&'e str>) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,289 @@
+//! What an attribute of a resource is: a value that is known now, or one that its target will tell.
+
+use terrace_artifact::Text;
+
+use super::Graph;
+use crate::code::Code;
+use crate::diagnostic::{listed, shown};
+use crate::expression::Failure;
+use crate::resource::{Resource, ResourceKind};
+use crate::source::Span;
+use crate::term::Term;
+
+/// An attribute of a resource.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum Attribute {
+    /// What CloudFormation's `Ref` gives.
+    Ref,
+    /// What CloudFormation's `Fn::GetAtt` gives.
+    GetAtt(Text),
+    /// A field of a live Kubernetes object.
+    Field(Vec<Text>),
+    /// A value in the resource's own body, in its own component's terms.
+    Known(Term),
+}
+
+/// Types whose `Ref` is the name that the resource was given.
+const REF_IS_NAME: [&str; 27] = [
+    "AWS::ApiGateway::RestApi",
+    "AWS::Athena::WorkGroup",
+    "AWS::CloudWatch::Alarm",
+    "AWS::CloudWatch::Dashboard",
+    "AWS::DynamoDB::Table",
+    "AWS::ECR::Repository",
+    "AWS::ECS::Cluster",
+    "AWS::EC2::SecurityGroup",
+    "AWS::EMRServerless::Application",
+    "AWS::Events::EventBus",
+    "AWS::Events::Rule",
+    "AWS::Glue::Crawler",
+    "AWS::Glue::Database",
+    "AWS::Glue::Job",
+    "AWS::Glue::Table",
+    "AWS::Glue::Trigger",
+    "AWS::IAM::InstanceProfile",
+    "AWS::IAM::Role",
+    "AWS::KMS::Alias",
+    "AWS::Kinesis::Stream",
+    "AWS::KinesisFirehose::DeliveryStream",
+    "AWS::Lambda::Function",
+    "AWS::Logs::LogGroup",
+    "AWS::S3::Bucket",
+    "AWS::Scheduler::Schedule",
+    "AWS::Scheduler::ScheduleGroup",
+    "AWS::SSM::Parameter",
+];
+
+/// The property that names a resource, for types whose name is not their primary identifier.
+const NAME_PROPERTIES: [(&str, &str); 8] = [
+    ("AWS::SQS::Queue", "QueueName"),
+    ("AWS::SNS::Topic", "TopicName"),
+    ("AWS::StepFunctions::StateMachine", "StateMachineName"),
+    ("AWS::SecretsManager::Secret", "Name"),
+    ("AWS::Events::Rule", "Name"),
+    ("AWS::Kinesis::Stream", "Name"),
+    ("AWS::EMRServerless::Application", "Name"),
+    ("AWS::EC2::SecurityGroup", "GroupName"),
+];
+
+/// ARNs that can be written down from a name: service, whether in a region and an account, and what stands before it.
+/// Source: the service authorization reference's resource types.
+const ARNS: [(&str, &str, bool, &str); 21] = [
+    ("AWS::Athena::WorkGroup", "athena", true, "workgroup/"),
+    ("AWS::CloudWatch::Alarm", "cloudwatch", true, "alarm:"),
+    ("AWS::DynamoDB::Table", "dynamodb", true, "table/"),
+    ("AWS::ECR::Repository", "ecr", true, "repository/"),
+    ("AWS::Events::EventBus", "events", true, "event-bus/"),
+    ("AWS::Events::Rule", "events", true, "rule/"),
+    ("AWS::Glue::Crawler", "glue", true, "crawler/"),
+    ("AWS::Glue::Database", "glue", true, "database/"),
+    ("AWS::Glue::Job", "glue", true, "job/"),
+    ("AWS::IAM::Role", "iam", false, "role/"),
+    ("AWS::KMS::Alias", "kms", true, ""),
+    ("AWS::Kinesis::Stream", "kinesis", true, "stream/"),
+    ("AWS::KinesisFirehose::DeliveryStream", "firehose", true, "deliverystream/"),
+    ("AWS::Lambda::Function", "lambda", true, "function:"),
+    ("AWS::Logs::LogGroup", "logs", true, "log-group:"),
+    ("AWS::S3::Bucket", "s3", false, ""),
+    ("AWS::SNS::Topic", "sns", true, ""),
+    ("AWS::SQS::Queue", "sqs", true, ""),
+    ("AWS::SSM::Parameter", "ssm", true, "parameter/"),
+    ("AWS::Scheduler::ScheduleGroup", "scheduler", true, "schedule-group/"),
+    ("AWS::StepFunctions::StateMachine", "states", true, "stateMachine:"),
+];
+
+impl Graph<'_> {
+    /// The attribute that a path names. `same_stack`: whether the reader is in the same CloudFormation stack, where an
+    /// intrinsic function also says what comes first.
+    pub(crate) fn attribute(
+        &self,
+        resource: &Resource,
+        path: &[Text],
+        same_stack: bool,
+        span: Span,
+    ) -> Result<Attribute, Box<Failure>> {
+        match &resource.kind {
+            ResourceKind::CloudFormation(name) => cloudformation(resource, name, path, same_stack, span),
+            ResourceKind::Kubernetes { .. } => kubernetes(resource, path, span),
+        }
+    }
+}
+
+fn cloudformation(
+    resource: &Resource,
+    type_name: &str,
+    path: &[Text],
+    same_stack: bool,
+    span: Span,
+) -> Result<Attribute, Box<Failure>> {
+    let Some(resource_type) = terrace_catalog::cloudformation(type_name) else { return Ok(Attribute::Ref) };
+    let [first, rest @ ..] = path else { return Ok(Attribute::Ref) };
+    let whole = path.join(".");
+    let wanted = plain(&whole);
+    let name_property = name_property(type_name, resource_type);
+    let named = name_property.and_then(|property| resource.body.get(property));
+    if wanted == "ref" {
+        return Ok(Attribute::Ref);
+    }
+    if wanted == "name" || name_property.is_some_and(|property| plain(property) == wanted) {
+        return Ok(match named {
+            Some(name) if !same_stack => Attribute::Known(name.clone()),
+            _ if REF_IS_NAME.contains(&type_name) => Attribute::Ref,
+            Some(name) => Attribute::Known(name.clone()),
+            None => attribute_of(resource_type, type_name, "name").unwrap_or(Attribute::Ref),
+        });
+    }
+    if wanted == "arn"
+        && !same_stack
+        && let Some(arn) = named.and_then(|name| arn(type_name, name, span))
+    {
+        return Ok(Attribute::Known(arn));
+    }
+    if let Some(attribute) = attribute_of(resource_type, type_name, &wanted) {
+        return Ok(attribute);
+    }
+    if wanted == "arn"
+        && let Some(arn) = arn_of_reference(type_name, resource, span)
+    {
+        return Ok(Attribute::Known(arn));
+    }
+    // A property as it is written in the body.
+    let property = resource_type.properties().find(|property| plain(property) == plain(first));
+    if let Some(value) = property.and_then(|property| resource.body.get(property)) {
+        let found = rest.iter().try_fold(value, |value, key| {
+            value.entries().iter().find(|(k, _)| plain(k) == plain(key)).map(|(_, term)| term)
+        });
+        if let Some(value) = found {
+            return Ok(Attribute::Known(value.clone()));
+        }
+    }
+    let names: Vec<String> = ["name", "ref"]
+        .into_iter()
+        .map(str::to_owned)
+        .chain(resource_type.attributes().iter().map(|name| snake(name)))
+        .collect();
+    let message = format!("`{}` has no attribute `{}`", resource.address, shown(&whole));
+    let failure = Failure::new(Code::UnknownAttribute, span, message, "no such attribute");
+    Err(match terrace_catalog::nearest(&whole, names.iter().map(String::as_str)) {
+        Some(name) => failure.with_help(format!("`{name}` exists")),
+        None => failure.with_help(format!("`{type_name}` has {}", listed(names))),
+    })
+}
+
+/// The attribute of `Fn::GetAtt` that a word means: exactly, or with the type's own name before it (`arn` is `TopicArn`).
+fn attribute_of(resource_type: &terrace_catalog::ResourceType, type_name: &str, wanted: &str) -> Option<Attribute> {
+    let short = plain(type_name.rsplit("::").next().unwrap_or_default());
+    let attributes = resource_type.attributes();
+    let exact = attributes.iter().find(|name| plain(name) == wanted);
+    let prefixed = || attributes.iter().find(|name| plain(name) == format!("{short}{wanted}"));
+    exact.or_else(prefixed).map(|name| Attribute::GetAtt((*name).into()))
+}
+
+/// The property that names a resource of a type.
+pub(crate) fn name_property(
+    type_name: &str,
+    resource_type: &terrace_catalog::ResourceType,
+) -> Option<&'static str> {
+    if let Some((_, property)) = NAME_PROPERTIES.iter().find(|(name, _)| *name == type_name) {
+        return Some(property);
+    }
+    match resource_type.primary_identifier() {
+        [one] if !resource_type.read_only().contains(one) => Some(one),
+        _ => None,
+    }
+}
+
+/// An ARN by name.
+fn arn(type_name: &str, name: &Term, span: Span) -> Option<Term> {
+    let (_, service, regional, before) = ARNS.iter().find(|(name, ..)| *name == type_name)?;
+    let pseudo = |name: &str| -> Term {
+        crate::term::Reference { name: name.into(), key: None, path: Vec::new(), local: true, span }.into()
+    };
+    let mut parts: Vec<Term> = vec!["arn:".into(), pseudo("AWS::Partition")];
+    if *regional {
+        parts.extend([
+            format!(":{service}:").into(),
+            pseudo("AWS::Region"),
+            ":".into(),
+            pseudo("AWS::AccountId"),
+            format!(":{before}").into(),
+        ]);
+    } else if *service == "iam" {
+        parts.extend([":iam::".into(), pseudo("AWS::AccountId"), format!(":{before}").into()]);
+    } else {
+        parts.push(format!(":{service}:::{before}").into());
+    }
+    match name {
+        Term::Concat(inner) => parts.extend(inner.iter().cloned()),
+        Term::String(_) | Term::Reference(_) => parts.push(name.clone()),
+        _ => return None,
+    }
+    Some(Term::Concat(parts.into()))
+}
+
+/// The ARN of a type that has no such attribute, by what `Ref` gives: a Glue job, a work group.
+fn arn_of_reference(type_name: &str, resource: &Resource, span: Span) -> Option<Term> {
+    if !REF_IS_NAME.contains(&type_name) {
+        return None;
+    }
+    let own = crate::term::Reference {
+        name: resource.address.to_string().into(),
+        key: None,
+        path: vec!["ref".into()],
+        local: false,
+        span,
+    };
+    arn(type_name, &own.into(), span)
+}
+
+fn kubernetes(resource: &Resource, path: &[Text], span: Span) -> Result<Attribute, Box<Failure>> {
+    let metadata = |key: &str| resource.body.at(&["metadata", key]).cloned().unwrap_or_default();
+    let words: Vec<&str> = path.iter().map(Text::as_str).collect();
+    match words.as_slice() {
+        [] => {
+            let message = format!("`{}` has to be asked for something", resource.address);
+            Err(Failure::new(Code::UnknownAttribute, span, message, "an object is no value")
+                .with_help("take its `.name`, its `.namespace`, or a field"))
+        }
+        ["name"] => Ok(Attribute::Known(metadata("name"))),
+        ["namespace"] => Ok(Attribute::Known(metadata("namespace"))),
+        ["kind"] => Ok(Attribute::Known(resource.body.get("kind").cloned().unwrap_or_default())),
+        // The name under which a Service is reached from anywhere in the cluster.
+        ["host"] if resource.kind.kubernetes() == Some("Service") => {
+            let parts = vec![metadata("name"), ".".into(), metadata("namespace"), ".svc".into()];
+            Ok(Attribute::Known(match parts.iter().all(|part| part.as_str().is_some()) {
+                true => parts.iter().filter_map(Term::as_str).collect::<String>().into(),
+                false => Term::Concat(parts.into()),
+            }))
+        }
+        words => match resource.body.at(words) {
+            Some(value) => Ok(Attribute::Known(value.clone())),
+            None if matches!(words[0], "status" | "spec" | "metadata" | "data") => Ok(Attribute::Field(path.to_vec())),
+            None => {
+                let fields = resource.body.entries().iter().map(|(key, _)| key.as_str());
+                let message = format!("`{}` has no field `{}`", resource.address, shown(&path.join(".")));
+                Err(Failure::new(Code::UnknownAttribute, span, message, "no such field")
+                    .with_help(format!("an object has `name`, `namespace`, and its fields: {}", listed(fields))))
+            }
+        },
+    }
+}
+
+/// A name without case, underscores and dots: `queue_url` and `QueueUrl` are the same.
+fn plain(name: &str) -> String {
+    name.chars().filter(|c| !matches!(c, '_' | '.' | '-')).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+/// `QueueUrl` as expressions write it: `queue_url`.
+fn snake(name: &str) -> String {
+    let mut out = String::new();
+    let mut previous = '_';
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && previous.is_ascii_lowercase() {
+            out.push('_');
+        }
+        out.push(c.to_ascii_lowercase());
+        previous = c;
+    }
+    out
+}

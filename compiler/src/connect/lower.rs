@@ -1,0 +1,575 @@
+//! References become what their target understands: intrinsic functions inside a CloudFormation stack, parameters between
+//! stacks, late bindings in Kubernetes objects, and plain values wherever they are known.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use terrace_artifact::{Segment, Text};
+
+use super::attribute::Attribute;
+use super::{Edge, Found, Graph};
+use crate::code::Code;
+use crate::diagnostic::{Diagnostic, Diagnostics, listed, shown};
+use crate::expression::Failure;
+use crate::expression::filters::pascal;
+use crate::resource::{Resource, ResourceKind};
+use crate::source::Span;
+use crate::term::{AssetReference, Reference, SecretReference, Term};
+
+/// How deep references may lead through outputs of other components.
+const DEEPEST: usize = 24;
+
+/// A resource whose references have become what its target understands.
+#[derive(Debug, Default)]
+pub(crate) struct Lowered {
+    pub(crate) body: Term,
+    pub(crate) attributes: Vec<(Text, Term)>,
+    /// Fields of a Kubernetes object that are filled at deploy time.
+    pub(crate) bindings: Vec<(Vec<Segment>, Vec<Atom>)>,
+    /// Values of other stacks and clusters, by parameter name.
+    pub(crate) parameters: BTreeMap<Text, Late>,
+    pub(crate) edges: Vec<Edge>,
+    /// Files that are read: their paths.
+    pub(crate) assets: BTreeSet<Text>,
+    pub(crate) diagnostics: Diagnostics,
+}
+
+/// A value that another resource will tell.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Late {
+    pub(crate) resource: usize,
+    pub(crate) attribute: Attribute,
+    /// `finance/lake/role.arn`
+    pub(crate) shown: Text,
+}
+
+/// A piece of a value.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum Atom {
+    /// Known now.
+    Text(Text),
+    /// An attribute of a resource in the same stack or elsewhere.
+    Late(Late),
+    /// `AWS::Region` and its like, of the component it was said in.
+    Pseudo(Text, usize),
+    /// A secret's value, which never passes through us.
+    Secret(Arc<SecretReference>),
+    /// A fact of an asset.
+    Asset(Arc<AssetReference>),
+}
+
+/// What a reference turns out to be.
+enum Resolved {
+    Atoms(Vec<Atom>),
+    /// A value that is no text, in the terms of a component.
+    Value(usize, Term),
+}
+
+/// Lowers one resource.
+pub(crate) struct Lowering<'g> {
+    graph: &'g Graph<'g>,
+    /// The resource that reads.
+    at: usize,
+    cloudformation: bool,
+    out: Lowered,
+    path: Vec<Segment>,
+}
+
+impl<'g> Graph<'g> {
+    /// Lowers one resource.
+    pub(crate) fn lower(&'g self, at: usize) -> Lowered {
+        let resource = &self.resources[at];
+        let mut lowering = Lowering::new(self, at);
+        let body = lowering.term(resource.instance, &resource.body, 0);
+        let attributes: Vec<_> = resource
+            .attributes
+            .iter()
+            .map(|(name, term)| (name.clone(), lowering.term(resource.instance, term, 0)))
+            .collect();
+        for (name, span) in &resource.depends_on {
+            lowering.depends_on(resource, name, *span);
+        }
+        Lowered { body, attributes, ..lowering.out }
+    }
+
+    /// Lowers a component's output as its stack tells it. Nothing where it is no text of this stack's own making.
+    pub(crate) fn lower_output(&'g self, at: usize, term: &Term) -> Option<Term> {
+        let mut lowering = Lowering::new(self, at);
+        let instance = self.resources[at].instance;
+        let lowered = lowering.term(instance, term, 0);
+        let own = lowering.out.parameters.is_empty() && lowering.out.diagnostics.is_empty();
+        let tells = matches!(&lowered, Term::Map(entries) if entries.len() == 1 && is_intrinsic(&entries[0].0));
+        (own && tells).then_some(lowered)
+    }
+
+    /// The resource that a reference leads to, through outputs where it has to.
+    pub(crate) fn follow(&self, from: usize, reference: &Reference) -> Option<usize> {
+        let mut from = from;
+        let mut reference = reference.clone();
+        for _ in 0..DEEPEST {
+            match self.find(from, &reference).ok()? {
+                Found::Resource(at) => return Some(at),
+                Found::Component(component) => match self.output(component, &reference).ok()? {
+                    (Term::Reference(next), rest) => {
+                        let mut next = next.as_ref().clone();
+                        next.path.extend(rest.iter().cloned());
+                        (from, reference) = (component, next);
+                    }
+                    _ => return None,
+                },
+            }
+        }
+        None
+    }
+
+    /// The output that a reference asks of a component, and what is left of its path.
+    fn output<'r>(&self, component: usize, reference: &'r Reference) -> Result<(Term, &'r [Text]), Box<Failure>> {
+        let instance = &self.instances[component];
+        let mut path: Vec<&Text> = reference.key.iter().collect();
+        path.extend(&reference.path);
+        let names = || instance.outputs.iter().map(|(name, _)| name.as_str());
+        let Some(first) = path.first() else {
+            let message = format!("component `{}` has to be asked for one of its outputs", instance.component);
+            return Err(Failure::new(Code::UnknownAttribute, reference.span, message, "a component is no value")
+                .with_help(format!("it has {}", listed(names()))));
+        };
+        let Some((_, term)) = instance.outputs.iter().find(|(name, _)| name == *first) else {
+            let message = format!("component `{}` has no output `{}`", instance.component, shown(first));
+            let failure = Failure::new(Code::UnknownAttribute, reference.span, message, "no such output");
+            return Err(match terrace_catalog::nearest(first, names()) {
+                Some(name) => failure.with_help(format!("`{name}` exists")),
+                None => failure.with_help(format!("it has {}", listed(names()))),
+            });
+        };
+        let skip = usize::from(reference.key.is_none());
+        let mut rest = &reference.path[skip.min(reference.path.len())..];
+        let mut term = term;
+        while let ([key, more @ ..], Term::Map(entries)) = (rest, term) {
+            let Some((_, next)) = entries.iter().find(|(k, _)| k == key) else {
+                let keys = entries.iter().map(|(key, _)| key.as_str());
+                let message = format!("the output `{first}` of `{}` has no `{}`", instance.component, shown(key));
+                return Err(Failure::new(Code::UnknownAttribute, reference.span, message, "no such key")
+                    .with_help(format!("it has {}", listed(keys))));
+            };
+            (term, rest) = (next, more);
+        }
+        Ok((term.clone(), rest))
+    }
+
+    /// Whether two resources are in one CloudFormation stack.
+    pub(crate) fn same_stack(&self, a: usize, b: usize) -> bool {
+        let (a, b) = (&self.resources[a], &self.resources[b]);
+        a.instance == b.instance && a.kind.cloudformation().is_some() && b.kind.cloudformation().is_some()
+    }
+}
+
+/// The logical id of a resource: of its declared keys, so that it never moves.
+pub(crate) fn logical_id(resource: &Resource) -> Text {
+    let mut id = pascal(&resource.address.resource).to_string();
+    if let Some(key) = &resource.address.key {
+        id.push_str(&pascal(key));
+    }
+    id.into()
+}
+
+/// The name of an output that tells an attribute.
+pub(crate) fn output_name(resource: &Resource, attribute: &Attribute) -> Text {
+    let id = logical_id(resource);
+    match attribute {
+        Attribute::GetAtt(name) => format!("{id}{}", name.replace('.', "")).into(),
+        _ => id,
+    }
+}
+
+pub(crate) fn is_intrinsic(key: &str) -> bool {
+    key == "Ref" || key.starts_with("Fn::")
+}
+
+impl<'g> Lowering<'g> {
+    fn new(graph: &'g Graph<'g>, at: usize) -> Lowering<'g> {
+        let cloudformation = graph.resources[at].kind.cloudformation().is_some();
+        Lowering { graph, at, cloudformation, out: Lowered::default(), path: Vec::new() }
+    }
+
+    fn resource(&self) -> &'g Resource {
+        &self.graph.resources[self.at]
+    }
+
+    fn term(&mut self, context: usize, term: &Term, depth: usize) -> Term {
+        match term {
+            Term::List(items) => {
+                let mut out = Vec::with_capacity(items.len());
+                for (at, item) in items.iter().enumerate() {
+                    self.path.push(Segment::Index(at));
+                    out.push(self.term(context, item, depth));
+                    self.path.pop();
+                }
+                Term::List(out)
+            }
+            Term::Map(entries) => {
+                let mut out = Vec::with_capacity(entries.len());
+                for (key, value) in entries {
+                    if let (false, "value", Term::Secret(secret)) = (self.cloudformation, key.as_str(), value) {
+                        out.push(("valueFrom".into(), self.secret_key_ref(secret)));
+                        continue;
+                    }
+                    self.path.push(Segment::Key(key.clone()));
+                    let value = self.term(context, value, depth);
+                    self.path.pop();
+                    // An output of another component may be null: the key is left out like any other.
+                    if value != Term::Null {
+                        out.push((key.clone(), value));
+                    }
+                }
+                Term::Map(out)
+            }
+            Term::Duration(duration) => {
+                let message = format!("a duration ({duration}) stands where a number or text belongs");
+                self.fail(Failure::new(Code::WrongUnit, self.resource().declared, message, "in this resource")
+                    .with_help("say the unit that is wanted: `| days`, `| hours`, `| minutes`, `| seconds`"));
+                Term::Null
+            }
+            Term::Reference(reference) => match self.resolve(context, reference, depth) {
+                Ok(Resolved::Value(context, value)) => self.term(context, &value, depth + 1),
+                Ok(Resolved::Atoms(atoms)) => self.render(atoms, reference.span),
+                Err(failure) => {
+                    self.fail(failure);
+                    Term::Null
+                }
+            },
+            Term::Concat(parts) => {
+                let mut atoms = Vec::new();
+                let mut span = self.resource().declared;
+                for part in parts.iter() {
+                    if let Term::Reference(reference) = part {
+                        span = reference.span;
+                    }
+                    match self.atoms(context, part, depth) {
+                        Ok(more) => atoms.extend(more),
+                        Err(failure) => self.fail(failure),
+                    }
+                }
+                self.render(atoms, span)
+            }
+            Term::Secret(secret) if !self.cloudformation => {
+                let failure = Failure::new(
+                    Code::LiteralSecret,
+                    secret.span,
+                    "a secret cannot be put here",
+                    "the object would hold its value",
+                );
+                self.fail(failure.with_help("use it as the `value` of an environment variable, or mount the Secret as a volume"));
+                Term::Null
+            }
+            Term::Secret(secret) => self.render(vec![Atom::Secret(secret.clone())], secret.span),
+            Term::Asset(asset) => self.render(vec![Atom::Asset(asset.clone())], asset.span),
+            term => term.clone(),
+        }
+    }
+
+    /// The pieces of a text.
+    fn atoms(&mut self, context: usize, term: &Term, depth: usize) -> Result<Vec<Atom>, Box<Failure>> {
+        match term {
+            Term::String(text) => Ok(vec![Atom::Text(text.clone())]),
+            Term::Number(_) | Term::Quantity(_) => Ok(vec![Atom::Text(term.shown().into())]),
+            Term::Secret(secret) => Ok(vec![Atom::Secret(secret.clone())]),
+            Term::Asset(asset) => Ok(vec![Atom::Asset(asset.clone())]),
+            Term::Concat(parts) => {
+                let mut atoms = Vec::new();
+                for part in parts.iter() {
+                    atoms.extend(self.atoms(context, part, depth)?);
+                }
+                Ok(atoms)
+            }
+            Term::Reference(reference) => match self.resolve(context, reference, depth)? {
+                Resolved::Atoms(atoms) => Ok(atoms),
+                Resolved::Value(context, value) => match value {
+                    Term::Map(_) | Term::List(_) | Term::Bool(_) | Term::Null | Term::Duration(_) | Term::Omit => {
+                        let message = format!("`{}` cannot be put into text", Term::from(reference.as_ref().clone()).shown());
+                        Err(Failure::new(Code::ExpressionType, reference.span, message, format!("this is {}", value.kind())))
+                    }
+                    value => self.atoms(context, &value, depth + 1),
+                },
+            },
+            other => Err(Failure::new(
+                Code::ExpressionType,
+                self.resource().declared,
+                format!("{} cannot be put into text", other.kind()),
+                "in this resource",
+            )),
+        }
+    }
+
+    fn resolve(&mut self, context: usize, reference: &Reference, depth: usize) -> Result<Resolved, Box<Failure>> {
+        if depth > DEEPEST {
+            return Err(Failure::new(
+                Code::DependencyCycle,
+                reference.span,
+                "references lead in a ring",
+                "comes back to itself",
+            ));
+        }
+        if reference.name.starts_with("AWS::") {
+            return Ok(Resolved::Atoms(vec![Atom::Pseudo(reference.name.clone(), context)]));
+        }
+        match self.graph.find(context, reference)? {
+            Found::Component(component) => {
+                let (term, rest) = self.graph.output(component, reference)?;
+                match term {
+                    Term::Reference(next) => {
+                        let mut next = next.as_ref().clone();
+                        next.path.extend(rest.iter().cloned());
+                        next.span = reference.span;
+                        self.resolve(component, &next, depth + 1)
+                    }
+                    term if rest.is_empty() => Ok(Resolved::Value(component, term)),
+                    term => {
+                        let message = format!("this output is {}, and has no `{}`", term.kind(), rest[0]);
+                        Err(Failure::new(Code::UnknownAttribute, reference.span, message, "asked here"))
+                    }
+                }
+            }
+            Found::Resource(to) => {
+                let same_stack = self.graph.same_stack(self.at, to);
+                let target = &self.graph.resources[to];
+                if to != self.at {
+                    self.out.edges.push(Edge { from: self.at, to, span: reference.span });
+                }
+                match self.graph.attribute(target, &reference.path, same_stack, reference.span)? {
+                    Attribute::Known(term) => match &term {
+                        Term::Reference(next) => {
+                            let mut next = next.as_ref().clone();
+                            next.span = reference.span;
+                            self.resolve(target.instance, &next, depth + 1)
+                        }
+                        _ => Ok(Resolved::Value(target.instance, term)),
+                    },
+                    attribute => {
+                        if to == self.at {
+                            return Err(Failure::new(
+                                Code::DependencyCycle,
+                                reference.span,
+                                "a resource cannot need itself",
+                                "refers to the resource it is in",
+                            ));
+                        }
+                        let path: String = reference.path.iter().map(|part| format!(".{part}")).collect();
+                        let shown = format!("{}{path}", target.address).into();
+                        Ok(Resolved::Atoms(vec![Atom::Late(Late { resource: to, attribute, shown })]))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Pieces as the target understands them.
+    fn render(&mut self, atoms: Vec<Atom>, span: Span) -> Term {
+        let atoms: Vec<Atom> = atoms.into_iter().map(|atom| self.known(atom)).collect();
+        if atoms.iter().all(|atom| matches!(atom, Atom::Text(_))) {
+            let text: String = atoms.iter().map(|atom| if let Atom::Text(text) = atom { text.as_str() } else { "" }).collect();
+            return Term::String(text.into());
+        }
+        if self.cloudformation { self.intrinsic(atoms) } else { self.binding(atoms, span) }
+    }
+
+    /// Takes what is known of an atom at compile time.
+    fn known(&mut self, atom: Atom) -> Atom {
+        match &atom {
+            Atom::Pseudo(name, context) => {
+                let place = &self.graph.places[*context];
+                let own = &self.graph.places[self.resource().instance];
+                // Inside the same account the intrinsic says it; anywhere else the value does, where it is known.
+                if self.cloudformation && (place == own || place.account.is_none()) {
+                    return atom;
+                }
+                let value = match name.as_str() {
+                    "AWS::AccountId" => place.account.clone(),
+                    "AWS::Region" => place.region.clone(),
+                    "AWS::Partition" => place.region.as_ref().map(|region| partition(region).into()),
+                    _ => None,
+                };
+                value.map_or(atom, Atom::Text)
+            }
+            Atom::Asset(asset) => {
+                self.out.assets.insert(asset.path.clone());
+                match crate::asset::read(self.graph.sources, &asset.path) {
+                    Ok(found) => match asset.part.as_deref() {
+                        Some("key") => Atom::Text(found.key),
+                        Some("digest") => Atom::Text(found.digest.as_str().into()),
+                        _ => atom,
+                    },
+                    Err(error) => {
+                        let message = format!("the asset `{}` cannot be read", shown(&asset.path));
+                        self.fail(Failure::new(Code::MissingAsset, asset.span, message, error.to_string())
+                            .with_help("the path is looked for from the stack's folder"));
+                        Atom::Text(Text::default())
+                    }
+                }
+            }
+            _ => atom,
+        }
+    }
+
+    fn intrinsic(&mut self, atoms: Vec<Atom>) -> Term {
+        let mut single = None;
+        let mut text = String::new();
+        let count = atoms.len();
+        for atom in atoms {
+            match atom {
+                Atom::Text(known) => text.push_str(&known.replace("${", "${!")),
+                Atom::Pseudo(name, _) => {
+                    text.push_str(&format!("${{{name}}}"));
+                    single = Some(Term::map([("Ref", Term::String(name))]));
+                }
+                Atom::Late(late) if self.graph.same_stack(self.at, late.resource) => {
+                    let id = logical_id(&self.graph.resources[late.resource]);
+                    match &late.attribute {
+                        Attribute::GetAtt(name) => {
+                            text.push_str(&format!("${{{id}.{name}}}"));
+                            single = Some(Term::map([("Fn::GetAtt", Term::list([Term::String(id), Term::from(name)]))]));
+                        }
+                        _ => {
+                            text.push_str(&format!("${{{id}}}"));
+                            single = Some(Term::map([("Ref", Term::String(id))]));
+                        }
+                    }
+                }
+                Atom::Late(late) => {
+                    let name = self.parameter(late);
+                    text.push_str(&format!("${{{name}}}"));
+                    single = Some(Term::map([("Ref", Term::String(name))]));
+                }
+                Atom::Secret(secret) => {
+                    let key = secret.key.as_ref().map(|key| format!(":SecretString:{key}")).unwrap_or_default();
+                    let reference = format!("{{{{resolve:secretsmanager:{}{key}}}}}", secret.name);
+                    text.push_str(&reference);
+                    single = Some(Term::String(reference.into()));
+                }
+                Atom::Asset(asset) => {
+                    let bucket = "terrace-assets-${AWS::AccountId}-${AWS::Region}";
+                    if asset.part.as_deref() == Some("url") {
+                        let key = crate::asset::read(self.graph.sources, &asset.path).map(|found| found.key);
+                        text.push_str(&format!("s3://{bucket}/{}", key.unwrap_or_default()));
+                    } else {
+                        text.push_str(bucket);
+                    }
+                    single = Some(Term::map([("Fn::Sub", text.as_str())]));
+                }
+            }
+        }
+        match single {
+            Some(term) if count == 1 => term,
+            // A dynamic reference needs no substitution.
+            _ if !text.contains("${") => Term::String(text.into()),
+            _ => Term::map([("Fn::Sub", text)]),
+        }
+    }
+
+    fn binding(&mut self, atoms: Vec<Atom>, span: Span) -> Term {
+        let mut shown = String::new();
+        for atom in &atoms {
+            match atom {
+                Atom::Text(text) => shown.push_str(text),
+                Atom::Late(late) => shown.push_str(&format!("${{{}}}", late.shown)),
+                Atom::Pseudo(name, _) => {
+                    let what = match name.as_str() {
+                        "AWS::AccountId" => "account",
+                        "AWS::Region" => "region",
+                        _ => "partition",
+                    };
+                    let message = format!("the {what} is not known in this environment");
+                    self.fail(Failure::new(Code::UnknownTarget, span, message, "a Kubernetes object needs it written out")
+                        .with_help("give the environment `aws: {account: …, region: …}`"));
+                }
+                Atom::Secret(secret) => self.fail(Failure::new(
+                    Code::LiteralSecret,
+                    secret.span,
+                    "a secret cannot be put into text in a Kubernetes object",
+                    "the object would hold its value",
+                )),
+                Atom::Asset(asset) => self.fail(Failure::new(
+                    Code::InvalidResource,
+                    asset.span,
+                    "an asset's place is not known to Kubernetes objects",
+                    "in the bootstrap bucket of an account",
+                )),
+            }
+        }
+        self.out.bindings.push((self.path.clone(), atoms));
+        // Still a late value to the checks; as text, what readers see in its place.
+        Term::Concat(vec![Term::String(shown.into())].into())
+    }
+
+    /// The name of the parameter that brings a value into this stack.
+    fn parameter(&mut self, late: Late) -> Text {
+        let resource = &self.graph.resources[late.resource];
+        let instance = &self.graph.instances[resource.instance];
+        let attribute = match &late.attribute {
+            Attribute::Field(path) => path.iter().map(|part| pascal(part).to_string()).collect::<String>(),
+            Attribute::GetAtt(name) => name.replace('.', ""),
+            _ => String::new(),
+        };
+        let mut name: Text = format!("{}{}{attribute}", pascal(&instance.component), logical_id(resource)).into();
+        if self.out.parameters.get(&name).is_some_and(|other| *other != late) {
+            name = format!("{}{name}", pascal(&instance.tenant)).into();
+        }
+        self.out.parameters.insert(name.clone(), late);
+        name
+    }
+
+    fn secret_key_ref(&mut self, secret: &SecretReference) -> Term {
+        let Some(key) = &secret.key else {
+            let message = format!("`secret('{}')` has to be asked for a key", secret.name);
+            self.fail(Failure::new(Code::UnknownAttribute, secret.span, message, "which value of it?")
+                .with_help(format!("write `secret('{}').password`", secret.name)));
+            return Term::Null;
+        };
+        let reference = Term::map([("name", Term::from(&secret.name)), ("key", Term::from(key))]);
+        Term::map([("secretKeyRef", reference)])
+    }
+
+    fn depends_on(&mut self, resource: &Resource, name: &Text, span: Span) {
+        let reference = Reference { name: name.clone(), key: None, path: Vec::new(), local: true, span };
+        match self.graph.find(resource.instance, &reference) {
+            Ok(Found::Resource(to)) => self.out.edges.push(Edge { from: self.at, to, span }),
+            // Every instance of a repeated resource.
+            Err(failure) if failure.code == Code::AmbiguousReference => {
+                let all = self.graph.resources_of(resource.instance);
+                let repeated: Vec<usize> =
+                    all.filter(|(_, other)| other.address.resource == *name).map(|(to, _)| to).collect();
+                self.out.edges.extend(repeated.into_iter().map(|to| Edge { from: self.at, to, span }));
+            }
+            Ok(Found::Component(component)) => {
+                let all: Vec<usize> = self.graph.resources_of(component).map(|(to, _)| to).collect();
+                self.out.edges.extend(all.into_iter().map(|to| Edge { from: self.at, to, span }));
+            }
+            Err(failure) => self.fail(failure),
+        }
+    }
+
+    fn fail(&mut self, failure: Box<Failure>) {
+        let instance = self.resource().instance;
+        let mut diagnostic: Diagnostic = failure.diagnostic();
+        if let crate::resolve::UseKind::Component { component, module, .. } = &self.graph.uses[instance].kind {
+            let file = component.name.span.file;
+            if diagnostic.primary.as_ref().is_some_and(|label| label.span.file != file) {
+                diagnostic = crate::expand::through(diagnostic, component, *module);
+            }
+        }
+        self.out.diagnostics.push(diagnostic);
+    }
+}
+
+/// The partition of a region.
+fn partition(region: &str) -> &'static str {
+    match region.split('-').next() {
+        Some("cn") => "aws-cn",
+        Some("us") if region.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    }
+}
+
+/// Whether a resource is a Kubernetes object.
+pub(crate) fn is_object(resource: &Resource) -> bool {
+    matches!(resource.kind, ResourceKind::Kubernetes { .. })
+}

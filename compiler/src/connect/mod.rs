@@ -1,0 +1,174 @@
+//! Phase 5: what refers to what. References find their resources, stated edges become IAM, RBAC and network policies,
+//! pipelines become state machines, and cycles are shown as a path.
+
+pub(crate) mod attribute;
+mod body;
+mod cycle;
+mod grants;
+mod lookup;
+pub(crate) mod lower;
+mod names;
+mod network;
+mod objects;
+mod targets;
+
+use std::collections::BTreeMap;
+
+use terrace_artifact::{Class, Text};
+
+use crate::diagnostic::Diagnostics;
+use crate::expand::{Expansions, Stated};
+use crate::resolve::{Use, UseKind};
+use crate::resource::{Instance, Place, Resource};
+use crate::source::{Files, Sources, Span};
+
+pub(crate) use lookup::Found;
+
+/// All resources of an environment, and the ways to find them.
+pub(crate) struct Graph<'a> {
+    pub(crate) uses: &'a [Use<'a>],
+    pub(crate) instances: Vec<Instance>,
+    pub(crate) resources: Vec<Resource>,
+    pub(crate) places: Vec<Place>,
+    pub(crate) files: &'a Files,
+    pub(crate) sources: &'a dyn Sources,
+    /// Indices of resources by instance and key, in order of declaration.
+    by_name: BTreeMap<(usize, Text), Vec<usize>>,
+    /// Instances by tenant and component.
+    by_component: BTreeMap<(Text, Text), usize>,
+}
+
+/// That one resource needs another, and the expression that says so.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Edge {
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    pub(crate) span: Span,
+}
+
+impl<'a> Graph<'a> {
+    /// Connects what was expanded.
+    pub(crate) fn connect(
+        uses: &'a [Use<'a>],
+        expansions: Expansions,
+        places: Vec<Place>,
+        files: &'a Files,
+        sources: &'a dyn Sources,
+        diagnostics: &mut Diagnostics,
+    ) -> Graph<'a> {
+        let Expansions { expanded, grants, connects } = expansions;
+        let mut graph = Graph {
+            uses,
+            instances: expanded.instances,
+            resources: expanded.resources,
+            places,
+            files,
+            sources,
+            by_name: BTreeMap::new(),
+            by_component: BTreeMap::new(),
+        };
+        graph.index();
+        graph.lower_pipelines(diagnostics);
+        graph.lower_grants(&grants, diagnostics);
+        graph.lower_connects(&connects, diagnostics);
+        graph
+    }
+
+    fn index(&mut self) {
+        self.by_name.clear();
+        for (at, resource) in self.resources.iter().enumerate() {
+            self.by_name.entry((resource.instance, resource.address.resource.clone())).or_default().push(at);
+        }
+        self.by_component = self
+            .instances
+            .iter()
+            .enumerate()
+            .map(|(at, instance)| ((instance.tenant.clone(), instance.component.clone()), at))
+            .collect();
+    }
+
+    fn lower_pipelines(&mut self, diagnostics: &mut Diagnostics) {
+        let mut made = Vec::new();
+        for (index, one) in self.uses.iter().enumerate() {
+            let UseKind::Pipeline(pipeline) = &one.kind else { continue };
+            let targets = targets::InGraph { graph: self, from: index };
+            let context = crate::pipeline::Context {
+                instance: &self.instances[index],
+                index,
+                place: &self.places[index],
+                targets: &targets,
+            };
+            let scope = crate::expression::Scope { names: &one.names, variables: None, local: false };
+            made.extend(crate::pipeline::lower(pipeline, &context, &scope, self.files, diagnostics));
+        }
+        if !made.is_empty() {
+            self.resources.extend(made);
+            self.resources.sort_by_key(|resource| resource.instance);
+            self.index();
+        }
+        for (index, one) in self.uses.iter().enumerate() {
+            if let UseKind::Pipeline(_) = one.kind {
+                let machine = self.resources.iter().find(|r| {
+                    r.instance == index && r.kind.cloudformation() == Some("AWS::StepFunctions::StateMachine")
+                });
+                if let Some(machine) = machine {
+                    let name = machine.address.to_string();
+                    let arn = crate::term::Reference {
+                        name: name.into(),
+                        key: None,
+                        path: vec!["arn".into()],
+                        local: false,
+                        span: machine.declared,
+                    };
+                    self.instances[index].outputs = vec![("arn".into(), arn.into())];
+                }
+            }
+        }
+    }
+
+    fn lower_grants(&mut self, grants: &[Stated], diagnostics: &mut Diagnostics) {
+        let made = grants::lower(self, grants, diagnostics);
+        self.add(made);
+    }
+
+    fn lower_connects(&mut self, connects: &[Stated], diagnostics: &mut Diagnostics) {
+        let made = network::lower(self, connects, diagnostics);
+        self.add(made);
+    }
+
+    /// Adds a resource at the end, out of order, until [`Graph::add`] puts everything in its place.
+    fn push(&mut self, resource: Resource) -> usize {
+        let at = self.resources.len();
+        self.by_name.entry((resource.instance, resource.address.resource.clone())).or_default().push(at);
+        self.resources.push(resource);
+        at
+    }
+
+    fn add(&mut self, made: Vec<Resource>) {
+        self.resources.extend(made);
+        self.resources.sort_by_key(|resource| resource.instance);
+        self.index();
+    }
+
+    /// The resources of an instance.
+    pub(crate) fn resources_of(&self, instance: usize) -> impl Iterator<Item = (usize, &Resource)> {
+        let start = self.resources.partition_point(|resource| resource.instance < instance);
+        let rest = self.resources[start..].iter().take_while(move |resource| resource.instance == instance);
+        rest.enumerate().map(move |(at, resource)| (start + at, resource))
+    }
+}
+
+/// Where each instance is deployed to, as far as compile time knows.
+pub(crate) fn places(uses: &[Use<'_>], class: Class, targets: &[(Text, terrace_artifact::Target)]) -> Vec<Place> {
+    uses.iter()
+        .map(|one| {
+            let target = targets.iter().find(|(name, _)| Some(name) == one.instance.account.as_ref());
+            match target {
+                Some((_, terrace_artifact::Target::Aws { account, region })) => {
+                    Place { class, account: Some(account.clone()), region: Some(region.clone()) }
+                }
+                _ => Place { class, account: None, region: None },
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,120 @@
+//! Composed names: unique in their target, and short enough.
+
+use std::collections::BTreeMap;
+
+use terrace_artifact::Text;
+
+use super::Graph;
+use super::attribute::name_property;
+use super::lower::logical_id;
+use crate::code::Code;
+use crate::diagnostic::{Diagnostic, Diagnostics, shown};
+use crate::resource::{Resource, ResourceKind};
+use crate::term::Term;
+
+/// The longest name of a CloudFormation stack.
+const LONGEST_STACK: usize = 128;
+
+impl Graph<'_> {
+    /// Reports names that two resources have, targets that are missing, and stacks whose names are too long.
+    pub(crate) fn check_names(&self, diagnostics: &mut Diagnostics) {
+        let mut seen: BTreeMap<(Option<&Text>, String), usize> = BTreeMap::new();
+        let mut stacks: BTreeMap<(Option<&Text>, &Text), usize> = BTreeMap::new();
+        for (at, resource) in self.resources.iter().enumerate() {
+            let instance = &self.instances[resource.instance];
+            let (target, what) = match &resource.kind {
+                ResourceKind::Kubernetes { .. } => (instance.cluster.as_ref(), "a cluster"),
+                ResourceKind::CloudFormation(_) => (instance.account.as_ref(), "an account"),
+            };
+            if target.is_none() {
+                diagnostics.push(
+                    Diagnostic::new(
+                        Code::UnknownTarget,
+                        format!("`{}` needs {what}, and its environment has none to choose", instance.component),
+                    )
+                    .at(instance.declared, format!("it makes `{}`", resource.address))
+                    .help(match what {
+                        "a cluster" => "give the environment `kubernetes:`, say `on: NAME` where it has several, or keep the component out with `environments:`",
+                        _ => "give the environment `aws:`, say `on: NAME` where it has several, or keep the component out with `environments:`",
+                    }),
+                );
+                continue;
+            }
+            for name in self.names_of(resource) {
+                if let Some(other) = seen.insert((target, name.clone()), at) {
+                    let other = &self.resources[other];
+                    let name = name.rsplit(' ').next().unwrap_or_default().to_owned();
+                    let diagnostic = Diagnostic::new(
+                        Code::NameCollision,
+                        format!("`{}` and `{}` come to have one name", other.address, resource.address),
+                    )
+                    .at(resource.declared, format!("is named `{}`", shown(&name)))
+                    .also(other.declared, "and so is this")
+                    .help("put what tells them apart into the name: the tenant, the component, the key");
+                    diagnostics.push(self.located(resource, diagnostic));
+                }
+            }
+            if matches!(resource.kind, ResourceKind::CloudFormation(_)) {
+                stacks.entry((target, &instance.name)).or_insert(resource.instance);
+            }
+        }
+        for ((_, name), index) in stacks {
+            if name.len() > LONGEST_STACK {
+                diagnostics.push(
+                    Diagnostic::new(
+                        Code::NameTooLong,
+                        format!("the name of the CloudFormation stack is {} characters long", name.len()),
+                    )
+                    .at(self.instances[index].declared, "this component's stack")
+                    .note(format!("`{name}` is composed of platform, environment, tenant and component; {LONGEST_STACK} are allowed")),
+                );
+            }
+        }
+    }
+
+    /// Everything by which a resource must be unique in its target.
+    fn names_of(&self, resource: &Resource) -> Vec<String> {
+        match &resource.kind {
+            ResourceKind::Kubernetes { api_version, kind } => {
+                let metadata = |key: &str| resource.body.at(&["metadata", key]).and_then(Term::as_str).unwrap_or_default();
+                let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
+                vec![format!("{group} {kind} {} {}", metadata("namespace"), metadata("name"))]
+            }
+            ResourceKind::CloudFormation(type_name) => {
+                let mut names = vec![format!("logical {} {}", resource.instance, logical_id(resource))];
+                let property = terrace_catalog::cloudformation(type_name).and_then(|t| name_property(type_name, t));
+                if let Some(name) = property.and_then(|property| resource.body.get(property)).and_then(Term::as_str)
+                    && unique_in_account(type_name)
+                {
+                    names.push(format!("{type_name} {name}"));
+                }
+                names
+            }
+        }
+    }
+}
+
+/// Types whose names are unique in an account (or, for buckets, anywhere).
+fn unique_in_account(type_name: &str) -> bool {
+    const TYPES: [&str; 18] = [
+        "AWS::Athena::WorkGroup",
+        "AWS::CloudWatch::Alarm",
+        "AWS::CloudWatch::Dashboard",
+        "AWS::DynamoDB::Table",
+        "AWS::Events::Rule",
+        "AWS::Glue::Crawler",
+        "AWS::Glue::Database",
+        "AWS::Glue::Job",
+        "AWS::IAM::Role",
+        "AWS::KMS::Alias",
+        "AWS::Kinesis::Stream",
+        "AWS::Lambda::Function",
+        "AWS::Logs::LogGroup",
+        "AWS::S3::Bucket",
+        "AWS::SNS::Topic",
+        "AWS::SQS::Queue",
+        "AWS::Scheduler::ScheduleGroup",
+        "AWS::StepFunctions::StateMachine",
+    ];
+    TYPES.contains(&type_name)
+}

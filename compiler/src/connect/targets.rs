@@ -1,0 +1,67 @@
+//! The graph, as the lowering of pipelines sees it.
+
+use crate::diagnostic::Diagnostics;
+use crate::pipeline::{Found, Targets};
+use crate::resolve::UseKind;
+use crate::resource::Resource;
+use crate::source::Span;
+use crate::term::Reference;
+
+use super::Graph;
+
+/// A graph, as seen from one component.
+pub(super) struct InGraph<'g, 'a> {
+    pub(super) graph: &'g Graph<'a>,
+    pub(super) from: usize,
+}
+
+impl InGraph<'_, '_> {
+    fn found(&self, instance: usize) -> Found<'_> {
+        Found {
+            instance: &self.graph.instances[instance],
+            pipeline: matches!(self.graph.uses[instance].kind, UseKind::Pipeline(_)),
+            resources: self.graph.resources_of(instance).map(|(_, resource)| resource).collect(),
+        }
+    }
+
+    fn reference(&self, name: &str, span: Span) -> Reference {
+        Reference { name: name.into(), key: None, path: Vec::new(), local: false, span }
+    }
+}
+
+impl Targets for InGraph<'_, '_> {
+    fn find(&self, name: &str, span: Span, diagnostics: &mut Diagnostics) -> Option<Found<'_>> {
+        match self.graph.find(self.from, &self.reference(name, span)) {
+            Ok(super::Found::Component(at)) => Some(self.found(at)),
+            Ok(super::Found::Resource(at)) => {
+                let resource = &self.graph.resources[at];
+                Some(Found { resources: vec![resource], ..self.found(resource.instance) })
+            }
+            Err(failure) => {
+                diagnostics.push(failure.diagnostic());
+                None
+            }
+        }
+    }
+
+    fn look(&self, name: &str) -> Option<Found<'_>> {
+        let span = self.graph.instances[self.from].declared;
+        match self.graph.find(self.from, &self.reference(name, span)) {
+            Ok(super::Found::Component(at)) => Some(self.found(at)),
+            _ => None,
+        }
+    }
+
+    fn follow(&self, from: &Resource, reference: &Reference) -> Option<&Resource> {
+        self.graph.follow(from.instance, reference).map(|at| &self.graph.resources[at])
+    }
+
+    fn resources(&self) -> &[Resource] {
+        &self.graph.resources
+    }
+
+    fn text(&self, path: &str) -> Option<String> {
+        let bytes = self.graph.sources.read(path.trim_start_matches("./")).ok()?;
+        String::from_utf8(bytes.to_vec()).ok()
+    }
+}

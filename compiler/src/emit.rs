@@ -1,0 +1,436 @@
+//! Phase 7: artifacts. Everything that could be wrong has been said; nothing here can fail.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rayon::prelude::*;
+use terrace_artifact::{
+    Artifact, ArtifactId, Asset, Binding, Body, Bundle, Digest, Environment, Map, Member, Object, Origin, Part, Segment,
+    Source, Stack, Target, Text, Value,
+};
+
+use crate::connect::attribute::Attribute;
+use crate::connect::lower::{Atom, Late, Lowered, is_object, logical_id, output_name};
+use crate::connect::{Edge, Graph};
+use crate::expression::filters::pascal;
+use crate::resource::{Resource, ResourceKind};
+use crate::term::Term;
+
+/// What a bundle is made of.
+pub(crate) struct Emission<'g, 'a> {
+    pub(crate) graph: &'g Graph<'a>,
+    pub(crate) platform: Text,
+    pub(crate) environment: Environment,
+    pub(crate) targets: Vec<(Text, Target)>,
+    pub(crate) edges: Vec<Edge>,
+    pub(crate) set: Vec<Text>,
+}
+
+/// What the resources of an instance's stack tell other stacks: the outputs by name.
+type Outputs = BTreeMap<usize, BTreeMap<Text, Term>>;
+
+impl Emission<'_, '_> {
+    /// Makes the bundle.
+    pub(crate) fn emit(self, lowered: Vec<Lowered>) -> Bundle {
+        let outputs = self.outputs(&lowered);
+        let needs = self.needs();
+        let mut by_instance: Vec<Vec<(usize, Lowered)>> = Vec::new();
+        by_instance.resize_with(self.graph.instances.len(), Vec::new);
+        for (at, one) in lowered.into_iter().enumerate() {
+            by_instance[self.graph.resources[at].instance].push((at, one));
+        }
+        let none = BTreeMap::new();
+        let pieces: Vec<(Vec<Artifact>, BTreeMap<Digest, Asset>)> = by_instance
+            .into_par_iter()
+            .enumerate()
+            .map(|(instance, resources)| {
+                self.instance(instance, resources, outputs.get(&instance).unwrap_or(&none), &outputs, &needs)
+            })
+            .collect();
+        let mut artifacts = Vec::new();
+        let mut assets = BTreeMap::new();
+        for (made, files) in pieces {
+            artifacts.extend(made);
+            assets.extend(files);
+        }
+        artifacts.sort_by(|a, b| a.id.cmp(&b.id));
+        Bundle {
+            platform: self.platform,
+            environment: self.environment,
+            targets: self.targets.into_iter().collect(),
+            artifacts,
+            assets,
+            set: self.set,
+        }
+    }
+
+    fn label(&self) -> String {
+        format!("{}.{}", self.platform, self.environment.name)
+    }
+
+    /// The outputs of each instance's stack: those that its module declares, and those that others ask for.
+    fn outputs(&self, lowered: &[Lowered]) -> Outputs {
+        let mut outputs = Outputs::new();
+        for (index, instance) in self.graph.instances.iter().enumerate() {
+            let first = self.graph.resources_of(index).find(|(_, resource)| !is_object(resource));
+            let Some((first, _)) = first else { continue };
+            for (name, term) in &instance.outputs {
+                if let Some(value) = self.graph.lower_output(first, term) {
+                    outputs.entry(index).or_default().insert(pascal(name), value);
+                }
+            }
+        }
+        for late in lowered.iter().flat_map(asked) {
+            let resource = &self.graph.resources[late.resource];
+            if is_object(resource) {
+                continue;
+            }
+            let value = intrinsic(resource, &late.attribute);
+            let known = outputs.entry(resource.instance).or_default();
+            if !known.values().any(|other| *other == value) {
+                known.insert(output_name(resource, &late.attribute), value);
+            }
+        }
+        outputs
+    }
+
+    /// What each artifact needs, by its first resource or by itself: indices of resources.
+    fn needs(&self) -> BTreeMap<ArtifactId, BTreeSet<ArtifactId>> {
+        let mut needs: BTreeMap<ArtifactId, BTreeSet<ArtifactId>> = BTreeMap::new();
+        for edge in &self.edges {
+            let (from, to) = (self.id(edge.from), self.id(edge.to));
+            if from != to {
+                needs.entry(from).or_default().insert(to);
+            }
+        }
+        needs
+    }
+
+    fn target(&self, resource: &Resource) -> Text {
+        let instance = &self.graph.instances[resource.instance];
+        let target = if is_object(resource) { &instance.cluster } else { &instance.account };
+        target.clone().unwrap_or_default()
+    }
+
+    fn id(&self, at: usize) -> ArtifactId {
+        let resource = &self.graph.resources[at];
+        let target = self.target(resource);
+        match &resource.kind {
+            ResourceKind::Kubernetes { api_version, kind } => {
+                let metadata = |key: &str| resource.body.at(&["metadata", key]).and_then(Term::as_str);
+                let name = metadata("name").unwrap_or_default();
+                ArtifactId::object(&target, api_version, kind, metadata("namespace"), name)
+            }
+            ResourceKind::CloudFormation(_) => {
+                ArtifactId::stack(&target, &self.graph.instances[resource.instance].name)
+            }
+        }
+    }
+
+    fn origin(&self, resource: &Resource) -> Origin {
+        let instance = &self.graph.instances[resource.instance];
+        Origin {
+            component: self.graph.files.location(instance.declared),
+            resource: self.graph.files.location(resource.declared),
+        }
+    }
+
+    /// The part of a value that comes later.
+    fn source(&self, late: &Late, outputs: &Outputs) -> Source {
+        let resource = &self.graph.resources[late.resource];
+        let attribute = match &late.attribute {
+            Attribute::Field(path) => path.iter().map(|key| Segment::Key(key.clone())).collect(),
+            attribute => {
+                let value = intrinsic(resource, attribute);
+                let known = outputs.get(&resource.instance).and_then(|outputs| {
+                    outputs.iter().find(|(_, other)| **other == value).map(|(name, _)| name.clone())
+                });
+                vec![Segment::Key(known.unwrap_or_else(|| output_name(resource, attribute)))]
+            }
+        };
+        Source { artifact: self.id(late.resource), attribute, shown: late.shown.clone() }
+    }
+
+    fn instance(
+        &self,
+        instance: usize,
+        resources: Vec<(usize, Lowered)>,
+        own: &BTreeMap<Text, Term>,
+        outputs: &Outputs,
+        needs: &BTreeMap<ArtifactId, BTreeSet<ArtifactId>>,
+    ) -> (Vec<Artifact>, BTreeMap<Digest, Asset>) {
+        let mut artifacts = Vec::new();
+        let mut assets = BTreeMap::new();
+        let (objects, members): (Vec<_>, Vec<_>) =
+            resources.into_iter().partition(|(at, _)| is_object(&self.graph.resources[*at]));
+        for (at, lowered) in objects {
+            artifacts.push(self.object(at, lowered, outputs, needs));
+        }
+        if !members.is_empty() {
+            artifacts.push(self.stack(instance, members, own, outputs, needs, &mut assets));
+        }
+        (artifacts, assets)
+    }
+
+    fn object(
+        &self,
+        at: usize,
+        lowered: Lowered,
+        outputs: &Outputs,
+        needs: &BTreeMap<ArtifactId, BTreeSet<ArtifactId>>,
+    ) -> Artifact {
+        let resource = &self.graph.resources[at];
+        let id = self.id(at);
+        let bindings = lowered
+            .bindings
+            .iter()
+            .map(|(path, atoms)| Binding {
+                path: path.clone(),
+                parts: atoms
+                    .iter()
+                    .map(|atom| match atom {
+                        Atom::Late(late) => Part::Late(self.source(late, outputs)),
+                        Atom::Text(text) => Part::Text(text.clone()),
+                        _ => Part::Text(Text::default()),
+                    })
+                    .collect(),
+            })
+            .collect();
+        let mut manifest = lowered.body.into_value();
+        self.mark(resource, &mut manifest);
+        let (api_version, kind) = match &resource.kind {
+            ResourceKind::Kubernetes { api_version, kind } => (api_version.clone(), kind.clone()),
+            ResourceKind::CloudFormation(_) => Default::default(),
+        };
+        let metadata = |key: &str| manifest.at(&["metadata", key]).and_then(Value::as_str).map(Text::from);
+        Artifact {
+            target: self.target(resource),
+            needs: needs.get(&id).cloned().unwrap_or_default(),
+            id,
+            body: Body::Object(Object {
+                address: resource.address.clone(),
+                origin: self.origin(resource),
+                api_version,
+                kind,
+                namespace: metadata("namespace"),
+                name: metadata("name").unwrap_or_default(),
+                bindings,
+                holds_data: resource.holds_data,
+                manifest,
+            }),
+        }
+    }
+
+    /// Our label, the address, and the guard over data. The address is that of the names, which outlive a move.
+    fn mark(&self, resource: &Resource, manifest: &mut Value) {
+        let instance = &self.graph.instances[resource.instance];
+        let mut address = resource.address.clone();
+        address.component = instance.identity.clone();
+        let Some(metadata) = manifest.as_map_mut().and_then(|m| m.get_mut("metadata")).and_then(Value::as_map_mut) else {
+            return;
+        };
+        let mut put = |field: &str, key: &str, value: String| {
+            if metadata.get(field).and_then(Value::as_map).is_none() {
+                metadata.insert(field, Map::new());
+            }
+            if let Some(map) = metadata.get_mut(field).and_then(Value::as_map_mut) {
+                map.insert(key, value);
+            }
+        };
+        put("labels", "terrace.dev/stack", self.label());
+        put("annotations", "terrace.dev/address", address.to_string());
+        if resource.holds_data {
+            put("annotations", "terrace.dev/holds-data", "true".to_owned());
+        }
+    }
+
+    fn stack(
+        &self,
+        index: usize,
+        members: Vec<(usize, Lowered)>,
+        own: &BTreeMap<Text, Term>,
+        outputs: &Outputs,
+        needs: &BTreeMap<ArtifactId, BTreeSet<ArtifactId>>,
+        files: &mut BTreeMap<Digest, Asset>,
+    ) -> Artifact {
+        let instance = &self.graph.instances[index];
+        let id = self.id(members[0].0);
+        let needed = needs.get(&id).cloned().unwrap_or_default();
+        let mut stack = Stack {
+            name: instance.name.clone(),
+            component: instance.component.clone(),
+            tenant: instance.tenant.clone(),
+            origin: Origin {
+                component: self.graph.files.location(instance.declared),
+                resource: self.graph.files.location(instance.declared),
+            },
+            template: Value::Null,
+            parameters: BTreeMap::new(),
+            tags: self.tags(index),
+            members: BTreeMap::new(),
+            termination_protection: self.environment.class.is_production(),
+            policy: None,
+            assets: BTreeSet::new(),
+        };
+        let mut parameters = Map::new();
+        let mut resources = Map::with_capacity(members.len());
+        let mut guarded = Vec::new();
+        for (at, lowered) in members {
+            let resource = &self.graph.resources[at];
+            let logical = logical_id(resource);
+            for (name, late) in &lowered.parameters {
+                stack.parameters.insert(name.clone(), vec![Part::Late(self.source(late, outputs))]);
+            }
+            for path in &lowered.assets {
+                if let Ok(packed) = crate::asset::read(self.graph.sources, path) {
+                    stack.assets.insert(packed.digest.clone());
+                    files.insert(packed.digest, Asset { key: packed.key, bytes: packed.bytes });
+                }
+            }
+            if resource.holds_data {
+                guarded.push(logical.clone());
+            }
+            stack.members.insert(
+                logical.clone(),
+                Member {
+                    address: resource.address.clone(),
+                    origin: self.origin(resource),
+                    resource_type: resource.kind.cloudformation().unwrap_or_default().into(),
+                    holds_data: resource.holds_data,
+                },
+            );
+            resources.insert(logical, self.member(resource, lowered));
+        }
+        for name in stack.parameters.keys() {
+            parameters.insert(name.clone(), Map::from_iter([("Type", "String")]));
+        }
+        if self.environment.class.is_production() && !guarded.is_empty() {
+            stack.policy = Some(stack_policy(&guarded));
+        }
+        let mut template = Map::new();
+        template.insert("AWSTemplateFormatVersion", "2010-09-09");
+        let whose = if instance.tenant == "platform" { "the platform" } else { instance.tenant.as_str() };
+        template.insert(
+            "Description",
+            format!("{} of {whose} in {} {}", instance.component, self.platform, self.environment.name),
+        );
+        if !needed.is_empty() {
+            let ids: Vec<Value> = needed.iter().map(|id| Value::from(id.as_str())).collect();
+            template.insert("Metadata", Map::from_iter([("terrace", Map::from_iter([("needs", ids)]))]));
+        }
+        if !parameters.is_empty() {
+            template.insert("Parameters", parameters);
+        }
+        template.insert("Resources", resources);
+        if !own.is_empty() {
+            let entry = |(name, term): (&Text, &Term)| {
+                (name.clone(), Map::from_iter([("Value", term.clone().into_value())]))
+            };
+            template.insert("Outputs", own.iter().map(entry).collect::<Map>());
+        }
+        stack.template = Value::Map(template);
+        Artifact { target: instance.account.clone().unwrap_or_default(), needs: needed, id, body: Body::Stack(stack) }
+    }
+
+    fn tags(&self, index: usize) -> BTreeMap<Text, Text> {
+        let instance = &self.graph.instances[index];
+        let mut tags: BTreeMap<Text, Text> = BTreeMap::new();
+        tags.insert("terrace:stack".into(), self.label().into());
+        tags.insert("terrace:component".into(), format!("{}/{}", instance.tenant, instance.identity).into());
+        tags
+    }
+
+    fn member(&self, resource: &Resource, lowered: Lowered) -> Value {
+        let attribute = |name: &str| lowered.attributes.iter().find(|(key, _)| key == name).map(|(_, term)| term);
+        let mut out = Map::new();
+        out.insert("Type", resource.kind.cloudformation().unwrap_or_default());
+        let mut metadata = match attribute("Metadata").cloned().map(Term::into_value) {
+            Some(Value::Map(map)) => map,
+            _ => Map::new(),
+        };
+        if resource.holds_data {
+            let mut address = resource.address.clone();
+            address.component = self.graph.instances[resource.instance].identity.clone();
+            let mut marks = Map::new();
+            marks.insert("address", address.to_string());
+            marks.insert("holds-data", true);
+            metadata.insert("terrace", marks);
+        }
+        if !metadata.is_empty() {
+            out.insert("Metadata", metadata);
+        }
+        for name in ["DeletionPolicy", "UpdateReplacePolicy"] {
+            match attribute(name) {
+                Some(term) => {
+                    out.insert(name, term.clone().into_value());
+                }
+                // What holds data stays when its template goes: CloudFormation would delete it otherwise.
+                None if resource.holds_data => {
+                    out.insert(name, "Retain");
+                }
+                None => {}
+            }
+        }
+        for name in ["CreationPolicy", "UpdatePolicy"] {
+            if let Some(term) = attribute(name) {
+                out.insert(name, term.clone().into_value());
+            }
+        }
+        let after: BTreeSet<Text> = self.explicit_order(resource);
+        if !after.is_empty() {
+            out.insert("DependsOn", after.into_iter().map(Value::from).collect::<Vec<_>>());
+        }
+        let properties = lowered.body.into_value();
+        if properties.as_map().is_some_and(|map| !map.is_empty()) {
+            out.insert("Properties", properties);
+        }
+        Value::Map(out)
+    }
+
+    /// The logical ids that a resource names in `depends_on`.
+    fn explicit_order(&self, resource: &Resource) -> BTreeSet<Text> {
+        let named = |other: &Resource| resource.depends_on.iter().any(|(name, _)| *name == other.address.resource);
+        self.graph
+            .resources_of(resource.instance)
+            .filter(|(_, other)| !is_object(other) && named(other))
+            .map(|(_, other)| logical_id(other))
+            .collect()
+    }
+}
+
+/// What a resource's lowering asks of other resources.
+fn asked(lowered: &Lowered) -> impl Iterator<Item = &Late> {
+    let bound = lowered.bindings.iter().flat_map(|(_, atoms)| atoms).filter_map(|atom| match atom {
+        Atom::Late(late) => Some(late),
+        _ => None,
+    });
+    lowered.parameters.values().chain(bound)
+}
+
+fn intrinsic(resource: &Resource, attribute: &Attribute) -> Term {
+    let id = Term::String(logical_id(resource));
+    match attribute {
+        Attribute::GetAtt(name) => Term::map([("Fn::GetAtt", Term::list([id, Term::from(name)]))]),
+        _ => Term::map([("Ref", id)]),
+    }
+}
+
+/// Updates may do everything but replace or delete what holds data.
+fn stack_policy(guarded: &[Text]) -> Value {
+    let resources: Vec<Value> = guarded.iter().map(|id| format!("LogicalResourceId/{id}").into()).collect();
+    let statement = |effect: &str, action: Value, resource: Value| {
+        Value::Map(Map::from_iter([
+            ("Effect", Value::from(effect)),
+            ("Action", action),
+            ("Principal", "*".into()),
+            ("Resource", resource),
+        ]))
+    };
+    let actions: Vec<Value> = vec!["Update:Replace".into(), "Update:Delete".into()];
+    Value::Map(Map::from_iter([(
+        "Statement",
+        vec![
+            statement("Deny", actions.into(), resources.into()),
+            statement("Allow", "Update:*".into(), "*".into()),
+        ],
+    )]))
+}

@@ -1,0 +1,302 @@
+//! Pipelines and hand-written state machines beside a few resources, without the phases around them.
+
+mod definitions;
+mod lowering;
+
+use terrace_artifact::{Address, Class, Text};
+
+use super::targets::{Context, Found, Targets};
+use crate::diagnostic::{Diagnostics, Label};
+use crate::document::{Component, Document, Recipe, Tenants};
+use crate::expression::{Scope, Variables, template};
+use crate::node::{Node, NodeKind};
+use crate::resource::{Instance, Place, Resource, ResourceKind};
+use crate::source::{Files, Span};
+use crate::term::{Reference, Term};
+use crate::validate::Kind;
+
+/// The world a case stands in: its components' resources, and its files.
+struct World {
+    instances: Vec<Instance>,
+    resources: Vec<Resource>,
+    scripts: Vec<(&'static str, &'static str)>,
+    pipelines: Vec<usize>,
+}
+
+impl Targets for World {
+    fn find(&self, name: &str, span: Span, diagnostics: &mut Diagnostics) -> Option<Found<'_>> {
+        let found = self.look(name);
+        if found.is_none() {
+            let code = crate::code::Code::UnknownReference;
+            diagnostics.push(
+                crate::diagnostic::Diagnostic::new(code, format!("nothing is named `{name}`")).at(span, "refers to nothing"),
+            );
+        }
+        found
+    }
+
+    fn look(&self, name: &str) -> Option<Found<'_>> {
+        let at = self.instances.iter().position(|instance| instance.component == name)?;
+        Some(Found {
+            instance: &self.instances[at],
+            pipeline: self.pipelines.contains(&at),
+            resources: self.resources.iter().filter(|resource| resource.instance == at).collect(),
+        })
+    }
+
+    fn follow(&self, from: &Resource, reference: &Reference) -> Option<&Resource> {
+        if let Ok(address) = reference.name.parse::<Address>() {
+            return self.resources.iter().find(|resource| resource.address == address);
+        }
+        let own = self.resources.iter().find(|resource| {
+            resource.instance == from.instance
+                && resource.address.resource == reference.name
+                && (reference.key.is_none() || resource.address.key == reference.key)
+        });
+        own.or_else(|| self.look(&reference.name)?.resources.first().copied())
+    }
+
+    fn resources(&self) -> &[Resource] {
+        &self.resources
+    }
+
+    fn text(&self, path: &str) -> Option<String> {
+        self.scripts.iter().find(|(name, _)| *name == path).map(|(_, text)| (*text).to_owned())
+    }
+}
+
+fn instance(tenant: &str, name: &str, declared: Span) -> Instance {
+    Instance {
+        tenant: tenant.into(),
+        component: name.into(),
+        identity: name.into(),
+        module: None,
+        name: format!("acme-production-{tenant}-{}", name.replace('_', "-")).into(),
+        namespace: "data".into(),
+        cluster: None,
+        account: Some("default".into()),
+        declared,
+        outputs: Vec::new(),
+        requires: Vec::new(),
+    }
+}
+
+fn term(node: &Node, scope: &Scope<'_>, files: &Files) -> Term {
+    match &node.kind {
+        NodeKind::Map(entries) => {
+            Term::Map(entries.iter().map(|(key, node)| (key.clone(), term(node, scope, files))).collect())
+        }
+        NodeKind::List(items) => Term::List(items.iter().map(|item| term(item, scope, files)).collect()),
+        NodeKind::String(_) => {
+            let template = template(node, files, &mut Diagnostics::new());
+            template.evaluate(scope).unwrap_or_else(|failure| panic!("{}", failure.message))
+        }
+        _ => Term::from_value(node.to_value()),
+    }
+}
+
+fn add(world: &mut World, component: &Component, files: &Files) {
+    let tenant = match &component.tenants {
+        Tenants::Named(names) => names[0].value.clone(),
+        _ => "platform".into(),
+    };
+    let at = world.instances.len();
+    let name = component.name.value.clone();
+    world.instances.push(instance(&tenant, &name, component.name.span));
+    let Recipe::Own(body) = &component.recipe else { panic!("a component of a case has resources") };
+    for (key, node) in &body.resources {
+        let keys: Vec<Option<Text>> = match node.get("for_each") {
+            Some(keys) => keys.items().iter().map(|key| Some(key.as_str().unwrap().into())).collect(),
+            None => vec![None],
+        };
+        for each in keys {
+            let value = Term::map([("key", each.as_ref().map_or(Term::Null, Term::from))]);
+            let variables = Variables {
+                name: "each",
+                value: &value,
+                outer: None,
+            };
+            let scope = Scope {
+                names: &[],
+                variables: Some(&variables),
+                local: true,
+            };
+            let attributes = node.get("metadata").map(|node| ("Metadata".into(), term(node, &scope, files)));
+            world.resources.push(Resource {
+                address: Address {
+                    tenant: tenant.clone(),
+                    component: name.clone(),
+                    resource: key.value.clone(),
+                    key: each.clone(),
+                },
+                kind: ResourceKind::CloudFormation(node.get("type").unwrap().as_str().unwrap().into()),
+                body: node.get("properties").map_or(Term::Map(Vec::new()), |node| term(node, &scope, files)),
+                depends_on: Vec::new(),
+                attributes: attributes.into_iter().collect(),
+                holds_data: false,
+                declared: key.span,
+                instance: at,
+            });
+        }
+    }
+}
+
+/// What a case gives: the resources of its pipelines, and what was said.
+struct Outcome {
+    resources: Vec<Resource>,
+    said: String,
+}
+
+/// Compiles the documents of a case. Hand-written state machines, rules and schedules in its components are checked too.
+fn compile(yaml: &str, scripts: &[(&'static str, &'static str)]) -> Outcome {
+    let mut files = Files::default();
+    let mut diagnostics = Diagnostics::new();
+    let nodes = crate::yaml::read("case.yaml", yaml.as_bytes(), &mut files, &mut diagnostics);
+    let mut world = World {
+        instances: Vec::new(),
+        resources: Vec::new(),
+        scripts: scripts.to_vec(),
+        pipelines: Vec::new(),
+    };
+    let mut pipelines = Vec::new();
+    for node in nodes {
+        match node.get("kind").and_then(Node::as_str) {
+            Some("Component") => {
+                let Document::Component(component) = Document::decode(Kind::Component, node) else { unreachable!() };
+                add(&mut world, &component, &files);
+            }
+            _ => {
+                let Document::Pipeline(pipeline) = Document::decode(Kind::Pipeline, node) else { unreachable!() };
+                let tenant = pipeline.tenant.as_ref().map_or("platform", |tenant| tenant.value.as_str());
+                world.pipelines.push(world.instances.len());
+                world.instances.push(instance(tenant, &pipeline.name.value, pipeline.name.span));
+                pipelines.push(pipeline);
+            }
+        }
+    }
+    let place = Place {
+        class: Class::Production,
+        account: Some("111122223333".into()),
+        region: Some("eu-west-1".into()),
+    };
+    let names: Vec<(Text, Term)> = vec![
+        ("environment".into(), Term::map([("name", "production")])),
+        ("tenant".into(), Term::map([("name", "finance")])),
+    ];
+    let mut made = Vec::new();
+    for (pipeline, at) in pipelines.iter().zip(&world.pipelines) {
+        let context = Context {
+            instance: &world.instances[*at],
+            index: *at,
+            place: &place,
+            targets: &world,
+        };
+        let scope = Scope {
+            names: &names,
+            variables: None,
+            local: false,
+        };
+        made.extend(super::lower(pipeline, &context, &scope, &files, &mut diagnostics));
+    }
+    for resource in &world.resources {
+        super::check(resource, &world, &mut diagnostics);
+    }
+    let mut said = String::new();
+    for diagnostic in diagnostics.into_sorted() {
+        said.push_str(&format!("{}: {}\n", diagnostic.code.slug(), diagnostic.message));
+        let mut label = |mark: &str, label: &Label| {
+            let line = files.location(label.span).line;
+            let text = files.text(label.span).lines().next().unwrap_or_default();
+            said.push_str(&format!("  {mark} {line}: `{text}` {}\n", label.text));
+        };
+        diagnostic.primary.iter().for_each(|l| label("-->", l));
+        diagnostic.related.iter().for_each(|l| label("...", l));
+        for note in &diagnostic.notes {
+            said.push_str(&format!("  note: {note}\n"));
+        }
+        for help in &diagnostic.help {
+            said.push_str(&format!("  help: {}\n", help.text));
+        }
+    }
+    Outcome { resources: made, said }
+}
+
+/// The body of one resource, with references as a reader would write them.
+fn body(outcome: &Outcome, resource: &str) -> String {
+    let found = outcome.resources.iter().find(|r| r.address.resource == resource);
+    let found = found.unwrap_or_else(|| panic!("no `{resource}`; it was said:\n{}", outcome.said));
+    terrace_artifact::to_json_pretty(&found.body.clone().into_value())
+}
+
+/// The definition of the state machine.
+fn definition(outcome: &Outcome) -> Term {
+    let machine = outcome.resources.iter().find(|r| r.address.resource == "state_machine");
+    let machine = machine.unwrap_or_else(|| panic!("no state machine; it was said:\n{}", outcome.said));
+    machine.body.get("Definition").cloned().unwrap_or_default()
+}
+
+/// Components that the cases call.
+const PLATFORM: &str = r#"
+kind: Component
+name: validate-input
+tenants: [finance]
+resources:
+  function: {type: AWS::Lambda::Function, properties: {Runtime: python3.13}}
+---
+kind: Component
+name: profiler
+tenants: [finance]
+resources:
+  function: {type: AWS::Lambda::Function, properties: {Runtime: python3.13}}
+---
+kind: Component
+name: report
+tenants: [finance]
+resources:
+  function: {type: AWS::Lambda::Function, properties: {Runtime: python3.13}}
+---
+kind: Component
+name: sales-quality
+tenants: [finance]
+resources:
+  job:
+    type: AWS::Glue::Job
+    properties: {Timeout: 2880, Command: {Name: glueetl, ScriptLocation: "{{ asset('quality.py') }}"}}
+---
+kind: Component
+name: sales-etl
+tenants: [finance]
+resources:
+  job:
+    type: AWS::Glue::Job
+    properties: {Timeout: 60, Command: {Name: glueetl}, DefaultArguments: {--job-language: python}}
+---
+kind: Component
+name: operations
+resources:
+  key: {type: AWS::KMS::Key, properties: {}}
+  topic: {type: AWS::SNS::Topic, properties: {KmsMasterKeyId: "{{ ref('key').arn }}"}}
+---
+kind: Component
+name: lake
+tenants: [finance]
+resources:
+  bucket:
+    type: AWS::S3::Bucket
+    for_each: [raw, processed]
+    properties: {NotificationConfiguration: {EventBridgeConfiguration: {EventBridgeEnabled: true}}}
+---
+kind: Component
+name: work
+tenants: [finance]
+resources:
+  queue: {type: AWS::SQS::Queue, properties: {FifoQueue: true}}
+  application: {type: AWS::EMRServerless::Application, properties: {}}
+  spark: {type: AWS::IAM::Role, properties: {}}
+  results: {type: AWS::S3::Bucket, properties: {}}
+  queries:
+    type: AWS::Athena::WorkGroup
+    properties:
+      WorkGroupConfiguration: {ResultConfiguration: {OutputLocation: "s3://{{ ref('results').name }}/athena/"}}
+---
+"#;
