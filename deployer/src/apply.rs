@@ -160,7 +160,12 @@ pub async fn apply(
         let holder = format!("{} since {}", other.who, other.since).into();
         events(Event::WaitingForLock { holder });
     };
-    let held = targets.home.lock(&holder, &waiting).await?;
+    let held = tokio::select! {
+        held = targets.home.lock(&holder, &waiting) => held?,
+        () = options.cancel.cancelled() => {
+            return Err(Failure::new(crate::FailureKind::Cancelled, "nothing was done").into());
+        }
+    };
     let applied = apply_locked(plan, access, options, &targets, &*held, &events, begun).await;
     let released = held.release().await;
     let mut report = applied?;
@@ -186,7 +191,7 @@ async fn apply_locked(
     begun: Instant,
 ) -> Result<Report, Error> {
     let home = &*targets.home;
-    let mut history = History::read(home).await?;
+    let mut history = History::read_end(home).await?;
     let standing = history.standing(home).await?;
     let wanted = plan.wanted();
     let live = index(
@@ -220,6 +225,7 @@ async fn apply_locked(
             .filter(|address| lost.contains(address))
             .cloned()
             .collect(),
+        only: plan.only.clone(),
         terrace: access.version.clone(),
     };
     history.append(home, &release).await?;
@@ -331,10 +337,13 @@ fn same_targets(plan: &Plan, targets: &Targets) -> Result<(), Error> {
 
 /// Whether the last release needs an end although nothing changes: it was killed, or was for another bundle.
 async fn unfinished(plan: &Plan, targets: &Targets) -> Result<bool, Error> {
-    let history = History::read(&*targets.home).await?;
+    let history = History::read_end(&*targets.home).await?;
     Ok(match history.last() {
         None => !plan.wanted().artifacts.is_empty(),
-        Some(last) => last.status != Status::Deployed || last.bundle != plan.wanted().digest(),
+        Some(last) => {
+            last.status != Status::Deployed
+                || plan.only.is_empty() && (last.bundle != plan.wanted().digest() || !last.only.is_empty())
+        }
     })
 }
 

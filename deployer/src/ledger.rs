@@ -40,6 +40,9 @@ pub struct Release {
     /// Addresses whose data the user agreed to lose.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approvals: Vec<Address>,
+    /// What it was limited to; empty when it was for the whole bundle.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<Text>,
     /// The version of the program.
     pub terrace: Text,
 }
@@ -78,31 +81,69 @@ struct Entry {
 impl History {
     /// Reads all of it.
     pub async fn read(home: &dyn Home) -> Result<History, Failure> {
-        let mut history = History {
-            next: 1,
-            ..History::default()
-        };
+        let mut history = History::empty();
         for key in home.list("ledger/").await? {
+            if let Some(bytes) = home.read(&key).await? {
+                history.take(&key, &bytes)?;
+            }
+        }
+        Ok(history)
+    }
+
+    /// Reads as much of the end as the next release has to know: back to the last one that succeeded. Ledgers grow, and
+    /// every plan asks for this.
+    pub async fn read_end(home: &dyn Home) -> Result<History, Failure> {
+        let mut entries: Vec<(String, Vec<u8>)> = Vec::new();
+        let mut succeeded = false;
+        for key in home.list("ledger/").await?.into_iter().rev() {
             let Some(bytes) = home.read(&key).await? else {
                 continue;
             };
             let entry: Entry = parse(&bytes, &key)?;
-            let follows = entry.sequence == history.next && entry.previous == history.tip;
-            if !follows && history.broken_at.is_none() {
-                history.broken_at = Some(entry.sequence);
-            }
-            history.next = entry.sequence + 1;
-            history.tip = Some(Digest::of_bytes(&bytes));
-            match history
-                .releases
-                .iter_mut()
-                .find(|release| release.id == entry.release.id)
-            {
-                Some(release) => *release = entry.release,
-                None => history.releases.push(entry.release),
+            entries.push((key, bytes));
+            // With both of its entries, so that there is something the last one has to follow from.
+            match entry.release.status {
+                Status::Deployed => succeeded = true,
+                Status::Deploying if succeeded => break,
+                Status::Deploying | Status::Failed => {}
             }
         }
+        let mut history = History::empty();
+        if let Some((key, bytes)) = entries.last() {
+            let first: Entry = parse(bytes, key)?;
+            (history.next, history.tip) = (first.sequence, first.previous);
+        }
+        for (key, bytes) in entries.iter().rev() {
+            history.take(key, bytes)?;
+        }
         Ok(history)
+    }
+
+    fn empty() -> History {
+        History {
+            next: 1,
+            ..History::default()
+        }
+    }
+
+    /// Adds the next entry.
+    fn take(&mut self, key: &str, bytes: &[u8]) -> Result<(), Failure> {
+        let entry: Entry = parse(bytes, key)?;
+        let follows = entry.sequence == self.next && entry.previous == self.tip;
+        if !follows && self.broken_at.is_none() {
+            self.broken_at = Some(entry.sequence);
+        }
+        self.next = entry.sequence + 1;
+        self.tip = Some(Digest::of_bytes(bytes));
+        self.know(entry.release);
+        Ok(())
+    }
+
+    fn know(&mut self, release: Release) {
+        match self.releases.iter_mut().find(|known| known.id == release.id) {
+            Some(known) => *known = release,
+            None => self.releases.push(release),
+        }
     }
 
     /// The last release.
@@ -155,10 +196,7 @@ impl History {
         }
         self.next += 1;
         self.tip = Some(Digest::of_bytes(&bytes));
-        match self.releases.iter_mut().find(|known| known.id == release.id) {
-            Some(known) => *known = release.clone(),
-            None => self.releases.push(release.clone()),
-        }
+        self.know(release.clone());
         Ok(())
     }
 }
@@ -212,4 +250,76 @@ pub(crate) fn merge(before: Bundle, mut later: Bundle) -> Bundle {
         later.targets.entry(name).or_insert(target);
     }
     later
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::DirectoryHome;
+
+    fn release(id: u32, status: Status) -> Release {
+        Release {
+            id: id.to_string().into(),
+            who: "ana".into(),
+            began: "2026-11-21T03:30:45Z".into(),
+            ended: None,
+            environment: "acme.development".into(),
+            purpose: Purpose::Apply,
+            targets: BTreeMap::new(),
+            bundle: Digest::of_bytes(b""),
+            status,
+            error: None,
+            approvals: Vec::new(),
+            only: Vec::new(),
+            terrace: "0.1.0".into(),
+        }
+    }
+
+    /// The end says the same about what comes next as all of it does.
+    #[tokio::test]
+    async fn the_end_is_enough() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = DirectoryHome {
+            folder: folder.path().to_owned(),
+        };
+        let mut written = History::read(&home).await.unwrap();
+        assert_eq!(written, History::read_end(&home).await.unwrap());
+        assert_eq!(written.next_id(), "1");
+        for (id, end) in [
+            (1, Some(Status::Deployed)),
+            (2, Some(Status::Failed)),
+            (3, Some(Status::Deployed)),
+            (4, None),
+            (5, Some(Status::Failed)),
+        ] {
+            written
+                .append(&home, &release(id, Status::Deploying))
+                .await
+                .unwrap();
+            if let Some(end) = end {
+                written.append(&home, &release(id, end)).await.unwrap();
+            }
+            let all = History::read(&home).await.unwrap();
+            assert_eq!(all, written);
+            let end = History::read_end(&home).await.unwrap();
+            assert_eq!(end.broken_at, None);
+            assert_eq!((end.next, &end.tip, end.last()), (all.next, &all.tip, all.last()));
+            assert_eq!(end.next_id(), all.next_id());
+        }
+        let end = History::read_end(&home).await.unwrap();
+        let ids: Vec<_> = end.releases.iter().map(|release| release.id.as_str()).collect();
+        assert_eq!(ids, ["3", "4", "5"]);
+
+        // Somebody else wrote the same entry: it is not overwritten.
+        let mut late = History::read(&home).await.unwrap();
+        written
+            .append(&home, &release(6, Status::Deploying))
+            .await
+            .unwrap();
+        let failure = late
+            .append(&home, &release(6, Status::Deploying))
+            .await
+            .unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Stale);
+    }
 }

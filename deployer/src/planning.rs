@@ -81,7 +81,12 @@ async fn plan_for(
     let live = index(targets.observe(&wanted, previous.as_ref()).await?);
     let selection = Selection::of(&options.only, &wanted);
     let changes = preview(&targets, &wanted, &live, &selection, &options.preview).await?;
-    let removals = removals(&targets, &wanted, &live, &selection);
+    let mut removals = removals(&targets, &wanted, &live, &selection);
+    if purpose == Purpose::Destroy {
+        for removal in removals.values_mut() {
+            removal.reason = "everything is taken away".to_owned();
+        }
+    }
     plan.steps = steps(&wanted, previous.as_ref(), &live, changes, removals);
     Ok(plan)
 }
@@ -98,7 +103,7 @@ pub(crate) fn previous(plan: &Plan, standing: Option<Bundle>) -> Option<Bundle> 
 /// Reads the ledger. That it may not be read is no reason not to plan.
 async fn read_ledger(targets: &Targets, plan: &mut Plan) -> Result<History, Error> {
     let home = &*targets.home;
-    let history = match History::read(home).await {
+    let history = match History::read_end(home).await {
         Ok(history) => history,
         Err(failure) if matches!(failure.kind, FailureKind::Denied { .. }) => {
             plan.notes.push(format!(

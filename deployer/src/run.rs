@@ -34,6 +34,8 @@ pub(crate) struct Run<'a, E> {
 
 /// Requests under way at once, looks included.
 const PARALLEL: usize = 16;
+/// How long a system may not answer while something is waited for there.
+const AWAY: Duration = Duration::from_secs(90);
 /// How often a request that may pass is tried.
 const ATTEMPTS: u32 = 5;
 
@@ -402,11 +404,24 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
         let began = Instant::now();
         let mut pause = Duration::from_millis(200);
         let mut said: Option<(String, Instant)> = None;
+        let mut away: Option<Instant> = None;
         loop {
             let look = self
                 .request(|| self.backend.look(&self.step.artifact, artifact, ticket))
                 .await;
-            let why = match look.map_err(Ended::Unsettled)? {
+            let look = match look {
+                // The system works on without us; a network that is away for a moment is no reason to give up.
+                Err(failure)
+                    if failure.may_pass() && away.get_or_insert_with(Instant::now).elapsed() < AWAY =>
+                {
+                    Look::Waiting(failure.message)
+                }
+                look => {
+                    away = None;
+                    look.map_err(Ended::Unsettled)?
+                }
+            };
+            let why = match look {
                 Look::Settled(live) => return Ok(*live),
                 Look::Gone if artifact.is_none() => return Ok(self.gone()),
                 Look::Gone => {
