@@ -310,9 +310,9 @@ fn is_login(code: &str) -> bool {
 }
 
 /// What the SDK says, without the type names that its errors carry along.
-fn words<E: std::error::Error + Send + Sync + 'static>(error: &SdkError<E, HttpResponse>) -> String
+fn words<E>(error: &SdkError<E, HttpResponse>) -> String
 where
-    E: ProvideErrorMetadata,
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let all = DisplayErrorContext(error).to_string();
     // The chain of causes comes first; the debug rendering of the whole error follows in parentheses.

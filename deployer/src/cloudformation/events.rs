@@ -144,7 +144,7 @@ pub(super) fn progress(stack_id: &str, status: &str, total: usize, events: &[Sta
     let mut text = format!("{status}: {done} of {} resources", total.max(latest.len()));
     match running.as_slice() {
         [] => {}
-        [some @ ..] if some.len() <= 2 => text.push_str(&format!(", {}", some.join(" and "))),
+        some if some.len() <= 2 => text.push_str(&format!(", {}", some.join(" and "))),
         [first, rest @ ..] => text.push_str(&format!(", {first} and {} more", rest.len())),
     }
     text

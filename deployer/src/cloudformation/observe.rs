@@ -145,7 +145,7 @@ impl Account {
     async fn records(&self, names: &BTreeSet<&Text>) -> Result<Vec<Record>, Failure> {
         match self.all_records().await {
             Err(failure) if matches!(failure.kind, FailureKind::Denied { .. }) && !names.is_empty() => {
-                let names: Vec<Text> = names.iter().map(|name| Text::clone(name)).collect();
+                let names: Vec<Text> = names.iter().copied().cloned().collect();
                 let found: Vec<Option<Record>> = futures::stream::iter(names)
                     .map(async |name| self.describe(&name).await)
                     .buffer_unordered(AT_ONCE)

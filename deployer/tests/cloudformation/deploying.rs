@@ -281,3 +281,25 @@ async fn tags_of_a_stack_change_with_all_that_is_in_it() {
     .assert_eq(&estate.shown().await);
     estate.apply().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn roles_are_created_with_the_capability_that_takes() {
+    let mut estate = Estate::new().await;
+    let trust = json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "glue.amazonaws.com"}, "Action": "sts:AssumeRole"}]});
+    let role = json!({"Type": "AWS::IAM::Role", "Properties": {"RoleName": "acme-dev-jobs", "AssumeRolePolicyDocument": trust}});
+    estate.want(
+        "jobs",
+        json!({"Role": role}),
+        json!({"Arn": {"Value": {"Fn::GetAtt": ["Role", "Arn"]}}}),
+    );
+    estate.apply().await;
+    assert_eq!(
+        estate.output("jobs", "Arn"),
+        format!("arn:aws:iam::{}:role/acme-dev-jobs", estate.account.id())
+    );
+    assert_eq!(
+        estate.described("jobs").unwrap()["Capabilities"],
+        json!(["CAPABILITY_NAMED_IAM"])
+    );
+}

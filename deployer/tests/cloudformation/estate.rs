@@ -207,7 +207,7 @@ impl Estate {
             timeout: Some(self.timeout),
             cancel,
         };
-        apply(plan, access, &options, |event| events(event)).await
+        apply(plan, access, &options, events).await
     }
 
     /// Plans and applies; afterwards a second plan is empty.

@@ -281,3 +281,40 @@ async fn a_busy_service_is_asked_again() {
         .unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(estate.status("jobs-3"), "CREATE_COMPLETE");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_lacks_a_right_is_told_which_and_how_to_get_it() {
+    let mut estate = Estate::new().await;
+    estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
+    let upstream = estate.access.aws.endpoint.clone().expect("an endpoint");
+    let creates = |body: &str| body.starts_with("Action=CreateChangeSet");
+    let proxy = Proxy::start(&upstream, Cut::Deny(creates)).await;
+    estate.access.aws.endpoint = Some(proxy.url.as_str().into());
+    let error = estate.apply_fails().await;
+    expect![[r#"
+        0 of 1 steps done
+
+        failed: create CloudFormation stack acme-dev-platform-jobs
+        platform/jobs/queue: not allowed to `cloudformation:CreateChangeSet` on acme-dev-platform-jobs
+          the server said: User: arn:aws:iam::1:user/ben is not authorized to do that (AccessDenied)
+          declared at module:lake/module.yaml:3:1, asked for at components.yaml:3:1
+          a rule that would allow it:
+            {"Effect": "Allow", "Action": "cloudformation:CreateChangeSet", "Resource": "arn:aws:cloudformation:eu-west-1:ACCOUNT:stack/acme-dev-platform-jobs/*"}"#]]
+    .assert_eq(&error);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_stacks_may_not_be_listed_they_are_asked_for_by_name() {
+    let mut estate = Estate::new().await;
+    estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
+    estate.want("other", json!({"Queue": queue(1)}), json!({}));
+    estate.apply().await;
+    let upstream = estate.access.aws.endpoint.clone().expect("an endpoint");
+    let lists = |body: &str| body.starts_with("Action=DescribeStacks") && !body.contains("StackName");
+    let proxy = Proxy::start(&upstream, Cut::Deny(lists)).await;
+    estate.access.aws.endpoint = Some(proxy.url.as_str().into());
+    estate.drop_component("other");
+    estate.want("jobs", json!({"Queue": queue(2)}), json!({}));
+    estate.apply().await;
+    assert_eq!(estate.status("other"), "absent");
+}

@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 /// When the line goes dead.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Cut {
     Never,
     /// The request of this number (from 1) is not delivered.
@@ -17,6 +17,8 @@ pub(crate) enum Cut {
     After(usize),
     /// Never, but every other request of CloudFormation's is answered with what it says when it is asked too often.
     Throttle,
+    /// Never, but requests whose body this picks are answered as AWS answers whoever lacks the right.
+    Deny(fn(&str) -> bool),
 }
 
 /// A proxy on a port of its own, for as long as it lives.
@@ -125,20 +127,24 @@ impl Line {
             .lock()
             .expect("nobody panicked")
             .push(what(&head, &request[body..]));
-        if self.cut == Cut::Before(number) {
+        if matches!(self.cut, Cut::Before(at) if at == number) {
             self.kill.send_replace(true);
             return Ok(());
         }
-        let of_cloudformation = request[body..].starts_with(b"Action=");
-        if self.cut == Cut::Throttle && of_cloudformation && number % 2 == 0 {
-            let text = "<ErrorResponse><Error><Type>Sender</Type><Code>Throttling</Code>\
-                        <Message>Rate exceeded</Message></Error></ErrorResponse>";
-            let length = text.len();
-            let answer = format!(
-                "HTTP/1.1 400 Bad Request\r\ncontent-type: text/xml\r\ncontent-length: {length}\r\n\
-                 connection: close\r\n\r\n{text}"
-            );
-            client.write_all(answer.as_bytes()).await?;
+        let text = String::from_utf8_lossy(&request[body..]);
+        let refusal = match self.cut {
+            Cut::Throttle if text.starts_with("Action=") && number.is_multiple_of(2) => {
+                Some((400, "Throttling", "Rate exceeded"))
+            }
+            Cut::Deny(picks) if picks(&text) => Some((
+                403,
+                "AccessDenied",
+                "User: arn:aws:iam::1:user/ben is not authorized to do that",
+            )),
+            _ => None,
+        };
+        if let Some((status, code, message)) = refusal {
+            client.write_all(error(status, code, message).as_bytes()).await?;
             return client.shutdown().await;
         }
         let mut server = TcpStream::connect(&self.upstream).await?;
@@ -153,7 +159,7 @@ impl Line {
         server.write_all(&request[body..]).await?;
         let mut answer = Vec::new();
         server.read_to_end(&mut answer).await?;
-        if self.cut == Cut::After(number) {
+        if matches!(self.cut, Cut::After(at) if at == number) {
             self.kill.send_replace(true);
             return Ok(());
         }
@@ -181,4 +187,14 @@ fn what(head: &str, body: &[u8]) -> String {
             format!("{method} {key}")
         }
     }
+}
+
+fn error(status: u16, code: &str, message: &str) -> String {
+    let text = format!(
+        "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
+    );
+    let length = text.len();
+    format!(
+        "HTTP/1.1 {status} No\r\ncontent-type: text/xml\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{text}"
+    )
 }
