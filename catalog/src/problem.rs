@@ -19,6 +19,11 @@ pub enum ProblemKind {
         /// Keys there are, a dozen at most.
         known: Vec<Text>,
     },
+    /// The map's keys are free, but must match one of some patterns.
+    KeyPattern {
+        /// The regular expressions.
+        patterns: Vec<Text>,
+    },
     /// A required key is not there.
     Missing {
         /// The key.
@@ -116,6 +121,12 @@ impl Problem {
         };
         match &self.kind {
             ProblemKind::UnknownKey { .. } => format!("there is no field {last} here"),
+            ProblemKind::KeyPattern { patterns } => {
+                format!(
+                    "the key {last} must match {}",
+                    one_of(patterns.iter().map(|text| format!("`{text}`")))
+                )
+            }
             ProblemKind::Missing { key } => format!("`{key}` is missing"),
             ProblemKind::WrongType { expected, found } => format!("{last} must be {expected}, not {found}"),
             ProblemKind::NotInEnum { allowed, .. } => {

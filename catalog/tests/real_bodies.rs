@@ -1,15 +1,19 @@
 //! Bodies as people write them: nothing is said against them, and what is wrong with a broken one is found.
 
 use expect_test::{Expect, expect};
-use terrace_artifact::Value;
-use terrace_catalog::{Problem, cloudformation, kubernetes};
+use terrace_artifact::{Text, Tree, Value, View};
+use terrace_catalog::{Problem, cloudformation, kubernetes, validate_resource_attributes};
 
 fn body(json: &str) -> Value {
-    Value::from_json(&serde_json::from_str(json).expect("the test's own JSON"))
+    serde_json::from_str(json).expect("the test's own JSON")
 }
 
 fn shown(problems: &[Problem]) -> String {
-    problems.iter().map(|problem| format!("{problem}\n")).collect()
+    let line = |problem: &Problem| match problem.help() {
+        Some(help) => format!("{problem} ({help})\n"),
+        None => format!("{problem}\n"),
+    };
+    problems.iter().map(line).collect()
 }
 
 #[track_caller]
@@ -21,16 +25,36 @@ fn resource(resource_type: &str, properties: &str, expected: Expect) {
     expected.assert_eq(&shown(&problems));
 }
 
-#[track_caller]
-fn object(object: &str, expected: Expect) {
-    let object = body(object);
-    let kind = kubernetes(
-        object.get("apiVersion").unwrap().as_str().unwrap(),
-        object.get("kind").unwrap().as_str().unwrap(),
-    );
+fn object_problems(object: &Value) -> Vec<Problem> {
+    let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
     let mut problems = Vec::new();
-    kind.expect("a known kind").validate(&object, &mut problems);
-    expected.assert_eq(&shown(&problems));
+    kubernetes(text("apiVersion"), text("kind"))
+        .expect("a known kind")
+        .validate(object, &mut problems);
+    problems
+}
+
+#[track_caller]
+fn object(json: &str, expected: Expect) {
+    expected.assert_eq(&shown(&object_problems(&body(json))));
+}
+
+#[test]
+fn the_workload_is_accepted_whole() {
+    let objects = body(include_str!("workload/objects.json"));
+    for object in objects.as_list().unwrap() {
+        assert_eq!(shown(&object_problems(object)), "", "{object}");
+    }
+    let template = body(include_str!("workload/template.json"));
+    let resources = template.get("Resources").and_then(Value::as_map).unwrap();
+    assert_eq!((objects.as_list().unwrap().len(), resources.len()), (12, 11));
+    for (name, resource) in resources {
+        let mut problems = Vec::new();
+        validate_resource_attributes(resource, &mut problems);
+        let known = cloudformation(resource.get("Type").unwrap().as_str().unwrap()).unwrap();
+        known.validate(resource.get("Properties").unwrap(), &mut problems);
+        assert_eq!(shown(&problems), "", "{name}");
+    }
 }
 
 #[test]
@@ -47,12 +71,106 @@ fn a_bucket() {
         r#"{"BucketNaem": "x", "VersioningConfiguration": {"Status": "On"}, "Arn": "x", "Tags": {"a": "b"},
             "LifecycleConfiguration": {"Rules": [{"Id": "a", "ExpirationInDays": "soon"}]}}"#,
         expect![[r#"
-            BucketNaem: there is no field `BucketNaem` here
+            BucketNaem: there is no field `BucketNaem` here (`BucketName` exists)
             VersioningConfiguration.Status: `Status` must be `Enabled` or `Suspended`
             Arn: `Arn` is set by the server and cannot be given
             Tags: `Tags` must be a list, not a map
             LifecycleConfiguration.Rules[0].ExpirationInDays: `ExpirationInDays` must be an integer, not a string
             LifecycleConfiguration.Rules[0]: `Status` is missing
+        "#]],
+    );
+}
+
+#[test]
+fn a_function_stands_for_any_value_and_its_branches_are_looked_at() {
+    resource(
+        "AWS::SQS::Queue",
+        r#"{"QueueName": {"Ref": "Name"}, "DelaySeconds": {"Fn::If": ["Fast", 0, {"Ref": "Delay"}]},
+            "Tags": {"Fn::Split": [",", "a,b"]}, "FifoQueue": {"Fn::If": ["Fast", true, {"Ref": "AWS::NoValue"}]},
+            "KmsMasterKeyId": {"Fn::GetAtt": ["Key", "Arn"]}}"#,
+        expect![""],
+    );
+    resource(
+        "AWS::SQS::Queue",
+        r#"{"DelaySeconds": {"Fn::If": ["Fast", "soon", 901]}, "QueueName": {"Fn::Join2": ["", []]},
+            "RedrivePolicy": {"maxReceiveCount": null}}"#,
+        expect![[r#"
+            DelaySeconds.Fn::If[1]: item 1 must be an integer, not a string
+            DelaySeconds.Fn::If[2]: item 2 must be between 0 and 900
+            QueueName.Fn::Join2: there is no field `Fn::Join2` here (`Fn::Join` exists)
+            RedrivePolicy.maxReceiveCount: `maxReceiveCount` must be an integer, not null
+        "#]],
+    );
+    // What is required may be left open, but not left out.
+    resource(
+        "AWS::SSM::Parameter",
+        r#"{"Type": {"Fn::If": ["A", "String", {"Ref": "AWS::NoValue"}]}, "Value": "a"}"#,
+        expect![""],
+    );
+    resource(
+        "AWS::SSM::Parameter",
+        r#"{"Type": {"Ref": "AWS::NoValue"}, "Value": "a"}"#,
+        expect![[r#"
+            `Type` is missing
+        "#]],
+    );
+}
+
+#[test]
+fn keys_that_rule_each_other_out() {
+    resource(
+        "AWS::Events::Rule",
+        r#"{"Name": "a"}"#,
+        expect![[r#"
+        the body must have `EventPattern` or `ScheduleExpression`
+    "#]],
+    );
+    resource(
+        "AWS::EC2::Instance",
+        r#"{"ImageId": "ami-12345678", "SubnetId": "subnet-12345678", "NetworkInterfaces": [{"DeviceIndex": "0"}]}"#,
+        expect![[r#"
+            SubnetId: `SubnetId` cannot stand beside `NetworkInterfaces`
+        "#]],
+    );
+    resource(
+        "AWS::IAM::Policy",
+        r#"{"PolicyName": "a", "PolicyDocument": {"Version": "2012-10-17", "Statement": []}}"#,
+        expect![[r#"
+            the body must have `Users`, `Groups` or `Roles`
+        "#]],
+    );
+    resource(
+        "AWS::Lambda::Function",
+        r#"{"Role": {"Fn::GetAtt": ["Role", "Arn"]}, "Code": {"ZipFile": "x"}, "Runtime": "python3.13", "Handler": "index.main",
+            "Timeout": 1000, "MemorySize": 64, "Environment": {"Variables": {"A": 1, "B": "x"}}}"#,
+        expect![[r#"
+            MemorySize: `MemorySize` must be between 128 and 32768
+            Environment.Variables.A: the key `A` must match `[a-zA-Z][a-zA-Z0-9_]+`
+            Environment.Variables.B: the key `B` must match `[a-zA-Z][a-zA-Z0-9_]+`
+        "#]],
+    );
+}
+
+#[test]
+fn a_resource_beside_its_properties() {
+    let check = |json: &str, expected: Expect| {
+        let mut problems = Vec::new();
+        validate_resource_attributes(&body(json), &mut problems);
+        expected.assert_eq(&shown(&problems));
+    };
+    check(
+        r#"{"Type": "AWS::S3::Bucket", "DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain", "DependsOn": ["A", "B"],
+            "Condition": "C", "Metadata": {"a": null}, "Properties": {}}"#,
+        expect![""],
+    );
+    check(
+        r#"{"DeletionPolicy": "Retian", "DependsOn": {"a": 1}, "UpdateReplacePolicy": "RetainExceptOnCreate", "Propertys": {}}"#,
+        expect![[r#"
+            DeletionPolicy: `DeletionPolicy` must be `Delete`, `Retain`, `RetainExceptOnCreate` or `Snapshot` (`Retain` exists)
+            DependsOn: `DependsOn` must be a string or a list, not a map
+            UpdateReplacePolicy: `UpdateReplacePolicy` must be `Delete`, `Retain` or `Snapshot`
+            Propertys: there is no field `Propertys` here (`Properties` exists)
+            `Type` is missing
         "#]],
     );
 }
@@ -68,7 +186,7 @@ fn a_deployment() {
             metadata.creationTimestamp: `creationTimestamp` is set by the server and cannot be given
             metadata.labels["a b"]: `a b` must be a key such as `app` or `example.org/app`: at most 63 letters, digits, `-`, `_` and `.` after an optional domain
             metadata.labels["a b"]: `a b` must be a label value: at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at both ends
-            spec.replica: there is no field `replica` here
+            spec.replica: there is no field `replica` here (`replicas` exists)
             spec.template.spec.containers[0].image: `image` must be a string, not an integer
             spec.template.spec.containers[0].imagePullPolicy: `imagePullPolicy` must be `Always`, `IfNotPresent` or `Never`
             spec.template.spec.containers[0].ports[1]: item 1 repeats item 0
@@ -76,4 +194,84 @@ fn a_deployment() {
             status: `status` is set by the server and cannot be given
         "#]],
     );
+}
+
+#[test]
+fn names_and_namespaces() {
+    object(
+        r#"{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "1st", "namespace": "A"}, "spec": {"type": "Loadbalancer"}}"#,
+        expect![[r#"
+            spec.type: `type` must be `ClusterIP`, `ExternalName`, `LoadBalancer` or `NodePort` (`LoadBalancer` exists)
+            metadata.name: `name` must be a DNS label that starts with a letter: at most 63 lower-case letters, digits and `-`
+            metadata.namespace: `namespace` must be a DNS label: at most 63 lower-case letters, digits and `-`, with a letter or digit at both ends
+        "#]],
+    );
+    object(
+        r#"{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team.a", "namespace": "b"}}"#,
+        expect![[r#"
+            metadata.name: `name` must be a DNS label: at most 63 lower-case letters, digits and `-`, with a letter or digit at both ends
+            metadata.namespace: `namespace` cannot be given: objects of this kind live in no namespace
+        "#]],
+    );
+    object(
+        r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}, "data": {"a": 1}, "binaryData": {"b": "?"}}"#,
+        expect![[r#"
+            data.a: `a` must be a string, not an integer
+            binaryData.b: `b` must be text in base64
+            metadata: `name` is missing
+        "#]],
+    );
+    object(
+        r#"{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "system:a"}, "rules": []}"#,
+        expect![""],
+    );
+}
+
+#[test]
+fn custom_resources() {
+    object(
+        r#"{"apiVersion": "monitoring.coreos.com/v1", "kind": "ServiceMonitor", "metadata": {"name": "a"},
+            "spec": {"endpoints": [{"port": "http", "intervall": "30s"}], "selector": {"matchLabels": {"app": "a"}}}}"#,
+        expect![[r#"
+            spec.endpoints[0].intervall: there is no field `intervall` here (`interval` exists)
+        "#]],
+    );
+    object(
+        r#"{"apiVersion": "ray.io/v1", "kind": "RayCluster", "metadata": {"name": "a"},
+            "spec": {"headGroupSpec": {"template": {"spec": {"containers": [{"name": "a", "image": "b", "resources": {"limits": {"cpu": "1", "memory": "2Gx"}}}]}}}}}"#,
+        expect![[r#"
+            spec.headGroupSpec.template.spec.containers[0].resources.limits.memory: `memory` must be a quantity such as 500m or 2Gi
+        "#]],
+    );
+}
+
+/// A tree of which a part is known only later.
+enum Later {
+    Known(Vec<(Text, Later)>),
+    Text(&'static str),
+    Unknown,
+}
+
+impl Tree for Later {
+    fn view(&self) -> View<'_, Later> {
+        match self {
+            Later::Known(entries) => View::Map(entries),
+            Later::Text(text) => View::String(text),
+            Later::Unknown => View::Unknown,
+        }
+    }
+}
+
+#[test]
+fn what_is_known_later_satisfies_any_type() {
+    let bucket = Later::Known(vec![
+        ("BucketName".into(), Later::Unknown),
+        ("Tags".into(), Later::Unknown),
+        ("AccessControl".into(), Later::Text("Open")),
+    ]);
+    let mut problems = Vec::new();
+    cloudformation("AWS::S3::Bucket")
+        .unwrap()
+        .validate(&bucket, &mut problems);
+    assert_eq!(problems.len(), 1, "{problems:?}");
 }
