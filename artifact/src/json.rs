@@ -57,6 +57,16 @@ fn pretty(value: &Value, depth: usize, out: &mut String) {
     match value {
         Value::List(list) if list.is_empty() => out.push_str("[]"),
         Value::Map(map) if map.is_empty() => out.push_str("{}"),
+        // An intrinsic function is one thing to a reader, and stands on one line.
+        Value::Map(map) if is_short_function(map) => {
+            for (key, item) in map {
+                out.push('{');
+                string(key, out);
+                out.push_str(": ");
+                pretty(item, depth, out);
+                out.push('}');
+            }
+        }
         Value::List(list) if fits_on_a_line(list) => {
             out.push('[');
             for (i, item) in list.iter().enumerate() {
@@ -95,6 +105,19 @@ fn pretty(value: &Value, depth: usize, out: &mut String) {
         }
         value => scalar(value, out),
     }
+}
+
+/// `{"Ref": "Key"}`, `{"Fn::GetAtt": ["Key", "Arn"]}`, `{"Fn::Sub": "…"}`
+fn is_short_function(map: &crate::Map) -> bool {
+    map.len() == 1
+        && map.iter().all(|(key, value)| {
+            (key == "Ref" || key.starts_with("Fn::"))
+                && match value {
+                    Value::String(_) => true,
+                    Value::List(list) => fits_on_a_line(list),
+                    _ => false,
+                }
+        })
 }
 
 /// Pairs such as `["Key", "Arn"]` read better on one line; anything longer does not.
