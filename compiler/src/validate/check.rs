@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use regex_lite::Regex;
 use terrace_artifact::{Decimal, Value};
 
 use super::schema::{Bounds, Id, Later, Others, Schema, Schemas, Types};
@@ -464,11 +465,8 @@ fn scalar_problem(schema: &Schema, node: &Node) -> Option<Why> {
             {
                 return Some(why);
             }
-            schema
-                .pattern
-                .as_ref()
-                .filter(|pattern| !pattern.fits(text))
-                .map(|_| Why::Form)
+            let strange = schema.pattern.as_ref().is_some_and(|pattern| !pattern.fits(text));
+            (strange || (schema.regex && Regex::new(text).is_err())).then_some(Why::Form)
         }
         NodeKind::Number(number) => {
             if let Some(least) = schema.minimum.filter(|least| number < least) {

@@ -27,6 +27,7 @@ pub(super) const KEYWORDS: &[&str] = &[
     "enum",
     "examples",
     "exclusiveMinimum",
+    "format",
     "if",
     "items",
     "maxItems",
@@ -68,6 +69,8 @@ pub(super) struct Schema {
     /// The only values, of `enum` or `const`.
     pub(super) values: Option<Vec<Value>>,
     pub(super) pattern: Option<Pattern>,
+    /// Whether the text is a regular expression itself, of `format`.
+    pub(super) regex: bool,
     /// The fewest and the most characters.
     pub(super) length: Bounds,
     pub(super) minimum: Option<Decimal>,
@@ -362,6 +365,7 @@ impl<'a> Reader<'a> {
                 text: text.to_owned(),
                 compiled: OnceLock::new(),
             }),
+            regex: text("format") == Some("regex"),
             length: bounds("minLength", "maxLength"),
             minimum: number("minimum"),
             maximum: number("maximum"),
@@ -488,6 +492,17 @@ mod tests {
                         "{path}: a map in `{keyword}`"
                     );
                 }
+            });
+        }
+    }
+
+    #[test]
+    fn the_only_format_is_that_of_patterns() {
+        for (name, text) in FILES {
+            let json: Json = serde_json::from_str(text).unwrap();
+            walk(&json, name, &mut |path, schema| {
+                let format = schema.get("format").and_then(Json::as_str);
+                assert!(matches!(format, None | Some("regex")), "{path}: {format:?}");
             });
         }
     }
