@@ -1,2 +1,54 @@
-//! Placeholder until this crate's owner replaces it.
-fn main() {}
+//! The `terrace` program: the only place that reads the environment, prints, or chooses an exit code.
+
+mod arguments;
+mod commands;
+mod confirm;
+mod console;
+mod diagnostics;
+mod disk;
+mod folder;
+mod golden;
+mod live;
+mod problem;
+mod progress;
+mod stack;
+
+use std::process::ExitCode;
+use std::{env, panic};
+
+use clap::Parser as _;
+
+use arguments::Arguments;
+use console::Console;
+use problem::Status;
+
+fn main() -> ExitCode {
+    let console = Console::of_process();
+    panic::set_hook(Box::new(move |info| console.say(&our_mistake(info))));
+    let status = panic::catch_unwind(|| run(&console)).unwrap_or(Status::Failed);
+    ExitCode::from(status.code())
+}
+
+fn run(console: &Console) -> Status {
+    match Arguments::try_parse() {
+        Ok(arguments) => match commands::run(arguments.command, console) {
+            Ok(status) => status,
+            Err(problem) => {
+                console.say(&problem.words(console));
+                problem.status()
+            }
+        },
+        Err(error) => arguments::refused(&error, console),
+    }
+}
+
+/// What a user is told when the program itself is wrong.
+fn our_mistake(info: &panic::PanicHookInfo<'_>) -> String {
+    // Not all of the command: `--set` may give what nobody else should see.
+    let command = env::args().nth(1).unwrap_or_default();
+    format!(
+        "this is a bug in terrace {}, not in what you wrote\n  {info}\n  while running: terrace {command}\n\
+         help: please report it with the lines above, and the stack if it may be shown\n",
+        env!("CARGO_PKG_VERSION"),
+    )
+}

@@ -1,0 +1,212 @@
+//! `terrace apply`, `terrace destroy` and `terrace bootstrap`: the commands that change live systems.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use terrace_artifact::Target;
+use terrace_deployer::{Access, Action, ApplyOptions, Plan, Purpose, Refusal, Report, render};
+
+use crate::arguments::{Changing, Environment, Planning, Reach};
+use crate::commands::plan::options;
+use crate::confirm::confirm;
+use crate::console::{Console, Tone};
+use crate::live;
+use crate::problem::{Problem, Status};
+use crate::progress::{Progress, plural, took};
+use crate::stack::Stack;
+
+/// Applies a stack's environment, or a saved plan.
+pub(crate) fn run(
+    from: &Path,
+    environment: Option<String>,
+    planning: &Planning,
+    changing: &Changing,
+    console: &Console,
+) -> Result<Status, Problem> {
+    if from.is_file() {
+        return apply_saved(from, environment.as_ref(), planning, changing, console);
+    }
+    let target = Environment {
+        stack: from.to_owned(),
+        environment,
+    };
+    plan_and_apply(Purpose::Apply, &target, planning, changing, console)
+}
+
+/// Takes everything away.
+pub(crate) fn destroy(
+    target: &Environment,
+    planning: &Planning,
+    changing: &Changing,
+    console: &Console,
+) -> Result<Status, Problem> {
+    plan_and_apply(Purpose::Destroy, target, planning, changing, console)
+}
+
+/// Creates what an account needs once.
+pub(crate) fn bootstrap(
+    target: &Environment,
+    reach: &Reach,
+    set: &[String],
+    console: &Console,
+) -> Result<Status, Problem> {
+    let stack = Stack::open(&target.stack)?;
+    let (bundle, _) = stack.environment(target.environment.as_ref(), set, console)?;
+    let access = live::access(&stack.folder, reach);
+    let lines = live::runtime()?.block_on(terrace_deployer::bootstrap(&bundle, &access))?;
+    if lines.is_empty() {
+        console.line(&format!(
+            "`{}` names no account, so there is nothing to prepare",
+            bundle.environment.name
+        ));
+    }
+    for line in lines {
+        console.line(&line);
+    }
+    Ok(Status::Done)
+}
+
+fn plan_and_apply(
+    purpose: Purpose,
+    target: &Environment,
+    planning: &Planning,
+    changing: &Changing,
+    console: &Console,
+) -> Result<Status, Problem> {
+    let stack = Stack::open(&target.stack)?;
+    let (bundle, _) = stack.environment(target.environment.as_ref(), &planning.set.set, console)?;
+    let access = live::access(&stack.folder, &planning.reach);
+    let runtime = live::runtime()?;
+    let options = options(planning);
+    let plan = match purpose {
+        Purpose::Apply => runtime.block_on(terrace_deployer::plan(&bundle, &access, &options))?,
+        Purpose::Destroy => runtime.block_on(terrace_deployer::destroy_plan(&bundle, &access, &options))?,
+    };
+    console.data(&render(&plan, console.colour_data()))?;
+    approved(&plan, changing)?;
+    if !plan.is_empty() {
+        let question = match purpose {
+            Purpose::Apply => format!("\napply this to {}?", bundle.environment.name),
+            Purpose::Destroy => format!("\ndestroy all of this in {}?", bundle.environment.name),
+        };
+        if !confirm(&question, changing.yes, console)? {
+            return Ok(Status::Done);
+        }
+    }
+    apply(&runtime, &plan, &access, changing, console)
+}
+
+/// Applies exactly what was saved. It was looked at when it was saved, so nobody is asked again.
+fn apply_saved(
+    file: &Path,
+    environment: Option<&String>,
+    planning: &Planning,
+    changing: &Changing,
+    console: &Console,
+) -> Result<Status, Problem> {
+    let given = !planning.set.set.is_empty() || !planning.only.is_empty() || planning.take_over || planning.change_set;
+    if environment.is_some() || given {
+        return Err(Problem::new(format!("`{}` is a saved plan, which says all of this itself", file.display()))
+            .help(format!("apply it as it is:\n  terrace apply {}", file.display())));
+    }
+    let text = fs::read(file)
+        .map_err(|error| Problem::new(format!("`{}` cannot be read: {error}", file.display())))?;
+    let plan: Plan = serde_json::from_slice(&text).map_err(|error| {
+        let refusal = Refusal::NotAPlan(format!("`{}` is not one: {error}", file.display()));
+        Problem::from(terrace_deployer::Error::from(refusal))
+    })?;
+    let access = live::access(&stack_folder(&plan)?, &planning.reach);
+    approved(&plan, changing)?;
+    apply(&live::runtime()?, &plan, &access, changing, console)
+}
+
+/// The stack's folder when the plan was made, from where the user stood: what a folder target calls itself ends with the
+/// path that the stack gives it. A plan without such a target does not depend on where one stands.
+fn stack_folder(plan: &Plan) -> Result<PathBuf, Problem> {
+    for (name, target) in &plan.bundle.targets {
+        let (Target::Directory { path }, Some(identity)) = (target, plan.targets.get(name)) else {
+            continue;
+        };
+        let delivered = PathBuf::from(identity.shown.trim_start_matches("folder "));
+        let depth = Path::new(path.as_str()).components().count();
+        let Some(folder) = delivered.ancestors().nth(depth).filter(|folder| folder.join(path.as_str()) == delivered)
+        else {
+            continue;
+        };
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        if !folder.is_dir() {
+            return Err(Problem::new(format!("the plan is for a stack in `{}`, which is not here", folder.display()))
+                .help("apply it from where it was planned"));
+        }
+        return Ok(folder.to_owned());
+    }
+    Ok(PathBuf::from("."))
+}
+
+/// Refuses before anybody is asked: a yes is no approval of what is lost.
+fn approved(plan: &Plan, changing: &Changing) -> Result<(), Problem> {
+    let missing = plan.loses_data().into_iter().filter(|address| !changing.approve.contains(address));
+    let missing: Vec<_> = missing.cloned().collect();
+    if missing.is_empty() { Ok(()) } else { Err(terrace_deployer::Error::from(Refusal::DataLoss(missing)).into()) }
+}
+
+fn apply(
+    runtime: &tokio::runtime::Runtime,
+    plan: &Plan,
+    access: &Access,
+    changing: &Changing,
+    console: &Console,
+) -> Result<Status, Problem> {
+    let progress = Progress::new(*console);
+    let options = ApplyOptions {
+        approved: changing.approve.iter().cloned().collect(),
+        timeout: changing.timeout,
+        cancel: live::stop_on_interrupt(runtime, *console),
+    };
+    let tell = |event| progress.tell(&event);
+    let applied = runtime.block_on(terrace_deployer::apply(plan, access, &options, tell));
+    progress.end();
+    summarise(plan, &applied?, console);
+    Ok(Status::Done)
+}
+
+/// What is where, and how long it took.
+fn summarise(plan: &Plan, report: &Report, console: &Console) {
+    for note in &report.notes {
+        console.line(&format!("note: {note}"));
+    }
+    if report.steps.is_empty() {
+        console.line("nothing had to be done");
+        return;
+    }
+    let release = report.release.as_deref().unwrap_or("-");
+    let words = format!(
+        "{} of {} in {}: release {release}, {} {} in {}",
+        match plan.purpose {
+            Purpose::Apply => "applied",
+            Purpose::Destroy => "destroyed",
+        },
+        plan.bundle.platform,
+        plan.bundle.environment.name,
+        report.steps.len(),
+        plural(report.steps.len(), "step"),
+        took(report.elapsed),
+    );
+    console.line(&console.paint(Tone::Good, &words));
+    for (name, identity) in &plan.targets {
+        let standing = plan.steps.iter().filter(|step| {
+            step.target == *name && !matches!(step.change.action, Action::Delete | Action::Release)
+        });
+        let mut kinds: Vec<(&str, usize)> = Vec::new();
+        for step in standing {
+            match kinds.iter_mut().find(|(kind, _)| *kind == step.subject.kind.as_str()) {
+                Some((_, count)) => *count += 1,
+                None => kinds.push((&step.subject.kind, 1)),
+            }
+        }
+        kinds.sort_unstable();
+        let what: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        let what = if what.is_empty() { "nothing".to_owned() } else { what.join(", ") };
+        console.line(&format!("  {}: {what}", identity.shown));
+    }
+}

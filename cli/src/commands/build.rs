@@ -1,0 +1,119 @@
+//! `terrace build`: what would be deployed, as files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use rayon::prelude::*;
+use serde_json::json;
+
+use crate::console::Console;
+use crate::folder;
+use crate::problem::{Problem, Status};
+use crate::progress::{plural, took};
+use crate::stack::Stack;
+
+/// Where the names of the files that were written are kept: only those are taken away when they are not written again.
+const RECORD: &str = ".terrace/build.json";
+
+pub(crate) fn run(
+    folder: &Path,
+    environments: &[String],
+    out: &Path,
+    set: &[String],
+    console: &Console,
+) -> Result<Status, Problem> {
+    let begun = Instant::now();
+    let compiled = Stack::open(folder)?.compiled(environments, set, console)?;
+    if out.join(".terrace/manifest.json").exists() {
+        return Err(Problem::new(format!("`{}` is the folder that an environment is applied to", out.display()))
+            .help("build into another one, with `--out DIR`"));
+    }
+    let rendered: Vec<(String, Vec<terrace_artifact::File>)> = compiled
+        .bundles
+        .par_iter()
+        .map(|bundle| (bundle.environment.name.to_string(), terrace_artifact::files(bundle)))
+        .collect();
+    let built: BTreeSet<&str> = rendered.iter().map(|(environment, _)| environment.as_str()).collect();
+    let before = recorded(out);
+    let mut files = BTreeMap::new();
+    for (environment, rendered) in &rendered {
+        for file in rendered {
+            files.insert(format!("{environment}/{}", file.path), file.text.as_str());
+        }
+    }
+    // An environment that was not built now keeps its files; one that does not exist any more does not.
+    let environment = |path: &str| path.split('/').next().unwrap_or_default().to_owned();
+    let exists = |path: &str| compiled.environments.iter().any(|name| **name == *environment(path));
+    let (kept, stale): (Vec<&String>, Vec<&String>) = before
+        .iter()
+        .filter(|path| !files.contains_key(*path))
+        .partition(|path| exists(path) && !built.contains(environment(path).as_str()));
+    folder::write(out, &files)?;
+    folder::remove(out, stale.into_iter().map(String::as_str))?;
+    let record: BTreeSet<&String> = files.keys().chain(kept).collect();
+    record_files(out, &record)?;
+    console.line(&format!(
+        "{} {} for {} {} in {} ({})",
+        files.len(),
+        plural(files.len(), "file"),
+        rendered.len(),
+        plural(rendered.len(), "environment"),
+        out.display(),
+        took(begun.elapsed()),
+    ));
+    Ok(Status::Done)
+}
+
+/// What the last build wrote here. A record that cannot be read is none: then nothing is taken away.
+fn recorded(out: &Path) -> BTreeSet<String> {
+    let text = fs::read(out.join(RECORD)).unwrap_or_default();
+    let record: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+    let paths = record.get("files").and_then(serde_json::Value::as_array);
+    paths
+        .into_iter()
+        .flatten()
+        .filter_map(serde_json::Value::as_str)
+        .filter(|path| is_ours(path))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Whether a path is one that a build writes: a record that somebody changed leads nowhere else.
+fn is_ours(path: &str) -> bool {
+    let parts: Vec<&str> = path.split('/').collect();
+    let kinds = ["kubernetes", "cloudformation", "lifecycle", "step-functions"];
+    parts.len() >= 4
+        && parts.get(1).is_some_and(|kind| kinds.contains(kind))
+        && parts.iter().all(|part| !part.is_empty() && !part.starts_with('.') && !part.contains('\\'))
+}
+
+fn record_files(out: &Path, files: &BTreeSet<&String>) -> Result<(), Problem> {
+    let path = out.join(RECORD);
+    let above = path.parent().unwrap_or(out);
+    let text = format!("{:#}\n", json!({ "files": files }));
+    fs::create_dir_all(above)
+        .and_then(|()| fs::write(&path, text))
+        .map_err(|error| folder::unwritable(&path, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_leads_to_nothing_but_files_of_a_build() {
+        assert!(is_ours("production/kubernetes/finance/web.yaml"));
+        assert!(is_ours("production/cloudformation/berlin/finance/lake.json"));
+        for path in [
+            "../../kubernetes/a/b.yaml",
+            "production/src/a/b.yaml",
+            "/etc/kubernetes/a/b",
+            "production/kubernetes/../x",
+            "kubernetes/a.yaml",
+        ] {
+            assert!(!is_ours(path), "{path}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! `terrace explain`: what a code means, or where a field comes from.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use terrace_artifact::{
+    Address, Artifact, Body, Bundle, Location, Origin, Segment, Value, to_json_compact,
+};
+use terrace_compiler::code::Code;
+
+use crate::console::Console;
+use crate::diagnostics::shown_path;
+use crate::problem::{Problem, Status};
+use crate::stack::{Stack, listed};
+
+/// Where an address is looked for.
+pub(crate) struct Place<'a> {
+    pub(crate) stack: &'a PathBuf,
+    pub(crate) environment: Option<&'a String>,
+    pub(crate) set: &'a [String],
+}
+
+pub(crate) fn run(what: &str, field: Option<&str>, place: &Place<'_>, console: &Console) -> Result<Status, Problem> {
+    if what.contains('/') {
+        return address(what, field, place, console);
+    }
+    let code = Code::from_slug(what).ok_or_else(|| unknown_code(what))?;
+    if field.is_some() || place.environment.is_some() {
+        return Err(Problem::new(format!("`{what}` is a code, which has no fields and no environment")));
+    }
+    console.data(&format!("{}\n", code.page().trim_end()))?;
+    Ok(Status::Done)
+}
+
+fn unknown_code(what: &str) -> Problem {
+    let problem = Problem::new(format!("`{what}` is neither a code nor an address"));
+    match terrace_catalog::nearest(what, Code::ALL.iter().map(|code| code.slug())) {
+        Some(nearest) => problem.help(format!("`{nearest}` is a code")),
+        None => problem
+            .help("a code stands in the brackets of an error: `error[unknown-tier]`")
+            .help("an address has three parts: `finance/web/deployment`"),
+    }
+}
+
+/// Where a resource was declared, what asked for it, and what a field of it has become.
+fn address(what: &str, field: Option<&str>, place: &Place<'_>, console: &Console) -> Result<Status, Problem> {
+    let address: Address = what.parse().map_err(|error| {
+        Problem::new(format!("`{what}` is no address")).help(format!("{error}"))
+    })?;
+    let stack = Stack::open(place.stack)?;
+    let (bundle, _) = stack.environment(place.environment, place.set, console)?;
+    let known = known(&bundle);
+    let resource = known.iter().find(|known| *known.address == address).ok_or_else(|| {
+        let names: Vec<String> = known.iter().map(|known| known.address.to_string()).collect();
+        let problem = Problem::new(format!("nothing in {} has the address `{address}`", bundle.environment.name));
+        match terrace_catalog::nearest(what, names.iter().map(String::as_str)) {
+            Some(nearest) => problem.help(format!("`{nearest}` exists")),
+            None => problem.help(format!("to see what there is:\n  terrace graph -e {}", bundle.environment.name)),
+        }
+    })?;
+    let place = |location: &Location| {
+        format!("{}:{}:{}", shown_path(&stack.folder, &location.file), location.line, location.column)
+    };
+    let mut page = format!("{address}: {}\n", resource.kind);
+    let _ = writeln!(page, "  asked for at {}", place(&resource.origin.component));
+    let _ = writeln!(page, "  declared at {}", place(&resource.origin.resource));
+    let _ = writeln!(page, "  delivered as {} to {}", resource.artifact.id, resource.artifact.target);
+    if resource.holds_data {
+        page.push_str("  holds data: it is replaced or deleted only when this address is approved\n");
+    }
+    if let Some(field) = field {
+        let path = parse_path(field);
+        let value = path.iter().try_fold(resource.body, step).ok_or_else(|| {
+            let fields = resource.body.as_map().into_iter().flatten();
+            let fields: Vec<String> = fields.map(|(key, _)| format!("`{key}`")).collect();
+            Problem::new(format!("`{address}` has no field `{field}`"))
+                .help(format!("it begins with one of {}", listed(&fields)))
+        })?;
+        let _ = writeln!(page, "\n{field}: {}", to_json_compact(value));
+    }
+    console.data(&page)?;
+    Ok(Status::Done)
+}
+
+/// A resource of a bundle.
+struct Known<'a> {
+    address: &'a Address,
+    kind: &'a str,
+    origin: &'a Origin,
+    artifact: &'a Artifact,
+    body: &'a Value,
+    holds_data: bool,
+}
+
+fn known(bundle: &Bundle) -> Vec<Known<'_>> {
+    let mut known = Vec::new();
+    for artifact in &bundle.artifacts {
+        match &artifact.body {
+            Body::Object(object) => known.push(Known {
+                address: &object.address,
+                kind: &object.kind,
+                origin: &object.origin,
+                artifact,
+                body: &object.manifest,
+                holds_data: object.holds_data,
+            }),
+            Body::Stack(template) => {
+                for (id, member) in &template.members {
+                    let body = template.template.at(&["Resources", id]);
+                    known.extend(body.map(|body| Known {
+                        address: &member.address,
+                        kind: &member.resource_type,
+                        origin: &member.origin,
+                        artifact,
+                        body: body.get("Properties").unwrap_or(body),
+                        holds_data: member.holds_data,
+                    }));
+                }
+            }
+        }
+    }
+    known
+}
+
+/// `spec.containers[0].image`, `metadata.labels["a.b/c"]` as steps.
+fn parse_path(text: &str) -> Vec<Segment> {
+    let mut path = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        if let Some(inside) = rest.strip_prefix('[') {
+            let (step, after) = inside.split_once(']').unwrap_or((inside, ""));
+            path.push(match step.parse() {
+                Ok(index) => Segment::Index(index),
+                Err(_) => Segment::Key(step.trim_matches(['"', '\'']).into()),
+            });
+            rest = after;
+        } else {
+            let text = rest.strip_prefix('.').unwrap_or(rest);
+            let end = text.find(['.', '[']).unwrap_or(text.len());
+            path.push(Segment::Key(text[..end].into()));
+            rest = &text[end..];
+        }
+    }
+    path
+}
+
+fn step<'a>(value: &'a Value, segment: &Segment) -> Option<&'a Value> {
+    match (value, segment) {
+        (Value::Map(_), Segment::Key(key)) => value.get(key),
+        (Value::List(items), Segment::Index(index)) => items.get(*index),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use terrace_artifact::show_path;
+
+    use super::*;
+
+    #[test]
+    fn a_path_is_read_as_it_is_shown() {
+        for path in ["spec.replicas", "spec.containers[0].image", "metadata.labels[\"a.b/c\"].d"] {
+            assert_eq!(show_path(&parse_path(path)), path);
+        }
+        for odd in ["", ".", "[", "]", "a..b", "a[", "a[0", "[\"]"] {
+            let _ = parse_path(odd);
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! `terrace graph`: components as boxes, and arrows to what they need.
+//!
+//! A picture helps with twenty boxes, not with two hundred: tenants that look alike share their boxes, and resources are
+//! drawn for one component at a time.
+
+mod draw;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use terrace_artifact::{Address, Artifact, ArtifactId, Body, Bundle, Part, Stack as Template, Text, Value};
+
+use crate::arguments::{Environment, Picture};
+use crate::console::Console;
+use crate::problem::{Problem, Status};
+use crate::progress::plural;
+use crate::stack::Stack;
+
+/// Boxes in groups, and arrows between them.
+#[derive(Debug, Default)]
+pub(crate) struct Drawing {
+    title: String,
+    /// The boxes of each group: what they are, by the key that arrows use.
+    groups: Vec<(String, BTreeMap<Key, String>)>,
+    /// From what needs to what is needed, with what is used of it.
+    arrows: BTreeMap<(Key, Key), BTreeSet<String>>,
+}
+
+/// Tenant, component, and where resources are drawn the resource.
+type Key = (Text, Text, Option<Address>);
+
+pub(crate) fn run(
+    target: &Environment,
+    output: Picture,
+    component: Option<&str>,
+    set: &[String],
+    console: &Console,
+) -> Result<Status, Problem> {
+    let stack = Stack::open(&target.stack)?;
+    let (bundle, _) = stack.environment(target.environment.as_ref(), set, console)?;
+    let drawing = match component {
+        None => components(&bundle),
+        Some(name) => resources(&bundle, name)?,
+    };
+    console.data(&match output {
+        Picture::Mermaid => drawing.mermaid(),
+        Picture::Dot => drawing.dot(),
+    })?;
+    Ok(Status::Done)
+}
+
+/// The components of an environment.
+fn components(bundle: &Bundle) -> Drawing {
+    let mut counts: BTreeMap<(Text, Text), usize> = BTreeMap::new();
+    for artifact in &bundle.artifacts {
+        let (tenant, component) = artifact.owner();
+        *counts.entry((tenant.clone(), component.clone())).or_default() += resource_count(artifact);
+    }
+    let mut arrows: BTreeMap<(Key, Key), BTreeSet<String>> = BTreeMap::new();
+    for (from, to, label) in needs(bundle) {
+        let key = |artifact: &Artifact| {
+            let (tenant, component) = artifact.owner();
+            (tenant.clone(), component.clone(), None)
+        };
+        let (from, to) = (key(from), key(to));
+        if from != to {
+            arrows.entry((from, to)).or_default().insert(label);
+        }
+    }
+    let tenants: BTreeSet<&Text> = counts.keys().map(|(tenant, _)| tenant).collect();
+    let mut alike: BTreeMap<(bool, String), Vec<&Text>> = BTreeMap::new();
+    for tenant in tenants {
+        alike.entry((&**tenant != "platform", shape(tenant, &counts, &arrows))).or_default().push(tenant);
+    }
+    let mut drawing = Drawing {
+        title: format!("{} {}", bundle.platform, bundle.environment.name),
+        ..Drawing::default()
+    };
+    let mut drawn: BTreeSet<&Text> = BTreeSet::new();
+    for tenants in alike.into_values() {
+        let Some(&first) = tenants.first() else { continue };
+        drawn.insert(first);
+        let boxes = counts.iter().filter(|((tenant, _), _)| tenant == first);
+        let boxes = boxes.map(|((tenant, component), count)| {
+            let label = format!("{component}\n{count} {}", plural(*count, "resource"));
+            ((tenant.clone(), component.clone(), None), label)
+        });
+        drawing.groups.push((title(&tenants), boxes.collect()));
+    }
+    drawing.groups.sort_by(|a, b| (a.0 != "platform", &a.0).cmp(&(b.0 != "platform", &b.0)));
+    arrows.retain(|(from, to), _| drawn.contains(&from.0) && drawn.contains(&to.0));
+    drawing.arrows = arrows;
+    drawing
+}
+
+/// What a tenant looks like without its name: two that look alike are drawn once.
+fn shape(
+    tenant: &Text,
+    counts: &BTreeMap<(Text, Text), usize>,
+    arrows: &BTreeMap<(Key, Key), BTreeSet<String>>,
+) -> String {
+    let own = |other: &Text| if other == tenant { "*".to_owned() } else { other.to_string() };
+    let boxes = counts.iter().filter(|((of, _), _)| of == tenant).map(|((_, component), count)| (component, count));
+    let boxes: Vec<_> = boxes.collect();
+    let lines = arrows.iter().filter(|((from, to), _)| from.0 == *tenant || to.0 == *tenant);
+    let lines = lines.map(|((from, to), labels)| (own(&from.0), &from.1, own(&to.0), &to.1, labels));
+    let lines: Vec<_> = lines.collect();
+    format!("{boxes:?} {lines:?}")
+}
+
+fn title(tenants: &[&Text]) -> String {
+    const NAMED: usize = 4;
+    let names: Vec<&str> = tenants.iter().take(NAMED).map(|name| name.as_str()).collect();
+    match tenants.len() {
+        1 => names.concat(),
+        2..=NAMED => names.join(", "),
+        many => format!("{many} tenants: {}, ...", names.join(", ")),
+    }
+}
+
+/// The resources of one component, with the components beside it.
+fn resources(bundle: &Bundle, name: &str) -> Result<Drawing, Problem> {
+    let owners: BTreeSet<(&Text, &Text)> = bundle.artifacts.iter().map(Artifact::owner).collect();
+    let all: Vec<String> = owners.iter().map(|(tenant, component)| format!("{tenant}/{component}")).collect();
+    if !all.iter().any(|known| known == name) {
+        let problem = Problem::new(format!("no component is named `{name}` in {}", bundle.environment.name));
+        return Err(match terrace_catalog::nearest(name, all.iter().map(String::as_str)) {
+            Some(nearest) => problem.help(format!("`{nearest}` exists")),
+            None => problem.help("a component is named with its tenant: `finance/web`, `platform/lake`"),
+        });
+    }
+    let is_own = |artifact: &Artifact| {
+        let (tenant, component) = artifact.owner();
+        format!("{tenant}/{component}") == name
+    };
+    let key = |artifact: &Artifact| -> Key {
+        let (tenant, component) = artifact.owner();
+        let object = artifact.object().map(|object| object.address.clone());
+        (tenant.clone(), component.clone(), object.filter(|_| is_own(artifact)))
+    };
+    let mut drawing = Drawing {
+        title: format!("{} {} {name}", bundle.platform, bundle.environment.name),
+        ..Drawing::default()
+    };
+    let mut own = BTreeMap::new();
+    for artifact in bundle.artifacts.iter().filter(|artifact| is_own(artifact)) {
+        match &artifact.body {
+            Body::Object(object) => {
+                own.insert(key(artifact), box_label(&object.address, &object.kind));
+            }
+            Body::Stack(template) => {
+                for member in template.members.values() {
+                    let key = (template.tenant.clone(), template.component.clone(), Some(member.address.clone()));
+                    own.insert(key, box_label(&member.address, &member.resource_type));
+                }
+                inner_arrows(template, &mut drawing.arrows);
+            }
+        }
+    }
+    let mut beside = BTreeMap::new();
+    for (from, to, label) in needs(bundle) {
+        if !is_own(from) && !is_own(to) {
+            continue;
+        }
+        let ends = [from, to].map(|artifact| match (artifact.stack(), is_own(artifact)) {
+            // What is used of a stack of this component is one of its resources, by the name in the label.
+            (Some(template), true) => (template.tenant.clone(), template.component.clone(), used(template, &label)),
+            _ => key(artifact),
+        });
+        for end in &ends {
+            if !own.contains_key(end) {
+                beside.insert(end.clone(), format!("{}/{}", end.0, end.1));
+            }
+        }
+        let [from, to] = ends;
+        if from != to {
+            drawing.arrows.entry((from, to)).or_default().insert(label);
+        }
+    }
+    drawing.groups.push((name.to_owned(), own));
+    if !beside.is_empty() {
+        drawing.groups.push(("beside it".to_owned(), beside));
+    }
+    Ok(drawing)
+}
+
+fn box_label(address: &Address, kind: &str) -> String {
+    let key = address.key.as_ref().map_or(String::new(), |key| format!("[{key}]"));
+    format!("{}{key}\n{kind}", address.resource)
+}
+
+fn used(template: &Template, label: &str) -> Option<Address> {
+    let resource = label.split('.').next().unwrap_or_default();
+    let resource = resource.split('[').next().unwrap_or_default();
+    template.members.values().map(|member| &member.address).find(|address| &*address.resource == resource).cloned()
+}
+
+fn resource_count(artifact: &Artifact) -> usize {
+    artifact.stack().map_or(1, |template| template.members.len())
+}
+
+/// Every artifact with one that it needs, and what it uses of it.
+fn needs(bundle: &Bundle) -> Vec<(&Artifact, &Artifact, String)> {
+    let mut found = Vec::new();
+    for artifact in &bundle.artifacts {
+        let mut named: BTreeSet<&ArtifactId> = BTreeSet::new();
+        let parts: Vec<&Part> = match &artifact.body {
+            Body::Object(object) => object.bindings.iter().flat_map(|binding| &binding.parts).collect(),
+            Body::Stack(template) => template.parameters.values().flatten().collect(),
+        };
+        for part in parts {
+            let Part::Late(source) = part else { continue };
+            if let Some(needed) = bundle.artifact(&source.artifact) {
+                let label = source.shown.splitn(3, '/').last().unwrap_or_default();
+                named.insert(&source.artifact);
+                found.push((artifact, needed, label.to_owned()));
+            }
+        }
+        for id in artifact.needs.iter().filter(|id| !named.contains(id)) {
+            if let Some(needed) = bundle.artifact(id) {
+                let label = needed.object().map_or(String::new(), |object| object.kind.to_string());
+                found.push((artifact, needed, label));
+            }
+        }
+    }
+    found
+}
+
+/// The references inside a template.
+fn inner_arrows(template: &Template, arrows: &mut BTreeMap<(Key, Key), BTreeSet<String>>) {
+    let key = |id: &str| -> Option<Key> {
+        let member = template.members.get(id)?;
+        Some((template.tenant.clone(), template.component.clone(), Some(member.address.clone())))
+    };
+    let resources = template.template.get("Resources").and_then(Value::as_map);
+    for (id, resource) in resources.into_iter().flatten() {
+        let mut named = Vec::new();
+        references(resource, &mut named);
+        for (to, label) in named {
+            if let (Some(from), Some(to)) = (key(id), key(&to))
+                && from != to
+            {
+                arrows.entry((from, to)).or_default().insert(label);
+            }
+        }
+    }
+}
+
+/// Logical ids that a piece of a template refers to, and by which attribute.
+fn references(value: &Value, found: &mut Vec<(String, String)>) {
+    match value {
+        Value::Map(map) => {
+            for (key, value) in map {
+                match (key.as_str(), value) {
+                    ("Ref", Value::String(id)) => found.push((id.to_string(), String::new())),
+                    ("DependsOn", Value::String(id)) => found.push((id.to_string(), String::new())),
+                    ("DependsOn", Value::List(ids)) => {
+                        found.extend(ids.iter().filter_map(|id| Some((id.as_str()?.to_owned(), String::new()))));
+                    }
+                    ("Fn::GetAtt", Value::List(parts)) => {
+                        if let [id, attribute] = parts.as_slice()
+                            && let (Some(id), Some(attribute)) = (id.as_str(), attribute.as_str())
+                        {
+                            found.push((id.to_owned(), attribute.to_owned()));
+                        }
+                    }
+                    ("Fn::Sub", Value::String(text)) => substituted(text, found),
+                    ("Fn::Sub", Value::List(parts)) => {
+                        if let Some(Value::String(text)) = parts.first() {
+                            substituted(text, found);
+                        }
+                        parts.iter().skip(1).for_each(|part| references(part, found));
+                    }
+                    (_, value) => references(value, found),
+                }
+            }
+        }
+        Value::List(items) => items.iter().for_each(|item| references(item, found)),
+        _ => {}
+    }
+}
+
+/// `${Queue.Arn}` in the text of a substitution.
+fn substituted(text: &str, found: &mut Vec<(String, String)>) {
+    for piece in text.split("${").skip(1) {
+        if let Some((name, _)) = piece.split_once('}') {
+            let (id, attribute) = name.split_once('.').unwrap_or((name, ""));
+            found.push((id.to_owned(), attribute.to_owned()));
+        }
+    }
+}

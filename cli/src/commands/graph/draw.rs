@@ -1,0 +1,76 @@
+//! Pictures as text, for programs that draw.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use super::{Drawing, Key};
+
+impl Drawing {
+    /// For Mermaid, which Markdown viewers draw.
+    pub(crate) fn mermaid(&self) -> String {
+        let ids = self.ids();
+        let mut out = format!("---\ntitle: {}\n---\nflowchart LR\n", self.title);
+        for (number, (group, boxes)) in self.groups.iter().enumerate() {
+            let _ = writeln!(out, "  subgraph g{number}[\"{}\"]", mermaid_text(group));
+            for (key, label) in boxes {
+                let _ = writeln!(out, "    {}[\"{}\"]", ids[key], mermaid_text(label));
+            }
+            out.push_str("  end\n");
+        }
+        for ((from, to), labels) in &self.arrows {
+            let (Some(from), Some(to)) = (ids.get(from), ids.get(to)) else { continue };
+            let _ = match shown(labels) {
+                Some(label) => writeln!(out, "  {from} -->|\"{}\"| {to}", mermaid_text(&label)),
+                None => writeln!(out, "  {from} --> {to}"),
+            };
+        }
+        out
+    }
+
+    /// For Graphviz.
+    pub(crate) fn dot(&self) -> String {
+        let ids = self.ids();
+        let mut out = format!("digraph {} {{\n  rankdir=LR\n  node [shape=box]\n", quoted(&self.title));
+        for (number, (group, boxes)) in self.groups.iter().enumerate() {
+            let _ = writeln!(out, "  subgraph cluster_{number} {{\n    label={}", quoted(group));
+            for (key, label) in boxes {
+                let _ = writeln!(out, "    {} [label={}]", ids[key], quoted(label));
+            }
+            out.push_str("  }\n");
+        }
+        for ((from, to), labels) in &self.arrows {
+            let (Some(from), Some(to)) = (ids.get(from), ids.get(to)) else { continue };
+            let _ = match shown(labels) {
+                Some(label) => writeln!(out, "  {from} -> {to} [label={}]", quoted(&label)),
+                None => writeln!(out, "  {from} -> {to}"),
+            };
+        }
+        out.push_str("}\n");
+        out
+    }
+
+    /// A short name for each box.
+    fn ids(&self) -> BTreeMap<&Key, String> {
+        let keys = self.groups.iter().flat_map(|(_, boxes)| boxes.keys());
+        keys.enumerate().map(|(number, key)| (key, format!("n{number}"))).collect()
+    }
+}
+
+/// The labels of one arrow, as many as one reads.
+fn shown(labels: &BTreeSet<String>) -> Option<String> {
+    const READ: usize = 3;
+    let labels: Vec<&str> = labels.iter().map(String::as_str).filter(|label| !label.is_empty()).collect();
+    match labels.len() {
+        0 => None,
+        1..=READ => Some(labels.join(", ")),
+        many => Some(format!("{}, {} more", labels[..READ - 1].join(", "), many - READ + 1)),
+    }
+}
+
+fn mermaid_text(text: &str) -> String {
+    text.replace('"', "#quot;").replace('\n', "<br/>")
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
+}

@@ -1,0 +1,93 @@
+//! One file for each command, or for two that are one idea.
+
+mod apply;
+mod build;
+mod explain;
+mod graph;
+mod init;
+mod modules;
+mod plan;
+mod test;
+mod validate;
+
+use clap::CommandFactory as _;
+
+use crate::arguments::{Arguments, Command};
+use crate::console::Console;
+use crate::problem::{Problem, Status};
+
+/// Runs a command.
+pub(crate) fn run(command: Command, console: &Console) -> Result<Status, Problem> {
+    match command {
+        Command::Init { dir } => init::run(&dir, console),
+        Command::Validate { stack, set, output } => validate::run(&stack.stack, &set.set, output, console),
+        Command::Build {
+            stack,
+            environments,
+            out,
+            set,
+        } => build::run(&stack.stack, &environments, &out, &set.set, console),
+        Command::Test { folder, update } => test::run(&folder, update, console),
+        Command::Plan {
+            target,
+            planning,
+            save,
+            output,
+            detailed_exitcode,
+        } => {
+            let shown = plan::Shown {
+                save: save.as_deref(),
+                output,
+                detailed_exitcode,
+            };
+            plan::run(&target, &planning, &shown, console)
+        }
+        Command::Apply {
+            from,
+            environment,
+            planning,
+            changing,
+        } => apply::run(&from, environment, &planning, &changing, console),
+        Command::Destroy {
+            target,
+            planning,
+            changing,
+        } => apply::destroy(&target, &planning, &changing, console),
+        Command::Explain {
+            what,
+            field,
+            stack,
+            environment,
+            set,
+        } => {
+            let place = explain::Place {
+                stack: &stack,
+                environment: environment.as_ref(),
+                set: &set.set,
+            };
+            explain::run(&what, field.as_deref(), &place, console)
+        }
+        Command::Graph {
+            target,
+            output,
+            component,
+            set,
+        } => graph::run(&target, output, component.as_deref(), &set.set, console),
+        Command::Bootstrap { target, reach, set } => apply::bootstrap(&target, &reach, &set.set, console),
+        Command::Modules { command } => modules::run(&command, console),
+        Command::Schema { kind } => schema(&kind, console),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "terrace", &mut script);
+            console.data(&String::from_utf8_lossy(&script))?;
+            Ok(Status::Done)
+        }
+    }
+}
+
+fn schema(kind: &str, console: &Console) -> Result<Status, Problem> {
+    let text = terrace_compiler::validate::schema(kind)
+        .ok_or_else(|| Problem::new(format!("no kind of document is named `{kind}`")))?;
+    console.data(text)?;
+    Ok(Status::Done)
+}

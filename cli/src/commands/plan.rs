@@ -1,0 +1,58 @@
+//! `terrace plan`: what an apply would change, as the servers themselves say.
+
+use std::fs;
+use std::path::Path;
+
+use terrace_deployer::{Plan, PlanOptions, PreviewOptions, render};
+
+use crate::arguments::{Environment, Output, Planning};
+use crate::console::Console;
+use crate::folder::unwritable;
+use crate::live;
+use crate::problem::{Problem, Status};
+use crate::stack::Stack;
+
+/// How a plan is shown.
+pub(crate) struct Shown<'a> {
+    pub(crate) save: Option<&'a Path>,
+    pub(crate) output: Output,
+    pub(crate) detailed_exitcode: bool,
+}
+
+pub(crate) fn run(
+    target: &Environment,
+    planning: &Planning,
+    shown: &Shown<'_>,
+    console: &Console,
+) -> Result<Status, Problem> {
+    let stack = Stack::open(&target.stack)?;
+    let (bundle, _) = stack.environment(target.environment.as_ref(), &planning.set.set, console)?;
+    let access = live::access(&stack.folder, &planning.reach);
+    let plan = live::runtime()?.block_on(terrace_deployer::plan(&bundle, &access, &options(planning)))?;
+    match shown.output {
+        Output::Text => console.data(&render(&plan, console.colour_data()))?,
+        Output::Json => console.data(&format!("{}\n", to_json(&plan)?))?,
+    }
+    if let Some(path) = shown.save {
+        fs::write(path, to_json(&plan)? + "\n").map_err(|error| unwritable(path, &error))?;
+        console.line(&format!("saved; to apply exactly this:\n  terrace apply {}", path.display()));
+    }
+    let changes = shown.detailed_exitcode && !plan.is_empty();
+    Ok(if changes { Status::Changes } else { Status::Done })
+}
+
+/// How much servers are asked, and about what.
+pub(crate) fn options(planning: &Planning) -> PlanOptions {
+    PlanOptions {
+        preview: PreviewOptions {
+            change_set: planning.change_set,
+            take_over: planning.take_over,
+            ..PlanOptions::everything().preview
+        },
+        only: planning.only.iter().map(|only| only.as_str().into()).collect(),
+    }
+}
+
+fn to_json(plan: &Plan) -> Result<String, Problem> {
+    serde_json::to_string_pretty(plan).map_err(|error| Problem::new(format!("the plan cannot be written: {error}")))
+}

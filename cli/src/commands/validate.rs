@@ -1,0 +1,35 @@
+//! `terrace validate`: everything that is wrong, in every environment.
+
+use std::path::Path;
+
+use crate::arguments::Output;
+use crate::console::{Console, Tone};
+use crate::diagnostics::to_json;
+use crate::problem::{Problem, Status};
+use crate::progress::plural;
+use crate::stack::Stack;
+
+pub(crate) fn run(folder: &Path, set: &[String], output: Output, console: &Console) -> Result<Status, Problem> {
+    let stack = Stack::open(folder)?;
+    let compiled = stack.compile(&[], set);
+    let failed = compiled.has_errors();
+    match output {
+        Output::Json => {
+            let json = to_json(&compiled.diagnostics, &compiled.files, &stack.folder);
+            console.data(&format!("{json:#}\n"))?;
+        }
+        Output::Text => {
+            stack.tell(&compiled.diagnostics, &compiled.files, console);
+            if !failed {
+                let environments = compiled.bundles.len();
+                let platform = compiled.platform.as_deref().unwrap_or("the stack");
+                let words = format!(
+                    "`{platform}` is in order: {environments} {}",
+                    plural(environments, "environment")
+                );
+                console.line(&console.paint(Tone::Good, &words));
+            }
+        }
+    }
+    Ok(if failed { Status::Failed } else { Status::Done })
+}

@@ -1,0 +1,261 @@
+//! Draws what the compiler has to say, the way rustc does; or gives it as JSON.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Component, Path, PathBuf};
+
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Patch, Renderer, Snippet};
+use serde_json::{Value, json};
+use terrace_compiler::diagnostic::{Diagnostic, Label, Severity};
+use terrace_compiler::source::{FileId, Files, Span};
+
+/// Draws diagnostics of one stack.
+pub(crate) struct Drawing<'a> {
+    files: &'a Files,
+    stack: &'a Path,
+    renderer: Renderer,
+    /// Where the lines of a file begin.
+    lines: BTreeMap<FileId, Vec<usize>>,
+}
+
+/// Annotations of one file, in the order in which the files are shown.
+type ByFile<'a> = Vec<(FileId, Vec<(AnnotationKind, &'a Label)>)>;
+
+impl<'a> Drawing<'a> {
+    /// Paths are named from where the user stands: with the stack's folder in front.
+    pub(crate) fn new(files: &'a Files, stack: &'a Path, colour: bool) -> Drawing<'a> {
+        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+        Drawing {
+            files,
+            stack,
+            renderer,
+            lines: BTreeMap::new(),
+        }
+    }
+
+    /// All of them, each with an empty line after it.
+    pub(crate) fn all(&mut self, diagnostics: &[Diagnostic]) -> String {
+        let mut text = String::new();
+        for diagnostic in diagnostics {
+            text.push_str(&self.one(diagnostic));
+            text.push_str("\n\n");
+        }
+        text
+    }
+
+    /// One of them.
+    fn one(&mut self, diagnostic: &Diagnostic) -> String {
+        let level = match diagnostic.severity() {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let title = level.primary_title(plain(&diagnostic.message)).id(diagnostic.code.slug());
+        let mut main = Group::with_title(title);
+        let mut places: ByFile<'_> = Vec::new();
+        let primary = diagnostic.primary.iter().map(|label| (AnnotationKind::Primary, label));
+        let related = diagnostic.related.iter().map(|label| (AnnotationKind::Context, label));
+        for (kind, label) in primary.chain(related) {
+            match places.iter_mut().find(|(file, _)| *file == label.span.file) {
+                Some((_, labels)) => labels.push((kind, label)),
+                None => places.push((label.span.file, vec![(kind, label)])),
+            }
+        }
+        for (file, labels) in places {
+            main = main.element(self.snippet(file, &labels));
+        }
+        for note in &diagnostic.notes {
+            main = main.element(Level::NOTE.message(plain(note)));
+        }
+        let mut groups = Vec::new();
+        let mut further = Vec::new();
+        for frame in &diagnostic.trace {
+            let title = Level::NOTE.secondary_title(plain(&frame.text));
+            let place = Label {
+                span: frame.span,
+                text: String::new(),
+            };
+            let labels = [(AnnotationKind::Primary, &place)];
+            further.push(title.element(self.snippet(frame.span.file, &labels)));
+        }
+        for help in &diagnostic.help {
+            let text = plain(&help.text);
+            match &help.edit {
+                // An edit is shown below the words; help without one belongs to the message.
+                Some(edit) => {
+                    let window = self.window(edit.span.file, [edit.span].into_iter());
+                    let patch = Patch::new(window.within(edit.span), edit.text.clone());
+                    let snippet = Snippet::source(window.text)
+                        .path(self.path(edit.span.file))
+                        .line_start(window.first_line)
+                        .patch(patch);
+                    further.push(Level::HELP.secondary_title(text).element(snippet));
+                }
+                None if further.is_empty() => main = main.element(Level::HELP.message(text)),
+                None => further.push(Group::with_title(Level::HELP.secondary_title(text))),
+            }
+        }
+        groups.push(main);
+        groups.extend(further);
+        self.renderer.render(&groups)
+    }
+
+    fn snippet(&mut self, file: FileId, labels: &[(AnnotationKind, &Label)]) -> Snippet<'a, Annotation<'a>> {
+        let window = self.window(file, labels.iter().map(|(_, label)| label.span));
+        let annotations = labels.iter().map(|(kind, label)| {
+            let annotation = kind.span(window.within(label.span));
+            let text = plain(&label.text);
+            annotation.label(Some(text).filter(|text| !text.is_empty()))
+        });
+        let annotations: Vec<_> = annotations.collect();
+        Snippet::source(window.text)
+            .path(self.path(file))
+            .line_start(window.first_line)
+            .annotations(annotations)
+    }
+
+    /// The lines that spans are in. The renderer looks at every line it gets, and a file may have many.
+    fn window(&mut self, file: FileId, spans: impl Iterator<Item = Span>) -> Window<'a> {
+        let text: &'a str = &self.files.get(file).text;
+        let starts = self.lines.entry(file).or_insert_with(|| {
+            let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+            std::iter::once(0).chain(ends).collect()
+        });
+        let line_of = |offset: usize| starts.partition_point(|start| *start <= offset).saturating_sub(1);
+        let (mut first, mut last) = (usize::MAX, 0);
+        for span in spans {
+            let (start, end) = (span.start as usize, (span.end as usize).min(text.len()));
+            first = first.min(line_of(start.min(text.len())));
+            last = last.max(line_of(end));
+        }
+        let first = first.min(last);
+        let begin = starts.get(first).copied().unwrap_or_default();
+        let end = starts.get(last + 1).copied().unwrap_or(text.len());
+        Window {
+            text: text.get(begin..end).unwrap_or_default(),
+            begin,
+            first_line: first + 1,
+        }
+    }
+
+    fn path(&self, file: FileId) -> String {
+        shown_path(self.stack, &self.files.get(file).path)
+    }
+}
+
+/// Some lines of a file.
+struct Window<'a> {
+    text: &'a str,
+    begin: usize,
+    first_line: usize,
+}
+
+impl Window<'_> {
+    /// A span as bytes of these lines, on the boundaries of characters.
+    fn within(&self, span: Span) -> Range<usize> {
+        let clamp = |offset: u32| {
+            let mut at = (offset as usize).saturating_sub(self.begin).min(self.text.len());
+            while !self.text.is_char_boundary(at) {
+                at -= 1;
+            }
+            at
+        };
+        let (start, end) = (clamp(span.start), clamp(span.end));
+        start..end.max(start)
+    }
+}
+
+/// A file's path from where the user stands. Modules of the program and flags keep the name they have.
+pub(crate) fn shown_path(stack: &Path, path: &str) -> String {
+    if path.starts_with("module:") || path.starts_with("--") {
+        return path.to_owned();
+    }
+    let mut shown = PathBuf::new();
+    for part in stack.join(path).components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(shown.components().next_back(), Some(Component::Normal(_))) => {
+                shown.pop();
+            }
+            part => shown.push(part),
+        }
+    }
+    shown.display().to_string()
+}
+
+/// `2 errors, 1 warning`; nothing where there are none.
+pub(crate) fn summary(diagnostics: &[Diagnostic]) -> Option<String> {
+    let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
+    let counts = [counted(errors, "error"), counted(diagnostics.len() - errors, "warning")];
+    let counts: Vec<String> = counts.into_iter().flatten().collect();
+    let first = diagnostics.first()?;
+    Some(format!("{}; `terrace explain {}` says more", counts.join(", "), first.code.slug()))
+}
+
+/// `1 error`, `2 errors`; nothing for none.
+fn counted(count: usize, what: &str) -> Option<String> {
+    match count {
+        0 => None,
+        1 => Some(format!("1 {what}")),
+        count => Some(format!("{count} {what}s")),
+    }
+}
+
+/// The same as data.
+pub(crate) fn to_json(diagnostics: &[Diagnostic], files: &Files, stack: &Path) -> Value {
+    let place = |span: Span| {
+        let start = files.location(span);
+        let last = Span { start: span.end, ..span };
+        let end = files.location(last);
+        json!({
+            "file": shown_path(stack, &start.file),
+            "line": start.line,
+            "column": start.column,
+            "end_line": end.line,
+            "end_column": end.column,
+        })
+    };
+    let label = |label: &Label| {
+        let mut place = place(label.span);
+        place["text"] = label.text.clone().into();
+        place
+    };
+    let one = |diagnostic: &Diagnostic| {
+        let severity = match diagnostic.severity() {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        let help = diagnostic.help.iter().map(|help| {
+            let edit = help.edit.as_ref().map(|edit| {
+                let mut place = place(edit.span);
+                place["replacement"] = edit.text.clone().into();
+                place
+            });
+            json!({"text": help.text, "edit": edit})
+        });
+        json!({
+            "code": diagnostic.code.slug(),
+            "severity": severity,
+            "message": diagnostic.message,
+            "at": diagnostic.primary.as_ref().map(label),
+            "related": diagnostic.related.iter().map(label).collect::<Vec<_>>(),
+            "trace": diagnostic.trace.iter().map(label).collect::<Vec<_>>(),
+            "notes": diagnostic.notes,
+            "help": help.collect::<Vec<_>>(),
+        })
+    };
+    let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
+    json!({
+        "errors": errors,
+        "warnings": diagnostics.len() - errors,
+        "diagnostics": diagnostics.iter().map(one).collect::<Vec<_>>(),
+    })
+}
+
+/// A text of which no character moves the cursor: names that a user wrote are in messages.
+fn plain(text: &str) -> String {
+    let replaced = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if text.contains(replaced) { text.replace(replaced, "\u{fffd}") } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+use std::path::Path;
+
+use expect_test::{Expect, expect};
+use terrace_compiler::code::Code;
+
+use super::*;
+
+const COMPONENTS: &str = "kind: Component\nname: lake\nmodule: laek\ninputs:\n  zones: 4\n";
+const MODULE: &str = "kind: Module\nname: lake\nresources: {}\n";
+
+/// Two files, and spans by the text they cover.
+struct Case {
+    files: Files,
+    components: FileId,
+    module: FileId,
+}
+
+impl Case {
+    fn new() -> Case {
+        let mut files = Files::default();
+        let components = files.add("components.yaml", COMPONENTS);
+        let module = files.add("module:lake/module.yaml", MODULE);
+        Case { files, components, module }
+    }
+
+    fn span(&self, file: FileId, text: &str) -> Span {
+        let start = u32::try_from(self.files.get(file).text.find(text).unwrap()).unwrap();
+        let end = start + u32::try_from(text.len()).unwrap();
+        Span { file, start, end }
+    }
+
+    #[track_caller]
+    fn check(&self, diagnostic: &Diagnostic, expected: Expect) {
+        let mut drawing = Drawing::new(&self.files, Path::new("stacks/../stacks/acme"), false);
+        expected.assert_eq(&drawing.one(diagnostic));
+    }
+}
+
+#[test]
+fn an_edit_is_shown_as_one() {
+    let case = Case::new();
+    let span = case.span(case.components, "laek");
+    let diagnostic = Diagnostic::new(Code::UnknownModule, "no module is named `laek`")
+        .at(span, "used here")
+        .replace(span, "lake", "`lake` exists");
+    case.check(&diagnostic, expect![[r#"
+        error[unknown-module]: no module is named `laek`
+         --> stacks/acme/components.yaml:3:9
+          |
+        3 | module: laek
+          |         ^^^^ used here
+          |
+        help: `lake` exists
+          |
+        3 - module: laek
+        3 + module: lake
+          |"#]]);
+}
+
+#[test]
+fn places_in_two_files_and_the_way_there() {
+    let case = Case::new();
+    let diagnostic = Diagnostic::new(Code::WrongType, "`zones` has to be a list")
+        .at(case.span(case.module, "resources"), "declared\x1b[31m here")
+        .also(case.span(case.components, "4"), "this is a number")
+        .through(case.span(case.components, "name: lake"), "in module `lake`, used here")
+        .note("a zone has a name")
+        .help("write `[raw, curated]`");
+    case.check(&diagnostic, expect![[r#"
+        error[wrong-type]: `zones` has to be a list
+         --> module:lake/module.yaml:3:1
+          |
+        3 | resources: {}
+          | ^^^^^^^^^ declared�[31m here
+          |
+         ::: stacks/acme/components.yaml:5:10
+          |
+        5 |   zones: 4
+          |          - this is a number
+          |
+          = note: a zone has a name
+        note: in module `lake`, used here
+         --> stacks/acme/components.yaml:2:1
+          |
+        2 | name: lake
+          | ^^^^^^^^^^
+        help: write `[raw, curated]`"#]]);
+}
+
+#[test]
+fn without_a_place() {
+    let case = Case::new();
+    let diagnostic = Diagnostic::new(Code::NoPlatform, "no document of kind `Platform` is in this folder")
+        .help("write one");
+    case.check(&diagnostic, expect![[r#"
+        error[no-platform]: no document of kind `Platform` is in this folder
+         |
+         = help: write one"#]]);
+}
+
+#[test]
+fn spans_that_lie_are_drawn_somewhere() {
+    let mut files = Files::default();
+    let file = files.add("a.yaml", "ключ: é");
+    let mut drawing = Drawing::new(&files, Path::new("."), true);
+    for (start, end) in [(1, 3), (0, 900), (12, 12), (900, 901), (11, 12), (5, 2)] {
+        let span = Span { file, start, end };
+        let diagnostic = Diagnostic::new(Code::WrongType, "wrong").at(span, "here").replace(span, "x", "this");
+        assert!(drawing.one(&diagnostic).contains("a.yaml"));
+    }
+}
+
+#[test]
+fn counts_in_words() {
+    let error = Diagnostic::new(Code::WrongType, "");
+    let warning = Diagnostic::new(Code::DeprecatedModule, "");
+    assert_eq!(summary(&[]), None);
+    assert_eq!(summary(&[error.clone()]).unwrap(), "1 error; `terrace explain wrong-type` says more");
+    assert_eq!(
+        summary(&[error.clone(), warning, error]).unwrap(),
+        "2 errors, 1 warning; `terrace explain wrong-type` says more"
+    );
+}

@@ -1,0 +1,207 @@
+//! A folder on disk as the compiler's sources.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use terrace_compiler::source::{SourceError, Sources};
+
+/// Folders that are never part of a stack.
+const SKIPPED: [&str; 3] = [".git", "target", "node_modules"];
+
+/// More entries than any stack has: somebody stands in the wrong folder.
+const MOST_ENTRIES: usize = 200_000;
+
+/// More bytes than any file of a stack has; what is YAML has a limit of its own, far below.
+const LONGEST: u64 = 512 * 1024 * 1024;
+
+/// The files below a folder.
+#[derive(Clone, Debug)]
+pub(crate) struct Disk {
+    folder: PathBuf,
+}
+
+impl Disk {
+    /// Those below this folder. Paths with `..` lead out of it, as the stack's author meant them to.
+    pub(crate) fn new(folder: &Path) -> Disk {
+        Disk {
+            folder: folder.to_owned(),
+        }
+    }
+}
+
+impl Sources for Disk {
+    fn read(&self, path: &str) -> Result<Arc<[u8]>, SourceError> {
+        let mut file = File::open(self.folder.join(path)).map_err(|error| unreadable(&error))?;
+        let metadata = file.metadata().map_err(|error| unreadable(&error))?;
+        if !metadata.is_file() {
+            return Err(SourceError::Unreadable("it is not a file".to_owned()));
+        }
+        if metadata.len() > LONGEST {
+            return Err(SourceError::Unreadable(format!("it has {} bytes", metadata.len())));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default() + 1);
+        file.read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+        Ok(bytes.into())
+    }
+
+    fn list(&self, folder: &str) -> Result<Vec<String>, SourceError> {
+        let start = self.folder.join(folder);
+        let mut walk = Walk::default();
+        walk.folder(&start, folder.trim_end_matches('/'), &mut Vec::new())?;
+        walk.paths.sort();
+        Ok(walk.paths)
+    }
+}
+
+/// A walk through a folder and the folders in it.
+#[derive(Default)]
+struct Walk {
+    paths: Vec<String>,
+    entries: usize,
+}
+
+impl Walk {
+    /// Adds what is in `folder`, whose path is `name`. `links` are the real paths of folders that symbolic links on the
+    /// way here are in and lead to: a link back to one of them, or to a folder around it, would never end.
+    fn folder(&mut self, folder: &Path, name: &str, links: &mut Vec<PathBuf>) -> Result<(), SourceError> {
+        for entry in fs::read_dir(folder).map_err(|error| unreadable(&error))? {
+            let entry = entry.map_err(|error| unreadable(&error))?;
+            self.entries += 1;
+            if self.entries > MOST_ENTRIES {
+                let message = format!("it has more than {MOST_ENTRIES} files: is it the stack's folder?");
+                return Err(SourceError::Unreadable(message));
+            }
+            let file_name = entry.file_name();
+            let file_name = file_name.to_string_lossy();
+            let path = if name.is_empty() { file_name.to_string() } else { format!("{name}/{file_name}") };
+            let kind = entry.file_type().map_err(|error| unreadable(&error))?;
+            if kind.is_symlink() {
+                self.link(&entry.path(), path, folder, links)?;
+            } else if kind.is_dir() {
+                if !SKIPPED.contains(&&*file_name) {
+                    self.folder(&entry.path(), &path, links)?;
+                }
+            } else {
+                self.paths.push(path);
+            }
+        }
+        Ok(())
+    }
+
+    fn link(
+        &mut self,
+        link: &Path,
+        path: String,
+        parent: &Path,
+        links: &mut Vec<PathBuf>,
+    ) -> Result<(), SourceError> {
+        // A link to nothing is listed like a file: reading it says what is wrong with it.
+        if !link.is_dir() {
+            self.paths.push(path);
+            return Ok(());
+        }
+        let real = |path: &Path| fs::canonicalize(path).map_err(|error| unreadable(&error));
+        let target = real(link)?;
+        let before = links.len();
+        links.push(real(parent)?);
+        if links.iter().any(|passed| passed.starts_with(&target)) {
+            return Err(SourceError::Unreadable(format!("`{path}` is a symbolic link to a folder that it is in")));
+        }
+        links.push(target);
+        let walked = self.folder(link, &path, links);
+        links.truncate(before);
+        walked
+    }
+}
+
+fn unreadable(error: &io::Error) -> SourceError {
+    match error.kind() {
+        io::ErrorKind::NotFound => SourceError::NotFound,
+        _ => SourceError::Unreadable(in_words(error)),
+    }
+}
+
+/// What the operating system says, without its number.
+pub(crate) fn in_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_lowercase().chain(letters).collect())
+}
+
+/// The paths of all files below a folder, relative to it; none where it does not exist.
+pub(crate) fn files_below(folder: &Path) -> Result<BTreeSet<String>, String> {
+    match Disk::new(folder).list("") {
+        Ok(paths) => Ok(paths.into_iter().collect()),
+        Err(SourceError::NotFound) => Ok(BTreeSet::new()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Folder {
+            let path = std::env::temp_dir().join(format!("terrace-disk-{name}-{}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Folder(path)
+        }
+
+        fn write(&self, path: &str) {
+            let path = self.0.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "a: 1\n").unwrap();
+        }
+
+        fn list(&self) -> Result<Vec<String>, SourceError> {
+            Disk::new(&self.0).list("")
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn lists_files_in_order_and_skips_what_is_no_stack() {
+        let folder = Folder::new("order");
+        for path in ["b.yaml", "a/c.yaml", ".git/config", "target/x.yaml", "a/node_modules/y.yaml"] {
+            folder.write(path);
+        }
+        assert_eq!(folder.list().unwrap(), ["a/c.yaml", "b.yaml"]);
+        assert_eq!(Disk::new(&folder.0).list("a").unwrap(), ["a/c.yaml"]);
+        assert_eq!(Disk::new(&folder.0).list("none"), Err(SourceError::NotFound));
+        assert_eq!(&*Disk::new(&folder.0).read("a/c.yaml").unwrap(), b"a: 1\n");
+        assert_eq!(Disk::new(&folder.0).read("d.yaml"), Err(SourceError::NotFound));
+    }
+
+    #[test]
+    fn follows_links_and_refuses_those_that_lead_in_circles() {
+        let folder = Folder::new("links");
+        folder.write("a/one.yaml");
+        folder.write("c/two.yaml");
+        symlink("../c", folder.0.join("a/b")).unwrap();
+        assert_eq!(folder.list().unwrap(), ["a/b/two.yaml", "a/one.yaml", "c/two.yaml"]);
+        symlink("../a", folder.0.join("c/d")).unwrap();
+        assert!(matches!(folder.list(), Err(SourceError::Unreadable(why)) if why.contains("symbolic link")));
+    }
+
+    #[test]
+    fn a_link_to_nothing_is_found_and_cannot_be_read() {
+        let folder = Folder::new("dangling");
+        symlink("nowhere", folder.0.join("tenant.yaml")).unwrap();
+        assert_eq!(folder.list().unwrap(), ["tenant.yaml"]);
+        assert_eq!(Disk::new(&folder.0).read("tenant.yaml"), Err(SourceError::NotFound));
+    }
+}

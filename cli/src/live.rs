@@ -1,0 +1,81 @@
+//! The way to live systems: who asks, with which credentials, and how an apply is stopped.
+
+use std::path::Path;
+use std::time::SystemTime;
+use std::{env, process};
+
+use terrace_deployer::{Access, AwsAccess, Cancel, Canceller};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::arguments::Reach;
+use crate::console::{Console, who};
+use crate::problem::{Problem, Status};
+
+/// How live systems are reached. What the environment says is read here and nowhere else.
+pub(crate) fn access(folder: &Path, reach: &Reach) -> Access {
+    let variable = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+    // A list of several files is left to the client, which reads the variable itself and merges them.
+    let listed = |path: &String| env::split_paths(path).nth(1).is_some();
+    let from_environment = || variable("KUBECONFIG").filter(|path| !listed(path)).map(Into::into);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Access {
+        folder: folder.to_owned(),
+        kubeconfig: reach.kubeconfig.clone().or_else(from_environment),
+        aws: AwsAccess {
+            endpoint: variable("AWS_ENDPOINT_URL").map(Into::into),
+            profile: variable("AWS_PROFILE").map(Into::into),
+            key: None,
+        },
+        who: who().into(),
+        run: format!("{}-{}", process::id(), now.as_micros()).into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        now: SystemTime::now,
+    }
+}
+
+/// What runs requests. Two threads: one waits for servers as well as twenty.
+pub(crate) fn runtime() -> Result<Runtime, Problem> {
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.map_err(|error| Problem::new(format!("no threads can be started: {error}")))
+}
+
+/// Stops an apply at the first Ctrl-C, and the program at the second.
+pub(crate) fn stop_on_interrupt(runtime: &Runtime, console: Console) -> Cancel {
+    let (canceller, cancel) = Cancel::channel();
+    runtime.spawn(interrupts(canceller, console));
+    cancel
+}
+
+async fn interrupts(canceller: Canceller, console: Console) {
+    interrupted().await;
+    canceller.cancel();
+    interrupted().await;
+    console.line("killed; what was begun may or may not be done, and the next run looks and finishes it");
+    #[expect(clippy::exit, reason = "the user has asked twice, and what still runs may never end")]
+    process::exit(Status::Partly.code().into());
+}
+
+/// Ctrl-C, or the word of whoever runs us that time is up.
+#[cfg(unix)]
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return wait_for_keys().await;
+    };
+    tokio::select! {
+        () = wait_for_keys() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+#[cfg(not(unix))]
+async fn interrupted() {
+    wait_for_keys().await;
+}
+
+async fn wait_for_keys() {
+    // Where signals cannot be listened to, they end the program as they always did.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
