@@ -10,8 +10,11 @@ use super::read::Steps;
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 
-pub(super) fn check(level: &Level, steps: &Steps, diagnostics: &mut Diagnostics) {
-    reachable(level, steps, diagnostics);
+/// `whole`: whether all steps became states, so that what is not reached is worth a word.
+pub(super) fn check(level: &Level, steps: &Steps, whole: bool, diagnostics: &mut Diagnostics) {
+    if whole {
+        reachable(level, steps, diagnostics);
+    }
     available(level, steps, &BTreeSet::new(), diagnostics);
 }
 
@@ -28,22 +31,36 @@ fn reachable(level: &Level, steps: &Steps, diagnostics: &mut Diagnostics) {
     }
     let mut told = BTreeSet::new();
     for state in &level.states {
-        let own = steps.all.get(state.step).is_some_and(|known| known.state == state.name);
+        let own = steps
+            .all
+            .get(state.step)
+            .is_some_and(|known| known.state == state.name);
         if !reached.contains(&state.name) && own && told.insert(state.step) {
             let name = &steps.all[state.step].name;
             diagnostics.push(
-                Diagnostic::new(Code::UnreachableState, format!("nothing leads to the step `{name}`"))
-                    .at(state.span, "never runs")
-                    .help("take it out, or let something before it lead here"),
+                Diagnostic::new(
+                    Code::UnreachableState,
+                    format!("nothing leads to the step `{name}`"),
+                )
+                .at(state.span, "never runs")
+                .help("take it out, or let something before it lead here"),
             );
         }
     }
-    let mut finishing: BTreeSet<&Text> =
-        level.states.iter().filter(|state| !state.exits.iter().any(|(_, normal)| *normal)).map(|s| &s.name).collect();
+    let mut finishing: BTreeSet<&Text> = level
+        .states
+        .iter()
+        .filter(|state| !state.exits.iter().any(|(_, normal)| *normal))
+        .map(|s| &s.name)
+        .collect();
     loop {
         let before = finishing.len();
         for state in &level.states {
-            if state.exits.iter().any(|(target, normal)| *normal && finishing.contains(target)) {
+            if state
+                .exits
+                .iter()
+                .any(|(target, normal)| *normal && finishing.contains(target))
+            {
                 finishing.insert(&state.name);
             }
         }
@@ -51,7 +68,11 @@ fn reachable(level: &Level, steps: &Steps, diagnostics: &mut Diagnostics) {
             break;
         }
     }
-    if let Some(endless) = level.states.iter().find(|s| reached.contains(&s.name) && !finishing.contains(&s.name)) {
+    if let Some(endless) = level
+        .states
+        .iter()
+        .find(|s| reached.contains(&s.name) && !finishing.contains(&s.name))
+    {
         diagnostics.push(
             Diagnostic::new(Code::NoTerminalState, "from this step nothing leads to an end")
                 .at(endless.span, "goes round for ever")
@@ -72,7 +93,9 @@ fn available(level: &Level, steps: &Steps, before: &BTreeSet<usize>, diagnostics
     at.insert(&level.start, before.clone());
     let mut waiting = vec![&level.start];
     while let Some(name) = waiting.pop() {
-        let (Some(state), Some(here)) = (states.get(name), at.get(name).cloned()) else { continue };
+        let (Some(state), Some(here)) = (states.get(name), at.get(name).cloned()) else {
+            continue;
+        };
         for (target, normal) in &state.exits {
             let mut out = here.clone();
             if *normal && state.writes {
@@ -98,7 +121,10 @@ fn available(level: &Level, steps: &Steps, before: &BTreeSet<usize>, diagnostics
             let known = &steps.all[*id];
             let mut problem = Diagnostic::new(
                 Code::UnproducedValue,
-                format!("the result of `{}` is not there on every way to this step", known.name),
+                format!(
+                    "the result of `{}` is not there on every way to this step",
+                    known.name
+                ),
             )
             .at(*span, "read here")
             .also(known.span, "produced here");
@@ -114,7 +140,10 @@ fn available(level: &Level, steps: &Steps, before: &BTreeSet<usize>, diagnostics
                 problem = problem.help("here there is no result of any step yet");
             } else {
                 let names = here.iter().map(|id| steps.all[*id].result.as_str());
-                problem = problem.help(format!("here there are the results of {}", super::runtime::among(names)));
+                problem = problem.help(format!(
+                    "here there are the results of {}",
+                    super::runtime::among(names)
+                ));
             }
             diagnostics.push(problem);
         }

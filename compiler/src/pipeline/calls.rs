@@ -66,7 +66,10 @@ impl<'a> Lowering<'a, '_> {
             && let Some(found) = self.context.targets.look(text)
             && found.pipeline
         {
-            let address = format!("{}/{}/state_machine", found.instance.tenant, found.instance.component);
+            let address = format!(
+                "{}/{}/state_machine",
+                found.instance.tenant, found.instance.component
+            );
             return Some(Target::Pipeline(address.into(), found.instance.name.clone()));
         }
         resource_of(self.context, text, node.span, resource_type, self.diagnostics).map(Target::Resource)
@@ -75,7 +78,9 @@ impl<'a> Lowering<'a, '_> {
     fn target_expression(&mut self, node: &Node, resource_type: &'static str) -> Option<Target<'a>> {
         let template = template(node, self.files, self.diagnostics);
         let mut reads = Vec::new();
-        let value = self.with_runtime(&Position::default(), &mut reads, |runtime| runtime.template(&template))?;
+        let value = self.with_runtime(&Position::default(), &mut reads, |runtime| {
+            runtime.template(&template)
+        })?;
         match value {
             Value::Known(Term::Reference(reference)) => {
                 // `ref('x').arn` of something with one resource of the type is that resource: its body can be looked at.
@@ -96,16 +101,22 @@ impl<'a> Lowering<'a, '_> {
             Value::Known(other) => {
                 let word = targets::word_for(resource_type);
                 self.diagnostics.push(
-                    Diagnostic::new(Code::WrongTarget, format!("a {word} is named here, not {}", other.kind()))
-                        .at(node.span, "not a name"),
+                    Diagnostic::new(
+                        Code::WrongTarget,
+                        format!("a {word} is named here, not {}", other.kind()),
+                    )
+                    .at(node.span, "not a name"),
                 );
                 None
             }
             Value::Late(_) => {
                 self.diagnostics.push(
-                    Diagnostic::new(Code::NotAtRunTime, "what a step calls has to be known when compiling")
-                        .at(node.span, "known only when the pipeline runs")
-                        .note("the role is allowed exactly what the steps call"),
+                    Diagnostic::new(
+                        Code::NotAtRunTime,
+                        "what a step calls has to be known when compiling",
+                    )
+                    .at(node.span, "known only when the pipeline runs")
+                    .note("the role is allowed exactly what the steps call"),
                 );
                 None
             }
@@ -122,7 +133,13 @@ impl<'a> Lowering<'a, '_> {
     ) -> Option<Task> {
         let node = body.get(call.key())?;
         let span = node.span;
-        if self.express && waits(body) && matches!(call, Call::Glue | Call::Pipeline | Call::EmrServerless | Call::Athena) {
+        if self.express
+            && waits(body)
+            && matches!(
+                call,
+                Call::Glue | Call::Pipeline | Call::EmrServerless | Call::Athena
+            )
+        {
             self.diagnostics.push(
                 Diagnostic::new(Code::InvalidState, "an `EXPRESS` pipeline cannot wait for a job")
                     .at(node.key, "waits until the job has ended")
@@ -135,7 +152,8 @@ impl<'a> Lowering<'a, '_> {
             Call::Sns => {
                 let topic = self.target(node, "AWS::SNS::Topic")?;
                 let topic_arn = topic.attribute("topic_arn", span);
-                self.permissions.allow("PublishToTopics", &["sns:Publish"], [topic_arn.clone()]);
+                self.permissions
+                    .allow("PublishToTopics", &["sns:Publish"], [topic_arn.clone()]);
                 self.encrypted(topic.resource(), span);
                 let mut parameters = vec![("TopicArn".into(), self.substitutions.value(&topic_arn))];
                 self.put(&mut parameters, "Message", body.get("message"), position, reads);
@@ -191,7 +209,11 @@ impl<'a> Lowering<'a, '_> {
         let function = self.target(node, "AWS::Lambda::Function")?;
         let function_arn = function.attribute("arn", node.span);
         let versions = concat([function_arn.clone(), ":*".into()]);
-        self.permissions.allow("InvokeFunctions", &["lambda:InvokeFunction"], [function_arn.clone(), versions]);
+        self.permissions.allow(
+            "InvokeFunctions",
+            &["lambda:InvokeFunction"],
+            [function_arn.clone(), versions],
+        );
         let mut parameters = vec![("FunctionName".into(), self.substitutions.value(&function_arn))];
         match body.get("payload") {
             Some(payload) => self.put(&mut parameters, "Payload", Some(payload), position, reads),
@@ -211,14 +233,21 @@ impl<'a> Lowering<'a, '_> {
         let job = self.target(node, "AWS::Glue::Job")?;
         let name = job.attribute("ref", span);
         let job_arn = arn("glue", ["job/".into(), name.clone()], span);
-        self.permissions.allow("RunGlueJobs", &["glue:StartJobRun"], [job_arn.clone()]);
+        self.permissions
+            .allow("StartGlueJobs", &["glue:StartJobRun"], [job_arn.clone()]);
         let waits = waits(body);
         if waits {
-            self.permissions.allow("RunGlueJobs", &["glue:GetJobRun", "glue:GetJobRuns", "glue:BatchStopJobRun"], [job_arn]);
+            self.permissions.allow(
+                "WatchGlueJobs",
+                &["glue:GetJobRun", "glue:GetJobRuns", "glue:BatchStopJobRun"],
+                [job_arn],
+            );
         }
         let mut parameters = vec![("JobName".into(), self.substitutions.value(&name))];
         let given = body.get("arguments");
-        if let Some(Value::Known(Term::Map(entries))) = given.and_then(|given| self.payload(given, position, reads)) {
+        if let Some(Value::Known(Term::Map(entries))) =
+            given.and_then(|given| self.payload(given, position, reads))
+        {
             // Glue takes texts only.
             let texts = entries.into_iter().map(|(key, value)| match value {
                 Term::Number(_) | Term::Bool(_) => (key, Term::from(value.shown())),
@@ -234,7 +263,10 @@ impl<'a> Lowering<'a, '_> {
         }
         for (key, node) in given.map(Node::entries).unwrap_or_default() {
             let key = key.to_ascii_lowercase();
-            if ["output", "target", "sink", "destination"].iter().any(|word| key.contains(word)) {
+            if ["output", "target", "sink", "destination"]
+                .iter()
+                .any(|word| key.contains(word))
+            {
                 let template = template(node, self.files, &mut Diagnostics::new());
                 if let Ok(term) = template.evaluate(&self.scope) {
                     self.written.push((term, node.span));
@@ -250,18 +282,33 @@ impl<'a> Lowering<'a, '_> {
             let minutes = longest.unwrap_or(i64::MAX).min((bound / 60).max(1));
             parameters.push(("Timeout".into(), minutes.into()));
         }
-        Some(self.service(if waits { "glue:startJobRun.sync" } else { "glue:startJobRun" }, parameters))
+        Some(self.service(
+            if waits {
+                "glue:startJobRun.sync"
+            } else {
+                "glue:startJobRun"
+            },
+            parameters,
+        ))
     }
 
     fn arguments(&mut self, job: &Resource, body: &Node, given: Option<&Node>, span: Span) {
-        let Some(arguments) = script_arguments(job, self.context.targets) else { return };
+        let Some(arguments) = script_arguments(job, self.context.targets) else {
+            return;
+        };
         let entries = given.map(Node::entries).unwrap_or_default();
-        let names: Vec<(Text, Option<Span>)> = entries.iter().map(|(name, node)| (name.clone(), Some(node.key))).collect();
+        let names: Vec<(Text, Option<Span>)> = entries
+            .iter()
+            .map(|(name, node)| (name.clone(), Some(node.key)))
+            .collect();
         for (index, message, help) in mismatches(&arguments, &names) {
             let place = index.and_then(|index| names.get(index)?.1);
             let (at, label) = match place {
                 Some(place) => (place, "the job does not know this name"),
-                None => (given.map_or(body.get("glue").map_or(span, |n| n.span), |given| given.key), "these arguments"),
+                None => (
+                    given.map_or(body.get("glue").map_or(span, |n| n.span), |given| given.key),
+                    "these arguments",
+                ),
             };
             self.diagnostics.push(
                 Diagnostic::new(Code::ArgumentMismatch, message)
@@ -290,11 +337,21 @@ impl<'a> Lowering<'a, '_> {
             );
             return None;
         };
-        self.permissions.allow("SendToQueues", &["sqs:SendMessage"], [queue.attribute("arn", span)]);
+        self.permissions.allow(
+            "SendToQueues",
+            &["sqs:SendMessage"],
+            [queue.attribute("arn", span)],
+        );
         self.encrypted(Some(resource), span);
-        let url = self.substitutions.value(&queue.attribute("ref", span));
+        let url = self.substitutions.value(&queue.attribute("queue_url", span));
         let mut parameters = vec![("QueueUrl".into(), url)];
-        self.put(&mut parameters, "MessageBody", body.get("message"), position, reads);
+        self.put(
+            &mut parameters,
+            "MessageBody",
+            body.get("message"),
+            position,
+            reads,
+        );
         let fifo = resource.body.get("FifoQueue").and_then(Term::as_bool) == Some(true);
         match (fifo, body.get("group")) {
             (true, None) => self.diagnostics.push(
@@ -320,7 +377,11 @@ impl<'a> Lowering<'a, '_> {
         let span = node.span;
         let machine = self.target(node, "AWS::StepFunctions::StateMachine")?;
         let machine_arn = machine.attribute("arn", span);
-        self.permissions.allow("StartPipelines", &["states:StartExecution"], [machine_arn.clone()]);
+        self.permissions.allow(
+            "StartPipelines",
+            &["states:StartExecution"],
+            [machine_arn.clone()],
+        );
         let waits = waits(body);
         if waits {
             let name = match &machine {
@@ -331,13 +392,20 @@ impl<'a> Lowering<'a, '_> {
             };
             let Some(name) = name else {
                 self.diagnostics.push(
-                    Diagnostic::new(Code::WrongTarget, "a pipeline that is waited for is named by its component")
-                        .at(span, "its name is needed, besides its ARN"),
+                    Diagnostic::new(
+                        Code::WrongTarget,
+                        "a pipeline that is waited for is named by its component",
+                    )
+                    .at(span, "its name is needed, besides its ARN"),
                 );
                 return None;
             };
             let executions = arn("states", ["execution:".into(), name, ":*".into()], span);
-            self.permissions.allow("WatchPipelines", &["states:DescribeExecution", "states:StopExecution"], [executions]);
+            self.permissions.allow(
+                "WatchPipelines",
+                &["states:DescribeExecution", "states:StopExecution"],
+                [executions],
+            );
             self.managed_rule("StepFunctionsGetEventsForStepFunctionsExecutionRule", span);
         }
         let mut parameters = vec![("StateMachineArn".into(), self.substitutions.value(&machine_arn))];
@@ -345,7 +413,14 @@ impl<'a> Lowering<'a, '_> {
             Some(input) => self.put(&mut parameters, "Input", Some(input), position, reads),
             None => parameters.push(("Input.$".into(), "$$.Execution.Input".into())),
         }
-        Some(self.service(if waits { "states:startExecution.sync:2" } else { "states:startExecution" }, parameters))
+        Some(self.service(
+            if waits {
+                "states:startExecution.sync:2"
+            } else {
+                "states:startExecution"
+            },
+            parameters,
+        ))
     }
 
     fn emr(
@@ -360,14 +435,21 @@ impl<'a> Lowering<'a, '_> {
         let role = self.target(body.get("role")?, "AWS::IAM::Role")?;
         let Some(resource) = application.resource() else {
             self.diagnostics.push(
-                Diagnostic::new(Code::WrongTarget, "an EMR Serverless application is named by its component")
-                    .at(span, "both its id and its ARN are needed"),
+                Diagnostic::new(
+                    Code::WrongTarget,
+                    "an EMR Serverless application is named by its component",
+                )
+                .at(span, "both its id and its ARN are needed"),
             );
             return None;
         };
         let application_arn = reference(resource, "arn", span);
         let role_arn = role.attribute("arn", span);
-        self.permissions.allow("StartSparkJobs", &["emr-serverless:StartJobRun"], [application_arn.clone()]);
+        self.permissions.allow(
+            "StartSparkJobs",
+            &["emr-serverless:StartJobRun"],
+            [application_arn.clone()],
+        );
         let waits = waits(body);
         if waits {
             self.permissions.allow(
@@ -386,18 +468,51 @@ impl<'a> Lowering<'a, '_> {
                 Term::map([("iam:PassedToService", "emr-serverless.amazonaws.com")]),
             )])),
         );
-        let id = self.substitutions.value(&reference(resource, "application_id", span));
+        let id = self
+            .substitutions
+            .value(&reference(resource, "application_id", span));
         let mut submit = Vec::new();
-        self.put(&mut submit, "EntryPoint", body.get("entry_point"), position, reads);
-        self.put(&mut submit, "EntryPointArguments", body.get("arguments"), position, reads);
-        self.put(&mut submit, "SparkSubmitParameters", body.get("spark"), position, reads);
+        self.put(
+            &mut submit,
+            "EntryPoint",
+            body.get("entry_point"),
+            position,
+            reads,
+        );
+        self.put(
+            &mut submit,
+            "EntryPointArguments",
+            body.get("arguments"),
+            position,
+            reads,
+        );
+        self.put(
+            &mut submit,
+            "SparkSubmitParameters",
+            body.get("spark"),
+            position,
+            reads,
+        );
         let mut parameters: Vec<(Text, Term)> = vec![
             ("ApplicationId".into(), id),
             ("ExecutionRoleArn".into(), self.substitutions.value(&role_arn)),
-            ("JobDriver".into(), Term::map([("SparkSubmit", Term::Map(submit))])),
+            (
+                "JobDriver".into(),
+                Term::map([("SparkSubmit", Term::Map(submit))]),
+            ),
         ];
-        self.put(&mut parameters, "ConfigurationOverrides", body.get("configuration"), position, reads);
-        let service = if waits { "emr-serverless:startJobRun.sync" } else { "emr-serverless:startJobRun" };
+        self.put(
+            &mut parameters,
+            "ConfigurationOverrides",
+            body.get("configuration"),
+            position,
+            reads,
+        );
+        let service = if waits {
+            "emr-serverless:startJobRun.sync"
+        } else {
+            "emr-serverless:startJobRun"
+        };
         Some(self.service(service, parameters))
     }
 
@@ -415,24 +530,54 @@ impl<'a> Lowering<'a, '_> {
         let waits = waits(body);
         let own = [
             arn("athena", ["workgroup/".into(), name.clone()], span),
-            arn("athena", [format!("datacatalog/{}", catalog.unwrap_or("AwsDataCatalog")).into()], span),
+            arn(
+                "athena",
+                [format!("datacatalog/{}", catalog.unwrap_or("AwsDataCatalog")).into()],
+                span,
+            ),
         ];
-        self.permissions.allow("RunQueries", &["athena:StartQueryExecution", "athena:GetDataCatalog"], own.clone());
+        self.permissions.allow(
+            "RunQueries",
+            &["athena:StartQueryExecution", "athena:GetDataCatalog"],
+            own.clone(),
+        );
         if waits {
-            self.permissions.allow("RunQueries", &["athena:GetQueryExecution", "athena:StopQueryExecution"], own);
+            self.permissions.allow(
+                "WatchQueries",
+                &["athena:GetQueryExecution", "athena:StopQueryExecution"],
+                own,
+            );
         }
-        let database = body.get("database").and_then(Node::as_str).filter(|name| !name.contains("{{"));
-        let database = database.unwrap_or(if body.get("database").is_some() { "*" } else { "default" });
+        let database = body
+            .get("database")
+            .and_then(Node::as_str)
+            .filter(|name| !name.contains("{{"));
+        let database = database.unwrap_or(if body.get("database").is_some() {
+            "*"
+        } else {
+            "default"
+        });
         self.permissions.allow(
             "ReadCatalog",
-            &["glue:GetDatabase", "glue:GetTable", "glue:GetTables", "glue:GetPartition", "glue:GetPartitions", "glue:BatchGetPartition"],
+            &[
+                "glue:GetDatabase",
+                "glue:GetTable",
+                "glue:GetTables",
+                "glue:GetPartition",
+                "glue:GetPartitions",
+                "glue:BatchGetPartition",
+            ],
             [
                 arn("glue", ["catalog".into()], span),
                 arn("glue", [format!("database/{database}").into()], span),
                 arn("glue", [format!("table/{database}/*").into()], span),
             ],
         );
-        self.permissions.allow("ReadGovernedTables", &["lakeformation:GetDataAccess"], ["*".into()]);
+        self.permissions.allow(
+            "ReadGovernedTables",
+            &["lakeformation:GetDataAccess"],
+            ["*".into()],
+        );
         let mut parameters: Vec<(Text, Term)> = Vec::new();
         self.put(&mut parameters, "QueryString", body.get("query"), position, reads);
         parameters.push(("WorkGroup".into(), self.substitutions.value(&name)));
@@ -447,9 +592,19 @@ impl<'a> Lowering<'a, '_> {
         if !result.is_empty() {
             parameters.push(("ResultConfiguration".into(), Term::Map(result)));
         }
-        self.put(&mut parameters, "ExecutionParameters", body.get("parameters"), position, reads);
+        self.put(
+            &mut parameters,
+            "ExecutionParameters",
+            body.get("parameters"),
+            position,
+            reads,
+        );
         self.results(body.get("output"), &workgroup, span);
-        let service = if waits { "athena:startQueryExecution.sync" } else { "athena:startQueryExecution" };
+        let service = if waits {
+            "athena:startQueryExecution.sync"
+        } else {
+            "athena:startQueryExecution"
+        };
         Some(self.service(service, parameters))
     }
 
@@ -464,8 +619,10 @@ impl<'a> Lowering<'a, '_> {
         let bucket = match (&written, workgroup.resource()) {
             (Some(term), _) => bucket_of(term, |reference| {
                 let found = targets.look(&reference.name)?;
-                let mut buckets =
-                    found.resources.into_iter().filter(|r| r.kind.cloudformation() == Some("AWS::S3::Bucket"));
+                let mut buckets = found
+                    .resources
+                    .into_iter()
+                    .filter(|r| r.kind.cloudformation() == Some("AWS::S3::Bucket"));
                 buckets.find(|bucket| reference.key.is_none() || bucket.address.key == reference.key)
             }),
             (None, Some(workgroup)) => workgroup
@@ -491,12 +648,21 @@ impl<'a> Lowering<'a, '_> {
         };
         self.permissions.allow(
             "ListResults",
-            &["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"],
+            &[
+                "s3:GetBucketLocation",
+                "s3:ListBucket",
+                "s3:ListBucketMultipartUploads",
+            ],
             [s3_arn([name.clone()], span)],
         );
         self.permissions.allow(
             "WriteResults",
-            &["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"],
+            &[
+                "s3:GetObject",
+                "s3:PutObject",
+                "s3:AbortMultipartUpload",
+                "s3:ListMultipartUploadParts",
+            ],
             [s3_arn([name, "/*".into()], span)],
         );
     }
@@ -514,21 +680,30 @@ impl<'a> Lowering<'a, '_> {
         };
         let allowed = match key {
             Some(Term::Reference(to)) => match self.context.targets.follow(resource, to) {
-                Some(key) if key.kind.cloudformation() == Some("AWS::KMS::Alias") => match key.body.get("TargetKeyId") {
-                    Some(Term::Reference(to)) => self.context.targets.follow(key, to).map(|key| reference(key, "arn", span)),
-                    _ => None,
-                },
+                Some(key) if key.kind.cloudformation() == Some("AWS::KMS::Alias") => {
+                    match key.body.get("TargetKeyId") {
+                        Some(Term::Reference(to)) => self
+                            .context
+                            .targets
+                            .follow(key, to)
+                            .map(|key| reference(key, "arn", span)),
+                        _ => None,
+                    }
+                }
                 Some(key) => Some(reference(key, "arn", span)),
                 None => None,
             },
             Some(Term::String(text)) if text.starts_with("arn:") => Some(Term::String(text.clone())),
             // The keys of AWS let everybody in the account use them through the service.
             Some(Term::String(text)) if text.starts_with("alias/aws/") => None,
-            Some(Term::String(text)) if !text.starts_with("alias/") => Some(arn("kms", [format!("key/{text}").into()], span)),
+            Some(Term::String(text)) if !text.starts_with("alias/") => {
+                Some(arn("kms", [format!("key/{text}").into()], span))
+            }
             _ => None,
         };
         if let Some(key) = allowed {
-            self.permissions.allow("UseKeys", &["kms:Decrypt", "kms:GenerateDataKey*"], [key]);
+            self.permissions
+                .allow("UseKeys", &["kms:Decrypt", "kms:GenerateDataKey*"], [key]);
         }
     }
 
@@ -548,10 +723,15 @@ impl<'a> Lowering<'a, '_> {
         let machine = arn("states", [format!("stateMachine:{name}").into()], span);
         let runs = arn("states", [format!("execution:{name}:*").into()], span);
         let items = arn("states", [format!("execution:{name}/*:*").into()], span);
-        self.permissions.allow("DistributeItems", &["states:StartExecution"], [machine]);
+        self.permissions
+            .allow("DistributeItems", &["states:StartExecution"], [machine]);
         self.permissions.allow(
             "WatchItems",
-            &["states:DescribeExecution", "states:StopExecution", "states:RedriveExecution"],
+            &[
+                "states:DescribeExecution",
+                "states:StopExecution",
+                "states:RedriveExecution",
+            ],
             [runs, items],
         );
     }
@@ -563,7 +743,10 @@ enum Bucket<'a> {
 }
 
 /// The bucket of an S3 URL.
-fn bucket_of<'a>(term: &Term, follow: impl Fn(&crate::term::Reference) -> Option<&'a Resource>) -> Option<Bucket<'a>> {
+fn bucket_of<'a>(
+    term: &Term,
+    follow: impl Fn(&crate::term::Reference) -> Option<&'a Resource>,
+) -> Option<Bucket<'a>> {
     match term {
         Term::String(text) => {
             let name = text.strip_prefix("s3://")?.split('/').next()?;

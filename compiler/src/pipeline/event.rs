@@ -12,7 +12,10 @@ use crate::term::Term;
 
 /// Whether a bucket sends its events to EventBridge.
 pub(super) fn tells_events(bucket: &Resource) -> bool {
-    match bucket.body.at(&["NotificationConfiguration", "EventBridgeConfiguration"]) {
+    match bucket
+        .body
+        .at(&["NotificationConfiguration", "EventBridgeConfiguration"])
+    {
         Some(configuration) => configuration.get("EventBridgeEnabled").and_then(Term::as_bool) != Some(false),
         None => false,
     }
@@ -23,17 +26,32 @@ pub(super) fn dead(bucket: &Resource, targets: &dyn Targets) -> Diagnostic {
     let path = ["NotificationConfiguration", "EventBridgeConfiguration"].map(|key| Segment::Key(key.into()));
     Diagnostic::new(
         Code::DeadTrigger,
-        format!("the bucket `{}` does not tell EventBridge of its objects", bucket.address),
+        format!(
+            "the bucket `{}` does not tell EventBridge of its objects",
+            bucket.address
+        ),
     )
-    .at(targets.place(bucket, &path), "no `EventBridgeEnabled: true` in this bucket")
+    .at(
+        targets.place(bucket, &path),
+        "no `EventBridgeEnabled: true` in this bucket",
+    )
     .note("S3 sends its events to EventBridge only where the bucket says so; the trigger would never fire")
     .help("add `NotificationConfiguration: {EventBridgeConfiguration: {EventBridgeEnabled: true}}`")
 }
 
 /// What EventBridge would say against a pattern.
 pub(super) fn pattern_problems(pattern: &Term) -> Vec<String> {
-    const FIELDS: [&str; 9] =
-        ["version", "id", "detail-type", "source", "account", "time", "region", "resources", "detail"];
+    const FIELDS: [&str; 9] = [
+        "version",
+        "id",
+        "detail-type",
+        "source",
+        "account",
+        "time",
+        "region",
+        "resources",
+        "detail",
+    ];
     let mut problems = Vec::new();
     for (key, value) in pattern.entries() {
         if !FIELDS.contains(&key.as_str()) && !key.starts_with('$') {
@@ -47,7 +65,9 @@ pub(super) fn pattern_problems(pattern: &Term) -> Vec<String> {
     }
     let length = to_json_compact(&pattern.clone().into_value()).len();
     if length > 4096 {
-        problems.push(format!("the pattern is {length} bytes long; EventBridge takes 4,096"));
+        problems.push(format!(
+            "the pattern is {length} bytes long; EventBridge takes 4,096"
+        ));
     }
     problems
 }
@@ -55,10 +75,17 @@ pub(super) fn pattern_problems(pattern: &Term) -> Vec<String> {
 /// Every leaf of a pattern is a list.
 fn leaves(key: &str, value: &Term, problems: &mut Vec<String>) {
     match value {
-        Term::Map(entries) => entries.iter().for_each(|(key, value)| leaves(key, value, problems)),
-        Term::List(items) if items.is_empty() => problems.push(format!("the list of `{key}` is empty: nothing matches it")),
+        Term::Map(entries) => entries
+            .iter()
+            .for_each(|(key, value)| leaves(key, value, problems)),
+        Term::List(items) if items.is_empty() => {
+            problems.push(format!("the list of `{key}` is empty: nothing matches it"))
+        }
         Term::List(_) => {}
-        _ => problems.push(format!("`{key}` of the pattern is not a list: write `{key}: [{}]`", value.shown())),
+        _ => problems.push(format!(
+            "`{key}` of the pattern is not a list: write `{key}: [{}]`",
+            value.shown()
+        )),
     }
 }
 
@@ -86,12 +113,14 @@ pub(super) fn check_rule(rule: &Resource, targets: &dyn Targets, diagnostics: &m
     if let Some(pattern @ Term::Map(_)) = rule.body.get("EventPattern") {
         for problem in pattern_problems(pattern) {
             diagnostics.push(
-                Diagnostic::new(Code::InvalidPattern, problem).at(at(&["EventPattern"]), "EventBridge refuses this pattern"),
+                Diagnostic::new(Code::InvalidPattern, problem)
+                    .at(at(&["EventPattern"]), "EventBridge refuses this pattern"),
             );
         }
         for bucket in buckets(rule, pattern, targets) {
             if !tells_events(bucket) {
-                diagnostics.push(dead(bucket, targets).also(rule.declared, "this rule waits for its objects"));
+                diagnostics
+                    .push(dead(bucket, targets).also(rule.declared, "this rule waits for its objects"));
             }
         }
     }
@@ -108,27 +137,47 @@ fn check_target(rule: &Resource, target: &Term, targets: &dyn Targets, diagnosti
     });
     if let (Some(machine), None) = (machine, target.get("RoleArn")) {
         diagnostics.push(
-            Diagnostic::new(Code::DeadTrigger, format!("the rule `{}` may not start `{}`", rule.address, machine.address))
-                .at(at, "the target has no `RoleArn`")
-                .help("give it a role that `events.amazonaws.com` may assume, with `states:StartExecution`"),
+            Diagnostic::new(
+                Code::DeadTrigger,
+                format!("the rule `{}` may not start `{}`", rule.address, machine.address),
+            )
+            .at(at, "the target has no `RoleArn`")
+            .help("give it a role that `events.amazonaws.com` may assume, with `states:StartExecution`"),
         );
     }
-    let inputs: Vec<&str> =
-        ["Input", "InputPath", "InputTransformer"].into_iter().filter(|key| target.get(key).is_some()).collect();
+    let inputs: Vec<&str> = ["Input", "InputPath", "InputTransformer"]
+        .into_iter()
+        .filter(|key| target.get(key).is_some())
+        .collect();
     if inputs.len() > 1 {
         let names = crate::diagnostic::listed(&inputs);
         diagnostics.push(
-            Diagnostic::new(Code::InvalidPattern, format!("a target has one of {names}, not several")).at(at, "here"),
+            Diagnostic::new(
+                Code::InvalidPattern,
+                format!("a target has one of {names}, not several"),
+            )
+            .at(at, "here"),
         );
     }
-    let Some(transformer) = target.get("InputTransformer") else { return };
-    let Some(template) = transformer.get("InputTemplate").and_then(Term::as_str) else { return };
-    let known = transformer.get("InputPathsMap").map(Term::entries).unwrap_or_default();
+    let Some(transformer) = target.get("InputTransformer") else {
+        return;
+    };
+    let Some(template) = transformer.get("InputTemplate").and_then(Term::as_str) else {
+        return;
+    };
+    let known = transformer
+        .get("InputPathsMap")
+        .map(Term::entries)
+        .unwrap_or_default();
     let mut rest = template;
     while let Some((_, after)) = rest.split_once('<') {
-        let Some((name, behind)) = after.split_once('>') else { break };
+        let Some((name, behind)) = after.split_once('>') else {
+            break;
+        };
         rest = behind;
-        let word = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
+        let word = name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
         if word && !name.starts_with("aws.") && !known.iter().any(|(key, _)| key == name) {
             let near = terrace_catalog::nearest(name, known.iter().map(|(key, _)| key.as_str()));
             let problem = Diagnostic::new(
@@ -147,12 +196,19 @@ fn check_target(rule: &Resource, target: &Term, targets: &dyn Targets, diagnosti
 /// The buckets whose new objects a pattern waits for.
 fn buckets<'t>(rule: &Resource, pattern: &Term, targets: &'t dyn Targets) -> Vec<&'t Resource> {
     let list = |key: &str| pattern.get(key).map(Term::items).unwrap_or_default();
-    let of_s3 = list("source").iter().any(|source| source.as_str() == Some("aws.s3"));
-    let created = list("detail-type").iter().any(|kind| kind.as_str().is_some_and(|kind| kind.starts_with("Object ")));
+    let of_s3 = list("source")
+        .iter()
+        .any(|source| source.as_str() == Some("aws.s3"));
+    let created = list("detail-type")
+        .iter()
+        .any(|kind| kind.as_str().is_some_and(|kind| kind.starts_with("Object ")));
     if !of_s3 || !created {
         return Vec::new();
     }
-    let names = pattern.at(&["detail", "bucket", "name"]).map(Term::items).unwrap_or_default();
+    let names = pattern
+        .at(&["detail", "bucket", "name"])
+        .map(Term::items)
+        .unwrap_or_default();
     let is_bucket = |resource: &&Resource| resource.kind.cloudformation() == Some("AWS::S3::Bucket");
     names
         .iter()
@@ -163,9 +219,11 @@ fn buckets<'t>(rule: &Resource, pattern: &Term, targets: &'t dyn Targets) -> Vec
                 .iter()
                 .filter(is_bucket)
                 .find(|bucket| started::leads_to(Some(name), rule, bucket, targets)),
-            name => {
-                targets.resources().iter().filter(is_bucket).find(|bucket| bucket.body.get("BucketName") == Some(name))
-            }
+            name => targets
+                .resources()
+                .iter()
+                .filter(is_bucket)
+                .find(|bucket| bucket.body.get("BucketName") == Some(name)),
         })
         .filter(is_bucket)
         .collect()
@@ -179,7 +237,10 @@ pub(super) fn check_schedule(resource: &Resource, targets: &dyn Targets, diagnos
     {
         diagnostics.push(
             Diagnostic::new(Code::InvalidSchedule, wrong.what)
-                .at(targets.place(resource, &[Segment::Key(key)]), "EventBridge Scheduler refuses this")
+                .at(
+                    targets.place(resource, &[Segment::Key(key)]),
+                    "EventBridge Scheduler refuses this",
+                )
                 .help(wrong.help),
         );
     }

@@ -2,8 +2,8 @@
 
 use terrace_artifact::Text;
 
-use super::permission::concat;
 use super::path::{PathStep, show};
+use super::permission::concat;
 use super::runtime::is_late;
 use super::trigger::json;
 use crate::code::Code;
@@ -98,7 +98,8 @@ pub(super) fn write(
         files,
         diagnostics,
     };
-    if let (NodeKind::String(_), Template::Whole(expression)) = (&node.kind, template(node, files, &mut Diagnostics::new()))
+    if let (NodeKind::String(_), Template::Whole(expression)) =
+        (&node.kind, template(node, files, &mut Diagnostics::new()))
         && let Some(path) = event_path(&expression)
         && has_event
     {
@@ -109,11 +110,18 @@ pub(super) fn write(
     }
     writer.node(node);
     let input = writer.input;
-    let length: usize = input.parts.iter().map(|part| part.as_str().map_or(64, str::len)).sum();
+    let length: usize = input
+        .parts
+        .iter()
+        .map(|part| part.as_str().map_or(64, str::len))
+        .sum();
     if length > 8192 {
         diagnostics.push(
-            Diagnostic::new(Code::InvalidValue, format!("the input is {length} bytes long; EventBridge takes 8,192"))
-                .at(node.key, "too long"),
+            Diagnostic::new(
+                Code::InvalidValue,
+                format!("the input is {length} bytes long; EventBridge takes 8,192"),
+            )
+            .at(node.key, "too long"),
         );
     }
     input
@@ -236,7 +244,11 @@ impl Writer<'_, '_> {
             )),
         };
         if let Some((what, help)) = problem {
-            self.diagnostics.push(Diagnostic::new(Code::NotAtRunTime, what).at(expression.span, "here").help(help));
+            self.diagnostics.push(
+                Diagnostic::new(Code::NotAtRunTime, what)
+                    .at(expression.span, "here")
+                    .help(help),
+            );
             return None;
         }
         path.map(|path| self.input.name(&path))
@@ -250,7 +262,11 @@ fn event_path(expression: &Expression) -> Option<Text> {
             ExpressionKind::Name(name) if name == "event" => Some(Vec::new()),
             ExpressionKind::Attribute(of, name) => {
                 let mut steps = steps(of)?;
-                let name = if name == "detail_type" && steps.is_empty() { "detail-type" } else { name };
+                let name = if name == "detail_type" && steps.is_empty() {
+                    "detail-type"
+                } else {
+                    name
+                };
                 steps.push(PathStep::Key(name.into()));
                 Some(steps)
             }
@@ -258,7 +274,9 @@ fn event_path(expression: &Expression) -> Option<Text> {
                 let mut steps = steps(of)?;
                 steps.push(match &index.kind {
                     ExpressionKind::Literal(Term::String(key)) => PathStep::Key(key.clone()),
-                    ExpressionKind::Literal(term) => PathStep::Index(usize::try_from(term.as_integer()?).ok()?),
+                    ExpressionKind::Literal(term) => {
+                        PathStep::Index(usize::try_from(term.as_integer()?).ok()?)
+                    }
                     _ => return None,
                 });
                 Some(steps)

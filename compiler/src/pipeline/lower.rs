@@ -1,6 +1,6 @@
 //! Steps to states.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use terrace_artifact::Text;
 
@@ -14,7 +14,7 @@ use super::targets::Context;
 use super::trigger::Trigger;
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::expression::{Scope, Template, template};
+use crate::expression::{Expression, ExpressionKind, Scope, Template, template};
 use crate::node::{Node, NodeKind};
 use crate::source::{Files, Span};
 use crate::term::Term;
@@ -84,6 +84,8 @@ pub(super) struct Lowering<'a, 'd> {
     pub(super) handler: Option<Text>,
     /// Steps whose results are read.
     pub(super) read: BTreeSet<usize>,
+    /// The state that each step begins with: the step's own, or one that comes before it. None where a step is left out.
+    pub(super) entries: BTreeMap<usize, Option<Text>>,
     /// Where the steps write, as far as their arguments say.
     pub(super) written: Vec<(Term, Span)>,
 }
@@ -104,7 +106,12 @@ impl<'a> Lowering<'a, '_> {
     }
 
     /// A list of steps; what it begins with, and its states.
-    pub(super) fn list(&mut self, steps: &[Step<'a>], exit: &Exit, position: &Position) -> (Option<Text>, Vec<State>) {
+    pub(super) fn list(
+        &mut self,
+        steps: &[Step<'a>],
+        exit: &Exit,
+        position: &Position,
+    ) -> (Option<Text>, Vec<State>) {
         struct Entry<'s, 'a> {
             step: &'s Step<'a>,
             condition: Option<Term>,
@@ -122,18 +129,29 @@ impl<'a> Lowering<'a, '_> {
             // A choice's own `when`s are its options'.
             if let Some(when) = step.body.get("when") {
                 match self.condition(when, position, &mut entry.reads, &mut entry.guards) {
-                    Some(Condition::Known(false)) => continue,
+                    Some(Condition::Known(false)) => {
+                        self.entries.insert(step.id, None);
+                        continue;
+                    }
                     Some(Condition::Known(true)) | None => {}
                     Some(Condition::Rule(rule)) => entry.condition = Some(rule),
                 }
             }
             entries.push(entry);
         }
+        let files = self.files;
+        let inside = |step: &Step<'a>| match &step.kind {
+            Kind::Map(map, _) if prepares(map, files) => Text::from(format!("{}Items", step.state)),
+            _ => step.state.clone(),
+        };
         let name = |entry: &Entry<'_, 'a>| match entry.condition {
             Some(_) => Text::from(format!("If{}", entry.step.state)),
-            None => entry.step.state.clone(),
+            None => inside(entry.step),
         };
         let names: Vec<Text> = entries.iter().map(name).collect();
+        for (entry, name) in entries.iter().zip(&names) {
+            self.entries.insert(entry.step.id, Some(name.clone()));
+        }
         let mut states = Vec::new();
         for (index, entry) in entries.into_iter().enumerate() {
             let next = match names.get(index + 1) {
@@ -142,12 +160,13 @@ impl<'a> Lowering<'a, '_> {
             };
             if let Some(rule) = entry.condition {
                 let (after, extra) = self.after(&next, entry.step, "Skipped");
-                let choice = with_next(rule, &entry.step.state);
+                let target = inside(entry.step);
+                let choice = with_next(rule, &target);
                 states.push(State {
                     name: names[index].clone(),
                     step: entry.step.id,
                     writes: false,
-                    exits: vec![(entry.step.state.clone(), true), (after.clone(), true)],
+                    exits: vec![(target, true), (after.clone(), true)],
                     reads: entry.reads,
                     levels: Vec::new(),
                     body: Term::map([
@@ -163,10 +182,13 @@ impl<'a> Lowering<'a, '_> {
             inside.guards.extend(entry.guards);
             self.step(entry.step, &next, &inside, &mut states);
         }
-        (names.into_iter().next().or(match exit {
-            Exit::Next(next) => Some(next.clone()),
-            Exit::End => None,
-        }), states)
+        (
+            names.into_iter().next().or(match exit {
+                Exit::Next(next) => Some(next.clone()),
+                Exit::End => None,
+            }),
+            states,
+        )
     }
 
     /// The state after a list, made where there is none.
@@ -213,7 +235,15 @@ impl<'a> Lowering<'a, '_> {
             }
             Kind::Choice { options, default } => {
                 flows = false;
-                self.choice(step, options, default.as_ref(), exit, position, &mut made, &mut more);
+                self.choice(
+                    step,
+                    options,
+                    default.as_ref(),
+                    exit,
+                    position,
+                    &mut made,
+                    &mut more,
+                );
             }
             Kind::Wait(wait) => self.wait(wait, position, &mut made),
             Kind::Fail(fail) => {
@@ -277,7 +307,10 @@ impl<'a> Lowering<'a, '_> {
         if self.keeps(step.id)
             && let Gives::Answer([key]) = &self.steps.all[step.id].inside
         {
-            made.body.set("ResultSelector", Term::map([(format!("{key}.$"), format!("$.{key}"))]));
+            made.body.set(
+                "ResultSelector",
+                Term::map([(format!("{key}.$"), format!("$.{key}"))]),
+            );
         }
         self.result(step, made, position);
         self.timeouts(step.body, &mut made.body);
@@ -285,8 +318,12 @@ impl<'a> Lowering<'a, '_> {
 
     /// `timeout` and `heartbeat`, each shorter than what is around it.
     pub(super) fn timeouts(&mut self, body: &Node, state: &mut Term) {
-        let timeout = body.get("timeout").and_then(|node| self.seconds(node).map(|s| (s, node.span)));
-        let heartbeat = body.get("heartbeat").and_then(|node| self.seconds(node).map(|s| (s, node.span)));
+        let timeout = body
+            .get("timeout")
+            .and_then(|node| self.seconds(node).map(|s| (s, node.span)));
+        let heartbeat = body
+            .get("heartbeat")
+            .and_then(|node| self.seconds(node).map(|s| (s, node.span)));
         let shown = |seconds: i64| Duration { seconds };
         if let Some((seconds, span)) = timeout {
             state.set("TimeoutSeconds", seconds);
@@ -302,7 +339,10 @@ impl<'a> Lowering<'a, '_> {
                 .at(span, "longer than the pipeline's own timeout");
                 problem = match self.timeout.1 {
                     Some(own) => problem.also(own, "the pipeline's"),
-                    None => problem.note(format!("without `timeout`, a pipeline has {}", shown(self.timeout.0))),
+                    None => problem.note(format!(
+                        "without `timeout`, a pipeline has {}",
+                        shown(self.timeout.0)
+                    )),
                 };
                 self.diagnostics.push(problem);
             }
@@ -314,7 +354,11 @@ impl<'a> Lowering<'a, '_> {
                 self.diagnostics.push(
                     Diagnostic::new(
                         Code::TimeoutOrder,
-                        format!("the heartbeat, {}, is not shorter than the timeout, {}", shown(seconds), shown(limit)),
+                        format!(
+                            "the heartbeat, {}, is not shorter than the timeout, {}",
+                            shown(seconds),
+                            shown(limit)
+                        ),
                     )
                     .at(span, "a task is never silent for that long"),
                 );
@@ -336,7 +380,13 @@ impl<'a> Lowering<'a, '_> {
         }
     }
 
-    fn parallel(&mut self, step: &Step<'a>, branches: &[Vec<Step<'a>>], position: &Position, made: &mut State) {
+    fn parallel(
+        &mut self,
+        step: &Step<'a>,
+        branches: &[Vec<Step<'a>>],
+        position: &Position,
+        made: &mut State,
+    ) {
         made.body.set("Type", "Parallel");
         for branch in branches {
             let inner = Position {
@@ -372,7 +422,10 @@ impl<'a> Lowering<'a, '_> {
                 .filter(|(_, child)| self.keeps(*child))
                 .map(|(branch, child)| {
                     let result = &self.steps.all[*child].result;
-                    (format!("{result}.$").into(), format!("$[{branch}].steps.{result}").into())
+                    (
+                        format!("{result}.$").into(),
+                        format!("$[{branch}].steps.{result}").into(),
+                    )
                 })
                 .collect();
             if !selector.is_empty() {
@@ -432,8 +485,11 @@ impl<'a> Lowering<'a, '_> {
                 ));
             }
             Some(Value::Known(term)) => self.diagnostics.push(
-                Diagnostic::new(Code::WrongType, format!("a map goes over a list, not over {}", term.kind()))
-                    .at(items.span, "not a list"),
+                Diagnostic::new(
+                    Code::WrongType,
+                    format!("a map goes over a list, not over {}", term.kind()),
+                )
+                .at(items.span, "not a list"),
             ),
             None => {}
         }
@@ -441,8 +497,11 @@ impl<'a> Lowering<'a, '_> {
         let distributed = map.get("distributed").and_then(Node::as_bool) == Some(true);
         if distributed && self.express {
             self.diagnostics.push(
-                Diagnostic::new(Code::InvalidState, "an `EXPRESS` pipeline cannot distribute a map")
-                    .at(step.span, "each item would get an execution of its own"),
+                Diagnostic::new(
+                    Code::InvalidState,
+                    "an `EXPRESS` pipeline cannot distribute a map",
+                )
+                .at(step.span, "each item would get an execution of its own"),
             );
         }
         self.maps.push(MapReads::new(inner_ids(steps)));
@@ -473,8 +532,14 @@ impl<'a> Lowering<'a, '_> {
         match (tolerated, distributed) {
             (Some(percent), true) => made.body.set("ToleratedFailurePercentage", percent),
             (Some(_), false) => self.diagnostics.push(
-                Diagnostic::new(Code::InvalidState, "`tolerated_failures` needs `distributed: true`")
-                    .at(step.span, "in a map within one execution, the first failure ends it"),
+                Diagnostic::new(
+                    Code::InvalidState,
+                    "`tolerated_failures` needs `distributed: true`",
+                )
+                .at(
+                    step.span,
+                    "in a map within one execution, the first failure ends it",
+                ),
             ),
             (None, _) => {}
         }
@@ -488,7 +553,12 @@ impl<'a> Lowering<'a, '_> {
     /// What each iteration of a map is given: its item, and of the rest what its steps read.
     fn selector(&self, reads: &MapReads) -> Term {
         let mut entries: Vec<(Text, Term)> = vec![("item.$".into(), "$$.Map.Item.Value".into())];
-        let path = |name: &str| Term::from(super::runtime::path_text("$", [super::path::PathStep::Key(name.into())]));
+        let path = |name: &str| {
+            Term::from(super::runtime::path_text(
+                "$",
+                [super::path::PathStep::Key(name.into())],
+            ))
+        };
         for name in &reads.inputs {
             entries.push((format!("{name}.$").into(), path(name)));
         }
@@ -505,7 +575,10 @@ impl<'a> Lowering<'a, '_> {
         Term::Map(entries)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a choice joins what all the others keep apart")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a choice joins what all the others keep apart"
+    )]
     fn choice(
         &mut self,
         step: &Step<'a>,
@@ -530,7 +603,9 @@ impl<'a> Lowering<'a, '_> {
                     break;
                 }
                 Some(Condition::Rule(rule)) => {
-                    let Some(target) = self.way(step, way, exit, &inside, more) else { continue };
+                    let Some(target) = self.way(step, way, exit, &inside, more) else {
+                        continue;
+                    };
                     made.exits.push((target.clone(), true));
                     choices.push(with_next(rule, &target));
                 }
@@ -587,7 +662,7 @@ impl<'a> Lowering<'a, '_> {
         let known = self.steps.find(name);
         let level = self.steps.all[step.id].level;
         match known.map(|id| &self.steps.all[id]) {
-            Some(known) if known.level == level => Some(known.state.clone()),
+            Some(found) if found.level == level => known.map(|id| mark(id, span)),
             Some(known) => {
                 self.diagnostics.push(
                     Diagnostic::new(Code::UnknownStep, format!("`{name}` is in another branch"))
@@ -624,7 +699,9 @@ impl<'a> Lowering<'a, '_> {
         for catcher in &step.catch {
             self.order(&catcher.errors, all, step.body.get("catch"), step.span);
             all |= catcher.errors.contains(&"States.ALL");
-            let Some(target) = self.caught(step, catcher, position, more) else { continue };
+            let Some(target) = self.caught(step, catcher, position, more) else {
+                continue;
+            };
             made.exits.push((target.clone(), false));
             rules.push(catch_rule(&catcher.errors, &target));
         }
@@ -656,7 +733,11 @@ impl<'a> Lowering<'a, '_> {
             return self.way(step, &catcher.way, &Exit::End, &inside, more);
         };
         // After the steps of a `catch` the pipeline has failed; in a branch, the branch has.
-        let name = if position.top { Text::from(FAILED) } else { Text::from(format!("{}Failed", step.state)) };
+        let name = if position.top {
+            Text::from(FAILED)
+        } else {
+            Text::from(format!("{}Failed", step.state))
+        };
         let (start, states) = self.list(steps, &Exit::Next(name.clone()), &inside);
         more.extend(states);
         if !position.top && !more.iter().any(|state| state.name == name) {
@@ -670,8 +751,11 @@ impl<'a> Lowering<'a, '_> {
         let at = list.map_or(span, |list| list.key);
         if errors.contains(&"States.ALL") && errors.len() > 1 {
             self.diagnostics.push(
-                Diagnostic::new(Code::CatchOrder, "`States.ALL` stands alone, and here beside other errors")
-                    .at(at, "it means every error already"),
+                Diagnostic::new(
+                    Code::CatchOrder,
+                    "`States.ALL` stands alone, and here beside other errors",
+                )
+                .at(at, "it means every error already"),
             );
         }
         if after_all {
@@ -691,8 +775,11 @@ impl<'a> Lowering<'a, '_> {
                     made.body.set("Seconds", seconds);
                     if seconds > self.timeout.0 {
                         self.diagnostics.push(
-                            Diagnostic::new(Code::TimeoutOrder, "the step waits longer than the whole pipeline may take")
-                                .at(wait.span, "longer than the pipeline's own timeout"),
+                            Diagnostic::new(
+                                Code::TimeoutOrder,
+                                "the step waits longer than the whole pipeline may take",
+                            )
+                            .at(wait.span, "longer than the pipeline's own timeout"),
                         );
                     }
                 }
@@ -711,9 +798,16 @@ impl<'a> Lowering<'a, '_> {
 
     fn fail(&mut self, fail: &'a Node, position: &Position, made: &mut State) {
         made.body.set("Type", "Fail");
-        let error = fail.get("error").and_then(Node::as_str).unwrap_or("PipelineFailed");
+        let error = fail
+            .get("error")
+            .and_then(Node::as_str)
+            .unwrap_or("PipelineFailed");
         made.body.set("Error", error);
-        let cause = if fail.as_str().is_some() { Some(fail) } else { fail.get("cause") };
+        let cause = if fail.as_str().is_some() {
+            Some(fail)
+        } else {
+            fail.get("cause")
+        };
         match cause.and_then(|cause| self.payload(cause, position, &mut made.reads)) {
             Some(Value::Late(text)) => made.body.set("CausePath", text),
             Some(Value::Known(term)) => made.body.set("Cause", term),
@@ -776,7 +870,11 @@ impl<'a> Lowering<'a, '_> {
         if node.as_bool() == Some(false) {
             return None;
         }
-        let list = if node.items().is_empty() { std::slice::from_ref(node) } else { node.items() };
+        let list = if node.items().is_empty() {
+            std::slice::from_ref(node)
+        } else {
+            node.items()
+        };
         let mut rules = Vec::new();
         let mut all = false;
         for rule in list {
@@ -788,14 +886,18 @@ impl<'a> Lowering<'a, '_> {
             self.order(&errors, all, Some(node), span);
             all |= errors.contains(&"States.ALL");
             let interval = rule.get("interval").map_or(Some(30), |node| self.seconds(node))?;
-            let number = |key: &str, default: i64| rule.get(key).and_then(Node::as_number).unwrap_or(default.into());
+            let number =
+                |key: &str, default: i64| rule.get(key).and_then(Node::as_number).unwrap_or(default.into());
             let mut entries: Vec<(Text, Term)> = vec![
                 ("ErrorEquals".into(), Term::list(errors)),
                 ("IntervalSeconds".into(), interval.into()),
                 ("MaxAttempts".into(), number("attempts", 3).into()),
                 ("BackoffRate".into(), number("backoff", 2).into()),
             ];
-            if let Some(longest) = rule.get("max_delay").and_then(|node| self.seconds(node).map(|s| (s, node))) {
+            if let Some(longest) = rule
+                .get("max_delay")
+                .and_then(|node| self.seconds(node).map(|s| (s, node)))
+            {
                 if longest.0 <= interval {
                     self.diagnostics.push(
                         Diagnostic::new(Code::InvalidState, "`max_delay` is not longer than `interval`")
@@ -826,7 +928,9 @@ impl<'a> Lowering<'a, '_> {
         match template(node, self.files, self.diagnostics) {
             Template::Whole(expression) => {
                 let mut found = Vec::new();
-                let condition = self.with_runtime(position, reads, |runtime| runtime.condition(&expression, &mut found));
+                let condition = self.with_runtime(position, reads, |runtime| {
+                    runtime.condition(&expression, &mut found)
+                });
                 guards.extend(found);
                 condition
             }
@@ -856,6 +960,7 @@ impl<'a> Lowering<'a, '_> {
             maps: &mut self.maps,
             position,
             reads,
+            guards: position.guards.clone(),
         };
         let mut runtime = Runtime {
             scope: self.scope,
@@ -891,7 +996,10 @@ impl<'a> Lowering<'a, '_> {
                         if has_secret(&term) {
                             self.diagnostics.push(
                                 Diagnostic::new(Code::NotAtRunTime, "a secret cannot stand in a pipeline")
-                                    .at(node.span, "everybody who may look at the definition or at a run would see it")
+                                    .at(
+                                        node.span,
+                                        "everybody who may look at the definition or at a run would see it",
+                                    )
                                     .help("let the task read the secret itself"),
                             );
                         }
@@ -905,8 +1013,14 @@ impl<'a> Lowering<'a, '_> {
                 for (key, value) in entries {
                     if key.starts_with('$') || key.ends_with(".$") {
                         self.diagnostics.push(
-                            Diagnostic::new(Code::NotInThisVersion, format!("`{key}` in a pipeline is not in this version"))
-                                .at(value.key, "write the value as an expression: `key: \"{{ input.x }}\"`"),
+                            Diagnostic::new(
+                                Code::NotInThisVersion,
+                                format!("`{key}` in a pipeline is not in this version"),
+                            )
+                            .at(
+                                value.key,
+                                "write the value as an expression: `key: \"{{ input.x }}\"`",
+                            ),
                         );
                         continue;
                     }
@@ -919,7 +1033,10 @@ impl<'a> Lowering<'a, '_> {
                 Some(Value::Known(Term::Map(out)))
             }
             NodeKind::List(items) => {
-                let values: Vec<Value> = items.iter().filter_map(|item| self.payload(item, position, reads)).collect();
+                let values: Vec<Value> = items
+                    .iter()
+                    .filter_map(|item| self.payload(item, position, reads))
+                    .collect();
                 if !values.iter().any(|value| matches!(value, Value::Late(_))) {
                     let terms = values.into_iter().filter_map(|value| match value {
                         Value::Known(term) => Some(term),
@@ -931,14 +1048,19 @@ impl<'a> Lowering<'a, '_> {
                 for value in values {
                     arguments.push(match value {
                         Value::Late(text) => text,
-                        Value::Known(Term::String(text)) => format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'")),
+                        Value::Known(Term::String(text)) => {
+                            format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+                        }
                         Value::Known(term @ (Term::Number(_) | Term::Bool(_) | Term::Null)) => {
                             terrace_artifact::to_json_compact(&term.into_value())
                         }
                         Value::Known(_) => {
                             self.diagnostics.push(
-                                Diagnostic::new(Code::NotAtRunTime, "a list of maps and values of a run cannot be written in one")
-                                    .at(node.span, "compute the values in `pass` steps before"),
+                                Diagnostic::new(
+                                    Code::NotAtRunTime,
+                                    "a list of maps and values of a run cannot be written in one",
+                                )
+                                .at(node.span, "compute the values in `pass` steps before"),
                             );
                             return None;
                         }
@@ -951,8 +1073,56 @@ impl<'a> Lowering<'a, '_> {
     }
 
     /// Holds the finished states against each other: what is reached, what ends, what has been produced where it is read.
-    pub(super) fn check(&mut self, level: &Level) {
-        available::check(level, &self.steps, self.diagnostics);
+    /// Where something is missing already, what follows it is not reached either, and is not told again.
+    pub(super) fn check(&mut self, level: &Level, whole: bool) {
+        available::check(level, &self.steps, whole, self.diagnostics);
+    }
+
+    /// Lets every `goto` lead to where its step begins, which is known only when all steps have been looked at.
+    pub(super) fn link(&mut self, states: &mut [State]) {
+        for state in states {
+            for (target, _) in &mut state.exits {
+                if let Some((id, span)) = marked(target) {
+                    *target = self.entry(id, span);
+                }
+            }
+            self.link_term(&mut state.body);
+            for level in &mut state.levels {
+                self.link(&mut level.states);
+            }
+        }
+    }
+
+    fn link_term(&mut self, term: &mut Term) {
+        match term {
+            Term::String(text) => {
+                if let Some((id, span)) = marked(text) {
+                    *text = self.entry(id, span);
+                }
+            }
+            Term::List(items) => items.iter_mut().for_each(|item| self.link_term(item)),
+            Term::Map(entries) => entries.iter_mut().for_each(|(_, term)| self.link_term(term)),
+            _ => {}
+        }
+    }
+
+    fn entry(&mut self, id: usize, span: Span) -> Text {
+        match self.entries.get(&id) {
+            Some(Some(entry)) => entry.clone(),
+            Some(None) => {
+                let known = &self.steps.all[id];
+                self.diagnostics.push(
+                    Diagnostic::new(
+                        Code::UnknownStep,
+                        format!("the step `{}` is left out here", known.name),
+                    )
+                    .at(span, "leads to a step that is not there")
+                    .also(known.span, "its `when` is false"),
+                );
+                known.state.clone()
+            }
+            None => self.steps.all[id].state.clone(),
+        }
     }
 }
 
@@ -979,7 +1149,9 @@ pub(super) fn finish(level: Level) -> Term {
     let mut states = Vec::new();
     for state in level.states {
         let Term::Map(entries) = state.body else { continue };
-        let is_map = entries.iter().any(|(key, value)| key == "Type" && value.as_str() == Some("Map"));
+        let is_map = entries
+            .iter()
+            .any(|(key, value)| key == "Type" && value.as_str() == Some("Map"));
         // A reader wants to see what a state does before how its result is kept.
         let opens = if is_map { "ItemSelector" } else { "Type" };
         let mut levels = state.levels;
@@ -1004,6 +1176,42 @@ pub(super) fn finish(level: Level) -> Term {
     entries.push(("StartAt".into(), Term::String(level.start)));
     entries.push(("States".into(), Term::Map(states)));
     Term::Map(entries)
+}
+
+/// A target that stands for a step, until it is known where the step begins. No state has such a name.
+fn mark(id: usize, span: Span) -> Text {
+    format!("\u{0}{id} {} {} {}", span.file.0, span.start, span.end).into()
+}
+
+fn marked(text: &str) -> Option<(usize, Span)> {
+    let mut numbers = text.strip_prefix('\u{0}')?.split(' ');
+    let id = numbers.next()?.parse().ok()?;
+    let mut next = || numbers.next()?.parse().ok();
+    let span = Span {
+        file: crate::source::FileId(next()?),
+        start: next()?,
+        end: next()?,
+    };
+    Some((id, span))
+}
+
+/// Whether a map needs a state before it that makes its list: not where the list is a value of the run, as it is.
+fn prepares(map: &Node, files: &Files) -> bool {
+    fn is_path(expression: &Expression) -> bool {
+        match &expression.kind {
+            ExpressionKind::Name(name) => super::runtime::NAMES.contains(&name.as_str()),
+            ExpressionKind::Attribute(of, _) => is_path(of),
+            ExpressionKind::Index(of, index) => is_path(of) && !super::runtime::is_late(index),
+            _ => false,
+        }
+    }
+    let Some(items) = map.get("items") else {
+        return false;
+    };
+    match template(items, files, &mut Diagnostics::new()) {
+        Template::Whole(expression) => !is_path(&expression),
+        _ => true,
+    }
 }
 
 fn catch_rule(errors: &[&str], target: &str) -> Term {

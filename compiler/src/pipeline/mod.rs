@@ -61,12 +61,18 @@ pub(crate) fn lower<'a>(
     let node = &pipeline.node;
     let span = pipeline.name.span;
     let express = node.get("type").and_then(Node::as_str) == Some("EXPRESS");
+    let before = diagnostics.iter().filter(|problem| problem.is_error()).count();
     let triggers = trigger::read(node, diagnostics);
     let mut steps = Steps::new();
-    let list = node.get("steps").map(|list| steps.read(list, diagnostics)).unwrap_or_default();
+    let list = node
+        .get("steps")
+        .map(|list| steps.read(list, diagnostics))
+        .unwrap_or_default();
     let on_failure = node.get("on_failure");
     let after = on_failure.and_then(|failure| failure.get("steps"));
-    let after = after.map(|list| steps.read(list, diagnostics)).unwrap_or_default();
+    let after = after
+        .map(|list| steps.read(list, diagnostics))
+        .unwrap_or_default();
     let mut read = BTreeSet::new();
     reads(node, files, &steps, &mut read);
     let timeout = match &pipeline.timeout {
@@ -76,8 +82,11 @@ pub(crate) fn lower<'a>(
     };
     if express && timeout.0 > DEFAULT_TIMEOUT.1 {
         diagnostics.push(
-            Diagnostic::new(Code::TimeoutOrder, "an `EXPRESS` pipeline runs for 5 minutes at most")
-                .at(timeout.1.unwrap_or(span), "longer than that"),
+            Diagnostic::new(
+                Code::TimeoutOrder,
+                "an `EXPRESS` pipeline runs for 5 minutes at most",
+            )
+            .at(timeout.1.unwrap_or(span), "longer than that"),
         );
     }
     let single = on_failure.filter(|failure| failure.get("steps").is_none());
@@ -101,6 +110,7 @@ pub(crate) fn lower<'a>(
         express,
         handler,
         read,
+        entries: std::collections::BTreeMap::new(),
         written: Vec::new(),
     };
     let position = Position {
@@ -123,7 +133,10 @@ pub(crate) fn lower<'a>(
         last.extend(lowering.on_failure(failure, &failing));
     }
     states.extend(last);
-    if states.iter().any(|state| state.exits.iter().any(|(target, _)| target == FAILED)) {
+    if states
+        .iter()
+        .any(|state| state.exits.iter().any(|(target, _)| target == FAILED))
+    {
         states.push(failed(FAILED, usize::MAX, span));
     }
     if logs(node) {
@@ -131,7 +144,12 @@ pub(crate) fn lower<'a>(
     }
     lowering.permissions.allow(
         "Trace",
-        &["xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSamplingRules", "xray:GetSamplingTargets"],
+        &[
+            "xray:PutTraceSegments",
+            "xray:PutTelemetryRecords",
+            "xray:GetSamplingRules",
+            "xray:GetSamplingTargets",
+        ],
         ["*".into()],
     );
     let make = |key: &str, resource_type: &str, body: Term| Resource {
@@ -151,20 +169,37 @@ pub(crate) fn lower<'a>(
     };
     let Some(start) = start else {
         lowering.diagnostics.push(
-            Diagnostic::new(Code::MissingField, format!("nothing is left of the pipeline `{}`", pipeline.name.value))
-                .at(span, "every step is left out here by its `when`"),
+            Diagnostic::new(
+                Code::MissingField,
+                format!("nothing is left of the pipeline `{}`", pipeline.name.value),
+            )
+            .at(span, "every step is left out here by its `when`"),
         );
         return Vec::new();
     };
+    lowering.link(&mut states);
     let level = Level::new(start, states);
-    lowering.check(&level);
+    let whole = lowering
+        .diagnostics
+        .iter()
+        .filter(|problem| problem.is_error())
+        .count()
+        == before;
+    lowering.check(&level, whole);
     let mut resources = trigger::lower(&triggers, &mut lowering, &make);
     let (substitutions, permissions) = (lowering.substitutions, lowering.permissions);
-    let mut own_resources = vec![make("state_machine", "AWS::StepFunctions::StateMachine", machine(pipeline, context, timeout.0, level, substitutions))];
+    let mut own_resources = vec![make(
+        "state_machine",
+        "AWS::StepFunctions::StateMachine",
+        machine(pipeline, context, timeout.0, level, substitutions),
+    )];
     own_resources.push(make("role", "AWS::IAM::Role", role(context, permissions, span)));
     if logs(node) {
         let body = Term::map([
-            ("LogGroupName", Term::from(format!("/aws/vendedlogs/states/{}", context.instance.name))),
+            (
+                "LogGroupName",
+                Term::from(format!("/aws/vendedlogs/states/{}", context.instance.name)),
+            ),
             ("RetentionInDays", 365.into()),
         ]);
         own_resources.push(make("log_group", "AWS::Logs::LogGroup", body));
@@ -176,7 +211,9 @@ pub(crate) fn lower<'a>(
 /// Checks what somebody wrote by hand: a state machine, a rule, a schedule. Other resources pass.
 pub(crate) fn check(resource: &Resource, targets: &dyn Targets, diagnostics: &mut Diagnostics) {
     match resource.kind.cloudformation() {
-        Some("AWS::StepFunctions::StateMachine") => definition::check_state_machine(resource, targets, diagnostics),
+        Some("AWS::StepFunctions::StateMachine") => {
+            definition::check_state_machine(resource, targets, diagnostics)
+        }
         Some("AWS::Events::Rule") => event::check_rule(resource, targets, diagnostics),
         Some("AWS::Scheduler::Schedule") => event::check_schedule(resource, targets, diagnostics),
         _ => {}
@@ -184,7 +221,10 @@ pub(crate) fn check(resource: &Resource, targets: &dyn Targets, diagnostics: &mu
 }
 
 fn logs(node: &Node) -> bool {
-    node.get("logging").and_then(|logging| logging.get("level")).and_then(Node::as_str) != Some("OFF")
+    node.get("logging")
+        .and_then(|logging| logging.get("level"))
+        .and_then(Node::as_str)
+        != Some("OFF")
 }
 
 fn machine(
@@ -206,12 +246,25 @@ fn machine(
         definition.extend(states);
     }
     let mut body: Vec<(Text, Term)> = vec![
-        ("StateMachineName".into(), Term::String(context.instance.name.clone())),
-        ("StateMachineType".into(), node.get("type").and_then(Node::as_str).unwrap_or("STANDARD").into()),
+        (
+            "StateMachineName".into(),
+            Term::String(context.instance.name.clone()),
+        ),
+        (
+            "StateMachineType".into(),
+            node.get("type")
+                .and_then(Node::as_str)
+                .unwrap_or("STANDARD")
+                .into(),
+        ),
         ("RoleArn".into(), own("role", "arn", span)),
         ("Definition".into(), Term::Map(definition)),
     ];
-    body.extend(substitutions.finish().map(|terms| ("DefinitionSubstitutions".into(), terms)));
+    body.extend(
+        substitutions
+            .finish()
+            .map(|terms| ("DefinitionSubstitutions".into(), terms)),
+    );
     if logs(node) {
         let logging = node.get("logging");
         let text = |key: &str| logging.and_then(|l| l.get(key));
@@ -222,8 +275,17 @@ fn machine(
         body.push((
             "LoggingConfiguration".into(),
             Term::map([
-                ("Level", Term::from(text("level").and_then(Node::as_str).unwrap_or("ERROR"))),
-                ("IncludeExecutionData", text("include_data").and_then(Node::as_bool).unwrap_or(false).into()),
+                (
+                    "Level",
+                    Term::from(text("level").and_then(Node::as_str).unwrap_or("ERROR")),
+                ),
+                (
+                    "IncludeExecutionData",
+                    text("include_data")
+                        .and_then(Node::as_bool)
+                        .unwrap_or(false)
+                        .into(),
+                ),
                 ("Destinations", Term::List(vec![destination])),
             ]),
         ));
@@ -235,14 +297,29 @@ fn machine(
 fn role(context: &Context<'_>, permissions: Permissions, span: Span) -> Term {
     // Only this machine, in this account: nobody can have Step Functions act as the role for another.
     let condition = Term::map([
-        ("StringEquals", Term::map([("aws:SourceAccount", pseudo("AWS::AccountId", span))])),
-        ("ArnLike", Term::map([("aws:SourceArn", trigger::machine_arn(&context.instance.name, span))])),
+        (
+            "StringEquals",
+            Term::map([("aws:SourceAccount", pseudo("AWS::AccountId", span))]),
+        ),
+        (
+            "ArnLike",
+            Term::map([(
+                "aws:SourceArn",
+                trigger::machine_arn(&context.instance.name, span),
+            )]),
+        ),
     ]);
     Term::map([
-        ("AssumeRolePolicyDocument", trust("states.amazonaws.com", Some(condition))),
+        (
+            "AssumeRolePolicyDocument",
+            trust("states.amazonaws.com", Some(condition)),
+        ),
         (
             "Policies",
-            Term::List(vec![Term::map([("PolicyName", Term::from("steps")), ("PolicyDocument", permissions.finish())])]),
+            Term::List(vec![Term::map([
+                ("PolicyName", Term::from("steps")),
+                ("PolicyDocument", permissions.finish()),
+            ])]),
         ),
     ])
 }
@@ -267,14 +344,20 @@ impl<'a> Lowering<'a, '_> {
 
     /// The state that tells of a failure, and ends in `Fail`.
     fn on_failure(&mut self, failure: &'a Node, position: &Position) -> Option<State> {
-        let (_, call) = Call::ALL.into_iter().find(|(key, _)| failure.get(key).is_some())?;
+        let (_, call) = Call::ALL
+            .into_iter()
+            .find(|(key, _)| failure.get(key).is_some())?;
         let mut reads = Vec::new();
         let task = self.call(call, failure, position, &mut reads)?;
         let mut parameters = task.parameters;
         let said = |key: &str| format!("{key}.$").into();
         match call {
-            Call::Sns if failure.get("message").is_none() => parameters.push((said("Message"), self.told().into())),
-            Call::Sqs if failure.get("message").is_none() => parameters.push((said("MessageBody"), self.told().into())),
+            Call::Sns if failure.get("message").is_none() => {
+                parameters.push((said("Message"), self.told().into()))
+            }
+            Call::Sqs if failure.get("message").is_none() => {
+                parameters.push((said("MessageBody"), self.told().into()))
+            }
             Call::Lambda if failure.get("payload").is_none() => {
                 parameters.retain(|(key, _)| key != "Payload.$");
                 parameters.push((
@@ -313,7 +396,9 @@ impl<'a> Lowering<'a, '_> {
     /// What is said of a failure by default.
     fn told(&self) -> String {
         let name = &self.context.instance.name;
-        format!("States.Format('The pipeline {name} failed: {{}} (execution {{}})', States.JsonToString($.error), $$.Execution.Id)")
+        format!(
+            "States.Format('The pipeline {name} failed: {{}} (execution {{}})', States.JsonToString($.error), $$.Execution.Id)"
+        )
     }
 }
 
@@ -322,10 +407,14 @@ fn reads(node: &Node, files: &Files, steps: &Steps, found: &mut BTreeSet<usize>)
     match &node.kind {
         NodeKind::String(text) if text.contains("steps") => {
             let template = template(node, files, &mut Diagnostics::new());
-            template.expressions().for_each(|expression| read_by(expression, steps, found));
+            template
+                .expressions()
+                .for_each(|expression| read_by(expression, steps, found));
         }
         NodeKind::List(items) => items.iter().for_each(|item| reads(item, files, steps, found)),
-        NodeKind::Map(entries) => entries.iter().for_each(|(_, value)| reads(value, files, steps, found)),
+        NodeKind::Map(entries) => entries
+            .iter()
+            .for_each(|(_, value)| reads(value, files, steps, found)),
         _ => {}
     }
 }
@@ -333,14 +422,19 @@ fn reads(node: &Node, files: &Files, steps: &Steps, found: &mut BTreeSet<usize>)
 fn read_by(expression: &Expression, steps: &Steps, found: &mut BTreeSet<usize>) {
     let mut names = Vec::new();
     if chain(expression, &mut names) {
-        let Some(id) = names.first().and_then(|name| steps.find(name)) else { return };
+        let Some(id) = names.first().and_then(|name| steps.find(name)) else {
+            return;
+        };
         found.insert(id);
         let known = &steps.all[id];
         found.extend(known.last);
         if let Gives::Branches(children) = &known.inside {
             let child = names.get(1).and_then(|name| steps.find(name));
             // The whole of it is all its results.
-            let read = children.iter().map(|(_, id)| *id).filter(|id| child.is_none() || child == Some(*id));
+            let read = children
+                .iter()
+                .map(|(_, id)| *id)
+                .filter(|id| child.is_none() || child == Some(*id));
             found.extend(read);
         }
         return;

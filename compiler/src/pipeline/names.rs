@@ -60,6 +60,8 @@ pub(super) struct Here<'x> {
     pub(super) maps: &'x mut Vec<MapReads>,
     pub(super) position: &'x Position,
     pub(super) reads: &'x mut Vec<(usize, Span)>,
+    /// Paths that conditions around this place have asked for.
+    pub(super) guards: Vec<String>,
 }
 
 type Found = Result<String, Box<Diagnostic>>;
@@ -73,17 +75,29 @@ impl Names for Here<'_> {
             "item" => Err(outside(span, "item", "inside a `map`")),
             "error" if self.position.error => {
                 self.maps.iter_mut().for_each(|map| map.error = true);
-                let steps = plain(steps).enumerate().map(|(index, step)| match (index, &step) {
-                    (0, PathStep::Key(key)) if matches!(key.as_str(), "error" | "name") => PathStep::Key("Error".into()),
-                    (0, PathStep::Key(key)) if key == "cause" => PathStep::Key("Cause".into()),
-                    _ => step,
-                });
+                let steps = plain(steps)
+                    .enumerate()
+                    .map(|(index, step)| match (index, &step) {
+                        (0, PathStep::Key(key)) if matches!(key.as_str(), "error" | "name") => {
+                            PathStep::Key("Error".into())
+                        }
+                        (0, PathStep::Key(key)) if key == "cause" => PathStep::Key("Cause".into()),
+                        _ => step,
+                    });
                 Ok(path_text("$.error", steps))
             }
-            "error" => Err(outside(span, "error", "in `on_failure` and in the steps of a `catch`")),
+            "error" => Err(outside(
+                span,
+                "error",
+                "in `on_failure` and in the steps of a `catch`",
+            )),
             "event" => Err(outside(span, "event", "in the `input` of a trigger")),
             _ => execution(steps, span),
         }
+    }
+
+    fn guards(&mut self) -> &mut Vec<String> {
+        &mut self.guards
     }
 }
 
@@ -93,9 +107,12 @@ impl Here<'_> {
         let Some((PathStep::Key(first), first_span)) = steps.first() else {
             if self.position.distributed {
                 return Err(Box::new(
-                    Diagnostic::new(Code::NotAtRunTime, "the whole input cannot be read in a distributed map")
-                        .at(span, "each item has an execution, and an input, of its own")
-                        .help("read what is needed of it: `input.NAME`"),
+                    Diagnostic::new(
+                        Code::NotAtRunTime,
+                        "the whole input cannot be read in a distributed map",
+                    )
+                    .at(span, "each item has an execution, and an input, of its own")
+                    .help("read what is needed of it: `input.NAME`"),
                 ));
             }
             return Ok(path_text(EXECUTION, plain(steps)));
@@ -122,7 +139,8 @@ impl Here<'_> {
         } else {
             format!("not every trigger gives `{shown}`")
         };
-        let mut problem = Diagnostic::new(Code::UnproducedValue, message).at(span, "without it, the run fails here");
+        let mut problem =
+            Diagnostic::new(Code::UnproducedValue, message).at(span, "without it, the run fails here");
         for trigger in lacking {
             problem = problem.also(trigger.span, format!("gives {}", among(trigger.shape.keys())));
         }
@@ -131,19 +149,27 @@ impl Here<'_> {
             .iter()
             .map(|trigger| trigger.shape.clone())
             .reduce(|a, b| a.meet(&b));
-        let names: Vec<String> = all.iter().flat_map(|shape| shape.keys().map(str::to_owned).collect::<Vec<_>>()).collect();
+        let names: Vec<String> = all
+            .iter()
+            .flat_map(|shape| shape.keys().map(str::to_owned).collect::<Vec<_>>())
+            .collect();
         problem = problem.nearest(*first_span, first, names.iter().map(String::as_str));
         if problem.help.is_empty() {
-            problem = problem.help(format!("give it under the trigger's `input`: `input: {{{first}: …}}`"));
+            problem = problem.help(format!(
+                "give it under the trigger's `input`: `input: {{{first}: …}}`"
+            ));
         }
         if !names.is_empty() {
-            problem = problem.note(format!("every trigger gives {}", among(names.iter().map(String::as_str))));
+            problem = problem.note(format!(
+                "every trigger gives {}",
+                among(names.iter().map(String::as_str))
+            ));
         }
         Err(Box::new(problem))
     }
 
     fn guarded(&self, path: &str) -> bool {
-        self.position.guards.iter().any(|guard| {
+        self.guards.iter().any(|guard| {
             path.strip_prefix(guard.as_str())
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         })
@@ -194,8 +220,10 @@ impl Here<'_> {
                         .map(|(_, child)| *child)
                         .find(|id| self.steps.find(&child) == Some(*id) && self.kept.contains(id));
                     let Some(found) = found else {
-                        let names: Vec<&str> =
-                            children.iter().map(|(_, id)| self.steps.all[*id].name.as_str()).collect();
+                        let names: Vec<&str> = children
+                            .iter()
+                            .map(|(_, id)| self.steps.all[*id].name.as_str())
+                            .collect();
                         return Err(Box::new(
                             Diagnostic::new(
                                 Code::UnproducedValue,
@@ -244,8 +272,12 @@ fn outside(span: Span, name: &str, place: &str) -> Box<Diagnostic> {
 }
 
 fn execution(steps: &[(PathStep, Span)], span: Span) -> Found {
-    const PARTS: [(&str, &str); 4] =
-        [("id", "Id"), ("name", "Name"), ("start_time", "StartTime"), ("role", "RoleArn")];
+    const PARTS: [(&str, &str); 4] = [
+        ("id", "Id"),
+        ("name", "Name"),
+        ("start_time", "StartTime"),
+        ("role", "RoleArn"),
+    ];
     if let [(PathStep::Key(part), part_span)] = steps {
         return match PARTS.iter().find(|(name, _)| name == part) {
             Some((_, key)) => Ok(format!("$$.Execution.{key}")),

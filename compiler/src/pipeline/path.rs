@@ -234,11 +234,7 @@ fn argument<'a>(text: &'a str, see: &mut dyn FnMut(&str, Path)) -> Result<&'a st
 }
 
 /// Calls `see` with every value of a `.$` key in a payload template and the keys that lead to it.
-pub(crate) fn templates<'a>(
-    term: &'a Term,
-    at: &mut Vec<Text>,
-    see: &mut dyn FnMut(&[Text], &'a Term),
-) {
+pub(crate) fn templates<'a>(term: &'a Term, at: &mut Vec<Text>, see: &mut dyn FnMut(&[Text], &'a Term)) {
     match term {
         Term::Map(entries) => {
             for (key, value) in entries {
@@ -266,8 +262,18 @@ mod tests {
         for (text, root, steps, whole) in [
             ("$", Root::Input, vec![], true),
             ("$.a.b", Root::Input, vec![key("a"), key("b")], true),
-            ("$['a-b'][0].c", Root::Input, vec![key("a-b"), PathStep::Index(0), key("c")], true),
-            ("$$.Execution.Id", Root::Context, vec![key("Execution"), key("Id")], true),
+            (
+                "$['a-b'][0].c",
+                Root::Input,
+                vec![key("a-b"), PathStep::Index(0), key("c")],
+                true,
+            ),
+            (
+                "$$.Execution.Id",
+                Root::Context,
+                vec![key("Execution"), key("Id")],
+                true,
+            ),
             ("$total.x", Root::Variable("total".into()), vec![key("x")], true),
             ("$.a[*].b", Root::Input, vec![key("a")], false),
             ("$..b", Root::Input, vec![], false),
@@ -291,12 +297,21 @@ mod tests {
             Ok(vec!["$.x".to_owned(), "$$.Execution".to_owned()])
         );
         assert_eq!(read("States.UUID()"), Ok(vec![]));
-        assert_eq!(read("States.Formt($.x)"), Err("no intrinsic function is named `States.Formt`".to_owned()));
-        assert_eq!(read("States.Hash($.x)"), Err("`States.Hash` does not take 1 arguments".to_owned()));
+        assert_eq!(
+            read("States.Formt($.x)"),
+            Err("no intrinsic function is named `States.Formt`".to_owned())
+        );
+        assert_eq!(
+            read("States.Hash($.x)"),
+            Err("`States.Hash` does not take 1 arguments".to_owned())
+        );
         assert_eq!(
             read("input.x"),
             Err("`input.x` is neither a path, which begins with `$`, nor an intrinsic function".to_owned())
         );
-        assert_eq!(read("States.Format('a"), Err("a text in it is not closed".to_owned()));
+        assert_eq!(
+            read("States.Format('a"),
+            Err("a text in it is not closed".to_owned())
+        );
     }
 }

@@ -20,7 +20,12 @@ struct Statement {
 
 impl Permissions {
     /// Allows actions on resources; one statement for each `sid`.
-    pub(super) fn allow(&mut self, sid: &'static str, actions: &[&'static str], resources: impl IntoIterator<Item = Term>) {
+    pub(super) fn allow(
+        &mut self,
+        sid: &'static str,
+        actions: &[&'static str],
+        resources: impl IntoIterator<Item = Term>,
+    ) {
         self.allow_if(sid, actions, resources, None);
     }
 
@@ -32,7 +37,11 @@ impl Permissions {
         resources: impl IntoIterator<Item = Term>,
         condition: Option<Term>,
     ) {
-        let at = match self.statements.iter().position(|s| s.sid == sid && s.condition == condition) {
+        let at = match self
+            .statements
+            .iter()
+            .position(|s| s.sid == sid && s.condition == condition)
+        {
             Some(at) => at,
             None => {
                 self.statements.push(Statement {
@@ -63,10 +72,17 @@ impl Permissions {
             let mut entries: Vec<(Text, Term)> = vec![
                 ("Sid".into(), statement.sid.into()),
                 ("Effect".into(), "Allow".into()),
-                ("Action".into(), one_or_more(statement.actions.into_iter().map(Term::from).collect())),
+                (
+                    "Action".into(),
+                    one_or_more(statement.actions.into_iter().map(Term::from).collect()),
+                ),
                 ("Resource".into(), one_or_more(statement.resources)),
             ];
-            entries.extend(statement.condition.map(|condition| ("Condition".into(), condition)));
+            entries.extend(
+                statement
+                    .condition
+                    .map(|condition| ("Condition".into(), condition)),
+            );
             Term::Map(entries)
         });
         policy(statements.collect())
@@ -75,7 +91,10 @@ impl Permissions {
 
 /// A policy document of these statements.
 pub(super) fn policy(statements: Vec<Term>) -> Term {
-    Term::map([("Version", Term::from("2012-10-17")), ("Statement", Term::List(statements))])
+    Term::map([
+        ("Version", Term::from("2012-10-17")),
+        ("Statement", Term::List(statements)),
+    ])
 }
 
 /// A trust policy: which service may act as a role, and for what.
@@ -90,7 +109,11 @@ pub(super) fn trust(service: &str, condition: Option<Term>) -> Term {
 }
 
 fn one_or_more(mut terms: Vec<Term>) -> Term {
-    if terms.len() == 1 { terms.swap_remove(0) } else { Term::List(terms) }
+    if terms.len() == 1 {
+        terms.swap_remove(0)
+    } else {
+        Term::List(terms)
+    }
 }
 
 /// A value of CloudFormation itself: `AWS::Region`.
@@ -134,7 +157,9 @@ pub(super) fn concat(parts: impl IntoIterator<Item = Term>) -> Term {
         };
         for part in inner {
             match (out.last_mut(), part) {
-                (Some(Term::String(before)), Term::String(text)) => *before = format!("{before}{text}").into(),
+                (Some(Term::String(before)), Term::String(text)) => {
+                    *before = format!("{before}{text}").into()
+                }
                 (_, part) => out.push(part),
             }
         }

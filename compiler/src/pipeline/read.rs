@@ -65,7 +65,10 @@ impl Call {
 
     /// The key of the step.
     pub(super) fn key(self) -> &'static str {
-        Call::ALL.iter().find(|(_, call)| *call == self).map_or("", |(key, _)| key)
+        Call::ALL
+            .iter()
+            .find(|(_, call)| *call == self)
+            .map_or("", |(key, _)| key)
     }
 }
 
@@ -133,7 +136,11 @@ impl Steps {
             .iter()
             .position(|known| known.result == name)
             .or_else(|| self.all.iter().position(|known| known.name == name))
-            .or_else(|| self.all.iter().position(|known| plain(&known.name) == plain(name)))
+            .or_else(|| {
+                self.all
+                    .iter()
+                    .position(|known| plain(&known.name) == plain(name))
+            })
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
@@ -148,7 +155,11 @@ impl Steps {
     }
 
     fn list<'a>(&mut self, list: &'a Node, level: usize, diagnostics: &mut Diagnostics) -> Vec<Step<'a>> {
-        let items = if list.items().is_empty() { std::slice::from_ref(list) } else { list.items() };
+        let items = if list.items().is_empty() {
+            std::slice::from_ref(list)
+        } else {
+            list.items()
+        };
         items
             .iter()
             .flat_map(Node::entries)
@@ -167,10 +178,13 @@ impl Steps {
         let span = body.key;
         if let Some(first) = self.states.insert(state.clone(), span) {
             diagnostics.push(
-                Diagnostic::new(Code::DuplicateName, format!("two steps are named `{}`", shown(name)))
-                    .at(span, format!("becomes the state `{state}` too"))
-                    .also(first, "the first is here")
-                    .help("steps have names of their own in the whole pipeline, across branches"),
+                Diagnostic::new(
+                    Code::DuplicateName,
+                    format!("two steps are named `{}`", shown(name)),
+                )
+                .at(span, format!("becomes the state `{state}` too"))
+                .also(first, "the first is here")
+                .help("steps have names of their own in the whole pipeline, across branches"),
             );
         }
         let result = body.get("result").and_then(Node::as_str);
@@ -205,7 +219,11 @@ impl Steps {
                 let errors = catcher.get("on").map(Node::items).unwrap_or_default();
                 let errors: Vec<&str> = errors.iter().filter_map(Node::as_str).collect();
                 Some(Catcher {
-                    errors: if errors.is_empty() { vec!["States.ALL"] } else { errors },
+                    errors: if errors.is_empty() {
+                        vec!["States.ALL"]
+                    } else {
+                        errors
+                    },
                     way: self.way(catcher, level, diagnostics)?,
                 })
             })
@@ -227,7 +245,11 @@ impl Steps {
         }
         if let Some(branches) = body.get("parallel") {
             return Some(Kind::Parallel(
-                branches.items().iter().map(|branch| self.read(branch, diagnostics)).collect(),
+                branches
+                    .items()
+                    .iter()
+                    .map(|branch| self.read(branch, diagnostics))
+                    .collect(),
             ));
         }
         if let Some(options) = body.get("choice") {
@@ -236,22 +258,31 @@ impl Steps {
                 .iter()
                 .filter_map(|option| Some((option.get("when")?, self.way(option, level, diagnostics)?)))
                 .collect();
-            let default = body.get("default").and_then(|way| self.way(way, level, diagnostics));
+            let default = body
+                .get("default")
+                .and_then(|way| self.way(way, level, diagnostics));
             return Some(Kind::Choice { options, default });
         }
         if let Some(map) = body.get("map") {
             let steps = self.read(map.get("steps")?, diagnostics);
             return Some(Kind::Map(map, steps));
         }
-        let simple: [(&str, fn(&'a Node) -> Kind<'a>); 4] =
-            [("wait", Kind::Wait), ("fail", Kind::Fail), ("succeed", Kind::Succeed), ("pass", Kind::Pass)];
+        let simple: [(&str, fn(&'a Node) -> Kind<'a>); 4] = [
+            ("wait", Kind::Wait),
+            ("fail", Kind::Fail),
+            ("succeed", Kind::Succeed),
+            ("pass", Kind::Pass),
+        ];
         simple.into_iter().find_map(|(key, kind)| body.get(key).map(kind))
     }
 
     /// A map gives a list of what its last step gives, where that step has certainly run.
     fn items(&mut self, map: usize, steps: &[Step<'_>]) -> Gives {
         let certain = !steps.iter().any(leaves);
-        match steps.last().filter(|last| certain && last.body.get("when").is_none()) {
+        match steps
+            .last()
+            .filter(|last| certain && last.body.get("when").is_none())
+        {
             Some(last) if self.all[last.id].inside != Gives::Nothing => {
                 self.all[map].last = Some(last.id);
                 Gives::Answer(&[])

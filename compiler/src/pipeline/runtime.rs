@@ -29,7 +29,16 @@ pub(super) enum Value {
 pub(super) trait Names {
     /// The path of a value: the name, what follows it, and the place of all of it. `asked` is whether the expression only asks
     /// whether the value is there.
-    fn path(&mut self, name: &str, steps: &[(PathStep, Span)], span: Span, asked: bool) -> Result<String, Box<Diagnostic>>;
+    fn path(
+        &mut self,
+        name: &str,
+        steps: &[(PathStep, Span)],
+        span: Span,
+        asked: bool,
+    ) -> Result<String, Box<Diagnostic>>;
+
+    /// The paths that a condition has found to be there, as far as it holds.
+    fn guards(&mut self) -> &mut Vec<String>;
 }
 
 /// Translates expressions of one place.
@@ -63,7 +72,11 @@ impl Runtime<'_, '_> {
         match template {
             Template::Plain(text) => Ok(Value::Known(Term::String(text.clone()))),
             Template::Whole(expression) => self.value(expression),
-            Template::Text(pieces) if !pieces.iter().any(|p| matches!(p, Piece::Expression(e) if is_late(e))) => {
+            Template::Text(pieces)
+                if !pieces
+                    .iter()
+                    .any(|p| matches!(p, Piece::Expression(e) if is_late(e))) =>
+            {
                 // The pieces are known: text, or text with references in it.
                 let mut parts = Vec::new();
                 for piece in pieces {
@@ -76,16 +89,18 @@ impl Runtime<'_, '_> {
             }
             Template::Text(pieces) => {
                 let mut format = Format::default();
+                let mut all = Ok(());
                 for piece in pieces {
                     match piece {
                         Piece::Text(text) => format.text(text),
-                        Piece::Expression(expression) => {
-                            let value = self.value(expression)?;
-                            self.push(&mut format, value, expression.span)?;
-                        }
+                        // One piece that is wrong keeps no other from being looked at.
+                        Piece::Expression(expression) => match self.value(expression) {
+                            Ok(value) => all = all.and(self.push(&mut format, value, expression.span)),
+                            Err(said) => all = Err(said),
+                        },
                     }
                 }
-                Ok(Value::Late(format.finish()))
+                all.map(|()| Value::Late(format.finish()))
             }
         }
     }
@@ -104,9 +119,11 @@ impl Runtime<'_, '_> {
     /// Text as it stands in the definition, with marks for what is known only when deploying.
     fn inline(&mut self, term: &Term, span: Span) -> Done<String> {
         match term {
-            Term::List(_) | Term::Map(_) | Term::Null | Term::Omit => {
-                self.refuse(span, format!("text cannot hold {}", term.kind()), "only text and numbers can be put into text")
-            }
+            Term::List(_) | Term::Map(_) | Term::Null | Term::Omit => self.refuse(
+                span,
+                format!("text cannot hold {}", term.kind()),
+                "only text and numbers can be put into text",
+            ),
             Term::Secret(_) => self.secret(span),
             term => Ok(self.substitutions.inline(term)),
         }
@@ -121,8 +138,11 @@ impl Runtime<'_, '_> {
     }
 
     fn refuse<T>(&mut self, span: Span, message: String, help: &str) -> Done<T> {
-        self.problems
-            .push(Diagnostic::new(Code::NotAtRunTime, message).at(span, "here").help(help));
+        self.problems.push(
+            Diagnostic::new(Code::NotAtRunTime, message)
+                .at(span, "here")
+                .help(help),
+        );
         Err(Said)
     }
 
@@ -138,14 +158,19 @@ impl Runtime<'_, '_> {
                 Err(problem) => self.say(*problem),
             };
         }
-        let call = |name: &str, arguments: &[String]| Ok(Value::Late(format!("States.{name}({})", arguments.join(", "))));
+        let call = |name: &str, arguments: &[String]| {
+            Ok(Value::Late(format!("States.{name}({})", arguments.join(", "))))
+        };
         match &expression.kind {
             ExpressionKind::Index(of, index) => {
                 let arguments = [self.argument(of)?, self.argument(index)?];
                 call("ArrayGetItem", &arguments)
             }
             ExpressionKind::List(items) => {
-                let arguments = items.iter().map(|item| self.argument(item)).collect::<Done<Vec<_>>>()?;
+                let arguments = items
+                    .iter()
+                    .map(|item| self.argument(item))
+                    .collect::<Done<Vec<_>>>()?;
                 call("Array", &arguments)
             }
             ExpressionKind::Binary(Operator::Join, left, right) => {
@@ -163,24 +188,44 @@ impl Runtime<'_, '_> {
             ExpressionKind::Binary(Operator::Subtract, left, right) if !is_late(right) => {
                 let minus = self.known(right)?;
                 let Some(number) = minus.as_integer() else {
-                    return self.refuse(right.span, "only a whole number can be taken away at run time".into(), RUN_TIME);
+                    return self.refuse(
+                        right.span,
+                        "only a whole number can be taken away at run time".into(),
+                        RUN_TIME,
+                    );
                 };
                 let arguments = [self.argument(left)?, (-number).to_string()];
                 call("MathAdd", &arguments)
             }
             ExpressionKind::Filter(of, name, arguments) => self.filter(of, name, arguments, span),
-            ExpressionKind::Call(name, _) => self.refuse(span, format!("`{name}` cannot be called with a value of a run"), RUN_TIME),
-            ExpressionKind::If { .. } => {
-                self.refuse(span, "`if` cannot be decided inside a value of a run".into(), "use a `choice` step, or `when`")
-            }
+            ExpressionKind::Call(name, _) => self.refuse(
+                span,
+                format!("`{name}` cannot be called with a value of a run"),
+                RUN_TIME,
+            ),
+            ExpressionKind::If { .. } => self.refuse(
+                span,
+                "`if` cannot be decided inside a value of a run".into(),
+                "use a `choice` step, or `when`",
+            ),
             ExpressionKind::Binary(operator, ..) => {
                 let symbol = operator.symbol();
-                self.refuse(span, format!("`{symbol}` cannot be computed when the pipeline runs"), RUN_TIME)
+                self.refuse(
+                    span,
+                    format!("`{symbol}` cannot be computed when the pipeline runs"),
+                    RUN_TIME,
+                )
             }
-            ExpressionKind::Not(_) | ExpressionKind::Defined(..) => {
-                self.refuse(span, "a condition is no value when the pipeline runs".into(), "use a `choice` step, or `when`")
-            }
-            _ => self.refuse(span, "this cannot be computed when the pipeline runs".into(), RUN_TIME),
+            ExpressionKind::Not(_) | ExpressionKind::Defined(..) => self.refuse(
+                span,
+                "a condition is no value when the pipeline runs".into(),
+                "use a `choice` step, or `when`",
+            ),
+            _ => self.refuse(
+                span,
+                "this cannot be computed when the pipeline runs".into(),
+                RUN_TIME,
+            ),
         }
     }
 
@@ -269,11 +314,18 @@ impl Runtime<'_, '_> {
             let term = self.known(expression)?;
             return match term.as_bool() {
                 Some(known) => Ok(Condition::Known(known)),
-                None => self.refuse(expression.span, "a condition has to be true or false".into(), "compare it with something"),
+                None => self.refuse(
+                    expression.span,
+                    "a condition has to be true or false".into(),
+                    "compare it with something",
+                ),
             };
         }
         let rule = |variable: String, operator: &str, value: Term| {
-            Ok(Condition::Rule(Term::map([("Variable", Term::from(variable)), (operator, value)])))
+            Ok(Condition::Rule(Term::map([
+                ("Variable", Term::from(variable)),
+                (operator, value),
+            ])))
         };
         match &expression.kind {
             ExpressionKind::Not(of) => Ok(match self.condition(of, &mut Vec::new())? {
@@ -284,11 +336,15 @@ impl Runtime<'_, '_> {
                 let and = *operator == Operator::And;
                 let mut own = Vec::new();
                 let left = self.condition(left, &mut own)?;
+                let before = self.names.guards().len();
                 if and {
+                    // The right side is looked at only where the left one is true.
+                    self.names.guards().extend(own.iter().cloned());
                     guards.append(&mut own);
                 }
-                let mut own = Vec::new();
-                let right = self.condition(right, &mut own)?;
+                let right = self.condition(right, &mut own);
+                self.names.guards().truncate(before);
+                let right = right?;
                 if and {
                     guards.append(&mut own);
                 }
@@ -296,7 +352,11 @@ impl Runtime<'_, '_> {
             }
             ExpressionKind::Defined(of, wanted) => {
                 let Some((name, steps)) = self.path_of(of) else {
-                    return self.refuse(of.span, "only a value of a run can be asked for here".into(), "such as `input.mode is defined`");
+                    return self.refuse(
+                        of.span,
+                        "only a value of a run can be asked for here".into(),
+                        "such as `input.mode is defined`",
+                    );
                 };
                 let path = match self.names.path(&name, &steps, of.span, true) {
                     Ok(path) => path,
@@ -308,9 +368,15 @@ impl Runtime<'_, '_> {
                 rule(path, "IsPresent", Term::Bool(*wanted))
             }
             ExpressionKind::Binary(Operator::In | Operator::NotIn, left, right) => {
-                let ExpressionKind::Binary(operator, ..) = &expression.kind else { return Err(Said) };
+                let ExpressionKind::Binary(operator, ..) = &expression.kind else {
+                    return Err(Said);
+                };
                 if is_late(right) {
-                    return self.refuse(right.span, "what is looked through has to be known when compiling".into(), "write the list out: `x in ['a', 'b']`");
+                    return self.refuse(
+                        right.span,
+                        "what is looked through has to be known when compiling".into(),
+                        "write the list out: `x in ['a', 'b']`",
+                    );
                 }
                 let variable = self.variable(left)?;
                 let list = self.known(right)?;
@@ -339,7 +405,8 @@ impl Runtime<'_, '_> {
                 };
                 let variable = self.variable(late)?;
                 let value = self.known(known)?;
-                self.compare(&variable, operator, &value, expression.span).map(Condition::Rule)
+                self.compare(&variable, operator, &value, expression.span)
+                    .map(Condition::Rule)
             }
             _ => {
                 let variable = self.variable(expression)?;
@@ -352,7 +419,11 @@ impl Runtime<'_, '_> {
     fn variable(&mut self, expression: &Expression) -> Done<String> {
         match self.value(expression)? {
             Value::Late(path) if path.starts_with('$') => Ok(path),
-            _ => self.refuse(expression.span, "a condition compares values as they are".into(), "compute it in a `pass` step before"),
+            _ => self.refuse(
+                expression.span,
+                "a condition compares values as they are".into(),
+                "compute it in a `pass` step before",
+            ),
         }
     }
 
@@ -365,7 +436,11 @@ impl Runtime<'_, '_> {
             Operator::GreaterOrEqual => "GreaterThanEquals",
             other => {
                 let symbol = other.symbol();
-                return self.refuse(span, format!("`{symbol}` gives no condition at run time"), "a condition compares: `==`, `<`, `in`, `is defined`");
+                return self.refuse(
+                    span,
+                    format!("`{symbol}` gives no condition at run time"),
+                    "a condition compares: `==`, `<`, `in`, `is defined`",
+                );
             }
         };
         let equality = suffix == "Equals";
@@ -379,11 +454,22 @@ impl Runtime<'_, '_> {
                 (format!("String{suffix}"), Term::from(text))
             }
             other => {
-                return self.refuse(span, format!("a value of a run cannot be compared with {}", other.kind()), "compare with text, a number, true, false or null");
+                return self.refuse(
+                    span,
+                    format!("a value of a run cannot be compared with {}", other.kind()),
+                    "compare with text, a number, true, false or null",
+                );
             }
         };
-        let rule = Term::Map(vec![("Variable".into(), Term::from(variable.to_owned())), (key.into(), value)]);
-        Ok(if operator == Operator::NotEqual { not(rule) } else { rule })
+        let rule = Term::Map(vec![
+            ("Variable".into(), Term::from(variable.to_owned())),
+            (key.into(), value),
+        ]);
+        Ok(if operator == Operator::NotEqual {
+            not(rule)
+        } else {
+            rule
+        })
     }
 }
 
@@ -403,9 +489,11 @@ fn evaluate(scope: &Scope<'_>, expression: &Expression) -> Result<Term, Box<Fail
 
 fn not(rule: Term) -> Term {
     match rule {
-        Term::Map(entries) if entries.len() == 1 && entries[0].0 == "Not" => {
-            entries.into_iter().next().map(|(_, rule)| rule).unwrap_or_default()
-        }
+        Term::Map(entries) if entries.len() == 1 && entries[0].0 == "Not" => entries
+            .into_iter()
+            .next()
+            .map(|(_, rule)| rule)
+            .unwrap_or_default(),
         rule => Term::map([("Not", rule)]),
     }
 }

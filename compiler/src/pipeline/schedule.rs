@@ -14,8 +14,9 @@ fn wrong<T>(what: impl Into<String>, help: impl Into<String>) -> Result<T, Wrong
     })
 }
 
-const MONTHS: [&str; 12] =
-    ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
+const MONTHS: [&str; 12] = [
+    "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
+];
 const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
 /// Holds a schedule against EventBridge's grammar.
@@ -37,33 +38,57 @@ pub(crate) fn check(schedule: &str) -> Result<(), Wrong> {
 
 fn check_rate(rate: &str) -> Result<(), Wrong> {
     let Some((number, unit)) = rate.split_once(' ') else {
-        return wrong(format!("`rate({rate})` is not a rate"), "write a number and a unit: `rate(5 minutes)`");
+        return wrong(
+            format!("`rate({rate})` is not a rate"),
+            "write a number and a unit: `rate(5 minutes)`",
+        );
     };
     let Ok(number) = number.parse::<u32>() else {
-        return wrong(format!("`{number}` is not a number"), "write a number and a unit: `rate(5 minutes)`");
+        return wrong(
+            format!("`{number}` is not a number"),
+            "write a number and a unit: `rate(5 minutes)`",
+        );
     };
     let singular = unit.strip_suffix('s').unwrap_or(unit);
     if !matches!(singular, "minute" | "hour" | "day") {
-        return wrong(format!("`{unit}` is not a unit of a rate"), "the units are `minutes`, `hours` and `days`");
+        return wrong(
+            format!("`{unit}` is not a unit of a rate"),
+            "the units are `minutes`, `hours` and `days`",
+        );
     }
     match number {
         0 => wrong("a rate is at least 1", format!("write `rate(1 {singular})`")),
-        1 if unit != singular => wrong(format!("after 1 the unit is `{singular}`"), format!("write `rate(1 {singular})`")),
-        2.. if unit == singular => {
-            wrong(format!("after {number} the unit is `{singular}s`"), format!("write `rate({number} {singular}s)`"))
-        }
+        1 if unit != singular => wrong(
+            format!("after 1 the unit is `{singular}`"),
+            format!("write `rate(1 {singular})`"),
+        ),
+        2.. if unit == singular => wrong(
+            format!("after {number} the unit is `{singular}s`"),
+            format!("write `rate({number} {singular}s)`"),
+        ),
         _ => Ok(()),
     }
 }
 
 fn check_at(time: &str) -> Result<(), Wrong> {
-    let form = || wrong(format!("`{time}` is not a time"), "write `at(2027-01-01T00:00:00)`");
-    let Some((date, clock)) = time.split_once('T') else { return form() };
+    let form = || {
+        wrong(
+            format!("`{time}` is not a time"),
+            "write `at(2027-01-01T00:00:00)`",
+        )
+    };
+    let Some((date, clock)) = time.split_once('T') else {
+        return form();
+    };
     let numbers = |text: &str, separator: char| -> Option<Vec<u32>> {
         text.split(separator).map(|part| part.parse().ok()).collect()
     };
-    let (Some(date), Some(clock)) = (numbers(date, '-'), numbers(clock, ':')) else { return form() };
-    let ([year, month, day], [hour, minute, second]) = (date.as_slice(), clock.as_slice()) else { return form() };
+    let (Some(date), Some(clock)) = (numbers(date, '-'), numbers(clock, ':')) else {
+        return form();
+    };
+    let ([year, month, day], [hour, minute, second]) = (date.as_slice(), clock.as_slice()) else {
+        return form();
+    };
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let days = match month {
         1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
@@ -75,7 +100,10 @@ fn check_at(time: &str) -> Result<(), Wrong> {
     if (1..=days).contains(day) && *hour < 24 && *minute < 60 && *second < 60 {
         Ok(())
     } else {
-        wrong(format!("there is no time `{time}`"), "write `at(2027-01-01T00:00:00)`")
+        wrong(
+            format!("there is no time `{time}`"),
+            "write `at(2027-01-01T00:00:00)`",
+        )
     }
 }
 
@@ -86,7 +114,11 @@ fn cron(text: &str) -> Result<(), Wrong> {
             format!("a cron schedule has 6 fields, this one {}", fields.len()),
             match fields.as_slice() {
                 [minute, hour, day, month, weekday] => {
-                    let (day, weekday) = if *weekday == "*" { (*day, "?") } else { ("?", *weekday) };
+                    let (day, weekday) = if *weekday == "*" {
+                        (*day, "?")
+                    } else {
+                        ("?", *weekday)
+                    };
                     format!("the last field is the year: `cron({minute} {hour} {day} {month} {weekday} *)`")
                 }
                 _ => "minutes, hours, day of month, month, day of week, year: `cron(0 2 * * ? *)`".to_owned(),
@@ -94,7 +126,12 @@ fn cron(text: &str) -> Result<(), Wrong> {
         );
     };
     match (*day == "?", *weekday == "?") {
-        (true, true) => return wrong("both day of month and day of week are `?`", "exactly one of them is: write `*` for the other"),
+        (true, true) => {
+            return wrong(
+                "both day of month and day of week are `?`",
+                "exactly one of them is: write `*` for the other",
+            );
+        }
         (false, false) => {
             let help = if *weekday == "*" {
                 format!("write `cron({minute} {hour} {day} {month} ? {year})`")
@@ -135,10 +172,14 @@ fn field(what: &str, text: &str, least: u32, most: u32, names: &[&str], special:
         }
     };
     let part = |text: &str| -> bool {
-        if special.contains('L') && (text == "L" || text.strip_suffix('L').is_some_and(|day| value(day).is_some())) {
+        if special.contains('L')
+            && (text == "L" || text.strip_suffix('L').is_some_and(|day| value(day).is_some()))
+        {
             return true;
         }
-        if special.contains('W') && (text == "LW" || text.strip_suffix('W').is_some_and(|day| value(day).is_some())) {
+        if special.contains('W')
+            && (text == "LW" || text.strip_suffix('W').is_some_and(|day| value(day).is_some()))
+        {
             return true;
         }
         if special.contains('#')
@@ -147,7 +188,9 @@ fn field(what: &str, text: &str, least: u32, most: u32, names: &[&str], special:
             return value(day).is_some() && matches!(week.parse(), Ok(1..=5u32));
         }
         match text.split_once('/') {
-            Some((start, step)) => range(start) && step.parse::<u32>().is_ok_and(|step| step > 0 && step <= most),
+            Some((start, step)) => {
+                range(start) && step.parse::<u32>().is_ok_and(|step| step > 0 && step <= most)
+            }
             None => range(text),
         }
     };
@@ -191,19 +234,28 @@ mod tests {
         for (text, what) in [
             ("0 2 * * *", "`0 2 * * *` is not a schedule"),
             ("cron(0 2 * * *)", "a cron schedule has 6 fields, this one 5"),
-            ("cron(0 2 * * * *)", "one of day of month and day of week has to be `?`"),
+            (
+                "cron(0 2 * * * *)",
+                "one of day of month and day of week has to be `?`",
+            ),
             ("cron(0 2 ? * ? *)", "both day of month and day of week are `?`"),
             ("cron(60 2 * * ? *)", "`60` does not fit the field minute"),
             ("cron(0 24 * * ? *)", "`24` does not fit the field hour"),
             ("cron(0 2 0 * ? *)", "`0` does not fit the field day of month"),
             ("cron(0 2 * 13 ? *)", "`13` does not fit the field month"),
-            ("cron(0 2 ? * MON-FIR *)", "`MON-FIR` does not fit the field day of week"),
+            (
+                "cron(0 2 ? * MON-FIR *)",
+                "`MON-FIR` does not fit the field day of week",
+            ),
             ("cron(0 2 * * ? 1969)", "`1969` does not fit the field year"),
             ("rate(1 minutes)", "after 1 the unit is `minute`"),
             ("rate(5 minute)", "after 5 the unit is `minutes`"),
             ("rate(0 minutes)", "a rate is at least 1"),
             ("rate(5 weeks)", "`weeks` is not a unit of a rate"),
-            ("at(2027-02-29T00:00:00)", "there is no time `2027-02-29T00:00:00`"),
+            (
+                "at(2027-02-29T00:00:00)",
+                "there is no time `2027-02-29T00:00:00`",
+            ),
             ("at(tomorrow)", "`tomorrow` is not a time"),
         ] {
             assert_eq!(check(text).unwrap_err().what, what, "{text}");

@@ -22,7 +22,11 @@ pub(crate) fn starts(machine: &Resource, targets: &dyn Targets) -> Vec<Start> {
         let of_machine = |target: &&Term| leads_to(target.get("Arn"), resource, machine, targets);
         let list = match resource.kind.cloudformation() {
             Some("AWS::Events::Rule") => resource.body.get("Targets").map(Term::items).unwrap_or_default(),
-            Some("AWS::Scheduler::Schedule") => resource.body.get("Target").map(std::slice::from_ref).unwrap_or_default(),
+            Some("AWS::Scheduler::Schedule") => resource
+                .body
+                .get("Target")
+                .map(std::slice::from_ref)
+                .unwrap_or_default(),
             _ => continue,
         };
         for target in list.iter().filter(of_machine) {
@@ -38,9 +42,9 @@ pub(crate) fn starts(machine: &Resource, targets: &dyn Targets) -> Vec<Start> {
 /// Whether a value names a resource: a reference to it, or CloudFormation's own `Fn::GetAtt` in the same component.
 pub(crate) fn leads_to(term: Option<&Term>, from: &Resource, to: &Resource, targets: &dyn Targets) -> bool {
     match term {
-        Some(Term::Reference(reference)) => {
-            targets.follow(from, reference).is_some_and(|found| found.address == to.address)
-        }
+        Some(Term::Reference(reference)) => targets
+            .follow(from, reference)
+            .is_some_and(|found| found.address == to.address),
         Some(Term::Map(entries)) => {
             let logical_id = match entries.as_slice() {
                 [(key, Term::List(items))] if key == "Fn::GetAtt" => items.first().and_then(Term::as_str),
@@ -51,7 +55,11 @@ pub(crate) fn leads_to(term: Option<&Term>, from: &Resource, to: &Resource, targ
             let id = format!(
                 "{}{}",
                 crate::expression::filters::pascal(&to.address.resource),
-                to.address.key.as_deref().map(crate::expression::filters::pascal).unwrap_or_default()
+                to.address
+                    .key
+                    .as_deref()
+                    .map(crate::expression::filters::pascal)
+                    .unwrap_or_default()
             );
             from.address.tenant == to.address.tenant
                 && from.address.component == to.address.component
@@ -87,7 +95,17 @@ fn input_of(target: &Term) -> Shape {
 
 /// An event as EventBridge delivers it.
 pub(crate) fn event() -> Shape {
-    let keys = ["version", "id", "detail-type", "source", "account", "time", "region", "resources", "detail"];
+    let keys = [
+        "version",
+        "id",
+        "detail-type",
+        "source",
+        "account",
+        "time",
+        "region",
+        "resources",
+        "detail",
+    ];
     Shape::closed(keys.map(|key| (Text::from(key), Shape::Unknown)))
 }
 

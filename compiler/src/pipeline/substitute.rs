@@ -28,7 +28,10 @@ impl Substitutions {
             Term::Concat(_) | Term::Reference(_) | Term::Asset(_) => Term::from(self.inline(term)),
             Term::Map(entries) if is_intrinsic(entries) => Term::from(self.mark(term)),
             Term::Map(entries) => Term::Map(
-                entries.iter().map(|(key, value)| (key.clone(), self.value(value))).collect(),
+                entries
+                    .iter()
+                    .map(|(key, value)| (key.clone(), self.value(value)))
+                    .collect(),
             ),
             Term::List(items) => Term::List(items.iter().map(|item| self.value(item)).collect()),
             Term::Duration(duration) => Term::from(duration.to_string()),
@@ -81,7 +84,13 @@ fn reference_names(reference: &Reference) -> Vec<Text> {
     let attribute: String = reference
         .path
         .iter()
-        .map(|part| if part == "ref" { "name".to_owned() } else { part.to_string() })
+        .map(|part| {
+            if part == "ref" {
+                "name".to_owned()
+            } else {
+                part.to_string()
+            }
+        })
         .collect::<Vec<_>>()
         .join(" ");
     let key = reference.key.as_deref().unwrap_or_default();
@@ -90,7 +99,10 @@ fn reference_names(reference: &Reference) -> Vec<Text> {
             let key = address.key.as_deref().unwrap_or_default();
             vec![
                 pascal(&format!("{} {key} {}", address.component, attribute)),
-                pascal(&format!("{} {} {key} {}", address.component, address.resource, attribute)),
+                pascal(&format!(
+                    "{} {} {key} {}",
+                    address.component, address.resource, attribute
+                )),
             ]
         }
         Err(_) => {

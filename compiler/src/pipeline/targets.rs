@@ -143,8 +143,7 @@ pub(crate) fn resource_of<'a>(
                     None
                 }
                 (Some(_), Some(_)) => {
-                    let names: Vec<String> =
-                        of_type().map(|r| format!("{component}.{}", named(r))).collect();
+                    let names: Vec<String> = of_type().map(|r| format!("{component}.{}", named(r))).collect();
                     diagnostics.push(
                         Diagnostic::new(
                             Code::AmbiguousReference,
@@ -169,10 +168,16 @@ fn wrong_target(name: &str, resource_type: &str, span: Span, found: &Found<'_>) 
         .collect();
     types.sort_unstable();
     types.dedup();
-    Diagnostic::new(crate::code::Code::WrongTarget, format!("`{name}` is not a {word}"))
-        .at(span, format!("a {word} is expected here"))
-        .also(found.instance.declared, format!("`{}` is declared here", found.instance.component))
-        .note(format!("it makes {}", crate::diagnostic::listed(types)))
+    Diagnostic::new(
+        crate::code::Code::WrongTarget,
+        format!("`{name}` is not a {word}"),
+    )
+    .at(span, format!("a {word} is expected here"))
+    .also(
+        found.instance.declared,
+        format!("`{}` is declared here", found.instance.component),
+    )
+    .note(format!("it makes {}", crate::diagnostic::listed(types)))
 }
 
 /// What people call a type.

@@ -107,7 +107,10 @@ const INTEGRATIONS: [(&str, &[Pattern]); 60] = [
 
 /// The patterns of an optimized integration; nothing where there is no such call.
 pub(crate) fn patterns(call: &str) -> Option<&'static [Pattern]> {
-    INTEGRATIONS.iter().find(|(name, _)| *name == call).map(|(_, patterns)| *patterns)
+    INTEGRATIONS
+        .iter()
+        .find(|(name, _)| *name == call)
+        .map(|(_, patterns)| *patterns)
 }
 
 /// Every optimized integration.

@@ -32,7 +32,10 @@ pub(super) struct Trigger<'n> {
 
 #[derive(Clone, Copy)]
 enum Kind<'n> {
-    Schedule { expression: &'n Node, timezone: Option<&'n Node> },
+    Schedule {
+        expression: &'n Node,
+        timezone: Option<&'n Node>,
+    },
     ObjectCreated(&'n Node),
     Event(&'n Node),
 }
@@ -51,7 +54,12 @@ pub(super) fn read<'n>(pipeline: &'n Node, diagnostics: &mut Diagnostics) -> Vec
         } else {
             continue;
         };
-        let name: Text = node.get("name").and_then(Node::as_str).unwrap_or(word).replace('-', "_").into();
+        let name: Text = node
+            .get("name")
+            .and_then(Node::as_str)
+            .unwrap_or(word)
+            .replace('-', "_")
+            .into();
         if let Some(first) = triggers.iter().find(|trigger| trigger.name == name) {
             let problem = Diagnostic::new(Code::DuplicateName, format!("two triggers are named `{name}`"))
                 .at(at.key, "needs a name of its own")
@@ -74,9 +82,10 @@ pub(super) fn read<'n>(pipeline: &'n Node, diagnostics: &mut Diagnostics) -> Vec
         let shape = match (input, kind) {
             (Some(input), _) => shape_of(input),
             (None, Kind::Schedule { .. }) => Shape::closed([]),
-            (None, Kind::ObjectCreated(_)) => {
-                Shape::closed([("inputPath".into(), Shape::Unknown), ("bucketName".into(), Shape::Unknown)])
-            }
+            (None, Kind::ObjectCreated(_)) => Shape::closed([
+                ("inputPath".into(), Shape::Unknown),
+                ("bucketName".into(), Shape::Unknown),
+            ]),
             (None, Kind::Event(_)) => started::event(),
         };
         triggers.push(Trigger {
@@ -93,7 +102,9 @@ pub(super) fn read<'n>(pipeline: &'n Node, diagnostics: &mut Diagnostics) -> Vec
 
 fn shape_of(node: &Node) -> Shape {
     match &node.kind {
-        NodeKind::Map(entries) => Shape::closed(entries.iter().map(|(key, node)| (key.clone(), shape_of(node)))),
+        NodeKind::Map(entries) => {
+            Shape::closed(entries.iter().map(|(key, node)| (key.clone(), shape_of(node))))
+        }
         _ => Shape::Unknown,
     }
 }
@@ -152,17 +163,29 @@ pub(super) fn lower(
                 body.push(("ScheduleExpression".into(), text.into()));
             }
             Kind::ObjectCreated(objects) => {
-                let Some(pattern) = objects_pattern(objects, trigger, lowering) else { continue };
+                let Some(pattern) = objects_pattern(objects, trigger, lowering) else {
+                    continue;
+                };
                 body.push(("EventPattern".into(), pattern));
             }
             Kind::Event(event) => {
                 if let Some(bus) = event.get("bus") {
-                    match resource_of(lowering.context, bus.as_str().unwrap_or_default(), bus.span, "AWS::Events::EventBus", lowering.diagnostics) {
-                        Some(resource) => body.push(("EventBusName".into(), reference(resource, "name", bus.span))),
+                    match resource_of(
+                        lowering.context,
+                        bus.as_str().unwrap_or_default(),
+                        bus.span,
+                        "AWS::Events::EventBus",
+                        lowering.diagnostics,
+                    ) {
+                        Some(resource) => {
+                            body.push(("EventBusName".into(), reference(resource, "name", bus.span)))
+                        }
                         None => continue,
                     }
                 }
-                let Some(pattern) = event_pattern(event, lowering) else { continue };
+                let Some(pattern) = event_pattern(event, lowering) else {
+                    continue;
+                };
                 body.push(("EventPattern".into(), pattern));
             }
         }
@@ -202,7 +225,11 @@ pub(super) fn lower(
         ])
     };
     if !rules.is_empty() {
-        resources.push(make(RULE_ROLE, "AWS::IAM::Role", role("events.amazonaws.com", None, vec![start()])));
+        resources.push(make(
+            RULE_ROLE,
+            "AWS::IAM::Role",
+            role("events.amazonaws.com", None, vec![start()]),
+        ));
     }
     if schedules {
         let send = Term::map([
@@ -211,11 +238,17 @@ pub(super) fn lower(
             ("Action", "sqs:SendMessage".into()),
             ("Resource", own(QUEUE, "arn", span)),
         ]);
-        let account = Term::map([("StringEquals", Term::map([("aws:SourceAccount", pseudo("AWS::AccountId", span))]))]);
+        let account = Term::map([(
+            "StringEquals",
+            Term::map([("aws:SourceAccount", pseudo("AWS::AccountId", span))]),
+        )]);
         let body = role("scheduler.amazonaws.com", Some(account), vec![start(), send]);
         resources.push(make(SCHEDULE_ROLE, "AWS::IAM::Role", body));
     }
-    let queue = Term::map([("MessageRetentionPeriod", Term::from(1_209_600)), ("SqsManagedSseEnabled", true.into())]);
+    let queue = Term::map([
+        ("MessageRetentionPeriod", Term::from(1_209_600)),
+        ("SqsManagedSseEnabled", true.into()),
+    ]);
     resources.push(make(QUEUE, "AWS::SQS::Queue", queue));
     if !rules.is_empty() {
         let sources = Term::List(rules.iter().map(|rule| own(rule, "arn", span)).collect());
@@ -225,7 +258,10 @@ pub(super) fn lower(
             ("Principal", Term::map([("Service", "events.amazonaws.com")])),
             ("Action", "sqs:SendMessage".into()),
             ("Resource", own(QUEUE, "arn", span)),
-            ("Condition", Term::map([("ArnEquals", Term::map([("aws:SourceArn", sources)]))])),
+            (
+                "Condition",
+                Term::map([("ArnEquals", Term::map([("aws:SourceArn", sources)]))]),
+            ),
         ]);
         let body = Term::map([
             ("Queues", Term::List(vec![own(QUEUE, "ref", span)])),
@@ -241,9 +277,15 @@ fn delivery(span: Span) -> [(Text, Term); 2] {
     [
         (
             "RetryPolicy".into(),
-            Term::map([("MaximumEventAgeInSeconds", 3600), ("MaximumRetryAttempts", 24)].map(|(k, v)| (k, Term::from(v)))),
+            Term::map(
+                [("MaximumEventAgeInSeconds", 3600), ("MaximumRetryAttempts", 24)]
+                    .map(|(k, v)| (k, Term::from(v))),
+            ),
         ),
-        ("DeadLetterConfig".into(), Term::map([("Arn", own(QUEUE, "arn", span))])),
+        (
+            "DeadLetterConfig".into(),
+            Term::map([("Arn", own(QUEUE, "arn", span))]),
+        ),
     ]
 }
 
@@ -251,12 +293,19 @@ fn input_of(trigger: &Trigger<'_>, lowering: &mut Lowering<'_, '_>, by_schedule:
     match (trigger.input, trigger.kind) {
         (Some(node), _) => {
             let has_event = !by_schedule;
-            write(node, has_event, &lowering.scope, lowering.files, lowering.diagnostics)
+            write(
+                node,
+                has_event,
+                &lowering.scope,
+                lowering.files,
+                lowering.diagnostics,
+            )
         }
         (None, Kind::Schedule { .. }) => Input::fixed(Term::from("{}")),
-        (None, Kind::ObjectCreated(_)) => {
-            Input::of_paths(&[("inputPath", "$.detail.object.key"), ("bucketName", "$.detail.bucket.name")])
-        }
+        (None, Kind::ObjectCreated(_)) => Input::of_paths(&[
+            ("inputPath", "$.detail.object.key"),
+            ("bucketName", "$.detail.bucket.name"),
+        ]),
         (None, Kind::Event(_)) => Input::default(),
     }
 }
@@ -279,7 +328,9 @@ fn objects_pattern(objects: &Node, trigger: &Trigger<'_>, lowering: &mut Lowerin
         (None, None) => return None,
     };
     if !event::tells_events(bucket) {
-        lowering.diagnostics.push(event::dead(bucket, lowering.context.targets).also(at.span, "this trigger waits for its objects"));
+        lowering.diagnostics.push(
+            event::dead(bucket, lowering.context.targets).also(at.span, "this trigger waits for its objects"),
+        );
     }
     let text = |key: &str| objects.get(key).and_then(Node::as_str);
     let (prefix, suffix) = (text("prefix"), text("suffix"));
@@ -287,7 +338,10 @@ fn objects_pattern(objects: &Node, trigger: &Trigger<'_>, lowering: &mut Lowerin
     let key = match (prefix, suffix) {
         (Some(prefix), Some(suffix)) => {
             let escaped = |text: &str| text.replace('\\', "\\\\").replace('*', "\\*");
-            Some(Term::map([("wildcard", format!("{}*{}", escaped(prefix), escaped(suffix)))]))
+            Some(Term::map([(
+                "wildcard",
+                format!("{}*{}", escaped(prefix), escaped(suffix)),
+            )]))
         }
         (Some(prefix), None) => Some(Term::map([("prefix", prefix)])),
         (None, Some(suffix)) => Some(Term::map([("suffix", suffix)])),
@@ -306,16 +360,28 @@ fn objects_pattern(objects: &Node, trigger: &Trigger<'_>, lowering: &mut Lowerin
 }
 
 /// The bucket of a zone of the lake.
-fn zone_bucket<'a>(zone: &Node, context: &Context<'a>, diagnostics: &mut Diagnostics) -> Option<&'a Resource> {
+fn zone_bucket<'a>(
+    zone: &Node,
+    context: &Context<'a>,
+    diagnostics: &mut Diagnostics,
+) -> Option<&'a Resource> {
     let name = zone.as_str()?;
     let targets: &'a dyn Targets = context.targets;
     let lake = targets.find("lake", zone.span, diagnostics)?;
-    let buckets: Vec<&Resource> =
-        lake.resources.into_iter().filter(|r| r.kind.cloudformation() == Some("AWS::S3::Bucket")).collect();
+    let buckets: Vec<&Resource> = lake
+        .resources
+        .into_iter()
+        .filter(|r| r.kind.cloudformation() == Some("AWS::S3::Bucket"))
+        .collect();
     let zone_of = |bucket: &Resource| -> Text {
         match &bucket.address.key {
             Some(key) => key.clone(),
-            None => bucket.address.resource.strip_suffix("_bucket").unwrap_or(&bucket.address.resource).into(),
+            None => bucket
+                .address
+                .resource
+                .strip_suffix("_bucket")
+                .unwrap_or(&bucket.address.resource)
+                .into(),
         }
     };
     let found = buckets.iter().copied().find(|bucket| zone_of(bucket) == name);
@@ -335,7 +401,11 @@ fn zone_bucket<'a>(zone: &Node, context: &Context<'a>, diagnostics: &mut Diagnos
 
 fn event_pattern(event: &Node, lowering: &mut Lowering<'_, '_>) -> Option<Term> {
     let mut pattern: Vec<(Text, Term)> = Vec::new();
-    for (key, name) in [("source", "source"), ("detail_type", "detail-type"), ("detail", "detail")] {
+    for (key, name) in [
+        ("source", "source"),
+        ("detail_type", "detail-type"),
+        ("detail", "detail"),
+    ] {
         if let Some(node) = event.get(key) {
             pattern.push((name.into(), lowering.known(node)?));
         }
@@ -360,7 +430,9 @@ impl Lowering<'_, '_> {
                 }
                 Term::Map(out)
             }
-            NodeKind::List(items) => Term::List(items.iter().map(|item| self.known(item)).collect::<Option<_>>()?),
+            NodeKind::List(items) => {
+                Term::List(items.iter().map(|item| self.known(item)).collect::<Option<_>>()?)
+            }
             NodeKind::String(_) => {
                 let template = crate::expression::template(node, self.files, self.diagnostics);
                 match template.evaluate(&self.scope) {
@@ -384,7 +456,10 @@ impl Lowering<'_, '_> {
                 Term::Concat(parts) => match (parts.first().and_then(Term::as_str), parts.get(1)) {
                     (Some("s3://"), Some(Term::Reference(reference))) => {
                         let rest = parts.get(2).and_then(Term::as_str).unwrap_or_default();
-                        (self.bucket_named(reference), rest.trim_start_matches('/').to_owned())
+                        (
+                            self.bucket_named(reference),
+                            rest.trim_start_matches('/').to_owned(),
+                        )
                     }
                     _ => continue,
                 },
@@ -396,10 +471,13 @@ impl Lowering<'_, '_> {
         }
         for span in found {
             self.diagnostics.push(
-                Diagnostic::new(Code::TriggerLoop, "the pipeline writes where new objects start it")
-                    .at(span, "written here")
-                    .also(trigger, "and every object there starts it again")
-                    .help("write under another prefix, or into another zone"),
+                Diagnostic::new(
+                    Code::TriggerLoop,
+                    "the pipeline writes where new objects start it",
+                )
+                .at(span, "written here")
+                .also(trigger, "and every object there starts it again")
+                .help("write under another prefix, or into another zone"),
             );
         }
     }
@@ -407,7 +485,10 @@ impl Lowering<'_, '_> {
     fn bucket_named(&self, reference: &crate::term::Reference) -> Option<&Resource> {
         let found = self.context.targets.look(&reference.name)?;
         let attribute = reference.path.first().map(Text::as_str).unwrap_or_default();
-        let mut buckets = found.resources.into_iter().filter(|r| r.kind.cloudformation() == Some("AWS::S3::Bucket"));
+        let mut buckets = found
+            .resources
+            .into_iter()
+            .filter(|r| r.kind.cloudformation() == Some("AWS::S3::Bucket"));
         buckets.find(|bucket| match (&reference.key, &bucket.address.key) {
             (Some(wanted), Some(key)) => wanted == key,
             // A module's outputs name its buckets: `raw_bucket`, or a map by zone.

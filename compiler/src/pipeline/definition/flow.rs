@@ -16,8 +16,9 @@ use crate::term::Term;
 pub(crate) enum Shape {
     /// Nothing: whatever is read of it may be there.
     Unknown,
-    /// What a task gave, under the state's name: nobody has said what is in it.
-    Result(Text),
+    /// What a task gave, under the state's name: nobody has said what is in it. Of a function that is given the whole state,
+    /// also what that was: it may give it back.
+    Result(Text, Option<Box<Shape>>),
     /// A map. Where it is open, it may have other keys too.
     Map {
         /// The values that are there on every way.
@@ -41,7 +42,9 @@ impl Shape {
     pub(crate) fn of(term: &Term) -> Shape {
         match term {
             Term::Map(entries) => Shape::closed(
-                entries.iter().map(|(k, v)| (k.trim_end_matches(".$").into(), Shape::of(v))),
+                entries
+                    .iter()
+                    .map(|(k, v)| (k.trim_end_matches(".$").into(), Shape::of(v))),
             ),
             _ => Shape::Unknown,
         }
@@ -67,6 +70,9 @@ impl Shape {
                     open: *x || *y,
                 }
             }
+            (Shape::Result(name, Some(a)), Shape::Result(other, Some(b))) if name == other => {
+                Shape::Result(name.clone(), Some(Box::new(a.meet(b))))
+            }
             (Shape::List(name, a), Shape::List(other, b)) if name == other && a.len() == b.len() => {
                 Shape::List(name.clone(), a.iter().zip(b).map(|(a, b)| a.meet(b)).collect())
             }
@@ -77,7 +83,10 @@ impl Shape {
     fn step(&self, step: &PathStep) -> Result<Shape, Missing<'_>> {
         match (self, step) {
             (Shape::Unknown, _) => Ok(Shape::Unknown),
-            (Shape::Result(name), _) => Err(Missing::Unproven(name)),
+            (Shape::Result(name, before), _) => Err(match before {
+                Some(before) if before.step(step).is_err() => Missing::Function(name, before),
+                _ => Missing::Unproven(name),
+            }),
             (Shape::Map { fields, open }, PathStep::Key(key)) => match fields.get(key) {
                 Some(shape) => Ok(shape.clone()),
                 None if *open => Ok(Shape::Unknown),
@@ -106,7 +115,9 @@ impl Shape {
             Shape::Map { fields, .. } => Some(fields),
             _ => None,
         };
-        fields.into_iter().flat_map(|fields| fields.keys().map(Text::as_str))
+        fields
+            .into_iter()
+            .flat_map(|fields| fields.keys().map(Text::as_str))
     }
 
     fn at(&self, steps: &[PathStep]) -> Shape {
@@ -123,11 +134,10 @@ impl Shape {
         };
         match self {
             Shape::Map { mut fields, open } => {
-                let inside = fields.remove(key).unwrap_or(if open {
-                    Shape::Unknown
-                } else {
-                    Shape::closed([])
-                });
+                let inside =
+                    fields
+                        .remove(key)
+                        .unwrap_or(if open { Shape::Unknown } else { Shape::closed([]) });
                 fields.insert(key.clone(), inside.put(rest, value));
                 Shape::Map { fields, open }
             }
@@ -140,6 +150,8 @@ impl Shape {
 }
 
 enum Missing<'s> {
+    /// A function's result has replaced the state, and the value was not there before.
+    Function(&'s str, &'s Shape),
     Field(&'s BTreeMap<Text, Shape>),
     List(&'s str, usize),
     Unproven(&'s str),
@@ -150,7 +162,10 @@ pub(super) fn check(machine: &mut Machine<'_>, definition: &Term) {
         return;
     }
     let starts = started::starts(machine.resource, machine.targets);
-    let input = starts.iter().map(|start| start.input.clone()).reduce(|a, b| a.meet(&b));
+    let input = starts
+        .iter()
+        .map(|start| start.input.clone())
+        .reduce(|a, b| a.meet(&b));
     let level = Level::of(definition, &[]);
     let mut flow = Flow {
         starts: &starts,
@@ -178,7 +193,9 @@ impl Flow<'_> {
         let mut rounds = level.states.len() * 32 + 64;
         while let Some(name) = waiting.pop() {
             rounds -= 1;
-            let (Some(state), Some(shape)) = (level.get(name), shapes.get(name).cloned()) else { continue };
+            let (Some(state), Some(shape)) = (level.get(name), shapes.get(name).cloned()) else {
+                continue;
+            };
             for (target, out) in self.outs(level, name, state, &shape) {
                 let merged = match shapes.get(target) {
                     Some(old) => old.meet(&out),
@@ -195,7 +212,9 @@ impl Flow<'_> {
         }
         let mut result: Option<Shape> = None;
         for (name, state) in level.states {
-            let Some(shape) = shapes.get(name.as_str()) else { continue };
+            let Some(shape) = shapes.get(name.as_str()) else {
+                continue;
+            };
             if tell {
                 self.reads(level, name, state, shape);
             }
@@ -245,13 +264,16 @@ impl Flow<'_> {
                 if way == Way::Normal {
                     return (target, result.clone());
                 }
-                let Some(Segment::Index(index)) = at.get(1) else { return (target, Shape::Unknown) };
+                let Some(Segment::Index(index)) = at.get(1) else {
+                    return (target, Shape::Unknown);
+                };
                 let catcher = state.get("Catch").and_then(|c| c.items().get(*index));
-                let error = Shape::closed([
-                    ("Error".into(), Shape::Unknown),
-                    ("Cause".into(), Shape::Unknown),
-                ]);
-                (target, placed(shape, catcher.and_then(|c| c.get("ResultPath")), error))
+                let error =
+                    Shape::closed([("Error".into(), Shape::Unknown), ("Cause".into(), Shape::Unknown)]);
+                (
+                    target,
+                    placed(shape, catcher.and_then(|c| c.get("ResultPath")), error),
+                )
             })
             .collect()
     }
@@ -268,7 +290,9 @@ impl Flow<'_> {
                         open: true,
                     }
                 } else {
-                    Shape::Result(name.into())
+                    // A function's own ARN: it gets the state, and what it gives replaces it.
+                    let function = !resource.contains(":states:::") && state.get("Parameters").is_none();
+                    Shape::Result(name.into(), function.then(|| Box::new(input.clone())))
                 }
             }
             "Pass" => match (state.get("Result"), state.get("Parameters")) {
@@ -291,7 +315,10 @@ impl Flow<'_> {
             _ => return selected(&input, state.get("OutputPath")),
         };
         let result = state.get("ResultSelector").map_or(raw, Shape::of);
-        selected(&placed(&input, state.get("ResultPath"), result), state.get("OutputPath"))
+        selected(
+            &placed(&input, state.get("ResultPath"), result),
+            state.get("OutputPath"),
+        )
     }
 
     /// Tells of every read of a state that finds nothing.
@@ -320,12 +347,20 @@ impl Flow<'_> {
         }
         for (key, value) in state.entries() {
             let reads = matches!(key.as_str(), "ItemsPath" | "ErrorPath" | "CausePath")
-                || (key.ends_with("Path") && key.len() > 10 && !matches!(key.as_str(), "OutputPath" | "ResultPath"));
+                || (key.ends_with("Path")
+                    && key.len() > 10
+                    && !matches!(key.as_str(), "OutputPath" | "ResultPath"));
             if let Some(path) = value.as_str().filter(|_| reads) {
                 found.push((under(key), path.to_owned(), input.clone()));
             }
         }
-        for (index, rule) in state.get("Choices").map(Term::items).unwrap_or_default().iter().enumerate() {
+        for (index, rule) in state
+            .get("Choices")
+            .map(Term::items)
+            .unwrap_or_default()
+            .iter()
+            .enumerate()
+        {
             let mut tested = Vec::new();
             let mut present = Vec::new();
             variables(rule, &mut tested, &mut present);
@@ -347,7 +382,14 @@ impl Flow<'_> {
         }
     }
 
-    fn read(&self, state: &str, at: &[Segment], written: &str, path: &Path, input: &Shape) -> Option<Finding> {
+    fn read(
+        &self,
+        state: &str,
+        at: &[Segment],
+        written: &str,
+        path: &Path,
+        input: &Shape,
+    ) -> Option<Finding> {
         if path.root != Root::Input {
             return None;
         }
@@ -355,16 +397,54 @@ impl Flow<'_> {
         for (count, step) in path.steps.iter().enumerate() {
             let next = match shape.step(step) {
                 Ok(next) => next,
-                Err(missing) => return Some(self.missing(state, at, written, &path.steps[..=count], missing)),
+                Err(missing) => {
+                    return Some(self.missing(state, at, written, &path.steps[..=count], missing));
+                }
             };
             shape = next;
         }
         None
     }
 
-    fn missing(&self, state: &str, at: &[Segment], written: &str, steps: &[PathStep], missing: Missing<'_>) -> Finding {
+    /// Says what each trigger gives.
+    fn given(&self, finding: Finding) -> Finding {
+        self.starts.iter().fold(finding, |finding, start| {
+            finding.note(format!(
+                "{} gives {}",
+                start.name,
+                crate::diagnostic::listed(start.input.keys())
+            ))
+        })
+    }
+
+    fn missing(
+        &self,
+        state: &str,
+        at: &[Segment],
+        written: &str,
+        steps: &[PathStep],
+        missing: Missing<'_>,
+    ) -> Finding {
         let lacking = show("$", steps);
         match missing {
+            Missing::Function(task, before) => {
+                let mut finding = Finding::new(
+                    Code::UnproducedValue,
+                    at,
+                    format!(
+                        "the state `{state}` reads `{written}`, and nothing is known to produce `{lacking}`"
+                    ),
+                );
+                finding.label =
+                    format!("the result of `{task}` has replaced the input, and `{lacking}` was not in it");
+                if matches!(before, Shape::Map { .. }) && steps.len() == 1 {
+                    finding = self.given(finding);
+                }
+                finding.help(format!(
+                    "if `{task}` gives it, keep its result apart (`ResultPath: $.{}`) and read it there; if not, let every trigger give it",
+                    snake(task)
+                ))
+            }
             Missing::Unproven(task) => {
                 let mut finding = Finding::new(
                     Code::UnprovenValue,
@@ -372,7 +452,10 @@ impl Flow<'_> {
                     format!("the state `{state}` reads `{written}`, and nothing says that it is there"),
                 );
                 finding.label = format!("the result of `{task}` has replaced everything that was known");
-                finding.help(format!("keep the result of `{task}` apart: `ResultPath: $.{}`", snake(task)))
+                finding.help(format!(
+                    "keep the result of `{task}` apart: `ResultPath: $.{}`",
+                    snake(task)
+                ))
             }
             Missing::List(parallel, count) => {
                 let mut finding = Finding::new(
@@ -394,10 +477,7 @@ impl Flow<'_> {
                 finding.label = "not there on every way to this state".to_owned();
                 let names: Vec<&str> = fields.keys().map(Text::as_str).collect();
                 if steps.len() == 1 {
-                    for start in self.starts {
-                        finding = finding
-                            .note(format!("{} gives {}", start.name, crate::diagnostic::listed(start.input.keys())));
-                    }
+                    finding = self.given(finding);
                 }
                 if let [.., PathStep::Key(key)] = steps
                     && let Some(near) = terrace_catalog::nearest(key, names.iter().copied())
@@ -407,7 +487,10 @@ impl Flow<'_> {
                 if names.is_empty() {
                     finding
                 } else {
-                    finding.help(format!("on every way there is {}", crate::diagnostic::listed(names)))
+                    finding.help(format!(
+                        "on every way there is {}",
+                        crate::diagnostic::listed(names)
+                    ))
                 }
             }
         }
@@ -470,7 +553,11 @@ fn snake(name: &str) -> String {
         if c.is_ascii_uppercase() && out.ends_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit()) {
             out.push('_');
         }
-        out.push(if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' });
+        out.push(if c.is_ascii_alphanumeric() {
+            c.to_ascii_lowercase()
+        } else {
+            '_'
+        });
     }
     out
 }

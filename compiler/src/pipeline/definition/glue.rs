@@ -63,7 +63,8 @@ const OWN: [&str; 32] = [
 
 /// Whether Glue reads an argument of this name (without `--`) itself.
 fn is_own(name: &str) -> bool {
-    OWN.iter().any(|own| *own == name || (own.ends_with('-') && name.starts_with(own)))
+    OWN.iter()
+        .any(|own| *own == name || (own.ends_with('-') && name.starts_with(own)))
 }
 
 /// How long a run of a job may take, in minutes, as the job says.
@@ -80,9 +81,16 @@ pub(in crate::pipeline) fn script_arguments(job: &Resource, targets: &dyn Target
         .flat_map(Term::entries)
         .map(|(key, _)| Text::from(key.trim_start_matches("--")))
         .collect();
-    let metadata = job.attributes.iter().find(|(key, _)| key == "Metadata").map(|(_, value)| value);
+    let metadata = job
+        .attributes
+        .iter()
+        .find(|(key, _)| key == "Metadata")
+        .map(|(_, value)| value);
     if let Some(Term::List(names)) = metadata.and_then(|m| m.get("ScriptArguments")) {
-        let names = names.iter().filter_map(Term::as_str).map(|n| n.trim_start_matches("--").into());
+        let names = names
+            .iter()
+            .filter_map(Term::as_str)
+            .map(|n| n.trim_start_matches("--").into());
         return Some(Arguments {
             names: names.collect(),
             complete: true,
@@ -119,12 +127,20 @@ fn resolved_options(script: &str) -> Option<BTreeSet<Text>> {
             continue;
         }
         let rest = &script[line_start..];
-        let (Some(open), Some(close)) = (rest.find('['), rest.find(']')) else { return None };
+        let (Some(open), Some(close)) = (rest.find('['), rest.find(']')) else {
+            return None;
+        };
         if open > close {
             return None;
         }
-        for item in rest[open + 1..close].split(',').map(str::trim).filter(|item| !item.is_empty()) {
-            let name = ['\'', '"'].iter().find_map(|q| item.strip_prefix(*q)?.strip_suffix(*q))?;
+        for item in rest[open + 1..close]
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+        {
+            let name = ['\'', '"']
+                .iter()
+                .find_map(|q| item.strip_prefix(*q)?.strip_suffix(*q))?;
             names.insert(Text::from(name));
         }
         found = true;
@@ -134,14 +150,20 @@ fn resolved_options(script: &str) -> Option<BTreeSet<Text>> {
 }
 
 /// What is wrong with the names that a step passes. `given` are with `--` and may end in `.$`.
-pub(in crate::pipeline) fn mismatches(arguments: &Arguments, given: &[(Text, Option<Span>)]) -> Vec<(Option<usize>, String, String)> {
+pub(in crate::pipeline) fn mismatches(
+    arguments: &Arguments,
+    given: &[(Text, Option<Span>)],
+) -> Vec<(Option<usize>, String, String)> {
     let plain = |name: &str| name.trim_end_matches(".$").trim_start_matches("--").to_owned();
     let alike = |a: &str, b: &str| normal(a) == normal(b);
     let passed: Vec<String> = given.iter().map(|(name, _)| plain(name)).collect();
     let mut problems = Vec::new();
     let mut explained = BTreeSet::new();
     for (index, name) in passed.iter().enumerate() {
-        if is_own(name) || arguments.names.contains(name.as_str()) || arguments.supplied.contains(name.as_str()) {
+        if is_own(name)
+            || arguments.names.contains(name.as_str())
+            || arguments.supplied.contains(name.as_str())
+        {
             continue;
         }
         let same = arguments.names.iter().find(|wanted| alike(wanted, name));
@@ -154,12 +176,16 @@ pub(in crate::pipeline) fn mismatches(arguments: &Arguments, given: &[(Text, Opt
             ));
         } else if arguments.complete {
             let near = terrace_catalog::nearest(name, arguments.names.iter().map(Text::as_str));
+            explained.extend(near.map(Text::from));
             problems.push((
                 Some(index),
                 format!("the job does not read the argument `--{name}`"),
                 match near {
                     Some(near) => format!("`--{near}` exists"),
-                    None => format!("it reads {}", crate::diagnostic::listed(arguments.names.iter().map(|n| format!("--{n}")))),
+                    None => format!(
+                        "it reads {}",
+                        crate::diagnostic::listed(arguments.names.iter().map(|n| format!("--{n}")))
+                    ),
                 },
             ));
         }
@@ -187,7 +213,10 @@ pub(in crate::pipeline) fn mismatches(arguments: &Arguments, given: &[(Text, Opt
 }
 
 fn normal(name: &str) -> String {
-    name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+    name.chars()
+        .filter(char::is_ascii_alphanumeric)
+        .map(|c| c.to_ascii_lowercase())
+        .collect()
 }
 
 pub(super) fn check(machine: &mut Machine<'_>, definition: &Term) {
@@ -223,16 +252,24 @@ fn job(machine: &mut Machine<'_>, name: &str, state: &Term, path: &[Segment], wa
         }),
         None => None,
     };
-    let Some(job) = job.filter(|job| job.kind.cloudformation() == Some("AWS::Glue::Job")) else { return };
-    let overridden = parameters.and_then(|p| p.get("Timeout")).and_then(Term::as_integer);
+    let Some(job) = job.filter(|job| job.kind.cloudformation() == Some("AWS::Glue::Job")) else {
+        return;
+    };
+    let overridden = parameters
+        .and_then(|p| p.get("Timeout"))
+        .and_then(Term::as_integer);
     let bound = [
-        state.get("TimeoutSeconds").and_then(Term::as_integer).map(|s| (s, "the timeout of the state")),
+        state
+            .get("TimeoutSeconds")
+            .and_then(Term::as_integer)
+            .map(|s| (s, "the timeout of the state")),
         machine.timeout.map(|s| (s, "the timeout of the machine")),
     ]
     .into_iter()
     .flatten()
     .min();
-    if let (true, Some(minutes), Some((seconds, what))) = (waits, overridden.or_else(|| default_timeout(job)), bound)
+    if let (true, Some(minutes), Some((seconds, what))) =
+        (waits, overridden.or_else(|| default_timeout(job)), bound)
         && minutes.saturating_mul(60) > seconds
     {
         let long = |seconds: i64| Duration { seconds };
@@ -246,12 +283,18 @@ fn job(machine: &mut Machine<'_>, name: &str, state: &Term, path: &[Segment], wa
             ),
         );
         finding.label = "the machine gives up while the job goes on".to_owned();
-        machine.findings.push(finding.note(format!("`{}` has `Timeout: {minutes}` (minutes)", job.address)).help(format!(
-            "give the job a timeout of {} minutes or less",
-            seconds / 60
-        )));
+        machine.findings.push(
+            finding
+                .note(format!("`{}` has `Timeout: {minutes}` (minutes)", job.address))
+                .help(format!(
+                    "give the job a timeout of {} minutes or less",
+                    seconds / 60
+                )),
+        );
     }
-    let Some(arguments) = script_arguments(job, targets) else { return };
+    let Some(arguments) = script_arguments(job, targets) else {
+        return;
+    };
     let given: Vec<(Text, Option<Span>)> = parameters
         .and_then(|p| p.get("Arguments"))
         .map(Term::entries)
@@ -265,9 +308,13 @@ fn job(machine: &mut Machine<'_>, name: &str, state: &Term, path: &[Segment], wa
             path.extend(["Parameters", "Arguments", name].map(|key| Segment::Key(key.into())));
         }
         machine.findings.push(
-            Finding::new(Code::ArgumentMismatch, &path, format!("in the state `{name}`, {message}"))
-                .note(format!("known from {}", arguments.source))
-                .help(help),
+            Finding::new(
+                Code::ArgumentMismatch,
+                &path,
+                format!("in the state `{name}`, {message}"),
+            )
+            .note(format!("known from {}", arguments.source))
+            .help(help),
         );
     }
 }

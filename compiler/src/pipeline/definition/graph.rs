@@ -29,8 +29,16 @@ pub(super) fn exits(state: &Term) -> Vec<(&str, Way, Vec<Segment>)> {
         }
     }
     for (list, normal) in [("Choices", true), ("Catch", false)] {
-        for (index, rule) in state.get(list).map(Term::items).unwrap_or_default().iter().enumerate() {
-            let Some(target) = rule.get("Next").and_then(Term::as_str) else { continue };
+        for (index, rule) in state
+            .get(list)
+            .map(Term::items)
+            .unwrap_or_default()
+            .iter()
+            .enumerate()
+        {
+            let Some(target) = rule.get("Next").and_then(Term::as_str) else {
+                continue;
+            };
             let errors = rule.get("ErrorEquals").map(Term::items).unwrap_or_default();
             let any = errors
                 .iter()
@@ -72,7 +80,11 @@ fn collect(
             findings.push(Finding::new(
                 Code::InvalidState,
                 &at,
-                format!("a state's name has 1 to 80 characters; `{}` has {}", crate::diagnostic::shown(name), name.chars().count()),
+                format!(
+                    "a state's name has 1 to 80 characters; `{}` has {}",
+                    crate::diagnostic::shown(name),
+                    name.chars().count()
+                ),
             ));
         }
         if names.insert(name.to_string(), path.clone()).is_some() {
@@ -98,25 +110,36 @@ fn check_level(
 ) {
     let known = || level.states.iter().map(|(name, _)| name.as_str());
     let missing = |target: &str, path: &[Segment]| {
-        let finding = Finding::new(Code::UnknownStep, path, format!("no state is named `{target}` here"));
+        let finding = Finding::new(
+            Code::UnknownStep,
+            path,
+            format!("no state is named `{target}` here"),
+        );
         match names.get(target) {
-            Some(_) => finding.note(format!("`{target}` is in another branch; states lead only to states beside them")),
+            Some(_) => finding.note(format!(
+                "`{target}` is in another branch; states lead only to states beside them"
+            )),
             None => finding.nearest(target, known()),
         }
     };
     let mut start_path = level.path.clone();
     start_path.push(Segment::Key("StartAt".into()));
     match level.start {
-        None => machine
-            .findings
-            .push(Finding::new(Code::InvalidState, &level.path, "`StartAt` is missing").help("it names the first state")),
+        None => machine.findings.push(
+            Finding::new(Code::InvalidState, &level.path, "`StartAt` is missing")
+                .help("it names the first state"),
+        ),
         Some(start) if level.get(start).is_none() && !level.states.is_empty() => {
             machine.findings.push(missing(start, &start_path));
         }
         Some(_) => {}
     }
     if level.states.is_empty() {
-        machine.findings.push(Finding::new(Code::InvalidState, &level.path, "there are no states"));
+        machine.findings.push(Finding::new(
+            Code::InvalidState,
+            &level.path,
+            "there are no states",
+        ));
         return;
     }
     for (name, state) in level.states {
@@ -148,20 +171,31 @@ fn check_reachable(machine: &mut Machine<'_>, level: &Level<'_>, start: &str) {
     for (name, _) in level.states {
         if !reached.contains(name.as_str()) {
             machine.findings.push(
-                Finding::new(Code::UnreachableState, &level.path_of(name), format!("nothing leads to the state `{name}`"))
-                    .help("name it in a `Next`, `Default`, `Choices` or `Catch`, or take it out"),
+                Finding::new(
+                    Code::UnreachableState,
+                    &level.path_of(name),
+                    format!("nothing leads to the state `{name}`"),
+                )
+                .help("name it in a `Next`, `Default`, `Choices` or `Catch`, or take it out"),
             );
         }
     }
-    let mut finishing: BTreeSet<&str> =
-        level.states.iter().filter(|(_, s)| ends(s)).map(|(name, _)| name.as_str()).collect();
+    // A state that leads nowhere has been reported: it is no loop as well.
+    let leads_on = |state: &Term| exits(state).iter().any(|(_, way, _)| *way == Way::Normal);
+    let mut finishing: BTreeSet<&str> = level
+        .states
+        .iter()
+        .filter(|(_, s)| ends(s) || !leads_on(s))
+        .map(|(name, _)| name.as_str())
+        .collect();
     loop {
         let before = finishing.len();
         for (name, state) in level.states {
             // A target that does not exist has been reported; it is not a loop as well.
-            if exits(state).iter().any(|(t, way, _)| {
-                (*way == Way::Normal && finishing.contains(t)) || level.get(t).is_none()
-            }) {
+            if exits(state)
+                .iter()
+                .any(|(t, way, _)| (*way == Way::Normal && finishing.contains(t)) || level.get(t).is_none())
+            {
                 finishing.insert(name);
             }
         }
@@ -183,20 +217,32 @@ fn check_reachable(machine: &mut Machine<'_>, level: &Level<'_>, start: &str) {
                 &level.path_of(first),
                 format!("from the state `{first}` nothing leads to an end"),
             )
-            .note(format!("{} lead only to each other", crate::diagnostic::listed(&endless)))
+            .note(format!(
+                "{} lead only to each other",
+                crate::diagnostic::listed(&endless)
+            ))
             .help("one of them has to have `End: true` or lead to a state that ends"),
         );
     }
 }
 
 /// The states that can be reached by the ways that `follow` allows.
-pub(super) fn reach<'a>(level: &Level<'a>, start: &'a str, follow: impl Fn(Way) -> bool) -> BTreeSet<&'a str> {
+pub(super) fn reach<'a>(
+    level: &Level<'a>,
+    start: &'a str,
+    follow: impl Fn(Way) -> bool,
+) -> BTreeSet<&'a str> {
     let mut reached = BTreeSet::new();
     let mut next = vec![start];
     while let Some(name) = next.pop() {
         let Some(state) = level.get(name) else { continue };
         if reached.insert(name) {
-            next.extend(exits(state).into_iter().filter(|(_, way, _)| follow(*way)).map(|(t, _, _)| t));
+            next.extend(
+                exits(state)
+                    .into_iter()
+                    .filter(|(_, way, _)| follow(*way))
+                    .map(|(t, _, _)| t),
+            );
         }
     }
     reached
@@ -239,10 +285,12 @@ fn check_failures(machine: &mut Machine<'_>, level: &Level<'_>, start: &str, cou
         if catches_all {
             continue;
         }
-        let handler = level
-            .states
-            .iter()
-            .find_map(|(_, s)| exits(s).into_iter().find(|(_, way, _)| *way == Way::AnyFailure).map(|e| e.0));
+        let handler = level.states.iter().find_map(|(_, s)| {
+            exits(s)
+                .into_iter()
+                .find(|(_, way, _)| *way == Way::AnyFailure)
+                .map(|e| e.0)
+        });
         let message = if catchers.is_empty() {
             format!("the state `{name}` has no `Catch`")
         } else {

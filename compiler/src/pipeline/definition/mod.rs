@@ -114,8 +114,17 @@ impl<'a> Level<'a> {
 /// The levels directly inside a state, with their paths from it.
 pub(super) fn inner(state: &Term) -> Vec<(Vec<Segment>, &Term)> {
     let mut levels = Vec::new();
-    for (index, branch) in state.get("Branches").map(Term::items).unwrap_or_default().iter().enumerate() {
-        levels.push((vec![Segment::Key("Branches".into()), Segment::Index(index)], branch));
+    for (index, branch) in state
+        .get("Branches")
+        .map(Term::items)
+        .unwrap_or_default()
+        .iter()
+        .enumerate()
+    {
+        levels.push((
+            vec![Segment::Key("Branches".into()), Segment::Index(index)],
+            branch,
+        ));
     }
     for key in ["ItemProcessor", "Iterator"] {
         if let Some(processor) = state.get(key) {
@@ -139,8 +148,11 @@ pub(crate) fn check_state_machine(resource: &Resource, targets: &dyn Targets, di
         Err(problem) => {
             let key = vec![Segment::Key(problem.key.into())];
             diagnostics.push(
-                Diagnostic::new(Code::InvalidState, format!("the definition of `{}` {}", resource.address, problem.what))
-                    .at(at(&key), "it has to be a JSON object with `StartAt` and `States`"),
+                Diagnostic::new(
+                    Code::InvalidState,
+                    format!("the definition of `{}` {}", resource.address, problem.what),
+                )
+                .at(at(&key), "it has to be a JSON object with `StartAt` and `States`"),
             );
             return;
         }
@@ -155,7 +167,11 @@ pub(crate) fn check_state_machine(resource: &Resource, targets: &dyn Targets, di
     };
     state::check(&mut machine, &definition.term);
     graph::check(&mut machine, &definition.term);
-    if !machine.findings.iter().any(|f| f.code.severity() == crate::diagnostic::Severity::Error && f.code == Code::UnknownStep) {
+    if !machine
+        .findings
+        .iter()
+        .any(|f| f.code.severity() == crate::diagnostic::Severity::Error && f.code == Code::UnknownStep)
+    {
         flow::check(&mut machine, &definition.term);
     }
     glue::check(&mut machine, &definition.term);

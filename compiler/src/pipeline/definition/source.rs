@@ -38,9 +38,13 @@ pub(super) fn definition(body: &Term) -> Result<Option<Definition>, Problem> {
     } else {
         let text = text_of(source, &mut replaced).ok_or_else(|| problem("cannot be read".into()))?;
         if text.len() > LONGEST {
-            return Err(problem(format!("is {} bytes long; 1,048,576 are allowed", text.len())));
+            return Err(problem(format!(
+                "is {} bytes long; 1,048,576 are allowed",
+                text.len()
+            )));
         }
-        parsed = serde_json::from_str::<Value>(&text).map_err(|error| problem(format!("is not JSON: {error}")))?;
+        parsed =
+            serde_json::from_str::<Value>(&text).map_err(|error| problem(format!("is not JSON: {error}")))?;
         Term::from_value(parsed)
     };
     if !matches!(term, Term::Map(_)) {
@@ -50,7 +54,14 @@ pub(super) fn definition(body: &Term) -> Result<Option<Definition>, Problem> {
     let substitutions = body.get("DefinitionSubstitutions");
     // `${…}` of `Fn::Sub` are CloudFormation's own and are checked with the template.
     let known = !is_intrinsic(source);
-    put_back(&mut term, &replaced, substitutions, known, &mut Vec::new(), &mut findings);
+    put_back(
+        &mut term,
+        &replaced,
+        substitutions,
+        known,
+        &mut Vec::new(),
+        &mut findings,
+    );
     if serde_json::to_string(&term.clone().into_value()).is_ok_and(|text| text.len() > LONGEST) {
         return Err(problem("is longer than 1,048,576 bytes".into()));
     }
@@ -84,14 +95,18 @@ fn text_of(term: &Term, replaced: &mut Vec<Term>) -> Option<String> {
                 value => return text_of(value, replaced),
             },
             [(key, value)] if key == "Fn::Join" => {
-                let [separator, items] = value.items() else { return None };
+                let [separator, items] = value.items() else {
+                    return None;
+                };
                 let separator = separator.as_str()?;
                 let texts: Vec<String> = items
                     .items()
                     .iter()
                     .map(|item| match item {
                         Term::String(text) => text.to_string(),
-                        other => mark(other).replace('\u{1}', "\\u0001").replace('\u{2}', "\\u0002"),
+                        other => mark(other)
+                            .replace('\u{1}', "\\u0001")
+                            .replace('\u{2}', "\\u0002"),
                     })
                     .collect();
                 texts.join(separator)
@@ -140,7 +155,9 @@ fn put_back(
             }
             let mut rest = text.as_str();
             while let Some((_, after)) = rest.split_once("${") {
-                let Some((name, behind)) = after.split_once('}') else { break };
+                let Some((name, behind)) = after.split_once('}') else {
+                    break;
+                };
                 rest = behind;
                 let value = substitutions.and_then(|s| s.get(name));
                 if value.is_none() && !name.is_empty() {

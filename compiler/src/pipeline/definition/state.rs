@@ -32,11 +32,34 @@ const FIELDS: [(&str, &[&str], bool); 8] = [
         true,
     ),
     ("Pass", &["Result", "Parameters", "ResultPath"], true),
-    ("Wait", &["Seconds", "Timestamp", "SecondsPath", "TimestampPath"], true),
-    ("Choice", &["Choices", "Default", "InputPath", "OutputPath", "Output", "Assign"], false),
+    (
+        "Wait",
+        &["Seconds", "Timestamp", "SecondsPath", "TimestampPath"],
+        true,
+    ),
+    (
+        "Choice",
+        &[
+            "Choices",
+            "Default",
+            "InputPath",
+            "OutputPath",
+            "Output",
+            "Assign",
+        ],
+        false,
+    ),
     (
         "Parallel",
-        &["Branches", "Parameters", "Arguments", "ResultSelector", "ResultPath", "Retry", "Catch"],
+        &[
+            "Branches",
+            "Parameters",
+            "Arguments",
+            "ResultSelector",
+            "ResultPath",
+            "Retry",
+            "Catch",
+        ],
         true,
     ),
     (
@@ -70,8 +93,15 @@ const FIELDS: [(&str, &[&str], bool); 8] = [
 ];
 
 /// Fields of the machine itself.
-const TOP: [&str; 7] =
-    ["Comment", "StartAt", "States", "Version", "TimeoutSeconds", "QueryLanguage", "ProcessorConfig"];
+const TOP: [&str; 7] = [
+    "Comment",
+    "StartAt",
+    "States",
+    "Version",
+    "TimeoutSeconds",
+    "QueryLanguage",
+    "ProcessorConfig",
+];
 const ONLY_JSONPATH: [&str; 16] = [
     "InputPath",
     "OutputPath",
@@ -97,8 +127,12 @@ pub(super) fn check(machine: &mut Machine<'_>, definition: &Term) {
         if !TOP.contains(&key.as_str()) {
             let path = [Segment::Key(key.clone())];
             machine.findings.push(
-                Finding::new(Code::InvalidState, &path, format!("a state machine has no field `{key}`"))
-                    .nearest(key, TOP.into_iter()),
+                Finding::new(
+                    Code::InvalidState,
+                    &path,
+                    format!("a state machine has no field `{key}`"),
+                )
+                .nearest(key, TOP.into_iter()),
             );
         }
     }
@@ -156,7 +190,10 @@ impl State<'_, '_, '_> {
             let types = || FIELDS.iter().map(|(name, ..)| *name);
             let message = match kind {
                 "" => format!("the state `{}` has no `Type`", self.name),
-                kind => format!("the state `{}` is of the type `{kind}`, which does not exist", self.name),
+                kind => format!(
+                    "the state `{}` is of the type `{kind}`, which does not exist",
+                    self.name
+                ),
             };
             let finding = Finding::new(Code::InvalidState, self.path, message).nearest(kind, types());
             self.machine.findings.push(finding);
@@ -165,7 +202,10 @@ impl State<'_, '_, '_> {
         self.jsonata = match self.state.get("QueryLanguage").and_then(Term::as_str) {
             Some("JSONata") => true,
             Some("JSONPath") if self.machine.jsonata => {
-                self.say(&["QueryLanguage"], "a JSONata machine has no JSONPath states".into());
+                self.say(
+                    &["QueryLanguage"],
+                    "a JSONata machine has no JSONPath states".into(),
+                );
                 false
             }
             _ => self.machine.jsonata,
@@ -174,7 +214,11 @@ impl State<'_, '_, '_> {
             let key = key.as_str();
             let known = EVERY.contains(&key) || fields.contains(&key) || (*flows && FLOW.contains(&key));
             if !known {
-                let all = EVERY.iter().chain(fields.iter()).chain(FLOW.iter().filter(|_| *flows)).copied();
+                let all = EVERY
+                    .iter()
+                    .chain(fields.iter())
+                    .chain(FLOW.iter().filter(|_| *flows))
+                    .copied();
                 let finding = self
                     .finding(&[key], format!("a {kind} state has no field `{key}`"))
                     .nearest(key, all);
@@ -190,7 +234,10 @@ impl State<'_, '_, '_> {
             "Choice" => self.choice(),
             "Wait" => self.wait(),
             "Parallel" if self.state.get("Branches").is_none_or(|b| b.items().is_empty()) => {
-                self.say(&["Branches"], format!("the Parallel state `{}` has no branches", self.name));
+                self.say(
+                    &["Branches"],
+                    format!("the Parallel state `{}` has no branches", self.name),
+                );
             }
             "Map" => self.map(),
             _ => {}
@@ -220,7 +267,10 @@ impl State<'_, '_, '_> {
             let other = if self.jsonata { "JSONPath" } else { "JSONata" };
             self.say(
                 &[key],
-                format!("`{key}` belongs to {other}, and the state `{}` is {own}", self.name),
+                format!(
+                    "`{key}` belongs to {other}, and the state `{}` is {own}",
+                    self.name
+                ),
             );
         }
     }
@@ -248,7 +298,8 @@ impl State<'_, '_, '_> {
                 .follow(self.machine.resource, reference)
                 .is_some_and(|target| target.kind.cloudformation() == Some("AWS::Lambda::Function")),
             Term::Map(entries) => {
-                matches!(entries.as_slice(), [(key, _)] if key == "Fn::GetAtt") && resource.shown().contains("Arn")
+                matches!(entries.as_slice(), [(key, _)] if key == "Fn::GetAtt")
+                    && resource.shown().contains("Arn")
             }
             other => {
                 let text = other.shown();
@@ -256,11 +307,15 @@ impl State<'_, '_, '_> {
             }
         };
         if lambda {
-            let mut finding = self.finding(&["Resource"], format!("the Task `{name}` names a Lambda function as its `Resource`"));
+            let mut finding = self.finding(
+                &["Resource"],
+                format!("the Task `{name}` names a Lambda function as its `Resource`"),
+            );
             finding.code = Code::DirectLambda;
             finding.label = "the function gets the whole state, and its result replaces it".into();
-            let finding =
-                finding.help("use `arn:aws:states:::lambda:invoke` with `Parameters: {FunctionName: …, Payload.$: $}`");
+            let finding = finding.help(
+                "use `arn:aws:states:::lambda:invoke` with `Parameters: {FunctionName: …, Payload.$: $}`",
+            );
             self.machine.findings.push(finding);
         }
         if let Some(text) = resource.as_str()
@@ -285,7 +340,9 @@ impl State<'_, '_, '_> {
         {
             let finding = self.finding(
                 &["HeartbeatSeconds"],
-                format!("the heartbeat of `{name}`, {heartbeat} s, is not shorter than its timeout, {timeout} s"),
+                format!(
+                    "the heartbeat of `{name}`, {heartbeat} s, is not shorter than its timeout, {timeout} s"
+                ),
             );
             self.machine.findings.push(order(finding));
         }
@@ -304,7 +361,10 @@ impl State<'_, '_, '_> {
         let name = self.name;
         if let Some(action) = service.strip_prefix("aws-sdk:") {
             if action.ends_with(".sync") || action.split(':').count() != 2 {
-                self.unknown(service, "an SDK call is `aws-sdk:SERVICE:ACTION`, alone or with `.waitForTaskToken`");
+                self.unknown(
+                    service,
+                    "an SDK call is `aws-sdk:SERVICE:ACTION`, alone or with `.waitForTaskToken`",
+                );
             }
         } else if !service.starts_with("activity:") {
             let (call, pattern) = Pattern::split(service);
@@ -345,7 +405,12 @@ impl State<'_, '_, '_> {
                     format!("the Task `{name}` waits for a token that it does not pass on: `$$.Task.Token`"),
                 );
             }
-            let bounded = ["TimeoutSeconds", "TimeoutSecondsPath", "HeartbeatSeconds", "HeartbeatSecondsPath"];
+            let bounded = [
+                "TimeoutSeconds",
+                "TimeoutSecondsPath",
+                "HeartbeatSeconds",
+                "HeartbeatSecondsPath",
+            ];
             if !bounded.iter().any(|key| self.state.get(key).is_some()) {
                 self.say(
                     &[],
@@ -357,7 +422,10 @@ impl State<'_, '_, '_> {
 
     fn unknown(&mut self, service: &str, help: &str) {
         let mut finding = self
-            .finding(&["Resource"], format!("Step Functions has no integration `{service}`"))
+            .finding(
+                &["Resource"],
+                format!("Step Functions has no integration `{service}`"),
+            )
             .help(help);
         finding.code = Code::UnknownIntegration;
         self.machine.findings.push(finding);
@@ -365,22 +433,27 @@ impl State<'_, '_, '_> {
 
     fn choice(&mut self) {
         let name = self.name;
-        for key in ["Next", "End"] {
-            if self.state.get(key).is_some() {
-                self.say(&[key], format!("a Choice has no `{key}`: `{name}` leads on by its choices and its `Default`"));
-            }
-        }
         let choices = self.state.get("Choices").map(Term::items).unwrap_or_default();
         if choices.is_empty() {
             self.say(&["Choices"], format!("the Choice `{name}` has no choices"));
         }
         for (index, choice) in choices.iter().enumerate() {
             if choice.get("Next").is_none() {
-                self.say(&["Choices"], format!("choice {} of `{name}` has no `Next`", index + 1));
+                self.say(
+                    &["Choices"],
+                    format!("choice {} of `{name}` has no `Next`", index + 1),
+                );
             }
-            let condition = if self.jsonata { choice.get("Condition").is_some() } else { is_rule(choice) };
+            let condition = if self.jsonata {
+                choice.get("Condition").is_some()
+            } else {
+                is_rule(choice)
+            };
             if !condition {
-                self.say(&["Choices"], format!("choice {} of `{name}` says nothing to decide by", index + 1));
+                self.say(
+                    &["Choices"],
+                    format!("choice {} of `{name}` says nothing to decide by", index + 1),
+                );
             }
         }
     }
@@ -391,18 +464,28 @@ impl State<'_, '_, '_> {
         if count != 1 {
             self.say(
                 &[],
-                format!("the Wait `{}` needs exactly one of {}", self.name, crate::diagnostic::listed(keys)),
+                format!(
+                    "the Wait `{}` needs exactly one of {}",
+                    self.name,
+                    crate::diagnostic::listed(keys)
+                ),
             );
         }
     }
 
     fn map(&mut self) {
         let name = self.name;
-        let processor = self.state.get("ItemProcessor").or_else(|| self.state.get("Iterator"));
+        let processor = self
+            .state
+            .get("ItemProcessor")
+            .or_else(|| self.state.get("Iterator"));
         let Some(processor) = processor else {
             return self.say(&[], format!("the Map `{name}` has no `ItemProcessor`"));
         };
-        let mode = processor.get("ProcessorConfig").and_then(|c| c.get("Mode")).and_then(Term::as_str);
+        let mode = processor
+            .get("ProcessorConfig")
+            .and_then(|c| c.get("Mode"))
+            .and_then(Term::as_str);
         if mode == Some("DISTRIBUTED") && self.machine.express {
             self.say(
                 &["ItemProcessor"],
@@ -410,7 +493,10 @@ impl State<'_, '_, '_> {
             );
         }
         if mode != Some("DISTRIBUTED") && self.state.get("ItemReader").is_some() {
-            self.say(&["ItemReader"], format!("the Map `{name}` reads its items from S3, which only `DISTRIBUTED` can do"));
+            self.say(
+                &["ItemReader"],
+                format!("the Map `{name}` reads its items from S3, which only `DISTRIBUTED` can do"),
+            );
         }
     }
 
@@ -429,19 +515,28 @@ impl State<'_, '_, '_> {
         let errors = rule.get("ErrorEquals").map(Term::items).unwrap_or_default();
         let all = errors.iter().any(|e| e.as_str() == Some("States.ALL"));
         if errors.is_empty() {
-            self.say(&[key], format!("{place} names no errors: `ErrorEquals` is missing"));
+            self.say(
+                &[key],
+                format!("{place} names no errors: `ErrorEquals` is missing"),
+            );
         }
         let order = |finding: Finding| Finding {
             code: Code::CatchOrder,
             ..finding
         };
         if all && errors.len() > 1 {
-            let finding = self.finding(&[key], format!("{place}: `States.ALL` stands alone, and here beside other errors"));
+            let finding = self.finding(
+                &[key],
+                format!("{place}: `States.ALL` stands alone, and here beside other errors"),
+            );
             self.machine.findings.push(order(finding));
         }
         if all && index + 1 < count {
             let finding = self
-                .finding(&[key], format!("{place} catches everything, so that what follows it is never reached"))
+                .finding(
+                    &[key],
+                    format!("{place} catches everything, so that what follows it is never reached"),
+                )
                 .help("put the rule with `States.ALL` last");
             self.machine.findings.push(order(finding));
         }
@@ -454,7 +549,8 @@ impl State<'_, '_, '_> {
                     .finding(&[key], format!("{place} has no `ResultPath`"))
                     .help("add `ResultPath: $.error`");
                 finding.code = Code::LostContext;
-                finding.label = "the error replaces the input, and the handler cannot say what was being done".into();
+                finding.label =
+                    "the error replaces the input, and the handler cannot say what was being done".into();
                 self.machine.findings.push(finding);
             }
             return;
@@ -466,38 +562,54 @@ impl State<'_, '_, '_> {
                 && value.is_none_or(|v| v < minimum || (whole && !v.is_integer()))
             {
                 let what = if whole { "a whole number" } else { "a number" };
-                self.say(&["Retry", key], format!("{place}: `{key}` is {what} from {least}"));
+                self.say(
+                    &["Retry", key],
+                    format!("{place}: `{key}` is {what} from {least}"),
+                );
             }
         };
         limit("IntervalSeconds", 1, true);
         limit("MaxAttempts", 0, true);
         limit("BackoffRate", 1, false);
         limit("MaxDelaySeconds", 1, true);
-        let interval = rule.get("IntervalSeconds").and_then(Term::as_integer).unwrap_or(1);
+        let interval = rule
+            .get("IntervalSeconds")
+            .and_then(Term::as_integer)
+            .unwrap_or(1);
         if let Some(longest) = rule.get("MaxDelaySeconds").and_then(Term::as_integer)
             && longest <= interval
         {
             self.say(
                 &[key],
-                format!("{place}: `MaxDelaySeconds`, {longest}, is not longer than `IntervalSeconds`, {interval}"),
+                format!(
+                    "{place}: `MaxDelaySeconds`, {longest}, is not longer than `IntervalSeconds`, {interval}"
+                ),
             );
         }
         if let Some(strategy) = rule.get("JitterStrategy").and_then(Term::as_str)
             && !matches!(strategy, "FULL" | "NONE")
         {
-            self.say(&[key], format!("{place}: `JitterStrategy` is `FULL` or `NONE`, not `{strategy}`"));
+            self.say(
+                &[key],
+                format!("{place}: `JitterStrategy` is `FULL` or `NONE`, not `{strategy}`"),
+            );
         }
     }
 
     /// Keys that end in `.$` hold a path or a function.
     fn payloads(&mut self) {
         for key in ["Parameters", "ResultSelector", "ItemSelector"] {
-            let Some(template) = self.state.get(key) else { continue };
+            let Some(template) = self.state.get(key) else {
+                continue;
+            };
             let mut wrong = Vec::new();
             templates(template, &mut Vec::new(), &mut |keys, value| {
                 let last = keys.last().cloned().unwrap_or_default();
                 match value.as_str() {
-                    None => wrong.push((last.clone(), format!("`{last}` holds {}, not a path", value.kind()))),
+                    None => wrong.push((
+                        last.clone(),
+                        format!("`{last}` holds {}, not a path", value.kind()),
+                    )),
                     Some(text) => {
                         if let Err(why) = paths_of(text, &mut |_, _| {}) {
                             wrong.push((last.clone(), format!("`{last}` of `{}`: {why}", self.name)));
@@ -506,9 +618,10 @@ impl State<'_, '_, '_> {
                 }
             });
             for (last, why) in wrong {
-                let finding = self
-                    .finding(&[key], why)
-                    .help(format!("a key that ends in `.$` holds a path, such as `$.x`; without it, the text itself: `{}`", last.trim_end_matches(".$")));
+                let finding = self.finding(&[key], why).help(format!(
+                    "a key that ends in `.$` holds a path, such as `$.x`; without it, the text itself: `{}`",
+                    last.trim_end_matches(".$")
+                ));
                 self.machine.findings.push(finding);
             }
         }
@@ -527,7 +640,9 @@ fn is_rule(rule: &Term) -> bool {
     }
     let compares = |key: &str| {
         key.starts_with("Is")
-            || ["String", "Numeric", "Boolean", "Timestamp"].iter().any(|start| key.starts_with(start))
+            || ["String", "Numeric", "Boolean", "Timestamp"]
+                .iter()
+                .any(|start| key.starts_with(start))
     };
     rule.get("Variable").is_some() && rule.entries().iter().any(|(key, _)| compares(key))
 }

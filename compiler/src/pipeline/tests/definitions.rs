@@ -9,7 +9,10 @@ fn check(yaml: &str, expect: Expect) {
 
 /// A machine of these states beside the platform's components.
 fn machine(definition: &str) -> String {
-    let indented: String = definition.lines().map(|line| format!("        {line}\n")).collect();
+    let indented: String = definition
+        .lines()
+        .map(|line| format!("        {line}\n"))
+        .collect();
     format!(
         "{PLATFORM}kind: Component\nname: hand\ntenants: [finance]\nresources:\n  machine:\n    type: AWS::StepFunctions::StateMachine\n    properties:\n      Definition:\n{indented}"
     )
@@ -119,7 +122,10 @@ resources:
           RoleArn: arn:aws:iam::111122223333:role/start
           Input: '{"mode": "scheduled", "inputPath": "daily-batch/"}'
 "#;
-    let script = ("etl_script.py", "args = getResolvedOptions(sys.argv, ['JOB_NAME', 'INPUT_PATH', 'OUTPUT_PATH'])\n");
+    let script = (
+        "etl_script.py",
+        "args = getResolvedOptions(sys.argv, ['JOB_NAME', 'INPUT_PATH', 'OUTPUT_PATH'])\n",
+    );
     expect![[r#"
         dead-trigger: the bucket `platform/seed/raw` does not tell EventBridge of its objects
           --> 10: `raw` no `EventBridgeEnabled: true` in this bucket
@@ -164,9 +170,11 @@ resources:
         unproven-value: the state `CheckDataQuality` reads `$.inputPath`, and nothing says that it is there
           --> 17: `machine` the result of `ValidateInput` has replaced everything that was known
           help: keep the result of `ValidateInput` apart: `ResultPath: $.validate_input`
-        unproven-value: the state `CheckDataQuality` reads `$.outputPath`, and nothing says that it is there
-          --> 17: `machine` the result of `ValidateInput` has replaced everything that was known
-          help: keep the result of `ValidateInput` apart: `ResultPath: $.validate_input`
+        unproduced-value: the state `CheckDataQuality` reads `$.outputPath`, and nothing is known to produce `$.outputPath`
+          --> 17: `machine` the result of `ValidateInput` has replaced the input, and `$.outputPath` was not in it
+          note: `platform/seed/arrival` gives `bucketName` and `inputPath`
+          note: `platform/seed/daily` gives `inputPath` and `mode`
+          help: if `ValidateInput` gives it, keep its result apart (`ResultPath: $.validate_input`) and read it there; if not, let every trigger give it
         missing-catch: the state `GenerateReport` has no `Catch`
           --> 17: `machine` when it fails, the execution ends without a word
           help: add `Catch: [{ErrorEquals: [States.ALL], ResultPath: $.error, Next: HandleFailure}]`
@@ -177,9 +185,9 @@ resources:
         missing-catch: the state `NotifyCompletion` has no `Catch`
           --> 17: `machine` when it fails, the execution ends without a word
           help: add `Catch: [{ErrorEquals: [States.ALL], ResultPath: $.error, Next: HandleFailure}]`
-        unproven-value: the state `NotifyCompletion` reads `$.reportSummary`, and nothing says that it is there
-          --> 17: `machine` the result of `GenerateReport` has replaced everything that was known
-          help: keep the result of `GenerateReport` apart: `ResultPath: $.generate_report`
+        unproduced-value: the state `NotifyCompletion` reads `$.reportSummary`, and nothing is known to produce `$.reportSummary`
+          --> 17: `machine` the result of `GenerateReport` has replaced the input, and `$.reportSummary` was not in it
+          help: if `GenerateReport` gives it, keep its result apart (`ResultPath: $.generate_report`) and read it there; if not, let every trigger give it
         missing-catch: the state `ProcessData` has no `Catch`
           --> 17: `machine` when it fails, the execution ends without a word
           help: add `Catch: [{ErrorEquals: [States.ALL], ResultPath: $.error, Next: HandleFailure}]`
@@ -322,8 +330,6 @@ States:
             invalid-state: `c.$` of `H`: no intrinsic function is named `States.Frmat`
               --> 68: `machine` 
               help: a key that ends in `.$` holds a path, such as `$.x`; without it, the text itself: `c`
-            invalid-state: a Choice has no `Next`: `D` leads on by its choices and its `Default`
-              --> 68: `machine` 
             invalid-state: a Choice state has no field `Next`
               --> 68: `machine` 
               help: there is `Type`, `Comment`, `QueryLanguage`, `Choices`, `Default`, `InputPath`, `OutputPath`, `Output` and `Assign`
@@ -340,10 +346,6 @@ States:
               --> 68: `machine` 
             invalid-state: choice 2 of `D` has no `Next`
               --> 68: `machine` 
-            no-terminal-state: from the state `B` nothing leads to an end
-              --> 68: `machine` 
-              note: `B`, `C`, `D`, `E`, `F`, `G`, `H` and `I` lead only to each other
-              help: one of them has to have `End: true` or lead to a state that ends
             invalid-state: the Map `F` has no `ItemProcessor`
               --> 68: `machine` 
             invalid-state: the Parallel state `C` has no branches
@@ -476,14 +478,17 @@ States:
 "#,
     )
     .replace("properties:\n      Definition", "properties:\n      StateMachineType: EXPRESS\n      Definition");
-    check(&yaml, expect![[r#"
+    check(
+        &yaml,
+        expect![[r#"
         timeout-order: an Express machine runs for 300 s at most, not 600 s
           --> 68: `machine` 
         invalid-state: the Map `B` is distributed, which an Express machine cannot do
           --> 68: `machine` 
         invalid-state: the Task `A` waits for `glue:startJobRun.sync`, which an Express machine cannot do
           --> 68: `machine` 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -562,14 +567,20 @@ fn definitions_that_cannot_be_read() {
             "kind: Component\nname: hand\nresources:\n  machine:\n    type: AWS::StepFunctions::StateMachine\n    properties:\n      {key}: {value}\n"
         )
     };
-    check(&yaml("DefinitionString", "'{\"StartAt\": '"), expect![[r#"
+    check(
+        &yaml("DefinitionString", "'{\"StartAt\": '"),
+        expect![[r#"
         invalid-state: the definition of `platform/hand/machine` is not JSON: EOF while parsing a value at line 1 column 12
           --> 4: `machine` it has to be a JSON object with `StartAt` and `States`
-    "#]]);
-    check(&yaml("DefinitionString", "'[]'"), expect![[r#"
+    "#]],
+    );
+    check(
+        &yaml("DefinitionString", "'[]'"),
+        expect![[r#"
         invalid-state: the definition of `platform/hand/machine` is not an object
           --> 4: `machine` it has to be a JSON object with `StartAt` and `States`
-    "#]]);
+    "#]],
+    );
     check(
         &yaml(
             "DefinitionSubstitutions",
@@ -677,13 +688,18 @@ resources:
         )
     };
     let declared = "{ScriptArguments: [INPUT_PATH, OUTPUT_PATH, DAY]}";
-    check(&yaml(declared, "{--INPUT_PATH: a, --DAY: b, --enable-metrics: ''}"), expect![[r#"
+    check(
+        &yaml(declared, "{--INPUT_PATH: a, --DAY: b, --enable-metrics: ''}"),
+        expect![[r#"
         timeout-order: the job of the state `A` may run for 10m, longer than the timeout of the state, 5m
           --> 9: `machine` the machine gives up while the job goes on
           note: `platform/hand/job` has `Timeout: 10` (minutes)
           help: give the job a timeout of 5 minutes or less
-    "#]]);
-    check(&yaml(declared, "{--input-path: a, --DYA: b}"), expect![[r#"
+    "#]],
+    );
+    check(
+        &yaml(declared, "{--input-path: a, --DYA: b}"),
+        expect![[r#"
         argument-mismatch: in the state `A`, the argument `--input-path` is not the `--INPUT_PATH` that the job reads
           --> 9: `machine` 
           note: known from the arguments that `platform/hand/job` declares
@@ -692,16 +708,15 @@ resources:
           --> 9: `machine` 
           note: known from the arguments that `platform/hand/job` declares
           help: `--DAY` exists
-        argument-mismatch: in the state `A`, the job is not given `--DAY`
-          --> 9: `machine` 
-          note: known from the arguments that `platform/hand/job` declares
-          help: add it to the arguments, or give the job a default
         timeout-order: the job of the state `A` may run for 10m, longer than the timeout of the state, 5m
           --> 9: `machine` the machine gives up while the job goes on
           note: `platform/hand/job` has `Timeout: 10` (minutes)
           help: give the job a timeout of 5 minutes or less
-    "#]]);
-    check(&yaml("{}", "{--output-path: a, --other: b}"), expect![[r#"
+    "#]],
+    );
+    check(
+        &yaml("{}", "{--output-path: a, --other: b}"),
+        expect![[r#"
         argument-mismatch: in the state `A`, the argument `--output-path` is not the `--OUTPUT_PATH` that the job reads
           --> 9: `machine` 
           note: known from the default arguments of `platform/hand/job`
@@ -710,5 +725,6 @@ resources:
           --> 9: `machine` the machine gives up while the job goes on
           note: `platform/hand/job` has `Timeout: 10` (minutes)
           help: give the job a timeout of 5 minutes or less
-    "#]]);
+    "#]],
+    );
 }

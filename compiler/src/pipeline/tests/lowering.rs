@@ -30,8 +30,10 @@ steps:
 on_failure: {sns: operations, message: Pipeline execution failed}
 "#;
 
-const QUALITY: (&str, &str) =
-    ("quality.py", "args = getResolvedOptions(sys.argv, ['JOB_NAME', 'INPUT_PATH', 'OUTPUT_PATH'])\n");
+const QUALITY: (&str, &str) = (
+    "quality.py",
+    "args = getResolvedOptions(sys.argv, ['JOB_NAME', 'INPUT_PATH', 'OUTPUT_PATH'])\n",
+);
 
 fn sales() -> Outcome {
     compile(&format!("{PLATFORM}{SALES}"), &[QUALITY])
@@ -52,13 +54,15 @@ fn the_seed_comes_out() {
         }
     }
     expect_test::expect_file!["./sales.yaml"].assert_eq(&all);
-    let _ = expect!["x"];
 }
 
 /// The states of a pipeline, without what the platform adds to it.
 #[track_caller]
 fn states(pipeline: &str, want: expect_test::Expect) {
-    let outcome = compile(&format!("{PLATFORM}kind: Pipeline\nname: p\ntenant: finance\n{pipeline}"), &[QUALITY]);
+    let outcome = compile(
+        &format!("{PLATFORM}kind: Pipeline\nname: p\ntenant: finance\n{pipeline}"),
+        &[QUALITY],
+    );
     assert_eq!(outcome.said, "");
     let mut definition = definition(&outcome);
     drop_retry(&mut definition);
@@ -102,7 +106,160 @@ steps:
   - left_out: {wait: 5m, when: "{{ environment.name == 'development' }}"}
   - finish: {lambda: report, payload: {mode: "{{ input.mode }}", note: "for {{ tenant.name }}: {{ input.mode }}"}}
 "#,
-        expect![[r#""#]],
+        expect![[r#"
+            Check:
+              Type: Task
+              Resource: arn:aws:states:::lambda:invoke
+              Parameters:
+                FunctionName: '${ValidateInputArn}'
+                Payload.$: $
+              ResultSelector:
+                Payload.$: $.Payload
+              ResultPath: $.steps.check
+              Next: Decide
+            Decide:
+              Type: Choice
+              Choices:
+              - And:
+                - Variable: $.mode
+                  StringEquals: full
+                - Variable: $.steps.check.Payload.rows
+                  NumericGreaterThan: 100
+                Next: LoadAll
+              - Or:
+                - Not:
+                    Or:
+                    - Variable: $.mode
+                      StringEquals: a
+                    - Variable: $.mode
+                      StringEquals: b
+                - Variable: $.note
+                  IsPresent: true
+                Next: Finish
+              Default: Stop
+            LoadAll:
+              Type: Task
+              Resource: arn:aws:states:::glue:startJobRun.sync
+              Parameters:
+                JobName: '${SalesEtlName}'
+              ResultPath: null
+              Next: IfSlow
+            Stop:
+              Type: Fail
+              Error: NoMode
+              CausePath: 'States.Format(''unknown mode {}'', $.mode)'
+            IfSlow:
+              Type: Choice
+              Choices:
+              - And:
+                - Variable: $.note
+                  IsPresent: true
+                - Not:
+                    Variable: $.note
+                    StringEquals: fast
+                Next: Slow
+              Default: Finish
+            Slow:
+              Type: Wait
+              Seconds: 300
+              Next: Finish
+            Finish:
+              Type: Task
+              Resource: arn:aws:states:::lambda:invoke
+              Parameters:
+                FunctionName: '${ReportArn}'
+                Payload:
+                  mode.$: $.mode
+                  note.$: 'States.Format(''for finance: {}'', $.mode)'
+              ResultSelector:
+                Payload.$: $.Payload
+              ResultPath: $.steps.finish
+              End: true
+        "#]],
+    );
+}
+
+#[test]
+fn a_goto_leads_to_where_a_step_begins() {
+    states(
+        r#"
+steps:
+  - a: {choice: [{when: "{{ input.x }}", goto: c}, {when: "{{ input.y }}", goto: d}]}
+  - b: {wait: 5s}
+  - c: {wait: 5s, when: "{{ input.z == null }}"}
+  - d: {map: {items: [1, 2], steps: [{e: {pass: "{{ item + 1 }}"}}]}}
+  - f: {sns: operations, message: "{{ steps.d }}", when: "{{ input.w is defined }}"}
+"#,
+        expect![[r#"
+            A:
+              Type: Choice
+              Choices:
+              - Variable: $.x
+                BooleanEquals: true
+                Next: IfC
+              - Variable: $.y
+                BooleanEquals: true
+                Next: DItems
+              Default: B
+            B:
+              Type: Wait
+              Seconds: 5
+              Next: IfC
+            IfC:
+              Type: Choice
+              Choices:
+              - Variable: $.z
+                IsNull: true
+                Next: C
+              Default: DItems
+            C:
+              Type: Wait
+              Seconds: 5
+              Next: DItems
+            DItems:
+              Type: Pass
+              Result:
+              - 1
+              - 2
+              ResultPath: $.steps.d
+              Next: D
+            D:
+              Type: Map
+              ItemsPath: $.steps.d
+              ItemSelector:
+                item.$: $$.Map.Item.Value
+              ItemProcessor:
+                ProcessorConfig:
+                  Mode: INLINE
+                StartAt: E
+                States:
+                  E:
+                    Type: Pass
+                    Parameters:
+                      value.$: 'States.MathAdd($.item, 1)'
+                    ResultPath: $.steps.e
+                    OutputPath: $.steps.e.value
+                    End: true
+              ResultPath: $.steps.d
+              Next: IfF
+            IfF:
+              Type: Choice
+              Choices:
+              - Variable: $.w
+                IsPresent: true
+                Next: F
+              Default: FSkipped
+            FSkipped:
+              Type: Succeed
+            F:
+              Type: Task
+              Resource: arn:aws:states:::sns:publish
+              Parameters:
+                TopicArn: '${OperationsTopicArn}'
+                Message.$: $.steps.d
+              ResultPath: null
+              End: true
+        "#]],
     );
 }
 
@@ -233,7 +390,7 @@ steps:
               ResultSelector:
                 Payload.$: $.Payload
               ResultPath: $.steps.report
-              Next: Regions
+              Next: RegionsItems
             RegionsItems:
               Type: Pass
               Result:
@@ -429,7 +586,11 @@ steps:
     );
     assert_eq!(outcome.said, "");
     let mut all = terrace_artifact::to_yaml(&definition_of(&outcome, "p").into_value());
-    let role = outcome.resources.iter().find(|r| r.address.component == "p" && r.address.resource == "role").unwrap();
+    let role = outcome
+        .resources
+        .iter()
+        .find(|r| r.address.component == "p" && r.address.resource == "role")
+        .unwrap();
     let policy = role.body.get("Policies").cloned().unwrap_or_default();
     all.push_str(&terrace_artifact::to_yaml(&policy.into_value()));
     expect_test::expect_file!["./services.yaml"].assert_eq(&all);
@@ -474,7 +635,11 @@ steps: [{{a: {{wait: 5s}}}}]
     );
     assert_eq!(outcome.said, "");
     let mut all = String::new();
-    for resource in outcome.resources.iter().filter(|r| r.address.resource.contains("trigger") || r.address.resource == "schedule_role") {
+    for resource in outcome
+        .resources
+        .iter()
+        .filter(|r| r.address.resource.contains("trigger") || r.address.resource == "schedule_role")
+    {
         all.push_str(&format!("{}\n", resource.address));
         all.push_str(&terrace_artifact::to_yaml(&resource.body.clone().into_value()));
     }
@@ -494,8 +659,9 @@ steps:
   - c: {glue: sales-etl.jbo}
   - d: {sns: operations, message: "{{ steps.reprot.x }} {{ steps.e.x }} {{ input.mode }} {{ item.x }} {{ execution.di }}"}
   - e: {sqs: work, message: x}
-  - d-: {choice: [{when: "{{ input.mode == 'x' }}", goto: nowhere}]}
-  - D: {wait: 5s}
+  - f_g: {choice: [{when: "{{ input.mode == 'x' }}", goto: nowhere}, {when: "{{ input.mode == 'y' }}", goto: h}]}
+  - FG: {wait: 5s}
+  - h: {wait: 5s, when: "{{ tenant.name == 'other' }}"}
 "#,
         expect![[r#"
             unknown-value: the lake has no zone `rwa`
@@ -512,26 +678,37 @@ steps:
               help: it has `job`
             unknown-step: no step is named `reprot`
               --> 75: `reprot` no such step
-              help: the steps are `a`, `b`, `c`, `d`, `e`, `d-` and `D`
-            unreachable-state: nothing leads to the step `e`
-              --> 76: `e` never runs
-              help: take it out, or let something before it lead here
+              help: the steps are `a`, `b`, `c`, `d`, `e`, `f_g`, `FG` and `h`
+            unproduced-value: the result of `e` is not there on every way to this step
+              --> 75: `steps.e.x` read here
+              ... 76: `e` produced here
+              help: here there is no result of any step yet
+            unproduced-value: not every trigger gives `input.mode`
+              --> 75: `input.mode` without it, the run fails here
+              ... 70: `object_created` gives `bucketName` and `inputPath`
+              help: give it under the trigger's `input`: `input: {mode: …}`
+            undefined: nothing is named `item` here
+              --> 75: `item.x` `item` exists inside a `map`
+            undefined: `execution` has no `di`
+              --> 75: `di` no such key
+              help: `id` exists
+              help: `execution` has `id`, `name`, `start_time`, `role`
             missing-field: a message to a FIFO queue needs a `group`
               --> 76: `sqs` the queue is FIFO
-            duplicate-name: two steps are named `d-`
-              --> 77: `d-` becomes the state `D` too
-              ... 75: `d` the first is here
-              help: steps have names of their own in the whole pipeline, across branches
             unproduced-value: not every trigger gives `input.mode`
               --> 77: `input.mode` without it, the run fails here
               ... 70: `object_created` gives `bucketName` and `inputPath`
               help: give it under the trigger's `input`: `input: {mode: …}`
             unknown-step: no step is named `nowhere`
               --> 77: `nowhere` no such step
-              help: the steps here are `a`, `b`, `c`, `d`, `e`, `d-` and `D`
-            duplicate-name: two steps are named `D`
-              --> 78: `D` becomes the state `D` too
-              ... 77: `d-` the first is here
+              help: the steps here are `a`, `b`, `c`, `d`, `e`, `f_g`, `FG` and `h`
+            unproduced-value: not every trigger gives `input.mode`
+              --> 77: `input.mode` without it, the run fails here
+              ... 70: `object_created` gives `bucketName` and `inputPath`
+              help: give it under the trigger's `input`: `input: {mode: …}`
+            duplicate-name: two steps are named `FG`
+              --> 78: `FG` becomes the state `FG` too
+              ... 77: `f_g` the first is here
               help: steps have names of their own in the whole pipeline, across branches
         "#]],
     );
@@ -562,9 +739,6 @@ steps:
               ... 70: `object_created` gives `bucketName` and `inputPath`
               note: every trigger gives `inputPath`
               help: give it under the trigger's `input`: `input: {mode: …}`
-            unreachable-state: nothing leads to the step `maybe`
-              --> 74: `maybe` never runs
-              help: take it out, or let something before it lead here
             unproduced-value: the result of `left` is not there on every way to this step
               --> 78: `steps.left.x` read here
               ... 77: `left` produced here
@@ -595,6 +769,13 @@ steps:
             unproduced-value: the step `tell` drops its result
               --> 81: `steps.tell.MessageId` there is nothing to read
               ... 80: `tell` this step
+            unproduced-value: the step `choose` gives nothing
+              --> 81: `steps.choose.x` there is nothing to read
+              ... 72: `choose` this step
+            undefined: nothing is named `error` here
+              --> 81: `error.cause` `error` exists in `on_failure` and in the steps of a `catch`
+            undefined: nothing is named `event` here
+              --> 81: `event.x` `event` exists in the `input` of a trigger
         "#]],
     );
 }
@@ -674,9 +855,6 @@ steps:
             catch-order: a rule behind `States.ALL` is never reached
               --> 73: `catch` the first rule that fits counts
               help: put the rule with `States.ALL` last
-            unreachable-state: nothing leads to the step `f`
-              --> 75: `f` never runs
-              help: take it out, or let something before it lead here
         "#]],
     );
     said(
@@ -720,11 +898,6 @@ steps:
   - b: {glue: sales-quality}
 "#,
         expect![[r#"
-            argument-mismatch: the job is not given `--OUTPUT_PATH`
-              --> 69: `arguments` these arguments
-              ... 24: `job` the job
-              note: known from what `quality.py` asks `getResolvedOptions` for
-              help: add it to the arguments, or give the job a default
             argument-mismatch: the argument `--input-path` is not the `--INPUT_PATH` that the job reads
               --> 69: `--input-path` the job does not know this name
               ... 24: `job` the job

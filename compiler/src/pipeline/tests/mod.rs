@@ -29,18 +29,26 @@ impl Targets for World {
         if found.is_none() {
             let code = crate::code::Code::UnknownReference;
             diagnostics.push(
-                crate::diagnostic::Diagnostic::new(code, format!("nothing is named `{name}`")).at(span, "refers to nothing"),
+                crate::diagnostic::Diagnostic::new(code, format!("nothing is named `{name}`"))
+                    .at(span, "refers to nothing"),
             );
         }
         found
     }
 
     fn look(&self, name: &str) -> Option<Found<'_>> {
-        let at = self.instances.iter().position(|instance| instance.component == name)?;
+        let at = self
+            .instances
+            .iter()
+            .position(|instance| instance.component == name)?;
         Some(Found {
             instance: &self.instances[at],
             pipeline: self.pipelines.contains(&at),
-            resources: self.resources.iter().filter(|resource| resource.instance == at).collect(),
+            resources: self
+                .resources
+                .iter()
+                .filter(|resource| resource.instance == at)
+                .collect(),
         })
     }
 
@@ -61,7 +69,10 @@ impl Targets for World {
     }
 
     fn text(&self, path: &str) -> Option<String> {
-        self.scripts.iter().find(|(name, _)| *name == path).map(|(_, text)| (*text).to_owned())
+        self.scripts
+            .iter()
+            .find(|(name, _)| *name == path)
+            .map(|(_, text)| (*text).to_owned())
     }
 }
 
@@ -83,13 +94,18 @@ fn instance(tenant: &str, name: &str, declared: Span) -> Instance {
 
 fn term(node: &Node, scope: &Scope<'_>, files: &Files) -> Term {
     match &node.kind {
-        NodeKind::Map(entries) => {
-            Term::Map(entries.iter().map(|(key, node)| (key.clone(), term(node, scope, files))).collect())
-        }
+        NodeKind::Map(entries) => Term::Map(
+            entries
+                .iter()
+                .map(|(key, node)| (key.clone(), term(node, scope, files)))
+                .collect(),
+        ),
         NodeKind::List(items) => Term::List(items.iter().map(|item| term(item, scope, files)).collect()),
         NodeKind::String(_) => {
             let template = template(node, files, &mut Diagnostics::new());
-            template.evaluate(scope).unwrap_or_else(|failure| panic!("{}", failure.message))
+            template
+                .evaluate(scope)
+                .unwrap_or_else(|failure| panic!("{}", failure.message))
         }
         _ => Term::from_value(node.to_value()),
     }
@@ -102,11 +118,19 @@ fn add(world: &mut World, component: &Component, files: &Files) {
     };
     let at = world.instances.len();
     let name = component.name.value.clone();
-    world.instances.push(instance(&tenant, &name, component.name.span));
-    let Recipe::Own(body) = &component.recipe else { panic!("a component of a case has resources") };
+    world
+        .instances
+        .push(instance(&tenant, &name, component.name.span));
+    let Recipe::Own(body) = &component.recipe else {
+        panic!("a component of a case has resources")
+    };
     for (key, node) in &body.resources {
         let keys: Vec<Option<Text>> = match node.get("for_each") {
-            Some(keys) => keys.items().iter().map(|key| Some(key.as_str().unwrap().into())).collect(),
+            Some(keys) => keys
+                .items()
+                .iter()
+                .map(|key| Some(key.as_str().unwrap().into()))
+                .collect(),
             None => vec![None],
         };
         for each in keys {
@@ -121,7 +145,9 @@ fn add(world: &mut World, component: &Component, files: &Files) {
                 variables: Some(&variables),
                 local: true,
             };
-            let attributes = node.get("metadata").map(|node| ("Metadata".into(), term(node, &scope, files)));
+            let attributes = node
+                .get("metadata")
+                .map(|node| ("Metadata".into(), term(node, &scope, files)));
             world.resources.push(Resource {
                 address: Address {
                     tenant: tenant.clone(),
@@ -130,7 +156,9 @@ fn add(world: &mut World, component: &Component, files: &Files) {
                     key: each.clone(),
                 },
                 kind: ResourceKind::CloudFormation(node.get("type").unwrap().as_str().unwrap().into()),
-                body: node.get("properties").map_or(Term::Map(Vec::new()), |node| term(node, &scope, files)),
+                body: node
+                    .get("properties")
+                    .map_or(Term::Map(Vec::new()), |node| term(node, &scope, files)),
                 depends_on: Vec::new(),
                 attributes: attributes.into_iter().collect(),
                 holds_data: false,
@@ -162,14 +190,23 @@ fn compile(yaml: &str, scripts: &[(&'static str, &'static str)]) -> Outcome {
     for node in nodes {
         match node.get("kind").and_then(Node::as_str) {
             Some("Component") => {
-                let Document::Component(component) = Document::decode(Kind::Component, node) else { unreachable!() };
+                let Document::Component(component) = Document::decode(Kind::Component, node) else {
+                    unreachable!()
+                };
                 add(&mut world, &component, &files);
             }
             _ => {
-                let Document::Pipeline(pipeline) = Document::decode(Kind::Pipeline, node) else { unreachable!() };
-                let tenant = pipeline.tenant.as_ref().map_or("platform", |tenant| tenant.value.as_str());
+                let Document::Pipeline(pipeline) = Document::decode(Kind::Pipeline, node) else {
+                    unreachable!()
+                };
+                let tenant = pipeline
+                    .tenant
+                    .as_ref()
+                    .map_or("platform", |tenant| tenant.value.as_str());
                 world.pipelines.push(world.instances.len());
-                world.instances.push(instance(tenant, &pipeline.name.value, pipeline.name.span));
+                world
+                    .instances
+                    .push(instance(tenant, &pipeline.name.value, pipeline.name.span));
                 pipelines.push(pipeline);
             }
         }
@@ -218,7 +255,10 @@ fn compile(yaml: &str, scripts: &[(&'static str, &'static str)]) -> Outcome {
             said.push_str(&format!("  help: {}\n", help.text));
         }
     }
-    Outcome { resources: made, said }
+    Outcome {
+        resources: made,
+        said,
+    }
 }
 
 /// The body of one resource, with references as a reader would write them.
@@ -230,7 +270,10 @@ fn body(outcome: &Outcome, resource: &str) -> String {
 
 /// The definition of the state machine.
 fn definition(outcome: &Outcome) -> Term {
-    let machine = outcome.resources.iter().find(|r| r.address.resource == "state_machine");
+    let machine = outcome
+        .resources
+        .iter()
+        .find(|r| r.address.resource == "state_machine");
     let machine = machine.unwrap_or_else(|| panic!("no state machine; it was said:\n{}", outcome.said));
     machine.body.get("Definition").cloned().unwrap_or_default()
 }
