@@ -55,19 +55,15 @@ fn time(work: impl FnOnce()) -> Duration {
 
 fn validate(objects: &[Value], resources: &[&Value]) {
     let mut problems = Vec::new();
-    let text = |value: &Value, key: &str| {
-        value
-            .get(key)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
-    };
+    fn text<'v>(value: &'v Value, key: &str) -> &'v str {
+        value.get(key).and_then(Value::as_str).unwrap_or_default()
+    }
     for object in objects {
-        let kind = kubernetes(&text(object, "apiVersion"), &text(object, "kind"));
+        let kind = kubernetes(text(object, "apiVersion"), text(object, "kind"));
         kind.iter().for_each(|kind| kind.validate(object, &mut problems));
     }
     for resource in resources {
-        let known = cloudformation(&text(resource, "Type"));
+        let known = cloudformation(text(resource, "Type"));
         if let (Some(known), Some(properties)) = (known, resource.get("Properties")) {
             known.validate(properties, &mut problems);
         }

@@ -61,35 +61,33 @@ pub fn is_label_value(text: &str) -> bool {
 
 /// Whether the text can be a label's or an annotation's key.
 pub fn is_qualified_name(text: &str) -> bool {
-    match text.split_once('/') {
-        Some((domain, name)) => is_subdomain(domain) && is_name_part(name),
+    // A look at each byte, and not a search: this is asked for every label of every object.
+    match text.bytes().position(|byte| byte == b'/') {
+        Some(slash) => is_subdomain(&text[..slash]) && is_name_part(&text[slash + 1..]),
         None => is_name_part(text),
     }
 }
 
 /// Whether the text is a DNS-1123 label: at most 63 lower-case letters, digits and `-`.
 pub fn is_label(text: &str) -> bool {
-    !text.is_empty()
-        && text.len() <= 63
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-        && !text.starts_with('-')
-        && !text.ends_with('-')
+    text.len() <= 63 && is_subdomain(text) && !text.bytes().any(|byte| byte == b'.')
 }
 
 /// Whether the text is a DNS-1123 subdomain: labels with dots in between, at most 253 characters.
 pub fn is_subdomain(text: &str) -> bool {
     // A part of a subdomain may be longer than a label: only the whole is limited.
-    text.len() <= 253
-        && text.split('.').all(|part| {
-            !part.is_empty()
-                && part
-                    .bytes()
-                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-                && !part.starts_with('-')
-                && !part.ends_with('-')
-        })
+    let mut previous = b'.';
+    let fits = text.bytes().all(|byte| {
+        let fits = match byte {
+            b'a'..=b'z' | b'0'..=b'9' => true,
+            b'-' => previous != b'.',
+            b'.' => previous != b'.' && previous != b'-',
+            _ => false,
+        };
+        previous = byte;
+        fits
+    });
+    fits && text.len() <= 253 && previous != b'.' && previous != b'-'
 }
 
 fn is_name_part(text: &str) -> bool {
@@ -101,4 +99,43 @@ fn is_name_part(text: &str) -> bool {
         && bytes
             .iter()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_label, is_label_value, is_qualified_name, is_service_name, is_subdomain};
+
+    #[track_caller]
+    fn check(fits: fn(&str) -> bool, good: &[&str], bad: &[&str]) {
+        good.iter()
+            .for_each(|text| assert!(fits(text), "{text} should fit"));
+        bad.iter()
+            .for_each(|text| assert!(!fits(text), "{text} should not fit"));
+    }
+
+    #[test]
+    fn names_follow_their_grammar() {
+        let long = "a".repeat(64);
+        check(
+            is_label,
+            &["a", "a-b", "1st", &long[1..]],
+            &["", "-a", "a-", "A", "a.b", "a_b", &long],
+        );
+        check(
+            is_subdomain,
+            &["a", "a.b-c.1", &long],
+            &["", ".a", "a.", "a..b", "a.-b", "a-.b", "A.b"],
+        );
+        check(is_service_name, &["a", "a1"], &["1a", "", "a.b"]);
+        check(
+            is_label_value,
+            &["", "a", "A_b.c-D"],
+            &["-a", "a b", "a/b", &long],
+        );
+        check(
+            is_qualified_name,
+            &["a", "a.b/C_d", "app.kubernetes.io/name"],
+            &["", "/a", "a/", "A/b", "a/b/c", "a b"],
+        );
+    }
 }

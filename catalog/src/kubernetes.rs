@@ -86,9 +86,13 @@ impl KindFacts<&'static str> {
 
 /// The kind of an API version and a name: `apps/v1`, `Deployment`.
 pub fn kubernetes(api_version: &str, kind: &str) -> Option<&'static Kind> {
+    // The names are sorted as text: `apps/v1 Deployment`.
     let index = CATALOG.store.find_by(|name| {
-        let (version, name) = name.split_once(' ').unwrap_or_default();
-        version.cmp(api_version).then_with(|| name.cmp(kind))
+        let (version, rest) = name.as_bytes().split_at(api_version.len().min(name.len()));
+        let ours = [b" ", kind.as_bytes()];
+        version
+            .cmp(api_version.as_bytes())
+            .then_with(|| rest.iter().cmp(ours.iter().copied().flatten()))
     })?;
     Some(CATALOG.kinds[index].get_or_init(|| Kind::read(index)))
 }
