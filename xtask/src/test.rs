@@ -14,39 +14,21 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     require_tools()?;
     let mut report = Report::default();
     if part.is_none_or(|part| part == Part::Lint) {
-        report.check("format", cargo(&["fmt", "--all", "--check"]));
+        report.check("format", cargo("fmt --all --check"));
         report.check(
             "clippy",
-            cargo(&[
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--",
-                "--deny",
-                "warnings",
-            ]),
+            cargo("clippy --workspace --all-targets -- --deny warnings"),
         );
     }
     if part != Some(Part::Lint) && report.stage("install", install) {
-        let tests = ["test", "--workspace", "--no-fail-fast"];
-        let judges = [
-            "test",
-            "--package",
-            "terrace-tests",
-            "--no-fail-fast",
-            "--test",
-            "judges",
-            "--test",
-            "yaml",
-        ];
-        let mut command = cargo(if part == Some(Part::Judges) {
-            &judges
-        } else {
-            &tests
+        let mut command = cargo(match part {
+            Some(Part::Judges) => {
+                "test --no-fail-fast --package terrace-tests --test judges --test yaml --test goldens"
+            }
+            _ => "test --no-fail-fast --workspace",
         });
         command.args(for_cargo);
-        let program = part != Some(Part::Judges);
-        if report.stage("build", || build(&command, program)) {
+        if report.stage("build", || build(&command)) {
             let mut shared = None;
             let started = report.stage("start servers", || {
                 Shared::start().map(|servers| shared = Some(servers))
@@ -157,12 +139,10 @@ fn install() -> Result<(), String> {
 }
 
 /// Builds the tests themselves and the program, which most of them run.
-fn build(test: &Command, program: bool) -> Result<(), String> {
-    if program {
-        succeed(&mut cargo(&["build", "--workspace", "--bins"]))?;
-    }
+fn build(test: &Command) -> Result<(), String> {
+    succeed(&mut cargo("build --workspace --bins"))?;
     let until_harness = test.get_args().take_while(|argument| *argument != "--");
-    let mut command = cargo(&[]);
+    let mut command = cargo("");
     succeed(command.args(until_harness).arg("--no-run"))
 }
 
@@ -275,10 +255,12 @@ fn succeed(command: &mut Command) -> Result<(), String> {
     }
 }
 
-/// The cargo that runs this program, in the root of the repository.
-fn cargo(arguments: &[&str]) -> Command {
+/// The cargo that runs this program, in the root of the repository. No argument has spaces in it.
+fn cargo(arguments: &str) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(arguments).current_dir(tools::root());
+    command
+        .args(arguments.split_whitespace())
+        .current_dir(tools::root());
     command
 }
 
