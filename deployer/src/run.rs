@@ -77,9 +77,13 @@ impl<'a, E: Fn(Event) + Send + Sync> Run<'a, E> {
             let why = "nothing is deleted before all else is done";
             self.skip(&takes_away, why, &mut outcomes);
         }
-        let changes = self.plan.changes();
-        let named = changes.filter_map(|step| Some((name(step), outcomes.remove(&step.artifact)?)));
-        named.collect()
+        let told = self.plan.steps.iter().filter_map(|step| {
+            let outcome = outcomes.remove(&step.artifact)?;
+            // What changes nothing is worth a word only when it was waited for in vain.
+            let quiet = matches!(outcome, Outcome::Done | Outcome::Skipped(_));
+            (step.change.action != Action::Keep || !quiet).then(|| (name(step), outcome))
+        });
+        told.collect()
     }
 
     async fn group(

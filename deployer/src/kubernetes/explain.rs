@@ -53,6 +53,17 @@ impl Kubernetes {
                 _ => Verdict::Failed(words),
             };
         }
+        for pod in pods.iter().filter(|pod| !is_up(pod)).take(2) {
+            if let Some(claim) = self.unbound_claim(pod).await {
+                let pod = metadata(pod, "name");
+                let words =
+                    format!("{why}; pod `{pod}` waits for claim `{claim}`, which is not bound to a volume");
+                return match verdict {
+                    Verdict::Failed(_) => Verdict::Failed(words),
+                    _ => Verdict::Waiting(words),
+                };
+            }
+        }
         let mut uids: Vec<&str> = vec![metadata(object, "uid")];
         uids.extend(
             pods.iter()
@@ -115,6 +126,32 @@ impl Kubernetes {
                     == Some(name)
             })
         })
+    }
+
+    /// A claim that a pod uses and that has no volume yet.
+    async fn unbound_claim(&self, pod: &Value) -> Option<Text> {
+        let volumes = pod
+            .at(&["spec", "volumes"])
+            .and_then(Value::as_list)
+            .unwrap_or_default();
+        for volume in volumes {
+            let Some(name) = volume
+                .at(&["persistentVolumeClaim", "claimName"])
+                .and_then(Value::as_str)
+            else {
+                continue;
+            };
+            let namespace = metadata(pod, "namespace");
+            let path = format!(
+                "/api/v1/namespaces/{namespace}/persistentvolumeclaims/{}",
+                encode(name)
+            );
+            let claim = self.requests.get(&path).await.ok().flatten()?;
+            if claim.at(&["status", "phase"]).and_then(Value::as_str) != Some("Bound") {
+                return Some(name.into());
+            }
+        }
+        None
     }
 
     /// The pods of a Deployment's newest version: those of an earlier one are on their way out.

@@ -101,22 +101,32 @@ impl Kubernetes {
             return Ok(());
         };
         let going = live.values().filter(|live| {
-            live.subject.kind == "Namespace" && live.ownership == Ownership::Ours && !wanted.contains_key(&live.id)
+            live.subject.kind == "Namespace"
+                && live.ownership == Ownership::Ours
+                && !wanted.contains_key(&live.id)
         });
-        let going: Vec<(ArtifactId, Text)> =
-            going.map(|live| (live.id.clone(), live.subject.name.clone())).collect();
+        let going: Vec<(ArtifactId, Text)> = going
+            .map(|live| (live.id.clone(), live.subject.name.clone()))
+            .collect();
         for (id, namespace) in going {
             let path = served.list_path(Some(&namespace));
             let claims = match self.requests.list(&path, "", METADATA).await {
                 Ok(claims) => claims,
                 // Who may not see the claims may not delete the namespace either, or is told by the one who may.
                 Err(Refusal::Status(status)) if is_missing_right(&status) => continue,
-                Err(refusal) => return Err(self.requests.failure(refusal, list_of(served, Some(&namespace)))),
+                Err(refusal) => {
+                    return Err(self.requests.failure(refusal, list_of(served, Some(&namespace))));
+                }
             };
             let known: BTreeSet<(Text, Text)> = live
                 .values()
                 .filter(|live| live.subject.kind == "PersistentVolumeClaim")
-                .map(|live| (live.subject.namespace.clone().unwrap_or_default(), live.subject.name.clone()))
+                .map(|live| {
+                    (
+                        live.subject.namespace.clone().unwrap_or_default(),
+                        live.subject.name.clone(),
+                    )
+                })
                 .collect();
             if claims.iter().any(|claim| !known.contains(&place(claim)))
                 && let Some(live) = live.get_mut(&id)

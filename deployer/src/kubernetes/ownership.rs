@@ -17,6 +17,21 @@ pub(crate) fn our_entry<'a>(live: &'a Value, manager: &str) -> Option<&'a Value>
     (ours.next().is_none() && is_apply(entry)).then_some(entry)
 }
 
+/// Whether a manager is a person with a tool, as far as this object tells: what `kubectl edit`, `patch` or `scale` changed is
+/// drift, and is put back. A controller's update, and anybody's apply, is a conflict: it would come again.
+pub(crate) fn is_by_hand(live: &Value, manager: &str) -> bool {
+    let tool = ["kubectl", "oc", "k9s", "Mozilla"].iter().any(|tool| {
+        manager
+            .strip_prefix(tool)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    });
+    let declares = manager.ends_with("-apply");
+    tool && !declares
+        && entries(live)
+            .filter(|entry| entry.get("manager").and_then(Value::as_str) == Some(manager))
+            .all(|entry| !is_apply(entry))
+}
+
 /// Whether we ever applied this object: the half of ownership that a copied label does not have.
 pub(crate) fn applied_by(live: &Value, manager: &str) -> bool {
     entries(live)

@@ -11,7 +11,7 @@ use super::live::metadata;
 use super::ownership::our_entry;
 use super::predict::{mark_immutable, predicted};
 use super::requests::{Answer, Apply, Refusal};
-use super::words::{About, causes, is_missing_namespace, is_missing_right};
+use super::words::{About, by_hand, causes, is_missing_namespace, is_missing_right};
 use crate::backend::{Live, Ownership, PreviewOptions};
 use crate::failure::{Failure, FailureKind};
 use crate::plan::{Action, Change, Field, Risk};
@@ -340,11 +340,19 @@ impl Kubernetes {
         }
         let path = question.served.path(object.namespace.as_deref(), &object.name);
         let manifest = pinned(&question.manifest, live);
-        match self
-            .requests
-            .apply(&path, &manifest, self.apply_options(true, question.options))
-            .await
+        let apply = self.apply_options(true, question.options);
+        let mut answer = self.requests.apply(&path, &manifest, apply).await;
+        if let (Err(refusal), Some(live)) = (&answer, live)
+            && let Some(notes) = by_hand(refusal, &live.value)
+            && live.ownership == Ownership::Ours
         {
+            answer = self
+                .requests
+                .apply(&path, &manifest, Apply { force: true, ..apply })
+                .await;
+            change.notes.extend(notes);
+        }
+        match answer {
             Ok(Answer { value, warnings }) => {
                 change.previewed = true;
                 change.notes.extend(

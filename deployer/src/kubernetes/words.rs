@@ -2,9 +2,10 @@
 
 use kube::core::Status;
 use kube::core::response::StatusCause;
-use terrace_artifact::Text;
+use terrace_artifact::{Text, Value};
 
 use super::kinds::Served;
+use super::ownership::is_by_hand;
 use super::requests::{Refusal, Requests};
 use crate::failure::{Failure, FailureKind};
 
@@ -190,6 +191,21 @@ pub(crate) fn conflicts(status: &Status) -> Vec<(Text, String)> {
             (manager.into(), cause.field.trim_start_matches('.').to_owned())
         })
         .collect()
+}
+
+/// What people changed by hand, in words, where that is all that is in the way of an apply.
+pub(crate) fn by_hand(refusal: &Refusal, live: &Value) -> Option<Vec<String>> {
+    let Refusal::Status(status) = refusal else {
+        return None;
+    };
+    let conflicts = conflicts(status);
+    let all = status.code == 409 && conflicts.iter().all(|(manager, _)| is_by_hand(live, manager));
+    (all && !conflicts.is_empty()).then(|| {
+        conflicts
+            .iter()
+            .map(|(manager, field)| format!("`{field}` was changed with `{manager}`: it is put back"))
+            .collect()
+    })
 }
 
 /// The single problems the server found.

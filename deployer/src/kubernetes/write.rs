@@ -10,7 +10,7 @@ use super::live::{is_being_deleted, metadata};
 use super::preview::{about, object_of, pinned, stored_form};
 use super::requests::{Apply, Refusal};
 use super::settle::{Verdict, departure, verdict};
-use super::words::{About, is_missing_right};
+use super::words::{About, by_hand, is_missing_right};
 use crate::backend::{Live, Look, Ownership, Ticket, Write};
 use crate::failure::{Failure, FailureKind};
 use crate::plan::Action;
@@ -45,7 +45,17 @@ impl Kubernetes {
             let refused = match known {
                 Some(served) => {
                     let path = served.path(object.namespace.as_deref(), &object.name);
-                    match self.requests.apply(&path, &manifest, apply).await {
+                    let mut answer = self.requests.apply(&path, &manifest, apply).await;
+                    if let (Err(refusal), Some(live)) = (&answer, live)
+                        && write.action == Action::Update
+                        && by_hand(refusal, &live.value).is_some()
+                    {
+                        answer = self
+                            .requests
+                            .apply(&path, &manifest, Apply { force: true, ..apply })
+                            .await;
+                    }
+                    match answer {
                         Ok(answer) => return Ok(ticket(&path, answer.value, &manifest)),
                         // A path that is not there yet: the definition has only just been accepted.
                         Err(Refusal::Status(status)) if status.code == 404 && status.details.is_none() => {

@@ -47,6 +47,7 @@ async fn edits_by_hand_are_seen() {
         "create ConfigMap other: it does not exist
 update ConfigMap settings: `data.color` changes
   data.color: \"red\" -> \"blue\"
+  note: `data.color` was changed with `kubectl-patch`: it is put back
 "
     );
     stack.apply(WEB).await;
@@ -89,7 +90,7 @@ async fn what_a_look_cannot_settle_goes_to_the_server() {
     let plan = stack.plan(WEB).await;
     assert!(
         show(&plan)
-            .contains("spec.template.spec.containers[0].env[1]: - -> {\"name\":\"B\",\"value\":\"2\"}"),
+            .contains("spec.template.spec.containers[0].env[2]: - -> {\"name\":\"B\",\"value\":\"2\"}"),
         "{}",
         show(&plan)
     );
