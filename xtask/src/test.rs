@@ -25,7 +25,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
             Some(Part::Judges) => {
                 "test --no-fail-fast --package terrace-tests --test judges --test yaml --test goldens"
             }
-            _ => "test --no-fail-fast --workspace",
+            _ => "test --no-fail-fast",
         });
         command.args(for_cargo);
         if report.stage("build", || build(&command)) {
