@@ -46,15 +46,37 @@ pub(crate) struct Directory {
 struct Writing {
     /// The targets and the environment, without artifacts: what files are rendered with.
     frame: Option<Bundle>,
-    /// What the folder holds, by artifact.
-    model: BTreeMap<ArtifactId, Artifact>,
+    /// What the folder holds, by tenant and component.
+    components: BTreeMap<(Text, Text), Component>,
     /// The digests of our files, as they are on the disk.
     on_disk: BTreeMap<String, Digest>,
     /// The digests the manifest will state: of an edited file that is not written, the old one, so that the edit is
     /// still seen.
     recorded: BTreeMap<String, Digest>,
-    /// Whose each file is, before or after: tenant and component.
-    owners: BTreeMap<String, (Text, Text)>,
+}
+
+/// What a folder holds of a component. Its objects share a file.
+#[derive(Default)]
+struct Component {
+    artifacts: BTreeMap<ArtifactId, Artifact>,
+    /// Files of it, before or after.
+    paths: BTreeSet<String>,
+}
+
+impl Writing {
+    fn component(&mut self, artifact: &Artifact) -> &mut Component {
+        let (tenant, component) = artifact.owner();
+        self.components
+            .entry((tenant.clone(), component.clone()))
+            .or_default()
+    }
+
+    fn paths(&self) -> BTreeSet<&String> {
+        self.components
+            .values()
+            .flat_map(|component| &component.paths)
+            .collect()
+    }
 }
 
 impl Directory {
@@ -72,23 +94,22 @@ impl Directory {
         self.disk.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Renders what belongs to one component and brings its files up to date.
-    fn write_component(&self, writing: &mut Writing, owner: (Text, Text)) -> Result<(), Failure> {
-        let Some(frame) = &writing.frame else {
+    /// Renders the component that an artifact belongs to and brings its files up to date.
+    fn write_component(&self, writing: &mut Writing, artifact: &Artifact) -> Result<(), Failure> {
+        let Some(mut bundle) = writing.frame.clone() else {
             return Err(Failure::new(
                 FailureKind::Broken,
                 "a write came before its apply began",
             ));
         };
-        let mut bundle = frame.clone();
-        let of_owner = |artifact: &&Artifact| artifact.owner() == (&owner.0, &owner.1);
-        bundle.artifacts = writing.model.values().filter(of_owner).cloned().collect();
+        let component = writing.component(artifact);
+        bundle.artifacts = component.artifacts.values().cloned().collect();
         let rendered = files(&bundle);
-        let gone = writing
-            .owners
+        let gone = component
+            .paths
             .iter()
-            .filter(|(path, of)| **of == owner && !rendered.iter().any(|file| file.path == **path));
-        for path in gone.map(|(path, _)| path.clone()).collect::<Vec<_>>() {
+            .filter(|path| !rendered.iter().any(|file| file.path == **path));
+        for path in gone.cloned().collect::<Vec<_>>() {
             let at = self.folder.join(&path);
             disk::remove(&at, &self.folder).map_err(|error| failed("delete", &at, &error))?;
             writing.on_disk.remove(&path);
@@ -174,38 +195,34 @@ impl Backend for Directory {
             let wanted = std::mem::take(&mut frame.artifacts);
             frame.assets.clear();
             let ours = disk.found.iter().filter(|(_, found)| found.ours);
-            let model: BTreeMap<_, _> = ours
-                .map(|(id, found)| (id.clone(), found.artifact.clone()))
-                .collect();
-            let mut owners = BTreeMap::new();
-            let written = wanted
+            let mut writing = Writing {
+                on_disk: disk.digests.clone(),
+                recorded: disk.manifest.files.clone(),
+                ..Writing::default()
+            };
+            for (id, found) in ours {
+                let component = writing.component(&found.artifact);
+                component.paths.extend(paths(&frame, &found.artifact));
+                component.artifacts.insert(id.clone(), found.artifact.clone());
+            }
+            for artifact in wanted
                 .iter()
-                .filter(|artifact| intent.writes.contains(&artifact.id));
-            for artifact in model.values().chain(written) {
-                let (tenant, component) = artifact.owner();
-                for path in paths(&frame, artifact) {
-                    owners.insert(path, (tenant.clone(), component.clone()));
-                }
+                .filter(|artifact| intent.writes.contains(&artifact.id))
+            {
+                writing.component(artifact).paths.extend(paths(&frame, artifact));
             }
             // Before the first file: a run after a crash has to know which files are ours.
             let mut before = disk.manifest.clone();
             before.stack.clone_from(&self.label);
-            before.claims.extend(owners.keys().cloned());
+            let paths = writing.paths();
+            before.claims.extend(paths.iter().map(|path| (*path).clone()));
             before.write(&self.folder)?;
-            let folders: BTreeSet<_> = owners
-                .keys()
-                .filter_map(|path| Path::new(path).parent())
-                .collect();
+            let folders: BTreeSet<_> = paths.iter().filter_map(|path| Path::new(path).parent()).collect();
             for folder in folders {
                 disk::sweep(&self.folder.join(folder));
             }
-            *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = Writing {
-                frame: Some(frame),
-                model,
-                on_disk: disk.digests.clone(),
-                recorded: disk.manifest.files.clone(),
-                owners,
-            };
+            writing.frame = Some(frame);
+            *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = writing;
             Ok(())
         })
     }
@@ -217,10 +234,9 @@ impl Backend for Directory {
             if let Body::Object(object) = &mut artifact.body {
                 object.manifest = write.values.fill(object).manifest;
             }
-            let (tenant, component) = artifact.owner();
-            let owner = (tenant.clone(), component.clone());
-            writing.model.insert(artifact.id.clone(), artifact);
-            self.write_component(&mut writing, owner)?;
+            let component = writing.component(&artifact);
+            component.artifacts.insert(artifact.id.clone(), artifact);
+            self.write_component(&mut writing, write.artifact)?;
             Ok(Ticket::default())
         })
     }
@@ -228,10 +244,10 @@ impl Backend for Directory {
     fn delete<'a>(&'a self, live: &'a Live) -> BoxFuture<'a, Result<Ticket, Failure>> {
         Box::pin(async move {
             let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(artifact) = writing.model.remove(&live.id) {
-                let (tenant, component) = artifact.owner();
-                let owner = (tenant.clone(), component.clone());
-                self.write_component(&mut writing, owner)?;
+            let disk = self.disk();
+            if let Some(found) = disk.found.get(&live.id) {
+                writing.component(&found.artifact).artifacts.remove(&live.id);
+                self.write_component(&mut writing, &found.artifact)?;
             }
             Ok(Ticket::default())
         })
@@ -256,32 +272,26 @@ impl Backend for Directory {
             if writing.frame.is_none() {
                 return Ok(());
             }
+            let paths: BTreeSet<String> = writing.paths().into_iter().cloned().collect();
             // What an apply that was killed wrote and nothing needed to change any more.
-            for (path, digest) in writing
-                .on_disk
-                .iter()
-                .filter(|(path, _)| writing.owners.contains_key(*path))
-            {
-                writing
-                    .recorded
-                    .entry(path.clone())
-                    .or_insert_with(|| digest.clone());
+            for (path, digest) in writing.on_disk.iter().filter(|(path, _)| paths.contains(*path)) {
+                let recorded = writing.recorded.entry(path.clone());
+                recorded.or_insert_with(|| digest.clone());
             }
             // What an apply that was killed left, and nothing wants any more.
-            let left = writing
-                .on_disk
-                .keys()
-                .filter(|path| !writing.owners.contains_key(*path));
+            let left = writing.on_disk.keys().filter(|path| !paths.contains(*path));
             for path in left.cloned().collect::<Vec<_>>() {
                 let at = self.folder.join(&path);
                 disk::remove(&at, &self.folder).map_err(|error| failed("delete", &at, &error))?;
                 writing.recorded.remove(&path);
             }
+            let components = writing.components.into_values();
+            let artifacts = components.flat_map(|component| component.artifacts.into_values());
             let manifest = Manifest {
                 stack: self.label.clone(),
                 files: writing.recorded,
                 claims: BTreeSet::new(),
-                artifacts: writing.model.into_values().collect(),
+                artifacts: artifacts.collect(),
                 ..Manifest::default()
             };
             manifest.write(&self.folder)
