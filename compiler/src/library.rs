@@ -8,7 +8,7 @@ macro_rules! modules {
     };
 }
 
-modules! {}
+modules! { "tenant", "workload" }
 
 /// The text of a module of the program.
 pub fn text(name: &str) -> Option<&'static str> {
