@@ -1,5 +1,7 @@
 //! The graph, as the lowering of pipelines sees it.
 
+use terrace_artifact::Segment;
+
 use crate::diagnostic::Diagnostics;
 use crate::pipeline::{Found, Targets};
 use crate::resolve::UseKind;
@@ -58,6 +60,12 @@ impl Targets for InGraph<'_, '_> {
 
     fn resources(&self) -> &[Resource] {
         &self.graph.resources
+    }
+
+    fn place(&self, resource: &Resource, path: &[Segment]) -> Span {
+        let trace = crate::expand::trace(&self.graph.uses[resource.instance], &resource.address, self.graph.files);
+        let leaf = trace.as_ref().and_then(|trace| trace.find(path));
+        leaf.filter(|leaf| leaf.path.first() == path.first()).map_or(resource.declared, |leaf| leaf.span)
     }
 
     fn text(&self, path: &str) -> Option<String> {

@@ -208,6 +208,12 @@ pub(crate) fn lower<'a>(
     own_resources
 }
 
+/// Whether [`check`] has anything to say about resources of this type.
+pub(crate) fn is_checked(resource: &Resource) -> bool {
+    let name = resource.kind.cloudformation();
+    matches!(name, Some("AWS::StepFunctions::StateMachine" | "AWS::Events::Rule" | "AWS::Scheduler::Schedule"))
+}
+
 /// Checks what somebody wrote by hand: a state machine, a rule, a schedule. Other resources pass.
 pub(crate) fn check(resource: &Resource, targets: &dyn Targets, diagnostics: &mut Diagnostics) {
     match resource.kind.cloudformation() {
