@@ -149,6 +149,8 @@ pub struct Rules<'a> {
     pub condition: Option<(NodeId, Option<NodeId>, Option<NodeId>)>,
     /// Exactly one key of each list is there.
     pub exactly_one: Vec<Vec<&'a str>>,
+    /// At most one key of each list is there.
+    pub at_most_one: Vec<Vec<&'a str>>,
     /// At least one key of each list is there.
     pub at_least_one: Vec<Vec<&'a str>>,
     /// Where the first key is, the others must be.
@@ -379,7 +381,7 @@ impl Writer {
             w.option(then, |w, id| w.number(u64::from(*id)));
             w.option(otherwise, |w, id| w.number(u64::from(*id)));
         });
-        for groups in [&rules.exactly_one, &rules.at_least_one] {
+        for groups in [&rules.exactly_one, &rules.at_most_one, &rules.at_least_one] {
             self.list(groups, |w, keys| w.strings(keys));
         }
         for pairs in [&rules.needs, &rules.excludes] {
@@ -555,7 +557,7 @@ impl Reader {
             (condition, then, r.option(|r| r.number() as NodeId))
         });
         let mut groups = || self.list(|r| r.strings(strings));
-        let (exactly_one, at_least_one) = (groups(), groups());
+        let (exactly_one, at_most_one, at_least_one) = (groups(), groups(), groups());
         let mut pairs = || self.list(|r| (r.string(strings), r.strings(strings)));
         let (needs, excludes) = (pairs(), pairs());
         let patterns = self.list(|r| (Pattern::new(r.string(strings)), r.number() as NodeId));
@@ -567,6 +569,7 @@ impl Reader {
             not,
             condition,
             exactly_one,
+            at_most_one,
             at_least_one,
             needs,
             excludes,

@@ -5,7 +5,7 @@
 mod attributes;
 mod build;
 mod cloudformation;
-mod enums;
+mod documented;
 mod kubernetes;
 
 use std::path::Path;

@@ -88,7 +88,7 @@ impl Checker<'_> {
                 });
             }
         }
-        for keys in &rules.exactly_one {
+        for keys in rules.exactly_one.iter().chain(&rules.at_most_one) {
             let mut there = keys
                 .iter()
                 .filter(|key| self.presence_of(entries, key) == Presence::Yes);

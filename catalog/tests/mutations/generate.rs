@@ -270,7 +270,7 @@ fn left_out<'n>(nodes: &[Node<'static>], node: &'n Node<'static>) -> Vec<&'n str
     let Some(rules) = node.rules.as_deref() else {
         return out;
     };
-    for keys in &rules.exactly_one {
+    for keys in rules.exactly_one.iter().chain(&rules.at_most_one) {
         let required = |key: &&&str| node.field(key).is_some_and(|field| field.required);
         let kept = keys.iter().find(required).or(keys.first());
         out.extend(keys.iter().filter(|key| Some(*key) != kept));

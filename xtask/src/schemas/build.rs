@@ -268,8 +268,15 @@ impl<'j> Builder<'j> {
         for (key, list) in [
             ("requiredXor", &mut rules.exactly_one),
             ("requiredOr", &mut rules.at_least_one),
+            ("atMostOne", &mut rules.at_most_one),
         ] {
-            list.extend(object.get(key).map(|keys| strings(Some(keys))));
+            match object.get(key) {
+                // Ours may hold several groups, those of CloudFormation one.
+                Some(Value::Array(groups)) if groups.iter().all(Value::is_array) => {
+                    list.extend(groups.iter().map(|group| strings(Some(group))));
+                }
+                keys => list.extend(keys.map(|keys| strings(Some(keys)))),
+            }
         }
         for key in ["dependencies", "dependentRequired", "dependentExcluded"] {
             let list = if key == "dependentExcluded" {

@@ -9,7 +9,7 @@ use terrace_catalog::node::{NodeId, flags, types};
 use terrace_catalog::store::Packer;
 
 use super::build::{Builder, Style, sort};
-use super::{enums, read_json};
+use super::{documented, read_json};
 
 const META: &str = "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 const DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
@@ -105,7 +105,7 @@ pub(super) fn pack(source: &Source, crds: &Path) -> Result<Vec<u8>, String> {
                 format!("apis/{version}")
             };
             let mut document = source.openapi(&path)?;
-            enums::add(&mut document)?;
+            documented::add(&mut document)?;
             documents.push((version, document));
         }
     }

@@ -1,4 +1,5 @@
-//! What the API's documentation says of a field and its schema does not: which values there are, and between which limits.
+//! What the API's documentation says of Kubernetes objects and their schemas do not: which values there are, between which
+//! limits, which fields must be there, and which rule each other out. Tried against an API server 1.36.
 
 use serde_json::{Value, json};
 
@@ -206,6 +207,163 @@ const LIMITS: &[(&str, &str, i64, Option<i64>)] = &[
     ("core.v1.WeightedPodAffinityTerm", "weight", 1, Some(100)),
 ];
 
+/// A definition, and fields that must be there: "effectively required", as the API's documentation puts it.
+const REQUIRED: &[(&str, &[&str])] = &[
+    ("core.v1.ConfigMapEnvSource", &["name"]),
+    ("core.v1.ConfigMapKeySelector", &["name"]),
+    ("core.v1.ConfigMapProjection", &["name"]),
+    ("core.v1.ConfigMapVolumeSource", &["name"]),
+    ("core.v1.Container", &["image"]),
+    ("core.v1.EphemeralContainer", &["image"]),
+    ("core.v1.PersistentVolumeClaimSpec", &["accessModes", "resources"]),
+    ("core.v1.PersistentVolumeSpec", &["accessModes", "capacity"]),
+    ("core.v1.SecretEnvSource", &["name"]),
+    ("core.v1.SecretKeySelector", &["name"]),
+    ("core.v1.SecretProjection", &["name"]),
+    ("core.v1.SecretVolumeSource", &["secretName"]),
+];
+
+/// How many of some fields there may be.
+#[derive(Clone, Copy)]
+enum Choice {
+    One,
+    AtMostOne,
+    AtLeastOne,
+}
+
+/// A definition, and fields of which only so many can be there. No fields: all that refer to a source of a volume.
+const CHOICES: &[(&str, Choice, &[&str])] = &[
+    (
+        "admissionregistration.v1.ParamRef",
+        Choice::One,
+        &["name", "selector"],
+    ),
+    (
+        "admissionregistration.v1.WebhookClientConfig",
+        Choice::One,
+        &["service", "url"],
+    ),
+    (
+        "apiextensions.v1.WebhookClientConfig",
+        Choice::One,
+        &["service", "url"],
+    ),
+    (
+        "autoscaling.v2.MetricSpec",
+        Choice::One,
+        &["containerResource", "external", "object", "pods", "resource"],
+    ),
+    (
+        "autoscaling.v2.MetricTarget",
+        Choice::AtMostOne,
+        &["averageUtilization", "averageValue"],
+    ),
+    (
+        "batch.v1.PodFailurePolicyRule",
+        Choice::One,
+        &["onExitCodes", "onPodConditions"],
+    ),
+    (
+        "batch.v1.SuccessPolicyRule",
+        Choice::AtLeastOne,
+        &["succeededCount", "succeededIndexes"],
+    ),
+    (
+        "core.v1.DownwardAPIVolumeFile",
+        Choice::One,
+        &["fieldRef", "resourceFieldRef"],
+    ),
+    (
+        "core.v1.EnvFromSource",
+        Choice::One,
+        &["configMapRef", "secretRef"],
+    ),
+    ("core.v1.EnvVar", Choice::AtMostOne, &["value", "valueFrom"]),
+    (
+        "core.v1.EnvVarSource",
+        Choice::One,
+        &[
+            "configMapKeyRef",
+            "fieldRef",
+            "fileKeyRef",
+            "resourceFieldRef",
+            "secretKeyRef",
+        ],
+    ),
+    (
+        "core.v1.LifecycleHandler",
+        Choice::One,
+        &["exec", "httpGet", "sleep", "tcpSocket"],
+    ),
+    ("core.v1.PersistentVolumeSpec", Choice::One, &[]),
+    (
+        "core.v1.PodResourceClaim",
+        Choice::One,
+        &["resourceClaimName", "resourceClaimTemplateName"],
+    ),
+    (
+        "core.v1.Probe",
+        Choice::One,
+        &["exec", "grpc", "httpGet", "tcpSocket"],
+    ),
+    ("core.v1.Volume", Choice::AtMostOne, &[]),
+    (
+        "networking.v1.IngressBackend",
+        Choice::One,
+        &["resource", "service"],
+    ),
+    (
+        "networking.v1.IngressSpec",
+        Choice::AtLeastOne,
+        &["defaultBackend", "rules"],
+    ),
+    (
+        "networking.v1.NetworkPolicyPeer",
+        Choice::AtLeastOne,
+        &["ipBlock", "namespaceSelector", "podSelector"],
+    ),
+    (
+        "networking.v1.NetworkPolicyPeer",
+        Choice::AtMostOne,
+        &["ipBlock", "namespaceSelector"],
+    ),
+    (
+        "networking.v1.NetworkPolicyPeer",
+        Choice::AtMostOne,
+        &["ipBlock", "podSelector"],
+    ),
+    (
+        "networking.v1.ServiceBackendPort",
+        Choice::One,
+        &["name", "number"],
+    ),
+    (
+        "policy.v1.PodDisruptionBudgetSpec",
+        Choice::AtMostOne,
+        &["maxUnavailable", "minAvailable"],
+    ),
+];
+
+const LABEL: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+const SUBDOMAIN: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+/// At least one letter, and no two hyphens in a row.
+const PORT_NAME: &str = "^(?=.*[a-z])(?!.*--)[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+const SCHEDULE: &str = r"^\s*(@[a-z]+(\s+\S+)?|\S+(\s+\S+){4})\s*$";
+
+/// A definition, a field, what it must match, and how long it may be.
+const FORMS: &[(&str, &str, &str, u32)] = &[
+    ("batch.v1.CronJobSpec", "schedule", SCHEDULE, 1024),
+    ("core.v1.Container", "name", LABEL, 63),
+    ("core.v1.ContainerPort", "name", PORT_NAME, 15),
+    ("core.v1.EnvVar", "name", "^[ -<>-~]+$", 1024),
+    ("core.v1.EphemeralContainer", "name", LABEL, 63),
+    ("core.v1.PodSpec", "hostname", LABEL, 63),
+    ("core.v1.PodSpec", "serviceAccountName", SUBDOMAIN, 253),
+    ("core.v1.ServicePort", "name", LABEL, 63),
+    ("core.v1.Volume", "name", LABEL, 63),
+    ("core.v1.VolumeMount", "mountPath", "^[^:]+$", 4096),
+];
+
 /// Adds what is known to a document of OpenAPI 3. What the schema says itself stays.
 pub(super) fn add(document: &mut Value) -> Result<(), String> {
     for (definition, field, values) in VALUES {
@@ -225,7 +383,81 @@ pub(super) fn add(document: &mut Value) -> Result<(), String> {
             }
         }
     }
+    for (definition, field, pattern, longest) in FORMS {
+        if let Some(scalar) = scalar(document, definition, field)? {
+            scalar["pattern"] = json!(pattern);
+            scalar["maxLength"] = json!(longest);
+        }
+    }
+    if let Some(schema) = self::definition(document, "core.v1.PodSpec") {
+        schema["properties"]["containers"]["minItems"] = json!(1);
+    }
+    for (definition, fields) in REQUIRED {
+        if let Some(schema) = self::definition(document, definition) {
+            known(schema, definition, fields)?;
+            push(&mut schema["required"], fields.iter().map(|field| json!(field)));
+        }
+    }
+    for (definition, choice, fields) in CHOICES {
+        if let Some(schema) = self::definition(document, definition) {
+            known(schema, definition, fields)?;
+            let fields = if fields.is_empty() {
+                volume_sources(schema)
+            } else {
+                json!(fields)
+            };
+            let keyword = match choice {
+                Choice::One => "requiredXor",
+                Choice::AtMostOne => "atMostOne",
+                Choice::AtLeastOne => "requiredOr",
+            };
+            push(&mut schema[keyword], [fields]);
+        }
+    }
     Ok(())
+}
+
+fn known(schema: &Value, definition: &str, fields: &[&str]) -> Result<(), String> {
+    match fields
+        .iter()
+        .find(|field| schema["properties"].get(**field).is_none())
+    {
+        Some(field) => Err(format!("{definition} has no field {field} any more")),
+        None => Ok(()),
+    }
+}
+
+fn push(list: &mut Value, items: impl IntoIterator<Item = Value>) {
+    if list.is_null() {
+        *list = json!([]);
+    }
+    if let Value::Array(list) = list {
+        list.extend(items);
+    }
+}
+
+fn volume_sources(schema: &Value) -> Value {
+    let refers = |property: &Value| {
+        let reference = property["allOf"][0]["$ref"]
+            .as_str()
+            .or(property["$ref"].as_str());
+        reference.is_some_and(|reference| reference.ends_with("VolumeSource"))
+    };
+    let properties = schema["properties"].as_object().into_iter().flatten();
+    properties
+        .filter(|(_, property)| refers(property))
+        .map(|(name, _)| json!(name))
+        .collect()
+}
+
+/// The definition whose name ends so, if the document has it.
+fn definition<'d>(document: &'d mut Value, definition: &str) -> Option<&'d mut Value> {
+    let schemas = document.pointer_mut("/components/schemas")?.as_object_mut()?;
+    let suffix = format!(".{definition}");
+    schemas
+        .iter_mut()
+        .find(|(name, _)| name.ends_with(&suffix))
+        .map(|(_, schema)| schema)
 }
 
 /// The schema of a field, of a list's items; nothing where the document has no such definition.
@@ -234,11 +466,7 @@ fn scalar<'d>(
     definition: &str,
     field: &str,
 ) -> Result<Option<&'d mut Value>, String> {
-    let Some(Value::Object(schemas)) = document.pointer_mut("/components/schemas") else {
-        return Ok(None);
-    };
-    let suffix = format!(".{definition}");
-    let Some((_, schema)) = schemas.iter_mut().find(|(name, _)| name.ends_with(&suffix)) else {
+    let Some(schema) = self::definition(document, definition) else {
         return Ok(None);
     };
     let property = schema
