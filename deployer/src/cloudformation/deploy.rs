@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use terrace_artifact::{Artifact, ArtifactId, Map, Stack, Text, Value, to_json_compact};
+use terrace_artifact::{Address, Artifact, ArtifactId, Map, Stack, Text, Value, to_json_compact};
 
 use crate::backend::{Live, Look, Ticket, Write};
 use crate::failure::{Failure, FailureKind};
@@ -14,7 +14,7 @@ use super::account::Account;
 use super::change_set::{Desired, held_against_plan};
 use super::difference;
 use super::events::progress;
-use super::record::{Observed, Record, stack_name, tags};
+use super::record::{Observed, Record, addresses_of, addresses_to_value, stack_name, tags};
 use super::status::{self, Standing};
 use super::template;
 
@@ -36,7 +36,7 @@ impl Account {
             Some(Standing::Ruined | Standing::Busy) => {
                 let record = found.unwrap_or_default();
                 return Err(self
-                    .first_cause(&record.id, &record.status, Some(stack), &Value::Null)
+                    .first_cause(&record.id, &record.status, Some(stack), &BTreeMap::new())
                     .await);
             }
             Some(Standing::Stuck) => return Err(self.stuck(&found.unwrap_or_default())),
@@ -59,6 +59,7 @@ impl Account {
                 .then_some(stack.termination_protection),
             policy: None,
             deploys: false,
+            addresses: BTreeMap::new(),
         };
         let live = write
             .live
@@ -106,6 +107,7 @@ impl Account {
         let ticket = Begun {
             stack_id: id.clone(),
             deploys: true,
+            addresses: observed.addresses.clone(),
             ..Begun::default()
         }
         .into_ticket();
@@ -179,9 +181,8 @@ impl Account {
             if record.status != "DELETE_FAILED" {
                 return Ok(Look::Waiting("its deletion has not begun yet".to_owned()));
             }
-            let template = self.last_template(&record).await;
             let cause = self
-                .first_cause(&record.id, &record.status, None, &template)
+                .first_cause(&record.id, &record.status, None, &begun.addresses)
                 .await;
             return Ok(Look::Failed(cause));
         };
@@ -193,7 +194,7 @@ impl Account {
             || (!begun.deploys && record.standing() == Standing::Steady);
         if !good {
             let cause = self
-                .first_cause(&record.id, &record.status, Some(stack), &Value::Null)
+                .first_cause(&record.id, &record.status, Some(stack), &BTreeMap::new())
                 .await;
             return Ok(Look::Failed(cause));
         }
@@ -283,14 +284,6 @@ impl Account {
         ))
     }
 
-    async fn last_template(&self, record: &Record) -> Value {
-        let request = self.cloudformation.get_template().stack_name(record.id.as_str());
-        let answer = request.send().await.ok();
-        let body = answer.and_then(|answer| answer.template_body().map(str::to_owned));
-        body.and_then(|body| super::yaml::template(&body).ok())
-            .unwrap_or_default()
-    }
-
     async fn protect(&self, name: &str, protection: bool) -> Result<(), Failure> {
         let request = self
             .cloudformation
@@ -321,6 +314,8 @@ struct Begun {
     policy: Option<Value>,
     /// Whether CloudFormation was asked to change something.
     deploys: bool,
+    /// The addresses of what is deleted, by logical id: nothing else says them once it is under way.
+    addresses: BTreeMap<Text, Address>,
 }
 
 impl Begun {
@@ -331,6 +326,7 @@ impl Begun {
         map.insert("protection", self.protection);
         map.insert("policy", self.policy);
         map.insert("deploys", self.deploys);
+        map.insert("addresses", addresses_to_value(&self.addresses));
         Ticket(Value::Map(map))
     }
 
@@ -346,6 +342,7 @@ impl Begun {
                 .filter(|policy| **policy != Value::Null)
                 .cloned(),
             deploys: ticket.0.get("deploys").and_then(Value::as_bool).unwrap_or(false),
+            addresses: addresses_of(ticket.0.get("addresses")),
         }
     }
 }

@@ -30,6 +30,7 @@ pub(super) fn difference(
     let mut comparison = Comparison {
         stack,
         old: &observed.template,
+        addresses: &observed.addresses,
         before: known,
         after: parameters,
         members: BTreeMap::new(),
@@ -96,6 +97,7 @@ pub(super) fn allow_all() -> Value {
 struct Comparison<'a> {
     stack: &'a Stack,
     old: &'a Value,
+    addresses: &'a BTreeMap<Text, Address>,
     before: BTreeMap<Text, Late<Text>>,
     after: &'a BTreeMap<Text, Late<Text>>,
     members: BTreeMap<Text, MemberChange>,
@@ -120,7 +122,7 @@ impl<'a> Comparison<'a> {
                     fields: late_fields(new, self.after),
                     ..member(self.stack, id, new, Action::Create, "it is new in the template")
                 }),
-                (Some(old), None) => Some(removed(self.stack, id, old)),
+                (Some(old), None) => Some(removed(self.stack, id, old, self.addresses.get(id))),
                 (Some(old), Some(new)) => self.changed(id, old, new),
                 (None, None) => None,
             };
@@ -406,13 +408,15 @@ fn note_losses(change: &mut Change, member: &MemberChange, old: Option<&Value>, 
     }
 }
 
-fn removed(stack: &Stack, id: &Text, old: &Value) -> MemberChange {
+fn removed(stack: &Stack, id: &Text, old: &Value, address: Option<&Address>) -> MemberChange {
     let reason = "it is not in the template any more";
     let stays = template::keeps(old, "DeletionPolicy").is_some_and(|policy| policy != "Snapshot");
+    let action = if stays { Action::Release } else { Action::Delete };
+    let mut change = member(stack, id, old, action, reason);
+    change.address = change.address.or_else(|| address.cloned());
     if stays {
-        return member(stack, id, old, Action::Release, reason);
+        return change;
     }
-    let mut change = member(stack, id, old, Action::Delete, reason);
     change.risk = if template::holds_data(old) && template::keeps(old, "DeletionPolicy").is_none() {
         Risk::DataLoss
     } else {

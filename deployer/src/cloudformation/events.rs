@@ -1,12 +1,14 @@
 //! What CloudFormation tells while it works on a stack: how far it is, and what went wrong first.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_cloudformation::types;
-use terrace_artifact::{Stack, Text, Value};
+use terrace_artifact::{Address, Stack, Text};
 
 use crate::failure::{Failure, FailureKind};
 
 use super::account::Account;
-use super::{status, template};
+use super::status;
 
 /// One event, oldest first in what [`Account::operation`] gives.
 #[derive(Clone, Debug)]
@@ -56,7 +58,7 @@ impl Account {
         stack_id: &str,
         outcome: &str,
         stack: Option<&Stack>,
-        live_template: &Value,
+        addresses: &BTreeMap<Text, Address>,
     ) -> Failure {
         let name = name_of(stack_id);
         let events = match self.operation(stack_id).await {
@@ -79,8 +81,9 @@ impl Account {
         };
         let id = &first.logical_id;
         let member = stack.and_then(|stack| stack.members.get(id));
-        let recorded = || template::resource(live_template, id).and_then(template::address);
-        let address = member.map(|member| member.address.clone()).or_else(recorded);
+        let address = member
+            .map(|member| member.address.clone())
+            .or_else(|| addresses.get(id).cloned());
         let kind = FailureKind::NotReady {
             why: format!(
                 "`{id}` ({}) is {}: {}",
@@ -130,7 +133,7 @@ impl StackEvent {
 
 /// How far an operation is, in words: `CREATE_IN_PROGRESS: 3 of 7 resources, creating Bucket and Table`.
 pub(super) fn progress(stack_id: &str, status: &str, total: usize, events: &[StackEvent]) -> String {
-    let mut latest = std::collections::BTreeMap::<&Text, &StackEvent>::new();
+    let mut latest = BTreeMap::<&Text, &StackEvent>::new();
     for event in events.iter().filter(|event| !event.is_of_stack(stack_id)) {
         latest.insert(&event.logical_id, event);
     }

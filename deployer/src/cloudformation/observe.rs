@@ -106,7 +106,7 @@ impl Account {
         };
         let ownership = ownership(&record, label, before.is_some());
         let known = before.and_then(Artifact::stack).or(stack);
-        let mut addresses = Vec::new();
+        let mut addresses = BTreeMap::new();
         let mut holds_data = Vec::new();
         for (logical_id, resource) in template::resources(&template) {
             let recorded = template::address(resource);
@@ -117,13 +117,14 @@ impl Account {
             if template::holds_data(resource) {
                 holds_data.push(address.clone());
             }
-            addresses.push(address);
+            addresses.insert(logical_id.clone(), address);
         }
         let id = ArtifactId::stack(target, &record.name);
         let observed = Observed {
             record,
             template,
             policy,
+            addresses,
         };
         Ok(Live {
             id,
@@ -134,7 +135,7 @@ impl Account {
             },
             ownership,
             basis: observed.basis(),
-            addresses: sorted(addresses),
+            addresses: sorted(observed.addresses.values().cloned().collect()),
             holds_data: sorted(holds_data),
             needs: template::needs(&observed.template),
             value: observed.to_value(),

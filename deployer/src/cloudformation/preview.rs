@@ -130,7 +130,7 @@ pub(super) fn removal(live: &Live) -> Change {
     change.loses_data = live.holds_data.iter().cloned().collect();
     change.risk = Risk::Replace;
     for (logical_id, resource) in template::resources(&observed.template) {
-        let address = template::address(resource);
+        let address = observed.addresses.get(logical_id).cloned();
         let kept = template::keeps(resource, "DeletionPolicy");
         let stays = kept.is_some_and(|policy| policy != "Snapshot");
         let mut member = MemberChange {

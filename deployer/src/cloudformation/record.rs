@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_cloudformation::types;
-use terrace_artifact::{ArtifactId, Digest, Map, Stack, Text, Value};
+use terrace_artifact::{Address, ArtifactId, Digest, Map, Stack, Text, Value};
 
 use crate::backend::Basis;
 
@@ -39,6 +39,8 @@ pub(super) struct Observed {
     pub(super) template: Value,
     /// Its stack policy, where one was asked for and found.
     pub(super) policy: Option<Value>,
+    /// The addresses of its resources, as far as they are recorded with them or in the last bundle, by logical id.
+    pub(super) addresses: BTreeMap<Text, Address>,
 }
 
 impl Record {
@@ -125,6 +127,7 @@ impl Observed {
         map.insert("protected", record.protected);
         map.insert("template", self.template.clone());
         map.insert("policy", self.policy.clone());
+        map.insert("addresses", addresses_to_value(&self.addresses));
         Value::Map(map)
     }
 
@@ -156,8 +159,24 @@ impl Observed {
                 .get("policy")
                 .filter(|policy| **policy != Value::Null)
                 .cloned(),
+            addresses: addresses_of(value.get("addresses")),
         }
     }
+}
+
+/// Addresses by logical id, as a value.
+pub(super) fn addresses_to_value(addresses: &BTreeMap<Text, Address>) -> Map {
+    let entries = addresses
+        .iter()
+        .map(|(id, address)| (id.clone(), address.to_string().into()));
+    Map::from_distinct(entries.collect())
+}
+
+/// Reads back what [`addresses_to_value`] wrote.
+pub(super) fn addresses_of(value: Option<&Value>) -> BTreeMap<Text, Address> {
+    let map = value.and_then(Value::as_map).into_iter().flatten();
+    map.filter_map(|(id, address)| Some((id.clone(), address.as_str()?.parse().ok()?)))
+        .collect()
 }
 
 /// The name of the change set that brings about this template with these parameters and tags. It is how we know a stack

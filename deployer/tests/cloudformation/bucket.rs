@@ -86,7 +86,7 @@ async fn a_large_template_goes_through_the_bucket() {
     let mut estate = Estate::new().await;
     let many = |seconds: u32| {
         let mut resources = Map::new();
-        for number in 0..120 {
+        for number in 0..160 {
             let mut queue = queue(seconds);
             queue["Properties"]["Tags"] = json!([{"Key": "description", "Value": "x".repeat(250)}]);
             resources.insert(format!("Queue{number:03}"), queue);

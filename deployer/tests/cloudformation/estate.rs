@@ -131,8 +131,12 @@ impl Estate {
         for (line, (logical_id, resource)) in map.iter_mut().enumerate() {
             let address = address(component, logical_id);
             let holds_data = resource["Metadata"]["holds"] == true;
-            resource["Metadata"] =
-                json!({"terrace": {"address": address.to_string(), "holds-data": holds_data}});
+            let fields = resource.as_object_mut().expect("a resource");
+            fields.remove("Metadata");
+            if holds_data {
+                let marks = json!({"terrace": {"address": address.to_string(), "holds-data": true}});
+                fields.insert("Metadata".to_owned(), marks);
+            }
             members.insert(
                 logical_id.as_str().into(),
                 Member {

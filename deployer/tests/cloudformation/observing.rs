@@ -53,7 +53,7 @@ async fn a_template_that_a_person_wrote_in_yaml_is_read_too() {
     let topics = json!({"Queue": queue(1), "Topic": {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": {"Fn::GetAtt": ["Queue", "QueueName"]}}}});
     estate.want("alpha", topics, json!({}));
     estate.apply().await;
-    let yaml = "Resources:\n  Queue:\n    Type: AWS::SQS::Queue\n    Metadata:\n      terrace:\n        address: platform/alpha/queue\n        holds-data: false\n    Properties:\n      VisibilityTimeout: 7\n  Topic:\n    Type: AWS::SNS::Topic\n    Metadata:\n      terrace:\n        address: platform/alpha/topic\n        holds-data: false\n    Properties:\n      DisplayName: !GetAtt Queue.QueueName\n";
+    let yaml = "Resources:\n  Queue:\n    Type: AWS::SQS::Queue\n    Properties:\n      VisibilityTimeout: 7\n  Topic:\n    Type: AWS::SNS::Topic\n    Properties:\n      DisplayName: !GetAtt Queue.QueueName\n";
     let tags = estate.described("alpha").unwrap()["Tags"].clone();
     estate.account.call(
         "cloudformation",

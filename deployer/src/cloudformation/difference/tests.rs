@@ -45,6 +45,7 @@ fn compare(before: &str, after: &str, parameter: Late<Text>) -> Result<Change, F
         },
         template: wrap(before),
         policy: None,
+        addresses: BTreeMap::new(),
     };
     let parameters = BTreeMap::from([("P".into(), parameter)]);
     difference(&stack(&wrap(after)), &parameters, &BTreeMap::new(), &observed)
