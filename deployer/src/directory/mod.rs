@@ -144,7 +144,7 @@ impl Backend for Directory {
                 return Err(Failure::new(FailureKind::WrongTarget, message)
                     .hint("give each environment a folder of its own"));
             }
-            let shown = self.folder.display().to_string();
+            let shown = self.folder.strip_prefix(".").unwrap_or(&self.folder).display();
             Ok(Identity {
                 kind: "directory".into(),
                 id: self.label.as_str().into(),
