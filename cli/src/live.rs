@@ -4,11 +4,12 @@ use std::path::Path;
 use std::time::SystemTime;
 use std::{env, process};
 
-use terrace_deployer::{Access, AwsAccess, Cancel, Canceller};
+use terrace_deployer::{Access, AwsAccess, Cancel, Canceller, Error, Failure, Outcome, Refusal};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::arguments::Reach;
 use crate::console::{Console, who};
+use crate::diagnostics::shown_path;
 use crate::problem::{Problem, Status};
 
 /// How live systems are reached. What the environment says is read here and nowhere else.
@@ -31,6 +32,37 @@ pub(crate) fn access(folder: &Path, reach: &Reach) -> Access {
         version: env!("CARGO_PKG_VERSION").into(),
         now: SystemTime::now,
     }
+}
+
+/// What went wrong, with the places of declarations named from where the user stands.
+pub(crate) fn located(error: Error, folder: &Path) -> Problem {
+    let locate = |failure: &mut Failure| {
+        if let Some(origin) = &mut failure.detail.origin {
+            for place in [&mut origin.component, &mut origin.resource] {
+                place.file = shown_path(folder, &place.file).into();
+            }
+        }
+    };
+    let error = match error {
+        Error::Failed(mut failures) => {
+            failures.iter_mut().for_each(locate);
+            Error::Failed(failures)
+        }
+        Error::Partly(mut report) => {
+            for (_, outcome) in &mut report.steps {
+                if let Outcome::Failed(failure) | Outcome::Unsettled(failure) = outcome {
+                    locate(failure);
+                }
+            }
+            Error::Partly(report)
+        }
+        Error::Refused(Refusal::WrongTarget(mut failure)) => {
+            locate(&mut failure);
+            Error::Refused(Refusal::WrongTarget(failure))
+        }
+        Error::Refused(refusal) => Error::Refused(refusal),
+    };
+    error.into()
 }
 
 /// What runs requests. Two threads: one waits for servers as well as twenty.

@@ -65,10 +65,11 @@ impl Progress {
                 format!("waiting: {holder} holds the lock, and may be gone; it is free when it stands still for a while")
             }
             Event::Begun { release, steps } => format!("release {release}: {steps} {}", plural(*steps, "step")),
-            Event::Started { .. } | Event::Waiting { .. } if passing => return None,
-            Event::Started { step } => format!("  {step} ..."),
+            // A log says what is done and what is waited for; that something was begun adds nothing.
+            Event::Started { .. } => return None,
+            Event::Waiting { .. } if passing => return None,
             Event::Waiting { step, why, elapsed } => {
-                format!("  {step}: waiting for it: {} ({})", first_line(why), took(*elapsed))
+                format!("  waiting for {}: {} ({})", step.subject, first_line(why), took(*elapsed))
             }
             Event::Retrying { step, failure, after } => {
                 format!("  {step}: {}; again in {}", failure.message, took(*after))
@@ -93,11 +94,13 @@ impl Bars {
             let _ = self.all.println(line);
         }
         match event {
+            // Nothing is changed, but what an earlier run has changed is still waited for.
+            Event::Begun { steps: 0, .. } => self.total.set_style(style("{elapsed} {msg}")),
             Event::Begun { steps, .. } => self.total.set_length(*steps as u64),
             Event::Started { step } => {
                 let _ = self.bar(step);
             }
-            Event::Waiting { step, why, .. } => self.bar(step).set_message(format!("{step}: {}", first_line(why))),
+            Event::Waiting { step, why, .. } => self.bar(step).set_message(format!("{}: {}", step.subject, first_line(why))),
             Event::Done { step, .. } | Event::Failed { step, .. } => {
                 if let Some(bar) = self.running.remove(&step.artifact) {
                     bar.finish_and_clear();

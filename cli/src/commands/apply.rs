@@ -53,7 +53,8 @@ pub(crate) fn bootstrap(
     let stack = Stack::open(&target.stack)?;
     let (bundle, _) = stack.environment(target.environment.as_ref(), set, console)?;
     let access = live::access(&stack.folder, reach);
-    let lines = live::runtime()?.block_on(terrace_deployer::bootstrap(&bundle, &access))?;
+    let done = live::runtime()?.block_on(terrace_deployer::bootstrap(&bundle, &access));
+    let lines = done.map_err(|error| live::located(error, &access.folder))?;
     if lines.is_empty() {
         console.line(&format!(
             "`{}` names no account, so there is nothing to prepare",
@@ -79,9 +80,10 @@ fn plan_and_apply(
     let runtime = live::runtime()?;
     let options = options(planning);
     let plan = match purpose {
-        Purpose::Apply => runtime.block_on(terrace_deployer::plan(&bundle, &access, &options))?,
-        Purpose::Destroy => runtime.block_on(terrace_deployer::destroy_plan(&bundle, &access, &options))?,
+        Purpose::Apply => runtime.block_on(terrace_deployer::plan(&bundle, &access, &options)),
+        Purpose::Destroy => runtime.block_on(terrace_deployer::destroy_plan(&bundle, &access, &options)),
     };
+    let plan = plan.map_err(|error| live::located(error, &access.folder))?;
     console.data(&render(&plan, console.colour_data()))?;
     approved(&plan, changing)?;
     if !plan.is_empty() {
@@ -166,7 +168,8 @@ fn apply(
     let tell = |event| progress.tell(&event);
     let applied = runtime.block_on(terrace_deployer::apply(plan, access, &options, tell));
     progress.end();
-    summarise(plan, &applied?, console);
+    let report = applied.map_err(|error| live::located(error, &access.folder))?;
+    summarise(plan, &report, console);
     Ok(Status::Done)
 }
 
@@ -181,7 +184,7 @@ fn summarise(plan: &Plan, report: &Report, console: &Console) {
     }
     let release = report.release.as_deref().unwrap_or("-");
     let words = format!(
-        "{} of {} in {}: release {release}, {} {} in {}",
+        "{} {} in {}: release {release}, {} {} in {}",
         match plan.purpose {
             Purpose::Apply => "applied",
             Purpose::Destroy => "destroyed",

@@ -26,8 +26,10 @@ pub(crate) fn run(
 ) -> Result<Status, Problem> {
     let begun = Instant::now();
     let compiled = Stack::open(folder)?.compiled(environments, set, console)?;
-    if out.join(".terrace/manifest.json").exists() {
-        return Err(Problem::new(format!("`{}` is the folder that an environment is applied to", out.display()))
+    let delivered = compiled.environments.iter().map(|environment| out.join(environment.as_str()));
+    let delivered = std::iter::once(out.to_owned()).chain(delivered).find(|at| at.join(".terrace/manifest.json").exists());
+    if let Some(delivered) = delivered {
+        return Err(Problem::new(format!("`{}` is the folder that an environment is applied to", delivered.display()))
             .help("build into another one, with `--out DIR`"));
     }
     let rendered: Vec<(String, Vec<terrace_artifact::File>)> = compiled

@@ -28,7 +28,8 @@ pub(crate) fn run(
     let stack = Stack::open(&target.stack)?;
     let (bundle, _) = stack.environment(target.environment.as_ref(), &planning.set.set, console)?;
     let access = live::access(&stack.folder, &planning.reach);
-    let plan = live::runtime()?.block_on(terrace_deployer::plan(&bundle, &access, &options(planning)))?;
+    let plan = live::runtime()?.block_on(terrace_deployer::plan(&bundle, &access, &options(planning)));
+    let plan = plan.map_err(|error| live::located(error, &access.folder))?;
     match shown.output {
         Output::Text => console.data(&render(&plan, console.colour_data()))?,
         Output::Json => console.data(&format!("{}\n", to_json(&plan)?))?,

@@ -59,7 +59,7 @@ fn judge(
     }
     if !comparison.begun {
         return Err(Problem::new(format!("{shown} has nothing to compare with yet"))
-            .help(format!("to accept the {count} that come out now:\n  {}", again(stack))));
+            .help(format!("to accept what comes out now, {count}:\n  {}", again(stack))));
     }
     console.data(&comparison.describe(&shown, console.colour_data()))?;
     let words = format!("{}, {} as before", comparison.summary(), comparison.same);

@@ -1,0 +1,354 @@
+//! The program's manners: exit codes, streams, saved plans, and what is left alone.
+
+use std::io::Read as _;
+use std::path::Path;
+use std::process::Command;
+use std::{fs, thread, time};
+
+use terrace_tests::servers;
+use terrace_tests::{Scratch, Terrace};
+
+/// A stack of one component, delivered to a folder.
+const STACK: &str = "\
+kind: Platform
+name: shop
+---
+kind: Environment
+name: development
+class: development
+directory: deployed
+---
+kind: Component
+name: notices
+resources:
+  page:
+    type: v1/ConfigMap
+    metadata: {namespace: default}
+    data: {greeting: hello}
+";
+
+fn shop() -> (Scratch, Terrace) {
+    let scratch = Scratch::new("shop");
+    scratch.write("stack.yaml", STACK);
+    let terrace = Terrace::in_directory(scratch.path());
+    (scratch, terrace)
+}
+
+/// Every file below a folder, with its bytes.
+fn snapshot(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            files.extend(snapshot(&path));
+        } else {
+            files.push((path.display().to_string(), fs::read(&path).expect("a file")));
+        }
+    }
+    files.sort();
+    files
+}
+
+#[test]
+fn flags_that_are_wrong_end_with_1_and_help_with_0() {
+    let (_scratch, terrace) = shop();
+    for arguments in [
+        &["paln"][..],
+        &["plan", "--wat"],
+        &[],
+        &["schema", "stac"],
+        &["graph", "--output", "png"],
+    ] {
+        let run = terrace.run(arguments).expect(1);
+        assert_eq!(run.stdout, "", "{arguments:?}");
+        assert!(!run.stderr.is_empty(), "{arguments:?}");
+    }
+    for arguments in [
+        &["--help"][..],
+        &["plan", "--help"],
+        &["--version"],
+        &["completions", "zsh"],
+    ] {
+        let run = terrace.run(arguments).expect(0);
+        assert_eq!(run.stderr, "", "{arguments:?}");
+        assert!(!run.stdout.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn nothing_is_coloured_that_no_person_reads() {
+    let (scratch, terrace) = shop();
+    for arguments in [
+        &["plan", "-e", "development"][..],
+        &["validate"],
+        &["plan", "--help"],
+        &["graph", "-e", "development"],
+    ] {
+        let run = terrace.run(arguments).expect(0);
+        assert!(
+            !format!("{}{}", run.stdout, run.stderr).contains('\x1b'),
+            "{arguments:?}"
+        );
+    }
+    scratch.edit("stack.yaml", "name: notices", "nmae: notices");
+    let run = terrace
+        .variable("TERM", "xterm-256color")
+        .run(&["validate"])
+        .expect(1);
+    assert_eq!(run.stdout, "");
+    assert!(!run.stderr.contains('\x1b'), "{}", run.stderr);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let (_scratch, terrace) = shop();
+    let mut child = terrace.start(&["schema", "stack"]);
+    let mut first = [0; 10];
+    let mut out = child.stdout.take().expect("a pipe");
+    out.read_exact(&mut first).expect("the beginning of a schema");
+    drop(out);
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn problems_are_data_where_that_is_asked_for() {
+    let (scratch, terrace) = shop();
+    scratch.edit("stack.yaml", "class: development", "class: developmnt");
+    let run = terrace.run(&["validate", "--output", "json"]).expect(1);
+    assert_eq!(run.stderr, "");
+    let json = run.json();
+    assert_eq!(json["errors"], 1);
+    let problem = &json["diagnostics"][0];
+    assert_eq!(problem["code"], "unknown-value");
+    assert_eq!(
+        (&problem["at"]["file"], &problem["at"]["line"]),
+        (&"stack.yaml".into(), &6.into())
+    );
+    assert_eq!(problem["help"][0]["edit"]["replacement"], "development");
+}
+
+#[test]
+fn validate_and_plan_write_nothing() {
+    let (scratch, terrace) = shop();
+    let before = snapshot(scratch.path());
+    let _ = terrace.run(&["validate"]).expect(0);
+    let _ = terrace.run(&["plan", "-e", "development"]).expect(0);
+    let _ = terrace.run(&["graph", "-e", "development"]).expect(0);
+    assert_eq!(snapshot(scratch.path()), before);
+}
+
+#[test]
+fn nothing_is_applied_without_a_yes() {
+    let (scratch, terrace) = shop();
+    let before = snapshot(scratch.path());
+    let run = terrace.run(&["apply", "-e", "development"]).expect(1);
+    assert!(run.stderr.contains("--yes"), "{}", run.stderr);
+    assert_eq!(snapshot(scratch.path()), before);
+}
+
+#[test]
+fn exit_codes_tell_whether_there_are_changes() {
+    let (scratch, terrace) = shop();
+    let plan = ["plan", "-e", "development", "--detailed-exitcode"];
+    let _ = terrace.run(&plan).expect(2);
+    let _ = terrace.run(&["apply", "-e", "development", "--yes"]).expect(0);
+    let run = terrace.run(&plan).expect(0);
+    assert!(run.stdout.contains("no changes"), "{}", run.stdout);
+    scratch.edit("stack.yaml", "greeting: hello", "greeting: welcome");
+    let run = terrace.run(&plan).expect(2);
+    assert!(
+        run.stdout.contains("hello") && run.stdout.contains("welcome"),
+        "{}",
+        run.stdout
+    );
+    let _ = terrace.run(&["plan", "-e", "development"]).expect(0);
+}
+
+#[test]
+fn where_files_are_and_in_which_order_changes_nothing() {
+    let (scratch, terrace) = shop();
+    let _ = terrace.run(&["apply", "-e", "development", "--yes"]).expect(0);
+    let mut documents: Vec<&str> = STACK.split("---\n").collect();
+    documents.reverse();
+    fs::remove_file(scratch.path().join("stack.yaml")).expect("a file");
+    for (number, document) in documents.iter().enumerate() {
+        scratch.write(
+            &format!("somewhere/{number}/else.yml"),
+            &format!("# moved\n\n{document}"),
+        );
+    }
+    let run = terrace
+        .run(&["plan", "-e", "development", "--detailed-exitcode"])
+        .expect(0);
+    assert!(run.stdout.contains("no changes"), "{}", run.stdout);
+}
+
+#[test]
+fn a_saved_plan_is_applied_exactly_or_refused() {
+    let (scratch, terrace) = shop();
+    let _ = terrace
+        .run(&["plan", "-e", "development", "--save", "plan.json"])
+        .expect(0);
+    // What the stack says by now does not matter: the plan is what was looked at.
+    scratch.edit("stack.yaml", "greeting: hello", "greeting: welcome");
+    let _ = terrace.run(&["apply", "plan.json"]).expect(0);
+    let page = scratch.read("deployed/kubernetes/platform/notices.yaml");
+    assert!(page.contains("greeting: hello"), "{page}");
+
+    let again = terrace.run(&["apply", "plan.json"]).expect(4);
+    assert!(
+        again.stderr.contains("since the plan was made"),
+        "{}",
+        again.stderr
+    );
+    assert_eq!(scratch.read("deployed/kubernetes/platform/notices.yaml"), page);
+
+    let run = terrace
+        .run(&["apply", "plan.json", "-e", "development"])
+        .expect(1);
+    assert!(run.stderr.contains("saved plan"), "{}", run.stderr);
+    scratch.write("broken.json", "{\"format\": 3}");
+    let _ = terrace.run(&["apply", "broken.json"]).expect(4);
+}
+
+#[test]
+fn a_build_takes_away_only_what_a_build_has_written() {
+    let (scratch, terrace) = shop();
+    let _ = terrace.run(&["build"]).expect(0);
+    let file = "out/development/kubernetes/platform/notices.yaml";
+    assert!(scratch.read(file).contains("greeting: hello"));
+    scratch.write(
+        "out/development/kubernetes/platform/mine.yaml",
+        "mine: true\n",
+    );
+    scratch.edit("stack.yaml", "name: notices", "name: signs");
+    let _ = terrace.run(&["build"]).expect(0);
+    assert!(!scratch.path().join(file).exists());
+    let _ = scratch.read("out/development/kubernetes/platform/signs.yaml");
+    let _ = scratch.read("out/development/kubernetes/platform/mine.yaml");
+    let _ = terrace.run(&["apply", "-e", "development", "--yes"]).expect(0);
+    let _ = terrace.run(&["build", "--out", "deployed"]).expect(1);
+}
+
+#[test]
+fn goldens_fail_on_missing_extra_and_different_files() {
+    let (scratch, terrace) = shop();
+    let _ = terrace.run(&["test"]).expect(1);
+    let _ = terrace.run(&["test", "--update"]).expect(0);
+    let _ = terrace.run(&["test"]).expect(0);
+    let file = "golden/development/kubernetes/platform/notices.yaml";
+    let accepted = scratch.read(file);
+
+    scratch.edit(file, "greeting: hello", "greeting: hi");
+    let run = terrace.run(&["test"]).expect(1);
+    assert!(
+        run.stdout.contains("-  greeting: hi\n+  greeting: hello\n"),
+        "{}",
+        run.stdout
+    );
+    scratch.write(file, &accepted);
+
+    scratch.write("golden/development/kubernetes/platform/old.yaml", "a: 1\n");
+    let run = terrace.run(&["test"]).expect(1);
+    assert!(run.stdout.contains("old.yaml"), "{}", run.stdout);
+    let _ = terrace.run(&["test", "--update"]).expect(0);
+
+    fs::remove_file(scratch.path().join(file)).expect("a file");
+    let _ = terrace.run(&["test"]).expect(1);
+    let _ = terrace.variable("UPDATE_EXPECT", "1").run(&["test"]).expect(0);
+    assert_eq!(scratch.read(file), accepted);
+}
+
+#[test]
+fn an_environment_that_is_not_named_is_asked_for() {
+    let (_scratch, terrace) = shop();
+    let run = terrace.run(&["plan"]).expect(1);
+    assert!(run.stderr.contains("`-e development`"), "{}", run.stderr);
+    let run = terrace.run(&["plan", "-e", "developmnt"]).expect(1);
+    assert!(run.stderr.contains("`development`"), "{}", run.stderr);
+}
+
+#[test]
+fn a_stack_that_was_begun_compiles_as_it_is() {
+    let scratch = Scratch::new("init");
+    let terrace = Terrace::in_directory(scratch.path());
+    let _ = terrace.run(&["init", "web-shop"]).expect(0);
+    let run = terrace.run(&["validate", "web-shop"]).expect(0);
+    assert!(!run.stderr.contains("warning"), "{}", run.stderr);
+    let _ = terrace.run(&["test", "web-shop", "--update"]).expect(0);
+    let _ = terrace.run(&["plan", "web-shop", "-e", "production"]).expect(0);
+    let settings = scratch.read("web-shop/.vscode/settings.json");
+    let settings: serde_json::Value = serde_json::from_str(&settings).expect("JSON");
+    for (schema, _) in settings["yaml.schemas"].as_object().expect("schemas") {
+        let schema: serde_json::Value =
+            serde_json::from_str(&scratch.read(&format!("web-shop/{schema}"))).expect("a schema");
+        assert!(schema["$schema"].is_string());
+    }
+    let run = terrace.run(&["init", "web-shop"]).expect(1);
+    assert!(run.stderr.contains("not empty"), "{}", run.stderr);
+}
+
+/// Two Deployments; the first never gets ready, because no node has such a label.
+const SLOW: &str = "\
+kind: Platform
+name: slow
+---
+kind: Environment
+name: testing
+class: testing
+kubernetes: {context: slow-testing}
+---
+kind: Component
+name: waiter
+resources:
+  never:
+    type: apps/v1/Deployment
+    metadata: {name: never, namespace: default}
+    spec:
+      selector: {matchLabels: {app: never}}
+      template:
+        metadata: {labels: {app: never}}
+        spec:
+          nodeSelector: {there-is: none}
+          containers: [{name: main, image: 'registry.example.com/main:1'}]
+";
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_stops_cleanly_and_the_next_run_finishes() {
+    let cluster = servers::kubernetes();
+    let scratch = Scratch::new("slow");
+    scratch.write("stack.yaml", SLOW);
+    let kubeconfig = scratch.path().join("kubeconfig");
+    servers::write_kubeconfig(&kubeconfig, &[("slow-testing", cluster)]);
+    let terrace = Terrace::in_directory(scratch.path()).kubeconfig(&kubeconfig);
+    let child = terrace.start(&["apply", "-e", "testing", "--yes"]);
+    let pid = child.id().to_string();
+    let deadline = time::Instant::now() + time::Duration::from_secs(60);
+    while cluster.get(&["deployment", "never", "-n", "default"]).is_none() {
+        assert!(time::Instant::now() < deadline, "the Deployment does not come");
+        thread::sleep(time::Duration::from_millis(100));
+    }
+    let _ = Command::new("kill")
+        .args(["-INT", &pid])
+        .status()
+        .expect("kill runs");
+    let output = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(
+        said.contains("stopping") && said.contains("not settled"),
+        "{said}"
+    );
+
+    scratch.edit("stack.yaml", "          nodeSelector: {there-is: none}\n", "");
+    let run = terrace.run(&["apply", "-e", "testing", "--yes"]).expect(0);
+    assert!(run.stderr.contains("applied slow in testing"), "{}", run.stderr);
+    let _ = terrace
+        .run(&["plan", "-e", "testing", "--detailed-exitcode"])
+        .expect(0);
+    let _ = terrace.run(&["destroy", "-e", "testing", "--yes"]).expect(0);
+    assert!(cluster.get(&["deployment", "never", "-n", "default"]).is_none());
+}
