@@ -82,8 +82,6 @@ pub(super) struct Lowering<'a, 'd> {
     pub(super) express: bool,
     /// The state that failures lead to.
     pub(super) handler: Option<Text>,
-    /// Steps whose results are read.
-    pub(super) read: BTreeSet<usize>,
     /// The state that each step begins with: the step's own, or one that comes before it. None where a step is left out.
     pub(super) entries: BTreeMap<usize, Option<Text>>,
     /// Where the steps write, as far as their arguments say.
@@ -94,15 +92,12 @@ impl<'a> Lowering<'a, '_> {
     /// Whether later states find what a step gives.
     pub(super) fn keeps(&self, id: usize) -> bool {
         let known: &Known = &self.steps.all[id];
-        known.asked.unwrap_or_else(|| {
-            self.read.contains(&id)
-                || match &known.inside {
-                    Gives::Nothing => false,
-                    Gives::Branches(children) => children.iter().any(|(_, child)| self.keeps(*child)),
-                    // Answers that are for others to use; what a Glue run or a message reports of itself is not.
-                    Gives::Answer(inside) => !inside.is_empty(),
-                }
-        })
+        known.asked != Some(false)
+            && match &known.inside {
+                Gives::Nothing => false,
+                Gives::Branches(children) => children.iter().any(|(_, child)| self.keeps(*child)),
+                Gives::Answer(_) => known.last.is_none_or(|last| self.keeps(last)),
+            }
     }
 
     /// A list of steps; what it begins with, and its states.
@@ -276,21 +271,21 @@ impl<'a> Lowering<'a, '_> {
         states.extend(more);
     }
 
-    /// Where a step leaves its result.
+    /// Where a step leaves its result, so that what was there before stays.
     fn result(&mut self, step: &Step<'a>, made: &mut State, position: &Position) {
-        if self.keeps(step.id) {
-            let path = format!("$.steps.{}", self.steps.all[step.id].result);
-            made.body.set("ResultPath", path.as_str());
-            made.writes = true;
-            if position.gives == Some(step.id) {
-                let mut steps = vec![path];
-                if let Gives::Answer(inside) = &self.steps.all[step.id].inside {
-                    steps.extend(inside.iter().map(|key| (*key).to_owned()));
-                }
-                made.body.set("OutputPath", steps.join("."));
+        let path = format!("$.steps.{}", self.steps.all[step.id].result);
+        made.writes = self.keeps(step.id);
+        if !made.writes {
+            // `ResultPath: null` would drop it, but CloudFormation takes no null in a template.
+            made.body.set("ResultSelector", Term::map([("done", true)]));
+        }
+        made.body.set("ResultPath", path.as_str());
+        if made.writes && position.gives == Some(step.id) {
+            let mut steps = vec![path];
+            if let Gives::Answer(inside) = &self.steps.all[step.id].inside {
+                steps.extend(inside.iter().map(|key| (*key).to_owned()));
             }
-        } else {
-            made.body.set("ResultPath", Term::Null);
+            made.body.set("OutputPath", steps.join("."));
         }
     }
 
@@ -842,8 +837,6 @@ impl<'a> Lowering<'a, '_> {
             Some(Value::Known(term)) => made.body.set(static_or_template(&term), term),
             None => {}
         }
-        // A value that nobody reads would be dropped without a word; the step is there for it.
-        self.read.insert(step.id);
         self.result(step, made, position);
     }
 

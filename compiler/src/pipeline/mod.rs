@@ -27,15 +27,13 @@ mod targets;
 mod tasks;
 mod trigger;
 
-use std::collections::BTreeSet;
-
 use terrace_artifact::{Address, Text};
 
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::document::Pipeline;
-use crate::expression::{Expression, ExpressionKind, Scope, template};
-use crate::node::{Node, NodeKind};
+use crate::expression::Scope;
+use crate::node::Node;
 use crate::resource::{Resource, ResourceKind};
 use crate::source::{Files, Span};
 use crate::term::Term;
@@ -43,7 +41,7 @@ use crate::term::Term;
 use lower::{Exit, FAILED, Level, Lowering, State, failed, finish};
 use names::Position;
 use permission::{Permissions, pseudo, trust};
-use read::{Call, Gives, Steps};
+use read::{Call, Steps};
 use targets::own;
 pub(crate) use targets::{Context, Found, Targets};
 
@@ -73,8 +71,6 @@ pub(crate) fn lower<'a>(
     let after = after
         .map(|list| steps.read(list, diagnostics))
         .unwrap_or_default();
-    let mut read = BTreeSet::new();
-    reads(node, files, &steps, &mut read);
     let timeout = match &pipeline.timeout {
         Some(timeout) => (timeout.value.seconds, Some(timeout.span)),
         None if express => (DEFAULT_TIMEOUT.1, None),
@@ -109,7 +105,6 @@ pub(crate) fn lower<'a>(
         timeout,
         express,
         handler,
-        read,
         entries: std::collections::BTreeMap::new(),
         written: Vec::new(),
     };
@@ -380,7 +375,7 @@ impl<'a> Lowering<'a, '_> {
         let mut body = Term::map([("Type", Term::from("Task"))]);
         body.set("Resource", task.resource);
         body.set("Parameters", Term::Map(parameters));
-        body.set("ResultPath", Term::Null);
+        body.set("ResultPath", "$.steps.HandleFailure");
         self.timeouts(failure, &mut body);
         let retry = failure.get("retry").or(self.retry);
         if let Some(rules) = self.retriers(retry, failure.key) {
@@ -405,68 +400,6 @@ impl<'a> Lowering<'a, '_> {
         format!(
             "States.Format('The pipeline {name} failed: {{}} (execution {{}})', States.JsonToString($.error), $$.Execution.Id)"
         )
-    }
-}
-
-/// The steps whose results some expression reads: those keep them.
-fn reads(node: &Node, files: &Files, steps: &Steps, found: &mut BTreeSet<usize>) {
-    match &node.kind {
-        NodeKind::String(text) if text.contains("steps") => {
-            let template = template(node, files, &mut Diagnostics::new());
-            template
-                .expressions()
-                .for_each(|expression| read_by(expression, steps, found));
-        }
-        NodeKind::List(items) => items.iter().for_each(|item| reads(item, files, steps, found)),
-        NodeKind::Map(entries) => entries
-            .iter()
-            .for_each(|(_, value)| reads(value, files, steps, found)),
-        _ => {}
-    }
-}
-
-fn read_by(expression: &Expression, steps: &Steps, found: &mut BTreeSet<usize>) {
-    let mut names = Vec::new();
-    if chain(expression, &mut names) {
-        let Some(id) = names.first().and_then(|name| steps.find(name)) else {
-            return;
-        };
-        found.insert(id);
-        let known = &steps.all[id];
-        found.extend(known.last);
-        if let Gives::Branches(children) = &known.inside {
-            let child = names.get(1).and_then(|name| steps.find(name));
-            // The whole of it is all its results.
-            let read = children
-                .iter()
-                .map(|(_, id)| *id)
-                .filter(|id| child.is_none() || child == Some(*id));
-            found.extend(read);
-        }
-        return;
-    }
-    expression.children(&mut |child| read_by(child, steps, found));
-}
-
-/// The names behind `steps`, in order.
-fn chain<'e>(expression: &'e Expression, names: &mut Vec<&'e str>) -> bool {
-    match &expression.kind {
-        ExpressionKind::Name(name) => name == "steps",
-        ExpressionKind::Attribute(of, name) => {
-            let chained = chain(of, names);
-            if chained {
-                names.push(name);
-            }
-            chained
-        }
-        ExpressionKind::Index(of, index) => {
-            let chained = chain(of, names);
-            if let (true, ExpressionKind::Literal(Term::String(name))) = (chained, &index.kind) {
-                names.push(name);
-            }
-            chained
-        }
-        _ => false,
     }
 }
 

@@ -14,7 +14,6 @@ use crate::source::Span;
 pub(super) struct Step<'a> {
     /// Its place in [`Steps::all`].
     pub(super) id: usize,
-    pub(super) name: Text,
     /// The name of its state.
     pub(super) state: Text,
     /// Its name in the document.
@@ -230,7 +229,6 @@ impl Steps {
             .collect();
         Some(Step {
             id,
-            name: name.clone(),
             state,
             span,
             body,

@@ -80,6 +80,20 @@ fn names(term: &Term) -> Vec<Text> {
     }
 }
 
+/// Keys of resources that say no more than what they are.
+const GENERAL: [&str; 10] = [
+    "function",
+    "job",
+    "topic",
+    "queue",
+    "state_machine",
+    "application",
+    "workgroup",
+    "role",
+    "bucket",
+    "bus",
+];
+
 fn reference_names(reference: &Reference) -> Vec<Text> {
     let attribute: String = reference
         .path
@@ -97,13 +111,12 @@ fn reference_names(reference: &Reference) -> Vec<Text> {
     match reference.name.parse::<terrace_artifact::Address>() {
         Ok(address) => {
             let key = address.key.as_deref().unwrap_or_default();
-            vec![
-                pascal(&format!("{} {key} {}", address.component, attribute)),
-                pascal(&format!(
-                    "{} {} {key} {}",
-                    address.component, address.resource, attribute
-                )),
-            ]
+            let whole = pascal(&format!("{} {} {key} {attribute}", address.component, address.resource));
+            if GENERAL.contains(&address.resource.as_str()) {
+                vec![pascal(&format!("{} {key} {attribute}", address.component)), whole]
+            } else {
+                vec![whole]
+            }
         }
         Err(_) => {
             let name = reference.name.strip_prefix("AWS::").unwrap_or(&reference.name);

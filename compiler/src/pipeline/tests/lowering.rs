@@ -142,7 +142,7 @@ steps:
               Resource: arn:aws:states:::glue:startJobRun.sync
               Parameters:
                 JobName: '${SalesEtlName}'
-              ResultPath: null
+              ResultPath: $.steps.load_all
               Next: IfSlow
             Stop:
               Type: Fail
@@ -257,7 +257,7 @@ steps:
               Parameters:
                 TopicArn: '${OperationsTopicArn}'
                 Message.$: $.steps.d
-              ResultPath: null
+              ResultPath: $.steps.f
               End: true
         "#]],
     );
@@ -324,7 +324,7 @@ steps:
                       Arguments:
                         --file.$: $.item.name
                         --day.$: $.day
-                    ResultPath: null
+                    ResultPath: $.steps.convert
                     Next: Measure
                   Measure:
                     Type: Task
@@ -414,7 +414,9 @@ steps:
                     Seconds: 5
                     End: true
               ToleratedFailurePercentage: 5
-              ResultPath: null
+              ResultSelector:
+                done: true
+              ResultPath: $.steps.regions
               End: true
         "#]],
     );
@@ -473,7 +475,7 @@ on_failure:
                 Message:
                   error.$: $.error.Error
                   cause.$: $.error.Cause
-              ResultPath: null
+              ResultPath: $.steps.tell
               Next: PipelineFailed
             Both:
               Type: Parallel
@@ -515,7 +517,9 @@ on_failure:
                     Type: Wait
                     Seconds: 5
                     End: true
-              ResultPath: null
+              ResultSelector:
+                done: true
+              ResultPath: $.steps.both
               Catch:
               - ErrorEquals:
                 - States.ALL
@@ -541,7 +545,7 @@ on_failure:
               Parameters:
                 TopicArn: '${OperationsTopicArn}'
                 Message.$: 'States.Format(''failed: {}'', $.error.Cause)'
-              ResultPath: null
+              ResultPath: $.steps.shout
               Next: PipelineFailed
             PipelineFailed:
               Type: Fail

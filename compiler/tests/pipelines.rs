@@ -1,0 +1,123 @@
+//! A pipeline, from text to files: the seed's, in our language.
+
+use std::collections::BTreeSet;
+
+use expect_test::expect_file;
+use serde_json::{Value, json};
+use terrace_compiler::source::MemorySources;
+use terrace_compiler::{Request, compile};
+
+/// The files of the stack, by path, once nothing was said against it.
+fn files(text: &str) -> Vec<terrace_artifact::File> {
+    let sources = MemorySources::new([("stack.yaml", text)]);
+    let compiled = compile(&sources, &Request { program: "0.1.0".into(), ..Request::default() });
+    let said: Vec<String> = compiled
+        .diagnostics
+        .iter()
+        .map(|d| format!("{}: {} {:?}", d.code.slug(), d.message, d.primary.as_ref().map(|l| compiled.files.text(l.span))))
+        .collect();
+    assert_eq!(said, Vec::<String>::new());
+    terrace_artifact::files(&compiled.bundles[0])
+}
+
+fn json_of(files: &[terrace_artifact::File], path: &str) -> Value {
+    let file = files.iter().find(|file| file.path == path);
+    let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
+    serde_json::from_str(&file.unwrap_or_else(|| panic!("no {path} among {paths:?}")).text).unwrap()
+}
+
+const SALES: &str = include_str!("pipelines/sales.yaml");
+
+#[test]
+fn the_seeds_pipeline() {
+    let files = files(SALES);
+    for path in ["step-functions/finance/sales.json", "cloudformation/finance/sales.json"] {
+        let file = files.iter().find(|file| file.path == path).unwrap();
+        let name = path.split('/').next().unwrap();
+        expect_file![format!("./pipelines/sales.{name}.json")].assert_eq(&file.text);
+    }
+}
+
+/// State for state what the seed has, but for what its inventory calls wrong.
+#[test]
+fn it_has_the_seeds_states() {
+    let files = files(SALES);
+    let definition = json_of(&files, "step-functions/finance/sales.json");
+    assert_eq!(definition["Comment"], "Data processing pipeline");
+    assert_eq!(definition["StartAt"], "ValidateInput");
+    assert_eq!(definition["TimeoutSeconds"], 14_400);
+    let states = &definition["States"];
+    let shape = |states: &Value| -> Vec<(String, String, String)> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        states
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, state)| (name.clone(), text(&state["Type"]), text(&state["Next"])))
+            .collect()
+    };
+    let row = |name: &str, kind: &str, next: &str| (name.to_owned(), kind.to_owned(), next.to_owned());
+    assert_eq!(
+        shape(states),
+        [
+            row("ValidateInput", "Task", "CheckDataQuality"),
+            row("CheckDataQuality", "Task", "ProcessData"),
+            row("ProcessData", "Parallel", "GenerateReport"),
+            row("GenerateReport", "Task", "NotifyCompletion"),
+            row("NotifyCompletion", "Task", ""),
+            row("HandleFailure", "Task", "PipelineFailed"),
+            // D18: a failed run ends as failed.
+            row("PipelineFailed", "Fail", ""),
+        ]
+    );
+    assert_eq!(shape(&states["ProcessData"]["Branches"][0]["States"]), [row("ETLProcessing", "Task", "")]);
+    assert_eq!(shape(&states["ProcessData"]["Branches"][1]["States"]), [row("DataProfiling", "Task", "")]);
+    let retry = json!([{"ErrorEquals": ["States.TaskFailed"], "IntervalSeconds": 30, "MaxAttempts": 3, "BackoffRate": 2}]);
+    assert_eq!(states["ValidateInput"]["Retry"], retry);
+    // D17: all of them catch everything, and keep the input beside the error.
+    let catch = json!([{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "HandleFailure"}]);
+    for name in ["ValidateInput", "CheckDataQuality", "ProcessData", "GenerateReport", "NotifyCompletion"] {
+        assert_eq!(states[name]["Catch"], catch, "{name}");
+    }
+    assert_eq!(states["CheckDataQuality"]["Resource"], "arn:aws:states:::glue:startJobRun.sync");
+    assert_eq!(states["CheckDataQuality"]["Parameters"]["Arguments"], json!({"--INPUT_PATH.$": "$.inputPath"}));
+    assert_eq!(states["HandleFailure"]["Parameters"]["Message"], "Pipeline execution failed");
+}
+
+/// Every action the role is allowed is one that a state of the machine needs, and every state has its own.
+#[test]
+fn the_role_is_allowed_what_the_states_call() {
+    let template = json_of(&files(SALES), "cloudformation/finance/sales.json");
+    let policy = &template["Resources"]["Role"]["Properties"]["Policies"][0]["PolicyDocument"];
+    let mut actions = BTreeSet::new();
+    for statement in policy["Statement"].as_array().unwrap() {
+        let list = match &statement["Action"] {
+            Value::String(one) => vec![one.clone()],
+            many => many.as_array().unwrap().iter().map(|a| a.as_str().unwrap().to_owned()).collect(),
+        };
+        let everything = statement["Resource"] == "*";
+        for action in list {
+            assert_eq!(everything, action.starts_with("logs:") || action.starts_with("xray:"), "{action}");
+            assert!(!action.contains('*'), "{action}");
+            actions.insert(action);
+        }
+    }
+    actions.retain(|action| !action.starts_with("logs:") && !action.starts_with("xray:"));
+    let wanted = [
+        "glue:BatchStopJobRun",
+        "glue:GetJobRun",
+        "glue:GetJobRuns",
+        "glue:StartJobRun",
+        "lambda:InvokeFunction",
+        "sns:Publish",
+    ];
+    assert_eq!(actions.into_iter().collect::<Vec<_>>(), wanted);
+}
+
+#[test]
+fn the_order_of_documents_changes_nothing() {
+    let mut documents: Vec<&str> = SALES.split("\n---\n").collect();
+    documents.reverse();
+    let turned = documents.join("\n---\n");
+    assert_eq!(files(&turned), files(SALES));
+}
