@@ -27,8 +27,8 @@ mod values;
 pub use access::{Access, AwsAccess, timestamp};
 pub use apply::{ApplyOptions, Cancel, Canceller, Outcome, Report, apply};
 pub use backend::{
-    ADDRESS, Backend, Basis, HOLDS_DATA, Identity, Intent, LABEL, Live, Look, Ownership, PreviewOptions, Ticket,
-    Wanted, Write, origin_of,
+    ADDRESS, Backend, Basis, HOLDS_DATA, Identity, Intent, LABEL, Live, Look, Ownership, PreviewOptions,
+    Ticket, Wanted, Write, origin_of,
 };
 pub use diff::{ListShape, Plain, Shapes, diff, same_quantity};
 pub use error::{Error, Moved, Refusal};
@@ -37,7 +37,9 @@ pub use failure::{Detail, Failure, FailureKind};
 pub use home::{Held, Holder, Home};
 pub use lease::{LeaseRecord, LeaseStore, take};
 pub use ledger::{History, Release, Status};
-pub use plan::{Action, Change, Field, MASKED, MemberChange, Plan, Purpose, Risk, Step, Subject, hide_secrets};
+pub use plan::{
+    Action, Change, Field, MASKED, MemberChange, Plan, Purpose, Risk, Step, Subject, hide_secrets,
+};
 pub use planning::{PlanOptions, destroy_plan, plan};
 pub use render::{render, totals};
 pub use values::{Filled, Late, Values, at_path, at_path_mut, sources};

@@ -269,7 +269,7 @@ impl Platform {
             cancel: Cancel::channel().1,
         };
         apply(plan, access, &options, |event| {
-            events.lock().expect("no panic").push(event)
+            events.lock().expect("no panic").push(event);
         })
         .await
     }

@@ -1,0 +1,56 @@
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use terrace_artifact::files;
+
+use super::{Folder, platform, run, settings, web};
+use crate::directory::fault;
+use crate::ledger::Status;
+use crate::testing::{access, object};
+
+/// Ends the apply before each of its changes of the disk in turn; the next run finishes it.
+#[test]
+fn an_apply_killed_anywhere_is_finished_by_the_next() {
+    let mut fewer = platform();
+    fewer.artifacts.retain(|artifact| artifact.id != web().id);
+    for artifact in &mut fewer.artifacts {
+        if artifact.id == settings("").id {
+            artifact.body = settings("bye").body;
+        }
+    }
+    fewer.artifacts.push(object(
+        "sales/web/x",
+        "v1",
+        "ConfigMap",
+        "sales/x",
+        r#"{"data": {"a": "b"}}"#,
+    ));
+    fewer.artifacts.sort_by(|a, b| a.id.cmp(&b.id));
+    let mut kills = 0;
+    loop {
+        let folder = Folder::new();
+        folder.deliver(&platform());
+        folder.write("kubernetes/finance/mine.yaml", "mine: true\n");
+        let plan = folder.plan(&fewer);
+        fault::after(Some(kills));
+        let outcome = catch_unwind(AssertUnwindSafe(|| folder.apply(&plan)));
+        fault::after(None);
+        let killed = outcome.is_err();
+        folder.apply(&folder.plan(&fewer)).unwrap();
+        let mut found = folder.files();
+        assert_eq!(
+            found.remove("kubernetes/finance/mine.yaml").as_deref(),
+            Some("mine: true\n")
+        );
+        let want: BTreeMap<String, String> = files(&fewer).into_iter().map(|f| (f.path, f.text)).collect();
+        assert_eq!(found, want, "after {kills} changes");
+        assert!(folder.plan(&fewer).is_empty());
+        let history = run(crate::history(&fewer, &access(folder.0.path()))).unwrap();
+        assert_eq!(history.last().map(|last| last.status), Some(Status::Deployed));
+        if !killed {
+            break;
+        }
+        kills += 1;
+    }
+    assert!(kills > 10, "{kills}");
+}
