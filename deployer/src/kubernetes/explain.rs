@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use terrace_artifact::{Text, Value};
+use terrace_artifact::{Map, Text, Value};
 
 use super::Kubernetes;
 use super::live::metadata;
 use super::requests::{WHOLE, encode};
-use super::settle::Verdict;
+use super::settle::{Verdict, unseen};
 use crate::access::timestamp;
 
 /// An image that has not come for so long will not come. A registry that hiccups is back before.
@@ -29,6 +29,10 @@ impl Kubernetes {
             Verdict::Ready => return verdict,
             Verdict::Waiting(why) | Verdict::Failed(why) => why.clone(),
         };
+        // What there is now is of the version before; its troubles are not those of this one.
+        if unseen(object).is_some() {
+            return verdict;
+        }
         let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default();
         let pods = match kind {
             "Deployment" => self.pods_of_deployment(object).await,
@@ -41,6 +45,11 @@ impl Kubernetes {
                 .checked_sub(PATIENCE)
                 .unwrap_or(std::time::UNIX_EPOCH),
         );
+        if kind == "StatefulSet"
+            && let Some(told) = self.make_way(object, &pods, &patient_until, &why).await
+        {
+            return told;
+        }
         let mut troubles: Vec<Trouble> = pods
             .iter()
             .filter_map(|pod| trouble(pod, &patient_until))
@@ -125,6 +134,40 @@ impl Kubernetes {
                     .and_then(Value::as_str)
                     == Some(name)
             })
+        })
+    }
+
+    /// A StatefulSet's controller waits for a pod of an earlier version that can never get ready, and never brings the next
+    /// one. Its documentation says to delete that pod; nobody loses anything by it.
+    async fn make_way(&self, set: &Value, pods: &[Value], patient_until: &str, why: &str) -> Option<Verdict> {
+        let version = set.at(&["status", "updateRevision"]).and_then(Value::as_str)?;
+        let rolling = set
+            .at(&["spec", "updateStrategy", "type"])
+            .and_then(Value::as_str)
+            != Some("OnDelete");
+        let stuck = pods.iter().find(|pod| {
+            let of = pod
+                .at(&["metadata", "labels", "controller-revision-hash"])
+                .and_then(Value::as_str);
+            of.is_some_and(|of| of != version)
+                && trouble(pod, patient_until).is_some_and(|trouble| trouble.lasting)
+        })?;
+        if !rolling {
+            return None;
+        }
+        let (name, namespace) = (metadata(stuck, "name"), metadata(stuck, "namespace"));
+        let preconditions: Map = [("uid", metadata(stuck, "uid"))].into_iter().collect();
+        let options: Map = [("preconditions", Value::Map(preconditions))]
+            .into_iter()
+            .collect();
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
+        let words = format!("{why}; pod `{name}` of an earlier version never got ready and is in the way");
+        Some(match self.requests.delete(&path, &options.into()).await {
+            Ok(_) => Verdict::Waiting(format!("{words}: it is deleted")),
+            Err(_) => Verdict::Failed(format!(
+                "{words}: delete it, with\nkubectl --context {} --namespace {namespace} delete pod {name}",
+                self.requests.context
+            )),
         })
     }
 

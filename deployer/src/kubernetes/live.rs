@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use terrace_artifact::{Address, Artifact, ArtifactId, Digest, Object, Text, Value};
 
-use super::difference::{identities, is_secret, is_secret_path};
+use super::difference::{identities, is_secret};
 use super::kinds::Served;
 use super::ownership::{applied_by, surely_unchanged};
 use crate::backend::{ADDRESS, Basis, HOLDS_DATA, LABEL, Live, Ownership};
@@ -154,6 +154,7 @@ fn basis(object: &Value, wanted: Option<&Object>) -> Basis {
     if let Some(wanted) = wanted {
         let mut walk = Walk {
             secret: is_secret(&wanted.manifest),
+            uid: metadata(object, "uid"),
             facts: &mut facts,
         };
         for key in wanted.manifest.as_map().into_iter().flatten().map(|(key, _)| key) {
@@ -169,6 +170,7 @@ fn basis(object: &Value, wanted: Option<&Object>) -> Basis {
 
 struct Walk<'a> {
     secret: bool,
+    uid: &'a str,
     facts: &'a mut BTreeMap<Text, Value>,
 }
 
@@ -202,13 +204,12 @@ impl Walk<'_> {
     }
 
     fn leaf(&mut self, path: &str, live: &Value) {
-        let keys: Vec<_> = path
-            .split('.')
-            .map(|key| terrace_artifact::Segment::Key(key.into()))
-            .collect();
-        let hidden = self.secret && is_secret_path(&keys);
+        let hidden = self.secret && holds_secret(path);
         let value = match live {
-            _ if hidden => Digest::of_value(live).as_str().into(),
+            // With the uid beside it: equal secrets of two objects are not to look equal.
+            _ if hidden => Digest::of_value(&Value::List(vec![self.uid.into(), live.clone()]))
+                .as_str()
+                .into(),
             Value::String(text) if text.len() > LONG => Digest::of_value(live).as_str().into(),
             Value::List(_) | Value::Map(_) if live.to_string().len() > LONG => {
                 Digest::of_value(live).as_str().into()
@@ -217,4 +218,13 @@ impl Walk<'_> {
         };
         self.facts.insert(path.into(), value);
     }
+}
+
+/// Whether a path of a Secret, as a basis writes it, may lead to its values.
+fn holds_secret(path: &str) -> bool {
+    let below = |top: &str| {
+        path.strip_prefix(top)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    below("data") || below("stringData") || path.contains("last-applied-configuration")
 }

@@ -190,7 +190,7 @@ impl Kubernetes {
         if asked.len() > MANY
             && let Ok(all) = self.requests.list(&served.list_path(None), "", METADATA).await
         {
-            let all: BTreeSet<(Text, Text)> = all.iter().map(|object| place(object)).collect();
+            let all: BTreeSet<(Text, Text)> = all.iter().map(place).collect();
             asked.retain(|artifact| all.contains(&place_of(artifact)));
         }
         let gets = asked.into_iter().map(|artifact| async move {
@@ -258,7 +258,7 @@ fn namespaces(group: &OfKind<'_>) -> BTreeSet<Text> {
         .collect()
 }
 
-fn namespace_of<'a>(artifact: &'a Artifact) -> Option<&'a Text> {
+fn namespace_of(artifact: &Artifact) -> Option<&Text> {
     artifact.object()?.namespace.as_ref()
 }
 

@@ -274,3 +274,204 @@ fn is_empty(value: &Value) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANAGER: &str = "terrace/acme/testing";
+
+    /// A live object that has `spec` and our entry with these fields of it.
+    fn live(api_version: &str, spec: &str, fields: &str) -> Value {
+        let entry = format!(
+            r#"{{"manager":"{MANAGER}","operation":"Apply","apiVersion":"{api_version}","fieldsV1":{{"f:spec":{fields}}}}}"#
+        );
+        value(&format!(
+            r#"{{"apiVersion":"{api_version}","kind":"K","metadata":{{"name":"n","managedFields":[{entry}]}},"spec":{spec}}}"#
+        ))
+    }
+
+    fn value(json: &str) -> Value {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[track_caller]
+    fn check(api_version: &str, wanted: &str, has: &str, fields: &str, unchanged: bool) {
+        let wanted = value(&format!(
+            r#"{{"apiVersion":"{api_version}","kind":"K","metadata":{{"name":"n"}},"spec":{wanted}}}"#
+        ));
+        assert_eq!(
+            surely_unchanged(&wanted, &live(api_version, has, fields), MANAGER),
+            unchanged
+        );
+    }
+
+    #[test]
+    fn values_and_owners_have_to_be_ours() {
+        let fields = r#"{"f:a":{},"f:b":{}}"#;
+        check(
+            "v1",
+            r#"{"a":1,"b":"x"}"#,
+            r#"{"a":1,"b":"x","c":true}"#,
+            fields,
+            true,
+        );
+        check("v1", r#"{"a":2,"b":"x"}"#, r#"{"a":1,"b":"x"}"#, fields, false);
+        // A field we would give up, and one that is not ours yet although it has our value.
+        check("v1", r#"{"a":1}"#, r#"{"a":1,"b":"x"}"#, fields, false);
+        check(
+            "v1",
+            r#"{"a":1,"b":"x","c":true}"#,
+            r#"{"a":1,"b":"x","c":true}"#,
+            fields,
+            false,
+        );
+        check("v1", r#"{"a":1,"b":null}"#, r#"{"a":1}"#, fields, false);
+    }
+
+    #[test]
+    fn merge_keys_are_defaulted_and_order_counts() {
+        let fields = r#"{"f:ports":{"k:{\"port\":53,\"protocol\":\"TCP\"}":{".":{},"f:port":{}},
+            "k:{\"port\":53,\"protocol\":\"UDP\"}":{".":{},"f:port":{},"f:protocol":{}}}}"#;
+        let has = r#"{"ports":[{"port":53,"protocol":"TCP"},{"port":80,"protocol":"TCP"},{"port":53,"protocol":"UDP"}]}"#;
+        check(
+            "v1",
+            r#"{"ports":[{"port":53},{"port":53,"protocol":"UDP"}]}"#,
+            has,
+            fields,
+            true,
+        );
+        check(
+            "v1",
+            r#"{"ports":[{"port":53,"protocol":"UDP"},{"port":53}]}"#,
+            has,
+            fields,
+            false,
+        );
+        check("v1", r#"{"ports":[{"port":53},{"port":53}]}"#, has, fields, false);
+        check(
+            "v1",
+            r#"{"ports":[{"port":53},{"port":54,"protocol":"UDP"}]}"#,
+            has,
+            fields,
+            false,
+        );
+        // The default is one of built-in kinds.
+        check(
+            "example.com/v1",
+            r#"{"ports":[{"port":53},{"port":53,"protocol":"UDP"}]}"#,
+            has,
+            fields,
+            false,
+        );
+    }
+
+    #[test]
+    fn what_is_written_as_a_whole_is_equal_or_in_doubt() {
+        let fields = r#"{"f:selector":{},"f:names":{}}"#;
+        let has = r#"{"selector":{"a":"b"},"names":["x","y"]}"#;
+        check(
+            "v1",
+            r#"{"selector":{"a":"b"},"names":["x","y"]}"#,
+            has,
+            fields,
+            true,
+        );
+        check("v1", r#"{"selector":{},"names":["x","y"]}"#, has, fields, false);
+        check(
+            "v1",
+            r#"{"selector":{"a":"b"},"names":["y","x"]}"#,
+            has,
+            fields,
+            false,
+        );
+        check(
+            "v1",
+            r#"{"selector":{"a":"b"},"names":["x"]}"#,
+            has,
+            fields,
+            false,
+        );
+    }
+
+    #[test]
+    fn sets_are_ordered_like_ours() {
+        let fields = r#"{"f:s":{"v:\"x\"":{},"v:\"y\"":{}}}"#;
+        check(
+            "v1",
+            r#"{"s":["x","y"]}"#,
+            r#"{"s":["x","other","y"]}"#,
+            fields,
+            true,
+        );
+        check("v1", r#"{"s":["y","x"]}"#, r#"{"s":["x","y"]}"#, fields, false);
+        check("v1", r#"{"s":["x"]}"#, r#"{"s":["x","y"]}"#, fields, false);
+    }
+
+    #[test]
+    fn quantities_are_compared_by_value_where_the_server_does() {
+        let fields = r#"{"f:hard":{"f:requests.cpu":{}}}"#;
+        check(
+            "v1",
+            r#"{"hard":{"requests.cpu":"2000m"}}"#,
+            r#"{"hard":{"requests.cpu":"2"}}"#,
+            fields,
+            true,
+        );
+        check(
+            "v1",
+            r#"{"hard":{"requests.cpu":"2001m"}}"#,
+            r#"{"hard":{"requests.cpu":"2"}}"#,
+            fields,
+            false,
+        );
+        check(
+            "example.com/v1",
+            r#"{"hard":{"requests.cpu":"2000m"}}"#,
+            r#"{"hard":{"requests.cpu":"2"}}"#,
+            fields,
+            false,
+        );
+    }
+
+    #[test]
+    fn one_entry_at_the_version_that_is_written() {
+        let wanted = value(r#"{"apiVersion":"v1","kind":"K","metadata":{"name":"n"},"spec":{"a":1}}"#);
+        let right = live("v1", r#"{"a":1}"#, r#"{"f:a":{}}"#);
+        assert!(surely_unchanged(&wanted, &right, MANAGER));
+        assert!(!surely_unchanged(&wanted, &right, "terrace/acme/production"));
+        assert!(!surely_unchanged(
+            &wanted,
+            &live("v2", r#"{"a":1}"#, r#"{"f:a":{}}"#),
+            MANAGER
+        ));
+        let mut twice = right.clone();
+        let metadata = twice
+            .as_map_mut()
+            .and_then(|map| map.get_mut("metadata"))
+            .and_then(Value::as_map_mut);
+        let Some(Value::List(entries)) = metadata.and_then(|map| map.get_mut("managedFields")) else {
+            panic!()
+        };
+        entries.push(value(&format!(
+            r#"{{"manager":"{MANAGER}","operation":"Update"}}"#
+        )));
+        assert!(!surely_unchanged(&wanted, &twice, MANAGER));
+    }
+
+    #[test]
+    fn people_and_controllers_are_told_apart() {
+        let object = value(
+            r#"{"metadata":{"managedFields":[{"manager":"kubectl","operation":"Apply"},{"manager":"kubectl-edit","operation":"Update"}]}}"#,
+        );
+        for (manager, by_hand) in [
+            ("kubectl-edit", true),
+            ("kubectl", false),
+            ("kubectl-client-side-apply", false),
+            ("kube-controller-manager", false),
+            ("kubectlish", false),
+        ] {
+            assert_eq!(is_by_hand(&object, manager), by_hand, "{manager}");
+        }
+    }
+}

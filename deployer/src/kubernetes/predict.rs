@@ -125,3 +125,28 @@ fn names_item(key: &str, id: &Text) -> bool {
     key.and_then(|key| identity(&key))
         .is_some_and(|other| other == *id)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn others_fields_stay_and_ours_that_are_gone_go() {
+        let value = |json: &str| serde_json::from_str::<Value>(json).unwrap();
+        let live = value(
+            r#"{"apiVersion":"v1","kind":"K","metadata":{"managedFields":[{"manager":"m","operation":"Apply","apiVersion":"v1",
+            "fieldsV1":{"f:spec":{"f:a":{},"f:gone":{},"f:whole":{},"f:c":{"k:{\"name\":\"x\"}":{".":{},"f:name":{},"f:v":{}},
+            "k:{\"name\":\"y\"}":{".":{},"f:name":{}}}}}}]},
+            "spec":{"a":1,"gone":2,"other":3,"whole":{"old":1},"c":[{"name":"z"},{"name":"x","v":1,"more":1},{"name":"y"}]}}"#,
+        );
+        let wanted = value(
+            r#"{"apiVersion":"v1","kind":"K","spec":{"a":2,"whole":{"new":1},"c":[{"name":"x"},{"name":"w"}]}}"#,
+        );
+        assert_eq!(
+            predicted(&wanted, &live, "m").get("spec"),
+            Some(&value(
+                r#"{"a":2,"other":3,"whole":{"new":1},"c":[{"name":"x","more":1},{"name":"w"},{"name":"z"}]}"#
+            ))
+        );
+    }
+}

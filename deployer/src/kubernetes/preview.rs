@@ -140,7 +140,7 @@ impl Kubernetes {
         let mut after = None;
         match self.ask_about(&question, live, &mut change).await? {
             Asked::Answer(answer) => after = Some(answer),
-            Asked::NotAsked => {}
+            Asked::Nothing => {}
             Asked::Refused(refusal) => {
                 if !later.is_empty()
                     && matches!(&refusal, Refusal::Status(status) if matches!(status.code, 400 | 422))
@@ -240,7 +240,13 @@ impl Kubernetes {
     async fn apply_elsewhere(&self, question: &Question<'_>) -> Result<(), Option<Refusal>> {
         let elsewhere = format!(
             "{}-terrace-probe",
-            question.object.name.chars().take(40).collect::<String>()
+            question
+                .object
+                .name
+                .chars()
+                .take(40)
+                .collect::<String>()
+                .trim_end_matches(['.', '-'])
         );
         let mut manifest = question.manifest.clone();
         if let Some(place) = at_path_mut(
@@ -301,7 +307,7 @@ impl Kubernetes {
                     .push("the server is asked when the values that come later are known".to_owned());
                 Ok(None)
             }
-            Asked::Answer(_) | Asked::NotAsked => Ok(None),
+            Asked::Answer(_) | Asked::Nothing => Ok(None),
         }
     }
 
@@ -330,10 +336,10 @@ impl Kubernetes {
                 "no right to `patch` {}: planned from what was read, without asking the server",
                 question.served.resource()
             ));
-            Asked::NotAsked
+            Asked::Nothing
         };
         if !question.options.dry_run {
-            return Ok(Asked::NotAsked);
+            return Ok(Asked::Nothing);
         }
         if self.is_denied(&place) {
             return Ok(denied(change));
@@ -365,6 +371,13 @@ impl Kubernetes {
             Err(Refusal::Status(status)) if is_missing_right(&status) => {
                 self.remember_denied(place);
                 Ok(denied(change))
+            }
+            // The server does not even ask a webhook that may do more than answer.
+            Err(Refusal::Status(status)) if status.message.contains("does not support dry run") => {
+                change
+                    .notes
+                    .push(format!("planned without asking the server: {}", status.message));
+                Ok(Asked::Nothing)
             }
             Err(refusal) => Ok(Asked::Refused(refusal)),
         }
@@ -405,7 +418,7 @@ impl Kubernetes {
 enum Asked {
     Answer(Value),
     Refused(Refusal),
-    NotAsked,
+    Nothing,
 }
 
 /// The object of an artifact; a stack has no place in a cluster.

@@ -96,11 +96,19 @@ impl Requests {
     ///
     /// Items do not say what they are; the caller knows.
     pub(crate) async fn list(&self, path: &str, query: &str, accept: &str) -> Result<Vec<Value>, Refusal> {
-        let mut items = Vec::new();
+        let (mut items, mut restarted) = (Vec::new(), false);
         let mut from = String::new();
         loop {
             let url = format!("{path}?limit={PAGE}{query}{from}");
-            let mut page = self.send(Method::GET, &url, accept, None).await?.value;
+            let mut page = match self.send(Method::GET, &url, accept, None).await {
+                // What the next page was to continue is forgotten: all over again, once.
+                Err(Refusal::Status(status)) if status.code == 410 && !restarted => {
+                    (restarted, from) = (true, String::new());
+                    items.clear();
+                    continue;
+                }
+                page => page?.value,
+            };
             let next = page
                 .at(&["metadata", "continue"])
                 .and_then(Value::as_str)

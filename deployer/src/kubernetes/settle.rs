@@ -90,7 +90,7 @@ pub(crate) fn departure(object: &Value) -> String {
 }
 
 /// A change that the object's controller has not seen yet.
-fn unseen(object: &Value) -> Option<Verdict> {
+pub(crate) fn unseen(object: &Value) -> Option<Verdict> {
     let generation = number(object, &["metadata", "generation"]);
     let observed = object
         .at(&["status", "observedGeneration"])
@@ -306,7 +306,7 @@ fn custom(object: &Value) -> Verdict {
     }
     match condition(object, "Ready") {
         Some(("True", _)) | None => Ready,
-        Some((_, message)) if message.is_empty() => Waiting("it is not ready".to_owned()),
+        Some((_, "")) => Waiting("it is not ready".to_owned()),
         Some((_, message)) => Waiting(message.to_owned()),
     }
 }

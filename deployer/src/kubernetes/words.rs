@@ -68,6 +68,16 @@ impl Requests {
             .server(&status.message)
             .hint("log in again, or check the user of this context in the kubeconfig"),
             403 if is_missing_right(status) => denied(about, &status.message),
+            // A namespace that has just been made is not complete: its quota is not counted, its accounts not made.
+            403 if is_too_early(&status.message) => Failure::new(
+                FailureKind::Throttled,
+                format!(
+                    "namespace `{}` is not ready for {}",
+                    about.namespace.unwrap_or_default(),
+                    what(about)
+                ),
+            )
+            .server(&status.message),
             403 => Failure::new(FailureKind::Rejected, format!("{} is not admitted", what(about)))
                 .server(words(status, about))
                 .hint(admission_hint(&status.message)),
@@ -170,6 +180,11 @@ pub(crate) fn denied(about: About<'_>, server: &str) -> Failure {
 /// tells: both have the reason `Forbidden`.
 pub(crate) fn is_missing_right(status: &Status) -> bool {
     status.message.contains("User \"") && status.message.contains("\" cannot ")
+}
+
+/// Whether an admission plugin refuses only because a controller has not been round yet.
+fn is_too_early(message: &str) -> bool {
+    message.contains("error looking up service account") || message.contains("status unknown for quota")
 }
 
 /// Whether a 404 says that the namespace is missing, not the object.

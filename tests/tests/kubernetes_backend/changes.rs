@@ -254,6 +254,11 @@ update Widget one: `spec.parts` changes
         refused.contains("--approve 'platform/kinds/persistentvolumeclaim-archive'"),
         "{refused}"
     );
+    // The namespace takes claims along that nobody declared: those of the StatefulSet.
+    assert!(
+        refused.contains("--approve 'platform/kinds/namespace-kinds'"),
+        "{refused}"
+    );
     let stack = Stack {
         approved: vec![
             address("platform/kinds/persistentvolumeclaim-archive"),

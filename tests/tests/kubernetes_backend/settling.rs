@@ -155,6 +155,10 @@ async fn stateful_set_failed() {
         why.contains("1 of 2 pods are made; pod `store-0`: the image `registry.example/store:broken`"),
         "{why}"
     );
+    // The controller waits for a pod that never gets ready, whatever the next version says.
+    stack
+        .apply(&format!("{NAMESPACE}---{}", stateful_set("store:1", "1")))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
