@@ -1,6 +1,7 @@
 //! An account and region, and how it is asked: credentials, clients, and what its errors mean.
 
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
@@ -19,6 +20,8 @@ use crate::access::AwsAccess;
 use crate::backend::Identity;
 use crate::failure::{Failure, FailureKind};
 
+use super::events::StackEvent;
+
 /// An account and region that an environment names.
 #[derive(Debug)]
 pub(super) struct Account {
@@ -31,6 +34,8 @@ pub(super) struct Account {
     sts: aws_sdk_sts::Client,
     credentials: Option<SharedCredentialsProvider>,
     identified: OnceLock<Identity>,
+    /// The events of operations that are being looked at, by stack.
+    pub(super) events: Mutex<BTreeMap<Text, Vec<StackEvent>>>,
 }
 
 impl Account {
@@ -53,6 +58,7 @@ impl Account {
             sts: aws_sdk_sts::Client::from_conf(sts),
             credentials: config.credentials_provider(),
             identified: OnceLock::new(),
+            events: Mutex::default(),
         }
     }
 

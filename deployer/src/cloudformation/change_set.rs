@@ -171,8 +171,15 @@ impl Account {
     /// The change set as soon as CloudFormation has finished with it.
     async fn worked_out(&self, stack: &str, name: &str) -> Result<DescribeChangeSetOutput, Failure> {
         let mut pause = Duration::from_millis(200);
+        let mut missing = 0;
         loop {
             let Some(set) = self.describe_change_set(stack, name, None).await? else {
+                // What was made a moment ago may not be found everywhere yet.
+                missing += 1;
+                if missing < 5 {
+                    tokio::time::sleep(pause).await;
+                    continue;
+                }
                 return Err(Failure::new(
                     FailureKind::Stale,
                     format!("somebody deleted the change set `{name}` of `{stack}` before it was executed"),

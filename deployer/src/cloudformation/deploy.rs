@@ -178,6 +178,16 @@ impl Account {
             _ => {}
         }
         let Some(stack) = stack else {
+            // A stack whose export is in use goes back to the status it had.
+            if record.reason.contains("in use by") || record.reason.contains("cancel") {
+                let kind = FailureKind::NotReady {
+                    why: record.reason.to_string(),
+                };
+                return Ok(Look::Failed(Failure::new(
+                    kind,
+                    format!("`{}` could not be deleted", record.name),
+                )));
+            }
             if record.status != "DELETE_FAILED" {
                 return Ok(Look::Waiting("its deletion has not begun yet".to_owned()));
             }

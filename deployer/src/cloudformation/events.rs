@@ -1,6 +1,7 @@
 //! What CloudFormation tells while it works on a stack: how far it is, and what went wrong first.
 
 use std::collections::BTreeMap;
+use std::sync::{MutexGuard, PoisonError};
 
 use aws_sdk_cloudformation::types;
 use terrace_artifact::{Address, Stack, Text};
@@ -13,6 +14,8 @@ use super::status;
 /// One event, oldest first in what [`Account::operation`] gives.
 #[derive(Clone, Debug)]
 pub(super) struct StackEvent {
+    /// No two events have the same.
+    id: Text,
     pub(super) logical_id: Text,
     pub(super) physical_id: Text,
     pub(super) resource_type: Text,
@@ -21,8 +24,11 @@ pub(super) struct StackEvent {
 }
 
 impl Account {
-    /// The events of the operation that runs, or ran last: back to the moment somebody asked for it.
+    /// The events of the operation that runs, or ran last: back to the moment somebody asked for it. Those that were
+    /// read before are not read again: a large stack has many pages of them, and is looked at often.
     pub(super) async fn operation(&self, stack_id: &str) -> Result<Vec<StackEvent>, Failure> {
+        let known = self.watched().remove(stack_id).unwrap_or_default();
+        let newest = known.last().map(|event: &StackEvent| event.id.clone());
         let mut events = Vec::new();
         let mut next: Option<String> = None;
         'pages: loop {
@@ -36,6 +42,10 @@ impl Account {
                 })?;
             for event in page.stack_events() {
                 let event = StackEvent::of(event);
+                if Some(&event.id) == newest.as_ref() {
+                    events.extend(known.into_iter().rev());
+                    break 'pages;
+                }
                 let begins = event.begins(stack_id);
                 events.push(event);
                 if begins {
@@ -48,7 +58,12 @@ impl Account {
             }
         }
         events.reverse();
+        self.watched().insert(stack_id.into(), events.clone());
         Ok(events)
+    }
+
+    fn watched(&self) -> MutexGuard<'_, BTreeMap<Text, Vec<StackEvent>>> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why the last operation on a stack failed: the first thing that went wrong, not what was cancelled or taken back
@@ -103,6 +118,7 @@ impl StackEvent {
     fn of(event: &types::StackEvent) -> StackEvent {
         let text = |text: Option<&str>| Text::from(text.unwrap_or_default());
         StackEvent {
+            id: text(event.event_id()),
             logical_id: text(event.logical_resource_id()),
             physical_id: text(event.physical_resource_id()),
             resource_type: text(event.resource_type()),

@@ -318,3 +318,22 @@ async fn where_stacks_may_not_be_listed_they_are_asked_for_by_name() {
     estate.apply().await;
     assert_eq!(estate.status("other"), "absent");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_that_others_use_keeps_its_stack() {
+    let mut estate = Estate::new().await;
+    let output = json!({"Arn": {"Value": {"Ref": "Topic"}, "Export": {"Name": "topic"}}});
+    estate.want("topics", json!({"Topic": {"Type": "AWS::SNS::Topic"}}), output);
+    estate.apply().await;
+    let template = json!({"Resources": {"Topic": {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": {"Fn::ImportValue": "topic"}}}}});
+    let theirs = json!({"StackName": "theirs", "TemplateBody": template.to_string()});
+    estate.account.call("cloudformation", "create_stack", theirs);
+    estate.drop_component("topics");
+    let error = estate.apply_fails().await;
+    assert!(
+        error.contains("AWS refuses `cloudformation:DeleteStack` for acme-dev-platform-topics"),
+        "{error}"
+    );
+    assert!(error.contains("imported by stack theirs"), "{error}");
+    assert_eq!(estate.status("topics"), "CREATE_COMPLETE");
+}
