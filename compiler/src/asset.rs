@@ -21,21 +21,32 @@ pub(crate) fn read(sources: &dyn Sources, path: &str) -> Result<Packed, SourceEr
     match sources.read(path) {
         Ok(bytes) => {
             let digest = Digest::of_bytes(&bytes);
-            Ok(Packed { key: format!("assets/{}/{name}", digest.short()).into(), digest, bytes: bytes.to_vec() })
+            Ok(Packed {
+                key: format!("assets/{}/{name}", digest.short()).into(),
+                digest,
+                bytes: bytes.to_vec(),
+            })
         }
         Err(error) => {
             let files = sources.list(path).map_err(|_| error)?;
             let mut entries = Vec::with_capacity(files.len());
             for file in &files {
                 let inner = file.strip_prefix(path).unwrap_or(file).trim_start_matches('/');
-                if inner.split('/').any(|part| part.starts_with('.') || part == "__pycache__") {
+                if inner
+                    .split('/')
+                    .any(|part| part.starts_with('.') || part == "__pycache__")
+                {
                     continue;
                 }
                 entries.push((inner.to_owned(), sources.read(file)?));
             }
             let bytes = zip(&entries).map_err(|error| SourceError::Unreadable(error.to_string()))?;
             let digest = Digest::of_bytes(&bytes);
-            Ok(Packed { key: format!("assets/{}/{name}.zip", digest.short()).into(), digest, bytes })
+            Ok(Packed {
+                key: format!("assets/{}/{name}.zip", digest.short()).into(),
+                digest,
+                bytes,
+            })
         }
     }
 }
@@ -53,7 +64,8 @@ fn zip(entries: &[(String, std::sync::Arc<[u8]>)]) -> std::io::Result<Vec<u8>> {
         let packed = deflate.finish()?;
         let mut crc = flate2::Crc::new();
         crc.update(bytes);
-        let size = |length: usize| u32::try_from(length).map_err(|_| std::io::Error::other("a file over 4 GiB"));
+        let size =
+            |length: usize| u32::try_from(length).map_err(|_| std::io::Error::other("a file over 4 GiB"));
         let offset = size(out.len())?;
         // Version 2.0, UTF-8 names, deflate, and the earliest date the format knows.
         let mut common = Vec::new();

@@ -73,12 +73,18 @@ impl Body {
     pub fn read(node: &Node, files: &Files, diagnostics: &mut Diagnostics) -> Body {
         let span = node.span;
         if is_static(node) {
-            return Body { kind: BodyKind::Static(Term::from_value(node.to_value()), Box::new(node.clone())), span };
+            return Body {
+                kind: BodyKind::Static(Term::from_value(node.to_value()), Box::new(node.clone())),
+                span,
+            };
         }
         let kind = match &node.kind {
-            NodeKind::List(items) => {
-                BodyKind::List(items.iter().map(|item| Body::read(item, files, diagnostics)).collect())
-            }
+            NodeKind::List(items) => BodyKind::List(
+                items
+                    .iter()
+                    .map(|item| Body::read(item, files, diagnostics))
+                    .collect(),
+            ),
             NodeKind::Map(entries) => BodyKind::Map(Box::new(MapBody::read(entries, files, diagnostics))),
             _ => BodyKind::Scalar(expression::template(node, files, diagnostics)),
         };
@@ -98,7 +104,10 @@ impl Body {
             BodyKind::List(items) => items.iter().for_each(|item| item.expressions(see)),
             BodyKind::Map(map) => {
                 map.for_each.iter().chain(&map.when).for_each(&mut *see);
-                map.merge.iter().chain(&map.value).for_each(|body| body.expressions(see));
+                map.merge
+                    .iter()
+                    .chain(&map.value)
+                    .for_each(|body| body.expressions(see));
                 for (key, body) in &map.entries {
                     key.expressions().for_each(&mut *see);
                     body.expressions(see);
@@ -114,7 +123,11 @@ impl Body {
                 if let Some(trace) = expansion.trace.as_deref_mut() {
                     trace.static_leaves(node);
                 }
-                if expansion.keep_null { term.clone() } else { without_nulls(term.clone()) }
+                if expansion.keep_null {
+                    term.clone()
+                } else {
+                    without_nulls(term.clone())
+                }
             }
             BodyKind::Scalar(template) => {
                 if let Some(trace) = expansion.trace.as_deref_mut() {
@@ -127,21 +140,31 @@ impl Body {
                 for item in items {
                     item.expand_into(scope, expansion, &mut out);
                 }
-                if out.is_empty() && !items.is_empty() && !expansion.keep_null { Term::Omit } else { Term::List(out) }
+                if out.is_empty() && !items.is_empty() && !expansion.keep_null {
+                    Term::Omit
+                } else {
+                    Term::List(out)
+                }
             }
             BodyKind::Map(map) => {
                 let mut out = Vec::with_capacity(map.entries.len());
                 if !map.expand_entries(scope, expansion, &mut out) {
                     return Term::Omit;
                 }
-                if out.is_empty() && !expansion.keep_null { Term::Omit } else { Term::Map(out) }
+                if out.is_empty() && !expansion.keep_null {
+                    Term::Omit
+                } else {
+                    Term::Map(out)
+                }
             }
         }
     }
 
     /// One item of a list: none, one, or as many as its loop has.
     pub(crate) fn expand_into(&self, scope: &Scope<'_>, expansion: &mut Expansion<'_>, out: &mut Vec<Term>) {
-        let push = |expansion: &mut Expansion<'_>, out: &mut Vec<Term>, make: &mut dyn FnMut(&mut Expansion<'_>) -> Term| {
+        let push = |expansion: &mut Expansion<'_>,
+                    out: &mut Vec<Term>,
+                    make: &mut dyn FnMut(&mut Expansion<'_>) -> Term| {
             if let Some(trace) = expansion.trace.as_deref_mut() {
                 trace.path.push(Segment::Index(out.len()));
             }
@@ -162,7 +185,11 @@ impl Body {
                 None => {
                     let mut entries = Vec::with_capacity(map.entries.len());
                     map.expand_once(scope, expansion, &mut entries);
-                    if entries.is_empty() && !expansion.keep_null { Term::Omit } else { Term::Map(entries) }
+                    if entries.is_empty() && !expansion.keep_null {
+                        Term::Omit
+                    } else {
+                        Term::Map(entries)
+                    }
                 }
             });
         });
@@ -171,7 +198,10 @@ impl Body {
 
 impl MapBody {
     fn read(entries: &[(Text, Node)], files: &Files, diagnostics: &mut Diagnostics) -> MapBody {
-        let mut map = MapBody { variable: "each".into(), ..MapBody::default() };
+        let mut map = MapBody {
+            variable: "each".into(),
+            ..MapBody::default()
+        };
         for (key, node) in entries {
             match key.as_str() {
                 "$for_each" => map.for_each = whole_expression(node, files, diagnostics),
@@ -182,13 +212,20 @@ impl MapBody {
                 key if is_control(key) => {
                     const CONTROLS: [&str; 5] = ["$for_each", "$when", "$merge", "$value", "$as"];
                     diagnostics.push(
-                        Diagnostic::new(Code::UnknownKey, format!("`{}` means nothing in a body", shown(key)))
-                            .at(node.key, "not a key of the language")
-                            .nearest(node.key, key, CONTROLS),
+                        Diagnostic::new(
+                            Code::UnknownKey,
+                            format!("`{}` means nothing in a body", shown(key)),
+                        )
+                        .at(node.key, "not a key of the language")
+                        .nearest(node.key, key, CONTROLS),
                     );
                 }
                 key => {
-                    let key_node = Node { kind: NodeKind::String(key.into()), span: node.key, key: node.key };
+                    let key_node = Node {
+                        kind: NodeKind::String(key.into()),
+                        span: node.key,
+                        key: node.key,
+                    };
                     let key = expression::template(&key_node, files, diagnostics);
                     map.entries.push((key, Body::read(node, files, diagnostics)));
                 }
@@ -216,7 +253,11 @@ impl MapBody {
         };
         for (key, value) in turns {
             let each = each_value(key, value);
-            let variables = Variables { name: &self.variable, value: &each, outer: scope.variables };
+            let variables = Variables {
+                name: &self.variable,
+                value: &each,
+                outer: scope.variables,
+            };
             let scope = scope.within(&variables);
             if self.holds(&scope, expansion) {
                 then(&scope, expansion);
@@ -235,7 +276,12 @@ impl MapBody {
     }
 
     /// All entries of a map that stands as a value. Says whether there is a map at all.
-    fn expand_entries(&self, scope: &Scope<'_>, expansion: &mut Expansion<'_>, out: &mut Vec<(Text, Term)>) -> bool {
+    fn expand_entries(
+        &self,
+        scope: &Scope<'_>,
+        expansion: &mut Expansion<'_>,
+        out: &mut Vec<(Text, Term)>,
+    ) -> bool {
         let mut any = self.for_each.is_some();
         self.each(scope, expansion, &mut |scope, expansion| {
             any = true;
@@ -267,7 +313,8 @@ impl MapBody {
                 Ok(Term::Number(number)) => number.to_string().into(),
                 Ok(other) => {
                     let label = format!("this is {}", other.kind());
-                    let failure = Failure::new(Code::ExpressionType, body.span, "a key has to be text", label);
+                    let failure =
+                        Failure::new(Code::ExpressionType, body.span, "a key has to be text", label);
                     expansion.failures.push(failure);
                     continue;
                 }
@@ -293,17 +340,29 @@ impl MapBody {
 impl Expansion<'_> {
     /// For resources: null is a key left out.
     pub fn of_resource() -> Expansion<'static> {
-        Expansion { keep_null: false, failures: Vec::new(), trace: None }
+        Expansion {
+            keep_null: false,
+            failures: Vec::new(),
+            trace: None,
+        }
     }
 
     /// The same, noting where each leaf comes from.
     pub fn traced(self, trace: &mut Trace) -> Expansion<'_> {
-        Expansion { trace: Some(trace), keep_null: self.keep_null, failures: self.failures }
+        Expansion {
+            trace: Some(trace),
+            keep_null: self.keep_null,
+            failures: self.failures,
+        }
     }
 
     /// For inputs and outputs: null stays.
     pub fn of_values() -> Expansion<'static> {
-        Expansion { keep_null: true, failures: Vec::new(), trace: None }
+        Expansion {
+            keep_null: true,
+            failures: Vec::new(),
+            trace: None,
+        }
     }
 
     fn keep(&mut self, result: Result<Term, Box<Failure>>) -> Term {
@@ -322,7 +381,11 @@ impl Trace {
     fn leaf(&mut self, span: Span, template: &Template) {
         let mut inputs = Vec::new();
         template.expressions().for_each(|e| e.input_paths(&mut inputs));
-        self.leaves.push(Leaf { path: self.path.clone(), span, inputs });
+        self.leaves.push(Leaf {
+            path: self.path.clone(),
+            span,
+            inputs,
+        });
     }
 
     fn static_leaves(&mut self, node: &Node) {
@@ -341,7 +404,11 @@ impl Trace {
                     self.path.pop();
                 }
             }
-            _ => self.leaves.push(Leaf { path: self.path.clone(), span: node.span, inputs: Vec::new() }),
+            _ => self.leaves.push(Leaf {
+                path: self.path.clone(),
+                span: node.span,
+                inputs: Vec::new(),
+            }),
         }
     }
 
@@ -362,7 +429,8 @@ pub fn whole_expression(node: &Node, files: &Files, diagnostics: &mut Diagnostic
                 let mut diagnostic = Diagnostic::new(Code::WrongType, "an expression has to stand here")
                     .at(node.span, "not an expression in `{{ }}`");
                 if let Some(text) = node.as_str().filter(|text| !text.contains("{{")) {
-                    diagnostic = diagnostic.replace(node.span, format!("\"{{{{ {text} }}}}\""), "put it in braces");
+                    diagnostic =
+                        diagnostic.replace(node.span, format!("\"{{{{ {text} }}}}\""), "put it in braces");
                 }
                 diagnostics.push(diagnostic);
             }
@@ -385,16 +453,25 @@ pub fn turns(over: &Expression, scope: &Scope<'_>) -> Result<Vec<(Text, Term)>, 
             let mut turns: Vec<(Text, Term)> = Vec::with_capacity(items.len());
             for item in items {
                 let Term::String(key) = item else {
-                    return fail("a loop over a list needs strings", format!("it has {}", item.kind()));
+                    return fail(
+                        "a loop over a list needs strings",
+                        format!("it has {}", item.kind()),
+                    );
                 };
                 if turns.iter().any(|(k, _)| k == key) {
-                    return fail("a loop needs unique keys", format!("`{}` is in it twice", shown(key)));
+                    return fail(
+                        "a loop needs unique keys",
+                        format!("`{}` is in it twice", shown(key)),
+                    );
                 }
                 turns.push((key.clone(), item.clone()));
             }
             Ok(turns)
         }
-        other => fail("a loop needs a map or a list of strings", format!("this is {}", other.kind())),
+        other => fail(
+            "a loop needs a map or a list of strings",
+            format!("this is {}", other.kind()),
+        ),
     }
 }
 
@@ -413,17 +490,21 @@ fn put(out: &mut Vec<(Text, Term)>, key: Text, term: Term) {
 /// `$for_each` is a key of the language, `$schema` and `$ref` are somebody else's: ours are spelled as words.
 fn is_control(key: &str) -> bool {
     const FOREIGN: [&str; 6] = ["$schema", "$ref", "$id", "$defs", "$comment", "$anchor"];
-    key.starts_with('$') && !key.starts_with("$.") && !key.starts_with("${") && !FOREIGN.contains(&key)
-        && key[1..].chars().all(|c| c.is_ascii_lowercase() || c == '_') && key.len() > 1
+    key.starts_with('$')
+        && !key.starts_with("$.")
+        && !key.starts_with("${")
+        && !FOREIGN.contains(&key)
+        && key[1..].chars().all(|c| c.is_ascii_lowercase() || c == '_')
+        && key.len() > 1
 }
 
 fn is_static(node: &Node) -> bool {
     match &node.kind {
         NodeKind::String(text) => !text.contains("{{"),
         NodeKind::List(items) => items.iter().all(is_static),
-        NodeKind::Map(entries) => {
-            entries.iter().all(|(key, node)| !key.contains("{{") && !is_control(key) && is_static(node))
-        }
+        NodeKind::Map(entries) => entries
+            .iter()
+            .all(|(key, node)| !key.contains("{{") && !is_control(key) && is_static(node)),
         _ => true,
     }
 }
@@ -437,9 +518,13 @@ fn without_nulls(term: Term) -> Term {
                 .map(|(key, term)| (key, without_nulls(term)))
                 .collect(),
         ),
-        Term::List(items) if items.iter().any(holds_null) => {
-            Term::List(items.into_iter().filter(|t| !matches!(t, Term::Null | Term::Omit)).map(without_nulls).collect())
-        }
+        Term::List(items) if items.iter().any(holds_null) => Term::List(
+            items
+                .into_iter()
+                .filter(|t| !matches!(t, Term::Null | Term::Omit))
+                .map(without_nulls)
+                .collect(),
+        ),
         term => term,
     }
 }

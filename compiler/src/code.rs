@@ -202,4 +202,45 @@ codes! {
     UnknownIntegration Error "unknown-integration",
     /// A Lambda function's ARN as a Task's `Resource`.
     DirectLambda Warning "direct-lambda",
+    // check
+    /// Lifecycle rules that S3 refuses, or that do not do what they say.
+    LifecycleOrder Error "lifecycle-order",
+    /// Objects are to be kept for a time that their lifecycle does not give them.
+    RetentionConflict Error "retention-conflict",
+    /// Properties of a Glue job that exclude each other.
+    GlueCapacity Error "glue-capacity",
+    /// A number of replicas that an autoscaler owns.
+    ReplicasWithAutoscaler Error "replicas-with-autoscaler",
+    /// An autoscaler that cannot work.
+    InvalidAutoscaler Error "invalid-autoscaler",
+    /// A disruption budget that lets nothing be evicted.
+    BlockedEviction Error "blocked-eviction",
+    /// A volume for one node that pods on several are to mount.
+    SharedVolume Error "shared-volume",
+    /// A mount without a volume.
+    DanglingMount Error "dangling-mount",
+    /// A pod that its namespace refuses.
+    PodSecurity Error "pod-security",
+    /// An image that is another one tomorrow.
+    FloatingImage Error "floating-image",
+    /// A quantity that the server stores as another.
+    InexactQuantity Error "inexact-quantity",
+    /// A column that is there twice.
+    DuplicateColumn Error "duplicate-column",
+    /// A runtime that AWS no longer updates.
+    DeprecatedRuntime Warning "deprecated-runtime",
+    /// An alarm without a threshold.
+    AlarmWithoutThreshold Error "alarm-without-threshold",
+    /// An alarm that rings when all is well.
+    InvertedAlarm Warning "inverted-alarm",
+    /// A metric that nothing in the platform emits.
+    OrphanMetric Warning "orphan-metric",
+    /// A name that another environment in the same account would have too.
+    NameWithoutEnvironment Error "name-without-environment",
+    /// A stream whose failures block it or are lost.
+    UnsafeStream Error "unsafe-stream",
+    /// A right to do everything.
+    WildcardPermission Warning "wildcard-permission",
+    /// A waiver whose last day is over.
+    ExpiredWaiver Warning "expired-waiver",
 }

@@ -39,7 +39,9 @@ pub(crate) fn holds_data(kind: &ResourceKind, body: &Term) -> bool {
         ResourceKind::CloudFormation(name) => TYPES.contains(&name.as_str()),
         ResourceKind::Kubernetes { kind, .. } => match kind.as_str() {
             "PersistentVolumeClaim" | "PersistentVolume" | "VolumeSnapshot" | "VolumeSnapshotContent" => true,
-            "StatefulSet" => body.at(&["spec", "volumeClaimTemplates"]).is_some_and(|claims| !claims.items().is_empty()),
+            "StatefulSet" => body
+                .at(&["spec", "volumeClaimTemplates"])
+                .is_some_and(|claims| !claims.items().is_empty()),
             // A custom database; the operator deletes its volumes with it.
             "Cluster" => body.get("spec").is_some_and(|spec| spec.get("storage").is_some()),
             _ => false,

@@ -194,7 +194,9 @@ impl Diagnostics {
     /// Whether an error inside a span was reported.
     pub fn has_errors_at(&self, span: Span) -> bool {
         let within = |s: Span| s.file == span.file && s.start >= span.start && s.end <= span.end;
-        self.list.iter().any(|d| d.is_error() && d.primary.as_ref().is_some_and(|label| within(label.span)))
+        self.list
+            .iter()
+            .any(|d| d.is_error() && d.primary.as_ref().is_some_and(|label| within(label.span)))
     }
 
     /// Whether there are none.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
 use terrace_artifact::{
-    Artifact, ArtifactId, Asset, Binding, Body, Bundle, Digest, Environment, Map, Member, Object, Origin, Part, Segment,
-    Source, Stack, Target, Text, Value,
+    Artifact, ArtifactId, Asset, Binding, Body, Bundle, Digest, Environment, Map, Member, Object, Origin,
+    Part, Segment, Source, Stack, Target, Text, Value,
 };
 
 use crate::connect::attribute::Attribute;
@@ -43,7 +43,13 @@ impl Emission<'_, '_> {
             .into_par_iter()
             .enumerate()
             .map(|(instance, resources)| {
-                self.instance(instance, resources, outputs.get(&instance).unwrap_or(&none), &outputs, &needs)
+                self.instance(
+                    instance,
+                    resources,
+                    outputs.get(&instance).unwrap_or(&none),
+                    &outputs,
+                    &needs,
+                )
             })
             .collect();
         let mut artifacts = Vec::new();
@@ -71,7 +77,10 @@ impl Emission<'_, '_> {
     fn outputs(&self, lowered: &[Lowered]) -> Outputs {
         let mut outputs = Outputs::new();
         for (index, instance) in self.graph.instances.iter().enumerate() {
-            let first = self.graph.resources_of(index).find(|(_, resource)| !is_object(resource));
+            let first = self
+                .graph
+                .resources_of(index)
+                .find(|(_, resource)| !is_object(resource));
             let Some((first, _)) = first else { continue };
             for (name, term) in &instance.outputs {
                 if let Some(value) = self.graph.lower_output(first, term) {
@@ -107,7 +116,11 @@ impl Emission<'_, '_> {
 
     fn target(&self, resource: &Resource) -> Text {
         let instance = &self.graph.instances[resource.instance];
-        let target = if is_object(resource) { &instance.cluster } else { &instance.account };
+        let target = if is_object(resource) {
+            &instance.cluster
+        } else {
+            &instance.account
+        };
         target.clone().unwrap_or_default()
     }
 
@@ -142,12 +155,21 @@ impl Emission<'_, '_> {
             attribute => {
                 let value = intrinsic(resource, attribute);
                 let known = outputs.get(&resource.instance).and_then(|outputs| {
-                    outputs.iter().find(|(_, other)| **other == value).map(|(name, _)| name.clone())
+                    outputs
+                        .iter()
+                        .find(|(_, other)| **other == value)
+                        .map(|(name, _)| name.clone())
                 });
-                vec![Segment::Key(known.unwrap_or_else(|| output_name(resource, attribute)))]
+                vec![Segment::Key(
+                    known.unwrap_or_else(|| output_name(resource, attribute)),
+                )]
             }
         };
-        Source { artifact: self.id(late.resource), attribute, shown: late.shown.clone() }
+        Source {
+            artifact: self.id(late.resource),
+            attribute,
+            shown: late.shown.clone(),
+        }
     }
 
     fn instance(
@@ -160,8 +182,9 @@ impl Emission<'_, '_> {
     ) -> (Vec<Artifact>, BTreeMap<Digest, Asset>) {
         let mut artifacts = Vec::new();
         let mut assets = BTreeMap::new();
-        let (objects, members): (Vec<_>, Vec<_>) =
-            resources.into_iter().partition(|(at, _)| is_object(&self.graph.resources[*at]));
+        let (objects, members): (Vec<_>, Vec<_>) = resources
+            .into_iter()
+            .partition(|(at, _)| is_object(&self.graph.resources[*at]));
         for (at, lowered) in objects {
             artifacts.push(self.object(at, lowered, outputs, needs));
         }
@@ -201,7 +224,12 @@ impl Emission<'_, '_> {
             ResourceKind::Kubernetes { api_version, kind } => (api_version.clone(), kind.clone()),
             ResourceKind::CloudFormation(_) => Default::default(),
         };
-        let metadata = |key: &str| manifest.at(&["metadata", key]).and_then(Value::as_str).map(Text::from);
+        let metadata = |key: &str| {
+            manifest
+                .at(&["metadata", key])
+                .and_then(Value::as_str)
+                .map(Text::from)
+        };
         Artifact {
             target: self.target(resource),
             needs: needs.get(&id).cloned().unwrap_or_default(),
@@ -225,7 +253,11 @@ impl Emission<'_, '_> {
         let instance = &self.graph.instances[resource.instance];
         let mut address = resource.address.clone();
         address.component = instance.identity.clone();
-        let Some(metadata) = manifest.as_map_mut().and_then(|m| m.get_mut("metadata")).and_then(Value::as_map_mut) else {
+        let Some(metadata) = manifest
+            .as_map_mut()
+            .and_then(|m| m.get_mut("metadata"))
+            .and_then(Value::as_map_mut)
+        else {
             return;
         };
         let mut put = |field: &str, key: &str, value: String| {
@@ -278,12 +310,20 @@ impl Emission<'_, '_> {
             let resource = &self.graph.resources[at];
             let logical = logical_id(resource);
             for (name, late) in &lowered.parameters {
-                stack.parameters.insert(name.clone(), vec![Part::Late(self.source(late, outputs))]);
+                stack
+                    .parameters
+                    .insert(name.clone(), vec![Part::Late(self.source(late, outputs))]);
             }
             for path in &lowered.assets {
                 if let Ok(packed) = crate::asset::read(self.graph.sources, path) {
                     stack.assets.insert(packed.digest.clone());
-                    files.insert(packed.digest, Asset { key: packed.key, bytes: packed.bytes });
+                    files.insert(
+                        packed.digest,
+                        Asset {
+                            key: packed.key,
+                            bytes: packed.bytes,
+                        },
+                    );
                 }
             }
             if resource.holds_data {
@@ -308,14 +348,24 @@ impl Emission<'_, '_> {
         }
         let mut template = Map::new();
         template.insert("AWSTemplateFormatVersion", "2010-09-09");
-        let whose = if instance.tenant == "platform" { "the platform" } else { instance.tenant.as_str() };
+        let whose = if instance.tenant == "platform" {
+            "the platform"
+        } else {
+            instance.tenant.as_str()
+        };
         template.insert(
             "Description",
-            format!("{} of {whose} in {} {}", instance.component, self.platform, self.environment.name),
+            format!(
+                "{} of {whose} in {} {}",
+                instance.component, self.platform, self.environment.name
+            ),
         );
         if !needed.is_empty() {
             let ids: Vec<Value> = needed.iter().map(|id| Value::from(id.as_str())).collect();
-            template.insert("Metadata", Map::from_iter([("terrace", Map::from_iter([("needs", ids)]))]));
+            template.insert(
+                "Metadata",
+                Map::from_iter([("terrace", Map::from_iter([("needs", ids)]))]),
+            );
         }
         if !parameters.is_empty() {
             template.insert("Parameters", parameters);
@@ -323,24 +373,41 @@ impl Emission<'_, '_> {
         template.insert("Resources", resources);
         if !own.is_empty() {
             let entry = |(name, term): (&Text, &Term)| {
-                (name.clone(), Map::from_iter([("Value", term.clone().into_value())]))
+                (
+                    name.clone(),
+                    Map::from_iter([("Value", term.clone().into_value())]),
+                )
             };
             template.insert("Outputs", own.iter().map(entry).collect::<Map>());
         }
         stack.template = Value::Map(template);
-        Artifact { target: instance.account.clone().unwrap_or_default(), needs: needed, id, body: Body::Stack(stack) }
+        Artifact {
+            target: instance.account.clone().unwrap_or_default(),
+            needs: needed,
+            id,
+            body: Body::Stack(stack),
+        }
     }
 
     fn tags(&self, index: usize) -> BTreeMap<Text, Text> {
         let instance = &self.graph.instances[index];
         let mut tags: BTreeMap<Text, Text> = BTreeMap::new();
         tags.insert("terrace:stack".into(), self.label().into());
-        tags.insert("terrace:component".into(), format!("{}/{}", instance.tenant, instance.identity).into());
+        tags.insert(
+            "terrace:component".into(),
+            format!("{}/{}", instance.tenant, instance.identity).into(),
+        );
         tags
     }
 
     fn member(&self, resource: &Resource, lowered: Lowered) -> Value {
-        let attribute = |name: &str| lowered.attributes.iter().find(|(key, _)| key == name).map(|(_, term)| term);
+        let attribute = |name: &str| {
+            lowered
+                .attributes
+                .iter()
+                .find(|(key, _)| key == name)
+                .map(|(_, term)| term)
+        };
         let mut out = Map::new();
         out.insert("Type", resource.kind.cloudformation().unwrap_or_default());
         let mut metadata = match attribute("Metadata").cloned().map(Term::into_value) {
@@ -377,7 +444,10 @@ impl Emission<'_, '_> {
         }
         let after: BTreeSet<Text> = self.explicit_order(resource);
         if !after.is_empty() {
-            out.insert("DependsOn", after.into_iter().map(Value::from).collect::<Vec<_>>());
+            out.insert(
+                "DependsOn",
+                after.into_iter().map(Value::from).collect::<Vec<_>>(),
+            );
         }
         let properties = lowered.body.into_value();
         if properties.as_map().is_some_and(|map| !map.is_empty()) {
@@ -388,7 +458,12 @@ impl Emission<'_, '_> {
 
     /// The logical ids that a resource names in `depends_on`.
     fn explicit_order(&self, resource: &Resource) -> BTreeSet<Text> {
-        let named = |other: &Resource| resource.depends_on.iter().any(|(name, _)| *name == other.address.resource);
+        let named = |other: &Resource| {
+            resource
+                .depends_on
+                .iter()
+                .any(|(name, _)| *name == other.address.resource)
+        };
         self.graph
             .resources_of(resource.instance)
             .filter(|(_, other)| !is_object(other) && named(other))
@@ -399,10 +474,14 @@ impl Emission<'_, '_> {
 
 /// What a resource's lowering asks of other resources.
 fn asked(lowered: &Lowered) -> impl Iterator<Item = &Late> {
-    let bound = lowered.bindings.iter().flat_map(|(_, atoms)| atoms).filter_map(|atom| match atom {
-        Atom::Late(late) => Some(late),
-        _ => None,
-    });
+    let bound = lowered
+        .bindings
+        .iter()
+        .flat_map(|(_, atoms)| atoms)
+        .filter_map(|atom| match atom {
+            Atom::Late(late) => Some(late),
+            _ => None,
+        });
     lowered.parameters.values().chain(bound)
 }
 
@@ -416,7 +495,10 @@ fn intrinsic(resource: &Resource, attribute: &Attribute) -> Term {
 
 /// Updates may do everything but replace or delete what holds data.
 fn stack_policy(guarded: &[Text]) -> Value {
-    let resources: Vec<Value> = guarded.iter().map(|id| format!("LogicalResourceId/{id}").into()).collect();
+    let resources: Vec<Value> = guarded
+        .iter()
+        .map(|id| format!("LogicalResourceId/{id}").into())
+        .collect();
     let statement = |effect: &str, action: Value, resource: Value| {
         Value::Map(Map::from_iter([
             ("Effect", Value::from(effect)),

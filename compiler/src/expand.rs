@@ -51,7 +51,12 @@ pub(crate) fn expand(uses: &[Use<'_>], files: &Files, diagnostics: &mut Diagnost
         .enumerate()
         .map(|(index, one)| {
             let mut piece = Piece::default();
-            if let UseKind::Component { component, module, recipe } = &one.kind {
+            if let UseKind::Component {
+                component,
+                module,
+                recipe,
+            } = &one.kind
+            {
                 expand_component(one, component, *module, recipe, index, files, &mut piece);
             }
             piece
@@ -86,7 +91,11 @@ fn expand_component(
         piece.diagnostics.append(said);
         return;
     }
-    let scope = Scope { names: &names, variables: None, local: true };
+    let scope = Scope {
+        names: &names,
+        variables: None,
+        local: true,
+    };
     check(recipe, &scope, one, &mut said);
     let mut failures = Vec::new();
     for template in &recipe.resources {
@@ -98,13 +107,20 @@ fn expand_component(
         failures.append(&mut expansion.failures);
         piece.outputs.push((name.value.clone(), value));
     }
-    for (bodies, stated) in [(&recipe.grants, &mut piece.grants), (&recipe.connects, &mut piece.connects)] {
+    for (bodies, stated) in [
+        (&recipe.grants, &mut piece.grants),
+        (&recipe.connects, &mut piece.connects),
+    ] {
         for body in bodies {
             let mut expansion = Expansion::of_resource();
             let mut values = Vec::new();
             body.expand_into(&scope, &mut expansion, &mut values);
             failures.append(&mut expansion.failures);
-            stated.extend(values.into_iter().map(|value| Stated { instance: index, value, span: body.span() }));
+            stated.extend(values.into_iter().map(|value| Stated {
+                instance: index,
+                value,
+                span: body.span(),
+            }));
         }
     }
     for failure in failures {
@@ -126,7 +142,9 @@ pub(crate) fn names_with_inputs(
     let mut names = one.names.clone();
     let Some(module) = module else { return names };
     let defaults = defaults(module, &names, files, diagnostics);
-    let UseKind::Component { component, .. } = &one.kind else { return names };
+    let UseKind::Component { component, .. } = &one.kind else {
+        return names;
+    };
     let user = match &component.recipe {
         document::Recipe::Module { module, .. } => module.span,
         document::Recipe::Own(_) => component.name.span,
@@ -138,10 +156,16 @@ pub(crate) fn names_with_inputs(
 
 /// The defaults of a module's inputs: values, or expressions over the scope without `inputs`.
 fn defaults(module: &Module, names: &[(Text, Term)], files: &Files, diagnostics: &mut Diagnostics) -> Term {
-    let scope = Scope { names, variables: None, local: true };
+    let scope = Scope {
+        names,
+        variables: None,
+        local: true,
+    };
     let mut out = Vec::with_capacity(module.document.inputs.len());
     for input in &module.document.inputs {
-        let Some(default) = &input.schema.default else { continue };
+        let Some(default) = &input.schema.default else {
+            continue;
+        };
         let mut expansion = Expansion::of_values();
         let value = Body::read(default, files, diagnostics).expand(&scope, &mut expansion);
         for failure in expansion.failures {
@@ -156,7 +180,12 @@ fn defaults(module: &Module, names: &[(Text, Term)], files: &Files, diagnostics:
 
 /// What the module demands of its inputs.
 fn check(recipe: &Recipe, scope: &Scope<'_>, one: &Use<'_>, diagnostics: &mut Diagnostics) {
-    let UseKind::Component { component, module, .. } = &one.kind else { return };
+    let UseKind::Component {
+        component, module, ..
+    } = &one.kind
+    else {
+        return;
+    };
     for check in &recipe.checks {
         let failure = match scope.condition(&check.that) {
             Ok(true) => continue,
@@ -167,7 +196,10 @@ fn check(recipe: &Recipe, scope: &Scope<'_>, one: &Use<'_>, diagnostics: &mut Di
             diagnostics.push(through(failure.diagnostic(), component, *module));
             continue;
         }
-        let message = check.message.evaluate(scope).map_or_else(|failure| failure.message, |term| term.shown());
+        let message = check
+            .message
+            .evaluate(scope)
+            .map_or_else(|failure| failure.message, |term| term.shown());
         let input: Vec<Segment> = check
             .at
             .iter()
@@ -182,11 +214,16 @@ fn check(recipe: &Recipe, scope: &Scope<'_>, one: &Use<'_>, diagnostics: &mut Di
         });
         let mut diagnostic = Diagnostic::new(Code::FailedCheck, message);
         diagnostic = match layer {
-            Some(node) => diagnostic.at(node.span, "this value").also(check.that.span, "what the module demands"),
-            None => diagnostic.at(check.that.span, match input.is_empty() {
-                true => "what the module demands".to_owned(),
-                false => format!("what the module demands of `{}`", show_path(&input)),
-            }),
+            Some(node) => diagnostic
+                .at(node.span, "this value")
+                .also(check.that.span, "what the module demands"),
+            None => diagnostic.at(
+                check.that.span,
+                match input.is_empty() {
+                    true => "what the module demands".to_owned(),
+                    false => format!("what the module demands of `{}`", show_path(&input)),
+                },
+            ),
         };
         diagnostics.push(through(diagnostic, component, *module));
     }
@@ -195,9 +232,10 @@ fn check(recipe: &Recipe, scope: &Scope<'_>, one: &Use<'_>, diagnostics: &mut Di
 /// Says which component led into a module.
 pub(crate) fn through(diagnostic: Diagnostic, component: &Component, module: Option<&Module>) -> Diagnostic {
     match (module, &component.recipe) {
-        (Some(module), document::Recipe::Module { module: used, .. }) => {
-            diagnostic.through(used.span, format!("in module `{}`, used here", module.document.name.value))
-        }
+        (Some(module), document::Recipe::Module { module: used, .. }) => diagnostic.through(
+            used.span,
+            format!("in module `{}`, used here", module.document.name.value),
+        ),
         _ => diagnostic,
     }
 }
@@ -220,7 +258,11 @@ fn expand_resource(
             .map(|(name, body)| (name.clone(), body.expand(scope, &mut expansion)))
             .filter(|(_, term)| *term != Term::Omit)
             .collect();
-        let holds_data = match template.holds_data.as_ref().map(|body| body.expand(scope, &mut expansion)) {
+        let holds_data = match template
+            .holds_data
+            .as_ref()
+            .map(|body| body.expand(scope, &mut expansion))
+        {
             Some(Term::Bool(holds)) => holds,
             _ => crate::data::holds_data(&template.kind.value, &body),
         };
@@ -234,7 +276,11 @@ fn expand_resource(
             },
             body: finish(&template.kind.value, body, one, template),
             kind: template.kind.value.clone(),
-            depends_on: template.depends_on.iter().map(|name| (name.value.clone(), name.span)).collect(),
+            depends_on: template
+                .depends_on
+                .iter()
+                .map(|name| (name.value.clone(), name.span))
+                .collect(),
             attributes,
             holds_data,
             declared: template.name.span,
@@ -242,14 +288,26 @@ fn expand_resource(
         });
     });
     // The names of repeated objects have the key in them, where the module gives none.
-    for resource in out.iter_mut().filter(|r| r.instance == index && r.address.resource == template.name.value) {
+    for resource in out
+        .iter_mut()
+        .filter(|r| r.instance == index && r.address.resource == template.name.value)
+    {
         if let ResourceKind::Kubernetes { .. } = resource.kind
             && let Some(metadata) = resource.body.get_mut("metadata")
             && metadata.get("name").is_none()
             && let Term::Map(entries) = metadata
         {
-            let key = resource.address.key.as_deref().map(|key| format!("-{}", slug(key))).unwrap_or_default();
-            let name = format!("{}-{}{key}", slug(&one.instance.identity), slug(&resource.address.resource));
+            let key = resource
+                .address
+                .key
+                .as_deref()
+                .map(|key| format!("-{}", slug(key)))
+                .unwrap_or_default();
+            let name = format!(
+                "{}-{}{key}",
+                slug(&one.instance.identity),
+                slug(&resource.address.resource)
+            );
             entries.insert(0, ("name".into(), name.into()));
         }
     }
@@ -257,15 +315,23 @@ fn expand_resource(
 
 type EachTurn<'a> = dyn FnMut(Option<Text>, &Scope<'_>, &mut Vec<Box<Failure>>) + 'a;
 
-fn each(template: &ResourceTemplate, scope: &Scope<'_>, failures: &mut Vec<Box<Failure>>, then: &mut EachTurn<'_>) {
+fn each(
+    template: &ResourceTemplate,
+    scope: &Scope<'_>,
+    failures: &mut Vec<Box<Failure>>,
+    then: &mut EachTurn<'_>,
+) {
     let holds = |scope: &Scope<'_>, failures: &mut Vec<Box<Failure>>| {
-        template.when.as_ref().is_none_or(|when| match scope.condition(when) {
-            Ok(holds) => holds,
-            Err(failure) => {
-                failures.push(failure);
-                false
-            }
-        })
+        template
+            .when
+            .as_ref()
+            .is_none_or(|when| match scope.condition(when) {
+                Ok(holds) => holds,
+                Err(failure) => {
+                    failures.push(failure);
+                    false
+                }
+            })
     };
     let Some(over) = &template.for_each else {
         if holds(scope, failures) {
@@ -278,7 +344,11 @@ fn each(template: &ResourceTemplate, scope: &Scope<'_>, failures: &mut Vec<Box<F
         Ok(turns) => {
             for (key, value) in turns {
                 let each = each_value(key.clone(), value);
-                let variables = Variables { name: "each", value: &each, outer: scope.variables };
+                let variables = Variables {
+                    name: "each",
+                    value: &each,
+                    outer: scope.variables,
+                };
                 let scope = scope.within(&variables);
                 if holds(&scope, failures) {
                     then(Some(key), &scope, failures);
@@ -291,9 +361,17 @@ fn each(template: &ResourceTemplate, scope: &Scope<'_>, failures: &mut Vec<Box<F
 /// Puts what every Kubernetes object has in its place: version, kind, namespace.
 fn finish(kind: &ResourceKind, body: Term, one: &Use<'_>, _template: &ResourceTemplate) -> Term {
     let ResourceKind::Kubernetes { api_version, kind } = kind else {
-        return if body == Term::Omit { Term::Map(Vec::new()) } else { body };
+        return if body == Term::Omit {
+            Term::Map(Vec::new())
+        } else {
+            body
+        };
     };
-    let fields = if let Term::Map(fields) = body { fields } else { Vec::new() };
+    let fields = if let Term::Map(fields) = body {
+        fields
+    } else {
+        Vec::new()
+    };
     let mut object: Vec<(Text, Term)> = Vec::with_capacity(fields.len() + 3);
     object.push(("apiVersion".into(), Term::from(api_version)));
     object.push(("kind".into(), Term::from(kind)));
@@ -303,8 +381,14 @@ fn finish(kind: &ResourceKind, body: Term, one: &Use<'_>, _template: &ResourceTe
     };
     let namespaced = terrace_catalog::kubernetes(api_version, kind).is_none_or(|kind| kind.namespaced());
     if namespaced && !metadata.iter().any(|(key, _)| key == "namespace") {
-        let after_name = metadata.iter().position(|(key, _)| key == "name").map_or(0, |at| at + 1);
-        metadata.insert(after_name, ("namespace".into(), Term::from(&one.instance.namespace)));
+        let after_name = metadata
+            .iter()
+            .position(|(key, _)| key == "name")
+            .map_or(0, |at| at + 1);
+        metadata.insert(
+            after_name,
+            ("namespace".into(), Term::from(&one.instance.namespace)),
+        );
     }
     object.push(("metadata".into(), Term::Map(metadata)));
     object.extend(fields.into_iter().filter(|(key, _)| key != "metadata"));
@@ -313,10 +397,19 @@ fn finish(kind: &ResourceKind, body: Term, one: &Use<'_>, _template: &ResourceTe
 
 /// Where each leaf of a resource came from: what a message or `explain` points at.
 pub(crate) fn trace(one: &Use<'_>, address: &Address, files: &Files) -> Option<Trace> {
-    let UseKind::Component { module, recipe, .. } = &one.kind else { return None };
+    let UseKind::Component { module, recipe, .. } = &one.kind else {
+        return None;
+    };
     let names = names_with_inputs(one, *module, files, &mut Diagnostics::new());
-    let scope = Scope { names: &names, variables: None, local: true };
-    let template = recipe.resources.iter().find(|template| template.name.value == address.resource)?;
+    let scope = Scope {
+        names: &names,
+        variables: None,
+        local: true,
+    };
+    let template = recipe
+        .resources
+        .iter()
+        .find(|template| template.name.value == address.resource)?;
     let mut found = None;
     each(template, &scope, &mut Vec::new(), &mut |key, scope, _| {
         if key == address.key {
@@ -338,7 +431,10 @@ fn patch(
     resources: &mut [Resource],
     diagnostics: &mut Diagnostics,
 ) {
-    let stack_scope = Scope { local: false, ..*scope };
+    let stack_scope = Scope {
+        local: false,
+        ..*scope
+    };
     for (target, node) in patches {
         let (name, key) = match target.value.split_once('[') {
             Some((name, key)) => (name, Some(key.trim_end_matches(']').trim_matches(['"', '\'']))),
@@ -349,9 +445,13 @@ fn patch(
         for failure in expansion.failures {
             diagnostics.push(failure.diagnostic());
         }
-        let names: Vec<Text> = resources.iter().map(|resource| resource.address.resource.clone()).collect();
+        let names: Vec<Text> = resources
+            .iter()
+            .map(|resource| resource.address.resource.clone())
+            .collect();
         let hit = |resource: &&mut Resource| {
-            resource.address.resource == name && key.is_none_or(|key| resource.address.key.as_deref() == Some(key))
+            resource.address.resource == name
+                && key.is_none_or(|key| resource.address.key.as_deref() == Some(key))
         };
         let mut any = false;
         for resource in resources.iter_mut().filter(hit) {
@@ -365,7 +465,11 @@ fn patch(
             diagnostics.push(
                 Diagnostic::new(
                     Code::PatchWithoutTarget,
-                    format!("component `{}` has no resource `{}`", component.name.value, shown(&target.value)),
+                    format!(
+                        "component `{}` has no resource `{}`",
+                        component.name.value,
+                        shown(&target.value)
+                    ),
                 )
                 .at(target.span, "patches nothing")
                 .nearest(target.span, name, known.iter().copied())
@@ -395,7 +499,9 @@ fn patch_term(
         for (key, change) in changes {
             let place = node.get(key).unwrap_or(node);
             let named = |item: &&mut Term| {
-                ["name", "Name", "Id", "Sid", "Key"].iter().any(|k| item.get(k).and_then(Term::as_str) == Some(key))
+                ["name", "Name", "Id", "Sid", "Key"]
+                    .iter()
+                    .any(|k| item.get(k).and_then(Term::as_str) == Some(key))
             };
             match items.iter_mut().find(named) {
                 Some(item) => {
@@ -435,10 +541,17 @@ fn patch_term(
 }
 
 fn no_such_field(key: &str, node: &crate::node::Node, path: &[Segment], diagnostics: &mut Diagnostics) {
-    let place = if path.is_empty() { "the resource".to_owned() } else { format!("`{}`", show_path(path)) };
+    let place = if path.is_empty() {
+        "the resource".to_owned()
+    } else {
+        format!("`{}`", show_path(path))
+    };
     diagnostics.push(
-        Diagnostic::new(Code::PatchWithoutTarget, format!("{place} has no `{}` to patch", shown(key)))
-            .at(node.key, "hits nothing")
-            .help(format!("to add it, write `{key}: {{$add: …}}`")),
+        Diagnostic::new(
+            Code::PatchWithoutTarget,
+            format!("{place} has no `{}` to patch", shown(key)),
+        )
+        .at(node.key, "hits nothing")
+        .help(format!("to add it, write `{key}: {{$add: …}}`")),
     );
 }

@@ -6,6 +6,7 @@
 
 mod asset;
 pub mod body;
+mod check;
 pub mod code;
 mod connect;
 mod data;
@@ -99,8 +100,16 @@ fn bundles(
     diagnostics: &mut Diagnostics,
 ) -> Option<Vec<Bundle>> {
     let stack = load::load(sources, &mut compiled.files, diagnostics)?;
-    compiled.golden = stack.platform.golden.as_ref().map(|golden| golden.value.to_string());
-    compiled.environments = stack.environments.iter().map(|e| e.name.value.to_string()).collect();
+    compiled.golden = stack
+        .platform
+        .golden
+        .as_ref()
+        .map(|golden| golden.value.to_string());
+    compiled.environments = stack
+        .environments
+        .iter()
+        .map(|e| e.name.value.to_string())
+        .collect();
     compiled.platform = Some(stack.platform.name.value.clone());
     check_program(&stack, request, diagnostics);
     let environments = chosen(&stack, request, &mut compiled.files, diagnostics);
@@ -113,12 +122,12 @@ fn bundles(
     if diagnostics.has_errors() {
         return None;
     }
-    let set: Vec<Text> = request.set.iter().map(Text::from).collect();
     let results: Vec<(Option<Bundle>, Diagnostics)> = environments
         .par_iter()
         .map(|environment| {
             let mut diagnostics = Diagnostics::new();
-            let bundle = environment_bundle(&prepared, environment, sources, files, &set, &mut diagnostics);
+            let bundle =
+                environment_bundle(&prepared, environment, request, sources, files, &mut diagnostics);
             (bundle, diagnostics)
         })
         .collect();
@@ -134,9 +143,9 @@ fn bundles(
 fn environment_bundle(
     prepared: &Prepared<'_>,
     environment: &Environment,
+    request: &Request,
     sources: &dyn Sources,
     files: &Files,
-    set: &[Text],
     diagnostics: &mut Diagnostics,
 ) -> Option<Bundle> {
     let uses = prepared.uses(environment, files, diagnostics);
@@ -145,14 +154,36 @@ fn environment_bundle(
     let targets = resolve::targets(environment);
     let class = environment.class.value;
     let places = places(&uses, class, &targets);
-    let graph = Graph::connect(&uses, expansions, places, files, sources, diagnostics);
+    let mut graph = Graph::connect(&uses, expansions, places, files, sources, diagnostics);
+    let others = prepared
+        .stack
+        .environments
+        .iter()
+        .filter(|other| other.name.value != environment.name.value);
+    graph.other_accounts = others.flat_map(resolve::accounts).collect();
     stop(diagnostics)?;
     let (lowered, edges) = lower(&graph, diagnostics);
+    stop(diagnostics)?;
+    check::check(
+        &graph,
+        &lowered,
+        &prepared.stack.platform.waivers,
+        &request.today,
+        diagnostics,
+    );
     stop(diagnostics)?;
     let name = environment.name.value.clone();
     let platform = prepared.stack.platform.name.value.clone();
     let environment = terrace_artifact::Environment { name, class };
-    let emission = Emission { graph: &graph, platform, environment, targets, edges, set: set.to_vec() };
+    let set = request.set.iter().map(Text::from).collect();
+    let emission = Emission {
+        graph: &graph,
+        platform,
+        environment,
+        targets,
+        edges,
+        set,
+    };
     Some(emission.emit(lowered))
 }
 
@@ -168,6 +199,7 @@ fn lower(graph: &Graph<'_>, diagnostics: &mut Diagnostics) -> (Vec<Lowered>, Vec
                 graph.check_body(at, &lowered.body, &lowered.attributes, &mut said);
             }
             if is_object(&graph.resources[at]) {
+                check::canonical(&graph.resources[at], &mut lowered.body);
                 lowered.edges.extend(graph.mentioned(at, &objects, &mut said));
             }
             lowered.diagnostics = said;
@@ -200,13 +232,30 @@ fn chosen<'a>(
     }
     let mut environments = Vec::new();
     for name in &request.environments {
-        match stack.environments.iter().find(|environment| environment.name.value == name.as_str()) {
+        match stack
+            .environments
+            .iter()
+            .find(|environment| environment.name.value == name.as_str())
+        {
             Some(environment) => environments.push(environment),
             None => {
                 let file = files.add("--environment", name.as_str());
-                let span = Span { file, start: 0, end: u32::try_from(name.len()).unwrap_or(u32::MAX) };
-                let names = stack.environments.iter().map(|environment| environment.name.value.as_str());
-                diagnostics.push(unknown(code::Code::UnknownEnvironment, "environment", name, span, names));
+                let span = Span {
+                    file,
+                    start: 0,
+                    end: u32::try_from(name.len()).unwrap_or(u32::MAX),
+                };
+                let names = stack
+                    .environments
+                    .iter()
+                    .map(|environment| environment.name.value.as_str());
+                diagnostics.push(unknown(
+                    code::Code::UnknownEnvironment,
+                    "environment",
+                    name,
+                    span,
+                    names,
+                ));
             }
         }
     }
@@ -216,13 +265,23 @@ fn chosen<'a>(
 }
 
 fn check_program(stack: &Stack, request: &Request, diagnostics: &mut Diagnostics) {
-    let Some(wanted) = &stack.platform.terrace else { return };
-    let Ok(version) = request.program.parse::<semver::Version>() else { return };
+    let Some(wanted) = &stack.platform.terrace else {
+        return;
+    };
+    let Ok(version) = request.program.parse::<semver::Version>() else {
+        return;
+    };
     if !wanted.value.matches(&version) {
         diagnostics.push(
-            Diagnostic::new(code::Code::WrongVersion, format!("this is Terrace {version}, and the stack is for `{}`", wanted.value))
-                .at(wanted.span, "demanded here")
-                .help("use a version that fits, or change the demand once the stack was tried with this one"),
+            Diagnostic::new(
+                code::Code::WrongVersion,
+                format!(
+                    "this is Terrace {version}, and the stack is for `{}`",
+                    wanted.value
+                ),
+            )
+            .at(wanted.span, "demanded here")
+            .help("use a version that fits, or change the demand once the stack was tried with this one"),
         );
     }
 }

@@ -32,7 +32,10 @@ pub(crate) fn load(sources: &dyn Sources, files: &mut Files, diagnostics: &mut D
     let paths = match sources.list("") {
         Ok(paths) => stack_paths(paths),
         Err(error) => {
-            diagnostics.push(Diagnostic::new(Code::Unreadable, format!("the stack's folder cannot be read: {error}")));
+            diagnostics.push(Diagnostic::new(
+                Code::Unreadable,
+                format!("the stack's folder cannot be read: {error}"),
+            ));
             return None;
         }
     };
@@ -51,13 +54,20 @@ pub(crate) fn load(sources: &dyn Sources, files: &mut Files, diagnostics: &mut D
         match sources.list(below) {
             Ok(paths) => {
                 let modules = |path: &String| path.ends_with("/module.yaml") && !path.contains("/tests/");
-                let paths: Vec<String> = paths.into_iter().filter(modules).filter(|path| seen.insert(path.clone())).collect();
+                let paths: Vec<String> = paths
+                    .into_iter()
+                    .filter(modules)
+                    .filter(|path| seen.insert(path.clone()))
+                    .collect();
                 documents.extend(read(sources, &paths, files, diagnostics));
             }
             Err(error) => diagnostics.push(
-                Diagnostic::new(Code::Unreadable, format!("the modules in `{}` cannot be read", folder.value))
-                    .at(folder.span, error.to_string())
-                    .help("the folder is looked for from the stack's own"),
+                Diagnostic::new(
+                    Code::Unreadable,
+                    format!("the modules in `{}` cannot be read", folder.value),
+                )
+                .at(folder.span, error.to_string())
+                .help("the folder is looked for from the stack's own"),
             ),
         }
     }
@@ -66,7 +76,10 @@ pub(crate) fn load(sources: &dyn Sources, files: &mut Files, diagnostics: &mut D
 
 /// What is YAML of ours among the files of a stack: not what is hidden, built, compared with, or beside a module.
 fn stack_paths(paths: Vec<String>) -> Vec<String> {
-    let folder = |path: &str| path.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
+    let folder = |path: &str| {
+        path.rsplit_once('/')
+            .map_or(String::new(), |(folder, _)| format!("{folder}/"))
+    };
     let foreign: Vec<String> = paths
         .iter()
         .filter_map(|path| {
@@ -95,13 +108,17 @@ fn read(
     files: &mut Files,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Document> {
-    let contents: Vec<Result<Arc<[u8]>, SourceError>> = paths.par_iter().map(|path| sources.read(path)).collect();
+    let contents: Vec<Result<Arc<[u8]>, SourceError>> =
+        paths.par_iter().map(|path| sources.read(path)).collect();
     let mut opened = Vec::new();
     for (path, bytes) in paths.iter().zip(contents) {
         match bytes {
             Ok(bytes) => opened.extend(yaml::open(path, &bytes, files, diagnostics)),
             Err(error) => {
-                diagnostics.push(Diagnostic::new(Code::Unreadable, format!("`{path}` cannot be read: {error}")));
+                diagnostics.push(Diagnostic::new(
+                    Code::Unreadable,
+                    format!("`{path}` cannot be read: {error}"),
+                ));
             }
         }
     }
@@ -127,6 +144,7 @@ fn documents_of(file: FileId, files: &Files, diagnostics: &mut Diagnostics) -> V
         .filter(|node| !node.is_null() && !is_foreign(node))
         .filter_map(|node| {
             let mut said = Diagnostics::new();
+            crate::check::literal_secrets(&node, &mut said);
             let kind = validate::validate(&node, files, &mut said);
             let valid = !said.has_errors();
             diagnostics.append(said);
@@ -158,7 +176,10 @@ fn assemble(documents: Vec<Document>, files: &mut Files, diagnostics: &mut Diagn
     environments.sort_by(|a, b| a.name.value.cmp(&b.name.value));
     tenants.sort_by(|a, b| a.name.value.cmp(&b.name.value));
     components.sort_by(|a, b| a.name.value.cmp(&b.name.value));
-    pipelines.sort_by(|a, b| (&a.name.value, &a.tenant.as_ref().map(|t| &t.value)).cmp(&(&b.name.value, &b.tenant.as_ref().map(|t| &t.value))));
+    pipelines.sort_by(|a, b| {
+        (&a.name.value, &a.tenant.as_ref().map(|t| &t.value))
+            .cmp(&(&b.name.value, &b.tenant.as_ref().map(|t| &t.value)))
+    });
     unique("environment", environments.iter().map(|e| &e.name), diagnostics);
     unique("tenant", tenants.iter().map(|t| &t.name), diagnostics);
     unique("component", components.iter().map(|c| &c.name), diagnostics);
@@ -188,23 +209,39 @@ fn assemble(documents: Vec<Document>, files: &mut Files, diagnostics: &mut Diagn
         // Where a Platform was there and wrong, that has been said.
         if !diagnostics.has_errors() {
             diagnostics.push(
-                Diagnostic::new(Code::NoPlatform, "no document of kind `Platform` is in this folder")
-                    .help("write one: `{kind: Platform, name: acme}`; or start from what `terrace init DIR` writes"),
+                Diagnostic::new(
+                    Code::NoPlatform,
+                    "no document of kind `Platform` is in this folder",
+                )
+                .help(
+                    "write one: `{kind: Platform, name: acme}`; or start from what `terrace init DIR` writes",
+                ),
             );
         }
         return None;
     };
     for name in used_modules(&components, &modules) {
-        let Some(text) = library::text(&name) else { continue };
+        let Some(text) = library::text(&name) else {
+            continue;
+        };
         let path = format!("module:{name}/module.yaml");
-        let Some(file) = yaml::open(&path, text.as_bytes(), files, diagnostics) else { continue };
+        let Some(file) = yaml::open(&path, text.as_bytes(), files, diagnostics) else {
+            continue;
+        };
         for document in documents_of(file, files, diagnostics) {
             if let Document::Module(module) = document {
                 modules.push(module);
             }
         }
     }
-    Some(Stack { platform, environments, tenants, components, pipelines, modules })
+    Some(Stack {
+        platform,
+        environments,
+        tenants,
+        components,
+        pipelines,
+        modules,
+    })
 }
 
 /// The modules of the program that components ask for.
@@ -224,9 +261,12 @@ fn unique<'a>(what: &str, names: impl Iterator<Item = &'a Spanned<Text>>, diagno
     for name in names {
         if let Some(first) = previous.filter(|previous| previous.value == name.value) {
             diagnostics.push(
-                Diagnostic::new(Code::DuplicateName, format!("{what} `{}` is here twice", name.value))
-                    .at(name.span, "the second time")
-                    .also(first.span, "the first time"),
+                Diagnostic::new(
+                    Code::DuplicateName,
+                    format!("{what} `{}` is here twice", name.value),
+                )
+                .at(name.span, "the second time")
+                .also(first.span, "the first time"),
             );
         }
         previous = Some(name);
@@ -241,9 +281,12 @@ pub(crate) fn unknown<'a>(
     span: Span,
     known: impl Iterator<Item = &'a str> + Clone,
 ) -> Diagnostic {
-    let diagnostic = Diagnostic::new(code, format!("no {what} is named `{}`", crate::diagnostic::shown(name)))
-        .at(span, "no such name")
-        .nearest(span, name, known.clone());
+    let diagnostic = Diagnostic::new(
+        code,
+        format!("no {what} is named `{}`", crate::diagnostic::shown(name)),
+    )
+    .at(span, "no such name")
+    .nearest(span, name, known.clone());
     if !diagnostic.help.is_empty() {
         return diagnostic;
     }

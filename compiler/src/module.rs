@@ -63,7 +63,10 @@ impl Module {
             recipe.unused_inputs(&document.inputs, &mut said);
         }
         diagnostics.append(said);
-        Module { document: document.clone(), recipe }
+        Module {
+            document: document.clone(),
+            recipe,
+        }
     }
 }
 
@@ -71,7 +74,10 @@ impl Recipe {
     /// Reads the expressions of a document's body.
     pub(crate) fn read(body: &document::Body, files: &Files, diagnostics: &mut Diagnostics) -> Recipe {
         let bodies = |nodes: &[Node], diagnostics: &mut Diagnostics| {
-            nodes.iter().map(|node| Body::read(node, files, diagnostics)).collect()
+            nodes
+                .iter()
+                .map(|node| Body::read(node, files, diagnostics))
+                .collect()
         };
         Recipe {
             resources: body
@@ -107,11 +113,17 @@ impl Recipe {
         for resource in &self.resources {
             resource.for_each.iter().chain(&resource.when).for_each(&mut *see);
             resource.body.expressions(see);
-            resource.attributes.iter().for_each(|(_, body)| body.expressions(see));
+            resource
+                .attributes
+                .iter()
+                .for_each(|(_, body)| body.expressions(see));
             resource.holds_data.iter().for_each(|body| body.expressions(see));
         }
         self.outputs.iter().for_each(|(_, body)| body.expressions(see));
-        self.grants.iter().chain(&self.connects).for_each(|body| body.expressions(see));
+        self.grants
+            .iter()
+            .chain(&self.connects)
+            .for_each(|body| body.expressions(see));
     }
 
     /// An input that only a check reads decides nothing: it counts as unused.
@@ -121,11 +133,17 @@ impl Recipe {
         if reads.all {
             return;
         }
-        for input in inputs.iter().filter(|input| !reads.names.contains(&input.name.value)) {
+        for input in inputs
+            .iter()
+            .filter(|input| !reads.names.contains(&input.name.value))
+        {
             diagnostics.push(
-                Diagnostic::new(Code::UnusedInput, format!("no expression reads the input `{}`", input.name.value))
-                    .at(input.name.span, "has no effect")
-                    .help("use it in a resource, or remove it: whoever sets it expects something to change"),
+                Diagnostic::new(
+                    Code::UnusedInput,
+                    format!("no expression reads the input `{}`", input.name.value),
+                )
+                .at(input.name.span, "has no effect")
+                .help("use it in a resource, or remove it: whoever sets it expects something to change"),
             );
         }
     }
@@ -142,17 +160,29 @@ impl ResourceTemplate {
         let kind = resource_kind(type_node, diagnostics)?;
         let mut template = ResourceTemplate {
             name: name.clone(),
-            kind: Spanned { value: kind, span: type_node.span },
-            for_each: node.get("for_each").and_then(|node| whole_expression(node, files, diagnostics)),
-            when: node.get("when").and_then(|node| whole_expression(node, files, diagnostics)),
+            kind: Spanned {
+                value: kind,
+                span: type_node.span,
+            },
+            for_each: node
+                .get("for_each")
+                .and_then(|node| whole_expression(node, files, diagnostics)),
+            when: node
+                .get("when")
+                .and_then(|node| whole_expression(node, files, diagnostics)),
             body: Body::read(&empty(node), files, diagnostics),
             attributes: Vec::new(),
             depends_on: Vec::new(),
-            holds_data: node.get("holds_data").map(|node| Body::read(node, files, diagnostics)),
+            holds_data: node
+                .get("holds_data")
+                .map(|node| Body::read(node, files, diagnostics)),
         };
         for item in node.get("depends_on").map_or(&[][..], Node::items) {
             if let Some(name) = item.as_str() {
-                template.depends_on.push(Spanned { value: name.into(), span: item.span });
+                template.depends_on.push(Spanned {
+                    value: name.into(),
+                    span: item.span,
+                });
             }
         }
         let cloudformation = matches!(template.kind.value, ResourceKind::CloudFormation(_));
@@ -169,13 +199,19 @@ impl ResourceTemplate {
                     "metadata" => "Metadata",
                     _ => continue,
                 };
-                template.attributes.push((attribute.into(), Body::read(node, files, diagnostics)));
+                template
+                    .attributes
+                    .push((attribute.into(), Body::read(node, files, diagnostics)));
             }
         } else {
             // The object's own fields stand beside ours; `depends_on` and `for_each` are nobody else's.
             const OURS: [&str; 5] = ["type", "for_each", "when", "depends_on", "holds_data"];
-            let own: Vec<(Text, Node)> =
-                node.entries().iter().filter(|(key, _)| !OURS.contains(&key.as_str())).cloned().collect();
+            let own: Vec<(Text, Node)> = node
+                .entries()
+                .iter()
+                .filter(|(key, _)| !OURS.contains(&key.as_str()))
+                .cloned()
+                .collect();
             for (key, field) in &own {
                 if matches!(key.as_str(), "apiVersion" | "kind") {
                     diagnostics.push(
@@ -186,7 +222,10 @@ impl ResourceTemplate {
                     );
                 }
             }
-            let object = Node { kind: NodeKind::Map(own), ..node.clone() };
+            let object = Node {
+                kind: NodeKind::Map(own),
+                ..node.clone()
+            };
             template.body = Body::read(&object, files, diagnostics);
         }
         Some(template)
@@ -194,7 +233,11 @@ impl ResourceTemplate {
 }
 
 fn empty(node: &Node) -> Node {
-    Node { kind: NodeKind::Map(Vec::new()), span: node.span, key: node.key }
+    Node {
+        kind: NodeKind::Map(Vec::new()),
+        span: node.span,
+        key: node.key,
+    }
 }
 
 /// Reads `AWS::S3::Bucket`, `apps/v1/Deployment`, `v1/ConfigMap`, and says where there is no such type.
@@ -205,19 +248,29 @@ fn resource_kind(node: &Node, diagnostics: &mut Diagnostics) -> Option<ResourceK
             return Some(ResourceKind::CloudFormation(text.into()));
         }
         diagnostics.push(
-            Diagnostic::new(Code::UnknownType, format!("CloudFormation has no type `{}`", shown(text)))
-                .at(node.span, "no such type")
-                .nearest(node.span, text, terrace_catalog::types()),
+            Diagnostic::new(
+                Code::UnknownType,
+                format!("CloudFormation has no type `{}`", shown(text)),
+            )
+            .at(node.span, "no such type")
+            .nearest(node.span, text, terrace_catalog::types()),
         );
         return None;
     }
     let (api_version, kind) = text.rsplit_once('/')?;
     if terrace_catalog::kubernetes(api_version, kind).is_some() {
-        return Some(ResourceKind::Kubernetes { api_version: api_version.into(), kind: kind.into() });
+        return Some(ResourceKind::Kubernetes {
+            api_version: api_version.into(),
+            kind: kind.into(),
+        });
     }
     let diagnostic = Diagnostic::new(
         Code::UnknownType,
-        format!("no Kubernetes kind `{}` is known in `{}`", shown(kind), shown(api_version)),
+        format!(
+            "no Kubernetes kind `{}` is known in `{}`",
+            shown(kind),
+            shown(api_version)
+        ),
     )
     .at(node.span, "no such kind");
     diagnostics.push(match terrace_catalog::nearest_kind(api_version, kind) {
@@ -229,4 +282,3 @@ fn resource_kind(node: &Node, diagnostics: &mut Diagnostics) -> Option<ResourceK
     });
     None
 }
-

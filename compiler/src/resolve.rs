@@ -6,7 +6,8 @@ use crate::body::{Body, Expansion};
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics, listed};
 use crate::document::{
-    Component, ComponentInputs, Environment, Pipeline, Placement, Recipe as Source, Spanned, Status, Tenant, Tenants,
+    Component, ComponentInputs, Environment, Pipeline, Placement, Recipe as Source, Spanned, Status, Tenant,
+    Tenants,
 };
 use crate::expression::Scope;
 use crate::expression::filters::slug;
@@ -40,14 +41,27 @@ pub(crate) struct Use<'a> {
 }
 
 pub(crate) enum UseKind<'a> {
-    Component { component: &'a Component, module: Option<&'a Module>, recipe: &'a Recipe },
+    Component {
+        component: &'a Component,
+        module: Option<&'a Module>,
+        recipe: &'a Recipe,
+    },
     Pipeline(&'a Pipeline),
 }
 
 impl<'a> Prepared<'a> {
     /// Reads the expressions of every module and component, and finds names that mean nothing.
-    pub(crate) fn new(stack: &'a Stack, set: Vec<(Text, Node)>, files: &Files, diagnostics: &mut Diagnostics) -> Prepared<'a> {
-        let modules = stack.modules.iter().map(|module| Module::read(module, files, diagnostics)).collect();
+    pub(crate) fn new(
+        stack: &'a Stack,
+        set: Vec<(Text, Node)>,
+        files: &Files,
+        diagnostics: &mut Diagnostics,
+    ) -> Prepared<'a> {
+        let modules = stack
+            .modules
+            .iter()
+            .map(|module| Module::read(module, files, diagnostics))
+            .collect();
         let own = stack
             .components
             .iter()
@@ -57,28 +71,56 @@ impl<'a> Prepared<'a> {
             })
             .collect();
         check_names(stack, diagnostics);
-        Prepared { stack, modules, own, set }
+        Prepared {
+            stack,
+            modules,
+            own,
+            set,
+        }
     }
 
     /// The module a component asks for.
     fn module(&self, component: &Component) -> Result<Option<&Module>, Box<Diagnostic>> {
-        let Source::Module { module: wanted, .. } = &component.recipe else { return Ok(None) };
+        let Source::Module { module: wanted, .. } = &component.recipe else {
+            return Ok(None);
+        };
         let name = &wanted.name;
-        let named: Vec<&Module> =
-            self.modules.iter().filter(|module| module.document.name.value == name.value).collect();
+        let named: Vec<&Module> = self
+            .modules
+            .iter()
+            .filter(|module| module.document.name.value == name.value)
+            .collect();
         if named.is_empty() {
-            let own = self.modules.iter().map(|module| module.document.name.value.as_str());
+            let own = self
+                .modules
+                .iter()
+                .map(|module| module.document.name.value.as_str());
             let known = own.chain(crate::library::MODULES.iter().map(|(name, _)| *name));
-            return Err(Box::new(unknown(Code::UnknownModule, "module", &name.value, name.span, known)));
+            return Err(Box::new(unknown(
+                Code::UnknownModule,
+                "module",
+                &name.value,
+                name.span,
+                known,
+            )));
         }
-        let fits = named.iter().filter(|m| wanted.requirement.value.matches(&m.document.version.value));
+        let fits = named
+            .iter()
+            .filter(|m| wanted.requirement.value.matches(&m.document.version.value));
         let best = fits.max_by(|a, b| a.document.version.value.cmp(&b.document.version.value));
         best.copied().map(Some).ok_or_else(|| {
-            let versions = listed(named.iter().map(|module| module.document.version.value.to_string()));
+            let versions = listed(
+                named
+                    .iter()
+                    .map(|module| module.document.version.value.to_string()),
+            );
             Box::new(
                 Diagnostic::new(
                     Code::UnknownVersion,
-                    format!("module `{}` has no version that is `{}`", name.value, wanted.requirement.value),
+                    format!(
+                        "module `{}` has no version that is `{}`",
+                        name.value, wanted.requirement.value
+                    ),
                 )
                 .at(wanted.requirement.span, "no such version")
                 .help(format!("there is {versions}")),
@@ -87,7 +129,12 @@ impl<'a> Prepared<'a> {
     }
 
     /// Everything that exists in an environment, in order of tenant and name.
-    pub(crate) fn uses(&'a self, environment: &'a Environment, files: &Files, diagnostics: &mut Diagnostics) -> Vec<Use<'a>> {
+    pub(crate) fn uses(
+        &'a self,
+        environment: &'a Environment,
+        files: &Files,
+        diagnostics: &mut Diagnostics,
+    ) -> Vec<Use<'a>> {
         let mut uses = Vec::new();
         for (component, own) in self.stack.components.iter().zip(&self.own) {
             if !is_in(component.environments.as_deref(), environment) {
@@ -103,14 +150,28 @@ impl<'a> Prepared<'a> {
             if let Some(module) = module {
                 check_status(component, module, diagnostics);
             }
-            let Some(recipe) = module.map(|module| &module.recipe).or(own.as_ref()) else { continue };
+            let Some(recipe) = module.map(|module| &module.recipe).or(own.as_ref()) else {
+                continue;
+            };
             for tenant in self.tenants_of(component, environment) {
                 if let (Some(module), Some(tenant)) = (module, tenant) {
                     check_clearance(component, module, tenant, diagnostics);
                 }
-                let kind = UseKind::Component { component, module, recipe };
+                let kind = UseKind::Component {
+                    component,
+                    module,
+                    recipe,
+                };
                 let on = component.on.as_ref();
-                uses.push(self.make(environment, tenant, kind, &component.name, component.moved_from.as_ref(), on, diagnostics));
+                uses.push(self.make(
+                    environment,
+                    tenant,
+                    kind,
+                    &component.name,
+                    component.moved_from.as_ref(),
+                    on,
+                    diagnostics,
+                ));
             }
         }
         for pipeline in &self.stack.pipelines {
@@ -118,22 +179,37 @@ impl<'a> Prepared<'a> {
                 continue;
             }
             let tenant = pipeline.tenant.as_ref().and_then(|name| self.tenant(&name.value));
-            if pipeline.tenant.is_some() && !tenant.is_some_and(|tenant| is_in(tenant.environments.as_deref(), environment)) {
+            if pipeline.tenant.is_some()
+                && !tenant.is_some_and(|tenant| is_in(tenant.environments.as_deref(), environment))
+            {
                 continue;
             }
             let kind = UseKind::Pipeline(pipeline);
             let on = pipeline.on.as_ref();
-            uses.push(self.make(environment, tenant, kind, &pipeline.name, pipeline.moved_from.as_ref(), on, diagnostics));
+            uses.push(self.make(
+                environment,
+                tenant,
+                kind,
+                &pipeline.name,
+                pipeline.moved_from.as_ref(),
+                on,
+                diagnostics,
+            ));
         }
-        uses.sort_by(|a, b| (&a.instance.tenant, &a.instance.component).cmp(&(&b.instance.tenant, &b.instance.component)));
+        uses.sort_by(|a, b| {
+            (&a.instance.tenant, &a.instance.component).cmp(&(&b.instance.tenant, &b.instance.component))
+        });
         for pair in uses.windows(2) {
             let (a, b) = (&pair[0].instance, &pair[1].instance);
             if a.tenant == b.tenant && a.component == b.component && a.declared != b.declared {
                 diagnostics.push(
-                    Diagnostic::new(Code::DuplicateName, format!("`{}` is a name here twice", b.component))
-                        .at(b.declared, "the second")
-                        .also(a.declared, "the first")
-                        .note("components and pipelines of one tenant share their names"),
+                    Diagnostic::new(
+                        Code::DuplicateName,
+                        format!("`{}` is a name here twice", b.component),
+                    )
+                    .at(b.declared, "the second")
+                    .also(a.declared, "the first")
+                    .note("components and pipelines of one tenant share their names"),
                 );
             }
         }
@@ -157,11 +233,18 @@ impl<'a> Prepared<'a> {
         if matches!(component.tenants, Tenants::Platform) {
             return vec![None];
         }
-        let here = self.stack.tenants.iter().filter(|tenant| is_in(tenant.environments.as_deref(), environment));
+        let here = self
+            .stack
+            .tenants
+            .iter()
+            .filter(|tenant| is_in(tenant.environments.as_deref(), environment));
         here.filter(chosen).map(Some).collect()
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one use, each from another document")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one use, each from another document"
+    )]
     fn make(
         &self,
         environment: &Environment,
@@ -179,7 +262,11 @@ impl<'a> Prepared<'a> {
         let (module, requires) = match &kind {
             UseKind::Component { module, recipe, .. } => (
                 module.map(|module| module.document.name.value.clone()),
-                recipe.requires.iter().map(|(name, _)| name.value.clone()).collect(),
+                recipe
+                    .requires
+                    .iter()
+                    .map(|(name, _)| name.value.clone())
+                    .collect(),
             ),
             UseKind::Pipeline(_) => (None, Vec::new()),
         };
@@ -207,24 +294,61 @@ impl<'a> Prepared<'a> {
             requires,
         };
         let version = match &kind {
-            UseKind::Component { module: Some(module), .. } => Some(&module.document),
+            UseKind::Component {
+                module: Some(module), ..
+            } => Some(&module.document),
             _ => None,
         };
         let names = scope::names(&self.stack.platform, environment, tenant, &instance, version);
-        Use { instance, tenant, kind, names, layers: Vec::new() }
+        Use {
+            instance,
+            tenant,
+            kind,
+            names,
+            layers: Vec::new(),
+        }
     }
 
     /// Collects what everybody says about the inputs of one use, in order of precedence.
-    fn layer(&'a self, one: &mut Use<'a>, environment: &'a Environment, files: &Files, diagnostics: &mut Diagnostics) {
-        let UseKind::Component { component, module: Some(_), .. } = one.kind else { return };
+    fn layer(
+        &'a self,
+        one: &mut Use<'a>,
+        environment: &'a Environment,
+        files: &Files,
+        diagnostics: &mut Diagnostics,
+    ) {
+        let UseKind::Component {
+            component,
+            module: Some(_),
+            ..
+        } = one.kind
+        else {
+            return;
+        };
         let name = &component.name.value;
-        let of = |list: &'a [ComponentInputs]| list.iter().find(|c| c.component.value == *name).map(|c| &c.inputs);
+        let of = |list: &'a [ComponentInputs]| {
+            list.iter()
+                .find(|c| c.component.value == *name)
+                .map(|c| &c.inputs)
+        };
         let mut said: Vec<(Origin, &'a Node)> = Vec::new();
         if let Some(tenant) = one.tenant {
-            let meaning = self.stack.platform.tiers.iter().find(|(tier, _)| tier.value == tenant.tier.value);
-            said.extend(meaning.and_then(|(_, meaning)| of(&meaning.inputs)).map(|node| (Origin::Tier, node)));
+            let meaning = self
+                .stack
+                .platform
+                .tiers
+                .iter()
+                .find(|(tier, _)| tier.value == tenant.tier.value);
+            said.extend(
+                meaning
+                    .and_then(|(_, meaning)| of(&meaning.inputs))
+                    .map(|node| (Origin::Tier, node)),
+            );
         }
-        if let Source::Module { inputs: Some(inputs), .. } = &component.recipe {
+        if let Source::Module {
+            inputs: Some(inputs), ..
+        } = &component.recipe
+        {
             said.push((Origin::Component, inputs));
         }
         if let Some(tenant) = one.tenant {
@@ -232,11 +356,26 @@ impl<'a> Prepared<'a> {
         }
         said.extend(of(&environment.overrides).map(|node| (Origin::Environment, node)));
         if let Some(tenant) = one.tenant {
-            let own = environment.tenant_overrides.iter().find(|(name, _)| name.value == tenant.name.value);
-            said.extend(own.and_then(|(_, list)| of(list)).map(|node| (Origin::EnvironmentTenant, node)));
+            let own = environment
+                .tenant_overrides
+                .iter()
+                .find(|(name, _)| name.value == tenant.name.value);
+            said.extend(
+                own.and_then(|(_, list)| of(list))
+                    .map(|node| (Origin::EnvironmentTenant, node)),
+            );
         }
-        said.extend(self.set.iter().filter(|(component, _)| component == name).map(|(_, node)| (Origin::Set, node)));
-        let scope = Scope { names: &one.names, variables: None, local: false };
+        said.extend(
+            self.set
+                .iter()
+                .filter(|(component, _)| component == name)
+                .map(|(_, node)| (Origin::Set, node)),
+        );
+        let scope = Scope {
+            names: &one.names,
+            variables: None,
+            local: false,
+        };
         one.layers = said
             .into_iter()
             .map(|(origin, node)| {
@@ -262,15 +401,32 @@ pub(crate) fn targets(environment: &Environment) -> Vec<(Text, Target)> {
         (name, target)
     };
     let account = |name: Text, account: &crate::document::Account| {
-        let target =
-            Target::Aws { account: account.account.value.clone(), region: account.region.value.clone() };
+        let target = Target::Aws {
+            account: account.account.value.clone(),
+            region: account.region.value.clone(),
+        };
         (name, target)
     };
     let mut targets: Vec<(Text, Target)> = Vec::new();
-    targets.extend(environment.kubernetes.iter().map(|c| cluster("kubernetes".into(), c)));
-    targets.extend(environment.clusters.iter().map(|(name, c)| cluster(name.value.clone(), c)));
+    targets.extend(
+        environment
+            .kubernetes
+            .iter()
+            .map(|c| cluster("kubernetes".into(), c)),
+    );
+    targets.extend(
+        environment
+            .clusters
+            .iter()
+            .map(|(name, c)| cluster(name.value.clone(), c)),
+    );
     targets.extend(environment.aws.iter().map(|a| account("aws".into(), a)));
-    targets.extend(environment.accounts.iter().map(|(name, a)| account(name.value.clone(), a)));
+    targets.extend(
+        environment
+            .accounts
+            .iter()
+            .map(|(name, a)| account(name.value.clone(), a)),
+    );
     if targets.is_empty() {
         let path = environment.directory.as_ref().map_or_else(
             || format!("deploy/{}", environment.name.value).into(),
@@ -279,6 +435,15 @@ pub(crate) fn targets(environment: &Environment) -> Vec<(Text, Target)> {
         targets.push(("directory".into(), Target::Directory { path }));
     }
     targets
+}
+
+/// The accounts that an environment names.
+pub(crate) fn accounts(environment: &Environment) -> Vec<Text> {
+    let all = environment
+        .aws
+        .iter()
+        .chain(environment.accounts.iter().map(|(_, account)| account));
+    all.map(|account| account.account.value.clone()).collect()
 }
 
 /// The cluster and the account that a component goes to: those it names, or the only ones there are.
@@ -292,7 +457,9 @@ fn placement(
         return (Some(name.clone()), Some(name.clone()));
     }
     let of_kind = |aws: bool| {
-        let names = targets.iter().filter(move |(_, target)| matches!(target, Target::Aws { .. }) == aws);
+        let names = targets
+            .iter()
+            .filter(move |(_, target)| matches!(target, Target::Aws { .. }) == aws);
         names.map(|(name, _)| name.clone()).collect::<Vec<Text>>()
     };
     let usual = |names: Vec<Text>, word: &str| match names.as_slice() {
@@ -306,8 +473,10 @@ fn placement(
         }
         let names = known.iter().map(Text::as_str);
         diagnostics.push(
-            unknown(Code::UnknownTarget, what, &name.value, name.span, names)
-                .also(environment.name.span, format!("in environment `{}`", environment.name.value)),
+            unknown(Code::UnknownTarget, what, &name.value, name.span, names).also(
+                environment.name.span,
+                format!("in environment `{}`", environment.name.value),
+            ),
         );
         None
     };
@@ -321,8 +490,14 @@ fn placement(
             (named(name, &all, "cluster or account"), usual(accounts, "aws"))
         }
         Some(Placement::Each { cluster, account }) => (
-            cluster.as_ref().map_or_else(|| usual(clusters.clone(), "kubernetes"), |name| named(name, &clusters, "cluster")),
-            account.as_ref().map_or_else(|| usual(accounts.clone(), "aws"), |name| named(name, &accounts, "account")),
+            cluster.as_ref().map_or_else(
+                || usual(clusters.clone(), "kubernetes"),
+                |name| named(name, &clusters, "cluster"),
+            ),
+            account.as_ref().map_or_else(
+                || usual(accounts.clone(), "aws"),
+                |name| named(name, &accounts, "account"),
+            ),
         ),
     }
 }
@@ -332,7 +507,9 @@ fn is_in(environments: Option<&[Spanned<Text>]>, environment: &Environment) -> b
 }
 
 fn check_status(component: &Component, module: &Module, diagnostics: &mut Diagnostics) {
-    let Source::Module { module: wanted, .. } = &component.recipe else { return };
+    let Source::Module { module: wanted, .. } = &component.recipe else {
+        return;
+    };
     let document = &module.document;
     let pinned = wanted.requirement.value.to_string().starts_with('=');
     let (code, words) = match document.status.value {
@@ -342,12 +519,21 @@ fn check_status(component: &Component, module: &Module, diagnostics: &mut Diagno
         Status::Sunset => (Code::RetiredModule, "is being phased out: nothing new may use it"),
         Status::Archived => (Code::RetiredModule, "is archived"),
     };
-    let mut diagnostic =
-        Diagnostic::new(code, format!("module `{}` {} {words}", document.name.value, document.version.value))
-            .at(wanted.span, "used here")
-            .also(document.status.span, "said here");
+    let mut diagnostic = Diagnostic::new(
+        code,
+        format!(
+            "module `{}` {} {words}",
+            document.name.value, document.version.value
+        ),
+    )
+    .at(wanted.span, "used here")
+    .also(document.status.span, "said here");
     if let Some(other) = &document.replaced_by {
-        diagnostic = diagnostic.replace(wanted.span, other.name.value.clone(), format!("use `{}`", other.name.value));
+        diagnostic = diagnostic.replace(
+            wanted.span,
+            other.name.value.clone(),
+            format!("use `{}`", other.name.value),
+        );
     }
     if document.status.value == Status::Sunset && !pinned {
         let pin = format!("{}@={}", document.name.value, document.version.value);
@@ -357,7 +543,9 @@ fn check_status(component: &Component, module: &Module, diagnostics: &mut Diagno
 }
 
 fn check_clearance(component: &Component, module: &Module, tenant: &Tenant, diagnostics: &mut Diagnostics) {
-    let (Some(fit), Some(needed)) = (&module.document.clearance, &tenant.clearance) else { return };
+    let (Some(fit), Some(needed)) = (&module.document.clearance, &tenant.clearance) else {
+        return;
+    };
     if fit.value < needed.value {
         diagnostics.push(
             Diagnostic::new(
@@ -382,9 +570,19 @@ fn check_names(stack: &Stack, diagnostics: &mut Diagnostics) {
     let environments = || stack.environments.iter().map(|e| e.name.value.as_str());
     let tenants = || stack.tenants.iter().map(|t| t.name.value.as_str());
     let components = || stack.components.iter().map(|c| c.name.value.as_str());
-    let mut check_environments = |names: Option<&[Spanned<Text>]>, diagnostics: &mut Diagnostics| {
-        for name in names.into_iter().flatten().filter(|name| !environments().any(|e| e == name.value)) {
-            diagnostics.push(unknown(Code::UnknownEnvironment, "environment", &name.value, name.span, environments()));
+    let check_environments = |names: Option<&[Spanned<Text>]>, diagnostics: &mut Diagnostics| {
+        for name in names
+            .into_iter()
+            .flatten()
+            .filter(|name| !environments().any(|e| e == name.value))
+        {
+            diagnostics.push(unknown(
+                Code::UnknownEnvironment,
+                "environment",
+                &name.value,
+                name.span,
+                environments(),
+            ));
         }
     };
     for tenant in &stack.tenants {
@@ -394,7 +592,13 @@ fn check_names(stack: &Stack, diagnostics: &mut Diagnostics) {
         check_environments(component.environments.as_deref(), diagnostics);
         if let Tenants::Named(names) = &component.tenants {
             for name in names.iter().filter(|name| !tenants().any(|t| t == name.value)) {
-                diagnostics.push(unknown(Code::UnknownTenant, "tenant", &name.value, name.span, tenants()));
+                diagnostics.push(unknown(
+                    Code::UnknownTenant,
+                    "tenant",
+                    &name.value,
+                    name.span,
+                    tenants(),
+                ));
             }
         }
         if let Some(old) = &component.moved_from
@@ -410,21 +614,44 @@ fn check_names(stack: &Stack, diagnostics: &mut Diagnostics) {
     }
     for pipeline in &stack.pipelines {
         check_environments(pipeline.environments.as_deref(), diagnostics);
-        if let Some(name) = pipeline.tenant.as_ref().filter(|name| !tenants().any(|t| t == name.value)) {
-            diagnostics.push(unknown(Code::UnknownTenant, "tenant", &name.value, name.span, tenants()));
+        if let Some(name) = pipeline
+            .tenant
+            .as_ref()
+            .filter(|name| !tenants().any(|t| t == name.value))
+        {
+            diagnostics.push(unknown(
+                Code::UnknownTenant,
+                "tenant",
+                &name.value,
+                name.span,
+                tenants(),
+            ));
         }
     }
     let check_inputs = |list: &[ComponentInputs], diagnostics: &mut Diagnostics| {
         for inputs in list {
             let name = &inputs.component;
-            match stack.components.iter().find(|component| component.name.value == name.value) {
+            match stack
+                .components
+                .iter()
+                .find(|component| component.name.value == name.value)
+            {
                 None => {
-                    diagnostics.push(unknown(Code::UnknownComponent, "component", &name.value, name.span, components()));
+                    diagnostics.push(unknown(
+                        Code::UnknownComponent,
+                        "component",
+                        &name.value,
+                        name.span,
+                        components(),
+                    ));
                 }
                 Some(component) if matches!(component.recipe, Source::Own(_)) => diagnostics.push(
-                    Diagnostic::new(Code::UnknownInput, format!("component `{}` has no inputs", name.value))
-                        .at(name.span, "nothing to set")
-                        .also(component.name.span, "its resources are its own"),
+                    Diagnostic::new(
+                        Code::UnknownInput,
+                        format!("component `{}` has no inputs", name.value),
+                    )
+                    .at(name.span, "nothing to set")
+                    .also(component.name.span, "its resources are its own"),
                 ),
                 Some(_) => {}
             }
@@ -438,12 +665,28 @@ fn check_names(stack: &Stack, diagnostics: &mut Diagnostics) {
     }
     for environment in &stack.environments {
         check_inputs(&environment.overrides, diagnostics);
-        if let Some(name) = environment.promotes_from.as_ref().filter(|name| !environments().any(|e| e == name.value)) {
-            diagnostics.push(unknown(Code::UnknownEnvironment, "environment", &name.value, name.span, environments()));
+        if let Some(name) = environment
+            .promotes_from
+            .as_ref()
+            .filter(|name| !environments().any(|e| e == name.value))
+        {
+            diagnostics.push(unknown(
+                Code::UnknownEnvironment,
+                "environment",
+                &name.value,
+                name.span,
+                environments(),
+            ));
         }
         for (tenant, list) in &environment.tenant_overrides {
             if !tenants().any(|t| t == tenant.value) {
-                diagnostics.push(unknown(Code::UnknownTenant, "tenant", &tenant.value, tenant.span, tenants()));
+                diagnostics.push(unknown(
+                    Code::UnknownTenant,
+                    "tenant",
+                    &tenant.value,
+                    tenant.span,
+                    tenants(),
+                ));
             }
             check_inputs(list, diagnostics);
         }
@@ -465,31 +708,55 @@ pub(crate) fn parse_set(
                 .help("write `--set COMPONENT.INPUT=VALUE`")
         };
         let file = files.add("--set", text.as_str());
-        let whole = Span { file, start: 0, end: u32::try_from(text.len()).unwrap_or(u32::MAX) };
+        let whole = Span {
+            file,
+            start: 0,
+            end: u32::try_from(text.len()).unwrap_or(u32::MAX),
+        };
         let Some((path, value)) = text.split_once('=') else {
             diagnostics.push(fail(format!("`{text}` sets nothing"), whole));
             continue;
         };
         let mut keys = path.split('.');
         let (Some(component), Some(_)) = (keys.next(), path.split('.').nth(1)) else {
-            diagnostics.push(fail(format!("`{path}` names no input"), whole.within(0..path.len())));
+            diagnostics.push(fail(
+                format!("`{path}` names no input"),
+                whole.within(0..path.len()),
+            ));
             continue;
         };
         if !stack.components.iter().any(|c| c.name.value == component) {
             let names = stack.components.iter().map(|c| c.name.value.as_str());
             let span = whole.within(0..component.len());
-            diagnostics.push(unknown(Code::UnknownComponent, "component", component, span, names));
+            diagnostics.push(unknown(
+                Code::UnknownComponent,
+                "component",
+                component,
+                span,
+                names,
+            ));
             continue;
         }
         let mut scratch = Files::default();
-        let mut node = match crate::yaml::read("--set", value.as_bytes(), &mut scratch, diagnostics).into_iter().next() {
+        let mut node = match crate::yaml::read("--set", value.as_bytes(), &mut scratch, diagnostics)
+            .into_iter()
+            .next()
+        {
             Some(node) => node,
-            None => Node { kind: crate::node::NodeKind::String(Text::default()), span: whole, key: whole },
+            None => Node {
+                kind: crate::node::NodeKind::String(Text::default()),
+                span: whole,
+                key: whole,
+            },
         };
         relocate(&mut node, whole.within(path.len() + 1..text.len()));
         for key in keys.collect::<Vec<_>>().into_iter().rev() {
             node.key = whole.within(0..path.len());
-            node = Node { kind: crate::node::NodeKind::Map(vec![(key.into(), node)]), span: whole, key: whole };
+            node = Node {
+                kind: crate::node::NodeKind::Map(vec![(key.into(), node)]),
+                span: whole,
+                key: whole,
+            };
         }
         out.push((component.into(), node));
     }

@@ -30,33 +30,53 @@ pub(crate) fn names(
             "platform".into(),
             Term::map([
                 ("name", Term::from(&platform.name.value)),
-                ("owner", optional(platform.owner.as_ref().map(|owner| &owner.value))),
+                (
+                    "owner",
+                    optional(platform.owner.as_ref().map(|owner| &owner.value)),
+                ),
             ]),
         ),
         ("environment".into(), environment_term(environment, instance)),
-        ("tenant".into(), tenant.map_or(Term::Null, |tenant| tenant_term(platform, tenant))),
+        (
+            "tenant".into(),
+            tenant.map_or(Term::Null, |tenant| tenant_term(platform, tenant)),
+        ),
         ("component".into(), Term::map([("name", &instance.identity)])),
     ];
     if let Some(module) = module {
         let version = module.version.value.to_string();
         names.push((
             "module".into(),
-            Term::map([("name", Term::from(&module.name.value)), ("version", version.into())]),
+            Term::map([
+                ("name", Term::from(&module.name.value)),
+                ("version", version.into()),
+            ]),
         ));
     }
     let selector = vec![
-        ("app.kubernetes.io/name".into(), Term::from(slug(&instance.identity))),
+        (
+            "app.kubernetes.io/name".into(),
+            Term::from(slug(&instance.identity)),
+        ),
         (
             "app.kubernetes.io/instance".into(),
             Term::from(format!("{}-{}", slug(&instance.tenant), slug(&instance.identity))),
         ),
     ];
     let mut labels: Vec<(Text, Term)> = selector.clone();
-    labels.push(("app.kubernetes.io/part-of".into(), Term::from(&platform.name.value)));
+    labels.push((
+        "app.kubernetes.io/part-of".into(),
+        Term::from(&platform.name.value),
+    ));
     labels.push(("app.kubernetes.io/managed-by".into(), "terrace".into()));
     if let Some(tenant) = tenant {
         labels.push(("tenant".into(), Term::from(&tenant.name.value)));
-        labels.extend(tenant.labels.iter().map(|(key, value)| (key.value.clone(), Term::from(&value.value))));
+        labels.extend(
+            tenant
+                .labels
+                .iter()
+                .map(|(key, value)| (key.value.clone(), Term::from(&value.value))),
+        );
     }
     names.push(("name".into(), Term::from(&instance.name)));
     names.push(("namespace".into(), Term::from(&instance.namespace)));
@@ -68,7 +88,14 @@ pub(crate) fn names(
 fn environment_term(environment: &Environment, instance: &Instance) -> Term {
     let pseudo = |name: &str| -> Term {
         let span = environment.name.span;
-        Reference { name: name.into(), key: None, path: Vec::new(), local: true, span }.into()
+        Reference {
+            name: name.into(),
+            key: None,
+            path: Vec::new(),
+            local: true,
+            span,
+        }
+        .into()
     };
     let account = environment
         .accounts
@@ -86,47 +113,105 @@ fn environment_term(environment: &Environment, instance: &Instance) -> Term {
         ("name", Term::from(&environment.name.value)),
         ("class", environment.class.value.as_str().into()),
         ("production", environment.class.value.is_production().into()),
-        ("account", account.map_or_else(|| pseudo("AWS::AccountId"), |a| Term::from(&a.account.value))),
-        ("region", account.map_or_else(|| pseudo("AWS::Region"), |a| Term::from(&a.region.value))),
+        (
+            "account",
+            account.map_or_else(|| pseudo("AWS::AccountId"), |a| Term::from(&a.account.value)),
+        ),
+        (
+            "region",
+            account.map_or_else(|| pseudo("AWS::Region"), |a| Term::from(&a.region.value)),
+        ),
         ("partition", pseudo("AWS::Partition")),
-        ("distribution", cluster.map_or("kubernetes".into(), |c| Term::from(&c.distribution))),
+        (
+            "distribution",
+            cluster.map_or("kubernetes".into(), |c| Term::from(&c.distribution)),
+        ),
     ])
 }
 
 fn tenant_term(platform: &Platform, tenant: &Tenant) -> Term {
     let number = |value: Option<i64>| value.map_or(Term::Null, Term::from);
-    let quota = platform.tiers.iter().find(|(tier, _)| tier.value == tenant.tier.value).map(|(_, m)| &m.quota);
+    let quota = platform
+        .tiers
+        .iter()
+        .find(|(tier, _)| tier.value == tenant.tier.value)
+        .map(|(_, m)| &m.quota);
     let quota = quota.into_iter().flatten();
     let display = tenant.display_name.as_ref().unwrap_or(&tenant.name);
     Term::map([
         ("name", Term::from(&tenant.name.value)),
         ("display_name", Term::from(&display.value)),
         ("tier", tenant.tier.value.as_str().into()),
-        ("quota", Term::map(quota.map(|(name, amount)| (name.value.clone(), Term::Quantity(amount.value))))),
+        (
+            "quota",
+            Term::map(quota.map(|(name, amount)| (name.value.clone(), Term::Quantity(amount.value)))),
+        ),
         (
             "limits",
-            Term::map(tenant.limits.iter().map(|(name, node)| (name.value.clone(), Term::from_value(node.to_value())))),
+            Term::map(
+                tenant
+                    .limits
+                    .iter()
+                    .map(|(name, node)| (name.value.clone(), Term::from_value(node.to_value()))),
+            ),
         ),
-        ("max_concurrent_jobs", number(tenant.max_concurrent_jobs.as_ref().map(|n| n.value))),
-        ("max_monthly_processing_hours", number(tenant.max_monthly_processing_hours.as_ref().map(|n| n.value))),
-        ("storage_quota", tenant.storage_quota.as_ref().map_or(Term::Null, |size| Term::Quantity(size.value))),
-        ("clearance", tenant.clearance.as_ref().map_or(Term::Null, |clearance| clearance.value.as_str().into())),
+        (
+            "max_concurrent_jobs",
+            number(tenant.max_concurrent_jobs.as_ref().map(|n| n.value)),
+        ),
+        (
+            "max_monthly_processing_hours",
+            number(tenant.max_monthly_processing_hours.as_ref().map(|n| n.value)),
+        ),
+        (
+            "storage_quota",
+            tenant
+                .storage_quota
+                .as_ref()
+                .map_or(Term::Null, |size| Term::Quantity(size.value)),
+        ),
+        (
+            "clearance",
+            tenant
+                .clearance
+                .as_ref()
+                .map_or(Term::Null, |clearance| clearance.value.as_str().into()),
+        ),
         ("resource_pool", pool(tenant)),
     ])
 }
 
 /// A pool at the tenant's scale: each amount is rounded down to whole cores, GiB and GPUs.
 fn pool(tenant: &Tenant) -> Term {
-    let Some(pool) = &tenant.resource_pool else { return Term::Null };
-    let Some((kind, cores, memory, gpus)) = POOLS.into_iter().find(|(name, ..)| *name == pool.kind.value) else {
+    let Some(pool) = &tenant.resource_pool else {
         return Term::Null;
     };
-    let scaled = |amount: i64| Decimal::from(amount).mul(pool.scale_factor.value).map_or(Decimal::ZERO, Decimal::floor);
+    let Some((kind, cores, memory, gpus)) = POOLS.into_iter().find(|(name, ..)| *name == pool.kind.value)
+    else {
+        return Term::Null;
+    };
+    let scaled = |amount: i64| {
+        Decimal::from(amount)
+            .mul(pool.scale_factor.value)
+            .map_or(Decimal::ZERO, Decimal::floor)
+    };
     let bytes = scaled(memory).mul((1i64 << 30).into()).unwrap_or(Decimal::ZERO);
     Term::map([
         ("type", Term::from(kind)),
-        ("cpu", Term::Quantity(Quantity { amount: scaled(cores), binary: false })),
-        ("memory", Term::Quantity(Quantity { amount: bytes, binary: true })),
+        (
+            "cpu",
+            Term::Quantity(Quantity {
+                amount: scaled(cores),
+                binary: false,
+            }),
+        ),
+        (
+            "memory",
+            Term::Quantity(Quantity {
+                amount: bytes,
+                binary: true,
+            }),
+        ),
         ("gpus", Term::Number(scaled(gpus))),
     ])
 }

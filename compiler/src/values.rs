@@ -68,9 +68,12 @@ pub(crate) fn inputs(
         for (key, node) in layer.node.entries() {
             if !declared.iter().any(|input| input.name.value == *key) {
                 let names = declared.iter().map(|input| input.name.value.as_str());
-                let mut diagnostic = Diagnostic::new(Code::UnknownInput, format!("the module has no input `{}`", shown(key)))
-                    .at(node.key, "no such input")
-                    .nearest(node.key, key, names.clone());
+                let mut diagnostic = Diagnostic::new(
+                    Code::UnknownInput,
+                    format!("the module has no input `{}`", shown(key)),
+                )
+                .at(node.key, "no such input")
+                .nearest(node.key, key, names.clone());
                 if diagnostic.help.is_empty() {
                     diagnostic = diagnostic.help(format!("it has {}", listed(names)));
                 }
@@ -105,7 +108,11 @@ pub(crate) fn inputs(
         };
         let mut path = vec![Segment::Key(name.clone())];
         let locate = |path: &[Segment]| locate(layers, input, user, path);
-        let mut check = Check { locate: &locate, declared: input.name.span, diagnostics };
+        let mut check = Check {
+            locate: &locate,
+            declared: input.name.span,
+            diagnostics,
+        };
         let value = check.value(&input.schema, value, &mut path);
         out.push((name.clone(), value));
     }
@@ -156,7 +163,9 @@ fn merge(under: Option<Term>, over: Term) -> Term {
 
 /// The merged value without checks: what `explain` shows of a layer.
 pub(crate) fn merged(values: impl IntoIterator<Item = Term>) -> Term {
-    values.into_iter().fold(Term::Map(Vec::new()), |under, over| merge(Some(under), over))
+    values
+        .into_iter()
+        .fold(Term::Map(Vec::new()), |under, over| merge(Some(under), over))
 }
 
 struct Check<'a> {
@@ -166,7 +175,13 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn say(&mut self, code: Code, path: &[Segment], message: String, label: impl Into<String>) -> &mut Diagnostic {
+    fn say(
+        &mut self,
+        code: Code,
+        path: &[Segment],
+        message: String,
+        label: impl Into<String>,
+    ) -> &mut Diagnostic {
         let diagnostic = Diagnostic::new(code, message)
             .at((self.locate)(path), label)
             .also(self.declared, "declared here");
@@ -175,10 +190,16 @@ impl Check<'_> {
 
     fn value(&mut self, schema: &InputSchema, value: Term, path: &mut Vec<Segment>) -> Term {
         if value == Term::Null {
-            let may_be_null = schema.default.as_ref().is_some_and(Node::is_null) || schema.kind == InputType::Any;
+            let may_be_null =
+                schema.default.as_ref().is_some_and(Node::is_null) || schema.kind == InputType::Any;
             if !may_be_null {
                 let message = format!("`{}` cannot be null", show_path(path));
-                self.say(Code::WrongType, path, message, format!("{} is wanted", article(schema.kind)));
+                self.say(
+                    Code::WrongType,
+                    path,
+                    message,
+                    format!("{} is wanted", article(schema.kind)),
+                );
             }
             return value;
         }
@@ -189,7 +210,9 @@ impl Check<'_> {
         if late {
             return value;
         }
-        let Some(value) = self.typed(schema, value, path) else { return Term::Null };
+        let Some(value) = self.typed(schema, value, path) else {
+            return Term::Null;
+        };
         self.limits(schema, &value, path);
         value
     }
@@ -199,7 +222,10 @@ impl Check<'_> {
             Term::Secret(_) | Term::Reference(_) => value,
             Term::Omit => value,
             _ => {
-                let message = format!("`{}` is a secret, and its value does not belong in a file", show_path(path));
+                let message = format!(
+                    "`{}` is a secret, and its value does not belong in a file",
+                    show_path(path)
+                );
                 let diagnostic = self.say(Code::LiteralSecret, path, message, "written out");
                 diagnostic.help.push(crate::diagnostic::Help {
                     text: "refer to it: `\"{{ secret('NAME').KEY }}\"`, and change the value that was written here".to_owned(),
@@ -221,15 +247,22 @@ impl Check<'_> {
             | (InputType::Size | InputType::Quantity, value @ Term::Quantity(_)) => Some(value),
             (InputType::Integer, Term::Number(n)) if n.is_integer() => Some(Term::Number(n)),
             (InputType::Percent, Term::Number(n)) => Some(Term::Number(n)),
-            (InputType::Quantity, Term::Number(amount)) => {
-                Some(Term::Quantity(Quantity { amount, binary: false }))
-            }
-            (InputType::Duration | InputType::Size | InputType::Quantity | InputType::Percent, Term::String(text)) => {
+            (InputType::Quantity, Term::Number(amount)) => Some(Term::Quantity(Quantity {
+                amount,
+                binary: false,
+            })),
+            (
+                InputType::Duration | InputType::Size | InputType::Quantity | InputType::Percent,
+                Term::String(text),
+            ) => {
                 let read = match kind {
                     InputType::Duration => text.parse().map(Term::Duration).ok(),
                     InputType::Size => Quantity::size(&text).map(Term::Quantity),
                     InputType::Quantity => text.parse().map(Term::Quantity).ok(),
-                    _ => text.strip_suffix('%').and_then(|n| n.trim().parse::<Decimal>().ok()).map(Term::Number),
+                    _ => text
+                        .strip_suffix('%')
+                        .and_then(|n| n.trim().parse::<Decimal>().ok())
+                        .map(Term::Number),
                 };
                 if read.is_none() {
                     let message = format!("`{}` is not {}", shown(&text), article(kind));
@@ -246,7 +279,10 @@ impl Check<'_> {
                 let diagnostic = self.say(Code::WrongUnit, path, message, label);
                 diagnostic.help.push(crate::diagnostic::Help {
                     text: format!("say the unit: {}", examples(kind)),
-                    edit: Some(crate::diagnostic::Edit { span, text: format!("{n}{unit}") }),
+                    edit: Some(crate::diagnostic::Edit {
+                        span,
+                        text: format!("{n}{unit}"),
+                    }),
                 });
                 None
             }
@@ -264,14 +300,27 @@ impl Check<'_> {
             }
             (InputType::Object, Term::Map(entries)) => Some(self.object(schema, entries, path)),
             (_, value) => {
-                let message = format!("`{}` has to be {}, not {}", show_path(path), article(kind), value.kind());
+                let message = format!(
+                    "`{}` has to be {}, not {}",
+                    show_path(path),
+                    article(kind),
+                    value.kind()
+                );
                 let span = (self.locate)(path);
                 let text = value.shown();
-                let diagnostic = self.say(Code::WrongType, path, message, format!("this is {}", value.kind()));
+                let diagnostic = self.say(
+                    Code::WrongType,
+                    path,
+                    message,
+                    format!("this is {}", value.kind()),
+                );
                 if kind == InputType::String && matches!(value, Term::Number(_) | Term::Bool(_)) {
                     diagnostic.help.push(crate::diagnostic::Help {
                         text: "put it in quotes".to_owned(),
-                        edit: Some(crate::diagnostic::Edit { span, text: format!("\"{text}\"") }),
+                        edit: Some(crate::diagnostic::Edit {
+                            span,
+                            text: format!("\"{text}\""),
+                        }),
                     });
                 }
                 None
@@ -283,14 +332,26 @@ impl Check<'_> {
         let mut out: Vec<(Text, Term)> = Vec::with_capacity(entries.len().max(schema.properties.len()));
         for (key, value) in entries {
             path.push(Segment::Key(key.clone()));
-            let property = schema.properties.iter().find(|(name, _)| name.value == key).map(|(_, schema)| schema);
+            let property = schema
+                .properties
+                .iter()
+                .find(|(name, _)| name.value == key)
+                .map(|(_, schema)| schema);
             let value = match (property, &schema.others) {
                 (Some(schema), _) => self.value(schema, value, path),
                 (None, Others::Of(schema)) => self.value(schema, value, path),
                 (None, Others::Any) => value,
                 (None, Others::Refused) => {
-                    let names: Vec<&str> = schema.properties.iter().map(|(name, _)| name.value.as_str()).collect();
-                    let message = format!("`{}` is not a key of `{}`", shown(&key), show_path(&path[..path.len() - 1]));
+                    let names: Vec<&str> = schema
+                        .properties
+                        .iter()
+                        .map(|(name, _)| name.value.as_str())
+                        .collect();
+                    let message = format!(
+                        "`{}` is not a key of `{}`",
+                        shown(&key),
+                        show_path(&path[..path.len() - 1])
+                    );
                     let diagnostic = self.say(Code::UnknownKey, path, message, "no such key");
                     let text = match terrace_catalog::nearest(&key, names.iter().copied()) {
                         Some(name) => format!("`{name}` exists"),
@@ -311,9 +372,18 @@ impl Check<'_> {
             if let Some(default) = &property.default {
                 let value = self.value(property, Term::from_value(default.to_value()), path);
                 out.push((name.value.clone(), value));
-            } else if schema.required.iter().any(|required| required.value == name.value) {
+            } else if schema
+                .required
+                .iter()
+                .any(|required| required.value == name.value)
+            {
                 let message = format!("`{}` is missing", show_path(path));
-                self.say(Code::MissingField, &path[..path.len() - 1], message, format!("`{}` is missing here", name.value));
+                self.say(
+                    Code::MissingField,
+                    &path[..path.len() - 1],
+                    message,
+                    format!("`{}` is missing here", name.value),
+                );
             } else {
                 out.push((name.value.clone(), Term::Null));
             }
@@ -331,14 +401,18 @@ impl Check<'_> {
                 let text = value.shown();
                 let message = format!("`{}` is not a value of `{}`", shown(&text), shown_path());
                 let span = (self.locate)(path);
-                let nearest = terrace_catalog::nearest(&text, words.iter().map(String::as_str)).map(str::to_owned);
+                let nearest =
+                    terrace_catalog::nearest(&text, words.iter().map(String::as_str)).map(str::to_owned);
                 let diagnostic = self.say(Code::UnknownValue, path, message, "not among the values");
                 diagnostic.help.push(match nearest {
                     Some(word) => crate::diagnostic::Help {
                         text: format!("`{word}` exists"),
                         edit: Some(crate::diagnostic::Edit { span, text: word }),
                     },
-                    None => crate::diagnostic::Help { text: format!("the values are {}", listed(words)), edit: None },
+                    None => crate::diagnostic::Help {
+                        text: format!("the values are {}", listed(words)),
+                        edit: None,
+                    },
                 });
             }
         }
@@ -348,14 +422,24 @@ impl Check<'_> {
             Term::Quantity(quantity) => Some(quantity.amount),
             _ => None,
         };
-        for (limit, words, outside) in
-            [(&schema.minimum, "at least", std::cmp::Ordering::Less), (&schema.maximum, "at most", std::cmp::Ordering::Greater)]
-        {
-            let Some(limit) = limit.as_ref().map(|node| same_type(schema.kind, node)) else { continue };
-            let (Some(value_amount), Some(limit_amount)) = (amount(value), amount(&limit)) else { continue };
+        for (limit, words, outside) in [
+            (&schema.minimum, "at least", std::cmp::Ordering::Less),
+            (&schema.maximum, "at most", std::cmp::Ordering::Greater),
+        ] {
+            let Some(limit) = limit.as_ref().map(|node| same_type(schema.kind, node)) else {
+                continue;
+            };
+            let (Some(value_amount), Some(limit_amount)) = (amount(value), amount(&limit)) else {
+                continue;
+            };
             if value_amount.cmp(&limit_amount) == outside {
                 let message = format!("`{}` has to be {words} {}", shown_path(), limit.shown());
-                self.say(Code::InvalidValue, path, message, format!("this is {}", value.shown()));
+                self.say(
+                    Code::InvalidValue,
+                    path,
+                    message,
+                    format!("this is {}", value.shown()),
+                );
             }
         }
         let (length, unit) = match value {
@@ -364,8 +448,16 @@ impl Check<'_> {
             _ => return,
         };
         let length = i64::try_from(length).unwrap_or(i64::MAX);
-        if let Some(shortest) = schema.shortest.as_ref().filter(|shortest| length < shortest.value) {
-            let message = format!("`{}` has to have at least {} {unit}", shown_path(), shortest.value);
+        if let Some(shortest) = schema
+            .shortest
+            .as_ref()
+            .filter(|shortest| length < shortest.value)
+        {
+            let message = format!(
+                "`{}` has to have at least {} {unit}",
+                shown_path(),
+                shortest.value
+            );
             self.say(Code::InvalidValue, path, message, format!("this has {length}"));
         }
         if let Some(longest) = schema.longest.as_ref().filter(|longest| length > longest.value) {
@@ -377,7 +469,12 @@ impl Check<'_> {
             && !regex.is_match(text)
         {
             let message = format!("`{}` has another form than `{}`", shown_path(), pattern.value);
-            self.say(Code::InvalidValue, path, message, format!("`{}` does not match", shown(text)));
+            self.say(
+                Code::InvalidValue,
+                path,
+                message,
+                format!("`{}` does not match", shown(text)),
+            );
         }
         if let (true, Term::List(items)) = (schema.unique, value) {
             for (at, item) in items.iter().enumerate() {
@@ -396,13 +493,21 @@ impl Check<'_> {
 fn same_type(kind: InputType, node: &Node) -> Term {
     let term = Term::from_value(node.to_value());
     match (kind, &term) {
-        (InputType::Duration, Term::String(text)) => text.parse::<Duration>().map_or(term.clone(), Term::Duration),
-        (InputType::Size, Term::String(text)) => Quantity::size(text).map_or(term.clone(), Term::Quantity),
-        (InputType::Quantity, Term::String(text)) => text.parse::<Quantity>().map_or(term.clone(), Term::Quantity),
-        (InputType::Quantity, Term::Number(amount)) => Term::Quantity(Quantity { amount: *amount, binary: false }),
-        (InputType::Percent, Term::String(text)) => {
-            text.trim_end_matches('%').parse::<Decimal>().map_or(term.clone(), Term::Number)
+        (InputType::Duration, Term::String(text)) => {
+            text.parse::<Duration>().map_or(term.clone(), Term::Duration)
         }
+        (InputType::Size, Term::String(text)) => Quantity::size(text).map_or(term.clone(), Term::Quantity),
+        (InputType::Quantity, Term::String(text)) => {
+            text.parse::<Quantity>().map_or(term.clone(), Term::Quantity)
+        }
+        (InputType::Quantity, Term::Number(amount)) => Term::Quantity(Quantity {
+            amount: *amount,
+            binary: false,
+        }),
+        (InputType::Percent, Term::String(text)) => text
+            .trim_end_matches('%')
+            .parse::<Decimal>()
+            .map_or(term.clone(), Term::Number),
         _ => term,
     }
 }

@@ -30,7 +30,11 @@ pub fn read(path: &str, bytes: &[u8], files: &mut Files, diagnostics: &mut Diagn
 
 /// Adds a file to `files`, where it is text of a bearable length.
 pub fn open(path: &str, bytes: &[u8], files: &mut Files, diagnostics: &mut Diagnostics) -> Option<FileId> {
-    let whole = |file| Span { file, start: 0, end: 0 };
+    let whole = |file| Span {
+        file,
+        start: 0,
+        end: 0,
+    };
     if bytes.len() > LONGEST_FILE {
         let file = files.add(path, "");
         let size = bytes.len() as f64 / f64::from(1 << 20);
@@ -44,11 +48,21 @@ pub fn open(path: &str, bytes: &[u8], files: &mut Files, diagnostics: &mut Diagn
     match std::str::from_utf8(bytes) {
         Ok(text) => Some(files.add(path, text.strip_prefix('\u{feff}').unwrap_or(text))),
         Err(error) => {
-            let file = files.add(path, String::from_utf8_lossy(&bytes[..error.valid_up_to()]).into_owned());
+            let file = files.add(
+                path,
+                String::from_utf8_lossy(&bytes[..error.valid_up_to()]).into_owned(),
+            );
             let at = u32::try_from(error.valid_up_to()).unwrap_or(u32::MAX);
             diagnostics.push(
                 Diagnostic::new(Code::NotUtf8, format!("`{path}` is not UTF-8"))
-                    .at(Span { file, start: at, end: at }, "the text ends here, other bytes follow")
+                    .at(
+                        Span {
+                            file,
+                            start: at,
+                            end: at,
+                        },
+                        "the text ends here, other bytes follow",
+                    )
                     .help("save the file as UTF-8"),
             );
             None
@@ -61,8 +75,16 @@ pub fn parse(file: FileId, files: &Files, diagnostics: &mut Diagnostics) -> Vec<
     let text = &*files.get(file).text;
     let options = granit_parser::options! { emit_comments: false, emit_unresolved_aliases: true };
     let parser = Parser::new_from_str_with_options(text, options);
-    Reader { text, file, diagnostics, stack: Vec::new(), anchors: BTreeMap::new(), copied: 0, documents: Vec::new() }
-        .run(parser)
+    Reader {
+        text,
+        file,
+        diagnostics,
+        stack: Vec::new(),
+        anchors: BTreeMap::new(),
+        copied: 0,
+        documents: Vec::new(),
+    }
+    .run(parser)
 }
 
 struct Reader<'a> {

@@ -81,15 +81,30 @@ const ARNS: [(&str, &str, bool, &str); 21] = [
     ("AWS::IAM::Role", "iam", false, "role/"),
     ("AWS::KMS::Alias", "kms", true, ""),
     ("AWS::Kinesis::Stream", "kinesis", true, "stream/"),
-    ("AWS::KinesisFirehose::DeliveryStream", "firehose", true, "deliverystream/"),
+    (
+        "AWS::KinesisFirehose::DeliveryStream",
+        "firehose",
+        true,
+        "deliverystream/",
+    ),
     ("AWS::Lambda::Function", "lambda", true, "function:"),
     ("AWS::Logs::LogGroup", "logs", true, "log-group:"),
     ("AWS::S3::Bucket", "s3", false, ""),
     ("AWS::SNS::Topic", "sns", true, ""),
     ("AWS::SQS::Queue", "sqs", true, ""),
     ("AWS::SSM::Parameter", "ssm", true, "parameter/"),
-    ("AWS::Scheduler::ScheduleGroup", "scheduler", true, "schedule-group/"),
-    ("AWS::StepFunctions::StateMachine", "states", true, "stateMachine:"),
+    (
+        "AWS::Scheduler::ScheduleGroup",
+        "scheduler",
+        true,
+        "schedule-group/",
+    ),
+    (
+        "AWS::StepFunctions::StateMachine",
+        "states",
+        true,
+        "stateMachine:",
+    ),
 ];
 
 impl Graph<'_> {
@@ -116,8 +131,12 @@ fn cloudformation(
     same_stack: bool,
     span: Span,
 ) -> Result<Attribute, Box<Failure>> {
-    let Some(resource_type) = terrace_catalog::cloudformation(type_name) else { return Ok(Attribute::Ref) };
-    let [first, rest @ ..] = path else { return Ok(Attribute::Ref) };
+    let Some(resource_type) = terrace_catalog::cloudformation(type_name) else {
+        return Ok(Attribute::Ref);
+    };
+    let [first, rest @ ..] = path else {
+        return Ok(Attribute::Ref);
+    };
     let whole = path.join(".");
     let wanted = plain(&whole);
     let name_property = name_property(type_name, resource_type);
@@ -148,10 +167,16 @@ fn cloudformation(
         return Ok(Attribute::Known(arn));
     }
     // A property as it is written in the body.
-    let property = resource_type.properties().find(|property| plain(property) == plain(first));
+    let property = resource_type
+        .properties()
+        .find(|property| plain(property) == plain(first));
     if let Some(value) = property.and_then(|property| resource.body.get(property)) {
         let found = rest.iter().try_fold(value, |value, key| {
-            value.entries().iter().find(|(k, _)| plain(k) == plain(key)).map(|(_, term)| term)
+            value
+                .entries()
+                .iter()
+                .find(|(k, _)| plain(k) == plain(key))
+                .map(|(_, term)| term)
         });
         if let Some(value) = found {
             return Ok(Attribute::Known(value.clone()));
@@ -164,19 +189,31 @@ fn cloudformation(
         .collect();
     let message = format!("`{}` has no attribute `{}`", resource.address, shown(&whole));
     let failure = Failure::new(Code::UnknownAttribute, span, message, "no such attribute");
-    Err(match terrace_catalog::nearest(&whole, names.iter().map(String::as_str)) {
-        Some(name) => failure.with_help(format!("`{name}` exists")),
-        None => failure.with_help(format!("`{type_name}` has {}", listed(names))),
-    })
+    Err(
+        match terrace_catalog::nearest(&whole, names.iter().map(String::as_str)) {
+            Some(name) => failure.with_help(format!("`{name}` exists")),
+            None => failure.with_help(format!("`{type_name}` has {}", listed(names))),
+        },
+    )
 }
 
 /// The attribute of `Fn::GetAtt` that a word means: exactly, or with the type's own name before it (`arn` is `TopicArn`).
-fn attribute_of(resource_type: &terrace_catalog::ResourceType, type_name: &str, wanted: &str) -> Option<Attribute> {
+fn attribute_of(
+    resource_type: &terrace_catalog::ResourceType,
+    type_name: &str,
+    wanted: &str,
+) -> Option<Attribute> {
     let short = plain(type_name.rsplit("::").next().unwrap_or_default());
     let attributes = resource_type.attributes();
     let exact = attributes.iter().find(|name| plain(name) == wanted);
-    let prefixed = || attributes.iter().find(|name| plain(name) == format!("{short}{wanted}"));
-    exact.or_else(prefixed).map(|name| Attribute::GetAtt((*name).into()))
+    let prefixed = || {
+        attributes
+            .iter()
+            .find(|name| plain(name) == format!("{short}{wanted}"))
+    };
+    exact
+        .or_else(prefixed)
+        .map(|name| Attribute::GetAtt((*name).into()))
 }
 
 /// The property that names a resource of a type.
@@ -197,7 +234,14 @@ pub(crate) fn name_property(
 fn arn(type_name: &str, name: &Term, span: Span) -> Option<Term> {
     let (_, service, regional, before) = ARNS.iter().find(|(name, ..)| *name == type_name)?;
     let pseudo = |name: &str| -> Term {
-        crate::term::Reference { name: name.into(), key: None, path: Vec::new(), local: true, span }.into()
+        crate::term::Reference {
+            name: name.into(),
+            key: None,
+            path: Vec::new(),
+            local: true,
+            span,
+        }
+        .into()
     };
     let mut parts: Vec<Term> = vec!["arn:".into(), pseudo("AWS::Partition")];
     if *regional {
@@ -209,7 +253,11 @@ fn arn(type_name: &str, name: &Term, span: Span) -> Option<Term> {
             format!(":{before}").into(),
         ]);
     } else if *service == "iam" {
-        parts.extend([":iam::".into(), pseudo("AWS::AccountId"), format!(":{before}").into()]);
+        parts.extend([
+            ":iam::".into(),
+            pseudo("AWS::AccountId"),
+            format!(":{before}").into(),
+        ]);
     } else {
         parts.push(format!(":{service}:::{before}").into());
     }
@@ -242,28 +290,40 @@ fn kubernetes(resource: &Resource, path: &[Text], span: Span) -> Result<Attribut
     match words.as_slice() {
         [] => {
             let message = format!("`{}` has to be asked for something", resource.address);
-            Err(Failure::new(Code::UnknownAttribute, span, message, "an object is no value")
-                .with_help("take its `.name`, its `.namespace`, or a field"))
+            Err(
+                Failure::new(Code::UnknownAttribute, span, message, "an object is no value")
+                    .with_help("take its `.name`, its `.namespace`, or a field"),
+            )
         }
         ["name"] => Ok(Attribute::Known(metadata("name"))),
         ["namespace"] => Ok(Attribute::Known(metadata("namespace"))),
-        ["kind"] => Ok(Attribute::Known(resource.body.get("kind").cloned().unwrap_or_default())),
+        ["kind"] => Ok(Attribute::Known(
+            resource.body.get("kind").cloned().unwrap_or_default(),
+        )),
         // The name under which a Service is reached from anywhere in the cluster.
         ["host"] if resource.kind.kubernetes() == Some("Service") => {
             let parts = vec![metadata("name"), ".".into(), metadata("namespace"), ".svc".into()];
-            Ok(Attribute::Known(match parts.iter().all(|part| part.as_str().is_some()) {
-                true => parts.iter().filter_map(Term::as_str).collect::<String>().into(),
-                false => Term::Concat(parts.into()),
-            }))
+            Ok(Attribute::Known(
+                match parts.iter().all(|part| part.as_str().is_some()) {
+                    true => parts.iter().filter_map(Term::as_str).collect::<String>().into(),
+                    false => Term::Concat(parts.into()),
+                },
+            ))
         }
         words => match resource.body.at(words) {
             Some(value) => Ok(Attribute::Known(value.clone())),
-            None if matches!(words[0], "status" | "spec" | "metadata" | "data") => Ok(Attribute::Field(path.to_vec())),
+            None if matches!(words[0], "status" | "spec" | "metadata" | "data") => {
+                Ok(Attribute::Field(path.to_vec()))
+            }
             None => {
                 let fields = resource.body.entries().iter().map(|(key, _)| key.as_str());
                 let message = format!("`{}` has no field `{}`", resource.address, shown(&path.join(".")));
-                Err(Failure::new(Code::UnknownAttribute, span, message, "no such field")
-                    .with_help(format!("an object has `name`, `namespace`, and its fields: {}", listed(fields))))
+                Err(
+                    Failure::new(Code::UnknownAttribute, span, message, "no such field").with_help(format!(
+                        "an object has `name`, `namespace`, and its fields: {}",
+                        listed(fields)
+                    )),
+                )
             }
         },
     }
@@ -271,7 +331,10 @@ fn kubernetes(resource: &Resource, path: &[Text], span: Span) -> Result<Attribut
 
 /// A name without case, underscores and dots: `queue_url` and `QueueUrl` are the same.
 fn plain(name: &str) -> String {
-    name.chars().filter(|c| !matches!(c, '_' | '.' | '-')).map(|c| c.to_ascii_lowercase()).collect()
+    name.chars()
+        .filter(|c| !matches!(c, '_' | '.' | '-'))
+        .map(|c| c.to_ascii_lowercase())
+        .collect()
 }
 
 /// `QueueUrl` as expressions write it: `queue_url`.

@@ -13,7 +13,13 @@ use crate::term::Term;
 
 impl Graph<'_> {
     /// Reports what the target of a resource would refuse.
-    pub(crate) fn check_body(&self, at: usize, body: &Term, attributes: &[(terrace_artifact::Text, Term)], diagnostics: &mut Diagnostics) {
+    pub(crate) fn check_body(
+        &self,
+        at: usize,
+        body: &Term,
+        attributes: &[(terrace_artifact::Text, Term)],
+        diagnostics: &mut Diagnostics,
+    ) {
         let resource = &self.resources[at];
         let mut problems = Vec::new();
         match &resource.kind {
@@ -51,15 +57,23 @@ impl Graph<'_> {
             true => format!("{kind} `{}`: {}", resource.address, problem.message()),
             false => format!("{kind} `{}`, `{place}`: {}", resource.address, problem.message()),
         };
-        let mut diagnostic = self.at_field(resource, &problem.path, Diagnostic::new(Code::InvalidResource, message));
+        let mut diagnostic = self.at_field(
+            resource,
+            &problem.path,
+            Diagnostic::new(Code::InvalidResource, message),
+        );
         match &problem.kind {
-            ProblemKind::UnknownKey { nearest: Some(name), .. } => {
+            ProblemKind::UnknownKey {
+                nearest: Some(name), ..
+            } => {
                 diagnostic = diagnostic.help(format!("`{name}` exists"));
             }
             ProblemKind::UnknownKey { known, .. } if !known.is_empty() => {
                 diagnostic = diagnostic.help(format!("there are {}", crate::diagnostic::listed(known)));
             }
-            ProblemKind::NotInEnum { nearest: Some(name), .. } => {
+            ProblemKind::NotInEnum {
+                nearest: Some(name), ..
+            } => {
                 diagnostic = diagnostic.help(format!("`{name}` exists"));
             }
             _ => {}
@@ -68,36 +82,63 @@ impl Graph<'_> {
     }
 
     fn name_too_long(&self, resource: &Resource, kind: &str, problem: &Problem) -> Option<Diagnostic> {
-        let ProblemKind::Length { maximum: Some(most), .. } = &problem.kind else { return None };
-        let [Segment::Key(key)] = problem.path.as_slice() else { return None };
+        let ProblemKind::Length {
+            maximum: Some(most), ..
+        } = &problem.kind
+        else {
+            return None;
+        };
+        let [Segment::Key(key)] = problem.path.as_slice() else {
+            return None;
+        };
         let name = resource.body.get(key)?.shown();
-        let named = resource.kind.cloudformation().and_then(terrace_catalog::cloudformation);
+        let named = resource
+            .kind
+            .cloudformation()
+            .and_then(terrace_catalog::cloudformation);
         let type_name = resource.kind.cloudformation()?;
-        if super::attribute::name_property(type_name, named?) != Some(key.as_str()) || name.chars().count() <= *most as usize {
+        if super::attribute::name_property(type_name, named?) != Some(key.as_str())
+            || name.chars().count() <= *most as usize
+        {
             return None;
         }
         let length = name.chars().count();
         let diagnostic = Diagnostic::new(
             Code::NameTooLong,
-            format!("the name of {kind} `{}` is {length} characters long", resource.address),
+            format!(
+                "the name of {kind} `{}` is {length} characters long",
+                resource.address
+            ),
         );
         let diagnostic = self.at_field(resource, &problem.path, diagnostic);
         Some(diagnostic.note(format!("`{name}` is composed of the names of platform, environment, tenant and component; {most} are allowed")))
     }
 
     /// Points a diagnostic at the line that wrote a field: of the module, and of the stack whose input it used.
-    pub(crate) fn at_field(&self, resource: &Resource, path: &[Segment], diagnostic: Diagnostic) -> Diagnostic {
+    pub(crate) fn at_field(
+        &self,
+        resource: &Resource,
+        path: &[Segment],
+        diagnostic: Diagnostic,
+    ) -> Diagnostic {
         let one = &self.uses[resource.instance];
-        let declared = |diagnostic: Diagnostic| self.located(resource, diagnostic.at(resource.declared, "declared here"));
-        let UseKind::Component { .. } = &one.kind else { return declared(diagnostic) };
-        let Some(trace) = crate::expand::trace(one, &resource.address, self.files) else { return declared(diagnostic) };
-        let Some(leaf) = trace.find(path) else { return declared(diagnostic) };
-        let diagnostic = diagnostic.at(leaf.span, "written here");
-        let diagnostic = match self.input_span(resource.instance, leaf) {
-            Some(span) => diagnostic.also(span, "with this value"),
-            None => diagnostic,
+        let declared = |diagnostic: Diagnostic| {
+            self.located(resource, diagnostic.at(resource.declared, "declared here"))
         };
-        self.located(resource, diagnostic)
+        let UseKind::Component { .. } = &one.kind else {
+            return declared(diagnostic);
+        };
+        let Some(trace) = crate::expand::trace(one, &resource.address, self.files) else {
+            return declared(diagnostic);
+        };
+        let Some(leaf) = trace.find(path) else {
+            return declared(diagnostic);
+        };
+        match self.input_span(resource.instance, leaf) {
+            // What the user wrote comes first, then the line that used it.
+            Some(span) => diagnostic.at(span, "this value").also(leaf.span, "used here"),
+            None => self.located(resource, diagnostic.at(leaf.span, "written here")),
+        }
     }
 
     /// The place in the stack of an input that a leaf reads.

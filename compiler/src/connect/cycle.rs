@@ -46,16 +46,24 @@ impl Graph<'_> {
         let address = |at: usize| self.resources[at].address.to_string();
         let mut path: Vec<String> = ring.iter().map(|edge| address(edge.from)).collect();
         path.push(path[0].clone());
-        let mut diagnostic = Diagnostic::new(Code::DependencyCycle, format!("resources need each other: {}", path.join(" → ")));
+        let mut diagnostic = Diagnostic::new(
+            Code::DependencyCycle,
+            format!("resources need each other: {}", path.join(" → ")),
+        );
         let label = |edge: &Edge| format!("`{}` needs `{}`", address(edge.from), address(edge.to));
         diagnostic = diagnostic.at(ring[0].span, label(&ring[0]));
         for edge in &ring[1..] {
             diagnostic = diagnostic.also(edge.span, label(edge));
         }
-        let stacks: BTreeSet<usize> = ring.iter().map(|edge| self.resources[edge.from].instance).collect();
+        let stacks: BTreeSet<usize> = ring
+            .iter()
+            .map(|edge| self.resources[edge.from].instance)
+            .collect();
         diagnostics.push(match stacks.len() {
             1 => diagnostic.help("take one of these references away"),
-            _ => diagnostic.help("take one of these references away, or put both resources into one component"),
+            _ => {
+                diagnostic.help("take one of these references away, or put both resources into one component")
+            }
         });
     }
 }
@@ -79,12 +87,19 @@ fn ring(
             taken.pop();
             continue;
         };
-        let to = needs[node].iter().find(|(_, e)| **e == edge).map_or(*node, |(to, _)| *to);
+        let to = needs[node]
+            .iter()
+            .find(|(_, e)| **e == edge)
+            .map_or(*node, |(to, _)| *to);
         if let Some(at) = path.iter().position(|(seen, _)| *seen == to) {
             let mut ring: Vec<Edge> = taken[at..].to_vec();
             ring.push(edge);
             done.extend(path.iter().map(|(node, _)| *node));
-            let first = ring.iter().enumerate().min_by_key(|(_, edge)| first_place(edge)).map_or(0, |(at, _)| at);
+            let first = ring
+                .iter()
+                .enumerate()
+                .min_by_key(|(_, edge)| first_place(edge))
+                .map_or(0, |(at, _)| at);
             ring.rotate_left(first);
             return Some(ring);
         }
@@ -101,5 +116,9 @@ fn first_place(edge: &Edge) -> (Span, usize) {
 }
 
 fn outgoing(node: usize, needs: &BTreeMap<usize, BTreeMap<usize, Edge>>) -> Vec<Edge> {
-    needs.get(&node).into_iter().flat_map(|edges| edges.values().rev().copied()).collect()
+    needs
+        .get(&node)
+        .into_iter()
+        .flat_map(|edges| edges.values().rev().copied())
+        .collect()
 }

@@ -29,72 +29,176 @@ const fn meaning(
     inner: &'static [&'static str],
     suffix: &'static str,
 ) -> Meaning {
-    Meaning { type_name, may, actions, inner, suffix }
+    Meaning {
+        type_name,
+        may,
+        actions,
+        inner,
+        suffix,
+    }
 }
 
 /// Action names and their resources: the service authorization reference.
 const MEANINGS: &[Meaning] = &[
-    meaning("AWS::S3::Bucket", "read", &["s3:GetBucketLocation", "s3:ListBucket"], &["s3:GetObject"], "/*"),
-    meaning("AWS::S3::Bucket", "write", &[], &["s3:AbortMultipartUpload", "s3:PutObject"], "/*"),
+    meaning(
+        "AWS::S3::Bucket",
+        "read",
+        &["s3:GetBucketLocation", "s3:ListBucket"],
+        &["s3:GetObject"],
+        "/*",
+    ),
+    meaning(
+        "AWS::S3::Bucket",
+        "write",
+        &[],
+        &["s3:AbortMultipartUpload", "s3:PutObject"],
+        "/*",
+    ),
     meaning(
         "AWS::S3::Bucket",
         "read_write",
         &["s3:GetBucketLocation", "s3:ListBucket"],
-        &["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"],
+        &[
+            "s3:AbortMultipartUpload",
+            "s3:DeleteObject",
+            "s3:GetObject",
+            "s3:PutObject",
+        ],
         "/*",
     ),
     meaning(
         "AWS::S3::Bucket",
         "admin",
         &["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketVersions"],
-        &["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"],
+        &[
+            "s3:AbortMultipartUpload",
+            "s3:DeleteObject",
+            "s3:DeleteObjectVersion",
+            "s3:GetObject",
+            "s3:GetObjectVersion",
+            "s3:PutObject",
+        ],
         "/*",
     ),
     meaning(
         "AWS::Kinesis::Stream",
         "read",
-        &["kinesis:DescribeStream", "kinesis:DescribeStreamSummary", "kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:ListShards"],
+        &[
+            "kinesis:DescribeStream",
+            "kinesis:DescribeStreamSummary",
+            "kinesis:GetRecords",
+            "kinesis:GetShardIterator",
+            "kinesis:ListShards",
+        ],
         &[],
         "",
     ),
-    meaning("AWS::Kinesis::Stream", "write", &["kinesis:PutRecord", "kinesis:PutRecords"], &[], ""),
+    meaning(
+        "AWS::Kinesis::Stream",
+        "write",
+        &["kinesis:PutRecord", "kinesis:PutRecords"],
+        &[],
+        "",
+    ),
     meaning("AWS::SQS::Queue", "send", &["sqs:SendMessage"], &[], ""),
     meaning(
         "AWS::SQS::Queue",
         "receive",
-        &["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
+        &[
+            "sqs:ChangeMessageVisibility",
+            "sqs:DeleteMessage",
+            "sqs:GetQueueAttributes",
+            "sqs:ReceiveMessage",
+        ],
         &[],
         "",
     ),
     meaning("AWS::SNS::Topic", "publish", &["sns:Publish"], &[], ""),
-    meaning("AWS::Lambda::Function", "invoke", &["lambda:InvokeFunction"], &["lambda:InvokeFunction"], ":*"),
+    meaning(
+        "AWS::Lambda::Function",
+        "invoke",
+        &["lambda:InvokeFunction"],
+        &["lambda:InvokeFunction"],
+        ":*",
+    ),
     meaning(
         "AWS::Glue::Job",
         "start",
-        &["glue:BatchStopJobRun", "glue:GetJobRun", "glue:GetJobRuns", "glue:StartJobRun"],
+        &[
+            "glue:BatchStopJobRun",
+            "glue:GetJobRun",
+            "glue:GetJobRuns",
+            "glue:StartJobRun",
+        ],
         &[],
         "",
     ),
-    meaning("AWS::StepFunctions::StateMachine", "start", &["states:StartExecution"], &[], ""),
+    meaning(
+        "AWS::StepFunctions::StateMachine",
+        "start",
+        &["states:StartExecution"],
+        &[],
+        "",
+    ),
     meaning("AWS::KMS::Key", "read", &["kms:Decrypt"], &[], ""),
-    meaning("AWS::KMS::Key", "write", &["kms:Encrypt", "kms:GenerateDataKey*"], &[], ""),
-    meaning("AWS::KMS::Key", "use", &["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*"], &[], ""),
+    meaning(
+        "AWS::KMS::Key",
+        "write",
+        &["kms:Encrypt", "kms:GenerateDataKey*"],
+        &[],
+        "",
+    ),
+    meaning(
+        "AWS::KMS::Key",
+        "use",
+        &[
+            "kms:Decrypt",
+            "kms:DescribeKey",
+            "kms:Encrypt",
+            "kms:GenerateDataKey*",
+        ],
+        &[],
+        "",
+    ),
     meaning(
         "AWS::DynamoDB::Table",
         "read",
-        &["dynamodb:BatchGetItem", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan"],
+        &[
+            "dynamodb:BatchGetItem",
+            "dynamodb:DescribeTable",
+            "dynamodb:GetItem",
+            "dynamodb:Query",
+            "dynamodb:Scan",
+        ],
         &["dynamodb:Query", "dynamodb:Scan"],
         "/index/*",
     ),
     meaning(
         "AWS::DynamoDB::Table",
         "write",
-        &["dynamodb:BatchWriteItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
+        &[
+            "dynamodb:BatchWriteItem",
+            "dynamodb:DeleteItem",
+            "dynamodb:PutItem",
+            "dynamodb:UpdateItem",
+        ],
         &[],
         "",
     ),
-    meaning("AWS::SecretsManager::Secret", "read", &["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"], &[], ""),
-    meaning("AWS::Logs::LogGroup", "write", &[], &["logs:CreateLogStream", "logs:PutLogEvents"], ":*"),
+    meaning(
+        "AWS::SecretsManager::Secret",
+        "read",
+        &["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"],
+        &[],
+        "",
+    ),
+    meaning(
+        "AWS::Logs::LogGroup",
+        "write",
+        &[],
+        &["logs:CreateLogStream", "logs:PutLogEvents"],
+        ":*",
+    ),
     meaning(
         "AWS::EMRServerless::Application",
         "start",
@@ -105,7 +209,12 @@ const MEANINGS: &[Meaning] = &[
     meaning(
         "AWS::Athena::WorkGroup",
         "use",
-        &["athena:GetQueryExecution", "athena:GetQueryResults", "athena:StartQueryExecution", "athena:StopQueryExecution"],
+        &[
+            "athena:GetQueryExecution",
+            "athena:GetQueryResults",
+            "athena:StartQueryExecution",
+            "athena:StopQueryExecution",
+        ],
         &[],
         "",
     ),
@@ -126,9 +235,17 @@ const ROLES: [(&str, &str, &str); 6] = [
     ("AWS::Lambda::Function", "Role", "lambda.amazonaws.com"),
     ("AWS::Glue::Job", "Role", "glue.amazonaws.com"),
     ("AWS::Glue::Crawler", "Role", "glue.amazonaws.com"),
-    ("AWS::StepFunctions::StateMachine", "RoleArn", "states.amazonaws.com"),
+    (
+        "AWS::StepFunctions::StateMachine",
+        "RoleArn",
+        "states.amazonaws.com",
+    ),
     ("AWS::Scheduler::Schedule", "RoleArn", "scheduler.amazonaws.com"),
-    ("AWS::KinesisFirehose::DeliveryStream", "RoleARN", "firehose.amazonaws.com"),
+    (
+        "AWS::KinesisFirehose::DeliveryStream",
+        "RoleARN",
+        "firehose.amazonaws.com",
+    ),
 ];
 
 /// Where a type keeps the key it is encrypted with.
@@ -147,14 +264,26 @@ struct Policy {
 }
 
 /// Makes policies, roles and bindings of what was stated.
-pub(super) fn lower(graph: &mut Graph<'_>, grants: &[Stated], diagnostics: &mut Diagnostics) -> Vec<Resource> {
+pub(super) fn lower(
+    graph: &mut Graph<'_>,
+    grants: &[Stated],
+    diagnostics: &mut Diagnostics,
+) -> Vec<Resource> {
     let mut policies: BTreeMap<usize, Policy> = BTreeMap::new();
     let mut made = Vec::new();
     for grant in grants {
-        let text = |key: &str| grant.value.get(key).and_then(Term::as_str).unwrap_or_default().to_owned();
-        let (Some(who), Some(on)) =
-            (party(graph, grant, "who", diagnostics), party(graph, grant, "on", diagnostics))
-        else {
+        let text = |key: &str| {
+            grant
+                .value
+                .get(key)
+                .and_then(Term::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let (Some(who), Some(on)) = (
+            party(graph, grant, "who", diagnostics),
+            party(graph, grant, "on", diagnostics),
+        ) else {
             continue;
         };
         let may = text("may");
@@ -162,7 +291,9 @@ pub(super) fn lower(graph: &mut Graph<'_>, grants: &[Stated], diagnostics: &mut 
             made.extend(role_based(graph, grant, who, on, &may, diagnostics));
             continue;
         }
-        let Some(role) = role_of(graph, grant, who, diagnostics) else { continue };
+        let Some(role) = role_of(graph, grant, who, diagnostics) else {
+            continue;
+        };
         let policy = policies.entry(role).or_default();
         policy.declared.get_or_insert(grant.span);
         statements(graph, grant, on, &may, policy, diagnostics);
@@ -177,7 +308,12 @@ pub(super) fn lower(graph: &mut Graph<'_>, grants: &[Stated], diagnostics: &mut 
 }
 
 /// The resource that one side of a grant names.
-pub(super) fn party(graph: &Graph<'_>, stated: &Stated, key: &str, diagnostics: &mut Diagnostics) -> Option<usize> {
+pub(super) fn party(
+    graph: &Graph<'_>,
+    stated: &Stated,
+    key: &str,
+    diagnostics: &mut Diagnostics,
+) -> Option<usize> {
     let reference = match stated.value.get(key)? {
         Term::Reference(reference) => reference.as_ref().clone(),
         Term::String(name) => named(name, stated.span),
@@ -194,11 +330,17 @@ pub(super) fn party(graph: &Graph<'_>, stated: &Stated, key: &str, diagnostics: 
         Ok(Found::Component(component)) => match graph.follow(stated.instance, &reference) {
             Some(at) => Some(at),
             None => {
-                let outputs = graph.instances[component].outputs.iter().map(|(name, _)| name.as_str());
+                let outputs = graph.instances[component]
+                    .outputs
+                    .iter()
+                    .map(|(name, _)| name.as_str());
                 diagnostics.push(
-                    Diagnostic::new(Code::InvalidGrant, format!("`{}` is a component, not a resource", reference.name))
-                        .at(stated.span, format!("`{key}` has to be one of its resources"))
-                        .help(format!("name an output that is a resource: {}", listed(outputs))),
+                    Diagnostic::new(
+                        Code::InvalidGrant,
+                        format!("`{}` is a component, not a resource", reference.name),
+                    )
+                    .at(stated.span, format!("`{key}` has to be one of its resources"))
+                    .help(format!("name an output that is a resource: {}", listed(outputs))),
                 );
                 None
             }
@@ -217,14 +359,30 @@ pub(super) fn named(text: &str, span: Span) -> Reference {
         let (arguments, path) = inner;
         let mut arguments = arguments.split(',').map(|argument| argument.trim_matches(quotes));
         let name = arguments.next().unwrap_or_default().into();
-        let path = path.split('.').filter(|part| !part.is_empty()).map(Text::from).collect();
-        return Reference { name, key: arguments.next().map(Into::into), path, local: true, span };
+        let path = path
+            .split('.')
+            .filter(|part| !part.is_empty())
+            .map(Text::from)
+            .collect();
+        return Reference {
+            name,
+            key: arguments.next().map(Into::into),
+            path,
+            local: true,
+            span,
+        };
     }
     let (name, key) = match text.split_once('[') {
         Some((name, key)) => (name, Some(key.trim_end_matches(']').trim_matches(quotes).into())),
         None => (text, None),
     };
-    Reference { name: name.into(), key, path: Vec::new(), local: true, span }
+    Reference {
+        name: name.into(),
+        key,
+        path: Vec::new(),
+        local: true,
+        span,
+    }
 }
 
 /// The role of who is granted something: their own, or one that is made for them.
@@ -241,9 +399,12 @@ fn role_of(
     }
     let Some((_, property, service)) = ROLES.iter().find(|(name, ..)| *name == type_name) else {
         diagnostics.push(
-            Diagnostic::new(Code::InvalidGrant, format!("`{}` acts for nobody", resource.address))
-                .at(grant.span, format!("`{type_name}` has no role"))
-                .help("grant to a role, or to what runs with one: a function, a job, a state machine"),
+            Diagnostic::new(
+                Code::InvalidGrant,
+                format!("`{}` acts for nobody", resource.address),
+            )
+            .at(grant.span, format!("`{type_name}` has no role"))
+            .help("grant to a role, or to what runs with one: a function, a job, a state machine"),
         );
         return None;
     };
@@ -253,19 +414,31 @@ fn role_of(
             let is_role = |at: &usize| graph.resources[*at].kind.cloudformation() == Some("AWS::IAM::Role");
             if role.as_ref().is_none_or(|at| !is_role(at)) {
                 diagnostics.push(
-                    Diagnostic::new(Code::InvalidGrant, format!("the role of `{}` is not a resource of this platform", resource.address))
-                        .at(grant.span, "nothing can be granted to it")
-                        .also(reference.span, "its role"),
+                    Diagnostic::new(
+                        Code::InvalidGrant,
+                        format!(
+                            "the role of `{}` is not a resource of this platform",
+                            resource.address
+                        ),
+                    )
+                    .at(grant.span, "nothing can be granted to it")
+                    .also(reference.span, "its role"),
                 );
             }
             role.filter(is_role)
         }
         Some(_) => {
             diagnostics.push(
-                Diagnostic::new(Code::InvalidGrant, format!("the role of `{}` is written out", resource.address))
-                    .at(grant.span, "nothing can be granted to a role that is not a resource of this platform")
-                    .also(resource.declared, "declared here")
-                    .help("refer to a role of the module, or leave it out: then one is made"),
+                Diagnostic::new(
+                    Code::InvalidGrant,
+                    format!("the role of `{}` is written out", resource.address),
+                )
+                .at(
+                    grant.span,
+                    "nothing can be granted to a role that is not a resource of this platform",
+                )
+                .also(resource.declared, "declared here")
+                .help("refer to a role of the module, or leave it out: then one is made"),
             );
             None
         }
@@ -278,7 +451,10 @@ fn make_role(graph: &mut Graph<'_>, who: usize, property: &'static str, service:
     let resource = &graph.resources[who];
     let instance = &graph.instances[resource.instance];
     let name: Text = format!("{}_role", resource.address.resource).into();
-    let address = Address { resource: name, ..resource.address.clone() };
+    let address = Address {
+        resource: name,
+        ..resource.address.clone()
+    };
     let mut role_name = format!("{}-{}", instance.name, slug(&resource.address.resource));
     if let Some(key) = &resource.address.key {
         role_name.push_str(&format!("-{}", slug(key)));
@@ -294,7 +470,10 @@ fn make_role(graph: &mut Graph<'_>, who: usize, property: &'static str, service:
             ])]),
         ),
     ]);
-    let body = Term::map([("RoleName", Term::from(role_name)), ("AssumeRolePolicyDocument", trust)]);
+    let body = Term::map([
+        ("RoleName", Term::from(role_name)),
+        ("AssumeRolePolicyDocument", trust),
+    ]);
     let role = Resource {
         body,
         kind: ResourceKind::CloudFormation("AWS::IAM::Role".into()),
@@ -306,8 +485,13 @@ fn make_role(graph: &mut Graph<'_>, who: usize, property: &'static str, service:
         address: address.clone(),
     };
     let span = resource.declared;
-    let reference =
-        Reference { name: address.to_string().into(), key: None, path: vec!["arn".into()], local: false, span };
+    let reference = Reference {
+        name: address.to_string().into(),
+        key: None,
+        path: vec!["arn".into()],
+        local: false,
+        span,
+    };
     graph.resources[who].body.set(property, reference);
     graph.push(role)
 }
@@ -324,23 +508,43 @@ fn statements(
     let type_name = target.kind.cloudformation().unwrap_or_default();
     let of_type = || MEANINGS.iter().filter(|meaning| meaning.type_name == type_name);
     let exact = of_type().find(|meaning| meaning.may == may);
-    let alike = || of_type().find(|m| SAME.iter().any(|(word, others)| *word == m.may && others.contains(&may)));
+    let alike = || {
+        of_type().find(|m| {
+            SAME.iter()
+                .any(|(word, others)| *word == m.may && others.contains(&may))
+        })
+    };
     let Some(meaning) = exact.or_else(alike) else {
         let words: Vec<&str> = of_type().map(|meaning| meaning.may).collect();
-        let kind = target.kind.cloudformation().or(target.kind.kubernetes()).unwrap_or_default();
+        let kind = target
+            .kind
+            .cloudformation()
+            .or(target.kind.kubernetes())
+            .unwrap_or_default();
         let diagnostic = Diagnostic::new(Code::InvalidGrant, format!("`{may}` means nothing for `{kind}`"))
             .at(grant.span, format!("on `{}`", target.address));
         diagnostics.push(match words.is_empty() {
-            true => diagnostic.help("grants on this type are not in this version: write the policy as a resource"),
+            true => {
+                diagnostic.help("grants on this type are not in this version: write the policy as a resource")
+            }
             false => diagnostic.help(format!("on this type one may {}", listed(words))),
         });
         return;
     };
     let arn = |suffix: &str| {
         let span = grant.span;
-        let reference =
-            Reference { name: target.address.to_string().into(), key: None, path: vec!["arn".into()], local: false, span };
-        if suffix.is_empty() { reference.into() } else { Term::Concat(vec![reference.into(), suffix.into()].into()) }
+        let reference = Reference {
+            name: target.address.to_string().into(),
+            key: None,
+            path: vec!["arn".into()],
+            local: false,
+            span,
+        };
+        if suffix.is_empty() {
+            reference.into()
+        } else {
+            Term::Concat(vec![reference.into(), suffix.into()].into())
+        }
     };
     let prefix = grant.value.get("prefix").and_then(Term::as_str);
     let inner_suffix = match (prefix, type_name) {
@@ -348,9 +552,17 @@ fn statements(
         _ => meaning.suffix.to_owned(),
     };
     let word = pascal(may);
-    let name = format!("{}{}", pascal(&target.address.component), super::lower::logical_id(target));
+    let name = format!(
+        "{}{}",
+        pascal(&target.address.component),
+        super::lower::logical_id(target)
+    );
     if meaning.actions == meaning.inner {
-        policy.add(format!("{word}{name}"), meaning.actions, vec![arn(""), arn(&inner_suffix)]);
+        policy.add(
+            format!("{word}{name}"),
+            meaning.actions,
+            vec![arn(""), arn(&inner_suffix)],
+        );
     } else {
         if !meaning.actions.is_empty() {
             let inner = if meaning.inner.is_empty() { "" } else { "Itself" };
@@ -363,12 +575,25 @@ fn statements(
     if let Some(key) = key_of(graph, target) {
         let key = &graph.resources[key];
         let span = grant.span;
-        let reference =
-            Reference { name: key.address.to_string().into(), key: None, path: vec!["arn".into()], local: false, span };
+        let reference = Reference {
+            name: key.address.to_string().into(),
+            key: None,
+            path: vec!["arn".into()],
+            local: false,
+            span,
+        };
         let reads = matches!(meaning.may, "read" | "receive");
-        let actions: &[&str] = if reads { &["kms:Decrypt"] } else { &["kms:Decrypt", "kms:GenerateDataKey*"] };
+        let actions: &[&str] = if reads {
+            &["kms:Decrypt"]
+        } else {
+            &["kms:Decrypt", "kms:GenerateDataKey*"]
+        };
         let word = if reads { "Decrypt" } else { "Encrypt" };
-        let name = format!("{word}With{}{}", pascal(&key.address.component), super::lower::logical_id(key));
+        let name = format!(
+            "{word}With{}{}",
+            pascal(&key.address.component),
+            super::lower::logical_id(key)
+        );
         policy.add(name, actions, vec![reference.into()]);
     }
 }
@@ -393,13 +618,20 @@ impl Policy {
 pub(crate) fn key_of(graph: &Graph<'_>, target: &Resource) -> Option<usize> {
     let type_name = target.kind.cloudformation()?;
     let term = if type_name == "AWS::S3::Bucket" {
-        let rules = target.body.at(&["BucketEncryption", "ServerSideEncryptionConfiguration"])?;
-        rules.items().first()?.at(&["ServerSideEncryptionByDefault", "KMSMasterKeyID"])?
+        let rules = target
+            .body
+            .at(&["BucketEncryption", "ServerSideEncryptionConfiguration"])?;
+        rules
+            .items()
+            .first()?
+            .at(&["ServerSideEncryptionByDefault", "KMSMasterKeyID"])?
     } else {
         let (_, path) = KEYS.iter().find(|(name, _)| *name == type_name)?;
         target.body.at(path)?
     };
-    let Term::Reference(reference) = term else { return None };
+    let Term::Reference(reference) = term else {
+        return None;
+    };
     let at = graph.follow(target.instance, reference)?;
     (graph.resources[at].kind.cloudformation() == Some("AWS::KMS::Key")).then_some(at)
 }
@@ -441,11 +673,17 @@ fn policy_resource(graph: &Graph<'_>, role: usize, policy: &Policy) -> Resource 
         ("Roles", Term::list([Term::from(role_reference)])),
         (
             "PolicyDocument",
-            Term::map([("Version", Term::from("2012-10-17")), ("Statement", Term::list(statements))]),
+            Term::map([
+                ("Version", Term::from("2012-10-17")),
+                ("Statement", Term::list(statements)),
+            ]),
         ),
     ]);
     Resource {
-        address: Address { resource: name, ..resource.address.clone() },
+        address: Address {
+            resource: name,
+            ..resource.address.clone()
+        },
         kind: ResourceKind::CloudFormation("AWS::IAM::Policy".into()),
         body,
         depends_on: Vec::new(),
@@ -466,7 +704,9 @@ fn order_event_sources(graph: &mut Graph<'_>, made: &[Resource]) {
             policy.instance == resource.instance && policy.kind.cloudformation() == Some("AWS::IAM::Policy")
         });
         for policy in policies {
-            resource.depends_on.push((policy.address.resource.clone(), policy.declared));
+            resource
+                .depends_on
+                .push((policy.address.resource.clone(), policy.declared));
         }
     }
 }
@@ -483,9 +723,12 @@ fn role_based(
     let (workload, target) = (&graph.resources[who], &graph.resources[on]);
     let ResourceKind::Kubernetes { api_version, kind } = &target.kind else {
         diagnostics.push(
-            Diagnostic::new(Code::InvalidGrant, format!("a workload has no rights on `{}` of its own", target.address))
-                .at(grant.span, "a Kubernetes workload acts on AWS through a role")
-                .help("give it a role with the module `identity`, and grant to that role"),
+            Diagnostic::new(
+                Code::InvalidGrant,
+                format!("a workload has no rights on `{}` of its own", target.address),
+            )
+            .at(grant.span, "a Kubernetes workload acts on AWS through a role")
+            .help("give it a role with the module `identity`, and grant to that role"),
         );
         return Vec::new();
     };
@@ -496,9 +739,12 @@ fn role_based(
         "admin" => &["delete", "get", "patch", "update", "watch"],
         other => {
             diagnostics.push(
-                Diagnostic::new(Code::InvalidGrant, format!("`{other}` means nothing for `{kind}`"))
-                    .at(grant.span, format!("on `{}`", target.address))
-                    .help("on Kubernetes objects one may `read`, `write`, `read_write` and `admin`"),
+                Diagnostic::new(
+                    Code::InvalidGrant,
+                    format!("`{other}` means nothing for `{kind}`"),
+                )
+                .at(grant.span, format!("on `{}`", target.address))
+                .help("on Kubernetes objects one may `read`, `write`, `read_write` and `admin`"),
             );
             return Vec::new();
         }
@@ -510,16 +756,20 @@ fn role_based(
     };
     let Some(account) = account else {
         diagnostics.push(
-            Diagnostic::new(Code::InvalidGrant, format!("`{}` runs with nobody's rights", workload.address))
-                .at(grant.span, "granted here")
-                .also(workload.declared, "has no `serviceAccountName`")
-                .help("give it a ServiceAccount of its own"),
+            Diagnostic::new(
+                Code::InvalidGrant,
+                format!("`{}` runs with nobody's rights", workload.address),
+            )
+            .at(grant.span, "granted here")
+            .also(workload.declared, "has no `serviceAccountName`")
+            .help("give it a ServiceAccount of its own"),
         );
         return Vec::new();
     };
     let metadata = |key: &str| target.body.at(&["metadata", key]).cloned().unwrap_or_default();
     let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
-    let plural = terrace_catalog::kubernetes(api_version, kind).map_or_else(|| kind.to_lowercase(), |k| k.plural().to_owned());
+    let plural = terrace_catalog::kubernetes(api_version, kind)
+        .map_or_else(|| kind.to_lowercase(), |k| k.plural().to_owned());
     let base = format!(
         "{}-{}-{}-{}",
         slug(&workload.address.component),
@@ -527,24 +777,38 @@ fn role_based(
         slug(may),
         slug(&super::lower::logical_id(target))
     );
-    let own_namespace = workload.body.at(&["metadata", "namespace"]).cloned().unwrap_or_default();
+    let own_namespace = workload
+        .body
+        .at(&["metadata", "namespace"])
+        .cloned()
+        .unwrap_or_default();
     let make = |suffix: &str, kind: &str, rest: Vec<(&str, Term)>| {
         let mut body = vec![
             ("apiVersion".into(), Term::from("rbac.authorization.k8s.io/v1")),
             ("kind".into(), Term::from(kind)),
             (
                 "metadata".into(),
-                Term::map([("name", Term::from(base.clone())), ("namespace", metadata("namespace"))]),
+                Term::map([
+                    ("name", Term::from(base.clone())),
+                    ("namespace", metadata("namespace")),
+                ]),
             ),
         ];
         body.extend(rest.into_iter().map(|(key, term)| (key.into(), term)));
         Resource {
             address: Address {
-                resource: format!("{}_{may}_{}_{suffix}", workload.address.resource, target.address.resource).into(),
+                resource: format!(
+                    "{}_{may}_{}_{suffix}",
+                    workload.address.resource, target.address.resource
+                )
+                .into(),
                 key: target.address.key.clone(),
                 ..workload.address.clone()
             },
-            kind: ResourceKind::Kubernetes { api_version: "rbac.authorization.k8s.io/v1".into(), kind: kind.into() },
+            kind: ResourceKind::Kubernetes {
+                api_version: "rbac.authorization.k8s.io/v1".into(),
+                kind: kind.into(),
+            },
             body: Term::Map(body),
             depends_on: Vec::new(),
             attributes: Vec::new(),
@@ -564,10 +828,18 @@ fn role_based(
         ("kind", "Role".into()),
         ("name", base.as_str().into()),
     ]);
-    let subject = Term::map([("kind", Term::from("ServiceAccount")), ("name", account), ("namespace", own_namespace)]);
+    let subject = Term::map([
+        ("kind", Term::from("ServiceAccount")),
+        ("name", account),
+        ("namespace", own_namespace),
+    ]);
     vec![
         make("role", "Role", vec![("rules", Term::list([rule]))]),
-        make("binding", "RoleBinding", vec![("roleRef", reference), ("subjects", Term::list([subject]))]),
+        make(
+            "binding",
+            "RoleBinding",
+            vec![("roleRef", reference), ("subjects", Term::list([subject]))],
+        ),
     ]
 }
 

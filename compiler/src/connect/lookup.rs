@@ -44,9 +44,14 @@ impl Graph<'_> {
 
     fn find_address(&self, text: &str, span: Span) -> Result<Found, Box<Failure>> {
         let found = text.parse::<Address>().ok().and_then(|address| {
-            let instance = *self.by_component.get(&(address.tenant.clone(), address.component.clone()))?;
+            let instance = *self
+                .by_component
+                .get(&(address.tenant.clone(), address.component.clone()))?;
             let candidates = self.by_name.get(&(instance, address.resource.clone()))?;
-            candidates.iter().copied().find(|at| self.resources[*at].address == address)
+            candidates
+                .iter()
+                .copied()
+                .find(|at| self.resources[*at].address == address)
         });
         found.map(Found::Resource).ok_or_else(|| {
             let message = format!("no resource has the address `{}`", shown(text));
@@ -55,23 +60,37 @@ impl Graph<'_> {
     }
 
     fn find_own(&self, from: usize, reference: &Reference) -> Result<Option<Found>, Box<Failure>> {
-        let Some(candidates) = self.by_name.get(&(from, reference.name.clone())) else { return Ok(None) };
-        let keys = || candidates.iter().filter_map(|at| self.resources[*at].address.key.as_deref());
+        let Some(candidates) = self.by_name.get(&(from, reference.name.clone())) else {
+            return Ok(None);
+        };
+        let keys = || {
+            candidates
+                .iter()
+                .filter_map(|at| self.resources[*at].address.key.as_deref())
+        };
         match &reference.key {
             None => match candidates.as_slice() {
                 [one] if self.resources[*one].address.key.is_none() => Ok(Some(Found::Resource(*one))),
                 _ => {
                     let message = format!("`{}` is repeated: a reference has to say which", reference.name);
                     let first = keys().next().unwrap_or("KEY");
-                    Err(Failure::new(Code::AmbiguousReference, reference.span, message, format!("one of {}", listed(keys())))
-                        .with_help(format!("write `ref('{}', '{first}')`", reference.name)))
+                    Err(Failure::new(
+                        Code::AmbiguousReference,
+                        reference.span,
+                        message,
+                        format!("one of {}", listed(keys())),
+                    )
+                    .with_help(format!("write `ref('{}', '{first}')`", reference.name)))
                 }
             },
             Some(key) => {
-                let found = candidates.iter().find(|at| self.resources[**at].address.key.as_ref() == Some(key));
+                let found = candidates
+                    .iter()
+                    .find(|at| self.resources[**at].address.key.as_ref() == Some(key));
                 found.map(|at| Some(Found::Resource(*at))).ok_or_else(|| {
                     let message = format!("`{}` has no `{}`", reference.name, shown(key));
-                    let failure = Failure::new(Code::UnknownReference, reference.span, message, "no such key");
+                    let failure =
+                        Failure::new(Code::UnknownReference, reference.span, message, "no such key");
                     match keys().next() {
                         Some(_) => failure.with_help(format!("its keys are {}", listed(keys()))),
                         None => failure.with_help(format!("`{}` is not repeated", reference.name)),
@@ -86,11 +105,18 @@ impl Graph<'_> {
         let instance = &self.instances[from];
         let name = &reference.name;
         let tenants: [&str; 2] = [&instance.tenant, "platform"];
-        let levels = if instance.tenant == "platform" { &tenants[1..] } else { &tenants[..] };
+        let levels = if instance.tenant == "platform" {
+            &tenants[1..]
+        } else {
+            &tenants[..]
+        };
         if instance.requires.contains(name) {
             for tenant in levels {
                 let of_module: Vec<usize> = (0..self.instances.len())
-                    .filter(|at| self.instances[*at].tenant == *tenant && self.instances[*at].module.as_ref() == Some(name))
+                    .filter(|at| {
+                        self.instances[*at].tenant == *tenant
+                            && self.instances[*at].module.as_ref() == Some(name)
+                    })
                     .filter(|at| *at != from)
                     .collect();
                 match of_module.as_slice() {
@@ -103,8 +129,10 @@ impl Graph<'_> {
                         }
                         let names = listed(several.iter().map(|at| self.instances[*at].component.as_str()));
                         let message = format!("`{name}` is the module of several components");
-                        return Err(Failure::new(Code::AmbiguousReference, reference.span, message, names)
-                            .with_help("give an input the one that is meant"));
+                        return Err(
+                            Failure::new(Code::AmbiguousReference, reference.span, message, names)
+                                .with_help("give an input the one that is meant"),
+                        );
                     }
                 }
             }
@@ -121,23 +149,40 @@ impl Graph<'_> {
         let instance = &self.instances[from];
         let mut names: Vec<&str> = Vec::new();
         if reference.local {
-            names.extend(self.resources_of(from).map(|(_, resource)| resource.address.resource.as_str()));
+            names.extend(
+                self.resources_of(from)
+                    .map(|(_, resource)| resource.address.resource.as_str()),
+            );
             names.extend(instance.requires.iter().map(Text::as_str));
         }
-        let visible = |other: &&crate::resource::Instance| other.tenant == instance.tenant || other.tenant == "platform";
-        names.extend(self.instances.iter().filter(visible).map(|other| other.component.as_str()));
+        let visible = |other: &&crate::resource::Instance| {
+            other.tenant == instance.tenant || other.tenant == "platform"
+        };
+        names.extend(
+            self.instances
+                .iter()
+                .filter(visible)
+                .map(|other| other.component.as_str()),
+        );
         names.dedup();
         let message = format!("nothing is named `{}`", shown(&reference.name));
-        let failure = Failure::new(Code::UnknownReference, reference.span, message, "refers to nothing");
+        let failure = Failure::new(
+            Code::UnknownReference,
+            reference.span,
+            message,
+            "refers to nothing",
+        );
         if instance.requires.contains(&reference.name) {
-            let help = format!("the module requires `{0}`: add a component with `module: {0}`", reference.name);
+            let help = format!(
+                "the module requires `{0}`: add a component with `module: {0}`",
+                reference.name
+            );
             return failure.with_help(help);
         }
         match terrace_catalog::nearest(&reference.name, names.iter().copied()) {
             Some(nearest) => failure.with_help(format!("`{nearest}` exists")),
-            None if self.exists_elsewhere(&reference.name) => {
-                failure.with_help("another tenant has a component of that name: tenants do not see each other's")
-            }
+            None if self.exists_elsewhere(&reference.name) => failure
+                .with_help("another tenant has a component of that name: tenants do not see each other's"),
             None if names.len() <= 16 => failure.with_help(format!("there are {}", listed(names))),
             None => failure,
         }

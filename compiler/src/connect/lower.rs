@@ -89,7 +89,11 @@ impl<'g> Graph<'g> {
         for (name, span) in &resource.depends_on {
             lowering.depends_on(resource, name, *span);
         }
-        Lowered { body, attributes, ..lowering.out }
+        Lowered {
+            body,
+            attributes,
+            ..lowering.out
+        }
     }
 
     /// Lowers a component's output as its stack tells it. Nothing where it is no text of this stack's own making.
@@ -98,7 +102,8 @@ impl<'g> Graph<'g> {
         let instance = self.resources[at].instance;
         let lowered = lowering.term(instance, term, 0);
         let own = lowering.out.parameters.is_empty() && lowering.out.diagnostics.is_empty();
-        let tells = matches!(&lowered, Term::Map(entries) if entries.len() == 1 && is_intrinsic(&entries[0].0));
+        let tells =
+            matches!(&lowered, Term::Map(entries) if entries.len() == 1 && is_intrinsic(&entries[0].0));
         (own && tells).then_some(lowered)
     }
 
@@ -123,18 +128,34 @@ impl<'g> Graph<'g> {
     }
 
     /// The output that a reference asks of a component, and what is left of its path.
-    fn output<'r>(&self, component: usize, reference: &'r Reference) -> Result<(Term, &'r [Text]), Box<Failure>> {
+    fn output<'r>(
+        &self,
+        component: usize,
+        reference: &'r Reference,
+    ) -> Result<(Term, &'r [Text]), Box<Failure>> {
         let instance = &self.instances[component];
         let mut path: Vec<&Text> = reference.key.iter().collect();
         path.extend(&reference.path);
         let names = || instance.outputs.iter().map(|(name, _)| name.as_str());
         let Some(first) = path.first() else {
-            let message = format!("component `{}` has to be asked for one of its outputs", instance.component);
-            return Err(Failure::new(Code::UnknownAttribute, reference.span, message, "a component is no value")
-                .with_help(format!("it has {}", listed(names()))));
+            let message = format!(
+                "component `{}` has to be asked for one of its outputs",
+                instance.component
+            );
+            return Err(Failure::new(
+                Code::UnknownAttribute,
+                reference.span,
+                message,
+                "a component is no value",
+            )
+            .with_help(format!("it has {}", listed(names()))));
         };
         let Some((_, term)) = instance.outputs.iter().find(|(name, _)| name == *first) else {
-            let message = format!("component `{}` has no output `{}`", instance.component, shown(first));
+            let message = format!(
+                "component `{}` has no output `{}`",
+                instance.component,
+                shown(first)
+            );
             let failure = Failure::new(Code::UnknownAttribute, reference.span, message, "no such output");
             return Err(match terrace_catalog::nearest(first, names()) {
                 Some(name) => failure.with_help(format!("`{name}` exists")),
@@ -147,9 +168,15 @@ impl<'g> Graph<'g> {
         while let ([key, more @ ..], Term::Map(entries)) = (rest, term) {
             let Some((_, next)) = entries.iter().find(|(k, _)| k == key) else {
                 let keys = entries.iter().map(|(key, _)| key.as_str());
-                let message = format!("the output `{first}` of `{}` has no `{}`", instance.component, shown(key));
-                return Err(Failure::new(Code::UnknownAttribute, reference.span, message, "no such key")
-                    .with_help(format!("it has {}", listed(keys))));
+                let message = format!(
+                    "the output `{first}` of `{}` has no `{}`",
+                    instance.component,
+                    shown(key)
+                );
+                return Err(
+                    Failure::new(Code::UnknownAttribute, reference.span, message, "no such key")
+                        .with_help(format!("it has {}", listed(keys))),
+                );
             };
             (term, rest) = (next, more);
         }
@@ -188,7 +215,13 @@ pub(crate) fn is_intrinsic(key: &str) -> bool {
 impl<'g> Lowering<'g> {
     fn new(graph: &'g Graph<'g>, at: usize) -> Lowering<'g> {
         let cloudformation = graph.resources[at].kind.cloudformation().is_some();
-        Lowering { graph, at, cloudformation, out: Lowered::default(), path: Vec::new() }
+        Lowering {
+            graph,
+            at,
+            cloudformation,
+            out: Lowered::default(),
+            path: Vec::new(),
+        }
     }
 
     fn resource(&self) -> &'g Resource {
@@ -209,7 +242,8 @@ impl<'g> Lowering<'g> {
             Term::Map(entries) => {
                 let mut out = Vec::with_capacity(entries.len());
                 for (key, value) in entries {
-                    if let (false, "value", Term::Secret(secret)) = (self.cloudformation, key.as_str(), value) {
+                    if let (false, "value", Term::Secret(secret)) = (self.cloudformation, key.as_str(), value)
+                    {
                         out.push(("valueFrom".into(), self.secret_key_ref(secret)));
                         continue;
                     }
@@ -225,8 +259,15 @@ impl<'g> Lowering<'g> {
             }
             Term::Duration(duration) => {
                 let message = format!("a duration ({duration}) stands where a number or text belongs");
-                self.fail(Failure::new(Code::WrongUnit, self.resource().declared, message, "in this resource")
-                    .with_help("say the unit that is wanted: `| days`, `| hours`, `| minutes`, `| seconds`"));
+                self.fail(
+                    Failure::new(
+                        Code::WrongUnit,
+                        self.resource().declared,
+                        message,
+                        "in this resource",
+                    )
+                    .with_help("say the unit that is wanted: `| days`, `| hours`, `| minutes`, `| seconds`"),
+                );
                 Term::Null
             }
             Term::Reference(reference) => match self.resolve(context, reference, depth) {
@@ -258,7 +299,9 @@ impl<'g> Lowering<'g> {
                     "a secret cannot be put here",
                     "the object would hold its value",
                 );
-                self.fail(failure.with_help("use it as the `value` of an environment variable, or mount the Secret as a volume"));
+                self.fail(failure.with_help(
+                    "use it as the `value` of an environment variable, or mount the Secret as a volume",
+                ));
                 Term::Null
             }
             Term::Secret(secret) => self.render(vec![Atom::Secret(secret.clone())], secret.span),
@@ -284,9 +327,22 @@ impl<'g> Lowering<'g> {
             Term::Reference(reference) => match self.resolve(context, reference, depth)? {
                 Resolved::Atoms(atoms) => Ok(atoms),
                 Resolved::Value(context, value) => match value {
-                    Term::Map(_) | Term::List(_) | Term::Bool(_) | Term::Null | Term::Duration(_) | Term::Omit => {
-                        let message = format!("`{}` cannot be put into text", Term::from(reference.as_ref().clone()).shown());
-                        Err(Failure::new(Code::ExpressionType, reference.span, message, format!("this is {}", value.kind())))
+                    Term::Map(_)
+                    | Term::List(_)
+                    | Term::Bool(_)
+                    | Term::Null
+                    | Term::Duration(_)
+                    | Term::Omit => {
+                        let message = format!(
+                            "`{}` cannot be put into text",
+                            Term::from(reference.as_ref().clone()).shown()
+                        );
+                        Err(Failure::new(
+                            Code::ExpressionType,
+                            reference.span,
+                            message,
+                            format!("this is {}", value.kind()),
+                        ))
                     }
                     value => self.atoms(context, &value, depth + 1),
                 },
@@ -300,7 +356,12 @@ impl<'g> Lowering<'g> {
         }
     }
 
-    fn resolve(&mut self, context: usize, reference: &Reference, depth: usize) -> Result<Resolved, Box<Failure>> {
+    fn resolve(
+        &mut self,
+        context: usize,
+        reference: &Reference,
+        depth: usize,
+    ) -> Result<Resolved, Box<Failure>> {
         if depth > DEEPEST {
             return Err(Failure::new(
                 Code::DependencyCycle,
@@ -310,7 +371,10 @@ impl<'g> Lowering<'g> {
             ));
         }
         if reference.name.starts_with("AWS::") {
-            return Ok(Resolved::Atoms(vec![Atom::Pseudo(reference.name.clone(), context)]));
+            return Ok(Resolved::Atoms(vec![Atom::Pseudo(
+                reference.name.clone(),
+                context,
+            )]));
         }
         match self.graph.find(context, reference)? {
             Found::Component(component) => {
@@ -325,7 +389,12 @@ impl<'g> Lowering<'g> {
                     term if rest.is_empty() => Ok(Resolved::Value(component, term)),
                     term => {
                         let message = format!("this output is {}, and has no `{}`", term.kind(), rest[0]);
-                        Err(Failure::new(Code::UnknownAttribute, reference.span, message, "asked here"))
+                        Err(Failure::new(
+                            Code::UnknownAttribute,
+                            reference.span,
+                            message,
+                            "asked here",
+                        ))
                     }
                 }
             }
@@ -333,9 +402,16 @@ impl<'g> Lowering<'g> {
                 let same_stack = self.graph.same_stack(self.at, to);
                 let target = &self.graph.resources[to];
                 if to != self.at {
-                    self.out.edges.push(Edge { from: self.at, to, span: reference.span });
+                    self.out.edges.push(Edge {
+                        from: self.at,
+                        to,
+                        span: reference.span,
+                    });
                 }
-                match self.graph.attribute(target, &reference.path, same_stack, reference.span)? {
+                match self
+                    .graph
+                    .attribute(target, &reference.path, same_stack, reference.span)?
+                {
                     Attribute::Known(term) => match &term {
                         Term::Reference(next) => {
                             let mut next = next.as_ref().clone();
@@ -355,7 +431,11 @@ impl<'g> Lowering<'g> {
                         }
                         let path: String = reference.path.iter().map(|part| format!(".{part}")).collect();
                         let shown = format!("{}{path}", target.address).into();
-                        Ok(Resolved::Atoms(vec![Atom::Late(Late { resource: to, attribute, shown })]))
+                        Ok(Resolved::Atoms(vec![Atom::Late(Late {
+                            resource: to,
+                            attribute,
+                            shown,
+                        })]))
                     }
                 }
             }
@@ -366,10 +446,23 @@ impl<'g> Lowering<'g> {
     fn render(&mut self, atoms: Vec<Atom>, span: Span) -> Term {
         let atoms: Vec<Atom> = atoms.into_iter().map(|atom| self.known(atom)).collect();
         if atoms.iter().all(|atom| matches!(atom, Atom::Text(_))) {
-            let text: String = atoms.iter().map(|atom| if let Atom::Text(text) = atom { text.as_str() } else { "" }).collect();
+            let text: String = atoms
+                .iter()
+                .map(|atom| {
+                    if let Atom::Text(text) = atom {
+                        text.as_str()
+                    } else {
+                        ""
+                    }
+                })
+                .collect();
             return Term::String(text.into());
         }
-        if self.cloudformation { self.intrinsic(atoms) } else { self.binding(atoms, span) }
+        if self.cloudformation {
+            self.intrinsic(atoms)
+        } else {
+            self.binding(atoms, span)
+        }
     }
 
     /// Takes what is known of an atom at compile time.
@@ -400,8 +493,10 @@ impl<'g> Lowering<'g> {
                     },
                     Err(error) => {
                         let message = format!("the asset `{}` cannot be read", shown(&asset.path));
-                        self.fail(Failure::new(Code::MissingAsset, asset.span, message, error.to_string())
-                            .with_help("the path is looked for from the stack's folder"));
+                        self.fail(
+                            Failure::new(Code::MissingAsset, asset.span, message, error.to_string())
+                                .with_help("the path is looked for from the stack's folder"),
+                        );
                         Atom::Text(Text::default())
                     }
                 }
@@ -426,7 +521,10 @@ impl<'g> Lowering<'g> {
                     match &late.attribute {
                         Attribute::GetAtt(name) => {
                             text.push_str(&format!("${{{id}.{name}}}"));
-                            single = Some(Term::map([("Fn::GetAtt", Term::list([Term::String(id), Term::from(name)]))]));
+                            single = Some(Term::map([(
+                                "Fn::GetAtt",
+                                Term::list([Term::String(id), Term::from(name)]),
+                            )]));
                         }
                         _ => {
                             text.push_str(&format!("${{{id}}}"));
@@ -440,7 +538,11 @@ impl<'g> Lowering<'g> {
                     single = Some(Term::map([("Ref", Term::String(name))]));
                 }
                 Atom::Secret(secret) => {
-                    let key = secret.key.as_ref().map(|key| format!(":SecretString:{key}")).unwrap_or_default();
+                    let key = secret
+                        .key
+                        .as_ref()
+                        .map(|key| format!(":SecretString:{key}"))
+                        .unwrap_or_default();
                     let reference = format!("{{{{resolve:secretsmanager:{}{key}}}}}", secret.name);
                     text.push_str(&reference);
                     single = Some(Term::String(reference.into()));
@@ -478,8 +580,15 @@ impl<'g> Lowering<'g> {
                         _ => "partition",
                     };
                     let message = format!("the {what} is not known in this environment");
-                    self.fail(Failure::new(Code::UnknownTarget, span, message, "a Kubernetes object needs it written out")
-                        .with_help("give the environment `aws: {account: …, region: …}`"));
+                    self.fail(
+                        Failure::new(
+                            Code::UnknownTarget,
+                            span,
+                            message,
+                            "a Kubernetes object needs it written out",
+                        )
+                        .with_help("give the environment `aws: {account: …, region: …}`"),
+                    );
                 }
                 Atom::Secret(secret) => self.fail(Failure::new(
                     Code::LiteralSecret,
@@ -505,11 +614,19 @@ impl<'g> Lowering<'g> {
         let resource = &self.graph.resources[late.resource];
         let instance = &self.graph.instances[resource.instance];
         let attribute = match &late.attribute {
-            Attribute::Field(path) => path.iter().map(|part| pascal(part).to_string()).collect::<String>(),
+            Attribute::Field(path) => path
+                .iter()
+                .map(|part| pascal(part).to_string())
+                .collect::<String>(),
             Attribute::GetAtt(name) => name.replace('.', ""),
             _ => String::new(),
         };
-        let mut name: Text = format!("{}{}{attribute}", pascal(&instance.component), logical_id(resource)).into();
+        let mut name: Text = format!(
+            "{}{}{attribute}",
+            pascal(&instance.component),
+            logical_id(resource)
+        )
+        .into();
         if self.out.parameters.get(&name).is_some_and(|other| *other != late) {
             name = format!("{}{name}", pascal(&instance.tenant)).into();
         }
@@ -520,8 +637,10 @@ impl<'g> Lowering<'g> {
     fn secret_key_ref(&mut self, secret: &SecretReference) -> Term {
         let Some(key) = &secret.key else {
             let message = format!("`secret('{}')` has to be asked for a key", secret.name);
-            self.fail(Failure::new(Code::UnknownAttribute, secret.span, message, "which value of it?")
-                .with_help(format!("write `secret('{}').password`", secret.name)));
+            self.fail(
+                Failure::new(Code::UnknownAttribute, secret.span, message, "which value of it?")
+                    .with_help(format!("write `secret('{}').password`", secret.name)),
+            );
             return Term::Null;
         };
         let reference = Term::map([("name", Term::from(&secret.name)), ("key", Term::from(key))]);
@@ -529,19 +648,39 @@ impl<'g> Lowering<'g> {
     }
 
     fn depends_on(&mut self, resource: &Resource, name: &Text, span: Span) {
-        let reference = Reference { name: name.clone(), key: None, path: Vec::new(), local: true, span };
+        let reference = Reference {
+            name: name.clone(),
+            key: None,
+            path: Vec::new(),
+            local: true,
+            span,
+        };
         match self.graph.find(resource.instance, &reference) {
-            Ok(Found::Resource(to)) => self.out.edges.push(Edge { from: self.at, to, span }),
+            Ok(Found::Resource(to)) => self.out.edges.push(Edge {
+                from: self.at,
+                to,
+                span,
+            }),
             // Every instance of a repeated resource.
             Err(failure) if failure.code == Code::AmbiguousReference => {
                 let all = self.graph.resources_of(resource.instance);
-                let repeated: Vec<usize> =
-                    all.filter(|(_, other)| other.address.resource == *name).map(|(to, _)| to).collect();
-                self.out.edges.extend(repeated.into_iter().map(|to| Edge { from: self.at, to, span }));
+                let repeated: Vec<usize> = all
+                    .filter(|(_, other)| other.address.resource == *name)
+                    .map(|(to, _)| to)
+                    .collect();
+                self.out.edges.extend(repeated.into_iter().map(|to| Edge {
+                    from: self.at,
+                    to,
+                    span,
+                }));
             }
             Ok(Found::Component(component)) => {
                 let all: Vec<usize> = self.graph.resources_of(component).map(|(to, _)| to).collect();
-                self.out.edges.extend(all.into_iter().map(|to| Edge { from: self.at, to, span }));
+                self.out.edges.extend(all.into_iter().map(|to| Edge {
+                    from: self.at,
+                    to,
+                    span,
+                }));
             }
             Err(failure) => self.fail(failure),
         }
@@ -550,9 +689,16 @@ impl<'g> Lowering<'g> {
     fn fail(&mut self, failure: Box<Failure>) {
         let instance = self.resource().instance;
         let mut diagnostic: Diagnostic = failure.diagnostic();
-        if let crate::resolve::UseKind::Component { component, module, .. } = &self.graph.uses[instance].kind {
+        if let crate::resolve::UseKind::Component {
+            component, module, ..
+        } = &self.graph.uses[instance].kind
+        {
             let file = component.name.span.file;
-            if diagnostic.primary.as_ref().is_some_and(|label| label.span.file != file) {
+            if diagnostic
+                .primary
+                .as_ref()
+                .is_some_and(|label| label.span.file != file)
+            {
                 diagnostic = crate::expand::through(diagnostic, component, *module);
             }
         }

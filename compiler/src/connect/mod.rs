@@ -22,6 +22,7 @@ use crate::resolve::{Use, UseKind};
 use crate::resource::{Instance, Place, Resource};
 use crate::source::{Files, Sources, Span};
 
+pub(crate) use grants::pod_spec;
 pub(crate) use lookup::Found;
 
 /// All resources of an environment, and the ways to find them.
@@ -32,6 +33,8 @@ pub(crate) struct Graph<'a> {
     pub(crate) places: Vec<Place>,
     pub(crate) files: &'a Files,
     pub(crate) sources: &'a dyn Sources,
+    /// The accounts of the stack's other environments.
+    pub(crate) other_accounts: Vec<Text>,
     /// Indices of resources by instance and key, in order of declaration.
     by_name: BTreeMap<(usize, Text), Vec<usize>>,
     /// Instances by tenant and component.
@@ -56,7 +59,11 @@ impl<'a> Graph<'a> {
         sources: &'a dyn Sources,
         diagnostics: &mut Diagnostics,
     ) -> Graph<'a> {
-        let Expansions { expanded, grants, connects } = expansions;
+        let Expansions {
+            expanded,
+            grants,
+            connects,
+        } = expansions;
         let mut graph = Graph {
             uses,
             instances: expanded.instances,
@@ -64,6 +71,7 @@ impl<'a> Graph<'a> {
             places,
             files,
             sources,
+            other_accounts: Vec::new(),
             by_name: BTreeMap::new(),
             by_component: BTreeMap::new(),
         };
@@ -78,7 +86,10 @@ impl<'a> Graph<'a> {
     fn index(&mut self) {
         self.by_name.clear();
         for (at, resource) in self.resources.iter().enumerate() {
-            self.by_name.entry((resource.instance, resource.address.resource.clone())).or_default().push(at);
+            self.by_name
+                .entry((resource.instance, resource.address.resource.clone()))
+                .or_default()
+                .push(at);
         }
         self.by_component = self
             .instances
@@ -91,16 +102,31 @@ impl<'a> Graph<'a> {
     fn lower_pipelines(&mut self, diagnostics: &mut Diagnostics) {
         let mut made = Vec::new();
         for (index, one) in self.uses.iter().enumerate() {
-            let UseKind::Pipeline(pipeline) = &one.kind else { continue };
-            let targets = targets::InGraph { graph: self, from: index };
+            let UseKind::Pipeline(pipeline) = &one.kind else {
+                continue;
+            };
+            let targets = targets::InGraph {
+                graph: self,
+                from: index,
+            };
             let context = crate::pipeline::Context {
                 instance: &self.instances[index],
                 index,
                 place: &self.places[index],
                 targets: &targets,
             };
-            let scope = crate::expression::Scope { names: &one.names, variables: None, local: false };
-            made.extend(crate::pipeline::lower(pipeline, &context, &scope, self.files, diagnostics));
+            let scope = crate::expression::Scope {
+                names: &one.names,
+                variables: None,
+                local: false,
+            };
+            made.extend(crate::pipeline::lower(
+                pipeline,
+                &context,
+                &scope,
+                self.files,
+                diagnostics,
+            ));
         }
         if !made.is_empty() {
             self.resources.extend(made);
@@ -130,8 +156,13 @@ impl<'a> Graph<'a> {
     /// State machines, rules and schedules that somebody wrote, held against what pipelines are right in by construction.
     fn check_written(&self, diagnostics: &mut Diagnostics) {
         for resource in &self.resources {
-            if !matches!(self.uses[resource.instance].kind, UseKind::Pipeline(_)) && crate::pipeline::is_checked(resource) {
-                let targets = targets::InGraph { graph: self, from: resource.instance };
+            if !matches!(self.uses[resource.instance].kind, UseKind::Pipeline(_))
+                && crate::pipeline::is_checked(resource)
+            {
+                let targets = targets::InGraph {
+                    graph: self,
+                    from: resource.instance,
+                };
                 let mut said = Diagnostics::new();
                 crate::pipeline::check(resource, &targets, &mut said);
                 for diagnostic in said.into_sorted() {
@@ -154,7 +185,10 @@ impl<'a> Graph<'a> {
     /// Adds a resource at the end, out of order, until [`Graph::add`] puts everything in its place.
     fn push(&mut self, resource: Resource) -> usize {
         let at = self.resources.len();
-        self.by_name.entry((resource.instance, resource.address.resource.clone())).or_default().push(at);
+        self.by_name
+            .entry((resource.instance, resource.address.resource.clone()))
+            .or_default()
+            .push(at);
         self.resources.push(resource);
         at
     }
@@ -165,24 +199,45 @@ impl<'a> Graph<'a> {
         self.index();
     }
 
+    /// The graph, as the checks of pipelines see it from a component.
+    pub(crate) fn targets(&self, from: usize) -> impl crate::pipeline::Targets {
+        targets::InGraph { graph: self, from }
+    }
+
     /// The resources of an instance.
     pub(crate) fn resources_of(&self, instance: usize) -> impl Iterator<Item = (usize, &Resource)> {
-        let start = self.resources.partition_point(|resource| resource.instance < instance);
-        let rest = self.resources[start..].iter().take_while(move |resource| resource.instance == instance);
+        let start = self
+            .resources
+            .partition_point(|resource| resource.instance < instance);
+        let rest = self.resources[start..]
+            .iter()
+            .take_while(move |resource| resource.instance == instance);
         rest.enumerate().map(move |(at, resource)| (start + at, resource))
     }
 }
 
 /// Where each instance is deployed to, as far as compile time knows.
-pub(crate) fn places(uses: &[Use<'_>], class: Class, targets: &[(Text, terrace_artifact::Target)]) -> Vec<Place> {
+pub(crate) fn places(
+    uses: &[Use<'_>],
+    class: Class,
+    targets: &[(Text, terrace_artifact::Target)],
+) -> Vec<Place> {
     uses.iter()
         .map(|one| {
-            let target = targets.iter().find(|(name, _)| Some(name) == one.instance.account.as_ref());
+            let target = targets
+                .iter()
+                .find(|(name, _)| Some(name) == one.instance.account.as_ref());
             match target {
-                Some((_, terrace_artifact::Target::Aws { account, region })) => {
-                    Place { class, account: Some(account.clone()), region: Some(region.clone()) }
-                }
-                _ => Place { class, account: None, region: None },
+                Some((_, terrace_artifact::Target::Aws { account, region })) => Place {
+                    class,
+                    account: Some(account.clone()),
+                    region: Some(region.clone()),
+                },
+                _ => Place {
+                    class,
+                    account: None,
+                    region: None,
+                },
             }
         })
         .collect()

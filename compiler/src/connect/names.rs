@@ -46,7 +46,10 @@ impl Graph<'_> {
                     let name = name.rsplit(' ').next().unwrap_or_default().to_owned();
                     let diagnostic = Diagnostic::new(
                         Code::NameCollision,
-                        format!("`{}` and `{}` come to have one name", other.address, resource.address),
+                        format!(
+                            "`{}` and `{}` come to have one name",
+                            other.address, resource.address
+                        ),
                     )
                     .at(resource.declared, format!("is named `{}`", shown(&name)))
                     .also(other.declared, "and so is this")
@@ -55,7 +58,9 @@ impl Graph<'_> {
                 }
             }
             if matches!(resource.kind, ResourceKind::CloudFormation(_)) {
-                stacks.entry((target, &instance.name)).or_insert(resource.instance);
+                stacks
+                    .entry((target, &instance.name))
+                    .or_insert(resource.instance);
             }
         }
         for ((_, name), index) in stacks {
@@ -76,14 +81,27 @@ impl Graph<'_> {
     fn names_of(&self, resource: &Resource) -> Vec<String> {
         match &resource.kind {
             ResourceKind::Kubernetes { api_version, kind } => {
-                let metadata = |key: &str| resource.body.at(&["metadata", key]).and_then(Term::as_str).unwrap_or_default();
+                let metadata = |key: &str| {
+                    resource
+                        .body
+                        .at(&["metadata", key])
+                        .and_then(Term::as_str)
+                        .unwrap_or_default()
+                };
                 let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
-                vec![format!("{group} {kind} {} {}", metadata("namespace"), metadata("name"))]
+                vec![format!(
+                    "{group} {kind} {} {}",
+                    metadata("namespace"),
+                    metadata("name")
+                )]
             }
             ResourceKind::CloudFormation(type_name) => {
                 let mut names = vec![format!("logical {} {}", resource.instance, logical_id(resource))];
-                let property = terrace_catalog::cloudformation(type_name).and_then(|t| name_property(type_name, t));
-                if let Some(name) = property.and_then(|property| resource.body.get(property)).and_then(Term::as_str)
+                let property =
+                    terrace_catalog::cloudformation(type_name).and_then(|t| name_property(type_name, t));
+                if let Some(name) = property
+                    .and_then(|property| resource.body.get(property))
+                    .and_then(Term::as_str)
                     && unique_in_account(type_name)
                 {
                     names.push(format!("{type_name} {name}"));

@@ -14,7 +14,11 @@ use crate::term::{Reference, Term};
 /// One end of a connection.
 enum Peer {
     /// Pods: their namespace, their labels, and a name for messages and policies.
-    Pods { namespace: Term, labels: Term, name: Text },
+    Pods {
+        namespace: Term,
+        labels: Term,
+        name: Text,
+    },
     /// Addresses outside the cluster.
     Addresses(Text),
     /// A security group.
@@ -22,24 +26,39 @@ enum Peer {
 }
 
 /// Makes policies and rules of what was stated.
-pub(super) fn lower(graph: &mut Graph<'_>, connects: &[Stated], diagnostics: &mut Diagnostics) -> Vec<Resource> {
+pub(super) fn lower(
+    graph: &mut Graph<'_>,
+    connects: &[Stated],
+    diagnostics: &mut Diagnostics,
+) -> Vec<Resource> {
     let mut made = Vec::new();
     for connect in connects {
-        let (Some(from), Some(to)) = (peer(graph, connect, "from", diagnostics), peer(graph, connect, "to", diagnostics))
-        else {
+        let (Some(from), Some(to)) = (
+            peer(graph, connect, "from", diagnostics),
+            peer(graph, connect, "to", diagnostics),
+        ) else {
             continue;
         };
         let port = connect.value.get("port").cloned().unwrap_or_default();
-        let protocol = connect.value.get("protocol").and_then(Term::as_str).unwrap_or("TCP");
+        let protocol = connect
+            .value
+            .get("protocol")
+            .and_then(Term::as_str)
+            .unwrap_or("TCP");
         match (&from, &to) {
-            (Peer::Group(from), Peer::Group(to)) => made.extend(group_rules(graph, connect, *from, *to, &port, protocol)),
+            (Peer::Group(from), Peer::Group(to)) => {
+                made.extend(group_rules(graph, connect, *from, *to, &port, protocol))
+            }
             (Peer::Group(_), _) | (_, Peer::Group(_)) => diagnostics.push(
                 Diagnostic::new(Code::InvalidGrant, "a security group connects to security groups")
                     .at(connect.span, "the other side is none"),
             ),
             (Peer::Addresses(_), Peer::Addresses(_)) => diagnostics.push(
-                Diagnostic::new(Code::InvalidGrant, "neither side of this connection is in the platform")
-                    .at(connect.span, "both are addresses"),
+                Diagnostic::new(
+                    Code::InvalidGrant,
+                    "neither side of this connection is in the platform",
+                )
+                .at(connect.span, "both are addresses"),
             ),
             _ => made.extend(policies(graph, connect, &from, &to, &port, protocol)),
         }
@@ -56,7 +75,11 @@ fn peer(graph: &Graph<'_>, connect: &Stated, key: &str, diagnostics: &mut Diagno
         let namespace = term.get("namespace")?.clone();
         let labels = term.get("labels").cloned().unwrap_or(Term::Map(Vec::new()));
         let name = slug(&namespace.shown());
-        return Some(Peer::Pods { namespace, labels, name });
+        return Some(Peer::Pods {
+            namespace,
+            labels,
+            name,
+        });
     }
     let reference = match term {
         Term::Reference(reference) => reference.as_ref().clone(),
@@ -87,23 +110,49 @@ fn peer(graph: &Graph<'_>, connect: &Stated, key: &str, diagnostics: &mut Diagno
     let labels = match resource.kind.kubernetes() {
         Some("Service") => resource.body.at(&["spec", "selector"]),
         Some("Pod") => resource.body.at(&["metadata", "labels"]),
-        Some("CronJob") => resource.body.at(&["spec", "jobTemplate", "spec", "template", "metadata", "labels"]),
+        Some("CronJob") => {
+            resource
+                .body
+                .at(&["spec", "jobTemplate", "spec", "template", "metadata", "labels"])
+        }
         Some("Job") => resource.body.at(&["spec", "template", "metadata", "labels"]),
-        Some(_) if pod_spec(&resource.body).is_some() => resource.body.at(&["spec", "selector", "matchLabels"]),
+        Some(_) if pod_spec(&resource.body).is_some() => {
+            resource.body.at(&["spec", "selector", "matchLabels"])
+        }
         _ => None,
     };
     let Some(labels) = labels.cloned() else {
-        let kind = resource.kind.kubernetes().or(resource.kind.cloudformation()).unwrap_or_default();
+        let kind = resource
+            .kind
+            .kubernetes()
+            .or(resource.kind.cloudformation())
+            .unwrap_or_default();
         diagnostics.push(
-            Diagnostic::new(Code::InvalidGrant, format!("`{}` has no network of its own", resource.address))
-                .at(connect.span, format!("`{key}` is a {kind}"))
-                .help("connect workloads, Services, security groups, or `{cidr: …}`"),
+            Diagnostic::new(
+                Code::InvalidGrant,
+                format!("`{}` has no network of its own", resource.address),
+            )
+            .at(connect.span, format!("`{key}` is a {kind}"))
+            .help("connect workloads, Services, security groups, or `{cidr: …}`"),
         );
         return None;
     };
-    let namespace = resource.body.at(&["metadata", "namespace"]).cloned().unwrap_or_default();
-    let name = format!("{}-{}", slug(&resource.address.component), slug(&resource.address.resource)).into();
-    Some(Peer::Pods { namespace, labels, name })
+    let namespace = resource
+        .body
+        .at(&["metadata", "namespace"])
+        .cloned()
+        .unwrap_or_default();
+    let name = format!(
+        "{}-{}",
+        slug(&resource.address.component),
+        slug(&resource.address.resource)
+    )
+    .into();
+    Some(Peer::Pods {
+        namespace,
+        labels,
+        name,
+    })
 }
 
 /// The one workload of a component.
@@ -114,10 +163,17 @@ fn workload_of(
     connect: &Stated,
     diagnostics: &mut Diagnostics,
 ) -> Option<usize> {
-    let is_workload =
-        |resource: &Resource| matches!(resource.kind.kubernetes(), Some("Deployment" | "StatefulSet" | "DaemonSet"));
-    let workloads: Vec<usize> =
-        graph.resources_of(component).filter(|(_, resource)| is_workload(resource)).map(|(at, _)| at).collect();
+    let is_workload = |resource: &Resource| {
+        matches!(
+            resource.kind.kubernetes(),
+            Some("Deployment" | "StatefulSet" | "DaemonSet")
+        )
+    };
+    let workloads: Vec<usize> = graph
+        .resources_of(component)
+        .filter(|(_, resource)| is_workload(resource))
+        .map(|(at, _)| at)
+        .collect();
     match workloads.as_slice() {
         [one] => Some(*one),
         several => {
@@ -151,12 +207,20 @@ fn policies(
         Peer::Group(_) => Text::default(),
     };
     let base = format!("{}-to-{}-{}", name_of(from), name_of(to), slug(&port.shown()));
-    let ports = Term::list([Term::map([("protocol", Term::from(protocol)), ("port", port.clone())])]);
+    let ports = Term::list([Term::map([
+        ("protocol", Term::from(protocol)),
+        ("port", port.clone()),
+    ])]);
     let selector = |peer: &Peer| match peer {
-        Peer::Pods { namespace, labels, .. } => Term::map([
+        Peer::Pods {
+            namespace, labels, ..
+        } => Term::map([
             (
                 "namespaceSelector",
-                Term::map([("matchLabels", Term::map([("kubernetes.io/metadata.name", namespace.clone())]))]),
+                Term::map([(
+                    "matchLabels",
+                    Term::map([("kubernetes.io/metadata.name", namespace.clone())]),
+                )]),
             ),
             ("podSelector", Term::map([("matchLabels", labels.clone())])),
         ]),
@@ -164,10 +228,16 @@ fn policies(
         Peer::Group(_) => Term::Null,
     };
     let mut made = Vec::new();
-    for (own, other, direction, field, side) in
-        [(from, to, "Egress", "egress", "to"), (to, from, "Ingress", "ingress", "from")]
-    {
-        let Peer::Pods { namespace, labels, .. } = own else { continue };
+    for (own, other, direction, field, side) in [
+        (from, to, "Egress", "egress", "to"),
+        (to, from, "Ingress", "ingress", "from"),
+    ] {
+        let Peer::Pods {
+            namespace, labels, ..
+        } = own
+        else {
+            continue;
+        };
         let rule = Term::map([(side, Term::list([selector(other)])), ("ports", ports.clone())]);
         let spec = Term::map([
             ("podSelector", Term::map([("matchLabels", labels.clone())])),
@@ -175,11 +245,17 @@ fn policies(
             (field, Term::list([rule])),
         ]);
         let name = format!("{base}-{field}");
-        let labels = graph.uses[connect.instance].names.iter().find(|(name, _)| name == "labels");
+        let labels = graph.uses[connect.instance]
+            .names
+            .iter()
+            .find(|(name, _)| name == "labels");
         let metadata = Term::map([
             ("name", Term::from(name.as_str())),
             ("namespace", namespace.clone()),
-            ("labels", labels.map_or(Term::Map(Vec::new()), |(_, labels)| labels.clone())),
+            (
+                "labels",
+                labels.map_or(Term::Map(Vec::new()), |(_, labels)| labels.clone()),
+            ),
         ]);
         let body = Term::map([
             ("apiVersion", Term::from("networking.k8s.io/v1")),
@@ -220,10 +296,20 @@ fn group_rules(
 ) -> Vec<Resource> {
     let group = |at: usize| -> Term {
         let name = graph.resources[at].address.to_string().into();
-        Reference { name, key: None, path: vec!["group_id".into()], local: false, span: connect.span }.into()
+        Reference {
+            name,
+            key: None,
+            path: vec!["group_id".into()],
+            local: false,
+            span: connect.span,
+        }
+        .into()
     };
     let rule = |kind: &str, own: usize, other: usize, other_key: &str| {
-        let (source, target) = (&graph.resources[from].address.resource, &graph.resources[to].address.resource);
+        let (source, target) = (
+            &graph.resources[from].address.resource,
+            &graph.resources[to].address.resource,
+        );
         let body = Term::map([
             ("GroupId", group(own)),
             (other_key, group(other)),
@@ -250,7 +336,17 @@ fn group_rules(
         }
     };
     vec![
-        rule("AWS::EC2::SecurityGroupEgress", from, to, "DestinationSecurityGroupId"),
-        rule("AWS::EC2::SecurityGroupIngress", to, from, "SourceSecurityGroupId"),
+        rule(
+            "AWS::EC2::SecurityGroupEgress",
+            from,
+            to,
+            "DestinationSecurityGroupId",
+        ),
+        rule(
+            "AWS::EC2::SecurityGroupIngress",
+            to,
+            from,
+            "SourceSecurityGroupId",
+        ),
     ]
 }

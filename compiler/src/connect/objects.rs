@@ -31,30 +31,59 @@ impl Graph<'_> {
     pub(crate) fn objects(&self) -> Objects<'_> {
         let mut objects = Objects::new();
         for (at, resource) in self.resources.iter().enumerate() {
-            let Some(kind) = resource.kind.kubernetes() else { continue };
-            let metadata = |key: &str| resource.body.at(&["metadata", key]).and_then(Term::as_str).unwrap_or_default();
+            let Some(kind) = resource.kind.kubernetes() else {
+                continue;
+            };
+            let metadata = |key: &str| {
+                resource
+                    .body
+                    .at(&["metadata", key])
+                    .and_then(Term::as_str)
+                    .unwrap_or_default()
+            };
             let cluster = self.instances[resource.instance].cluster.as_ref();
-            objects.entry((cluster, kind, metadata("namespace"), metadata("name"))).or_insert(at);
+            objects
+                .entry((cluster, kind, metadata("namespace"), metadata("name")))
+                .or_insert(at);
         }
         objects
     }
 
     /// What comes before an object because it names it. A name that nothing has is reported.
-    pub(crate) fn mentioned(&self, at: usize, objects: &Objects<'_>, diagnostics: &mut Diagnostics) -> Vec<Edge> {
+    pub(crate) fn mentioned(
+        &self,
+        at: usize,
+        objects: &Objects<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Vec<Edge> {
         let resource = &self.resources[at];
         let cluster = self.instances[resource.instance].cluster.as_ref();
-        let namespace = resource.body.at(&["metadata", "namespace"]).and_then(Term::as_str).unwrap_or_default();
+        let namespace = resource
+            .body
+            .at(&["metadata", "namespace"])
+            .and_then(Term::as_str)
+            .unwrap_or_default();
         let mut edges = Vec::new();
         let mut edge = |to: usize| {
             if to != at {
-                edges.push(Edge { from: at, to, span: resource.declared });
+                edges.push(Edge {
+                    from: at,
+                    to,
+                    span: resource.declared,
+                });
             }
         };
         if !namespace.is_empty() {
             match objects.get(&(cluster, "Namespace", "", namespace)) {
                 Some(to) => edge(*to),
                 None if EXISTING.contains(&namespace) => {}
-                None => self.dangling(resource, "Namespace", namespace, "metadata.namespace", diagnostics),
+                None => self.dangling(
+                    resource,
+                    "Namespace",
+                    namespace,
+                    "metadata.namespace",
+                    diagnostics,
+                ),
             }
         }
         for mention in mentions(resource) {
@@ -67,13 +96,25 @@ impl Graph<'_> {
         edges
     }
 
-    fn dangling(&self, resource: &Resource, kind: &str, name: &str, path: &str, diagnostics: &mut Diagnostics) {
+    fn dangling(
+        &self,
+        resource: &Resource,
+        kind: &str,
+        name: &str,
+        path: &str,
+        diagnostics: &mut Diagnostics,
+    ) {
         let message = format!("nothing creates the {kind} `{}`", shown(name));
-        let diagnostic = Diagnostic::new(Code::DanglingReference, message)
-            .at(resource.declared, format!("`{}` names it in `{path}`", resource.address));
+        let diagnostic = Diagnostic::new(Code::DanglingReference, message).at(
+            resource.declared,
+            format!("`{}` names it in `{path}`", resource.address),
+        );
         let diagnostic = match kind {
-            "Namespace" => diagnostic.help("add a component with `module: tenant`, or a resource of `type: v1/Namespace`"),
-            kind => diagnostic.help(format!("add a resource that is the {kind}, or refer to one: `ref('NAME').name`")),
+            "Namespace" => diagnostic
+                .help("add a component with `module: tenant`, or a resource of `type: v1/Namespace`"),
+            kind => diagnostic.help(format!(
+                "add a resource that is the {kind}, or refer to one: `ref('NAME').name`"
+            )),
         };
         diagnostics.push(self.located(resource, diagnostic));
     }
@@ -81,9 +122,9 @@ impl Graph<'_> {
     /// A diagnostic about a resource of a module, with the component that led there.
     pub(crate) fn located(&self, resource: &Resource, diagnostic: Diagnostic) -> Diagnostic {
         match &self.uses[resource.instance].kind {
-            crate::resolve::UseKind::Component { component, module, .. } => {
-                crate::expand::through(diagnostic, component, *module)
-            }
+            crate::resolve::UseKind::Component {
+                component, module, ..
+            } => crate::expand::through(diagnostic, component, *module),
             crate::resolve::UseKind::Pipeline(_) => diagnostic,
         }
     }
@@ -96,7 +137,10 @@ fn mentions(resource: &Resource) -> Vec<Mention<'_>> {
         "RoleBinding" => {
             let role = body.at(&["roleRef", "name"]).and_then(Term::as_str);
             let is_role = body.at(&["roleRef", "kind"]).and_then(Term::as_str) == Some("Role");
-            out.extend(role.filter(|_| is_role).map(|name| mention("Role", name, "roleRef.name")));
+            out.extend(
+                role.filter(|_| is_role)
+                    .map(|name| mention("Role", name, "roleRef.name")),
+            );
             let own = body.at(&["metadata", "namespace"]);
             for subject in body.get("subjects").map_or(&[][..], Term::items) {
                 let account = subject.get("kind").and_then(Term::as_str) == Some("ServiceAccount");
@@ -129,24 +173,44 @@ fn mentions(resource: &Resource) -> Vec<Mention<'_>> {
 }
 
 fn mention<'a>(kind: &'a str, name: &'a str, path: &'static str) -> Mention<'a> {
-    Mention { kind, name, optional: false, path }
+    Mention {
+        kind,
+        name,
+        optional: false,
+        path,
+    }
 }
 
 fn pod_mentions<'a>(pod: &'a Term, out: &mut Vec<Mention<'a>>) {
     let name_of = |term: Option<&'a Term>, key: &str| term.and_then(|t| t.get(key)).and_then(Term::as_str);
-    let optional = |term: Option<&Term>| term.and_then(|t| t.get("optional")).and_then(Term::as_bool).unwrap_or(false);
-    if let Some(name) = pod.get("serviceAccountName").and_then(Term::as_str).filter(|name| *name != "default") {
+    let optional = |term: Option<&Term>| {
+        term.and_then(|t| t.get("optional"))
+            .and_then(Term::as_bool)
+            .unwrap_or(false)
+    };
+    if let Some(name) = pod
+        .get("serviceAccountName")
+        .and_then(Term::as_str)
+        .filter(|name| *name != "default")
+    {
         out.push(mention("ServiceAccount", name, "serviceAccountName"));
     }
     // Secrets are made by others (an operator, a person): they come first where they are here, and are not missed.
     let mut secret = |name: Option<&'a str>| {
-        out.extend(name.map(|name| Mention { kind: "Secret", name, optional: true, path: "secret" }));
+        out.extend(name.map(|name| Mention {
+            kind: "Secret",
+            name,
+            optional: true,
+            path: "secret",
+        }));
     };
     for volume in pod.get("volumes").map_or(&[][..], Term::items) {
         secret(name_of(volume.get("secret"), "secretName"));
     }
     let containers = ["initContainers", "containers"].into_iter();
-    let containers: Vec<&Term> = containers.flat_map(|key| pod.get(key).map_or(&[][..], Term::items)).collect();
+    let containers: Vec<&Term> = containers
+        .flat_map(|key| pod.get(key).map_or(&[][..], Term::items))
+        .collect();
     for container in &containers {
         for variable in container.get("env").map_or(&[][..], Term::items) {
             secret(name_of(variable.at(&["valueFrom", "secretKeyRef"]), "name"));
@@ -157,7 +221,12 @@ fn pod_mentions<'a>(pod: &'a Term, out: &mut Vec<Mention<'a>>) {
     }
     let mut config_map = |term: Option<&'a Term>, path: &'static str| {
         if let Some(name) = name_of(term, "name") {
-            out.push(Mention { kind: "ConfigMap", name, optional: optional(term) || name == "kube-root-ca.crt", path });
+            out.push(Mention {
+                kind: "ConfigMap",
+                name,
+                optional: optional(term) || name == "kube-root-ca.crt",
+                path,
+            });
         }
     };
     for container in &containers {

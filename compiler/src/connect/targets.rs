@@ -22,12 +22,22 @@ impl InGraph<'_, '_> {
         Found {
             instance: &self.graph.instances[instance],
             pipeline: matches!(self.graph.uses[instance].kind, UseKind::Pipeline(_)),
-            resources: self.graph.resources_of(instance).map(|(_, resource)| resource).collect(),
+            resources: self
+                .graph
+                .resources_of(instance)
+                .map(|(_, resource)| resource)
+                .collect(),
         }
     }
 
     fn reference(&self, name: &str, span: Span) -> Reference {
-        Reference { name: name.into(), key: None, path: Vec::new(), local: false, span }
+        Reference {
+            name: name.into(),
+            key: None,
+            path: Vec::new(),
+            local: false,
+            span,
+        }
     }
 }
 
@@ -37,7 +47,10 @@ impl Targets for InGraph<'_, '_> {
             Ok(super::Found::Component(at)) => Some(self.found(at)),
             Ok(super::Found::Resource(at)) => {
                 let resource = &self.graph.resources[at];
-                Some(Found { resources: vec![resource], ..self.found(resource.instance) })
+                Some(Found {
+                    resources: vec![resource],
+                    ..self.found(resource.instance)
+                })
             }
             Err(failure) => {
                 diagnostics.push(failure.diagnostic());
@@ -55,7 +68,9 @@ impl Targets for InGraph<'_, '_> {
     }
 
     fn follow(&self, from: &Resource, reference: &Reference) -> Option<&Resource> {
-        self.graph.follow(from.instance, reference).map(|at| &self.graph.resources[at])
+        self.graph
+            .follow(from.instance, reference)
+            .map(|at| &self.graph.resources[at])
     }
 
     fn resources(&self) -> &[Resource] {
@@ -63,9 +78,14 @@ impl Targets for InGraph<'_, '_> {
     }
 
     fn place(&self, resource: &Resource, path: &[Segment]) -> Span {
-        let trace = crate::expand::trace(&self.graph.uses[resource.instance], &resource.address, self.graph.files);
+        let trace = crate::expand::trace(
+            &self.graph.uses[resource.instance],
+            &resource.address,
+            self.graph.files,
+        );
         let leaf = trace.as_ref().and_then(|trace| trace.find(path));
-        leaf.filter(|leaf| leaf.path.first() == path.first()).map_or(resource.declared, |leaf| leaf.span)
+        leaf.filter(|leaf| leaf.path.first() == path.first())
+            .map_or(resource.declared, |leaf| leaf.span)
     }
 
     fn text(&self, path: &str) -> Option<String> {

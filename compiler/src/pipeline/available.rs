@@ -131,7 +131,7 @@ fn available(level: &Level, steps: &Steps, before: &BTreeSet<usize>, diagnostics
             let around = steps.all.iter().find(|around| {
                 matches!(&around.inside, super::read::Gives::Branches(children) if children.iter().any(|(_, c)| c == id))
             });
-            if let Some(around) = around.filter(|_| states.get(&known.state).is_none()) {
+            if let Some(around) = around.filter(|_| !states.contains_key(&known.state)) {
                 problem = problem.help(format!(
                     "branches give their results together: `steps.{}.{}`",
                     around.result, known.result

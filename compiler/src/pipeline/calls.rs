@@ -5,10 +5,10 @@ use terrace_artifact::Text;
 use super::definition::{default_timeout, mismatches, script_arguments};
 use super::lower::Lowering;
 use super::names::Position;
-use super::permission::{arn, concat, s3_arn};
+use super::permission::{arn, concat};
 use super::read::{Call, waits};
 use super::runtime::Value;
-use super::targets::{self, Targets, address_reference, reference, resource_of};
+use super::targets::{self, address_reference, reference, resource_of};
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::expression::template;
@@ -167,7 +167,7 @@ impl<'a> Lowering<'a, '_> {
         }
     }
 
-    fn service(&mut self, service: &str, parameters: Vec<(Text, Term)>) -> Task {
+    pub(super) fn service(&mut self, service: &str, parameters: Vec<(Text, Term)>) -> Task {
         let partition = match self.context.place.region.as_deref() {
             Some(region) if region.starts_with("cn-") => "aws-cn".to_owned(),
             Some(region) if region.starts_with("us-gov-") => "aws-us-gov".to_owned(),
@@ -516,197 +516,6 @@ impl<'a> Lowering<'a, '_> {
         Some(self.service(service, parameters))
     }
 
-    fn athena(
-        &mut self,
-        node: &Node,
-        body: &Node,
-        position: &Position,
-        reads: &mut Vec<(usize, Span)>,
-    ) -> Option<Task> {
-        let span = node.span;
-        let workgroup = self.target(node, "AWS::Athena::WorkGroup")?;
-        let name = workgroup.attribute("ref", span);
-        let catalog = body.get("catalog").and_then(Node::as_str);
-        let waits = waits(body);
-        let own = [
-            arn("athena", ["workgroup/".into(), name.clone()], span),
-            arn(
-                "athena",
-                [format!("datacatalog/{}", catalog.unwrap_or("AwsDataCatalog")).into()],
-                span,
-            ),
-        ];
-        self.permissions.allow(
-            "RunQueries",
-            &["athena:StartQueryExecution", "athena:GetDataCatalog"],
-            own.clone(),
-        );
-        if waits {
-            self.permissions.allow(
-                "WatchQueries",
-                &["athena:GetQueryExecution", "athena:StopQueryExecution"],
-                own,
-            );
-        }
-        let database = body
-            .get("database")
-            .and_then(Node::as_str)
-            .filter(|name| !name.contains("{{"));
-        let database = database.unwrap_or(if body.get("database").is_some() {
-            "*"
-        } else {
-            "default"
-        });
-        self.permissions.allow(
-            "ReadCatalog",
-            &[
-                "glue:GetDatabase",
-                "glue:GetTable",
-                "glue:GetTables",
-                "glue:GetPartition",
-                "glue:GetPartitions",
-                "glue:BatchGetPartition",
-            ],
-            [
-                arn("glue", ["catalog".into()], span),
-                arn("glue", [format!("database/{database}").into()], span),
-                arn("glue", [format!("table/{database}/*").into()], span),
-            ],
-        );
-        self.permissions.allow(
-            "ReadGovernedTables",
-            &["lakeformation:GetDataAccess"],
-            ["*".into()],
-        );
-        let mut parameters: Vec<(Text, Term)> = Vec::new();
-        self.put(&mut parameters, "QueryString", body.get("query"), position, reads);
-        parameters.push(("WorkGroup".into(), self.substitutions.value(&name)));
-        let mut place = Vec::new();
-        self.put(&mut place, "Catalog", body.get("catalog"), position, reads);
-        self.put(&mut place, "Database", body.get("database"), position, reads);
-        if !place.is_empty() {
-            parameters.push(("QueryExecutionContext".into(), Term::Map(place)));
-        }
-        let mut result = Vec::new();
-        self.put(&mut result, "OutputLocation", body.get("output"), position, reads);
-        if !result.is_empty() {
-            parameters.push(("ResultConfiguration".into(), Term::Map(result)));
-        }
-        self.put(
-            &mut parameters,
-            "ExecutionParameters",
-            body.get("parameters"),
-            position,
-            reads,
-        );
-        self.results(body.get("output"), &workgroup, span);
-        let service = if waits {
-            "athena:startQueryExecution.sync"
-        } else {
-            "athena:startQueryExecution"
-        };
-        Some(self.service(service, parameters))
-    }
-
-    /// The bucket that a query's result is written to.
-    fn results(&mut self, output: Option<&Node>, workgroup: &Target<'a>, span: Span) {
-        const LOCATION: [&str; 3] = ["WorkGroupConfiguration", "ResultConfiguration", "OutputLocation"];
-        let targets: &'a dyn Targets = self.context.targets;
-        let written = output.and_then(|node| {
-            let template = template(node, self.files, &mut Diagnostics::new());
-            template.evaluate(&self.scope).ok()
-        });
-        let bucket = match (&written, workgroup.resource()) {
-            (Some(term), _) => bucket_of(term, |reference| {
-                let found = targets.look(&reference.name)?;
-                let mut buckets = found
-                    .resources
-                    .into_iter()
-                    .filter(|r| r.kind.cloudformation() == Some("AWS::S3::Bucket"));
-                buckets.find(|bucket| reference.key.is_none() || bucket.address.key == reference.key)
-            }),
-            (None, Some(workgroup)) => workgroup
-                .body
-                .at(&LOCATION)
-                .and_then(|term| bucket_of(term, |reference| targets.follow(workgroup, reference))),
-            (None, None) => None,
-        };
-        let Some(bucket) = bucket else {
-            self.diagnostics.push(
-                Diagnostic::new(Code::WrongTarget, "nothing says which bucket the query's result is written to")
-                    .at(output.map_or(span, |node| node.span), "the role has to be allowed to write there")
-                    .help("give `output` as `s3://BUCKET/PREFIX/`, or the workgroup an output location in a bucket of the platform"),
-            );
-            return;
-        };
-        let name = match bucket {
-            Bucket::Named(name) => Term::String(name),
-            Bucket::Resource(resource) => {
-                self.encrypted(Some(resource), span);
-                reference(resource, "ref", span)
-            }
-        };
-        self.permissions.allow(
-            "ListResults",
-            &[
-                "s3:GetBucketLocation",
-                "s3:ListBucket",
-                "s3:ListBucketMultipartUploads",
-            ],
-            [s3_arn([name.clone()], span)],
-        );
-        self.permissions.allow(
-            "WriteResults",
-            &[
-                "s3:GetObject",
-                "s3:PutObject",
-                "s3:AbortMultipartUpload",
-                "s3:ListMultipartUploadParts",
-            ],
-            [s3_arn([name, "/*".into()], span)],
-        );
-    }
-
-    /// Allows the use of the key that something is encrypted with.
-    fn encrypted(&mut self, resource: Option<&'a Resource>, span: Span) {
-        let Some(resource) = resource else { return };
-        let key = match resource.kind.cloudformation() {
-            Some("AWS::S3::Bucket") => resource
-                .body
-                .at(&["BucketEncryption", "ServerSideEncryptionConfiguration"])
-                .and_then(|rules| rules.items().first())
-                .and_then(|rule| rule.at(&["ServerSideEncryptionByDefault", "KMSMasterKeyID"])),
-            _ => resource.body.get("KmsMasterKeyId"),
-        };
-        let allowed = match key {
-            Some(Term::Reference(to)) => match self.context.targets.follow(resource, to) {
-                Some(key) if key.kind.cloudformation() == Some("AWS::KMS::Alias") => {
-                    match key.body.get("TargetKeyId") {
-                        Some(Term::Reference(to)) => self
-                            .context
-                            .targets
-                            .follow(key, to)
-                            .map(|key| reference(key, "arn", span)),
-                        _ => None,
-                    }
-                }
-                Some(key) => Some(reference(key, "arn", span)),
-                None => None,
-            },
-            Some(Term::String(text)) if text.starts_with("arn:") => Some(Term::String(text.clone())),
-            // The keys of AWS let everybody in the account use them through the service.
-            Some(Term::String(text)) if text.starts_with("alias/aws/") => None,
-            Some(Term::String(text)) if !text.starts_with("alias/") => {
-                Some(arn("kms", [format!("key/{text}").into()], span))
-            }
-            _ => None,
-        };
-        if let Some(key) = allowed {
-            self.permissions
-                .allow("UseKeys", &["kms:Decrypt", "kms:GenerateDataKey*"], [key]);
-        }
-    }
-
     /// The rule by which Step Functions learns that a job has ended. Without this permission, creating the machine fails.
     fn managed_rule(&mut self, rule: &str, span: Span) {
         self.permissions.allow(
@@ -734,31 +543,5 @@ impl<'a> Lowering<'a, '_> {
             ],
             [runs, items],
         );
-    }
-}
-
-enum Bucket<'a> {
-    Named(Text),
-    Resource(&'a Resource),
-}
-
-/// The bucket of an S3 URL.
-fn bucket_of<'a>(
-    term: &Term,
-    follow: impl Fn(&crate::term::Reference) -> Option<&'a Resource>,
-) -> Option<Bucket<'a>> {
-    match term {
-        Term::String(text) => {
-            let name = text.strip_prefix("s3://")?.split('/').next()?;
-            (!name.is_empty()).then(|| Bucket::Named(name.into()))
-        }
-        Term::Concat(parts) => match (parts.first()?.as_str()?, parts.get(1)) {
-            ("s3://", Some(Term::Reference(reference))) => follow(reference).map(Bucket::Resource),
-            (text, _) if text.strip_prefix("s3://").is_some_and(|rest| rest.contains('/')) => {
-                bucket_of(&Term::from(text), follow)
-            }
-            _ => None,
-        },
-        _ => None,
     }
 }

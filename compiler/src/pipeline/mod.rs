@@ -10,22 +10,28 @@
 //! ```
 
 mod available;
+mod branch;
 mod calls;
 mod definition;
 mod event;
+mod failure;
+mod format;
 mod input;
 mod lower;
 mod names;
 mod path;
 mod permission;
+mod query;
 mod read;
 mod runtime;
 mod schedule;
+mod simple;
 mod started;
 mod substitute;
 mod targets;
 mod tasks;
 mod trigger;
+mod value;
 
 use terrace_artifact::{Address, Text};
 
@@ -206,7 +212,10 @@ pub(crate) fn lower<'a>(
 /// Whether [`check`] has anything to say about resources of this type.
 pub(crate) fn is_checked(resource: &Resource) -> bool {
     let name = resource.kind.cloudformation();
-    matches!(name, Some("AWS::StepFunctions::StateMachine" | "AWS::Events::Rule" | "AWS::Scheduler::Schedule"))
+    matches!(
+        name,
+        Some("AWS::StepFunctions::StateMachine" | "AWS::Events::Rule" | "AWS::Scheduler::Schedule")
+    )
 }
 
 /// Checks what somebody wrote by hand: a state machine, a rule, a schedule. Other resources pass.

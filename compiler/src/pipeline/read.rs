@@ -265,13 +265,12 @@ impl Steps {
             let steps = self.read(map.get("steps")?, diagnostics);
             return Some(Kind::Map(map, steps));
         }
-        let simple: [(&str, fn(&'a Node) -> Kind<'a>); 4] = [
-            ("wait", Kind::Wait),
-            ("fail", Kind::Fail),
-            ("succeed", Kind::Succeed),
-            ("pass", Kind::Pass),
-        ];
-        simple.into_iter().find_map(|(key, kind)| body.get(key).map(kind))
+        let simple = |key| body.get(key);
+        simple("wait")
+            .map(Kind::Wait)
+            .or_else(|| simple("fail").map(Kind::Fail))
+            .or_else(|| simple("succeed").map(Kind::Succeed))
+            .or_else(|| simple("pass").map(Kind::Pass))
     }
 
     /// A map gives a list of what its last step gives, where that step has certainly run.

@@ -111,7 +111,10 @@ fn reference_names(reference: &Reference) -> Vec<Text> {
     match reference.name.parse::<terrace_artifact::Address>() {
         Ok(address) => {
             let key = address.key.as_deref().unwrap_or_default();
-            let whole = pascal(&format!("{} {} {key} {attribute}", address.component, address.resource));
+            let whole = pascal(&format!(
+                "{} {} {key} {attribute}",
+                address.component, address.resource
+            ));
             if GENERAL.contains(&address.resource.as_str()) {
                 vec![pascal(&format!("{} {key} {attribute}", address.component)), whole]
             } else {

@@ -401,10 +401,15 @@ fn unknown_value(values: &[Value], node: &Node, place: Place<'_>) -> Diagnostic 
         [one] => format!("it has to be `{one}`"),
         _ => format!("allowed are {}", listed(&words)),
     };
-    let problem = Diagnostic::new(
-        Code::UnknownValue,
-        format!("{} is not a value of {place}", quoted(node)),
-    )
+    // Tiers have a page of their own: they are the first names that a user gets wrong.
+    let tiers = crate::document::Tier::ALL.map(crate::document::Tier::as_str);
+    let problem = match words.iter().eq(tiers.iter()) {
+        true => Diagnostic::new(Code::UnknownTier, format!("no tier is named {}", quoted(node))),
+        false => Diagnostic::new(
+            Code::UnknownValue,
+            format!("{} is not a value of {place}", quoted(node)),
+        ),
+    }
     .at(node.span, "no such value")
     .note(allowed);
     let problem = match (node.as_str(), words.as_slice()) {

@@ -61,7 +61,7 @@ pub(super) fn ends(state: &Term) -> bool {
 
 pub(super) fn check(machine: &mut Machine<'_>, definition: &Term) {
     let mut names = BTreeMap::new();
-    collect(definition, &mut Vec::new(), &mut names, &mut machine.findings);
+    collect(definition, &[], &mut names, &mut machine.findings);
     let level = Level::of(definition, &[]);
     check_level(machine, &level, true, &names);
 }
@@ -69,12 +69,12 @@ pub(super) fn check(machine: &mut Machine<'_>, definition: &Term) {
 /// Every state's name with the path of its level, to say where a target is that is not here.
 fn collect(
     level: &Term,
-    path: &mut Vec<Segment>,
+    path: &[Segment],
     names: &mut BTreeMap<String, Vec<Segment>>,
     findings: &mut Vec<Finding>,
 ) {
     for (name, state) in level.get("States").map(Term::entries).unwrap_or_default() {
-        let mut at = path.clone();
+        let mut at = path.to_vec();
         at.extend([Segment::Key("States".into()), Segment::Key(name.clone())]);
         if name.chars().count() > 80 || name.is_empty() {
             findings.push(Finding::new(
@@ -87,7 +87,7 @@ fn collect(
                 ),
             ));
         }
-        if names.insert(name.to_string(), path.clone()).is_some() {
+        if names.insert(name.to_string(), path.to_vec()).is_some() {
             findings.push(
                 Finding::new(Code::DuplicateName, &at, format!("two states are named `{name}`"))
                     .help("names are unique in the whole machine, across branches"),
@@ -96,7 +96,7 @@ fn collect(
         for (steps, level) in inner(state) {
             let mut below = at.clone();
             below.extend(steps);
-            collect(level, &mut below, names, findings);
+            collect(level, &below, names, findings);
         }
     }
 }

@@ -8,6 +8,7 @@ mod glue;
 mod graph;
 mod source;
 mod state;
+mod task;
 
 use terrace_artifact::{Segment, Text};
 

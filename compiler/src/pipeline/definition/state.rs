@@ -3,7 +3,6 @@
 use terrace_artifact::{Decimal, Segment};
 
 use super::super::path::{paths_of, templates};
-use super::super::tasks::{self, Pattern};
 use super::{Finding, Level, Machine, inner, type_of};
 use crate::code::Code;
 use crate::term::Term;
@@ -138,15 +137,12 @@ pub(super) fn check(machine: &mut Machine<'_>, definition: &Term) {
     }
     match definition.get("TimeoutSeconds").map(Term::as_integer) {
         None => {}
-        Some(Some(seconds)) if seconds >= 1 => {
-            if machine.express && seconds > 300 {
-                machine.findings.push(Finding::new(
-                    Code::TimeoutOrder,
-                    &[Segment::Key("TimeoutSeconds".into())],
-                    format!("an Express machine runs for 300 s at most, not {seconds} s"),
-                ));
-            }
-        }
+        Some(Some(seconds)) if machine.express && seconds > 300 => machine.findings.push(Finding::new(
+            Code::TimeoutOrder,
+            &[Segment::Key("TimeoutSeconds".into())],
+            format!("an Express machine runs for 300 s at most, not {seconds} s"),
+        )),
+        Some(Some(1..)) => {}
         Some(_) => machine.findings.push(Finding::new(
             Code::InvalidState,
             &[Segment::Key("TimeoutSeconds".into())],
@@ -175,12 +171,12 @@ fn levels(machine: &mut Machine<'_>, level: &Level<'_>) {
     }
 }
 
-struct State<'m, 'a, 's> {
-    machine: &'m mut Machine<'a>,
-    path: &'s [Segment],
-    name: &'s str,
-    state: &'s Term,
-    jsonata: bool,
+pub(super) struct State<'m, 'a, 's> {
+    pub(super) machine: &'m mut Machine<'a>,
+    pub(super) path: &'s [Segment],
+    pub(super) name: &'s str,
+    pub(super) state: &'s Term,
+    pub(super) jsonata: bool,
 }
 
 impl State<'_, '_, '_> {
@@ -246,13 +242,13 @@ impl State<'_, '_, '_> {
         self.payloads();
     }
 
-    fn finding(&self, keys: &[&str], message: String) -> Finding {
+    pub(super) fn finding(&self, keys: &[&str], message: String) -> Finding {
         let mut path = self.path.to_vec();
         path.extend(keys.iter().map(|key| Segment::Key((*key).into())));
         Finding::new(Code::InvalidState, &path, message)
     }
 
-    fn say(&mut self, keys: &[&str], message: String) {
+    pub(super) fn say(&mut self, keys: &[&str], message: String) {
         let finding = self.finding(keys, message);
         self.machine.findings.push(finding);
     }
@@ -284,151 +280,6 @@ impl State<'_, '_, '_> {
             _ => return,
         };
         self.say(&[], message);
-    }
-
-    fn task(&mut self) {
-        let name = self.name;
-        let Some(resource) = self.state.get("Resource") else {
-            return self.say(&[], format!("the Task `{name}` has no `Resource`"));
-        };
-        let lambda = match resource {
-            Term::Reference(reference) => self
-                .machine
-                .targets
-                .follow(self.machine.resource, reference)
-                .is_some_and(|target| target.kind.cloudformation() == Some("AWS::Lambda::Function")),
-            Term::Map(entries) => {
-                matches!(entries.as_slice(), [(key, _)] if key == "Fn::GetAtt")
-                    && resource.shown().contains("Arn")
-            }
-            other => {
-                let text = other.shown();
-                text.contains(":lambda:") && text.contains(":function:")
-            }
-        };
-        if lambda {
-            let mut finding = self.finding(
-                &["Resource"],
-                format!("the Task `{name}` names a Lambda function as its `Resource`"),
-            );
-            finding.code = Code::DirectLambda;
-            finding.label = "the function gets the whole state, and its result replaces it".into();
-            let finding = finding.help(
-                "use `arn:aws:states:::lambda:invoke` with `Parameters: {FunctionName: …, Payload.$: $}`",
-            );
-            self.machine.findings.push(finding);
-        }
-        if let Some(text) = resource.as_str()
-            && let Some(service) = text.split(":states:::").nth(1)
-        {
-            self.integration(service);
-        }
-        let seconds = |key: &str| self.state.get(key).and_then(Term::as_integer);
-        let (timeout, heartbeat) = (seconds("TimeoutSeconds"), seconds("HeartbeatSeconds"));
-        for (key, value) in [("TimeoutSeconds", timeout), ("HeartbeatSeconds", heartbeat)] {
-            let written = self.state.get(key).is_some_and(|t| t.as_number().is_some());
-            if written && value.is_none_or(|v| v < 1) {
-                self.say(&[key], format!("`{key}` is a whole number from 1"));
-            }
-        }
-        let order = |finding: Finding| Finding {
-            code: Code::TimeoutOrder,
-            ..finding
-        };
-        if let (Some(timeout), Some(heartbeat)) = (timeout, heartbeat)
-            && heartbeat >= timeout
-        {
-            let finding = self.finding(
-                &["HeartbeatSeconds"],
-                format!(
-                    "the heartbeat of `{name}`, {heartbeat} s, is not shorter than its timeout, {timeout} s"
-                ),
-            );
-            self.machine.findings.push(order(finding));
-        }
-        if let (Some(timeout), Some(machine)) = (timeout, self.machine.timeout)
-            && timeout > machine
-        {
-            let finding = self.finding(
-                &["TimeoutSeconds"],
-                format!("the timeout of `{name}`, {timeout} s, is longer than the machine's, {machine} s"),
-            );
-            self.machine.findings.push(order(finding));
-        }
-    }
-
-    fn integration(&mut self, service: &str) {
-        let name = self.name;
-        if let Some(action) = service.strip_prefix("aws-sdk:") {
-            if action.ends_with(".sync") || action.split(':').count() != 2 {
-                self.unknown(
-                    service,
-                    "an SDK call is `aws-sdk:SERVICE:ACTION`, alone or with `.waitForTaskToken`",
-                );
-            }
-        } else if !service.starts_with("activity:") {
-            let (call, pattern) = Pattern::split(service);
-            match tasks::patterns(call) {
-                None => {
-                    let near = terrace_catalog::nearest(call, tasks::integrations());
-                    let help = near.map_or_else(
-                        || "every API is there as `aws-sdk:SERVICE:ACTION`".to_owned(),
-                        |near| format!("`{near}` exists"),
-                    );
-                    self.unknown(service, &help);
-                }
-                Some(patterns) if !patterns.contains(&pattern) => {
-                    let has: Vec<String> = patterns.iter().map(|p| format!("{call}{}", p.suffix())).collect();
-                    let help = format!("there is {}", crate::diagnostic::listed(has));
-                    self.unknown(service, &help);
-                }
-                Some(_) => {}
-            }
-        }
-        let waits = service.ends_with(".waitForTaskToken");
-        if self.machine.express && (waits || service.contains(".sync")) {
-            self.say(
-                &["Resource"],
-                format!("the Task `{name}` waits for `{service}`, which an Express machine cannot do"),
-            );
-        }
-        if waits && !self.jsonata {
-            let mut passes = false;
-            if let Some(parameters) = self.state.get("Parameters") {
-                templates(parameters, &mut Vec::new(), &mut |_, value| {
-                    passes |= value.as_str().is_some_and(|v| v.contains("$$.Task.Token"));
-                });
-            }
-            if !passes {
-                self.say(
-                    &["Parameters"],
-                    format!("the Task `{name}` waits for a token that it does not pass on: `$$.Task.Token`"),
-                );
-            }
-            let bounded = [
-                "TimeoutSeconds",
-                "TimeoutSecondsPath",
-                "HeartbeatSeconds",
-                "HeartbeatSecondsPath",
-            ];
-            if !bounded.iter().any(|key| self.state.get(key).is_some()) {
-                self.say(
-                    &[],
-                    format!("the Task `{name}` waits for a token without end: it has neither timeout nor heartbeat"),
-                );
-            }
-        }
-    }
-
-    fn unknown(&mut self, service: &str, help: &str) {
-        let mut finding = self
-            .finding(
-                &["Resource"],
-                format!("Step Functions has no integration `{service}`"),
-            )
-            .help(help);
-        finding.code = Code::UnknownIntegration;
-        self.machine.findings.push(finding);
     }
 
     fn choice(&mut self) {

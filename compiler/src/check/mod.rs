@@ -1,0 +1,286 @@
+//! Phase 6: invariants over the connected graph. What a target accepts and still goes wrong at run time is found here.
+//!
+//! A rule looks at one resource and what is beside it, and gives findings. A waiver names a rule and a resource, says why, and
+//! has a last day.
+
+mod autoscaling;
+mod glue;
+mod monitoring;
+mod names;
+mod permissions;
+mod pods;
+mod quantities;
+mod secrets;
+mod storage;
+mod streams;
+
+use std::collections::BTreeSet;
+
+use rayon::prelude::*;
+use terrace_artifact::{Segment, Text};
+
+use crate::code::Code;
+use crate::connect::Graph;
+use crate::connect::lower::Lowered;
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::document::Waiver;
+use crate::resolve::UseKind;
+use crate::resource::Resource;
+use crate::term::Term;
+
+pub(crate) use quantities::canonical;
+pub(crate) use secrets::literal_secrets;
+
+/// What a rule has to say of a resource.
+pub(crate) struct Finding {
+    code: Code,
+    message: String,
+    /// The field it is about.
+    path: Vec<Segment>,
+    help: Vec<String>,
+    notes: Vec<String>,
+}
+
+impl Finding {
+    fn new(code: Code, path: &[&str], message: impl Into<String>) -> Finding {
+        let path = path.iter().map(|key| Segment::Key((*key).into())).collect();
+        Finding {
+            code,
+            message: message.into(),
+            path,
+            help: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    fn below(mut self, path: impl IntoIterator<Item = Segment>) -> Finding {
+        self.path.extend(path);
+        self
+    }
+
+    fn help(mut self, text: impl Into<String>) -> Finding {
+        self.help.push(text.into());
+        self
+    }
+
+    fn note(mut self, text: impl Into<String>) -> Finding {
+        self.notes.push(text.into());
+        self
+    }
+}
+
+/// One resource, as the rules see it: references lowered, so that values are what the target will get.
+pub(crate) struct Subject<'a> {
+    pub(crate) graph: &'a Graph<'a>,
+    pub(crate) bodies: &'a [Lowered],
+    pub(crate) at: usize,
+    pub(crate) resource: &'a Resource,
+    pub(crate) body: &'a Term,
+}
+
+impl<'a> Subject<'a> {
+    /// The other resources that go to the same cluster.
+    fn cluster(&self) -> impl Iterator<Item = (&'a Resource, &'a Term)> {
+        let graph = self.graph;
+        let own = graph.instances[self.resource.instance].cluster.as_ref();
+        graph
+            .resources
+            .iter()
+            .zip(self.bodies)
+            .filter(move |(other, _)| {
+                other.kind.kubernetes().is_some() && graph.instances[other.instance].cluster.as_ref() == own
+            })
+            .map(|(other, lowered)| (other, &lowered.body))
+    }
+
+    fn production(&self) -> bool {
+        self.graph.places[self.resource.instance].class.is_production()
+    }
+}
+
+/// The waivers of a stack.
+struct Waivers<'a> {
+    all: Vec<(&'a Waiver, Option<usize>)>,
+    today: &'a str,
+}
+
+/// Holds every resource against every rule.
+pub(crate) fn check(
+    graph: &Graph<'_>,
+    bodies: &[Lowered],
+    platform: &[Waiver],
+    today: &str,
+    diagnostics: &mut Diagnostics,
+) {
+    let findings: Vec<(usize, Finding)> = graph
+        .resources
+        .par_iter()
+        .enumerate()
+        .flat_map_iter(|(at, resource)| {
+            let subject = Subject {
+                graph,
+                bodies,
+                at,
+                resource,
+                body: &bodies[at].body,
+            };
+            let mut findings = Vec::new();
+            rules(&subject, &mut findings);
+            findings.into_iter().map(move |finding| (at, finding))
+        })
+        .collect();
+    let mut found: Vec<(usize, Code, Diagnostic)> = findings
+        .into_iter()
+        .map(|(at, finding)| (at, finding.code, diagnostic(graph, at, finding)))
+        .collect();
+    // What people wrote by hand for Step Functions and EventBridge has rules of its own.
+    for (at, resource) in graph.resources.iter().enumerate() {
+        if crate::pipeline::is_checked(resource)
+            && !matches!(graph.uses[resource.instance].kind, UseKind::Pipeline(_))
+        {
+            let targets = graph.targets(resource.instance);
+            let mut said = Diagnostics::new();
+            crate::pipeline::check(resource, &targets, &mut said);
+            for diagnostic in said.into_sorted() {
+                found.push((at, diagnostic.code, graph.located(resource, diagnostic)));
+            }
+        }
+    }
+    let mut waivers = Waivers {
+        all: platform.iter().map(|waiver| (waiver, None)).collect(),
+        today,
+    };
+    waivers.collect(graph);
+    let mut used = BTreeSet::new();
+    for (at, code, diagnostic) in found {
+        match waivers.find(graph, at, code) {
+            Some((index, true)) => {
+                used.insert(index);
+            }
+            Some((index, false)) => {
+                used.insert(index);
+                let waiver = waivers.all[index].0;
+                diagnostics.push(diagnostic.also(waiver.expires.span, "its waiver counted until this day"));
+            }
+            None => diagnostics.push(diagnostic),
+        }
+    }
+    waivers.unused(&used, diagnostics);
+}
+
+fn rules(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    match &subject.resource.kind {
+        crate::resource::ResourceKind::CloudFormation(name) => match name.as_str() {
+            "AWS::S3::Bucket" => storage::bucket(subject, findings),
+            "AWS::Glue::Job" => glue::job(subject, findings),
+            "AWS::Glue::Table" => glue::table(subject, findings),
+            "AWS::Lambda::Function" => streams::function(subject, findings),
+            "AWS::Lambda::EventSourceMapping" => streams::mapping(subject, findings),
+            "AWS::CloudWatch::Alarm" => monitoring::alarm(subject, findings),
+            "AWS::IAM::Policy" | "AWS::IAM::Role" | "AWS::IAM::ManagedPolicy" => {
+                permissions::policy(subject, findings)
+            }
+            _ => {}
+        },
+        crate::resource::ResourceKind::Kubernetes { kind, .. } => {
+            match kind.as_str() {
+                "HorizontalPodAutoscaler" => autoscaling::autoscaler(subject, findings),
+                "PodDisruptionBudget" => autoscaling::budget(subject, findings),
+                "Role" | "ClusterRole" => permissions::role(subject, findings),
+                _ => {}
+            }
+            pods::workload(subject, findings);
+            quantities::inexact(subject, findings);
+        }
+    }
+    names::environment(subject, findings);
+}
+
+fn diagnostic(graph: &Graph<'_>, at: usize, finding: Finding) -> Diagnostic {
+    let resource = &graph.resources[at];
+    let diagnostic = graph.at_field(
+        resource,
+        &finding.path,
+        Diagnostic::new(finding.code, finding.message),
+    );
+    let diagnostic = finding.notes.into_iter().fold(diagnostic, Diagnostic::note);
+    finding.help.into_iter().fold(diagnostic, Diagnostic::help)
+}
+
+impl<'a> Waivers<'a> {
+    /// Adds those of components, modules and pipelines: they count for their own resources.
+    fn collect(&mut self, graph: &Graph<'a>) {
+        for (index, one) in graph.uses.iter().enumerate() {
+            let lists: [&'a [Waiver]; 2] = match &one.kind {
+                UseKind::Component {
+                    component, module, ..
+                } => [
+                    &component.waivers,
+                    module.map_or(&[], |module| &module.document.waivers),
+                ],
+                UseKind::Pipeline(pipeline) => [&pipeline.waivers, &[]],
+            };
+            for waiver in lists.into_iter().flatten() {
+                self.all.push((waiver, Some(index)));
+            }
+        }
+    }
+
+    /// The waiver of a rule for a resource, and whether it still counts.
+    fn find(&self, graph: &Graph<'_>, at: usize, code: Code) -> Option<(usize, bool)> {
+        let resource = &graph.resources[at];
+        let matches = |(waiver, instance): &(&Waiver, Option<usize>)| {
+            let word = |pattern: &Text, name: &Text| pattern == "*" || pattern == name;
+            waiver.rule.value == code.slug()
+                && instance.is_none_or(|instance| instance == resource.instance)
+                && waiver.resource().is_some_and(|address| {
+                    word(&address.tenant, &resource.address.tenant)
+                        && word(&address.component, &resource.address.component)
+                        && address.resource == resource.address.resource
+                        && (address.key.is_none() || address.key == resource.address.key)
+                })
+        };
+        let index = self.all.iter().position(matches)?;
+        let expires = &self.all[index].0.expires.value;
+        Some((index, self.today.is_empty() || expires.as_str() >= self.today))
+    }
+
+    /// A waiver that waives nothing is said once, however many components carry it.
+    fn unused(&self, used: &BTreeSet<usize>, diagnostics: &mut Diagnostics) {
+        let used_spans: BTreeSet<_> = used.iter().map(|index| self.all[*index].0.rule.span).collect();
+        for (waiver, _) in &self.all {
+            let span = waiver.rule.span;
+            if Code::from_slug(&waiver.rule.value).is_none() {
+                diagnostics.push(
+                    Diagnostic::new(
+                        Code::UnknownValue,
+                        format!("no rule is named `{}`", waiver.rule.value),
+                    )
+                    .at(span, "no such rule")
+                    .nearest(
+                        span,
+                        &waiver.rule.value,
+                        Code::ALL.iter().map(|code| code.slug()),
+                    ),
+                );
+            } else if !self.today.is_empty() && waiver.expires.value.as_str() < self.today {
+                diagnostics.push(
+                    Diagnostic::new(
+                        Code::ExpiredWaiver,
+                        format!("this waiver counted until {}", waiver.expires.value),
+                    )
+                    .at(waiver.expires.span, "is over"),
+                );
+            } else if !used_spans.contains(&span) {
+                diagnostics.push(
+                    Diagnostic::new(
+                        Code::UnusedWaiver,
+                        format!("nothing here breaks the rule `{}`", waiver.rule.value),
+                    )
+                    .at(span, format!("for `{}`", waiver.address.value))
+                    .help("remove the waiver"),
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Alarms: a number to compare with, the right way round, on a metric that exists.
+
+use super::{Finding, Subject};
+use crate::code::Code;
+use crate::term::Term;
+
+pub(super) fn alarm(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    let body = subject.body;
+    let text = |key: &str| body.get(key).and_then(Term::as_str).unwrap_or_default();
+    let metric = text("MetricName");
+    if body.get("Threshold").is_none() && body.get("ThresholdMetricId").is_none() {
+        let path: &[&str] = if metric.is_empty() { &[] } else { &["MetricName"] };
+        findings.push(
+            Finding::new(
+                Code::AlarmWithoutThreshold,
+                path,
+                format!("the alarm on `{metric}` has no threshold"),
+            )
+            .help("give a `Threshold`, in the unit of the metric"),
+        );
+    }
+    let better_when_high = [
+        "Score",
+        "Processed",
+        "Success",
+        "Completeness",
+        "Healthy",
+        "Freshness",
+    ];
+    if text("ComparisonOperator").starts_with("GreaterThan")
+        && better_when_high.iter().any(|word| metric.contains(word))
+        && !metric.contains("Unhealthy")
+        && !metric.contains("Freshness")
+    {
+        findings.push(
+            Finding::new(
+                Code::InvertedAlarm,
+                &["ComparisonOperator"],
+                format!("`{metric}` is better when it is higher, and the alarm rings when it rises"),
+            )
+            .help("use `LessThanThreshold`"),
+        );
+    }
+    let namespace = text("Namespace");
+    if !namespace.is_empty() && !namespace.starts_with("AWS/") && !emitted(subject, namespace) {
+        findings.push(
+            Finding::new(Code::OrphanMetric, &["Namespace"], format!("nothing in the platform says that it emits metrics of `{namespace}`"))
+                .help("say it where they are emitted: `METRICS_NAMESPACE` in the environment of a function or job, or a metric filter"),
+        );
+    }
+}
+
+/// Whether a function, a job or a metric filter names the namespace.
+fn emitted(subject: &Subject<'_>, namespace: &str) -> bool {
+    subject
+        .graph
+        .resources
+        .iter()
+        .zip(subject.bodies)
+        .any(|(resource, lowered)| match resource.kind.cloudformation() {
+            Some("AWS::Lambda::Function" | "AWS::Glue::Job" | "AWS::Logs::MetricFilter") => {
+                mentions(&lowered.body, namespace)
+            }
+            _ => false,
+        })
+}
+
+fn mentions(term: &Term, text: &str) -> bool {
+    match term {
+        Term::String(s) => s == text,
+        Term::List(items) => items.iter().any(|item| mentions(item, text)),
+        Term::Map(entries) => entries.iter().any(|(_, item)| mentions(item, text)),
+        _ => false,
+    }
+}

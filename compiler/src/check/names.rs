@@ -1,0 +1,58 @@
+//! Names that two environments would share.
+
+use super::{Finding, Subject};
+use crate::code::Code;
+use crate::expression::filters::slug;
+use crate::resource::ResourceKind;
+use crate::term::Term;
+
+/// Types whose names are an account's, and of which people write the names themselves.
+const TYPES: [(&str, &str); 9] = [
+    ("AWS::CloudWatch::Alarm", "AlarmName"),
+    ("AWS::CloudWatch::Dashboard", "DashboardName"),
+    ("AWS::Glue::Job", "Name"),
+    ("AWS::Kinesis::Stream", "Name"),
+    ("AWS::Lambda::Function", "FunctionName"),
+    ("AWS::S3::Bucket", "BucketName"),
+    ("AWS::SNS::Topic", "TopicName"),
+    ("AWS::SQS::Queue", "QueueName"),
+    ("AWS::StepFunctions::StateMachine", "StateMachineName"),
+];
+
+/// A name without the environment in it collides as soon as two environments share an account.
+pub(super) fn environment(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    let ResourceKind::CloudFormation(type_name) = &subject.resource.kind else {
+        return;
+    };
+    let Some((_, property)) = TYPES.iter().find(|(name, _)| name == type_name) else {
+        return;
+    };
+    let Some(name) = subject.body.get(property).and_then(Term::as_str) else {
+        return;
+    };
+    let instance = &subject.graph.instances[subject.resource.instance];
+    let environment = subject.graph.uses[subject.resource.instance]
+        .names
+        .iter()
+        .find(|(key, _)| key == "environment")
+        .and_then(|(_, term)| term.get("name"))
+        .and_then(Term::as_str)
+        .unwrap_or_default();
+    let account = subject.graph.places[subject.resource.instance].account.as_deref();
+    let told_apart = name.contains(environment)
+        || name.contains(slug(environment).as_str())
+        || account.is_some_and(|account| name.contains(account))
+        || instance.tenant != "platform"
+            && name.contains(instance.tenant.as_str())
+            && !subject.graph.shares_account(subject.resource.instance);
+    if !told_apart && subject.graph.shares_account(subject.resource.instance) {
+        findings.push(
+            Finding::new(
+                Code::NameWithoutEnvironment,
+                &[property],
+                format!("`{name}` would be the name in every environment of the account"),
+            )
+            .help("begin it with `{{ name }}`, or put `{{ environment.name }}` into it"),
+        );
+    }
+}

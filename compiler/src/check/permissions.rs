@@ -1,0 +1,106 @@
+//! Rights: enumerated, never everything.
+
+use terrace_artifact::Segment;
+
+use super::{Finding, Subject};
+use crate::code::Code;
+use crate::term::Term;
+
+pub(super) fn policy(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    let own = subject
+        .body
+        .get("PolicyDocument")
+        .map(|document| (document, vec!["PolicyDocument".into()]));
+    let inline = subject
+        .body
+        .get("Policies")
+        .map_or(&[][..], Term::items)
+        .iter()
+        .enumerate()
+        .filter_map(|(at, policy)| {
+            let path = vec![
+                Segment::Key("Policies".into()),
+                Segment::Index(at),
+                Segment::Key("PolicyDocument".into()),
+            ];
+            Some((policy.get("PolicyDocument")?, path))
+        });
+    let own = own.map(|(document, path): (&Term, Vec<terrace_artifact::Text>)| {
+        (document, path.into_iter().map(Segment::Key).collect())
+    });
+    for (document, path) in own.into_iter().chain(inline) {
+        for (index, statement) in document
+            .get("Statement")
+            .map_or(&[][..], Term::items)
+            .iter()
+            .enumerate()
+        {
+            if statement.get("Effect").and_then(Term::as_str) != Some("Allow") {
+                continue;
+            }
+            let actions = match statement.get("Action") {
+                Some(Term::List(items)) => items.iter().filter_map(Term::as_str).collect(),
+                Some(term) => term.as_str().into_iter().collect::<Vec<_>>(),
+                None => Vec::new(),
+            };
+            for action in actions
+                .into_iter()
+                .filter(|action| *action == "*" || action.ends_with(":*"))
+            {
+                let finding = Finding::new(
+                    Code::WildcardPermission,
+                    &[],
+                    format!("`{action}` allows everything a service can do"),
+                );
+                let rest = [
+                    Segment::Key("Statement".into()),
+                    Segment::Index(index),
+                    Segment::Key("Action".into()),
+                ];
+                findings.push(
+                    finding
+                        .below(path.clone())
+                        .below(rest)
+                        .help("list the actions that are needed, or state a grant"),
+                );
+            }
+        }
+    }
+}
+
+pub(super) fn role(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    for (index, rule) in subject
+        .body
+        .get("rules")
+        .map_or(&[][..], Term::items)
+        .iter()
+        .enumerate()
+    {
+        let items = |key: &str| {
+            rule.get(key)
+                .map_or(&[][..], Term::items)
+                .iter()
+                .filter_map(Term::as_str)
+        };
+        let verbs_all = items("verbs").any(|verb| verb == "*");
+        let secrets = items("resources").any(|r| r == "secrets" || r == "*")
+            && items("verbs").any(|verb| matches!(verb, "list" | "watch"))
+            && rule.get("resourceNames").is_none();
+        let at = |key: &str| [Segment::Index(index), Segment::Key(key.into())];
+        if verbs_all {
+            let message = "`*` allows every verb, those of the future too";
+            findings.push(
+                Finding::new(Code::WildcardPermission, &["rules"], message)
+                    .below(at("verbs"))
+                    .help("list the verbs: `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`"),
+            );
+        } else if secrets {
+            let message = "whoever may list secrets can read all of them";
+            findings.push(
+                Finding::new(Code::WildcardPermission, &["rules"], message)
+                    .below(at("verbs"))
+                    .help("allow `get` on named secrets: `resourceNames: […]`"),
+            );
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Pods: mounts, shared volumes, and what their namespace demands of them.
+
+use terrace_artifact::Segment;
+
+use super::{Finding, Subject};
+use crate::code::Code;
+use crate::connect::pod_spec;
+use crate::term::Term;
+
+pub(super) fn workload(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    let Some(pod) = pod_spec(subject.body) else { return };
+    let base: &[&str] = match subject.resource.kind.kubernetes() {
+        Some("Pod") => &["spec"],
+        Some("CronJob") => &["spec", "jobTemplate", "spec", "template", "spec"],
+        _ => &["spec", "template", "spec"],
+    };
+    mounts(subject, pod, base, findings);
+    shared(subject, pod, base, findings);
+    let level = subject
+        .cluster()
+        .find(|(other, body)| {
+            other.kind.kubernetes() == Some("Namespace")
+                && body.at(&["metadata", "name"]) == subject.body.at(&["metadata", "namespace"])
+        })
+        .and_then(|(_, body)| body.at(&["metadata", "labels", "pod-security.kubernetes.io/enforce"]))
+        .and_then(Term::as_str);
+    match level {
+        Some("restricted") => restricted(pod, base, true, findings),
+        Some("baseline") => restricted(pod, base, false, findings),
+        _ => {}
+    }
+    if subject.production() {
+        for (path, container) in containers(pod) {
+            let image = container.get("image").and_then(Term::as_str).unwrap_or_default();
+            let floating = image.ends_with(":latest")
+                || (!image.contains('@') && !image.rsplit('/').next().unwrap_or_default().contains(':'));
+            if floating && !image.is_empty() {
+                findings.push(
+                    Finding::new(
+                        Code::FloatingImage,
+                        base,
+                        format!("`{image}` is another image tomorrow"),
+                    )
+                    .below(path)
+                    .below([Segment::Key("image".into())])
+                    .help("in production, name a version or a digest"),
+                );
+            }
+        }
+    }
+}
+
+fn containers(pod: &Term) -> impl Iterator<Item = (Vec<Segment>, &Term)> {
+    ["initContainers", "containers"].into_iter().flat_map(move |key| {
+        pod.get(key)
+            .map_or(&[][..], Term::items)
+            .iter()
+            .enumerate()
+            .map(move |(at, container)| (vec![Segment::Key(key.into()), Segment::Index(at)], container))
+    })
+}
+
+fn mounts(subject: &Subject<'_>, pod: &Term, base: &[&str], findings: &mut Vec<Finding>) {
+    let name = |term: &Term| term.get("name").and_then(Term::as_str).map(str::to_owned);
+    let mut volumes: Vec<String> = pod
+        .get("volumes")
+        .map_or(&[][..], Term::items)
+        .iter()
+        .filter_map(name)
+        .collect();
+    let claims = subject
+        .body
+        .at(&["spec", "volumeClaimTemplates"])
+        .map_or(&[][..], Term::items);
+    volumes.extend(claims.iter().filter_map(|claim| {
+        claim
+            .at(&["metadata", "name"])
+            .and_then(Term::as_str)
+            .map(str::to_owned)
+    }));
+    for (path, container) in containers(pod) {
+        for (at, mount) in container
+            .get("volumeMounts")
+            .map_or(&[][..], Term::items)
+            .iter()
+            .enumerate()
+        {
+            let Some(name) = name(mount).filter(|name| !volumes.contains(name)) else {
+                continue;
+            };
+            let finding = Finding::new(
+                Code::DanglingMount,
+                base,
+                format!("`{name}` is mounted and is no volume of the pod"),
+            )
+            .below(path.clone())
+            .below([
+                Segment::Key("volumeMounts".into()),
+                Segment::Index(at),
+                Segment::Key("name".into()),
+            ]);
+            findings.push(
+                match terrace_catalog::nearest(&name, volumes.iter().map(String::as_str)) {
+                    Some(nearest) => finding.help(format!("`{nearest}` exists")),
+                    None => finding.help("add it under `volumes`"),
+                },
+            );
+        }
+    }
+}
+
+/// A claim for one node, under a Deployment that may have pods on several.
+fn shared(subject: &Subject<'_>, pod: &Term, base: &[&str], findings: &mut Vec<Finding>) {
+    if subject.resource.kind.kubernetes() != Some("Deployment") {
+        return;
+    }
+    let namespace = subject.body.at(&["metadata", "namespace"]);
+    let same_namespace = |body: &Term| body.at(&["metadata", "namespace"]) == namespace;
+    let scaled = subject.cluster().find(|(other, body)| {
+        other.kind.kubernetes() == Some("HorizontalPodAutoscaler")
+            && same_namespace(body)
+            && body.at(&["spec", "scaleTargetRef", "name"]) == subject.body.at(&["metadata", "name"])
+    });
+    let most = match scaled {
+        Some((_, scaler)) => scaler
+            .at(&["spec", "maxReplicas"])
+            .and_then(Term::as_integer)
+            .unwrap_or(1),
+        None => subject
+            .body
+            .at(&["spec", "replicas"])
+            .and_then(Term::as_integer)
+            .unwrap_or(1),
+    };
+    if most < 2 {
+        return;
+    }
+    for (at, volume) in pod.get("volumes").map_or(&[][..], Term::items).iter().enumerate() {
+        let Some(name) = volume
+            .at(&["persistentVolumeClaim", "claimName"])
+            .and_then(Term::as_str)
+        else {
+            continue;
+        };
+        let claim = subject.cluster().find(|(other, body)| {
+            other.kind.kubernetes() == Some("PersistentVolumeClaim")
+                && same_namespace(body)
+                && body.at(&["metadata", "name"]).and_then(Term::as_str) == Some(name)
+        });
+        let modes = claim
+            .and_then(|(_, body)| body.at(&["spec", "accessModes"]))
+            .map_or(&[][..], Term::items);
+        let single = !modes.is_empty()
+            && modes
+                .iter()
+                .all(|mode| matches!(mode.as_str(), Some("ReadWriteOnce" | "ReadWriteOncePod")));
+        if single {
+            findings.push(
+                Finding::new(
+                    Code::SharedVolume,
+                    base,
+                    format!("up to {most} pods are to mount `{name}`, which can be attached to one node"),
+                )
+                .below([Segment::Key("volumes".into()), Segment::Index(at)])
+                .help("use the access mode `ReadWriteMany`, or one replica, or a StatefulSet"),
+            );
+        }
+    }
+}
+
+/// The Pod Security Standards: `baseline` refuses what reaches into the node, `restricted` demands the rest.
+fn restricted(pod: &Term, base: &[&str], all: bool, findings: &mut Vec<Finding>) {
+    let level = if all { "restricted" } else { "baseline" };
+    let mut refuse = |path: Vec<Segment>, what: String| {
+        let message = format!("the namespace is `{level}`: {what}");
+        findings.push(Finding::new(Code::PodSecurity, base, message).below(path));
+    };
+    let key = |name: &str| Segment::Key(name.into());
+    for field in ["hostNetwork", "hostPID", "hostIPC"] {
+        if pod.get(field).and_then(Term::as_bool) == Some(true) {
+            refuse(vec![key(field)], format!("`{field}` is not allowed"));
+        }
+    }
+    for (at, volume) in pod.get("volumes").map_or(&[][..], Term::items).iter().enumerate() {
+        if volume.get("hostPath").is_some() {
+            refuse(
+                vec![key("volumes"), Segment::Index(at)],
+                "volumes of the node (`hostPath`) are not allowed".to_owned(),
+            );
+        }
+    }
+    for (path, container) in containers(pod) {
+        let security = |field: &[&str]| {
+            let own = container.get("securityContext").and_then(|s| s.at(field));
+            own.or_else(|| pod.get("securityContext").and_then(|s| s.at(field)))
+        };
+        let name = container.get("name").map(Term::shown).unwrap_or_default();
+        let at = || {
+            let mut path = path.clone();
+            path.push(key("securityContext"));
+            path
+        };
+        if container
+            .at(&["securityContext", "privileged"])
+            .and_then(Term::as_bool)
+            == Some(true)
+        {
+            refuse(at(), format!("container `{name}` cannot be privileged"));
+        }
+        if !all {
+            continue;
+        }
+        if container
+            .at(&["securityContext", "allowPrivilegeEscalation"])
+            .and_then(Term::as_bool)
+            != Some(false)
+        {
+            refuse(
+                at(),
+                format!("container `{name}` needs `allowPrivilegeEscalation: false`"),
+            );
+        }
+        let dropped = container
+            .at(&["securityContext", "capabilities", "drop"])
+            .map_or(&[][..], Term::items);
+        if !dropped
+            .iter()
+            .any(|capability| capability.as_str() == Some("ALL"))
+        {
+            refuse(
+                at(),
+                format!("container `{name}` needs `capabilities: {{drop: [ALL]}}`"),
+            );
+        }
+        let added = container
+            .at(&["securityContext", "capabilities", "add"])
+            .map_or(&[][..], Term::items);
+        if added
+            .iter()
+            .any(|capability| capability.as_str() != Some("NET_BIND_SERVICE"))
+        {
+            refuse(
+                at(),
+                format!("container `{name}` may add no capability but `NET_BIND_SERVICE`"),
+            );
+        }
+        if security(&["runAsNonRoot"]).and_then(Term::as_bool) != Some(true) {
+            refuse(at(), format!("container `{name}` needs `runAsNonRoot: true`"));
+        }
+        if security(&["runAsUser"]).and_then(Term::as_integer) == Some(0) {
+            refuse(at(), format!("container `{name}` cannot run as user 0"));
+        }
+        let profile = security(&["seccompProfile", "type"]).and_then(Term::as_str);
+        if !matches!(profile, Some("RuntimeDefault" | "Localhost")) {
+            refuse(
+                at(),
+                format!("container `{name}` needs `seccompProfile: {{type: RuntimeDefault}}`"),
+            );
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Functions and what feeds them.
+
+use super::{Finding, Subject};
+use crate::code::Code;
+use crate::term::Term;
+
+/// Runtimes past the end of their security updates (AWS Lambda's deprecation table, November 2026).
+const DEPRECATED: [&str; 22] = [
+    "python2.7",
+    "python3.6",
+    "python3.7",
+    "python3.8",
+    "python3.9",
+    "nodejs10.x",
+    "nodejs12.x",
+    "nodejs14.x",
+    "nodejs16.x",
+    "nodejs18.x",
+    "nodejs20.x",
+    "java8",
+    "java8.al2",
+    "dotnetcore3.1",
+    "dotnet5.0",
+    "dotnet6",
+    "dotnet7",
+    "go1.x",
+    "provided",
+    "ruby2.5",
+    "ruby2.7",
+    "ruby3.2",
+];
+
+pub(super) fn function(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    if let Some(runtime) = subject.body.get("Runtime").and_then(Term::as_str)
+        && DEPRECATED.contains(&runtime)
+    {
+        let newest = match runtime {
+            r if r.starts_with("python") => "python3.13",
+            r if r.starts_with("nodejs") => "nodejs22.x",
+            r if r.starts_with("java") => "java21",
+            r if r.starts_with("dotnet") => "dotnet8",
+            r if r.starts_with("ruby") => "ruby3.4",
+            _ => "provided.al2023",
+        };
+        let message = format!("`{runtime}` gets no security updates any more");
+        findings.push(
+            Finding::new(Code::DeprecatedRuntime, &["Runtime"], message).help(format!("use `{newest}`")),
+        );
+    }
+}
+
+/// A stream stops at the first bad record that is retried for ever.
+pub(super) fn mapping(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    let body = subject.body;
+    let Some(position) = body.get("StartingPosition") else {
+        return;
+    };
+    let _ = position;
+    let retries = body
+        .get("MaximumRetryAttempts")
+        .and_then(Term::as_integer)
+        .unwrap_or(-1);
+    let age = body
+        .get("MaximumRecordAgeInSeconds")
+        .and_then(Term::as_integer)
+        .unwrap_or(-1);
+    let caught = body
+        .at(&["DestinationConfig", "OnFailure", "Destination"])
+        .is_some();
+    if retries == -1 && age == -1 {
+        findings.push(
+            Finding::new(
+                Code::UnsafeStream,
+                &["MaximumRetryAttempts"],
+                "a record that fails is retried until the stream forgets it, and blocks its shard",
+            )
+            .help(
+                "say `MaximumRetryAttempts: 3`, and where failures go: `DestinationConfig: {OnFailure: …}`",
+            ),
+        );
+    } else if !caught {
+        findings.push(
+            Finding::new(
+                Code::UnsafeStream,
+                &["DestinationConfig"],
+                "records that fail are lost",
+            )
+            .help("send them to a queue: `DestinationConfig: {OnFailure: {Destination: …}}`"),
+        );
+    }
+    let stream = match subject.resource.body.get("EventSourceArn") {
+        Some(Term::Reference(reference)) => subject.graph.follow(subject.resource.instance, reference),
+        _ => None,
+    };
+    let retention = stream.map(|at| &subject.bodies[at].body).map(|stream| {
+        stream
+            .get("RetentionPeriodHours")
+            .and_then(Term::as_integer)
+            .unwrap_or(24)
+            * 3600
+    });
+    if let Some(retention) = retention.filter(|retention| age > *retention) {
+        findings.push(
+            Finding::new(
+                Code::UnsafeStream,
+                &["MaximumRecordAgeInSeconds"],
+                format!("records are tried for {age} seconds, and the stream forgets them after {retention}"),
+            )
+            .help("keep the age below the stream's retention"),
+        );
+    }
+}

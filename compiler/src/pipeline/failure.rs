@@ -1,0 +1,169 @@
+//! What becomes of a failure: `Retry` and `Catch`.
+
+use terrace_artifact::Text;
+
+use super::lower::{Exit, FAILED, Lowering, State, failed};
+use super::names::Position;
+use super::read::{Catcher, Kind, Step, Way};
+use crate::code::Code;
+use crate::diagnostic::Diagnostic;
+use crate::node::{Node, NodeKind};
+use crate::source::Span;
+use crate::term::Term;
+
+impl<'a> Lowering<'a, '_> {
+    pub(super) fn catch(
+        &mut self,
+        step: &Step<'a>,
+        position: &Position,
+        made: &mut State,
+        more: &mut Vec<State>,
+    ) {
+        let mut rules = Vec::new();
+        let mut all = false;
+        for catcher in &step.catch {
+            self.order(&catcher.errors, all, step.body.get("catch"), step.span);
+            all |= catcher.errors.contains(&"States.ALL");
+            let Some(target) = self.caught(step, catcher, position, more) else {
+                continue;
+            };
+            made.exits.push((target.clone(), false));
+            rules.push(catch_rule(&catcher.errors, &target));
+        }
+        if let Some(handler) = self.handler.clone()
+            && position.top
+            && !position.error
+            && !all
+        {
+            made.exits.push((handler.clone(), false));
+            rules.push(catch_rule(&["States.ALL"], &handler));
+        }
+        if !rules.is_empty() {
+            made.body.set("Catch", Term::List(rules));
+        }
+    }
+
+    pub(super) fn caught(
+        &mut self,
+        step: &Step<'a>,
+        catcher: &Catcher<'a>,
+        position: &Position,
+        more: &mut Vec<State>,
+    ) -> Option<Text> {
+        let inside = Position {
+            error: true,
+            ..position.clone()
+        };
+        let Way::Steps(steps) = &catcher.way else {
+            return self.way(step, &catcher.way, &Exit::End, &inside, more);
+        };
+        // After the steps of a `catch` the pipeline has failed; in a branch, the branch has.
+        let name = if position.top {
+            Text::from(FAILED)
+        } else {
+            Text::from(format!("{}Failed", step.state))
+        };
+        let (start, states) = self.list(steps, &Exit::Next(name.clone()), &inside);
+        more.extend(states);
+        if !position.top && !more.iter().any(|state| state.name == name) {
+            more.push(failed(&name, step.id, step.span));
+        }
+        start.or(Some(name))
+    }
+
+    /// `States.ALL` stands alone and last.
+    pub(super) fn order(&mut self, errors: &[&str], after_all: bool, list: Option<&Node>, span: Span) {
+        let at = list.map_or(span, |list| list.key);
+        if errors.contains(&"States.ALL") && errors.len() > 1 {
+            self.diagnostics.push(
+                Diagnostic::new(
+                    Code::CatchOrder,
+                    "`States.ALL` stands alone, and here beside other errors",
+                )
+                .at(at, "it means every error already"),
+            );
+        }
+        if after_all {
+            self.diagnostics.push(
+                Diagnostic::new(Code::CatchOrder, "a rule behind `States.ALL` is never reached")
+                    .at(at, "the first rule that fits counts")
+                    .help("put the rule with `States.ALL` last"),
+            );
+        }
+    }
+
+    pub(super) fn retry(&mut self, step: &Step<'a>, made: &mut State) {
+        let own = step.body.get("retry");
+        let task = matches!(step.kind, Kind::Task(_));
+        // A failed branch has tried again by itself; doing it all over is for those who say so.
+        if own.is_none() && !task {
+            return;
+        }
+        if let Some(rules) = self.retriers(own.or(self.retry), step.span) {
+            made.body.set("Retry", rules);
+        }
+    }
+
+    /// `Retry`; nothing where a step is not tried again.
+    pub(super) fn retriers(&mut self, node: Option<&Node>, span: Span) -> Option<Term> {
+        let fallback = Node {
+            kind: NodeKind::Map(Vec::new()),
+            span,
+            key: span,
+        };
+        let node = node.unwrap_or(&fallback);
+        if node.as_bool() == Some(false) {
+            return None;
+        }
+        let list = if node.items().is_empty() {
+            std::slice::from_ref(node)
+        } else {
+            node.items()
+        };
+        let mut rules = Vec::new();
+        let mut all = false;
+        for rule in list {
+            let errors = rule.get("on").map(Node::items).unwrap_or_default();
+            let mut errors: Vec<&str> = errors.iter().filter_map(Node::as_str).collect();
+            if errors.is_empty() {
+                errors.push("States.TaskFailed");
+            }
+            self.order(&errors, all, Some(node), span);
+            all |= errors.contains(&"States.ALL");
+            let interval = rule.get("interval").map_or(Some(30), |node| self.seconds(node))?;
+            let number =
+                |key: &str, default: i64| rule.get(key).and_then(Node::as_number).unwrap_or(default.into());
+            let mut entries: Vec<(Text, Term)> = vec![
+                ("ErrorEquals".into(), Term::list(errors)),
+                ("IntervalSeconds".into(), interval.into()),
+                ("MaxAttempts".into(), number("attempts", 3).into()),
+                ("BackoffRate".into(), number("backoff", 2).into()),
+            ];
+            if let Some(longest) = rule
+                .get("max_delay")
+                .and_then(|node| self.seconds(node).map(|s| (s, node)))
+            {
+                if longest.0 <= interval {
+                    self.diagnostics.push(
+                        Diagnostic::new(Code::InvalidState, "`max_delay` is not longer than `interval`")
+                            .at(longest.1.span, "the first wait is longer already"),
+                    );
+                }
+                entries.push(("MaxDelaySeconds".into(), longest.0.into()));
+            }
+            if rule.get("jitter").and_then(Node::as_str) == Some("full") {
+                entries.push(("JitterStrategy".into(), "FULL".into()));
+            }
+            rules.push(Term::Map(entries));
+        }
+        Some(Term::List(rules))
+    }
+}
+
+fn catch_rule(errors: &[&str], target: &str) -> Term {
+    Term::map([
+        ("ErrorEquals", Term::list(errors.iter().copied())),
+        ("ResultPath", "$.error".into()),
+        ("Next", target.into()),
+    ])
+}

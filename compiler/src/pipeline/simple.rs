@@ -1,0 +1,208 @@
+//! Steps that are one state: calls of a service, waiting, ending, computing.
+
+use super::lower::{Lowering, State};
+use super::names::Position;
+use super::read::{Gives, Step};
+use super::runtime::Value;
+use crate::code::Code;
+use crate::diagnostic::Diagnostic;
+use crate::node::Node;
+use crate::term::Term;
+use crate::unit::Duration;
+
+impl<'a> Lowering<'a, '_> {
+    /// Where a step leaves its result, so that what was there before stays.
+    pub(super) fn result(&mut self, step: &Step<'a>, made: &mut State, position: &Position) {
+        let path = format!("$.steps.{}", self.steps.all[step.id].result);
+        made.writes = self.keeps(step.id);
+        if !made.writes {
+            // `ResultPath: null` would drop it, but CloudFormation takes no null in a template.
+            made.body.set("ResultSelector", Term::map([("done", true)]));
+        }
+        made.body.set("ResultPath", path.as_str());
+        if made.writes && position.gives == Some(step.id) {
+            let mut steps = vec![path];
+            if let Gives::Answer(inside) = &self.steps.all[step.id].inside {
+                steps.extend(inside.iter().map(|key| (*key).to_owned()));
+            }
+            made.body.set("OutputPath", steps.join("."));
+        }
+    }
+
+    pub(super) fn task(
+        &mut self,
+        step: &Step<'a>,
+        call: super::read::Call,
+        position: &Position,
+        made: &mut State,
+    ) {
+        made.body.set("Type", "Task");
+        let mut reads = Vec::new();
+        let Some(task) = self.call(call, step.body, position, &mut reads) else {
+            made.reads = reads;
+            return;
+        };
+        made.reads = reads;
+        made.body.set("Resource", task.resource.as_str());
+        made.body.set("Parameters", Term::Map(task.parameters));
+        if self.keeps(step.id)
+            && let Gives::Answer([key]) = &self.steps.all[step.id].inside
+        {
+            made.body.set(
+                "ResultSelector",
+                Term::map([(format!("{key}.$"), format!("$.{key}"))]),
+            );
+        }
+        self.result(step, made, position);
+        self.timeouts(step.body, &mut made.body);
+    }
+
+    /// `timeout` and `heartbeat`, each shorter than what is around it.
+    pub(super) fn timeouts(&mut self, body: &Node, state: &mut Term) {
+        let timeout = body
+            .get("timeout")
+            .and_then(|node| self.seconds(node).map(|s| (s, node.span)));
+        let heartbeat = body
+            .get("heartbeat")
+            .and_then(|node| self.seconds(node).map(|s| (s, node.span)));
+        let shown = |seconds: i64| Duration { seconds };
+        if let Some((seconds, span)) = timeout {
+            state.set("TimeoutSeconds", seconds);
+            if seconds > self.timeout.0 {
+                let mut problem = Diagnostic::new(
+                    Code::TimeoutOrder,
+                    format!(
+                        "the step may take {}, longer than the whole pipeline, {}",
+                        shown(seconds),
+                        shown(self.timeout.0)
+                    ),
+                )
+                .at(span, "longer than the pipeline's own timeout");
+                problem = match self.timeout.1 {
+                    Some(own) => problem.also(own, "the pipeline's"),
+                    None => problem.note(format!(
+                        "without `timeout`, a pipeline has {}",
+                        shown(self.timeout.0)
+                    )),
+                };
+                self.diagnostics.push(problem);
+            }
+        }
+        if let Some((seconds, span)) = heartbeat {
+            state.set("HeartbeatSeconds", seconds);
+            let limit = timeout.map_or(self.timeout.0, |(seconds, _)| seconds);
+            if seconds >= limit {
+                self.diagnostics.push(
+                    Diagnostic::new(
+                        Code::TimeoutOrder,
+                        format!(
+                            "the heartbeat, {}, is not shorter than the timeout, {}",
+                            shown(seconds),
+                            shown(limit)
+                        ),
+                    )
+                    .at(span, "a task is never silent for that long"),
+                );
+            }
+        }
+    }
+
+    /// A duration of at least a second.
+    pub(super) fn seconds(&mut self, node: &Node) -> Option<i64> {
+        match node.as_str()?.parse::<Duration>() {
+            Ok(duration) if duration.seconds >= 1 => Some(duration.seconds),
+            _ => {
+                self.diagnostics.push(
+                    Diagnostic::new(Code::InvalidValue, "this is not a duration of a second or more")
+                        .at(node.span, "such as `30s`, `5m`, `4h`"),
+                );
+                None
+            }
+        }
+    }
+
+    pub(super) fn wait(&mut self, wait: &'a Node, position: &Position, made: &mut State) {
+        made.body.set("Type", "Wait");
+        match wait.get("until") {
+            None => {
+                if let Some(seconds) = self.seconds(wait) {
+                    made.body.set("Seconds", seconds);
+                    if seconds > self.timeout.0 {
+                        self.diagnostics.push(
+                            Diagnostic::new(
+                                Code::TimeoutOrder,
+                                "the step waits longer than the whole pipeline may take",
+                            )
+                            .at(wait.span, "longer than the pipeline's own timeout"),
+                        );
+                    }
+                }
+            }
+            Some(until) => match self.payload(until, position, &mut made.reads) {
+                Some(Value::Late(text)) if text.starts_with('$') => made.body.set("TimestampPath", text),
+                Some(Value::Late(_)) => self.diagnostics.push(
+                    Diagnostic::new(Code::NotAtRunTime, "a time to wait for is taken as it is")
+                        .at(until.span, "compute it in a `pass` step before"),
+                ),
+                Some(Value::Known(term)) => made.body.set("Timestamp", term),
+                None => {}
+            },
+        }
+    }
+
+    pub(super) fn fail(&mut self, fail: &'a Node, position: &Position, made: &mut State) {
+        made.body.set("Type", "Fail");
+        let error = fail
+            .get("error")
+            .and_then(Node::as_str)
+            .unwrap_or("PipelineFailed");
+        made.body.set("Error", error);
+        let cause = if fail.as_str().is_some() {
+            Some(fail)
+        } else {
+            fail.get("cause")
+        };
+        match cause.and_then(|cause| self.payload(cause, position, &mut made.reads)) {
+            Some(Value::Late(text)) => made.body.set("CausePath", text),
+            Some(Value::Known(term)) => made.body.set("Cause", term),
+            None => {}
+        }
+    }
+
+    pub(super) fn succeed(&mut self, succeed: &'a Node, position: &Position, made: &mut State) {
+        match succeed.get("output").filter(|output| !output.is_null()) {
+            None => made.body.set("Type", "Succeed"),
+            Some(output) => {
+                made.body.set("Type", "Pass");
+                match self.payload(output, position, &mut made.reads) {
+                    Some(Value::Late(text)) if text.starts_with('$') => made.body.set("InputPath", text),
+                    Some(Value::Late(text)) => {
+                        made.body.set("Parameters", Term::map([("value.$", text)]));
+                    }
+                    Some(Value::Known(term)) => made.body.set(static_or_template(&term), term),
+                    None => {}
+                }
+                made.body.set("End", true);
+            }
+        }
+    }
+
+    pub(super) fn pass(&mut self, step: &Step<'a>, value: &'a Node, position: &Position, made: &mut State) {
+        made.body.set("Type", "Pass");
+        let wrapped = value.entries().is_empty();
+        match self.payload(value, position, &mut made.reads) {
+            Some(Value::Late(text)) => made.body.set("Parameters", Term::map([("value.$", text)])),
+            Some(Value::Known(term)) if wrapped => made.body.set("Result", Term::map([("value", term)])),
+            Some(Value::Known(term)) => made.body.set(static_or_template(&term), term),
+            None => {}
+        }
+        self.result(step, made, position);
+    }
+}
+
+/// `Result` for what is known, `Parameters` for what has paths in it.
+fn static_or_template(term: &Term) -> &'static str {
+    let mut late = false;
+    super::path::templates(term, &mut Vec::new(), &mut |_, _| late = true);
+    if late { "Parameters" } else { "Result" }
+}
