@@ -242,7 +242,7 @@ impl Kind {
         for segment in path {
             let next = match segment {
                 Segment::Index(_) => node.items?,
-                Segment::Key(key) => node.field(key).map(|field| field.node).or(node.values)?,
+                Segment::Key(key) => child(node, key)?,
             };
             node = &self.section.nodes[next as usize];
         }
@@ -303,4 +303,14 @@ impl Kind {
     pub fn nodes(&self) -> (&'static [Node<'static>], NodeId) {
         (&self.section.nodes, self.facts.root)
     }
+}
+
+/// The node of a key: a field's, or that of keys that match a pattern or are free.
+fn child(node: &Node<'static>, key: &str) -> Option<NodeId> {
+    if let Some(field) = node.field(key) {
+        return Some(field.node);
+    }
+    let patterns = node.rules.as_ref().map_or(&[][..], |rules| &rules.patterns);
+    let matching = patterns.iter().find(|(pattern, _)| pattern.matches(key));
+    matching.map(|(_, id)| *id).or(node.values)
 }

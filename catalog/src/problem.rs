@@ -140,15 +140,12 @@ impl Problem {
             ProblemKind::NotMultiple { of } => format!("{last} must be a multiple of {of}"),
             ProblemKind::Length { minimum, maximum } => {
                 format!(
-                    "{last} must have {} characters",
-                    between(minimum.as_ref(), maximum.as_ref())
+                    "{last} must {}",
+                    sized(*minimum, *maximum, "character", "characters")
                 )
             }
             ProblemKind::Count { minimum, maximum } => {
-                format!(
-                    "{last} must have {} entries",
-                    between(minimum.as_ref(), maximum.as_ref())
-                )
+                format!("{last} must {}", sized(*minimum, *maximum, "entry", "entries"))
             }
             ProblemKind::Duplicate { first } => format!("{last} repeats item {first}"),
             ProblemKind::ReadOnly => format!("{last} is set by the server and cannot be given"),
@@ -221,6 +218,16 @@ fn one_of(words: impl Iterator<Item = String>) -> String {
             words[..words.len().min(10)].join(", "),
             words.len().saturating_sub(10)
         ),
+    }
+}
+
+fn sized(minimum: Option<u32>, maximum: Option<u32>, one: &str, many: &str) -> String {
+    match (minimum, maximum) {
+        (Some(1), None) => "not be empty".to_owned(),
+        (_, Some(0)) => "be empty".to_owned(),
+        (Some(1), Some(1)) => format!("have exactly 1 {one}"),
+        (None, Some(1)) => format!("have at most 1 {one}"),
+        _ => format!("have {} {many}", between(minimum.as_ref(), maximum.as_ref())),
     }
 }
 

@@ -197,6 +197,43 @@ fn a_deployment() {
 }
 
 #[test]
+fn what_the_api_says_in_words() {
+    object(
+        r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [{"name": "A", "image": "b",
+            "livenessProbe": {"httpGet": {"port": 80}, "exec": {"command": ["a"]}}, "readinessProbe": {"periodSeconds": 0},
+            "env": [{"name": "A", "valueFrom": {}}, {"name": "A=B", "value": "c"}], "ports": [{"containerPort": 0, "name": "much-too-long-a-name"}],
+            "resources": {"limits": {"memmory": "1Gi", "nvidia.com/gpu": 1, "hugepages-2Mi": "4Mi"}}}]}}"#,
+        expect![[r#"
+            spec.containers[0].name: `name` must match `^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+            spec.containers[0].livenessProbe.httpGet: `httpGet` cannot stand beside `exec`
+            spec.containers[0].readinessProbe.periodSeconds: `periodSeconds` must be at least 1
+            spec.containers[0].readinessProbe: `readinessProbe` must have `exec`, `grpc`, `httpGet` or `tcpSocket`
+            spec.containers[0].env[0].valueFrom: `valueFrom` must have `configMapKeyRef`, `fieldRef`, `fileKeyRef`, `resourceFieldRef` or `secretKeyRef`
+            spec.containers[0].env[1].name: `name` must match `^[ -<>-~]+$`
+            spec.containers[0].ports[0].containerPort: `containerPort` must be between 1 and 65535
+            spec.containers[0].ports[0].name: `name` must have at most 15 characters
+            spec.containers[0].resources.limits.memmory: there is no field `memmory` here (`memory` exists)
+        "#]],
+    );
+    object(
+        r#"{"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "a"}, "spec": {"hard": {"requests.cpu": "10", "count/jobs.batch": 5,
+            "gold.storageclass.storage.k8s.io/requests.storage": "1Ti", "request.memory": "1Gi"}}}"#,
+        expect![[r#"
+            spec.hard["request.memory"]: there is no field `request.memory` here (`requests.memory` exists)
+        "#]],
+    );
+    object(
+        r#"{"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "a"}, "spec": {"schedule": "0 2 * *", "concurrencyPolicy": "Never",
+            "jobTemplate": {"spec": {"template": {"spec": {"restartPolicy": "Never", "containers": []}}}}}}"#,
+        expect![[r#"
+            spec.schedule: `schedule` must match `^\s*(@[a-z]+(\s+\S+)?|\S+(\s+\S+){4})\s*$`
+            spec.concurrencyPolicy: `concurrencyPolicy` must be `Allow`, `Forbid` or `Replace`
+            spec.jobTemplate.spec.template.spec.containers: `containers` must not be empty
+        "#]],
+    );
+}
+
+#[test]
 fn names_and_namespaces() {
     object(
         r#"{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "1st", "namespace": "A"}, "spec": {"type": "Loadbalancer"}}"#,

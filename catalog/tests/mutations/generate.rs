@@ -41,6 +41,7 @@ const TEXTS: &[&str] = &[
     "/example/path",
     "/",
     "#00FF00",
+    "example.org/example",
     "1.0",
     "1.0.0",
     "1",

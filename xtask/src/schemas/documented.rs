@@ -308,6 +308,11 @@ const CHOICES: &[(&str, Choice, &[&str])] = &[
     ),
     ("core.v1.Volume", Choice::AtMostOne, &[]),
     (
+        "core.v1.VolumeMount",
+        Choice::AtMostOne,
+        &["subPath", "subPathExpr"],
+    ),
+    (
         "networking.v1.IngressBackend",
         Choice::One,
         &["resource", "service"],
@@ -364,6 +369,53 @@ const FORMS: &[(&str, &str, &str, u32)] = &[
     ("core.v1.VolumeMount", "mountPath", "^[^:]+$", 4096),
 ];
 
+/// A definition, its maps of resources to quantities, and the resources there are. A hugepage size, and a resource of
+/// somebody else's with a domain in front, can always be named.
+const RESOURCES: &[(&str, &[&str], &[&str])] = &[
+    (
+        "core.v1.LimitRangeItem",
+        &["default", "defaultRequest", "max", "maxLimitRequestRatio", "min"],
+        LIMITED,
+    ),
+    ("core.v1.PersistentVolumeSpec", &["capacity"], &["storage"]),
+    ("core.v1.ResourceQuotaSpec", &["hard"], COUNTED),
+    (
+        "core.v1.ResourceRequirements",
+        &["limits", "requests"],
+        &["cpu", "ephemeral-storage", "memory"],
+    ),
+    (
+        "core.v1.VolumeResourceRequirements",
+        &["limits", "requests"],
+        &["storage"],
+    ),
+];
+
+const LIMITED: &[&str] = &["cpu", "ephemeral-storage", "memory", "storage"];
+const COUNTED: &[&str] = &[
+    "configmaps",
+    "cpu",
+    "ephemeral-storage",
+    "limits.cpu",
+    "limits.ephemeral-storage",
+    "limits.memory",
+    "memory",
+    "persistentvolumeclaims",
+    "pods",
+    "replicationcontrollers",
+    "requests.cpu",
+    "requests.ephemeral-storage",
+    "requests.memory",
+    "requests.storage",
+    "resourcequotas",
+    "secrets",
+    "services",
+    "services.loadbalancers",
+    "services.nodeports",
+    "storage",
+];
+const OTHER_RESOURCE: &str = "^(((requests|limits)\\.)?hugepages-.+|.+/.+)$";
+
 /// Adds what is known to a document of OpenAPI 3. What the schema says itself stays.
 pub(super) fn add(document: &mut Value) -> Result<(), String> {
     for (definition, field, values) in VALUES {
@@ -396,6 +448,22 @@ pub(super) fn add(document: &mut Value) -> Result<(), String> {
         if let Some(schema) = self::definition(document, definition) {
             known(schema, definition, fields)?;
             push(&mut schema["required"], fields.iter().map(|field| json!(field)));
+        }
+    }
+    for (definition, fields, resources) in RESOURCES {
+        let Some(schema) = self::definition(document, definition) else {
+            continue;
+        };
+        known(schema, definition, fields)?;
+        for field in *fields {
+            let map = &mut schema["properties"][*field];
+            let quantity = map["additionalProperties"].take();
+            map["properties"] = resources
+                .iter()
+                .map(|name| ((*name).to_owned(), quantity.clone()))
+                .collect();
+            map["patternProperties"] = json!({ OTHER_RESOURCE: quantity });
+            map["additionalProperties"] = json!(false);
         }
     }
     for (definition, choice, fields) in CHOICES {
