@@ -10,11 +10,24 @@ use terrace_compiler::{Request, compile};
 /// The files of the stack, by path, once nothing was said against it.
 fn files(text: &str) -> Vec<terrace_artifact::File> {
     let sources = MemorySources::new([("stack.yaml", text)]);
-    let compiled = compile(&sources, &Request { program: "0.1.0".into(), ..Request::default() });
+    let compiled = compile(
+        &sources,
+        &Request {
+            program: "0.1.0".into(),
+            ..Request::default()
+        },
+    );
     let said: Vec<String> = compiled
         .diagnostics
         .iter()
-        .map(|d| format!("{}: {} {:?}", d.code.slug(), d.message, d.primary.as_ref().map(|l| compiled.files.text(l.span))))
+        .map(|d| {
+            format!(
+                "{}: {} {:?}",
+                d.code.slug(),
+                d.message,
+                d.primary.as_ref().map(|l| compiled.files.text(l.span))
+            )
+        })
         .collect();
     assert_eq!(said, Vec::<String>::new());
     terrace_artifact::files(&compiled.bundles[0])
@@ -31,7 +44,10 @@ const SALES: &str = include_str!("pipelines/sales.yaml");
 #[test]
 fn the_seeds_pipeline() {
     let files = files(SALES);
-    for path in ["step-functions/finance/sales.json", "cloudformation/finance/sales.json"] {
+    for path in [
+        "step-functions/finance/sales.json",
+        "cloudformation/finance/sales.json",
+    ] {
         let file = files.iter().find(|file| file.path == path).unwrap();
         let name = path.split('/').next().unwrap();
         expect_file![format!("./pipelines/sales.{name}.json")].assert_eq(&file.text);
@@ -70,18 +86,39 @@ fn it_has_the_seeds_states() {
             row("PipelineFailed", "Fail", ""),
         ]
     );
-    assert_eq!(shape(&states["ProcessData"]["Branches"][0]["States"]), [row("ETLProcessing", "Task", "")]);
-    assert_eq!(shape(&states["ProcessData"]["Branches"][1]["States"]), [row("DataProfiling", "Task", "")]);
+    assert_eq!(
+        shape(&states["ProcessData"]["Branches"][0]["States"]),
+        [row("ETLProcessing", "Task", "")]
+    );
+    assert_eq!(
+        shape(&states["ProcessData"]["Branches"][1]["States"]),
+        [row("DataProfiling", "Task", "")]
+    );
     let retry = json!([{"ErrorEquals": ["States.TaskFailed"], "IntervalSeconds": 30, "MaxAttempts": 3, "BackoffRate": 2}]);
     assert_eq!(states["ValidateInput"]["Retry"], retry);
     // D17: all of them catch everything, and keep the input beside the error.
     let catch = json!([{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "HandleFailure"}]);
-    for name in ["ValidateInput", "CheckDataQuality", "ProcessData", "GenerateReport", "NotifyCompletion"] {
+    for name in [
+        "ValidateInput",
+        "CheckDataQuality",
+        "ProcessData",
+        "GenerateReport",
+        "NotifyCompletion",
+    ] {
         assert_eq!(states[name]["Catch"], catch, "{name}");
     }
-    assert_eq!(states["CheckDataQuality"]["Resource"], "arn:aws:states:::glue:startJobRun.sync");
-    assert_eq!(states["CheckDataQuality"]["Parameters"]["Arguments"], json!({"--INPUT_PATH.$": "$.inputPath"}));
-    assert_eq!(states["HandleFailure"]["Parameters"]["Message"], "Pipeline execution failed");
+    assert_eq!(
+        states["CheckDataQuality"]["Resource"],
+        "arn:aws:states:::glue:startJobRun.sync"
+    );
+    assert_eq!(
+        states["CheckDataQuality"]["Parameters"]["Arguments"],
+        json!({"--INPUT_PATH.$": "$.inputPath"})
+    );
+    assert_eq!(
+        states["HandleFailure"]["Parameters"]["Message"],
+        "Pipeline execution failed"
+    );
 }
 
 /// Every action the role is allowed is one that a state of the machine needs, and every state has its own.
@@ -93,11 +130,20 @@ fn the_role_is_allowed_what_the_states_call() {
     for statement in policy["Statement"].as_array().unwrap() {
         let list = match &statement["Action"] {
             Value::String(one) => vec![one.clone()],
-            many => many.as_array().unwrap().iter().map(|a| a.as_str().unwrap().to_owned()).collect(),
+            many => many
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|a| a.as_str().unwrap().to_owned())
+                .collect(),
         };
         let everything = statement["Resource"] == "*";
         for action in list {
-            assert_eq!(everything, action.starts_with("logs:") || action.starts_with("xray:"), "{action}");
+            assert_eq!(
+                everything,
+                action.starts_with("logs:") || action.starts_with("xray:"),
+                "{action}"
+            );
             assert!(!action.contains('*'), "{action}");
             actions.insert(action);
         }

@@ -79,7 +79,7 @@ fn leaves(key: &str, value: &Term, problems: &mut Vec<String>) {
             .iter()
             .for_each(|(key, value)| leaves(key, value, problems)),
         Term::List(items) if items.is_empty() => {
-            problems.push(format!("the list of `{key}` is empty: nothing matches it"))
+            problems.push(format!("the list of `{key}` is empty: nothing matches it"));
         }
         Term::List(_) => {}
         _ => problems.push(format!(

@@ -222,7 +222,7 @@ pub(crate) fn is_checked(resource: &Resource) -> bool {
 pub(crate) fn check(resource: &Resource, targets: &dyn Targets, diagnostics: &mut Diagnostics) {
     match resource.kind.cloudformation() {
         Some("AWS::StepFunctions::StateMachine") => {
-            definition::check_state_machine(resource, targets, diagnostics)
+            definition::check_state_machine(resource, targets, diagnostics);
         }
         Some("AWS::Events::Rule") => event::check_rule(resource, targets, diagnostics),
         Some("AWS::Scheduler::Schedule") => event::check_schedule(resource, targets, diagnostics),
@@ -363,10 +363,10 @@ impl<'a> Lowering<'a, '_> {
         let said = |key: &str| format!("{key}.$").into();
         match call {
             Call::Sns if failure.get("message").is_none() => {
-                parameters.push((said("Message"), self.told().into()))
+                parameters.push((said("Message"), self.told().into()));
             }
             Call::Sqs if failure.get("message").is_none() => {
-                parameters.push((said("MessageBody"), self.told().into()))
+                parameters.push((said("MessageBody"), self.told().into()));
             }
             Call::Lambda if failure.get("payload").is_none() => {
                 parameters.retain(|(key, _)| key != "Payload.$");

@@ -158,7 +158,7 @@ pub(super) fn concat(parts: impl IntoIterator<Item = Term>) -> Term {
         for part in inner {
             match (out.last_mut(), part) {
                 (Some(Term::String(before)), Term::String(text)) => {
-                    *before = format!("{before}{text}").into()
+                    *before = format!("{before}{text}").into();
                 }
                 (_, part) => out.push(part),
             }

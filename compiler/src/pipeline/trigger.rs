@@ -178,7 +178,7 @@ pub(super) fn lower(
                         lowering.diagnostics,
                     ) {
                         Some(resource) => {
-                            body.push(("EventBusName".into(), reference(resource, "name", bus.span)))
+                            body.push(("EventBusName".into(), reference(resource, "name", bus.span)));
                         }
                         None => continue,
                     }
