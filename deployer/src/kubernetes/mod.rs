@@ -4,12 +4,10 @@
 //! own. Every change goes through the server's own dry run first, except where what is there is surely what is wanted.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use futures::future::BoxFuture;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use terrace_artifact::{Artifact, ArtifactId, Bundle, Segment, Text, Value};
 
 use crate::access::Access;
@@ -19,6 +17,7 @@ use crate::home::Home;
 use crate::plan::{Action, Change};
 use crate::values::{Values, at_path};
 
+mod configuration;
 mod difference;
 mod explain;
 mod home;
@@ -35,6 +34,7 @@ mod settle;
 mod words;
 mod write;
 
+use configuration::configuration;
 use home::ClusterHome;
 use kinds::Kinds;
 use live::{Whose, metadata};
@@ -65,7 +65,7 @@ pub(crate) fn connect<'a>(
     Box::pin(async move {
         let config = configuration(access.kubeconfig.as_ref(), context).await?;
         let server: Text = config.cluster_url.to_string().trim_end_matches('/').into();
-        let client = client(config).map_err(|error| {
+        let client = kube::Client::try_from(config).map_err(|error| {
             Failure::new(
                 FailureKind::Broken,
                 format!("context `{context}` of the kubeconfig cannot be used"),
@@ -100,6 +100,8 @@ struct Coming {
     namespaces: BTreeSet<Text>,
     /// Groups and kinds of the bundle's own definitions.
     kinds: BTreeSet<(Text, Text)>,
+    /// The namespaces there are, where that is known.
+    existing: Option<BTreeSet<Text>>,
 }
 
 impl Kubernetes {
@@ -172,6 +174,10 @@ impl Kubernetes {
         self.coming.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    fn expect(&self, coming: Coming) {
+        *self.coming.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(coming);
+    }
+
     fn is_denied(&self, place: &(Text, Text)) -> bool {
         self.denied
             .lock()
@@ -233,8 +239,6 @@ impl Backend for Kubernetes {
     }
 
     fn observe<'a>(&'a self, wanted: &'a Wanted<'a>) -> BoxFuture<'a, Result<Vec<Live>, Failure>> {
-        *self.coming.lock().unwrap_or_else(PoisonError::into_inner) =
-            Arc::new(Coming::of(wanted.bundle, wanted.target));
         Box::pin(self.observe_all(*wanted))
     }
 
@@ -329,59 +333,4 @@ impl Coming {
         }
         coming
     }
-}
-
-/// The configuration of a context.
-async fn configuration(path: Option<&PathBuf>, context: &Text) -> Result<kube::Config, Failure> {
-    let read = match path {
-        Some(path) => Kubeconfig::read_from(path),
-        None => Kubeconfig::read(),
-    };
-    let shown = path.map_or_else(|| "~/.kube/config".to_owned(), |path| path.display().to_string());
-    let kubeconfig = read.map_err(|error| {
-        Failure::new(
-            FailureKind::Broken,
-            format!("the kubeconfig {shown} cannot be read"),
-        )
-        .server(error.to_string())
-        .hint("name another one in KUBECONFIG")
-    })?;
-    let contexts: Vec<String> = kubeconfig
-        .contexts
-        .iter()
-        .map(|named| named.name.clone())
-        .collect();
-    if !contexts.iter().any(|name| name == context) {
-        let failure = Failure::new(
-            FailureKind::Broken,
-            format!("the kubeconfig {shown} has no context `{context}`"),
-        );
-        let nearest = terrace_catalog::nearest(context, contexts.iter().map(String::as_str));
-        return Err(match nearest {
-            Some(nearest) => failure.hint(format!("`{nearest}` exists")),
-            None if contexts.is_empty() => failure.hint("it has none at all"),
-            None => failure.hint(format!("it has `{}`", contexts.join("`, `"))),
-        });
-    }
-    let options = KubeConfigOptions {
-        context: Some(context.to_string()),
-        ..KubeConfigOptions::default()
-    };
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await;
-    let mut config = config.map_err(|error| {
-        Failure::new(
-            FailureKind::Broken,
-            format!("context `{context}` of the kubeconfig {shown} cannot be used"),
-        )
-        .server(error.to_string())
-    })?;
-    // Ours knows when to stop; the client's own would go on for minutes.
-    config.default_retry = false;
-    config.connect_timeout = Some(std::time::Duration::from_secs(10));
-    Ok(config)
-}
-
-/// A client for a configuration. Both clients of this crate use one crypto library, chosen here once.
-fn client(config: kube::Config) -> Result<kube::Client, kube::Error> {
-    kube::Client::try_from(config)
 }

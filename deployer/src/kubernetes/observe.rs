@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::stream::{FuturesUnordered, TryStreamExt};
 use terrace_artifact::{Artifact, ArtifactId, Text, Value};
 
-use super::Kubernetes;
 use super::kinds::{Kinds, Served};
 use super::live::is_being_deleted;
 use super::requests::{METADATA, Refusal, WHOLE, encode};
 use super::words::{About, is_missing_right};
+use super::{Coming, Kubernetes};
 use crate::backend::{LABEL, Live, Ownership, Wanted};
 use crate::failure::Failure;
 
@@ -69,6 +69,10 @@ impl Kubernetes {
         } else {
             self.names_of_namespaces(&kinds).await?
         };
+        self.expect(Coming {
+            existing: namespaces.clone(),
+            ..Coming::of(wanted.bundle, wanted.target)
+        });
         let unlabelled = missing
             .iter()
             .map(|group| self.get_missing(group, namespaces.as_ref()));

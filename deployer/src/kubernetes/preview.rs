@@ -92,17 +92,26 @@ impl Kubernetes {
 
     async fn create(&self, question: Question<'_>) -> Result<Change, Failure> {
         let mut change = Change::of(Action::Create, "it does not exist");
+        let coming = self.coming();
+        let namespace = question.object.namespace.as_deref();
+        let missing = |namespace: &str| {
+            coming
+                .existing
+                .as_ref()
+                .is_some_and(|all| !all.contains(namespace))
+        };
+        if let Some(namespace) = namespace.filter(|name| coming.namespaces.contains(*name) && missing(name)) {
+            change.notes.push(unasked(namespace));
+            return Ok(change);
+        }
         let Some(refusal) = self.ask(&question, None, &mut change).await? else {
             return Ok(change);
         };
-        let namespace = question.object.namespace.as_deref();
         if let (Refusal::Status(status), Some(namespace)) = (&refusal, namespace)
             && is_missing_namespace(status, namespace)
-            && self.coming().namespaces.contains(namespace)
+            && coming.namespaces.contains(namespace)
         {
-            change.notes.push(format!(
-                "namespace `{namespace}` does not exist yet: planned from what is wanted, without asking the server"
-            ));
+            change.notes.push(unasked(namespace));
             return Ok(change);
         }
         if self.waits_for_another(&question, &refusal).await {
@@ -419,6 +428,12 @@ enum Asked {
     Answer(Value),
     Refused(Refusal),
     Nothing,
+}
+
+fn unasked(namespace: &str) -> String {
+    format!(
+        "namespace `{namespace}` does not exist yet: planned from what is wanted, without asking the server"
+    )
 }
 
 /// The object of an artifact; a stack has no place in a cluster.

@@ -269,6 +269,8 @@ fn admission_hint(message: &str) -> &'static str {
         "raise the namespace's quota, or ask for less"
     } else if message.contains("violates PodSecurity") {
         "change the pod's security context, or the level that the namespace enforces"
+    } else if message.contains("attempting to grant RBAC permissions") {
+        "nobody can grant what they may not do themselves: have these rights first, or the verb `escalate`"
     } else if message.contains("is being terminated") {
         "the namespace is being deleted: run it again when it is gone"
     } else {

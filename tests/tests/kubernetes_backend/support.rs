@@ -205,14 +205,10 @@ impl<'a> Stack<'a> {
     pub(crate) async fn try_apply_plan(&self, plan: &Plan) -> Result<Report, Error> {
         let (options, _canceller) = self.options();
         let events = Mutex::new(Vec::new());
-        let applied = terrace_deployer::apply(plan, &self.access(), &options, |event: Event| {
+        terrace_deployer::apply(plan, &self.access(), &options, |event: Event| {
             events.lock().expect("no panic").push(event);
         })
-        .await;
-        if let Err(error) = &applied {
-            println!("{error}");
-        }
-        applied
+        .await
     }
 
     pub(crate) async fn try_apply(&self, yaml: &str) -> Result<Report, Error> {
