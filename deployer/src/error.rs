@@ -95,7 +95,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refusal::DataLoss(addresses) => {
-                f.write_str("this would lose data, so nothing was done\n  if that is what you want, approve each by its address:")?;
+                f.write_str("this would lose data or let go of it, so nothing was done\n  if that is what you want, approve each by its address:")?;
                 for address in addresses {
                     write!(f, "\n    --approve '{address}'")?;
                 }

@@ -113,7 +113,8 @@ pub struct Change {
     /// For a CloudFormation stack: the resources in it that change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<MemberChange>,
-    /// Resources whose data would be lost. Each has to be approved by address.
+    /// Resources whose data would be lost, or let go of: then it stays, and nobody looks after it. Each has to be
+    /// approved by address.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub loses_data: BTreeSet<Address>,
     /// Whether the server itself said what would come out; otherwise it was worked out from what was read.
@@ -256,6 +257,16 @@ impl Change {
             previewed: false,
             notes: Vec::new(),
         }
+    }
+
+    /// Those of [`Change::loses_data`] whose data stays: the resource is only let go of.
+    pub fn lets_go_of(&self) -> impl Iterator<Item = &Address> {
+        let released = self
+            .members
+            .iter()
+            .filter(|member| member.action == Action::Release);
+        let addresses = released.filter_map(|member| member.address.as_ref());
+        addresses.filter(|address| self.loses_data.contains(*address))
     }
 
     /// Whether some field's value is known only when others have settled.

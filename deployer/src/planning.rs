@@ -504,7 +504,7 @@ fn guard(artifact: &Artifact, live: Option<&Live>, change: &mut Change) {
         change.risk = change.risk.max(member.risk);
     }
     change.loses_data.extend(lost);
-    if !change.loses_data.is_empty() {
+    if change.loses_data.len() > change.lets_go_of().count() {
         change.risk = Risk::DataLoss;
     }
 }

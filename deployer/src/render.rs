@@ -273,18 +273,28 @@ impl Page {
     }
 
     fn losses(&mut self, plan: &Plan) {
-        let lost = plan.loses_data();
-        if lost.is_empty() {
-            return;
-        }
-        self.out.push('\n');
-        self.line(
-            0,
-            Paint::Red,
-            "warning: data would be lost, and apply refuses until each of these is approved",
-        );
-        for address in lost {
-            self.line(2, Paint::Plain, &format!("--approve '{address}'"));
+        let stays: BTreeSet<_> = plan
+            .steps
+            .iter()
+            .flat_map(|step| step.change.lets_go_of())
+            .collect();
+        let (stays, lost): (Vec<_>, Vec<_>) = plan.loses_data().into_iter().partition(|a| stays.contains(a));
+        for (addresses, what) in [
+            (lost, "data would be lost"),
+            (
+                stays,
+                "data would stay where it is, with nothing to look after it",
+            ),
+        ] {
+            if addresses.is_empty() {
+                continue;
+            }
+            self.out.push('\n');
+            let warning = format!("warning: {what}, and apply refuses until each of these is approved");
+            self.line(0, Paint::Red, &warning);
+            for address in addresses {
+                self.line(2, Paint::Plain, &format!("--approve '{address}'"));
+            }
         }
     }
 

@@ -64,17 +64,21 @@ pub(super) fn removal(found: Option<&Found>, live: &Live) -> Change {
                     origin: None,
                     ..member_change(id, member, if kept { Action::Release } else { Action::Delete })
                 });
-                if member.holds_data && !kept {
+                if member.holds_data {
                     change.loses_data.insert(member.address.clone());
                 }
             }
         }
         _ => change.loses_data.extend(live.holds_data.iter().cloned()),
     }
-    if !change.loses_data.is_empty() {
+    set_risk(&mut change);
+    change
+}
+
+fn set_risk(change: &mut Change) {
+    if change.loses_data.len() > change.lets_go_of().count() {
         change.risk = Risk::DataLoss;
     }
-    change
 }
 
 fn foreign(artifact: &Artifact, found: &Found) -> Failure {
@@ -162,15 +166,15 @@ fn stacks(before: &Stack, after: &Stack, change: &mut Change) {
         };
         let kept = is_retained(before, id);
         let action = if kept { Action::Release } else { Action::Delete };
-        if member.holds_data && !kept {
+        if member.holds_data {
             change.loses_data.insert(member.address.clone());
-            change.risk = Risk::DataLoss;
         }
         change.members.push(MemberChange {
             origin: None,
             ..member_change(id, member, action)
         });
     }
+    set_risk(change);
     change.fields = diff(&rest(before), &rest(after), &Plain);
     // Members without a record of ours, in a template somebody edited.
     let known = |id: &Text| after.members.contains_key(id) || before.members.contains_key(id);

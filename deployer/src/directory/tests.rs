@@ -464,7 +464,7 @@ fn data_is_lost_only_by_its_name() {
     half.approved.insert("finance/db/claim".parse().unwrap());
     let refused = run(apply(&plan, &access(folder.0.path()), &half, |_| {})).unwrap_err();
     expect![[r#"
-        this would lose data, so nothing was done
+        this would lose data or let go of it, so nothing was done
           if that is what you want, approve each by its address:
             --approve 'finance/lake/raw'"#]]
     .assert_eq(&refused.to_string());
@@ -557,4 +557,32 @@ fn the_second_apply_hears_of_the_first() {
     .assert_eq(&refused.to_string());
     run(held.release()).unwrap();
     folder.apply(&plan).unwrap();
+}
+
+#[test]
+fn what_a_deletion_policy_keeps_is_let_go_of_by_its_name() {
+    let folder = Folder::new();
+    let kept = |raw: &str| {
+        let json = format!(r#"{{{raw} "Role": {{"Type": "AWS::IAM::Role"}}}}"#);
+        bundle([stack("finance", "lake", &json, &["Raw"])])
+    };
+    folder.deliver(&kept(
+        r#""Raw": {"Type": "AWS::S3::Bucket", "DeletionPolicy": "Retain"},"#,
+    ));
+    folder.plans(
+        &kept(""),
+        expect![[r#"
+            plan for acme in development: 1 to let go of, 1 unchanged
+              where: folder OUT
+
+            finance/lake
+              ~ CloudFormation stack acme-development-finance-lake (1 resource)  updated
+                  < finance/lake/raw AWS::S3::Bucket  let go of: it is not in the stack any more, and its deletion policy keeps it
+
+            warning: data would stay where it is, with nothing to look after it, and apply refuses until each of these is approved
+                --approve 'finance/lake/raw'
+
+            1 to let go of, 1 unchanged
+        "#]],
+    );
 }

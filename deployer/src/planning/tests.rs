@@ -100,6 +100,13 @@ fn a_member_that_goes_takes_its_data_along_unless_it_is_let_go() {
         change
     };
     let at = live(&lake, &[]);
+    // A backend may want consent for letting go, too: that is no loss.
+    let mut let_go = change(Action::Release);
+    let_go.loses_data.insert("finance/lake/raw".parse().unwrap());
+    assert_eq!(
+        guarded(&lake, Some(&at), let_go),
+        (vec!["finance/lake/raw".to_owned()], Risk::None)
+    );
     for (action, lost, risk) in [
         (Action::Replace, 1, Risk::DataLoss),
         (Action::Delete, 1, Risk::DataLoss),
