@@ -68,19 +68,17 @@ impl Account {
         let stack_id = Text::from(first.stack_id().unwrap_or_default());
         if first.status() == Some(&ChangeSetStatus::Failed) {
             let reason = first.status_reason().unwrap_or_default().to_owned();
-            self.clean_up(desired, &name).await?;
             if is_empty(&reason) {
+                self.clean_up(desired, &name).await?;
                 return Ok(ChangeSet {
                     name,
                     stack_id,
                     changes: None,
                 });
             }
-            return Err(Failure::new(
-                FailureKind::Rejected,
-                format!("CloudFormation refuses the change set of `{stack}`"),
-            )
-            .server(reason));
+            let refused = self.refused_change_set(desired.stack, &name, reason).await;
+            self.clean_up(desired, &name).await?;
+            return Err(refused);
         }
         let changes = self.changes(stack, &name, first).await?;
         Ok(ChangeSet {

@@ -417,11 +417,9 @@ fn removed(stack: &Stack, id: &Text, old: &Value, address: Option<&Address>) -> 
     if stays {
         return change;
     }
-    change.risk = if template::holds_data(old) && template::keeps(old, "DeletionPolicy").is_none() {
-        Risk::DataLoss
-    } else {
-        Risk::Replace
-    };
+    if template::holds_data(old) && template::keeps(old, "DeletionPolicy").is_none() {
+        change.risk = Risk::DataLoss;
+    }
     change
 }
 

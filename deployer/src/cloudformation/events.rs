@@ -1,15 +1,14 @@
-//! What CloudFormation tells while it works on a stack: how far it is, and what went wrong first.
+//! What CloudFormation tells while it works on a stack, and how far it is.
 
 use std::collections::BTreeMap;
 use std::sync::{MutexGuard, PoisonError};
 
 use aws_sdk_cloudformation::types;
-use terrace_artifact::{Address, Stack, Text};
+use terrace_artifact::Text;
 
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 
 use super::account::Account;
-use super::status;
 
 /// One event, oldest first in what [`Account::operation`] gives.
 #[derive(Clone, Debug)]
@@ -65,53 +64,6 @@ impl Account {
     fn watched(&self) -> MutexGuard<'_, BTreeMap<Text, Vec<StackEvent>>> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Why the last operation on a stack failed: the first thing that went wrong, not what was cancelled or taken back
-    /// because of it.
-    pub(super) async fn first_cause(
-        &self,
-        stack_id: &str,
-        outcome: &str,
-        stack: Option<&Stack>,
-        addresses: &BTreeMap<Text, Address>,
-    ) -> Failure {
-        let name = name_of(stack_id);
-        let events = match self.operation(stack_id).await {
-            Ok(events) => events,
-            Err(failure) => return failure,
-        };
-        let Some(first) = events.iter().find(|event| event.is_cause(stack_id)) else {
-            // Nothing that it is made of failed: what CloudFormation says of the whole is all there is.
-            let whole = events.iter().filter(|event| event.is_of_stack(stack_id));
-            let said = whole
-                .map(|event| event.reason.as_str())
-                .find(|reason| !matches!(*reason, "" | "User Initiated"));
-            let why = said.map_or_else(|| format!("its status is {outcome}"), str::to_owned);
-            let kind = FailureKind::NotReady { why };
-            return Failure::new(kind, format!("`{name}` {}", ended(outcome))).hint(status::way_out(
-                outcome,
-                name,
-                &self.region,
-            ));
-        };
-        let id = &first.logical_id;
-        let member = stack.and_then(|stack| stack.members.get(id));
-        let address = member
-            .map(|member| member.address.clone())
-            .or_else(|| addresses.get(id).cloned());
-        let kind = FailureKind::NotReady {
-            why: format!(
-                "`{id}` ({}) is {}: {}",
-                first.resource_type, first.status, first.reason
-            ),
-        };
-        let mut failure = Failure::new(kind, format!("`{name}` {}", ended(outcome)))
-            .about(address.as_ref(), member.map(|member| &member.origin));
-        if let Some(hint) = hint(first, outcome, name, &self.region) {
-            failure = failure.hint(hint);
-        }
-        failure
-    }
 }
 
 impl StackEvent {
@@ -127,7 +79,7 @@ impl StackEvent {
         }
     }
 
-    fn is_of_stack(&self, stack_id: &str) -> bool {
+    pub(super) fn is_of_stack(&self, stack_id: &str) -> bool {
         self.resource_type == "AWS::CloudFormation::Stack" && self.physical_id == stack_id
     }
 
@@ -139,7 +91,8 @@ impl StackEvent {
             )
     }
 
-    fn is_cause(&self, stack_id: &str) -> bool {
+    /// Whether it is one that others may follow from.
+    pub(super) fn is_cause(&self, stack_id: &str) -> bool {
         self.status.ends_with("_FAILED")
             && !self.is_of_stack(stack_id)
             // What was still running when the first one failed is cancelled, and says so in these words.
@@ -181,36 +134,4 @@ fn doing(status: &str) -> &'static str {
         Some("IMPORT") => "importing",
         _ => "updating",
     }
-}
-
-fn ended(outcome: &str) -> &'static str {
-    match outcome {
-        "ROLLBACK_COMPLETE" | "ROLLBACK_IN_PROGRESS" => "could not be created, and was rolled back",
-        "UPDATE_ROLLBACK_COMPLETE" | "UPDATE_ROLLBACK_IN_PROGRESS" => {
-            "could not be updated, and is back in its last good state"
-        }
-        "DELETE_FAILED" => "could not be deleted",
-        "CREATE_FAILED" | "ROLLBACK_FAILED" => "could not be created",
-        "UPDATE_FAILED" => "could not be updated",
-        "UPDATE_ROLLBACK_FAILED" => "could not be updated, nor brought back to its last good state",
-        _ => "did not get there",
-    }
-}
-
-fn hint(first: &StackEvent, outcome: &str, name: &str, region: &str) -> Option<String> {
-    if status::standing(outcome) == status::Standing::Stuck {
-        return Some(status::way_out(outcome, name, region));
-    }
-    if outcome == "DELETE_FAILED"
-        && first.resource_type == "AWS::S3::Bucket"
-        && first.reason.contains("not empty")
-    {
-        return Some(
-            "CloudFormation deletes only empty buckets: move or delete its objects and versions".to_owned(),
-        );
-    }
-    if first.reason.contains("already exists") {
-        return Some("something of that name exists outside of this stack: delete or rename it, or choose another name".to_owned());
-    }
-    None
 }

@@ -9,13 +9,15 @@
 //! preview        the change that a plan shows
 //! change_set     created, held against the plan, executed or cleaned up
 //! deploy         create, update, delete, and looking until it has settled
-//! events         how far an operation is, and the first thing that went wrong
+//! events         what CloudFormation tells meanwhile, and how far it is
+//! causes         the first thing that went wrong
 //! status         what each status of a stack means
 //! bucket, home   the bootstrap bucket: large templates, assets, the ledger and the lock
 //! ```
 
 mod account;
 mod bucket;
+mod causes;
 mod change_set;
 mod deploy;
 mod difference;

@@ -128,7 +128,6 @@ pub(super) fn removal(live: &Live) -> Change {
     let observed = Observed::from_value(&live.value);
     let mut change = Change::of(Action::Delete, "it is not in the stack any more");
     change.loses_data = live.holds_data.iter().cloned().collect();
-    change.risk = Risk::Replace;
     for (logical_id, resource) in template::resources(&observed.template) {
         let address = observed.addresses.get(logical_id).cloned();
         let kept = template::keeps(resource, "DeletionPolicy");
@@ -140,7 +139,7 @@ pub(super) fn removal(live: &Live) -> Change {
             origin: None,
             action: if stays { Action::Release } else { Action::Delete },
             reason: "its stack is deleted".to_owned(),
-            risk: Risk::Replace,
+            risk: Risk::None,
             fields: Vec::new(),
         };
         if let Some(policy) = kept {

@@ -62,8 +62,8 @@ async fn a_change_is_planned_field_by_field_and_made() {
         json!({}),
     );
     expect![[r#"
-        Update acme-dev-platform-jobs (Replace): 3 of 3 resources in it change
-          Delete platform/jobs/other (Replace): it is not in the template any more
+        Update acme-dev-platform-jobs (None): 3 of 3 resources in it change
+          Delete platform/jobs/other (None): it is not in the template any more
           Update platform/jobs/queue (None): `VisibilityTimeout` changes
             VisibilityTimeout: 30 -> 60
           Create platform/jobs/topic (None): it is new in the template
@@ -208,10 +208,10 @@ async fn consumer_and_producer_go_in_one_apply() {
     estate.drop_component("jobs");
     // The producer cannot go while the consumer imports from it: the order is the consumer's template's own.
     expect![[r#"
-        Delete acme-dev-platform-jobs (Replace): it is not in the stack any more
-          Delete platform/jobs/queue (Replace): its stack is deleted
-        Delete acme-dev-platform-topics (Replace): it is not in the stack any more
-          Delete platform/topics/topic (Replace): its stack is deleted
+        Delete acme-dev-platform-jobs (None): it is not in the stack any more
+          Delete platform/jobs/queue (None): its stack is deleted
+        Delete acme-dev-platform-topics (None): it is not in the stack any more
+          Delete platform/topics/topic (None): its stack is deleted
     "#]]
     .assert_eq(&estate.shown().await);
     estate.apply().await;

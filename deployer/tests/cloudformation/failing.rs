@@ -37,7 +37,7 @@ async fn a_stack_that_cannot_be_created_says_why_and_is_created_by_the_next_run(
 
         failed: create CloudFormation stack acme-dev-platform-jobs
         platform/jobs/beta: `acme-dev-platform-jobs` could not be created, and was rolled back
-          because: `Beta` (AWS::SQS::Queue) is CREATE_FAILED: the limit of queues is reached
+          because: `Beta` (AWS::SQS::Queue): CREATE_FAILED: the limit of queues is reached
           declared at module:lake/module.yaml:11:1, asked for at components.yaml:3:1"#]]
     .assert_eq(&error);
     assert_eq!(estate.status("jobs"), "ROLLBACK_COMPLETE");
@@ -67,7 +67,7 @@ async fn a_failed_update_is_rolled_back_and_made_by_the_next_run() {
 
         failed: update CloudFormation stack acme-dev-platform-jobs
         platform/jobs/beta: `acme-dev-platform-jobs` could not be updated, and is back in its last good state
-          because: `Beta` (AWS::SQS::Queue) is UPDATE_FAILED: not today
+          because: `Beta` (AWS::SQS::Queue): UPDATE_FAILED: not today
           declared at module:lake/module.yaml:11:1, asked for at components.yaml:3:1"#]]
     .assert_eq(&error);
     assert_eq!(estate.status("jobs"), "UPDATE_ROLLBACK_COMPLETE");
@@ -101,7 +101,7 @@ async fn a_deletion_that_fails_is_finished_by_the_next_run() {
 
         failed: delete CloudFormation stack acme-dev-platform-jobs
         platform/jobs/alpha: `acme-dev-platform-jobs` could not be deleted
-          because: `Alpha` (AWS::SQS::Queue) is DELETE_FAILED: it is in use"#]]
+          because: `Alpha` (AWS::SQS::Queue): DELETE_FAILED: it is in use"#]]
     .assert_eq(&error);
     assert_eq!(estate.status("jobs"), "DELETE_FAILED");
     // It may as well be wanted again.
@@ -130,7 +130,7 @@ async fn a_rollback_that_fails_is_left_to_a_person_with_the_command_to_run() {
 
         failed: update CloudFormation stack acme-dev-platform-jobs
         platform/jobs/beta: `acme-dev-platform-jobs` could not be updated, nor brought back to its last good state
-          because: `Beta` (AWS::SQS::Queue) is UPDATE_FAILED: not today
+          because: `Beta` (AWS::SQS::Queue): UPDATE_FAILED: not today
           declared at module:lake/module.yaml:11:1, asked for at components.yaml:3:1
           help: mend what stopped the rollback (the stack's events say), then run
             aws cloudformation continue-update-rollback --stack-name acme-dev-platform-jobs --region eu-west-1
@@ -336,4 +336,24 @@ async fn an_export_that_others_use_keeps_its_stack() {
     );
     assert!(error.contains("imported by stack theirs"), "{error}");
     assert_eq!(estate.status("topics"), "CREATE_COMPLETE");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_found_wrong_beforehand_is_told_by_resource() {
+    let mut estate = Estate::new().await;
+    let bucket = format!("acme-dev-lake-{}", estate.account.id());
+    let place = json!({"Bucket": bucket, "CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"}});
+    estate.account.call("s3", "create_bucket", place);
+    let raw = json!({"Type": "AWS::S3::Bucket", "Properties": {"BucketName": bucket}});
+    estate.want("lake", json!({"Queue": queue(1), "Raw": raw}), json!({}));
+    let error = estate.apply_fails().await;
+    expect![[r#"
+        0 of 1 steps done
+
+        failed: create CloudFormation stack acme-dev-platform-lake
+        platform/lake/raw: `acme-dev-platform-lake` could not be created, and was rolled back
+          because: `Raw` (AWS::S3::Bucket): Resource of type 'AWS::S3::Bucket' with identifier 'acme-dev-lake-ACCOUNT' already exists.
+          declared at module:lake/module.yaml:11:1, asked for at components.yaml:3:1
+          help: something of that name is there, outside of this stack (what a deleted stack retained is): delete it, or choose another name"#]]
+    .assert_eq(&error);
 }

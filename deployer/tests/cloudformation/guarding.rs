@@ -92,9 +92,9 @@ async fn what_is_retained_is_named() {
     estate.apply().await;
     estate.drop_component("lake");
     expect![[r#"
-        Delete acme-dev-platform-lake (Replace): it is not in the stack any more
-          Release platform/lake/raw (Replace): its stack is deleted
-          Delete platform/lake/queue (Replace): its stack is deleted
+        Delete acme-dev-platform-lake (None): it is not in the stack any more
+          Release platform/lake/raw (None): its stack is deleted
+          Delete platform/lake/queue (None): its stack is deleted
           loses the data of platform/lake/raw
           note: `platform/lake/raw`: it stays in the account (DeletionPolicy: Retain)
     "#]]
