@@ -252,7 +252,7 @@ fn conflict(status: &Status, about: About<'_>) -> Failure {
         format!("of {}, {} {verb} managed already", what(about), parts.join(", ")),
     )
     .server(words(status, about))
-    .hint("two cannot manage one field: leave it out here, or have the other manager give it up")
+    .hint("two cannot manage one field: leave it out here, have the other manager give it up, or take it over with `--take-over`")
 }
 
 /// The server's words; of a Secret only which fields, since values may be among them.

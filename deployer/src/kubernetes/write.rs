@@ -58,9 +58,7 @@ impl Kubernetes {
                     match answer {
                         Ok(answer) => return Ok(ticket(&path, answer.value, &manifest)),
                         // A path that is not there yet: the definition has only just been accepted.
-                        Err(Refusal::Status(status)) if status.code == 404 && status.details.is_none() => {
-                            Refusal::Status(status)
-                        }
+                        Err(Refusal::Status(status)) if is_missing_path(&status) => Refusal::Status(status),
                         Err(refusal) => {
                             let failure = self.requests.failure(refusal, about("patch", served, object));
                             return Err(about_it(failure));
@@ -244,6 +242,15 @@ impl Kubernetes {
             }
         })
     }
+}
+
+/// Whether a 404 is about the path itself: no namespace and no object is named.
+fn is_missing_path(status: &kube::core::Status) -> bool {
+    let named = status
+        .details
+        .as_ref()
+        .is_some_and(|details| !details.name.is_empty() || !details.kind.is_empty());
+    status.code == 404 && !named
 }
 
 /// What a look after a write starts from. An answer that is ready already needs no look; one that is being deleted needs

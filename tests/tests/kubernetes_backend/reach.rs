@@ -211,10 +211,10 @@ async fn rights_one_by_one() {
     );
 }
 
-/// One apply at a time, and the one that waits is told for whom; a bundle of more than a Secret holds comes back whole.
+/// A bundle of more than a Secret holds is kept in parts, and comes back whole.
 #[tokio::test(flavor = "multi_thread")]
-async fn one_apply_at_a_time_in_one_home() {
-    let stack = Stack::new("home");
+async fn a_large_bundle_is_kept_in_parts() {
+    let stack = Stack::new("parts");
     // Text that does not pack: the bundle is more than one Secret holds.
     let mut yaml = "{apiVersion: v1, kind: Namespace, metadata: {name: $N}}\n".to_owned();
     let mut noise = 0x2545_f491_4f6c_dd1d_u64;
@@ -232,13 +232,28 @@ async fn one_apply_at_a_time_in_one_home() {
         );
     }
     stack.apply(&yaml).await;
-    let parts = stack.kubectl("get secrets --namespace=terrace-system --selector=terrace.dev/home=home.testing,terrace.dev/role=part --output=name");
+    let parts = stack.kubectl("get secrets --namespace=terrace-system --selector=terrace.dev/home=parts.testing,terrace.dev/role=part --output=name");
     assert!(parts.lines().count() >= 2, "{parts}");
     let history = terrace_deployer::history(&stack.bundle(&yaml), &stack.access())
         .await
         .expect("history");
     assert_eq!(history.releases.len(), 1);
+    // A plan reads it whole, or says that it cannot.
+    let part = parts.lines().next().expect("a part");
+    stack.kubectl(&format!("delete {part} --namespace=terrace-system"));
+    let broken = words(stack.try_plan(&stack.bundle(&yaml)).await);
+    assert!(
+        broken.contains("in namespace terrace-system of cluster local lacks a part"),
+        "{broken}"
+    );
+}
 
+/// One apply at a time, and the one that comes second is told who holds the lock.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_apply_at_a_time_in_one_home() {
+    let stack = Stack::new("home");
+    let yaml = "{apiVersion: v1, kind: Namespace, metadata: {name: $N}}\n";
+    stack.apply(yaml).await;
     // A slow apply holds the lock.
     let slow = "
 apiVersion: apps/v1
