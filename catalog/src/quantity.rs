@@ -7,45 +7,50 @@ pub fn is_quantity(text: &str) -> bool {
     split(text).is_some()
 }
 
-/// The quantity as the server stores it: `1024Mi` becomes `1Gi`, `0.5` becomes `500m`.
+/// The quantity in the form to which a server brings it: `1024Mi` becomes `1Gi`, `0.5` becomes `500m`.
 ///
-/// Nothing where the text is not a quantity, or is too large or too fine for 18 digits.
+/// A server keeps some texts as they were written (`5.`, `1E6`); it never changes this form, but for one thing: in the
+/// limits, requests and capacities of core objects it rounds what is finer than a thousandth up.
+/// Nothing where the text is not a quantity, or has more digits than 128 bits hold.
 pub fn canonical(text: &str) -> Option<String> {
-    let (number, suffix) = split(text)?;
-    let number = number.strip_prefix('+').unwrap_or(number);
-    let padded = match number.strip_prefix('-') {
-        Some(digits) => format!("-{}", pad(digits)),
-        None => pad(number),
-    };
-    let number: Decimal = padded.parse().ok()?;
-    match suffix {
-        Suffix::Binary(power) => {
-            let bytes = number.mul(power_of(1024, power)?).ok()?;
-            // A fraction of a byte, or less than 1 Ki: the server goes over to decimal suffixes.
-            match bytes.as_integer() {
-                Some(whole) if whole.unsigned_abs() >= 1024 => Some(binary(whole)),
-                _ => decimal(bytes, Style::Suffix),
+    let (mantissa, scale, format) = parse(text)?;
+    let nano = round_up(mantissa, scale)?;
+    let whole = (nano % NANO == 0).then_some(nano / NANO);
+    match (format, whole) {
+        // What is less than 1 Ki, or has a fraction of a byte, is written with decimal suffixes.
+        (Format::Binary, Some(whole)) if whole.unsigned_abs() >= 1024 => Some(binary(whole)),
+        (Format::Exponent, _) => Some(decimal(nano, |power| {
+            if power == 0 {
+                String::new()
+            } else {
+                format!("e{power}")
             }
-        }
-        Suffix::Decimal(power) => decimal(scaled(number, power)?, Style::Suffix),
-        Suffix::Exponent(power) => decimal(scaled(number, power)?, Style::Exponent),
+        })),
+        _ => Some(decimal(nano, |power| {
+            NAMES[((power + 9) / 3) as usize].to_owned()
+        })),
     }
 }
 
-/// The value of a quantity: `1Ki` is 1024. Nothing where it has more than 18 digits.
+/// The value of a quantity: that of `1Ki` is 1024. Nothing where it has more than 18 digits.
 pub fn amount(text: &str) -> Option<Decimal> {
-    let (number, suffix) = split(text)?;
-    let negative = number.starts_with('-');
-    let number: Decimal = pad(number.trim_start_matches(['+', '-'])).parse().ok()?;
-    let number = if negative {
-        Decimal::ZERO.sub(number).ok()?
-    } else {
-        number
-    };
-    match suffix {
-        Suffix::Binary(power) => number.mul(power_of(1024, power)?).ok(),
-        Suffix::Decimal(power) | Suffix::Exponent(power) => scaled(number, power),
+    let (mantissa, scale, _) = parse(text)?;
+    if scale < 0 {
+        let factor = 10i128.checked_pow(scale.unsigned_abs())?;
+        return Decimal::new(mantissa.checked_mul(factor)?, 0).ok();
     }
+    Decimal::new(mantissa, u8::try_from(scale).ok()?).ok()
+}
+
+const NANO: i128 = 1_000_000_000;
+const NAMES: [&str; 10] = ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"];
+
+/// How the suffix was written, which the canonical form keeps to.
+#[derive(Clone, Copy)]
+enum Format {
+    Binary,
+    Decimal,
+    Exponent,
 }
 
 enum Suffix {
@@ -54,10 +59,29 @@ enum Suffix {
     Exponent(i32),
 }
 
-#[derive(PartialEq)]
-enum Style {
-    Suffix,
-    Exponent,
+/// The value as a whole number and how many decimal places it has.
+fn parse(text: &str) -> Option<(i128, i32, Format)> {
+    let (number, suffix) = split(text)?;
+    let digits = number.trim_start_matches(['+', '-']);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let fraction = fraction.trim_end_matches('0');
+    let mut mantissa: i128 = 0;
+    for digit in whole.bytes().chain(fraction.bytes()) {
+        mantissa = mantissa.checked_mul(10)?.checked_add(i128::from(digit - b'0'))?;
+    }
+    if number.starts_with('-') {
+        mantissa = -mantissa;
+    }
+    let scale = i32::try_from(fraction.len()).ok()?;
+    Some(match suffix {
+        Suffix::Binary(power) => (
+            mantissa.checked_mul(1024i128.checked_pow(power)?)?,
+            scale,
+            Format::Binary,
+        ),
+        Suffix::Decimal(power) => (mantissa, scale - power, Format::Decimal),
+        Suffix::Exponent(power) => (mantissa, scale.checked_sub(power)?, Format::Exponent),
+    })
 }
 
 fn split(text: &str) -> Option<(&str, Suffix)> {
@@ -66,10 +90,8 @@ fn split(text: &str) -> Option<(&str, Suffix)> {
         .bytes()
         .take_while(|byte| byte.is_ascii_digit() || *byte == b'.')
         .count();
-    let number = &unsigned[..digits];
-    if !number.bytes().any(|byte| byte.is_ascii_digit())
-        || number.bytes().filter(|byte| *byte == b'.').count() > 1
-    {
+    let number = &unsigned.as_bytes()[..digits];
+    if !number.iter().any(u8::is_ascii_digit) || number.iter().filter(|byte| **byte == b'.').count() > 1 {
         return None;
     }
     let (number, suffix) = text.split_at(text.len() - unsigned.len() + digits);
@@ -102,63 +124,41 @@ fn split(text: &str) -> Option<(&str, Suffix)> {
     Some((number, suffix))
 }
 
-/// `.5` and `5.` are quantities but not numbers of ours.
-fn pad(digits: &str) -> String {
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let whole = if whole.is_empty() { "0" } else { whole };
-    let fraction = if fraction.is_empty() { "0" } else { fraction };
-    format!("{whole}.{fraction}")
-}
-
-fn power_of(base: i128, power: u32) -> Option<Decimal> {
-    Decimal::new(base.checked_pow(power)?, 0).ok()
-}
-
-fn scaled(number: Decimal, power: i32) -> Option<Decimal> {
-    let factor = power_of(10, power.unsigned_abs())?;
-    if power < 0 {
-        number.div(factor).ok()
-    } else {
-        number.mul(factor).ok()
+/// In billionths, away from zero: who asks for a resource is to get some.
+fn round_up(mantissa: i128, scale: i32) -> Option<i128> {
+    let shift = 9 - scale;
+    if shift >= 0 {
+        return mantissa.checked_mul(10i128.checked_pow(shift.unsigned_abs())?);
     }
+    // A divisor that is too large for 128 bits leaves the least there is.
+    let Some(divisor) = 10i128.checked_pow(shift.unsigned_abs()) else {
+        return Some(mantissa.signum());
+    };
+    let rest = mantissa % divisor;
+    Some(mantissa / divisor + rest.signum())
 }
 
-fn binary(whole: i64) -> String {
+fn binary(whole: i128) -> String {
     const NAMES: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
     let (mut number, mut power) = (whole, 0);
-    while number != 0 && number % 1024 == 0 && power < 6 {
+    while number % 1024 == 0 && power < 6 {
         number /= 1024;
         power += 1;
     }
     format!("{number}{}", NAMES[power])
 }
 
-/// The largest suffix that leaves a whole number; finer than nano is rounded up, as the server does.
-fn decimal(number: Decimal, style: Style) -> Option<String> {
-    const NAMES: [&str; 10] = ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"];
-    if number == Decimal::ZERO {
-        return Some("0".to_owned());
+/// The largest power of a thousand that leaves a whole number.
+fn decimal(nano: i128, suffix: impl Fn(i32) -> String) -> String {
+    if nano == 0 {
+        return "0".to_owned();
     }
-    let nano = number.mul(power_of(10, 9)?);
-    let (mut mantissa, mut power) = match nano {
-        Ok(nano) => {
-            let nano = if nano.is_negative() {
-                nano.floor()
-            } else {
-                nano.ceil()
-            };
-            (nano.as_integer()?, -9)
-        }
-        Err(_) => (number.as_integer()?, 0),
-    };
-    while mantissa % 1000 == 0 && power < 18 {
-        mantissa /= 1000;
+    let (mut number, mut power) = (nano, -9);
+    while number % 1000 == 0 && power < 18 {
+        number /= 1000;
         power += 3;
     }
-    Some(match style {
-        Style::Exponent if power != 0 => format!("{mantissa}e{power}"),
-        _ => format!("{mantissa}{}", NAMES[((power + 9) / 3) as usize]),
-    })
+    format!("{number}{}", suffix(power))
 }
 
 #[cfg(test)]
@@ -189,6 +189,11 @@ mod tests {
             ("5.", "5"),
             ("-1500m", "-1500m"),
             ("0.5Ki", "512"),
+            ("30.54Gi", "32792075304960m"),
+            ("25.8228Ti", "28392468861734092800u"),
+            ("1Ei", "1Ei"),
+            ("1e-10", "1e-9"),
+            ("1.25e1", "12500e-3"),
         ] {
             assert_eq!(canonical(text).as_deref(), Some(expected), "{text}");
         }

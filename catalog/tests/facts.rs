@@ -30,9 +30,9 @@ fn every_type_and_kind_can_be_read() {
         assert_eq!((kind.api_version(), kind.name()), (version, name));
         assert!(!kind.plural().is_empty());
         if kind.is_custom() {
-            count.1 += 1
+            count.1 += 1;
         } else {
-            count.0 += 1
+            count.0 += 1;
         }
     }
     assert!(count.0 >= 65 && count.1 >= 100, "{count:?}");

@@ -308,13 +308,12 @@ fn wrong_types(node: &Node<'static>, lenient: bool) -> Vec<Value> {
         wrong.push(Value::Null);
     }
     let scalar = takes(types::STRING | types::INTEGER | types::NUMBER | types::BOOL);
-    if !takes(types::BOOL) && !(lenient && takes(types::STRING)) {
+    // Text may be written as another scalar there.
+    let text = lenient && takes(types::STRING);
+    if !text && !takes(types::BOOL) {
         wrong.push(Value::Bool(true));
     }
-    if !takes(types::INTEGER | types::NUMBER)
-        && !(lenient && takes(types::STRING))
-        && !node.is(flags::QUANTITY)
-    {
+    if !text && !takes(types::INTEGER | types::NUMBER) && !node.is(flags::QUANTITY) {
         wrong.push(7.into());
     }
     if scalar && takes(types::INTEGER) && !takes(types::NUMBER | types::STRING) {
