@@ -1,11 +1,13 @@
 //! Draws what the compiler has to say, the way rustc does; or gives it as JSON.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Patch, Renderer, Snippet};
 use serde_json::{Value, json};
+use terrace_compiler::code::Code;
 use terrace_compiler::diagnostic::{Diagnostic, Label, Severity};
 use terrace_compiler::source::{FileId, Files, Span};
 
@@ -16,6 +18,8 @@ pub(crate) struct Drawing<'a> {
     renderer: Renderer,
     /// Where the lines of a file begin.
     lines: BTreeMap<FileId, Vec<usize>>,
+    /// What is never shown: secrets that somebody wrote out. The same line may be drawn for another reason, too.
+    hidden: Vec<Span>,
 }
 
 /// Annotations of one file, in the order in which the files are shown.
@@ -24,17 +28,29 @@ type ByFile<'a> = Vec<(FileId, Vec<(AnnotationKind, &'a Label)>)>;
 impl<'a> Drawing<'a> {
     /// Paths are named from where the user stands: with the stack's folder in front.
     pub(crate) fn new(files: &'a Files, stack: &'a Path, colour: bool) -> Drawing<'a> {
-        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+        let renderer = if colour {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
         Drawing {
             files,
             stack,
             renderer,
             lines: BTreeMap::new(),
+            hidden: Vec::new(),
         }
     }
 
     /// All of them, each with an empty line after it.
     pub(crate) fn all(&mut self, diagnostics: &[Diagnostic]) -> String {
+        let secrets = diagnostics
+            .iter()
+            .filter(|diagnostic| diagnostic.code == Code::LiteralSecret);
+        self.hidden = secrets
+            .flat_map(|secret| &secret.primary)
+            .map(|label| label.span)
+            .collect();
         let mut text = String::new();
         for diagnostic in diagnostics {
             text.push_str(&self.one(diagnostic));
@@ -49,11 +65,19 @@ impl<'a> Drawing<'a> {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let title = level.primary_title(plain(&diagnostic.message)).id(diagnostic.code.slug());
+        let title = level
+            .primary_title(plain(&diagnostic.message))
+            .id(diagnostic.code.slug());
         let mut main = Group::with_title(title);
         let mut places: ByFile<'_> = Vec::new();
-        let primary = diagnostic.primary.iter().map(|label| (AnnotationKind::Primary, label));
-        let related = diagnostic.related.iter().map(|label| (AnnotationKind::Context, label));
+        let primary = diagnostic
+            .primary
+            .iter()
+            .map(|label| (AnnotationKind::Primary, label));
+        let related = diagnostic
+            .related
+            .iter()
+            .map(|label| (AnnotationKind::Context, label));
         for (kind, label) in primary.chain(related) {
             match places.iter_mut().find(|(file, _)| *file == label.span.file) {
                 Some((_, labels)) => labels.push((kind, label)),
@@ -117,7 +141,11 @@ impl<'a> Drawing<'a> {
     fn window(&mut self, file: FileId, spans: impl Iterator<Item = Span>) -> Window<'a> {
         let text: &'a str = &self.files.get(file).text;
         let starts = self.lines.entry(file).or_insert_with(|| {
-            let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+            let ends = text
+                .bytes()
+                .enumerate()
+                .filter(|(_, byte)| *byte == b'\n')
+                .map(|(at, _)| at + 1);
             std::iter::once(0).chain(ends).collect()
         });
         let line_of = |offset: usize| starts.partition_point(|start| *start <= offset).saturating_sub(1);
@@ -130,11 +158,19 @@ impl<'a> Drawing<'a> {
         let first = first.min(last);
         let begin = starts.get(first).copied().unwrap_or_default();
         let end = starts.get(last + 1).copied().unwrap_or(text.len());
-        Window {
-            text: text.get(begin..end).unwrap_or_default(),
+        let mut window = Window {
+            text: Cow::Borrowed(text.get(begin..end).unwrap_or_default()),
             begin,
             first_line: first + 1,
+        };
+        let inside = self
+            .hidden
+            .iter()
+            .filter(|span| span.file == file && (span.start as usize) < end && (span.end as usize) > begin);
+        for span in inside {
+            window.hide(window.within(*span));
         }
+        window
     }
 
     fn path(&self, file: FileId) -> String {
@@ -144,12 +180,27 @@ impl<'a> Drawing<'a> {
 
 /// Some lines of a file.
 struct Window<'a> {
-    text: &'a str,
+    text: Cow<'a, str>,
     begin: usize,
     first_line: usize,
 }
 
 impl Window<'_> {
+    /// Puts stars in the place of a text, byte for byte: what comes after it stays where it is.
+    fn hide(&mut self, range: Range<usize>) {
+        let stars: String = self.text[range.clone()]
+            .chars()
+            .map(|c| {
+                if c == '\n' {
+                    "\n".to_owned()
+                } else {
+                    "*".repeat(c.len_utf8())
+                }
+            })
+            .collect();
+        self.text.to_mut().replace_range(range, &stars);
+    }
+
     /// A span as bytes of these lines, on the boundaries of characters.
     fn within(&self, span: Span) -> Range<usize> {
         let clamp = |offset: u32| {
@@ -184,11 +235,21 @@ pub(crate) fn shown_path(stack: &Path, path: &str) -> String {
 
 /// `2 errors, 1 warning`; nothing where there are none.
 pub(crate) fn summary(diagnostics: &[Diagnostic]) -> Option<String> {
-    let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
-    let counts = [counted(errors, "error"), counted(diagnostics.len() - errors, "warning")];
+    let errors = diagnostics
+        .iter()
+        .filter(|diagnostic| diagnostic.is_error())
+        .count();
+    let counts = [
+        counted(errors, "error"),
+        counted(diagnostics.len() - errors, "warning"),
+    ];
     let counts: Vec<String> = counts.into_iter().flatten().collect();
     let first = diagnostics.first()?;
-    Some(format!("{}; `terrace explain {}` says more", counts.join(", "), first.code.slug()))
+    Some(format!(
+        "{}; `terrace explain {}` says more",
+        counts.join(", "),
+        first.code.slug()
+    ))
 }
 
 /// `1 error`, `2 errors`; nothing for none.
@@ -204,7 +265,10 @@ fn counted(count: usize, what: &str) -> Option<String> {
 pub(crate) fn to_json(diagnostics: &[Diagnostic], files: &Files, stack: &Path) -> Value {
     let place = |span: Span| {
         let start = files.location(span);
-        let last = Span { start: span.end, ..span };
+        let last = Span {
+            start: span.end,
+            ..span
+        };
         let end = files.location(last);
         json!({
             "file": shown_path(stack, &start.file),
@@ -243,7 +307,10 @@ pub(crate) fn to_json(diagnostics: &[Diagnostic], files: &Files, stack: &Path) -
             "help": help.collect::<Vec<_>>(),
         })
     };
-    let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
+    let errors = diagnostics
+        .iter()
+        .filter(|diagnostic| diagnostic.is_error())
+        .count();
     json!({
         "errors": errors,
         "warnings": diagnostics.len() - errors,
@@ -254,7 +321,11 @@ pub(crate) fn to_json(diagnostics: &[Diagnostic], files: &Files, stack: &Path) -
 /// A text of which no character moves the cursor: names that a user wrote are in messages.
 fn plain(text: &str) -> String {
     let replaced = |c: char| c.is_control() && c != '\n' && c != '\t';
-    if text.contains(replaced) { text.replace(replaced, "\u{fffd}") } else { text.to_owned() }
+    if text.contains(replaced) {
+        text.replace(replaced, "\u{fffd}")
+    } else {
+        text.to_owned()
+    }
 }
 
 #[cfg(test)]

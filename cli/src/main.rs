@@ -11,6 +11,7 @@ mod golden;
 mod live;
 mod problem;
 mod progress;
+mod renamed;
 mod stack;
 
 use std::process::ExitCode;

@@ -57,15 +57,19 @@ pub fn updating() -> bool {
 fn run(page: &str, directory: &Path, variables: &[(&str, &str)]) -> String {
     let mut out = String::with_capacity(page.len());
     let mut lines = page.lines().peekable();
-    let mut inside = false;
+    // The fence of the block we are in, and whether its commands are run. A longer fence may hold a shorter one.
+    let mut block: Option<(&str, bool)> = None;
     while let Some(line) = lines.next() {
         out.push_str(line);
         out.push('\n');
-        if line.starts_with("```") {
-            inside = !inside && line == "```console";
-            continue;
+        let fence = &line[..line.len() - line.trim_start_matches('`').len()];
+        match block {
+            None if fence.len() >= 3 => block = Some((fence, &line[fence.len()..] == "console")),
+            Some((open, _)) if line == open => block = None,
+            _ => {}
         }
-        let Some(command) = line.strip_prefix("$ ").filter(|_| inside) else {
+        let Some((open, true)) = block else { continue };
+        let Some(command) = line.strip_prefix("$ ") else {
             continue;
         };
         let mut command = command.to_owned();
@@ -78,8 +82,8 @@ fn run(page: &str, directory: &Path, variables: &[(&str, &str)]) -> String {
         }
         let mut last = false;
         while let Some(next) = lines.peek() {
-            if next.starts_with("$ ") || next.starts_with("```") {
-                last = next.starts_with("```");
+            if next.starts_with("$ ") || *next == open {
+                last = *next == open;
                 break;
             }
             lines.next();

@@ -7,7 +7,7 @@ use terrace_artifact::Target;
 use terrace_deployer::{Access, Action, ApplyOptions, Plan, Purpose, Refusal, Report, render};
 
 use crate::arguments::{Changing, Environment, Planning, Reach};
-use crate::commands::plan::options;
+use crate::commands::plan::{options, warn};
 use crate::confirm::confirm;
 use crate::console::{Console, Tone};
 use crate::live;
@@ -85,6 +85,9 @@ fn plan_and_apply(
     };
     let plan = plan.map_err(|error| live::located(error, &access.folder))?;
     console.data(&render(&plan, console.colour_data()))?;
+    if purpose == Purpose::Apply {
+        warn(&plan, &stack, console);
+    }
     approved(&plan, changing)?;
     if !plan.is_empty() {
         let question = match purpose {

@@ -6,10 +6,11 @@ use std::path::Path;
 use terrace_deployer::{Plan, PlanOptions, PreviewOptions, render};
 
 use crate::arguments::{Environment, Output, Planning};
-use crate::console::Console;
+use crate::console::{Console, Tone};
 use crate::folder::unwritable;
 use crate::live;
 use crate::problem::{Problem, Status};
+use crate::renamed::hints;
 use crate::stack::Stack;
 
 /// How a plan is shown.
@@ -34,12 +35,20 @@ pub(crate) fn run(
         Output::Text => console.data(&render(&plan, console.colour_data()))?,
         Output::Json => console.data(&format!("{}\n", to_json(&plan)?))?,
     }
+    warn(&plan, &stack, console);
     if let Some(path) = shown.save {
         fs::write(path, to_json(&plan)? + "\n").map_err(|error| unwritable(path, &error))?;
         console.line(&format!("saved; to apply exactly this:\n  terrace apply {}", path.display()));
     }
     let changes = shown.detailed_exitcode && !plan.is_empty();
     Ok(if changes { Status::Changes } else { Status::Done })
+}
+
+/// What the user may not have meant.
+pub(crate) fn warn(plan: &Plan, stack: &Stack, console: &Console) {
+    for hint in hints(plan, &stack.folder) {
+        console.line(&format!("{} {hint}", console.paint(Tone::Warning, "warning:")));
+    }
 }
 
 /// How much servers are asked, and about what.

@@ -1,7 +1,6 @@
 use std::path::Path;
 
 use expect_test::{Expect, expect};
-use terrace_compiler::code::Code;
 
 use super::*;
 
@@ -20,7 +19,11 @@ impl Case {
         let mut files = Files::default();
         let components = files.add("components.yaml", COMPONENTS);
         let module = files.add("module:lake/module.yaml", MODULE);
-        Case { files, components, module }
+        Case {
+            files,
+            components,
+            module,
+        }
     }
 
     fn span(&self, file: FileId, text: &str) -> Span {
@@ -43,7 +46,9 @@ fn an_edit_is_shown_as_one() {
     let diagnostic = Diagnostic::new(Code::UnknownModule, "no module is named `laek`")
         .at(span, "used here")
         .replace(span, "lake", "`lake` exists");
-    case.check(&diagnostic, expect![[r#"
+    case.check(
+        &diagnostic,
+        expect![[r#"
         error[unknown-module]: no module is named `laek`
          --> stacks/acme/components.yaml:3:9
           |
@@ -54,7 +59,8 @@ fn an_edit_is_shown_as_one() {
           |
         3 - module: laek
         3 + module: lake
-          |"#]]);
+          |"#]],
+    );
 }
 
 #[test]
@@ -63,10 +69,15 @@ fn places_in_two_files_and_the_way_there() {
     let diagnostic = Diagnostic::new(Code::WrongType, "`zones` has to be a list")
         .at(case.span(case.module, "resources"), "declared\x1b[31m here")
         .also(case.span(case.components, "4"), "this is a number")
-        .through(case.span(case.components, "name: lake"), "in module `lake`, used here")
+        .through(
+            case.span(case.components, "name: lake"),
+            "in module `lake`, used here",
+        )
         .note("a zone has a name")
         .help("write `[raw, curated]`");
-    case.check(&diagnostic, expect![[r#"
+    case.check(
+        &diagnostic,
+        expect![[r#"
         error[wrong-type]: `zones` has to be a list
          --> module:lake/module.yaml:3:1
           |
@@ -84,18 +95,25 @@ fn places_in_two_files_and_the_way_there() {
           |
         2 | name: lake
           | ^^^^^^^^^^
-        help: write `[raw, curated]`"#]]);
+        help: write `[raw, curated]`"#]],
+    );
 }
 
 #[test]
 fn without_a_place() {
     let case = Case::new();
-    let diagnostic = Diagnostic::new(Code::NoPlatform, "no document of kind `Platform` is in this folder")
-        .help("write one");
-    case.check(&diagnostic, expect![[r#"
+    let diagnostic = Diagnostic::new(
+        Code::NoPlatform,
+        "no document of kind `Platform` is in this folder",
+    )
+    .help("write one");
+    case.check(
+        &diagnostic,
+        expect![[r#"
         error[no-platform]: no document of kind `Platform` is in this folder
          |
-         = help: write one"#]]);
+         = help: write one"#]],
+    );
 }
 
 #[test]
@@ -105,9 +123,49 @@ fn spans_that_lie_are_drawn_somewhere() {
     let mut drawing = Drawing::new(&files, Path::new("."), true);
     for (start, end) in [(1, 3), (0, 900), (12, 12), (900, 901), (11, 12), (5, 2)] {
         let span = Span { file, start, end };
-        let diagnostic = Diagnostic::new(Code::WrongType, "wrong").at(span, "here").replace(span, "x", "this");
+        let diagnostic = Diagnostic::new(Code::WrongType, "wrong")
+            .at(span, "here")
+            .replace(span, "x", "this");
         assert!(drawing.one(&diagnostic).contains("a.yaml"));
     }
+}
+
+#[test]
+fn a_secret_is_never_shown() {
+    let text = "env: {PASSWORD: hünter2, USER: joe}\n";
+    let mut files = Files::default();
+    let file = files.add("a.yaml", text);
+    let at = |part: &str| {
+        let start = u32::try_from(text.find(part).unwrap()).unwrap();
+        let end = start + u32::try_from(part.len()).unwrap();
+        Span { file, start, end }
+    };
+    let secret = Diagnostic::new(Code::LiteralSecret, "a secret is written out here").at(at("hünter2"), "");
+    let other = Diagnostic::new(Code::UnknownKey, "no")
+        .at(at("USER"), "")
+        .replace(at("USER"), "LOGIN", "this");
+    let all = Drawing::new(&files, Path::new("."), false).all(&[other, secret]);
+    assert!(!all.contains("nter2"), "{all}");
+    expect![[r#"
+        error[unknown-key]: no
+         --> a.yaml:1:27
+          |
+        1 | env: {PASSWORD: ********, USER: joe}
+          |                           ^^^^
+          |
+        help: this
+          |
+        1 - env: {PASSWORD: ********, USER: joe}
+        1 + env: {PASSWORD: ********, LOGIN: joe}
+          |
+
+        error[literal-secret]: a secret is written out here
+         --> a.yaml:1:17
+          |
+        1 | env: {PASSWORD: ********, USER: joe}
+          |                 ^^^^^^^^
+
+    "#]].assert_eq(&all);
 }
 
 #[test]
@@ -115,7 +173,10 @@ fn counts_in_words() {
     let error = Diagnostic::new(Code::WrongType, "");
     let warning = Diagnostic::new(Code::DeprecatedModule, "");
     assert_eq!(summary(&[]), None);
-    assert_eq!(summary(&[error.clone()]).unwrap(), "1 error; `terrace explain wrong-type` says more");
+    assert_eq!(
+        summary(&[error.clone()]).unwrap(),
+        "1 error; `terrace explain wrong-type` says more"
+    );
     assert_eq!(
         summary(&[error.clone(), warning, error]).unwrap(),
         "2 errors, 1 warning; `terrace explain wrong-type` says more"
