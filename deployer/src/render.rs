@@ -13,6 +13,7 @@ pub fn render(plan: &Plan, color: bool) -> String {
         out: String::new(),
         color,
         shared: shared_notes(plan),
+        destroys: plan.purpose == Purpose::Destroy,
     };
     page.header(plan);
     let mut components: BTreeMap<(bool, &Text, &Text), Vec<&Step>> = BTreeMap::new();
@@ -109,6 +110,8 @@ struct Page {
     color: bool,
     /// Notes that several steps have: they are said once.
     shared: BTreeSet<String>,
+    /// Everything is taken away: then that is why, every time.
+    destroys: bool,
 }
 
 /// How wide a value may be on its line.
@@ -156,11 +159,7 @@ impl Page {
                 if members == 1 { "resource" } else { "resources" }
             );
         }
-        line.push_str(&explanation(
-            step.change.action,
-            &step.change.reason,
-            step.change.risk,
-        ));
+        line.push_str(&self.explanation(step.change.action, &step.change.reason, step.change.risk));
         self.line(1, paint(step.change.action), &line);
         // All of what is created is new; naming the fields would drown the changes.
         if step.change.action != Action::Create {
@@ -182,7 +181,7 @@ impl Page {
             None => member.logical_id.to_string(),
         };
         let mut line = format!("{} {name} {}", mark(member.action), member.resource_type);
-        line.push_str(&explanation(member.action, &member.reason, member.risk));
+        line.push_str(&self.explanation(member.action, &member.reason, member.risk));
         self.line(3, paint(member.action), &line);
         if member.action != Action::Create {
             self.fields(5, &member.fields);
@@ -305,6 +304,27 @@ impl Page {
         }
     }
 
+    /// The word for the action, why, and what it risks; a create explains itself.
+    fn explanation(&self, action: Action, reason: &str, risk: Risk) -> String {
+        let mut out = match action {
+            Action::Create | Action::Keep => String::new(),
+            Action::Update => "  updated".to_owned(),
+            Action::Adopt => format!("  adopted: {reason}"),
+            Action::Replace => format!("  replaced: {reason}"),
+            Action::Delete if self.destroys => "  deleted".to_owned(),
+            Action::Delete => format!("  deleted: {reason}"),
+            Action::Release => format!("  let go of: {reason}"),
+        };
+        match risk {
+            Risk::None => {}
+            Risk::Restart => out.push_str("  [restarts]"),
+            Risk::Replace if action == Action::Replace => {}
+            Risk::Replace => out.push_str("  [replaces]"),
+            Risk::DataLoss => out.push_str("  [LOSES DATA]"),
+        }
+        out
+    }
+
     fn line(&mut self, depth: usize, paint: Paint, text: &str) {
         for _ in 0..depth {
             self.out.push_str("  ");
@@ -345,26 +365,6 @@ fn paint(action: Action) -> Paint {
         Action::Update => Paint::Yellow,
         Action::Replace | Action::Delete | Action::Release => Paint::Red,
     }
-}
-
-/// The word for the action, why, and what it risks; a create explains itself.
-fn explanation(action: Action, reason: &str, risk: Risk) -> String {
-    let mut out = match action {
-        Action::Create | Action::Keep => String::new(),
-        Action::Update => "  updated".to_owned(),
-        Action::Adopt => format!("  adopted: {reason}"),
-        Action::Replace => format!("  replaced: {reason}"),
-        Action::Delete => format!("  deleted: {reason}"),
-        Action::Release => format!("  let go of: {reason}"),
-    };
-    match risk {
-        Risk::None => {}
-        Risk::Restart => out.push_str("  [restarts]"),
-        Risk::Replace if action == Action::Replace => {}
-        Risk::Replace => out.push_str("  [replaces]"),
-        Risk::DataLoss => out.push_str("  [LOSES DATA]"),
-    }
-    out
 }
 
 fn show(value: &Value) -> String {
