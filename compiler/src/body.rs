@@ -1,6 +1,7 @@
 //! Trees with expressions at the leaves: read once per module, expanded once per use.
 //!
-//! Loops, conditions and omission are structure: `$for_each`, `$when`, `$merge` and `$value` are keys of maps, `omit` is a value.
+//! Loops, conditions and omission are structure: `$for_each`, `$when`, `$merge`, `$value` and `$json` are keys of maps, `omit` is a
+//! value.
 
 use terrace_artifact::{Segment, Text};
 
@@ -36,6 +37,8 @@ struct MapBody {
     when: Option<Expression>,
     merge: Option<Body>,
     value: Option<Body>,
+    /// A tree that becomes JSON text.
+    json: Option<Body>,
     entries: Vec<(Template, Body)>,
 }
 
@@ -146,6 +149,7 @@ impl Body {
                     Term::List(out)
                 }
             }
+            BodyKind::Map(map) if map.json.is_some() => map.json_text(scope, expansion),
             BodyKind::Map(map) => {
                 let mut out = Vec::with_capacity(map.entries.len());
                 if !map.expand_entries(scope, expansion, &mut out) {
@@ -179,6 +183,9 @@ impl Body {
         let BodyKind::Map(map) = &self.kind else {
             return push(expansion, out, &mut |expansion| self.expand(scope, expansion));
         };
+        if map.json.is_some() && map.for_each.is_none() {
+            return push(expansion, out, &mut |expansion| self.expand(scope, expansion));
+        }
         map.each(scope, expansion, &mut |scope, expansion| {
             push(expansion, out, &mut |expansion| match &map.value {
                 Some(value) => value.expand(scope, expansion),
@@ -207,10 +214,11 @@ impl MapBody {
                 "$for_each" => map.for_each = whole_expression(node, files, diagnostics),
                 "$when" => map.when = whole_expression(node, files, diagnostics),
                 "$merge" => map.merge = Some(Body::read(node, files, diagnostics)),
+                "$json" => map.json = Some(Body::read(node, files, diagnostics)),
                 "$value" => map.value = Some(Body::read(node, files, diagnostics)),
                 "$as" => map.variable = node.as_str().unwrap_or("each").into(),
                 key if is_control(key) => {
-                    const CONTROLS: [&str; 5] = ["$for_each", "$when", "$merge", "$value", "$as"];
+                    const CONTROLS: [&str; 6] = ["$for_each", "$when", "$merge", "$value", "$as", "$json"];
                     diagnostics.push(
                         Diagnostic::new(
                             Code::UnknownKey,
@@ -262,6 +270,17 @@ impl MapBody {
             if self.holds(&scope, expansion) {
                 then(&scope, expansion);
             }
+        }
+    }
+
+    /// `$json`: the tree as compact text, for the properties of AWS that want a document in a string.
+    fn json_text(&self, scope: &Scope<'_>, expansion: &mut Expansion<'_>) -> Term {
+        if !self.holds(scope, expansion) {
+            return Term::Omit;
+        }
+        match &self.json {
+            Some(body) => expression::filters::json(&body.expand(scope, expansion)),
+            None => Term::Omit,
         }
     }
 

@@ -439,11 +439,16 @@ pub(super) fn filter(name: &str, value: &Term, arguments: &[Term], span: Span) -
             number(half)
         }
         ("floor" | "ceil" | "round", _) => Err(mismatch("a number")),
-        ("json", value) => match value.is_late() {
-            false => Ok(to_json_compact(&value.clone().into_value()).into()),
-            true => Ok(json_with_references(value)),
-        },
+        ("json", value) => Ok(json(value)),
         _ => Err(mismatch("something else")),
+    }
+}
+
+/// A value as compact JSON text, in which references stay references.
+pub(crate) fn json(value: &Term) -> Term {
+    match value.is_late() {
+        false => to_json_compact(&value.clone().into_value()).into(),
+        true => json_with_references(value),
     }
 }
 
