@@ -19,6 +19,7 @@ pub mod input;
 pub mod library;
 mod load;
 mod module;
+pub mod module_test;
 pub mod node;
 mod pipeline;
 mod resolve;
@@ -100,6 +101,17 @@ fn bundles(
     diagnostics: &mut Diagnostics,
 ) -> Option<Vec<Bundle>> {
     let stack = load::load(sources, &mut compiled.files, diagnostics)?;
+    stack_bundles(&stack, sources, request, compiled, diagnostics)
+}
+
+/// What comes after loading.
+fn stack_bundles(
+    stack: &Stack,
+    sources: &dyn Sources,
+    request: &Request,
+    compiled: &mut Compiled,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<Bundle>> {
     compiled.golden = stack
         .platform
         .golden
@@ -111,14 +123,14 @@ fn bundles(
         .map(|e| e.name.value.to_string())
         .collect();
     compiled.platform = Some(stack.platform.name.value.clone());
-    check_program(&stack, request, diagnostics);
-    let environments = chosen(&stack, request, &mut compiled.files, diagnostics);
-    let set = resolve::parse_set(&request.set, &stack, &mut compiled.files, diagnostics);
+    check_program(stack, request, diagnostics);
+    let environments = chosen(stack, request, &mut compiled.files, diagnostics);
+    let set = resolve::parse_set(&request.set, stack, &mut compiled.files, diagnostics);
     if diagnostics.has_errors() {
         return None;
     }
     let files = &compiled.files;
-    let prepared = Prepared::new(&stack, set, files, diagnostics);
+    let prepared = Prepared::new(stack, set, files, diagnostics);
     if diagnostics.has_errors() {
         return None;
     }

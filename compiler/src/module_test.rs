@@ -1,0 +1,283 @@
+//! Runs the cases of a module: the files beside it in `tests/`.
+//!
+//! A case says in which environment, for which tenant, with which inputs and beside which other documents the module is used.
+//! What comes out of that is compared with the folder of the case's name by whoever asks: the program or a test.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use rayon::prelude::*;
+use terrace_artifact::Text;
+
+use crate::code::Code;
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::document::{Document, Recipe};
+use crate::load;
+use crate::node::{Node, NodeKind};
+use crate::source::{Files, Sources, Span};
+use crate::validate::{self, Kind};
+use crate::{Compiled, Request, stack_bundles, yaml};
+
+/// The file with what was said about a case, beside what came out of it.
+pub const WORDS: &str = "diagnostics.txt";
+
+/// What came out of a module's cases.
+#[derive(Debug, Default)]
+pub struct Tested {
+    /// The cases, in order of name.
+    pub cases: Vec<Case>,
+    /// What is wrong with the module's own document; where that is something, no case was run.
+    pub diagnostics: Vec<Diagnostic>,
+    /// What their spans are resolved against.
+    pub files: Files,
+}
+
+/// What came out of one case.
+#[derive(Debug)]
+pub struct Case {
+    /// The name of its file, without the ending.
+    pub name: String,
+    /// What belongs into `tests/NAME/`, by path: the files of the component, and [`WORDS`] where anything was said.
+    pub files: BTreeMap<String, String>,
+    /// Why the case is not as it says it would be, whatever its folder holds.
+    pub wrong: Option<String>,
+    /// Everything that was said.
+    pub diagnostics: Vec<Diagnostic>,
+    /// What spans are resolved against.
+    pub sources: Files,
+}
+
+/// Whether a folder is a module's.
+pub fn is_module(sources: &dyn Sources) -> bool {
+    sources.read("module.yaml").is_ok()
+}
+
+/// Runs every case of the module whose folder this is.
+pub fn run(sources: &dyn Sources, request: &Request) -> Tested {
+    let mut tested = Tested::default();
+    let mut diagnostics = Diagnostics::new();
+    let own = document(sources, "module.yaml", &mut tested.files, &mut diagnostics);
+    if !matches!(own.as_slice(), [Document::Module(_)]) && !diagnostics.has_errors() {
+        let message = "`module.yaml` has to hold one document of kind `Module`";
+        diagnostics.push(Diagnostic::new(Code::UnknownModule, message));
+    }
+    if !diagnostics.has_errors() {
+        let name = own[0].name().value.clone();
+        let paths = sources.list("tests").unwrap_or_default();
+        let names: Vec<String> = paths.iter().filter_map(|path| case_name(path)).collect();
+        tested.cases = names
+            .par_iter()
+            .map(|case| run_case(sources, &name, case, request))
+            .collect();
+        tested.cases.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+    tested.diagnostics = diagnostics.into_sorted();
+    tested
+}
+
+fn case_name(path: &str) -> Option<String> {
+    let name = path.strip_prefix("tests/")?.strip_suffix(".yaml")?;
+    (!name.contains('/')).then(|| name.to_owned())
+}
+
+fn run_case(sources: &dyn Sources, module: &Text, name: &str, request: &Request) -> Case {
+    let mut compiled = Compiled::default();
+    let mut diagnostics = Diagnostics::new();
+    let path = format!("tests/{name}.yaml");
+    let expected = read_case(sources, &path, &mut compiled.files, &mut diagnostics).and_then(|case| {
+        let expected = expected(&case);
+        let mut documents = documents(&case, module, &compiled.files, &mut diagnostics);
+        documents.extend(document(sources, "module.yaml", &mut compiled.files, &mut diagnostics));
+        for name in beside(&documents) {
+            let path = format!("../{name}/module.yaml");
+            if sources.read(&path).is_ok() {
+                documents.extend(document(sources, &path, &mut compiled.files, &mut diagnostics));
+            }
+        }
+        let stack = load::assemble(documents, &mut compiled.files, &mut diagnostics)?;
+        if !diagnostics.has_errors() {
+            let bundles = stack_bundles(&stack, sources, request, &mut compiled, &mut diagnostics);
+            compiled.bundles = bundles.unwrap_or_default();
+        }
+        Some(expected)
+    });
+    let failed = diagnostics.has_errors();
+    let diagnostics = diagnostics.into_sorted();
+    let mut files = BTreeMap::new();
+    if !failed {
+        for mut bundle in compiled.bundles {
+            bundle.artifacts.retain(|artifact| artifact.owner().1 == module.as_str());
+            files.extend(terrace_artifact::files(&bundle).into_iter().map(|file| (file.path, file.text)));
+        }
+    }
+    if !diagnostics.is_empty() {
+        files.insert(WORDS.to_owned(), words(&diagnostics, &compiled.files));
+    }
+    let wrong = match expected {
+        None => Some("the case could not be run".to_owned()),
+        Some(expected) => difference(&expected, &diagnostics),
+    };
+    Case { name: name.to_owned(), files, wrong, diagnostics, sources: compiled.files }
+}
+
+fn document(sources: &dyn Sources, path: &str, files: &mut Files, diagnostics: &mut Diagnostics) -> Vec<Document> {
+    match sources.read(path) {
+        Ok(bytes) => match yaml::open(path, &bytes, files, diagnostics) {
+            Some(file) => load::documents_of(file, files, diagnostics),
+            None => Vec::new(),
+        },
+        Err(error) => {
+            let message = format!("`{path}` cannot be read: {error}");
+            diagnostics.push(Diagnostic::new(Code::Unreadable, message));
+            Vec::new()
+        }
+    }
+}
+
+fn read_case(sources: &dyn Sources, path: &str, files: &mut Files, diagnostics: &mut Diagnostics) -> Option<Node> {
+    let bytes = sources.read(path).ok()?;
+    let file = yaml::open(path, &bytes, files, diagnostics)?;
+    let mut nodes = yaml::parse(file, files, diagnostics).into_iter();
+    // A case without a word is the module with its defaults.
+    let whole = Span { file, start: 0, end: 0 };
+    let case = match nodes.next().filter(|node| !node.is_null()) {
+        Some(node) => node,
+        None => map(whole, []),
+    };
+    if let Some(second) = nodes.next() {
+        diagnostics.push(
+            Diagnostic::new(Code::InvalidValue, "a case is one document")
+                .at(second.span.first(), "a second begins here"),
+        );
+    }
+    let valid = !diagnostics.has_errors() && validate::validate_test(&case, files, diagnostics);
+    valid.then_some(case)
+}
+
+/// The codes that have to be said; none where the case has to succeed.
+fn expected(case: &Node) -> Vec<String> {
+    let codes = case.get("expect").map_or(&[][..], Node::items).iter();
+    let mut codes: Vec<String> = codes.filter_map(Node::as_str).map(str::to_owned).collect();
+    codes.sort();
+    codes
+}
+
+fn difference(expected: &[String], diagnostics: &[Diagnostic]) -> Option<String> {
+    let mut said: Vec<&str> = diagnostics.iter().map(|d| d.code.slug()).collect();
+    said.sort_unstable();
+    said.dedup();
+    let listed = |codes: &[&str]| codes.iter().map(|code| format!("`{code}`")).collect::<Vec<_>>().join(", ");
+    if expected.is_empty() {
+        let mut errors: Vec<&str> = diagnostics.iter().filter(|d| d.is_error()).map(|d| d.code.slug()).collect();
+        errors.dedup();
+        return (!errors.is_empty()).then(|| format!("the case is to succeed, and {} was said", listed(&errors)));
+    }
+    let missing: Vec<&str> =
+        expected.iter().map(String::as_str).filter(|code| !said.contains(code)).collect();
+    let extra: Vec<&str> = said.iter().copied().filter(|code| !expected.iter().any(|e| e == code)).collect();
+    match (missing.as_slice(), extra.as_slice()) {
+        ([], []) => None,
+        (missing, []) => Some(format!("{} was to be said, and was not", listed(missing))),
+        ([], extra) => Some(format!("{} was said, and is not expected", listed(extra))),
+        (missing, extra) => Some(format!("{} was to be said, and {} was", listed(missing), listed(extra))),
+    }
+}
+
+/// What was said, as a reviewer reads it in a golden: without excerpts, so that only words and places count.
+fn words(diagnostics: &[Diagnostic], files: &Files) -> String {
+    let mut text = String::new();
+    for diagnostic in diagnostics {
+        let severity = if diagnostic.is_error() { "error" } else { "warning" };
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{severity}[{}]: {}", diagnostic.code.slug(), diagnostic.message);
+        if let Some(label) = &diagnostic.primary {
+            let _ = writeln!(text, "  {}: {}", files.location(label.span), label.text);
+        }
+        for label in diagnostic.related.iter().chain(&diagnostic.trace) {
+            // Lines of the module move with every edit of it: the file is enough.
+            let _ = writeln!(text, "  {}: {}", files.location(label.span).file, label.text);
+        }
+        for note in &diagnostic.notes {
+            let _ = writeln!(text, "  note: {note}");
+        }
+        for help in &diagnostic.help {
+            let _ = writeln!(text, "  help: {}", help.text);
+        }
+    }
+    text
+}
+
+/// The documents of the stack that a case describes.
+fn documents(case: &Node, module: &Text, files: &Files, diagnostics: &mut Diagnostics) -> Vec<Document> {
+    let start = case.span.first();
+    let string = |text: &str| scalar(start, NodeKind::String(text.into()));
+    let also = case.get("also").map_or(&[][..], Node::items);
+    let mut documents = Vec::new();
+    for node in also {
+        documents.extend(
+            validate::validate(node, files, diagnostics).map(|kind| Document::decode(kind, node.clone())),
+        );
+    }
+    let has = |kind: Kind| documents.iter().any(|document| document.kind() == kind);
+    if !has(Kind::Platform) {
+        let platform = map(start, [("name", string("acme"))]);
+        documents.insert(0, Document::decode(Kind::Platform, platform));
+    }
+    let environment = case.get("environment");
+    let said = |key: &str, default: &str| match environment.and_then(|e| e.get(key)) {
+        Some(node) => node.clone(),
+        None => string(default),
+    };
+    let cluster = map(start, [("context", string("test")), ("distribution", said("distribution", "kubernetes"))]);
+    let account = map(start, [
+        ("account", said("account", "111122223333")),
+        ("region", said("region", "eu-west-1")),
+    ]);
+    let environment = map(start, [
+        ("name", said("name", "production")),
+        ("class", said("class", "production")),
+        ("kubernetes", cluster),
+        ("aws", account),
+    ]);
+    documents.push(Document::decode(Kind::Environment, environment));
+    let mut component = vec![("name", string(module)), ("module", string(module))];
+    if let Some(tenant) = case.get("tenant") {
+        documents.push(Document::decode(Kind::Tenant, tenant.clone()));
+        let name = tenant.get("name").cloned();
+        let names = NodeKind::List(name.into_iter().collect());
+        component.push(("tenants", scalar(tenant.key, names)));
+    }
+    component.extend(case.get("inputs").map(|inputs| ("inputs", inputs.clone())));
+    documents.push(Document::decode(Kind::Component, map(start, component)));
+    documents
+}
+
+/// The modules that components ask for, which may lie beside this one.
+fn beside(documents: &[Document]) -> Vec<Text> {
+    let own = |name: &Text| {
+        documents.iter().any(|d| matches!(d, Document::Module(module) if module.name.value == *name))
+    };
+    let mut names: Vec<Text> = documents
+        .iter()
+        .filter_map(|document| match document {
+            Document::Component(component) => match &component.recipe {
+                Recipe::Module { module, .. } => Some(module.name.value.clone()),
+                Recipe::Own(_) => None,
+            },
+            _ => None,
+        })
+        .filter(|name| !own(name))
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn scalar(span: Span, kind: NodeKind) -> Node {
+    Node { kind, span, key: span }
+}
+
+fn map<'a>(span: Span, entries: impl IntoIterator<Item = (&'a str, Node)>) -> Node {
+    let entries = entries.into_iter().map(|(key, node)| (key.into(), node)).collect();
+    scalar(span, NodeKind::Map(entries))
+}
