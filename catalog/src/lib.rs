@@ -34,4 +34,4 @@ pub use kubernetes::{FieldType, Kind, ListType, kinds, kubernetes, nearest_kind}
 pub use nearest::nearest;
 pub use pattern::Pattern;
 pub use problem::{Problem, ProblemKind};
-pub use quantity::{amount, canonical, is_quantity};
+pub use quantity::{amount, canonical, canonical_resource, is_quantity};

@@ -9,26 +9,34 @@ pub fn is_quantity(text: &str) -> bool {
 
 /// The quantity in the form to which a server brings it: `1024Mi` becomes `1Gi`, `0.5` becomes `500m`.
 ///
-/// A server keeps some texts as they were written (`5.`, `1E6`); it never changes this form, but for one thing: in the
-/// limits, requests and capacities of core objects it rounds what is finer than a thousandth up.
-/// Nothing where the text is not a quantity, or has more digits than 128 bits hold.
+/// A server keeps some texts as they were written (`5.`, `1E6`); it never changes this form, but for one thing: see
+/// [`canonical_resource`]. Nothing where the text is not a quantity, or has more digits than 128 bits hold.
 pub fn canonical(text: &str) -> Option<String> {
     let (mantissa, scale, format) = parse(text)?;
-    let nano = round_up(mantissa, scale)?;
+    Some(written(round_up(mantissa, scale, 9)?, format))
+}
+
+/// As [`canonical`], for limits, requests, quotas and capacities of core objects (`v1`'s `ResourceList`): there a server
+/// rounds what is finer than a thousandth up.
+pub fn canonical_resource(text: &str) -> Option<String> {
+    let (mantissa, scale, format) = parse(text)?;
+    let milli = round_up(mantissa, scale, 3)?;
+    Some(written(milli.checked_mul(1_000_000)?, format))
+}
+
+fn written(nano: i128, format: Format) -> String {
     let whole = (nano % NANO == 0).then_some(nano / NANO);
     match (format, whole) {
         // What is less than 1 Ki, or has a fraction of a byte, is written with decimal suffixes.
-        (Format::Binary, Some(whole)) if whole.unsigned_abs() >= 1024 => Some(binary(whole)),
-        (Format::Exponent, _) => Some(decimal(nano, |power| {
+        (Format::Binary, Some(whole)) if whole.unsigned_abs() >= 1024 => binary(whole),
+        (Format::Exponent, _) => decimal(nano, |power| {
             if power == 0 {
                 String::new()
             } else {
                 format!("e{power}")
             }
-        })),
-        _ => Some(decimal(nano, |power| {
-            NAMES[((power + 9) / 3) as usize].to_owned()
-        })),
+        }),
+        _ => decimal(nano, |power| NAMES[((power + 9) / 3) as usize].to_owned()),
     }
 }
 
@@ -124,9 +132,9 @@ fn split(text: &str) -> Option<(&str, Suffix)> {
     Some((number, suffix))
 }
 
-/// In billionths, away from zero: who asks for a resource is to get some.
-fn round_up(mantissa: i128, scale: i32) -> Option<i128> {
-    let shift = 9 - scale;
+/// To so many decimal places, away from zero: who asks for a resource is to get some.
+fn round_up(mantissa: i128, scale: i32, places: i32) -> Option<i128> {
+    let shift = places - scale;
     if shift >= 0 {
         return mantissa.checked_mul(10i128.checked_pow(shift.unsigned_abs())?);
     }
@@ -196,6 +204,14 @@ mod tests {
             ("1.25e1", "12500e-3"),
         ] {
             assert_eq!(canonical(text).as_deref(), Some(expected), "{text}");
+        }
+        for (text, expected) in [
+            ("0.0005", "1m"),
+            ("20.75m", "21m"),
+            ("0.5", "500m"),
+            ("4.603667Gi", "4943149801669m"),
+        ] {
+            assert_eq!(canonical_resource(text).as_deref(), Some(expected), "{text}");
         }
         for text in [
             "", "m", "1 Gi", "1gi", "1GB", "1.2.3", "0x10", "--1", "1e", "1Kim", "one",
