@@ -50,8 +50,10 @@ impl Account {
         let name = desired.name();
         let mut ticket = Begun {
             stack_id: found.as_ref().map(|record| record.id.clone()).unwrap_or_default(),
+            // Of a stack that does not stand yet, the status alone tells whether it has begun.
             updated: found
                 .as_ref()
+                .filter(|_| !creates)
                 .map(|record| record.updated.clone())
                 .unwrap_or_default(),
             protection: (found.as_ref().is_some_and(|record| record.protected)
@@ -86,9 +88,10 @@ impl Account {
                     self.clean_up(&desired, &set.name).await?;
                     return Err(failure);
                 }
-                // The policy is there to stop what the user has just agreed to. It is put back when the update is done;
-                // if that never comes, the next plan shows that it is missing.
-                if live.policy.is_some() && !write.change.loses_data.is_empty() {
+                // The old policy is there to stop what the user has just agreed to. The wanted one is set when the update
+                // is done; if that never comes, the next plan shows that it is missing.
+                let in_the_way = ticket.policy.is_some() || !write.change.loses_data.is_empty();
+                if live.policy.is_some() && in_the_way {
                     self.set_policy(&stack.name, &difference::allow_all()).await?;
                     ticket.policy = Some(difference::policy(stack.policy.as_ref()));
                 }
