@@ -219,4 +219,22 @@ mod tests {
             assert!(!is_quantity(text), "{text}");
         }
     }
+    #[test]
+    fn amounts_are_exact() {
+        for (text, expected) in [
+            ("1Ki", Some("1024")),
+            ("500m", Some("0.5")),
+            ("1e3", Some("1000")),
+            ("-2", Some("-2")),
+            ("1.50", Some("1.5")),
+            ("30.54Gi", Some("32792075304.96")),
+            ("1234567890123456789012", None),
+        ] {
+            let amount = amount(text).map(|number| number.to_string());
+            assert_eq!(amount.as_deref(), expected, "{text}");
+        }
+        // What is written in many ways is one amount.
+        assert_eq!(amount("1Gi"), amount("1024Mi"));
+        assert_eq!(amount("0.1"), amount("100m"));
+    }
 }
