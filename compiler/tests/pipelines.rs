@@ -167,3 +167,64 @@ fn the_order_of_documents_changes_nothing() {
     let turned = documents.join("\n---\n");
     assert_eq!(files(&turned), files(SALES));
 }
+
+/// Whatever a user leaves out or gets wrong is a diagnostic, never a panic; what is emitted is a whole machine.
+#[test]
+fn every_line_may_be_wrong() {
+    let lines: Vec<&str> = SALES.lines().collect();
+    let begin = lines.iter().position(|line| *line == "kind: Pipeline").unwrap();
+    let mut variants: Vec<String> = Vec::new();
+    for at in begin + 1..lines.len() {
+        let with = |line: Option<String>| {
+            let mut lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+            match line {
+                Some(line) => lines[at] = line,
+                None => {
+                    lines.remove(at);
+                }
+            }
+            lines.join("\n")
+        };
+        variants.push(with(None));
+        for (from, to) in [
+            (": ", ": {{ "),
+            ("{", "["),
+            ("input", "inptu"),
+            ("steps.", "steps.x."),
+            ("lambda", "glue"),
+            ("sns", "sqs"),
+            ("glue", "athena"),
+            ("'", ""),
+        ] {
+            if lines[at].contains(from) {
+                variants.push(with(Some(lines[at].replacen(from, to, 1))));
+            }
+        }
+    }
+    assert!(variants.len() > 50, "{}", variants.len());
+    for text in variants {
+        let sources = MemorySources::new([("stack.yaml", &text)]);
+        let compiled = compile(
+            &sources,
+            &Request {
+                program: "0.1.0".into(),
+                ..Request::default()
+            },
+        );
+        if compiled.has_errors() {
+            assert!(compiled.bundles.is_empty(), "{text}");
+            continue;
+        }
+        for bundle in &compiled.bundles {
+            let files = terrace_artifact::files(bundle);
+            if let Some(file) = files
+                .iter()
+                .find(|file| file.path == "step-functions/finance/sales.json")
+            {
+                let machine: Value = serde_json::from_str(&file.text).unwrap();
+                let start = machine["StartAt"].as_str().unwrap();
+                assert!(machine["States"][start].is_object(), "{text}");
+            }
+        }
+    }
+}
