@@ -1,6 +1,7 @@
 //! What we write as YAML is read back unchanged, by readers that are not ours: PyYAML and libyaml (YAML 1.1), kubectl
 //! (both), and `yaml_serde` (YAML 1.2).
 
+use serde_json::Value as Json;
 use terrace_artifact::{Map, Value, to_json_compact, to_yaml, write_documents};
 use terrace_tests::{awkward, judges, servers};
 
@@ -56,25 +57,8 @@ fn a_reader_of_yaml_1_2_reads_back_what_was_written() {
 #[test]
 fn kubectl_reads_back_what_was_written() {
     let strings = awkward::strings();
-    let entries = strings
-        .iter()
-        .map(|text| (text.as_str(), Value::from(text.as_str())));
-    let map = |entries: Vec<(&str, Value)>| Value::Map(Map::from_iter(entries));
-    let objects: Vec<Value> = (1..=3)
-        .map(|number| {
-            let metadata = map(vec![
-                ("name", format!("awkward-{number}").into()),
-                ("namespace", "default".into()),
-            ]);
-            let data = Value::Map(entries.clone().skip(number - 1).step_by(3).collect());
-            map(vec![
-                ("apiVersion", "v1".into()),
-                ("kind", "ConfigMap".into()),
-                ("metadata", metadata),
-                ("data", data),
-            ])
-        })
-        .collect();
+    // One document would be larger than the API allows, and the separator of documents is worth a try.
+    let objects: Vec<Value> = strings.chunks(5000).map(config_map).collect();
     let mut yaml = String::new();
     write_documents(&objects, &mut yaml);
     let arguments = [
@@ -90,28 +74,18 @@ fn kubectl_reads_back_what_was_written() {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let read: Vec<Value> = serde_json::Deserializer::from_slice(&output.stdout)
-        .into_iter::<serde_json::Value>()
-        .map(|json| Value::from_json(&json.expect("kubectl prints JSON")))
-        .collect();
-    let read: Vec<Value> = match &read[..] {
-        [list] if list.get("items").is_some() => list
-            .get("items")
-            .and_then(Value::as_list)
-            .unwrap_or_default()
-            .to_vec(),
-        _ => read,
-    };
+    let read = serde_json::Deserializer::from_slice(&output.stdout).into_iter::<Json>();
+    let read: Vec<Json> = read.map(|json| json.expect("kubectl prints JSON")).collect();
     assert_eq!(read.len(), objects.len());
     for (got, want) in read.iter().zip(&objects) {
+        let want = want.to_json();
         let (got, want) = (
-            got.get("data").and_then(Value::as_map),
-            want.get("data").and_then(Value::as_map),
+            got["data"].as_object().expect("data"),
+            want["data"].as_object().expect("data"),
         );
-        let (got, want) = (got.expect("data"), want.expect("data"));
         let different: Vec<_> = want
             .iter()
-            .filter(|(key, value)| got.get(key) != Some(value))
+            .filter(|(key, value)| got.get(*key) != Some(value))
             .take(20)
             .collect();
         assert!(
@@ -119,4 +93,19 @@ fn kubectl_reads_back_what_was_written() {
             "read otherwise: {different:#?}"
         );
     }
+}
+
+fn config_map(strings: &[String]) -> Value {
+    let data = strings
+        .iter()
+        .map(|text| (text.into(), Value::from(text.as_str())));
+    Value::Map(Map::from_iter([
+        ("apiVersion", Value::from("v1")),
+        ("kind", "ConfigMap".into()),
+        (
+            "metadata",
+            Value::Map(Map::from_iter([("name", "awkward"), ("namespace", "default")])),
+        ),
+        ("data", Value::Map(Map::from_distinct(data.collect()))),
+    ]))
 }
