@@ -2,7 +2,8 @@
 //!
 //! In every block marked `console`, a line that begins with `$ ` is given to a shell and what it prints, on both streams and
 //! in order, has to be what stands below it. A line `? 4` says that it ends with that code; without one it ends with 0.
-//! All blocks of a page are run one after the other in the same copy of the repository's stacks and modules.
+//! All blocks of a page are run one after the other in the same copy of the repository's stacks and modules. Any other block
+//! that names a file after its language, as in ```` ```yaml stacks/quickstart/production.yaml ````, is that file from there on.
 //! `UPDATE_EXPECT=1` writes down what was printed.
 
 use std::fs::{self, File};
@@ -64,7 +65,14 @@ fn run(page: &str, directory: &Path, variables: &[(&str, &str)]) -> String {
         out.push('\n');
         let fence = &line[..line.len() - line.trim_start_matches('`').len()];
         match block {
-            None if fence.len() >= 3 => block = Some((fence, &line[fence.len()..] == "console")),
+            None if fence.len() >= 3 => {
+                let info = &line[fence.len()..];
+                block = Some((fence, info == "console"));
+                if let Some((_, file)) = info.split_once(' ') {
+                    let body: Vec<&str> = lines.clone().take_while(|line| *line != fence).collect();
+                    write(&directory.join(file), &(body.join("\n") + "\n"));
+                }
+            }
             Some((open, _)) if line == open => block = None,
             _ => {}
         }
@@ -95,6 +103,11 @@ fn run(page: &str, directory: &Path, variables: &[(&str, &str)]) -> String {
         }
     }
     out
+}
+
+fn write(path: &Path, text: &str) {
+    let written = fs::create_dir_all(path.parent().unwrap_or(path)).and_then(|()| fs::write(path, text));
+    written.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
 /// What a command prints, and its exit code where that is not 0.
@@ -161,11 +174,21 @@ fn steady(text: &str, directory: &Path) -> String {
             .find(|c: char| !(c.is_ascii_digit() || c == '.'))
             .unwrap_or(from.len());
         let (number, after) = from.split_at(length);
+        if let Some(before) = out.strip_suffix("http://localhost:").map(str::len) {
+            // The endpoint's queues say so of themselves; AWS's say this.
+            out.truncate(before);
+            out.push_str("https://sqs.eu-west-1.amazonaws.com");
+            rest = after;
+            continue;
+        }
         if !glued && is_timestamp(from) {
             out.push_str("2026-11-21T09:30:00Z");
             rest = &from[20..];
         } else if !glued && number.contains('.') && after.starts_with(" s") {
             out.push_str("0.1");
+            rest = after;
+        } else if out.ends_with("://127.0.0.1:") {
+            out.push_str("6443");
             rest = after;
         } else {
             out.push_str(number);

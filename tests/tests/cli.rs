@@ -2,11 +2,24 @@
 
 use std::fs;
 
-use terrace_tests::{tools, transcript};
+use terrace_tests::servers::{Cluster, Endpoint};
+use terrace_tests::{Scratch, servers, tools, transcript};
 
 #[test]
 fn the_readme_tells_the_truth() {
-    transcript::check("README.md", &[]);
+    // Its last examples reach a cluster and an account. They are its own: it says what is there, and what is not.
+    let kubeconfig = Scratch::new("kubeconfig");
+    let path = kubeconfig.path().join("config");
+    let cluster = Cluster::start();
+    servers::write_kubeconfig(&path, &[("acme-production", &cluster)]);
+    let endpoint = Endpoint::start();
+    let mut variables = endpoint.account_named("111122223333").environment();
+    variables.push(("KUBECONFIG", path.display().to_string()));
+    let variables: Vec<(&str, &str)> = variables
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    transcript::check("README.md", &variables);
 }
 
 #[test]

@@ -219,10 +219,7 @@ fn a_build_takes_away_only_what_a_build_has_written() {
     let _ = terrace.run(&["build"]).expect(0);
     let file = "out/development/kubernetes/platform/notices.yaml";
     assert!(scratch.read(file).contains("greeting: hello"));
-    scratch.write(
-        "out/development/kubernetes/platform/mine.yaml",
-        "mine: true\n",
-    );
+    scratch.write("out/development/kubernetes/platform/mine.yaml", "mine: true\n");
     scratch.edit("stack.yaml", "name: notices", "name: signs");
     let _ = terrace.run(&["build"]).expect(0);
     assert!(!scratch.path().join(file).exists());
