@@ -443,11 +443,13 @@ pub struct Body {
 /// Something that has to be true.
 #[derive(Clone, Debug)]
 pub struct Check {
+    /// What it is repeated over: a map, or a list of unique strings.
+    pub for_each: Option<Node>,
     /// The expression.
     pub that: Node,
     /// What is wrong when it is not true.
     pub message: Node,
-    /// The path of the input to blame.
+    /// The path of the input to blame; `*` stands for the key of a repeated one.
     pub at: Option<Spanned<Text>>,
     /// The name it is waived by.
     pub rule: Option<Spanned<Text>>,

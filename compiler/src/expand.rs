@@ -9,7 +9,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, listed, shown};
 use crate::document::{self, Component, Spanned};
 use crate::expression::filters::slug;
 use crate::expression::{Failure, Scope, Variables};
-use crate::module::{Module, Recipe, ResourceTemplate};
+use crate::module::{Check, Module, Recipe, ResourceTemplate};
 use crate::resolve::{Use, UseKind};
 use crate::resource::{Expanded, Resource, ResourceKind};
 use crate::source::{Files, Span};
@@ -187,46 +187,82 @@ fn check(recipe: &Recipe, scope: &Scope<'_>, one: &Use<'_>, diagnostics: &mut Di
         return;
     };
     for check in &recipe.checks {
-        let failure = match scope.condition(&check.that) {
-            Ok(true) => continue,
-            Ok(false) => None,
-            Err(failure) => Some(failure),
-        };
-        if let Some(failure) = failure {
-            diagnostics.push(through(failure.diagnostic(), component, *module));
+        let Some(over) = &check.for_each else {
+            check_once(check, None, scope, one, diagnostics);
             continue;
-        }
-        let message = check
-            .message
-            .evaluate(scope)
-            .map_or_else(|failure| failure.message, |term| term.shown());
-        let input: Vec<Segment> = check
-            .at
-            .iter()
-            .flat_map(|path| path.value.split('.'))
-            .map(|part| Segment::Key(part.into()))
-            .collect();
-        let layer = one.layers.iter().rev().find_map(|layer| {
-            input.iter().try_fold(layer.node, |node, segment| match segment {
-                Segment::Key(key) => node.get(key),
-                Segment::Index(at) => node.items().get(*at),
-            })
-        });
-        let mut diagnostic = Diagnostic::new(Code::FailedCheck, message);
-        diagnostic = match layer {
-            Some(node) => diagnostic
-                .at(node.span, "this value")
-                .also(check.that.span, "what the module demands"),
-            None => diagnostic.at(
-                check.that.span,
-                match input.is_empty() {
-                    true => "what the module demands".to_owned(),
-                    false => format!("what the module demands of `{}`", show_path(&input)),
-                },
-            ),
         };
-        diagnostics.push(through(diagnostic, component, *module));
+        match turns(over, scope) {
+            Err(failure) => diagnostics.push(through(failure.diagnostic(), component, *module)),
+            Ok(turns) => {
+                for (key, value) in turns {
+                    let value = each_value(key.clone(), value);
+                    let variables = Variables {
+                        name: "each",
+                        value: &value,
+                        outer: scope.variables,
+                    };
+                    check_once(check, Some(&key), &scope.within(&variables), one, diagnostics);
+                }
+            }
+        }
     }
+}
+
+fn check_once(
+    check: &Check,
+    key: Option<&Text>,
+    scope: &Scope<'_>,
+    one: &Use<'_>,
+    diagnostics: &mut Diagnostics,
+) {
+    let UseKind::Component {
+        component, module, ..
+    } = &one.kind
+    else {
+        return;
+    };
+    let failure = match scope.condition(&check.that) {
+        Ok(true) => return,
+        Ok(false) => None,
+        Err(failure) => Some(failure),
+    };
+    if let Some(failure) = failure {
+        diagnostics.push(through(failure.diagnostic(), component, *module));
+        return;
+    }
+    let message = check
+        .message
+        .evaluate(scope)
+        .map_or_else(|failure| failure.message, |term| term.shown());
+    let input: Vec<Segment> = check
+        .at
+        .iter()
+        .flat_map(|path| path.value.split('.'))
+        .map(|part| match key {
+            Some(key) if part == "*" => Segment::Key(key.clone()),
+            _ => Segment::Key(part.into()),
+        })
+        .collect();
+    let layer = one.layers.iter().rev().find_map(|layer| {
+        input.iter().try_fold(layer.node, |node, segment| match segment {
+            Segment::Key(key) => node.get(key),
+            Segment::Index(at) => node.items().get(*at),
+        })
+    });
+    let mut diagnostic = Diagnostic::new(Code::FailedCheck, message);
+    diagnostic = match layer {
+        Some(node) => diagnostic
+            .at(node.span, "this value")
+            .also(check.that.span, "what the module demands"),
+        None => diagnostic.at(
+            check.that.span,
+            match input.is_empty() {
+                true => "what the module demands".to_owned(),
+                false => format!("what the module demands of `{}`", show_path(&input)),
+            },
+        ),
+    };
+    diagnostics.push(through(diagnostic, component, *module));
 }
 
 /// Says which component led into a module.

@@ -8,7 +8,7 @@ macro_rules! modules {
     };
 }
 
-modules! { "glue-job", "identity", "kms", "lake", "postgresql", "stream", "tenant", "workload" }
+modules! { "glue-job", "identity", "kms", "lake", "monitoring", "postgresql", "stream", "tenant", "workload" }
 
 /// The text of a module of the program.
 pub fn text(name: &str) -> Option<&'static str> {

@@ -48,6 +48,7 @@ pub(crate) struct ResourceTemplate {
 /// Something that has to be true of the inputs.
 #[derive(Clone, Debug)]
 pub(crate) struct Check {
+    pub(crate) for_each: Option<Expression>,
     pub(crate) that: Expression,
     pub(crate) message: Template,
     pub(crate) at: Option<Spanned<Text>>,
@@ -95,6 +96,10 @@ impl Recipe {
                 .iter()
                 .filter_map(|check| {
                     Some(Check {
+                        for_each: check
+                            .for_each
+                            .as_ref()
+                            .and_then(|node| whole_expression(node, files, diagnostics)),
                         that: whole_expression(&check.that, files, diagnostics)?,
                         message: expression::template(&check.message, files, diagnostics),
                         at: check.at.clone(),

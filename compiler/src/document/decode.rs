@@ -200,6 +200,7 @@ impl Body {
                     let that = check.get("that")?;
                     Some(Check {
                         that: that.clone(),
+                        for_each: check.get("for_each").cloned(),
                         message: check.get("message")?.clone(),
                         at: text(check, "at"),
                         rule: text(check, "rule"),
