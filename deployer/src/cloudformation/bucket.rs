@@ -18,6 +18,9 @@ const LARGEST: usize = 1_000_000;
 /// Versions of objects that were replaced or deleted are kept this long.
 const NONCURRENT_DAYS: i32 = 90;
 const ABANDONED_UPLOAD_DAYS: i32 = 7;
+/// By these names our own rule and statement are known among those of others.
+const OWN_RULE: &str = "old-versions";
+const OWN_STATEMENT: &str = "TlsOnly";
 
 /// A template as a request wants it.
 pub(super) enum Body {
@@ -192,7 +195,20 @@ impl Account {
         Ok(())
     }
 
+    /// What is encrypted already, perhaps with a key of the account's own, stays so.
     async fn encrypt(&self, bucket: &str) -> Result<(), Failure> {
+        match self.s3.get_bucket_encryption().bucket(bucket).send().await {
+            Ok(found) => {
+                let rules = found
+                    .server_side_encryption_configuration()
+                    .map(|found| found.rules());
+                if rules.is_some_and(|rules| !rules.is_empty()) {
+                    return Ok(());
+                }
+            }
+            Err(error) if status(&error) == 404 => {}
+            Err(error) => return Err(self.refused(&error, "s3:GetEncryptionConfiguration", bucket)),
+        }
         let default = types::ServerSideEncryptionByDefault::builder()
             .sse_algorithm(types::ServerSideEncryption::Aes256)
             .build()
@@ -223,7 +239,22 @@ impl Account {
         Ok(())
     }
 
+    /// Adds our rule; those of others stay.
     async fn expire_versions(&self, bucket: &str) -> Result<(), Failure> {
+        let mut rules = match self
+            .s3
+            .get_bucket_lifecycle_configuration()
+            .bucket(bucket)
+            .send()
+            .await
+        {
+            Ok(found) => found.rules.unwrap_or_default(),
+            Err(error) if status(&error) == 404 => Vec::new(),
+            Err(error) => return Err(self.refused(&error, "s3:GetLifecycleConfiguration", bucket)),
+        };
+        if rules.iter().any(|rule| rule.id() == Some(OWN_RULE)) {
+            return Ok(());
+        }
         let noncurrent = types::NoncurrentVersionExpiration::builder()
             .noncurrent_days(NONCURRENT_DAYS)
             .build();
@@ -231,15 +262,16 @@ impl Account {
             .days_after_initiation(ABANDONED_UPLOAD_DAYS)
             .build();
         let rule = types::LifecycleRule::builder()
-            .id("old-versions")
+            .id(OWN_RULE)
             .status(types::ExpirationStatus::Enabled)
             .filter(types::LifecycleRuleFilter::builder().prefix("").build())
             .noncurrent_version_expiration(noncurrent)
             .abort_incomplete_multipart_upload(abandoned)
             .build()
             .map_err(|error| malformed(&error))?;
+        rules.push(rule);
         let lifecycle = types::BucketLifecycleConfiguration::builder()
-            .rules(rule)
+            .set_rules(Some(rules))
             .build()
             .map_err(|error| malformed(&error))?;
         let request = self.s3.put_bucket_lifecycle_configuration().bucket(bucket);
@@ -248,8 +280,32 @@ impl Account {
         Ok(())
     }
 
+    /// Adds our statement; those of others stay.
     async fn require_tls(&self, bucket: &str) -> Result<(), Failure> {
-        let policy = tls_only(self.partition(), bucket);
+        let found = match self.s3.get_bucket_policy().bucket(bucket).send().await {
+            Ok(found) => found.policy.unwrap_or_default(),
+            Err(error) if status(&error) == 404 => String::new(),
+            Err(error) => return Err(self.refused(&error, "s3:GetBucketPolicy", bucket)),
+        };
+        let mut policy = serde_json::from_str::<Value>(&found).unwrap_or_default();
+        let mut statements = match policy.get("Statement") {
+            Some(Value::List(list)) => list.clone(),
+            Some(one) => vec![one.clone()],
+            None => Vec::new(),
+        };
+        if statements
+            .iter()
+            .any(|statement| statement.get("Sid").and_then(Value::as_str) == Some(OWN_STATEMENT))
+        {
+            return Ok(());
+        }
+        statements.push(tls_only(self.partition(), bucket));
+        if policy.as_map().is_none() {
+            policy = Value::Map(Map::from_iter([("Version", "2012-10-17")]));
+        }
+        if let Some(map) = policy.as_map_mut() {
+            map.insert("Statement", statements);
+        }
         let request = self
             .s3
             .put_bucket_policy()
@@ -266,6 +322,7 @@ pub(super) fn status<E>(error: &SdkError<E, aws_sdk_s3::config::http::HttpRespon
     error.raw_response().map_or(0, |raw| raw.status().as_u16())
 }
 
+/// The statement that refuses whoever comes without TLS.
 fn tls_only(partition: &str, bucket: &str) -> Value {
     let arn = format!("arn:{partition}:s3:::{bucket}");
     let mut insecure = Map::new();
@@ -273,7 +330,7 @@ fn tls_only(partition: &str, bucket: &str) -> Value {
     let mut condition = Map::new();
     condition.insert("Bool", insecure);
     let mut statement = Map::new();
-    statement.insert("Sid", "TlsOnly");
+    statement.insert("Sid", OWN_STATEMENT);
     statement.insert("Effect", "Deny");
     statement.insert("Principal", "*");
     statement.insert("Action", "s3:*");
@@ -282,10 +339,7 @@ fn tls_only(partition: &str, bucket: &str) -> Value {
         vec![Value::from(arn.clone()), format!("{arn}/*").into()],
     );
     statement.insert("Condition", condition);
-    let mut policy = Map::new();
-    policy.insert("Version", "2012-10-17");
-    policy.insert("Statement", vec![Value::Map(statement)]);
-    Value::Map(policy)
+    Value::Map(statement)
 }
 
 /// A request that the SDK itself finds incomplete: a mistake of ours.

@@ -47,6 +47,61 @@ async fn bootstrap_makes_a_bucket_that_is_closed_and_can_be_run_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_account_added_to_the_bucket_stays() {
+    let estate = Estate::without_bucket();
+    let bucket = format!("terrace-assets-{}-eu-west-1", estate.account.id());
+    let call = |operation: &str, mut parameters: serde_json::Value| {
+        parameters["Bucket"] = bucket.as_str().into();
+        estate.account.call("s3", operation, parameters)
+    };
+    call(
+        "create_bucket",
+        json!({"CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"}}),
+    );
+    let kms = json!({"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": "alias/ours"});
+    let rules = json!({"Rules": [{"ApplyServerSideEncryptionByDefault": kms}]});
+    call(
+        "put_bucket_encryption",
+        json!({"ServerSideEncryptionConfiguration": rules}),
+    );
+    let statement = json!({"Sid": "Ours", "Effect": "Deny", "Principal": "*", "Action": "s3:DeleteBucket", "Resource": format!("arn:aws:s3:::{bucket}")});
+    let policy = json!({"Version": "2012-10-17", "Statement": [statement]});
+    call("put_bucket_policy", json!({"Policy": policy.to_string()}));
+    let rule =
+        json!({"ID": "ours", "Status": "Enabled", "Filter": {"Prefix": "tmp/"}, "Expiration": {"Days": 1}});
+    call(
+        "put_bucket_lifecycle_configuration",
+        json!({"LifecycleConfiguration": {"Rules": [rule]}}),
+    );
+    for _ in 0..2 {
+        bootstrap(&estate.bundle, &estate.access).await.unwrap();
+    }
+    let rules =
+        call("get_bucket_encryption", json!({}))["ServerSideEncryptionConfiguration"]["Rules"].clone();
+    assert_eq!(
+        rules[0]["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"],
+        "aws:kms"
+    );
+    let policy = call("get_bucket_policy", json!({}))["Policy"].clone();
+    let policy: serde_json::Value = serde_json::from_str(policy.as_str().unwrap()).unwrap();
+    let sids: Vec<&str> = policy["Statement"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|it| it["Sid"].as_str())
+        .collect();
+    assert_eq!(sids, ["Ours", "TlsOnly"]);
+    let rules = call("get_bucket_lifecycle_configuration", json!({}))["Rules"].clone();
+    let ids: Vec<&str> = rules
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|it| it["ID"].as_str())
+        .collect();
+    assert_eq!(ids, ["ours", "old-versions"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_of_that_name_in_another_account_is_not_used() {
     let estate = Estate::without_bucket();
     let other = Estate::without_bucket();
