@@ -1,5 +1,6 @@
 //! The engine over both live systems at once: a cluster and an account, with values that go from one to the other.
 
+mod killed;
 mod platform;
 
 use std::collections::BTreeSet;
@@ -237,4 +238,21 @@ async fn a_plan_for_one_account_is_refused_in_another() {
         .expect_err("another account");
     assert_eq!(error.exit_code(), 4, "{error}");
     assert!(error.to_string().contains(other.id()), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_is_not_forgotten_with_what_is_in_it() {
+    let mut platform = Platform::new("forgotten").await;
+    platform.apply(&platform.plan().await).await;
+    platform.drop_account();
+    let error = platform.try_plan().await.expect_err("it is still there");
+    assert_eq!(error.exit_code(), 4, "{error}");
+    let words = error.to_string().replace(platform.account.id(), "ACCOUNT");
+    let words = words.replace(platform.account.region(), "REGION");
+    expect![[r#"
+        the environment no longer names account ACCOUNT in REGION, where 2 of its artifacts are
+          help: put the target back and destroy what is there first"#]]
+    .assert_eq(&words);
+    let platform = Platform::in_account("forgotten", platform.account).await;
+    platform.destroy().await;
 }

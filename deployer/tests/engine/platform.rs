@@ -19,7 +19,7 @@ use terrace_tests::servers::{self, Account};
 /// A bucket and a role in the account; a service account that names the role, a deployment, and a service in the
 /// cluster; and a note in the account of the service's address.
 pub(crate) struct Platform {
-    name: &'static str,
+    pub(crate) name: &'static str,
     pub(crate) account: Account<'static>,
     pub(crate) timeout: Duration,
     bundle: Bundle,
@@ -27,7 +27,10 @@ pub(crate) struct Platform {
 
 impl Platform {
     pub(crate) async fn new(name: &'static str) -> Platform {
-        let account = servers::aws().account();
+        Platform::in_account(name, servers::aws().account()).await
+    }
+
+    pub(crate) async fn in_account(name: &'static str, account: Account<'static>) -> Platform {
         let targets = BTreeMap::from([
             (
                 "aws".into(),
@@ -116,6 +119,30 @@ impl Platform {
         let mut deployment = self.object("apps/v1", "Deployment", Some(&namespace), spec);
         deployment.needs.insert(account.id);
         self.put(deployment);
+    }
+
+    /// A page that was not there before.
+    pub(crate) fn page(&mut self) {
+        let namespace = self.object("v1", "Namespace", None, json!({}));
+        let page = self.object(
+            "v1",
+            "ConfigMap",
+            Some(&namespace),
+            json!({"data": {"page": "1"}}),
+        );
+        self.put(page);
+    }
+
+    /// Nothing goes to the account any more, and the environment does not name it.
+    pub(crate) fn drop_account(&mut self) {
+        self.bundle.targets.remove("aws");
+        self.bundle.artifacts.retain(|artifact| artifact.target != "aws");
+        for artifact in &mut self.bundle.artifacts {
+            artifact.needs.retain(|id| id.as_str().starts_with("kubernetes:"));
+            if let Body::Object(object) = &mut artifact.body {
+                object.bindings.clear();
+            }
+        }
     }
 
     /// The note of the service's address is not wanted any more.
@@ -241,8 +268,11 @@ impl Platform {
     }
 
     pub(crate) async fn plan(&self) -> Plan {
-        let made = plan(&self.bundle, &self.access(), &PlanOptions::everything()).await;
-        made.unwrap_or_else(|error| panic!("{error}"))
+        self.try_plan().await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    pub(crate) async fn try_plan(&self) -> Result<Plan, Error> {
+        plan(&self.bundle, &self.access(), &PlanOptions::everything()).await
     }
 
     pub(crate) async fn apply_with(&self, plan: &Plan, access: &Access) -> Result<Report, Error> {

@@ -1,0 +1,145 @@
+//! An apply is killed after each of its calls to either system, and finished by the next one.
+
+use std::panic::catch_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::json;
+use terrace_deployer::{Access, Status};
+use terrace_tests::Scratch;
+use terrace_tests::proxy::{Calls, Proxy};
+use terrace_tests::servers;
+
+use crate::platform::Platform;
+
+/// Each case waits for the lock of the killed one to stand still: that is most of its time.
+const AT_ONCE: usize = 20;
+
+/// A platform that is about to change in every way: something is created, updated, replaced and deleted.
+async fn changing(name: String) -> Platform {
+    let mut platform = Platform::new(name.leak()).await;
+    platform.apply(&platform.plan().await).await;
+    platform.role(&format!("{}-writer", platform.name));
+    platform.image("web:2");
+    platform.page();
+    platform.drop_notes();
+    platform
+}
+
+/// Reaches both systems through proxies that count.
+fn through(platform: &Platform, scratch: &Scratch, calls: &Calls) -> (Access, [Proxy; 2]) {
+    let cluster = Proxy::of_cluster(servers::kubernetes(), calls);
+    let endpoint = Proxy::of_endpoint(servers::aws(), calls);
+    let kubeconfig = scratch.path().join("kubeconfig");
+    cluster.write_kubeconfig(&kubeconfig, "local");
+    let mut access = platform.access();
+    access.kubeconfig = Some(kubeconfig);
+    access.aws.endpoint = Some(endpoint.url().into());
+    (access, [cluster, endpoint])
+}
+
+/// Applies, and is killed when that many calls were made; then applies again.
+async fn killed_after(last: usize) {
+    let platform = changing(format!("killed-{last}")).await;
+    let scratch = Scratch::new("killed");
+    let calls = Calls::cut_at(last);
+    let (access, _proxies) = through(&platform, &scratch, &calls);
+    let plan = platform.plan().await;
+    let apply = platform.apply_with(&plan, &access);
+    let enough = async {
+        while calls.made().len() < last {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // It takes effect; its answer never comes.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    };
+    // Dropped in the middle, it does nothing more, as if its process had been killed: the lock is not given back.
+    let ended = tokio::select! {
+        ended = apply => Some(ended),
+        () = enough => None,
+    };
+    if let Some(Err(error)) = ended {
+        panic!("killed after call {last}, it ended: {error}");
+    }
+    platform.apply(&platform.plan().await).await;
+    let left = platform.plan().await;
+    assert!(left.is_empty(), "after call {last}:\n{}", platform.shown(&left));
+    let role = format!("{}-writer", platform.name);
+    let role = platform
+        .account
+        .call("iam", "get_role", json!({"RoleName": role}));
+    assert_eq!(
+        platform.annotation(),
+        role["Role"]["Arn"].as_str().expect("an ARN")
+    );
+    let note = format!("/{}/address", platform.name);
+    let note = platform
+        .account
+        .try_call("ssm", "get_parameter", json!({"Name": note}));
+    assert!(
+        note.is_err(),
+        "after call {last} the note is still there: {note:?}"
+    );
+    let history = platform.history().await;
+    assert_eq!(history.last().map(|last| last.status), Some(Status::Deployed));
+    assert_eq!(history.broken_at, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_apply_killed_after_any_call_is_finished_by_the_next() {
+    let platform = changing("killed-never".to_owned()).await;
+    let scratch = Scratch::new("killed");
+    let calls = Calls::counted();
+    let (access, _proxies) = through(&platform, &scratch, &calls);
+    let plan = platform.plan().await;
+    let done = platform.apply_with(&plan, &access).await;
+    done.unwrap_or_else(|error| panic!("{error}"));
+    platform.destroy().await;
+    let made = calls.made();
+    for kind in [
+        "PATCH",
+        "DELETE",
+        "CreateChangeSet",
+        "ExecuteChangeSet",
+        "DeleteStack",
+    ] {
+        assert!(
+            made.iter().any(|call| call.contains(kind)),
+            "no {kind} in {made:#?}"
+        );
+    }
+    let next = AtomicUsize::new(1);
+    let failed: Vec<usize> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..AT_ONCE)
+            .map(|_| scope.spawn(|| work(&next, made.len())))
+            .collect();
+        let failed = workers
+            .into_iter()
+            .map(|worker| worker.join().expect("it catches"));
+        failed.flatten().collect()
+    });
+    assert!(
+        failed.is_empty(),
+        "of {} calls, after these: {failed:?}",
+        made.len()
+    );
+}
+
+/// Takes cases until none is left; gives those that failed.
+fn work(next: &AtomicUsize, count: usize) -> Vec<usize> {
+    let mut failed = Vec::new();
+    loop {
+        let last = next.fetch_add(1, Ordering::Relaxed);
+        if last > count {
+            return failed;
+        }
+        let case = catch_unwind(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(killed_after(last))
+        });
+        if case.is_err() {
+            failed.push(last);
+        }
+    }
+}
