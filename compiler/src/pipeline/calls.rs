@@ -151,7 +151,7 @@ impl<'a> Lowering<'a, '_> {
             Call::Glue => self.glue(node, body, position, reads),
             Call::Sns => {
                 let topic = self.target(node, "AWS::SNS::Topic")?;
-                let topic_arn = topic.attribute("topic_arn", span);
+                let topic_arn = topic.attribute("arn", span);
                 self.permissions
                     .allow("PublishToTopics", &["sns:Publish"], [topic_arn.clone()]);
                 self.encrypted(topic.resource(), span);
@@ -231,7 +231,7 @@ impl<'a> Lowering<'a, '_> {
     ) -> Option<Task> {
         let span = node.span;
         let job = self.target(node, "AWS::Glue::Job")?;
-        let name = job.attribute("ref", span);
+        let name = job.attribute("name", span);
         let job_arn = arn("glue", ["job/".into(), name.clone()], span);
         self.permissions
             .allow("StartGlueJobs", &["glue:StartJobRun"], [job_arn.clone()]);

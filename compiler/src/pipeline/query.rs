@@ -26,7 +26,7 @@ impl<'a> Lowering<'a, '_> {
     ) -> Option<Task> {
         let span = node.span;
         let workgroup = self.target(node, "AWS::Athena::WorkGroup")?;
-        let name = workgroup.attribute("ref", span);
+        let name = workgroup.attribute("name", span);
         let catalog = body.get("catalog").and_then(Node::as_str);
         let waits = waits(body);
         let own = [
@@ -144,7 +144,7 @@ impl<'a> Lowering<'a, '_> {
             Bucket::Named(name) => Term::String(name),
             Bucket::Resource(resource) => {
                 self.encrypted(Some(resource), span);
-                reference(resource, "ref", span)
+                reference(resource, "name", span)
             }
         };
         self.permissions.allow(

@@ -347,7 +347,7 @@ fn objects_pattern(objects: &Node, trigger: &Trigger<'_>, lowering: &mut Lowerin
         (None, Some(suffix)) => Some(Term::map([("suffix", suffix)])),
         (None, None) => None,
     };
-    let name = Term::List(vec![reference(bucket, "ref", at.span)]);
+    let name = Term::List(vec![reference(bucket, "name", at.span)]);
     let mut detail: Vec<(Text, Term)> = vec![("bucket".into(), Term::map([("name", name)]))];
     if let Some(key) = key {
         detail.push(("object".into(), Term::map([("key", Term::List(vec![key]))])));

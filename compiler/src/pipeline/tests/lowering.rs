@@ -255,7 +255,7 @@ steps:
               Type: Task
               Resource: arn:aws:states:::sns:publish
               Parameters:
-                TopicArn: '${OperationsTopicArn}'
+                TopicArn: '${OperationsArn}'
                 Message.$: $.steps.d
               ResultPath: $.steps.f
               End: true
@@ -471,7 +471,7 @@ on_failure:
               Type: Task
               Resource: arn:aws:states:::sns:publish
               Parameters:
-                TopicArn: '${OperationsTopicArn}'
+                TopicArn: '${OperationsArn}'
                 Message:
                   error.$: $.error.Error
                   cause.$: $.error.Cause
@@ -543,7 +543,7 @@ on_failure:
               Type: Task
               Resource: arn:aws:states:::sns:publish
               Parameters:
-                TopicArn: '${OperationsTopicArn}'
+                TopicArn: '${OperationsArn}'
                 Message.$: 'States.Format(''failed: {}'', $.error.Cause)'
               ResultPath: $.steps.shout
               Next: PipelineFailed
