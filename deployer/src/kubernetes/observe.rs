@@ -45,6 +45,14 @@ impl Kubernetes {
             .collect::<FuturesUnordered<_>>()
             .try_collect()
             .await?;
+        // What is in a namespace that is being deleted is going with it, whether its own turn has come or not.
+        let leaving: BTreeSet<Text> = found
+            .iter()
+            .flatten()
+            .filter(|(served, object)| served.resource() == "namespaces" && is_being_deleted(object))
+            .map(|(_, object)| place(object).1)
+            .collect();
+        let is_leaving = |object: &Value| is_being_deleted(object) || leaving.contains(&place(object).0);
         let mut live = BTreeMap::new();
         let mut seen = BTreeSet::new();
         for (served, object) in found.into_iter().flatten() {
@@ -52,7 +60,7 @@ impl Kubernetes {
             let artifact = by_id.get(&id).copied();
             seen.insert(id.clone());
             // What is being deleted is not there, for whoever wants it; who does not waits until it is gone.
-            if artifact.is_none() || !is_being_deleted(&object) {
+            if artifact.is_none() || !is_leaving(&object) {
                 live.insert(id, self.whose.live(wanted.target, served, object, artifact));
             }
         }
@@ -218,13 +226,18 @@ impl Kubernetes {
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// The namespaces there are, or nothing where we may not know.
+    /// The namespaces that things can be in, or nothing where we may not know.
     async fn names_of_namespaces(&self, kinds: &Kinds) -> Result<Option<BTreeSet<Text>>, Failure> {
         let Some(served) = kinds.get("v1", "Namespace") else {
             return Ok(None);
         };
         match self.requests.list(&served.list_path(None), "", METADATA).await {
-            Ok(all) => Ok(Some(all.iter().map(|object| place(object).1).collect())),
+            Ok(all) => Ok(Some(
+                all.iter()
+                    .filter(|object| !is_being_deleted(object))
+                    .map(|object| place(object).1)
+                    .collect(),
+            )),
             Err(Refusal::Status(status)) if is_missing_right(&status) => Ok(None),
             Err(refusal) => Err(self.requests.failure(refusal, list_of(served, None))),
         }

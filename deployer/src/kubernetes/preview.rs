@@ -11,7 +11,7 @@ use super::live::metadata;
 use super::ownership::our_entry;
 use super::predict::{mark_immutable, predicted};
 use super::requests::{Answer, Apply, Refusal};
-use super::words::{About, by_hand, causes, is_missing_namespace, is_missing_right};
+use super::words::{About, by_hand, causes, is_missing_namespace, is_missing_right, words};
 use crate::backend::{Live, Ownership, PreviewOptions};
 use crate::failure::{Failure, FailureKind};
 use crate::plan::{Action, Change, Field, Risk};
@@ -240,7 +240,9 @@ impl Kubernetes {
         let mut change = Change::of(Action::Replace, cannot_change(&fields));
         change.previewed = true;
         change.fields = fields;
-        change.notes.push(format!("the server said: {}", status.message));
+        change
+            .notes
+            .push(format!("the server said: {}", words(status, about)));
         self.loses(&mut change, question.object, live);
         Ok(change)
     }

@@ -123,16 +123,16 @@ fn deployment(object: &Value) -> Verdict {
         .unwrap_or_default();
     if count("updatedReplicas") < wanted {
         return Waiting(format!(
-            "{} of {} are made{refused}",
+            "{} of {} made{refused}",
             count("updatedReplicas"),
-            pods(wanted)
+            pods_are(wanted)
         ));
     }
     if count("availableReplicas") < wanted {
         return Waiting(format!(
-            "{} of {} are available{refused}",
+            "{} of {} available{refused}",
             count("availableReplicas"),
-            pods(wanted)
+            pods_are(wanted)
         ));
     }
     if count("replicas") > count("updatedReplicas") {
@@ -153,7 +153,7 @@ fn stateful_set(object: &Value) -> Verdict {
     let wanted = number_or(object, &["spec", "replicas"], 1);
     let count = |key| number(object, &["status", key]);
     if count("replicas") < wanted {
-        return Waiting(format!("{} of {} are made", count("replicas"), pods(wanted)));
+        return Waiting(format!("{} of {} made", count("replicas"), pods_are(wanted)));
     }
     // `OnDelete` leaves the change to whoever deletes the pods.
     let rolling = text(object, &["spec", "updateStrategy", "type"]) != "OnDelete";
@@ -162,16 +162,16 @@ fn stateful_set(object: &Value) -> Verdict {
     let settled = text(object, &["status", "currentRevision"]) == text(object, &["status", "updateRevision"]);
     if rolling && !settled && count("updatedReplicas") < to_update {
         return Waiting(format!(
-            "{} of {} are of the new version",
+            "{} of {} of the new version",
             count("updatedReplicas"),
-            pods(to_update)
+            pods_are(to_update)
         ));
     }
     if count("readyReplicas") < wanted {
         return Waiting(format!(
-            "{} of {} are ready",
+            "{} of {} ready",
             count("readyReplicas"),
-            pods(wanted)
+            pods_are(wanted)
         ));
     }
     if count("replicas") > wanted {
@@ -193,16 +193,16 @@ fn daemon_set(object: &Value) -> Verdict {
     let rolling = text(object, &["spec", "updateStrategy", "type"]) != "OnDelete";
     if rolling && count("updatedNumberScheduled") < wanted {
         return Waiting(format!(
-            "{} of {} are of the new version",
+            "{} of {} of the new version",
             count("updatedNumberScheduled"),
-            pods(wanted)
+            pods_are(wanted)
         ));
     }
     if count("numberAvailable") < wanted {
         return Waiting(format!(
-            "{} of {} are available",
+            "{} of {} available",
             count("numberAvailable"),
-            pods(wanted)
+            pods_are(wanted)
         ));
     }
     Ready
@@ -211,7 +211,7 @@ fn daemon_set(object: &Value) -> Verdict {
 fn replica_set(object: &Value) -> Verdict {
     let wanted = number_or(object, &["spec", "replicas"], 1);
     match number(object, &["status", "availableReplicas"]) {
-        available if available < wanted => Waiting(format!("{available} of {} are available", pods(wanted))),
+        available if available < wanted => Waiting(format!("{available} of {} available", pods_are(wanted))),
         _ => Ready,
     }
 }
@@ -241,7 +241,7 @@ fn job(object: &Value) -> Verdict {
         0 => String::new(),
         failed => format!(", {failed} failed"),
     };
-    Waiting(format!("{done} of {} have completed{failed}", pods(wanted)))
+    Waiting(format!("{done} of {} complete{failed}", pods_are(wanted)))
 }
 
 fn claim(object: &Value) -> Verdict {
@@ -345,6 +345,11 @@ fn pods(count: i64) -> String {
     }
 }
 
+/// The end of "0 of 1 pod is", "1 of 2 pods are".
+fn pods_are(count: i64) -> String {
+    format!("{} {}", pods(count), are(count))
+}
+
 fn are(count: i64) -> &'static str {
     if count == 1 { "is" } else { "are" }
 }
@@ -355,4 +360,99 @@ fn quoted(names: &[&str]) -> String {
         .map(|name| format!("`{name}`"))
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(object: &str, want: Verdict) {
+        let object: Value = serde_json::from_str(object).unwrap();
+        assert_eq!(verdict(&object), want);
+    }
+
+    fn waiting(why: &str) -> Verdict {
+        Waiting(why.to_owned())
+    }
+
+    #[test]
+    fn what_has_no_state_is_ready() {
+        check(r#"{"apiVersion":"v1","kind":"ConfigMap"}"#, Ready);
+        check(r#"{"apiVersion":"batch/v1","kind":"CronJob"}"#, Ready);
+        check(
+            r#"{"apiVersion":"example.com/v1","kind":"Widget","metadata":{"generation":2}}"#,
+            Ready,
+        );
+    }
+
+    #[test]
+    fn a_change_has_to_be_seen_first() {
+        let object = |seen: u8| {
+            format!(
+                r#"{{"apiVersion":"apps/v1","kind":"DaemonSet","metadata":{{"generation":2}},"status":{{"observedGeneration":{seen},
+                "desiredNumberScheduled":3,"updatedNumberScheduled":3,"numberAvailable":3}}}}"#
+            )
+        };
+        check(&object(1), waiting("its controller has not seen the change yet"));
+        check(&object(2), Ready);
+    }
+
+    #[test]
+    fn a_load_balancer_needs_an_address() {
+        let object = |ingress: &str| {
+            format!(
+                r#"{{"apiVersion":"v1","kind":"Service","spec":{{"type":"LoadBalancer"}},"status":{{"loadBalancer":{{{ingress}}}}}}}"#
+            )
+        };
+        check(&object(""), waiting("it has no load balancer yet"));
+        check(&object(r#""ingress":[{"ip":"10.0.0.1"}]"#), Ready);
+    }
+
+    #[test]
+    fn pods_of_the_version_before_are_waited_for() {
+        let object = |replicas: u8, more: &str| {
+            format!(
+                r#"{{"apiVersion":"apps/v1","kind":"Deployment","spec":{{"replicas":2{more}}},"status":{{"observedGeneration":1,
+                "replicas":{replicas},"updatedReplicas":2,"availableReplicas":2}}}}"#
+            )
+        };
+        check(
+            &object(3, ""),
+            waiting("1 pod of an earlier version is still there"),
+        );
+        check(&object(2, ""), Ready);
+        check(&object(3, r#","paused":true"#), Ready);
+    }
+
+    #[test]
+    fn a_part_of_a_stateful_set_may_stay_as_it_is() {
+        let object = |partition: u8| {
+            format!(
+                r#"{{"apiVersion":"apps/v1","kind":"StatefulSet",
+                "spec":{{"replicas":3,"updateStrategy":{{"type":"RollingUpdate","rollingUpdate":{{"partition":{partition}}}}}}},
+                "status":{{"observedGeneration":1,"replicas":3,"readyReplicas":3,"updatedReplicas":1,
+                "currentRevision":"a","updateRevision":"b"}}}}"#
+            )
+        };
+        check(&object(2), Ready);
+        check(&object(0), waiting("1 of 3 pods are of the new version"));
+    }
+
+    #[test]
+    fn jobs_end_one_way_or_the_other() {
+        let object = |condition: &str| {
+            format!(
+                r#"{{"apiVersion":"batch/v1","kind":"Job","status":{{"failed":1,"conditions":[{{"type":"{condition}","status":"True",
+                "reason":"BackoffLimitExceeded","message":"too many"}}]}}}}"#
+            )
+        };
+        check(&object("Complete"), Ready);
+        check(&object("Suspended"), Ready);
+        check(
+            &object("Failed"),
+            Failed("BackoffLimitExceeded: too many".to_owned()),
+        );
+        check(&object("Other"), waiting("0 of 1 pod is complete, 1 failed"));
+    }
 }

@@ -256,7 +256,7 @@ fn conflict(status: &Status, about: About<'_>) -> Failure {
 }
 
 /// The server's words; of a Secret only which fields, since values may be among them.
-fn words(status: &Status, about: About<'_>) -> String {
+pub(crate) fn words(status: &Status, about: About<'_>) -> String {
     if about.served.group.is_empty() && about.served.kind == "Secret" {
         let fields: Vec<String> = causes(status).iter().map(|cause| cause.field.clone()).collect();
         return format!("{} ({})", status.reason, fields.join(", "));

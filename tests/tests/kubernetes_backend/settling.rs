@@ -198,7 +198,7 @@ async fn job_failed() {
 async fn job_timed_out() {
     let why = why_late(&late("job-late"), &job("migrate:broken", "backoffLimit: 1")).await;
     assert!(
-        why.starts_with("0 of 1 pod have completed; pod `migrate-"),
+        why.starts_with("0 of 1 pod is complete; pod `migrate-"),
         "{why}"
     );
 }
@@ -390,12 +390,19 @@ async fn namespace_timed_out() {
         ),
         "{words}"
     );
-    // Wanted again while it is on its way out: created when the old one is gone.
-    let plan = stack.plan(NAMESPACE).await;
+    // Wanted again while it is on its way out, with something in it: created when the old one is gone.
+    let again = format!(
+        "{NAMESPACE}---\n{{apiVersion: v1, kind: ConfigMap, metadata: {{name: settings, namespace: $N}}, data: {{a: b}}}}"
+    );
+    let plan = stack.plan(&again).await;
+    let shown = show(&plan);
     assert!(
-        show(&plan).starts_with("create Namespace namespace-late: it does not exist"),
-        "{}",
-        show(&plan)
+        shown.contains("create Namespace namespace-late: it does not exist"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("create ConfigMap settings: it does not exist"),
+        "{shown}"
     );
     let patch = [
         "patch",
@@ -418,5 +425,5 @@ async fn namespace_timed_out() {
     stack.try_apply_plan(&plan).await.expect("created again");
     waiting.join().expect("patched");
     assert_ne!(stack.field("namespace/namespace-late", ".metadata.uid"), old);
-    assert!(stack.plan(NAMESPACE).await.is_empty());
+    assert!(stack.plan(&again).await.is_empty());
 }
