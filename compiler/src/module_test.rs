@@ -190,12 +190,15 @@ fn words(diagnostics: &[Diagnostic], files: &Files) -> String {
         let severity = if diagnostic.is_error() { "error" } else { "warning" };
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{severity}[{}]: {}", diagnostic.code.slug(), diagnostic.message);
-        if let Some(label) = &diagnostic.primary {
-            let _ = writeln!(text, "  {}: {}", files.location(label.span), label.text);
-        }
-        for label in diagnostic.related.iter().chain(&diagnostic.trace) {
-            // Lines of the module move with every edit of it: the file is enough.
-            let _ = writeln!(text, "  {}: {}", files.location(label.span).file, label.text);
+        let labels = diagnostic.primary.iter().chain(&diagnostic.related).chain(&diagnostic.trace);
+        for (index, label) in labels.enumerate() {
+            let place = files.location(label.span);
+            // Lines of the module move with every edit of it: there the file is enough.
+            let place = match index == 0 && place.file.starts_with("tests/") {
+                true => place.to_string(),
+                false => place.file.to_string(),
+            };
+            let _ = writeln!(text, "  {place}: {}", label.text);
         }
         for note in &diagnostic.notes {
             let _ = writeln!(text, "  note: {note}");

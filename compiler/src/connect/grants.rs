@@ -195,9 +195,10 @@ const MEANINGS: &[Meaning] = &[
     meaning(
         "AWS::Logs::LogGroup",
         "write",
-        &[],
+        // The ARN of a log group ends in `:*` already.
         &["logs:CreateLogStream", "logs:PutLogEvents"],
-        ":*",
+        &[],
+        "",
     ),
     meaning(
         "AWS::EMRServerless::Application",
