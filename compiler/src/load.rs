@@ -159,7 +159,11 @@ fn is_foreign(node: &Node) -> bool {
     version.is_some_and(|version| !version.starts_with("terrace"))
 }
 
-pub(crate) fn assemble(documents: Vec<Document>, files: &mut Files, diagnostics: &mut Diagnostics) -> Option<Stack> {
+pub(crate) fn assemble(
+    documents: Vec<Document>,
+    files: &mut Files,
+    diagnostics: &mut Diagnostics,
+) -> Option<Stack> {
     let mut platforms = Vec::new();
     let (mut environments, mut tenants, mut components) = (Vec::new(), Vec::new(), Vec::new());
     let (mut pipelines, mut modules) = (Vec::new(), Vec::new());

@@ -87,7 +87,12 @@ fn run_case(sources: &dyn Sources, module: &Text, name: &str, request: &Request)
     let expected = read_case(sources, &path, &mut compiled.files, &mut diagnostics).and_then(|case| {
         let expected = expected(&case);
         let mut documents = documents(&case, module, &compiled.files, &mut diagnostics);
-        documents.extend(document(sources, "module.yaml", &mut compiled.files, &mut diagnostics));
+        documents.extend(document(
+            sources,
+            "module.yaml",
+            &mut compiled.files,
+            &mut diagnostics,
+        ));
         for name in beside(&documents) {
             let path = format!("../{name}/module.yaml");
             if sources.read(&path).is_ok() {
@@ -106,8 +111,14 @@ fn run_case(sources: &dyn Sources, module: &Text, name: &str, request: &Request)
     let mut files = BTreeMap::new();
     if !failed {
         for mut bundle in compiled.bundles {
-            bundle.artifacts.retain(|artifact| artifact.owner().1 == module.as_str());
-            files.extend(terrace_artifact::files(&bundle).into_iter().map(|file| (file.path, file.text)));
+            bundle
+                .artifacts
+                .retain(|artifact| artifact.owner().1 == module.as_str());
+            files.extend(
+                terrace_artifact::files(&bundle)
+                    .into_iter()
+                    .map(|file| (file.path, file.text)),
+            );
         }
     }
     if !diagnostics.is_empty() {
@@ -117,10 +128,21 @@ fn run_case(sources: &dyn Sources, module: &Text, name: &str, request: &Request)
         None => Some("the case could not be run".to_owned()),
         Some(expected) => difference(&expected, &diagnostics),
     };
-    Case { name: name.to_owned(), files, wrong, diagnostics, sources: compiled.files }
+    Case {
+        name: name.to_owned(),
+        files,
+        wrong,
+        diagnostics,
+        sources: compiled.files,
+    }
 }
 
-fn document(sources: &dyn Sources, path: &str, files: &mut Files, diagnostics: &mut Diagnostics) -> Vec<Document> {
+fn document(
+    sources: &dyn Sources,
+    path: &str,
+    files: &mut Files,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Document> {
     match sources.read(path) {
         Ok(bytes) => match yaml::open(path, &bytes, files, diagnostics) {
             Some(file) => load::documents_of(file, files, diagnostics),
@@ -134,12 +156,21 @@ fn document(sources: &dyn Sources, path: &str, files: &mut Files, diagnostics: &
     }
 }
 
-fn read_case(sources: &dyn Sources, path: &str, files: &mut Files, diagnostics: &mut Diagnostics) -> Option<Node> {
+fn read_case(
+    sources: &dyn Sources,
+    path: &str,
+    files: &mut Files,
+    diagnostics: &mut Diagnostics,
+) -> Option<Node> {
     let bytes = sources.read(path).ok()?;
     let file = yaml::open(path, &bytes, files, diagnostics)?;
     let mut nodes = yaml::parse(file, files, diagnostics).into_iter();
     // A case without a word is the module with its defaults.
-    let whole = Span { file, start: 0, end: 0 };
+    let whole = Span {
+        file,
+        start: 0,
+        end: 0,
+    };
     let case = match nodes.next().filter(|node| !node.is_null()) {
         Some(node) => node,
         None => map(whole, []),
@@ -166,20 +197,42 @@ fn difference(expected: &[String], diagnostics: &[Diagnostic]) -> Option<String>
     let mut said: Vec<&str> = diagnostics.iter().map(|d| d.code.slug()).collect();
     said.sort_unstable();
     said.dedup();
-    let listed = |codes: &[&str]| codes.iter().map(|code| format!("`{code}`")).collect::<Vec<_>>().join(", ");
+    let listed = |codes: &[&str]| {
+        codes
+            .iter()
+            .map(|code| format!("`{code}`"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     if expected.is_empty() {
-        let mut errors: Vec<&str> = diagnostics.iter().filter(|d| d.is_error()).map(|d| d.code.slug()).collect();
+        let mut errors: Vec<&str> = diagnostics
+            .iter()
+            .filter(|d| d.is_error())
+            .map(|d| d.code.slug())
+            .collect();
         errors.dedup();
-        return (!errors.is_empty()).then(|| format!("the case is to succeed, and {} was said", listed(&errors)));
+        return (!errors.is_empty())
+            .then(|| format!("the case is to succeed, and {} was said", listed(&errors)));
     }
-    let missing: Vec<&str> =
-        expected.iter().map(String::as_str).filter(|code| !said.contains(code)).collect();
-    let extra: Vec<&str> = said.iter().copied().filter(|code| !expected.iter().any(|e| e == code)).collect();
+    let missing: Vec<&str> = expected
+        .iter()
+        .map(String::as_str)
+        .filter(|code| !said.contains(code))
+        .collect();
+    let extra: Vec<&str> = said
+        .iter()
+        .copied()
+        .filter(|code| !expected.iter().any(|e| e == code))
+        .collect();
     match (missing.as_slice(), extra.as_slice()) {
         ([], []) => None,
         (missing, []) => Some(format!("{} was to be said, and was not", listed(missing))),
         ([], extra) => Some(format!("{} was said, and is not expected", listed(extra))),
-        (missing, extra) => Some(format!("{} was to be said, and {} was", listed(missing), listed(extra))),
+        (missing, extra) => Some(format!(
+            "{} was to be said, and {} was",
+            listed(missing),
+            listed(extra)
+        )),
     }
 }
 
@@ -189,8 +242,17 @@ fn words(diagnostics: &[Diagnostic], files: &Files) -> String {
     for diagnostic in diagnostics {
         let severity = if diagnostic.is_error() { "error" } else { "warning" };
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{severity}[{}]: {}", diagnostic.code.slug(), diagnostic.message);
-        let labels = diagnostic.primary.iter().chain(&diagnostic.related).chain(&diagnostic.trace);
+        let _ = writeln!(
+            text,
+            "{severity}[{}]: {}",
+            diagnostic.code.slug(),
+            diagnostic.message
+        );
+        let labels = diagnostic
+            .primary
+            .iter()
+            .chain(&diagnostic.related)
+            .chain(&diagnostic.trace);
         for (index, label) in labels.enumerate() {
             let place = files.location(label.span);
             // Lines of the module move with every edit of it: there the file is enough.
@@ -231,17 +293,29 @@ fn documents(case: &Node, module: &Text, files: &Files, diagnostics: &mut Diagno
         Some(node) => node.clone(),
         None => string(default),
     };
-    let cluster = map(start, [("context", string("test")), ("distribution", said("distribution", "kubernetes"))]);
-    let account = map(start, [
-        ("account", said("account", "111122223333")),
-        ("region", said("region", "eu-west-1")),
-    ]);
-    let environment = map(start, [
-        ("name", said("name", "production")),
-        ("class", said("class", "production")),
-        ("kubernetes", cluster),
-        ("aws", account),
-    ]);
+    let cluster = map(
+        start,
+        [
+            ("context", string("test")),
+            ("distribution", said("distribution", "kubernetes")),
+        ],
+    );
+    let account = map(
+        start,
+        [
+            ("account", said("account", "111122223333")),
+            ("region", said("region", "eu-west-1")),
+        ],
+    );
+    let environment = map(
+        start,
+        [
+            ("name", said("name", "production")),
+            ("class", said("class", "production")),
+            ("kubernetes", cluster),
+            ("aws", account),
+        ],
+    );
     documents.push(Document::decode(Kind::Environment, environment));
     let mut component = vec![("name", string(module)), ("module", string(module))];
     if let Some(tenant) = case.get("tenant") {
@@ -258,7 +332,9 @@ fn documents(case: &Node, module: &Text, files: &Files, diagnostics: &mut Diagno
 /// The modules that components ask for, which may lie beside this one.
 fn beside(documents: &[Document]) -> Vec<Text> {
     let own = |name: &Text| {
-        documents.iter().any(|d| matches!(d, Document::Module(module) if module.name.value == *name))
+        documents
+            .iter()
+            .any(|d| matches!(d, Document::Module(module) if module.name.value == *name))
     };
     let mut names: Vec<Text> = documents
         .iter()
@@ -277,10 +353,17 @@ fn beside(documents: &[Document]) -> Vec<Text> {
 }
 
 fn scalar(span: Span, kind: NodeKind) -> Node {
-    Node { kind, span, key: span }
+    Node {
+        kind,
+        span,
+        key: span,
+    }
 }
 
 fn map<'a>(span: Span, entries: impl IntoIterator<Item = (&'a str, Node)>) -> Node {
-    let entries = entries.into_iter().map(|(key, node)| (key.into(), node)).collect();
+    let entries = entries
+        .into_iter()
+        .map(|(key, node)| (key.into(), node))
+        .collect();
     scalar(span, NodeKind::Map(entries))
 }

@@ -12,7 +12,9 @@ struct Disk(PathBuf);
 
 impl Sources for Disk {
     fn read(&self, path: &str) -> Result<Arc<[u8]>, SourceError> {
-        std::fs::read(self.0.join(path)).map(Into::into).map_err(|_| SourceError::NotFound)
+        std::fs::read(self.0.join(path))
+            .map(Into::into)
+            .map_err(|_| SourceError::NotFound)
     }
 
     fn list(&self, folder: &str) -> Result<Vec<String>, SourceError> {
@@ -27,7 +29,11 @@ fn walk(folder: &Path, shown: &str, files: &mut Vec<String>) -> std::io::Result<
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let shown = if shown.is_empty() { name } else { format!("{shown}/{name}") };
+        let shown = if shown.is_empty() {
+            name
+        } else {
+            format!("{shown}/{name}")
+        };
         if entry.file_type()?.is_dir() {
             walk(&entry.path(), &shown, files)?;
         } else {
@@ -38,17 +44,27 @@ fn walk(folder: &Path, shown: &str, files: &mut Vec<String>) -> std::io::Result<
 }
 
 fn request() -> Request {
-    Request { program: env!("CARGO_PKG_VERSION").to_owned(), today: "2026-11-21".to_owned(), ..Request::default() }
+    Request {
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        today: "2026-11-21".to_owned(),
+        ..Request::default()
+    }
 }
 
 fn folder(module: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../modules").join(module)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../modules")
+        .join(module)
 }
 
 /// The folders of modules, in order of name.
 fn modules() -> Vec<String> {
     let files = Disk(folder("")).list("").expect("the modules' folder");
-    files.iter().filter_map(|path| path.strip_suffix("/module.yaml")).map(str::to_owned).collect()
+    files
+        .iter()
+        .filter_map(|path| path.strip_suffix("/module.yaml"))
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
@@ -63,11 +79,17 @@ fn every_module_gives_what_its_cases_say() {
     let only = std::env::var("MODULE").ok();
     let mut report = String::new();
     let modules = modules();
-    for module in modules.iter().filter(|name| only.as_deref().is_none_or(|only| only == *name)) {
+    for module in modules
+        .iter()
+        .filter(|name| only.as_deref().is_none_or(|only| only == *name))
+    {
         let folder = folder(module);
         let tested = module_test::run(&Disk(folder.clone()), &request());
         for diagnostic in &tested.diagnostics {
-            let place = diagnostic.primary.as_ref().map(|label| tested.files.location(label.span));
+            let place = diagnostic
+                .primary
+                .as_ref()
+                .map(|label| tested.files.location(label.span));
             report += &format!("{module}: {place:?} {}\n", diagnostic.message);
         }
         if tested.cases.is_empty() {
@@ -99,7 +121,10 @@ fn every_module_gives_what_its_cases_say() {
                 }
                 continue;
             }
-            for path in accepted.keys().chain(case.files.keys().filter(|path| !accepted.contains_key(*path))) {
+            for path in accepted
+                .keys()
+                .chain(case.files.keys().filter(|path| !accepted.contains_key(*path)))
+            {
                 match (accepted.get(path), case.files.get(path)) {
                     (Some(before), Some(now)) if before == now => {}
                     (Some(_), Some(_)) => report += &format!("{name}/{path}: is another\n"),
@@ -112,14 +137,16 @@ fn every_module_gives_what_its_cases_say() {
         let list = Disk(folder).list("tests").unwrap_or_default();
         for path in list.iter().filter_map(|path| path.strip_prefix("tests/")) {
             if let Some((case, _)) = path.split_once('/')
-                && case != "files"
                 && !tested.cases.iter().any(|known| known.name == case)
             {
                 report += &format!("{module}/tests/{path}: of no case\n");
             }
         }
     }
-    assert!(report.is_empty(), "\n{report}\nUPDATE_EXPECT=1 accepts what comes out\n");
+    assert!(
+        report.is_empty(),
+        "\n{report}\nUPDATE_EXPECT=1 accepts what comes out\n"
+    );
 }
 
 #[test]
@@ -136,17 +163,27 @@ resources: {motto: {type: v1/ConfigMap, metadata: {name: motto, namespace: defau
     let sources = MemorySources::new([
         ("module.yaml", module),
         ("tests/defaults.yaml", "environment: {class: testing}\n"),
-        ("tests/refused.yaml", "inputs: {text: 'no'}\nexpect: [failed-check]\n"),
-        ("tests/refused-in-vain.yaml", "inputs: {text: 'yes'}\nexpect: [failed-check]\n"),
+        (
+            "tests/refused.yaml",
+            "inputs: {text: 'no'}\nexpect: [failed-check]\n",
+        ),
+        (
+            "tests/refused-in-vain.yaml",
+            "inputs: {text: 'yes'}\nexpect: [failed-check]\n",
+        ),
         ("tests/succeeds-in-vain.yaml", "inputs: {text: 'no'}\n"),
         ("tests/misspelt.yaml", "input: {}\n"),
-        ("tests/files/other.yaml", "is no case"),
+        ("tests/defaults/other.yaml", "is no case"),
     ]);
     let tested = module_test::run(&sources, &request());
     assert!(tested.diagnostics.is_empty(), "{:?}", tested.diagnostics);
     let mut shown = String::new();
     for case in &tested.cases {
-        shown += &format!("{}: {}\n", case.name, case.wrong.as_deref().unwrap_or("as it says"));
+        shown += &format!(
+            "{}: {}\n",
+            case.name,
+            case.wrong.as_deref().unwrap_or("as it says")
+        );
         for (path, text) in &case.files {
             shown += &format!("  {path}\n{text}");
         }
@@ -195,5 +232,6 @@ resources: {motto: {type: v1/ConfigMap, metadata: {name: motto, namespace: defau
           tests/succeeds-in-vain.yaml:1:16: this value
           module.yaml: what the module demands
           tests/succeeds-in-vain.yaml: in module `motto`, used here
-    "#]].assert_eq(&shown);
+    "#]]
+    .assert_eq(&shown);
 }

@@ -125,7 +125,9 @@ fn transitions(rule: &Term, index: usize, findings: &mut Vec<Finding>) {
         let rest = if warm.ends_with("_IA") { 30 } else { 1 };
         if *cold_day < warm_day + rest {
             let message = if cold_day < warm_day {
-                format!("objects move to {cold} after {cold_day} days, and to {warm}, which is warmer, after {warm_day}")
+                format!(
+                    "objects move to {cold} after {cold_day} days, and to {warm}, which is warmer, after {warm_day}"
+                )
             } else {
                 let stay = cold_day - warm_day;
                 format!("objects move to {warm} after {warm_day} days, and {stay} days later on to {cold}")
