@@ -27,10 +27,15 @@ pub(crate) struct Comparison {
     pub(crate) begun: bool,
 }
 
-/// Compares files with those below a folder.
-pub(crate) fn compare(folder: &Path, now: &BTreeMap<String, String>) -> Result<Comparison, Problem> {
+/// Compares files with those below a folder; what `counts` says no to has nothing to do with it.
+pub(crate) fn compare(
+    folder: &Path,
+    counts: fn(&str) -> bool,
+    now: &BTreeMap<String, String>,
+) -> Result<Comparison, Problem> {
     let unreadable = |what: &Path, why: String| Problem::new(format!("`{}` cannot be read: {why}", what.display()));
-    let accepted = files_below(folder).map_err(|why| unreadable(folder, why))?;
+    let mut accepted = files_below(folder).map_err(|why| unreadable(folder, why))?;
+    accepted.retain(|path| counts(path));
     let mut comparison = Comparison {
         begun: !accepted.is_empty(),
         ..Comparison::default()
@@ -182,10 +187,10 @@ mod tests {
             ("b/old/gone.yaml", "x: 1\n"),
             ("c.yaml", "same: true\n"),
         ]);
-        let nothing = compare(&folder, &before).unwrap();
+        let nothing = compare(&folder, |_| true, &before).unwrap();
         assert!(!nothing.begun && !nothing.is_same());
         accept(&folder, &nothing, &before).unwrap();
-        assert!(compare(&folder, &before).unwrap().is_same());
+        assert!(compare(&folder, |_| true, &before).unwrap().is_same());
 
         let now = files([
             ("a/web.yaml", "kind: Deployment\nreplicas: 3\nname: web\n"),
@@ -193,7 +198,7 @@ mod tests {
             ("c.yaml", "same: true\n"),
             ("d.yaml", "new: true\n"),
         ]);
-        let comparison = compare(&folder, &now).unwrap();
+        let comparison = compare(&folder, |_| true, &now).unwrap();
         assert_eq!(comparison.summary(), "2 files differ, 1 file is new, 1 file is gone");
         assert_eq!(comparison.same, 1);
         expect![[r#"
@@ -215,7 +220,7 @@ mod tests {
 
         "#]].assert_eq(&comparison.describe("golden", false));
         accept(&folder, &comparison, &now).unwrap();
-        assert!(compare(&folder, &now).unwrap().is_same());
+        assert!(compare(&folder, |_| true, &now).unwrap().is_same());
         assert!(!folder.join("b/old").exists(), "an empty folder is left behind");
         fs::remove_dir_all(folder).unwrap();
     }

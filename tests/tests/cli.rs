@@ -3,7 +3,7 @@
 use std::fs;
 
 use terrace_tests::servers::{Cluster, Endpoint};
-use terrace_tests::{Scratch, servers, tools, transcript};
+use terrace_tests::{Scratch, Terrace, servers, tools, transcript};
 
 #[test]
 fn the_readme_tells_the_truth() {
@@ -41,4 +41,21 @@ fn pages_of_examples_tell_the_truth() {
         }
     }
     assert!(wrong.is_empty(), "not true any more: {wrong:?}");
+}
+
+#[test]
+fn every_stack_and_module_of_the_repository_is_as_accepted() {
+    let mut wrong = Vec::new();
+    for above in ["stacks", "modules"] {
+        let folder = tools::root().join(above);
+        let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        for entry in entries.flatten().filter(|entry| entry.path().is_dir()) {
+            let path = format!("{above}/{}", entry.file_name().display());
+            let run = Terrace::in_directory(tools::root()).run(&["test", &path]);
+            if run.code != 0 {
+                wrong.push(format!("terrace test {path}\n{}{}", run.stdout, run.stderr));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

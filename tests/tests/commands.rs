@@ -259,6 +259,42 @@ fn goldens_fail_on_missing_extra_and_different_files() {
 }
 
 #[test]
+fn cases_of_a_module_are_run_and_compared() {
+    let scratch = Scratch::new("module");
+    scratch.write(
+        "page/module.yaml",
+        "kind: Module\nname: page\nversion: 1.0.0\nsummary: a page\ninputs:\n  text: {type: string, maxLength: 5}\n\
+         resources:\n  page:\n    type: v1/ConfigMap\n    data: {text: \"{{ inputs.text }}\"}\n",
+    );
+    let terrace = Terrace::in_directory(scratch.path());
+    let run = terrace.run(&["test", "page"]).expect(1);
+    assert!(run.stderr.contains("has no cases"), "{}", run.stderr);
+    scratch.write("page/tests/short.yaml", "inputs: {text: hello}\n");
+    scratch.write(
+        "page/tests/long.yaml",
+        "inputs: {text: too long}\nexpect: [invalid-value]\n",
+    );
+    let _ = terrace.run(&["test", "page"]).expect(1);
+    let _ = terrace.run(&["test", "page", "--update"]).expect(0);
+    let _ = terrace.run(&["test", "page"]).expect(0);
+    assert!(
+        scratch
+            .read("page/tests/long/diagnostics.txt")
+            .contains("invalid-value")
+    );
+
+    scratch.edit("page/module.yaml", "maxLength: 5", "maxLength: 50");
+    let run = terrace.run(&["test", "page"]).expect(1);
+    assert!(
+        run.stderr.contains("`invalid-value` was to be said"),
+        "{}",
+        run.stderr
+    );
+    // What a case says of itself cannot be accepted away.
+    let _ = terrace.run(&["test", "page", "--update"]).expect(1);
+}
+
+#[test]
 fn an_environment_that_is_not_named_is_asked_for() {
     let (_scratch, terrace) = shop();
     let run = terrace.run(&["plan"]).expect(1);

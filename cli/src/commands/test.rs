@@ -6,13 +6,15 @@ use std::path::Path;
 
 use rayon::prelude::*;
 use terrace_artifact::Bundle;
+use terrace_compiler::diagnostic::Diagnostic;
+use terrace_compiler::module_test;
 
 use crate::console::{Console, Tone};
-use crate::diagnostics::shown_path;
+use crate::diagnostics::{Drawing, shown_path};
 use crate::golden::{accept, compare};
 use crate::problem::{Problem, Status};
 use crate::progress::plural;
-use crate::stack::Stack;
+use crate::stack::{Stack, request};
 
 /// Where goldens are, unless the Platform says otherwise.
 const GOLDEN: &str = "golden";
@@ -20,9 +22,60 @@ const GOLDEN: &str = "golden";
 pub(crate) fn run(folder: &Path, update: bool, console: &Console) -> Result<Status, Problem> {
     let update = update || env::var_os("UPDATE_EXPECT").is_some_and(|value| value == "1");
     let stack = Stack::open(folder)?;
+    if module_test::is_module(&stack.sources) {
+        return module(&stack, update, console);
+    }
     let compiled = stack.compiled(&[], &[], console)?;
-    let golden = compiled.golden.as_deref().unwrap_or(GOLDEN);
-    judge(&stack, golden, &rendered(&compiled.bundles), update, console)
+    let golden = Golden {
+        path: compiled.golden.as_deref().unwrap_or(GOLDEN),
+        counts: |_| true,
+    };
+    judge(&stack, &golden, &rendered(&compiled.bundles), update, console)
+}
+
+/// The cases of a module: each is as it says it would be, and comes to what is in the folder of its name.
+fn module(stack: &Stack, update: bool, console: &Console) -> Result<Status, Problem> {
+    let tested = module_test::run(&stack.sources, &request(&[], &[]));
+    stack.tell(&tested.diagnostics, &tested.files, console);
+    if tested.diagnostics.iter().any(Diagnostic::is_error) {
+        return Ok(Status::Failed);
+    }
+    if tested.cases.is_empty() {
+        return Err(Problem::new(format!("`{}` has no cases", stack.folder.display()))
+            .help("a case is a file in `tests`; an empty one tries the defaults"));
+    }
+    let mut wrong = 0;
+    let mut now = BTreeMap::new();
+    for case in tested.cases {
+        if let Some(why) = &case.wrong {
+            wrong += 1;
+            let error = console.paint(Tone::Error, "error:");
+            console.line(&format!("{error} case `{}`: {why}\n", case.name));
+            console.say(&Drawing::new(&case.sources, &stack.folder, console.colour_words()).all(&case.diagnostics));
+        }
+        now.extend(case.files.into_iter().map(|(path, text)| (format!("{}/{path}", case.name), text)));
+    }
+    let golden = Golden {
+        path: "tests",
+        // The cases themselves lie beside the folders of what they come to.
+        counts: |path| path.contains('/'),
+    };
+    let judged = judge(stack, &golden, &now, update, console);
+    if wrong > 0 {
+        judged?;
+        let words = format!("{wrong} {} not as described", if wrong == 1 { "case is" } else { "cases are" });
+        console.line(&console.paint(Tone::Error, &words));
+        return Ok(Status::Failed);
+    }
+    judged
+}
+
+/// What was accepted before.
+struct Golden<'a> {
+    /// The folder, from the stack's own.
+    path: &'a str,
+    /// Which of its files are goldens.
+    counts: fn(&str) -> bool,
 }
 
 /// What comes out, as `build` would write it.
@@ -39,14 +92,14 @@ fn rendered(bundles: &[Bundle]) -> BTreeMap<String, String> {
 /// Compares with the folder `golden`, or makes it so.
 fn judge(
     stack: &Stack,
-    golden: &str,
+    golden: &Golden<'_>,
     now: &BTreeMap<String, String>,
     update: bool,
     console: &Console,
 ) -> Result<Status, Problem> {
-    let folder = stack.folder.join(golden);
-    let shown = shown_path(&stack.folder, golden);
-    let comparison = compare(&folder, now)?;
+    let folder = stack.folder.join(golden.path);
+    let shown = shown_path(&stack.folder, golden.path);
+    let comparison = compare(&folder, golden.counts, now)?;
     let count = format!("{} {}", now.len(), plural(now.len(), "file"));
     if comparison.is_same() {
         console.line(&console.paint(Tone::Good, &format!("{count} as in {shown}")));
