@@ -22,9 +22,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     }
     if part != Some(Part::Lint) && report.stage("install", install) {
         let mut command = cargo(match part {
-            Some(Part::Judges) => {
-                "test --no-fail-fast --package terrace-tests --test judges --test yaml --test goldens"
-            }
+            Some(Part::Judges) => "test --no-fail-fast --workspace --test judges --test yaml --test goldens",
             _ => "test --no-fail-fast",
         });
         command.args(for_cargo);
