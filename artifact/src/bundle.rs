@@ -34,6 +34,9 @@ pub struct Environment {
     pub name: Text,
     /// What kind of environment it is.
     pub class: Class,
+    /// The lines that name its clusters and accounts, by the names in [`Bundle::targets`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub places: BTreeMap<Text, Location>,
 }
 
 /// What kind of environment one is; production has the strictest checks.

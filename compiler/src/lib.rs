@@ -164,6 +164,7 @@ fn environment_bundle(
     let expansions = expand::expand(&uses, files, diagnostics);
     stop(diagnostics)?;
     let targets = resolve::targets(environment);
+    let declared = resolve::places(environment, files);
     let class = environment.class.value;
     let places = places(&uses, class, &targets);
     let mut graph = Graph::connect(&uses, expansions, places, files, sources, diagnostics);
@@ -186,7 +187,11 @@ fn environment_bundle(
     stop(diagnostics)?;
     let name = environment.name.value.clone();
     let platform = prepared.stack.platform.name.value.clone();
-    let environment = terrace_artifact::Environment { name, class };
+    let environment = terrace_artifact::Environment {
+        name,
+        class,
+        places: declared,
+    };
     let set = request.set.iter().map(Text::from).collect();
     let emission = Emission {
         graph: &graph,

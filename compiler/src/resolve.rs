@@ -1,6 +1,8 @@
 //! Phase 3: one environment. Who gets which component, from which module, with which inputs, and where it goes.
 
-use terrace_artifact::{Target, Text};
+use std::collections::BTreeMap;
+
+use terrace_artifact::{Location, Target, Text};
 
 use crate::body::{Body, Expansion};
 use crate::code::Code;
@@ -435,6 +437,18 @@ pub(crate) fn targets(environment: &Environment) -> Vec<(Text, Target)> {
         targets.push(("directory".into(), Target::Directory { path }));
     }
     targets
+}
+
+/// Where an environment names its clusters and accounts, by the names of [`targets`].
+pub(crate) fn places(environment: &Environment, files: &Files) -> BTreeMap<Text, Location> {
+    let clusters = environment.kubernetes.iter().map(|cluster| ("kubernetes".into(), cluster));
+    let clusters = clusters.chain(environment.clusters.iter().map(|(name, cluster)| (name.value.clone(), cluster)));
+    let accounts = environment.aws.iter().map(|account| ("aws".into(), account));
+    let accounts = accounts.chain(environment.accounts.iter().map(|(name, account)| (name.value.clone(), account)));
+    let spans = clusters
+        .map(|(name, cluster): (Text, _)| (name, cluster.context.span))
+        .chain(accounts.map(|(name, account): (Text, _)| (name, account.account.span)));
+    spans.map(|(name, span)| (name, files.location(span))).collect()
 }
 
 /// The accounts that an environment names.

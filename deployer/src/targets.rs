@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures::future::{join_all, try_join_all};
-use terrace_artifact::{Bundle, Target, Text};
+use terrace_artifact::{Bundle, Origin, Target, Text};
 
 use crate::access::Access;
 use crate::backend::{Backend, Identity, Live, Wanted};
@@ -33,7 +33,7 @@ impl Targets {
         let mut homes: BTreeMap<(u8, &Text), Box<dyn Home>> = BTreeMap::new();
         let mut failures = Vec::new();
         for (name, target, connected) in join_all(connecting).await {
-            match connected {
+            match connected.map_err(|failure| declared(failure, bundle, name)) {
                 Ok((backend, home)) => {
                     homes.insert((home_rank(name, target), name), home);
                     backends.insert(name.clone(), backend);
@@ -51,7 +51,7 @@ impl Targets {
         let mut identities = BTreeMap::new();
         let mut failures = Vec::new();
         for (name, identity) in join_all(asking).await {
-            match identity {
+            match identity.map_err(|failure| declared(failure, bundle, &name)) {
                 Ok(identity) => {
                     identities.insert(name, identity);
                 }
@@ -89,12 +89,23 @@ impl Targets {
                 bundle,
                 previous,
             };
-            let live = backend.observe(&wanted).await?;
+            let live = backend.observe(&wanted).await.map_err(|failure| declared(failure, bundle, target))?;
             Ok::<_, Failure>((target.clone(), live))
         });
         let observed = try_join_all(looking).await?;
         Ok(observed.into_iter().collect())
     }
+}
+
+/// A failure to reach a target is about the line that names it.
+fn declared(failure: Failure, bundle: &Bundle, target: &Text) -> Failure {
+    let about_it = matches!(
+        failure.kind,
+        FailureKind::Unreachable | FailureKind::WrongTarget | FailureKind::Denied { .. } | FailureKind::Broken
+    );
+    let place = bundle.environment.places.get(target).filter(|_| about_it);
+    let origin = place.map(|place| Origin { component: place.clone(), resource: place.clone() });
+    failure.about(None, origin.as_ref())
 }
 
 /// One failure of the wrong kind of target decides: it is a refusal.

@@ -26,6 +26,7 @@ pub(crate) fn bundle(artifacts: impl IntoIterator<Item = Artifact>) -> Bundle {
         environment: Environment {
             name: "development".into(),
             class: Class::Development,
+            places: BTreeMap::new(),
         },
         targets: BTreeMap::from([("directory".into(), Target::Directory { path: "out".into() })]),
         artifacts,

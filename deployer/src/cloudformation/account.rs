@@ -11,7 +11,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_cloudformation::config::http::HttpResponse;
-use aws_sdk_cloudformation::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::config::{Credentials, ProvideCredentials, SharedCredentialsProvider, SharedHttpClient};
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use terrace_artifact::Text;
@@ -127,21 +127,22 @@ impl Account {
             SdkError::ResponseError(_) if status >= 500 => {}
             SdkError::ConstructionFailure(_) => {
                 return Failure::new(FailureKind::Broken, format!("`{verb}` could not be asked for"))
-                    .server(words(error));
+                    .server(chain(error));
             }
             SdkError::ResponseError(_) => {
                 return Failure::new(
                     FailureKind::Broken,
                     format!("the answer to `{verb}` is not what AWS answers"),
                 )
-                .server(words(error));
+                .server(chain(error));
             }
             _ => {
                 return Failure::new(
                     FailureKind::Unreachable,
                     format!("AWS does not answer in {} (asked for `{verb}`)", self.region),
                 )
-                .server(words(error));
+                .server(chain(error))
+                .hint("check the network (VPN, proxy, firewall), and `AWS_ENDPOINT_URL` where it is set");
             }
         }
         let code = error.code().unwrap_or_default();
@@ -315,16 +316,7 @@ fn is_login(code: &str) -> bool {
     )
 }
 
-/// What the SDK says, without the type names that its errors carry along.
-fn words<E>(error: &SdkError<E, HttpResponse>) -> String
-where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-{
-    let all = DisplayErrorContext(error).to_string();
-    // The chain of causes comes first; the debug rendering of the whole error follows in parentheses.
-    all.split(" (").next().unwrap_or(&all).to_owned()
-}
-
+/// What an error of the SDK says, down to its first cause: only there is a connection refused, or a name not found.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

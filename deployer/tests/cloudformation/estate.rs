@@ -54,6 +54,7 @@ impl Estate {
                 environment: Environment {
                     name: "dev".into(),
                     class: Class::Development,
+                    places: BTreeMap::new(),
                 },
                 targets: BTreeMap::from([("aws".into(), target)]),
                 artifacts: Vec::new(),

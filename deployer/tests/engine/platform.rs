@@ -57,6 +57,7 @@ impl Platform {
                 environment: Environment {
                     name: "testing".into(),
                     class: Class::Testing,
+                    places: BTreeMap::new(),
                 },
                 targets,
                 artifacts: Vec::new(),

@@ -94,6 +94,7 @@ impl<'a> Stack<'a> {
             environment: Environment {
                 name: "testing".into(),
                 class: Class::Testing,
+                places: BTreeMap::new(),
             },
             targets: BTreeMap::from([(
                 TARGET.into(),
