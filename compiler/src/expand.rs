@@ -243,16 +243,29 @@ fn check_once(
             _ => Segment::Key(part.into()),
         })
         .collect();
-    let layer = one.layers.iter().rev().find_map(|layer| {
-        input.iter().try_fold(layer.node, |node, segment| match segment {
-            Segment::Key(key) => node.get(key),
-            Segment::Index(at) => node.items().get(*at),
-        })
+    // Where the value itself is a default, the map around it is what somebody wrote.
+    let written = (1..=input.len()).rev().find_map(|length| {
+        let node = one.layers.iter().rev().find_map(|layer| {
+            input[..length]
+                .iter()
+                .try_fold(layer.node, |node, segment| match segment {
+                    Segment::Key(key) => node.get(key),
+                    Segment::Index(at) => node.items().get(*at),
+                })
+        });
+        node.map(|node| (node, length == input.len()))
     });
     let mut diagnostic = Diagnostic::new(Code::FailedCheck, message);
-    diagnostic = match layer {
-        Some(node) => diagnostic
-            .at(node.span, "this value")
+    diagnostic = match written {
+        Some((node, whole)) => diagnostic
+            .at(
+                node.span,
+                if whole {
+                    "this value"
+                } else {
+                    "with what is written here"
+                },
+            )
             .also(check.that.span, "what the module demands"),
         None => diagnostic.at(
             check.that.span,
