@@ -52,7 +52,7 @@ pub struct Holder {
 /// A lock that is held. It renews itself in the background until it is released or dropped.
 pub trait Held: Send + Sync {
     /// Nothing while the lock is certainly ours; a failure from the moment it may not be any more: then no new write
-    /// may start.
+    /// may start. A failure that may pass ([`Failure::may_pass`]) is over when a renewal succeeds after all.
     fn check(&self) -> Result<(), Failure>;
 
     /// Gives it back.

@@ -152,11 +152,16 @@ impl Lease {
 impl Held for Lease {
     fn check(&self) -> Result<(), Failure> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if !state.lost && Instant::now() < state.deadline {
-            return Ok(());
+        if state.lost {
+            let failure = Failure::new(FailureKind::Cancelled, "the lock went to somebody else");
+            return Err(failure.hint("it had not been renewed in time; nothing new was begun after that"));
         }
-        let failure = Failure::new(FailureKind::Cancelled, "the lock could not be renewed in time");
-        Err(failure.hint("nothing new was begun after that; somebody else may be applying now"))
+        if Instant::now() >= state.deadline {
+            // If a renewal still succeeds, nobody took it in between.
+            let message = "the lock could not be renewed in time";
+            return Err(Failure::new(FailureKind::Throttled, message));
+        }
+        Ok(())
     }
 
     fn release(self: Box<Self>) -> BoxFuture<'static, Result<(), Failure>> {

@@ -282,7 +282,7 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
                     approved: &self.run.options.approved,
                     take_over: self.run.plan.take_over,
                 };
-                let written = self.request(|| self.backend.write(write)).await;
+                let written = self.change(|| self.backend.write(write)).await;
                 written.map_err(Ended::Failed)?
             }
         };
@@ -296,7 +296,7 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
             return Ok(());
         };
         let ticket = self
-            .request(|| self.backend.delete(live))
+            .change(|| self.backend.delete(live))
             .await
             .map_err(Ended::Failed)?;
         self.settle(None, &ticket).await.map(|_| ())
@@ -359,16 +359,47 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
         Ok(Some(now))
     }
 
-    /// Sends a request, and again while its failure may pass.
+    /// Waits for a lock that is late to be renewed; without it, nothing is written.
+    async fn still_ours(&self) -> Result<(), Failure> {
+        let began = Instant::now();
+        loop {
+            match self.run.held.check() {
+                Err(failure) if failure.may_pass() && began.elapsed() < AWAY => {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+                certain => return certain,
+            }
+        }
+    }
+
+    /// Sends a request that changes something, and again while its failure may pass.
+    async fn change<'f, T>(
+        &self,
+        send: impl Fn() -> BoxFuture<'f, Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        self.send(true, send).await
+    }
+
+    /// Sends a request that only asks, and again while its failure may pass.
     async fn request<'f, T>(
         &self,
         send: impl Fn() -> BoxFuture<'f, Result<T, Failure>>,
     ) -> Result<T, Failure> {
+        self.send(false, send).await
+    }
+
+    async fn send<'f, T>(
+        &self,
+        changes: bool,
+        send: impl Fn() -> BoxFuture<'f, Result<T, Failure>>,
+    ) -> Result<T, Failure> {
         let mut attempt = 0;
         loop {
-            self.run.held.check()?;
             let outcome = {
                 let _permit = self.shared.permits.acquire().await;
+                if changes {
+                    self.still_ours().await?;
+                }
                 send().await
             };
             attempt += 1;

@@ -14,7 +14,7 @@ use terrace_tests::servers;
 use crate::platform::Platform;
 
 /// Each case waits for the lock of the killed one to stand still: that is most of its time.
-const AT_ONCE: usize = 20;
+const AT_ONCE: usize = 12;
 
 /// A platform that is about to change in every way: something is created, updated, replaced and deleted.
 async fn changing(name: String) -> Platform {
@@ -136,7 +136,7 @@ fn work(next: &AtomicUsize, count: usize) -> Vec<usize> {
         }
         let case = catch_unwind(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("a runtime").block_on(killed_after(last))
+            runtime.expect("a runtime").block_on(killed_after(last));
         });
         if case.is_err() {
             failed.push(last);
