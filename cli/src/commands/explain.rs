@@ -1,5 +1,7 @@
 //! `terrace explain`: what a code means, or where a field comes from.
 
+mod provenance;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -48,7 +50,8 @@ fn address(what: &str, field: Option<&str>, place: &Place<'_>, console: &Console
         Problem::new(format!("`{what}` is no address")).help(format!("{error}"))
     })?;
     let stack = Stack::open(place.stack)?;
-    let (bundle, _) = stack.environment(place.environment, place.set, console)?;
+    let set = place.set;
+    let (bundle, _) = stack.environment(place.environment, set, console)?;
     let known = known(&bundle);
     let resource = known.iter().find(|known| *known.address == address).ok_or_else(|| {
         let names: Vec<String> = known.iter().map(|known| known.address.to_string()).collect();
@@ -77,6 +80,13 @@ fn address(what: &str, field: Option<&str>, place: &Place<'_>, console: &Console
                 .help(format!("it begins with one of {}", listed(&fields)))
         })?;
         let _ = writeln!(page, "\n{field}: {}", to_json_compact(value));
+        let question = provenance::Question {
+            stack: &stack,
+            environment: &bundle.environment.name,
+            set,
+            field: &path,
+        };
+        page.push_str(&provenance::of_field(resource, &question));
     }
     console.data(&page)?;
     Ok(Status::Done)
