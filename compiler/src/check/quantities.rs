@@ -16,16 +16,7 @@ pub(super) fn inexact(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         subject.body,
         &mut path,
         &mut |path, text, quantity| {
-            let whole = quantity
-                .amount
-                .mul(1000.into())
-                .is_ok_and(|milli| milli.is_integer());
-            let even = if quantity.binary {
-                quantity.amount.is_integer()
-            } else {
-                whole
-            };
-            if !even {
+            if !is_even(&quantity) {
                 let rounded = quantity.rounded();
                 findings.push(
                     Finding::new(
@@ -41,12 +32,22 @@ pub(super) fn inexact(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     );
 }
 
-/// Writes quantities in the form in which the server stores them, so that no plan shows a change that is none.
+/// Whether a quantity is a whole number of bytes, or of thousandths where it counts no bytes.
+fn is_even(quantity: &Quantity) -> bool {
+    if quantity.binary {
+        return quantity.amount.is_integer();
+    }
+    let milli = quantity.amount.mul(1000.into());
+    milli.is_ok_and(|milli| milli.is_integer())
+}
+
+/// Writes quantities in the form in which the server stores them, so that no plan shows a change that is none. One that does not
+/// come out even stays as it was written: in the server's form nobody would see that.
 pub(crate) fn canonical(resource: &Resource, body: &mut Term) {
     let mut changes = Vec::new();
     walk(resource, body, &mut Vec::new(), &mut |path, text, quantity| {
         let canonical = quantity.to_string();
-        if canonical != text {
+        if is_even(&quantity) && canonical != text {
             changes.push((path.to_vec(), canonical));
         }
     });
