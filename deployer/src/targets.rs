@@ -89,7 +89,10 @@ impl Targets {
                 bundle,
                 previous,
             };
-            let live = backend.observe(&wanted).await.map_err(|failure| declared(failure, bundle, target))?;
+            let live = backend
+                .observe(&wanted)
+                .await
+                .map_err(|failure| declared(failure, bundle, target))?;
             Ok::<_, Failure>((target.clone(), live))
         });
         let observed = try_join_all(looking).await?;
@@ -101,10 +104,16 @@ impl Targets {
 fn declared(failure: Failure, bundle: &Bundle, target: &Text) -> Failure {
     let about_it = matches!(
         failure.kind,
-        FailureKind::Unreachable | FailureKind::WrongTarget | FailureKind::Denied { .. } | FailureKind::Broken
+        FailureKind::Unreachable
+            | FailureKind::WrongTarget
+            | FailureKind::Denied { .. }
+            | FailureKind::Broken
     );
     let place = bundle.environment.places.get(target).filter(|_| about_it);
-    let origin = place.map(|place| Origin { component: place.clone(), resource: place.clone() });
+    let origin = place.map(|place| Origin {
+        component: place.clone(),
+        resource: place.clone(),
+    });
     failure.about(None, origin.as_ref())
 }
 
