@@ -405,7 +405,7 @@ fn everything_wrong_is_said_at_once_and_in_its_place() {
     check("kind: 5\n", &["wrong-type: 5"]);
     check(
         "kind: Tenant\nname: a\ntier: gold\nmax_concurrent_jobs: '5'\n",
-        &["unknown-value: gold", "wrong-type: '5'"],
+        &["unknown-tier: gold", "wrong-type: '5'"],
     );
     check("kind: Tenant\nname: A B\ntier: basic\n", &["invalid-value: A B"]);
     check(
