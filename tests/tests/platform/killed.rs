@@ -1,0 +1,136 @@
+//! An apply is killed after each of its calls, or interrupted, and the next one finishes it.
+
+use std::panic::catch_unwind;
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use terrace_tests::proxy::{Calls, Proxy};
+use terrace_tests::{Terrace, servers};
+
+use crate::small::Small;
+
+/// Most of a case is waiting: for the killed one's lock to stand still long enough.
+const AT_ONCE: usize = 8;
+
+/// The small platform about to change, and the program with every call to a server counted.
+fn changing(calls: &Calls) -> (Small, Terrace, [Proxy; 2]) {
+    let small = Small::applied();
+    small.change();
+    let cluster = Proxy::of_cluster(servers::kubernetes(), calls);
+    let endpoint = Proxy::of_endpoint(servers::aws(), calls);
+    let kubeconfig = small.stack.path().join("kubeconfig-of-the-proxy");
+    cluster.write_kubeconfig(&kubeconfig, "here");
+    let terrace = small
+        .terrace()
+        .kubeconfig(&kubeconfig)
+        .variable("AWS_ENDPOINT_URL", endpoint.url());
+    (small, terrace, [cluster, endpoint])
+}
+
+/// All calls of an apply that nothing happens to.
+fn calls_of_an_apply() -> Vec<String> {
+    let calls = Calls::counted();
+    let (small, terrace, _proxies) = changing(&calls);
+    let _ = terrace.run(&["apply", "-e", "live", "--yes"]).expect(0);
+    small.is_changed();
+    small.destroy();
+    calls.made()
+}
+
+fn killed_after(last: usize) {
+    let calls = Calls::cut_at(last);
+    let (small, terrace, _proxies) = changing(&calls);
+    let mut apply = terrace.start(&["apply", "-e", "live", "--yes"]);
+    // Calls that run side by side are not as many each time: it may be done before.
+    let reached = calls.wait(&mut apply);
+    let _ = apply.kill();
+    let ended = apply.wait().expect("it ends");
+    assert!(
+        reached || ended.success(),
+        "after call {last} it ended by itself: {ended}"
+    );
+    let _ = small.apply();
+    small.is_settled();
+    small.is_changed();
+    small.destroy();
+}
+
+#[test]
+fn an_apply_killed_after_any_of_its_calls_is_finished_by_the_next() {
+    let made = calls_of_an_apply();
+    for kind in [
+        "POST",
+        "PATCH",
+        "DELETE",
+        "CreateChangeSet",
+        "ExecuteChangeSet",
+        "DeleteStack",
+    ] {
+        assert!(
+            made.iter().any(|call| call.contains(kind)),
+            "no {kind} in {made:#?}"
+        );
+    }
+    let next = AtomicUsize::new(1);
+    let take = || {
+        let mut failed = Vec::new();
+        loop {
+            let last = next.fetch_add(1, Ordering::Relaxed);
+            if last > made.len() {
+                return failed;
+            }
+            if catch_unwind(|| killed_after(last)).is_err() {
+                failed.push((last, made[last - 1].clone()));
+            }
+        }
+    };
+    let started = Instant::now();
+    let failed: Vec<(usize, String)> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(take)).collect();
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().expect("it catches"))
+            .collect()
+    });
+    eprintln!(
+        "killed after each of {} calls, in {:.0?}",
+        made.len(),
+        started.elapsed()
+    );
+    assert!(
+        failed.is_empty(),
+        "of {} calls, after these: {failed:#?}",
+        made.len()
+    );
+}
+
+#[test]
+fn an_interrupted_apply_says_so_and_the_next_finishes_it() {
+    let small = Small::applied();
+    small.change();
+    small.account.delay(Duration::from_secs(2));
+    let apply = small.terrace().start(&["apply", "-e", "live", "--yes"]);
+    let id = apply.id().to_string();
+    let begun = Instant::now();
+    // Interrupted when CloudFormation is at work on what was asked for.
+    while small.status("alerts") != "UPDATE_IN_PROGRESS" {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nothing begins");
+        thread::sleep(Duration::from_millis(50));
+    }
+    let sent = Command::new("kill")
+        .args(["-INT", &id])
+        .status()
+        .expect("there is a kill");
+    assert!(sent.success());
+    let output = apply.wait_with_output().expect("it ends");
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{words}");
+    assert!(words.contains("run it again to finish"), "{words}");
+    small.account.delay(Duration::ZERO);
+    let _ = small.apply();
+    small.is_settled();
+    small.is_changed();
+    small.destroy();
+}

@@ -1,0 +1,130 @@
+//! What an apply does not do, and what it says instead.
+
+use std::fs;
+
+use serde_json::json;
+use terrace_tests::servers;
+
+use crate::small::Small;
+
+/// Fails unless a text has all of these.
+#[track_caller]
+fn says(text: &str, wanted: &[&str]) {
+    for wanted in wanted {
+        assert!(text.contains(wanted), "no `{wanted}` in\n{text}");
+    }
+}
+
+#[test]
+fn a_saved_plan_is_applied_once_and_refused_where_something_moved() {
+    let small = Small::applied();
+    small.change();
+    let terrace = small.terrace();
+    let save = ["plan", "-e", "live", "--save", "plan.json", "--detailed-exitcode"];
+    let _ = terrace.run(&save).expect(2);
+    small.kubectl(&[
+        "patch",
+        "configmap",
+        "home-settings",
+        "--patch",
+        r#"{"data": {"level": "mine"}}"#,
+    ]);
+    let refused = terrace.run(&["apply", "plan.json"]).expect(4);
+    says(
+        &refused.stderr,
+        &[
+            "ConfigMap",
+            "home-settings",
+            r#"`data.level` was "low" and is "mine""#,
+            "plan again",
+        ],
+    );
+    let kept = small.object("configmap", "notes-text");
+    assert!(kept.is_some(), "what was refused deleted something");
+
+    let _ = terrace.run(&save).expect(2);
+    let _ = terrace.run(&["apply", "plan.json"]).expect(0);
+    small.is_changed();
+    small.is_settled();
+    let _ = terrace.run(&["apply", "plan.json"]).expect(4);
+    small.destroy();
+}
+
+#[test]
+fn what_holds_data_is_lost_only_with_approval() {
+    let small = Small::applied();
+    let store = "---\nkind: Component\nname: store\ntenants: all\nresources:\n  \
+                 disk: {type: v1/PersistentVolumeClaim, spec: {accessModes: [ReadWriteOnce], \
+                 resources: {requests: {storage: 1Gi}}}}\n";
+    let without = small.stack.read("components.yaml");
+    small.stack.write("components.yaml", &format!("{without}{store}"));
+    let _ = small.apply();
+    let claim = small
+        .object("persistentvolumeclaim", "store-disk")
+        .expect("it was created");
+    assert_eq!(claim["status"]["phase"], "Bound");
+
+    small.stack.write("components.yaml", &without);
+    let terrace = small.terrace();
+    let refused = terrace.run(&["apply", "-e", "live", "--yes"]).expect(4);
+    let address = format!(
+        "{}/store/disk",
+        small.namespace.trim_start_matches("data-tenant-")
+    );
+    let approve = format!("--approve '{address}'");
+    says(&refused.stderr, &["would lose data", &approve]);
+    assert!(small.object("persistentvolumeclaim", "store-disk").is_some());
+    let _ = terrace
+        .run(&["apply", "-e", "live", "--yes", "--approve", &address])
+        .expect(0);
+    assert_eq!(small.object("persistentvolumeclaim", "store-disk"), None);
+    small.is_settled();
+    small.destroy();
+}
+
+#[test]
+fn another_account_than_the_environments_is_refused() {
+    let small = Small::new();
+    let other = servers::aws().account();
+    let refused = small
+        .terrace()
+        .account(&other)
+        .run(&["apply", "-e", "live", "--yes"])
+        .expect(4);
+    says(
+        &refused.stderr,
+        &[other.id(), small.account.id(), "environment.yaml:5:"],
+    );
+    assert_eq!(small.object("configmap", "notes-text"), None);
+    for account in [&other, &small.account] {
+        let stacks = account.call("cloudformation", "describe_stacks", json!({}));
+        assert_eq!(stacks["Stacks"], json!([]));
+    }
+}
+
+#[test]
+fn a_system_that_does_not_answer_is_named_with_the_line_that_names_it() {
+    let small = Small::new();
+    let nobody = "http://127.0.0.1:9"; // discard: nothing listens
+    let kubeconfig = small.stack.path().join("kubeconfig-of-nobody");
+    let text = format!(
+        "apiVersion: v1\nkind: Config\nclusters: [{{name: a, cluster: {{server: {nobody:?}}}}}]\nusers: []\n\
+         contexts: [{{name: here, context: {{cluster: a}}}}]\n"
+    );
+    fs::write(&kubeconfig, text).expect("a place for the kubeconfig");
+    let plan = ["plan", "-e", "live"];
+    let failed = small.terrace().kubeconfig(&kubeconfig).run(&plan).expect(1);
+    says(
+        &failed.stderr,
+        &["cluster `here`", "refused", "environment.yaml:4:", "help: "],
+    );
+    let failed = small
+        .terrace()
+        .variable("AWS_ENDPOINT_URL", nobody)
+        .run(&plan)
+        .expect(1);
+    says(
+        &failed.stderr,
+        &["AWS does not answer", "refused", "environment.yaml:5:", "help: "],
+    );
+}
