@@ -230,10 +230,13 @@ fn check_once(
         diagnostics.push(through(failure.diagnostic(), component, *module));
         return;
     }
-    let message = check
-        .message
-        .evaluate(scope)
-        .map_or_else(|failure| failure.message, |term| term.shown());
+    let message = match check.message.evaluate(scope) {
+        Ok(term) => term.shown(),
+        Err(failure) => {
+            diagnostics.push(through(failure.diagnostic(), component, *module));
+            return;
+        }
+    };
     let input: Vec<Segment> = check
         .at
         .iter()
@@ -256,6 +259,9 @@ fn check_once(
         node.map(|node| (node, length == input.len()))
     });
     let mut diagnostic = Diagnostic::new(Code::FailedCheck, message);
+    if let Some(rule) = &check.rule {
+        diagnostic = diagnostic.note(format!("the module calls this rule `{}`", rule.value));
+    }
     diagnostic = match written {
         Some((node, whole)) => diagnostic
             .at(

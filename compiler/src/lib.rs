@@ -4,6 +4,12 @@
 //! components into resources, [connect](connect) them, check them, and [emit](emit) artifacts. Within a phase everything wrong
 //! is reported; between phases we stop, so that nobody reads echoes of the first mistake.
 
+#![expect(
+    clippy::vec_box,
+    clippy::boxed_local,
+    reason = "failures are boxed where they are made, so that results stay small"
+)]
+
 mod asset;
 pub mod body;
 mod check;

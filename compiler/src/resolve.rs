@@ -20,7 +20,7 @@ use crate::resource::Instance;
 use crate::scope;
 use crate::source::{Files, Span};
 use crate::term::Term;
-use crate::values::{Layer, Origin};
+use crate::values::Layer;
 
 /// A stack with its modules' expressions read: what holds for every environment.
 pub(crate) struct Prepared<'a> {
@@ -333,7 +333,7 @@ impl<'a> Prepared<'a> {
                 .find(|c| c.component.value == *name)
                 .map(|c| &c.inputs)
         };
-        let mut said: Vec<(Origin, &'a Node)> = Vec::new();
+        let mut said: Vec<&'a Node> = Vec::new();
         if let Some(tenant) = one.tenant {
             let meaning = self
                 .stack
@@ -341,37 +341,30 @@ impl<'a> Prepared<'a> {
                 .tiers
                 .iter()
                 .find(|(tier, _)| tier.value == tenant.tier.value);
-            said.extend(
-                meaning
-                    .and_then(|(_, meaning)| of(&meaning.inputs))
-                    .map(|node| (Origin::Tier, node)),
-            );
+            said.extend(meaning.and_then(|(_, meaning)| of(&meaning.inputs)));
         }
         if let Source::Module {
             inputs: Some(inputs), ..
         } = &component.recipe
         {
-            said.push((Origin::Component, inputs));
+            said.push(inputs);
         }
         if let Some(tenant) = one.tenant {
-            said.extend(of(&tenant.overrides).map(|node| (Origin::Tenant, node)));
+            said.extend(of(&tenant.overrides));
         }
-        said.extend(of(&environment.overrides).map(|node| (Origin::Environment, node)));
+        said.extend(of(&environment.overrides));
         if let Some(tenant) = one.tenant {
             let own = environment
                 .tenant_overrides
                 .iter()
                 .find(|(name, _)| name.value == tenant.name.value);
-            said.extend(
-                own.and_then(|(_, list)| of(list))
-                    .map(|node| (Origin::EnvironmentTenant, node)),
-            );
+            said.extend(own.and_then(|(_, list)| of(list)));
         }
         said.extend(
             self.set
                 .iter()
                 .filter(|(component, _)| component == name)
-                .map(|(_, node)| (Origin::Set, node)),
+                .map(|(_, node)| node),
         );
         let scope = Scope {
             names: &one.names,
@@ -380,13 +373,13 @@ impl<'a> Prepared<'a> {
         };
         one.layers = said
             .into_iter()
-            .map(|(origin, node)| {
+            .map(|node| {
                 let mut expansion = Expansion::of_values();
                 let value = Body::read(node, files, diagnostics).expand(&scope, &mut expansion);
                 for failure in expansion.failures {
                     diagnostics.push(failure.diagnostic());
                 }
-                Layer { origin, node, value }
+                Layer { node, value }
             })
             .collect();
     }
@@ -441,10 +434,23 @@ pub(crate) fn targets(environment: &Environment) -> Vec<(Text, Target)> {
 
 /// Where an environment names its clusters and accounts, by the names of [`targets`].
 pub(crate) fn places(environment: &Environment, files: &Files) -> BTreeMap<Text, Location> {
-    let clusters = environment.kubernetes.iter().map(|cluster| ("kubernetes".into(), cluster));
-    let clusters = clusters.chain(environment.clusters.iter().map(|(name, cluster)| (name.value.clone(), cluster)));
+    let clusters = environment
+        .kubernetes
+        .iter()
+        .map(|cluster| ("kubernetes".into(), cluster));
+    let clusters = clusters.chain(
+        environment
+            .clusters
+            .iter()
+            .map(|(name, cluster)| (name.value.clone(), cluster)),
+    );
     let accounts = environment.aws.iter().map(|account| ("aws".into(), account));
-    let accounts = accounts.chain(environment.accounts.iter().map(|(name, account)| (name.value.clone(), account)));
+    let accounts = accounts.chain(
+        environment
+            .accounts
+            .iter()
+            .map(|(name, account)| (name.value.clone(), account)),
+    );
     let spans = clusters
         .map(|(name, cluster): (Text, _)| (name, cluster.context.span))
         .chain(accounts.map(|(name, account): (Text, _)| (name, account.account.span)));

@@ -14,46 +14,10 @@ use crate::unit::{Duration, Quantity};
 /// Somebody who gives values to inputs. Later layers win.
 #[derive(Clone, Debug)]
 pub(crate) struct Layer<'a> {
-    /// Who.
-    pub(crate) origin: Origin,
     /// A map of values by input, as written.
     pub(crate) node: &'a Node,
     /// The same with its expressions evaluated.
     pub(crate) value: Term,
-}
-
-/// Who gives a value, in order of precedence.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Origin {
-    /// The module's default.
-    Default,
-    /// The tenant's tier.
-    Tier,
-    /// The component.
-    Component,
-    /// The tenant.
-    Tenant,
-    /// The environment.
-    Environment,
-    /// The environment, for the tenant.
-    EnvironmentTenant,
-    /// The command line.
-    Set,
-}
-
-impl Origin {
-    /// In words.
-    pub(crate) fn words(self) -> &'static str {
-        match self {
-            Origin::Default => "the module's default",
-            Origin::Tier => "the tier's inputs",
-            Origin::Component => "the component's inputs",
-            Origin::Tenant => "the tenant's overrides",
-            Origin::Environment => "the environment's overrides",
-            Origin::EnvironmentTenant => "the environment's overrides for the tenant",
-            Origin::Set => "`--set` on the command line",
-        }
-    }
 }
 
 /// The inputs of one use of a module: merged, checked, with units read.
@@ -159,13 +123,6 @@ fn merge(under: Option<Term>, over: Term) -> Term {
         }
         (_, over) => over,
     }
-}
-
-/// The merged value without checks: what `explain` shows of a layer.
-pub(crate) fn merged(values: impl IntoIterator<Item = Term>) -> Term {
-    values
-        .into_iter()
-        .fold(Term::Map(Vec::new()), |under, over| merge(Some(under), over))
 }
 
 struct Check<'a> {

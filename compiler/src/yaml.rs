@@ -147,7 +147,7 @@ impl Reader<'_> {
                 }
                 Event::SequenceEnd | Event::MappingEnd => self.close(span),
                 Event::Scalar(text, style, anchor, tag) => {
-                    self.scalar(&text, style, anchor, tag.as_deref(), span)
+                    self.scalar(&text, style, anchor, tag.as_deref(), span);
                 }
                 Event::Alias(id) => self.alias(id, span),
                 Event::UnresolvedAlias(name) => {

@@ -38,7 +38,6 @@ pub(crate) struct Finding {
     /// The field it is about.
     path: Vec<Segment>,
     help: Vec<String>,
-    notes: Vec<String>,
 }
 
 impl Finding {
@@ -49,7 +48,6 @@ impl Finding {
             message: message.into(),
             path,
             help: Vec::new(),
-            notes: Vec::new(),
         }
     }
 
@@ -62,18 +60,12 @@ impl Finding {
         self.help.push(text.into());
         self
     }
-
-    fn note(mut self, text: impl Into<String>) -> Finding {
-        self.notes.push(text.into());
-        self
-    }
 }
 
 /// One resource, as the rules see it: references lowered, so that values are what the target will get.
 pub(crate) struct Subject<'a> {
     pub(crate) graph: &'a Graph<'a>,
     pub(crate) bodies: &'a [Lowered],
-    pub(crate) at: usize,
     pub(crate) resource: &'a Resource,
     pub(crate) body: &'a Term,
 }
@@ -120,7 +112,6 @@ pub(crate) fn check(
             let subject = Subject {
                 graph,
                 bodies,
-                at,
                 resource,
                 body: &bodies[at].body,
             };
@@ -178,7 +169,7 @@ fn rules(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             "AWS::Lambda::EventSourceMapping" => streams::mapping(subject, findings),
             "AWS::CloudWatch::Alarm" => monitoring::alarm(subject, findings),
             "AWS::IAM::Policy" | "AWS::IAM::Role" | "AWS::IAM::ManagedPolicy" => {
-                permissions::policy(subject, findings)
+                permissions::policy(subject, findings);
             }
             _ => {}
         },
@@ -203,7 +194,6 @@ fn diagnostic(graph: &Graph<'_>, at: usize, finding: Finding) -> Diagnostic {
         &finding.path,
         Diagnostic::new(finding.code, finding.message),
     );
-    let diagnostic = finding.notes.into_iter().fold(diagnostic, Diagnostic::note);
     finding.help.into_iter().fold(diagnostic, Diagnostic::help)
 }
 

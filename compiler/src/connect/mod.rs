@@ -77,7 +77,6 @@ impl<'a> Graph<'a> {
         };
         graph.index();
         graph.lower_pipelines(diagnostics);
-        graph.check_written(diagnostics);
         graph.lower_grants(&grants, diagnostics);
         graph.lower_connects(&connects, diagnostics);
         graph
@@ -148,25 +147,6 @@ impl<'a> Graph<'a> {
                         span: machine.declared,
                     };
                     self.instances[index].outputs = vec![("arn".into(), arn.into())];
-                }
-            }
-        }
-    }
-
-    /// State machines, rules and schedules that somebody wrote, held against what pipelines are right in by construction.
-    fn check_written(&self, diagnostics: &mut Diagnostics) {
-        for resource in &self.resources {
-            if !matches!(self.uses[resource.instance].kind, UseKind::Pipeline(_))
-                && crate::pipeline::is_checked(resource)
-            {
-                let targets = targets::InGraph {
-                    graph: self,
-                    from: resource.instance,
-                };
-                let mut said = Diagnostics::new();
-                crate::pipeline::check(resource, &targets, &mut said);
-                for diagnostic in said.into_sorted() {
-                    diagnostics.push(self.located(resource, diagnostic));
                 }
             }
         }

@@ -47,7 +47,7 @@ pub(super) fn lower(
             .unwrap_or("TCP");
         match (&from, &to) {
             (Peer::Group(from), Peer::Group(to)) => {
-                made.extend(group_rules(graph, connect, *from, *to, &port, protocol))
+                made.extend(group_rules(graph, connect, *from, *to, &port, protocol));
             }
             (Peer::Group(_), _) | (_, Peer::Group(_)) => diagnostics.push(
                 Diagnostic::new(Code::InvalidGrant, "a security group connects to security groups")

@@ -344,7 +344,7 @@ impl Expression {
                 see(b);
             }
             ExpressionKind::Call(_, arguments) | ExpressionKind::List(arguments) => {
-                arguments.iter().for_each(see)
+                arguments.iter().for_each(see);
             }
             ExpressionKind::Filter(of, _, arguments) => {
                 see(of);
