@@ -138,7 +138,8 @@ fn install() -> Result<(), String> {
 
 /// Builds the tests themselves and the program, which most of them run.
 fn build(test: &Command) -> Result<(), String> {
-    succeed(&mut cargo("build --workspace --bins"))?;
+    // With `--tests`, the program and the tests share what they depend on; each on its own would want it built its way.
+    succeed(&mut cargo("build --workspace --bins --tests"))?;
     let until_harness = test.get_args().take_while(|argument| *argument != "--");
     let mut command = cargo("");
     succeed(command.args(until_harness).arg("--no-run"))
