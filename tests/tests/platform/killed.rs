@@ -12,7 +12,7 @@ use terrace_tests::{Terrace, servers};
 use crate::small::Small;
 
 /// Most of a case is waiting: for the killed one's lock to stand still long enough.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 12;
 
 /// The small platform about to change, and the program with every call to a server counted.
 fn changing(calls: &Calls) -> (Small, Terrace, [Proxy; 2]) {

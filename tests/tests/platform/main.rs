@@ -1,5 +1,7 @@
 //! Platforms from their files to a real cluster and a real account, with the program as its users run it.
 
+#![expect(clippy::print_stderr, reason = "how many calls it took, and how long")]
+
 mod acme;
 mod killed;
 mod refused;
