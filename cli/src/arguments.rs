@@ -258,9 +258,17 @@ pub(crate) enum Picture {
 /// Says why the flags are not understood; or prints the help that was asked for.
 pub(crate) fn refused(error: &clap::Error, console: &Console) -> Status {
     let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-    let colour = if asked_for { console.colour_data() } else { console.colour_words() };
+    let colour = if asked_for {
+        console.colour_data()
+    } else {
+        console.colour_words()
+    };
     let text = error.render();
-    let text = if colour { text.ansi().to_string() } else { text.to_string() };
+    let text = if colour {
+        text.ansi().to_string()
+    } else {
+        text.to_string()
+    };
     if asked_for {
         match console.data(&text) {
             Ok(()) => Status::Done,
@@ -311,7 +319,16 @@ mod tests {
     fn times_have_a_unit() {
         assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
         assert_eq!(duration("2h"), Ok(Duration::from_secs(7200)));
-        for text in ["", "90", "s", "-1s", "0s", "1.5h", "99999999999999999999m", "200h"] {
+        for text in [
+            "",
+            "90",
+            "s",
+            "-1s",
+            "0s",
+            "1.5h",
+            "99999999999999999999m",
+            "200h",
+        ] {
             assert!(duration(text).is_err(), "{text}");
         }
     }

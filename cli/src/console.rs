@@ -104,13 +104,19 @@ pub(crate) fn painted(colour: bool, tone: Tone, text: &str) -> String {
         Tone::Quiet => "2",
         Tone::Strong => "1",
     };
-    if colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    if colour {
+        format!("\x1b[{code}m{text}\x1b[0m")
+    } else {
+        text.to_owned()
+    }
 }
 
 /// Who runs the program, as far as the machine knows: `ana@laptop`.
 pub(crate) fn who() -> String {
     let variable = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
-    let user = variable("USER").or_else(|| variable("LOGNAME")).or_else(|| variable("USERNAME"));
+    let user = variable("USER")
+        .or_else(|| variable("LOGNAME"))
+        .or_else(|| variable("USERNAME"));
     let file = |path: &str| fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
     let host = variable("HOSTNAME")
         .or_else(|| file("/proc/sys/kernel/hostname"))

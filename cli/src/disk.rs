@@ -40,7 +40,10 @@ impl Sources for Disk {
             return Err(SourceError::Unreadable("it is not a file".to_owned()));
         }
         if metadata.len() > LONGEST {
-            return Err(SourceError::Unreadable(format!("it has {} bytes", metadata.len())));
+            return Err(SourceError::Unreadable(format!(
+                "it has {} bytes",
+                metadata.len()
+            )));
         }
         let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default() + 1);
         file.read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
@@ -76,7 +79,11 @@ impl Walk {
             }
             let file_name = entry.file_name();
             let file_name = file_name.to_string_lossy();
-            let path = if name.is_empty() { file_name.to_string() } else { format!("{name}/{file_name}") };
+            let path = if name.is_empty() {
+                file_name.to_string()
+            } else {
+                format!("{name}/{file_name}")
+            };
             let kind = entry.file_type().map_err(|error| unreadable(&error))?;
             if kind.is_symlink() {
                 self.link(&entry.path(), path, folder, links)?;
@@ -108,7 +115,9 @@ impl Walk {
         let before = links.len();
         links.push(real(parent)?);
         if links.iter().any(|passed| passed.starts_with(&target)) {
-            return Err(SourceError::Unreadable(format!("`{path}` is a symbolic link to a folder that it is in")));
+            return Err(SourceError::Unreadable(format!(
+                "`{path}` is a symbolic link to a folder that it is in"
+            )));
         }
         links.push(target);
         let walked = self.folder(link, &path, links);
@@ -129,7 +138,9 @@ pub(crate) fn in_words(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut letters = text.chars();
-    letters.next().map_or(String::new(), |first| first.to_lowercase().chain(letters).collect())
+    letters.next().map_or(String::new(), |first| {
+        first.to_lowercase().chain(letters).collect()
+    })
 }
 
 /// The paths of all files below a folder, relative to it; none where it does not exist.
@@ -176,7 +187,13 @@ mod tests {
     #[test]
     fn lists_files_in_order_and_skips_what_is_no_stack() {
         let folder = Folder::new("order");
-        for path in ["b.yaml", "a/c.yaml", ".git/config", "target/x.yaml", "a/node_modules/y.yaml"] {
+        for path in [
+            "b.yaml",
+            "a/c.yaml",
+            ".git/config",
+            "target/x.yaml",
+            "a/node_modules/y.yaml",
+        ] {
             folder.write(path);
         }
         assert_eq!(folder.list().unwrap(), ["a/c.yaml", "b.yaml"]);
@@ -192,7 +209,10 @@ mod tests {
         folder.write("a/one.yaml");
         folder.write("c/two.yaml");
         symlink("../c", folder.0.join("a/b")).unwrap();
-        assert_eq!(folder.list().unwrap(), ["a/b/two.yaml", "a/one.yaml", "c/two.yaml"]);
+        assert_eq!(
+            folder.list().unwrap(),
+            ["a/b/two.yaml", "a/one.yaml", "c/two.yaml"]
+        );
         symlink("../a", folder.0.join("c/d")).unwrap();
         assert!(matches!(folder.list(), Err(SourceError::Unreadable(why)) if why.contains("symbolic link")));
     }
@@ -202,6 +222,9 @@ mod tests {
         let folder = Folder::new("dangling");
         symlink("nowhere", folder.0.join("tenant.yaml")).unwrap();
         assert_eq!(folder.list().unwrap(), ["tenant.yaml"]);
-        assert_eq!(Disk::new(&folder.0).read("tenant.yaml"), Err(SourceError::NotFound));
+        assert_eq!(
+            Disk::new(&folder.0).read("tenant.yaml"),
+            Err(SourceError::NotFound)
+        );
     }
 }

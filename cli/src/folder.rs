@@ -12,8 +12,10 @@ use crate::problem::Problem;
 
 /// Writes every file, at the same time. A file that is there with the same bytes is left alone.
 pub(crate) fn write<T: AsRef<str> + Sync>(folder: &Path, files: &BTreeMap<String, T>) -> Result<(), Problem> {
-    let folders: BTreeSet<&str> =
-        files.keys().map(|path| path.rsplit_once('/').map_or("", |(folder, _)| folder)).collect();
+    let folders: BTreeSet<&str> = files
+        .keys()
+        .map(|path| path.rsplit_once('/').map_or("", |(folder, _)| folder))
+        .collect();
     for below in folders {
         let path = folder.join(below);
         fs::create_dir_all(&path).map_err(|error| unwritable(&path, &error))?;
@@ -44,5 +46,9 @@ pub(crate) fn remove<'a>(folder: &Path, files: impl IntoIterator<Item = &'a str>
 }
 
 pub(crate) fn unwritable(path: &Path, error: &io::Error) -> Problem {
-    Problem::new(format!("`{}` cannot be written: {}", path.display(), in_words(error)))
+    Problem::new(format!(
+        "`{}` cannot be written: {}",
+        path.display(),
+        in_words(error)
+    ))
 }

@@ -33,7 +33,8 @@ pub(crate) fn compare(
     counts: fn(&str) -> bool,
     now: &BTreeMap<String, String>,
 ) -> Result<Comparison, Problem> {
-    let unreadable = |what: &Path, why: String| Problem::new(format!("`{}` cannot be read: {why}", what.display()));
+    let unreadable =
+        |what: &Path, why: String| Problem::new(format!("`{}` cannot be read: {why}", what.display()));
     let mut accepted = files_below(folder).map_err(|why| unreadable(folder, why))?;
     accepted.retain(|path| counts(path));
     let mut comparison = Comparison {
@@ -54,7 +55,11 @@ pub(crate) fn compare(
             comparison.different.push((path.clone(), before, now.clone()));
         }
     }
-    comparison.extra = now.keys().filter(|path| !accepted.contains(*path)).cloned().collect();
+    comparison.extra = now
+        .keys()
+        .filter(|path| !accepted.contains(*path))
+        .cloned()
+        .collect();
     Ok(comparison)
 }
 
@@ -102,7 +107,11 @@ impl Comparison {
         }
         for (paths, _, text) in groups {
             let first = paths.first().copied().unwrap_or_default();
-            let _ = writeln!(out, "{}", painted(colour, Tone::Strong, &format!("--- {shown}/{first}")));
+            let _ = writeln!(
+                out,
+                "{}",
+                painted(colour, Tone::Strong, &format!("--- {shown}/{first}"))
+            );
             let _ = writeln!(out, "{}", painted(colour, Tone::Strong, "+++ what comes out now"));
             out.push_str(&text);
             if let [_, rest @ ..] = paths.as_slice()
@@ -115,7 +124,10 @@ impl Comparison {
         }
         for (files, words) in [
             (&self.extra, "comes out now, and was not accepted before"),
-            (&self.missing, "was accepted before, and does not come out any more"),
+            (
+                &self.missing,
+                "was accepted before, and does not come out any more",
+            ),
         ] {
             if !files.is_empty() {
                 let _ = writeln!(out, "{words}:");
@@ -146,7 +158,11 @@ fn difference(before: &str, now: &str, colour: bool) -> (Vec<String>, String) {
     let mut essence = Vec::new();
     let mut text = String::new();
     for hunk in diff.unified_diff().context_radius(3).iter_hunks() {
-        let _ = writeln!(text, "{}", painted(colour, Tone::Quiet, &hunk.header().to_string()));
+        let _ = writeln!(
+            text,
+            "{}",
+            painted(colour, Tone::Quiet, &hunk.header().to_string())
+        );
         for change in hunk.iter_changes() {
             let line = change.value().trim_end_matches('\n');
             let (sign, tone) = match change.tag() {
@@ -175,7 +191,10 @@ mod tests {
     use super::*;
 
     fn files<const N: usize>(files: [(&str, &str); N]) -> BTreeMap<String, String> {
-        files.into_iter().map(|(path, text)| (path.to_owned(), text.to_owned())).collect()
+        files
+            .into_iter()
+            .map(|(path, text)| (path.to_owned(), text.to_owned()))
+            .collect()
     }
 
     #[test]
@@ -199,7 +218,10 @@ mod tests {
             ("d.yaml", "new: true\n"),
         ]);
         let comparison = compare(&folder, |_| true, &now).unwrap();
-        assert_eq!(comparison.summary(), "2 files differ, 1 file is new, 1 file is gone");
+        assert_eq!(
+            comparison.summary(),
+            "2 files differ, 1 file is new, 1 file is gone"
+        );
         assert_eq!(comparison.same, 1);
         expect![[r#"
             --- golden/a/web.yaml
@@ -218,7 +240,8 @@ mod tests {
             was accepted before, and does not come out any more:
               b/old/gone.yaml
 
-        "#]].assert_eq(&comparison.describe("golden", false));
+        "#]]
+        .assert_eq(&comparison.describe("golden", false));
         accept(&folder, &comparison, &now).unwrap();
         assert!(compare(&folder, |_| true, &now).unwrap().is_same());
         assert!(!folder.join("b/old").exists(), "an empty folder is left behind");

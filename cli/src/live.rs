@@ -17,8 +17,14 @@ pub(crate) fn access(folder: &Path, reach: &Reach) -> Access {
     let variable = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
     // A list of several files is left to the client, which reads the variable itself and merges them.
     let listed = |path: &String| env::split_paths(path).nth(1).is_some();
-    let from_environment = || variable("KUBECONFIG").filter(|path| !listed(path)).map(Into::into);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let from_environment = || {
+        variable("KUBECONFIG")
+            .filter(|path| !listed(path))
+            .map(Into::into)
+    };
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     Access {
         folder: folder.to_owned(),
         kubeconfig: reach.kubeconfig.clone().or_else(from_environment),
@@ -83,7 +89,10 @@ async fn interrupts(canceller: Canceller, console: Console) {
     canceller.cancel();
     interrupted().await;
     console.line("killed; what was begun may or may not be done, and the next run looks and finishes it");
-    #[expect(clippy::exit, reason = "the user has asked twice, and what still runs may never end")]
+    #[expect(
+        clippy::exit,
+        reason = "the user has asked twice, and what still runs may never end"
+    )]
     process::exit(Status::Partly.code().into());
 }
 

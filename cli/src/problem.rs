@@ -97,7 +97,9 @@ impl Problem {
                     let all = failures.iter().map(|failure| format!("{error} {failure}\n"));
                     all.collect::<Vec<_>>().join("\n")
                 }
-                Error::Partly(report) => format!("\n{} {report}\n", console.paint(Tone::Error, "stopped part-way:")),
+                Error::Partly(report) => {
+                    format!("\n{} {report}\n", console.paint(Tone::Error, "stopped part-way:"))
+                }
             },
         }
     }

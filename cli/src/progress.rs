@@ -28,7 +28,8 @@ impl Progress {
     pub(crate) fn new(console: Console) -> Progress {
         let bars = console.is_interactive().then(|| {
             let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
-            let total = all.add(ProgressBar::new(0).with_style(style("{bar:30} {pos}/{len} {elapsed} {msg}")));
+            let total =
+                all.add(ProgressBar::new(0).with_style(style("{bar:30} {pos}/{len} {elapsed} {msg}")));
             Mutex::new(Bars {
                 all,
                 total,
@@ -43,7 +44,10 @@ impl Progress {
         let line = self.line(event);
         match &self.bars {
             None => line.into_iter().for_each(|line| self.console.line(&line)),
-            Some(bars) => bars.lock().unwrap_or_else(PoisonError::into_inner).tell(event, line),
+            Some(bars) => bars
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .tell(event, line),
         }
     }
 
@@ -62,14 +66,23 @@ impl Progress {
         let passing = self.bars.is_some();
         let line = match event {
             Event::WaitingForLock { holder } => {
-                format!("waiting: {holder} holds the lock, and may be gone; it is free when it stands still for a while")
+                format!(
+                    "waiting: {holder} holds the lock, and may be gone; it is free when it stands still for a while"
+                )
             }
-            Event::Begun { release, steps } => format!("release {release}: {steps} {}", plural(*steps, "step")),
+            Event::Begun { release, steps } => {
+                format!("release {release}: {steps} {}", plural(*steps, "step"))
+            }
             // A log says what is done and what is waited for; that something was begun adds nothing.
             Event::Started { .. } => return None,
             Event::Waiting { .. } if passing => return None,
             Event::Waiting { step, why, elapsed } => {
-                format!("  waiting for {}: {} ({})", step.subject, first_line(why), took(*elapsed))
+                format!(
+                    "  waiting for {}: {} ({})",
+                    step.subject,
+                    first_line(why),
+                    took(*elapsed)
+                )
             }
             Event::Retrying { step, failure, after } => {
                 format!("  {step}: {}; again in {}", failure.message, took(*after))
@@ -82,7 +95,9 @@ impl Progress {
             }
             // They are listed at the end, once.
             Event::Skipped { .. } => return None,
-            Event::Stopping => "stopping: what was begun is finished, nothing new begins; Ctrl-C again to kill".to_owned(),
+            Event::Stopping => {
+                "stopping: what was begun is finished, nothing new begins; Ctrl-C again to kill".to_owned()
+            }
         };
         Some(line)
     }
@@ -100,7 +115,10 @@ impl Bars {
             Event::Started { step } => {
                 let _ = self.bar(step);
             }
-            Event::Waiting { step, why, .. } => self.bar(step).set_message(format!("{}: {}", step.subject, first_line(why))),
+            Event::Waiting { step, why, .. } => {
+                self.bar(step)
+                    .set_message(format!("{}: {}", step.subject, first_line(why)));
+            }
             Event::Done { step, .. } | Event::Failed { step, .. } => {
                 if let Some(bar) = self.running.remove(&step.artifact) {
                     bar.finish_and_clear();
@@ -114,7 +132,9 @@ impl Bars {
 
     fn bar(&mut self, step: &StepName) -> ProgressBar {
         let bar = self.running.entry(step.artifact.clone()).or_insert_with(|| {
-            let bar = self.all.add(ProgressBar::new_spinner().with_style(style("  {spinner} {wide_msg} {elapsed}")));
+            let bar = self
+                .all
+                .add(ProgressBar::new_spinner().with_style(style("  {spinner} {wide_msg} {elapsed}")));
             bar.set_message(step.to_string());
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
@@ -133,7 +153,11 @@ fn first_line(text: &str) -> &str {
 
 /// A word for one or many.
 pub(crate) fn plural(count: usize, what: &str) -> String {
-    if count == 1 { what.to_owned() } else { format!("{what}s") }
+    if count == 1 {
+        what.to_owned()
+    } else {
+        format!("{what}s")
+    }
 }
 
 /// `0.4 s`, `12 s`, `3 min 5 s`.
@@ -153,6 +177,9 @@ mod tests {
     #[test]
     fn times_are_told_as_long_as_they_matter() {
         let took = |millis| took(Duration::from_millis(millis));
-        assert_eq!([took(40), took(9_960), took(59_900), took(185_000)], ["0.0 s", "10.0 s", "59 s", "3 min 5 s"]);
+        assert_eq!(
+            [took(40), took(9_960), took(59_900), took(185_000)],
+            ["0.0 s", "10.0 s", "59 s", "3 min 5 s"]
+        );
     }
 }

@@ -23,8 +23,11 @@ impl Stack {
     /// Opens a folder; whether it is a stack is the compiler's to say.
     pub(crate) fn open(folder: &Path) -> Result<Stack, Problem> {
         if folder.is_file() {
-            return Err(Problem::new(format!("`{}` is a file, and a stack is a folder", folder.display()))
-                .help("name the folder that it is in"));
+            return Err(Problem::new(format!(
+                "`{}` is a file, and a stack is a folder",
+                folder.display()
+            ))
+            .help("name the folder that it is in"));
         }
         if !folder.is_dir() {
             let problem = Problem::new(format!("there is no folder `{}`", folder.display()));
@@ -68,13 +71,20 @@ impl Stack {
     ) -> Result<(Bundle, Compiled), Problem> {
         let Some(environment) = environment else {
             let compiled = self.compiled(&[], set, console)?;
-            let names: Vec<String> = compiled.environments.iter().map(|name| format!("`{name}`")).collect();
+            let names: Vec<String> = compiled
+                .environments
+                .iter()
+                .map(|name| format!("`{name}`"))
+                .collect();
             let first = compiled.environments.first().map_or("ENV", |name| name);
             return Err(Problem::new("which environment is meant?")
                 .help(format!("add `-e {first}`; this stack has {}", listed(&names))));
         };
         let mut compiled = self.compiled(std::slice::from_ref(environment), set, console)?;
-        let found = compiled.bundles.iter().position(|bundle| bundle.environment.name == environment.as_str());
+        let found = compiled
+            .bundles
+            .iter()
+            .position(|bundle| bundle.environment.name == environment.as_str());
         match found {
             Some(at) => Ok((compiled.bundles.swap_remove(at), compiled)),
             None => Err(Problem::new(format!("no environment is named `{environment}`"))),
@@ -116,9 +126,18 @@ pub(crate) fn listed(names: &[String]) -> String {
 fn nearest_folder(folder: &Path) -> Option<String> {
     let name = folder.file_name()?.to_str()?;
     let parent = folder.parent()?;
-    let here = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    let entries = here.read_dir().ok()?.filter_map(|entry| entry.ok().filter(|entry| entry.path().is_dir()));
-    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    let here = if parent.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        parent
+    };
+    let entries = here
+        .read_dir()
+        .ok()?
+        .filter_map(|entry| entry.ok().filter(|entry| entry.path().is_dir()));
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
     names.sort();
     let nearest = terrace_catalog::nearest(name, names.iter().map(String::as_str))?;
     Some(parent.join(nearest).display().to_string())

@@ -109,10 +109,16 @@ fn apply_saved(
     changing: &Changing,
     console: &Console,
 ) -> Result<Status, Problem> {
-    let given = !planning.set.set.is_empty() || !planning.only.is_empty() || planning.take_over || planning.change_set;
+    let given = !planning.set.set.is_empty()
+        || !planning.only.is_empty()
+        || planning.take_over
+        || planning.change_set;
     if environment.is_some() || given {
-        return Err(Problem::new(format!("`{}` is a saved plan, which says all of this itself", file.display()))
-            .help(format!("apply it as it is:\n  terrace apply {}", file.display())));
+        return Err(Problem::new(format!(
+            "`{}` is a saved plan, which says all of this itself",
+            file.display()
+        ))
+        .help(format!("apply it as it is:\n  terrace apply {}", file.display())));
     }
     let text = fs::read(file)
         .map_err(|error| Problem::new(format!("`{}` cannot be read: {error}", file.display())))?;
@@ -134,14 +140,24 @@ fn stack_folder(plan: &Plan) -> Result<PathBuf, Problem> {
         };
         let delivered = PathBuf::from(identity.shown.trim_start_matches("folder "));
         let depth = Path::new(path.as_str()).components().count();
-        let Some(folder) = delivered.ancestors().nth(depth).filter(|folder| folder.join(path.as_str()) == delivered)
+        let Some(folder) = delivered
+            .ancestors()
+            .nth(depth)
+            .filter(|folder| folder.join(path.as_str()) == delivered)
         else {
             continue;
         };
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let folder = if folder.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            folder
+        };
         if !folder.is_dir() {
-            return Err(Problem::new(format!("the plan is for a stack in `{}`, which is not here", folder.display()))
-                .help("apply it from where it was planned"));
+            return Err(Problem::new(format!(
+                "the plan is for a stack in `{}`, which is not here",
+                folder.display()
+            ))
+            .help("apply it from where it was planned"));
         }
         return Ok(folder.to_owned());
     }
@@ -150,9 +166,16 @@ fn stack_folder(plan: &Plan) -> Result<PathBuf, Problem> {
 
 /// Refuses before anybody is asked: a yes is no approval of what is lost.
 fn approved(plan: &Plan, changing: &Changing) -> Result<(), Problem> {
-    let missing = plan.loses_data().into_iter().filter(|address| !changing.approve.contains(address));
+    let missing = plan
+        .loses_data()
+        .into_iter()
+        .filter(|address| !changing.approve.contains(address));
     let missing: Vec<_> = missing.cloned().collect();
-    if missing.is_empty() { Ok(()) } else { Err(terrace_deployer::Error::from(Refusal::DataLoss(missing)).into()) }
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(terrace_deployer::Error::from(Refusal::DataLoss(missing)).into())
+    }
 }
 
 fn apply(
@@ -205,14 +228,24 @@ fn summarise(plan: &Plan, report: &Report, console: &Console) {
         });
         let mut kinds: Vec<(&str, usize)> = Vec::new();
         for step in standing {
-            match kinds.iter_mut().find(|(kind, _)| *kind == step.subject.kind.as_str()) {
+            match kinds
+                .iter_mut()
+                .find(|(kind, _)| *kind == step.subject.kind.as_str())
+            {
                 Some((_, count)) => *count += 1,
                 None => kinds.push((&step.subject.kind, 1)),
             }
         }
         kinds.sort_unstable();
-        let what: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-        let what = if what.is_empty() { "nothing".to_owned() } else { what.join(", ") };
+        let what: Vec<String> = kinds
+            .iter()
+            .map(|(kind, count)| format!("{count} {kind}"))
+            .collect();
+        let what = if what.is_empty() {
+            "nothing".to_owned()
+        } else {
+            what.join(", ")
+        };
         console.line(&format!("  {}: {what}", identity.shown));
     }
 }

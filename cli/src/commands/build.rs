@@ -26,18 +26,34 @@ pub(crate) fn run(
 ) -> Result<Status, Problem> {
     let begun = Instant::now();
     let compiled = Stack::open(folder)?.compiled(environments, set, console)?;
-    let delivered = compiled.environments.iter().map(|environment| out.join(environment.as_str()));
-    let delivered = std::iter::once(out.to_owned()).chain(delivered).find(|at| at.join(".terrace/manifest.json").exists());
+    let delivered = compiled
+        .environments
+        .iter()
+        .map(|environment| out.join(environment.as_str()));
+    let delivered = std::iter::once(out.to_owned())
+        .chain(delivered)
+        .find(|at| at.join(".terrace/manifest.json").exists());
     if let Some(delivered) = delivered {
-        return Err(Problem::new(format!("`{}` is the folder that an environment is applied to", delivered.display()))
-            .help("build into another one, with `--out DIR`"));
+        return Err(Problem::new(format!(
+            "`{}` is the folder that an environment is applied to",
+            delivered.display()
+        ))
+        .help("build into another one, with `--out DIR`"));
     }
     let rendered: Vec<(String, Vec<terrace_artifact::File>)> = compiled
         .bundles
         .par_iter()
-        .map(|bundle| (bundle.environment.name.to_string(), terrace_artifact::files(bundle)))
+        .map(|bundle| {
+            (
+                bundle.environment.name.to_string(),
+                terrace_artifact::files(bundle),
+            )
+        })
         .collect();
-    let built: BTreeSet<&str> = rendered.iter().map(|(environment, _)| environment.as_str()).collect();
+    let built: BTreeSet<&str> = rendered
+        .iter()
+        .map(|(environment, _)| environment.as_str())
+        .collect();
     let before = recorded(out);
     let mut files = BTreeMap::new();
     for (environment, rendered) in &rendered {
@@ -47,7 +63,12 @@ pub(crate) fn run(
     }
     // An environment that was not built now keeps its files; one that does not exist any more does not.
     let environment = |path: &str| path.split('/').next().unwrap_or_default().to_owned();
-    let exists = |path: &str| compiled.environments.iter().any(|name| **name == *environment(path));
+    let exists = |path: &str| {
+        compiled
+            .environments
+            .iter()
+            .any(|name| **name == *environment(path))
+    };
     let (kept, stale): (Vec<&String>, Vec<&String>) = before
         .iter()
         .filter(|path| !files.contains_key(*path))
@@ -88,7 +109,9 @@ fn is_ours(path: &str) -> bool {
     let kinds = ["kubernetes", "cloudformation", "lifecycle", "step-functions"];
     parts.len() >= 4
         && parts.get(1).is_some_and(|kind| kinds.contains(kind))
-        && parts.iter().all(|part| !part.is_empty() && !part.starts_with('.') && !part.contains('\\'))
+        && parts
+            .iter()
+            .all(|part| !part.is_empty() && !part.starts_with('.') && !part.contains('\\'))
 }
 
 fn record_files(out: &Path, files: &BTreeSet<&String>) -> Result<(), Problem> {

@@ -5,9 +5,7 @@ mod provenance;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use terrace_artifact::{
-    Address, Artifact, Body, Bundle, Location, Origin, Segment, Value, to_json_compact,
-};
+use terrace_artifact::{Address, Artifact, Body, Bundle, Location, Origin, Segment, Value, to_json_compact};
 use terrace_compiler::code::Code;
 
 use crate::console::Console;
@@ -22,13 +20,20 @@ pub(crate) struct Place<'a> {
     pub(crate) set: &'a [String],
 }
 
-pub(crate) fn run(what: &str, field: Option<&str>, place: &Place<'_>, console: &Console) -> Result<Status, Problem> {
+pub(crate) fn run(
+    what: &str,
+    field: Option<&str>,
+    place: &Place<'_>,
+    console: &Console,
+) -> Result<Status, Problem> {
     if what.contains('/') {
         return address(what, field, place, console);
     }
     let code = Code::from_slug(what).ok_or_else(|| unknown_code(what))?;
     if field.is_some() || place.environment.is_some() {
-        return Err(Problem::new(format!("`{what}` is a code, which has no fields and no environment")));
+        return Err(Problem::new(format!(
+            "`{what}` is a code, which has no fields and no environment"
+        )));
     }
     console.data(&format!("{}\n", code.page().trim_end()))?;
     Ok(Status::Done)
@@ -46,28 +51,46 @@ fn unknown_code(what: &str) -> Problem {
 
 /// Where a resource was declared, what asked for it, and what a field of it has become.
 fn address(what: &str, field: Option<&str>, place: &Place<'_>, console: &Console) -> Result<Status, Problem> {
-    let address: Address = what.parse().map_err(|error| {
-        Problem::new(format!("`{what}` is no address")).help(format!("{error}"))
-    })?;
+    let address: Address = what
+        .parse()
+        .map_err(|error| Problem::new(format!("`{what}` is no address")).help(format!("{error}")))?;
     let stack = Stack::open(place.stack)?;
     let set = place.set;
     let (bundle, _) = stack.environment(place.environment, set, console)?;
     let known = known(&bundle);
-    let resource = known.iter().find(|known| *known.address == address).ok_or_else(|| {
-        let names: Vec<String> = known.iter().map(|known| known.address.to_string()).collect();
-        let problem = Problem::new(format!("nothing in {} has the address `{address}`", bundle.environment.name));
-        match terrace_catalog::nearest(what, names.iter().map(String::as_str)) {
-            Some(nearest) => problem.help(format!("`{nearest}` exists")),
-            None => problem.help(format!("to see what there is:\n  terrace graph -e {}", bundle.environment.name)),
-        }
-    })?;
+    let resource = known
+        .iter()
+        .find(|known| *known.address == address)
+        .ok_or_else(|| {
+            let names: Vec<String> = known.iter().map(|known| known.address.to_string()).collect();
+            let problem = Problem::new(format!(
+                "nothing in {} has the address `{address}`",
+                bundle.environment.name
+            ));
+            match terrace_catalog::nearest(what, names.iter().map(String::as_str)) {
+                Some(nearest) => problem.help(format!("`{nearest}` exists")),
+                None => problem.help(format!(
+                    "to see what there is:\n  terrace graph -e {}",
+                    bundle.environment.name
+                )),
+            }
+        })?;
     let place = |location: &Location| {
-        format!("{}:{}:{}", shown_path(&stack.folder, &location.file), location.line, location.column)
+        format!(
+            "{}:{}:{}",
+            shown_path(&stack.folder, &location.file),
+            location.line,
+            location.column
+        )
     };
     let mut page = format!("{address}: {}\n", resource.kind);
     let _ = writeln!(page, "  asked for at {}", place(&resource.origin.component));
     let _ = writeln!(page, "  declared at {}", place(&resource.origin.resource));
-    let _ = writeln!(page, "  delivered as {} to {}", resource.artifact.id, resource.artifact.target);
+    let _ = writeln!(
+        page,
+        "  delivered as {} to {}",
+        resource.artifact.id, resource.artifact.target
+    );
     if resource.holds_data {
         page.push_str("  holds data: it is replaced or deleted only when this address is approved\n");
     }
@@ -170,7 +193,11 @@ mod tests {
 
     #[test]
     fn a_path_is_read_as_it_is_shown() {
-        for path in ["spec.replicas", "spec.containers[0].image", "metadata.labels[\"a.b/c\"].d"] {
+        for path in [
+            "spec.replicas",
+            "spec.containers[0].image",
+            "metadata.labels[\"a.b/c\"].d",
+        ] {
             assert_eq!(show_path(&parse_path(path)), path);
         }
         for odd in ["", ".", "[", "]", "a..b", "a[", "a[0", "[\"]"] {

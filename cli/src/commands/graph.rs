@@ -69,7 +69,10 @@ fn components(bundle: &Bundle) -> Drawing {
     let tenants: BTreeSet<&Text> = counts.keys().map(|(tenant, _)| tenant).collect();
     let mut alike: BTreeMap<(bool, String), Vec<&Text>> = BTreeMap::new();
     for tenant in tenants {
-        alike.entry((&**tenant != "platform", shape(tenant, &counts, &arrows))).or_default().push(tenant);
+        alike
+            .entry((&**tenant != "platform", shape(tenant, &counts, &arrows)))
+            .or_default()
+            .push(tenant);
     }
     let mut drawing = Drawing {
         title: format!("{} {}", bundle.platform, bundle.environment.name),
@@ -86,7 +89,9 @@ fn components(bundle: &Bundle) -> Drawing {
         });
         drawing.groups.push((title(&tenants), boxes.collect()));
     }
-    drawing.groups.sort_by(|a, b| (a.0 != "platform", &a.0).cmp(&(b.0 != "platform", &b.0)));
+    drawing
+        .groups
+        .sort_by(|a, b| (a.0 != "platform", &a.0).cmp(&(b.0 != "platform", &b.0)));
     arrows.retain(|(from, to), _| drawn.contains(&from.0) && drawn.contains(&to.0));
     drawing.arrows = arrows;
     drawing
@@ -98,10 +103,21 @@ fn shape(
     counts: &BTreeMap<(Text, Text), usize>,
     arrows: &BTreeMap<(Key, Key), BTreeSet<String>>,
 ) -> String {
-    let own = |other: &Text| if other == tenant { "*".to_owned() } else { other.to_string() };
-    let boxes = counts.iter().filter(|((of, _), _)| of == tenant).map(|((_, component), count)| (component, count));
+    let own = |other: &Text| {
+        if other == tenant {
+            "*".to_owned()
+        } else {
+            other.to_string()
+        }
+    };
+    let boxes = counts
+        .iter()
+        .filter(|((of, _), _)| of == tenant)
+        .map(|((_, component), count)| (component, count));
     let boxes: Vec<_> = boxes.collect();
-    let lines = arrows.iter().filter(|((from, to), _)| from.0 == *tenant || to.0 == *tenant);
+    let lines = arrows
+        .iter()
+        .filter(|((from, to), _)| from.0 == *tenant || to.0 == *tenant);
     let lines = lines.map(|((from, to), labels)| (own(&from.0), &from.1, own(&to.0), &to.1, labels));
     let lines: Vec<_> = lines.collect();
     format!("{boxes:?} {lines:?}")
@@ -120,13 +136,21 @@ fn title(tenants: &[&Text]) -> String {
 /// The resources of one component, with the components beside it.
 fn resources(bundle: &Bundle, name: &str) -> Result<Drawing, Problem> {
     let owners: BTreeSet<(&Text, &Text)> = bundle.artifacts.iter().map(Artifact::owner).collect();
-    let all: Vec<String> = owners.iter().map(|(tenant, component)| format!("{tenant}/{component}")).collect();
+    let all: Vec<String> = owners
+        .iter()
+        .map(|(tenant, component)| format!("{tenant}/{component}"))
+        .collect();
     if !all.iter().any(|known| known == name) {
-        let problem = Problem::new(format!("no component is named `{name}` in {}", bundle.environment.name));
-        return Err(match terrace_catalog::nearest(name, all.iter().map(String::as_str)) {
-            Some(nearest) => problem.help(format!("`{nearest}` exists")),
-            None => problem.help("a component is named with its tenant: `finance/web`, `platform/lake`"),
-        });
+        let problem = Problem::new(format!(
+            "no component is named `{name}` in {}",
+            bundle.environment.name
+        ));
+        return Err(
+            match terrace_catalog::nearest(name, all.iter().map(String::as_str)) {
+                Some(nearest) => problem.help(format!("`{nearest}` exists")),
+                None => problem.help("a component is named with its tenant: `finance/web`, `platform/lake`"),
+            },
+        );
     }
     let is_own = |artifact: &Artifact| {
         let (tenant, component) = artifact.owner();
@@ -135,7 +159,11 @@ fn resources(bundle: &Bundle, name: &str) -> Result<Drawing, Problem> {
     let key = |artifact: &Artifact| -> Key {
         let (tenant, component) = artifact.owner();
         let object = artifact.object().map(|object| object.address.clone());
-        (tenant.clone(), component.clone(), object.filter(|_| is_own(artifact)))
+        (
+            tenant.clone(),
+            component.clone(),
+            object.filter(|_| is_own(artifact)),
+        )
     };
     let mut drawing = Drawing {
         title: format!("{} {} {name}", bundle.platform, bundle.environment.name),
@@ -149,7 +177,11 @@ fn resources(bundle: &Bundle, name: &str) -> Result<Drawing, Problem> {
             }
             Body::Stack(template) => {
                 for member in template.members.values() {
-                    let key = (template.tenant.clone(), template.component.clone(), Some(member.address.clone()));
+                    let key = (
+                        template.tenant.clone(),
+                        template.component.clone(),
+                        Some(member.address.clone()),
+                    );
                     own.insert(key, box_label(&member.address, &member.resource_type));
                 }
                 inner_arrows(template, &mut drawing.arrows);
@@ -163,7 +195,11 @@ fn resources(bundle: &Bundle, name: &str) -> Result<Drawing, Problem> {
         }
         let ends = [from, to].map(|artifact| match (artifact.stack(), is_own(artifact)) {
             // What is used of a stack of this component is one of its resources, by the name in the label.
-            (Some(template), true) => (template.tenant.clone(), template.component.clone(), used(template, &label)),
+            (Some(template), true) => (
+                template.tenant.clone(),
+                template.component.clone(),
+                used(template, &label),
+            ),
             _ => key(artifact),
         });
         for end in &ends {
@@ -184,14 +220,22 @@ fn resources(bundle: &Bundle, name: &str) -> Result<Drawing, Problem> {
 }
 
 fn box_label(address: &Address, kind: &str) -> String {
-    let key = address.key.as_ref().map_or(String::new(), |key| format!("[{key}]"));
+    let key = address
+        .key
+        .as_ref()
+        .map_or(String::new(), |key| format!("[{key}]"));
     format!("{}{key}\n{kind}", address.resource)
 }
 
 fn used(template: &Template, label: &str) -> Option<Address> {
     let resource = label.split('.').next().unwrap_or_default();
     let resource = resource.split('[').next().unwrap_or_default();
-    template.members.values().map(|member| &member.address).find(|address| &*address.resource == resource).cloned()
+    template
+        .members
+        .values()
+        .map(|member| &member.address)
+        .find(|address| &*address.resource == resource)
+        .cloned()
 }
 
 fn resource_count(artifact: &Artifact) -> usize {
@@ -204,7 +248,11 @@ fn needs(bundle: &Bundle) -> Vec<(&Artifact, &Artifact, String)> {
     for artifact in &bundle.artifacts {
         let mut named: BTreeSet<&ArtifactId> = BTreeSet::new();
         let parts: Vec<&Part> = match &artifact.body {
-            Body::Object(object) => object.bindings.iter().flat_map(|binding| &binding.parts).collect(),
+            Body::Object(object) => object
+                .bindings
+                .iter()
+                .flat_map(|binding| &binding.parts)
+                .collect(),
             Body::Stack(template) => template.parameters.values().flatten().collect(),
         };
         for part in parts {
@@ -217,7 +265,9 @@ fn needs(bundle: &Bundle) -> Vec<(&Artifact, &Artifact, String)> {
         }
         for id in artifact.needs.iter().filter(|id| !named.contains(id)) {
             if let Some(needed) = bundle.artifact(id) {
-                let label = needed.object().map_or(String::new(), |object| object.kind.to_string());
+                let label = needed
+                    .object()
+                    .map_or(String::new(), |object| object.kind.to_string());
                 found.push((artifact, needed, label));
             }
         }
@@ -229,7 +279,11 @@ fn needs(bundle: &Bundle) -> Vec<(&Artifact, &Artifact, String)> {
 fn inner_arrows(template: &Template, arrows: &mut BTreeMap<(Key, Key), BTreeSet<String>>) {
     let key = |id: &str| -> Option<Key> {
         let member = template.members.get(id)?;
-        Some((template.tenant.clone(), template.component.clone(), Some(member.address.clone())))
+        Some((
+            template.tenant.clone(),
+            template.component.clone(),
+            Some(member.address.clone()),
+        ))
     };
     let resources = template.template.get("Resources").and_then(Value::as_map);
     for (id, resource) in resources.into_iter().flatten() {
@@ -254,7 +308,10 @@ fn references(value: &Value, found: &mut Vec<(String, String)>) {
                     ("Ref", Value::String(id)) => found.push((id.to_string(), String::new())),
                     ("DependsOn", Value::String(id)) => found.push((id.to_string(), String::new())),
                     ("DependsOn", Value::List(ids)) => {
-                        found.extend(ids.iter().filter_map(|id| Some((id.as_str()?.to_owned(), String::new()))));
+                        found.extend(
+                            ids.iter()
+                                .filter_map(|id| Some((id.as_str()?.to_owned(), String::new()))),
+                        );
                     }
                     ("Fn::GetAtt", Value::List(parts)) => {
                         if let [id, attribute] = parts.as_slice()

@@ -14,8 +14,14 @@ use crate::problem::{Problem, Status};
 /// The files of the stack; `PLATFORM` in them stands for its name.
 const FILES: [(&str, &str); 6] = [
     ("platform.yaml", include_str!("init/platform.yaml")),
-    ("environments/development.yaml", include_str!("init/development.yaml")),
-    ("environments/production.yaml", include_str!("init/production.yaml")),
+    (
+        "environments/development.yaml",
+        include_str!("init/development.yaml"),
+    ),
+    (
+        "environments/production.yaml",
+        include_str!("init/production.yaml"),
+    ),
     ("tenants/finance.yaml", include_str!("init/finance.yaml")),
     ("components.yaml", include_str!("init/components.yaml")),
     (".vscode/settings.json", include_str!("init/settings.json")),
@@ -27,8 +33,10 @@ const SCHEMAS: &str = ".terrace/schemas";
 pub(crate) fn run(dir: &Path, console: &Console) -> Result<Status, Problem> {
     refuse_what_is_there(dir)?;
     let name = platform_name(dir);
-    let mut files: BTreeMap<String, String> =
-        FILES.iter().map(|(path, text)| ((*path).to_owned(), text.replace("PLATFORM", &name))).collect();
+    let mut files: BTreeMap<String, String> = FILES
+        .iter()
+        .map(|(path, text)| ((*path).to_owned(), text.replace("PLATFORM", &name)))
+        .collect();
     for kind in KINDS {
         let text = schema(kind).unwrap_or_default().to_owned();
         files.insert(format!("{SCHEMAS}/{kind}.schema.json"), text);
@@ -37,8 +45,16 @@ pub(crate) fn run(dir: &Path, console: &Console) -> Result<Status, Problem> {
     for (path, _) in FILES {
         console.line(&format!("  {}", dir.join(path).display()));
     }
-    console.line(&format!("  {} ({} schemas)", dir.join(SCHEMAS).display(), KINDS.len()));
-    let stack = if dir == Path::new(".") { String::new() } else { format!(" {}", dir.display()) };
+    console.line(&format!(
+        "  {} ({} schemas)",
+        dir.join(SCHEMAS).display(),
+        KINDS.len()
+    ));
+    let stack = if dir == Path::new(".") {
+        String::new()
+    } else {
+        format!(" {}", dir.display())
+    };
     console.line(&format!(
         "`{name}` is ready; to see what it would deploy:\n  terrace plan{stack} -e development"
     ));
@@ -51,26 +67,44 @@ fn refuse_what_is_there(dir: &Path) -> Result<(), Problem> {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) => {
-            return Err(Problem::new(format!("`{}` cannot be read: {}", dir.display(), in_words(&error))));
+            return Err(Problem::new(format!(
+                "`{}` cannot be read: {}",
+                dir.display(),
+                in_words(&error)
+            )));
         }
     };
-    let found = entries.flatten().map(|entry| entry.file_name()).find(|name| name != ".git");
+    let found = entries
+        .flatten()
+        .map(|entry| entry.file_name())
+        .find(|name| name != ".git");
     match found {
         None => Ok(()),
-        Some(name) => Err(Problem::new(format!("`{}` is not empty: it has `{}`", dir.display(), name.display()))
-            .help("name a folder that does not exist yet")),
+        Some(name) => Err(Problem::new(format!(
+            "`{}` is not empty: it has `{}`",
+            dir.display(),
+            name.display()
+        ))
+        .help("name a folder that does not exist yet")),
     }
 }
 
 /// The folder's name as a platform's: lower case letters, digits and single dashes.
 fn platform_name(dir: &Path) -> String {
     let full: PathBuf = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
-    let name = full.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let name = full
+        .file_name()
+        .map(|name| name.to_string_lossy().to_lowercase())
+        .unwrap_or_default();
     let words = name.split(|c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit());
     let mut slug = String::new();
     for word in words.filter(|word| !word.is_empty()) {
         // A name begins with a letter.
-        let word = if slug.is_empty() { word.trim_start_matches(|c: char| c.is_ascii_digit()) } else { word };
+        let word = if slug.is_empty() {
+            word.trim_start_matches(|c: char| c.is_ascii_digit())
+        } else {
+            word
+        };
         if !slug.is_empty() && !word.is_empty() {
             slug.push('-');
         }
@@ -78,7 +112,11 @@ fn platform_name(dir: &Path) -> String {
     }
     slug.truncate(20);
     let slug = slug.trim_end_matches('-');
-    if slug.is_empty() { "platform".to_owned() } else { slug.to_owned() }
+    if slug.is_empty() {
+        "platform".to_owned()
+    } else {
+        slug.to_owned()
+    }
 }
 
 #[cfg(test)]

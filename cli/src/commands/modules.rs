@@ -27,8 +27,15 @@ pub(crate) fn run(command: &Modules, console: &Console) -> Result<Status, Proble
 }
 
 fn list(console: &Console) -> Result<Status, Problem> {
-    let modules: Vec<Module> = library::MODULES.iter().filter_map(|(name, text)| read(name, text)).collect();
-    let widest = modules.iter().map(|module| module.name.value.len()).max().unwrap_or_default();
+    let modules: Vec<Module> = library::MODULES
+        .iter()
+        .filter_map(|(name, text)| read(name, text))
+        .collect();
+    let widest = modules
+        .iter()
+        .map(|module| module.name.value.len())
+        .max()
+        .unwrap_or_default();
     let mut page = String::new();
     for module in &modules {
         let (name, version, summary) = (&module.name.value, &module.version.value, &module.summary.value);
@@ -39,8 +46,11 @@ fn list(console: &Console) -> Result<Status, Problem> {
 }
 
 fn show(name: &str, console: &Console) -> Result<Status, Problem> {
-    let module = read(name, source(name)?)
-        .ok_or_else(|| Problem::new(format!("the module `{name}` of this program cannot be read; please report it")))?;
+    let module = read(name, source(name)?).ok_or_else(|| {
+        Problem::new(format!(
+            "the module `{name}` of this program cannot be read; please report it"
+        ))
+    })?;
     console.data(&page(&module))?;
     Ok(Status::Done)
 }
@@ -57,7 +67,12 @@ fn source(name: &str) -> Result<&'static str, Problem> {
 
 fn read(name: &str, text: &str) -> Option<Module> {
     let path = format!("module:{name}/module.yaml");
-    let nodes = yaml::read(&path, text.as_bytes(), &mut Files::default(), &mut Diagnostics::new());
+    let nodes = yaml::read(
+        &path,
+        text.as_bytes(),
+        &mut Files::default(),
+        &mut Diagnostics::new(),
+    );
     let node = nodes.into_iter().next()?;
     match Document::decode(Kind::Module, node) {
         Document::Module(module) => Some(module),
@@ -67,7 +82,10 @@ fn read(name: &str, text: &str) -> Option<Module> {
 
 /// A page of Markdown: what one needs to use it.
 fn page(module: &Module) -> String {
-    let mut page = format!("# {} {}\n\n{}\n", module.name.value, module.version.value, module.summary.value);
+    let mut page = format!(
+        "# {} {}\n\n{}\n",
+        module.name.value, module.version.value, module.summary.value
+    );
     let _ = write!(
         page,
         "\n```yaml\nkind: Component\nname: {0}\nmodule: {0}@^{1}\n```\n",
@@ -105,7 +123,11 @@ fn page(module: &Module) -> String {
 /// `integer, 1 to 50, default 2: how many`.
 fn input(schema: &Node) -> String {
     let text = |key: &str| schema.get(key).map(|node| to_json_compact(&node.to_value()));
-    let mut line = schema.get("type").and_then(Node::as_str).unwrap_or("any").to_owned();
+    let mut line = schema
+        .get("type")
+        .and_then(Node::as_str)
+        .unwrap_or("any")
+        .to_owned();
     let bare = |value: String| value.trim_matches('"').to_owned();
     match (text("minimum").map(bare), text("maximum").map(bare)) {
         (Some(low), Some(high)) => line.push_str(&format!(", {low} to {high}")),
@@ -114,7 +136,11 @@ fn input(schema: &Node) -> String {
         (None, None) => {}
     }
     if let Some(words) = schema.get("enum") {
-        let words: Vec<String> = words.items().iter().map(|word| to_json_compact(&word.to_value())).collect();
+        let words: Vec<String> = words
+            .items()
+            .iter()
+            .map(|word| to_json_compact(&word.to_value()))
+            .collect();
         line.push_str(&format!(", one of {}", words.join(", ")));
     }
     match text("default") {

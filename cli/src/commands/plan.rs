@@ -38,7 +38,10 @@ pub(crate) fn run(
     warn(&plan, &stack, console);
     if let Some(path) = shown.save {
         fs::write(path, to_json(&plan)? + "\n").map_err(|error| unwritable(path, &error))?;
-        console.line(&format!("saved; to apply exactly this:\n  terrace apply {}", path.display()));
+        console.line(&format!(
+            "saved; to apply exactly this:\n  terrace apply {}",
+            path.display()
+        ));
     }
     let changes = shown.detailed_exitcode && !plan.is_empty();
     Ok(if changes { Status::Changes } else { Status::Done })
@@ -64,5 +67,6 @@ pub(crate) fn options(planning: &Planning) -> PlanOptions {
 }
 
 fn to_json(plan: &Plan) -> Result<String, Problem> {
-    serde_json::to_string_pretty(plan).map_err(|error| Problem::new(format!("the plan cannot be written: {error}")))
+    serde_json::to_string_pretty(plan)
+        .map_err(|error| Problem::new(format!("the plan cannot be written: {error}")))
 }

@@ -51,9 +51,15 @@ fn module(stack: &Stack, update: bool, console: &Console) -> Result<Status, Prob
             wrong += 1;
             let error = console.paint(Tone::Error, "error:");
             console.line(&format!("{error} case `{}`: {why}\n", case.name));
-            console.say(&Drawing::new(&case.sources, &stack.folder, console.colour_words()).all(&case.diagnostics));
+            console.say(
+                &Drawing::new(&case.sources, &stack.folder, console.colour_words()).all(&case.diagnostics),
+            );
         }
-        now.extend(case.files.into_iter().map(|(path, text)| (format!("{}/{path}", case.name), text)));
+        now.extend(
+            case.files
+                .into_iter()
+                .map(|(path, text)| (format!("{}/{path}", case.name), text)),
+        );
     }
     let golden = Golden {
         path: "tests",
@@ -63,7 +69,10 @@ fn module(stack: &Stack, update: bool, console: &Console) -> Result<Status, Prob
     let judged = judge(stack, &golden, &now, update, console);
     if wrong > 0 {
         judged?;
-        let words = format!("{wrong} {} not as described", if wrong == 1 { "case is" } else { "cases are" });
+        let words = format!(
+            "{wrong} {} not as described",
+            if wrong == 1 { "case is" } else { "cases are" }
+        );
         console.line(&console.paint(Tone::Error, &words));
         return Ok(Status::Failed);
     }
@@ -111,8 +120,12 @@ fn judge(
         return Ok(Status::Done);
     }
     if !comparison.begun {
-        return Err(Problem::new(format!("{shown} has nothing to compare with yet"))
-            .help(format!("to accept what comes out now, {count}:\n  {}", again(stack))));
+        return Err(
+            Problem::new(format!("{shown} has nothing to compare with yet")).help(format!(
+                "to accept what comes out now, {count}:\n  {}",
+                again(stack)
+            )),
+        );
     }
     console.data(&comparison.describe(&shown, console.colour_data()))?;
     let words = format!("{}, {} as before", comparison.summary(), comparison.same);
@@ -123,6 +136,10 @@ fn judge(
 
 fn again(stack: &Stack) -> String {
     let folder = stack.folder.display().to_string();
-    let folder = if folder == "." { String::new() } else { format!(" {folder}") };
+    let folder = if folder == "." {
+        String::new()
+    } else {
+        format!(" {folder}")
+    };
     format!("terrace test{folder} --update")
 }

@@ -9,7 +9,12 @@ use crate::problem::{Problem, Status};
 use crate::progress::plural;
 use crate::stack::Stack;
 
-pub(crate) fn run(folder: &Path, set: &[String], output: Output, console: &Console) -> Result<Status, Problem> {
+pub(crate) fn run(
+    folder: &Path,
+    set: &[String],
+    output: Output,
+    console: &Console,
+) -> Result<Status, Problem> {
     let stack = Stack::open(folder)?;
     let compiled = stack.compile(&[], set);
     let failed = compiled.has_errors();

@@ -165,7 +165,8 @@ fn a_secret_is_never_shown() {
         1 | env: {PASSWORD: ********, USER: joe}
           |                 ^^^^^^^^
 
-    "#]].assert_eq(&all);
+    "#]]
+    .assert_eq(&all);
 }
 
 #[test]
@@ -174,7 +175,7 @@ fn counts_in_words() {
     let warning = Diagnostic::new(Code::DeprecatedModule, "");
     assert_eq!(summary(&[]), None);
     assert_eq!(
-        summary(&[error.clone()]).unwrap(),
+        summary(std::slice::from_ref(&error)).unwrap(),
         "1 error; `terrace explain wrong-type` says more"
     );
     assert_eq!(

@@ -43,10 +43,13 @@ pub(super) fn of_field(resource: &Known<'_>, question: &Question<'_>) -> String 
     let makers = documents.nodes.iter().filter(|node| {
         matches!(kind(node), "Module" | "Component")
             && *documents.files.location(node.span).file == *declared.file
-            && node.get("resources").is_some_and(|all| all.get(&address.resource).is_some())
+            && node
+                .get("resources")
+                .is_some_and(|all| all.get(&address.resource).is_some())
     });
     // A file may have several documents: the one that begins last before the declaration.
-    let maker = makers.filter(|node| documents.files.location(node.span).line <= declared.line).last();
+    let mut before = makers.filter(|node| documents.files.location(node.span).line <= declared.line);
+    let maker = before.next_back();
     let Some(made) = maker.and_then(|maker| maker.get("resources")?.get(&address.resource)) else {
         return String::new();
     };
@@ -61,12 +64,25 @@ pub(super) fn of_field(resource: &Known<'_>, question: &Question<'_>) -> String 
     let _ = writeln!(page, "    {}", text.lines().next().unwrap_or_default().trim());
     for path in inputs(text) {
         let mut settings = documents.settings(address, &path, question);
-        settings.extend(maker.filter(|maker| kind(maker) == "Module").and_then(|maker| default(maker, &path)));
+        settings.extend(
+            maker
+                .filter(|maker| kind(maker) == "Module")
+                .and_then(|maker| default(maker, &path)),
+        );
         let mut settings = settings.into_iter();
         let Some(counts) = settings.next() else { continue };
-        let _ = writeln!(page, "\n  inputs.{}: {}", path.join("."), documents.told(question.stack, &counts));
+        let _ = writeln!(
+            page,
+            "\n  inputs.{}: {}",
+            path.join("."),
+            documents.told(question.stack, &counts)
+        );
         for displaced in settings {
-            let _ = writeln!(page, "    instead of {}", documents.told(question.stack, &displaced));
+            let _ = writeln!(
+                page,
+                "    instead of {}",
+                documents.told(question.stack, &displaced)
+            );
         }
     }
     page
@@ -83,7 +99,9 @@ impl Documents {
             paths.push(declared.to_owned());
         }
         for path in paths {
-            let own = path.strip_prefix("module:").and_then(|rest| rest.split('/').next());
+            let own = path
+                .strip_prefix("module:")
+                .and_then(|rest| rest.split('/').next());
             match own.and_then(library::text) {
                 Some(text) => nodes.extend(yaml::read(&path, text.as_bytes(), &mut files, &mut said)),
                 None => {
@@ -102,7 +120,9 @@ impl Documents {
         let mut settings = Vec::new();
         for set in question.set.iter().rev() {
             if let Some((name, value)) = set.split_once('=')
-                && name.split('.').eq(std::iter::once(component).chain(path.iter().copied()))
+                && name
+                    .split('.')
+                    .eq(std::iter::once(component).chain(path.iter().copied()))
             {
                 settings.push(Setting {
                     by: "`--set`".to_owned(),
@@ -124,30 +144,58 @@ impl Documents {
         let tenant = self.named("Tenant", &address.tenant);
         let place = format!("environment `{}`", question.environment);
         let for_tenant = ["overrides", "tenants", &address.tenant, component];
-        add(format!("{place} for `{}`", address.tenant), environment, &for_tenant);
+        add(
+            format!("{place} for `{}`", address.tenant),
+            environment,
+            &for_tenant,
+        );
         add(place, environment, &["overrides", component]);
-        add(format!("tenant `{}`", address.tenant), tenant, &["overrides", component]);
-        add(format!("component `{component}`"), self.named("Component", component), &["inputs"]);
-        if let Some(tier) = tenant.and_then(|tenant| tenant.get("tier")).and_then(Node::as_str) {
+        add(
+            format!("tenant `{}`", address.tenant),
+            tenant,
+            &["overrides", component],
+        );
+        add(
+            format!("component `{component}`"),
+            self.named("Component", component),
+            &["inputs"],
+        );
+        if let Some(tier) = tenant
+            .and_then(|tenant| tenant.get("tier"))
+            .and_then(Node::as_str)
+        {
             let platform = self.nodes.iter().find(|node| kind(node) == "Platform");
-            add(format!("tier `{tier}`"), platform, &["tiers", tier, "inputs", component]);
+            add(
+                format!("tier `{tier}`"),
+                platform,
+                &["tiers", tier, "inputs", component],
+            );
         }
         settings
     }
 
     fn named(&self, of: &str, name: &str) -> Option<&Node> {
         let name_of = |node: &Node| node.get("name").and_then(Node::as_str).map(str::to_owned);
-        self.nodes.iter().find(|node| kind(node) == of && name_of(node).as_deref() == Some(name))
+        self.nodes
+            .iter()
+            .find(|node| kind(node) == of && name_of(node).as_deref() == Some(name))
     }
 
     fn told(&self, stack: &Stack, setting: &Setting) -> String {
-        let place = setting.place.map_or(String::new(), |span| format!(" at {}", self.place(stack, span)));
+        let place = setting
+            .place
+            .map_or(String::new(), |span| format!(" at {}", self.place(stack, span)));
         format!("{}, by {}{place}", setting.value, setting.by)
     }
 
     fn place(&self, stack: &Stack, span: Span) -> String {
         let at = self.files.location(span);
-        format!("{}:{}:{}", shown_path(&stack.folder, &at.file), at.line, at.column)
+        format!(
+            "{}:{}:{}",
+            shown_path(&stack.folder, &at.file),
+            at.line,
+            at.column
+        )
     }
 }
 
@@ -166,7 +214,10 @@ fn default(module: &Node, path: &[&str]) -> Option<Setting> {
     let mut keys = path.iter();
     let mut schema = module.get("inputs")?.get(keys.next()?)?;
     for key in keys {
-        schema = schema.get("properties").and_then(|all| all.get(key)).unwrap_or(schema);
+        schema = schema
+            .get("properties")
+            .and_then(|all| all.get(key))
+            .unwrap_or(schema);
     }
     let node = schema.get("default")?;
     Some(Setting {
@@ -180,7 +231,9 @@ fn default(module: &Node, path: &[&str]) -> Option<Setting> {
 fn inputs(text: &str) -> Vec<Vec<&str>> {
     let mut found: Vec<Vec<&str>> = Vec::new();
     for piece in text.split("inputs.").skip(1) {
-        let end = piece.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.'))).unwrap_or(piece.len());
+        let end = piece
+            .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.')))
+            .unwrap_or(piece.len());
         let path: Vec<&str> = piece[..end].split('.').filter(|key| !key.is_empty()).collect();
         if !path.is_empty() && !found.contains(&path) {
             found.push(path);

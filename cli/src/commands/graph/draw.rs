@@ -18,7 +18,9 @@ impl Drawing {
             out.push_str("  end\n");
         }
         for ((from, to), labels) in &self.arrows {
-            let (Some(from), Some(to)) = (ids.get(from), ids.get(to)) else { continue };
+            let (Some(from), Some(to)) = (ids.get(from), ids.get(to)) else {
+                continue;
+            };
             let _ = match shown(labels) {
                 Some(label) => writeln!(out, "  {from} -->|\"{}\"| {to}", mermaid_text(&label)),
                 None => writeln!(out, "  {from} --> {to}"),
@@ -30,7 +32,10 @@ impl Drawing {
     /// For Graphviz.
     pub(crate) fn dot(&self) -> String {
         let ids = self.ids();
-        let mut out = format!("digraph {} {{\n  rankdir=LR\n  node [shape=box]\n", quoted(&self.title));
+        let mut out = format!(
+            "digraph {} {{\n  rankdir=LR\n  node [shape=box]\n",
+            quoted(&self.title)
+        );
         for (number, (group, boxes)) in self.groups.iter().enumerate() {
             let _ = writeln!(out, "  subgraph cluster_{number} {{\n    label={}", quoted(group));
             for (key, label) in boxes {
@@ -39,7 +44,9 @@ impl Drawing {
             out.push_str("  }\n");
         }
         for ((from, to), labels) in &self.arrows {
-            let (Some(from), Some(to)) = (ids.get(from), ids.get(to)) else { continue };
+            let (Some(from), Some(to)) = (ids.get(from), ids.get(to)) else {
+                continue;
+            };
             let _ = match shown(labels) {
                 Some(label) => writeln!(out, "  {from} -> {to} [label={}]", quoted(&label)),
                 None => writeln!(out, "  {from} -> {to}"),
@@ -52,18 +59,28 @@ impl Drawing {
     /// A short name for each box.
     fn ids(&self) -> BTreeMap<&Key, String> {
         let keys = self.groups.iter().flat_map(|(_, boxes)| boxes.keys());
-        keys.enumerate().map(|(number, key)| (key, format!("n{number}"))).collect()
+        keys.enumerate()
+            .map(|(number, key)| (key, format!("n{number}")))
+            .collect()
     }
 }
 
 /// The labels of one arrow, as many as one reads.
 fn shown(labels: &BTreeSet<String>) -> Option<String> {
     const READ: usize = 3;
-    let labels: Vec<&str> = labels.iter().map(String::as_str).filter(|label| !label.is_empty()).collect();
+    let labels: Vec<&str> = labels
+        .iter()
+        .map(String::as_str)
+        .filter(|label| !label.is_empty())
+        .collect();
     match labels.len() {
         0 => None,
         1..=READ => Some(labels.join(", ")),
-        many => Some(format!("{}, {} more", labels[..READ - 1].join(", "), many - READ + 1)),
+        many => Some(format!(
+            "{}, {} more",
+            labels[..READ - 1].join(", "),
+            many - READ + 1
+        )),
     }
 }
 
@@ -72,5 +89,10 @@ fn mermaid_text(text: &str) -> String {
 }
 
 fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
+    format!(
+        "\"{}\"",
+        text.replace('\\', "\\\\")
+            .replace('"', "\\\"")
+            .replace('\n', "\\n")
+    )
 }
