@@ -264,7 +264,7 @@ fn cases_of_a_module_are_run_and_compared() {
     scratch.write(
         "page/module.yaml",
         "kind: Module\nname: page\nversion: 1.0.0\nsummary: a page\ninputs:\n  text: {type: string, maxLength: 5}\n\
-         resources:\n  page:\n    type: v1/ConfigMap\n    data: {text: \"{{ inputs.text }}\"}\n",
+         resources:\n  page:\n    type: v1/ConfigMap\n    metadata: {namespace: default}\n    data: {text: \"{{ inputs.text }}\"}\n",
     );
     let terrace = Terrace::in_directory(scratch.path());
     let run = terrace.run(&["test", "page"]).expect(1);
