@@ -109,8 +109,6 @@ codes! {
     MissingInput Error "missing-input",
     /// An input that no expression reads.
     UnusedInput Error "unused-input",
-    /// A module's requirement that nothing meets.
-    UnmetRequirement Error "unmet-requirement",
     /// A module that is not fit for the tenant's data.
     ClearanceTooLow Error "clearance-too-low",
     /// A `--set` that cannot be read.
@@ -151,8 +149,6 @@ codes! {
     InvalidGrant Error "invalid-grant",
     /// A name that is too long once it is composed.
     NameTooLong Error "name-too-long",
-    /// A name of characters its kind does not allow.
-    InvalidName Error "invalid-name",
     /// Two resources that come to have one name.
     NameCollision Error "name-collision",
     /// A waiver that waives nothing, or has expired.

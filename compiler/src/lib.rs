@@ -27,10 +27,13 @@ mod load;
 mod module;
 pub mod module_test;
 pub mod node;
+mod patch;
 mod pipeline;
+mod placement;
 mod resolve;
 pub mod resource;
 mod scope;
+mod set;
 pub mod source;
 pub mod term;
 pub mod unit;
@@ -131,7 +134,7 @@ fn stack_bundles(
     compiled.platform = Some(stack.platform.name.value.clone());
     check_program(stack, request, diagnostics);
     let environments = chosen(stack, request, &mut compiled.files, diagnostics);
-    let set = resolve::parse_set(&request.set, stack, &mut compiled.files, diagnostics);
+    let set = set::parse_set(&request.set, stack, &mut compiled.files, diagnostics);
     if diagnostics.has_errors() {
         return None;
     }
@@ -169,8 +172,8 @@ fn environment_bundle(
     let uses = prepared.uses(environment, files, diagnostics);
     let expansions = expand::expand(&uses, files, diagnostics);
     stop(diagnostics)?;
-    let targets = resolve::targets(environment);
-    let declared = resolve::places(environment, files);
+    let targets = placement::targets(environment);
+    let declared = placement::places(environment, files);
     let class = environment.class.value;
     let places = places(&uses, class, &targets);
     let mut graph = Graph::connect(&uses, expansions, places, files, sources, diagnostics);
@@ -179,7 +182,7 @@ fn environment_bundle(
         .environments
         .iter()
         .filter(|other| other.name.value != environment.name.value);
-    graph.other_accounts = others.flat_map(resolve::accounts).collect();
+    graph.other_accounts = others.flat_map(placement::accounts).collect();
     stop(diagnostics)?;
     let (lowered, edges) = lower(&graph, diagnostics);
     stop(diagnostics)?;

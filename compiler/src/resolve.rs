@@ -1,8 +1,6 @@
 //! Phase 3: one environment. Who gets which component, from which module, with which inputs, and where it goes.
 
-use std::collections::BTreeMap;
-
-use terrace_artifact::{Location, Target, Text};
+use terrace_artifact::Text;
 
 use crate::body::{Body, Expansion};
 use crate::code::Code;
@@ -16,9 +14,10 @@ use crate::expression::filters::slug;
 use crate::load::{Stack, unknown};
 use crate::module::{Module, Recipe};
 use crate::node::Node;
+use crate::placement::placement;
 use crate::resource::Instance;
 use crate::scope;
-use crate::source::{Files, Span};
+use crate::source::Files;
 use crate::term::Term;
 use crate::values::Layer;
 
@@ -385,143 +384,6 @@ impl<'a> Prepared<'a> {
     }
 }
 
-/// The targets of an environment, by the names components use.
-pub(crate) fn targets(environment: &Environment) -> Vec<(Text, Target)> {
-    let cluster = |name: Text, cluster: &crate::document::Cluster| {
-        let target = Target::Kubernetes {
-            context: cluster.context.value.clone(),
-            distribution: cluster.distribution.clone(),
-            id: cluster.id.as_ref().map(|id| id.value.clone()),
-        };
-        (name, target)
-    };
-    let account = |name: Text, account: &crate::document::Account| {
-        let target = Target::Aws {
-            account: account.account.value.clone(),
-            region: account.region.value.clone(),
-        };
-        (name, target)
-    };
-    let mut targets: Vec<(Text, Target)> = Vec::new();
-    targets.extend(
-        environment
-            .kubernetes
-            .iter()
-            .map(|c| cluster("kubernetes".into(), c)),
-    );
-    targets.extend(
-        environment
-            .clusters
-            .iter()
-            .map(|(name, c)| cluster(name.value.clone(), c)),
-    );
-    targets.extend(environment.aws.iter().map(|a| account("aws".into(), a)));
-    targets.extend(
-        environment
-            .accounts
-            .iter()
-            .map(|(name, a)| account(name.value.clone(), a)),
-    );
-    if targets.is_empty() {
-        let path = environment.directory.as_ref().map_or_else(
-            || format!("deploy/{}", environment.name.value).into(),
-            |directory| directory.value.clone(),
-        );
-        targets.push(("directory".into(), Target::Directory { path }));
-    }
-    targets
-}
-
-/// Where an environment names its clusters and accounts, by the names of [`targets`].
-pub(crate) fn places(environment: &Environment, files: &Files) -> BTreeMap<Text, Location> {
-    let clusters = environment
-        .kubernetes
-        .iter()
-        .map(|cluster| ("kubernetes".into(), cluster));
-    let clusters = clusters.chain(
-        environment
-            .clusters
-            .iter()
-            .map(|(name, cluster)| (name.value.clone(), cluster)),
-    );
-    let accounts = environment.aws.iter().map(|account| ("aws".into(), account));
-    let accounts = accounts.chain(
-        environment
-            .accounts
-            .iter()
-            .map(|(name, account)| (name.value.clone(), account)),
-    );
-    let spans = clusters
-        .map(|(name, cluster): (Text, _)| (name, cluster.context.span))
-        .chain(accounts.map(|(name, account): (Text, _)| (name, account.account.span)));
-    spans.map(|(name, span)| (name, files.location(span))).collect()
-}
-
-/// The accounts that an environment names.
-pub(crate) fn accounts(environment: &Environment) -> Vec<Text> {
-    let all = environment
-        .aws
-        .iter()
-        .chain(environment.accounts.iter().map(|(_, account)| account));
-    all.map(|account| account.account.value.clone()).collect()
-}
-
-/// The cluster and the account that a component goes to: those it names, or the only ones there are.
-fn placement(
-    environment: &Environment,
-    on: Option<&Placement>,
-    diagnostics: &mut Diagnostics,
-) -> (Option<Text>, Option<Text>) {
-    let targets = targets(environment);
-    if let [(name, Target::Directory { .. })] = targets.as_slice() {
-        return (Some(name.clone()), Some(name.clone()));
-    }
-    let of_kind = |aws: bool| {
-        let names = targets
-            .iter()
-            .filter(move |(_, target)| matches!(target, Target::Aws { .. }) == aws);
-        names.map(|(name, _)| name.clone()).collect::<Vec<Text>>()
-    };
-    let usual = |names: Vec<Text>, word: &str| match names.as_slice() {
-        [one] => Some(one.clone()),
-        names => names.iter().find(|name| *name == word).cloned(),
-    };
-    let (clusters, accounts) = (of_kind(false), of_kind(true));
-    let mut named = |name: &Spanned<Text>, known: &[Text], what: &str| {
-        if known.contains(&name.value) {
-            return Some(name.value.clone());
-        }
-        let names = known.iter().map(Text::as_str);
-        diagnostics.push(
-            unknown(Code::UnknownTarget, what, &name.value, name.span, names).also(
-                environment.name.span,
-                format!("in environment `{}`", environment.name.value),
-            ),
-        );
-        None
-    };
-    match on {
-        None => (usual(clusters, "kubernetes"), usual(accounts, "aws")),
-        Some(Placement::Named(name)) if accounts.contains(&name.value) => {
-            (usual(clusters, "kubernetes"), Some(name.value.clone()))
-        }
-        Some(Placement::Named(name)) => {
-            let all: Vec<Text> = clusters.iter().chain(&accounts).cloned().collect();
-            (named(name, &all, "cluster or account"), usual(accounts, "aws"))
-        }
-        Some(Placement::Each { cluster, account }) => (
-            cluster.as_ref().map_or_else(
-                || usual(clusters.clone(), "kubernetes"),
-                |name| named(name, &clusters, "cluster"),
-            ),
-            account.as_ref().map_or_else(
-                || usual(accounts.clone(), "aws"),
-                |name| named(name, &accounts, "account"),
-            ),
-        ),
-    }
-}
-
 fn is_in(environments: Option<&[Spanned<Text>]>, environment: &Environment) -> bool {
     environments.is_none_or(|names| names.iter().any(|name| name.value == environment.name.value))
 }
@@ -710,84 +572,5 @@ fn check_names(stack: &Stack, diagnostics: &mut Diagnostics) {
             }
             check_inputs(list, diagnostics);
         }
-    }
-}
-
-/// What `--set COMPONENT.INPUT=VALUE` says, as a layer; each its own file for messages.
-pub(crate) fn parse_set(
-    texts: &[String],
-    stack: &Stack,
-    files: &mut Files,
-    diagnostics: &mut Diagnostics,
-) -> Vec<(Text, Node)> {
-    let mut out = Vec::new();
-    for text in texts {
-        let fail = |message: String, span: Span| {
-            Diagnostic::new(Code::InvalidSet, message)
-                .at(span, "on the command line")
-                .help("write `--set COMPONENT.INPUT=VALUE`")
-        };
-        let file = files.add("--set", text.as_str());
-        let whole = Span {
-            file,
-            start: 0,
-            end: u32::try_from(text.len()).unwrap_or(u32::MAX),
-        };
-        let Some((path, value)) = text.split_once('=') else {
-            diagnostics.push(fail(format!("`{text}` sets nothing"), whole));
-            continue;
-        };
-        let mut keys = path.split('.');
-        let (Some(component), Some(_)) = (keys.next(), path.split('.').nth(1)) else {
-            diagnostics.push(fail(
-                format!("`{path}` names no input"),
-                whole.within(0..path.len()),
-            ));
-            continue;
-        };
-        if !stack.components.iter().any(|c| c.name.value == component) {
-            let names = stack.components.iter().map(|c| c.name.value.as_str());
-            let span = whole.within(0..component.len());
-            diagnostics.push(unknown(
-                Code::UnknownComponent,
-                "component",
-                component,
-                span,
-                names,
-            ));
-            continue;
-        }
-        let mut scratch = Files::default();
-        let mut node = match crate::yaml::read("--set", value.as_bytes(), &mut scratch, diagnostics)
-            .into_iter()
-            .next()
-        {
-            Some(node) => node,
-            None => Node {
-                kind: crate::node::NodeKind::String(Text::default()),
-                span: whole,
-                key: whole,
-            },
-        };
-        relocate(&mut node, whole.within(path.len() + 1..text.len()));
-        for key in keys.collect::<Vec<_>>().into_iter().rev() {
-            node.key = whole.within(0..path.len());
-            node = Node {
-                kind: crate::node::NodeKind::Map(vec![(key.into(), node)]),
-                span: whole,
-                key: whole,
-            };
-        }
-        out.push((component.into(), node));
-    }
-    out
-}
-
-fn relocate(node: &mut Node, span: Span) {
-    (node.span, node.key) = (span, span);
-    match &mut node.kind {
-        crate::node::NodeKind::List(items) => items.iter_mut().for_each(|item| relocate(item, span)),
-        crate::node::NodeKind::Map(entries) => entries.iter_mut().for_each(|(_, item)| relocate(item, span)),
-        _ => {}
     }
 }

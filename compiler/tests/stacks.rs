@@ -5,7 +5,13 @@ use terrace_compiler::source::MemorySources;
 use terrace_compiler::{Compiled, Request, compile};
 
 fn run(text: &str) -> Compiled {
-    compile(&MemorySources::new([("stack.yaml", text)]), &Request { program: "0.1.0".into(), ..Request::default() })
+    compile(
+        &MemorySources::new([("stack.yaml", text)]),
+        &Request {
+            program: "0.1.0".into(),
+            ..Request::default()
+        },
+    )
 }
 
 /// Every file of every bundle, or what is wrong.
@@ -14,9 +20,17 @@ fn check(text: &str, expect: Expect) {
     let mut out = String::new();
     for diagnostic in &compiled.diagnostics {
         let place = diagnostic.primary.as_ref().map_or("-".to_owned(), |label| {
-            format!("{} `{}`", compiled.files.location(label.span), compiled.files.text(label.span))
+            format!(
+                "{} `{}`",
+                compiled.files.location(label.span),
+                compiled.files.text(label.span)
+            )
         });
-        out += &format!("{}: {}\n  at {place}\n", diagnostic.code.slug(), diagnostic.message);
+        out += &format!(
+            "{}: {}\n  at {place}\n",
+            diagnostic.code.slug(),
+            diagnostic.message
+        );
         for help in &diagnostic.help {
             out += &format!("  help: {}\n", help.text);
         }

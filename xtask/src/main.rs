@@ -23,7 +23,11 @@ const COMMANDS: &[(&str, Command, &str)] = &[
         schemas::run,
         "[--cloudformation DIR] [--kubernetes DIR|URL --crds DIR]   make catalog/data from the targets' own schemas",
     ),
-    ("workload", workload::run, "INPUT_DIR STACK_DIR   write the stack of the benchmark's workload"),
+    (
+        "workload",
+        workload::run,
+        "INPUT_DIR STACK_DIR   write the stack of the benchmark's workload",
+    ),
 ];
 
 /// A command takes the arguments after its name; what goes wrong is said in a sentence.

@@ -48,13 +48,18 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let input = Path::new(input).join("tenants.json");
     let text = fs::read_to_string(&input).map_err(|error| format!("{}: {error}", input.display()))?;
     let json: Value = serde_json::from_str(&text).map_err(|error| format!("{}: {error}", input.display()))?;
-    let tenants = json["tenants"].as_array().ok_or("there is no list `tenants` in the input")?;
+    let tenants = json["tenants"]
+        .as_array()
+        .ok_or("there is no list `tenants` in the input")?;
     let stack = Path::new(stack);
     write(&stack.join("platform.yaml"), PLATFORM)?;
     write(&stack.join("modules/ingest/module.yaml"), MODULE)?;
     for (index, chunk) in tenants.chunks(IN_A_FILE).enumerate() {
         let documents: Vec<String> = chunk.iter().map(document).collect();
-        write(&stack.join(format!("tenants/{index:03}.yaml")), &documents.join("---\n"))?;
+        write(
+            &stack.join(format!("tenants/{index:03}.yaml")),
+            &documents.join("---\n"),
+        )?;
     }
     Ok(())
 }
@@ -74,5 +79,7 @@ fn document(tenant: &Value) -> String {
 
 fn write(path: &Path, text: &str) -> Result<(), String> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).and_then(|()| fs::write(path, text)).map_err(|error| format!("{}: {error}", path.display()))
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(path, text))
+        .map_err(|error| format!("{}: {error}", path.display()))
 }

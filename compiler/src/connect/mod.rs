@@ -7,9 +7,12 @@ mod cycle;
 mod grants;
 mod lookup;
 pub(crate) mod lower;
+mod meanings;
 mod names;
 mod network;
 mod objects;
+mod rbac;
+mod render;
 mod targets;
 
 use std::collections::BTreeMap;

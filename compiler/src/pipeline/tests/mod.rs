@@ -1,7 +1,10 @@
 //! Pipelines and hand-written state machines beside a few resources, without the phases around them.
 
+mod by_hand;
 mod definitions;
 mod lowering;
+mod mistakes;
+mod services;
 
 use terrace_artifact::{Address, Class, Text};
 

@@ -1,0 +1,219 @@
+//! What the words of grants mean: the actions of IAM, type by type.
+
+/// What one word of a grant means for one type: the actions, on the resource itself and on what is in it (the suffix after its ARN).
+pub(super) struct Meaning {
+    pub(super) type_name: &'static str,
+    pub(super) may: &'static str,
+    pub(super) actions: &'static [&'static str],
+    pub(super) inner: &'static [&'static str],
+    pub(super) suffix: &'static str,
+}
+
+const fn meaning(
+    type_name: &'static str,
+    may: &'static str,
+    actions: &'static [&'static str],
+    inner: &'static [&'static str],
+    suffix: &'static str,
+) -> Meaning {
+    Meaning {
+        type_name,
+        may,
+        actions,
+        inner,
+        suffix,
+    }
+}
+
+/// Action names and their resources: the service authorization reference.
+pub(super) const MEANINGS: &[Meaning] = &[
+    meaning(
+        "AWS::S3::Bucket",
+        "read",
+        &["s3:GetBucketLocation", "s3:ListBucket"],
+        &["s3:GetObject"],
+        "/*",
+    ),
+    meaning(
+        "AWS::S3::Bucket",
+        "write",
+        &[],
+        &["s3:AbortMultipartUpload", "s3:PutObject"],
+        "/*",
+    ),
+    meaning(
+        "AWS::S3::Bucket",
+        "read_write",
+        &["s3:GetBucketLocation", "s3:ListBucket"],
+        &[
+            "s3:AbortMultipartUpload",
+            "s3:DeleteObject",
+            "s3:GetObject",
+            "s3:PutObject",
+        ],
+        "/*",
+    ),
+    meaning(
+        "AWS::S3::Bucket",
+        "admin",
+        &["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketVersions"],
+        &[
+            "s3:AbortMultipartUpload",
+            "s3:DeleteObject",
+            "s3:DeleteObjectVersion",
+            "s3:GetObject",
+            "s3:GetObjectVersion",
+            "s3:PutObject",
+        ],
+        "/*",
+    ),
+    meaning(
+        "AWS::Kinesis::Stream",
+        "read",
+        &[
+            "kinesis:DescribeStream",
+            "kinesis:DescribeStreamSummary",
+            "kinesis:GetRecords",
+            "kinesis:GetShardIterator",
+            "kinesis:ListShards",
+        ],
+        &[],
+        "",
+    ),
+    meaning(
+        "AWS::Kinesis::Stream",
+        "write",
+        &["kinesis:PutRecord", "kinesis:PutRecords"],
+        &[],
+        "",
+    ),
+    meaning("AWS::SQS::Queue", "send", &["sqs:SendMessage"], &[], ""),
+    meaning(
+        "AWS::SQS::Queue",
+        "receive",
+        &[
+            "sqs:ChangeMessageVisibility",
+            "sqs:DeleteMessage",
+            "sqs:GetQueueAttributes",
+            "sqs:ReceiveMessage",
+        ],
+        &[],
+        "",
+    ),
+    meaning("AWS::SNS::Topic", "publish", &["sns:Publish"], &[], ""),
+    meaning(
+        "AWS::Lambda::Function",
+        "invoke",
+        &["lambda:InvokeFunction"],
+        &["lambda:InvokeFunction"],
+        ":*",
+    ),
+    meaning(
+        "AWS::Glue::Job",
+        "start",
+        &[
+            "glue:BatchStopJobRun",
+            "glue:GetJobRun",
+            "glue:GetJobRuns",
+            "glue:StartJobRun",
+        ],
+        &[],
+        "",
+    ),
+    meaning(
+        "AWS::StepFunctions::StateMachine",
+        "start",
+        &["states:StartExecution"],
+        &[],
+        "",
+    ),
+    meaning("AWS::KMS::Key", "read", &["kms:Decrypt"], &[], ""),
+    meaning(
+        "AWS::KMS::Key",
+        "write",
+        &["kms:Encrypt", "kms:GenerateDataKey*"],
+        &[],
+        "",
+    ),
+    meaning(
+        "AWS::KMS::Key",
+        "use",
+        &[
+            "kms:Decrypt",
+            "kms:DescribeKey",
+            "kms:Encrypt",
+            "kms:GenerateDataKey*",
+        ],
+        &[],
+        "",
+    ),
+    meaning(
+        "AWS::DynamoDB::Table",
+        "read",
+        &[
+            "dynamodb:BatchGetItem",
+            "dynamodb:DescribeTable",
+            "dynamodb:GetItem",
+            "dynamodb:Query",
+            "dynamodb:Scan",
+        ],
+        &["dynamodb:Query", "dynamodb:Scan"],
+        "/index/*",
+    ),
+    meaning(
+        "AWS::DynamoDB::Table",
+        "write",
+        &[
+            "dynamodb:BatchWriteItem",
+            "dynamodb:DeleteItem",
+            "dynamodb:PutItem",
+            "dynamodb:UpdateItem",
+        ],
+        &[],
+        "",
+    ),
+    meaning(
+        "AWS::SecretsManager::Secret",
+        "read",
+        &["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"],
+        &[],
+        "",
+    ),
+    meaning(
+        "AWS::Logs::LogGroup",
+        "write",
+        // The ARN of a log group ends in `:*` already.
+        &["logs:CreateLogStream", "logs:PutLogEvents"],
+        &[],
+        "",
+    ),
+    meaning(
+        "AWS::EMRServerless::Application",
+        "start",
+        &["emr-serverless:StartJobRun"],
+        &["emr-serverless:CancelJobRun", "emr-serverless:GetJobRun"],
+        "/jobruns/*",
+    ),
+    meaning(
+        "AWS::Athena::WorkGroup",
+        "use",
+        &[
+            "athena:GetQueryExecution",
+            "athena:GetQueryResults",
+            "athena:StartQueryExecution",
+            "athena:StopQueryExecution",
+        ],
+        &[],
+        "",
+    ),
+];
+
+/// Words that mean the same for a type that has only one of them.
+pub(super) const SAME: [(&str, &[&str]); 6] = [
+    ("read", &["consume", "receive"]),
+    ("write", &["send", "publish"]),
+    ("receive", &["consume", "read"]),
+    ("send", &["write", "publish"]),
+    ("publish", &["write", "send"]),
+    ("start", &["invoke"]),
+];

@@ -1,0 +1,144 @@
+//! Grants of workloads on Kubernetes objects: RBAC for just the named ones.
+
+use terrace_artifact::Address;
+
+use super::Graph;
+use super::grants::pod_spec;
+use crate::code::Code;
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::expand::Stated;
+use crate::expression::filters::slug;
+use crate::resource::{Resource, ResourceKind};
+use crate::term::Term;
+
+/// RBAC for a workload: a Role with just the named objects, bound to its service account.
+pub(super) fn role_based(
+    graph: &Graph<'_>,
+    grant: &Stated,
+    who: usize,
+    on: usize,
+    may: &str,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Resource> {
+    let (workload, target) = (&graph.resources[who], &graph.resources[on]);
+    let ResourceKind::Kubernetes { api_version, kind } = &target.kind else {
+        diagnostics.push(
+            Diagnostic::new(
+                Code::InvalidGrant,
+                format!("a workload has no rights on `{}` of its own", target.address),
+            )
+            .at(grant.span, "a Kubernetes workload acts on AWS through a role")
+            .help("give it a role with the module `identity`, and grant to that role"),
+        );
+        return Vec::new();
+    };
+    let verbs: &[&str] = match may {
+        "read" => &["get", "watch"],
+        "write" => &["get", "patch", "update"],
+        "read_write" => &["get", "patch", "update", "watch"],
+        "admin" => &["delete", "get", "patch", "update", "watch"],
+        other => {
+            diagnostics.push(
+                Diagnostic::new(
+                    Code::InvalidGrant,
+                    format!("`{other}` means nothing for `{kind}`"),
+                )
+                .at(grant.span, format!("on `{}`", target.address))
+                .help("on Kubernetes objects one may `read`, `write`, `read_write` and `admin`"),
+            );
+            return Vec::new();
+        }
+    };
+    let pod = pod_spec(&workload.body);
+    let account = match workload.kind.kubernetes() {
+        Some("ServiceAccount") => workload.body.at(&["metadata", "name"]).cloned(),
+        _ => pod.and_then(|pod| pod.get("serviceAccountName")).cloned(),
+    };
+    let Some(account) = account else {
+        diagnostics.push(
+            Diagnostic::new(
+                Code::InvalidGrant,
+                format!("`{}` runs with nobody's rights", workload.address),
+            )
+            .at(grant.span, "granted here")
+            .also(workload.declared, "has no `serviceAccountName`")
+            .help("give it a ServiceAccount of its own"),
+        );
+        return Vec::new();
+    };
+    let metadata = |key: &str| target.body.at(&["metadata", key]).cloned().unwrap_or_default();
+    let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
+    let plural = terrace_catalog::kubernetes(api_version, kind)
+        .map_or_else(|| kind.to_lowercase(), |k| k.plural().to_owned());
+    let base = format!(
+        "{}-{}-{}-{}",
+        slug(&workload.address.component),
+        slug(&workload.address.resource),
+        slug(may),
+        slug(&super::lower::logical_id(target))
+    );
+    let own_namespace = workload
+        .body
+        .at(&["metadata", "namespace"])
+        .cloned()
+        .unwrap_or_default();
+    let make = |suffix: &str, kind: &str, rest: Vec<(&str, Term)>| {
+        let mut body = vec![
+            ("apiVersion".into(), Term::from("rbac.authorization.k8s.io/v1")),
+            ("kind".into(), Term::from(kind)),
+            (
+                "metadata".into(),
+                Term::map([
+                    ("name", Term::from(base.clone())),
+                    ("namespace", metadata("namespace")),
+                ]),
+            ),
+        ];
+        body.extend(rest.into_iter().map(|(key, term)| (key.into(), term)));
+        Resource {
+            address: Address {
+                resource: format!(
+                    "{}_{may}_{}_{suffix}",
+                    workload.address.resource, target.address.resource
+                )
+                .into(),
+                key: target.address.key.clone(),
+                ..workload.address.clone()
+            },
+            kind: ResourceKind::Kubernetes {
+                api_version: "rbac.authorization.k8s.io/v1".into(),
+                kind: kind.into(),
+            },
+            body: Term::Map(body),
+            depends_on: Vec::new(),
+            attributes: Vec::new(),
+            holds_data: false,
+            declared: grant.span,
+            instance: workload.instance,
+        }
+    };
+    let rule = Term::map([
+        ("apiGroups", Term::list([group])),
+        ("resources", Term::list([plural])),
+        ("resourceNames", Term::list([metadata("name")])),
+        ("verbs", Term::list(verbs.iter().copied())),
+    ]);
+    let reference = Term::map([
+        ("apiGroup", Term::from("rbac.authorization.k8s.io")),
+        ("kind", "Role".into()),
+        ("name", base.as_str().into()),
+    ]);
+    let subject = Term::map([
+        ("kind", Term::from("ServiceAccount")),
+        ("name", account),
+        ("namespace", own_namespace),
+    ]);
+    vec![
+        make("role", "Role", vec![("rules", Term::list([rule]))]),
+        make(
+            "binding",
+            "RoleBinding",
+            vec![("roleRef", reference), ("subjects", Term::list([subject]))],
+        ),
+    ]
+}

@@ -1,0 +1,148 @@
+//! Where an environment's artifacts go, and which cluster and account a component goes to.
+
+use std::collections::BTreeMap;
+
+use terrace_artifact::{Location, Target, Text};
+
+use crate::code::Code;
+use crate::diagnostic::Diagnostics;
+use crate::document::{Environment, Placement, Spanned};
+use crate::load::unknown;
+use crate::source::Files;
+
+/// The targets of an environment, by the names components use.
+pub(crate) fn targets(environment: &Environment) -> Vec<(Text, Target)> {
+    let cluster = |name: Text, cluster: &crate::document::Cluster| {
+        let target = Target::Kubernetes {
+            context: cluster.context.value.clone(),
+            distribution: cluster.distribution.clone(),
+            id: cluster.id.as_ref().map(|id| id.value.clone()),
+        };
+        (name, target)
+    };
+    let account = |name: Text, account: &crate::document::Account| {
+        let target = Target::Aws {
+            account: account.account.value.clone(),
+            region: account.region.value.clone(),
+        };
+        (name, target)
+    };
+    let mut targets: Vec<(Text, Target)> = Vec::new();
+    targets.extend(
+        environment
+            .kubernetes
+            .iter()
+            .map(|c| cluster("kubernetes".into(), c)),
+    );
+    targets.extend(
+        environment
+            .clusters
+            .iter()
+            .map(|(name, c)| cluster(name.value.clone(), c)),
+    );
+    targets.extend(environment.aws.iter().map(|a| account("aws".into(), a)));
+    targets.extend(
+        environment
+            .accounts
+            .iter()
+            .map(|(name, a)| account(name.value.clone(), a)),
+    );
+    if targets.is_empty() {
+        let path = environment.directory.as_ref().map_or_else(
+            || format!("deploy/{}", environment.name.value).into(),
+            |directory| directory.value.clone(),
+        );
+        targets.push(("directory".into(), Target::Directory { path }));
+    }
+    targets
+}
+
+/// Where an environment names its clusters and accounts, by the names of [`targets`].
+pub(crate) fn places(environment: &Environment, files: &Files) -> BTreeMap<Text, Location> {
+    let clusters = environment
+        .kubernetes
+        .iter()
+        .map(|cluster| ("kubernetes".into(), cluster));
+    let clusters = clusters.chain(
+        environment
+            .clusters
+            .iter()
+            .map(|(name, cluster)| (name.value.clone(), cluster)),
+    );
+    let accounts = environment.aws.iter().map(|account| ("aws".into(), account));
+    let accounts = accounts.chain(
+        environment
+            .accounts
+            .iter()
+            .map(|(name, account)| (name.value.clone(), account)),
+    );
+    let spans = clusters
+        .map(|(name, cluster): (Text, _)| (name, cluster.context.span))
+        .chain(accounts.map(|(name, account): (Text, _)| (name, account.account.span)));
+    spans.map(|(name, span)| (name, files.location(span))).collect()
+}
+
+/// The accounts that an environment names.
+pub(crate) fn accounts(environment: &Environment) -> Vec<Text> {
+    let all = environment
+        .aws
+        .iter()
+        .chain(environment.accounts.iter().map(|(_, account)| account));
+    all.map(|account| account.account.value.clone()).collect()
+}
+
+/// The cluster and the account that a component goes to: those it names, or the only ones there are.
+pub(crate) fn placement(
+    environment: &Environment,
+    on: Option<&Placement>,
+    diagnostics: &mut Diagnostics,
+) -> (Option<Text>, Option<Text>) {
+    let targets = targets(environment);
+    if let [(name, Target::Directory { .. })] = targets.as_slice() {
+        return (Some(name.clone()), Some(name.clone()));
+    }
+    let of_kind = |aws: bool| {
+        let names = targets
+            .iter()
+            .filter(move |(_, target)| matches!(target, Target::Aws { .. }) == aws);
+        names.map(|(name, _)| name.clone()).collect::<Vec<Text>>()
+    };
+    let usual = |names: Vec<Text>, word: &str| match names.as_slice() {
+        [one] => Some(one.clone()),
+        names => names.iter().find(|name| *name == word).cloned(),
+    };
+    let (clusters, accounts) = (of_kind(false), of_kind(true));
+    let mut named = |name: &Spanned<Text>, known: &[Text], what: &str| {
+        if known.contains(&name.value) {
+            return Some(name.value.clone());
+        }
+        let names = known.iter().map(Text::as_str);
+        diagnostics.push(
+            unknown(Code::UnknownTarget, what, &name.value, name.span, names).also(
+                environment.name.span,
+                format!("in environment `{}`", environment.name.value),
+            ),
+        );
+        None
+    };
+    match on {
+        None => (usual(clusters, "kubernetes"), usual(accounts, "aws")),
+        Some(Placement::Named(name)) if accounts.contains(&name.value) => {
+            (usual(clusters, "kubernetes"), Some(name.value.clone()))
+        }
+        Some(Placement::Named(name)) => {
+            let all: Vec<Text> = clusters.iter().chain(&accounts).cloned().collect();
+            (named(name, &all, "cluster or account"), usual(accounts, "aws"))
+        }
+        Some(Placement::Each { cluster, account }) => (
+            cluster.as_ref().map_or_else(
+                || usual(clusters.clone(), "kubernetes"),
+                |name| named(name, &clusters, "cluster"),
+            ),
+            account.as_ref().map_or_else(
+                || usual(accounts.clone(), "aws"),
+                |name| named(name, &accounts, "account"),
+            ),
+        ),
+    }
+}
