@@ -57,6 +57,20 @@ fn killed_after(last: usize) {
     small.destroy();
 }
 
+/// The calls after which to kill, from 1: the first, each that changes something, and the one that follows it. After one
+/// more read both systems are as they were before it, and most calls are reads.
+fn cases(made: &[String]) -> Vec<usize> {
+    let changes = |call: &String| {
+        let read = call.starts_with("GET ") || call.contains("dryRun=");
+        !read
+            && !["Describe", "List", "Get"]
+                .iter()
+                .any(|verb| call.contains(&format!(" {verb}")))
+    };
+    let near = |at: &usize| *at == 0 || changes(&made[*at]) || changes(&made[*at - 1]);
+    (0..made.len()).filter(near).map(|at| at + 1).collect()
+}
+
 #[test]
 fn an_apply_killed_after_any_of_its_calls_is_finished_by_the_next() {
     let made = calls_of_an_apply();
@@ -73,14 +87,14 @@ fn an_apply_killed_after_any_of_its_calls_is_finished_by_the_next() {
             "no {kind} in {made:#?}"
         );
     }
-    let next = AtomicUsize::new(1);
+    let cases = cases(&made);
+    let next = AtomicUsize::new(0);
     let take = || {
         let mut failed = Vec::new();
         loop {
-            let last = next.fetch_add(1, Ordering::Relaxed);
-            if last > made.len() {
+            let Some(&last) = cases.get(next.fetch_add(1, Ordering::Relaxed)) else {
                 return failed;
-            }
+            };
             if catch_unwind(|| killed_after(last)).is_err() {
                 failed.push((last, made[last - 1].clone()));
             }
@@ -95,7 +109,8 @@ fn an_apply_killed_after_any_of_its_calls_is_finished_by_the_next() {
             .collect()
     });
     eprintln!(
-        "killed after each of {} calls, in {:.0?}",
+        "killed after {} of {} calls, in {:.0?}",
+        cases.len(),
         made.len(),
         started.elapsed()
     );
