@@ -197,10 +197,7 @@ async fn job_failed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn job_timed_out() {
     let why = why_late(&late("job-late"), &job("migrate:broken", "backoffLimit: 1")).await;
-    assert!(
-        why.starts_with("0 of 1 pod is complete; pod `migrate-"),
-        "{why}"
-    );
+    assert!(why.starts_with("0 of 1 pod is complete; pod `migrate-"), "{why}");
 }
 
 fn claim(class: &str) -> String {
