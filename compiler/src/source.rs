@@ -83,15 +83,23 @@ pub struct SourceFile {
     pub path: Text,
     /// Its text.
     pub text: Arc<str>,
+    /// Where its lines begin. Every resource asks for its place: walking the text each time would be most of the work.
+    line_starts: Vec<u32>,
 }
 
 impl Files {
     /// Adds a file. Text beyond 4 GiB is refused by the loader long before this.
     pub fn add(&mut self, path: impl Into<Text>, text: impl Into<Arc<str>>) -> FileId {
         let id = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
+        let text: Arc<str> = text.into();
+        let offset = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let line_starts = std::iter::once(0).chain(breaks.map(|(at, _)| offset(at + 1)));
+        let line_starts = line_starts.collect();
         self.files.push(SourceFile {
             path: path.into(),
-            text: text.into(),
+            text,
+            line_starts,
         });
         id
     }
@@ -112,13 +120,17 @@ impl Files {
     /// The place where a span begins, as people name it.
     pub fn location(&self, span: Span) -> Location {
         let file = self.get(span.file);
-        let before = file.text.get(..span.start as usize).unwrap_or(&file.text);
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line = file
+            .line_starts
+            .partition_point(|start| *start <= span.start)
+            .max(1);
+        let line_start = file.line_starts[line - 1] as usize;
+        let before = file.text.get(line_start..span.start as usize).unwrap_or_default();
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         Location {
             file: file.path.clone(),
-            line: count(before.bytes().filter(|b| *b == b'\n').count() + 1),
-            column: count(before[line_start..].chars().count() + 1),
+            line: count(line),
+            column: count(before.chars().count() + 1),
         }
     }
 }

@@ -11,7 +11,7 @@ fn workload<'a>(
     name: &str,
 ) -> Option<(&'a crate::resource::Resource, &'a Term)> {
     let namespace = subject.body.at(&["metadata", "namespace"]);
-    subject.cluster().find(|(other, body)| {
+    subject.beside().find(|(other, body)| {
         other.kind.kubernetes() == Some(kind)
             && body.at(&["metadata", "name"]).and_then(Term::as_str) == Some(name)
             && body.at(&["metadata", "namespace"]) == namespace
@@ -147,13 +147,13 @@ fn replicas_of<'a>(
     selector: Option<&Term>,
 ) -> Option<(&'a crate::resource::Resource, i64)> {
     let namespace = subject.body.at(&["metadata", "namespace"]);
-    let (resource, body) = subject.cluster().find(|(other, body)| {
+    let (resource, body) = subject.beside().find(|(other, body)| {
         matches!(other.kind.kubernetes(), Some("Deployment" | "StatefulSet"))
             && body.at(&["metadata", "namespace"]) == namespace
             && body.at(&["spec", "selector", "matchLabels"]) == selector
     })?;
     let name = body.at(&["metadata", "name"]);
-    let scaled = subject.cluster().find(|(other, scaler)| {
+    let scaled = subject.beside().find(|(other, scaler)| {
         other.kind.kubernetes() == Some("HorizontalPodAutoscaler")
             && scaler.at(&["metadata", "namespace"]) == namespace
             && scaler.at(&["spec", "scaleTargetRef", "name"]) == name

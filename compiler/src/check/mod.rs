@@ -14,7 +14,7 @@ mod secrets;
 mod storage;
 mod streams;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
 use terrace_artifact::{Segment, Text};
@@ -66,23 +66,45 @@ impl Finding {
 pub(crate) struct Subject<'a> {
     pub(crate) graph: &'a Graph<'a>,
     pub(crate) bodies: &'a [Lowered],
+    neighbours: &'a Neighbours<'a>,
     pub(crate) resource: &'a Resource,
     pub(crate) body: &'a Term,
 }
 
+/// The objects of each namespace of each cluster, the Namespace itself among them: what a rule looks at beside its subject.
+type Neighbours<'a> = BTreeMap<(Option<&'a Text>, &'a str), Vec<usize>>;
+
+fn neighbours<'a>(graph: &'a Graph<'a>, bodies: &'a [Lowered]) -> Neighbours<'a> {
+    let mut neighbours = Neighbours::new();
+    for (at, resource) in graph.resources.iter().enumerate() {
+        if let Some(namespace) = namespace_of(resource, &bodies[at].body) {
+            let cluster = graph.instances[resource.instance].cluster.as_ref();
+            neighbours.entry((cluster, namespace)).or_default().push(at);
+        }
+    }
+    neighbours
+}
+
+/// The namespace an object is in, or is.
+fn namespace_of<'a>(resource: &Resource, body: &'a Term) -> Option<&'a str> {
+    let key = match resource.kind.kubernetes()? {
+        "Namespace" => "name",
+        _ => "namespace",
+    };
+    body.at(&["metadata", key])?.as_str()
+}
+
 impl<'a> Subject<'a> {
-    /// The other resources that go to the same cluster.
-    fn cluster(&self) -> impl Iterator<Item = (&'a Resource, &'a Term)> {
-        let graph = self.graph;
-        let own = graph.instances[self.resource.instance].cluster.as_ref();
-        graph
-            .resources
+    /// The objects of its namespace, and the Namespace.
+    fn beside(&self) -> impl Iterator<Item = (&'a Resource, &'a Term)> {
+        let (graph, bodies) = (self.graph, self.bodies);
+        let cluster = graph.instances[self.resource.instance].cluster.as_ref();
+        let namespace = namespace_of(self.resource, self.body);
+        let found = namespace.and_then(|namespace| self.neighbours.get(&(cluster, namespace)));
+        let found: &'a [usize] = found.map_or(&[], Vec::as_slice);
+        found
             .iter()
-            .zip(self.bodies)
-            .filter(move |(other, _)| {
-                other.kind.kubernetes().is_some() && graph.instances[other.instance].cluster.as_ref() == own
-            })
-            .map(|(other, lowered)| (other, &lowered.body))
+            .map(move |at| (&graph.resources[*at], &bodies[*at].body))
     }
 
     fn production(&self) -> bool {
@@ -104,6 +126,7 @@ pub(crate) fn check(
     today: &str,
     diagnostics: &mut Diagnostics,
 ) {
+    let neighbours = neighbours(graph, bodies);
     let findings: Vec<(usize, Finding)> = graph
         .resources
         .par_iter()
@@ -112,6 +135,7 @@ pub(crate) fn check(
             let subject = Subject {
                 graph,
                 bodies,
+                neighbours: &neighbours,
                 resource,
                 body: &bodies[at].body,
             };
@@ -125,18 +149,22 @@ pub(crate) fn check(
         .map(|(at, finding)| (at, finding.code, diagnostic(graph, at, finding)))
         .collect();
     // What people wrote by hand for Step Functions and EventBridge has rules of its own.
-    for (at, resource) in graph.resources.iter().enumerate() {
-        if crate::pipeline::is_checked(resource)
-            && !matches!(graph.uses[resource.instance].kind, UseKind::Pipeline(_))
-        {
-            let targets = graph.targets(resource.instance);
+    let by_hand: Vec<(usize, Code, Diagnostic)> = graph
+        .resources
+        .par_iter()
+        .enumerate()
+        .filter(|(_, resource)| {
+            let written = !matches!(graph.uses[resource.instance].kind, UseKind::Pipeline(_));
+            written && crate::pipeline::is_checked(resource)
+        })
+        .flat_map_iter(|(at, resource)| {
             let mut said = Diagnostics::new();
-            crate::pipeline::check(resource, &targets, &mut said);
-            for diagnostic in said.into_sorted() {
-                found.push((at, diagnostic.code, graph.located(resource, diagnostic)));
-            }
-        }
-    }
+            crate::pipeline::check(resource, &graph.targets(resource.instance), &mut said);
+            let said = said.into_sorted().into_iter();
+            said.map(move |diagnostic| (at, diagnostic.code, graph.located(resource, diagnostic)))
+        })
+        .collect();
+    found.extend(by_hand);
     let mut waivers = Waivers {
         all: platform.iter().map(|waiver| (waiver, None)).collect(),
         today,
@@ -221,8 +249,8 @@ impl<'a> Waivers<'a> {
         let resource = &graph.resources[at];
         let matches = |(waiver, instance): &(&Waiver, Option<usize>)| {
             let word = |pattern: &Text, name: &Text| pattern == "*" || pattern == name;
-            waiver.rule.value == code.slug()
-                && instance.is_none_or(|instance| instance == resource.instance)
+            instance.is_none_or(|instance| instance == resource.instance)
+                && waiver.rule.value == code.slug()
                 && waiver.resource().is_some_and(|address| {
                     word(&address.tenant, &resource.address.tenant)
                         && word(&address.component, &resource.address.component)

@@ -17,7 +17,7 @@ pub(super) fn workload(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     mounts(subject, pod, base, findings);
     shared(subject, pod, base, findings);
     let level = subject
-        .cluster()
+        .beside()
         .find(|(other, body)| {
             other.kind.kubernetes() == Some("Namespace")
                 && body.at(&["metadata", "name"]) == subject.body.at(&["metadata", "namespace"])
@@ -116,7 +116,7 @@ fn shared(subject: &Subject<'_>, pod: &Term, base: &[&str], findings: &mut Vec<F
     }
     let namespace = subject.body.at(&["metadata", "namespace"]);
     let same_namespace = |body: &Term| body.at(&["metadata", "namespace"]) == namespace;
-    let scaled = subject.cluster().find(|(other, body)| {
+    let scaled = subject.beside().find(|(other, body)| {
         other.kind.kubernetes() == Some("HorizontalPodAutoscaler")
             && same_namespace(body)
             && body.at(&["spec", "scaleTargetRef", "name"]) == subject.body.at(&["metadata", "name"])
@@ -142,7 +142,7 @@ fn shared(subject: &Subject<'_>, pod: &Term, base: &[&str], findings: &mut Vec<F
         else {
             continue;
         };
-        let claim = subject.cluster().find(|(other, body)| {
+        let claim = subject.beside().find(|(other, body)| {
             other.kind.kubernetes() == Some("PersistentVolumeClaim")
                 && same_namespace(body)
                 && body.at(&["metadata", "name"]).and_then(Term::as_str) == Some(name)

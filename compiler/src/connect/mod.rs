@@ -22,7 +22,7 @@ use terrace_artifact::{Class, Text};
 use crate::diagnostic::Diagnostics;
 use crate::expand::{Expansions, Stated};
 use crate::resolve::{Use, UseKind};
-use crate::resource::{Instance, Place, Resource};
+use crate::resource::{Instance, Place, Resource, ResourceKind};
 use crate::source::{Files, Sources, Span};
 
 pub(crate) use grants::pod_spec;
@@ -40,6 +40,8 @@ pub(crate) struct Graph<'a> {
     pub(crate) other_accounts: Vec<Text>,
     /// Indices of resources by instance and key, in order of declaration.
     by_name: BTreeMap<(usize, Text), Vec<usize>>,
+    /// Indices of CloudFormation resources by type and tenant.
+    by_type: BTreeMap<(Text, Text), Vec<usize>>,
     /// Instances by tenant and component.
     by_component: BTreeMap<(Text, Text), usize>,
 }
@@ -76,6 +78,7 @@ impl<'a> Graph<'a> {
             sources,
             other_accounts: Vec::new(),
             by_name: BTreeMap::new(),
+            by_type: BTreeMap::new(),
             by_component: BTreeMap::new(),
         };
         graph.index();
@@ -92,6 +95,13 @@ impl<'a> Graph<'a> {
                 .entry((resource.instance, resource.address.resource.clone()))
                 .or_default()
                 .push(at);
+        }
+        self.by_type.clear();
+        for (at, resource) in self.resources.iter().enumerate() {
+            if let ResourceKind::CloudFormation(name) = &resource.kind {
+                let key = (name.clone(), resource.address.tenant.clone());
+                self.by_type.entry(key).or_default().push(at);
+            }
         }
         self.by_component = self
             .instances
@@ -185,6 +195,18 @@ impl<'a> Graph<'a> {
     /// The graph, as the checks of pipelines see it from a component.
     pub(crate) fn targets(&self, from: usize) -> impl crate::pipeline::Targets {
         targets::InGraph { graph: self, from }
+    }
+
+    /// The CloudFormation resources of a type that a component can see: its tenant's and the platform's; the platform sees all.
+    fn visible(&self, from: usize, resource_type: &str) -> impl Iterator<Item = &Resource> {
+        let tenant = &self.instances[from].tenant;
+        let all = tenant == "platform";
+        let of_type = self.by_type.range((Text::from(resource_type), Text::default())..);
+        of_type
+            .take_while(move |((name, _), _)| name == resource_type)
+            .filter(move |((_, owner), _)| all || owner == tenant || owner == "platform")
+            .flat_map(|(_, found)| found)
+            .map(|at| &self.resources[*at])
     }
 
     /// The resources of an instance.

@@ -88,6 +88,10 @@ impl Targets for InGraph<'_, '_> {
             .map_or(resource.declared, |leaf| leaf.span)
     }
 
+    fn of_type(&self, resource_type: &str) -> Vec<&Resource> {
+        self.graph.visible(self.from, resource_type).collect()
+    }
+
     fn text(&self, path: &str) -> Option<String> {
         let bytes = self.graph.sources.read(path.trim_start_matches("./")).ok()?;
         String::from_utf8(bytes.to_vec()).ok()

@@ -131,10 +131,10 @@ pub(super) fn check_rule(rule: &Resource, targets: &dyn Targets, diagnostics: &m
 
 fn check_target(rule: &Resource, target: &Term, targets: &dyn Targets, diagnostics: &mut Diagnostics) {
     let at = targets.place(rule, &[Segment::Key("Targets".into())]);
-    let machine = targets.resources().iter().find(|resource| {
-        resource.kind.cloudformation() == Some("AWS::StepFunctions::StateMachine")
-            && started::leads_to(target.get("Arn"), rule, resource, targets)
-    });
+    let machines = targets.of_type("AWS::StepFunctions::StateMachine").into_iter();
+    let machine = machines
+        .filter(|_| target.get("RoleArn").is_none())
+        .find(|resource| started::leads_to(target.get("Arn"), rule, resource, targets));
     if let (Some(machine), None) = (machine, target.get("RoleArn")) {
         diagnostics.push(
             Diagnostic::new(
@@ -215,14 +215,12 @@ fn buckets<'t>(rule: &Resource, pattern: &Term, targets: &'t dyn Targets) -> Vec
         .filter_map(|name| match name {
             Term::Reference(reference) => targets.follow(rule, reference),
             Term::Map(_) => targets
-                .resources()
-                .iter()
-                .filter(is_bucket)
+                .of_type("AWS::S3::Bucket")
+                .into_iter()
                 .find(|bucket| started::leads_to(Some(name), rule, bucket, targets)),
             name => targets
-                .resources()
-                .iter()
-                .filter(is_bucket)
+                .of_type("AWS::S3::Bucket")
+                .into_iter()
                 .find(|bucket| bucket.body.get("BucketName") == Some(name)),
         })
         .filter(is_bucket)

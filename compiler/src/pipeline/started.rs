@@ -18,7 +18,9 @@ pub(crate) struct Start {
 /// Everything that starts a state machine.
 pub(crate) fn starts(machine: &Resource, targets: &dyn Targets) -> Vec<Start> {
     let mut starts = Vec::new();
-    for resource in targets.resources() {
+    let rules = targets.of_type("AWS::Events::Rule");
+    let schedules = targets.of_type("AWS::Scheduler::Schedule");
+    for resource in rules.into_iter().chain(schedules) {
         let of_machine = |target: &&Term| leads_to(target.get("Arn"), resource, machine, targets);
         let list = match resource.kind.cloudformation() {
             Some("AWS::Events::Rule") => resource.body.get("Targets").map(Term::items).unwrap_or_default(),

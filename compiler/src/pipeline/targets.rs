@@ -35,6 +35,12 @@ pub(crate) trait Targets {
     /// Every resource of the environment.
     fn resources(&self) -> &[Resource];
 
+    /// The resources of a CloudFormation type that can be seen: those of the tenant and of the platform.
+    fn of_type(&self, resource_type: &str) -> Vec<&Resource> {
+        let of_type = |resource: &&Resource| resource.kind.cloudformation() == Some(resource_type);
+        self.resources().iter().filter(of_type).collect()
+    }
+
     /// The place of a value in a resource's body, as far as it is known.
     fn place(&self, resource: &Resource, path: &[Segment]) -> Span {
         let _ = path;

@@ -245,10 +245,9 @@ fn job(machine: &mut Machine<'_>, name: &str, state: &Term, path: &[Segment], wa
     let own = machine.resource;
     let job = match named {
         Some(Term::Reference(reference)) => targets.follow(own, reference),
-        Some(term) => targets.resources().iter().find(|resource| {
-            resource.kind.cloudformation() == Some("AWS::Glue::Job")
-                && (super::super::started::leads_to(Some(term), own, resource, targets)
-                    || (term.as_str().is_some() && resource.body.get("Name") == Some(term)))
+        Some(term) => targets.of_type("AWS::Glue::Job").into_iter().find(|resource| {
+            super::super::started::leads_to(Some(term), own, resource, targets)
+                || (term.as_str().is_some() && resource.body.get("Name") == Some(term))
         }),
         None => None,
     };
