@@ -330,7 +330,7 @@ fn expand_resource(
                 resource: template.name.value.clone(),
                 key,
             },
-            body: finish(&template.kind.value, body, one, template),
+            body: finish(&template.kind.value, body, one),
             kind: template.kind.value.clone(),
             depends_on: template
                 .depends_on
@@ -415,7 +415,7 @@ fn each(
 }
 
 /// Puts what every Kubernetes object has in its place: version, kind, namespace.
-fn finish(kind: &ResourceKind, body: Term, one: &Use<'_>, _template: &ResourceTemplate) -> Term {
+fn finish(kind: &ResourceKind, body: Term, one: &Use<'_>) -> Term {
     let ResourceKind::Kubernetes { api_version, kind } = kind else {
         return if body == Term::Omit {
             Term::Map(Vec::new())

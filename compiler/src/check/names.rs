@@ -30,7 +30,6 @@ pub(super) fn environment(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let Some(name) = subject.body.get(property).and_then(Term::as_str) else {
         return;
     };
-    let instance = &subject.graph.instances[subject.resource.instance];
     let environment = subject.graph.uses[subject.resource.instance]
         .names
         .iter()
@@ -41,10 +40,7 @@ pub(super) fn environment(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let account = subject.graph.places[subject.resource.instance].account.as_deref();
     let told_apart = name.contains(environment)
         || name.contains(slug(environment).as_str())
-        || account.is_some_and(|account| name.contains(account))
-        || instance.tenant != "platform"
-            && name.contains(instance.tenant.as_str())
-            && !subject.graph.shares_account(subject.resource.instance);
+        || account.is_some_and(|account| name.contains(account));
     if !told_apart && subject.graph.shares_account(subject.resource.instance) {
         findings.push(
             Finding::new(

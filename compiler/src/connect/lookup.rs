@@ -30,14 +30,9 @@ impl Graph<'_> {
         {
             return Ok(found);
         }
-        let found = self.find_component(from, reference)?;
-        match found {
-            Some(at) if reference.key.is_none() => Ok(Found::Component(at)),
-            Some(at) => {
-                // `ref('lake')['raw_bucket']` reads an output: the same as `.raw_bucket`.
-                let _ = reference;
-                Ok(Found::Component(at))
-            }
+        // `ref('lake')['raw_bucket']` reads an output, the same as `.raw_bucket`: the key is the reader's to use.
+        match self.find_component(from, reference)? {
+            Some(at) => Ok(Found::Component(at)),
             None => Err(self.nothing(from, reference)),
         }
     }
