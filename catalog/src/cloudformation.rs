@@ -270,18 +270,18 @@ pub fn validate_resource_attributes<T: Tree>(resource: &T, problems: &mut Vec<Pr
         let view = value.view();
         match key.as_str() {
             "Type" | "Condition" | "Version" if !matches!(view, View::String(_)) => {
-                checker.report(&at, || wrong("a string", value));
+                checker.report(&at, || wrong("text", value));
             }
             "DependsOn" => match view {
                 View::String(_) => {}
                 View::List(names) => {
                     for (index, name) in names.iter().enumerate() {
                         if !matches!(name.view(), View::String(_)) {
-                            checker.report(&at.index(index), || wrong("a string", name));
+                            checker.report(&at.index(index), || wrong("text", name));
                         }
                     }
                 }
-                _ => checker.report(&at, || wrong("a string or a list", value)),
+                _ => checker.report(&at, || wrong("text or a list", value)),
             },
             "DeletionPolicy" => policy(
                 &mut checker,
@@ -317,7 +317,7 @@ fn policy<T: Tree>(checker: &mut Checker<'_>, value: &T, allowed: &[&'static str
             allowed: allowed.iter().map(|name| (*name).into()).collect(),
             nearest: nearest(text, allowed.iter().copied()).map(Text::from),
         }),
-        _ => checker.report(at, || wrong("a string", value)),
+        _ => checker.report(at, || wrong("text", value)),
     }
 }
 

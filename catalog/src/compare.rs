@@ -108,10 +108,10 @@ pub(crate) fn expected(node: &Node<'_>) -> Text {
         return "a quantity".into();
     }
     const WORDS: [(u8, &str); 6] = [
-        (types::STRING, "a string"),
-        (types::INTEGER, "an integer"),
+        (types::STRING, "text"),
+        (types::INTEGER, "a whole number"),
         (types::NUMBER, "a number"),
-        (types::BOOL, "true or false"),
+        (types::BOOL, "a boolean"),
         (types::LIST, "a list"),
         (types::MAP, "a map"),
     ];

@@ -31,7 +31,7 @@ pub enum ProblemKind {
     },
     /// The value has another type.
     WrongType {
-        /// The types there may be, in words: `a string`, `an integer or a string`.
+        /// The types there may be, in words: `text`, `text or a whole number`.
         expected: Text,
         /// The type that is there, in words.
         found: &'static str,

@@ -75,7 +75,7 @@ fn a_bucket() {
             VersioningConfiguration.Status: `Status` must be `Enabled` or `Suspended`
             Arn: `Arn` is set by the server and cannot be given
             Tags: `Tags` must be a list, not a map
-            LifecycleConfiguration.Rules[0].ExpirationInDays: `ExpirationInDays` must be an integer, not a string
+            LifecycleConfiguration.Rules[0].ExpirationInDays: `ExpirationInDays` must be a whole number, not text
             LifecycleConfiguration.Rules[0]: `Status` is missing
         "#]],
     );
@@ -95,10 +95,10 @@ fn a_function_stands_for_any_value_and_its_branches_are_looked_at() {
         r#"{"DelaySeconds": {"Fn::If": ["Fast", "soon", 901]}, "QueueName": {"Fn::Join2": ["", []]},
             "RedrivePolicy": {"maxReceiveCount": null}}"#,
         expect![[r#"
-            DelaySeconds.Fn::If[1]: item 1 must be an integer, not a string
+            DelaySeconds.Fn::If[1]: item 1 must be a whole number, not text
             DelaySeconds.Fn::If[2]: item 2 must be between 0 and 900
             QueueName.Fn::Join2: there is no field `Fn::Join2` here (`Fn::Join` exists)
-            RedrivePolicy.maxReceiveCount: `maxReceiveCount` must be an integer, not null
+            RedrivePolicy.maxReceiveCount: `maxReceiveCount` must be a whole number, not null
         "#]],
     );
     // What is required may be left open, but not left out.
@@ -167,7 +167,7 @@ fn a_resource_beside_its_properties() {
         r#"{"DeletionPolicy": "Retian", "DependsOn": {"a": 1}, "UpdateReplacePolicy": "RetainExceptOnCreate", "Propertys": {}}"#,
         expect![[r#"
             DeletionPolicy: `DeletionPolicy` must be `Delete`, `Retain`, `RetainExceptOnCreate` or `Snapshot` (`Retain` exists)
-            DependsOn: `DependsOn` must be a string or a list, not a map
+            DependsOn: `DependsOn` must be text or a list, not a map
             UpdateReplacePolicy: `UpdateReplacePolicy` must be `Delete`, `Retain` or `Snapshot`
             Propertys: there is no field `Propertys` here (`Properties` exists)
             `Type` is missing
@@ -187,7 +187,7 @@ fn a_deployment() {
             metadata.labels["a b"]: `a b` must be a key such as `app` or `example.org/app`: at most 63 letters, digits, `-`, `_` and `.` after an optional domain
             metadata.labels["a b"]: `a b` must be a label value: at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at both ends
             spec.replica: there is no field `replica` here (`replicas` exists)
-            spec.template.spec.containers[0].image: `image` must be a string, not an integer
+            spec.template.spec.containers[0].image: `image` must be text, not a whole number
             spec.template.spec.containers[0].imagePullPolicy: `imagePullPolicy` must be `Always`, `IfNotPresent` or `Never`
             spec.template.spec.containers[0].ports[1]: item 1 repeats item 0
             spec.template.spec.containers[0].resources.limits.cpu: `cpu` must be a quantity such as 500m or 2Gi
@@ -253,7 +253,7 @@ fn names_and_namespaces() {
     object(
         r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}, "data": {"a": 1}, "binaryData": {"b": "?"}}"#,
         expect![[r#"
-            data.a: `a` must be a string, not an integer
+            data.a: `a` must be text, not a whole number
             binaryData.b: `b` must be text in base64
             metadata: `name` is missing
         "#]],

@@ -463,7 +463,7 @@ pub fn turns(over: &Expression, scope: &Scope<'_>) -> Result<Vec<(Text, Term)>, 
     let value = scope.evaluate(over)?;
     let fail = |message: &str, label: String| {
         Err(Failure::new(Code::InvalidRepetition, over.span, message, label)
-            .with_help("repeat over a map, or over a list of unique strings: keys name what is made"))
+            .with_help("repeat over a map, or over a list of unique texts: keys name what is made"))
     };
     match value.as_ref() {
         Term::Map(entries) => Ok(entries.clone()),
@@ -472,10 +472,7 @@ pub fn turns(over: &Expression, scope: &Scope<'_>) -> Result<Vec<(Text, Term)>, 
             let mut turns: Vec<(Text, Term)> = Vec::with_capacity(items.len());
             for item in items {
                 let Term::String(key) = item else {
-                    return fail(
-                        "a loop over a list needs strings",
-                        format!("it has {}", item.kind()),
-                    );
+                    return fail("a loop over a list needs text", format!("it has {}", item.kind()));
                 };
                 if turns.iter().any(|(k, _)| k == key) {
                     return fail(
@@ -488,7 +485,7 @@ pub fn turns(over: &Expression, scope: &Scope<'_>) -> Result<Vec<(Text, Term)>, 
             Ok(turns)
         }
         other => fail(
-            "a loop needs a map or a list of strings",
+            "a loop needs a map or a list of texts",
             format!("this is {}", other.kind()),
         ),
     }

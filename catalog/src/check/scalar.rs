@@ -70,7 +70,7 @@ impl Checker<'_> {
                 return self.amount(node, number, at);
             }
         }
-        self.wrong_type(node, "a string", at);
+        self.wrong_type(node, "text", at);
     }
 
     fn text(&mut self, node: &Node<'static>, text: &str, at: &At<'_>) {

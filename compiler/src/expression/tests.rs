@@ -55,21 +55,21 @@ fn check(text: &str) -> String {
 #[test]
 fn values_keep_their_types() {
     for (text, want) in [
-        ("{{ 1 + 2 * 3 }}", "7 an integer"),
-        ("{{ (1 + 2) * 3 - -1 }}", "10 an integer"),
+        ("{{ 1 + 2 * 3 }}", "7 a whole number"),
+        ("{{ (1 + 2) * 3 - -1 }}", "10 a whole number"),
         ("{{ 0.1 * 1.5 }}", "0.15 a number"),
         ("{{ 7 // 2 }} and {{ 7 % 2 }}", "3 and 1"),
         ("{{ inputs.memory * 1.2 }}", "4915Mi a quantity"),
         ("{{ inputs.memory / 3 }}", "1365Mi a quantity"),
         ("{{ inputs.cores * 1.5 }}", "150m a quantity"),
-        ("{{ inputs.keep | days }}", "90 an integer"),
+        ("{{ inputs.keep | days }}", "90 a whole number"),
         (
             "{{ inputs.keep > duration('60d') and not false }}",
             "true a boolean",
         ),
         (
             "{{ inputs.zones + ['x'] | length }}",
-            "`+` does not go between a list and an integer at `inputs.zones + ['x'] | length`",
+            "`+` does not go between a list and a whole number at `inputs.zones + ['x'] | length`",
         ),
         ("{{ (inputs.zones + ['x']) | join(',') }}", "raw,curated,x"),
         ("{{ 'raw' in inputs.zones }}", "true a boolean"),
@@ -91,7 +91,7 @@ fn values_keep_their_types() {
         ("{{ inputs.env['A'] ~ inputs.zones[1] }}", "1curated"),
         ("{{ 'rawBucket_of-X' | snake }}", "raw_bucket_of_x"),
         ("{{ 'Disaster_Recovery!' | slug }}", "disaster-recovery"),
-        ("{{ [3, 1, 2] | sort | last }}", "3 an integer"),
+        ("{{ [3, 1, 2] | sort | last }}", "3 a whole number"),
         ("{{ ref('stream').arn }}", "ref('stream').arn a reference"),
         (
             "{{ ref('bucket')['raw'].arn }}/*",
@@ -143,7 +143,7 @@ fn mistakes_are_located() {
         ),
         (
             "{{ name + 'x' }}",
-            "`+` does not go between a string and a string at `name + 'x'`; `~` joins texts",
+            "`+` does not go between text and text at `name + 'x'`; `~` joins texts",
         ),
         (
             "{{ inputs.keep }} days",

@@ -200,12 +200,12 @@ impl Types {
         }
     }
 
-    /// The words for these types: `a text or a list`.
+    /// The words for these types: `text or a list`.
     pub(super) fn words(self) -> String {
         let mut words: Vec<&str> = [
-            (Types::STRING, "a text"),
+            (Types::STRING, "text"),
             (Types::INTEGER.or(Types::FRACTION), "a number"),
-            (Types::BOOLEAN, "`true` or `false`"),
+            (Types::BOOLEAN, "a boolean"),
             (Types::ARRAY, "a list"),
             (Types::OBJECT, "a map"),
             (Types::NULL, "`null`"),

@@ -324,7 +324,7 @@ States:
             invalid-state: `a.$` of `H`: `input.x` is neither a path, which begins with `$`, nor an intrinsic function
               --> 68: `machine` 
               help: a key that ends in `.$` holds a path, such as `$.x`; without it, the text itself: `a`
-            invalid-state: `b.$` holds an integer, not a path
+            invalid-state: `b.$` holds a whole number, not a path
               --> 68: `machine` 
               help: a key that ends in `.$` holds a path, such as `$.x`; without it, the text itself: `b`
             invalid-state: `c.$` of `H`: no intrinsic function is named `States.Frmat`
