@@ -181,6 +181,11 @@ impl Diagnostics {
         self.list.push_mut(diagnostic)
     }
 
+    /// The one that was added last.
+    pub(crate) fn last_mut(&mut self) -> Option<&mut Diagnostic> {
+        self.list.last_mut()
+    }
+
     /// Adds those of another collection.
     pub fn append(&mut self, other: Diagnostics) {
         self.list.extend(other.list);

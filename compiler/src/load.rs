@@ -138,7 +138,10 @@ fn read(
 }
 
 pub(crate) fn documents_of(file: FileId, files: &Files, diagnostics: &mut Diagnostics) -> Vec<Document> {
-    let nodes = yaml::parse(file, files, diagnostics);
+    let mut unread = Diagnostics::new();
+    let nodes = yaml::parse(file, files, &mut unread);
+    let readable = !unread.has_errors();
+    diagnostics.append(unread);
     nodes
         .into_iter()
         .filter(|node| !node.is_null() && !is_foreign(node))
@@ -146,7 +149,7 @@ pub(crate) fn documents_of(file: FileId, files: &Files, diagnostics: &mut Diagno
             let mut said = Diagnostics::new();
             crate::check::literal_secrets(&node, &mut said);
             let kind = validate::validate(&node, files, &mut said);
-            let valid = !said.has_errors();
+            let valid = readable && !said.has_errors();
             diagnostics.append(said);
             kind.filter(|_| valid).map(|kind| Document::decode(kind, node))
         })

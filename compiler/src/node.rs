@@ -32,6 +32,8 @@ pub enum NodeKind {
     List(Vec<Node>),
     /// A map, in the order in which it was written. Keys are distinct.
     Map(Vec<(Text, Node)>),
+    /// What could not be read, and was told: nothing more is said of it.
+    Wrong,
 }
 
 impl PartialEq for Node {
@@ -117,7 +119,7 @@ impl Node {
     /// The value without its places.
     pub fn to_value(&self) -> Value {
         match &self.kind {
-            NodeKind::Null => Value::Null,
+            NodeKind::Null | NodeKind::Wrong => Value::Null,
             NodeKind::Bool(b) => Value::Bool(*b),
             NodeKind::Number(n) => Value::Number(*n),
             NodeKind::String(text) | NodeKind::Raw(text) => Value::String(text.clone()),
@@ -137,6 +139,7 @@ impl Tree for Node {
     fn view(&self) -> View<'_, Node> {
         match &self.kind {
             NodeKind::Null => View::Null,
+            NodeKind::Wrong => View::Unknown,
             NodeKind::Bool(b) => View::Bool(*b),
             NodeKind::Number(n) => View::Number(*n),
             NodeKind::String(text) | NodeKind::Raw(text) => View::String(text),

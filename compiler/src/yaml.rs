@@ -3,6 +3,11 @@
 //! YAML 1.2 scalars: `NO` is a string, `0777` is the number 777 written oddly and refused. Size, depth and the nodes that aliases
 //! copy are bounded, so that no document can use up memory.
 
+mod shape;
+mod syntax;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, Tag};
@@ -81,6 +86,7 @@ pub fn parse(file: FileId, files: &Files, diagnostics: &mut Diagnostics) -> Vec<
         diagnostics,
         stack: Vec::new(),
         anchors: BTreeMap::new(),
+        names: BTreeMap::new(),
         copied: 0,
         documents: Vec::new(),
     }
@@ -93,6 +99,8 @@ struct Reader<'a> {
     diagnostics: &'a mut Diagnostics,
     stack: Vec<Open>,
     anchors: BTreeMap<usize, Node>,
+    /// The names of the document's anchors, and where they were given.
+    names: BTreeMap<&'a str, Span>,
     copied: usize,
     documents: Vec<Node>,
 }
@@ -101,6 +109,8 @@ struct Reader<'a> {
 struct Open {
     span: Span,
     anchor: usize,
+    /// Whether something that was told makes the whole of it something else than was meant.
+    wrong: bool,
     kind: OpenKind,
 }
 
@@ -127,23 +137,24 @@ impl Reader<'_> {
                 }
             };
             match event {
+                Event::DocumentStart(..) => self.names.clear(),
                 Event::SequenceStart(_, anchor, tag) => {
-                    self.refuse_tag(tag.as_deref(), span);
+                    let wrong = self.refuse_tag(tag.as_deref(), span);
                     let kind = if self.expects_key() {
                         self.key_is_a_collection(span)
                     } else {
                         OpenKind::List(Vec::new())
                     };
-                    self.open(span, anchor, kind);
+                    self.open(span, anchor, wrong, kind);
                 }
                 Event::MappingStart(_, anchor, tag) => {
-                    self.refuse_tag(tag.as_deref(), span);
+                    let wrong = self.refuse_tag(tag.as_deref(), span);
                     let kind = if self.expects_key() {
                         self.key_is_a_collection(span)
                     } else {
                         OpenKind::Map(Vec::new(), None)
                     };
-                    self.open(span, anchor, kind);
+                    self.open(span, anchor, wrong, kind);
                 }
                 Event::SequenceEnd | Event::MappingEnd => self.close(span),
                 Event::Scalar(text, style, anchor, tag) => {
@@ -151,12 +162,18 @@ impl Reader<'_> {
                 }
                 Event::Alias(id) => self.alias(id, span),
                 Event::UnresolvedAlias(name) => {
+                    let written = self.text[span.start as usize..span.end as usize].to_owned();
                     self.diagnostics.push(
                         Diagnostic::new(Code::YamlSyntax, format!("no anchor is named `{}`", shown(&name)))
                             .at(span, "an alias (`*`) repeats what an anchor (`&`) marked before")
-                            .help("put text that begins with `*` in quotes"),
+                            .nearest(span.within(1..written.len()), &name, self.names.keys().copied())
+                            .replace(
+                                span,
+                                format!("\"{written}\""),
+                                "put text that begins with `*` in quotes",
+                            ),
                     );
-                    self.value(NodeKind::Null, span, 0);
+                    self.value(NodeKind::Wrong, span, 0);
                 }
                 _ => {}
             }
@@ -185,24 +202,27 @@ impl Reader<'_> {
     }
 
     fn syntax_error(&mut self, error: &granit_parser::ScanError) {
-        let at =
-            u32::try_from(error.marker().byte_offset().unwrap_or(0).min(self.text.len())).unwrap_or(u32::MAX);
-        let span = Span {
-            file: self.file,
-            start: at,
-            end: at,
-        };
-        let mut diagnostic = Diagnostic::new(Code::YamlSyntax, "this is not YAML").at(span, error.info());
+        let at = error.marker().byte_offset().unwrap_or(0).min(self.text.len());
         if matches!(error.kind(), ErrorKind::RecursionLimitExceeded) {
-            return self.too_deep(span);
+            let start = u32::try_from(at).unwrap_or(u32::MAX);
+            return self.too_deep(Span {
+                file: self.file,
+                start,
+                end: start,
+            });
         }
-        let line = self.text[..at as usize].rsplit('\n').next().unwrap_or_default();
-        if line.contains("{{") || self.text[at as usize..].starts_with("{{") {
-            diagnostic = diagnostic.help("put an expression in quotes: `key: \"{{ … }}\"`");
-        } else if line.contains('\t') {
-            diagnostic = diagnostic.help("indent with spaces: YAML refuses tabs");
+        let diagnostic = syntax::diagnostic(self.text, self.file, at, error);
+        // Braces without quotes are told where they begin; what they break behind them is the same mistake.
+        let told = |d: &Diagnostic| {
+            let place = d.primary.as_ref().map(|label| label.span.start as usize);
+            d.code == Code::UnquotedExpression
+                && place.is_some_and(|start| start <= at && !self.text[start..at].contains('\n'))
+        };
+        match self.diagnostics.last_mut().filter(|last| told(last)) {
+            Some(last) if diagnostic.code == Code::UnquotedExpression => *last = diagnostic,
+            Some(_) => {}
+            None => self.diagnostics.push(diagnostic),
         }
-        self.diagnostics.push(diagnostic);
     }
 
     fn expects_key(&self) -> bool {
@@ -239,27 +259,93 @@ impl Reader<'_> {
                     .at(span, "a list or a map cannot be a key"),
             );
         }
+        if let Some(outer) = self.stack.last_mut() {
+            outer.wrong = true;
+        }
         OpenKind::Refused
     }
 
-    fn refuse_tag(&mut self, tag: Option<&Tag>, span: Span) {
-        let Some(tag) = tag else { return };
-        let known = tag
-            .core_suffix()
-            .is_some_and(|name| matches!(name, "map" | "seq"));
-        if !known {
-            self.diagnostics.push(
-                Diagnostic::new(
-                    Code::UnknownTag,
-                    format!("the tag `{}` means nothing here", shown(&tag.original())),
-                )
-                .at(span.first(), "tags are for text: `!raw`"),
-            );
-        }
+    /// Whether a collection has a tag that means nothing.
+    fn refuse_tag(&mut self, tag: Option<&Tag>, span: Span) -> bool {
+        let unknown = |tag: &&Tag| !matches!(tag.core_suffix(), Some("map" | "seq"));
+        let Some(tag) = tag.filter(unknown) else {
+            return false;
+        };
+        self.unknown_tag(tag, span);
+        true
     }
 
-    fn open(&mut self, span: Span, anchor: usize, kind: OpenKind) {
-        self.stack.push(Open { span, anchor, kind });
+    fn unknown_tag(&mut self, tag: &Tag, value: Span) {
+        let word = tag.original();
+        let before = &self.text[..value.start as usize];
+        let span = match before.rfind(word.as_str()) {
+            Some(start) => Span {
+                start: u32::try_from(start).unwrap_or(u32::MAX),
+                end: u32::try_from(start + word.len()).unwrap_or(u32::MAX),
+                ..value
+            },
+            None => value.first(),
+        };
+        let diagnostic = Diagnostic::new(
+            Code::UnknownTag,
+            format!("the tag `{}` means nothing here", shown(&word)),
+        )
+        .at(span, "tags are for text: `!raw`")
+        .nearest(span, &word, ["!raw"]);
+        let cloudformation = [
+            "!Ref",
+            "!GetAtt",
+            "!Sub",
+            "!Join",
+            "!If",
+            "!Select",
+            "!Split",
+            "!ImportValue",
+            "!FindInMap",
+            "!Base64",
+        ];
+        self.diagnostics
+            .push(match cloudformation.contains(&word.as_str()) {
+                true => diagnostic.help("refer with an expression: `\"{{ ref('NAME').arn }}\"`"),
+                false => diagnostic.help("take the tag off, or put text that begins with `!` in quotes"),
+            });
+    }
+
+    fn open(&mut self, span: Span, anchor: usize, wrong: bool, kind: OpenKind) {
+        self.anchor(anchor, span);
+        self.stack.push(Open {
+            span,
+            anchor,
+            wrong,
+            kind,
+        });
+    }
+
+    /// Notes the name of an anchor that stands before a value: it can be given once.
+    fn anchor(&mut self, anchor: usize, value: Span) {
+        let before = &self.text[..value.start as usize];
+        let Some(mark) = before.rfind('&').filter(|_| anchor != 0) else {
+            return;
+        };
+        let ends = |c: char| c.is_whitespace() || matches!(c, ',' | '[' | ']' | '{' | '}');
+        let name = before[mark + 1..].split(ends).next().unwrap_or_default();
+        let start = u32::try_from(mark).unwrap_or(u32::MAX);
+        let span = Span {
+            file: self.file,
+            start,
+            end: start + u32::try_from(name.len()).unwrap_or_default() + 1,
+        };
+        if let Some(first) = self.names.insert(name, span) {
+            self.diagnostics.push(
+                Diagnostic::new(
+                    Code::YamlSyntax,
+                    format!("the anchor `{}` is here twice", shown(name)),
+                )
+                .at(span, "the second time")
+                .also(first, "the first time")
+                .help("give one of the two another name"),
+            );
+        }
     }
 
     fn close(&mut self, end: Span) {
@@ -284,6 +370,7 @@ impl Reader<'_> {
                 return;
             }
         };
+        let kind = if open.wrong { NodeKind::Wrong } else { kind };
         // A block collection's end event comes after the blank lines and comments that follow it: end at its last value.
         let end = if end.end > end.start {
             end.end
@@ -304,6 +391,7 @@ impl Reader<'_> {
         if self.expects_key() {
             return self.key(text, style, span);
         }
+        self.anchor(anchor, span);
         let plain = style == ScalarStyle::Plain;
         let kind = match tag {
             None if plain => self.plain(text, span),
@@ -313,8 +401,8 @@ impl Reader<'_> {
                 Some("int" | "float" | "bool" | "null") => self.plain(text, span),
                 _ if tag.original() == "!raw" => NodeKind::Raw(text.into()),
                 _ => {
-                    self.refuse_tag(Some(tag), span);
-                    NodeKind::String(text.into())
+                    self.unknown_tag(tag, span);
+                    NodeKind::Wrong
                 }
             },
         };
@@ -347,7 +435,7 @@ impl Reader<'_> {
                                 "put it in quotes where it is text",
                             ),
                         );
-                        NodeKind::String(text.into())
+                        NodeKind::Wrong
                     }
                     Ok(number) => NodeKind::Number(number),
                     Err(terrace_artifact::DecimalError::Range) => {
@@ -363,7 +451,7 @@ impl Reader<'_> {
                                 "put it in quotes where it is a name",
                             ),
                         );
-                        NodeKind::String(text.into())
+                        NodeKind::Wrong
                     }
                     Err(_) => NodeKind::String(text.into()),
                 }
@@ -434,7 +522,7 @@ impl Reader<'_> {
                         .help("write the values out, or make a module of them"),
                 );
             }
-            return self.value(NodeKind::Null, span, 0);
+            return self.value(NodeKind::Wrong, span, 0);
         }
         let kind = match self.anchors.get(&id) {
             Some(node) => node.kind.clone(),
@@ -443,7 +531,7 @@ impl Reader<'_> {
                     Diagnostic::new(Code::YamlSyntax, "this alias repeats what it stands in")
                         .at(span, "a ring"),
                 );
-                NodeKind::Null
+                NodeKind::Wrong
             }
         };
         self.value(kind, span, 0);
@@ -500,88 +588,4 @@ fn count(node: &Node, most: usize) -> usize {
         total += count(child, most);
     }
     total
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(text: &str) -> (Vec<Node>, Vec<String>, Files) {
-        let (mut files, mut diagnostics) = (Files::default(), Diagnostics::new());
-        let nodes = read("a.yaml", text.as_bytes(), &mut files, &mut diagnostics);
-        let said = diagnostics
-            .into_sorted()
-            .iter()
-            .map(|d| {
-                format!(
-                    "{}:{}",
-                    d.code.slug(),
-                    files.text(d.primary.as_ref().unwrap().span)
-                )
-            })
-            .collect();
-        (nodes, said, files)
-    }
-
-    #[test]
-    fn spans_cover_what_was_written() {
-        let text = "a: \"x\" # note\nb:\n  c: [1, é]\n\n# end\n---\nd: !raw '{{ y }}'\n";
-        let (nodes, said, files) = check(text);
-        assert_eq!(said, Vec::<String>::new());
-        assert_eq!(files.text(nodes[0].get("a").unwrap().span), "\"x\"");
-        let c = nodes[0].get("b").unwrap().get("c").unwrap();
-        assert_eq!(
-            (
-                files.text(c.key),
-                files.text(c.span),
-                files.text(c.items()[1].span)
-            ),
-            ("c", "[1, é]", "é")
-        );
-        assert_eq!(files.text(nodes[0].get("b").unwrap().span), "c: [1, é]");
-        assert_eq!(nodes[1].get("d").unwrap().kind, NodeKind::Raw("{{ y }}".into()));
-        assert_eq!(files.location(c.items()[1].span).to_string(), "a.yaml:3:10");
-    }
-
-    #[test]
-    fn scalars_follow_yaml_1_2() {
-        let (nodes, said, _) = check("[NO, on, ~, true, 1.50, '1', 1_000, 0x1f, 1:30, -3, .5]");
-        let shown: Vec<_> = nodes[0]
-            .items()
-            .iter()
-            .map(|n| n.to_value().to_string())
-            .collect();
-        let want = r#""NO" "on" null true 1.5 "1" "1_000" "0x1f" "1:30" -3 ".5""#;
-        assert_eq!((shown.join(" ").as_str(), said), (want, vec![]));
-    }
-
-    #[test]
-    fn mistakes_are_located() {
-        for (text, want) in [
-            ("a: {{ x.y }}\nb: 1", "unquoted-expression:{{ x.y }}"),
-            ("a: 1\na: 2", "duplicate-key:a"),
-            ("a: 0777", "ambiguous-number:0777"),
-            ("a: 12345678901234567890", "number-too-long:12345678901234567890"),
-            ("? [a]\n: 1", "key-not-text:["),
-            ("a: *b", "yaml-syntax:*b"),
-            ("<<: {a: 1}", "not-in-this-version:<<"),
-            ("a: !secret x", "unknown-tag:"),
-            ("a: [1\nb: 2", "yaml-syntax:"),
-        ] {
-            let (_, said, _) = check(text);
-            assert_eq!(said, [want], "{text}");
-        }
-    }
-
-    #[test]
-    fn bombs_are_refused_quickly() {
-        let mut text = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x]\n");
-        for i in 1..9 {
-            let previous = vec![format!("*a{}", i - 1); 9].join(",");
-            text += &format!("a{i}: &a{i} [{previous}]\n");
-        }
-        assert_eq!(check(&text).1.len(), 1);
-        assert!(check(&text).1[0].starts_with("too-many-copies"));
-        assert!(check(&"[".repeat(5000)).1[0].starts_with("too-deep"));
-    }
 }

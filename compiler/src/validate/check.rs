@@ -69,6 +69,9 @@ impl Checker<'_> {
 
     /// Whether a node fits, without a word: for conditions.
     fn fits(&self, id: Id, node: &Node) -> bool {
+        if node.kind == NodeKind::Wrong {
+            return true;
+        }
         let schema = self.schemas.get(id);
         schema.types.has(type_of(node))
             && schema
@@ -105,6 +108,9 @@ impl Checker<'_> {
     }
 
     fn check(&self, id: Id, node: &Node, place: Place<'_>, found: &mut Vec<Diagnostic>) {
+        if node.kind == NodeKind::Wrong {
+            return;
+        }
         let schema = self.schemas.get(id);
         if let Some(not) = schema.not
             && self.fits(not, node)
@@ -331,7 +337,7 @@ impl Checker<'_> {
         }
         let is_fraction = type_of(node) == Types::FRACTION && wanted.has(Types::INTEGER);
         let (label, span) = match &node.kind {
-            NodeKind::Null => (
+            NodeKind::Null | NodeKind::Wrong => (
                 "nothing stands here",
                 if node.span.start == node.span.end {
                     node.key
@@ -339,10 +345,10 @@ impl Checker<'_> {
                     node.span
                 },
             ),
-            NodeKind::Bool(_) => ("this is `true` or `false`", node.span),
+            NodeKind::Bool(_) => ("this is a boolean", node.span),
             NodeKind::Number(_) if is_fraction => ("this is not whole", node.span),
             NodeKind::Number(_) => ("this is a number", node.span),
-            NodeKind::String(_) | NodeKind::Raw(_) => ("this is a text", node.span),
+            NodeKind::String(_) | NodeKind::Raw(_) => ("this is text", node.span),
             NodeKind::List(_) => ("this is a list", node.span),
             NodeKind::Map(_) => ("this is a map", node.span),
         };
@@ -361,9 +367,9 @@ impl Checker<'_> {
             if types != Types::NONE && wanted.has(types) {
                 problem = problem.replace(node.span, text, "take the quotes off");
             } else if wanted.has(Types::BOOLEAN) && matches!(text, "yes" | "on" | "Yes" | "On") {
-                problem = problem.replace(node.span, "true", "in YAML 1.2 this word is a text");
+                problem = problem.replace(node.span, "true", "in YAML 1.2 this word is text");
             } else if wanted.has(Types::BOOLEAN) && matches!(text, "no" | "off" | "No" | "Off" | "NO") {
-                problem = problem.replace(node.span, "false", "in YAML 1.2 this word is a text");
+                problem = problem.replace(node.span, "false", "in YAML 1.2 this word is text");
             } else if wanted.has(Types::ARRAY) && !text.contains("{{") {
                 problem = problem.replace(node.span, format!("[{written}]"), "put it in a list");
             }
@@ -539,7 +545,7 @@ fn with_note_on_expressions(problem: Diagnostic, node: &Node) -> Diagnostic {
 
 fn type_of(node: &Node) -> Types {
     match &node.kind {
-        NodeKind::Null => Types::NULL,
+        NodeKind::Null | NodeKind::Wrong => Types::NULL,
         NodeKind::Bool(_) => Types::BOOLEAN,
         NodeKind::Number(number) if number.is_integer() => Types::INTEGER,
         NodeKind::Number(_) => Types::FRACTION,

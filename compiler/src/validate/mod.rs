@@ -132,7 +132,7 @@ pub fn validate_test(document: &Node, files: &Files, diagnostics: &mut Diagnosti
 }
 
 fn kind_of(document: &Node, diagnostics: &mut Diagnostics) -> Option<Kind> {
-    if document.is_null() {
+    if document.is_null() || document.kind == NodeKind::Wrong {
         return None;
     }
     if !matches!(document.kind, NodeKind::Map(_)) {
@@ -158,9 +158,12 @@ fn kind_of(document: &Node, diagnostics: &mut Diagnostics) -> Option<Kind> {
         });
         return None;
     };
+    if node.kind == NodeKind::Wrong {
+        return None;
+    }
     let Some(word) = node.as_str() else {
         diagnostics.push(
-            Diagnostic::new(Code::WrongType, "`kind` has to be a text")
+            Diagnostic::new(Code::WrongType, "`kind` has to be text")
                 .at(node.span, "this is something else")
                 .help(format!("the kinds are {}", listed(kinds()))),
         );
