@@ -70,6 +70,7 @@ impl Progress {
                     "waiting: {holder} holds the lock, and may be gone; it is free when it stands still for a while"
                 )
             }
+            Event::Restoring { what } => format!("putting right what an earlier apply left open: {what}"),
             Event::Begun { release, steps } => {
                 format!("release {release}: {steps} {}", plural(*steps, "step"))
             }
@@ -126,7 +127,10 @@ impl Bars {
                 self.total.inc(1);
             }
             Event::Stopping => self.total.set_message("stopping"),
-            Event::WaitingForLock { .. } | Event::Retrying { .. } | Event::Skipped { .. } => {}
+            Event::WaitingForLock { .. }
+            | Event::Restoring { .. }
+            | Event::Retrying { .. }
+            | Event::Skipped { .. } => {}
         }
     }
 

@@ -13,7 +13,8 @@ use crate::backend::{Intent, Live};
 use crate::error::{Error, Moved, Refusal};
 use crate::event::{Event, StepName};
 use crate::failure::Failure;
-use crate::home::Holder;
+use crate::home::{Held, Holder, Home};
+use crate::journal::{self, Journal};
 use crate::ledger::{History, Release, Status, store_bundle};
 use crate::plan::{Action, FORMAT, Plan};
 use crate::planning::{backend_of, index, previous};
@@ -186,7 +187,7 @@ async fn apply_locked(
     access: &Access,
     options: &ApplyOptions,
     targets: &Targets,
-    held: &dyn crate::home::Held,
+    held: &dyn Held,
     events: &(impl Fn(Event) + Send + Sync),
     begun: Instant,
 ) -> Result<Report, Error> {
@@ -194,11 +195,12 @@ async fn apply_locked(
     let mut history = History::read_end(home).await?;
     let standing = history.standing(home).await?;
     let wanted = plan.wanted();
-    let live = index(
-        targets
-            .observe(&wanted, previous(plan, standing).as_ref())
-            .await?,
-    );
+    let interrupted = history.last().is_some_and(|last| last.status != Status::Deployed);
+    if interrupted {
+        restore(home, targets, held, options, events).await?;
+    }
+    let previous = previous(plan, standing);
+    let live = index(targets.observe(&wanted, previous.as_ref(), &[]).await?);
     let live: BTreeMap<_, _> = live.into_iter().map(|(id, (_, live))| (id, live)).collect();
     let moved = moved(plan, &live);
     if !moved.is_empty() {
@@ -206,7 +208,6 @@ async fn apply_locked(
     }
     held.check()?;
 
-    let interrupted = history.last().is_some_and(|last| last.status != Status::Deployed);
     let lost = plan.loses_data();
     let mut release = Release {
         id: history.next_id(),
@@ -234,6 +235,7 @@ async fn apply_locked(
         steps: plan.changes().count(),
     });
 
+    let journal = Journal::new(home, release.id.clone());
     let run = Run {
         plan,
         wanted: &wanted,
@@ -241,6 +243,7 @@ async fn apply_locked(
         live: &live,
         options,
         held,
+        journal: &journal,
         events,
         settle_all: interrupted,
     };
@@ -345,6 +348,34 @@ async fn unfinished(plan: &Plan, targets: &Targets) -> Result<bool, Error> {
                 || plan.only.is_empty() && (last.bundle != plan.wanted().digest() || !last.only.is_empty())
         }
     })
+}
+
+/// Puts right what earlier applies left open, before anything else is looked at.
+async fn restore(
+    home: &dyn Home,
+    targets: &Targets,
+    held: &dyn Held,
+    options: &ApplyOptions,
+    events: &(impl Fn(Event) + Send + Sync),
+) -> Result<(), Failure> {
+    for (key, note) in journal::left(home).await? {
+        // Of a target that is not named any more nothing may be left; whatever else says so has said it by now.
+        let Some(backend) = targets.backends.get(&note.target) else {
+            continue;
+        };
+        held.check()?;
+        events(Event::Restoring {
+            what: note.what.clone(),
+        });
+        tokio::select! {
+            restored = backend.restore(&note) => restored?,
+            () = options.cancel.cancelled() => {
+                return Err(Failure::new(crate::FailureKind::Cancelled, "nothing was done"));
+            }
+        }
+        home.delete(&key).await?;
+    }
+    Ok(())
 }
 
 /// What is not as it was when the plan was made.

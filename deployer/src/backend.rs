@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use terrace_artifact::{Address, Artifact, ArtifactId, Bundle, Origin, Segment, Text, Value};
 
 use crate::failure::Failure;
+use crate::journal::{Journal, Note};
 use crate::plan::{Action, Change, Subject};
 use crate::values::Values;
 
@@ -80,7 +81,17 @@ pub trait Backend: Send + Sync {
 
     /// Begins to delete what was observed, and nothing that has since taken its place. Something that is gone already
     /// is no failure.
-    fn delete<'a>(&'a self, live: &'a Live) -> BoxFuture<'a, Result<Ticket, Failure>>;
+    fn delete<'a>(
+        &'a self,
+        live: &'a Live,
+        journal: &'a Journal<'a>,
+    ) -> BoxFuture<'a, Result<Ticket, Failure>>;
+
+    /// Puts right what a step that was noted and never ended has left open, if it is still there. Doing it twice is safe.
+    fn restore<'a>(&'a self, note: &'a Note) -> BoxFuture<'a, Result<(), Failure>> {
+        let _ = note;
+        Box::pin(async { Ok(()) })
+    }
 
     /// Looks once whether an artifact has reached the state it was asked for. After [`Backend::delete`], `artifact`
     /// is absent and the answer is [`Look::Gone`] or [`Look::Waiting`].
@@ -117,6 +128,8 @@ pub struct Wanted<'a> {
     pub bundle: &'a Bundle,
     /// The bundle of the last release, where there was one: somebody may have taken our label off.
     pub previous: Option<&'a Bundle>,
+    /// What an earlier apply left open: it is to be seen as it will be when it was put right.
+    pub notes: &'a [Note],
 }
 
 impl<'a> Wanted<'a> {
@@ -257,7 +270,7 @@ pub struct Intent<'a> {
 }
 
 /// One write.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Write<'a> {
     /// What to write.
     pub artifact: &'a Artifact,
@@ -273,6 +286,8 @@ pub struct Write<'a> {
     pub approved: &'a BTreeSet<Address>,
     /// Whether fields that another manager owns are taken over.
     pub take_over: bool,
+    /// Where a step is noted whose middle a look could not see.
+    pub journal: &'a Journal<'a>,
 }
 
 /// What [`Backend::write`] or [`Backend::delete`] began, for [`Backend::look`]: a change set's name, a uid.

@@ -16,6 +16,11 @@ pub enum Event {
         /// Who and since when.
         holder: Text,
     },
+    /// What an earlier apply left open is put right.
+    Restoring {
+        /// `the stack policy of acme-lake, opened for an approved change`.
+        what: String,
+    },
     /// The apply begins.
     Begun {
         /// The release's id.

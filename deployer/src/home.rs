@@ -9,7 +9,7 @@ use terrace_artifact::Text;
 
 use crate::failure::Failure;
 
-/// A small store with conditional writes. Keys are like paths: `ledger/00000007`, `bundles/DIGEST`, `journal/NAME`.
+/// A small store with conditional writes. Keys are like paths: `ledger/00000007`, `bundles/DIGEST`, `journal/RELEASE-ARTIFACT`.
 ///
 /// Values may be larger than what the store takes at once: a backend divides them (a Secret stops at 1 MiB).
 pub trait Home: Send + Sync {

@@ -10,6 +10,7 @@ mod error;
 mod event;
 mod failure;
 mod home;
+mod journal;
 mod kubernetes;
 mod lease;
 mod ledger;
@@ -35,6 +36,7 @@ pub use error::{Error, Moved, Refusal};
 pub use event::{Event, StepName};
 pub use failure::{Detail, Failure, FailureKind};
 pub use home::{Held, Holder, Home};
+pub use journal::{Journal, Note};
 pub use lease::{LeaseRecord, LeaseStore, take};
 pub use ledger::{History, Release, Status};
 pub use plan::{

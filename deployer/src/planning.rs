@@ -9,6 +9,7 @@ use crate::access::{Access, timestamp};
 use crate::backend::{Live, Ownership, PreviewOptions, origin_of};
 use crate::error::{Error, Refusal};
 use crate::failure::{Failure, FailureKind};
+use crate::journal::{self, Note};
 use crate::ledger::{History, Status, merge};
 use crate::order::{Order, order};
 use crate::plan::{Action, Change, FORMAT, Plan, Purpose, Risk, Step, Subject};
@@ -78,7 +79,8 @@ async fn plan_for(
 
     let wanted = plan.wanted();
     let previous = previous(&plan, standing);
-    let live = index(targets.observe(&wanted, previous.as_ref()).await?);
+    let notes = read_journal(&targets, &history, &mut plan).await?;
+    let live = index(targets.observe(&wanted, previous.as_ref(), &notes).await?);
     let selection = Selection::of(&options.only, &wanted);
     let changes = preview(&targets, &wanted, &live, &selection, &options.preview).await?;
     let mut removals = removals(&targets, &wanted, &live, &selection);
@@ -136,6 +138,21 @@ async fn read_ledger(targets: &Targets, plan: &mut Plan) -> Result<History, Erro
         }
     }
     Ok(history)
+}
+
+/// What the next apply puts right before all else. Nobody has to ask after a release that ended well.
+async fn read_journal(targets: &Targets, history: &History, plan: &mut Plan) -> Result<Vec<Note>, Error> {
+    if history.last().is_none_or(|last| last.status == Status::Deployed) {
+        return Ok(Vec::new());
+    }
+    let notes: Vec<Note> = journal::left(&*targets.home).await?.into_values().collect();
+    for note in &notes {
+        plan.notes.push(format!(
+            "an apply that did not end left this open, and it is put right first: {}",
+            note.what
+        ));
+    }
+    Ok(notes)
 }
 
 /// A cluster or account that is not named any more would be forgotten with all that is in it.

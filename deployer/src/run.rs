@@ -14,6 +14,7 @@ use crate::backend::{Backend, Live, Look, PreviewOptions, Ticket, Write};
 use crate::event::{Event, StepName};
 use crate::failure::{Failure, FailureKind};
 use crate::home::Held;
+use crate::journal::Journal;
 use crate::plan::{Action, Change, Plan, Step};
 use crate::planning::{AskedFor, backend_of};
 use crate::targets::Targets;
@@ -27,6 +28,7 @@ pub(crate) struct Run<'a, E> {
     pub(crate) live: &'a BTreeMap<ArtifactId, Live>,
     pub(crate) options: &'a ApplyOptions,
     pub(crate) held: &'a dyn Held,
+    pub(crate) journal: &'a Journal<'a>,
     pub(crate) events: &'a E,
     /// The last apply did not end well: what needs no change may still not have settled.
     pub(crate) settle_all: bool,
@@ -224,33 +226,11 @@ impl<'a, E: Fn(Event) + Send + Sync> Run<'a, E> {
             backend,
             begun,
         };
-        match (step.change.action, artifact) {
-            (Action::Keep, Some(artifact)) => {
-                let needed = self.settle_all || shared.awaited.contains(&step.artifact);
-                match live {
-                    Some(live) if !needed => at.learn(live),
-                    _ => {
-                        let live = at.settle(Some(artifact), &Ticket::default()).await?;
-                        at.learn(&live);
-                    }
-                }
-                Ok(())
-            }
-            (Action::Delete | Action::Release, _) => at.delete(live).await,
-            (action, Some(artifact)) => {
-                let mut live = live;
-                let mut action = action;
-                if action == Action::Replace {
-                    at.delete(live).await?;
-                    (live, action) = (None, Action::Create);
-                }
-                at.write(artifact, action, live).await
-            }
-            (_, None) => {
-                let message = "the plan changes what its bundle does not have";
-                Err(Ended::Failed(Failure::new(FailureKind::Broken, message)))
-            }
+        let ended = at.take(artifact, live).await;
+        if let Err(Ended::Failed(_)) = &ended {
+            at.restore().await;
         }
+        ended
     }
 }
 
@@ -264,6 +244,36 @@ struct Taking<'r, 'a, E> {
 }
 
 impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
+    async fn take(&self, artifact: Option<&Artifact>, live: Option<&Live>) -> Result<(), Ended> {
+        match (self.step.change.action, artifact) {
+            (Action::Keep, Some(artifact)) => {
+                let needed = self.run.settle_all || self.shared.awaited.contains(&self.step.artifact);
+                match live {
+                    Some(live) if !needed => self.learn(live),
+                    _ => {
+                        let live = self.settle(Some(artifact), &Ticket::default()).await?;
+                        self.learn(&live);
+                    }
+                }
+                Ok(())
+            }
+            (Action::Delete | Action::Release, _) => self.delete(live).await,
+            (action, Some(artifact)) => {
+                let mut live = live;
+                let mut action = action;
+                if action == Action::Replace {
+                    self.delete(live).await?;
+                    (live, action) = (None, Action::Create);
+                }
+                self.write(artifact, action, live).await
+            }
+            (_, None) => {
+                let message = "the plan changes what its bundle does not have";
+                Err(Ended::Failed(Failure::new(FailureKind::Broken, message)))
+            }
+        }
+    }
+
     async fn write(&self, artifact: &Artifact, action: Action, live: Option<&Live>) -> Result<(), Ended> {
         let values = self.values_for(artifact).map_err(Ended::Failed)?;
         let change = self
@@ -281,6 +291,7 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
                     change: change.as_ref().unwrap_or(&self.step.change),
                     approved: &self.run.options.approved,
                     take_over: self.run.plan.take_over,
+                    journal: self.run.journal,
                 };
                 let written = self.change(|| self.backend.write(write)).await;
                 written.map_err(Ended::Failed)?
@@ -288,7 +299,7 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
         };
         let live = self.settle(Some(artifact), &ticket).await?;
         self.learn(&live);
-        Ok(())
+        self.close().await
     }
 
     async fn delete(&self, live: Option<&Live>) -> Result<(), Ended> {
@@ -296,10 +307,35 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
             return Ok(());
         };
         let ticket = self
-            .change(|| self.backend.delete(live))
+            .change(|| self.backend.delete(live, self.run.journal))
             .await
             .map_err(Ended::Failed)?;
-        self.settle(None, &ticket).await.map(|_| ())
+        self.settle(None, &ticket).await?;
+        self.close().await
+    }
+
+    /// Strikes out what was noted: the step has come to its end.
+    async fn close(&self) -> Result<(), Ended> {
+        let id = &self.step.artifact;
+        if self.run.journal.about(id).is_some() {
+            let struck = self.change(|| Box::pin(self.run.journal.strike(id))).await;
+            struck.map_err(Ended::Unsettled)?;
+        }
+        Ok(())
+    }
+
+    /// After a failure, puts right what was noted. Where that fails too, the next apply does it.
+    async fn restore(&self) {
+        let Some(note) = self.run.journal.about(&self.step.artifact) else {
+            return;
+        };
+        let restored = tokio::select! {
+            restored = self.change(|| self.backend.restore(&note)) => restored,
+            () = self.run.options.cancel.cancelled() => return,
+        };
+        if restored.is_ok() {
+            let _ = self.close().await;
+        }
     }
 
     /// The late values of an artifact. Those it needs have settled, so whatever is not known now never will be.

@@ -11,6 +11,7 @@ use crate::directory::{Directory, DirectoryHome};
 use crate::error::Error;
 use crate::failure::{Failure, FailureKind};
 use crate::home::Home;
+use crate::journal::Note;
 use crate::{cloudformation, kubernetes};
 
 /// All targets of an environment, and its home.
@@ -82,12 +83,14 @@ impl Targets {
         &self,
         bundle: &Bundle,
         previous: Option<&Bundle>,
+        notes: &[Note],
     ) -> Result<BTreeMap<Text, Vec<Live>>, Error> {
         let looking = self.backends.iter().map(|(target, backend)| async move {
             let wanted = Wanted {
                 target,
                 bundle,
                 previous,
+                notes,
             };
             let live = backend
                 .observe(&wanted)

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use terrace_artifact::{Address, Artifact, ArtifactId, Map, Stack, Text, Value, to_json_compact};
+use terrace_artifact::{Address, Artifact, ArtifactId, Map, Stack, Text, Value};
 
 use crate::backend::{Live, Look, Ticket, Write};
 use crate::failure::{Failure, FailureKind};
+use crate::journal::Journal;
 use crate::plan::{Action, Change};
 use crate::values::{Late, Values};
 
@@ -14,6 +15,7 @@ use super::account::Account;
 use super::change_set::{Desired, held_against_plan};
 use super::difference;
 use super::events::progress;
+use super::guards::Guards;
 use super::record::{Observed, Record, addresses_of, addresses_to_value, stack_name, tags};
 use super::status::{self, Standing};
 use super::template;
@@ -88,10 +90,25 @@ impl Account {
                     self.clean_up(&desired, &set.name).await?;
                     return Err(failure);
                 }
+                let id = &write.artifact.id;
+                let guards = Guards::of(stack);
+                if creates && !guards.is_empty() {
+                    let note = guards.note(id, &set.stack_id, &stack.name, "to be set once it stands");
+                    write.journal.write(note).await?;
+                }
                 // The old policy is there to stop what the user has just agreed to. The wanted one is set when the update
-                // is done; if that never comes, the next plan shows that it is missing.
+                // is done.
                 let in_the_way = ticket.policy.is_some() || !write.change.loses_data.is_empty();
                 if live.policy.is_some() && in_the_way {
+                    let before = Guards {
+                        protected: false,
+                        policy: live.policy.clone(),
+                    };
+                    if guards.policy.is_some() {
+                        let note =
+                            before.note(id, &set.stack_id, &stack.name, "opened for an approved change");
+                        write.journal.write(note).await?;
+                    }
                     self.set_policy(&stack.name, &difference::allow_all()).await?;
                     ticket.policy = Some(difference::policy(stack.policy.as_ref()));
                 }
@@ -104,7 +121,7 @@ impl Account {
     }
 
     /// Begins to delete the very stack that was observed.
-    pub(super) async fn remove(&self, live: &Live) -> Result<Ticket, Failure> {
+    pub(super) async fn remove(&self, live: &Live, journal: &Journal<'_>) -> Result<Ticket, Failure> {
         let observed = Observed::from_value(&live.value);
         let id = &observed.record.id;
         let ticket = Begun {
@@ -130,6 +147,12 @@ impl Account {
             return Ok(ticket);
         }
         if now.protected {
+            let guards = Guards {
+                protected: true,
+                policy: None,
+            };
+            let note = guards.note(&live.id, id, &now.name, "lifted for its deletion");
+            journal.write(note).await?;
             self.protect(&now.name, false).await?;
         }
         let request = self.cloudformation.delete_stack().stack_name(id.as_str());
@@ -240,10 +263,10 @@ impl Account {
     }
 
     /// The stack once nobody is at work on it: a run that was killed may have left it in the middle of something.
-    async fn at_rest(&self, name: &str) -> Result<Option<Record>, Failure> {
+    pub(super) async fn at_rest(&self, name_or_id: &str) -> Result<Option<Record>, Failure> {
         let mut pause = Duration::from_millis(250);
         loop {
-            let found = self.describe(name).await?;
+            let found = self.describe(name_or_id).await?;
             match &found {
                 Some(record) if record.standing() == Standing::Busy => {
                     tokio::time::sleep(pause).await;
@@ -295,23 +318,6 @@ impl Account {
             &record.name,
             &self.region,
         ))
-    }
-
-    async fn protect(&self, name: &str, protection: bool) -> Result<(), Failure> {
-        let request = self
-            .cloudformation
-            .update_termination_protection()
-            .stack_name(name);
-        let sent = request.enable_termination_protection(protection).send().await;
-        sent.map_err(|error| self.refused(&error, "cloudformation:UpdateTerminationProtection", name))?;
-        Ok(())
-    }
-
-    async fn set_policy(&self, name: &str, policy: &Value) -> Result<(), Failure> {
-        let request = self.cloudformation.set_stack_policy().stack_name(name);
-        let sent = request.stack_policy_body(to_json_compact(policy)).send().await;
-        sent.map_err(|error| self.refused(&error, "cloudformation:SetStackPolicy", name))?;
-        Ok(())
     }
 }
 

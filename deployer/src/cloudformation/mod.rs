@@ -9,6 +9,7 @@
 //! preview        the change that a plan shows
 //! change_set     created, held against the plan, executed or cleaned up
 //! deploy         create, update, delete, and looking until it has settled
+//! guards         termination protection and stack policies, and the notes about them
 //! events         what CloudFormation tells meanwhile, and how far it is
 //! causes         the first thing that went wrong
 //! status         what each status of a stack means
@@ -22,6 +23,7 @@ mod change_set;
 mod deploy;
 mod difference;
 mod events;
+mod guards;
 mod home;
 mod observe;
 mod preview;
@@ -39,6 +41,7 @@ use crate::access::Access;
 use crate::backend::{Backend, Identity, Intent, Live, Look, PreviewOptions, Ticket, Wanted, Write};
 use crate::failure::{Failure, FailureKind};
 use crate::home::Home;
+use crate::journal::{Journal, Note};
 use crate::plan::Change;
 use crate::values::Values;
 
@@ -160,10 +163,21 @@ impl Backend for CloudFormation {
         })
     }
 
-    fn delete<'a>(&'a self, live: &'a Live) -> BoxFuture<'a, Result<Ticket, Failure>> {
+    fn delete<'a>(
+        &'a self,
+        live: &'a Live,
+        journal: &'a Journal<'a>,
+    ) -> BoxFuture<'a, Result<Ticket, Failure>> {
         Box::pin(async move {
             self.account.identify().await?;
-            self.account.remove(live).await
+            self.account.remove(live, journal).await
+        })
+    }
+
+    fn restore<'a>(&'a self, note: &'a Note) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async move {
+            self.account.identify().await?;
+            self.account.restore(note).await
         })
     }
 

@@ -12,6 +12,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::plan::Subject;
 
 use super::account::Account;
+use super::guards::with_guards_back;
 use super::record::{Observed, Record, STACK_TAG, change_set_name, tags};
 use super::status::Standing;
 use super::{template, yaml};
@@ -48,7 +49,16 @@ impl Account {
                     let id = &artifact?.id;
                     wanted.previous?.artifact(id)
                 });
-                self.live_with(wanted.target, &label, record, artifact, before, None)
+                let policy_counts = may_have_policy(artifact) || may_have_policy(before);
+                let label = &label;
+                async move {
+                    let live = self
+                        .live_with(wanted.target, label, record, artifact, before, None)
+                        .await?;
+                    let id = live.id.clone();
+                    let notes = wanted.notes.iter().filter(|note| note.artifact == id);
+                    Ok(notes.fold(live, |live, note| with_guards_back(live, note, policy_counts)))
+                }
             })
             .buffer_unordered(AT_ONCE)
             .try_collect()
@@ -93,11 +103,6 @@ impl Account {
         let template = match known {
             Some(template) => template,
             None => self.template_of(&record, stack, label).await?,
-        };
-        let may_have_policy = |artifact: Option<&Artifact>| {
-            artifact
-                .and_then(Artifact::stack)
-                .is_some_and(|stack| stack.policy.is_some())
         };
         let policy = if may_have_policy(artifact) || may_have_policy(before) {
             self.policy_of(&record.name).await?
@@ -231,6 +236,12 @@ fn ownership(record: &Record, label: &str, delivered: bool) -> Ownership {
         None if delivered || by_us => Ownership::Ours,
         None => Ownership::Foreign(None),
     }
+}
+
+fn may_have_policy(artifact: Option<&Artifact>) -> bool {
+    artifact
+        .and_then(Artifact::stack)
+        .is_some_and(|stack| stack.policy.is_some())
 }
 
 fn named(artifact: &Artifact) -> Option<(Text, &Artifact)> {

@@ -22,6 +22,7 @@ use crate::backend::{
     Backend, Basis, Identity, Intent, Live, Look, Ownership, PreviewOptions, Ticket, Wanted, Write,
 };
 use crate::failure::{Failure, FailureKind};
+use crate::journal::Journal;
 use crate::plan::Change;
 use crate::planning::{addresses, subject};
 use crate::values::Values;
@@ -241,7 +242,7 @@ impl Backend for Directory {
         })
     }
 
-    fn delete<'a>(&'a self, live: &'a Live) -> BoxFuture<'a, Result<Ticket, Failure>> {
+    fn delete<'a>(&'a self, live: &'a Live, _: &'a Journal<'a>) -> BoxFuture<'a, Result<Ticket, Failure>> {
         Box::pin(async move {
             let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
             let disk = self.disk();

@@ -14,6 +14,7 @@ use crate::access::Access;
 use crate::backend::{Backend, Identity, Intent, Live, Look, PreviewOptions, Ticket, Wanted, Write};
 use crate::failure::{Failure, FailureKind};
 use crate::home::Home;
+use crate::journal::Journal;
 use crate::plan::{Action, Change};
 use crate::values::{Values, at_path};
 
@@ -289,7 +290,7 @@ impl Backend for Kubernetes {
         Box::pin(self.write_one(write))
     }
 
-    fn delete<'a>(&'a self, live: &'a Live) -> BoxFuture<'a, Result<Ticket, Failure>> {
+    fn delete<'a>(&'a self, live: &'a Live, _: &'a Journal<'a>) -> BoxFuture<'a, Result<Ticket, Failure>> {
         Box::pin(self.delete_one(live))
     }
 

@@ -42,7 +42,7 @@ fn topic(name: &str) -> serde_json::Value {
     json!({"Topic": {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": name}}})
 }
 
-fn through(proxy: &Proxy, access: &Access, run: &str) -> Access {
+pub(crate) fn through(proxy: &Proxy, access: &Access, run: &str) -> Access {
     let mut access = access.clone();
     access.aws.endpoint = Some(proxy.url.as_str().into());
     access.run = run.into();

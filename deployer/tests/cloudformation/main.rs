@@ -5,6 +5,7 @@ mod deploying;
 mod estate;
 mod failing;
 mod guarding;
+mod journal;
 mod killed;
 mod observing;
 mod proxy;

@@ -15,6 +15,8 @@ pub(crate) enum Cut {
     Before(usize),
     /// It is delivered, and its answer is not.
     After(usize),
+    /// The first request of this name is delivered, and its answer is not.
+    AfterThe(&'static str),
     /// Never, but every other request of CloudFormation's is answered with what it says when it is asked too often.
     Throttle,
     /// Never, but requests whose body this picks are answered as AWS answers whoever lacks the right.
@@ -123,10 +125,8 @@ impl Line {
             return Ok(());
         }
         let number = self.count.fetch_add(1, Ordering::SeqCst) + 1;
-        self.seen
-            .lock()
-            .expect("nobody panicked")
-            .push(what(&head, &request[body..]));
+        let name = what(&head, &request[body..]);
+        self.seen.lock().expect("nobody panicked").push(name.clone());
         if matches!(self.cut, Cut::Before(at) if at == number) {
             self.kill.send_replace(true);
             return Ok(());
@@ -159,7 +159,12 @@ impl Line {
         server.write_all(&request[body..]).await?;
         let mut answer = Vec::new();
         server.read_to_end(&mut answer).await?;
-        if matches!(self.cut, Cut::After(at) if at == number) {
+        let last = match self.cut {
+            Cut::After(at) => at == number,
+            Cut::AfterThe(request) => name == request,
+            _ => false,
+        };
+        if last {
             self.kill.send_replace(true);
             return Ok(());
         }
