@@ -9,6 +9,21 @@ const SUBDOMAIN: &str =
 const SERVICE: &str = "a DNS label that starts with a letter: at most 63 lower-case letters, digits and `-`";
 const SEGMENT: &str = "a name without `/` and `%` that is not `.` or `..`";
 
+/// The most characters of a label, such as the name of a namespace.
+pub const LONGEST_LABEL: usize = 63;
+
+/// The most characters of an object's name.
+pub(crate) fn longest_name(kind: &Kind) -> usize {
+    match (kind.group(), kind.name()) {
+        ("", "Namespace" | "Service") | ("sparkoperator.k8s.io", _) => LONGEST_LABEL,
+        ("batch", "CronJob") => 52,
+        ("ray.io", "RayCluster") => 53,
+        ("ray.io", "RayService" | "RayJob") => 47,
+        ("ray.io", "RayCronJob") => 36,
+        _ => 253,
+    }
+}
+
 /// What the name of an object must be, where this one is not.
 pub(crate) fn refusal(kind: &Kind, name: &str) -> Option<&'static str> {
     let (fits, expected) = match (kind.group(), kind.name()) {

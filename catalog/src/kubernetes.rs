@@ -188,6 +188,11 @@ impl Kind {
         self.facts.namespaced
     }
 
+    /// The most characters that the name of an object may have.
+    pub fn longest_name(&self) -> usize {
+        grammar::longest_name(self)
+    }
+
     /// The name in URLs: `deployments`.
     pub fn plural(&self) -> &'static str {
         self.facts.plural

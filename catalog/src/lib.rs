@@ -27,7 +27,9 @@ pub use cloudformation::Facts;
 pub use cloudformation::{
     Replacement, ResourceType, cloudformation, nearest_type, types, validate_resource_attributes,
 };
-pub use grammar::{is_label, is_label_value, is_qualified_name, is_service_name, is_subdomain};
+pub use grammar::{
+    LONGEST_LABEL, is_label, is_label_value, is_qualified_name, is_service_name, is_subdomain,
+};
 #[doc(hidden)]
 pub use kubernetes::KindFacts;
 pub use kubernetes::{FieldType, Kind, ListType, kinds, kubernetes, nearest_kind};

@@ -17,6 +17,8 @@ use crate::term::Term;
 pub struct Body {
     kind: BodyKind,
     span: Span,
+    /// The key it is the value of; its own place otherwise.
+    key: Span,
 }
 
 #[derive(Clone, Debug)]
@@ -58,6 +60,8 @@ pub struct Trace {
     path: Vec<Segment>,
     /// The path of each leaf and what wrote it.
     pub leaves: Vec<Leaf>,
+    /// The path of each key and its place.
+    keys: Vec<(Vec<Segment>, Span)>,
 }
 
 /// One leaf of an expanded body.
@@ -74,29 +78,58 @@ pub struct Leaf {
 impl Body {
     /// Reads a tree. What is wrong in it is reported.
     pub fn read(node: &Node, files: &Files, diagnostics: &mut Diagnostics) -> Body {
-        let span = node.span;
+        Body::read_with(node, false, files, diagnostics)
+    }
+
+    /// Reads a patch, in which `$add` is a key that patching understands.
+    pub(crate) fn read_patch(node: &Node, files: &Files, diagnostics: &mut Diagnostics) -> Body {
+        Body::read_with(node, true, files, diagnostics)
+    }
+
+    fn read_with(node: &Node, patch: bool, files: &Files, diagnostics: &mut Diagnostics) -> Body {
+        let (span, key) = (node.span, node.key);
         if is_static(node) {
             return Body {
                 kind: BodyKind::Static(Term::from_value(node.to_value()), Box::new(node.clone())),
                 span,
+                key,
             };
         }
         let kind = match &node.kind {
             NodeKind::List(items) => BodyKind::List(
                 items
                     .iter()
-                    .map(|item| Body::read(item, files, diagnostics))
+                    .map(|item| Body::read_with(item, patch, files, diagnostics))
                     .collect(),
             ),
-            NodeKind::Map(entries) => BodyKind::Map(Box::new(MapBody::read(entries, files, diagnostics))),
+            NodeKind::Map(entries) => {
+                BodyKind::Map(Box::new(MapBody::read(entries, patch, files, diagnostics)))
+            }
             _ => BodyKind::Scalar(expression::template(node, files, diagnostics)),
         };
-        Body { kind, span }
+        Body { kind, span, key }
     }
 
     /// Where it was written.
     pub fn span(&self) -> Span {
         self.span
+    }
+
+    /// Where the value of a key was written, where this is a map that says it.
+    pub(crate) fn value_span(&self, key: &str) -> Option<Span> {
+        match &self.kind {
+            BodyKind::Static(_, node) => node.get(key).map(|node| node.span),
+            BodyKind::Map(map) => map.value.as_ref().map_or_else(
+                || {
+                    let named =
+                        |template: &Template| matches!(template, Template::Plain(text) if text == key);
+                    let found = map.entries.iter().find(|(template, _)| named(template));
+                    found.map(|(_, body)| body.span)
+                },
+                |value| value.value_span(key),
+            ),
+            _ => None,
+        }
     }
 
     /// Calls `see` with every expression in it.
@@ -204,7 +237,9 @@ impl Body {
 }
 
 impl MapBody {
-    fn read(entries: &[(Text, Node)], files: &Files, diagnostics: &mut Diagnostics) -> MapBody {
+    fn read(entries: &[(Text, Node)], patch: bool, files: &Files, diagnostics: &mut Diagnostics) -> MapBody {
+        let body =
+            |node: &Node, diagnostics: &mut Diagnostics| Body::read_with(node, patch, files, diagnostics);
         let mut map = MapBody {
             variable: "each".into(),
             ..MapBody::default()
@@ -213,11 +248,11 @@ impl MapBody {
             match key.as_str() {
                 "$for_each" => map.for_each = whole_expression(node, files, diagnostics),
                 "$when" => map.when = whole_expression(node, files, diagnostics),
-                "$merge" => map.merge = Some(Body::read(node, files, diagnostics)),
-                "$json" => map.json = Some(Body::read(node, files, diagnostics)),
-                "$value" => map.value = Some(Body::read(node, files, diagnostics)),
+                "$merge" => map.merge = Some(body(node, diagnostics)),
+                "$json" => map.json = Some(body(node, diagnostics)),
+                "$value" => map.value = Some(body(node, diagnostics)),
                 "$as" => map.variable = node.as_str().unwrap_or("each").into(),
-                key if is_control(key) => {
+                key if is_control(key) && !(patch && key == "$add") => {
                     const CONTROLS: [&str; 6] = ["$for_each", "$when", "$merge", "$value", "$as", "$json"];
                     diagnostics.push(
                         Diagnostic::new(
@@ -235,7 +270,7 @@ impl MapBody {
                         key: node.key,
                     };
                     let key = expression::template(&key_node, files, diagnostics);
-                    map.entries.push((key, Body::read(node, files, diagnostics)));
+                    map.entries.push((key, body(node, diagnostics)));
                 }
             }
         }
@@ -344,6 +379,7 @@ impl MapBody {
             };
             if let Some(trace) = expansion.trace.as_deref_mut() {
                 trace.path.push(Segment::Key(key.clone()));
+                trace.keys.push((trace.path.clone(), body.key));
             }
             let term = body.expand(scope, expansion);
             if let Some(trace) = expansion.trace.as_deref_mut() {
@@ -419,6 +455,7 @@ impl Trace {
             NodeKind::Map(entries) if !entries.is_empty() => {
                 for (key, node) in entries {
                     self.path.push(Segment::Key(key.clone()));
+                    self.keys.push((self.path.clone(), node.key));
                     self.static_leaves(node);
                     self.path.pop();
                 }
@@ -429,6 +466,12 @@ impl Trace {
                 inputs: Vec::new(),
             }),
         }
+    }
+
+    /// The key at a path, where it was written as such.
+    pub fn key(&self, path: &[Segment]) -> Option<Span> {
+        let found = self.keys.iter().rev().find(|(known, _)| known == path);
+        found.map(|(_, span)| *span)
     }
 
     /// The leaf at a path, or the first one below or around it.

@@ -239,6 +239,18 @@ pub(crate) fn listed<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> Strin
     }
 }
 
+/// `there is `a``, `there are `a` and `b``: what there is, after the words for one or for several.
+pub(crate) fn those<T: AsRef<str>>(one: &str, several: &str, names: impl IntoIterator<Item = T>) -> String {
+    let mut names = names.into_iter().peekable();
+    let first = names.next();
+    let words = if names.peek().is_none() && first.is_some() {
+        one
+    } else {
+        several
+    };
+    format!("{words} {}", listed(first.into_iter().chain(names)))
+}
+
 /// A name as it goes into a message: whole, or cut where it would drown the sentence.
 pub(crate) fn shown(text: &str) -> Text {
     const LONGEST: usize = 60;

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use terrace_artifact::Text;
 
 use crate::code::Code;
-use crate::diagnostic::{Diagnostic, Diagnostics, listed};
+use crate::diagnostic::{Diagnostic, Diagnostics, those};
 use crate::document::{Component, Document, Environment, Module, Pipeline, Platform, Spanned, Tenant};
 use crate::library;
 use crate::node::Node;
@@ -299,7 +299,7 @@ pub(crate) fn unknown<'a>(
     }
     match known.clone().count() {
         0 => diagnostic.help(format!("this stack has no {what}s")),
-        1..=12 => diagnostic.help(format!("there are {}", listed(known))),
+        1..=12 => diagnostic.help(those("there is", "there are", known)),
         _ => diagnostic,
     }
 }

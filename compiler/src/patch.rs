@@ -1,19 +1,20 @@
 //! Patches: the escape hatch onto what a module makes.
 
-use terrace_artifact::{Segment, Text, show_path};
+use terrace_artifact::{Address, Segment, Text, show_path};
 
 use crate::body::{Body, Expansion};
 use crate::code::Code;
-use crate::diagnostic::{Diagnostic, Diagnostics, listed, shown};
+use crate::diagnostic::{Diagnostic, Diagnostics, shown, those};
 use crate::document::{Component, Spanned};
 use crate::expression::Scope;
-use crate::resource::Resource;
+use crate::node::Node;
+use crate::resource::{Resource, ResourceKind};
 use crate::source::Files;
 use crate::term::Term;
 
 /// Lays patches over what a module made. A field that is not there has to say `$add`.
 pub(crate) fn patch(
-    patches: &[(Spanned<Text>, crate::node::Node)],
+    patches: &[(Spanned<Text>, Node)],
     scope: &Scope<'_>,
     component: &Component,
     files: &Files,
@@ -25,12 +26,9 @@ pub(crate) fn patch(
         ..*scope
     };
     for (target, node) in patches {
-        let (name, key) = match target.value.split_once('[') {
-            Some((name, key)) => (name, Some(key.trim_end_matches(']').trim_matches(['"', '\'']))),
-            None => (target.value.as_str(), None),
-        };
+        let (name, _) = named(&target.value);
         let mut expansion = Expansion::of_values();
-        let value = Body::read(node, files, diagnostics).expand(&stack_scope, &mut expansion);
+        let value = Body::read_patch(node, files, diagnostics).expand(&stack_scope, &mut expansion);
         for failure in expansion.failures {
             diagnostics.push(failure.diagnostic());
         }
@@ -38,13 +36,18 @@ pub(crate) fn patch(
             .iter()
             .map(|resource| resource.address.resource.clone())
             .collect();
-        let hit = |resource: &&mut Resource| {
-            resource.address.resource == name
-                && key.is_none_or(|key| resource.address.key.as_deref() == Some(key))
-        };
         let mut any = false;
-        for resource in resources.iter_mut().filter(hit) {
+        for resource in resources
+            .iter_mut()
+            .filter(|resource| hits(&target.value, &resource.address))
+        {
             any = true;
+            if let ResourceKind::CloudFormation(_) = resource.kind
+                && let Some(around) = wrapper(node, &resource.body)
+            {
+                diagnostics.push(without_wrapper(around, node, files));
+                continue;
+            }
             let mut path = Vec::new();
             patch_term(&mut resource.body, &value, node, &mut path, diagnostics);
         }
@@ -62,16 +65,66 @@ pub(crate) fn patch(
                 )
                 .at(target.span, "patches nothing")
                 .nearest(target.span, name, known.iter().copied())
-                .help(format!("its resources are {}", listed(&known))),
+                .help(those("its resource is", "its resources are", &known)),
             );
         }
+    }
+}
+
+/// The resource that a patch names, and the key of the one of several.
+fn named(target: &str) -> (&str, Option<&str>) {
+    match target.split_once('[') {
+        Some((name, key)) => (name, Some(key.trim_end_matches(']').trim_matches(['"', '\'']))),
+        None => (target, None),
+    }
+}
+
+/// Whether a patch of this name is one of a resource.
+pub(crate) fn hits(target: &str, address: &Address) -> bool {
+    let (name, key) = named(target);
+    address.resource == name && key.is_none_or(|key| address.key.as_deref() == Some(key))
+}
+
+/// What a patch of a CloudFormation resource has around its properties, or beside them.
+fn wrapper<'a>(node: &'a Node, body: &Term) -> Option<&'a Node> {
+    const NOT_PROPERTIES: [&str; 7] = [
+        "properties",
+        "Properties",
+        "deletion_policy",
+        "DeletionPolicy",
+        "update_replace_policy",
+        "UpdateReplacePolicy",
+        "type",
+    ];
+    let entries = node.entries().iter();
+    let mut found =
+        entries.filter(|(key, _)| NOT_PROPERTIES.contains(&key.as_str()) && body.get(key).is_none());
+    found.next().map(|(_, node)| node)
+}
+
+fn without_wrapper(around: &Node, patch: &Node, files: &Files) -> Diagnostic {
+    let key = files.text(around.key).to_owned();
+    let diagnostic = Diagnostic::new(
+        Code::PatchWithoutTarget,
+        format!("a patch changes properties, and `{}` is none", shown(&key)),
+    )
+    .at(around.key, "hits nothing");
+    if !key.eq_ignore_ascii_case("properties") {
+        return diagnostic.help("only properties can be patched in this version");
+    }
+    let inner = files.text(around.span);
+    match patch.entries().len() == 1 && !inner.contains('\n') && files.text(patch.span).starts_with('{') {
+        true => diagnostic.replace(patch.span, inner, "properties stand in a patch without it"),
+        false => diagnostic.help(format!(
+            "take `{key}` out, and write what is under it in its place"
+        )),
     }
 }
 
 fn patch_term(
     target: &mut Term,
     patch: &Term,
-    node: &crate::node::Node,
+    node: &Node,
     path: &mut Vec<Segment>,
     diagnostics: &mut Diagnostics,
 ) {
@@ -88,9 +141,8 @@ fn patch_term(
         for (key, change) in changes {
             let place = node.get(key).unwrap_or(node);
             let named = |item: &&mut Term| {
-                ["name", "Name", "Id", "Sid", "Key"]
-                    .iter()
-                    .any(|k| item.get(k).and_then(Term::as_str) == Some(key))
+                let is = |name: &&str| item.get(name).and_then(Term::as_str) == Some(key);
+                NAMES.iter().any(is)
             };
             match items.iter_mut().find(named) {
                 Some(item) => {
@@ -100,7 +152,7 @@ fn patch_term(
                 }
                 None => match change.get("$add") {
                     Some(added) => items.push(added.clone()),
-                    None => no_such_field(key, place, path, diagnostics),
+                    None => no_such_item(key, place, path, items, diagnostics),
                 },
             }
         }
@@ -120,7 +172,7 @@ fn patch_term(
                 Some(added) => target.set(key.clone(), added.clone()),
                 None => {
                     path.pop();
-                    no_such_field(key, place, path, diagnostics);
+                    no_such_field(key, place, path, target, diagnostics);
                     path.push(Segment::Key(key.clone()));
                 }
             },
@@ -129,18 +181,47 @@ fn patch_term(
     }
 }
 
-fn no_such_field(key: &str, node: &crate::node::Node, path: &[Segment], diagnostics: &mut Diagnostics) {
+const NAMES: [&str; 5] = ["name", "Name", "Id", "Sid", "Key"];
+
+/// The name by which an item of a list is patched.
+fn name_of(item: &Term) -> Option<&str> {
+    NAMES.iter().find_map(|key| item.get(key).and_then(Term::as_str))
+}
+
+fn no_such_field(key: &str, node: &Node, path: &[Segment], target: &Term, diagnostics: &mut Diagnostics) {
+    let known = target.entries().iter().map(|(key, _)| key.as_str());
+    hits_nothing("", key, node, path, known, diagnostics);
+}
+
+fn no_such_item(key: &str, node: &Node, path: &[Segment], items: &[Term], diagnostics: &mut Diagnostics) {
+    hits_nothing(
+        "item ",
+        key,
+        node,
+        path,
+        items.iter().filter_map(name_of),
+        diagnostics,
+    );
+}
+
+fn hits_nothing<'a>(
+    what: &str,
+    key: &str,
+    node: &Node,
+    path: &[Segment],
+    known: impl Iterator<Item = &'a str>,
+    diagnostics: &mut Diagnostics,
+) {
     let place = if path.is_empty() {
         "the resource".to_owned()
     } else {
         format!("`{}`", show_path(path))
     };
+    let message = format!("{place} has no {what}`{}` to patch", shown(key));
     diagnostics.push(
-        Diagnostic::new(
-            Code::PatchWithoutTarget,
-            format!("{place} has no `{}` to patch", shown(key)),
-        )
-        .at(node.key, "hits nothing")
-        .help(format!("to add it, write `{key}: {{$add: …}}`")),
+        Diagnostic::new(Code::PatchWithoutTarget, message)
+            .at(node.key, "hits nothing")
+            .nearest(node.key, key, known)
+            .help(format!("to add it, write `{key}: {{$add: …}}`")),
     );
 }

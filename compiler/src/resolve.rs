@@ -4,7 +4,7 @@ use terrace_artifact::Text;
 
 use crate::body::{Body, Expansion};
 use crate::code::Code;
-use crate::diagnostic::{Diagnostic, Diagnostics, listed};
+use crate::diagnostic::{Diagnostic, Diagnostics, those};
 use crate::document::{
     Component, ComponentInputs, Environment, Pipeline, Placement, Recipe as Source, Spanned, Status, Tenant,
     Tenants,
@@ -110,11 +110,10 @@ impl<'a> Prepared<'a> {
             .filter(|m| wanted.requirement.value.matches(&m.document.version.value));
         let best = fits.max_by(|a, b| a.document.version.value.cmp(&b.document.version.value));
         best.copied().map(Some).ok_or_else(|| {
-            let versions = listed(
-                named
-                    .iter()
-                    .map(|module| module.document.version.value.to_string()),
-            );
+            let versions = named
+                .iter()
+                .map(|module| module.document.version.value.to_string());
+            let versions = those("there is", "there are", versions);
             Box::new(
                 Diagnostic::new(
                     Code::UnknownVersion,
@@ -124,7 +123,7 @@ impl<'a> Prepared<'a> {
                     ),
                 )
                 .at(wanted.requirement.span, "no such version")
-                .help(format!("there is {versions}")),
+                .help(versions),
             )
         })
     }
@@ -411,11 +410,11 @@ fn check_status(component: &Component, module: &Module, diagnostics: &mut Diagno
     .at(wanted.span, "used here")
     .also(document.status.span, "said here");
     if let Some(other) = &document.replaced_by {
-        diagnostic = diagnostic.replace(
-            wanted.span,
-            other.name.value.clone(),
-            format!("use `{}`", other.name.value),
-        );
+        let name = match other.requirement.value == semver::VersionReq::STAR {
+            true => other.name.value.to_string(),
+            false => format!("{}@{}", other.name.value, other.requirement.value),
+        };
+        diagnostic = diagnostic.replace(wanted.span, name.clone(), format!("use `{name}`"));
     }
     if document.status.value == Status::Sunset && !pinned {
         let pin = format!("{}@={}", document.name.value, document.version.value);

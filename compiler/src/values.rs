@@ -3,7 +3,7 @@
 use terrace_artifact::{Decimal, Segment, Text, show_path};
 
 use crate::code::Code;
-use crate::diagnostic::{Diagnostic, Diagnostics, listed, shown};
+use crate::diagnostic::{Diagnostic, Diagnostics, listed, shown, those};
 use crate::document::Input;
 use crate::input::{InputSchema, InputType, Others};
 use crate::node::Node;
@@ -62,10 +62,11 @@ pub(crate) fn inputs(
                 Diagnostic::new(Code::MissingInput, format!("the input `{name}` has no value"))
                     .at(user, format!("`{name}` is missing here"))
                     .also(input.name.span, "declared here, without a default")
-                    .help(match &input.schema.description {
-                        Some(text) => format!("`{name}` is {}: {}", article(input.schema.kind), text.value),
-                        None => format!("`{name}` is {}", article(input.schema.kind)),
-                    }),
+                    .help(format!(
+                        "write `{name}: {}` under `inputs` of the component; it is {}",
+                        example(&input.schema),
+                        described(&input.schema)
+                    )),
             );
             out.push((name.clone(), Term::Null));
             continue;
@@ -312,7 +313,7 @@ impl Check<'_> {
                     let diagnostic = self.say(Code::UnknownKey, path, message, "no such key");
                     let text = match terrace_catalog::nearest(&key, names.iter().copied()) {
                         Some(name) => format!("`{name}` exists"),
-                        None => format!("the keys are {}", listed(names)),
+                        None => those("the key is", "the keys are", names),
                     };
                     diagnostic.help.push(crate::diagnostic::Help { text, edit: None });
                     value
@@ -367,7 +368,7 @@ impl Check<'_> {
                         edit: Some(crate::diagnostic::Edit { span, text: word }),
                     },
                     None => crate::diagnostic::Help {
-                        text: format!("the values are {}", listed(words)),
+                        text: those("the value is", "the values are", words),
                         edit: None,
                     },
                 });
@@ -476,7 +477,40 @@ fn article(kind: InputType) -> String {
         InputType::Array => "a list".to_owned(),
         InputType::Object => "a map".to_owned(),
         InputType::Any => "any value".to_owned(),
+        InputType::Percent => "a percentage".to_owned(),
         kind => format!("a {}", kind.as_str()),
+    }
+}
+
+/// What a value could be, as it is written.
+fn example(schema: &InputSchema) -> String {
+    let first = schema.allowed.as_ref().and_then(|allowed| allowed.first());
+    if let Some(value) = first.or(schema.minimum.as_ref()) {
+        return Term::from_value(value.to_value()).shown();
+    }
+    match schema.kind {
+        InputType::String | InputType::Any => "\"…\"".to_owned(),
+        InputType::Integer | InputType::Number => "1".to_owned(),
+        InputType::Boolean => "true".to_owned(),
+        InputType::Array => "[…]".to_owned(),
+        InputType::Object => "{…}".to_owned(),
+        InputType::Secret => "\"{{ secret('NAME').KEY }}\"".to_owned(),
+        kind => examples(kind).split('`').nth(1).unwrap_or_default().to_owned(),
+    }
+}
+
+/// What a value is, in words: its type, the forms of a unit, and what it is for.
+fn described(schema: &InputSchema) -> String {
+    let kind = schema.kind;
+    let forms = match kind {
+        InputType::Duration | InputType::Size | InputType::Quantity | InputType::Percent => {
+            format!(" such as {}", examples(kind))
+        }
+        _ => String::new(),
+    };
+    match &schema.description {
+        Some(text) => format!("{}{forms}: {}", article(kind), text.value),
+        None => format!("{}{forms}", article(kind)),
     }
 }
 

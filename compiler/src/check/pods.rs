@@ -5,6 +5,7 @@ use terrace_artifact::Segment;
 use super::{Finding, Subject};
 use crate::code::Code;
 use crate::connect::pod_spec;
+use crate::diagnostic::listed;
 use crate::term::Term;
 
 pub(super) fn workload(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
@@ -171,14 +172,23 @@ fn shared(subject: &Subject<'_>, pod: &Term, base: &[&str], findings: &mut Vec<F
 /// The Pod Security Standards: `baseline` refuses what reaches into the node, `restricted` demands the rest.
 fn restricted(pod: &Term, base: &[&str], all: bool, findings: &mut Vec<Finding>) {
     let level = if all { "restricted" } else { "baseline" };
-    let mut refuse = |path: Vec<Segment>, what: String| {
+    let mut refuse = |path: Vec<Segment>, what: String, help: String| {
         let message = format!("the namespace is `{level}`: {what}");
-        findings.push(Finding::new(Code::PodSecurity, base, message).below(path));
+        findings.push(
+            Finding::new(Code::PodSecurity, base, message)
+                .below(path)
+                .help(help),
+        );
     };
+    const ELSEWHERE: &str = "or put the workload into a namespace whose level is `privileged`";
     let key = |name: &str| Segment::Key(name.into());
     for field in ["hostNetwork", "hostPID", "hostIPC"] {
         if pod.get(field).and_then(Term::as_bool) == Some(true) {
-            refuse(vec![key(field)], format!("`{field}` is not allowed"));
+            refuse(
+                vec![key(field)],
+                format!("`{field}` is not allowed"),
+                format!("take it out, {ELSEWHERE}"),
+            );
         }
     }
     for (at, volume) in pod.get("volumes").map_or(&[][..], Term::items).iter().enumerate() {
@@ -186,75 +196,72 @@ fn restricted(pod: &Term, base: &[&str], all: bool, findings: &mut Vec<Finding>)
             refuse(
                 vec![key("volumes"), Segment::Index(at)],
                 "volumes of the node (`hostPath`) are not allowed".to_owned(),
+                format!("mount a `persistentVolumeClaim` or an `emptyDir`, {ELSEWHERE}"),
             );
         }
     }
     for (path, container) in containers(pod) {
-        let security = |field: &[&str]| {
-            let own = container.get("securityContext").and_then(|s| s.at(field));
-            own.or_else(|| pod.get("securityContext").and_then(|s| s.at(field)))
-        };
+        let own = |field: &[&str]| container.get("securityContext").and_then(|s| s.at(field));
+        let security = |field: &[&str]| own(field).or_else(|| pod.get("securityContext")?.at(field));
         let name = container.get("name").map(Term::shown).unwrap_or_default();
-        let at = || {
+        let at = |field: &str| {
             let mut path = path.clone();
             path.push(key("securityContext"));
+            path.extend(own(&[field]).is_some().then(|| key(field)));
             path
         };
-        if container
-            .at(&["securityContext", "privileged"])
-            .and_then(Term::as_bool)
-            == Some(true)
-        {
-            refuse(at(), format!("container `{name}` cannot be privileged"));
+        if own(&["privileged"]).and_then(Term::as_bool) == Some(true) {
+            refuse(
+                at("privileged"),
+                format!("container `{name}` cannot be privileged"),
+                format!("take `privileged` out, {ELSEWHERE}"),
+            );
         }
         if !all {
             continue;
         }
-        if container
-            .at(&["securityContext", "allowPrivilegeEscalation"])
-            .and_then(Term::as_bool)
-            != Some(false)
-        {
-            refuse(
-                at(),
-                format!("container `{name}` needs `allowPrivilegeEscalation: false`"),
-            );
-        }
-        let dropped = container
-            .at(&["securityContext", "capabilities", "drop"])
-            .map_or(&[][..], Term::items);
-        if !dropped
-            .iter()
-            .any(|capability| capability.as_str() == Some("ALL"))
-        {
-            refuse(
-                at(),
-                format!("container `{name}` needs `capabilities: {{drop: [ALL]}}`"),
-            );
-        }
-        let added = container
-            .at(&["securityContext", "capabilities", "add"])
-            .map_or(&[][..], Term::items);
-        if added
+        let capabilities = |field| own(&["capabilities", field]).map_or(&[][..], Term::items);
+        if capabilities("add")
             .iter()
             .any(|capability| capability.as_str() != Some("NET_BIND_SERVICE"))
         {
             refuse(
-                at(),
+                at("capabilities"),
                 format!("container `{name}` may add no capability but `NET_BIND_SERVICE`"),
+                format!("take the others out of `add`, {ELSEWHERE}"),
             );
         }
-        if security(&["runAsNonRoot"]).and_then(Term::as_bool) != Some(true) {
-            refuse(at(), format!("container `{name}` needs `runAsNonRoot: true`"));
-        }
         if security(&["runAsUser"]).and_then(Term::as_integer) == Some(0) {
-            refuse(at(), format!("container `{name}` cannot run as user 0"));
-        }
-        let profile = security(&["seccompProfile", "type"]).and_then(Term::as_str);
-        if !matches!(profile, Some("RuntimeDefault" | "Localhost")) {
             refuse(
-                at(),
-                format!("container `{name}` needs `seccompProfile: {{type: RuntimeDefault}}`"),
+                at("runAsUser"),
+                format!("container `{name}` cannot run as user 0"),
+                "name another user, such as `runAsUser: 10001`".to_owned(),
+            );
+        }
+        let escalates = own(&["allowPrivilegeEscalation"]).and_then(Term::as_bool) != Some(false);
+        let keeps = !capabilities("drop").iter().any(|one| one.as_str() == Some("ALL"));
+        let as_root = security(&["runAsNonRoot"]).and_then(Term::as_bool) != Some(true);
+        let profile = security(&["seccompProfile", "type"]).and_then(Term::as_str);
+        let unconfined = !matches!(profile, Some("RuntimeDefault" | "Localhost"));
+        let needs: Vec<&str> = [
+            (escalates, "allowPrivilegeEscalation: false"),
+            (keeps, "capabilities: {drop: [ALL]}"),
+            (as_root, "runAsNonRoot: true"),
+            (unconfined, "seccompProfile: {type: RuntimeDefault}"),
+        ]
+        .into_iter()
+        .filter_map(|(missing, line)| missing.then_some(line))
+        .collect();
+        if !needs.is_empty() {
+            let lines = needs.join(", ");
+            let help = match container.get("securityContext") {
+                Some(_) => format!("write `{lines}` in its `securityContext`"),
+                None => format!("give the container `securityContext: {{{lines}}}`"),
+            };
+            refuse(
+                at(""),
+                format!("container `{name}` needs {}", listed(needs)),
+                help,
             );
         }
     }

@@ -6,9 +6,12 @@ use terrace_catalog::{Problem, ProblemKind};
 use super::Graph;
 use crate::body::Leaf;
 use crate::code::Code;
-use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::resolve::UseKind;
+use crate::diagnostic::{Diagnostic, Diagnostics, those};
+use crate::document::Recipe;
+use crate::node::Node;
+use crate::resolve::{Use, UseKind};
 use crate::resource::{Resource, ResourceKind};
+use crate::source::Span;
 use crate::term::Term;
 
 impl Graph<'_> {
@@ -57,11 +60,22 @@ impl Graph<'_> {
             true => format!("{kind} `{}`: {}", resource.address, problem.message()),
             false => format!("{kind} `{}`, `{place}`: {}", resource.address, problem.message()),
         };
-        let mut diagnostic = self.at_field(
-            resource,
-            &problem.path,
-            Diagnostic::new(Code::InvalidResource, message),
-        );
+        let diagnostic = Diagnostic::new(Code::InvalidResource, message);
+        let mut diagnostic = match self.key_of_field(resource, &problem.path) {
+            // A key that is too much is wrong itself, not its value.
+            Some(span) if is_about_the_key(&problem.kind) => {
+                let (nearest, label) = match &problem.kind {
+                    ProblemKind::UnknownKey { nearest, .. } => (nearest.as_ref(), "no such field"),
+                    _ => (None, "cannot stand here"),
+                };
+                let diagnostic = self.located(resource, diagnostic.at(span, label));
+                match nearest {
+                    Some(name) => return diagnostic.replace(span, name.as_str(), format!("`{name}` exists")),
+                    None => diagnostic,
+                }
+            }
+            _ => self.at_field(resource, &problem.path, diagnostic),
+        };
         match &problem.kind {
             ProblemKind::UnknownKey {
                 nearest: Some(name), ..
@@ -69,7 +83,7 @@ impl Graph<'_> {
                 diagnostic = diagnostic.help(format!("`{name}` exists"));
             }
             ProblemKind::UnknownKey { known, .. } if !known.is_empty() => {
-                diagnostic = diagnostic.help(format!("there are {}", crate::diagnostic::listed(known)));
+                diagnostic = diagnostic.help(those("there is", "there are", known));
             }
             ProblemKind::NotInEnum {
                 nearest: Some(name), ..
@@ -82,36 +96,70 @@ impl Graph<'_> {
     }
 
     fn name_too_long(&self, resource: &Resource, kind: &str, problem: &Problem) -> Option<Diagnostic> {
-        let ProblemKind::Length {
-            maximum: Some(most), ..
-        } = &problem.kind
-        else {
-            return None;
+        let (name, most) = match (&resource.kind, problem.path.as_slice(), &problem.kind) {
+            (
+                ResourceKind::CloudFormation(type_name),
+                [Segment::Key(key)],
+                ProblemKind::Length {
+                    maximum: Some(most), ..
+                },
+            ) => {
+                let named = terrace_catalog::cloudformation(type_name)?;
+                let name = super::attribute::name_property(type_name, named)?;
+                let shown = (name == key.as_str()).then(|| resource.body.get(key))??.shown();
+                (shown, *most as usize)
+            }
+            (
+                ResourceKind::Kubernetes { api_version, kind },
+                [Segment::Key(metadata), Segment::Key(key)],
+                ProblemKind::Form { .. },
+            ) if metadata == "metadata" && matches!(key.as_str(), "name" | "namespace") => {
+                let name = resource.body.at(&["metadata", key])?.as_str()?.to_owned();
+                let most = match key.as_str() {
+                    "name" => terrace_catalog::kubernetes(api_version, kind)?.longest_name(),
+                    _ => terrace_catalog::LONGEST_LABEL,
+                };
+                (name, most)
+            }
+            _ => return None,
         };
-        let [Segment::Key(key)] = problem.path.as_slice() else {
-            return None;
-        };
-        let name = resource.body.get(key)?.shown();
-        let named = resource
-            .kind
-            .cloudformation()
-            .and_then(terrace_catalog::cloudformation);
-        let type_name = resource.kind.cloudformation()?;
-        if super::attribute::name_property(type_name, named?) != Some(key.as_str())
-            || name.chars().count() <= *most as usize
-        {
+        let length = name.chars().count();
+        if length <= most {
             return None;
         }
-        let length = name.chars().count();
+        let what = match problem.path.last() {
+            Some(Segment::Key(key)) if key == "namespace" => "namespace",
+            _ => "name",
+        };
         let diagnostic = Diagnostic::new(
             Code::NameTooLong,
             format!(
-                "the name of {kind} `{}` is {length} characters long",
+                "the {what} of {kind} `{}` is {length} characters long",
                 resource.address
             ),
         );
         let diagnostic = self.at_field(resource, &problem.path, diagnostic);
-        Some(diagnostic.note(format!("`{name}` is composed of the names of platform, environment, tenant and component; {most} are allowed")))
+        let composed = name.contains(self.instances[resource.instance].name.as_str());
+        Some(match composed {
+            true => diagnostic.note(format!("`{name}` is composed of the names of platform, environment, tenant and component; {most} are allowed")),
+            false => diagnostic.note(format!("`{name}` may have {most}")),
+        }
+        .help("shorten one of the names it is made of: a component that is renamed says `moved_from`"))
+    }
+
+    /// The key of a field, where somebody wrote it: a patch, the body, or an input that the body passes on.
+    fn key_of_field(&self, resource: &Resource, path: &[Segment]) -> Option<Span> {
+        let one = &self.uses[resource.instance];
+        if let Some(node) = patched(one, resource, path) {
+            return Some(node.key);
+        }
+        let trace = crate::expand::trace(one, &resource.address, self.files)?;
+        trace.key(path).or_else(|| {
+            let leaf = trace.find(path)?;
+            let below = path.strip_prefix(leaf.path.as_slice())?;
+            self.input_node(resource.instance, leaf, below)
+                .map(|node| node.key)
+        })
     }
 
     /// Points a diagnostic at the line that wrote a field: of the module, and of the stack whose input it used.
@@ -128,6 +176,9 @@ impl Graph<'_> {
         let UseKind::Component { .. } = &one.kind else {
             return declared(diagnostic);
         };
+        if let Some(node) = patched(one, resource, path) {
+            return self.located(resource, diagnostic.at(node.span, "patched here"));
+        }
         let Some(trace) = crate::expand::trace(one, &resource.address, self.files) else {
             return declared(diagnostic);
         };
@@ -142,13 +193,52 @@ impl Graph<'_> {
     }
 
     /// The place in the stack of an input that a leaf reads.
-    pub(crate) fn input_span(&self, instance: usize, leaf: &Leaf) -> Option<crate::source::Span> {
+    pub(crate) fn input_span(&self, instance: usize, leaf: &Leaf) -> Option<Span> {
+        self.input_node(instance, leaf, &[]).map(|node| node.span)
+    }
+
+    /// What the stack says for an input that a leaf reads, or for what is below it.
+    fn input_node(&self, instance: usize, leaf: &Leaf, below: &[Segment]) -> Option<&Node> {
         let one = &self.uses[instance];
         leaf.inputs.iter().find_map(|path| {
             one.layers.iter().rev().find_map(|layer| {
                 let node = path.iter().try_fold(layer.node, |node, key| node.get(key))?;
-                Some(node.span)
+                descend(node, below)
             })
         })
     }
+}
+
+/// Whether a problem is that a key is there at all.
+fn is_about_the_key(kind: &ProblemKind) -> bool {
+    matches!(
+        kind,
+        ProblemKind::UnknownKey { .. }
+            | ProblemKind::KeyPattern { .. }
+            | ProblemKind::ReadOnly
+            | ProblemKind::ClusterWide
+            | ProblemKind::Excludes { .. }
+    )
+}
+
+/// What a patch of the component says at a path of a resource.
+fn patched<'a>(one: &Use<'a>, resource: &Resource, path: &[Segment]) -> Option<&'a Node> {
+    let UseKind::Component { component, .. } = &one.kind else {
+        return None;
+    };
+    let Recipe::Module { patches, .. } = &component.recipe else {
+        return None;
+    };
+    let mut hits = patches
+        .iter()
+        .filter(|(target, _)| crate::patch::hits(&target.value, &resource.address));
+    hits.find_map(|(_, node)| descend(node, path))
+}
+
+/// The node at a path that leads all the way, through what patches add.
+fn descend<'a>(node: &'a Node, path: &[Segment]) -> Option<&'a Node> {
+    path.iter().try_fold(node, |node, segment| match segment {
+        Segment::Key(key) => node.get(key).or_else(|| node.get("$add")?.get(key)),
+        Segment::Index(at) => node.items().get(*at),
+    })
 }

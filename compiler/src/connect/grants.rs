@@ -101,11 +101,11 @@ pub(super) fn party(
 ) -> Option<usize> {
     let reference = match stated.value.get(key)? {
         Term::Reference(reference) => reference.as_ref().clone(),
-        Term::String(name) => named(name, stated.span),
+        Term::String(name) => named(name, graph.word(stated, key)),
         other => {
             diagnostics.push(
                 Diagnostic::new(Code::InvalidGrant, format!("`{key}` has to name a resource"))
-                    .at(stated.span, format!("`{key}` is {}", other.kind())),
+                    .at(graph.word(stated, key), format!("this is {}", other.kind())),
             );
             return None;
         }
@@ -124,8 +124,14 @@ pub(super) fn party(
                         Code::InvalidGrant,
                         format!("`{}` is a component, not a resource", reference.name),
                     )
-                    .at(stated.span, format!("`{key}` has to be one of its resources"))
-                    .help(format!("name an output that is a resource: {}", listed(outputs))),
+                    .at(
+                        graph.word(stated, key),
+                        format!("`{key}` has to be one of its resources"),
+                    )
+                    .help(match outputs.len() {
+                        0 => "it has no output that could be named".to_owned(),
+                        _ => format!("name an output that is a resource: {}", listed(outputs)),
+                    }),
                 );
                 None
             }
@@ -188,7 +194,7 @@ fn role_of(
                 Code::InvalidGrant,
                 format!("`{}` acts for nobody", resource.address),
             )
-            .at(grant.span, format!("`{type_name}` has no role"))
+            .at(graph.word(grant, "who"), format!("`{type_name}` has no role"))
             .help("grant to a role, or to what runs with one: a function, a job, a state machine"),
         );
         return None;
@@ -206,7 +212,7 @@ fn role_of(
                             resource.address
                         ),
                     )
-                    .at(grant.span, "nothing can be granted to it")
+                    .at(graph.word(grant, "who"), "nothing can be granted to it")
                     .also(reference.span, "its role"),
                 );
             }
@@ -219,7 +225,7 @@ fn role_of(
                     format!("the role of `{}` is written out", resource.address),
                 )
                 .at(
-                    grant.span,
+                    graph.word(grant, "who"),
                     "nothing can be granted to a role that is not a resource of this platform",
                 )
                 .also(resource.declared, "declared here")
@@ -307,12 +313,14 @@ fn statements(
             .or(target.kind.kubernetes())
             .unwrap_or_default();
         let diagnostic = Diagnostic::new(Code::InvalidGrant, format!("`{may}` means nothing for `{kind}`"))
-            .at(grant.span, format!("on `{}`", target.address));
+            .at(graph.word(grant, "may"), format!("on `{}`", target.address));
         diagnostics.push(match words.is_empty() {
             true => {
                 diagnostic.help("grants on this type are not in this version: write the policy as a resource")
             }
-            false => diagnostic.help(format!("on this type one may {}", listed(words))),
+            false => diagnostic
+                .nearest(graph.word(grant, "may"), may, words.iter().copied())
+                .help(format!("on this type one may {}", listed(&words))),
         });
         return;
     };

@@ -5,7 +5,7 @@ use terrace_artifact::{Address, Text};
 
 use super::Graph;
 use crate::code::Code;
-use crate::diagnostic::{listed, shown};
+use crate::diagnostic::{listed, shown, those};
 use crate::expression::Failure;
 use crate::source::Span;
 use crate::term::Reference;
@@ -87,7 +87,7 @@ impl Graph<'_> {
                     let failure =
                         Failure::new(Code::UnknownReference, reference.span, message, "no such key");
                     match keys().next() {
-                        Some(_) => failure.with_help(format!("its keys are {}", listed(keys()))),
+                        Some(_) => failure.with_help(those("its key is", "its keys are", keys())),
                         None => failure.with_help(format!("`{}` is not repeated", reference.name)),
                     }
                 })
@@ -178,7 +178,7 @@ impl Graph<'_> {
             Some(nearest) => failure.with_help(format!("`{nearest}` exists")),
             None if self.exists_elsewhere(&reference.name) => failure
                 .with_help("another tenant has a component of that name: tenants do not see each other's"),
-            None if names.len() <= 16 => failure.with_help(format!("there are {}", listed(names))),
+            None if names.len() <= 16 => failure.with_help(those("there is", "there are", names)),
             None => failure,
         }
     }

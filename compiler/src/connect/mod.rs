@@ -192,6 +192,16 @@ impl<'a> Graph<'a> {
         self.index();
     }
 
+    /// Where a word of a stated edge was written; all of it where the word comes from elsewhere.
+    fn word(&self, stated: &Stated, key: &str) -> Span {
+        let UseKind::Component { recipe, .. } = &self.uses[stated.instance].kind else {
+            return stated.span;
+        };
+        let mut bodies = recipe.grants.iter().chain(&recipe.connects);
+        let body = bodies.find(|body| body.span() == stated.span);
+        body.and_then(|body| body.value_span(key)).unwrap_or(stated.span)
+    }
+
     /// The graph, as the checks of pipelines see it from a component.
     pub(crate) fn targets(&self, from: usize) -> impl crate::pipeline::Targets {
         targets::InGraph { graph: self, from }

@@ -44,6 +44,7 @@ impl Graph<'_> {
                 if let Some(other) = seen.insert((target, name.clone()), at) {
                     let other = &self.resources[other];
                     let name = name.rsplit(' ').next().unwrap_or_default().to_owned();
+                    let told_apart = what_tells_apart(other, resource);
                     let diagnostic = Diagnostic::new(
                         Code::NameCollision,
                         format!(
@@ -51,9 +52,14 @@ impl Graph<'_> {
                             other.address, resource.address
                         ),
                     )
-                    .at(resource.declared, format!("is named `{}`", shown(&name)))
-                    .also(other.declared, "and so is this")
-                    .help("put what tells them apart into the name: the tenant, the component, the key");
+                    .at(resource.declared, format!("is named `{}`", shown(&name)));
+                    // What one line makes for several is marked once: the addresses say for whom.
+                    let diagnostic = match other.declared == resource.declared {
+                        true => diagnostic.help(format!("put {told_apart} into the name")),
+                        false => diagnostic
+                            .also(other.declared, "and so is this")
+                            .help(format!("put what tells them apart into the name: {told_apart}")),
+                    };
                     diagnostics.push(self.located(resource, diagnostic));
                 }
             }
@@ -109,6 +115,20 @@ impl Graph<'_> {
                 names
             }
         }
+    }
+}
+
+/// What would make two names differ, as an expression.
+fn what_tells_apart(one: &Resource, other: &Resource) -> &'static str {
+    let (one, other) = (&one.address, &other.address);
+    if one.tenant != other.tenant {
+        "`{{ tenant.name }}`"
+    } else if one.component != other.component {
+        "`{{ component.name }}`"
+    } else if one.resource == other.resource {
+        "`{{ each.key }}`"
+    } else {
+        "what each is for"
     }
 }
 

@@ -9,6 +9,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, shown};
 use crate::expand::Stated;
 use crate::expression::filters::slug;
 use crate::resource::{Resource, ResourceKind};
+use crate::source::Span;
 use crate::term::{Reference, Term};
 
 /// One end of a connection.
@@ -49,16 +50,25 @@ pub(super) fn lower(
             (Peer::Group(from), Peer::Group(to)) => {
                 made.extend(group_rules(graph, connect, *from, *to, &port, protocol));
             }
-            (Peer::Group(_), _) | (_, Peer::Group(_)) => diagnostics.push(
-                Diagnostic::new(Code::InvalidGrant, "a security group connects to security groups")
-                    .at(connect.span, "the other side is none"),
-            ),
+            (Peer::Group(_), _) | (_, Peer::Group(_)) => {
+                let other = if matches!(from, Peer::Group(_)) {
+                    "to"
+                } else {
+                    "from"
+                };
+                diagnostics.push(
+                    Diagnostic::new(Code::InvalidGrant, "a security group connects to security groups")
+                        .at(graph.word(connect, other), "this is none")
+                        .help("name a security group on both sides"),
+                );
+            }
             (Peer::Addresses(_), Peer::Addresses(_)) => diagnostics.push(
                 Diagnostic::new(
                     Code::InvalidGrant,
                     "neither side of this connection is in the platform",
                 )
-                .at(connect.span, "both are addresses"),
+                .at(connect.span, "both are addresses")
+                .help("name a workload or a Service on one side"),
             ),
             _ => made.extend(policies(graph, connect, &from, &to, &port, protocol)),
         }
@@ -83,11 +93,11 @@ fn peer(graph: &Graph<'_>, connect: &Stated, key: &str, diagnostics: &mut Diagno
     }
     let reference = match term {
         Term::Reference(reference) => reference.as_ref().clone(),
-        Term::String(name) => named(name, connect.span),
+        Term::String(name) => named(name, graph.word(connect, key)),
         other => {
             diagnostics.push(
                 Diagnostic::new(Code::InvalidGrant, format!("`{key}` has to name a workload"))
-                    .at(connect.span, format!("`{key}` is {}", other.kind())),
+                    .at(graph.word(connect, key), format!("this is {}", other.kind())),
             );
             return None;
         }
@@ -96,7 +106,13 @@ fn peer(graph: &Graph<'_>, connect: &Stated, key: &str, diagnostics: &mut Diagno
         Ok(Found::Resource(at)) => at,
         Ok(Found::Component(component)) => match graph.follow(connect.instance, &reference) {
             Some(at) => at,
-            None => workload_of(graph, component, &reference, connect, diagnostics)?,
+            None => workload_of(
+                graph,
+                component,
+                &reference,
+                graph.word(connect, key),
+                diagnostics,
+            )?,
         },
         Err(failure) => {
             diagnostics.push(failure.diagnostic());
@@ -132,7 +148,7 @@ fn peer(graph: &Graph<'_>, connect: &Stated, key: &str, diagnostics: &mut Diagno
                 Code::InvalidGrant,
                 format!("`{}` has no network of its own", resource.address),
             )
-            .at(connect.span, format!("`{key}` is a {kind}"))
+            .at(graph.word(connect, key), format!("`{key}` is a {kind}"))
             .help("connect workloads, Services, security groups, or `{cidr: …}`"),
         );
         return None;
@@ -160,7 +176,7 @@ fn workload_of(
     graph: &Graph<'_>,
     component: usize,
     reference: &Reference,
-    connect: &Stated,
+    word: Span,
     diagnostics: &mut Diagnostics,
 ) -> Option<usize> {
     let is_workload = |resource: &Resource| {
@@ -183,7 +199,7 @@ fn workload_of(
             };
             diagnostics.push(
                 Diagnostic::new(Code::InvalidGrant, message)
-                    .at(connect.span, "which pods are meant?")
+                    .at(word, "which pods are meant?")
                     .help("name an output of the component that is a workload or a Service"),
             );
             None

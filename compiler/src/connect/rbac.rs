@@ -27,7 +27,10 @@ pub(super) fn role_based(
                 Code::InvalidGrant,
                 format!("a workload has no rights on `{}` of its own", target.address),
             )
-            .at(grant.span, "a Kubernetes workload acts on AWS through a role")
+            .at(
+                graph.word(grant, "on"),
+                "a Kubernetes workload acts on AWS through a role",
+            )
             .help("give it a role with the module `identity`, and grant to that role"),
         );
         return Vec::new();
@@ -43,7 +46,12 @@ pub(super) fn role_based(
                     Code::InvalidGrant,
                     format!("`{other}` means nothing for `{kind}`"),
                 )
-                .at(grant.span, format!("on `{}`", target.address))
+                .at(graph.word(grant, "may"), format!("on `{}`", target.address))
+                .nearest(
+                    graph.word(grant, "may"),
+                    other,
+                    ["read", "write", "read_write", "admin"],
+                )
                 .help("on Kubernetes objects one may `read`, `write`, `read_write` and `admin`"),
             );
             return Vec::new();
@@ -60,7 +68,7 @@ pub(super) fn role_based(
                 Code::InvalidGrant,
                 format!("`{}` runs with nobody's rights", workload.address),
             )
-            .at(grant.span, "granted here")
+            .at(graph.word(grant, "who"), "granted here")
             .also(workload.declared, "has no `serviceAccountName`")
             .help("give it a ServiceAccount of its own"),
         );

@@ -163,6 +163,9 @@ impl Parser<'_> {
             "&" => failure.with_help("write `and`"),
             "!" => failure.with_help("write `not`"),
             "?" => failure.with_help("write `A if CONDITION else B`"),
+            // Prometheus, Go templates and Helm write their own things between braces.
+            "$" | "." => failure.with_help("braces that belong to somebody else are marked before the text: `!raw \"{{ $labels.pod }}\"`"),
+            ":" => failure.with_help("CloudFormation's own `{{resolve:…}}` is marked before the text: `!raw`; a secret is `{{ secret('NAME').KEY }}`"),
             _ => failure,
         }
     }

@@ -391,7 +391,7 @@ fn zone_bucket<'a>(
             .at(zone.span, "no such zone")
             .nearest(zone.span, name, names.iter().map(Text::as_str));
         diagnostics.push(if problem.help.is_empty() {
-            problem.help(format!("its zones are {}", crate::diagnostic::listed(&names)))
+            problem.help(crate::diagnostic::those("its zone is", "its zones are", &names))
         } else {
             problem
         });

@@ -205,7 +205,10 @@ impl Checker<'_> {
                     .at(value.key, "no such key")
                     .nearest(value.key, key, free());
                     if problem.help.is_empty() && (1..=MOST_LISTED).contains(&free().count()) {
-                        problem = problem.note(format!("the other keys of {place} are {}", listed(free())));
+                        problem = problem.note(match free().count() {
+                            1 => format!("the other key of {place} is {}", listed(free())),
+                            _ => format!("the other keys of {place} are {}", listed(free())),
+                        });
                     }
                     found.push(problem);
                 }
