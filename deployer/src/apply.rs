@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::home::{Held, Holder, Home};
 use crate::journal::{self, Journal};
 use crate::ledger::{History, Release, Status, store_bundle};
-use crate::plan::{Action, FORMAT, Plan};
+use crate::plan::{Action, FORMAT, Plan, Stage};
 use crate::planning::{backend_of, index, previous};
 use crate::run::Run;
 use crate::targets::Targets;
@@ -382,7 +382,8 @@ async fn restore(
 fn moved(plan: &Plan, live: &BTreeMap<terrace_artifact::ArtifactId, Live>) -> Vec<Moved> {
     let absent = crate::backend::Basis::absent();
     let mut lines = Vec::new();
-    for step in &plan.steps {
+    // A second step rests on what the first one leaves.
+    for step in plan.steps.iter().filter(|step| step.stage != Some(Stage::Second)) {
         let now = live.get(&step.artifact).map_or(&absent, |live| &live.basis);
         lines.extend(step.basis.moved(now).into_iter().map(|what| Moved {
             artifact: step.artifact.clone(),

@@ -60,6 +60,24 @@ pub trait Backend: Send + Sync {
         change
     }
 
+    /// What an update of a live artifact takes away of it, and how others may know that.
+    fn leaving(&self, live: &Live, change: &Change) -> Vec<Leaving> {
+        let _ = (live, change);
+        Vec::new()
+    }
+
+    /// An artifact with these parts of what is there ([`Leaving::part`]) still in it.
+    fn keeping(&self, artifact: &Artifact, live: &Live, parts: &BTreeSet<Text>) -> Option<Artifact> {
+        let _ = (artifact, live, parts);
+        None
+    }
+
+    /// What is left to do for an artifact when `kept`, made of it by [`Backend::keeping`], is there.
+    fn rest(&self, artifact: &Artifact, kept: &Artifact, live: &Live, values: &Values) -> Option<Change> {
+        let _ = (artifact, kept, live, values);
+        None
+    }
+
     /// Whether an artifact here waits until all its late values are known. In a folder nothing fills them: there they
     /// stay stand-ins.
     fn fills_late_values(&self) -> bool {
@@ -188,6 +206,19 @@ pub enum Ownership {
     Ours,
     /// Somebody else's, by the name or label that says so (`terrace/acme/staging`, `helm`), or nobody's.
     Foreign(Option<Text>),
+}
+
+/// A part of a live artifact that an update takes away.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Leaving {
+    /// Which: the logical id of a resource.
+    pub part: Text,
+    /// For a reader: its address.
+    pub shown: Text,
+    /// What others have of it: its name, an output made of it.
+    pub values: BTreeSet<Text>,
+    /// Whether another one takes its place in the same moment, so that it cannot stay.
+    pub replaced: bool,
 }
 
 /// The facts a plan rests on: what they were when it was made. If one is different at apply, the plan is stale.

@@ -20,6 +20,7 @@ mod planning;
 mod render;
 mod run;
 mod shapes;
+mod stages;
 mod targets;
 #[cfg(test)]
 mod testing;
@@ -28,8 +29,8 @@ mod values;
 pub use access::{Access, AwsAccess, timestamp};
 pub use apply::{ApplyOptions, Cancel, Canceller, Outcome, Report, apply};
 pub use backend::{
-    ADDRESS, Backend, Basis, HOLDS_DATA, Identity, Intent, LABEL, Live, Look, Ownership, PreviewOptions,
-    Ticket, Wanted, Write, origin_of,
+    ADDRESS, Backend, Basis, HOLDS_DATA, Identity, Intent, LABEL, Leaving, Live, Look, Ownership,
+    PreviewOptions, Ticket, Wanted, Write, origin_of,
 };
 pub use diff::{ListShape, Plain, Shapes, diff, same_quantity};
 pub use error::{Error, Moved, Refusal};
@@ -40,7 +41,7 @@ pub use journal::{Journal, Note};
 pub use lease::{LeaseRecord, LeaseStore, take};
 pub use ledger::{History, Release, Status};
 pub use plan::{
-    Action, Change, Field, MASKED, MemberChange, Plan, Purpose, Risk, Step, Subject, hide_secrets,
+    Action, Change, Field, MASKED, MemberChange, Plan, Purpose, Risk, Stage, Step, Subject, hide_secrets,
 };
 pub use planning::{PlanOptions, destroy_plan, plan};
 pub use render::{render, totals};

@@ -72,6 +72,9 @@ pub struct Step {
     pub subject: Subject,
     /// The resources in it.
     pub addresses: Vec<Address>,
+    /// Which part of the artifact's change it makes; absent where it makes all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<Stage>,
     /// Where it was declared; absent for what is declared no more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
@@ -83,6 +86,19 @@ pub struct Step {
     pub change: Change,
     /// What was there when the plan was made.
     pub basis: Basis,
+}
+
+/// A part of an artifact's change, where it takes two steps: others use what goes away, and are to stop first.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Everything but taking away what others use.
+    First {
+        /// What stays for now: logical ids of a CloudFormation stack.
+        keeps: BTreeSet<Text>,
+    },
+    /// The rest, when nobody uses it any more.
+    Second,
 }
 
 /// What an artifact is called by the system it is in.
@@ -273,6 +289,13 @@ impl Change {
     pub fn waits_for_values(&self) -> bool {
         let late = |fields: &[Field]| fields.iter().any(|field| field.known_after.is_some());
         late(&self.fields) || self.members.iter().any(|member| late(&member.fields))
+    }
+}
+
+impl Step {
+    /// Whether it is taken after all that bring something about, and only if these went well.
+    pub(crate) fn takes_away(&self) -> bool {
+        matches!(self.change.action, Action::Delete | Action::Release) || self.stage == Some(Stage::Second)
     }
 }
 

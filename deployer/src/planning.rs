@@ -13,6 +13,7 @@ use crate::journal::{self, Note};
 use crate::ledger::{History, Status, merge};
 use crate::order::{Order, order};
 use crate::plan::{Action, Change, FORMAT, Plan, Purpose, Risk, Step, Subject};
+use crate::stages::{Planned, add_later};
 use crate::targets::Targets;
 use crate::values::{Values, sources};
 
@@ -82,14 +83,26 @@ async fn plan_for(
     let notes = read_journal(&targets, &history, &mut plan).await?;
     let live = index(targets.observe(&wanted, previous.as_ref(), &notes).await?);
     let selection = Selection::of(&options.only, &wanted);
-    let changes = preview(&targets, &wanted, &live, &selection, &options.preview).await?;
+    let (mut changes, values) = preview(&targets, &wanted, &live, &selection, &options.preview).await?;
     let mut removals = removals(&targets, &wanted, &live, &selection);
     if purpose == Purpose::Destroy {
         for removal in removals.values_mut() {
             removal.reason = "everything is taken away".to_owned();
         }
     }
+    let planned = Planned {
+        targets: &targets,
+        wanted: &wanted,
+        live: &live,
+        removals: &removals,
+        values: &values,
+        options: &options.preview,
+    };
+    let divided = planned.divide(&mut changes).await?;
     plan.steps = steps(&wanted, previous.as_ref(), &live, changes, removals);
+    add_later(&mut plan.steps, divided, &wanted, &live);
+    plan.steps
+        .sort_by(|a, b| (a.wave, &a.artifact).cmp(&(b.wave, &b.artifact)));
     Ok(plan)
 }
 
@@ -247,7 +260,7 @@ async fn preview(
     live: &BTreeMap<ArtifactId, (Text, Live)>,
     selection: &Selection<'_>,
     options: &PreviewOptions,
-) -> Result<BTreeMap<ArtifactId, Change>, Error> {
+) -> Result<(BTreeMap<ArtifactId, Change>, Values), Error> {
     let asked_for = AskedFor::of(bundle);
     let mut values = Values::default();
     let mut changes: BTreeMap<ArtifactId, Change> = BTreeMap::new();
@@ -300,7 +313,7 @@ async fn preview(
         open = later;
     }
     if failures.is_empty() {
-        Ok(changes)
+        Ok((changes, values))
     } else {
         // In the order of the bundle, whichever answer came first.
         failures.sort_by(|a, b| (&a.detail.address, &a.message).cmp(&(&b.detail.address, &b.message)));
@@ -434,7 +447,6 @@ fn steps(
         };
         steps.push(step);
     }
-    steps.sort_by(|a, b| (a.wave, &a.artifact).cmp(&(b.wave, &b.artifact)));
     steps
 }
 
@@ -455,6 +467,7 @@ fn step_of(
         component: component.clone(),
         subject: subject(artifact),
         addresses: addresses(artifact),
+        stage: None,
         origin: Some(origin_of(artifact).clone()),
         after,
         change,
@@ -487,6 +500,7 @@ fn removal_of(
         component,
         subject: live.subject.clone(),
         addresses: live.addresses.clone(),
+        stage: None,
         origin: None,
         after,
         change,
@@ -496,7 +510,7 @@ fn removal_of(
 
 /// Whatever a backend says: nothing that is marked to hold data, on the live thing or in the bundle, is replaced or
 /// deleted without its address being asked for.
-fn guard(artifact: &Artifact, live: Option<&Live>, change: &mut Change) {
+pub(crate) fn guard(artifact: &Artifact, live: Option<&Live>, change: &mut Change) {
     let marked = |address: &Address| live.is_some_and(|live| live.holds_data.contains(address));
     let mut lost: Vec<Address> = Vec::new();
     if change.action == Action::Replace && live.is_some() {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use terrace_artifact::{Text, Value, show_path, to_json_compact};
 
-use crate::plan::{Action, Field, MemberChange, Plan, Purpose, Risk, Step};
+use crate::plan::{Action, Field, MemberChange, Plan, Purpose, Risk, Stage, Step};
 
 /// A plan as text; `color` adds terminal colours, which carry no meaning of their own.
 pub fn render(plan: &Plan, color: bool) -> String {
@@ -83,7 +83,7 @@ fn actions(step: &Step) -> Vec<Action> {
         .filter_map(|member| member.address.as_ref())
         .collect();
     let untouched = step.addresses.iter().filter(|address| !touched.contains(address));
-    if step.change.action != Action::Delete {
+    if step.change.action != Action::Delete && step.stage != Some(Stage::Second) {
         actions.extend(untouched.map(|_| Action::Keep));
     }
     actions
@@ -160,6 +160,9 @@ impl Page {
             );
         }
         line.push_str(&self.explanation(step.change.action, &step.change.reason, step.change.risk));
+        if step.stage == Some(Stage::Second) {
+            line.push_str(", at the end");
+        }
         self.line(1, paint(step.change.action), &line);
         // All of what is created is new; naming the fields would drown the changes.
         if step.change.action != Action::Create {

@@ -15,7 +15,7 @@ use crate::event::{Event, StepName};
 use crate::failure::{Failure, FailureKind};
 use crate::home::Held;
 use crate::journal::Journal;
-use crate::plan::{Action, Change, Plan, Step};
+use crate::plan::{Action, Change, Plan, Stage, Step};
 use crate::planning::{AskedFor, backend_of};
 use crate::targets::Targets;
 use crate::values::{Values, sources};
@@ -44,6 +44,8 @@ const ATTEMPTS: u32 = 5;
 /// What the steps share.
 struct Shared<'a> {
     values: Mutex<Values>,
+    /// What has settled and has a second step to come.
+    settled: Mutex<BTreeMap<ArtifactId, Live>>,
     asked_for: AskedFor<'a>,
     /// Artifacts that a step which changes something comes after.
     awaited: BTreeSet<&'a ArtifactId>,
@@ -62,25 +64,29 @@ impl<'a, E: Fn(Event) + Send + Sync> Run<'a, E> {
     pub(crate) async fn steps(&self) -> Vec<(StepName, Outcome)> {
         let shared = Shared {
             values: Mutex::default(),
+            settled: Mutex::default(),
             asked_for: AskedFor::of(self.wanted),
             awaited: self.plan.changes().flat_map(|step| &step.after).collect(),
             permits: Semaphore::new(PARALLEL),
         };
-        let (takes_away, brings): (Vec<&Step>, Vec<&Step>) = self
-            .plan
-            .steps
-            .iter()
-            .partition(|step| matches!(step.change.action, Action::Delete | Action::Release));
-        let mut outcomes = BTreeMap::new();
-        self.group(&brings, &shared, &mut outcomes).await;
-        if outcomes.values().all(|outcome| *outcome == Outcome::Done) {
-            self.group(&takes_away, &shared, &mut outcomes).await;
+        let (takes_away, brings): (Vec<&Step>, Vec<&Step>) =
+            self.plan.steps.iter().partition(|step| step.takes_away());
+        let mut brought = BTreeMap::new();
+        self.group(&brings, &shared, &mut brought).await;
+        let mut taken = BTreeMap::new();
+        if brought.values().all(|outcome| *outcome == Outcome::Done) {
+            self.group(&takes_away, &shared, &mut taken).await;
         } else {
             let why = "nothing is deleted before all else is done";
-            self.skip(&takes_away, why, &mut outcomes);
+            self.skip(&takes_away, why, &mut taken);
         }
         let told = self.plan.steps.iter().filter_map(|step| {
-            let outcome = outcomes.remove(&step.artifact)?;
+            let of_group = if step.takes_away() {
+                &mut taken
+            } else {
+                &mut brought
+            };
+            let outcome = of_group.remove(&step.artifact)?;
             // What changes nothing is worth a word only when it was waited for in vain.
             let quiet = matches!(outcome, Outcome::Done | Outcome::Skipped(_));
             (step.change.action != Action::Keep || !quiet).then(|| (name(step), outcome))
@@ -245,6 +251,28 @@ struct Taking<'r, 'a, E> {
 
 impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
     async fn take(&self, artifact: Option<&Artifact>, live: Option<&Live>) -> Result<(), Ended> {
+        let broken = || {
+            let message = "the plan changes what its bundle does not have";
+            Ended::Failed(Failure::new(FailureKind::Broken, message))
+        };
+        match (&self.step.stage, artifact, live) {
+            (None, ..) => self.take_with(artifact, live).await,
+            (Some(Stage::First { keeps }), Some(artifact), Some(live)) => {
+                let kept = self.backend.keeping(artifact, live, keeps).ok_or_else(broken)?;
+                self.take_with(Some(&kept), Some(live)).await
+            }
+            (Some(Stage::Second), Some(_), Some(_)) => {
+                let now = {
+                    let settled = self.shared.settled.lock().unwrap_or_else(PoisonError::into_inner);
+                    settled.get(&self.step.artifact).cloned()
+                };
+                self.take_with(artifact, now.as_ref().or(live)).await
+            }
+            (Some(_), ..) => Err(broken()),
+        }
+    }
+
+    async fn take_with(&self, artifact: Option<&Artifact>, live: Option<&Live>) -> Result<(), Ended> {
         match (self.step.change.action, artifact) {
             (Action::Keep, Some(artifact)) => {
                 let needed = self.run.settle_all || self.shared.awaited.contains(&self.step.artifact);
@@ -532,6 +560,10 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
 
     /// Records what others wait for.
     fn learn(&self, live: &Live) {
+        if self.run.plan.comes_back_to(self.step) {
+            let mut settled = self.shared.settled.lock().unwrap_or_else(PoisonError::into_inner);
+            settled.insert(self.step.artifact.clone(), live.clone());
+        }
         let mut values = self.shared.values.lock().unwrap_or_else(PoisonError::into_inner);
         for source in self.shared.asked_for.about(&self.step.artifact) {
             if let Some(value) = self.backend.attribute(&source.attribute, live, None) {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use terrace_artifact::Target;
-use terrace_deployer::{Access, Action, ApplyOptions, Plan, Purpose, Refusal, Report, render};
+use terrace_deployer::{Access, Action, ApplyOptions, Plan, Purpose, Refusal, Report, Stage, render};
 
 use crate::arguments::{Changing, Environment, Planning, Reach};
 use crate::commands::plan::{options, warn};
@@ -224,7 +224,9 @@ fn summarise(plan: &Plan, report: &Report, console: &Console) {
     console.line(&console.paint(Tone::Good, &words));
     for (name, identity) in &plan.targets {
         let standing = plan.steps.iter().filter(|step| {
-            step.target == *name && !matches!(step.change.action, Action::Delete | Action::Release)
+            step.target == *name
+                && !matches!(step.change.action, Action::Delete | Action::Release)
+                && step.stage != Some(Stage::Second)
         });
         let mut kinds: Vec<(&str, usize)> = Vec::new();
         for step in standing {

@@ -480,7 +480,7 @@ fn replacement(resource_type: &str, path: &[Segment]) -> Replacement {
 
 /// The properties that no two resources of an account can have alike: those that identify one together, and those that
 /// hold a name on their own.
-fn own_names(resource_type: &str) -> (Vec<&'static str>, Vec<&'static str>) {
+pub(super) fn own_names(resource_type: &str) -> (Vec<&'static str>, Vec<&'static str>) {
     let Some(known) = terrace_catalog::cloudformation(resource_type) else {
         return Default::default();
     };

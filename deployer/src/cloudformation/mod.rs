@@ -11,6 +11,7 @@
 //! deploy         create, update, delete, and looking until it has settled
 //! guards         termination protection and stack policies, and the notes about them
 //! events         what CloudFormation tells meanwhile, and how far it is
+//! stages         an update in two change sets: what others still use goes last
 //! causes         the first thing that went wrong
 //! status         what each status of a stack means
 //! bucket, home   the bootstrap bucket: large templates, assets, the ledger and the lock
@@ -28,17 +29,19 @@ mod home;
 mod observe;
 mod preview;
 mod record;
+mod stages;
 mod status;
 mod template;
 mod yaml;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use terrace_artifact::{Artifact, ArtifactId, Asset, Segment, Stack, Text, Value};
+use terrace_artifact::{Artifact, ArtifactId, Asset, Body, Segment, Stack, Text, Value};
 
 use crate::access::Access;
-use crate::backend::{Backend, Identity, Intent, Live, Look, PreviewOptions, Ticket, Wanted, Write};
+use crate::backend::{Backend, Identity, Intent, Leaving, Live, Look, PreviewOptions, Ticket, Wanted, Write};
 use crate::failure::{Failure, FailureKind};
 use crate::home::Home;
 use crate::journal::{Journal, Note};
@@ -130,6 +133,22 @@ impl Backend for CloudFormation {
 
     fn removal(&self, live: &Live) -> Change {
         preview::removal(live)
+    }
+
+    fn leaving(&self, live: &Live, change: &Change) -> Vec<Leaving> {
+        stages::leaving(live, change)
+    }
+
+    fn keeping(&self, artifact: &Artifact, live: &Live, parts: &BTreeSet<Text>) -> Option<Artifact> {
+        let kept = stages::keeping(artifact.stack()?, live, parts)?;
+        Some(Artifact {
+            body: Body::Stack(kept),
+            ..artifact.clone()
+        })
+    }
+
+    fn rest(&self, artifact: &Artifact, kept: &Artifact, live: &Live, values: &Values) -> Option<Change> {
+        stages::rest(artifact.stack()?, kept.stack()?, live, values, &self.label)
     }
 
     /// Puts the assets of what will be written into the bucket: a template that names one is refused where it is not.

@@ -6,7 +6,7 @@ use super::*;
 use crate::apply::{ApplyOptions, Cancel, Outcome, apply};
 use crate::backend::Basis;
 use crate::event::Event;
-use crate::plan::{Field, MemberChange};
+use crate::plan::{Field, MemberChange, Stage};
 use crate::testing::{access, bound, bundle, holding, needing, object, options, stack, value};
 
 fn live(artifact: &Artifact, held: &[&str]) -> Live {
@@ -205,6 +205,14 @@ fn plans_are_what_their_schema_says() {
         known_after: Some("finance/lake/role.arn".into()),
         forces_replacement: true,
     });
+    step.stage = Some(Stage::First {
+        keeps: BTreeSet::from(["Old".into()]),
+    });
+    let second = Step {
+        stage: Some(Stage::Second),
+        ..step.clone()
+    };
+    fewer.steps.push(second);
     fewer.take_over = true;
     check(&fewer);
 

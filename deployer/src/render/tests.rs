@@ -65,6 +65,7 @@ fn step(address: &str, kind: &str, place: &str, change: Change) -> Step {
         addresses: vec![address],
         origin: None,
         after: BTreeSet::new(),
+        stage: None,
         change,
         basis: Basis::absent(),
     }

@@ -9,3 +9,4 @@ mod journal;
 mod killed;
 mod observing;
 mod proxy;
+mod stages;

@@ -131,6 +131,7 @@ async fn a_replaced_role_is_known_after_apply_and_arrives() {
           ~ CloudFormation stack renamed-testing-platform-lake (1 resource)  updated  [replaces]
               -/+ platform/lake/role AWS::IAM::Role  replaced: `RoleName` cannot be changed in place
                   RoleName: "renamed-reader" → "renamed-writer"  (why it is replaced)
+              note: the old `platform/lake/role` is gone before ServiceAccount renamed/web hears of the new one
 
         platform/web
           ~ ServiceAccount renamed/web  updated

@@ -1,0 +1,168 @@
+//! A stack that is updated in two change sets: first with what others still use, then without it.
+//!
+//! References from stack to stack are parameters, which hold values: CloudFormation does not refuse to delete what another
+//! stack was told of, and would leave that one with the name of nothing until its own turn comes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use terrace_artifact::{Map, Part, Stack, Text, Value};
+
+use crate::backend::{Leaving, Live};
+use crate::plan::{Action, Change};
+use crate::values::{Late, Values};
+
+use super::difference::{difference, own_names};
+use super::record::{Observed, tags};
+use super::template::{self, flat};
+
+/// What an update deletes or replaces of a stack, and the values by which other artifacts may know it: outputs made of it,
+/// and its own name.
+pub(super) fn leaving(live: &Live, change: &Change) -> Vec<Leaving> {
+    let observed = Observed::from_value(&live.value);
+    let mut all = Vec::new();
+    for member in &change.members {
+        let replaced = match member.action {
+            Action::Delete => false,
+            Action::Replace => true,
+            _ => continue,
+        };
+        let Some(old) = template::resource(&observed.template, &member.logical_id) else {
+            continue;
+        };
+        // What stays in the account works on for whoever uses it.
+        if replaced && template::keeps(old, "UpdateReplacePolicy").is_some_and(|kept| kept != "Snapshot") {
+            continue;
+        }
+        let made_of_it = outputs(&observed.template).filter(|(_, output)| {
+            let references = template::references(output);
+            references.iter().any(|(_, id, _)| *id == member.logical_id)
+        });
+        let told = made_of_it.filter_map(|(name, _)| observed.record.outputs.get(name).cloned());
+        let values: BTreeSet<Text> = told.chain(own_name(old, &observed)).collect();
+        if !values.is_empty() {
+            let address = member.address.as_ref();
+            all.push(Leaving {
+                part: member.logical_id.clone(),
+                shown: address.map_or(member.logical_id.clone(), |address| address.to_string().into()),
+                values,
+                replaced,
+            });
+        }
+    }
+    all
+}
+
+/// The stack as it is wanted, with `parts` of what is there still in it, what these refer to, and the outputs made of them.
+/// Nothing where the template that is there has sections of which a part cannot be taken.
+pub(super) fn keeping(stack: &Stack, live: &Live, parts: &BTreeSet<Text>) -> Option<Stack> {
+    let observed = Observed::from_value(&live.value);
+    let old = &observed.template;
+    if ["Conditions", "Mappings", "Transform"]
+        .iter()
+        .any(|section| old.get(section).is_some())
+    {
+        return None;
+    }
+    let mut kept = stack.clone();
+    let mut open: Vec<Text> = parts.iter().cloned().collect();
+    while let Some(id) = open.pop() {
+        if template::resource(&kept.template, &id).is_some() {
+            continue;
+        }
+        if let Some(resource) = template::resource(old, &id) {
+            insert(&mut kept.template, "Resources", &id, resource.clone());
+            open.extend(referred(resource));
+        } else if let Some(parameter) = old.at(&["Parameters", &id])
+            && kept.template.at(&["Parameters", &id]).is_none()
+        {
+            insert(&mut kept.template, "Parameters", &id, parameter.clone());
+            let value = observed.record.parameters.get(&id).cloned().unwrap_or_default();
+            kept.parameters.insert(id, vec![Part::Text(value)]);
+        }
+    }
+    for (name, output) in outputs(old) {
+        let of_parts = template::references(output)
+            .iter()
+            .any(|(_, id, _)| parts.contains(id));
+        let wanted = kept.template.at(&["Outputs", name]);
+        if !of_parts || wanted == Some(output) {
+            continue;
+        }
+        // A killed run is to find out from the outputs alone who still uses the old one.
+        let name = match wanted {
+            Some(_) => format!("{name}Before").into(),
+            None => name.clone(),
+        };
+        insert(&mut kept.template, "Outputs", &name, output.clone());
+    }
+    Some(kept)
+}
+
+/// What is left to do when `kept` has been deployed.
+pub(super) fn rest(stack: &Stack, kept: &Stack, live: &Live, values: &Values, label: &str) -> Option<Change> {
+    // By then both sides have the same values, known or not.
+    let same = |stack: &Stack| -> BTreeMap<Text, Text> {
+        let late = values.parameters(stack).into_iter();
+        late.map(|(name, value)| {
+            let (Late::Known(text) | Late::Later(text)) = value;
+            (name, text)
+        })
+        .collect()
+    };
+    let mut observed = Observed::from_value(&live.value);
+    observed.template = kept.template.clone();
+    observed.record.parameters = same(kept);
+    observed.record.tags = tags(stack, label);
+    observed.record.protected = stack.termination_protection;
+    observed.policy = stack.policy.clone();
+    let after = same(stack).into_iter();
+    let after = after.map(|(name, value)| (name, Late::Known(value))).collect();
+    let change = difference(stack, &after, &observed.record.tags, &observed).ok()?;
+    (change.action == Action::Update).then_some(change)
+}
+
+fn outputs(template: &Value) -> impl Iterator<Item = (&Text, &Value)> {
+    let map = template.get("Outputs").and_then(Value::as_map);
+    map.into_iter().flatten().map(|(name, output)| (name, output))
+}
+
+/// The name that a resource was given, by which whoever knows the naming rules can refer to it without asking.
+fn own_name(resource: &Value, observed: &Observed) -> Option<Text> {
+    let (identifier, names) = own_names(template::resource_type(resource));
+    // A part of a name that has several names nothing.
+    let alone = identifier.len() == 1;
+    let identifier = identifier.into_iter().filter(|_| alone);
+    let known = observed.record.parameters.iter();
+    let known = known.map(|(name, value)| (name.clone(), Late::Known(value.clone())));
+    let known: BTreeMap<Text, Late<Text>> = known.collect();
+    let properties = resource.get("Properties")?;
+    let mut paths = names.into_iter().chain(identifier);
+    paths.find_map(|path| {
+        let path: Vec<&str> = path.split('/').collect();
+        match flat(properties.at(&path)?, &known) {
+            Value::String(name) if name.is_ascii() => Some(name),
+            _ => None,
+        }
+    })
+}
+
+/// What a resource refers to, and what it says it comes after.
+fn referred(resource: &Value) -> Vec<Text> {
+    let references = template::references(resource).into_iter().map(|(_, id, _)| id);
+    let after = match resource.get("DependsOn") {
+        Some(Value::String(id)) => vec![id.clone()],
+        Some(Value::List(ids)) => ids.iter().filter_map(Value::as_str).map(Text::from).collect(),
+        _ => Vec::new(),
+    };
+    references.chain(after).collect()
+}
+
+fn insert(template: &mut Value, section: &str, name: &Text, value: Value) {
+    let Some(map) = template.as_map_mut() else { return };
+    if map.get(section).is_none() {
+        map.insert(section, Map::new());
+    }
+    if let Some(section) = map.get_mut(section).and_then(Value::as_map_mut) {
+        section.insert(name.clone(), value);
+    }
+}
