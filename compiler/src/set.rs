@@ -3,9 +3,11 @@
 use terrace_artifact::Text;
 
 use crate::code::Code;
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Diagnostic, Diagnostics, listed, shown};
+use crate::document::{Component, Module, Recipe};
+use crate::input::{InputSchema, InputType, Others};
 use crate::load::{Stack, unknown};
-use crate::node::Node;
+use crate::node::{Node, NodeKind};
 use crate::source::{Files, Span};
 
 /// What `--set COMPONENT.INPUT=VALUE` says, as a layer; each its own file for messages.
@@ -40,7 +42,7 @@ pub(crate) fn parse_set(
             ));
             continue;
         };
-        if !stack.components.iter().any(|c| c.name.value == component) {
+        let Some(found) = stack.components.iter().find(|c| c.name.value == component) else {
             let names = stack.components.iter().map(|c| c.name.value.as_str());
             let span = whole.within(0..component.len());
             diagnostics.push(unknown(
@@ -51,24 +53,35 @@ pub(crate) fn parse_set(
                 names,
             ));
             continue;
-        }
-        let mut scratch = Files::default();
-        let mut node = match crate::yaml::read("--set", value.as_bytes(), &mut scratch, diagnostics)
-            .into_iter()
-            .next()
-        {
-            Some(node) => node,
-            None => Node {
-                kind: crate::node::NodeKind::String(Text::default()),
-                span: whole,
-                key: whole,
+        };
+        let keys: Vec<&str> = keys.collect();
+        let schema = match input(stack, found, &keys, whole.within(component.len() + 1..path.len())) {
+            Ok(schema) => schema,
+            Err(diagnostic) => {
+                diagnostics.push(*diagnostic);
+                continue;
+            }
+        };
+        let place = whole.within(path.len() + 1..text.len());
+        let mut node = match schema.map(|schema| schema.kind) {
+            // Text is what was typed: a tag may be `9`, `007` or `true`, and its braces are its own.
+            Some(InputType::String) => Node {
+                kind: NodeKind::Raw(value.into()),
+                span: place,
+                key: place,
+            },
+            _ => match read(value, place) {
+                Ok(node) => node,
+                Err(diagnostic) => {
+                    diagnostics.push(*diagnostic);
+                    continue;
+                }
             },
         };
-        relocate(&mut node, whole.within(path.len() + 1..text.len()));
-        for key in keys.collect::<Vec<_>>().into_iter().rev() {
+        for key in keys.into_iter().rev() {
             node.key = whole.within(0..path.len());
             node = Node {
-                kind: crate::node::NodeKind::Map(vec![(key.into(), node)]),
+                kind: NodeKind::Map(vec![(key.into(), node)]),
                 span: whole,
                 key: whole,
             };
@@ -78,11 +91,79 @@ pub(crate) fn parse_set(
     out
 }
 
+/// What the module says of the value at a path, where it says something.
+fn input<'a>(
+    stack: &'a Stack,
+    component: &Component,
+    keys: &[&str],
+    span: Span,
+) -> Result<Option<&'a InputSchema>, Box<Diagnostic>> {
+    let [name, below @ ..] = keys else { return Ok(None) };
+    let Recipe::Module { module: wanted, .. } = &component.recipe else {
+        let message = format!("component `{}` has no inputs", component.name.value);
+        return Err(Box::new(
+            Diagnostic::new(Code::UnknownInput, message)
+                .at(span, "nothing to set")
+                .also(component.name.span, "its resources are its own")
+                .help("make a module of it where values are to come from outside"),
+        ));
+    };
+    let fits = |module: &&Module| {
+        module.name.value == wanted.name.value && wanted.requirement.value.matches(&module.version.value)
+    };
+    let modules = stack.modules.iter().filter(fits);
+    // Where there is no such module, that is said of the component.
+    let Some(module) = modules.max_by(|a, b| a.version.value.cmp(&b.version.value)) else {
+        return Ok(None);
+    };
+    let Some(declared) = module.inputs.iter().find(|input| input.name.value == *name) else {
+        let span = span.within(0..name.len());
+        let names = module.inputs.iter().map(|input| input.name.value.as_str());
+        let message = format!("module `{}` has no input `{}`", module.name.value, shown(name));
+        let mut diagnostic = Diagnostic::new(Code::UnknownInput, message)
+            .at(span, "no such input")
+            .nearest(span, name, names.clone());
+        if diagnostic.help.is_empty() {
+            diagnostic = diagnostic.help(match module.inputs.len() {
+                0 => "it has no inputs".to_owned(),
+                _ => format!("it has {}", listed(names)),
+            });
+        }
+        return Err(Box::new(diagnostic));
+    };
+    Ok(below.iter().try_fold(&declared.schema, |schema, key| {
+        let property = schema.properties.iter().find(|(name, _)| name.value == *key);
+        match (property, &schema.others) {
+            (Some((_, schema)), _) => Some(schema),
+            (None, Others::Of(schema)) => Some(schema.as_ref()),
+            (None, _) => None,
+        }
+    }))
+}
+
+/// A value that is no text, in YAML.
+fn read(value: &str, place: Span) -> Result<Node, Box<Diagnostic>> {
+    let (mut scratch, mut said) = (Files::default(), Diagnostics::new());
+    let nodes = crate::yaml::read("--set", value.as_bytes(), &mut scratch, &mut said);
+    // What was said has its place in the value alone.
+    if let Some(first) = said.into_sorted().into_iter().find(Diagnostic::is_error) {
+        let diagnostic = Diagnostic::new(Code::InvalidSet, first.message);
+        return Err(Box::new(diagnostic.at(place, "this is read as YAML")));
+    }
+    let mut node = nodes.into_iter().next().unwrap_or(Node {
+        kind: NodeKind::String(Text::default()),
+        span: place,
+        key: place,
+    });
+    relocate(&mut node, place);
+    Ok(node)
+}
+
 fn relocate(node: &mut Node, span: Span) {
     (node.span, node.key) = (span, span);
     match &mut node.kind {
-        crate::node::NodeKind::List(items) => items.iter_mut().for_each(|item| relocate(item, span)),
-        crate::node::NodeKind::Map(entries) => entries.iter_mut().for_each(|(_, item)| relocate(item, span)),
+        NodeKind::List(items) => items.iter_mut().for_each(|item| relocate(item, span)),
+        NodeKind::Map(entries) => entries.iter_mut().for_each(|(_, item)| relocate(item, span)),
         _ => {}
     }
 }

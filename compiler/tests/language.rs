@@ -106,3 +106,89 @@ patches: {{topic: {patch}}}
         assert_eq!(got, want, "{patch}");
     }
 }
+
+const VALUES: &str = "
+kind: Module
+name: values
+version: 1.0.0
+summary: an input of every type
+inputs:
+  tag: {type: string, default: latest}
+  image: {type: object, properties: {tag: {type: string}}, default: {tag: latest}}
+  labels: {type: object, additionalProperties: {type: string}, default: {}}
+  count: {type: integer, default: 1}
+  on: {type: boolean, default: false}
+  keep: {type: duration, default: 1d}
+  size: {type: size, default: 1Gi}
+  cores: {type: quantity, default: '1'}
+  share: {type: percent, default: 10%}
+  names: {type: array, items: {type: string}, default: []}
+resources:
+  page:
+    type: v1/ConfigMap
+    metadata: {namespace: default}
+    data: {all: \"{{ [inputs.tag, inputs.image.tag, inputs.labels, inputs.count, inputs.on, inputs.keep | hours, inputs.size | string, inputs.cores | string, inputs.share, inputs.names] | json }}\"}
+---
+{kind: Component, name: web, module: values}
+---
+{kind: Component, name: own, resources: {page: {type: v1/ConfigMap, metadata: {namespace: default}, data: {a: b}}}}
+";
+
+#[test]
+fn what_is_set_has_the_type_of_its_input() {
+    let base = r#"["latest","latest",{},1,false,24,"1Gi","1",10,[]]"#;
+    for (set, want) in [
+        ("web.tag=9", base.replacen("latest", "9", 1)),
+        ("web.tag=true", base.replacen("latest", "true", 1)),
+        ("web.tag=007", base.replacen("latest", "007", 1)),
+        ("web.tag=null", base.replacen("latest", "null", 1)),
+        ("web.tag=1.10", base.replacen("latest", "1.10", 1)),
+        ("web.tag=", base.replacen("latest", "", 1)),
+        ("web.tag={{ x }}: @", base.replacen("latest", "{{ x }}: @", 1)),
+        ("web.image.tag=9", base.replace("latest\",{}", "9\",{}")),
+        ("web.labels.a=1", base.replace("{}", r#"{"a":"1"}"#)),
+        ("web.count=3", base.replace("1,false", "3,false")),
+        ("web.on=true", base.replace("false", "true")),
+        ("web.keep=2d", base.replace("24", "48")),
+        ("web.size=2Ti", base.replace("1Gi", "2Ti")),
+        ("web.cores=0.5", base.replace("\"1\"", "\"500m\"")),
+        ("web.share=25%", base.replace("10,", "25,")),
+        ("web.names=[a, b]", base.replace("[]", r#"["a","b"]"#)),
+    ] {
+        let compiled = run(VALUES, &[set]);
+        let object = file(&compiled, "kubernetes/platform/web.yaml");
+        let line = object
+            .lines()
+            .find(|line| line.contains("all:"))
+            .unwrap_or_default();
+        let got = line.trim().trim_start_matches("all: '").trim_end_matches('\'');
+        assert_eq!(got, want, "{set}");
+    }
+}
+
+#[test]
+fn what_cannot_be_set_is_refused() {
+    for (set, want) in [
+        (
+            "web.tga=9",
+            "unknown-input: module `values` has no input `tga` <tga>",
+        ),
+        ("own.tag=9", "unknown-input: component `own` has no inputs <tag>"),
+        (
+            "web.count=many",
+            "wrong-type: `count` has to be a whole number, not text <many>",
+        ),
+        (
+            "web.count=007",
+            "invalid-set: `007` is two different numbers <007>",
+        ),
+        ("web.keep=30", "wrong-unit: `keep` has no unit <30>"),
+        ("web.names=[a", "invalid-set: `[` is not closed <[a>"),
+        (
+            "web.image.tga=9",
+            "unknown-key: `tga` is not a key of `image` <9>",
+        ),
+    ] {
+        assert_eq!(said(&run(VALUES, &[set])), want, "{set}");
+    }
+}
