@@ -93,6 +93,8 @@ codes! {
     DeprecatedModule Warning "deprecated-module",
     /// A module that may not be used any more.
     RetiredModule Error "retired-module",
+    /// A module that another one needs, in a version that does not do.
+    UnmetRequirement Error "unmet-requirement",
     /// A tenant that does not exist.
     UnknownTenant Error "unknown-tenant",
     /// A tier that does not exist.

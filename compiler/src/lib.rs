@@ -30,6 +30,7 @@ pub mod node;
 mod patch;
 mod pipeline;
 mod placement;
+mod requirement;
 mod resolve;
 pub mod resource;
 mod scope;

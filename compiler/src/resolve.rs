@@ -213,6 +213,7 @@ impl<'a> Prepared<'a> {
                 );
             }
         }
+        crate::requirement::check(&uses, &self.modules, diagnostics);
         for one in &mut uses {
             self.layer(one, environment, files, diagnostics);
         }
