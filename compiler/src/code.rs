@@ -99,6 +99,8 @@ codes! {
     UnknownTenant Error "unknown-tenant",
     /// A tier that does not exist.
     UnknownTier Error "unknown-tier",
+    /// A framework of rules that does not exist.
+    UnknownFramework Error "unknown-framework",
     /// An environment that does not exist.
     UnknownEnvironment Error "unknown-environment",
     /// A component that does not exist.
@@ -235,6 +237,8 @@ codes! {
     OrphanMetric Warning "orphan-metric",
     /// A name that another environment in the same account would have too.
     NameWithoutEnvironment Error "name-without-environment",
+    /// Something for one environment that says the name of another.
+    AnotherEnvironment Warning "another-environment",
     /// A stream whose failures block it or are lost.
     UnsafeStream Error "unsafe-stream",
     /// A right to do everything.

@@ -183,7 +183,10 @@ fn environment_bundle(
         .environments
         .iter()
         .filter(|other| other.name.value != environment.name.value);
-    graph.other_accounts = others.flat_map(placement::accounts).collect();
+    graph.other_accounts = others.clone().flat_map(placement::accounts).collect();
+    let own = [environment.name.value.as_str(), class.as_str()];
+    let words = others.flat_map(|other| [other.name.value.clone(), other.class.value.as_str().into()]);
+    graph.other_environments = words.filter(|word| !own.contains(&word.as_str())).collect();
     stop(diagnostics)?;
     let (lowered, edges) = lower(&graph, diagnostics);
     stop(diagnostics)?;

@@ -4,6 +4,7 @@
 //! has a last day.
 
 mod autoscaling;
+mod environments;
 mod glue;
 mod monitoring;
 mod names;
@@ -105,6 +106,14 @@ impl<'a> Subject<'a> {
         found
             .iter()
             .map(move |at| (&graph.resources[*at], &bodies[*at].body))
+    }
+
+    /// What expressions read as `environment.name` and `environment.class`.
+    fn environment(&self, key: &str) -> &'a str {
+        let names = &self.graph.uses[self.resource.instance].names;
+        let environment = names.iter().find(|(name, _)| name == "environment");
+        let found = environment.and_then(|(_, term)| term.get(key));
+        found.and_then(Term::as_str).unwrap_or_default()
     }
 
     fn production(&self) -> bool {
@@ -213,6 +222,7 @@ fn rules(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         }
     }
     names::environment(subject, findings);
+    environments::another(subject, findings);
 }
 
 fn diagnostic(graph: &Graph<'_>, at: usize, finding: Finding) -> Diagnostic {

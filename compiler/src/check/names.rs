@@ -30,13 +30,7 @@ pub(super) fn environment(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let Some(name) = subject.body.get(property).and_then(Term::as_str) else {
         return;
     };
-    let environment = subject.graph.uses[subject.resource.instance]
-        .names
-        .iter()
-        .find(|(key, _)| key == "environment")
-        .and_then(|(_, term)| term.get("name"))
-        .and_then(Term::as_str)
-        .unwrap_or_default();
+    let environment = subject.environment("name");
     let account = subject.graph.places[subject.resource.instance].account.as_deref();
     let told_apart = name.contains(environment)
         || name.contains(slug(environment).as_str())

@@ -192,6 +192,21 @@ impl Graph<'_> {
         }
     }
 
+    /// Whether a value stands in the component or its module as it is, neither computed nor given by an input.
+    pub(crate) fn is_literal(&self, resource: &Resource, path: &[Segment]) -> bool {
+        let one = &self.uses[resource.instance];
+        let span = match patched(one, resource, path) {
+            Some(node) => Some(node.span),
+            None => crate::expand::trace(one, &resource.address, self.files).and_then(|trace| {
+                trace
+                    .find(path)
+                    .filter(|leaf| leaf.path == path)
+                    .map(|leaf| leaf.span)
+            }),
+        };
+        span.is_some_and(|span| !self.files.text(span).contains("{{"))
+    }
+
     /// The place in the stack of an input that a leaf reads.
     pub(crate) fn input_span(&self, instance: usize, leaf: &Leaf) -> Option<Span> {
         self.input_node(instance, leaf, &[]).map(|node| node.span)

@@ -38,6 +38,8 @@ pub(crate) struct Graph<'a> {
     pub(crate) sources: &'a dyn Sources,
     /// The accounts of the stack's other environments.
     pub(crate) other_accounts: Vec<Text>,
+    /// The names and classes of the stack's other environments, without those of this one.
+    pub(crate) other_environments: Vec<Text>,
     /// Indices of resources by instance and key, in order of declaration.
     by_name: BTreeMap<(usize, Text), Vec<usize>>,
     /// Indices of CloudFormation resources by type and tenant.
@@ -77,6 +79,7 @@ impl<'a> Graph<'a> {
             files,
             sources,
             other_accounts: Vec::new(),
+            other_environments: Vec::new(),
             by_name: BTreeMap::new(),
             by_type: BTreeMap::new(),
             by_component: BTreeMap::new(),

@@ -14,6 +14,9 @@ use crate::source::{Files, Span};
 /// How many names a message may list.
 const MOST_LISTED: usize = 16;
 
+/// The frameworks of rules, as the schemas list them.
+const FRAMEWORKS: [&str; 5] = ["SOC2", "GDPR", "HIPAA", "PCI_DSS", "SOX"];
+
 /// What a node is to the reader of a message.
 #[derive(Clone, Copy)]
 pub(super) enum Place<'a> {
@@ -115,7 +118,12 @@ impl Checker<'_> {
         if let Some(not) = schema.not
             && self.fits(not, node)
         {
-            return found.push(refused(schema, node, place));
+            found.push(refused(schema, node, place));
+            // What a key will hold in a later version can be wrong already.
+            if let (Some(Later::Key), NodeKind::List(items)) = (&schema.later, &node.kind) {
+                self.check_list(schema, node, items, place, found);
+            }
+            return;
         }
         if !schema.types.has(type_of(node)) {
             return found.push(self.wrong_type(schema, node, place));
@@ -410,14 +418,16 @@ fn unknown_value(values: &[Value], node: &Node, place: Place<'_>) -> Diagnostic 
         [one] => format!("it has to be `{one}`"),
         _ => format!("allowed are {}", listed(&words)),
     };
-    // Tiers have a page of their own: they are the first names that a user gets wrong.
+    // Tiers and frameworks have pages of their own: they are the first names that a user gets wrong.
     let tiers = crate::document::Tier::ALL.map(crate::document::Tier::as_str);
-    let problem = match words.iter().eq(tiers.iter()) {
-        true => Diagnostic::new(Code::UnknownTier, format!("no tier is named {}", quoted(node))),
-        false => Diagnostic::new(
-            Code::UnknownValue,
-            format!("{} is not a value of {place}", quoted(node)),
-        ),
+    let problem = if words.iter().eq(tiers.iter()) {
+        Diagnostic::new(Code::UnknownTier, format!("no tier is named {}", quoted(node)))
+    } else if words.iter().eq(FRAMEWORKS.iter()) {
+        let message = format!("no framework is named {}", quoted(node));
+        Diagnostic::new(Code::UnknownFramework, message)
+    } else {
+        let message = format!("{} is not a value of {place}", quoted(node));
+        Diagnostic::new(Code::UnknownValue, message)
     }
     .at(node.span, "no such value")
     .note(allowed);
