@@ -6,6 +6,7 @@ use super::{Finding, Subject};
 use crate::code::Code;
 use crate::connect::pod_spec;
 use crate::diagnostic::listed;
+use crate::resource::Resource;
 use crate::term::Term;
 
 pub(super) fn workload(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
@@ -110,63 +111,78 @@ fn mounts(subject: &Subject<'_>, pod: &Term, base: &[&str], findings: &mut Vec<F
     }
 }
 
-/// A claim for one node, under a Deployment that may have pods on several.
+/// A claim for one node, mounted by pods that may be on several: of one workload, or of two.
 fn shared(subject: &Subject<'_>, pod: &Term, base: &[&str], findings: &mut Vec<Finding>) {
-    if subject.resource.kind.kubernetes() != Some("Deployment") {
+    let Some(most) = most_pods(subject, subject.resource, subject.body) else {
         return;
-    }
-    let namespace = subject.body.at(&["metadata", "namespace"]);
-    let same_namespace = |body: &Term| body.at(&["metadata", "namespace"]) == namespace;
-    let scaled = subject.beside().find(|(other, body)| {
-        other.kind.kubernetes() == Some("HorizontalPodAutoscaler")
-            && same_namespace(body)
-            && body.at(&["spec", "scaleTargetRef", "name"]) == subject.body.at(&["metadata", "name"])
-    });
-    let most = match scaled {
-        Some((_, scaler)) => scaler
-            .at(&["spec", "maxReplicas"])
-            .and_then(Term::as_integer)
-            .unwrap_or(1),
-        None => subject
-            .body
-            .at(&["spec", "replicas"])
-            .and_then(Term::as_integer)
-            .unwrap_or(1),
     };
-    if most < 2 {
-        return;
-    }
     for (at, volume) in pod.get("volumes").map_or(&[][..], Term::items).iter().enumerate() {
-        let Some(name) = volume
-            .at(&["persistentVolumeClaim", "claimName"])
-            .and_then(Term::as_str)
-        else {
+        let Some(name) = claimed(volume).filter(|name| is_for_one_node(subject, name)) else {
             continue;
         };
-        let claim = subject.beside().find(|(other, body)| {
-            other.kind.kubernetes() == Some("PersistentVolumeClaim")
-                && same_namespace(body)
-                && body.at(&["metadata", "name"]).and_then(Term::as_str) == Some(name)
-        });
-        let modes = claim
-            .and_then(|(_, body)| body.at(&["spec", "accessModes"]))
-            .map_or(&[][..], Term::items);
-        let single = !modes.is_empty()
-            && modes
-                .iter()
-                .all(|mode| matches!(mode.as_str(), Some("ReadWriteOnce" | "ReadWriteOncePod")));
-        if single {
-            findings.push(
-                Finding::new(
-                    Code::SharedVolume,
-                    base,
-                    format!("up to {most} pods are to mount `{name}`, which can be attached to one node"),
+        // Of several workloads the first is in order, and those after it are too many.
+        let mounts = |(other, body): &(&Resource, &Term)| {
+            other.address < subject.resource.address
+                && most_pods(subject, other, body).is_some()
+                && pod_spec(body).is_some_and(|pod| {
+                    let volumes = pod.get("volumes").map_or(&[][..], Term::items);
+                    volumes.iter().any(|volume| claimed(volume) == Some(name))
+                })
+        };
+        let message = match subject.beside().find(mounts) {
+            _ if most > 1 => {
+                format!("up to {most} pods are to mount `{name}`, which can be attached to one node")
+            }
+            Some((other, _)) => {
+                format!(
+                    "`{}` mounts `{name}` too, which can be attached to one node",
+                    other.address
                 )
+            }
+            None => continue,
+        };
+        findings.push(
+            Finding::new(Code::SharedVolume, base, message)
                 .below([Segment::Key("volumes".into()), Segment::Index(at)])
-                .help("use the access mode `ReadWriteMany`, or one replica, or a StatefulSet"),
-            );
-        }
+                .below(["persistentVolumeClaim", "claimName"].map(|key| Segment::Key(key.into())))
+                .help(match most > 1 {
+                    true => "use the access mode `ReadWriteMany`, or one replica, or a StatefulSet with `volumeClaimTemplates`",
+                    false => "use the access mode `ReadWriteMany`, or give each its own claim",
+                }),
+        );
     }
+}
+
+/// The name of the claim that a volume is of.
+fn claimed(volume: &Term) -> Option<&str> {
+    volume.at(&["persistentVolumeClaim", "claimName"])?.as_str()
+}
+
+fn is_for_one_node(subject: &Subject<'_>, name: &str) -> bool {
+    let claim = subject.beside().find(|(other, body)| {
+        other.kind.kubernetes() == Some("PersistentVolumeClaim")
+            && body.at(&["metadata", "name"]).and_then(Term::as_str) == Some(name)
+    });
+    let modes = claim.and_then(|(_, body)| body.at(&["spec", "accessModes"]));
+    let modes = modes.map_or(&[][..], Term::items);
+    let single = |mode: &Term| matches!(mode.as_str(), Some("ReadWriteOnce" | "ReadWriteOncePod"));
+    !modes.is_empty() && modes.iter().all(single)
+}
+
+/// The most pods that a workload which stays may have at once.
+fn most_pods(subject: &Subject<'_>, resource: &Resource, body: &Term) -> Option<i64> {
+    if !matches!(resource.kind.kubernetes(), Some("Deployment" | "StatefulSet")) {
+        return None;
+    }
+    let scaled = subject.beside().find(|(other, scaler)| {
+        other.kind.kubernetes() == Some("HorizontalPodAutoscaler")
+            && scaler.at(&["spec", "scaleTargetRef", "name"]) == body.at(&["metadata", "name"])
+    });
+    let replicas = match scaled {
+        Some((_, scaler)) => scaler.at(&["spec", "maxReplicas"]),
+        None => body.at(&["spec", "replicas"]),
+    };
+    Some(replicas.and_then(Term::as_integer).unwrap_or(1))
 }
 
 /// The Pod Security Standards: `baseline` refuses what reaches into the node, `restricted` demands the rest.
