@@ -5,6 +5,7 @@
 
 mod check;
 mod schema;
+mod words;
 
 use std::sync::OnceLock;
 
