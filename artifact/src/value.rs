@@ -359,7 +359,7 @@ impl<'de> Deserialize<'de> for Value {
                 Ok(Value::Number(n.into()))
             }
             fn visit_u64<E>(self, n: u64) -> Result<Value, E> {
-                Ok(number(&n.into()))
+                Ok(i64::try_from(n).map_or_else(|_| number(&n.into()), Value::from))
             }
             fn visit_f64<E>(self, n: f64) -> Result<Value, E> {
                 Ok(serde_json::Number::from_f64(n).map_or(Value::Null, |n| number(&n)))

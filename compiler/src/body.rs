@@ -42,6 +42,8 @@ struct MapBody {
     /// A tree that becomes JSON text.
     json: Option<Body>,
     entries: Vec<(Template, Body)>,
+    /// Whether a key may come twice: where keys are computed, merged or repeated.
+    may_repeat: bool,
 }
 
 /// How a body is expanded.
@@ -209,7 +211,7 @@ impl Body {
             if let Some(trace) = expansion.trace.as_deref_mut() {
                 trace.path.pop();
             }
-            if !(term == Term::Omit || (term == Term::Null && !expansion.keep_null)) {
+            if expansion.keeps(&term) {
                 out.push(term);
             }
         };
@@ -274,6 +276,8 @@ impl MapBody {
                 }
             }
         }
+        let computed = |(key, _): &(Template, Body)| !matches!(key, Template::Plain(_));
+        map.may_repeat = map.merge.is_some() || map.for_each.is_some() || map.entries.iter().any(computed);
         map
     }
 
@@ -385,8 +389,12 @@ impl MapBody {
             if let Some(trace) = expansion.trace.as_deref_mut() {
                 trace.path.pop();
             }
-            if !(term == Term::Omit || (term == Term::Null && !expansion.keep_null)) {
-                put(out, key, term);
+            if expansion.keeps(&term) {
+                if self.may_repeat {
+                    put(out, key, term);
+                } else {
+                    out.push((key, term));
+                }
             }
         }
     }
@@ -417,6 +425,15 @@ impl Expansion<'_> {
             keep_null: true,
             failures: Vec::new(),
             trace: None,
+        }
+    }
+
+    /// Whether a value stands where it was made: a key or an item without one is left out.
+    fn keeps(&self, term: &Term) -> bool {
+        match term {
+            Term::Omit => false,
+            Term::Null => self.keep_null,
+            _ => true,
         }
     }
 

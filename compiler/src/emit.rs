@@ -16,8 +16,8 @@ use crate::resource::{Resource, ResourceKind};
 use crate::term::Term;
 
 /// What a bundle is made of.
-pub(crate) struct Emission<'g, 'a> {
-    pub(crate) graph: &'g Graph<'a>,
+pub(crate) struct Emission<'a> {
+    pub(crate) graph: Graph<'a>,
     pub(crate) platform: Text,
     pub(crate) environment: Environment,
     pub(crate) targets: Vec<(Text, Target)>,
@@ -28,29 +28,53 @@ pub(crate) struct Emission<'g, 'a> {
 /// What the resources of an instance's stack tell other stacks: the outputs by name.
 type Outputs = BTreeMap<usize, BTreeMap<Text, Term>>;
 
-impl Emission<'_, '_> {
+/// A resource on its way out.
+struct Finished {
+    at: usize,
+    lowered: Lowered,
+    /// The body that it came with.
+    own: Term,
+}
+
+impl Finished {
+    fn value(&mut self) -> Value {
+        let own = std::mem::take(&mut self.own);
+        self.lowered.body.take().unwrap_or(own).into_value()
+    }
+}
+
+/// What all artifacts share while they are made.
+struct Context {
+    /// Our label's value.
+    label: Text,
+    /// The artifact of each resource.
+    ids: Vec<ArtifactId>,
+    /// The artifacts that need others: the numbers of both (see [`Graph::artifact`]), in order.
+    needs: Vec<(usize, usize)>,
+    outputs: Outputs,
+}
+
+impl Emission<'_> {
     /// Makes the bundle.
-    pub(crate) fn emit(self, lowered: Vec<Lowered>) -> Bundle {
-        let outputs = self.outputs(&lowered);
-        let needs = self.needs();
-        let mut by_instance: Vec<Vec<(usize, Lowered)>> = Vec::new();
+    pub(crate) fn emit(mut self, lowered: Vec<Lowered>) -> Bundle {
+        let context = Context {
+            label: format!("{}.{}", self.platform, self.environment.name).into(),
+            ids: self.ids(),
+            needs: self.needs(),
+            outputs: self.outputs(&lowered),
+        };
+        let mut by_instance: Vec<Vec<Finished>> = Vec::new();
         by_instance.resize_with(self.graph.instances.len(), Vec::new);
-        for (at, one) in lowered.into_iter().enumerate() {
-            by_instance[self.graph.resources[at].instance].push((at, one));
+        for (at, lowered) in lowered.into_iter().enumerate() {
+            let resource = &mut self.graph.resources[at];
+            // Nobody reads the bodies any more: what stayed as it was is moved, not copied.
+            let own = std::mem::take(&mut resource.body);
+            by_instance[resource.instance].push(Finished { at, lowered, own });
         }
-        let none = BTreeMap::new();
         let pieces: Vec<(Vec<Artifact>, BTreeMap<Digest, Asset>)> = by_instance
             .into_par_iter()
             .enumerate()
-            .map(|(instance, resources)| {
-                self.instance(
-                    instance,
-                    resources,
-                    outputs.get(&instance).unwrap_or(&none),
-                    &outputs,
-                    &needs,
-                )
-            })
+            .map(|(instance, resources)| self.instance(instance, resources, &context))
             .collect();
         let mut artifacts = Vec::new();
         let mut assets = BTreeMap::new();
@@ -58,7 +82,7 @@ impl Emission<'_, '_> {
             artifacts.extend(made);
             assets.extend(files);
         }
-        artifacts.sort_by(|a, b| a.id.cmp(&b.id));
+        artifacts.par_sort_by(|a, b| a.id.cmp(&b.id));
         Bundle {
             platform: self.platform,
             environment: self.environment,
@@ -67,10 +91,6 @@ impl Emission<'_, '_> {
             assets,
             set: self.set,
         }
-    }
-
-    fn label(&self) -> String {
-        format!("{}.{}", self.platform, self.environment.name)
     }
 
     /// The outputs of each instance's stack: those that its module declares, and those that others ask for.
@@ -102,16 +122,27 @@ impl Emission<'_, '_> {
         outputs
     }
 
-    /// What each artifact needs, by its first resource or by itself: indices of resources.
-    fn needs(&self) -> BTreeMap<ArtifactId, BTreeSet<ArtifactId>> {
-        let mut needs: BTreeMap<ArtifactId, BTreeSet<ArtifactId>> = BTreeMap::new();
-        for edge in &self.edges {
-            let (from, to) = (self.id(edge.from), self.id(edge.to));
-            if from != to {
-                needs.entry(from).or_default().insert(to);
-            }
-        }
+    /// Which artifact needs which, by number.
+    fn needs(&self) -> Vec<(usize, usize)> {
+        let pairs = self
+            .edges
+            .iter()
+            .map(|edge| (self.graph.artifact(edge.from), self.graph.artifact(edge.to)));
+        let mut needs: Vec<_> = pairs.filter(|(from, to)| from != to).collect();
+        needs.par_sort_unstable();
+        needs.dedup();
         needs
+    }
+
+    /// What the artifact of a resource needs.
+    fn needed(&self, at: usize, context: &Context) -> BTreeSet<ArtifactId> {
+        let artifact = self.graph.artifact(at);
+        let start = context.needs.partition_point(|(from, _)| *from < artifact);
+        context.needs[start..]
+            .iter()
+            .take_while(|(from, _)| *from == artifact)
+            .map(|(_, to)| context.ids[self.graph.resource_of(*to)].clone())
+            .collect()
     }
 
     fn target(&self, resource: &Resource) -> Text {
@@ -124,19 +155,30 @@ impl Emission<'_, '_> {
         target.clone().unwrap_or_default()
     }
 
-    fn id(&self, at: usize) -> ArtifactId {
-        let resource = &self.graph.resources[at];
-        let target = self.target(resource);
-        match &resource.kind {
+    fn ids(&self) -> Vec<ArtifactId> {
+        let stacks: Vec<ArtifactId> = self
+            .graph
+            .instances
+            .iter()
+            .map(|instance| {
+                ArtifactId::stack(instance.account.as_deref().unwrap_or_default(), &instance.name)
+            })
+            .collect();
+        let id = |resource: &Resource| match &resource.kind {
             ResourceKind::Kubernetes { api_version, kind } => {
                 let metadata = |key: &str| resource.body.at(&["metadata", key]).and_then(Term::as_str);
                 let name = metadata("name").unwrap_or_default();
-                ArtifactId::object(&target, api_version, kind, metadata("namespace"), name)
+                ArtifactId::object(
+                    &self.target(resource),
+                    api_version,
+                    kind,
+                    metadata("namespace"),
+                    name,
+                )
             }
-            ResourceKind::CloudFormation(_) => {
-                ArtifactId::stack(&target, &self.graph.instances[resource.instance].name)
-            }
-        }
+            ResourceKind::CloudFormation(_) => stacks[resource.instance].clone(),
+        };
+        self.graph.resources.par_iter().map(id).collect()
     }
 
     fn origin(&self, resource: &Resource) -> Origin {
@@ -148,13 +190,13 @@ impl Emission<'_, '_> {
     }
 
     /// The part of a value that comes later.
-    fn source(&self, late: &Late, outputs: &Outputs) -> Source {
+    fn source(&self, late: &Late, context: &Context) -> Source {
         let resource = &self.graph.resources[late.resource];
         let attribute = match &late.attribute {
             Attribute::Field(path) => path.iter().map(|key| Segment::Key(key.clone())).collect(),
             attribute => {
                 let value = intrinsic(resource, attribute);
-                let known = outputs.get(&resource.instance).and_then(|outputs| {
+                let known = context.outputs.get(&resource.instance).and_then(|outputs| {
                     outputs
                         .iter()
                         .find(|(_, other)| **other == value)
@@ -166,7 +208,7 @@ impl Emission<'_, '_> {
             }
         };
         Source {
-            artifact: self.id(late.resource),
+            artifact: context.ids[late.resource].clone(),
             attribute,
             shown: late.shown.clone(),
         }
@@ -175,35 +217,29 @@ impl Emission<'_, '_> {
     fn instance(
         &self,
         instance: usize,
-        resources: Vec<(usize, Lowered)>,
-        own: &BTreeMap<Text, Term>,
-        outputs: &Outputs,
-        needs: &BTreeMap<ArtifactId, BTreeSet<ArtifactId>>,
+        resources: Vec<Finished>,
+        context: &Context,
     ) -> (Vec<Artifact>, BTreeMap<Digest, Asset>) {
         let mut artifacts = Vec::new();
         let mut assets = BTreeMap::new();
         let (objects, members): (Vec<_>, Vec<_>) = resources
             .into_iter()
-            .partition(|(at, _)| is_object(&self.graph.resources[*at]));
-        for (at, lowered) in objects {
-            artifacts.push(self.object(at, lowered, outputs, needs));
+            .partition(|one| is_object(&self.graph.resources[one.at]));
+        for one in objects {
+            artifacts.push(self.object(one, context));
         }
         if !members.is_empty() {
-            artifacts.push(self.stack(instance, members, own, outputs, needs, &mut assets));
+            artifacts.push(self.stack(instance, members, context, &mut assets));
         }
         (artifacts, assets)
     }
 
-    fn object(
-        &self,
-        at: usize,
-        lowered: Lowered,
-        outputs: &Outputs,
-        needs: &BTreeMap<ArtifactId, BTreeSet<ArtifactId>>,
-    ) -> Artifact {
+    fn object(&self, mut one: Finished, context: &Context) -> Artifact {
+        let at = one.at;
         let resource = &self.graph.resources[at];
-        let id = self.id(at);
-        let bindings = lowered
+        let mut manifest = one.value();
+        let bindings = one
+            .lowered
             .bindings
             .iter()
             .map(|(path, atoms)| Binding {
@@ -211,15 +247,14 @@ impl Emission<'_, '_> {
                 parts: atoms
                     .iter()
                     .map(|atom| match atom {
-                        Atom::Late(late) => Part::Late(self.source(late, outputs)),
+                        Atom::Late(late) => Part::Late(self.source(late, context)),
                         Atom::Text(text) => Part::Text(text.clone()),
                         _ => Part::Text(Text::default()),
                     })
                     .collect(),
             })
             .collect();
-        let mut manifest = lowered.body.into_value();
-        self.mark(resource, &mut manifest);
+        self.mark(resource, &mut manifest, &context.label);
         let (api_version, kind) = match &resource.kind {
             ResourceKind::Kubernetes { api_version, kind } => (api_version.clone(), kind.clone()),
             ResourceKind::CloudFormation(_) => Default::default(),
@@ -232,8 +267,8 @@ impl Emission<'_, '_> {
         };
         Artifact {
             target: self.target(resource),
-            needs: needs.get(&id).cloned().unwrap_or_default(),
-            id,
+            needs: self.needed(at, context),
+            id: context.ids[at].clone(),
             body: Body::Object(Object {
                 address: resource.address.clone(),
                 origin: self.origin(resource),
@@ -249,7 +284,7 @@ impl Emission<'_, '_> {
     }
 
     /// Our label, the address, and the guard over data. The address is that of the names, which outlive a move.
-    fn mark(&self, resource: &Resource, manifest: &mut Value) {
+    fn mark(&self, resource: &Resource, manifest: &mut Value, label: &Text) {
         let instance = &self.graph.instances[resource.instance];
         let mut address = resource.address.clone();
         address.component = instance.identity.clone();
@@ -260,7 +295,7 @@ impl Emission<'_, '_> {
         else {
             return;
         };
-        let mut put = |field: &str, key: &str, value: String| {
+        let mut put = |field: &str, key: &str, value: Text| {
             if metadata.get(field).and_then(Value::as_map).is_none() {
                 metadata.insert(field, Map::new());
             }
@@ -268,25 +303,23 @@ impl Emission<'_, '_> {
                 map.insert(key, value);
             }
         };
-        put("labels", "terrace.dev/stack", self.label());
-        put("annotations", "terrace.dev/address", address.to_string());
+        put("labels", "terrace.dev/stack", label.clone());
+        put("annotations", "terrace.dev/address", address.to_string().into());
         if resource.holds_data {
-            put("annotations", "terrace.dev/holds-data", "true".to_owned());
+            put("annotations", "terrace.dev/holds-data", "true".into());
         }
     }
 
     fn stack(
         &self,
         index: usize,
-        members: Vec<(usize, Lowered)>,
-        own: &BTreeMap<Text, Term>,
-        outputs: &Outputs,
-        needs: &BTreeMap<ArtifactId, BTreeSet<ArtifactId>>,
+        members: Vec<Finished>,
+        context: &Context,
         files: &mut BTreeMap<Digest, Asset>,
     ) -> Artifact {
         let instance = &self.graph.instances[index];
-        let id = self.id(members[0].0);
-        let needed = needs.get(&id).cloned().unwrap_or_default();
+        let id = context.ids[members[0].at].clone();
+        let needed = self.needed(members[0].at, context);
         let mut stack = Stack {
             name: instance.name.clone(),
             component: instance.component.clone(),
@@ -297,7 +330,7 @@ impl Emission<'_, '_> {
             },
             template: Value::Null,
             parameters: BTreeMap::new(),
-            tags: self.tags(index),
+            tags: self.tags(index, &context.label),
             members: BTreeMap::new(),
             termination_protection: self.environment.class.is_production(),
             policy: None,
@@ -306,15 +339,15 @@ impl Emission<'_, '_> {
         let mut parameters = Map::new();
         let mut resources = Map::with_capacity(members.len());
         let mut guarded = Vec::new();
-        for (at, lowered) in members {
-            let resource = &self.graph.resources[at];
+        for one in members {
+            let resource = &self.graph.resources[one.at];
             let logical = logical_id(resource);
-            for (name, late) in &lowered.parameters {
+            for (name, late) in &one.lowered.parameters {
                 stack
                     .parameters
-                    .insert(name.clone(), vec![Part::Late(self.source(late, outputs))]);
+                    .insert(name.clone(), vec![Part::Late(self.source(late, context))]);
             }
-            for path in &lowered.assets {
+            for path in &one.lowered.assets {
                 if let Ok(packed) = crate::asset::read(self.graph.sources, path) {
                     stack.assets.insert(packed.digest.clone());
                     files.insert(
@@ -338,7 +371,7 @@ impl Emission<'_, '_> {
                     holds_data: resource.holds_data,
                 },
             );
-            resources.insert(logical, self.member(resource, lowered));
+            resources.insert(logical, self.member(resource, one));
         }
         for name in stack.parameters.keys() {
             parameters.insert(name.clone(), Map::from_iter([("Type", "String")]));
@@ -371,7 +404,7 @@ impl Emission<'_, '_> {
             template.insert("Parameters", parameters);
         }
         template.insert("Resources", resources);
-        if !own.is_empty() {
+        if let Some(own) = context.outputs.get(&index) {
             let entry = |(name, term): (&Text, &Term)| {
                 (
                     name.clone(),
@@ -389,10 +422,10 @@ impl Emission<'_, '_> {
         }
     }
 
-    fn tags(&self, index: usize) -> BTreeMap<Text, Text> {
+    fn tags(&self, index: usize, label: &Text) -> BTreeMap<Text, Text> {
         let instance = &self.graph.instances[index];
         let mut tags: BTreeMap<Text, Text> = BTreeMap::new();
-        tags.insert("terrace:stack".into(), self.label().into());
+        tags.insert("terrace:stack".into(), label.clone());
         tags.insert(
             "terrace:component".into(),
             format!("{}/{}", instance.tenant, instance.identity).into(),
@@ -400,9 +433,10 @@ impl Emission<'_, '_> {
         tags
     }
 
-    fn member(&self, resource: &Resource, lowered: Lowered) -> Value {
+    fn member(&self, resource: &Resource, mut one: Finished) -> Value {
+        let properties = one.value();
         let attribute = |name: &str| {
-            lowered
+            one.lowered
                 .attributes
                 .iter()
                 .find(|(key, _)| key == name)
@@ -449,7 +483,6 @@ impl Emission<'_, '_> {
                 after.into_iter().map(Value::from).collect::<Vec<_>>(),
             );
         }
-        let properties = lowered.body.into_value();
         if properties.as_map().is_some_and(|map| !map.is_empty()) {
             out.insert("Properties", properties);
         }
@@ -458,6 +491,9 @@ impl Emission<'_, '_> {
 
     /// The logical ids that a resource names in `depends_on`.
     fn explicit_order(&self, resource: &Resource) -> BTreeSet<Text> {
+        if resource.depends_on.is_empty() {
+            return BTreeSet::new();
+        }
         let named = |other: &Resource| {
             resource
                 .depends_on

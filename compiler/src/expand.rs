@@ -305,6 +305,7 @@ fn expand_resource(
     out: &mut Vec<Resource>,
     failures: &mut Vec<Box<Failure>>,
 ) {
+    let first = out.len();
     each(template, scope, failures, &mut |key, scope, failures| {
         let mut expansion = Expansion::of_resource();
         let body = template.body.expand(scope, &mut expansion);
@@ -344,10 +345,7 @@ fn expand_resource(
         });
     });
     // The names of repeated objects have the key in them, where the module gives none.
-    for resource in out
-        .iter_mut()
-        .filter(|r| r.instance == index && r.address.resource == template.name.value)
-    {
+    for resource in &mut out[first..] {
         if let ResourceKind::Kubernetes { .. } = resource.kind
             && let Some(metadata) = resource.body.get_mut("metadata")
             && metadata.get("name").is_none()
@@ -423,7 +421,7 @@ fn finish(kind: &ResourceKind, body: Term, one: &Use<'_>) -> Term {
             body
         };
     };
-    let fields = if let Term::Map(fields) = body {
+    let mut fields = if let Term::Map(fields) = body {
         fields
     } else {
         Vec::new()
@@ -431,8 +429,9 @@ fn finish(kind: &ResourceKind, body: Term, one: &Use<'_>) -> Term {
     let mut object: Vec<(Text, Term)> = Vec::with_capacity(fields.len() + 3);
     object.push(("apiVersion".into(), Term::from(api_version)));
     object.push(("kind".into(), Term::from(kind)));
-    let mut metadata = match fields.iter().find(|(key, _)| key == "metadata") {
-        Some((_, Term::Map(entries))) => entries.clone(),
+    let metadata = fields.iter_mut().find(|(key, _)| key == "metadata");
+    let mut metadata = match metadata.map(|(_, term)| std::mem::take(term)) {
+        Some(Term::Map(entries)) => entries,
         _ => Vec::new(),
     };
     let namespaced = terrace_catalog::kubernetes(api_version, kind).is_none_or(|kind| kind.namespaced());

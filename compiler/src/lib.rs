@@ -207,7 +207,7 @@ fn environment_bundle(
     };
     let set = request.set.iter().map(Text::from).collect();
     let emission = Emission {
-        graph: &graph,
+        graph,
         platform,
         environment,
         targets,
@@ -226,10 +226,11 @@ fn lower(graph: &Graph<'_>, diagnostics: &mut Diagnostics) -> (Vec<Lowered>, Vec
             let mut lowered = graph.lower(at);
             let mut said = std::mem::take(&mut lowered.diagnostics);
             if !said.has_errors() {
-                graph.check_body(at, &lowered.body, &lowered.attributes, &mut said);
+                let body = lowered.body(&graph.resources[at]);
+                graph.check_body(at, body, &lowered.attributes, &mut said);
             }
             if is_object(&graph.resources[at]) {
-                check::canonical(&graph.resources[at], &mut lowered.body);
+                check::canonical(&graph.resources[at], &mut lowered);
                 lowered.edges.extend(graph.mentioned(at, &objects, &mut said));
             }
             lowered.diagnostics = said;

@@ -70,6 +70,8 @@ pub(crate) struct Subject<'a> {
     neighbours: &'a Neighbours<'a>,
     pub(crate) resource: &'a Resource,
     pub(crate) body: &'a Term,
+    /// Whether it has a quantity that does not come out even.
+    inexact: bool,
 }
 
 /// The objects of each namespace of each cluster, the Namespace itself among them: what a rule looks at beside its subject.
@@ -78,7 +80,7 @@ type Neighbours<'a> = BTreeMap<(Option<&'a Text>, &'a str), Vec<usize>>;
 fn neighbours<'a>(graph: &'a Graph<'a>, bodies: &'a [Lowered]) -> Neighbours<'a> {
     let mut neighbours = Neighbours::new();
     for (at, resource) in graph.resources.iter().enumerate() {
-        if let Some(namespace) = namespace_of(resource, &bodies[at].body) {
+        if let Some(namespace) = namespace_of(resource, bodies[at].body(resource)) {
             let cluster = graph.instances[resource.instance].cluster.as_ref();
             neighbours.entry((cluster, namespace)).or_default().push(at);
         }
@@ -103,9 +105,15 @@ impl<'a> Subject<'a> {
         let namespace = namespace_of(self.resource, self.body);
         let found = namespace.and_then(|namespace| self.neighbours.get(&(cluster, namespace)));
         let found: &'a [usize] = found.map_or(&[], Vec::as_slice);
-        found
-            .iter()
-            .map(move |at| (&graph.resources[*at], &bodies[*at].body))
+        found.iter().map(move |at| {
+            let resource = &graph.resources[*at];
+            (resource, bodies[*at].body(resource))
+        })
+    }
+
+    /// The body of another resource, as its target will get it.
+    fn lowered(&self, at: usize) -> &'a Term {
+        self.bodies[at].body(&self.graph.resources[at])
     }
 
     /// What expressions read as `environment.name` and `environment.class`.
@@ -119,6 +127,12 @@ impl<'a> Subject<'a> {
     fn production(&self) -> bool {
         self.graph.places[self.resource.instance].class.is_production()
     }
+}
+
+/// What there is to say of a resource, located or not yet.
+enum Said {
+    Finding(Finding),
+    Diagnostic(Diagnostic),
 }
 
 /// The waivers of a stack.
@@ -146,16 +160,13 @@ pub(crate) fn check(
                 bodies,
                 neighbours: &neighbours,
                 resource,
-                body: &bodies[at].body,
+                body: bodies[at].body(resource),
+                inexact: bodies[at].inexact,
             };
             let mut findings = Vec::new();
             rules(&subject, &mut findings);
             findings.into_iter().map(move |finding| (at, finding))
         })
-        .collect();
-    let mut found: Vec<(usize, Code, Diagnostic)> = findings
-        .into_iter()
-        .map(|(at, finding)| (at, finding.code, diagnostic(graph, at, finding)))
         .collect();
     // What people wrote by hand for Step Functions and EventBridge has rules of its own.
     let by_hand: Vec<(usize, Code, Diagnostic)> = graph
@@ -173,25 +184,35 @@ pub(crate) fn check(
             said.map(move |diagnostic| (at, diagnostic.code, graph.located(resource, diagnostic)))
         })
         .collect();
-    found.extend(by_hand);
     let mut waivers = Waivers {
         all: platform.iter().map(|waiver| (waiver, None)).collect(),
         today,
     };
     waivers.collect(graph);
     let mut used = BTreeSet::new();
-    for (at, code, diagnostic) in found {
-        match waivers.find(graph, at, code) {
-            Some((index, true)) => {
-                used.insert(index);
-            }
-            Some((index, false)) => {
-                used.insert(index);
-                let waiver = waivers.all[index].0;
-                diagnostics.push(diagnostic.also(waiver.expires.span, "its waiver counted until this day"));
-            }
-            None => diagnostics.push(diagnostic),
+    // A finding is located only where it is said: that expands its component once more.
+    let found = findings
+        .into_iter()
+        .map(|(at, finding)| (at, finding.code, Said::Finding(finding)));
+    let by_hand = by_hand
+        .into_iter()
+        .map(|(at, code, diagnostic)| (at, code, Said::Diagnostic(diagnostic)));
+    for (at, code, said) in found.chain(by_hand) {
+        let waiver = waivers.find(graph, at, code);
+        used.extend(waiver.map(|(index, _)| index));
+        let expired = match waiver {
+            Some((_, true)) => continue,
+            Some((index, false)) => Some(waivers.all[index].0),
+            None => None,
+        };
+        let mut diagnostic = match said {
+            Said::Finding(finding) => diagnostic(graph, at, finding),
+            Said::Diagnostic(diagnostic) => diagnostic,
+        };
+        if let Some(waiver) = expired {
+            diagnostic = diagnostic.also(waiver.expires.span, "its waiver counted until this day");
         }
+        diagnostics.push(diagnostic);
     }
     waivers.unused(&used, diagnostics);
 }
@@ -218,7 +239,9 @@ fn rules(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
                 _ => {}
             }
             pods::workload(subject, findings);
-            quantities::inexact(subject, findings);
+            if subject.inexact {
+                quantities::inexact(subject, findings);
+            }
         }
     }
     names::environment(subject, findings);

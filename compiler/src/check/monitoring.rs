@@ -59,7 +59,7 @@ fn emitted(subject: &Subject<'_>, namespace: &str) -> bool {
         .zip(subject.bodies)
         .any(|(resource, lowered)| match resource.kind.cloudformation() {
             Some("AWS::Lambda::Function" | "AWS::Glue::Job" | "AWS::Logs::MetricFilter") => {
-                mentions(&lowered.body, namespace)
+                mentions(lowered.body(resource), namespace)
             }
             _ => false,
         })

@@ -1,35 +1,30 @@
 //! Quantities as the API server stores them.
 
-use terrace_artifact::Segment;
+use terrace_artifact::{Segment, Text};
 
 use super::{Finding, Subject};
 use crate::code::Code;
+use crate::connect::lower::Lowered;
 use crate::resource::{Resource, ResourceKind};
 use crate::term::Term;
 use crate::unit::Quantity;
 
 /// Reports quantities that do not come out even.
 pub(super) fn inexact(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
-    let mut path = Vec::new();
-    walk(
-        subject.resource,
-        subject.body,
-        &mut path,
-        &mut |path, text, quantity| {
-            if !is_even(&quantity) {
-                let rounded = quantity.rounded();
-                findings.push(
-                    Finding::new(
-                        Code::InexactQuantity,
-                        &[],
-                        format!("`{text}` does not come out even: the server stores `{quantity}`"),
-                    )
-                    .below(path.iter().cloned())
-                    .help(format!("write `{rounded}`")),
-                );
-            }
-        },
-    );
+    walk(subject.resource, subject.body, &mut |path, text, quantity| {
+        if !is_even(&quantity) {
+            let rounded = quantity.rounded();
+            findings.push(
+                Finding::new(
+                    Code::InexactQuantity,
+                    &[],
+                    format!("`{text}` does not come out even: the server stores `{quantity}`"),
+                )
+                .below(path)
+                .help(format!("write `{rounded}`")),
+            );
+        }
+    });
 }
 
 /// Whether a quantity is a whole number of bytes, or of thousandths where it counts no bytes.
@@ -42,15 +37,23 @@ fn is_even(quantity: &Quantity) -> bool {
 }
 
 /// Writes quantities in the form in which the server stores them, so that no plan shows a change that is none. One that does not
-/// come out even stays as it was written: in the server's form nobody would see that.
-pub(crate) fn canonical(resource: &Resource, body: &mut Term) {
+/// come out even stays as it was written, and is noted: in the server's form nobody would see that.
+pub(crate) fn canonical(resource: &Resource, lowered: &mut Lowered) {
     let mut changes = Vec::new();
-    walk(resource, body, &mut Vec::new(), &mut |path, text, quantity| {
+    let mut inexact = false;
+    walk(resource, lowered.body(resource), &mut |path, text, quantity| {
+        let even = is_even(&quantity);
+        inexact |= !even;
         let canonical = quantity.to_string();
-        if is_even(&quantity) && canonical != text {
-            changes.push((path.to_vec(), canonical));
+        if even && canonical != text {
+            changes.push((path, canonical));
         }
     });
+    lowered.inexact = inexact;
+    if changes.is_empty() {
+        return;
+    }
+    let body = lowered.body.get_or_insert_with(|| resource.body.clone());
     for (path, text) in changes {
         if let Some(term) = at_mut(body, &path) {
             *term = text.into();
@@ -69,12 +72,7 @@ fn at_mut<'t>(body: &'t mut Term, path: &[Segment]) -> Option<&'t mut Term> {
 }
 
 /// Calls `see` with every quantity of an object. Only what looks like one is looked up: few strings begin with a digit.
-fn walk(
-    resource: &Resource,
-    body: &Term,
-    path: &mut Vec<Segment>,
-    see: &mut dyn FnMut(&[Segment], &str, Quantity),
-) {
+fn walk(resource: &Resource, body: &Term, see: &mut dyn FnMut(Vec<Segment>, &str, Quantity)) {
     let ResourceKind::Kubernetes { api_version, kind } = &resource.kind else {
         return;
     };
@@ -84,30 +82,48 @@ fn walk(
     if kind.is_custom() {
         return;
     }
-    visit(body, path, &mut |path, text| {
-        if let Ok(quantity) = text.parse::<Quantity>()
-            && kind.field(path).is_some_and(|field| field.is_quantity)
-        {
+    visit(body, &Path::Root, &mut |path, text| {
+        let Ok(quantity) = text.parse::<Quantity>() else {
+            return;
+        };
+        let path = path.segments();
+        if kind.field(&path).is_some_and(|field| field.is_quantity) {
             see(path, text, quantity);
         }
     });
 }
 
-fn visit(term: &Term, path: &mut Vec<Segment>, see: &mut dyn FnMut(&[Segment], &str)) {
+/// Where a walk is: copied out only where something is found.
+enum Path<'a> {
+    Root,
+    Key(&'a Path<'a>, &'a Text),
+    Index(&'a Path<'a>, usize),
+}
+
+impl Path<'_> {
+    fn segments(&self) -> Vec<Segment> {
+        let (outer, last) = match self {
+            Path::Root => return Vec::new(),
+            Path::Key(outer, key) => (outer, Segment::Key((*key).clone())),
+            Path::Index(outer, at) => (outer, Segment::Index(*at)),
+        };
+        let mut segments = outer.segments();
+        segments.push(last);
+        segments
+    }
+}
+
+fn visit(term: &Term, path: &Path<'_>, see: &mut dyn FnMut(&Path<'_>, &str)) {
     match term {
         Term::String(text) if text.starts_with(|c: char| c.is_ascii_digit()) => see(path, text),
         Term::List(items) => {
             for (at, item) in items.iter().enumerate() {
-                path.push(Segment::Index(at));
-                visit(item, path, see);
-                path.pop();
+                visit(item, &Path::Index(path, at), see);
             }
         }
         Term::Map(entries) => {
             for (key, item) in entries {
-                path.push(Segment::Key(key.clone()));
-                visit(item, path, see);
-                path.pop();
+                visit(item, &Path::Key(path, key), see);
             }
         }
         _ => {}

@@ -92,7 +92,7 @@ pub(super) fn mapping(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         Some(Term::Reference(reference)) => subject.graph.follow(subject.resource.instance, reference),
         _ => None,
     };
-    let retention = stream.map(|at| &subject.bodies[at].body).map(|stream| {
+    let retention = stream.map(|at| subject.lowered(at)).map(|stream| {
         stream
             .get("RetentionPeriodHours")
             .and_then(Term::as_integer)

@@ -1,6 +1,6 @@
 //! Resources that need each other, shown as the path that leads back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -12,29 +12,20 @@ impl Graph<'_> {
     /// Reports each ring among artifacts: single objects, and CloudFormation stacks as a whole where several stacks are in it.
     pub(crate) fn report_cycles(&self, edges: &[Edge], diagnostics: &mut Diagnostics) {
         // Inside one stack CloudFormation orders resources: a ring there is one of resources. Between artifacts, one of artifacts.
-        let resource = |at: usize| at;
-        let artifact = |at: usize| match self.resources[at].kind.cloudformation() {
-            // Objects keep their own number, stacks come after them.
-            Some(_) => self.resources.len() + self.resources[at].instance,
-            None => at,
+        let between = |node: &dyn Fn(usize) -> usize| {
+            let pairs = edges.iter().map(|edge| (node(edge.from), node(edge.to), *edge));
+            Needs::of(pairs.filter(|(from, to, _)| from != to).collect())
         };
-        if !self.rings(edges, &resource, diagnostics) {
-            self.rings(edges, &artifact, diagnostics);
+        if !self.rings(&between(&|at| at), diagnostics) {
+            self.rings(&between(&|at| self.artifact(at)), diagnostics);
         }
     }
 
-    fn rings(&self, edges: &[Edge], node: &dyn Fn(usize) -> usize, diagnostics: &mut Diagnostics) -> bool {
-        let mut needs: BTreeMap<usize, BTreeMap<usize, Edge>> = BTreeMap::new();
-        for edge in edges {
-            let (from, to) = (node(edge.from), node(edge.to));
-            if from != to {
-                needs.entry(from).or_default().entry(to).or_insert(*edge);
-            }
-        }
+    fn rings(&self, needs: &Needs, diagnostics: &mut Diagnostics) -> bool {
         let mut done = BTreeSet::new();
         let mut any = false;
-        for start in needs.keys() {
-            if let Some(ring) = ring(*start, &needs, &mut done) {
+        for start in needs.in_ring() {
+            if let Some(ring) = ring(start, needs, &mut done) {
                 any = true;
                 self.report(&ring, diagnostics);
             }
@@ -68,32 +59,61 @@ impl Graph<'_> {
     }
 }
 
+/// Which node needs which, and the edge that is told of it.
+struct Needs(Vec<(usize, usize, Edge)>);
+
+impl Needs {
+    fn of(mut pairs: Vec<(usize, usize, Edge)>) -> Needs {
+        pairs.sort_by_key(|(from, to, _)| (*from, *to));
+        pairs.dedup_by_key(|(from, to, _)| (*from, *to));
+        Needs(pairs)
+    }
+
+    /// What a node needs.
+    fn of_node(&self, node: usize) -> &[(usize, usize, Edge)] {
+        let start = self.0.partition_point(|(from, ..)| *from < node);
+        let end = self.0[start..].partition_point(|(from, ..)| *from == node);
+        &self.0[start..start + end]
+    }
+
+    /// The nodes that are in a ring or come after one: none where there is an order.
+    fn in_ring(&self) -> BTreeSet<usize> {
+        let nodes = self.0.iter().map(|(from, to, _)| from.max(to) + 1).max();
+        let mut before = vec![0u32; nodes.unwrap_or_default()];
+        for (_, to, _) in &self.0 {
+            before[*to] += 1;
+        }
+        let mut free: Vec<usize> = (0..before.len()).filter(|node| before[*node] == 0).collect();
+        while let Some(node) = free.pop() {
+            for (_, to, _) in self.of_node(node) {
+                before[*to] -= 1;
+                if before[*to] == 0 {
+                    free.push(*to);
+                }
+            }
+        }
+        (0..before.len()).filter(|node| before[*node] > 0).collect()
+    }
+}
+
 /// The first ring that can be reached, as its edges in order, beginning with the one written first.
-fn ring(
-    start: usize,
-    needs: &BTreeMap<usize, BTreeMap<usize, Edge>>,
-    done: &mut BTreeSet<usize>,
-) -> Option<Vec<Edge>> {
+fn ring(start: usize, needs: &Needs, done: &mut BTreeSet<usize>) -> Option<Vec<Edge>> {
     if done.contains(&start) {
         return None;
     }
     // Depth first, without recursion: a chain may be as long as the platform has resources.
-    let mut path: Vec<(usize, Vec<Edge>)> = vec![(start, outgoing(start, needs))];
+    let mut path = vec![(start, needs.of_node(start).iter())];
     let mut taken: Vec<Edge> = Vec::new();
     while let Some((node, open)) = path.last_mut() {
-        let Some(edge) = open.pop() else {
+        let Some((_, to, edge)) = open.next() else {
             done.insert(*node);
             path.pop();
             taken.pop();
             continue;
         };
-        let to = needs[node]
-            .iter()
-            .find(|(_, e)| **e == edge)
-            .map_or(*node, |(to, _)| *to);
-        if let Some(at) = path.iter().position(|(seen, _)| *seen == to) {
+        if let Some(at) = path.iter().position(|(seen, _)| seen == to) {
             let mut ring: Vec<Edge> = taken[at..].to_vec();
-            ring.push(edge);
+            ring.push(*edge);
             done.extend(path.iter().map(|(node, _)| *node));
             let first = ring
                 .iter()
@@ -103,9 +123,9 @@ fn ring(
             ring.rotate_left(first);
             return Some(ring);
         }
-        if !done.contains(&to) {
-            taken.push(edge);
-            path.push((to, outgoing(to, needs)));
+        if !done.contains(to) {
+            taken.push(*edge);
+            path.push((*to, needs.of_node(*to).iter()));
         }
     }
     None
@@ -113,12 +133,4 @@ fn ring(
 
 fn first_place(edge: &Edge) -> (Span, usize) {
     (edge.span, edge.from)
-}
-
-fn outgoing(node: usize, needs: &BTreeMap<usize, BTreeMap<usize, Edge>>) -> Vec<Edge> {
-    needs
-        .get(&node)
-        .into_iter()
-        .flat_map(|edges| edges.values().rev().copied())
-        .collect()
 }

@@ -22,7 +22,8 @@ const DEEPEST: usize = 24;
 /// A resource whose references have become what its target understands.
 #[derive(Debug, Default)]
 pub(crate) struct Lowered {
-    pub(crate) body: Term,
+    /// Its body, where that is another than the resource's own: one that refers to nothing stays as it is.
+    pub(crate) body: Option<Term>,
     pub(crate) attributes: Vec<(Text, Term)>,
     /// Fields of a Kubernetes object that are filled at deploy time.
     pub(crate) bindings: Vec<(Vec<Segment>, Vec<Atom>)>,
@@ -31,7 +32,16 @@ pub(crate) struct Lowered {
     pub(crate) edges: Vec<Edge>,
     /// Files that are read: their paths.
     pub(crate) assets: BTreeSet<Text>,
+    /// Whether it has a quantity that does not come out even.
+    pub(crate) inexact: bool,
     pub(crate) diagnostics: Diagnostics,
+}
+
+impl Lowered {
+    /// The body as the target will get it.
+    pub(crate) fn body<'a>(&'a self, resource: &'a Resource) -> &'a Term {
+        self.body.as_ref().unwrap_or(&resource.body)
+    }
 }
 
 /// A value that another resource will tell.
@@ -80,7 +90,8 @@ impl<'g> Graph<'g> {
     pub(crate) fn lower(&'g self, at: usize) -> Lowered {
         let resource = &self.resources[at];
         let mut lowering = Lowering::new(self, at);
-        let body = lowering.term(resource.instance, &resource.body, 0);
+        let body =
+            (!is_finished(&resource.body)).then(|| lowering.term(resource.instance, &resource.body, 0));
         let attributes: Vec<_> = resource
             .attributes
             .iter()
@@ -511,6 +522,17 @@ impl<'g> Lowering<'g> {
             }
         }
         self.out.diagnostics.push(diagnostic);
+    }
+}
+
+/// Whether lowering leaves a term as it is.
+fn is_finished(term: &Term) -> bool {
+    match term {
+        Term::List(items) => items.iter().all(is_finished),
+        Term::Map(entries) => entries
+            .iter()
+            .all(|(_, value)| *value != Term::Null && is_finished(value)),
+        term => !term.is_late() && !matches!(term, Term::Duration(_)),
     }
 }
 

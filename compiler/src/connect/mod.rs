@@ -190,6 +190,9 @@ impl<'a> Graph<'a> {
     }
 
     fn add(&mut self, made: Vec<Resource>) {
+        if made.is_empty() {
+            return;
+        }
         self.resources.extend(made);
         self.resources.sort_by_key(|resource| resource.instance);
         self.index();
@@ -220,6 +223,26 @@ impl<'a> Graph<'a> {
             .filter(move |((_, owner), _)| all || owner == tenant || owner == "platform")
             .flat_map(|(_, found)| found)
             .map(|at| &self.resources[*at])
+    }
+
+    /// The number of the artifact that a resource is part of: an object's own number; stacks come after all objects.
+    pub(crate) fn artifact(&self, at: usize) -> usize {
+        let resource = &self.resources[at];
+        match resource.kind {
+            ResourceKind::Kubernetes { .. } => at,
+            ResourceKind::CloudFormation(_) => self.resources.len() + resource.instance,
+        }
+    }
+
+    /// A resource of the artifact of a number.
+    pub(crate) fn resource_of(&self, artifact: usize) -> usize {
+        let Some(instance) = artifact.checked_sub(self.resources.len()) else {
+            return artifact;
+        };
+        let member = self
+            .resources_of(instance)
+            .find(|(_, resource)| resource.kind.cloudformation().is_some());
+        member.map_or(0, |(at, _)| at)
     }
 
     /// The resources of an instance.

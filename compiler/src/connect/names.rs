@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use rayon::prelude::*;
 use terrace_artifact::Text;
 
 use super::Graph;
@@ -18,7 +19,7 @@ const LONGEST_STACK: usize = 128;
 impl Graph<'_> {
     /// Reports names that two resources have, targets that are missing, and stacks whose names are too long.
     pub(crate) fn check_names(&self, diagnostics: &mut Diagnostics) {
-        let mut seen: BTreeMap<(Option<&Text>, String), usize> = BTreeMap::new();
+        let mut names: Vec<(Option<&Text>, Name<'_>, usize)> = Vec::with_capacity(self.resources.len());
         let mut stacks: BTreeMap<(Option<&Text>, &Text), usize> = BTreeMap::new();
         for (at, resource) in self.resources.iter().enumerate() {
             let instance = &self.instances[resource.instance];
@@ -40,33 +41,20 @@ impl Graph<'_> {
                 );
                 continue;
             }
-            for name in self.names_of(resource) {
-                if let Some(other) = seen.insert((target, name.clone()), at) {
-                    let other = &self.resources[other];
-                    let name = name.rsplit(' ').next().unwrap_or_default().to_owned();
-                    let told_apart = what_tells_apart(other, resource);
-                    let diagnostic = Diagnostic::new(
-                        Code::NameCollision,
-                        format!(
-                            "`{}` and `{}` come to have one name",
-                            other.address, resource.address
-                        ),
-                    )
-                    .at(resource.declared, format!("is named `{}`", shown(&name)));
-                    // What one line makes for several is marked once: the addresses say for whom.
-                    let diagnostic = match other.declared == resource.declared {
-                        true => diagnostic.help(format!("put {told_apart} into the name")),
-                        false => diagnostic
-                            .also(other.declared, "and so is this")
-                            .help(format!("put what tells them apart into the name: {told_apart}")),
-                    };
-                    diagnostics.push(self.located(resource, diagnostic));
-                }
-            }
+            self.names_of(resource, |name| names.push((target, name, at)));
             if matches!(resource.kind, ResourceKind::CloudFormation(_)) {
                 stacks
                     .entry((target, &instance.name))
                     .or_insert(resource.instance);
+            }
+        }
+        names.par_sort_unstable();
+        for pair in names.windows(2) {
+            let [(target, name, first), (other, same, second)] = pair else {
+                continue;
+            };
+            if (target, name) == (other, same) {
+                self.collision(name, *first, *second, diagnostics);
             }
         }
         for ((_, name), index) in stacks {
@@ -83,8 +71,29 @@ impl Graph<'_> {
         }
     }
 
-    /// Everything by which a resource must be unique in its target.
-    fn names_of(&self, resource: &Resource) -> Vec<String> {
+    fn collision(&self, name: &Name<'_>, first: usize, second: usize, diagnostics: &mut Diagnostics) {
+        let (other, resource) = (&self.resources[first], &self.resources[second]);
+        let told_apart = what_tells_apart(other, resource);
+        let diagnostic = Diagnostic::new(
+            Code::NameCollision,
+            format!(
+                "`{}` and `{}` come to have one name",
+                other.address, resource.address
+            ),
+        )
+        .at(resource.declared, format!("is named `{}`", shown(name.word())));
+        // What one line makes for several is marked once: the addresses say for whom.
+        let diagnostic = match other.declared == resource.declared {
+            true => diagnostic.help(format!("put {told_apart} into the name")),
+            false => diagnostic
+                .also(other.declared, "and so is this")
+                .help(format!("put what tells them apart into the name: {told_apart}")),
+        };
+        diagnostics.push(self.located(resource, diagnostic));
+    }
+
+    /// Gives everything by which a resource must be unique in its target.
+    fn names_of<'a>(&self, resource: &'a Resource, mut give: impl FnMut(Name<'a>)) {
         match &resource.kind {
             ResourceKind::Kubernetes { api_version, kind } => {
                 let metadata = |key: &str| {
@@ -95,24 +104,18 @@ impl Graph<'_> {
                         .unwrap_or_default()
                 };
                 let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
-                vec![format!(
-                    "{group} {kind} {} {}",
-                    metadata("namespace"),
-                    metadata("name")
-                )]
+                give(Name::Object(group, kind, metadata("namespace"), metadata("name")));
             }
             ResourceKind::CloudFormation(type_name) => {
-                let mut names = vec![format!("logical {} {}", resource.instance, logical_id(resource))];
-                let property =
-                    terrace_catalog::cloudformation(type_name).and_then(|t| name_property(type_name, t));
-                if let Some(name) = property
-                    .and_then(|property| resource.body.get(property))
-                    .and_then(Term::as_str)
-                    && unique_in_account(type_name)
-                {
-                    names.push(format!("{type_name} {name}"));
+                give(Name::Logical(resource.instance, logical_id(resource)));
+                let property = unique_in_account(type_name)
+                    .then(|| terrace_catalog::cloudformation(type_name))
+                    .flatten()
+                    .and_then(|t| name_property(type_name, t));
+                let name = property.and_then(|property| resource.body.get(property));
+                if let Some(name) = name.and_then(Term::as_str) {
+                    give(Name::InAccount(type_name, name));
                 }
-                names
             }
         }
     }
@@ -129,6 +132,26 @@ fn what_tells_apart(one: &Resource, other: &Resource) -> &'static str {
         "`{{ each.key }}`"
     } else {
         "what each is for"
+    }
+}
+
+/// Something that only one resource of a target may have.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Name<'a> {
+    /// Group, kind, namespace and name of an object.
+    Object(&'a str, &'a str, &'a str, &'a str),
+    /// The logical id in the stack of an instance.
+    Logical(usize, Text),
+    /// The type, and the name that is unique in an account.
+    InAccount(&'a str, &'a str),
+}
+
+impl Name<'_> {
+    fn word(&self) -> &str {
+        match self {
+            Name::Object(.., name) | Name::InAccount(_, name) => name,
+            Name::Logical(_, id) => id,
+        }
     }
 }
 

@@ -130,7 +130,7 @@ pub(super) fn check_rule(rule: &Resource, targets: &dyn Targets, diagnostics: &m
 }
 
 fn check_target(rule: &Resource, target: &Term, targets: &dyn Targets, diagnostics: &mut Diagnostics) {
-    let at = targets.place(rule, &[Segment::Key("Targets".into())]);
+    let at = || targets.place(rule, &[Segment::Key("Targets".into())]);
     let machines = targets.of_type("AWS::StepFunctions::StateMachine").into_iter();
     let machine = machines
         .filter(|_| target.get("RoleArn").is_none())
@@ -141,7 +141,7 @@ fn check_target(rule: &Resource, target: &Term, targets: &dyn Targets, diagnosti
                 Code::DeadTrigger,
                 format!("the rule `{}` may not start `{}`", rule.address, machine.address),
             )
-            .at(at, "the target has no `RoleArn`")
+            .at(at(), "the target has no `RoleArn`")
             .help("give it a role that `events.amazonaws.com` may assume, with `states:StartExecution`"),
         );
     }
@@ -156,7 +156,7 @@ fn check_target(rule: &Resource, target: &Term, targets: &dyn Targets, diagnosti
                 Code::InvalidPattern,
                 format!("a target has one of {names}, not several"),
             )
-            .at(at, "here"),
+            .at(at(), "here"),
         );
     }
     let Some(transformer) = target.get("InputTransformer") else {
@@ -184,7 +184,7 @@ fn check_target(rule: &Resource, target: &Term, targets: &dyn Targets, diagnosti
                 Code::InvalidPattern,
                 format!("`<{name}>` in the input template has no path in `InputPathsMap`"),
             )
-            .at(at, "EventBridge refuses this");
+            .at(at(), "EventBridge refuses this");
             diagnostics.push(match near {
                 Some(near) => problem.help(format!("`{near}` exists")),
                 None => problem,

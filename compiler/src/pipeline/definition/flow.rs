@@ -258,22 +258,19 @@ impl Flow<'_> {
     ) -> Vec<(&'l str, Shape)> {
         let result = self.result(level, name, state, shape);
         exits(state)
-            .into_iter()
-            .filter(|(target, ..)| level.get(target).is_some())
-            .map(|(target, way, at)| {
-                if way == Way::Normal {
-                    return (target, result.clone());
-                }
-                let Some(Segment::Index(index)) = at.get(1) else {
-                    return (target, Shape::Unknown);
+            .filter(|exit| level.get(exit.target).is_some())
+            .map(|exit| {
+                let (_, Some(index)) = exit.said else {
+                    return (exit.target, result.clone());
                 };
-                let catcher = state.get("Catch").and_then(|c| c.items().get(*index));
+                if exit.way == Way::Normal {
+                    return (exit.target, result.clone());
+                }
+                let catcher = state.get("Catch").and_then(|c| c.items().get(index));
                 let error =
                     Shape::closed([("Error".into(), Shape::Unknown), ("Cause".into(), Shape::Unknown)]);
-                (
-                    target,
-                    placed(shape, catcher.and_then(|c| c.get("ResultPath")), error),
-                )
+                let out = placed(shape, catcher.and_then(|c| c.get("ResultPath")), error);
+                (exit.target, out)
             })
             .collect()
     }

@@ -19,39 +19,62 @@ pub(super) enum Way {
     SomeFailure,
 }
 
-/// Where a state leads: names, how, and the paths in the state where it says so.
-pub(super) fn exits(state: &Term) -> Vec<(&str, Way, Vec<Segment>)> {
-    let key = |name: &str| Segment::Key(name.into());
-    let mut exits = Vec::new();
-    for name in ["Next", "Default"] {
-        if let Some(target) = state.get(name).and_then(Term::as_str) {
-            exits.push((target, Way::Normal, vec![key(name)]));
+/// Where a state leads.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Exit<'a> {
+    /// The name of the state there.
+    pub(super) target: &'a str,
+    pub(super) way: Way,
+    /// The key of the state that says so, and the rule of it where it is a list.
+    pub(super) said: (&'static str, Option<usize>),
+}
+
+impl Exit<'_> {
+    /// The path in the state to the name.
+    fn path(&self) -> Vec<Segment> {
+        let (key, rule) = self.said;
+        let mut path = vec![Segment::Key(key.into())];
+        if let Some(index) = rule {
+            path.extend([Segment::Index(index), Segment::Key("Next".into())]);
         }
+        path
     }
-    for (list, normal) in [("Choices", true), ("Catch", false)] {
-        for (index, rule) in state
-            .get(list)
-            .map(Term::items)
-            .unwrap_or_default()
-            .iter()
-            .enumerate()
-        {
-            let Some(target) = rule.get("Next").and_then(Term::as_str) else {
-                continue;
+}
+
+/// Where a state leads, in the order in which it is tried.
+pub(super) fn exits(state: &Term) -> impl Iterator<Item = Exit<'_>> {
+    let single = ["Next", "Default"].into_iter().filter_map(|key| {
+        let target = state.get(key).and_then(Term::as_str)?;
+        Some(Exit {
+            target,
+            way: Way::Normal,
+            said: (key, None),
+        })
+    });
+    let rules = ["Choices", "Catch"].into_iter().flat_map(|key| {
+        let rules = state.get(key).map(Term::items).unwrap_or_default();
+        rules.iter().enumerate().filter_map(move |(index, rule)| {
+            let target = rule.get("Next").and_then(Term::as_str)?;
+            let way = match key {
+                "Choices" => Way::Normal,
+                _ if catches_any(rule) => Way::AnyFailure,
+                _ => Way::SomeFailure,
             };
-            let errors = rule.get("ErrorEquals").map(Term::items).unwrap_or_default();
-            let any = errors
-                .iter()
-                .any(|e| matches!(e.as_str(), Some("States.ALL" | "States.TaskFailed")));
-            let way = match (normal, any) {
-                (true, _) => Way::Normal,
-                (false, true) => Way::AnyFailure,
-                (false, false) => Way::SomeFailure,
-            };
-            exits.push((target, way, vec![key(list), Segment::Index(index), key("Next")]));
-        }
-    }
-    exits
+            Some(Exit {
+                target,
+                way,
+                said: (key, Some(index)),
+            })
+        })
+    });
+    single.chain(rules)
+}
+
+fn catches_any(catcher: &Term) -> bool {
+    let errors = catcher.get("ErrorEquals").map(Term::items).unwrap_or_default();
+    errors
+        .iter()
+        .any(|error| matches!(error.as_str(), Some("States.ALL" | "States.TaskFailed")))
 }
 
 /// Whether the level ends here.
@@ -143,21 +166,18 @@ fn check_level(
         return;
     }
     for (name, state) in level.states {
-        for (target, _, at) in exits(state) {
-            if level.get(target).is_none() {
-                let mut path = level.path_of(name);
-                path.extend(at);
-                machine.findings.push(missing(target, &path));
-            }
+        for exit in exits(state).filter(|exit| level.get(exit.target).is_none()) {
+            let mut path = level.path_of(name);
+            path.extend(exit.path());
+            machine.findings.push(missing(exit.target, &path));
         }
     }
     if let Some(start) = level.start.filter(|start| level.get(start).is_some()) {
         // Where a target is misspelt, what it meant is not reached: that is the same mistake.
-        let whole = level.states.iter().all(|(_, state)| {
-            exits(state)
-                .iter()
-                .all(|(target, ..)| level.get(target).is_some())
-        });
+        let whole = level
+            .states
+            .iter()
+            .all(|(_, state)| exits(state).all(|exit| level.get(exit.target).is_some()));
         if whole {
             check_reachable(machine, level, start);
         }
@@ -189,7 +209,7 @@ fn check_reachable(machine: &mut Machine<'_>, level: &Level<'_>, start: &str) {
         }
     }
     // A state that leads nowhere has been reported: it is no loop as well.
-    let leads_on = |state: &Term| exits(state).iter().any(|(_, way, _)| *way == Way::Normal);
+    let leads_on = |state: &Term| exits(state).any(|exit| exit.way == Way::Normal);
     let mut finishing: BTreeSet<&str> = level
         .states
         .iter()
@@ -200,10 +220,11 @@ fn check_reachable(machine: &mut Machine<'_>, level: &Level<'_>, start: &str) {
         let before = finishing.len();
         for (name, state) in level.states {
             // A target that does not exist has been reported; it is not a loop as well.
-            if exits(state)
-                .iter()
-                .any(|(t, way, _)| (*way == Way::Normal && finishing.contains(t)) || level.get(t).is_none())
-            {
+            let finishes = exits(state).any(|exit| {
+                (exit.way == Way::Normal && finishing.contains(exit.target))
+                    || level.get(exit.target).is_none()
+            });
+            if finishes {
                 finishing.insert(name);
             }
         }
@@ -216,7 +237,7 @@ fn check_reachable(machine: &mut Machine<'_>, level: &Level<'_>, start: &str) {
         .iter()
         .map(|(name, _)| name.as_str())
         .filter(|name| reached.contains(name) && !finishing.contains(name))
-        .filter(|name| level.get(name).is_some_and(|state| !exits(state).is_empty()))
+        .filter(|name| level.get(name).is_some_and(|state| exits(state).next().is_some()))
         .collect();
     if let Some(first) = endless.first() {
         machine.findings.push(
@@ -245,12 +266,8 @@ pub(super) fn reach<'a>(
     while let Some(name) = next.pop() {
         let Some(state) = level.get(name) else { continue };
         if reached.insert(name) {
-            next.extend(
-                exits(state)
-                    .into_iter()
-                    .filter(|(_, way, _)| follow(*way))
-                    .map(|(t, _, _)| t),
-            );
+            let followed = exits(state).filter(|exit| follow(exit.way));
+            next.extend(followed.map(|exit| exit.target));
         }
     }
     reached
@@ -295,9 +312,8 @@ fn check_failures(machine: &mut Machine<'_>, level: &Level<'_>, start: &str, cou
         }
         let handler = level.states.iter().find_map(|(_, s)| {
             exits(s)
-                .into_iter()
-                .find(|(_, way, _)| *way == Way::AnyFailure)
-                .map(|e| e.0)
+                .find(|exit| exit.way == Way::AnyFailure)
+                .map(|exit| exit.target)
         });
         let message = if catchers.is_empty() {
             format!("the state `{name}` has no `Catch`")

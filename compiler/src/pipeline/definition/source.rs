@@ -62,7 +62,9 @@ pub(super) fn definition(body: &Term) -> Result<Option<Definition>, Problem> {
         &mut Vec::new(),
         &mut findings,
     );
-    if serde_json::to_string(&term.clone().into_value()).is_ok_and(|text| text.len() > LONGEST) {
+    // A text has been measured already.
+    let written = matches!(source, Term::Map(_)) && key == "Definition";
+    if written && terrace_artifact::to_json_compact(&term.clone().into_value()).len() > LONGEST {
         return Err(problem("is longer than 1,048,576 bytes".into()));
     }
     Ok(Some(Definition { key, term, findings }))
