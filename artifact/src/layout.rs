@@ -1,6 +1,7 @@
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::{Artifact, Body, Bundle, Map, Value, to_json_pretty, write_documents};
+use crate::{Artifact, Body, Bundle, Map, Text, Value, to_json_pretty, write_documents};
 
 /// One file of a rendered bundle.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -11,7 +12,48 @@ pub struct File {
     pub text: String,
 }
 
-/// The files a bundle is written as: what `build` leaves on disk, what the directory target delivers, what goldens hold.
+/// A file of a bundle that has not been rendered yet: all of them together are many times the bundle's size.
+#[derive(Debug)]
+pub struct Sheet<'b> {
+    /// Relative to the environment's folder, with `/` between its parts.
+    pub path: String,
+    content: Content<'b>,
+}
+
+#[derive(Debug)]
+enum Content<'b> {
+    Objects(Vec<&'b Artifact>),
+    Template(&'b Value),
+    /// Values by logical id.
+    Rules(Vec<(&'b Text, &'b Value)>),
+    Definition(Cow<'b, Value>),
+}
+
+impl Sheet<'_> {
+    /// What is in the file.
+    pub fn text(&self) -> String {
+        match &self.content {
+            Content::Objects(artifacts) => {
+                let mut text = String::with_capacity(artifacts.len() * 1024);
+                let objects = artifacts.iter().filter_map(|artifact| artifact.object());
+                write_documents(objects.map(|object| &object.manifest), &mut text);
+                text
+            }
+            Content::Template(template) => to_json_pretty(template),
+            Content::Rules(rules) => {
+                let map: Map = rules
+                    .iter()
+                    .map(|(id, value)| ((*id).clone(), (*value).clone()))
+                    .collect();
+                to_json_pretty(&Value::Map(map))
+            }
+            Content::Definition(definition) => to_json_pretty(definition),
+        }
+    }
+}
+
+/// The files a bundle is written as, in order of path: what `build` leaves on disk, what the directory target delivers, what
+/// goldens hold.
 ///
 /// ```text
 /// kubernetes/TENANT/COMPONENT.yaml          the objects of one component, in the order they are applied
@@ -22,62 +64,63 @@ pub struct File {
 ///
 /// Where there is more than one cluster or account, a folder with the target's name comes after the first.
 pub fn files(bundle: &Bundle) -> Vec<File> {
-    let mut objects: BTreeMap<String, Vec<&Artifact>> = BTreeMap::new();
-    let mut files = Vec::new();
+    let render = |sheet: Sheet<'_>| File {
+        text: sheet.text(),
+        path: sheet.path,
+    };
+    sheets(bundle).into_iter().map(render).collect()
+}
+
+/// The same files, each to be rendered when it is wanted.
+pub fn sheets(bundle: &Bundle) -> Vec<Sheet<'_>> {
+    let mut objects: BTreeMap<(&Text, &Text, &Text), Vec<&Artifact>> = BTreeMap::new();
+    let mut sheets = Vec::new();
     for artifact in &bundle.artifacts {
         let (tenant, component) = artifact.owner();
-        match &artifact.body {
+        let stack = match &artifact.body {
             Body::Object(_) => {
-                let path = format!(
-                    "{}/{tenant}/{component}.yaml",
-                    folder(bundle, artifact, "kubernetes")
-                );
-                objects.entry(path).or_default().push(artifact);
+                let key = (&artifact.target, tenant, component);
+                objects.entry(key).or_default().push(artifact);
+                continue;
             }
-            Body::Stack(stack) => {
-                let file = |kind: &str, value: &Value| File {
-                    path: format!(
-                        "{}/{tenant}/{}.json",
-                        folder(bundle, artifact, kind),
-                        stack.file_stem()
-                    ),
-                    text: to_json_pretty(value),
-                };
-                files.push(file("cloudformation", &stack.template));
-                let lifecycle = by_logical_id(&stack.template, "AWS::S3::Bucket", |properties| {
-                    properties.at(&["LifecycleConfiguration", "Rules"]).cloned()
-                });
-                if !lifecycle.is_empty() {
-                    files.push(file("lifecycle", &Value::Map(lifecycle)));
-                }
-                let definitions =
-                    by_logical_id(&stack.template, "AWS::StepFunctions::StateMachine", definition);
-                match definitions.len() {
-                    0 => {}
-                    1 => files.extend(definitions.values().map(|d| file("step-functions", d))),
-                    _ => files.extend(definitions.iter().map(|(id, definition)| File {
-                        path: format!(
-                            "{}/{tenant}/{}.{id}.json",
-                            folder(bundle, artifact, "step-functions"),
-                            stack.file_stem()
-                        ),
-                        text: to_json_pretty(definition),
-                    })),
-                }
-            }
+            Body::Stack(stack) => stack,
+        };
+        let sheet = |kind: &str, more: &str, content| Sheet {
+            path: format!(
+                "{}/{tenant}/{}{more}.json",
+                folder(bundle, &artifact.target, kind),
+                stack.file_stem()
+            ),
+            content,
+        };
+        sheets.push(sheet("cloudformation", "", Content::Template(&stack.template)));
+        let rules: Vec<_> = properties_of(&stack.template, "AWS::S3::Bucket")
+            .filter_map(|(id, properties)| Some((id, properties.at(&["LifecycleConfiguration", "Rules"])?)))
+            .collect();
+        if !rules.is_empty() {
+            sheets.push(sheet("lifecycle", "", Content::Rules(rules)));
         }
+        let definitions: Vec<_> = properties_of(&stack.template, "AWS::StepFunctions::StateMachine")
+            .filter_map(|(id, properties)| Some((id, definition(properties)?)))
+            .collect();
+        let single = definitions.len() == 1;
+        sheets.extend(definitions.into_iter().map(|(id, definition)| {
+            let more = if single { String::new() } else { format!(".{id}") };
+            sheet("step-functions", &more, Content::Definition(definition))
+        }));
     }
-    for (path, mut artifacts) in objects {
+    for ((target, tenant, component), mut artifacts) in objects {
         artifacts.sort_by_key(|artifact| (apply_rank(artifact), &artifact.id));
-        let mut text = String::with_capacity(4096);
-        write_documents(
-            artifacts.iter().filter_map(|a| a.object()).map(|o| &o.manifest),
-            &mut text,
-        );
-        files.push(File { path, text });
+        sheets.push(Sheet {
+            path: format!(
+                "{}/{tenant}/{component}.yaml",
+                folder(bundle, target, "kubernetes")
+            ),
+            content: Content::Objects(artifacts),
+        });
     }
-    files.sort_by(|a, b| a.path.cmp(&b.path));
-    files
+    sheets.sort_by(|a, b| a.path.cmp(&b.path));
+    sheets
 }
 
 impl crate::Stack {
@@ -89,35 +132,37 @@ impl crate::Stack {
 }
 
 /// `kind`, or `kind/TARGET` where several targets get artifacts of this kind.
-fn folder(bundle: &Bundle, artifact: &Artifact, kind: &str) -> String {
-    let alike = bundle.targets.values().filter(|other| {
-        bundle
-            .targets
-            .get(&artifact.target)
-            .is_some_and(|own| std::mem::discriminant(own) == std::mem::discriminant(other))
-    });
+fn folder(bundle: &Bundle, target: &Text, kind: &str) -> String {
+    let own = bundle.targets.get(target).map(std::mem::discriminant);
+    let alike = bundle
+        .targets
+        .values()
+        .filter(|other| own == Some(std::mem::discriminant(*other)));
     if alike.count() > 1 {
-        format!("{kind}/{}", artifact.target)
+        format!("{kind}/{target}")
     } else {
         kind.to_owned()
     }
 }
 
-fn by_logical_id(template: &Value, resource_type: &str, pick: impl Fn(&Value) -> Option<Value>) -> Map {
+/// The properties of a template's resources of a type, by logical id.
+fn properties_of<'t>(
+    template: &'t Value,
+    resource_type: &'static str,
+) -> impl Iterator<Item = (&'t Text, &'t Value)> {
     let resources = template.get("Resources").and_then(Value::as_map);
     resources
         .into_iter()
         .flatten()
-        .filter(|(_, resource)| resource.get("Type").and_then(Value::as_str) == Some(resource_type))
-        .filter_map(|(id, resource)| Some((id.clone(), pick(resource.get("Properties")?)?)))
-        .collect()
+        .filter(move |(_, resource)| resource.get("Type").and_then(Value::as_str) == Some(resource_type))
+        .filter_map(|(id, resource)| Some((id, resource.get("Properties")?)))
 }
 
 /// A state machine's definition as a value, whichever of its two properties holds it.
-fn definition(properties: &Value) -> Option<Value> {
+fn definition(properties: &Value) -> Option<Cow<'_, Value>> {
     match properties.get("DefinitionString") {
-        Some(Value::String(text)) => serde_json::from_str(text).ok(),
-        _ => properties.get("Definition").cloned(),
+        Some(Value::String(text)) => serde_json::from_str(text).ok().map(Cow::Owned),
+        _ => properties.get("Definition").map(Cow::Borrowed),
     }
 }
 

@@ -20,6 +20,6 @@ pub use bundle::{
 pub use decimal::{Decimal, DecimalError};
 pub use digest::Digest;
 pub use json::{to_json_compact, to_json_pretty};
-pub use layout::{File, files};
+pub use layout::{File, Sheet, files, sheets};
 pub use value::{Map, Text, Tree, Value, View};
 pub use yaml::{to_yaml, write_documents};

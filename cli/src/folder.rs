@@ -1,5 +1,6 @@
 //! Writes files below a folder, and takes away those that it wrote before and does not write any more.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -10,24 +11,28 @@ use rayon::prelude::*;
 use crate::disk::in_words;
 use crate::problem::Problem;
 
-/// Writes every file, at the same time. A file that is there with the same bytes is left alone.
-pub(crate) fn write<T: AsRef<str> + Sync>(folder: &Path, files: &BTreeMap<String, T>) -> Result<(), Problem> {
+/// Writes every file, at the same time, each as `text` renders it. One that is there with the same bytes is left alone.
+pub(crate) fn write<T: Sync>(
+    folder: &Path,
+    files: &BTreeMap<String, T>,
+    text: impl Fn(&T) -> Cow<'_, str> + Sync,
+) -> Result<(), Problem> {
     let folders: BTreeSet<&str> = files
         .keys()
         .map(|path| path.rsplit_once('/').map_or("", |(folder, _)| folder))
         .collect();
-    for below in folders {
+    folders.par_iter().try_for_each(|below| {
         let path = folder.join(below);
-        fs::create_dir_all(&path).map_err(|error| unwritable(&path, &error))?;
-    }
-    files.par_iter().try_for_each(|(path, text)| {
-        let (path, text) = (folder.join(path), text.as_ref());
+        fs::create_dir_all(&path).map_err(|error| unwritable(&path, &error))
+    })?;
+    files.par_iter().try_for_each(|(path, file)| {
+        let (path, text) = (folder.join(path), text(file));
         let same = fs::metadata(&path).is_ok_and(|found| found.is_file() && found.len() == text.len() as u64)
             && fs::read(&path).is_ok_and(|found| found == text.as_bytes());
         if same {
             return Ok(());
         }
-        fs::write(&path, text).map_err(|error| unwritable(&path, &error))
+        fs::write(&path, text.as_bytes()).map_err(|error| unwritable(&path, &error))
     })
 }
 

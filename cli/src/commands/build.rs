@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::time::Instant;
 
 use rayon::prelude::*;
 use serde_json::json;
+use terrace_artifact::Sheet;
 
 use crate::console::Console;
 use crate::folder;
@@ -25,7 +27,8 @@ pub(crate) fn run(
     console: &Console,
 ) -> Result<Status, Problem> {
     let begun = Instant::now();
-    let compiled = Stack::open(folder)?.compiled(environments, set, console)?;
+    // The process ends with this command: nobody waits until a million pieces are given back one by one.
+    let compiled = ManuallyDrop::new(Stack::open(folder)?.compiled(environments, set, console)?);
     let delivered = compiled
         .environments
         .iter()
@@ -40,27 +43,18 @@ pub(crate) fn run(
         ))
         .help("build into another one, with `--out DIR`"));
     }
-    let rendered: Vec<(String, Vec<terrace_artifact::File>)> = compiled
+    let built: BTreeSet<&str> = compiled
         .bundles
-        .par_iter()
-        .map(|bundle| {
-            (
-                bundle.environment.name.to_string(),
-                terrace_artifact::files(bundle),
-            )
-        })
-        .collect();
-    let built: BTreeSet<&str> = rendered
         .iter()
-        .map(|(environment, _)| environment.as_str())
+        .map(|bundle| bundle.environment.name.as_str())
         .collect();
     let before = recorded(out);
-    let mut files = BTreeMap::new();
-    for (environment, rendered) in &rendered {
-        for file in rendered {
-            files.insert(format!("{environment}/{}", file.path), file.text.as_str());
-        }
-    }
+    let sheets = compiled.bundles.par_iter().flat_map_iter(|bundle| {
+        let environment = &bundle.environment.name;
+        let sheets = terrace_artifact::sheets(bundle).into_iter();
+        sheets.map(move |sheet| (format!("{environment}/{}", sheet.path), sheet))
+    });
+    let files: BTreeMap<String, Sheet<'_>> = sheets.collect();
     // An environment that was not built now keeps its files; one that does not exist any more does not.
     let environment = |path: &str| path.split('/').next().unwrap_or_default().to_owned();
     let exists = |path: &str| {
@@ -73,7 +67,8 @@ pub(crate) fn run(
         .iter()
         .filter(|path| !files.contains_key(*path))
         .partition(|path| exists(path) && !built.contains(environment(path).as_str()));
-    folder::write(out, &files)?;
+    // Rendered where it is written: all texts together are larger than everything else.
+    folder::write(out, &files, |sheet| sheet.text().into())?;
     folder::remove(out, stale.into_iter().map(String::as_str))?;
     let record: BTreeSet<&String> = files.keys().chain(kept).collect();
     record_files(out, &record)?;
@@ -81,8 +76,8 @@ pub(crate) fn run(
         "{} {} for {} {} in {} ({})",
         files.len(),
         plural(files.len(), "file"),
-        rendered.len(),
-        plural(rendered.len(), "environment"),
+        built.len(),
+        plural(built.len(), "environment"),
         out.display(),
         took(begun.elapsed()),
     ));
