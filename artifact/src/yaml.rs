@@ -208,25 +208,26 @@ fn is_plain(text: &str) -> bool {
     if !starts_well || matches!(last, b' ' | b':') {
         return false;
     }
-    let mut previous = 0;
-    for &byte in bytes {
-        let allowed = match byte {
-            b'#' => previous != b' ',
-            b' ' if previous == b':' => false,
-            b',' | b'[' | b']' | b'{' | b'}' | b'`' => false, // safe in block style, but not when pasted into a flow list
-            0x20..=0x7e => true,
-            _ => false,
-        };
-        if !allowed {
-            return false;
-        }
-        previous = byte;
+    let misread = || text.contains(": ") || text.contains(" #");
+    if !bytes.iter().all(|byte| PLAIN[usize::from(*byte)]) || (bytes.contains(&b' ') && misread()) {
+        return false;
     }
     if bytes.starts_with(b"---") || bytes.starts_with(b"...") {
         return false;
     }
     !means_something_else(text)
 }
+
+/// What may stand in plain text. Commas and brackets are safe in block style, but not when pasted into a flow list.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0x20;
+    while byte < 0x7f {
+        plain[byte as usize] = !matches!(byte, b',' | b'[' | b']' | b'{' | b'}' | b'`');
+        byte += 1;
+    }
+    plain
+};
 
 /// Whether a YAML 1.1 or 1.2 reader would take the plain text for something other than a string.
 fn means_something_else(text: &str) -> bool {

@@ -323,8 +323,11 @@ impl Reader<'_> {
 
     /// Notes the name of an anchor that stands before a value: it can be given once.
     fn anchor(&mut self, anchor: usize, value: Span) {
+        if anchor == 0 {
+            return;
+        }
         let before = &self.text[..value.start as usize];
-        let Some(mark) = before.rfind('&').filter(|_| anchor != 0) else {
+        let Some(mark) = before.rfind('&') else {
             return;
         };
         let ends = |c: char| c.is_whitespace() || matches!(c, ',' | '[' | ']' | '{' | '}');
