@@ -3,6 +3,8 @@
 //! Loops, conditions and omission are structure: `$for_each`, `$when`, `$merge`, `$value` and `$json` are keys of maps, `omit` is a
 //! value.
 
+mod trace;
+
 use terrace_artifact::{Segment, Text};
 
 use crate::code::Code;
@@ -11,6 +13,8 @@ use crate::expression::{self, Expression, Failure, Scope, Template, Variables};
 use crate::node::{Node, NodeKind};
 use crate::source::{Files, Span};
 use crate::term::Term;
+
+pub use trace::{Leaf, Trace};
 
 /// A tree with expressions in it.
 #[derive(Clone, Debug)]
@@ -54,27 +58,6 @@ pub struct Expansion<'t> {
     pub failures: Vec<Box<Failure>>,
     /// Where each leaf came from, when somebody asks.
     pub trace: Option<&'t mut Trace>,
-}
-
-/// Where the leaves of an expanded body came from.
-#[derive(Debug, Default)]
-pub struct Trace {
-    path: Vec<Segment>,
-    /// The path of each leaf and what wrote it.
-    pub leaves: Vec<Leaf>,
-    /// The path of each key and its place.
-    keys: Vec<(Vec<Segment>, Span)>,
-}
-
-/// One leaf of an expanded body.
-#[derive(Clone, Debug)]
-pub struct Leaf {
-    /// Where in the body.
-    pub path: Vec<Segment>,
-    /// The scalar in the module.
-    pub span: Span,
-    /// The inputs that its expressions read, with the path below: `replicas`, `workers.maximum`.
-    pub inputs: Vec<Vec<Text>>,
 }
 
 impl Body {
@@ -446,56 +429,6 @@ impl Expansion<'_> {
                 Term::Omit
             }
         }
-    }
-}
-
-impl Trace {
-    fn leaf(&mut self, span: Span, template: &Template) {
-        let mut inputs = Vec::new();
-        template.expressions().for_each(|e| e.input_paths(&mut inputs));
-        self.leaves.push(Leaf {
-            path: self.path.clone(),
-            span,
-            inputs,
-        });
-    }
-
-    fn static_leaves(&mut self, node: &Node) {
-        match &node.kind {
-            NodeKind::List(items) if !items.is_empty() => {
-                for (at, item) in items.iter().enumerate() {
-                    self.path.push(Segment::Index(at));
-                    self.static_leaves(item);
-                    self.path.pop();
-                }
-            }
-            NodeKind::Map(entries) if !entries.is_empty() => {
-                for (key, node) in entries {
-                    self.path.push(Segment::Key(key.clone()));
-                    self.keys.push((self.path.clone(), node.key));
-                    self.static_leaves(node);
-                    self.path.pop();
-                }
-            }
-            _ => self.leaves.push(Leaf {
-                path: self.path.clone(),
-                span: node.span,
-                inputs: Vec::new(),
-            }),
-        }
-    }
-
-    /// The key at a path, where it was written as such.
-    pub fn key(&self, path: &[Segment]) -> Option<Span> {
-        let found = self.keys.iter().rev().find(|(known, _)| known == path);
-        found.map(|(_, span)| *span)
-    }
-
-    /// The leaf at a path, or the first one below or around it.
-    pub fn find(&self, path: &[Segment]) -> Option<&Leaf> {
-        let common = |leaf: &Leaf| leaf.path.iter().zip(path).take_while(|(a, b)| a == b).count();
-        let best = self.leaves.iter().map(common).max()?;
-        self.leaves.iter().find(|leaf| common(leaf) == best)
     }
 }
 
