@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
-use terrace_artifact::{Decimal, Digest, Text, to_json_compact};
+use terrace_artifact::{Decimal, Digest, Text};
 
 use super::Failure;
 use super::evaluate::{compare, equal, wrong_type};
+use super::json::json;
 use crate::code::Code;
 use crate::diagnostic::{listed, shown};
 use crate::source::Span;
 use crate::term::{AssetReference, Reference, SecretReference, Term};
 use crate::unit::Quantity;
+
+/// The longest text that a filter may make, in bytes.
+const LONGEST: usize = 4 << 20;
 
 type Result<T> = std::result::Result<T, Box<Failure>>;
 
@@ -312,7 +316,15 @@ pub(super) fn filter(name: &str, value: &Term, arguments: &[Term], span: Span) -
         ("pascal", Term::String(text)) => Ok(pascal(text).into()),
         ("slug", Term::String(text)) => Ok(slug(text).into()),
         ("trim", Term::String(text)) => Ok(text.trim().into()),
-        ("replace", Term::String(text)) => Ok(text.replace(argument(0)?, argument(1)?).into()),
+        ("replace", Term::String(text)) => {
+            let (from, to) = (argument(0)?, argument(1)?);
+            bounded(
+                text.len()
+                    .saturating_add(text.matches(from).count().saturating_mul(to.len())),
+                span,
+            )?;
+            Ok(text.replace(from, to).into())
+        }
         ("split", Term::String(text)) => Ok(Term::list(text.split(argument(0)?))),
         ("starts_with", Term::String(text)) => Ok(text.starts_with(argument(0)?).into()),
         ("ends_with", Term::String(text)) => Ok(text.ends_with(argument(0)?).into()),
@@ -340,6 +352,10 @@ pub(super) fn filter(name: &str, value: &Term, arguments: &[Term], span: Span) -
         }
         ("join", Term::List(items)) => {
             let separator = argument(0)?;
+            bounded(
+                weight(value).saturating_add(items.len().saturating_mul(separator.len())),
+                span,
+            )?;
             let mut parts: Vec<Term> = Vec::new();
             for (at, item) in items.iter().enumerate() {
                 if at > 0 && !separator.is_empty() {
@@ -439,76 +455,37 @@ pub(super) fn filter(name: &str, value: &Term, arguments: &[Term], span: Span) -
             number(half)
         }
         ("floor" | "ceil" | "round", _) => Err(mismatch("a number")),
-        ("json", value) => Ok(json(value)),
+        ("json", value) => {
+            bounded(weight(value), span)?;
+            let text = json(value);
+            bounded(weight(&text), span)?;
+            Ok(text)
+        }
         _ => Err(mismatch("something else")),
     }
 }
 
-/// A value as compact JSON text, in which references stay references.
-pub(crate) fn json(value: &Term) -> Term {
-    match value.is_late() {
-        false => to_json_compact(&value.clone().into_value()).into(),
-        true => json_with_references(value),
+/// Refuses to make what is too long before it is made: ten filters in a row could fill any memory.
+fn bounded(bytes: usize, span: Span) -> Result<()> {
+    if bytes <= LONGEST {
+        return Ok(());
     }
+    let message = format!("this gives a text of more than {} MiB", LONGEST >> 20);
+    Err(Failure::new(Code::ExpressionType, span, message, "too long"))
 }
 
-/// JSON text in which references stay references.
-fn json_with_references(value: &Term) -> Term {
-    fn write(value: &Term, known: &mut String, parts: &mut Vec<Term>) {
-        let mut flush = |known: &mut String, part: &Term| {
-            if !known.is_empty() {
-                parts.push(std::mem::take(known).into());
-            }
-            parts.push(part.clone());
-        };
-        match value {
-            Term::Reference(_) | Term::Secret(_) | Term::Asset(_) => {
-                known.push('"');
-                flush(known, value);
-                known.push('"');
-            }
-            Term::Concat(inner) => {
-                known.push('"');
-                for part in inner.iter() {
-                    match part {
-                        Term::String(text) => {
-                            let json = to_json_compact(&text.clone().into());
-                            known.push_str(&json[1..json.len() - 1]);
-                        }
-                        part => flush(known, part),
-                    }
-                }
-                known.push('"');
-            }
-            Term::List(items) => {
-                known.push('[');
-                for (at, item) in items.iter().enumerate() {
-                    if at > 0 {
-                        known.push(',');
-                    }
-                    write(item, known, parts);
-                }
-                known.push(']');
-            }
-            Term::Map(entries) => {
-                known.push('{');
-                for (at, (key, item)) in entries.iter().enumerate() {
-                    if at > 0 {
-                        known.push(',');
-                    }
-                    known.push_str(&to_json_compact(&key.clone().into()));
-                    known.push(':');
-                    write(item, known, parts);
-                }
-                known.push('}');
-            }
-            scalar => known.push_str(&to_json_compact(&scalar.clone().into_value())),
-        }
+/// About how many bytes a value has as text.
+fn weight(value: &Term) -> usize {
+    match value {
+        Term::String(text) => text.len(),
+        Term::List(items) => items.iter().map(weight).sum::<usize>() + items.len(),
+        Term::Concat(parts) => parts.iter().map(weight).sum(),
+        Term::Map(entries) => entries
+            .iter()
+            .map(|(key, value)| key.len() + weight(value) + 4)
+            .sum(),
+        _ => 8,
     }
-    let (mut known, mut parts) = (String::new(), Vec::new());
-    write(value, &mut known, &mut parts);
-    parts.push(known.into());
-    Term::Concat(parts.into())
 }
 
 /// The words of a name, in small letters: `RawBucket`, `raw_bucket` and `raw-bucket` have the same.

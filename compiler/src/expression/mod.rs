@@ -5,6 +5,7 @@
 
 mod evaluate;
 pub(crate) mod filters;
+pub(crate) mod json;
 mod parse;
 
 use std::collections::BTreeSet;

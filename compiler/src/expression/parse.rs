@@ -1,5 +1,6 @@
 //! Text to expressions: a hand-written descent over the operators' precedence.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use terrace_artifact::{Decimal, Text};
@@ -9,8 +10,10 @@ use crate::code::Code;
 use crate::source::Span;
 use crate::term::Term;
 
-/// How deep expressions may be nested, so that no text can exhaust the stack.
+/// How deep the text of an expression may be nested, so that none can exhaust the stack.
 const DEEPEST: usize = 48;
+/// How many operations may be in each other, those that stand side by side too: `a + b + c` is `(a + b) + c`.
+const HIGHEST: usize = 256;
 
 type Parsed<T> = Result<T, Box<Failure>>;
 
@@ -55,6 +58,7 @@ pub(super) fn template(text: &str, place: Place) -> Parsed<Template> {
             end: close,
             place,
             depth: 0,
+            height: 0,
         };
         pieces.push(Piece::Expression(parser.whole()?));
         at = close + 2;
@@ -78,6 +82,7 @@ pub(super) fn expression(text: &str, place: Place) -> Parsed<Expression> {
         end: text.len(),
         place,
         depth: 0,
+        height: 0,
     }
     .whole()
 }
@@ -108,7 +113,10 @@ struct Parser<'a> {
     at: usize,
     end: usize,
     place: Place,
+    /// How deep the parser is in the text.
     depth: usize,
+    /// The height of the expression that was read last: a name has 1.
+    height: usize,
 }
 
 impl Parser<'_> {
@@ -147,10 +155,10 @@ impl Parser<'_> {
                     "something is missing here",
                 );
             }
-            Some(c) if is_word(c) => self.rest().chars().take_while(|c| is_word(*c)).count(),
+            Some(c) if is_word(c) => self.rest().find(|c| !is_word(c)).unwrap_or(self.rest().len()),
             Some(c) => c.len_utf8(),
         };
-        let token = &self.rest()[..token.min(self.rest().len())];
+        let token = &self.rest()[..token];
         let span = self.place.span(self.at..self.at + token.len());
         let failure = Failure::new(
             Code::ExpressionSyntax,
@@ -209,26 +217,51 @@ impl Parser<'_> {
         }
     }
 
-    fn expression(&mut self) -> Parsed<Expression> {
+    /// Goes one level into the text; whoever does takes it back.
+    fn descend(&mut self) -> Parsed<()> {
         self.depth += 1;
         if self.depth > DEEPEST {
-            let span = self.place.span(self.at..self.at + 1);
-            return Err(Failure::new(
-                Code::ExpressionSyntax,
-                span,
-                "an expression is nested too deep",
-                "too deep here",
-            ));
+            return Err(self.too_deep());
         }
+        Ok(())
+    }
+
+    /// Puts an operation around the highest of what it is made of.
+    fn rise(&mut self, highest: usize) -> Parsed<()> {
+        self.height = highest + 1;
+        if self.height > HIGHEST {
+            return Err(self.too_deep());
+        }
+        Ok(())
+    }
+
+    fn too_deep(&self) -> Box<Failure> {
+        let span = self.place.span(self.at..self.at);
+        Failure::new(
+            Code::ExpressionSyntax,
+            span,
+            "an expression is nested too deep",
+            "too deep here",
+        )
+        .with_help("make several of it")
+    }
+
+    fn expression(&mut self) -> Parsed<Expression> {
+        self.descend()?;
         let start = self.start();
         let then = self.binary(0)?;
         let result = if self.eat_word("if") {
+            let mut height = self.height;
             let condition = self.binary(0)?;
+            height = height.max(self.height);
             let otherwise = if self.eat_word("else") {
-                Some(Box::new(self.expression()?))
+                let otherwise = self.expression()?;
+                height = height.max(self.height);
+                Some(Box::new(otherwise))
             } else {
                 None
             };
+            self.rise(height)?;
             let kind = ExpressionKind::If {
                 condition: Box::new(condition),
                 then: Box::new(then),
@@ -296,7 +329,10 @@ impl Parser<'_> {
         }
         let start = self.start();
         let mut left = if level == 2 && self.eat_word("not") {
+            self.descend()?;
             let of = self.binary(2)?;
+            self.depth -= 1;
+            self.rise(self.height)?;
             self.make(ExpressionKind::Not(Box::new(of)), start)
         } else {
             self.binary(level + 1)?
@@ -307,13 +343,16 @@ impl Parser<'_> {
                 if !self.eat_word("defined") {
                     return Err(self.unexpected().with_help("the one test is `is defined`"));
                 }
+                self.rise(self.height)?;
                 left = self.make(ExpressionKind::Defined(Box::new(left), !negative), start);
                 continue;
             }
             let Some(operator) = self.operator(level) else {
                 return Ok(left);
             };
+            let height = self.height;
             let right = self.binary(level + 1)?;
+            self.rise(height.max(self.height))?;
             left = self.make(
                 ExpressionKind::Binary(operator, Box::new(left), Box::new(right)),
                 start,
@@ -324,22 +363,23 @@ impl Parser<'_> {
     fn unary(&mut self) -> Parsed<Expression> {
         let start = self.start();
         if self.eat("-") {
-            self.depth += 1;
-            if self.depth > DEEPEST {
-                return Err(self.unexpected());
-            }
+            self.descend()?;
             let of = self.unary()?;
             self.depth -= 1;
+            self.rise(self.height)?;
             return Ok(self.make(ExpressionKind::Negative(Box::new(of)), start));
         }
         let mut expression = self.atom()?;
         loop {
+            let height = self.height;
             if self.eat(".") {
                 let name = self.word()?;
+                self.rise(height)?;
                 expression = self.make(ExpressionKind::Attribute(Box::new(expression), name), start);
             } else if self.eat("[") {
                 let index = self.expression()?;
                 self.expect("]")?;
+                self.rise(height.max(self.height))?;
                 expression = self.make(
                     ExpressionKind::Index(Box::new(expression), Box::new(index)),
                     start,
@@ -352,6 +392,7 @@ impl Parser<'_> {
                 } else {
                     Vec::new()
                 };
+                self.rise(height.max(self.height))?;
                 expression = self.make(
                     ExpressionKind::Filter(Box::new(expression), name, arguments),
                     start,
@@ -373,8 +414,10 @@ impl Parser<'_> {
         Ok(word)
     }
 
+    /// Expressions up to a bracket; their height is that of the highest.
     fn arguments(&mut self, close: &str) -> Parsed<Vec<Expression>> {
         let mut arguments = Vec::new();
+        let mut height = 0;
         while !self.eat(close) {
             if !arguments.is_empty() {
                 self.expect(",")?;
@@ -383,12 +426,15 @@ impl Parser<'_> {
                 }
             }
             arguments.push(self.expression()?);
+            height = height.max(self.height);
         }
+        self.height = height;
         Ok(arguments)
     }
 
     fn atom(&mut self) -> Parsed<Expression> {
         let start = self.start();
+        self.height = 1;
         match self.peek() {
             Some('(') => {
                 self.eat("(");
@@ -399,11 +445,13 @@ impl Parser<'_> {
             Some('[') => {
                 self.eat("[");
                 let items = self.arguments("]")?;
+                self.rise(self.height)?;
                 Ok(self.make(ExpressionKind::List(items), start))
             }
             Some('{') => {
                 self.eat("{");
                 let entries = self.entries()?;
+                self.rise(self.height)?;
                 Ok(self.make(ExpressionKind::Map(entries), start))
             }
             Some(quote @ ('\'' | '"')) => {
@@ -428,7 +476,9 @@ impl Parser<'_> {
                     Some(term) => ExpressionKind::Literal(term),
                     None if self.rest().starts_with('(') => {
                         self.eat("(");
-                        ExpressionKind::Call(word, self.arguments(")")?)
+                        let arguments = self.arguments(")")?;
+                        self.rise(self.height)?;
+                        ExpressionKind::Call(word, arguments)
                     }
                     None => ExpressionKind::Name(word),
                 };
@@ -463,6 +513,8 @@ impl Parser<'_> {
 
     fn entries(&mut self) -> Parsed<Vec<(Text, Expression)>> {
         let mut entries: Vec<(Text, Expression)> = Vec::new();
+        let mut keys = BTreeSet::new();
+        let mut height = 0;
         while !self.eat("}") {
             if !entries.is_empty() {
                 self.expect(",")?;
@@ -476,7 +528,7 @@ impl Parser<'_> {
             };
             self.expect(":")?;
             let value = self.expression()?;
-            if entries.iter().any(|(k, _)| *k == key) {
+            if !keys.insert(key.clone()) {
                 let message = format!("`{key}` is here twice");
                 return Err(Failure::new(
                     Code::DuplicateKey,
@@ -486,7 +538,9 @@ impl Parser<'_> {
                 ));
             }
             entries.push((key, value));
+            height = height.max(self.height);
         }
+        self.height = height;
         Ok(entries)
     }
 

@@ -175,7 +175,41 @@ fn mistakes_are_located() {
     }
     let deep = format!("{{{{ {}1{} }}}}", "(".repeat(500), ")".repeat(500));
     assert!(check(&deep).starts_with("an expression is nested too deep"));
-    assert!(check(&format!("{{{{ {}1 }}}}", "-".repeat(500))).contains("does not belong here"));
+    // Side by side, they are in each other too.
+    for (start, repeated, end) in [
+        ("", "-", "1"),
+        ("", "not ", "true"),
+        ("1", " + 1", ""),
+        ("name", " | trim", ""),
+        ("inputs", ".x", ""),
+        ("inputs", "[0]", ""),
+        ("1", " is defined", ""),
+        ("", "1 if false else ", "1"),
+    ] {
+        let text = format!("{{{{ {start}{}{end} }}}}", repeated.repeat(100_000));
+        assert!(
+            check(&text).starts_with("an expression is nested too deep"),
+            "{repeated}"
+        );
+    }
+    let long = format!("{{{{ 1{} }}}}", " + 1".repeat(200));
+    assert_eq!(check(&long), "201 a whole number");
+    assert!(check("{{ ''é }}").starts_with("`é` does not belong here at `é`"));
+}
+
+#[test]
+fn what_grows_is_refused_before_it_fills_the_memory() {
+    let ten = " | replace('a', 'aaaaaaaaaa')".repeat(12);
+    for text in [
+        format!("{{{{ 'a'{ten} }}}}"),
+        format!("{{{{ '\"'{} }}}}", " | json".repeat(40)),
+        "{{ range(1000) | join(range(1000) | join('abcdefgh')) }}".to_owned(),
+    ] {
+        assert!(
+            check(&text).starts_with("this gives a text of more than 4 MiB"),
+            "{text}"
+        );
+    }
 }
 
 #[test]
