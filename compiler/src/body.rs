@@ -16,6 +16,9 @@ use crate::term::Term;
 
 pub use trace::{Leaf, Trace};
 
+/// How many values one body may come to.
+const MOST_VALUES: usize = 250_000;
+
 /// A tree with expressions in it.
 #[derive(Clone, Debug)]
 pub struct Body {
@@ -27,8 +30,8 @@ pub struct Body {
 
 #[derive(Clone, Debug)]
 enum BodyKind {
-    /// Nothing to evaluate below here.
-    Static(Term, Box<Node>),
+    /// Nothing to evaluate below here; and how many values there are.
+    Static(Term, Box<Node>, usize),
     /// A scalar with an expression.
     Scalar(Template),
     List(Vec<Body>),
@@ -56,6 +59,8 @@ pub struct Expansion<'t> {
     pub keep_null: bool,
     /// What went wrong, everything in one pass.
     pub failures: Vec<Box<Failure>>,
+    /// How many values were made: loops in loops have an end.
+    made: usize,
     /// Where each leaf came from, when somebody asks.
     pub trace: Option<&'t mut Trace>,
 }
@@ -75,7 +80,11 @@ impl Body {
         let (span, key) = (node.span, node.key);
         if is_static(node) {
             return Body {
-                kind: BodyKind::Static(Term::from_value(node.to_value()), Box::new(node.clone())),
+                kind: BodyKind::Static(
+                    Term::from_value(node.to_value()),
+                    Box::new(node.clone()),
+                    node.count(usize::MAX),
+                ),
                 span,
                 key,
             };
@@ -103,7 +112,7 @@ impl Body {
     /// Where the value of a key was written, where this is a map that says it.
     pub(crate) fn value_span(&self, key: &str) -> Option<Span> {
         match &self.kind {
-            BodyKind::Static(_, node) => node.get(key).map(|node| node.span),
+            BodyKind::Static(_, node, _) => node.get(key).map(|node| node.span),
             BodyKind::Map(map) => map.value.as_ref().map_or_else(
                 || {
                     let named =
@@ -128,6 +137,7 @@ impl Body {
                 map.merge
                     .iter()
                     .chain(&map.value)
+                    .chain(&map.json)
                     .for_each(|body| body.expressions(see));
                 for (key, body) in &map.entries {
                     key.expressions().for_each(&mut *see);
@@ -139,8 +149,15 @@ impl Body {
 
     /// The value in a scope. What fails is left out and noted in `expansion`.
     pub fn expand(&self, scope: &Scope<'_>, expansion: &mut Expansion<'_>) -> Term {
+        let count = match &self.kind {
+            BodyKind::Static(_, _, count) => *count,
+            _ => 1,
+        };
+        if !expansion.has_room(count, self.span) {
+            return Term::Omit;
+        }
         match &self.kind {
-            BodyKind::Static(term, node) => {
+            BodyKind::Static(term, node, _) => {
                 if let Some(trace) = expansion.trace.as_deref_mut() {
                     trace.static_leaves(node);
                 }
@@ -154,7 +171,14 @@ impl Body {
                 if let Some(trace) = expansion.trace.as_deref_mut() {
                     trace.leaf(self.span, template);
                 }
-                expansion.keep(template.evaluate(scope))
+                let value = template.evaluate(scope);
+                if value
+                    .as_ref()
+                    .is_ok_and(|value| !expansion.has_room(count_of(value), self.span))
+                {
+                    return Term::Omit;
+                }
+                expansion.keep(value)
             }
             BodyKind::List(items) => {
                 let mut out = Vec::with_capacity(items.len());
@@ -282,6 +306,9 @@ impl MapBody {
             Err(failure) => return expansion.failures.push(failure),
         };
         for (key, value) in turns {
+            if !expansion.has_room(1, over.span) {
+                return;
+            }
             let each = each_value(key, value);
             let variables = Variables {
                 name: &self.variable,
@@ -301,7 +328,7 @@ impl MapBody {
             return Term::Omit;
         }
         match &self.json {
-            Some(body) => expression::filters::json(&body.expand(scope, expansion)),
+            Some(body) => expression::json::json(&body.expand(scope, expansion)),
             None => Term::Omit,
         }
     }
@@ -389,6 +416,7 @@ impl Expansion<'_> {
         Expansion {
             keep_null: false,
             failures: Vec::new(),
+            made: 0,
             trace: None,
         }
     }
@@ -399,6 +427,7 @@ impl Expansion<'_> {
             trace: Some(trace),
             keep_null: self.keep_null,
             failures: self.failures,
+            made: self.made,
         }
     }
 
@@ -407,6 +436,7 @@ impl Expansion<'_> {
         Expansion {
             keep_null: true,
             failures: Vec::new(),
+            made: 0,
             trace: None,
         }
     }
@@ -418,6 +448,19 @@ impl Expansion<'_> {
             Term::Null => self.keep_null,
             _ => true,
         }
+    }
+
+    /// Counts values that are about to be made, and says whether there may be so many.
+    fn has_room(&mut self, count: usize, span: Span) -> bool {
+        let before = self.made;
+        self.made = before.saturating_add(count);
+        if self.made > MOST_VALUES && before <= MOST_VALUES {
+            let message = format!("this comes to more than {MOST_VALUES} values");
+            let failure = Failure::new(Code::InvalidRepetition, span, message, "too many with this one");
+            self.failures
+                .push(failure.with_help("make several resources of it"));
+        }
+        self.made <= MOST_VALUES
     }
 
     fn keep(&mut self, result: Result<Term, Box<Failure>>) -> Term {
@@ -505,6 +548,15 @@ fn is_control(key: &str) -> bool {
         && !FOREIGN.contains(&key)
         && key[1..].chars().all(|c| c.is_ascii_lowercase() || c == '_')
         && key.len() > 1
+}
+
+/// The values of a list or map; a scalar is counted where it stands.
+fn count_of(term: &Term) -> usize {
+    match term {
+        Term::List(items) => items.iter().map(|item| 1 + count_of(item)).sum(),
+        Term::Map(entries) => entries.iter().map(|(_, value)| 1 + count_of(value)).sum(),
+        _ => 0,
+    }
 }
 
 fn is_static(node: &Node) -> bool {

@@ -116,6 +116,22 @@ impl Node {
         node
     }
 
+    /// The number of nodes in this tree, counted no further than `most`.
+    pub fn count(&self, most: usize) -> usize {
+        let mut total = 1;
+        let children = self
+            .items()
+            .iter()
+            .chain(self.entries().iter().map(|(_, node)| node));
+        for child in children {
+            if total > most {
+                break;
+            }
+            total += child.count(most);
+        }
+        total
+    }
+
     /// The value without its places.
     pub fn to_value(&self) -> Value {
         match &self.kind {

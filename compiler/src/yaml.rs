@@ -8,6 +8,8 @@ mod syntax;
 #[cfg(test)]
 mod tests;
 
+mod entries;
+
 use std::collections::BTreeMap;
 
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, Tag};
@@ -17,6 +19,8 @@ use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics, shown};
 use crate::node::{Node, NodeKind};
 use crate::source::{FileId, Files, Span};
+
+use entries::Entries;
 
 /// The longest file that is read, in bytes.
 pub const LONGEST_FILE: usize = 8 << 20;
@@ -117,7 +121,7 @@ struct Open {
 enum OpenKind {
     List(Vec<Node>),
     /// The entries so far, and the key whose value comes next.
-    Map(Vec<(Text, Node)>, Option<(Text, Span)>),
+    Map(Entries, Option<(Text, Span)>),
     /// A map or list that stands where a key belongs: read, reported, and left out.
     Refused,
 }
@@ -152,7 +156,7 @@ impl Reader<'_> {
                     let kind = if self.expects_key() {
                         self.key_is_a_collection(span)
                     } else {
-                        OpenKind::Map(Vec::new(), None)
+                        OpenKind::Map(Entries::default(), None)
                     };
                     self.open(span, anchor, wrong, kind);
                 }
@@ -240,7 +244,8 @@ impl Reader<'_> {
         let outer = self.stack.last().map_or(span, |open| open.span);
         let rest = &self.text[outer.start as usize..];
         if rest.starts_with("{{") {
-            let end = rest.find("}}").map_or(rest.len().min(2), |at| at + 2);
+            let line = rest.lines().next().unwrap_or_default();
+            let end = line.find("}}").map_or(2, |at| at + 2);
             let expression = outer.start as usize..outer.start as usize + end;
             let whole = Span {
                 file: self.file,
@@ -359,6 +364,7 @@ impl Reader<'_> {
                 (NodeKind::List(items), last)
             }
             OpenKind::Map(entries, _) => {
+                let entries = entries.list;
                 let last = entries.last().map(|(_, node)| node.span.end.max(node.key.end));
                 (NodeKind::Map(entries), last)
             }
@@ -484,7 +490,7 @@ impl Reader<'_> {
         else {
             return;
         };
-        if let Some((_, first)) = entries.iter().find(|(k, _)| k == text) {
+        if let Some(first) = entries.get(text) {
             self.diagnostics.push(
                 Diagnostic::new(Code::DuplicateKey, format!("`{}` is here twice", shown(text)))
                     .at(span, "the second time")
@@ -510,7 +516,7 @@ impl Reader<'_> {
             }
             return;
         }
-        let size = self.anchors.get(&id).map_or(0, |node| count(node, MOST_COPIED));
+        let size = self.anchors.get(&id).map_or(0, |node| node.count(MOST_COPIED));
         let before = self.copied;
         self.copied += size;
         if self.copied > MOST_COPIED {
@@ -562,9 +568,9 @@ impl Reader<'_> {
             }) => {
                 if let Some((key, span)) = key.take() {
                     // A key that was reported (empty, twice) is left out, so that nothing is said of it again.
-                    if !key.is_empty() && !entries.iter().any(|(k, _)| *k == key) {
+                    if !key.is_empty() && entries.get(&key).is_none() {
                         node.key = span;
-                        entries.push((key, node));
+                        entries.push(key, node);
                     }
                 }
             }
@@ -574,21 +580,4 @@ impl Reader<'_> {
             }) => {}
         }
     }
-}
-
-/// The number of nodes of a tree, counted no further than `most`.
-fn count(node: &Node, most: usize) -> usize {
-    let mut total = 1;
-    let children: Box<dyn Iterator<Item = &Node>> = match &node.kind {
-        NodeKind::List(items) => Box::new(items.iter()),
-        NodeKind::Map(entries) => Box::new(entries.iter().map(|(_, node)| node)),
-        _ => return 1,
-    };
-    for child in children {
-        if total > most {
-            break;
-        }
-        total += count(child, most);
-    }
-    total
 }

@@ -19,6 +19,9 @@ use crate::term::{AssetReference, Reference, SecretReference, Term};
 /// How deep references may lead through outputs of other components.
 const DEEPEST: usize = 24;
 
+/// How many references one resource may come to: an output that has another one twice has it twice over in the next.
+const MOST_RESOLVED: usize = 50_000;
+
 /// A resource whose references have become what its target understands.
 #[derive(Debug, Default)]
 pub(crate) struct Lowered {
@@ -83,6 +86,7 @@ pub(crate) struct Lowering<'g> {
     pub(super) cloudformation: bool,
     pub(super) out: Lowered,
     pub(super) path: Vec<Segment>,
+    resolved: usize,
 }
 
 impl<'g> Graph<'g> {
@@ -232,6 +236,7 @@ impl<'g> Lowering<'g> {
             cloudformation,
             out: Lowered::default(),
             path: Vec::new(),
+            resolved: 0,
         }
     }
 
@@ -380,6 +385,17 @@ impl<'g> Lowering<'g> {
                 "references lead in a ring",
                 "comes back to itself",
             ));
+        }
+        self.resolved += 1;
+        if self.resolved > MOST_RESOLVED {
+            let message = format!("this resource comes to more than {MOST_RESOLVED} references");
+            let failure = Failure::new(
+                Code::InvalidRepetition,
+                reference.span,
+                message,
+                "too many with this one",
+            );
+            return Err(failure.with_help("make several resources of it"));
         }
         if reference.name.starts_with("AWS::") {
             return Ok(Resolved::Atoms(vec![Atom::Pseudo(

@@ -1,9 +1,11 @@
 //! Holds a node against a schema, and says everything that is wrong with it.
 
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use regex_lite::Regex;
-use terrace_artifact::{Decimal, Value};
+use terrace_artifact::{Decimal, Digest, Value};
 
 use super::schema::{Bounds, Id, Later, Others, Schema, Schemas, Types};
 use super::words::{quoted, refused, unknown_value, with_note_on_expressions};
@@ -182,6 +184,17 @@ impl Checker<'_> {
         let entries = node.entries();
         // What a misspelt key was meant to be is not missing as well.
         let mut meant: Vec<&str> = Vec::new();
+        let free = OnceCell::new();
+        let free = || -> &Vec<&str> {
+            free.get_or_init(|| {
+                let open = schema
+                    .properties
+                    .iter()
+                    .filter(|(_, id)| self.schemas.get(*id).not.is_none());
+                let names = open.map(|(key, _)| key.as_str());
+                names.filter(|name| node.get(name).is_none()).collect()
+            })
+        };
         for (key, value) in entries {
             let property = schema.properties.iter().find(|(name, _)| name == key);
             if let Some(names) = schema.names {
@@ -197,23 +210,18 @@ impl Checker<'_> {
                 (None, Others::Any) => {}
                 (None, Others::Of(id)) => self.check(id, value, Place::Key(key), found),
                 (None, Others::Refused) => {
-                    let free = || {
-                        let refused = |id: Id| self.schemas.get(id).not.is_some();
-                        let open = schema.properties.iter().filter(move |(_, id)| !refused(*id));
-                        open.map(|(key, _)| key.as_str())
-                            .filter(|name| node.get(name).is_none())
-                    };
-                    meant.extend(terrace_catalog::nearest(key, free()));
+                    let free = free();
+                    meant.extend(terrace_catalog::nearest(key, free.iter().copied()));
                     let mut problem = Diagnostic::new(
                         Code::UnknownKey,
                         format!("`{}` is not a key of {place}", shown(key)),
                     )
                     .at(value.key, "no such key")
-                    .nearest(value.key, key, free());
-                    if problem.help.is_empty() && (1..=MOST_LISTED).contains(&free().count()) {
-                        problem = problem.note(match free().count() {
-                            1 => format!("the other key of {place} is {}", listed(free())),
-                            _ => format!("the other keys of {place} are {}", listed(free())),
+                    .nearest(value.key, key, free.iter().copied());
+                    if problem.help.is_empty() && (1..=MOST_LISTED).contains(&free.len()) {
+                        problem = problem.note(match free.len() {
+                            1 => format!("the other key of {place} is {}", listed(free)),
+                            _ => format!("the other keys of {place} are {}", listed(free)),
                         });
                     }
                     found.push(problem);
@@ -317,15 +325,19 @@ impl Checker<'_> {
             }
         }
         if schema.unique {
-            for (i, item) in items.iter().enumerate() {
-                if let Some(first) = items[..i].iter().find(|other| same(other, item)) {
+            let mut seen = BTreeMap::new();
+            for item in items {
+                let first = seen
+                    .entry(Digest::of_value(&item.to_value()))
+                    .or_insert(item.span);
+                if *first != item.span {
                     found.push(
                         Diagnostic::new(
                             Code::InvalidValue,
                             format!("{} is twice in {place}", quoted(item)),
                         )
                         .at(item.span, "the second time")
-                        .also(first.span, "the first time")
+                        .also(*first, "the first time")
                         .help("remove one of the two"),
                     );
                 }
@@ -511,23 +523,5 @@ fn is(node: &Node, value: &Value) -> bool {
         (NodeKind::Number(a), Value::Number(b)) => a == b,
         (NodeKind::String(a) | NodeKind::Raw(a), Value::String(b)) => a == b,
         _ => false,
-    }
-}
-
-/// Whether two values are the same: the order of keys is none, and a raw text is a text.
-fn same(a: &Node, b: &Node) -> bool {
-    match (&a.kind, &b.kind) {
-        (NodeKind::Map(a), NodeKind::Map(b)) => {
-            a.len() == b.len()
-                && a.iter()
-                    .all(|(key, x)| b.iter().any(|(other, y)| key == other && same(x, y)))
-        }
-        (NodeKind::List(a), NodeKind::List(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(x, y)| same(x, y))
-        }
-        _ => match (a.as_str(), b.as_str()) {
-            (Some(a), Some(b)) => a == b,
-            _ => a.kind == b.kind,
-        },
     }
 }
