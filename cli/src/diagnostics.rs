@@ -5,11 +5,16 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 
-use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Patch, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Patch, Renderer, Snippet};
 use serde_json::{Value, json};
 use terrace_compiler::code::Code;
 use terrace_compiler::diagnostic::{Diagnostic, Label, Severity};
 use terrace_compiler::source::{FileId, Files, Span};
+
+/// How many are drawn: nobody reads on after so many, and most of them are gone with the first.
+const MOST_DRAWN: usize = 500;
+/// The longest piece of a file that is drawn, in bytes. A longer one is only named: the renderer looks at every letter.
+const LONGEST_DRAWN: usize = 32 << 10;
 
 /// Draws diagnostics of one stack.
 pub(crate) struct Drawing<'a> {
@@ -52,9 +57,13 @@ impl<'a> Drawing<'a> {
             .map(|label| label.span)
             .collect();
         let mut text = String::new();
-        for diagnostic in diagnostics {
+        for diagnostic in diagnostics.iter().take(MOST_DRAWN) {
             text.push_str(&self.one(diagnostic));
             text.push_str("\n\n");
+        }
+        if diagnostics.len() > MOST_DRAWN {
+            let more = diagnostics.len() - MOST_DRAWN;
+            text.push_str(&format!("and {more} more, which are not shown\n\n"));
         }
         text
     }
@@ -85,7 +94,7 @@ impl<'a> Drawing<'a> {
             }
         }
         for (file, labels) in places {
-            main = main.element(self.snippet(file, &labels));
+            main = main.elements(self.places(file, &labels));
         }
         for note in &diagnostic.notes {
             main = main.element(Level::NOTE.message(plain(note)));
@@ -99,7 +108,7 @@ impl<'a> Drawing<'a> {
                 text: String::new(),
             };
             let labels = [(AnnotationKind::Primary, &place)];
-            further.push(title.element(self.snippet(frame.span.file, &labels)));
+            further.push(title.elements(self.places(frame.span.file, &labels)));
         }
         for help in &diagnostic.help {
             let text = plain(&help.text);
@@ -107,6 +116,10 @@ impl<'a> Drawing<'a> {
                 // An edit is shown below the words; help without one belongs to the message.
                 Some(edit) => {
                     let window = self.window(edit.span.file, [edit.span].into_iter());
+                    if window.text.len() > LONGEST_DRAWN {
+                        further.push(Group::with_title(Level::HELP.secondary_title(text)));
+                        continue;
+                    }
                     let patch = Patch::new(window.within(edit.span), edit.text.clone());
                     let snippet = Snippet::source(window.text)
                         .path(self.path(edit.span.file))
@@ -123,18 +136,36 @@ impl<'a> Drawing<'a> {
         self.renderer.render(&groups)
     }
 
-    fn snippet(&mut self, file: FileId, labels: &[(AnnotationKind, &Label)]) -> Snippet<'a, Annotation<'a>> {
+    /// Places in one file: together, or each for itself where they are far from each other.
+    fn places(&mut self, file: FileId, labels: &[(AnnotationKind, &Label)]) -> Vec<Element<'a>> {
         let window = self.window(file, labels.iter().map(|(_, label)| label.span));
+        if window.text.len() > LONGEST_DRAWN {
+            return match labels {
+                [(_, label)] => vec![self.origin(label.span)],
+                labels => labels
+                    .iter()
+                    .flat_map(|label| self.places(file, &[*label]))
+                    .collect(),
+            };
+        }
         let annotations = labels.iter().map(|(kind, label)| {
             let annotation = kind.span(window.within(label.span));
             let text = plain(&label.text);
             annotation.label(Some(text).filter(|text| !text.is_empty()))
         });
         let annotations: Vec<_> = annotations.collect();
-        Snippet::source(window.text)
+        let snippet = Snippet::source(window.text)
             .path(self.path(file))
             .line_start(window.first_line)
-            .annotations(annotations)
+            .annotations(annotations);
+        vec![snippet.into()]
+    }
+
+    /// A place that is named and not drawn.
+    fn origin(&self, span: Span) -> Element<'a> {
+        let location = self.files.location(span);
+        let origin = Origin::path(self.path(span.file)).line(location.line as usize);
+        origin.char_column(location.column as usize).into()
     }
 
     /// The lines that spans are in. The renderer looks at every line it gets, and a file may have many.
@@ -328,5 +359,7 @@ fn plain(text: &str) -> String {
     }
 }
 
+// By its path: `fuzz/replay` draws with this file too, from where it is.
 #[cfg(test)]
+#[path = "diagnostics/tests.rs"]
 mod tests;

@@ -183,3 +183,26 @@ fn counts_in_words() {
         "2 errors, 1 warning; `terrace explain wrong-type` says more"
     );
 }
+
+#[test]
+fn what_nobody_would_read_is_not_drawn() {
+    let mut files = Files::default();
+    let text = "x".repeat(LONGEST_DRAWN + 1);
+    let file = files.add("components.yaml", text.as_str());
+    let span = Span {
+        file,
+        start: 2,
+        end: 3,
+    };
+    let diagnostic = Diagnostic::new(Code::UnknownModule, "no module is named `x`").at(span, "used here");
+    let drawn = Drawing::new(&files, Path::new("acme"), false).all(&vec![diagnostic; MOST_DRAWN + 2]);
+    let end = drawn.rsplit_once("error[").unwrap().1;
+    expect![[r#"
+        unknown-module]: no module is named `x`
+        --> acme/components.yaml:1:3
+
+        and 2 more, which are not shown
+
+    "#]]
+    .assert_eq(end);
+}
