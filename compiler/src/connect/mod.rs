@@ -70,7 +70,6 @@ impl<'a> Graph<'a> {
             expanded,
             grants,
             connects,
-            ..
         } = expansions;
         let mut graph = Graph {
             uses,
