@@ -65,6 +65,7 @@ impl Progress {
         let paint = |tone, text: &str| self.console.paint(tone, text);
         let passing = self.bars.is_some();
         let line = match event {
+            Event::Identified { targets } => format!("checked: {}", targets.join(", ")),
             Event::WaitingForLock { holder } => {
                 format!(
                     "waiting: {holder} holds the lock, and may be gone; it is free when it stands still for a while"
@@ -127,7 +128,8 @@ impl Bars {
                 self.total.inc(1);
             }
             Event::Stopping => self.total.set_message("stopping"),
-            Event::WaitingForLock { .. }
+            Event::Identified { .. }
+            | Event::WaitingForLock { .. }
             | Event::Restoring { .. }
             | Event::Retrying { .. }
             | Event::Skipped { .. } => {}

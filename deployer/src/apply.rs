@@ -15,11 +15,11 @@ use crate::event::{Event, StepName};
 use crate::failure::Failure;
 use crate::home::{Held, Holder, Home};
 use crate::journal::{self, Journal};
-use crate::ledger::{History, Release, Status, store_bundle};
-use crate::plan::{Action, FORMAT, Plan, Stage};
+use crate::ledger::{History, Release, Status, kinds, store_bundle};
+use crate::plan::{Action, FORMAT, Plan, Purpose, Stage};
 use crate::planning::{backend_of, index, previous};
 use crate::run::Run;
-use crate::targets::Targets;
+use crate::targets::{Known, Targets};
 
 /// What a plan is applied with.
 #[derive(Clone, Debug)]
@@ -134,7 +134,8 @@ impl fmt::Display for Report {
 }
 
 /// Applies a plan: exactly this, or nothing, where something it rests on has moved.
-pub async fn apply(
+pub(crate) async fn apply_over(
+    targets: &Targets,
     plan: &Plan,
     access: &Access,
     options: &ApplyOptions,
@@ -142,9 +143,8 @@ pub async fn apply(
 ) -> Result<Report, Error> {
     let begun = Instant::now();
     check(plan, options)?;
-    let targets = Targets::connect(&plan.bundle, access).await?;
-    same_targets(plan, &targets)?;
-    if plan.is_empty() && !unfinished(plan, &targets).await? {
+    same_targets(plan, targets)?;
+    if plan.is_empty() && !unfinished(plan, targets).await? {
         return Ok(Report {
             release: None,
             steps: Vec::new(),
@@ -152,6 +152,13 @@ pub async fn apply(
             elapsed: begun.elapsed(),
         });
     }
+    events(Event::Identified {
+        targets: targets
+            .identities
+            .values()
+            .map(|identity| identity.shown.clone())
+            .collect(),
+    });
     let holder = Holder {
         who: access.who.clone(),
         run: access.run.clone(),
@@ -167,7 +174,7 @@ pub async fn apply(
             return Err(Failure::new(crate::FailureKind::Cancelled, "nothing was done").into());
         }
     };
-    let applied = apply_locked(plan, access, options, &targets, &*held, &events, begun).await;
+    let applied = apply_locked(plan, access, options, targets, &*held, &events, begun).await;
     let released = held.release().await;
     let mut report = applied?;
     if let Err(failure) = released {
@@ -191,7 +198,7 @@ async fn apply_locked(
     events: &(impl Fn(Event) + Send + Sync),
     begun: Instant,
 ) -> Result<Report, Error> {
-    let home = &*targets.home;
+    let home = &targets.home;
     let mut history = History::read_end(home).await?;
     let standing = history.standing(home).await?;
     let wanted = plan.wanted();
@@ -200,7 +207,12 @@ async fn apply_locked(
         restore(home, targets, held, options, events).await?;
     }
     let previous = previous(plan, standing);
-    let live = index(targets.observe(&wanted, previous.as_ref(), &[]).await?);
+    let known = Known {
+        previous: previous.as_ref(),
+        kinds: history.kinds().filter(|_| plan.purpose == Purpose::Apply),
+        notes: &[],
+    };
+    let live = index(targets.observe(&wanted, &known).await?);
     let live: BTreeMap<_, _> = live.into_iter().map(|(id, (_, live))| (id, live)).collect();
     let moved = moved(plan, &live);
     if !moved.is_empty() {
@@ -227,6 +239,10 @@ async fn apply_locked(
             .cloned()
             .collect(),
         only: plan.only.clone(),
+        kinds: Some(kinds(
+            live.keys()
+                .chain(wanted.artifacts.iter().map(|artifact| &artifact.id)),
+        )),
         terrace: access.version.clone(),
     };
     history.append(home, &release).await?;
@@ -301,7 +317,7 @@ fn first_error(report: &Report) -> Option<String> {
 }
 
 /// What can be said against a plan without asking anybody.
-fn check(plan: &Plan, options: &ApplyOptions) -> Result<(), Refusal> {
+pub(crate) fn check(plan: &Plan, options: &ApplyOptions) -> Result<(), Refusal> {
     if plan.format != FORMAT {
         let why = format!(
             "it is of format `{}`, and this program knows `{FORMAT}`",
@@ -340,7 +356,7 @@ fn same_targets(plan: &Plan, targets: &Targets) -> Result<(), Error> {
 
 /// Whether the last release needs an end although nothing changes: it was killed, or was for another bundle.
 async fn unfinished(plan: &Plan, targets: &Targets) -> Result<bool, Error> {
-    let history = History::read_end(&*targets.home).await?;
+    let history = History::read_end(&targets.home).await?;
     Ok(match history.last() {
         None => !plan.wanted().artifacts.is_empty(),
         Some(last) => {

@@ -146,6 +146,9 @@ pub struct Wanted<'a> {
     pub bundle: &'a Bundle,
     /// The bundle of the last release, where there was one: somebody may have taken our label off.
     pub previous: Option<&'a Bundle>,
+    /// The kinds of objects that may be there, as `GROUP/KIND`; where absent, any. What is wanted or was delivered last
+    /// is looked for in any case.
+    pub kinds: Option<&'a BTreeSet<Text>>,
     /// What an earlier apply left open: it is to be seen as it will be when it was put right.
     pub notes: &'a [Note],
 }

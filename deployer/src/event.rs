@@ -11,6 +11,11 @@ use crate::plan::{Action, Subject};
 /// Something that happened during an apply.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Event {
+    /// Every target has said who it is, and each is the one the plan is for. Nothing was written before.
+    Identified {
+        /// `cluster acme-prod at https://10.0.0.1:6443`, `account 111122223333 in eu-west-1`.
+        targets: Vec<Text>,
+    },
     /// The lock is held by somebody whose lease has to run out.
     WaitingForLock {
         /// Who and since when.

@@ -3,6 +3,9 @@
 //! There is one for each environment: the cluster if it has one, else the bootstrap bucket, else the folder of the
 //! directory target. Losing it loses history, never what is deployed.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use terrace_artifact::Text;
@@ -36,6 +39,67 @@ pub trait Home: Send + Sync {
         holder: &'a Holder,
         waiting: &'a (dyn Fn(&Holder) + Send + Sync),
     ) -> BoxFuture<'a, Result<Box<dyn Held>, Failure>>;
+}
+
+/// A home that is not asked twice for what never changes: entries of the ledger, and bundles.
+pub(crate) struct Remembering {
+    home: Box<dyn Home>,
+    known: Mutex<BTreeMap<String, Vec<u8>>>,
+}
+
+impl Remembering {
+    pub(crate) fn new(home: Box<dyn Home>) -> Remembering {
+        Remembering {
+            home,
+            known: Mutex::default(),
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<String, Vec<u8>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Home for Remembering {
+    fn shown(&self) -> String {
+        self.home.shown()
+    }
+
+    fn read<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, Failure>> {
+        Box::pin(async move {
+            let known = self.known().get(key).cloned();
+            if known.is_some() {
+                return Ok(known);
+            }
+            let found = self.home.read(key).await?;
+            if let Some(value) = &found
+                && (key.starts_with("ledger/") || key.starts_with("bundles/"))
+            {
+                self.known().insert(key.to_owned(), value.clone());
+            }
+            Ok(found)
+        })
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, Failure>> {
+        self.home.list(prefix)
+    }
+
+    fn create<'a>(&'a self, key: &'a str, value: &'a [u8]) -> BoxFuture<'a, Result<bool, Failure>> {
+        self.home.create(key, value)
+    }
+
+    fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), Failure>> {
+        self.home.delete(key)
+    }
+
+    fn lock<'a>(
+        &'a self,
+        holder: &'a Holder,
+        waiting: &'a (dyn Fn(&Holder) + Send + Sync),
+    ) -> BoxFuture<'a, Result<Box<dyn Held>, Failure>> {
+        self.home.lock(holder, waiting)
+    }
 }
 
 /// Who takes a lock.

@@ -2,10 +2,10 @@
 //!
 //! A release has two entries, one when it begins and one when it ends; an apply that was killed has only the first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use terrace_artifact::{Address, Bundle, Digest, Text};
+use terrace_artifact::{Address, ArtifactId, Bundle, Digest, Text};
 
 use crate::backend::Identity;
 use crate::failure::{Failure, FailureKind};
@@ -43,6 +43,10 @@ pub struct Release {
     /// What it was limited to; empty when it was for the whole bundle.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub only: Vec<Text>,
+    /// The kinds of objects that may be there while it runs and after it, as `GROUP/KIND`: those it found and those it
+    /// brings. The next plan needs to look for no others. Absent where a program wrote this that did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kinds: Option<BTreeSet<Text>>,
     /// The version of the program.
     pub terrace: Text,
 }
@@ -151,6 +155,16 @@ impl History {
         self.releases.last()
     }
 
+    /// The kinds of objects that may be there, where all that was delivered is known to be in here.
+    pub(crate) fn kinds(&self) -> Option<BTreeSet<Text>> {
+        if self.releases.is_empty() || self.broken_at.is_some() {
+            return None;
+        }
+        let each = self.releases.iter().map(|release| release.kinds.as_ref());
+        let each: Option<Vec<&BTreeSet<Text>>> = each.collect();
+        Some(each?.into_iter().flatten().cloned().collect())
+    }
+
     /// The id of the next release.
     pub fn next_id(&self) -> Text {
         let last = self
@@ -235,6 +249,17 @@ fn broken(what: &str, error: &serde_json::Error) -> Failure {
     .hint("the ledger is history; what is deployed does not depend on it. Take the entry away to go on")
 }
 
+/// The kinds of objects among these artifacts, as `GROUP/KIND`.
+pub(crate) fn kinds<'a>(ids: impl Iterator<Item = &'a ArtifactId>) -> BTreeSet<Text> {
+    let kind = |id: &'a ArtifactId| {
+        let (_, name) = id.as_str().split_once(':')?;
+        let (group, rest) = name.split_once('/')?;
+        let (kind, _) = rest.split_once('/')?;
+        Some(format!("{group}/{kind}").into())
+    };
+    ids.filter_map(kind).collect()
+}
+
 /// The artifacts of both; where both have one, the later's.
 pub(crate) fn merge(before: Bundle, mut later: Bundle) -> Bundle {
     let only_before = before.artifacts.into_iter().filter(|artifact| {
@@ -271,6 +296,7 @@ mod tests {
             error: None,
             approvals: Vec::new(),
             only: Vec::new(),
+            kinds: None,
             terrace: "0.1.0".into(),
         }
     }

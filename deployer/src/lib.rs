@@ -4,6 +4,7 @@ mod access;
 mod apply;
 mod backend;
 mod cloudformation;
+mod connection;
 mod diff;
 mod directory;
 mod error;
@@ -19,6 +20,7 @@ mod plan;
 mod planning;
 mod render;
 mod run;
+mod selection;
 mod shapes;
 mod stages;
 mod targets;
@@ -27,11 +29,12 @@ mod testing;
 mod values;
 
 pub use access::{Access, AwsAccess, timestamp};
-pub use apply::{ApplyOptions, Cancel, Canceller, Outcome, Report, apply};
+pub use apply::{ApplyOptions, Cancel, Canceller, Outcome, Report};
 pub use backend::{
     ADDRESS, Backend, Basis, HOLDS_DATA, Identity, Intent, LABEL, Leaving, Live, Look, Ownership,
     PreviewOptions, Ticket, Wanted, Write, origin_of,
 };
+pub use connection::{Connection, apply, destroy_plan, plan};
 pub use diff::{ListShape, Plain, Shapes, diff, same_quantity};
 pub use error::{Error, Moved, Refusal};
 pub use event::{Event, StepName};
@@ -43,7 +46,7 @@ pub use ledger::{History, Release, Status};
 pub use plan::{
     Action, Change, Field, MASKED, MemberChange, Plan, Purpose, Risk, Stage, Step, Subject, hide_secrets,
 };
-pub use planning::{PlanOptions, destroy_plan, plan};
+pub use planning::PlanOptions;
 pub use render::{render, totals};
 pub use values::{Filled, Late, Values, at_path, at_path_mut, sources};
 
@@ -62,5 +65,5 @@ pub async fn bootstrap(bundle: &terrace_artifact::Bundle, access: &Access) -> Re
 /// All releases of an environment, from the first to the last.
 pub async fn history(bundle: &terrace_artifact::Bundle, access: &Access) -> Result<History, Error> {
     let targets = targets::Targets::connect(bundle, access).await?;
-    Ok(History::read(&*targets.home).await?)
+    Ok(History::read(&targets.home).await?)
 }

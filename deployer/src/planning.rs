@@ -9,12 +9,14 @@ use crate::access::{Access, timestamp};
 use crate::backend::{Live, Ownership, PreviewOptions, origin_of};
 use crate::error::{Error, Refusal};
 use crate::failure::{Failure, FailureKind};
+use crate::home::Home;
 use crate::journal::{self, Note};
 use crate::ledger::{History, Status, merge};
 use crate::order::{Order, order};
 use crate::plan::{Action, Change, FORMAT, Plan, Purpose, Risk, Step, Subject};
+use crate::selection::Selection;
 use crate::stages::{Planned, add_later};
-use crate::targets::Targets;
+use crate::targets::{Known, Targets};
 use crate::values::{Values, sources};
 
 /// What a plan is made with.
@@ -41,23 +43,14 @@ impl PlanOptions {
     }
 }
 
-/// Plans to bring a bundle about. Only reads (and, where the options allow it, asks for dry runs).
-pub async fn plan(bundle: &Bundle, access: &Access, options: &PlanOptions) -> Result<Plan, Error> {
-    plan_for(Purpose::Apply, bundle, access, options).await
-}
-
-/// Plans to take away everything that is there of this bundle's stack in its environment.
-pub async fn destroy_plan(bundle: &Bundle, access: &Access, options: &PlanOptions) -> Result<Plan, Error> {
-    plan_for(Purpose::Destroy, bundle, access, options).await
-}
-
-async fn plan_for(
+/// Plans to bring a bundle about, or to take away everything that is there of its stack in its environment.
+pub(crate) async fn plan_over(
+    targets: &Targets,
     purpose: Purpose,
     bundle: &Bundle,
     access: &Access,
     options: &PlanOptions,
 ) -> Result<Plan, Error> {
-    let targets = Targets::connect(bundle, access).await?;
     let mut plan = Plan {
         format: FORMAT.into(),
         terrace: access.version.clone(),
@@ -74,24 +67,31 @@ async fn plan_for(
         steps: Vec::new(),
         notes: Vec::new(),
     };
-    let history = read_ledger(&targets, &mut plan).await?;
-    let standing = history.standing(&*targets.home).await?;
+    let history = read_ledger(targets, &mut plan).await?;
+    let standing = history.standing(&targets.home).await?;
     lost_targets(&history, standing.as_ref(), &plan)?;
 
     let wanted = plan.wanted();
     let previous = previous(&plan, standing);
-    let notes = read_journal(&targets, &history, &mut plan).await?;
-    let live = index(targets.observe(&wanted, previous.as_ref(), &notes).await?);
+    let notes = read_journal(targets, &history, &mut plan).await?;
+    let known = Known {
+        previous: previous.as_ref(),
+        // What is taken away last is looked for everywhere.
+        kinds: history.kinds().filter(|_| purpose == Purpose::Apply),
+        notes: &notes,
+    };
+    let live = index(targets.observe(&wanted, &known).await?);
     let selection = Selection::of(&options.only, &wanted);
-    let (mut changes, values) = preview(&targets, &wanted, &live, &selection, &options.preview).await?;
-    let mut removals = removals(&targets, &wanted, &live, &selection);
+    selection.all_named(&wanted, &live)?;
+    let (mut changes, values) = preview(targets, &wanted, &live, &selection, &options.preview).await?;
+    let mut removals = removals(targets, &wanted, &live, &selection);
     if purpose == Purpose::Destroy {
         for removal in removals.values_mut() {
             removal.reason = "everything is taken away".to_owned();
         }
     }
     let planned = Planned {
-        targets: &targets,
+        targets,
         wanted: &wanted,
         live: &live,
         removals: &removals,
@@ -117,7 +117,7 @@ pub(crate) fn previous(plan: &Plan, standing: Option<Bundle>) -> Option<Bundle> 
 
 /// Reads the ledger. That it may not be read is no reason not to plan.
 async fn read_ledger(targets: &Targets, plan: &mut Plan) -> Result<History, Error> {
-    let home = &*targets.home;
+    let home = &targets.home;
     let history = match History::read_end(home).await {
         Ok(history) => history,
         Err(failure) if matches!(failure.kind, FailureKind::Denied { .. }) => {
@@ -158,7 +158,7 @@ async fn read_journal(targets: &Targets, history: &History, plan: &mut Plan) -> 
     if history.last().is_none_or(|last| last.status == Status::Deployed) {
         return Ok(Vec::new());
     }
-    let notes: Vec<Note> = journal::left(&*targets.home).await?.into_values().collect();
+    let notes: Vec<Note> = journal::left(&targets.home).await?.into_values().collect();
     for note in &notes {
         plan.notes.push(format!(
             "an apply that did not end left this open, and it is put right first: {}",
@@ -198,55 +198,6 @@ pub(crate) fn index(observed: BTreeMap<Text, Vec<Live>>) -> BTreeMap<ArtifactId,
         .flat_map(|(target, live)| live.into_iter().map(move |live| (target.clone(), live)));
     all.map(|(target, live)| (live.id.clone(), (target, live)))
         .collect()
-}
-
-/// What `--only` leaves.
-struct Selection<'a> {
-    only: &'a [Text],
-    wanted: BTreeSet<&'a ArtifactId>,
-}
-
-impl<'a> Selection<'a> {
-    fn of(only: &'a [Text], bundle: &'a Bundle) -> Selection<'a> {
-        let mut selection = Selection {
-            only,
-            wanted: BTreeSet::new(),
-        };
-        let named = bundle.artifacts.iter().filter(|artifact| {
-            let (tenant, component) = artifact.owner();
-            selection.names(tenant, component, &addresses(artifact))
-        });
-        let mut open: Vec<&Artifact> = named.collect();
-        while let Some(artifact) = open.pop() {
-            if selection.wanted.insert(&artifact.id) {
-                open.extend(artifact.needs.iter().filter_map(|id| bundle.artifact(id)));
-            }
-        }
-        selection
-    }
-
-    fn names(&self, tenant: &str, component: &str, addresses: &[Address]) -> bool {
-        let matches = |only: &Text| match only.split_once('/') {
-            None => only == tenant,
-            Some((of, rest)) if !rest.contains('/') => of == tenant && rest == component,
-            Some(_) => addresses.iter().any(|address| {
-                let text = address.to_string();
-                text == only.as_str()
-                    || text
-                        .strip_prefix(only.as_str())
-                        .is_some_and(|key| key.starts_with('['))
-            }),
-        };
-        self.only.is_empty() || self.only.iter().any(matches)
-    }
-
-    fn names_live(&self, live: &Live) -> bool {
-        self.only.is_empty()
-            || live
-                .addresses
-                .iter()
-                .any(|address| self.names(&address.tenant, &address.component, std::slice::from_ref(address)))
-    }
 }
 
 /// How many requests are under way at once.

@@ -1,6 +1,6 @@
 //! The targets of a bundle, connected.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::{join_all, try_join_all};
 use terrace_artifact::{Bundle, Origin, Target, Text};
@@ -10,7 +10,7 @@ use crate::backend::{Backend, Identity, Live, Wanted};
 use crate::directory::{Directory, DirectoryHome};
 use crate::error::Error;
 use crate::failure::{Failure, FailureKind};
-use crate::home::Home;
+use crate::home::{Home, Remembering};
 use crate::journal::Note;
 use crate::{cloudformation, kubernetes};
 
@@ -18,7 +18,17 @@ use crate::{cloudformation, kubernetes};
 pub(crate) struct Targets {
     pub(crate) backends: BTreeMap<Text, Box<dyn Backend>>,
     pub(crate) identities: BTreeMap<Text, Identity>,
-    pub(crate) home: Box<dyn Home>,
+    pub(crate) home: Remembering,
+}
+
+/// What is known before one looks.
+pub(crate) struct Known<'a> {
+    /// What may be there by name, although nobody wants it any more.
+    pub(crate) previous: Option<&'a Bundle>,
+    /// The kinds of objects that may be there; where absent, any.
+    pub(crate) kinds: Option<BTreeSet<Text>>,
+    /// What is put right before anything is done.
+    pub(crate) notes: &'a [Note],
 }
 
 impl Targets {
@@ -74,7 +84,7 @@ impl Targets {
         Ok(Targets {
             backends,
             identities,
-            home,
+            home: Remembering::new(home),
         })
     }
 
@@ -82,15 +92,15 @@ impl Targets {
     pub(crate) async fn observe(
         &self,
         bundle: &Bundle,
-        previous: Option<&Bundle>,
-        notes: &[Note],
+        known: &Known<'_>,
     ) -> Result<BTreeMap<Text, Vec<Live>>, Error> {
         let looking = self.backends.iter().map(|(target, backend)| async move {
             let wanted = Wanted {
                 target,
                 bundle,
-                previous,
-                notes,
+                previous: known.previous,
+                kinds: known.kinds.as_ref(),
+                notes: known.notes,
             };
             let live = backend
                 .observe(&wanted)

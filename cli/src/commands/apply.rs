@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use terrace_artifact::Target;
-use terrace_deployer::{Access, Action, ApplyOptions, Plan, Purpose, Refusal, Report, Stage, render};
+use terrace_deployer::{
+    Access, Action, ApplyOptions, Connection, Plan, Purpose, Refusal, Report, Stage, render,
+};
 
 use crate::arguments::{Changing, Environment, Planning, Reach};
 use crate::commands::plan::{options, warn};
@@ -79,11 +81,12 @@ fn plan_and_apply(
     let access = live::access(&stack.folder, &planning.reach);
     let runtime = live::runtime()?;
     let options = options(planning);
-    let plan = match purpose {
-        Purpose::Apply => runtime.block_on(terrace_deployer::plan(&bundle, &access, &options)),
-        Purpose::Destroy => runtime.block_on(terrace_deployer::destroy_plan(&bundle, &access, &options)),
-    };
-    let plan = plan.map_err(|error| live::located(error, &access.folder))?;
+    let planned = runtime.block_on(async {
+        let connection = Connection::open(&bundle, &access).await?;
+        let plan = connection.plan(purpose, &bundle, &access, &options).await?;
+        Ok((connection, plan))
+    });
+    let (connection, plan) = planned.map_err(|error| live::located(error, &access.folder))?;
     console.data(&render(&plan, console.colour_data()))?;
     if purpose == Purpose::Apply {
         warn(&plan, &stack, console);
@@ -98,7 +101,7 @@ fn plan_and_apply(
             return Ok(Status::Done);
         }
     }
-    apply(&runtime, &plan, &access, changing, console)
+    apply(&runtime, Some(&connection), &plan, &access, changing, console)
 }
 
 /// Applies exactly what was saved. It was looked at when it was saved, so nobody is asked again.
@@ -128,7 +131,7 @@ fn apply_saved(
     })?;
     let access = live::access(&stack_folder(&plan)?, &planning.reach);
     approved(&plan, changing)?;
-    apply(&live::runtime()?, &plan, &access, changing, console)
+    apply(&live::runtime()?, None, &plan, &access, changing, console)
 }
 
 /// The stack's folder when the plan was made, from where the user stood: what a folder target calls itself ends with the
@@ -180,6 +183,7 @@ fn approved(plan: &Plan, changing: &Changing) -> Result<(), Problem> {
 
 fn apply(
     runtime: &tokio::runtime::Runtime,
+    connection: Option<&Connection>,
     plan: &Plan,
     access: &Access,
     changing: &Changing,
@@ -192,7 +196,12 @@ fn apply(
         cancel: live::stop_on_interrupt(runtime, *console),
     };
     let tell = |event| progress.tell(&event);
-    let applied = runtime.block_on(terrace_deployer::apply(plan, access, &options, tell));
+    let applied = runtime.block_on(async {
+        match connection {
+            Some(connection) => connection.apply(plan, access, &options, tell).await,
+            None => terrace_deployer::apply(plan, access, &options, tell).await,
+        }
+    });
     progress.end();
     let report = applied.map_err(|error| live::located(error, &access.folder))?;
     summarise(plan, &report, console);

@@ -14,13 +14,16 @@ use aws_sdk_cloudformation::config::http::HttpResponse;
 use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::config::{Credentials, ProvideCredentials, SharedCredentialsProvider, SharedHttpClient};
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
-use terrace_artifact::Text;
+use terrace_artifact::{Text, Value};
 
 use crate::access::AwsAccess;
 use crate::backend::Identity;
 use crate::failure::{Failure, FailureKind};
 
 use super::events::StackEvent;
+
+/// A stack as it was left: its id, last update and last change set.
+type Version = (Text, Text, Option<Text>);
 
 /// An account and region that an environment names.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub(super) struct Account {
     sts: aws_sdk_sts::Client,
     credentials: Option<SharedCredentialsProvider>,
     identified: OnceLock<Identity>,
+    /// Templates of stacks that were read.
+    pub(super) templates: Mutex<BTreeMap<Version, Value>>,
     /// The events of operations that are being looked at, by stack.
     pub(super) events: Mutex<BTreeMap<Text, Vec<StackEvent>>>,
 }
@@ -58,6 +63,7 @@ impl Account {
             sts: aws_sdk_sts::Client::from_conf(sts),
             credentials: config.credentials_provider(),
             identified: OnceLock::new(),
+            templates: Mutex::default(),
             events: Mutex::default(),
         }
     }

@@ -1,6 +1,7 @@
 //! All the reading: what stacks there are, and what is in them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
 
 use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use aws_sdk_cloudformation::types::TemplateStage;
@@ -191,6 +192,19 @@ impl Account {
         if matches!(record.standing(), Standing::Empty) || record.status == "ROLLBACK_COMPLETE" {
             return Ok(Value::Null);
         }
+        let version = (
+            record.id.clone(),
+            record.updated.clone(),
+            record.change_set.clone(),
+        );
+        let at_rest = record.standing() != Standing::Busy;
+        let known = {
+            let known = self.templates.lock().unwrap_or_else(PoisonError::into_inner);
+            known.get(&version).filter(|_| at_rest).cloned()
+        };
+        if let Some(template) = known {
+            return Ok(template);
+        }
         let answer = self
             .cloudformation
             .get_template()
@@ -200,14 +214,19 @@ impl Account {
             .await
             .map_err(|error| self.refused(&error, "cloudformation:GetTemplate", &record.name))?;
         let body = answer.template_body().unwrap_or_default();
-        yaml::template(body).map_err(|reason| {
+        let template = yaml::template(body).map_err(|reason| {
             Failure::new(
                 FailureKind::Unsupported,
                 format!("the template that `{}` has now cannot be read", record.name),
             )
             .server(reason)
             .hint("somebody else than terrace deployed it; put the last known template back")
-        })
+        })?;
+        if at_rest {
+            let mut known = self.templates.lock().unwrap_or_else(PoisonError::into_inner);
+            known.insert(version, template.clone());
+        }
+        Ok(template)
     }
 
     async fn policy_of(&self, name: &Text) -> Result<Option<Value>, Failure> {

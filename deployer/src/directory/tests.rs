@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use expect_test::{Expect, expect};
 use terrace_artifact::{Artifact, Bundle, files};
 
-use crate::apply::{Report, apply};
+use crate::apply::Report;
+use crate::connection::{apply, destroy_plan, plan};
 use crate::error::{Error, Refusal};
 use crate::home::{Holder, Home as _};
 use crate::ledger::Status;
 use crate::plan::Plan;
-use crate::planning::{PlanOptions, destroy_plan, plan};
+use crate::planning::PlanOptions;
 use crate::render::render;
 use crate::testing::{access, bound, bundle, holding, needing, object, options, stack};
 

@@ -161,6 +161,16 @@ impl Served {
         }
     }
 
+    /// `apps/Deployment`, `core/Service`, as ids of artifacts begin.
+    pub(crate) fn name(&self) -> String {
+        let group = if self.group.is_empty() {
+            "core"
+        } else {
+            &self.group
+        };
+        format!("{group}/{}", self.kind)
+    }
+
     /// Whether two are one kind, at whatever version.
     pub(crate) fn same_kind(&self, other: &Served) -> bool {
         self.group == other.group && self.kind == other.kind

@@ -3,7 +3,7 @@
 //! Ours is what carries our label *and* an Apply entry of our field manager: controllers copy labels onto objects of their
 //! own. Every change goes through the server's own dry run first, except where what is there is surely what is wanted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -37,7 +37,7 @@ mod write;
 
 use configuration::configuration;
 use home::ClusterHome;
-use kinds::Kinds;
+use kinds::{Kinds, Served};
 use live::{Whose, metadata};
 use requests::{Refusal, Requests};
 use words::About;
@@ -91,8 +91,19 @@ pub(crate) struct Kubernetes {
     now: fn() -> SystemTime,
     kinds: tokio::sync::Mutex<Option<Arc<Kinds>>>,
     coming: Mutex<Arc<Coming>>,
-    /// Kinds and namespaces where a dry run is not allowed: asked once is enough.
-    denied: Mutex<BTreeSet<(Text, Text)>>,
+    /// What dry runs have shown of our rights: asked once is enough.
+    rights: Mutex<BTreeMap<Right, bool>>,
+}
+
+/// A verb, a resource (`deployments.apps`), and a namespace.
+type Right = (&'static str, Text, Text);
+
+fn right(verb: &'static str, served: &Served, namespace: Option<&Text>) -> Right {
+    (
+        verb,
+        served.resource().into(),
+        namespace.cloned().unwrap_or_default(),
+    )
 }
 
 /// What the bundle itself will create before others need it.
@@ -126,7 +137,7 @@ impl Kubernetes {
             now,
             kinds: tokio::sync::Mutex::default(),
             coming: Mutex::default(),
-            denied: Mutex::default(),
+            rights: Mutex::default(),
         }
     }
 
@@ -179,18 +190,15 @@ impl Kubernetes {
         *self.coming.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(coming);
     }
 
-    fn is_denied(&self, place: &(Text, Text)) -> bool {
-        self.denied
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains(place)
+    /// Whether a dry run has shown that something may be done with a kind in a namespace, or may not.
+    fn right(&self, verb: &'static str, served: &Served, namespace: Option<&Text>) -> Option<bool> {
+        let rights = self.rights.lock().unwrap_or_else(PoisonError::into_inner);
+        rights.get(&right(verb, served, namespace)).copied()
     }
 
-    fn remember_denied(&self, place: (Text, Text)) {
-        self.denied
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(place);
+    fn remember_right(&self, verb: &'static str, served: &Served, namespace: Option<&Text>, may: bool) {
+        let mut rights = self.rights.lock().unwrap_or_else(PoisonError::into_inner);
+        rights.insert(right(verb, served, namespace), may);
     }
 
     async fn identity(&self) -> Result<Identity, Failure> {

@@ -31,8 +31,11 @@ impl Kubernetes {
             .map(|artifact| (&artifact.id, artifact))
             .collect();
         let groups = of_kinds(&kinds, wanted.artifacts().chain(wanted.dropped()));
+        let may_be_there =
+            |served: &&Served| wanted.kinds.is_none_or(|kinds| kinds.contains(&*served.name()));
         let others = kinds
             .applicable()
+            .filter(may_be_there)
             .filter(|served| !groups.iter().any(|group| group.served.same_kind(served)));
         let whole = groups
             .iter()
@@ -72,11 +75,18 @@ impl Kubernetes {
             })
             .filter(|group| !group.artifacts.is_empty())
             .collect();
-        let namespaces = if missing.is_empty() {
-            None
-        } else {
-            self.names_of_namespaces(&kinds).await?
-        };
+        let ours: BTreeSet<&Text> = live
+            .values()
+            .filter(|live| live.subject.kind == "Namespace")
+            .map(|live| &live.subject.name)
+            .collect();
+        let mut places = missing.iter().flat_map(|group| &group.artifacts);
+        let namespaces =
+            if places.all(|artifact| namespace_of(artifact).is_none_or(|name| ours.contains(name))) {
+                None
+            } else {
+                self.names_of_namespaces(&kinds).await?
+            };
         self.expect(Coming {
             existing: namespaces.clone(),
             ..Coming::of(wanted.bundle, wanted.target)

@@ -338,10 +338,7 @@ impl Kubernetes {
         change: &mut Change,
     ) -> Result<Asked, Failure> {
         let object = question.object;
-        let place = (
-            question.served.resource().into(),
-            object.namespace.clone().unwrap_or_default(),
-        );
+        let (served, namespace) = (question.served, object.namespace.as_ref());
         let denied = |change: &mut Change| {
             change.notes.push(format!(
                 "no right to `patch` {}: planned from what was read, without asking the server",
@@ -352,7 +349,7 @@ impl Kubernetes {
         if !question.options.dry_run {
             return Ok(Asked::Nothing);
         }
-        if self.is_denied(&place) {
+        if self.right("patch", served, namespace) == Some(false) {
             return Ok(denied(change));
         }
         let path = question.served.path(object.namespace.as_deref(), &object.name);
@@ -372,6 +369,10 @@ impl Kubernetes {
         match answer {
             Ok(Answer { value, warnings }) => {
                 change.previewed = true;
+                self.remember_right("patch", served, namespace, true);
+                if live.is_none() {
+                    self.remember_right("create", served, namespace, true);
+                }
                 change.notes.extend(
                     warnings
                         .into_iter()
@@ -380,7 +381,7 @@ impl Kubernetes {
                 Ok(Asked::Answer(value))
             }
             Err(Refusal::Status(status)) if is_missing_right(&status) => {
-                self.remember_denied(place);
+                self.remember_right("patch", served, namespace, false);
                 Ok(denied(change))
             }
             // The server does not even ask a webhook that may do more than answer.

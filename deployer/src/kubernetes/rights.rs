@@ -27,9 +27,12 @@ impl Kubernetes {
             let Some(served) = kinds.get(&object.api_version, &object.kind) else {
                 continue;
             };
-            need(&mut needed, "patch", served, object.namespace.clone());
-            if !intent.live.contains_key(id) {
-                need(&mut needed, "create", served, object.namespace.clone());
+            let creates = !intent.live.contains_key(id);
+            for verb in ["patch", "create"].into_iter().take(1 + usize::from(creates)) {
+                // The dry run of the plan needed the very same right.
+                if self.right(verb, served, object.namespace.as_ref()) != Some(true) {
+                    need(&mut needed, verb, served, object.namespace.clone());
+                }
             }
         }
         for id in intent.deletes {

@@ -3,8 +3,9 @@ use serde_json::Value as Json;
 use terrace_artifact::Segment;
 
 use super::*;
-use crate::apply::{ApplyOptions, Cancel, Outcome, apply};
+use crate::apply::{ApplyOptions, Cancel, Outcome};
 use crate::backend::Basis;
+use crate::connection::{apply, destroy_plan, plan};
 use crate::event::Event;
 use crate::plan::{Field, MemberChange, Stage};
 use crate::testing::{access, bound, bundle, holding, needing, object, options, stack, value};

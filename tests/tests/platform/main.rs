@@ -4,5 +4,6 @@
 
 mod acme;
 mod killed;
+mod only;
 mod refused;
 mod small;

@@ -42,11 +42,6 @@ resources: {topic: {type: "AWS::SNS::Topic", properties: {TopicName: "{{ name }}
 outputs: {arn: "{{ ref('topic').arn }}"}
 ---
 kind: Component
-name: mailbox
-tenants: all
-resources: {queue: {type: "AWS::SQS::Queue", properties: {QueueName: "{{ name }}-a"}}}
----
-kind: Component
 name: notes
 tenants: all
 resources: {text: {type: v1/ConfigMap, data: {text: one}}}
@@ -57,7 +52,7 @@ tenants: all
 resources: {topic: {type: "AWS::SNS::Topic", properties: {TopicName: "{{ name }}"}}}
 "#;
 
-/// Of each kind of change one in either system, but for a replacement in the cluster.
+/// Of each kind of change one in either system, but for replacements, which send no other calls.
 const AFTER: &str = r#"kind: Component
 name: home
 tenants: all
@@ -77,11 +72,6 @@ name: watch
 tenants: all
 resources: {topic: {type: "AWS::SNS::Topic", properties: {TopicName: "{{ name }}"}}}
 outputs: {arn: "{{ ref('topic').arn }}"}
----
-kind: Component
-name: mailbox
-tenants: all
-resources: {queue: {type: "AWS::SQS::Queue", properties: {QueueName: "{{ name }}-b"}}}
 "#;
 
 impl Small {
@@ -120,6 +110,23 @@ impl Small {
     /// What the user wants next.
     pub(crate) fn change(&self) {
         self.stack.write("components.yaml", AFTER);
+    }
+
+    /// One object less is wanted.
+    pub(crate) fn drop_runner(&self) {
+        let less = AFTER.replace("  runner: {type: v1/ServiceAccount}\n", "");
+        assert_ne!(less, AFTER);
+        self.stack.write("components.yaml", &less);
+    }
+
+    /// The name of the platform.
+    pub(crate) fn platform(&self) -> String {
+        self.tenant().replace("crew-", "small-")
+    }
+
+    /// The name of its one tenant.
+    pub(crate) fn tenant(&self) -> &str {
+        self.namespace.trim_start_matches("data-tenant-")
     }
 
     /// The program, with the way to both systems.
@@ -161,8 +168,7 @@ impl Small {
             .account
             .call("sns", "get_topic_attributes", json!({"TopicArn": alerts}));
         assert_eq!(shown["Attributes"]["DisplayName"], "after");
-        assert_eq!(self.names("sns", "list_topics", "Topics"), ["alerts", "watch"]);
-        assert_eq!(self.names("sqs", "list_queues", "QueueUrls"), ["mailbox-b"]);
+        assert_eq!(self.topics(), ["alerts", "watch"]);
     }
 
     /// Takes everything away: the cluster is shared.
@@ -216,20 +222,15 @@ impl Small {
             .unwrap_or_else(|| panic!("no topic of `{component}` in {all}"))
     }
 
-    /// How the names of everything of a kind in the account end, after the tenant's.
-    fn names(&self, service: &str, operation: &str, list: &str) -> Vec<String> {
-        let all = self.account.call(service, operation, json!({}));
-        let tenant = format!("{}-", self.namespace.trim_start_matches("data-tenant-"));
+    /// How the names of all topics in the account end, after the tenant's.
+    pub(crate) fn topics(&self) -> Vec<String> {
+        let all = self.account.call("sns", "list_topics", json!({}));
+        let tenant = format!("{}-", self.tenant());
         let of = |item: &Json| {
-            let name = item
-                .as_str()
-                .or_else(|| item["TopicArn"].as_str())
-                .unwrap_or_default()
-                .to_owned();
-            name.rsplit_once(&tenant)
-                .map_or(name.clone(), |(_, end)| end.to_owned())
+            let name = item["TopicArn"].as_str().unwrap_or_default();
+            name.rsplit_once(&tenant).map_or(name, |(_, end)| end).to_owned()
         };
-        let mut names: Vec<String> = all[list].as_array().into_iter().flatten().map(of).collect();
+        let mut names: Vec<String> = all["Topics"].as_array().into_iter().flatten().map(of).collect();
         names.sort();
         names
     }

@@ -1,0 +1,72 @@
+//! The targets of a bundle, connected once for all that is done with it in one go.
+
+use terrace_artifact::Bundle;
+
+use crate::access::Access;
+use crate::apply::{ApplyOptions, Report, apply_over};
+use crate::error::Error;
+use crate::event::Event;
+use crate::plan::{Plan, Purpose};
+use crate::planning::{PlanOptions, plan_over};
+use crate::targets::Targets;
+
+/// Connected targets. Whoever applies what was just planned asks them only once who they are, what they serve, and for
+/// what never changes: entries of the ledger, bundles, templates of stacks nobody has touched.
+pub struct Connection {
+    targets: Targets,
+}
+
+impl Connection {
+    /// Connects to every target of a bundle.
+    pub async fn open(bundle: &Bundle, access: &Access) -> Result<Connection, Error> {
+        let targets = Targets::connect(bundle, access).await?;
+        Ok(Connection { targets })
+    }
+
+    /// Plans to bring a bundle about, or to take everything away. Only reads (and, where the options allow it, asks for
+    /// dry runs).
+    pub async fn plan(
+        &self,
+        purpose: Purpose,
+        bundle: &Bundle,
+        access: &Access,
+        options: &PlanOptions,
+    ) -> Result<Plan, Error> {
+        plan_over(&self.targets, purpose, bundle, access, options).await
+    }
+
+    /// Applies a plan: exactly this, or nothing, where something it rests on has moved.
+    pub async fn apply(
+        &self,
+        plan: &Plan,
+        access: &Access,
+        options: &ApplyOptions,
+        events: impl Fn(Event) + Send + Sync,
+    ) -> Result<Report, Error> {
+        apply_over(&self.targets, plan, access, options, events).await
+    }
+}
+
+/// Plans to bring a bundle about, over a connection of its own.
+pub async fn plan(bundle: &Bundle, access: &Access, options: &PlanOptions) -> Result<Plan, Error> {
+    let connection = Connection::open(bundle, access).await?;
+    connection.plan(Purpose::Apply, bundle, access, options).await
+}
+
+/// Plans to take away everything that is there of this bundle's stack in its environment, over a connection of its own.
+pub async fn destroy_plan(bundle: &Bundle, access: &Access, options: &PlanOptions) -> Result<Plan, Error> {
+    let connection = Connection::open(bundle, access).await?;
+    connection.plan(Purpose::Destroy, bundle, access, options).await
+}
+
+/// Applies a plan, over a connection of its own.
+pub async fn apply(
+    plan: &Plan,
+    access: &Access,
+    options: &ApplyOptions,
+    events: impl Fn(Event) + Send + Sync,
+) -> Result<Report, Error> {
+    crate::apply::check(plan, options)?;
+    let connection = Connection::open(&plan.bundle, access).await?;
+    connection.apply(plan, access, options, events).await
+}
