@@ -176,6 +176,11 @@ impl Diagnostics {
         self.list.push(diagnostic);
     }
 
+    /// Adds some.
+    pub(crate) fn extend(&mut self, some: impl IntoIterator<Item = Diagnostic>) {
+        self.list.extend(some);
+    }
+
     /// Adds one, and gives it back for what is still to be said.
     pub(crate) fn push_mut(&mut self, diagnostic: Diagnostic) -> &mut Diagnostic {
         self.list.push_mut(diagnostic)

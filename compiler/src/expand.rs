@@ -1,9 +1,12 @@
 //! Phase 4: components through their modules into resources, with references in them.
 
+use std::collections::BTreeSet;
+
 use rayon::prelude::*;
 use terrace_artifact::{Address, Segment, Text, show_path};
 
 use crate::body::{Body, Expansion, Trace, each_value, turns};
+use crate::check::Waivers;
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::document::{self, Component};
@@ -33,6 +36,8 @@ pub(crate) struct Expansions {
     pub(crate) expanded: Expanded,
     pub(crate) grants: Vec<Stated>,
     pub(crate) connects: Vec<Stated>,
+    /// The waivers that what modules demand has needed: the places of their rules.
+    pub(crate) waived: BTreeSet<Span>,
 }
 
 /// One use, expanded.
@@ -42,11 +47,17 @@ struct Piece {
     outputs: Vec<(Text, Term)>,
     grants: Vec<Stated>,
     connects: Vec<Stated>,
+    waived: BTreeSet<Span>,
     diagnostics: Diagnostics,
 }
 
 /// Expands every use. Pipelines are lowered later, when their targets are known.
-pub(crate) fn expand(uses: &[Use<'_>], files: &Files, diagnostics: &mut Diagnostics) -> Expansions {
+pub(crate) fn expand(
+    uses: &[Use<'_>],
+    waivers: &Waivers<'_>,
+    files: &Files,
+    diagnostics: &mut Diagnostics,
+) -> Expansions {
     let pieces: Vec<Piece> = uses
         .par_iter()
         .enumerate()
@@ -58,7 +69,7 @@ pub(crate) fn expand(uses: &[Use<'_>], files: &Files, diagnostics: &mut Diagnost
                 recipe,
             } = &one.kind
             {
-                expand_component(one, component, *module, recipe, index, files, &mut piece);
+                expand_component(one, component, *module, recipe, index, waivers, files, &mut piece);
             }
             piece
         })
@@ -71,17 +82,23 @@ pub(crate) fn expand(uses: &[Use<'_>], files: &Files, diagnostics: &mut Diagnost
         out.expanded.resources.extend(piece.resources);
         out.grants.extend(piece.grants);
         out.connects.extend(piece.connects);
+        out.waived.extend(piece.waived);
         diagnostics.append(piece.diagnostics);
     }
     out
 }
 
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what one use is made of, each from elsewhere"
+)]
 fn expand_component(
     one: &Use<'_>,
     component: &Component,
     module: Option<&Module>,
     recipe: &Recipe,
     index: usize,
+    waivers: &Waivers<'_>,
     files: &Files,
     piece: &mut Piece,
 ) {
@@ -97,7 +114,11 @@ fn expand_component(
         variables: None,
         local: true,
     };
-    check(recipe, &scope, one, &mut said);
+    let demanded = check(recipe, &scope, one, &mut said);
+    for (check, key, diagnostic) in demanded {
+        let waiver = waivers.of_check(check, key.as_ref(), recipe, &one.instance, index);
+        said.extend(waivers.hold(waiver, &mut piece.waived, || diagnostic));
+    }
     let mut failures = Vec::new();
     for template in &recipe.resources {
         expand_resource(template, &scope, one, index, &mut piece.resources, &mut failures);
@@ -179,17 +200,24 @@ fn defaults(module: &Module, names: &[(Text, Term)], files: &Files, diagnostics:
     Term::Map(out)
 }
 
-/// What the module demands of its inputs.
-fn check(recipe: &Recipe, scope: &Scope<'_>, one: &Use<'_>, diagnostics: &mut Diagnostics) {
+/// What the module demands of its inputs and does not get, with the turn of a check that is repeated.
+fn check<'a>(
+    recipe: &'a Recipe,
+    scope: &Scope<'_>,
+    one: &Use<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<(&'a Check, Option<Text>, Diagnostic)> {
+    let mut demanded = Vec::new();
     let UseKind::Component {
         component, module, ..
     } = &one.kind
     else {
-        return;
+        return demanded;
     };
     for check in &recipe.checks {
         let Some(over) = &check.for_each else {
-            check_once(check, None, scope, one, diagnostics);
+            let failed = check_once(check, None, scope, one, diagnostics);
+            demanded.extend(failed.map(|diagnostic| (check, None, diagnostic)));
             continue;
         };
         match turns(over, scope) {
@@ -202,11 +230,13 @@ fn check(recipe: &Recipe, scope: &Scope<'_>, one: &Use<'_>, diagnostics: &mut Di
                         value: &value,
                         outer: scope.variables,
                     };
-                    check_once(check, Some(&key), &scope.within(&variables), one, diagnostics);
+                    let failed = check_once(check, Some(&key), &scope.within(&variables), one, diagnostics);
+                    demanded.extend(failed.map(|diagnostic| (check, Some(key), diagnostic)));
                 }
             }
         }
     }
+    demanded
 }
 
 fn check_once(
@@ -215,27 +245,27 @@ fn check_once(
     scope: &Scope<'_>,
     one: &Use<'_>,
     diagnostics: &mut Diagnostics,
-) {
+) -> Option<Diagnostic> {
     let UseKind::Component {
         component, module, ..
     } = &one.kind
     else {
-        return;
+        return None;
     };
     let failure = match scope.condition(&check.that) {
-        Ok(true) => return,
+        Ok(true) => return None,
         Ok(false) => None,
         Err(failure) => Some(failure),
     };
     if let Some(failure) = failure {
         diagnostics.push(through(failure.diagnostic(), component, *module));
-        return;
+        return None;
     }
     let message = match check.message.evaluate(scope) {
         Ok(term) => term.shown(),
         Err(failure) => {
             diagnostics.push(through(failure.diagnostic(), component, *module));
-            return;
+            return None;
         }
     };
     let input: Vec<Segment> = check
@@ -261,7 +291,10 @@ fn check_once(
     });
     let mut diagnostic = Diagnostic::new(Code::FailedCheck, message);
     if let Some(rule) = &check.rule {
-        diagnostic = diagnostic.note(format!("the module calls this rule `{}`", rule.value));
+        diagnostic = diagnostic.note(format!(
+            "the module calls this rule `{}`: by that name it can be waived",
+            rule.value
+        ));
     }
     diagnostic = match written {
         Some((node, whole)) => diagnostic
@@ -282,7 +315,7 @@ fn check_once(
             },
         ),
     };
-    diagnostics.push(through(diagnostic, component, *module));
+    Some(through(diagnostic, component, *module))
 }
 
 /// Says which component led into a module.

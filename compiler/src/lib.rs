@@ -171,7 +171,14 @@ fn environment_bundle(
     diagnostics: &mut Diagnostics,
 ) -> Option<Bundle> {
     let uses = prepared.uses(environment, files, diagnostics);
-    let expansions = expand::expand(&uses, files, diagnostics);
+    let waivers = check::Waivers::new(
+        &uses,
+        &prepared.stack.platform.waivers,
+        &prepared.modules,
+        &request.today,
+    );
+    let mut expansions = expand::expand(&uses, &waivers, files, diagnostics);
+    let waived = std::mem::take(&mut expansions.waived);
     stop(diagnostics)?;
     let targets = placement::targets(environment);
     let declared = placement::places(environment, files);
@@ -190,13 +197,7 @@ fn environment_bundle(
     stop(diagnostics)?;
     let (lowered, edges) = lower(&graph, diagnostics);
     stop(diagnostics)?;
-    check::check(
-        &graph,
-        &lowered,
-        &prepared.stack.platform.waivers,
-        &request.today,
-        diagnostics,
-    );
+    check::check(&graph, &lowered, &waivers, &waived, diagnostics);
     stop(diagnostics)?;
     let name = environment.name.value.clone();
     let platform = prepared.stack.platform.name.value.clone();

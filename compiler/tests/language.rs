@@ -11,11 +11,16 @@ const BASE: &str = "
 ";
 
 fn run(text: &str, set: &[&str]) -> Compiled {
+    run_on("", text, set)
+}
+
+fn run_on(today: &str, text: &str, set: &[&str]) -> Compiled {
     let text = format!("{BASE}{text}");
     compile(
         &MemorySources::new([("stack.yaml", text.as_str())]),
         &Request {
             program: "0.1.0".into(),
+            today: today.into(),
             set: set.iter().map(|text| (*text).to_owned()).collect(),
             ..Request::default()
         },
@@ -190,5 +195,66 @@ fn what_cannot_be_set_is_refused() {
         ),
     ] {
         assert_eq!(said(&run(VALUES, &[set])), want, "{set}");
+    }
+}
+
+#[test]
+fn what_a_module_demands_can_be_waived_by_name() {
+    let text = |waiver: &str| {
+        format!(
+            "
+kind: Module
+name: alarms
+version: 1.0.0
+summary: alarms
+inputs: {{alarms: {{type: object, additionalProperties: {{type: integer}}, default: {{}}}}, most: {{type: integer, default: 5}}}}
+resources:
+  alarm:
+    for_each: \"{{{{ inputs.alarms }}}}\"
+    type: v1/ConfigMap
+    metadata: {{namespace: default}}
+    data: {{periods: \"{{{{ each.value | string }}}}\", most: \"{{{{ inputs.most | string }}}}\"}}
+checks:
+- {{for_each: \"{{{{ inputs.alarms }}}}\", that: \"{{{{ each.value <= 10 }}}}\", message: \"{{{{ each.key }}}} waits too long\", at: alarms.*, rule: patience}}
+- {{that: \"{{{{ inputs.most < 9 }}}}\", message: too many, at: most, rule: few}}
+---
+kind: Component
+name: sales
+module: alarms
+inputs: {{alarms: {{errors: 20, delays: 30}}, most: 9}}
+waivers: [{waiver}]
+"
+        )
+    };
+    let rule = |rule: &str, address: &str, expires: &str| {
+        format!("{{rule: {rule}, address: '{address}', reason: tried, expires: {expires}}}")
+    };
+    let few = rule("few", "platform/sales/alarm", "2027-01-01");
+    let all = rule("patience", "platform/sales/alarm", "2027-01-01");
+    let errors = rule("patience", "platform/sales/alarm[\"errors\"]", "2027-01-01");
+    let delays = rule("patience", "*/sales/alarm[\"delays\"]", "2027-01-01");
+    let over = rule("patience", "platform/sales/alarm", "2026-01-01");
+    let no_such = rule("patiense", "platform/sales/alarm", "2027-01-01");
+    let elsewhere = rule("patience", "platform/sales/other", "2027-01-01");
+    let order = "failed-check: errors waits too long <20>\nfailed-check: delays waits too long <30>";
+    for (waivers, want) in [
+        (vec![&few, &all], ""),
+        (vec![&few, &errors, &delays], ""),
+        (vec![&few, &errors], "failed-check: delays waits too long <30>"),
+        (vec![&all], "failed-check: too many <9>"),
+        (vec![&few, &over], order),
+        (vec![&few, &elsewhere], order),
+        (
+            vec![&few, &all, &no_such],
+            "unknown-value: no rule is named `patiense` <patiense>",
+        ),
+        (
+            vec![&few, &all, &errors],
+            "unused-waiver: nothing here breaks the rule `patience` <patience>",
+        ),
+    ] {
+        let list: Vec<&str> = waivers.into_iter().map(String::as_str).collect();
+        let compiled = run_on("2026-11-21", &text(&list.join(", ")), &[]);
+        assert_eq!(said(&compiled), want, "{list:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Where each leaf of an expanded body came from.
+//! Where the fields of an expanded body came from: noted when somebody asks, for messages and for `explain`.
 
 use terrace_artifact::{Segment, Text};
 

@@ -14,6 +14,7 @@ mod quantities;
 mod secrets;
 mod storage;
 mod streams;
+mod waivers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,13 +25,14 @@ use crate::code::Code;
 use crate::connect::Graph;
 use crate::connect::lower::Lowered;
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::document::Waiver;
 use crate::resolve::UseKind;
 use crate::resource::Resource;
+use crate::source::Span;
 use crate::term::Term;
 
 pub(crate) use quantities::canonical;
 pub(crate) use secrets::literal_secrets;
+pub(crate) use waivers::Waivers;
 
 /// What a rule has to say of a resource.
 pub(crate) struct Finding {
@@ -135,18 +137,12 @@ enum Said {
     Diagnostic(Diagnostic),
 }
 
-/// The waivers of a stack.
-struct Waivers<'a> {
-    all: Vec<(&'a Waiver, Option<usize>)>,
-    today: &'a str,
-}
-
 /// Holds every resource against every rule.
 pub(crate) fn check(
     graph: &Graph<'_>,
     bodies: &[Lowered],
-    platform: &[Waiver],
-    today: &str,
+    waivers: &Waivers<'_>,
+    waived: &BTreeSet<Span>,
     diagnostics: &mut Diagnostics,
 ) {
     let neighbours = neighbours(graph, bodies);
@@ -184,12 +180,7 @@ pub(crate) fn check(
             said.map(move |diagnostic| (at, diagnostic.code, graph.located(resource, diagnostic)))
         })
         .collect();
-    let mut waivers = Waivers {
-        all: platform.iter().map(|waiver| (waiver, None)).collect(),
-        today,
-    };
-    waivers.collect(graph);
-    let mut used = BTreeSet::new();
+    let mut used = waived.clone();
     // A finding is located only where it is said: that expands its component once more.
     let found = findings
         .into_iter()
@@ -198,21 +189,12 @@ pub(crate) fn check(
         .into_iter()
         .map(|(at, code, diagnostic)| (at, code, Said::Diagnostic(diagnostic)));
     for (at, code, said) in found.chain(by_hand) {
-        let waiver = waivers.find(graph, at, code);
-        used.extend(waiver.map(|(index, _)| index));
-        let expired = match waiver {
-            Some((_, true)) => continue,
-            Some((index, false)) => Some(waivers.all[index].0),
-            None => None,
-        };
-        let mut diagnostic = match said {
+        let waiver = waivers.of_resource(&graph.resources[at], code);
+        let said = waivers.hold(waiver, &mut used, || match said {
             Said::Finding(finding) => diagnostic(graph, at, finding),
             Said::Diagnostic(diagnostic) => diagnostic,
-        };
-        if let Some(waiver) = expired {
-            diagnostic = diagnostic.also(waiver.expires.span, "its waiver counted until this day");
-        }
-        diagnostics.push(diagnostic);
+        });
+        diagnostics.extend(said);
     }
     waivers.unused(&used, diagnostics);
 }
@@ -256,82 +238,4 @@ fn diagnostic(graph: &Graph<'_>, at: usize, finding: Finding) -> Diagnostic {
         Diagnostic::new(finding.code, finding.message),
     );
     finding.help.into_iter().fold(diagnostic, Diagnostic::help)
-}
-
-impl<'a> Waivers<'a> {
-    /// Adds those of components, modules and pipelines: they count for their own resources.
-    fn collect(&mut self, graph: &Graph<'a>) {
-        for (index, one) in graph.uses.iter().enumerate() {
-            let lists: [&'a [Waiver]; 2] = match &one.kind {
-                UseKind::Component {
-                    component, module, ..
-                } => [
-                    &component.waivers,
-                    module.map_or(&[], |module| &module.document.waivers),
-                ],
-                UseKind::Pipeline(pipeline) => [&pipeline.waivers, &[]],
-            };
-            for waiver in lists.into_iter().flatten() {
-                self.all.push((waiver, Some(index)));
-            }
-        }
-    }
-
-    /// The waiver of a rule for a resource, and whether it still counts.
-    fn find(&self, graph: &Graph<'_>, at: usize, code: Code) -> Option<(usize, bool)> {
-        let resource = &graph.resources[at];
-        let matches = |(waiver, instance): &(&Waiver, Option<usize>)| {
-            let word = |pattern: &Text, name: &Text| pattern == "*" || pattern == name;
-            instance.is_none_or(|instance| instance == resource.instance)
-                && waiver.rule.value == code.slug()
-                && waiver.resource().is_some_and(|address| {
-                    word(&address.tenant, &resource.address.tenant)
-                        && word(&address.component, &resource.address.component)
-                        && address.resource == resource.address.resource
-                        && (address.key.is_none() || address.key == resource.address.key)
-                })
-        };
-        let index = self.all.iter().position(matches)?;
-        let expires = &self.all[index].0.expires.value;
-        Some((index, self.today.is_empty() || expires.as_str() >= self.today))
-    }
-
-    /// A waiver that waives nothing is said once, however many components carry it.
-    fn unused(&self, used: &BTreeSet<usize>, diagnostics: &mut Diagnostics) {
-        let used_spans: BTreeSet<_> = used.iter().map(|index| self.all[*index].0.rule.span).collect();
-        for (waiver, _) in &self.all {
-            let span = waiver.rule.span;
-            if Code::from_slug(&waiver.rule.value).is_none() {
-                diagnostics.push(
-                    Diagnostic::new(
-                        Code::UnknownValue,
-                        format!("no rule is named `{}`", waiver.rule.value),
-                    )
-                    .at(span, "no such rule")
-                    .nearest(
-                        span,
-                        &waiver.rule.value,
-                        Code::ALL.iter().map(|code| code.slug()),
-                    ),
-                );
-            } else if !self.today.is_empty() && waiver.expires.value.as_str() < self.today {
-                diagnostics.push(
-                    Diagnostic::new(
-                        Code::ExpiredWaiver,
-                        format!("this waiver counted until {}", waiver.expires.value),
-                    )
-                    .at(waiver.expires.span, "is over"),
-                );
-            } else if !used_spans.contains(&span) {
-                diagnostics.push(
-                    Diagnostic::new(
-                        Code::UnusedWaiver,
-                        format!("nothing here breaks the rule `{}`", waiver.rule.value),
-                    )
-                    .at(span, format!("for `{}`", waiver.address.value))
-                    .help("remove the waiver"),
-                );
-            }
-        }
-    }
 }

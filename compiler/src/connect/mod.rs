@@ -70,6 +70,7 @@ impl<'a> Graph<'a> {
             expanded,
             grants,
             connects,
+            ..
         } = expansions;
         let mut graph = Graph {
             uses,
