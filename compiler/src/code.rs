@@ -155,6 +155,8 @@ codes! {
     NameTooLong Error "name-too-long",
     /// Two resources that come to have one name.
     NameCollision Error "name-collision",
+    /// A CloudFormation stack with more in it than CloudFormation takes.
+    StackTooLarge Error "stack-too-large",
     /// A waiver that waives nothing, or has expired.
     UnusedWaiver Warning "unused-waiver",
     /// A resource of a type that does not exist.

@@ -430,6 +430,8 @@ pub struct Body {
     pub resources: Vec<(Spanned<Text>, Node)>,
     /// Modules that have to be there beside it.
     pub requires: Vec<(Spanned<Text>, Spanned<VersionReq>)>,
+    /// How its resources are divided among CloudFormation stacks, where one may not hold them all.
+    pub divides: Option<Divides>,
     /// What resources may do with each other; a map each.
     pub grants: Vec<Node>,
     /// Who connects to whom; a map each.
@@ -438,6 +440,15 @@ pub struct Body {
     pub outputs: Vec<(Spanned<Text>, Node)>,
     /// What has to be true of the inputs.
     pub checks: Vec<Check>,
+}
+
+/// How a component that may outgrow one CloudFormation stack divides.
+#[derive(Clone, Debug)]
+pub struct Divides {
+    /// The expression that gives the key of a repeated resource.
+    pub by: Node,
+    /// Into how many stacks.
+    pub into: Spanned<i64>,
 }
 
 /// Something that has to be true.

@@ -25,8 +25,8 @@ pub(crate) struct Emission<'a> {
     pub(crate) set: Vec<Text>,
 }
 
-/// What the resources of an instance's stack tell other stacks: the outputs by name.
-type Outputs = BTreeMap<usize, BTreeMap<Text, Term>>;
+/// What the resources of a stack tell other stacks, by instance and part: the outputs by name.
+pub(crate) type Outputs = BTreeMap<(usize, u32), BTreeMap<Text, Term>>;
 
 /// A resource on its way out.
 struct Finished {
@@ -56,12 +56,12 @@ struct Context {
 
 impl Emission<'_> {
     /// Makes the bundle.
-    pub(crate) fn emit(mut self, lowered: Vec<Lowered>) -> Bundle {
+    pub(crate) fn emit(mut self, lowered: Vec<Lowered>, outputs: Outputs) -> Bundle {
         let context = Context {
             label: format!("{}.{}", self.platform, self.environment.name).into(),
             ids: self.ids(),
             needs: self.needs(),
-            outputs: self.outputs(&lowered),
+            outputs,
         };
         let mut by_instance: Vec<Vec<Finished>> = Vec::new();
         by_instance.resize_with(self.graph.instances.len(), Vec::new);
@@ -94,17 +94,27 @@ impl Emission<'_> {
     }
 
     /// The outputs of each instance's stack: those that its module declares, and those that others ask for.
-    fn outputs(&self, lowered: &[Lowered]) -> Outputs {
+    pub(crate) fn outputs(&self, lowered: &[Lowered]) -> Outputs {
         let mut outputs = Outputs::new();
         for (index, instance) in self.graph.instances.iter().enumerate() {
-            let first = self
-                .graph
-                .resources_of(index)
-                .find(|(_, resource)| !is_object(resource));
-            let Some((first, _)) = first else { continue };
+            // An output is told by the stack that has what it tells.
+            let mut firsts: BTreeMap<u32, usize> = BTreeMap::new();
+            let members = self.graph.resources_of(index);
+            for (at, resource) in members.filter(|(_, resource)| !is_object(resource)) {
+                firsts.entry(resource.part).or_insert(at);
+                if instance.divided == 0 {
+                    break;
+                }
+            }
             for (name, term) in &instance.outputs {
-                if let Some(value) = self.graph.lower_output(first, term) {
-                    outputs.entry(index).or_default().insert(pascal(name), value);
+                let mut parts = firsts.iter();
+                let told =
+                    parts.find_map(|(part, first)| Some((*part, self.graph.lower_output(*first, term)?)));
+                if let Some((part, value)) = told {
+                    outputs
+                        .entry((index, part))
+                        .or_default()
+                        .insert(pascal(name), value);
                 }
             }
         }
@@ -114,7 +124,7 @@ impl Emission<'_> {
                 continue;
             }
             let value = intrinsic(resource, &late.attribute);
-            let known = outputs.entry(resource.instance).or_default();
+            let known = outputs.entry((resource.instance, resource.part)).or_default();
             if !known.values().any(|other| *other == value) {
                 known.insert(output_name(resource, &late.attribute), value);
             }
@@ -164,6 +174,11 @@ impl Emission<'_> {
                 ArtifactId::stack(instance.account.as_deref().unwrap_or_default(), &instance.name)
             })
             .collect();
+        let part = |resource: &Resource| {
+            let instance = &self.graph.instances[resource.instance];
+            let name = instance.stack_name(resource.part);
+            ArtifactId::stack(instance.account.as_deref().unwrap_or_default(), &name)
+        };
         let id = |resource: &Resource| match &resource.kind {
             ResourceKind::Kubernetes { api_version, kind } => {
                 let metadata = |key: &str| resource.body.at(&["metadata", key]).and_then(Term::as_str);
@@ -176,6 +191,7 @@ impl Emission<'_> {
                     name,
                 )
             }
+            ResourceKind::CloudFormation(_) if resource.part > 0 => part(resource),
             ResourceKind::CloudFormation(_) => stacks[resource.instance].clone(),
         };
         self.graph.resources.par_iter().map(id).collect()
@@ -196,12 +212,15 @@ impl Emission<'_> {
             Attribute::Field(path) => path.iter().map(|key| Segment::Key(key.clone())).collect(),
             attribute => {
                 let value = intrinsic(resource, attribute);
-                let known = context.outputs.get(&resource.instance).and_then(|outputs| {
-                    outputs
-                        .iter()
-                        .find(|(_, other)| **other == value)
-                        .map(|(name, _)| name.clone())
-                });
+                let known = context
+                    .outputs
+                    .get(&(resource.instance, resource.part))
+                    .and_then(|outputs| {
+                        outputs
+                            .iter()
+                            .find(|(_, other)| **other == value)
+                            .map(|(name, _)| name.clone())
+                    });
                 vec![Segment::Key(
                     known.unwrap_or_else(|| output_name(resource, attribute)),
                 )]
@@ -228,8 +247,15 @@ impl Emission<'_> {
         for one in objects {
             artifacts.push(self.object(one, context));
         }
-        if !members.is_empty() {
-            artifacts.push(self.stack(instance, members, context, &mut assets));
+        let mut parts: BTreeMap<u32, Vec<Finished>> = BTreeMap::new();
+        for one in members {
+            parts
+                .entry(self.graph.resources[one.at].part)
+                .or_default()
+                .push(one);
+        }
+        for (part, members) in parts {
+            artifacts.push(self.stack(instance, part, members, context, &mut assets));
         }
         (artifacts, assets)
     }
@@ -313,6 +339,7 @@ impl Emission<'_> {
     fn stack(
         &self,
         index: usize,
+        part: u32,
         members: Vec<Finished>,
         context: &Context,
         files: &mut BTreeMap<Digest, Asset>,
@@ -321,7 +348,7 @@ impl Emission<'_> {
         let id = context.ids[members[0].at].clone();
         let needed = self.needed(members[0].at, context);
         let mut stack = Stack {
-            name: instance.name.clone(),
+            name: instance.stack_name(part),
             component: instance.component.clone(),
             tenant: instance.tenant.clone(),
             origin: Origin {
@@ -386,10 +413,14 @@ impl Emission<'_> {
         } else {
             instance.tenant.as_str()
         };
+        let which = match part {
+            0 => String::new(),
+            part => format!(", {part} of {}", instance.divided),
+        };
         template.insert(
             "Description",
             format!(
-                "{} of {whose} in {} {}",
+                "{} of {whose} in {} {}{which}",
                 instance.component, self.platform, self.environment.name
             ),
         );
@@ -404,7 +435,7 @@ impl Emission<'_> {
             template.insert("Parameters", parameters);
         }
         template.insert("Resources", resources);
-        if let Some(own) = context.outputs.get(&index) {
+        if let Some(own) = context.outputs.get(&(index, part)) {
             let entry = |(name, term): (&Text, &Term)| {
                 (
                     name.clone(),
@@ -502,7 +533,7 @@ impl Emission<'_> {
         };
         self.graph
             .resources_of(resource.instance)
-            .filter(|(_, other)| !is_object(other) && named(other))
+            .filter(|(_, other)| !is_object(other) && other.part == resource.part && named(other))
             .map(|(_, other)| logical_id(other))
             .collect()
     }

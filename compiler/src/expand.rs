@@ -12,7 +12,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::document::{self, Component};
 use crate::expression::filters::slug;
 use crate::expression::{Failure, Scope, Variables};
-use crate::module::{Check, Module, Recipe, ResourceTemplate};
+use crate::module::{Check, Division, Module, Recipe, ResourceTemplate};
 use crate::patch::patch;
 use crate::resolve::{Use, UseKind};
 use crate::resource::{Expanded, Resource, ResourceKind};
@@ -121,7 +121,15 @@ fn expand_component(
     }
     let mut failures = Vec::new();
     for template in &recipe.resources {
-        expand_resource(template, &scope, one, index, &mut piece.resources, &mut failures);
+        expand_resource(
+            template,
+            recipe.division.as_ref(),
+            &scope,
+            one,
+            index,
+            &mut piece.resources,
+            &mut failures,
+        );
     }
     for (name, body) in &recipe.outputs {
         let mut expansion = Expansion::of_values();
@@ -332,6 +340,7 @@ pub(crate) fn through(diagnostic: Diagnostic, component: &Component, module: Opt
 /// Expands a template: nothing, one resource, or one for each turn of its loop.
 fn expand_resource(
     template: &ResourceTemplate,
+    division: Option<&Division>,
     scope: &Scope<'_>,
     one: &Use<'_>,
     index: usize,
@@ -357,6 +366,10 @@ fn expand_resource(
             _ => crate::data::holds_data(&template.kind.value, &body),
         };
         failures.append(&mut expansion.failures);
+        let part = match (division, &template.kind.value, &key) {
+            (Some(division), ResourceKind::CloudFormation(_), Some(_)) => division.part(scope, failures),
+            _ => 0,
+        };
         out.push(Resource {
             address: Address {
                 tenant: one.instance.tenant.clone(),
@@ -375,6 +388,7 @@ fn expand_resource(
             holds_data,
             declared: template.name.span,
             instance: index,
+            part,
         });
     });
     // The names of repeated objects have the key in them, where the module gives none.

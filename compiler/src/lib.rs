@@ -17,12 +17,14 @@ pub mod code;
 mod connect;
 mod data;
 pub mod diagnostic;
+mod division;
 pub mod document;
 mod emit;
 mod expand;
 pub mod expression;
 pub mod input;
 pub mod library;
+mod limits;
 mod load;
 mod module;
 pub mod module_test;
@@ -215,7 +217,10 @@ fn environment_bundle(
         edges,
         set,
     };
-    Some(emission.emit(lowered))
+    let outputs = emission.outputs(&lowered);
+    limits::check(&emission.graph, &lowered, &outputs, diagnostics);
+    stop(diagnostics)?;
+    Some(emission.emit(lowered, outputs))
 }
 
 /// Lowers every resource for its target and holds it against what the target accepts.

@@ -21,6 +21,17 @@ pub(crate) struct Recipe {
     pub(crate) grants: Vec<Body>,
     pub(crate) connects: Vec<Body>,
     pub(crate) requires: Vec<(Spanned<Text>, Spanned<semver::VersionReq>)>,
+    /// How it divides into CloudFormation stacks, where it does.
+    pub(crate) division: Option<Division>,
+}
+
+/// How repeated resources are divided among CloudFormation stacks.
+#[derive(Clone, Debug)]
+pub(crate) struct Division {
+    /// The key of a resource.
+    pub(crate) by: Expression,
+    /// Into how many stacks.
+    pub(crate) into: u32,
 }
 
 /// A module with its recipe.
@@ -110,6 +121,12 @@ impl Recipe {
             grants: bodies(&body.grants, diagnostics),
             connects: bodies(&body.connects, diagnostics),
             requires: body.requires.clone(),
+            division: body.divides.as_ref().and_then(|divides| {
+                Some(Division {
+                    by: whole_expression(&divides.by, files, diagnostics)?,
+                    into: u32::try_from(divides.into.value).ok()?,
+                })
+            }),
         }
     }
 
@@ -124,6 +141,7 @@ impl Recipe {
                 .for_each(|(_, body)| body.expressions(see));
             resource.holds_data.iter().for_each(|body| body.expressions(see));
         }
+        self.division.iter().for_each(|division| see(&division.by));
         self.outputs.iter().for_each(|(_, body)| body.expressions(see));
         self.grants
             .iter()

@@ -260,16 +260,17 @@ impl<'a> Prepared<'a> {
         let tenant_name: Text = tenant.map_or("platform".into(), |tenant| tenant.name.value.clone());
         let identity = moved_from.map_or(&name.value, |old| &old.value);
         let (cluster, account) = placement(environment, on, diagnostics);
-        let (module, requires) = match &kind {
+        let (module, divided, requires) = match &kind {
             UseKind::Component { module, recipe, .. } => (
                 module.map(|module| module.document.name.value.clone()),
+                recipe.division.as_ref().map_or(0, |division| division.into),
                 recipe
                     .requires
                     .iter()
                     .map(|(name, _)| name.value.clone())
                     .collect(),
             ),
-            UseKind::Pipeline(_) => (None, Vec::new()),
+            UseKind::Pipeline(_) => (None, 0, Vec::new()),
         };
         let instance = Instance {
             name: format!(
@@ -292,6 +293,7 @@ impl<'a> Prepared<'a> {
             account,
             declared: name.span,
             outputs: Vec::new(),
+            divided,
             requires,
         };
         let version = match &kind {

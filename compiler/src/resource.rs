@@ -24,6 +24,8 @@ pub struct Resource {
     pub declared: Span,
     /// The component it is part of: an index into [`Expanded::instances`].
     pub instance: usize,
+    /// Which of the component's CloudFormation stacks it is in: 0 is the one of the component's own name.
+    pub part: u32,
 }
 
 /// What kind of thing a resource is.
@@ -83,8 +85,20 @@ pub struct Instance {
     pub declared: Span,
     /// What it tells others.
     pub outputs: Vec<(Text, Term)>,
+    /// Into how many CloudFormation stacks its repeated resources are divided; 0 where they are not.
+    pub divided: u32,
     /// Components that its module requires, as `ref` finds them: module names.
     pub requires: Vec<Text>,
+}
+
+impl Instance {
+    /// The name of one of its CloudFormation stacks.
+    pub fn stack_name(&self, part: u32) -> Text {
+        match part {
+            0 => self.name.clone(),
+            part => format!("{}-{part}", self.name).into(),
+        }
+    }
 }
 
 /// Where a resource is deployed to, as far as compile time knows.

@@ -50,7 +50,13 @@ impl Graph<'_> {
             .iter()
             .map(|edge| self.resources[edge.from].instance)
             .collect();
+        let between_stacks = ring
+            .iter()
+            .zip(ring.iter().cycle().skip(1))
+            .any(|(edge, next)| edge.to != next.from);
         diagnostics.push(match stacks.len() {
+            1 if between_stacks => diagnostic
+                .help("the stacks that a component divides into cannot need each other: take one of these references away, or divide by a key that keeps the resources together"),
             1 => diagnostic.help("take one of these references away"),
             _ => {
                 diagnostic.help("take one of these references away, or put both resources into one component")

@@ -271,6 +271,7 @@ fn make_role(graph: &mut Graph<'_>, who: usize, property: &'static str, service:
         depends_on: Vec::new(),
         attributes: Vec::new(),
         holds_data: false,
+        part: resource.part,
         declared: resource.declared,
         instance: resource.instance,
         address: address.clone(),
@@ -482,6 +483,7 @@ fn policy_resource(graph: &Graph<'_>, role: usize, policy: &Policy) -> Resource 
         depends_on: Vec::new(),
         attributes: Vec::new(),
         holds_data: false,
+        part: resource.part,
         declared: span,
         instance: resource.instance,
     }
@@ -494,7 +496,8 @@ fn order_event_sources(graph: &mut Graph<'_>, made: &[Resource]) {
             continue;
         }
         let policies = made.iter().filter(|policy| {
-            policy.instance == resource.instance && policy.kind.cloudformation() == Some("AWS::IAM::Policy")
+            (policy.instance, policy.part) == (resource.instance, resource.part)
+                && policy.kind.cloudformation() == Some("AWS::IAM::Policy")
         });
         for policy in policies {
             resource

@@ -201,7 +201,9 @@ impl<'g> Graph<'g> {
     /// Whether two resources are in one CloudFormation stack.
     pub(crate) fn same_stack(&self, a: usize, b: usize) -> bool {
         let (a, b) = (&self.resources[a], &self.resources[b]);
-        a.instance == b.instance && a.kind.cloudformation().is_some() && b.kind.cloudformation().is_some()
+        (a.instance, a.part) == (b.instance, b.part)
+            && a.kind.cloudformation().is_some()
+            && b.kind.cloudformation().is_some()
     }
 }
 
@@ -499,8 +501,10 @@ impl<'g> Lowering<'g> {
             // Every instance of a repeated resource.
             Err(failure) if failure.code == Code::AmbiguousReference => {
                 let all = self.graph.resources_of(resource.instance);
+                // In a divided component: those of the same stack. Otherwise all its stacks would wait for each other.
+                let beside = |other: &Resource| resource.part == 0 || other.part == resource.part;
                 let repeated: Vec<usize> = all
-                    .filter(|(_, other)| other.address.resource == *name)
+                    .filter(|(_, other)| other.address.resource == *name && beside(other))
                     .map(|(to, _)| to)
                     .collect();
                 self.out.edges.extend(repeated.into_iter().map(|to| Edge {

@@ -36,6 +36,8 @@ pub(crate) struct Graph<'a> {
     pub(crate) places: Vec<Place>,
     pub(crate) files: &'a Files,
     pub(crate) sources: &'a dyn Sources,
+    /// The number of the first CloudFormation stack of each instance: one that is divided has several.
+    first_stack: Vec<usize>,
     /// The accounts of the stack's other environments.
     pub(crate) other_accounts: Vec<Text>,
     /// The names and classes of the stack's other environments, without those of this one.
@@ -72,8 +74,14 @@ impl<'a> Graph<'a> {
             connects,
             ..
         } = expansions;
+        let stacks = expanded.instances.iter().scan(0, |next, instance| {
+            let first = *next;
+            *next += instance.divided as usize + 1;
+            Some(first)
+        });
         let mut graph = Graph {
             uses,
+            first_stack: stacks.collect(),
             instances: expanded.instances,
             resources: expanded.resources,
             places,
@@ -231,18 +239,22 @@ impl<'a> Graph<'a> {
         let resource = &self.resources[at];
         match resource.kind {
             ResourceKind::Kubernetes { .. } => at,
-            ResourceKind::CloudFormation(_) => self.resources.len() + resource.instance,
+            ResourceKind::CloudFormation(_) => {
+                self.resources.len() + self.first_stack[resource.instance] + resource.part as usize
+            }
         }
     }
 
     /// A resource of the artifact of a number.
     pub(crate) fn resource_of(&self, artifact: usize) -> usize {
-        let Some(instance) = artifact.checked_sub(self.resources.len()) else {
+        let Some(stack) = artifact.checked_sub(self.resources.len()) else {
             return artifact;
         };
+        let instance = self.first_stack.partition_point(|first| *first <= stack) - 1;
+        let part = stack - self.first_stack[instance];
         let member = self
             .resources_of(instance)
-            .find(|(_, resource)| resource.kind.cloudformation().is_some());
+            .find(|(_, resource)| resource.kind.cloudformation().is_some() && resource.part as usize == part);
         member.map_or(0, |(at, _)| at)
     }
 

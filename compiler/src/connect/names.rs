@@ -20,7 +20,7 @@ impl Graph<'_> {
     /// Reports names that two resources have, targets that are missing, and stacks whose names are too long.
     pub(crate) fn check_names(&self, diagnostics: &mut Diagnostics) {
         let mut names: Vec<(Option<&Text>, Name<'_>, usize)> = Vec::with_capacity(self.resources.len());
-        let mut stacks: BTreeMap<(Option<&Text>, &Text), usize> = BTreeMap::new();
+        let mut stacks: BTreeMap<(Option<&Text>, Text), usize> = BTreeMap::new();
         for (at, resource) in self.resources.iter().enumerate() {
             let instance = &self.instances[resource.instance];
             let (target, what) = match &resource.kind {
@@ -43,9 +43,13 @@ impl Graph<'_> {
             }
             self.names_of(resource, |name| names.push((target, name, at)));
             if matches!(resource.kind, ResourceKind::CloudFormation(_)) {
-                stacks
-                    .entry((target, &instance.name))
-                    .or_insert(resource.instance);
+                let stack = stacks
+                    .entry((target, instance.stack_name(resource.part)))
+                    .or_insert(at);
+                if self.resources[*stack].instance != resource.instance {
+                    self.one_stack(*stack, at, diagnostics);
+                    *stack = at;
+                }
             }
         }
         names.par_sort_unstable();
@@ -57,18 +61,37 @@ impl Graph<'_> {
                 self.collision(name, *first, *second, diagnostics);
             }
         }
-        for ((_, name), index) in stacks {
+        for ((_, name), at) in stacks {
             if name.len() > LONGEST_STACK {
                 diagnostics.push(
                     Diagnostic::new(
                         Code::NameTooLong,
                         format!("the name of the CloudFormation stack is {} characters long", name.len()),
                     )
-                    .at(self.instances[index].declared, "this component's stack")
+                    .at(self.instances[self.resources[at].instance].declared, "this component's stack")
                     .note(format!("`{name}` is composed of platform, environment, tenant and component; {LONGEST_STACK} are allowed")),
                 );
             }
         }
+    }
+
+    /// Two components whose CloudFormation stacks come to have one name: `a-b` of the tenant `c`, and `b` of `c-a`.
+    fn one_stack(&self, first: usize, second: usize, diagnostics: &mut Diagnostics) {
+        let instance = |at: usize| &self.instances[self.resources[at].instance];
+        let (other, one) = (instance(first), instance(second));
+        let name = one.stack_name(self.resources[second].part);
+        diagnostics.push(
+            Diagnostic::new(
+                Code::NameCollision,
+                format!(
+                    "the CloudFormation stacks of `{}/{}` and `{}/{}` come to have one name",
+                    other.tenant, other.component, one.tenant, one.component
+                ),
+            )
+            .at(one.declared, format!("its stack is `{}`", shown(&name)))
+            .also(other.declared, "and so is one of this")
+            .help("give one of the two another name"),
+        );
     }
 
     fn collision(&self, name: &Name<'_>, first: usize, second: usize, diagnostics: &mut Diagnostics) {

@@ -294,6 +294,7 @@ fn policies(
             depends_on: Vec::new(),
             attributes: Vec::new(),
             holds_data: false,
+            part: 0,
             declared: connect.span,
             instance: connect.instance,
         });
@@ -347,6 +348,7 @@ fn group_rules(
             depends_on: Vec::new(),
             attributes: Vec::new(),
             holds_data: false,
+            part: owner.part,
             declared: connect.span,
             instance: owner.instance,
         }

@@ -6,9 +6,9 @@ use semver::{Version, VersionReq};
 use terrace_artifact::{Class, Decimal, Text};
 
 use super::{
-    Account, Body, Check, Clearance, Cluster, Component, ComponentInputs, Environment, Input, Module,
-    ModuleUse, Pipeline, Placement, Platform, Recipe, ResourcePool, Spanned, Status, Tenant, Tenants, Tier,
-    TierMeaning, Waiver,
+    Account, Body, Check, Clearance, Cluster, Component, ComponentInputs, Divides, Environment, Input,
+    Module, ModuleUse, Pipeline, Placement, Platform, Recipe, ResourcePool, Spanned, Status, Tenant, Tenants,
+    Tier, TierMeaning, Waiver,
 };
 use crate::input::InputSchema;
 use crate::node::{Node, NodeKind};
@@ -190,6 +190,13 @@ impl Body {
             requires: keyed(node.get("requires"), |n| {
                 let requirement = n.as_str().and_then(|text| text.parse().ok());
                 here(n, requirement.unwrap_or(VersionReq::STAR))
+            }),
+            divides: node.get("divides").and_then(|divides| {
+                let into = divides.get("into")?;
+                Some(Divides {
+                    by: divides.get("by")?.clone(),
+                    into: here(into, into.as_number()?.as_integer()?),
+                })
             }),
             grants: list("grants"),
             connects: list("connects"),

@@ -165,6 +165,7 @@ pub(crate) fn lower<'a>(
         depends_on: Vec::new(),
         attributes: Vec::new(),
         holds_data: false,
+        part: 0,
         declared: span,
         instance: context.index,
     };

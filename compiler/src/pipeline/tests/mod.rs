@@ -91,6 +91,7 @@ fn instance(tenant: &str, name: &str, declared: Span) -> Instance {
         account: Some("default".into()),
         declared,
         outputs: Vec::new(),
+        divided: 0,
         requires: Vec::new(),
     }
 }
@@ -165,6 +166,7 @@ fn add(world: &mut World, component: &Component, files: &Files) {
                 depends_on: Vec::new(),
                 attributes: attributes.into_iter().collect(),
                 holds_data: false,
+                part: 0,
                 declared: key.span,
                 instance: at,
             });
