@@ -456,3 +456,39 @@ fn the_stacks_of_a_component_tell_each_other_by_parameters() {
         file(&compiled, "cloudformation/platform/reader.json"),
     ));
 }
+
+#[test]
+fn a_right_on_a_table_is_one_on_its_database_and_the_catalog() {
+    let compiled = run(
+        "
+kind: Component
+name: catalog
+resources:
+  sales: {type: AWS::Glue::Database, properties: {CatalogId: '111122223333', DatabaseInput: {Name: sales}}}
+  orders:
+    type: AWS::Glue::Table
+    properties: {CatalogId: '111122223333', DatabaseName: \"{{ ref('sales') }}\", TableInput: {Name: orders}}
+outputs: {orders: \"{{ ref('orders') }}\", sales: \"{{ ref('sales') }}\"}
+---
+kind: Component
+name: report
+resources:
+  role: {type: AWS::IAM::Role, properties: {AssumeRolePolicyDocument: {Version: '2012-10-17', Statement: [{Effect: Allow, Principal: {Service: glue.amazonaws.com}, Action: 'sts:AssumeRole'}]}}}
+grants:
+- {who: role, may: read, on: \"{{ ref('catalog').orders }}\"}
+- {who: role, may: write, on: \"{{ ref('catalog').sales }}\"}
+",
+        &[],
+    );
+    let properties = properties(&compiled, "cloudformation/platform/report.json", "RoleGrants");
+    let policy: serde_json::Value = serde_json::from_str(&properties).unwrap();
+    let lines = policy["PolicyDocument"]["Statement"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|statement| format!("{} {}\n", statement["Action"], statement["Resource"]));
+    expect![[r#"
+        ["glue:BatchGetPartition","glue:GetDatabase","glue:GetPartition","glue:GetPartitions","glue:GetTable","glue:GetTables"] [{"Fn::Sub":"arn:${AWS::Partition}:glue:${AWS::Region}:${AWS::AccountId}:catalog"},{"Fn::Sub":"arn:${AWS::Partition}:glue:${AWS::Region}:${AWS::AccountId}:database/${CatalogSales}"},{"Fn::Sub":"arn:${AWS::Partition}:glue:${AWS::Region}:${AWS::AccountId}:table/${CatalogSales}/${CatalogOrders}"}]
+        ["glue:BatchCreatePartition","glue:BatchGetPartition","glue:BatchUpdatePartition","glue:CreatePartition","glue:CreateTable","glue:GetDatabase","glue:GetPartition","glue:GetPartitions","glue:GetTable","glue:GetTables","glue:UpdatePartition","glue:UpdateTable"] [{"Fn::Sub":"arn:${AWS::Partition}:glue:${AWS::Region}:${AWS::AccountId}:catalog"},{"Fn::Sub":"arn:${AWS::Partition}:glue:${AWS::Region}:${AWS::AccountId}:database/${CatalogSales}"},{"Fn::Sub":"arn:${AWS::Partition}:glue:${AWS::Region}:${AWS::AccountId}:table/${CatalogSales}/*"}]
+    "#]].assert_eq(&lines.collect::<String>());
+}

@@ -351,7 +351,22 @@ fn statements(
         pascal(&target.address.component),
         super::lower::logical_id(target)
     );
-    if meaning.actions == meaning.inner {
+    if let Some(arns) = super::catalog::arns(graph, target, grant.span) {
+        policy.add(format!("{word}{name}"), meaning.actions, arns);
+    } else if type_name == "AWS::Glue::Table" {
+        diagnostics.push(
+            Diagnostic::new(
+                Code::InvalidGrant,
+                format!("the database of `{}` is not known", target.address),
+            )
+            .at(
+                graph.word(grant, "on"),
+                "a right on a table is one on its database too",
+            )
+            .also(target.declared, "declared here")
+            .help("refer to the database: `DatabaseName: \"{{ ref('DATABASE') }}\"`"),
+        );
+    } else if meaning.actions == meaning.inner {
         policy.add(
             format!("{word}{name}"),
             meaning.actions,

@@ -25,6 +25,32 @@ const fn meaning(
     }
 }
 
+/// What a query engine does to find a table and its partitions.
+const CATALOG_READ: &[&str] = &[
+    "glue:BatchGetPartition",
+    "glue:GetDatabase",
+    "glue:GetPartition",
+    "glue:GetPartitions",
+    "glue:GetTable",
+    "glue:GetTables",
+];
+
+/// What a job does that keeps tables and partitions up to date. It drops none.
+const CATALOG_WRITE: &[&str] = &[
+    "glue:BatchCreatePartition",
+    "glue:BatchGetPartition",
+    "glue:BatchUpdatePartition",
+    "glue:CreatePartition",
+    "glue:CreateTable",
+    "glue:GetDatabase",
+    "glue:GetPartition",
+    "glue:GetPartitions",
+    "glue:GetTable",
+    "glue:GetTables",
+    "glue:UpdatePartition",
+    "glue:UpdateTable",
+];
+
 /// Action names and their resources: the service authorization reference.
 pub(super) const MEANINGS: &[Meaning] = &[
     meaning(
@@ -120,6 +146,11 @@ pub(super) const MEANINGS: &[Meaning] = &[
         &[],
         "",
     ),
+    // The catalog asks for rights on the catalog, the database and the table alike.
+    meaning("AWS::Glue::Database", "read", CATALOG_READ, &[], ""),
+    meaning("AWS::Glue::Database", "read_write", CATALOG_WRITE, &[], ""),
+    meaning("AWS::Glue::Table", "read", CATALOG_READ, &[], ""),
+    meaning("AWS::Glue::Table", "read_write", CATALOG_WRITE, &[], ""),
     meaning(
         "AWS::StepFunctions::StateMachine",
         "start",
@@ -209,7 +240,8 @@ pub(super) const MEANINGS: &[Meaning] = &[
 ];
 
 /// Words that mean the same for a type that has only one of them.
-pub(super) const SAME: [(&str, &[&str]); 6] = [
+pub(super) const SAME: [(&str, &[&str]); 7] = [
+    ("read_write", &["write"]),
     ("read", &["consume", "receive"]),
     ("write", &["send", "publish"]),
     ("receive", &["consume", "read"]),

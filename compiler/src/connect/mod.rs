@@ -3,6 +3,7 @@
 
 pub(crate) mod attribute;
 mod body;
+mod catalog;
 mod cycle;
 mod grants;
 mod lookup;
