@@ -66,9 +66,12 @@ impl Progress {
         let passing = self.bars.is_some();
         let line = match event {
             Event::Identified { targets } => format!("checked: {}", targets.join(", ")),
-            Event::WaitingForLock { holder } => {
+            Event::WaitingForLock { left, .. } if left.as_secs() == 0 => return None,
+            Event::WaitingForLock { holder, left } => {
+                // Whole seconds: it is not looked at more often.
+                let seconds = left.as_secs_f64().ceil();
                 format!(
-                    "waiting: {holder} holds the lock, and may be gone; it is free when it stands still for a while"
+                    "waiting for the lock: {holder} has it, and it is free in {seconds} s if they are gone"
                 )
             }
             Event::Restoring { what } => format!("putting right what an earlier apply left open: {what}"),

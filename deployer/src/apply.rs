@@ -164,9 +164,9 @@ pub(crate) async fn apply_over(
         run: access.run.clone(),
         since: timestamp((access.now)()).into(),
     };
-    let waiting = |other: &Holder| {
+    let waiting = |other: &Holder, left: Duration| {
         let holder = format!("{} since {}", other.who, other.since).into();
-        events(Event::WaitingForLock { holder });
+        events(Event::WaitingForLock { holder, left });
     };
     let held = tokio::select! {
         held = targets.home.lock(&holder, &waiting) => held?,

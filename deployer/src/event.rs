@@ -20,6 +20,8 @@ pub enum Event {
     WaitingForLock {
         /// Who and since when.
         holder: Text,
+        /// How long it still has to stand still to be free.
+        left: Duration,
     },
     /// What an earlier apply left open is put right.
     Restoring {

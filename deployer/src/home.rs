@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -37,7 +38,7 @@ pub trait Home: Send + Sync {
     fn lock<'a>(
         &'a self,
         holder: &'a Holder,
-        waiting: &'a (dyn Fn(&Holder) + Send + Sync),
+        waiting: &'a Waiting<'a>,
     ) -> BoxFuture<'a, Result<Box<dyn Held>, Failure>>;
 }
 
@@ -96,11 +97,14 @@ impl Home for Remembering {
     fn lock<'a>(
         &'a self,
         holder: &'a Holder,
-        waiting: &'a (dyn Fn(&Holder) + Send + Sync),
+        waiting: &'a Waiting<'a>,
     ) -> BoxFuture<'a, Result<Box<dyn Held>, Failure>> {
         self.home.lock(holder, waiting)
     }
 }
+
+/// Is told, now and then, who holds the lock that is waited for, and in what time it is free if nothing is heard of them.
+pub type Waiting<'a> = dyn Fn(&Holder, Duration) + Send + Sync + 'a;
 
 /// Who takes a lock.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

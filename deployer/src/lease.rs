@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::failure::{Failure, FailureKind};
-use crate::home::{Held, Holder};
+use crate::home::{Held, Holder, Waiting};
 
 /// Where one lease record is kept, with conditional writes.
 pub trait LeaseStore: Send + Sync + 'static {
@@ -53,7 +53,7 @@ pub(crate) const LENGTH: Duration = Duration::from_secs(15);
 pub fn take<'a>(
     store: Arc<dyn LeaseStore>,
     holder: &'a Holder,
-    waiting: &'a (dyn Fn(&Holder) + Send + Sync),
+    waiting: &'a Waiting<'a>,
 ) -> BoxFuture<'a, Result<Box<dyn Held>, Failure>> {
     take_for(store, holder, waiting, LENGTH)
 }
@@ -61,7 +61,7 @@ pub fn take<'a>(
 fn take_for<'a>(
     store: Arc<dyn LeaseStore>,
     holder: &'a Holder,
-    waiting: &'a (dyn Fn(&Holder) + Send + Sync),
+    waiting: &'a Waiting<'a>,
     length: Duration,
 ) -> BoxFuture<'a, Result<Box<dyn Held>, Failure>> {
     Box::pin(async move {
@@ -71,6 +71,7 @@ fn take_for<'a>(
             renewals: 0,
         };
         let mut standing: Option<(Text, Instant)> = None;
+        let mut told: Option<Instant> = None;
         // Most of the time nobody holds it.
         let asked = Instant::now();
         if let Some(version) = store.write(&record, None).await? {
@@ -84,13 +85,15 @@ fn take_for<'a>(
                     let since = match &standing {
                         Some((seen, since)) if *seen == version => *since,
                         Some(_) => return Err(locked(&other.holder)),
-                        None => {
-                            waiting(&other.holder);
-                            Instant::now()
-                        }
+                        None => Instant::now(),
                     };
                     standing = Some((version.clone(), since));
-                    if since.elapsed() < Duration::from_secs(other.seconds.into()) {
+                    let left = Duration::from_secs(other.seconds.into()).saturating_sub(since.elapsed());
+                    if !left.is_zero() {
+                        if told.is_none_or(|told| told.elapsed() >= length / 3) {
+                            waiting(&other.holder, left);
+                            told = Some(Instant::now());
+                        }
                         tokio::time::sleep(length / 15).await;
                         continue;
                     }
@@ -288,7 +291,7 @@ mod tests {
 
     async fn lock(store: &Arc<Memory>, who: &str) -> Result<Box<dyn Held>, Failure> {
         let store: Arc<dyn LeaseStore> = store.clone();
-        take(store, &holder(who), &|_| {}).await
+        take(store, &holder(who), &|_, _| {}).await
     }
 
     #[tokio::test(start_paused = true)]
@@ -319,9 +322,17 @@ mod tests {
         let store = Arc::new(Memory::default());
         drop(lock(&store, "ana").await.unwrap());
         let begun = Instant::now();
-        let second = lock(&store, "ben").await.unwrap();
+        let told = Mutex::new(Vec::new());
+        let waiting = |other: &Holder, left: Duration| {
+            told.lock()
+                .unwrap()
+                .push(format!("{} {}", other.who, left.as_secs_f64().ceil()));
+        };
+        let kept: Arc<dyn LeaseStore> = store.clone();
+        let second = take(kept, &holder("ben"), &waiting).await.unwrap();
         assert!(begun.elapsed() >= LENGTH, "{:?}", begun.elapsed());
         second.check().unwrap();
+        assert_eq!(*told.lock().unwrap(), ["ana 15", "ana 10", "ana 5"]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -39,7 +39,7 @@ pub use diff::{ListShape, Plain, Shapes, diff, same_quantity};
 pub use error::{Error, Moved, Refusal};
 pub use event::{Event, StepName};
 pub use failure::{Detail, Failure, FailureKind};
-pub use home::{Held, Holder, Home};
+pub use home::{Held, Holder, Home, Waiting};
 pub use journal::{Journal, Note};
 pub use lease::{LeaseRecord, LeaseStore, take};
 pub use ledger::{History, Release, Status};

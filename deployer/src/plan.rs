@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use terrace_artifact::{Address, ArtifactId, Bundle, Digest, Origin, Segment, Text, Value};
@@ -19,6 +20,9 @@ pub struct Plan {
     pub made: Text,
     /// Who made it.
     pub who: Text,
+    /// The folder of the stack it was made of, from where the user stood: what is declared where is told from there, and
+    /// folders that are delivered to are in it.
+    pub folder: PathBuf,
     /// Whether it brings the bundle about, or takes everything away.
     pub purpose: Purpose,
     /// The digest of `bundle`.

@@ -56,6 +56,7 @@ pub(crate) async fn plan_over(
         terrace: access.version.clone(),
         made: timestamp((access.now)()).into(),
         who: access.who.clone(),
+        folder: access.folder.clone(),
         purpose,
         digest: bundle.digest(),
         bundle: bundle.clone(),

@@ -214,6 +214,26 @@ fn a_saved_plan_is_applied_exactly_or_refused() {
 }
 
 #[test]
+fn a_saved_plan_knows_which_stack_it_is_of() {
+    let scratch = Scratch::new("saved");
+    scratch.write("shop/stack.yaml", STACK);
+    scratch.write("elsewhere/notes.txt", "nothing to do with it\n");
+    let terrace = Terrace::in_directory(scratch.path());
+    let save = ["plan", "shop", "-e", "development", "--save", "plan.json"];
+    let _ = terrace.run(&save).expect(0);
+    let elsewhere = Terrace::in_directory(&scratch.path().join("elsewhere"));
+    let run = elsewhere.run(&["apply", "../plan.json"]).expect(1);
+    assert!(
+        run.stderr
+            .contains("the plan is for a stack in `shop`, which is not here"),
+        "{}",
+        run.stderr
+    );
+    let _ = terrace.run(&["apply", "plan.json"]).expect(0);
+    let _ = scratch.read("shop/deployed/kubernetes/platform/notices.yaml");
+}
+
+#[test]
 fn a_build_takes_away_only_what_a_build_has_written() {
     let (scratch, terrace) = shop();
     let _ = terrace.run(&["build"]).expect(0);

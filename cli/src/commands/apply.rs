@@ -134,37 +134,17 @@ fn apply_saved(
     apply(&live::runtime()?, None, &plan, &access, changing, console)
 }
 
-/// The stack's folder when the plan was made, from where the user stood: what a folder target calls itself ends with the
-/// path that the stack gives it. A plan without such a target does not depend on where one stands.
+/// The folder of the stack that a plan was made of. Only a plan that delivers to folders needs to find it.
 fn stack_folder(plan: &Plan) -> Result<PathBuf, Problem> {
-    for (name, target) in &plan.bundle.targets {
-        let (Target::Directory { path }, Some(identity)) = (target, plan.targets.get(name)) else {
-            continue;
-        };
-        let delivered = PathBuf::from(identity.shown.trim_start_matches("folder "));
-        let depth = Path::new(path.as_str()).components().count();
-        let Some(folder) = delivered
-            .ancestors()
-            .nth(depth)
-            .filter(|folder| folder.join(path.as_str()) == delivered)
-        else {
-            continue;
-        };
-        let folder = if folder.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            folder
-        };
-        if !folder.is_dir() {
-            return Err(Problem::new(format!(
-                "the plan is for a stack in `{}`, which is not here",
-                folder.display()
-            ))
-            .help("apply it from where it was planned"));
-        }
-        return Ok(folder.to_owned());
+    let in_it = |target: &Target| matches!(target, Target::Directory { .. });
+    if !plan.folder.is_dir() && plan.bundle.targets.values().any(in_it) {
+        return Err(Problem::new(format!(
+            "the plan is for a stack in `{}`, which is not here",
+            plan.folder.display()
+        ))
+        .help("apply it from where it was planned"));
     }
-    Ok(PathBuf::from("."))
+    Ok(plan.folder.clone())
 }
 
 /// Refuses before anybody is asked: a yes is no approval of what is lost.

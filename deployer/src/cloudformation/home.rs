@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use terrace_artifact::Text;
 
 use crate::failure::{Failure, FailureKind};
-use crate::home::{Held, Holder, Home};
+use crate::home::{Held, Holder, Home, Waiting};
 use crate::lease::{self, LeaseRecord, LeaseStore};
 
 use super::account::Account;
@@ -70,7 +70,7 @@ impl Home for BucketHome {
     fn lock<'a>(
         &'a self,
         holder: &'a Holder,
-        waiting: &'a (dyn Fn(&Holder) + Send + Sync),
+        waiting: &'a Waiting<'a>,
     ) -> BoxFuture<'a, Result<Box<dyn Held>, Failure>> {
         lease::take(self.store.clone(), holder, waiting)
     }

@@ -15,7 +15,11 @@ use futures::future::BoxFuture;
 
 use super::{STATE, failed};
 use crate::failure::{Failure, FailureKind};
-use crate::home::{Held, Holder, Home};
+use crate::home::{Held, Holder, Home, Waiting};
+
+/// How often it is looked whether a lock is free, and how long between two looks.
+const LOOKS: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(30);
 
 /// The folder of a directory target, as a home.
 pub(crate) struct DirectoryHome {
@@ -107,26 +111,24 @@ impl Home for DirectoryHome {
     fn lock<'a>(
         &'a self,
         holder: &'a Holder,
-        waiting: &'a (dyn Fn(&Holder) + Send + Sync),
+        waiting: &'a Waiting<'a>,
     ) -> BoxFuture<'a, Result<Box<dyn Held>, Failure>> {
         let path = self.path("lock");
         Box::pin(async move {
             let mut file = open(&path).map_err(|error| failed("write", &path, &error))?;
-            let mut told = false;
             // A run that is ending holds it a moment longer.
-            for _ in 0..10 {
+            for look in 0..LOOKS {
                 match file.try_lock() {
                     Ok(()) => return hold(file, holder).map_err(|error| failed("write", &path, &error)),
                     Err(TryLockError::WouldBlock) => {}
                     Err(TryLockError::Error(error)) => return Err(failed("lock", &path, &error)),
                 }
                 if let Some(other) = read_holder(&mut file)
-                    && !told
+                    && look == 0
                 {
-                    waiting(&other);
-                    told = true;
+                    waiting(&other, PAUSE * LOOKS);
                 }
-                tokio::time::sleep(Duration::from_millis(30)).await;
+                tokio::time::sleep(PAUSE).await;
             }
             let (who, since) = match read_holder(&mut file) {
                 Some(other) => (other.who, other.since),

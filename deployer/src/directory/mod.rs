@@ -48,12 +48,22 @@ struct Writing {
     /// The targets and the environment, without artifacts: what files are rendered with.
     frame: Option<Bundle>,
     /// What the folder holds, by tenant and component.
-    components: BTreeMap<(Text, Text), Component>,
+    components: BTreeMap<Owner, Component>,
     /// The digests of our files, as they are on the disk.
     on_disk: BTreeMap<String, Digest>,
     /// The digests the manifest will state: of an edited file that is not written, the old one, so that the edit is
     /// still seen.
     recorded: BTreeMap<String, Digest>,
+    /// By the name a component has now, names it had when its files were written. They go when it is written.
+    renamed: BTreeMap<Owner, BTreeSet<Owner>>,
+}
+
+/// A tenant and a component.
+type Owner = (Text, Text);
+
+fn owner(artifact: &Artifact) -> Owner {
+    let (tenant, component) = artifact.owner();
+    (tenant.clone(), component.clone())
 }
 
 /// What a folder holds of a component. Its objects share a file.
@@ -66,10 +76,7 @@ struct Component {
 
 impl Writing {
     fn component(&mut self, artifact: &Artifact) -> &mut Component {
-        let (tenant, component) = artifact.owner();
-        self.components
-            .entry((tenant.clone(), component.clone()))
-            .or_default()
+        self.components.entry(owner(artifact)).or_default()
     }
 
     fn paths(&self) -> BTreeSet<&String> {
@@ -95,15 +102,23 @@ impl Directory {
         self.disk.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Renders the component that an artifact belongs to and brings its files up to date.
-    fn write_component(&self, writing: &mut Writing, artifact: &Artifact) -> Result<(), Failure> {
+    /// Renders a component and brings its files up to date; after it, those that have the names it had before.
+    fn write_component(&self, writing: &mut Writing, owner: &Owner) -> Result<(), Failure> {
+        self.write_files(writing, owner)?;
+        for former in writing.renamed.remove(owner).unwrap_or_default() {
+            self.write_files(writing, &former)?;
+        }
+        Ok(())
+    }
+
+    fn write_files(&self, writing: &mut Writing, owner: &Owner) -> Result<(), Failure> {
         let Some(mut bundle) = writing.frame.clone() else {
             return Err(Failure::new(
                 FailureKind::Broken,
                 "a write came before its apply began",
             ));
         };
-        let component = writing.component(artifact);
+        let component = writing.components.entry(owner.clone()).or_default();
         bundle.artifacts = component.artifacts.values().cloned().collect();
         let rendered = files(&bundle);
         let gone = component
@@ -201,15 +216,34 @@ impl Backend for Directory {
                 recorded: disk.manifest.files.clone(),
                 ..Writing::default()
             };
+            let written = || {
+                wanted
+                    .iter()
+                    .filter(|artifact| intent.writes.contains(&artifact.id))
+            };
+            let owners: BTreeSet<Owner> = written().map(owner).collect();
+            let now: BTreeMap<&ArtifactId, &Artifact> =
+                wanted.iter().map(|artifact| (&artifact.id, artifact)).collect();
             for (id, found) in ours {
-                let component = writing.component(&found.artifact);
-                component.paths.extend(paths(&frame, &found.artifact));
-                component.artifacts.insert(id.clone(), found.artifact.clone());
+                writing
+                    .component(&found.artifact)
+                    .paths
+                    .extend(paths(&frame, &found.artifact));
+                let mut artifact = found.artifact.clone();
+                // All of a component that was renamed goes with the first of it that is written.
+                if let Some(wanted) = now.get(id)
+                    && owner(wanted) != owner(&artifact)
+                    && owners.contains(&owner(wanted))
+                {
+                    let renamed = writing.renamed.entry(owner(wanted)).or_default();
+                    renamed.insert(owner(&artifact));
+                    belongs_to(&mut artifact, wanted);
+                }
+                let component = writing.component(&artifact);
+                component.paths.extend(paths(&frame, &artifact));
+                component.artifacts.insert(id.clone(), artifact);
             }
-            for artifact in wanted
-                .iter()
-                .filter(|artifact| intent.writes.contains(&artifact.id))
-            {
+            for artifact in written() {
                 writing.component(artifact).paths.extend(paths(&frame, artifact));
             }
             // Before the first file: a run after a crash has to know which files are ours.
@@ -237,7 +271,7 @@ impl Backend for Directory {
             }
             let component = writing.component(&artifact);
             component.artifacts.insert(artifact.id.clone(), artifact);
-            self.write_component(&mut writing, write.artifact)?;
+            self.write_component(&mut writing, &owner(write.artifact))?;
             Ok(Ticket::default())
         })
     }
@@ -248,7 +282,7 @@ impl Backend for Directory {
             let disk = self.disk();
             if let Some(found) = disk.found.get(&live.id) {
                 writing.component(&found.artifact).artifacts.remove(&live.id);
-                self.write_component(&mut writing, &found.artifact)?;
+                self.write_component(&mut writing, &owner(&found.artifact))?;
             }
             Ok(Ticket::default())
         })
@@ -297,6 +331,18 @@ impl Backend for Directory {
             };
             manifest.write(&self.folder)
         })
+    }
+}
+
+/// Makes an artifact one of the component that another of its id belongs to now.
+fn belongs_to(artifact: &mut Artifact, now: &Artifact) {
+    match (&mut artifact.body, &now.body) {
+        (Body::Object(before), Body::Object(now)) => before.address = now.address.clone(),
+        (Body::Stack(before), Body::Stack(now)) => {
+            before.tenant.clone_from(&now.tenant);
+            before.component.clone_from(&now.component);
+        }
+        _ => {}
     }
 }
 

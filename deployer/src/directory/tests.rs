@@ -1,4 +1,5 @@
 mod killed;
+mod moved;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -549,7 +550,7 @@ fn the_second_apply_hears_of_the_first() {
         run: "7".into(),
         since: "2026-11-21T03:30:00Z".into(),
     };
-    let held = run(home.lock(&holder, &|_| {})).unwrap();
+    let held = run(home.lock(&holder, &|_, _| {})).unwrap();
     let plan = folder.plan(&platform());
     let refused = folder.apply(&plan).unwrap_err();
     expect![[r#"

@@ -19,7 +19,7 @@ use super::live::metadata;
 use super::requests::{Apply, METADATA, Refusal, Requests, encode};
 use super::words::About;
 use crate::failure::{Failure, FailureKind};
-use crate::home::{Held, Holder, Home};
+use crate::home::{Held, Holder, Home, Waiting};
 use crate::lease::{LeaseRecord, LeaseStore, take};
 
 /// Where homes are.
@@ -280,7 +280,7 @@ impl Home for ClusterHome {
     fn lock<'a>(
         &'a self,
         holder: &'a Holder,
-        waiting: &'a (dyn Fn(&Holder) + Send + Sync),
+        waiting: &'a Waiting<'a>,
     ) -> BoxFuture<'a, Result<Box<dyn Held>, Failure>> {
         take(Arc::new(self.clone()), holder, waiting)
     }

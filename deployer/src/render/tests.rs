@@ -20,6 +20,7 @@ fn plan(steps: Vec<Step>) -> Plan {
         terrace: "0.1.0".into(),
         made: "2026-11-21T03:30:45Z".into(),
         who: "ana".into(),
+        folder: ".".into(),
         purpose: Purpose::Apply,
         digest: bundle.digest(),
         bundle,

@@ -55,7 +55,22 @@ fn killed_after(last: usize) {
         reached || ended.success(),
         "after call {last} it ended by itself: {ended}"
     );
-    let _ = small.apply();
+    let finished = small.apply();
+    let lease = |verb: &str| {
+        calls
+            .made()
+            .iter()
+            .any(|call| call.starts_with(verb) && call.contains("/leases"))
+    };
+    let anything = !finished.stderr.contains("nothing had to be done");
+    if anything && lease("POST") && !lease("DELETE") {
+        let said = "waiting for the lock: ";
+        assert!(
+            finished.stderr.contains(said),
+            "no `{said}` in\n{}",
+            finished.stderr
+        );
+    }
     small.is_settled();
     small.is_changed();
     small.destroy();
