@@ -91,12 +91,12 @@ kind: Component
 name: orders
 module: queue@^1
 tenants: all
-inputs: {{env: {{URL: \"{{{{ ref('other').url }}}}\", MODE: fast}}}}
+inputs: {{env: {{URL: \"{{{{ ref('other').url }}}}\", A: 'NO'}}}}
 ---
 kind: Component
 name: other
-module: queue
-inputs: {{retention: 4d, env: {{A: 'NO'}}}}
+resources: {{queue: {{type: AWS::SQS::Queue, properties: {{QueueName: \"{{{{ name }}}}\"}}}}}}
+outputs: {{url: \"{{{{ ref('queue').url }}}}\", arn: \"{{{{ ref('queue').arn }}}}\"}}
 ---
 kind: Component
 name: uses
@@ -203,87 +203,15 @@ resources:
               "AWSTemplateFormatVersion": "2010-09-09",
               "Description": "other of the platform in acme production",
               "Resources": {
-                "Key": {
-                  "Type": "AWS::KMS::Key",
-                  "Metadata": {
-                    "terrace": {
-                      "address": "platform/other/key",
-                      "holds-data": true
-                    }
-                  },
-                  "DeletionPolicy": "Retain",
-                  "UpdateReplacePolicy": "Retain",
-                  "Properties": {
-                    "EnableKeyRotation": true,
-                    "KeyPolicy": {
-                      "Version": "2012-10-17",
-                      "Statement": []
-                    }
-                  }
-                },
                 "Queue": {
                   "Type": "AWS::SQS::Queue",
                   "Properties": {
-                    "QueueName": "acme-production-platform-other",
-                    "MessageRetentionPeriod": 345600,
-                    "KmsMasterKeyId": {"Fn::GetAtt": ["Key", "Arn"]}
-                  }
-                },
-                "Reader": {
-                  "Type": "AWS::IAM::Role",
-                  "Properties": {
-                    "RoleName": "acme-production-platform-other-reader",
-                    "AssumeRolePolicyDocument": {
-                      "Version": "2012-10-17",
-                      "Statement": [
-                        {
-                          "Effect": "Allow",
-                          "Principal": {
-                            "Service": "pods.eks.amazonaws.com"
-                          },
-                          "Action": "sts:AssumeRole"
-                        }
-                      ]
-                    }
-                  }
-                },
-                "ReaderGrants": {
-                  "Type": "AWS::IAM::Policy",
-                  "Properties": {
-                    "PolicyName": "acme-production-platform-other-reader-grants",
-                    "Roles": [
-                      {"Ref": "Reader"}
-                    ],
-                    "PolicyDocument": {
-                      "Version": "2012-10-17",
-                      "Statement": [
-                        {
-                          "Sid": "ReceiveOtherQueue",
-                          "Effect": "Allow",
-                          "Action": [
-                            "sqs:ChangeMessageVisibility",
-                            "sqs:DeleteMessage",
-                            "sqs:GetQueueAttributes",
-                            "sqs:ReceiveMessage"
-                          ],
-                          "Resource": {"Fn::GetAtt": ["Queue", "Arn"]}
-                        },
-                        {
-                          "Sid": "DecryptWithOtherKey",
-                          "Effect": "Allow",
-                          "Action": "kms:Decrypt",
-                          "Resource": {"Fn::GetAtt": ["Key", "Arn"]}
-                        }
-                      ]
-                    }
+                    "QueueName": "acme-production-platform-other"
                   }
                 }
               },
               "Outputs": {
-                "Arn": {
-                  "Value": {"Fn::GetAtt": ["Queue", "Arn"]}
-                },
-                "Url": {
+                "QueueQueueUrl": {
                   "Value": {"Fn::GetAtt": ["Queue", "QueueUrl"]}
                 }
               }
@@ -341,22 +269,6 @@ resources:
                 terrace.dev/address: finance/orders/settings
             data:
               URL: '${platform/other/queue.url}'
-              MODE: fast
-            # production/kubernetes/platform/other.yaml
-            apiVersion: v1
-            kind: ConfigMap
-            metadata:
-              name: other-settings
-              namespace: default
-              labels:
-                app.kubernetes.io/name: other
-                app.kubernetes.io/instance: platform-other
-                app.kubernetes.io/part-of: acme
-                app.kubernetes.io/managed-by: terrace
-                terrace.dev/stack: acme.production
-              annotations:
-                terrace.dev/address: platform/other/settings
-            data:
               A: 'NO'
         "##]],
     );
