@@ -1,10 +1,48 @@
 //! Files that templates name by digest: read through the sources, packed the same way every time.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use terrace_artifact::{Digest, Text};
 
 use crate::source::{SourceError, Sources};
+
+type Result<T> = std::result::Result<T, SourceError>;
+/// A file that is packed when it is first asked for.
+type Once = Arc<OnceLock<Result<Arc<Packed>>>>;
+
+/// The files of a stack that templates name. Each is read and packed once in a compilation, however often it is named.
+pub(crate) struct Assets<'a> {
+    sources: &'a dyn Sources,
+    packed: Mutex<BTreeMap<String, Once>>,
+}
+
+impl<'a> Assets<'a> {
+    /// Those of these sources; nothing is read yet.
+    pub(crate) fn new(sources: &'a dyn Sources) -> Assets<'a> {
+        Assets {
+            sources,
+            packed: Mutex::default(),
+        }
+    }
+
+    /// A file as it is, or a folder as a zip archive.
+    pub(crate) fn packed(&self, path: &str) -> Result<Arc<Packed>> {
+        // Whoever packs another file meanwhile does not wait for this one.
+        let one = {
+            let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
+            packed.entry(path.to_owned()).or_default().clone()
+        };
+        one.get_or_init(|| read(self.sources, path).map(Arc::new)).clone()
+    }
+
+    /// The text of a file, where it is one.
+    pub(crate) fn text(&self, path: &str) -> Option<String> {
+        let bytes = self.sources.read(path.trim_start_matches("./")).ok()?;
+        String::from_utf8(bytes.to_vec()).ok()
+    }
+}
 
 /// A file or a folder, packed.
 pub(crate) struct Packed {
@@ -15,7 +53,7 @@ pub(crate) struct Packed {
 }
 
 /// Reads a file as it is, or a folder as a zip archive.
-pub(crate) fn read(sources: &dyn Sources, path: &str) -> Result<Packed, SourceError> {
+fn read(sources: &dyn Sources, path: &str) -> Result<Packed> {
     let path = path.trim_start_matches("./").trim_end_matches('/');
     let name = path.rsplit('/').next().unwrap_or(path);
     match sources.read(path) {

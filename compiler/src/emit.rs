@@ -375,13 +375,13 @@ impl Emission<'_> {
                     .insert(name.clone(), vec![Part::Late(self.source(late, context))]);
             }
             for path in &one.lowered.assets {
-                if let Ok(packed) = crate::asset::read(self.graph.sources, path) {
+                if let Ok(packed) = self.graph.assets.packed(path) {
                     stack.assets.insert(packed.digest.clone());
                     files.insert(
-                        packed.digest,
+                        packed.digest.clone(),
                         Asset {
-                            key: packed.key,
-                            bytes: packed.bytes,
+                            key: packed.key.clone(),
+                            bytes: packed.bytes.clone(),
                         },
                     );
                 }

@@ -47,6 +47,7 @@ pub mod yaml;
 use rayon::prelude::*;
 use terrace_artifact::{Bundle, Text};
 
+use asset::Assets;
 use connect::lower::{Lowered, is_object};
 use connect::{Edge, Graph, places};
 use diagnostic::{Diagnostic, Diagnostics};
@@ -146,12 +147,13 @@ fn stack_bundles(
     if diagnostics.has_errors() {
         return None;
     }
+    let assets = Assets::new(sources);
     let results: Vec<(Option<Bundle>, Diagnostics)> = environments
         .par_iter()
         .map(|environment| {
             let mut diagnostics = Diagnostics::new();
             let bundle =
-                environment_bundle(&prepared, environment, request, sources, files, &mut diagnostics);
+                environment_bundle(&prepared, environment, request, &assets, files, &mut diagnostics);
             (bundle, diagnostics)
         })
         .collect();
@@ -168,7 +170,7 @@ fn environment_bundle(
     prepared: &Prepared<'_>,
     environment: &Environment,
     request: &Request,
-    sources: &dyn Sources,
+    assets: &Assets<'_>,
     files: &Files,
     diagnostics: &mut Diagnostics,
 ) -> Option<Bundle> {
@@ -186,7 +188,7 @@ fn environment_bundle(
     let declared = placement::places(environment, files);
     let class = environment.class.value;
     let places = places(&uses, class, &targets);
-    let mut graph = Graph::connect(&uses, expansions, places, files, sources, diagnostics);
+    let mut graph = Graph::connect(&uses, expansions, places, files, assets, diagnostics);
     let others = prepared
         .stack
         .environments

@@ -20,11 +20,12 @@ use std::collections::BTreeMap;
 
 use terrace_artifact::{Class, Text};
 
+use crate::asset::Assets;
 use crate::diagnostic::Diagnostics;
 use crate::expand::{Expansions, Stated};
 use crate::resolve::{Use, UseKind};
 use crate::resource::{Instance, Place, Resource, ResourceKind};
-use crate::source::{Files, Sources, Span};
+use crate::source::{Files, Span};
 
 pub(crate) use grants::pod_spec;
 pub(crate) use lookup::Found;
@@ -36,7 +37,7 @@ pub(crate) struct Graph<'a> {
     pub(crate) resources: Vec<Resource>,
     pub(crate) places: Vec<Place>,
     pub(crate) files: &'a Files,
-    pub(crate) sources: &'a dyn Sources,
+    pub(crate) assets: &'a Assets<'a>,
     /// The number of the first CloudFormation stack of each instance: one that is divided has several.
     first_stack: Vec<usize>,
     /// The accounts of the stack's other environments.
@@ -66,7 +67,7 @@ impl<'a> Graph<'a> {
         expansions: Expansions,
         places: Vec<Place>,
         files: &'a Files,
-        sources: &'a dyn Sources,
+        assets: &'a Assets<'a>,
         diagnostics: &mut Diagnostics,
     ) -> Graph<'a> {
         let Expansions {
@@ -87,7 +88,7 @@ impl<'a> Graph<'a> {
             resources: expanded.resources,
             places,
             files,
-            sources,
+            assets,
             other_accounts: Vec::new(),
             other_environments: Vec::new(),
             by_name: BTreeMap::new(),

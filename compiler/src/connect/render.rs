@@ -55,9 +55,9 @@ impl Lowering<'_> {
             }
             Atom::Asset(asset) => {
                 self.out.assets.insert(asset.path.clone());
-                match crate::asset::read(self.graph.sources, &asset.path) {
+                match self.graph.assets.packed(&asset.path) {
                     Ok(found) => match asset.part.as_deref() {
-                        Some("key") => Atom::Text(found.key),
+                        Some("key") => Atom::Text(found.key.clone()),
                         Some("digest") => Atom::Text(found.digest.as_str().into()),
                         _ => atom,
                     },
@@ -120,7 +120,11 @@ impl Lowering<'_> {
                 Atom::Asset(asset) => {
                     let bucket = "terrace-assets-${AWS::AccountId}-${AWS::Region}";
                     if asset.part.as_deref() == Some("url") {
-                        let key = crate::asset::read(self.graph.sources, &asset.path).map(|found| found.key);
+                        let key = self
+                            .graph
+                            .assets
+                            .packed(&asset.path)
+                            .map(|found| found.key.clone());
                         text.push_str(&format!("s3://{bucket}/{}", key.unwrap_or_default()));
                     } else {
                         text.push_str(bucket);

@@ -93,7 +93,6 @@ impl Targets for InGraph<'_, '_> {
     }
 
     fn text(&self, path: &str) -> Option<String> {
-        let bytes = self.graph.sources.read(path.trim_start_matches("./")).ok()?;
-        String::from_utf8(bytes.to_vec()).ok()
+        self.graph.assets.text(path)
     }
 }
