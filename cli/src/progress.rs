@@ -98,10 +98,18 @@ impl Progress {
             Event::Failed { step, failure } => {
                 format!("  {} {step}: {}", paint(Tone::Error, "failed"), failure.message)
             }
+            Event::Unsettled { step, failure } => {
+                format!(
+                    "  {} {step}: {}",
+                    paint(Tone::Warning, "unsettled"),
+                    failure.message
+                )
+            }
             // They are listed at the end, once.
             Event::Skipped { .. } => return None,
             Event::Stopping => {
-                "stopping: what was begun is finished, nothing new begins; Ctrl-C again to kill".to_owned()
+                "stopping: nothing new begins, and what was begun is not waited for; Ctrl-C again to kill"
+                    .to_owned()
             }
         };
         Some(line)
@@ -124,7 +132,7 @@ impl Bars {
                 self.bar(step)
                     .set_message(format!("{}: {}", step.subject, first_line(why)));
             }
-            Event::Done { step, .. } | Event::Failed { step, .. } => {
+            Event::Done { step, .. } | Event::Unsettled { step, .. } | Event::Failed { step, .. } => {
                 if let Some(bar) = self.running.remove(&step.artifact) {
                     bar.finish_and_clear();
                 }

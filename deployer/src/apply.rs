@@ -63,7 +63,7 @@ impl Cancel {
 }
 
 impl Canceller {
-    /// Stops the apply: what runs is finished, nothing new begins.
+    /// Stops the apply: what was asked for is not waited for, nothing new begins.
     pub fn cancel(&self) {
         self.0.send_replace(true);
     }

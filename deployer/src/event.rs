@@ -65,6 +65,13 @@ pub enum Event {
         /// Since the step began.
         elapsed: Duration,
     },
+    /// A step was written, and is not known to have settled: it took too long, or the apply is stopping.
+    Unsettled {
+        /// Which.
+        step: StepName,
+        /// Why.
+        failure: Failure,
+    },
     /// A step failed.
     Failed {
         /// Which.
@@ -79,7 +86,7 @@ pub enum Event {
         /// Why.
         why: String,
     },
-    /// The apply was asked to stop: what runs is finished, nothing new begins.
+    /// The apply was asked to stop: what was asked for is not waited for, nothing new begins.
     Stopping,
 }
 

@@ -134,8 +134,9 @@ impl<'a, E: Fn(Event) + Send + Sync> Run<'a, E> {
                 break;
             }
             let (step, ended) = tokio::select! {
-                Some(ended) = running.next() => ended,
+                biased;
                 () = self.options.cancel.cancelled(), if !told => continue,
+                Some(ended) = running.next() => ended,
                 else => break,
             };
             let outcome = match ended {
@@ -204,7 +205,7 @@ impl<'a, E: Fn(Event) + Send + Sync> Run<'a, E> {
             }
             Ended::Unsettled(failure) => {
                 let failure = about(failure);
-                (self.events)(Event::Failed {
+                (self.events)(Event::Unsettled {
                     step: name(step),
                     failure: failure.clone(),
                 });
