@@ -26,7 +26,7 @@ pub(crate) fn patch(
         ..*scope
     };
     for (target, node) in patches {
-        let (name, _) = named(&target.value);
+        let (name, key) = named(&target.value);
         let mut expansion = Expansion::of_values();
         let value = Body::read_patch(node, files, diagnostics).expand(&stack_scope, &mut expansion);
         for failure in expansion.failures {
@@ -54,6 +54,16 @@ pub(crate) fn patch(
         if !any {
             let mut known: Vec<&str> = names.iter().map(Text::as_str).collect();
             known.dedup();
+            let keys = resources
+                .iter()
+                .filter(|resource| resource.address.resource == name);
+            let keys: Vec<&str> = keys
+                .filter_map(|resource| resource.address.key.as_deref())
+                .collect();
+            if let (Some(key), false) = (key, keys.is_empty()) {
+                diagnostics.push(no_such_key(target, name, key, &keys));
+                continue;
+            }
             diagnostics.push(
                 Diagnostic::new(
                     Code::PatchWithoutTarget,
@@ -69,6 +79,24 @@ pub(crate) fn patch(
             );
         }
     }
+}
+
+/// A patch of one of several resources, of a key that none of them has.
+fn no_such_key(target: &Spanned<Text>, name: &str, key: &str, keys: &[&str]) -> Diagnostic {
+    let diagnostic = Diagnostic::new(
+        Code::PatchWithoutTarget,
+        format!("no `{name}` has the key `{}`", shown(key)),
+    )
+    .at(target.span, "patches nothing");
+    let diagnostic = match terrace_catalog::nearest(key, keys.iter().copied()) {
+        Some(nearest) => diagnostic.replace(
+            target.span,
+            format!("'{name}[\"{nearest}\"]'"),
+            format!("`{nearest}` exists"),
+        ),
+        None => diagnostic,
+    };
+    diagnostic.help(those("its key is", "its keys are", keys))
 }
 
 /// The resource that a patch names, and the key of the one of several.

@@ -182,8 +182,11 @@ fn cloudformation(
             return Ok(Attribute::Known(value.clone()));
         }
     }
+    let has_arn = attribute_of(resource_type, type_name, "arn").is_some()
+        || ARNS.iter().any(|(known, ..)| *known == type_name);
     let names: Vec<String> = ["name", "ref"]
         .into_iter()
+        .chain(has_arn.then_some("arn"))
         .map(str::to_owned)
         .chain(resource_type.attributes().iter().map(|name| snake(name)))
         .collect();

@@ -1,6 +1,6 @@
 //! Holds lowered bodies against what their targets accept.
 
-use terrace_artifact::{Segment, show_path};
+use terrace_artifact::{Decimal, Segment, show_path};
 use terrace_catalog::{Problem, ProblemKind};
 
 use super::Graph;
@@ -88,7 +88,18 @@ impl Graph<'_> {
             ProblemKind::NotInEnum {
                 nearest: Some(name), ..
             } => {
-                diagnostic = diagnostic.help(format!("`{name}` exists"));
+                let help = format!("`{name}` exists");
+                diagnostic = match self.literal(resource, &problem.path) {
+                    Some(span) => diagnostic.replace(span, name.as_str(), help),
+                    None => diagnostic.help(help),
+                };
+            }
+            ProblemKind::WrongType { expected, .. } => {
+                if let Some(span) = self.literal(resource, &problem.path)
+                    && let Some((with, help)) = requoted(self.files.text(span), expected)
+                {
+                    diagnostic = diagnostic.replace(span, with, help);
+                }
             }
             _ => {}
         }
@@ -194,6 +205,11 @@ impl Graph<'_> {
 
     /// Whether a value stands in the component or its module as it is, neither computed nor given by an input.
     pub(crate) fn is_literal(&self, resource: &Resource, path: &[Segment]) -> bool {
+        self.literal(resource, path).is_some()
+    }
+
+    /// Where such a value stands.
+    fn literal(&self, resource: &Resource, path: &[Segment]) -> Option<Span> {
         let one = &self.uses[resource.instance];
         let span = match patched(one, resource, path) {
             Some(node) => Some(node.span),
@@ -204,7 +220,7 @@ impl Graph<'_> {
                     .map(|leaf| leaf.span)
             }),
         };
-        span.is_some_and(|span| !self.files.text(span).contains("{{"))
+        span.filter(|span| !self.files.text(*span).contains("{{"))
     }
 
     /// The place in the stack of an input that a leaf reads.
@@ -221,6 +237,26 @@ impl Graph<'_> {
                 descend(node, below)
             })
         })
+    }
+}
+
+/// The same value of the type that is wanted, where quotes are all that is wrong.
+fn requoted(written: &str, expected: &str) -> Option<(String, &'static str)> {
+    let is_scalar = |text: &str| text.parse::<Decimal>().is_ok() || matches!(text, "true" | "false");
+    let inner = written
+        .strip_prefix(['"', '\''])
+        .and_then(|rest| rest.strip_suffix(['"', '\'']));
+    match inner {
+        Some(inner) if expected.contains("number") && inner.parse::<Decimal>().is_ok() => {
+            Some((inner.to_owned(), "take the quotes off"))
+        }
+        Some(inner) if expected.contains("boolean") && matches!(inner, "true" | "false") => {
+            Some((inner.to_owned(), "take the quotes off"))
+        }
+        None if expected.contains("text") && is_scalar(written) => {
+            Some((format!("\"{written}\""), "put it in quotes"))
+        }
+        _ => None,
     }
 }
 
