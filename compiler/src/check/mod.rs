@@ -16,7 +16,7 @@ mod storage;
 mod streams;
 mod waivers;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 
 use rayon::prelude::*;
 use terrace_artifact::{Segment, Text};
@@ -77,7 +77,7 @@ pub(crate) struct Subject<'a> {
 }
 
 /// The objects of each namespace of each cluster, the Namespace itself among them: what a rule looks at beside its subject.
-type Neighbours<'a> = BTreeMap<(Option<&'a Text>, &'a str), Vec<usize>>;
+type Neighbours<'a> = HashMap<(Option<&'a Text>, &'a str), Vec<usize>>;
 
 fn neighbours<'a>(graph: &'a Graph<'a>, bodies: &'a [Lowered]) -> Neighbours<'a> {
     let mut neighbours = Neighbours::new();

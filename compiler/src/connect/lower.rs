@@ -269,7 +269,7 @@ impl<'g> Lowering<'g> {
                     let value = self.term(context, value, depth);
                     self.path.pop();
                     // An output of another component may be null: the key is left out like any other.
-                    if value != Term::Null {
+                    if !matches!(value, Term::Null) {
                         out.push((key.clone(), value));
                     }
                 }
@@ -551,7 +551,7 @@ fn is_finished(term: &Term) -> bool {
         Term::List(items) => items.iter().all(is_finished),
         Term::Map(entries) => entries
             .iter()
-            .all(|(_, value)| *value != Term::Null && is_finished(value)),
+            .all(|(_, value)| !matches!(value, Term::Null) && is_finished(value)),
         term => !term.is_late() && !matches!(term, Term::Duration(_)),
     }
 }

@@ -16,7 +16,7 @@ mod rbac;
 mod render;
 mod targets;
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use terrace_artifact::{Class, Text};
 
@@ -45,11 +45,11 @@ pub(crate) struct Graph<'a> {
     /// The names and classes of the stack's other environments, without those of this one.
     pub(crate) other_environments: Vec<Text>,
     /// Indices of resources by instance and key, in order of declaration.
-    by_name: BTreeMap<(usize, Text), Vec<usize>>,
-    /// Indices of CloudFormation resources by type and tenant.
-    by_type: BTreeMap<(Text, Text), Vec<usize>>,
+    by_name: HashMap<(usize, Text), Vec<usize>>,
+    /// Indices of CloudFormation resources by type, in order of tenant.
+    by_type: HashMap<Text, Vec<usize>>,
     /// Instances by tenant and component.
-    by_component: BTreeMap<(Text, Text), usize>,
+    by_component: HashMap<(Text, Text), usize>,
 }
 
 /// That one resource needs another, and the expression that says so.
@@ -91,9 +91,9 @@ impl<'a> Graph<'a> {
             assets,
             other_accounts: Vec::new(),
             other_environments: Vec::new(),
-            by_name: BTreeMap::new(),
-            by_type: BTreeMap::new(),
-            by_component: BTreeMap::new(),
+            by_name: HashMap::new(),
+            by_type: HashMap::new(),
+            by_component: HashMap::new(),
         };
         graph.index();
         graph.lower_pipelines(diagnostics);
@@ -113,8 +113,12 @@ impl<'a> Graph<'a> {
         self.by_type.clear();
         for (at, resource) in self.resources.iter().enumerate() {
             if let ResourceKind::CloudFormation(name) = &resource.kind {
-                let key = (name.clone(), resource.address.tenant.clone());
-                self.by_type.entry(key).or_default().push(at);
+                match self.by_type.get_mut(name) {
+                    Some(found) => found.push(at),
+                    None => {
+                        self.by_type.insert(name.clone(), vec![at]);
+                    }
+                }
             }
         }
         self.by_component = self
@@ -226,14 +230,19 @@ impl<'a> Graph<'a> {
 
     /// The CloudFormation resources of a type that a component can see: its tenant's and the platform's; the platform sees all.
     fn visible(&self, from: usize, resource_type: &str) -> impl Iterator<Item = &Resource> {
-        let tenant = &self.instances[from].tenant;
-        let all = tenant == "platform";
-        let of_type = self.by_type.range((Text::from(resource_type), Text::default())..);
-        of_type
-            .take_while(move |((name, _), _)| name == resource_type)
-            .filter(move |((_, owner), _)| all || owner == tenant || owner == "platform")
-            .flat_map(|(_, found)| found)
-            .map(|at| &self.resources[*at])
+        let tenant = self.instances[from].tenant.as_str();
+        let of_type = self.by_type.get(resource_type).map_or(&[][..], Vec::as_slice);
+        let owner = |at: &usize| self.resources[*at].address.tenant.as_str();
+        let of_tenant = |tenant: &str| {
+            let start = of_type.partition_point(|at| owner(at) < tenant);
+            let count = of_type[start..].partition_point(|at| owner(at) == tenant);
+            &of_type[start..start + count]
+        };
+        let seen = match tenant {
+            "platform" => [of_type, &[]],
+            tenant => [of_tenant(tenant), of_tenant("platform")],
+        };
+        seen.into_iter().flatten().map(|at| &self.resources[*at])
     }
 
     /// The number of the artifact that a resource is part of: an object's own number; stacks come after all objects.

@@ -1,8 +1,7 @@
 //! Composed names: unique in their target, and short enough.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use rayon::prelude::*;
 use terrace_artifact::Text;
 
 use super::Graph;
@@ -19,7 +18,8 @@ const LONGEST_STACK: usize = 128;
 impl Graph<'_> {
     /// Reports names that two resources have, targets that are missing, and stacks whose names are too long.
     pub(crate) fn check_names(&self, diagnostics: &mut Diagnostics) {
-        let mut names: Vec<(Option<&Text>, Name<'_>, usize)> = Vec::with_capacity(self.resources.len());
+        let mut names: HashMap<(Option<&Text>, Name<'_>), usize> =
+            HashMap::with_capacity(self.resources.len() * 2);
         let mut stacks: BTreeMap<(Option<&Text>, Text), usize> = BTreeMap::new();
         for (at, resource) in self.resources.iter().enumerate() {
             let instance = &self.instances[resource.instance];
@@ -41,7 +41,11 @@ impl Graph<'_> {
                 );
                 continue;
             }
-            self.names_of(resource, |name| names.push((target, name, at)));
+            self.names_of(resource, |name| {
+                if let Some(other) = names.insert((target, name.clone()), at) {
+                    self.collision(&name, other, at, diagnostics);
+                }
+            });
             if matches!(resource.kind, ResourceKind::CloudFormation(_)) {
                 let stack = stacks
                     .entry((target, instance.stack_name(resource.part)))
@@ -50,15 +54,6 @@ impl Graph<'_> {
                     self.one_stack(*stack, at, diagnostics);
                     *stack = at;
                 }
-            }
-        }
-        names.par_sort_unstable();
-        for pair in names.windows(2) {
-            let [(target, name, first), (other, same, second)] = pair else {
-                continue;
-            };
-            if (target, name) == (other, same) {
-                self.collision(name, *first, *second, diagnostics);
             }
         }
         for ((_, name), at) in stacks {
@@ -159,7 +154,7 @@ fn what_tells_apart(one: &Resource, other: &Resource) -> &'static str {
 }
 
 /// Something that only one resource of a target may have.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 enum Name<'a> {
     /// Group, kind, namespace and name of an object.
     Object(&'a str, &'a str, &'a str, &'a str),

@@ -1,6 +1,6 @@
 //! Names by which Kubernetes objects refer to each other: what comes first, and what nobody creates.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use terrace_artifact::Text;
 
@@ -15,7 +15,7 @@ use crate::term::Term;
 const EXISTING: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 
 /// Objects by cluster, kind, namespace (empty for those of the whole cluster) and name.
-pub(crate) type Objects<'a> = BTreeMap<(Option<&'a Text>, &'a str, &'a str, &'a str), usize>;
+pub(crate) type Objects<'a> = HashMap<(Option<&'a Text>, &'a str, &'a str, &'a str), usize>;
 
 /// A name that an object says, and what it names.
 struct Mention<'a> {
