@@ -94,11 +94,51 @@ impl Compiled {
     }
 }
 
+/// What a compilation does, in this order. Each environment goes through all but the first by itself.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Phase {
+    /// Reads documents and modules, and holds each against its schema.
+    Load,
+    /// Finds what an environment uses: its components for each tenant, with their layers of inputs.
+    Resolve,
+    /// Makes resources of components.
+    Expand,
+    /// Makes pipelines, grants and connects into resources, and finds what refers to what.
+    Connect,
+    /// Gives references the form of their targets, and holds every body against its schema.
+    Lower,
+    /// Holds the resources against our rules.
+    Check,
+    /// Makes artifacts.
+    Emit,
+}
+
+impl Phase {
+    /// All, in order.
+    pub const ALL: [Phase; 7] = [
+        Phase::Load,
+        Phase::Resolve,
+        Phase::Expand,
+        Phase::Connect,
+        Phase::Lower,
+        Phase::Check,
+        Phase::Emit,
+    ];
+}
+
+/// Is told each phase when it is done. The compiler itself has no clock.
+type Watch<'w> = &'w (dyn Fn(Phase) + Sync);
+
 /// Compiles a stack.
 pub fn compile(sources: &dyn Sources, request: &Request) -> Compiled {
+    compile_watched(sources, request, &|_| {})
+}
+
+/// Compiles a stack, and calls `watch` after each phase: once for [`Phase::Load`], once for each environment and other phase.
+pub fn compile_watched(sources: &dyn Sources, request: &Request, watch: Watch<'_>) -> Compiled {
     let mut compiled = Compiled::default();
     let mut diagnostics = Diagnostics::new();
-    if let Some(bundles) = bundles(sources, request, &mut compiled, &mut diagnostics)
+    if let Some(bundles) = bundles(sources, request, watch, &mut compiled, &mut diagnostics)
         && !diagnostics.has_errors()
     {
         compiled.bundles = bundles;
@@ -110,11 +150,13 @@ pub fn compile(sources: &dyn Sources, request: &Request) -> Compiled {
 fn bundles(
     sources: &dyn Sources,
     request: &Request,
+    watch: Watch<'_>,
     compiled: &mut Compiled,
     diagnostics: &mut Diagnostics,
 ) -> Option<Vec<Bundle>> {
     let stack = load::load(sources, &mut compiled.files, diagnostics)?;
-    stack_bundles(&stack, sources, request, compiled, diagnostics)
+    watch(Phase::Load);
+    stack_bundles(&stack, sources, request, watch, compiled, diagnostics)
 }
 
 /// What comes after loading.
@@ -122,6 +164,7 @@ fn stack_bundles(
     stack: &Stack,
     sources: &dyn Sources,
     request: &Request,
+    watch: Watch<'_>,
     compiled: &mut Compiled,
     diagnostics: &mut Diagnostics,
 ) -> Option<Vec<Bundle>> {
@@ -147,14 +190,18 @@ fn stack_bundles(
     if diagnostics.has_errors() {
         return None;
     }
-    let assets = Assets::new(sources);
+    let whole = Whole {
+        prepared: &prepared,
+        request,
+        assets: &Assets::new(sources),
+        files,
+        watch,
+    };
     let results: Vec<(Option<Bundle>, Diagnostics)> = environments
         .par_iter()
         .map(|environment| {
             let mut diagnostics = Diagnostics::new();
-            let bundle =
-                environment_bundle(&prepared, environment, request, &assets, files, &mut diagnostics);
-            (bundle, diagnostics)
+            (whole.bundle(environment, &mut diagnostics), diagnostics)
         })
         .collect();
     let mut bundles = Vec::new();
@@ -165,64 +212,82 @@ fn stack_bundles(
     Some(bundles)
 }
 
-/// The phases of one environment.
-fn environment_bundle(
-    prepared: &Prepared<'_>,
-    environment: &Environment,
-    request: &Request,
-    assets: &Assets<'_>,
-    files: &Files,
-    diagnostics: &mut Diagnostics,
-) -> Option<Bundle> {
-    let uses = prepared.uses(environment, files, diagnostics);
-    let waivers = check::Waivers::new(
-        &uses,
-        &prepared.stack.platform.waivers,
-        &prepared.modules,
-        &request.today,
-    );
-    let mut expansions = expand::expand(&uses, &waivers, files, diagnostics);
-    let waived = std::mem::take(&mut expansions.waived);
-    stop(diagnostics)?;
-    let targets = placement::targets(environment);
-    let declared = placement::places(environment, files);
-    let class = environment.class.value;
-    let places = places(&uses, class, &targets);
-    let mut graph = Graph::connect(&uses, expansions, places, files, assets, diagnostics);
-    let others = prepared
-        .stack
-        .environments
-        .iter()
-        .filter(|other| other.name.value != environment.name.value);
-    graph.other_accounts = others.clone().flat_map(placement::accounts).collect();
-    let own = [environment.name.value.as_str(), class.as_str()];
-    let words = others.flat_map(|other| [other.name.value.clone(), other.class.value.as_str().into()]);
-    graph.other_environments = words.filter(|word| !own.contains(&word.as_str())).collect();
-    stop(diagnostics)?;
-    let (lowered, edges) = lower(&graph, diagnostics);
-    stop(diagnostics)?;
-    check::check(&graph, &lowered, &waivers, &waived, diagnostics);
-    stop(diagnostics)?;
-    let name = environment.name.value.clone();
-    let platform = prepared.stack.platform.name.value.clone();
-    let environment = terrace_artifact::Environment {
-        name,
-        class,
-        places: declared,
-    };
-    let set = request.set.iter().map(Text::from).collect();
-    let emission = Emission {
-        graph,
-        platform,
-        environment,
-        targets,
-        edges,
-        set,
-    };
-    let outputs = emission.outputs(&lowered);
-    limits::check(&emission.graph, &lowered, &outputs, diagnostics);
-    stop(diagnostics)?;
-    Some(emission.emit(lowered, outputs))
+/// What all environments share.
+struct Whole<'w> {
+    prepared: &'w Prepared<'w>,
+    request: &'w Request,
+    assets: &'w Assets<'w>,
+    files: &'w Files,
+    watch: Watch<'w>,
+}
+
+impl Whole<'_> {
+    /// The phases of one environment.
+    fn bundle(&self, environment: &Environment, diagnostics: &mut Diagnostics) -> Option<Bundle> {
+        let Whole {
+            prepared,
+            request,
+            files,
+            watch,
+            ..
+        } = *self;
+        let uses = prepared.uses(environment, files, diagnostics);
+        let waivers = check::Waivers::new(
+            &uses,
+            &prepared.stack.platform.waivers,
+            &prepared.modules,
+            &request.today,
+        );
+        watch(Phase::Resolve);
+        let mut expansions = expand::expand(&uses, &waivers, files, diagnostics);
+        let waived = std::mem::take(&mut expansions.waived);
+        watch(Phase::Expand);
+        stop(diagnostics)?;
+        let targets = placement::targets(environment);
+        let declared = placement::places(environment, files);
+        let class = environment.class.value;
+        let places = places(&uses, class, &targets);
+        let mut graph = Graph::connect(&uses, expansions, places, files, self.assets, diagnostics);
+        let others = prepared
+            .stack
+            .environments
+            .iter()
+            .filter(|other| other.name.value != environment.name.value);
+        graph.other_accounts = others.clone().flat_map(placement::accounts).collect();
+        let own = [environment.name.value.as_str(), class.as_str()];
+        let words = others.flat_map(|other| [other.name.value.clone(), other.class.value.as_str().into()]);
+        graph.other_environments = words.filter(|word| !own.contains(&word.as_str())).collect();
+        watch(Phase::Connect);
+        stop(diagnostics)?;
+        let (lowered, edges) = lower(&graph, diagnostics);
+        watch(Phase::Lower);
+        stop(diagnostics)?;
+        check::check(&graph, &lowered, &waivers, &waived, diagnostics);
+        watch(Phase::Check);
+        stop(diagnostics)?;
+        let name = environment.name.value.clone();
+        let platform = prepared.stack.platform.name.value.clone();
+        let environment = terrace_artifact::Environment {
+            name,
+            class,
+            places: declared,
+        };
+        let set = request.set.iter().map(Text::from).collect();
+        let emission = Emission {
+            graph,
+            platform,
+            environment,
+            targets,
+            edges,
+            set,
+        };
+        let outputs = emission.outputs(&lowered);
+        limits::check(&emission.graph, &lowered, &outputs, diagnostics);
+        stop(diagnostics)?;
+        let bundle = emission.emit(lowered, outputs);
+        watch(Phase::Emit);
+        Some(bundle)
+    }
 }
 
 /// Lowers every resource for its target and holds it against what the target accepts.

@@ -101,7 +101,7 @@ fn run_case(sources: &dyn Sources, module: &Text, name: &str, request: &Request)
         }
         let stack = load::assemble(documents, &mut compiled.files, &mut diagnostics)?;
         if !diagnostics.has_errors() {
-            let bundles = stack_bundles(&stack, sources, request, &mut compiled, &mut diagnostics);
+            let bundles = stack_bundles(&stack, sources, request, &|_| {}, &mut compiled, &mut diagnostics);
             compiled.bundles = bundles.unwrap_or_default();
         }
         Some(expected)
