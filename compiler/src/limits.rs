@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::*;
 use terrace_artifact::Text;
 
 use crate::code::Code;
@@ -34,15 +35,24 @@ pub(crate) fn check(
     outputs: &Outputs,
     diagnostics: &mut Diagnostics,
 ) {
+    let sizes: Vec<usize> = graph
+        .resources
+        .par_iter()
+        .zip(lowered)
+        .map(|(resource, lowered)| match is_object(resource) {
+            true => 0,
+            false => AROUND + size(lowered.body(resource)),
+        })
+        .collect();
     let mut stacks: BTreeMap<(usize, u32), Measure<'_>> = BTreeMap::new();
-    for (resource, lowered) in graph.resources.iter().zip(lowered) {
+    for ((resource, lowered), size) in graph.resources.iter().zip(lowered).zip(sizes) {
         if is_object(resource) {
             continue;
         }
         let measure = stacks.entry((resource.instance, resource.part)).or_default();
         measure.resources += 1;
         measure.parameters.extend(lowered.parameters.keys());
-        measure.bytes += AROUND + size(lowered.body(resource));
+        measure.bytes += size;
     }
     for ((instance, part), measure) in stacks {
         let told = outputs.get(&(instance, part)).map_or(0, BTreeMap::len);
