@@ -370,7 +370,7 @@ fn the_stacks_of_a_component_tell_each_other_by_parameters() {
             }
           },
           "Outputs": {
-            "KeyArn": {
+            "Key": {
               "Value": {"Fn::GetAtt": ["Key", "Arn"]}
             }
           }
@@ -419,7 +419,7 @@ fn the_stacks_of_a_component_tell_each_other_by_parameters() {
             }
           },
           "Outputs": {
-            "TopicOrdersTopicArn": {
+            "Orders": {
               "Value": {"Fn::GetAtt": ["TopicOrders", "TopicArn"]}
             }
           }

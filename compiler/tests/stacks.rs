@@ -211,7 +211,10 @@ resources:
                 }
               },
               "Outputs": {
-                "QueueQueueUrl": {
+                "Arn": {
+                  "Value": {"Fn::GetAtt": ["Queue", "Arn"]}
+                },
+                "Url": {
                   "Value": {"Fn::GetAtt": ["Queue", "QueueUrl"]}
                 }
               }

@@ -87,6 +87,8 @@ pub(crate) struct Lowering<'g> {
     pub(super) out: Lowered,
     pub(super) path: Vec<Segment>,
     resolved: usize,
+    /// Whether this is an output of the resource's stack, and not the resource: it may need what it stands in for.
+    output: bool,
 }
 
 impl<'g> Graph<'g> {
@@ -114,6 +116,7 @@ impl<'g> Graph<'g> {
     /// Lowers a component's output as its stack tells it. Nothing where it is no text of this stack's own making.
     pub(crate) fn lower_output(&'g self, at: usize, term: &Term) -> Option<Term> {
         let mut lowering = Lowering::new(self, at);
+        lowering.output = true;
         let instance = self.resources[at].instance;
         let lowered = lowering.term(instance, term, 0);
         let own = lowering.out.parameters.is_empty() && lowering.out.diagnostics.is_empty();
@@ -239,6 +242,7 @@ impl<'g> Lowering<'g> {
             out: Lowered::default(),
             path: Vec::new(),
             resolved: 0,
+            output: false,
         }
     }
 
@@ -450,7 +454,7 @@ impl<'g> Lowering<'g> {
                         _ => Ok(Resolved::Value(target.instance, term)),
                     },
                     attribute => {
-                        if to == self.at {
+                        if to == self.at && !self.output {
                             return Err(Failure::new(
                                 Code::DependencyCycle,
                                 reference.span,
