@@ -161,12 +161,12 @@ impl Graph<'_> {
         );
         names.dedup();
         let message = format!("nothing is named `{}`", shown(&reference.name));
-        let failure = Failure::new(
-            Code::UnknownReference,
-            reference.span,
-            message,
-            "refers to nothing",
-        );
+        // The name itself, where it is written out there.
+        let written = self.files.text(reference.span);
+        let name = reference.name.as_str();
+        let found = written.find(name).filter(|_| written.matches(name).count() == 1);
+        let span = found.map_or(reference.span, |at| reference.span.within(at..at + name.len()));
+        let failure = Failure::new(Code::UnknownReference, span, message, "refers to nothing");
         if instance.requires.contains(&reference.name) {
             let help = format!(
                 "the module requires `{0}`: add a component with `module: {0}`",
@@ -174,7 +174,8 @@ impl Graph<'_> {
             );
             return failure.with_help(help);
         }
-        match terrace_catalog::nearest(&reference.name, names.iter().copied()) {
+        match terrace_catalog::nearest(name, names.iter().copied()) {
+            Some(nearest) if found.is_some() => failure.near(name, std::iter::once(nearest)),
             Some(nearest) => failure.with_help(format!("`{nearest}` exists")),
             None if self.exists_elsewhere(&reference.name) => failure
                 .with_help("another tenant has a component of that name: tenants do not see each other's"),

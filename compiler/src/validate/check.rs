@@ -126,7 +126,7 @@ impl Checker<'_> {
             return;
         }
         if !schema.types.has(type_of(node)) {
-            return found.push(self.wrong_type(schema, node, place));
+            return found.push(self.wrong_type(schema, schema.types, node, place));
         }
         if !schema.any.is_empty() && !self.check_any(schema, node, place, found) {
             return;
@@ -162,9 +162,13 @@ impl Checker<'_> {
     /// Whether one of the alternatives fits; if none does, says what is wrong with the one that was most likely meant.
     fn check_any(&self, schema: &Schema, node: &Node, place: Place<'_>, found: &mut Vec<Diagnostic>) -> bool {
         let kind = type_of(node);
+        // A text without braces was not meant as an expression: it is told what else may stand there.
+        let plain = node.as_str().is_some_and(|text| !text.contains("{{"));
+        let meant = |id: &&Id| !(plain && self.schemas.get(**id).is_expression());
         let possible = schema
             .any
             .iter()
+            .filter(meant)
             .filter(|id| self.schemas.get(**id).types.has(kind));
         let mut best: Option<Vec<Diagnostic>> = None;
         for id in possible {
@@ -176,7 +180,14 @@ impl Checker<'_> {
                 best = Some(problems);
             }
         }
-        found.extend(best.unwrap_or_else(|| vec![self.wrong_type(schema, node, place)]));
+        found.extend(best.unwrap_or_else(|| {
+            let types = schema
+                .any
+                .iter()
+                .filter(meant)
+                .map(|id| self.schemas.get(*id).types);
+            vec![self.wrong_type(schema, types.fold(Types::NONE, Types::or), node, place)]
+        }));
         false
     }
 
@@ -345,8 +356,7 @@ impl Checker<'_> {
         }
     }
 
-    fn wrong_type(&self, schema: &Schema, node: &Node, place: Place<'_>) -> Diagnostic {
-        let wanted = schema.types;
+    fn wrong_type(&self, schema: &Schema, wanted: Types, node: &Node, place: Place<'_>) -> Diagnostic {
         let number = matches!(node.kind, NodeKind::Number(_));
         let unit = std::iter::once(schema)
             .chain(schema.any.iter().map(|id| self.schemas.get(*id)))

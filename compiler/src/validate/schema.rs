@@ -137,6 +137,15 @@ pub(super) struct Pattern {
     compiled: OnceLock<Option<Regex>>,
 }
 
+impl Schema {
+    /// Whether it stands for an expression: text with braces in it.
+    pub(super) fn is_expression(&self) -> bool {
+        self.pattern
+            .as_ref()
+            .is_some_and(|pattern| pattern.text == r"\{\{")
+    }
+}
+
 impl Pattern {
     /// Whether a text fits. The patterns of our schemas all compile: a test sees to it.
     pub(super) fn fits(&self, text: &str) -> bool {
