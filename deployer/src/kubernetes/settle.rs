@@ -102,8 +102,8 @@ fn deployment(object: &Value) -> Verdict {
     if object.at(&["spec", "paused"]).and_then(Value::as_bool) == Some(true) {
         return Ready;
     }
-    if object.at(&["status", "observedGeneration"]).is_none() {
-        return Waiting("its controller has not seen it yet".to_owned());
+    if let Some(waiting) = new_to_its_controller(object) {
+        return waiting;
     }
     for condition in conditions(object) {
         if text(condition, &["type"]) == "Progressing"
@@ -121,99 +121,71 @@ fn deployment(object: &Value) -> Verdict {
         })
         .map(|condition| format!(": {}", text(condition, &["message"])))
         .unwrap_or_default();
-    if count("updatedReplicas") < wanted {
-        return Waiting(format!(
-            "{} of {} made{refused}",
-            count("updatedReplicas"),
-            pods_are(wanted)
-        ));
-    }
-    if count("availableReplicas") < wanted {
-        return Waiting(format!(
-            "{} of {} available{refused}",
-            count("availableReplicas"),
-            pods_are(wanted)
-        ));
-    }
-    if count("replicas") > count("updatedReplicas") {
-        let old = count("replicas") - count("updatedReplicas");
-        return Waiting(format!(
-            "{} of an earlier version {} still there",
-            pods(old),
-            are(old)
-        ));
-    }
-    Ready
+    let updated = count("updatedReplicas");
+    fewer(updated, wanted, &format!("made{refused}"))
+        .or_else(|| fewer(count("availableReplicas"), wanted, &format!("available{refused}")))
+        .or_else(|| more(count("replicas"), updated, "of an earlier version"))
+        .unwrap_or(Ready)
 }
 
 fn stateful_set(object: &Value) -> Verdict {
-    if object.at(&["status", "observedGeneration"]).is_none() {
-        return Waiting("its controller has not seen it yet".to_owned());
-    }
     let wanted = number_or(object, &["spec", "replicas"], 1);
     let count = |key| number(object, &["status", key]);
-    if count("replicas") < wanted {
-        return Waiting(format!("{} of {} made", count("replicas"), pods_are(wanted)));
-    }
     // `OnDelete` leaves the change to whoever deletes the pods.
     let rolling = text(object, &["spec", "updateStrategy", "type"]) != "OnDelete";
     let partition = number(object, &["spec", "updateStrategy", "rollingUpdate", "partition"]);
     let to_update = (wanted - partition).max(0);
     let settled = text(object, &["status", "currentRevision"]) == text(object, &["status", "updateRevision"]);
-    if rolling && !settled && count("updatedReplicas") < to_update {
-        return Waiting(format!(
-            "{} of {} of the new version",
-            count("updatedReplicas"),
-            pods_are(to_update)
-        ));
-    }
-    if count("readyReplicas") < wanted {
-        return Waiting(format!(
-            "{} of {} ready",
-            count("readyReplicas"),
-            pods_are(wanted)
-        ));
-    }
-    if count("replicas") > wanted {
-        let more = count("replicas") - wanted;
-        return Waiting(format!("{} too many {} still there", pods(more), are(more)));
-    }
-    if rolling && partition == 0 && !settled {
-        return Waiting("the new version is being rolled out".to_owned());
-    }
-    Ready
+    let rolling = rolling && !settled;
+    new_to_its_controller(object)
+        .or_else(|| fewer(count("replicas"), wanted, "made"))
+        .or_else(|| fewer(count("updatedReplicas"), to_update, "of the new version").filter(|_| rolling))
+        .or_else(|| fewer(count("readyReplicas"), wanted, "ready"))
+        .or_else(|| more(count("replicas"), wanted, "too many"))
+        .unwrap_or_else(|| {
+            if rolling && partition == 0 {
+                Waiting("the new version is being rolled out".to_owned())
+            } else {
+                Ready
+            }
+        })
 }
 
 fn daemon_set(object: &Value) -> Verdict {
-    if object.at(&["status", "observedGeneration"]).is_none() {
-        return Waiting("its controller has not seen it yet".to_owned());
-    }
     let count = |key| number(object, &["status", key]);
     let wanted = count("desiredNumberScheduled");
     let rolling = text(object, &["spec", "updateStrategy", "type"]) != "OnDelete";
-    if rolling && count("updatedNumberScheduled") < wanted {
-        return Waiting(format!(
-            "{} of {} of the new version",
-            count("updatedNumberScheduled"),
-            pods_are(wanted)
-        ));
-    }
-    if count("numberAvailable") < wanted {
-        return Waiting(format!(
-            "{} of {} available",
-            count("numberAvailable"),
-            pods_are(wanted)
-        ));
-    }
-    Ready
+    new_to_its_controller(object)
+        .or_else(|| fewer(count("updatedNumberScheduled"), wanted, "of the new version").filter(|_| rolling))
+        .or_else(|| fewer(count("numberAvailable"), wanted, "available"))
+        .unwrap_or(Ready)
 }
 
 fn replica_set(object: &Value) -> Verdict {
     let wanted = number_or(object, &["spec", "replicas"], 1);
-    match number(object, &["status", "availableReplicas"]) {
-        available if available < wanted => Waiting(format!("{available} of {} available", pods_are(wanted))),
-        _ => Ready,
-    }
+    fewer(
+        number(object, &["status", "availableReplicas"]),
+        wanted,
+        "available",
+    )
+    .unwrap_or(Ready)
+}
+
+/// Waits for a controller that has never reported on an object.
+fn new_to_its_controller(object: &Value) -> Option<Verdict> {
+    let seen = object.at(&["status", "observedGeneration"]).is_some();
+    (!seen).then(|| Waiting("its controller has not seen it yet".to_owned()))
+}
+
+/// Waits while fewer pods than wanted are `what`.
+fn fewer(count: i64, wanted: i64, what: &str) -> Option<Verdict> {
+    (count < wanted).then(|| Waiting(format!("{count} of {} {what}", pods_are(wanted))))
+}
+
+/// Waits while there are more pods than wanted; the others are `what`.
+fn more(count: i64, wanted: i64, what: &str) -> Option<Verdict> {
+    let others = count - wanted;
+    (others > 0).then(|| Waiting(format!("{} {what} {} still there", pods(others), are(others))))
 }
 
 fn job(object: &Value) -> Verdict {
