@@ -3,6 +3,7 @@
 use terrace_artifact::{Binding, Part, Segment, Source};
 use terrace_deployer::{Action, Risk};
 
+use crate::documents::{NAMESPACE, READERS, archive, in_namespace, job, workload};
 use crate::support::{Stack, address, bind, requests, show, words};
 use terrace_tests::servers::Cluster;
 
@@ -275,55 +276,25 @@ update Widget one: `spec.parts` changes
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_changed_is_replaced() {
     let stack = Stack::new("replaced");
-    let before = "
-apiVersion: v1
-kind: Namespace
-metadata: {name: $N}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web, namespace: $N}
-spec:
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web, also: api}}
-    spec: {containers: [{name: web, image: 'registry.example/web:1'}]}
----
-apiVersion: batch/v1
-kind: Job
-metadata: {name: migrate, namespace: $N}
-spec:
-  template:
-    spec: {restartPolicy: Never, containers: [{name: migrate, image: 'registry.example/migrate:1'}]}
----
-apiVersion: v1
-kind: PersistentVolumeClaim
-metadata: {name: archive, namespace: $N, annotations: {terrace.dev/holds-data: 'true'}}
-spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 2Gi}}}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {name: readers, namespace: $N}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader}
-subjects: [{kind: Group, name: readers}]
----
+    // The label that nobody selects yet is there for the selector that cannot be changed.
+    let web = workload("Deployment", "web", "replicas: 1", "web:1", "1")
+        .replace("labels: {app: web}", "labels: {app: web, also: api}");
+    let fixed = "
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: fixed, namespace: $N}
 immutable: true
 data: {a: '1'}
----
-apiVersion: apps/v1
-kind: StatefulSet
-metadata: {name: store, namespace: $N}
-spec:
-  serviceName: store
-  selector: {matchLabels: {app: store}}
-  template:
-    metadata: {labels: {app: store}}
-    spec: {containers: [{name: store, image: 'registry.example/store:1'}]}
 ";
-    stack.apply(before).await;
+    let before = in_namespace([
+        web.as_str(),
+        &job("migrate:1", "backoffLimit: 6"),
+        &archive("2Gi"),
+        READERS,
+        fixed,
+        &workload("StatefulSet", "store", "serviceName: store", "store:1", "1"),
+    ]);
+    stack.apply(&before).await;
     let uid = |object: &str| stack.field(&format!("{object} --namespace=$N"), ".metadata.uid");
     let objects = [
         "deployment/web",
@@ -453,11 +424,7 @@ data: {address: '${platform/bound/service-web.address}'}
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_server_rejects_is_said_before_anything_is_written() {
     let stack = Stack::new("rejected");
-    let yaml = "
-apiVersion: v1
-kind: Namespace
-metadata: {name: $N}
-";
+    let yaml = NAMESPACE;
     stack.apply(yaml).await;
     let wrong = format!(
         "{yaml}---

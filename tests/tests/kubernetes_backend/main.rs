@@ -4,6 +4,7 @@
 mod support;
 
 mod changes;
+mod documents;
 mod ownership;
 mod reach;
 mod settling;

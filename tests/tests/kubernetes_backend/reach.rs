@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use terrace_deployer::{Error, FailureKind, Refusal};
 use terrace_tests::{Scratch, servers};
 
+use crate::documents::workload;
 use crate::support::{Stack, file, requests, show, words};
 
 const CONFIG: &str = "
@@ -255,16 +256,7 @@ async fn one_apply_at_a_time_in_one_home() {
     let yaml = "{apiVersion: v1, kind: Namespace, metadata: {name: $N}}\n";
     stack.apply(yaml).await;
     // A slow apply holds the lock.
-    let slow = "
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web, namespace: $N}
-spec:
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec: {containers: [{name: web, image: 'registry.example/web:1', resources: {requests: {cpu: '900'}}}]}
-";
+    let slow = workload("Deployment", "web", "replicas: 1", "web:1", "900");
     let first = Stack {
         timeout: Duration::from_secs(20),
         ..Stack::new("home")

@@ -4,18 +4,13 @@ use std::time::Duration;
 
 use terrace_deployer::{Error, FailureKind, Outcome};
 
+use crate::documents::{NAMESPACE, in_namespace, job, workload};
 use crate::support::{Stack, show};
-
-const NAMESPACE: &str = "
-apiVersion: v1
-kind: Namespace
-metadata: {name: $N}
-";
 
 /// How one step of an apply ended that did not end well.
 async fn outcome(stack: &Stack<'_>, yaml: &str) -> Outcome {
     let error = stack
-        .try_apply(&format!("{NAMESPACE}---{yaml}"))
+        .try_apply(&in_namespace([yaml]))
         .await
         .expect_err("it does not settle");
     let Error::Partly(report) = error else {
@@ -57,28 +52,14 @@ fn late(name: &'static str) -> Stack<'static> {
 }
 
 fn deployment(image: &str, cpu: &str) -> String {
-    format!(
-        "
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: web, namespace: $N}}
-spec:
-  replicas: 2
-  selector: {{matchLabels: {{app: web}}}}
-  template:
-    metadata: {{labels: {{app: web}}}}
-    spec: {{containers: [{{name: web, image: 'registry.example/{image}', resources: {{requests: {{cpu: '{cpu}'}}}}}}]}}
-"
-    )
+    workload("Deployment", "web", "replicas: 2", image, cpu)
 }
 
 /// An image that never comes fails the rollout, and the next version comes up beside the broken one.
 #[tokio::test(flavor = "multi_thread")]
 async fn deployment_failed() {
     let stack = Stack::new("deployment-failed");
-    stack
-        .apply(&format!("{NAMESPACE}---{}", deployment("web:1", "1")))
-        .await;
+    stack.apply(&in_namespace([&*deployment("web:1", "1")])).await;
     let why = why_failed(&stack, &deployment("web:broken", "1")).await;
     assert!(why.contains("of 2 pods are made; pod `web-"), "{why}");
     assert!(
@@ -87,9 +68,7 @@ async fn deployment_failed() {
         ),
         "{why}"
     );
-    stack
-        .apply(&format!("{NAMESPACE}---{}", deployment("web:2", "1")))
-        .await;
+    stack.apply(&in_namespace([&*deployment("web:2", "1")])).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,9 +81,7 @@ async fn deployment_timed_out() {
     );
     assert!(why.contains("Insufficient cpu"), "{why}");
     // The same apply again goes on waiting.
-    let plan = stack
-        .plan(&format!("{NAMESPACE}---{}", deployment("web:1", "500")))
-        .await;
+    let plan = stack.plan(&in_namespace([&*deployment("web:1", "500")])).await;
     assert!(plan.is_empty(), "{}", show(&plan));
     assert!(stack.try_apply_plan(&plan).await.is_err());
 }
@@ -119,7 +96,7 @@ metadata: {name: small, namespace: $N}
 spec: {hard: {requests.cpu: '3'}}
 ";
     let stack = late("quota");
-    stack.apply(&format!("{NAMESPACE}---{quota}")).await;
+    stack.apply(&in_namespace([quota])).await;
     let why = why_late(&stack, &format!("{quota}---{}", deployment("web:1", "2"))).await;
     assert!(why.contains("1 of 2 pods are made: pods \"web-"), "{why}");
     assert!(
@@ -131,19 +108,12 @@ spec: {hard: {requests.cpu: '3'}}
 }
 
 fn stateful_set(image: &str, cpu: &str) -> String {
-    format!(
-        "
-apiVersion: apps/v1
-kind: StatefulSet
-metadata: {{name: store, namespace: $N}}
-spec:
-  serviceName: store
-  replicas: 2
-  selector: {{matchLabels: {{app: store}}}}
-  template:
-    metadata: {{labels: {{app: store}}}}
-    spec: {{containers: [{{name: store, image: 'registry.example/{image}', resources: {{requests: {{cpu: '{cpu}'}}}}}}]}}
-"
+    workload(
+        "StatefulSet",
+        "store",
+        "serviceName: store\n  replicas: 2",
+        image,
+        cpu,
     )
 }
 
@@ -156,9 +126,7 @@ async fn stateful_set_failed() {
         "{why}"
     );
     // The controller waits for a pod that never gets ready, whatever the next version says.
-    stack
-        .apply(&format!("{NAMESPACE}---{}", stateful_set("store:1", "1")))
-        .await;
+    stack.apply(&in_namespace([&*stateful_set("store:1", "1")])).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -168,20 +136,6 @@ async fn stateful_set_timed_out() {
         why.contains("1 of 2 pods are made; no node takes pod `store-0`: "),
         "{why}"
     );
-}
-
-fn job(image: &str, more: &str) -> String {
-    format!(
-        "
-apiVersion: batch/v1
-kind: Job
-metadata: {{name: migrate, namespace: $N}}
-spec:
-  {more}
-  template:
-    spec: {{restartPolicy: Never, containers: [{{name: migrate, image: 'registry.example/{image}'}}]}}
-"
-    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -221,7 +175,7 @@ async fn claim_timed_out() {
 #[tokio::test(flavor = "multi_thread")]
 async fn claim_failed() {
     let stack = Stack::new("claim-failed");
-    stack.apply(&format!("{NAMESPACE}---{}", claim("standard"))).await;
+    stack.apply(&in_namespace([&*claim("standard")])).await;
     let volume = stack.field("pvc/data --namespace=$N", ".spec.volumeName");
     stack.kubectl(&format!("delete pv {volume} --wait=false"));
     stack.kubectl(&format!(
@@ -244,7 +198,7 @@ metadata: {name: claim-waits}
 provisioner: example.com/none
 volumeBindingMode: WaitForFirstConsumer
 ";
-    let yaml = format!("{NAMESPACE}---{class}---{}", claim("claim-waits"));
+    let yaml = in_namespace([class, &claim("claim-waits")]);
     stack.apply(&yaml).await;
     assert_eq!(stack.field("pvc/data --namespace=$N", ".status.phase"), "Pending");
     // With a pod that wants it, it has to be bound.
@@ -319,13 +273,13 @@ spec: {{size: {size}}}
             "patch widgets.conditions.example.com one --type=merge --patch={{\"status\":{{\"conditions\":[{condition}]}}}}"
         ));
     };
-    stack.apply(&format!("{NAMESPACE}---{}", with(1))).await;
+    stack.apply(&in_namespace([&*with(1)])).await;
     operator("{\"type\":\"Ready\",\"status\":\"False\",\"message\":\"unpainted\"}");
     assert_eq!(why_late(&stack, &with(2)).await, "unpainted");
     operator("{\"type\":\"Stalled\",\"status\":\"True\",\"message\":\"no-paint\"}");
     assert_eq!(why_failed(&stack, &with(3)).await, "no-paint");
     operator("{\"type\":\"Ready\",\"status\":\"True\"}");
-    stack.apply(&format!("{NAMESPACE}---{}", with(4))).await;
+    stack.apply(&in_namespace([&*with(4)])).await;
 
     // Deleting waits for the finalizer, and says so.
     let why = {
