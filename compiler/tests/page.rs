@@ -71,6 +71,28 @@ fn every_example_compiles() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+#[test]
+fn every_field_is_on_the_page() {
+    for kind in [
+        "platform",
+        "environment",
+        "tenant",
+        "component",
+        "pipeline",
+        "module",
+    ] {
+        let schema = terrace_compiler::validate::schema(kind).expect("a published schema");
+        let schema: serde_json::Value = serde_json::from_str(schema).expect("JSON");
+        for field in schema["properties"].as_object().expect("fields").keys() {
+            let known = [format!("`{field}`"), format!("`{field}: ")];
+            assert!(
+                known.iter().any(|text| PAGE.contains(text)),
+                "{kind}: `{field}` is not in docs/language.md"
+            );
+        }
+    }
+}
+
 /// The files of a section: a block that names one is that, and each of the others is a file of its own.
 fn examples(section: &str) -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
