@@ -209,6 +209,11 @@ fn stack_bundles(
         bundles.extend(bundle);
         diagnostics.append(said);
     }
+    if !diagnostics.has_errors() {
+        for module in &prepared.modules {
+            diagnostics.append(module.misspelt.clone());
+        }
+    }
     Some(bundles)
 }
 

@@ -39,6 +39,8 @@ pub(crate) struct Division {
 pub(crate) struct Module {
     pub(crate) document: document::Module,
     pub(crate) recipe: Recipe,
+    /// Inputs that nothing reads because a reader misspells them: that is said where it stands, and these only if it is not.
+    pub(crate) misspelt: Diagnostics,
 }
 
 /// A resource before it is expanded.
@@ -71,13 +73,15 @@ impl Module {
     pub(crate) fn read(document: &document::Module, files: &Files, diagnostics: &mut Diagnostics) -> Module {
         let mut said = Diagnostics::new();
         let recipe = Recipe::read(&document.body, files, &mut said);
+        let mut misspelt = Diagnostics::new();
         if !said.has_errors() {
-            recipe.unused_inputs(&document.inputs, &mut said);
+            recipe.unused_inputs(&document.inputs, &mut said, &mut misspelt);
         }
         diagnostics.append(said);
         Module {
             document: document.clone(),
             recipe,
+            misspelt,
         }
     }
 }
@@ -150,17 +154,25 @@ impl Recipe {
     }
 
     /// An input that only a check reads decides nothing: it counts as unused.
-    fn unused_inputs(&self, inputs: &[Input], diagnostics: &mut Diagnostics) {
+    fn unused_inputs(&self, inputs: &[Input], diagnostics: &mut Diagnostics, misspelt: &mut Diagnostics) {
         let mut reads = Reads::default();
         self.expressions(&mut |expression| reads.add(expression));
         if reads.all {
             return;
         }
+        let declared = |name: &Text| inputs.iter().any(|input| input.name.value == *name);
+        let strange: Vec<&Text> = reads.names.iter().filter(|name| !declared(name)).collect();
         for input in inputs
             .iter()
             .filter(|input| !reads.names.contains(&input.name.value))
         {
-            diagnostics.push(
+            let name = input.name.value.as_str();
+            let meant = |read: &&Text| terrace_catalog::nearest(read, [name].into_iter()).is_some();
+            let said = match strange.iter().copied().any(|read| meant(&read)) {
+                true => &mut *misspelt,
+                false => &mut *diagnostics,
+            };
+            said.push(
                 Diagnostic::new(
                     Code::UnusedInput,
                     format!("no expression reads the input `{}`", input.name.value),

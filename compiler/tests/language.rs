@@ -492,3 +492,32 @@ grants:
         ["glue:BatchCreatePartition","glue:BatchGetPartition","glue:BatchUpdatePartition","glue:CreatePartition","glue:CreateTable","glue:GetDatabase","glue:GetPartition","glue:GetPartitions","glue:GetTable","glue:GetTables","glue:UpdatePartition","glue:UpdateTable"] [{"Fn::Sub":"arn:${AWS::Partition}:glue:${AWS::Region}:${AWS::AccountId}:catalog"},{"Fn::Sub":"arn:${AWS::Partition}:glue:${AWS::Region}:${AWS::AccountId}:database/${CatalogSales}"},{"Fn::Sub":"arn:${AWS::Partition}:glue:${AWS::Region}:${AWS::AccountId}:table/${CatalogSales}/*"}]
     "#]].assert_eq(&lines.collect::<String>());
 }
+
+#[test]
+fn a_misspelt_input_is_told_where_it_is_read() {
+    let stack = |text: &str| {
+        format!(
+            "kind: Module\nname: note\nversion: 1.0.0\nsummary: a note\ninputs: {{text: {{type: string}}}}\nresources:\n  \
+             topic: {{type: AWS::SNS::Topic, properties: {{DisplayName: \"{{{{ {text} }}}}\"}}}}\n---\n\
+             {{kind: Component, name: hello, module: note, inputs: {{text: hi}}}}"
+        )
+    };
+    let compiled = run(&stack("inputs.txt"), &[]);
+    assert_eq!(said(&compiled), "undefined: `inputs` has no `txt` <txt>");
+    let users = compiled.diagnostics[0]
+        .trace
+        .iter()
+        .map(|frame| compiled.files.text(frame.span));
+    assert_eq!(users.collect::<Vec<_>>(), ["note"]);
+    // Where nothing comes to the misspelling, the input is unused all the same.
+    let unread = run(&stack("'a' if not environment.production else inputs.txt"), &[]);
+    assert_eq!(
+        said(&unread),
+        "unused-input: no expression reads the input `text` <text>"
+    );
+    let other = run(&stack("name"), &[]);
+    assert_eq!(
+        said(&other),
+        "unused-input: no expression reads the input `text` <text>"
+    );
+}
