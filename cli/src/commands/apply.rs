@@ -230,7 +230,14 @@ fn summarise(plan: &Plan, report: &Report, console: &Console) {
         kinds.sort_unstable();
         let what: Vec<String> = kinds
             .iter()
-            .map(|(kind, count)| format!("{count} {kind}"))
+            // The name of a kind of object is what it is called, one or many.
+            .map(|(kind, count)| {
+                if kind.contains(' ') {
+                    format!("{count} {}", plural(*count, kind))
+                } else {
+                    format!("{count} {kind}")
+                }
+            })
             .collect();
         let what = if what.is_empty() {
             "nothing".to_owned()

@@ -152,6 +152,40 @@ async fn a_replaced_role_is_known_after_apply_and_arrives() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_role_stays_until_the_cluster_has_heard_of_the_next() {
+    let mut platform = Platform::new("switched").await;
+    platform.apply(&platform.plan().await).await;
+    platform.role_with_key("Writer", "switched-writer");
+    let plan = platform.plan().await;
+    platform.fits_the_schema(&plan);
+    let role = |name: &str| {
+        let asked = json!({"RoleName": name});
+        platform.account.try_call("iam", "get_role", asked).is_ok()
+    };
+    let events = platform
+        .apply_and_watch(&plan, &|event| {
+            if let Event::Done { step, .. } = event
+                && &*step.subject.kind == "ServiceAccount"
+            {
+                assert!(role("switched-reader"), "it went before it was replaced");
+            }
+        })
+        .await;
+    let done = events.iter().filter_map(|event| match event {
+        Event::Done { step, .. } => Some(step.to_string()),
+        _ => None,
+    });
+    expect![[r#"
+        update CloudFormation stack switched-testing-platform-lake
+        update ServiceAccount switched/web
+        update CloudFormation stack switched-testing-platform-lake"#]]
+    .assert_eq(&done.collect::<Vec<_>>().join("\n"));
+    assert!(platform.annotation().ends_with("role/switched-writer"));
+    assert_eq!((role("switched-reader"), role("switched-writer")), (false, true));
+    assert!(platform.plan().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn after_a_failure_the_rest_goes_on_nothing_is_deleted_and_the_next_run_finishes() {
     let mut platform = Platform::new("broken").await;
     platform.apply(&platform.plan().await).await;

@@ -92,14 +92,19 @@ impl Platform {
 
     /// Names the role.
     pub(crate) fn role(&mut self, role: &str) {
+        self.role_with_key("Role", role);
+    }
+
+    /// Names the role, and gives it a key: another key makes it another resource.
+    pub(crate) fn role_with_key(&mut self, key: &str, role: &str) {
         let trust = json!({"Version": "2012-10-17", "Statement": [
             {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]});
         let template = json!({
             "Resources": {
                 "Bucket": {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": format!("{}-{}", self.name, self.account.id())}},
-                "Role": {"Type": "AWS::IAM::Role", "Properties": {"RoleName": role, "AssumeRolePolicyDocument": trust}},
+                (key): {"Type": "AWS::IAM::Role", "Properties": {"RoleName": role, "AssumeRolePolicyDocument": trust}},
             },
-            "Outputs": {"RoleArn": {"Value": {"Fn::GetAtt": ["Role", "Arn"]}}},
+            "Outputs": {"RoleArn": {"Value": {"Fn::GetAtt": [key, "Arn"]}}},
         });
         let stack = self.stack("lake", &template, BTreeMap::new(), BTreeSet::new());
         self.put(stack);
@@ -277,7 +282,7 @@ impl Platform {
     }
 
     pub(crate) async fn apply_with(&self, plan: &Plan, access: &Access) -> Result<Report, Error> {
-        self.run(plan, access, &Mutex::default()).await
+        self.run(plan, access, &|_| {}).await
     }
 
     pub(crate) async fn try_apply(&self, plan: &Plan) -> Result<Report, Error> {
@@ -286,23 +291,38 @@ impl Platform {
 
     /// Applies, and gives what happened.
     pub(crate) async fn apply(&self, plan: &Plan) -> Vec<Event> {
-        let events = Mutex::default();
-        if let Err(error) = self.run(plan, &self.access(), &events).await {
+        self.apply_and_watch(plan, &|_| {}).await
+    }
+
+    /// Applies, looks at each thing that happens in the moment it does, and gives all of it.
+    pub(crate) async fn apply_and_watch(
+        &self,
+        plan: &Plan,
+        watch: &(dyn Fn(&Event) + Send + Sync),
+    ) -> Vec<Event> {
+        let events = Mutex::new(Vec::new());
+        let tell = |event: Event| {
+            watch(&event);
+            events.lock().expect("no panic").push(event);
+        };
+        if let Err(error) = self.run(plan, &self.access(), &tell).await {
             panic!("{error}");
         }
         events.into_inner().expect("no panic")
     }
 
-    async fn run(&self, plan: &Plan, access: &Access, events: &Mutex<Vec<Event>>) -> Result<Report, Error> {
+    async fn run(
+        &self,
+        plan: &Plan,
+        access: &Access,
+        tell: &(dyn Fn(Event) + Send + Sync),
+    ) -> Result<Report, Error> {
         let options = ApplyOptions {
             approved: BTreeSet::new(),
             timeout: Some(self.timeout),
             cancel: Cancel::channel().1,
         };
-        apply(plan, access, &options, |event| {
-            events.lock().expect("no panic").push(event);
-        })
-        .await
+        apply(plan, access, &options, tell).await
     }
 
     pub(crate) async fn history(&self) -> History {
