@@ -151,7 +151,8 @@ impl Graph<'_> {
             names.extend(instance.requires.iter().map(Text::as_str));
         }
         let visible = |other: &&crate::resource::Instance| {
-            other.tenant == instance.tenant || other.tenant == "platform"
+            let itself = std::ptr::eq(*other, instance);
+            !itself && (other.tenant == instance.tenant || other.tenant == "platform")
         };
         names.extend(
             self.instances
@@ -179,7 +180,9 @@ impl Graph<'_> {
             Some(nearest) => failure.with_help(format!("`{nearest}` exists")),
             None if self.exists_elsewhere(&reference.name) => failure
                 .with_help("another tenant has a component of that name: tenants do not see each other's"),
-            None if names.len() <= 16 => failure.with_help(those("there is", "there are", names)),
+            None if (1..=16).contains(&names.len()) => {
+                failure.with_help(those("there is", "there are", names))
+            }
             None => failure,
         }
     }

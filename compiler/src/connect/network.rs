@@ -80,6 +80,20 @@ fn peer(graph: &Graph<'_>, connect: &Stated, key: &str, diagnostics: &mut Diagno
     let term = connect.value.get(key)?;
     if let Term::Map(_) = term {
         if let Some(cidr) = term.get("cidr").and_then(Term::as_str) {
+            if !is_range(cidr) {
+                diagnostics.push(
+                    Diagnostic::new(
+                        Code::InvalidGrant,
+                        format!("`{}` is no range of addresses", shown(cidr)),
+                    )
+                    .at(
+                        graph.word(connect, key),
+                        "an address, `/`, and how many of its bits count",
+                    )
+                    .help("write it like `10.0.0.0/16`, or `203.0.113.7/32` for one address"),
+                );
+                return None;
+            }
             return Some(Peer::Addresses(cidr.into()));
         }
         let namespace = term.get("namespace")?.clone();
@@ -148,7 +162,7 @@ fn peer(graph: &Graph<'_>, connect: &Stated, key: &str, diagnostics: &mut Diagno
                 Code::InvalidGrant,
                 format!("`{}` has no network of its own", resource.address),
             )
-            .at(graph.word(connect, key), format!("`{key}` is a {kind}"))
+            .at(graph.word(connect, key), format!("this is of the type `{kind}`"))
             .help("connect workloads, Services, security groups, or `{cidr: …}`"),
         );
         return None;
@@ -169,6 +183,19 @@ fn peer(graph: &Graph<'_>, connect: &Stated, key: &str, diagnostics: &mut Diagno
         labels,
         name,
     })
+}
+
+/// Whether a text is a range of addresses: `10.0.0.0/16`, `fd00::/8`.
+fn is_range(text: &str) -> bool {
+    let Some((address, bits)) = text.split_once('/') else {
+        return false;
+    };
+    let most = match address.parse::<std::net::IpAddr>() {
+        Ok(std::net::IpAddr::V4(_)) => 32,
+        Ok(std::net::IpAddr::V6(_)) => 128,
+        Err(_) => return false,
+    };
+    bits.parse::<u8>().is_ok_and(|bits| bits <= most)
 }
 
 /// The one workload of a component.
