@@ -41,7 +41,10 @@ pub(crate) fn check(
         .zip(lowered)
         .map(|(resource, lowered)| match is_object(resource) {
             true => 0,
-            false => AROUND + size(lowered.body(resource)),
+            false => {
+                let attributes = lowered.attributes.iter().map(|(_, term)| size(term));
+                AROUND + size(lowered.body(resource)) + attributes.sum::<usize>()
+            }
         })
         .collect();
     let mut stacks: BTreeMap<(usize, u32), Measure<'_>> = BTreeMap::new();

@@ -521,3 +521,68 @@ fn a_misspelt_input_is_told_where_it_is_read() {
         "unused-input: no expression reads the input `text` <text>"
     );
 }
+
+/// A component of so many topics that all tell their ARNs, and one that reads them all.
+fn told_and_read(count: usize) -> String {
+    let each = |line: &dyn Fn(usize) -> String, between: &str| {
+        let lines: Vec<String> = (0..count).map(line).collect();
+        lines.join(between)
+    };
+    let names = each(&|at| format!("'t{at}'"), ", ");
+    let outputs = each(
+        &|at| format!("t{at}: \"{{{{ ref('topic', 't{at}').arn }}}}\""),
+        ", ",
+    );
+    let value = |at: usize| format!("{{Type: String, Value: \"{{{{ ref('topics').all.t{at} }}}}\"}}");
+    let parameters = each(
+        &|at| {
+            format!(
+                "  p{at}: {{type: AWS::SSM::Parameter, properties: {}}}",
+                value(at)
+            )
+        },
+        "\n",
+    );
+    format!(
+        "
+kind: Component
+name: topics
+resources: {{topic: {{type: AWS::SNS::Topic, for_each: \"{{{{ [{names}] }}}}\"}}}}
+outputs: {{all: {{{outputs}}}}}
+---
+kind: Component
+name: reader
+resources:
+{parameters}
+"
+    )
+}
+
+#[test]
+fn a_stack_that_cloudformation_would_refuse_is_an_error() {
+    let document = |length: usize| {
+        let text = "x".repeat(length);
+        format!(
+            "
+kind: Component
+name: handbook
+resources: {{page: {{type: AWS::SSM::Document, properties: {{Content: {{schemaVersion: '2.2', description: {text}}}}}}}}}
+"
+        )
+    };
+    for (text, want) in [
+        (told_and_read(200), ""),
+        (
+            told_and_read(201),
+            "stack-too-large: the CloudFormation stack `acme-development-platform-topics` has 201 outputs <topics>\n\
+             stack-too-large: the CloudFormation stack `acme-development-platform-reader` has 201 parameters <reader>",
+        ),
+        (document(990_000), ""),
+        (
+            document(1_000_000),
+            "stack-too-large: the CloudFormation stack `acme-development-platform-handbook` has 1000114 bytes <handbook>",
+        ),
+    ] {
+        assert_eq!(said(&run(&text, &[])), want);
+    }
+}
