@@ -1,5 +1,7 @@
 //! Stated connections become network policies on both sides, or rules of security groups.
 
+use core::net::IpAddr;
+
 use terrace_artifact::{Address, Text};
 
 use super::grants::{named, pod_spec};
@@ -190,9 +192,9 @@ fn is_range(text: &str) -> bool {
     let Some((address, bits)) = text.split_once('/') else {
         return false;
     };
-    let most = match address.parse::<std::net::IpAddr>() {
-        Ok(std::net::IpAddr::V4(_)) => 32,
-        Ok(std::net::IpAddr::V6(_)) => 128,
+    let most = match address.parse::<IpAddr>() {
+        Ok(IpAddr::V4(_)) => 32,
+        Ok(IpAddr::V6(_)) => 128,
         Err(_) => return false,
     };
     bits.parse::<u8>().is_ok_and(|bits| bits <= most)
