@@ -366,6 +366,9 @@ async fn unfinished(plan: &Plan, targets: &Targets) -> Result<bool, Error> {
     })
 }
 
+/// How long what is to be put right may be busy with something else.
+const RESTORED: Duration = Duration::from_secs(3600);
+
 /// Puts right what earlier applies left open, before anything else is looked at.
 async fn restore(
     home: &dyn Home,
@@ -383,8 +386,13 @@ async fn restore(
         events(Event::Restoring {
             what: note.what.clone(),
         });
+        let limit = options.timeout.unwrap_or(RESTORED);
         tokio::select! {
             restored = backend.restore(&note) => restored?,
+            () = tokio::time::sleep(limit) => {
+                let message = format!("not put right after {} seconds: {}", limit.as_secs(), note.what);
+                return Err(Failure::new(crate::FailureKind::TimedOut, message));
+            }
             () = options.cancel.cancelled() => {
                 return Err(Failure::new(crate::FailureKind::Cancelled, "nothing was done"));
             }

@@ -47,7 +47,7 @@ pub use plan::{
     Action, Change, Field, MASKED, MemberChange, Plan, Purpose, Risk, Stage, Step, Subject, hide_secrets,
 };
 pub use planning::PlanOptions;
-pub use render::{render, totals};
+pub use render::{render, render_approved, totals};
 pub use values::{Filled, Late, Values, at_path, at_path_mut, sources};
 
 /// Creates what each account of a bundle needs once: the bucket for templates, assets and the ledger. Gives a line for

@@ -3,12 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use terrace_artifact::{Text, Value, show_path, to_json_compact};
+use terrace_artifact::{Address, Text, Value, show_path, to_json_compact};
 
 use crate::plan::{Action, Field, MemberChange, Plan, Purpose, Risk, Stage, Step};
 
 /// A plan as text; `color` adds terminal colours, which carry no meaning of their own.
 pub fn render(plan: &Plan, color: bool) -> String {
+    render_approved(plan, &BTreeSet::new(), color)
+}
+
+/// A plan as text for who has agreed to lose the data of these addresses.
+pub fn render_approved(plan: &Plan, approved: &BTreeSet<Address>, color: bool) -> String {
     let mut page = Page {
         out: String::new(),
         color,
@@ -30,7 +35,7 @@ pub fn render(plan: &Plan, color: bool) -> String {
         }
     }
     page.notes(plan);
-    page.losses(plan);
+    page.losses(plan, approved);
     page.totals(plan);
     page.out
 }
@@ -274,13 +279,21 @@ impl Page {
         }
     }
 
-    fn losses(&mut self, plan: &Plan) {
+    fn losses(&mut self, plan: &Plan, approved: &BTreeSet<Address>) {
         let stays: BTreeSet<_> = plan
             .steps
             .iter()
             .flat_map(|step| step.change.lets_go_of())
             .collect();
-        let (stays, lost): (Vec<_>, Vec<_>) = plan.loses_data().into_iter().partition(|a| stays.contains(a));
+        let (agreed, open): (Vec<_>, Vec<_>) =
+            plan.loses_data().into_iter().partition(|a| approved.contains(a));
+        let (stays, lost): (Vec<_>, Vec<_>) = open.into_iter().partition(|a| stays.contains(a));
+        if !agreed.is_empty() {
+            self.out.push('\n');
+            let names: Vec<String> = agreed.iter().map(ToString::to_string).collect();
+            let line = format!("approved: the data of {} is lost or let go of", names.join(", "));
+            self.line(0, Paint::Red, &line);
+        }
         for (addresses, what) in [
             (lost, "data would be lost"),
             (

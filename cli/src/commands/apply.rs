@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use terrace_artifact::Target;
 use terrace_deployer::{
-    Access, Action, ApplyOptions, Connection, Plan, Purpose, Refusal, Report, Stage, render,
+    Access, Action, ApplyOptions, Connection, Plan, Purpose, Refusal, Report, Stage, render_approved,
 };
 
 use crate::arguments::{Changing, Environment, Planning, Reach};
@@ -87,7 +87,8 @@ fn plan_and_apply(
         Ok((connection, plan))
     });
     let (connection, plan) = planned.map_err(|error| live::located(error, &access.folder))?;
-    console.data(&render(&plan, console.colour_data()))?;
+    let agreed = changing.approve.iter().cloned().collect();
+    console.data(&render_approved(&plan, &agreed, console.colour_data()))?;
     if purpose == Purpose::Apply {
         warn(&plan, &stack, console);
     }

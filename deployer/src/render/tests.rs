@@ -181,6 +181,23 @@ fn every_kind_of_change_is_told() {
 }
 
 #[test]
+fn what_is_approved_is_not_asked_for_again() {
+    let address: Address = "finance/db/claim[\"a\"]".parse().unwrap();
+    let mut lost = Change::of(Action::Delete, "it is not in the stack any more");
+    lost.loses_data.insert(address.clone());
+    let made = plan(vec![step(
+        "finance/db/claim[\"a\"]",
+        "PersistentVolumeClaim",
+        "data/a",
+        lost,
+    )]);
+    let shown = render_approved(&made, &BTreeSet::from([address]), false);
+    assert!(!shown.contains("warning"), "{shown}");
+    let line = "approved: the data of finance/db/claim[\"a\"] is lost or let go of\n";
+    assert!(shown.contains(line), "{shown}");
+}
+
+#[test]
 fn long_values_keep_both_ends_and_texts_show_their_lines() {
     let lines = |n: usize| (0..n).map(|i| format!("line {i}\\n")).collect::<String>();
     let mut change = Change::of(Action::Update, "x");
