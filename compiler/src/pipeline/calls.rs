@@ -23,6 +23,17 @@ pub(super) struct Task {
     pub(super) parameters: Vec<(Text, Term)>,
 }
 
+/// A step that calls something.
+pub(super) struct Calling<'s> {
+    /// What it calls.
+    pub(super) node: &'s Node,
+    /// Everything that it says.
+    pub(super) body: &'s Node,
+    pub(super) position: &'s Position,
+    /// The results it reads, added as they are found.
+    pub(super) reads: &'s mut Vec<(usize, Span)>,
+}
+
 /// What a step names.
 pub(super) enum Target<'a> {
     /// A resource of the platform.
@@ -146,9 +157,15 @@ impl<'a> Lowering<'a, '_> {
                     .help("say `wait: false`, or make the pipeline `STANDARD`"),
             );
         }
+        let step = &mut Calling {
+            node,
+            body,
+            position,
+            reads,
+        };
         match call {
-            Call::Lambda => self.lambda(node, body, position, reads),
-            Call::Glue => self.glue(node, body, position, reads),
+            Call::Lambda => self.lambda(step),
+            Call::Glue => self.glue(step),
             Call::Sns => {
                 let topic = self.target(node, "AWS::SNS::Topic")?;
                 let topic_arn = topic.attribute("arn", span);
@@ -156,14 +173,17 @@ impl<'a> Lowering<'a, '_> {
                     .allow("PublishToTopics", &["sns:Publish"], [topic_arn.clone()]);
                 self.encrypted(topic.resource(), span);
                 let mut parameters = vec![("TopicArn".into(), self.substitutions.value(&topic_arn))];
-                self.put(&mut parameters, "Message", body.get("message"), position, reads);
-                self.put(&mut parameters, "Subject", body.get("subject"), position, reads);
+                self.put_all(
+                    &mut parameters,
+                    &[("Message", "message"), ("Subject", "subject")],
+                    step,
+                );
                 Some(self.service("sns:publish", parameters))
             }
-            Call::Sqs => self.sqs(node, body, position, reads),
-            Call::Pipeline => self.pipeline(node, body, position, reads),
-            Call::EmrServerless => self.emr(node, body, position, reads),
-            Call::Athena => self.athena(node, body, position, reads),
+            Call::Sqs => self.sqs(step),
+            Call::Pipeline => self.pipeline(step),
+            Call::EmrServerless => self.emr(step),
+            Call::Athena => self.athena(step),
         }
     }
 
@@ -189,23 +209,29 @@ impl<'a> Lowering<'a, '_> {
         parameters: &mut Vec<(Text, Term)>,
         key: &str,
         node: Option<&Node>,
-        position: &Position,
-        reads: &mut Vec<(usize, Span)>,
+        step: &mut Calling<'_>,
     ) {
-        match node.and_then(|node| self.payload(node, position, reads)) {
+        match node.and_then(|node| self.payload(node, step.position, step.reads)) {
             Some(Value::Late(text)) => parameters.push((format!("{key}.$").into(), text.into())),
             Some(Value::Known(Term::Omit | Term::Null)) | None => {}
             Some(Value::Known(term)) => parameters.push((key.into(), term)),
         }
     }
 
-    fn lambda(
+    /// The same for keys that the step has words of its own for, where it says them.
+    pub(super) fn put_all(
         &mut self,
-        node: &Node,
-        body: &Node,
-        position: &Position,
-        reads: &mut Vec<(usize, Span)>,
-    ) -> Option<Task> {
+        parameters: &mut Vec<(Text, Term)>,
+        keys: &[(&str, &str)],
+        step: &mut Calling<'_>,
+    ) {
+        for (key, word) in keys {
+            self.put(parameters, key, step.body.get(word), step);
+        }
+    }
+
+    fn lambda(&mut self, step: &mut Calling<'_>) -> Option<Task> {
+        let (node, body) = (step.node, step.body);
         let function = self.target(node, "AWS::Lambda::Function")?;
         let function_arn = function.attribute("arn", node.span);
         let versions = concat([function_arn.clone(), ":*".into()]);
@@ -216,19 +242,14 @@ impl<'a> Lowering<'a, '_> {
         );
         let mut parameters = vec![("FunctionName".into(), self.substitutions.value(&function_arn))];
         match body.get("payload") {
-            Some(payload) => self.put(&mut parameters, "Payload", Some(payload), position, reads),
+            Some(payload) => self.put(&mut parameters, "Payload", Some(payload), step),
             None => parameters.push(("Payload.$".into(), "$".into())),
         }
         Some(self.service("lambda:invoke", parameters))
     }
 
-    fn glue(
-        &mut self,
-        node: &Node,
-        body: &Node,
-        position: &Position,
-        reads: &mut Vec<(usize, Span)>,
-    ) -> Option<Task> {
+    fn glue(&mut self, step: &mut Calling<'_>) -> Option<Task> {
+        let (node, body) = (step.node, step.body);
         let span = node.span;
         let job = self.target(node, "AWS::Glue::Job")?;
         let name = job.attribute("name", span);
@@ -246,7 +267,7 @@ impl<'a> Lowering<'a, '_> {
         let mut parameters = vec![("JobName".into(), self.substitutions.value(&name))];
         let given = body.get("arguments");
         if let Some(Value::Known(Term::Map(entries))) =
-            given.and_then(|given| self.payload(given, position, reads))
+            given.and_then(|given| self.payload(given, step.position, step.reads))
         {
             // Glue takes texts only.
             let texts = entries.into_iter().map(|(key, value)| match value {
@@ -320,13 +341,8 @@ impl<'a> Lowering<'a, '_> {
         }
     }
 
-    fn sqs(
-        &mut self,
-        node: &Node,
-        body: &Node,
-        position: &Position,
-        reads: &mut Vec<(usize, Span)>,
-    ) -> Option<Task> {
+    fn sqs(&mut self, step: &mut Calling<'_>) -> Option<Task> {
+        let (node, body) = (step.node, step.body);
         let span = node.span;
         let queue = self.target(node, "AWS::SQS::Queue")?;
         let Some(resource) = queue.resource() else {
@@ -345,13 +361,7 @@ impl<'a> Lowering<'a, '_> {
         self.encrypted(Some(resource), span);
         let url = self.substitutions.value(&queue.attribute("queue_url", span));
         let mut parameters = vec![("QueueUrl".into(), url)];
-        self.put(
-            &mut parameters,
-            "MessageBody",
-            body.get("message"),
-            position,
-            reads,
-        );
+        self.put_all(&mut parameters, &[("MessageBody", "message")], step);
         let fifo = resource.body.get("FifoQueue").and_then(Term::as_bool) == Some(true);
         match (fifo, body.get("group")) {
             (true, None) => self.diagnostics.push(
@@ -362,18 +372,13 @@ impl<'a> Lowering<'a, '_> {
                 Diagnostic::new(Code::InvalidState, "only messages to FIFO queues have a `group`")
                     .at(group.key, "the queue is not FIFO"),
             ),
-            (_, group) => self.put(&mut parameters, "MessageGroupId", group, position, reads),
+            (_, group) => self.put(&mut parameters, "MessageGroupId", group, step),
         }
         Some(self.service("sqs:sendMessage", parameters))
     }
 
-    fn pipeline(
-        &mut self,
-        node: &Node,
-        body: &Node,
-        position: &Position,
-        reads: &mut Vec<(usize, Span)>,
-    ) -> Option<Task> {
+    fn pipeline(&mut self, step: &mut Calling<'_>) -> Option<Task> {
+        let (node, body) = (step.node, step.body);
         let span = node.span;
         let machine = self.target(node, "AWS::StepFunctions::StateMachine")?;
         let machine_arn = machine.attribute("arn", span);
@@ -410,7 +415,7 @@ impl<'a> Lowering<'a, '_> {
         }
         let mut parameters = vec![("StateMachineArn".into(), self.substitutions.value(&machine_arn))];
         match body.get("input") {
-            Some(input) => self.put(&mut parameters, "Input", Some(input), position, reads),
+            Some(input) => self.put(&mut parameters, "Input", Some(input), step),
             None => parameters.push(("Input.$".into(), "$$.Execution.Input".into())),
         }
         Some(self.service(
@@ -423,13 +428,8 @@ impl<'a> Lowering<'a, '_> {
         ))
     }
 
-    fn emr(
-        &mut self,
-        node: &Node,
-        body: &Node,
-        position: &Position,
-        reads: &mut Vec<(usize, Span)>,
-    ) -> Option<Task> {
+    fn emr(&mut self, step: &mut Calling<'_>) -> Option<Task> {
+        let (node, body) = (step.node, step.body);
         let span = node.span;
         let application = self.target(node, "AWS::EMRServerless::Application")?;
         let role = self.target(body.get("role")?, "AWS::IAM::Role")?;
@@ -472,26 +472,14 @@ impl<'a> Lowering<'a, '_> {
             .substitutions
             .value(&reference(resource, "application_id", span));
         let mut submit = Vec::new();
-        self.put(
+        self.put_all(
             &mut submit,
-            "EntryPoint",
-            body.get("entry_point"),
-            position,
-            reads,
-        );
-        self.put(
-            &mut submit,
-            "EntryPointArguments",
-            body.get("arguments"),
-            position,
-            reads,
-        );
-        self.put(
-            &mut submit,
-            "SparkSubmitParameters",
-            body.get("spark"),
-            position,
-            reads,
+            &[
+                ("EntryPoint", "entry_point"),
+                ("EntryPointArguments", "arguments"),
+                ("SparkSubmitParameters", "spark"),
+            ],
+            step,
         );
         let mut parameters: Vec<(Text, Term)> = vec![
             ("ApplicationId".into(), id),
@@ -501,12 +489,10 @@ impl<'a> Lowering<'a, '_> {
                 Term::map([("SparkSubmit", Term::Map(submit))]),
             ),
         ];
-        self.put(
+        self.put_all(
             &mut parameters,
-            "ConfigurationOverrides",
-            body.get("configuration"),
-            position,
-            reads,
+            &[("ConfigurationOverrides", "configuration")],
+            step,
         );
         let service = if waits {
             "emr-serverless:startJobRun.sync"

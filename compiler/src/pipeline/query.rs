@@ -2,9 +2,8 @@
 
 use terrace_artifact::Text;
 
-use super::calls::{Target, Task};
+use super::calls::{Calling, Target, Task};
 use super::lower::Lowering;
-use super::names::Position;
 use super::permission::{arn, s3_arn};
 use super::read::waits;
 use super::targets::{Targets, reference};
@@ -17,13 +16,8 @@ use crate::source::Span;
 use crate::term::Term;
 
 impl<'a> Lowering<'a, '_> {
-    pub(super) fn athena(
-        &mut self,
-        node: &Node,
-        body: &Node,
-        position: &Position,
-        reads: &mut Vec<(usize, Span)>,
-    ) -> Option<Task> {
+    pub(super) fn athena(&mut self, step: &mut Calling<'_>) -> Option<Task> {
+        let (node, body) = (step.node, step.body);
         let span = node.span;
         let workgroup = self.target(node, "AWS::Athena::WorkGroup")?;
         let name = workgroup.attribute("name", span);
@@ -80,26 +74,23 @@ impl<'a> Lowering<'a, '_> {
             ["*".into()],
         );
         let mut parameters: Vec<(Text, Term)> = Vec::new();
-        self.put(&mut parameters, "QueryString", body.get("query"), position, reads);
+        self.put_all(&mut parameters, &[("QueryString", "query")], step);
         parameters.push(("WorkGroup".into(), self.substitutions.value(&name)));
         let mut place = Vec::new();
-        self.put(&mut place, "Catalog", body.get("catalog"), position, reads);
-        self.put(&mut place, "Database", body.get("database"), position, reads);
+        self.put_all(
+            &mut place,
+            &[("Catalog", "catalog"), ("Database", "database")],
+            step,
+        );
         if !place.is_empty() {
             parameters.push(("QueryExecutionContext".into(), Term::Map(place)));
         }
         let mut result = Vec::new();
-        self.put(&mut result, "OutputLocation", body.get("output"), position, reads);
+        self.put_all(&mut result, &[("OutputLocation", "output")], step);
         if !result.is_empty() {
             parameters.push(("ResultConfiguration".into(), Term::Map(result)));
         }
-        self.put(
-            &mut parameters,
-            "ExecutionParameters",
-            body.get("parameters"),
-            position,
-            reads,
-        );
+        self.put_all(&mut parameters, &[("ExecutionParameters", "parameters")], step);
         self.results(body.get("output"), &workgroup, span);
         let service = if waits {
             "athena:startQueryExecution.sync"
