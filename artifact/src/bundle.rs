@@ -207,6 +207,9 @@ pub struct Stack {
     pub component: Text,
     /// The tenant's name, or `platform`.
     pub tenant: Text,
+    /// Which of the stacks it is that its component divides into; 0 for the one of the component's own name.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub part: u32,
     /// Where the component was declared.
     pub origin: Origin,
     /// The template, with `Parameters`, `Resources` and `Outputs`.
@@ -351,6 +354,11 @@ pub struct Source {
     pub attribute: Vec<Segment>,
     /// How people are told of it: an address and an attribute, `finance/lake/role.arn`.
     pub shown: Text,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_zero(part: &u32) -> bool {
+    *part == 0
 }
 
 impl Target {

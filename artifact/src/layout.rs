@@ -125,9 +125,11 @@ pub fn sheets(bundle: &Bundle) -> Vec<Sheet<'_>> {
 
 impl crate::Stack {
     /// The name of its files without the ending: the component's, with what tells apart the stacks one is divided into.
-    fn file_stem(&self) -> &str {
-        let at = self.name.rfind(self.component.as_str()).unwrap_or(0);
-        if at > 0 { &self.name[at..] } else { &self.component }
+    fn file_stem(&self) -> Cow<'_, str> {
+        match self.part {
+            0 => Cow::Borrowed(&self.component),
+            part => Cow::Owned(format!("{}-{part}", self.component)),
+        }
     }
 }
 

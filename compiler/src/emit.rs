@@ -359,6 +359,7 @@ impl Emission<'_> {
             parameters: BTreeMap::new(),
             tags: self.tags(index, &context.label),
             members: BTreeMap::new(),
+            part,
             termination_protection: self.environment.class.is_production(),
             policy: None,
             assets: BTreeSet::new(),

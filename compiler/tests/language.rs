@@ -586,3 +586,28 @@ resources: {{page: {{type: AWS::SSM::Document, properties: {{Content: {{schemaVe
         assert_eq!(said(&run(&text, &[])), want);
     }
 }
+
+#[test]
+fn the_stacks_of_a_renamed_component_have_files_of_their_own() {
+    let text = "
+kind: Module
+name: topics
+version: 1.0.0
+summary: topics
+divides: {by: \"{{ each.key }}\", into: 2}
+resources: {topic: {type: AWS::SNS::Topic, for_each: \"{{ ['orders', 'returns', 'stock'] }}\"}}
+---
+{kind: Component, name: my_subjects, moved_from: topics, module: topics}
+";
+    let compiled = run(text, &[]);
+    assert_eq!(said(&compiled), "");
+    let files = terrace_artifact::files(&compiled.bundles[0]);
+    let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(
+        paths,
+        [
+            "cloudformation/platform/my_subjects-1.json",
+            "cloudformation/platform/my_subjects-2.json"
+        ]
+    );
+}

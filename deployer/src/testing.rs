@@ -97,6 +97,7 @@ pub(crate) fn stack(tenant: &str, component: &str, resources: &str, holding: &[&
             parameters: BTreeMap::new(),
             tags: BTreeMap::new(),
             termination_protection: false,
+            part: 0,
             policy: None,
             assets: BTreeSet::new(),
         }),

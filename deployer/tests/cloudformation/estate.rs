@@ -162,6 +162,7 @@ impl Estate {
             tags: BTreeMap::from([("terrace:component".into(), component.into())]),
             members,
             termination_protection: false,
+            part: 0,
             policy: None,
             assets: BTreeSet::new(),
         }

@@ -216,6 +216,7 @@ impl Platform {
                 parameters,
                 tags: BTreeMap::from([(LABEL.into(), self.bundle.label().into())]),
                 termination_protection: false,
+                part: 0,
                 policy: None,
                 assets: BTreeSet::new(),
             }),

@@ -30,6 +30,7 @@ fn stack(template: &Value) -> Stack {
         parameters: BTreeMap::new(),
         tags: BTreeMap::new(),
         termination_protection: false,
+        part: 0,
         policy: None,
         assets: BTreeSet::new(),
     }
