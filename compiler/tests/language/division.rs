@@ -1,0 +1,293 @@
+//! Components that are too large for one CloudFormation stack.
+
+use expect_test::expect;
+use terrace_compiler::Compiled;
+
+use crate::{file, run, said};
+
+/// A component that is divided: a topic and its policy for each name, a key for all, and a component that reads them.
+fn divided(names: &[&str]) -> Compiled {
+    let text = format!(
+        "
+kind: Module
+name: topics
+version: 1.0.0
+summary: topics with their policies
+inputs: {{names: {{type: array, items: {{type: string}}}}}}
+divides: {{by: \"{{{{ each.key }}}}\", into: 3}}
+resources:
+  key: {{type: AWS::KMS::Key, properties: {{KeyPolicy: {{Version: '2012-10-17', Statement: []}}}}}}
+  topic:
+    for_each: \"{{{{ inputs.names }}}}\"
+    type: AWS::SNS::Topic
+    properties: {{KmsMasterKeyId: \"{{{{ ref('key').arn }}}}\"}}
+  policy:
+    for_each: \"{{{{ inputs.names }}}}\"
+    type: AWS::SNS::TopicPolicy
+    properties:
+      Topics: [\"{{{{ ref('topic', each.key).arn }}}}\"]
+      PolicyDocument: {{Version: '2012-10-17', Statement: [{{Effect: Allow, Principal: {{Service: events.amazonaws.com}}, Action: 'sns:Publish', Resource: \"{{{{ ref('topic', each.key).arn }}}}\"}}]}}
+outputs: {{orders: \"{{{{ ref('topic', 'orders').arn }}}}\", key: \"{{{{ ref('key').arn }}}}\"}}
+---
+{{kind: Component, name: topics, module: topics, inputs: {{names: [{}]}}}}
+---
+kind: Component
+name: reader
+resources:
+  page: {{type: AWS::SSM::Parameter, properties: {{Type: String, Value: \"{{{{ ref('topics').orders }}}}\"}}}}
+",
+        names.join(", ")
+    );
+    run(&text, &[])
+}
+
+/// The stack that each resource of a bundle is in.
+fn stacks(compiled: &Compiled) -> Vec<(String, String)> {
+    assert_eq!(said(compiled), "");
+    let stacks = compiled.bundles[0]
+        .artifacts
+        .iter()
+        .filter_map(|artifact| artifact.stack());
+    let members = |stack: &terrace_artifact::Stack| {
+        let name = stack.name.to_string();
+        let addresses = stack.members.values().map(|member| member.address.to_string());
+        addresses
+            .map(|address| (address, name.clone()))
+            .collect::<Vec<_>>()
+    };
+    stacks.flat_map(members).collect()
+}
+
+#[test]
+fn a_resource_of_a_divided_component_never_moves() {
+    let names = ["orders", "customers", "returns", "prices", "stock", "visits"];
+    let all = stacks(&divided(&names));
+    let used: std::collections::BTreeSet<&str> = all.iter().map(|(_, stack)| stack.as_str()).collect();
+    assert_eq!(
+        used.into_iter().collect::<Vec<_>>(),
+        [
+            "acme-development-platform-reader",
+            "acme-development-platform-topics",
+            "acme-development-platform-topics-1",
+            "acme-development-platform-topics-2",
+            "acme-development-platform-topics-3",
+        ]
+    );
+    for without in 1..names.len() {
+        let mut fewer: Vec<&str> = names.to_vec();
+        fewer.remove(without);
+        fewer.reverse();
+        for place in stacks(&divided(&fewer)) {
+            assert!(all.contains(&place), "{place:?} moved without {}", names[without]);
+        }
+    }
+}
+
+#[test]
+fn the_stacks_of_a_component_tell_each_other_by_parameters() {
+    let compiled = divided(&["orders", "customers"]);
+    let orders = stacks(&compiled)
+        .into_iter()
+        .find_map(|(address, stack)| (address == "platform/topics/topic[\"orders\"]").then_some(stack))
+        .unwrap();
+    let part = orders.rsplit('-').next().unwrap();
+    expect![[r#"
+        topics: {
+          "AWSTemplateFormatVersion": "2010-09-09",
+          "Description": "topics of the platform in acme development",
+          "Resources": {
+            "Key": {
+              "Type": "AWS::KMS::Key",
+              "Metadata": {
+                "terrace": {
+                  "address": "platform/topics/key",
+                  "holds-data": true
+                }
+              },
+              "DeletionPolicy": "Retain",
+              "UpdateReplacePolicy": "Retain",
+              "Properties": {
+                "KeyPolicy": {
+                  "Version": "2012-10-17",
+                  "Statement": []
+                }
+              }
+            }
+          },
+          "Outputs": {
+            "Key": {
+              "Value": {"Fn::GetAtt": ["Key", "Arn"]}
+            }
+          }
+        }
+
+        topics-PART: {
+          "AWSTemplateFormatVersion": "2010-09-09",
+          "Description": "topics of the platform in acme development, 3 of 3",
+          "Metadata": {
+            "terrace": {
+              "needs": ["directory:acme-development-platform-topics"]
+            }
+          },
+          "Parameters": {
+            "TopicsKeyArn": {
+              "Type": "String"
+            }
+          },
+          "Resources": {
+            "TopicOrders": {
+              "Type": "AWS::SNS::Topic",
+              "Properties": {
+                "KmsMasterKeyId": {"Ref": "TopicsKeyArn"}
+              }
+            },
+            "PolicyOrders": {
+              "Type": "AWS::SNS::TopicPolicy",
+              "Properties": {
+                "Topics": [
+                  {"Fn::GetAtt": ["TopicOrders", "TopicArn"]}
+                ],
+                "PolicyDocument": {
+                  "Version": "2012-10-17",
+                  "Statement": [
+                    {
+                      "Effect": "Allow",
+                      "Principal": {
+                        "Service": "events.amazonaws.com"
+                      },
+                      "Action": "sns:Publish",
+                      "Resource": {"Fn::GetAtt": ["TopicOrders", "TopicArn"]}
+                    }
+                  ]
+                }
+              }
+            }
+          },
+          "Outputs": {
+            "Orders": {
+              "Value": {"Fn::GetAtt": ["TopicOrders", "TopicArn"]}
+            }
+          }
+        }
+
+        reader: {
+          "AWSTemplateFormatVersion": "2010-09-09",
+          "Description": "reader of the platform in acme development",
+          "Metadata": {
+            "terrace": {
+              "needs": ["directory:acme-development-platform-topics-3"]
+            }
+          },
+          "Parameters": {
+            "TopicsTopicOrdersTopicArn": {
+              "Type": "String"
+            }
+          },
+          "Resources": {
+            "Page": {
+              "Type": "AWS::SSM::Parameter",
+              "Properties": {
+                "Type": "String",
+                "Value": {"Ref": "TopicsTopicOrdersTopicArn"}
+              }
+            }
+          }
+        }
+    "#]]
+    .assert_eq(&format!(
+        "topics: {}\ntopics-PART: {}\nreader: {}",
+        file(&compiled, "cloudformation/platform/topics.json"),
+        file(&compiled, &format!("cloudformation/platform/topics-{part}.json")),
+        file(&compiled, "cloudformation/platform/reader.json"),
+    ));
+}
+
+/// A component of so many topics that all tell their ARNs, and one that reads them all.
+fn told_and_read(count: usize) -> String {
+    let each = |line: &dyn Fn(usize) -> String, between: &str| {
+        let lines: Vec<String> = (0..count).map(line).collect();
+        lines.join(between)
+    };
+    let names = each(&|at| format!("'t{at}'"), ", ");
+    let outputs = each(
+        &|at| format!("t{at}: \"{{{{ ref('topic', 't{at}').arn }}}}\""),
+        ", ",
+    );
+    let value = |at: usize| format!("{{Type: String, Value: \"{{{{ ref('topics').all.t{at} }}}}\"}}");
+    let parameters = each(
+        &|at| {
+            format!(
+                "  p{at}: {{type: AWS::SSM::Parameter, properties: {}}}",
+                value(at)
+            )
+        },
+        "\n",
+    );
+    format!(
+        "
+kind: Component
+name: topics
+resources: {{topic: {{type: AWS::SNS::Topic, for_each: \"{{{{ [{names}] }}}}\"}}}}
+outputs: {{all: {{{outputs}}}}}
+---
+kind: Component
+name: reader
+resources:
+{parameters}
+"
+    )
+}
+
+#[test]
+fn a_stack_that_cloudformation_would_refuse_is_an_error() {
+    let document = |length: usize| {
+        let text = "x".repeat(length);
+        format!(
+            "
+kind: Component
+name: handbook
+resources: {{page: {{type: AWS::SSM::Document, properties: {{Content: {{schemaVersion: '2.2', description: {text}}}}}}}}}
+"
+        )
+    };
+    for (text, want) in [
+        (told_and_read(200), ""),
+        (
+            told_and_read(201),
+            "stack-too-large: the CloudFormation stack `acme-development-platform-topics` has 201 outputs <topics>\n\
+             stack-too-large: the CloudFormation stack `acme-development-platform-reader` has 201 parameters <reader>",
+        ),
+        (document(990_000), ""),
+        (
+            document(1_000_000),
+            "stack-too-large: the CloudFormation stack `acme-development-platform-handbook` has 1000114 bytes <handbook>",
+        ),
+    ] {
+        assert_eq!(said(&run(&text, &[])), want);
+    }
+}
+
+#[test]
+fn the_stacks_of_a_renamed_component_have_files_of_their_own() {
+    let text = "
+kind: Module
+name: topics
+version: 1.0.0
+summary: topics
+divides: {by: \"{{ each.key }}\", into: 2}
+resources: {topic: {type: AWS::SNS::Topic, for_each: \"{{ ['orders', 'returns', 'stock'] }}\"}}
+---
+{kind: Component, name: my_subjects, moved_from: topics, module: topics}
+";
+    let compiled = run(text, &[]);
+    assert_eq!(said(&compiled), "");
+    let files = terrace_artifact::files(&compiled.bundles[0]);
+    let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(
+        paths,
+        [
+            "cloudformation/platform/my_subjects-1.json",
+            "cloudformation/platform/my_subjects-2.json"
+        ]
+    );
+}
