@@ -320,8 +320,13 @@ fn lower(graph: &Graph<'_>, diagnostics: &mut Diagnostics) -> (Vec<Lowered>, Vec
         diagnostics.append(std::mem::take(&mut one.diagnostics));
         edges.append(&mut one.edges);
     }
-    graph.check_names(diagnostics);
-    graph.report_cycles(&edges, diagnostics);
+    let (mut names, mut cycles) = (Diagnostics::new(), Diagnostics::new());
+    rayon::join(
+        || graph.check_names(&mut names),
+        || graph.report_cycles(&edges, &mut cycles),
+    );
+    diagnostics.append(names);
+    diagnostics.append(cycles);
     (lowered, edges)
 }
 

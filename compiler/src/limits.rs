@@ -11,6 +11,7 @@ use crate::connect::lower::{Lowered, is_object};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::emit::Outputs;
 use crate::resolve::UseKind;
+use crate::resource::Resource;
 use crate::term::Term;
 
 /// The quotas of CloudFormation for one template.
@@ -41,10 +42,7 @@ pub(crate) fn check(
         .zip(lowered)
         .map(|(resource, lowered)| match is_object(resource) {
             true => 0,
-            false => {
-                let attributes = lowered.attributes.iter().map(|(_, term)| size(term));
-                AROUND + size(lowered.body(resource)) + attributes.sum::<usize>()
-            }
+            false => length(resource, lowered, at_most),
         })
         .collect();
     let mut stacks: BTreeMap<(usize, u32), Measure<'_>> = BTreeMap::new();
@@ -57,7 +55,14 @@ pub(crate) fn check(
         measure.parameters.extend(lowered.parameters.keys());
         measure.bytes += size;
     }
-    for ((instance, part), measure) in stacks {
+    for ((instance, part), mut measure) in stacks {
+        // Nearly all are far below: only one that may be too long is counted byte by byte.
+        if measure.bytes > LONGEST_TEMPLATE {
+            let members = graph.resources_of(instance);
+            let members = members.filter(|(_, resource)| !is_object(resource) && resource.part == part);
+            let exact = members.map(|(at, resource)| length(resource, &lowered[at], size));
+            measure.bytes = exact.sum();
+        }
         let told = outputs.get(&(instance, part)).map_or(0, BTreeMap::len);
         let found = [
             (measure.resources, MOST_RESOURCES, "resources"),
@@ -102,6 +107,25 @@ fn too_large(
         UseKind::Component { .. } => {
             diagnostic.help("divide by a finer key; into more stacks only where nothing is deployed yet, for that moves resources")
         }
+    }
+}
+
+/// The length of a resource in a template, with what stands beside its properties.
+fn length(resource: &Resource, lowered: &Lowered, of_term: fn(&Term) -> usize) -> usize {
+    let attributes = lowered.attributes.iter().map(|(_, term)| of_term(term));
+    AROUND + of_term(lowered.body(resource)) + attributes.sum::<usize>()
+}
+
+/// A length that a term as compact JSON does not have more of: as if every character were escaped.
+fn at_most(term: &Term) -> usize {
+    match term {
+        Term::String(text) => 2 * text.len() + 2,
+        Term::List(items) => items.iter().map(|item| at_most(item) + 1).sum::<usize>() + 2,
+        Term::Map(entries) => {
+            let entry = |(key, value): &(Text, Term)| 2 * key.len() + at_most(value) + 4;
+            entries.iter().map(entry).sum::<usize>() + 2
+        }
+        other => size(other),
     }
 }
 
