@@ -23,6 +23,10 @@ use terrace_compiler::{Phase, Request, compile, compile_watched};
 #[path = "../src/workload.rs"]
 mod workload;
 
+/// The program's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How many tenants.
 const SIZES: [u64; 4] = [1, 10, 100, 1000];
 
