@@ -49,8 +49,9 @@ fn compact(value: &Value, out: &mut String) {
 
 fn pretty(value: &Value, depth: usize, out: &mut String) {
     let indent = |depth: usize, out: &mut String| {
-        out.push('\n');
-        for _ in 0..depth {
+        const SPACES: &str = "\n                                ";
+        out.push_str(&SPACES[..(1 + 2 * depth).min(SPACES.len())]);
+        for _ in (SPACES.len() - 1) / 2..depth {
             out.push_str("  ");
         }
     };

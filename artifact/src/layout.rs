@@ -1,5 +1,5 @@
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use crate::{Artifact, Body, Bundle, Map, Text, Value, to_json_pretty, write_documents};
 
@@ -26,7 +26,8 @@ enum Content<'b> {
     Template(&'b Value),
     /// Values by logical id.
     Rules(Vec<(&'b Text, &'b Value)>),
-    Definition(Cow<'b, Value>),
+    /// The properties of a state machine.
+    Machine(&'b Value),
 }
 
 impl Sheet<'_> {
@@ -34,6 +35,8 @@ impl Sheet<'_> {
     pub fn text(&self) -> String {
         match &self.content {
             Content::Objects(artifacts) => {
+                let mut artifacts = artifacts.clone();
+                artifacts.sort_by_cached_key(|artifact| (apply_rank(artifact), &artifact.id));
                 let mut text = String::with_capacity(artifacts.len() * 1024);
                 let objects = artifacts.iter().filter_map(|artifact| artifact.object());
                 write_documents(objects.map(|object| &object.manifest), &mut text);
@@ -47,7 +50,9 @@ impl Sheet<'_> {
                     .collect();
                 to_json_pretty(&Value::Map(map))
             }
-            Content::Definition(definition) => to_json_pretty(definition),
+            Content::Machine(properties) => definition(properties)
+                .map(|definition| to_json_pretty(&definition))
+                .unwrap_or_default(),
         }
     }
 }
@@ -73,7 +78,7 @@ pub fn files(bundle: &Bundle) -> Vec<File> {
 
 /// The same files, each to be rendered when it is wanted.
 pub fn sheets(bundle: &Bundle) -> Vec<Sheet<'_>> {
-    let mut objects: BTreeMap<(&Text, &Text, &Text), Vec<&Artifact>> = BTreeMap::new();
+    let mut objects: HashMap<(&Text, &Text, &Text), Vec<&Artifact>> = HashMap::new();
     let mut sheets = Vec::new();
     for artifact in &bundle.artifacts {
         let (tenant, component) = artifact.owner();
@@ -100,17 +105,17 @@ pub fn sheets(bundle: &Bundle) -> Vec<Sheet<'_>> {
         if !rules.is_empty() {
             sheets.push(sheet("lifecycle", "", Content::Rules(rules)));
         }
-        let definitions: Vec<_> = properties_of(&stack.template, "AWS::StepFunctions::StateMachine")
-            .filter_map(|(id, properties)| Some((id, definition(properties)?)))
+        let machines: Vec<_> = properties_of(&stack.template, "AWS::StepFunctions::StateMachine")
+            .filter(|(_, properties)| has_definition(properties))
             .collect();
-        let single = definitions.len() == 1;
-        sheets.extend(definitions.into_iter().map(|(id, definition)| {
+        let single = machines.len() == 1;
+        sheets.extend(machines.into_iter().map(|(id, properties)| {
             let more = if single { String::new() } else { format!(".{id}") };
-            sheet("step-functions", &more, Content::Definition(definition))
+            sheet("step-functions", &more, Content::Machine(properties))
         }));
     }
-    for ((target, tenant, component), mut artifacts) in objects {
-        artifacts.sort_by_key(|artifact| (apply_rank(artifact), &artifact.id));
+    #[expect(clippy::iter_over_hash_type, reason = "sorted below")]
+    for ((target, tenant, component), artifacts) in objects {
         sheets.push(Sheet {
             path: format!(
                 "{}/{tenant}/{component}.yaml",
@@ -160,10 +165,22 @@ fn properties_of<'t>(
         .filter_map(|(id, resource)| Some((id, resource.get("Properties")?)))
 }
 
+/// Whether a state machine's definition stands in its properties, as a document. Text that is known only later does not.
+fn has_definition(properties: &Value) -> bool {
+    match properties.get("DefinitionString") {
+        Some(Value::String(text)) => text.trim_start().starts_with('{'),
+        _ => properties.get("Definition").is_some(),
+    }
+}
+
 /// A state machine's definition as a value, whichever of its two properties holds it.
 fn definition(properties: &Value) -> Option<Cow<'_, Value>> {
     match properties.get("DefinitionString") {
-        Some(Value::String(text)) => serde_json::from_str(text).ok().map(Cow::Owned),
+        // The compiler has read it. Whatever else it may be is shown as it is.
+        Some(written @ Value::String(text)) => {
+            let read = serde_json::from_str(text);
+            Some(read.map_or(Cow::Borrowed(written), Cow::Owned))
+        }
         _ => properties.get("Definition").map(Cow::Borrowed),
     }
 }

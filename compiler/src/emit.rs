@@ -82,7 +82,7 @@ impl Emission<'_> {
             artifacts.extend(made);
             assets.extend(files);
         }
-        artifacts.par_sort_by(|a, b| a.id.cmp(&b.id));
+        let artifacts = in_order(artifacts);
         Bundle {
             platform: self.platform,
             environment: self.environment,
@@ -538,6 +538,14 @@ impl Emission<'_> {
             .map(|(_, other)| logical_id(other))
             .collect()
     }
+}
+
+/// Artifacts in order of their ids: numbers are sorted, and each artifact is moved once.
+fn in_order(artifacts: Vec<Artifact>) -> Vec<Artifact> {
+    let mut order: Vec<usize> = (0..artifacts.len()).collect();
+    order.par_sort_by(|a, b| artifacts[*a].id.cmp(&artifacts[*b].id));
+    let mut artifacts: Vec<Option<Artifact>> = artifacts.into_iter().map(Some).collect();
+    order.into_iter().filter_map(|at| artifacts[at].take()).collect()
 }
 
 /// What a resource's lowering asks of other resources.
