@@ -23,7 +23,7 @@ pub(crate) enum Dialect {
 
 /// Where we are: a list linked through the stack, so that a path costs nothing until it is reported.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct At<'p> {
+pub struct At<'p> {
     above: Option<&'p At<'p>>,
     step: Step<'p>,
 }
@@ -36,26 +36,30 @@ enum Step<'p> {
 }
 
 impl<'p> At<'p> {
-    pub(crate) const ROOT: At<'static> = At {
+    /// Where a walk begins.
+    pub const ROOT: At<'static> = At {
         above: None,
         step: Step::Root,
     };
 
-    pub(crate) fn key(&'p self, key: &'p str) -> At<'p> {
+    /// The value of a key here.
+    pub fn key(&'p self, key: &'p str) -> At<'p> {
         At {
             above: Some(self),
             step: Step::Key(key),
         }
     }
 
-    pub(crate) fn index(&'p self, index: usize) -> At<'p> {
+    /// An item of the list here.
+    pub fn index(&'p self, index: usize) -> At<'p> {
         At {
             above: Some(self),
             step: Step::Index(index),
         }
     }
 
-    fn path(&self) -> Vec<Segment> {
+    /// The same, to keep.
+    pub fn path(&self) -> Vec<Segment> {
         let mut path = self.above.map(At::path).unwrap_or_default();
         match self.step {
             Step::Root => {}

@@ -22,6 +22,7 @@ mod quantity;
 #[doc(hidden)]
 pub mod store;
 
+pub use check::At;
 #[doc(hidden)]
 pub use cloudformation::Facts;
 pub use cloudformation::{

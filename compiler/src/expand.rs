@@ -287,14 +287,8 @@ fn check_once(
         .collect();
     // Where the value itself is a default, the map around it is what somebody wrote.
     let written = (1..=input.len()).rev().find_map(|length| {
-        let node = one.layers.iter().rev().find_map(|layer| {
-            input[..length]
-                .iter()
-                .try_fold(layer.node, |node, segment| match segment {
-                    Segment::Key(key) => node.get(key),
-                    Segment::Index(at) => node.items().get(*at),
-                })
-        });
+        let mut layers = one.layers.iter().rev();
+        let node = layers.find_map(|layer| layer.node.find(&input[..length]));
         node.map(|node| (node, length == input.len()))
     });
     let mut diagnostic = Diagnostic::new(Code::FailedCheck, message);

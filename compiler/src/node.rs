@@ -104,16 +104,24 @@ impl Node {
     pub fn at(&self, path: &[Segment]) -> &Node {
         let mut node = self;
         for segment in path {
-            let next = match segment {
-                Segment::Key(key) => node.get(key),
-                Segment::Index(i) => node.items().get(*i),
-            };
-            match next {
+            match node.step(segment) {
                 Some(next) => node = next,
                 None => return node,
             }
         }
         node
+    }
+
+    /// The node at a path, where the path leads all the way.
+    pub fn find(&self, path: &[Segment]) -> Option<&Node> {
+        path.iter().try_fold(self, Node::step)
+    }
+
+    fn step(&self, segment: &Segment) -> Option<&Node> {
+        match segment {
+            Segment::Key(key) => self.get(key),
+            Segment::Index(at) => self.items().get(*at),
+        }
     }
 
     /// The number of nodes in this tree, counted no further than `most`.

@@ -86,16 +86,10 @@ pub(crate) fn inputs(
 
 /// The place of the value at a path: of the last layer that says something there.
 fn locate(layers: &[Layer<'_>], input: &Input, user: Span, path: &[Segment]) -> Span {
-    let found = layers.iter().rev().find_map(|layer| {
-        let mut node = layer.node;
-        for segment in path {
-            node = match segment {
-                Segment::Key(key) => node.get(key)?,
-                Segment::Index(at) => node.items().get(*at)?,
-            };
-        }
-        Some(node.span)
-    });
+    let found = layers
+        .iter()
+        .rev()
+        .find_map(|layer| Some(layer.node.find(path)?.span));
     let shorter = || match path {
         [_] | [] => input.schema.default.as_ref().map_or(user, |node| node.span),
         [front @ .., _] => locate(layers, input, user, front),

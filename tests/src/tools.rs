@@ -16,6 +16,23 @@ pub fn root() -> &'static Path {
     tests.parent().unwrap_or(tests)
 }
 
+/// The folders in a folder, in order of name.
+///
+/// # Panics
+///
+/// When the folder cannot be read.
+#[track_caller]
+pub fn subfolders(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut folders: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect();
+    folders.sort();
+    folders
+}
+
 /// Where the programs are installed, and where servers keep their state.
 pub fn directory() -> PathBuf {
     root().join("target/servers")

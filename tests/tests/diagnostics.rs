@@ -132,7 +132,7 @@ fn check(code: &str, case: &Path) -> Result<(), String> {
 /// The cases by code: folders in folders.
 fn cases() -> BTreeMap<String, Vec<PathBuf>> {
     let root = tools::root().join("tests/diagnostics");
-    let folders = subfolders(&root);
+    let folders = tools::subfolders(&root);
     let code = |path: &PathBuf| {
         path.file_name()
             .unwrap_or_default()
@@ -141,19 +141,8 @@ fn cases() -> BTreeMap<String, Vec<PathBuf>> {
     };
     folders
         .iter()
-        .map(|folder| (code(folder), subfolders(folder)))
+        .map(|folder| (code(folder), tools::subfolders(folder)))
         .collect()
-}
-
-fn subfolders(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut folders: Vec<PathBuf> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.is_dir())
-        .collect();
-    folders.sort();
-    folders
 }
 
 fn read(path: &Path) -> Option<String> {

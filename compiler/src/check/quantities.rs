@@ -1,6 +1,7 @@
 //! Quantities as the API server stores them.
 
-use terrace_artifact::{Segment, Text};
+use terrace_artifact::Segment;
+use terrace_catalog::At;
 
 use super::{Finding, Subject};
 use crate::code::Code;
@@ -82,48 +83,28 @@ fn walk(resource: &Resource, body: &Term, see: &mut dyn FnMut(Vec<Segment>, &str
     if kind.is_custom() {
         return;
     }
-    visit(body, &Path::Root, &mut |path, text| {
+    visit(body, &At::ROOT, &mut |at, text| {
         let Ok(quantity) = text.parse::<Quantity>() else {
             return;
         };
-        let path = path.segments();
+        let path = at.path();
         if kind.field(&path).is_some_and(|field| field.is_quantity) {
             see(path, text, quantity);
         }
     });
 }
 
-/// Where a walk is: copied out only where something is found.
-enum Path<'a> {
-    Root,
-    Key(&'a Path<'a>, &'a Text),
-    Index(&'a Path<'a>, usize),
-}
-
-impl Path<'_> {
-    fn segments(&self) -> Vec<Segment> {
-        let (outer, last) = match self {
-            Path::Root => return Vec::new(),
-            Path::Key(outer, key) => (outer, Segment::Key((*key).clone())),
-            Path::Index(outer, at) => (outer, Segment::Index(*at)),
-        };
-        let mut segments = outer.segments();
-        segments.push(last);
-        segments
-    }
-}
-
-fn visit(term: &Term, path: &Path<'_>, see: &mut dyn FnMut(&Path<'_>, &str)) {
+fn visit(term: &Term, at: &At<'_>, see: &mut dyn FnMut(&At<'_>, &str)) {
     match term {
-        Term::String(text) if text.starts_with(|c: char| c.is_ascii_digit()) => see(path, text),
+        Term::String(text) if text.starts_with(|c: char| c.is_ascii_digit()) => see(at, text),
         Term::List(items) => {
-            for (at, item) in items.iter().enumerate() {
-                visit(item, &Path::Index(path, at), see);
+            for (index, item) in items.iter().enumerate() {
+                visit(item, &at.index(index), see);
             }
         }
         Term::Map(entries) => {
             for (key, item) in entries {
-                visit(item, &Path::Key(path, key), see);
+                visit(item, &at.key(key), see);
             }
         }
         _ => {}

@@ -49,8 +49,19 @@ pub(crate) fn through(proxy: &Proxy, access: &Access, run: &str) -> Access {
     access
 }
 
+/// The requests of an apply that nobody kills.
+pub(crate) async fn requests(whole: &Estate) -> Vec<String> {
+    let upstream = whole.access.aws.endpoint.clone().expect("an endpoint");
+    let proxy = Proxy::start(&upstream, Cut::Never).await;
+    let plan = whole.plan().await;
+    let access = through(&proxy, &whole.access, "1");
+    let applied = whole.apply_with(&plan, &access, &|_| {}).await;
+    applied.unwrap_or_else(|error| panic!("not applied: {error}"));
+    proxy.requests()
+}
+
 /// Applies until the line goes dead; gives whether it came that far.
-async fn killed(estate: &Estate, cut: Cut) -> bool {
+pub(crate) async fn killed(estate: &Estate, cut: Cut) -> bool {
     let upstream = estate.access.aws.endpoint.clone().expect("an endpoint");
     let proxy = Proxy::start(&upstream, cut).await;
     let plan = estate.plan().await;
@@ -86,15 +97,7 @@ async fn finish(estate: &Estate, cut: Cut) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_apply_killed_at_any_request_is_finished_by_the_next() {
-    let whole = estate().await;
-    let upstream = whole.access.aws.endpoint.clone().expect("an endpoint");
-    let proxy = Proxy::start(&upstream, Cut::Never).await;
-    let plan = whole.plan().await;
-    whole
-        .apply_with(&plan, &through(&proxy, &whole.access, "1"), &|_| {})
-        .await
-        .expect("it is applied");
-    let requests = proxy.requests();
+    let requests = requests(&estate().await).await;
     assert!((20..80).contains(&requests.len()), "{requests:?}");
 
     // Most of the time a run waits for the lock of the one that was killed, so all can go at once.
@@ -111,12 +114,17 @@ async fn an_apply_killed_at_any_request_is_finished_by_the_next() {
     assert!(cut_off * 3 >= all * 2, "{cut_off} of {all}");
 }
 
-fn kill_and_finish(cut: Cut) -> bool {
+/// Runs on a thread of its own, beside the others.
+pub(crate) fn alone<T>(run: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build();
-    runtime.expect("a runtime").block_on(async {
+    runtime.expect("a runtime").block_on(run)
+}
+
+fn kill_and_finish(cut: Cut) -> bool {
+    alone(async {
         let estate = estate().await;
         let dead = killed(&estate, cut).await;
         finish(&estate, cut).await;

@@ -8,8 +8,8 @@ use serde_json::{Value as Json, json};
 use terrace_deployer::{Event, PlanOptions, plan};
 
 use crate::estate::{Estate, shown};
-use crate::killed::through;
-use crate::proxy::{Cut, Proxy};
+use crate::killed::{alone, killed, requests};
+use crate::proxy::Cut;
 
 fn topics(topics: &[&str]) -> Json {
     let of = topics.iter().map(|key| {
@@ -168,14 +168,7 @@ async fn what_is_used_by_what_the_plan_leaves_out_stays() {
 /// Whenever it is killed, nobody is left with the name of nothing, then or while the next run finishes.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_anywhere_nobody_loses_what_it_uses() {
-    let whole = estate().await;
-    let upstream = whole.access.aws.endpoint.clone().expect("an endpoint");
-    let proxy = Proxy::start(&upstream, Cut::Never).await;
-    let plan = whole.plan().await;
-    let access = through(&proxy, &whole.access, "1");
-    let applied = whole.apply_with(&plan, &access, &|_| {}).await;
-    applied.unwrap_or_else(|error| panic!("not applied: {error}"));
-    let requests = proxy.requests();
+    let requests = requests(&estate().await).await;
     let changes = |name: &String| ["CreateChangeSet", "ExecuteChangeSet"].contains(&name.as_str());
     let cuts: Vec<usize> = (1..=requests.len())
         .filter(|number| changes(&requests[number - 1]))
@@ -191,20 +184,9 @@ async fn killed_anywhere_nobody_loses_what_it_uses() {
 }
 
 fn kill_and_finish(cut: Cut) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build();
-    runtime.expect("a runtime").block_on(async {
+    alone(async {
         let estate = estate().await;
-        let upstream = estate.access.aws.endpoint.clone().expect("an endpoint");
-        let proxy = Proxy::start(&upstream, cut).await;
-        let plan = estate.plan().await;
-        let access = through(&proxy, &estate.access, "killed");
-        tokio::select! {
-            () = proxy.dead() => {}
-            applied = estate.apply_with(&plan, &access, &|_| {}) => panic!("{cut:?}: not killed: {applied:?}"),
-        }
+        assert!(killed(&estate, cut).await, "{cut:?}: not killed");
         jobs_has_a_topic(&estate);
         apply_and_watch(&estate).await;
         assert_eq!(template(&estate, "Resources"), ["New"], "{cut:?}");

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use terrace_replay::{FILE, compiler, expressions, loader};
+use terrace_tests::tools::{root, subfolders};
 
 /// Far more than any input of a corpus takes, on any machine and without optimization.
 const LONGEST: Duration = Duration::from_secs(20);
@@ -135,20 +136,4 @@ fn below(folder: &Path, paths: &mut Vec<PathBuf>) {
             false => paths.push(entry),
         }
     }
-}
-
-fn subfolders(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut folders: Vec<PathBuf> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.is_dir())
-        .collect();
-    folders.sort();
-    folders
-}
-
-fn root() -> PathBuf {
-    let replay = Path::new(env!("CARGO_MANIFEST_DIR"));
-    replay.ancestors().nth(2).unwrap_or(replay).to_owned()
 }
