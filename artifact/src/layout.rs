@@ -1,7 +1,7 @@
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use crate::{Artifact, Body, Bundle, Map, Text, Value, to_json_pretty, write_documents};
+use crate::{Artifact, Body, Bundle, Map, Target, Text, Value, to_json_pretty, write_documents};
 
 /// One file of a rendered bundle.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -73,14 +73,16 @@ pub fn files(bundle: &Bundle) -> Vec<File> {
         text: sheet.text(),
         path: sheet.path,
     };
-    sheets(bundle).into_iter().map(render).collect()
+    let sheets = sheets(&bundle.targets, &bundle.artifacts);
+    sheets.into_iter().map(render).collect()
 }
 
-/// The same files, each to be rendered when it is wanted.
-pub fn sheets(bundle: &Bundle) -> Vec<Sheet<'_>> {
+/// The files of some artifacts of a bundle with these targets, each to be rendered when it is wanted. A file holds what is of
+/// one component, so all artifacts of a component have to be there.
+pub fn sheets<'b>(targets: &BTreeMap<Text, Target>, artifacts: &'b [Artifact]) -> Vec<Sheet<'b>> {
     let mut objects: HashMap<(&Text, &Text, &Text), Vec<&Artifact>> = HashMap::new();
     let mut sheets = Vec::new();
-    for artifact in &bundle.artifacts {
+    for artifact in artifacts {
         let (tenant, component) = artifact.owner();
         let stack = match &artifact.body {
             Body::Object(_) => {
@@ -93,7 +95,7 @@ pub fn sheets(bundle: &Bundle) -> Vec<Sheet<'_>> {
         let sheet = |kind: &str, more: &str, content| Sheet {
             path: format!(
                 "{}/{tenant}/{}{more}.json",
-                folder(bundle, &artifact.target, kind),
+                folder(targets, &artifact.target, kind),
                 stack.file_stem()
             ),
             content,
@@ -119,7 +121,7 @@ pub fn sheets(bundle: &Bundle) -> Vec<Sheet<'_>> {
         sheets.push(Sheet {
             path: format!(
                 "{}/{tenant}/{component}.yaml",
-                folder(bundle, target, "kubernetes")
+                folder(targets, target, "kubernetes")
             ),
             content: Content::Objects(artifacts),
         });
@@ -139,10 +141,9 @@ impl crate::Stack {
 }
 
 /// `kind`, or `kind/TARGET` where several targets get artifacts of this kind.
-fn folder(bundle: &Bundle, target: &Text, kind: &str) -> String {
-    let own = bundle.targets.get(target).map(std::mem::discriminant);
-    let alike = bundle
-        .targets
+fn folder(targets: &BTreeMap<Text, Target>, target: &Text, kind: &str) -> String {
+    let own = targets.get(target).map(std::mem::discriminant);
+    let alike = targets
         .values()
         .filter(|other| own == Some(std::mem::discriminant(*other)));
     if alike.count() > 1 {

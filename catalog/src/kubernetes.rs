@@ -37,6 +37,8 @@ struct Catalog {
 struct Shared {
     section: Section,
     facts: Vec<KindFacts<&'static str>>,
+    /// For each node, whether it is a quantity or has one somewhere below it.
+    quantities: OnceLock<Vec<bool>>,
 }
 
 /// What is said of a kind beside its schema.
@@ -124,7 +126,7 @@ pub fn kinds() -> impl Iterator<Item = (&'static str, &'static str)> + Clone {
 /// What a Kubernetes server knows of a kind.
 #[derive(Debug)]
 pub struct Kind {
-    section: &'static Section,
+    shared: &'static Shared,
     facts: &'static KindFacts<&'static str>,
 }
 
@@ -158,12 +160,16 @@ impl Kind {
             let (section, facts) = CATALOG
                 .store
                 .read(index, |r, s| r.list(|r| KindFacts::read(r, s)));
-            Shared { section, facts }
+            Shared {
+                section,
+                facts,
+                quantities: OnceLock::new(),
+            }
         });
         let name = CATALOG.store.name(index);
         let place = shared.facts.iter().position(|facts| facts.name == name);
         Kind {
-            section: &shared.section,
+            shared,
             facts: &shared.facts[place.unwrap_or_default()],
         }
     }
@@ -210,7 +216,7 @@ impl Kind {
 
     /// Adds what a server would not accept in a whole object of this kind.
     pub fn validate<T: Tree>(&self, object: &T, problems: &mut Vec<Problem>) {
-        let mut checker = Checker::new(&self.section.nodes, Dialect::Kubernetes, problems);
+        let mut checker = Checker::new(&self.shared.section.nodes, Dialect::Kubernetes, problems);
         checker.value(self.facts.root, object, &At::ROOT);
         let View::Map(entries) = object.view() else { return };
         let at = At::ROOT.key("metadata");
@@ -241,15 +247,29 @@ impl Kind {
         }
     }
 
+    /// Calls `see` with every string of an object that stands where a built-in kind has a quantity.
+    pub fn quantities<T: Tree>(&self, object: &T, see: &mut dyn FnMut(&At<'_>, &str)) {
+        if self.is_custom() {
+            return;
+        }
+        let nodes = &self.shared.section.nodes;
+        let holders = self
+            .shared
+            .quantities
+            .get_or_init(|| holding(nodes, |node| node.is(flags::QUANTITY)));
+        let walk = Quantities { nodes, holders };
+        walk.visit(self.facts.root, object, &At::ROOT, see);
+    }
+
     /// What the field at a path is; nothing for a path the kind does not have.
     pub fn field(&self, path: &[Segment]) -> Option<FieldType> {
-        let mut node = &self.section.nodes[self.facts.root as usize];
+        let mut node = &self.shared.section.nodes[self.facts.root as usize];
         for segment in path {
             let next = match segment {
                 Segment::Index(_) => node.items?,
                 Segment::Key(key) => child(node, key)?,
             };
-            node = &self.section.nodes[next as usize];
+            node = &self.shared.section.nodes[next as usize];
         }
         Some(self.field_type(node))
     }
@@ -257,7 +277,7 @@ impl Kind {
     fn field_type(&self, node: &Node<'static>) -> FieldType {
         let merge = node.merge.as_deref();
         let value = |literal: Option<Literal<'_>>| literal.map(|literal| literal.value());
-        let nodes = &self.section.nodes;
+        let nodes = &self.shared.section.nodes;
         let item = node.items.map(|id| &nodes[id as usize]);
         let key_default = |key: &str| {
             let field = item?.field(key)?;
@@ -306,7 +326,63 @@ impl Kind {
     /// The nodes and the root, for tests that make bodies from schemas.
     #[doc(hidden)]
     pub fn nodes(&self) -> (&'static [Node<'static>], NodeId) {
-        (&self.section.nodes, self.facts.root)
+        (&self.shared.section.nodes, self.facts.root)
+    }
+}
+
+/// A walk to the quantities of an object.
+struct Quantities<'n> {
+    nodes: &'n [Node<'static>],
+    holders: &'n [bool],
+}
+
+impl Quantities<'_> {
+    fn visit<T: Tree>(&self, id: NodeId, value: &T, at: &At<'_>, see: &mut dyn FnMut(&At<'_>, &str)) {
+        if !self.holders[id as usize] {
+            return;
+        }
+        let node = &self.nodes[id as usize];
+        match value.view() {
+            View::Map(entries) => {
+                for (key, value) in entries {
+                    if let Some(id) = child(node, key) {
+                        self.visit(id, value, &at.key(key), see);
+                    }
+                }
+            }
+            View::List(items) => {
+                let Some(id) = node.items else { return };
+                for (index, item) in items.iter().enumerate() {
+                    self.visit(id, item, &at.index(index), see);
+                }
+            }
+            View::String(text) if node.is(flags::QUANTITY) => see(at, text),
+            _ => {}
+        }
+    }
+}
+
+/// For each node, whether it is one of those, or one of those is somewhere below it.
+fn holding(nodes: &[Node<'static>], is: impl Fn(&Node<'static>) -> bool) -> Vec<bool> {
+    let mut holding: Vec<bool> = nodes.iter().map(is).collect();
+    // Nodes refer to each other in any order, in rings too: until nothing is added.
+    loop {
+        let mut any = false;
+        for (at, node) in nodes.iter().enumerate() {
+            let patterns = node.rules.as_ref().map_or(&[][..], |rules| &rules.patterns);
+            let below = node.fields.iter().map(|field| field.node);
+            let mut below = below
+                .chain(node.items)
+                .chain(node.values)
+                .chain(patterns.iter().map(|(_, id)| *id));
+            if !holding[at] && below.any(|id| holding[id as usize]) {
+                holding[at] = true;
+                any = true;
+            }
+        }
+        if !any {
+            return holding;
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! Writes files below a folder, and takes away those that it wrote before and does not write any more.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,29 +10,28 @@ use rayon::prelude::*;
 use crate::disk::in_words;
 use crate::problem::Problem;
 
-/// Writes every file, at the same time, each as `text` renders it. One that is there with the same bytes is left alone.
-pub(crate) fn write<T: Sync>(
-    folder: &Path,
-    files: &BTreeMap<String, T>,
-    text: impl Fn(&T) -> Cow<'_, str> + Sync,
-) -> Result<(), Problem> {
-    let folders: BTreeSet<&str> = files
-        .keys()
-        .map(|path| path.rsplit_once('/').map_or("", |(folder, _)| folder))
-        .collect();
-    folders.par_iter().try_for_each(|below| {
-        let path = folder.join(below);
-        fs::create_dir_all(&path).map_err(|error| unwritable(&path, &error))
-    })?;
-    files.par_iter().try_for_each(|(path, file)| {
-        let (path, text) = (folder.join(path), text(file));
-        let same = fs::metadata(&path).is_ok_and(|found| found.is_file() && found.len() == text.len() as u64)
-            && fs::read(&path).is_ok_and(|found| found == text.as_bytes());
-        if same {
-            return Ok(());
-        }
-        fs::write(&path, text.as_bytes()).map_err(|error| unwritable(&path, &error))
-    })
+/// Writes every file, several at a time, with the folders that they are in.
+pub(crate) fn write(folder: &Path, files: &BTreeMap<String, String>) -> Result<(), Problem> {
+    files
+        .par_iter()
+        .try_for_each(|(path, text)| write_file(&folder.join(path), text))
+}
+
+/// Writes a file, with the folders that it is in. One that is there with the same bytes is left alone.
+pub(crate) fn write_file(path: &Path, text: &str) -> Result<(), Problem> {
+    let written = match fs::metadata(path) {
+        Ok(found) if found.len() == text.len() as u64 && is_same(path, text) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => path
+            .parent()
+            .map_or(Ok(()), fs::create_dir_all)
+            .and_then(|()| fs::write(path, text)),
+        _ => fs::write(path, text),
+    };
+    written.map_err(|error| unwritable(path, &error))
+}
+
+fn is_same(path: &Path, text: &str) -> bool {
+    fs::read(path).is_ok_and(|found| found == text.as_bytes())
 }
 
 /// Takes files away, and the folders that are empty then. That one is gone already is fine.

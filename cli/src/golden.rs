@@ -70,7 +70,7 @@ pub(crate) fn accept(
     now: &BTreeMap<String, String>,
 ) -> Result<(), Problem> {
     folder::remove(folder, comparison.missing.iter().map(String::as_str))?;
-    folder::write(folder, now, |text| text.into())
+    folder::write(folder, now)
 }
 
 impl Comparison {

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use terrace_artifact::Bundle;
 use terrace_compiler::diagnostic::Diagnostic;
 use terrace_compiler::source::Files;
-use terrace_compiler::{Compiled, Request};
+use terrace_compiler::{Compiled, Emission, Request};
 
 use crate::console::{Console, Tone};
 use crate::diagnostics::{Drawing, summary};
@@ -42,11 +42,6 @@ impl Stack {
         })
     }
 
-    /// Compiles environments, all of them where none is named. Nothing is said yet.
-    pub(crate) fn compile(&self, environments: &[String], set: &[String]) -> Compiled {
-        terrace_compiler::compile(&self.sources, &request(environments, set))
-    }
-
     /// Compiles environments, says what there is to say, and fails where that is an error.
     pub(crate) fn compiled(
         &self,
@@ -54,12 +49,27 @@ impl Stack {
         set: &[String],
         console: &Console,
     ) -> Result<Compiled, Problem> {
-        let compiled = self.compile(environments, set);
+        let compiled = terrace_compiler::compile(&self.sources, &request(environments, set));
         self.tell(&compiled.diagnostics, &compiled.files, console);
         if compiled.has_errors() {
             return Err(Problem::Said);
         }
         Ok(compiled)
+    }
+
+    /// Compiles environments and hands on what their bundles are made of, then says what there is to say, and fails where
+    /// that is an error.
+    pub(crate) fn emitted<T>(
+        &self,
+        environments: &[String],
+        set: &[String],
+        console: &Console,
+        take: impl FnOnce(Vec<Emission<'_>>) -> T,
+    ) -> Result<(Compiled, T), Problem> {
+        let request = request(environments, set);
+        let (compiled, taken) = terrace_compiler::compile_with(&self.sources, &request, &|_| {}, take);
+        self.tell(&compiled.diagnostics, &compiled.files, console);
+        taken.map(|taken| (compiled, taken)).ok_or(Problem::Said)
     }
 
     /// Compiles one environment. Where none was named, says which there are.

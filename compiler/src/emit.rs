@@ -10,37 +10,40 @@ use terrace_artifact::{
 
 use crate::connect::attribute::Attribute;
 use crate::connect::lower::{Atom, Late, Lowered, is_object, logical_id, output_name};
+use crate::connect::outputs::{Outputs, intrinsic};
 use crate::connect::{Edge, Graph};
-use crate::expression::filters::pascal;
 use crate::resource::{Resource, ResourceKind};
 use crate::term::Term;
 
-/// What a bundle is made of.
-pub(crate) struct Emission<'a> {
-    pub(crate) graph: Graph<'a>,
+/// An environment in which nothing is wrong, and whose artifacts have not been made yet.
+///
+/// All of them together are larger than what they are made of: whoever only passes them on takes them
+/// [component by component](Emission::each).
+pub struct Emission<'a> {
+    graph: Graph<'a>,
+    header: Header,
+    edges: Vec<Edge>,
+    /// What became of each resource; with its body, once the artifacts are made.
+    lowered: Vec<Lowered>,
+    outputs: Outputs,
+}
+
+/// What a bundle says besides its artifacts.
+#[derive(Clone)]
+pub(crate) struct Header {
     pub(crate) platform: Text,
     pub(crate) environment: Environment,
-    pub(crate) targets: Vec<(Text, Target)>,
-    pub(crate) edges: Vec<Edge>,
+    pub(crate) targets: BTreeMap<Text, Target>,
     pub(crate) set: Vec<Text>,
 }
 
-/// What the resources of a stack tell other stacks, by instance and part: the outputs by name.
-pub(crate) type Outputs = BTreeMap<(usize, u32), BTreeMap<Text, Term>>;
-
-/// A resource on its way out.
-struct Finished {
-    at: usize,
-    lowered: Lowered,
-    /// The body that it came with.
-    own: Term,
-}
-
-impl Finished {
-    fn value(&mut self) -> Value {
-        let own = std::mem::take(&mut self.own);
-        self.lowered.body.take().unwrap_or(own).into_value()
-    }
+/// What one component comes to.
+#[derive(Debug)]
+pub struct Piece {
+    /// Its objects and stacks, in no order.
+    pub artifacts: Vec<Artifact>,
+    /// The files that they name.
+    pub assets: BTreeMap<Digest, Asset>,
 }
 
 /// What all artifacts share while they are made.
@@ -51,85 +54,79 @@ struct Context {
     ids: Vec<ArtifactId>,
     /// The artifacts that need others: the numbers of both (see [`Graph::artifact`]), in order.
     needs: Vec<(usize, usize)>,
-    outputs: Outputs,
 }
 
-impl Emission<'_> {
-    /// Makes the bundle.
-    pub(crate) fn emit(mut self, lowered: Vec<Lowered>, outputs: Outputs) -> Bundle {
-        let context = Context {
-            label: format!("{}.{}", self.platform, self.environment.name).into(),
-            ids: self.ids(),
-            needs: self.needs(),
+/// A resource on its way out: its number, and what became of it.
+type Finished<'l> = (usize, &'l mut Lowered);
+
+impl<'a> Emission<'a> {
+    pub(crate) fn new(
+        graph: Graph<'a>,
+        header: Header,
+        edges: Vec<Edge>,
+        lowered: Vec<Lowered>,
+        outputs: Outputs,
+    ) -> Emission<'a> {
+        Emission {
+            graph,
+            header,
+            edges,
+            lowered,
             outputs,
-        };
-        let mut by_instance: Vec<Vec<Finished>> = Vec::new();
-        by_instance.resize_with(self.graph.instances.len(), Vec::new);
-        for (at, lowered) in lowered.into_iter().enumerate() {
-            let resource = &mut self.graph.resources[at];
-            // Nobody reads the bodies any more: what stayed as it was is moved, not copied.
-            let own = std::mem::take(&mut resource.body);
-            by_instance[resource.instance].push(Finished { at, lowered, own });
-        }
-        let pieces: Vec<(Vec<Artifact>, BTreeMap<Digest, Asset>)> = by_instance
-            .into_par_iter()
-            .enumerate()
-            .map(|(instance, resources)| self.instance(instance, resources, &context))
-            .collect();
-        let mut artifacts = Vec::new();
-        let mut assets = BTreeMap::new();
-        for (made, files) in pieces {
-            artifacts.extend(made);
-            assets.extend(files);
-        }
-        let artifacts = in_order(artifacts);
-        Bundle {
-            platform: self.platform,
-            environment: self.environment,
-            targets: self.targets.into_iter().collect(),
-            artifacts,
-            assets,
-            set: self.set,
         }
     }
 
-    /// The outputs of each instance's stack: those that its module declares, and those that others ask for.
-    pub(crate) fn outputs(&self, lowered: &[Lowered]) -> Outputs {
-        let mut outputs = Outputs::new();
-        for (index, instance) in self.graph.instances.iter().enumerate() {
-            // An output is told by the stack that has what it tells.
-            let mut firsts: BTreeMap<u32, usize> = BTreeMap::new();
-            let members = self.graph.resources_of(index);
-            for (at, resource) in members.filter(|(_, resource)| !is_object(resource)) {
-                firsts.entry(resource.part).or_insert(at);
-                if instance.divided == 0 {
-                    break;
-                }
-            }
-            for (name, term) in &instance.outputs {
-                let mut parts = firsts.iter();
-                let told =
-                    parts.find_map(|(part, first)| Some((*part, self.graph.lower_output(*first, term)?)));
-                if let Some((part, value)) = told {
-                    outputs
-                        .entry((index, part))
-                        .or_default()
-                        .insert(pascal(name), value);
-                }
-            }
+    /// The environment.
+    pub fn environment(&self) -> &Environment {
+        &self.header.environment
+    }
+
+    /// Where its artifacts go, by the names that they use.
+    pub fn targets(&self) -> &BTreeMap<Text, Target> {
+        &self.header.targets
+    }
+
+    /// The bundle.
+    pub fn into_bundle(self) -> Bundle {
+        let header = self.header.clone();
+        let mut artifacts = Vec::new();
+        let mut assets = BTreeMap::new();
+        for piece in self.each(|piece| piece) {
+            artifacts.extend(piece.artifacts);
+            assets.extend(piece.assets);
         }
-        for late in lowered.iter().flat_map(asked) {
-            let resource = &self.graph.resources[late.resource];
-            if is_object(resource) {
-                continue;
-            }
-            let value = intrinsic(resource, &late.attribute);
-            let known = outputs.entry((resource.instance, resource.part)).or_default();
-            if !known.values().any(|other| *other == value) {
-                known.insert(output_name(resource, &late.attribute), value);
-            }
+        Bundle {
+            platform: header.platform,
+            environment: header.environment,
+            targets: header.targets,
+            artifacts: in_order(artifacts),
+            assets,
+            set: header.set,
         }
-        outputs
+    }
+
+    /// Makes what each component comes to and hands it on, in as many threads as there are and in no order. What was
+    /// answered comes back in order of tenant and component.
+    pub fn each<T: Send>(mut self, take: impl Fn(Piece) -> T + Sync) -> Vec<T> {
+        let context = Context {
+            label: format!("{}.{}", self.header.platform, self.header.environment.name).into(),
+            ids: self.ids(),
+            needs: self.needs(),
+        };
+        let mut lowered = std::mem::take(&mut self.lowered);
+        for (resource, lowered) in self.graph.resources.iter_mut().zip(&mut lowered) {
+            // Nobody reads the bodies any more: what stayed as it was is moved, not copied.
+            lowered
+                .body
+                .get_or_insert_with(|| std::mem::take(&mut resource.body));
+        }
+        let mut components: Vec<Vec<Finished<'_>>> = Vec::new();
+        components.resize_with(self.graph.instances.len(), Vec::new);
+        for (at, lowered) in lowered.iter_mut().enumerate() {
+            components[self.graph.resources[at].instance].push((at, lowered));
+        }
+        let piece = |(instance, resources)| take(self.component(instance, resources, &context));
+        components.into_par_iter().enumerate().map(piece).collect()
     }
 
     /// Which artifact needs which, by number.
@@ -166,19 +163,6 @@ impl Emission<'_> {
     }
 
     fn ids(&self) -> Vec<ArtifactId> {
-        let stacks: Vec<ArtifactId> = self
-            .graph
-            .instances
-            .iter()
-            .map(|instance| {
-                ArtifactId::stack(instance.account.as_deref().unwrap_or_default(), &instance.name)
-            })
-            .collect();
-        let part = |resource: &Resource| {
-            let instance = &self.graph.instances[resource.instance];
-            let name = instance.stack_name(resource.part);
-            ArtifactId::stack(instance.account.as_deref().unwrap_or_default(), &name)
-        };
         let id = |resource: &Resource| match &resource.kind {
             ResourceKind::Kubernetes { api_version, kind } => {
                 let metadata = |key: &str| resource.body.at(&["metadata", key]).and_then(Term::as_str);
@@ -191,8 +175,10 @@ impl Emission<'_> {
                     name,
                 )
             }
-            ResourceKind::CloudFormation(_) if resource.part > 0 => part(resource),
-            ResourceKind::CloudFormation(_) => stacks[resource.instance].clone(),
+            ResourceKind::CloudFormation(_) => {
+                let instance = &self.graph.instances[resource.instance];
+                ArtifactId::stack(&self.target(resource), &instance.stack_name(resource.part))
+            }
         };
         self.graph.resources.par_iter().map(id).collect()
     }
@@ -212,7 +198,7 @@ impl Emission<'_> {
             Attribute::Field(path) => path.iter().map(|key| Segment::Key(key.clone())).collect(),
             attribute => {
                 let value = intrinsic(resource, attribute);
-                let known = context
+                let known = self
                     .outputs
                     .get(&(resource.instance, resource.part))
                     .and_then(|outputs| {
@@ -233,39 +219,31 @@ impl Emission<'_> {
         }
     }
 
-    fn instance(
-        &self,
-        instance: usize,
-        resources: Vec<Finished>,
-        context: &Context,
-    ) -> (Vec<Artifact>, BTreeMap<Digest, Asset>) {
-        let mut artifacts = Vec::new();
-        let mut assets = BTreeMap::new();
-        let (objects, members): (Vec<_>, Vec<_>) = resources
-            .into_iter()
-            .partition(|one| is_object(&self.graph.resources[one.at]));
-        for one in objects {
-            artifacts.push(self.object(one, context));
+    fn component(&self, instance: usize, resources: Vec<Finished<'_>>, context: &Context) -> Piece {
+        let mut piece = Piece {
+            artifacts: Vec::new(),
+            assets: BTreeMap::new(),
+        };
+        let mut stacks: BTreeMap<u32, Vec<Finished<'_>>> = BTreeMap::new();
+        for (at, lowered) in resources {
+            let resource = &self.graph.resources[at];
+            if is_object(resource) {
+                piece.artifacts.push(self.object(at, lowered, context));
+            } else {
+                stacks.entry(resource.part).or_default().push((at, lowered));
+            }
         }
-        let mut parts: BTreeMap<u32, Vec<Finished>> = BTreeMap::new();
-        for one in members {
-            parts
-                .entry(self.graph.resources[one.at].part)
-                .or_default()
-                .push(one);
+        for (part, members) in stacks {
+            let stack = self.stack(instance, part, members, context, &mut piece.assets);
+            piece.artifacts.push(stack);
         }
-        for (part, members) in parts {
-            artifacts.push(self.stack(instance, part, members, context, &mut assets));
-        }
-        (artifacts, assets)
+        piece
     }
 
-    fn object(&self, mut one: Finished, context: &Context) -> Artifact {
-        let at = one.at;
+    fn object(&self, at: usize, lowered: &mut Lowered, context: &Context) -> Artifact {
         let resource = &self.graph.resources[at];
-        let mut manifest = one.value();
-        let bindings = one
-            .lowered
+        let mut manifest = value(lowered);
+        let bindings = lowered
             .bindings
             .iter()
             .map(|(path, atoms)| Binding {
@@ -340,13 +318,13 @@ impl Emission<'_> {
         &self,
         index: usize,
         part: u32,
-        members: Vec<Finished>,
+        members: Vec<Finished<'_>>,
         context: &Context,
         files: &mut BTreeMap<Digest, Asset>,
     ) -> Artifact {
         let instance = &self.graph.instances[index];
-        let id = context.ids[members[0].at].clone();
-        let needed = self.needed(members[0].at, context);
+        let id = context.ids[members[0].0].clone();
+        let needed = self.needed(members[0].0, context);
         let mut stack = Stack {
             name: instance.stack_name(part),
             component: instance.component.clone(),
@@ -360,22 +338,22 @@ impl Emission<'_> {
             tags: self.tags(index, &context.label),
             members: BTreeMap::new(),
             part,
-            termination_protection: self.environment.class.is_production(),
+            termination_protection: self.header.environment.class.is_production(),
             policy: None,
             assets: BTreeSet::new(),
         };
         let mut parameters = Map::new();
         let mut resources = Map::with_capacity(members.len());
         let mut guarded = Vec::new();
-        for one in members {
-            let resource = &self.graph.resources[one.at];
+        for (at, lowered) in members {
+            let resource = &self.graph.resources[at];
             let logical = logical_id(resource);
-            for (name, late) in &one.lowered.parameters {
+            for (name, late) in &lowered.parameters {
                 stack
                     .parameters
                     .insert(name.clone(), vec![Part::Late(self.source(late, context))]);
             }
-            for path in &one.lowered.assets {
+            for path in &lowered.assets {
                 if let Ok(packed) = self.graph.assets.packed(path) {
                     stack.assets.insert(packed.digest.clone());
                     files.insert(
@@ -399,12 +377,12 @@ impl Emission<'_> {
                     holds_data: resource.holds_data,
                 },
             );
-            resources.insert(logical, self.member(resource, one));
+            resources.insert(logical, self.member(resource, lowered));
         }
         for name in stack.parameters.keys() {
             parameters.insert(name.clone(), Map::from_iter([("Type", "String")]));
         }
-        if self.environment.class.is_production() && !guarded.is_empty() {
+        if self.header.environment.class.is_production() && !guarded.is_empty() {
             stack.policy = Some(stack_policy(&guarded));
         }
         let mut template = Map::new();
@@ -422,7 +400,7 @@ impl Emission<'_> {
             "Description",
             format!(
                 "{} of {whose} in {} {}{which}",
-                instance.component, self.platform, self.environment.name
+                instance.component, self.header.platform, self.header.environment.name
             ),
         );
         if !needed.is_empty() {
@@ -436,7 +414,7 @@ impl Emission<'_> {
             template.insert("Parameters", parameters);
         }
         template.insert("Resources", resources);
-        if let Some(own) = context.outputs.get(&(index, part)) {
+        if let Some(own) = self.outputs.get(&(index, part)) {
             let entry = |(name, term): (&Text, &Term)| {
                 (
                     name.clone(),
@@ -465,14 +443,11 @@ impl Emission<'_> {
         tags
     }
 
-    fn member(&self, resource: &Resource, mut one: Finished) -> Value {
-        let properties = one.value();
+    fn member(&self, resource: &Resource, lowered: &mut Lowered) -> Value {
+        let properties = value(lowered);
         let attribute = |name: &str| {
-            one.lowered
-                .attributes
-                .iter()
-                .find(|(key, _)| key == name)
-                .map(|(_, term)| term)
+            let mut attributes = lowered.attributes.iter();
+            attributes.find(|(key, _)| key == name).map(|(_, term)| term)
         };
         let mut out = Map::new();
         out.insert("Type", resource.kind.cloudformation().unwrap_or_default());
@@ -548,25 +523,9 @@ fn in_order(artifacts: Vec<Artifact>) -> Vec<Artifact> {
     order.into_iter().filter_map(|at| artifacts[at].take()).collect()
 }
 
-/// What a resource's lowering asks of other resources.
-fn asked(lowered: &Lowered) -> impl Iterator<Item = &Late> {
-    let bound = lowered
-        .bindings
-        .iter()
-        .flat_map(|(_, atoms)| atoms)
-        .filter_map(|atom| match atom {
-            Atom::Late(late) => Some(late),
-            _ => None,
-        });
-    lowered.parameters.values().chain(bound)
-}
-
-fn intrinsic(resource: &Resource, attribute: &Attribute) -> Term {
-    let id = Term::String(logical_id(resource));
-    match attribute {
-        Attribute::GetAtt(name) => Term::map([("Fn::GetAtt", Term::list([id, Term::from(name)]))]),
-        _ => Term::map([("Ref", id)]),
-    }
+/// The body of a resource as the target gets it.
+fn value(lowered: &mut Lowered) -> Value {
+    lowered.body.take().unwrap_or_default().into_value()
 }
 
 /// Updates may do everything but replace or delete what holds data.

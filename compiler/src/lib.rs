@@ -52,10 +52,12 @@ use connect::lower::{Lowered, is_object};
 use connect::{Edge, Graph, places};
 use diagnostic::{Diagnostic, Diagnostics};
 use document::Environment;
-use emit::Emission;
+use emit::Header;
 use load::{Stack, unknown};
-use resolve::Prepared;
+use resolve::{Prepared, Use};
 use source::{Files, Sources, Span};
+
+pub use emit::{Emission, Piece};
 
 /// What is asked of the compiler. Everything that is not in the sources is in here.
 #[derive(Clone, Debug, Default)]
@@ -136,38 +138,55 @@ pub fn compile(sources: &dyn Sources, request: &Request) -> Compiled {
 
 /// Compiles a stack, and calls `watch` after each phase: once for [`Phase::Load`], once for each environment and other phase.
 pub fn compile_watched(sources: &dyn Sources, request: &Request, watch: Watch<'_>) -> Compiled {
-    let mut compiled = Compiled::default();
-    let mut diagnostics = Diagnostics::new();
-    if let Some(bundles) = bundles(sources, request, watch, &mut compiled, &mut diagnostics)
-        && !diagnostics.has_errors()
-    {
-        compiled.bundles = bundles;
-    }
-    compiled.diagnostics = diagnostics.into_sorted();
+    let (mut compiled, bundles) = compile_with(sources, request, watch, |emissions| {
+        let bundle = |emission: Emission<'_>| {
+            let bundle = emission.into_bundle();
+            watch(Phase::Emit);
+            bundle
+        };
+        emissions.into_par_iter().map(bundle).collect()
+    });
+    compiled.bundles = bundles.unwrap_or_default();
     compiled
 }
 
-fn bundles(
+/// Compiles a stack without its bundles: where nothing is wrong, `take` gets what they are made of, for each environment in
+/// order of name, and its answer comes back.
+pub fn compile_with<T>(
     sources: &dyn Sources,
     request: &Request,
     watch: Watch<'_>,
-    compiled: &mut Compiled,
-    diagnostics: &mut Diagnostics,
-) -> Option<Vec<Bundle>> {
-    let stack = load::load(sources, &mut compiled.files, diagnostics)?;
+    take: impl FnOnce(Vec<Emission<'_>>) -> T,
+) -> (Compiled, Option<T>) {
+    let mut compiled = Compiled::default();
+    let mut diagnostics = Diagnostics::new();
+    let stack = load::load(sources, &mut compiled.files, &mut diagnostics);
     watch(Phase::Load);
-    stack_bundles(&stack, sources, request, watch, compiled, diagnostics)
+    let taken = stack.and_then(|stack| {
+        compile_stack(
+            &stack,
+            sources,
+            request,
+            watch,
+            &mut compiled,
+            &mut diagnostics,
+            take,
+        )
+    });
+    compiled.diagnostics = diagnostics.into_sorted();
+    (compiled, taken)
 }
 
 /// What comes after loading.
-fn stack_bundles(
+fn compile_stack<T>(
     stack: &Stack,
     sources: &dyn Sources,
     request: &Request,
     watch: Watch<'_>,
     compiled: &mut Compiled,
     diagnostics: &mut Diagnostics,
-) -> Option<Vec<Bundle>> {
+    take: impl FnOnce(Vec<Emission<'_>>) -> T,
+) -> Option<T> {
     compiled.golden = stack
         .platform
         .golden
@@ -197,16 +216,19 @@ fn stack_bundles(
         files,
         watch,
     };
-    let results: Vec<(Option<Bundle>, Diagnostics)> = environments
+    let (uses, said): (Vec<Vec<Use<'_>>>, Vec<Diagnostics>) = environments
         .par_iter()
-        .map(|environment| {
-            let mut diagnostics = Diagnostics::new();
-            (whole.bundle(environment, &mut diagnostics), diagnostics)
-        })
+        .map(|environment| whole.uses(environment))
+        .unzip();
+    let checked: Vec<(Option<Emission<'_>>, Diagnostics)> = environments
+        .par_iter()
+        .zip(&uses)
+        .zip(said)
+        .map(|((environment, uses), mut said)| (whole.emission(environment, uses, &mut said), said))
         .collect();
-    let mut bundles = Vec::new();
-    for (bundle, said) in results {
-        bundles.extend(bundle);
+    let mut emissions = Vec::new();
+    for (emission, said) in checked {
+        emissions.extend(emission);
         diagnostics.append(said);
     }
     if !diagnostics.has_errors() {
@@ -214,7 +236,7 @@ fn stack_bundles(
             diagnostics.append(module.misspelt.clone());
         }
     }
-    Some(bundles)
+    (!diagnostics.has_errors()).then(|| take(emissions))
 }
 
 /// What all environments share.
@@ -226,9 +248,25 @@ struct Whole<'w> {
     watch: Watch<'w>,
 }
 
-impl Whole<'_> {
-    /// The phases of one environment.
-    fn bundle(&self, environment: &Environment, diagnostics: &mut Diagnostics) -> Option<Bundle> {
+impl<'w> Whole<'w> {
+    /// What an environment uses.
+    fn uses(&self, environment: &'w Environment) -> (Vec<Use<'w>>, Diagnostics) {
+        let mut diagnostics = Diagnostics::new();
+        let uses = self.prepared.uses(environment, self.files, &mut diagnostics);
+        (self.watch)(Phase::Resolve);
+        (uses, diagnostics)
+    }
+
+    /// The phases of one environment up to where nothing can be wrong any more.
+    fn emission<'e>(
+        &self,
+        environment: &Environment,
+        uses: &'e [Use<'e>],
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Emission<'e>>
+    where
+        'w: 'e,
+    {
         let Whole {
             prepared,
             request,
@@ -236,23 +274,21 @@ impl Whole<'_> {
             watch,
             ..
         } = *self;
-        let uses = prepared.uses(environment, files, diagnostics);
         let waivers = check::Waivers::new(
-            &uses,
+            uses,
             &prepared.stack.platform.waivers,
             &prepared.modules,
             &request.today,
         );
-        watch(Phase::Resolve);
-        let mut expansions = expand::expand(&uses, &waivers, files, diagnostics);
+        let mut expansions = expand::expand(uses, &waivers, files, diagnostics);
         let waived = std::mem::take(&mut expansions.waived);
         watch(Phase::Expand);
         stop(diagnostics)?;
         let targets = placement::targets(environment);
         let declared = placement::places(environment, files);
         let class = environment.class.value;
-        let places = places(&uses, class, &targets);
-        let mut graph = Graph::connect(&uses, expansions, places, files, self.assets, diagnostics);
+        let places = places(uses, class, &targets);
+        let mut graph = Graph::connect(uses, expansions, places, files, self.assets, diagnostics);
         let others = prepared
             .stack
             .environments
@@ -277,56 +313,53 @@ impl Whole<'_> {
             class,
             places: declared,
         };
-        let set = request.set.iter().map(Text::from).collect();
-        let emission = Emission {
-            graph,
+        let header = Header {
             platform,
             environment,
-            targets,
-            edges,
-            set,
+            targets: targets.into_iter().collect(),
+            set: request.set.iter().map(Text::from).collect(),
         };
-        let outputs = emission.outputs(&lowered);
-        limits::check(&emission.graph, &lowered, &outputs, diagnostics);
+        let outputs = graph.outputs(&lowered);
+        limits::check(&graph, &lowered, &outputs, diagnostics);
         stop(diagnostics)?;
-        let bundle = emission.emit(lowered, outputs);
-        watch(Phase::Emit);
-        Some(bundle)
+        Some(Emission::new(graph, header, edges, lowered, outputs))
     }
 }
 
 /// Lowers every resource for its target and holds it against what the target accepts.
 fn lower(graph: &Graph<'_>, diagnostics: &mut Diagnostics) -> (Vec<Lowered>, Vec<Edge>) {
     let objects = graph.objects();
-    let mut lowered: Vec<Lowered> = (0..graph.resources.len())
-        .into_par_iter()
-        .map(|at| {
-            let mut lowered = graph.lower(at);
-            let mut said = std::mem::take(&mut lowered.diagnostics);
-            if !said.has_errors() {
-                let body = lowered.body(&graph.resources[at]);
-                graph.check_body(at, body, &lowered.attributes, &mut said);
-            }
-            if is_object(&graph.resources[at]) {
-                check::canonical(&graph.resources[at], &mut lowered);
-                lowered.edges.extend(graph.mentioned(at, &objects, &mut said));
-            }
-            lowered.diagnostics = said;
-            lowered
-        })
-        .collect();
+    let one = |at: usize| {
+        let mut lowered = graph.lower(at);
+        let mut said = std::mem::take(&mut lowered.diagnostics);
+        if !said.has_errors() {
+            let body = lowered.body(&graph.resources[at]);
+            graph.check_body(at, body, &lowered.attributes, &mut said);
+        }
+        if is_object(&graph.resources[at]) {
+            check::canonical(&graph.resources[at], &mut lowered);
+            lowered.edges.extend(graph.mentioned(at, &objects, &mut said));
+        }
+        lowered.diagnostics = said;
+        lowered
+    };
+    let mut names = Diagnostics::new();
+    let (mut lowered, ()) = rayon::join(
+        || {
+            (0..graph.resources.len())
+                .into_par_iter()
+                .map(one)
+                .collect::<Vec<Lowered>>()
+        },
+        || graph.check_names(&mut names),
+    );
     let mut edges = Vec::new();
     for one in &mut lowered {
         diagnostics.append(std::mem::take(&mut one.diagnostics));
         edges.append(&mut one.edges);
     }
-    let (mut names, mut cycles) = (Diagnostics::new(), Diagnostics::new());
-    rayon::join(
-        || graph.check_names(&mut names),
-        || graph.report_cycles(&edges, &mut cycles),
-    );
     diagnostics.append(names);
-    diagnostics.append(cycles);
+    graph.report_cycles(&edges, diagnostics);
     (lowered, edges)
 }
 

@@ -8,8 +8,8 @@ use terrace_artifact::Text;
 use crate::code::Code;
 use crate::connect::Graph;
 use crate::connect::lower::{Lowered, is_object};
+use crate::connect::outputs::Outputs;
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::emit::Outputs;
 use crate::resolve::UseKind;
 use crate::resource::Resource;
 use crate::term::Term;
@@ -60,7 +60,7 @@ pub(crate) fn check(
         if measure.bytes > LONGEST_TEMPLATE {
             let members = graph.resources_of(instance);
             let members = members.filter(|(_, resource)| !is_object(resource) && resource.part == part);
-            let exact = members.map(|(at, resource)| length(resource, &lowered[at], size));
+            let exact = members.map(|(at, resource)| length(resource, &lowered[at], text_size));
             measure.bytes = exact.sum();
         }
         let told = outputs.get(&(instance, part)).map_or(0, BTreeMap::len);
@@ -111,31 +111,18 @@ fn too_large(
 }
 
 /// The length of a resource in a template, with what stands beside its properties.
-fn length(resource: &Resource, lowered: &Lowered, of_term: fn(&Term) -> usize) -> usize {
-    let attributes = lowered.attributes.iter().map(|(_, term)| of_term(term));
-    AROUND + of_term(lowered.body(resource)) + attributes.sum::<usize>()
+fn length(resource: &Resource, lowered: &Lowered, of_text: fn(&str) -> usize) -> usize {
+    let attributes = lowered.attributes.iter().map(|(_, term)| size(term, of_text));
+    AROUND + size(lowered.body(resource), of_text) + attributes.sum::<usize>()
 }
 
-/// A length that a term as compact JSON does not have more of: as if every character were escaped.
-fn at_most(term: &Term) -> usize {
+/// The length of a term as compact JSON, with texts as long as `of_text` says.
+fn size(term: &Term, of_text: fn(&str) -> usize) -> usize {
     match term {
-        Term::String(text) => 2 * text.len() + 2,
-        Term::List(items) => items.iter().map(|item| at_most(item) + 1).sum::<usize>() + 2,
+        Term::String(text) => of_text(text),
+        Term::List(items) => items.iter().map(|item| size(item, of_text) + 1).sum::<usize>() + 2,
         Term::Map(entries) => {
-            let entry = |(key, value): &(Text, Term)| 2 * key.len() + at_most(value) + 4;
-            entries.iter().map(entry).sum::<usize>() + 2
-        }
-        other => size(other),
-    }
-}
-
-/// The length of a term as compact JSON.
-fn size(term: &Term) -> usize {
-    match term {
-        Term::String(text) => text_size(text),
-        Term::List(items) => items.iter().map(|item| size(item) + 1).sum::<usize>() + 2,
-        Term::Map(entries) => {
-            let entry = |(key, value): &(Text, Term)| text_size(key) + size(value) + 2;
+            let entry = |(key, value): &(Text, Term)| of_text(key) + size(value, of_text) + 2;
             entries.iter().map(entry).sum::<usize>() + 2
         }
         Term::Bool(_) => 5,
@@ -144,10 +131,22 @@ fn size(term: &Term) -> usize {
     }
 }
 
+/// A length that a text as JSON does not have more of: as if every character were a control character.
+fn at_most(text: &str) -> usize {
+    6 * text.len() + 2
+}
+
+/// The length of a text as JSON.
 fn text_size(text: &str) -> usize {
-    let escaped = text
-        .bytes()
-        .filter(|byte| matches!(byte, b'"' | b'\\' | b'\n'))
-        .count();
-    text.len() + escaped + 2
+    let byte = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 8 | 12 => 2,
+        0..0x20 => 6,
+        _ => 1,
+    };
+    text.bytes().map(byte).sum::<usize>() + 2
+}
+
+/// Whether a term as compact JSON has more than so many bytes. Nearly none comes near: only what may have is written.
+pub(crate) fn is_longer(term: &Term, most: usize) -> bool {
+    size(term, at_most) > most && terrace_artifact::to_json_compact(&term.clone().into_value()).len() > most
 }

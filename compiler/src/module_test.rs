@@ -16,7 +16,7 @@ use crate::load;
 use crate::node::{Node, NodeKind};
 use crate::source::{Files, Sources, Span};
 use crate::validate::{self, Kind};
-use crate::{Compiled, Request, stack_bundles, yaml};
+use crate::{Compiled, Emission, Request, compile_stack, yaml};
 
 /// The file with what was said about a case, beside what came out of it.
 pub const WORDS: &str = "diagnostics.txt";
@@ -101,8 +101,18 @@ fn run_case(sources: &dyn Sources, module: &Text, name: &str, request: &Request)
         }
         let stack = load::assemble(documents, &mut compiled.files, &mut diagnostics)?;
         if !diagnostics.has_errors() {
-            let bundles = stack_bundles(&stack, sources, request, &|_| {}, &mut compiled, &mut diagnostics);
-            compiled.bundles = bundles.unwrap_or_default();
+            let bundles =
+                |emissions: Vec<Emission<'_>>| emissions.into_iter().map(Emission::into_bundle).collect();
+            let made = compile_stack(
+                &stack,
+                sources,
+                request,
+                &|_| {},
+                &mut compiled,
+                &mut diagnostics,
+                bundles,
+            );
+            compiled.bundles = made.unwrap_or_default();
         }
         Some(expected)
     });

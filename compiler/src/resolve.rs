@@ -1,13 +1,13 @@
 //! Phase 3: one environment. Who gets which component, from which module, with which inputs, and where it goes.
 
+use rayon::prelude::*;
 use terrace_artifact::Text;
 
 use crate::body::{Body, Expansion};
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics, those};
 use crate::document::{
-    Component, ComponentInputs, Environment, Pipeline, Placement, Recipe as Source, Spanned, Status, Tenant,
-    Tenants,
+    Component, ComponentInputs, Environment, Pipeline, Recipe as Source, Spanned, Status, Tenant, Tenants,
 };
 use crate::expression::Scope;
 use crate::expression::filters::slug;
@@ -135,7 +135,7 @@ impl<'a> Prepared<'a> {
         files: &Files,
         diagnostics: &mut Diagnostics,
     ) -> Vec<Use<'a>> {
-        let mut uses = Vec::new();
+        let mut seeds = Vec::new();
         for (component, own) in self.stack.components.iter().zip(&self.own) {
             if !is_in(component.environments.as_deref(), environment) {
                 continue;
@@ -162,16 +162,7 @@ impl<'a> Prepared<'a> {
                     module,
                     recipe,
                 };
-                let on = component.on.as_ref();
-                uses.push(self.make(
-                    environment,
-                    tenant,
-                    kind,
-                    &component.name,
-                    component.moved_from.as_ref(),
-                    on,
-                    diagnostics,
-                ));
+                seeds.push((tenant, kind));
             }
         }
         for pipeline in &self.stack.pipelines {
@@ -184,18 +175,13 @@ impl<'a> Prepared<'a> {
             {
                 continue;
             }
-            let kind = UseKind::Pipeline(pipeline);
-            let on = pipeline.on.as_ref();
-            uses.push(self.make(
-                environment,
-                tenant,
-                kind,
-                &pipeline.name,
-                pipeline.moved_from.as_ref(),
-                on,
-                diagnostics,
-            ));
+            seeds.push((tenant, UseKind::Pipeline(pipeline)));
         }
+        let (mut uses, said): (Vec<Use<'a>>, Vec<Diagnostics>) = seeds
+            .into_par_iter()
+            .map(|(tenant, kind)| self.make(environment, tenant, kind))
+            .unzip();
+        said.into_iter().for_each(|said| diagnostics.append(said));
         uses.sort_by(|a, b| {
             (&a.instance.tenant, &a.instance.component).cmp(&(&b.instance.tenant, &b.instance.component))
         });
@@ -214,9 +200,13 @@ impl<'a> Prepared<'a> {
             }
         }
         crate::requirement::check(&uses, &self.modules, diagnostics);
-        for one in &mut uses {
-            self.layer(one, environment, files, diagnostics);
-        }
+        let layer = |one: &mut Use<'a>| {
+            let mut said = Diagnostics::new();
+            self.layer(one, environment, files, &mut said);
+            said
+        };
+        let said: Vec<Diagnostics> = uses.par_iter_mut().map(layer).collect();
+        said.into_iter().for_each(|said| diagnostics.append(said));
         uses
     }
 
@@ -242,24 +232,21 @@ impl<'a> Prepared<'a> {
         here.filter(chosen).map(Some).collect()
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of one use, each from another document"
-    )]
     fn make(
         &self,
         environment: &Environment,
         tenant: Option<&'a Tenant>,
         kind: UseKind<'a>,
-        name: &Spanned<Text>,
-        moved_from: Option<&Spanned<Text>>,
-        on: Option<&Placement>,
-        diagnostics: &mut Diagnostics,
-    ) -> Use<'a> {
+    ) -> (Use<'a>, Diagnostics) {
+        let (name, moved_from, on) = match kind {
+            UseKind::Component { component, .. } => (&component.name, &component.moved_from, &component.on),
+            UseKind::Pipeline(pipeline) => (&pipeline.name, &pipeline.moved_from, &pipeline.on),
+        };
+        let mut diagnostics = Diagnostics::new();
         let platform = &self.stack.platform.name.value;
         let tenant_name: Text = tenant.map_or("platform".into(), |tenant| tenant.name.value.clone());
-        let identity = moved_from.map_or(&name.value, |old| &old.value);
-        let (cluster, account) = placement(environment, on, diagnostics);
+        let identity = moved_from.as_ref().map_or(&name.value, |old| &old.value);
+        let (cluster, account) = placement(environment, on.as_ref(), &mut diagnostics);
         let (module, divided, requires) = match &kind {
             UseKind::Component { module, recipe, .. } => (
                 module.map(|module| module.document.name.value.clone()),
@@ -303,13 +290,14 @@ impl<'a> Prepared<'a> {
             _ => None,
         };
         let names = scope::names(&self.stack.platform, environment, tenant, &instance, version);
-        Use {
+        let one = Use {
             instance,
             tenant,
             kind,
             names,
             layers: Vec::new(),
-        }
+        };
+        (one, diagnostics)
     }
 
     /// Collects what everybody says about the inputs of one use, in order of precedence.

@@ -116,7 +116,10 @@ fn phases(criterion: &mut Criterion) {
             &compiled,
             |bencher, compiled| {
                 bencher.iter(|| {
-                    let files = compiled.bundles.iter().flat_map(terrace_artifact::sheets);
+                    let files = compiled
+                        .bundles
+                        .iter()
+                        .flat_map(|bundle| terrace_artifact::sheets(&bundle.targets, &bundle.artifacts));
                     files.map(|sheet| black_box(sheet.text()).len()).sum::<usize>()
                 });
             },

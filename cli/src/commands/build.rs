@@ -1,14 +1,13 @@
 //! `terrace build`: what would be deployed, as files.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
-use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::time::Instant;
 
-use rayon::prelude::*;
 use serde_json::json;
-use terrace_artifact::Sheet;
+use terrace_artifact::sheets;
+use terrace_compiler::{Emission, Piece};
 
 use crate::console::Console;
 use crate::folder;
@@ -27,50 +26,27 @@ pub(crate) fn run(
     console: &Console,
 ) -> Result<Status, Problem> {
     let begun = Instant::now();
-    // The process ends with this command: nobody waits until a million pieces are given back one by one.
-    let compiled = ManuallyDrop::new(Stack::open(folder)?.compiled(environments, set, console)?);
-    let delivered = compiled
-        .environments
-        .iter()
-        .map(|environment| out.join(environment.as_str()));
-    let delivered = std::iter::once(out.to_owned())
-        .chain(delivered)
-        .find(|at| at.join(".terrace/manifest.json").exists());
-    if let Some(delivered) = delivered {
-        return Err(Problem::new(format!(
-            "`{}` is the folder that an environment is applied to",
-            delivered.display()
-        ))
-        .help("build into another one, with `--out DIR`"));
-    }
-    let built: BTreeSet<&str> = compiled
-        .bundles
-        .iter()
-        .map(|bundle| bundle.environment.name.as_str())
-        .collect();
-    let before = recorded(out);
-    let sheets = compiled.bundles.par_iter().flat_map_iter(|bundle| {
-        let environment = &bundle.environment.name;
-        let sheets = terrace_artifact::sheets(bundle).into_iter();
-        sheets.map(move |sheet| (format!("{environment}/{}", sheet.path), sheet))
-    });
-    let files: BTreeMap<String, Sheet<'_>> = sheets.collect();
+    let stack = Stack::open(folder)?;
+    let (compiled, written) = stack.emitted(environments, set, console, |emissions| {
+        let built: BTreeSet<String> = emissions.iter().map(name).collect();
+        is_delivered(out, &built)?;
+        let mut files = BTreeSet::new();
+        for emission in emissions {
+            files.extend(write(out, emission)?);
+        }
+        Ok::<_, Problem>((built, files))
+    })?;
+    let (built, files) = written?;
     // An environment that was not built now keeps its files; one that does not exist any more does not.
     let environment = |path: &str| path.split('/').next().unwrap_or_default().to_owned();
-    let exists = |path: &str| {
-        compiled
-            .environments
-            .iter()
-            .any(|name| **name == *environment(path))
-    };
+    let exists = |path: &str| compiled.environments.contains(&environment(path));
+    let before = recorded(out);
     let (kept, stale): (Vec<&String>, Vec<&String>) = before
         .iter()
-        .filter(|path| !files.contains_key(*path))
-        .partition(|path| exists(path) && !built.contains(environment(path).as_str()));
-    // Rendered where it is written: all texts together are larger than everything else.
-    folder::write(out, &files, |sheet| sheet.text().into())?;
+        .filter(|path| !files.contains(*path))
+        .partition(|path| exists(path) && !built.contains(&environment(path)));
     folder::remove(out, stale.into_iter().map(String::as_str))?;
-    let record: BTreeSet<&String> = files.keys().chain(kept).collect();
+    let record: BTreeSet<&String> = files.iter().chain(kept).collect();
     record_files(out, &record)?;
     console.line(&format!(
         "{} {} for {} {} in {} ({})",
@@ -82,6 +58,44 @@ pub(crate) fn run(
         took(begun.elapsed()),
     ));
     Ok(Status::Done)
+}
+
+fn name(emission: &Emission<'_>) -> String {
+    emission.environment().name.to_string()
+}
+
+/// Refuses to write where an environment is applied to.
+fn is_delivered(out: &Path, built: &BTreeSet<String>) -> Result<(), Problem> {
+    let environments = built.iter().map(|environment| out.join(environment));
+    let delivered = std::iter::once(out.to_owned())
+        .chain(environments)
+        .find(|at| at.join(".terrace/manifest.json").exists());
+    match delivered {
+        None => Ok(()),
+        Some(delivered) => Err(Problem::new(format!(
+            "`{}` is the folder that an environment is applied to",
+            delivered.display()
+        ))
+        .help("build into another one, with `--out DIR`")),
+    }
+}
+
+/// Writes the files of an environment, each component's as soon as they are made: all of them together are larger than
+/// everything else. Gives their paths.
+fn write(out: &Path, emission: Emission<'_>) -> Result<Vec<String>, Problem> {
+    let environment = name(&emission);
+    let targets = emission.targets().clone();
+    let written = emission.each(|piece: Piece| {
+        let mut paths = Vec::new();
+        for sheet in sheets(&targets, &piece.artifacts) {
+            let path = format!("{environment}/{}", sheet.path);
+            folder::write_file(&out.join(&path), &sheet.text())?;
+            paths.push(path);
+        }
+        Ok(paths)
+    });
+    let written: Result<Vec<Vec<String>>, Problem> = written.into_iter().collect();
+    Ok(written?.concat())
 }
 
 /// What the last build wrote here. A record that cannot be read is none: then nothing is taken away.

@@ -41,7 +41,7 @@ pub(crate) fn run(dir: &Path, console: &Console) -> Result<Status, Problem> {
         let text = schema(kind).unwrap_or_default().to_owned();
         files.insert(format!("{SCHEMAS}/{kind}.schema.json"), text);
     }
-    folder::write(dir, &files, |text| text.into())?;
+    folder::write(dir, &files)?;
     for (path, _) in FILES {
         console.line(&format!("  {}", dir.join(path).display()));
     }

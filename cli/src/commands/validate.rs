@@ -7,7 +7,7 @@ use crate::console::{Console, Tone};
 use crate::diagnostics::to_json;
 use crate::problem::{Problem, Status};
 use crate::progress::plural;
-use crate::stack::Stack;
+use crate::stack::{Stack, request};
 
 pub(crate) fn run(
     folder: &Path,
@@ -16,8 +16,9 @@ pub(crate) fn run(
     console: &Console,
 ) -> Result<Status, Problem> {
     let stack = Stack::open(folder)?;
-    let compiled = stack.compile(&[], set);
-    let failed = compiled.has_errors();
+    let request = request(&[], set);
+    let (compiled, environments) =
+        terrace_compiler::compile_with(&stack.sources, &request, &|_| {}, |emissions| emissions.len());
     match output {
         Output::Json => {
             let json = to_json(&compiled.diagnostics, &compiled.files, &stack.folder);
@@ -25,8 +26,7 @@ pub(crate) fn run(
         }
         Output::Text => {
             stack.tell(&compiled.diagnostics, &compiled.files, console);
-            if !failed {
-                let environments = compiled.bundles.len();
+            if let Some(environments) = environments {
                 let platform = compiled.platform.as_deref().unwrap_or("the stack");
                 let words = format!(
                     "`{platform}` is in order: {environments} {}",
@@ -36,5 +36,8 @@ pub(crate) fn run(
             }
         }
     }
-    Ok(if failed { Status::Failed } else { Status::Done })
+    Ok(match environments {
+        Some(_) => Status::Done,
+        None => Status::Failed,
+    })
 }

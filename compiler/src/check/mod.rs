@@ -16,8 +16,9 @@ mod storage;
 mod streams;
 mod waivers;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
+use foldhash::{HashMap, HashMapExt};
 use rayon::prelude::*;
 use terrace_artifact::{Segment, Text};
 

@@ -12,7 +12,7 @@ use crate::unit::Quantity;
 
 /// Reports quantities that do not come out even.
 pub(super) fn inexact(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
-    walk(subject.resource, subject.body, &mut |path, text, quantity| {
+    walk(subject.resource, subject.body, &mut |at, text, quantity| {
         if !is_even(&quantity) {
             let rounded = quantity.rounded();
             findings.push(
@@ -21,7 +21,7 @@ pub(super) fn inexact(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
                     &[],
                     format!("`{text}` does not come out even: the server stores `{quantity}`"),
                 )
-                .below(path)
+                .below(at.path())
                 .help(format!("write `{rounded}`")),
             );
         }
@@ -42,12 +42,12 @@ fn is_even(quantity: &Quantity) -> bool {
 pub(crate) fn canonical(resource: &Resource, lowered: &mut Lowered) {
     let mut changes = Vec::new();
     let mut inexact = false;
-    walk(resource, lowered.body(resource), &mut |path, text, quantity| {
+    walk(resource, lowered.body(resource), &mut |at, text, quantity| {
         let even = is_even(&quantity);
         inexact |= !even;
         let canonical = quantity.to_string();
         if even && canonical != text {
-            changes.push((path, canonical));
+            changes.push((at.path(), canonical));
         }
     });
     lowered.inexact = inexact;
@@ -72,41 +72,16 @@ fn at_mut<'t>(body: &'t mut Term, path: &[Segment]) -> Option<&'t mut Term> {
     })
 }
 
-/// Calls `see` with every quantity of an object. Only what looks like one is looked up: few strings begin with a digit.
-fn walk(resource: &Resource, body: &Term, see: &mut dyn FnMut(Vec<Segment>, &str, Quantity)) {
+/// Calls `see` with every quantity of an object.
+fn walk(resource: &Resource, body: &Term, see: &mut dyn FnMut(&At<'_>, &str, Quantity)) {
     let ResourceKind::Kubernetes { api_version, kind } = &resource.kind else {
         return;
     };
-    let Some(kind) = terrace_catalog::kubernetes(api_version, kind) else {
-        return;
-    };
-    if kind.is_custom() {
-        return;
-    }
-    visit(body, &At::ROOT, &mut |at, text| {
-        let Ok(quantity) = text.parse::<Quantity>() else {
-            return;
-        };
-        let path = at.path();
-        if kind.field(&path).is_some_and(|field| field.is_quantity) {
-            see(path, text, quantity);
-        }
-    });
-}
-
-fn visit(term: &Term, at: &At<'_>, see: &mut dyn FnMut(&At<'_>, &str)) {
-    match term {
-        Term::String(text) if text.starts_with(|c: char| c.is_ascii_digit()) => see(at, text),
-        Term::List(items) => {
-            for (index, item) in items.iter().enumerate() {
-                visit(item, &at.index(index), see);
+    if let Some(kind) = terrace_catalog::kubernetes(api_version, kind) {
+        kind.quantities(body, &mut |at, text| {
+            if let Ok(quantity) = text.parse() {
+                see(at, text, quantity);
             }
-        }
-        Term::Map(entries) => {
-            for (key, item) in entries {
-                visit(item, &at.key(key), see);
-            }
-        }
-        _ => {}
+        });
     }
 }

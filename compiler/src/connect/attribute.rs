@@ -138,13 +138,13 @@ fn cloudformation(
         return Ok(Attribute::Ref);
     };
     let whole = path.join(".");
-    let wanted = plain(&whole);
+    let is = |name: &str| is_same(name, &whole);
     let name_property = name_property(type_name, resource_type);
     let named = name_property.and_then(|property| resource.body.get(property));
-    if wanted == "ref" {
+    if is("ref") {
         return Ok(Attribute::Ref);
     }
-    if wanted == "name" || name_property.is_some_and(|property| plain(property) == wanted) {
+    if is("name") || name_property.is_some_and(is) {
         return Ok(match named {
             Some(name) if !same_stack => Attribute::Known(name.clone()),
             _ if REF_IS_NAME.contains(&type_name) => Attribute::Ref,
@@ -152,16 +152,16 @@ fn cloudformation(
             None => attribute_of(resource_type, type_name, "name").unwrap_or(Attribute::Ref),
         });
     }
-    if wanted == "arn"
+    if is("arn")
         && !same_stack
         && let Some(arn) = named.and_then(|name| arn(type_name, name, span))
     {
         return Ok(Attribute::Known(arn));
     }
-    if let Some(attribute) = attribute_of(resource_type, type_name, &wanted) {
+    if let Some(attribute) = attribute_of(resource_type, type_name, &whole) {
         return Ok(attribute);
     }
-    if wanted == "arn"
+    if is("arn")
         && let Some(arn) = arn_of_reference(type_name, resource, span)
     {
         return Ok(Attribute::Known(arn));
@@ -169,13 +169,13 @@ fn cloudformation(
     // A property as it is written in the body.
     let property = resource_type
         .properties()
-        .find(|property| plain(property) == plain(first));
+        .find(|property| is_same(property, first));
     if let Some(value) = property.and_then(|property| resource.body.get(property)) {
         let found = rest.iter().try_fold(value, |value, key| {
             value
                 .entries()
                 .iter()
-                .find(|(k, _)| plain(k) == plain(key))
+                .find(|(k, _)| is_same(k, key))
                 .map(|(_, term)| term)
         });
         if let Some(value) = found {
@@ -206,13 +206,12 @@ fn attribute_of(
     type_name: &str,
     wanted: &str,
 ) -> Option<Attribute> {
-    let short = plain(type_name.rsplit("::").next().unwrap_or_default());
+    let short = type_name.rsplit("::").next().unwrap_or_default();
     let attributes = resource_type.attributes();
-    let exact = attributes.iter().find(|name| plain(name) == wanted);
+    let exact = attributes.iter().find(|name| is_same(name, wanted));
     let prefixed = || {
-        attributes
-            .iter()
-            .find(|name| plain(name) == format!("{short}{wanted}"))
+        let mut names = attributes.iter();
+        names.find(|name| plain(name).eq(plain(short).chain(plain(wanted))))
     };
     exact
         .or_else(prefixed)
@@ -332,12 +331,15 @@ fn kubernetes(resource: &Resource, path: &[Text], span: Span) -> Result<Attribut
     }
 }
 
-/// A name without case, underscores and dots: `queue_url` and `QueueUrl` are the same.
-fn plain(name: &str) -> String {
-    name.chars()
-        .filter(|c| !matches!(c, '_' | '.' | '-'))
-        .map(|c| c.to_ascii_lowercase())
-        .collect()
+/// Whether two names are the same but for case, underscores and dots: `queue_url` and `QueueUrl`.
+fn is_same(one: &str, other: &str) -> bool {
+    plain(one).eq(plain(other))
+}
+
+/// The letters of a name that count.
+fn plain(name: &str) -> impl Iterator<Item = u8> {
+    let counts = |byte: &u8| !matches!(byte, b'_' | b'.' | b'-');
+    name.bytes().filter(counts).map(|byte| byte.to_ascii_lowercase())
 }
 
 /// `QueueUrl` as expressions write it: `queue_url`.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use terrace_artifact::{Segment, Text};
+use terrace_catalog::At;
 
 use super::attribute::Attribute;
 use super::{Edge, Found, Graph};
@@ -52,7 +53,7 @@ impl Lowered {
 pub(crate) struct Late {
     pub(crate) resource: usize,
     pub(crate) attribute: Attribute,
-    /// `finance/lake/role.arn`
+    /// `finance/lake/role.arn`; nothing in the stack of the reader, where nobody is shown it.
     pub(crate) shown: Text,
 }
 
@@ -85,7 +86,6 @@ pub(crate) struct Lowering<'g> {
     pub(super) at: usize,
     pub(super) cloudformation: bool,
     pub(super) out: Lowered,
-    pub(super) path: Vec<Segment>,
     resolved: usize,
     /// Whether this is an output of the resource's stack, and not the resource: it may need what it stands in for.
     output: bool,
@@ -96,12 +96,12 @@ impl<'g> Graph<'g> {
     pub(crate) fn lower(&'g self, at: usize) -> Lowered {
         let resource = &self.resources[at];
         let mut lowering = Lowering::new(self, at);
-        let body =
-            (!is_finished(&resource.body)).then(|| lowering.term(resource.instance, &resource.body, 0));
+        let body = (!is_finished(&resource.body))
+            .then(|| lowering.term(resource.instance, &resource.body, 0, &At::ROOT));
         let attributes: Vec<_> = resource
             .attributes
             .iter()
-            .map(|(name, term)| (name.clone(), lowering.term(resource.instance, term, 0)))
+            .map(|(name, term)| (name.clone(), lowering.term(resource.instance, term, 0, &At::ROOT)))
             .collect();
         for (name, span) in &resource.depends_on {
             lowering.depends_on(resource, name, *span);
@@ -118,7 +118,7 @@ impl<'g> Graph<'g> {
         let mut lowering = Lowering::new(self, at);
         lowering.output = true;
         let instance = self.resources[at].instance;
-        let lowered = lowering.term(instance, term, 0);
+        let lowered = lowering.term(instance, term, 0, &At::ROOT);
         let own = lowering.out.parameters.is_empty() && lowering.out.diagnostics.is_empty();
         let tells =
             matches!(&lowered, Term::Map(entries) if entries.len() == 1 && is_intrinsic(&entries[0].0));
@@ -212,11 +212,21 @@ impl<'g> Graph<'g> {
 
 /// The logical id of a resource: of its declared keys, so that it never moves.
 pub(crate) fn logical_id(resource: &Resource) -> Text {
-    let mut id = pascal(&resource.address.resource).to_string();
-    if let Some(key) = &resource.address.key {
-        id.push_str(&pascal(key));
+    let name = pascal(&resource.address.resource);
+    match &resource.address.key {
+        Some(key) => [name, pascal(key)].concat().into(),
+        None => name,
     }
-    id.into()
+}
+
+/// How people are shown an attribute of another resource: `finance/lake/role.arn`.
+fn late_name(target: &Resource, path: &[Text]) -> Text {
+    let mut name = target.address.to_string();
+    for part in path {
+        name.push('.');
+        name.push_str(part);
+    }
+    name.into()
 }
 
 /// The name of an output that tells an attribute.
@@ -240,7 +250,6 @@ impl<'g> Lowering<'g> {
             at,
             cloudformation,
             out: Lowered::default(),
-            path: Vec::new(),
             resolved: 0,
             output: false,
         }
@@ -250,14 +259,12 @@ impl<'g> Lowering<'g> {
         &self.graph.resources[self.at]
     }
 
-    fn term(&mut self, context: usize, term: &Term, depth: usize) -> Term {
+    fn term(&mut self, context: usize, term: &Term, depth: usize, at: &At<'_>) -> Term {
         match term {
             Term::List(items) => {
                 let mut out = Vec::with_capacity(items.len());
-                for (at, item) in items.iter().enumerate() {
-                    self.path.push(Segment::Index(at));
-                    out.push(self.term(context, item, depth));
-                    self.path.pop();
+                for (index, item) in items.iter().enumerate() {
+                    out.push(self.term(context, item, depth, &at.index(index)));
                 }
                 Term::List(out)
             }
@@ -269,9 +276,7 @@ impl<'g> Lowering<'g> {
                         out.push(("valueFrom".into(), self.secret_key_ref(secret)));
                         continue;
                     }
-                    self.path.push(Segment::Key(key.clone()));
-                    let value = self.term(context, value, depth);
-                    self.path.pop();
+                    let value = self.term(context, value, depth, &at.key(key));
                     // An output of another component may be null: the key is left out like any other.
                     if !matches!(value, Term::Null) {
                         out.push((key.clone(), value));
@@ -293,8 +298,8 @@ impl<'g> Lowering<'g> {
                 Term::Null
             }
             Term::Reference(reference) => match self.resolve(context, reference, depth) {
-                Ok(Resolved::Value(context, value)) => self.term(context, &value, depth + 1),
-                Ok(Resolved::Atoms(atoms)) => self.render(atoms, reference.span),
+                Ok(Resolved::Value(context, value)) => self.term(context, &value, depth + 1, at),
+                Ok(Resolved::Atoms(atoms)) => self.render(atoms, reference.span, at),
                 Err(failure) => {
                     self.fail(failure);
                     Term::Null
@@ -312,7 +317,7 @@ impl<'g> Lowering<'g> {
                         Err(failure) => self.fail(failure),
                     }
                 }
-                self.render(atoms, span)
+                self.render(atoms, span, at)
             }
             Term::Secret(secret) if !self.cloudformation => {
                 let failure = Failure::new(
@@ -326,8 +331,8 @@ impl<'g> Lowering<'g> {
                 ));
                 Term::Null
             }
-            Term::Secret(secret) => self.render(vec![Atom::Secret(secret.clone())], secret.span),
-            Term::Asset(asset) => self.render(vec![Atom::Asset(asset.clone())], asset.span),
+            Term::Secret(secret) => self.render(vec![Atom::Secret(secret.clone())], secret.span, at),
+            Term::Asset(asset) => self.render(vec![Atom::Asset(asset.clone())], asset.span, at),
             term => term.clone(),
         }
     }
@@ -462,8 +467,10 @@ impl<'g> Lowering<'g> {
                                 "refers to the resource it is in",
                             ));
                         }
-                        let path: String = reference.path.iter().map(|part| format!(".{part}")).collect();
-                        let shown = format!("{}{path}", target.address).into();
+                        let shown = match same_stack {
+                            true => Text::default(),
+                            false => late_name(target, &reference.path),
+                        };
                         Ok(Resolved::Atoms(vec![Atom::Late(Late {
                             resource: to,
                             attribute,

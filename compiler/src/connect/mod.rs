@@ -12,12 +12,12 @@ mod meanings;
 mod names;
 mod network;
 mod objects;
+pub(crate) mod outputs;
 mod rbac;
 mod render;
 mod targets;
 
-use std::collections::HashMap;
-
+use foldhash::{HashMap, HashMapExt};
 use terrace_artifact::{Class, Text};
 
 use crate::asset::Assets;
@@ -104,6 +104,7 @@ impl<'a> Graph<'a> {
 
     fn index(&mut self) {
         self.by_name.clear();
+        self.by_name.reserve(self.resources.len());
         for (at, resource) in self.resources.iter().enumerate() {
             self.by_name
                 .entry((resource.instance, resource.address.resource.clone()))
@@ -113,12 +114,7 @@ impl<'a> Graph<'a> {
         self.by_type.clear();
         for (at, resource) in self.resources.iter().enumerate() {
             if let ResourceKind::CloudFormation(name) = &resource.kind {
-                match self.by_type.get_mut(name) {
-                    Some(found) => found.push(at),
-                    None => {
-                        self.by_type.insert(name.clone(), vec![at]);
-                    }
-                }
+                self.by_type.entry(name.clone()).or_default().push(at);
             }
         }
         self.by_component = self

@@ -1,7 +1,8 @@
 //! Composed names: unique in their target, and short enough.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
+use foldhash::{HashMap, HashMapExt};
 use terrace_artifact::Text;
 
 use super::Graph;

@@ -1,7 +1,6 @@
 //! Names by which Kubernetes objects refer to each other: what comes first, and what nobody creates.
 
-use std::collections::HashMap;
-
+use foldhash::{HashMap, HashMapExt};
 use terrace_artifact::Text;
 
 use super::grants::pod_spec;
@@ -29,7 +28,7 @@ struct Mention<'a> {
 impl Graph<'_> {
     /// The objects of the environment, by name.
     pub(crate) fn objects(&self) -> Objects<'_> {
-        let mut objects = Objects::new();
+        let mut objects = Objects::with_capacity(self.resources.len());
         for (at, resource) in self.resources.iter().enumerate() {
             let Some(kind) = resource.kind.kubernetes() else {
                 continue;

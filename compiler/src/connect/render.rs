@@ -1,6 +1,7 @@
 //! Pieces of values in the words of their target: `Fn::Sub` and parameters, or text with late bindings.
 
 use terrace_artifact::Text;
+use terrace_catalog::At;
 
 use super::attribute::Attribute;
 use super::lower::{Atom, Late, Lowering, logical_id};
@@ -13,25 +14,21 @@ use crate::term::Term;
 
 impl Lowering<'_> {
     /// Pieces as the target understands them.
-    pub(super) fn render(&mut self, atoms: Vec<Atom>, span: Span) -> Term {
+    pub(super) fn render(&mut self, atoms: Vec<Atom>, span: Span, at: &At<'_>) -> Term {
         let atoms: Vec<Atom> = atoms.into_iter().map(|atom| self.known(atom)).collect();
-        if atoms.iter().all(|atom| matches!(atom, Atom::Text(_))) {
-            let text: String = atoms
-                .iter()
-                .map(|atom| {
-                    if let Atom::Text(text) = atom {
-                        text.as_str()
-                    } else {
-                        ""
-                    }
-                })
-                .collect();
+        let texts = atoms.iter().map(|atom| match atom {
+            Atom::Text(text) => Some(text.as_str()),
+            _ => None,
+        });
+        if let Some(text) = texts.collect::<Option<String>>() {
             return Term::String(text.into());
         }
-        if self.cloudformation {
-            self.intrinsic(atoms)
-        } else {
-            self.binding(atoms, span)
+        if !self.cloudformation {
+            return self.binding(atoms, span, at);
+        }
+        match <[Atom; 1]>::try_from(atoms) {
+            Ok([atom]) => self.intrinsic(atom),
+            Err(atoms) => self.substitution(atoms),
         }
     }
 
@@ -75,73 +72,70 @@ impl Lowering<'_> {
         }
     }
 
-    fn intrinsic(&mut self, atoms: Vec<Atom>) -> Term {
-        let mut single = None;
-        let mut text = String::new();
-        let count = atoms.len();
-        for atom in atoms {
-            match atom {
-                Atom::Text(known) => text.push_str(&known.replace("${", "${!")),
-                Atom::Pseudo(name, _) => {
-                    text.push_str(&format!("${{{name}}}"));
-                    single = Some(Term::map([("Ref", Term::String(name))]));
+    /// A value that is nothing but one piece.
+    fn intrinsic(&mut self, atom: Atom) -> Term {
+        match atom {
+            Atom::Pseudo(name, _) => Term::map([("Ref", Term::String(name))]),
+            Atom::Late(late) => match self.late(late) {
+                (id, Some(attribute)) => {
+                    let names = [Term::String(id), Term::String(attribute)];
+                    Term::map([("Fn::GetAtt", Term::list(names))])
                 }
-                Atom::Late(late) if self.graph.same_stack(self.at, late.resource) => {
-                    let id = logical_id(&self.graph.resources[late.resource]);
-                    match &late.attribute {
-                        Attribute::GetAtt(name) => {
-                            text.push_str(&format!("${{{id}.{name}}}"));
-                            single = Some(Term::map([(
-                                "Fn::GetAtt",
-                                Term::list([Term::String(id), Term::from(name)]),
-                            )]));
-                        }
-                        _ => {
-                            text.push_str(&format!("${{{id}}}"));
-                            single = Some(Term::map([("Ref", Term::String(id))]));
-                        }
-                    }
-                }
-                Atom::Late(late) => {
-                    let name = self.parameter(late);
-                    text.push_str(&format!("${{{name}}}"));
-                    single = Some(Term::map([("Ref", Term::String(name))]));
-                }
-                Atom::Secret(secret) => {
-                    let key = secret
-                        .key
-                        .as_ref()
-                        .map(|key| format!(":SecretString:{key}"))
-                        .unwrap_or_default();
-                    let reference = format!("{{{{resolve:secretsmanager:{}{key}}}}}", secret.name);
-                    text.push_str(&reference);
-                    single = Some(Term::String(reference.into()));
-                }
-                Atom::Asset(asset) => {
-                    let bucket = "terrace-assets-${AWS::AccountId}-${AWS::Region}";
-                    if asset.part.as_deref() == Some("url") {
-                        let key = self
-                            .graph
-                            .assets
-                            .packed(&asset.path)
-                            .map(|found| found.key.clone());
-                        text.push_str(&format!("s3://{bucket}/{}", key.unwrap_or_default()));
-                    } else {
-                        text.push_str(bucket);
-                    }
-                    single = Some(Term::map([("Fn::Sub", text.as_str())]));
-                }
-            }
-        }
-        match single {
-            Some(term) if count == 1 => term,
-            // A dynamic reference needs no substitution.
-            _ if !text.contains("${") => Term::String(text.into()),
-            _ => Term::map([("Fn::Sub", text)]),
+                (id, None) => Term::map([("Ref", Term::String(id))]),
+            },
+            atom => self.substitution(vec![atom]),
         }
     }
 
-    fn binding(&mut self, atoms: Vec<Atom>, span: Span) -> Term {
+    /// What names a late value in the template, and the attribute where it is one: of a resource beside the reader, or the
+    /// parameter that brings it.
+    fn late(&mut self, late: Late) -> (Text, Option<Text>) {
+        if !self.graph.same_stack(self.at, late.resource) {
+            return (self.parameter(late), None);
+        }
+        let id = logical_id(&self.graph.resources[late.resource]);
+        match late.attribute {
+            Attribute::GetAtt(name) => (id, Some(name)),
+            _ => (id, None),
+        }
+    }
+
+    /// Text with pieces in it that are known when it is deployed.
+    fn substitution(&mut self, atoms: Vec<Atom>) -> Term {
+        let mut text = String::new();
+        for atom in atoms {
+            match atom {
+                Atom::Text(known) if known.contains("${") => text.push_str(&known.replace("${", "${!")),
+                Atom::Text(known) => text.push_str(&known),
+                Atom::Pseudo(name, _) => text.extend(["${", &name, "}"]),
+                Atom::Late(late) => match self.late(late) {
+                    (id, Some(attribute)) => text.extend(["${", &id, ".", &attribute, "}"]),
+                    (id, None) => text.extend(["${", &id, "}"]),
+                },
+                Atom::Secret(secret) => {
+                    text.extend(["{{resolve:secretsmanager:", &secret.name]);
+                    if let Some(key) = &secret.key {
+                        text.extend([":SecretString:", key]);
+                    }
+                    text.push_str("}}");
+                }
+                Atom::Asset(asset) => {
+                    let bucket = "terrace-assets-${AWS::AccountId}-${AWS::Region}";
+                    match (asset.part.as_deref(), self.graph.assets.packed(&asset.path)) {
+                        (Some("url"), Ok(packed)) => text.extend(["s3://", bucket, "/", &packed.key]),
+                        _ => text.push_str(bucket),
+                    }
+                }
+            }
+        }
+        // A dynamic reference needs no substitution.
+        match text.contains("${") {
+            true => Term::map([("Fn::Sub", text)]),
+            false => Term::String(text.into()),
+        }
+    }
+
+    fn binding(&mut self, atoms: Vec<Atom>, span: Span, at: &At<'_>) -> Term {
         let mut shown = String::new();
         for atom in &atoms {
             match atom {
@@ -178,7 +172,7 @@ impl Lowering<'_> {
                 )),
             }
         }
-        self.out.bindings.push((self.path.clone(), atoms));
+        self.out.bindings.push((at.path(), atoms));
         // Still a late value to the checks; as text, what readers see in its place.
         Term::Concat(vec![Term::String(shown.into())].into())
     }

@@ -512,13 +512,13 @@ fn words(text: &str) -> Vec<String> {
 
 /// `raw_bucket` as a logical id: `RawBucket`.
 pub(crate) fn pascal(text: &str) -> Text {
-    let mut out = String::new();
+    let mut out = String::with_capacity(text.len());
     let mut capital = true;
     for c in text.chars() {
         if !c.is_ascii_alphanumeric() {
             capital = true;
         } else if std::mem::take(&mut capital) {
-            out.extend(c.to_uppercase());
+            out.push(c.to_ascii_uppercase());
         } else {
             out.push(c);
         }

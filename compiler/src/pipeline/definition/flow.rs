@@ -1,6 +1,7 @@
 //! Which values exist where they are read: `$.x` is produced by a trigger, a `ResultPath` or a selector before it, on every way.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use terrace_artifact::{Segment, Text};
 
@@ -12,7 +13,7 @@ use crate::code::Code;
 use crate::term::Term;
 
 /// What is known of a value.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Shape {
     /// Nothing: whatever is read of it may be there.
     Unknown,
@@ -22,7 +23,7 @@ pub(crate) enum Shape {
     /// A map. Where it is open, it may have other keys too.
     Map {
         /// The values that are there on every way.
-        fields: BTreeMap<Text, Shape>,
+        fields: Arc<BTreeMap<Text, Shape>>,
         /// Whether there may be more.
         open: bool,
     },
@@ -33,7 +34,7 @@ pub(crate) enum Shape {
 impl Shape {
     pub(crate) fn closed(fields: impl IntoIterator<Item = (Text, Shape)>) -> Shape {
         Shape::Map {
-            fields: fields.into_iter().collect(),
+            fields: Arc::new(fields.into_iter().collect()),
             open: false,
         }
     }
@@ -66,7 +67,7 @@ impl Shape {
                     Some((key.clone(), shape))
                 });
                 Shape::Map {
-                    fields: fields.collect(),
+                    fields: Arc::new(fields.collect()),
                     open: *x || *y,
                 }
             }
@@ -134,15 +135,15 @@ impl Shape {
         };
         match self {
             Shape::Map { mut fields, open } => {
-                let inside =
-                    fields
-                        .remove(key)
-                        .unwrap_or(if open { Shape::Unknown } else { Shape::closed([]) });
-                fields.insert(key.clone(), inside.put(rest, value));
+                let own = Arc::make_mut(&mut fields);
+                let inside = own
+                    .remove(key)
+                    .unwrap_or(if open { Shape::Unknown } else { Shape::closed([]) });
+                own.insert(key.clone(), inside.put(rest, value));
                 Shape::Map { fields, open }
             }
             _ => Shape::Map {
-                fields: [(key.clone(), Shape::Unknown.put(rest, value))].into(),
+                fields: Arc::new([(key.clone(), Shape::Unknown.put(rest, value))].into()),
                 open: true,
             },
         }
@@ -283,7 +284,7 @@ impl Flow<'_> {
                 let resource = state.get("Resource").and_then(Term::as_str).unwrap_or_default();
                 if resource.ends_with(":lambda:invoke") {
                     Shape::Map {
-                        fields: [("Payload".into(), Shape::Unknown)].into(),
+                        fields: Arc::new([("Payload".into(), Shape::Unknown)].into()),
                         open: true,
                     }
                 } else {

@@ -1,8 +1,8 @@
 //! How the states of one level follow each other: targets, reachability, ends, and where failures lead.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use terrace_artifact::Segment;
+use terrace_artifact::{Segment, Text};
 
 use super::{Finding, Level, Machine, inner, type_of};
 use crate::code::Code;
@@ -75,6 +75,49 @@ fn catches_any(catcher: &Term) -> bool {
     errors
         .iter()
         .any(|error| matches!(error.as_str(), Some("States.ALL" | "States.TaskFailed")))
+}
+
+/// The ways between the states of one level, by number.
+struct Ways<'l> {
+    level: &'l Level<'l>,
+    /// Where each state leads, with the number of the state there. A name that no state of the level has is no number.
+    exits: Vec<Vec<(Exit<'l>, Option<usize>)>>,
+}
+
+impl<'l> Ways<'l> {
+    fn of(level: &'l Level<'l>) -> Ways<'l> {
+        let number = |name: &str| level.states.iter().position(|(other, _)| other == name);
+        let exits = level.states.iter().map(|(_, state)| {
+            let exits = exits(state).map(|exit| (exit, number(exit.target)));
+            exits.collect()
+        });
+        Ways {
+            level,
+            exits: exits.collect(),
+        }
+    }
+
+    /// Whether each state can be reached by the ways that `follow` allows.
+    fn reach(&self, start: usize, follow: impl Fn(Way) -> bool) -> Vec<bool> {
+        let mut reached = vec![false; self.exits.len()];
+        let mut next = vec![start];
+        while let Some(at) = next.pop() {
+            if !std::mem::replace(&mut reached[at], true) {
+                let followed = self.exits[at].iter().filter(|(exit, _)| follow(exit.way));
+                next.extend(followed.filter_map(|(_, to)| *to));
+            }
+        }
+        reached
+    }
+
+    /// The states with what belongs to their number in a list.
+    fn with<'t, T: Copy>(
+        &self,
+        list: &'t [T],
+    ) -> impl Iterator<Item = (&'l Text, &'l Term, T)> + use<'l, 't, T> {
+        let states = self.level.states.iter().zip(list);
+        states.map(|((name, state), one)| (name, state, *one))
+    }
 }
 
 /// Whether the level ends here.
@@ -165,23 +208,24 @@ fn check_level(
         ));
         return;
     }
-    for (name, state) in level.states {
-        for exit in exits(state).filter(|exit| level.get(exit.target).is_none()) {
+    let ways = Ways::of(level);
+    for ((name, _), exits) in level.states.iter().zip(&ways.exits) {
+        for (exit, _) in exits.iter().filter(|(_, to)| to.is_none()) {
             let mut path = level.path_of(name);
             path.extend(exit.path());
             machine.findings.push(missing(exit.target, &path));
         }
     }
-    if let Some(start) = level.start.filter(|start| level.get(start).is_some()) {
+    let start = level
+        .states
+        .iter()
+        .position(|(name, _)| level.start == Some(name));
+    if let Some(start) = start {
         // Where a target is misspelt, what it meant is not reached: that is the same mistake.
-        let whole = level
-            .states
-            .iter()
-            .all(|(_, state)| exits(state).all(|exit| level.get(exit.target).is_some()));
-        if whole {
-            check_reachable(machine, level, start);
+        if ways.exits.iter().flatten().all(|(_, to)| to.is_some()) {
+            check_reachable(machine, &ways, start);
         }
-        check_failures(machine, level, start, failing_counts);
+        check_failures(machine, &ways, start, failing_counts);
     }
     for (name, state) in level.states {
         for (steps, below) in inner(state) {
@@ -194,10 +238,11 @@ fn check_level(
     }
 }
 
-fn check_reachable(machine: &mut Machine<'_>, level: &Level<'_>, start: &str) {
-    let reached = reach(level, start, |_| true);
-    for (name, _) in level.states {
-        if !reached.contains(name.as_str()) {
+fn check_reachable(machine: &mut Machine<'_>, ways: &Ways<'_>, start: usize) {
+    let level = ways.level;
+    let reached = ways.reach(start, |_| true);
+    for (name, _, reached) in ways.with(&reached) {
+        if !reached {
             machine.findings.push(
                 Finding::new(
                     Code::UnreachableState,
@@ -209,35 +254,32 @@ fn check_reachable(machine: &mut Machine<'_>, level: &Level<'_>, start: &str) {
         }
     }
     // A state that leads nowhere has been reported: it is no loop as well.
-    let leads_on = |state: &Term| exits(state).any(|exit| exit.way == Way::Normal);
-    let mut finishing: BTreeSet<&str> = level
-        .states
-        .iter()
-        .filter(|(_, s)| ends(s) || !leads_on(s))
-        .map(|(name, _)| name.as_str())
+    let leads_on = |exits: &[(Exit<'_>, _)]| exits.iter().any(|(exit, _)| exit.way == Way::Normal);
+    let states = level.states.iter().zip(&ways.exits);
+    let mut finishing: Vec<bool> = states
+        .map(|((_, state), exits)| ends(state) || !leads_on(exits))
         .collect();
     loop {
-        let before = finishing.len();
-        for (name, state) in level.states {
+        let mut any = false;
+        for (at, exits) in ways.exits.iter().enumerate() {
+            let finishes = |exit: &Exit<'_>, to: usize| exit.way == Way::Normal && finishing[to];
             // A target that does not exist has been reported; it is not a loop as well.
-            let finishes = exits(state).any(|exit| {
-                (exit.way == Way::Normal && finishing.contains(exit.target))
-                    || level.get(exit.target).is_none()
-            });
-            if finishes {
-                finishing.insert(name);
+            let finishes = exits
+                .iter()
+                .any(|(exit, to)| to.is_none_or(|to| finishes(exit, to)));
+            if finishes && !finishing[at] {
+                finishing[at] = true;
+                any = true;
             }
         }
-        if finishing.len() == before {
+        if !any {
             break;
         }
     }
-    let endless: Vec<&str> = level
-        .states
-        .iter()
-        .map(|(name, _)| name.as_str())
-        .filter(|name| reached.contains(name) && !finishing.contains(name))
-        .filter(|name| level.get(name).is_some_and(|state| exits(state).next().is_some()))
+    let states = level.states.iter().zip(&ways.exits).enumerate();
+    let endless: Vec<&str> = states
+        .filter(|(at, (_, exits))| reached[*at] && !finishing[*at] && !exits.is_empty())
+        .map(|(_, ((name, _), _))| name.as_str())
         .collect();
     if let Some(first) = endless.first() {
         machine.findings.push(
@@ -255,32 +297,17 @@ fn check_reachable(machine: &mut Machine<'_>, level: &Level<'_>, start: &str) {
     }
 }
 
-/// The states that can be reached by the ways that `follow` allows.
-pub(super) fn reach<'a>(
-    level: &Level<'a>,
-    start: &'a str,
-    follow: impl Fn(Way) -> bool,
-) -> BTreeSet<&'a str> {
-    let mut reached = BTreeSet::new();
-    let mut next = vec![start];
-    while let Some(name) = next.pop() {
-        let Some(state) = level.get(name) else { continue };
-        if reached.insert(name) {
-            let followed = exits(state).filter(|exit| follow(exit.way));
-            next.extend(followed.map(|exit| exit.target));
-        }
-    }
-    reached
-}
-
 /// D17 and D18: every state that can fail has a `Catch` of everything, and what is only reached by failing ends in `Fail`.
-fn check_failures(machine: &mut Machine<'_>, level: &Level<'_>, start: &str, counts: bool) {
-    let normal = reach(level, start, |way| way == Way::Normal);
-    let deliberate = reach(level, start, |way| way != Way::AnyFailure);
+fn check_failures(machine: &mut Machine<'_>, ways: &Ways<'_>, start: usize, counts: bool) {
+    let level = ways.level;
+    let normal = ways.reach(start, |way| way == Way::Normal);
     if counts {
-        let all = reach(level, start, |_| true);
-        for (name, state) in level.states {
-            let only_by_failing = all.contains(name.as_str()) && !deliberate.contains(name.as_str());
+        let deliberate = ways.reach(start, |way| way != Way::AnyFailure);
+        let mut only_by_failing = ways.reach(start, |_| true);
+        for (only, deliberate) in only_by_failing.iter_mut().zip(deliberate) {
+            *only &= !deliberate;
+        }
+        for (name, state, only_by_failing) in ways.with(&only_by_failing) {
             if only_by_failing && ends(state) && type_of(state) != "Fail" {
                 machine.findings.push(
                     Finding::new(
@@ -298,8 +325,8 @@ fn check_failures(machine: &mut Machine<'_>, level: &Level<'_>, start: &str, cou
     if !level.path.is_empty() {
         return;
     }
-    for (name, state) in level.states {
-        if !normal.contains(name.as_str()) || !matches!(type_of(state), "Task" | "Parallel" | "Map") {
+    for (name, state, normal) in ways.with(&normal) {
+        if !normal || !matches!(type_of(state), "Task" | "Parallel" | "Map") {
             continue;
         }
         let catchers = state.get("Catch").map(Term::items).unwrap_or_default();
@@ -310,11 +337,8 @@ fn check_failures(machine: &mut Machine<'_>, level: &Level<'_>, start: &str, cou
         if catches_all {
             continue;
         }
-        let handler = level.states.iter().find_map(|(_, s)| {
-            exits(s)
-                .find(|exit| exit.way == Way::AnyFailure)
-                .map(|exit| exit.target)
-        });
+        let mut exits = ways.exits.iter().flatten();
+        let handler = exits.find(|(exit, _)| exit.way == Way::AnyFailure);
         let message = if catchers.is_empty() {
             format!("the state `{name}` has no `Catch`")
         } else {
@@ -324,7 +348,7 @@ fn check_failures(machine: &mut Machine<'_>, level: &Level<'_>, start: &str, cou
         finding.label = "when it fails, the execution ends without a word".to_owned();
         machine.findings.push(finding.help(format!(
             "add `Catch: [{{ErrorEquals: [States.ALL], ResultPath: $.error, Next: {}}}]`",
-            handler.unwrap_or("HandleFailure")
+            handler.map_or("HandleFailure", |(exit, _)| exit.target)
         )));
     }
 }

@@ -1,9 +1,11 @@
 //! Finds the definition of a state machine, whichever way it is written.
 
-use terrace_artifact::{Segment, Text, Value};
+use terrace_artifact::{Text, Value};
+use terrace_catalog::At;
 
 use super::Finding;
 use crate::code::Code;
+use crate::limits::is_longer;
 use crate::term::Term;
 
 /// A definition and where it came from.
@@ -59,12 +61,12 @@ pub(super) fn definition(body: &Term) -> Result<Option<Definition>, Problem> {
         &replaced,
         substitutions,
         known,
-        &mut Vec::new(),
+        &At::ROOT,
         &mut findings,
     );
     // A text has been measured already.
     let written = matches!(source, Term::Map(_)) && key == "Definition";
-    if written && terrace_artifact::to_json_compact(&term.clone().into_value()).len() > LONGEST {
+    if written && is_longer(&term, LONGEST) {
         return Err(problem("is longer than 1,048,576 bytes".into()));
     }
     Ok(Some(Definition { key, term, findings }))
@@ -125,22 +127,18 @@ fn put_back(
     replaced: &[Term],
     substitutions: Option<&Term>,
     known: bool,
-    path: &mut Vec<Segment>,
+    at: &At<'_>,
     findings: &mut Vec<Finding>,
 ) {
     match term {
         Term::List(items) => {
             for (index, item) in items.iter_mut().enumerate() {
-                path.push(Segment::Index(index));
-                put_back(item, replaced, substitutions, known, path, findings);
-                path.pop();
+                put_back(item, replaced, substitutions, known, &at.index(index), findings);
             }
         }
         Term::Map(entries) => {
             for (key, value) in entries {
-                path.push(Segment::Key(key.clone()));
-                put_back(value, replaced, substitutions, known, path, findings);
-                path.pop();
+                put_back(value, replaced, substitutions, known, &at.key(key), findings);
             }
         }
         Term::String(text) => {
@@ -152,7 +150,7 @@ fn put_back(
                 *term = original;
                 return;
             }
-            if !known {
+            if !known || !text.contains('$') {
                 return;
             }
             let mut rest = text.as_str();
@@ -167,7 +165,7 @@ fn put_back(
                     findings.push(
                         Finding::new(
                             Code::InvalidState,
-                            path,
+                            &at.path(),
                             format!("nothing is put in place of `${{{name}}}`"),
                         )
                         .nearest(name, names.iter().map(|(key, _)| key.as_str()))
