@@ -19,19 +19,22 @@ pub(crate) fn write(folder: &Path, files: &BTreeMap<String, String>) -> Result<(
 
 /// Writes a file, with the folders that it is in. One that is there with the same bytes is left alone.
 pub(crate) fn write_file(path: &Path, text: &str) -> Result<(), Problem> {
-    let written = match fs::metadata(path) {
-        Ok(found) if found.len() == text.len() as u64 && is_same(path, text) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => path
-            .parent()
-            .map_or(Ok(()), fs::create_dir_all)
-            .and_then(|()| fs::write(path, text)),
-        _ => fs::write(path, text),
+    let written = match path.parent().map(fs::create_dir) {
+        Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => {
+            path.parent().map_or(Ok(()), fs::create_dir_all)
+        }
+        // A folder that is new holds nothing that could be the same.
+        Some(Err(_)) if is_same(path, text) => return Ok(()),
+        _ => Ok(()),
     };
-    written.map_err(|error| unwritable(path, &error))
+    written
+        .and_then(|()| fs::write(path, text))
+        .map_err(|error| unwritable(path, &error))
 }
 
 fn is_same(path: &Path, text: &str) -> bool {
-    fs::read(path).is_ok_and(|found| found == text.as_bytes())
+    fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() == text.len() as u64)
+        && fs::read(path).is_ok_and(|found| found == text.as_bytes())
 }
 
 /// Takes files away, and the folders that are empty then. That one is gone already is fine.

@@ -87,7 +87,7 @@ impl<'a> Emission<'a> {
     }
 
     /// The bundle.
-    pub fn into_bundle(self) -> Bundle {
+    pub fn into_bundle(mut self) -> Bundle {
         let header = self.header.clone();
         let mut artifacts = Vec::new();
         let mut assets = BTreeMap::new();
@@ -106,8 +106,8 @@ impl<'a> Emission<'a> {
     }
 
     /// Makes what each component comes to and hands it on, in as many threads as there are and in no order. What was
-    /// answered comes back in order of tenant and component.
-    pub fn each<T: Send>(mut self, take: impl Fn(Piece) -> T + Sync) -> Vec<T> {
+    /// answered comes back in order of tenant and component. A second time there is nothing left to make them of.
+    pub fn each<T: Send>(&mut self, take: impl Fn(Piece) -> T + Sync) -> Vec<T> {
         let context = Context {
             label: format!("{}.{}", self.header.platform, self.header.environment.name).into(),
             ids: self.ids(),
