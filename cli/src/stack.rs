@@ -79,6 +79,17 @@ impl Stack {
         set: &[String],
         console: &Console,
     ) -> Result<(Bundle, Compiled), Problem> {
+        self.environment_with(environment, set, console, |emission| emission.into_bundle())
+    }
+
+    /// The same, with what the bundle is made of in the hands of `take`.
+    pub(crate) fn environment_with<T>(
+        &self,
+        environment: Option<&String>,
+        set: &[String],
+        console: &Console,
+        take: impl FnOnce(Emission<'_>) -> T,
+    ) -> Result<(T, Compiled), Problem> {
         let Some(environment) = environment else {
             let compiled = self.compiled(&[], set, console)?;
             let names: Vec<String> = compiled
@@ -90,15 +101,14 @@ impl Stack {
             return Err(Problem::new("which environment is meant?")
                 .help(format!("add `-e {first}`; this stack has {}", listed(&names))));
         };
-        let mut compiled = self.compiled(std::slice::from_ref(environment), set, console)?;
-        let found = compiled
-            .bundles
-            .iter()
-            .position(|bundle| bundle.environment.name == environment.as_str());
-        match found {
-            Some(at) => Ok((compiled.bundles.swap_remove(at), compiled)),
-            None => Err(Problem::new(format!("no environment is named `{environment}`"))),
-        }
+        let only = std::slice::from_ref(environment);
+        let (compiled, taken) = self.emitted(only, set, console, |emissions| {
+            let named = |emission: &Emission<'_>| emission.environment().name == environment.as_str();
+            emissions.into_iter().find(named).map(take)
+        })?;
+        taken
+            .map(|taken| (taken, compiled))
+            .ok_or_else(|| Problem::new(format!("no environment is named `{environment}`")))
     }
 
     /// Draws diagnostics, and sums them up.

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
 use terrace_artifact::{
-    Artifact, ArtifactId, Asset, Binding, Body, Bundle, Digest, Environment, Map, Member, Object, Origin,
-    Part, Segment, Source, Stack, Target, Text, Value,
+    Address, Artifact, ArtifactId, Asset, Binding, Body, Bundle, Digest, Environment, Map, Member, Object,
+    Origin, Part, Segment, Source, Stack, Target, Text, Value,
 };
 
 use crate::connect::attribute::Attribute;
 use crate::connect::lower::{Atom, Late, Lowered, is_object, logical_id, output_name};
 use crate::connect::outputs::{Outputs, intrinsic};
 use crate::connect::{Edge, Graph};
+use crate::provenance::Provenance;
 use crate::resource::{Resource, ResourceKind};
 use crate::term::Term;
 
@@ -84,6 +85,11 @@ impl<'a> Emission<'a> {
     /// Where its artifacts go, by the names that they use.
     pub fn targets(&self) -> &BTreeMap<Text, Target> {
         &self.header.targets
+    }
+
+    /// Where a field of a resource comes from; nothing where no line of a document makes it.
+    pub fn provenance(&self, address: &Address, field: &[Segment]) -> Option<Provenance> {
+        self.graph.provenance(address, field)
     }
 
     /// The bundle.

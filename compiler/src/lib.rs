@@ -32,6 +32,7 @@ pub mod node;
 mod patch;
 mod pipeline;
 mod placement;
+pub mod provenance;
 mod requirement;
 mod resolve;
 pub mod resource;

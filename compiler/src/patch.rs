@@ -161,7 +161,7 @@ fn patch_term(
         return;
     };
     if let Some(added) = patch.get("$add") {
-        *target = added.clone();
+        diagnostics.push(there_already(added, node, path));
         return;
     }
     // A list is patched by the name of its items: `containers: {app: {image: …}}`.
@@ -206,6 +206,29 @@ fn patch_term(
             },
         }
         path.pop();
+    }
+}
+
+/// `$add` of what is there: it would take away what nobody sees.
+fn there_already(added: &Term, node: &Node, path: &[Segment]) -> Diagnostic {
+    let place = show_path(path);
+    let field = path.last().map_or(String::new(), |last| match last {
+        Segment::Key(key) => key.to_string(),
+        Segment::Index(at) => at.to_string(),
+    });
+    let diagnostic = Diagnostic::new(
+        Code::PatchWithoutTarget,
+        format!("`{place}` is there already, and `$add` adds what is not"),
+    )
+    .at(node.key, "not added");
+    match added {
+        Term::Map(entries) => {
+            let first = entries.first().map_or("…", |(key, _)| key.as_str());
+            diagnostic.help(format!(
+                "to add to it, say it of each field: `{field}: {{{first}: {{$add: …}}}}`"
+            ))
+        }
+        _ => diagnostic.help(format!("to change it, write the value itself: `{field}: …`")),
     }
 }
 

@@ -15,6 +15,7 @@ use crate::load::{Stack, unknown};
 use crate::module::{Module, Recipe};
 use crate::node::Node;
 use crate::placement::placement;
+use crate::provenance::Giver;
 use crate::resource::Instance;
 use crate::scope;
 use crate::source::Files;
@@ -322,39 +323,31 @@ impl<'a> Prepared<'a> {
                 .find(|c| c.component.value == *name)
                 .map(|c| &c.inputs)
         };
-        let mut said: Vec<&'a Node> = Vec::new();
+        let mut said: Vec<(Giver, &'a Node)> = Vec::new();
+        let mut say = |by: Giver, node: Option<&'a Node>| said.extend(node.map(|node| (by, node)));
         if let Some(tenant) = one.tenant {
-            let meaning = self
-                .stack
-                .platform
-                .tiers
-                .iter()
-                .find(|(tier, _)| tier.value == tenant.tier.value);
-            said.extend(meaning.and_then(|(_, meaning)| of(&meaning.inputs)));
+            let mut tiers = self.stack.platform.tiers.iter();
+            let meaning = tiers.find(|(tier, _)| tier.value == tenant.tier.value);
+            let tier = Giver::Tier(tenant.tier.value);
+            say(tier, meaning.and_then(|(_, meaning)| of(&meaning.inputs)));
         }
-        if let Source::Module {
-            inputs: Some(inputs), ..
-        } = &component.recipe
-        {
-            said.push(inputs);
+        if let Source::Module { inputs, .. } = &component.recipe {
+            say(Giver::Component(name.clone()), inputs.as_ref());
         }
         if let Some(tenant) = one.tenant {
-            said.extend(of(&tenant.overrides));
+            say(Giver::Tenant(tenant.name.value.clone()), of(&tenant.overrides));
         }
-        said.extend(of(&environment.overrides));
+        let place = &environment.name.value;
+        say(Giver::Environment(place.clone()), of(&environment.overrides));
         if let Some(tenant) = one.tenant {
-            let own = environment
-                .tenant_overrides
-                .iter()
-                .find(|(name, _)| name.value == tenant.name.value);
-            said.extend(own.and_then(|(_, list)| of(list)));
+            let mut overrides = environment.tenant_overrides.iter();
+            let own = overrides.find(|(name, _)| name.value == tenant.name.value);
+            let by = Giver::EnvironmentForTenant(place.clone(), tenant.name.value.clone());
+            say(by, own.and_then(|(_, list)| of(list)));
         }
-        said.extend(
-            self.set
-                .iter()
-                .filter(|(component, _)| component == name)
-                .map(|(_, node)| node),
-        );
+        for (_, node) in self.set.iter().filter(|(component, _)| component == name) {
+            say(Giver::CommandLine, Some(node));
+        }
         let scope = Scope {
             names: &one.names,
             variables: None,
@@ -362,13 +355,13 @@ impl<'a> Prepared<'a> {
         };
         one.layers = said
             .into_iter()
-            .map(|node| {
+            .map(|(by, node)| {
                 let mut expansion = Expansion::of_values();
                 let value = Body::read(node, files, diagnostics).expand(&scope, &mut expansion);
                 for failure in expansion.failures {
                     diagnostics.push(failure.diagnostic());
                 }
-                Layer { node, value }
+                Layer { by, node, value }
             })
             .collect();
     }

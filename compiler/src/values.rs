@@ -7,6 +7,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, listed, shown, those};
 use crate::document::Input;
 use crate::input::{InputSchema, InputType, Others};
 use crate::node::Node;
+use crate::provenance::Giver;
 use crate::source::Span;
 use crate::term::Term;
 use crate::unit::{Duration, Quantity};
@@ -14,6 +15,8 @@ use crate::unit::{Duration, Quantity};
 /// Somebody who gives values to inputs. Later layers win.
 #[derive(Clone, Debug)]
 pub(crate) struct Layer<'a> {
+    /// Who that is.
+    pub(crate) by: Giver,
     /// A map of values by input, as written.
     pub(crate) node: &'a Node,
     /// The same with its expressions evaluated.

@@ -1,12 +1,12 @@
 //! `terrace explain`: what a code means, or where a field comes from.
 
-mod provenance;
-
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use terrace_artifact::{Address, Artifact, Body, Bundle, Location, Origin, Segment, Value, to_json_compact};
 use terrace_compiler::code::Code;
+use terrace_compiler::provenance::{Giver, Provenance};
+use terrace_compiler::source::{Files, Span};
 
 use crate::console::Console;
 use crate::diagnostics::shown_path;
@@ -55,26 +55,17 @@ fn address(what: &str, field: Option<&str>, place: &Place<'_>, console: &Console
         .parse()
         .map_err(|error| Problem::new(format!("`{what}` is no address")).help(format!("{error}")))?;
     let stack = Stack::open(place.stack)?;
-    let set = place.set;
-    let (bundle, _) = stack.environment(place.environment, set, console)?;
+    let path = field.map(parse_path).unwrap_or_default();
+    let ((bundle, provenance), compiled) =
+        stack.environment_with(place.environment, place.set, console, |emission| {
+            let provenance = emission.provenance(&address, &path);
+            (emission.into_bundle(), provenance)
+        })?;
     let known = known(&bundle);
     let resource = known
         .iter()
         .find(|known| *known.address == address)
-        .ok_or_else(|| {
-            let names: Vec<String> = known.iter().map(|known| known.address.to_string()).collect();
-            let problem = Problem::new(format!(
-                "nothing in {} has the address `{address}`",
-                bundle.environment.name
-            ));
-            match terrace_catalog::nearest(what, names.iter().map(String::as_str)) {
-                Some(nearest) => problem.help(format!("`{nearest}` exists")),
-                None => problem.help(format!(
-                    "to see what there is:\n  terrace graph -e {}",
-                    bundle.environment.name
-                )),
-            }
-        })?;
+        .ok_or_else(|| unknown_address(&address, &known, &bundle.environment.name))?;
     let place = |location: &Location| {
         format!(
             "{}:{}:{}",
@@ -95,7 +86,6 @@ fn address(what: &str, field: Option<&str>, place: &Place<'_>, console: &Console
         page.push_str("  holds data: it is replaced or deleted only when this address is approved\n");
     }
     if let Some(field) = field {
-        let path = parse_path(field);
         let value = path.iter().try_fold(resource.body, step).ok_or_else(|| {
             let fields = resource.body.as_map().into_iter().flatten();
             let fields: Vec<String> = fields.map(|(key, _)| format!("`{key}`")).collect();
@@ -103,16 +93,60 @@ fn address(what: &str, field: Option<&str>, place: &Place<'_>, console: &Console
                 .help(format!("it begins with one of {}", listed(&fields)))
         })?;
         let _ = writeln!(page, "\n{field}: {}", to_json_compact(value));
-        let question = provenance::Question {
-            stack: &stack,
-            environment: &bundle.environment.name,
-            set,
-            field: &path,
-        };
-        page.push_str(&provenance::of_field(resource, &question));
+        if let Some(provenance) = &provenance {
+            let place = |span: Span| place(&compiled.files.location(span));
+            page.push_str(&told(provenance, &compiled.files, &place));
+        }
     }
     console.data(&page)?;
     Ok(Status::Done)
+}
+
+fn unknown_address(address: &Address, known: &[Known<'_>], environment: &str) -> Problem {
+    let problem = Problem::new(format!("nothing in {environment} has the address `{address}`"));
+    let names: Vec<String> = known.iter().map(|known| known.address.to_string()).collect();
+    if let Some(nearest) = terrace_catalog::nearest(&address.to_string(), names.iter().map(String::as_str)) {
+        return problem.help(format!("`{nearest}` exists"));
+    }
+    let component = format!("{}/{}", address.tenant, address.component);
+    let of = |name: &&String| {
+        name.strip_prefix(&component)
+            .is_some_and(|rest| rest.starts_with('/'))
+    };
+    let own: Vec<String> = names.iter().filter(of).map(|name| format!("`{name}`")).collect();
+    if !own.is_empty() {
+        return problem.help(format!("`{component}` has {}", listed(&own)));
+    }
+    let mut components: Vec<String> = known
+        .iter()
+        .map(|known| format!("`{}/{}`", known.address.tenant, known.address.component))
+        .collect();
+    components.sort();
+    components.dedup();
+    problem.help(format!("there is {}", listed(&components)))
+}
+
+/// The lines about where a field comes from.
+fn told(provenance: &Provenance, files: &Files, place: &dyn Fn(Span) -> String) -> String {
+    let how = if provenance.patched { "patched" } else { "made" };
+    let mut page = format!("  {how} at {}\n", place(provenance.place));
+    if let Some(written) = provenance.written {
+        let line = files.text(written).lines().next().unwrap_or_default();
+        let _ = writeln!(page, "    {}", line.trim());
+    }
+    for input in &provenance.inputs {
+        let _ = write!(page, "\n  inputs.{}: ", input.path.join("."));
+        for (at, setting) in input.settings.iter().enumerate() {
+            let value = to_json_compact(&setting.value);
+            let displaced = if at > 0 { "    instead of " } else { "" };
+            let place = match setting.by {
+                Giver::CommandLine => String::new(),
+                _ => format!(" at {}", place(setting.place)),
+            };
+            let _ = writeln!(page, "{displaced}{value}, by {}{place}", setting.by);
+        }
+    }
+    page
 }
 
 /// A resource of a bundle.

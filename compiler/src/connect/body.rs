@@ -273,7 +273,7 @@ fn is_about_the_key(kind: &ProblemKind) -> bool {
 }
 
 /// What a patch of the component says at a path of a resource.
-fn patched<'a>(one: &Use<'a>, resource: &Resource, path: &[Segment]) -> Option<&'a Node> {
+pub(crate) fn patched<'a>(one: &Use<'a>, resource: &Resource, path: &[Segment]) -> Option<&'a Node> {
     let UseKind::Component { component, .. } = &one.kind else {
         return None;
     };

@@ -2,7 +2,7 @@
 //! pipelines become state machines, and cycles are shown as a path.
 
 pub(crate) mod attribute;
-mod body;
+pub(crate) mod body;
 mod catalog;
 mod cycle;
 mod grants;

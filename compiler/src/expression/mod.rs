@@ -332,7 +332,7 @@ impl Expression {
         }
     }
 
-    /// Calls `see` with each expression directly below this one.
+    /// Calls `see` with each expression directly below this one, in the order in which they are written.
     pub fn children(&self, see: &mut impl FnMut(&Expression)) {
         match &self.kind {
             ExpressionKind::Literal(_) | ExpressionKind::Name(_) => {}
@@ -356,8 +356,8 @@ impl Expression {
                 then,
                 otherwise,
             } => {
-                see(condition);
                 see(then);
+                see(condition);
                 if let Some(otherwise) = otherwise {
                     see(otherwise);
                 }

@@ -104,10 +104,7 @@ patches: {{topic: {patch}}}
                 r#"{{"DisplayName":"a",{key},"Tags":[{{"Key":"team","Value":"a"}},{{"Key":"owner","Value":"acme"}}]}}"#
             ),
         ),
-        (
-            "{Tags: {$add: []}}",
-            format!(r#"{{"DisplayName":"a",{key},"Tags":[]}}"#),
-        ),
+        ("{Tags: []}", format!(r#"{{"DisplayName":"a",{key},"Tags":[]}}"#)),
     ] {
         let compiled = run(&text(patch), &[]);
         let got = properties(&compiled, "cloudformation/platform/web.json", "Topic");
