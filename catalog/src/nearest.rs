@@ -4,15 +4,18 @@
 /// difference in case alone always counts as close. Of equally close names the first wins.
 pub fn nearest<'a>(word: &str, among: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (word.chars().count() / 3).clamp(1, 4);
-    let lower = word.to_lowercase();
+    let word: Vec<char> = word.chars().flat_map(char::to_lowercase).collect();
+    let mut lower: Vec<char> = Vec::new();
     let mut best: Option<(usize, &str)> = None;
     for name in among {
         let bound = best.map_or(limit + 1, |(distance, _)| distance);
-        let distance = if name.to_lowercase() == lower {
-            0
-        } else {
-            distance(&lower, &name.to_lowercase(), bound)
-        };
+        lower.clear();
+        match name.is_ascii() {
+            true if name.len().abs_diff(word.len()) >= bound => continue,
+            true => lower.extend(name.bytes().map(|byte| char::from(byte.to_ascii_lowercase()))),
+            false => lower.extend(name.chars().flat_map(char::to_lowercase)),
+        }
+        let distance = distance(&word, &lower, bound);
         if distance < bound {
             best = Some((distance, name));
         }
@@ -21,33 +24,46 @@ pub fn nearest<'a>(word: &str, among: impl Iterator<Item = &'a str>) -> Option<&
 }
 
 /// The number of edits between two words, counted up to `bound`.
-fn distance(a: &str, b: &str, bound: usize) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+///
+/// A mistake may be made twenty thousand times, and each time there are some thousand names: only what may differ is compared.
+fn distance(a: &[char], b: &[char], bound: usize) -> usize {
     if a.len().abs_diff(b.len()) >= bound {
         return bound;
     }
-    let mut before: Vec<usize> = vec![0; b.len() + 1];
+    let alike = |pairs: &mut dyn Iterator<Item = (&char, &char)>| pairs.take_while(|(a, b)| a == b).count();
+    let start = alike(&mut a.iter().zip(b));
+    let (a, b) = (&a[start..], &b[start..]);
+    let end = alike(&mut a.iter().rev().zip(b.iter().rev()));
+    let (a, b) = (&a[..a.len() - end], &b[..b.len() - end]);
+    let mut before: Vec<usize> = vec![bound; b.len() + 1];
     let mut last: Vec<usize> = (0..=b.len()).collect();
+    let mut row: Vec<usize> = vec![bound; b.len() + 1];
     for i in 1..=a.len() {
-        let mut row = vec![i; b.len() + 1];
-        for j in 1..=b.len() {
+        // Further from the diagonal there are more edits than are counted.
+        let near = i.saturating_sub(bound).max(1)..=(i + bound).min(b.len());
+        row.fill(bound);
+        row[0] = i;
+        let mut least = i;
+        for j in near {
             let replaced = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
             row[j] = replaced.min(last[j] + 1).min(row[j - 1] + 1);
             if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
                 row[j] = row[j].min(before[j - 2] + 1);
             }
+            least = least.min(row[j]);
         }
-        if row.iter().all(|edits| *edits >= bound) {
+        if least >= bound {
             return bound;
         }
-        before = std::mem::replace(&mut last, row);
+        std::mem::swap(&mut before, &mut last);
+        std::mem::swap(&mut last, &mut row);
     }
     last[b.len()].min(bound)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::nearest;
+    use super::{distance, nearest};
 
     #[track_caller]
     fn check(word: &str, among: &[&str], expected: Option<&str>) {
@@ -67,5 +83,43 @@ mod tests {
         check("x", &[], None);
         check("ab", &["abc", "abd"], Some("abc"));
         check("Buckett", &["Buckets", "Bucket"], Some("Buckets"));
+    }
+
+    /// Every edit of every word is found, and counted as a table of all pairs of beginnings counts it.
+    #[test]
+    fn nothing_is_lost_by_comparing_less() {
+        fn whole(a: &[char], b: &[char]) -> usize {
+            let mut table = vec![vec![0; b.len() + 1]; a.len() + 1];
+            for i in 0..=a.len() {
+                for j in 0..=b.len() {
+                    table[i][j] = match (i, j) {
+                        (0, n) | (n, 0) => n,
+                        _ => {
+                            let same = usize::from(a[i - 1] != b[j - 1]);
+                            let mut least = table[i - 1][j - 1] + same;
+                            least = least.min(table[i - 1][j] + 1).min(table[i][j - 1] + 1);
+                            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                                least = least.min(table[i - 2][j - 2] + 1);
+                            }
+                            least
+                        }
+                    };
+                }
+            }
+            table[a.len()][b.len()]
+        }
+        let words: Vec<Vec<char>> = (0..3_usize.pow(6))
+            .map(|number| {
+                let letter = |at: u32| ['a', 'b', 'c'][number / 3_usize.pow(at) % 3];
+                (0..1 + number as u32 % 6).map(letter).collect()
+            })
+            .collect();
+        for a in words.iter().step_by(7) {
+            for b in &words {
+                for bound in 1..=5 {
+                    assert_eq!(distance(a, b, bound), whole(a, b).min(bound), "{a:?} {b:?}");
+                }
+            }
+        }
     }
 }

@@ -85,6 +85,26 @@ pub struct SourceFile {
     pub text: Arc<str>,
     /// Where its lines begin. Every resource asks for its place: walking the text each time would be most of the work.
     line_starts: Vec<u32>,
+    /// How many characters there are before each [`STRIDE`]th byte: a line may have megabytes and thousands of mistakes.
+    characters: Vec<u32>,
+}
+
+/// How many bytes apart characters are counted in advance.
+const STRIDE: usize = 4096;
+
+impl SourceFile {
+    /// The number of characters before a byte.
+    fn characters_before(&self, at: usize) -> u32 {
+        let at = at.min(self.text.len());
+        let known = at / STRIDE;
+        self.characters[known] + characters(&self.text.as_bytes()[known * STRIDE..at])
+    }
+}
+
+/// The number of characters that begin in a part of a text.
+fn characters(bytes: &[u8]) -> u32 {
+    let begins = |byte: &&u8| **byte & 0xC0 != 0x80;
+    u32::try_from(bytes.iter().filter(begins).count()).unwrap_or(u32::MAX)
 }
 
 impl Files {
@@ -96,10 +116,16 @@ impl Files {
         let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         let line_starts = std::iter::once(0).chain(breaks.map(|(at, _)| offset(at + 1)));
         let line_starts = line_starts.collect();
+        let pieces = text.as_bytes().chunks_exact(STRIDE).scan(0, |before, piece| {
+            *before += characters(piece);
+            Some(*before)
+        });
+        let characters = std::iter::once(0).chain(pieces).collect();
         self.files.push(SourceFile {
             path: path.into(),
             text,
             line_starts,
+            characters,
         });
         id
     }
@@ -125,12 +151,11 @@ impl Files {
             .partition_point(|start| *start <= span.start)
             .max(1);
         let line_start = file.line_starts[line - 1] as usize;
-        let before = file.text.get(line_start..span.start as usize).unwrap_or_default();
-        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let before = |at: usize| file.characters_before(at);
         Location {
             file: file.path.clone(),
-            line: count(line),
-            column: count(before.chars().count() + 1),
+            line: u32::try_from(line).unwrap_or(u32::MAX),
+            column: before(span.start as usize).saturating_sub(before(line_start)) + 1,
         }
     }
 }
@@ -173,5 +198,38 @@ impl Sources for MemorySources {
         } else {
             Ok(paths)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_count_characters_on_lines_of_any_length() {
+        let long = "grün, ".repeat(5000);
+        let text = format!("a: 1\n{long}x\nschön: y");
+        let mut files = Files::default();
+        let file = files.add("a.yaml", text.as_str());
+        let place = |wanted: &str| {
+            let start = u32::try_from(text.find(wanted).expect("it is there")).expect("it is short");
+            let at = files.location(Span {
+                file,
+                start,
+                end: start,
+            });
+            (at.line, at.column)
+        };
+        assert_eq!(place("a:"), (1, 1));
+        assert_eq!(place("grün"), (2, 1));
+        assert_eq!(place("x\n"), (2, 30_001));
+        assert_eq!(place(": y"), (3, 6));
+        let end = u32::try_from(text.len()).expect("it is short");
+        let at = files.location(Span {
+            file,
+            start: end,
+            end,
+        });
+        assert_eq!((at.line, at.column), (3, 9));
     }
 }

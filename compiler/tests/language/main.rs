@@ -296,6 +296,31 @@ grants:
 }
 
 #[test]
+fn zones_of_a_lake_are_asked_for_by_name() {
+    let compiled = run(
+        "
+{kind: Component, name: kms, module: kms}
+---
+{kind: Component, name: lake, module: lake, inputs: {zones: {raw: null, landing: {retention: 30d}, scratch: {retention: 7d, database: false}}}}
+---
+kind: Component
+name: report
+resources:
+  role: {type: AWS::IAM::Role, properties: {AssumeRolePolicyDocument: {Version: '2012-10-17', Statement: [{Effect: Allow, Principal: {Service: glue.amazonaws.com}, Action: 'sts:AssumeRole'}]}}}
+  page: {type: AWS::SSM::Parameter, properties: {Type: String, Value: \"{{ ref('lake').databases.landing.name }} {{ ref('lake').buckets.scratch.name }}\"}}
+grants:
+- {who: role, may: read, on: \"{{ ref('lake').databases.landing }}\"}
+",
+        &[],
+    );
+    assert_eq!(said(&compiled), "");
+    let page = properties(&compiled, "cloudformation/platform/report.json", "Page");
+    expect![[r#"{"Type":"String","Value":{"Fn::Sub":"${LakeDatabaseLanding} acme-scratch-development-${AWS::AccountId}"}}"#]].assert_eq(&page);
+    let grants = properties(&compiled, "cloudformation/platform/report.json", "RoleGrants");
+    assert!(grants.contains("database/${LakeDatabaseLanding}"), "{grants}");
+}
+
+#[test]
 fn a_misspelt_input_is_told_where_it_is_read() {
     let stack = |text: &str| {
         format!(
