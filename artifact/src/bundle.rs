@@ -34,7 +34,7 @@ pub struct Environment {
     pub name: Text,
     /// What kind of environment it is.
     pub class: Class,
-    /// The lines that name its clusters and accounts, by the names in [`Bundle::targets`].
+    /// The lines that name its clusters and accounts, or its folder, by the names in [`Bundle::targets`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub places: BTreeMap<Text, Location>,
 }

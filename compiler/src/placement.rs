@@ -57,7 +57,7 @@ pub(crate) fn targets(environment: &Environment) -> Vec<(Text, Target)> {
     targets
 }
 
-/// Where an environment names its clusters and accounts, by the names of [`targets`].
+/// Where an environment names its clusters and accounts, or the folder it goes to, by the names of [`targets`].
 pub(crate) fn places(environment: &Environment, files: &Files) -> BTreeMap<Text, Location> {
     let clusters = environment
         .kubernetes
@@ -79,7 +79,14 @@ pub(crate) fn places(environment: &Environment, files: &Files) -> BTreeMap<Text,
     let spans = clusters
         .map(|(name, cluster): (Text, _)| (name, cluster.context.span))
         .chain(accounts.map(|(name, account): (Text, _)| (name, account.account.span)));
-    spans.map(|(name, span)| (name, files.location(span))).collect()
+    let mut places: BTreeMap<Text, Location> =
+        spans.map(|(name, span)| (name, files.location(span))).collect();
+    if places.is_empty() {
+        let named = environment.directory.as_ref().map(|directory| directory.span);
+        let place = files.location(named.unwrap_or(environment.name.span));
+        places.insert("directory".into(), place);
+    }
+    places
 }
 
 /// The accounts that an environment names.

@@ -225,12 +225,26 @@ fn a_saved_plan_knows_which_stack_it_is_of() {
     let run = elsewhere.run(&["apply", "../plan.json"]).expect(1);
     assert!(
         run.stderr
-            .contains("the plan is for a stack in `shop`, which is not here"),
+            .contains("the plan is for a stack in `shop` with the file `stack.yaml`, which is not here"),
         "{}",
         run.stderr
     );
     let _ = terrace.run(&["apply", "plan.json"]).expect(0);
     let _ = scratch.read("shop/deployed/kubernetes/platform/notices.yaml");
+
+    // One of the current folder says so, and is not of any other.
+    let inside = Terrace::in_directory(&scratch.path().join("shop"));
+    let _ = inside.run(&["destroy", "-e", "development", "--yes"]).expect(0);
+    let save = ["plan", "-e", "development", "--save", "../own.json"];
+    let _ = inside.run(&save).expect(0);
+    let run = elsewhere.run(&["apply", "../own.json"]).expect(1);
+    assert!(
+        run.stderr
+            .contains("the plan is for a stack in `.` with the file `stack.yaml`, which is not here"),
+        "{}",
+        run.stderr
+    );
+    let _ = inside.run(&["apply", "../own.json"]).expect(0);
 }
 
 #[test]

@@ -135,15 +135,25 @@ fn apply_saved(
     apply(&live::runtime()?, None, &plan, &access, changing, console)
 }
 
-/// The folder of the stack that a plan was made of. Only a plan that delivers to folders needs to find it.
+/// The folder of the stack that a plan was made of. Only a plan that delivers to folders needs to find it: there, the file that
+/// names such a folder tells it from any other.
 fn stack_folder(plan: &Plan) -> Result<PathBuf, Problem> {
-    let in_it = |target: &Target| matches!(target, Target::Directory { .. });
-    if !plan.folder.is_dir() && plan.bundle.targets.values().any(in_it) {
-        return Err(Problem::new(format!(
-            "the plan is for a stack in `{}`, which is not here",
-            plan.folder.display()
-        ))
-        .help("apply it from where it was planned"));
+    let targets = plan.bundle.targets.iter();
+    let in_it = targets.filter(|(_, target)| matches!(target, Target::Directory { .. }));
+    for (name, _) in in_it {
+        let place = plan.bundle.environment.places.get(name);
+        let missing = match place {
+            Some(place) => !plan.folder.join(&*place.file).is_file(),
+            None => !plan.folder.is_dir(),
+        };
+        if missing {
+            let named = place.map_or(String::new(), |place| format!(" with the file `{}`", place.file));
+            return Err(Problem::new(format!(
+                "the plan is for a stack in `{}`{named}, which is not here",
+                plan.folder.display()
+            ))
+            .help("apply it from the folder where it was planned"));
+        }
     }
     Ok(plan.folder.clone())
 }
