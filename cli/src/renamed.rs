@@ -22,10 +22,12 @@ pub(crate) fn hints(plan: &Plan, stack: &Path) -> Vec<String> {
     let mut fates: BTreeMap<(&Text, &Text), Fate<'_>> = BTreeMap::new();
     for step in &plan.steps {
         let fate = fates.entry((&step.tenant, &step.component)).or_default();
-        let names = step
-            .addresses
-            .iter()
-            .map(|address| format!("{} {}{:?}", step.subject.kind, address.resource, address.key));
+        // What connections make is named after the component.
+        let own = step.component.replace('-', "_");
+        let names = step.addresses.iter().map(|address| {
+            let name = address.resource.replace(&own, "*");
+            format!("{} {name}{:?}", step.subject.kind, address.key)
+        });
         match step.change.action {
             Action::Create => fate.created.extend(names),
             Action::Delete => fate.deleted.extend(names),

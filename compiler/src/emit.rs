@@ -406,7 +406,7 @@ impl<'a> Emission<'a> {
             "Description",
             format!(
                 "{} of {whose} in {} {}{which}",
-                instance.component, self.header.platform, self.header.environment.name
+                instance.identity, self.header.platform, self.header.environment.name
             ),
         );
         if !needed.is_empty() {

@@ -348,7 +348,7 @@ fn statements(
     let word = pascal(may);
     let name = format!(
         "{}{}",
-        pascal(&target.address.component),
+        pascal(graph.identity(target)),
         super::lower::logical_id(target)
     );
     if let Some(arns) = super::catalog::arns(graph, target, grant.span) {
@@ -400,7 +400,7 @@ fn statements(
         let word = if reads { "Decrypt" } else { "Encrypt" };
         let name = format!(
             "{word}With{}{}",
-            pascal(&key.address.component),
+            pascal(graph.identity(key)),
             super::lower::logical_id(key)
         );
         policy.add(name, actions, vec![reference.into()]);

@@ -241,6 +241,11 @@ impl<'a> Graph<'a> {
         seen.into_iter().flatten().map(|at| &self.resources[*at])
     }
 
+    /// The name of a resource's component for names that are made of it: one that outlives a rename.
+    fn identity(&self, resource: &Resource) -> &Text {
+        &self.instances[resource.instance].identity
+    }
+
     /// The number of the artifact that a resource is part of: an object's own number; stacks come after all objects.
     pub(crate) fn artifact(&self, at: usize) -> usize {
         let resource = &self.resources[at];

@@ -176,7 +176,7 @@ fn peer(graph: &Graph<'_>, connect: &Stated, key: &str, diagnostics: &mut Diagno
         .unwrap_or_default();
     let name = format!(
         "{}-{}",
-        slug(&resource.address.component),
+        slug(graph.identity(resource)),
         slug(&resource.address.resource)
     )
     .into();

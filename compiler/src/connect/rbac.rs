@@ -80,7 +80,7 @@ pub(super) fn role_based(
         .map_or_else(|| kind.to_lowercase(), |k| k.plural().to_owned());
     let base = format!(
         "{}-{}-{}-{}",
-        slug(&workload.address.component),
+        slug(graph.identity(workload)),
         slug(&workload.address.resource),
         slug(may),
         slug(&super::lower::logical_id(target))

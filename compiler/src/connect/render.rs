@@ -191,7 +191,7 @@ impl Lowering<'_> {
         };
         let mut name: Text = format!(
             "{}{}{attribute}",
-            pascal(&instance.component),
+            pascal(&instance.identity),
             logical_id(resource)
         )
         .into();

@@ -1,6 +1,7 @@
 //! Small stacks, each for one thing that the language promises.
 
 mod division;
+mod renamed;
 
 use expect_test::expect;
 use terrace_compiler::source::MemorySources;
