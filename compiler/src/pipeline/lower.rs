@@ -1,6 +1,6 @@
 //! Steps to states.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use terrace_artifact::Text;
 
@@ -13,7 +13,7 @@ use super::substitute::Substitutions;
 use super::targets::Context;
 use super::trigger::Trigger;
 use crate::code::Code;
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Diagnostic, Diagnostics, shown};
 use crate::expression::{Expression, ExpressionKind, Scope, Template, template};
 use crate::node::Node;
 use crate::source::{Files, Span};
@@ -97,6 +97,46 @@ impl<'a> Lowering<'a, '_> {
                 Gives::Branches(children) => children.iter().any(|(_, child)| self.keeps(*child)),
                 Gives::Answer(_) => known.last.is_none_or(|last| self.keeps(last)),
             }
+    }
+
+    /// Reports steps whose states have the names of states that are made beside them, for failures or around a step: one of
+    /// the two would be lost.
+    pub(super) fn distinct(&mut self, states: &[State]) {
+        let mut all: Vec<&State> = Vec::new();
+        let mut open: Vec<&State> = states.iter().collect();
+        while let Some(state) = open.pop() {
+            open.extend(state.levels.iter().flat_map(|level| &level.states));
+            all.push(state);
+        }
+        let own = |state: &State| {
+            self.steps
+                .all
+                .get(state.step)
+                .filter(|known| known.state == state.name)
+        };
+        let made: BTreeSet<&Text> = all
+            .iter()
+            .filter(|state| own(state).is_none())
+            .map(|state| &state.name)
+            .collect();
+        for step in all.iter().filter_map(|state| own(state)) {
+            if made.contains(&step.state) {
+                self.diagnostics.push(
+                    Diagnostic::new(
+                        Code::DuplicateName,
+                        format!(
+                            "`{}` is the name of a state that the pipeline makes itself",
+                            shown(&step.state)
+                        ),
+                    )
+                    .at(
+                        step.span,
+                        format!("becomes the state `{}` too", shown(&step.state)),
+                    )
+                    .help("give the step another name"),
+                );
+            }
+        }
     }
 
     /// A list of steps; what it begins with, and its states.

@@ -179,6 +179,7 @@ pub(crate) fn lower<'a>(
         );
         return Vec::new();
     };
+    lowering.distinct(&states);
     lowering.link(&mut states);
     let level = Level::new(start, states);
     let whole = lowering
