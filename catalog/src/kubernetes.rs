@@ -247,8 +247,8 @@ impl Kind {
         }
     }
 
-    /// Calls `see` with every string of an object that stands where a built-in kind has a quantity.
-    pub fn quantities<T: Tree>(&self, object: &T, see: &mut dyn FnMut(&At<'_>, &str)) {
+    /// Calls `see` with every value of an object that stands where a built-in kind has a quantity.
+    pub fn quantities<T: Tree>(&self, object: &T, see: &mut dyn FnMut(&At<'_>, &T)) {
         if self.is_custom() {
             return;
         }
@@ -337,7 +337,7 @@ struct Quantities<'n> {
 }
 
 impl Quantities<'_> {
-    fn visit<T: Tree>(&self, id: NodeId, value: &T, at: &At<'_>, see: &mut dyn FnMut(&At<'_>, &str)) {
+    fn visit<T: Tree>(&self, id: NodeId, value: &T, at: &At<'_>, see: &mut dyn FnMut(&At<'_>, &T)) {
         if !self.holders[id as usize] {
             return;
         }
@@ -356,7 +356,7 @@ impl Quantities<'_> {
                     self.visit(id, item, &at.index(index), see);
                 }
             }
-            View::String(text) if node.is(flags::QUANTITY) => see(at, text),
+            _ if node.is(flags::QUANTITY) => see(at, value),
             _ => {}
         }
     }

@@ -12,19 +12,26 @@ use crate::unit::Quantity;
 
 /// Reports quantities that do not come out even.
 pub(super) fn inexact(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
-    walk(subject.resource, subject.body, &mut |at, text, quantity| {
-        if !is_even(&quantity) {
-            let rounded = quantity.rounded();
-            findings.push(
-                Finding::new(
-                    Code::InexactQuantity,
-                    &[],
-                    format!("`{text}` does not come out even: the server stores `{quantity}`"),
-                )
-                .below(at.path())
-                .help(format!("write `{rounded}`")),
-            );
-        }
+    walk(subject.resource, subject.body, &mut |at, term, quantity| {
+        let shown = crate::diagnostic::shown(&term.shown());
+        let finding = match quantity {
+            Some(quantity) if is_even(&quantity) => return,
+            Some(quantity) => {
+                let what = match term {
+                    // What the user wrote is no longer known: the message points at it.
+                    Term::Quantity(_) => "this amount".to_owned(),
+                    _ => format!("`{shown}`"),
+                };
+                let message = format!("{what} does not come out even: the server stores `{quantity}`");
+                let finding = Finding::new(Code::InexactQuantity, &[], message);
+                finding.help(format!("write `{}`", quantity.rounded()))
+            }
+            None => {
+                let message = format!("`{shown}` has more digits than a quantity keeps");
+                Finding::new(Code::InexactQuantity, &[], message).help("write fewer digits, or a larger unit")
+            }
+        };
+        findings.push(finding.below(at.path()));
     });
 }
 
@@ -42,13 +49,18 @@ fn is_even(quantity: &Quantity) -> bool {
 pub(crate) fn canonical(resource: &Resource, lowered: &mut Lowered) {
     let mut changes = Vec::new();
     let mut inexact = false;
-    walk(resource, lowered.body(resource), &mut |at, text, quantity| {
-        let even = is_even(&quantity);
-        inexact |= !even;
-        let canonical = quantity.to_string();
-        if even && canonical != text {
-            changes.push((at.path(), canonical));
-        }
+    walk(resource, lowered.body(resource), &mut |at, term, quantity| {
+        let Some(quantity) = quantity.filter(is_even) else {
+            inexact = true;
+            return;
+        };
+        let canonical = match term {
+            Term::String(text) => Some(quantity.to_string()).filter(|canonical| canonical != text),
+            // A whole number is the same with and without quotes.
+            Term::Number(number) => (!number.is_integer()).then(|| quantity.to_string()),
+            _ => None,
+        };
+        changes.extend(canonical.map(|canonical| (at.path(), canonical)));
     });
     lowered.inexact = inexact;
     if changes.is_empty() {
@@ -72,16 +84,30 @@ fn at_mut<'t>(body: &'t mut Term, path: &[Segment]) -> Option<&'t mut Term> {
     })
 }
 
-/// Calls `see` with every quantity of an object.
-fn walk(resource: &Resource, body: &Term, see: &mut dyn FnMut(&At<'_>, &str, Quantity)) {
+/// Calls `see` with every quantity of an object: what is written, and what it comes to, where that can be counted exactly.
+fn walk(resource: &Resource, body: &Term, see: &mut dyn FnMut(&At<'_>, &Term, Option<Quantity>)) {
     let ResourceKind::Kubernetes { api_version, kind } = &resource.kind else {
         return;
     };
     if let Some(kind) = terrace_catalog::kubernetes(api_version, kind) {
-        kind.quantities(body, &mut |at, text| {
-            if let Ok(quantity) = text.parse() {
-                see(at, text, quantity);
+        kind.quantities(body, &mut |at, term| match term {
+            Term::String(text) => {
+                // `1Ei` and `.5` are beyond what we count and right all the same; so many digits are not.
+                let quantity = text.parse().ok();
+                let long = text.bytes().filter(u8::is_ascii_digit).count() > 15;
+                if quantity.is_some() || long {
+                    see(at, term, quantity);
+                }
             }
+            Term::Quantity(quantity) => see(at, term, Some(*quantity)),
+            Term::Number(number) => {
+                let quantity = Quantity {
+                    amount: *number,
+                    binary: false,
+                };
+                see(at, term, Some(quantity));
+            }
+            _ => {}
         });
     }
 }
