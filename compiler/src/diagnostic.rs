@@ -196,6 +196,24 @@ impl Diagnostics {
         self.list.extend(other.list);
     }
 
+    /// Adds what was found after something was wrong already, but for what may only follow from that: these codes, and
+    /// whatever is about a place that an error is about.
+    pub(crate) fn append_beside(&mut self, other: Diagnostics, following: &[Code]) {
+        let errors = self.list.iter().filter(|known| known.is_error());
+        let wrong: Vec<Span> = errors
+            .filter_map(|known| Some(known.primary.as_ref()?.span))
+            .collect();
+        let touches = |span: Span| {
+            let meets = |one: &Span| one.file == span.file && one.start <= span.end && span.start <= one.end;
+            wrong.iter().any(meets)
+        };
+        let follows = |new: &Diagnostic| {
+            following.contains(&new.code) || new.primary.as_ref().is_some_and(|label| touches(label.span))
+        };
+        self.list
+            .extend(other.list.into_iter().filter(|new| !follows(new)));
+    }
+
     /// Whether one of them is an error.
     pub fn has_errors(&self) -> bool {
         self.list.iter().any(Diagnostic::is_error)

@@ -184,6 +184,23 @@ pub(crate) fn names_with_inputs(
     names
 }
 
+/// What is wrong with the values that the inputs of a use are given.
+pub(crate) fn check_inputs(one: &Use<'_>, files: &Files) -> Diagnostics {
+    let mut said = Diagnostics::new();
+    if let UseKind::Component {
+        component,
+        module: Some(module),
+        ..
+    } = &one.kind
+    {
+        // What is wrong with a default is the module's, and is told when the module is used and everything else is right.
+        let defaults = defaults(module, &one.names, files, &mut Diagnostics::new());
+        let user = component.name.span;
+        values::inputs(&module.document.inputs, &defaults, &one.layers, user, &mut said);
+    }
+    said
+}
+
 /// The defaults of a module's inputs: values, or expressions over the scope without `inputs`.
 fn defaults(module: &Module, names: &[(Text, Term)], files: &Files, diagnostics: &mut Diagnostics) -> Term {
     let scope = Scope {

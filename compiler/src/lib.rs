@@ -1,8 +1,9 @@
 //! Compiles a stack into bundles: a pure function from text to text, with everything it has to say about the input.
 //!
 //! The phases, one verb each: [load](load) documents, validate them, [resolve](resolve) an environment, [expand](expand)
-//! components into resources, [connect](connect) them, check them, and [emit](emit) artifacts. Within a phase everything wrong
-//! is reported; between phases we stop, so that nobody reads echoes of the first mistake.
+//! components into resources, [connect](connect) them, check them, and [emit](emit) artifacts. What is wrong in documents (their
+//! form, their names, the values of inputs) is reported all at once, and so is everything wrong within a later phase; between
+//! those we stop, so that nobody reads echoes of the first mistake.
 
 #![expect(
     clippy::vec_box,
@@ -49,6 +50,7 @@ use rayon::prelude::*;
 use terrace_artifact::{Bundle, Text};
 
 use asset::Assets;
+use code::Code;
 use connect::lower::{Lowered, is_object};
 use connect::{Edge, Graph, places};
 use diagnostic::{Diagnostic, Diagnostics};
@@ -199,16 +201,22 @@ fn compile_stack<T>(
         .map(|e| e.name.value.to_string())
         .collect();
     compiled.platform = Some(stack.platform.name.value.clone());
-    check_program(stack, request, diagnostics);
-    let environments = chosen(stack, request, &mut compiled.files, diagnostics);
-    let set = set::parse_set(&request.set, stack, &mut compiled.files, diagnostics);
-    if diagnostics.has_errors() {
+    let mut asked = Diagnostics::new();
+    check_program(stack, request, &mut asked);
+    let environments = chosen(stack, request, &mut compiled.files, &mut asked);
+    let for_another = asked.has_errors();
+    diagnostics.append(asked);
+    if for_another {
         return None;
     }
+    let set = set::parse_set(&request.set, stack, &mut compiled.files, diagnostics);
     let files = &compiled.files;
-    let prepared = Prepared::new(stack, set, files, diagnostics);
-    if diagnostics.has_errors() {
-        return None;
+    let following = following(stack);
+    let mut said = Diagnostics::new();
+    let prepared = Prepared::new(stack, set, files, &mut said);
+    match diagnostics.has_errors() {
+        true => diagnostics.append_beside(said, &following),
+        false => diagnostics.append(said),
     }
     let whole = Whole {
         prepared: &prepared,
@@ -217,6 +225,13 @@ fn compile_stack<T>(
         files,
         watch,
     };
+    if diagnostics.has_errors() {
+        // Nothing comes of it, and yet all mistakes in its documents are said at once.
+        for environment in environments {
+            diagnostics.append_beside(whole.inputs(environment), &following);
+        }
+        return None;
+    }
     let (uses, said): (Vec<Vec<Use<'_>>>, Vec<Diagnostics>) = environments
         .par_iter()
         .map(|environment| whole.uses(environment))
@@ -256,6 +271,15 @@ impl<'w> Whole<'w> {
         let uses = self.prepared.uses(environment, self.files, &mut diagnostics);
         (self.watch)(Phase::Resolve);
         (uses, diagnostics)
+    }
+
+    /// What is wrong with the inputs of an environment, where something else is wrong already.
+    fn inputs(&self, environment: &'w Environment) -> Diagnostics {
+        let (uses, mut said) = self.uses(environment);
+        for one in &uses {
+            said.append(expand::check_inputs(one, self.files));
+        }
+        said
     }
 
     /// The phases of one environment up to where nothing can be wrong any more.
@@ -364,6 +388,26 @@ fn lower(graph: &Graph<'_>, diagnostics: &mut Diagnostics) -> (Vec<Lowered>, Vec
     (lowered, edges)
 }
 
+/// What may be said only because something else is wrong.
+fn following(stack: &Stack) -> Vec<Code> {
+    let mut following = vec![
+        Code::MissingInput,
+        Code::Undefined,
+        Code::ExpressionType,
+        Code::UnmetRequirement,
+    ];
+    if stack.lost {
+        following.extend([
+            Code::UnknownComponent,
+            Code::UnknownEnvironment,
+            Code::UnknownModule,
+            Code::UnknownTenant,
+            Code::UnknownVersion,
+        ]);
+    }
+    following
+}
+
 fn stop(diagnostics: &Diagnostics) -> Option<()> {
     (!diagnostics.has_errors()).then_some(())
 }
@@ -398,7 +442,7 @@ fn chosen<'a>(
                     .iter()
                     .map(|environment| environment.name.value.as_str());
                 diagnostics.push(unknown(
-                    code::Code::UnknownEnvironment,
+                    Code::UnknownEnvironment,
                     "environment",
                     name,
                     span,
@@ -422,7 +466,7 @@ fn check_program(stack: &Stack, request: &Request, diagnostics: &mut Diagnostics
     if !wanted.value.matches(&version) {
         diagnostics.push(
             Diagnostic::new(
-                code::Code::WrongVersion,
+                Code::WrongVersion,
                 format!(
                     "this is Terrace {version}, and the stack is for `{}`",
                     wanted.value

@@ -25,6 +25,33 @@ pub(crate) struct Stack {
     pub(crate) pipelines: Vec<Pipeline>,
     /// Those of the stack, then those of the program that the stack asks for.
     pub(crate) modules: Vec<Module>,
+    /// Whether something could not be read at all: a name that nothing has may be in it.
+    pub(crate) lost: bool,
+}
+
+/// What was read of some files.
+#[derive(Default)]
+pub(crate) struct Read {
+    /// The documents that have a kind and a name. What is wrong with one was said: whoever goes on with it goes on to find
+    /// what else is wrong, and no further.
+    pub(crate) documents: Vec<Document>,
+    /// Whether there are others.
+    pub(crate) lost: bool,
+}
+
+impl Read {
+    /// These documents, and no others.
+    pub(crate) fn of(documents: Vec<Document>) -> Read {
+        Read {
+            documents,
+            lost: false,
+        }
+    }
+
+    fn extend(&mut self, other: Read) {
+        self.documents.extend(other.documents);
+        self.lost |= other.lost;
+    }
 }
 
 /// Reads a stack. Gives nothing where no Platform says what it is.
@@ -39,8 +66,9 @@ pub(crate) fn load(sources: &dyn Sources, files: &mut Files, diagnostics: &mut D
             return None;
         }
     };
-    let mut documents = read(sources, &paths, files, diagnostics);
-    let folders: Vec<Spanned<Text>> = documents
+    let mut all = read(sources, &paths, files, diagnostics);
+    let folders: Vec<Spanned<Text>> = all
+        .documents
         .iter()
         .filter_map(|document| match document {
             Document::Platform(platform) => Some(platform.modules.clone()),
@@ -50,6 +78,9 @@ pub(crate) fn load(sources: &dyn Sources, files: &mut Files, diagnostics: &mut D
         .collect();
     let mut seen: BTreeSet<String> = paths.into_iter().collect();
     for folder in folders {
+        if diagnostics.has_errors_at(folder.span) {
+            continue;
+        }
         let below = folder.value.trim_start_matches("./").trim_end_matches('/');
         match sources.list(below) {
             Ok(paths) => {
@@ -59,19 +90,22 @@ pub(crate) fn load(sources: &dyn Sources, files: &mut Files, diagnostics: &mut D
                     .filter(modules)
                     .filter(|path| seen.insert(path.clone()))
                     .collect();
-                documents.extend(read(sources, &paths, files, diagnostics));
+                all.extend(read(sources, &paths, files, diagnostics));
             }
-            Err(error) => diagnostics.push(
-                Diagnostic::new(
-                    Code::Unreadable,
-                    format!("the modules in `{}` cannot be read", folder.value),
-                )
-                .at(folder.span, error.to_string())
-                .help("the folder is looked for from the stack's own"),
-            ),
+            Err(error) => {
+                all.lost = true;
+                diagnostics.push(
+                    Diagnostic::new(
+                        Code::Unreadable,
+                        format!("the modules in `{}` cannot be read", folder.value),
+                    )
+                    .at(folder.span, error.to_string())
+                    .help("the folder is looked for from the stack's own"),
+                );
+            }
         }
     }
-    assemble(documents, files, diagnostics)
+    assemble(all, files, diagnostics)
 }
 
 /// What is YAML of ours among the files of a stack: not what is hidden, built, compared with, or beside a module.
@@ -102,19 +136,20 @@ fn stack_paths(paths: Vec<String>) -> Vec<String> {
     paths
 }
 
-fn read(
-    sources: &dyn Sources,
-    paths: &[String],
-    files: &mut Files,
-    diagnostics: &mut Diagnostics,
-) -> Vec<Document> {
+fn read(sources: &dyn Sources, paths: &[String], files: &mut Files, diagnostics: &mut Diagnostics) -> Read {
+    let mut all = Read::default();
     let contents: Vec<Result<Arc<[u8]>, SourceError>> =
         paths.par_iter().map(|path| sources.read(path)).collect();
     let mut opened = Vec::new();
     for (path, bytes) in paths.iter().zip(contents) {
         match bytes {
-            Ok(bytes) => opened.extend(yaml::open(path, &bytes, files, diagnostics)),
+            Ok(bytes) => {
+                let file = yaml::open(path, &bytes, files, diagnostics);
+                all.lost |= file.is_none();
+                opened.extend(file);
+            }
             Err(error) => {
+                all.lost = true;
                 diagnostics.push(Diagnostic::new(
                     Code::Unreadable,
                     format!("`{path}` cannot be read: {error}"),
@@ -122,38 +157,42 @@ fn read(
             }
         }
     }
-    let results: Vec<(Vec<Document>, Diagnostics)> = opened
+    let results: Vec<(Read, Diagnostics)> = opened
         .par_iter()
         .map(|file| {
             let mut diagnostics = Diagnostics::new();
             (documents_of(*file, files, &mut diagnostics), diagnostics)
         })
         .collect();
-    let mut documents = Vec::new();
     for (found, said) in results {
-        documents.extend(found);
+        all.extend(found);
         diagnostics.append(said);
     }
-    documents
+    all
 }
 
-pub(crate) fn documents_of(file: FileId, files: &Files, diagnostics: &mut Diagnostics) -> Vec<Document> {
+pub(crate) fn documents_of(file: FileId, files: &Files, diagnostics: &mut Diagnostics) -> Read {
     let mut unread = Diagnostics::new();
     let nodes = yaml::parse(file, files, &mut unread);
     let readable = !unread.has_errors();
     diagnostics.append(unread);
-    nodes
+    let mut read = Read {
+        documents: Vec::new(),
+        lost: !readable,
+    };
+    for node in nodes
         .into_iter()
         .filter(|node| !node.is_null() && !is_foreign(node))
-        .filter_map(|node| {
-            let mut said = Diagnostics::new();
-            crate::check::literal_secrets(&node, &mut said);
-            let kind = validate::validate(&node, files, &mut said);
-            let valid = readable && !said.has_errors();
-            diagnostics.append(said);
-            kind.filter(|_| valid).map(|kind| Document::decode(kind, node))
-        })
-        .collect()
+    {
+        crate::check::literal_secrets(&node, diagnostics);
+        validate::validate(&node, files, diagnostics);
+        let named = node.get("name").is_some_and(|name| name.as_str().is_some());
+        match validate::kind(&node).filter(|_| readable && named) {
+            Some(kind) => read.documents.push(Document::decode(kind, node)),
+            None => read.lost = true,
+        }
+    }
+    read
 }
 
 /// A Kubernetes manifest that lies in the stack's folder says that it is one.
@@ -162,15 +201,11 @@ fn is_foreign(node: &Node) -> bool {
     version.is_some_and(|version| !version.starts_with("terrace"))
 }
 
-pub(crate) fn assemble(
-    documents: Vec<Document>,
-    files: &mut Files,
-    diagnostics: &mut Diagnostics,
-) -> Option<Stack> {
+pub(crate) fn assemble(read: Read, files: &mut Files, diagnostics: &mut Diagnostics) -> Option<Stack> {
     let mut platforms = Vec::new();
     let (mut environments, mut tenants, mut components) = (Vec::new(), Vec::new(), Vec::new());
     let (mut pipelines, mut modules) = (Vec::new(), Vec::new());
-    for document in documents {
+    for document in read.documents {
         match document {
             Document::Platform(platform) => platforms.push(platform),
             Document::Environment(environment) => environments.push(environment),
@@ -235,7 +270,7 @@ pub(crate) fn assemble(
         let Some(file) = yaml::open(&path, text.as_bytes(), files, diagnostics) else {
             continue;
         };
-        for document in documents_of(file, files, diagnostics) {
+        for document in documents_of(file, files, diagnostics).documents {
             if let Document::Module(module) = document {
                 modules.push(module);
             }
@@ -248,11 +283,14 @@ pub(crate) fn assemble(
         components,
         pipelines,
         modules,
+        lost: read.lost,
     })
 }
 
-/// The modules of the program that components ask for.
+/// The modules of the program that components ask for, or seem to: the inputs of a component are looked at even where the
+/// name of its module is misspelt.
 fn used_modules(components: &[Component], own: &[Module]) -> BTreeSet<Text> {
+    let names = || library::MODULES.iter().map(|(name, _)| *name);
     components
         .iter()
         .filter_map(|component| match &component.recipe {
@@ -260,6 +298,10 @@ fn used_modules(components: &[Component], own: &[Module]) -> BTreeSet<Text> {
             crate::document::Recipe::Own(_) => None,
         })
         .filter(|name| !own.iter().any(|module| module.name.value == *name))
+        .filter_map(|name| match library::text(&name) {
+            Some(_) => Some(name),
+            None => terrace_catalog::nearest(&name, names()).map(Text::from),
+        })
         .collect()
 }
 

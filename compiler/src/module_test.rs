@@ -12,7 +12,7 @@ use terrace_artifact::Text;
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::document::{Document, Recipe};
-use crate::load;
+use crate::load::{self, Read};
 use crate::node::{Node, NodeKind};
 use crate::source::{Files, Sources, Span};
 use crate::validate::{self, Kind};
@@ -99,7 +99,7 @@ fn run_case(sources: &dyn Sources, module: &Text, name: &str, request: &Request)
                 documents.extend(document(sources, &path, &mut compiled.files, &mut diagnostics));
             }
         }
-        let stack = load::assemble(documents, &mut compiled.files, &mut diagnostics)?;
+        let stack = load::assemble(Read::of(documents), &mut compiled.files, &mut diagnostics)?;
         if !diagnostics.has_errors() {
             let bundles =
                 |emissions: Vec<Emission<'_>>| emissions.into_iter().map(Emission::into_bundle).collect();
@@ -155,7 +155,7 @@ fn document(
 ) -> Vec<Document> {
     match sources.read(path) {
         Ok(bytes) => match yaml::open(path, &bytes, files, diagnostics) {
-            Some(file) => load::documents_of(file, files, diagnostics),
+            Some(file) => load::documents_of(file, files, diagnostics).documents,
             None => Vec::new(),
         },
         Err(error) => {

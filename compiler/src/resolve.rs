@@ -81,41 +81,45 @@ impl<'a> Prepared<'a> {
         }
     }
 
-    /// The module a component asks for.
-    fn module(&self, component: &Component) -> Result<Option<&Module>, Box<Diagnostic>> {
+    /// The module a component asks for. Where there is none, that is said, and the one that seems to be meant is given: with
+    /// it the component's inputs can be looked at.
+    fn module(&self, component: &Component, diagnostics: &mut Diagnostics) -> Option<&Module> {
         let Source::Module { module: wanted, .. } = &component.recipe else {
-            return Ok(None);
+            return None;
         };
         let name = &wanted.name;
-        let named: Vec<&Module> = self
-            .modules
-            .iter()
-            .filter(|module| module.document.name.value == name.value)
-            .collect();
+        let of = |name: &str| -> Vec<&Module> {
+            let all = self.modules.iter();
+            all.filter(|module| module.document.name.value == name).collect()
+        };
+        let named = of(&name.value);
         if named.is_empty() {
             let own = self
                 .modules
                 .iter()
                 .map(|module| module.document.name.value.as_str());
             let known = own.chain(crate::library::MODULES.iter().map(|(name, _)| *name));
-            return Err(Box::new(unknown(
+            let nearest = terrace_catalog::nearest(&name.value, known.clone());
+            diagnostics.push(unknown(
                 Code::UnknownModule,
                 "module",
                 &name.value,
                 name.span,
                 known,
-            )));
+            ));
+            return newest(of(nearest?));
         }
-        let fits = named
+        let fits: Vec<&Module> = named
             .iter()
-            .filter(|m| wanted.requirement.value.matches(&m.document.version.value));
-        let best = fits.max_by(|a, b| a.document.version.value.cmp(&b.document.version.value));
-        best.copied().map(Some).ok_or_else(|| {
+            .copied()
+            .filter(|m| wanted.requirement.value.matches(&m.document.version.value))
+            .collect();
+        if fits.is_empty() {
             let versions = named
                 .iter()
                 .map(|module| module.document.version.value.to_string());
             let versions = those("there is", "there are", versions);
-            Box::new(
+            diagnostics.push(
                 Diagnostic::new(
                     Code::UnknownVersion,
                     format!(
@@ -125,8 +129,10 @@ impl<'a> Prepared<'a> {
                 )
                 .at(wanted.requirement.span, "no such version")
                 .help(versions),
-            )
-        })
+            );
+            return newest(named);
+        }
+        newest(fits)
     }
 
     /// Everything that exists in an environment, in order of tenant and name.
@@ -141,13 +147,7 @@ impl<'a> Prepared<'a> {
             if !is_in(component.environments.as_deref(), environment) {
                 continue;
             }
-            let module = match self.module(component) {
-                Ok(module) => module,
-                Err(diagnostic) => {
-                    diagnostics.push(*diagnostic);
-                    continue;
-                }
-            };
+            let module = self.module(component, diagnostics);
             if let Some(module) = module {
                 check_status(component, module, diagnostics);
             }
@@ -215,11 +215,25 @@ impl<'a> Prepared<'a> {
         self.stack.tenants.iter().find(|tenant| tenant.name.value == name)
     }
 
+    /// The tenant of a name, or the one that seems to be meant: that there is none is said with the names of the stack, and
+    /// what the tenant would get can be looked at all the same.
+    fn meant(&self, name: &str) -> Option<&'a Text> {
+        let names = || self.stack.tenants.iter().map(|tenant| &tenant.name.value);
+        names().find(|known| *known == name).or_else(|| {
+            let near = terrace_catalog::nearest(name, names().map(Text::as_str))?;
+            names().find(|known| *known == near)
+        })
+    }
+
     fn tenants_of(&self, component: &Component, environment: &Environment) -> Vec<Option<&'a Tenant>> {
+        let named: Vec<&Text> = match &component.tenants {
+            Tenants::Named(names) => names.iter().filter_map(|name| self.meant(&name.value)).collect(),
+            _ => Vec::new(),
+        };
         let chosen = |tenant: &&Tenant| match &component.tenants {
             Tenants::Platform => false,
             Tenants::All(_) => true,
-            Tenants::Named(names) => names.iter().any(|name| name.value == tenant.name.value),
+            Tenants::Named(_) => named.contains(&&tenant.name.value),
             Tenants::Tiers(tiers) => tiers.iter().any(|tier| tier.value == tenant.tier.value),
         };
         if matches!(component.tenants, Tenants::Platform) {
@@ -556,4 +570,10 @@ fn check_names(stack: &Stack, diagnostics: &mut Diagnostics) {
             check_inputs(list, diagnostics);
         }
     }
+}
+
+/// The module of the highest version.
+fn newest(modules: Vec<&Module>) -> Option<&Module> {
+    let version = |module: &&Module| module.document.version.value.clone();
+    modules.into_iter().max_by_key(version)
 }

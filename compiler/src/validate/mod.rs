@@ -132,6 +132,12 @@ pub fn validate_test(document: &Node, files: &Files, diagnostics: &mut Diagnosti
     )
 }
 
+/// The kind that a document says it is.
+pub(crate) fn kind(document: &Node) -> Option<Kind> {
+    let word = document.get("kind")?.as_str()?;
+    Kind::ALL.into_iter().find(|kind| kind.as_str() == word)
+}
+
 fn kind_of(document: &Node, diagnostics: &mut Diagnostics) -> Option<Kind> {
     if document.is_null() || document.kind == NodeKind::Wrong {
         return None;
@@ -170,7 +176,7 @@ fn kind_of(document: &Node, diagnostics: &mut Diagnostics) -> Option<Kind> {
         );
         return None;
     };
-    let kind = Kind::ALL.into_iter().find(|kind| kind.as_str() == word);
+    let kind = kind(document);
     if kind.is_none() {
         diagnostics.push(if LATER.contains(&word) {
             Diagnostic::new(
