@@ -122,11 +122,16 @@ async fn read_ledger(targets: &Targets, plan: &mut Plan) -> Result<History, Erro
     let history = match History::read_end(home).await {
         Ok(history) => history,
         Err(failure) if matches!(failure.kind, FailureKind::Denied { .. }) => {
-            plan.notes.push(format!(
-                "the ledger in {} may not be read ({}), so what lost our label is not found",
+            let mut note = format!(
+                "the ledger in {} may not be read ({}), so what lost our label is not found; an apply needs it",
                 home.shown(),
                 failure.message
-            ));
+            );
+            if let FailureKind::Denied { rule: Some(rule), .. } = &failure.kind {
+                note.push_str(":\n  ");
+                note.push_str(&rule.replace('\n', "\n  "));
+            }
+            plan.notes.push(note);
             return Ok(History::default());
         }
         Err(failure) => return Err(failure.into()),
