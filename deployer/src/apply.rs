@@ -144,7 +144,7 @@ pub(crate) async fn apply_over(
     let begun = Instant::now();
     check(plan, options)?;
     same_targets(plan, targets)?;
-    if plan.is_empty() && !unfinished(plan, targets).await? {
+    if plan.changes_nothing() && !unfinished(plan, targets).await? {
         return Ok(Report {
             release: None,
             steps: Vec::new(),
