@@ -43,7 +43,12 @@ pub(crate) fn access(folder: &Path, reach: &Reach) -> Access {
 /// What went wrong, with the places of declarations named from where the user stands.
 pub(crate) fn located(error: Error, folder: &Path) -> Problem {
     let locate = |failure: &mut Failure| {
-        if let Some(origin) = &mut failure.detail.origin {
+        let concerns = failure
+            .detail
+            .concerns
+            .iter_mut()
+            .map(|concern| &mut concern.origin);
+        for origin in concerns.chain([&mut failure.detail.origin]).flatten() {
             for place in [&mut origin.component, &mut origin.resource] {
                 place.file = shown_path(folder, &place.file).into();
             }

@@ -74,6 +74,7 @@ impl Progress {
                     "waiting for the lock: {holder} has it, and it is free in {seconds} s if they are gone"
                 )
             }
+            Event::ApprovesNothing { what } => format!("{} {what}", paint(Tone::Warning, "warning:")),
             Event::Restoring { what } => format!("putting right what an earlier apply left open: {what}"),
             Event::Begun { release, steps } => {
                 format!("release {release}: {steps} {}", plural(*steps, "step"))
@@ -141,6 +142,7 @@ impl Bars {
             Event::Stopping => self.total.set_message("stopping"),
             Event::Identified { .. }
             | Event::WaitingForLock { .. }
+            | Event::ApprovesNothing { .. }
             | Event::Restoring { .. }
             | Event::Retrying { .. }
             | Event::Skipped { .. } => {}

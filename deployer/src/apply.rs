@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use terrace_artifact::{Address, Bundle, Text};
+use terrace_artifact::{Address, ArtifactId, Bundle, Text};
 use tokio::sync::watch;
 
 use crate::access::{Access, timestamp};
@@ -144,7 +144,7 @@ pub(crate) async fn apply_over(
     let begun = Instant::now();
     check(plan, options)?;
     same_targets(plan, targets)?;
-    if plan.is_empty() && !unfinished(plan, targets).await? {
+    if plan.changes_nothing() && !unfinished(plan, targets).await? {
         return Ok(Report {
             release: None,
             steps: Vec::new(),
@@ -219,10 +219,12 @@ async fn apply_locked(
         return Err(Refusal::Stale(moved).into());
     }
     held.check()?;
+    let id = history.next_id();
+    check_rights(plan, &wanted, targets, &live, &id).await?;
 
     let lost = plan.loses_data();
     let mut release = Release {
-        id: history.next_id(),
+        id,
         who: access.who.clone(),
         began: timestamp((access.now)()).into(),
         ended: None,
@@ -403,7 +405,7 @@ async fn restore(
 }
 
 /// What is not as it was when the plan was made.
-fn moved(plan: &Plan, live: &BTreeMap<terrace_artifact::ArtifactId, Live>) -> Vec<Moved> {
+fn moved(plan: &Plan, live: &BTreeMap<ArtifactId, Live>) -> Vec<Moved> {
     let absent = crate::backend::Basis::absent();
     let mut lines = Vec::new();
     // A second step rests on what the first one leaves.
@@ -417,29 +419,67 @@ fn moved(plan: &Plan, live: &BTreeMap<terrace_artifact::ArtifactId, Live>) -> Ve
     lines
 }
 
-async fn begin(
+/// Asks every target whether it would let us do all of this. A release that was sure to stop for want of a right is not
+/// even begun.
+async fn check_rights(
     plan: &Plan,
     wanted: &Bundle,
     targets: &Targets,
-    live: &BTreeMap<terrace_artifact::ArtifactId, Live>,
+    live: &BTreeMap<ArtifactId, Live>,
     release: &str,
-) -> Result<(), Failure> {
-    for target in targets.backends.keys() {
-        let of_target = |delete: bool| -> BTreeSet<_> {
-            let steps = plan.changes().filter(|step| step.target == *target);
-            let steps =
-                steps.filter(|step| matches!(step.change.action, Action::Delete | Action::Release) == delete);
-            steps.map(|step| step.artifact.clone()).collect()
-        };
+) -> Result<(), Error> {
+    let mut failures = Vec::new();
+    for (target, backend) in &targets.backends {
+        let writes = artifacts(plan, target, |action| !takes_away(action));
+        // What is replaced is deleted first.
+        let deletes = artifacts(plan, target, |action| {
+            takes_away(action) || action == Action::Replace
+        });
         let intent = Intent {
             target,
             bundle: wanted,
             live,
-            writes: &of_target(false),
-            deletes: &of_target(true),
+            writes: &writes,
+            deletes: &deletes,
+            release,
+        };
+        failures.extend(backend.check(&intent).await.err());
+    }
+    if failures.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Failed(failures))
+    }
+}
+
+async fn begin(
+    plan: &Plan,
+    wanted: &Bundle,
+    targets: &Targets,
+    live: &BTreeMap<ArtifactId, Live>,
+    release: &str,
+) -> Result<(), Failure> {
+    for target in targets.backends.keys() {
+        let intent = Intent {
+            target,
+            bundle: wanted,
+            live,
+            writes: &artifacts(plan, target, |action| !takes_away(action)),
+            deletes: &artifacts(plan, target, takes_away),
             release,
         };
         backend_of(targets, target)?.begin(&intent).await?;
     }
     Ok(())
+}
+
+/// What a plan does such things to in a target.
+fn artifacts(plan: &Plan, target: &Text, does: impl Fn(Action) -> bool) -> BTreeSet<ArtifactId> {
+    let steps = plan.changes().filter(|step| step.target == *target);
+    let steps = steps.filter(|step| does(step.change.action));
+    steps.map(|step| step.artifact.clone()).collect()
+}
+
+fn takes_away(action: Action) -> bool {
+    matches!(action, Action::Delete | Action::Release)
 }

@@ -84,6 +84,13 @@ pub trait Backend: Send + Sync {
         true
     }
 
+    /// Called once before anything is written or recorded, with all steps that will be taken: what is sure to be refused
+    /// later is refused here. Only asks.
+    fn check<'a>(&'a self, intent: &'a Intent<'a>) -> BoxFuture<'a, Result<(), Failure>> {
+        let _ = intent;
+        Box::pin(async { Ok(()) })
+    }
+
     /// Called once before the first write, with all steps that will be taken.
     fn begin<'a>(&'a self, intent: &'a Intent<'a>) -> BoxFuture<'a, Result<(), Failure>> {
         let _ = intent;

@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::plan::{Plan, Purpose};
 use crate::planning::{PlanOptions, plan_over};
+use crate::render::approves_nothing;
 use crate::targets::Targets;
 
 /// Connected targets. Whoever applies what was just planned asks them only once who they are, what they serve, and for
@@ -66,6 +67,11 @@ pub async fn apply(
     options: &ApplyOptions,
     events: impl Fn(Event) + Send + Sync,
 ) -> Result<Report, Error> {
+    for (address, meant) in plan.approved_for_nothing(&options.approved) {
+        events(Event::ApprovesNothing {
+            what: approves_nothing(address, meant.as_deref()),
+        });
+    }
     crate::apply::check(plan, options)?;
     let connection = Connection::open(&plan.bundle, access).await?;
     connection.apply(plan, access, options, events).await

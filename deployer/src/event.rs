@@ -23,6 +23,11 @@ pub enum Event {
         /// How long it still has to stand still to be free.
         left: Duration,
     },
+    /// An approval is for nothing that the plan loses. Told of a saved plan; others are shown with their approvals.
+    ApprovesNothing {
+        /// Which, and which one may have been meant.
+        what: String,
+    },
     /// What an earlier apply left open is put right.
     Restoring {
         /// `the stack policy of acme-lake, opened for an approved change`.

@@ -30,9 +30,25 @@ pub struct Detail {
     /// The lines that declared the resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// What it is about, where that is more than one resource.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub concerns: Vec<Concern>,
     /// What to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+}
+
+/// One of several things that a failure is about.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Concern {
+    /// What could not be done: `` `patch` ConfigMap data-tenant-sales/settings ``.
+    pub what: String,
+    /// The resource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Address>,
+    /// The lines that declared it; absent for what is declared no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }
 
 /// Kinds of failures.
@@ -125,6 +141,13 @@ impl Failure {
         self
     }
 
+    /// With one of several things it is about.
+    #[must_use]
+    pub fn concerning(mut self, concern: Concern) -> Failure {
+        self.detail.concerns.push(concern);
+        self
+    }
+
     /// Whether the same request may succeed a moment later, with nothing changed.
     pub fn may_pass(&self) -> bool {
         matches!(self.kind, FailureKind::Unreachable | FailureKind::Throttled)
@@ -158,17 +181,25 @@ impl fmt::Display for Failure {
             write!(f, "\n  the server said: {}", indented(server))?;
         }
         if let Some(origin) = &self.detail.origin {
-            write!(f, "\n  declared at {}", origin.resource)?;
-            if origin.component != origin.resource {
-                write!(f, ", asked for at {}", origin.component)?;
+            write!(f, "\n  {}", declared(origin))?;
+        }
+        for concern in &self.detail.concerns {
+            f.write_str("\n  ")?;
+            if let Some(address) = &concern.address {
+                write!(f, "{address}: ")?;
+            }
+            f.write_str(&concern.what)?;
+            if let Some(origin) = &concern.origin {
+                write!(f, "\n    {}", declared(origin))?;
             }
         }
         if let FailureKind::Denied { rule: Some(rule), .. } = &self.kind {
-            write!(
-                f,
-                "\n  a rule that would allow it:\n    {}",
-                rule.replace('\n', "\n    ")
-            )?;
+            let which = if rule.matches("apiGroups").count() > 1 {
+                "the rules that would allow it"
+            } else {
+                "a rule that would allow it"
+            };
+            write!(f, "\n  {which}:\n    {}", rule.replace('\n', "\n    "))?;
         }
         if let Some(hint) = &self.detail.hint {
             write!(f, "\n  help: {}", indented(hint))?;
@@ -181,6 +212,17 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+fn declared(origin: &Origin) -> String {
+    if origin.component == origin.resource {
+        format!("declared at {}", origin.resource)
+    } else {
+        format!(
+            "declared at {}, asked for at {}",
+            origin.resource, origin.component
+        )
+    }
+}
 
 fn indented(text: &str) -> String {
     text.trim_end().replace('\n', "\n    ")

@@ -38,7 +38,7 @@ pub use connection::{Connection, apply, destroy_plan, plan};
 pub use diff::{ListShape, Plain, Shapes, diff, same_quantity};
 pub use error::{Error, Moved, Refusal};
 pub use event::{Event, StepName};
-pub use failure::{Detail, Failure, FailureKind};
+pub use failure::{Concern, Detail, Failure, FailureKind};
 pub use home::{Held, Holder, Home, Waiting};
 pub use journal::{Journal, Note};
 pub use lease::{LeaseRecord, LeaseStore, take};

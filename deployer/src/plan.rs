@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use terrace_artifact::{Address, ArtifactId, Bundle, Digest, Origin, Segment, Text, Value};
+use terrace_catalog::nearest;
 
 use crate::backend::{Basis, Identity};
 
@@ -79,6 +80,10 @@ pub struct Step {
     /// Which part of the artifact's change it makes; absent where it makes all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<Stage>,
+    /// What it still lacks, where an earlier apply began it and did not see it settle: an apply waits for it, though it
+    /// changes nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaits: Option<String>,
     /// Where it was declared; absent for what is declared no more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
@@ -324,8 +329,31 @@ impl Plan {
     }
 
     /// Whether applying it would change nothing.
-    pub fn is_empty(&self) -> bool {
+    pub fn changes_nothing(&self) -> bool {
         self.changes().next().is_none()
+    }
+
+    /// Whether there is nothing to apply: nothing would change, and nothing is left to be waited for.
+    pub fn is_empty(&self) -> bool {
+        self.changes_nothing() && self.steps.iter().all(|step| step.awaits.is_none())
+    }
+
+    /// Those of these addresses whose data applying it does not lose, each with the one that may have been meant.
+    pub(crate) fn approved_for_nothing<'a>(
+        &'a self,
+        approved: &'a BTreeSet<Address>,
+    ) -> impl Iterator<Item = (&'a Address, Option<String>)> {
+        let lost = self.loses_data();
+        let open: Vec<String> = lost
+            .iter()
+            .filter(|address| !approved.contains(**address))
+            .map(ToString::to_string)
+            .collect();
+        let idle = approved.iter().filter(move |address| !lost.contains(*address));
+        idle.map(move |address| {
+            let meant = nearest(&address.to_string(), open.iter().map(String::as_str));
+            (address, meant.map(str::to_owned))
+        })
     }
 
     /// All addresses whose data would be lost.

@@ -6,7 +6,7 @@ use futures::stream::{self, StreamExt as _};
 use terrace_artifact::{Address, Artifact, ArtifactId, Body, Bundle, Source, Text};
 
 use crate::access::{Access, timestamp};
-use crate::backend::{Live, Ownership, PreviewOptions, origin_of};
+use crate::backend::{Live, Look, Ownership, PreviewOptions, Ticket, origin_of};
 use crate::error::{Error, Refusal};
 use crate::failure::{Failure, FailureKind};
 use crate::home::Home;
@@ -104,7 +104,32 @@ pub(crate) async fn plan_over(
     add_later(&mut plan.steps, divided, &wanted, &live);
     plan.steps
         .sort_by(|a, b| (a.wave, &a.artifact).cmp(&(b.wave, &b.artifact)));
+    if history.last().is_some_and(|last| last.status != Status::Deployed) {
+        look_at_unsettled(targets, &wanted, &mut plan.steps).await?;
+    }
     Ok(plan)
+}
+
+/// What the last apply wrote and did not see settle is waited for by the next, though it changes nothing.
+async fn look_at_unsettled(targets: &Targets, wanted: &Bundle, steps: &mut [Step]) -> Result<(), Failure> {
+    let unchanged = steps.iter_mut().filter(|step| step.change.action == Action::Keep);
+    let looks = unchanged.map(|step| async move {
+        let backend = backend_of(targets, &step.target)?;
+        let artifact = wanted.artifact(&step.artifact);
+        let look = backend.look(&step.artifact, artifact, &Ticket::default()).await;
+        step.awaits = match look {
+            Ok(Look::Settled(_) | Look::Gone) => None,
+            Ok(Look::Waiting(why)) => Some(why),
+            // The apply looks again, and ends with what it sees then.
+            Ok(Look::Failed(failure)) | Err(failure) => Some(match failure.kind {
+                FailureKind::NotReady { why } => format!("{}: {why}", failure.message),
+                _ => failure.message,
+            }),
+        };
+        Ok(())
+    });
+    let looked: Vec<Result<(), Failure>> = stream::iter(looks).buffer_unordered(PARALLEL).collect().await;
+    looked.into_iter().collect()
 }
 
 /// What may be there that is not wanted any more, by name.
@@ -122,11 +147,16 @@ async fn read_ledger(targets: &Targets, plan: &mut Plan) -> Result<History, Erro
     let history = match History::read_end(home).await {
         Ok(history) => history,
         Err(failure) if matches!(failure.kind, FailureKind::Denied { .. }) => {
-            plan.notes.push(format!(
-                "the ledger in {} may not be read ({}), so what lost our label is not found",
+            let mut note = format!(
+                "the ledger in {} may not be read ({}), so what lost our label is not found; an apply needs it",
                 home.shown(),
                 failure.message
-            ));
+            );
+            if let FailureKind::Denied { rule: Some(rule), .. } = &failure.kind {
+                note.push_str(":\n  ");
+                note.push_str(&rule.replace('\n', "\n  "));
+            }
+            plan.notes.push(note);
             return Ok(History::default());
         }
         Err(failure) => return Err(failure.into()),
@@ -420,6 +450,7 @@ fn step_of(
         subject: subject(artifact),
         addresses: addresses(artifact),
         stage: None,
+        awaits: None,
         origin: Some(origin_of(artifact).clone()),
         after,
         change,
@@ -453,6 +484,7 @@ fn removal_of(
         subject: live.subject.clone(),
         addresses: live.addresses.clone(),
         stage: None,
+        awaits: None,
         origin: None,
         after,
         change,

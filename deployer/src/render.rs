@@ -22,7 +22,8 @@ pub fn render_approved(plan: &Plan, approved: &BTreeSet<Address>, color: bool) -
     };
     page.header(plan);
     let mut components: BTreeMap<(bool, &Text, &Text), Vec<&Step>> = BTreeMap::new();
-    for step in plan.changes() {
+    let told = |step: &&Step| step.change.action != Action::Keep || step.awaits.is_some();
+    for step in plan.steps.iter().filter(told) {
         // The platform's own come first: the others stand on it.
         let key = (&*step.tenant != "platform", &step.tenant, &step.component);
         components.entry(key).or_default().push(step);
@@ -40,7 +41,7 @@ pub fn render_approved(plan: &Plan, approved: &BTreeSet<Address>, color: bool) -
     page.out
 }
 
-/// One line: `2 to create, 1 to update, 57 unchanged`, or `no changes`.
+/// One line: `2 to create, 1 to update, 1 to wait for, 57 unchanged`, or `no changes`.
 pub fn totals(plan: &Plan) -> String {
     const WORDS: [(Action, &str); 6] = [
         (Action::Create, "to create"),
@@ -51,7 +52,9 @@ pub fn totals(plan: &Plan) -> String {
         (Action::Release, "to let go of"),
     ];
     let mut counts: BTreeMap<Action, usize> = BTreeMap::new();
-    for step in &plan.steps {
+    let (awaited, others): (Vec<&Step>, Vec<&Step>) =
+        plan.steps.iter().partition(|step| step.awaits.is_some());
+    for step in others {
         for action in actions(step) {
             *counts.entry(action).or_default() += 1;
         }
@@ -61,10 +64,14 @@ pub fn totals(plan: &Plan) -> String {
         Some(format!("{count} {words}"))
     });
     let mut parts: Vec<String> = changes.collect();
-    if parts.is_empty() {
-        return "no changes".to_owned();
+    let changes = !parts.is_empty();
+    if !changes {
+        parts.push("no changes".to_owned());
     }
-    if let Some(count) = counts.get(&Action::Keep) {
+    if !awaited.is_empty() {
+        parts.push(format!("{} to wait for", awaited.len()));
+    }
+    if changes && let Some(count) = counts.get(&Action::Keep) {
         parts.push(format!("{count} unchanged"));
     }
     parts.join(", ")
@@ -165,6 +172,10 @@ impl Page {
             );
         }
         line.push_str(&self.explanation(step.change.action, &step.change.reason, step.change.risk));
+        if let Some(why) = &step.awaits {
+            let why = why.lines().next().unwrap_or_default();
+            let _ = write!(line, "  waited for: {why}");
+        }
         if step.stage == Some(Stage::Second) {
             line.push_str(", at the end");
         }
@@ -262,7 +273,7 @@ impl Page {
         for step in plan
             .steps
             .iter()
-            .filter(|step| step.change.action == Action::Keep)
+            .filter(|step| step.change.action == Action::Keep && step.awaits.is_none())
         {
             let own = step
                 .change
@@ -285,6 +296,14 @@ impl Page {
             .iter()
             .flat_map(|step| step.change.lets_go_of())
             .collect();
+        let idle: Vec<_> = plan.approved_for_nothing(approved).collect();
+        if !idle.is_empty() {
+            self.out.push('\n');
+        }
+        for (address, meant) in idle {
+            let warning = format!("warning: {}", approves_nothing(address, meant.as_deref()));
+            self.line(0, Paint::Yellow, &warning);
+        }
         let (agreed, open): (Vec<_>, Vec<_>) =
             plan.loses_data().into_iter().partition(|a| approved.contains(a));
         let (stays, lost): (Vec<_>, Vec<_>) = open.into_iter().partition(|a| stays.contains(a));
@@ -360,6 +379,15 @@ impl Page {
         }
         self.out.push('\n');
     }
+}
+
+/// Why an approval is not needed, and which one may have been meant.
+pub(crate) fn approves_nothing(address: &Address, meant: Option<&str>) -> String {
+    let mut line = format!("`--approve '{address}'` approves nothing here: no data of it would be lost");
+    if let Some(meant) = meant {
+        let _ = write!(line, "; `{meant}` would lose data");
+    }
+    line
 }
 
 fn mark(action: Action) -> &'static str {

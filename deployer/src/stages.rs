@@ -163,6 +163,7 @@ pub(crate) fn add_later(
         let wave = after_users.copied().chain([last]).max().unwrap_or(last) + 1;
         added.push(Step {
             stage: Some(Stage::Second),
+            awaits: None,
             wave,
             after: later.users,
             change,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::future::{join_all, try_join_all};
+use futures::future::join_all;
 use terrace_artifact::{Bundle, Origin, Target, Text};
 
 use crate::access::Access;
@@ -108,8 +108,16 @@ impl Targets {
                 .map_err(|failure| declared(failure, bundle, target))?;
             Ok::<_, Failure>((target.clone(), live))
         });
-        let observed = try_join_all(looking).await?;
-        Ok(observed.into_iter().collect())
+        let (mut observed, mut failures) = (BTreeMap::new(), Vec::new());
+        for looked in join_all(looking).await {
+            match looked {
+                Ok((target, live)) => {
+                    observed.insert(target, live);
+                }
+                Err(failure) => failures.push(failure),
+            }
+        }
+        fail(failures).map_or(Ok(observed), Err)
     }
 }
 
@@ -122,6 +130,8 @@ fn declared(failure: Failure, bundle: &Bundle, target: &Text) -> Failure {
             | FailureKind::Denied { .. }
             | FailureKind::Broken
     );
+    // What names the resources it is about, with their lines, says more.
+    let about_it = about_it && failure.detail.concerns.is_empty();
     let place = bundle.environment.places.get(target).filter(|_| about_it);
     let origin = place.map(|place| Origin {
         component: place.clone(),

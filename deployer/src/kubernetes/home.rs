@@ -14,6 +14,7 @@ use futures::future::BoxFuture;
 use k8s_openapi::ByteString;
 use terrace_artifact::{Digest, Map, Text, Value};
 
+use super::denied::OWN_RULES;
 use super::kinds::Served;
 use super::live::metadata;
 use super::requests::{Apply, METADATA, Refusal, Requests, encode};
@@ -91,7 +92,7 @@ impl ClusterHome {
             .requests
             .list(&served.list_path(Some(NAMESPACE)), &query, METADATA)
             .await;
-        let found = found.map_err(|refusal| self.requests.failure(refusal, about("list", &served, None)))?;
+        let found = found.map_err(|refusal| self.failure(refusal, about("list", &served, None)))?;
         let mut keys: Vec<String> = found
             .iter()
             .filter_map(|object| {
@@ -154,9 +155,7 @@ impl ClusterHome {
                 Ok(_) => {}
                 Err(Refusal::Status(status)) if status.is_not_found() => {}
                 Err(refusal) => {
-                    return Err(self
-                        .requests
-                        .failure(refusal, about("delete", &served, Some(name))));
+                    return Err(self.failure(refusal, about("delete", &served, Some(name))));
                 }
             }
         }
@@ -181,9 +180,7 @@ impl ClusterHome {
             Err(Refusal::Status(status)) if status.is_already_exists() => Ok(None),
             Err(refusal) => {
                 let name = metadata(object, "name");
-                Err(self
-                    .requests
-                    .failure(refusal, about("create", &served, Some(name))))
+                Err(self.failure(refusal, about("create", &served, Some(name))))
             }
         }
     }
@@ -209,12 +206,25 @@ impl ClusterHome {
         };
         created
             .map(|_| ())
-            .map_err(|refusal| self.requests.failure(refusal, about))
+            .map_err(|refusal| self.failure(refusal, about))
+    }
+
+    /// A refusal as a failure. Whoever lacks one right to the home is told all that it takes, and not one with every run.
+    fn failure(&self, refusal: Refusal, about: About<'_>) -> Failure {
+        let mut failure = self.requests.failure(refusal, about);
+        if let FailureKind::Denied { rule: Some(rule), .. } = &mut failure.kind {
+            OWN_RULES.clone_into(rule);
+            return failure.hint(format!(
+                "if the namespace does not exist, create it first:\nkubectl --context {} create namespace {NAMESPACE}",
+                self.requests.context
+            ));
+        }
+        failure
     }
 
     async fn get(&self, verb: &'static str, served: &Served, name: &str) -> Result<Option<Value>, Failure> {
         let found = self.requests.get(&served.path(Some(NAMESPACE), name)).await;
-        found.map_err(|refusal| self.requests.failure(refusal, about(verb, served, Some(name))))
+        found.map_err(|refusal| self.failure(refusal, about(verb, served, Some(name))))
     }
 
     /// The name of a key's Secret: readable, and never that of another key.
@@ -345,9 +355,7 @@ impl LeaseStore for ClusterHome {
             {
                 Ok(lease) => Ok(Some(metadata(&lease, "resourceVersion").into())),
                 Err(Refusal::Status(status)) if matches!(status.code, 404 | 409) => Ok(None),
-                Err(refusal) => Err(self
-                    .requests
-                    .failure(refusal, about("update", &served, Some(&self.label)))),
+                Err(refusal) => Err(self.failure(refusal, about("update", &served, Some(&self.label)))),
             }
         })
     }
@@ -367,9 +375,7 @@ impl LeaseStore for ClusterHome {
             {
                 Ok(_) => Ok(()),
                 Err(Refusal::Status(status)) if matches!(status.code, 404 | 409) => Ok(()),
-                Err(refusal) => Err(self
-                    .requests
-                    .failure(refusal, about("delete", &served, Some(&self.label)))),
+                Err(refusal) => Err(self.failure(refusal, about("delete", &served, Some(&self.label)))),
             }
         })
     }

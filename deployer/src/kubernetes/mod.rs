@@ -19,6 +19,7 @@ use crate::plan::{Action, Change};
 use crate::values::{Values, at_path};
 
 mod configuration;
+mod denied;
 mod difference;
 mod explain;
 mod home;
@@ -36,6 +37,7 @@ mod words;
 mod write;
 
 use configuration::configuration;
+use denied::OWN_RULES;
 use home::ClusterHome;
 use kinds::{Kinds, Served};
 use live::{Whose, metadata};
@@ -217,7 +219,11 @@ impl Kubernetes {
         };
         let system = self.requests.get(&served.path(None, "kube-system")).await;
         let system = system.map_err(|refusal| {
-            self.requests.failure(refusal, about).hint(
+            let mut failure = self.requests.failure(refusal, about);
+            if let FailureKind::Denied { rule: Some(rule), .. } = &mut failure.kind {
+                OWN_RULES.clone_into(rule);
+            }
+            failure.hint(
                 "the uid of this namespace is the cluster's identity: without it nobody knows which cluster this is",
             )
         })?;
@@ -290,7 +296,7 @@ impl Backend for Kubernetes {
         }
     }
 
-    fn begin<'a>(&'a self, intent: &'a Intent<'a>) -> BoxFuture<'a, Result<(), Failure>> {
+    fn check<'a>(&'a self, intent: &'a Intent<'a>) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(self.check_rights(*intent))
     }
 

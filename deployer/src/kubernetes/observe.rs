@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::stream::{FuturesUnordered, TryStreamExt};
 use terrace_artifact::{Artifact, ArtifactId, Text, Value};
 
+use super::denied::{Lack, TO_BRING, TO_TAKE_AWAY, denied};
 use super::kinds::{Kinds, Served};
 use super::live::is_being_deleted;
 use super::requests::{METADATA, Refusal, WHOLE, encode};
@@ -20,6 +21,12 @@ const MANY: usize = 60;
 struct OfKind<'a> {
     served: &'a Served,
     artifacts: Vec<&'a Artifact>,
+}
+
+/// What came of asking for one object that exists.
+enum Got<'a> {
+    Object(ArtifactId, Value),
+    Denied(Lack<'a>, String),
 }
 
 impl Kubernetes {
@@ -93,10 +100,24 @@ impl Kubernetes {
         });
         let unlabelled = missing
             .iter()
-            .map(|group| self.get_missing(group, namespaces.as_ref()));
-        let unlabelled: Vec<Vec<(ArtifactId, Value)>> =
-            unlabelled.collect::<FuturesUnordered<_>>().try_collect().await?;
-        for (id, object) in unlabelled.into_iter().flatten() {
+            .map(|group| self.get_missing(group, &by_id, namespaces.as_ref()));
+        let unlabelled: Vec<Vec<Got<'_>>> = unlabelled.collect::<FuturesUnordered<_>>().try_collect().await?;
+        let (mut lacks, mut said) = (Vec::new(), None);
+        let mut found = Vec::new();
+        for got in unlabelled.into_iter().flatten() {
+            match got {
+                Got::Object(id, object) => found.push((id, object)),
+                Got::Denied(lack, words) => {
+                    // The server says much the same of each.
+                    said.get_or_insert(words);
+                    lacks.push(lack);
+                }
+            }
+        }
+        if !lacks.is_empty() {
+            return Err(denied(&lacks).server(said.unwrap_or_default()));
+        }
+        for (id, object) in found {
             let artifact = by_id.get(&id).copied();
             let served = missing
                 .iter()
@@ -197,18 +218,20 @@ impl Kubernetes {
         Ok(objects.into_iter().map(|object| (served, object)).collect())
     }
 
-    /// Objects that exist without our label: somebody took it off, or they are not ours.
-    async fn get_missing(
+    /// Objects that exist without our label: somebody took it off, or they are not ours. What may not be read does not
+    /// end it: all of that is told at once.
+    async fn get_missing<'a>(
         &self,
-        group: &OfKind<'_>,
+        group: &OfKind<'a>,
+        wanted: &BTreeMap<&ArtifactId, &Artifact>,
         namespaces: Option<&BTreeSet<Text>>,
-    ) -> Result<Vec<(ArtifactId, Value)>, Failure> {
+    ) -> Result<Vec<Got<'a>>, Failure> {
         let served = group.served;
-        let may_exist = |artifact: &&&Artifact| match (namespaces, namespace_of(artifact)) {
+        let may_exist = |artifact: &&&'a Artifact| match (namespaces, namespace_of(artifact)) {
             (Some(existing), Some(namespace)) => existing.contains(namespace),
             _ => true,
         };
-        let mut asked: Vec<&Artifact> = group.artifacts.iter().filter(may_exist).copied().collect();
+        let mut asked: Vec<&'a Artifact> = group.artifacts.iter().filter(may_exist).copied().collect();
         if asked.len() > MANY
             && let Ok(all) = self.requests.list(&served.list_path(None), "", METADATA).await
         {
@@ -216,21 +239,37 @@ impl Kubernetes {
             asked.retain(|artifact| all.contains(&place_of(artifact)));
         }
         let gets = asked.into_iter().map(|artifact| async move {
-            let (namespace, name) = place_of(artifact);
-            let namespace = (!namespace.is_empty()).then_some(namespace.as_str());
+            let Some(object) = artifact.object() else {
+                return Ok(None);
+            };
             let about = About {
                 verb: "get",
                 served,
-                namespace,
-                name: Some(&name),
+                namespace: object.namespace.as_deref(),
+                name: Some(&object.name),
             };
-            let object = self.requests.get(&served.path(namespace, &name)).await;
-            let object = object.map_err(|refusal| {
-                let address = artifact.object().map(|object| &object.address);
-                let origin = artifact.object().map(|object| &object.origin);
-                self.requests.failure(refusal, about).about(address, origin)
-            })?;
-            Ok::<_, Failure>(object.map(|object| (artifact.id.clone(), object)))
+            let is_wanted = wanted.contains_key(&artifact.id);
+            match self
+                .requests
+                .get(&served.path(about.namespace, &object.name))
+                .await
+            {
+                Ok(found) => Ok(found.map(|found| Got::Object(artifact.id.clone(), found))),
+                Err(Refusal::Status(status)) if is_missing_right(&status) => {
+                    let lack = Lack {
+                        about,
+                        address: Some(&object.address),
+                        // What is wanted no more is declared nowhere.
+                        origin: is_wanted.then_some(&object.origin),
+                        needs: if is_wanted { TO_BRING } else { TO_TAKE_AWAY },
+                    };
+                    Ok(Some(Got::Denied(lack, status.message.clone())))
+                }
+                Err(refusal) => {
+                    let failure = self.requests.failure(refusal, about);
+                    Err(failure.about(Some(&object.address), Some(&object.origin)))
+                }
+            }
         });
         let found: Vec<_> = gets.collect::<FuturesUnordered<_>>().try_collect().await?;
         Ok(found.into_iter().flatten().collect())

@@ -1,22 +1,23 @@
 //! Rights, asked for before the first write: an apply that would stop half-way for want of one does not begin.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use futures::stream::{FuturesUnordered, TryStreamExt};
 use terrace_artifact::{ArtifactId, Map, Text, Value};
 
 use super::Kubernetes;
+use super::denied::{Lack, TO_BRING, TO_TAKE_AWAY, denied};
 use super::kinds::{Kinds, Served};
 use super::requests::Refusal;
-use super::words::{About, denied};
+use super::words::About;
 use crate::backend::Intent;
 use crate::failure::Failure;
 
-/// What has to be allowed: verb, group and plural, and the namespaces where.
-type Needed<'a> = BTreeMap<(&'static str, Text, Text), (&'a Served, BTreeSet<Option<Text>>)>;
+/// Objects by what has to be allowed for them: verb, group and plural, and the namespaces where.
+type Needed<'a> = BTreeMap<(&'static str, &'a Text, &'a Text), BTreeMap<Option<&'a str>, Vec<Lack<'a>>>>;
 
 impl Kubernetes {
-    /// Fails with the first right that is missing for what is about to be done.
+    /// Fails with all rights that are missing for what is about to be done.
     pub(super) async fn check_rights(&self, intent: Intent<'_>) -> Result<(), Failure> {
         let kinds = self.kinds().await?;
         let mut needed = Needed::new();
@@ -31,43 +32,51 @@ impl Kubernetes {
             for verb in ["patch", "create"].into_iter().take(1 + usize::from(creates)) {
                 // The dry run of the plan needed the very same right.
                 if self.right(verb, served, object.namespace.as_ref()) != Some(true) {
-                    need(&mut needed, verb, served, object.namespace.clone());
+                    let lack = Lack {
+                        about: about(verb, served, object.namespace.as_deref(), &object.name),
+                        address: Some(&object.address),
+                        origin: Some(&object.origin),
+                        needs: TO_BRING,
+                    };
+                    need(&mut needed, verb, lack);
                 }
             }
         }
         for id in intent.deletes {
-            if let Some((served, namespace)) = live_kind(&kinds, intent, id) {
-                need(&mut needed, "delete", served, namespace);
-            }
+            need_delete(&mut needed, &kinds, intent, id);
         }
         let checks = needed
             .into_iter()
-            .map(|((verb, _, _), (served, namespaces))| self.check(verb, served, namespaces));
-        checks.collect::<FuturesUnordered<_>>().try_collect::<()>().await
-    }
-
-    /// One question for all namespaces; one for each only where the answer is no.
-    async fn check(
-        &self,
-        verb: &'static str,
-        served: &Served,
-        namespaces: BTreeSet<Option<Text>>,
-    ) -> Result<(), Failure> {
-        if self.may(verb, served, None).await? {
+            .map(|((verb, _, _), places)| self.check(verb, places));
+        let lacks: Vec<Vec<Lack<'_>>> = checks.collect::<FuturesUnordered<_>>().try_collect().await?;
+        let lacks: Vec<Lack<'_>> = lacks.into_iter().flatten().collect();
+        if lacks.is_empty() {
             return Ok(());
         }
-        for namespace in namespaces {
-            if namespace.is_none() || !self.may(verb, served, namespace.as_deref()).await? {
-                let about = About {
-                    verb,
-                    served,
-                    namespace: namespace.as_deref(),
-                    name: None,
-                };
-                return Err(denied(about, ""));
+        let mut failure = denied(&lacks);
+        failure.message.push_str(", so nothing was applied");
+        Err(failure.hint("run it again when this is allowed"))
+    }
+
+    /// Those that are not allowed. One question for all namespaces; one for each only where the answer is no.
+    async fn check<'a>(
+        &self,
+        verb: &'static str,
+        places: BTreeMap<Option<&'a str>, Vec<Lack<'a>>>,
+    ) -> Result<Vec<Lack<'a>>, Failure> {
+        let mut lacks = Vec::new();
+        let Some(served) = places.values().flatten().map(|lack| lack.about.served).next() else {
+            return Ok(lacks);
+        };
+        if self.may(verb, served, None).await? {
+            return Ok(lacks);
+        }
+        for (namespace, of_place) in places {
+            if namespace.is_none() || !self.may(verb, served, namespace).await? {
+                lacks.extend(of_place);
             }
         }
-        Ok(())
+        Ok(lacks)
     }
 
     async fn may(&self, verb: &str, served: &Served, namespace: Option<&str>) -> Result<bool, Failure> {
@@ -100,24 +109,38 @@ impl Kubernetes {
     }
 }
 
-fn need<'a>(needed: &mut Needed<'a>, verb: &'static str, served: &'a Served, namespace: Option<Text>) {
-    let key = (verb, served.group.clone(), served.plural.clone());
-    needed
-        .entry(key)
-        .or_insert_with(|| (served, BTreeSet::new()))
-        .1
-        .insert(namespace);
+fn about<'a>(verb: &'a str, served: &'a Served, namespace: Option<&'a str>, name: &'a str) -> About<'a> {
+    About {
+        verb,
+        served,
+        namespace,
+        name: Some(name),
+    }
 }
 
-fn live_kind<'a>(
-    kinds: &'a Kinds,
-    intent: Intent<'_>,
-    id: &ArtifactId,
-) -> Option<(&'a Served, Option<Text>)> {
-    let live = intent.live.get(id)?;
+fn need<'a>(needed: &mut Needed<'a>, verb: &'static str, lack: Lack<'a>) {
+    let served = lack.about.served;
+    let places = needed.entry((verb, &served.group, &served.plural)).or_default();
+    places.entry(lack.about.namespace).or_default().push(lack);
+}
+
+fn need_delete<'a>(needed: &mut Needed<'a>, kinds: &'a Kinds, intent: Intent<'a>, id: &ArtifactId) {
+    let Some(live) = intent.live.get(id) else { return };
     let text = |key| live.value.get(key).and_then(Value::as_str).unwrap_or_default();
-    Some((
-        kinds.get(text("apiVersion"), text("kind"))?,
-        live.subject.namespace.clone(),
-    ))
+    let Some(served) = kinds.get(text("apiVersion"), text("kind")) else {
+        return;
+    };
+    let wanted = intent.bundle.artifact(id).and_then(|artifact| artifact.object());
+    let lack = Lack {
+        about: about(
+            "delete",
+            served,
+            live.subject.namespace.as_deref(),
+            &live.subject.name,
+        ),
+        address: live.addresses.first(),
+        origin: wanted.map(|object| &object.origin),
+        needs: TO_TAKE_AWAY,
+    };
+    need(needed, "delete", lack);
 }

@@ -4,6 +4,7 @@ use kube::core::Status;
 use kube::core::response::StatusCause;
 use terrace_artifact::{Text, Value};
 
+use super::denied::{Lack, denied};
 use super::kinds::Served;
 use super::ownership::is_by_hand;
 use super::requests::{Refusal, Requests};
@@ -67,7 +68,7 @@ impl Requests {
             )
             .server(&status.message)
             .hint("log in again, or check the user of this context in the kubeconfig"),
-            403 if is_missing_right(status) => denied(about, &status.message),
+            403 if is_missing_right(status) => denied(&[Lack::of(about)]).server(&status.message),
             // A namespace that has just been made is not complete: its quota is not counted, its accounts not made.
             403 if is_too_early(&status.message) => Failure::new(
                 FailureKind::Throttled,
@@ -136,44 +137,6 @@ impl Requests {
             }
         }
     }
-}
-
-/// The failure of a right that is missing, with the rule that would give it.
-pub(crate) fn denied(about: About<'_>, server: &str) -> Failure {
-    let served = about.served;
-    let place = match about.namespace {
-        Some(namespace) if served.namespaced => format!("in namespace `{namespace}`"),
-        _ if served.namespaced => "in all namespaces".to_owned(),
-        _ => "in the cluster".to_owned(),
-    };
-    let resource: Text = match about.namespace {
-        Some(namespace) if served.namespaced => format!("{} in {namespace}", served.resource()).into(),
-        _ => served.resource().into(),
-    };
-    // Who may patch what does not exist yet must be allowed to create it, too.
-    let verbs = match about.verb {
-        "patch" | "create" => "get, list, create, patch",
-        "delete" => "get, delete",
-        "list" => "get, list",
-        verb => verb,
-    };
-    let role = match about.namespace {
-        Some(namespace) if served.namespaced => format!("# in a Role of namespace {namespace}"),
-        _ => "# in a ClusterRole".to_owned(),
-    };
-    let rule = format!(
-        "{role}\n- apiGroups: [\"{}\"]\n  resources: [\"{}\"]\n  verbs: [{verbs}]",
-        served.group, served.plural
-    );
-    Failure::new(
-        FailureKind::Denied {
-            verb: about.verb.into(),
-            resource,
-            rule: Some(rule),
-        },
-        format!("no right to `{}` {} {place}", about.verb, served.resource()),
-    )
-    .server(server)
 }
 
 /// Whether a 403 is about rights, and not an admission plugin's refusal. The authorizer's sentence is the only thing that
@@ -289,7 +252,7 @@ fn what(about: About<'_>) -> String {
 }
 
 /// `a, b and c`.
-fn list(parts: &[String]) -> String {
+pub(crate) fn list(parts: &[String]) -> String {
     match parts {
         [] => String::new(),
         [one] => one.clone(),

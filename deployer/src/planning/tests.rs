@@ -211,6 +211,7 @@ fn plans_are_what_their_schema_says() {
     });
     let second = Step {
         stage: Some(Stage::Second),
+        awaits: Some("0 of 1 pods are ready".into()),
         ..step.clone()
     };
     fewer.steps.push(second);

@@ -67,6 +67,7 @@ fn step(address: &str, kind: &str, place: &str, change: Change) -> Step {
         origin: None,
         after: BTreeSet::new(),
         stage: None,
+        awaits: None,
         change,
         basis: Basis::absent(),
     }
@@ -255,4 +256,64 @@ fn colours_add_nothing_but_colour() {
         plain = plain.replace(&format!("\u{1b}[{code}m"), "");
     }
     assert_eq!(plain, render(&made, false));
+}
+
+#[test]
+fn what_an_earlier_apply_left_unsettled_is_waited_for() {
+    let mut waiting = step("finance/web/web", "Deployment", "data/web", Change::keep());
+    waiting.awaits = Some("0 of 2 pods are available\nand more".to_owned());
+    let kept = step("finance/web/page", "ConfigMap", "data/page", Change::keep());
+    check(
+        &plan(vec![waiting.clone(), kept.clone()]),
+        expect![[r#"
+        plan for acme in development: no changes, 1 to wait for
+          where: account 111122223333 in eu-west-1, cluster acme-dev at https://10.0.0.1:6443
+
+        finance/web
+          = Deployment data/web  waited for: 0 of 2 pods are available
+
+        no changes, 1 to wait for
+    "#]],
+    );
+    let changed = step(
+        "finance/web/job",
+        "Job",
+        "data/job",
+        Change::of(Action::Create, "new"),
+    );
+    assert_eq!(
+        totals(&plan(vec![waiting, kept, changed])),
+        "1 to create, 1 to wait for, 1 unchanged"
+    );
+}
+
+#[test]
+fn an_approval_for_nothing_is_told() {
+    let mut lost = Change::of(Action::Delete, "it is not in the stack any more");
+    lost.loses_data.insert("finance/db/claim".parse().unwrap());
+    let plan = plan(vec![step(
+        "finance/db/claim",
+        "PersistentVolumeClaim",
+        "data/a",
+        lost,
+    )]);
+    let approved = |addresses: &[&str]| addresses.iter().map(|address| address.parse().unwrap()).collect();
+    let shown = render_approved(&plan, &approved(&["finance/db/clam", "sales/web/page"]), false);
+    expect![[r#"
+        plan for acme in development: 1 to delete
+          where: account 111122223333 in eu-west-1, cluster acme-dev at https://10.0.0.1:6443
+
+        finance/db
+          - PersistentVolumeClaim data/a  deleted: it is not in the stack any more
+
+        warning: `--approve 'finance/db/clam'` approves nothing here: no data of it would be lost; `finance/db/claim` would lose data
+        warning: `--approve 'sales/web/page'` approves nothing here: no data of it would be lost
+
+        warning: data would be lost, and apply refuses until each of these is approved
+            --approve 'finance/db/claim'
+
+        1 to delete
+    "#]].assert_eq(&shown);
+    let shown = render_approved(&plan, &approved(&["finance/db/claim"]), false);
+    assert!(!shown.contains("approves nothing"), "{shown}");
 }

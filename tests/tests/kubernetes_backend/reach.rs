@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use expect_test::expect;
 use terrace_deployer::{Error, FailureKind, Refusal};
 use terrace_tests::{Scratch, servers};
 
@@ -129,7 +130,8 @@ async fn rights_one_by_one() {
     for line in [
         "no right to `get` namespaces in the cluster",
         "the server said: namespaces \"kube-system\" is forbidden: User \"limited\" cannot get resource \"namespaces\"",
-        "a rule that would allow it:\n    # in a ClusterRole\n    - apiGroups: [\"\"]\n      resources: [\"namespaces\"]\n      verbs: [get]",
+        "the rules that would allow it:\n    # in a ClusterRole: which cluster this is\n    - apiGroups: [\"\"]\n      resources: [\"namespaces\"]\n      resourceNames: [\"kube-system\"]\n      verbs: [get]",
+        "resources: [\"leases\"]\n      verbs: [get, create, update, delete]",
         "help: the uid of this namespace is the cluster's identity",
     ] {
         assert!(denied.contains(line), "{line}\n{denied}");
@@ -174,8 +176,9 @@ async fn rights_one_by_one() {
     );
     let denied = words(limited.try_apply_plan(&plan).await);
     assert!(
-        denied.contains("no right to `patch` configmaps in namespace `limited`")
-            || denied.contains("no right to `create` configmaps in namespace `limited`"),
+        denied.contains(
+            "no right to `create` and `patch` configmaps in namespace `limited`, so nothing was applied"
+        ),
         "{denied}"
     );
     assert!(denied.contains("verbs: [get, list, create, patch]"), "{denied}");
@@ -210,6 +213,179 @@ async fn rights_one_by_one() {
         denied.contains("no right to `delete` configmaps in namespace `limited`"),
         "{denied}"
     );
+}
+
+/// Whatever is missing is told at once: all objects with their lines, all rules; and an apply that lacks a right does not begin.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_missing_rights_at_once() {
+    const YAML: &str = "
+{apiVersion: v1, kind: ConfigMap, metadata: {name: settings, namespace: sales}, data: {color: blue}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: more, namespace: sales}, data: {color: blue}}
+---
+{apiVersion: v1, kind: ServiceAccount, metadata: {name: runner, namespace: sales}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: settings, namespace: finance}, data: {color: blue}}
+";
+    let cluster = servers::Cluster::start();
+    let admin = Stack::in_cluster("tenants", &cluster);
+    let limited = Stack {
+        kubeconfig: cluster.limited_kubeconfig().to_owned(),
+        timeout: Duration::from_secs(30),
+        ..Stack::in_cluster("tenants", &cluster)
+    };
+    for namespace in ["sales", "finance", "terrace-system"] {
+        admin.cluster.apply(&format!(
+            "{{apiVersion: v1, kind: Namespace, metadata: {{name: {namespace}}}}}"
+        ));
+    }
+    grant(
+        &admin,
+        "terrace-identity",
+        None,
+        "[{apiGroups: [''], resources: [namespaces], resourceNames: [kube-system], verbs: [get]}]",
+    );
+    let all =
+        "[{apiGroups: [''], resources: [configmaps, serviceaccounts], verbs: [get, list, create, patch]}]";
+    grant(&admin, "terrace", Some("finance"), all);
+
+    // Not even to be read.
+    let denied = words(limited.try_plan(&limited.bundle(YAML)).await);
+    expect![[r#"
+        rights are missing for 3 objects in namespace `sales`
+          the server said: WORDS
+          platform/tenants/configmap-more: `get` ConfigMap sales/more
+            declared at components.yaml:7:3, asked for at components.yaml:1:3
+          platform/tenants/configmap-settings: `get` ConfigMap sales/settings
+            declared at components.yaml:7:3, asked for at components.yaml:1:3
+          platform/tenants/serviceaccount-runner: `get` ServiceAccount sales/runner
+            declared at components.yaml:7:3, asked for at components.yaml:1:3
+          a rule that would allow it:
+            # in a Role of namespace sales
+            - apiGroups: [""]
+              resources: ["configmaps", "serviceaccounts"]
+              verbs: [get, list, create, patch]
+    "#]]
+    .assert_eq(&without_the_servers_words(&denied));
+
+    // To be read, and no more; nor is there anything in the home.
+    let read = "[{apiGroups: [''], resources: [configmaps, serviceaccounts], verbs: [get, list]}]";
+    grant(&admin, "terrace", Some("sales"), read);
+    let plan = limited.plan(YAML).await;
+    let own = "# in a Role of namespace terrace-system: the ledger and the lock\n  - apiGroups: [\"\"]\n    resources: [\"secrets\"]\n    verbs: [get, list, create, delete]";
+    assert!(
+        plan.notes.iter().any(|note| note.contains(own)),
+        "{:?}",
+        plan.notes
+    );
+    let denied = words(limited.try_apply_plan(&plan).await);
+    expect![[r#"
+        no right to `create` leases.coordination.k8s.io in namespace `terrace-system`
+          the server said: WORDS
+          the rules that would allow it:
+            # in a ClusterRole: which cluster this is
+            - apiGroups: [""]
+              resources: ["namespaces"]
+              resourceNames: ["kube-system"]
+              verbs: [get]
+            # in a Role of namespace terrace-system: the ledger and the lock
+            - apiGroups: [""]
+              resources: ["secrets"]
+              verbs: [get, list, create, delete]
+            - apiGroups: ["coordination.k8s.io"]
+              resources: ["leases"]
+              verbs: [get, create, update, delete]
+          help: if the namespace does not exist, create it first:
+            kubectl --context local create namespace terrace-system
+    "#]]
+    .assert_eq(&without_the_servers_words(&denied));
+
+    // What was named is enough for the home.
+    let own = "[{apiGroups: [''], resources: [secrets], verbs: [get, list, create, delete]},
+                {apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get, create, update, delete]}]";
+    grant(&admin, "terrace-home", Some("terrace-system"), own);
+    let plan = limited.plan(YAML).await;
+    let denied = words(limited.try_apply_plan(&plan).await);
+    expect![[r#"
+        rights are missing for 3 objects in namespace `sales`, so nothing was applied
+          platform/tenants/configmap-more: `create` and `patch` ConfigMap sales/more
+            declared at components.yaml:7:3, asked for at components.yaml:1:3
+          platform/tenants/configmap-settings: `create` and `patch` ConfigMap sales/settings
+            declared at components.yaml:7:3, asked for at components.yaml:1:3
+          platform/tenants/serviceaccount-runner: `create` and `patch` ServiceAccount sales/runner
+            declared at components.yaml:7:3, asked for at components.yaml:1:3
+          a rule that would allow it:
+            # in a Role of namespace sales
+            - apiGroups: [""]
+              resources: ["configmaps", "serviceaccounts"]
+              verbs: [get, list, create, patch]
+          help: run it again when this is allowed
+    "#]]
+    .assert_eq(&without_the_servers_words(&denied));
+    // Nothing is recorded of what was not begun, and nobody waits to finish it.
+    let plan = limited.plan(YAML).await;
+    assert_eq!((plan.follows.as_ref(), plan.notes.as_slice()), (None, &[][..]));
+    assert_eq!(
+        admin.kubectl("get configmaps --namespace=finance --selector=terrace.dev/stack --output=name"),
+        ""
+    );
+
+    grant(&admin, "terrace", Some("sales"), all);
+    limited.apply(YAML).await;
+
+    // One object that may not be changed is what the message begins with; what is to go is declared nowhere.
+    grant(&admin, "terrace", Some("sales"), read);
+    let changed = YAML.replacen("blue", "green", 1);
+    let denied = words(limited.try_apply(&changed).await);
+    expect![[r#"
+        platform/tenants/configmap-settings: no right to `patch` configmaps in namespace `sales`, so nothing was applied
+          declared at components.yaml:7:3, asked for at components.yaml:1:3
+          a rule that would allow it:
+            # in a Role of namespace sales
+            - apiGroups: [""]
+              resources: ["configmaps"]
+              verbs: [get, list, create, patch]
+          help: run it again when this is allowed
+    "#]]
+    .assert_eq(&without_the_servers_words(&denied));
+    let denied = words(
+        limited
+            .try_apply(changed.split_once("---").expect("several").0)
+            .await,
+    );
+    expect![[r#"
+        rights are missing for 4 objects in namespaces `finance` and `sales`, so nothing was applied
+          platform/tenants/configmap-settings: `delete` ConfigMap finance/settings
+          platform/tenants/configmap-more: `delete` ConfigMap sales/more
+          platform/tenants/configmap-settings: `patch` ConfigMap sales/settings
+            declared at components.yaml:7:3, asked for at components.yaml:1:3
+          platform/tenants/serviceaccount-runner: `delete` ServiceAccount sales/runner
+          the rules that would allow it:
+            # in a Role of namespace finance
+            - apiGroups: [""]
+              resources: ["configmaps"]
+              verbs: [get, list, delete]
+            # in a Role of namespace sales
+            - apiGroups: [""]
+              resources: ["configmaps"]
+              verbs: [get, list, create, patch, delete]
+            - apiGroups: [""]
+              resources: ["serviceaccounts"]
+              verbs: [get, list, delete]
+          help: run it again when this is allowed
+    "#]]
+    .assert_eq(&without_the_servers_words(&denied));
+}
+
+/// A failure, without the server's own words.
+fn without_the_servers_words(words: &str) -> String {
+    let lines = words
+        .lines()
+        .map(|line| match line.split_once("the server said: ") {
+            Some((before, _)) => format!("{before}the server said: WORDS\n"),
+            None => format!("{line}\n"),
+        });
+    lines.collect()
 }
 
 /// A bundle of more than a Secret holds is kept in parts, and comes back whole.

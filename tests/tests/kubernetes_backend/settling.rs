@@ -82,7 +82,16 @@ async fn deployment_timed_out() {
     assert!(why.contains("Insufficient cpu"), "{why}");
     // The same apply again goes on waiting.
     let plan = stack.plan(&in_namespace([&*deployment("web:1", "500")])).await;
-    assert!(plan.is_empty(), "{}", show(&plan));
+    assert!(plan.changes_nothing() && !plan.is_empty(), "{}", show(&plan));
+    let shown = terrace_deployer::render(&plan, false);
+    assert!(
+        shown.contains("in testing: no changes, 1 to wait for\n"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("  = Deployment deployment-late/web  waited for: 0 of 2 pods are available;"),
+        "{shown}"
+    );
     assert!(stack.try_apply_plan(&plan).await.is_err());
 }
 
@@ -346,7 +355,7 @@ async fn namespace_timed_out() {
         "{NAMESPACE}---\n{{apiVersion: v1, kind: ConfigMap, metadata: {{name: settings, namespace: $N}}, data: {{a: b}}}}"
     );
     let plan = stack.plan(&again).await;
-    let shown = show(&plan);
+    let shown = terrace_deployer::render(&plan, false);
     assert!(
         shown.contains("create Namespace namespace-late: it does not exist"),
         "{shown}"
