@@ -209,6 +209,8 @@ codes! {
     LifecycleOrder Error "lifecycle-order",
     /// Objects are to be kept for a time that their lifecycle does not give them.
     RetentionConflict Error "retention-conflict",
+    /// Objects that are still stored, or still billed, after they expire.
+    KeptAfterExpiration Warning "kept-after-expiration",
     /// Properties of a Glue job that exclude each other.
     GlueCapacity Error "glue-capacity",
     /// A number of replicas that an autoscaler owns.

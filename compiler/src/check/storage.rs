@@ -1,4 +1,8 @@
-//! Lifecycle rules of buckets: their order, and what they promise. S3's own rules; no other tool finds the ones about order.
+//! Lifecycle rules of buckets: what S3 refuses, and what does not do what it says. No other tool finds the ones about order.
+
+mod overlap;
+mod promise;
+mod transitions;
 
 use terrace_artifact::Segment;
 
@@ -6,59 +10,168 @@ use super::{Finding, Subject};
 use crate::code::Code;
 use crate::term::Term;
 
-/// Classes from warm to cold: objects only move down. The number is the least days since creation.
-const CLASSES: [(&str, i64); 7] = [
-    ("STANDARD_IA", 30),
-    ("INTELLIGENT_TIERING", 0),
-    ("ONEZONE_IA", 30),
-    ("GLACIER_IR", 0),
-    ("GLACIER", 0),
-    ("DEEP_ARCHIVE", 0),
-    ("STANDARD", 0),
+const RULES: &[&str] = &["LifecycleConfiguration", "Rules"];
+const MOST_RULES: usize = 1000;
+
+/// Properties of which a rule has one or the other.
+const EITHER: [(&str, &str); 3] = [
+    ("Transition", "Transitions"),
+    ("NoncurrentVersionTransition", "NoncurrentVersionTransitions"),
+    ("NoncurrentVersionExpirationInDays", "NoncurrentVersionExpiration"),
 ];
 
+/// Times that are a day at least.
+const POSITIVE: [&[&str]; 4] = [
+    &["ExpirationInDays"],
+    &["NoncurrentVersionExpirationInDays"],
+    &["NoncurrentVersionExpiration", "NoncurrentDays"],
+    &["AbortIncompleteMultipartUpload", "DaysAfterInitiation"],
+];
+
+/// A lifecycle rule, and which it is.
+struct Rule<'a> {
+    index: usize,
+    body: &'a Term,
+}
+
+impl<'a> Rule<'a> {
+    fn at(&self, path: &[&str]) -> Option<&'a Term> {
+        self.body.at(path).filter(|term| **term != Term::Null)
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.at(&[key]).is_some()
+    }
+
+    fn id(&self) -> &'a str {
+        self.at(&["Id"]).and_then(Term::as_str).unwrap_or_default()
+    }
+
+    fn enabled(&self) -> bool {
+        self.at(&["Status"]).and_then(Term::as_str) != Some("Disabled")
+    }
+
+    /// Whether objects expire, at any time.
+    fn expires(&self) -> bool {
+        self.has("ExpirationInDays") || self.has("ExpirationDate")
+    }
+
+    fn expires_noncurrent(&self) -> bool {
+        self.has("NoncurrentVersionExpiration") || self.has("NoncurrentVersionExpirationInDays")
+    }
+
+    /// Whether it removes the delete markers that nothing is left under.
+    fn removes_markers(&self) -> bool {
+        self.at(&["ExpiredObjectDeleteMarker"])
+            .is_some_and(|marker| marker.as_bool() != Some(false))
+    }
+
+    fn days(&self, path: &[&str]) -> Option<i64> {
+        days(self.at(path)?)
+    }
+
+    fn finding(&self, code: Code, path: &[&str], message: impl Into<String>) -> Finding {
+        let path = path.iter().map(|key| Segment::Key((*key).into()));
+        Finding::new(code, RULES, message)
+            .below([Segment::Index(self.index)])
+            .below(path)
+    }
+}
+
+fn days(term: &Term) -> Option<i64> {
+    match term {
+        Term::String(text) => text.parse().ok(),
+        term => term.as_integer(),
+    }
+}
+
 pub(super) fn bucket(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
-    let Some(rules) = subject.body.at(&["LifecycleConfiguration", "Rules"]) else {
+    let Some(rules) = subject.body.at(RULES) else {
         return;
     };
+    let rules: Vec<Rule<'_>> = rules
+        .items()
+        .iter()
+        .enumerate()
+        .map(|(index, body)| Rule { index, body })
+        .collect();
+    if rules.len() > MOST_RULES {
+        let message = format!(
+            "a bucket has {MOST_RULES} lifecycle rules at most, and this one has {}",
+            rules.len()
+        );
+        findings.push(
+            Finding::new(Code::LifecycleOrder, RULES, message).help("give one rule to what is treated alike"),
+        );
+        return;
+    }
     let versioned = subject
         .body
         .at(&["VersioningConfiguration", "Status"])
         .and_then(Term::as_str)
         == Some("Enabled");
     let mut ids: Vec<&str> = Vec::new();
-    for (index, rule) in rules.items().iter().enumerate() {
-        let at = |key: &str| [Segment::Index(index), Segment::Key(key.into())];
-        let mut find = |code: Code, key: &str, message: String| {
-            findings.push(Finding::new(code, &["LifecycleConfiguration", "Rules"], message).below(at(key)));
-        };
-        if let Some(id) = rule.get("Id").and_then(Term::as_str) {
-            if ids.contains(&id) {
-                find(
-                    Code::LifecycleOrder,
-                    "Id",
-                    format!("two lifecycle rules have the id `{id}`"),
-                );
-            }
-            ids.push(id);
+    for rule in &rules {
+        if rule.has("Id") && ids.contains(&rule.id()) {
+            let message = format!("two lifecycle rules have the id `{}`", rule.id());
+            findings.push(rule.finding(Code::LifecycleOrder, &["Id"], message));
         }
-        if !rule.entries().iter().any(|(key, _)| is_action(key)) {
-            find(
-                Code::LifecycleOrder,
-                "Id",
-                "this lifecycle rule does nothing: it has no action".to_owned(),
-            );
-        }
+        ids.push(rule.id());
         if !versioned
-            && rule
+            && let Some((key, _)) = rule
+                .body
                 .entries()
                 .iter()
-                .any(|(key, _)| key.starts_with("NoncurrentVersion"))
+                .find(|(key, _)| key.starts_with("NoncurrentVersion"))
         {
-            let message = "noncurrent versions exist only where versioning is enabled".to_owned();
-            find(Code::LifecycleOrder, "NoncurrentVersionExpiration", message);
+            let message = "noncurrent versions exist only where versioning is enabled";
+            findings.push(rule.finding(Code::LifecycleOrder, &[key], message));
         }
-        transitions(rule, index, findings);
+        shape(rule, findings);
+        filters(rule, findings);
+        transitions::check(rule, findings);
+    }
+    overlap::check(&rules, findings);
+    if versioned {
+        overlap::noncurrent(&rules, findings);
+    }
+    promise::check(&rules, findings);
+}
+
+/// What a rule is made of: actions that go together, and times that are one.
+fn shape(rule: &Rule<'_>, findings: &mut Vec<Finding>) {
+    if !rule.body.entries().iter().any(|(key, _)| is_action(key)) {
+        let message = "this lifecycle rule does nothing: it has no action";
+        findings.push(rule.finding(Code::LifecycleOrder, &["Id"], message));
+    }
+    for (one, other) in EITHER {
+        if rule.has(one) && rule.has(other) {
+            let message = format!("a lifecycle rule has `{one}` or `{other}`, not both");
+            findings.push(
+                rule.finding(Code::LifecycleOrder, &[one], message)
+                    .help(format!("write all of it in `{other}`")),
+            );
+        }
+    }
+    for path in POSITIVE {
+        if let Some(days) = rule.days(path)
+            && days < 1
+        {
+            let message = format!("`{}` is 1 at least, not {days}", path.join("."));
+            findings.push(
+                rule.finding(Code::LifecycleOrder, path, message)
+                    .help("write 1 or more, or take it out"),
+            );
+        }
+    }
+    if rule.has("ExpirationInDays") && rule.has("ExpirationDate") {
+        let message = "objects expire after days or on a date, not both";
+        findings.push(
+            rule.finding(Code::LifecycleOrder, &["ExpirationDate"], message)
+                .help("take out `ExpirationInDays` or `ExpirationDate`"),
+        );
+    } else {
+        findings.extend(transitions::mixed_units(rule));
     }
 }
 
@@ -73,106 +186,30 @@ fn is_action(key: &str) -> bool {
         || key.starts_with("NoncurrentVersion")
 }
 
-fn transitions(rule: &Term, index: usize, findings: &mut Vec<Finding>) {
-    let list: Vec<(usize, &str, i64)> = rule
-        .get("Transitions")
-        .map_or(&[][..], Term::items)
-        .iter()
-        .enumerate()
-        .filter_map(|(at, t)| {
-            Some((
-                at,
-                t.get("StorageClass")?.as_str()?,
-                days(t.get("TransitionInDays"))?,
-            ))
-        })
-        .collect();
-    let mut find = |code: Code, at: Option<usize>, message: String, help: String| {
-        let finding =
-            Finding::new(code, &["LifecycleConfiguration", "Rules"], message).below([Segment::Index(index)]);
-        let path: Vec<Segment> = match at {
-            Some(at) => vec!["Transitions".into(), at.to_string()]
-                .into_iter()
-                .map(|part: String| part.parse().map_or(Segment::Key(part.into()), Segment::Index))
-                .chain([Segment::Key("TransitionInDays".into())])
-                .collect(),
-            None => vec![Segment::Key("ExpirationInDays".into())],
-        };
-        findings.push(finding.below(path).help(help));
-    };
-    let rank = |class: &str| CLASSES.iter().position(|(name, _)| *name == class);
-    for (at, class, day) in &list {
-        let least = CLASSES
-            .iter()
-            .find(|(name, _)| name == class)
-            .map_or(0, |(_, least)| *least);
-        if *day < least {
-            let message = format!("objects cannot move to {class} after {day} days: {least} is the earliest");
-            find(
-                Code::LifecycleOrder,
-                Some(*at),
-                message,
-                format!("write {least} or more"),
-            );
+/// Actions that do not go with some filters, or with each other.
+fn filters(rule: &Rule<'_>, findings: &mut Vec<Finding>) {
+    if rule.removes_markers() {
+        for key in ["ExpirationInDays", "ExpirationDate", "TagFilters"] {
+            if rule.has(key) {
+                let message = format!("`ExpiredObjectDeleteMarker` does not go with `{key}`");
+                findings.push(
+                    rule.finding(Code::LifecycleOrder, &["ExpiredObjectDeleteMarker"], message)
+                        .help("put it into a rule of its own"),
+                );
+            }
         }
     }
-    let mut sorted = list.clone();
-    sorted.sort_by_key(|(_, class, _)| rank(class));
-    for pair in sorted.windows(2) {
-        let [(_, warm, warm_day), (at, cold, cold_day)] = pair else {
-            continue;
-        };
-        let rest = if warm.ends_with("_IA") { 30 } else { 1 };
-        if *cold_day < warm_day + rest {
-            let message = if cold_day < warm_day {
-                format!(
-                    "objects move to {cold} after {cold_day} days, and to {warm}, which is warmer, after {warm_day}"
-                )
-            } else {
-                let stay = cold_day - warm_day;
-                format!("objects move to {warm} after {warm_day} days, and {stay} days later on to {cold}")
-            };
-            let help = match rest {
-                1 => format!("move to {cold} later than to {warm}"),
-                rest => format!(
-                    "objects rest {rest} days in {warm}: move to {cold} after {} days or more",
-                    warm_day + rest
-                ),
-            };
-            find(Code::LifecycleOrder, Some(*at), message, help);
+    if rule.has("AbortIncompleteMultipartUpload") {
+        for key in ["TagFilters", "ObjectSizeGreaterThan", "ObjectSizeLessThan"] {
+            if rule.has(key) {
+                let message = format!(
+                    "`AbortIncompleteMultipartUpload` does not go with `{key}`: an upload that never ended has neither tags nor a size"
+                );
+                findings.push(
+                    rule.finding(Code::LifecycleOrder, &["AbortIncompleteMultipartUpload"], message)
+                        .help("put it into a rule of its own"),
+                );
+            }
         }
-    }
-    if let (Some(expires), Some((_, class, last))) = (
-        days(rule.get("ExpirationInDays")),
-        list.iter().max_by_key(|(_, _, day)| *day),
-    ) && expires <= *last
-    {
-        let message = format!("objects expire after {expires} days, and are to move to {class} after {last}");
-        let help = format!("keep them for more than {last} days, or do not move them to {class}");
-        find(Code::RetentionConflict, None, message, help);
-    }
-    // A rule called a retention that ends in an archive keeps everything for ever.
-    let id = rule.get("Id").and_then(Term::as_str).unwrap_or_default();
-    let promised = id
-        .rsplit(['-', '_', ' '])
-        .find_map(|word| word.strip_suffix('d')?.parse::<i64>().ok());
-    if let (Some(promised), None) = (promised, rule.get("ExpirationInDays"))
-        && let Some((at, class, day)) = list.iter().find(|(_, _, day)| *day >= promised)
-    {
-        let message =
-            format!("`{id}` promises {promised} days, and after {day} days objects move to {class} and stay");
-        find(
-            Code::RetentionConflict,
-            Some(*at),
-            message,
-            format!("let them expire after {promised} days, or name the rule for what it does"),
-        );
-    }
-}
-
-fn days(term: Option<&Term>) -> Option<i64> {
-    match term? {
-        Term::String(text) => text.parse().ok(),
-        term => term.as_integer(),
     }
 }

@@ -1,0 +1,110 @@
+//! Rules of one bucket that are about the same objects.
+
+use super::{Rule, transitions};
+use crate::check::Finding;
+use crate::code::Code;
+use crate::term::Term;
+
+/// The objects a rule is about. Only what is known before deploying can be compared.
+struct Scope<'a> {
+    prefix: &'a str,
+    tags: &'a [Term],
+    sizes: [Option<i64>; 2],
+}
+
+impl<'a> Scope<'a> {
+    fn of(rule: &Rule<'a>) -> Option<Scope<'a>> {
+        let prefix = match rule.at(&["Prefix"]) {
+            Some(prefix) => prefix.as_str()?,
+            None => "",
+        };
+        let size = |key: &str| match rule.at(&[key]) {
+            Some(_) => rule.days(&[key]).map(Some),
+            None => Some(None),
+        };
+        Some(Scope {
+            prefix,
+            tags: rule.at(&["TagFilters"]).map_or(&[][..], Term::items),
+            sizes: [size("ObjectSizeGreaterThan")?, size("ObjectSizeLessThan")?],
+        })
+    }
+
+    /// Whether all objects of the other are its objects too.
+    fn covers(&self, other: &Scope<'_>) -> bool {
+        let sizes = self.sizes.iter().zip(&other.sizes);
+        other.prefix.starts_with(self.prefix)
+            && self.tags.iter().all(|tag| other.tags.contains(tag))
+            && sizes
+                .into_iter()
+                .all(|(one, other)| one.is_none() || one == other)
+    }
+}
+
+/// Whether one rule is about all objects of another; nobody knows where a filter is known only later.
+pub(super) fn covers(rule: &Rule<'_>, other: &Rule<'_>) -> Option<bool> {
+    Some(Scope::of(rule)?.covers(&Scope::of(other)?))
+}
+
+/// A rule of which nothing comes, because another deletes its objects before.
+pub(super) fn check(rules: &[Rule<'_>], findings: &mut Vec<Finding>) {
+    let enabled: Vec<&Rule<'_>> = rules.iter().filter(|rule| rule.enabled()).collect();
+    for first in &enabled {
+        let Some(expires) = first.days(&["ExpirationInDays"]) else {
+            continue;
+        };
+        for second in &enabled {
+            if first.index == second.index || covers(first, second) != Some(true) {
+                continue;
+            }
+            let moves = transitions::moves(second);
+            let finding = if let Some(late) = moves.iter().find(|to| to.days >= expires) {
+                let message = format!(
+                    "objects are to move to {} after {} days, and {} lets them expire after {expires}",
+                    late.class,
+                    late.days,
+                    named(first)
+                );
+                late.finding(second, Code::RetentionConflict, message)
+            } else if let Some(later) = second
+                .days(&["ExpirationInDays"])
+                .filter(|later| *later > expires)
+            {
+                let message = format!(
+                    "objects are to be kept for {later} days, and {} lets them expire after {expires}",
+                    named(first)
+                );
+                second.finding(Code::RetentionConflict, &["ExpirationInDays"], message)
+            } else {
+                continue;
+            };
+            findings.push(finding.help("the earlier expiration counts: give the two rules prefixes of which neither is in the other, or one time"));
+        }
+    }
+}
+
+/// In a versioned bucket an expired object stays as a noncurrent version.
+pub(super) fn noncurrent(rules: &[Rule<'_>], findings: &mut Vec<Finding>) {
+    let enabled = || rules.iter().filter(|rule| rule.enabled());
+    for rule in enabled().filter(|rule| rule.expires()) {
+        let removed = enabled().any(|other| other.expires_noncurrent() && covers(other, rule) != Some(false));
+        if !removed {
+            let key = ["ExpirationInDays", "ExpirationDate"]
+                .into_iter()
+                .find(|key| rule.has(key))
+                .unwrap_or_default();
+            let message =
+                "objects expire, and stay for ever as noncurrent versions: this bucket is versioned";
+            findings.push(
+                rule.finding(Code::KeptAfterExpiration, &[key], message)
+                    .help("add `NoncurrentVersionExpiration: {NoncurrentDays: 30}` to the rule"),
+            );
+        }
+    }
+}
+
+fn named(rule: &Rule<'_>) -> String {
+    match rule.id() {
+        "" => format!("rule {} of the bucket", rule.index + 1),
+        id => format!("`{id}`"),
+    }
+}
