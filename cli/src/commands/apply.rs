@@ -167,7 +167,7 @@ fn addresses(changing: &Changing) -> BTreeSet<Address> {
 
 /// Refuses before anybody is asked: a yes is no approval of what is lost.
 fn approved(plan: &Plan, changing: &Changing) -> Result<(), Problem> {
-    for named in changing.approve.iter().filter(|text| is_component(text)) {
+    if let Some(named) = changing.approve.iter().find(|text| is_component(text)) {
         let lost = plan.loses_data();
         let of = lost.iter().filter(|address| address.is_of(named));
         let flags: Vec<String> = of.map(|address| format!("--approve '{address}'")).collect();
