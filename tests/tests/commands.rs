@@ -373,6 +373,15 @@ fn what_is_nearly_an_address_or_a_field_is_understood() {
 }
 
 #[test]
+fn a_command_that_is_suggested_can_be_pasted() {
+    let scratch = Scratch::new("pasted");
+    let terrace = Terrace::in_directory(scratch.path());
+    let run = terrace.run(&["init", "My Shop"]).expect(0);
+    let said = format!("{}{}", run.stdout, run.stderr);
+    assert!(said.contains("terrace plan 'My Shop' -e development"), "{said}");
+}
+
+#[test]
 fn a_stack_that_was_begun_compiles_as_it_is() {
     let scratch = Scratch::new("init");
     let terrace = Terrace::in_directory(scratch.path());
