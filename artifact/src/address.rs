@@ -20,6 +20,13 @@ pub struct Address {
     pub key: Option<Text>,
 }
 
+impl Address {
+    /// Whether a text names this address's component: `finance/airflow`.
+    pub fn is_of(&self, component: &str) -> bool {
+        component.split_once('/') == Some((&*self.tenant, &*self.component))
+    }
+}
+
 /// A text that is not an address.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AddressError;
@@ -91,6 +98,15 @@ impl<'de> Deserialize<'de> for Address {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn is_of_one_component() {
+        let address: Address = "finance/airflow/scheduler".parse().unwrap();
+        assert!(address.is_of("finance/airflow"));
+        for other in ["finance", "finance/air", "finance/airflow/", "risk/airflow"] {
+            assert!(!address.is_of(other), "{other}");
+        }
+    }
 
     #[test]
     fn reads_back_what_it_shows() {

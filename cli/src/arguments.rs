@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use terrace_artifact::Address;
+use terrace_artifact::{Address, AddressError};
 
 use crate::console::Console;
 use crate::problem::Status;
@@ -100,7 +100,7 @@ pub(crate) enum Command {
     },
     /// Say what a code means, or where a resource and its fields come from
     Explain {
-        /// A code such as `unknown-tier`, or an address such as `finance/web/deployment`
+        /// A code such as `unknown-tier`, an address such as `finance/web/deployment`, or a component
         #[arg(value_name = "CODE|ADDRESS")]
         what: String,
         /// A field of the resource, such as `spec.replicas`
@@ -230,8 +230,8 @@ pub(crate) struct Changing {
     #[arg(short, long)]
     pub(crate) yes: bool,
     /// Agree to lose the data of this resource; may be repeated
-    #[arg(long, value_name = "ADDRESS", action = ArgAction::Append)]
-    pub(crate) approve: Vec<Address>,
+    #[arg(long, value_name = "ADDRESS", action = ArgAction::Append, value_parser = approval)]
+    pub(crate) approve: Vec<String>,
     /// How long one resource may take to become ready, such as `90s` or `20m`
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
@@ -284,6 +284,21 @@ fn schema_kinds() -> clap::builder::PossibleValuesParser {
     terrace_compiler::validate::KINDS.into()
 }
 
+/// An address; or a component, of which the plan knows what could be approved.
+fn approval(text: &str) -> Result<String, AddressError> {
+    match text.parse::<Address>() {
+        Err(error) if !is_component(text) => Err(error),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+/// `finance/web`: the first two parts of an address.
+pub(crate) fn is_component(text: &str) -> bool {
+    text.split_once('/').is_some_and(|(tenant, component)| {
+        !tenant.is_empty() && !component.is_empty() && !component.contains('/')
+    })
+}
+
 /// `90s`, `20m`, `2h`.
 fn duration(text: &str) -> Result<Duration, String> {
     let units = [("s", 1), ("m", 60), ("h", 3600)];
@@ -313,6 +328,15 @@ mod tests {
         let help = Arguments::command().render_help().to_string();
         assert!(help.lines().count() <= 24, "{help}");
         assert!(help.lines().all(|line| line.len() <= 100), "{help}");
+    }
+
+    #[test]
+    fn an_approval_is_an_address_or_a_component() {
+        assert!(approval("finance/db/server").is_ok());
+        assert!(approval("finance/db").is_ok());
+        for text in ["", "finance", "finance/", "/db", "finance//db", "finance/db/"] {
+            assert!(approval(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use terrace_artifact::Text;
 
+use crate::check::{is_secret, literal_secrets, typed_out};
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics, listed, shown};
 use crate::document::{Component, Module, Recipe};
@@ -34,7 +35,13 @@ pub(crate) fn parse_set(
             diagnostics.push(fail(format!("`{text}` sets nothing"), whole));
             continue;
         };
+        // Before anything else is said: nothing that is said shows it.
+        let place = whole.within(path.len() + 1..text.len());
         let mut keys = path.split('.');
+        if is_secret(keys.clone().next_back().unwrap_or_default(), value) {
+            diagnostics.push(typed_out(place));
+            continue;
+        }
         let (Some(component), Some(_)) = (keys.next(), path.split('.').nth(1)) else {
             diagnostics.push(fail(
                 format!("`{path}` names no input"),
@@ -62,7 +69,6 @@ pub(crate) fn parse_set(
                 continue;
             }
         };
-        let place = whole.within(path.len() + 1..text.len());
         let mut node = match schema.map(|schema| schema.kind) {
             // Text is what was typed: a tag may be `9`, `007` or `true`, and its braces are its own.
             Some(InputType::String) => Node {
@@ -78,6 +84,12 @@ pub(crate) fn parse_set(
                 }
             },
         };
+        let mut inside = Diagnostics::new();
+        literal_secrets(&node, &mut inside);
+        if inside.has_errors() {
+            diagnostics.push(typed_out(place));
+            continue;
+        }
         for key in keys.into_iter().rev() {
             node.key = whole.within(0..path.len());
             node = Node {

@@ -135,6 +135,11 @@ impl Files {
         &self.files[id.0 as usize]
     }
 
+    /// Where something in a text looks like a secret: nobody who shows lines of a file shows that.
+    pub fn secrets_in(text: &str) -> Vec<std::ops::Range<usize>> {
+        crate::check::secrets_in(text)
+    }
+
     /// The text a span covers.
     pub fn text(&self, span: Span) -> &str {
         self.get(span.file)

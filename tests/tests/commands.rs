@@ -338,6 +338,50 @@ fn an_environment_that_is_not_named_is_asked_for() {
 }
 
 #[test]
+fn what_is_nearly_an_address_or_a_field_is_understood() {
+    let (_scratch, terrace) = shop();
+    let explain = |arguments: &[&str], code| {
+        let all = [&["explain"], arguments, &["-e", "development"]].concat();
+        let run = terrace.run(&all).expect(code);
+        format!("{}{}", run.stdout, run.stderr)
+    };
+    assert_eq!(
+        explain(&["platform/notices"], 0),
+        "platform/notices has one resource\n  platform/notices/page: ConfigMap\n"
+    );
+    let said = explain(&["platform/notice"], 1);
+    assert!(said.contains("`platform/notices` exists"), "{said}");
+    let said = explain(&["platform/notices/page", "data.greetin"], 1);
+    assert!(said.contains("`data.greeting` exists"), "{said}");
+    let said = explain(&["platform/notices/page", "data.x"], 1);
+    assert!(said.contains("`data` has `greeting`"), "{said}");
+
+    let approve = [
+        "apply",
+        "-e",
+        "development",
+        "--yes",
+        "--approve",
+        "platform/notices",
+    ];
+    let run = terrace.run(&approve).expect(1);
+    assert!(
+        run.stderr.contains("this plan loses no data of it"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn a_command_that_is_suggested_can_be_pasted() {
+    let scratch = Scratch::new("pasted");
+    let terrace = Terrace::in_directory(scratch.path());
+    let run = terrace.run(&["init", "My Shop"]).expect(0);
+    let said = format!("{}{}", run.stdout, run.stderr);
+    assert!(said.contains("terrace plan 'My Shop' -e development"), "{said}");
+}
+
+#[test]
 fn a_stack_that_was_begun_compiles_as_it_is() {
     let scratch = Scratch::new("init");
     let terrace = Terrace::in_directory(scratch.path());

@@ -1,14 +1,15 @@
 //! `terrace apply`, `terrace destroy` and `terrace bootstrap`: the commands that change live systems.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use terrace_artifact::Target;
+use terrace_artifact::{Address, Target};
 use terrace_deployer::{
     Access, Action, ApplyOptions, Connection, Plan, Purpose, Refusal, Report, Stage, render_approved,
 };
 
-use crate::arguments::{Changing, Environment, Planning, Reach};
+use crate::arguments::{Changing, Environment, Planning, Reach, is_component};
 use crate::commands::plan::{options, warn};
 use crate::confirm::confirm;
 use crate::console::{Console, Tone};
@@ -87,7 +88,7 @@ fn plan_and_apply(
         Ok((connection, plan))
     });
     let (connection, plan) = planned.map_err(|error| live::located(error, &access.folder))?;
-    let agreed = changing.approve.iter().cloned().collect();
+    let agreed = addresses(changing);
     console.data(&render_approved(&plan, &agreed, console.colour_data()))?;
     if purpose == Purpose::Apply {
         warn(&plan, &stack, console);
@@ -158,12 +159,34 @@ fn stack_folder(plan: &Plan) -> Result<PathBuf, Problem> {
     Ok(plan.folder.clone())
 }
 
+/// What was approved.
+fn addresses(changing: &Changing) -> BTreeSet<Address> {
+    let parsed = changing.approve.iter().map(|text| text.parse());
+    parsed.filter_map(Result::ok).collect()
+}
+
 /// Refuses before anybody is asked: a yes is no approval of what is lost.
 fn approved(plan: &Plan, changing: &Changing) -> Result<(), Problem> {
+    if let Some(named) = changing.approve.iter().find(|text| is_component(text)) {
+        let lost = plan.loses_data();
+        let of = lost.iter().filter(|address| address.is_of(named));
+        let flags: Vec<String> = of.map(|address| format!("--approve '{address}'")).collect();
+        let problem = Problem::new(format!(
+            "`{named}` is a component: what is lost is approved one by one"
+        ));
+        return Err(problem.help(match flags.as_slice() {
+            [] => "this plan loses no data of it: leave the approval out".to_owned(),
+            flags => format!(
+                "to approve all that this plan loses of it:\n  {}",
+                flags.join(" ")
+            ),
+        }));
+    }
+    let agreed = addresses(changing);
     let missing = plan
         .loses_data()
         .into_iter()
-        .filter(|address| !changing.approve.contains(address));
+        .filter(|address| !agreed.contains(address));
     let missing: Vec<_> = missing.cloned().collect();
     if missing.is_empty() {
         Ok(())
@@ -182,7 +205,7 @@ fn apply(
 ) -> Result<Status, Problem> {
     let progress = Progress::new(*console);
     let options = ApplyOptions {
-        approved: changing.approve.iter().cloned().collect(),
+        approved: addresses(changing),
         timeout: changing.timeout,
         cancel: live::stop_on_interrupt(runtime, *console),
     };

@@ -3,11 +3,14 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use terrace_artifact::{Address, Artifact, Body, Bundle, Location, Origin, Segment, Value, to_json_compact};
+use terrace_artifact::{
+    Address, Artifact, Body, Bundle, Location, Origin, Segment, Value, show_path, to_json_compact,
+};
 use terrace_compiler::code::Code;
 use terrace_compiler::provenance::{Giver, Provenance};
 use terrace_compiler::source::{Files, Span};
 
+use crate::arguments::is_component;
 use crate::console::Console;
 use crate::diagnostics::shown_path;
 use crate::problem::{Problem, Status};
@@ -51,6 +54,9 @@ fn unknown_code(what: &str) -> Problem {
 
 /// Where a resource was declared, what asked for it, and what a field of it has become.
 fn address(what: &str, field: Option<&str>, place: &Place<'_>, console: &Console) -> Result<Status, Problem> {
+    if field.is_none() && is_component(what) {
+        return component(what, place, console);
+    }
     let address: Address = what
         .parse()
         .map_err(|error| Problem::new(format!("`{what}` is no address")).help(format!("{error}")))?;
@@ -86,12 +92,10 @@ fn address(what: &str, field: Option<&str>, place: &Place<'_>, console: &Console
         page.push_str("  holds data: it is replaced or deleted only when this address is approved\n");
     }
     if let Some(field) = field {
-        let value = path.iter().try_fold(resource.body, step).ok_or_else(|| {
-            let fields = resource.body.as_map().into_iter().flatten();
-            let fields: Vec<String> = fields.map(|(key, _)| format!("`{key}`")).collect();
-            Problem::new(format!("`{address}` has no field `{field}`"))
-                .help(format!("it begins with one of {}", listed(&fields)))
-        })?;
+        let value = path
+            .iter()
+            .try_fold(resource.body, step)
+            .ok_or_else(|| unknown_field(&address, field, &path, resource.body))?;
         let _ = writeln!(page, "\n{field}: {}", to_json_compact(value));
         if let Some(provenance) = &provenance {
             let place = |span: Span| place(&compiled.files.location(span));
@@ -100,6 +104,72 @@ fn address(what: &str, field: Option<&str>, place: &Place<'_>, console: &Console
     }
     console.data(&page)?;
     Ok(Status::Done)
+}
+
+/// The addresses of a component.
+fn component(what: &str, place: &Place<'_>, console: &Console) -> Result<Status, Problem> {
+    let stack = Stack::open(place.stack)?;
+    let (bundle, _) = stack.environment(place.environment, place.set, console)?;
+    let known = known(&bundle);
+    let of: Vec<&Known<'_>> = known.iter().filter(|known| known.address.is_of(what)).collect();
+    if of.is_empty() {
+        let environment = &bundle.environment.name;
+        let problem = Problem::new(format!("nothing in {environment} has an address in `{what}`"));
+        return Err(problem.help(components_of(what, &known)));
+    }
+    let mut page = format!(
+        "{what} has {}\n",
+        if of.len() == 1 {
+            "one resource"
+        } else {
+            "these resources"
+        }
+    );
+    for known in of {
+        let _ = writeln!(page, "  {}: {}", known.address, known.kind);
+    }
+    console.data(&page)?;
+    Ok(Status::Done)
+}
+
+/// Says what is there at the level where a path leads nowhere.
+fn unknown_field(address: &Address, field: &str, path: &[Segment], body: &Value) -> Problem {
+    let problem = Problem::new(format!("`{address}` has no field `{field}`"));
+    let (mut value, mut at) = (body, 0);
+    while let Some(inner) = path.get(at).and_then(|segment| step(value, segment)) {
+        (value, at) = (inner, at + 1);
+    }
+    let (above, rest) = path.split_at(at);
+    let below = |key: &str| {
+        let mut path = above.to_vec();
+        path.push(Segment::Key(key.into()));
+        show_path(&path)
+    };
+    let whole = show_path(above);
+    match (value, rest.first()) {
+        (Value::Map(entries), asked) => {
+            let keys = || entries.iter().map(|(key, _)| &**key);
+            if let Some(Segment::Key(asked)) = asked
+                && let Some(nearest) = terrace_catalog::nearest(asked, keys())
+            {
+                return problem.help(format!("`{}` exists", below(nearest)));
+            }
+            let fields: Vec<String> = keys().map(|key| format!("`{key}`")).collect();
+            problem.help(match above {
+                [] => format!("it begins with one of {}", listed(&fields)),
+                _ => format!("`{whole}` has {}", listed(&fields)),
+            })
+        }
+        (Value::List(items), _) => problem.help(match items.len() {
+            0 => format!("`{whole}` is empty"),
+            1 => format!("`{whole}` has one item: `{whole}[0]`"),
+            count => format!(
+                "`{whole}` has {count} items: `{whole}[0]` to `{whole}[{}]`",
+                count - 1
+            ),
+        }),
+        _ => problem.help(format!("`{whole}` has nothing below it")),
+    }
 }
 
 fn unknown_address(address: &Address, known: &[Known<'_>], environment: &str) -> Problem {
@@ -117,13 +187,22 @@ fn unknown_address(address: &Address, known: &[Known<'_>], environment: &str) ->
     if !own.is_empty() {
         return problem.help(format!("`{component}` has {}", listed(&own)));
     }
+    problem.help(components_of(&component, known))
+}
+
+/// The component that is nearest to a name; or all of them.
+fn components_of(named: &str, known: &[Known<'_>]) -> String {
     let mut components: Vec<String> = known
         .iter()
-        .map(|known| format!("`{}/{}`", known.address.tenant, known.address.component))
+        .map(|known| format!("{}/{}", known.address.tenant, known.address.component))
         .collect();
     components.sort();
     components.dedup();
-    problem.help(format!("there is {}", listed(&components)))
+    if let Some(nearest) = terrace_catalog::nearest(named, components.iter().map(String::as_str)) {
+        return format!("`{nearest}` exists");
+    }
+    let quoted: Vec<String> = components.iter().map(|name| format!("`{name}`")).collect();
+    format!("there is {}", listed(&quoted))
 }
 
 /// The lines about where a field comes from.
@@ -221,8 +300,6 @@ fn step<'a>(value: &'a Value, segment: &Segment) -> Option<&'a Value> {
 
 #[cfg(test)]
 mod tests {
-    use terrace_artifact::show_path;
-
     use super::*;
 
     #[test]

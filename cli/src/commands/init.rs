@@ -53,12 +53,22 @@ pub(crate) fn run(dir: &Path, console: &Console) -> Result<Status, Problem> {
     let stack = if dir == Path::new(".") {
         String::new()
     } else {
-        format!(" {}", dir.display())
+        format!(" {}", for_a_shell(&dir.display().to_string()))
     };
     console.line(&format!(
         "`{name}` is ready; to see what it would deploy:\n  terrace plan{stack} -e development"
     ));
     Ok(Status::Done)
+}
+
+/// A word that a shell reads as one.
+fn for_a_shell(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '_' | '-');
+    if word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }
 
 /// Nothing that somebody wrote is written over. A repository that was just begun is as good as empty.

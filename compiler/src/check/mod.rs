@@ -32,7 +32,7 @@ use crate::source::Span;
 use crate::term::Term;
 
 pub(crate) use quantities::canonical;
-pub(crate) use secrets::literal_secrets;
+pub(crate) use secrets::{is_secret, literal_secrets, secrets_in, typed_out};
 pub(crate) use waivers::Waivers;
 
 /// What a rule has to say of a resource.

@@ -85,7 +85,7 @@ impl<'a> Scope<'a> {
                 let arguments = self.arguments(arguments)?;
                 filters::call(name, &arguments, span, self.local).map(Cow::Owned)
             }
-            ExpressionKind::Filter(of, name, arguments) if name == "default" => {
+            ExpressionKind::Filter(of, name, _, arguments) if name == "default" => {
                 match self.evaluate(of) {
                     Ok(value) if *value != Term::Null => return Ok(value),
                     Err(failure) if failure.code != Code::Undefined => return Err(failure),
@@ -96,7 +96,8 @@ impl<'a> Scope<'a> {
                     _ => Err(filters::wrong_count("default", 1, arguments.len(), span)),
                 }
             }
-            ExpressionKind::Filter(of, name, arguments) => {
+            ExpressionKind::Filter(of, name, place, arguments) => {
+                filters::known(name, *place)?;
                 let value = self.evaluate(of)?;
                 let arguments = self.arguments(arguments)?;
                 filters::filter(name, &value, &arguments, span).map(Cow::Owned)

@@ -238,16 +238,23 @@ pub(super) fn call(name: &str, arguments: &[Term], span: Span, local: bool) -> R
     }
 }
 
-pub(super) fn filter(name: &str, value: &Term, arguments: &[Term], span: Span) -> Result<Term> {
-    if !FILTERS.iter().any(|(n, _)| *n == name) {
-        let names = || FILTERS.iter().map(|(name, _)| *name);
-        let message = format!("no filter is named `{}`", shown(name));
-        let failure = Failure::new(Code::Undefined, span, message, "no such filter");
-        return Err(match terrace_catalog::nearest(name, names()) {
-            Some(nearest) => failure.with_help(format!("`{nearest}` exists")),
-            None => failure.with_help(format!("the filters are {}", listed(names()))),
-        });
+/// Says that no filter has a name. `place` is where the name stands, or the whole text where that is not known.
+pub(super) fn known(name: &str, place: Span) -> Result<()> {
+    let names = || FILTERS.iter().map(|(name, _)| *name);
+    if names().any(|known| known == name) {
+        return Ok(());
     }
+    let message = format!("no filter is named `{}`", shown(name));
+    let failure = Failure::new(Code::Undefined, place, message, "no such filter");
+    let exact = (place.end - place.start) as usize == name.len();
+    Err(match terrace_catalog::nearest(name, names()) {
+        Some(_) if exact => failure.near(name, names()),
+        Some(nearest) => failure.with_help(format!("`{nearest}` exists")),
+        None => failure.with_help(format!("the filters are {}", listed(names()))),
+    })
+}
+
+pub(super) fn filter(name: &str, value: &Term, arguments: &[Term], span: Span) -> Result<Term> {
     let wants = match name {
         "replace" => 2,
         "split" | "join" | "starts_with" | "ends_with" | "contains" | "default" => 1,

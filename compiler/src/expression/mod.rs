@@ -43,8 +43,8 @@ pub enum ExpressionKind {
     Index(Box<Expression>, Box<Expression>),
     /// `f(a, b)`
     Call(Text, Vec<Expression>),
-    /// `a | f(b)`
-    Filter(Box<Expression>, Text, Vec<Expression>),
+    /// `a | f(b)`, and where `f` stands
+    Filter(Box<Expression>, Text, Span, Vec<Expression>),
     /// `not a`
     Not(Box<Expression>),
     /// `-a`
@@ -347,7 +347,7 @@ impl Expression {
             ExpressionKind::Call(_, arguments) | ExpressionKind::List(arguments) => {
                 arguments.iter().for_each(see);
             }
-            ExpressionKind::Filter(of, _, arguments) => {
+            ExpressionKind::Filter(of, _, _, arguments) => {
                 see(of);
                 arguments.iter().for_each(see);
             }

@@ -386,7 +386,10 @@ impl Parser<'_> {
                 );
             } else if self.rest().trim_start().starts_with('|') {
                 self.eat("|");
+                self.space();
+                let from = self.at;
                 let name = self.word()?;
+                let place = self.place.span(from..self.at);
                 let arguments = if self.eat("(") {
                     self.arguments(")")?
                 } else {
@@ -394,7 +397,7 @@ impl Parser<'_> {
                 };
                 self.rise(height.max(self.height))?;
                 expression = self.make(
-                    ExpressionKind::Filter(Box::new(expression), name, arguments),
+                    ExpressionKind::Filter(Box::new(expression), name, place, arguments),
                     start,
                 );
             } else {

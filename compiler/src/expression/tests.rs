@@ -159,7 +159,7 @@ fn mistakes_are_located() {
         ),
         (
             "{{ name | uper }}",
-            "no filter is named `uper` at `name | uper`; `upper` exists",
+            "no filter is named `uper` at `uper`; `upper` exists",
         ),
         (
             "{{ reff('x') }}",

@@ -198,7 +198,7 @@ impl Runtime<'_, '_> {
                 let arguments = [self.argument(left)?, (-number).to_string()];
                 call("MathAdd", &arguments)
             }
-            ExpressionKind::Filter(of, name, arguments) => self.filter(of, name, arguments, span),
+            ExpressionKind::Filter(of, name, _, arguments) => self.filter(of, name, arguments, span),
             ExpressionKind::Call(name, _) => self.refuse(
                 span,
                 format!("`{name}` cannot be called with a value of a run"),
