@@ -311,16 +311,20 @@ impl<'a> Lowering<'a, '_> {
                     .steps
                     .all
                     .iter()
-                    .filter(|known| known.level == level)
-                    .map(|known| known.name.as_str())
+                    .enumerate()
+                    .filter(|(id, known)| known.level == level && *id != step.id)
+                    .map(|(_, known)| known.name.as_str())
                     .collect();
                 let problem = Diagnostic::new(Code::UnknownStep, format!("no step is named `{name}`"))
                     .at(span, "no such step")
                     .nearest(span, name, names.iter().copied());
-                let problem = if problem.help.is_empty() {
-                    problem.help(format!("the steps here are {}", super::runtime::among(names)))
-                } else {
-                    problem
+                let problem = match names.as_slice() {
+                    _ if !problem.help.is_empty() => problem,
+                    [] => problem.help("there is no other step here"),
+                    _ => problem.help(format!(
+                        "the steps beside it are {}",
+                        super::runtime::among(names)
+                    )),
                 };
                 self.diagnostics.push(problem);
                 None
