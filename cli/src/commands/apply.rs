@@ -94,7 +94,8 @@ fn plan_and_apply(
         warn(&plan, &stack, console);
     }
     approved(&plan, changing)?;
-    if !plan.is_empty() {
+    // What is only waited for needs no yes.
+    if !plan.changes_nothing() {
         let question = match purpose {
             Purpose::Apply => format!("\napply this to {}?", bundle.environment.name),
             Purpose::Destroy => format!("\ndestroy all of this in {}?", bundle.environment.name),

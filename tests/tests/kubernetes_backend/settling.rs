@@ -355,7 +355,7 @@ async fn namespace_timed_out() {
         "{NAMESPACE}---\n{{apiVersion: v1, kind: ConfigMap, metadata: {{name: settings, namespace: $N}}, data: {{a: b}}}}"
     );
     let plan = stack.plan(&again).await;
-    let shown = terrace_deployer::render(&plan, false);
+    let shown = show(&plan);
     assert!(
         shown.contains("create Namespace namespace-late: it does not exist"),
         "{shown}"
