@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use terrace_artifact::{Location, Target, Text};
 
 use crate::code::Code;
-use crate::diagnostic::Diagnostics;
+use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::document::{Environment, Placement, Spanned};
 use crate::load::unknown;
-use crate::source::Files;
+use crate::source::{Files, Span};
 
 /// The targets of an environment, by the names components use.
 pub(crate) fn targets(environment: &Environment) -> Vec<(Text, Target)> {
@@ -87,6 +87,33 @@ pub(crate) fn places(environment: &Environment, files: &Files) -> BTreeMap<Text,
         places.insert("directory".into(), place);
     }
     places
+}
+
+/// Reports targets of an environment that have one name: what is delivered to one would go to the other.
+pub(crate) fn check_names(environment: &Environment, diagnostics: &mut Diagnostics) {
+    let single = [
+        (
+            "kubernetes",
+            environment.kubernetes.as_ref().map(|cluster| cluster.span),
+        ),
+        ("aws", environment.aws.as_ref().map(|account| account.span)),
+    ];
+    let single = single.into_iter().filter_map(|(name, span)| Some((name, span?)));
+    let mut taken: BTreeMap<&str, Span> = single.collect();
+    let clusters = environment.clusters.iter().map(|(name, _)| name);
+    for name in clusters.chain(environment.accounts.iter().map(|(name, _)| name)) {
+        if let Some(first) = taken.insert(&name.value, name.span) {
+            diagnostics.push(
+                Diagnostic::new(
+                    Code::DuplicateName,
+                    format!("two targets of the environment are named `{}`", name.value),
+                )
+                .at(name.span, "the second")
+                .also(first, "the first")
+                .help("clusters and accounts share their names, since `on: NAME` may mean either"),
+            );
+        }
+    }
 }
 
 /// The accounts that an environment names.

@@ -14,7 +14,7 @@ use crate::expression::filters::slug;
 use crate::load::{Stack, unknown};
 use crate::module::{Module, Recipe};
 use crate::node::Node;
-use crate::placement::placement;
+use crate::placement::{check_names as check_targets, placement};
 use crate::provenance::Giver;
 use crate::resource::Instance;
 use crate::scope;
@@ -543,6 +543,7 @@ fn check_names(stack: &Stack, diagnostics: &mut Diagnostics) {
         check_inputs(&tenant.overrides, diagnostics);
     }
     for environment in &stack.environments {
+        check_targets(environment, diagnostics);
         check_inputs(&environment.overrides, diagnostics);
         if let Some(name) = environment
             .promotes_from

@@ -504,6 +504,12 @@ impl<'g> Lowering<'g> {
             span,
         };
         match self.graph.find(resource.instance, &reference) {
+            Ok(Found::Resource(to)) if to == self.at => self.fail(Failure::new(
+                Code::DependencyCycle,
+                span,
+                "a resource cannot come after itself",
+                "names the resource that it is in",
+            )),
             Ok(Found::Resource(to)) => self.out.edges.push(Edge {
                 from: self.at,
                 to,
