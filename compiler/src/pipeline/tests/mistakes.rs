@@ -59,7 +59,7 @@ steps:
               help: give it under the trigger's `input`: `input: {mode: …}`
             unknown-step: no step is named `nowhere`
               --> 77: `nowhere` no such step
-              help: the steps here are `a`, `b`, `c`, `d`, `e`, `f_g`, `FG` and `h`
+              help: the steps beside it are `a`, `b`, `c`, `d`, `e`, `FG` and `h`
             unproduced-value: not every trigger gives `input.mode`
               --> 77: `input.mode` without it, the run fails here
               ... 70: `object_created` gives `bucketName` and `inputPath`
