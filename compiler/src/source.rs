@@ -93,11 +93,19 @@ pub struct SourceFile {
 const STRIDE: usize = 4096;
 
 impl SourceFile {
-    /// The number of characters before a byte.
-    fn characters_before(&self, at: usize) -> u32 {
-        let at = at.min(self.text.len());
-        let known = at / STRIDE;
-        self.characters[known] + characters(&self.text.as_bytes()[known * STRIDE..at])
+    /// The number of characters between two bytes, the second of which is not before the first.
+    fn characters_between(&self, from: usize, to: usize) -> u32 {
+        let bytes = self.text.as_bytes();
+        let to = to.min(bytes.len());
+        let from = from.min(to);
+        if to - from <= STRIDE {
+            return characters(&bytes[from..to]);
+        }
+        let before = |at: usize| {
+            let known = at / STRIDE;
+            self.characters[known] + characters(&bytes[known * STRIDE..at])
+        };
+        before(to) - before(from)
     }
 }
 
@@ -156,11 +164,10 @@ impl Files {
             .partition_point(|start| *start <= span.start)
             .max(1);
         let line_start = file.line_starts[line - 1] as usize;
-        let before = |at: usize| file.characters_before(at);
         Location {
             file: file.path.clone(),
             line: u32::try_from(line).unwrap_or(u32::MAX),
-            column: before(span.start as usize).saturating_sub(before(line_start)) + 1,
+            column: file.characters_between(line_start, span.start as usize) + 1,
         }
     }
 }
