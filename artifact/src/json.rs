@@ -48,13 +48,6 @@ fn compact(value: &Value, out: &mut String) {
 }
 
 fn pretty(value: &Value, depth: usize, out: &mut String) {
-    let indent = |depth: usize, out: &mut String| {
-        const SPACES: &str = "\n                                ";
-        out.push_str(&SPACES[..(1 + 2 * depth).min(SPACES.len())]);
-        for _ in (SPACES.len() - 1) / 2..depth {
-            out.push_str("  ");
-        }
-    };
     match value {
         Value::List(list) if list.is_empty() => out.push_str("[]"),
         Value::Map(map) if map.is_empty() => out.push_str("{}"),
@@ -90,21 +83,44 @@ fn pretty(value: &Value, depth: usize, out: &mut String) {
             indent(depth, out);
             out.push(']');
         }
-        Value::Map(map) => {
-            out.push('{');
-            for (i, (key, item)) in map.iter().enumerate() {
-                if i > 0 {
-                    out.push(',');
+        Value::Map(map) => match map.entries().known() {
+            None => pretty_map(map, depth, out),
+            Some(known) => {
+                let (written, text) = known.memo.json.get_or_init(|| {
+                    let mut text = String::new();
+                    pretty_map(map, depth, &mut text);
+                    (depth, text.into())
+                });
+                match *written == depth {
+                    true => out.push_str(text),
+                    false => pretty_map(map, depth, out),
                 }
-                indent(depth + 1, out);
-                string(key, out);
-                out.push_str(": ");
-                pretty(item, depth + 1, out);
             }
-            indent(depth, out);
-            out.push('}');
-        }
+        },
         value => scalar(value, out),
+    }
+}
+
+fn pretty_map(map: &crate::Map, depth: usize, out: &mut String) {
+    out.push('{');
+    for (i, (key, item)) in map.iter().enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        indent(depth + 1, out);
+        string(key, out);
+        out.push_str(": ");
+        pretty(item, depth + 1, out);
+    }
+    indent(depth, out);
+    out.push('}');
+}
+
+fn indent(depth: usize, out: &mut String) {
+    const SPACES: &str = "\n                                ";
+    out.push_str(&SPACES[..(1 + 2 * depth).min(SPACES.len())]);
+    for _ in (SPACES.len() - 1) / 2..depth {
+        out.push_str("  ");
     }
 }
 

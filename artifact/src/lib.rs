@@ -7,6 +7,7 @@ mod address;
 mod bundle;
 mod decimal;
 mod digest;
+mod entries;
 mod json;
 mod layout;
 mod value;
@@ -19,6 +20,7 @@ pub use bundle::{
 };
 pub use decimal::{Decimal, DecimalError};
 pub use digest::Digest;
+pub use entries::{Accepted, Entries, Entry, Known, Texts};
 pub use json::{to_json_compact, to_json_pretty};
 pub use layout::{File, Sheet, files, sheets};
 pub use value::{Map, Text, Tree, Value, View};

@@ -5,6 +5,7 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::Decimal;
+use crate::entries::{Accepted, Entries};
 
 /// A string that is cheap to copy: up to 23 bytes are stored in place.
 pub type Text = smol_str::SmolStr;
@@ -31,7 +32,7 @@ pub enum Value {
 
 /// A map that keeps its order. Configuration maps are small, so a look-up walks them.
 #[derive(Clone, Debug, Default)]
-pub struct Map(Vec<(Text, Value)>);
+pub struct Map(Entries<Value>);
 
 impl Map {
     /// An empty map.
@@ -41,12 +42,22 @@ impl Map {
 
     /// An empty map with room for `capacity` entries.
     pub fn with_capacity(capacity: usize) -> Map {
-        Map(Vec::with_capacity(capacity))
+        Map(Vec::with_capacity(capacity).into())
     }
 
     /// Takes entries whose keys the caller knows to be distinct.
     pub fn from_distinct(entries: Vec<(Text, Value)>) -> Map {
-        Map(entries)
+        Map(entries.into())
+    }
+
+    /// Takes such entries that many maps will have.
+    pub fn shared(entries: Vec<(Text, Value)>) -> Map {
+        Map(Entries::shared(entries))
+    }
+
+    /// The entries.
+    pub fn entries(&self) -> &Entries<Value> {
+        &self.0
     }
 
     /// The number of entries.
@@ -66,7 +77,8 @@ impl Map {
 
     /// The value of a key, to change.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
-        self.0.iter_mut().find(|(k, _)| k == key).map(|(_, v)| v)
+        let at = self.0.iter().position(|(k, _)| k == key)?;
+        Some(&mut self.0.make_mut()[at].1)
     }
 
     /// Sets a key: in its old place if it is there, at the end otherwise. Gives the value that was there.
@@ -75,7 +87,7 @@ impl Map {
         match self.get_mut(&key) {
             Some(old) => Some(std::mem::replace(old, value)),
             None => {
-                self.0.push((key, value));
+                self.0.make_mut().push((key, value));
                 None
             }
         }
@@ -84,7 +96,7 @@ impl Map {
     /// Takes a key out and gives its value.
     pub fn remove(&mut self, key: &str) -> Option<Value> {
         let at = self.0.iter().position(|(k, _)| k == key)?;
-        Some(self.0.remove(at).1)
+        Some(self.0.make_mut().remove(at).1)
     }
 
     /// The entries in order.
@@ -104,7 +116,7 @@ impl Map {
 
     /// The values in order, to change.
     pub fn values_mut(&mut self) -> impl Iterator<Item = &mut Value> {
-        self.0.iter_mut().map(|(_, v)| v)
+        self.0.make_mut().iter_mut().map(|(_, v)| v)
     }
 }
 
@@ -425,6 +437,11 @@ impl<T> View<'_, T> {
 pub trait Tree: Sized {
     /// The top level of this tree.
     fn view(&self) -> View<'_, Self>;
+
+    /// Where it is remembered which schema accepts it; nothing for a value that is held against a schema only once.
+    fn accepted(&self) -> Option<&Accepted> {
+        None
+    }
 }
 
 impl Tree for Value {
@@ -436,6 +453,13 @@ impl Tree for Value {
             Value::String(s) => View::String(s),
             Value::List(list) => View::List(list),
             Value::Map(map) => View::Map(&map.0),
+        }
+    }
+
+    fn accepted(&self) -> Option<&Accepted> {
+        match self {
+            Value::Map(map) => map.0.known().map(|known| &known.accepted),
+            _ => None,
         }
     }
 }

@@ -49,8 +49,27 @@ const LONGEST_KEY: usize = 100;
 
 /// Writes entries at `depth`; the first one without indentation where the line has been begun (`- `).
 fn write_map(map: &crate::Map, depth: usize, begun: bool, out: &mut String) {
+    if !begun {
+        indent(depth, out);
+    }
+    let Some(known) = map.entries().known() else {
+        return write_entries(map, depth, out);
+    };
+    let (written, text) = known.memo.yaml.get_or_init(|| {
+        let mut text = String::new();
+        write_entries(map, depth, &mut text);
+        (depth, text.into())
+    });
+    match *written == depth {
+        true => out.push_str(text),
+        false => write_entries(map, depth, out),
+    }
+}
+
+/// The same on a line that has been begun.
+fn write_entries(map: &crate::Map, depth: usize, out: &mut String) {
     for (i, (key, value)) in map.iter().enumerate() {
-        if i > 0 || !begun {
+        if i > 0 {
             indent(depth, out);
         }
         if key.len() <= LONGEST_KEY {

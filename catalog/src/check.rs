@@ -98,7 +98,7 @@ fn unknown(node: &Node<'static>, key: &str) -> ProblemKind {
 
 /// A walk over one tree.
 pub(crate) struct Checker<'c> {
-    nodes: &'c [Node<'static>],
+    nodes: &'static [Node<'static>],
     dialect: Dialect,
     problems: &'c mut Vec<Problem>,
     /// Only whether there is a problem is wanted.
@@ -110,7 +110,7 @@ pub(crate) struct Checker<'c> {
 
 impl<'c> Checker<'c> {
     pub(crate) fn new(
-        nodes: &'c [Node<'static>],
+        nodes: &'static [Node<'static>],
         dialect: Dialect,
         problems: &'c mut Vec<Problem>,
     ) -> Checker<'c> {
@@ -144,8 +144,24 @@ impl<'c> Checker<'c> {
         if self.probing && self.failed {
             return;
         }
-        let nodes = self.nodes;
-        let node = &nodes[id as usize];
+        let node = &self.nodes[id as usize];
+        // Inside of what a schema is combined from, less is looked at.
+        let accepted = value.accepted().filter(|_| self.parts == 0);
+        let Some(accepted) = accepted else {
+            return self.held(id, node, value, at);
+        };
+        if accepted.is_by(node) {
+            return;
+        }
+        let failed = std::mem::take(&mut self.failed);
+        self.held(id, node, value, at);
+        if !self.failed {
+            accepted.by(node);
+        }
+        self.failed |= failed;
+    }
+
+    fn held<T: Tree>(&mut self, id: NodeId, node: &'static Node<'static>, value: &T, at: &At<'_>) {
         let view = value.view();
         match view {
             View::Unknown => return,

@@ -204,7 +204,7 @@ impl ResourceType {
     }
 
     /// Adds what CloudFormation would not accept in the properties of a resource of this type.
-    pub fn validate<T: Tree>(&self, properties: &T, problems: &mut Vec<Problem>) {
+    pub fn validate<T: Tree>(&'static self, properties: &T, problems: &mut Vec<Problem>) {
         let mut checker = Checker::new(&self.section.nodes, Dialect::CloudFormation, problems);
         checker.value(self.facts.root, properties, &At::ROOT);
     }

@@ -4,6 +4,7 @@
 //! value.
 
 mod trace;
+mod turns;
 
 use terrace_artifact::{Segment, Text};
 
@@ -15,6 +16,7 @@ use crate::source::{Files, Span};
 use crate::term::Term;
 
 pub use trace::{Leaf, Trace};
+pub use turns::{each_value, turns};
 
 /// How many values one body may come to.
 const MOST_VALUES: usize = 250_000;
@@ -30,12 +32,23 @@ pub struct Body {
 
 #[derive(Clone, Debug)]
 enum BodyKind {
-    /// Nothing to evaluate below here; and how many values there are.
-    Static(Term, Box<Node>, usize),
+    /// Nothing to evaluate below here.
+    Static(Box<Constant>),
     /// A scalar with an expression.
     Scalar(Template),
     List(Vec<Body>),
     Map(Box<MapBody>),
+}
+
+/// A tree without expressions. Its maps are shared by whatever it becomes part of.
+#[derive(Clone, Debug)]
+struct Constant {
+    node: Node,
+    term: Term,
+    /// The same without what is null, for resources.
+    without_nulls: Term,
+    /// How many values there are.
+    count: usize,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -79,12 +92,15 @@ impl Body {
     fn read_with(node: &Node, patch: bool, files: &Files, diagnostics: &mut Diagnostics) -> Body {
         let (span, key) = (node.span, node.key);
         if is_static(node) {
+            let term = Term::from_value(node.to_value());
+            let constant = Constant {
+                node: node.clone(),
+                without_nulls: without_nulls(term.clone()).into_shared(),
+                term: term.into_shared(),
+                count: node.count(usize::MAX),
+            };
             return Body {
-                kind: BodyKind::Static(
-                    Term::from_value(node.to_value()),
-                    Box::new(node.clone()),
-                    node.count(usize::MAX),
-                ),
+                kind: BodyKind::Static(Box::new(constant)),
                 span,
                 key,
             };
@@ -112,7 +128,7 @@ impl Body {
     /// Where the value of a key was written, where this is a map that says it.
     pub(crate) fn value_span(&self, key: &str) -> Option<Span> {
         match &self.kind {
-            BodyKind::Static(_, node, _) => node.get(key).map(|node| node.span),
+            BodyKind::Static(constant) => constant.node.get(key).map(|node| node.span),
             BodyKind::Map(map) => map.value.as_ref().map_or_else(
                 || {
                     let named =
@@ -129,7 +145,7 @@ impl Body {
     /// Calls `see` with every expression in it.
     pub fn expressions(&self, see: &mut impl FnMut(&Expression)) {
         match &self.kind {
-            BodyKind::Static(..) => {}
+            BodyKind::Static(_) => {}
             BodyKind::Scalar(template) => template.expressions().for_each(see),
             BodyKind::List(items) => items.iter().for_each(|item| item.expressions(see)),
             BodyKind::Map(map) => {
@@ -150,21 +166,20 @@ impl Body {
     /// The value in a scope. What fails is left out and noted in `expansion`.
     pub fn expand(&self, scope: &Scope<'_>, expansion: &mut Expansion<'_>) -> Term {
         let count = match &self.kind {
-            BodyKind::Static(_, _, count) => *count,
+            BodyKind::Static(constant) => constant.count,
             _ => 1,
         };
         if !expansion.has_room(count, self.span) {
             return Term::Omit;
         }
         match &self.kind {
-            BodyKind::Static(term, node, _) => {
+            BodyKind::Static(constant) => {
                 if let Some(trace) = expansion.trace.as_deref_mut() {
-                    trace.static_leaves(node);
+                    trace.static_leaves(&constant.node);
                 }
-                if expansion.keep_null {
-                    term.clone()
-                } else {
-                    without_nulls(term.clone())
+                match expansion.keep_null {
+                    true => constant.term.clone(),
+                    false => constant.without_nulls.clone(),
                 }
             }
             BodyKind::Scalar(template) => {
@@ -200,7 +215,7 @@ impl Body {
                 if out.is_empty() && !expansion.keep_null {
                     Term::Omit
                 } else {
-                    Term::Map(out)
+                    Term::Map(out.into())
                 }
             }
         }
@@ -237,7 +252,7 @@ impl Body {
                     if entries.is_empty() && !expansion.keep_null {
                         Term::Omit
                     } else {
-                        Term::Map(entries)
+                        Term::Map(entries.into())
                     }
                 }
             });
@@ -492,44 +507,6 @@ pub fn whole_expression(node: &Node, files: &Files, diagnostics: &mut Diagnostic
             None
         }
     }
-}
-
-/// The turns of a loop: a map's entries, or a list's unique strings, each standing for itself.
-pub fn turns(over: &Expression, scope: &Scope<'_>) -> Result<Vec<(Text, Term)>, Box<Failure>> {
-    let value = scope.evaluate(over)?;
-    let fail = |message: &str, label: String| {
-        Err(Failure::new(Code::InvalidRepetition, over.span, message, label)
-            .with_help("repeat over a map, or over a list of unique texts: keys name what is made"))
-    };
-    match value.as_ref() {
-        Term::Map(entries) => Ok(entries.clone()),
-        Term::Null => Ok(Vec::new()),
-        Term::List(items) => {
-            let mut turns: Vec<(Text, Term)> = Vec::with_capacity(items.len());
-            for item in items {
-                let Term::String(key) = item else {
-                    return fail("a loop over a list needs text", format!("it has {}", item.kind()));
-                };
-                if turns.iter().any(|(k, _)| k == key) {
-                    return fail(
-                        "a loop needs unique keys",
-                        format!("`{}` is in it twice", shown(key)),
-                    );
-                }
-                turns.push((key.clone(), item.clone()));
-            }
-            Ok(turns)
-        }
-        other => fail(
-            "a loop needs a map or a list of texts",
-            format!("this is {}", other.kind()),
-        ),
-    }
-}
-
-/// What `each` is in one turn.
-pub fn each_value(key: Text, value: Term) -> Term {
-    Term::Map(vec![("key".into(), Term::String(key)), ("value".into(), value)])
 }
 
 fn put(out: &mut Vec<(Text, Term)>, key: Text, term: Term) {

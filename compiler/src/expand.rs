@@ -222,7 +222,7 @@ fn defaults(module: &Module, names: &[(Text, Term)], files: &Files, diagnostics:
             out.push((input.name.value.clone(), value));
         }
     }
-    Term::Map(out)
+    Term::Map(out.into())
 }
 
 /// What the module demands of its inputs and does not get, with the turn of a check that is repeated.
@@ -420,7 +420,7 @@ fn expand_resource(
                 slug(&one.instance.identity),
                 slug(&resource.address.resource)
             );
-            entries.insert(0, ("name".into(), name.into()));
+            entries.make_mut().insert(0, ("name".into(), name.into()));
         }
     }
 }
@@ -474,13 +474,13 @@ fn each(
 fn finish(kind: &ResourceKind, body: Term, one: &Use<'_>) -> Term {
     let ResourceKind::Kubernetes { api_version, kind } = kind else {
         return if body == Term::Omit {
-            Term::Map(Vec::new())
+            Term::Map(Vec::new().into())
         } else {
             body
         };
     };
     let mut fields = if let Term::Map(fields) = body {
-        fields
+        fields.into_vec()
     } else {
         Vec::new()
     };
@@ -489,7 +489,7 @@ fn finish(kind: &ResourceKind, body: Term, one: &Use<'_>) -> Term {
     object.push(("kind".into(), Term::from(kind)));
     let metadata = fields.iter_mut().find(|(key, _)| key == "metadata");
     let mut metadata = match metadata.map(|(_, term)| std::mem::take(term)) {
-        Some(Term::Map(entries)) => entries,
+        Some(Term::Map(entries)) => entries.into_vec(),
         _ => Vec::new(),
     };
     let namespaced = terrace_catalog::kubernetes(api_version, kind).is_none_or(|kind| kind.namespaced());
@@ -503,9 +503,9 @@ fn finish(kind: &ResourceKind, body: Term, one: &Use<'_>) -> Term {
             ("namespace".into(), Term::from(&one.instance.namespace)),
         );
     }
-    object.push(("metadata".into(), Term::Map(metadata)));
+    object.push(("metadata".into(), Term::Map(metadata.into())));
     object.extend(fields.into_iter().filter(|(key, _)| key != "metadata"));
-    Term::Map(object)
+    Term::Map(object.into())
 }
 
 /// Where each leaf of a resource came from: what a message or `explain` points at.

@@ -192,7 +192,7 @@ fn patch_term(
         match (target.get_mut(key), change) {
             (Some(_), Term::Null) => {
                 if let Term::Map(entries) = target {
-                    entries.retain(|(k, _)| k != key);
+                    entries.make_mut().retain(|(k, _)| k != key);
                 }
             }
             (Some(field), change) => patch_term(field, change, place, path, diagnostics),

@@ -80,8 +80,8 @@ pub(crate) fn names(
     }
     names.push(("name".into(), Term::from(&instance.name)));
     names.push(("namespace".into(), Term::from(&instance.namespace)));
-    names.push(("selector".into(), Term::Map(selector)));
-    names.push(("labels".into(), Term::Map(labels)));
+    names.push(("selector".into(), Term::Map(selector.into())));
+    names.push(("labels".into(), Term::Map(labels.into())));
     names
 }
 

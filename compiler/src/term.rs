@@ -1,8 +1,8 @@
 //! What expressions evaluate to and what resource bodies are made of before they are emitted.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use terrace_artifact::{Decimal, Map, Text, Tree, Value, View};
+use terrace_artifact::{Accepted, Decimal, Entries, Entry, Map, Text, Tree, Value, View};
 
 use crate::source::Span;
 use crate::unit::{Duration, Quantity};
@@ -29,7 +29,7 @@ pub enum Term {
     /// A list.
     List(Vec<Term>),
     /// A map in order, with distinct keys.
-    Map(Vec<(Text, Term)>),
+    Map(Entries<Term>),
     /// A value of another resource.
     Reference(Arc<Reference>),
     /// A secret, by name and key: never its value.
@@ -40,6 +40,19 @@ pub enum Term {
     Asset(Arc<AssetReference>),
     /// Nothing: the key or item is left out.
     Omit,
+}
+
+/// What is kept about a map that many have.
+#[derive(Default)]
+pub struct Memo {
+    /// Whether lowering leaves it as it is.
+    finished: OnceLock<bool>,
+    /// The finished value.
+    value: OnceLock<Map>,
+}
+
+impl Entry for Term {
+    type Memo = Memo;
 }
 
 /// A value taken from another resource's attribute.
@@ -166,7 +179,10 @@ impl Term {
     /// The value of a key, to change.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Term> {
         match self {
-            Term::Map(entries) => entries.iter_mut().find(|(k, _)| k == key).map(|(_, term)| term),
+            Term::Map(entries) => {
+                let at = entries.iter().position(|(k, _)| k == key)?;
+                Some(&mut entries.make_mut()[at].1)
+            }
             _ => None,
         }
     }
@@ -183,7 +199,7 @@ impl Term {
             Some(old) => *old = value.into(),
             None => {
                 if let Term::Map(entries) = self {
-                    entries.push((key, value.into()));
+                    entries.make_mut().push((key, value.into()));
                 }
             }
         }
@@ -213,6 +229,36 @@ impl Term {
         }
     }
 
+    /// Whether lowering leaves it as it is: nothing in it is late, wants a unit, or has to go.
+    pub fn is_finished(&self) -> bool {
+        match self {
+            Term::List(items) => items.iter().all(Term::is_finished),
+            Term::Map(entries) => {
+                let is_finished = || {
+                    let mut values = entries.iter().map(|(_, value)| value);
+                    values.all(|value| !matches!(value, Term::Null) && value.is_finished())
+                };
+                match entries.known() {
+                    None => is_finished(),
+                    Some(known) => *known.memo.finished.get_or_init(is_finished),
+                }
+            }
+            term => !term.is_late() && !matches!(term, Term::Duration(_)),
+        }
+    }
+
+    /// The same value, whose maps are shared by all copies of it.
+    pub fn into_shared(self) -> Term {
+        match self {
+            Term::List(items) => Term::List(items.into_iter().map(Term::into_shared).collect()),
+            Term::Map(entries) if entries.known().is_none() && !entries.is_empty() => {
+                let shared = entries.into_iter().map(|(key, term)| (key, term.into_shared()));
+                Term::Map(Entries::shared(shared.collect()))
+            }
+            term => term,
+        }
+    }
+
     /// Calls `see` with every reference in it.
     pub fn references(&self, see: &mut impl FnMut(&Reference)) {
         match self {
@@ -234,12 +280,13 @@ impl Term {
             Term::Duration(duration) => Value::String(duration.to_string().into()),
             Term::Quantity(quantity) => Value::String(quantity.to_string().into()),
             Term::List(items) => Value::List(items.into_iter().map(Term::into_value).collect()),
-            Term::Map(entries) => Value::Map(Map::from_distinct(
-                entries
-                    .into_iter()
-                    .map(|(key, term)| (key, term.into_value()))
-                    .collect(),
-            )),
+            Term::Map(entries) => Value::Map(match entries.known() {
+                None => Map::from_distinct(values_of(entries)),
+                Some(known) => {
+                    let shared = || Map::shared(values_of(entries.clone()));
+                    known.memo.value.get_or_init(shared).clone()
+                }
+            }),
             Term::Reference(_) | Term::Secret(_) | Term::Concat(_) | Term::Asset(_) => {
                 Value::String(self.shown().into())
             }
@@ -301,6 +348,18 @@ impl Tree for Term {
             _ => View::Unknown,
         }
     }
+
+    fn accepted(&self) -> Option<&Accepted> {
+        match self {
+            Term::Map(entries) => entries.known().map(|known| &known.accepted),
+            _ => None,
+        }
+    }
+}
+
+fn values_of(entries: Entries<Term>) -> Vec<(Text, Value)> {
+    let entries = entries.into_iter();
+    entries.map(|(key, term)| (key, term.into_value())).collect()
 }
 
 macro_rules! from {

@@ -84,7 +84,7 @@ pub(crate) fn inputs(
         let value = check.value(&input.schema, value, &mut path);
         out.push((name.clone(), value));
     }
-    Term::Map(out)
+    Term::Map(out.into())
 }
 
 /// The place of the value at a path: of the last layer that says something there.
@@ -103,7 +103,8 @@ fn locate(layers: &[Layer<'_>], input: &Input, user: Span, path: &[Segment]) -> 
 /// Maps merge, everything else replaces.
 fn merge(under: Option<Term>, over: Term) -> Term {
     match (under, over) {
-        (Some(Term::Map(mut entries)), Term::Map(new)) => {
+        (Some(Term::Map(entries)), Term::Map(new)) => {
+            let mut entries = entries.into_vec();
             for (key, value) in new {
                 match entries.iter().position(|(k, _)| *k == key) {
                     Some(at) if value == Term::Null => {
@@ -117,7 +118,7 @@ fn merge(under: Option<Term>, over: Term) -> Term {
                     None => entries.push((key, value)),
                 }
             }
-            Term::Map(entries)
+            Term::Map(entries.into())
         }
         (_, over) => over,
     }
@@ -253,7 +254,7 @@ impl Check<'_> {
                 }
                 Some(Term::List(out))
             }
-            (InputType::Object, Term::Map(entries)) => Some(self.object(schema, entries, path)),
+            (InputType::Object, Term::Map(entries)) => Some(self.object(schema, entries.into_vec(), path)),
             (_, value) => {
                 let message = format!(
                     "`{}` has to be {}, not {}",
@@ -344,7 +345,7 @@ impl Check<'_> {
             }
             path.pop();
         }
-        Term::Map(out)
+        Term::Map(out.into())
     }
 
     fn limits(&mut self, schema: &InputSchema, value: &Term, path: &[Segment]) {

@@ -77,7 +77,8 @@ pub(crate) fn canonical(resource: &Resource, lowered: &mut Lowered) {
 fn at_mut<'t>(body: &'t mut Term, path: &[Segment]) -> Option<&'t mut Term> {
     path.iter().try_fold(body, |term, segment| match (term, segment) {
         (Term::Map(entries), Segment::Key(key)) => {
-            entries.iter_mut().find(|(k, _)| k == key).map(|(_, term)| term)
+            let at = entries.iter().position(|(k, _)| k == key)?;
+            Some(&mut entries.make_mut()[at].1)
         }
         (Term::List(items), Segment::Index(at)) => items.get_mut(*at),
         _ => None,

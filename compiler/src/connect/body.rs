@@ -33,7 +33,7 @@ impl Graph<'_> {
                 if !attributes.is_empty() {
                     let mut whole = vec![("Type".into(), Term::from(name))];
                     whole.extend(attributes.iter().cloned());
-                    terrace_catalog::validate_resource_attributes(&Term::Map(whole), &mut problems);
+                    terrace_catalog::validate_resource_attributes(&Term::Map(whole.into()), &mut problems);
                 }
             }
             ResourceKind::Kubernetes { api_version, kind } => {

@@ -96,7 +96,7 @@ impl<'g> Graph<'g> {
     pub(crate) fn lower(&'g self, at: usize) -> Lowered {
         let resource = &self.resources[at];
         let mut lowering = Lowering::new(self, at);
-        let body = (!is_finished(&resource.body))
+        let body = (!resource.body.is_finished())
             .then(|| lowering.term(resource.instance, &resource.body, 0, &At::ROOT));
         let attributes: Vec<_> = resource
             .attributes
@@ -268,6 +268,7 @@ impl<'g> Lowering<'g> {
                 }
                 Term::List(out)
             }
+            Term::Map(entries) if entries.known().is_some() && term.is_finished() => term.clone(),
             Term::Map(entries) => {
                 let mut out = Vec::with_capacity(entries.len());
                 for (key, value) in entries {
@@ -282,7 +283,7 @@ impl<'g> Lowering<'g> {
                         out.push((key.clone(), value));
                     }
                 }
-                Term::Map(out)
+                Term::Map(out.into())
             }
             Term::Duration(duration) => {
                 let message = format!("a duration ({duration}) stands where a number or text belongs");
@@ -559,17 +560,6 @@ impl<'g> Lowering<'g> {
             }
         }
         self.out.diagnostics.push(diagnostic);
-    }
-}
-
-/// Whether lowering leaves a term as it is.
-fn is_finished(term: &Term) -> bool {
-    match term {
-        Term::List(items) => items.iter().all(is_finished),
-        Term::Map(entries) => entries
-            .iter()
-            .all(|(_, value)| !matches!(value, Term::Null) && is_finished(value)),
-        term => !term.is_late() && !matches!(term, Term::Duration(_)),
     }
 }
 

@@ -99,7 +99,10 @@ fn peer(graph: &Graph<'_>, connect: &Stated, key: &str, diagnostics: &mut Diagno
             return Some(Peer::Addresses(cidr.into()));
         }
         let namespace = term.get("namespace")?.clone();
-        let labels = term.get("labels").cloned().unwrap_or(Term::Map(Vec::new()));
+        let labels = term
+            .get("labels")
+            .cloned()
+            .unwrap_or(Term::Map(Vec::new().into()));
         let name = slug(&namespace.shown());
         return Some(Peer::Pods {
             namespace,
@@ -299,7 +302,7 @@ fn policies(
             ("namespace", namespace.clone()),
             (
                 "labels",
-                labels.map_or(Term::Map(Vec::new()), |(_, labels)| labels.clone()),
+                labels.map_or(Term::Map(Vec::new().into()), |(_, labels)| labels.clone()),
             ),
         ]);
         let body = Term::map([

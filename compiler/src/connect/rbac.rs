@@ -117,7 +117,7 @@ pub(super) fn role_based(
                 api_version: "rbac.authorization.k8s.io/v1".into(),
                 kind: kind.into(),
             },
-            body: Term::Map(body),
+            body: Term::Map(body.into()),
             depends_on: Vec::new(),
             attributes: Vec::new(),
             holds_data: false,

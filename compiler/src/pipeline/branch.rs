@@ -64,7 +64,7 @@ impl<'a> Lowering<'a, '_> {
                 })
                 .collect();
             if !selector.is_empty() {
-                made.body.set("ResultSelector", Term::Map(selector));
+                made.body.set("ResultSelector", Term::Map(selector.into()));
             }
         }
         self.result(step, made, position);
@@ -207,7 +207,7 @@ impl<'a> Lowering<'a, '_> {
             });
             entries.push(("steps".into(), Term::map(steps)));
         }
-        Term::Map(entries)
+        Term::Map(entries.into())
     }
 
     #[expect(

@@ -276,7 +276,7 @@ impl<'a> Lowering<'a, '_> {
             });
             let texts: Vec<(Text, Term)> = texts.collect();
             if !texts.is_empty() {
-                parameters.push(("Arguments".into(), Term::Map(texts)));
+                parameters.push(("Arguments".into(), Term::Map(texts.into())));
             }
         }
         if let Some(job) = job.resource() {
@@ -486,7 +486,7 @@ impl<'a> Lowering<'a, '_> {
             ("ExecutionRoleArn".into(), self.substitutions.value(&role_arn)),
             (
                 "JobDriver".into(),
-                Term::map([("SparkSubmit", Term::Map(submit))]),
+                Term::map([("SparkSubmit", Term::Map(submit.into()))]),
             ),
         ];
         self.put_all(

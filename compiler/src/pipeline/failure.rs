@@ -154,7 +154,7 @@ impl<'a> Lowering<'a, '_> {
             if rule.get("jitter").and_then(Node::as_str) == Some("full") {
                 entries.push(("JitterStrategy".into(), "FULL".into()));
             }
-            rules.push(Term::Map(entries));
+            rules.push(Term::Map(entries.into()));
         }
         Some(Term::List(rules))
     }

@@ -254,7 +254,7 @@ impl<'a> Lowering<'a, '_> {
             exits: Vec::new(),
             reads: Vec::new(),
             levels: Vec::new(),
-            body: Term::Map(Vec::new()),
+            body: Term::Map(Vec::new().into()),
             span: step.span,
         };
         let mut more: Vec<State> = Vec::new();
@@ -339,7 +339,10 @@ impl<'a> Lowering<'a, '_> {
                 }
             }
             Term::List(items) => items.iter_mut().for_each(|item| self.link_term(item)),
-            Term::Map(entries) => entries.iter_mut().for_each(|(_, term)| self.link_term(term)),
+            Term::Map(entries) => {
+                let entries = entries.make_mut().iter_mut();
+                entries.for_each(|(_, term)| self.link_term(term));
+            }
             _ => {}
         }
     }
@@ -407,13 +410,13 @@ pub(super) fn finish(level: Level) -> Term {
                 ("Branches".into(), Term::List(inner.collect()))
             });
         }
-        states.push((state.name, Term::Map(out)));
+        states.push((state.name, Term::Map(out.into())));
     }
     let mut entries: Vec<(Text, Term)> = Vec::new();
     entries.extend(level.config.map(|config| ("ProcessorConfig".into(), config)));
     entries.push(("StartAt".into(), Term::String(level.start)));
-    entries.push(("States".into(), Term::Map(states)));
-    Term::Map(entries)
+    entries.push(("States".into(), Term::Map(states.into())));
+    Term::Map(entries.into())
 }
 
 pub(super) fn with_next(rule: Term, target: &str) -> Term {

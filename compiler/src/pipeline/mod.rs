@@ -252,7 +252,8 @@ fn machine(
     if let Some(description) = node.get("description").and_then(Node::as_str) {
         definition.push(("Comment".into(), description.into()));
     }
-    if let Term::Map(mut states) = finish(level) {
+    if let Term::Map(states) = finish(level) {
+        let mut states = states.into_vec();
         // Before the states: nobody would find it behind them.
         states.insert(1, ("TimeoutSeconds".into(), timeout.into()));
         definition.extend(states);
@@ -270,7 +271,7 @@ fn machine(
                 .into(),
         ),
         ("RoleArn".into(), own("role", "arn", span)),
-        ("Definition".into(), Term::Map(definition)),
+        ("Definition".into(), Term::Map(definition.into())),
     ];
     body.extend(
         substitutions
@@ -303,7 +304,7 @@ fn machine(
         ));
     }
     body.push(("TracingConfiguration".into(), Term::map([("Enabled", true)])));
-    Term::Map(body)
+    Term::Map(body.into())
 }
 
 fn role(context: &Context<'_>, permissions: Permissions, span: Span) -> Term {
@@ -385,7 +386,7 @@ impl<'a> Lowering<'a, '_> {
         }
         let mut body = Term::map([("Type", Term::from("Task"))]);
         body.set("Resource", task.resource);
-        body.set("Parameters", Term::Map(parameters));
+        body.set("Parameters", Term::Map(parameters.into()));
         body.set("ResultPath", "$.steps.HandleFailure");
         self.timeouts(failure, &mut body);
         let retry = failure.get("retry").or(self.retry);

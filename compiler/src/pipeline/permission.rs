@@ -83,7 +83,7 @@ impl Permissions {
                     .condition
                     .map(|condition| ("Condition".into(), condition)),
             );
-            Term::Map(entries)
+            Term::Map(entries.into())
         });
         policy(statements.collect())
     }
@@ -105,7 +105,7 @@ pub(super) fn trust(service: &str, condition: Option<Term>) -> Term {
         ("Action".into(), "sts:AssumeRole".into()),
     ];
     statement.extend(condition.map(|condition| ("Condition".into(), condition)));
-    policy(vec![Term::Map(statement)])
+    policy(vec![Term::Map(statement.into())])
 }
 
 fn one_or_more(mut terms: Vec<Term>) -> Term {

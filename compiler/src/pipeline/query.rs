@@ -83,12 +83,12 @@ impl<'a> Lowering<'a, '_> {
             step,
         );
         if !place.is_empty() {
-            parameters.push(("QueryExecutionContext".into(), Term::Map(place)));
+            parameters.push(("QueryExecutionContext".into(), Term::Map(place.into())));
         }
         let mut result = Vec::new();
         self.put_all(&mut result, &[("OutputLocation", "output")], step);
         if !result.is_empty() {
-            parameters.push(("ResultConfiguration".into(), Term::Map(result)));
+            parameters.push(("ResultConfiguration".into(), Term::Map(result.into())));
         }
         self.put_all(&mut parameters, &[("ExecutionParameters", "parameters")], step);
         self.results(body.get("output"), &workgroup, span);

@@ -462,10 +462,13 @@ impl Runtime<'_, '_> {
                 );
             }
         };
-        let rule = Term::Map(vec![
-            ("Variable".into(), Term::from(variable.to_owned())),
-            (key.into(), value),
-        ]);
+        let rule = Term::Map(
+            vec![
+                ("Variable".into(), Term::from(variable.to_owned())),
+                (key.into(), value),
+            ]
+            .into(),
+        );
         Ok(if operator == Operator::NotEqual {
             not(rule)
         } else {
@@ -515,7 +518,7 @@ pub(super) fn combined(and: bool, left: Condition, right: Condition) -> Conditio
             for rule in [left, right] {
                 match rule {
                     Term::Map(mut entries) if entries.len() == 1 && entries[0].0 == key => {
-                        if let Some((_, Term::List(inner))) = entries.pop() {
+                        if let Some((_, Term::List(inner))) = entries.make_mut().pop() {
                             rules.extend(inner);
                         }
                     }

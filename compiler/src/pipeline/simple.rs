@@ -44,7 +44,7 @@ impl<'a> Lowering<'a, '_> {
         };
         made.reads = reads;
         made.body.set("Resource", task.resource.as_str());
-        made.body.set("Parameters", Term::Map(task.parameters));
+        made.body.set("Parameters", Term::Map(task.parameters.into()));
         if self.keeps(step.id)
             && let Gives::Answer([key]) = &self.steps.all[step.id].inside
         {

@@ -48,7 +48,7 @@ pub(crate) fn leads_to(term: Option<&Term>, from: &Resource, to: &Resource, targ
             .follow(from, reference)
             .is_some_and(|found| found.address == to.address),
         Some(Term::Map(entries)) => {
-            let logical_id = match entries.as_slice() {
+            let logical_id = match &**entries {
                 [(key, Term::List(items))] if key == "Fn::GetAtt" => items.first().and_then(Term::as_str),
                 [(key, Term::String(text))] if key == "Fn::GetAtt" => text.split('.').next(),
                 [(key, Term::String(text))] if key == "Ref" => Some(text.as_str()),

@@ -60,7 +60,7 @@ impl Substitutions {
     /// `DefinitionSubstitutions`, in order of name.
     pub(super) fn finish(mut self) -> Option<Term> {
         self.entries.sort_by(|a, b| a.0.cmp(&b.0));
-        (!self.entries.is_empty()).then_some(Term::Map(self.entries))
+        (!self.entries.is_empty()).then_some(Term::Map(self.entries.into()))
     }
 }
 

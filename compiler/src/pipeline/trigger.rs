@@ -155,9 +155,9 @@ pub(super) fn lower(
                     entries.extend([
                         ("State".into(), state.into()),
                         ("FlexibleTimeWindow".into(), Term::map([("Mode", "OFF")])),
-                        ("Target".into(), Term::Map(target)),
+                        ("Target".into(), Term::Map(target.into())),
                     ]);
-                    resources.push(make(&key, "AWS::Scheduler::Schedule", Term::Map(entries)));
+                    resources.push(make(&key, "AWS::Scheduler::Schedule", Term::Map(entries.into())));
                     continue;
                 }
                 body.push(("ScheduleExpression".into(), text.into()));
@@ -197,9 +197,9 @@ pub(super) fn lower(
         target.extend(input.finish());
         target.extend(delivery(span));
         body.push(("State".into(), state.into()));
-        body.push(("Targets".into(), Term::List(vec![Term::Map(target)])));
+        body.push(("Targets".into(), Term::List(vec![Term::Map(target.into())])));
         rules.push(key.clone());
-        resources.push(make(&key, "AWS::Events::Rule", Term::Map(body)));
+        resources.push(make(&key, "AWS::Events::Rule", Term::Map(body.into())));
     }
     if resources.is_empty() {
         return resources;
@@ -355,7 +355,7 @@ fn objects_pattern(objects: &Node, trigger: &Trigger<'_>, lowering: &mut Lowerin
     Some(Term::map([
         ("source", Term::list(["aws.s3"])),
         ("detail-type", Term::list(["Object Created"])),
-        ("detail", Term::Map(detail)),
+        ("detail", Term::Map(detail.into())),
     ]))
 }
 
@@ -410,7 +410,7 @@ fn event_pattern(event: &Node, lowering: &mut Lowering<'_, '_>) -> Option<Term> 
             pattern.push((name.into(), lowering.known(node)?));
         }
     }
-    let pattern = Term::Map(pattern);
+    let pattern = Term::Map(pattern.into());
     for problem in event::pattern_problems(&pattern) {
         lowering.diagnostics.push(
             Diagnostic::new(Code::InvalidPattern, problem).at(event.key, "EventBridge refuses this pattern"),
@@ -428,7 +428,7 @@ impl Lowering<'_, '_> {
                 for (key, node) in entries {
                     out.push((key.clone(), self.known(node)?));
                 }
-                Term::Map(out)
+                Term::Map(out.into())
             }
             NodeKind::List(items) => {
                 Term::List(items.iter().map(|item| self.known(item)).collect::<Option<_>>()?)

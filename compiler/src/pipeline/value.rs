@@ -129,7 +129,7 @@ impl<'a> Lowering<'a, '_> {
                         Some(Value::Known(term)) => out.push((key.clone(), term)),
                     }
                 }
-                Some(Value::Known(Term::Map(out)))
+                Some(Value::Known(Term::Map(out.into())))
             }
             NodeKind::List(items) => {
                 let values: Vec<Value> = items

@@ -93,7 +93,7 @@ fn text_of(term: &Term, replaced: &mut Vec<Term>) -> Option<String> {
             .collect::<String>()
             .replace('\u{1}', "\\u0001")
             .replace('\u{2}', "\\u0002"),
-        Term::Map(entries) => match entries.as_slice() {
+        Term::Map(entries) => match &**entries {
             [(key, value)] if key == "Fn::Sub" => match value {
                 Term::List(items) => items.first()?.as_str()?.to_owned(),
                 value => return text_of(value, replaced),
@@ -137,7 +137,7 @@ fn put_back(
             }
         }
         Term::Map(entries) => {
-            for (key, value) in entries {
+            for (key, value) in entries.make_mut() {
                 put_back(value, replaced, substitutions, known, &at.key(key), findings);
             }
         }

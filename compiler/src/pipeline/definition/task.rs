@@ -20,8 +20,7 @@ impl State<'_, '_, '_> {
                 .follow(self.machine.resource, reference)
                 .is_some_and(|target| target.kind.cloudformation() == Some("AWS::Lambda::Function")),
             Term::Map(entries) => {
-                matches!(entries.as_slice(), [(key, _)] if key == "Fn::GetAtt")
-                    && resource.shown().contains("Arn")
+                matches!(&**entries, [(key, _)] if key == "Fn::GetAtt") && resource.shown().contains("Arn")
             }
             other => {
                 let text = other.shown();

@@ -74,8 +74,11 @@ pub(super) fn states(pipeline: &str, want: expect_test::Expect) {
 pub(super) fn drop_retry(term: &mut Term) {
     match term {
         Term::Map(entries) => {
-            entries.retain(|(key, _)| key != "Retry");
-            entries.iter_mut().for_each(|(_, term)| drop_retry(term));
+            entries.make_mut().retain(|(key, _)| key != "Retry");
+            entries
+                .make_mut()
+                .iter_mut()
+                .for_each(|(_, term)| drop_retry(term));
         }
         Term::List(items) => items.iter_mut().for_each(drop_retry),
         _ => {}

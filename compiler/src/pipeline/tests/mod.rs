@@ -162,7 +162,7 @@ fn add(world: &mut World, component: &Component, files: &Files) {
                 kind: ResourceKind::CloudFormation(node.get("type").unwrap().as_str().unwrap().into()),
                 body: node
                     .get("properties")
-                    .map_or(Term::Map(Vec::new()), |node| term(node, &scope, files)),
+                    .map_or(Term::Map(Vec::new().into()), |node| term(node, &scope, files)),
                 depends_on: Vec::new(),
                 attributes: attributes.into_iter().collect(),
                 holds_data: false,

@@ -1,0 +1,227 @@
+//! The entries of a map, which many maps may have in common.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use crate::{Text, Value};
+
+/// Keys and values in order.
+///
+/// What a module says without an expression is the same for each of a thousand tenants. Such entries are
+/// [shared](Entries::shared): a copy of them costs nothing, and what somebody found out about them is kept with them.
+pub struct Entries<T: Entry>(Repr<T>);
+
+enum Repr<T: Entry> {
+    Own(Vec<(Text, T)>),
+    Shared(Arc<Shared<T>>),
+}
+
+struct Shared<T: Entry> {
+    entries: Vec<(Text, T)>,
+    known: Known<T>,
+}
+
+/// A kind of value that maps are made of.
+pub trait Entry: Clone + Sized {
+    /// What is kept about shared entries of this kind, besides what is kept about all of them.
+    type Memo: Default + Send + Sync;
+}
+
+/// What is known about shared entries. All of it can be found out again; none of it is part of their value.
+pub struct Known<T: Entry> {
+    /// The last schema that had nothing to say about them.
+    pub accepted: Accepted,
+    /// What is kept about this kind of entries.
+    pub memo: T::Memo,
+}
+
+/// The last part of a schema that accepted a value, by its address: schemas live as long as the program.
+#[derive(Default)]
+pub struct Accepted(AtomicUsize);
+
+impl Accepted {
+    /// Whether this part of a schema has accepted the value.
+    pub fn is_by<S>(&self, schema: &'static S) -> bool {
+        self.0.load(Ordering::Relaxed) == std::ptr::from_ref(schema).addr()
+    }
+
+    /// Remembers that it has.
+    pub fn by<S>(&self, schema: &'static S) {
+        self.0.store(std::ptr::from_ref(schema).addr(), Ordering::Relaxed);
+    }
+}
+
+/// What is kept about the entries of a [`Value`]: how they look at the depth at which they were first written.
+#[derive(Default)]
+pub struct Texts {
+    pub(crate) yaml: AtDepth,
+    pub(crate) json: AtDepth,
+}
+
+/// A text, and the depth it is for.
+type AtDepth = OnceLock<(usize, Box<str>)>;
+
+impl Entry for Value {
+    type Memo = Texts;
+}
+
+impl<T: Entry> Entries<T> {
+    /// Entries that many will have.
+    pub fn shared(entries: Vec<(Text, T)>) -> Entries<T> {
+        Entries(Repr::Shared(Arc::new(Shared {
+            entries,
+            known: Known {
+                accepted: Accepted::default(),
+                memo: T::Memo::default(),
+            },
+        })))
+    }
+
+    /// What is known about them, where they are shared.
+    pub fn known(&self) -> Option<&Known<T>> {
+        match &self.0 {
+            Repr::Own(_) => None,
+            Repr::Shared(shared) => Some(&shared.known),
+        }
+    }
+
+    /// The entries, to change. From then on they are shared with nobody.
+    pub fn make_mut(&mut self) -> &mut Vec<(Text, T)> {
+        if let Repr::Shared(_) = self.0 {
+            let shared = std::mem::take(self);
+            self.0 = Repr::Own(shared.into_vec());
+        }
+        match &mut self.0 {
+            Repr::Own(entries) => entries,
+            Repr::Shared(_) => unreachable!("what was shared has just been copied"),
+        }
+    }
+
+    /// The entries, for whoever takes them apart.
+    pub fn into_vec(self) -> Vec<(Text, T)> {
+        match self.0 {
+            Repr::Own(entries) => entries,
+            Repr::Shared(shared) => match Arc::try_unwrap(shared) {
+                Ok(shared) => shared.entries,
+                Err(shared) => shared.entries.clone(),
+            },
+        }
+    }
+}
+
+impl<T: Entry> Deref for Entries<T> {
+    type Target = [(Text, T)];
+
+    fn deref(&self) -> &[(Text, T)] {
+        match &self.0 {
+            Repr::Own(entries) => entries,
+            Repr::Shared(shared) => &shared.entries,
+        }
+    }
+}
+
+impl<T: Entry> Default for Entries<T> {
+    fn default() -> Entries<T> {
+        Entries(Repr::Own(Vec::new()))
+    }
+}
+
+impl<T: Entry> Clone for Entries<T> {
+    fn clone(&self) -> Entries<T> {
+        Entries(match &self.0 {
+            Repr::Own(entries) => Repr::Own(entries.clone()),
+            Repr::Shared(shared) => Repr::Shared(shared.clone()),
+        })
+    }
+}
+
+impl<T: Entry + fmt::Debug> fmt::Debug for Entries<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map()
+            .entries(self.iter().map(|(key, value)| (key, value)))
+            .finish()
+    }
+}
+
+/// In order: for maps of which the order says nothing, see [`Map`](crate::Map).
+impl<T: Entry + PartialEq> PartialEq for Entries<T> {
+    fn eq(&self, other: &Entries<T>) -> bool {
+        match (&self.0, &other.0) {
+            (Repr::Shared(a), Repr::Shared(b)) if Arc::ptr_eq(a, b) => true,
+            _ => **self == **other,
+        }
+    }
+}
+
+impl<T: Entry> From<Vec<(Text, T)>> for Entries<T> {
+    fn from(entries: Vec<(Text, T)>) -> Entries<T> {
+        Entries(Repr::Own(entries))
+    }
+}
+
+impl<T: Entry> FromIterator<(Text, T)> for Entries<T> {
+    fn from_iter<I: IntoIterator<Item = (Text, T)>>(entries: I) -> Entries<T> {
+        Entries(Repr::Own(entries.into_iter().collect()))
+    }
+}
+
+impl<T: Entry> IntoIterator for Entries<T> {
+    type Item = (Text, T);
+    type IntoIter = std::vec::IntoIter<(Text, T)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.into_vec().into_iter()
+    }
+}
+
+impl<'a, T: Entry> IntoIterator for &'a Entries<T> {
+    type Item = &'a (Text, T);
+    type IntoIter = std::slice::Iter<'a, (Text, T)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Map, to_json_pretty, to_yaml};
+
+    fn entries() -> Vec<(Text, Value)> {
+        let inner = Map::from_iter([("b", Value::from(vec![Value::from("c"), "d: e".into()]))]);
+        vec![("a".into(), inner.into()), ("text".into(), "one\ntwo\n".into())]
+    }
+
+    #[test]
+    fn whoever_changes_shared_entries_has_a_copy() {
+        let shared = Entries::shared(entries());
+        let mut mine = shared.clone();
+        mine.make_mut()[0].0 = "changed".into();
+        assert!(mine.known().is_none());
+        assert_eq!(&*shared, &*entries());
+        assert_ne!(mine, shared);
+        assert_eq!(shared, Entries::from(entries()));
+        assert_eq!(shared.clone().into_vec(), entries());
+    }
+
+    #[test]
+    fn shared_entries_look_as_their_own_do_at_every_depth() {
+        let at_three_depths = |map: &Map| {
+            let outer = Map::from_iter([("x", Value::List(vec![map.clone().into(), map.clone().into()]))]);
+            Value::Map(Map::from_iter([
+                ("same", Value::from(map.clone())),
+                ("deeper", outer.into()),
+                ("again", map.clone().into()),
+            ]))
+        };
+        let own = at_three_depths(&Map::from_distinct(entries()));
+        let shared = at_three_depths(&Map::shared(entries()));
+        assert_eq!(to_yaml(&shared), to_yaml(&own));
+        assert_eq!(to_json_pretty(&shared), to_json_pretty(&own));
+        assert_eq!(shared.to_string(), own.to_string());
+        assert_eq!(shared, own);
+    }
+}
