@@ -1,5 +1,6 @@
 use std::sync::{LazyLock, OnceLock};
 
+use foldhash::HashMap;
 use terrace_artifact::{Segment, Text, Tree, View};
 
 use crate::check::{At, Checker, Dialect};
@@ -13,12 +14,16 @@ static DATA: &[u8] = include_bytes!("../data/cloudformation.bin");
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
     let store = Store::open(DATA);
     let types = store.names().map(|_| OnceLock::new()).collect();
-    Catalog { store, types }
+    let places = store.names().enumerate().map(|(place, name)| (name, place));
+    let places = places.collect();
+    Catalog { store, types, places }
 });
 
 struct Catalog {
     store: Store,
     types: Vec<OnceLock<ResourceType>>,
+    /// The place of each name: every resource is looked up several times.
+    places: HashMap<&'static str, usize>,
 }
 
 /// The resource type of a name: `AWS::S3::Bucket`. `Custom::…` is a custom resource.
@@ -28,7 +33,7 @@ pub fn cloudformation(resource_type: &str) -> Option<&'static ResourceType> {
     } else {
         resource_type
     };
-    let index = CATALOG.store.find(name)?;
+    let index = *CATALOG.places.get(name)?;
     Some(CATALOG.types[index].get_or_init(|| ResourceType::read(index)))
 }
 

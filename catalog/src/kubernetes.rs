@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::{LazyLock, OnceLock};
 
+use foldhash::HashMap;
 use terrace_artifact::{Segment, Tree, Value, View};
 
 use crate::check::{At, Checker, Dialect};
@@ -19,9 +20,13 @@ static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
     let kinds = store.names().map(|_| OnceLock::new()).collect();
     let places = (0..store.names().count()).map(|index| (store.section_of(index), OnceLock::new()));
     let sections = places.collect();
+    let names = store.names().enumerate();
+    let places = names.filter_map(|(place, name)| Some((name.split_once(' ')?, place)));
+    let places = places.collect();
     Catalog {
         store,
         kinds,
+        places,
         sections,
     }
 });
@@ -29,6 +34,8 @@ static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
 struct Catalog {
     store: Store,
     kinds: Vec<OnceLock<Kind>>,
+    /// The place of each API version and kind: every object is looked up several times.
+    places: HashMap<(&'static str, &'static str), usize>,
     /// Many kinds share one section.
     sections: BTreeMap<(u32, u32), OnceLock<Shared>>,
 }
@@ -88,14 +95,7 @@ impl KindFacts<&'static str> {
 
 /// The kind of an API version and a name: `apps/v1`, `Deployment`.
 pub fn kubernetes(api_version: &str, kind: &str) -> Option<&'static Kind> {
-    // The names are sorted as text: `apps/v1 Deployment`.
-    let index = CATALOG.store.find_by(|name| {
-        let (version, rest) = name.as_bytes().split_at(api_version.len().min(name.len()));
-        let ours = [b" ", kind.as_bytes()];
-        version
-            .cmp(api_version.as_bytes())
-            .then_with(|| rest.iter().cmp(ours.iter().copied().flatten()))
-    })?;
+    let index = *CATALOG.places.get(&(api_version, kind))?;
     Some(CATALOG.kinds[index].get_or_init(|| Kind::read(index)))
 }
 

@@ -76,16 +76,6 @@ impl Store {
         self.entries.iter().map(|entry| entry.name)
     }
 
-    /// The place of a name among the names.
-    pub fn find(&self, name: &str) -> Option<usize> {
-        self.entries.binary_search_by(|entry| entry.name.cmp(name)).ok()
-    }
-
-    /// The place of the name that compares equal; the names are in the order that is compared by.
-    pub fn find_by(&self, compare: impl Fn(&str) -> std::cmp::Ordering) -> Option<usize> {
-        self.entries.binary_search_by(|entry| compare(entry.name)).ok()
-    }
-
     /// The name at a place.
     pub fn name(&self, index: usize) -> &'static str {
         self.entries[index].name

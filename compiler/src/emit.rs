@@ -349,7 +349,7 @@ impl<'a> Emission<'a> {
             assets: BTreeSet::new(),
         };
         let mut parameters = Map::new();
-        let mut resources = Map::with_capacity(members.len());
+        let mut resources = Vec::with_capacity(members.len());
         let mut guarded = Vec::new();
         for (at, lowered) in members {
             let resource = &self.graph.resources[at];
@@ -383,7 +383,7 @@ impl<'a> Emission<'a> {
                     holds_data: resource.holds_data,
                 },
             );
-            resources.insert(logical, self.member(resource, lowered));
+            resources.push((logical, self.member(resource, lowered)));
         }
         for name in stack.parameters.keys() {
             parameters.insert(name.clone(), Map::from_iter([("Type", "String")]));
@@ -419,7 +419,7 @@ impl<'a> Emission<'a> {
         if !parameters.is_empty() {
             template.insert("Parameters", parameters);
         }
-        template.insert("Resources", resources);
+        template.insert("Resources", Map::from_distinct(resources));
         if let Some(own) = self.outputs.get(&(index, part)) {
             let entry = |(name, term): (&Text, &Term)| {
                 (
@@ -455,8 +455,9 @@ impl<'a> Emission<'a> {
             let mut attributes = lowered.attributes.iter();
             attributes.find(|(key, _)| key == name).map(|(_, term)| term)
         };
-        let mut out = Map::new();
-        out.insert("Type", resource.kind.cloudformation().unwrap_or_default());
+        let mut out: Vec<(Text, Value)> = Vec::with_capacity(4);
+        let mut put = |key: &'static str, value: Value| out.push((Text::new_static(key), value));
+        put("Type", resource.kind.cloudformation().unwrap_or_default().into());
         let mut metadata = match attribute("Metadata").cloned().map(Term::into_value) {
             Some(Value::Map(map)) => map,
             _ => Map::new(),
@@ -470,36 +471,32 @@ impl<'a> Emission<'a> {
             metadata.insert("terrace", marks);
         }
         if !metadata.is_empty() {
-            out.insert("Metadata", metadata);
+            put("Metadata", metadata.into());
         }
         for name in ["DeletionPolicy", "UpdateReplacePolicy"] {
             match attribute(name) {
-                Some(term) => {
-                    out.insert(name, term.clone().into_value());
-                }
+                Some(term) => put(name, term.clone().into_value()),
                 // What holds data stays when its template goes: CloudFormation would delete it otherwise.
-                None if resource.holds_data => {
-                    out.insert(name, "Retain");
-                }
+                None if resource.holds_data => put(name, "Retain".into()),
                 None => {}
             }
         }
         for name in ["CreationPolicy", "UpdatePolicy"] {
             if let Some(term) = attribute(name) {
-                out.insert(name, term.clone().into_value());
+                put(name, term.clone().into_value());
             }
         }
         let after: BTreeSet<Text> = self.explicit_order(resource);
         if !after.is_empty() {
-            out.insert(
+            put(
                 "DependsOn",
-                after.into_iter().map(Value::from).collect::<Vec<_>>(),
+                Value::List(after.into_iter().map(Value::from).collect()),
             );
         }
         if properties.as_map().is_some_and(|map| !map.is_empty()) {
-            out.insert("Properties", properties);
+            put("Properties", properties);
         }
-        Value::Map(out)
+        Value::Map(Map::from_distinct(out))
     }
 
     /// The logical ids that a resource names in `depends_on`.

@@ -120,6 +120,7 @@ fn expand_component(
         said.extend(waivers.hold(waiver, &mut piece.waived, || diagnostic));
     }
     let mut failures = Vec::new();
+    piece.resources.reserve(recipe.resources.len());
     for template in &recipe.resources {
         expand_resource(
             template,

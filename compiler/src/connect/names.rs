@@ -22,6 +22,7 @@ impl Graph<'_> {
         let mut names: HashMap<(Option<&Text>, Name<'_>), usize> =
             HashMap::with_capacity(self.resources.len() * 2);
         let mut stacks: BTreeMap<(Option<&Text>, Text), usize> = BTreeMap::new();
+        let mut stack_before = None;
         for (at, resource) in self.resources.iter().enumerate() {
             let instance = &self.instances[resource.instance];
             let (target, what) = match &resource.kind {
@@ -47,7 +48,10 @@ impl Graph<'_> {
                     self.collision(&name, other, at, diagnostics);
                 }
             });
-            if matches!(resource.kind, ResourceKind::CloudFormation(_)) {
+            // The resources of one stack come one after the other: its name is composed once.
+            let stack = Some((resource.instance, resource.part));
+            if matches!(resource.kind, ResourceKind::CloudFormation(_)) && stack != stack_before {
+                stack_before = stack;
                 let stack = stacks
                     .entry((target, instance.stack_name(resource.part)))
                     .or_insert(at);
