@@ -3,6 +3,7 @@
 //! Loops, conditions and omission are structure: `$for_each`, `$when`, `$merge`, `$value` and `$json` are keys of maps, `omit` is a
 //! value.
 
+mod common;
 mod trace;
 mod turns;
 
@@ -15,6 +16,7 @@ use crate::node::{Node, NodeKind};
 use crate::source::{Files, Span};
 use crate::term::Term;
 
+pub use common::{Common, number};
 pub use trace::{Leaf, Trace};
 pub use turns::{each_value, turns};
 
@@ -28,6 +30,8 @@ pub struct Body {
     span: Span,
     /// The key it is the value of; its own place otherwise.
     key: Span,
+    /// The number that it shares with the trees that say the same, where there may be some.
+    common: Option<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -76,6 +80,8 @@ pub struct Expansion<'t> {
     made: usize,
     /// Where each leaf came from, when somebody asks.
     pub trace: Option<&'t mut Trace>,
+    /// What the trees that are said several times came to.
+    common: Option<&'t Common<'t>>,
 }
 
 impl Body {
@@ -103,6 +109,7 @@ impl Body {
                 kind: BodyKind::Static(Box::new(constant)),
                 span,
                 key,
+                common: None,
             };
         }
         let kind = match &node.kind {
@@ -117,7 +124,12 @@ impl Body {
             }
             _ => BodyKind::Scalar(expression::template(node, files, diagnostics)),
         };
-        Body { kind, span, key }
+        Body {
+            kind,
+            span,
+            key,
+            common: None,
+        }
     }
 
     /// Where it was written.
@@ -165,6 +177,15 @@ impl Body {
 
     /// The value in a scope. What fails is left out and noted in `expansion`.
     pub fn expand(&self, scope: &Scope<'_>, expansion: &mut Expansion<'_>) -> Term {
+        match (self.common, expansion.common) {
+            (Some(number), Some(common)) if common.holds_in(number, scope) => {
+                common.value(number, expansion, |expansion| self.evaluate(scope, expansion))
+            }
+            _ => self.evaluate(scope, expansion),
+        }
+    }
+
+    fn evaluate(&self, scope: &Scope<'_>, expansion: &mut Expansion<'_>) -> Term {
         let count = match &self.kind {
             BodyKind::Static(constant) => constant.count,
             _ => 1,
@@ -433,6 +454,7 @@ impl Expansion<'_> {
             failures: Vec::new(),
             made: 0,
             trace: None,
+            common: None,
         }
     }
 
@@ -443,6 +465,18 @@ impl Expansion<'_> {
             keep_null: self.keep_null,
             failures: self.failures,
             made: self.made,
+            common: None,
+        }
+    }
+
+    /// The same, evaluating only once what is said several times.
+    pub(crate) fn sharing<'c>(self, common: &'c Common<'c>) -> Expansion<'c> {
+        Expansion {
+            trace: None,
+            keep_null: self.keep_null,
+            failures: self.failures,
+            made: self.made,
+            common: Some(common),
         }
     }
 
@@ -453,6 +487,7 @@ impl Expansion<'_> {
             failures: Vec::new(),
             made: 0,
             trace: None,
+            common: None,
         }
     }
 

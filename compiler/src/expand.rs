@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rayon::prelude::*;
 use terrace_artifact::{Address, Segment, Text, show_path};
 
-use crate::body::{Body, Expansion, Trace, each_value, turns};
+use crate::body::{Body, Common, Expansion, Trace, each_value, turns};
 use crate::check::Waivers;
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -120,11 +120,13 @@ fn expand_component(
         said.extend(waivers.hold(waiver, &mut piece.waived, || diagnostic));
     }
     let mut failures = Vec::new();
+    let common = Common::new(&recipe.repeated);
     piece.resources.reserve(recipe.resources.len());
     for template in &recipe.resources {
         expand_resource(
             template,
             recipe.division.as_ref(),
+            &common,
             &scope,
             one,
             index,
@@ -350,9 +352,14 @@ pub(crate) fn through(diagnostic: Diagnostic, component: &Component, module: Opt
 }
 
 /// Expands a template: nothing, one resource, or one for each turn of its loop.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what one resource is made of, each from elsewhere"
+)]
 fn expand_resource(
     template: &ResourceTemplate,
     division: Option<&Division>,
+    common: &Common<'_>,
     scope: &Scope<'_>,
     one: &Use<'_>,
     index: usize,
@@ -361,7 +368,7 @@ fn expand_resource(
 ) {
     let first = out.len();
     each(template, scope, failures, &mut |key, scope, failures| {
-        let mut expansion = Expansion::of_resource();
+        let mut expansion = Expansion::of_resource().sharing(common);
         let body = template.body.expand(scope, &mut expansion);
         let attributes = template
             .attributes

@@ -2,7 +2,7 @@
 
 use terrace_artifact::Text;
 
-use crate::body::{Body, whole_expression};
+use crate::body::{Body, number, whole_expression};
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics, shown};
 use crate::document::{self, Input, Spanned};
@@ -15,6 +15,8 @@ use crate::source::Files;
 #[derive(Clone, Debug)]
 pub(crate) struct Recipe {
     pub(crate) resources: Vec<ResourceTemplate>,
+    /// For each number that trees in the resources have, whether several have it.
+    pub(crate) repeated: Vec<bool>,
     pub(crate) outputs: Vec<(Spanned<Text>, Body)>,
     pub(crate) checks: Vec<Check>,
     /// A list item each; a loop in one makes several.
@@ -95,12 +97,15 @@ impl Recipe {
                 .map(|node| Body::read(node, files, diagnostics))
                 .collect()
         };
+        let mut resources: Vec<ResourceTemplate> = body
+            .resources
+            .iter()
+            .filter_map(|(name, node)| ResourceTemplate::read(name, node, files, diagnostics))
+            .collect();
+        let repeated = number(resources.iter_mut().map(|resource| &mut resource.body), files);
         Recipe {
-            resources: body
-                .resources
-                .iter()
-                .filter_map(|(name, node)| ResourceTemplate::read(name, node, files, diagnostics))
-                .collect(),
+            resources,
+            repeated,
             outputs: body
                 .outputs
                 .iter()

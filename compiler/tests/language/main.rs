@@ -2,6 +2,7 @@
 
 mod division;
 mod renamed;
+mod repeated;
 
 use expect_test::expect;
 use terrace_compiler::source::MemorySources;
