@@ -88,6 +88,7 @@ resources:
     };
     let mut wanted = vec![turn("x", "x"), turn("'y'", "y"), plain.to_owned()];
     let mut lines: Vec<String> = lines.into_iter().map(str::to_owned).collect();
-    (lines.sort(), wanted.sort());
+    lines.sort();
+    wanted.sort();
     assert_eq!(lines, wanted);
 }
