@@ -139,7 +139,7 @@ impl<'a> Lowering<'a, '_> {
                 .at(step.span, "each item would get an execution of its own"),
             );
         }
-        self.maps.push(MapReads::new(inner_ids(steps)));
+        self.maps.push(MapReads::new(inner_ids(steps), position));
         let last = steps.last().map(|last| last.id).filter(|_| self.keeps(step.id));
         let inner = Position {
             item: true,

@@ -36,13 +36,17 @@ pub(super) struct MapReads {
     own: BTreeSet<usize>,
     pub(super) inputs: BTreeSet<Text>,
     pub(super) steps: BTreeSet<usize>,
+    /// Whether they read the error that led to the map, not one of the map's own steps.
     pub(super) error: bool,
+    /// Whether there is such an error.
+    failed: bool,
 }
 
 impl MapReads {
-    pub(super) fn new(own: BTreeSet<usize>) -> MapReads {
+    pub(super) fn new(own: BTreeSet<usize>, around: &Position) -> MapReads {
         MapReads {
             own,
+            failed: around.error,
             ..MapReads::default()
         }
     }
@@ -74,7 +78,7 @@ impl Names for Here<'_> {
             "item" if self.position.item => Ok(path_text("$.item", plain(steps))),
             "item" => Err(outside(span, "item", "inside a `map`")),
             "error" if self.position.error => {
-                self.maps.iter_mut().for_each(|map| map.error = true);
+                self.maps.iter_mut().for_each(|map| map.error = map.failed);
                 let steps = plain(steps)
                     .enumerate()
                     .map(|(index, step)| match (index, &step) {
@@ -117,20 +121,34 @@ impl Here<'_> {
             }
             return Ok(path_text(EXECUTION, plain(steps)));
         };
-        let path = if TAKEN.contains(&first.as_str()) {
-            path_text(EXECUTION, plain(steps))
+        let wanted: Vec<PathStep> = plain(steps).collect();
+        let lacking: Vec<&Trigger<'_>> = self.triggers.iter().filter(|t| !t.shape.has(&wanted)).collect();
+        let given = lacking.is_empty() && !self.triggers.is_empty();
+        let (path, of_run) = (path_text("$", plain(steps)), path_text(EXECUTION, plain(steps)));
+        // A map gives its iterations what is certainly there. What is only asked for is read from the whole run's input.
+        let uncertain = !self.maps.is_empty() && !given && !self.guarded(&path);
+        if uncertain && self.position.distributed && (asked || self.guarded(&of_run)) {
+            return Err(Box::new(
+                Diagnostic::new(
+                    Code::NotAtRunTime,
+                    format!(
+                        "`{}` cannot be asked for in a distributed map",
+                        show("input", &wanted)
+                    ),
+                )
+                .at(span, "each item has an execution, and an input, of its own")
+                .help("ask before the map, in its `when`"),
+            ));
+        }
+        let path = if TAKEN.contains(&first.as_str()) || uncertain && (asked || self.guarded(&of_run)) {
+            of_run
         } else {
             self.maps.iter_mut().for_each(|map| {
                 map.inputs.insert(first.clone());
             });
-            path_text("$", plain(steps))
+            path
         };
-        if asked || self.guarded(&path) {
-            return Ok(path);
-        }
-        let wanted: Vec<PathStep> = plain(steps).collect();
-        let lacking: Vec<&Trigger<'_>> = self.triggers.iter().filter(|t| !t.shape.has(&wanted)).collect();
-        if lacking.is_empty() {
+        if asked || self.guarded(&path) || lacking.is_empty() {
             return Ok(path);
         }
         let shown = show("input", &wanted);
@@ -246,14 +264,28 @@ impl Here<'_> {
         if !written {
             path.extend(inside.iter().map(|key| PathStep::Key((*key).into())));
         }
+        let whole = rest.is_empty();
         path.extend(rest);
         let path = path_text("$.steps", path);
-        for map in self.maps.iter_mut() {
-            if !map.own.contains(&id) {
-                map.steps.insert(id);
-            }
+        let guarded = self.guarded(&path);
+        let mut around = false;
+        for map in self.maps.iter_mut().filter(|map| !map.own.contains(&id)) {
+            map.steps.insert(id);
+            around = true;
         }
-        if !asked && !self.guarded(&path) {
+        if asked && around && whole && !guarded {
+            return Err(Box::new(
+                Diagnostic::new(
+                    Code::NotAtRunTime,
+                    format!("whether the step `{name}` has run cannot be asked in a map"),
+                )
+                .at(span, "each item is given the results that its steps read")
+                .also(known.span, "this step")
+                .help("ask before the map, in its `when`"),
+            ));
+        }
+        // What a map gives its iterations has to be there, even where they only ask for a part of it.
+        if !guarded && (!asked || around) {
             self.reads.push((id, span));
         }
         Ok(path)
