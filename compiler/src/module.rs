@@ -228,6 +228,9 @@ impl ResourceTemplate {
         let cloudformation = matches!(template.kind.value, ResourceKind::CloudFormation(_));
         if cloudformation {
             if let Some(properties) = node.get("properties") {
+                if type_node.as_str() == Some("AWS::StepFunctions::StateMachine") {
+                    crate::pipeline::lost_nulls(properties, diagnostics);
+                }
                 template.body = Body::read(properties, files, diagnostics);
             }
             for (key, node) in node.entries() {

@@ -3,9 +3,9 @@
 use terrace_artifact::Segment;
 
 use crate::diagnostic::Diagnostics;
-use crate::pipeline::{Found, Targets};
+use crate::pipeline::{Found, Runs, Targets};
 use crate::resolve::UseKind;
-use crate::resource::Resource;
+use crate::resource::{Place, Resource};
 use crate::source::Span;
 use crate::term::Reference;
 
@@ -21,7 +21,11 @@ impl InGraph<'_, '_> {
     fn found(&self, instance: usize) -> Found<'_> {
         Found {
             instance: &self.graph.instances[instance],
-            pipeline: matches!(self.graph.uses[instance].kind, UseKind::Pipeline(_)),
+            index: instance,
+            runs: match self.graph.uses[instance].kind {
+                UseKind::Pipeline(pipeline) => Some(Runs::of_pipeline(pipeline)),
+                UseKind::Component { .. } => None,
+            },
             resources: self
                 .graph
                 .resources_of(instance)
@@ -65,6 +69,15 @@ impl Targets for InGraph<'_, '_> {
             Ok(super::Found::Component(at)) => Some(self.found(at)),
             _ => None,
         }
+    }
+
+    fn lead(&self, reference: &Reference) -> Option<&Resource> {
+        let at = self.graph.follow(self.from, reference)?;
+        Some(&self.graph.resources[at])
+    }
+
+    fn home(&self, instance: usize) -> Option<&Place> {
+        self.graph.places.get(instance)
     }
 
     fn follow(&self, from: &Resource, reference: &Reference) -> Option<&Resource> {

@@ -8,11 +8,11 @@ use super::names::Position;
 use super::permission::{arn, concat};
 use super::read::{Call, waits};
 use super::runtime::Value;
-use super::targets::{self, address_reference, reference, resource_of};
+use super::targets::reference;
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::expression::template;
-use crate::node::Node;
+use crate::node::{Node, NodeKind};
 use crate::resource::Resource;
 use crate::source::Span;
 use crate::term::Term;
@@ -34,106 +34,7 @@ pub(super) struct Calling<'s> {
     pub(super) reads: &'s mut Vec<(usize, Span)>,
 }
 
-/// What a step names.
-pub(super) enum Target<'a> {
-    /// A resource of the platform.
-    Resource(&'a Resource),
-    /// A pipeline that is lowered like this one: the address of its machine, and its name.
-    Pipeline(Text, Text),
-    /// What an expression gave: an ARN or a name.
-    Value(Term),
-}
-
-impl<'a> Target<'a> {
-    /// The resource, where it is known.
-    pub(super) fn resource(&self) -> Option<&'a Resource> {
-        match self {
-            Target::Resource(resource) => Some(resource),
-            _ => None,
-        }
-    }
-
-    /// An attribute; what an expression gave counts as the attribute itself.
-    pub(super) fn attribute(&self, name: &str, span: Span) -> Term {
-        match self {
-            Target::Resource(resource) => reference(resource, name, span),
-            Target::Pipeline(address, _) => address_reference(address.clone(), name, span),
-            Target::Value(term) => term.clone(),
-        }
-    }
-}
-
 impl<'a> Lowering<'a, '_> {
-    /// What stands behind a key that names a target.
-    pub(super) fn target(&mut self, node: &Node, resource_type: &'static str) -> Option<Target<'a>> {
-        let text = node.as_str()?;
-        if text.contains("{{") {
-            return self.target_expression(node, resource_type);
-        }
-        if text.starts_with("arn:") {
-            return Some(Target::Value(text.into()));
-        }
-        if resource_type == "AWS::StepFunctions::StateMachine"
-            && let Some(found) = self.context.targets.look(text)
-            && found.pipeline
-        {
-            let address = format!(
-                "{}/{}/state_machine",
-                found.instance.tenant, found.instance.component
-            );
-            return Some(Target::Pipeline(address.into(), found.instance.name.clone()));
-        }
-        resource_of(self.context, text, node.span, resource_type, self.diagnostics).map(Target::Resource)
-    }
-
-    fn target_expression(&mut self, node: &Node, resource_type: &'static str) -> Option<Target<'a>> {
-        let template = template(node, self.files, self.diagnostics);
-        let mut reads = Vec::new();
-        let value = self.with_runtime(&Position::default(), &mut reads, |runtime| {
-            runtime.template(&template)
-        })?;
-        match value {
-            Value::Known(Term::Reference(reference)) => {
-                // `ref('x').arn` of something with one resource of the type is that resource: its body can be looked at.
-                let named = self.context.targets.look(&reference.name).and_then(|found| {
-                    let mut of_type = found
-                        .resources
-                        .into_iter()
-                        .filter(|r| r.kind.cloudformation() == Some(resource_type))
-                        .filter(|r| reference.key.is_none() || r.address.key == reference.key);
-                    of_type.next().filter(|_| of_type.next().is_none())
-                });
-                Some(match named {
-                    Some(resource) => Target::Resource(resource),
-                    None => Target::Value(Term::Reference(reference)),
-                })
-            }
-            Value::Known(term @ (Term::String(_) | Term::Concat(_))) => Some(Target::Value(term)),
-            Value::Known(other) => {
-                let word = targets::word_for(resource_type);
-                self.diagnostics.push(
-                    Diagnostic::new(
-                        Code::WrongTarget,
-                        format!("a {word} is named here, not {}", other.kind()),
-                    )
-                    .at(node.span, "not a name"),
-                );
-                None
-            }
-            Value::Late(_) => {
-                self.diagnostics.push(
-                    Diagnostic::new(
-                        Code::NotAtRunTime,
-                        "what a step calls has to be known when compiling",
-                    )
-                    .at(node.span, "known only when the pipeline runs")
-                    .note("the role is allowed exactly what the steps call"),
-                );
-                None
-            }
-        }
-    }
-
     /// The call of a step.
     pub(super) fn call(
         &mut self,
@@ -143,7 +44,6 @@ impl<'a> Lowering<'a, '_> {
         reads: &mut Vec<(usize, Span)>,
     ) -> Option<Task> {
         let node = body.get(call.key())?;
-        let span = node.span;
         if self.express
             && waits(body)
             && matches!(
@@ -166,20 +66,7 @@ impl<'a> Lowering<'a, '_> {
         match call {
             Call::Lambda => self.lambda(step),
             Call::Glue => self.glue(step),
-            Call::Sns => {
-                let topic = self.target(node, "AWS::SNS::Topic")?;
-                let topic_arn = topic.attribute("arn", span);
-                self.permissions
-                    .allow("PublishToTopics", &["sns:Publish"], [topic_arn.clone()]);
-                self.encrypted(topic.resource(), span);
-                let mut parameters = vec![("TopicArn".into(), self.substitutions.value(&topic_arn))];
-                self.put_all(
-                    &mut parameters,
-                    &[("Message", "message"), ("Subject", "subject")],
-                    step,
-                );
-                Some(self.service("sns:publish", parameters))
-            }
+            Call::Sns => self.sns(step),
             Call::Sqs => self.sqs(step),
             Call::Pipeline => self.pipeline(step),
             Call::EmrServerless => self.emr(step),
@@ -230,6 +117,29 @@ impl<'a> Lowering<'a, '_> {
         }
     }
 
+    /// A list of texts: the services take no numbers there.
+    pub(super) fn put_texts(
+        &mut self,
+        parameters: &mut Vec<(Text, Term)>,
+        key: &str,
+        word: &str,
+        step: &mut Calling<'_>,
+    ) {
+        let Some(list) = step.body.get(word) else { return };
+        let text = |item: &Node| match item.kind {
+            NodeKind::Number(_) | NodeKind::Bool(_) => Node {
+                kind: NodeKind::String(Term::from_value(item.to_value()).shown().into()),
+                ..item.clone()
+            },
+            _ => item.clone(),
+        };
+        let list = Node {
+            kind: NodeKind::List(list.items().iter().map(text).collect()),
+            ..list.clone()
+        };
+        self.put(parameters, key, Some(&list), step);
+    }
+
     fn lambda(&mut self, step: &mut Calling<'_>) -> Option<Task> {
         let (node, body) = (step.node, step.body);
         let function = self.target(node, "AWS::Lambda::Function")?;
@@ -252,7 +162,7 @@ impl<'a> Lowering<'a, '_> {
         let (node, body) = (step.node, step.body);
         let span = node.span;
         let job = self.target(node, "AWS::Glue::Job")?;
-        let name = job.attribute("name", span);
+        let name = job.name(span);
         let job_arn = arn("glue", ["job/".into(), name.clone()], span);
         self.permissions
             .allow("StartGlueJobs", &["glue:StartJobRun"], [job_arn.clone()]);
@@ -342,7 +252,7 @@ impl<'a> Lowering<'a, '_> {
     }
 
     fn sqs(&mut self, step: &mut Calling<'_>) -> Option<Task> {
-        let (node, body) = (step.node, step.body);
+        let node = step.node;
         let span = node.span;
         let queue = self.target(node, "AWS::SQS::Queue")?;
         let Some(resource) = queue.resource() else {
@@ -362,70 +272,72 @@ impl<'a> Lowering<'a, '_> {
         let url = self.substitutions.value(&queue.attribute("queue_url", span));
         let mut parameters = vec![("QueueUrl".into(), url)];
         self.put_all(&mut parameters, &[("MessageBody", "message")], step);
-        let fifo = resource.body.get("FifoQueue").and_then(Term::as_bool) == Some(true);
-        match (fifo, body.get("group")) {
-            (true, None) => self.diagnostics.push(
-                Diagnostic::new(Code::MissingField, "a message to a FIFO queue needs a `group`")
-                    .at(node.key, "the queue is FIFO"),
-            ),
-            (false, Some(group)) => self.diagnostics.push(
-                Diagnostic::new(Code::InvalidState, "only messages to FIFO queues have a `group`")
-                    .at(group.key, "the queue is not FIFO"),
-            ),
-            (_, group) => self.put(&mut parameters, "MessageGroupId", group, step),
-        }
+        self.group(resource, "FifoQueue", "queue", &mut parameters, step);
         Some(self.service("sqs:sendMessage", parameters))
     }
 
-    fn pipeline(&mut self, step: &mut Calling<'_>) -> Option<Task> {
-        let (node, body) = (step.node, step.body);
-        let span = node.span;
-        let machine = self.target(node, "AWS::StepFunctions::StateMachine")?;
-        let machine_arn = machine.attribute("arn", span);
-        self.permissions.allow(
-            "StartPipelines",
-            &["states:StartExecution"],
-            [machine_arn.clone()],
+    fn sns(&mut self, step: &mut Calling<'_>) -> Option<Task> {
+        let span = step.node.span;
+        let topic = self.target(step.node, "AWS::SNS::Topic")?;
+        let topic_arn = topic.attribute("arn", span);
+        self.permissions
+            .allow("PublishToTopics", &["sns:Publish"], [topic_arn.clone()]);
+        self.encrypted(topic.resource(), span);
+        let mut parameters = vec![("TopicArn".into(), self.substitutions.value(&topic_arn))];
+        self.put_all(
+            &mut parameters,
+            &[("Message", "message"), ("Subject", "subject")],
+            step,
         );
-        let waits = waits(body);
-        if waits {
-            let name = match &machine {
-                Target::Pipeline(_, name) => Some(Term::String(name.clone())),
-                Target::Resource(resource) => Some(reference(resource, "name", span)),
-                Target::Value(Term::String(text)) => text.rsplit(':').next().map(Term::from),
-                Target::Value(_) => None,
-            };
-            let Some(name) = name else {
-                self.diagnostics.push(
-                    Diagnostic::new(
-                        Code::WrongTarget,
-                        "a pipeline that is waited for is named by its component",
-                    )
-                    .at(span, "its name is needed, besides its ARN"),
-                );
-                return None;
-            };
-            let executions = arn("states", ["execution:".into(), name, ":*".into()], span);
-            self.permissions.allow(
-                "WatchPipelines",
-                &["states:DescribeExecution", "states:StopExecution"],
-                [executions],
+        match topic.resource() {
+            Some(resource) => self.group(resource, "FifoTopic", "topic", &mut parameters, step),
+            None => self.put_all(&mut parameters, &[("MessageGroupId", "group")], step),
+        }
+        Some(self.service("sns:publish", parameters))
+    }
+
+    /// The group of a message: FIFO queues and topics need one, and others refuse it.
+    fn group(
+        &mut self,
+        resource: &'a Resource,
+        property: &str,
+        word: &str,
+        parameters: &mut Vec<(Text, Term)>,
+        step: &mut Calling<'_>,
+    ) {
+        let is = |property: &str| resource.body.get(property).and_then(Term::as_bool) == Some(true);
+        let (node, fifo) = (step.node, is(property));
+        match (fifo, step.body.get("group")) {
+            (true, None) => self.diagnostics.push(
+                Diagnostic::new(
+                    Code::MissingField,
+                    format!("a message to a FIFO {word} needs a `group`"),
+                )
+                .at(node.key, format!("the {word} is FIFO")),
+            ),
+            (false, Some(group)) => self.diagnostics.push(
+                Diagnostic::new(
+                    Code::InvalidState,
+                    format!("only messages to FIFO {word}s have a `group`"),
+                )
+                .at(group.key, format!("the {word} is not FIFO")),
+            ),
+            (_, group) => self.put(parameters, "MessageGroupId", group, step),
+        }
+        if fifo && !is("ContentBasedDeduplication") {
+            self.diagnostics.push(
+                Diagnostic::new(
+                    Code::InvalidState,
+                    format!("the {word} does not tell messages apart by itself"),
+                )
+                .at(
+                    node.span,
+                    "every message would be refused: it has no deduplication id",
+                )
+                .also(resource.declared, format!("the {word}"))
+                .help("give it `ContentBasedDeduplication: true`"),
             );
-            self.managed_rule("StepFunctionsGetEventsForStepFunctionsExecutionRule", span);
         }
-        let mut parameters = vec![("StateMachineArn".into(), self.substitutions.value(&machine_arn))];
-        match body.get("input") {
-            Some(input) => self.put(&mut parameters, "Input", Some(input), step),
-            None => parameters.push(("Input.$".into(), "$$.Execution.Input".into())),
-        }
-        Some(self.service(
-            if waits {
-                "states:startExecution.sync:2"
-            } else {
-                "states:startExecution"
-            },
-            parameters,
-        ))
     }
 
     fn emr(&mut self, step: &mut Calling<'_>) -> Option<Task> {
@@ -472,15 +384,9 @@ impl<'a> Lowering<'a, '_> {
             .substitutions
             .value(&reference(resource, "application_id", span));
         let mut submit = Vec::new();
-        self.put_all(
-            &mut submit,
-            &[
-                ("EntryPoint", "entry_point"),
-                ("EntryPointArguments", "arguments"),
-                ("SparkSubmitParameters", "spark"),
-            ],
-            step,
-        );
+        self.put_all(&mut submit, &[("EntryPoint", "entry_point")], step);
+        self.put_texts(&mut submit, "EntryPointArguments", "arguments", step);
+        self.put_all(&mut submit, &[("SparkSubmitParameters", "spark")], step);
         let mut parameters: Vec<(Text, Term)> = vec![
             ("ApplicationId".into(), id),
             ("ExecutionRoleArn".into(), self.substitutions.value(&role_arn)),
@@ -503,7 +409,7 @@ impl<'a> Lowering<'a, '_> {
     }
 
     /// The rule by which Step Functions learns that a job has ended. Without this permission, creating the machine fails.
-    fn managed_rule(&mut self, rule: &str, span: Span) {
+    pub(super) fn managed_rule(&mut self, rule: &str, span: Span) {
         self.permissions.allow(
             "WatchJobs",
             &["events:PutTargets", "events:PutRule", "events:DescribeRule"],

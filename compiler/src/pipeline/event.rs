@@ -117,11 +117,8 @@ pub(super) fn check_rule(rule: &Resource, targets: &dyn Targets, diagnostics: &m
                     .at(at(&["EventPattern"]), "EventBridge refuses this pattern"),
             );
         }
-        for bucket in buckets(rule, pattern, targets) {
-            if !tells_events(bucket) {
-                diagnostics
-                    .push(dead(bucket, targets).also(rule.declared, "this rule waits for its objects"));
-            }
+        for problem in dead_buckets(rule, targets) {
+            diagnostics.push(problem.also(rule.declared, "this rule waits for its objects"));
         }
     }
     for target in rule.body.get("Targets").map(Term::items).unwrap_or_default() {
@@ -191,6 +188,18 @@ fn check_target(rule: &Resource, target: &Term, targets: &dyn Targets, diagnosti
             });
         }
     }
+}
+
+/// The buckets whose new objects a rule waits for, and that do not tell of them.
+pub(super) fn dead_buckets(rule: &Resource, targets: &dyn Targets) -> Vec<Diagnostic> {
+    let Some(pattern @ Term::Map(_)) = rule.body.get("EventPattern") else {
+        return Vec::new();
+    };
+    let silent = buckets(rule, pattern, targets).into_iter();
+    silent
+        .filter(|bucket| !tells_events(bucket))
+        .map(|bucket| dead(bucket, targets))
+        .collect()
 }
 
 /// The buckets whose new objects a pattern waits for.

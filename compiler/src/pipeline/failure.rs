@@ -6,10 +6,39 @@ use super::lower::{Exit, FAILED, Lowering, State, failed};
 use super::names::Position;
 use super::read::{Catcher, Kind, Step, Way};
 use crate::code::Code;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, shown};
 use crate::node::{Node, NodeKind};
 use crate::source::Span;
 use crate::term::Term;
+
+/// The errors that Step Functions itself knows. Their prefix belongs to it: nobody else's error is called so.
+pub(super) const ERRORS: [&str; 17] = [
+    "States.ALL",
+    "States.BranchFailed",
+    "States.DataLimitExceeded",
+    "States.ExceedToleratedFailureThreshold",
+    "States.HeartbeatTimeout",
+    "States.Http.Socket",
+    "States.IntrinsicFailure",
+    "States.ItemReaderFailed",
+    "States.NoChoiceMatched",
+    "States.ParameterPathFailure",
+    "States.Permissions",
+    "States.QueryEvaluationError",
+    "States.ResultPathMatchFailure",
+    "States.ResultWriterFailed",
+    "States.Runtime",
+    "States.TaskFailed",
+    "States.Timeout",
+];
+
+/// Whether an error is called as if it were Step Functions' own, and is none.
+pub(super) fn is_invented(error: &str) -> bool {
+    error.starts_with("States.") && !ERRORS.contains(&error) && !error.starts_with("States.Http.StatusCode.")
+}
+
+/// The longest that `MaxDelaySeconds` may be: less than 366 days.
+const LONGEST_DELAY: i64 = 366 * 86_400 - 1;
 
 impl<'a> Lowering<'a, '_> {
     pub(super) fn catch(
@@ -21,6 +50,9 @@ impl<'a> Lowering<'a, '_> {
     ) {
         let mut rules = Vec::new();
         let mut all = false;
+        for rule in step.body.get("catch").map(Node::items).unwrap_or_default() {
+            self.known_errors(rule.get("on"));
+        }
         for catcher in &step.catch {
             self.order(&catcher.errors, all, step.body.get("catch"), step.span);
             all |= catcher.errors.contains(&"States.ALL");
@@ -92,6 +124,21 @@ impl<'a> Lowering<'a, '_> {
         }
     }
 
+    /// Reports errors that nothing raises: those that are called as if they were Step Functions' own.
+    fn known_errors(&mut self, on: Option<&Node>) {
+        for node in on.map(Node::items).unwrap_or_default() {
+            let Some(name) = node.as_str().filter(|name| is_invented(name)) else {
+                continue;
+            };
+            self.diagnostics.push(
+                Diagnostic::new(Code::UnknownValue, format!("no error is named `{}`", shown(name)))
+                    .at(node.span, "would never be met")
+                    .nearest(node.span, name, ERRORS)
+                    .note("names that begin with `States.` are those of Step Functions itself"),
+            );
+        }
+    }
+
     pub(super) fn retry(&mut self, step: &Step<'a>, made: &mut State) {
         let own = step.body.get("retry");
         let task = matches!(step.kind, Kind::Task(_));
@@ -123,7 +170,9 @@ impl<'a> Lowering<'a, '_> {
         let mut rules = Vec::new();
         let mut all = false;
         for rule in list {
-            let errors = rule.get("on").map(Node::items).unwrap_or_default();
+            let on = rule.get("on");
+            self.known_errors(on);
+            let errors = on.map(Node::items).unwrap_or_default();
             let mut errors: Vec<&str> = errors.iter().filter_map(Node::as_str).collect();
             if errors.is_empty() {
                 errors.push("States.TaskFailed");
@@ -143,6 +192,12 @@ impl<'a> Lowering<'a, '_> {
                 .get("max_delay")
                 .and_then(|node| self.seconds(node).map(|s| (s, node)))
             {
+                if longest.0 > LONGEST_DELAY {
+                    self.diagnostics.push(
+                        Diagnostic::new(Code::InvalidState, "`max_delay` has to be shorter than 366 days")
+                            .at(longest.1.span, "Step Functions refuses this"),
+                    );
+                }
                 if longest.0 <= interval {
                     self.diagnostics.push(
                         Diagnostic::new(Code::InvalidState, "`max_delay` is not longer than `interval`")

@@ -47,7 +47,18 @@ pub(super) struct Format {
 }
 
 impl Format {
+    /// Text as it was written: what looks like a name for CloudFormation is none.
     pub(super) fn text(&mut self, text: &str) {
+        for c in text.chars() {
+            if matches!(c, '\'' | '\\' | '{' | '}') {
+                self.text.push('\\');
+            }
+            self.text.push(c);
+        }
+    }
+
+    /// Text with names in it that CloudFormation replaces.
+    pub(super) fn marked(&mut self, text: &str) {
         self.text.push_str(&escaped(text, true));
     }
 

@@ -11,6 +11,7 @@
 
 mod available;
 mod branch;
+mod called;
 mod calls;
 mod definition;
 mod event;
@@ -19,6 +20,7 @@ mod format;
 mod input;
 mod lower;
 mod names;
+mod nested;
 mod path;
 mod permission;
 mod query;
@@ -44,15 +46,13 @@ use crate::resource::{Resource, ResourceKind};
 use crate::source::{Files, Span};
 use crate::term::Term;
 
+pub(crate) use definition::lost_nulls;
 use lower::{Exit, FAILED, Level, Lowering, State, failed, finish};
 use names::Position;
 use permission::{Permissions, pseudo, trust};
 use read::{Call, Steps};
-use targets::own;
-pub(crate) use targets::{Context, Found, Targets};
-
-/// How long a run of a pipeline may take where it does not say so: 4 hours, and 5 minutes for `EXPRESS`.
-const DEFAULT_TIMEOUT: (i64, i64) = (14_400, 300);
+pub(crate) use targets::{Context, Found, Runs, Targets};
+use targets::{EXPRESS_LIMIT, own};
 
 /// Turns a pipeline into resources: the state machine, its role and log group, and what its triggers need.
 pub(crate) fn lower<'a>(
@@ -64,7 +64,7 @@ pub(crate) fn lower<'a>(
 ) -> Vec<Resource> {
     let node = &pipeline.node;
     let span = pipeline.name.span;
-    let express = node.get("type").and_then(Node::as_str) == Some("EXPRESS");
+    let express = Runs::of_pipeline(pipeline).express;
     let before = diagnostics.iter().filter(|problem| problem.is_error()).count();
     let triggers = trigger::read(node, diagnostics);
     let mut steps = Steps::new();
@@ -77,12 +77,9 @@ pub(crate) fn lower<'a>(
     let after = after
         .map(|list| steps.read(list, diagnostics))
         .unwrap_or_default();
-    let timeout = match &pipeline.timeout {
-        Some(timeout) => (timeout.value.seconds, Some(timeout.span)),
-        None if express => (DEFAULT_TIMEOUT.1, None),
-        None => (DEFAULT_TIMEOUT.0, None),
-    };
-    if express && timeout.0 > DEFAULT_TIMEOUT.1 {
+    let written = pipeline.timeout.as_ref().map(|timeout| timeout.span);
+    let timeout = (Runs::longest(pipeline, express), written);
+    if express && timeout.0 > EXPRESS_LIMIT {
         diagnostics.push(
             Diagnostic::new(
                 Code::TimeoutOrder,

@@ -2,10 +2,13 @@
 
 use terrace_artifact::Text;
 
-use super::calls::{Calling, Target, Task};
+use super::called::Target;
+use super::calls::{Calling, Task};
 use super::lower::Lowering;
+use super::names::Position;
 use super::permission::{arn, s3_arn};
 use super::read::waits;
+use super::runtime::Value;
 use super::targets::{Targets, reference};
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -20,16 +23,13 @@ impl<'a> Lowering<'a, '_> {
         let (node, body) = (step.node, step.body);
         let span = node.span;
         let workgroup = self.target(node, "AWS::Athena::WorkGroup")?;
-        let name = workgroup.attribute("name", span);
-        let catalog = body.get("catalog").and_then(Node::as_str);
+        let name = workgroup.name(span);
+        let catalog = self.named(body.get("catalog"), "AwsDataCatalog")?;
+        let database = self.named(body.get("database"), "default")?;
         let waits = waits(body);
         let own = [
             arn("athena", ["workgroup/".into(), name.clone()], span),
-            arn(
-                "athena",
-                [format!("datacatalog/{}", catalog.unwrap_or("AwsDataCatalog")).into()],
-                span,
-            ),
+            arn("athena", ["datacatalog/".into(), catalog], span),
         ];
         self.permissions.allow(
             "RunQueries",
@@ -43,15 +43,6 @@ impl<'a> Lowering<'a, '_> {
                 own,
             );
         }
-        let database = body
-            .get("database")
-            .and_then(Node::as_str)
-            .filter(|name| !name.contains("{{"));
-        let database = database.unwrap_or(if body.get("database").is_some() {
-            "*"
-        } else {
-            "default"
-        });
         self.permissions.allow(
             "ReadCatalog",
             &[
@@ -64,8 +55,8 @@ impl<'a> Lowering<'a, '_> {
             ],
             [
                 arn("glue", ["catalog".into()], span),
-                arn("glue", [format!("database/{database}").into()], span),
-                arn("glue", [format!("table/{database}/*").into()], span),
+                arn("glue", ["database/".into(), database.clone()], span),
+                arn("glue", ["table/".into(), database, "/*".into()], span),
             ],
         );
         self.permissions.allow(
@@ -90,7 +81,7 @@ impl<'a> Lowering<'a, '_> {
         if !result.is_empty() {
             parameters.push(("ResultConfiguration".into(), Term::Map(result.into())));
         }
-        self.put_all(&mut parameters, &[("ExecutionParameters", "parameters")], step);
+        self.put_texts(&mut parameters, "ExecutionParameters", "parameters", step);
         self.results(body.get("output"), &workgroup, span);
         let service = if waits {
             "athena:startQueryExecution.sync"
@@ -98,6 +89,32 @@ impl<'a> Lowering<'a, '_> {
             "athena:startQueryExecution"
         };
         Some(self.service(service, parameters))
+    }
+
+    /// The name of something that the role is allowed to read: what is not known when compiling could be anything.
+    fn named(&mut self, node: Option<&Node>, default: &str) -> Option<Term> {
+        let Some(node) = node else {
+            return Some(default.into());
+        };
+        let template = template(node, self.files, self.diagnostics);
+        let mut reads = Vec::new();
+        let value = self.with_runtime(&Position::default(), &mut reads, |runtime| {
+            runtime.template(&template)
+        })?;
+        match value {
+            Value::Known(term) => Some(term),
+            Value::Late(_) => {
+                self.diagnostics.push(
+                    Diagnostic::new(
+                        Code::NotAtRunTime,
+                        "what a query reads has to be known when compiling",
+                    )
+                    .at(node.span, "known only when the pipeline runs")
+                    .note("the role is allowed exactly what the steps need"),
+                );
+                None
+            }
+        }
     }
 
     /// The bucket that a query's result is written to.

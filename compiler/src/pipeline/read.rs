@@ -117,6 +117,7 @@ pub(super) struct Steps {
     pub(super) all: Vec<Known>,
     levels: usize,
     states: BTreeMap<Text, Span>,
+    results: BTreeMap<Text, Span>,
 }
 
 impl Steps {
@@ -125,6 +126,7 @@ impl Steps {
             all: Vec::new(),
             levels: 0,
             states: BTreeMap::new(),
+            results: BTreeMap::new(),
         }
     }
 
@@ -175,7 +177,8 @@ impl Steps {
     ) -> Option<Step<'a>> {
         let state = pascal(name);
         let span = body.key;
-        if let Some(first) = self.states.insert(state.clone(), span) {
+        let same = self.states.insert(state.clone(), span);
+        if let Some(first) = same {
             diagnostics.push(
                 Diagnostic::new(
                     Code::DuplicateName,
@@ -186,16 +189,36 @@ impl Steps {
                 .help("steps have names of their own in the whole pipeline, across branches"),
             );
         }
-        let result = body.get("result").and_then(Node::as_str);
+        let asked = body
+            .get("result")
+            .and_then(|node| Some((node.as_str()?, node.span)));
+        let result = asked.map(|(result, _)| result);
+        let key: Text = match result {
+            Some("omit") | None => name.replace('-', "_").into(),
+            Some(result) => result.into(),
+        };
+        let at = asked
+            .filter(|(result, _)| *result != "omit")
+            .map_or(span, |(_, at)| at);
+        if let Some(first) = self.results.insert(key.clone(), at)
+            && same.is_none()
+        {
+            diagnostics.push(
+                Diagnostic::new(
+                    Code::DuplicateName,
+                    format!("two steps leave a result `{}`", shown(&key)),
+                )
+                .at(at, "one would overwrite the other")
+                .also(first, "the first is here")
+                .help("give it a name of its own"),
+            );
+        }
         let id = self.all.len();
         self.all.push(Known {
             name: name.clone(),
             state: state.clone(),
             span,
-            result: match result {
-                Some("omit") | None => name.replace('-', "_").into(),
-                Some(result) => result.into(),
-            },
+            result: key,
             asked: result.map(|result| result != "omit"),
             level,
             inside: Gives::Nothing,

@@ -111,7 +111,7 @@ impl Runtime<'_, '_> {
             Value::Late(text) => format.value(&text),
             Value::Known(term) => {
                 let text = self.inline(&term, span)?;
-                format.text(&text);
+                format.marked(&text);
             }
         }
         Ok(())

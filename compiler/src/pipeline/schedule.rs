@@ -70,14 +70,43 @@ fn check_rate(rate: &str) -> Result<(), Wrong> {
     }
 }
 
-fn check_at(time: &str) -> Result<(), Wrong> {
-    let form = || {
-        wrong(
-            format!("`{time}` is not a time"),
-            "write `at(2027-01-01T00:00:00)`",
-        )
+/// Says what is wrong with a time that a step waits for: a day, a time, and how far it is from UTC.
+pub(crate) fn check_time(time: &str) -> Result<(), Wrong> {
+    const EXAMPLE: &str = "write `2027-01-01T00:00:00Z`";
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let zone = |text: &str| {
+        let hours = text
+            .split_once(':')
+            .filter(|(hour, minute)| digits(hour) && digits(minute) && (hour.len(), minute.len()) == (2, 2));
+        hours.is_some_and(|(hour, minute)| hour < "24" && minute < "60")
     };
-    let Some((date, clock)) = time.split_once('T') else {
+    let offset = time
+        .get(19..)
+        .and_then(|rest| rest.find(['+', '-']))
+        .map(|at| at + 19);
+    let clock = match (time.strip_suffix('Z'), offset) {
+        (Some(clock), _) => Some(clock),
+        (None, Some(at)) if zone(&time[at + 1..]) => Some(&time[..at]),
+        (None, _) => None,
+    };
+    let (clock, fraction) = match clock.map(|clock| clock.split_once('.')) {
+        Some(Some((clock, fraction))) => (Some(clock), digits(fraction)),
+        _ => (clock, true),
+    };
+    match clock {
+        Some(clock) if fraction && clock.len() == 19 => check_clock(clock, time, EXAMPLE),
+        _ => wrong(format!("`{time}` is not a time"), EXAMPLE),
+    }
+}
+
+fn check_at(time: &str) -> Result<(), Wrong> {
+    check_clock(time, time, "write `at(2027-01-01T00:00:00)`")
+}
+
+/// A day and a time, as part of `time`.
+fn check_clock(clock: &str, time: &str, example: &str) -> Result<(), Wrong> {
+    let form = || wrong(format!("`{time}` is not a time"), example);
+    let Some((date, clock)) = clock.split_once('T') else {
         return form();
     };
     let numbers = |text: &str, separator: char| -> Option<Vec<u32>> {
@@ -100,10 +129,7 @@ fn check_at(time: &str) -> Result<(), Wrong> {
     if (1..=days).contains(day) && *hour < 24 && *minute < 60 && *second < 60 {
         Ok(())
     } else {
-        wrong(
-            format!("there is no time `{time}`"),
-            "write `at(2027-01-01T00:00:00)`",
-        )
+        wrong(format!("there is no time `{time}`"), example)
     }
 }
 

@@ -4,6 +4,7 @@ use super::lower::{Lowering, State};
 use super::names::Position;
 use super::read::{Gives, Step};
 use super::runtime::Value;
+use super::schedule;
 use crate::code::Code;
 use crate::diagnostic::Diagnostic;
 use crate::node::Node;
@@ -144,7 +145,18 @@ impl<'a> Lowering<'a, '_> {
                     Diagnostic::new(Code::NotAtRunTime, "a time to wait for is taken as it is")
                         .at(until.span, "compute it in a `pass` step before"),
                 ),
-                Some(Value::Known(term)) => made.body.set("Timestamp", term),
+                Some(Value::Known(term)) => {
+                    // What is put there when deploying is not known yet.
+                    let written = term.as_str().filter(|text| !text.contains("${"));
+                    if let Some(Err(wrong)) = written.map(schedule::check_time) {
+                        self.diagnostics.push(
+                            Diagnostic::new(Code::InvalidValue, wrong.what)
+                                .at(until.span, "a day, a time, and `Z` or the distance to UTC")
+                                .help(wrong.help),
+                        );
+                    }
+                    made.body.set("Timestamp", term);
+                }
                 None => {}
             },
         }
@@ -152,11 +164,13 @@ impl<'a> Lowering<'a, '_> {
 
     pub(super) fn fail(&mut self, fail: &'a Node, position: &Position, made: &mut State) {
         made.body.set("Type", "Fail");
-        let error = fail
-            .get("error")
-            .and_then(Node::as_str)
-            .unwrap_or("PipelineFailed");
-        made.body.set("Error", error);
+        let error = fail.get("error");
+        match error.map(|error| self.payload(error, position, &mut made.reads)) {
+            None => made.body.set("Error", "PipelineFailed"),
+            Some(Some(Value::Late(text))) => made.body.set("ErrorPath", text),
+            Some(Some(Value::Known(term))) => made.body.set("Error", term),
+            Some(None) => {}
+        }
         let cause = if fail.as_str().is_some() {
             Some(fail)
         } else {

@@ -3,6 +3,8 @@
 use terrace_artifact::{Segment, Text};
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::document::Pipeline;
+use crate::node::Node;
 use crate::resource::{Instance, Place, Resource};
 use crate::source::Span;
 use crate::term::{Reference, Term};
@@ -28,6 +30,12 @@ pub(crate) trait Targets {
 
     /// Like [`Targets::find`], and silent where there is nothing.
     fn look(&self, name: &str) -> Option<Found<'_>>;
+
+    /// The resource that a reference of the component itself leads to.
+    fn lead(&self, reference: &Reference) -> Option<&Resource>;
+
+    /// Where a component is deployed to: by its place in [`crate::resource::Expanded::instances`].
+    fn home(&self, instance: usize) -> Option<&Place>;
 
     /// The resource that a reference in the body of `from` leads to.
     fn follow(&self, from: &Resource, reference: &Reference) -> Option<&Resource>;
@@ -56,10 +64,59 @@ pub(crate) trait Targets {
 pub(crate) struct Found<'a> {
     /// The component.
     pub(crate) instance: &'a Instance,
-    /// Whether it is a pipeline: its resources may not be there yet.
-    pub(crate) pipeline: bool,
+    /// Its place in [`crate::resource::Expanded::instances`].
+    pub(crate) index: usize,
+    /// What it says of its runs, where it is a pipeline: its resources may not be there yet.
+    pub(crate) runs: Option<Runs>,
     /// Its resources.
     pub(crate) resources: Vec<&'a Resource>,
+}
+
+/// The longest that a run of an `EXPRESS` pipeline may take, in seconds.
+pub(super) const EXPRESS_LIMIT: i64 = 300;
+
+/// What a pipeline says of its runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Runs {
+    /// The longest that one may take, where that is known.
+    pub(crate) seconds: Option<i64>,
+    /// Whether they are those of an `EXPRESS` pipeline.
+    pub(crate) express: bool,
+    /// The place that says so.
+    pub(crate) span: Span,
+}
+
+impl Runs {
+    /// What a pipeline says.
+    pub(crate) fn of_pipeline(pipeline: &Pipeline) -> Runs {
+        let express = pipeline.node.get("type").and_then(Node::as_str) == Some("EXPRESS");
+        let timeout = pipeline.timeout.as_ref();
+        Runs {
+            seconds: Some(Runs::longest(pipeline, express)),
+            express,
+            span: timeout.map_or(pipeline.name.span, |timeout| timeout.span),
+        }
+    }
+
+    /// The longest that a run of a pipeline may take: 4 hours where it does not say so, and 5 minutes for `EXPRESS`.
+    pub(super) fn longest(pipeline: &Pipeline, express: bool) -> i64 {
+        let default = if express { EXPRESS_LIMIT } else { 14_400 };
+        pipeline
+            .timeout
+            .as_ref()
+            .map_or(default, |timeout| timeout.value.seconds)
+    }
+
+    /// What a state machine says that somebody wrote.
+    pub(crate) fn of_machine(machine: &Resource) -> Runs {
+        let kind = machine.body.get("StateMachineType").and_then(Term::as_str);
+        let timeout = machine.body.at(&["Definition", "TimeoutSeconds"]);
+        Runs {
+            seconds: timeout.and_then(Term::as_integer),
+            express: kind == Some("EXPRESS"),
+            span: machine.declared,
+        }
+    }
 }
 
 /// A reference to an attribute of a resource that was found. The name is the resource's address, so that it means the same wherever

@@ -177,10 +177,10 @@ pub(super) fn lower(
                         "AWS::Events::EventBus",
                         lowering.diagnostics,
                     ) {
-                        Some(resource) => {
+                        Some(resource) if lowering.beside(resource.instance, bus).is_some() => {
                             body.push(("EventBusName".into(), reference(resource, "name", bus.span)));
                         }
-                        None => continue,
+                        _ => continue,
                     }
                 }
                 let Some(pattern) = event_pattern(event, lowering) else {
@@ -199,7 +199,15 @@ pub(super) fn lower(
         body.push(("State".into(), state.into()));
         body.push(("Targets".into(), Term::List(vec![Term::Map(target.into())])));
         rules.push(key.clone());
-        resources.push(make(&key, "AWS::Events::Rule", Term::Map(body.into())));
+        let rule = make(&key, "AWS::Events::Rule", Term::Map(body.into()));
+        if let Kind::Event(event) = trigger.kind {
+            let dead = event::dead_buckets(&rule, lowering.context.targets);
+            lowering.diagnostics.extend(
+                dead.into_iter()
+                    .map(|problem| problem.also(event.key, "this trigger waits for its objects")),
+            );
+        }
+        resources.push(rule);
     }
     if resources.is_empty() {
         return resources;
@@ -212,9 +220,14 @@ pub(super) fn lower(
             ("Resource", own("state_machine", "arn", span)),
         ])
     };
-    let role = |service: &str, condition: Option<Term>, statements: Vec<Term>| {
+    let role = |service: &str, statements: Vec<Term>| {
+        // Not for what others have in their accounts. A rule needs the role before it has an ARN to name here.
+        let account = Term::map([(
+            "StringEquals",
+            Term::map([("aws:SourceAccount", pseudo("AWS::AccountId", span))]),
+        )]);
         Term::map([
-            ("AssumeRolePolicyDocument", trust(service, condition)),
+            ("AssumeRolePolicyDocument", trust(service, Some(account))),
             (
                 "Policies",
                 Term::List(vec![Term::map([
@@ -225,11 +238,8 @@ pub(super) fn lower(
         ])
     };
     if !rules.is_empty() {
-        resources.push(make(
-            RULE_ROLE,
-            "AWS::IAM::Role",
-            role("events.amazonaws.com", None, vec![start()]),
-        ));
+        let body = role("events.amazonaws.com", vec![start()]);
+        resources.push(make(RULE_ROLE, "AWS::IAM::Role", body));
     }
     if schedules {
         let send = Term::map([
@@ -238,11 +248,7 @@ pub(super) fn lower(
             ("Action", "sqs:SendMessage".into()),
             ("Resource", own(QUEUE, "arn", span)),
         ]);
-        let account = Term::map([(
-            "StringEquals",
-            Term::map([("aws:SourceAccount", pseudo("AWS::AccountId", span))]),
-        )]);
-        let body = role("scheduler.amazonaws.com", Some(account), vec![start(), send]);
+        let body = role("scheduler.amazonaws.com", vec![start(), send]);
         resources.push(make(SCHEDULE_ROLE, "AWS::IAM::Role", body));
     }
     let queue = Term::map([
@@ -327,6 +333,7 @@ fn objects_pattern(objects: &Node, trigger: &Trigger<'_>, lowering: &mut Lowerin
         },
         (None, None) => return None,
     };
+    lowering.beside(bucket.instance, at)?;
     if !event::tells_events(bucket) {
         lowering.diagnostics.push(
             event::dead(bucket, lowering.context.targets).also(at.span, "this trigger waits for its objects"),

@@ -6,6 +6,7 @@
 mod flow;
 mod glue;
 mod graph;
+mod nulls;
 mod source;
 mod state;
 mod task;
@@ -20,6 +21,7 @@ use crate::term::Term;
 
 pub(crate) use flow::Shape;
 pub(super) use glue::{default_timeout, mismatches, script_arguments};
+pub(crate) use nulls::lost_nulls;
 
 /// Something wrong with a definition.
 pub(super) struct Finding {

@@ -2,9 +2,11 @@
 
 use terrace_artifact::{Decimal, Segment};
 
+use super::super::failure::{ERRORS, is_invented};
 use super::super::path::{paths_of, templates};
 use super::{Finding, Level, Machine, inner, type_of};
 use crate::code::Code;
+use crate::diagnostic::shown;
 use crate::term::Term;
 
 const EVERY: [&str; 3] = ["Type", "Comment", "QueryLanguage"];
@@ -370,6 +372,20 @@ impl State<'_, '_, '_> {
                 &[key],
                 format!("{place} names no errors: `ErrorEquals` is missing"),
             );
+        }
+        for error in errors
+            .iter()
+            .filter_map(Term::as_str)
+            .filter(|error| is_invented(error))
+        {
+            let message = format!("{place}: no error is named `{}`", shown(error));
+            let finding = self.finding(&[key], message);
+            self.machine
+                .findings
+                .push(match terrace_catalog::nearest(error, ERRORS.into_iter()) {
+                    Some(near) => finding.help(format!("`{near}` exists")),
+                    None => finding,
+                });
         }
         let order = |finding: Finding| Finding {
             code: Code::CatchOrder,

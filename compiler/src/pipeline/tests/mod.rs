@@ -2,13 +2,16 @@
 
 mod by_hand;
 mod definitions;
+mod edges;
 mod lowering;
 mod mistakes;
 mod services;
 
+use std::collections::BTreeMap;
+
 use terrace_artifact::{Address, Class, Text};
 
-use super::targets::{Context, Found, Targets};
+use super::targets::{Context, Found, Runs, Targets};
 use crate::diagnostic::{Diagnostics, Label};
 use crate::document::{Component, Document, Recipe, Tenants};
 use crate::expression::{Scope, Variables, template};
@@ -23,7 +26,7 @@ struct World {
     instances: Vec<Instance>,
     resources: Vec<Resource>,
     scripts: Vec<(&'static str, &'static str)>,
-    pipelines: Vec<usize>,
+    pipelines: BTreeMap<usize, Runs>,
 }
 
 impl Targets for World {
@@ -46,13 +49,25 @@ impl Targets for World {
             .position(|instance| instance.component == name)?;
         Some(Found {
             instance: &self.instances[at],
-            pipeline: self.pipelines.contains(&at),
+            index: at,
+            runs: self.pipelines.get(&at).cloned(),
             resources: self
                 .resources
                 .iter()
                 .filter(|resource| resource.instance == at)
                 .collect(),
         })
+    }
+
+    fn lead(&self, reference: &Reference) -> Option<&Resource> {
+        if let Ok(address) = reference.name.parse::<Address>() {
+            return self.resources.iter().find(|resource| resource.address == address);
+        }
+        self.look(&reference.name)?.resources.first().copied()
+    }
+
+    fn home(&self, _: usize) -> Option<&Place> {
+        None
     }
 
     fn follow(&self, from: &Resource, reference: &Reference) -> Option<&Resource> {
@@ -189,7 +204,7 @@ fn compile(yaml: &str, scripts: &[(&'static str, &'static str)]) -> Outcome {
         instances: Vec::new(),
         resources: Vec::new(),
         scripts: scripts.to_vec(),
-        pipelines: Vec::new(),
+        pipelines: BTreeMap::new(),
     };
     let mut pipelines = Vec::new();
     for node in nodes {
@@ -208,7 +223,8 @@ fn compile(yaml: &str, scripts: &[(&'static str, &'static str)]) -> Outcome {
                     .tenant
                     .as_ref()
                     .map_or("platform", |tenant| tenant.value.as_str());
-                world.pipelines.push(world.instances.len());
+                let at = world.instances.len();
+                world.pipelines.insert(at, Runs::of_pipeline(&pipeline));
                 world
                     .instances
                     .push(instance(tenant, &pipeline.name.value, pipeline.name.span));
@@ -226,7 +242,7 @@ fn compile(yaml: &str, scripts: &[(&'static str, &'static str)]) -> Outcome {
         ("tenant".into(), Term::map([("name", "finance")])),
     ];
     let mut made = Vec::new();
-    for (pipeline, at) in pipelines.iter().zip(&world.pipelines) {
+    for (pipeline, at) in pipelines.iter().zip(world.pipelines.keys()) {
         let context = Context {
             instance: &world.instances[*at],
             index: *at,
@@ -338,7 +354,7 @@ kind: Component
 name: work
 tenants: [finance]
 resources:
-  queue: {type: AWS::SQS::Queue, properties: {FifoQueue: true}}
+  queue: {type: AWS::SQS::Queue, properties: {FifoQueue: true, ContentBasedDeduplication: true}}
   application: {type: AWS::EMRServerless::Application, properties: {}}
   spark: {type: AWS::IAM::Role, properties: {}}
   results: {type: AWS::S3::Bucket, properties: {}}
