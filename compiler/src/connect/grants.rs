@@ -79,6 +79,9 @@ pub(super) fn lower(
         let Some(role) = role_of(graph, grant, who, diagnostics) else {
             continue;
         };
+        if !in_one_account(graph, grant, role, on, diagnostics) {
+            continue;
+        }
         let policy = policies.entry(role).or_default();
         policy.declared.get_or_insert(grant.span);
         statements(graph, grant, on, &may, policy, diagnostics);
@@ -90,6 +93,37 @@ pub(super) fn lower(
     }
     order_event_sources(graph, &made);
     made
+}
+
+/// Whether both sides of a grant are in one account. Across accounts the other side has to allow it as well.
+fn in_one_account(
+    graph: &Graph<'_>,
+    grant: &Stated,
+    role: usize,
+    on: usize,
+    diagnostics: &mut Diagnostics,
+) -> bool {
+    let account = |at: usize| graph.places[graph.resources[at].instance].account.as_ref();
+    if account(role) == account(on) {
+        return true;
+    }
+    diagnostics.push(
+        Diagnostic::new(
+            Code::InvalidGrant,
+            format!(
+                "`{}` is in another account than `{}`",
+                graph.resources[on].address, graph.resources[role].address
+            ),
+        )
+        .at(
+            graph.word(grant, "on"),
+            "its own policy would have to allow it, too",
+        )
+        .help(
+            "grants across accounts are not in this version: write the policies of both sides as resources",
+        ),
+    );
+    false
 }
 
 /// The resource that one side of a grant names.
@@ -341,6 +375,13 @@ fn statements(
         }
     };
     let prefix = grant.value.get("prefix").and_then(Term::as_str);
+    if prefix.is_some() && type_name != "AWS::S3::Bucket" {
+        diagnostics.push(
+            Diagnostic::new(Code::InvalidGrant, format!("`{}` has no parts", target.address))
+                .at(graph.word(grant, "prefix"), "only a bucket has a `prefix`")
+                .help("take `prefix` away"),
+        );
+    }
     let inner_suffix = match (prefix, type_name) {
         (Some(prefix), "AWS::S3::Bucket") => format!("/{}*", prefix.trim_start_matches('/')),
         _ => meaning.suffix.to_owned(),

@@ -7,6 +7,7 @@ use super::Graph;
 use crate::code::Code;
 use crate::diagnostic::{listed, shown, those};
 use crate::expression::Failure;
+use crate::resolve::UseKind;
 use crate::source::Span;
 use crate::term::Reference;
 
@@ -23,7 +24,7 @@ impl Graph<'_> {
     /// Finds what a reference in the component `from` names.
     pub(crate) fn find(&self, from: usize, reference: &Reference) -> Result<Found, Box<Failure>> {
         if reference.name.contains('/') {
-            return self.find_address(&reference.name, reference.span);
+            return self.find_address(from, &reference.name, reference.span);
         }
         if reference.local
             && let Some(found) = self.find_own(from, reference)?
@@ -37,8 +38,21 @@ impl Graph<'_> {
         }
     }
 
-    fn find_address(&self, text: &str, span: Span) -> Result<Found, Box<Failure>> {
-        let found = text.parse::<Address>().ok().and_then(|address| {
+    /// A resource by its address: the platform sees all, a tenant its own and the platform's.
+    fn find_address(&self, from: usize, text: &str, span: Span) -> Result<Found, Box<Failure>> {
+        let address = text.parse::<Address>().ok();
+        let tenants = [self.instances[from].tenant.as_str(), "platform"];
+        let hidden =
+            |address: &Address| tenants[0] != "platform" && !tenants.contains(&address.tenant.as_str());
+        if address.as_ref().is_some_and(hidden) {
+            let message = format!("`{}` is another tenant's", shown(text));
+            return Err(
+                Failure::new(Code::UnknownReference, span, message, "cannot be seen from here").with_help(
+                    "tenants do not see each other's: what both need is a component of the platform",
+                ),
+            );
+        }
+        let found = address.and_then(|address| {
             let instance = *self
                 .by_component
                 .get(&(address.tenant.clone(), address.component.clone()))?;
@@ -167,6 +181,13 @@ impl Graph<'_> {
         let name = reference.name.as_str();
         let found = written.find(name).filter(|_| written.matches(name).count() == 1);
         let span = found.map_or(reference.span, |at| reference.span.within(at..at + name.len()));
+        if reference.local
+            && let Some(left_out) = self.left_out(from, &reference.name)
+        {
+            let message = format!("`{}` is left out here", shown(&reference.name));
+            return Failure::new(Code::UnknownReference, span, message, left_out)
+                .with_help("ask the same before referring to it, with `when` or `if`");
+        }
         let failure = Failure::new(Code::UnknownReference, span, message, "refers to nothing");
         if instance.requires.contains(&reference.name) {
             let help = format!(
@@ -185,6 +206,21 @@ impl Graph<'_> {
             }
             None => failure,
         }
+    }
+
+    /// Why a resource that its component declares has not come to be.
+    fn left_out(&self, from: usize, name: &str) -> Option<&'static str> {
+        let UseKind::Component { recipe, .. } = &self.uses[from].kind else {
+            return None;
+        };
+        let declared = recipe
+            .resources
+            .iter()
+            .find(|resource| resource.name.value == name)?;
+        Some(match declared.for_each {
+            Some(_) => "it is repeated over nothing",
+            None => "its `when` is false",
+        })
     }
 
     fn exists_elsewhere(&self, name: &str) -> bool {

@@ -96,21 +96,35 @@ impl Graph<'_> {
 
     fn collision(&self, name: &Name<'_>, first: usize, second: usize, diagnostics: &mut Diagnostics) {
         let (other, resource) = (&self.resources[first], &self.resources[second]);
-        let told_apart = what_tells_apart(other, resource);
-        let diagnostic = Diagnostic::new(
+        // Nobody writes logical ids: they are made of keys.
+        let made = matches!(name, Name::Logical(..));
+        let word = shown(name.word());
+        let is = match made {
+            true => format!("is `{word}` in the template"),
+            false => format!("is named `{word}`"),
+        };
+        let mut diagnostic = Diagnostic::new(
             Code::NameCollision,
             format!(
                 "`{}` and `{}` come to have one name",
                 other.address, resource.address
             ),
         )
-        .at(resource.declared, format!("is named `{}`", shown(name.word())));
+        .at(resource.declared, is);
         // What one line makes for several is marked once: the addresses say for whom.
-        let diagnostic = match other.declared == resource.declared {
-            true => diagnostic.help(format!("put {told_apart} into the name")),
-            false => diagnostic
-                .also(other.declared, "and so is this")
-                .help(format!("put what tells them apart into the name: {told_apart}")),
+        let together = other.declared == resource.declared;
+        if !together {
+            diagnostic = diagnostic.also(other.declared, "and so is this");
+        }
+        let told_apart = what_tells_apart(other, resource);
+        let diagnostic = match (made, together) {
+            (true, _) => diagnostic
+                .note("logical ids are made of keys, and know no `-` and `_`: `a-b`, `a_b` and `aB` are one there")
+                .help("give one of the two another key"),
+            (false, true) => diagnostic.help(format!("put {told_apart} into the name")),
+            (false, false) => {
+                diagnostic.help(format!("put what tells them apart into the name: {told_apart}"))
+            }
         };
         diagnostics.push(self.located(resource, diagnostic));
     }

@@ -50,6 +50,9 @@ pub(super) fn lower(
             .unwrap_or("TCP");
         match (&from, &to) {
             (Peer::Group(from), Peer::Group(to)) => {
+                if !in_one_network(graph, connect, *from, *to, diagnostics) {
+                    continue;
+                }
                 made.extend(group_rules(graph, connect, *from, *to, &port, protocol));
             }
             (Peer::Group(_), _) | (_, Peer::Group(_)) => {
@@ -139,6 +142,36 @@ fn peer(graph: &Graph<'_>, connect: &Stated, key: &str, diagnostics: &mut Diagno
         }
     };
     let resource = &graph.resources[at];
+    let own = &graph.instances[connect.instance];
+    let cluster = &graph.instances[resource.instance].cluster;
+    if resource.kind.kubernetes().is_some() && *cluster != own.cluster {
+        let shown = |cluster: &Option<Text>| match cluster {
+            Some(name) => format!("in `{name}`"),
+            None => "in none".to_owned(),
+        };
+        diagnostics.push(
+            Diagnostic::new(
+                Code::InvalidGrant,
+                format!(
+                    "`{}` is in another cluster than this connection",
+                    resource.address
+                ),
+            )
+            .at(
+                graph.word(connect, key),
+                format!(
+                    "{}, and `{}` {}",
+                    shown(cluster),
+                    own.component,
+                    shown(&own.cluster)
+                ),
+            )
+            .help(
+                "a network policy knows the pods of its own cluster: say `{cidr: …}` for what is in another",
+            ),
+        );
+        return None;
+    }
     if resource.kind.cloudformation() == Some("AWS::EC2::SecurityGroup") {
         return Some(Peer::Group(at));
     }
@@ -188,6 +221,35 @@ fn peer(graph: &Graph<'_>, connect: &Stated, key: &str, diagnostics: &mut Diagno
         labels,
         name,
     })
+}
+
+/// Whether two security groups are in one account and region.
+fn in_one_network(
+    graph: &Graph<'_>,
+    connect: &Stated,
+    from: usize,
+    to: usize,
+    diagnostics: &mut Diagnostics,
+) -> bool {
+    let place = |at: usize| &graph.places[graph.resources[at].instance];
+    if place(from) == place(to) {
+        return true;
+    }
+    diagnostics.push(
+        Diagnostic::new(
+            Code::InvalidGrant,
+            format!(
+                "`{}` is in another account or region than `{}`",
+                graph.resources[to].address, graph.resources[from].address
+            ),
+        )
+        .at(
+            graph.word(connect, "to"),
+            "a rule names groups of its own network",
+        )
+        .help("place the two together, with `on`, or write the rules as resources"),
+    );
+    false
 }
 
 /// Whether a text is a range of addresses: `10.0.0.0/16`, `fd00::/8`.

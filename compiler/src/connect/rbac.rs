@@ -35,6 +35,28 @@ pub(super) fn role_based(
         );
         return Vec::new();
     };
+    let cluster = |resource: &Resource| graph.instances[resource.instance].cluster.as_ref();
+    if cluster(workload) != cluster(target) {
+        diagnostics.push(
+            Diagnostic::new(
+                Code::InvalidGrant,
+                format!(
+                    "`{}` is in another cluster than `{}`",
+                    target.address, workload.address
+                ),
+            )
+            .at(graph.word(grant, "on"), "rights end where the cluster ends")
+            .help("place the two together, with `on`"),
+        );
+        return Vec::new();
+    }
+    if grant.value.get("prefix").is_some() {
+        diagnostics.push(
+            Diagnostic::new(Code::InvalidGrant, format!("`{}` has no parts", target.address))
+                .at(graph.word(grant, "prefix"), "only a bucket has a `prefix`")
+                .help("take `prefix` away"),
+        );
+    }
     let verbs: &[&str] = match may {
         "read" => &["get", "watch"],
         "write" => &["get", "patch", "update"],
