@@ -4,6 +4,7 @@
 //! value.
 
 mod common;
+mod keys;
 mod trace;
 mod turns;
 
@@ -17,6 +18,7 @@ use crate::source::{Files, Span};
 use crate::term::Term;
 
 pub use common::{Common, number};
+use keys::{is_control, put, put_own};
 pub use trace::{Leaf, Trace};
 pub use turns::{each_value, turns};
 
@@ -228,6 +230,7 @@ impl Body {
                 }
             }
             BodyKind::Map(map) if map.json.is_some() => map.json_text(scope, expansion),
+            BodyKind::Map(map) if map.value.is_some() => map.one_value(scope, expansion),
             BodyKind::Map(map) => {
                 let mut out = Vec::with_capacity(map.entries.len());
                 if !map.expand_entries(scope, expansion, &mut out) {
@@ -320,6 +323,7 @@ impl MapBody {
             }
         }
         let computed = |(key, _): &(Template, Body)| !matches!(key, Template::Plain(_));
+        map.check_alone(diagnostics);
         map.may_repeat = map.merge.is_some() || map.for_each.is_some() || map.entries.iter().any(computed);
         map
     }
@@ -363,9 +367,9 @@ impl MapBody {
         if !self.holds(scope, expansion) {
             return Term::Omit;
         }
-        match &self.json {
-            Some(body) => expression::json::json(&body.expand(scope, expansion)),
-            None => Term::Omit,
+        match self.json.as_ref().map(|body| body.expand(scope, expansion)) {
+            None | Some(Term::Omit | Term::Null) => Term::Omit,
+            Some(tree) => expression::json::json(&tree),
         }
     }
 
@@ -395,6 +399,7 @@ impl MapBody {
     }
 
     fn expand_once(&self, scope: &Scope<'_>, expansion: &mut Expansion<'_>, out: &mut Vec<(Text, Term)>) {
+        let before = out.len();
         if let Some(merge) = &self.merge {
             match merge.expand(scope, expansion) {
                 Term::Map(entries) => {
@@ -411,6 +416,12 @@ impl MapBody {
                 )),
             }
         }
+        // A loop over maps to merge lets later ones count.
+        let merged = if self.merge.is_some() {
+            0..out.len()
+        } else {
+            before..before
+        };
         for (key, body) in &self.entries {
             let key = match key.evaluate(scope) {
                 Ok(Term::String(key)) => key,
@@ -437,7 +448,8 @@ impl MapBody {
             }
             if expansion.keeps(&term) {
                 if self.may_repeat {
-                    put(out, key, term);
+                    let put = put_own(out, &merged, key, term, body.key);
+                    expansion.failures.extend(put.err());
                 } else {
                     out.push((key, term));
                 }
@@ -542,24 +554,6 @@ pub fn whole_expression(node: &Node, files: &Files, diagnostics: &mut Diagnostic
             None
         }
     }
-}
-
-fn put(out: &mut Vec<(Text, Term)>, key: Text, term: Term) {
-    match out.iter_mut().find(|(k, _)| *k == key) {
-        Some((_, old)) => *old = term,
-        None => out.push((key, term)),
-    }
-}
-
-/// `$for_each` is a key of the language, `$schema` and `$ref` are somebody else's: ours are spelled as words.
-fn is_control(key: &str) -> bool {
-    const FOREIGN: [&str; 6] = ["$schema", "$ref", "$id", "$defs", "$comment", "$anchor"];
-    key.starts_with('$')
-        && !key.starts_with("$.")
-        && !key.starts_with("${")
-        && !FOREIGN.contains(&key)
-        && key[1..].chars().all(|c| c.is_ascii_lowercase() || c == '_')
-        && key.len() > 1
 }
 
 /// The values of a list or map; a scalar is counted where it stands.
