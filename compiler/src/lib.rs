@@ -34,6 +34,7 @@ mod patch;
 mod pipeline;
 mod placement;
 pub mod provenance;
+mod reach;
 mod requirement;
 mod resolve;
 pub mod resource;

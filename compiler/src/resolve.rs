@@ -571,6 +571,7 @@ fn check_names(stack: &Stack, diagnostics: &mut Diagnostics) {
             check_inputs(list, diagnostics);
         }
     }
+    crate::reach::check(stack, diagnostics);
 }
 
 /// The module of the highest version.
