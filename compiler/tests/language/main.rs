@@ -323,6 +323,28 @@ grants:
 }
 
 #[test]
+fn a_value_stands_for_a_key_and_json_of_nothing_for_none() {
+    let compiled = run(
+        r#"
+kind: Component
+name: notes
+resources:
+  page:
+    type: AWS::SNS::Topic
+    properties:
+      TopicName: {$when: "{{ true }}", $value: notes}
+      DisplayName: {$when: "{{ false }}", $value: Notes}
+      ArchivePolicy: {$json: {$for_each: "{{ {} }}", "{{ each.key }}": 1}}
+      Tags: [{$for_each: "{{ ['a', 'b'] }}", $merge: {Key: x, Value: y}, Key: "{{ each.key }}"}]
+"#,
+        &[],
+    );
+    let page = properties(&compiled, "cloudformation/platform/notes.json", "Page");
+    expect![[r#"{"TopicName":"notes","Tags":[{"Key":"a","Value":"y"},{"Key":"b","Value":"y"}]}"#]]
+        .assert_eq(&page);
+}
+
+#[test]
 fn a_misspelt_input_is_told_where_it_is_read() {
     let stack = |text: &str| {
         format!(
