@@ -362,17 +362,6 @@ impl MapBody {
         }
     }
 
-    /// `$json`: the tree as compact text, for the properties of AWS that want a document in a string.
-    fn json_text(&self, scope: &Scope<'_>, expansion: &mut Expansion<'_>) -> Term {
-        if !self.holds(scope, expansion) {
-            return Term::Omit;
-        }
-        match self.json.as_ref().map(|body| body.expand(scope, expansion)) {
-            None | Some(Term::Omit | Term::Null) => Term::Omit,
-            Some(tree) => expression::json::json(&tree),
-        }
-    }
-
     fn holds(&self, scope: &Scope<'_>, expansion: &mut Expansion<'_>) -> bool {
         self.when.as_ref().is_none_or(|when| match scope.condition(when) {
             Ok(holds) => holds,

@@ -1,10 +1,11 @@
-//! Keys of maps: which are the language's own, and what becomes of two that are alike.
+//! Keys of maps: which are the language's own, what they make, and what becomes of two that are alike.
 
 use terrace_artifact::Text;
 
 use super::{Expansion, MapBody};
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics, shown};
+use crate::expression::json::json;
 use crate::expression::{Failure, Scope};
 use crate::source::Span;
 use crate::term::Term;
@@ -54,6 +55,17 @@ pub(super) fn put_own(
 }
 
 impl MapBody {
+    /// `$json`: the tree as compact text, for the properties of AWS that want a document in a string.
+    pub(super) fn json_text(&self, scope: &Scope<'_>, expansion: &mut Expansion<'_>) -> Term {
+        if !self.holds(scope, expansion) {
+            return Term::Omit;
+        }
+        match self.json.as_ref().map(|body| body.expand(scope, expansion)) {
+            None | Some(Term::Omit | Term::Null) => Term::Omit,
+            Some(tree) => json(&tree),
+        }
+    }
+
     /// `$value` where no list is: the value of a key, which is there if `$when` is true.
     pub(super) fn one_value(&self, scope: &Scope<'_>, expansion: &mut Expansion<'_>) -> Term {
         if let Some(over) = &self.for_each {
