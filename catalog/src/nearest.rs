@@ -1,14 +1,23 @@
 /// The one of some names that a misspelt word was most likely meant to be, if any is close.
 ///
 /// Close is at most a third of the word's letters inserted, dropped, replaced or swapped with their neighbour; a
-/// difference in case alone always counts as close. Of equally close names the first wins.
+/// difference in case alone always counts as close. A single letter is close to nothing else, and `output` is not a misspelt
+/// `input`. Of equally close names one that the word begins, or that begins the word, wins, then the first. Where none is close,
+/// one whose beginning the word is will do: `prod` for `production`.
 pub fn nearest<'a>(word: &str, among: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (word.chars().count() / 3).clamp(1, 4);
-    let word: Vec<char> = word.chars().flat_map(char::to_lowercase).collect();
+    let length = word.chars().count();
+    let limit = if length == 1 { 0 } else { (length / 3).clamp(1, 4) };
+    let text = word.to_lowercase();
+    let word: Vec<char> = text.chars().collect();
     let mut lower: Vec<char> = Vec::new();
-    let mut best: Option<(usize, &str)> = None;
+    let mut best: Option<(usize, bool, &str)> = None;
+    let mut longer = Longer::None;
     for name in among {
-        let bound = best.map_or(limit + 1, |(distance, _)| distance);
+        if length >= SHORTEST_BEGINNING && begins(&text, name) && name.len() > text.len() {
+            longer = longer.and(name);
+        }
+        // Of two that are equally close the second may be the better one.
+        let bound = best.map_or(limit + 1, |(distance, begins, _)| distance + usize::from(!begins));
         lower.clear();
         match name.is_ascii() {
             true if name.len().abs_diff(word.len()) >= bound => continue,
@@ -16,11 +25,66 @@ pub fn nearest<'a>(word: &str, among: impl Iterator<Item = &'a str>) -> Option<&
             false => lower.extend(name.chars().flat_map(char::to_lowercase)),
         }
         let distance = distance(&word, &lower, bound);
-        if distance < bound {
-            best = Some((distance, name));
+        if distance >= bound || is_opposite(&word, &lower) {
+            continue;
+        }
+        let begins = lower.starts_with(&word) || word.starts_with(&lower);
+        if begins || best.is_none_or(|(known, ..)| distance < known) {
+            best = Some((distance, begins, name));
         }
     }
-    best.map(|(_, name)| name)
+    match (best, longer) {
+        (Some((.., name)), _) | (None, Longer::One(name)) => Some(name),
+        _ => None,
+    }
+}
+
+/// From how many letters on a word may be meant as the beginning of a name.
+const SHORTEST_BEGINNING: usize = 3;
+
+/// The names that a word begins, as far as it matters.
+enum Longer<'a> {
+    None,
+    One(&'a str),
+    Several,
+}
+
+impl<'a> Longer<'a> {
+    fn and(self, name: &'a str) -> Longer<'a> {
+        match self {
+            Longer::None => Longer::One(name),
+            Longer::One(known) if known == name => self,
+            _ => Longer::Several,
+        }
+    }
+}
+
+/// Whether a name begins with a word in lower case, whatever its own case.
+fn begins(word: &str, name: &str) -> bool {
+    name.get(..word.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(word))
+}
+
+/// Words that are close in letters and contrary in meaning: whoever wrote one has not meant the other.
+const OPPOSITES: [(&str, &str); 3] = [("in", "out"), ("min", "max"), ("source", "target")];
+
+fn is_opposite(word: &[char], name: &[char]) -> bool {
+    let replaced = |from: &str, to: &str| {
+        let from: Vec<char> = from.chars().collect();
+        let to = to.chars();
+        let mut places = word.windows(from.len()).enumerate();
+        places.any(|(at, window)| {
+            let rest = &word[at + from.len()..];
+            window == from
+                && word[..at]
+                    .iter()
+                    .copied()
+                    .chain(to.clone())
+                    .chain(rest.iter().copied())
+                    .eq(name.iter().copied())
+        })
+    };
+    OPPOSITES.iter().any(|(a, b)| replaced(a, b) || replaced(b, a))
 }
 
 /// The number of edits between two words, counted up to `bound`.
@@ -82,7 +146,26 @@ mod tests {
         check("zone", &["time", "type"], None);
         check("x", &[], None);
         check("ab", &["abc", "abd"], Some("abc"));
-        check("Buckett", &["Buckets", "Bucket"], Some("Buckets"));
+        check("Buckett", &["Buckets", "Bucket"], Some("Bucket"));
+        check("gpu", &["cpu", "gpus"], Some("gpus"));
+        check("Kind", &["bind", "kind"], Some("kind"));
+    }
+
+    #[test]
+    fn a_beginning_is_enough_where_it_is_the_beginning_of_one_name() {
+        check("prod", &["development", "production"], Some("production"));
+        check("int", &["string", "integer"], Some("integer"));
+        check("data", &["dataset", "database"], None);
+        check("pr", &["production"], None);
+    }
+
+    #[test]
+    fn one_letter_and_the_opposite_are_no_misspelling() {
+        check("f", &["x"], None);
+        check("F", &["x", "f"], Some("f"));
+        check("outputPath", &["inputPath"], None);
+        check("max_size", &["min_size"], None);
+        check("min_sise", &["min_size"], Some("min_size"));
     }
 
     /// Every edit of every word is found, and counted as a table of all pairs of beginnings counts it.
