@@ -184,6 +184,10 @@ pub(crate) fn documents_of(file: FileId, files: &Files, diagnostics: &mut Diagno
         .into_iter()
         .filter(|node| !node.is_null() && !is_foreign(node))
     {
+        // What the parser stumbled over is no map for that reason.
+        if !readable && node.entries().is_empty() {
+            continue;
+        }
         crate::check::literal_secrets(&node, diagnostics);
         validate::validate(&node, files, diagnostics);
         let named = node.get("name").is_some_and(|name| name.as_str().is_some());

@@ -245,19 +245,9 @@ impl Reader<'_> {
         let rest = &self.text[outer.start as usize..];
         if rest.starts_with("{{") {
             let line = rest.lines().next().unwrap_or_default();
-            let end = line.find("}}").map_or(2, |at| at + 2);
-            let expression = outer.start as usize..outer.start as usize + end;
-            let whole = Span {
-                file: self.file,
-                start: outer.start,
-                end: u32::try_from(expression.end).unwrap_or(u32::MAX),
-            };
-            let text = &self.text[expression];
-            self.diagnostics.push(
-                Diagnostic::new(Code::UnquotedExpression, "an expression has to stand in quotes")
-                    .at(whole, "YAML reads these braces as maps")
-                    .replace(whole, format!("\"{text}\""), "put it in quotes"),
-            );
+            let value = outer.start as usize..outer.start as usize + shape::with_expressions(line);
+            let diagnostic = syntax::unquoted(self.text, self.file, value);
+            self.diagnostics.push(diagnostic);
         } else {
             self.diagnostics.push(
                 Diagnostic::new(Code::KeyNotText, "a key has to be a word")
@@ -402,6 +392,14 @@ impl Reader<'_> {
         }
         self.anchor(anchor, span);
         let plain = style == ScalarStyle::Plain;
+        // To the parser a block ends where the next line begins: behind its indentation.
+        let span = match style {
+            ScalarStyle::Literal | ScalarStyle::Folded => {
+                let written = &self.text[span.start as usize..span.end as usize];
+                span.within(0..written.trim_end().len())
+            }
+            _ => span,
+        };
         let kind = match tag {
             None if plain => self.plain(text, span),
             None => NodeKind::String(text.into()),

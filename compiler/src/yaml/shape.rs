@@ -91,6 +91,21 @@ pub(super) fn innermost_bracket(text: &str) -> Option<usize> {
     open.pop()
 }
 
+/// The length of a value between brackets that begins with an expression: up to the comma or bracket behind it, or the comment.
+pub(super) fn with_expressions(line: &str) -> usize {
+    let mut end = 0;
+    loop {
+        let closed = line[end..].find("}}").map_or(line.len(), |at| end + at + 2);
+        let rest = &line[closed..];
+        let stop = rest.find([',', ']', '}', '\n']).unwrap_or(rest.len());
+        let stop = rest.find(" #").map_or(stop, |comment| comment.min(stop));
+        match rest[..stop].find("{{") {
+            Some(next) => end = closed + next + 2,
+            None => return line[..closed + stop].trim_end().len(),
+        }
+    }
+}
+
 /// The word that ends at a byte, or begins there.
 pub(super) fn word_before(text: &str, at: usize) -> std::ops::Range<usize> {
     let separates = |c: char| c.is_whitespace() || matches!(c, ',' | '[' | ']' | '{' | '}');

@@ -56,6 +56,15 @@ pub(super) fn diagnostic(text: &str, file: FileId, at: usize, error: &ScanError)
     }
 }
 
+/// A value that begins with an expression, whose braces YAML reads as maps.
+pub(super) fn unquoted(text: &str, file: FileId, value: std::ops::Range<usize>) -> Diagnostic {
+    let at = value.start;
+    let mistake = Mistake { text, file, at };
+    let diagnostic = Diagnostic::new(Code::UnquotedExpression, "an expression has to stand in quotes")
+        .at(mistake.span(value.clone()), "YAML reads these braces as maps");
+    mistake.quoted(diagnostic, value)
+}
+
 struct Mistake<'a> {
     text: &'a str,
     file: FileId,
@@ -147,7 +156,10 @@ impl<'a> Mistake<'a> {
         let quote = match (value.contains('"') || value.contains('\\'), value.contains('\'')) {
             (false, _) => '"',
             (true, false) => '\'',
-            (true, true) => return diagnostic.help("put it in quotes"),
+            (true, true) => {
+                let escaped = value.replace('\'', "''");
+                return diagnostic.replace(self.span(range), format!("'{escaped}'"), "put it in quotes");
+            }
         };
         diagnostic.replace(
             self.span(range),
@@ -159,12 +171,8 @@ impl<'a> Mistake<'a> {
     /// An expression whose braces YAML reads as maps.
     fn expression(&self) -> Option<Diagnostic> {
         let value = self.value()?;
-        if !self.text[value.clone()].starts_with("{{") {
-            return None;
-        }
-        let diagnostic = Diagnostic::new(Code::UnquotedExpression, "an expression has to stand in quotes")
-            .at(self.span(value.clone()), "YAML reads these braces as maps");
-        Some(self.quoted(diagnostic, value))
+        let expression = self.text[value.clone()].starts_with("{{");
+        expression.then(|| unquoted(self.text, self.file, value))
     }
 
     fn tab(&self) -> Diagnostic {
@@ -316,6 +324,10 @@ impl<'a> Mistake<'a> {
         if let Some(diagnostic) = self.colon_without_space(above) {
             return diagnostic;
         }
+        // Beside the line above already: that line is no key, for want of a colon.
+        if line.indent == column(above) {
+            return self.lacks_colon(above);
+        }
         self.say(
             "this key stands under a value",
             key,
@@ -385,6 +397,8 @@ impl<'a> Mistake<'a> {
                     .help("begin it with `- `, or indent it as what it belongs to"),
             };
         }
+        let mut levels = levels;
+        levels.dedup_by_key(|(column, _)| *column);
         let places: Vec<String> = levels
             .iter()
             .map(|(column, beside)| {
@@ -438,6 +452,10 @@ impl<'a> Mistake<'a> {
         if let Some(diagnostic) = self.colon_without_space(line) {
             return diagnostic;
         }
+        self.lacks_colon(line)
+    }
+
+    fn lacks_colon(&self, line: Line<'a>) -> Diagnostic {
         let content = line.content.split(" #").next().unwrap_or_default().trim_end();
         let range = line.start..line.start + content.len();
         let diagnostic = self.say("a key has no colon", range.clone(), "`KEY: VALUE` is wanted here");

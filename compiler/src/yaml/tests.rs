@@ -212,7 +212,7 @@ fn syntax_is_told_in_the_words_of_the_mistake() {
         ),
         (
             "a: b: c's \"d\"\n",
-            "a text with `: ` in it has to stand in quotes <b: c's \"d\"> put it in quotes",
+            "a text with `: ` in it has to stand in quotes <b: c's \"d\"> \"a: 'b: c''s \\\"d\\\"'\\n\"",
         ),
         (
             "a: 1, b: 2\n",
