@@ -140,7 +140,7 @@ impl Checker<'_> {
             found.push(invalid(schema, node, place, &why));
         }
         match &node.kind {
-            NodeKind::Map(_) => self.check_map(schema, node, place, found),
+            NodeKind::Map(_) if !self.check_map(schema, node, place, found) => return,
             NodeKind::List(items) => self.check_list(schema, node, items, place, found),
             _ => {}
         }
@@ -191,8 +191,15 @@ impl Checker<'_> {
         false
     }
 
-    fn check_map(&self, schema: &Schema, node: &Node, place: Place<'_>, found: &mut Vec<Diagnostic>) {
+    /// Says what is wrong with a map. Whether it is clear what was meant, so that there may be more to say of it.
+    fn check_map(&self, schema: &Schema, node: &Node, place: Place<'_>, found: &mut Vec<Diagnostic>) -> bool {
         let entries = node.entries();
+        if let Some(why) = out_of_bounds(schema.entries, entries.len(), "key", "keys") {
+            found.push(invalid(schema, node, place, &why));
+            return false;
+        }
+        // What a merge key would bring was told not to come.
+        let merged = node.get("<<").is_some();
         // What a misspelt key was meant to be is not missing as well.
         let mut meant: Vec<&str> = Vec::new();
         let free = OnceCell::new();
@@ -219,7 +226,17 @@ impl Checker<'_> {
             match (property, schema.others) {
                 (Some((_, id)), _) => self.check(*id, value, Place::Key(key), found),
                 (None, Others::Any) => {}
+                (None, Others::Of(id)) if self.is_one_of(id, key) && !is_map(value) => {
+                    let message = format!("`{}` stands where a name belongs", shown(key));
+                    let problem =
+                        Diagnostic::new(Code::WrongType, message).at(value.key, "the name of what?");
+                    found.push(match &schema.say {
+                        Some(say) => problem.help(say.as_str()),
+                        None => problem,
+                    });
+                }
                 (None, Others::Of(id)) => self.check(id, value, Place::Key(key), found),
+                (None, Others::Refused) if key == "<<" => {}
                 (None, Others::Refused) => {
                     let free = free();
                     meant.extend(terrace_catalog::nearest(key, free.iter().copied()));
@@ -242,7 +259,7 @@ impl Checker<'_> {
         for key in schema
             .required
             .iter()
-            .filter(|key| node.get(key).is_none() && !meant.contains(&key.as_str()))
+            .filter(|key| node.get(key).is_none() && !meant.contains(&key.as_str()) && !merged)
         {
             let mut problem = Diagnostic::new(Code::MissingField, format!("`{key}` is missing in {place}"))
                 .at(lacking(node, place), format!("needs `{key}`"));
@@ -255,14 +272,15 @@ impl Checker<'_> {
             }
             found.push(problem);
         }
-        if let Some(why) = out_of_bounds(schema.entries, entries.len(), "key", "keys") {
-            found.push(invalid(schema, node, place, &why));
-        } else if !schema.one.is_empty() {
-            self.check_one(schema, node, place, &meant, found);
-        }
+        merged || schema.one.is_empty() || self.check_one(schema, node, place, &meant, found)
     }
 
-    /// Exactly one of some keys is there.
+    /// Whether a key is one of those of which a schema wants exactly one.
+    fn is_one_of(&self, id: Id, key: &str) -> bool {
+        self.schemas.get(id).one.iter().any(|(one, _)| one == key)
+    }
+
+    /// Exactly one of some keys is there, or none of two is known to be the one that was meant.
     fn check_one(
         &self,
         schema: &Schema,
@@ -270,7 +288,7 @@ impl Checker<'_> {
         place: Place<'_>,
         meant: &[&str],
         found: &mut Vec<Diagnostic>,
-    ) {
+    ) -> bool {
         let names = || schema.one.iter().map(|(key, _)| key.as_str());
         let there: Vec<&str> = schema
             .one
@@ -292,6 +310,7 @@ impl Checker<'_> {
                     .also(span(first), "the other")
                     .help(say),
                 );
+                return false;
             }
             [] if names().any(|name| meant.contains(&name)) => {}
             [] => {
@@ -317,6 +336,7 @@ impl Checker<'_> {
                 });
             }
         }
+        true
     }
 
     fn check_list(
@@ -387,7 +407,15 @@ impl Checker<'_> {
             Diagnostic::new(Code::WrongType, format!("{place} has to be {}", wanted.words())).at(span, label);
         let written = self.files.text(node.span);
         if wanted.has(Types::STRING) && matches!(node.kind, NodeKind::Number(_) | NodeKind::Bool(_)) {
-            problem = problem.replace(node.span, format!("\"{written}\""), "put it in quotes");
+            let text = Node {
+                kind: NodeKind::String(written.into()),
+                ..node.clone()
+            };
+            problem = match (scalar_problem(schema, &text), &schema.say) {
+                (Some(_), Some(say)) => problem.help(say.as_str()),
+                (Some(_), None) => problem,
+                (None, _) => problem.replace(node.span, format!("\"{written}\""), "put it in quotes"),
+            };
         } else if let Some(text) = node.as_str() {
             let types = match text.parse::<Decimal>() {
                 Ok(number) if number.is_integer() => Types::INTEGER,
@@ -417,9 +445,11 @@ fn invalid(schema: &Schema, node: &Node, place: Place<'_>, why: &Why) -> Diagnos
     };
     let message = match place {
         Place::Name(_) => format!("{} cannot be {place}", quoted(node)),
-        _ if matches!(node.kind, NodeKind::Map(_) | NodeKind::List(_)) => {
-            format!("{place} cannot be like this")
-        }
+        _ if matches!(node.kind, NodeKind::Map(_) | NodeKind::List(_)) => match why {
+            Why::Length(label) if label == "empty" => format!("{place} is empty"),
+            Why::Length(label) => format!("{place} {label}"),
+            Why::Form => format!("{place} cannot be like this"),
+        },
         _ if node.as_str() == Some("") => format!("{place} is empty"),
         _ => format!("{} cannot be the value of {place}", quoted(node)),
     };
@@ -429,8 +459,10 @@ fn invalid(schema: &Schema, node: &Node, place: Place<'_>, why: &Why) -> Diagnos
     };
     let (label, say) = match why {
         Why::Form => ("of another form".to_owned(), schema.say.as_deref()),
-        // A text with a form that is empty or too long is best told the form.
-        Why::Length(label) if node.as_str() == Some("") => (label.clone(), schema.say.as_deref()),
+        // What has a form and is empty, or has too much in it, is best told the form.
+        Why::Length(label) if node.as_str() == Some("") || is_map(node) => {
+            (label.clone(), schema.say.as_deref())
+        }
         Why::Length(label) => (label.clone(), None),
     };
     let problem = Diagnostic::new(code, message).at(span, label);

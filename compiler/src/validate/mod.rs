@@ -178,10 +178,11 @@ fn kind_of(document: &Node, diagnostics: &mut Diagnostics) -> Option<Kind> {
     };
     let kind = kind(document);
     if kind.is_none() {
-        diagnostics.push(if LATER.contains(&word) {
+        let later = terrace_catalog::nearest(word, LATER.into_iter());
+        diagnostics.push(if let Some(later) = later {
             Diagnostic::new(
                 Code::NotInThisVersion,
-                format!("the kind `{word}` is not in this version"),
+                format!("the kind `{later}` is not in this version"),
             )
             .at(node.span, "cannot be used yet")
         } else {
