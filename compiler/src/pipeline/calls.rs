@@ -232,8 +232,8 @@ impl<'a> Lowering<'a, '_> {
             .iter()
             .map(|(name, node)| (name.clone(), Some(node.key)))
             .collect();
-        for (index, message, help) in mismatches(&arguments, &names) {
-            let place = index.and_then(|index| names.get(index)?.1);
+        for mismatch in mismatches(&arguments, &names) {
+            let place = mismatch.given.and_then(|index| names.get(index)?.1);
             let (at, label) = match place {
                 Some(place) => (place, "the job does not know this name"),
                 None => (
@@ -241,13 +241,14 @@ impl<'a> Lowering<'a, '_> {
                     "these arguments",
                 ),
             };
-            self.diagnostics.push(
-                Diagnostic::new(Code::ArgumentMismatch, message)
-                    .at(at, label)
-                    .also(job.declared, "the job")
-                    .note(format!("known from {}", arguments.source))
-                    .help(help),
-            );
+            let diagnostic = Diagnostic::new(Code::ArgumentMismatch, mismatch.message)
+                .at(at, label)
+                .also(job.declared, "the job")
+                .note(format!("known from {}", arguments.source));
+            self.diagnostics.push(match (place, mismatch.name) {
+                (Some(place), Some(name)) => diagnostic.replace(place, name, mismatch.help),
+                _ => diagnostic.help(mismatch.help),
+            });
         }
     }
 

@@ -247,7 +247,7 @@ impl Here<'_> {
                                 Code::UnproducedValue,
                                 format!("`{name}` does not give a result `{child}`"),
                             )
-                            .at(span, "a branch may end without it")
+                            .at(span, "no branch has it")
                             .help(format!("`{name}` gives {}", among(names))),
                         ));
                     };

@@ -55,6 +55,11 @@ pub(crate) trait Targets {
         resource.declared
     }
 
+    /// The place of the key of such a value.
+    fn place_of_key(&self, resource: &Resource, path: &[Segment]) -> Span {
+        self.place(resource, path)
+    }
+
     /// The text of a file of the stack, as `asset('path')` names it.
     fn text(&self, path: &str) -> Option<String>;
 }

@@ -149,11 +149,21 @@ fn resolved_options(script: &str) -> Option<BTreeSet<Text>> {
     found.then_some(names)
 }
 
+/// An argument of another name than the job reads, or arguments that are not given.
+pub(in crate::pipeline) struct Mismatch {
+    /// Which of those given it is.
+    pub(in crate::pipeline) given: Option<usize>,
+    pub(in crate::pipeline) message: String,
+    pub(in crate::pipeline) help: String,
+    /// The name to write instead, where there is one.
+    pub(in crate::pipeline) name: Option<String>,
+}
+
 /// What is wrong with the names that a step passes. `given` are with `--` and may end in `.$`.
 pub(in crate::pipeline) fn mismatches(
     arguments: &Arguments,
     given: &[(Text, Option<Span>)],
-) -> Vec<(Option<usize>, String, String)> {
+) -> Vec<Mismatch> {
     let plain = |name: &str| name.trim_end_matches(".$").trim_start_matches("--").to_owned();
     let alike = |a: &str, b: &str| normal(a) == normal(b);
     let passed: Vec<String> = given.iter().map(|(name, _)| plain(name)).collect();
@@ -169,25 +179,27 @@ pub(in crate::pipeline) fn mismatches(
         let same = arguments.names.iter().find(|wanted| alike(wanted, name));
         if let Some(wanted) = same {
             explained.insert(wanted.clone());
-            problems.push((
-                Some(index),
-                format!("the argument `--{name}` is not the `--{wanted}` that the job reads"),
-                format!("write `--{wanted}`"),
-            ));
+            problems.push(Mismatch {
+                given: Some(index),
+                message: format!("the argument `--{name}` is not the `--{wanted}` that the job reads"),
+                help: format!("write `--{wanted}`"),
+                name: Some(format!("--{wanted}")),
+            });
         } else if arguments.complete {
             let near = terrace_catalog::nearest(name, arguments.names.iter().map(Text::as_str));
             explained.extend(near.map(Text::from));
-            problems.push((
-                Some(index),
-                format!("the job does not read the argument `--{name}`"),
-                match near {
+            problems.push(Mismatch {
+                given: Some(index),
+                message: format!("the job does not read the argument `--{name}`"),
+                help: match near {
                     Some(near) => format!("`--{near}` exists"),
                     None => format!(
                         "it reads {}",
                         crate::diagnostic::listed(arguments.names.iter().map(|n| format!("--{n}")))
                     ),
                 },
-            ));
+                name: near.map(|near| format!("--{near}")),
+            });
         }
     }
     if arguments.complete {
@@ -202,11 +214,13 @@ pub(in crate::pipeline) fn mismatches(
             .map(|name| format!("--{name}"))
             .collect();
         if !missing.is_empty() {
-            problems.push((
-                None,
-                format!("the job is not given {}", crate::diagnostic::listed(&missing)),
-                "add it to the arguments, or give the job a default".to_owned(),
-            ));
+            let it = if missing.len() == 1 { "it" } else { "them" };
+            problems.push(Mismatch {
+                given: None,
+                message: format!("the job is not given {}", crate::diagnostic::listed(&missing)),
+                help: format!("add {it} to the arguments, or give the job defaults"),
+                name: None,
+            });
         }
     }
     problems
@@ -301,20 +315,24 @@ fn job(machine: &mut Machine<'_>, name: &str, state: &Term, path: &[Segment], wa
         .iter()
         .map(|(key, _)| (key.clone(), None))
         .collect();
-    for (index, message, help) in mismatches(&arguments, &given) {
+    for mismatch in mismatches(&arguments, &given) {
         let mut path = path.to_vec();
-        if let Some((name, _)) = index.and_then(|index| given.get(index)) {
+        if let Some((name, _)) = mismatch.given.and_then(|index| given.get(index)) {
             path.extend(["Parameters", "Arguments", name].map(|key| Segment::Key(key.into())));
         }
-        machine.findings.push(
-            Finding::new(
-                Code::ArgumentMismatch,
-                &path,
-                format!("in the state `{name}`, {message}"),
-            )
-            .note(format!("known from {}", arguments.source))
-            .help(help),
+        let mut finding = Finding::new(
+            Code::ArgumentMismatch,
+            &path,
+            format!("in the state `{name}`, {}", mismatch.message),
         );
+        finding.key = mismatch.given.is_some();
+        finding.label = match mismatch.given {
+            Some(_) => "the job does not know this name",
+            None => "the arguments of this state",
+        }
+        .to_owned();
+        let source = format!("known from {}", arguments.source);
+        machine.findings.push(finding.note(source).help(mismatch.help));
     }
 }
 

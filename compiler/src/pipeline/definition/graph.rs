@@ -243,14 +243,12 @@ fn check_reachable(machine: &mut Machine<'_>, ways: &Ways<'_>, start: usize) {
     let reached = ways.reach(start, |_| true);
     for (name, _, reached) in ways.with(&reached) {
         if !reached {
-            machine.findings.push(
-                Finding::new(
-                    Code::UnreachableState,
-                    &level.path_of(name),
-                    format!("nothing leads to the state `{name}`"),
-                )
-                .help("name it in a `Next`, `Default`, `Choices` or `Catch`, or take it out"),
-            );
+            let message = format!("nothing leads to the state `{name}`");
+            let mut finding = Finding::new(Code::UnreachableState, &level.path_of(name), message);
+            finding.label = "never reached".to_owned();
+            machine
+                .findings
+                .push(finding.help("name it in a `Next`, `Default`, `Choices` or `Catch`, or take it out"));
         }
     }
     // A state that leads nowhere has been reported: it is no loop as well.
@@ -309,14 +307,15 @@ fn check_failures(machine: &mut Machine<'_>, ways: &Ways<'_>, start: usize, coun
         }
         for (name, state, only_by_failing) in ways.with(&only_by_failing) {
             if only_by_failing && ends(state) && type_of(state) != "Fail" {
+                let message = format!(
+                    "the state `{name}` is reached only after a failure, and ends the execution as succeeded"
+                );
+                let mut finding = Finding::new(Code::FailureEndsInSuccess, &level.path_of(name), message);
+                finding.label = "the execution succeeds here".to_owned();
                 machine.findings.push(
-                    Finding::new(
-                        Code::FailureEndsInSuccess,
-                        &level.path_of(name),
-                        format!("the state `{name}` is reached only after a failure, and ends the execution as succeeded"),
-                    )
-                    .note("alarms on failed executions stay silent, and whoever started it goes on")
-                    .help(format!("let `{name}` lead to a state of type `Fail`")),
+                    finding
+                        .note("alarms on failed executions stay silent, and whoever started it goes on")
+                        .help(format!("let `{name}` lead to a state of type `Fail`")),
                 );
             }
         }

@@ -28,6 +28,8 @@ pub(super) struct Finding {
     pub(super) code: Code,
     /// The path in the definition.
     pub(super) path: Vec<Segment>,
+    /// Whether it is about the key there, and not about its value.
+    pub(super) key: bool,
     pub(super) message: String,
     pub(super) label: String,
     pub(super) notes: Vec<String>,
@@ -39,6 +41,7 @@ impl Finding {
         Finding {
             code,
             path: path.to_vec(),
+            key: false,
             message: message.into(),
             label: String::new(),
             notes: Vec::new(),
@@ -181,7 +184,11 @@ pub(crate) fn check_state_machine(resource: &Resource, targets: &dyn Targets, di
     for finding in machine.findings {
         let mut path = vec![Segment::Key(definition.key.into())];
         path.extend(finding.path);
-        let mut diagnostic = Diagnostic::new(finding.code, finding.message).at(at(&path), finding.label);
+        let place = match finding.key {
+            true => targets.place_of_key(resource, &path),
+            false => at(&path),
+        };
+        let mut diagnostic = Diagnostic::new(finding.code, finding.message).at(place, finding.label);
         diagnostic.notes = finding.notes;
         for help in finding.help {
             diagnostic = diagnostic.help(help);

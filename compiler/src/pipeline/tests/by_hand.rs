@@ -102,32 +102,32 @@ resources:
     check(
         &yaml(declared, "{--input-path: a, --DYA: b}"),
         expect![[r#"
-        argument-mismatch: in the state `A`, the argument `--input-path` is not the `--INPUT_PATH` that the job reads
-          --> 9: `machine` 
-          note: known from the arguments that `platform/hand/job` declares
-          help: write `--INPUT_PATH`
-        argument-mismatch: in the state `A`, the job does not read the argument `--DYA`
-          --> 9: `machine` 
-          note: known from the arguments that `platform/hand/job` declares
-          help: `--DAY` exists
-        timeout-order: the job of the state `A` may run for 10m, longer than the timeout of the state, 5m
-          --> 9: `machine` the machine gives up while the job goes on
-          note: `platform/hand/job` has `Timeout: 10` (minutes)
-          help: give the job a timeout of 5 minutes or less
-    "#]],
+            argument-mismatch: in the state `A`, the argument `--input-path` is not the `--INPUT_PATH` that the job reads
+              --> 9: `machine` the job does not know this name
+              note: known from the arguments that `platform/hand/job` declares
+              help: write `--INPUT_PATH`
+            argument-mismatch: in the state `A`, the job does not read the argument `--DYA`
+              --> 9: `machine` the job does not know this name
+              note: known from the arguments that `platform/hand/job` declares
+              help: `--DAY` exists
+            timeout-order: the job of the state `A` may run for 10m, longer than the timeout of the state, 5m
+              --> 9: `machine` the machine gives up while the job goes on
+              note: `platform/hand/job` has `Timeout: 10` (minutes)
+              help: give the job a timeout of 5 minutes or less
+        "#]],
     );
     check(
         &yaml("{}", "{--output-path: a, --other: b}"),
         expect![[r#"
-        argument-mismatch: in the state `A`, the argument `--output-path` is not the `--OUTPUT_PATH` that the job reads
-          --> 9: `machine` 
-          note: known from the default arguments of `platform/hand/job`
-          help: write `--OUTPUT_PATH`
-        timeout-order: the job of the state `A` may run for 10m, longer than the timeout of the state, 5m
-          --> 9: `machine` the machine gives up while the job goes on
-          note: `platform/hand/job` has `Timeout: 10` (minutes)
-          help: give the job a timeout of 5 minutes or less
-    "#]],
+            argument-mismatch: in the state `A`, the argument `--output-path` is not the `--OUTPUT_PATH` that the job reads
+              --> 9: `machine` the job does not know this name
+              note: known from the default arguments of `platform/hand/job`
+              help: write `--OUTPUT_PATH`
+            timeout-order: the job of the state `A` may run for 10m, longer than the timeout of the state, 5m
+              --> 9: `machine` the machine gives up while the job goes on
+              note: `platform/hand/job` has `Timeout: 10` (minutes)
+              help: give the job a timeout of 5 minutes or less
+        "#]],
     );
 }
 

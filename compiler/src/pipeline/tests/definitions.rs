@@ -136,17 +136,17 @@ resources:
           --> 17: `machine` the error replaces the input, and the handler cannot say what was being done
           help: add `ResultPath: $.error`
         argument-mismatch: in the state `CheckDataQuality`, the argument `--input-path` is not the `--INPUT_PATH` that the job reads
-          --> 17: `machine` 
+          --> 17: `machine` the job does not know this name
           note: known from what `etl_script.py` asks `getResolvedOptions` for
           help: write `--INPUT_PATH`
         argument-mismatch: in the state `CheckDataQuality`, the argument `--output-path` is not the `--OUTPUT_PATH` that the job reads
-          --> 17: `machine` 
+          --> 17: `machine` the job does not know this name
           note: known from what `etl_script.py` asks `getResolvedOptions` for
           help: write `--OUTPUT_PATH`
         argument-mismatch: in the state `ETLProcessing`, the job is not given `--INPUT_PATH` and `--OUTPUT_PATH`
-          --> 17: `machine` 
+          --> 17: `machine` the arguments of this state
           note: known from what `etl_script.py` asks `getResolvedOptions` for
-          help: add it to the arguments, or give the job a default
+          help: add them to the arguments, or give the job defaults
         direct-lambda: the Task `DataProfiling` names a Lambda function as its `Resource`
           --> 17: `machine` the function gets the whole state, and its result replaces it
           help: use `arn:aws:states:::lambda:invoke` with `Parameters: {FunctionName: …, Payload.$: $}`
@@ -179,7 +179,7 @@ resources:
           --> 17: `machine` when it fails, the execution ends without a word
           help: add `Catch: [{ErrorEquals: [States.ALL], ResultPath: $.error, Next: HandleFailure}]`
         failure-ends-in-success: the state `HandleFailure` is reached only after a failure, and ends the execution as succeeded
-          --> 17: `machine` 
+          --> 17: `machine` the execution succeeds here
           note: alarms on failed executions stay silent, and whoever started it goes on
           help: let `HandleFailure` lead to a state of type `Fail`
         missing-catch: the state `NotifyCompletion` has no `Catch`
@@ -285,10 +285,10 @@ States:
               --> 68: `machine` 
               note: `First` is in another branch; states lead only to states beside them
             unreachable-state: nothing leads to the state `Alone`
-              --> 68: `machine` 
+              --> 68: `machine` never reached
               help: name it in a `Next`, `Default`, `Choices` or `Catch`, or take it out
             unreachable-state: nothing leads to the state `Both`
-              --> 68: `machine` 
+              --> 68: `machine` never reached
               help: name it in a `Next`, `Default`, `Choices` or `Catch`, or take it out
             duplicate-name: two states are named `In`
               --> 68: `machine` 
@@ -341,7 +341,7 @@ States:
               help: `Result` exists
             invalid-state: a state machine has no field `Timeout`
               --> 68: `machine` 
-              help: there is `Comment`, `StartAt`, `States`, `Version`, `TimeoutSeconds`, `QueryLanguage` and `ProcessorConfig`
+              help: `TimeoutSeconds` exists
             invalid-state: choice 1 of `D` says nothing to decide by
               --> 68: `machine` 
             invalid-state: choice 2 of `D` has no `Next`
@@ -517,13 +517,13 @@ States:
         expect![[r#"
             unproduced-value: the state `C` reads `$.a.x.y`, and nothing produces `$.a`
               --> 68: `machine` not there on every way to this state
-              help: `v` exists
+              help: on every way there is `v`
             unproduced-value: the state `E` reads `$.p` of a list
               --> 68: `machine` `D` gives a list of 2, one item for each branch
               help: read an item (`$[0]…`), or give the items names with a `ResultSelector` in `D`
             unproduced-value: the state `E` reads `$[1].s`, and nothing produces `$[1].s`
               --> 68: `machine` not there on every way to this state
-              help: `r` exists
+              help: on every way there is `r`
             unproduced-value: the state `E` reads `$[2]` of a list
               --> 68: `machine` `D` gives a list of 2, one item for each branch
               help: read an item (`$[0]…`), or give the items names with a `ResultSelector` in `D`

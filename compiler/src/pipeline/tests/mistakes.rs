@@ -110,14 +110,14 @@ steps:
               ... 77: `left` produced here
               help: branches give their results together: `steps.both.left`
             unproduced-value: `both` does not give a result `centre`
-              --> 79: `steps.both.centre` a branch may end without it
+              --> 79: `steps.both.centre` no branch has it
               help: `both` gives `left` and `right`
             unproduced-value: no trigger gives `input.outputPath`
               --> 79: `input.outputPath` without it, the run fails here
               ... 69: `schedule` gives `inputPath` and `mode`
               ... 70: `object_created` gives `bucketName` and `inputPath`
               note: every trigger gives `inputPath`
-              help: `inputPath` exists
+              help: give it under the trigger's `input`: `input: {outputPath: …}`
             unproduced-value: no trigger gives `input.inputPth`
               --> 79: `input.inputPth` without it, the run fails here
               ... 69: `schedule` gives `inputPath` and `mode`
@@ -270,7 +270,7 @@ steps:
               --> 70: `sales-quality` these arguments
               ... 24: `job` the job
               note: known from what `quality.py` asks `getResolvedOptions` for
-              help: add it to the arguments, or give the job a default
+              help: add them to the arguments, or give the job defaults
         "#]],
     );
 }
