@@ -19,7 +19,7 @@ use crate::term::Term;
 
 pub use common::{Common, number};
 use keys::{is_control, put, put_own};
-pub use trace::{Leaf, Trace};
+pub use trace::{Leaf, Mark, Trace};
 pub use turns::{each_value, turns};
 
 /// How many values one body may come to.
@@ -349,6 +349,7 @@ impl MapBody {
             if !expansion.has_room(1, over.span) {
                 return;
             }
+            expansion.enter(&self.variable, over, &key);
             let each = each_value(key, value);
             let variables = Variables {
                 name: &self.variable,
@@ -359,6 +360,7 @@ impl MapBody {
             if self.holds(&scope, expansion) {
                 then(&scope, expansion);
             }
+            expansion.leave();
         }
     }
 
@@ -455,17 +457,6 @@ impl Expansion<'_> {
             failures: Vec::new(),
             made: 0,
             trace: None,
-            common: None,
-        }
-    }
-
-    /// The same, noting where each leaf comes from.
-    pub fn traced(self, trace: &mut Trace) -> Expansion<'_> {
-        Expansion {
-            trace: Some(trace),
-            keep_null: self.keep_null,
-            failures: self.failures,
-            made: self.made,
             common: None,
         }
     }

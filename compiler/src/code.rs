@@ -157,7 +157,7 @@ codes! {
     NameCollision Error "name-collision",
     /// A CloudFormation stack with more in it than CloudFormation takes.
     StackTooLarge Error "stack-too-large",
-    /// A waiver that waives nothing, or has expired.
+    /// A waiver that waives nothing.
     UnusedWaiver Warning "unused-waiver",
     /// A resource of a type that does not exist.
     UnknownType Error "unknown-type",

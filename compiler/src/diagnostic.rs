@@ -159,6 +159,9 @@ impl Diagnostic {
     }
 }
 
+/// How many other places are shown of one thing that is wrong in many.
+const MOST_BESIDE: usize = 3;
+
 /// Diagnostics as they are found: collected, never thrown.
 #[derive(Clone, Default, Debug)]
 pub struct Diagnostics {
@@ -217,6 +220,65 @@ impl Diagnostics {
     /// Whether one of them is an error.
     pub fn has_errors(&self) -> bool {
         self.list.iter().any(Diagnostic::is_error)
+    }
+
+    /// Removes those of a code at places that are shown in others already.
+    pub(crate) fn remove_told(&mut self, code: Code, others: &Diagnostics) {
+        let labels = || {
+            others
+                .list
+                .iter()
+                .flat_map(|d| d.primary.iter().chain(&d.related))
+        };
+        let told = |span: Span| labels().any(|label| label.span == span);
+        self.list
+            .retain(|d| d.code != code || !d.primary.as_ref().is_some_and(|label| told(label.span)));
+    }
+
+    /// Whether one of them is an error after which something is missing or is not what was meant. What has an error of another
+    /// kind is all there, and can be looked at for more.
+    pub(crate) fn is_broken(&self) -> bool {
+        let whole = |code: Code| {
+            matches!(
+                code,
+                Code::DanglingReference | Code::LiteralSecret | Code::NameTooLong | Code::UnusedInput
+            )
+        };
+        self.list.iter().any(|d| d.is_error() && !whole(d.code))
+    }
+
+    /// Says once what several places say of one thing: of those of a code with one message, the first, with the others beside it.
+    pub(crate) fn merge(&mut self, code: Code) {
+        if !self.list.iter().any(|d| d.code == code) {
+            return;
+        }
+        let place = |d: &Diagnostic| d.primary.as_ref().map(|label| label.span);
+        let (mut same, others) = std::mem::take(&mut self.list)
+            .into_iter()
+            .partition::<Vec<_>, _>(|d| d.code == code);
+        self.list = others;
+        same.sort_by(|a, b| (&a.message, place(a)).cmp(&(&b.message, place(b))));
+        let mut same = same.into_iter().peekable();
+        while let Some(mut first) = same.next() {
+            let mut more = 0;
+            let mut last = place(&first);
+            while let Some(next) = same.next_if(|next| next.message == first.message) {
+                let place = place(&next);
+                if place == last {
+                    continue;
+                }
+                last = place;
+                match first.related.len() {
+                    0..MOST_BESIDE => first.related.extend(next.primary),
+                    _ => more += 1,
+                }
+            }
+            if more > 0 {
+                let places = if more == 1 { "place" } else { "places" };
+                first = first.note(format!("the same is said in {more} more {places}"));
+            }
+            self.list.push(first);
+        }
     }
 
     /// Whether an error inside a span was reported.

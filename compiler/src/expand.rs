@@ -105,7 +105,7 @@ fn expand_component(
     let mut said = Diagnostics::new();
     let names = names_with_inputs(one, module, files, &mut said);
     // With an input that is wrong, everything it reaches would be wrong too.
-    if said.has_errors() {
+    if said.is_broken() {
         piece.diagnostics.append(said);
         return;
     }
@@ -182,7 +182,14 @@ pub(crate) fn names_with_inputs(
         document::Recipe::Module { module, .. } => module.span,
         document::Recipe::Own(_) => component.name.span,
     };
-    let inputs = values::inputs(&module.document.inputs, &defaults, &one.layers, user, diagnostics);
+    let inputs = values::inputs(
+        &module.document.inputs,
+        &defaults,
+        &one.layers,
+        user,
+        files,
+        diagnostics,
+    );
     names.push(("inputs".into(), inputs));
     names
 }
@@ -199,7 +206,14 @@ pub(crate) fn check_inputs(one: &Use<'_>, files: &Files) -> Diagnostics {
         // What is wrong with a default is the module's, and is told when the module is used and everything else is right.
         let defaults = defaults(module, &one.names, files, &mut Diagnostics::new());
         let user = component.name.span;
-        values::inputs(&module.document.inputs, &defaults, &one.layers, user, &mut said);
+        values::inputs(
+            &module.document.inputs,
+            &defaults,
+            &one.layers,
+            user,
+            files,
+            &mut said,
+        );
     }
     said
 }
@@ -535,6 +549,9 @@ pub(crate) fn trace(one: &Use<'_>, address: &Address, files: &Files) -> Option<T
     each(template, &scope, &mut Vec::new(), &mut |key, scope, _| {
         if key == address.key {
             let mut trace = Trace::default();
+            if let (Some(over), Some(key)) = (&template.for_each, &key) {
+                trace.enter("each", over, key);
+            }
             let mut expansion = Expansion::of_resource().traced(&mut trace);
             template.body.expand(scope, &mut expansion);
             found = Some(trace);

@@ -215,9 +215,9 @@ fn compile_stack<T>(
     let following = following(stack);
     let mut said = Diagnostics::new();
     let prepared = Prepared::new(stack, set, files, &mut said);
-    match diagnostics.has_errors() {
+    match diagnostics.is_broken() {
         true => diagnostics.append_beside(said, &following),
-        false => diagnostics.append(said),
+        false => diagnostics.append_beside(said, &[]),
     }
     let whole = Whole {
         prepared: &prepared,
@@ -226,7 +226,7 @@ fn compile_stack<T>(
         files,
         watch,
     };
-    if diagnostics.has_errors() {
+    if diagnostics.is_broken() {
         // Nothing comes of it, and yet all mistakes in its documents are said at once.
         for environment in environments {
             diagnostics.append_beside(whole.inputs(environment), &following);
@@ -244,11 +244,13 @@ fn compile_stack<T>(
         .map(|((environment, uses), mut said)| (whole.emission(environment, uses, &mut said), said))
         .collect();
     let mut emissions = Vec::new();
+    let mut found = Diagnostics::new();
     for (emission, said) in checked {
         emissions.extend(emission);
-        diagnostics.append(said);
+        found.append(said);
     }
-    if !diagnostics.has_errors() {
+    diagnostics.append_beside(found, &[]);
+    if !diagnostics.is_broken() {
         for module in &prepared.modules {
             diagnostics.append(module.misspelt.clone());
         }
@@ -309,7 +311,9 @@ impl<'w> Whole<'w> {
         let mut expansions = expand::expand(uses, &waivers, files, diagnostics);
         let waived = std::mem::take(&mut expansions.waived);
         watch(Phase::Expand);
-        stop(diagnostics)?;
+        if diagnostics.is_broken() {
+            return None;
+        }
         let targets = placement::targets(environment);
         let declared = placement::places(environment, files);
         let class = environment.class.value;
@@ -325,11 +329,19 @@ impl<'w> Whole<'w> {
         let words = others.flat_map(|other| [other.name.value.clone(), other.class.value.as_str().into()]);
         graph.other_environments = words.filter(|word| !own.contains(&word.as_str())).collect();
         watch(Phase::Connect);
-        stop(diagnostics)?;
-        let (lowered, edges) = lower(&graph, diagnostics);
+        let connected = !diagnostics.is_broken();
+        if !connected && !graph.has_every_pipeline() {
+            return None;
+        }
+        // A grant or a connection that is wrong takes nothing away that others would miss.
+        let mut said = Diagnostics::new();
+        let (lowered, edges, broken) = lower(&graph, &mut said);
         watch(Phase::Lower);
-        stop(diagnostics)?;
-        check::check(&graph, &lowered, &waivers, &waived, diagnostics);
+        diagnostics.append_beside(said, &[]);
+        if !connected {
+            return None;
+        }
+        check::check(&graph, &lowered, &broken, &waivers, &waived, diagnostics);
         watch(Phase::Check);
         stop(diagnostics)?;
         let name = environment.name.value.clone();
@@ -352,8 +364,9 @@ impl<'w> Whole<'w> {
     }
 }
 
-/// Lowers every resource for its target and holds it against what the target accepts.
-fn lower(graph: &Graph<'_>, diagnostics: &mut Diagnostics) -> (Vec<Lowered>, Vec<Edge>) {
+/// Lowers every resource for its target and holds it against what the target accepts. Gives the resources, what needs what, and
+/// which resources are not what was meant.
+fn lower(graph: &Graph<'_>, diagnostics: &mut Diagnostics) -> (Vec<Lowered>, Vec<Edge>, Vec<usize>) {
     let objects = graph.objects();
     let one = |at: usize| {
         let mut lowered = graph.lower(at);
@@ -380,13 +393,22 @@ fn lower(graph: &Graph<'_>, diagnostics: &mut Diagnostics) -> (Vec<Lowered>, Vec
         || graph.check_names(&mut names),
     );
     let mut edges = Vec::new();
-    for one in &mut lowered {
+    let mut broken = Vec::new();
+    for (at, one) in lowered.iter_mut().enumerate() {
+        if one.diagnostics.is_broken() {
+            broken.push(at);
+        }
         diagnostics.append(std::mem::take(&mut one.diagnostics));
         edges.append(&mut one.edges);
     }
+    diagnostics.merge(Code::DanglingReference);
     diagnostics.append(names);
-    graph.report_cycles(&edges, diagnostics);
-    (lowered, edges)
+    // A ring of resources is told with its path; that a reference in it comes back is the same mistake.
+    let mut rings = Diagnostics::new();
+    graph.report_cycles(&edges, &mut rings);
+    diagnostics.remove_told(Code::DependencyCycle, &rings);
+    diagnostics.append(rings);
+    (lowered, edges, broken)
 }
 
 /// What may be said only because something else is wrong.

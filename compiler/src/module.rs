@@ -173,7 +173,8 @@ impl Recipe {
         {
             let name = input.name.value.as_str();
             let meant = |read: &&Text| terrace_catalog::nearest(read, [name].into_iter()).is_some();
-            let said = match strange.iter().copied().any(|read| meant(&read)) {
+            let misread = reads.elsewhere.contains(&input.name.value);
+            let said = match misread || strange.iter().copied().any(|read| meant(&read)) {
                 true => &mut *misspelt,
                 false => &mut *diagnostics,
             };

@@ -1,5 +1,9 @@
 //! Phase 3: one environment. Who gets which component, from which module, with which inputs, and where it goes.
 
+mod names;
+
+use std::collections::BTreeSet;
+
 use rayon::prelude::*;
 use terrace_artifact::Text;
 
@@ -14,7 +18,7 @@ use crate::expression::filters::slug;
 use crate::load::{Stack, unknown};
 use crate::module::{Module, Recipe};
 use crate::node::Node;
-use crate::placement::{check_names as check_targets, placement};
+use crate::placement::placement;
 use crate::provenance::Giver;
 use crate::resource::Instance;
 use crate::scope;
@@ -72,7 +76,7 @@ impl<'a> Prepared<'a> {
                 Source::Module { .. } => None,
             })
             .collect();
-        check_names(stack, diagnostics);
+        names::check(stack, diagnostics);
         Prepared {
             stack,
             modules,
@@ -99,6 +103,8 @@ impl<'a> Prepared<'a> {
                 .iter()
                 .map(|module| module.document.name.value.as_str());
             let known = own.chain(crate::library::MODULES.iter().map(|(name, _)| *name));
+            let known: BTreeSet<&str> = known.collect();
+            let known = known.iter().copied();
             let nearest = terrace_catalog::nearest(&name.value, known.clone());
             diagnostics.push(unknown(
                 Code::UnknownModule,
@@ -442,136 +448,6 @@ fn check_clearance(component: &Component, module: &Module, tenant: &Tenant, diag
             .also(fit.span, "what the module is fit for"),
         );
     }
-}
-
-/// Finds names in documents that name nothing.
-fn check_names(stack: &Stack, diagnostics: &mut Diagnostics) {
-    let environments = || stack.environments.iter().map(|e| e.name.value.as_str());
-    let tenants = || stack.tenants.iter().map(|t| t.name.value.as_str());
-    let components = || stack.components.iter().map(|c| c.name.value.as_str());
-    let check_environments = |names: Option<&[Spanned<Text>]>, diagnostics: &mut Diagnostics| {
-        for name in names
-            .into_iter()
-            .flatten()
-            .filter(|name| !environments().any(|e| e == name.value))
-        {
-            diagnostics.push(unknown(
-                Code::UnknownEnvironment,
-                "environment",
-                &name.value,
-                name.span,
-                environments(),
-            ));
-        }
-    };
-    for tenant in &stack.tenants {
-        check_environments(tenant.environments.as_deref(), diagnostics);
-    }
-    for component in &stack.components {
-        check_environments(component.environments.as_deref(), diagnostics);
-        if let Tenants::Named(names) = &component.tenants {
-            for name in names.iter().filter(|name| !tenants().any(|t| t == name.value)) {
-                diagnostics.push(unknown(
-                    Code::UnknownTenant,
-                    "tenant",
-                    &name.value,
-                    name.span,
-                    tenants(),
-                ));
-            }
-        }
-        if let Some(old) = &component.moved_from
-            && let Some(other) = stack.components.iter().find(|c| c.name.value == old.value)
-        {
-            diagnostics.push(
-                Diagnostic::new(Code::InvalidMove, format!("`{}` still exists", old.value))
-                    .at(old.span, "moved from here")
-                    .also(other.name.span, "and this is still here")
-                    .help("remove `moved_from`, or the component that has the old name"),
-            );
-        }
-    }
-    for pipeline in &stack.pipelines {
-        check_environments(pipeline.environments.as_deref(), diagnostics);
-        if let Some(name) = pipeline
-            .tenant
-            .as_ref()
-            .filter(|name| !tenants().any(|t| t == name.value))
-        {
-            diagnostics.push(unknown(
-                Code::UnknownTenant,
-                "tenant",
-                &name.value,
-                name.span,
-                tenants(),
-            ));
-        }
-    }
-    let check_inputs = |list: &[ComponentInputs], diagnostics: &mut Diagnostics| {
-        for inputs in list {
-            let name = &inputs.component;
-            match stack
-                .components
-                .iter()
-                .find(|component| component.name.value == name.value)
-            {
-                None => {
-                    diagnostics.push(unknown(
-                        Code::UnknownComponent,
-                        "component",
-                        &name.value,
-                        name.span,
-                        components(),
-                    ));
-                }
-                Some(component) if matches!(component.recipe, Source::Own(_)) => diagnostics.push(
-                    Diagnostic::new(
-                        Code::UnknownInput,
-                        format!("component `{}` has no inputs", name.value),
-                    )
-                    .at(name.span, "nothing to set")
-                    .also(component.name.span, "its resources are its own"),
-                ),
-                Some(_) => {}
-            }
-        }
-    };
-    for (_, meaning) in &stack.platform.tiers {
-        check_inputs(&meaning.inputs, diagnostics);
-    }
-    for tenant in &stack.tenants {
-        check_inputs(&tenant.overrides, diagnostics);
-    }
-    for environment in &stack.environments {
-        check_targets(environment, diagnostics);
-        check_inputs(&environment.overrides, diagnostics);
-        if let Some(name) = environment
-            .promotes_from
-            .as_ref()
-            .filter(|name| !environments().any(|e| e == name.value))
-        {
-            diagnostics.push(unknown(
-                Code::UnknownEnvironment,
-                "environment",
-                &name.value,
-                name.span,
-                environments(),
-            ));
-        }
-        for (tenant, list) in &environment.tenant_overrides {
-            if !tenants().any(|t| t == tenant.value) {
-                diagnostics.push(unknown(
-                    Code::UnknownTenant,
-                    "tenant",
-                    &tenant.value,
-                    tenant.span,
-                    tenants(),
-                ));
-            }
-            check_inputs(list, diagnostics);
-        }
-    }
-    crate::reach::check(stack, diagnostics);
 }
 
 /// The module of the highest version.

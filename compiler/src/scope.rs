@@ -16,6 +16,14 @@ const POOLS: [(&str, i64, i64, i64); 4] = [
     ("general_purpose", 64, 256, 0),
 ];
 
+/// The label that tells the instances of a component apart.
+pub(crate) const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
+
+/// Its value.
+pub(crate) fn instance_label(instance: &Instance) -> String {
+    format!("{}-{}", slug(&instance.tenant), slug(&instance.identity))
+}
+
 /// The names of a component's scope, without `inputs`.
 pub(crate) fn names(
     platform: &Platform,
@@ -58,10 +66,7 @@ pub(crate) fn names(
             "app.kubernetes.io/name".into(),
             Term::from(slug(&instance.identity)),
         ),
-        (
-            "app.kubernetes.io/instance".into(),
-            Term::from(format!("{}-{}", slug(&instance.tenant), slug(&instance.identity))),
-        ),
+        (INSTANCE_LABEL.into(), Term::from(instance_label(instance))),
     ];
     let mut labels: Vec<(Text, Term)> = selector.clone();
     labels.push((

@@ -3,13 +3,13 @@
 use terrace_artifact::{Decimal, Segment, Text, show_path};
 
 use crate::code::Code;
-use crate::diagnostic::{Diagnostic, Diagnostics, listed, shown, those};
+use crate::diagnostic::{Diagnostic, Diagnostics, Edit, Help, listed, shown, those};
 use crate::document::Input;
 use crate::input::{InputSchema, InputType, Others};
 use crate::node::Node;
 use crate::provenance::Giver;
-use crate::source::Span;
-use crate::term::Term;
+use crate::source::{Files, Span};
+use crate::term::{SecretReference, Term};
 use crate::unit::{Duration, Quantity};
 
 /// Somebody who gives values to inputs. Later layers win.
@@ -29,6 +29,7 @@ pub(crate) fn inputs(
     defaults: &Term,
     layers: &[Layer<'_>],
     user: Span,
+    files: &Files,
     diagnostics: &mut Diagnostics,
 ) -> Term {
     for layer in layers {
@@ -78,6 +79,7 @@ pub(crate) fn inputs(
         let locate = |path: &[Segment]| locate(layers, input, user, path);
         let mut check = Check {
             locate: &locate,
+            files,
             declared: input.name.span,
             diagnostics,
         };
@@ -87,17 +89,34 @@ pub(crate) fn inputs(
     Term::Map(out.into())
 }
 
+/// Where the value at a path was written.
+struct Place {
+    value: Span,
+    /// Its key; where only what is around the value was written, the value's own place.
+    key: Span,
+    /// Whether it is the value itself, and not what is around it.
+    exact: bool,
+}
+
 /// The place of the value at a path: of the last layer that says something there.
-fn locate(layers: &[Layer<'_>], input: &Input, user: Span, path: &[Segment]) -> Span {
-    let found = layers
-        .iter()
-        .rev()
-        .find_map(|layer| Some(layer.node.find(path)?.span));
-    let shorter = || match path {
+fn locate(layers: &[Layer<'_>], input: &Input, user: Span, path: &[Segment]) -> Place {
+    let mut layers_from_last = layers.iter().rev();
+    if let Some(node) = layers_from_last.find_map(|layer| layer.node.find(path)) {
+        return Place {
+            value: node.span,
+            key: node.key,
+            exact: true,
+        };
+    }
+    let around = match path {
         [_] | [] => input.schema.default.as_ref().map_or(user, |node| node.span),
-        [front @ .., _] => locate(layers, input, user, front),
+        [front @ .., _] => locate(layers, input, user, front).value,
     };
-    found.unwrap_or_else(shorter)
+    Place {
+        value: around,
+        key: around,
+        exact: false,
+    }
 }
 
 /// Maps merge, everything else replaces.
@@ -125,7 +144,8 @@ fn merge(under: Option<Term>, over: Term) -> Term {
 }
 
 struct Check<'a> {
-    locate: &'a dyn Fn(&[Segment]) -> Span,
+    locate: &'a dyn Fn(&[Segment]) -> Place,
+    files: &'a Files,
     declared: Span,
     diagnostics: &'a mut Diagnostics,
 }
@@ -139,9 +159,15 @@ impl Check<'_> {
         label: impl Into<String>,
     ) -> &mut Diagnostic {
         let diagnostic = Diagnostic::new(code, message)
-            .at((self.locate)(path), label)
+            .at((self.locate)(path).value, label)
             .also(self.declared, "declared here");
         self.diagnostics.push_mut(diagnostic)
+    }
+
+    /// Where a value stands as it is: not computed, and not only what is around it.
+    fn literal(&self, path: &[Segment]) -> Option<Span> {
+        let place = (self.locate)(path);
+        (place.exact && !self.files.text(place.value).contains("{{")).then_some(place.value)
     }
 
     fn value(&mut self, schema: &InputSchema, value: Term, path: &mut Vec<Segment>) -> Term {
@@ -182,12 +208,19 @@ impl Check<'_> {
                     "`{}` is a secret, and its value does not belong in a file",
                     show_path(path)
                 );
+                let span = (self.locate)(path).value;
                 let diagnostic = self.say(Code::LiteralSecret, path, message, "written out");
-                diagnostic.help.push(crate::diagnostic::Help {
+                diagnostic.help.push(Help {
                     text: "refer to it: `\"{{ secret('NAME').KEY }}\"`, and change the value that was written here".to_owned(),
                     edit: None,
                 });
-                Term::Null
+                // What would be there were it a reference: nothing more is wrong with what reads it.
+                let reference = SecretReference {
+                    name: "NAME".into(),
+                    key: Some("KEY".into()),
+                    span,
+                };
+                Term::Secret(reference.into())
             }
         }
     }
@@ -229,17 +262,24 @@ impl Check<'_> {
             }
             (InputType::Duration | InputType::Size, Term::Number(n)) => {
                 let message = format!("`{}` has no unit", show_path(path));
-                let unit = if kind == InputType::Duration { "d" } else { "Gi" };
                 let label = format!("{n} what?");
-                let span = (self.locate)(path);
+                let literal = self.literal(path);
                 let diagnostic = self.say(Code::WrongUnit, path, message, label);
-                diagnostic.help.push(crate::diagnostic::Help {
-                    text: format!("say the unit: {}", examples(kind)),
-                    edit: Some(crate::diagnostic::Edit {
+                let help = format!("say the unit: {}", examples(kind));
+                // The module's own unit is the one that was most likely meant.
+                let own = schema.default.as_ref().or(schema.minimum.as_ref());
+                let unit = own
+                    .and_then(Node::as_str)
+                    .and_then(|text| text.strip_prefix(|c: char| c.is_ascii_digit()));
+                let unit = unit.map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+                let edit = unit
+                    .filter(|unit| unit.bytes().all(|byte| byte.is_ascii_alphabetic()))
+                    .zip(literal)
+                    .map(|(unit, span)| Edit {
                         span,
                         text: format!("{n}{unit}"),
-                    }),
-                });
+                    });
+                diagnostic.help.push(Help { text: help, edit });
                 None
             }
             (InputType::Array, Term::List(items)) => {
@@ -262,21 +302,27 @@ impl Check<'_> {
                     article(kind),
                     value.kind()
                 );
-                let span = (self.locate)(path);
-                let text = value.shown();
-                let diagnostic = self.say(
-                    Code::WrongType,
-                    path,
-                    message,
-                    format!("this is {}", value.kind()),
-                );
-                if kind == InputType::String && matches!(value, Term::Number(_) | Term::Bool(_)) {
-                    diagnostic.help.push(crate::diagnostic::Help {
-                        text: "put it in quotes".to_owned(),
-                        edit: Some(crate::diagnostic::Edit {
-                            span,
-                            text: format!("\"{text}\""),
-                        }),
+                let literal = self.literal(path);
+                // As it is written: `1.0` is another version than `1`.
+                let written = literal.map(|span| self.files.text(span).to_owned());
+                let label = format!("this is {}", value.kind());
+                let diagnostic = self.say(Code::WrongType, path, message, label);
+                if kind == InputType::String
+                    && matches!(value, Term::Number(_) | Term::Bool(_))
+                    && let (Some(span), Some(written)) = (literal, written)
+                {
+                    diagnostic.help.push(match form(schema, &written) {
+                        None => Help {
+                            text: "put it in quotes".to_owned(),
+                            edit: Some(Edit {
+                                span,
+                                text: format!("\"{written}\""),
+                            }),
+                        },
+                        Some(form) => Help {
+                            text: form,
+                            edit: None,
+                        },
                     });
                 }
                 None
@@ -286,6 +332,8 @@ impl Check<'_> {
 
     fn object(&mut self, schema: &InputSchema, entries: Vec<(Text, Term)>, path: &mut Vec<Segment>) -> Term {
         let mut out: Vec<(Text, Term)> = Vec::with_capacity(entries.len().max(schema.properties.len()));
+        // What a misspelt key was meant to be is not missing as well.
+        let mut meant: Vec<&str> = Vec::new();
         for (key, value) in entries {
             path.push(Segment::Key(key.clone()));
             let property = schema
@@ -298,22 +346,26 @@ impl Check<'_> {
                 (None, Others::Of(schema)) => self.value(schema, value, path),
                 (None, Others::Any) => value,
                 (None, Others::Refused) => {
-                    let names: Vec<&str> = schema
-                        .properties
-                        .iter()
-                        .map(|(name, _)| name.value.as_str())
-                        .collect();
+                    let properties = schema.properties.iter();
+                    let names: Vec<&str> = properties.map(|(name, _)| name.value.as_str()).collect();
+                    meant.extend(terrace_catalog::nearest(&key, names.iter().copied()));
                     let message = format!(
                         "`{}` is not a key of `{}`",
                         shown(&key),
                         show_path(&path[..path.len() - 1])
                     );
-                    let diagnostic = self.say(Code::UnknownKey, path, message, "no such key");
-                    let text = match terrace_catalog::nearest(&key, names.iter().copied()) {
-                        Some(name) => format!("`{name}` exists"),
-                        None => those("the key is", "the keys are", names),
-                    };
-                    diagnostic.help.push(crate::diagnostic::Help { text, edit: None });
+                    let place = (self.locate)(path);
+                    let diagnostic = Diagnostic::new(Code::UnknownKey, message)
+                        .at(place.key, "no such key")
+                        .also(self.declared, "declared here");
+                    self.diagnostics
+                        .push(match terrace_catalog::nearest(&key, names.iter().copied()) {
+                            Some(name) if place.exact => {
+                                diagnostic.replace(place.key, name, format!("`{name}` exists"))
+                            }
+                            Some(name) => diagnostic.help(format!("`{name}` exists")),
+                            None => diagnostic.help(those("the key is", "the keys are", names)),
+                        });
                     value
                 }
             };
@@ -321,7 +373,7 @@ impl Check<'_> {
             out.push((key, value));
         }
         for (name, property) in &schema.properties {
-            if out.iter().any(|(key, _)| *key == name.value) {
+            if out.iter().any(|(key, _)| *key == name.value) || meant.contains(&name.value.as_str()) {
                 continue;
             }
             path.push(Segment::Key(name.value.clone()));
@@ -334,12 +386,11 @@ impl Check<'_> {
                 .any(|required| required.value == name.value)
             {
                 let message = format!("`{}` is missing", show_path(path));
-                self.say(
-                    Code::MissingField,
-                    &path[..path.len() - 1],
-                    message,
-                    format!("`{}` is missing here", name.value),
-                );
+                let around = (self.locate)(&path[..path.len() - 1]);
+                let diagnostic = Diagnostic::new(Code::MissingField, message)
+                    .at(around.key, format!("needs `{}`", name.value))
+                    .also(self.declared, "declared here");
+                self.diagnostics.push(diagnostic);
             } else {
                 out.push((name.value.clone(), Term::Null));
             }
@@ -356,16 +407,16 @@ impl Check<'_> {
                 let words: Vec<String> = allowed.iter().map(Term::shown).collect();
                 let text = value.shown();
                 let message = format!("`{}` is not a value of `{}`", shown(&text), shown_path());
-                let span = (self.locate)(path);
+                let literal = self.literal(path);
                 let nearest =
                     terrace_catalog::nearest(&text, words.iter().map(String::as_str)).map(str::to_owned);
                 let diagnostic = self.say(Code::UnknownValue, path, message, "not among the values");
                 diagnostic.help.push(match nearest {
-                    Some(word) => crate::diagnostic::Help {
+                    Some(word) => Help {
                         text: format!("`{word}` exists"),
-                        edit: Some(crate::diagnostic::Edit { span, text: word }),
+                        edit: literal.map(|span| Edit { span, text: word }),
                     },
-                    None => crate::diagnostic::Help {
+                    None => Help {
                         text: those("the value is", "the values are", words),
                         edit: None,
                     },
@@ -425,12 +476,14 @@ impl Check<'_> {
             && !regex.is_match(text)
         {
             let message = format!("`{}` has another form than `{}`", shown_path(), pattern.value);
-            self.say(
-                Code::InvalidValue,
-                path,
-                message,
-                format!("`{}` does not match", shown(text)),
-            );
+            let label = format!("`{}` does not match", shown(text));
+            let diagnostic = self.say(Code::InvalidValue, path, message, label);
+            diagnostic
+                .help
+                .extend(schema.description.as_ref().map(|description| Help {
+                    text: format!("the module says of it: {}", description.value),
+                    edit: None,
+                }));
         }
         if let (true, Term::List(items)) = (schema.unique, value) {
             for (at, item) in items.iter().enumerate() {
@@ -466,6 +519,17 @@ fn same_type(kind: InputType, node: &Node) -> Term {
             .map_or(term.clone(), Term::Number),
         _ => term,
     }
+}
+
+/// What form a text would need to have that it has not: quotes alone would not help it.
+fn form(schema: &InputSchema, text: &str) -> Option<String> {
+    if let Some(allowed) = &schema.allowed {
+        let words = || allowed.iter().filter_map(Node::as_str);
+        return (!words().any(|word| word == text)).then(|| those("the value is", "the values are", words()));
+    }
+    let pattern = &schema.pattern.as_ref()?.value;
+    let regex = regex_lite::Regex::new(pattern).ok()?;
+    (!regex.is_match(text)).then(|| format!("it is text of the form `{pattern}`"))
 }
 
 fn article(kind: InputType) -> String {

@@ -2,7 +2,8 @@
 
 use terrace_artifact::{Segment, Text};
 
-use crate::expression::Template;
+use super::Expansion;
+use crate::expression::{Expression, Template};
 use crate::node::{Node, NodeKind};
 use crate::source::Span;
 
@@ -14,6 +15,16 @@ pub struct Trace {
     pub leaves: Vec<Leaf>,
     /// The path of each key and its place.
     pub(super) keys: Vec<(Vec<Segment>, Span)>,
+    /// The loops around, the innermost last.
+    loops: Vec<Turn>,
+}
+
+/// One turn of a loop.
+#[derive(Debug)]
+struct Turn {
+    variable: Text,
+    /// The entry of an input that it is about, where the loop is over one.
+    entry: Option<Vec<Text>>,
 }
 
 /// One leaf of an expanded body.
@@ -27,15 +38,75 @@ pub struct Leaf {
     pub inputs: Vec<Vec<Text>>,
 }
 
+impl Turn {
+    /// The path in the input of what the variable's path reads: `value` is the entry, `value.x` is in it.
+    fn entry_below(&self, path: Vec<Text>) -> Option<Vec<Text>> {
+        let mut entry = self.entry.clone()?;
+        let mut path = path.into_iter();
+        if path.next()? == "value" {
+            entry.extend(path);
+        }
+        Some(entry)
+    }
+}
+
+/// A place in an expanded body.
+#[derive(Clone, Copy, Debug)]
+pub enum Mark<'t> {
+    /// A scalar that was written, or an expression.
+    Leaf(&'t Leaf),
+    /// A key.
+    Key(Span),
+}
+
 impl Trace {
     pub(super) fn leaf(&mut self, span: Span, template: &Template) {
         let mut inputs = Vec::new();
-        template.expressions().for_each(|e| e.input_paths(&mut inputs));
+        template
+            .expressions()
+            .for_each(|expression| self.reads(expression, &mut inputs));
         self.leaves.push(Leaf {
             path: self.path.clone(),
             span,
             inputs,
         });
+    }
+
+    /// Begins a turn of a loop.
+    pub(crate) fn enter(&mut self, variable: &str, over: &Expression, key: &Text) {
+        let own = || over.path_of("inputs");
+        let of_turn = || {
+            let mut turns = self.loops.iter().rev();
+            turns.find_map(|turn| turn.entry_below(over.path_of(&turn.variable)?))
+        };
+        let entry = own().or_else(of_turn).map(|mut path| {
+            path.push(key.clone());
+            path
+        });
+        self.loops.push(Turn {
+            variable: variable.into(),
+            entry,
+        });
+    }
+
+    /// Ends it.
+    pub(crate) fn leave(&mut self) {
+        self.loops.pop();
+    }
+
+    /// Adds the inputs that an expression reads, through the variables of loops as well.
+    fn reads(&self, expression: &Expression, inputs: &mut Vec<Vec<Text>>) {
+        expression.paths_of("inputs", inputs);
+        for (at, turn) in self.loops.iter().enumerate() {
+            let hidden = self.loops[at + 1..]
+                .iter()
+                .any(|inner| inner.variable == turn.variable);
+            let mut paths = Vec::new();
+            if !hidden {
+                expression.paths_of(&turn.variable, &mut paths);
+            }
+            inputs.extend(paths.into_iter().filter_map(|path| turn.entry_below(path)));
+        }
     }
 
     pub(super) fn static_leaves(&mut self, node: &Node) {
@@ -69,10 +140,61 @@ impl Trace {
         found.map(|(_, span)| *span)
     }
 
+    /// What to point at for a path: the value that stands there or that makes it; of a map or list its key; where there is nothing,
+    /// the key of what is around it. An item of a list is marked at its first key.
+    pub fn mark(&self, path: &[Segment]) -> Option<Mark<'_>> {
+        let leaf = self.find(path)?;
+        // What is empty as a whole has nothing to point at.
+        let points = !leaf.path.is_empty() || !leaf.inputs.is_empty();
+        if path.starts_with(&leaf.path) {
+            return points.then_some(Mark::Leaf(leaf));
+        }
+        let first_of_item = |item: &[Segment]| {
+            let mut keys = self.keys.iter();
+            let found = keys.find(|(known, _)| known.len() == item.len() + 1 && known.starts_with(item));
+            found.map(|(_, span)| *span)
+        };
+        let around = (1..=path.len()).rev().map(|length| &path[..length]);
+        around
+            .into_iter()
+            .find_map(|path| match path.last() {
+                Some(Segment::Index(_)) => first_of_item(path),
+                _ => self.key(path),
+            })
+            .map(Mark::Key)
+    }
+
     /// The leaf at a path, or the first one below or around it.
     pub fn find(&self, path: &[Segment]) -> Option<&Leaf> {
         let common = |leaf: &Leaf| leaf.path.iter().zip(path).take_while(|(a, b)| a == b).count();
         let best = self.leaves.iter().map(common).max()?;
         self.leaves.iter().find(|leaf| common(leaf) == best)
+    }
+}
+
+impl Expansion<'_> {
+    /// The same, noting where each leaf comes from.
+    pub fn traced(self, trace: &mut Trace) -> Expansion<'_> {
+        Expansion {
+            trace: Some(trace),
+            keep_null: self.keep_null,
+            failures: self.failures,
+            made: self.made,
+            common: None,
+        }
+    }
+
+    /// Begins a turn of a loop, where somebody notes it.
+    pub(super) fn enter(&mut self, variable: &str, over: &Expression, key: &Text) {
+        if let Some(trace) = self.trace.as_deref_mut() {
+            trace.enter(variable, over, key);
+        }
+    }
+
+    /// Ends it.
+    pub(super) fn leave(&mut self) {
+        if let Some(trace) = self.trace.as_deref_mut() {
+            trace.leave();
+        }
     }
 }

@@ -6,6 +6,9 @@ use super::{Finding, Subject};
 use crate::code::Code;
 use crate::term::Term;
 
+/// The capacities that a Python shell job may have.
+const SHELL_CAPACITIES: [&str; 2] = ["0.0625", "1"];
+
 /// What AWS refuses about capacity; cfn-lint does not find it.
 pub(super) fn job(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let body = subject.body;
@@ -39,6 +42,15 @@ pub(super) fn job(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         );
         findings.push(Finding::new(Code::GlueCapacity, &["MaxCapacity"], message).help(help));
     }
+    if let (true, Some(Term::Number(capacity))) = (shell, body.get("MaxCapacity"))
+        && !SHELL_CAPACITIES.contains(&capacity.to_string().as_str())
+    {
+        let message = format!("a Python shell job has a capacity of 0.0625 or 1, not {capacity}");
+        findings.push(
+            Finding::new(Code::GlueCapacity, &["MaxCapacity"], message)
+                .help("write `MaxCapacity: 1`; for more, make it a Spark job (`glueetl`) with workers"),
+        );
+    }
     if body.get("ExecutionClass").and_then(Term::as_str) == Some("FLEX") && command != "glueetl" {
         let message = "`FLEX` is for Spark jobs (`glueetl`)";
         findings.push(Finding::new(Code::GlueCapacity, &["ExecutionClass"], message));
@@ -59,14 +71,20 @@ pub(super) fn table(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         for (index, column) in list.map_or(&[][..], Term::items).iter().enumerate() {
             let Some(name) = name(column) else { continue };
             if seen.contains(&name) {
-                let message = match path.len() {
-                    3 => format!("the column `{name}` is here twice"),
-                    _ => format!("`{name}` is a column and a partition key"),
+                let (message, help) = match path.len() {
+                    3 => (
+                        format!("the column `{name}` is here twice"),
+                        "remove one of the two",
+                    ),
+                    _ => (
+                        format!("`{name}` is a column and a partition key"),
+                        "remove the column: a partition key is a column already",
+                    ),
                 };
                 findings.push(
                     Finding::new(Code::DuplicateColumn, path, message)
                         .below([Segment::Index(index), Segment::Key("Name".into())])
-                        .help("remove the column: a partition key is a column already"),
+                        .help(help),
                 );
             }
             seen.push(name);

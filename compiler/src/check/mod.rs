@@ -42,6 +42,8 @@ pub(crate) struct Finding {
     /// The field it is about.
     path: Vec<Segment>,
     help: Vec<String>,
+    /// What to write instead, where the value stands as it is; the first help says it in words.
+    instead: Option<Text>,
 }
 
 impl Finding {
@@ -52,6 +54,7 @@ impl Finding {
             message: message.into(),
             path,
             help: Vec::new(),
+            instead: None,
         }
     }
 
@@ -63,6 +66,12 @@ impl Finding {
     fn help(mut self, text: impl Into<String>) -> Finding {
         self.help.push(text.into());
         self
+    }
+
+    /// The one value that is right, with words for it.
+    fn instead(mut self, value: impl Into<Text>, text: impl Into<String>) -> Finding {
+        self.instead = Some(value.into());
+        self.help(text)
     }
 }
 
@@ -138,10 +147,28 @@ enum Said {
     Diagnostic(Diagnostic),
 }
 
-/// Holds every resource against every rule.
+/// Rules that look at more than the resource they speak of.
+const LOOKING_ROUND: [Code; 13] = [
+    Code::ArgumentMismatch,
+    Code::BlockedEviction,
+    Code::DeadTrigger,
+    Code::InvalidAutoscaler,
+    Code::OrphanMetric,
+    Code::PodSecurity,
+    Code::ReplicasWithAutoscaler,
+    Code::SharedVolume,
+    Code::TimeoutOrder,
+    Code::TriggerLoop,
+    Code::UnproducedValue,
+    Code::UnprovenValue,
+    Code::UnsafeStream,
+];
+
+/// Holds every resource against every rule. Of those that are `broken` nothing more is said, nor what may be the fault of one.
 pub(crate) fn check(
     graph: &Graph<'_>,
     bodies: &[Lowered],
+    broken: &[usize],
     waivers: &Waivers<'_>,
     waived: &BTreeSet<Span>,
     diagnostics: &mut Diagnostics,
@@ -189,7 +216,13 @@ pub(crate) fn check(
     let by_hand = by_hand
         .into_iter()
         .map(|(at, code, diagnostic)| (at, code, Said::Diagnostic(diagnostic)));
+    let follows = |at: usize, code: Code| {
+        !broken.is_empty() && (LOOKING_ROUND.contains(&code) || broken.binary_search(&at).is_ok())
+    };
     for (at, code, said) in found.chain(by_hand) {
+        if follows(at, code) {
+            continue;
+        }
         let waiver = waivers.of_resource(&graph.resources[at], code);
         let said = waivers.hold(waiver, &mut used, || match said {
             Said::Finding(finding) => diagnostic(graph, at, finding),
@@ -197,7 +230,9 @@ pub(crate) fn check(
         });
         diagnostics.extend(said);
     }
-    waivers.unused(&used, diagnostics);
+    if broken.is_empty() {
+        waivers.unused(&used, diagnostics);
+    }
 }
 
 fn rules(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
@@ -238,5 +273,15 @@ fn diagnostic(graph: &Graph<'_>, at: usize, finding: Finding) -> Diagnostic {
         &finding.path,
         Diagnostic::new(finding.code, finding.message),
     );
-    finding.help.into_iter().fold(diagnostic, Diagnostic::help)
+    let mut help = finding.help.into_iter();
+    let diagnostic = match (
+        finding.instead,
+        graph.literal(resource, &finding.path),
+        help.next(),
+    ) {
+        (Some(value), Some(span), Some(text)) => diagnostic.replace(span, value.as_str(), text),
+        (.., Some(text)) => diagnostic.help(text),
+        (.., None) => diagnostic,
+    };
+    help.fold(diagnostic, Diagnostic::help)
 }

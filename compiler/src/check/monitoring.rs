@@ -38,7 +38,7 @@ pub(super) fn alarm(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
                 &["ComparisonOperator"],
                 format!("`{metric}` is better when it is higher, and the alarm rings when it rises"),
             )
-            .help("use `LessThanThreshold`"),
+            .instead("LessThanThreshold", "use `LessThanThreshold`"),
         );
     }
     let namespace = text("Namespace");

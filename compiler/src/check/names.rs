@@ -7,15 +7,24 @@ use crate::resource::ResourceKind;
 use crate::term::Term;
 
 /// Types whose names are an account's, and of which people write the names themselves.
-const TYPES: [(&str, &str); 9] = [
+const TYPES: [(&str, &str); 18] = [
+    ("AWS::Athena::WorkGroup", "Name"),
     ("AWS::CloudWatch::Alarm", "AlarmName"),
     ("AWS::CloudWatch::Dashboard", "DashboardName"),
+    ("AWS::DynamoDB::Table", "TableName"),
+    ("AWS::Events::Rule", "Name"),
+    ("AWS::Glue::Crawler", "Name"),
     ("AWS::Glue::Job", "Name"),
+    ("AWS::IAM::ManagedPolicy", "ManagedPolicyName"),
+    ("AWS::IAM::Role", "RoleName"),
+    ("AWS::KMS::Alias", "AliasName"),
     ("AWS::Kinesis::Stream", "Name"),
     ("AWS::Lambda::Function", "FunctionName"),
+    ("AWS::Logs::LogGroup", "LogGroupName"),
     ("AWS::S3::Bucket", "BucketName"),
     ("AWS::SNS::Topic", "TopicName"),
     ("AWS::SQS::Queue", "QueueName"),
+    ("AWS::SecretsManager::Secret", "Name"),
     ("AWS::StepFunctions::StateMachine", "StateMachineName"),
 ];
 

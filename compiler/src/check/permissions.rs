@@ -82,23 +82,29 @@ pub(super) fn role(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
                 .iter()
                 .filter_map(Term::as_str)
         };
-        let verbs_all = items("verbs").any(|verb| verb == "*");
-        let secrets = items("resources").any(|r| r == "secrets" || r == "*")
-            && items("verbs").any(|verb| matches!(verb, "list" | "watch"))
-            && rule.get("resourceNames").is_none();
-        let at = |key: &str| [Segment::Index(index), Segment::Key(key.into())];
-        if verbs_all {
+        let verbs_all = items("verbs").position(|verb| verb == "*");
+        let secrets =
+            items("resources").any(|r| r == "secrets" || r == "*") && rule.get("resourceNames").is_none();
+        let listed = items("verbs").position(|verb| matches!(verb, "list" | "watch"));
+        let verb = |at: usize| {
+            [
+                Segment::Index(index),
+                Segment::Key("verbs".into()),
+                Segment::Index(at),
+            ]
+        };
+        if let Some(at) = verbs_all {
             let message = "`*` allows every verb, those of the future too";
             findings.push(
                 Finding::new(Code::WildcardPermission, &["rules"], message)
-                    .below(at("verbs"))
+                    .below(verb(at))
                     .help("list the verbs: `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`"),
             );
-        } else if secrets {
+        } else if let Some(at) = listed.filter(|_| secrets) {
             let message = "whoever may list secrets can read all of them";
             findings.push(
                 Finding::new(Code::WildcardPermission, &["rules"], message)
-                    .below(at("verbs"))
+                    .below(verb(at))
                     .help("allow `get` on named secrets: `resourceNames: […]`"),
             );
         }

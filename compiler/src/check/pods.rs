@@ -16,6 +16,7 @@ pub(super) fn workload(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         Some("CronJob") => &["spec", "jobTemplate", "spec", "template", "spec"],
         _ => &["spec", "template", "spec"],
     };
+    selector(subject, findings);
     mounts(subject, pod, base, findings);
     shared(subject, pod, base, findings);
     let level = subject
@@ -60,6 +61,41 @@ fn containers(pod: &Term) -> impl Iterator<Item = (Vec<Segment>, &Term)> {
             .enumerate()
             .map(move |(at, container)| (vec![Segment::Key(key.into()), Segment::Index(at)], container))
     })
+}
+
+/// A workload whose selector does not find its own pods is refused.
+fn selector(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    let kind = subject.resource.kind.kubernetes().unwrap_or_default();
+    let selects = matches!(kind, "DaemonSet" | "Deployment" | "ReplicaSet" | "StatefulSet");
+    let wanted = subject.body.at(&["spec", "selector", "matchLabels"]);
+    let labels = subject.body.at(&["spec", "template", "metadata", "labels"]);
+    for (key, value) in wanted.filter(|_| selects).map_or(&[][..], Term::entries) {
+        let own = labels.and_then(|labels| labels.get(key));
+        if own == Some(value) {
+            continue;
+        }
+        let message = match own {
+            Some(own) => format!(
+                "{kind} `{}` selects pods with the label `{key}: {}`, and its own have `{}`",
+                subject.resource.address,
+                value.shown(),
+                own.shown()
+            ),
+            None => format!(
+                "{kind} `{}` selects pods with the label `{key}`, and its own have none",
+                subject.resource.address
+            ),
+        };
+        findings.push(
+            Finding::new(
+                Code::InvalidResource,
+                &["spec", "selector", "matchLabels"],
+                message,
+            )
+            .below([Segment::Key(key.clone())])
+            .help("give the template the same labels: in both `\"{{ selector }}\"`, or the words themselves"),
+        );
+    }
 }
 
 fn mounts(subject: &Subject<'_>, pod: &Term, base: &[&str], findings: &mut Vec<Finding>) {

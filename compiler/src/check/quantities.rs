@@ -1,6 +1,6 @@
 //! Quantities as the API server stores them.
 
-use terrace_artifact::Segment;
+use terrace_artifact::{Decimal, Segment};
 use terrace_catalog::At;
 
 use super::{Finding, Subject};
@@ -24,7 +24,12 @@ pub(super) fn inexact(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
                 };
                 let message = format!("{what} does not come out even: the server stores `{quantity}`");
                 let finding = Finding::new(Code::InexactQuantity, &[], message);
-                finding.help(format!("write `{}`", quantity.rounded()))
+                let rounded = match quantity.rounded() {
+                    // What somebody asks for is not nothing.
+                    nothing if nothing.amount == Decimal::ZERO => smallest(quantity.binary),
+                    rounded => rounded,
+                };
+                finding.instead(rounded.to_string(), format!("write `{rounded}`"))
             }
             None => {
                 let message = format!("`{shown}` has more digits than a quantity keeps");
@@ -33,6 +38,15 @@ pub(super) fn inexact(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         };
         findings.push(finding.below(at.path()));
     });
+}
+
+/// The least that comes out even.
+fn smallest(binary: bool) -> Quantity {
+    let thousandth = Decimal::new(1, 3).unwrap_or(Decimal::from(1));
+    Quantity {
+        amount: if binary { Decimal::from(1) } else { thousandth },
+        binary,
+    }
 }
 
 /// Whether a quantity is a whole number of bytes, or of thousandths where it counts no bytes.

@@ -289,8 +289,11 @@ fn has_form(text: &str) -> bool {
         "xoxp-",
         "sk_live_",
     ];
+    // A signed token: header, claims and signature.
+    let signed = || text.starts_with("eyJ") && text.len() >= 40 && text.split('.').count() == 3;
     (text.contains("-----BEGIN ") && text.contains("PRIVATE KEY-----"))
         || access_key(text)
+        || signed()
         || prefixes
             .iter()
             .any(|prefix| text.starts_with(prefix) && text.len() >= 20)
@@ -351,6 +354,7 @@ mod tests {
             "https://h/?token={{ a }}&secret=hunter2",
             "export DB_PASS='hunter2'",
             "postgresql://u:hunter2@h/db",
+            "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N",
         ] {
             assert!(looks_secret(text), "{text}");
         }

@@ -44,7 +44,8 @@ pub(super) fn function(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         };
         let message = format!("`{runtime}` gets no security updates any more");
         findings.push(
-            Finding::new(Code::DeprecatedRuntime, &["Runtime"], message).help(format!("use `{newest}`")),
+            Finding::new(Code::DeprecatedRuntime, &["Runtime"], message)
+                .instead(newest, format!("use `{newest}`")),
         );
     }
 }

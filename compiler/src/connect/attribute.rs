@@ -117,9 +117,32 @@ impl Graph<'_> {
         same_stack: bool,
         span: Span,
     ) -> Result<Attribute, Box<Failure>> {
-        match &resource.kind {
+        let found = match &resource.kind {
             ResourceKind::CloudFormation(name) => cloudformation(resource, name, path, same_stack, span),
             ResourceKind::Kubernetes { .. } => kubernetes(resource, path, span),
+        };
+        found.map_err(|failure| self.at_attribute(failure, &path.join(".")))
+    }
+
+    /// A failure about an attribute, at the attribute's own words where they are written out in the reference.
+    pub(super) fn at_attribute(&self, mut failure: Box<Failure>, attribute: &str) -> Box<Failure> {
+        let written = self.files.text(failure.span);
+        let ends = |at: usize| {
+            let rest = &written[at + attribute.len()..];
+            !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_')
+        };
+        let dots = written.match_indices('.').map(|(dot, _)| dot + 1);
+        let found = dots
+            .filter(|at| !attribute.is_empty() && written[*at..].starts_with(attribute) && ends(*at))
+            .last();
+        match (found, failure.nearest.take()) {
+            (Some(at), nearest) => {
+                failure.span = failure.span.within(at..at + attribute.len());
+                failure.nearest = nearest;
+                failure
+            }
+            (None, Some(nearest)) => failure.with_help(format!("`{nearest}` exists")),
+            (None, None) => failure,
         }
     }
 }
@@ -184,17 +207,18 @@ fn cloudformation(
     }
     let has_arn = attribute_of(resource_type, type_name, "arn").is_some()
         || ARNS.iter().any(|(known, ..)| *known == type_name);
-    let names: Vec<String> = ["name", "ref"]
+    let mut names: Vec<String> = ["name", "ref"]
         .into_iter()
         .chain(has_arn.then_some("arn"))
         .map(str::to_owned)
-        .chain(resource_type.attributes().iter().map(|name| snake(name)))
         .collect();
+    let attributes = resource_type.attributes().iter().map(|name| snake(name));
+    names.extend(attributes.filter(|name| name != "arn"));
     let message = format!("`{}` has no attribute `{}`", resource.address, shown(&whole));
     let failure = Failure::new(Code::UnknownAttribute, span, message, "no such attribute");
     Err(
         match terrace_catalog::nearest(&whole, names.iter().map(String::as_str)) {
-            Some(name) => failure.with_help(format!("`{name}` exists")),
+            Some(name) => failure.near(&whole, std::iter::once(name)),
             None => failure.with_help(format!("`{type_name}` has {}", listed(names))),
         },
     )

@@ -4,10 +4,11 @@ use terrace_artifact::{Decimal, Segment, show_path};
 use terrace_catalog::{Problem, ProblemKind};
 
 use super::Graph;
-use crate::body::Leaf;
+use crate::body::{Leaf, Mark};
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics, those};
 use crate::document::Recipe;
+use crate::expression::filters::slug;
 use crate::node::Node;
 use crate::resolve::{Use, UseKind};
 use crate::resource::{Resource, ResourceKind};
@@ -101,12 +102,42 @@ impl Graph<'_> {
                     diagnostic = diagnostic.replace(span, with, help);
                 }
             }
+            ProblemKind::Form { .. } | ProblemKind::Pattern { .. } => {
+                diagnostic = self.with_slug(resource, &problem.path, diagnostic);
+            }
             _ => {}
         }
         diagnostic
     }
 
+    /// Offers a name of an object in the form that such names have, where only capitals and underscores keep it from that.
+    fn with_slug(&self, resource: &Resource, path: &[Segment], diagnostic: Diagnostic) -> Diagnostic {
+        let named = matches!(path.last(), Some(Segment::Key(key)) if key == "name" || key == "namespace");
+        if !named || resource.kind.kubernetes().is_none() {
+            return diagnostic;
+        }
+        let name = path
+            .iter()
+            .try_fold(&resource.body, |term, segment| match segment {
+                Segment::Key(key) => term.get(key),
+                Segment::Index(at) => term.items().get(*at),
+            });
+        let Some(name) = name.and_then(Term::as_str) else {
+            return diagnostic;
+        };
+        let slug = slug(name);
+        let plain = name.to_lowercase().replace('_', "-");
+        match self.literal(resource, path) {
+            _ if slug.is_empty() || slug != plain => diagnostic,
+            Some(span) => diagnostic.replace(span, slug.as_str(), "lower case, with `-` between the words"),
+            None => diagnostic.help(format!("the filter `| slug` makes a name of it: `{slug}`")),
+        }
+    }
+
     fn name_too_long(&self, resource: &Resource, kind: &str, problem: &Problem) -> Option<Diagnostic> {
+        if let Some(diagnostic) = self.label_too_long(resource, problem) {
+            return Some(diagnostic);
+        }
         let (name, most) = match (&resource.kind, problem.path.as_slice(), &problem.kind) {
             (
                 ResourceKind::CloudFormation(type_name),
@@ -119,6 +150,21 @@ impl Graph<'_> {
                 let name = super::attribute::name_property(type_name, named)?;
                 let shown = (name == key.as_str()).then(|| resource.body.get(key))??.shown();
                 (shown, *most as usize)
+            }
+            (
+                ResourceKind::CloudFormation(type_name),
+                [Segment::Key(key)],
+                ProblemKind::Pattern { pattern },
+            ) => {
+                let named = terrace_catalog::cloudformation(type_name)?;
+                let name = super::attribute::name_property(type_name, named)?;
+                let shown = (name == key.as_str()).then(|| resource.body.get(key))??.shown();
+                // Where a part of it would do, it is its length that is wrong.
+                let pattern = terrace_catalog::Pattern::new(pattern);
+                let fits = |length: &usize| pattern.matches(&shown[..*length]);
+                let mut lengths = shown.char_indices().rev().map(|(at, _)| at);
+                let most = lengths.find(|length| *length > 0 && fits(length))?;
+                (shown, most)
             }
             (
                 ResourceKind::Kubernetes { api_version, kind },
@@ -158,6 +204,35 @@ impl Graph<'_> {
         .help("shorten one of the names it is made of: a component that is renamed says `moved_from`"))
     }
 
+    /// The label of all objects of a component that has its name and that of its tenant in it.
+    fn label_too_long(&self, resource: &Resource, problem: &Problem) -> Option<Diagnostic> {
+        let (Some(Segment::Key(key)), ProblemKind::Form { .. }) = (problem.path.last(), &problem.kind) else {
+            return None;
+        };
+        let instance = &self.instances[resource.instance];
+        let label = crate::scope::instance_label(instance);
+        let length = label.chars().count();
+        if key != crate::scope::INSTANCE_LABEL || length <= terrace_catalog::LONGEST_LABEL {
+            return None;
+        }
+        let message = format!(
+            "the names of tenant `{}` and component `{}` are too long together",
+            instance.tenant, instance.component
+        );
+        Some(
+            Diagnostic::new(Code::NameTooLong, message)
+                .at(
+                    instance.declared,
+                    format!("{length} characters with the tenant's"),
+                )
+                .note(format!(
+                    "`{label}` is the label `{key}` of its objects; {} are allowed",
+                    terrace_catalog::LONGEST_LABEL
+                ))
+                .help("shorten one of the two: a component that is renamed says `moved_from`"),
+        )
+    }
+
     /// The key of a field, where somebody wrote it: a patch, the body, or an input that the body passes on.
     fn key_of_field(&self, resource: &Resource, path: &[Segment]) -> Option<Span> {
         let one = &self.uses[resource.instance];
@@ -193,10 +268,12 @@ impl Graph<'_> {
         let Some(trace) = crate::expand::trace(one, &resource.address, self.files) else {
             return declared(diagnostic);
         };
-        let Some(leaf) = trace.find(path) else {
-            return declared(diagnostic);
+        let leaf = match trace.mark(path) {
+            Some(Mark::Leaf(leaf)) => leaf,
+            Some(Mark::Key(span)) => return self.located(resource, diagnostic.at(span, "written here")),
+            None => return declared(diagnostic),
         };
-        match self.input_span(resource.instance, leaf) {
+        match self.input_span(resource.instance, leaf, path) {
             // What the user wrote comes first, then the line that used it.
             Some(span) => diagnostic.at(span, "this value").also(leaf.span, "used here"),
             None => self.located(resource, diagnostic.at(leaf.span, "written here")),
@@ -209,23 +286,25 @@ impl Graph<'_> {
     }
 
     /// Where such a value stands.
-    fn literal(&self, resource: &Resource, path: &[Segment]) -> Option<Span> {
+    pub(crate) fn literal(&self, resource: &Resource, path: &[Segment]) -> Option<Span> {
         let one = &self.uses[resource.instance];
         let span = match patched(one, resource, path) {
             Some(node) => Some(node.span),
             None => crate::expand::trace(one, &resource.address, self.files).and_then(|trace| {
-                trace
-                    .find(path)
-                    .filter(|leaf| leaf.path == path)
-                    .map(|leaf| leaf.span)
+                let leaf = trace.find(path).filter(|leaf| leaf.path == path)?;
+                Some(leaf.span)
             }),
         };
         span.filter(|span| !self.files.text(*span).contains("{{"))
     }
 
-    /// The place in the stack of an input that a leaf reads.
-    pub(crate) fn input_span(&self, instance: usize, leaf: &Leaf) -> Option<Span> {
-        self.input_node(instance, leaf, &[]).map(|node| node.span)
+    /// The place in the stack of an input that a leaf reads, or of what the input has at a path that leads on from the leaf.
+    pub(crate) fn input_span(&self, instance: usize, leaf: &Leaf, path: &[Segment]) -> Option<Span> {
+        let below = path.strip_prefix(leaf.path.as_slice()).unwrap_or_default();
+        let exact = self.input_node(instance, leaf, below);
+        exact
+            .or_else(|| self.input_node(instance, leaf, &[]))
+            .map(|node| node.span)
     }
 
     /// What the stack says for an input that a leaf reads, or for what is below it.
@@ -253,7 +332,7 @@ fn requoted(written: &str, expected: &str) -> Option<(String, &'static str)> {
         Some(inner) if expected.contains("boolean") && matches!(inner, "true" | "false") => {
             Some((inner.to_owned(), "take the quotes off"))
         }
-        None if expected.contains("text") && is_scalar(written) => {
+        None if expected == "text" && is_scalar(written) => {
             Some((format!("\"{written}\""), "put it in quotes"))
         }
         _ => None,

@@ -4,9 +4,16 @@ use std::collections::BTreeSet;
 
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::expression::Failure;
+use crate::resolve::UseKind;
 use crate::source::Span;
+use crate::term::{Reference, Term};
 
-use super::{Edge, Graph};
+use super::attribute::Attribute;
+use super::{Edge, Found, Graph};
+
+/// How many references are followed to find where a ring closes: they come from one that was followed for long already.
+const LONGEST_RING: usize = 64;
 
 impl Graph<'_> {
     /// Reports each ring among artifacts: single objects, and CloudFormation stacks as a whole where several stacks are in it.
@@ -58,10 +65,86 @@ impl Graph<'_> {
             1 if between_stacks => diagnostic
                 .help("the stacks that a component divides into cannot need each other: take one of these references away, or divide by a key that keeps the resources together"),
             1 => diagnostic.help("take one of these references away"),
+            _ if stacks.iter().any(|at| self.is_pipeline(*at)) => {
+                diagnostic.help("take one of these references away")
+            }
             _ => {
-                diagnostic.help("take one of these references away, or put both resources into one component")
+                let all = if ring.len() == 2 { "both resources" } else { "all of them" };
+                diagnostic.help(format!(
+                    "take one of these references away, or put {all} into one component"
+                ))
             }
         });
+    }
+
+    fn is_pipeline(&self, instance: usize) -> bool {
+        matches!(self.uses[instance].kind, UseKind::Pipeline(_))
+    }
+
+    /// That a reference leads back to itself, through outputs and what is written in bodies, with the path.
+    pub(super) fn ring_of_references(&self, from: usize, reference: &Reference) -> Box<Failure> {
+        let mut path: Vec<Reference> = Vec::new();
+        let mut next = self.reference_after(from, reference);
+        while let Some((from, reference)) = next.filter(|_| path.len() < LONGEST_RING) {
+            next = self.reference_after(from, &reference);
+            path.push(reference);
+        }
+        let last = path.last().map(|last| last.span);
+        let before = path.iter().rev().skip(1).position(|one| Some(one.span) == last);
+        let mut ring = before.map_or_else(Vec::new, |back| path.split_off(path.len() - 1 - back));
+        let first = (0..ring.len())
+            .min_by_key(|at| ring[*at].span)
+            .unwrap_or_default();
+        ring.rotate_left(first);
+        let shown = |one: &Reference| Term::from(one.clone()).shown();
+        let mut names: Vec<String> = ring.iter().map(shown).collect();
+        names.extend(names.first().cloned());
+        let message = match names.is_empty() {
+            true => "references lead in a ring".to_owned(),
+            false => format!("references lead in a ring: {}", names.join(" → ")),
+        };
+        let place = ring.first().map_or(reference.span, |first| first.span);
+        let mut failure = Failure::new(Code::DependencyCycle, place, message, "leads to the next");
+        for (at, one) in ring.iter().enumerate().skip(1) {
+            let label = match at + 1 == ring.len() {
+                true => "comes back to the first",
+                false => "leads to the next",
+            };
+            failure.also.push((one.span, label.to_owned()));
+        }
+        failure.with_help("take one of these references away, or say the value in one of these places")
+    }
+
+    /// The reference that another one finds, where it finds one.
+    fn reference_after(&self, from: usize, reference: &Reference) -> Option<(usize, Reference)> {
+        let (context, term, rest) = match self.find(from, reference).ok()? {
+            Found::Component(component) => {
+                let (term, rest) = self.output(component, reference).ok()?;
+                (component, term, rest)
+            }
+            Found::Resource(at) => {
+                let resource = &self.resources[at];
+                let known = self.attribute(resource, &reference.path, false, reference.span);
+                let Attribute::Known(term) = known.ok()? else {
+                    return None;
+                };
+                (resource.instance, term, &[][..])
+            }
+        };
+        match term {
+            Term::Reference(next) => {
+                let mut next = next.as_ref().clone();
+                next.path.extend(rest.iter().cloned());
+                Some((context, next))
+            }
+            Term::Concat(parts) => parts.iter().find_map(|part| match part {
+                Term::Reference(next) if !next.name.starts_with("AWS::") => {
+                    Some((context, next.as_ref().clone()))
+                }
+                _ => None,
+            }),
+            _ => None,
+        }
     }
 }
 

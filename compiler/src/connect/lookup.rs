@@ -64,7 +64,22 @@ impl Graph<'_> {
         });
         found.map(Found::Resource).ok_or_else(|| {
             let message = format!("no resource has the address `{}`", shown(text));
-            Failure::new(Code::UnknownReference, span, message, "no such resource")
+            let failure = Failure::new(Code::UnknownReference, span, message, "no such resource");
+            let Ok(address) = text.parse::<Address>() else {
+                return failure.with_help("an address has three parts: `finance/airflow/scheduler`");
+            };
+            let instance = self.by_component.get(&(address.tenant, address.component));
+            match instance {
+                Some(instance) => {
+                    let resources = self.resources_of(*instance);
+                    let mut names: Vec<&str> = resources
+                        .map(|(_, resource)| resource.address.resource.as_str())
+                        .collect();
+                    names.dedup();
+                    failure.with_help(those("its only resource is", "its resources are", names))
+                }
+                None => failure.with_help("there is no such component"),
+            }
         })
     }
 
@@ -98,9 +113,13 @@ impl Graph<'_> {
                     .find(|at| self.resources[**at].address.key.as_ref() == Some(key));
                 found.map(|at| Some(Found::Resource(*at))).ok_or_else(|| {
                     let message = format!("`{}` has no `{}`", reference.name, shown(key));
-                    let failure =
-                        Failure::new(Code::UnknownReference, reference.span, message, "no such key");
+                    let word = self.word_of(reference, key);
+                    let span = word.unwrap_or(reference.span);
+                    let failure = Failure::new(Code::UnknownReference, span, message, "no such key");
                     match keys().next() {
+                        Some(_) if word.is_some() && terrace_catalog::nearest(key, keys()).is_some() => {
+                            failure.near(key, keys())
+                        }
                         Some(_) => failure.with_help(those("its key is", "its keys are", keys())),
                         None => failure.with_help(format!("`{}` is not repeated", reference.name)),
                     }
@@ -154,6 +173,19 @@ impl Graph<'_> {
         Ok(None)
     }
 
+    /// What is wrong with an output is told where the output is, not where it is read.
+    pub(super) fn told_at_home(&self, from: usize, output: &Reference, read: Box<Failure>) -> Box<Failure> {
+        let at_home = match self.find(from, output) {
+            Err(failure) => Some(failure),
+            Ok(Found::Component(component)) => self.output(component, output).err(),
+            Ok(Found::Resource(at)) => {
+                let found = self.attribute(&self.resources[at], &output.path, false, output.span);
+                found.err()
+            }
+        };
+        at_home.unwrap_or(read)
+    }
+
     fn nothing(&self, from: usize, reference: &Reference) -> Box<Failure> {
         let instance = &self.instances[from];
         let mut names: Vec<&str> = Vec::new();
@@ -176,11 +208,9 @@ impl Graph<'_> {
         );
         names.dedup();
         let message = format!("nothing is named `{}`", shown(&reference.name));
-        // The name itself, where it is written out there.
-        let written = self.files.text(reference.span);
         let name = reference.name.as_str();
-        let found = written.find(name).filter(|_| written.matches(name).count() == 1);
-        let span = found.map_or(reference.span, |at| reference.span.within(at..at + name.len()));
+        let found = self.word_of(reference, name);
+        let span = found.unwrap_or(reference.span);
         if reference.local
             && let Some(left_out) = self.left_out(from, &reference.name)
         {
@@ -196,11 +226,24 @@ impl Graph<'_> {
             );
             return failure.with_help(help);
         }
+        if let Some((component, output)) = name.split_once('.')
+            && names.contains(&component)
+        {
+            return failure.with_help(format!(
+                "what a component or resource has is asked for behind the brackets: `ref('{component}').{output}`"
+            ));
+        }
         match terrace_catalog::nearest(name, names.iter().copied()) {
+            _ if self.exists_elsewhere(&reference.name) => {
+                failure.with_help(match instance.tenant.as_str() {
+                    "platform" => {
+                        "a tenant has a component of that name: what is the platform's own does not see it"
+                    }
+                    _ => "another tenant has a component of that name: tenants do not see each other's",
+                })
+            }
             Some(nearest) if found.is_some() => failure.near(name, std::iter::once(nearest)),
             Some(nearest) => failure.with_help(format!("`{nearest}` exists")),
-            None if self.exists_elsewhere(&reference.name) => failure
-                .with_help("another tenant has a component of that name: tenants do not see each other's"),
             None if (1..=16).contains(&names.len()) => {
                 failure.with_help(those("there is", "there are", names))
             }
@@ -221,6 +264,17 @@ impl Graph<'_> {
             Some(_) => "it is repeated over nothing",
             None => "its `when` is false",
         })
+    }
+
+    /// Where a reference writes out a word: its name, or its key.
+    fn word_of(&self, reference: &Reference, word: &str) -> Option<Span> {
+        let written = self.files.text(reference.span);
+        let quoted = ['\'', '"'].iter().find_map(|quote| {
+            let at = written.find(&format!("{quote}{word}{quote}"))?;
+            Some(at + 1)
+        });
+        let at = quoted.or_else(|| written.find(word).filter(|_| written.matches(word).count() == 1))?;
+        Some(reference.span.within(at..at + word.len()))
     }
 
     fn exists_elsewhere(&self, name: &str) -> bool {

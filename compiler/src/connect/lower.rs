@@ -146,7 +146,7 @@ impl<'g> Graph<'g> {
     }
 
     /// The output that a reference asks of a component, and what is left of its path.
-    fn output<'r>(
+    pub(super) fn output<'r>(
         &self,
         component: usize,
         reference: &'r Reference,
@@ -175,10 +175,15 @@ impl<'g> Graph<'g> {
                 shown(first)
             );
             let failure = Failure::new(Code::UnknownAttribute, reference.span, message, "no such output");
-            return Err(match terrace_catalog::nearest(first, names()) {
-                Some(name) => failure.with_help(format!("`{name}` exists")),
-                None => failure.with_help(format!("it has {}", listed(names()))),
-            });
+            let failure = match (terrace_catalog::nearest(first, names()), names().next()) {
+                (Some(name), _) => failure.near(first, std::iter::once(name)),
+                (None, Some(_)) => failure.with_help(format!("it has {}", listed(names()))),
+                (None, None) => failure.with_help(format!(
+                    "it has no outputs: say `outputs: {{{first}: …}}` in `{}`",
+                    instance.component
+                )),
+            };
+            return Err(self.at_attribute(failure, first));
         };
         let skip = usize::from(reference.key.is_none());
         let mut rest = &reference.path[skip.min(reference.path.len())..];
@@ -391,12 +396,7 @@ impl<'g> Lowering<'g> {
         depth: usize,
     ) -> Result<Resolved, Box<Failure>> {
         if depth > DEEPEST {
-            return Err(Failure::new(
-                Code::DependencyCycle,
-                reference.span,
-                "references lead in a ring",
-                "comes back to itself",
-            ));
+            return Err(self.graph.ring_of_references(context, reference));
         }
         self.resolved += 1;
         if self.resolved > MOST_RESOLVED {
@@ -419,11 +419,12 @@ impl<'g> Lowering<'g> {
             Found::Component(component) => {
                 let (term, rest) = self.graph.output(component, reference)?;
                 match term {
-                    Term::Reference(next) => {
-                        let mut next = next.as_ref().clone();
+                    Term::Reference(own) => {
+                        let mut next = own.as_ref().clone();
                         next.path.extend(rest.iter().cloned());
                         next.span = reference.span;
-                        self.resolve(component, &next, depth + 1)
+                        let resolved = self.resolve(component, &next, depth + 1);
+                        resolved.map_err(|failure| self.graph.told_at_home(component, &own, failure))
                     }
                     term if rest.is_empty() => Ok(Resolved::Value(component, term)),
                     term => {

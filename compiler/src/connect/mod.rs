@@ -179,6 +179,14 @@ impl<'a> Graph<'a> {
         }
     }
 
+    /// Whether every pipeline has become a state machine.
+    pub(crate) fn has_every_pipeline(&self) -> bool {
+        let missing = |(one, instance): (&Use<'_>, &Instance)| {
+            matches!(one.kind, UseKind::Pipeline(_)) && instance.outputs.is_empty()
+        };
+        !self.uses.iter().zip(&self.instances).any(missing)
+    }
+
     fn lower_grants(&mut self, grants: &[Stated], diagnostics: &mut Diagnostics) {
         let made = grants::lower(self, grants, diagnostics);
         self.add(made);

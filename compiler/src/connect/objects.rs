@@ -1,13 +1,16 @@
 //! Names by which Kubernetes objects refer to each other: what comes first, and what nobody creates.
 
 use foldhash::{HashMap, HashMapExt};
-use terrace_artifact::Text;
+use terrace_artifact::{Segment, Text};
 
+use super::body::patched;
 use super::grants::pod_spec;
 use super::{Edge, Graph};
+use crate::body::Mark;
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics, shown};
 use crate::resource::Resource;
+use crate::source::Span;
 use crate::term::Term;
 
 /// Namespaces that every cluster has.
@@ -22,6 +25,8 @@ struct Mention<'a> {
     name: &'a str,
     /// Whether the object works without it.
     optional: bool,
+    /// The keys at the end of the field's path, and how the field is called.
+    field: &'static [&'static str],
     path: &'static str,
 }
 
@@ -76,46 +81,59 @@ impl Graph<'_> {
             match objects.get(&(cluster, "Namespace", "", namespace)) {
                 Some(to) => edge(*to),
                 None if EXISTING.contains(&namespace) => {}
-                None => self.dangling(
-                    resource,
-                    "Namespace",
-                    namespace,
-                    "metadata.namespace",
-                    diagnostics,
-                ),
+                None => {
+                    let field = &["metadata", "namespace"];
+                    let mention = mention("Namespace", namespace, field, "metadata.namespace");
+                    self.dangling(resource, &mention, diagnostics);
+                }
             }
         }
         for mention in mentions(resource) {
             match objects.get(&(cluster, mention.kind, namespace, mention.name)) {
                 Some(to) => edge(*to),
                 None if mention.optional => {}
-                None => self.dangling(resource, mention.kind, mention.name, mention.path, diagnostics),
+                None => self.dangling(resource, &mention, diagnostics),
             }
         }
         edges
     }
 
-    fn dangling(
-        &self,
-        resource: &Resource,
-        kind: &str,
-        name: &str,
-        path: &str,
-        diagnostics: &mut Diagnostics,
-    ) {
-        let message = format!("nothing creates the {kind} `{}`", shown(name));
-        let diagnostic = Diagnostic::new(Code::DanglingReference, message).at(
-            resource.declared,
-            format!("`{}` names it in `{path}`", resource.address),
-        );
-        let diagnostic = match kind {
+    fn dangling(&self, resource: &Resource, mention: &Mention<'_>, diagnostics: &mut Diagnostics) {
+        let message = format!("nothing creates the {} `{}`", mention.kind, shown(mention.name));
+        let label = format!("`{}` names it in `{}`", resource.address, mention.path);
+        let mut path = Vec::new();
+        let written = names_at(&resource.body, mention, &mut path)
+            .then(|| self.written(resource, &path))
+            .flatten();
+        let diagnostic = Diagnostic::new(Code::DanglingReference, message);
+        let diagnostic = match written {
+            Some(span) => self.located(resource, diagnostic.at(span, label)),
+            None => self.located(resource, diagnostic.at(resource.declared, label)),
+        };
+        let diagnostic = match mention.kind {
             "Namespace" => diagnostic
                 .help("add a component with `module: tenant`, or a resource of `type: v1/Namespace`"),
             kind => diagnostic.help(format!(
                 "add a resource that is the {kind}, or refer to one: `ref('NAME').name`"
             )),
         };
-        diagnostics.push(self.located(resource, diagnostic));
+        diagnostics.push(diagnostic);
+    }
+
+    /// Where the value at a path of a body was written, in the body or for an input that it reads.
+    fn written(&self, resource: &Resource, path: &[Segment]) -> Option<Span> {
+        let one = &self.uses[resource.instance];
+        if let Some(node) = patched(one, resource, path) {
+            return Some(node.span);
+        }
+        let trace = crate::expand::trace(one, &resource.address, self.files)?;
+        match trace.mark(path)? {
+            Mark::Leaf(leaf) => {
+                let input = self.input_span(resource.instance, leaf, path);
+                Some(input.unwrap_or(leaf.span))
+            }
+            Mark::Key(_) => None,
+        }
     }
 
     /// A diagnostic about a resource of a module, with the component that led there.
@@ -129,6 +147,37 @@ impl Graph<'_> {
     }
 }
 
+/// Finds the field that says a name: the path of the first that ends as such fields do.
+fn names_at(term: &Term, mention: &Mention<'_>, path: &mut Vec<Segment>) -> bool {
+    let ends = |path: &[Segment]| {
+        let keys = path.iter().rev().filter_map(|segment| match segment {
+            Segment::Key(key) => Some(key.as_str()),
+            Segment::Index(_) => None,
+        });
+        keys.take(mention.field.len())
+            .eq(mention.field.iter().rev().copied())
+    };
+    match term {
+        Term::Map(entries) => entries.iter().any(|(key, term)| {
+            path.push(Segment::Key(key.clone()));
+            let found = names_at(term, mention, path);
+            if !found {
+                path.pop();
+            }
+            found
+        }),
+        Term::List(items) => items.iter().enumerate().any(|(at, term)| {
+            path.push(Segment::Index(at));
+            let found = names_at(term, mention, path);
+            if !found {
+                path.pop();
+            }
+            found
+        }),
+        term => term.as_str() == Some(mention.name) && ends(path),
+    }
+}
+
 fn mentions(resource: &Resource) -> Vec<Mention<'_>> {
     let mut out = Vec::new();
     let body = &resource.body;
@@ -138,7 +187,7 @@ fn mentions(resource: &Resource) -> Vec<Mention<'_>> {
             let is_role = body.at(&["roleRef", "kind"]).and_then(Term::as_str) == Some("Role");
             out.extend(
                 role.filter(|_| is_role)
-                    .map(|name| mention("Role", name, "roleRef.name")),
+                    .map(|name| mention("Role", name, &["roleRef", "name"], "roleRef.name")),
             );
             let own = body.at(&["metadata", "namespace"]);
             for subject in body.get("subjects").map_or(&[][..], Term::items) {
@@ -148,7 +197,7 @@ fn mentions(resource: &Resource) -> Vec<Mention<'_>> {
                     && subject.get("namespace") == own
                     && name != "default"
                 {
-                    out.push(mention("ServiceAccount", name, "subjects"));
+                    out.push(mention("ServiceAccount", name, &["subjects", "name"], "subjects"));
                 }
             }
         }
@@ -156,12 +205,27 @@ fn mentions(resource: &Resource) -> Vec<Mention<'_>> {
             let target = body.at(&["spec", "scaleTargetRef"]);
             let word = |key: &str| target.and_then(|target| target.get(key)).and_then(Term::as_str);
             if let (Some(kind @ ("Deployment" | "StatefulSet")), Some(name)) = (word("kind"), word("name")) {
-                out.push(mention(kind, name, "spec.scaleTargetRef"));
+                out.push(mention(
+                    kind,
+                    name,
+                    &["scaleTargetRef", "name"],
+                    "spec.scaleTargetRef",
+                ));
             }
         }
         "StatefulSet" => {
             let service = body.at(&["spec", "serviceName"]).and_then(Term::as_str);
-            out.extend(service.map(|name| mention("Service", name, "spec.serviceName")));
+            out.extend(service.map(|name| mention("Service", name, &["serviceName"], "spec.serviceName")));
+        }
+        "SparkApplication" => {
+            for part in ["driver", "executor"] {
+                let account = body.at(&["spec", part, "serviceAccount"]).and_then(Term::as_str);
+                let account = account.filter(|name| *name != "default");
+                out.extend(
+                    account
+                        .map(|name| mention("ServiceAccount", name, &["serviceAccount"], "serviceAccount")),
+                );
+            }
         }
         _ => {}
     }
@@ -171,11 +235,17 @@ fn mentions(resource: &Resource) -> Vec<Mention<'_>> {
     out
 }
 
-fn mention<'a>(kind: &'a str, name: &'a str, path: &'static str) -> Mention<'a> {
+fn mention<'a>(
+    kind: &'a str,
+    name: &'a str,
+    field: &'static [&'static str],
+    path: &'static str,
+) -> Mention<'a> {
     Mention {
         kind,
         name,
         optional: false,
+        field,
         path,
     }
 }
@@ -192,7 +262,12 @@ fn pod_mentions<'a>(pod: &'a Term, out: &mut Vec<Mention<'a>>) {
         .and_then(Term::as_str)
         .filter(|name| *name != "default")
     {
-        out.push(mention("ServiceAccount", name, "serviceAccountName"));
+        out.push(mention(
+            "ServiceAccount",
+            name,
+            &["serviceAccountName"],
+            "serviceAccountName",
+        ));
     }
     // Secrets are made by others (an operator, a person): they come first where they are here, and are not missed.
     let mut secret = |name: Option<&'a str>| {
@@ -200,6 +275,7 @@ fn pod_mentions<'a>(pod: &'a Term, out: &mut Vec<Mention<'a>>) {
             kind: "Secret",
             name,
             optional: true,
+            field: &[],
             path: "secret",
         }));
     };
@@ -218,30 +294,33 @@ fn pod_mentions<'a>(pod: &'a Term, out: &mut Vec<Mention<'a>>) {
             secret(name_of(source.get("secretRef"), "name"));
         }
     }
-    let mut config_map = |term: Option<&'a Term>, path: &'static str| {
+    let mut config_map = |term: Option<&'a Term>, field: &'static [&'static str], path: &'static str| {
         if let Some(name) = name_of(term, "name") {
             out.push(Mention {
                 kind: "ConfigMap",
                 name,
                 optional: optional(term) || name == "kube-root-ca.crt",
+                field,
                 path,
             });
         }
     };
     for container in &containers {
         for variable in container.get("env").map_or(&[][..], Term::items) {
-            config_map(variable.at(&["valueFrom", "configMapKeyRef"]), "env");
+            let source = variable.at(&["valueFrom", "configMapKeyRef"]);
+            config_map(source, &["configMapKeyRef", "name"], "env");
         }
         for source in container.get("envFrom").map_or(&[][..], Term::items) {
-            config_map(source.get("configMapRef"), "envFrom");
+            config_map(source.get("configMapRef"), &["configMapRef", "name"], "envFrom");
         }
     }
     for volume in pod.get("volumes").map_or(&[][..], Term::items) {
-        config_map(volume.get("configMap"), "volumes");
+        config_map(volume.get("configMap"), &["configMap", "name"], "volumes");
     }
     for volume in pod.get("volumes").map_or(&[][..], Term::items) {
         if let Some(name) = name_of(volume.get("persistentVolumeClaim"), "claimName") {
-            out.push(mention("PersistentVolumeClaim", name, "volumes"));
+            let field = &["persistentVolumeClaim", "claimName"];
+            out.push(mention("PersistentVolumeClaim", name, field, "volumes"));
         }
     }
 }

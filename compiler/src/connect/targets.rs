@@ -2,6 +2,7 @@
 
 use terrace_artifact::Segment;
 
+use crate::body::Mark;
 use crate::diagnostic::Diagnostics;
 use crate::pipeline::{Found, Runs, Targets};
 use crate::resolve::UseKind;
@@ -96,9 +97,18 @@ impl Targets for InGraph<'_, '_> {
             &resource.address,
             self.graph.files,
         );
-        let leaf = trace.as_ref().and_then(|trace| trace.find(path));
-        leaf.filter(|leaf| leaf.path.first() == path.first())
-            .map_or(resource.declared, |leaf| leaf.span)
+        match trace.as_ref().and_then(|trace| trace.mark(path)) {
+            Some(Mark::Leaf(leaf)) => leaf.span,
+            Some(Mark::Key(span)) => span,
+            None => resource.declared,
+        }
+    }
+
+    fn place_of_key(&self, resource: &Resource, path: &[Segment]) -> Span {
+        let one = &self.graph.uses[resource.instance];
+        let trace = crate::expand::trace(one, &resource.address, self.graph.files);
+        let key = trace.as_ref().and_then(|trace| trace.key(path));
+        key.unwrap_or_else(|| self.place(resource, path))
     }
 
     fn of_type(&self, resource_type: &str) -> Vec<&Resource> {

@@ -7,6 +7,7 @@ mod evaluate;
 pub(crate) mod filters;
 pub(crate) mod json;
 mod parse;
+mod place;
 
 use std::collections::BTreeSet;
 
@@ -167,6 +168,8 @@ pub struct Failure {
     pub help: Vec<String>,
     /// A name that was probably meant, in place of the span.
     pub nearest: Option<Text>,
+    /// Other places that matter, and what they are.
+    pub also: Vec<(Span, String)>,
 }
 
 impl Failure {
@@ -184,6 +187,7 @@ impl Failure {
             label,
             help: Vec::new(),
             nearest: None,
+            also: Vec::new(),
         })
     }
 
@@ -204,6 +208,9 @@ impl Failure {
     /// The same as a diagnostic.
     pub fn diagnostic(self) -> Diagnostic {
         let mut diagnostic = Diagnostic::new(self.code, self.message).at(self.span, self.label);
+        for (span, label) in self.also {
+            diagnostic = diagnostic.also(span, label);
+        }
         if let Some(name) = self.nearest {
             let text = format!("`{name}` exists");
             diagnostic = diagnostic.replace(self.span, name, text);
@@ -234,19 +241,9 @@ pub fn bare(node: &Node, text: &str, files: &Files) -> Result<Expression, Box<Fa
     parse::expression(text, content(node, text, files))
 }
 
-/// Where the content of a string node stands: exactly, where it was written without escapes.
-fn content(node: &Node, text: &str, files: &Files) -> parse::Place {
-    let written = files.text(node.span);
-    match written.find(text) {
-        Some(at) if written.len() <= at + text.len() + 1 => parse::Place {
-            base: node.span.within(at..at + text.len()),
-            exact: true,
-        },
-        _ => parse::Place {
-            base: node.span,
-            exact: false,
-        },
-    }
+/// Where the content of a string node stands.
+fn content<'f>(node: &Node, text: &str, files: &'f Files) -> place::Place<'f> {
+    place::Place::of(text, node.span, files.text(node.span))
 }
 
 impl Template {
@@ -280,6 +277,8 @@ impl Template {
 pub struct Reads {
     /// Those named: `inputs.replicas`.
     pub names: BTreeSet<Text>,
+    /// What is read of names like `inputs` that are not that: `shards` of a misspelt `input.shards`.
+    pub elsewhere: BTreeSet<Text>,
     /// Whether `inputs` is used whole, so that every input is read.
     pub all: bool,
 }
@@ -288,9 +287,13 @@ impl Reads {
     /// Adds what an expression reads.
     pub fn add(&mut self, expression: &Expression) {
         let is_inputs = |e: &Expression| matches!(&e.kind, ExpressionKind::Name(name) if name == "inputs");
+        let is_nearly_inputs = |e: &Expression| matches!(&e.kind, ExpressionKind::Name(name) if terrace_catalog::nearest(name, ["inputs"].into_iter()).is_some());
         match &expression.kind {
             ExpressionKind::Attribute(of, name) if is_inputs(of) => {
                 self.names.insert(name.clone());
+            }
+            ExpressionKind::Attribute(of, name) if is_nearly_inputs(of) => {
+                self.elsewhere.insert(name.clone());
             }
             ExpressionKind::Index(of, index) if is_inputs(of) => match &index.kind {
                 ExpressionKind::Literal(Term::String(name)) => {
@@ -305,24 +308,25 @@ impl Reads {
 }
 
 impl Expression {
-    /// Adds the inputs that it reads, with the path below each: `inputs.workers.maximum` is `[workers, maximum]`.
-    pub fn input_paths(&self, out: &mut Vec<Vec<Text>>) {
-        match self.input_path() {
+    /// Adds what it reads of a name, as the path below: `inputs.workers.maximum` is `[workers, maximum]` of `inputs`.
+    pub fn paths_of(&self, name: &str, out: &mut Vec<Vec<Text>>) {
+        match self.path_of(name) {
             Some(path) if !path.is_empty() => out.push(path),
-            _ => self.children(&mut |child| child.input_paths(out)),
+            _ => self.children(&mut |child| child.paths_of(name, out)),
         }
     }
 
-    fn input_path(&self) -> Option<Vec<Text>> {
+    /// The path below a name, where it is nothing else.
+    pub fn path_of(&self, root: &str) -> Option<Vec<Text>> {
         match &self.kind {
-            ExpressionKind::Name(name) if name == "inputs" => Some(Vec::new()),
+            ExpressionKind::Name(name) if name == root => Some(Vec::new()),
             ExpressionKind::Attribute(of, name) => {
-                let mut path = of.input_path()?;
+                let mut path = of.path_of(root)?;
                 path.push(name.clone());
                 Some(path)
             }
             ExpressionKind::Index(of, index) => {
-                let mut path = of.input_path()?;
+                let mut path = of.path_of(root)?;
                 if let ExpressionKind::Literal(Term::String(name)) = &index.kind {
                     path.push(name.clone());
                 }

@@ -1,13 +1,12 @@
 //! Text to expressions: a hand-written descent over the operators' precedence.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
 
 use terrace_artifact::{Decimal, Text};
 
+use super::place::Place;
 use super::{Expression, ExpressionKind, Failure, Operator, Piece, Template};
 use crate::code::Code;
-use crate::source::Span;
 use crate::term::Term;
 
 /// How deep the text of an expression may be nested, so that none can exhaust the stack.
@@ -17,28 +16,9 @@ const HIGHEST: usize = 256;
 
 type Parsed<T> = Result<T, Box<Failure>>;
 
-/// Where a text stands in its file.
-#[derive(Clone, Copy)]
-pub(super) struct Place {
-    /// The text, or the scalar around it.
-    pub(super) base: Span,
-    /// Whether offsets into the text are offsets into the file: not where the scalar has escapes.
-    pub(super) exact: bool,
-}
-
-impl Place {
-    fn span(self, range: Range<usize>) -> Span {
-        if self.exact {
-            self.base.within(range)
-        } else {
-            self.base
-        }
-    }
-}
-
-pub(super) fn template(text: &str, place: Place) -> Parsed<Template> {
+pub(super) fn template(text: &str, place: Place<'_>) -> Parsed<Template> {
     let mut pieces = Vec::new();
-    let mut at = 0;
+    let (mut at, mut looked) = (0, 0);
     while let Some(open) = text[at..].find("{{").map(|found| at + found) {
         if open > at {
             pieces.push(Piece::Text(text[at..open].into()));
@@ -46,7 +26,7 @@ pub(super) fn template(text: &str, place: Place) -> Parsed<Template> {
         let close = end_of_expression(text, open + 2).ok_or_else(|| {
             Failure::new(
                 Code::ExpressionSyntax,
-                place.span(open..open + 2),
+                place.of_piece("{{", open, &mut looked).span(open..open + 2),
                 "an expression is not closed",
                 "no `}}` follows",
             )
@@ -56,7 +36,7 @@ pub(super) fn template(text: &str, place: Place) -> Parsed<Template> {
             text,
             at: open + 2,
             end: close,
-            place,
+            place: place.of_piece(&text[open..close + 2], open, &mut looked),
             depth: 0,
             height: 0,
         };
@@ -75,7 +55,7 @@ pub(super) fn template(text: &str, place: Place) -> Parsed<Template> {
     })
 }
 
-pub(super) fn expression(text: &str, place: Place) -> Parsed<Expression> {
+pub(super) fn expression(text: &str, place: Place<'_>) -> Parsed<Expression> {
     Parser {
         text,
         at: 0,
@@ -112,7 +92,7 @@ struct Parser<'a> {
     text: &'a str,
     at: usize,
     end: usize,
-    place: Place,
+    place: Place<'a>,
     /// How deep the parser is in the text.
     depth: usize,
     /// The height of the expression that was read last: a name has 1.

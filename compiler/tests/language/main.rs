@@ -193,7 +193,7 @@ fn what_cannot_be_set_is_refused() {
         ("web.names=[a", "invalid-set: `[` is not closed <[a>"),
         (
             "web.image.tga=9",
-            "unknown-key: `tga` is not a key of `image` <9>",
+            "unknown-key: `tga` is not a key of `image` <web.image.tga>",
         ),
     ] {
         assert_eq!(said(&run(VALUES, &[set])), want, "{set}");
