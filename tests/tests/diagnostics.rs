@@ -82,6 +82,81 @@ fn every_code_has_a_page() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// What a page's example is compiled beside, where it has no document of such a kind itself.
+const BESIDE: [(&str, &str); 3] = [
+    ("Platform", "{kind: Platform, name: acme}\n"),
+    (
+        "Environment",
+        "{kind: Environment, name: production, class: production, kubernetes: {context: acme-production}, aws: {account: \"111122223333\", region: eu-west-1}}\n",
+    ),
+    ("Tenant", "{kind: Tenant, name: finance, tier: basic}\n"),
+];
+
+/// Pages whose mistake is in no document, or in what is not YAML: their examples are only shown.
+const ONLY_SHOWN: [&str; 6] = [
+    "file-too-long",
+    "invalid-set",
+    "no-platform",
+    "not-utf8",
+    "too-deep",
+    "wrong-version",
+];
+
+/// The first example of every page is compiled, and what the page says is told of it is told: `UPDATE_EXPECT=1` writes it.
+#[test]
+fn every_page_shows_what_is_said_of_its_example() {
+    let mut wrong = Vec::new();
+    for code in Code::ALL.iter().map(|code| code.slug()) {
+        if ONLY_SHOWN.contains(&code) {
+            continue;
+        }
+        let path = tools::root().join(format!("docs/codes/{code}.md"));
+        let page = read(&path).unwrap_or_default();
+        match with_what_is_said(code, &page) {
+            Err(problem) => wrong.push(format!("{code}: {problem}")),
+            Ok(told) if told == page => {}
+            Ok(told) if transcript::updating() => fs::write(&path, told).expect("a page"),
+            Ok(told) => wrong.push(format!("{code}: is told differently\n{told}")),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The page with what is really told of its example, of those with its code.
+fn with_what_is_said(code: &str, page: &str) -> Result<String, String> {
+    let block = |mark: &str, from: usize| {
+        let start = from + page[from..].find(mark)? + mark.len();
+        Some((start, start + page[start..].find("```")?))
+    };
+    let (start, end) = block("```yaml\n", 0).ok_or("has no example")?;
+    let (said_start, said_end) = block("```text\n", end).ok_or("does not say what is told of its example")?;
+    let example = &page[start..end];
+    let scratch = Scratch::new(code);
+    scratch.write("stack.yaml", example);
+    let missing = BESIDE
+        .iter()
+        .filter(|(kind, _)| !example.contains(&format!("kind: {kind}")));
+    let beside: Vec<&str> = missing.map(|(_, document)| *document).collect();
+    scratch.write("beside.yaml", &beside.join("---\n"));
+    let run = Terrace::in_directory(scratch.path()).run(&["validate"]);
+    let said = run.stderr.replace(&format!("{}/", scratch.path().display()), "");
+    let told: Vec<&str> = said
+        .split("\n\n")
+        .filter(|one| {
+            one.starts_with(&format!("error[{code}]")) || one.starts_with(&format!("warning[{code}]"))
+        })
+        .collect();
+    match told.is_empty() {
+        true => Err(format!("its example is told of otherwise\n{said}")),
+        false => Ok(format!(
+            "{}{}\n{}",
+            &page[..said_start],
+            told.join("\n\n"),
+            &page[said_end..]
+        )),
+    }
+}
+
 fn check(code: &str, case: &Path) -> Result<(), String> {
     let name = case
         .strip_prefix(tools::root())
