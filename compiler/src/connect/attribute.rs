@@ -131,10 +131,9 @@ impl Graph<'_> {
             let rest = &written[at + attribute.len()..];
             !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_')
         };
-        let dots = written.match_indices('.').map(|(dot, _)| dot + 1);
-        let found = dots
-            .filter(|at| !attribute.is_empty() && written[*at..].starts_with(attribute) && ends(*at))
-            .last();
+        let mut dots = written.match_indices('.').map(|(dot, _)| dot + 1).rev();
+        let found =
+            dots.find(|at| !attribute.is_empty() && written[*at..].starts_with(attribute) && ends(*at));
         match (found, failure.nearest.take()) {
             (Some(at), nearest) => {
                 failure.span = failure.span.within(at..at + attribute.len());
