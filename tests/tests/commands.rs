@@ -286,10 +286,23 @@ fn goldens_fail_on_missing_extra_and_different_files() {
     assert!(run.stdout.contains("old.yaml"), "{}", run.stdout);
     let _ = terrace.run(&["test", "--update"]).expect(0);
 
+    scratch.write("golden/README.md", "what these are\n");
     fs::remove_file(scratch.path().join(file)).expect("a file");
     let _ = terrace.run(&["test"]).expect(1);
     let _ = terrace.variable("UPDATE_EXPECT", "1").run(&["test"]).expect(0);
     assert_eq!(scratch.read(file), accepted);
+    let _ = scratch.read("golden/README.md");
+}
+
+#[test]
+fn accepting_takes_away_nothing_that_is_no_golden() {
+    let (scratch, terrace) = shop();
+    scratch.edit("stack.yaml", "name: shop", "name: shop\ngolden: .");
+    scratch.write("src/jobs/report.py", "print()\n");
+    let _ = terrace.run(&["test", "--update"]).expect(0);
+    let _ = terrace.run(&["test"]).expect(0);
+    let _ = scratch.read("stack.yaml");
+    let _ = scratch.read("src/jobs/report.py");
 }
 
 #[test]
@@ -324,8 +337,10 @@ fn cases_of_a_module_are_run_and_compared() {
         "{}",
         run.stderr
     );
-    // What a case says of itself cannot be accepted away.
+    // What a case says of itself cannot be accepted away, and nothing of it is accepted.
+    let before = snapshot(scratch.path());
     let _ = terrace.run(&["test", "page", "--update"]).expect(1);
+    assert_eq!(snapshot(scratch.path()), before);
 }
 
 #[test]
