@@ -416,13 +416,13 @@ fn a_stack_that_was_begun_compiles_as_it_is() {
     assert!(run.stderr.contains("not empty"), "{}", run.stderr);
 }
 
-/// Two Deployments; the first never gets ready, because no node has such a label.
+/// A Deployment that never gets ready, because no node has such a label. The environment's name is one that no object can have.
 const SLOW: &str = "\
 kind: Platform
 name: slow
 ---
 kind: Environment
-name: testing
+name: acceptance_testing
 class: testing
 kubernetes: {context: slow-testing}
 ---
@@ -450,7 +450,7 @@ fn ctrl_c_stops_cleanly_and_the_next_run_finishes() {
     let kubeconfig = scratch.path().join("kubeconfig");
     servers::write_kubeconfig(&kubeconfig, &[("slow-testing", cluster)]);
     let terrace = Terrace::in_directory(scratch.path()).kubeconfig(&kubeconfig);
-    let child = terrace.start(&["apply", "-e", "testing", "--yes"]);
+    let child = terrace.start(&["apply", "-e", "acceptance_testing", "--yes"]);
     let pid = child.id().to_string();
     let deadline = time::Instant::now() + time::Duration::from_secs(60);
     while cluster.get(&["deployment", "never", "-n", "default"]).is_none() {
@@ -470,11 +470,19 @@ fn ctrl_c_stops_cleanly_and_the_next_run_finishes() {
     );
 
     scratch.edit("stack.yaml", "          nodeSelector: {there-is: none}\n", "");
-    let run = terrace.run(&["apply", "-e", "testing", "--yes"]).expect(0);
-    assert!(run.stderr.contains("applied slow in testing"), "{}", run.stderr);
-    let _ = terrace
-        .run(&["plan", "-e", "testing", "--detailed-exitcode"])
+    let run = terrace
+        .run(&["apply", "-e", "acceptance_testing", "--yes"])
         .expect(0);
-    let _ = terrace.run(&["destroy", "-e", "testing", "--yes"]).expect(0);
+    assert!(
+        run.stderr.contains("applied slow in acceptance_testing"),
+        "{}",
+        run.stderr
+    );
+    let _ = terrace
+        .run(&["plan", "-e", "acceptance_testing", "--detailed-exitcode"])
+        .expect(0);
+    let _ = terrace
+        .run(&["destroy", "-e", "acceptance_testing", "--yes"])
+        .expect(0);
     assert!(cluster.get(&["deployment", "never", "-n", "default"]).is_none());
 }
