@@ -14,7 +14,7 @@ use crate::expression::filters::slug;
 use crate::load::{Stack, unknown};
 use crate::module::{Module, Recipe};
 use crate::node::Node;
-use crate::placement::{check_names as check_targets, placement};
+use crate::placement::{check_label, check_names as check_targets, placement};
 use crate::provenance::Giver;
 use crate::resource::Instance;
 use crate::scope;
@@ -544,6 +544,7 @@ fn check_names(stack: &Stack, diagnostics: &mut Diagnostics) {
     }
     for environment in &stack.environments {
         check_targets(environment, diagnostics);
+        check_label(&stack.platform, environment, diagnostics);
         check_inputs(&environment.overrides, diagnostics);
         if let Some(name) = environment
             .promotes_from
