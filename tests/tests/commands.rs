@@ -210,7 +210,8 @@ fn a_saved_plan_is_applied_exactly_or_refused() {
         .expect(1);
     assert!(run.stderr.contains("saved plan"), "{}", run.stderr);
     scratch.write("broken.json", "{\"format\": 3}");
-    let _ = terrace.run(&["apply", "broken.json"]).expect(4);
+    let run = terrace.run(&["apply", "broken.json"]).expect(1);
+    assert!(run.stderr.contains("is not a saved plan"), "{}", run.stderr);
 }
 
 #[test]
