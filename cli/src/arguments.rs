@@ -141,9 +141,9 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Modules,
     },
-    /// Print the JSON Schema of a kind of document
+    /// Print the JSON Schema of a kind of document, or of a plan
     Schema {
-        /// `stack` for any document, or one kind of them
+        /// `stack` for any document, one kind of them, or `plan` for what `plan --save` writes
         #[arg(value_name = "KIND", value_parser = schema_kinds())]
         kind: String,
     },
@@ -246,6 +246,9 @@ pub(crate) enum Output {
     Json,
 }
 
+/// The schema that is no document's.
+pub(crate) const PLAN: &str = "plan";
+
 /// The language of a picture.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum Picture {
@@ -281,7 +284,8 @@ pub(crate) fn refused(error: &clap::Error, console: &Console) -> Status {
 }
 
 fn schema_kinds() -> clap::builder::PossibleValuesParser {
-    terrace_compiler::validate::KINDS.into()
+    let kinds = terrace_compiler::validate::KINDS;
+    kinds.into_iter().chain([PLAN]).collect::<Vec<_>>().into()
 }
 
 /// An address; or a component, of which the plan knows what could be approved.

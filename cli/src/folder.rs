@@ -51,10 +51,41 @@ pub(crate) fn remove<'a>(folder: &Path, files: impl IntoIterator<Item = &'a str>
     Ok(())
 }
 
+/// Whether a path, from the folder that environments are rendered into, is one of a rendered file.
+pub(crate) fn is_rendered(path: &str) -> bool {
+    let parts: Vec<&str> = path.split('/').collect();
+    let kinds = ["kubernetes", "cloudformation", "lifecycle", "step-functions"];
+    parts.len() >= 4
+        && parts.get(1).is_some_and(|kind| kinds.contains(kind))
+        && parts
+            .iter()
+            .all(|part| !part.is_empty() && !part.starts_with('.') && !part.contains('\\'))
+}
+
 pub(crate) fn unwritable(path: &Path, error: &io::Error) -> Problem {
     Problem::new(format!(
         "`{}` cannot be written: {}",
         path.display(),
         in_words(error)
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_rendered_is_below_an_environment() {
+        assert!(is_rendered("production/kubernetes/finance/web.yaml"));
+        assert!(is_rendered("production/cloudformation/berlin/finance/lake.json"));
+        for path in [
+            "../../kubernetes/a/b.yaml",
+            "production/src/a/b.yaml",
+            "/etc/kubernetes/a/b",
+            "production/kubernetes/../x",
+            "kubernetes/a.yaml",
+        ] {
+            assert!(!is_rendered(path), "{path}");
+        }
+    }
 }

@@ -30,7 +30,7 @@ pub(crate) struct Comparison {
 /// Compares files with those below a folder; what `counts` says no to has nothing to do with it.
 pub(crate) fn compare(
     folder: &Path,
-    counts: fn(&str) -> bool,
+    counts: &dyn Fn(&str) -> bool,
     now: &BTreeMap<String, String>,
 ) -> Result<Comparison, Problem> {
     let unreadable =
@@ -206,10 +206,10 @@ mod tests {
             ("b/old/gone.yaml", "x: 1\n"),
             ("c.yaml", "same: true\n"),
         ]);
-        let nothing = compare(&folder, |_| true, &before).unwrap();
+        let nothing = compare(&folder, &|_| true, &before).unwrap();
         assert!(!nothing.begun && !nothing.is_same());
         accept(&folder, &nothing, &before).unwrap();
-        assert!(compare(&folder, |_| true, &before).unwrap().is_same());
+        assert!(compare(&folder, &|_| true, &before).unwrap().is_same());
 
         let now = files([
             ("a/web.yaml", "kind: Deployment\nreplicas: 3\nname: web\n"),
@@ -217,7 +217,7 @@ mod tests {
             ("c.yaml", "same: true\n"),
             ("d.yaml", "new: true\n"),
         ]);
-        let comparison = compare(&folder, |_| true, &now).unwrap();
+        let comparison = compare(&folder, &|_| true, &now).unwrap();
         assert_eq!(
             comparison.summary(),
             "2 files differ, 1 file is new, 1 file is gone"
@@ -243,7 +243,7 @@ mod tests {
         "#]]
         .assert_eq(&comparison.describe("golden", false));
         accept(&folder, &comparison, &now).unwrap();
-        assert!(compare(&folder, |_| true, &now).unwrap().is_same());
+        assert!(compare(&folder, &|_| true, &now).unwrap().is_same());
         assert!(!folder.join("b/old").exists(), "an empty folder is left behind");
         fs::remove_dir_all(folder).unwrap();
     }

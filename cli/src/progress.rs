@@ -125,13 +125,19 @@ impl Bars {
         match event {
             // Nothing is changed, but what an earlier run has changed is still waited for.
             Event::Begun { steps: 0, .. } => self.total.set_style(style("{elapsed} {msg}")),
-            Event::Begun { steps, .. } => self.total.set_length(*steps as u64),
+            Event::Begun { steps, .. } => {
+                self.total.set_length(*steps as u64);
+                self.total.enable_steady_tick(Duration::from_secs(1));
+            }
             Event::Started { step } => {
                 let _ = self.bar(step);
             }
             Event::Waiting { step, why, .. } => {
-                self.bar(step)
-                    .set_message(format!("{}: {}", step.subject, first_line(why)));
+                // On one line, a narrow terminal would show what is waited for, and not why.
+                let bar = self.bar(step);
+                bar.set_style(style("  {spinner} {prefix} {elapsed}\n      {wide_msg}"));
+                bar.set_prefix(step.subject.to_string());
+                bar.set_message(first_line(why).to_owned());
             }
             Event::Done { step, .. } | Event::Unsettled { step, .. } | Event::Failed { step, .. } => {
                 if let Some(bar) = self.running.remove(&step.artifact) {

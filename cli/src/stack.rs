@@ -1,10 +1,13 @@
 //! A stack on disk, compiled, with what the compiler has to say about it drawn for the user.
 
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
 use terrace_artifact::Bundle;
+use terrace_compiler::code::Code;
 use terrace_compiler::diagnostic::Diagnostic;
+use terrace_compiler::module_test;
 use terrace_compiler::source::Files;
 use terrace_compiler::{Compiled, Emission, Request};
 
@@ -50,8 +53,10 @@ impl Stack {
         console: &Console,
     ) -> Result<Compiled, Problem> {
         let compiled = terrace_compiler::compile(&self.sources, &request(environments, set));
+        self.refuse_module(&compiled)?;
         self.tell(&compiled.diagnostics, &compiled.files, console);
         if compiled.has_errors() {
+            self.hint(&compiled, console);
             return Err(Problem::Said);
         }
         Ok(compiled)
@@ -68,7 +73,11 @@ impl Stack {
     ) -> Result<(Compiled, T), Problem> {
         let request = request(environments, set);
         let (compiled, taken) = terrace_compiler::compile_with(&self.sources, &request, &|_| {}, take);
+        self.refuse_module(&compiled)?;
         self.tell(&compiled.diagnostics, &compiled.files, console);
+        if taken.is_none() {
+            self.hint(&compiled, console);
+        }
         taken.map(|taken| (compiled, taken)).ok_or(Problem::Said)
     }
 
@@ -111,6 +120,31 @@ impl Stack {
             .ok_or_else(|| Problem::new(format!("no environment is named `{environment}`")))
     }
 
+    /// What a folder is that is a module's, and no stack's.
+    pub(crate) fn refuse_module(&self, compiled: &Compiled) -> Result<(), Problem> {
+        if compiled.platform.is_some() || !module_test::is_module(&self.sources) {
+            return Ok(());
+        }
+        let folder = self.folder.display();
+        let problem = Problem::new(format!("`{folder}` is the folder of a module, and no stack"));
+        Err(problem.help(format!("to try its cases:\n  terrace test {folder}")))
+    }
+
+    /// Names the stack that a folder is a part of, where it is none itself.
+    pub(crate) fn hint(&self, compiled: &Compiled, console: &Console) {
+        let nothing = |said: &Diagnostic| said.code == Code::NoPlatform && said.primary.is_none();
+        if compiled.platform.is_none()
+            && compiled.diagnostics.iter().any(nothing)
+            && let Some(around) = stack_around(&self.folder)
+        {
+            let help = console.paint(Tone::Help, "help:");
+            console.line(&format!(
+                "{help} it is part of a stack: name the folder `{}`",
+                around.display()
+            ));
+        }
+    }
+
     /// Draws diagnostics, and sums them up.
     pub(crate) fn tell(&self, diagnostics: &[Diagnostic], files: &Files, console: &Console) {
         let mut drawing = Drawing::new(files, &self.folder, console.colour_words());
@@ -141,6 +175,39 @@ pub(crate) fn listed(names: &[String]) -> String {
         [one] => one.clone(),
         [front @ .., last] => format!("{} and {last}", front.join(", ")),
     }
+}
+
+/// The nearest folder around one that has a Platform in it.
+fn stack_around(folder: &Path) -> Option<PathBuf> {
+    const LEVELS: usize = 6;
+    let has_platform = |folder: &Path| {
+        let entries = folder.read_dir().into_iter().flatten().flatten();
+        let mut files = entries.map(|entry| entry.path());
+        files.any(|path| {
+            let yaml = path
+                .extension()
+                .is_some_and(|ending| ending == "yaml" || ending == "yml");
+            yaml && fs::read_to_string(&path).is_ok_and(|text| text.contains("kind: Platform"))
+        })
+    };
+    let mut around = folder.to_owned();
+    for _ in 0..LEVELS {
+        around = match around.components().next_back() {
+            Some(Component::Normal(_)) => around.parent()?.to_owned(),
+            Some(Component::RootDir | Component::Prefix(_)) => return None,
+            Some(Component::CurDir) | None => "..".into(),
+            Some(Component::ParentDir) => around.join(".."),
+        };
+        let shown = if around.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            &around
+        };
+        if has_platform(shown) {
+            return Some(shown.to_owned());
+        }
+    }
+    None
 }
 
 fn nearest_folder(folder: &Path) -> Option<String> {

@@ -67,6 +67,12 @@ pub(crate) fn load(sources: &dyn Sources, files: &mut Files, diagnostics: &mut D
         }
     };
     let mut all = read(sources, &paths, files, diagnostics);
+    if let Some(several) = several_stacks(&all.documents, files) {
+        // What else is wrong is wrong in stacks that nobody asked for.
+        *diagnostics = Diagnostics::new();
+        diagnostics.push(several);
+        return None;
+    }
     let folders: Vec<Spanned<Text>> = all
         .documents
         .iter()
@@ -106,6 +112,46 @@ pub(crate) fn load(sources: &dyn Sources, files: &mut Files, diagnostics: &mut D
         }
     }
     assemble(all, files, diagnostics)
+}
+
+/// Says which stacks are below a folder that is none itself: a Platform in each of several folders beside each other.
+fn several_stacks(documents: &[Document], files: &Files) -> Option<Diagnostic> {
+    const NAMED: usize = 5;
+    let platforms = documents.iter().filter_map(|document| match document {
+        Document::Platform(platform) => Some(platform.name.span),
+        _ => None,
+    });
+    let folder = |span: Span| {
+        let path = &files.get(span.file).path;
+        let (folder, _) = path.rsplit_once('/')?;
+        Some((folder.matches('/').count(), folder.to_owned()))
+    };
+    // A Platform in the folder itself makes it a stack.
+    let folders: BTreeSet<(usize, String)> = platforms.map(folder).collect::<Option<_>>()?;
+    let mut names: Vec<String> = folders
+        .into_iter()
+        .map(|(_, folder)| format!("`{folder}`"))
+        .collect();
+    let count = names.len();
+    if count < 2 {
+        return None;
+    }
+    let last = if count > NAMED {
+        names.truncate(NAMED);
+        format!("{} more", count - NAMED)
+    } else {
+        names.pop()?
+    };
+    Some(
+        Diagnostic::new(
+            Code::NoPlatform,
+            format!("this folder is no stack: it has {count} of them in it"),
+        )
+        .help(format!(
+            "name the folder of one; there are {} and {last}",
+            names.join(", ")
+        )),
+    )
 }
 
 /// What is YAML of ours among the files of a stack: not what is hidden, built, compared with, or beside a module.

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use terrace_artifact::{Location, Target, Text};
+use terrace_catalog::LONGEST_LABEL;
 
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::document::{Environment, Placement, Spanned};
+use crate::document::{Environment, Placement, Platform, Spanned};
 use crate::load::unknown;
 use crate::source::{Files, Span};
 
@@ -113,6 +114,27 @@ pub(crate) fn check_names(environment: &Environment, diagnostics: &mut Diagnosti
                 .help("clusters and accounts share their names, since `on: NAME` may mean either"),
             );
         }
+    }
+}
+
+/// Reports a platform and an environment whose names together are too long for the label of every object.
+pub(crate) fn check_label(platform: &Platform, environment: &Environment, diagnostics: &mut Diagnostics) {
+    let label = format!("{}.{}", platform.name.value, environment.name.value);
+    let objects = |(_, target): &(Text, Target)| !matches!(target, Target::Aws { .. });
+    if label.len() > LONGEST_LABEL && targets(environment).iter().any(objects) {
+        let length = label.len();
+        diagnostics.push(
+            Diagnostic::new(
+                Code::NameTooLong,
+                format!("the label of every object in this environment is {length} characters long"),
+            )
+            .at(environment.name.span, "the name of the environment")
+            .also(platform.name.span, "and that of the platform")
+            .note(format!(
+                "`terrace.dev/stack: {label}` tells whose an object is; {LONGEST_LABEL} are allowed"
+            ))
+            .help("shorten one of the two names"),
+        );
     }
 }
 

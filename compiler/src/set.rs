@@ -171,11 +171,13 @@ fn read(value: &str, place: Span) -> Result<Node, Box<Diagnostic>> {
     Ok(node)
 }
 
-fn relocate(node: &mut Node, span: Span) {
-    (node.span, node.key) = (span, span);
+/// Moves what was read by itself to where it stands in what was typed.
+fn relocate(node: &mut Node, place: Span) {
+    let moved = |span: Span| place.within(span.start as usize..span.end as usize);
+    (node.span, node.key) = (moved(node.span), moved(node.key));
     match &mut node.kind {
-        NodeKind::List(items) => items.iter_mut().for_each(|item| relocate(item, span)),
-        NodeKind::Map(entries) => entries.iter_mut().for_each(|(_, item)| relocate(item, span)),
+        NodeKind::List(items) => items.iter_mut().for_each(|item| relocate(item, place)),
+        NodeKind::Map(entries) => entries.iter_mut().for_each(|(_, item)| relocate(item, place)),
         _ => {}
     }
 }

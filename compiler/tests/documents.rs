@@ -327,7 +327,9 @@ fn declared(json: &Json, pointer: &str, found: &mut BTreeSet<String>) {
         }
         return;
     };
-    for (key, value) in map {
+    // An `else` alone offers keys to the editors of those who have chosen none yet: no document has them there.
+    let offered = !map.contains_key("then");
+    for (key, value) in map.iter().filter(|(key, _)| !(offered && *key == "else")) {
         // A property called `not`, `if` or `properties` does not exist; these are keywords.
         if key == "properties" {
             for (name, property) in value.as_object().unwrap() {

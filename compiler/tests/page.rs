@@ -1,7 +1,9 @@
-//! `docs/language.md` tells the truth: its examples are compiled, section by section, and its expressions are evaluated.
+//! `docs/language.md` tells the truth: its examples are compiled, section by section, and its expressions are evaluated. So do the
+//! pages of `docs/codes`: their examples are mistakes of the kind that they are about.
 
 use std::collections::BTreeMap;
 
+use terrace_compiler::code::Code;
 use terrace_compiler::diagnostic::Diagnostics;
 use terrace_compiler::expression::{self, Scope};
 use terrace_compiler::source::{Files, MemorySources};
@@ -40,18 +42,11 @@ fn every_example_compiles() {
         }
         sections += 1;
         let all: String = files.values().map(String::as_str).collect();
-        let base = BASE.iter().filter(|(word, _)| !all.contains(word));
-        let base: Vec<&str> = base.map(|(_, document)| *document).collect();
-        files.insert("base.yaml".to_owned(), base.join("\n---\n"));
+        files.insert("base.yaml".to_owned(), base(&BASE, &all));
         for file in ["src/cleaner/handler.py", "src/consumer/handler.py"] {
             files.insert(file.to_owned(), "def main(event, context): pass\n".to_owned());
         }
-        let request = Request {
-            program: env!("CARGO_PKG_VERSION").to_owned(),
-            today: "2026-11-21".to_owned(),
-            ..Request::default()
-        };
-        let compiled = compile(&MemorySources::new(files), &request);
+        let compiled = compile(&MemorySources::new(files), &request());
         for said in &compiled.diagnostics {
             let place = said
                 .primary
@@ -70,6 +65,48 @@ fn every_example_compiles() {
     }
     assert!(sections > 8, "only {sections} sections have examples");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What the examples of codes' pages need not say: a key is required by many modules.
+const KEY: (&str, &str) = ("module: kms", "{kind: Component, name: kms, module: kms}");
+
+#[test]
+fn examples_of_codes_come_to_them() {
+    let (mut wrong, mut tried) = (Vec::new(), 0);
+    for code in Code::ALL {
+        let mut files = examples(code.page());
+        // A part of a document shows where something is wrong, and cannot be compiled.
+        files.retain(|_, text| text.starts_with("kind:") || text.starts_with("{kind:"));
+        if files.is_empty() {
+            continue;
+        }
+        tried += 1;
+        let all: String = files.values().map(String::as_str).collect();
+        let known: Vec<_> = BASE.into_iter().chain([KEY]).collect();
+        files.insert("base.yaml".to_owned(), base(&known, &all));
+        let compiled = compile(&MemorySources::new(files), &request());
+        let said: Vec<&str> = compiled.diagnostics.iter().map(|said| said.code.slug()).collect();
+        if !said.contains(&code.slug()) {
+            wrong.push(format!("{}: its example comes to {said:?}", code.slug()));
+        }
+    }
+    assert!(tried > 40, "only {tried} pages have whole documents");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The documents of a base whose word is not in the examples.
+fn base(known: &[(&str, &str)], examples: &str) -> String {
+    let missing = known.iter().filter(|(word, _)| !examples.contains(word));
+    let documents: Vec<&str> = missing.map(|(_, document)| *document).collect();
+    documents.join("\n---\n")
+}
+
+fn request() -> Request {
+    Request {
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        today: "2026-11-21".to_owned(),
+        ..Request::default()
+    }
 }
 
 #[test]

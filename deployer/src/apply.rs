@@ -413,6 +413,11 @@ fn moved(plan: &Plan, live: &BTreeMap<ArtifactId, Live>) -> Vec<Moved> {
         let now = live.get(&step.artifact).map_or(&absent, |live| &live.basis);
         lines.extend(step.basis.moved(now).into_iter().map(|what| Moved {
             artifact: step.artifact.clone(),
+            shown: if plan.targets.len() > 1 {
+                format!("{} in {}", step.subject, step.target)
+            } else {
+                step.subject.to_string()
+            },
             what,
         }));
     }

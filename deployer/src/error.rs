@@ -43,6 +43,8 @@ pub enum Refusal {
 pub struct Moved {
     /// Which artifact.
     pub artifact: ArtifactId,
+    /// The same, as the plan shows it: `Deployment data-tenant-finance/web`.
+    pub shown: String,
     /// What about it.
     pub what: String,
 }
@@ -104,7 +106,7 @@ impl fmt::Display for Refusal {
             Refusal::Stale(moved) => {
                 f.write_str("something has changed since the plan was made, so nothing was done")?;
                 for moved in moved {
-                    write!(f, "\n  {}: {}", moved.artifact, moved.what)?;
+                    write!(f, "\n  {}: {}", moved.shown, moved.what)?;
                 }
                 f.write_str("\n  help: plan again")
             }

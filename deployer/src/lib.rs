@@ -44,7 +44,8 @@ pub use journal::{Journal, Note};
 pub use lease::{LeaseRecord, LeaseStore, take};
 pub use ledger::{History, Release, Status};
 pub use plan::{
-    Action, Change, Field, MASKED, MemberChange, Plan, Purpose, Risk, Stage, Step, Subject, hide_secrets,
+    Action, Change, Field, MASKED, MemberChange, PLAN_SCHEMA, Plan, Purpose, Risk, Stage, Step, Subject,
+    hide_secrets,
 };
 pub use planning::PlanOptions;
 pub use render::{render, render_approved, totals};

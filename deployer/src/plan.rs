@@ -10,6 +10,9 @@ use terrace_catalog::nearest;
 
 use crate::backend::{Basis, Identity};
 
+/// The schema of a plan's JSON.
+pub const PLAN_SCHEMA: &str = include_str!("../../schemas/plan.schema.json");
+
 /// What an apply will do. JSON with a published schema, `schemas/plan.schema.json`; needs nothing beside it.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Plan {

@@ -210,7 +210,8 @@ fn a_saved_plan_is_applied_exactly_or_refused() {
         .expect(1);
     assert!(run.stderr.contains("saved plan"), "{}", run.stderr);
     scratch.write("broken.json", "{\"format\": 3}");
-    let _ = terrace.run(&["apply", "broken.json"]).expect(4);
+    let run = terrace.run(&["apply", "broken.json"]).expect(1);
+    assert!(run.stderr.contains("is not a saved plan"), "{}", run.stderr);
 }
 
 #[test]
@@ -286,10 +287,23 @@ fn goldens_fail_on_missing_extra_and_different_files() {
     assert!(run.stdout.contains("old.yaml"), "{}", run.stdout);
     let _ = terrace.run(&["test", "--update"]).expect(0);
 
+    scratch.write("golden/README.md", "what these are\n");
     fs::remove_file(scratch.path().join(file)).expect("a file");
     let _ = terrace.run(&["test"]).expect(1);
     let _ = terrace.variable("UPDATE_EXPECT", "1").run(&["test"]).expect(0);
     assert_eq!(scratch.read(file), accepted);
+    let _ = scratch.read("golden/README.md");
+}
+
+#[test]
+fn accepting_takes_away_nothing_that_is_no_golden() {
+    let (scratch, terrace) = shop();
+    scratch.edit("stack.yaml", "name: shop", "name: shop\ngolden: .");
+    scratch.write("src/jobs/report.py", "print()\n");
+    let _ = terrace.run(&["test", "--update"]).expect(0);
+    let _ = terrace.run(&["test"]).expect(0);
+    let _ = scratch.read("stack.yaml");
+    let _ = scratch.read("src/jobs/report.py");
 }
 
 #[test]
@@ -324,8 +338,10 @@ fn cases_of_a_module_are_run_and_compared() {
         "{}",
         run.stderr
     );
-    // What a case says of itself cannot be accepted away.
+    // What a case says of itself cannot be accepted away, and nothing of it is accepted.
+    let before = snapshot(scratch.path());
     let _ = terrace.run(&["test", "page", "--update"]).expect(1);
+    assert_eq!(snapshot(scratch.path()), before);
 }
 
 #[test]
@@ -401,13 +417,13 @@ fn a_stack_that_was_begun_compiles_as_it_is() {
     assert!(run.stderr.contains("not empty"), "{}", run.stderr);
 }
 
-/// Two Deployments; the first never gets ready, because no node has such a label.
+/// A Deployment that never gets ready, because no node has such a label. The environment's name is one that no object can have.
 const SLOW: &str = "\
 kind: Platform
 name: slow
 ---
 kind: Environment
-name: testing
+name: acceptance_testing
 class: testing
 kubernetes: {context: slow-testing}
 ---
@@ -435,7 +451,7 @@ fn ctrl_c_stops_cleanly_and_the_next_run_finishes() {
     let kubeconfig = scratch.path().join("kubeconfig");
     servers::write_kubeconfig(&kubeconfig, &[("slow-testing", cluster)]);
     let terrace = Terrace::in_directory(scratch.path()).kubeconfig(&kubeconfig);
-    let child = terrace.start(&["apply", "-e", "testing", "--yes"]);
+    let child = terrace.start(&["apply", "-e", "acceptance_testing", "--yes"]);
     let pid = child.id().to_string();
     let deadline = time::Instant::now() + time::Duration::from_secs(60);
     while cluster.get(&["deployment", "never", "-n", "default"]).is_none() {
@@ -455,11 +471,19 @@ fn ctrl_c_stops_cleanly_and_the_next_run_finishes() {
     );
 
     scratch.edit("stack.yaml", "          nodeSelector: {there-is: none}\n", "");
-    let run = terrace.run(&["apply", "-e", "testing", "--yes"]).expect(0);
-    assert!(run.stderr.contains("applied slow in testing"), "{}", run.stderr);
-    let _ = terrace
-        .run(&["plan", "-e", "testing", "--detailed-exitcode"])
+    let run = terrace
+        .run(&["apply", "-e", "acceptance_testing", "--yes"])
         .expect(0);
-    let _ = terrace.run(&["destroy", "-e", "testing", "--yes"]).expect(0);
+    assert!(
+        run.stderr.contains("applied slow in acceptance_testing"),
+        "{}",
+        run.stderr
+    );
+    let _ = terrace
+        .run(&["plan", "-e", "acceptance_testing", "--detailed-exitcode"])
+        .expect(0);
+    let _ = terrace
+        .run(&["destroy", "-e", "acceptance_testing", "--yes"])
+        .expect(0);
     assert!(cluster.get(&["deployment", "never", "-n", "default"]).is_none());
 }

@@ -29,6 +29,10 @@ pub(crate) fn run(
     if from.is_file() {
         return apply_saved(from, environment.as_ref(), planning, changing, console);
     }
+    if !from.exists() && environment.is_none() && from.extension().is_some() {
+        return Err(Problem::new(format!("there is no file `{}`", from.display()))
+            .help("to make a plan and keep it:\n  terrace plan -e ENV --save FILE"));
+    }
     let target = Environment {
         stack: from.to_owned(),
         environment,
@@ -96,11 +100,15 @@ fn plan_and_apply(
     approved(&plan, changing)?;
     // What is only waited for needs no yes.
     if !plan.changes_nothing() {
-        let question = match purpose {
-            Purpose::Apply => format!("\napply this to {}?", bundle.environment.name),
-            Purpose::Destroy => format!("\ndestroy all of this in {}?", bundle.environment.name),
+        let environment = &bundle.environment.name;
+        let (question, otherwise) = match purpose {
+            Purpose::Apply => (
+                format!("\napply this to {environment}?"),
+                ", or save the plan with `terrace plan --save FILE` and apply that",
+            ),
+            Purpose::Destroy => (format!("\ndestroy all of this in {environment}?"), ""),
         };
-        if !confirm(&question, changing.yes, console)? {
+        if !confirm(&question, changing.yes, otherwise, console)? {
             return Ok(Status::Done);
         }
     }
@@ -129,8 +137,9 @@ fn apply_saved(
     let text = fs::read(file)
         .map_err(|error| Problem::new(format!("`{}` cannot be read: {error}", file.display())))?;
     let plan: Plan = serde_json::from_slice(&text).map_err(|error| {
-        let refusal = Refusal::NotAPlan(format!("`{}` is not one: {error}", file.display()));
-        Problem::from(terrace_deployer::Error::from(refusal))
+        Problem::new(format!("`{}` is not a saved plan: {error}", file.display()))
+            .help("to make a plan and keep it:\n  terrace plan -e ENV --save FILE")
+            .help("to apply a stack, name its folder:\n  terrace apply STACK -e ENV")
     })?;
     let access = live::access(&stack_folder(&plan)?, &planning.reach);
     approved(&plan, changing)?;

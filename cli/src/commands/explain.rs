@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use terrace_artifact::{
-    Address, Artifact, Body, Bundle, Location, Origin, Segment, Value, show_path, to_json_compact,
+    Address, Artifact, Body, Bundle, Location, Origin, Segment, Value, show_path, to_json_compact, to_yaml,
 };
 use terrace_compiler::code::Code;
 use terrace_compiler::provenance::{Giver, Provenance};
@@ -32,7 +32,12 @@ pub(crate) fn run(
     if what.contains('/') {
         return address(what, field, place, console);
     }
-    let code = Code::from_slug(what).ok_or_else(|| unknown_code(what))?;
+    // As it stands in a message: `error[unknown-tier]`.
+    let slug = what
+        .split_once('[')
+        .and_then(|(_, rest)| rest.strip_suffix(']'))
+        .unwrap_or(what);
+    let code = Code::from_slug(slug).ok_or_else(|| unknown_code(slug, place.environment))?;
     if field.is_some() || place.environment.is_some() {
         return Err(Problem::new(format!(
             "`{what}` is a code, which has no fields and no environment"
@@ -42,8 +47,13 @@ pub(crate) fn run(
     Ok(Status::Done)
 }
 
-fn unknown_code(what: &str) -> Problem {
+fn unknown_code(what: &str, environment: Option<&String>) -> Problem {
     let problem = Problem::new(format!("`{what}` is neither a code nor an address"));
+    if environment.is_some() {
+        return problem.help(format!(
+            "a component is named with its tenant: `finance/{what}`, or `platform/{what}`"
+        ));
+    }
     match terrace_catalog::nearest(what, Code::ALL.iter().map(|code| code.slug())) {
         Some(nearest) => problem.help(format!("`{nearest}` is a code")),
         None => problem
@@ -96,7 +106,7 @@ fn address(what: &str, field: Option<&str>, place: &Place<'_>, console: &Console
             .iter()
             .try_fold(resource.body, step)
             .ok_or_else(|| unknown_field(&address, field, &path, resource.body))?;
-        let _ = writeln!(page, "\n{field}: {}", to_json_compact(value));
+        let _ = writeln!(page, "\n{field}:{}", shown(value));
         if let Some(provenance) = &provenance {
             let place = |span: Span| place(&compiled.files.location(span));
             page.push_str(&told(provenance, &compiled.files, &place));
@@ -104,6 +114,17 @@ fn address(what: &str, field: Option<&str>, place: &Place<'_>, console: &Console
     }
     console.data(&page)?;
     Ok(Status::Done)
+}
+
+/// A value beside the name of its field, or below it where it is long.
+fn shown(value: &Value) -> String {
+    const LONG: usize = 100;
+    let line = to_json_compact(value);
+    if line.len() <= LONG || !matches!(value, Value::Map(_) | Value::List(_)) {
+        return format!(" {line}");
+    }
+    let lines = to_yaml(value);
+    lines.lines().map(|line| format!("\n    {line}")).collect()
 }
 
 /// The addresses of a component.
@@ -160,10 +181,11 @@ fn unknown_field(address: &Address, field: &str, path: &[Segment], body: &Value)
                 _ => format!("`{whole}` has {}", listed(&fields)),
             })
         }
-        (Value::List(items), _) => problem.help(match items.len() {
-            0 => format!("`{whole}` is empty"),
-            1 => format!("`{whole}` has one item: `{whole}[0]`"),
-            count => format!(
+        (Value::List(items), asked) => problem.help(match (named(items, asked), items.len()) {
+            (Some(index), _) => format!("items are counted: this one is `{whole}[{index}]`"),
+            (None, 0) => format!("`{whole}` is empty"),
+            (None, 1) => format!("`{whole}` has one item: `{whole}[0]`"),
+            (None, count) => format!(
                 "`{whole}` has {count} items: `{whole}[0]` to `{whole}[{}]`",
                 count - 1
             ),
@@ -290,6 +312,22 @@ fn parse_path(text: &str) -> Vec<Segment> {
     path
 }
 
+/// The item of a list whose name a path has in place of its number.
+fn named(items: &[Value], asked: Option<&Segment>) -> Option<usize> {
+    let Some(Segment::Key(asked)) = asked else {
+        return None;
+    };
+    let name = asked.rsplit_once('=').map_or(asked.as_str(), |(_, name)| name);
+    let name = name.trim_matches(['"', '\'']);
+    let is = |item: &Value| {
+        let names = ["name", "Name", "Id", "Sid", "Key"].into_iter();
+        names
+            .filter_map(|key| item.get(key)?.as_str())
+            .any(|own| own == name)
+    };
+    items.iter().position(is)
+}
+
 fn step<'a>(value: &'a Value, segment: &Segment) -> Option<&'a Value> {
     match (value, segment) {
         (Value::Map(_), Segment::Key(key)) => value.get(key),
@@ -300,7 +338,35 @@ fn step<'a>(value: &'a Value, segment: &Segment) -> Option<&'a Value> {
 
 #[cfg(test)]
 mod tests {
+    use terrace_artifact::Map;
+
     use super::*;
+
+    #[test]
+    fn an_item_is_found_by_its_name() {
+        let item = |key: &str, name: &str| Value::Map([(key, name)].into_iter().collect());
+        let items = [item("name", "web"), item("Key", "owner")];
+        for asked in ["web", "name=web", "name=\"web\""] {
+            assert_eq!(
+                named(&items, Some(&Segment::Key(asked.into()))),
+                Some(0),
+                "{asked}"
+            );
+        }
+        assert_eq!(named(&items, Some(&Segment::Key("owner".into()))), Some(1));
+        assert_eq!(named(&items, Some(&Segment::Index(0))), None);
+    }
+
+    #[test]
+    fn what_is_long_has_lines_of_its_own() {
+        assert_eq!(shown(&Value::from("a".repeat(200))).lines().count(), 1);
+        let short: Map = [("a", 1_i64)].into_iter().collect();
+        assert_eq!(shown(&short.into()), " {\"a\":1}");
+        let long: Map = [("a", "b".repeat(60)), ("c", "d".repeat(60))]
+            .into_iter()
+            .collect();
+        assert!(shown(&long.into()).starts_with("\n    a: bbb"));
+    }
 
     #[test]
     fn a_path_is_read_as_it_is_shown() {

@@ -23,6 +23,8 @@ pub(crate) struct Drawing {
     groups: Vec<(String, BTreeMap<Key, String>)>,
     /// From what needs to what is needed, with what is used of it.
     arrows: BTreeMap<(Key, Key), BTreeSet<String>>,
+    /// The key that stands for the whole first group, at the end of an arrow that no box of it is the end of.
+    whole: Option<Key>,
 }
 
 /// Tenant, component, and where resources are drawn the resource.
@@ -56,14 +58,14 @@ fn components(bundle: &Bundle) -> Drawing {
         *counts.entry((tenant.clone(), component.clone())).or_default() += resource_count(artifact);
     }
     let mut arrows: BTreeMap<(Key, Key), BTreeSet<String>> = BTreeMap::new();
-    for (from, to, label) in needs(bundle) {
+    for need in needs(bundle) {
         let key = |artifact: &Artifact| {
             let (tenant, component) = artifact.owner();
             (tenant.clone(), component.clone(), None)
         };
-        let (from, to) = (key(from), key(to));
+        let (from, to) = (key(need.from), key(need.to));
         if from != to {
-            arrows.entry((from, to)).or_default().insert(label);
+            arrows.entry((from, to)).or_default().insert(need.label);
         }
     }
     let tenants: BTreeSet<&Text> = counts.keys().map(|(tenant, _)| tenant).collect();
@@ -189,29 +191,36 @@ fn resources(bundle: &Bundle, name: &str) -> Result<Drawing, Problem> {
         }
     }
     let mut beside = BTreeMap::new();
-    for (from, to, label) in needs(bundle) {
-        if !is_own(from) && !is_own(to) {
+    for need in needs(bundle) {
+        let inside = is_own(need.from) && is_own(need.to);
+        if !is_own(need.from) && !is_own(need.to) {
             continue;
         }
-        let ends = [from, to].map(|artifact| match (artifact.stack(), is_own(artifact)) {
-            // What is used of a stack of this component is one of its resources, by the name in the label.
-            (Some(template), true) => (
-                template.tenant.clone(),
-                template.component.clone(),
-                used(template, &label),
-            ),
-            _ => key(artifact),
-        });
-        for end in &ends {
-            if !own.contains_key(end) {
-                beside.insert(end.clone(), format!("{}/{}", end.0, end.1));
+        let from = match need.from.stack() {
+            Some(template) if is_own(need.from) => users(template, need.parameter),
+            _ => vec![key(need.from)],
+        };
+        let to = match need.to.stack() {
+            Some(template) if is_own(need.to) => used(template, &need.label),
+            _ => key(need.to),
+        };
+        for from in from {
+            for (end, artifact) in [(&from, need.from), (&to, need.to)] {
+                if !is_own(artifact) {
+                    beside.insert(end.clone(), format!("{}/{}", end.0, end.1));
+                }
+            }
+            // Nothing in a group can point at the group.
+            if from != to && !(inside && [&from, &to].iter().any(|end| end.2.is_none())) {
+                let labels = drawing.arrows.entry((from, to.clone())).or_default();
+                labels.insert(need.label.clone());
             }
         }
-        let [from, to] = ends;
-        if from != to {
-            drawing.arrows.entry((from, to)).or_default().insert(label);
-        }
     }
+    drawing.whole = own
+        .keys()
+        .next()
+        .map(|(tenant, component, _)| (tenant.clone(), component.clone(), None));
     drawing.groups.push((name.to_owned(), own));
     if !beside.is_empty() {
         drawing.groups.push(("beside it".to_owned(), beside));
@@ -227,48 +236,91 @@ fn box_label(address: &Address, kind: &str) -> String {
     format!("{}{key}\n{kind}", address.resource)
 }
 
-fn used(template: &Template, label: &str) -> Option<Address> {
+/// The resource of a stack that a label names: `key.arn`. The whole stack, where it names none.
+fn used(template: &Template, label: &str) -> Key {
     let resource = label.split('.').next().unwrap_or_default();
     let resource = resource.split('[').next().unwrap_or_default();
-    template
-        .members
-        .values()
-        .map(|member| &member.address)
-        .find(|address| &*address.resource == resource)
-        .cloned()
+    let mut members = template.members.values().map(|member| &member.address);
+    let found = members.find(|address| &*address.resource == resource);
+    (
+        template.tenant.clone(),
+        template.component.clone(),
+        found.cloned(),
+    )
+}
+
+/// The resources of a stack that read a parameter. The whole stack, where there is none: what is only waited for has no reader.
+fn users(template: &Template, parameter: Option<&Text>) -> Vec<Key> {
+    let key = |address| (template.tenant.clone(), template.component.clone(), address);
+    let resources = template.template.get("Resources").and_then(Value::as_map);
+    let mut found = Vec::new();
+    for (id, resource) in resources.into_iter().flatten() {
+        let mut named = Vec::new();
+        references(resource, &mut named);
+        let reads = parameter.is_some_and(|parameter| named.iter().any(|(name, _)| **name == **parameter));
+        if let Some(member) = template.members.get(id).filter(|_| reads) {
+            found.push(key(Some(member.address.clone())));
+        }
+    }
+    if found.is_empty() {
+        found.push(key(None));
+    }
+    found
 }
 
 fn resource_count(artifact: &Artifact) -> usize {
     artifact.stack().map_or(1, |template| template.members.len())
 }
 
-/// Every artifact with one that it needs, and what it uses of it.
-fn needs(bundle: &Bundle) -> Vec<(&Artifact, &Artifact, String)> {
+/// An artifact with one that it needs.
+struct Need<'a> {
+    from: &'a Artifact,
+    to: &'a Artifact,
+    /// What it uses of it.
+    label: String,
+    /// The parameter that is filled with it, of a CloudFormation stack.
+    parameter: Option<&'a Text>,
+}
+
+fn needs(bundle: &Bundle) -> Vec<Need<'_>> {
     let mut found = Vec::new();
     for artifact in &bundle.artifacts {
         let mut named: BTreeSet<&ArtifactId> = BTreeSet::new();
-        let parts: Vec<&Part> = match &artifact.body {
+        let parts: Vec<(Option<&Text>, &Part)> = match &artifact.body {
             Body::Object(object) => object
                 .bindings
                 .iter()
                 .flat_map(|binding| &binding.parts)
+                .map(|part| (None, part))
                 .collect(),
-            Body::Stack(template) => template.parameters.values().flatten().collect(),
+            Body::Stack(template) => template
+                .parameters
+                .iter()
+                .flat_map(|(name, parts)| parts.iter().map(move |part| (Some(name), part)))
+                .collect(),
         };
-        for part in parts {
+        for (parameter, part) in parts {
             let Part::Late(source) = part else { continue };
-            if let Some(needed) = bundle.artifact(&source.artifact) {
+            if let Some(to) = bundle.artifact(&source.artifact) {
                 let label = source.shown.splitn(3, '/').last().unwrap_or_default();
                 named.insert(&source.artifact);
-                found.push((artifact, needed, label.to_owned()));
+                found.push(Need {
+                    from: artifact,
+                    to,
+                    label: label.to_owned(),
+                    parameter,
+                });
             }
         }
         for id in artifact.needs.iter().filter(|id| !named.contains(id)) {
-            if let Some(needed) = bundle.artifact(id) {
-                let label = needed
-                    .object()
-                    .map_or(String::new(), |object| object.kind.to_string());
-                found.push((artifact, needed, label));
+            if let Some(to) = bundle.artifact(id) {
+                let object = to.object();
+                found.push(Need {
+                    from: artifact,
+                    to,
+                    label: object.map_or(String::new(), |object| object.kind.to_string()),
+                    parameter: None,
+                });
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::folder;
 use crate::problem::{Problem, Status};
 
 /// The files of the stack; `PLATFORM` in them stands for its name.
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 7] = [
     ("platform.yaml", include_str!("init/platform.yaml")),
     (
         "environments/development.yaml",
@@ -25,6 +25,7 @@ const FILES: [(&str, &str); 6] = [
     ("tenants/finance.yaml", include_str!("init/finance.yaml")),
     ("components.yaml", include_str!("init/components.yaml")),
     (".vscode/settings.json", include_str!("init/settings.json")),
+    (".vscode/extensions.json", include_str!("init/extensions.json")),
 ];
 
 /// Where editors find the schemas.

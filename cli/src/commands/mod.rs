@@ -12,7 +12,7 @@ mod validate;
 
 use clap::CommandFactory as _;
 
-use crate::arguments::{Arguments, Command};
+use crate::arguments::{Arguments, Command, PLAN};
 use crate::console::Console;
 use crate::problem::{Problem, Status};
 
@@ -86,8 +86,11 @@ pub(crate) fn run(command: Command, console: &Console) -> Result<Status, Problem
 }
 
 fn schema(kind: &str, console: &Console) -> Result<Status, Problem> {
-    let text = terrace_compiler::validate::schema(kind)
-        .ok_or_else(|| Problem::new(format!("no kind of document is named `{kind}`")))?;
+    let text = match kind {
+        PLAN => Some(terrace_deployer::PLAN_SCHEMA),
+        kind => terrace_compiler::validate::schema(kind),
+    };
+    let text = text.ok_or_else(|| Problem::new(format!("no kind of document is named `{kind}`")))?;
     console.data(text)?;
     Ok(Status::Done)
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use terrace_artifact::to_json_compact;
+use terrace_artifact::{Text, to_json_compact, to_yaml};
 use terrace_compiler::diagnostic::Diagnostics;
 use terrace_compiler::document::{Document, Module};
 use terrace_compiler::library;
@@ -14,6 +14,9 @@ use terrace_compiler::yaml;
 use crate::arguments::Modules;
 use crate::console::Console;
 use crate::problem::{Problem, Status};
+
+/// A default that is longer than this has lines of its own.
+const LONG: usize = 60;
 
 pub(crate) fn run(command: &Modules, console: &Console) -> Result<Status, Problem> {
     match command {
@@ -86,10 +89,13 @@ fn page(module: &Module) -> String {
         "# {} {}\n\n{}\n",
         module.name.value, module.version.value, module.summary.value
     );
+    let inputs = module.node.get("inputs").map(Node::entries).unwrap_or_default();
     let _ = write!(
         page,
-        "\n```yaml\nkind: Component\nname: {0}\nmodule: {0}@^{1}\n```\n",
-        module.name.value, module.version.value.major
+        "\n```yaml\nkind: Component\nname: {0}\nmodule: {0}@^{1}\n{2}```\n",
+        module.name.value,
+        module.version.value.major,
+        to_be_given(inputs)
     );
     if !module.body.requires.is_empty() {
         page.push_str("\n## needs beside it\n\n");
@@ -97,11 +103,10 @@ fn page(module: &Module) -> String {
             let _ = writeln!(page, "- `{}@{}`", name.value, requirement.value);
         }
     }
-    let inputs = module.node.get("inputs").map(Node::entries).unwrap_or_default();
     if !inputs.is_empty() {
         page.push_str("\n## inputs\n\n");
         for (name, schema) in inputs {
-            let _ = writeln!(page, "- `{name}`: {}", input(schema));
+            input(name, schema, schema.get("default").is_none(), 0, &mut page);
         }
     }
     if !module.body.outputs.is_empty() {
@@ -120,36 +125,97 @@ fn page(module: &Module) -> String {
     page
 }
 
-/// `integer, 1 to 50, default 2: how many`.
-fn input(schema: &Node) -> String {
-    let text = |key: &str| schema.get(key).map(|node| to_json_compact(&node.to_value()));
-    let mut line = schema
-        .get("type")
-        .and_then(Node::as_str)
-        .unwrap_or("any")
-        .to_owned();
-    let bare = |value: String| value.trim_matches('"').to_owned();
-    match (text("minimum").map(bare), text("maximum").map(bare)) {
-        (Some(low), Some(high)) => line.push_str(&format!(", {low} to {high}")),
-        (Some(low), None) => line.push_str(&format!(", at least {low}")),
-        (None, Some(high)) => line.push_str(&format!(", at most {high}")),
+/// The inputs that a component has to give, as it would write them: `image: IMAGE`.
+fn to_be_given(inputs: &[(Text, Node)]) -> String {
+    let mut lines = String::new();
+    for (name, schema) in inputs
+        .iter()
+        .filter(|(_, schema)| schema.get("default").is_none())
+    {
+        let value = match schema.get("type").and_then(Node::as_str) {
+            Some("secret") => "\"{{ secret('NAME').KEY }}\"".to_owned(),
+            _ => name.to_uppercase(),
+        };
+        let _ = writeln!(lines, "  {name}: {value}");
+    }
+    if !lines.is_empty() {
+        lines.insert_str(0, "inputs:\n");
+    }
+    lines
+}
+
+/// `- `replicas`: integer, 1 to 50, default 2: how many`, with the fields of what has fields below it.
+fn input(name: &str, schema: &Node, required: bool, depth: usize, page: &mut String) {
+    let indent = "  ".repeat(depth);
+    let mut line = what(schema);
+    let each = ["additionalProperties", "items"]
+        .iter()
+        .find_map(|key| schema.get(key));
+    let fields = |schema: &Node| schema.get("properties").is_some();
+    if let Some(each) = each.filter(|each| !fields(each) && each.get("type").is_some()) {
+        let _ = write!(line, ", each {}", what(each));
+    }
+    let default = schema.get("default").map(Node::to_value);
+    let shown = default.as_ref().map(to_json_compact);
+    let long = shown.as_ref().is_some_and(|shown| shown.len() > LONG);
+    match shown.as_deref() {
+        None if required => line.push_str(", required"),
+        None | Some("null") => line.push_str(", optional"),
+        Some(_) if long => line.push_str(", default below"),
+        Some(default) => {
+            let _ = write!(line, ", default {default}");
+        }
+    }
+    if let Some(description) = schema.get("description").and_then(Node::as_str) {
+        let _ = write!(line, ": {}", description.trim());
+    }
+    let each = each.filter(|each| fields(each));
+    if each.is_some() {
+        line.push_str("; each has");
+    }
+    let _ = writeln!(page, "{indent}- `{name}`: {line}");
+    let of = each.unwrap_or(schema);
+    let demanded = of.get("required").map(Node::items).unwrap_or_default();
+    for (name, schema) in of.get("properties").map(Node::entries).unwrap_or_default() {
+        let required = demanded
+            .iter()
+            .any(|demanded| demanded.as_str() == Some(name.as_str()));
+        input(name, schema, required, depth + 1, page);
+    }
+    if let Some(default) = default.filter(|_| long) {
+        let _ = writeln!(page, "\n{indent}  ```yaml");
+        for line in to_yaml(&default).lines() {
+            let _ = writeln!(page, "{indent}  {line}");
+        }
+        let _ = writeln!(page, "{indent}  ```\n");
+    }
+}
+
+/// `integer, 1 to 50`.
+fn what(schema: &Node) -> String {
+    let text = |key: &str| {
+        let value = schema.get(key).map(|node| to_json_compact(&node.to_value()));
+        value.map(|value| value.trim_matches('"').to_owned())
+    };
+    let mut line = text("type").unwrap_or_else(|| "any".to_owned());
+    match (text("minimum"), text("maximum")) {
+        (Some(low), Some(high)) => {
+            let _ = write!(line, ", {low} to {high}");
+        }
+        (Some(low), None) => {
+            let _ = write!(line, ", at least {low}");
+        }
+        (None, Some(high)) => {
+            let _ = write!(line, ", at most {high}");
+        }
         (None, None) => {}
     }
     if let Some(words) = schema.get("enum") {
+        let words = words.items().iter().map(|word| to_json_compact(&word.to_value()));
         let words: Vec<String> = words
-            .items()
-            .iter()
-            .map(|word| to_json_compact(&word.to_value()))
+            .map(|word| format!("`{}`", word.trim_matches('"')))
             .collect();
-        line.push_str(&format!(", one of {}", words.join(", ")));
-    }
-    match text("default") {
-        None => line.push_str(", required"),
-        Some(default) if default == "null" => line.push_str(", optional"),
-        Some(default) => line.push_str(&format!(", default {default}")),
-    }
-    if let Some(description) = schema.get("description").and_then(Node::as_str) {
-        line.push_str(&format!(": {}", description.trim()));
+        let _ = write!(line, ", one of {}", words.join(", "));
     }
     line
 }

@@ -1,6 +1,6 @@
 //! `terrace test`: what comes out of a stack or a module, compared with what was accepted before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::path::Path;
 
@@ -11,6 +11,7 @@ use terrace_compiler::module_test;
 
 use crate::console::{Console, Tone};
 use crate::diagnostics::{Drawing, shown_path};
+use crate::folder::is_rendered;
 use crate::golden::{accept, compare};
 use crate::problem::{Problem, Status};
 use crate::progress::plural;
@@ -28,7 +29,7 @@ pub(crate) fn run(folder: &Path, update: bool, console: &Console) -> Result<Stat
     let compiled = stack.compiled(&[], &[], console)?;
     let golden = Golden {
         path: compiled.golden.as_deref().unwrap_or(GOLDEN),
-        counts: |_| true,
+        counts: &is_rendered,
     };
     judge(&stack, &golden, &rendered(&compiled.bundles), update, console)
 }
@@ -44,16 +45,18 @@ fn module(stack: &Stack, update: bool, console: &Console) -> Result<Status, Prob
         return Err(Problem::new(format!("`{}` has no cases", stack.folder.display()))
             .help("a case is a file in `tests`; an empty one tries the defaults"));
     }
-    let mut wrong = 0;
+    let mut wrong = BTreeSet::new();
     let mut now = BTreeMap::new();
     for case in tested.cases {
         if let Some(why) = &case.wrong {
-            wrong += 1;
             let error = console.paint(Tone::Error, "error:");
             console.line(&format!("{error} case `{}`: {why}\n", case.name));
             console.say(
                 &Drawing::new(&case.sources, &stack.folder, console.colour_words()).all(&case.diagnostics),
             );
+            // What comes out of it is not what was asked for: there is nothing in it to accept.
+            wrong.insert(case.name);
+            continue;
         }
         now.extend(
             case.files
@@ -63,28 +66,33 @@ fn module(stack: &Stack, update: bool, console: &Console) -> Result<Status, Prob
     }
     let golden = Golden {
         path: "tests",
-        // The cases themselves lie beside the folders of what they come to.
-        counts: |path| path.contains('/'),
+        // The cases themselves, and what they read, lie beside the folders of what they come to.
+        counts: &|path| {
+            let (case, file) = path.split_once('/').unwrap_or_default();
+            !wrong.contains(case) && (file == module_test::WORDS || is_rendered(path))
+        },
     };
-    let judged = judge(stack, &golden, &now, update, console);
-    if wrong > 0 {
-        judged?;
-        let words = format!(
-            "{wrong} {} not as described",
-            if wrong == 1 { "case is" } else { "cases are" }
-        );
-        console.line(&console.paint(Tone::Error, &words));
-        return Ok(Status::Failed);
+    if wrong.is_empty() {
+        return judge(stack, &golden, &now, update, console);
     }
-    judged
+    if !now.is_empty() {
+        judge(stack, &golden, &now, update, console)?;
+    }
+    let words = format!(
+        "{} {} not as described",
+        wrong.len(),
+        if wrong.len() == 1 { "case is" } else { "cases are" }
+    );
+    console.line(&console.paint(Tone::Error, &words));
+    Ok(Status::Failed)
 }
 
 /// What was accepted before.
 struct Golden<'a> {
     /// The folder, from the stack's own.
     path: &'a str,
-    /// Which of its files are goldens.
-    counts: fn(&str) -> bool,
+    /// Which of its files are goldens. The others are somebody else's: they are neither compared nor taken away.
+    counts: &'a dyn Fn(&str) -> bool,
 }
 
 /// What comes out, as `build` would write it.

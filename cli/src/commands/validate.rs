@@ -23,6 +23,7 @@ pub(crate) fn run(
             // The process ends with this command: nobody waits until a million pieces are given back one by one.
             ManuallyDrop::new(emissions).len()
         });
+    stack.refuse_module(&compiled)?;
     match output {
         Output::Json => {
             let json = to_json(&compiled.diagnostics, &compiled.files, &stack.folder);
@@ -37,6 +38,8 @@ pub(crate) fn run(
                     plural(environments, "environment")
                 );
                 console.line(&console.paint(Tone::Good, &words));
+            } else {
+                stack.hint(&compiled, console);
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::document::{ComponentInputs, Environment, Recipe as Source, Spanned, Tenants};
 use crate::load::{Stack, unknown};
-use crate::placement::check_names as check_targets;
+use crate::placement::{check_label, check_names as check_targets};
 
 /// Finds names in documents that name nothing.
 pub(super) fn check(stack: &Stack, diagnostics: &mut Diagnostics) {
@@ -110,6 +110,7 @@ pub(super) fn check(stack: &Stack, diagnostics: &mut Diagnostics) {
     }
     for environment in &stack.environments {
         check_targets(environment, diagnostics);
+        check_label(&stack.platform, environment, diagnostics);
         check_inputs(&environment.overrides, diagnostics);
         if let Some(name) = environment
             .promotes_from

@@ -1,10 +1,11 @@
 //! How a cluster is found: the kubeconfig, one of its contexts, and whether a proxy stands in between.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use terrace_artifact::Text;
 
 use crate::failure::{Failure, FailureKind};
@@ -17,12 +18,14 @@ pub(crate) async fn configuration(path: Option<&PathBuf>, context: &Text) -> Res
     };
     let shown = path.map_or_else(|| "~/.kube/config".to_owned(), |path| path.display().to_string());
     let kubeconfig = read.map_err(|error| {
-        Failure::new(
-            FailureKind::Broken,
-            format!("the kubeconfig {shown} cannot be read"),
-        )
-        .server(error.to_string())
-        .hint("name another one in KUBECONFIG")
+        let message = match &error {
+            KubeconfigError::ReadConfig(error, _) if error.kind() == io::ErrorKind::NotFound => {
+                format!("there is no kubeconfig {shown}")
+            }
+            error => format!("the kubeconfig {shown} cannot be read: {error}"),
+        };
+        Failure::new(FailureKind::Broken, message)
+            .hint("name another one with `--kubeconfig`, or in `KUBECONFIG`")
     })?;
     let contexts: Vec<String> = kubeconfig
         .contexts

@@ -40,7 +40,10 @@ const PART: usize = 900 * 1024;
 #[derive(Clone)]
 pub(crate) struct ClusterHome {
     requests: Requests,
+    /// The environment: `acme.disaster_recovery`.
     label: Text,
+    /// The same, as names of objects can say it: `acme.disaster--recovery`. Names have single dashes only, so that no two are one.
+    stem: Text,
 }
 
 impl ClusterHome {
@@ -48,6 +51,7 @@ impl ClusterHome {
         ClusterHome {
             requests,
             label: label.into(),
+            stem: label.replace('_', "--").into(),
         }
     }
 
@@ -123,7 +127,7 @@ impl ClusterHome {
         } else {
             let mut names = Vec::new();
             for part in packed.chunks(PART) {
-                let name = format!("{}.part.{}", self.label, &Digest::of_bytes(part).as_str()[..32]);
+                let name = format!("{}.part.{}", self.stem, &Digest::of_bytes(part).as_str()[..32]);
                 let data = [("value", Value::from(base64(part)))].into_iter().collect();
                 // A part that is there already has this very content.
                 self.create_object(&self.secret(&name, "part", key, data)).await?;
@@ -242,7 +246,7 @@ impl ClusterHome {
             .collect();
         format!(
             "{}.{}.{}",
-            self.label,
+            self.stem,
             readable.trim_matches('-'),
             &Digest::of_bytes(key.as_bytes()).as_str()[..8]
         )
@@ -300,7 +304,7 @@ impl Home for ClusterHome {
 impl LeaseStore for ClusterHome {
     fn read(&self) -> BoxFuture<'_, Result<Option<(LeaseRecord, Text)>, Failure>> {
         Box::pin(async move {
-            let Some(lease) = self.get("get", &leases(), &self.label).await? else {
+            let Some(lease) = self.get("get", &leases(), &self.stem).await? else {
                 return Ok(None);
             };
             let text = |key: &str| -> Text {
@@ -350,12 +354,12 @@ impl LeaseStore for ClusterHome {
             };
             match self
                 .requests
-                .replace(&served.path(Some(NAMESPACE), &self.label), &object, MANAGER)
+                .replace(&served.path(Some(NAMESPACE), &self.stem), &object, MANAGER)
                 .await
             {
                 Ok(lease) => Ok(Some(metadata(&lease, "resourceVersion").into())),
                 Err(Refusal::Status(status)) if matches!(status.code, 404 | 409) => Ok(None),
-                Err(refusal) => Err(self.failure(refusal, about("update", &served, Some(&self.label)))),
+                Err(refusal) => Err(self.failure(refusal, about("update", &served, Some(&self.stem)))),
             }
         })
     }
@@ -370,12 +374,12 @@ impl LeaseStore for ClusterHome {
                 .collect();
             match self
                 .requests
-                .delete(&served.path(Some(NAMESPACE), &self.label), &options.into())
+                .delete(&served.path(Some(NAMESPACE), &self.stem), &options.into())
                 .await
             {
                 Ok(_) => Ok(()),
                 Err(Refusal::Status(status)) if matches!(status.code, 404 | 409) => Ok(()),
-                Err(refusal) => Err(self.failure(refusal, about("delete", &served, Some(&self.label)))),
+                Err(refusal) => Err(self.failure(refusal, about("delete", &served, Some(&self.stem)))),
             }
         })
     }
@@ -392,7 +396,7 @@ impl ClusterHome {
         .into_iter()
         .collect();
         let mut metadata = Map::new();
-        metadata.insert("name", self.label.clone());
+        metadata.insert("name", self.stem.clone());
         metadata.insert("namespace", NAMESPACE);
         metadata.insert(
             "labels",

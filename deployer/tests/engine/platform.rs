@@ -376,8 +376,7 @@ impl Platform {
 
     #[track_caller]
     pub(crate) fn fits_the_schema(&self, plan: &Plan) {
-        let schema: Json =
-            serde_json::from_str(include_str!("../../../schemas/plan.schema.json")).expect("JSON");
+        let schema: Json = serde_json::from_str(terrace_deployer::PLAN_SCHEMA).expect("JSON");
         let validator = jsonschema::validator_for(&schema).expect("a schema");
         let json = serde_json::to_value(plan).expect("JSON");
         let errors: Vec<String> = validator

@@ -64,7 +64,7 @@ pub fn expressions(bytes: &[u8]) {
                 "an expression outside of its file"
             );
             let paths = &mut Vec::new();
-            expression.input_paths(paths);
+            expression.paths_of("inputs", paths);
             see(
                 scope.evaluate(&expression).map(std::borrow::Cow::into_owned),
                 &mut said,

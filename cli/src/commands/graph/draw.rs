@@ -17,8 +17,12 @@ impl Drawing {
             }
             out.push_str("  end\n");
         }
+        let id = |key: &Key| match &self.whole {
+            Some(whole) if whole == key => Some("g0"),
+            _ => ids.get(key).map(String::as_str),
+        };
         for ((from, to), labels) in &self.arrows {
-            let (Some(from), Some(to)) = (ids.get(from), ids.get(to)) else {
+            let (Some(from), Some(to)) = (id(from), id(to)) else {
                 continue;
             };
             let _ = match shown(labels) {
@@ -36,6 +40,14 @@ impl Drawing {
             "digraph {} {{\n  rankdir=LR\n  node [shape=box]\n",
             quoted(&self.title)
         );
+        let is_whole = |key: &Key| self.whole.as_ref() == Some(key);
+        if self
+            .arrows
+            .keys()
+            .any(|(from, to)| is_whole(from) || is_whole(to))
+        {
+            out.push_str("  compound=true\n");
+        }
         for (number, (group, boxes)) in self.groups.iter().enumerate() {
             let _ = writeln!(out, "  subgraph cluster_{number} {{\n    label={}", quoted(group));
             for (key, label) in boxes {
@@ -43,13 +55,25 @@ impl Drawing {
             }
             out.push_str("  }\n");
         }
+        // An arrow of a group is drawn from a box of it, and cut at its border.
+        let id = |key: &Key| {
+            if is_whole(key) {
+                Some("n0")
+            } else {
+                ids.get(key).map(String::as_str)
+            }
+        };
         for ((from, to), labels) in &self.arrows {
-            let (Some(from), Some(to)) = (ids.get(from), ids.get(to)) else {
+            let (Some(tail), Some(head)) = (id(from), id(to)) else {
                 continue;
             };
-            let _ = match shown(labels) {
-                Some(label) => writeln!(out, "  {from} -> {to} [label={}]", quoted(&label)),
-                None => writeln!(out, "  {from} -> {to}"),
+            let label = shown(labels).map(|label| format!("label={}", quoted(&label)));
+            let tail_group = is_whole(from).then(|| "ltail=cluster_0".to_owned());
+            let head_group = is_whole(to).then(|| "lhead=cluster_0".to_owned());
+            let attributes: Vec<String> = [label, tail_group, head_group].into_iter().flatten().collect();
+            let _ = match attributes.as_slice() {
+                [] => writeln!(out, "  {tail} -> {head}"),
+                attributes => writeln!(out, "  {tail} -> {head} [{}]", attributes.join(" ")),
             };
         }
         out.push_str("}\n");

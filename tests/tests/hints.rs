@@ -1,0 +1,228 @@
+//! What the program says to somebody who is in the wrong place, or who names nearly the right thing.
+
+use expect_test::{Expect, expect};
+use terrace_tests::{Scratch, Terrace};
+
+const PLATFORM: &str = "{kind: Platform, name: shop}\n";
+
+const MODULE: &str = "\
+kind: Module
+name: page
+version: 1.0.0
+summary: a page
+resources:
+  page: {type: v1/ConfigMap, data: {text: hello}}
+";
+
+#[track_caller]
+fn check(terrace: &Terrace, arguments: &[&str], expected: Expect) {
+    let run = terrace.run(arguments).expect(1);
+    assert_eq!(run.stdout, "", "{arguments:?}");
+    expected.assert_eq(&run.stderr);
+}
+
+#[test]
+fn a_folder_of_stacks_is_none() {
+    let scratch = Scratch::new("stacks");
+    for stack in ["stacks/one", "stacks/two"] {
+        scratch.write(&format!("{stack}/platform.yaml"), PLATFORM);
+        // What is wrong in there was not asked for.
+        scratch.write(&format!("{stack}/tenant.yaml"), "kind: Tennant\n");
+    }
+    let terrace = Terrace::in_directory(scratch.path());
+    check(
+        &terrace,
+        &["plan", "-e", "development"],
+        expect![[r#"
+        error[no-platform]: this folder is no stack: it has 2 of them in it
+         |
+         = help: name the folder of one; there are `stacks/one` and `stacks/two`
+
+        1 error; `terrace explain no-platform` says more
+    "#]],
+    );
+}
+
+#[test]
+fn a_part_of_a_stack_is_none() {
+    let scratch = Scratch::new("part");
+    scratch.write("shop/platform.yaml", PLATFORM);
+    scratch.write(
+        "shop/tenants/finance.yaml",
+        "{kind: Tenant, name: finance, tier: basic}\n",
+    );
+    let inside = Terrace::in_directory(&scratch.path().join("shop/tenants"));
+    check(
+        &inside,
+        &["validate"],
+        expect![[r#"
+        error[no-platform]: no document of kind `Platform` is in this folder
+         |
+         = help: write one: `{kind: Platform, name: acme}`; or start from what `terrace init DIR` writes
+
+        1 error; `terrace explain no-platform` says more
+        help: it is part of a stack: name the folder `..`
+    "#]],
+    );
+    let outside = Terrace::in_directory(scratch.path());
+    let run = outside.run(&["validate", "shop/tenants"]).expect(1);
+    assert!(run.stderr.ends_with("name the folder `shop`\n"), "{}", run.stderr);
+}
+
+#[test]
+fn a_module_is_no_stack() {
+    let scratch = Scratch::new("no-stack");
+    scratch.write("page/module.yaml", MODULE);
+    scratch.write("page/tests/defaults.yaml", "");
+    check(
+        &Terrace::in_directory(scratch.path()),
+        &["validate", "page"],
+        expect![[r#"
+            error: `page` is the folder of a module, and no stack
+            help: to try its cases:
+                terrace test page
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_no_plan_is_not_applied() {
+    let scratch = Scratch::new("no-plan");
+    scratch.write("platform.yaml", PLATFORM);
+    let terrace = Terrace::in_directory(scratch.path());
+    check(
+        &terrace,
+        &["apply", "platform.yaml"],
+        expect![[r#"
+        error: `platform.yaml` is not a saved plan: key must be a string at line 1 column 2
+        help: to make a plan and keep it:
+            terrace plan -e ENV --save FILE
+        help: to apply a stack, name its folder:
+            terrace apply STACK -e ENV
+    "#]],
+    );
+    check(
+        &terrace,
+        &["apply", "plan.json"],
+        expect![[r#"
+        error: there is no file `plan.json`
+        help: to make a plan and keep it:
+            terrace plan -e ENV --save FILE
+    "#]],
+    );
+}
+
+#[test]
+fn a_code_may_be_given_as_it_was_read() {
+    let terrace = Terrace::in_directory(&std::env::temp_dir());
+    let page = terrace.run(&["explain", "unknown-tier"]).expect(0).stdout;
+    assert_eq!(
+        terrace.run(&["explain", "error[unknown-tier]"]).expect(0).stdout,
+        page
+    );
+    check(
+        &terrace,
+        &["explain", "web", "-e", "development"],
+        expect![[r#"
+        error: `web` is neither a code nor an address
+        help: a component is named with its tenant: `finance/web`, or `platform/web`
+    "#]],
+    );
+}
+
+#[test]
+fn the_schema_of_a_plan_is_published() {
+    let terrace = Terrace::in_directory(&std::env::temp_dir());
+    let schema = terrace.run(&["schema", "plan"]).expect(0).json();
+    assert!(schema["properties"]["steps"].is_object());
+}
+
+/// Which resource uses a value that is passed on is known; a name that was computed is used by the component.
+#[test]
+fn a_component_is_drawn_with_what_it_needs() {
+    let scratch = Scratch::new("drawn");
+    scratch.write(
+        "stack.yaml",
+        "{kind: Platform, name: shop}
+---
+{kind: Environment, name: production, class: production, aws: {account: '111122223333', region: eu-west-1}}
+---
+kind: Component
+name: events
+resources:
+  topic: {type: AWS::SNS::Topic}
+  feed: {type: AWS::SNS::Topic}
+outputs: {topic: \"{{ ref('topic').ref }}\"}
+---
+kind: Component
+name: intake
+resources:
+  queue: {type: AWS::SQS::Queue, properties: {QueueName: \"{{ name }}\"}}
+outputs: {queue: \"{{ ref('queue').name }}\"}
+---
+kind: Component
+name: reader
+resources:
+  rule:
+    type: AWS::Events::Rule
+    properties: {Name: \"{{ name }}\", ScheduleExpression: rate(1 hour), Targets: [{Id: topic, Arn: \"{{ ref('events').topic }}\"}]}
+  log: {type: AWS::Logs::LogGroup, properties: {LogGroupName: \"{{ name }}-{{ ref('intake').queue }}\"}}
+",
+    );
+    let terrace = Terrace::in_directory(scratch.path());
+    let draw = ["graph", "-e", "production", "--component", "platform/reader"];
+    expect![[r#"
+        ---
+        title: shop production platform/reader
+        ---
+        flowchart LR
+          subgraph g0["platform/reader"]
+            n0["log<br/>AWS::Logs::LogGroup"]
+            n1["rule<br/>AWS::Events::Rule"]
+          end
+          subgraph g1["beside it"]
+            n2["platform/events"]
+            n3["platform/intake"]
+          end
+          g0 --> n3
+          n1 -->|"topic.ref"| n2
+    "#]]
+    .assert_eq(&terrace.run(&draw).expect(0).stdout);
+    let dot = [&draw[..], &["--output", "dot"]].concat();
+    expect![[r#"
+        digraph "shop production platform/reader" {
+          rankdir=LR
+          node [shape=box]
+          compound=true
+          subgraph cluster_0 {
+            label="platform/reader"
+            n0 [label="log\nAWS::Logs::LogGroup"]
+            n1 [label="rule\nAWS::Events::Rule"]
+          }
+          subgraph cluster_1 {
+            label="beside it"
+            n2 [label="platform/events"]
+            n3 [label="platform/intake"]
+          }
+          n0 -> n3 [ltail=cluster_0]
+          n1 -> n2 [label="topic.ref"]
+        }
+    "#]]
+    .assert_eq(&terrace.run(&dot).expect(0).stdout);
+    let other = ["graph", "-e", "production", "--component", "platform/events"];
+    expect![[r#"
+        ---
+        title: shop production platform/events
+        ---
+        flowchart LR
+          subgraph g0["platform/events"]
+            n0["feed<br/>AWS::SNS::Topic"]
+            n1["topic<br/>AWS::SNS::Topic"]
+          end
+          subgraph g1["beside it"]
+            n2["platform/reader"]
+          end
+          n2 -->|"topic.ref"| n1
+    "#]]
+    .assert_eq(&terrace.run(&other).expect(0).stdout);
+}
