@@ -2,13 +2,27 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::fault;
+use crate::failure::{Failure, FailureKind};
 
 /// What the names of files begin with that are not written whole yet.
 const TEMPORARY: &str = ".terrace-";
+
+/// The place of one of our files in a folder. A manifest travels with the folder, through repositories and other people's
+/// hands: what it names outside of the folder is nothing of ours.
+pub(super) fn place(folder: &Path, path: &str) -> Result<PathBuf, Failure> {
+    let mut parts = Path::new(path).components();
+    if path.is_empty() || !parts.all(|part| matches!(part, Component::Normal(_))) {
+        let message = format!("`{path}` is not a file in `{}`", folder.display());
+        return Err(Failure::new(FailureKind::Broken, message).hint(
+            "`.terrace/manifest.json` was changed: take it from version control, or delete it and apply again",
+        ));
+    }
+    Ok(folder.join(path))
+}
 
 /// Deletes what writes that were interrupted left in a folder. Nobody else writes there: the caller holds the lock.
 pub(super) fn sweep(folder: &Path) {
@@ -37,9 +51,20 @@ pub(super) fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
 /// Writes or replaces a file: a reader, or a run after a crash, sees the old one or the new one.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = write_beside(path, bytes)?;
+    put(&temporary, path)
+}
+
+/// The same, for a file that is to survive the machine, too.
+pub(super) fn replace_for_good(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = write_beside(path, bytes)?;
+    File::open(&temporary)?.sync_all()?;
+    put(&temporary, path)
+}
+
+fn put(temporary: &Path, path: &Path) -> io::Result<()> {
     fault::step();
-    fs::rename(&temporary, path).inspect_err(|_| {
-        let _ = fs::remove_file(&temporary);
+    fs::rename(temporary, path).inspect_err(|_| {
+        let _ = fs::remove_file(temporary);
     })
 }
 

@@ -67,7 +67,7 @@ impl Manifest {
             ..self.clone()
         };
         let text = serde_json::to_string_pretty(&manifest).map_err(io::Error::other);
-        text.and_then(|text| disk::replace(&path, format!("{text}\n").as_bytes()))
+        text.and_then(|text| disk::replace_for_good(&path, format!("{text}\n").as_bytes()))
             .map_err(|error| failed("write", &path, &error))
     }
 }
@@ -206,7 +206,7 @@ struct OnDisk {
 impl Reader<'_> {
     fn file(&mut self, path: &str) -> Result<&OnDisk, Failure> {
         if !self.files.contains_key(path) {
-            let at = self.folder.join(path);
+            let at = disk::place(self.folder, path)?;
             let bytes = match fs::read(&at) {
                 Ok(bytes) => Some(bytes),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => None,

@@ -102,6 +102,28 @@ impl Directory {
         self.disk.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Puts an artifact into a component, or takes it out, and brings the component's files up to date. Where that fails,
+    /// the manifest is to say what is there, not what was to be.
+    fn change(
+        &self,
+        writing: &mut Writing,
+        owner: &Owner,
+        id: &ArtifactId,
+        artifact: Option<Artifact>,
+    ) -> Result<(), Failure> {
+        let set = |writing: &mut Writing, artifact: Option<Artifact>| {
+            let artifacts = &mut writing.components.entry(owner.clone()).or_default().artifacts;
+            match artifact {
+                Some(artifact) => artifacts.insert(id.clone(), artifact),
+                None => artifacts.remove(id),
+            }
+        };
+        let before = set(writing, artifact);
+        self.write_component(writing, owner).inspect_err(|_| {
+            set(writing, before);
+        })
+    }
+
     /// Renders a component and brings its files up to date; after it, those that have the names it had before.
     fn write_component(&self, writing: &mut Writing, owner: &Owner) -> Result<(), Failure> {
         self.write_files(writing, owner)?;
@@ -126,7 +148,7 @@ impl Directory {
             .iter()
             .filter(|path| !rendered.iter().any(|file| file.path == **path));
         for path in gone.cloned().collect::<Vec<_>>() {
-            let at = self.folder.join(&path);
+            let at = disk::place(&self.folder, &path)?;
             disk::remove(&at, &self.folder).map_err(|error| failed("delete", &at, &error))?;
             writing.on_disk.remove(&path);
             writing.recorded.remove(&path);
@@ -134,7 +156,7 @@ impl Directory {
         for file in rendered {
             let digest = Digest::of_bytes(file.text.as_bytes());
             if writing.on_disk.get(&file.path) != Some(&digest) {
-                let at = self.folder.join(&file.path);
+                let at = disk::place(&self.folder, &file.path)?;
                 disk::replace(&at, file.text.as_bytes()).map_err(|error| failed("write", &at, &error))?;
                 writing.on_disk.insert(file.path.clone(), digest.clone());
             }
@@ -269,9 +291,8 @@ impl Backend for Directory {
             if let Body::Object(object) = &mut artifact.body {
                 object.manifest = write.values.fill(object).manifest;
             }
-            let component = writing.component(&artifact);
-            component.artifacts.insert(artifact.id.clone(), artifact);
-            self.write_component(&mut writing, &owner(write.artifact))?;
+            let id = artifact.id.clone();
+            self.change(&mut writing, &owner(write.artifact), &id, Some(artifact))?;
             Ok(Ticket::default())
         })
     }
@@ -281,8 +302,7 @@ impl Backend for Directory {
             let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
             let disk = self.disk();
             if let Some(found) = disk.found.get(&live.id) {
-                writing.component(&found.artifact).artifacts.remove(&live.id);
-                self.write_component(&mut writing, &owner(&found.artifact))?;
+                self.change(&mut writing, &owner(&found.artifact), &live.id, None)?;
             }
             Ok(Ticket::default())
         })
@@ -316,7 +336,7 @@ impl Backend for Directory {
             // What an apply that was killed left, and nothing wants any more.
             let left = writing.on_disk.keys().filter(|path| !paths.contains(*path));
             for path in left.cloned().collect::<Vec<_>>() {
-                let at = self.folder.join(&path);
+                let at = disk::place(&self.folder, &path)?;
                 disk::remove(&at, &self.folder).map_err(|error| failed("delete", &at, &error))?;
                 writing.recorded.remove(&path);
             }

@@ -1,3 +1,4 @@
+mod failed;
 mod killed;
 mod moved;
 
