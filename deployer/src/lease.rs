@@ -65,7 +65,7 @@ fn take_for<'a>(
     length: Duration,
 ) -> BoxFuture<'a, Result<Box<dyn Held>, Failure>> {
     Box::pin(async move {
-        let record = LeaseRecord {
+        let mut record = LeaseRecord {
             holder: holder.clone(),
             seconds: u32::try_from(length.as_secs()).unwrap_or(u32::MAX).max(1),
             renewals: 0,
@@ -81,6 +81,12 @@ fn take_for<'a>(
             let asked = Instant::now();
             let expected = match store.read().await? {
                 None => None,
+                // The answer to our own write was lost on its way; for how long it is ours, only another one tells.
+                Some((other, version)) if other.holder == *holder => {
+                    // Not the same again: whoever watches it is to see that it changes.
+                    record.renewals = other.renewals + 1;
+                    Some(version)
+                }
                 Some((other, version)) => {
                     let since = match &standing {
                         Some((seen, since)) if *seen == version => *since,
@@ -212,6 +218,12 @@ async fn renew(
         };
         let asked = Instant::now();
         let written = store.write(&record, Some(&expected)).await;
+        // A renewal whose answer was lost has changed the record all the same. When, nobody knows, so that it does not
+        // count; the next one starts from there.
+        let there = match written {
+            Ok(None) => Some(store.read().await),
+            _ => None,
+        };
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         pause = match written {
             Ok(Some(version)) => {
@@ -219,10 +231,17 @@ async fn renew(
                 state.deadline = asked + own_length(length);
                 length / 3
             }
-            Ok(None) => {
-                state.lost = true;
-                return;
-            }
+            Ok(None) => match there {
+                Some(Ok(Some((other, version)))) if other.holder == record.holder => {
+                    state.version = version;
+                    Duration::ZERO
+                }
+                Some(Ok(_)) => {
+                    state.lost = true;
+                    return;
+                }
+                Some(Err(_)) | None => length / 15,
+            },
             Err(_) => length / 15,
         };
     }
@@ -239,6 +258,8 @@ mod tests {
     struct Memory {
         record: Mutex<Option<(LeaseRecord, u64)>>,
         down: AtomicBool,
+        /// Writes take effect, and nobody hears of it.
+        deaf: AtomicBool,
     }
 
     impl LeaseStore for Memory {
@@ -263,6 +284,9 @@ mod tests {
                 }
                 let version = kept.as_ref().map_or(0, |(_, version)| version + 1);
                 *kept = Some((record.clone(), version));
+                if self.deaf.load(Ordering::Relaxed) {
+                    return Err(Failure::new(FailureKind::Unreachable, "no answer"));
+                }
                 Ok(Some(version.to_string().into()))
             })
         }
@@ -343,5 +367,37 @@ mod tests {
         tokio::time::sleep(LENGTH * 4 / 5).await;
         assert!(first.check().is_err());
         store.down.store(false, Ordering::Relaxed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_renewal_that_was_not_answered_is_one_all_the_same() {
+        let store = Arc::new(Memory::default());
+        let first = lock(&store, "ana").await.unwrap();
+        store.deaf.store(true, Ordering::Relaxed);
+        tokio::time::sleep(LENGTH * 2 / 5).await;
+        store.deaf.store(false, Ordering::Relaxed);
+        for _ in 0..10 {
+            tokio::time::sleep(LENGTH / 5).await;
+            first.check().unwrap();
+        }
+        first.release().await.unwrap();
+        lock(&store, "ben").await.unwrap().check().unwrap();
+
+        // It does not make the time longer for which nobody else waits.
+        let first = lock(&store, "ana").await.unwrap();
+        store.deaf.store(true, Ordering::Relaxed);
+        tokio::time::sleep(LENGTH * 4 / 5).await;
+        assert!(first.check().is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lock_that_was_taken_unheard_is_ours_at_once() {
+        let store = Arc::new(Memory::default());
+        store.deaf.store(true, Ordering::Relaxed);
+        assert!(lock(&store, "ana").await.is_err());
+        store.deaf.store(false, Ordering::Relaxed);
+        let begun = Instant::now();
+        lock(&store, "ana").await.unwrap().check().unwrap();
+        assert!(begun.elapsed() < LENGTH / 5);
     }
 }

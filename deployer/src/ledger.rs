@@ -203,7 +203,8 @@ impl History {
         };
         let bytes = serde_json::to_vec(&entry).map_err(|e| broken("a release", &e))?;
         let key = format!("ledger/{:08}", self.next);
-        if !home.create(&key, &bytes).await? {
+        // The answer to a first attempt may have been lost: then the entry that is there is this one.
+        if !home.create(&key, &bytes).await? && home.read(&key).await?.as_ref() != Some(&bytes) {
             let message = format!("`{key}` of {} exists already", home.shown());
             return Err(Failure::new(FailureKind::Stale, message)
                 .hint("another apply has been recorded meanwhile, without the lock"));
@@ -336,16 +337,18 @@ mod tests {
         let ids: Vec<_> = end.releases.iter().map(|release| release.id.as_str()).collect();
         assert_eq!(ids, ["3", "4", "5"]);
 
-        // Somebody else wrote the same entry: it is not overwritten.
+        // The entry is there already: it is never overwritten. Where it is the very same, a first attempt has written it.
         let mut late = History::read(&home).await.unwrap();
-        written
-            .append(&home, &release(6, Status::Deploying))
-            .await
-            .unwrap();
-        let failure = late
-            .append(&home, &release(6, Status::Deploying))
-            .await
-            .unwrap_err();
+        let mut again = late.clone();
+        let mine = release(6, Status::Deploying);
+        written.append(&home, &mine).await.unwrap();
+        again.append(&home, &mine).await.unwrap();
+        assert_eq!(again, written);
+        let other = Release {
+            who: "ben".into(),
+            ..mine
+        };
+        let failure = late.append(&home, &other).await.unwrap_err();
         assert_eq!(failure.kind, FailureKind::Stale);
     }
 }
