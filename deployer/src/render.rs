@@ -171,7 +171,8 @@ impl Page {
                 if members == 1 { "resource" } else { "resources" }
             );
         }
-        line.push_str(&self.explanation(step.change.action, &step.change.reason, step.change.risk));
+        let shown = !step.change.fields.is_empty() || members > 0;
+        line.push_str(&self.explanation(step.change.action, &step.change.reason, step.change.risk, shown));
         if let Some(why) = &step.awaits {
             let why = why.lines().next().unwrap_or_default();
             let _ = write!(line, "  waited for: {why}");
@@ -200,7 +201,8 @@ impl Page {
             None => member.logical_id.to_string(),
         };
         let mut line = format!("{} {name} {}", mark(member.action), member.resource_type);
-        line.push_str(&self.explanation(member.action, &member.reason, member.risk));
+        let shown = !member.fields.is_empty();
+        line.push_str(&self.explanation(member.action, &member.reason, member.risk, shown));
         self.line(3, paint(member.action), &line);
         if member.action != Action::Create {
             self.fields(5, &member.fields);
@@ -339,11 +341,13 @@ impl Page {
         }
     }
 
-    /// The word for the action, why, and what it risks; a create explains itself.
-    fn explanation(&self, action: Action, reason: &str, risk: Risk) -> String {
+    /// The word for the action, why, and what it risks; a create explains itself, and so does an update whose fields are
+    /// `shown`.
+    fn explanation(&self, action: Action, reason: &str, risk: Risk, shown: bool) -> String {
         let mut out = match action {
             Action::Create | Action::Keep => String::new(),
-            Action::Update => "  updated".to_owned(),
+            Action::Update if shown => "  updated".to_owned(),
+            Action::Update => format!("  updated: {reason}"),
             Action::Adopt => format!("  adopted: {reason}"),
             Action::Replace => format!("  replaced: {reason}"),
             Action::Delete if self.destroys => "  deleted".to_owned(),
