@@ -253,7 +253,7 @@ async fn apply_locked(
         steps: plan.changes().count(),
     });
 
-    let journal = Journal::new(home, release.id.clone());
+    let journal = Journal::new(home, held, &options.cancel, release.id.clone());
     let run = Run {
         plan,
         wanted: &wanted,
@@ -420,6 +420,18 @@ fn moved(plan: &Plan, live: &BTreeMap<ArtifactId, Live>) -> Vec<Moved> {
             },
             what,
         }));
+        // What has come into it since was not agreed to.
+        if takes_away(step.change.action) || step.change.action == Action::Replace {
+            let holds = live
+                .get(&step.artifact)
+                .into_iter()
+                .flat_map(|live| &live.holds_data);
+            let more = holds.filter(|address| !step.change.loses_data.contains(*address));
+            lines.extend(more.map(|address| Moved {
+                artifact: step.artifact.clone(),
+                what: format!("data goes with it now (`{address}`)"),
+            }));
+        }
     }
     lines
 }

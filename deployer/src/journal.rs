@@ -12,8 +12,9 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 use terrace_artifact::{ArtifactId, Digest, Text, Value};
 
+use crate::apply::Cancel;
 use crate::failure::{Failure, FailureKind};
-use crate::home::Home;
+use crate::home::{Held, Home};
 
 /// What was about to be done when it was written.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -33,6 +34,8 @@ pub struct Note {
 /// The journal of one apply.
 pub struct Journal<'a> {
     home: &'a dyn Home,
+    held: &'a dyn Held,
+    cancel: &'a Cancel,
     release: Text,
     /// The notes of this apply that have not been struck out.
     open: Mutex<BTreeMap<ArtifactId, Note>>,
@@ -41,12 +44,31 @@ pub struct Journal<'a> {
 const FOLDER: &str = "journal/";
 
 impl<'a> Journal<'a> {
-    pub(crate) fn new(home: &'a dyn Home, release: Text) -> Journal<'a> {
+    pub(crate) fn new(
+        home: &'a dyn Home,
+        held: &'a dyn Held,
+        cancel: &'a Cancel,
+        release: Text,
+    ) -> Journal<'a> {
         Journal {
             home,
+            held,
+            cancel,
             release,
             open: Mutex::default(),
         }
+    }
+
+    /// Fails where nothing may be written any more: the lock may have gone to somebody else, or the apply is to stop. A
+    /// step that has waited for something before it writes asks again.
+    pub fn may_write(&self) -> Result<(), Failure> {
+        if self.cancel.is_cancelled() {
+            return Err(Failure::new(
+                FailureKind::Cancelled,
+                "it was stopped before it was begun",
+            ));
+        }
+        self.held.check()
     }
 
     /// Writes a note; only when this has returned may the step begin. Of a step that is tried again the first note counts:

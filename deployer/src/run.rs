@@ -10,7 +10,7 @@ use terrace_artifact::{Artifact, ArtifactId, Bundle};
 use tokio::sync::Semaphore;
 
 use crate::apply::{ApplyOptions, Outcome};
-use crate::backend::{Backend, Live, Look, PreviewOptions, Ticket, Write};
+use crate::backend::{Backend, Basis, Live, Look, PreviewOptions, Ticket, Write};
 use crate::event::{Event, StepName};
 use crate::failure::{Failure, FailureKind};
 use crate::home::Held;
@@ -19,6 +19,8 @@ use crate::plan::{Action, Change, Plan, Stage, Step};
 use crate::planning::{AskedFor, backend_of};
 use crate::targets::Targets;
 use crate::values::{Values, sources};
+
+mod send;
 
 /// An apply under way.
 pub(crate) struct Run<'a, E> {
@@ -38,8 +40,6 @@ pub(crate) struct Run<'a, E> {
 const PARALLEL: usize = 16;
 /// How long a system may not answer while something is waited for there.
 const AWAY: Duration = Duration::from_secs(90);
-/// How often a request that may pass is tried.
-const ATTEMPTS: u32 = 5;
 
 /// What the steps share.
 struct Shared<'a> {
@@ -305,6 +305,7 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
 
     async fn write(&self, artifact: &Artifact, action: Action, live: Option<&Live>) -> Result<(), Ended> {
         let values = self.values_for(artifact).map_err(Ended::Failed)?;
+        self.rests(artifact).await?;
         let change = self
             .now_known(artifact, live, &values)
             .await
@@ -329,6 +330,22 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
         let live = self.settle(Some(artifact), &ticket).await?;
         self.learn(&live);
         self.close().await
+    }
+
+    /// What was in the middle of something when it was planned is waited for like everything else, before it is written.
+    /// How that ended is for the write to see.
+    async fn rests(&self, artifact: &Artifact) -> Result<(), Ended> {
+        if !self.step.basis.0.contains_key(Basis::IN_PROGRESS) {
+            return Ok(());
+        }
+        match self.settle(Some(artifact), &Ticket::default()).await {
+            Err(Ended::Unsettled(failure)) if failure.kind == FailureKind::Cancelled => {
+                let stopped = Failure::new(FailureKind::Cancelled, "it was stopped before it was begun");
+                Err(Ended::Failed(stopped))
+            }
+            Err(Ended::Unsettled(failure)) => Err(Ended::Unsettled(failure)),
+            _ => Ok(()),
+        }
     }
 
     async fn delete(&self, live: Option<&Live>) -> Result<(), Ended> {
@@ -424,76 +441,6 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
         Ok(Some(now))
     }
 
-    /// Waits for a lock that is late to be renewed; without it, nothing is written.
-    async fn still_ours(&self) -> Result<(), Failure> {
-        let began = Instant::now();
-        loop {
-            match self.run.held.check() {
-                Err(failure) if failure.may_pass() && began.elapsed() < AWAY => {
-                    tokio::time::sleep(Duration::from_millis(200)).await;
-                }
-                certain => return certain,
-            }
-        }
-    }
-
-    /// Sends a request that changes something, and again while its failure may pass.
-    async fn change<'f, T>(
-        &self,
-        send: impl Fn() -> BoxFuture<'f, Result<T, Failure>>,
-    ) -> Result<T, Failure> {
-        self.send(true, send).await
-    }
-
-    /// Sends a request that only asks, and again while its failure may pass.
-    async fn request<'f, T>(
-        &self,
-        send: impl Fn() -> BoxFuture<'f, Result<T, Failure>>,
-    ) -> Result<T, Failure> {
-        self.send(false, send).await
-    }
-
-    async fn send<'f, T>(
-        &self,
-        changes: bool,
-        send: impl Fn() -> BoxFuture<'f, Result<T, Failure>>,
-    ) -> Result<T, Failure> {
-        let mut attempt = 0;
-        loop {
-            let outcome = {
-                let _permit = self.shared.permits.acquire().await;
-                if changes {
-                    self.still_ours().await?;
-                }
-                send().await
-            };
-            attempt += 1;
-            match outcome {
-                Err(failure) if failure.may_pass() && attempt < ATTEMPTS => {
-                    let after = self.pause(attempt);
-                    (self.run.events)(Event::Retrying {
-                        step: name(self.step),
-                        failure: failure.clone(),
-                        after,
-                    });
-                    tokio::select! {
-                        () = tokio::time::sleep(after) => {}
-                        () = self.run.options.cancel.cancelled() => return Err(failure),
-                    }
-                }
-                outcome => return outcome,
-            }
-        }
-    }
-
-    /// Doubles each time; a part depends on the artifact, so that steps do not come back all at once.
-    fn pause(&self, attempt: u32) -> Duration {
-        let base = Duration::from_millis(250) * 2u32.pow(attempt);
-        let spread = terrace_artifact::Digest::of_bytes(self.step.artifact.as_str().as_bytes());
-        let spread = spread.as_str().bytes().take(4).map(u32::from).sum::<u32>() % 100;
-        base + base * spread / 100
-    }
-
     /// Looks until the artifact has settled, or is gone.
     async fn settle(&self, artifact: Option<&Artifact>, ticket: &Ticket) -> Result<Live, Ended> {
         let allowed = self.run.options.timeout.unwrap_or_else(|| {
@@ -533,7 +480,9 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
             };
             if began.elapsed() >= allowed {
                 let what = if artifact.is_some() { "ready" } else { "gone" };
-                let message = format!("it was not {what} after {} seconds", allowed.as_secs());
+                let seconds = allowed.as_secs();
+                let plural = if seconds == 1 { "" } else { "s" };
+                let message = format!("it was not {what} after {seconds} second{plural}");
                 let failure = Failure::new(FailureKind::TimedOut, message).server(why);
                 return Err(Ended::Unsettled(failure));
             }
@@ -579,7 +528,7 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
             id: self.step.artifact.clone(),
             subject: self.step.subject.clone(),
             ownership: crate::backend::Ownership::Ours,
-            basis: crate::backend::Basis::absent(),
+            basis: Basis::absent(),
             addresses: Vec::new(),
             holds_data: Vec::new(),
             needs: BTreeSet::new(),

@@ -17,10 +17,13 @@ use crate::plan::{Action, Change};
 use super::account::Account;
 use super::bucket::Body;
 use super::record::change_set_name;
+use super::status::Standing;
 use super::template;
 
 /// A change set that can be executed, or was found to be empty.
 pub(super) struct ChangeSet {
+    /// Its ARN, which no other has: one that is made again under this name has another.
+    pub(super) id: Text,
     pub(super) name: String,
     pub(super) stack_id: Text,
     /// Absent where CloudFormation says that nothing would change.
@@ -66,11 +69,13 @@ impl Account {
         }
         let first = self.worked_out(stack, &name).await?;
         let stack_id = Text::from(first.stack_id().unwrap_or_default());
+        let id = Text::from(first.change_set_id().unwrap_or_default());
         if first.status() == Some(&ChangeSetStatus::Failed) {
             let reason = first.status_reason().unwrap_or_default().to_owned();
             if is_empty(&reason) {
                 self.clean_up(desired, &name).await?;
                 return Ok(ChangeSet {
+                    id,
                     name,
                     stack_id,
                     changes: None,
@@ -82,6 +87,7 @@ impl Account {
         }
         let changes = self.changes(stack, &name, first).await?;
         Ok(ChangeSet {
+            id,
             name,
             stack_id,
             changes: Some(changes),
@@ -92,8 +98,13 @@ impl Account {
     pub(super) async fn clean_up(&self, desired: &Desired<'_>, name: &str) -> Result<(), Failure> {
         let stack = &desired.stack.name;
         self.delete_change_set(stack, name).await?;
-        if desired.creates {
-            let request = self.cloudformation.delete_stack().stack_name(stack.as_str());
+        // Nobody may have begun to create it meanwhile, with a change set of their own.
+        let made = match desired.creates {
+            true => self.describe(stack).await?,
+            false => None,
+        };
+        if let Some(made) = made.filter(|made| made.standing() == Standing::Empty) {
+            let request = self.cloudformation.delete_stack().stack_name(made.id.as_str());
             let sent = request.send().await;
             sent.map_err(|error| self.refused(&error, "cloudformation:DeleteStack", stack))?;
         }
@@ -102,7 +113,9 @@ impl Account {
 
     /// Lets CloudFormation carry out a change set. Resources it creates and cannot finish are deleted again, whatever
     /// their policy says of later: nothing is in them yet, and they would be in the way of the next attempt.
-    pub(super) async fn execute(&self, set: &ChangeSet, token: &str) -> Result<(), Failure> {
+    pub(super) async fn execute(&self, set: &ChangeSet) -> Result<(), Failure> {
+        // A token is remembered with the stack, and a second operation under it is taken for the first.
+        let token = format!("terrace-{}", set.id.rsplit('/').next().unwrap_or_default());
         let request = self
             .cloudformation
             .execute_change_set()

@@ -31,7 +31,7 @@ impl Account {
         let parameters = known(write.values, stack)?;
         refuse_unapproved(write, stack)?;
         let tags = tags(stack, label);
-        let found = self.at_rest(&stack.name).await?;
+        let found = self.at_rest(&stack.name, || write.journal.may_write()).await?;
         let creates = match found.as_ref().map(Record::standing) {
             None | Some(Standing::Gone | Standing::Empty) => true,
             Some(Standing::Steady) => false,
@@ -79,6 +79,10 @@ impl Account {
             self.only_our_change_sets(stack).await?;
         }
         let as_left = found.as_ref().is_some_and(|record| record.was_left_by(&name));
+        if !as_left && !creates && write.live.is_none() {
+            let message = format!("somebody created `{}` since the plan was made", stack.name);
+            return Err(Failure::new(FailureKind::Stale, message));
+        }
         // What the plan saw in the middle of something may have ended in another way than it seemed.
         let was_busy = live.record.standing() == Standing::Busy;
         if !as_left && (creates || was_busy || difference::needs_change_set(write.change)) {
@@ -90,6 +94,7 @@ impl Account {
                     self.clean_up(&desired, &set.name).await?;
                     return Err(failure);
                 }
+                write.journal.may_write()?;
                 let id = &write.artifact.id;
                 let guards = Guards::of(stack);
                 if creates && !guards.is_empty() {
@@ -112,8 +117,7 @@ impl Account {
                     self.set_policy(&stack.name, &difference::allow_all()).await?;
                     ticket.policy = Some(difference::policy(stack.policy.as_ref()));
                 }
-                let token = format!("terrace-{}", &set.name[set.name.len().saturating_sub(32)..]);
-                self.execute(&set, &token).await?;
+                self.execute(&set).await?;
                 ticket.deploys = true;
             }
         }
@@ -133,6 +137,7 @@ impl Account {
         .into_ticket();
         // What is being created can be deleted at once; an update has to end first.
         let now = loop {
+            journal.may_write()?;
             let Some(now) = self.describe(id).await? else {
                 return Ok(ticket);
             };
@@ -263,9 +268,15 @@ impl Account {
     }
 
     /// The stack once nobody is at work on it: a run that was killed may have left it in the middle of something.
-    pub(super) async fn at_rest(&self, name_or_id: &str) -> Result<Option<Record>, Failure> {
+    /// Whoever asks may give up meanwhile.
+    pub(super) async fn at_rest(
+        &self,
+        name_or_id: &str,
+        go_on: impl Fn() -> Result<(), Failure>,
+    ) -> Result<Option<Record>, Failure> {
         let mut pause = Duration::from_millis(250);
         loop {
+            go_on()?;
             let found = self.describe(name_or_id).await?;
             match &found {
                 Some(record) if record.standing() == Standing::Busy => {

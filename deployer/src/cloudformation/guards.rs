@@ -89,7 +89,7 @@ pub(super) fn with_guards_back(mut live: Live, note: &Note, policy_counts: bool)
 impl Account {
     /// Puts back what a note says, on the very stack that it is about, once nobody is at work on it.
     pub(super) async fn restore(&self, note: &Note) -> Result<(), Failure> {
-        let Some(record) = self.at_rest(&note.id).await?.filter(belong_on) else {
+        let Some(record) = self.at_rest(&note.id, || Ok(())).await?.filter(belong_on) else {
             return Ok(());
         };
         let guards = Guards::of_note(note);

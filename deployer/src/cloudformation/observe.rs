@@ -33,7 +33,7 @@ impl Account {
         let mut lives = Vec::new();
         for record in self.records(&names).await? {
             let carries_label = record.tags.get(STACK_TAG).is_some_and(|value| *value == label);
-            if !carries_label && !names.contains(&record.name) {
+            if !names.contains(&record.name) && (!carries_label || record.nested) {
                 continue;
             }
             match record.standing() {
@@ -110,12 +110,13 @@ impl Account {
         } else {
             None
         };
-        let ownership = ownership(&record, label, before.is_some());
         let known = before.and_then(Artifact::stack).or(stack);
         let mut addresses = BTreeMap::new();
         let mut holds_data = Vec::new();
+        let mut says_so = false;
         for (logical_id, resource) in template::resources(&template) {
             let recorded = template::address(resource);
+            says_so |= recorded.is_some();
             let member = known.and_then(|stack| stack.members.get(logical_id));
             let Some(address) = recorded.or_else(|| member.map(|member| member.address.clone())) else {
                 continue;
@@ -126,6 +127,7 @@ impl Account {
             addresses.insert(logical_id.clone(), address);
         }
         let id = ArtifactId::stack(target, &record.name);
+        let ownership = ownership(&record, label, before.is_some(), says_so);
         let observed = Observed {
             record,
             template,
@@ -243,14 +245,17 @@ impl Account {
     }
 }
 
-/// Ours is what our tag says is ours, and what the last release delivered and nobody has claimed since.
-fn ownership(record: &Record, label: &str, delivered: bool) -> Ownership {
+/// Ours is what our tag says is ours and what something else says, too, since tags are handed on and copied: the change
+/// set that was executed last, the last release, or what the compiler recorded in the template. What the last release
+/// delivered is ours as long as nobody has claimed it since.
+fn ownership(record: &Record, label: &str, delivered: bool, says_so: bool) -> Ownership {
     let by_us = record
         .change_set
         .as_deref()
         .is_some_and(|name| name.starts_with("terrace-"));
     match record.tags.get(STACK_TAG) {
-        Some(value) if value == label => Ownership::Ours,
+        Some(value) if value == label && (delivered || by_us || says_so) => Ownership::Ours,
+        Some(value) if value == label => Ownership::Foreign(None),
         Some(other) => Ownership::Foreign(Some(other.clone())),
         None if delivered || by_us => Ownership::Ours,
         None => Ownership::Foreign(None),

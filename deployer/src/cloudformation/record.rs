@@ -29,6 +29,8 @@ pub(super) struct Record {
     pub(super) outputs: BTreeMap<Text, Text>,
     /// Whether CloudFormation refuses to delete it.
     pub(super) protected: bool,
+    /// Whether it is a resource of another stack, whose tags it then has.
+    pub(super) nested: bool,
 }
 
 /// A stack with what had to be asked for separately.
@@ -73,6 +75,7 @@ impl Record {
                 .map(|output| (text(output.output_key()), text(output.output_value())))
                 .collect(),
             protected: stack.enable_termination_protection().unwrap_or(false),
+            nested: stack.parent_id().is_some(),
         }
     }
 
@@ -153,6 +156,7 @@ impl Observed {
                 tags: texts("tags"),
                 outputs: texts("outputs"),
                 protected: value.get("protected").and_then(Value::as_bool).unwrap_or(false),
+                nested: false,
             },
             template: value.get("template").cloned().unwrap_or_default(),
             policy: value

@@ -258,3 +258,27 @@ async fn a_stack_of_somebody_else_is_left_alone() {
     assert_eq!(estate.shown().await, "no changes\n");
     assert!(estate.destroy_plan().await.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_alone_makes_no_stack_ours() {
+    let mut estate = Estate::new().await;
+    // What a stack creates gets its tags, other stacks included; and people copy what they see.
+    let template = json!({"Resources": {"Queue": queue(1)}}).to_string();
+    let tags = json!([{"Key": "terrace:stack", "Value": "acme.dev"}]);
+    estate.account.call(
+        "cloudformation",
+        "create_stack",
+        json!({"StackName": "somebodys", "TemplateBody": template, "Tags": tags}),
+    );
+    assert_eq!(estate.shown().await, "no changes\n");
+    estate.want("jobs", json!({"Queue": queue(2)}), json!({}));
+    estate.apply().await;
+    estate.drop_component("jobs");
+    estate.apply().await;
+    assert_eq!(estate.status("jobs"), "absent");
+    assert!(estate.destroy_plan().await.is_empty());
+    let left = estate
+        .account
+        .call("cloudformation", "describe_stacks", json!({}));
+    assert_eq!(left["Stacks"][0]["StackName"], "somebodys");
+}

@@ -1,0 +1,84 @@
+//! Requests of a step, sent again while their failure may pass.
+
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+
+use super::{AWAY, Taking, name};
+use crate::event::Event;
+use crate::failure::Failure;
+
+/// How often a request that may pass is tried.
+const ATTEMPTS: u32 = 5;
+
+impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
+    /// Waits for a lock that is late to be renewed; without it, nothing is written.
+    async fn still_ours(&self) -> Result<(), Failure> {
+        let began = Instant::now();
+        loop {
+            match self.run.held.check() {
+                Err(failure) if failure.may_pass() && began.elapsed() < AWAY => {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+                certain => return certain,
+            }
+        }
+    }
+
+    /// Sends a request that changes something, and again while its failure may pass.
+    pub(super) async fn change<'f, T>(
+        &self,
+        send: impl Fn() -> BoxFuture<'f, Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        self.send(true, send).await
+    }
+
+    /// Sends a request that only asks, and again while its failure may pass.
+    pub(super) async fn request<'f, T>(
+        &self,
+        send: impl Fn() -> BoxFuture<'f, Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        self.send(false, send).await
+    }
+
+    async fn send<'f, T>(
+        &self,
+        changes: bool,
+        send: impl Fn() -> BoxFuture<'f, Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let mut attempt = 0;
+        loop {
+            let outcome = {
+                let _permit = self.shared.permits.acquire().await;
+                if changes {
+                    self.still_ours().await?;
+                }
+                send().await
+            };
+            attempt += 1;
+            match outcome {
+                Err(failure) if failure.may_pass() && attempt < ATTEMPTS => {
+                    let after = self.pause(attempt);
+                    (self.run.events)(Event::Retrying {
+                        step: name(self.step),
+                        failure: failure.clone(),
+                        after,
+                    });
+                    tokio::select! {
+                        () = tokio::time::sleep(after) => {}
+                        () = self.run.options.cancel.cancelled() => return Err(failure),
+                    }
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Doubles each time; a part depends on the artifact, so that steps do not come back all at once.
+    fn pause(&self, attempt: u32) -> Duration {
+        let base = Duration::from_millis(250) * 2u32.pow(attempt);
+        let spread = terrace_artifact::Digest::of_bytes(self.step.artifact.as_str().as_bytes());
+        let spread = spread.as_str().bytes().take(4).map(u32::from).sum::<u32>() % 100;
+        base + base * spread / 100
+    }
+}
