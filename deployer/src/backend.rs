@@ -52,12 +52,7 @@ pub trait Backend: Send + Sync {
     /// What taking this artifact away means. Unless the backend knows better: it is deleted, and what it is marked to
     /// hold is lost.
     fn removal(&self, live: &Live) -> Change {
-        let mut change = Change::of(Action::Delete, "it is not in the stack any more");
-        change.loses_data = live.holds_data.iter().cloned().collect();
-        if !change.loses_data.is_empty() {
-            change.risk = crate::plan::Risk::DataLoss;
-        }
-        change
+        Change::removal(live)
     }
 
     /// What an update of a live artifact takes away of it, and how others may know that.

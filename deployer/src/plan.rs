@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use terrace_artifact::{Address, ArtifactId, Bundle, Digest, Origin, Segment, Text, Value};
 use terrace_catalog::nearest;
 
-use crate::backend::{Basis, Identity};
+use crate::backend::{Basis, Identity, Live};
 
 /// The schema of a plan's JSON.
 pub const PLAN_SCHEMA: &str = include_str!("../../schemas/plan.schema.json");
@@ -285,6 +285,16 @@ impl Change {
             previewed: false,
             notes: Vec::new(),
         }
+    }
+
+    /// It is deleted, and what it is marked to hold is lost.
+    pub(crate) fn removal(live: &Live) -> Change {
+        let mut change = Change::of(Action::Delete, "it is not in the stack any more");
+        change.loses_data = live.holds_data.iter().cloned().collect();
+        if !change.loses_data.is_empty() {
+            change.risk = Risk::DataLoss;
+        }
+        change
     }
 
     /// Those of [`Change::loses_data`] whose data stays: the resource is only let go of.

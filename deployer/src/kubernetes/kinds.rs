@@ -113,6 +113,12 @@ impl Kinds {
         at.into_iter().flatten().map(|at| &self.served[*at])
     }
 
+    /// The kind that the definition of this name, `PLURAL.GROUP`, defines.
+    pub(crate) fn defined_by(&self, definition: &str) -> Option<&Served> {
+        let mut first = self.by_kind.values().map(|at| &self.served[at[0]]);
+        first.find(|served| served.group.contains('.') && served.resource() == definition)
+    }
+
     /// One version of each kind that somebody may have applied and that can be listed.
     pub(crate) fn applicable(&self) -> impl Iterator<Item = &Served> {
         let can = |served: &Served, verb: &str| served.verbs.iter().any(|v| v == verb);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use terrace_artifact::{Address, Artifact, ArtifactId, Digest, Object, Text, Value};
 
+use super::along::guarded;
 use super::difference::{identities, is_secret};
 use super::kinds::Served;
 use super::ownership::{applied_by, surely_unchanged};
@@ -54,12 +55,12 @@ impl Whose {
             .and_then(Value::as_str);
         let recorded = recorded.and_then(|text| text.parse::<Address>().ok());
         let address = recorded.or_else(|| wanted_object.map(|object| object.address.clone()));
-        let guarded = object
+        let is_marked = object
             .at(&["metadata", "annotations", HOLDS_DATA])
             .and_then(Value::as_str)
             == Some("true");
         let addresses: Vec<Address> = address.into_iter().collect();
-        Live {
+        let mut live = Live {
             id: wanted.map_or_else(
                 || {
                     ArtifactId::object(
@@ -74,7 +75,7 @@ impl Whose {
             ),
             ownership: self.ownership(&object, wanted.is_some()),
             basis: basis(&object, wanted_object),
-            holds_data: if guarded { addresses.clone() } else { Vec::new() },
+            holds_data: Vec::new(),
             addresses,
             needs: needs(target, served, namespace.as_deref()),
             subject: Subject {
@@ -83,7 +84,11 @@ impl Whose {
                 name,
             },
             value: object,
+        };
+        if is_marked {
+            live.holds_data = guarded(&mut live);
         }
+        live
     }
 
     /// Whether applying this manifest would surely change nothing.

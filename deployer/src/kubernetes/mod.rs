@@ -18,6 +18,7 @@ use crate::journal::Journal;
 use crate::plan::{Action, Change};
 use crate::values::{Values, at_path};
 
+mod along;
 mod configuration;
 mod denied;
 mod difference;
@@ -93,6 +94,8 @@ pub(crate) struct Kubernetes {
     now: fn() -> SystemTime,
     kinds: tokio::sync::Mutex<Option<Arc<Kinds>>>,
     coming: Mutex<Arc<Coming>>,
+    /// What goes along with what is to be taken away, as it was observed, for a reader.
+    goes_along: Mutex<BTreeMap<ArtifactId, String>>,
     /// What dry runs have shown of our rights: asked once is enough.
     rights: Mutex<BTreeMap<Right, bool>>,
 }
@@ -139,6 +142,7 @@ impl Kubernetes {
             now,
             kinds: tokio::sync::Mutex::default(),
             coming: Mutex::default(),
+            goes_along: Mutex::default(),
             rights: Mutex::default(),
         }
     }
@@ -294,6 +298,12 @@ impl Backend for Kubernetes {
                 _ => None,
             },
         }
+    }
+
+    fn removal(&self, live: &Live) -> Change {
+        let mut change = Change::removal(live);
+        change.notes.extend(self.note_of(&live.id));
+        change
     }
 
     fn check<'a>(&'a self, intent: &'a Intent<'a>) -> BoxFuture<'a, Result<(), Failure>> {

@@ -11,7 +11,7 @@ use super::live::is_being_deleted;
 use super::requests::{METADATA, Refusal, WHOLE, encode};
 use super::words::{About, is_missing_right};
 use super::{Coming, Kubernetes};
-use crate::backend::{LABEL, Live, Ownership, Wanted};
+use crate::backend::{LABEL, Live, Wanted};
 use crate::failure::Failure;
 
 /// From so many objects of one kind that the lists lack, the names of all objects of that kind are read instead.
@@ -128,56 +128,8 @@ impl Kubernetes {
                 live.insert(id, self.whose.live(wanted.target, group.served, object, artifact));
             }
         }
-        self.mark_namespaces(&kinds, &by_id, &mut live).await?;
+        self.mark_what_goes_along(&kinds, wanted, &mut live).await?;
         Ok(live.into_values().collect())
-    }
-
-    /// A namespace that is to go takes all claims in it along, those that StatefulSets made included: nobody declared
-    /// them, and they hold what the pods wrote.
-    async fn mark_namespaces(
-        &self,
-        kinds: &Kinds,
-        wanted: &BTreeMap<&ArtifactId, &Artifact>,
-        live: &mut BTreeMap<ArtifactId, Live>,
-    ) -> Result<(), Failure> {
-        let Some(served) = kinds.get("v1", "PersistentVolumeClaim") else {
-            return Ok(());
-        };
-        let going = live.values().filter(|live| {
-            live.subject.kind == "Namespace"
-                && live.ownership == Ownership::Ours
-                && !wanted.contains_key(&live.id)
-        });
-        let going: Vec<(ArtifactId, Text)> = going
-            .map(|live| (live.id.clone(), live.subject.name.clone()))
-            .collect();
-        for (id, namespace) in going {
-            let path = served.list_path(Some(&namespace));
-            let claims = match self.requests.list(&path, "", METADATA).await {
-                Ok(claims) => claims,
-                // Who may not see the claims may not delete the namespace either, or is told by the one who may.
-                Err(Refusal::Status(status)) if is_missing_right(&status) => continue,
-                Err(refusal) => {
-                    return Err(self.requests.failure(refusal, list_of(served, Some(&namespace))));
-                }
-            };
-            let known: BTreeSet<(Text, Text)> = live
-                .values()
-                .filter(|live| live.subject.kind == "PersistentVolumeClaim")
-                .map(|live| {
-                    (
-                        live.subject.namespace.clone().unwrap_or_default(),
-                        live.subject.name.clone(),
-                    )
-                })
-                .collect();
-            if claims.iter().any(|claim| !known.contains(&place(claim)))
-                && let Some(live) = live.get_mut(&id)
-            {
-                live.holds_data = live.addresses.clone();
-            }
-        }
-        Ok(())
     }
 
     /// The objects of a kind that carry our label; by namespace where the list of the whole cluster is forbidden. Where
@@ -339,7 +291,8 @@ fn place_of(artifact: &Artifact) -> (Text, Text) {
     )
 }
 
-fn place(object: &Value) -> (Text, Text) {
+/// The namespace and the name of an object.
+pub(super) fn place(object: &Value) -> (Text, Text) {
     let text = |key| {
         object
             .at(&["metadata", key])
@@ -350,7 +303,7 @@ fn place(object: &Value) -> (Text, Text) {
     (text("namespace"), text("name"))
 }
 
-fn id_of(target: &str, served: &Served, object: &Value) -> ArtifactId {
+pub(super) fn id_of(target: &str, served: &Served, object: &Value) -> ArtifactId {
     let (namespace, name) = place(object);
     let namespace = (!namespace.is_empty()).then_some(namespace.as_str());
     ArtifactId::object(target, &served.api_version(), &served.kind, namespace, &name)
@@ -364,7 +317,7 @@ fn name_kind(object: &mut Value, served: &Served) {
     }
 }
 
-fn list_of<'a>(served: &'a Served, namespace: Option<&'a str>) -> About<'a> {
+pub(super) fn list_of<'a>(served: &'a Served, namespace: Option<&'a str>) -> About<'a> {
     About {
         verb: "list",
         served,

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use terrace_artifact::{Address, Artifact, Object, Segment, Text, Value, show_path};
 
 use super::Kubernetes;
+use super::along::loses_by_scaling;
 use super::difference::difference;
 use super::kinds::Served;
 use super::live::metadata;
@@ -203,9 +204,12 @@ impl Kubernetes {
             (None, _) => changes(&change.fields),
         };
         if change.action == Action::Replace {
-            self.loses(&mut change, question.object, live);
-        } else if restarts(&live.value, &change.fields) {
-            change.risk = Risk::Restart;
+            self.loses(&mut change, question.object, live).await?;
+        } else {
+            if restarts(&live.value, &change.fields) {
+                change.risk = Risk::Restart;
+            }
+            loses_by_scaling(&mut change, question.object, &question.manifest, &live.value);
         }
         Ok(change)
     }
@@ -243,7 +247,7 @@ impl Kubernetes {
         change
             .notes
             .push(format!("the server said: {}", words(status, about)));
-        self.loses(&mut change, question.object, live);
+        self.loses(&mut change, question.object, live).await?;
         Ok(change)
     }
 
@@ -412,7 +416,7 @@ impl Kubernetes {
     }
 
     /// What a replacement costs.
-    fn loses(&self, change: &mut Change, object: &Object, live: &Live) {
+    async fn loses(&self, change: &mut Change, object: &Object, live: &Live) -> Result<(), Failure> {
         let mut lost: BTreeSet<Address> = live.holds_data.iter().cloned().collect();
         if object.holds_data {
             lost.insert(object.address.clone());
@@ -423,6 +427,7 @@ impl Kubernetes {
             Risk::DataLoss
         };
         change.loses_data = lost;
+        self.loses_along(change, object).await
     }
 }
 

@@ -5,6 +5,7 @@ mod support;
 
 mod changes;
 mod documents;
+mod guarding;
 mod ownership;
 mod reach;
 mod settling;
