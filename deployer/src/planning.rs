@@ -68,7 +68,9 @@ pub(crate) async fn plan_over(
         steps: Vec::new(),
         notes: Vec::new(),
     };
-    let history = read_ledger(targets, &mut plan).await?;
+    let read = read_ledger(targets, &mut plan).await?;
+    let is_first = read.as_ref().is_some_and(|history| history.last().is_none());
+    let history = read.unwrap_or_default();
     let standing = history.standing(&targets.home).await?;
     lost_targets(&history, standing.as_ref(), &plan)?;
 
@@ -82,6 +84,9 @@ pub(crate) async fn plan_over(
         notes: &notes,
     };
     let live = index(targets.observe(&wanted, &known).await?);
+    if is_first {
+        plan.notes.extend(forgotten(targets, &live));
+    }
     let selection = Selection::of(&options.only, &wanted);
     selection.all_named(&wanted, &live)?;
     let (mut changes, values) = preview(targets, &wanted, &live, &selection, &options.preview).await?;
@@ -141,8 +146,26 @@ pub(crate) fn previous(plan: &Plan, standing: Option<Bundle>) -> Option<Bundle> 
     }
 }
 
-/// Reads the ledger. That it may not be read is no reason not to plan.
-async fn read_ledger(targets: &Targets, plan: &mut Plan) -> Result<History, Error> {
+/// Where nothing was ever recorded, and things are there all the same.
+fn forgotten(targets: &Targets, live: &BTreeMap<ArtifactId, (Text, Live)>) -> Option<String> {
+    let ours = live
+        .values()
+        .filter(|(_, live)| live.ownership == Ownership::Ours);
+    let count = ours.count();
+    let (what, are) = match count {
+        0 => return None,
+        1 => ("artifact", "is"),
+        _ => ("artifacts", "are"),
+    };
+    Some(format!(
+        "nothing is recorded in {}, and {count} {what} of this environment {are} there: its history was deleted, or is where \
+         the environment delivered before; what is in a cluster or account that it names no more is not found",
+        targets.home.shown()
+    ))
+}
+
+/// Reads the ledger; nothing where it may not be read, which is no reason not to plan.
+async fn read_ledger(targets: &Targets, plan: &mut Plan) -> Result<Option<History>, Error> {
     let home = &targets.home;
     let history = match History::read_end(home).await {
         Ok(history) => history,
@@ -157,7 +180,7 @@ async fn read_ledger(targets: &Targets, plan: &mut Plan) -> Result<History, Erro
                 note.push_str(&rule.replace('\n', "\n  "));
             }
             plan.notes.push(note);
-            return Ok(History::default());
+            return Ok(None);
         }
         Err(failure) => return Err(failure.into()),
     };
@@ -181,7 +204,7 @@ async fn read_ledger(targets: &Targets, plan: &mut Plan) -> Result<History, Erro
             )),
         }
     }
-    Ok(history)
+    Ok(Some(history))
 }
 
 /// What the next apply puts right before all else. Nobody has to ask after a release that ended well.

@@ -201,3 +201,29 @@ async fn cloudformation_itself_is_asked_where_the_user_wants_that() {
     assert_eq!(left, 0);
     estate.try_apply(&plan).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_loses_history_is_told() {
+    let mut estate = Estate::new().await;
+    estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
+    let first = estate.plan().await;
+    assert_eq!(first.notes, [""; 0]);
+    estate.apply().await;
+    assert_eq!(estate.plan().await.notes, [""; 0]);
+    let bucket = format!(
+        "terrace-assets-{}-{}",
+        estate.account.id(),
+        estate.account.region()
+    );
+    let history = json!({"Bucket": bucket, "Prefix": "environments/acme.dev/ledger/"});
+    let found = estate.account.call("s3", "list_objects_v2", history);
+    for object in found["Contents"].as_array().into_iter().flatten() {
+        let object = json!({"Bucket": bucket, "Key": object["Key"]});
+        estate.account.call("s3", "delete_object", object);
+    }
+    let plan = estate.plan().await;
+    let told = estate.neutral(&plan.notes.join("\n"));
+    expect![[r#"
+        nothing is recorded in s3://terrace-assets-ACCOUNT-eu-west-1/environments/acme.dev/, and 1 artifact of this environment is there: its history was deleted, or is where the environment delivered before; what is in a cluster or account that it names no more is not found"#]]
+    .assert_eq(&told);
+}
