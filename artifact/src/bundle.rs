@@ -107,6 +107,9 @@ pub enum Target {
         account: Text,
         /// Such as `eu-west-1`.
         region: Text,
+        /// The profile of the shared AWS configuration that its credentials come from, where it is stated.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        profile: Option<Text>,
     },
 }
 

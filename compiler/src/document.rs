@@ -243,6 +243,8 @@ pub struct Account {
     pub account: Spanned<Text>,
     /// Such as `eu-west-1`.
     pub region: Spanned<Text>,
+    /// The profile that its credentials come from, where it is stated.
+    pub profile: Option<Spanned<Text>>,
     /// Its place.
     pub span: Span,
 }

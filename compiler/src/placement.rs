@@ -25,6 +25,7 @@ pub(crate) fn targets(environment: &Environment) -> Vec<(Text, Target)> {
         let target = Target::Aws {
             account: account.account.value.clone(),
             region: account.region.value.clone(),
+            profile: account.profile.as_ref().map(|profile| profile.value.clone()),
         };
         (name, target)
     };

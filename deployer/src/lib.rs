@@ -56,8 +56,13 @@ pub use values::{Filled, Late, Values, at_path, at_path_mut, sources};
 pub async fn bootstrap(bundle: &terrace_artifact::Bundle, access: &Access) -> Result<Vec<String>, Error> {
     let mut lines = Vec::new();
     for target in bundle.targets.values() {
-        if let terrace_artifact::Target::Aws { account, region } = target {
-            lines.extend(cloudformation::bootstrap(access, account, region).await?);
+        if let terrace_artifact::Target::Aws {
+            account,
+            region,
+            profile,
+        } = target
+        {
+            lines.extend(cloudformation::bootstrap(access, account, region, profile.as_ref()).await?);
         }
     }
     Ok(lines)

@@ -173,8 +173,12 @@ async fn connect(
             let connected = kubernetes::connect(access, context, distribution, id.as_ref(), label).await?;
             Ok((connected.backend, connected.home))
         }
-        Target::Aws { account, region } => {
-            let connected = cloudformation::connect(access, account, region, label).await?;
+        Target::Aws {
+            account,
+            region,
+            profile,
+        } => {
+            let connected = cloudformation::connect(access, account, region, profile.as_ref(), label).await?;
             Ok((connected.backend, connected.home))
         }
     }

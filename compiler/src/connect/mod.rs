@@ -302,7 +302,7 @@ pub(crate) fn places(
                 .iter()
                 .find(|(name, _)| Some(name) == one.instance.account.as_ref());
             match target {
-                Some((_, terrace_artifact::Target::Aws { account, region })) => Place {
+                Some((_, terrace_artifact::Target::Aws { account, region, .. })) => Place {
                     class,
                     account: Some(account.clone()),
                     region: Some(region.clone()),

@@ -244,6 +244,7 @@ fn account(node: &Node) -> Account {
     Account {
         account: text(node, "account").unwrap_or(here(node, Text::default())),
         region: text(node, "region").unwrap_or(here(node, Text::default())),
+        profile: text(node, "profile"),
         span: node.span,
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::imds;
+use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -32,6 +33,8 @@ pub(super) struct Account {
     pub(super) id: Text,
     /// Such as `eu-west-1`.
     pub(super) region: Text,
+    /// The profile that its credentials come from, where the environment states it.
+    profile: Option<Text>,
     pub(super) cloudformation: aws_sdk_cloudformation::Client,
     pub(super) s3: aws_sdk_s3::Client,
     sts: aws_sdk_sts::Client,
@@ -45,8 +48,13 @@ pub(super) struct Account {
 
 impl Account {
     /// Makes clients; nothing is asked of AWS yet.
-    pub(super) async fn connect(access: &AwsAccess, account: &Text, region: &Text) -> Account {
-        let config = configuration(access, region).await;
+    pub(super) async fn connect(
+        access: &AwsAccess,
+        account: &Text,
+        region: &Text,
+        profile: Option<&Text>,
+    ) -> Account {
+        let config = configuration(access, region, profile).await;
         // S3 on an endpoint of one's own has no host name for each bucket.
         let s3 = aws_sdk_s3::config::Builder::from(&config)
             .force_path_style(config.endpoint_url().is_some())
@@ -58,6 +66,7 @@ impl Account {
         Account {
             id: account.clone(),
             region: region.clone(),
+            profile: profile.cloned(),
             cloudformation: aws_sdk_cloudformation::Client::new(&config),
             s3: aws_sdk_s3::Client::from_conf(s3),
             sts: aws_sdk_sts::Client::from_conf(sts),
@@ -94,10 +103,13 @@ impl Account {
                 ),
             )
             .server(who)
-            .hint(format!(
-                "log in to account {}, or name its profile in `AWS_PROFILE`",
-                self.id
-            )));
+            .hint(match &self.profile {
+                Some(profile) => format!("check that profile `{profile}` is the one that is meant"),
+                None => format!(
+                    "log in to account {}, or name its profile: in `AWS_PROFILE`, or beside the account as `profile: NAME`",
+                    self.id
+                ),
+            }));
         }
         let identity = Identity {
             kind: "aws".into(),
@@ -207,10 +219,16 @@ impl Account {
             None,
         )
         .server(chain(error))
-        .hint(
-            "log in: `aws sso login`, or a profile in `AWS_PROFILE`, \
-             or a key in `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`",
-        )
+        .hint(match &self.profile {
+            Some(profile) => {
+                format!(
+                    "log in: `aws sso login --profile {profile}`, or see to that profile in `~/.aws/config`"
+                )
+            }
+            None => "log in: `aws sso login`, or a profile in `AWS_PROFILE`, \
+                 or a key in `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`"
+                .to_owned(),
+        })
     }
 
     /// The statement of an IAM policy that allows `verb`.
@@ -230,8 +248,9 @@ impl Account {
     }
 }
 
-/// The SDK's configuration: what `access` says, and for the rest what the SDK finds (environment, shared files).
-async fn configuration(access: &AwsAccess, region: &Text) -> SdkConfig {
+/// The SDK's configuration: what `access` says, and for the rest what the SDK finds (environment, shared files). A profile
+/// that the environment states comes before keys that are lying about: they are of one account, and it is for another.
+async fn configuration(access: &AwsAccess, region: &Text, profile: Option<&Text>) -> SdkConfig {
     let http: SharedHttpClient = aws_smithy_http_client::Builder::new()
         .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
         .build_https();
@@ -254,8 +273,9 @@ async fn configuration(access: &AwsAccess, region: &Text) -> SdkConfig {
     if let Some(endpoint) = &access.endpoint {
         loader = loader.endpoint_url(endpoint.as_str());
     }
-    if let Some(profile) = &access.profile {
-        loader = loader.profile_name(profile.as_str());
+    let named = profile.or(access.profile.as_ref());
+    if let Some(named) = named {
+        loader = loader.profile_name(named.as_str());
     }
     if let Some((id, secret)) = &access.key {
         loader = loader.credentials_provider(Credentials::new(
@@ -271,6 +291,13 @@ async fn configuration(access: &AwsAccess, region: &Text) -> SdkConfig {
         let provider = ProviderConfig::without_region()
             .with_region(Some(region))
             .with_http_client(http);
+        if let Some(profile) = profile {
+            let credentials = ProfileFileCredentialsProvider::builder()
+                .configure(&provider)
+                .profile_name(profile.as_str())
+                .build();
+            return loader.credentials_provider(credentials).load().await;
+        }
         let metadata = imds::Client::builder()
             .configure(&provider)
             .max_attempts(1)

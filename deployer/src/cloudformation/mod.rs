@@ -59,15 +59,16 @@ pub(crate) struct Connected {
     pub(crate) home: Box<dyn Home>,
 }
 
-/// Connects to an account and region. `label` is the bundle's ([`terrace_artifact::Bundle::label`]).
+/// Connects to an account and region. `profile` is what the environment says of its credentials, `label` the bundle's ([`terrace_artifact::Bundle::label`]).
 pub(crate) fn connect<'a>(
     access: &'a Access,
     account: &'a Text,
     region: &'a Text,
+    profile: Option<&'a Text>,
     label: &'a str,
 ) -> BoxFuture<'a, Result<Connected, Failure>> {
     Box::pin(async move {
-        let account = Arc::new(Account::connect(&access.aws, account, region).await);
+        let account = Arc::new(Account::connect(&access.aws, account, region, profile).await);
         let home = BucketHome::new(account.clone(), label);
         let backend = CloudFormation {
             account,
@@ -86,9 +87,10 @@ pub(crate) fn bootstrap<'a>(
     access: &'a Access,
     account: &'a Text,
     region: &'a Text,
+    profile: Option<&'a Text>,
 ) -> BoxFuture<'a, Result<Vec<String>, Failure>> {
     Box::pin(async move {
-        Account::connect(&access.aws, account, region)
+        Account::connect(&access.aws, account, region, profile)
             .await
             .bootstrap()
             .await

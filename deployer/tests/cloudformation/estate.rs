@@ -46,6 +46,7 @@ impl Estate {
         let target = Target::Aws {
             account: account.id().into(),
             region: account.region().into(),
+            profile: None,
         };
         Estate {
             access: access(&endpoint, account.id()),

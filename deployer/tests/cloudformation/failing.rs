@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use expect_test::expect;
 use serde_json::json;
-use terrace_deployer::{Error, Event, FailureKind, Outcome, Refusal};
+use terrace_deployer::{ApplyOptions, Cancel, Error, Event, FailureKind, Outcome, Refusal, apply};
 use terrace_tests::servers::Fault;
 
 use crate::estate::{Estate, access, name, queue};
@@ -229,7 +229,7 @@ async fn another_account_is_refused_before_anything_is_read() {
     expect![[r#"
         the environment names account `ACCOUNT`, and the credentials are of account `999988887777`
           the server said: arn:aws:iam::999988887777:root
-          help: log in to account ACCOUNT, or name its profile in `AWS_PROFILE`"#]]
+          help: log in to account ACCOUNT, or name its profile: in `AWS_PROFILE`, or beside the account as `profile: NAME`"#]]
     .assert_eq(&estate.neutral(&error.to_string()));
 }
 
@@ -353,4 +353,40 @@ async fn what_is_found_wrong_beforehand_is_told_by_resource() {
           declared at module:lake/module.yaml:11:1, asked for at components.yaml:3:1
           help: something of that name is there, outside of this stack (what a deleted stack retained is): delete it, or choose another name"#]]
     .assert_eq(&error);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_for_somebody_elses_update_can_be_stopped() {
+    let mut estate = Estate::new().await;
+    estate.want("jobs", json!({"Alpha": queue(1)}), json!({}));
+    estate.apply().await;
+    estate.want("jobs", json!({"Alpha": queue(10)}), json!({}));
+    estate.account.delay(Duration::from_secs(5));
+    let template = json!({"Resources": {"Alpha": queue(7)}}).to_string();
+    let update = json!({"StackName": name("jobs"), "TemplateBody": template});
+    estate.account.call("cloudformation", "update_stack", update);
+    let plan = estate.plan().await;
+    let (canceller, cancel) = Cancel::channel();
+    let options = ApplyOptions {
+        approved: estate.approved.clone(),
+        timeout: Some(estate.timeout),
+        cancel,
+    };
+    let stopping = |event: Event| {
+        if let Event::Started { .. } = event {
+            canceller.cancel();
+        }
+    };
+    let report = match apply(&plan, &estate.access, &options, stopping).await {
+        Err(Error::Partly(report)) => report,
+        other => panic!("not stopped: {other:?}"),
+    };
+    let [(_, Outcome::Failed(failure))] = report.steps.as_slice() else {
+        panic!("{report}");
+    };
+    assert_eq!(failure.kind, FailureKind::Cancelled);
+    assert_eq!(estate.status("jobs"), "UPDATE_IN_PROGRESS");
+    estate.account.delay(Duration::ZERO);
+    estate.apply().await;
+    assert_eq!(estate.status("jobs"), "UPDATE_COMPLETE");
 }

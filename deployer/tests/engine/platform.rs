@@ -37,6 +37,7 @@ impl Platform {
                 Target::Aws {
                     account: account.id().into(),
                     region: account.region().into(),
+                    profile: None,
                 },
             ),
             (

@@ -7,4 +7,5 @@ mod divided;
 mod killed;
 mod only;
 mod refused;
+mod several;
 mod small;
