@@ -239,6 +239,12 @@ codes! {
     InvertedAlarm Warning "inverted-alarm",
     /// A metric that nothing in the platform emits.
     OrphanMetric Warning "orphan-metric",
+    /// Something encrypted with a key that who sends to it may not use.
+    KeyOutOfReach Error "key-out-of-reach",
+    /// More than the quota of a namespace, at the least.
+    QuotaExceeded Error "quota-exceeded",
+    /// More than the quota of a namespace, at the most.
+    QuotaTooSmall Warning "quota-too-small",
     /// A name that another environment in the same account would have too.
     NameWithoutEnvironment Error "name-without-environment",
     /// Something for one environment that says the name of another.

@@ -152,22 +152,7 @@ fn replicas_of<'a>(
             && body.at(&["metadata", "namespace"]) == namespace
             && body.at(&["spec", "selector", "matchLabels"]) == selector
     })?;
-    let name = body.at(&["metadata", "name"]);
-    let scaled = subject.beside().find(|(other, scaler)| {
-        other.kind.kubernetes() == Some("HorizontalPodAutoscaler")
-            && scaler.at(&["metadata", "namespace"]) == namespace
-            && scaler.at(&["spec", "scaleTargetRef", "name"]) == name
-    });
-    let replicas = match scaled {
-        Some((_, scaler)) => scaler
-            .at(&["spec", "minReplicas"])
-            .and_then(Term::as_integer)
-            .unwrap_or(1),
-        None => body
-            .at(&["spec", "replicas"])
-            .and_then(Term::as_integer)
-            .unwrap_or(1),
-    };
+    let (replicas, _) = super::pods::range(subject, resource, body)?;
     Some((resource, replicas))
 }
 

@@ -6,11 +6,13 @@
 mod autoscaling;
 mod environments;
 mod glue;
+mod keys;
 mod monitoring;
 mod names;
 mod permissions;
 mod pods;
 mod quantities;
+mod quota;
 mod secrets;
 mod storage;
 mod streams;
@@ -243,7 +245,14 @@ fn rules(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             "AWS::Glue::Table" => glue::table(subject, findings),
             "AWS::Lambda::Function" => streams::function(subject, findings),
             "AWS::Lambda::EventSourceMapping" => streams::mapping(subject, findings),
-            "AWS::CloudWatch::Alarm" => monitoring::alarm(subject, findings),
+            "AWS::CloudWatch::Alarm" => {
+                monitoring::alarm(subject, findings);
+                keys::alarm(subject, findings);
+            }
+            "AWS::Events::Rule" => keys::rule(subject, findings),
+            "AWS::SNS::TopicPolicy" => keys::policy(subject, "Topics", findings),
+            "AWS::SQS::QueuePolicy" => keys::policy(subject, "Queues", findings),
+            "AWS::Logs::LogGroup" => keys::logs(subject, findings),
             "AWS::IAM::Policy" | "AWS::IAM::Role" | "AWS::IAM::ManagedPolicy" => {
                 permissions::policy(subject, findings);
             }
@@ -252,6 +261,7 @@ fn rules(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         crate::resource::ResourceKind::Kubernetes { kind, .. } => {
             match kind.as_str() {
                 "HorizontalPodAutoscaler" => autoscaling::autoscaler(subject, findings),
+                "ResourceQuota" if !subject.inexact => quota::quota(subject, findings),
                 "PodDisruptionBudget" => autoscaling::budget(subject, findings),
                 "Role" | "ClusterRole" => permissions::role(subject, findings),
                 _ => {}

@@ -207,6 +207,11 @@ fn is_for_one_node(subject: &Subject<'_>, name: &str) -> bool {
 
 /// The most pods that a workload which stays may have at once.
 fn most_pods(subject: &Subject<'_>, resource: &Resource, body: &Term) -> Option<i64> {
+    range(subject, resource, body).map(|(_, most)| most)
+}
+
+/// The fewest and the most pods that a workload which stays may have at once.
+pub(super) fn range(subject: &Subject<'_>, resource: &Resource, body: &Term) -> Option<(i64, i64)> {
     if !matches!(resource.kind.kubernetes(), Some("Deployment" | "StatefulSet")) {
         return None;
     }
@@ -214,11 +219,17 @@ fn most_pods(subject: &Subject<'_>, resource: &Resource, body: &Term) -> Option<
         other.kind.kubernetes() == Some("HorizontalPodAutoscaler")
             && scaler.at(&["spec", "scaleTargetRef", "name"]) == body.at(&["metadata", "name"])
     });
-    let replicas = match scaled {
-        Some((_, scaler)) => scaler.at(&["spec", "maxReplicas"]),
-        None => body.at(&["spec", "replicas"]),
-    };
-    Some(replicas.and_then(Term::as_integer).unwrap_or(1))
+    let number = |body: &Term, key: &str| body.at(&["spec", key]).and_then(Term::as_integer);
+    Some(match scaled {
+        Some((_, scaler)) => (
+            number(scaler, "minReplicas").unwrap_or(1),
+            number(scaler, "maxReplicas").unwrap_or(1),
+        ),
+        None => {
+            let replicas = number(body, "replicas").unwrap_or(1);
+            (replicas, replicas)
+        }
+    })
 }
 
 /// The Pod Security Standards: `baseline` refuses what reaches into the node, `restricted` demands the rest.

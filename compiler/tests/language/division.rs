@@ -16,7 +16,7 @@ summary: topics with their policies
 inputs: {{names: {{type: array, items: {{type: string}}}}}}
 divides: {{by: \"{{{{ each.key }}}}\", into: 3}}
 resources:
-  key: {{type: AWS::KMS::Key, properties: {{KeyPolicy: {{Version: '2012-10-17', Statement: []}}}}}}
+  key: {{type: AWS::KMS::Key, properties: {{KeyPolicy: {{Version: '2012-10-17', Statement: [{{Effect: Allow, Principal: {{Service: events.amazonaws.com}}, Action: 'kms:GenerateDataKey*', Resource: '*'}}]}}}}}}
   topic:
     for_each: \"{{{{ inputs.names }}}}\"
     type: AWS::SNS::Topic
@@ -109,7 +109,16 @@ fn the_stacks_of_a_component_tell_each_other_by_parameters() {
               "Properties": {
                 "KeyPolicy": {
                   "Version": "2012-10-17",
-                  "Statement": []
+                  "Statement": [
+                    {
+                      "Effect": "Allow",
+                      "Principal": {
+                        "Service": "events.amazonaws.com"
+                      },
+                      "Action": "kms:GenerateDataKey*",
+                      "Resource": "*"
+                    }
+                  ]
                 }
               }
             }

@@ -1,0 +1,215 @@
+//! Keys: who sends to something encrypted has to be let to use its key, or what it sends is lost and nobody hears of it.
+
+use terrace_artifact::{Segment, Text};
+
+use super::{Finding, Subject};
+use crate::code::Code;
+use crate::resource::Resource;
+use crate::term::Term;
+
+/// Where a type keeps the key it is encrypted with.
+const KEYS: [(&str, &str); 3] = [
+    ("AWS::SNS::Topic", "KmsMasterKeyId"),
+    ("AWS::SQS::Queue", "KmsMasterKeyId"),
+    ("AWS::Logs::LogGroup", "KmsKeyId"),
+];
+
+/// The input of the module `kms` that lets a service use the key.
+const INPUTS: [(&str, &str); 4] = [
+    ("cloudwatch.amazonaws.com", "alarms: true"),
+    ("events.amazonaws.com", "events: true"),
+    ("budgets.amazonaws.com", "budgets: true"),
+    ("s3.amazonaws.com", "notifications: true"),
+];
+
+pub(super) fn alarm(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    for key in ["AlarmActions", "OKActions", "InsufficientDataActions"] {
+        for (at, action) in items(subject.resource.body.get(key)) {
+            let path = [Segment::Key(key.into()), Segment::Index(at)];
+            sends(subject, "cloudwatch.amazonaws.com", action, &path, findings);
+        }
+    }
+}
+
+pub(super) fn rule(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    for (at, target) in items(subject.resource.body.get("Targets")) {
+        for below in [&["Arn"][..], &["DeadLetterConfig", "Arn"]] {
+            let Some(to) = target.at(below) else { continue };
+            let keys = below.iter().map(|key| Segment::Key((*key).into()));
+            let path: Vec<Segment> = [Segment::Key("Targets".into()), Segment::Index(at)]
+                .into_iter()
+                .chain(keys)
+                .collect();
+            sends(subject, "events.amazonaws.com", to, &path, findings);
+        }
+    }
+}
+
+/// Who is let in by a topic or a queue, and what for if not to send?
+pub(super) fn policy(subject: &Subject<'_>, key: &str, findings: &mut Vec<Finding>) {
+    let statements = subject.body.at(&["PolicyDocument", "Statement"]);
+    for (_, statement) in items(statements) {
+        if statement.get("Effect").and_then(Term::as_str) != Some("Allow") {
+            continue;
+        }
+        let services = statement.at(&["Principal", "Service"]);
+        for service in one_or_more(services).iter().filter_map(Term::as_str) {
+            for (at, to) in items(subject.resource.body.get(key)) {
+                let path = [Segment::Key(key.into()), Segment::Index(at)];
+                sends(subject, service, to, &path, findings);
+            }
+        }
+    }
+}
+
+pub(super) fn logs(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    let path = [Segment::Key("KmsKeyId".into())];
+    held(
+        subject,
+        "logs",
+        subject.resource,
+        "the log group cannot be made",
+        &path,
+        findings,
+    );
+}
+
+/// A service sends to what a reference leads to.
+fn sends(subject: &Subject<'_>, service: &str, to: &Term, path: &[Segment], findings: &mut Vec<Finding>) {
+    let Term::Reference(reference) = to else { return };
+    if let Some(to) = subject.graph.follow(subject.resource.instance, reference) {
+        let to = &subject.graph.resources[to];
+        held(subject, service, to, "what it sends is lost", path, findings);
+    }
+}
+
+/// The key of a resource has to let a service use it.
+fn held(
+    subject: &Subject<'_>,
+    service: &str,
+    of: &Resource,
+    consequence: &str,
+    path: &[Segment],
+    findings: &mut Vec<Finding>,
+) {
+    let type_name = of.kind.cloudformation().unwrap_or_default();
+    let Some((_, property)) = KEYS.iter().find(|(name, _)| *name == type_name) else {
+        return;
+    };
+    let named = match service {
+        "logs" => "CloudWatch Logs".to_owned(),
+        _ => format!("`{service}`"),
+    };
+    let finding =
+        |message: String| Finding::new(Code::KeyOutOfReach, &[], message).below(path.iter().cloned());
+    let key = match of.body.get(property) {
+        Some(Term::Reference(reference)) => subject.graph.follow(of.instance, reference),
+        Some(Term::String(name)) if name.starts_with("alias/aws/") => {
+            let message = format!(
+                "{named} cannot use `{name}`, which encrypts `{}`: {consequence}",
+                of.address
+            );
+            let help = "encrypt it with a key of your own, whose policy lets the service use it";
+            findings.push(finding(message).help(help));
+            return;
+        }
+        _ => return,
+    };
+    let Some(key) =
+        key.filter(|at| subject.graph.resources[*at].kind.cloudformation() == Some("AWS::KMS::Key"))
+    else {
+        return;
+    };
+    let address = &subject.graph.resources[key].address;
+    let mut in_vain = None;
+    for (_, statement) in items(subject.lowered(key).at(&["KeyPolicy", "Statement"])) {
+        if lets(statement, service) {
+            match unmet(statement, service) {
+                None => return,
+                Some(condition) => in_vain = Some(condition),
+            }
+        }
+    }
+    findings.push(match in_vain {
+        Some(condition) => finding(format!(
+            "`{address}`, which encrypts `{}`, lets {named} use it only with `{condition}`, and that sends none: {consequence}",
+            of.address
+        ))
+        .help(format!("take `{condition}` out of the conditions")),
+        None => finding(format!(
+            "`{address}`, which encrypts `{}`, does not let {named} use it: {consequence}",
+            of.address
+        ))
+        .help(advice(subject, key, service)),
+    });
+}
+
+/// Whether a statement lets a service encrypt: its conditions are another matter.
+fn lets(statement: &Term, service: &str) -> bool {
+    let allows = statement.get("Effect").and_then(Term::as_str) == Some("Allow");
+    let principals = match statement.get("Principal") {
+        Some(Term::String(all)) => all == "*",
+        Some(principal) => one_or_more(principal.get("Service"))
+            .iter()
+            // Some services have a name for each region.
+            .any(|named| named.as_str().is_none_or(|named| is_service(named, service))),
+        None => false,
+    };
+    let encrypts = |action: &Term| {
+        action.as_str().is_none_or(|action| {
+            let action = action.to_lowercase();
+            action == "*" || action == "kms:*" || action.starts_with("kms:generatedatakey")
+        })
+    };
+    allows && principals && one_or_more(statement.get("Action")).iter().any(encrypts)
+}
+
+fn is_service(named: &str, service: &str) -> bool {
+    named == service
+        || named
+            .strip_prefix(service)
+            .is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// EventBridge says neither for whom it acts nor which rule it is.
+fn unmet(statement: &Term, service: &str) -> Option<Text> {
+    if service != "events.amazonaws.com" {
+        return None;
+    }
+    let operators = statement.get("Condition").map_or(&[][..], Term::entries).iter();
+    let mut keys = operators.flat_map(|(_, keys)| keys.entries()).map(|(key, _)| key);
+    keys.find(|key| ["aws:sourceaccount", "aws:sourcearn"].contains(&key.to_lowercase().as_str()))
+        .cloned()
+}
+
+fn advice(subject: &Subject<'_>, key: usize, service: &str) -> String {
+    let resource = &subject.graph.resources[key];
+    let instance = &subject.graph.instances[resource.instance];
+    let input = INPUTS.iter().find(|(name, _)| *name == service);
+    match input {
+        Some((_, input)) if instance.module.as_deref() == Some("kms") => {
+            format!("give the component `{}` the input `{input}`", instance.component)
+        }
+        _ => format!(
+            "let `{}` decrypt and generate data keys, in the policy of the key",
+            if service == "logs" {
+                "logs.REGION.amazonaws.com"
+            } else {
+                service
+            }
+        ),
+    }
+}
+
+fn items(list: Option<&Term>) -> impl Iterator<Item = (usize, &Term)> {
+    list.map_or(&[][..], Term::items).iter().enumerate()
+}
+
+/// What policies write as one text or as a list of them.
+fn one_or_more(term: Option<&Term>) -> &[Term] {
+    match term {
+        Some(Term::List(items)) => items,
+        Some(other) => std::slice::from_ref(other),
+        None => &[],
+    }
+}

@@ -1,0 +1,183 @@
+//! Capacity: what the pods and volumes of a namespace come to, against its quota.
+
+use terrace_artifact::{Address, Decimal, Segment};
+
+use super::{Finding, Subject};
+use crate::code::Code;
+use crate::connect::pod_spec;
+use crate::resource::Resource;
+use crate::term::Term;
+use crate::unit::Quantity;
+
+/// What a quota may count, and where a container says it. The rest is not known before it runs.
+const COUNTED: [(&str, &str, &str); 5] = [
+    ("requests.cpu", "requests", "cpu"),
+    ("requests.memory", "requests", "memory"),
+    ("limits.cpu", "limits", "cpu"),
+    ("limits.memory", "limits", "memory"),
+    ("requests.nvidia.com/gpu", "limits", "nvidia.com/gpu"),
+];
+
+/// A workload of the namespace, and how many pods it has: the fewest, the most.
+struct Workload<'a> {
+    resource: &'a Resource,
+    body: &'a Term,
+    pods: (i64, i64),
+}
+
+/// What one resource comes to, with the fewest and with the most pods.
+struct Share<'a> {
+    address: &'a Address,
+    least: Decimal,
+    most: Decimal,
+}
+
+pub(super) fn quota(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    let spec = subject.body.get("spec");
+    // A quota with a scope counts some of the pods.
+    let scoped = |spec: &Term| spec.get("scopes").or(spec.get("scopeSelector")).is_some();
+    if spec.is_some_and(scoped) {
+        return;
+    }
+    let workloads: Vec<Workload<'_>> = subject
+        .beside()
+        .filter_map(|(resource, body)| {
+            let pods = super::pods::range(subject, resource, body)?;
+            Some(Workload { resource, body, pods })
+        })
+        .collect();
+    let hard = spec
+        .and_then(|spec| spec.get("hard"))
+        .map_or(&[][..], Term::entries);
+    for (name, hard) in hard {
+        let Some(hard) = amount(hard) else { continue };
+        let shares = match COUNTED.iter().find(|(counted, ..)| *counted == name.as_str()) {
+            Some((_, side, resource)) => pods(&workloads, |pod| of_pod(subject, pod, side, resource)),
+            None if name == "pods" => pods(&workloads, |_| Some(Decimal::from(1))),
+            None if name == "requests.storage" => volumes(subject, &workloads),
+            None => continue,
+        };
+        let total = |one: fn(&Share<'_>) -> Decimal| {
+            shares
+                .iter()
+                .try_fold(Decimal::from(0), |sum, share| sum.add(one(share)).ok())
+        };
+        let (Some(least), Some(most)) = (total(|share| share.least), total(|share| share.most)) else {
+            continue;
+        };
+        let (code, sum, which) = match () {
+            () if least > hard.amount => (Code::QuotaExceeded, least, "at the least"),
+            () if most > hard.amount => (Code::QuotaTooSmall, most, "at the most"),
+            () => continue,
+        };
+        let shown = |amount: Decimal| Quantity { amount, ..hard }.to_string();
+        let message = format!(
+            "`{name}` comes to {} {which}, and the quota is {hard}",
+            shown(sum)
+        );
+        let largest = shares.iter().max_by(|a, b| a.most.cmp(&b.most));
+        let finding = Finding::new(code, &["spec", "hard"], message).below([Segment::Key(name.clone())]);
+        findings.push(match largest {
+            Some(share) => finding.help(format!(
+                "the largest share is that of `{}`: {}",
+                share.address,
+                shown(if code == Code::QuotaExceeded {
+                    share.least
+                } else {
+                    share.most
+                })
+            )),
+            None => finding,
+        });
+    }
+}
+
+impl<'a> Workload<'a> {
+    fn share(&self, one: Decimal) -> Option<Share<'a>> {
+        let (least, most) = self.pods;
+        Some(Share {
+            address: &self.resource.address,
+            least: one.mul(least.into()).ok()?,
+            most: one.mul(most.into()).ok()?,
+        })
+    }
+}
+
+/// What the workloads of the namespace come to, each pod at `one`.
+fn pods<'a>(workloads: &[Workload<'a>], one: impl Fn(&'a Term) -> Option<Decimal>) -> Vec<Share<'a>> {
+    let share = |workload: &Workload<'a>| workload.share(one(pod_spec(workload.body)?)?);
+    workloads.iter().filter_map(share).collect()
+}
+
+/// What the containers of a pod come to, with what the namespace gives those that say nothing.
+fn of_pod(subject: &Subject<'_>, pod: &Term, side: &str, resource: &str) -> Option<Decimal> {
+    let given = || {
+        let range = subject
+            .beside()
+            .find(|(other, _)| other.kind.kubernetes() == Some("LimitRange"))?;
+        let limits = range.1.at(&["spec", "limits"]).map_or(&[][..], Term::items);
+        let of_containers = limits
+            .iter()
+            .find(|limit| limit.get("type").and_then(Term::as_str) == Some("Container"))?;
+        let key = if side == "requests" {
+            "defaultRequest"
+        } else {
+            "default"
+        };
+        amount(of_containers.at(&[key, resource])?)
+    };
+    let containers = pod.get("containers").map_or(&[][..], Term::items);
+    containers.iter().try_fold(Decimal::from(0), |sum, container| {
+        let said = |side: &str| amount(container.at(&["resources", side, resource])?);
+        let own = said(side).or_else(|| match side {
+            // Without a request, the limit is requested.
+            "requests" => said("limits"),
+            _ => None,
+        });
+        match own.or_else(given) {
+            Some(quantity) => sum.add(quantity.amount).ok(),
+            None => Some(sum),
+        }
+    })
+}
+
+/// What is claimed: by claims, and by the pods of StatefulSets, one each.
+fn volumes<'a>(subject: &Subject<'a>, workloads: &[Workload<'a>]) -> Vec<Share<'a>> {
+    let size = |claim: &Term| {
+        let size = amount(claim.at(&["spec", "resources", "requests", "storage"])?);
+        size.map(|size| size.amount)
+    };
+    let claims = subject.beside().filter_map(|(resource, body)| {
+        let size = (resource.kind.kubernetes() == Some("PersistentVolumeClaim")).then(|| size(body))??;
+        let address = &resource.address;
+        Some(Share {
+            address,
+            least: size,
+            most: size,
+        })
+    });
+    let of_pods = workloads.iter().filter_map(|workload| {
+        let claims = workload
+            .body
+            .at(&["spec", "volumeClaimTemplates"])?
+            .items()
+            .iter();
+        let one = claims
+            .filter_map(size)
+            .try_fold(Decimal::from(0), |sum, size| sum.add(size).ok())?;
+        workload.share(one)
+    });
+    claims.chain(of_pods).collect()
+}
+
+fn amount(term: &Term) -> Option<Quantity> {
+    match term {
+        Term::Quantity(quantity) => Some(*quantity),
+        Term::String(text) => text.parse().ok(),
+        Term::Number(number) => Some(Quantity {
+            amount: *number,
+            binary: false,
+        }),
+        _ => None,
+    }
+}
