@@ -411,7 +411,7 @@ fn moved(plan: &Plan, live: &BTreeMap<ArtifactId, Live>) -> Vec<Moved> {
     // A second step rests on what the first one leaves.
     for step in plan.steps.iter().filter(|step| step.stage != Some(Stage::Second)) {
         let now = live.get(&step.artifact).map_or(&absent, |live| &live.basis);
-        lines.extend(step.basis.moved(now).into_iter().map(|what| Moved {
+        let moved = |what: String| Moved {
             artifact: step.artifact.clone(),
             shown: if plan.targets.len() > 1 {
                 format!("{} in {}", step.subject, step.target)
@@ -419,7 +419,8 @@ fn moved(plan: &Plan, live: &BTreeMap<ArtifactId, Live>) -> Vec<Moved> {
                 step.subject.to_string()
             },
             what,
-        }));
+        };
+        lines.extend(step.basis.moved(now).into_iter().map(moved));
         // What has come into it since was not agreed to.
         if takes_away(step.change.action) || step.change.action == Action::Replace {
             let holds = live
@@ -427,10 +428,7 @@ fn moved(plan: &Plan, live: &BTreeMap<ArtifactId, Live>) -> Vec<Moved> {
                 .into_iter()
                 .flat_map(|live| &live.holds_data);
             let more = holds.filter(|address| !step.change.loses_data.contains(*address));
-            lines.extend(more.map(|address| Moved {
-                artifact: step.artifact.clone(),
-                what: format!("data goes with it now (`{address}`)"),
-            }));
+            lines.extend(more.map(|address| moved(format!("data goes with it now (`{address}`)"))));
         }
     }
     lines
