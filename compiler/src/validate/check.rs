@@ -205,10 +205,8 @@ impl Checker<'_> {
         let free = OnceCell::new();
         let free = || -> &Vec<&str> {
             free.get_or_init(|| {
-                let open = schema
-                    .properties
-                    .iter()
-                    .filter(|(_, id)| self.schemas.get(*id).not.is_none());
+                let later = |id: Id| matches!(self.schemas.get(id).later, Some(Later::Key));
+                let open = schema.properties.iter().filter(|(_, id)| !later(*id));
                 let names = open.map(|(key, _)| key.as_str());
                 names.filter(|name| node.get(name).is_none()).collect()
             })
