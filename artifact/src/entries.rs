@@ -61,7 +61,23 @@ pub struct Texts {
 }
 
 /// A text, and the depth it is for.
-type AtDepth = OnceLock<(usize, Box<str>)>;
+#[derive(Default)]
+pub(crate) struct AtDepth(OnceLock<(usize, Box<str>)>);
+
+impl AtDepth {
+    /// Adds to `out` what `write` writes at a depth: as it was written the first time, where that was at the same.
+    pub(crate) fn add(&self, depth: usize, out: &mut String, write: impl Fn(&mut String)) {
+        let (written, text) = self.0.get_or_init(|| {
+            let mut text = String::new();
+            write(&mut text);
+            (depth, text.into())
+        });
+        match *written == depth {
+            true => out.push_str(text),
+            false => write(out),
+        }
+    }
+}
 
 impl Entry for Value {
     type Memo = Texts;

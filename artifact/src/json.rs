@@ -83,20 +83,13 @@ fn pretty(value: &Value, depth: usize, out: &mut String) {
             indent(depth, out);
             out.push(']');
         }
-        Value::Map(map) => match map.entries().known() {
-            None => pretty_map(map, depth, out),
-            Some(known) => {
-                let (written, text) = known.memo.json.get_or_init(|| {
-                    let mut text = String::new();
-                    pretty_map(map, depth, &mut text);
-                    (depth, text.into())
-                });
-                match *written == depth {
-                    true => out.push_str(text),
-                    false => pretty_map(map, depth, out),
-                }
+        Value::Map(map) => {
+            let write = |out: &mut String| pretty_map(map, depth, out);
+            match map.entries().known() {
+                None => write(out),
+                Some(known) => known.memo.json.add(depth, out, write),
             }
-        },
+        }
         value => scalar(value, out),
     }
 }

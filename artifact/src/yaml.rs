@@ -52,17 +52,10 @@ fn write_map(map: &crate::Map, depth: usize, begun: bool, out: &mut String) {
     if !begun {
         indent(depth, out);
     }
-    let Some(known) = map.entries().known() else {
-        return write_entries(map, depth, out);
-    };
-    let (written, text) = known.memo.yaml.get_or_init(|| {
-        let mut text = String::new();
-        write_entries(map, depth, &mut text);
-        (depth, text.into())
-    });
-    match *written == depth {
-        true => out.push_str(text),
-        false => write_entries(map, depth, out),
+    let write = |out: &mut String| write_entries(map, depth, out);
+    match map.entries().known() {
+        None => write(out),
+        Some(known) => known.memo.yaml.add(depth, out, write),
     }
 }
 

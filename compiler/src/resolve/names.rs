@@ -30,20 +30,25 @@ pub(super) fn check(stack: &Stack, diagnostics: &mut Diagnostics) {
             ));
         }
     };
+    let check_tenant = |name: &Spanned<Text>, diagnostics: &mut Diagnostics| {
+        if !tenants().any(|t| t == name.value) {
+            diagnostics.push(unknown(
+                Code::UnknownTenant,
+                "tenant",
+                &name.value,
+                name.span,
+                tenants(),
+            ));
+        }
+    };
     for tenant in &stack.tenants {
         check_environments(tenant.environments.as_deref(), diagnostics);
     }
     for component in &stack.components {
         check_environments(component.environments.as_deref(), diagnostics);
         if let Tenants::Named(names) = &component.tenants {
-            for name in names.iter().filter(|name| !tenants().any(|t| t == name.value)) {
-                diagnostics.push(unknown(
-                    Code::UnknownTenant,
-                    "tenant",
-                    &name.value,
-                    name.span,
-                    tenants(),
-                ));
+            for name in names {
+                check_tenant(name, diagnostics);
             }
         }
         if let Some(old) = &component.moved_from
@@ -59,18 +64,8 @@ pub(super) fn check(stack: &Stack, diagnostics: &mut Diagnostics) {
     }
     for pipeline in &stack.pipelines {
         check_environments(pipeline.environments.as_deref(), diagnostics);
-        if let Some(name) = pipeline
-            .tenant
-            .as_ref()
-            .filter(|name| !tenants().any(|t| t == name.value))
-        {
-            diagnostics.push(unknown(
-                Code::UnknownTenant,
-                "tenant",
-                &name.value,
-                name.span,
-                tenants(),
-            ));
+        if let Some(name) = &pipeline.tenant {
+            check_tenant(name, diagnostics);
         }
     }
     let check_inputs = |list: &[ComponentInputs], diagnostics: &mut Diagnostics| {
@@ -112,29 +107,9 @@ pub(super) fn check(stack: &Stack, diagnostics: &mut Diagnostics) {
         check_targets(environment, diagnostics);
         check_label(&stack.platform, environment, diagnostics);
         check_inputs(&environment.overrides, diagnostics);
-        if let Some(name) = environment
-            .promotes_from
-            .as_ref()
-            .filter(|name| !environments().any(|e| e == name.value))
-        {
-            diagnostics.push(unknown(
-                Code::UnknownEnvironment,
-                "environment",
-                &name.value,
-                name.span,
-                environments(),
-            ));
-        }
+        check_environments(Some(environment.promotes_from.as_slice()), diagnostics);
         for (tenant, list) in &environment.tenant_overrides {
-            if !tenants().any(|t| t == tenant.value) {
-                diagnostics.push(unknown(
-                    Code::UnknownTenant,
-                    "tenant",
-                    &tenant.value,
-                    tenant.span,
-                    tenants(),
-                ));
-            }
+            check_tenant(tenant, diagnostics);
             check_inputs(list, diagnostics);
         }
     }
