@@ -60,7 +60,7 @@ fn read(sources: &dyn Sources, path: &str) -> Result<Packed> {
         Ok(bytes) => {
             let digest = Digest::of_bytes(&bytes);
             Ok(Packed {
-                key: format!("assets/{}/{name}", digest.short()).into(),
+                key: format!("assets/{digest}/{name}").into(),
                 digest,
                 bytes: bytes.to_vec(),
             })
@@ -81,7 +81,7 @@ fn read(sources: &dyn Sources, path: &str) -> Result<Packed> {
             let bytes = zip(&entries).map_err(|error| SourceError::Unreadable(error.to_string()))?;
             let digest = Digest::of_bytes(&bytes);
             Ok(Packed {
-                key: format!("assets/{}/{name}.zip", digest.short()).into(),
+                key: format!("assets/{digest}/{name}.zip").into(),
                 digest,
                 bytes,
             })
