@@ -7,8 +7,29 @@ use crate::{Text, Value};
 
 /// A SHA-256 in lower-case hexadecimal, over bytes or over a value's canonical JSON (keys sorted, no spaces).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(into = "Text", try_from = "Text")]
 pub struct Digest(Text);
+
+impl From<Digest> for Text {
+    fn from(digest: Digest) -> Text {
+        digest.0
+    }
+}
+
+impl TryFrom<Text> for Digest {
+    type Error = String;
+
+    fn try_from(text: Text) -> Result<Digest, String> {
+        let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if text.len() == 64 && text.bytes().all(is_hex) {
+            Ok(Digest(text))
+        } else {
+            Err(format!(
+                "`{text}` is not a digest: 64 lower-case hexadecimal digits"
+            ))
+        }
+    }
+}
 
 impl Digest {
     /// The digest of bytes.
@@ -29,6 +50,13 @@ impl Digest {
     /// All 64 digits.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The 32 bytes in base64, as S3 writes a `SHA256` checksum.
+    pub fn to_base64(&self) -> String {
+        let byte = |at| u8::from_str_radix(&self.0[at..at + 2], 16).unwrap_or_default();
+        let bytes: Vec<u8> = (0..64).step_by(2).map(byte).collect();
+        crate::base64::encode(&bytes)
     }
 
     /// The first 12 digits: enough for a name that a person reads.
@@ -81,6 +109,12 @@ fn canonical(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn base64_is_what_s3_writes() {
+        let digest = Digest::of_bytes(b"");
+        assert_eq!(digest.to_base64(), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+    }
 
     #[test]
     fn order_of_keys_does_not_count() {

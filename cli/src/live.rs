@@ -71,6 +71,10 @@ pub(crate) fn located(error: Error, folder: &Path) -> Problem {
             locate(&mut failure);
             Error::Refused(Refusal::WrongTarget(failure))
         }
+        Error::Refused(Refusal::Bucket(mut failure)) => {
+            locate(&mut failure);
+            Error::Refused(Refusal::Bucket(failure))
+        }
         Error::Refused(refusal) => Error::Refused(refusal),
     };
     error.into()

@@ -19,7 +19,7 @@ use crate::ledger::{History, Release, Status, kinds, store_bundle};
 use crate::plan::{Action, FORMAT, Plan, Purpose, Stage};
 use crate::planning::{backend_of, index, previous};
 use crate::run::Run;
-use crate::targets::{Known, Targets};
+use crate::targets::{Known, Targets, declared, fail};
 
 /// What a plan is applied with.
 #[derive(Clone, Debug)]
@@ -231,7 +231,8 @@ async fn apply_locked(
         environment: plan.bundle.label().into(),
         purpose: plan.purpose,
         targets: targets.identities.clone(),
-        bundle: store_bundle(home, &wanted).await?,
+        bundle: wanted.digest(),
+        stored: Some(store_bundle(home, &wanted).await?),
         status: Status::Deploying,
         error: None,
         approvals: options
@@ -458,13 +459,10 @@ async fn check_rights(
             deletes: &deletes,
             release,
         };
-        failures.extend(backend.check(&intent).await.err());
+        let checked = backend.check(&intent).await;
+        failures.extend(checked.map_err(|failure| declared(failure, wanted, target)).err());
     }
-    if failures.is_empty() {
-        Ok(())
-    } else {
-        Err(Error::Failed(failures))
-    }
+    fail(failures).map_or(Ok(()), Err)
 }
 
 async fn begin(

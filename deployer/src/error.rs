@@ -5,7 +5,7 @@ use std::fmt;
 use terrace_artifact::{Address, ArtifactId};
 
 use crate::apply::Report;
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
 
 /// Why a command did not do what it was asked.
 #[derive(Clone, PartialEq, Debug)]
@@ -27,6 +27,8 @@ pub enum Refusal {
     Stale(Vec<Moved>),
     /// The plan was made for another cluster, account or folder; or the environment names one that it is not.
     WrongTarget(Failure),
+    /// The account has no bootstrap bucket, or what is in the bucket is not what Terrace put there.
+    Bucket(Failure),
     /// The last release delivered to a target that the environment names no more: the target's name, and what is there.
     LostTarget {
         /// What the target said it is.
@@ -63,7 +65,8 @@ impl Error {
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Error {
         match failure.kind {
-            crate::FailureKind::WrongTarget => Error::Refused(Refusal::WrongTarget(failure)),
+            FailureKind::WrongTarget => Error::Refused(Refusal::WrongTarget(failure)),
+            FailureKind::NotBootstrapped | FailureKind::Tampered => Error::Refused(Refusal::Bucket(failure)),
             _ => Error::Failed(vec![failure]),
         }
     }
@@ -110,7 +113,7 @@ impl fmt::Display for Refusal {
                 }
                 f.write_str("\n  help: plan again")
             }
-            Refusal::WrongTarget(failure) => write!(f, "{failure}"),
+            Refusal::WrongTarget(failure) | Refusal::Bucket(failure) => write!(f, "{failure}"),
             Refusal::LostTarget { target, left } => write!(
                 f,
                 "the environment no longer names {target}, where {left} of its artifacts are\n  help: put the target back and destroy what is there first"

@@ -94,6 +94,10 @@ pub enum FailureKind {
     },
     /// The system is not the one the environment names.
     WrongTarget,
+    /// The account has not been prepared with `terrace bootstrap`.
+    NotBootstrapped,
+    /// Something that Terrace stored has been changed by somebody else.
+    Tampered,
     /// It was stopped before it was finished.
     Cancelled,
     /// Not in this version.

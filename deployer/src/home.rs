@@ -20,6 +20,11 @@ pub trait Home: Send + Sync {
     /// For a reader: `namespace terrace-system of cluster acme-prod`.
     fn shown(&self) -> String;
 
+    /// Why nothing can be written to it yet, where a read has found that it does not exist and an apply does not create it.
+    fn missing(&self) -> Option<Failure> {
+        None
+    }
+
     /// A value, or nothing where there is none.
     fn read<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, Failure>>;
 
@@ -64,6 +69,10 @@ impl Remembering {
 impl Home for Remembering {
     fn shown(&self) -> String {
         self.home.shown()
+    }
+
+    fn missing(&self) -> Option<Failure> {
+        self.home.missing()
     }
 
     fn read<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, Failure>> {

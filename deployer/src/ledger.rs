@@ -1,5 +1,8 @@
 //! The ledger: every release of an environment, append-only, each entry naming the digest of the one before.
 //!
+//! Bundles are kept by the digest of their bytes, and verified before they are used: whoever may write to the store does not
+//! decide what this environment believes it has delivered.
+//!
 //! A release has two entries, one when it begins and one when it ends; an apply that was killed has only the first.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,8 +33,12 @@ pub struct Release {
     pub purpose: Purpose,
     /// Where it delivered.
     pub targets: BTreeMap<Text, Identity>,
-    /// The digest of its bundle.
+    /// The digest of what its bundle delivers.
     pub bundle: Digest,
+    /// The digest of the bytes that its bundle is kept as, in `bundles/`. Absent where a program wrote this that kept bundles
+    /// by the digest of what they deliver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<Digest>,
     /// How far it is.
     pub status: Status,
     /// What failed.
@@ -183,7 +190,7 @@ impl History {
             .rposition(|release| release.status == Status::Deployed);
         let mut standing: Option<Bundle> = None;
         for release in self.releases.iter().skip(from.unwrap_or(0)) {
-            let Some(bundle) = read_bundle(home, &release.bundle).await? else {
+            let Some(bundle) = read_bundle(home, release).await? else {
                 continue;
             };
             standing = Some(match standing {
@@ -216,22 +223,40 @@ impl History {
     }
 }
 
-/// Keeps a bundle by its digest.
+/// Keeps a bundle by the digest of its bytes, and gives that.
 pub(crate) async fn store_bundle(home: &dyn Home, bundle: &Bundle) -> Result<Digest, Failure> {
-    let digest = bundle.digest();
     let bytes = serde_json::to_vec(bundle).map_err(|e| broken("a bundle", &e))?;
-    // That it is there already is fine: it is the same.
+    let digest = Digest::of_bytes(&bytes);
+    // That it is there already is fine: whoever reads it verifies it.
     home.create(&bundle_key(&digest), &bytes).await?;
     Ok(digest)
 }
 
-/// A bundle by its digest.
-pub(crate) async fn read_bundle(home: &dyn Home, digest: &Digest) -> Result<Option<Bundle>, Failure> {
-    let key = bundle_key(digest);
-    match home.read(&key).await? {
-        Some(bytes) => Ok(Some(parse(&bytes, &key)?)),
-        None => Ok(None),
+/// The bundle of a release, verified; nothing where somebody deleted it.
+pub(crate) async fn read_bundle(home: &dyn Home, release: &Release) -> Result<Option<Bundle>, Failure> {
+    let key = bundle_key(release.stored.as_ref().unwrap_or(&release.bundle));
+    let Some(bytes) = home.read(&key).await? else {
+        return Ok(None);
+    };
+    let is_genuine = |stored: &Digest| Digest::of_bytes(&bytes) == *stored;
+    if !release.stored.as_ref().is_none_or(is_genuine) {
+        return Err(tampered(home, &key));
     }
+    let bundle: Bundle = parse(&bytes, &key)?;
+    if bundle.digest() != release.bundle {
+        return Err(tampered(home, &key));
+    }
+    Ok(Some(bundle))
+}
+
+fn tampered(home: &dyn Home, key: &str) -> Failure {
+    let message = format!(
+        "`{key}` in {} is not the bundle that the ledger names: somebody changed it",
+        home.shown()
+    );
+    Failure::new(FailureKind::Tampered, message).hint(
+        "find out who did. Without it, history is lost and nothing else: what is deployed proves itself; delete it to go on",
+    )
 }
 
 fn bundle_key(digest: &Digest) -> String {
@@ -293,6 +318,7 @@ mod tests {
             purpose: Purpose::Apply,
             targets: BTreeMap::new(),
             bundle: Digest::of_bytes(b""),
+            stored: None,
             status,
             error: None,
             approvals: Vec::new(),

@@ -62,7 +62,9 @@ pub async fn bootstrap(bundle: &terrace_artifact::Bundle, access: &Access) -> Re
             profile,
         } = target
         {
-            lines.extend(cloudformation::bootstrap(access, account, region, profile.as_ref()).await?);
+            let environment = &bundle.environment.name;
+            let created = cloudformation::bootstrap(access, account, region, profile.as_ref(), environment);
+            lines.extend(created.await?);
         }
     }
     Ok(lines)

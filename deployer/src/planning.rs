@@ -16,7 +16,7 @@ use crate::order::{Order, order};
 use crate::plan::{Action, Change, FORMAT, Plan, Purpose, Risk, Step, Subject};
 use crate::selection::Selection;
 use crate::stages::{Planned, add_later};
-use crate::targets::{Known, Targets};
+use crate::targets::{Known, Targets, fail};
 use crate::values::{Values, sources};
 
 /// What a plan is made with.
@@ -184,6 +184,9 @@ async fn read_ledger(targets: &Targets, plan: &mut Plan) -> Result<Option<Histor
         }
         Err(failure) => return Err(failure.into()),
     };
+    if let Some(missing) = home.missing() {
+        plan.notes.push(format!("an apply will be refused: {missing}"));
+    }
     if let Some(entry) = history.broken_at {
         plan.notes.push(format!(
             "entry {entry} of the ledger in {} does not follow from the one before: history was changed",
@@ -317,14 +320,10 @@ async fn preview(
         }
         open = later;
     }
-    if failures.is_empty() {
-        Ok((changes, values))
-    } else {
-        // In the order of the bundle, whichever answer came first.
-        failures.sort_by(|a, b| (&a.detail.address, &a.message).cmp(&(&b.detail.address, &b.message)));
-        failures.dedup();
-        Err(Error::Failed(failures))
-    }
+    // In the order of the bundle, whichever answer came first.
+    failures.sort_by(|a, b| (&a.detail.address, &a.message).cmp(&(&b.detail.address, &b.message)));
+    failures.dedup();
+    fail(failures).map_or(Ok((changes, values)), Err)
 }
 
 async fn preview_one(

@@ -122,11 +122,12 @@ impl Targets {
 }
 
 /// A failure to reach a target is about the line that names it.
-fn declared(failure: Failure, bundle: &Bundle, target: &Text) -> Failure {
+pub(crate) fn declared(failure: Failure, bundle: &Bundle, target: &Text) -> Failure {
     let about_it = matches!(
         failure.kind,
         FailureKind::Unreachable
             | FailureKind::WrongTarget
+            | FailureKind::NotBootstrapped
             | FailureKind::Denied { .. }
             | FailureKind::Broken
     );
@@ -140,12 +141,15 @@ fn declared(failure: Failure, bundle: &Bundle, target: &Text) -> Failure {
     failure.about(None, origin.as_ref())
 }
 
-/// One failure of the wrong kind of target decides: it is a refusal.
-fn fail(mut failures: Vec<Failure>) -> Option<Error> {
-    let wrong = failures
-        .iter()
-        .position(|failure| failure.kind == FailureKind::WrongTarget);
-    match wrong {
+/// The error of several failures. One that is a refusal (the target is another one, an account is not prepared) decides.
+pub(crate) fn fail(mut failures: Vec<Failure>) -> Option<Error> {
+    let refusal = failures.iter().position(|failure| {
+        matches!(
+            failure.kind,
+            FailureKind::WrongTarget | FailureKind::NotBootstrapped | FailureKind::Tampered
+        )
+    });
+    match refusal {
         Some(at) => Some(failures.swap_remove(at).into()),
         None if failures.is_empty() => None,
         None => Some(Error::Failed(failures)),

@@ -1,6 +1,7 @@
 //! An account and region, and how it is asked: credentials, clients, and what its errors mean.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::access::AwsAccess;
 use crate::backend::Identity;
 use crate::failure::{Failure, FailureKind};
 
+use super::bucket::ExpectedOwner;
 use super::events::StackEvent;
 
 /// A stack as it was left: its id, last update and last change set.
@@ -35,8 +37,15 @@ pub(super) struct Account {
     pub(super) region: Text,
     /// The profile that its credentials come from, where the environment states it.
     profile: Option<Text>,
+    /// The environment that names it, for commands that are suggested.
+    pub(super) environment: Text,
     pub(super) cloudformation: aws_sdk_cloudformation::Client,
+    /// For the bootstrap bucket. Every request states that this account has to own it.
     pub(super) s3: aws_sdk_s3::Client,
+    /// For the two operations that take no such condition: `CreateBucket` and `ListBuckets`.
+    pub(super) buckets: aws_sdk_s3::Client,
+    /// Whether the bucket is known to be there and to be this account's.
+    pub(super) bucket_answered: AtomicBool,
     sts: aws_sdk_sts::Client,
     credentials: Option<SharedCredentialsProvider>,
     identified: OnceLock<Identity>,
@@ -53,11 +62,16 @@ impl Account {
         account: &Text,
         region: &Text,
         profile: Option<&Text>,
+        environment: &str,
     ) -> Account {
         let config = configuration(access, region, profile).await;
         // S3 on an endpoint of one's own has no host name for each bucket.
-        let s3 = aws_sdk_s3::config::Builder::from(&config)
+        let buckets = aws_sdk_s3::config::Builder::from(&config)
             .force_path_style(config.endpoint_url().is_some())
+            .build();
+        let s3 = buckets
+            .to_builder()
+            .interceptor(ExpectedOwner(account.clone()))
             .build();
         // The first question is asked with less patience, so that nobody waits long for an endpoint that is not there.
         let sts = aws_sdk_sts::config::Builder::from(&config)
@@ -67,8 +81,11 @@ impl Account {
             id: account.clone(),
             region: region.clone(),
             profile: profile.cloned(),
+            environment: environment.into(),
             cloudformation: aws_sdk_cloudformation::Client::new(&config),
             s3: aws_sdk_s3::Client::from_conf(s3),
+            buckets: aws_sdk_s3::Client::from_conf(buckets),
+            bucket_answered: AtomicBool::new(false),
             sts: aws_sdk_sts::Client::from_conf(sts),
             credentials: config.credentials_provider(),
             identified: OnceLock::new(),

@@ -1,11 +1,20 @@
 //! The bootstrap bucket: templates that are too large to be sent, the code and scripts that templates name, and the
-//! ledger of environments whose home is here.
+//! state store of environments whose home is here.
+//!
+//! Bucket names are one namespace for all accounts, and the name of this one can be guessed. So every request states which
+//! account has to own the bucket, and S3 refuses it where another one does.
 
-use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use std::sync::atomic::Ordering;
+
+use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextMut;
+use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_s3::error::{BoxError, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types;
+use aws_sdk_s3::types::ChecksumMode;
 use futures::{StreamExt, TryStreamExt};
-use terrace_artifact::{Asset, Digest, Map, Value, to_json_compact};
+use terrace_artifact::{Asset, Digest, Text, Value, to_json_compact};
 
 use crate::failure::{Failure, FailureKind};
 
@@ -15,17 +24,37 @@ use super::account::Account;
 pub(super) const INLINE: usize = 51_200;
 /// And up to this many from a bucket.
 const LARGEST: usize = 1_000_000;
-/// Versions of objects that were replaced or deleted are kept this long.
-const NONCURRENT_DAYS: i32 = 90;
-const ABANDONED_UPLOAD_DAYS: i32 = 7;
-/// By these names our own rule and statement are known among those of others.
-const OWN_RULE: &str = "old-versions";
-const OWN_STATEMENT: &str = "TlsOnly";
+
+/// How often an object that somebody else writes at the same time is tried.
+const PUT_ATTEMPTS: usize = 5;
 
 /// A template as a request wants it.
 pub(super) enum Body {
     Inline(String),
     Url(String),
+}
+
+/// Adds the account that has to own the bucket to every request of a client.
+///
+/// `CreateBucket` and `ListBuckets` take no such condition; they are sent with [`Account::buckets`].
+#[derive(Debug)]
+pub(super) struct ExpectedOwner(pub(super) Text);
+
+impl Intercept for ExpectedOwner {
+    fn name(&self) -> &'static str {
+        "ExpectedOwner"
+    }
+
+    fn modify_before_signing(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let headers = context.request_mut().headers_mut();
+        headers.try_insert("x-amz-expected-bucket-owner", self.0.to_string())?;
+        Ok(())
+    }
 }
 
 impl Account {
@@ -45,8 +74,9 @@ impl Account {
             )
             .hint("divide the component into several stacks"));
         }
-        let key = format!("templates/{}.json", Digest::of_bytes(text.as_bytes()));
-        self.put_once(&key, text.into_bytes()).await?;
+        let digest = Digest::of_bytes(text.as_bytes());
+        let key = format!("templates/{digest}.json");
+        self.put_once(&key, &digest, text.as_bytes()).await?;
         let suffix = if self.partition() == "aws-cn" { ".cn" } else { "" };
         Ok(Body::Url(format!(
             "https://{}.s3.{}.amazonaws.com{suffix}/{key}",
@@ -55,11 +85,11 @@ impl Account {
         )))
     }
 
-    /// Puts assets into the bucket that are not there yet. Their keys name their content, so what is there is right.
-    pub(super) async fn put_assets(&self, assets: &[&Asset]) -> Result<(), Failure> {
+    /// Puts assets into the bucket that are not there yet.
+    pub(super) async fn put_assets(&self, assets: &[(&Digest, &Asset)]) -> Result<(), Failure> {
         let mut puts = Vec::with_capacity(assets.len());
-        for asset in assets {
-            puts.push(self.put_once(&asset.key, asset.bytes.clone()));
+        for (digest, asset) in assets {
+            puts.push(self.put_once(&asset.key, digest, &asset.bytes));
         }
         futures::stream::iter(puts)
             .buffer_unordered(4)
@@ -67,24 +97,91 @@ impl Account {
             .await
     }
 
-    async fn put_once(&self, key: &str, bytes: Vec<u8>) -> Result<(), Failure> {
-        let bucket = self.bucket();
-        let there = self.s3.head_object().bucket(&bucket).key(key).send().await;
-        match there {
-            Ok(_) => return Ok(()),
-            Err(error) if status(&error) == 404 => {}
-            Err(error) => return Err(self.bucket_refused(&error, "s3:GetObject")),
+    /// Puts an object into the bucket whose key names its content. One that is there already is verified: whoever writes to
+    /// the bucket would otherwise decide what runs in the account.
+    async fn put_once(&self, key: &str, digest: &Digest, bytes: &[u8]) -> Result<(), Failure> {
+        if Digest::of_bytes(bytes) != *digest {
+            let message = format!("the content of `{key}` is not what its digest `{digest}` names");
+            return Err(Failure::new(FailureKind::Broken, message).hint("build or plan it again"));
         }
-        let put = self.s3.put_object().bucket(&bucket).key(key);
-        put.body(ByteStream::from(bytes))
-            .send()
-            .await
-            .map_err(|error| self.bucket_refused(&error, "s3:PutObject"))?;
-        Ok(())
+        for _ in 0..PUT_ATTEMPTS {
+            if let Some(there) = self.head(key).await? {
+                return self.verify(key, digest, &there).await;
+            }
+            let body = ByteStream::from(bytes.to_vec());
+            let put = self.put_request(key, digest).if_none_match("*").body(body);
+            match put.send().await {
+                Ok(_) => return Ok(()),
+                // Somebody has put one there in the same moment; 409 is two writes at once.
+                Err(error) if matches!(status(&error), 409 | 412) => {}
+                Err(error) => return Err(self.bucket_refused(&error, "s3:PutObject").await),
+            }
+        }
+        let message = format!("`{key}` could not be written: others write it at the same time");
+        Err(Failure::new(FailureKind::Throttled, message))
     }
 
-    /// What an error of the bucket means: most often that nobody has created it yet.
-    pub(super) fn bucket_refused<E>(
+    /// A request that writes an object, which S3 stores only if it arrives with this digest.
+    pub(super) fn put_request(&self, key: &str, digest: &Digest) -> PutObjectFluentBuilder {
+        let put = self.s3.put_object().bucket(self.bucket()).key(key);
+        put.checksum_sha256(digest.to_base64())
+    }
+
+    async fn head(&self, key: &str) -> Result<Option<HeadObjectOutput>, Failure> {
+        let request = self.s3.head_object().bucket(self.bucket()).key(key);
+        match request.checksum_mode(ChecksumMode::Enabled).send().await {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if status(&error) == 404 => Ok(None),
+            Err(error) => Err(self.bucket_refused(&error, "s3:GetObject").await),
+        }
+    }
+
+    /// Fails where an object of the bucket has another content than its key names.
+    async fn verify(&self, key: &str, digest: &Digest, there: &HeadObjectOutput) -> Result<(), Failure> {
+        let same = match there.checksum_sha256() {
+            Some(checksum) => checksum == digest.to_base64(),
+            // Put there by somebody else, or by a copy: S3 knows no digest of it.
+            None => {
+                let request = self.s3.get_object().bucket(self.bucket()).key(key);
+                let found = match request.send().await {
+                    Ok(found) => found,
+                    Err(error) => return Err(self.bucket_refused(&error, "s3:GetObject").await),
+                };
+                let bytes = found.body.collect().await.map_err(|error| unread(key, &error))?;
+                Digest::of_bytes(&bytes.to_vec()) == *digest
+            }
+        };
+        if same {
+            return Ok(());
+        }
+        let bucket = self.bucket();
+        let message = format!(
+            "`{key}` in bucket `{bucket}` is not the file that its name states: somebody else wrote it"
+        );
+        Err(Failure::new(FailureKind::Tampered, message).hint(format!(
+            "find out who did (the bucket keeps versions), delete it, and run this again:\n\
+             aws s3api list-object-versions --bucket {bucket} --prefix {key}\n\
+             aws s3api delete-object --bucket {bucket} --key {key}"
+        )))
+    }
+
+    /// Fails where the bucket is not there, or is another account's.
+    pub(super) async fn require_bucket(&self) -> Result<(), Failure> {
+        if self.bucket_answered.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        match self.s3.head_bucket().bucket(self.bucket()).send().await {
+            Ok(_) => {
+                self.bucket_answered.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(error) if status(&error) == 404 => Err(self.not_bootstrapped()),
+            Err(error) => Err(self.bucket_refused(&error, "s3:ListBucket").await),
+        }
+    }
+
+    /// What an error of the bucket means: nobody has created it yet, or it is another account's, or a right is missing.
+    pub(super) async fn bucket_refused<E>(
         &self,
         error: &SdkError<E, aws_sdk_s3::config::http::HttpResponse>,
         verb: &str,
@@ -94,259 +191,72 @@ impl Account {
     {
         let bucket = self.bucket();
         if error.code() == Some("NoSuchBucket") {
-            return Failure::new(
-                FailureKind::Rejected,
-                format!("there is no bucket `{bucket}` yet"),
-            )
-            .hint("create what the account needs once: `terrace bootstrap`");
+            return self.not_bootstrapped();
         }
-        self.refused(error, verb, &format!("{bucket}/*"))
-    }
-
-    /// Creates the bucket, or brings it to the state it should have. Gives a line for each thing it did or found.
-    pub(super) async fn bootstrap(&self) -> Result<Vec<String>, Failure> {
-        self.identify().await?;
-        let bucket = self.bucket();
-        let mut lines = vec![self.create_bucket(&bucket).await?];
-        let refused = |verb: &'static str| {
-            let bucket = bucket.clone();
-            move |error: Failure| error.hint(format!("the role that bootstraps needs `{verb}` on `{bucket}`"))
+        let resource = match verb {
+            "s3:GetObject" | "s3:PutObject" | "s3:DeleteObject" => format!("{bucket}/*"),
+            _ => bucket.clone(),
         };
-        self.block_public_access(&bucket)
-            .await
-            .map_err(refused("s3:PutBucketPublicAccessBlock"))?;
-        lines.push("public access is blocked".to_owned());
-        self.own_objects(&bucket)
-            .await
-            .map_err(refused("s3:PutBucketOwnershipControls"))?;
-        lines.push("objects belong to the account".to_owned());
-        self.encrypt(&bucket)
-            .await
-            .map_err(refused("s3:PutEncryptionConfiguration"))?;
-        lines.push("objects are encrypted".to_owned());
-        self.keep_versions(&bucket)
-            .await
-            .map_err(refused("s3:PutBucketVersioning"))?;
-        lines.push("versions are kept".to_owned());
-        self.expire_versions(&bucket)
-            .await
-            .map_err(refused("s3:PutLifecycleConfiguration"))?;
-        lines.push(format!(
-            "replaced versions are deleted after {NONCURRENT_DAYS} days"
-        ));
-        self.require_tls(&bucket)
-            .await
-            .map_err(refused("s3:PutBucketPolicy"))?;
-        lines.push("requests without TLS are refused".to_owned());
-        Ok(lines)
-    }
-
-    async fn create_bucket(&self, bucket: &str) -> Result<String, Failure> {
-        let mut request = self.s3.create_bucket().bucket(bucket);
-        // The oldest region is the default one, and must not be named.
-        if self.region != "us-east-1" {
-            request = request.create_bucket_configuration(
-                types::CreateBucketConfiguration::builder()
-                    .location_constraint(types::BucketLocationConstraint::from(self.region.as_str()))
-                    .build(),
-            );
+        let refused = self.refused(error, verb, &resource);
+        if status(error) != 403 {
+            return refused;
         }
-        match request.send().await {
-            Ok(_) => Ok(format!("bucket `{bucket}` is created")),
-            Err(error) if error.code() == Some("BucketAlreadyOwnedByYou") => {
-                Ok(format!("bucket `{bucket}` is there"))
-            }
-            Err(error) if error.code() == Some("BucketAlreadyExists") => Err(Failure::new(
-                FailureKind::Rejected,
-                format!("bucket `{bucket}` belongs to another account"),
-            )
-            .hint(
-                "bucket names are one namespace for everybody: find out who has this one before anything is put into it",
+        match self.owns_bucket().await {
+            Some(true) => refused,
+            Some(false) => self.bucket_of_another(),
+            None => refused.hint(format!(
+                "either this right is missing, or `{bucket}` belongs to another account than {}: S3 answers both alike. \
+                 With `s3:ListAllMyBuckets`, terrace tells which",
+                self.id
             )),
-            Err(error) => Err(self.refused(&error, "s3:CreateBucket", bucket)),
         }
     }
 
-    async fn block_public_access(&self, bucket: &str) -> Result<(), Failure> {
-        let block = types::PublicAccessBlockConfiguration::builder()
-            .block_public_acls(true)
-            .ignore_public_acls(true)
-            .block_public_policy(true)
-            .restrict_public_buckets(true)
-            .build();
-        let request = self.s3.put_public_access_block().bucket(bucket);
-        let sent = request.public_access_block_configuration(block).send().await;
-        sent.map_err(|error| self.refused(&error, "s3:PutBucketPublicAccessBlock", bucket))?;
-        Ok(())
+    /// Whether the bucket is among those of the account; nothing where these may not be listed.
+    async fn owns_bucket(&self) -> Option<bool> {
+        let bucket = self.bucket();
+        let listed = self.buckets.list_buckets().prefix(&bucket).send().await.ok()?;
+        let mut names = listed.buckets().iter().filter_map(|found| found.name());
+        Some(names.any(|name| name == bucket))
     }
 
-    async fn own_objects(&self, bucket: &str) -> Result<(), Failure> {
-        let rule = types::OwnershipControlsRule::builder()
-            .object_ownership(types::ObjectOwnership::BucketOwnerEnforced)
-            .build()
-            .map_err(|error| malformed(&error))?;
-        let controls = types::OwnershipControls::builder()
-            .rules(rule)
-            .build()
-            .map_err(|error| malformed(&error))?;
-        let request = self.s3.put_bucket_ownership_controls().bucket(bucket);
-        let sent = request.ownership_controls(controls).send().await;
-        sent.map_err(|error| self.refused(&error, "s3:PutBucketOwnershipControls", bucket))?;
-        Ok(())
+    /// The failure of whatever needs the bucket before `terrace bootstrap` was run.
+    pub(super) fn not_bootstrapped(&self) -> Failure {
+        Failure::new(
+            FailureKind::NotBootstrapped,
+            format!(
+                "account {} has not been prepared for terrace in {}: there is no bucket `{}`",
+                self.id,
+                self.region,
+                self.bucket()
+            ),
+        )
+        .hint(format!(
+            "create it once:\nterrace bootstrap -e {}",
+            self.environment
+        ))
     }
 
-    /// What is encrypted already, perhaps with a key of the account's own, stays so.
-    async fn encrypt(&self, bucket: &str) -> Result<(), Failure> {
-        match self.s3.get_bucket_encryption().bucket(bucket).send().await {
-            Ok(found) => {
-                let rules = found
-                    .server_side_encryption_configuration()
-                    .map(|found| found.rules());
-                if rules.is_some_and(|rules| !rules.is_empty()) {
-                    return Ok(());
-                }
-            }
-            Err(error) if status(&error) == 404 => {}
-            Err(error) => return Err(self.refused(&error, "s3:GetEncryptionConfiguration", bucket)),
-        }
-        let default = types::ServerSideEncryptionByDefault::builder()
-            .sse_algorithm(types::ServerSideEncryption::Aes256)
-            .build()
-            .map_err(|error| malformed(&error))?;
-        let rule = types::ServerSideEncryptionRule::builder()
-            .apply_server_side_encryption_by_default(default)
-            .build();
-        let configuration = types::ServerSideEncryptionConfiguration::builder()
-            .rules(rule)
-            .build()
-            .map_err(|error| malformed(&error))?;
-        let request = self.s3.put_bucket_encryption().bucket(bucket);
-        let sent = request
-            .server_side_encryption_configuration(configuration)
-            .send()
-            .await;
-        sent.map_err(|error| self.refused(&error, "s3:PutEncryptionConfiguration", bucket))?;
-        Ok(())
+    /// The failure where another account has the name of the bucket.
+    pub(super) fn bucket_of_another(&self) -> Failure {
+        Failure::new(
+            FailureKind::WrongTarget,
+            format!("bucket `{}` belongs to another account than {}", self.bucket(), self.id),
+        )
+        .hint(
+            "nothing was read from it or written to it: its owner would see what terrace deploys, and could change it. \
+             Bucket names are unique across all accounts; terrace cannot be used here until this one is free",
+        )
     }
+}
 
-    async fn keep_versions(&self, bucket: &str) -> Result<(), Failure> {
-        let versioning = types::VersioningConfiguration::builder()
-            .status(types::BucketVersioningStatus::Enabled)
-            .build();
-        let request = self.s3.put_bucket_versioning().bucket(bucket);
-        let sent = request.versioning_configuration(versioning).send().await;
-        sent.map_err(|error| self.refused(&error, "s3:PutBucketVersioning", bucket))?;
-        Ok(())
-    }
-
-    /// Adds our rule; those of others stay.
-    async fn expire_versions(&self, bucket: &str) -> Result<(), Failure> {
-        let mut rules = match self
-            .s3
-            .get_bucket_lifecycle_configuration()
-            .bucket(bucket)
-            .send()
-            .await
-        {
-            Ok(found) => found.rules.unwrap_or_default(),
-            Err(error) if status(&error) == 404 => Vec::new(),
-            Err(error) => return Err(self.refused(&error, "s3:GetLifecycleConfiguration", bucket)),
-        };
-        if rules.iter().any(|rule| rule.id() == Some(OWN_RULE)) {
-            return Ok(());
-        }
-        let noncurrent = types::NoncurrentVersionExpiration::builder()
-            .noncurrent_days(NONCURRENT_DAYS)
-            .build();
-        let abandoned = types::AbortIncompleteMultipartUpload::builder()
-            .days_after_initiation(ABANDONED_UPLOAD_DAYS)
-            .build();
-        let rule = types::LifecycleRule::builder()
-            .id(OWN_RULE)
-            .status(types::ExpirationStatus::Enabled)
-            .filter(types::LifecycleRuleFilter::builder().prefix("").build())
-            .noncurrent_version_expiration(noncurrent)
-            .abort_incomplete_multipart_upload(abandoned)
-            .build()
-            .map_err(|error| malformed(&error))?;
-        rules.push(rule);
-        let lifecycle = types::BucketLifecycleConfiguration::builder()
-            .set_rules(Some(rules))
-            .build()
-            .map_err(|error| malformed(&error))?;
-        let request = self.s3.put_bucket_lifecycle_configuration().bucket(bucket);
-        let sent = request.lifecycle_configuration(lifecycle).send().await;
-        sent.map_err(|error| self.refused(&error, "s3:PutLifecycleConfiguration", bucket))?;
-        Ok(())
-    }
-
-    /// Adds our statement; those of others stay.
-    async fn require_tls(&self, bucket: &str) -> Result<(), Failure> {
-        let found = match self.s3.get_bucket_policy().bucket(bucket).send().await {
-            Ok(found) => found.policy.unwrap_or_default(),
-            Err(error) if status(&error) == 404 => String::new(),
-            Err(error) => return Err(self.refused(&error, "s3:GetBucketPolicy", bucket)),
-        };
-        let mut policy = serde_json::from_str::<Value>(&found).unwrap_or_default();
-        let mut statements = match policy.get("Statement") {
-            Some(Value::List(list)) => list.clone(),
-            Some(one) => vec![one.clone()],
-            None => Vec::new(),
-        };
-        if statements
-            .iter()
-            .any(|statement| statement.get("Sid").and_then(Value::as_str) == Some(OWN_STATEMENT))
-        {
-            return Ok(());
-        }
-        statements.push(tls_only(self.partition(), bucket));
-        if policy.as_map().is_none() {
-            policy = Value::Map(Map::from_iter([("Version", "2012-10-17")]));
-        }
-        if let Some(map) = policy.as_map_mut() {
-            map.insert("Statement", statements);
-        }
-        let request = self
-            .s3
-            .put_bucket_policy()
-            .bucket(bucket)
-            .policy(to_json_compact(&policy));
-        let sent = request.send().await;
-        sent.map_err(|error| self.refused(&error, "s3:PutBucketPolicy", bucket))?;
-        Ok(())
-    }
+/// An object whose bytes did not arrive.
+pub(super) fn unread(key: &str, error: &dyn std::error::Error) -> Failure {
+    let message = format!("`{key}` could not be read to its end");
+    Failure::new(FailureKind::Unreachable, message).server(error.to_string())
 }
 
 /// The status of an answer: `HEAD` has no body that would carry an error code.
 pub(super) fn status<E>(error: &SdkError<E, aws_sdk_s3::config::http::HttpResponse>) -> u16 {
     error.raw_response().map_or(0, |raw| raw.status().as_u16())
-}
-
-/// The statement that refuses whoever comes without TLS.
-fn tls_only(partition: &str, bucket: &str) -> Value {
-    let arn = format!("arn:{partition}:s3:::{bucket}");
-    let mut insecure = Map::new();
-    insecure.insert("aws:SecureTransport", "false");
-    let mut condition = Map::new();
-    condition.insert("Bool", insecure);
-    let mut statement = Map::new();
-    statement.insert("Sid", OWN_STATEMENT);
-    statement.insert("Effect", "Deny");
-    statement.insert("Principal", "*");
-    statement.insert("Action", "s3:*");
-    statement.insert(
-        "Resource",
-        vec![Value::from(arn.clone()), format!("{arn}/*").into()],
-    );
-    statement.insert("Condition", condition);
-    Value::Map(statement)
-}
-
-/// A request that the SDK itself finds incomplete: a mistake of ours.
-fn malformed(error: &dyn std::error::Error) -> Failure {
-    Failure::new(
-        FailureKind::Broken,
-        "a request for the bucket could not be put together",
-    )
-    .server(error.to_string())
 }

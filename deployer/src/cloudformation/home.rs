@@ -1,18 +1,20 @@
 //! The home of an environment in the bootstrap bucket: objects with conditional writes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::ChecksumMode;
 use futures::future::BoxFuture;
-use terrace_artifact::Text;
+use terrace_artifact::{Digest, Text};
 
 use crate::failure::{Failure, FailureKind};
 use crate::home::{Held, Holder, Home, Waiting};
 use crate::lease::{self, LeaseRecord, LeaseStore};
 
 use super::account::Account;
-use super::bucket::status;
+use super::bucket::{status, unread};
 
 /// The home of one environment, in a folder of the bucket.
 pub(super) struct BucketHome {
@@ -23,6 +25,8 @@ struct Store {
     account: Arc<Account>,
     /// `environments/acme.production/`.
     prefix: String,
+    /// Whether a read found no bucket.
+    missing: AtomicBool,
 }
 
 /// How a write went whose condition may not hold.
@@ -36,7 +40,11 @@ impl BucketHome {
     pub(super) fn new(account: Arc<Account>, label: &str) -> BucketHome {
         let prefix = format!("environments/{label}/");
         BucketHome {
-            store: Arc::new(Store { account, prefix }),
+            store: Arc::new(Store {
+                account,
+                prefix,
+                missing: AtomicBool::new(false),
+            }),
         }
     }
 }
@@ -44,6 +52,11 @@ impl BucketHome {
 impl Home for BucketHome {
     fn shown(&self) -> String {
         format!("s3://{}/{}", self.store.account.bucket(), self.store.prefix)
+    }
+
+    fn missing(&self) -> Option<Failure> {
+        let missing = self.store.missing.load(Ordering::Relaxed);
+        missing.then(|| self.store.account.not_bootstrapped())
     }
 
     fn read<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, Failure>> {
@@ -121,26 +134,30 @@ impl LeaseStore for Store {
 }
 
 impl Store {
+    /// Notes that there is no bucket, so nothing in it.
+    fn without_bucket<T>(&self, nothing: T) -> T {
+        self.missing.store(true, Ordering::Relaxed);
+        nothing
+    }
+
     fn key(&self, key: &str) -> String {
         format!("{}{key}", self.prefix)
     }
 
     async fn get(&self, key: &str) -> Result<Option<(Vec<u8>, Text)>, Failure> {
         let request = self.account.s3.get_object().bucket(self.account.bucket());
+        let request = request.checksum_mode(ChecksumMode::Enabled);
         let found = match request.key(self.key(key)).send().await {
             Ok(found) => found,
-            // Before the account is bootstrapped there is no history: a plan needs none.
-            Err(error) if matches!(error.code(), Some("NoSuchKey" | "NoSuchBucket")) => return Ok(None),
-            Err(error) => return Err(self.account.bucket_refused(&error, "s3:GetObject")),
+            Err(error) if error.code() == Some("NoSuchKey") => return Ok(None),
+            // Before the account is prepared there is no history, and a plan needs none.
+            Err(error) if error.code() == Some("NoSuchBucket") => return Ok(self.without_bucket(None)),
+            Err(error) => return Err(self.account.bucket_refused(&error, "s3:GetObject").await),
         };
         let version = Text::from(found.e_tag().unwrap_or_default());
-        let bytes = found.body.collect().await.map_err(|error| {
-            Failure::new(
-                FailureKind::Unreachable,
-                format!("`{}` could not be read to its end", self.key(key)),
-            )
-            .server(error.to_string())
-        })?;
+        // The client holds them against the checksum that S3 stored with them.
+        let bytes = found.body.collect().await;
+        let bytes = bytes.map_err(|error| unread(&self.key(key), &error))?;
         Ok(Some((bytes.to_vec(), version)))
     }
 
@@ -156,8 +173,10 @@ impl Store {
                 .await
             {
                 Ok(page) => page,
-                Err(error) if error.code() == Some("NoSuchBucket") => return Ok(Vec::new()),
-                Err(error) => return Err(self.account.bucket_refused(&error, "s3:ListBucket")),
+                Err(error) if error.code() == Some("NoSuchBucket") => {
+                    return Ok(self.without_bucket(Vec::new()));
+                }
+                Err(error) => return Err(self.account.bucket_refused(&error, "s3:ListBucket").await),
             };
             let own = page.contents().iter().filter_map(|object| object.key());
             keys.extend(
@@ -175,22 +194,22 @@ impl Store {
 
     /// Writes where `expected` is still the object's version, or where there is no object if that is absent.
     async fn put(&self, key: &str, bytes: Vec<u8>, expected: Option<&Text>) -> Result<Put, Failure> {
-        let mut request = self
+        let request = self
             .account
-            .s3
-            .put_object()
-            .bucket(self.account.bucket())
-            .key(self.key(key));
-        request = match expected {
+            .put_request(&self.key(key), &Digest::of_bytes(&bytes));
+        let request = match expected {
             Some(version) => request.if_match(version.as_str()),
             None => request.if_none_match("*"),
         };
         match request.body(ByteStream::from(bytes)).send().await {
-            Ok(done) => Ok(Put::Done(done.e_tag().unwrap_or_default().into())),
+            Ok(done) => {
+                self.account.bucket_answered.store(true, Ordering::Relaxed);
+                Ok(Put::Done(done.e_tag().unwrap_or_default().into()))
+            }
             // 409 is two conditional writes at one moment; a condition on an object that is gone is answered with 404.
             Err(error) if matches!(status(&error), 409 | 412) => Ok(Put::ConditionFailed),
             Err(error) if error.code() == Some("NoSuchKey") => Ok(Put::ConditionFailed),
-            Err(error) => Err(self.account.bucket_refused(&error, "s3:PutObject")),
+            Err(error) => Err(self.account.bucket_refused(&error, "s3:PutObject").await),
         }
     }
 
@@ -205,7 +224,7 @@ impl Store {
         match request.send().await {
             Ok(_) => Ok(()),
             Err(error) if matches!(status(&error), 404 | 409 | 412) => Ok(()),
-            Err(error) => Err(self.account.bucket_refused(&error, "s3:DeleteObject")),
+            Err(error) => Err(self.account.bucket_refused(&error, "s3:DeleteObject").await),
         }
     }
 }

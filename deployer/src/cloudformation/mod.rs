@@ -15,9 +15,11 @@
 //! causes         the first thing that went wrong
 //! status         what each status of a stack means
 //! bucket, home   the bootstrap bucket: large templates, assets, the ledger and the lock
+//! bootstrap      creates that bucket
 //! ```
 
 mod account;
+mod bootstrap;
 mod bucket;
 mod causes;
 mod change_set;
@@ -38,7 +40,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use terrace_artifact::{Artifact, ArtifactId, Asset, Body, Segment, Stack, Text, Value};
+use terrace_artifact::{Artifact, ArtifactId, Asset, Body, Digest, Segment, Stack, Text, Value};
 
 use crate::access::Access;
 use crate::backend::{Backend, Identity, Intent, Leaving, Live, Look, PreviewOptions, Ticket, Wanted, Write};
@@ -68,7 +70,9 @@ pub(crate) fn connect<'a>(
     label: &'a str,
 ) -> BoxFuture<'a, Result<Connected, Failure>> {
     Box::pin(async move {
-        let account = Arc::new(Account::connect(&access.aws, account, region, profile).await);
+        let (_, environment) = label.split_once('.').unwrap_or_default();
+        let account = Account::connect(&access.aws, account, region, profile, environment).await;
+        let account = Arc::new(account);
         let home = BucketHome::new(account.clone(), label);
         let backend = CloudFormation {
             account,
@@ -88,9 +92,10 @@ pub(crate) fn bootstrap<'a>(
     account: &'a Text,
     region: &'a Text,
     profile: Option<&'a Text>,
+    environment: &'a str,
 ) -> BoxFuture<'a, Result<Vec<String>, Failure>> {
     Box::pin(async move {
-        Account::connect(&access.aws, account, region, profile)
+        Account::connect(&access.aws, account, region, profile, environment)
             .await
             .bootstrap()
             .await
@@ -153,11 +158,22 @@ impl Backend for CloudFormation {
         stages::rest(artifact.stack()?, kept.stack()?, live, values, &self.label)
     }
 
+    /// An account that was not prepared, or whose bucket is another's, gets nothing at all.
+    fn check<'a>(&'a self, intent: &'a Intent<'a>) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async move {
+            self.account.identify().await?;
+            if intent.writes.is_empty() {
+                return Ok(());
+            }
+            self.account.require_bucket().await
+        })
+    }
+
     /// Puts the assets of what will be written into the bucket: a template that names one is refused where it is not.
     fn begin<'a>(&'a self, intent: &'a Intent<'a>) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(async move {
             self.account.identify().await?;
-            let mut assets: Vec<&Asset> = Vec::new();
+            let mut assets: Vec<(&Digest, &Asset)> = Vec::new();
             for artifact in &intent.bundle.artifacts {
                 let Some(stack) = artifact.stack().filter(|_| intent.writes.contains(&artifact.id)) else {
                     continue;
@@ -166,11 +182,11 @@ impl Backend for CloudFormation {
                     stack
                         .assets
                         .iter()
-                        .filter_map(|digest| intent.bundle.assets.get(digest)),
+                        .filter_map(|digest| Some((digest, intent.bundle.assets.get(digest)?))),
                 );
             }
-            assets.sort_by(|a, b| a.key.cmp(&b.key));
-            assets.dedup_by(|a, b| a.key == b.key);
+            assets.sort_by(|a, b| a.1.key.cmp(&b.1.key));
+            assets.dedup_by(|a, b| a.1.key == b.1.key);
             self.account.put_assets(&assets).await
         })
     }

@@ -3,11 +3,60 @@
 use std::collections::BTreeMap;
 
 use expect_test::expect;
-use serde_json::{Map, json};
-use terrace_artifact::{Asset, Digest};
-use terrace_deployer::{bootstrap, history};
+use serde_json::{Map, Value as Json, json};
+use terrace_artifact::{Asset, Digest, to_json_compact};
+use terrace_deployer::{Error, PlanOptions, bootstrap, history};
 
 use crate::estate::{Estate, queue};
+use crate::proxy::{Cut, Proxy};
+
+const SCRIPT: &[u8] = b"print(1)";
+
+fn bucket(estate: &Estate) -> String {
+    format!("terrace-assets-{}-eu-west-1", estate.account.id())
+}
+
+/// Wants a component whose stack names a script; gives the script's key in the bucket.
+fn with_script(estate: &mut Estate) -> String {
+    let digest = Digest::of_bytes(SCRIPT);
+    let key = format!("assets/{digest}/script.py");
+    let asset = Asset {
+        key: key.as_str().into(),
+        bytes: SCRIPT.to_vec(),
+    };
+    estate.bundle.assets = BTreeMap::from([(digest.clone(), asset)]);
+    let stack = estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
+    stack.assets.insert(digest);
+    key
+}
+
+/// Resources whose template is too large to be sent with a request.
+fn many(seconds: u32) -> Json {
+    let mut resources = Map::new();
+    for number in 0..160 {
+        let mut queue = queue(seconds);
+        queue["Properties"]["Tags"] = json!([{"Key": "description", "Value": "x".repeat(250)}]);
+        resources.insert(format!("Queue{number:03}"), queue);
+    }
+    resources.into()
+}
+
+/// The words of an error that has to be a refusal.
+fn refusal<T: std::fmt::Debug>(estate: &Estate, outcome: Result<T, Error>) -> String {
+    let error = outcome.expect_err("it is refused");
+    assert_eq!(error.exit_code(), 4, "{error}");
+    estate.neutral(&error.to_string())
+}
+
+/// All keys of an account's bucket that anybody put there.
+fn keys(estate: &Estate, bucket: &str) -> Vec<String> {
+    let listed = estate
+        .account
+        .call("s3", "list_objects_v2", json!({"Bucket": bucket}));
+    let objects = listed["Contents"].as_array().into_iter().flatten();
+    let keys = objects.map(|object| object["Key"].as_str().unwrap_or_default().to_owned());
+    keys.collect()
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bootstrap_makes_a_bucket_that_is_closed_and_can_be_run_again() {
@@ -102,88 +151,28 @@ async fn what_the_account_added_to_the_bucket_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bucket_of_that_name_in_another_account_is_not_used() {
-    let estate = Estate::without_bucket();
-    let other = Estate::without_bucket();
-    let bucket = format!("terrace-assets-{}-eu-west-1", estate.account.id());
-    let place = json!({"Bucket": bucket, "CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"}});
-    other.account.call("s3", "create_bucket", place);
-    let error = bootstrap(&estate.bundle, &estate.access)
-        .await
-        .expect_err("it is another's")
-        .to_string();
-    assert!(
-        estate
-            .neutral(&error)
-            .starts_with("bucket `terrace-assets-ACCOUNT-eu-west-1` belongs to another account"),
-        "{error}"
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn without_the_bucket_a_plan_is_made_and_an_apply_says_what_to_do() {
-    let mut estate = Estate::without_bucket();
-    estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
-    let plan = estate.plan().await;
-    let error = estate
-        .try_apply(&plan)
-        .await
-        .expect_err("there is no bucket")
-        .to_string();
-    expect![[r#"
-        there is no bucket `terrace-assets-ACCOUNT-eu-west-1` yet
-          help: create what the account needs once: `terrace bootstrap`"#]]
-    .assert_eq(&estate.neutral(&error));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_large_template_goes_through_the_bucket() {
     let mut estate = Estate::new().await;
-    let many = |seconds: u32| {
-        let mut resources = Map::new();
-        for number in 0..160 {
-            let mut queue = queue(seconds);
-            queue["Properties"]["Tags"] = json!([{"Key": "description", "Value": "x".repeat(250)}]);
-            resources.insert(format!("Queue{number:03}"), queue);
-        }
-        resources
-    };
-    estate.want("jobs", many(30).into(), json!({}));
+    estate.want("jobs", many(30), json!({}));
     let size = estate.wanted("jobs").template.to_string().len();
     assert!(size > 51_200, "{size}");
     estate.apply().await;
-    estate.want("jobs", many(31).into(), json!({}));
+    estate.want("jobs", many(31), json!({}));
     estate.apply().await;
     assert_eq!(estate.status("jobs"), "UPDATE_COMPLETE");
-    let bucket = format!("terrace-assets-{}-eu-west-1", estate.account.id());
-    let listed = estate.account.call(
-        "s3",
-        "list_objects_v2",
-        json!({"Bucket": bucket, "Prefix": "templates/"}),
-    );
+    let templates = json!({"Bucket": bucket(&estate), "Prefix": "templates/"});
+    let listed = estate.account.call("s3", "list_objects_v2", templates);
     assert_eq!(listed["KeyCount"], 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn assets_are_there_before_the_stack_that_names_them() {
     let mut estate = Estate::new().await;
-    let asset = Asset {
-        key: "assets/script.py".into(),
-        bytes: b"print(1)".to_vec(),
-    };
-    let digest = Digest::of_bytes(&asset.bytes);
-    estate.bundle.assets = BTreeMap::from([(digest.clone(), asset)]);
-    estate
-        .want("jobs", json!({"Queue": queue(1)}), json!({}))
-        .assets
-        .insert(digest);
+    let key = with_script(&mut estate);
     estate.apply().await;
-    let bucket = format!("terrace-assets-{}-eu-west-1", estate.account.id());
-    estate.account.call(
-        "s3",
-        "head_object",
-        json!({"Bucket": bucket, "Key": "assets/script.py"}),
-    );
+    let object = json!({"Bucket": bucket(&estate), "Key": key, "ChecksumMode": "ENABLED"});
+    let stored = estate.account.call("s3", "head_object", object);
+    assert_eq!(stored["ChecksumSHA256"], Digest::of_bytes(SCRIPT).to_base64());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -201,4 +190,226 @@ async fn the_ledger_is_in_the_bucket() {
         .collect();
     assert_eq!(shown, ["1 Deployed", "2 Deployed"]);
     assert_eq!(history.broken_at, None);
+}
+
+/// Deletes the bucket with all versions of all that is in it.
+fn delete_bucket(estate: &Estate) {
+    let bucket = bucket(estate);
+    let all = json!({"Bucket": bucket});
+    let versions = estate.account.call("s3", "list_object_versions", all.clone());
+    for kind in ["Versions", "DeleteMarkers"] {
+        for version in versions[kind].as_array().into_iter().flatten() {
+            let version = json!({"Bucket": bucket, "Key": version["Key"], "VersionId": version["VersionId"]});
+            estate.account.call("s3", "delete_object", version);
+        }
+    }
+    estate.account.call("s3", "delete_bucket", all);
+}
+
+/// Somebody else's bucket of this account's name, which lets everybody do everything.
+fn snipe(estate: &Estate) -> Estate {
+    let other = Estate::without_bucket();
+    let bucket = bucket(estate);
+    let place = json!({"Bucket": bucket, "CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"}});
+    other.account.call("s3", "create_bucket", place);
+    let objects = [
+        format!("arn:aws:s3:::{bucket}"),
+        format!("arn:aws:s3:::{bucket}/*"),
+    ];
+    let open = json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": objects}]});
+    let policy = json!({"Bucket": bucket, "Policy": open.to_string()});
+    other.account.call("s3", "put_bucket_policy", policy);
+    other
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_of_another_account_is_neither_read_nor_written() {
+    let mut estate = Estate::without_bucket();
+    let other = snipe(&estate);
+    with_script(&mut estate);
+    let told = expect![[r#"
+        bucket `terrace-assets-ACCOUNT-eu-west-1` belongs to another account than ACCOUNT
+          help: nothing was read from it or written to it: its owner would see what terrace deploys, and could change it. Bucket names are unique across all accounts; terrace cannot be used here until this one is free"#]];
+    told.assert_eq(&refusal(&estate, estate.try_plan().await));
+    told.assert_eq(&refusal(&estate, estate.try_destroy_plan().await));
+    told.assert_eq(&refusal(&estate, bootstrap(&estate.bundle, &estate.access).await));
+    told.assert_eq(&refusal(&estate, history(&estate.bundle, &estate.access).await));
+    assert_eq!(keys(&other, &bucket(&estate)), [""; 0]);
+    assert_eq!(estate.status("jobs"), "absent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_that_somebody_else_has_taken_since_is_not_used() {
+    let mut estate = Estate::new().await;
+    with_script(&mut estate);
+    estate.apply().await;
+    estate.want("more", json!({"Queue": queue(1)}), json!({}));
+    let plan = estate.plan().await;
+    delete_bucket(&estate);
+    let other = snipe(&estate);
+    let said = refusal(&estate, estate.try_apply(&plan).await);
+    assert!(said.contains("belongs to another account"), "{said}");
+    let said = refusal(&estate, estate.try_destroy_plan().await);
+    assert!(said.contains("belongs to another account"), "{said}");
+    assert_eq!(keys(&other, &bucket(&estate)), [""; 0]);
+    assert_eq!(estate.status("jobs"), "CREATE_COMPLETE");
+    assert_eq!(estate.status("more"), "absent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_bucket_a_plan_is_made_and_an_apply_is_refused() {
+    let mut estate = Estate::without_bucket();
+    estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
+    let plan = estate.plan().await;
+    expect![[r#"
+        an apply will be refused: account ACCOUNT has not been prepared for terrace in eu-west-1: there is no bucket `terrace-assets-ACCOUNT-eu-west-1`
+          help: create it once:
+            terrace bootstrap -e dev"#]]
+    .assert_eq(&estate.neutral(&plan.notes.join("\n")));
+    expect![[r#"
+        account ACCOUNT has not been prepared for terrace in eu-west-1: there is no bucket `terrace-assets-ACCOUNT-eu-west-1`
+          help: create it once:
+            terrace bootstrap -e dev"#]]
+    .assert_eq(&refusal(&estate, estate.try_apply(&plan).await));
+    assert_eq!(estate.status("jobs"), "absent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_has_to_put_a_template_into_the_bucket_is_refused_without_it() {
+    let mut estate = Estate::new().await;
+    estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
+    estate.apply().await;
+    delete_bucket(&estate);
+    estate.want("jobs", many(1), json!({}));
+    let mut options = PlanOptions::everything();
+    options.preview.change_set = true;
+    let asked = terrace_deployer::plan(&estate.bundle, &estate.access, &options).await;
+    let said = refusal(&estate, asked);
+    assert!(said.contains("terrace bootstrap -e dev"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_request_for_the_bucket_states_its_owner() {
+    let mut estate = Estate::without_bucket();
+    let endpoint = estate.access.aws.endpoint.clone().unwrap();
+    let proxy = Proxy::start(&endpoint, Cut::Never).await;
+    estate.access.aws.endpoint = Some(proxy.url.as_str().into());
+    bootstrap(&estate.bundle, &estate.access).await.unwrap();
+    bootstrap(&estate.bundle, &estate.access).await.unwrap();
+    with_script(&mut estate);
+    estate.want("large", many(1), json!({}));
+    estate.apply().await;
+    estate.drop_component("large");
+    estate.apply().await;
+    let plan = estate.destroy_plan().await;
+    estate.try_apply(&plan).await.unwrap();
+    history(&estate.bundle, &estate.access).await.unwrap();
+    let owner = format!("x-amz-expected-bucket-owner: {}", estate.account.id());
+    let bucket = bucket(&estate);
+    let heads = proxy.heads();
+    let of_bucket: Vec<&String> = heads.iter().filter(|head| head.contains(&bucket)).collect();
+    assert!(of_bucket.len() > 40, "{}", of_bucket.len());
+    for head in of_bucket {
+        let stated = head.lines().any(|line| line.eq_ignore_ascii_case(&owner));
+        // Creating a bucket takes no such condition, and is refused for a name that is taken.
+        let url = head.split(' ').nth(1).unwrap_or_default();
+        let path = url.split('?').next().unwrap_or_default().trim_matches('/');
+        let creates = head.starts_with("PUT ") && path == bucket && !url.contains('?');
+        assert!(stated || creates, "{head}");
+    }
+}
+
+/// Puts an object into the bucket that is not what its key names, as somebody with access to it could.
+fn plant(estate: &Estate, key: &str) {
+    let object = json!({"Bucket": bucket(estate), "Key": key, "Body": "print('mine')"});
+    estate.account.call("s3", "put_object", object);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_asset_that_is_not_what_its_key_names_is_not_used() {
+    let mut estate = Estate::new().await;
+    let key = with_script(&mut estate);
+    plant(&estate, &key);
+    let plan = estate.plan().await;
+    let said = refusal(&estate, estate.try_apply(&plan).await);
+    expect![[r#"
+        `assets/d287bb7f9d15abdc5b6e98536263815744b6ef21c8f3c839fc434ca70d8efe99/script.py` in bucket `terrace-assets-ACCOUNT-eu-west-1` is not the file that its name states: somebody else wrote it
+          help: find out who did (the bucket keeps versions), delete it, and run this again:
+            aws s3api list-object-versions --bucket terrace-assets-ACCOUNT-eu-west-1 --prefix assets/d287bb7f9d15abdc5b6e98536263815744b6ef21c8f3c839fc434ca70d8efe99/script.py
+            aws s3api delete-object --bucket terrace-assets-ACCOUNT-eu-west-1 --key assets/d287bb7f9d15abdc5b6e98536263815744b6ef21c8f3c839fc434ca70d8efe99/script.py"#]]
+    .assert_eq(&said);
+    assert_eq!(estate.status("jobs"), "absent");
+    // The right one may come from anywhere, with a checksum of S3's or without.
+    let object = json!({"Bucket": bucket(&estate), "Key": key, "Body": "print(1)"});
+    estate.account.call("s3", "put_object", object);
+    estate.apply().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_that_is_not_what_its_key_names_is_not_used() {
+    let mut estate = Estate::new().await;
+    estate.want("jobs", many(1), json!({}));
+    let text = to_json_compact(&estate.wanted("jobs").template);
+    plant(
+        &estate,
+        &format!("templates/{}.json", Digest::of_bytes(text.as_bytes())),
+    );
+    let plan = estate.plan().await;
+    let error = estate
+        .try_apply(&plan)
+        .await
+        .expect_err("it is not used")
+        .to_string();
+    assert!(error.contains("is not the file that its name states"), "{error}");
+    assert_eq!(estate.status("jobs"), "absent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_asset_whose_bytes_are_not_those_of_its_digest_is_not_uploaded() {
+    let mut estate = Estate::new().await;
+    let key = with_script(&mut estate);
+    let asset = estate.bundle.assets.values_mut().next().expect("an asset");
+    asset.bytes = b"print('mine')".to_vec();
+    let plan = estate.plan().await;
+    let error = estate
+        .try_apply(&plan)
+        .await
+        .expect_err("it is not used")
+        .to_string();
+    assert!(
+        error.contains(&format!("the content of `{key}` is not what its digest")),
+        "{error}"
+    );
+    assert!(!keys(&estate, &bucket(&estate)).contains(&key));
+    assert_eq!(estate.status("jobs"), "absent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_that_somebody_changed_is_not_believed() {
+    let mut estate = Estate::new().await;
+    estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
+    estate.apply().await;
+    let bucket = bucket(&estate);
+    let of_bundles = |key: &String| key.starts_with("environments/acme.dev/bundles/");
+    let key = keys(&estate, &bucket).into_iter().find(of_bundles);
+    let key = key.expect("the bundle of the release");
+    // It says that one more stack was delivered, which a plan would then look for and delete.
+    let mut forged = estate.bundle.clone();
+    forged.artifacts[0].id = terrace_artifact::ArtifactId::stack("aws", "payments");
+    let forged = serde_json::to_string(&forged).unwrap();
+    let object = json!({"Bucket": bucket, "Key": key, "Body": forged});
+    estate.account.call("s3", "put_object", object);
+    let told = refusal(&estate, estate.try_plan().await);
+    assert!(
+        told.contains("is not the bundle that the ledger names: somebody changed it"),
+        "{told}"
+    );
+    let told = refusal(&estate, estate.try_destroy_plan().await);
+    assert!(told.contains("is not the bundle that the ledger names"), "{told}");
+    // Without it only history is lost.
+    estate
+        .account
+        .call("s3", "delete_object", json!({"Bucket": bucket, "Key": key}));
+    assert!(estate.plan().await.is_empty());
 }

@@ -183,9 +183,14 @@ impl Estate {
             .unwrap_or_else(|error| panic!("no plan: {error}"))
     }
 
+    pub(crate) async fn try_destroy_plan(&self) -> Result<Plan, Error> {
+        destroy_plan(&self.bundle, &self.access, &PlanOptions::everything()).await
+    }
+
     pub(crate) async fn destroy_plan(&self) -> Plan {
-        let plan = destroy_plan(&self.bundle, &self.access, &PlanOptions::everything()).await;
-        plan.unwrap_or_else(|error| panic!("no plan: {error}"))
+        self.try_destroy_plan()
+            .await
+            .unwrap_or_else(|error| panic!("no plan: {error}"))
     }
 
     /// The plan as a person reads it, with this account's number taken out.

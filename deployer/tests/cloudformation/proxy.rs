@@ -23,10 +23,16 @@ pub(crate) enum Cut {
     Deny(fn(&str) -> bool),
 }
 
+/// A request that came by.
+struct Seen {
+    name: String,
+    head: String,
+}
+
 /// A proxy on a port of its own, for as long as it lives.
 pub(crate) struct Proxy {
     pub(crate) url: String,
-    seen: Arc<Mutex<Vec<String>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
     dead: watch::Receiver<bool>,
     serving: tokio::task::JoinHandle<()>,
 }
@@ -73,7 +79,14 @@ impl Proxy {
 
     /// What was asked for: `DescribeStacks`, `PUT environments/acme.dev/lock`.
     pub(crate) fn requests(&self) -> Vec<String> {
-        self.seen.lock().expect("nobody panicked").clone()
+        let seen = self.seen.lock().expect("nobody panicked");
+        seen.iter().map(|request| request.name.clone()).collect()
+    }
+
+    /// The first line and the headers of each request.
+    pub(crate) fn heads(&self) -> Vec<String> {
+        let seen = self.seen.lock().expect("nobody panicked");
+        seen.iter().map(|request| request.head.clone()).collect()
     }
 }
 
@@ -87,7 +100,7 @@ struct Line {
     upstream: String,
     cut: Cut,
     count: AtomicUsize,
-    seen: Arc<Mutex<Vec<String>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
     kill: watch::Sender<bool>,
 }
 
@@ -126,7 +139,11 @@ impl Line {
         }
         let number = self.count.fetch_add(1, Ordering::SeqCst) + 1;
         let name = what(&head, &request[body..]);
-        self.seen.lock().expect("nobody panicked").push(name.clone());
+        let seen = Seen {
+            name: name.clone(),
+            head: head.clone(),
+        };
+        self.seen.lock().expect("nobody panicked").push(seen);
         if matches!(self.cut, Cut::Before(at) if at == number) {
             self.kill.send_replace(true);
             return Ok(());

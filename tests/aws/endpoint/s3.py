@@ -1,4 +1,5 @@
-"""Properties of AWS::S3::Bucket that ministack drops reach its S3, and a bucket with objects in it cannot be deleted."""
+"""Properties of AWS::S3::Bucket that ministack drops reach its S3, a bucket with objects in it cannot be deleted, and a
+request that names another owner than the bucket's is refused."""
 
 import re
 from xml.etree.ElementTree import Element, SubElement, tostring
@@ -68,6 +69,21 @@ def s3_bucket():
 
     provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"].update(create=create, update=update, delete=delete)
     provisioners._s3_create = create
+
+
+@patch
+def expected_bucket_owner():
+    """`x-amz-expected-bucket-owner`: a bucket of another account answers 403, whatever its policy allows."""
+    scope_before = s3._apply_bucket_scope
+
+    def scope(method, bucket, key, headers, query_params, body=b"", internal=False):
+        expected = headers.get("x-amz-expected-bucket-owner")
+        owner = s3._bucket_owner_account(bucket) if bucket else None
+        if expected and owner and owner != expected:
+            return s3._error("AccessDenied", "Access Denied", 403, f"/{bucket}/{key}" if key else f"/{bucket}")
+        return scope_before(method, bucket, key, headers, query_params, body, internal)
+
+    s3._apply_bucket_scope = scope
 
 
 def _checked(put, name):

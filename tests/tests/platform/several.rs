@@ -69,6 +69,7 @@ fn everything_goes_where_it_belongs() {
         "{refused}"
     );
     let terrace = terrace.variable("AWS_SHARED_CREDENTIALS_FILE", stack.path().join("credentials"));
+    let _ = terrace.run(&["bootstrap", "-e", "live"]).expect(0);
     let _ = terrace.run(&["apply", "-e", "live", "--yes"]).expect(0);
     let _ = terrace.run(&plan).expect(0);
 

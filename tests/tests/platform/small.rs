@@ -92,12 +92,14 @@ impl Small {
         stack.write("components.yaml", BEFORE);
         let kubeconfig = stack.path().join("kubeconfig");
         servers::write_kubeconfig(&kubeconfig, &[("here", servers::kubernetes())]);
-        Small {
+        let small = Small {
             stack,
             account,
             namespace: format!("data-tenant-crew-{id}"),
             kubeconfig,
-        }
+        };
+        let _ = small.terrace().run(&["bootstrap", "-e", "live"]).expect(0);
+        small
     }
 
     /// Delivered.
