@@ -9,14 +9,20 @@ const SUBDOMAIN: &str =
 const SERVICE: &str = "a DNS label that starts with a letter: at most 63 lower-case letters, digits and `-`";
 const SEGMENT: &str = "a name without `/` and `%` that is not `.` or `..`";
 
+/// What controllers append to a name to tell revisions apart: a hyphen, and a hash of up to ten characters.
+const HASH: usize = 11;
+
 /// The most characters of a label, such as the name of a namespace.
 pub const LONGEST_LABEL: usize = 63;
 
 /// The most characters of an object's name.
 pub(crate) fn longest_name(kind: &Kind) -> usize {
     match (kind.group(), kind.name()) {
-        ("", "Namespace" | "Service") | ("sparkoperator.k8s.io", _) => LONGEST_LABEL,
+        ("", "Namespace" | "Service") | ("batch", "Job") | ("sparkoperator.k8s.io", _) => LONGEST_LABEL,
         ("batch", "CronJob") => 52,
+        ("apps", "StatefulSet") => LONGEST_LABEL - HASH,
+        ("apps", "DaemonSet" | "Deployment") => 253 - HASH,
+        ("postgresql.cnpg.io", "Cluster") => 50,
         ("ray.io", "RayCluster") => 53,
         ("ray.io", "RayService" | "RayJob") => 47,
         ("ray.io", "RayCronJob") => 36,
@@ -40,6 +46,25 @@ pub(crate) fn refusal(kind: &Kind, name: &str) -> Option<&'static str> {
                 "a DNS name of at most 52 characters, since jobs are named after it",
             )
         }
+        // A label of the Job's pods has its name.
+        ("batch", "Job") => (
+            is_subdomain(name) && name.len() <= longest_name(kind),
+            "a DNS name of at most 63 characters, since its pods have it in a label",
+        ),
+        // A label of its pods has its name and the hash of a revision: kubernetes/kubernetes#64023.
+        ("apps", "StatefulSet") => (
+            is_subdomain(name) && name.len() <= longest_name(kind),
+            "a DNS name of at most 52 characters, since its pods have it in a label, with a hash",
+        ),
+        ("apps", "DaemonSet" | "Deployment") => (
+            is_subdomain(name) && name.len() <= longest_name(kind),
+            "a DNS name of at most 242 characters, since a hash is appended to it",
+        ),
+        // The webhook of CloudNativePG appends suffixes to make the names of Services and pods.
+        ("postgresql.cnpg.io", "Cluster") => (
+            is_service_name(name) && name.len() <= longest_name(kind),
+            "a DNS label of at most 50 characters that starts with a letter",
+        ),
         ("ray.io", "RayCluster") => (
             is_service_name(name) && name.len() <= 53,
             "a DNS label of at most 53 characters that starts with a letter",
@@ -152,5 +177,25 @@ mod tests {
             &["a", "a.b/C_d", "app.kubernetes.io/name"],
             &["", "/a", "a/", "A/b", "a/b/c", "a b"],
         );
+    }
+    #[test]
+    fn names_leave_room_for_what_controllers_append() {
+        for (api_version, kind, longest) in [
+            ("batch/v1", "Job", 63),
+            ("batch/v1", "CronJob", 52),
+            ("v1", "Service", 63),
+            ("v1", "Namespace", 63),
+            ("apps/v1", "StatefulSet", 52),
+            ("apps/v1", "Deployment", 242),
+            ("v1", "ConfigMap", 253),
+        ] {
+            let known = crate::kubernetes(api_version, kind).expect(kind);
+            assert_eq!(known.longest_name(), longest, "{kind}");
+            assert_eq!(super::refusal(known, &"a".repeat(longest)), None, "{kind}");
+            assert!(
+                super::refusal(known, &"a".repeat(longest + 1)).is_some(),
+                "{kind}"
+            );
+        }
     }
 }
