@@ -151,10 +151,14 @@ codes! {
     DependencyCycle Error "dependency-cycle",
     /// A grant or connection that has no meaning between these two.
     InvalidGrant Error "invalid-grant",
+    /// A connection between pods that no NetworkPolicy isolates: it changes nothing.
+    IneffectiveConnection Warning "ineffective-connection",
     /// A name that is too long once it is composed.
     NameTooLong Error "name-too-long",
     /// Two resources that come to have one name.
     NameCollision Error "name-collision",
+    /// Two environments that would write the same objects of one cluster, or the same directory.
+    EnvironmentCollision Error "environment-collision",
     /// A CloudFormation stack with more in it than CloudFormation takes.
     StackTooLarge Error "stack-too-large",
     /// A waiver that waives nothing.
@@ -253,6 +257,12 @@ codes! {
     UnsafeStream Error "unsafe-stream",
     /// A right to do everything.
     WildcardPermission Warning "wildcard-permission",
+    /// An object of one tenant that reaches another tenant, the platform or the nodes.
+    TenantIsolation Error "tenant-isolation",
+    /// Pods that may open connections and cannot resolve names.
+    ClosedDns Warning "closed-dns",
+    /// A job that the tenant's limit of concurrent jobs does not count.
+    UncountedJob Warning "uncounted-job",
     /// A waiver whose last day is over.
     ExpiredWaiver Warning "expired-waiver",
 }

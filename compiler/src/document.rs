@@ -207,6 +207,8 @@ pub struct Environment {
     pub promotes_from: Option<Spanned<Text>>,
     /// The folder everything is written to, where there is neither cluster nor account.
     pub directory: Option<Spanned<Text>>,
+    /// The first part of its namespaces, for an environment that shares its cluster with another one.
+    pub namespace_prefix: Option<Spanned<Text>>,
     /// The cluster.
     pub kubernetes: Option<Cluster>,
     /// The account.

@@ -77,6 +77,16 @@ impl<'a> Emission<'a> {
         }
     }
 
+    /// The resources.
+    pub(crate) fn graph(&self) -> &Graph<'a> {
+        &self.graph
+    }
+
+    /// The body of a resource, as its target gets it.
+    pub(crate) fn body(&self, at: usize) -> &Term {
+        self.lowered[at].body(&self.graph.resources[at])
+    }
+
     /// The environment.
     pub fn environment(&self) -> &Environment {
         &self.header.environment

@@ -15,6 +15,7 @@ mod asset;
 pub mod body;
 mod check;
 pub mod code;
+mod collision;
 mod connect;
 mod data;
 pub mod diagnostic;
@@ -250,6 +251,9 @@ fn compile_stack<T>(
         found.append(said);
     }
     diagnostics.append_beside(found, &[]);
+    if !diagnostics.has_errors() {
+        whole.collisions(&environments, &emissions, diagnostics);
+    }
     if !diagnostics.is_broken() {
         for module in &prepared.modules {
             diagnostics.append(module.misspelt.clone());
@@ -318,7 +322,15 @@ impl<'w> Whole<'w> {
         let declared = placement::places(environment, files);
         let class = environment.class.value;
         let places = places(uses, class, &targets);
-        let mut graph = Graph::connect(uses, expansions, places, files, self.assets, diagnostics);
+        let mut graph = Graph::connect(
+            uses,
+            expansions,
+            places,
+            files,
+            self.assets,
+            &prepared.tenants,
+            diagnostics,
+        );
         let others = prepared
             .stack
             .environments
@@ -361,6 +373,43 @@ impl<'w> Whole<'w> {
         limits::check(&graph, &lowered, &outputs, diagnostics);
         stop(diagnostics)?;
         Some(Emission::new(graph, header, edges, lowered, outputs))
+    }
+}
+
+impl Whole<'_> {
+    /// Reports what environments of one cluster have in common. An environment that was not asked for is compiled for that, too:
+    /// its objects are in the cluster whether or not this command is about them.
+    fn collisions(&self, asked: &[&Environment], emissions: &[Emission<'_>], diagnostics: &mut Diagnostics) {
+        let all = &self.prepared.stack.environments;
+        let is_asked = |other: &Environment| asked.iter().any(|one| one.name.value == other.name.value);
+        let beside: Vec<&Environment> = all
+            .iter()
+            .filter(|other| !is_asked(other))
+            .filter(|other| asked.iter().any(|one| collision::shares_cluster(one, other)))
+            .collect();
+        let quiet = Whole {
+            watch: &|_| {},
+            ..*self
+        };
+        let uses: Vec<Vec<Use<'_>>> = beside.iter().map(|one| quiet.uses(one).0).collect();
+        let others = beside.iter().zip(&uses);
+        let others: Vec<Emission<'_>> = others
+            .filter_map(|(one, uses)| quiet.emission(one, uses, &mut Diagnostics::new()))
+            .collect();
+        let environment = |name: &Text| all.iter().find(|one| one.name.value == *name);
+        let compiled: Vec<collision::Compiled<'_>> = emissions
+            .iter()
+            .chain(&others)
+            .filter_map(|emission| {
+                let environment = environment(&emission.environment().name)?;
+                Some(collision::Compiled {
+                    asked: is_asked(environment),
+                    environment,
+                    emission,
+                })
+            })
+            .collect();
+        collision::check(&compiled, diagnostics);
     }
 }
 

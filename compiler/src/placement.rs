@@ -7,13 +7,14 @@ use terrace_catalog::LONGEST_LABEL;
 
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::document::{Environment, Placement, Platform, Spanned};
+use crate::document::{Cluster, Environment, Placement, Platform, Spanned};
+use crate::expression::filters::slug;
 use crate::load::unknown;
 use crate::source::{Files, Span};
 
 /// The targets of an environment, by the names components use.
 pub(crate) fn targets(environment: &Environment) -> Vec<(Text, Target)> {
-    let cluster = |name: Text, cluster: &crate::document::Cluster| {
+    let cluster = |(name, cluster): (Text, &Cluster)| {
         let target = Target::Kubernetes {
             context: cluster.context.value.clone(),
             distribution: cluster.distribution.clone(),
@@ -30,18 +31,7 @@ pub(crate) fn targets(environment: &Environment) -> Vec<(Text, Target)> {
         (name, target)
     };
     let mut targets: Vec<(Text, Target)> = Vec::new();
-    targets.extend(
-        environment
-            .kubernetes
-            .iter()
-            .map(|c| cluster("kubernetes".into(), c)),
-    );
-    targets.extend(
-        environment
-            .clusters
-            .iter()
-            .map(|(name, c)| cluster(name.value.clone(), c)),
-    );
+    targets.extend(clusters(environment).map(cluster));
     targets.extend(environment.aws.iter().map(|a| account("aws".into(), a)));
     targets.extend(
         environment
@@ -49,28 +39,42 @@ pub(crate) fn targets(environment: &Environment) -> Vec<(Text, Target)> {
             .iter()
             .map(|(name, a)| account(name.value.clone(), a)),
     );
-    if targets.is_empty() {
-        let path = environment.directory.as_ref().map_or_else(
-            || format!("deploy/{}", environment.name.value).into(),
-            |directory| directory.value.clone(),
-        );
+    if targets.is_empty()
+        && let Some(path) = directory(environment)
+    {
         targets.push(("directory".into(), Target::Directory { path }));
     }
     targets
 }
 
+/// The directory that an environment without clusters and accounts is written to.
+pub(crate) fn directory(environment: &Environment) -> Option<Text> {
+    let written = clusters(environment).next().is_none() && accounts(environment).is_empty();
+    written.then(|| match &environment.directory {
+        Some(directory) => directory.value.clone(),
+        None => format!("deploy/{}", environment.name.value).into(),
+    })
+}
+
+/// The clusters of an environment, by the names of [`targets`].
+pub(crate) fn clusters(environment: &Environment) -> impl Iterator<Item = (Text, &Cluster)> {
+    let single = environment.kubernetes.iter();
+    let single = single.map(|cluster| ("kubernetes".into(), cluster));
+    let named = environment.clusters.iter();
+    single.chain(named.map(|(name, cluster)| (name.value.clone(), cluster)))
+}
+
+/// True when two environments, or two targets of one, name the same cluster. The ids decide where both are stated, and the
+/// contexts otherwise: two contexts without ids may still be one cluster, which only the deployer can see.
+pub(crate) fn is_one_cluster(one: &Cluster, other: &Cluster) -> bool {
+    match (&one.id, &other.id) {
+        (Some(one), Some(other)) => one.value == other.value,
+        _ => one.context.value == other.context.value,
+    }
+}
+
 /// Where an environment names its clusters and accounts, or the folder it goes to, by the names of [`targets`].
 pub(crate) fn places(environment: &Environment, files: &Files) -> BTreeMap<Text, Location> {
-    let clusters = environment
-        .kubernetes
-        .iter()
-        .map(|cluster| ("kubernetes".into(), cluster));
-    let clusters = clusters.chain(
-        environment
-            .clusters
-            .iter()
-            .map(|(name, cluster)| (name.value.clone(), cluster)),
-    );
     let accounts = environment.aws.iter().map(|account| ("aws".into(), account));
     let accounts = accounts.chain(
         environment
@@ -78,8 +82,8 @@ pub(crate) fn places(environment: &Environment, files: &Files) -> BTreeMap<Text,
             .iter()
             .map(|(name, account)| (name.value.clone(), account)),
     );
-    let spans = clusters
-        .map(|(name, cluster): (Text, _)| (name, cluster.context.span))
+    let spans = clusters(environment)
+        .map(|(name, cluster)| (name, cluster.context.span))
         .chain(accounts.map(|(name, account): (Text, _)| (name, account.account.span)));
     let mut places: BTreeMap<Text, Location> =
         spans.map(|(name, span)| (name, files.location(span))).collect();
@@ -116,6 +120,21 @@ pub(crate) fn check_names(environment: &Environment, diagnostics: &mut Diagnosti
             );
         }
     }
+    let all: Vec<(Text, &Cluster)> = self::clusters(environment).collect();
+    for (at, (name, cluster)) in all.iter().enumerate() {
+        let same = |(_, other): &&(Text, &Cluster)| is_one_cluster(cluster, other);
+        if let Some((other, first)) = all[..at].iter().find(same) {
+            diagnostics.push(
+                Diagnostic::new(
+                    Code::DuplicateName,
+                    format!("the targets `{other}` and `{name}` of the environment are one cluster"),
+                )
+                .at(cluster.context.span, format!("the cluster of `{name}`"))
+                .also(first.context.span, format!("the cluster of `{other}`"))
+                .help("remove one of the two targets, and place its components on the other one"),
+            );
+        }
+    }
 }
 
 /// Reports a platform and an environment whose names together are too long for the label of every object.
@@ -136,6 +155,21 @@ pub(crate) fn check_label(platform: &Platform, environment: &Environment, diagno
             ))
             .help("shorten one of the two names"),
         );
+    }
+}
+
+/// What the namespaces of tenants begin with, after the prefix of their environment.
+pub(crate) const TENANT_NAMESPACE: &str = "data-tenant-";
+
+/// The namespace of a tenant's objects in an environment, or of the platform's own where no tenant is given.
+pub(crate) fn namespace(environment: &Environment, tenant: Option<&Text>) -> Text {
+    let name = match tenant {
+        Some(tenant) => format!("{TENANT_NAMESPACE}{}", slug(tenant)),
+        None => "data-platform".to_owned(),
+    };
+    match &environment.namespace_prefix {
+        Some(prefix) => format!("{}-{name}", prefix.value).into(),
+        None => name.into(),
     }
 }
 

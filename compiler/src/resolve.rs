@@ -4,6 +4,7 @@ mod names;
 
 use std::collections::BTreeSet;
 
+use foldhash::HashMap;
 use rayon::prelude::*;
 use terrace_artifact::Text;
 
@@ -18,7 +19,7 @@ use crate::expression::filters::slug;
 use crate::load::{Stack, unknown};
 use crate::module::{Module, Recipe};
 use crate::node::Node;
-use crate::placement::placement;
+use crate::placement::{namespace, placement};
 use crate::provenance::Giver;
 use crate::resource::Instance;
 use crate::scope;
@@ -34,6 +35,32 @@ pub(crate) struct Prepared<'a> {
     pub(crate) own: Vec<Option<Recipe>>,
     /// What `--set` says, by component.
     pub(crate) set: Vec<(Text, Node)>,
+    pub(crate) tenants: TenantNames,
+}
+
+/// The names of all tenants of a stack, by what their namespaces are composed of.
+#[derive(Default)]
+pub(crate) struct TenantNames {
+    /// Tenants by their slugs.
+    pub(crate) slugs: HashMap<Text, Text>,
+    /// Tenants by their namespaces, in every environment of the stack.
+    pub(crate) namespaces: HashMap<Text, Text>,
+}
+
+impl TenantNames {
+    fn new(stack: &Stack) -> TenantNames {
+        let mut names = TenantNames::default();
+        for tenant in &stack.tenants {
+            let name = &tenant.name.value;
+            names.slugs.insert(slug(name), name.clone());
+            for environment in &stack.environments {
+                names
+                    .namespaces
+                    .insert(namespace(environment, Some(name)), name.clone());
+            }
+        }
+        names
+    }
 }
 
 /// One use of a component or pipeline.
@@ -82,6 +109,7 @@ impl<'a> Prepared<'a> {
             modules,
             own,
             set,
+            tenants: TenantNames::new(stack),
         }
     }
 
@@ -289,10 +317,7 @@ impl<'a> Prepared<'a> {
                 slug(identity)
             )
             .into(),
-            namespace: match tenant {
-                Some(tenant) => format!("data-tenant-{}", slug(&tenant.name.value)).into(),
-                None => "data-platform".into(),
-            },
+            namespace: namespace(environment, tenant.map(|tenant| &tenant.name.value)),
             tenant: tenant_name,
             component: name.value.clone(),
             identity: identity.clone(),

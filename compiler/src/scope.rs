@@ -2,7 +2,7 @@
 
 use terrace_artifact::{Decimal, Text};
 
-use crate::document::{Environment, Module, Platform, Tenant};
+use crate::document::{Environment, Module, Platform, ResourcePool, Tenant};
 use crate::expression::filters::slug;
 use crate::resource::Instance;
 use crate::term::{Reference, Term};
@@ -186,6 +186,26 @@ fn tenant_term(platform: &Platform, tenant: &Tenant) -> Term {
     ])
 }
 
+/// What a pool has none of at its scale, though it has some at a scale of 1: `GPUs`. A quota of it would be zero.
+pub(crate) fn lost_to_scale(pool: &ResourcePool) -> Option<(&'static str, Decimal)> {
+    let (_, cores, memory, gpus) = POOLS.into_iter().find(|(name, ..)| *name == pool.kind.value)?;
+    let parts = [("GPUs", gpus), ("cores", cores), ("memory", memory)];
+    let smallest = parts
+        .iter()
+        .map(|(_, amount)| *amount)
+        .filter(|amount| *amount > 0)
+        .min()?;
+    let is_lost = |(_, amount): &(&str, i64)| *amount > 0 && scaled(*amount, pool) == Decimal::ZERO;
+    let (what, _) = parts.into_iter().find(is_lost)?;
+    Some((what, Decimal::from(1).div(smallest.into()).ok()?))
+}
+
+/// An amount at the scale of a pool, rounded down to a whole number.
+fn scaled(amount: i64, pool: &ResourcePool) -> Decimal {
+    let amount = Decimal::from(amount).mul(pool.scale_factor.value);
+    amount.map_or(Decimal::ZERO, Decimal::floor)
+}
+
 /// A pool at the tenant's scale: each amount is rounded down to whole cores, GiB and GPUs.
 fn pool(tenant: &Tenant) -> Term {
     let Some(pool) = &tenant.resource_pool else {
@@ -195,11 +215,7 @@ fn pool(tenant: &Tenant) -> Term {
     else {
         return Term::Null;
     };
-    let scaled = |amount: i64| {
-        Decimal::from(amount)
-            .mul(pool.scale_factor.value)
-            .map_or(Decimal::ZERO, Decimal::floor)
-    };
+    let scaled = |amount: i64| scaled(amount, pool);
     let bytes = scaled(memory).mul((1i64 << 30).into()).unwrap_or(Decimal::ZERO);
     Term::map([
         ("type", Term::from(kind)),

@@ -74,7 +74,7 @@ resources:
       AssumeRolePolicyDocument: {Version: '2012-10-17', Statement: [{Effect: Allow, Principal: {Service: pods.eks.amazonaws.com}, Action: 'sts:AssumeRole'}]}
   settings:
     type: v1/ConfigMap
-    metadata: {name: \"{{ component.name }}-settings\", namespace: default, labels: \"{{ labels }}\"}
+    metadata: {name: \"{{ component.name }}-settings\", labels: \"{{ labels }}\"}
     data:
       $for_each: \"{{ inputs.env }}\"
       \"{{ each.key }}\": \"{{ each.value }}\"
@@ -87,6 +87,8 @@ outputs: {url: \"{{ ref('queue').url }}\", arn: \"{{ ref('queue').arn }}\"}
 fn a_module_makes_a_stack_and_objects() {
     check(
         &format!("{BASE}
+{{kind: Component, name: tenant, tenants: all, resources: {{space: {{type: v1/Namespace, metadata: {{name: \"{{{{ namespace }}}}\"}}}}}}}}
+---
 kind: Component
 name: orders
 module: queue@^1
@@ -260,7 +262,7 @@ resources:
             kind: ConfigMap
             metadata:
               name: orders-settings
-              namespace: default
+              namespace: data-tenant-finance
               labels:
                 app.kubernetes.io/name: orders
                 app.kubernetes.io/instance: finance-orders
@@ -273,6 +275,15 @@ resources:
             data:
               URL: '${platform/other/queue.url}'
               A: 'NO'
+            # production/kubernetes/finance/tenant.yaml
+            apiVersion: v1
+            kind: Namespace
+            metadata:
+              name: data-tenant-finance
+              labels:
+                terrace.dev/stack: acme.production
+              annotations:
+                terrace.dev/address: finance/tenant/space
         "##]],
     );
 }

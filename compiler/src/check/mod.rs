@@ -6,16 +6,20 @@
 mod autoscaling;
 mod environments;
 mod glue;
+mod jobs;
 mod keys;
 mod monitoring;
 mod names;
+mod network;
 mod permissions;
 mod pods;
 mod quantities;
 mod quota;
+mod rbac;
 mod secrets;
 mod storage;
 mod streams;
+mod tenancy;
 mod waivers;
 
 use std::collections::BTreeSet;
@@ -82,6 +86,7 @@ pub(crate) struct Subject<'a> {
     pub(crate) graph: &'a Graph<'a>,
     pub(crate) bodies: &'a [Lowered],
     neighbours: &'a Neighbours<'a>,
+    tenancy: &'a tenancy::Tenancy<'a>,
     pub(crate) resource: &'a Resource,
     pub(crate) body: &'a Term,
     /// Whether it has a quantity that does not come out even.
@@ -176,6 +181,7 @@ pub(crate) fn check(
     diagnostics: &mut Diagnostics,
 ) {
     let neighbours = neighbours(graph, bodies);
+    let tenancy = tenancy::Tenancy::new(graph, bodies);
     let findings: Vec<(usize, Finding)> = graph
         .resources
         .par_iter()
@@ -185,6 +191,7 @@ pub(crate) fn check(
                 graph,
                 bodies,
                 neighbours: &neighbours,
+                tenancy: &tenancy,
                 resource,
                 body: bodies[at].body(resource),
                 inexact: bodies[at].inexact,
@@ -263,14 +270,24 @@ fn rules(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
                 "HorizontalPodAutoscaler" => autoscaling::autoscaler(subject, findings),
                 "ResourceQuota" if !subject.inexact => quota::quota(subject, findings),
                 "PodDisruptionBudget" => autoscaling::budget(subject, findings),
-                "Role" | "ClusterRole" => permissions::role(subject, findings),
+                "Role" | "ClusterRole" => {
+                    permissions::role(subject, findings);
+                    rbac::role(subject, findings);
+                }
                 _ => {}
             }
             pods::workload(subject, findings);
+            jobs::job(subject, findings);
+            names::indexed_job(subject, findings);
+            network::names(subject, findings);
+            tenancy::object(subject, findings);
             if subject.inexact {
                 quantities::inexact(subject, findings);
             }
         }
+    }
+    if subject.resource.kind.cloudformation().is_some() {
+        tenancy::resource(subject, findings);
     }
     names::environment(subject, findings);
     environments::another(subject, findings);

@@ -55,3 +55,29 @@ pub(super) fn environment(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         );
     }
 }
+
+/// The host name of each pod of an indexed Job is the Job's name with the pod's index: it has to be a label.
+pub(super) fn indexed_job(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    let spec = match subject.resource.kind.kubernetes() {
+        Some("Job") => subject.body.get("spec"),
+        _ => None,
+    };
+    let word = |key: &str| spec.and_then(|spec| spec.get(key));
+    if word("completionMode").and_then(Term::as_str) != Some("Indexed") {
+        return;
+    }
+    let name = subject.body.at(&["metadata", "name"]).and_then(Term::as_str);
+    let last = word("completions").and_then(Term::as_integer).unwrap_or(1) - 1;
+    let host = format!("{}-{}", name.unwrap_or_default(), last.max(0));
+    let length = host.len();
+    if length > terrace_catalog::LONGEST_LABEL {
+        let message = format!("`{host}`, the host name of the last pod, is {length} characters long");
+        findings.push(
+            Finding::new(Code::NameTooLong, &["metadata", "name"], message).help(format!(
+                "shorten the name by {}: a host name has at most {} characters",
+                length - terrace_catalog::LONGEST_LABEL,
+                terrace_catalog::LONGEST_LABEL
+            )),
+        );
+    }
+}

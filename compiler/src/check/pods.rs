@@ -19,15 +19,7 @@ pub(super) fn workload(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     selector(subject, findings);
     mounts(subject, pod, base, findings);
     shared(subject, pod, base, findings);
-    let level = subject
-        .beside()
-        .find(|(other, body)| {
-            other.kind.kubernetes() == Some("Namespace")
-                && body.at(&["metadata", "name"]) == subject.body.at(&["metadata", "namespace"])
-        })
-        .and_then(|(_, body)| body.at(&["metadata", "labels", "pod-security.kubernetes.io/enforce"]))
-        .and_then(Term::as_str);
-    match level {
+    match enforced_level(subject) {
         Some("restricted") => restricted(pod, base, true, findings),
         Some("baseline") => restricted(pod, base, false, findings),
         _ => {}
@@ -51,6 +43,17 @@ pub(super) fn workload(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             }
         }
     }
+}
+
+/// The Pod Security Standard that the subject's namespace enforces, where the stack says so.
+pub(super) fn enforced_level<'a>(subject: &Subject<'a>) -> Option<&'a str> {
+    let (_, namespace) = subject.beside().find(|(other, body)| {
+        other.kind.kubernetes() == Some("Namespace")
+            && body.at(&["metadata", "name"]) == subject.body.at(&["metadata", "namespace"])
+    })?;
+    namespace
+        .at(&["metadata", "labels", "pod-security.kubernetes.io/enforce"])?
+        .as_str()
 }
 
 fn containers(pod: &Term) -> impl Iterator<Item = (Vec<Segment>, &Term)> {

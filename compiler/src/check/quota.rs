@@ -10,11 +10,12 @@ use crate::term::Term;
 use crate::unit::Quantity;
 
 /// What a quota may count, and where a container says it. The rest is not known before it runs.
-const COUNTED: [(&str, &str, &str); 5] = [
+const COUNTED: [(&str, &str, &str); 6] = [
     ("requests.cpu", "requests", "cpu"),
     ("requests.memory", "requests", "memory"),
     ("limits.cpu", "limits", "cpu"),
     ("limits.memory", "limits", "memory"),
+    ("limits.ephemeral-storage", "limits", "ephemeral-storage"),
     ("requests.nvidia.com/gpu", "limits", "nvidia.com/gpu"),
 ];
 

@@ -56,6 +56,10 @@ pub(super) fn lower(
 ) -> Vec<Resource> {
     let mut policies: BTreeMap<usize, Policy> = BTreeMap::new();
     let mut made = Vec::new();
+    if grants.is_empty() {
+        return made;
+    }
+    let namespaces = graph.created_namespaces();
     for grant in grants {
         let text = |key: &str| {
             grant
@@ -73,7 +77,7 @@ pub(super) fn lower(
         };
         let may = text("may");
         if graph.resources[who].kind.kubernetes().is_some() {
-            made.extend(role_based(graph, grant, who, on, &may, diagnostics));
+            made.extend(role_based(graph, &namespaces, grant, who, on, &may, diagnostics));
             continue;
         }
         let Some(role) = role_of(graph, grant, who, diagnostics) else {

@@ -125,6 +125,18 @@ impl<'g> Graph<'g> {
         (own && tells).then_some(lowered)
     }
 
+    /// The string that a term means in a component, where it is known at compile time. `at` is the resource that reads it.
+    pub(crate) fn known_text(&'g self, at: usize, component: usize, term: &Term) -> Option<Text> {
+        if let Some(text) = term.as_str() {
+            return Some(text.into());
+        }
+        let mut lowering = Lowering::new(self, at);
+        let term = lowering.term(component, term, 0, &At::ROOT);
+        let out = lowering.out;
+        let known = out.diagnostics.is_empty() && out.bindings.is_empty() && out.parameters.is_empty();
+        term.as_str().filter(|_| known).map(Text::from)
+    }
+
     /// The resource that a reference leads to, through outputs where it has to.
     pub(crate) fn follow(&self, from: usize, reference: &Reference) -> Option<usize> {
         let mut from = from;

@@ -1,11 +1,13 @@
 //! Phase 5: what refers to what. References find their resources, stated edges become IAM, RBAC and network policies,
 //! pipelines become state machines, and cycles are shown as a path.
 
+mod addresses;
 pub(crate) mod attribute;
 pub(crate) mod body;
 mod catalog;
 mod cycle;
 mod grants;
+mod groups;
 mod lookup;
 pub(crate) mod lower;
 mod meanings;
@@ -15,6 +17,8 @@ mod objects;
 pub(crate) mod outputs;
 mod rbac;
 mod render;
+pub(crate) mod selector;
+mod site;
 mod targets;
 
 use foldhash::{HashMap, HashMapExt};
@@ -23,12 +27,13 @@ use terrace_artifact::{Class, Text};
 use crate::asset::Assets;
 use crate::diagnostic::Diagnostics;
 use crate::expand::{Expansions, Stated};
-use crate::resolve::{Use, UseKind};
+use crate::resolve::{TenantNames, Use, UseKind};
 use crate::resource::{Instance, Place, Resource, ResourceKind};
 use crate::source::{Files, Span};
 
 pub(crate) use grants::pod_spec;
 pub(crate) use lookup::Found;
+pub(crate) use names::object_identity;
 
 /// All resources of an environment, and the ways to find them.
 pub(crate) struct Graph<'a> {
@@ -38,6 +43,8 @@ pub(crate) struct Graph<'a> {
     pub(crate) places: Vec<Place>,
     pub(crate) files: &'a Files,
     pub(crate) assets: &'a Assets<'a>,
+    /// All tenants of the stack, whether or not they are in this environment.
+    pub(crate) tenants: &'a TenantNames,
     /// The number of the first CloudFormation stack of each instance: one that is divided has several.
     first_stack: Vec<usize>,
     /// The accounts of the stack's other environments.
@@ -68,6 +75,7 @@ impl<'a> Graph<'a> {
         places: Vec<Place>,
         files: &'a Files,
         assets: &'a Assets<'a>,
+        tenants: &'a TenantNames,
         diagnostics: &mut Diagnostics,
     ) -> Graph<'a> {
         let Expansions {
@@ -89,6 +97,7 @@ impl<'a> Graph<'a> {
             places,
             files,
             assets,
+            tenants,
             other_accounts: Vec::new(),
             other_environments: Vec::new(),
             by_name: HashMap::new(),

@@ -132,16 +132,10 @@ impl Graph<'_> {
     /// Gives everything by which a resource must be unique in its target.
     fn names_of<'a>(&self, resource: &'a Resource, mut give: impl FnMut(Name<'a>)) {
         match &resource.kind {
-            ResourceKind::Kubernetes { api_version, kind } => {
-                let metadata = |key: &str| {
-                    resource
-                        .body
-                        .at(&["metadata", key])
-                        .and_then(Term::as_str)
-                        .unwrap_or_default()
-                };
-                let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
-                give(Name::Object(group, kind, metadata("namespace"), metadata("name")));
+            ResourceKind::Kubernetes { .. } => {
+                if let Some((group, kind, namespace, name)) = object_identity(resource, &resource.body) {
+                    give(Name::Object(group, kind, namespace, name));
+                }
             }
             ResourceKind::CloudFormation(type_name) => {
                 give(Name::Logical(resource.instance, logical_id(resource)));
@@ -156,6 +150,25 @@ impl Graph<'_> {
             }
         }
     }
+}
+
+/// What only one object of a cluster may have: group, kind, namespace (empty for a cluster-scoped object) and name. None for a
+/// CloudFormation resource, and where the name is not known at compile time.
+pub(crate) fn object_identity<'a>(
+    resource: &'a Resource,
+    body: &'a Term,
+) -> Option<(&'a str, &'a str, &'a str, &'a str)> {
+    let ResourceKind::Kubernetes { api_version, kind } = &resource.kind else {
+        return None;
+    };
+    let metadata = |key: &str| body.at(&["metadata", key]).and_then(Term::as_str);
+    let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
+    Some((
+        group,
+        kind,
+        metadata("namespace").unwrap_or_default(),
+        metadata("name")?,
+    ))
 }
 
 /// What would make two names differ, as an expression.

@@ -1,13 +1,19 @@
 //! Stated connections become network policies on both sides, or rules of security groups.
-
-use core::net::IpAddr;
+//!
+//! A policy allows, and the first one that selects a pod also isolates it: what no policy allows is closed from then on. A
+//! connection therefore adds a policy only where the stack isolates the pods already (the module `tenant` does), so that it can
+//! never cut off what worked before. And it adds none in a namespace that the stack does not create.
 
 use terrace_artifact::{Address, Text};
 
+use super::addresses::range;
 use super::grants::{named, pod_spec};
+use super::groups::{group_rules, in_one_network};
+use super::selector::Direction;
+use super::site::Site;
 use super::{Found, Graph};
 use crate::code::Code;
-use crate::diagnostic::{Diagnostic, Diagnostics, shown};
+use crate::diagnostic::{Diagnostic, Diagnostics, listed, shown};
 use crate::expand::Stated;
 use crate::expression::filters::slug;
 use crate::resource::{Resource, ResourceKind};
@@ -16,25 +22,33 @@ use crate::term::{Reference, Term};
 
 /// One end of a connection.
 enum Peer {
-    /// Pods: their namespace, their labels, and a name for messages and policies.
-    Pods {
-        namespace: Term,
-        labels: Term,
-        name: Text,
-    },
+    Pods(Pods),
     /// Addresses outside the cluster.
     Addresses(Text),
     /// A security group.
     Group(usize),
 }
 
+/// Pods that are one end of a connection.
+struct Pods {
+    namespace: Term,
+    /// The labels that select them.
+    selector: Term,
+    /// All labels that they are known to have.
+    labels: Term,
+    /// What they are called in the names of policies.
+    name: Text,
+    /// What they are called in messages.
+    shown: String,
+}
+
 /// Makes policies and rules of what was stated.
-pub(super) fn lower(
-    graph: &mut Graph<'_>,
-    connects: &[Stated],
-    diagnostics: &mut Diagnostics,
-) -> Vec<Resource> {
+pub(super) fn lower(graph: &Graph<'_>, connects: &[Stated], diagnostics: &mut Diagnostics) -> Vec<Resource> {
     let mut made = Vec::new();
+    if connects.is_empty() {
+        return made;
+    }
+    let site = Site::new(graph);
     for connect in connects {
         let (Some(from), Some(to)) = (
             peer(graph, connect, "from", diagnostics),
@@ -75,17 +89,58 @@ pub(super) fn lower(
                 .at(connect.span, "both are addresses")
                 .help("name a workload or a Service on one side"),
             ),
-            _ => made.extend(policies(graph, connect, &from, &to, &port, protocol)),
+            _ => {
+                let policies = policies(graph, &site, connect, [&from, &to], &port, protocol);
+                if policies.is_empty() {
+                    diagnostics.push(without_policy(graph, &site, connect, [&from, &to]));
+                }
+                made.extend(policies);
+            }
         }
     }
     made
+}
+
+/// A connection that needs no policy, or cannot have one.
+fn without_policy(graph: &Graph<'_>, site: &Site<'_>, connect: &Stated, sides: [&Peer; 2]) -> Diagnostic {
+    let cluster = graph.instances[connect.instance].cluster.as_ref();
+    let pods = sides.into_iter().filter_map(|side| match side {
+        Peer::Pods(pods) => Some(pods),
+        _ => None,
+    });
+    let pods: Vec<&Pods> = pods.collect();
+    match pods.iter().find(|pods| site.creates(cluster, &pods.namespace)) {
+        Some(open) => Diagnostic::new(
+            Code::IneffectiveConnection,
+            format!("{} accept and open every connection: this one changes nothing", open.shown),
+        )
+        .at(connect.span, "no policy is written for it")
+        .note(format!(
+            "no NetworkPolicy of this stack isolates them in namespace `{}`, and a first policy would close all their other \
+             connections, DNS among them",
+            open.namespace.shown()
+        ))
+        .help("isolate the namespace with the module `tenant` or a NetworkPolicy that denies by default, or remove the connection"),
+        None => {
+            let namespaces = pods.iter().map(|pods| pods.namespace.shown());
+            Diagnostic::new(
+                Code::InvalidGrant,
+                "neither side of this connection is in a namespace that this stack creates",
+            )
+            .at(
+                connect.span,
+                format!("Terrace writes no policy into {}", listed(namespaces)),
+            )
+            .help("name a workload of the stack on one side; a policy between other pods is for the owner of their namespace")
+        }
+    }
 }
 
 fn peer(graph: &Graph<'_>, connect: &Stated, key: &str, diagnostics: &mut Diagnostics) -> Option<Peer> {
     let term = connect.value.get(key)?;
     if let Term::Map(_) = term {
         if let Some(cidr) = term.get("cidr").and_then(Term::as_str) {
-            if !is_range(cidr) {
+            if range(cidr).is_none() {
                 diagnostics.push(
                     Diagnostic::new(
                         Code::InvalidGrant,
@@ -101,17 +156,32 @@ fn peer(graph: &Graph<'_>, connect: &Stated, key: &str, diagnostics: &mut Diagno
             }
             return Some(Peer::Addresses(cidr.into()));
         }
-        let namespace = term.get("namespace")?.clone();
-        let labels = term
-            .get("labels")
-            .cloned()
-            .unwrap_or(Term::Map(Vec::new().into()));
-        let name = slug(&namespace.shown());
-        return Some(Peer::Pods {
+        let namespace = term.get("namespace")?;
+        let at = graph
+            .resources_of(connect.instance)
+            .next()
+            .map_or(0, |(at, _)| at);
+        let namespace = graph
+            .known_text(at, connect.instance, namespace)
+            .map_or_else(|| namespace.clone(), Term::from);
+        let labels = term.get("labels").cloned();
+        let labels = labels.unwrap_or(Term::Map(Vec::new().into()));
+        // Several connections of one namespace are told apart by the labels of their pods.
+        let mut name = slug(&namespace.shown()).to_string();
+        for (_, value) in labels.entries() {
+            name.push('-');
+            name.push_str(&slug(&value.shown()));
+        }
+        return Some(Peer::Pods(Pods {
+            shown: match labels.entries() {
+                [] => format!("the pods of namespace `{}`", namespace.shown()),
+                _ => format!("these pods of namespace `{}`", namespace.shown()),
+            },
             namespace,
+            selector: labels.clone(),
             labels,
-            name,
-        });
+            name: name.into(),
+        }));
     }
     let reference = match term {
         Term::Reference(reference) => reference.as_ref().clone(),
@@ -175,21 +245,22 @@ fn peer(graph: &Graph<'_>, connect: &Stated, key: &str, diagnostics: &mut Diagno
     if resource.kind.cloudformation() == Some("AWS::EC2::SecurityGroup") {
         return Some(Peer::Group(at));
     }
-    let labels = match resource.kind.kubernetes() {
-        Some("Service") => resource.body.at(&["spec", "selector"]),
-        Some("Pod") => resource.body.at(&["metadata", "labels"]),
-        Some("CronJob") => {
-            resource
-                .body
-                .at(&["spec", "jobTemplate", "spec", "template", "metadata", "labels"])
-        }
-        Some("Job") => resource.body.at(&["spec", "template", "metadata", "labels"]),
-        Some(_) if pod_spec(&resource.body).is_some() => {
-            resource.body.at(&["spec", "selector", "matchLabels"])
-        }
-        _ => None,
+    let template = |path: &[&str]| resource.body.at(path);
+    let (selector, labels) = match resource.kind.kubernetes() {
+        Some("Service") => (template(&["spec", "selector"]), None),
+        Some("Pod") => (template(&["metadata", "labels"]), None),
+        Some("CronJob") => (
+            template(&["spec", "jobTemplate", "spec", "template", "metadata", "labels"]),
+            None,
+        ),
+        Some("Job") => (template(&["spec", "template", "metadata", "labels"]), None),
+        Some(_) if pod_spec(&resource.body).is_some() => (
+            template(&["spec", "selector", "matchLabels"]),
+            template(&["spec", "template", "metadata", "labels"]),
+        ),
+        _ => (None, None),
     };
-    let Some(labels) = labels.cloned() else {
+    let Some(selector) = selector else {
         let kind = resource
             .kind
             .kubernetes()
@@ -205,64 +276,27 @@ fn peer(graph: &Graph<'_>, connect: &Stated, key: &str, diagnostics: &mut Diagno
         );
         return None;
     };
-    let namespace = resource
-        .body
-        .at(&["metadata", "namespace"])
-        .cloned()
-        .unwrap_or_default();
-    let name = format!(
+    let namespace = resource.body.at(&["metadata", "namespace"]);
+    let known = namespace.and_then(|term| graph.known_text(at, resource.instance, term));
+    let mut name = format!(
         "{}-{}",
         slug(graph.identity(resource)),
         slug(&resource.address.resource)
-    )
-    .into();
-    Some(Peer::Pods {
-        namespace,
-        labels,
-        name,
-    })
-}
-
-/// Whether two security groups are in one account and region.
-fn in_one_network(
-    graph: &Graph<'_>,
-    connect: &Stated,
-    from: usize,
-    to: usize,
-    diagnostics: &mut Diagnostics,
-) -> bool {
-    let place = |at: usize| &graph.places[graph.resources[at].instance];
-    if place(from) == place(to) {
-        return true;
-    }
-    diagnostics.push(
-        Diagnostic::new(
-            Code::InvalidGrant,
-            format!(
-                "`{}` is in another account or region than `{}`",
-                graph.resources[to].address, graph.resources[from].address
-            ),
-        )
-        .at(
-            graph.word(connect, "to"),
-            "a rule names groups of its own network",
-        )
-        .help("place the two together, with `on`, or write the rules as resources"),
     );
-    false
-}
-
-/// Whether a text is a range of addresses: `10.0.0.0/16`, `fd00::/8`.
-fn is_range(text: &str) -> bool {
-    let Some((address, bits)) = text.split_once('/') else {
-        return false;
-    };
-    let most = match address.parse::<IpAddr>() {
-        Ok(IpAddr::V4(_)) => 32,
-        Ok(IpAddr::V6(_)) => 128,
-        Err(_) => return false,
-    };
-    bits.parse::<u8>().is_ok_and(|bits| bits <= most)
+    if let Some(key) = &resource.address.key {
+        name.push('-');
+        name.push_str(&slug(key));
+    }
+    Some(Peer::Pods(Pods {
+        namespace: known
+            .map(Term::from)
+            .or_else(|| namespace.cloned())
+            .unwrap_or_default(),
+        labels: labels.unwrap_or(selector).clone(),
+        selector: selector.clone(),
+        name: name.into(),
+        shown: format!("the pods of `{}`", resource.address),
+    }))
 }
 
 /// The one workload of a component.
@@ -301,18 +335,19 @@ fn workload_of(
     }
 }
 
-/// Egress where the connection begins, ingress where it ends: each in its own namespace.
+/// Egress where the connection begins, ingress where it ends: each in its own namespace, where the stack creates that namespace
+/// and isolates the pods.
 fn policies(
     graph: &Graph<'_>,
+    site: &Site<'_>,
     connect: &Stated,
-    from: &Peer,
-    to: &Peer,
+    [from, to]: [&Peer; 2],
     port: &Term,
     protocol: &str,
 ) -> Vec<Resource> {
-    let instance = &graph.instances[connect.instance];
+    let cluster = graph.instances[connect.instance].cluster.as_ref();
     let name_of = |peer: &Peer| match peer {
-        Peer::Pods { name, .. } => name.clone(),
+        Peer::Pods(pods) => pods.name.clone(),
         Peer::Addresses(cidr) => slug(cidr),
         Peer::Group(_) => Text::default(),
     };
@@ -321,144 +356,90 @@ fn policies(
         ("protocol", Term::from(protocol)),
         ("port", port.clone()),
     ])]);
-    let selector = |peer: &Peer| match peer {
-        Peer::Pods {
-            namespace, labels, ..
-        } => Term::map([
-            (
-                "namespaceSelector",
-                Term::map([(
-                    "matchLabels",
-                    Term::map([("kubernetes.io/metadata.name", namespace.clone())]),
-                )]),
-            ),
-            ("podSelector", Term::map([("matchLabels", labels.clone())])),
-        ]),
-        Peer::Addresses(cidr) => Term::map([("ipBlock", Term::map([("cidr", Term::from(cidr))]))]),
-        Peer::Group(_) => Term::Null,
-    };
     let mut made = Vec::new();
-    for (own, other, direction, field, side) in [
-        (from, to, "Egress", "egress", "to"),
-        (to, from, "Ingress", "ingress", "from"),
-    ] {
-        let Peer::Pods {
-            namespace, labels, ..
-        } = own
-        else {
+    for (own, other, direction) in [(from, to, Direction::Egress), (to, from, Direction::Ingress)] {
+        let Peer::Pods(pods) = own else { continue };
+        if !site.creates(cluster, &pods.namespace)
+            || !site.isolates(cluster, &pods.namespace, &pods.labels, direction)
+        {
             continue;
-        };
-        let rule = Term::map([(side, Term::list([selector(other)])), ("ports", ports.clone())]);
+        }
+        let rule = Term::map([
+            (direction.peers(), Term::list([selector(other, direction)])),
+            ("ports", ports.clone()),
+        ]);
         let spec = Term::map([
-            ("podSelector", Term::map([("matchLabels", labels.clone())])),
-            ("policyTypes", Term::list([direction])),
-            (field, Term::list([rule])),
+            ("podSelector", Term::map([("matchLabels", pods.selector.clone())])),
+            ("policyTypes", Term::list([direction.policy_type()])),
+            (direction.rules(), Term::list([rule])),
         ]);
-        let name = format!("{base}-{field}");
-        let labels = graph.uses[connect.instance]
-            .names
-            .iter()
-            .find(|(name, _)| name == "labels");
-        let metadata = Term::map([
-            ("name", Term::from(name.as_str())),
-            ("namespace", namespace.clone()),
-            (
-                "labels",
-                labels.map_or(Term::Map(Vec::new().into()), |(_, labels)| labels.clone()),
-            ),
-        ]);
-        let body = Term::map([
-            ("apiVersion", Term::from("networking.k8s.io/v1")),
-            ("kind", "NetworkPolicy".into()),
-            ("metadata", metadata),
-            ("spec", spec),
-        ]);
-        made.push(Resource {
-            address: Address {
-                tenant: instance.tenant.clone(),
-                component: instance.component.clone(),
-                resource: name.replace('-', "_").into(),
-                key: None,
-            },
-            kind: ResourceKind::Kubernetes {
-                api_version: "networking.k8s.io/v1".into(),
-                kind: "NetworkPolicy".into(),
-            },
-            body,
-            depends_on: Vec::new(),
-            attributes: Vec::new(),
-            holds_data: false,
-            part: 0,
-            declared: connect.span,
-            instance: connect.instance,
-        });
+        let name = format!("{base}-{}", direction.rules());
+        made.push(policy(graph, connect, &name, &pods.namespace, spec));
     }
     made
 }
 
-/// Separate rules instead of rules in the groups: two groups that name each other could never be created.
-fn group_rules(
-    graph: &Graph<'_>,
-    connect: &Stated,
-    from: usize,
-    to: usize,
-    port: &Term,
-    protocol: &str,
-) -> Vec<Resource> {
-    let group = |at: usize| -> Term {
-        let name = graph.resources[at].address.to_string().into();
-        Reference {
-            name,
+/// The other side, as a rule of a policy names it.
+fn selector(peer: &Peer, direction: Direction) -> Term {
+    match peer {
+        Peer::Pods(pods) => Term::map([
+            (
+                "namespaceSelector",
+                Term::map([(
+                    "matchLabels",
+                    Term::map([("kubernetes.io/metadata.name", pods.namespace.clone())]),
+                )]),
+            ),
+            ("podSelector", Term::map([("matchLabels", pods.selector.clone())])),
+        ]),
+        Peer::Addresses(cidr) => {
+            let mut block = vec![("cidr".into(), Term::from(cidr))];
+            let except = range(cidr).and_then(|range| range.instance_metadata());
+            if let Some(except) = except.filter(|_| direction == Direction::Egress) {
+                block.push(("except".into(), Term::list([except])));
+            }
+            Term::map([("ipBlock", Term::Map(block.into()))])
+        }
+        Peer::Group(_) => Term::Null,
+    }
+}
+
+/// The object of a policy, declared by the connection.
+fn policy(graph: &Graph<'_>, connect: &Stated, name: &str, namespace: &Term, spec: Term) -> Resource {
+    let instance = &graph.instances[connect.instance];
+    let names = &graph.uses[connect.instance].names;
+    let labels = names.iter().find(|(name, _)| name == "labels");
+    let metadata = Term::map([
+        ("name", Term::from(name)),
+        ("namespace", namespace.clone()),
+        (
+            "labels",
+            labels.map_or(Term::Map(Vec::new().into()), |(_, labels)| labels.clone()),
+        ),
+    ]);
+    let body = Term::map([
+        ("apiVersion", Term::from("networking.k8s.io/v1")),
+        ("kind", "NetworkPolicy".into()),
+        ("metadata", metadata),
+        ("spec", spec),
+    ]);
+    Resource {
+        address: Address {
+            tenant: instance.tenant.clone(),
+            component: instance.component.clone(),
+            resource: name.replace('-', "_").into(),
             key: None,
-            path: vec!["group_id".into()],
-            local: false,
-            span: connect.span,
-        }
-        .into()
-    };
-    let rule = |kind: &str, own: usize, other: usize, other_key: &str| {
-        let (source, target) = (
-            &graph.resources[from].address.resource,
-            &graph.resources[to].address.resource,
-        );
-        let body = Term::map([
-            ("GroupId", group(own)),
-            (other_key, group(other)),
-            ("IpProtocol", protocol.to_lowercase().into()),
-            ("FromPort", port.clone()),
-            ("ToPort", port.clone()),
-            ("Description", format!("{source} to {target}").into()),
-        ]);
-        let owner = &graph.resources[own];
-        let direction = kind.trim_start_matches("AWS::EC2::SecurityGroup").to_lowercase();
-        Resource {
-            address: Address {
-                resource: format!("{source}_to_{target}_{}_{direction}", slug(&port.shown())).into(),
-                key: None,
-                ..owner.address.clone()
-            },
-            kind: ResourceKind::CloudFormation(kind.into()),
-            body,
-            depends_on: Vec::new(),
-            attributes: Vec::new(),
-            holds_data: false,
-            part: owner.part,
-            declared: connect.span,
-            instance: owner.instance,
-        }
-    };
-    vec![
-        rule(
-            "AWS::EC2::SecurityGroupEgress",
-            from,
-            to,
-            "DestinationSecurityGroupId",
-        ),
-        rule(
-            "AWS::EC2::SecurityGroupIngress",
-            to,
-            from,
-            "SourceSecurityGroupId",
-        ),
-    ]
+        },
+        kind: ResourceKind::Kubernetes {
+            api_version: "networking.k8s.io/v1".into(),
+            kind: "NetworkPolicy".into(),
+        },
+        body,
+        depends_on: Vec::new(),
+        attributes: Vec::new(),
+        holds_data: false,
+        part: 0,
+        declared: connect.span,
+        instance: connect.instance,
+    }
 }

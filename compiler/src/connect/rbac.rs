@@ -1,9 +1,10 @@
 //! Grants of workloads on Kubernetes objects: RBAC for just the named ones.
 
-use terrace_artifact::Address;
+use terrace_artifact::{Address, Text};
 
 use super::Graph;
 use super::grants::pod_spec;
+use super::site::Namespaces;
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::expand::Stated;
@@ -14,6 +15,7 @@ use crate::term::Term;
 /// RBAC for a workload: a Role with just the named objects, bound to its service account.
 pub(super) fn role_based(
     graph: &Graph<'_>,
+    namespaces: &Namespaces,
     grant: &Stated,
     who: usize,
     on: usize,
@@ -50,6 +52,9 @@ pub(super) fn role_based(
         );
         return Vec::new();
     }
+    let Some(namespace) = role_namespace(graph, namespaces, grant, on, kind, diagnostics) else {
+        return Vec::new();
+    };
     if grant.value.get("prefix").is_some() {
         diagnostics.push(
             Diagnostic::new(Code::InvalidGrant, format!("`{}` has no parts", target.address))
@@ -120,7 +125,7 @@ pub(super) fn role_based(
                 "metadata".into(),
                 Term::map([
                     ("name", Term::from(base.clone())),
-                    ("namespace", metadata("namespace")),
+                    ("namespace", Term::from(&namespace)),
                 ]),
             ),
         ];
@@ -172,4 +177,53 @@ pub(super) fn role_based(
             vec![("roleRef", reference), ("subjects", Term::list([subject]))],
         ),
     ]
+}
+
+/// The namespace of a Role for the object: the object's own, which the stack must create. Reports why there is none.
+fn role_namespace(
+    graph: &Graph<'_>,
+    namespaces: &Namespaces,
+    grant: &Stated,
+    on: usize,
+    kind: &str,
+    diagnostics: &mut Diagnostics,
+) -> Option<Text> {
+    let target = &graph.resources[on];
+    let Some(namespace) = target.body.at(&["metadata", "namespace"]) else {
+        diagnostics.push(
+            Diagnostic::new(
+                Code::InvalidGrant,
+                format!("`{}` is cluster-scoped: a Role cannot name it", target.address),
+            )
+            .at(graph.word(grant, "on"), format!("{kind} has no namespace"))
+            .help("write the ClusterRole and its binding as resources of the platform"),
+        );
+        return None;
+    };
+    let known = graph.known_metadata(on, "namespace");
+    let cluster = &graph.instances[target.instance].cluster;
+    if let Some(name) = &known
+        && namespaces.contains(&(cluster.clone(), name.clone()))
+    {
+        return known;
+    }
+    let shown = known.map_or_else(|| namespace.shown(), |name| name.to_string());
+    diagnostics.push(
+        Diagnostic::new(
+            Code::InvalidGrant,
+            format!(
+                "`{}` is in namespace `{shown}`, which this stack does not create",
+                target.address
+            ),
+        )
+        .at(
+            graph.word(grant, "on"),
+            "a grant writes a Role and a RoleBinding into the namespace of its object",
+        )
+        .also(target.declared, "declared here")
+        .help(
+            "move the object to a namespace of the stack, or let the owner of that namespace write the Role",
+        ),
+    );
+    None
 }

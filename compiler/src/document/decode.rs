@@ -54,6 +54,7 @@ impl Environment {
                 .unwrap_or(here(node, Class::Production)),
             promotes_from: text(node, "promotes_from"),
             directory: text(node, "directory"),
+            namespace_prefix: text(node, "namespace_prefix"),
             kubernetes: node.get("kubernetes").map(cluster),
             aws: node.get("aws").map(account),
             clusters: keyed(node.get("clusters"), cluster),

@@ -1,14 +1,17 @@
 //! Names in documents: of environments, tenants and components that have to be there, and of environments that come after others.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use terrace_artifact::Text;
 
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::document::{ComponentInputs, Environment, Recipe as Source, Spanned, Tenants};
+use crate::document::{ComponentInputs, Environment, Recipe as Source, Spanned, Tenant, Tenants};
+use crate::expression::filters::slug;
 use crate::load::{Stack, unknown};
-use crate::placement::{check_label, check_names as check_targets};
+use crate::placement::{check_label, check_names as check_targets, directory};
+use crate::scope::lost_to_scale;
 
 /// Finds names in documents that name nothing.
 pub(super) fn check(stack: &Stack, diagnostics: &mut Diagnostics) {
@@ -43,6 +46,7 @@ pub(super) fn check(stack: &Stack, diagnostics: &mut Diagnostics) {
     };
     for tenant in &stack.tenants {
         check_environments(tenant.environments.as_deref(), diagnostics);
+        check_pool(tenant, diagnostics);
     }
     for component in &stack.components {
         check_environments(component.environments.as_deref(), diagnostics);
@@ -103,6 +107,8 @@ pub(super) fn check(stack: &Stack, diagnostics: &mut Diagnostics) {
     for tenant in &stack.tenants {
         check_inputs(&tenant.overrides, diagnostics);
     }
+    check_one_slug(stack, diagnostics);
+    check_directories(&stack.environments, diagnostics);
     for environment in &stack.environments {
         check_targets(environment, diagnostics);
         check_label(&stack.platform, environment, diagnostics);
@@ -115,6 +121,86 @@ pub(super) fn check(stack: &Stack, diagnostics: &mut Diagnostics) {
     }
     check_promotion(&stack.environments, diagnostics);
     crate::reach::check(stack, diagnostics);
+}
+
+/// Reports a resource pool that its scale leaves without one of its resources.
+fn check_pool(tenant: &Tenant, diagnostics: &mut Diagnostics) {
+    let Some(pool) = &tenant.resource_pool else { return };
+    if let Some((what, smallest)) = lost_to_scale(pool) {
+        diagnostics.push(
+            Diagnostic::new(
+                Code::InvalidValue,
+                format!(
+                    "a pool `{}` has no {what} at a scale of {}",
+                    pool.kind.value, pool.scale_factor.value
+                ),
+            )
+            .at(pool.scale_factor.span, "rounds down to none")
+            .help(format!(
+                "the smallest scale that leaves some of everything is {smallest}"
+            )),
+        );
+    }
+}
+
+/// Reports tenants whose composed names would be the same: `a-b` and `a_b` have one namespace.
+fn check_one_slug(stack: &Stack, diagnostics: &mut Diagnostics) {
+    let mut known: BTreeMap<Text, &Spanned<Text>> = BTreeMap::new();
+    for tenant in &stack.tenants {
+        let name = &tenant.name;
+        match known.entry(slug(&name.value)) {
+            Entry::Vacant(place) => {
+                place.insert(name);
+            }
+            // Two documents of one name are another mistake, which is reported already.
+            Entry::Occupied(first) if first.get().value == name.value => {}
+            Entry::Occupied(first) => diagnostics.push(
+                Diagnostic::new(
+                    Code::NameCollision,
+                    format!(
+                        "the tenants `{}` and `{}` have the same namespace",
+                        first.get().value,
+                        name.value
+                    ),
+                )
+                .at(name.span, format!("`{}` in composed names", first.key()))
+                .also(first.get().span, "the same")
+                .help("rename one of the two: composed names do not distinguish `_` from `-`"),
+            ),
+        }
+    }
+}
+
+/// Reports environments that are written to one directory: each would delete the other's files.
+fn check_directories(environments: &[Environment], diagnostics: &mut Diagnostics) {
+    let mut known: BTreeMap<String, &Environment> = BTreeMap::new();
+    for environment in environments {
+        let Some(directory) = directory(environment) else {
+            continue;
+        };
+        let parts = directory.split('/').filter(|part| !matches!(*part, "" | "."));
+        let path: Vec<&str> = parts.collect();
+        let place = |one: &Environment| one.directory.as_ref().map_or(one.name.span, |path| path.span);
+        let first = known.insert(path.join("/"), environment);
+        // Two documents of one name are another mistake, which is reported already.
+        if let Some(first) = first.filter(|first| first.name.value != environment.name.value) {
+            diagnostics.push(
+                Diagnostic::new(
+                    Code::EnvironmentCollision,
+                    format!(
+                        "environments `{}` and `{}` are written to the same directory",
+                        first.name.value, environment.name.value
+                    ),
+                )
+                .at(
+                    place(environment),
+                    format!("the directory of `{}`", environment.name.value),
+                )
+                .also(place(first), format!("the directory of `{}`", first.name.value))
+                .help("give each environment its own `directory`"),
+            );
+        }
+    }
 }
 
 /// Changes come from an environment to the next, and never back.

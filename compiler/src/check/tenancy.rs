@@ -1,0 +1,277 @@
+//! Isolation of tenants: what a component of a tenant makes stays in the tenant's own namespaces and reaches neither another tenant
+//! nor the platform nor the nodes.
+//!
+//! The rules look at objects as they are after expansion, so it does not matter whether a module, a patch, a loop or a grant made
+//! them. What the platform's own components do is the platform's decision, except for a binding that ties two tenants together.
+
+mod bindings;
+mod network;
+mod scan;
+
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
+use terrace_artifact::Text;
+
+use super::{Finding, Subject};
+use crate::code::Code;
+use crate::connect::Graph;
+use crate::connect::lower::Lowered;
+use crate::resolve::UseKind;
+use crate::resource::Instance;
+use crate::term::Term;
+
+/// The name that stands in addresses for a component of the platform.
+const PLATFORM: &str = "platform";
+
+/// Beginnings of the names of namespaces that belong to the cluster itself.
+const OF_THE_CLUSTER: [&str; 2] = ["kube-", "openshift-"];
+
+/// Who a namespace belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Owner<'a> {
+    /// A tenant, by name.
+    Tenant(&'a str),
+    /// The platform's own components.
+    Platform,
+    /// Nobody in the stack.
+    Others,
+}
+
+impl Owner<'_> {
+    /// The owner, as the end of a sentence about a namespace.
+    fn clause(self) -> String {
+        match self {
+            Owner::Tenant(name) => format!("which belongs to tenant `{name}`"),
+            Owner::Platform => "which belongs to the platform".to_owned(),
+            Owner::Others => "which does not belong to the tenant".to_owned(),
+        }
+    }
+}
+
+/// A Namespace object of a tenant, and the labels that selectors see on it.
+struct Space<'a> {
+    tenant: &'a str,
+    labels: Term,
+}
+
+/// What the rules know of all tenants of an environment.
+pub(crate) struct Tenancy<'a> {
+    /// Who declares each namespace, by cluster and name.
+    declared: HashMap<(Option<&'a Text>, &'a str), Owner<'a>>,
+    /// The namespaces of tenants, by cluster.
+    spaces: HashMap<Option<&'a Text>, Vec<Space<'a>>>,
+    /// The namespaces of the platform's components.
+    platform: HashSet<&'a str>,
+    /// The groups and users that each tenant lets in: the output `readers` of its components of the module `tenant`.
+    readers: HashMap<&'a str, Vec<&'a str>>,
+    /// ClusterRoles of the platform, by cluster and name: their place in the graph.
+    cluster_roles: HashMap<(Option<&'a Text>, &'a str), usize>,
+}
+
+impl<'a> Tenancy<'a> {
+    /// Collects the namespaces, readers and cluster roles of an environment.
+    pub(crate) fn new(graph: &'a Graph<'a>, bodies: &'a [Lowered]) -> Tenancy<'a> {
+        let mut tenancy = Tenancy {
+            declared: HashMap::new(),
+            spaces: HashMap::new(),
+            platform: HashSet::new(),
+            readers: HashMap::new(),
+            cluster_roles: HashMap::new(),
+        };
+        for (at, resource) in graph.resources.iter().enumerate() {
+            let Some(kind @ ("Namespace" | "ClusterRole")) = resource.kind.kubernetes() else {
+                continue;
+            };
+            let instance = &graph.instances[resource.instance];
+            let body = bodies[at].body(resource);
+            let Some(name) = body.at(&["metadata", "name"]).and_then(Term::as_str) else {
+                continue;
+            };
+            let cluster = instance.cluster.as_ref();
+            let key = (cluster, name);
+            match tenant_of(instance) {
+                None if kind == "ClusterRole" => {
+                    tenancy.cluster_roles.insert(key, at);
+                }
+                Some(tenant) if kind == "Namespace" => {
+                    tenancy.declared.insert(key, Owner::Tenant(tenant));
+                    let labels = labels_of(body, name);
+                    let spaces = tenancy.spaces.entry(cluster).or_default();
+                    spaces.push(Space { tenant, labels });
+                }
+                None => {
+                    tenancy.declared.insert(key, Owner::Platform);
+                }
+                Some(_) => {}
+            }
+        }
+        for instance in &graph.instances {
+            if tenant_of(instance).is_none() {
+                tenancy.platform.insert(&instance.namespace);
+            }
+            let of_module = instance.module.as_deref() == Some("tenant");
+            let readers = instance.outputs.iter().find(|(name, _)| name == "readers");
+            if let (Some(tenant), Some((_, readers)), true) = (tenant_of(instance), readers, of_module) {
+                let readers = readers.items().iter().filter_map(Term::as_str);
+                tenancy.readers.entry(tenant).or_default().extend(readers);
+            }
+        }
+        tenancy
+    }
+}
+
+/// The tenant of a component; nothing where it is the platform's own.
+fn tenant_of(instance: &Instance) -> Option<&str> {
+    (instance.tenant != PLATFORM).then_some(instance.tenant.as_str())
+}
+
+/// The labels of a Namespace, with the one that the server adds.
+fn labels_of(body: &Term, name: &str) -> Term {
+    let written = body.at(&["metadata", "labels"]).map_or(&[][..], Term::entries);
+    let mut labels = written.to_vec();
+    labels.push(("kubernetes.io/metadata.name".into(), Term::from(name)));
+    Term::Map(labels.into())
+}
+
+impl<'a> Subject<'a> {
+    fn instance(&self) -> &'a Instance {
+        &self.graph.instances[self.resource.instance]
+    }
+
+    fn cluster(&self) -> Option<&'a Text> {
+        self.instance().cluster.as_ref()
+    }
+
+    /// Who a namespace of the subject's cluster belongs to.
+    fn owner(&self, namespace: &str) -> Owner<'a> {
+        let declared = self.tenancy.declared.get(&(self.cluster(), namespace));
+        if let Some(tenant) = self.graph.tenants.namespaces.get(namespace) {
+            return Owner::Tenant(tenant);
+        }
+        if let Some(owner) = declared {
+            return *owner;
+        }
+        match self.tenancy.platform.contains(namespace) {
+            true => Owner::Platform,
+            false => Owner::Others,
+        }
+    }
+
+    /// True when a namespace is one that the subject's tenant may have objects in.
+    fn is_own(&self, tenant: &str, namespace: &str) -> bool {
+        let declared = self.tenancy.declared.get(&(self.cluster(), namespace));
+        self.instance().namespace == namespace || declared == Some(&Owner::Tenant(tenant))
+    }
+
+    /// True when the compiler made the resource of a grant or a connection: no line declares its fields.
+    fn is_made(&self) -> bool {
+        match &self.graph.uses[self.resource.instance].kind {
+            UseKind::Component { recipe, .. } => {
+                let mut declared = recipe.resources.iter();
+                !declared.any(|template| template.name.value == self.resource.address.resource)
+            }
+            UseKind::Pipeline(_) => true,
+        }
+    }
+}
+
+/// Holds an object against the rules of tenants.
+pub(super) fn object(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    let first = findings.len();
+    let tenant = tenant_of(subject.instance());
+    if let Some(tenant) = tenant {
+        place(subject, tenant, findings);
+        network::object(subject, tenant, findings);
+    }
+    bindings::binding(subject, tenant, findings);
+    if let Some(tenant) = tenant {
+        let told: Vec<_> = findings[first..]
+            .iter()
+            .map(|finding| finding.path.clone())
+            .collect();
+        scan::scan(subject, tenant, &told, findings);
+    }
+}
+
+/// Finds the namespaces of other tenants in a CloudFormation resource, such as an association of a role with their accounts.
+pub(super) fn resource(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    if let Some(tenant) = tenant_of(subject.instance()) {
+        scan::scan(subject, tenant, &[], findings);
+    }
+}
+
+/// Whether an object is where its tenant may have objects.
+fn place(subject: &Subject<'_>, tenant: &str, findings: &mut Vec<Finding>) {
+    let kind = subject.resource.kind.kubernetes().unwrap_or_default();
+    let metadata = |key: &str| subject.body.at(&["metadata", key]).and_then(Term::as_str);
+    if let Some(namespace) = metadata("namespace") {
+        if !subject.is_own(tenant, namespace) {
+            findings.push(elsewhere(subject, namespace));
+        }
+        return;
+    }
+    let name = metadata("name").unwrap_or_default();
+    if kind != "Namespace" {
+        let message = format!("{kind} is cluster-scoped: a component of tenant `{tenant}` cannot create it");
+        findings.push(
+            Finding::new(Code::TenantIsolation, &["kind"], message)
+                .help("declare it in a component of the platform, which has no `tenants`"),
+        );
+    } else if !subject.graph.is_named_after(name, tenant) {
+        let message = format!("tenant `{tenant}` cannot create namespace `{name}`");
+        findings.push(
+            Finding::new(Code::TenantIsolation, &["metadata", "name"], message).help(
+                "name it `{{ namespace }}`, or begin the name with that: the tenant's name has to be in it",
+            ),
+        );
+    } else {
+        pod_security(subject, tenant, findings);
+    }
+}
+
+fn elsewhere(subject: &Subject<'_>, namespace: &str) -> Finding {
+    let clause = subject.owner(namespace).clause();
+    let address = &subject.resource.address;
+    let message = format!("`{address}` is in namespace `{namespace}`, {clause}");
+    let finding = Finding::new(Code::TenantIsolation, &["metadata", "namespace"], message);
+    match subject.is_made() {
+        true => finding.help("state the connection or grant in a component of the platform, which has no `tenants`"),
+        false => finding.help(
+            "leave `namespace` out to use the tenant's own, or declare the object in a component of the platform",
+        ),
+    }
+}
+
+/// A namespace that lets its pods take over their node lets them reach every tenant on it.
+fn pod_security(subject: &Subject<'_>, tenant: &str, findings: &mut Vec<Finding>) {
+    const LABEL: &str = "pod-security.kubernetes.io/enforce";
+    let level = subject.body.at(&["metadata", "labels", LABEL]);
+    if level.and_then(Term::as_str) == Some("privileged") {
+        let message =
+            format!("privileged pods of tenant `{tenant}` could reach every other tenant on their node");
+        findings.push(
+            Finding::new(Code::TenantIsolation, &["metadata", "labels", LABEL], message)
+                .help("enforce `baseline` or `restricted`"),
+        );
+    }
+}
+
+impl Graph<'_> {
+    /// True when a namespace has the tenant's name in it, and not that of another tenant whose name is longer.
+    fn is_named_after(&self, namespace: &str, tenant: &str) -> bool {
+        if namespace == "default" || OF_THE_CLUSTER.iter().any(|prefix| namespace.starts_with(prefix)) {
+            return false;
+        }
+        let words: Vec<&str> = namespace.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+        let mut longest: Option<(usize, bool)> = None;
+        for start in 0..words.len() {
+            for end in start + 1..=words.len() {
+                let Some(found) = self.tenants.slugs.get(words[start..end].join("-").as_str()) else {
+                    continue;
+                };
+                // Of two names of one length the tenant's own counts.
+                longest = longest.max(Some((end - start, found == tenant)));
+            }
+        }
+        longest.is_some_and(|(_, own)| own)
+    }
+}

@@ -1,0 +1,200 @@
+//! Bindings: who gets the permissions of a role, and of which role.
+
+use terrace_artifact::Segment;
+
+use super::super::rbac;
+use super::{Finding, Owner, Subject};
+use crate::code::Code;
+use crate::term::Term;
+
+/// Groups and users that are everybody, or every workload of the cluster.
+const EVERYBODY: [&str; 5] = [
+    "system:anonymous",
+    "system:authenticated",
+    "system:masters",
+    "system:serviceaccounts",
+    "system:unauthenticated",
+];
+
+/// The group of all accounts of one namespace.
+const ACCOUNTS_OF: &str = "system:serviceaccounts:";
+/// The user that an account is.
+const ACCOUNT: &str = "system:serviceaccount:";
+
+/// A subject of a binding.
+#[derive(Clone, Copy)]
+enum Party<'b> {
+    /// A ServiceAccount, or all of a namespace.
+    Accounts { namespace: &'b str },
+    /// Everybody, or a part of the control plane.
+    System(&'b str),
+    /// A group or user of the identity provider.
+    Person(&'b str),
+}
+
+fn party(subject: &Term) -> Option<Party<'_>> {
+    let word = |key: &str| subject.get(key).and_then(Term::as_str);
+    let name = word("name")?;
+    if word("kind")? == "ServiceAccount" {
+        let namespace = word("namespace")?;
+        return Some(Party::Accounts { namespace });
+    }
+    if let Some(namespace) = name.strip_prefix(ACCOUNTS_OF) {
+        return Some(Party::Accounts { namespace });
+    }
+    if let Some((namespace, _)) = name.strip_prefix(ACCOUNT).and_then(|rest| rest.split_once(':')) {
+        return Some(Party::Accounts { namespace });
+    }
+    Some(match name.starts_with("system:") {
+        true => Party::System(name),
+        false => Party::Person(name),
+    })
+}
+
+/// Holds a RoleBinding or ClusterRoleBinding against the rules; other kinds have none.
+pub(super) fn binding(subject: &Subject<'_>, tenant: Option<&str>, findings: &mut Vec<Finding>) {
+    let Some(kind @ ("RoleBinding" | "ClusterRoleBinding")) = subject.resource.kind.kubernetes() else {
+        return;
+    };
+    role(subject, tenant, findings);
+    let own = subject.body.at(&["metadata", "namespace"]).and_then(Term::as_str);
+    let subjects = subject.body.get("subjects").map_or(&[][..], Term::items);
+    for (at, entry) in subjects.iter().enumerate() {
+        let Some(party) = party(entry) else { continue };
+        let found = match (tenant, kind, own) {
+            // What is wrong with a cluster-scoped object of a tenant is the object.
+            (Some(_), "ClusterRoleBinding", _) => None,
+            (Some(tenant), ..) => of_tenant(subject, tenant, party),
+            (None, "ClusterRoleBinding", _) => cluster_wide(subject, party),
+            (None, _, Some(own)) => between_tenants(subject, own, party),
+            (None, _, None) => None,
+        };
+        let place = match party {
+            Party::Accounts { .. } if entry.get("kind").and_then(Term::as_str) == Some("ServiceAccount") => {
+                "namespace"
+            }
+            _ => "name",
+        };
+        findings.extend(found.map(|finding| {
+            finding.below([
+                Segment::Key("subjects".into()),
+                Segment::Index(at),
+                Segment::Key(place.into()),
+            ])
+        }));
+    }
+}
+
+/// A subject in a binding of a tenant's component: the tenant's own accounts, and the people it lets in.
+fn of_tenant(subject: &Subject<'_>, tenant: &str, party: Party<'_>) -> Option<Finding> {
+    let finding = |message: String| Finding::new(Code::TenantIsolation, &[], message);
+    match party {
+        Party::Accounts { namespace } if subject.is_own(tenant, namespace) => None,
+        Party::Accounts { namespace } => {
+            let clause = subject.owner(namespace).clause();
+            let message = format!("tenant `{tenant}` binds accounts of namespace `{namespace}`, {clause}");
+            Some(finding(message).help("bind accounts of the tenant's own namespace, or let a component of the platform write the binding"))
+        }
+        Party::System(name) => {
+            let message =
+                format!("tenant `{tenant}` binds `{name}`, which has members outside of the tenant");
+            Some(finding(message).help("bind accounts of the tenant, or groups of its `readers`"))
+        }
+        Party::Person(name) => {
+            let readers = subject.tenancy.readers.get(tenant);
+            let known = readers.is_some_and(|readers| readers.contains(&name));
+            (!known).then(|| {
+                let message = format!("`{name}` is not one of the `readers` of tenant `{tenant}`");
+                finding(message).help(
+                    "add the group to the input `readers` of the tenant's component of the module `tenant`",
+                )
+            })
+        }
+    }
+}
+
+/// A subject of a ClusterRoleBinding of the platform.
+fn cluster_wide(subject: &Subject<'_>, party: Party<'_>) -> Option<Finding> {
+    match party {
+        Party::Accounts { namespace } => match subject.owner(namespace) {
+            Owner::Tenant(tenant) => {
+                let message = format!("an account of tenant `{tenant}` gets permissions in every namespace");
+                let finding = Finding::new(Code::TenantIsolation, &[], message);
+                Some(finding.help("write a RoleBinding in the namespace that the permissions are for"))
+            }
+            _ => None,
+        },
+        Party::System(name) if EVERYBODY.contains(&name) => Some(everybody(name)),
+        _ => None,
+    }
+}
+
+/// A subject of a RoleBinding that the platform writes into a namespace.
+fn between_tenants(subject: &Subject<'_>, own: &str, party: Party<'_>) -> Option<Finding> {
+    match (subject.owner(own), party) {
+        (Owner::Tenant(one), Party::Accounts { namespace }) => match subject.owner(namespace) {
+            Owner::Tenant(other) if other != one => {
+                let message = format!(
+                    "an account of tenant `{other}` gets permissions in a namespace of tenant `{one}`"
+                );
+                let finding = Finding::new(Code::TenantIsolation, &[], message);
+                Some(finding.help("bind accounts of that tenant, or of the platform"))
+            }
+            _ => None,
+        },
+        (_, Party::System(name)) if EVERYBODY.contains(&name) => Some(everybody(name)),
+        _ => None,
+    }
+}
+
+fn everybody(name: &str) -> Finding {
+    let message = format!("`{name}` has members that nobody chose for these permissions");
+    Finding::new(Code::WildcardPermission, &[], message).help("name the groups and accounts that need them")
+}
+
+/// The role of a binding.
+fn role(subject: &Subject<'_>, tenant: Option<&str>, findings: &mut Vec<Finding>) {
+    let word = |key: &str| subject.body.at(&["roleRef", key]).and_then(Term::as_str);
+    let (Some("ClusterRole"), Some(name)) = (word("kind"), word("name")) else {
+        return;
+    };
+    let in_namespace = subject.resource.kind.kubernetes() == Some("RoleBinding");
+    let path = ["roleRef", "name"];
+    match tenant {
+        Some(tenant) if in_namespace => {
+            let declared = subject.tenancy.cluster_roles.get(&(subject.cluster(), name));
+            let reaches_out = |at: &usize| {
+                let rules = subject.lowered(*at).get("rules").map_or(&[][..], Term::items);
+                rules.iter().any(|rule| rbac::reach(rule, true).is_some())
+            };
+            let help = match declared {
+                None if name == "view" => return,
+                Some(at) if !reaches_out(at) => return,
+                Some(_) => {
+                    "take the permissions that reach out of the tenant from the ClusterRole, or write a Role with the others"
+                }
+                None => {
+                    "bind `view`, a ClusterRole that a component of the platform declares, or a Role of the tenant"
+                }
+            };
+            let message = format!(
+                "tenant `{tenant}` binds ClusterRole `{name}`, which may change what isolates the tenant"
+            );
+            findings.push(Finding::new(Code::TenantIsolation, &path, message).help(help));
+        }
+        Some(_) => {}
+        None if name == "cluster-admin" => {
+            let place = if in_namespace {
+                "the namespace"
+            } else {
+                "the cluster"
+            };
+            let message = format!("`cluster-admin` allows everything in {place}");
+            findings.push(
+                Finding::new(Code::WildcardPermission, &path, message)
+                    .help("bind a role with the permissions that are needed"),
+            );
+        }
+        None => {}
+    }
+}

@@ -1,0 +1,107 @@
+//! Connections between security groups: a rule of its own on either side.
+
+use terrace_artifact::Address;
+
+use super::Graph;
+use crate::code::Code;
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::expand::Stated;
+use crate::expression::filters::slug;
+use crate::resource::{Resource, ResourceKind};
+use crate::term::{Reference, Term};
+
+/// Whether two security groups are in one account and region.
+pub(super) fn in_one_network(
+    graph: &Graph<'_>,
+    connect: &Stated,
+    from: usize,
+    to: usize,
+    diagnostics: &mut Diagnostics,
+) -> bool {
+    let place = |at: usize| &graph.places[graph.resources[at].instance];
+    if place(from) == place(to) {
+        return true;
+    }
+    diagnostics.push(
+        Diagnostic::new(
+            Code::InvalidGrant,
+            format!(
+                "`{}` is in another account or region than `{}`",
+                graph.resources[to].address, graph.resources[from].address
+            ),
+        )
+        .at(
+            graph.word(connect, "to"),
+            "a rule names groups of its own network",
+        )
+        .help("place the two together, with `on`, or write the rules as resources"),
+    );
+    false
+}
+
+/// Separate rules instead of rules in the groups: two groups that name each other could never be created.
+pub(super) fn group_rules(
+    graph: &Graph<'_>,
+    connect: &Stated,
+    from: usize,
+    to: usize,
+    port: &Term,
+    protocol: &str,
+) -> Vec<Resource> {
+    let group = |at: usize| -> Term {
+        let name = graph.resources[at].address.to_string().into();
+        Reference {
+            name,
+            key: None,
+            path: vec!["group_id".into()],
+            local: false,
+            span: connect.span,
+        }
+        .into()
+    };
+    let rule = |kind: &str, own: usize, other: usize, other_key: &str| {
+        let (source, target) = (
+            &graph.resources[from].address.resource,
+            &graph.resources[to].address.resource,
+        );
+        let body = Term::map([
+            ("GroupId", group(own)),
+            (other_key, group(other)),
+            ("IpProtocol", protocol.to_lowercase().into()),
+            ("FromPort", port.clone()),
+            ("ToPort", port.clone()),
+            ("Description", format!("{source} to {target}").into()),
+        ]);
+        let owner = &graph.resources[own];
+        let direction = kind.trim_start_matches("AWS::EC2::SecurityGroup").to_lowercase();
+        Resource {
+            address: Address {
+                resource: format!("{source}_to_{target}_{}_{direction}", slug(&port.shown())).into(),
+                key: None,
+                ..owner.address.clone()
+            },
+            kind: ResourceKind::CloudFormation(kind.into()),
+            body,
+            depends_on: Vec::new(),
+            attributes: Vec::new(),
+            holds_data: false,
+            part: owner.part,
+            declared: connect.span,
+            instance: owner.instance,
+        }
+    };
+    vec![
+        rule(
+            "AWS::EC2::SecurityGroupEgress",
+            from,
+            to,
+            "DestinationSecurityGroupId",
+        ),
+        rule(
+            "AWS::EC2::SecurityGroupIngress",
+            to,
+            from,
+            "SourceSecurityGroupId",
+        ),
+    ]
+}
