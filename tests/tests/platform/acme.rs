@@ -90,7 +90,13 @@ fn acme_is_applied_read_back_repaired_changed_and_destroyed() {
     let quota = quota.expect("a quota");
     assert_eq!(quota["status"]["hard"]["requests.cpu"], "200");
     assert_eq!(quota["status"]["hard"]["requests.memory"], "800Gi");
-    assert_eq!(quota["status"]["hard"]["count/jobs.batch"], "20");
+    assert_eq!(quota["status"]["hard"]["requests.nvidia.com/gpu"], "0");
+    let jobs = cluster.get(&[
+        "resourcequota",
+        "concurrent-jobs",
+        "--namespace=data-tenant-finance",
+    ]);
+    assert_eq!(jobs.expect("a quota of jobs")["status"]["hard"]["pods"], "20");
     let ready = cluster
         .get(&["statefulset", "warehouse", "--namespace=data-tenant-finance"])
         .expect("a server");
