@@ -4,6 +4,7 @@ use foldhash::HashMap;
 use terrace_artifact::{Segment, Text, Tree, View};
 
 use crate::check::{At, Checker, Dialect};
+use crate::data::{Classification, data_of_type};
 use crate::node::{Node, Reader, Strings, Writer};
 use crate::problem::{Problem, ProblemKind};
 use crate::store::{Section, Store};
@@ -47,7 +48,7 @@ pub fn types() -> impl Iterator<Item = &'static str> {
     CATALOG.store.names()
 }
 
-const CUSTOM: &str = "AWS::CloudFormation::CustomResource";
+pub(crate) const CUSTOM: &str = "AWS::CloudFormation::CustomResource";
 
 /// What CloudFormation knows of a resource type.
 #[derive(Debug)]
@@ -212,6 +213,11 @@ impl ResourceType {
     pub fn validate<T: Tree>(&'static self, properties: &T, problems: &mut Vec<Problem>) {
         let mut checker = Checker::new(&self.section.nodes, Dialect::CloudFormation, problems);
         checker.value(self.facts.root, properties, &At::ROOT);
+    }
+
+    /// What a delete of a resource of this type takes away.
+    pub fn data(&self) -> Classification {
+        data_of_type(self.name)
     }
 
     /// The regular expressions of the type.

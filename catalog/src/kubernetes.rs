@@ -6,6 +6,7 @@ use terrace_artifact::{Segment, Tree, Value, View};
 
 use crate::check::{At, Checker, Dialect};
 use crate::compare::find;
+use crate::data::{Classification, data_of_kind};
 use crate::grammar;
 use crate::immutable::{self, Immutable};
 use crate::nearest;
@@ -212,6 +213,11 @@ impl Kind {
     /// Whether this is a custom resource, known from its definition and not from the server itself.
     pub fn is_custom(&self) -> bool {
         self.facts.custom
+    }
+
+    /// What a delete of an object of this kind may take away; [`crate::data_of_object`] says it of one object.
+    pub fn data(&self) -> Option<Classification> {
+        data_of_kind(self.api_version(), self.name())
     }
 
     /// Adds what a server would not accept in a whole object of this kind.

@@ -8,10 +8,12 @@
 mod check;
 mod cloudformation;
 mod compare;
+mod data;
 mod grammar;
 mod immutable;
 mod intrinsic;
 mod kubernetes;
+mod loss;
 mod metadata;
 mod nearest;
 #[doc(hidden)]
@@ -28,12 +30,19 @@ pub use cloudformation::Facts;
 pub use cloudformation::{
     Replacement, ResourceType, cloudformation, nearest_type, types, validate_resource_attributes,
 };
+pub use data::{
+    Classification, DataClass, Holding, classes, data_of_kind, data_of_object, data_of_type,
+    supports_snapshot,
+};
 pub use grammar::{
     LONGEST_LABEL, is_label, is_label_value, is_qualified_name, is_service_name, is_subdomain,
 };
 #[doc(hidden)]
 pub use kubernetes::KindFacts;
 pub use kubernetes::{FieldType, Kind, ListType, kinds, kubernetes, nearest_kind};
+pub use loss::{
+    IsOpen, Line, Loss, loss_line_count, loss_lines, loss_when_deleted, losses_of_object, losses_of_type,
+};
 pub use nearest::nearest;
 pub use pattern::Pattern;
 pub use problem::{Problem, ProblemKind};

@@ -1,5 +1,6 @@
 //! Commands for working on Terrace itself: `cargo xtask COMMAND`.
 
+mod classes;
 mod schemas;
 mod test;
 mod workload;
@@ -22,6 +23,11 @@ const COMMANDS: &[(&str, Command, &str)] = &[
         "schemas",
         schemas::run,
         "[--cloudformation DIR] [--kubernetes DIR|URL --crds DIR]   make catalog/data from the targets' own schemas",
+    ),
+    (
+        "classes",
+        classes::run,
+        "  bring catalog/data/classes.tsv up to date with the catalog",
     ),
     (
         "workload",

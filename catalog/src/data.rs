@@ -1,0 +1,279 @@
+//! What is lost when a resource or an object is deleted: for every type and kind a class with its reason.
+//!
+//! The table is `data/classes.tsv`, one line for each type of CloudFormation and each kind of Kubernetes, and for kinds of
+//! well-known operators whose schemas we do not have. `cargo xtask classes` writes the lines that a schema decides; a person
+//! decides the others. `docs/data-loss.md` shows it.
+
+use std::fmt;
+use std::sync::LazyLock;
+
+use foldhash::HashMap;
+use terrace_artifact::{Tree, View};
+
+use crate::cloudformation::CUSTOM;
+use crate::compare::entry;
+
+static TABLE: &str = include_str!("../data/classes.tsv");
+
+static ENTRIES: LazyLock<HashMap<&'static str, Entry>> = LazyLock::new(|| {
+    let lines = TABLE.lines().filter_map(Entry::read);
+    lines.collect()
+});
+
+/// What a delete takes away for good.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum DataClass {
+    /// Nothing of its own: it ties others together, is an action, or a copy of what stands elsewhere.
+    None,
+    /// Nothing: creating it again from the same text gives the same.
+    Configuration,
+    /// Something that the service generates, that cannot be chosen or had again, and that others outside the stack hold:
+    /// an address, a credential, an acceptance. A new one is another one.
+    Identity,
+    /// Contents that did not come from the text and that no text brings back.
+    Data,
+}
+
+/// The class of a type or kind, and why it has that class.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Classification {
+    /// What a delete takes away.
+    pub class: DataClass,
+    /// For data, what is lost (`messages that no consumer has received`). For an identity, what others hold (`the URL that
+    /// clients call`). Otherwise, why nothing is lost, as a clause that follows the type's name.
+    pub reason: &'static str,
+}
+
+/// What one object or resource holds, by its type and by its own text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Holding {
+    /// The class of this one. A StatefulSet without claim templates holds no data, though others do.
+    pub data: Classification,
+    /// Whether the contents outlive its deletion, although it is of class data: the claims of a StatefulSet, the disk behind a
+    /// PersistentVolume with the policy `Retain`. Nobody looks after them then.
+    pub outlived: bool,
+}
+
+impl DataClass {
+    const NAMES: [(&'static str, DataClass); 4] = [
+        ("none", DataClass::None),
+        ("configuration", DataClass::Configuration),
+        ("identity", DataClass::Identity),
+        ("data", DataClass::Data),
+    ];
+
+    fn read(name: &str) -> Option<DataClass> {
+        let known = DataClass::NAMES.iter().find(|(known, _)| *known == name);
+        known.map(|(_, class)| *class)
+    }
+}
+
+impl fmt::Display for DataClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = DataClass::NAMES.iter().find(|(_, class)| class == self);
+        f.write_str(known.map_or("", |(name, _)| name))
+    }
+}
+
+/// A line of the table.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// The class and the reason.
+    pub data: Classification,
+    /// Whether the schema decided it.
+    pub by_schema: bool,
+    /// Only objects with this hold anything.
+    holds: Option<Condition>,
+    fate: Fate,
+}
+
+/// What becomes of the contents when the object is deleted.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    Lost,
+    LostIf(Condition),
+    Kept,
+    KeptIf(Condition),
+}
+
+/// A field that is there, or has a value: `spec/type=LoadBalancer`.
+#[derive(Clone, Copy, Debug)]
+struct Condition {
+    path: &'static str,
+    value: Option<&'static str>,
+}
+
+impl Entry {
+    /// A line of the table: name, class, who decided, reason, conditions, with tabs in between.
+    fn read(line: &'static str) -> Option<(&'static str, Entry)> {
+        let mut columns = line.split('\t');
+        let mut next = || columns.next();
+        let (name, class, by, reason) = (next()?, DataClass::read(next()?)?, next()?, next()?);
+        let mut entry = Entry {
+            data: Classification { class, reason },
+            by_schema: by == "schema",
+            holds: None,
+            fate: Fate::Lost,
+        };
+        for condition in next().into_iter().flat_map(|text| text.split("; ")) {
+            let (word, rest) = condition.split_once(' ').unwrap_or((condition, ""));
+            match (word, Condition::read(rest)) {
+                ("holds", condition) => entry.holds = condition,
+                ("lost", Some(condition)) => entry.fate = Fate::LostIf(condition),
+                ("kept", Some(condition)) => entry.fate = Fate::KeptIf(condition),
+                ("kept", None) => entry.fate = Fate::Kept,
+                _ => {}
+            }
+        }
+        Some((name, entry))
+    }
+
+    fn of<T: Tree>(&self, body: &T) -> Holding {
+        let holds = self
+            .holds
+            .is_none_or(|condition| condition.holds(body) != Some(false));
+        let data = if holds {
+            self.data
+        } else {
+            Classification {
+                class: DataClass::Configuration,
+                reason: "is made again from its manifest",
+            }
+        };
+        let kept = match self.fate {
+            Fate::Lost => false,
+            Fate::Kept => true,
+            // Where a value is not known yet, the worse is taken to come.
+            Fate::LostIf(condition) => condition.holds(body) == Some(false),
+            Fate::KeptIf(condition) => condition.holds(body) == Some(true),
+        };
+        Holding {
+            data,
+            outlived: kept && data.class == DataClass::Data,
+        }
+    }
+}
+
+impl Condition {
+    fn read(text: &'static str) -> Option<Condition> {
+        let (path, value) = match text.split_once('=') {
+            Some((path, value)) => (path, Some(value)),
+            None => (text, None),
+        };
+        (!path.is_empty()).then_some(Condition { path, value })
+    }
+
+    /// Whether it holds for a body; nothing where that is known only after apply.
+    fn holds<T: Tree>(&self, body: &T) -> Option<bool> {
+        let mut value = body;
+        for step in self.path.split('/') {
+            if matches!(value.view(), View::Unknown) {
+                return None;
+            }
+            match entry(value, step) {
+                Some(next) => value = next,
+                None => return Some(false),
+            }
+        }
+        match (value.view(), self.value) {
+            (View::Unknown, _) => None,
+            (View::List(items), None) => Some(!items.is_empty()),
+            (View::Null, _) => Some(false),
+            (_, None) => Some(true),
+            (View::String(text), Some(wanted)) => Some(text == wanted),
+            (View::Bool(value), Some(wanted)) => Some(value.to_string() == wanted),
+            (_, Some(_)) => Some(false),
+        }
+    }
+}
+
+/// What a type is taken for that Terrace does not know: the worst.
+const UNKNOWN_TYPE: Classification = Classification {
+    class: DataClass::Data,
+    reason: "whatever it holds: Terrace does not know this type",
+};
+
+/// The class of a CloudFormation type. One that is not in the catalog is taken to hold data.
+pub fn data_of_type(resource_type: &str) -> Classification {
+    let name = if resource_type.starts_with("Custom::") {
+        CUSTOM
+    } else {
+        resource_type
+    };
+    ENTRIES.get(name).map_or(UNKNOWN_TYPE, |entry| entry.data)
+}
+
+/// The class of a Kubernetes kind, whatever its version; nothing for a kind that is not in the table.
+pub fn data_of_kind(api_version: &str, kind: &str) -> Option<Classification> {
+    Some(entry_of_kind(api_version, kind)?.data)
+}
+
+/// What an object holds, by its kind and its manifest. A kind that is not in the table is taken to hold data where its `spec`
+/// asks for storage.
+pub fn data_of_object<T: Tree>(api_version: &str, kind: &str, manifest: &T) -> Holding {
+    if let Some(entry) = entry_of_kind(api_version, kind) {
+        return entry.of(manifest);
+    }
+    let stores = entry(manifest, "spec").is_some_and(|spec| asks_for_storage(spec, STORAGE_DEPTH));
+    let data = if stores {
+        Classification {
+            class: DataClass::Data,
+            reason: "what is in the storage that it asks for",
+        }
+    } else {
+        Classification {
+            class: DataClass::Configuration,
+            reason: "is made again from its manifest",
+        }
+    };
+    Holding {
+        data,
+        outlived: false,
+    }
+}
+
+/// How deep below `spec` storage is looked for.
+const STORAGE_DEPTH: u8 = 4;
+
+fn asks_for_storage<T: Tree>(value: &T, depth: u8) -> bool {
+    const WORDS: [&str; 4] = ["storage", "volumeclaim", "persistence", "persistent"];
+    match value.view() {
+        View::Map(entries) => entries.iter().any(|(key, value)| {
+            let key = key.to_ascii_lowercase();
+            let is_off = matches!(value.view(), View::Null | View::Bool(false));
+            // `ephemeral-storage` is a limit of a container.
+            let names = !key.contains('-') && WORDS.iter().any(|word| key.contains(word));
+            names && !is_off || depth > 0 && asks_for_storage(value, depth - 1)
+        }),
+        View::List(items) => depth > 0 && items.iter().any(|item| asks_for_storage(item, depth - 1)),
+        _ => false,
+    }
+}
+
+fn entry_of_kind(api_version: &str, kind: &str) -> Option<&'static Entry> {
+    let group = api_version.split_once('/').map_or("core", |(group, _)| group);
+    ENTRIES.get(&*format!("{group}/{kind}"))
+}
+
+/// All lines of the table in its order: `AWS::SQS::Queue`, `apps/StatefulSet`, `core/Secret`.
+#[doc(hidden)]
+pub fn classes() -> impl Iterator<Item = (&'static str, Entry)> {
+    TABLE.lines().filter_map(Entry::read)
+}
+
+/// Whether CloudFormation makes a snapshot of a deleted resource of this type where its policy says `Snapshot`. For all
+/// others it refuses the template. Source: the documentation of `DeletionPolicy`.
+pub fn supports_snapshot(resource_type: &str) -> bool {
+    matches!(
+        resource_type,
+        "AWS::DocDB::DBCluster"
+            | "AWS::EC2::Volume"
+            | "AWS::ElastiCache::CacheCluster"
+            | "AWS::ElastiCache::ReplicationGroup"
+            | "AWS::Neptune::DBCluster"
+            | "AWS::RDS::DBCluster"
+            | "AWS::RDS::DBInstance"
+            | "AWS::Redshift::Cluster"
+    )
+}
