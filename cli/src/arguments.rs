@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use terrace_artifact::{Address, AddressError};
 
@@ -214,6 +214,12 @@ pub(crate) struct Planning {
     /// Take over fields that somebody else manages
     #[arg(long)]
     pub(crate) take_over: bool,
+    /// Manage something that exists and that this environment did not create; an address or TENANT/COMPONENT, may be repeated
+    #[arg(long, value_name = "ADDRESS", value_parser = approval)]
+    pub(crate) adopt: Vec<String>,
+    /// Agree to lose the data of this resource, or to delete what was adopted; may be repeated
+    #[arg(long, value_name = "ADDRESS", value_parser = approval)]
+    pub(crate) approve: Vec<String>,
     /// Ask CloudFormation itself, with change sets that are deleted again
     #[arg(long)]
     pub(crate) change_set: bool,
@@ -229,9 +235,6 @@ pub(crate) struct Changing {
     /// Do not ask
     #[arg(short, long)]
     pub(crate) yes: bool,
-    /// Agree to lose the data of this resource; may be repeated
-    #[arg(long, value_name = "ADDRESS", action = ArgAction::Append, value_parser = approval)]
-    pub(crate) approve: Vec<String>,
     /// How long one resource may take to become ready, such as `90s` or `20m`
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
@@ -288,7 +291,7 @@ fn schema_kinds() -> clap::builder::PossibleValuesParser {
     kinds.into_iter().chain([PLAN]).collect::<Vec<_>>().into()
 }
 
-/// An address; or a component, of which the plan knows what could be approved.
+/// An address; or a component, of which the plan knows what could be approved or adopted.
 fn approval(text: &str) -> Result<String, AddressError> {
     match text.parse::<Address>() {
         Err(error) if !is_component(text) => Err(error),

@@ -42,42 +42,47 @@ pub(crate) fn access(folder: &Path, reach: &Reach) -> Access {
 
 /// What went wrong, with the places of declarations named from where the user stands.
 pub(crate) fn located(error: Error, folder: &Path) -> Problem {
-    let locate = |failure: &mut Failure| {
-        let concerns = failure
-            .detail
-            .concerns
-            .iter_mut()
-            .map(|concern| &mut concern.origin);
-        for origin in concerns.chain([&mut failure.detail.origin]).flatten() {
-            for place in [&mut origin.component, &mut origin.resource] {
-                place.file = shown_path(folder, &place.file).into();
-            }
-        }
-    };
     let error = match error {
         Error::Failed(mut failures) => {
-            failures.iter_mut().for_each(locate);
+            locate(&mut failures, folder);
             Error::Failed(failures)
         }
         Error::Partly(mut report) => {
             for (_, outcome) in &mut report.steps {
                 if let Outcome::Failed(failure) | Outcome::Unsettled(failure) = outcome {
-                    locate(failure);
+                    locate(std::slice::from_mut(failure), folder);
                 }
             }
             Error::Partly(report)
         }
         Error::Refused(Refusal::WrongTarget(mut failure)) => {
-            locate(&mut failure);
+            locate(std::slice::from_mut(&mut failure), folder);
             Error::Refused(Refusal::WrongTarget(failure))
         }
         Error::Refused(Refusal::Bucket(mut failure)) => {
-            locate(&mut failure);
+            locate(std::slice::from_mut(&mut failure), folder);
             Error::Refused(Refusal::Bucket(failure))
+        }
+        Error::Refused(Refusal::NotAllowed(mut failures)) => {
+            locate(&mut failures, folder);
+            Error::Refused(Refusal::NotAllowed(failures))
         }
         Error::Refused(refusal) => Error::Refused(refusal),
     };
     error.into()
+}
+
+/// Names the places of declarations from where the user stands.
+pub(crate) fn locate(failures: &mut [Failure], folder: &Path) {
+    for failure in failures {
+        let detail = &mut failure.detail;
+        let concerns = detail.concerns.iter_mut().map(|concern| &mut concern.origin);
+        for origin in concerns.chain([&mut detail.origin]).flatten() {
+            for place in [&mut origin.component, &mut origin.resource] {
+                place.file = shown_path(folder, &place.file).into();
+            }
+        }
+    }
 }
 
 /// What runs requests. Two threads: one waits for servers as well as twenty.

@@ -70,10 +70,10 @@ impl Problem {
     pub(crate) fn status(&self) -> Status {
         match self {
             Problem::Said | Problem::Words { .. } => Status::Failed,
-            Problem::Deployer(error) => match **error {
-                Error::Failed(_) => Status::Failed,
-                Error::Partly(_) => Status::Partly,
-                Error::Refused(_) => Status::Refused,
+            Problem::Deployer(error) => match error.exit_code() {
+                3 => Status::Partly,
+                4 => Status::Refused,
+                _ => Status::Failed,
             },
         }
     }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use terrace_artifact::{Address, ArtifactId, Bundle, Text};
@@ -13,11 +14,12 @@ use crate::backend::{Intent, Live};
 use crate::error::{Error, Moved, Refusal};
 use crate::event::{Event, StepName};
 use crate::failure::Failure;
-use crate::home::{Held, Holder, Home};
+use crate::home::{Held, Holder, Home, certainly_held};
 use crate::journal::{self, Journal};
 use crate::ledger::{History, Release, Status, kinds, store_bundle};
+use crate::ownership::Identities;
 use crate::plan::{Action, FORMAT, Plan, Purpose, Stage};
-use crate::planning::{backend_of, index, previous};
+use crate::planning::{backend_of, contents, index, previous};
 use crate::run::Run;
 use crate::targets::{Known, Targets, declared, fail};
 
@@ -78,6 +80,10 @@ pub struct Report {
     pub steps: Vec<(StepName, Outcome)>,
     /// What a reader should know beside the steps.
     pub notes: Vec<String>,
+    /// That the lock was lost meanwhile: nothing was written from then on, and the end of this release is recorded nowhere.
+    pub lost_lock: Option<Failure>,
+    /// What a destroy has left alone, since it is not ours ([`Plan::leaves`]).
+    pub leaves: Vec<String>,
     /// How long it took.
     pub elapsed: Duration,
 }
@@ -96,9 +102,9 @@ pub enum Outcome {
 }
 
 impl Report {
-    /// Whether every step is done.
+    /// Whether every step is done, and was done under the lock.
     pub fn is_complete(&self) -> bool {
-        self.steps.iter().all(|(_, outcome)| *outcome == Outcome::Done)
+        self.lost_lock.is_none() && self.steps.iter().all(|(_, outcome)| *outcome == Outcome::Done)
     }
 }
 
@@ -126,6 +132,9 @@ impl fmt::Display for Report {
                 write!(f, "\n  {line}")?;
             }
         }
+        if let Some(lost) = &self.lost_lock {
+            write!(f, "\n\n{lost}")?;
+        }
         for note in &self.notes {
             write!(f, "\nnote: {note}")?;
         }
@@ -149,6 +158,8 @@ pub(crate) async fn apply_over(
             release: None,
             steps: Vec::new(),
             notes: Vec::new(),
+            lost_lock: None,
+            leaves: plan.leaves.clone(),
             elapsed: begun.elapsed(),
         });
     }
@@ -201,6 +212,7 @@ async fn apply_locked(
     let home = &targets.home;
     let mut history = History::read_end(home).await?;
     let standing = history.standing(home).await?;
+    let identities = history.identities(home).await?;
     let wanted = plan.wanted();
     let interrupted = history.last().is_some_and(|last| last.status != Status::Deployed);
     if interrupted {
@@ -211,10 +223,12 @@ async fn apply_locked(
         previous: previous.as_ref(),
         kinds: history.kinds().filter(|_| plan.purpose == Purpose::Apply),
         notes: &[],
+        identities: &identities,
     };
     let live = index(targets.observe(&wanted, &known).await?);
     let live: BTreeMap<_, _> = live.into_iter().map(|(id, (_, live))| (id, live)).collect();
-    let moved = moved(plan, &live);
+    let mut moved = moved(plan, &live);
+    moved.extend(came_along(plan, targets, &live).await?);
     if !moved.is_empty() {
         return Err(Refusal::Stale(moved).into());
     }
@@ -246,6 +260,7 @@ async fn apply_locked(
             live.keys()
                 .chain(wanted.artifacts.iter().map(|artifact| &artifact.id)),
         )),
+        identities: None,
         terrace: access.version.clone(),
     };
     history.append(home, &release).await?;
@@ -265,11 +280,14 @@ async fn apply_locked(
         journal: &journal,
         events,
         settle_all: interrupted,
+        standing: Mutex::new(Identities::of(live.values())),
     };
     let mut report = Report {
         release: Some(release.id.clone()),
         steps: Vec::new(),
         notes: Vec::new(),
+        lost_lock: None,
+        leaves: plan.leaves.clone(),
         elapsed: Duration::ZERO,
     };
     let mut failed = None;
@@ -284,6 +302,11 @@ async fn apply_locked(
         }
     }
     report.elapsed = begun.elapsed();
+    report.lost_lock = certainly_held(held).await.err();
+    if report.lost_lock.is_some() {
+        // What is in the ledger now may be another apply's. Ours has begun there, and has no end.
+        return Err(Error::Partly(Box::new(report)));
+    }
 
     let ended_well = failed.is_none() && report.is_complete();
     release.status = if ended_well {
@@ -292,6 +315,12 @@ async fn apply_locked(
         Status::Failed
     };
     release.ended = Some(timestamp((access.now)()).into());
+    match run.identities().store(home).await {
+        Ok(digest) => release.identities = Some(digest),
+        Err(failure) => report.notes.push(format!(
+            "what stands now is not recorded, and has to prove itself by its marks: {failure}"
+        )),
+    }
     release.error = failed
         .as_ref()
         .map(ToString::to_string)
@@ -333,16 +362,7 @@ pub(crate) fn check(plan: &Plan, options: &ApplyOptions) -> Result<(), Refusal> 
             "its bundle is not the one it was made for".to_owned(),
         ));
     }
-    let missing = plan
-        .loses_data()
-        .into_iter()
-        .filter(|address| !options.approved.contains(*address));
-    let missing: Vec<Address> = missing.cloned().collect();
-    if missing.is_empty() {
-        Ok(())
-    } else {
-        Err(Refusal::DataLoss(missing))
-    }
+    plan.allowed(&options.approved)
 }
 
 fn same_targets(plan: &Plan, targets: &Targets) -> Result<(), Error> {
@@ -423,7 +443,7 @@ fn moved(plan: &Plan, live: &BTreeMap<ArtifactId, Live>) -> Vec<Moved> {
         };
         lines.extend(step.basis.moved(now).into_iter().map(moved));
         // What has come into it since was not agreed to.
-        if takes_away(step.change.action) || step.change.action == Action::Replace {
+        if matches!(step.change.action, Action::Delete | Action::Replace) {
             let holds = live
                 .get(&step.artifact)
                 .into_iter()
@@ -433,6 +453,25 @@ fn moved(plan: &Plan, live: &BTreeMap<ArtifactId, Live>) -> Vec<Moved> {
         }
     }
     lines
+}
+
+/// What came into containers that the plan deletes since it was made: that was not agreed to.
+async fn came_along(
+    plan: &Plan,
+    targets: &Targets,
+    live: &BTreeMap<ArtifactId, Live>,
+) -> Result<Vec<Moved>, Error> {
+    let mut found = contents(targets, plan, live, None).await?;
+    let mut lines = Vec::new();
+    for step in &plan.steps {
+        let now = found.remove(&step.artifact).unwrap_or_default();
+        lines.extend(step.change.unknown_contents(now).map(|content| Moved {
+            artifact: step.artifact.clone(),
+            shown: step.subject.to_string(),
+            what: format!("it contains {content} now"),
+        }));
+    }
+    Ok(lines)
 }
 
 /// Asks every target whether it would let us do all of this. A release that was sure to stop for want of a right is not
@@ -449,14 +488,16 @@ async fn check_rights(
         let writes = artifacts(plan, target, |action| !takes_away(action));
         // What is replaced is deleted first.
         let deletes = artifacts(plan, target, |action| {
-            takes_away(action) || action == Action::Replace
+            matches!(action, Action::Delete | Action::Replace)
         });
+        let releases = artifacts(plan, target, |action| action == Action::Release);
         let intent = Intent {
             target,
             bundle: wanted,
             live,
             writes: &writes,
             deletes: &deletes,
+            releases: &releases,
             release,
         };
         let checked = backend.check(&intent).await;
@@ -478,7 +519,8 @@ async fn begin(
             bundle: wanted,
             live,
             writes: &artifacts(plan, target, |action| !takes_away(action)),
-            deletes: &artifacts(plan, target, takes_away),
+            deletes: &artifacts(plan, target, |action| action == Action::Delete),
+            releases: &artifacts(plan, target, |action| action == Action::Release),
             release,
         };
         backend_of(targets, target)?.begin(&intent).await?;

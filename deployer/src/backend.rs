@@ -10,9 +10,10 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use terrace_artifact::{Address, Artifact, ArtifactId, Bundle, Origin, Segment, Text, Value};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
 use crate::journal::{Journal, Note};
-use crate::plan::{Action, Change, Subject};
+use crate::ownership::{Identities, Ownership};
+use crate::plan::{Action, Change, Content, Subject};
 use crate::values::Values;
 
 /// One system that artifacts are delivered to: a folder, a cluster, an account and region.
@@ -23,17 +24,20 @@ pub trait Backend: Send + Sync {
     /// (another cluster id, another account) is a failure of kind [`crate::FailureKind::WrongTarget`].
     fn identify(&self) -> BoxFuture<'_, Result<Identity, Failure>>;
 
-    /// All the reading: what there is of what is wanted, and what else carries our label.
+    /// All the reading: what there is of what is wanted, what else carries our mark, and what the state store recorded
+    /// ([`Wanted::identities`]).
     ///
     /// Gives an entry for each artifact that exists, wanted or not; none for one that does not. Something that has the
-    /// name of a wanted artifact and is not ours is given too, with [`Ownership::Foreign`].
+    /// name of a wanted, dropped or recorded artifact and is not ours is given too, with [`Ownership::Foreign`]; whose a
+    /// thing is decides [`Ownership::of`].
     fn observe<'a>(&'a self, wanted: &'a Wanted<'a>) -> BoxFuture<'a, Result<Vec<Live>, Failure>>;
 
     /// What writing this artifact would change. Asks the server (a dry run) where `options` allow it and where a look
     /// at `live` does not settle it; otherwise compares what is wanted with `live` and says so in
     /// [`Change::previewed`].
     ///
-    /// `live` is this artifact's entry from [`Backend::observe`]. Gives [`Action::Keep`] where nothing would change;
+    /// `live` is this artifact's entry from [`Backend::observe`]. Where that is [`Ownership::Foreign`], the user has named
+    /// it with `--adopt`: the engine asks for nothing foreign otherwise. Gives [`Action::Keep`] where nothing would change;
     /// then no request should have been needed.
     fn preview<'a>(
         &'a self,
@@ -49,10 +53,27 @@ pub trait Backend: Send + Sync {
     /// known yet (the output of a resource that is created or replaced). Without: the value it has.
     fn attribute(&self, attribute: &[Segment], live: &Live, change: Option<&Change>) -> Option<Value>;
 
-    /// What taking this artifact away means. Unless the backend knows better: it is deleted, and what it is marked to
-    /// hold is lost.
+    /// What deleting this artifact means. Unless the backend knows better: what it is marked to hold is lost. The engine
+    /// does not ask for what is released instead, because it was adopted ([`Backend::may_delete`] has a say in that, too).
     fn removal(&self, live: &Live) -> Change {
         Change::removal(live)
+    }
+
+    /// Why this may never be deleted, whoever approves it: it is then released when it leaves the stack.
+    fn may_delete(&self, live: &Live) -> Result<(), String> {
+        let _ = live;
+        Ok(())
+    }
+
+    /// What the deletion of containers (a namespace, a definition) takes along that this plan does not delete by a step of
+    /// its own, for each container that has any. Only asks, and only about [`Going::deleted`]; without the rights to find
+    /// out, fails with [`FailureKind::Denied`].
+    fn contents<'a>(
+        &'a self,
+        going: &'a Going<'a>,
+    ) -> BoxFuture<'a, Result<BTreeMap<ArtifactId, Vec<Content>>, Failure>> {
+        let _ = going;
+        Box::pin(async { Ok(BTreeMap::new()) })
     }
 
     /// What an update of a live artifact takes away of it, and how others may know that.
@@ -107,6 +128,25 @@ pub trait Backend: Send + Sync {
         journal: &'a Journal<'a>,
     ) -> BoxFuture<'a, Result<Ticket, Failure>>;
 
+    /// Lets go of what was observed: takes our marks and our claims to its fields off it, and leaves its values alone. It
+    /// must not be ours afterwards ([`Ownership::of`]). Looked at with [`Backend::look`] like a delete: [`Look::Gone`] is
+    /// that it is no longer ours. Something that is gone already is no failure.
+    fn release<'a>(
+        &'a self,
+        live: &'a Live,
+        journal: &'a Journal<'a>,
+    ) -> BoxFuture<'a, Result<Ticket, Failure>> {
+        let _ = journal;
+        let message = format!("{} cannot be released", live.subject);
+        Box::pin(async { Err(Failure::new(FailureKind::Unsupported, message)) })
+    }
+
+    /// The physical identity of what a write began, where its ticket tells. It is recorded even if the thing never settles.
+    fn begun(&self, ticket: &Ticket) -> Option<Text> {
+        let _ = ticket;
+        None
+    }
+
     /// Puts right what a step that was noted and never ended has left open, if it is still there. Doing it twice is safe.
     fn restore<'a>(&'a self, note: &'a Note) -> BoxFuture<'a, Result<(), Failure>> {
         let _ = note;
@@ -153,6 +193,9 @@ pub struct Wanted<'a> {
     pub kinds: Option<&'a BTreeSet<Text>>,
     /// What an earlier apply left open: it is to be seen as it will be when it was put right.
     pub notes: &'a [Note],
+    /// The physical identities that the state store recorded, of all targets: a proof that a thing is ours, and the way to
+    /// find what has lost its mark.
+    pub identities: &'a Identities,
 }
 
 impl<'a> Wanted<'a> {
@@ -188,6 +231,11 @@ pub struct Live {
     pub subject: Subject,
     /// Whose it is.
     pub ownership: Ownership,
+    /// Its physical identity, which nothing that takes its place has: an object's uid, a StackId. Empty where there is no
+    /// such thing (a file).
+    pub identity: Text,
+    /// What a reader should know of it, whatever is done with it: that it has lost its mark.
+    pub notes: Vec<String>,
     /// What a plan rests on, of this artifact.
     pub basis: Basis,
     /// Addresses of what is in it, as recorded on the live thing (or in the last bundle): one for an object, one for each
@@ -202,15 +250,6 @@ pub struct Live {
     /// What the backend itself wants to know again: the live object, the template and outputs of a CloudFormation
     /// stack. The engine does not look inside.
     pub value: Value,
-}
-
-/// Whose a live thing is.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Ownership {
-    /// This environment's of this stack.
-    Ours,
-    /// Somebody else's, by the name or label that says so (`terrace/acme/staging`, `helm`), or nobody's.
-    Foreign(Option<Text>),
 }
 
 /// A part of a live artifact that an update takes away.
@@ -288,6 +327,19 @@ pub struct PreviewOptions {
     pub take_over: bool,
 }
 
+/// What a plan deletes, for [`Backend::contents`].
+#[derive(Clone, Copy, Debug)]
+pub struct Going<'a> {
+    /// The name of the target in the bundle.
+    pub target: &'a Text,
+    /// The artifacts of this target that the plan deletes, those it replaces included.
+    pub deleted: &'a BTreeSet<ArtifactId>,
+    /// The containers to look into; some of `deleted`, or all.
+    pub among: &'a BTreeSet<ArtifactId>,
+    /// What was observed, of all targets.
+    pub live: &'a BTreeMap<ArtifactId, Live>,
+}
+
 /// What is about to be done, told to [`Backend::begin`].
 #[derive(Clone, Copy, Debug)]
 pub struct Intent<'a> {
@@ -301,6 +353,8 @@ pub struct Intent<'a> {
     pub writes: &'a BTreeSet<ArtifactId>,
     /// Artifacts that will be deleted.
     pub deletes: &'a BTreeSet<ArtifactId>,
+    /// Artifacts that will be released: they stay, and are no longer ours.
+    pub releases: &'a BTreeSet<ArtifactId>,
     /// The id of this release, for marks on what is written.
     pub release: &'a str,
 }
@@ -355,5 +409,7 @@ pub fn origin_of(artifact: &Artifact) -> &Origin {
 pub const LABEL: &str = "terrace.dev/stack";
 /// The annotation (a tag's key, too) that says which resource this is.
 pub const ADDRESS: &str = "terrace.dev/address";
+/// The annotation (a tag's key, too) of what existed before it was adopted; its value is `"true"`.
+pub const ADOPTED: &str = "terrace.dev/adopted";
 /// The annotation of an object whose loss loses data; its value is `"true"`.
 pub const HOLDS_DATA: &str = "terrace.dev/holds-data";

@@ -22,7 +22,15 @@ pub enum Error {
 #[derive(Clone, PartialEq, Debug)]
 pub enum Refusal {
     /// Data would be lost. Each address has to be approved.
-    DataLoss(Vec<Address>),
+    DataLoss {
+        /// What is not approved yet.
+        addresses: Vec<Address>,
+        /// Containers that are deleted, each with what goes along with it, a line each: not all of it is ours.
+        containers: Vec<(String, Vec<String>)>,
+    },
+    /// What the plan says may not be done: something of the same name is not ours, or is protected. All of it, not only the
+    /// first.
+    NotAllowed(Vec<Failure>),
     /// Something moved since the plan was made: what, and how.
     Stale(Vec<Moved>),
     /// The plan was made for another cluster, account or folder; or the environment names one that it is not.
@@ -55,6 +63,13 @@ impl Error {
     /// The program's exit code: 1 failed, 3 stopped part-way, 4 refused.
     pub fn exit_code(&self) -> u8 {
         match self {
+            Error::Failed(failures)
+                if failures
+                    .iter()
+                    .any(|failure| failure.kind == FailureKind::LockLost) =>
+            {
+                3
+            }
             Error::Failed(_) => 1,
             Error::Partly(_) => 3,
             Error::Refused(_) => 4,
@@ -99,8 +114,18 @@ impl fmt::Display for Error {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refusal::DataLoss(addresses) => {
-                f.write_str("this would lose data or let go of it, so nothing was done\n  if that is what you want, approve each by its address:")?;
+            Refusal::DataLoss {
+                addresses,
+                containers,
+            } => {
+                f.write_str("this would lose data or let go of it, so nothing was done")?;
+                for (container, contents) in containers {
+                    write!(f, "\n  {container} is deleted with all that is in it:")?;
+                    for content in contents {
+                        write!(f, "\n    {content}")?;
+                    }
+                }
+                f.write_str("\n  if that is what you want, approve each by its address:")?;
                 for address in addresses {
                     write!(f, "\n    --approve '{address}'")?;
                 }
@@ -112,6 +137,13 @@ impl fmt::Display for Refusal {
                     write!(f, "\n  {}: {}", moved.shown, moved.what)?;
                 }
                 f.write_str("\n  help: plan again")
+            }
+            Refusal::NotAllowed(failures) => {
+                for (i, failure) in failures.iter().enumerate() {
+                    let gap = if i > 0 { "\n\n" } else { "" };
+                    write!(f, "{gap}{failure}")?;
+                }
+                Ok(())
             }
             Refusal::WrongTarget(failure) | Refusal::Bucket(failure) => write!(f, "{failure}"),
             Refusal::LostTarget { target, left } => write!(

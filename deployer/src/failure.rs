@@ -74,6 +74,14 @@ pub enum FailureKind {
         /// The other field manager, the other stack's label.
         manager: Text,
     },
+    /// It exists, and is not ours. Nothing touches it unless the user adopts it by name.
+    NotOurs {
+        /// Who owns it, where something tells.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<Text>,
+    },
+    /// Terrace itself refuses, to protect what is there.
+    Protected,
     /// The system understood, and refuses.
     Rejected,
     /// What was planned does not fit what is there now.
@@ -92,6 +100,8 @@ pub enum FailureKind {
         /// Since when.
         since: Text,
     },
+    /// The lock of the environment was lost in the middle of an apply: another one may have run since.
+    LockLost,
     /// The system is not the one the environment names.
     WrongTarget,
     /// The account has not been prepared with `terrace bootstrap`.
@@ -165,6 +175,7 @@ impl Failure {
             FailureKind::TimedOut => Some("run it again to go on waiting, or raise `--timeout`"),
             FailureKind::Locked { .. } => Some("run it again when the other apply is done"),
             FailureKind::Stale => Some("plan again"),
+            FailureKind::LockLost => Some("see what the other apply did, and run it again"),
             FailureKind::Cancelled => Some("run it again to finish"),
             _ => None,
         }

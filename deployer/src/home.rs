@@ -13,7 +13,8 @@ use terrace_artifact::Text;
 
 use crate::failure::Failure;
 
-/// A small store with conditional writes. Keys are like paths: `ledger/00000007`, `bundles/DIGEST`, `journal/RELEASE-ARTIFACT`.
+/// A small store with conditional writes. Keys are like paths: `ledger/00000007`, `bundles/DIGEST`, `identities/DIGEST`,
+/// `journal/RELEASE-ARTIFACT`.
 ///
 /// Values may be larger than what the store takes at once: a backend divides them (a Secret stops at 1 MiB).
 pub trait Home: Send + Sync {
@@ -47,7 +48,7 @@ pub trait Home: Send + Sync {
     ) -> BoxFuture<'a, Result<Box<dyn Held>, Failure>>;
 }
 
-/// A home that is not asked twice for what never changes: entries of the ledger, and bundles.
+/// A home that is not asked twice for what never changes: entries of the ledger, bundles, and identities.
 pub(crate) struct Remembering {
     home: Box<dyn Home>,
     known: Mutex<BTreeMap<String, Vec<u8>>>,
@@ -83,7 +84,9 @@ impl Home for Remembering {
             }
             let found = self.home.read(key).await?;
             if let Some(value) = &found
-                && (key.starts_with("ledger/") || key.starts_with("bundles/"))
+                && ["ledger/", "bundles/", "identities/"]
+                    .iter()
+                    .any(|kept| key.starts_with(kept))
             {
                 self.known().insert(key.to_owned(), value.clone());
             }
@@ -129,9 +132,26 @@ pub struct Holder {
 /// A lock that is held. It renews itself in the background until it is released or dropped.
 pub trait Held: Send + Sync {
     /// Nothing while the lock is certainly ours; a failure from the moment it may not be any more: then no new write
-    /// may start. A failure that may pass ([`Failure::may_pass`]) is over when a renewal succeeds after all.
+    /// may start. A failure that may pass ([`Failure::may_pass`]) is over when a renewal succeeds after all; one of kind
+    /// [`crate::FailureKind::LockLost`] never is.
     fn check(&self) -> Result<(), Failure>;
 
     /// Gives it back.
     fn release(self: Box<Self>) -> BoxFuture<'static, Result<(), Failure>>;
+}
+
+/// How long it may stay open whether a lock is still held.
+const UNCERTAIN: Duration = Duration::from_secs(90);
+
+/// Waits until a lock whose renewal is late is certainly held, or lost.
+pub(crate) async fn certainly_held(held: &dyn Held) -> Result<(), Failure> {
+    let began = tokio::time::Instant::now();
+    loop {
+        match held.check() {
+            Err(failure) if failure.may_pass() && began.elapsed() < UNCERTAIN => {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            certain => return certain,
+        }
+    }
 }

@@ -1,30 +1,30 @@
 //! A lock that outlives nobody: it is renewed while its holder lives, and free once it has stood still.
 //!
-//! No clocks are compared. A taker watches the record on its own monotonic clock for the length that the record states;
-//! a holder stops itself before that length has passed since its last renewal. Nothing can fence a request that is
-//! already on its way: one may land late, and the next plan shows it.
+//! No clocks of two machines are compared. A taker watches the record on its own clock for the length that the record states;
+//! a holder stops itself before that length has passed since its last renewal, and one that finds itself later than that
+//! (it was stopped, or the machine slept: [`crate::clock`]) has lost the lock, whatever the store would still accept. Nothing
+//! can fence a request that is already on its way: one may land late, and the next plan shows it.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use terrace_artifact::Text;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
+use crate::clock::Moment;
 use crate::failure::{Failure, FailureKind};
 use crate::home::{Held, Holder, Waiting};
 
 /// Where one lease record is kept, with conditional writes.
 pub trait LeaseStore: Send + Sync + 'static {
-    /// The record and its version (an ETag, a `resourceVersion`), or nothing where nobody holds it.
+    /// The record and its version, or nothing where nobody holds it. The version is that of this very record (an ETag, a uid
+    /// with a `resourceVersion`): one that was deleted and written anew never has it again.
     fn read(&self) -> BoxFuture<'_, Result<Option<(LeaseRecord, Text)>, Failure>>;
 
     /// Writes the record where `expected` is still its version, or where there is none if that is absent. Gives the
-    /// new version, or nothing if somebody else was first.
+    /// new version, or nothing if somebody else was first. With `expected`, never creates a record.
     fn write<'a>(
         &'a self,
         record: &'a LeaseRecord,
@@ -33,6 +33,11 @@ pub trait LeaseStore: Send + Sync + 'static {
 
     /// Deletes the record where `expected` is still its version.
     fn clear<'a>(&'a self, expected: &'a Text) -> BoxFuture<'a, Result<(), Failure>>;
+
+    /// How somebody takes away a record by hand, for a reader.
+    fn remedy(&self) -> String {
+        "remove the lock by hand".to_owned()
+    }
 }
 
 /// What a lease says.
@@ -48,6 +53,9 @@ pub struct LeaseRecord {
 
 /// How long a lease stands without renewal. Three renewals fit in.
 pub(crate) const LENGTH: Duration = Duration::from_secs(15);
+
+/// The longest lease that is waited for: nobody who writes them as we do asks for more.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// Takes a lease, or says who holds it.
 pub fn take<'a>(
@@ -70,15 +78,15 @@ fn take_for<'a>(
             seconds: u32::try_from(length.as_secs()).unwrap_or(u32::MAX).max(1),
             renewals: 0,
         };
-        let mut standing: Option<(Text, Instant)> = None;
-        let mut told: Option<Instant> = None;
+        let mut standing: Option<(Text, Moment)> = None;
+        let mut told: Option<Moment> = None;
         // Most of the time nobody holds it.
-        let asked = Instant::now();
+        let asked = Moment::now();
         if let Some(version) = store.write(&record, None).await? {
             return Ok(Box::new(Lease::renewing(store, record, version, asked, length)) as Box<dyn Held>);
         }
         loop {
-            let asked = Instant::now();
+            let asked = Moment::now();
             let expected = match store.read().await? {
                 None => None,
                 // The answer to our own write was lost on its way; for how long it is ours, only another one tells.
@@ -91,14 +99,18 @@ fn take_for<'a>(
                     let since = match &standing {
                         Some((seen, since)) if *seen == version => *since,
                         Some(_) => return Err(locked(&other.holder)),
-                        None => Instant::now(),
+                        None => Moment::now(),
                     };
                     standing = Some((version.clone(), since));
-                    let left = Duration::from_secs(other.seconds.into()).saturating_sub(since.elapsed());
+                    let length_of_other = Duration::from_secs(other.seconds.into());
+                    if length_of_other > LONGEST {
+                        return Err(too_long(&other, store.remedy()));
+                    }
+                    let left = length_of_other.saturating_sub(since.elapsed());
                     if !left.is_zero() {
                         if told.is_none_or(|told| told.elapsed() >= length / 3) {
                             waiting(&other.holder, left);
-                            told = Some(Instant::now());
+                            told = Some(Moment::now());
                         }
                         tokio::time::sleep(length / 15).await;
                         continue;
@@ -127,18 +139,41 @@ fn locked(holder: &Holder) -> Failure {
     )
 }
 
+/// A lease that is not waited for: what wrote it does not work as we do.
+fn too_long(other: &LeaseRecord, remedy: String) -> Failure {
+    let mut failure = locked(&other.holder);
+    let who = match &*other.holder.who {
+        "" => "somebody",
+        who => who,
+    };
+    failure.message = format!(
+        "the lock is held by {who} for {} seconds, which no apply of Terrace asks for: it is not waited for",
+        other.seconds
+    );
+    failure.hint(format!("if nobody is applying to this environment, {remedy}"))
+}
+
 /// A lease that is held and renewed by a task of its own.
 struct Lease {
     store: Arc<dyn LeaseStore>,
     state: Arc<Mutex<State>>,
+    length: Duration,
     renewal: JoinHandle<()>,
 }
 
 struct State {
     version: Text,
-    /// From here on it may be somebody else's.
-    deadline: Instant,
+    /// When the renewal was asked for that succeeded last.
+    renewed: Moment,
     lost: bool,
+}
+
+impl State {
+    /// Whether it is lost, for good: somebody has it, or was free to take it for a moment.
+    fn is_lost(&mut self, length: Duration) -> bool {
+        self.lost |= self.renewed.elapsed() >= length;
+        self.lost
+    }
 }
 
 impl Lease {
@@ -146,32 +181,40 @@ impl Lease {
         store: Arc<dyn LeaseStore>,
         record: LeaseRecord,
         version: Text,
-        asked: Instant,
+        renewed: Moment,
         length: Duration,
     ) -> Lease {
         let state = Arc::new(Mutex::new(State {
             version,
-            deadline: asked + own_length(length),
+            renewed,
             lost: false,
         }));
         let renewal = tokio::spawn(renew(store.clone(), record, state.clone(), length));
         Lease {
             store,
             state,
+            length,
             renewal,
         }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Held for Lease {
     fn check(&self) -> Result<(), Failure> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.lost {
-            let failure = Failure::new(FailureKind::Cancelled, "the lock went to somebody else");
-            return Err(failure.hint("it had not been renewed in time; nothing new was begun after that"));
+        let mut state = self.state();
+        if state.is_lost(self.length) {
+            let failure = Failure::new(FailureKind::LockLost, "the lock of this environment was lost");
+            return Err(failure.hint(
+                "it was not renewed in time, because the program was stopped, the machine slept, or the network was away; \
+                 another apply may have run since, so nothing more was written",
+            ));
         }
-        if Instant::now() >= state.deadline {
-            // If a renewal still succeeds, nobody took it in between.
+        if state.renewed.elapsed() >= own_length(self.length) {
+            // If a renewal still succeeds in time, nobody took it in between.
             let message = "the lock could not be renewed in time";
             return Err(Failure::new(FailureKind::Throttled, message));
         }
@@ -183,7 +226,10 @@ impl Held for Lease {
         self.renewal.abort();
         Box::pin(async move {
             let version = {
-                let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut state = self.state();
+                if state.is_lost(self.length) {
+                    return Ok(());
+                }
                 state.version.clone()
             };
             self.store.clear(&version).await
@@ -213,10 +259,13 @@ async fn renew(
         tokio::time::sleep(pause).await;
         record.renewals += 1;
         let expected = {
-            let state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            if state.is_lost(length) {
+                return;
+            }
             state.version.clone()
         };
-        let asked = Instant::now();
+        let asked = Moment::now();
         let written = store.write(&record, Some(&expected)).await;
         // A renewal whose answer was lost has changed the record all the same. When, nobody knows, so that it does not
         // count; the next one starts from there.
@@ -225,10 +274,13 @@ async fn renew(
             _ => None,
         };
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.is_lost(length) {
+            return;
+        }
         pause = match written {
             Ok(Some(version)) => {
                 state.version = version;
-                state.deadline = asked + own_length(length);
+                state.renewed = asked;
                 length / 3
             }
             Ok(None) => match there {
@@ -250,6 +302,8 @@ async fn renew(
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
+
+    use tokio::time::Instant;
 
     use super::*;
 
@@ -365,8 +419,60 @@ mod tests {
         let first = lock(&store, "ana").await.unwrap();
         store.down.store(true, Ordering::Relaxed);
         tokio::time::sleep(LENGTH * 4 / 5).await;
-        assert!(first.check().is_err());
+        assert!(first.check().unwrap_err().may_pass());
         store.down.store(false, Ordering::Relaxed);
+        tokio::time::sleep(LENGTH / 14).await;
+        first.check().unwrap();
+    }
+
+    /// A program that was stopped for a while finds its record untouched, and has lost the lock all the same.
+    #[tokio::test(start_paused = true)]
+    async fn a_renewal_later_than_the_lease_is_a_loss() {
+        let store = Arc::new(Memory::default());
+        let first = lock(&store, "ana").await.unwrap();
+        store.down.store(true, Ordering::Relaxed);
+        tokio::time::sleep(LENGTH + Duration::from_secs(1)).await;
+        store.down.store(false, Ordering::Relaxed);
+        for _ in 0..3 {
+            assert_eq!(first.check().unwrap_err().kind, FailureKind::LockLost);
+            tokio::time::sleep(LENGTH / 3).await;
+        }
+        let before = store.record.lock().unwrap().clone();
+        first.release().await.unwrap();
+        assert_eq!(
+            *store.record.lock().unwrap(),
+            before,
+            "what may be somebody else's is left alone"
+        );
+    }
+
+    /// Somebody has taken the lock and given it back: the first does not bring it back to life.
+    #[tokio::test(start_paused = true)]
+    async fn a_lock_that_others_have_used_since_is_lost() {
+        let store = Arc::new(Memory::default());
+        let first = lock(&store, "ana").await.unwrap();
+        *store.record.lock().unwrap() = None;
+        tokio::time::sleep(LENGTH / 2).await;
+        assert_eq!(first.check().unwrap_err().kind, FailureKind::LockLost);
+        assert!(store.record.lock().unwrap().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_endless_lease_is_not_waited_for() {
+        let store = Arc::new(Memory::default());
+        let record = LeaseRecord {
+            holder: holder("somebody"),
+            seconds: 3600,
+            renewals: 0,
+        };
+        *store.record.lock().unwrap() = Some((record, 1));
+        let begun = Instant::now();
+        let refused = lock(&store, "ana").await.err().unwrap();
+        assert!(
+            refused.message.contains("held by somebody for 3600 seconds"),
+            "{refused}"
+        );
+        assert!(begun.elapsed() < LENGTH);
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,6 +13,7 @@ use terrace_artifact::{Address, ArtifactId, Bundle, Digest, Text};
 use crate::backend::Identity;
 use crate::failure::{Failure, FailureKind};
 use crate::home::Home;
+use crate::ownership::Identities;
 use crate::plan::Purpose;
 
 /// One apply, as far as it is known.
@@ -54,6 +55,10 @@ pub struct Release {
     /// brings. The next plan needs to look for no others. Absent where a program wrote this that did not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kinds: Option<BTreeSet<Text>>,
+    /// The digest of the physical identities of all that stood when it ended, in `identities/`. Absent while it runs, and
+    /// where a program wrote this that did not record them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identities: Option<Digest>,
     /// The version of the program.
     pub terrace: Text,
 }
@@ -201,6 +206,22 @@ impl History {
         Ok(standing)
     }
 
+    /// The physical identities of what stood when a release last ended. Of what a killed apply has done since, nothing is
+    /// recorded: that proves itself by the evidence of our writes.
+    pub async fn identities(&self, home: &dyn Home) -> Result<Identities, Failure> {
+        let mut ended = self.releases.iter().rev();
+        let Some(digest) = ended.find_map(|release| release.identities.as_ref()) else {
+            return Ok(Identities::default());
+        };
+        let ended_well = self
+            .last()
+            .is_some_and(|last| last.status == Status::Deployed && last.identities.as_ref() == Some(digest));
+        let Some(identities) = Identities::read(home, digest).await? else {
+            return Ok(Identities::default());
+        };
+        Ok(identities.complete(ended_well && self.broken_at.is_none()))
+    }
+
     /// Writes what is known of a release now.
     pub async fn append(&mut self, home: &dyn Home, release: &Release) -> Result<(), Failure> {
         let entry = Entry {
@@ -324,6 +345,7 @@ mod tests {
             approvals: Vec::new(),
             only: Vec::new(),
             kinds: None,
+            identities: None,
             terrace: "0.1.0".into(),
         }
     }

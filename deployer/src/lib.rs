@@ -3,6 +3,7 @@
 mod access;
 mod apply;
 mod backend;
+mod clock;
 mod cloudformation;
 mod connection;
 mod diff;
@@ -16,6 +17,7 @@ mod kubernetes;
 mod lease;
 mod ledger;
 mod order;
+mod ownership;
 mod plan;
 mod planning;
 mod render;
@@ -31,7 +33,7 @@ mod values;
 pub use access::{Access, AwsAccess, timestamp};
 pub use apply::{ApplyOptions, Cancel, Canceller, Outcome, Report};
 pub use backend::{
-    ADDRESS, Backend, Basis, HOLDS_DATA, Identity, Intent, LABEL, Leaving, Live, Look, Ownership,
+    ADDRESS, ADOPTED, Backend, Basis, Going, HOLDS_DATA, Identity, Intent, LABEL, Leaving, Live, Look,
     PreviewOptions, Ticket, Wanted, Write, origin_of,
 };
 pub use connection::{Connection, apply, destroy_plan, plan};
@@ -43,9 +45,10 @@ pub use home::{Held, Holder, Home, Waiting};
 pub use journal::{Journal, Note};
 pub use lease::{LeaseRecord, LeaseStore, take};
 pub use ledger::{History, Release, Status};
+pub use ownership::{Identities, Mark, Ownership, Proof, Recorded};
 pub use plan::{
-    Action, Change, Field, MASKED, MemberChange, PLAN_SCHEMA, Plan, Purpose, Risk, Stage, Step, Subject,
-    hide_secrets,
+    Action, Change, Content, Field, MASKED, MemberChange, PLAN_SCHEMA, Plan, Purpose, Risk, Stage, Step,
+    Subject, hide_secrets,
 };
 pub use planning::PlanOptions;
 pub use render::{render, render_approved, totals};

@@ -119,7 +119,8 @@ mod tests {
     use expect_test::{Expect, expect};
 
     use super::*;
-    use crate::backend::{Basis, Ownership};
+    use crate::backend::Basis;
+    use crate::ownership::Ownership;
     use crate::testing::{bundle, needing, object};
 
     fn config(name: &str) -> Artifact {
@@ -146,7 +147,9 @@ mod tests {
             let live = Live {
                 id: artifact.id.clone(),
                 subject: crate::planning::subject(artifact),
-                ownership: Ownership::Ours,
+                ownership: Ownership::MADE,
+                identity: terrace_artifact::Text::default(),
+                notes: Vec::new(),
                 basis: Basis::absent(),
                 addresses: Vec::new(),
                 holds_data: Vec::new(),

@@ -9,6 +9,8 @@ use terrace_artifact::{Address, ArtifactId, Bundle, Digest, Origin, Segment, Tex
 use terrace_catalog::nearest;
 
 use crate::backend::{Basis, Identity, Live};
+use crate::error::Refusal;
+use crate::failure::Failure;
 
 /// The schema of a plan's JSON.
 pub const PLAN_SCHEMA: &str = include_str!("../../schemas/plan.schema.json");
@@ -46,8 +48,18 @@ pub struct Plan {
     /// Whether fields that another manager owns are taken over.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub take_over: bool,
+    /// What the user adopted by name: an address, or `TENANT/COMPONENT`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adopt: Vec<Text>,
     /// All steps in the order of their waves, those that change nothing included.
     pub steps: Vec<Step>,
+    /// Why this plan cannot be applied as it is, one for each thing that is in the way (something of the same name that is
+    /// not ours). What is refused has no step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refusals: Vec<Failure>,
+    /// What a destroy leaves alone although it has the name of something of this environment: it is not ours. A line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leaves: Vec<String>,
     /// What a reader should know beside the steps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -145,11 +157,53 @@ pub struct Change {
     /// approved by address.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub loses_data: BTreeSet<Address>,
+    /// What goes along with a container (a namespace, a definition, a CloudFormation stack) that is deleted or replaced,
+    /// and is not ours, or has no step of its own. The address of each is among `loses_data`, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contents: Vec<Content>,
     /// Whether the server itself said what would come out; otherwise it was worked out from what was read.
     pub previewed: bool,
     /// What a reader should know beside this.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+/// Something in a container that is deleted, which the deletion takes along.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Content {
+    /// What a user passes to `--approve`. For something that has no address of its own it is the container's, with what it is
+    /// as the key: `platform/base/namespace["Secret/precious"]`.
+    pub address: Address,
+    /// What it is, with its kind and name: `Secret precious`. Of very many of one kind: `52 objects of kind Secret`.
+    pub shown: String,
+    /// Who owns it, where something tells: a field manager, a tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Text>,
+    /// The physical identities behind it. What came into the container since the plan was made is not among them.
+    pub identities: BTreeSet<Text>,
+}
+
+impl Content {
+    /// The address of something in a container that has no address of its own. `name` says what it is: `Secret/precious`.
+    pub fn address_in(container: &Address, name: &str) -> Address {
+        let key = match &container.key {
+            Some(key) => format!("{key}: {name}"),
+            None => name.to_owned(),
+        };
+        Address {
+            key: Some(key.into()),
+            ..container.clone()
+        }
+    }
+}
+
+impl fmt::Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.owner {
+            Some(owner) => write!(f, "{}, made by `{owner}`", self.shown),
+            None => f.write_str(&self.shown),
+        }
+    }
 }
 
 /// How one resource of a CloudFormation stack changes.
@@ -186,7 +240,7 @@ pub enum Action {
     Keep,
     /// It does not exist, and will.
     Create,
-    /// It exists, is not ours, and will be.
+    /// It exists, is not ours, and will be: the user named it.
     Adopt,
     /// It is changed where it is.
     Update,
@@ -194,7 +248,7 @@ pub enum Action {
     Replace,
     /// It is deleted.
     Delete,
-    /// It stays, and is no longer ours (a CloudFormation resource that is retained).
+    /// It stays, and is no longer ours: an adopted artifact that left the stack, a CloudFormation resource that is retained.
     Release,
 }
 
@@ -282,6 +336,7 @@ impl Change {
             fields: Vec::new(),
             members: Vec::new(),
             loses_data: BTreeSet::new(),
+            contents: Vec::new(),
             previewed: false,
             notes: Vec::new(),
         }
@@ -295,6 +350,26 @@ impl Change {
             change.risk = Risk::DataLoss;
         }
         change
+    }
+
+    /// Adds what goes along with it; all of that has to be approved, and so does the container itself.
+    pub fn take_along(&mut self, contents: Vec<Content>, container: &[Address]) {
+        if contents.is_empty() {
+            return;
+        }
+        self.loses_data.extend(container.iter().cloned());
+        self.loses_data
+            .extend(contents.iter().map(|content| content.address.clone()));
+        self.contents.extend(contents);
+        self.risk = Risk::DataLoss;
+    }
+
+    /// Those of these contents that have something in them which the plan does not know of.
+    pub(crate) fn unknown_contents(&self, now: Vec<Content>) -> impl Iterator<Item = Content> {
+        let known = self.contents.iter().flat_map(|content| &content.identities);
+        let known: BTreeSet<&Text> = known.collect();
+        now.into_iter()
+            .filter(move |content| !content.identities.iter().all(|id| known.contains(id)))
     }
 
     /// Those of [`Change::loses_data`] whose data stays: the resource is only let go of.
@@ -366,6 +441,31 @@ impl Plan {
         idle.map(move |address| {
             let meant = nearest(&address.to_string(), open.iter().map(String::as_str));
             (address, meant.map(str::to_owned))
+        })
+    }
+
+    /// Whether it may be applied by who has approved these addresses.
+    pub fn allowed(&self, approved: &BTreeSet<Address>) -> Result<(), Refusal> {
+        if !self.refusals.is_empty() {
+            return Err(Refusal::NotAllowed(self.refusals.clone()));
+        }
+        let lost = self.loses_data().into_iter();
+        let addresses: Vec<Address> = lost
+            .filter(|address| !approved.contains(*address))
+            .cloned()
+            .collect();
+        if addresses.is_empty() {
+            return Ok(());
+        }
+        let open = |content: &&Content| !approved.contains(&content.address);
+        let containers = self.steps.iter().filter_map(|step| {
+            let contents = step.change.contents.iter().filter(open);
+            let contents: Vec<String> = contents.map(ToString::to_string).collect();
+            (!contents.is_empty()).then(|| (step.subject.to_string(), contents))
+        });
+        Err(Refusal::DataLoss {
+            addresses,
+            containers: containers.collect(),
         })
     }
 

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::stream::{self, StreamExt as _};
-use terrace_artifact::{Address, Artifact, ArtifactId, Body, Bundle, Source, Text};
+use terrace_artifact::{Address, Artifact, ArtifactId, Body, Bundle, Text};
 
 use crate::access::{Access, timestamp};
-use crate::backend::{Live, Look, Ownership, PreviewOptions, Ticket, origin_of};
+use crate::backend::{Live, Look, PreviewOptions, Ticket, origin_of};
 use crate::error::{Error, Refusal};
 use crate::failure::{Failure, FailureKind};
 use crate::home::Home;
@@ -16,8 +16,17 @@ use crate::order::{Order, order};
 use crate::plan::{Action, Change, FORMAT, Plan, Purpose, Risk, Step, Subject};
 use crate::selection::Selection;
 use crate::stages::{Planned, add_later};
-use crate::targets::{Known, Targets, fail};
-use crate::values::{Values, sources};
+use crate::targets::{Known, Targets};
+
+mod adoption;
+mod containers;
+mod previews;
+
+pub(crate) use containers::contents;
+pub(crate) use previews::AskedFor;
+
+use adoption::Adoption;
+use previews::{PARALLEL, preview};
 
 /// What a plan is made with.
 #[derive(Clone, Debug)]
@@ -27,6 +36,10 @@ pub struct PlanOptions {
     /// Tenants, components or addresses (`finance`, `finance/airflow`, `finance/airflow/scheduler`) to limit the plan
     /// to, with all they need. Empty for everything.
     pub only: Vec<Text>,
+    /// Addresses, or `TENANT/COMPONENT`, of what exists, is not ours, and is to be managed from now on.
+    pub adopt: Vec<Text>,
+    /// Addresses whose deletion the user approves: what was adopted is deleted only then, and released otherwise.
+    pub approved: BTreeSet<Address>,
 }
 
 impl PlanOptions {
@@ -39,6 +52,8 @@ impl PlanOptions {
                 take_over: false,
             },
             only: Vec::new(),
+            adopt: Vec::new(),
+            approved: BTreeSet::new(),
         }
     }
 }
@@ -65,13 +80,17 @@ pub(crate) async fn plan_over(
         follows: None,
         only: options.only.clone(),
         take_over: options.preview.take_over,
+        adopt: options.adopt.clone(),
         steps: Vec::new(),
+        refusals: Vec::new(),
+        leaves: Vec::new(),
         notes: Vec::new(),
     };
     let read = read_ledger(targets, &mut plan).await?;
     let is_first = read.as_ref().is_some_and(|history| history.last().is_none());
     let history = read.unwrap_or_default();
     let standing = history.standing(&targets.home).await?;
+    let identities = history.identities(&targets.home).await?;
     lost_targets(&history, standing.as_ref(), &plan)?;
 
     let wanted = plan.wanted();
@@ -82,6 +101,7 @@ pub(crate) async fn plan_over(
         // What is taken away last is looked for everywhere.
         kinds: history.kinds().filter(|_| purpose == Purpose::Apply),
         notes: &notes,
+        identities: &identities,
     };
     let live = index(targets.observe(&wanted, &known).await?);
     if is_first {
@@ -89,10 +109,26 @@ pub(crate) async fn plan_over(
     }
     let selection = Selection::of(&options.only, &wanted);
     selection.all_named(&wanted, &live)?;
-    let (mut changes, values) = preview(targets, &wanted, &live, &selection, &options.preview).await?;
-    let mut removals = removals(targets, &wanted, &live, &selection);
+    let adoption = Adoption::of(&options.adopt, &wanted)?;
+    plan.notes.extend(adoption.idle(&wanted, &live));
+    let known_by_name = |id: &ArtifactId| {
+        let previous = previous.as_ref().and_then(|previous| previous.artifact(id));
+        previous.is_some() || identities.get(id).is_some()
+    };
+    let left = adoption::left_alone(&wanted, &live, &selection, known_by_name);
+    match purpose {
+        Purpose::Apply => plan.notes.extend(left),
+        Purpose::Destroy => plan.leaves = left,
+    }
+    let previewed = preview(targets, &wanted, &live, &selection, &adoption, &options.preview).await?;
+    let (mut changes, values) = (previewed.changes, previewed.values);
+    plan.refusals = previewed.refusals;
+    let mut removals = removals(targets, &wanted, &live, &selection, &options.approved);
     if purpose == Purpose::Destroy {
-        for removal in removals.values_mut() {
+        for removal in removals
+            .values_mut()
+            .filter(|removal| removal.action == Action::Delete)
+        {
             removal.reason = "everything is taken away".to_owned();
         }
     }
@@ -107,6 +143,7 @@ pub(crate) async fn plan_over(
     let divided = planned.divide(&mut changes).await?;
     plan.steps = steps(&wanted, previous.as_ref(), &live, changes, removals);
     add_later(&mut plan.steps, divided, &wanted, &live);
+    containers::take_along(targets, &live, &mut plan).await?;
     plan.steps
         .sort_by(|a, b| (a.wave, &a.artifact).cmp(&(b.wave, &b.artifact)));
     if history.last().is_some_and(|last| last.status != Status::Deployed) {
@@ -148,9 +185,7 @@ pub(crate) fn previous(plan: &Plan, standing: Option<Bundle>) -> Option<Bundle> 
 
 /// Where nothing was ever recorded, and things are there all the same.
 fn forgotten(targets: &Targets, live: &BTreeMap<ArtifactId, (Text, Live)>) -> Option<String> {
-    let ours = live
-        .values()
-        .filter(|(_, live)| live.ownership == Ownership::Ours);
+    let ours = live.values().filter(|(_, live)| live.ownership.is_ours());
     let count = ours.count();
     let (what, are) = match count {
         0 => return None,
@@ -257,139 +292,6 @@ pub(crate) fn index(observed: BTreeMap<Text, Vec<Live>>) -> BTreeMap<ArtifactId,
         .collect()
 }
 
-/// How many requests are under way at once.
-const PARALLEL: usize = 16;
-
-/// Asks for the change of every selected artifact: first of those that wait for nobody's values, then of those whose
-/// sources are known by then.
-async fn preview(
-    targets: &Targets,
-    bundle: &Bundle,
-    live: &BTreeMap<ArtifactId, (Text, Live)>,
-    selection: &Selection<'_>,
-    options: &PreviewOptions,
-) -> Result<(BTreeMap<ArtifactId, Change>, Values), Error> {
-    let asked_for = AskedFor::of(bundle);
-    let mut values = Values::default();
-    let mut changes: BTreeMap<ArtifactId, Change> = BTreeMap::new();
-    let mut failures = Vec::new();
-    let mut open: Vec<&Artifact> = Vec::new();
-    for artifact in &bundle.artifacts {
-        if selection.wanted.contains(&artifact.id) {
-            open.push(artifact);
-        } else if let Some((target, live)) = live.get(&artifact.id) {
-            asked_for.learn(targets, target, live, None, &mut values);
-        }
-    }
-    let selected: BTreeSet<&ArtifactId> = open.iter().map(|artifact| &artifact.id).collect();
-    let mut asked: BTreeSet<&ArtifactId> = BTreeSet::new();
-    while !open.is_empty() {
-        let (ready, later): (Vec<&Artifact>, Vec<&Artifact>) = open.iter().partition(|artifact| {
-            let mut waits_for = sources(artifact).into_iter().map(|source| &source.artifact);
-            waits_for.all(|id| asked.contains(id) || !selected.contains(id))
-        });
-        if ready.is_empty() {
-            let names: Vec<_> = later.iter().map(|artifact| artifact.id.as_str()).collect();
-            let message = format!("artifacts wait for each other's values: {}", names.join(", "));
-            return Err(Failure::new(FailureKind::Broken, message).into());
-        }
-        let requests = ready.iter().map(|artifact| {
-            let live = live.get(&artifact.id).map(|(_, live)| live);
-            let values = &values;
-            async move {
-                let change = preview_one(targets, bundle, artifact, live, values, options).await;
-                (*artifact, change)
-            }
-        });
-        let answers: Vec<_> = stream::iter(requests).buffer_unordered(PARALLEL).collect().await;
-        for (artifact, answer) in answers {
-            asked.insert(&artifact.id);
-            match answer {
-                Ok(change) => {
-                    if let Some((target, live)) = live.get(&artifact.id) {
-                        let pending = Some(&change).filter(|change| change.action != Action::Keep);
-                        asked_for.learn(targets, target, live, pending, &mut values);
-                    }
-                    changes.insert(artifact.id.clone(), change);
-                }
-                Err(failure) => {
-                    let address = addresses(artifact).into_iter().next();
-                    failures.push(failure.about(address.as_ref(), Some(origin_of(artifact))));
-                }
-            }
-        }
-        open = later;
-    }
-    // In the order of the bundle, whichever answer came first.
-    failures.sort_by(|a, b| (&a.detail.address, &a.message).cmp(&(&b.detail.address, &b.message)));
-    failures.dedup();
-    fail(failures).map_or(Ok((changes, values)), Err)
-}
-
-async fn preview_one(
-    targets: &Targets,
-    bundle: &Bundle,
-    artifact: &Artifact,
-    live: Option<&Live>,
-    values: &Values,
-    options: &PreviewOptions,
-) -> Result<Change, Failure> {
-    let backend = backend_of(targets, &artifact.target)?;
-    if backend.fills_late_values() {
-        let never = sources(artifact).into_iter().find(|source| {
-            let target = bundle.artifact(&source.artifact).map(|artifact| &artifact.target);
-            let backend = target.and_then(|target| targets.backends.get(target));
-            !backend.is_some_and(|backend| backend.fills_late_values())
-        });
-        if let Some(source) = never {
-            let message = format!(
-                "`{}` will never be known: what has it goes to a folder",
-                source.shown
-            );
-            return Err(Failure::new(FailureKind::Rejected, message)
-                .hint("deliver both to live systems, or both to folders"));
-        }
-    }
-    backend.preview(artifact, live, values, options).await
-}
-
-/// The attributes that bindings ask for, by the artifact that has them.
-pub(crate) struct AskedFor<'a>(BTreeMap<&'a ArtifactId, BTreeSet<&'a Source>>);
-
-impl<'a> AskedFor<'a> {
-    pub(crate) fn of(bundle: &'a Bundle) -> AskedFor<'a> {
-        let mut by_artifact: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
-        for source in bundle.artifacts.iter().flat_map(sources) {
-            by_artifact.entry(&source.artifact).or_default().insert(source);
-        }
-        AskedFor(by_artifact)
-    }
-
-    /// What is asked of an artifact.
-    pub(crate) fn about(&self, id: &ArtifactId) -> impl Iterator<Item = &'a Source> {
-        self.0.get(id).into_iter().flatten().copied()
-    }
-
-    /// Records the attributes of an artifact that others wait for, as far as they are known.
-    fn learn(
-        &self,
-        targets: &Targets,
-        target: &Text,
-        live: &Live,
-        change: Option<&Change>,
-        values: &mut Values,
-    ) {
-        let Some(backend) = targets.backends.get(target) else {
-            return;
-        };
-        for source in self.about(&live.id) {
-            if let Some(value) = backend.attribute(&source.attribute, live, change) {
-                values.learn(source, value);
-            }
-        }
-    }
-}
-
 pub(crate) fn backend_of<'a>(
     targets: &'a Targets,
     target: &str,
@@ -409,14 +311,17 @@ fn removals(
     wanted: &Bundle,
     live: &BTreeMap<ArtifactId, (Text, Live)>,
     selection: &Selection<'_>,
+    approved: &BTreeSet<Address>,
 ) -> BTreeMap<ArtifactId, Change> {
     let unwanted = live.iter().filter(|(id, (_, live))| {
-        live.ownership == Ownership::Ours && wanted.artifact(id).is_none() && selection.names_live(live)
+        live.ownership.is_ours() && wanted.artifact(id).is_none() && selection.names_live(live)
     });
     unwanted
         .filter_map(|(id, (target, live))| {
             let backend = targets.backends.get(target)?;
-            Some((id.clone(), backend.removal(live)))
+            let mut change = adoption::removal(&**backend, live, approved);
+            change.notes.extend(live.notes.iter().cloned());
+            Some((id.clone(), change))
         })
         .collect()
 }
@@ -526,6 +431,10 @@ pub(crate) fn guard(artifact: &Artifact, live: Option<&Live>, change: &mut Chang
             && object.holds_data
         {
             lost.push(object.address.clone());
+        }
+        // Somebody else made it: to replace it is to delete what is theirs.
+        if live.is_some_and(|live| !live.ownership.is_ours() || live.ownership.is_adopted()) {
+            lost.extend(addresses(artifact));
         }
         change.risk = change.risk.max(Risk::Replace);
     }

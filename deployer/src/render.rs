@@ -49,7 +49,7 @@ pub fn totals(plan: &Plan) -> String {
         (Action::Update, "to update"),
         (Action::Replace, "to replace"),
         (Action::Delete, "to delete"),
-        (Action::Release, "to let go of"),
+        (Action::Release, "to release"),
     ];
     let mut counts: BTreeMap<Action, usize> = BTreeMap::new();
     let (awaited, others): (Vec<&Step>, Vec<&Step>) =
@@ -155,6 +155,10 @@ impl Page {
                 &format!("only: {} and what they need", only.join(", ")),
             );
         }
+        if !plan.adopt.is_empty() {
+            let adopt: Vec<&str> = plan.adopt.iter().map(Text::as_str).collect();
+            self.line(1, Paint::Plain, &format!("adopt: {}", adopt.join(", ")));
+        }
         if !plan.bundle.set.is_empty() {
             let set: Vec<&str> = plan.bundle.set.iter().map(Text::as_str).collect();
             self.line(1, Paint::Plain, &format!("set: {}", set.join(", ")));
@@ -187,6 +191,9 @@ impl Page {
         }
         for member in &step.change.members {
             self.member(member);
+        }
+        for content in &step.change.contents {
+            self.line(3, Paint::Red, &format!("- {content}"));
         }
         for note in &step.change.notes {
             if !self.shared.contains(note) {
@@ -268,6 +275,7 @@ impl Page {
 
     fn notes(&mut self, plan: &Plan) {
         let mut notes = plan.notes.clone();
+        notes.extend(plan.leaves.iter().cloned());
         for note in &self.shared {
             let of = plan.steps.iter().filter(|step| step.change.notes.contains(note));
             notes.push(format!("{note} ({} steps)", of.count()));
@@ -352,7 +360,7 @@ impl Page {
             Action::Replace => format!("  replaced: {reason}"),
             Action::Delete if self.destroys => "  deleted".to_owned(),
             Action::Delete => format!("  deleted: {reason}"),
-            Action::Release => format!("  let go of: {reason}"),
+            Action::Release => format!("  released: {reason}"),
         };
         match risk {
             Risk::None => {}

@@ -1,7 +1,7 @@
 //! The steps of an apply, each in its turn.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
@@ -15,8 +15,9 @@ use crate::event::{Event, StepName};
 use crate::failure::{Failure, FailureKind};
 use crate::home::Held;
 use crate::journal::Journal;
+use crate::ownership::{Identities, Ownership};
 use crate::plan::{Action, Change, Plan, Stage, Step};
-use crate::planning::{AskedFor, backend_of};
+use crate::planning::{AskedFor, backend_of, contents};
 use crate::targets::Targets;
 use crate::values::{Values, sources};
 
@@ -34,6 +35,8 @@ pub(crate) struct Run<'a, E> {
     pub(crate) events: &'a E,
     /// The last apply did not end well: what needs no change may still not have settled.
     pub(crate) settle_all: bool,
+    /// The physical identities of what stands now.
+    pub(crate) standing: Mutex<Identities>,
 }
 
 /// Requests under way at once, looks included.
@@ -59,6 +62,15 @@ enum Ended {
 }
 
 impl<'a, E: Fn(Event) + Send + Sync> Run<'a, E> {
+    /// The physical identities of what stands now, as far as the steps have told.
+    pub(crate) fn identities(&self) -> Identities {
+        self.standing().clone()
+    }
+
+    fn standing(&self) -> MutexGuard<'_, Identities> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes all steps, each as soon as those it comes after are done. After a failure, goes on with what does not
     /// depend on it; deletes wait for everything else, and are not begun if anything failed.
     pub(crate) async fn steps(&self) -> Vec<(StepName, Outcome)> {
@@ -120,6 +132,9 @@ impl<'a, E: Fn(Event) + Send + Sync> Run<'a, E> {
         let mut running: FuturesUnordered<BoxFuture<'_, (&'a Step, Ended)>> = FuturesUnordered::new();
         let mut told = false;
         loop {
+            if self.lost_lock() {
+                ready.clear();
+            }
             if self.options.cancel.is_cancelled() {
                 ready.clear();
                 if !told {
@@ -164,10 +179,16 @@ impl<'a, E: Fn(Event) + Send + Sync> Run<'a, E> {
             .collect();
         let why = if cancelled {
             "the apply was stopped"
+        } else if self.lost_lock() {
+            "the lock was lost"
         } else {
             "something it needs is not done"
         };
         self.skip(&left, why, outcomes);
+    }
+
+    fn lost_lock(&self) -> bool {
+        matches!(self.held.check(), Err(failure) if failure.kind == FailureKind::LockLost)
     }
 
     fn skip(&self, steps: &[&Step], why: &str, outcomes: &mut BTreeMap<ArtifactId, Outcome>) {
@@ -286,7 +307,8 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
                 }
                 Ok(())
             }
-            (Action::Delete | Action::Release, _) => self.delete(live).await,
+            (Action::Delete, _) => self.delete(live).await,
+            (Action::Release, _) => self.release(live).await,
             (action, Some(artifact)) => {
                 let mut live = live;
                 let mut action = action;
@@ -327,7 +349,13 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
                 written.map_err(Ended::Failed)?
             }
         };
+        if let Some(identity) = self.backend.begun(&ticket) {
+            let adopted = action == Action::Adopt || live.is_some_and(|live| live.ownership.is_adopted());
+            let id = &self.step.artifact;
+            self.run.standing().insert(id, &identity, adopted);
+        }
         let live = self.settle(Some(artifact), &ticket).await?;
+        self.run.standing().record(&live);
         self.learn(&live);
         self.close().await
     }
@@ -352,12 +380,51 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
         let Some(live) = live else {
             return Ok(());
         };
+        self.contains_only_what_was_agreed().await?;
         let ticket = self
             .change(|| self.backend.delete(live, self.run.journal))
             .await
             .map_err(Ended::Failed)?;
         self.settle(None, &ticket).await?;
+        self.run.standing().remove(&live.id);
         self.close().await
+    }
+
+    async fn release(&self, live: Option<&Live>) -> Result<(), Ended> {
+        let Some(live) = live else {
+            return Ok(());
+        };
+        let ticket = self
+            .change(|| self.backend.release(live, self.run.journal))
+            .await
+            .map_err(Ended::Failed)?;
+        self.settle(None, &ticket).await?;
+        self.run.standing().remove(&live.id);
+        self.close().await
+    }
+
+    /// A last look into a container that is about to be deleted: what came into it since the plan was made stays.
+    async fn contains_only_what_was_agreed(&self) -> Result<(), Ended> {
+        let run = self.run;
+        let id = &self.step.artifact;
+        let look = || -> BoxFuture<'_, _> { Box::pin(contents(run.targets, run.plan, run.live, Some(id))) };
+        let mut found = self.request(look).await.map_err(Ended::Failed)?;
+        let now = found.remove(id).unwrap_or_default();
+        let came: Vec<String> = self
+            .step
+            .change
+            .unknown_contents(now)
+            .map(|content| content.to_string())
+            .collect();
+        if came.is_empty() {
+            return Ok(());
+        }
+        let message = format!(
+            "{} was not deleted: since the plan was made, it has come to contain {}",
+            self.step.subject,
+            came.join(", ")
+        );
+        Err(Ended::Failed(Failure::new(FailureKind::Stale, message)))
     }
 
     /// Strikes out what was noted: the step has come to its end.
@@ -527,7 +594,9 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
         Live {
             id: self.step.artifact.clone(),
             subject: self.step.subject.clone(),
-            ownership: crate::backend::Ownership::Ours,
+            ownership: Ownership::MADE,
+            identity: terrace_artifact::Text::default(),
+            notes: Vec::new(),
             basis: Basis::absent(),
             addresses: Vec::new(),
             holds_data: Vec::new(),

@@ -103,7 +103,7 @@ impl Planned<'_> {
                 Some(change) if change.action == Action::Keep => return None,
                 Some(_) => User::Changes,
                 None if self.removals.contains_key(other) => User::Goes,
-                None if live.ownership == crate::backend::Ownership::Ours => User::LeftOut,
+                None if live.ownership.is_ours() => User::LeftOut,
                 None => return None,
             };
             Some((other.clone(), user))

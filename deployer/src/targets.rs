@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::failure::{Failure, FailureKind};
 use crate::home::{Home, Remembering};
 use crate::journal::Note;
+use crate::ownership::Identities;
 use crate::{cloudformation, kubernetes};
 
 /// All targets of an environment, and its home.
@@ -29,6 +30,8 @@ pub(crate) struct Known<'a> {
     pub(crate) kinds: Option<BTreeSet<Text>>,
     /// What is put right before anything is done.
     pub(crate) notes: &'a [Note],
+    /// The physical identities that were recorded.
+    pub(crate) identities: &'a Identities,
 }
 
 impl Targets {
@@ -101,6 +104,7 @@ impl Targets {
                 previous: known.previous,
                 kinds: known.kinds.as_ref(),
                 notes: known.notes,
+                identities: known.identities,
             };
             let live = backend
                 .observe(&wanted)

@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use terrace_artifact::{Address, Target};
 use terrace_deployer::{
-    Access, Action, ApplyOptions, Connection, Plan, Purpose, Refusal, Report, Stage, render_approved,
+    Access, Action, ApplyOptions, Connection, Plan, Purpose, Report, Stage, render_approved,
 };
 
 use crate::arguments::{Changing, Environment, Planning, Reach, is_component};
-use crate::commands::plan::{options, warn};
+use crate::commands::plan::{approved, options, warn};
 use crate::confirm::confirm;
 use crate::console::{Console, Tone};
 use crate::live;
@@ -81,6 +82,11 @@ fn plan_and_apply(
     changing: &Changing,
     console: &Console,
 ) -> Result<Status, Problem> {
+    if purpose == Purpose::Destroy && !planning.adopt.is_empty() {
+        return Err(Problem::new(
+            "`--adopt` is for `plan` and `apply`: a destroy adopts nothing",
+        ));
+    }
     let stack = Stack::open(&target.stack)?;
     let (bundle, _) = stack.environment(target.environment.as_ref(), &planning.set.set, console)?;
     let access = live::access(&stack.folder, &planning.reach);
@@ -91,13 +97,14 @@ fn plan_and_apply(
         let plan = connection.plan(purpose, &bundle, &access, &options).await?;
         Ok((connection, plan))
     });
-    let (connection, plan) = planned.map_err(|error| live::located(error, &access.folder))?;
-    let agreed = addresses(changing);
+    let (connection, mut plan) = planned.map_err(|error| live::located(error, &access.folder))?;
+    live::locate(&mut plan.refusals, &access.folder);
+    let agreed = approved(planning);
     console.data(&render_approved(&plan, &agreed, console.colour_data()))?;
     if purpose == Purpose::Apply {
         warn(&plan, &stack, console);
     }
-    approved(&plan, changing)?;
+    allowed(&plan, planning)?;
     // What is only waited for needs no yes.
     if !plan.changes_nothing() {
         let environment = &bundle.environment.name;
@@ -112,7 +119,11 @@ fn plan_and_apply(
             return Ok(Status::Done);
         }
     }
-    apply(&runtime, Some(&connection), &plan, &access, changing, console)
+    let asked = Asked {
+        approved: agreed,
+        timeout: changing.timeout,
+    };
+    apply(&runtime, Some(&connection), &plan, &access, asked, console)
 }
 
 /// Applies exactly what was saved. It was looked at when it was saved, so nobody is asked again.
@@ -125,6 +136,7 @@ fn apply_saved(
 ) -> Result<Status, Problem> {
     let given = !planning.set.set.is_empty()
         || !planning.only.is_empty()
+        || !planning.adopt.is_empty()
         || planning.take_over
         || planning.change_set;
     if environment.is_some() || given {
@@ -142,8 +154,12 @@ fn apply_saved(
             .help("to apply a stack, name its folder:\n  terrace apply STACK -e ENV")
     })?;
     let access = live::access(&stack_folder(&plan)?, &planning.reach);
-    approved(&plan, changing)?;
-    apply(&live::runtime()?, None, &plan, &access, changing, console)
+    allowed(&plan, planning)?;
+    let asked = Asked {
+        approved: approved(planning),
+        timeout: changing.timeout,
+    };
+    apply(&live::runtime()?, None, &plan, &access, asked, console)
 }
 
 /// The folder of the stack that a plan was made of. Only a plan that delivers to folders needs to find it: there, the file that
@@ -169,15 +185,15 @@ fn stack_folder(plan: &Plan) -> Result<PathBuf, Problem> {
     Ok(plan.folder.clone())
 }
 
-/// What was approved.
-fn addresses(changing: &Changing) -> BTreeSet<Address> {
-    let parsed = changing.approve.iter().map(|text| text.parse());
-    parsed.filter_map(Result::ok).collect()
+/// What the user asked of an apply.
+struct Asked {
+    approved: BTreeSet<Address>,
+    timeout: Option<Duration>,
 }
 
 /// Refuses before anybody is asked: a yes is no approval of what is lost.
-fn approved(plan: &Plan, changing: &Changing) -> Result<(), Problem> {
-    if let Some(named) = changing.approve.iter().find(|text| is_component(text)) {
+fn allowed(plan: &Plan, planning: &Planning) -> Result<(), Problem> {
+    if let Some(named) = planning.approve.iter().find(|text| is_component(text)) {
         let lost = plan.loses_data();
         let of = lost.iter().filter(|address| address.is_of(named));
         let flags: Vec<String> = of.map(|address| format!("--approve '{address}'")).collect();
@@ -192,17 +208,8 @@ fn approved(plan: &Plan, changing: &Changing) -> Result<(), Problem> {
             ),
         }));
     }
-    let agreed = addresses(changing);
-    let missing = plan
-        .loses_data()
-        .into_iter()
-        .filter(|address| !agreed.contains(address));
-    let missing: Vec<_> = missing.cloned().collect();
-    if missing.is_empty() {
-        Ok(())
-    } else {
-        Err(terrace_deployer::Error::from(Refusal::DataLoss(missing)).into())
-    }
+    plan.allowed(&approved(planning))
+        .map_err(|refusal| terrace_deployer::Error::from(refusal).into())
 }
 
 fn apply(
@@ -210,13 +217,13 @@ fn apply(
     connection: Option<&Connection>,
     plan: &Plan,
     access: &Access,
-    changing: &Changing,
+    asked: Asked,
     console: &Console,
 ) -> Result<Status, Problem> {
     let progress = Progress::new(*console);
     let options = ApplyOptions {
-        approved: addresses(changing),
-        timeout: changing.timeout,
+        approved: asked.approved,
+        timeout: asked.timeout,
         cancel: live::stop_on_interrupt(runtime, *console),
     };
     let tell = |event| progress.tell(&event);
@@ -229,7 +236,15 @@ fn apply(
     progress.end();
     let report = applied.map_err(|error| live::located(error, &access.folder))?;
     summarise(plan, &report, console);
-    Ok(Status::Done)
+    for line in &report.leaves {
+        console.line(&format!("{} {line}", console.paint(Tone::Warning, "warning:")));
+    }
+    // What a destroy had to leave alone is not destroyed.
+    Ok(if report.leaves.is_empty() {
+        Status::Done
+    } else {
+        Status::Partly
+    })
 }
 
 /// What is where, and how long it took.

@@ -1,9 +1,11 @@
 //! `terrace plan`: what an apply would change, as the servers themselves say.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use terrace_deployer::{Plan, PlanOptions, PreviewOptions, render};
+use terrace_artifact::{Address, Text};
+use terrace_deployer::{Error, Plan, PlanOptions, PreviewOptions, Refusal, render_approved};
 
 use crate::arguments::{Environment, Output, Planning};
 use crate::console::{Console, Tone};
@@ -30,12 +32,21 @@ pub(crate) fn run(
     let (bundle, _) = stack.environment(target.environment.as_ref(), &planning.set.set, console)?;
     let access = live::access(&stack.folder, &planning.reach);
     let plan = live::runtime()?.block_on(terrace_deployer::plan(&bundle, &access, &options(planning)));
-    let plan = plan.map_err(|error| live::located(error, &access.folder))?;
+    let mut plan = plan.map_err(|error| live::located(error, &access.folder))?;
+    live::locate(&mut plan.refusals, &access.folder);
     match shown.output {
-        Output::Text => console.data(&render(&plan, console.colour_data()))?,
+        Output::Text => console.data(&render_approved(
+            &plan,
+            &approved(planning),
+            console.colour_data(),
+        ))?,
         Output::Json => console.data(&format!("{}\n", to_json(&plan)?))?,
     }
     warn(&plan, &stack, console);
+    if !plan.refusals.is_empty() {
+        // A plan that cannot be applied is not worth keeping.
+        return Err(Error::from(Refusal::NotAllowed(plan.refusals)).into());
+    }
     if let Some(path) = shown.save {
         fs::write(path, to_json(&plan)? + "\n").map_err(|error| unwritable(path, &error))?;
         console.line(&format!(
@@ -62,8 +73,20 @@ pub(crate) fn options(planning: &Planning) -> PlanOptions {
             take_over: planning.take_over,
             ..PlanOptions::everything().preview
         },
-        only: planning.only.iter().map(|only| only.as_str().into()).collect(),
+        only: texts(&planning.only),
+        adopt: texts(&planning.adopt),
+        approved: approved(planning),
     }
+}
+
+fn texts(names: &[String]) -> Vec<Text> {
+    names.iter().map(|name| name.as_str().into()).collect()
+}
+
+/// What was approved.
+pub(crate) fn approved(planning: &Planning) -> BTreeSet<Address> {
+    let parsed = planning.approve.iter().map(|text| text.parse());
+    parsed.filter_map(Result::ok).collect()
 }
 
 fn to_json(plan: &Plan) -> Result<String, Problem> {

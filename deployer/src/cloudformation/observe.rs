@@ -8,8 +8,9 @@ use aws_sdk_cloudformation::types::TemplateStage;
 use futures::{StreamExt, TryStreamExt};
 use terrace_artifact::{Address, Artifact, ArtifactId, Stack, Text, Value};
 
-use crate::backend::{Live, Ownership, Wanted};
+use crate::backend::{Live, Wanted};
 use crate::failure::{Failure, FailureKind};
+use crate::ownership::{Mark, Ownership, Proof};
 use crate::plan::Subject;
 
 use super::account::Account;
@@ -142,6 +143,8 @@ impl Account {
                 name: observed.record.name.clone(),
             },
             ownership,
+            identity: observed.record.id.clone(),
+            notes: Vec::new(),
             basis: observed.basis(),
             addresses: sorted(observed.addresses.values().cloned().collect()),
             holds_data: sorted(holds_data),
@@ -253,13 +256,12 @@ fn ownership(record: &Record, label: &str, delivered: bool, says_so: bool) -> Ow
         .change_set
         .as_deref()
         .is_some_and(|name| name.starts_with("terrace-"));
-    match record.tags.get(STACK_TAG) {
-        Some(value) if value == label && (delivered || by_us || says_so) => Ownership::Ours,
-        Some(value) if value == label => Ownership::Foreign(None),
-        Some(other) => Ownership::Foreign(Some(other.clone())),
-        None if delivered || by_us => Ownership::Ours,
-        None => Ownership::Foreign(None),
-    }
+    let (mark, proven) = match record.tags.get(STACK_TAG) {
+        Some(value) if value == label => (Mark::Ours, delivered || by_us || says_so),
+        Some(other) => (Mark::Other(other.clone()), false),
+        None => (Mark::Absent, delivered || by_us),
+    };
+    Ownership::of(mark, proven.then_some(Proof::Evidence), false, None)
 }
 
 fn may_have_policy(artifact: Option<&Artifact>) -> bool {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use aws_sdk_cloudformation::types::{ChangeAction, Replacement, ResourceChange};
 use terrace_artifact::{Segment, Stack, Text, Value};
 
-use crate::backend::{Live, Ownership, PreviewOptions};
-use crate::failure::{Failure, FailureKind};
+use crate::backend::{Live, PreviewOptions};
+use crate::failure::Failure;
 use crate::plan::{Action, Change, MemberChange, Risk};
 use crate::values::{Late, Values};
 
@@ -33,11 +33,6 @@ impl Account {
         };
         let observed = Observed::from_value(&live.value);
         let record = &observed.record;
-        if let Ownership::Foreign(owner) = &live.ownership
-            && !options.take_over
-        {
-            return Err(foreign(stack, owner.as_ref()));
-        }
         let tags = tags(stack, label);
         let mut change = match record.standing() {
             Standing::Gone | Standing::Empty => creation(stack, &parameters, "it does not exist"),
@@ -59,7 +54,7 @@ impl Account {
             self.ask(&mut change, stack, &parameters, &tags, &observed)
                 .await?;
         }
-        if matches!(live.ownership, Ownership::Foreign(_)) && change.action != Action::Replace {
+        if !live.ownership.is_ours() && change.action != Action::Replace {
             change.action = Action::Adopt;
         }
         Ok(change)
@@ -267,20 +262,4 @@ fn merge(change: &mut Change, said: &[ResourceChange], stack: &Stack, observed: 
     } else {
         Risk::DataLoss
     };
-}
-
-fn foreign(stack: &Stack, owner: Option<&Text>) -> Failure {
-    let (manager, whose) = match owner {
-        Some(owner) => (owner.clone(), format!("belongs to `{owner}`")),
-        None => (
-            "somebody else".into(),
-            "is there, and terrace did not make it".to_owned(),
-        ),
-    };
-    Failure::new(
-        FailureKind::Conflict { manager },
-        format!("the CloudFormation stack `{}` {whose}", stack.name),
-    )
-    .about(None, Some(&stack.origin))
-    .hint("rename the component, or delete the other stack")
 }

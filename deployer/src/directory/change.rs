@@ -3,7 +3,7 @@
 use terrace_artifact::{Artifact, Body, Map, Member, Object, Segment, Stack, Text, Value, show_path};
 
 use super::manifest::Found;
-use crate::backend::{Live, origin_of};
+use crate::backend::Live;
 use crate::diff::{Plain, diff};
 use crate::failure::{Failure, FailureKind};
 use crate::plan::{Action, Change, Field, MemberChange, Risk, hide_secrets};
@@ -14,7 +14,6 @@ pub(super) fn preview(
     artifact: &Artifact,
     found: Option<&Found>,
     values: &Values,
-    take_over: bool,
 ) -> Result<Change, Failure> {
     let mut wanted = artifact.clone();
     let mut notes = Vec::new();
@@ -41,7 +40,7 @@ pub(super) fn preview(
     }
     let mut change = match found {
         None => Change::of(Action::Create, "it is not in the folder"),
-        Some(found) if !found.ours && !take_over => return Err(foreign(artifact, found)),
+        Some(found) if !found.others.is_empty() => return Err(shares_its_file(found)),
         Some(found) => compare(found, &wanted),
     };
     if change.action == Action::Create
@@ -51,6 +50,17 @@ pub(super) fn preview(
     }
     change.notes = notes;
     Ok(change)
+}
+
+/// A file is written as a whole: what else somebody has in it would be lost.
+fn shares_its_file(found: &Found) -> Failure {
+    let message = format!(
+        "`{}` cannot be adopted: it also contains {}",
+        found.main,
+        found.others.join(", ")
+    );
+    Failure::new(FailureKind::Protected, message)
+        .hint("move that to another file, or add it to this component")
 }
 
 /// What taking it out of the folder means: whoever delivers the folder deletes what is gone from it.
@@ -81,29 +91,17 @@ fn set_risk(change: &mut Change) {
     }
 }
 
-fn foreign(artifact: &Artifact, found: &Found) -> Failure {
-    let file = &found.main;
-    let kind = FailureKind::Conflict {
-        manager: "somebody else".into(),
-    };
-    let address = crate::planning::addresses(artifact).into_iter().next();
-    Failure::new(
-        kind,
-        format!("`{file}` is in the folder already, and is not ours"),
-    )
-    .about(address.as_ref(), Some(origin_of(artifact)))
-    .hint("move the file away, or choose another folder")
-}
-
 fn compare(found: &Found, wanted: &Artifact) -> Change {
     let mut change = Change::keep();
     if !found.ours {
         change.action = Action::Adopt;
-        change.reason = "it is in the folder already".to_owned();
+        change.reason = "it is in the directory already, and is managed here from now on".to_owned();
     }
     if let Some(why) = &found.unreadable {
-        change.action = Action::Update;
-        change.reason = format!("its file cannot be read any more: {why}");
+        if found.ours {
+            change.action = Action::Update;
+        }
+        change.reason = format!("its file cannot be read: {why}");
         return change;
     }
     match (&found.artifact.body, &wanted.body) {
@@ -112,8 +110,10 @@ fn compare(found: &Found, wanted: &Artifact) -> Change {
         _ => change.action = Action::Update,
     }
     if !change.fields.is_empty() || !change.members.is_empty() {
-        change.action = change.action.max(Action::Update);
-        change.reason = reason(&change);
+        if found.ours {
+            change.action = Action::Update;
+            change.reason = reason(&change);
+        }
     } else if change.action == Action::Keep
         && let Some(path) = found.edited.first()
     {

@@ -3,6 +3,7 @@
 //! ```text
 //! .terrace/ledger/00000001     one entry of the ledger each
 //! .terrace/bundles/DIGEST      the bundles they name
+//! .terrace/identities/DIGEST   what stood when they ended
 //! .terrace/lock                locked by the operating system while an apply runs: nothing is left to break
 //! ```
 

@@ -28,6 +28,12 @@ pub(super) struct Manifest {
     pub(super) claims: BTreeSet<String>,
     /// What the files were written from.
     pub(super) artifacts: Vec<Artifact>,
+    /// Those of `artifacts` that were there before us and were adopted.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) adopted: BTreeSet<ArtifactId>,
+    /// What was adopted once and released while others in its file are ours: the file keeps it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) released: Vec<Artifact>,
 }
 
 const FORMAT: &str = "terrace-directory/1";
@@ -88,6 +94,10 @@ pub(super) struct Found {
     pub(super) artifact: Artifact,
     /// Whether its files are ours.
     pub(super) ours: bool,
+    /// Whether it was adopted.
+    pub(super) adopted: bool,
+    /// What else is in a file that is not ours, and would be lost with its adoption.
+    pub(super) others: Vec<String>,
     /// The file it is in.
     pub(super) main: String,
     /// Files of it that repeat for review what the main one says, and are missing or edited.
@@ -102,6 +112,8 @@ impl Found {
         Found {
             artifact: artifact.clone(),
             ours: true,
+            adopted: false,
+            others: Vec::new(),
             main: String::new(),
             edited: BTreeSet::new(),
             unreadable: None,
@@ -145,7 +157,9 @@ impl Disk {
         };
         let mut found = BTreeMap::new();
         for (id, (artifact, recorded)) in &known {
-            if let Some(at) = reader.find(&frame, artifact, *recorded)? {
+            if let Some(mut at) = reader.find(&frame, artifact, *recorded)? {
+                at.adopted = manifest.adopted.contains(*id);
+                at.ours &= !manifest.released.iter().any(|released| released.id == **id);
                 found.insert((*id).clone(), at);
             }
         }
@@ -256,6 +270,7 @@ impl Reader<'_> {
         let Some(main) = paths.next() else {
             return Ok(None);
         };
+        let wanted = self.wanted;
         let file = self.file(&main)?;
         let (same, ours) = (file.same, file.ours);
         let mut found = match (same, &file.digest, &file.content) {
@@ -274,6 +289,13 @@ impl Reader<'_> {
             },
         };
         found.ours = ours;
+        if let (false, Ok(values)) = (ours, &file.content) {
+            let ids = values
+                .iter()
+                .filter_map(|value| object_id(&artifact.target, value));
+            let others = ids.filter(|id| wanted.artifact(id).is_none());
+            found.others = others.map(|id| id.to_string()).collect();
+        }
         found.main = main;
         for path in paths {
             if !self.file(&path)?.same && recorded {

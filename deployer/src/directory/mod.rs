@@ -18,11 +18,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::future::BoxFuture;
 use terrace_artifact::{Address, Artifact, ArtifactId, Body, Bundle, Digest, Segment, Text, Value, files};
 
-use crate::backend::{
-    Backend, Basis, Identity, Intent, Live, Look, Ownership, PreviewOptions, Ticket, Wanted, Write,
-};
+use crate::backend::{Backend, Basis, Identity, Intent, Live, Look, PreviewOptions, Ticket, Wanted, Write};
 use crate::failure::{Failure, FailureKind};
 use crate::journal::Journal;
+use crate::ownership::Ownership;
 use crate::plan::Change;
 use crate::planning::{addresses, subject};
 use crate::values::Values;
@@ -56,6 +55,10 @@ struct Writing {
     recorded: BTreeMap<String, Digest>,
     /// By the name a component has now, names it had when its files were written. They go when it is written.
     renamed: BTreeMap<Owner, BTreeSet<Owner>>,
+    /// Of the artifacts in files of ours, those that were adopted.
+    adopted: BTreeSet<ArtifactId>,
+    /// Of the artifacts in files of ours, those that were released: their text stays, and is nobody's of ours.
+    released: BTreeSet<ArtifactId>,
 }
 
 /// A tenant and a component.
@@ -205,12 +208,12 @@ impl Backend for Directory {
         artifact: &'a Artifact,
         live: Option<&'a Live>,
         values: &'a Values,
-        options: &'a PreviewOptions,
+        _: &'a PreviewOptions,
     ) -> BoxFuture<'a, Result<Change, Failure>> {
         Box::pin(async move {
             let disk = self.disk();
             let found = live.and_then(|live| disk.found.get(&live.id));
-            change::preview(artifact, found, values, options.take_over)
+            change::preview(artifact, found, values)
         })
     }
 
@@ -236,8 +239,15 @@ impl Backend for Directory {
             let mut writing = Writing {
                 on_disk: disk.digests.clone(),
                 recorded: disk.manifest.files.clone(),
+                adopted: disk.manifest.adopted.clone(),
                 ..Writing::default()
             };
+            for artifact in &disk.manifest.released {
+                writing.released.insert(artifact.id.clone());
+                let component = writing.component(artifact);
+                component.paths.extend(paths(&frame, artifact));
+                component.artifacts.insert(artifact.id.clone(), artifact.clone());
+            }
             let written = || {
                 wanted
                     .iter()
@@ -267,10 +277,14 @@ impl Backend for Directory {
             }
             for artifact in written() {
                 writing.component(artifact).paths.extend(paths(&frame, artifact));
+                if disk.found.get(&artifact.id).is_some_and(|found| !found.ours) {
+                    writing.adopted.insert(artifact.id.clone());
+                }
             }
             // Before the first file: a run after a crash has to know which files are ours.
             let mut before = disk.manifest.clone();
             before.stack.clone_from(&self.label);
+            before.adopted.clone_from(&writing.adopted);
             let paths = writing.paths();
             before.claims.extend(paths.iter().map(|path| (*path).clone()));
             before.write(&self.folder)?;
@@ -293,6 +307,7 @@ impl Backend for Directory {
             }
             let id = artifact.id.clone();
             self.change(&mut writing, &owner(write.artifact), &id, Some(artifact))?;
+            writing.released.remove(&id);
             Ok(Ticket::default())
         })
     }
@@ -303,7 +318,18 @@ impl Backend for Directory {
             let disk = self.disk();
             if let Some(found) = disk.found.get(&live.id) {
                 self.change(&mut writing, &owner(&found.artifact), &live.id, None)?;
+                writing.adopted.remove(&live.id);
             }
+            Ok(Ticket::default())
+        })
+    }
+
+    /// Its text stays in its file.
+    fn release<'a>(&'a self, live: &'a Live, _: &'a Journal<'a>) -> BoxFuture<'a, Result<Ticket, Failure>> {
+        Box::pin(async move {
+            let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+            writing.adopted.remove(&live.id);
+            writing.released.insert(live.id.clone());
             Ok(Ticket::default())
         })
     }
@@ -340,13 +366,27 @@ impl Backend for Directory {
                 disk::remove(&at, &self.folder).map_err(|error| failed("delete", &at, &error))?;
                 writing.recorded.remove(&path);
             }
-            let components = writing.components.into_values();
-            let artifacts = components.flat_map(|component| component.artifacts.into_values());
+            let (mut artifacts, mut released) = (Vec::new(), Vec::new());
+            for component in writing.components.into_values() {
+                let (theirs, ours): (Vec<Artifact>, Vec<Artifact>) = component
+                    .artifacts
+                    .into_values()
+                    .partition(|artifact| writing.released.contains(&artifact.id));
+                if ours.is_empty() {
+                    // Nothing in these files is ours any more; they stay as they are.
+                    writing.recorded.retain(|path, _| !component.paths.contains(path));
+                } else {
+                    artifacts.extend(ours);
+                    released.extend(theirs);
+                }
+            }
             let manifest = Manifest {
                 stack: self.label.clone(),
                 files: writing.recorded,
                 claims: BTreeSet::new(),
-                artifacts: artifacts.collect(),
+                artifacts,
+                adopted: writing.adopted,
+                released,
                 ..Manifest::default()
             };
             manifest.write(&self.folder)
@@ -374,10 +414,16 @@ fn live(id: &ArtifactId, found: &Found) -> Live {
         id: id.clone(),
         subject: subject(&found.artifact),
         ownership: if found.ours {
-            Ownership::Ours
+            Ownership::Ours {
+                marked: true,
+                adopted: found.adopted,
+            }
         } else {
             Ownership::Foreign(None)
         },
+        // The manifest names files and not what stands: it is the proof itself.
+        identity: Text::default(),
+        notes: Vec::new(),
         basis: Basis(BTreeMap::from([(
             "content".into(),
             Value::from(found.digest().short()),

@@ -1,3 +1,4 @@
+mod adopted;
 mod failed;
 mod killed;
 mod moved;
@@ -363,25 +364,6 @@ fn a_file_that_is_yaml_no_more_is_written_again() {
 }
 
 #[test]
-fn a_file_of_somebody_else_is_not_overwritten() {
-    let folder = Folder::new();
-    folder.write("kubernetes/finance/web.yaml", "kind: Other\n");
-    let Err(error) = folder.try_plan(&platform()) else {
-        panic!("a plan was made");
-    };
-    expect![[r#"
-        finance/web/settings: `kubernetes/finance/web.yaml` is in the folder already, and is not ours
-          declared at module:web/module.yaml:7:1, asked for at components.yaml:3:1
-          help: move the file away, or choose another folder
-
-        finance/web/web: `kubernetes/finance/web.yaml` is in the folder already, and is not ours
-          declared at module:web/module.yaml:7:1, asked for at components.yaml:3:1
-          help: move the file away, or choose another folder"#]]
-    .assert_eq(&error.to_string());
-    assert_eq!(error.exit_code(), 1);
-}
-
-#[test]
 fn a_folder_whose_state_was_lost_is_ours_again() {
     let folder = Folder::new();
     folder.deliver(&platform());
@@ -575,17 +557,17 @@ fn what_a_deletion_policy_keeps_is_let_go_of_by_its_name() {
     folder.plans(
         &kept(""),
         expect![[r#"
-            plan for acme in development: 1 to let go of, 1 unchanged
+            plan for acme in development: 1 to release, 1 unchanged
               where: folder OUT
 
             finance/lake
               ~ CloudFormation stack acme-development-finance-lake (1 resource)  updated
-                  < finance/lake/raw AWS::S3::Bucket  let go of: it is not in the stack any more, and its deletion policy keeps it
+                  < finance/lake/raw AWS::S3::Bucket  released: it is not in the stack any more, and its deletion policy keeps it
 
             warning: data would stay where it is, with nothing to look after it, and apply refuses until each of these is approved
                 --approve 'finance/lake/raw'
 
-            1 to let go of, 1 unchanged
+            1 to release, 1 unchanged
         "#]],
     );
 }

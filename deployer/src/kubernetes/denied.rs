@@ -32,6 +32,8 @@ pub(super) struct Lack<'a> {
 
 /// The verbs for an object that is brought about. Who may patch what does not exist yet must be allowed to create it, too.
 pub(super) const TO_BRING: &[&str] = &["get", "list", "create", "patch"];
+/// The verbs for an object that is released: our marks are taken off it.
+pub(super) const TO_RELEASE: &[&str] = &["get", "list", "patch"];
 /// The verbs for an object that is taken away.
 pub(super) const TO_TAKE_AWAY: &[&str] = &["get", "list", "delete"];
 

@@ -24,9 +24,9 @@ use crate::home::{Held, Holder, Home, Waiting};
 use crate::lease::{LeaseRecord, LeaseStore, take};
 
 /// Where homes are.
-const NAMESPACE: &str = "terrace-system";
-/// Who writes there. Not an environment's manager: nothing here is part of a bundle, and none of it is ever pruned.
-const MANAGER: &str = "terrace";
+pub(super) const NAMESPACE: &str = "terrace-system";
+/// Who writes there, and takes our marks off what is released. Not an environment's manager: nothing here is part of a bundle, and none of it is ever pruned.
+pub(super) const MANAGER: &str = "terrace";
 /// The label of everything in the home of an environment.
 const HOME: &str = "terrace.dev/home";
 /// The label that tells values from their parts.
@@ -336,7 +336,7 @@ impl LeaseStore for ClusterHome {
                 },
                 renewals: text("terrace.dev/renewals").parse().unwrap_or_default(),
             };
-            Ok(Some((record, metadata(&lease, "resourceVersion").into())))
+            Ok(Some((record, version(&lease))))
         })
     }
 
@@ -350,14 +350,14 @@ impl LeaseStore for ClusterHome {
             let object = self.lease(record, expected);
             let Some(_) = expected else {
                 let lease = self.create_object(&object).await?;
-                return Ok(lease.map(|lease| metadata(&lease, "resourceVersion").into()));
+                return Ok(lease.map(|lease| version(&lease)));
             };
             match self
                 .requests
                 .replace(&served.path(Some(NAMESPACE), &self.stem), &object, MANAGER)
                 .await
             {
-                Ok(lease) => Ok(Some(metadata(&lease, "resourceVersion").into())),
+                Ok(lease) => Ok(Some(version(&lease))),
                 Err(Refusal::Status(status)) if matches!(status.code, 404 | 409) => Ok(None),
                 Err(refusal) => Err(self.failure(refusal, about("update", &served, Some(&self.stem)))),
             }
@@ -367,8 +367,7 @@ impl LeaseStore for ClusterHome {
     fn clear<'a>(&'a self, expected: &'a Text) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(async move {
             let served = leases();
-            let mut preconditions = Map::new();
-            preconditions.insert("resourceVersion", expected.clone());
+            let preconditions: Map = of_version(expected).into_iter().collect();
             let options: Map = [("preconditions", Value::Map(preconditions))]
                 .into_iter()
                 .collect();
@@ -382,6 +381,13 @@ impl LeaseStore for ClusterHome {
                 Err(refusal) => Err(self.failure(refusal, about("delete", &served, Some(&self.stem)))),
             }
         })
+    }
+
+    fn remedy(&self) -> String {
+        format!(
+            "delete the Lease:\nkubectl --context {} delete lease --namespace {NAMESPACE} {}",
+            self.requests.context, self.stem
+        )
     }
 }
 
@@ -403,8 +409,8 @@ impl ClusterHome {
             [(HOME, self.label.as_str())].into_iter().collect::<Map>(),
         );
         metadata.insert("annotations", annotations);
-        if let Some(version) = expected {
-            metadata.insert("resourceVersion", version.clone());
+        for (key, value) in expected.into_iter().flat_map(of_version) {
+            metadata.insert(key, value);
         }
         let mut spec = Map::new();
         spec.insert("holderIdentity", record.holder.who.clone());
@@ -416,6 +422,22 @@ impl ClusterHome {
         object.insert("spec", spec);
         object.into()
     }
+}
+
+/// The version of a Lease: without the uid, the server creates one again for whoever renews it after it was deleted.
+fn version(lease: &Value) -> Text {
+    format!(
+        "{}/{}",
+        metadata(lease, "uid"),
+        metadata(lease, "resourceVersion")
+    )
+    .into()
+}
+
+/// What of an object's metadata says that it is of this version.
+fn of_version(version: &Text) -> [(&'static str, Text); 2] {
+    let (uid, resource_version) = version.split_once('/').unwrap_or(("", version));
+    [("uid", uid.into()), ("resourceVersion", resource_version.into())]
 }
 
 /// Bytes as a Secret holds them.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use terrace_artifact::{Text, Value};
+use terrace_artifact::{ArtifactId, Text, Value};
 
 use super::requests::{Refusal, Requests, encode};
 
@@ -28,6 +28,8 @@ pub(crate) struct Served {
 pub(crate) struct Kinds {
     served: Vec<Served>,
     by_kind: BTreeMap<(Text, Text), Vec<usize>>,
+    /// Groups and versions that an extension server serves which does not answer, and which may have objects.
+    stale: Vec<String>,
 }
 
 /// Kinds whose objects controllers make: nobody applies them, and asking for them by label walks through many.
@@ -76,6 +78,16 @@ impl Kinds {
         for version in items(group, "versions") {
             // A stale version belongs to an extension server that does not answer; its kinds cannot be asked for.
             if version.get("freshness").and_then(Value::as_str) == Some("Stale") {
+                let resources = items(version, "resources");
+                let stored = |resource: &Value| {
+                    items(resource, "verbs")
+                        .iter()
+                        .any(|verb| verb.as_str() == Some("delete"))
+                };
+                if resources.is_empty() || resources.iter().any(stored) {
+                    self.stale
+                        .push(format!("{name}/{}", text(version.get("version"))));
+                }
                 continue;
             }
             for resource in items(version, "resources") {
@@ -113,10 +125,38 @@ impl Kinds {
         at.into_iter().flatten().map(|at| &self.served[*at])
     }
 
+    /// The kind, the namespace and the name of the object with this id in a target.
+    pub(crate) fn of_id<'a>(
+        &self,
+        target: &str,
+        id: &'a ArtifactId,
+    ) -> Option<(&Served, Option<&'a str>, &'a str)> {
+        let (of, place) = id.as_str().split_once(':')?;
+        let mut parts = place.splitn(4, '/');
+        let (group, kind, namespace, name) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let group = if group == "core" { "" } else { group };
+        let served = self.versions(group, kind).next().filter(|_| of == target)?;
+        Some((served, Some(namespace).filter(|name| *name != "-"), name))
+    }
+
     /// The kind that the definition of this name, `PLURAL.GROUP`, defines.
     pub(crate) fn defined_by(&self, definition: &str) -> Option<&Served> {
         let mut first = self.by_kind.values().map(|at| &self.served[at[0]]);
         first.find(|served| served.group.contains('.') && served.resource() == definition)
+    }
+
+    /// Groups and versions whose objects cannot be asked for at the moment.
+    pub(crate) fn stale(&self) -> impl Iterator<Item = &str> {
+        self.stale.iter().map(String::as_str)
+    }
+
+    /// One version of each kind whose objects are in namespaces and are stored. Events say what happened, and are nobody's.
+    pub(crate) fn contained(&self) -> impl Iterator<Item = &Served> {
+        let first = self.by_kind.values().map(|at| &self.served[at[0]]);
+        first.filter(|served| {
+            let can = |verb: &str| served.verbs.iter().any(|v| v == verb);
+            served.namespaced && can("list") && can("delete") && &*served.kind != "Event"
+        })
     }
 
     /// One version of each kind that somebody may have applied and that can be listed.

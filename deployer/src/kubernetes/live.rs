@@ -7,8 +7,9 @@ use terrace_artifact::{Address, Artifact, ArtifactId, Digest, Object, Text, Valu
 use super::along::guarded;
 use super::difference::{identities, is_secret};
 use super::kinds::Served;
-use super::ownership::{applied_by, surely_unchanged};
-use crate::backend::{ADDRESS, Basis, HOLDS_DATA, LABEL, Live, Ownership};
+use super::ownership::{applied_by, manager, surely_unchanged};
+use crate::backend::{ADDRESS, ADOPTED, Basis, HOLDS_DATA, LABEL, Live};
+use crate::ownership::{Identities, Mark, Ownership};
 use crate::plan::Subject;
 
 /// Whose objects are ours: what our label says, and the name our writes go by.
@@ -24,18 +25,28 @@ pub(crate) struct Whose {
 const LONG: usize = 120;
 
 impl Whose {
-    /// Whose an object is. `wanted` are objects that the bundle names: our label may have been taken off one of them, and
-    /// our entry alone says it is ours; anything else without the label has been let go.
-    pub(crate) fn ownership(&self, object: &Value, wanted: bool) -> Ownership {
-        let label = object.at(&["metadata", "labels", LABEL]).and_then(Value::as_str);
-        let applied = applied_by(object, &self.manager);
-        match label {
-            Some(label) if label == self.label && applied => Ownership::Ours,
-            None if wanted && applied => Ownership::Ours,
-            Some(label) if label != self.label => {
-                Ownership::Foreign(Some(format!("terrace/{}", label.replacen('.', "/", 1)).into()))
+    /// Whose an object is. The evidence of our writes is an Apply entry of our manager: a label is copied, by controllers
+    /// and by people.
+    pub(crate) fn ownership(&self, id: &ArtifactId, object: &Value, identities: &Identities) -> Ownership {
+        let uid = metadata(object, "uid");
+        let proof = identities.proof(id, uid, applied_by(object, &self.manager));
+        let adopted = annotation(object, ADOPTED) == Some("true") || identities.is_adopted(id, uid);
+        Ownership::of(self.mark(object), proof, adopted, stranger(object, &self.manager))
+    }
+
+    /// What the label of an object says. That of another environment counts if that environment has written the object.
+    pub(crate) fn mark(&self, object: &Value) -> Mark {
+        let Some(label) = object.at(&["metadata", "labels", LABEL]).and_then(Value::as_str) else {
+            return Mark::Absent;
+        };
+        if label == self.label {
+            return Mark::Ours;
+        }
+        match label.split_once('.') {
+            Some((platform, environment)) if applied_by(object, &manager(platform, environment)) => {
+                Mark::Other(manager(platform, environment).into())
             }
-            _ => Ownership::Foreign(stranger(object, &self.manager)),
+            _ => Mark::Absent,
         }
     }
 
@@ -46,34 +57,33 @@ impl Whose {
         served: &Served,
         object: Value,
         wanted: Option<&Artifact>,
+        identities: &Identities,
     ) -> Live {
         let wanted_object = wanted.and_then(Artifact::object);
         let text = |key: &str| -> Option<Text> { Some(object.at(&["metadata", key])?.as_str()?.into()) };
         let (namespace, name) = (text("namespace"), text("name").unwrap_or_default());
-        let recorded = object
-            .at(&["metadata", "annotations", ADDRESS])
-            .and_then(Value::as_str);
-        let recorded = recorded.and_then(|text| text.parse::<Address>().ok());
+        let recorded = annotation(&object, ADDRESS).and_then(|text| text.parse::<Address>().ok());
         let address = recorded.or_else(|| wanted_object.map(|object| object.address.clone()));
-        let is_marked = object
-            .at(&["metadata", "annotations", HOLDS_DATA])
-            .and_then(Value::as_str)
-            == Some("true");
+        let is_marked = annotation(&object, HOLDS_DATA) == Some("true");
         let addresses: Vec<Address> = address.into_iter().collect();
+        let id = wanted.map_or_else(
+            || {
+                ArtifactId::object(
+                    target,
+                    &served.api_version(),
+                    &served.kind,
+                    namespace.as_deref(),
+                    &name,
+                )
+            },
+            |artifact| artifact.id.clone(),
+        );
+        let ownership = self.ownership(&id, &object, identities);
         let mut live = Live {
-            id: wanted.map_or_else(
-                || {
-                    ArtifactId::object(
-                        target,
-                        &served.api_version(),
-                        &served.kind,
-                        namespace.as_deref(),
-                        &name,
-                    )
-                },
-                |artifact| artifact.id.clone(),
-            ),
-            ownership: self.ownership(&object, wanted.is_some()),
+            notes: self.notes(&ownership, &object),
+            ownership,
+            identity: metadata(&object, "uid").into(),
+            id,
             basis: basis(&object, wanted_object),
             holds_data: Vec::new(),
             addresses,
@@ -91,11 +101,33 @@ impl Whose {
         live
     }
 
+    /// What is to be told of an object that is ours and does not say so.
+    fn notes(&self, ownership: &Ownership, object: &Value) -> Vec<String> {
+        if !ownership.lost_mark() {
+            return Vec::new();
+        }
+        let proof = if applied_by(object, &self.manager) {
+            format!("the entry of `{}` in its managedFields", self.manager)
+        } else {
+            "the uid that was recorded".to_owned()
+        };
+        vec![format!(
+            "somebody removed its label `{LABEL}`; {proof} proves that it belongs to this environment"
+        )]
+    }
+
     /// Whether applying this manifest would surely change nothing.
     pub(crate) fn is_unchanged(&self, manifest: &Value, object: &Value) -> bool {
         let label = object.at(&["metadata", "labels", LABEL]).and_then(Value::as_str);
         label == Some(&self.label) && surely_unchanged(manifest, object, &self.manager)
     }
+}
+
+/// An annotation of an object.
+pub(crate) fn annotation<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
+    object
+        .at(&["metadata", "annotations", key])
+        .and_then(Value::as_str)
 }
 
 /// Whether an object is on its way out.
@@ -132,7 +164,7 @@ fn needs(target: &str, served: &Served, namespace: Option<&str>) -> BTreeSet<Art
 }
 
 /// Who else made an object, as well as it says.
-fn stranger(object: &Value, manager: &str) -> Option<Text> {
+pub(crate) fn stranger(object: &Value, manager: &str) -> Option<Text> {
     let label = object
         .at(&["metadata", "labels", "app.kubernetes.io/managed-by"])
         .and_then(Value::as_str);
@@ -140,11 +172,14 @@ fn stranger(object: &Value, manager: &str) -> Option<Text> {
         .at(&["metadata", "managedFields"])
         .and_then(Value::as_list)
         .unwrap_or_default();
-    let other = entries
+    let others = entries
         .iter()
         .filter(|entry| entry.get("subresource").is_none())
         .filter_map(|entry| entry.get("manager").and_then(Value::as_str))
-        .find(|name| *name != manager);
+        .filter(|name| *name != manager);
+    // The system writes to much that it did not make.
+    let (system, people): (Vec<&str>, Vec<&str>) = others.partition(|name| name.starts_with("kube-"));
+    let other = people.first().or(system.first()).copied();
     label.or(other).map(Text::from)
 }
 

@@ -1,7 +1,7 @@
 //! The Kubernetes backend: server-side apply, every write of it.
 //!
-//! Ours is what carries our label *and* an Apply entry of our field manager: controllers copy labels onto objects of their
-//! own. Every change goes through the server's own dry run first, except where what is there is surely what is wanted.
+//! Ours is what [`crate::Ownership::of`] says. The mark is our label; the proof is the recorded uid or an Apply entry of our field
+//! manager: controllers copy labels onto objects of their own. Every change goes through the server's own dry run first, except where what is there is surely what is wanted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,26 +11,29 @@ use futures::future::BoxFuture;
 use terrace_artifact::{Artifact, ArtifactId, Bundle, Segment, Text, Value};
 
 use crate::access::Access;
-use crate::backend::{Backend, Identity, Intent, Live, Look, PreviewOptions, Ticket, Wanted, Write};
+use crate::backend::{Backend, Going, Identity, Intent, Live, Look, PreviewOptions, Ticket, Wanted, Write};
 use crate::failure::{Failure, FailureKind};
 use crate::home::Home;
 use crate::journal::Journal;
-use crate::plan::{Action, Change};
+use crate::plan::{Action, Change, Content};
 use crate::values::{Values, at_path};
 
 mod along;
 mod configuration;
+mod contents;
 mod denied;
 mod difference;
 mod explain;
 mod home;
 mod kinds;
 mod live;
+mod manifest;
 mod observe;
 mod ownership;
 mod predict;
 mod preview;
 mod quantity;
+mod reasons;
 mod requests;
 mod rights;
 mod settle;
@@ -94,8 +97,10 @@ pub(crate) struct Kubernetes {
     now: fn() -> SystemTime,
     kinds: tokio::sync::Mutex<Option<Arc<Kinds>>>,
     coming: Mutex<Arc<Coming>>,
-    /// What goes along with what is to be taken away, as it was observed, for a reader.
-    goes_along: Mutex<BTreeMap<ArtifactId, String>>,
+    /// Uids of what was seen to belong to our objects, by its ownerReferences.
+    belongs: Mutex<BTreeSet<Text>>,
+    /// What was last found in the namespaces of the cluster.
+    looked: Mutex<Option<Arc<contents::Looked>>>,
     /// What dry runs have shown of our rights: asked once is enough.
     rights: Mutex<BTreeMap<Right, bool>>,
 }
@@ -142,7 +147,8 @@ impl Kubernetes {
             now,
             kinds: tokio::sync::Mutex::default(),
             coming: Mutex::default(),
-            goes_along: Mutex::default(),
+            belongs: Mutex::default(),
+            looked: Mutex::default(),
             rights: Mutex::default(),
         }
     }
@@ -300,10 +306,18 @@ impl Backend for Kubernetes {
         }
     }
 
-    fn removal(&self, live: &Live) -> Change {
-        let mut change = Change::removal(live);
-        change.notes.extend(self.note_of(&live.id));
-        change
+    fn may_delete(&self, live: &Live) -> Result<(), String> {
+        if &*live.subject.kind == "Namespace" && is_systems(&live.subject.name) {
+            return Err("a namespace of the system is never deleted".to_owned());
+        }
+        Ok(())
+    }
+
+    fn contents<'a>(
+        &'a self,
+        going: &'a Going<'a>,
+    ) -> BoxFuture<'a, Result<BTreeMap<ArtifactId, Vec<Content>>, Failure>> {
+        Box::pin(self.contents_of(going))
     }
 
     fn check<'a>(&'a self, intent: &'a Intent<'a>) -> BoxFuture<'a, Result<(), Failure>> {
@@ -318,6 +332,14 @@ impl Backend for Kubernetes {
         Box::pin(self.delete_one(live))
     }
 
+    fn release<'a>(&'a self, live: &'a Live, _: &'a Journal<'a>) -> BoxFuture<'a, Result<Ticket, Failure>> {
+        Box::pin(self.release_one(live))
+    }
+
+    fn begun(&self, ticket: &Ticket) -> Option<Text> {
+        ticket.0.get("uid").and_then(Value::as_str).map(Text::from)
+    }
+
     fn look<'a>(
         &'a self,
         id: &'a ArtifactId,
@@ -326,6 +348,13 @@ impl Backend for Kubernetes {
     ) -> BoxFuture<'a, Result<Look, Failure>> {
         Box::pin(self.look_once(id, artifact, ticket))
     }
+}
+
+/// Whether a namespace belongs to the system, or to Terrace itself.
+fn is_systems(name: &str) -> bool {
+    let prefixes = ["kube-", "openshift-"];
+    matches!(name, "default" | "openshift" | home::NAMESPACE)
+        || prefixes.iter().any(|prefix| name.starts_with(prefix))
 }
 
 impl Coming {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::stream::{FuturesUnordered, TryStreamExt};
 use terrace_artifact::{Artifact, ArtifactId, Text, Value};
 
+use super::along::remember_dropped;
 use super::denied::{Lack, TO_BRING, TO_TAKE_AWAY, denied};
 use super::kinds::{Kinds, Served};
 use super::live::is_being_deleted;
@@ -71,7 +72,10 @@ impl Kubernetes {
             seen.insert(id.clone());
             // What is being deleted is not there, for whoever wants it; who does not waits until it is gone.
             if artifact.is_none() || !is_leaving(&object) {
-                live.insert(id, self.whose.live(wanted.target, served, object, artifact));
+                let found = self
+                    .whose
+                    .live(wanted.target, served, object, artifact, wanted.identities);
+                live.insert(id, found);
             }
         }
         let missing: Vec<OfKind<'_>> = groups
@@ -125,11 +129,58 @@ impl Kubernetes {
             if let Some(group) = served
                 && !is_being_deleted(&object)
             {
-                live.insert(id, self.whose.live(wanted.target, group.served, object, artifact));
+                let found = self
+                    .whose
+                    .live(wanted.target, group.served, object, artifact, wanted.identities);
+                live.insert(id, found);
             }
         }
-        self.mark_what_goes_along(&kinds, wanted, &mut live).await?;
+        seen.extend(live.keys().cloned());
+        for found in self.unlabelled(&kinds, wanted, &seen, &by_id).await? {
+            live.insert(found.id.clone(), found);
+        }
+        remember_dropped(wanted, &mut live);
         Ok(live.into_values().collect())
+    }
+
+    /// What was recorded and is seen neither by its label nor by a name in a bundle: somebody took the label off, some
+    /// releases ago.
+    async fn unlabelled(
+        &self,
+        kinds: &Kinds,
+        wanted: Wanted<'_>,
+        seen: &BTreeSet<ArtifactId>,
+        by_id: &BTreeMap<&ArtifactId, &Artifact>,
+    ) -> Result<Vec<Live>, Failure> {
+        let dropped: BTreeSet<&ArtifactId> = wanted.dropped().map(|artifact| &artifact.id).collect();
+        let asked_for = |id: &ArtifactId| seen.contains(id) || by_id.contains_key(id) || dropped.contains(id);
+        let recorded = wanted
+            .identities
+            .iter()
+            .map(|(id, _)| id)
+            .filter(|id| !asked_for(id));
+        let gets = recorded.filter_map(|id| kinds.of_id(wanted.target, id)).map(
+            |(served, namespace, name)| async move {
+                let about = About {
+                    verb: "get",
+                    served,
+                    namespace,
+                    name: Some(name),
+                };
+                let found = self.requests.get(&served.path(namespace, name)).await;
+                match found {
+                    Ok(found) => Ok(found.map(|object| {
+                        self.whose
+                            .live(wanted.target, served, object, None, wanted.identities)
+                    })),
+                    // Who may not read it cannot delete it either, and is told so when that is tried.
+                    Err(Refusal::Status(status)) if is_missing_right(&status) => Ok(None),
+                    Err(refusal) => Err(self.requests.failure(refusal, about)),
+                }
+            },
+        );
+        let found: Vec<Option<Live>> = gets.collect::<FuturesUnordered<_>>().try_collect().await?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// The objects of a kind that carry our label; by namespace where the list of the whole cluster is forbidden. Where

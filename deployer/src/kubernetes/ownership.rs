@@ -26,6 +26,10 @@ pub(crate) fn is_by_hand(live: &Value, manager: &str) -> bool {
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
     });
     let declares = manager.ends_with("-apply");
+    // The server's own name for what was there when an object without any managedFields is applied to: somebody cleared them.
+    if manager == "before-first-apply" {
+        return true;
+    }
     tool && !declares
         && entries(live)
             .filter(|entry| entry.get("manager").and_then(Value::as_str) == Some(manager))
@@ -36,6 +40,17 @@ pub(crate) fn is_by_hand(live: &Value, manager: &str) -> bool {
 pub(crate) fn applied_by(live: &Value, manager: &str) -> bool {
     entries(live)
         .any(|entry| entry.get("manager").and_then(Value::as_str) == Some(manager) && is_apply(entry))
+}
+
+/// The entries of an object's managedFields without those of a manager. A list without entries means "unchanged" to the
+/// server; one empty entry means none.
+pub(crate) fn without_entry(live: &Value, manager: &str) -> Value {
+    let others = entries(live).filter(|entry| entry.get("manager").and_then(Value::as_str) != Some(manager));
+    let mut others: Vec<Value> = others.cloned().collect();
+    if others.is_empty() {
+        others.push(Map::new().into());
+    }
+    Value::List(others)
 }
 
 /// Whether applying `wanted` would surely change nothing: neither a value nor who owns it.

@@ -2,19 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use terrace_artifact::{Address, Artifact, Object, Segment, Text, Value, show_path};
+use terrace_artifact::{Address, Artifact, Object, Segment, Text, Value};
 
-use super::Kubernetes;
 use super::along::loses_by_scaling;
 use super::difference::difference;
 use super::kinds::Served;
-use super::live::metadata;
+use super::manifest::{adopted, only_new, pinned, stored_form};
 use super::ownership::our_entry;
 use super::predict::{mark_immutable, predicted};
+use super::reasons::{cannot_change, changes, fields_named, restarts};
 use super::requests::{Answer, Apply, Refusal};
-use super::words::{About, by_hand, causes, is_missing_namespace, is_missing_right, words};
-use crate::backend::{Live, Ownership, PreviewOptions};
+use super::words::{About, causes, is_missing_namespace, is_missing_right, put_back, words};
+use super::{Kubernetes, is_systems};
+use crate::backend::{Live, PreviewOptions};
 use crate::failure::{Failure, FailureKind};
+use crate::ownership::Ownership;
 use crate::plan::{Action, Change, Field, Risk};
 use crate::values::{Filled, Values, at_path, at_path_mut};
 
@@ -37,7 +39,11 @@ impl Kubernetes {
     ) -> Result<Change, Failure> {
         let object = object_of(artifact)?;
         let Filled { manifest, later } = values.fill(object);
-        let manifest = stored_form(manifest);
+        let adopts = live.is_some_and(|live| !live.ownership.is_ours() || live.ownership.is_adopted());
+        let manifest = match adopts {
+            true => adopted(stored_form(manifest)),
+            false => stored_form(manifest),
+        };
         let kinds = self.kinds().await?;
         let Some(served) = kinds.get(&object.api_version, &object.kind) else {
             return self.unserved(object, &kinds);
@@ -92,6 +98,13 @@ impl Kubernetes {
     }
 
     async fn create(&self, question: Question<'_>) -> Result<Change, Failure> {
+        if question.object.kind == "Namespace" && is_systems(&question.object.name) {
+            let name = &question.object.name;
+            let message = format!("namespace `{name}` would be created, and its name belongs to the system");
+            return Err(Failure::new(FailureKind::Protected, message).hint(
+                "names that are `default`, or begin with `kube-` or `openshift`, are never created: choose another one",
+            ));
+        }
         let mut change = Change::of(Action::Create, "it does not exist");
         let coming = self.coming();
         let namespace = question.object.namespace.as_deref();
@@ -138,7 +151,7 @@ impl Kubernetes {
             }
         }
         let foreign = match &live.ownership {
-            Ownership::Ours => None,
+            Ownership::Ours { .. } => None,
             Ownership::Foreign(who) => Some(who.clone()),
         };
         let action = if foreign.is_some() {
@@ -199,12 +212,12 @@ impl Kubernetes {
         }
         change.reason = match (&foreign, change.action) {
             (_, Action::Replace) => cannot_change(&change.fields),
-            (Some(Some(who)), _) => format!("it exists, made by `{who}`"),
-            (Some(None), _) => "it exists, and is not ours".to_owned(),
+            (Some(Some(who)), _) => format!("it exists, made by `{who}`, and is managed here from now on"),
+            (Some(None), _) => "it exists, and is managed here from now on".to_owned(),
             (None, _) => changes(&change.fields),
         };
         if change.action == Action::Replace {
-            self.loses(&mut change, question.object, live).await?;
+            Self::loses(&mut change, question.object, live);
         } else {
             if restarts(&live.value, &change.fields) {
                 change.risk = Risk::Restart;
@@ -247,7 +260,7 @@ impl Kubernetes {
         change
             .notes
             .push(format!("the server said: {}", words(status, about)));
-        self.loses(&mut change, question.object, live).await?;
+        Self::loses(&mut change, question.object, live);
         Ok(change)
     }
 
@@ -357,12 +370,14 @@ impl Kubernetes {
             return Ok(denied(change));
         }
         let path = question.served.path(object.namespace.as_deref(), &object.name);
-        let manifest = pinned(&question.manifest, live);
+        let manifest = match live {
+            Some(live) => pinned(&question.manifest, Some(live)),
+            None => only_new(&question.manifest),
+        };
         let apply = self.apply_options(true, question.options);
         let mut answer = self.requests.apply(&path, &manifest, apply).await;
         if let (Err(refusal), Some(live)) = (&answer, live)
-            && let Some(notes) = by_hand(refusal, &live.value)
-            && live.ownership == Ownership::Ours
+            && let Some(notes) = put_back(refusal, live)
         {
             answer = self
                 .requests
@@ -416,7 +431,7 @@ impl Kubernetes {
     }
 
     /// What a replacement costs.
-    async fn loses(&self, change: &mut Change, object: &Object, live: &Live) -> Result<(), Failure> {
+    fn loses(change: &mut Change, object: &Object, live: &Live) {
         let mut lost: BTreeSet<Address> = live.holds_data.iter().cloned().collect();
         if object.holds_data {
             lost.insert(object.address.clone());
@@ -427,7 +442,6 @@ impl Kubernetes {
             Risk::DataLoss
         };
         change.loses_data = lost;
-        self.loses_along(change, object).await
     }
 }
 
@@ -467,98 +481,7 @@ pub(super) fn about<'a>(verb: &'a str, served: &'a Served, object: &'a Object) -
     }
 }
 
-/// A manifest in the form the server stores: `stringData` is there for writers only, and would differ for ever.
-pub(super) fn stored_form(mut manifest: Value) -> Value {
-    if !super::difference::is_secret(&manifest) {
-        return manifest;
-    }
-    if let Some(map) = manifest.as_map_mut()
-        && let Some(Value::Map(texts)) = map.remove("stringData")
-    {
-        let mut data = map
-            .remove("data")
-            .and_then(|data| data.as_map().cloned())
-            .unwrap_or_default();
-        for (key, value) in &texts {
-            data.insert(
-                key.clone(),
-                super::home::base64(value.as_str().unwrap_or_default().as_bytes()),
-            );
-        }
-        map.insert("data", data);
-    }
-    manifest
-}
-
-/// The manifest for exactly the object that was observed: if another has taken its place, the server refuses.
-pub(super) fn pinned(manifest: &Value, live: Option<&Live>) -> Value {
-    let mut manifest = manifest.clone();
-    if let (Some(live), Some(Value::Map(map))) = (
-        live,
-        manifest.as_map_mut().and_then(|map| map.get_mut("metadata")),
-    ) {
-        map.insert("uid", metadata(&live.value, "uid"));
-    }
-    manifest
-}
-
 fn fields_of<'a>(object: &'a Value, manager: &str) -> Option<(&'a Value, &'a Value)> {
     let entry = our_entry(object, manager)?;
     Some((entry.get("apiVersion")?, entry.get("fieldsV1")?))
-}
-
-/// Marks the fields that the server's refusal names. Gives whether there are any.
-fn fields_named(status: &kube::core::Status, fields: &mut [Field]) -> bool {
-    let mut any = false;
-    for cause in causes(status) {
-        for field in fields.iter_mut() {
-            let shown = show_path(&field.path);
-            if shown == cause.field || (shown.starts_with(&cause.field) && cause.field != "spec") {
-                field.forces_replacement = true;
-                any = true;
-            }
-        }
-    }
-    any
-}
-
-fn shown(fields: &[&Field]) -> String {
-    let names: Vec<String> = fields
-        .iter()
-        .map(|field| format!("`{}`", show_path(&field.path)))
-        .collect();
-    match names.as_slice() {
-        [] => "something".to_owned(),
-        [one] => one.clone(),
-        [one, other] => format!("{one} and {other}"),
-        [one, rest @ ..] => format!("{one} and {} more", rest.len()),
-    }
-}
-
-fn changes(fields: &[Field]) -> String {
-    match fields {
-        [] => "no value changes; its fields are marked as ours again".to_owned(),
-        [field] => format!("{} changes", shown(&[field])),
-        fields => format!("{} change", shown(&fields.iter().collect::<Vec<_>>())),
-    }
-}
-
-fn cannot_change(fields: &[Field]) -> String {
-    let forcing: Vec<&Field> = fields.iter().filter(|field| field.forces_replacement).collect();
-    let all: Vec<&Field> = fields.iter().collect();
-    let named = if forcing.is_empty() { &all } else { &forcing };
-    format!("{} cannot be changed in place", shown(named))
-}
-
-/// Whether running pods are started anew.
-fn restarts(live: &Value, fields: &[Field]) -> bool {
-    let kind = live.get("kind").and_then(Value::as_str).unwrap_or_default();
-    let key = |field: &Field, at: usize| match field.path.get(at) {
-        Some(Segment::Key(key)) => key.clone(),
-        _ => Text::default(),
-    };
-    matches!(kind, "Deployment" | "StatefulSet" | "DaemonSet")
-        && fields
-            .iter()
-            .any(|field| key(field, 0) == "spec" && key(field, 1) == "template")
 }

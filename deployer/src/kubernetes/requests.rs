@@ -167,6 +167,14 @@ impl Requests {
             .value)
     }
 
+    /// Merges a patch into an object whose uid and `resourceVersion` are still those in the patch.
+    pub(crate) async fn merge(&self, path: &str, patch: &Value, manager: &str) -> Result<Value, Refusal> {
+        let url = format!("{path}?fieldManager={}", encode(manager));
+        let body = terrace_artifact::to_json_compact(patch).into_bytes();
+        let content = Some(("application/merge-patch+json", body));
+        Ok(self.send(Method::PATCH, &url, WHOLE, content).await?.value)
+    }
+
     /// Begins to delete an object, if it still is the one that is meant.
     pub(crate) async fn delete(&self, path: &str, options: &Value) -> Result<Value, Refusal> {
         let body = terrace_artifact::to_json_compact(options).into_bytes();

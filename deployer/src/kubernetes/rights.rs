@@ -6,7 +6,7 @@ use futures::stream::{FuturesUnordered, TryStreamExt};
 use terrace_artifact::{ArtifactId, Map, Text, Value};
 
 use super::Kubernetes;
-use super::denied::{Lack, TO_BRING, TO_TAKE_AWAY, denied};
+use super::denied::{Lack, TO_BRING, TO_RELEASE, TO_TAKE_AWAY, denied};
 use super::kinds::{Kinds, Served};
 use super::requests::Refusal;
 use super::words::About;
@@ -43,7 +43,10 @@ impl Kubernetes {
             }
         }
         for id in intent.deletes {
-            need_delete(&mut needed, &kinds, intent, id);
+            need_live(&mut needed, &kinds, intent, id, "delete", TO_TAKE_AWAY);
+        }
+        for id in intent.releases {
+            need_live(&mut needed, &kinds, intent, id, "patch", TO_RELEASE);
         }
         let checks = needed
             .into_iter()
@@ -124,23 +127,27 @@ fn need<'a>(needed: &mut Needed<'a>, verb: &'static str, lack: Lack<'a>) {
     places.entry(lack.about.namespace).or_default().push(lack);
 }
 
-fn need_delete<'a>(needed: &mut Needed<'a>, kinds: &'a Kinds, intent: Intent<'a>, id: &ArtifactId) {
+/// Needs a right to something that is there.
+fn need_live<'a>(
+    needed: &mut Needed<'a>,
+    kinds: &'a Kinds,
+    intent: Intent<'a>,
+    id: &ArtifactId,
+    verb: &'static str,
+    needs: &'static [&'static str],
+) {
     let Some(live) = intent.live.get(id) else { return };
     let text = |key| live.value.get(key).and_then(Value::as_str).unwrap_or_default();
     let Some(served) = kinds.get(text("apiVersion"), text("kind")) else {
         return;
     };
     let wanted = intent.bundle.artifact(id).and_then(|artifact| artifact.object());
+    let namespace = live.subject.namespace.as_deref();
     let lack = Lack {
-        about: about(
-            "delete",
-            served,
-            live.subject.namespace.as_deref(),
-            &live.subject.name,
-        ),
+        about: about(verb, served, namespace, &live.subject.name),
         address: live.addresses.first(),
         origin: wanted.map(|object| &object.origin),
-        needs: TO_TAKE_AWAY,
+        needs,
     };
-    need(needed, "delete", lack);
+    need(needed, verb, lack);
 }

@@ -2,12 +2,13 @@
 
 use kube::core::Status;
 use kube::core::response::StatusCause;
-use terrace_artifact::{Text, Value};
+use terrace_artifact::Text;
 
 use super::denied::{Lack, denied};
 use super::kinds::Served;
 use super::ownership::is_by_hand;
 use super::requests::{Refusal, Requests};
+use crate::backend::Live;
 use crate::failure::{Failure, FailureKind};
 
 /// What a request was about.
@@ -171,19 +172,26 @@ pub(crate) fn conflicts(status: &Status) -> Vec<(Text, String)> {
         .collect()
 }
 
-/// What people changed by hand, in words, where that is all that is in the way of an apply.
-pub(crate) fn by_hand(refusal: &Refusal, live: &Value) -> Option<Vec<String>> {
+/// The conflicts of an apply in words, where they do not count: people changed by hand what is ours, or the user has adopted
+/// the object and named it for that.
+pub(crate) fn put_back(refusal: &Refusal, live: &Live) -> Option<Vec<String>> {
     let Refusal::Status(status) = refusal else {
         return None;
     };
     let conflicts = conflicts(status);
-    let all = status.code == 409 && conflicts.iter().all(|(manager, _)| is_by_hand(live, manager));
-    (all && !conflicts.is_empty()).then(|| {
-        conflicts
-            .iter()
-            .map(|(manager, field)| format!("`{field}` was changed with `{manager}`: it is put back"))
-            .collect()
-    })
+    if status.code != 409 || conflicts.is_empty() {
+        return None;
+    }
+    let adopts = !live.ownership.is_ours();
+    let words = conflicts.iter().map(|(manager, field)| {
+        if adopts {
+            Some(format!("`{field}` is taken over from `{manager}`"))
+        } else {
+            is_by_hand(&live.value, manager)
+                .then(|| format!("`{field}` was changed with `{manager}`: it is put back"))
+        }
+    });
+    words.collect()
 }
 
 /// The single problems the server found.

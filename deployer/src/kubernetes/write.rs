@@ -2,23 +2,27 @@
 
 use std::time::Duration;
 
-use terrace_artifact::{Artifact, ArtifactId, Map, Value};
+use terrace_artifact::{Artifact, ArtifactId, Map, Object, Value};
 
 use super::Kubernetes;
+use super::home::MANAGER;
 use super::kinds::{Kinds, Served};
-use super::live::{is_being_deleted, metadata};
-use super::preview::{about, object_of, pinned, stored_form};
+use super::live::{is_being_deleted, metadata, stranger};
+use super::manifest::{adopted, only_new, pinned, released, stored_form};
+use super::ownership::applied_by;
+use super::preview::{about, object_of};
 use super::requests::{Apply, Refusal};
 use super::settle::{Verdict, departure, verdict};
-use super::words::{About, by_hand, is_missing_right};
-use crate::backend::{Live, Look, Ownership, Ticket, Write};
+use super::words::{About, is_missing_right, put_back};
+use crate::backend::{Live, Look, Ticket, Write};
 use crate::failure::{Failure, FailureKind};
+use crate::ownership::{Identities, Mark, not_ours};
 use crate::plan::Action;
 
 /// A server lists a new kind a moment after it accepted its definition.
 const NEW_KIND: Duration = Duration::from_secs(15);
-/// How often a delete is sent again because a controller wrote a status in between.
-const DELETES: usize = 8;
+/// How often a delete or a release is sent again because a controller wrote a status in between.
+const WRITTEN_MEANWHILE: usize = 8;
 
 impl Kubernetes {
     pub(super) async fn write_one(&self, write: Write<'_>) -> Result<Ticket, Failure> {
@@ -32,7 +36,15 @@ impl Kubernetes {
             return Err(about_it(Failure::new(FailureKind::Broken, message)));
         }
         let live = (write.action != Action::Create).then_some(write.live).flatten();
-        let manifest = pinned(&stored_form(filled.manifest), live);
+        let adopts = write.action == Action::Adopt || live.is_some_and(|live| live.ownership.is_adopted());
+        let wanted = match adopts {
+            true => adopted(stored_form(filled.manifest)),
+            false => stored_form(filled.manifest),
+        };
+        let manifest = match live {
+            Some(live) => pinned(&wanted, Some(live)),
+            None => only_new(&wanted),
+        };
         let apply = Apply {
             manager: &self.whose.manager,
             dry_run: false,
@@ -47,8 +59,7 @@ impl Kubernetes {
                     let path = served.path(object.namespace.as_deref(), &object.name);
                     let mut answer = self.requests.apply(&path, &manifest, apply).await;
                     if let (Err(refusal), Some(live)) = (&answer, live)
-                        && write.action == Action::Update
-                        && by_hand(refusal, &live.value).is_some()
+                        && put_back(refusal, live).is_some()
                     {
                         answer = self
                             .requests
@@ -57,6 +68,10 @@ impl Kubernetes {
                     }
                     match answer {
                         Ok(answer) => return Ok(ticket(&path, answer.value, &manifest)),
+                        Err(Refusal::Status(status)) if live.is_none() && status.code == 409 => {
+                            let found = self.met(write.artifact, served, object, &manifest, &status).await;
+                            return found.map_err(about_it);
+                        }
                         // A path that is not there yet: the definition has only just been accepted.
                         Err(Refusal::Status(status)) if is_missing_path(&status) => Refusal::Status(status),
                         Err(refusal) => {
@@ -82,6 +97,72 @@ impl Kubernetes {
         }
     }
 
+    /// What became of a create that met something of its name. It may be our own: the answer to the first try was lost. It
+    /// may be on its way out: then it is waited for. Anything else was made by somebody since the plan.
+    async fn met(
+        &self,
+        artifact: &Artifact,
+        served: &Served,
+        object: &Object,
+        manifest: &Value,
+        status: &kube::core::Status,
+    ) -> Result<Ticket, Failure> {
+        let path = served.path(object.namespace.as_deref(), &object.name);
+        let found = self.requests.get(&path).await;
+        let found = found.map_err(|refusal| self.requests.failure(refusal, about("get", served, object)))?;
+        match found {
+            // It was there a moment ago: a second try creates it.
+            None => Err(
+                Failure::new(FailureKind::Throttled, "something of this name was just deleted")
+                    .server(&status.message),
+            ),
+            Some(found) if is_being_deleted(&found) => Ok(ticket(&path, found, manifest)),
+            Some(found) if applied_by(&found, &self.whose.manager) => Ok(ticket(&path, found, manifest)),
+            Some(found) => {
+                let owner = match self.whose.mark(&found) {
+                    Mark::Other(other) => Some(other),
+                    _ => stranger(&found, &self.whose.manager),
+                };
+                let mut failure = not_ours(artifact, owner.as_ref());
+                failure.message.push_str(", since the plan was made");
+                Err(failure)
+            }
+        }
+    }
+
+    /// Takes our label, our annotations and our entry of managedFields off an object. Its values stay, whoever owns them then.
+    pub(super) async fn release_one(&self, live: &Live) -> Result<Ticket, Failure> {
+        let kinds = self.kinds().await?;
+        let Some(served) = served(&kinds, &live.value) else {
+            return Ok(Ticket::default());
+        };
+        let about = About {
+            verb: "patch",
+            served,
+            namespace: live.subject.namespace.as_deref(),
+            name: Some(&live.subject.name),
+        };
+        let fail = |refusal| {
+            let failure = self.requests.failure(refusal, about);
+            failure.about(live.addresses.first(), None)
+        };
+        let path = served.path(about.namespace, &live.subject.name);
+        for _ in 0..WRITTEN_MEANWHILE {
+            let now = self.requests.get(&path).await.map_err(fail)?;
+            let Some(now) = now.filter(|now| metadata(now, "uid") == live.identity.as_str()) else {
+                break;
+            };
+            let patch = released(&now, &self.whose.manager);
+            match self.requests.merge(&path, &patch, MANAGER).await {
+                Ok(_) => break,
+                Err(Refusal::Status(status)) if status.is_not_found() => break,
+                Err(Refusal::Status(status)) if status.code == 409 => {}
+                Err(refusal) => return Err(fail(refusal)),
+            }
+        }
+        Ok(Ticket::default())
+    }
+
     pub(super) async fn delete_one(&self, live: &Live) -> Result<Ticket, Failure> {
         let kinds = self.kinds().await?;
         let Some(served) = served(&kinds, &live.value) else {
@@ -102,7 +183,7 @@ impl Kubernetes {
         let path = served.path(about.namespace, &live.subject.name);
         let uid = metadata(&live.value, "uid");
         let mut object = live.value.clone();
-        for _ in 0..DELETES {
+        for _ in 0..WRITTEN_MEANWHILE {
             if is_being_deleted(&object) {
                 break;
             }
@@ -115,8 +196,7 @@ impl Kubernetes {
                     let Some(now) = now.filter(|now| metadata(now, "uid") == uid) else {
                         break;
                     };
-                    let ours = live.ownership == Ownership::Ours;
-                    if ours && self.whose.ownership(&now, false) != Ownership::Ours {
+                    if matches!(self.whose.mark(&now), Mark::Other(_)) {
                         let message = format!(
                             "{} `{}` was taken over by somebody else",
                             served.kind, live.subject.name
@@ -133,6 +213,13 @@ impl Kubernetes {
         map.insert("path", path);
         map.insert("uid", uid);
         Ok(Ticket(map.into()))
+    }
+
+    /// An object that was just written: our own write is all the proof there is.
+    fn live_now(&self, artifact: &Artifact, served: &Served, object: Value) -> Live {
+        let identities = Identities::default();
+        self.whose
+            .live(&artifact.target, served, object, Some(artifact), &identities)
     }
 
     pub(super) async fn look_once(
@@ -187,9 +274,7 @@ impl Kubernetes {
             return Ok(Look::Gone);
         };
         if let Some(settled) = ticket.0.get("settled") {
-            let live = self
-                .whose
-                .live(&artifact.target, served, settled.clone(), Some(artifact));
+            let live = self.live_now(artifact, served, settled.clone());
             return Ok(Look::Settled(Box::new(live)));
         }
         let path = served.path(object.namespace.as_deref(), &object.name);
@@ -228,12 +313,7 @@ impl Kubernetes {
             other => self.explain(&now, other).await,
         };
         Ok(match verdict {
-            Verdict::Ready => Look::Settled(Box::new(self.whose.live(
-                &artifact.target,
-                served,
-                now,
-                Some(artifact),
-            ))),
+            Verdict::Ready => Look::Settled(Box::new(self.live_now(artifact, served, now))),
             Verdict::Waiting(why) => Look::Waiting(why),
             Verdict::Failed(why) => {
                 let message = format!("{} `{}` does not get ready", object.kind, object.name);

@@ -7,6 +7,7 @@ use crate::apply::{ApplyOptions, Cancel, Outcome};
 use crate::backend::Basis;
 use crate::connection::{apply, destroy_plan, plan};
 use crate::event::Event;
+use crate::ownership::Ownership;
 use crate::plan::{Field, MemberChange, Stage};
 use crate::testing::{access, bound, bundle, holding, needing, object, options, stack, value};
 
@@ -14,7 +15,9 @@ fn live(artifact: &Artifact, held: &[&str]) -> Live {
     Live {
         id: artifact.id.clone(),
         subject: subject(artifact),
-        ownership: Ownership::Ours,
+        ownership: Ownership::MADE,
+        identity: "1".into(),
+        notes: Vec::new(),
         basis: Basis(BTreeMap::from([("uid".into(), "1".into())])),
         addresses: addresses(artifact),
         holds_data: held.iter().map(|address| address.parse().unwrap()).collect(),

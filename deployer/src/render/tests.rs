@@ -42,6 +42,9 @@ fn plan(steps: Vec<Step>) -> Plan {
         follows: None,
         only: Vec::new(),
         take_over: false,
+        adopt: Vec::new(),
+        refusals: Vec::new(),
+        leaves: Vec::new(),
         steps,
         notes: Vec::new(),
     }

@@ -1,30 +1,18 @@
 //! Requests of a step, sent again while their failure may pass.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use super::{AWAY, Taking, name};
+use super::{Taking, name};
 use crate::event::Event;
 use crate::failure::Failure;
+use crate::home::certainly_held;
 
 /// How often a request that may pass is tried.
 const ATTEMPTS: u32 = 5;
 
 impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
-    /// Waits for a lock that is late to be renewed; without it, nothing is written.
-    async fn still_ours(&self) -> Result<(), Failure> {
-        let began = Instant::now();
-        loop {
-            match self.run.held.check() {
-                Err(failure) if failure.may_pass() && began.elapsed() < AWAY => {
-                    tokio::time::sleep(Duration::from_millis(200)).await;
-                }
-                certain => return certain,
-            }
-        }
-    }
-
     /// Sends a request that changes something, and again while its failure may pass.
     pub(super) async fn change<'f, T>(
         &self,
@@ -51,7 +39,7 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
             let outcome = {
                 let _permit = self.shared.permits.acquire().await;
                 if changes {
-                    self.still_ours().await?;
+                    certainly_held(self.run.held).await?;
                 }
                 send().await
             };

@@ -17,7 +17,7 @@ fn table(name: &str) -> Json {
 async fn refused(estate: &Estate) -> String {
     let plan = estate.plan().await;
     match estate.try_apply(&plan).await {
-        Err(Error::Refused(Refusal::DataLoss(addresses))) => addresses
+        Err(Error::Refused(Refusal::DataLoss { addresses, .. })) => addresses
             .iter()
             .map(ToString::to_string)
             .collect::<Vec<_>>()

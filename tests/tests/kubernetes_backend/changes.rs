@@ -248,7 +248,10 @@ update Widget one: `spec.parts` changes
     let refused = words(stack.try_plan(&stack.bundle("")).await.and_then(|plan| {
         assert!(!plan.loses_data().is_empty(), "{}", show(&plan));
         Err::<(), _>(terrace_deployer::Error::Refused(
-            terrace_deployer::Refusal::DataLoss(plan.loses_data().into_iter().cloned().collect()),
+            terrace_deployer::Refusal::DataLoss {
+                addresses: plan.loses_data().into_iter().cloned().collect(),
+                containers: Vec::new(),
+            },
         ))
     }));
     assert!(
@@ -260,13 +263,22 @@ update Widget one: `spec.parts` changes
         refused.contains("--approve 'platform/kinds/namespace-kinds'"),
         "{refused}"
     );
+    let plan = stack.destroy_plan(&fewer).await;
+    let lost = plan.loses_data().into_iter().cloned().collect();
     let stack = Stack {
-        approved: vec![
-            address("platform/kinds/persistentvolumeclaim-archive"),
-            address("platform/kinds/namespace-kinds"),
-        ],
+        approved: lost,
         ..stack
     };
+    let approvals: Vec<String> = stack.approved.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        approvals,
+        [
+            "platform/kinds/namespace-kinds",
+            "platform/kinds/namespace-kinds[\"PersistentVolumeClaim/data-store-0\"]",
+            "platform/kinds/namespace-kinds[\"PersistentVolumeClaim/data-store-1\"]",
+            "platform/kinds/persistentvolumeclaim-archive",
+        ]
+    );
     stack.destroy(&fewer).await;
     assert!(cluster.get(&["namespace", "kinds"]).is_none());
     assert!(cluster.get(&["crd", "widgets.kinds.example.com"]).is_none());

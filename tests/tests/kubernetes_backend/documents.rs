@@ -20,7 +20,7 @@ subjects: [{kind: Group, name: readers}]
 pub(crate) fn in_namespace<'a>(documents: impl IntoIterator<Item = &'a str>) -> String {
     let mut yaml = NAMESPACE.to_owned();
     for document in documents {
-        yaml += "---\n";
+        yaml += "\n---\n";
         yaml += document;
     }
     yaml

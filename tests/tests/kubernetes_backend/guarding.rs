@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use terrace_deployer::{Error, Refusal, Risk};
 
-use crate::documents::{NAMESPACE, in_namespace};
+use crate::documents::{NAMESPACE, in_namespace, workload};
 use crate::support::{Stack, address, show, words};
 
 const DEFINITION: &str = "
@@ -53,24 +53,163 @@ async fn a_namespace_takes_claims_along() {
             let moved: Vec<&str> = moved.iter().map(|moved| &*moved.what).collect();
             assert_eq!(
                 moved,
-                ["data goes with it now (`platform/claimed/namespace-claimed`)"]
+                ["it contains PersistentVolumeClaim written, made by `kubectl-client-side-apply` now"]
             );
         }
         other => panic!("it was to be refused: {other:?}"),
     }
-    let plan = stack.plan("").await;
+    let refusal = stack.refusal("").await;
     assert_eq!(
-        show(&plan),
-        "delete Namespace claimed: it is not in the stack any more
-  note: `written` of the persistentvolumeclaims in namespace `claimed` is deleted with it: nobody declared them here
-"
+        refusal,
+        "this would lose data or let go of it, so nothing was done
+  Namespace claimed is deleted with all that is in it:
+    PersistentVolumeClaim written, made by `kubectl-client-side-apply`
+  if that is what you want, approve each by its address:
+    --approve 'platform/claimed/namespace-claimed'
+    --approve 'platform/claimed/namespace-claimed[\"PersistentVolumeClaim/written\"]'"
     );
-    let refused = words(stack.try_apply("").await);
-    assert!(
-        refused.contains("--approve 'platform/claimed/namespace-claimed'"),
-        "{refused}"
-    );
+    // The container alone is not enough.
     stack.approved = vec![address("platform/claimed/namespace-claimed")];
+    assert!(stack.refusal("").await.contains("PersistentVolumeClaim/written"));
+    stack.approved.push(address(
+        "platform/claimed/namespace-claimed[\"PersistentVolumeClaim/written\"]",
+    ));
+    stack.apply("").await;
+}
+
+/// A namespace is deleted only with everything in it named, whatever kind it is; what the system puts there and what
+/// belongs to our own objects does not count.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_with_other_peoples_objects_is_not_deleted() {
+    let mut stack = Stack::new("inhabited");
+    let ours = in_namespace([
+        DEFINITION,
+        &workload("Deployment", "web", "replicas: 2", "web:1", "1"),
+        "{apiVersion: v1, kind: Service, metadata: {name: web, namespace: $N}, spec: {selector: {app: web}, ports: [{port: 80}]}}",
+        "{apiVersion: batch/v1, kind: Job, metadata: {name: once, namespace: $N}, spec: {template: {spec: {restartPolicy: Never, containers: [{name: main, image: 'registry.example/main:1'}]}}}}",
+    ]);
+    stack.apply(&ours).await;
+    assert!(
+        stack.destroy_plan(&ours).await.loses_data().is_empty(),
+        "{}",
+        show(&stack.destroy_plan(&ours).await)
+    );
+
+    stack.kubectl("create secret generic precious --namespace=$N --from-literal=a=b");
+    stack.kubectl("create deployment theirs --namespace=$N --image=registry.example/theirs:1");
+    by_hand(
+        &stack,
+        r#"{"apiVersion": "inhabited.example.com/v1", "kind": "Ledger", "metadata": {"name": "theirs", "namespace": "$N"}}"#,
+    );
+    let told = [
+        "    Deployment theirs, made by `kubectl-create`",
+        "    Ledger.inhabited.example.com theirs, made by `kubectl-client-side-apply`",
+        "    Secret precious, made by `kubectl-create`",
+        "    --approve 'platform/inhabited/namespace-inhabited[\"Secret/precious\"]'",
+        "    --approve 'platform/inhabited/namespace-inhabited[\"Deployment/theirs\"]'",
+        "    --approve 'platform/inhabited/customresourcedefinition-ledgers.inhabited.example.com[\"Ledger.inhabited.example.com/inhabited/theirs\"]'",
+    ];
+    for plan in [stack.plan("").await, stack.destroy_plan(&ours).await] {
+        let refusal = stack.refusal_of(&plan).await;
+        for line in told {
+            assert!(refusal.contains(line), "{line}\n{refusal}");
+        }
+        // What their Deployment made goes with it.
+        assert!(
+            !refusal.contains("ReplicaSet") && !refusal.contains("Pod"),
+            "{refusal}"
+        );
+    }
+    assert!(
+        stack
+            .cluster
+            .get(&["secret", "precious", "--namespace=inhabited"])
+            .is_some()
+    );
+    // Without the definition, only the namespace's own contents count.
+    stack.kubectl("delete ledgers.inhabited.example.com theirs --namespace=$N");
+    let plan = stack.destroy_plan(&ours).await;
+    stack.approved = plan.loses_data().into_iter().cloned().collect();
+    assert_eq!(stack.approved.len(), 3, "{:?}", stack.approved);
+    // Something comes when all has been approved.
+    stack.kubectl("create configmap late --namespace=$N --from-literal=a=b");
+    let refusal = stack.refusal_of(&plan).await;
+    assert!(
+        refusal.contains("Namespace inhabited: it contains ConfigMap late, made by `kubectl-create` now"),
+        "{refusal}"
+    );
+    stack.kubectl("delete configmap late --namespace=$N");
+    stack.destroy(&ours).await;
+    assert!(stack.cluster.get(&["namespace", "inhabited"]).is_none());
+}
+
+/// What comes into a namespace in the middle of an apply is noticed right before the namespace goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_during_an_apply_is_not_deleted() {
+    let stack = Stack::new("overtaken");
+    let ours = in_namespace([
+        "{apiVersion: v1, kind: ConfigMap, metadata: {name: ours, namespace: $N}, data: {a: b}}",
+    ]);
+    stack.apply(&ours).await;
+    let plan = stack.destroy_plan(&ours).await;
+    let (options, _canceller) = stack.options();
+    let cluster = stack.cluster;
+    let result = terrace_deployer::apply(&plan, &stack.access(), &options, |event| {
+        if let terrace_deployer::Event::Done { step, .. } = event
+            && &*step.subject.name == "ours"
+        {
+            cluster.kubectl(&[
+                "create",
+                "secret",
+                "generic",
+                "precious",
+                "--namespace=overtaken",
+                "--from-literal=a=b",
+            ]);
+        }
+    })
+    .await;
+    let told = words(result);
+    assert!(
+        told.contains("Namespace overtaken was not deleted: since the plan was made, it has come to contain Secret precious, made by `kubectl-create`"),
+        "{told}"
+    );
+    assert!(
+        cluster
+            .get(&["secret", "precious", "--namespace=overtaken"])
+            .is_some()
+    );
+}
+
+/// Very many objects of one kind are approved as one set, and only as exactly this set.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_objects_are_approved_as_a_set() {
+    let mut stack = Stack::new("crowded");
+    stack.apply(NAMESPACE).await;
+    let many: Vec<String> = (0..30)
+        .map(|n| format!(r#"{{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {{"name": "c{n:02}", "namespace": "$N"}}}}"#))
+        .collect();
+    by_hand(
+        &stack,
+        &format!(
+            r#"{{"apiVersion": "v1", "kind": "List", "items": [{}]}}"#,
+            many.join(",")
+        ),
+    );
+    let plan = stack.plan("").await;
+    let refusal = stack.refusal_of(&plan).await;
+    assert!(
+        refusal.contains("    30 objects of kind ConfigMap (c00, c01, c02 and others), made by `kubectl-client-side-apply`\n"),
+        "{refusal}"
+    );
+    stack.approved = plan.loses_data().into_iter().cloned().collect();
+    assert_eq!(stack.approved.len(), 2);
+    // One goes and another comes: that is not what was approved.
+    stack.kubectl("delete configmap c00 --namespace=$N");
+    stack.kubectl("create configmap c00 --namespace=$N");
+    assert!(stack.refusal("").await.contains("30 objects of kind ConfigMap"));
+    let plan = stack.plan("").await;
+    stack.approved = plan.loses_data().into_iter().cloned().collect();
     stack.apply("").await;
 }
 
@@ -94,19 +233,20 @@ metadata: {name: ours, namespace: $N}
     );
     let plan = stack.plan(NAMESPACE).await;
     let definition = address("platform/defined/customresourcedefinition-ledgers.defined.example.com");
-    assert_eq!(plan.loses_data(), [&definition].into_iter().collect());
+    let theirs = address(
+        "platform/defined/customresourcedefinition-ledgers.defined.example.com[\"Ledger.defined.example.com/default/theirs\"]",
+    );
+    assert_eq!(plan.loses_data(), [&definition, &theirs].into_iter().collect());
+    let refusal = stack.refusal_of(&plan).await;
     assert!(
-        show(&plan).contains(
-            "note: `default/theirs` of the ledgers it defines is deleted with it: nobody declared them here"
-        ),
-        "{}",
-        show(&plan)
+        refusal.contains("Ledger.defined.example.com default/theirs, made by `kubectl-client-side-apply`"),
+        "{refusal}"
     );
     // And so does one that cannot be changed in place.
     let wider = in_namespace([DEFINITION.replace("scope: Namespaced", "scope: Cluster").as_str()]);
     let plan = stack.plan(&wider).await;
     assert!(plan.loses_data().contains(&definition), "{}", show(&plan));
-    stack.approved = vec![definition];
+    stack.approved = vec![definition, theirs];
     stack.destroy(&all).await;
 }
 
@@ -152,7 +292,8 @@ spec:
     assert!(plan.changes().all(|step| step.change.risk == Risk::DataLoss));
     let more = stack.plan(&set(3, "Delete")).await;
     assert!(more.loses_data().is_empty(), "{}", show(&more));
-    stack.approved = vec![store, address("platform/scaled/namespace-scaled")];
+    let claim = address("platform/scaled/namespace-scaled[\"PersistentVolumeClaim/data-store-0\"]");
+    stack.approved = vec![store, address("platform/scaled/namespace-scaled"), claim];
     stack.apply(&set(1, "Delete")).await;
     stack.destroy(&set(1, "Delete")).await;
 }

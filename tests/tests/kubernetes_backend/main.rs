@@ -3,6 +3,7 @@
 
 mod support;
 
+mod adoption;
 mod changes;
 mod documents;
 mod guarding;

@@ -1,6 +1,6 @@
 //! Whose is what: edits by hand, other managers, labels taken off, and what nobody of us may touch.
 
-use terrace_deployer::{Action, Error, FailureKind, PlanOptions};
+use terrace_deployer::{Error, FailureKind, PlanOptions};
 use terrace_tests::servers;
 
 use crate::support::{Stack, show, words};
@@ -137,27 +137,50 @@ async fn fields_of_others_are_left_alone() {
     assert!(plan.is_empty(), "{}", show(&plan));
 }
 
-/// Our label taken off: what is wanted is found all the same, and gets it back.
+/// Our label taken off: what is wanted gets it back, and what is wanted no more is deleted all the same; both are told.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_label_taken_off_is_put_back() {
+async fn a_label_taken_off_is_told_and_put_back() {
     let stack = Stack::new("unlabelled");
     stack.apply(WEB).await;
-    stack.kubectl("label configmap settings --namespace=$N terrace.dev/stack-");
+    let take_off = || stack.kubectl("label configmap settings --namespace=$N terrace.dev/stack-");
+    let note = "note: somebody removed its label `terrace.dev/stack`; the entry of `terrace/unlabelled/testing` in its \
+                managedFields proves that it belongs to this environment";
+    take_off();
     let plan = stack.plan(WEB).await;
     assert_eq!(
         show(&plan),
-        "update ConfigMap settings: `metadata.labels[\"terrace.dev/stack\"]` changes
+        format!(
+            "update ConfigMap settings: `metadata.labels[\"terrace.dev/stack\"]` changes
   metadata.labels[\"terrace.dev/stack\"]: - -> \"unlabelled.testing\"
+  {note}
 "
+        )
     );
     stack.apply(WEB).await;
-    // What is wanted no more and has lost the label was let go: it stays.
-    stack.kubectl("label configmap settings --namespace=$N terrace.dev/stack-");
+    // It leaves the stack as well.
+    take_off();
     let fewer = WEB.replace("metadata: {name: settings,", "metadata: {name: renamed,");
+    let plan = stack.plan(&fewer).await;
+    assert!(
+        show(&plan).contains(&format!(
+            "delete ConfigMap settings: it is not in the stack any more\n  {note}\n"
+        )),
+        "{}",
+        show(&plan)
+    );
+    // And a destroy finds it by what was recorded.
+    let plan = stack.destroy_plan(WEB).await;
+    assert!(
+        show(&plan).contains("delete ConfigMap settings"),
+        "{}",
+        show(&plan)
+    );
     stack.apply(&fewer).await;
-    assert_eq!(
-        stack.field("configmap/settings --namespace=$N", ".data.color"),
-        "blue"
+    assert!(
+        stack
+            .cluster
+            .get(&["configmap", "settings", "--namespace=unlabelled"])
+            .is_none()
     );
 }
 
@@ -206,33 +229,9 @@ async fn a_conflict_names_the_other_manager() {
     assert!(stack.plan(WEB).await.is_empty());
 }
 
-/// Something of the same name that is not ours is adopted, and the plan says whose it was.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_exists_is_adopted_by_name() {
-    let stack = Stack::new("adopted");
-    stack.cluster.apply(
-        "{apiVersion: v1, kind: Namespace, metadata: {name: adopted, labels: {app.kubernetes.io/managed-by: Helm}}}",
-    );
-    let namespace = "{apiVersion: v1, kind: Namespace, metadata: {name: $N}}";
-    let plan = stack.plan(namespace).await;
-    let step = plan.changes().next().expect("one change");
-    assert_eq!(
-        (step.change.action, step.change.reason.as_str()),
-        (Action::Adopt, "it exists, made by `Helm`")
-    );
-    stack.apply(namespace).await;
-    assert_eq!(
-        stack.field(
-            "namespace/adopted",
-            ".metadata.labels.app\\.kubernetes\\.io/managed-by"
-        ),
-        "Helm"
-    );
-}
-
 /// Two environments of one stack in one cluster do not touch each other's objects.
 #[tokio::test(flavor = "multi_thread")]
-async fn two_stacks_conflict_instead_of_overwriting() {
+async fn two_stacks_do_not_share_an_object() {
     let (one, other) = (Stack::new("first"), Stack::new("second"));
     let yaml = "
 apiVersion: v1
@@ -240,8 +239,11 @@ kind: Namespace
 metadata: {name: shared-by-two}
 ";
     one.apply(yaml).await;
-    let words = words(other.try_plan(&other.bundle(yaml)).await);
-    assert!(words.contains("by `terrace/first/testing`"), "{words}");
+    let refusal = other.refusal(yaml).await;
+    assert!(
+        refusal.contains("Namespace shared-by-two exists already and belongs to `terrace/first/testing`"),
+        "{refusal}"
+    );
     one.destroy(yaml).await;
     assert!(
         servers::kubernetes()

@@ -5,7 +5,7 @@ use std::time::Duration;
 use terrace_deployer::{Error, FailureKind, Outcome};
 
 use crate::documents::{NAMESPACE, in_namespace, job, workload};
-use crate::support::{Stack, show};
+use crate::support::{Stack, address, show};
 
 /// How one step of an apply ended that did not end well.
 async fn outcome(stack: &Stack<'_>, yaml: &str) -> Outcome {
@@ -329,6 +329,10 @@ async fn namespace_timed_out() {
     // The controller says what is left after a round or two.
     let stack = Stack {
         timeout: Duration::from_secs(15),
+        approved: vec![
+            address("platform/namespace-late/namespace-namespace-late"),
+            address("platform/namespace-late/namespace-namespace-late[\"ConfigMap/stays\"]"),
+        ],
         ..Stack::new("namespace-late")
     };
     stack.apply(NAMESPACE).await;

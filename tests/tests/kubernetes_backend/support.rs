@@ -30,6 +30,8 @@ pub(crate) struct Stack<'a> {
     pub(crate) context: Text,
     /// Addresses whose data may be lost.
     pub(crate) approved: Vec<Address>,
+    /// What is adopted by name.
+    pub(crate) adopt: Vec<Text>,
     pub(crate) timeout: Duration,
 }
 
@@ -49,6 +51,7 @@ impl<'a> Stack<'a> {
             id: None,
             context: "local".into(),
             approved: Vec::new(),
+            adopt: Vec::new(),
             timeout: Duration::from_secs(60),
         }
     }
@@ -189,8 +192,37 @@ impl<'a> Stack<'a> {
         (options, canceller)
     }
 
+    fn planning(&self) -> PlanOptions {
+        PlanOptions {
+            adopt: self.adopt.clone(),
+            approved: self.approved.iter().cloned().collect(),
+            ..PlanOptions::everything()
+        }
+    }
+
     pub(crate) async fn try_plan(&self, bundle: &Bundle) -> Result<Plan, Error> {
-        terrace_deployer::plan(bundle, &self.access(), &PlanOptions::everything()).await
+        terrace_deployer::plan(bundle, &self.access(), &self.planning()).await
+    }
+
+    pub(crate) async fn destroy_plan(&self, yaml: &str) -> Plan {
+        let bundle = self.bundle(yaml);
+        let plan = terrace_deployer::destroy_plan(&bundle, &self.access(), &self.planning()).await;
+        plan.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Why a plan is refused: an apply of it says this, ends with 4, and changes nothing.
+    pub(crate) async fn refusal_of(&self, plan: &Plan) -> String {
+        match self.try_apply_plan(plan).await {
+            Err(error @ Error::Refused(_)) => {
+                assert_eq!(error.exit_code(), 4);
+                error.to_string()
+            }
+            other => panic!("it was to be refused: {other:?}\n{}", show(plan)),
+        }
+    }
+
+    pub(crate) async fn refusal(&self, yaml: &str) -> String {
+        self.refusal_of(&self.plan(yaml).await).await
     }
 
     pub(crate) async fn plan(&self, yaml: &str) -> Plan {
@@ -235,14 +267,11 @@ impl<'a> Stack<'a> {
 
     /// Takes everything away, and sees that nothing is left.
     pub(crate) async fn destroy(&self, yaml: &str) {
-        let bundle = self.bundle(yaml);
-        let plan = terrace_deployer::destroy_plan(&bundle, &self.access(), &PlanOptions::everything()).await;
-        let plan = plan.unwrap_or_else(|error| panic!("{error}"));
+        let plan = self.destroy_plan(yaml).await;
         self.try_apply_plan(&plan)
             .await
             .unwrap_or_else(|error| panic!("{error}"));
-        let again = terrace_deployer::destroy_plan(&bundle, &self.access(), &PlanOptions::everything()).await;
-        let again = again.unwrap_or_else(|error| panic!("{error}"));
+        let again = self.destroy_plan(yaml).await;
         assert!(again.is_empty(), "something is left:\n{}", show(&again));
     }
 

@@ -1,0 +1,183 @@
+//! Files that were there before: refused, adopted by name, released when they leave the stack.
+
+use super::*;
+use crate::plan::Action;
+
+const WEB: &str = "kubernetes/finance/web.yaml";
+
+/// A platform whose file `WEB` somebody else has written.
+fn taken() -> Folder {
+    let folder = Folder::new();
+    let rendered = files(&platform());
+    let web = rendered.iter().find(|file| file.path == WEB).unwrap();
+    folder.write(WEB, &web.text.replace("greeting: hello", "greeting: theirs"));
+    folder
+}
+
+fn adopting(folder: &Folder, bundle: &Bundle, names: &[&str]) -> Result<Plan, Error> {
+    let options = PlanOptions {
+        adopt: names.iter().map(|name| (*name).into()).collect(),
+        ..PlanOptions::everything()
+    };
+    run(plan(bundle, &access(folder.0.path()), &options))
+}
+
+#[test]
+fn a_file_of_somebody_else_is_refused() {
+    let folder = taken();
+    let before = folder.files();
+    let plan = folder.plan(&platform());
+    let error = folder.apply(&plan).unwrap_err();
+    expect![[r#"
+        finance/web/settings: ConfigMap data/settings exists already, and this environment did not create it
+          declared at module:web/module.yaml:7:1, asked for at components.yaml:3:1
+          help: to manage it here from now on, adopt it: --adopt 'finance/web/settings'
+            to leave it alone, give yours another name, or remove it from the stack
+
+        finance/web/web: Deployment data/web exists already, and this environment did not create it
+          declared at module:web/module.yaml:7:1, asked for at components.yaml:3:1
+          help: to manage it here from now on, adopt it: --adopt 'finance/web/web'
+            to leave it alone, give yours another name, or remove it from the stack"#]]
+    .assert_eq(&error.to_string());
+    assert_eq!(error.exit_code(), 4);
+    assert_eq!(folder.files(), before);
+}
+
+#[test]
+fn what_was_adopted_is_released_and_stays() {
+    let folder = taken();
+    let plan = adopting(&folder, &platform(), &["finance/web"]).unwrap();
+    expect![[r#"
+        plan for acme in development: 3 to create, 2 to adopt
+          where: folder OUT
+          adopt: finance/web
+
+        finance/lake
+          + CloudFormation stack acme-development-finance-lake (2 resources)
+              + finance/lake/raw AWS::S3::Bucket
+              + finance/lake/role AWS::IAM::Role
+
+        finance/tenant
+          + Namespace data
+
+        finance/web
+          > ConfigMap data/settings  adopted: it is in the directory already, and is managed here from now on
+              data.greeting: "theirs" → "hello"
+          > Deployment data/web  adopted: it is in the directory already, and is managed here from now on
+
+        3 to create, 2 to adopt
+    "#]]
+    .assert_eq(&folder.tidy(&render(&plan, false)));
+    folder.apply(&plan).unwrap();
+    folder.holds(&platform());
+
+    // It leaves the stack: the file stays, to the letter, and is nobody's of ours.
+    let adopted = folder.files().remove(WEB).unwrap();
+    let without = bundle([namespace(), lake(30)]);
+    let plan = folder.plan(&without);
+    let released = plan
+        .changes()
+        .filter(|step| step.change.action == Action::Release);
+    assert_eq!(released.count(), 2, "{}", render(&plan, false));
+    folder.apply(&plan).unwrap();
+    assert_eq!(folder.files().get(WEB), Some(&adopted));
+    assert!(folder.plan(&without).is_empty());
+    folder.edit(WEB, "greeting: hello", "greeting: theirs");
+    let again = folder.plan(&platform());
+    assert_eq!(again.refusals.len(), 2, "it is somebody else's again");
+}
+
+#[test]
+fn one_of_two_in_a_file_is_released() {
+    let folder = taken();
+    let plan = adopting(&folder, &platform(), &["finance/web"]).unwrap();
+    folder.apply(&plan).unwrap();
+    let without = bundle([namespace(), web(), lake(30)]);
+    folder.apply(&folder.plan(&without)).unwrap();
+    let text = &folder.files()[WEB];
+    assert!(
+        text.contains("kind: ConfigMap") && text.contains("kind: Deployment"),
+        "{text}"
+    );
+    assert!(folder.plan(&without).is_empty());
+    // What else changes in the file leaves it alone.
+    let mut other = web();
+    if let terrace_artifact::Body::Object(object) = &mut other.body {
+        let spec = object.manifest.as_map_mut().unwrap().get_mut("spec").unwrap();
+        spec.as_map_mut().unwrap().insert("replicas", 5);
+    }
+    folder
+        .apply(&folder.plan(&bundle([namespace(), other, lake(30)])))
+        .unwrap();
+    let text = &folder.files()[WEB];
+    assert!(
+        text.contains("kind: ConfigMap") && text.contains("replicas: 5"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_was_adopted_is_deleted_only_with_approval() {
+    let folder = taken();
+    let plan = adopting(&folder, &platform(), &["finance/web"]).unwrap();
+    folder.apply(&plan).unwrap();
+    let without = bundle([namespace(), lake(30)]);
+    let approved = ["finance/web/web", "finance/web/settings"].map(|address| address.parse().unwrap());
+    let planning = PlanOptions {
+        approved: approved.iter().cloned().collect(),
+        ..PlanOptions::everything()
+    };
+    let plan = run(crate::connection::plan(
+        &without,
+        &access(folder.0.path()),
+        &planning,
+    ))
+    .unwrap();
+    assert!(
+        plan.changes().all(|step| step.change.action == Action::Delete),
+        "{}",
+        render(&plan, false)
+    );
+    // The plan alone does not approve it.
+    assert_eq!(folder.apply(&plan).unwrap_err().exit_code(), 4);
+    let applying = crate::apply::ApplyOptions {
+        approved: approved.into_iter().collect(),
+        ..options()
+    };
+    run(apply(&plan, &access(folder.0.path()), &applying, |_| {})).unwrap();
+    folder.holds(&without);
+}
+
+#[test]
+fn a_file_with_more_in_it_is_not_adopted() {
+    let folder = taken();
+    let text = folder.files()[WEB].clone();
+    folder.write(
+        WEB,
+        &format!("{text}---\napiVersion: v1\nkind: Secret\nmetadata: {{name: precious, namespace: data}}\n"),
+    );
+    let plan = adopting(&folder, &platform(), &["finance/web"]).unwrap();
+    let error = folder.apply(&plan).unwrap_err().to_string();
+    assert!(
+        error.contains("`kubernetes/finance/web.yaml` cannot be adopted: it also contains directory:core/Secret/data/precious"),
+        "{error}"
+    );
+}
+
+#[test]
+fn adopting_what_is_not_there_is_a_mistake_of_the_user() {
+    let folder = taken();
+    let error = adopting(&folder, &platform(), &["finance/wed"]).unwrap_err();
+    expect![[r#"
+        `--adopt finance/wed` names nothing in the stack
+          help: did you mean `finance/web`?"#]]
+    .assert_eq(&error.to_string());
+    folder
+        .apply(&adopting(&folder, &platform(), &["finance/web"]).unwrap())
+        .unwrap();
+    let again = adopting(&folder, &platform(), &["finance/web"]).unwrap();
+    assert_eq!(
+        again.notes,
+        ["`--adopt finance/web` adopts nothing: what it names is managed here already, or does not exist"]
+    );
+}

@@ -1,0 +1,147 @@
+//! What exists and is not ours: adopted where the user names it, refused otherwise; and what becomes of it when it leaves
+//! the stack.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use terrace_artifact::{Address, Artifact, ArtifactId, Bundle, Text};
+use terrace_catalog::nearest;
+
+use super::addresses;
+use crate::backend::{Backend, Live};
+use crate::failure::{Failure, FailureKind};
+use crate::ownership::{Ownership, not_ours};
+use crate::plan::{Action, Change, Risk};
+use crate::selection::Selection;
+
+/// What the user adopts by name (`--adopt`).
+pub(super) struct Adoption<'a>(&'a [Text]);
+
+impl<'a> Adoption<'a> {
+    /// Fails where a name is that of nothing in the bundle.
+    pub(super) fn of(names: &'a [Text], wanted: &Bundle) -> Result<Adoption<'a>, Failure> {
+        for name in names {
+            if wanted.artifacts.iter().any(|artifact| is_named(artifact, name)) {
+                continue;
+            }
+            let parts = name.split('/').count();
+            let known = wanted.artifacts.iter().flat_map(addresses);
+            let known: BTreeSet<String> = known
+                .map(|address| {
+                    address
+                        .to_string()
+                        .splitn(3, '/')
+                        .take(parts)
+                        .collect::<Vec<_>>()
+                        .join("/")
+                })
+                .collect();
+            let message = format!("`--adopt {name}` names nothing in the stack");
+            let failure = Failure::new(FailureKind::Rejected, message);
+            return Err(match nearest(name, known.iter().map(String::as_str)) {
+                Some(near) => failure.hint(format!("did you mean `{near}`?")),
+                None => failure.hint("name an address of the stack, or `TENANT/COMPONENT`"),
+            });
+        }
+        Ok(Adoption(names))
+    }
+
+    fn names(&self, artifact: &Artifact) -> bool {
+        self.0.iter().any(|name| is_named(artifact, name))
+    }
+
+    /// The refusal to plan an artifact that exists, is not ours, and is not named.
+    pub(super) fn refusal(&self, artifact: &Artifact, live: Option<&Live>) -> Option<Failure> {
+        match &live?.ownership {
+            Ownership::Foreign(owner) if !self.names(artifact) => Some(not_ours(artifact, owner.as_ref())),
+            _ => None,
+        }
+    }
+
+    /// A note for each name that adopts nothing here, since all of it is ours already or does not exist.
+    pub(super) fn idle(
+        &self,
+        wanted: &Bundle,
+        live: &BTreeMap<ArtifactId, (Text, Live)>,
+    ) -> impl Iterator<Item = String> {
+        let idle = self.0.iter().filter(|name| {
+            let mut named = wanted
+                .artifacts
+                .iter()
+                .filter(|artifact| is_named(artifact, name));
+            let is_foreign = |artifact: &Artifact| {
+                let live = live.get(&artifact.id);
+                live.is_some_and(|(_, live)| !live.ownership.is_ours())
+            };
+            !named.any(is_foreign)
+        });
+        idle.map(|name| {
+            format!(
+                "`--adopt {name}` adopts nothing: what it names is managed here already, or does not exist"
+            )
+        })
+    }
+}
+
+/// Whether an address or `TENANT/COMPONENT` names an artifact. A CloudFormation stack is named by any of its resources.
+fn is_named(artifact: &Artifact, name: &str) -> bool {
+    let (tenant, component) = artifact.owner();
+    name.split_once('/') == Some((tenant, component))
+        || addresses(artifact)
+            .iter()
+            .any(|address| address.to_string() == name)
+}
+
+/// A line for each thing that has the name of something that was ours, or is to be destroyed, and is not ours.
+pub(super) fn left_alone(
+    wanted: &Bundle,
+    live: &BTreeMap<ArtifactId, (Text, Live)>,
+    selection: &Selection<'_>,
+    known_by_name: impl Fn(&ArtifactId) -> bool,
+) -> Vec<String> {
+    let unwanted = live.iter().filter(|(id, (_, live))| {
+        wanted.artifact(id).is_none() && known_by_name(id) && selection.names_live(live)
+    });
+    let foreign = unwanted.filter_map(|(_, (_, live))| match &live.ownership {
+        Ownership::Foreign(Some(owner)) => Some(format!(
+            "{} is left alone: it belongs to `{owner}`, not to this environment",
+            live.subject
+        )),
+        Ownership::Foreign(None) => Some(format!(
+            "{} is left alone: this environment did not create it",
+            live.subject
+        )),
+        Ownership::Ours { .. } => None,
+    });
+    foreign.collect()
+}
+
+/// What becomes of an artifact of ours that is not wanted any more.
+pub(super) fn removal(backend: &dyn Backend, live: &Live, approved: &BTreeSet<Address>) -> Change {
+    if let Err(why) = backend.may_delete(live) {
+        return Change::of(
+            Action::Release,
+            format!("it is not in the stack any more, and {why}"),
+        );
+    }
+    if !live.ownership.is_adopted() {
+        return backend.removal(live);
+    }
+    let approved =
+        !live.addresses.is_empty() && live.addresses.iter().all(|address| approved.contains(address));
+    if !approved {
+        let mut change = Change::of(
+            Action::Release,
+            "it is not in the stack any more, and was adopted: it stays as it is",
+        );
+        if let Some(address) = live.addresses.first() {
+            change.notes.push(format!(
+                "to delete it instead, approve that: --approve '{address}'"
+            ));
+        }
+        return change;
+    }
+    let mut change = backend.removal(live);
+    change.loses_data.extend(live.addresses.iter().cloned());
+    change.risk = Risk::DataLoss;
+    change
+}

@@ -1,0 +1,179 @@
+//! What writing each wanted artifact would change, and the values that become known with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::stream::{self, StreamExt as _};
+use terrace_artifact::{Artifact, ArtifactId, Bundle, Source, Text};
+
+use super::adoption::Adoption;
+use super::{addresses, backend_of};
+use crate::backend::{Live, PreviewOptions, origin_of};
+use crate::error::Error;
+use crate::failure::{Failure, FailureKind};
+use crate::plan::{Action, Change};
+use crate::selection::Selection;
+use crate::targets::{Targets, fail};
+use crate::values::{Values, sources};
+
+/// What came of all previews.
+pub(super) struct Previewed {
+    /// By artifact; what is refused has none.
+    pub(super) changes: BTreeMap<ArtifactId, Change>,
+    pub(super) values: Values,
+    /// What may not be touched as things are.
+    pub(super) refusals: Vec<Failure>,
+}
+
+/// How many requests are under way at once.
+pub(super) const PARALLEL: usize = 16;
+
+/// Asks for the change of every selected artifact: first of those that wait for nobody's values, then of those whose
+/// sources are known by then.
+pub(super) async fn preview(
+    targets: &Targets,
+    bundle: &Bundle,
+    live: &BTreeMap<ArtifactId, (Text, Live)>,
+    selection: &Selection<'_>,
+    adoption: &Adoption<'_>,
+    options: &PreviewOptions,
+) -> Result<Previewed, Error> {
+    let asked_for = AskedFor::of(bundle);
+    let mut values = Values::default();
+    let mut changes: BTreeMap<ArtifactId, Change> = BTreeMap::new();
+    let (mut failures, mut refusals) = (Vec::new(), Vec::new());
+    let mut open: Vec<&Artifact> = Vec::new();
+    for artifact in &bundle.artifacts {
+        if selection.wanted.contains(&artifact.id) {
+            match adoption.refusal(artifact, live.get(&artifact.id).map(|(_, live)| live)) {
+                Some(refusal) => refusals.push(refusal),
+                None => open.push(artifact),
+            }
+        } else if let Some((target, live)) = live.get(&artifact.id) {
+            asked_for.learn(targets, target, live, None, &mut values);
+        }
+    }
+    let selected: BTreeSet<&ArtifactId> = open.iter().map(|artifact| &artifact.id).collect();
+    let mut asked: BTreeSet<&ArtifactId> = BTreeSet::new();
+    while !open.is_empty() {
+        let (ready, later): (Vec<&Artifact>, Vec<&Artifact>) = open.iter().partition(|artifact| {
+            let mut waits_for = sources(artifact).into_iter().map(|source| &source.artifact);
+            waits_for.all(|id| asked.contains(id) || !selected.contains(id))
+        });
+        if ready.is_empty() {
+            let names: Vec<_> = later.iter().map(|artifact| artifact.id.as_str()).collect();
+            let message = format!("artifacts wait for each other's values: {}", names.join(", "));
+            return Err(Failure::new(FailureKind::Broken, message).into());
+        }
+        let requests = ready.iter().map(|artifact| {
+            let live = live.get(&artifact.id).map(|(_, live)| live);
+            let values = &values;
+            async move {
+                let change = preview_one(targets, bundle, artifact, live, values, options).await;
+                (*artifact, change)
+            }
+        });
+        let answers: Vec<_> = stream::iter(requests).buffer_unordered(PARALLEL).collect().await;
+        for (artifact, answer) in answers {
+            asked.insert(&artifact.id);
+            match answer {
+                Ok(mut change) => {
+                    if let Some((target, live)) = live.get(&artifact.id) {
+                        change.notes.extend(live.notes.iter().cloned());
+                        let pending = Some(&change).filter(|change| change.action != Action::Keep);
+                        asked_for.learn(targets, target, live, pending, &mut values);
+                    }
+                    changes.insert(artifact.id.clone(), change);
+                }
+                Err(failure) => {
+                    let address = addresses(artifact).into_iter().next();
+                    let failure = failure.about(address.as_ref(), Some(origin_of(artifact)));
+                    match failure.kind {
+                        FailureKind::NotOurs { .. } | FailureKind::Protected => refusals.push(failure),
+                        _ => failures.push(failure),
+                    }
+                }
+            }
+        }
+        open = later;
+    }
+    // In the order of the bundle, whichever answer came first.
+    for told in [&mut failures, &mut refusals] {
+        told.sort_by(|a, b| (&a.detail.address, &a.message).cmp(&(&b.detail.address, &b.message)));
+        told.dedup();
+    }
+    if !failures.is_empty() {
+        failures.append(&mut refusals);
+    }
+    if let Some(error) = fail(failures) {
+        return Err(error);
+    }
+    Ok(Previewed {
+        changes,
+        values,
+        refusals,
+    })
+}
+
+async fn preview_one(
+    targets: &Targets,
+    bundle: &Bundle,
+    artifact: &Artifact,
+    live: Option<&Live>,
+    values: &Values,
+    options: &PreviewOptions,
+) -> Result<Change, Failure> {
+    let backend = backend_of(targets, &artifact.target)?;
+    if backend.fills_late_values() {
+        let never = sources(artifact).into_iter().find(|source| {
+            let target = bundle.artifact(&source.artifact).map(|artifact| &artifact.target);
+            let backend = target.and_then(|target| targets.backends.get(target));
+            !backend.is_some_and(|backend| backend.fills_late_values())
+        });
+        if let Some(source) = never {
+            let message = format!(
+                "`{}` will never be known: what has it goes to a folder",
+                source.shown
+            );
+            return Err(Failure::new(FailureKind::Rejected, message)
+                .hint("deliver both to live systems, or both to folders"));
+        }
+    }
+    backend.preview(artifact, live, values, options).await
+}
+
+/// The attributes that bindings ask for, by the artifact that has them.
+pub(crate) struct AskedFor<'a>(BTreeMap<&'a ArtifactId, BTreeSet<&'a Source>>);
+
+impl<'a> AskedFor<'a> {
+    pub(crate) fn of(bundle: &'a Bundle) -> AskedFor<'a> {
+        let mut by_artifact: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for source in bundle.artifacts.iter().flat_map(sources) {
+            by_artifact.entry(&source.artifact).or_default().insert(source);
+        }
+        AskedFor(by_artifact)
+    }
+
+    /// What is asked of an artifact.
+    pub(crate) fn about(&self, id: &ArtifactId) -> impl Iterator<Item = &'a Source> {
+        self.0.get(id).into_iter().flatten().copied()
+    }
+
+    /// Records the attributes of an artifact that others wait for, as far as they are known.
+    pub(super) fn learn(
+        &self,
+        targets: &Targets,
+        target: &Text,
+        live: &Live,
+        change: Option<&Change>,
+        values: &mut Values,
+    ) {
+        let Some(backend) = targets.backends.get(target) else {
+            return;
+        };
+        for source in self.about(&live.id) {
+            if let Some(value) = backend.attribute(&source.attribute, live, change) {
+                values.learn(source, value);
+            }
+        }
+    }
+}

@@ -1,0 +1,424 @@
+//! What exists and is not ours: refused, adopted by name, released when it leaves the stack.
+
+use terrace_deployer::{Action, Error, Outcome};
+
+use crate::documents::{NAMESPACE, in_namespace};
+use crate::support::{Stack, address, show};
+
+const SETTINGS: &str = "
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings, namespace: $N}
+data: {color: blue, shape: round}
+";
+
+/// Everything of an object but what any write changes.
+fn object(stack: &Stack<'_>, kind: &str, name: &str) -> serde_json::Value {
+    let namespace = format!("--namespace={}", stack.name);
+    let mut found = stack
+        .cluster
+        .get(&[kind, name, &namespace, "--show-managed-fields"])
+        .unwrap_or_else(|| panic!("there is no {kind} {name}"));
+    found["metadata"]["resourceVersion"] = serde_json::Value::Null;
+    found
+}
+
+/// A plain plan, apply or destroy touches nothing that was there before.
+#[tokio::test(flavor = "multi_thread")]
+async fn refuses_what_somebody_else_made() {
+    let stack = Stack::new("theirs");
+    stack.kubectl("create namespace $N");
+    stack.kubectl(
+        "create configmap settings --namespace=$N --from-literal=color=blue --from-literal=shape=round",
+    );
+    let before = object(&stack, "configmap", "settings");
+    let yaml = in_namespace([SETTINGS]);
+    let refusal = stack.refusal(&yaml).await;
+    assert_eq!(
+        refusal,
+        "platform/theirs/configmap-settings: ConfigMap theirs/settings exists already and belongs to `kubectl-create`
+  declared at components.yaml:7:3, asked for at components.yaml:1:3
+  help: to manage it here from now on, adopt it: --adopt 'platform/theirs/configmap-settings'
+    to leave it alone, give yours another name, or remove it from the stack
+
+platform/theirs/namespace-theirs: Namespace theirs exists already and belongs to `kubectl-create`
+  declared at components.yaml:7:3, asked for at components.yaml:1:3
+  help: to manage it here from now on, adopt it: --adopt 'platform/theirs/namespace-theirs'
+    to leave it alone, give yours another name, or remove it from the stack"
+    );
+    // A copied label proves nothing, and neither do all of our annotations.
+    stack.kubectl("label configmap settings --namespace=$N terrace.dev/stack=theirs.testing");
+    stack.kubectl(
+        "annotate configmap settings --namespace=$N terrace.dev/address=platform/theirs/configmap-settings",
+    );
+    assert_eq!(stack.refusal(&yaml).await, refusal);
+    let plan = stack.plan("").await;
+    assert!(plan.is_empty(), "{}", show(&plan));
+    let plan = stack.destroy_plan(&yaml).await;
+    assert!(plan.is_empty(), "{}", show(&plan));
+    assert_eq!(
+        plan.leaves,
+        [
+            "ConfigMap theirs/settings is left alone: it belongs to `kubectl-create`, not to this environment",
+            "Namespace theirs is left alone: it belongs to `kubectl-create`, not to this environment",
+        ]
+    );
+    let report = stack.try_apply_plan(&plan).await.expect("nothing to do");
+    assert_eq!(report.leaves, plan.leaves);
+    let after = object(&stack, "configmap", "settings");
+    assert_eq!(after["data"], before["data"]);
+    assert_eq!(after["metadata"]["uid"], before["metadata"]["uid"]);
+}
+
+/// What is adopted by name is changed as its plan says, and stays when it leaves the stack.
+#[tokio::test(flavor = "multi_thread")]
+async fn adopts_by_name_and_releases() {
+    let mut stack = Stack::new("adopted");
+    stack.kubectl("create namespace $N");
+    stack
+        .kubectl("create configmap settings --namespace=$N --from-literal=color=red --from-literal=size=big");
+    let yaml = in_namespace([SETTINGS]);
+    stack.adopt = vec!["platform/adopted".into()];
+    let plan = stack.plan(&yaml).await;
+    assert_eq!(
+        show(&plan),
+        r#"adopt Namespace adopted: it exists, made by `kubectl-create`, and is managed here from now on
+  metadata.labels["terrace.dev/stack"]: - -> "adopted.testing"
+  metadata.annotations["terrace.dev/address"]: - -> "platform/adopted/namespace-adopted"
+  metadata.annotations["terrace.dev/adopted"]: - -> "true"
+adopt ConfigMap settings: it exists, made by `kubectl-create`, and is managed here from now on
+  metadata.labels["terrace.dev/stack"]: - -> "adopted.testing"
+  metadata.annotations["terrace.dev/address"]: - -> "platform/adopted/configmap-settings"
+  metadata.annotations["terrace.dev/adopted"]: - -> "true"
+  data.color: "red" -> "blue"
+  data.shape: - -> "round"
+  note: `data.color` is taken over from `kubectl-create`
+"#
+    );
+    stack.try_apply_plan(&plan).await.expect("adopted");
+    stack.adopt.clear();
+    assert!(
+        stack.plan(&yaml).await.is_empty(),
+        "{}",
+        show(&stack.plan(&yaml).await)
+    );
+    assert_eq!(
+        stack.field("configmap/settings --namespace=$N", ".data"),
+        r#"{"color":"blue","shape":"round","size":"big"}"#
+    );
+    stack.apply(&yaml.replace("round", "square")).await;
+
+    // The whole stack goes: what was adopted stays with its values, and nothing on it is ours.
+    let plan = stack.plan("").await;
+    assert_eq!(
+        plan.changes().map(|step| step.change.action).collect::<Vec<_>>(),
+        [Action::Release, Action::Release],
+        "{}",
+        show(&plan)
+    );
+    stack.apply("").await;
+    let released = object(&stack, "configmap", "settings");
+    assert_eq!(
+        released["data"],
+        serde_json::json!({"color": "blue", "shape": "square", "size": "big"})
+    );
+    let metadata = released["metadata"].to_string();
+    assert!(!metadata.contains("terrace"), "{metadata}");
+    assert!(stack.cluster.get(&["namespace", "adopted"]).is_some());
+    // It is somebody else's again.
+    assert!(
+        stack
+            .refusal(&yaml)
+            .await
+            .contains("ConfigMap adopted/settings exists already")
+    );
+}
+
+/// A destroy releases as well, and deletes what was adopted where that is approved.
+#[tokio::test(flavor = "multi_thread")]
+async fn deletes_what_was_adopted_only_with_approval() {
+    let mut stack = Stack::new("approvable");
+    stack.apply(NAMESPACE).await;
+    for name in ["settings", "other"] {
+        stack.kubectl(&format!(
+            "create configmap {name} --namespace=$N --from-literal=color=blue"
+        ));
+    }
+    let other = SETTINGS.replace("name: settings", "name: other");
+    let yaml = in_namespace([SETTINGS, &other]);
+    stack.adopt = vec!["platform/approvable".into()];
+    stack.apply(&yaml).await;
+    stack.adopt.clear();
+    // Without the records of the state store, the objects remember it themselves.
+    stack.kubectl("delete secrets --namespace=terrace-system --selector=terrace.dev/home=approvable.testing");
+    stack.approved = vec![address("platform/approvable/configmap-settings")];
+    let plan = stack.plan(NAMESPACE).await;
+    let actions = |action| {
+        let steps = plan.changes().filter(move |step| step.change.action == action);
+        steps
+            .map(|step| step.subject.name.to_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (actions(Action::Delete), actions(Action::Release)),
+        (vec!["settings".into()], vec!["other".into()])
+    );
+    stack.approved.clear();
+    let refusal = stack.refusal_of(&plan).await;
+    assert!(
+        refusal.contains("--approve 'platform/approvable/configmap-settings'"),
+        "{refusal}"
+    );
+    stack.approved = vec![address("platform/approvable/configmap-settings")];
+    stack.try_apply_plan(&plan).await.expect("approved");
+    assert!(
+        stack
+            .cluster
+            .get(&["configmap", "settings", "--namespace=approvable"])
+            .is_none()
+    );
+    assert!(
+        stack
+            .cluster
+            .get(&["configmap", "other", "--namespace=approvable"])
+            .is_some()
+    );
+
+    // What is released is in the way of the namespace.
+    stack.adopt = vec!["platform/approvable".into()];
+    stack.apply(&in_namespace([&*other])).await;
+    stack.adopt.clear();
+    let plan = stack.destroy_plan(&in_namespace([&*other])).await;
+    let refusal = stack.refusal_of(&plan).await;
+    assert!(
+        refusal.contains("Namespace approvable is deleted with all that is in it:\n    ConfigMap other (released by this plan)"),
+        "{refusal}"
+    );
+}
+
+/// Somebody creates an object between a plan and its apply: it is not taken over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_create_takes_nothing_over() {
+    let stack = Stack::new("raced");
+    stack.apply(NAMESPACE).await;
+    let plan = stack.plan(&in_namespace([SETTINGS])).await;
+    stack.kubectl("create configmap settings --namespace=$N --from-literal=color=theirs");
+    let refusal = stack.refusal_of(&plan).await;
+    assert!(
+        refusal.contains("ConfigMap raced/settings: it exists now"),
+        "{refusal}"
+    );
+    assert_eq!(
+        stack.field("configmap/settings --namespace=$N", ".data.color"),
+        "theirs"
+    );
+}
+
+/// The same, later: after the apply has looked at everything for the last time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_create_in_the_middle_of_an_apply_takes_nothing_over() {
+    let stack = Stack::new("racing");
+    stack.apply(NAMESPACE).await;
+    let first = SETTINGS.replace("name: settings", "name: first");
+    let mut bundle = stack.bundle(&in_namespace([&*first, SETTINGS]));
+    let ids: Vec<_> = bundle
+        .artifacts
+        .iter()
+        .map(|artifact| artifact.id.clone())
+        .collect();
+    for artifact in &mut bundle.artifacts {
+        if artifact.id.as_str().ends_with("settings") {
+            artifact
+                .needs
+                .extend(ids.iter().filter(|id| id.as_str().ends_with("first")).cloned());
+        }
+    }
+    let plan = stack.plan_of(&bundle).await;
+    // As soon as the first object is there, the second is made by somebody else.
+    let (options, _canceller) = stack.options();
+    let cluster = stack.cluster;
+    let result = terrace_deployer::apply(&plan, &stack.access(), &options, |event| {
+        if let terrace_deployer::Event::Done { step, .. } = event
+            && &*step.subject.name == "first"
+        {
+            cluster.kubectl(&[
+                "create",
+                "configmap",
+                "settings",
+                "--namespace=racing",
+                "--from-literal=color=theirs",
+            ]);
+        }
+    })
+    .await;
+    let Err(Error::Partly(report)) = result else {
+        panic!("it was to stop part-way: {result:?}");
+    };
+    assert_eq!(report.steps.len(), 2);
+    let failures: Vec<String> = report
+        .steps
+        .iter()
+        .filter_map(|(_, outcome)| match outcome {
+            Outcome::Failed(failure) => Some(failure.to_string()),
+            _ => None,
+        })
+        .collect();
+    assert!(
+        failures.len() == 1
+            && failures[0].contains("ConfigMap racing/settings exists already and belongs to `kubectl-create`, since the plan was made")
+            && failures[0].contains("--adopt 'platform/racing/configmap-settings'"),
+        "{failures:?}"
+    );
+    let theirs = object(&stack, "configmap", "settings");
+    assert!(!theirs["metadata"].to_string().contains("terrace"), "{theirs}");
+    assert_eq!(theirs["data"], serde_json::json!({"color": "theirs"}));
+    // And the next plan refuses it as well.
+    assert!(stack.plan_of(&bundle).await.refusals.len() == 1);
+}
+
+/// An object that somebody deleted and made anew is another one, though it looks the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_made_anew_is_somebody_elses() {
+    let stack = Stack::new("anew");
+    let yaml = in_namespace([SETTINGS]);
+    stack.apply(&yaml).await;
+    // A backup tool restores our entry of managedFields along with the rest.
+    let mut copy = object(&stack, "configmap", "settings");
+    stack.kubectl("delete configmap settings --namespace=$N");
+    let fields = copy["metadata"]["managedFields"].clone();
+    for key in ["uid", "resourceVersion", "creationTimestamp", "managedFields"] {
+        copy["metadata"].as_object_mut().expect("metadata").remove(key);
+    }
+    let made = stack
+        .cluster
+        .run_kubectl(&["create", "--filename=-"], &copy.to_string());
+    assert!(made.status.success());
+    let patch = serde_json::json!({"metadata": {"managedFields": fields}}).to_string();
+    stack.cluster.kubectl(&[
+        "patch",
+        "configmap",
+        "settings",
+        "--namespace=anew",
+        "--type=merge",
+        "--patch",
+        &patch,
+    ]);
+    let before = object(&stack, "configmap", "settings");
+    assert!(before.to_string().contains("terrace/anew/testing"), "{before}");
+    assert!(
+        stack
+            .refusal(&yaml)
+            .await
+            .contains("ConfigMap anew/settings exists already")
+    );
+    let plan = stack.plan(NAMESPACE).await;
+    assert!(plan.is_empty(), "{}", show(&plan));
+    assert_eq!(
+        plan.notes,
+        ["ConfigMap anew/settings is left alone: this environment did not create it"]
+    );
+    assert_eq!(object(&stack, "configmap", "settings"), before);
+}
+
+/// Without the state store, the evidence of our own writes is enough, and nothing foreign becomes ours.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_state_store_loses_only_history() {
+    let stack = Stack::new("storeless");
+    let yaml = in_namespace([SETTINGS]);
+    stack.apply(&yaml).await;
+    stack.kubectl("create configmap theirs --namespace=$N --from-literal=color=theirs");
+    stack.kubectl("label configmap theirs --namespace=$N terrace.dev/stack=storeless.testing");
+    stack.kubectl("delete secrets --namespace=terrace-system --selector=terrace.dev/home=storeless.testing");
+    let plan = stack.plan(&yaml).await;
+    assert!(
+        plan.changes_nothing() && plan.refusals.is_empty(),
+        "{}",
+        show(&plan)
+    );
+    let plan = stack.plan(NAMESPACE).await;
+    assert_eq!(
+        show(&plan),
+        "delete ConfigMap settings: it is not in the stack any more\n"
+    );
+    stack.apply(&yaml).await;
+    assert_eq!(
+        stack.field("configmap/theirs --namespace=$N", ".data.color"),
+        "theirs"
+    );
+}
+
+/// An object whose managedFields somebody cleared is still the one that was recorded.
+#[tokio::test(flavor = "multi_thread")]
+async fn cleared_managed_fields_leave_an_object_ours() {
+    let stack = Stack::new("cleared");
+    let yaml = in_namespace([SETTINGS]);
+    stack.apply(&yaml).await;
+    let clear = || {
+        stack.kubectl("patch configmap settings --namespace=$N --type=merge --patch={\"metadata\":{\"managedFields\":[{}]}}")
+    };
+    clear();
+    let plan = stack.plan(&yaml).await;
+    assert_eq!(
+        show(&plan),
+        "update ConfigMap settings: no value changes; its fields are marked as ours again\n"
+    );
+    // Another value is no conflict with a manager that nobody has.
+    let changed = yaml.replace("round", "square");
+    stack.apply(&changed).await;
+    assert_eq!(
+        stack.field("configmap/settings --namespace=$N", ".data.shape"),
+        "square"
+    );
+    clear();
+    let plan = stack.plan(NAMESPACE).await;
+    assert_eq!(
+        show(&plan),
+        "delete ConfigMap settings: it is not in the stack any more\n"
+    );
+    stack.apply(NAMESPACE).await;
+}
+
+/// Namespaces of the system are not created, are adopted only by name, and are never deleted.
+#[tokio::test(flavor = "multi_thread")]
+async fn namespaces_of_the_system_are_never_deleted() {
+    let mut stack = Stack::new("system");
+    for name in ["kube-mine", "openshift-mine", "openshift"] {
+        let refusal = stack
+            .refusal(&format!(
+                "{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}"
+            ))
+            .await;
+        assert!(
+            refusal.contains(&format!(
+                "namespace `{name}` would be created, and its name belongs to the system"
+            )),
+            "{refusal}"
+        );
+    }
+    let yaml = "{apiVersion: v1, kind: Namespace, metadata: {name: kube-node-lease}}";
+    assert!(
+        stack
+            .refusal(yaml)
+            .await
+            .contains("--adopt 'platform/system/namespace-kube-node-lease'")
+    );
+    stack.adopt = vec!["platform/system/namespace-kube-node-lease".into()];
+    stack.apply(yaml).await;
+    stack.adopt.clear();
+    // Not even approved.
+    stack.approved = vec![address("platform/system/namespace-kube-node-lease")];
+    let plan = stack.destroy_plan(yaml).await;
+    assert_eq!(
+        show(&plan),
+        "release Namespace kube-node-lease: it is not in the stack any more, and a namespace of the system is never deleted\n"
+    );
+    stack.apply("").await;
+    let namespace = stack
+        .cluster
+        .get(&["namespace", "kube-node-lease", "--show-managed-fields"])
+        .expect("it stays");
+    assert!(
+        !namespace["metadata"].to_string().contains("terrace"),
+        "{namespace}"
+    );
+}
