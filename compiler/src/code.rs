@@ -198,6 +198,8 @@ codes! {
     DeadTrigger Error "dead-trigger",
     /// A pipeline that starts itself.
     TriggerLoop Warning "trigger-loop",
+    /// More runs of a job at once than it allows.
+    ConcurrentRuns Warning "concurrent-runs",
     /// A schedule that EventBridge would refuse.
     InvalidSchedule Error "invalid-schedule",
     /// An event pattern or input that EventBridge would refuse.
@@ -213,6 +215,8 @@ codes! {
     LifecycleOrder Error "lifecycle-order",
     /// Objects are to be kept for a time that their lifecycle does not give them.
     RetentionConflict Error "retention-conflict",
+    /// A lifecycle that takes files away from Iceberg tables.
+    IcebergLifecycle Error "iceberg-lifecycle",
     /// Objects that are still stored, or still billed, after they expire.
     KeptAfterExpiration Warning "kept-after-expiration",
     /// Properties of a Glue job that exclude each other.

@@ -205,6 +205,8 @@ pub struct Environment {
     pub class: Spanned<Class>,
     /// The environment whose bundles come here next.
     pub promotes_from: Option<Spanned<Text>>,
+    /// Whether schedules and events start its pipelines: where nothing is said, everywhere but in disaster recovery.
+    pub triggers: bool,
     /// The folder everything is written to, where there is neither cluster nor account.
     pub directory: Option<Spanned<Text>>,
     /// The first part of its namespaces, for an environment that shares its cluster with another one.

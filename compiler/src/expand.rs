@@ -398,6 +398,10 @@ fn expand_resource(
             Some(Term::Bool(holds)) => holds,
             _ => crate::data::holds_data(&template.kind.value, &body),
         };
+        let granted_only = template
+            .granted_only
+            .as_ref()
+            .is_some_and(|body| body.expand(scope, &mut expansion) == Term::Bool(true));
         failures.append(&mut expansion.failures);
         let part = match (division, &template.kind.value, &key) {
             (Some(division), ResourceKind::CloudFormation(_), Some(_)) => division.part(scope, failures),
@@ -419,6 +423,7 @@ fn expand_resource(
                 .collect(),
             attributes,
             holds_data,
+            granted_only,
             declared: template.name.span,
             instance: index,
             part,

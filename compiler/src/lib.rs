@@ -22,8 +22,10 @@ pub mod diagnostic;
 mod division;
 pub mod document;
 mod emit;
+mod encryption;
 mod expand;
 pub mod expression;
+mod iam;
 pub mod input;
 pub mod library;
 mod limits;
@@ -39,6 +41,7 @@ mod reach;
 mod requirement;
 mod resolve;
 pub mod resource;
+mod s3_url;
 mod scope;
 mod set;
 pub mod source;
@@ -321,7 +324,7 @@ impl<'w> Whole<'w> {
         let targets = placement::targets(environment);
         let declared = placement::places(environment, files);
         let class = environment.class.value;
-        let places = places(uses, class, &targets);
+        let places = places(uses, environment, &targets);
         let mut graph = Graph::connect(
             uses,
             expansions,

@@ -58,6 +58,8 @@ pub(crate) struct ResourceTemplate {
     pub(crate) depends_on: Vec<Spanned<Text>>,
     /// What the resource says of itself; absent, its type decides.
     pub(crate) holds_data: Option<Body>,
+    /// Whether only those may use it who are granted something on it.
+    pub(crate) granted_only: Option<Body>,
 }
 
 /// Something that has to be true of the inputs.
@@ -148,7 +150,8 @@ impl Recipe {
                 .attributes
                 .iter()
                 .for_each(|(_, body)| body.expressions(see));
-            resource.holds_data.iter().for_each(|body| body.expressions(see));
+            let flags = resource.holds_data.iter().chain(&resource.granted_only);
+            flags.for_each(|body| body.expressions(see));
         }
         self.division.iter().for_each(|division| see(&division.by));
         self.outputs.iter().for_each(|(_, body)| body.expressions(see));
@@ -216,6 +219,9 @@ impl ResourceTemplate {
             depends_on: Vec::new(),
             holds_data: node
                 .get("holds_data")
+                .map(|node| Body::read(node, files, diagnostics)),
+            granted_only: node
+                .get("granted_only")
                 .map(|node| Body::read(node, files, diagnostics)),
         };
         for item in node.get("depends_on").map_or(&[][..], Node::items) {

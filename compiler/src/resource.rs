@@ -3,7 +3,7 @@
 use terrace_artifact::{Address, Class, Text};
 
 use crate::source::Span;
-use crate::term::Term;
+use crate::term::{Reference, Term};
 
 /// One resource of one component.
 #[derive(Clone, Debug)]
@@ -20,12 +20,21 @@ pub struct Resource {
     pub attributes: Vec<(Text, Term)>,
     /// Whether losing it loses data.
     pub holds_data: bool,
+    /// Whether only principals that a policy of the platform names may use what is in it.
+    pub granted_only: bool,
     /// The key that declares it, in its module or in the stack.
     pub declared: Span,
     /// The component it is part of: an index into [`Expanded::instances`].
     pub instance: usize,
     /// Which of the component's CloudFormation stacks it is in: 0 is the one of the component's own name.
     pub part: u32,
+}
+
+impl Resource {
+    /// A reference to one of its attributes: it means the same wherever it stands.
+    pub(crate) fn attribute(&self, name: &str, span: Span) -> Term {
+        Reference::of_address(self.address.to_string(), name, span).into()
+    }
 }
 
 /// What kind of thing a resource is.
@@ -110,6 +119,8 @@ pub struct Place {
     pub account: Option<Text>,
     /// The region, where the environment names one.
     pub region: Option<Text>,
+    /// Whether schedules and events start the pipelines there.
+    pub triggers: bool,
 }
 
 /// What phase 4 makes: components and their resources, references unresolved.

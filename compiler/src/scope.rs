@@ -118,6 +118,7 @@ fn environment_term(environment: &Environment, instance: &Instance) -> Term {
         ("name", Term::from(&environment.name.value)),
         ("class", environment.class.value.as_str().into()),
         ("production", environment.class.value.is_production().into()),
+        ("triggers", environment.triggers.into()),
         (
             "account",
             account.map_or_else(|| pseudo("AWS::AccountId"), |a| Term::from(&a.account.value)),

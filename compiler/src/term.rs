@@ -70,6 +70,19 @@ pub struct Reference {
     pub span: Span,
 }
 
+impl Reference {
+    /// A reference to an attribute of the resource of an address: it means the same wherever it stands.
+    pub(crate) fn of_address(address: impl Into<Text>, attribute: &str, span: Span) -> Reference {
+        Reference {
+            name: address.into(),
+            key: None,
+            path: vec![attribute.into()],
+            local: false,
+            span,
+        }
+    }
+}
+
 /// `secret('name').key`.
 #[derive(Clone, Debug)]
 pub struct SecretReference {

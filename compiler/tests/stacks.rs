@@ -181,10 +181,15 @@ resources:
                           "Resource": {"Fn::GetAtt": ["Queue", "Arn"]}
                         },
                         {
-                          "Sid": "DecryptWithOrdersKey",
+                          "Sid": "DecryptMessagesWithOrdersKey",
                           "Effect": "Allow",
                           "Action": "kms:Decrypt",
-                          "Resource": {"Fn::GetAtt": ["Key", "Arn"]}
+                          "Resource": {"Fn::GetAtt": ["Key", "Arn"]},
+                          "Condition": {
+                            "StringEquals": {
+                              "kms:EncryptionContext:aws:sqs:arn": {"Fn::GetAtt": ["Queue", "Arn"]}
+                            }
+                          }
                         }
                       ]
                     }

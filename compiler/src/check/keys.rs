@@ -4,15 +4,13 @@ use terrace_artifact::{Segment, Text};
 
 use super::{Finding, Subject};
 use crate::code::Code;
+use crate::encryption;
+use crate::iam::values;
 use crate::resource::Resource;
 use crate::term::Term;
 
-/// Where a type keeps the key it is encrypted with.
-const KEYS: [(&str, &str); 3] = [
-    ("AWS::SNS::Topic", "KmsMasterKeyId"),
-    ("AWS::SQS::Queue", "KmsMasterKeyId"),
-    ("AWS::Logs::LogGroup", "KmsKeyId"),
-];
+/// Types to which a service sends in its own name, so that it needs their key itself.
+const SENT_TO: [&str; 3] = ["AWS::SNS::Topic", "AWS::SQS::Queue", "AWS::Logs::LogGroup"];
 
 /// The input of the module `kms` that lets a service use the key.
 const INPUTS: [(&str, &str); 4] = [
@@ -53,7 +51,7 @@ pub(super) fn policy(subject: &Subject<'_>, key: &str, findings: &mut Vec<Findin
             continue;
         }
         let services = statement.at(&["Principal", "Service"]);
-        for service in one_or_more(services).iter().filter_map(Term::as_str) {
+        for service in values(services).iter().filter_map(Term::as_str) {
             for (at, to) in items(subject.resource.body.get(key)) {
                 let path = [Segment::Key(key.into()), Segment::Index(at)];
                 sends(subject, service, to, &path, findings);
@@ -93,16 +91,16 @@ fn held(
     findings: &mut Vec<Finding>,
 ) {
     let type_name = of.kind.cloudformation().unwrap_or_default();
-    let Some((_, property)) = KEYS.iter().find(|(name, _)| *name == type_name) else {
+    if !SENT_TO.contains(&type_name) {
         return;
-    };
+    }
     let named = match service {
         "logs" => "CloudWatch Logs".to_owned(),
         _ => format!("`{service}`"),
     };
     let finding =
         |message: String| Finding::new(Code::KeyOutOfReach, &[], message).below(path.iter().cloned());
-    let key = match of.body.get(property) {
+    let key = match encryption::named_key(of) {
         Some(Term::Reference(reference)) => subject.graph.follow(of.instance, reference),
         Some(Term::String(name)) if name.starts_with("alias/aws/") => {
             let message = format!(
@@ -124,13 +122,18 @@ fn held(
     let mut in_vain = None;
     for (_, statement) in items(subject.lowered(key).at(&["KeyPolicy", "Statement"])) {
         if lets(statement, service) {
-            match unmet(statement, service) {
+            match unmet(statement, service, of) {
                 None => return,
                 Some(condition) => in_vain = Some(condition),
             }
         }
     }
     findings.push(match in_vain {
+        Some(condition) if service == "logs" => finding(format!(
+            "`{address}`, which encrypts `{}`, lets {named} use it only for other log groups, by `{condition}`: {consequence}",
+            of.address
+        ))
+        .help("let the pattern there include the log group's name: `log_groups` of the module `kms`"),
         Some(condition) => finding(format!(
             "`{address}`, which encrypts `{}`, lets {named} use it only with `{condition}`, and that sends none: {consequence}",
             of.address
@@ -145,11 +148,11 @@ fn held(
 }
 
 /// Whether a statement lets a service encrypt: its conditions are another matter.
-fn lets(statement: &Term, service: &str) -> bool {
+pub(crate) fn lets(statement: &Term, service: &str) -> bool {
     let allows = statement.get("Effect").and_then(Term::as_str) == Some("Allow");
     let principals = match statement.get("Principal") {
         Some(Term::String(all)) => all == "*",
-        Some(principal) => one_or_more(principal.get("Service"))
+        Some(principal) => values(principal.get("Service"))
             .iter()
             // Some services have a name for each region.
             .any(|named| named.as_str().is_none_or(|named| is_service(named, service))),
@@ -161,7 +164,7 @@ fn lets(statement: &Term, service: &str) -> bool {
             action == "*" || action == "kms:*" || action.starts_with("kms:generatedatakey")
         })
     };
-    allows && principals && one_or_more(statement.get("Action")).iter().any(encrypts)
+    allows && principals && values(statement.get("Action")).iter().any(encrypts)
 }
 
 fn is_service(named: &str, service: &str) -> bool {
@@ -171,8 +174,19 @@ fn is_service(named: &str, service: &str) -> bool {
             .is_some_and(|rest| rest.starts_with('.'))
 }
 
-/// EventBridge says neither for whom it acts nor which rule it is.
-fn unmet(statement: &Term, service: &str) -> Option<Text> {
+/// The condition of a statement that a service cannot meet for a resource: EventBridge says neither for whom it acts nor which rule it is,
+/// and CloudWatch Logs says the name of the log group.
+fn unmet(statement: &Term, service: &str, of: &Resource) -> Option<Text> {
+    if service == "logs" {
+        let name = of.body.get("LogGroupName").and_then(Term::as_str)?;
+        let (key, patterns) = condition_on(statement, "kms:encryptioncontext:aws:logs:arn")?;
+        let fits = |pattern: &Term| {
+            let pattern = text_of(pattern);
+            let group = pattern.rsplit_once(":log-group:").map(|(_, group)| group);
+            group.is_none_or(|group| glob(group, name))
+        };
+        return (!values(Some(patterns)).iter().any(fits)).then(|| key.clone());
+    }
     if service != "events.amazonaws.com" {
         return None;
     }
@@ -180,6 +194,30 @@ fn unmet(statement: &Term, service: &str) -> Option<Text> {
     let mut keys = operators.flat_map(|(_, keys)| keys.entries()).map(|(key, _)| key);
     keys.find(|key| ["aws:sourceaccount", "aws:sourcearn"].contains(&key.to_lowercase().as_str()))
         .cloned()
+}
+
+/// The value of a key in the conditions of a statement, whatever the operator.
+fn condition_on<'t>(statement: &'t Term, wanted: &str) -> Option<(&'t Text, &'t Term)> {
+    let operators = statement.get("Condition").map_or(&[][..], Term::entries).iter();
+    let mut keys = operators.flat_map(|(_, keys)| keys.entries());
+    let (key, value) = keys.find(|(key, _)| key.to_lowercase() == wanted)?;
+    Some((key, value))
+}
+
+/// The text of a value, or of the `Fn::Sub` that makes it.
+fn text_of(term: &Term) -> &str {
+    let text = term.get("Fn::Sub").unwrap_or(term);
+    text.as_str().unwrap_or("*")
+}
+
+/// Whether a text is as a pattern of IAM says, in which `*` stands for any text. What follows the name in an ARN counts as part of it.
+fn glob(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((start, rest)) => text.strip_prefix(start).is_some_and(|after| {
+            (0..=after.len()).any(|at| after.get(at..).is_some_and(|tail| glob(rest, tail)))
+        }),
+    }
 }
 
 fn advice(subject: &Subject<'_>, key: usize, service: &str) -> String {
@@ -203,13 +241,4 @@ fn advice(subject: &Subject<'_>, key: usize, service: &str) -> String {
 
 fn items(list: Option<&Term>) -> impl Iterator<Item = (usize, &Term)> {
     list.map_or(&[][..], Term::items).iter().enumerate()
-}
-
-/// What policies write as one text or as a list of them.
-fn one_or_more(term: Option<&Term>) -> &[Term] {
-    match term {
-        Some(Term::List(items)) => items,
-        Some(other) => std::slice::from_ref(other),
-        None => &[],
-    }
 }

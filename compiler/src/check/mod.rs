@@ -37,6 +37,7 @@ use crate::resource::Resource;
 use crate::source::Span;
 use crate::term::Term;
 
+pub(crate) use keys::lets;
 pub(crate) use quantities::canonical;
 pub(crate) use secrets::{is_secret, literal_secrets, secrets_in, typed_out};
 pub(crate) use waivers::Waivers;
@@ -155,10 +156,12 @@ enum Said {
 }
 
 /// Rules that look at more than the resource they speak of.
-const LOOKING_ROUND: [Code; 13] = [
+const LOOKING_ROUND: [Code; 15] = [
     Code::ArgumentMismatch,
     Code::BlockedEviction,
+    Code::ConcurrentRuns,
     Code::DeadTrigger,
+    Code::IcebergLifecycle,
     Code::InvalidAutoscaler,
     Code::OrphanMetric,
     Code::PodSecurity,
@@ -201,18 +204,21 @@ pub(crate) fn check(
             findings.into_iter().map(move |finding| (at, finding))
         })
         .collect();
-    // What people wrote by hand for Step Functions and EventBridge has rules of its own.
+    // What people wrote by hand for Step Functions and EventBridge has rules of its own, and some are for pipelines, too.
     let by_hand: Vec<(usize, Code, Diagnostic)> = graph
         .resources
         .par_iter()
         .enumerate()
-        .filter(|(_, resource)| {
-            let written = !matches!(graph.uses[resource.instance].kind, UseKind::Pipeline(_));
-            written && crate::pipeline::is_checked(resource)
-        })
+        .filter(|(_, resource)| crate::pipeline::is_checked(resource))
         .flat_map_iter(|(at, resource)| {
             let mut said = Diagnostics::new();
-            crate::pipeline::check(resource, &graph.targets(resource.instance), &mut said);
+            let targets = graph.targets(resource.instance);
+            if !matches!(graph.uses[resource.instance].kind, UseKind::Pipeline(_)) {
+                crate::pipeline::check(resource, &targets, &mut said);
+            }
+            if resource.kind.cloudformation() == Some("AWS::StepFunctions::StateMachine") {
+                crate::pipeline::check_runs(resource, &targets, &mut said);
+            }
             let said = said.into_sorted().into_iter();
             said.map(move |diagnostic| (at, diagnostic.code, graph.located(resource, diagnostic)))
         })

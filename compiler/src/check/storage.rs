@@ -1,5 +1,6 @@
 //! Lifecycle rules of buckets: what S3 refuses, and what does not do what it says. No other tool finds the ones about order.
 
+mod iceberg;
 mod overlap;
 mod promise;
 mod transitions;
@@ -135,7 +136,8 @@ pub(super) fn bucket(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     if versioned {
         overlap::noncurrent(&rules, findings);
     }
-    promise::check(&rules, findings);
+    promise::check(subject, &rules, findings);
+    iceberg::check(subject, &rules, findings);
 }
 
 /// What a rule is made of: actions that go together, and times that are one.

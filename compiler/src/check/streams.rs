@@ -3,6 +3,7 @@
 use super::{Finding, Subject};
 use crate::code::Code;
 use crate::term::Term;
+use crate::unit::Duration;
 
 /// Runtimes past the end of their security updates (AWS Lambda's deprecation table, November 2026).
 const DEPRECATED: [&str; 22] = [
@@ -48,6 +49,22 @@ pub(super) fn function(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
                 .instead(newest, format!("use `{newest}`")),
         );
     }
+}
+
+/// How long the queue that failures go to keeps its messages, in seconds; nothing where they go elsewhere.
+fn kept_in_queue(subject: &Subject<'_>) -> Option<i64> {
+    let destination = subject
+        .resource
+        .body
+        .at(&["DestinationConfig", "OnFailure", "Destination"])?;
+    let Term::Reference(reference) = destination else {
+        return None;
+    };
+    let at = subject.graph.follow(subject.resource.instance, reference)?;
+    let is_queue = subject.graph.resources[at].kind.cloudformation() == Some("AWS::SQS::Queue");
+    let period = subject.lowered(at).get("MessageRetentionPeriod");
+    // Four days, where the queue says nothing.
+    is_queue.then(|| period.and_then(Term::as_integer).unwrap_or(345_600))
 }
 
 /// A stream stops at the first bad record that is retried for ever.
@@ -100,6 +117,22 @@ pub(super) fn mapping(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             .unwrap_or(24)
             * 3600
     });
+    if let (Some(retention), Some(kept)) = (retention, kept_in_queue(subject))
+        && kept > retention
+    {
+        findings.push(
+            Finding::new(
+                Code::UnsafeStream,
+                &["DestinationConfig", "OnFailure", "Destination"],
+                format!(
+                    "of records that fail, the queue keeps only the numbers, for {}, and the stream forgets the records after {}",
+                    Duration { seconds: kept },
+                    Duration { seconds: retention }
+                ),
+            )
+            .help("send failures to a bucket, which gets the whole batch, or let the stream keep its records for as long: `RetentionPeriodHours`"),
+        );
+    }
     if let Some(retention) = retention.filter(|retention| age > *retention) {
         findings.push(
             Finding::new(

@@ -85,6 +85,7 @@ pub(super) fn group_rules(
             depends_on: Vec::new(),
             attributes: Vec::new(),
             holds_data: false,
+            granted_only: false,
             part: owner.part,
             declared: connect.span,
             instance: owner.instance,

@@ -4,13 +4,12 @@
 mod addresses;
 pub(crate) mod attribute;
 pub(crate) mod body;
-mod catalog;
 mod cycle;
+mod granted;
 mod grants;
 mod groups;
 mod lookup;
 pub(crate) mod lower;
-mod meanings;
 mod names;
 mod network;
 mod objects;
@@ -21,11 +20,14 @@ pub(crate) mod selector;
 mod site;
 mod targets;
 
+use std::sync::OnceLock;
+
 use foldhash::{HashMap, HashMapExt};
-use terrace_artifact::{Class, Text};
+use terrace_artifact::Text;
 
 use crate::asset::Assets;
 use crate::diagnostic::Diagnostics;
+use crate::document::Environment;
 use crate::expand::{Expansions, Stated};
 use crate::resolve::{TenantNames, Use, UseKind};
 use crate::resource::{Instance, Place, Resource, ResourceKind};
@@ -57,6 +59,8 @@ pub(crate) struct Graph<'a> {
     by_type: HashMap<Text, Vec<usize>>,
     /// Instances by tenant and component.
     by_component: HashMap<(Text, Text), usize>,
+    /// Where the policies of roles stand, once somebody asks.
+    policies_by_role: OnceLock<granted::PoliciesByRole>,
 }
 
 /// That one resource needs another, and the expression that says so.
@@ -103,6 +107,7 @@ impl<'a> Graph<'a> {
             by_name: HashMap::new(),
             by_type: HashMap::new(),
             by_component: HashMap::new(),
+            policies_by_role: OnceLock::new(),
         };
         graph.index();
         graph.lower_pipelines(diagnostics);
@@ -182,7 +187,24 @@ impl<'a> Graph<'a> {
                         local: false,
                         span: machine.declared,
                     };
-                    self.instances[index].outputs = vec![("arn".into(), arn.into())];
+                    let mut outputs: Vec<(Text, crate::term::Term)> = vec![("arn".into(), arn.into())];
+                    // What could not be delivered, for whoever reads it again.
+                    let undelivered = self.resources.iter().find(|resource| {
+                        resource.instance == index
+                            && resource.address.resource == crate::pipeline::UNDELIVERED
+                    });
+                    outputs.extend(undelivered.map(|queue| {
+                        let queue = crate::term::Reference {
+                            path: Vec::new(),
+                            ..crate::term::Reference::of_address(
+                                queue.address.to_string(),
+                                "",
+                                queue.declared,
+                            )
+                        };
+                        ("undelivered".into(), queue.into())
+                    }));
+                    self.instances[index].outputs = outputs;
                 }
             }
         }
@@ -198,6 +220,8 @@ impl<'a> Graph<'a> {
 
     fn lower_grants(&mut self, grants: &[Stated], diagnostics: &mut Diagnostics) {
         let made = grants::lower(self, grants, diagnostics);
+        self.add(made);
+        let made = granted::lower(self, diagnostics);
         self.add(made);
     }
 
@@ -302,7 +326,7 @@ impl<'a> Graph<'a> {
 /// Where each instance is deployed to, as far as compile time knows.
 pub(crate) fn places(
     uses: &[Use<'_>],
-    class: Class,
+    environment: &Environment,
     targets: &[(Text, terrace_artifact::Target)],
 ) -> Vec<Place> {
     uses.iter()
@@ -310,17 +334,17 @@ pub(crate) fn places(
             let target = targets
                 .iter()
                 .find(|(name, _)| Some(name) == one.instance.account.as_ref());
-            match target {
-                Some((_, terrace_artifact::Target::Aws { account, region, .. })) => Place {
-                    class,
-                    account: Some(account.clone()),
-                    region: Some(region.clone()),
-                },
-                _ => Place {
-                    class,
-                    account: None,
-                    region: None,
-                },
+            let (account, region) = match target {
+                Some((_, terrace_artifact::Target::Aws { account, region, .. })) => {
+                    (Some(account.clone()), Some(region.clone()))
+                }
+                _ => (None, None),
+            };
+            Place {
+                class: environment.class.value,
+                account,
+                region,
+                triggers: environment.triggers,
             }
         })
         .collect()

@@ -438,6 +438,7 @@ fn policy(graph: &Graph<'_>, connect: &Stated, name: &str, namespace: &Term, spe
         depends_on: Vec::new(),
         attributes: Vec::new(),
         holds_data: false,
+        granted_only: false,
         part: 0,
         declared: connect.span,
         instance: connect.instance,

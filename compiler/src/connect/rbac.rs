@@ -148,6 +148,7 @@ pub(super) fn role_based(
             depends_on: Vec::new(),
             attributes: Vec::new(),
             holds_data: false,
+            granted_only: false,
             part: 0,
             declared: grant.span,
             instance: workload.instance,

@@ -1,9 +1,11 @@
 //! The graph, as the lowering of pipelines sees it.
 
-use terrace_artifact::Segment;
+use terrace_artifact::{Segment, Text};
 
 use crate::body::Mark;
 use crate::diagnostic::Diagnostics;
+use crate::expression::filters::pascal;
+use crate::node::Node;
 use crate::pipeline::{Found, Runs, Targets};
 use crate::resolve::UseKind;
 use crate::resource::{Place, Resource};
@@ -81,6 +83,10 @@ impl Targets for InGraph<'_, '_> {
         self.graph.places.get(instance)
     }
 
+    fn module_of(&self, resource: &Resource) -> Option<&str> {
+        self.graph.instances[resource.instance].module.as_deref()
+    }
+
     fn follow(&self, from: &Resource, reference: &Reference) -> Option<&Resource> {
         self.graph
             .follow(from.instance, reference)
@@ -91,7 +97,14 @@ impl Targets for InGraph<'_, '_> {
         &self.graph.resources
     }
 
+    fn writable<'s>(&'s self, runner: &Resource) -> Vec<(&'s Resource, Text)> {
+        self.graph.writable(runner)
+    }
+
     fn place(&self, resource: &Resource, path: &[Segment]) -> Span {
+        if let UseKind::Pipeline(pipeline) = &self.graph.uses[resource.instance].kind {
+            return place_in_pipeline(&pipeline.node, path).unwrap_or(resource.declared);
+        }
         let trace = crate::expand::trace(
             &self.graph.uses[resource.instance],
             &resource.address,
@@ -118,4 +131,41 @@ impl Targets for InGraph<'_, '_> {
     fn text(&self, path: &str) -> Option<String> {
         self.graph.assets.text(path)
     }
+}
+
+/// The place in a pipeline's document of what its machine has at a path: the step of the state, or its argument.
+fn place_in_pipeline(pipeline: &Node, path: &[Segment]) -> Option<Span> {
+    let key = |at: usize| match path.get(at)? {
+        Segment::Key(key) => Some(key.as_str()),
+        Segment::Index(_) => None,
+    };
+    let states = path
+        .iter()
+        .rposition(|segment| *segment == Segment::Key("States".into()))?;
+    let (name, step) = step_of(pipeline.get("steps")?, key(states + 1)?)?;
+    let below = match (key(states + 2), key(states + 4)) {
+        (Some("Parameters"), Some(argument)) => step
+            .get("arguments")
+            .and_then(|arguments| arguments.get(argument.trim_end_matches(".$")))
+            .map(|argument| argument.span),
+        (Some("MaxConcurrency"), _) => step
+            .get("map")
+            .and_then(|map| map.get("max_concurrency"))
+            .map(|most| most.span),
+        _ => None,
+    };
+    below.or(Some(name))
+}
+
+/// The step that becomes a state: the place of its name, and what it says.
+fn step_of<'n>(node: &'n Node, state: &str) -> Option<(Span, &'n Node)> {
+    let own = node
+        .entries()
+        .iter()
+        .find(|(name, body)| pascal(name) == state && !body.entries().is_empty());
+    if let Some((_, body)) = own {
+        return Some((body.key, body));
+    }
+    let inside = node.entries().iter().map(|(_, body)| body).chain(node.items());
+    inside.into_iter().find_map(|body| step_of(body, state))
 }

@@ -48,11 +48,14 @@ impl Environment {
     pub(super) fn decode(node: &Node) -> Environment {
         let overrides = node.get("overrides");
         let tenants = overrides.and_then(|o| o.get("tenants"));
+        let class = word(node, "class", &Class::ALL.map(|class| (class.as_str(), class)))
+            .unwrap_or(here(node, Class::Production));
+        let triggers = node.get("triggers").and_then(Node::as_str);
         Environment {
             name: name(node),
-            class: word(node, "class", &Class::ALL.map(|class| (class.as_str(), class)))
-                .unwrap_or(here(node, Class::Production)),
             promotes_from: text(node, "promotes_from"),
+            triggers: triggers.map_or(class.value != Class::DisasterRecovery, |word| word == "enabled"),
+            class,
             directory: text(node, "directory"),
             namespace_prefix: text(node, "namespace_prefix"),
             kubernetes: node.get("kubernetes").map(cluster),

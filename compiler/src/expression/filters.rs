@@ -40,7 +40,7 @@ pub const FUNCTIONS: [(&str, &str); 8] = [
 ];
 
 /// The names of the filters, with what they give.
-pub const FILTERS: [(&str, &str); 42] = [
+pub const FILTERS: [(&str, &str); 43] = [
     ("seconds", "of a duration, as a number"),
     ("minutes", "of a duration, as a whole number"),
     ("hours", "of a duration, as a whole number"),
@@ -68,6 +68,10 @@ pub const FILTERS: [(&str, &str); 42] = [
     ("length", "of text, a list or a map"),
     ("keys", "of a map, as a list"),
     ("values", "of a map, as a list"),
+    (
+        "entries",
+        "of a map: each key and its value, one after the other, as a list",
+    ),
     ("first", "of a list"),
     ("last", "of a list"),
     ("sort", "a list in order"),
@@ -266,7 +270,7 @@ pub(super) fn filter(name: &str, value: &Term, arguments: &[Term], span: Span) -
     if value.is_late()
         && !matches!(
             name,
-            "first" | "last" | "length" | "keys" | "values" | "json" | "join"
+            "first" | "last" | "length" | "keys" | "values" | "entries" | "json" | "join"
         )
     {
         let message = format!("`{name}` cannot use a value that is known only later");
@@ -347,6 +351,14 @@ pub(super) fn filter(name: &str, value: &Term, arguments: &[Term], span: Span) -
         ("length", Term::List(items)) => Ok((items.len() as i64).into()),
         ("length", Term::Map(entries)) => Ok((entries.len() as i64).into()),
         ("keys", Term::Map(entries)) => Ok(Term::list(entries.iter().map(|(key, _)| key))),
+        ("entries", Term::Map(entries)) => {
+            let pairs = entries.iter();
+            Ok(Term::List(
+                pairs
+                    .flat_map(|(key, term)| [Term::from(key), term.clone()])
+                    .collect(),
+            ))
+        }
         ("values", Term::Map(entries)) => Ok(Term::list(entries.iter().map(|(_, term)| term.clone()))),
         ("first" | "last", Term::List(items)) => {
             let item = if name == "first" {
@@ -441,7 +453,7 @@ pub(super) fn filter(name: &str, value: &Term, arguments: &[Term], span: Span) -
         }
         ("first" | "last" | "join" | "sort" | "unique" | "min" | "max" | "sum", _) => Err(mismatch("a list")),
         ("length", _) => Err(mismatch("text, a list or a map")),
-        ("keys" | "values", _) => Err(mismatch("a map")),
+        ("keys" | "values" | "entries", _) => Err(mismatch("a map")),
         ("string", Term::String(_)) => Ok(value.clone()),
         ("string", Term::Bool(_) | Term::Number(_) | Term::Quantity(_) | Term::Duration(_)) => {
             Ok(value.shown().into())

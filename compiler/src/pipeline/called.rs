@@ -5,14 +5,14 @@ use terrace_artifact::Text;
 use super::lower::Lowering;
 use super::names::Position;
 use super::runtime::Value;
-use super::targets::{self, Runs, address_reference, reference, resource_of};
+use super::targets::{self, Runs, resource_of};
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, shown};
 use crate::expression::template;
 use crate::node::Node;
 use crate::resource::Resource;
 use crate::source::Span;
-use crate::term::Term;
+use crate::term::{Reference, Term};
 
 /// What a step names.
 pub(super) enum Target<'a> {
@@ -36,8 +36,8 @@ impl<'a> Target<'a> {
     /// An attribute; what an expression gave counts as the attribute itself.
     pub(super) fn attribute(&self, name: &str, span: Span) -> Term {
         match self {
-            Target::Resource(resource) => reference(resource, name, span),
-            Target::Pipeline(address, ..) => address_reference(address.clone(), name, span),
+            Target::Resource(resource) => resource.attribute(name, span),
+            Target::Pipeline(address, ..) => Reference::of_address(address.clone(), name, span).into(),
             Target::Value(term) => term.clone(),
         }
     }

@@ -5,13 +5,11 @@ use terrace_artifact::Text;
 use super::definition::{default_timeout, mismatches, script_arguments};
 use super::lower::Lowering;
 use super::names::Position;
-use super::permission::{arn, concat};
 use super::read::{Call, waits};
 use super::runtime::Value;
-use super::targets::reference;
 use crate::code::Code;
-use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::expression::template;
+use crate::diagnostic::Diagnostic;
+use crate::iam::{Condition, arn, concat};
 use crate::node::{Node, NodeKind};
 use crate::resource::Resource;
 use crate::source::Span;
@@ -80,7 +78,7 @@ impl<'a> Lowering<'a, '_> {
             Some(region) if region.starts_with("us-gov-") => "aws-us-gov".to_owned(),
             Some(_) => "aws".to_owned(),
             None => {
-                let partition = super::permission::pseudo("AWS::Partition", self.context.instance.declared);
+                let partition = crate::iam::pseudo("AWS::Partition", self.context.instance.declared);
                 self.substitutions.inline(&partition)
             }
         };
@@ -191,18 +189,6 @@ impl<'a> Lowering<'a, '_> {
         }
         if let Some(job) = job.resource() {
             self.arguments(job, body, given, span);
-        }
-        for (key, node) in given.map(Node::entries).unwrap_or_default() {
-            let key = key.to_ascii_lowercase();
-            if ["output", "target", "sink", "destination"]
-                .iter()
-                .any(|word| key.contains(word))
-            {
-                let template = template(node, self.files, &mut Diagnostics::new());
-                if let Ok(term) = template.evaluate(&self.scope) {
-                    self.written.push((term, node.span));
-                }
-            }
         }
         let timeout = body.get("timeout").and_then(Node::as_str);
         let timeout = timeout.and_then(|text| text.parse::<crate::unit::Duration>().ok());
@@ -356,7 +342,7 @@ impl<'a> Lowering<'a, '_> {
             );
             return None;
         };
-        let application_arn = reference(resource, "arn", span);
+        let application_arn = resource.attribute("arn", span);
         let role_arn = role.attribute("arn", span);
         self.permissions.allow(
             "StartSparkJobs",
@@ -376,14 +362,15 @@ impl<'a> Lowering<'a, '_> {
             "PassSparkRoles",
             &["iam:PassRole"],
             [role_arn.clone()],
-            Some(Term::map([(
+            vec![Condition::new(
                 "StringEquals",
-                Term::map([("iam:PassedToService", "emr-serverless.amazonaws.com")]),
-            )])),
+                "iam:PassedToService",
+                vec!["emr-serverless.amazonaws.com".into()],
+            )],
         );
         let id = self
             .substitutions
-            .value(&reference(resource, "application_id", span));
+            .value(&resource.attribute("application_id", span));
         let mut submit = Vec::new();
         self.put_all(&mut submit, &[("EntryPoint", "entry_point")], step);
         self.put_texts(&mut submit, "EntryPointArguments", "arguments", step);

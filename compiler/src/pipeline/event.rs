@@ -202,6 +202,24 @@ pub(super) fn dead_buckets(rule: &Resource, targets: &dyn Targets) -> Vec<Diagno
         .collect()
 }
 
+/// The buckets whose new objects a rule waits for.
+pub(super) fn awaited_buckets<'t>(rule: &Resource, targets: &'t dyn Targets) -> Vec<&'t Resource> {
+    match rule.body.get("EventPattern") {
+        Some(pattern @ Term::Map(_)) => buckets(rule, pattern, targets),
+        _ => Vec::new(),
+    }
+}
+
+/// What the keys of these objects begin with; nothing where the rule looks at how they end, so that no beginning is enough.
+pub(super) fn awaited_keys(rule: &Resource) -> Vec<Text> {
+    let keys = rule.body.at(&["EventPattern", "detail", "object", "key"]);
+    let Some(keys) = keys else {
+        return vec!["".into()];
+    };
+    let prefix = |key: &Term| key.get("prefix").and_then(Term::as_str).map(Text::from);
+    keys.items().iter().filter_map(prefix).collect()
+}
+
 /// The buckets whose new objects a pattern waits for.
 fn buckets<'t>(rule: &Resource, pattern: &Term, targets: &'t dyn Targets) -> Vec<&'t Resource> {
     let list = |key: &str| pattern.get(key).map(Term::items).unwrap_or_default();

@@ -5,9 +5,15 @@ use terrace_artifact::Text;
 use super::lower::{Exit, FAILED, Lowering, State, failed};
 use super::names::Position;
 use super::read::{Catcher, Kind, Step, Way};
+use super::targets::{Targets, resource_of};
+use crate::check;
 use crate::code::Code;
-use crate::diagnostic::{Diagnostic, shown};
+use crate::diagnostic::{Diagnostic, Diagnostics, shown};
+use crate::encryption;
+use crate::expression::template;
+use crate::iam;
 use crate::node::{Node, NodeKind};
+use crate::resource::Resource;
 use crate::source::Span;
 use crate::term::Term;
 
@@ -41,6 +47,42 @@ pub(super) fn is_invented(error: &str) -> bool {
 const LONGEST_DELAY: i64 = 366 * 86_400 - 1;
 
 impl<'a> Lowering<'a, '_> {
+    /// The topic that hears of failures, where an alarm can publish to it. What is wrong with its name is reported by the step.
+    pub(super) fn topic_of(&self, on_failure: Option<&Node>) -> Option<Term> {
+        let failure = on_failure?;
+        let steps = failure.get("steps").map(Node::items).unwrap_or_default();
+        let mut steps = steps.iter().flat_map(Node::entries).map(|(_, step)| step);
+        let node = match failure.get("sns") {
+            Some(node) => node,
+            None => steps.find_map(|step| step.get("sns"))?,
+        };
+        let text = node.as_str()?;
+        let mut silent = Diagnostics::new();
+        if text.contains("{{") {
+            let template = template(node, self.files, &mut silent);
+            let topic = template.evaluate(&self.scope).ok()?;
+            return topic.is_late().then_some(topic);
+        }
+        if text.starts_with("arn:") {
+            return Some(text.into());
+        }
+        let topic = resource_of(self.context, text, node.span, "AWS::SNS::Topic", &mut silent)?;
+        let fifo = topic.body.get("FifoTopic").and_then(Term::as_bool) == Some(true);
+        (!fifo && self.alarms_reach(topic)).then(|| topic.attribute("arn", node.span))
+    }
+
+    /// Whether CloudWatch may use the key of a topic: what it publishes would be lost otherwise.
+    fn alarms_reach(&self, topic: &'a Resource) -> bool {
+        let targets: &'a dyn Targets = self.context.targets;
+        if encryption::named_key(topic).is_none() {
+            return true;
+        }
+        let key = encryption::key(topic, |from, to| targets.follow(from, to));
+        let policy = key.and_then(|key| key.body.at(&["KeyPolicy", "Statement"]));
+        let mut statements = iam::values(policy).iter();
+        statements.any(|statement| check::lets(statement, "cloudwatch.amazonaws.com"))
+    }
+
     pub(super) fn catch(
         &mut self,
         step: &Step<'a>,

@@ -3,12 +3,12 @@
 use terrace_artifact::Text;
 
 use super::path::{PathStep, show};
-use super::permission::concat;
 use super::runtime::is_late;
 use super::trigger::json;
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::expression::{Expression, ExpressionKind, Piece, Scope, Template, template};
+use crate::iam::concat;
 use crate::node::{Node, NodeKind};
 use crate::source::Files;
 use crate::term::Term;

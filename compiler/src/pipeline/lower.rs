@@ -6,7 +6,6 @@ use terrace_artifact::Text;
 
 use super::available;
 use super::names::{MapReads, Position};
-use super::permission::Permissions;
 use super::read::{Gives, Kind, Known, Step, Steps};
 use super::runtime::Condition;
 use super::substitute::Substitutions;
@@ -15,6 +14,7 @@ use super::trigger::Trigger;
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics, shown};
 use crate::expression::{Expression, ExpressionKind, Scope, Template, template};
+use crate::iam::Policy;
 use crate::node::Node;
 use crate::source::{Files, Span};
 use crate::term::Term;
@@ -71,7 +71,7 @@ pub(super) struct Lowering<'a, 'd> {
     pub(super) steps: Steps,
     pub(super) triggers: &'d [Trigger<'d>],
     pub(super) substitutions: Substitutions,
-    pub(super) permissions: Permissions,
+    pub(super) permissions: Policy,
     pub(super) maps: Vec<MapReads>,
     pub(super) diagnostics: &'d mut Diagnostics,
     /// The pipeline's own `retry`.
@@ -83,8 +83,6 @@ pub(super) struct Lowering<'a, 'd> {
     pub(super) handler: Option<Text>,
     /// The state that each step begins with: the step's own, or one that comes before it. None where a step is left out.
     pub(super) entries: BTreeMap<usize, Option<Text>>,
-    /// Where the steps write, as far as their arguments say.
-    pub(super) written: Vec<(Term, Span)>,
 }
 
 impl<'a> Lowering<'a, '_> {

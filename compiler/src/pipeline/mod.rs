@@ -3,7 +3,7 @@
 //! ```text
 //! read         steps as types
 //! lower        steps to states          runtime      expressions to paths, functions and choice rules
-//! calls        the services             permission   what the role may do, from what is called
+//! calls        the services, and what the role has to be allowed for each
 //! available    what is reached, what ends, what has been produced where it is read
 //! trigger      rules and schedules      input        what they give
 //! definition   the same checks, and more, for state machines that somebody wrote
@@ -14,6 +14,7 @@ mod branch;
 mod called;
 mod calls;
 mod definition;
+mod encryption;
 mod event;
 mod failure;
 mod format;
@@ -22,7 +23,6 @@ mod lower;
 mod names;
 mod nested;
 mod path;
-mod permission;
 mod query;
 mod read;
 mod runtime;
@@ -46,13 +46,14 @@ use crate::resource::{Resource, ResourceKind};
 use crate::source::{Files, Span};
 use crate::term::Term;
 
-pub(crate) use definition::lost_nulls;
+use crate::iam::{self, Condition, Policy, trust};
+pub(crate) use definition::{check_runs, lost_nulls};
 use lower::{Exit, FAILED, Level, Lowering, State, failed, finish};
 use names::Position;
-use permission::{Permissions, pseudo, trust};
 use read::{Call, Steps};
 pub(crate) use targets::{Context, Found, Runs, Targets};
 use targets::{EXPRESS_LIMIT, own};
+pub(crate) use trigger::UNDELIVERED;
 
 /// Turns a pipeline into resources: the state machine, its role and log group, and what its triggers need.
 pub(crate) fn lower<'a>(
@@ -101,7 +102,7 @@ pub(crate) fn lower<'a>(
         steps,
         triggers: &triggers,
         substitutions: substitute::Substitutions::default(),
-        permissions: Permissions::default(),
+        permissions: Policy::default(),
         maps: Vec::new(),
         diagnostics,
         retry: node.get("retry"),
@@ -109,7 +110,6 @@ pub(crate) fn lower<'a>(
         express,
         handler,
         entries: std::collections::BTreeMap::new(),
-        written: Vec::new(),
     };
     let position = Position {
         top: true,
@@ -138,18 +138,12 @@ pub(crate) fn lower<'a>(
         states.push(failed(FAILED, usize::MAX, span));
     }
     if logs(node) {
-        lowering.allow_logging();
+        let everything = ["*".into()];
+        lowering
+            .permissions
+            .allow("DeliverLogs", iam::DELIVER_LOGS, everything);
     }
-    lowering.permissions.allow(
-        "Trace",
-        &[
-            "xray:PutTraceSegments",
-            "xray:PutTelemetryRecords",
-            "xray:GetSamplingRules",
-            "xray:GetSamplingTargets",
-        ],
-        ["*".into()],
-    );
+    lowering.permissions.allow("Trace", iam::TRACE, ["*".into()]);
     let make = |key: &str, resource_type: &str, body: Term| Resource {
         address: Address {
             tenant: context.instance.tenant.clone(),
@@ -162,6 +156,7 @@ pub(crate) fn lower<'a>(
         depends_on: Vec::new(),
         attributes: Vec::new(),
         holds_data: false,
+        granted_only: false,
         part: 0,
         declared: span,
         instance: context.index,
@@ -186,22 +181,34 @@ pub(crate) fn lower<'a>(
         .count()
         == before;
     lowering.check(&level, whole);
-    let mut resources = trigger::lower(&triggers, &mut lowering, &make);
+    let key = lowering.encryption_key(pipeline);
+    if let Some(key) = &key {
+        let machine = trigger::machine_arn(&context.instance.name, span);
+        iam::allow_executions(&mut lowering.permissions, key.clone(), machine);
+        if logs(node) {
+            iam::allow_execution_logs(&mut lowering.permissions, key.clone(), span);
+        }
+    }
+    let topic = lowering.topic_of(on_failure);
+    let mut resources = trigger::lower(&triggers, key.as_ref(), topic, &mut lowering, &make);
     let (substitutions, permissions) = (lowering.substitutions, lowering.permissions);
     let mut own_resources = vec![make(
         "state_machine",
         "AWS::StepFunctions::StateMachine",
-        machine(pipeline, context, timeout.0, level, substitutions),
+        machine(pipeline, context, timeout.0, key.as_ref(), level, substitutions),
     )];
     own_resources.push(make("role", "AWS::IAM::Role", role(context, permissions, span)));
     if logs(node) {
-        let body = Term::map([
+        let mut body = Term::map([
             (
                 "LogGroupName",
                 Term::from(format!("/aws/vendedlogs/states/{}", context.instance.name)),
             ),
             ("RetentionInDays", 365.into()),
         ]);
+        if let Some(key) = key {
+            body.set("KmsKeyId", key);
+        }
         own_resources.push(make("log_group", "AWS::Logs::LogGroup", body));
     }
     own_resources.append(&mut resources);
@@ -240,6 +247,7 @@ fn machine(
     pipeline: &Pipeline,
     context: &Context<'_>,
     timeout: i64,
+    key: Option<&Term>,
     level: Level,
     substitutions: substitute::Substitutions,
 ) -> Term {
@@ -301,28 +309,18 @@ fn machine(
         ));
     }
     body.push(("TracingConfiguration".into(), Term::map([("Enabled", true)])));
+    body.extend(key.map(|key| ("EncryptionConfiguration".into(), encryption::configuration(key))));
     Term::Map(body.into())
 }
 
-fn role(context: &Context<'_>, permissions: Permissions, span: Span) -> Term {
-    // Only this machine, in this account: nobody can have Step Functions act as the role for another.
-    let condition = Term::map([
-        (
-            "StringEquals",
-            Term::map([("aws:SourceAccount", pseudo("AWS::AccountId", span))]),
-        ),
-        (
-            "ArnLike",
-            Term::map([(
-                "aws:SourceArn",
-                trigger::machine_arn(&context.instance.name, span),
-            )]),
-        ),
-    ]);
+fn role(context: &Context<'_>, permissions: Policy, span: Span) -> Term {
+    // Only this machine: nobody can have Step Functions act as the role for another.
+    let machine = vec![trigger::machine_arn(&context.instance.name, span)];
+    let of_machine = Condition::new("ArnLike", "aws:SourceArn", machine);
     Term::map([
         (
             "AssumeRolePolicyDocument",
-            trust("states.amazonaws.com", Some(condition)),
+            trust("states.amazonaws.com", vec![of_machine], span),
         ),
         (
             "Policies",
@@ -335,23 +333,6 @@ fn role(context: &Context<'_>, permissions: Permissions, span: Span) -> Term {
 }
 
 impl<'a> Lowering<'a, '_> {
-    fn allow_logging(&mut self) {
-        self.permissions.allow(
-            "DeliverLogs",
-            &[
-                "logs:CreateLogDelivery",
-                "logs:GetLogDelivery",
-                "logs:UpdateLogDelivery",
-                "logs:DeleteLogDelivery",
-                "logs:ListLogDeliveries",
-                "logs:PutResourcePolicy",
-                "logs:DescribeResourcePolicies",
-                "logs:DescribeLogGroups",
-            ],
-            ["*".into()],
-        );
-    }
-
     /// The state that tells of a failure, and ends in `Fail`.
     fn on_failure(&mut self, failure: &'a Node, position: &Position) -> Option<State> {
         let (_, call) = Call::ALL

@@ -3,11 +3,11 @@
 use super::called::Target;
 use super::calls::{Calling, Task};
 use super::lower::Lowering;
-use super::permission::arn;
 use super::read::waits;
-use super::targets::{Runs, reference};
+use super::targets::Runs;
 use crate::code::Code;
 use crate::diagnostic::Diagnostic;
+use crate::iam::arn;
 use crate::source::Span;
 use crate::term::Term;
 use crate::unit::Duration;
@@ -28,7 +28,7 @@ impl Lowering<'_, '_> {
             self.waited(&machine, step);
             let name = match &machine {
                 Target::Pipeline(_, name, _) => Some(Term::String(name.clone())),
-                Target::Resource(resource) => Some(reference(resource, "name", span)),
+                Target::Resource(resource) => Some(resource.attribute("name", span)),
                 Target::Value(Term::String(text)) => text.rsplit(':').next().map(Term::from),
                 Target::Value(_) => None,
             };

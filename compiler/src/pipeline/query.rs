@@ -6,15 +6,17 @@ use super::called::Target;
 use super::calls::{Calling, Task};
 use super::lower::Lowering;
 use super::names::Position;
-use super::permission::{arn, s3_arn};
 use super::read::waits;
 use super::runtime::Value;
-use super::targets::{Targets, reference};
+use super::targets::Targets;
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::encryption;
 use crate::expression::template;
+use crate::iam::{arn, s3_arn};
 use crate::node::Node;
 use crate::resource::Resource;
+use crate::s3_url;
 use crate::source::Span;
 use crate::term::Term;
 
@@ -117,7 +119,7 @@ impl<'a> Lowering<'a, '_> {
         }
     }
 
-    /// The bucket that a query's result is written to.
+    /// Allows what writing and reading a query's result needs.
     pub(super) fn results(&mut self, output: Option<&Node>, workgroup: &Target<'a>, span: Span) {
         const LOCATION: [&str; 3] = ["WorkGroupConfiguration", "ResultConfiguration", "OutputLocation"];
         let targets: &'a dyn Targets = self.context.targets;
@@ -125,35 +127,31 @@ impl<'a> Lowering<'a, '_> {
             let template = template(node, self.files, &mut Diagnostics::new());
             template.evaluate(&self.scope).ok()
         });
-        let bucket = match (&written, workgroup.resource()) {
-            (Some(term), _) => bucket_of(term, |reference| {
-                let found = targets.look(&reference.name)?;
-                let mut buckets = found
-                    .resources
-                    .into_iter()
-                    .filter(|r| r.kind.cloudformation() == Some("AWS::S3::Bucket"));
-                buckets.find(|bucket| reference.key.is_none() || bucket.address.key == reference.key)
-            }),
-            (None, Some(workgroup)) => workgroup
-                .body
-                .at(&LOCATION)
-                .and_then(|term| bucket_of(term, |reference| targets.follow(workgroup, reference))),
+        let location = match (&written, workgroup.resource()) {
+            (Some(term), _) => s3_url::split(term),
+            (None, Some(workgroup)) => workgroup.body.at(&LOCATION).and_then(s3_url::split),
             (None, None) => None,
         };
-        let Some(bucket) = bucket else {
+        let name = match location.map(|location| location.bucket) {
+            Some(Term::Reference(reference)) => {
+                let bucket = match (&written, workgroup.resource()) {
+                    (None, Some(workgroup)) => targets.follow(workgroup, &reference),
+                    _ => self.bucket_named(&reference),
+                };
+                bucket.map(|bucket| {
+                    self.encrypted(Some(bucket), span);
+                    bucket.attribute("name", span)
+                })
+            }
+            named => named,
+        };
+        let Some(name) = name else {
             self.diagnostics.push(
                 Diagnostic::new(Code::WrongTarget, "nothing says which bucket the query's result is written to")
                     .at(output.map_or(span, |node| node.span), "the role has to be allowed to write there")
                     .help("give `output` as `s3://BUCKET/PREFIX/`, or the workgroup an output location in a bucket of the platform"),
             );
             return;
-        };
-        let name = match bucket {
-            Bucket::Named(name) => Term::String(name),
-            Bucket::Resource(resource) => {
-                self.encrypted(Some(resource), span);
-                reference(resource, "name", span)
-            }
         };
         self.permissions.allow(
             "ListResults",
@@ -178,67 +176,28 @@ impl<'a> Lowering<'a, '_> {
 
     /// Allows the use of the key that something is encrypted with.
     pub(super) fn encrypted(&mut self, resource: Option<&'a Resource>, span: Span) {
-        let Some(resource) = resource else { return };
-        let key = match resource.kind.cloudformation() {
-            Some("AWS::S3::Bucket") => resource
-                .body
-                .at(&["BucketEncryption", "ServerSideEncryptionConfiguration"])
-                .and_then(|rules| rules.items().first())
-                .and_then(|rule| rule.at(&["ServerSideEncryptionByDefault", "KMSMasterKeyID"])),
-            _ => resource.body.get("KmsMasterKeyId"),
+        let Some((resource, what)) =
+            resource.and_then(|resource| Some((resource, encryption::what(resource)?)))
+        else {
+            return;
         };
-        let allowed = match key {
-            Some(Term::Reference(to)) => match self.context.targets.follow(resource, to) {
-                Some(key) if key.kind.cloudformation() == Some("AWS::KMS::Alias") => {
-                    match key.body.get("TargetKeyId") {
-                        Some(Term::Reference(to)) => self
-                            .context
-                            .targets
-                            .follow(key, to)
-                            .map(|key| reference(key, "arn", span)),
-                        _ => None,
-                    }
-                }
-                Some(key) => Some(reference(key, "arn", span)),
-                None => None,
-            },
-            Some(Term::String(text)) if text.starts_with("arn:") => Some(Term::String(text.clone())),
-            // The keys of AWS let everybody in the account use them through the service.
-            Some(Term::String(text)) if text.starts_with("alias/aws/") => None,
-            Some(Term::String(text)) if !text.starts_with("alias/") => {
-                Some(arn("kms", [format!("key/{text}").into()], span))
+        let targets: &'a dyn Targets = self.context.targets;
+        let own = encryption::key(resource, |from, to| targets.follow(from, to));
+        let key = match (own, encryption::named_key(resource)) {
+            (Some(key), _) => key.attribute("arn", span),
+            (None, Some(Term::String(text))) if text.starts_with("arn:") => Term::String(text.clone()),
+            // The policies of the keys of AWS let everybody in the account use them through their service.
+            (None, Some(Term::String(text))) if !text.starts_with("alias/") => {
+                arn("kms", [format!("key/{text}").into()], span)
             }
-            _ => None,
+            (None, _) => return,
         };
-        if let Some(key) = allowed {
-            self.permissions
-                .allow("UseKeys", &["kms:Decrypt", "kms:GenerateDataKey*"], [key]);
-        }
-    }
-}
-
-enum Bucket<'a> {
-    Named(Text),
-    Resource(&'a Resource),
-}
-
-/// The bucket of an S3 URL.
-fn bucket_of<'a>(
-    term: &Term,
-    follow: impl Fn(&crate::term::Reference) -> Option<&'a Resource>,
-) -> Option<Bucket<'a>> {
-    match term {
-        Term::String(text) => {
-            let name = text.strip_prefix("s3://")?.split('/').next()?;
-            (!name.is_empty()).then(|| Bucket::Named(name.into()))
-        }
-        Term::Concat(parts) => match (parts.first()?.as_str()?, parts.get(1)) {
-            ("s3://", Some(Term::Reference(reference))) => follow(reference).map(Bucket::Resource),
-            (text, _) if text.strip_prefix("s3://").is_some_and(|rest| rest.contains('/')) => {
-                bucket_of(&Term::from(text), follow)
-            }
-            _ => None,
-        },
-        _ => None,
+        let of_resource = encryption::condition(resource, &resource.attribute("arn", span), None);
+        self.permissions.allow_if(
+            format!("UseKeysOf{what}"),
+            &["kms:Decrypt", "kms:GenerateDataKey*"],
+            [key],
+            of_resource.into_iter().collect(),
+        );
     }
 }

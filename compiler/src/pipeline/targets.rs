@@ -37,6 +37,9 @@ pub(crate) trait Targets {
     /// Where a component is deployed to: by its place in [`crate::resource::Expanded::instances`].
     fn home(&self, instance: usize) -> Option<&Place>;
 
+    /// The module that a resource was made by.
+    fn module_of(&self, resource: &Resource) -> Option<&str>;
+
     /// The resource that a reference in the body of `from` leads to.
     fn follow(&self, from: &Resource, reference: &Reference) -> Option<&Resource>;
 
@@ -59,6 +62,10 @@ pub(crate) trait Targets {
     fn place_of_key(&self, resource: &Resource, path: &[Segment]) -> Span {
         self.place(resource, path)
     }
+
+    /// The buckets that a job or function may write into, each with what the keys begin with that it may write: the empty text where
+    /// it may write all. Known once grants have become policies.
+    fn writable<'s>(&'s self, runner: &Resource) -> Vec<(&'s Resource, Text)>;
 
     /// The text of a file of the stack, as `asset('path')` names it.
     fn text(&self, path: &str) -> Option<String>;
@@ -122,24 +129,6 @@ impl Runs {
             span: machine.declared,
         }
     }
-}
-
-/// A reference to an attribute of a resource that was found. The name is the resource's address, so that it means the same wherever
-/// it stands.
-pub(crate) fn reference(resource: &Resource, attribute: &str, span: Span) -> Term {
-    address_reference(resource.address.to_string().into(), attribute, span)
-}
-
-/// A reference by the text of an address.
-pub(crate) fn address_reference(address: Text, attribute: &str, span: Span) -> Term {
-    Reference {
-        name: address,
-        key: None,
-        path: vec![attribute.into()],
-        local: false,
-        span,
-    }
-    .into()
 }
 
 /// A reference to an attribute of another resource of the same pipeline.
@@ -261,6 +250,7 @@ pub(crate) fn word_for(resource_type: &str) -> &'static str {
         "AWS::IAM::Role" => "role",
         "AWS::S3::Bucket" => "bucket",
         "AWS::Events::EventBus" => "event bus",
+        "AWS::KMS::Key" => "KMS key",
         _ => "resource of that type",
     }
 }

@@ -7,16 +7,16 @@ use super::event;
 use super::input::{Input, write};
 use super::lower::Lowering;
 use super::names::TAKEN;
-use super::permission::{arn, policy, pseudo, trust};
 use super::schedule;
 use super::started;
-use super::targets::{Context, Targets, own, reference, resource_of};
+use super::targets::{Context, Targets, own, resource_of};
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::iam::{Policy, allow_executions, arn, document, trust};
 use crate::node::{Node, NodeKind};
 use crate::resource::Resource;
 use crate::source::Span;
-use crate::term::Term;
+use crate::term::{Reference, Term};
 
 /// A trigger as its document has it.
 pub(super) struct Trigger<'n> {
@@ -111,11 +111,15 @@ fn shape_of(node: &Node) -> Shape {
 
 const RULE_ROLE: &str = "rule_role";
 const SCHEDULE_ROLE: &str = "schedule_role";
-const QUEUE: &str = "undelivered";
 
-/// The resources of all triggers. `make` builds a resource of the pipeline.
+/// The key of the queue that keeps what could not be delivered.
+pub(crate) const UNDELIVERED: &str = "undelivered";
+
+/// The resources of all triggers. `key` encrypts the machine, `topic` hears of failures; `make` builds a resource of the pipeline.
 pub(super) fn lower(
     triggers: &[Trigger<'_>],
+    key: Option<&Term>,
+    topic: Option<Term>,
     lowering: &mut Lowering<'_, '_>,
     make: &impl Fn(&str, &str, Term) -> Resource,
 ) -> Vec<Resource> {
@@ -124,7 +128,8 @@ pub(super) fn lower(
     let (mut rules, mut schedules) = (Vec::new(), false);
     for trigger in triggers {
         let key = format!("{}_trigger", trigger.name);
-        let state = if trigger.enabled { "ENABLED" } else { "DISABLED" };
+        let enabled = trigger.enabled && lowering.context.place.triggers;
+        let state = if enabled { "ENABLED" } else { "DISABLED" };
         let by_schedule = matches!(trigger.kind, Kind::Schedule { expression, timezone } if {
             timezone.is_some() || expression.as_str().is_some_and(|text| text.starts_with("at("))
         });
@@ -163,7 +168,7 @@ pub(super) fn lower(
                 body.push(("ScheduleExpression".into(), text.into()));
             }
             Kind::ObjectCreated(objects) => {
-                let Some(pattern) = objects_pattern(objects, trigger, lowering) else {
+                let Some(pattern) = objects_pattern(objects, lowering) else {
                     continue;
                 };
                 body.push(("EventPattern".into(), pattern));
@@ -178,7 +183,7 @@ pub(super) fn lower(
                         lowering.diagnostics,
                     ) {
                         Some(resource) if lowering.beside(resource.instance, bus).is_some() => {
-                            body.push(("EventBusName".into(), reference(resource, "name", bus.span)));
+                            body.push(("EventBusName".into(), resource.attribute("name", bus.span)));
                         }
                         _ => continue,
                     }
@@ -199,7 +204,8 @@ pub(super) fn lower(
         body.push(("State".into(), state.into()));
         body.push(("Targets".into(), Term::List(vec![Term::Map(target.into())])));
         rules.push(key.clone());
-        let rule = make(&key, "AWS::Events::Rule", Term::Map(body.into()));
+        let mut rule = make(&key, "AWS::Events::Rule", Term::Map(body.into()));
+        rule.declared = trigger.span;
         if let Kind::Event(event) = trigger.kind {
             let dead = event::dead_buckets(&rule, lowering.context.targets);
             lowering.diagnostics.extend(
@@ -212,50 +218,52 @@ pub(super) fn lower(
     if resources.is_empty() {
         return resources;
     }
-    let start = || {
+    let name = lowering.context.instance.name.clone();
+    // A rule needs the role before it has an ARN that the trust policy could name.
+    let role = |service: &str, mut allowed: Policy| {
+        allowed.allow(
+            "StartPipeline",
+            &["states:StartExecution"],
+            [own("state_machine", "arn", span)],
+        );
+        if let Some(key) = key {
+            allow_executions(&mut allowed, key.clone(), machine_arn(&name, span));
+        }
         Term::map([
-            ("Sid", Term::from("StartPipeline")),
-            ("Effect", "Allow".into()),
-            ("Action", "states:StartExecution".into()),
-            ("Resource", own("state_machine", "arn", span)),
-        ])
-    };
-    let role = |service: &str, statements: Vec<Term>| {
-        // Not for what others have in their accounts. A rule needs the role before it has an ARN to name here.
-        let account = Term::map([(
-            "StringEquals",
-            Term::map([("aws:SourceAccount", pseudo("AWS::AccountId", span))]),
-        )]);
-        Term::map([
-            ("AssumeRolePolicyDocument", trust(service, Some(account))),
+            ("AssumeRolePolicyDocument", trust(service, Vec::new(), span)),
             (
                 "Policies",
                 Term::List(vec![Term::map([
                     ("PolicyName", Term::from("start")),
-                    ("PolicyDocument", policy(statements)),
+                    ("PolicyDocument", allowed.finish()),
                 ])]),
             ),
         ])
     };
     if !rules.is_empty() {
-        let body = role("events.amazonaws.com", vec![start()]);
+        let body = role("events.amazonaws.com", Policy::default());
         resources.push(make(RULE_ROLE, "AWS::IAM::Role", body));
     }
     if schedules {
-        let send = Term::map([
-            ("Sid", Term::from("KeepUndelivered")),
-            ("Effect", "Allow".into()),
-            ("Action", "sqs:SendMessage".into()),
-            ("Resource", own(QUEUE, "arn", span)),
-        ]);
-        let body = role("scheduler.amazonaws.com", vec![start(), send]);
+        let mut send = Policy::default();
+        send.allow(
+            "KeepUndelivered",
+            &["sqs:SendMessage"],
+            [own(UNDELIVERED, "arn", span)],
+        );
+        let body = role("scheduler.amazonaws.com", send);
         resources.push(make(SCHEDULE_ROLE, "AWS::IAM::Role", body));
     }
     let queue = Term::map([
         ("MessageRetentionPeriod", Term::from(1_209_600)),
         ("SqsManagedSseEnabled", true.into()),
     ]);
-    resources.push(make(QUEUE, "AWS::SQS::Queue", queue));
+    resources.push(make(UNDELIVERED, "AWS::SQS::Queue", queue));
+    resources.push(make(
+        "undelivered_alarm",
+        "AWS::CloudWatch::Alarm",
+        undelivered_alarm(&name, topic, span),
+    ));
     if !rules.is_empty() {
         let sources = Term::List(rules.iter().map(|rule| own(rule, "arn", span)).collect());
         let statement = Term::map([
@@ -263,19 +271,48 @@ pub(super) fn lower(
             ("Effect", "Allow".into()),
             ("Principal", Term::map([("Service", "events.amazonaws.com")])),
             ("Action", "sqs:SendMessage".into()),
-            ("Resource", own(QUEUE, "arn", span)),
+            ("Resource", own(UNDELIVERED, "arn", span)),
             (
                 "Condition",
                 Term::map([("ArnEquals", Term::map([("aws:SourceArn", sources)]))]),
             ),
         ]);
         let body = Term::map([
-            ("Queues", Term::List(vec![own(QUEUE, "ref", span)])),
-            ("PolicyDocument", policy(vec![statement])),
+            ("Queues", Term::List(vec![own(UNDELIVERED, "ref", span)])),
+            ("PolicyDocument", document(vec![statement])),
         ]);
         resources.push(make("undelivered_policy", "AWS::SQS::QueuePolicy", body));
     }
     resources
+}
+
+/// The alarm that rings when something is in the queue: nobody else would look there before it is gone.
+fn undelivered_alarm(pipeline: &Text, topic: Option<Term>, span: Span) -> Term {
+    let queue = Term::map([
+        ("Name", Term::from("QueueName")),
+        ("Value", own(UNDELIVERED, "queue_name", span)),
+    ]);
+    let mut alarm = Term::map([
+        ("AlarmName", Term::from(format!("{pipeline}-undelivered"))),
+        (
+            "AlarmDescription",
+            "what should have started the pipeline could not be delivered, and is kept in a queue for two weeks".into(),
+        ),
+        ("Namespace", "AWS/SQS".into()),
+        ("MetricName", "ApproximateNumberOfMessagesVisible".into()),
+        ("Dimensions", Term::List(vec![queue])),
+        ("Statistic", "Maximum".into()),
+        ("Period", 300.into()),
+        ("EvaluationPeriods", 1.into()),
+        ("Threshold", 0.into()),
+        ("ComparisonOperator", "GreaterThanThreshold".into()),
+        ("TreatMissingData", "notBreaching".into()),
+    ]);
+    if let Some(topic) = topic {
+        alarm.set("AlarmActions", Term::List(vec![topic.clone()]));
+        alarm.set("OKActions", Term::List(vec![topic]));
+    }
+    alarm
 }
 
 /// What becomes of an event that cannot be delivered: tried again for an hour, then kept.
@@ -290,7 +327,7 @@ fn delivery(span: Span) -> [(Text, Term); 2] {
         ),
         (
             "DeadLetterConfig".into(),
-            Term::map([("Arn", own(QUEUE, "arn", span))]),
+            Term::map([("Arn", own(UNDELIVERED, "arn", span))]),
         ),
     ]
 }
@@ -317,7 +354,7 @@ fn input_of(trigger: &Trigger<'_>, lowering: &mut Lowering<'_, '_>, by_schedule:
 }
 
 /// The pattern of new objects in a bucket, which has to tell of them.
-fn objects_pattern(objects: &Node, trigger: &Trigger<'_>, lowering: &mut Lowering<'_, '_>) -> Option<Term> {
+fn objects_pattern(objects: &Node, lowering: &mut Lowering<'_, '_>) -> Option<Term> {
     let (bucket, at) = match (objects.get("zone"), objects.get("bucket")) {
         (Some(zone), _) => (zone_bucket(zone, lowering.context, lowering.diagnostics)?, zone),
         (None, Some(node)) => match lowering.target(node, "AWS::S3::Bucket")?.resource() {
@@ -341,7 +378,6 @@ fn objects_pattern(objects: &Node, trigger: &Trigger<'_>, lowering: &mut Lowerin
     }
     let text = |key: &str| objects.get(key).and_then(Node::as_str);
     let (prefix, suffix) = (text("prefix"), text("suffix"));
-    lowering.loop_guard(bucket, prefix, trigger.span);
     let key = match (prefix, suffix) {
         (Some(prefix), Some(suffix)) => {
             let escaped = |text: &str| text.replace('\\', "\\\\").replace('*', "\\*");
@@ -354,7 +390,7 @@ fn objects_pattern(objects: &Node, trigger: &Trigger<'_>, lowering: &mut Lowerin
         (None, Some(suffix)) => Some(Term::map([("suffix", suffix)])),
         (None, None) => None,
     };
-    let name = Term::List(vec![reference(bucket, "name", at.span)]);
+    let name = Term::List(vec![bucket.attribute("name", at.span)]);
     let mut detail: Vec<(Text, Term)> = vec![("bucket".into(), Term::map([("name", name)]))];
     if let Some(key) = key {
         detail.push(("object".into(), Term::map([("key", Term::List(vec![key]))])));
@@ -426,7 +462,7 @@ fn event_pattern(event: &Node, lowering: &mut Lowering<'_, '_>) -> Option<Term> 
     Some(pattern)
 }
 
-impl Lowering<'_, '_> {
+impl<'a> Lowering<'a, '_> {
     /// A tree without any value of a run.
     fn known(&mut self, node: &Node) -> Option<Term> {
         Some(match &node.kind {
@@ -454,54 +490,11 @@ impl Lowering<'_, '_> {
         })
     }
 
-    /// Warns where the pipeline writes what starts it.
-    fn loop_guard(&mut self, bucket: &Resource, prefix: Option<&str>, trigger: Span) {
-        let prefix = prefix.unwrap_or_default();
-        let mut found = Vec::new();
-        for (term, span) in &self.written {
-            let (at, rest) = match term {
-                Term::Concat(parts) => match (parts.first().and_then(Term::as_str), parts.get(1)) {
-                    (Some("s3://"), Some(Term::Reference(reference))) => {
-                        let rest = parts.get(2).and_then(Term::as_str).unwrap_or_default();
-                        (
-                            self.bucket_named(reference),
-                            rest.trim_start_matches('/').to_owned(),
-                        )
-                    }
-                    _ => continue,
-                },
-                _ => continue,
-            };
-            if at.is_some_and(|at| at.address == bucket.address) && rest.starts_with(prefix) {
-                found.push(*span);
-            }
-        }
-        for span in found {
-            self.diagnostics.push(
-                Diagnostic::new(
-                    Code::TriggerLoop,
-                    "the pipeline writes where new objects start it",
-                )
-                .at(span, "written here")
-                .also(trigger, "and every object there starts it again")
-                .help("write under another prefix, or into another zone"),
-            );
-        }
-    }
-
-    fn bucket_named(&self, reference: &crate::term::Reference) -> Option<&Resource> {
-        let found = self.context.targets.look(&reference.name)?;
-        let attribute = reference.path.first().map(Text::as_str).unwrap_or_default();
-        let mut buckets = found
-            .resources
-            .into_iter()
-            .filter(|r| r.kind.cloudformation() == Some("AWS::S3::Bucket"));
-        buckets.find(|bucket| match (&reference.key, &bucket.address.key) {
-            (Some(wanted), Some(key)) => wanted == key,
-            // A module's outputs name its buckets: `raw_bucket`, or a map by zone.
-            (None, Some(key)) => attribute.starts_with(key.as_str()) || reference.path.contains(key),
-            _ => true,
-        })
+    /// The bucket that a reference leads to.
+    pub(super) fn bucket_named(&self, reference: &Reference) -> Option<&'a Resource> {
+        let targets: &'a dyn Targets = self.context.targets;
+        let found = targets.lead(reference)?;
+        (found.kind.cloudformation() == Some("AWS::S3::Bucket")).then_some(found)
     }
 }
 

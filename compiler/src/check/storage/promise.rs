@@ -1,7 +1,7 @@
 //! What the name of a rule promises: a retention, and nothing that expires.
 
 use super::{Rule, overlap, transitions};
-use crate::check::Finding;
+use crate::check::{Finding, Subject};
 use crate::code::Code;
 
 /// Words of a rule that says it keeps or moves objects; then the number is when it does.
@@ -36,10 +36,18 @@ const KEEPING: [&str; 7] = [
 /// Words beside `raw` in the name of a rule for all raw data: `RawDataLifecycle`.
 const ZONE: [&str; 4] = ["data", "lifecycle", "retention", "zone"];
 
+/// Words of an id that says nothing: then the bucket's name says what the rule is about.
+const NOTHING: [&str; 6] = ["bucket", "default", "id", "lifecycle", "main", "rule"];
+
 /// A rule called a retention, or that of raw data, which ends in an archive keeps everything for ever.
-pub(super) fn check(rules: &[Rule<'_>], findings: &mut Vec<Finding>) {
+pub(super) fn check(subject: &Subject<'_>, rules: &[Rule<'_>], findings: &mut Vec<Finding>) {
     for rule in rules.iter().filter(|rule| rule.enabled()) {
-        let id = rule.id();
+        let says_nothing = |word: &String| word.len() < 3 || NOTHING.contains(&word.as_str());
+        let whole = !rule.has("Prefix") && !rule.has("TagFilters");
+        let id = match rule.id() {
+            id if whole && words(id).iter().all(says_nothing) => subject.resource.address.resource.as_str(),
+            id => id,
+        };
         let words = words(id);
         let is = |list: &[&str]| words.iter().any(|word| list.contains(&word.as_str()));
         let moves = transitions::moves(rule);

@@ -7,6 +7,7 @@ mod flow;
 mod glue;
 mod graph;
 mod nulls;
+mod runs;
 mod source;
 mod state;
 mod task;
@@ -22,6 +23,7 @@ use crate::term::Term;
 pub(crate) use flow::Shape;
 pub(super) use glue::{default_timeout, mismatches, script_arguments};
 pub(crate) use nulls::lost_nulls;
+pub(crate) use runs::check_runs;
 
 /// Something wrong with a definition.
 pub(super) struct Finding {

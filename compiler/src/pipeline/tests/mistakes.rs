@@ -310,10 +310,6 @@ steps:
             not-at-run-time: the input of a trigger reads the event, as it is
               --> 73: `event.a | upper` here
               help: such as `event.detail.object.key`; a `pass` step computes
-            trigger-loop: the pipeline writes where new objects start it
-              --> 75: `"s3://{{ ref('lake', 'raw').name }}/in/done/"` written here
-              ... 70: `object_created` and every object there starts it again
-              help: write under another prefix, or into another zone
         "#]],
     );
 }

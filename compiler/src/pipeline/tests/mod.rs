@@ -63,11 +63,26 @@ impl Targets for World {
         if let Ok(address) = reference.name.parse::<Address>() {
             return self.resources.iter().find(|resource| resource.address == address);
         }
-        self.look(&reference.name)?.resources.first().copied()
+        // A module's outputs name its buckets: `raw_bucket`, or a map by zone.
+        let attribute = reference.path.first().map(Text::as_str).unwrap_or_default();
+        let is_meant = |resource: &&&Resource| match (&reference.key, &resource.address.key) {
+            (Some(wanted), Some(key)) => wanted == key,
+            (None, Some(key)) => attribute.starts_with(key.as_str()) || reference.path.contains(key),
+            _ => true,
+        };
+        self.look(&reference.name)?
+            .resources
+            .iter()
+            .find(is_meant)
+            .copied()
     }
 
     fn home(&self, _: usize) -> Option<&Place> {
         None
+    }
+
+    fn module_of(&self, resource: &Resource) -> Option<&str> {
+        self.instances[resource.instance].module.as_deref()
     }
 
     fn follow(&self, from: &Resource, reference: &Reference) -> Option<&Resource> {
@@ -80,6 +95,10 @@ impl Targets for World {
                 && (reference.key.is_none() || resource.address.key == reference.key)
         });
         own.or_else(|| self.look(&reference.name)?.resources.first().copied())
+    }
+
+    fn writable<'s>(&'s self, _: &Resource) -> Vec<(&'s Resource, Text)> {
+        Vec::new()
     }
 
     fn resources(&self) -> &[Resource] {
@@ -181,6 +200,7 @@ fn add(world: &mut World, component: &Component, files: &Files) {
                 depends_on: Vec::new(),
                 attributes: attributes.into_iter().collect(),
                 holds_data: false,
+                granted_only: false,
                 part: 0,
                 declared: key.span,
                 instance: at,
@@ -236,6 +256,7 @@ fn compile(yaml: &str, scripts: &[(&'static str, &'static str)]) -> Outcome {
         class: Class::Production,
         account: Some("111122223333".into()),
         region: Some("eu-west-1".into()),
+        triggers: true,
     };
     let names: Vec<(Text, Term)> = vec![
         ("environment".into(), Term::map([("name", "production")])),

@@ -26,7 +26,7 @@ const fn meaning(
 }
 
 /// What a query engine does to find a table and its partitions.
-const CATALOG_READ: &[&str] = &[
+pub(super) const CATALOG_READ: &[&str] = &[
     "glue:BatchGetPartition",
     "glue:GetDatabase",
     "glue:GetPartition",
@@ -36,7 +36,7 @@ const CATALOG_READ: &[&str] = &[
 ];
 
 /// What a job does that keeps tables and partitions up to date. It drops none.
-const CATALOG_WRITE: &[&str] = &[
+pub(super) const CATALOG_WRITE: &[&str] = &[
     "glue:BatchCreatePartition",
     "glue:BatchGetPartition",
     "glue:BatchUpdatePartition",
@@ -225,12 +225,15 @@ pub(super) const MEANINGS: &[Meaning] = &[
         &["emr-serverless:CancelJobRun", "emr-serverless:GetJobRun"],
         "/jobruns/*",
     ),
+    // The bucket of the results is another right, see `statements`.
     meaning(
         "AWS::Athena::WorkGroup",
         "use",
         &[
             "athena:GetQueryExecution",
             "athena:GetQueryResults",
+            "athena:GetQueryResultsStream",
+            "athena:GetWorkGroup",
             "athena:StartQueryExecution",
             "athena:StopQueryExecution",
         ],

@@ -1,0 +1,526 @@
+//! Who has a right on a resource: the roles and users of every policy of the platform that names it.
+
+use foldhash::{HashMap, HashMapExt};
+use terrace_artifact::{Address, Digest, Text};
+
+use super::super::{Graph, grants};
+use super::{BUCKET, Principal, is_beside, leads};
+use crate::iam::{iam_arn, pseudo, values};
+use crate::resource::Resource;
+use crate::term::Term;
+
+/// The longest name of a role or user.
+const LONGEST_NAME: usize = 64;
+
+/// Somebody who may act.
+#[derive(Clone, PartialEq)]
+pub(super) enum Holder {
+    /// A role or user of the platform.
+    Resource(usize),
+    /// A role or user by its ARN, as a bucket's policy names it.
+    Arn(Text),
+    /// A role or user by its kind and name, which is in the account of a resource.
+    Named(&'static str, Text, usize),
+}
+
+/// What somebody may do with one of the targets.
+pub(super) struct Found {
+    pub(super) target: usize,
+    pub(super) holder: Holder,
+    pub(super) actions: Vec<Text>,
+}
+
+/// What is looked up for every statement.
+pub(super) struct Index<'g, 'a> {
+    graph: &'g Graph<'a>,
+    /// Buckets by the names that they are given.
+    buckets: HashMap<Text, usize>,
+    /// The policies of buckets.
+    policies: HashMap<usize, usize>,
+    /// Those that have a managed policy attached.
+    attached: HashMap<usize, Vec<Holder>>,
+}
+
+impl<'g, 'a> Index<'g, 'a> {
+    pub(super) fn new(graph: &'g Graph<'a>) -> Index<'g, 'a> {
+        let mut index = Index {
+            graph,
+            buckets: HashMap::new(),
+            policies: HashMap::new(),
+            attached: HashMap::new(),
+        };
+        for (at, resource) in graph.resources.iter().enumerate() {
+            if let (Some(BUCKET), Some(Term::String(name))) =
+                (resource.kind.cloudformation(), resource.body.get("BucketName"))
+            {
+                index.buckets.insert(name.clone(), at);
+            }
+        }
+        for (at, resource) in graph.resources.iter().enumerate() {
+            match resource.kind.cloudformation() {
+                Some("AWS::S3::BucketPolicy") => {
+                    let buckets = resource.body.get("Bucket").map(|named| index.named(at, named));
+                    let buckets = buckets.into_iter().flatten();
+                    index.policies.extend(buckets.map(|bucket| (bucket, at)));
+                }
+                Some("AWS::IAM::Role" | "AWS::IAM::User") => {
+                    for arn in values(resource.body.get("ManagedPolicyArns")) {
+                        for policy in index.named(at, arn) {
+                            index
+                                .attached
+                                .entry(policy)
+                                .or_default()
+                                .push(Holder::Resource(at));
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        index
+    }
+
+    /// The policy of a bucket.
+    pub(super) fn policy_of(&self, bucket: usize) -> Option<usize> {
+        self.policies.get(&bucket).copied()
+    }
+}
+
+/// Every right on one of the targets.
+pub(super) fn find(index: &Index<'_, '_>, targets: &[usize]) -> Vec<Found> {
+    let graph = index.graph;
+    let mut found = Vec::new();
+    for policy in index.identity_policies() {
+        for statement in values(policy.document.get("Statement")) {
+            if statement.get("Effect").and_then(Term::as_str) != Some("Allow") {
+                continue;
+            }
+            let mut named = Vec::new();
+            for resource in values(statement.get("Resource")) {
+                index.named_in(policy.at, resource, &mut named);
+            }
+            named.sort_unstable();
+            named.dedup();
+            let is_target = |at: &usize| targets.binary_search(at).is_ok();
+            for target in named.into_iter().filter(is_target) {
+                let actions = actions(statement);
+                found.extend(policy.holders.iter().map(|holder| Found {
+                    target,
+                    holder: holder.clone(),
+                    actions: actions.clone(),
+                }));
+            }
+        }
+    }
+    for bucket in 0..graph.resources.len() {
+        if graph.resources[bucket].kind.cloudformation() == Some(BUCKET) {
+            index.by_bucket_policy(bucket, targets, &mut found);
+        }
+    }
+    found
+}
+
+impl Index<'_, '_> {
+    /// The rights that the policy of a bucket gives by itself: those on the bucket, and on the key that it is encrypted with.
+    fn by_bucket_policy(&self, bucket: usize, targets: &[usize], found: &mut Vec<Found>) {
+        let graph = self.graph;
+        let key = graph
+            .key_of(&graph.resources[bucket])
+            .and_then(|key| graph.number_of(&key.address));
+        let key = key.filter(|key| targets.binary_search(key).is_ok());
+        let itself = targets.binary_search(&bucket).is_ok();
+        if !itself && key.is_none() {
+            return;
+        }
+        let Some(policy) = self.policy_of(bucket) else {
+            return;
+        };
+        for statement in values(graph.resources[policy].body.at(&["PolicyDocument", "Statement"])) {
+            if statement.get("Effect").and_then(Term::as_str) != Some("Allow") {
+                continue;
+            }
+            let actions = actions(statement);
+            for principal in values(statement.at(&["Principal", "AWS"])) {
+                let holder = match principal {
+                    Term::Reference(reference) => {
+                        leads(graph, graph.resources[policy].instance, reference).map(Holder::Resource)
+                    }
+                    Term::String(arn) => Some(Holder::Arn(arn.clone())),
+                    _ => None,
+                };
+                let Some(holder) = holder else { continue };
+                if itself {
+                    found.push(Found {
+                        target: bucket,
+                        holder: holder.clone(),
+                        actions: actions.clone(),
+                    });
+                }
+                let does = |of_class: &str| actions.iter().any(|action| overlap(action, of_class));
+                let writes = does("s3:PutObject");
+                if let Some(target) = key
+                    && (writes || does("s3:GetObject"))
+                {
+                    let mut actions: Vec<Text> = vec!["kms:Decrypt".into()];
+                    actions.extend(writes.then(|| "kms:GenerateDataKey*".into()));
+                    found.push(Found {
+                        target,
+                        holder,
+                        actions,
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// A policy of IAM, with those whom it belongs to.
+struct IdentityPolicy<'g> {
+    /// The resource it stands in.
+    at: usize,
+    document: &'g Term,
+    holders: Vec<Holder>,
+}
+
+impl<'g> Index<'g, '_> {
+    fn identity_policies(&self) -> Vec<IdentityPolicy<'g>> {
+        let graph = self.graph;
+        let mut found = Vec::new();
+        for at in 0..graph.resources.len() {
+            found.extend(self.identity_policies_at(at));
+        }
+        found
+    }
+
+    /// The policies that stand in a resource.
+    fn identity_policies_at(&self, at: usize) -> Vec<IdentityPolicy<'g>> {
+        let resource = &self.graph.resources[at];
+        let body = &resource.body;
+        let holders = match resource.kind.cloudformation() {
+            Some("AWS::IAM::Role" | "AWS::IAM::User") => {
+                let inline = body.get("Policies").map_or(&[][..], Term::items);
+                let inline = inline.iter().filter_map(|policy| policy.get("PolicyDocument"));
+                let policies = inline.map(|document| IdentityPolicy {
+                    at,
+                    document,
+                    holders: vec![Holder::Resource(at)],
+                });
+                return policies.collect();
+            }
+            Some("AWS::IAM::Policy") => self.listed(at),
+            Some("AWS::IAM::ManagedPolicy") => {
+                let mut holders = self.listed(at);
+                holders.extend(self.attached.get(&at).into_iter().flatten().cloned());
+                holders
+            }
+            Some("AWS::IAM::RolePolicy") => self
+                .holder(at, "role", body.get("RoleName"))
+                .into_iter()
+                .collect(),
+            Some("AWS::IAM::UserPolicy") => self
+                .holder(at, "user", body.get("UserName"))
+                .into_iter()
+                .collect(),
+            _ => return Vec::new(),
+        };
+        let document = body.get("PolicyDocument").filter(|_| !holders.is_empty());
+        let policy = document.map(|document| IdentityPolicy {
+            at,
+            document,
+            holders,
+        });
+        policy.into_iter().collect()
+    }
+
+    /// Those whom a policy lists.
+    fn listed(&self, policy: usize) -> Vec<Holder> {
+        let mut holders = Vec::new();
+        for (property, kind) in [("Roles", "role"), ("Users", "user")] {
+            let names = values(self.graph.resources[policy].body.get(property)).iter();
+            holders.extend(names.filter_map(|name| self.holder(policy, kind, Some(name))));
+        }
+        holders
+    }
+
+    /// A role or user that a policy names.
+    fn holder(&self, policy: usize, kind: &'static str, name: Option<&Term>) -> Option<Holder> {
+        match name? {
+            Term::String(name) => Some(Holder::Named(kind, name.clone(), policy)),
+            term => self.named(policy, term).first().copied().map(Holder::Resource),
+        }
+    }
+
+    /// The resources that a value names.
+    fn named(&self, from: usize, term: &Term) -> Vec<usize> {
+        let mut found = Vec::new();
+        self.named_in(from, term, &mut found);
+        found
+    }
+
+    /// The resources that a value names: by a reference, by a function of CloudFormation, or by the name of a bucket in an ARN.
+    fn named_in(&self, from: usize, term: &Term, found: &mut Vec<usize>) {
+        let graph = self.graph;
+        let resource = &graph.resources[from];
+        let by_id = |id: &str, found: &mut Vec<usize>| {
+            let beside = graph.resources_of(resource.instance);
+            let named = beside.filter(|(_, other)| is_beside(resource, other, id));
+            found.extend(named.map(|(at, _)| at));
+        };
+        match term {
+            Term::Reference(reference) => found.extend(leads(graph, resource.instance, reference)),
+            Term::Concat(parts) => parts.iter().for_each(|part| self.named_in(from, part, found)),
+            Term::List(items) => items.iter().for_each(|item| self.named_in(from, item, found)),
+            Term::String(text) => {
+                if let Some((_, rest)) = text.split_once(":s3:::") {
+                    let name = rest.split('/').next().unwrap_or_default();
+                    found.extend(self.buckets.get(name));
+                }
+            }
+            Term::Map(entries) => {
+                for (function, value) in entries {
+                    match (function.as_str(), value) {
+                        ("Ref", Term::String(id)) => by_id(id, found),
+                        ("Fn::GetAtt", Term::String(path)) => {
+                            by_id(path.split('.').next().unwrap_or_default(), found);
+                        }
+                        ("Fn::GetAtt", Term::List(path)) => {
+                            by_id(path.first().and_then(Term::as_str).unwrap_or_default(), found);
+                        }
+                        ("Fn::Sub", text) => {
+                            let text = values(Some(text))
+                                .first()
+                                .and_then(Term::as_str)
+                                .unwrap_or_default();
+                            let names = text
+                                .split("${")
+                                .skip(1)
+                                .filter_map(|rest| rest.split(['.', '}']).next());
+                            names.for_each(|id| by_id(id, found));
+                        }
+                        (_, value) => self.named_in(from, value, found),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The actions of a statement; all where it says which it does not allow.
+fn actions(statement: &Term) -> Vec<Text> {
+    match statement.get("NotAction") {
+        Some(_) => vec!["*".into()],
+        None => {
+            let actions = values(statement.get("Action")).iter();
+            actions
+                .filter_map(|action| action.as_str().map(Text::from))
+                .collect()
+        }
+    }
+}
+
+/// What the keys of the objects begin with that an ARN or pattern names; nothing where it names none.
+fn object_prefix(resource: &Term) -> Option<Text> {
+    let last = match resource {
+        Term::String(_) => resource,
+        Term::Concat(parts) => parts.last()?,
+        _ => return None,
+    };
+    let (_, key) = last.as_str()?.split_once('/')?;
+    let known = key.split(['*', '?', '$']).next().unwrap_or_default();
+    Some(known.into())
+}
+
+/// Where the policies of each role stand.
+#[derive(Default)]
+pub(in crate::connect) struct PoliciesByRole {
+    by_role: HashMap<usize, Vec<usize>>,
+}
+
+impl<'a> Graph<'a> {
+    /// The buckets that the role of a runner may write into, each with what the keys begin with that it may write. Not before the
+    /// graph is complete.
+    pub(in crate::connect) fn writable<'s>(&'s self, runner: &Resource) -> Vec<(&'s Resource, Text)> {
+        // Without an index of names: what is written as text is not found here.
+        let index = Index {
+            graph: self,
+            buckets: HashMap::new(),
+            policies: HashMap::new(),
+            attached: HashMap::new(),
+        };
+        let known = self.policies_by_role.get_or_init(|| {
+            let mut policies = PoliciesByRole::default();
+            for policy in Index::new(self).identity_policies() {
+                for holder in policy.holders {
+                    if let Holder::Resource(role) = holder {
+                        policies.by_role.entry(role).or_default().push(policy.at);
+                    }
+                }
+            }
+            policies
+        });
+        let mut found = Vec::new();
+        for role in self.roles_named_by(runner) {
+            let mut policies = known.by_role.get(&role).cloned().unwrap_or_default();
+            policies.dedup();
+            for policy in policies.into_iter().flat_map(|at| index.identity_policies_at(at)) {
+                index.writable_by(&policy, &mut found);
+            }
+        }
+        found
+    }
+
+    /// The number of the resource of an address.
+    fn number_of(&self, address: &Address) -> Option<usize> {
+        let instance = self
+            .by_component
+            .get(&(address.tenant.clone(), address.component.clone()))?;
+        let named = self.by_name.get(&(*instance, address.resource.clone()))?;
+        named
+            .iter()
+            .copied()
+            .find(|at| self.resources[*at].address == *address)
+    }
+}
+
+impl<'g> Index<'g, '_> {
+    /// The buckets that a policy lets its holders write into.
+    fn writable_by(&self, policy: &IdentityPolicy<'g>, found: &mut Vec<(&'g Resource, Text)>) {
+        for statement in values(policy.document.get("Statement")) {
+            let allows = statement.get("Effect").and_then(Term::as_str) == Some("Allow");
+            if !allows
+                || !actions(statement)
+                    .iter()
+                    .any(|action| overlap(action, "s3:PutObject"))
+            {
+                continue;
+            }
+            for resource in values(statement.get("Resource")) {
+                let Some(prefix) = object_prefix(resource) else {
+                    continue;
+                };
+                let named = self.named(policy.at, resource).into_iter();
+                let buckets = named
+                    .map(|at| &self.graph.resources[at])
+                    .filter(|named| named.kind.cloudformation() == Some(BUCKET));
+                found.extend(buckets.map(|bucket| (bucket, prefix.clone())));
+            }
+        }
+    }
+}
+
+impl Holder {
+    /// The ARN, as the condition of a target's policy has it. Of an account, the pattern of everybody in it.
+    pub(super) fn principal(&self, graph: &Graph<'_>, target: usize) -> Option<Principal> {
+        let span = graph.resources[target].declared;
+        let account_of = |at: usize| graph.places[graph.resources[at].instance].account.clone();
+        let account = |at: usize| match account_of(at) {
+            Some(other) if Some(&other) != account_of(target).as_ref() => Term::String(other),
+            _ => pseudo("AWS::AccountId", span),
+        };
+        match self {
+            Holder::Resource(at) => {
+                let holder = &graph.resources[*at];
+                let (kind, property) = match holder.kind.cloudformation()? {
+                    "AWS::IAM::Role" => ("role", "RoleName"),
+                    "AWS::IAM::User" => ("user", "UserName"),
+                    _ => return None,
+                };
+                let name = holder.body.get(property)?.clone();
+                let path = holder.body.get("Path").and_then(Term::as_str).unwrap_or("/");
+                let account = account(*at);
+                let arn = iam_arn(account.clone(), [format!("{kind}{path}").into(), name], span);
+                Some(Principal { arn, account })
+            }
+            Holder::Named(kind, name, beside) => {
+                let account = account(*beside);
+                let arn = iam_arn(account.clone(), [format!("{kind}/{name}").into()], span);
+                Some(Principal { arn, account })
+            }
+            Holder::Arn(arn) => {
+                let number: Text = arn.split(':').nth(4)?.into();
+                let own = account_of(target).as_ref() == Some(&number);
+                let account = if own {
+                    pseudo("AWS::AccountId", span)
+                } else {
+                    Term::String(number)
+                };
+                match arn.strip_suffix(":root") {
+                    // Its own account is no principal: it stands for whoever IAM lets in.
+                    Some(_) if own => None,
+                    Some(of_account) => Some(Principal {
+                        arn: format!("{of_account}:*").into(),
+                        account,
+                    }),
+                    None => Some(Principal {
+                        arn: Term::String(arn.clone()),
+                        account,
+                    }),
+                }
+            }
+        }
+    }
+}
+
+/// Gives a role or user a name where it has none: the policy of what it may use has to know it.
+pub(super) fn name(graph: &mut Graph<'_>, at: usize) {
+    let resource = &graph.resources[at];
+    let property = match resource.kind.cloudformation() {
+        Some("AWS::IAM::Role") => "RoleName",
+        Some("AWS::IAM::User") => "UserName",
+        _ => return,
+    };
+    if resource.body.get(property).is_none() {
+        let name = shortened(grants::composed_name(graph, &resource.address, resource.instance));
+        graph.resources[at].body.set(property, name);
+    }
+}
+
+/// A name that IAM takes: one that is too long ends in the digest of the whole.
+fn shortened(name: String) -> String {
+    if name.len() <= LONGEST_NAME {
+        return name;
+    }
+    let digest = Digest::of_bytes(name.as_bytes()).to_string();
+    let kept: String = name.chars().take(LONGEST_NAME - 9).collect();
+    format!("{kept}-{}", &digest[..8])
+}
+
+/// Whether two patterns of actions have an action in common. A `*` in the middle counts as one at its place and all that follows.
+pub(super) fn overlap(one: &str, other: &str) -> bool {
+    let open = |pattern: &str| {
+        let lower = pattern.to_lowercase();
+        match lower.split_once('*') {
+            Some((start, _)) => (start.to_owned(), true),
+            None => (lower, false),
+        }
+    };
+    match (open(one), open(other)) {
+        ((one, false), (other, false)) => one == other,
+        ((one, true), (other, false)) => other.starts_with(&one),
+        ((one, false), (other, true)) => one.starts_with(&other),
+        ((one, true), (other, true)) => one.starts_with(&other) || other.starts_with(&one),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::overlap;
+
+    #[test]
+    fn patterns_overlap_where_they_have_an_action_in_common() {
+        for (one, other, expected) in [
+            ("s3:GetObject", "s3:GetObject*", true),
+            ("s3:getobject", "s3:GetObject", true),
+            ("s3:*", "s3:DeleteObjectVersion", true),
+            ("*", "kms:Decrypt", true),
+            ("s3:Get*", "s3:GetObject*", true),
+            ("s3:GetObject*", "s3:Get*", true),
+            ("s3:GetBucketLocation", "s3:GetObject*", false),
+            ("s3:DeleteObject", "s3:DeleteObjectVersion", false),
+            ("kms:Decrypt", "s3:*", false),
+        ] {
+            assert_eq!(overlap(one, other), expected, "{one} and {other}");
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! What a runner needs of its role whatever it is granted: a function in a VPC creates network interfaces, a crawler writes logs.
+//!
+//! AWS refuses to create some of these resources while their role lacks the right, so it stands in the role itself and not in the
+//! policy of the grants, which comes later.
+
+use terrace_artifact::Text;
+
+use super::super::Graph;
+use super::catalog;
+use super::meanings::CATALOG_WRITE;
+use crate::iam::{self, Condition, Policy, arn};
+use crate::resolve::UseKind;
+use crate::resource::Resource;
+use crate::source::Span;
+use crate::term::Term;
+
+/// What AWS documents as the permissions of a function in a VPC (`AWSLambdaVPCAccessExecutionRole`). They know no resources.
+const NETWORK_INTERFACES: &[&str] = &[
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+];
+
+/// What Glue does in a VPC for a job or crawler with a connection (`AWSGlueServiceRole`).
+const CONNECTION_NETWORK: &[&str] = &[
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeRouteTables",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeVpcAttribute",
+    "ec2:DescribeVpcEndpoints",
+];
+
+/// Adds to each role what those who act as it need.
+pub(super) fn provide(graph: &mut Graph<'_>, roles: impl Iterator<Item = usize>) {
+    let roles: Vec<usize> = roles.collect();
+    let mut needed: Vec<(usize, Policy)> = Vec::new();
+    for resource in &graph.resources {
+        // A mapping acts as the role of its function.
+        let runner = function_of(graph, resource).unwrap_or(resource);
+        for role in graph.roles_named_by(runner) {
+            if !roles.contains(&role) {
+                continue;
+            }
+            let at = match needed.iter().position(|(known, _)| *known == role) {
+                Some(at) => at,
+                None => {
+                    needed.push((role, Policy::default()));
+                    needed.len() - 1
+                }
+            };
+            of_runner(graph, resource, &mut needed[at].1);
+        }
+    }
+    for (role, policy) in needed {
+        if !policy.is_empty() {
+            add_inline(&mut graph.resources[role].body, policy);
+        }
+    }
+}
+
+/// Adds an inline policy to a role.
+fn add_inline(role: &mut Term, policy: Policy) {
+    let inline = Term::map([
+        ("PolicyName", Term::from("runtime")),
+        ("PolicyDocument", policy.finish()),
+    ]);
+    match role.get_mut("Policies") {
+        Some(Term::List(policies)) => policies.push(inline),
+        // Whoever wrote the policies as something else says what the role may do.
+        Some(_) => {}
+        None => role.set("Policies", Term::List(vec![inline])),
+    }
+}
+
+fn of_runner(graph: &Graph<'_>, runner: &Resource, policy: &mut Policy) {
+    match runner.kind.cloudformation().unwrap_or_default() {
+        "AWS::Lambda::Function" => of_function(graph, runner, policy),
+        "AWS::StepFunctions::StateMachine" => of_machine(graph, runner, policy),
+        "AWS::Glue::Job" => of_job(runner, policy),
+        "AWS::Glue::Crawler" => of_crawler(graph, runner, policy),
+        "AWS::KinesisFirehose::DeliveryStream" => of_delivery_stream(runner, policy),
+        "AWS::Lambda::EventSourceMapping" => of_mapping(graph, runner, policy),
+        _ => {}
+    }
+}
+
+fn everything() -> [Term; 1] {
+    ["*".into()]
+}
+
+fn of_function(graph: &Graph<'_>, function: &Resource, policy: &mut Policy) {
+    let span = function.declared;
+    if function.body.get("VpcConfig").is_some() {
+        policy.allow("NetworkInterfaces", NETWORK_INTERFACES, everything());
+    }
+    if function
+        .body
+        .at(&["TracingConfig", "Mode"])
+        .and_then(Term::as_str)
+        == Some("Active")
+    {
+        let actions = ["xray:PutTelemetryRecords", "xray:PutTraceSegments"];
+        policy.allow("Trace", &actions, everything());
+    }
+    if let Some(key) = key_at(graph, function, &["KmsKeyArn"]) {
+        let function_arn = arn(
+            "lambda",
+            ["function:".into(), name_or_any(function, "FunctionName")],
+            span,
+        );
+        let own = Condition::new(
+            "StringLike",
+            "kms:EncryptionContext:aws:lambda:FunctionArn",
+            vec![function_arn],
+        );
+        policy.allow_if("Variables", &["kms:Decrypt"], [key], vec![own]);
+    }
+}
+
+/// The function of an event source mapping.
+fn function_of<'g>(graph: &'g Graph<'_>, mapping: &Resource) -> Option<&'g Resource> {
+    if mapping.kind.cloudformation() != Some("AWS::Lambda::EventSourceMapping") {
+        return None;
+    }
+    match mapping.body.get("FunctionName")? {
+        Term::Reference(reference) => {
+            let at = graph.follow(mapping.instance, reference)?;
+            Some(&graph.resources[at])
+        }
+        _ => None,
+    }
+}
+
+/// Lambda lists the bucket that failed batches go to, beside writing there.
+fn of_mapping(graph: &Graph<'_>, mapping: &Resource, policy: &mut Policy) {
+    let destination = mapping
+        .body
+        .at(&["DestinationConfig", "OnFailure", "Destination"]);
+    let Some(Term::Reference(reference)) = destination else {
+        return;
+    };
+    let bucket = graph
+        .follow(mapping.instance, reference)
+        .map(|at| &graph.resources[at])
+        .filter(|target| target.kind.cloudformation() == Some("AWS::S3::Bucket"));
+    if let Some(bucket) = bucket {
+        let arn = bucket.attribute("arn", mapping.declared);
+        policy.allow("FailedBatches", &["s3:ListBucket"], [arn]);
+    }
+}
+
+fn of_machine(graph: &Graph<'_>, machine: &Resource, policy: &mut Policy) {
+    // The role of a pipeline has all of this already.
+    if matches!(graph.uses[machine.instance].kind, UseKind::Pipeline(_)) {
+        return;
+    }
+    let span = machine.declared;
+    if machine.body.get("LoggingConfiguration").is_some() {
+        policy.allow("DeliverLogs", iam::DELIVER_LOGS, everything());
+    }
+    if machine
+        .body
+        .at(&["TracingConfiguration", "Enabled"])
+        .and_then(Term::as_bool)
+        == Some(true)
+    {
+        policy.allow("Trace", iam::TRACE, everything());
+    }
+    if let Some(key) = key_at(graph, machine, &["EncryptionConfiguration", "KmsKeyId"]) {
+        let name = name_or_any(machine, "StateMachineName");
+        let machine_arn = arn("states", ["stateMachine:".into(), name], span);
+        iam::allow_executions(policy, key.clone(), machine_arn);
+        iam::allow_execution_logs(policy, key, span);
+    }
+}
+
+fn of_job(job: &Resource, policy: &mut Policy) {
+    let span = job.declared;
+    of_glue(job, "SecurityConfiguration", policy);
+    let own = arn("glue", ["job/".into(), name_or_any(job, "Name")], span);
+    policy.allow(
+        "OwnRuns",
+        &["glue:GetJob", "glue:GetJobRun", "glue:GetJobRuns"],
+        [own],
+    );
+    // Bookmarks know no resources.
+    policy.allow("Bookmark", &["glue:GetJobBookmark"], everything());
+    let connections = job
+        .body
+        .at(&["Connections", "Connections"])
+        .map_or(&[][..], Term::items);
+    of_connections(connections.iter(), policy, span);
+    // Spark looks the database `default` up as soon as the catalog is its metastore.
+    if job
+        .body
+        .at(&["DefaultArguments", "--enable-glue-datacatalog"])
+        .is_some()
+    {
+        let [catalog, database, _] = catalog::of_tables("default".into(), "*".into(), span);
+        policy.allow("DefaultDatabase", &["glue:GetDatabase"], [catalog, database]);
+    }
+}
+
+fn of_crawler(graph: &Graph<'_>, crawler: &Resource, policy: &mut Policy) {
+    const DELETE: &[&str] = &["glue:BatchDeletePartition", "glue:DeleteTable"];
+    let span = crawler.declared;
+    of_glue(crawler, "CrawlerSecurityConfiguration", policy);
+    let [catalog, database, _] = catalog::of_tables("default".into(), "*".into(), span);
+    policy.allow("DefaultDatabase", &["glue:GetDatabase"], [catalog, database]);
+    let database = crawler
+        .body
+        .get("DatabaseName")
+        .and_then(|term| catalog::database_named(graph, crawler, term, span));
+    if let Some(database) = database {
+        let tables = catalog::of_tables(database, "*".into(), span);
+        policy.allow("Tables", CATALOG_WRITE, tables.clone());
+        let deletes = crawler
+            .body
+            .at(&["SchemaChangePolicy", "DeleteBehavior"])
+            .and_then(Term::as_str);
+        if deletes == Some("DELETE_FROM_DATABASE") {
+            policy.allow("Tables", DELETE, tables);
+        }
+    }
+    let targets = crawler.body.get("Targets").map_or(&[][..], Term::entries);
+    let connections = targets
+        .iter()
+        .flat_map(|(_, list)| list.items())
+        .filter_map(|target| target.get("ConnectionName"));
+    of_connections(connections, policy, span);
+}
+
+/// What every job and crawler does: it writes logs and metrics, and reads its security configuration.
+fn of_glue(resource: &Resource, security: &str, policy: &mut Policy) {
+    let span = resource.declared;
+    let encrypted = resource.body.get(security).is_some();
+    let mut actions = vec!["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"];
+    if encrypted {
+        actions.insert(0, "logs:AssociateKmsKey");
+        let read = ["glue:GetSecurityConfiguration", "glue:GetSecurityConfigurations"];
+        policy.allow("Security", &read, everything());
+    }
+    let groups = arn("logs", ["log-group:/aws-glue/*".into()], span);
+    policy.allow("Logs", &actions, [groups]);
+    let of_glue = Condition::new("StringEquals", "cloudwatch:namespace", vec!["Glue".into()]);
+    policy.allow_if(
+        "Metrics",
+        &["cloudwatch:PutMetricData"],
+        everything(),
+        vec![of_glue],
+    );
+}
+
+fn of_connections<'t>(connections: impl Iterator<Item = &'t Term>, policy: &mut Policy, span: Span) {
+    let mut arns: Vec<Term> = connections
+        .filter(|name| name.as_str().is_some())
+        .map(|name| arn("glue", ["connection/".into(), name.clone()], span))
+        .collect();
+    if arns.is_empty() {
+        return;
+    }
+    arns.insert(0, arn("glue", ["catalog".into()], span));
+    policy.allow(
+        "Connections",
+        &["glue:GetConnection", "glue:GetConnections"],
+        arns,
+    );
+    policy.allow("Network", CONNECTION_NETWORK, everything());
+    // Glue marks the network interfaces that it creates.
+    let tags = Condition::new(
+        "ForAllValues:StringEquals",
+        "aws:TagKeys",
+        vec!["aws-glue-service-resource".into()],
+    );
+    let kinds = ["network-interface/*", "security-group/*", "instance/*"];
+    let marked = kinds.map(|kind| arn("ec2", [kind.into()], span));
+    policy.allow_if(
+        "NetworkTags",
+        &["ec2:CreateTags", "ec2:DeleteTags"],
+        marked,
+        vec![tags],
+    );
+}
+
+/// A delivery stream looks its bucket up, lists what it has uploaded there, and reads it back.
+fn of_delivery_stream(stream: &Resource, policy: &mut Policy) {
+    let mut buckets: Vec<&Term> = Vec::new();
+    find_all(&stream.body, "BucketARN", &mut buckets);
+    for bucket in buckets {
+        let objects = iam::concat([bucket.clone(), "/*".into()]);
+        policy.allow(
+            "Destinations",
+            &[
+                "s3:GetBucketLocation",
+                "s3:ListBucket",
+                "s3:ListBucketMultipartUploads",
+            ],
+            [bucket.clone()],
+        );
+        policy.allow("Deliveries", &["s3:GetObject"], [objects]);
+    }
+}
+
+/// Every value of a key in a body.
+fn find_all<'t>(term: &'t Term, key: &str, found: &mut Vec<&'t Term>) {
+    for (name, value) in term.entries() {
+        if name == key {
+            found.push(value);
+        }
+        find_all(value, key, found);
+    }
+    term.items().iter().for_each(|item| find_all(item, key, found));
+}
+
+/// The ARN of a key that a resource names, where it is a resource of this platform.
+fn key_at(graph: &Graph<'_>, resource: &Resource, path: &[&str]) -> Option<Term> {
+    let Term::Reference(reference) = resource.body.at(path)? else {
+        return None;
+    };
+    let key = &graph.resources[graph.follow(resource.instance, reference)?];
+    (key.kind.cloudformation() == Some("AWS::KMS::Key")).then(|| key.attribute("arn", resource.declared))
+}
+
+/// The name of a resource, where it is known; else any.
+fn name_or_any(resource: &Resource, property: &str) -> Term {
+    match resource.body.get(property) {
+        Some(Term::String(name)) => Term::String(Text::clone(name)),
+        _ => "*".into(),
+    }
+}

@@ -1,0 +1,78 @@
+//! The key that a pipeline's definition, its executions and its logs are encrypted with.
+
+use super::lower::Lowering;
+use super::targets::{Targets, resource_of};
+use crate::code::Code;
+use crate::diagnostic::{Diagnostic, listed};
+use crate::document::Pipeline;
+use crate::resource::Resource;
+use crate::source::Span;
+use crate::term::Term;
+
+const KEY: &str = "AWS::KMS::Key";
+
+impl<'a> Lowering<'a, '_> {
+    /// The key that the document names, or that of the module `kms` where there is one. Its ARN.
+    pub(super) fn encryption_key(&mut self, pipeline: &Pipeline) -> Option<Term> {
+        let span = pipeline.name.span;
+        let key = match pipeline.node.get("key") {
+            Some(node) => {
+                let name = node.as_str().filter(|name| *name != "aws")?;
+                let key = resource_of(self.context, name, node.span, KEY, self.diagnostics)?;
+                self.beside(key.instance, node)?;
+                key
+            }
+            None => self.usual_key(span)?,
+        };
+        Some(key.attribute("arn", span))
+    }
+
+    /// The key of the module `kms`: the tenant's own, or the platform's.
+    fn usual_key(&mut self, span: Span) -> Option<&'a Resource> {
+        let targets: &'a dyn Targets = self.context.targets;
+        let own = self.context.place;
+        let is_near = |key: &&Resource| {
+            let home = targets.home(key.instance);
+            let near =
+                |home: &crate::resource::Place| (&home.account, &home.region) == (&own.account, &own.region);
+            targets.module_of(key) == Some("kms") && home.is_none_or(near)
+        };
+        let keys: Vec<&Resource> = targets.of_type(KEY).into_iter().filter(is_near).collect();
+        let of_tenant = |tenant: &str| -> Vec<&'a Resource> {
+            let owned = keys.iter().filter(|key| key.address.tenant == tenant);
+            owned.copied().collect()
+        };
+        let mut found = of_tenant(&self.context.instance.tenant);
+        if found.is_empty() {
+            found = of_tenant("platform");
+        }
+        if let Some(named) = found.iter().find(|key| key.address.component == "kms") {
+            return Some(named);
+        }
+        match found.as_slice() {
+            [] => None,
+            [one] => Some(one),
+            several => {
+                let names = several.iter().map(|key| key.address.component.as_str());
+                self.diagnostics.push(
+                    Diagnostic::new(
+                        Code::AmbiguousReference,
+                        "several components have a key that could encrypt the pipeline",
+                    )
+                    .at(span, listed(names))
+                    .help("name one: `key: COMPONENT`, or `key: aws` for a key that AWS owns"),
+                );
+                None
+            }
+        }
+    }
+}
+
+/// What a machine that is encrypted with a key says of it.
+pub(super) fn configuration(key: &Term) -> Term {
+    Term::map([
+        ("Type", Term::from("CUSTOMER_MANAGED_KMS_KEY")),
+        ("KmsKeyId", key.clone()),
+        ("KmsDataKeyReusePeriodSeconds", 300.into()),
+    ])
+}

@@ -1,0 +1,98 @@
+//! Places in S3 as values name them: `s3://BUCKET/PREFIX`, with references in it or without.
+
+use crate::term::Term;
+
+/// A place in S3.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Location {
+    /// The bucket: its name, or a reference to it.
+    pub(crate) bucket: Term,
+    /// What the keys there begin with, as far as it is known when compiling.
+    pub(crate) prefix: String,
+}
+
+/// The place that a value names; nothing where it is no URL of S3, or where the bucket is only part of a name.
+pub(crate) fn split(term: &Term) -> Option<Location> {
+    let parts = match term {
+        Term::String(_) => std::slice::from_ref(term),
+        Term::Concat(parts) => parts,
+        _ => return None,
+    };
+    let (first, rest) = parts.split_first()?;
+    let (bucket, prefix, rest) = match (first.as_str()?.strip_prefix("s3://")?, rest) {
+        ("", [bucket @ Term::Reference(_), rest @ ..]) => (bucket.clone(), "", rest),
+        (text, rest) => {
+            let (name, prefix) = match text.split_once('/') {
+                Some(split) => split,
+                None if rest.is_empty() => (text, ""),
+                None => return None,
+            };
+            (Term::from(name), prefix, rest)
+        }
+    };
+    let known = rest.iter().map_while(Term::as_str);
+    let mut prefix = prefix.to_owned();
+    prefix.extend(known);
+    if matches!(bucket, Term::Reference(_)) {
+        let below = match rest {
+            [] => Some(""),
+            _ => prefix.strip_prefix('/'),
+        };
+        prefix = below?.to_owned();
+    }
+    (bucket != Term::from("")).then_some(Location { bucket, prefix })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::{FileId, Span};
+    use crate::term::Reference;
+
+    fn bucket() -> Term {
+        let nowhere = Span {
+            file: FileId(0),
+            start: 0,
+            end: 0,
+        };
+        Reference::of_address("platform/lake/bucket", "name", nowhere).into()
+    }
+
+    #[test]
+    fn splits_a_url_into_its_bucket_and_prefix() {
+        let concat = |parts: Vec<Term>| Term::Concat(parts.into());
+        for (term, bucket, prefix) in [
+            ("s3://raw/incoming/".into(), "raw".into(), "incoming/"),
+            ("s3://raw".into(), "raw".into(), ""),
+            (concat(vec!["s3://".into(), bucket()]), bucket(), ""),
+            (concat(vec!["s3://".into(), bucket(), "/".into()]), bucket(), ""),
+            (
+                concat(vec!["s3://".into(), bucket(), "/a/".into(), bucket()]),
+                bucket(),
+                "a/",
+            ),
+            (concat(vec!["s3://raw/".into(), bucket()]), "raw".into(), ""),
+        ] {
+            let prefix = prefix.to_owned();
+            assert_eq!(
+                split(&term),
+                Some(Location { bucket, prefix }),
+                "{}",
+                term.shown()
+            );
+        }
+    }
+
+    #[test]
+    fn does_not_take_part_of_a_name_for_a_bucket() {
+        let concat = |parts: Vec<Term>| Term::Concat(parts.into());
+        for term in [
+            "https://raw/".into(),
+            "s3:///incoming/".into(),
+            concat(vec!["s3://acme-".into(), bucket()]),
+            concat(vec!["s3://".into(), bucket(), "-logs/".into()]),
+        ] {
+            assert_eq!(split(&term), None, "{}", term.shown());
+        }
+    }
+}
