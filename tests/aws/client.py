@@ -1,6 +1,6 @@
 """AWS's own client, for tests that read back what was deployed: a line of JSON asks, a line of JSON answers.
 
-    {"endpoint": URL, "account": ID, "region": NAME, "service": "s3", "operation": "get_bucket_tagging", "parameters": {...}}
+    {"endpoint": URL, "account": ACCESS KEY, "region": NAME, "service": "s3", "operation": "get_bucket_tagging", "parameters": {...}}
     {"answer": {...}} or {"error": "NoSuchTagSet: The TagSet does not exist"}
 """
 
@@ -16,15 +16,17 @@ clients = {}
 
 
 def client(question):
-    key = tuple(question[name] for name in ("endpoint", "account", "region", "service"))
+    secret, token = question.get("secret", "test"), question.get("token")
+    key = (*(question[name] for name in ("endpoint", "account", "region", "service")), secret, token)
     if key not in clients:
-        endpoint, account, region, service = key
+        endpoint, account, region, service, *_ = key
         clients[key] = boto3.client(
             service,
             endpoint_url=endpoint,
             region_name=region,
             aws_access_key_id=account,
-            aws_secret_access_key="test",
+            aws_secret_access_key=secret,
+            aws_session_token=token,
             config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
         )
     return clients[key]

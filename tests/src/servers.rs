@@ -17,7 +17,7 @@ mod cluster;
 mod endpoint;
 
 pub use cluster::{Cluster, kubernetes, write_kubeconfig};
-pub use endpoint::{Account, Endpoint, Fault, aws};
+pub use endpoint::{Account, Credentials, Endpoint, Fault, aws};
 
 /// The variables that name running servers: an administrator's kubeconfig, that of a user who may do nothing, and the
 /// address of the AWS endpoint.

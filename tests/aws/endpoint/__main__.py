@@ -26,7 +26,7 @@ def main():
     _configure(options)
     # Only now, because ministack reads its settings when it is imported; and in this order, because a later module's
     # patches run around those of an earlier one.
-    from . import schemas, generic, s3, kinesis, templates, change_sets, events, stack_policies, faults  # noqa: F401
+    from . import schemas, generic, s3, kinesis, templates, change_sets, events, stack_policies, faults, rights  # noqa: F401
     from . import http, patching
 
     patching.apply_all()

@@ -63,10 +63,28 @@ impl Endpoint {
         Endpoint::try_start().unwrap_or_else(|error| panic!("the aws endpoint did not start: {error}"))
     }
 
+    /// The same, with an endpoint that checks signatures and rights. An access key that is an account's id is its root user, who
+    /// may do everything.
+    ///
+    /// # Panics
+    ///
+    /// When it does not become ready.
+    #[track_caller]
+    pub fn start_checking_rights() -> Endpoint {
+        let _ = Tool::Python.path();
+        Endpoint::try_start_with(&[("AUTH", "true")])
+            .unwrap_or_else(|error| panic!("the aws endpoint did not start: {error}"))
+    }
+
     pub(super) fn try_start() -> Result<Endpoint, String> {
+        Endpoint::try_start_with(&[])
+    }
+
+    fn try_start_with(variables: &[(&str, &str)]) -> Result<Endpoint, String> {
         let slot = Slot::take("aws", 4600, 1)?;
         let url = format!("http://127.0.0.1:{}", slot.port);
         let mut command = python();
+        command.envs(variables.iter().copied());
         command.args([
             "-m",
             "endpoint",
@@ -105,6 +123,7 @@ impl Endpoint {
             endpoint: self,
             id: id.to_owned(),
             region: "eu-west-1".to_owned(),
+            credentials: None,
         }
     }
 
@@ -132,6 +151,33 @@ pub struct Account<'a> {
     endpoint: &'a Endpoint,
     id: String,
     region: String,
+    /// Whose these calls are; absent, the root user's.
+    credentials: Option<Credentials>,
+}
+
+/// The credentials of a principal, as IAM or STS gave them.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    key: String,
+    secret: String,
+    token: Option<String>,
+}
+
+impl Credentials {
+    /// Of `{"AccessKeyId": …, "SecretAccessKey": …, "SessionToken": …}`; users have no token.
+    ///
+    /// # Panics
+    ///
+    /// When it is something else.
+    #[track_caller]
+    pub fn of(answer: &Json) -> Credentials {
+        let text = |key: &str| answer[key].as_str().map(str::to_owned);
+        Credentials {
+            key: text("AccessKeyId").expect("an access key"),
+            secret: text("SecretAccessKey").expect("a secret key"),
+            token: text("SessionToken"),
+        }
+    }
 }
 
 impl Account<'_> {
@@ -152,15 +198,35 @@ impl Account<'_> {
         self
     }
 
+    /// The same account, as somebody in it.
+    #[must_use]
+    pub fn acting_as(&self, credentials: Credentials) -> Self {
+        Account {
+            credentials: Some(credentials),
+            ..self.clone()
+        }
+    }
+
     /// The variables with which AWS's own clients find it.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
-        vec![
+        let (key, secret, token) = self.keys();
+        let mut variables = vec![
             ("AWS_ENDPOINT_URL", self.endpoint.url.clone()),
-            ("AWS_ACCESS_KEY_ID", self.id.clone()),
-            ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+            ("AWS_ACCESS_KEY_ID", key),
+            ("AWS_SECRET_ACCESS_KEY", secret),
             ("AWS_REGION", self.region.clone()),
             ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
-        ]
+        ];
+        variables.extend(token.map(|token| ("AWS_SESSION_TOKEN", token)));
+        variables
+    }
+
+    /// The access key, the secret, and the token of a session.
+    fn keys(&self) -> (String, String, Option<String>) {
+        match &self.credentials {
+            Some(Credentials { key, secret, token }) => (key.clone(), secret.clone(), token.clone()),
+            None => (self.id.clone(), "test".to_owned(), None),
+        }
     }
 
     /// Calls an operation with AWS's client for Python: `account.call("s3", "get_bucket_tagging", json!({"Bucket": name}))`.
@@ -184,8 +250,9 @@ impl Account<'_> {
     #[track_caller]
     pub fn try_call(&self, service: &str, operation: &str, parameters: Json) -> Result<Json, String> {
         static CLIENT: Mutex<Option<Client>> = Mutex::new(None);
+        let (key, secret, token) = self.keys();
         let question = json!({
-            "endpoint": self.endpoint.url, "account": self.id, "region": self.region,
+            "endpoint": self.endpoint.url, "account": key, "secret": secret, "token": token, "region": self.region,
             "service": service, "operation": operation, "parameters": parameters,
         });
         let mut client = CLIENT.lock().unwrap_or_else(PoisonError::into_inner);
