@@ -21,7 +21,7 @@ use crate::module::{Module, Recipe};
 use crate::node::Node;
 use crate::placement::{namespace, placement};
 use crate::provenance::Giver;
-use crate::resource::Instance;
+use crate::resource::{Instance, PLATFORM};
 use crate::scope;
 use crate::source::Files;
 use crate::term::Term;
@@ -293,7 +293,7 @@ impl<'a> Prepared<'a> {
         };
         let mut diagnostics = Diagnostics::new();
         let platform = &self.stack.platform.name.value;
-        let tenant_name: Text = tenant.map_or("platform".into(), |tenant| tenant.name.value.clone());
+        let tenant_name: Text = tenant.map_or(PLATFORM.into(), |tenant| tenant.name.value.clone());
         let identity = moved_from.as_ref().map_or(&name.value, |old| &old.value);
         let (cluster, account) = placement(environment, on.as_ref(), &mut diagnostics);
         let (module, divided, requires) = match &kind {

@@ -71,6 +71,9 @@ impl ResourceKind {
     }
 }
 
+/// What stands for the tenant in the addresses of components that have none.
+pub const PLATFORM: &str = "platform";
+
 /// One use of a module (or of a component's own resources, or of a pipeline) for the platform or for one tenant.
 #[derive(Clone, Debug)]
 pub struct Instance {

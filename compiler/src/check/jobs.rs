@@ -7,6 +7,7 @@
 use super::{Finding, Subject};
 use crate::code::Code;
 use crate::connect::pod_spec;
+use crate::resource::Resource;
 use crate::term::Term;
 
 /// Kinds whose operators run their pods without a deadline.
@@ -33,7 +34,7 @@ pub(super) fn job(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             "no ResourceQuota of its namespace limits running jobs",
             "use the module `tenant`, or add a ResourceQuota with `scopes: [Terminating]` and `hard: {pods: …}`",
         ),
-        "Job" | "CronJob" if !has_deadline(subject) => (
+        "Job" | "CronJob" if !has_deadline(subject.body) => (
             "its pods have no deadline of their own",
             "set `activeDeadlineSeconds` in the pod template, beside `containers`",
         ),
@@ -59,17 +60,34 @@ fn runs_alone(subject: &Subject<'_>) -> bool {
     matches!(policy, Some("Forbid" | "Replace"))
 }
 
-/// True when the pods have a deadline, by which a quota counts them.
-fn has_deadline(subject: &Subject<'_>) -> bool {
-    pod_spec(subject.body).is_some_and(|pod| pod.get("activeDeadlineSeconds").is_some())
+/// True when the pods of a Job or CronJob have a deadline, by which a quota counts them.
+fn has_deadline(body: &Term) -> bool {
+    pod_spec(body).is_some_and(|pod| pod.get("activeDeadlineSeconds").is_some())
 }
 
 /// True when a quota of the namespace limits running pods that have a deadline.
 fn has_quota(subject: &Subject<'_>) -> bool {
-    subject.beside().any(|(other, body)| {
-        let scopes = body.at(&["spec", "scopes"]).map_or(&[][..], Term::items);
-        other.kind.kubernetes() == Some("ResourceQuota")
-            && scopes.iter().any(|scope| scope.as_str() == Some("Terminating"))
-            && body.at(&["spec", "hard", "pods"]).is_some()
-    })
+    subject.beside().any(|(other, body)| is_quota(other, body))
+}
+
+/// True for a ResourceQuota that limits running pods that have a deadline.
+pub(super) fn is_quota(resource: &Resource, body: &Term) -> bool {
+    let scopes = body.at(&["spec", "scopes"]).map_or(&[][..], Term::items);
+    let only = matches!(scopes, [scope] if scope.as_str() == Some("Terminating"));
+    only && resource.kind.kubernetes() == Some("ResourceQuota")
+        && body.at(&["spec", "hard", "pods"]).is_some()
+}
+
+/// The fewest and the most pods that a Job or CronJob runs at once, where such a quota counts them.
+pub(super) fn counted(resource: &Resource, body: &Term) -> Option<(i64, i64)> {
+    let spec = match resource.kind.kubernetes()? {
+        "Job" => body.get("spec")?,
+        "CronJob" => body.at(&["spec", "jobTemplate", "spec"])?,
+        _ => return None,
+    };
+    let number = |key: &str| spec.get(key).and_then(Term::as_integer);
+    let most = number("parallelism").unwrap_or(1);
+    let most = number("completions").map_or(most, |completions| most.min(completions));
+    // Whatever the quota, a Job goes on as long as one of its pods fits.
+    has_deadline(body).then_some((0, most))
 }

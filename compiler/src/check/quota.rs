@@ -37,13 +37,17 @@ pub(super) fn quota(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let spec = subject.body.get("spec");
     // A quota with a scope counts some of the pods.
     let scoped = |spec: &Term| spec.get("scopes").or(spec.get("scopeSelector")).is_some();
-    if spec.is_some_and(scoped) {
+    let of_jobs = super::jobs::is_quota(subject.resource, subject.body);
+    if spec.is_some_and(scoped) && !of_jobs {
         return;
     }
     let workloads: Vec<Workload<'_>> = subject
         .beside()
         .filter_map(|(resource, body)| {
-            let pods = super::pods::range(subject, resource, body)?;
+            let pods = match of_jobs {
+                true => super::jobs::counted(resource, body)?,
+                false => super::pods::range(subject, resource, body)?,
+            };
             Some(Workload { resource, body, pods })
         })
         .collect();

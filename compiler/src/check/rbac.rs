@@ -84,8 +84,14 @@ impl<'r> Rule<'r> {
     fn resource(&self, wanted: &[&str]) -> Option<usize> {
         self.resources
             .iter()
-            .position(|resource| *resource == "*" || wanted.contains(resource))
+            .position(|resource| *resource == "*" || wanted.iter().any(|wanted| covers(resource, wanted)))
     }
+}
+
+/// True when a resource of a rule is this one, or its subresource of every resource: `*/exec`.
+fn covers(resource: &str, wanted: &str) -> bool {
+    let of_all = || resource.strip_prefix('*').filter(|rest| !rest.is_empty());
+    resource == wanted || of_all().is_some_and(|rest| wanted.ends_with(rest))
 }
 
 /// What a rule allows beyond its words; `tenant`: also what lets a tenant change its own isolation. One rule gives one finding, the

@@ -16,11 +16,8 @@ use crate::code::Code;
 use crate::connect::Graph;
 use crate::connect::lower::Lowered;
 use crate::resolve::UseKind;
-use crate::resource::Instance;
+use crate::resource::{Instance, PLATFORM, Resource, ResourceKind};
 use crate::term::Term;
-
-/// The name that stands in addresses for a component of the platform.
-const PLATFORM: &str = "platform";
 
 /// Beginnings of the names of namespaces that belong to the cluster itself.
 const OF_THE_CLUSTER: [&str; 2] = ["kube-", "openshift-"];
@@ -63,6 +60,8 @@ pub(crate) struct Tenancy<'a> {
     platform: HashSet<&'a str>,
     /// The groups and users that each tenant lets in: the output `readers` of its components of the module `tenant`.
     readers: HashMap<&'a str, Vec<&'a str>>,
+    /// The routes of each host name, by cluster and name: their places in the graph.
+    hosts: HashMap<(Option<&'a Text>, &'a str), Vec<usize>>,
     /// ClusterRoles of the platform, by cluster and name: their place in the graph.
     cluster_roles: HashMap<(Option<&'a Text>, &'a str), usize>,
 }
@@ -75,9 +74,14 @@ impl<'a> Tenancy<'a> {
             spaces: HashMap::new(),
             platform: HashSet::new(),
             readers: HashMap::new(),
+            hosts: HashMap::new(),
             cluster_roles: HashMap::new(),
         };
         for (at, resource) in graph.resources.iter().enumerate() {
+            for (host, _) in network::hosts(resource.kind.kubernetes(), bodies[at].body(resource)) {
+                let cluster = graph.instances[resource.instance].cluster.as_ref();
+                tenancy.hosts.entry((cluster, host)).or_default().push(at);
+            }
             let Some(kind @ ("Namespace" | "ClusterRole")) = resource.kind.kubernetes() else {
                 continue;
             };
@@ -203,29 +207,44 @@ pub(super) fn resource(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
 fn place(subject: &Subject<'_>, tenant: &str, findings: &mut Vec<Finding>) {
     let kind = subject.resource.kind.kubernetes().unwrap_or_default();
     let metadata = |key: &str| subject.body.at(&["metadata", key]).and_then(Term::as_str);
-    if let Some(namespace) = metadata("namespace") {
-        if !subject.is_own(tenant, namespace) {
-            findings.push(elsewhere(subject, namespace));
-        }
-        return;
-    }
     let name = metadata("name").unwrap_or_default();
-    if kind != "Namespace" {
+    let scoped = is_cluster_scoped(subject.resource);
+    if kind == "Namespace" {
+        namespace(subject, tenant, name, findings);
+    } else if scoped {
         let message = format!("{kind} is cluster-scoped: a component of tenant `{tenant}` cannot create it");
         findings.push(
             Finding::new(Code::TenantIsolation, &["kind"], message)
                 .help("declare it in a component of the platform, which has no `tenants`"),
         );
-    } else if !subject.graph.is_named_after(name, tenant) {
-        let message = format!("tenant `{tenant}` cannot create namespace `{name}`");
-        findings.push(
-            Finding::new(Code::TenantIsolation, &["metadata", "name"], message).help(
-                "name it `{{ namespace }}`, or begin the name with that: the tenant's name has to be in it",
-            ),
-        );
-    } else {
-        pod_security(subject, tenant, findings);
+    } else if let Some(namespace) = metadata("namespace").filter(|name| !subject.is_own(tenant, name)) {
+        findings.push(elsewhere(subject, namespace));
     }
+}
+
+/// True for an object that has no namespace, whether or not one is written.
+fn is_cluster_scoped(resource: &Resource) -> bool {
+    let ResourceKind::Kubernetes { api_version, kind } = &resource.kind else {
+        return false;
+    };
+    match terrace_catalog::kubernetes(api_version, kind) {
+        Some(kind) => !kind.namespaced(),
+        None => resource.body.at(&["metadata", "namespace"]).is_none(),
+    }
+}
+
+/// Whether a tenant may create a namespace of this name.
+fn namespace(subject: &Subject<'_>, tenant: &str, name: &str, findings: &mut Vec<Finding>) {
+    if subject.graph.is_named_after(name, tenant) {
+        pod_security(subject, tenant, findings);
+        return;
+    }
+    let message = format!("tenant `{tenant}` cannot create namespace `{name}`");
+    findings.push(
+        Finding::new(Code::TenantIsolation, &["metadata", "name"], message).help(
+            "name it `{{ namespace }}`, or begin the name with that: the tenant's name has to be in it",
+        ),
+    );
 }
 
 fn elsewhere(subject: &Subject<'_>, namespace: &str) -> Finding {

@@ -11,6 +11,7 @@ use crate::document::{ComponentInputs, Environment, Recipe as Source, Spanned, T
 use crate::expression::filters::slug;
 use crate::load::{Stack, unknown};
 use crate::placement::{check_label, check_names as check_targets, directory};
+use crate::resource::PLATFORM;
 use crate::scope::lost_to_scale;
 
 /// Finds names in documents that name nothing.
@@ -47,6 +48,19 @@ pub(super) fn check(stack: &Stack, diagnostics: &mut Diagnostics) {
     for tenant in &stack.tenants {
         check_environments(tenant.environments.as_deref(), diagnostics);
         check_pool(tenant, diagnostics);
+        if tenant.name.value == PLATFORM {
+            diagnostics.push(
+                Diagnostic::new(
+                    Code::InvalidValue,
+                    format!("a tenant cannot be named `{PLATFORM}`"),
+                )
+                .at(
+                    tenant.name.span,
+                    "addresses of the platform's own components begin with it",
+                )
+                .help("give the tenant another name"),
+            );
+        }
     }
     for component in &stack.components {
         check_environments(component.environments.as_deref(), diagnostics);

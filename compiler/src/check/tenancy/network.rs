@@ -21,7 +21,58 @@ pub(super) fn object(subject: &Subject<'_>, tenant: &str, findings: &mut Vec<Fin
         "PodMonitor" | "Probe" | "ServiceMonitor" => monitor(subject, findings),
         "Service" => service(subject, findings),
         "PersistentVolumeClaim" => claim(subject, findings),
-        _ => {}
+        _ => route(subject, tenant, findings),
+    }
+}
+
+/// The host names that a route answers to, with their places; other kinds have none.
+pub(super) fn hosts<'t>(kind: Option<&str>, body: &'t Term) -> Vec<(&'t str, Vec<Segment>)> {
+    match kind.unwrap_or_default() {
+        "GRPCRoute" | "HTTPRoute" | "TLSRoute" => {
+            let names = body
+                .at(&["spec", "hostnames"])
+                .map_or(&[][..], Term::items)
+                .iter();
+            let place = |at: usize| vec![key("spec"), key("hostnames"), Segment::Index(at)];
+            names
+                .enumerate()
+                .filter_map(|(at, host)| Some((host.as_str()?, place(at))))
+                .collect()
+        }
+        "Ingress" => {
+            let rules = body.at(&["spec", "rules"]).map_or(&[][..], Term::items).iter();
+            let place = |at: usize| vec![key("spec"), key("rules"), Segment::Index(at), key("host")];
+            rules
+                .enumerate()
+                .filter_map(|(at, rule)| Some((rule.get("host")?.as_str()?, place(at))))
+                .collect()
+        }
+        "Route" => {
+            let host = body.at(&["spec", "host"]).and_then(Term::as_str);
+            host.map(|host| (host, vec![key("spec"), key("host")]))
+                .into_iter()
+                .collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// A host name that somebody else's route answers to: a part of its requests would come here.
+fn route(subject: &Subject<'_>, tenant: &str, findings: &mut Vec<Finding>) {
+    for (host, place) in hosts(subject.resource.kind.kubernetes(), subject.body) {
+        let routes = subject.tenancy.hosts.get(&(subject.cluster(), host));
+        let mut routes = routes
+            .into_iter()
+            .flatten()
+            .map(|at| &subject.graph.resources[*at]);
+        if let Some(other) = routes.find(|route| route.address.tenant != tenant) {
+            let message = format!("`{host}` is the host name of `{}`, too", other.address);
+            findings.push(
+                Finding::new(Code::TenantIsolation, &[], message)
+                    .below(place)
+                    .help("give each tenant host names of its own, or let a component of the platform route their paths"),
+            );
+        }
     }
 }
 

@@ -6,10 +6,28 @@ use super::{Finding, Owner, Subject};
 use crate::check::pods::enforced_level;
 use crate::code::Code;
 use crate::connect::pod_spec;
+use crate::placement::TENANT_NAMESPACE;
 use crate::term::Term;
 
 /// Fields of a pod with which it shares something of its node.
 const OF_THE_NODE: [&str; 4] = ["hostIPC", "hostNetwork", "hostPID", "privileged"];
+
+/// Capabilities that stay within a container: those that the Pod Security Standard `baseline` allows.
+const CAPABILITIES: [&str; 13] = [
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
+];
 
 /// Keys whose values are names of namespaces.
 const NAMESPACES: [&str; 6] = [
@@ -35,6 +53,10 @@ struct Scan<'s, 'a> {
 /// Reads all of a resource of a tenant.
 pub(super) fn scan(subject: &Subject<'_>, tenant: &str, told: &[Vec<Segment>], findings: &mut Vec<Finding>) {
     let object = subject.resource.kind.kubernetes().is_some();
+    // Almost every resource is clean, and finding out takes no paths.
+    if is_clean(subject, tenant, subject.body, "", object) {
+        return;
+    }
     let refused = pod_spec(subject.body).is_some()
         && enforced_level(subject).is_some_and(|level| level != "privileged");
     let mut scan = Scan {
@@ -46,6 +68,48 @@ pub(super) fn scan(subject: &Subject<'_>, tenant: &str, told: &[Vec<Segment>], f
         findings,
     };
     scan.term(subject.body, "");
+}
+
+/// False when there may be something to report below a term; `object`: in a Kubernetes object.
+fn is_clean(subject: &Subject<'_>, tenant: &str, term: &Term, key: &str, object: bool) -> bool {
+    match term {
+        Term::Map(entries) => {
+            let root = std::ptr::eq(term, subject.body);
+            entries.iter().all(|(name, value)| {
+                let suspicious = object
+                    && match name.as_str() {
+                        "apiVersion" => !root,
+                        "capabilities" | "hostPath" | "hostPort" | "priorityClassName" => true,
+                        name => OF_THE_NODE.contains(&name),
+                    };
+                !suspicious
+                    && foreign(subject, tenant, name, "").is_none()
+                    && is_clean(subject, tenant, value, name, object)
+            })
+        }
+        Term::List(items) => items
+            .iter()
+            .all(|item| is_clean(subject, tenant, item, key, object)),
+        Term::String(text) => foreign(subject, tenant, text, key).is_none(),
+        _ => true,
+    }
+}
+
+/// The other tenant whose namespace a text names; `key`: the key that it stands under.
+fn foreign(subject: &Subject<'_>, tenant: &str, text: &str, key: &str) -> Option<Text> {
+    if NAMESPACES.contains(&key) {
+        let own = subject.instance().namespace == text;
+        return match (!own).then(|| subject.owner(text))? {
+            Owner::Tenant(other) if other != tenant => Some(other.into()),
+            _ => None,
+        };
+    }
+    if text.len() < TENANT_NAMESPACE.len() || !text.contains(TENANT_NAMESPACE) {
+        return None;
+    }
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+    let mut owners = words.filter_map(|word| subject.graph.tenants.namespaces.get(word));
+    owners.find(|owner| *owner != tenant).cloned()
 }
 
 impl Scan<'_, '_> {
@@ -87,7 +151,7 @@ impl Scan<'_, '_> {
 
     /// Reports the namespace of another tenant in a text.
     fn names(&mut self, text: &str, key: &str) {
-        let Some(other) = self.foreign(text, key) else {
+        let Some(other) = foreign(self.subject, self.tenant, text, key) else {
             return;
         };
         let address = &self.subject.resource.address;
@@ -96,23 +160,6 @@ impl Scan<'_, '_> {
             message,
             "let a component of the platform bring the two tenants together",
         );
-    }
-
-    /// The other tenant whose namespace a text names.
-    fn foreign(&self, text: &str, key: &str) -> Option<Text> {
-        let graph = self.subject.graph;
-        if NAMESPACES.contains(&key) {
-            return match self.subject.owner(text) {
-                Owner::Tenant(other) if other != self.tenant => Some(other.into()),
-                _ => None,
-            };
-        }
-        if !text.contains(crate::placement::TENANT_NAMESPACE) {
-            return None;
-        }
-        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
-        let mut owners = words.filter_map(|word| graph.tenants.namespaces.get(word));
-        owners.find(|owner| *owner != self.tenant).cloned()
     }
 
     /// Reports a field with which a pod reaches into its node, or goes before the pods of others.
@@ -129,6 +176,22 @@ impl Scan<'_, '_> {
             self.report(
                 message,
                 "take it out, or move the workload to a component of the platform",
+            );
+        }
+        if key == "hostPort" && value.as_integer().is_some_and(|port| port > 0) {
+            let message = "`hostPort` takes a port of the node, for which other tenants could have pods";
+            self.report(message.to_owned(), "expose the pods with a Service");
+        }
+        let added = value.get("add").filter(|_| key == "capabilities");
+        let mut added = added.map_or(&[][..], Term::items).iter().filter_map(Term::as_str);
+        if let Some(capability) = added.find(|one| !CAPABILITIES.contains(one)) {
+            let message = format!(
+                "the capability `{capability}` lets the pods of tenant `{}` reach into their node",
+                self.tenant
+            );
+            self.report(
+                message,
+                "take it out of `add`, or move the workload to a component of the platform",
             );
         }
         let class = value.as_str().filter(|_| key == "priorityClassName");
