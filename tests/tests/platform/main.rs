@@ -3,6 +3,7 @@
 #![expect(clippy::print_stderr, reason = "how many calls it took, and how long")]
 
 mod acme;
+mod contained;
 mod divided;
 mod killed;
 mod only;
