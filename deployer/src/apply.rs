@@ -19,7 +19,7 @@ use crate::journal::{self, Journal};
 use crate::ledger::{History, Release, Status, kinds, store_bundle};
 use crate::ownership::Identities;
 use crate::plan::{Action, FORMAT, Plan, Purpose, Stage};
-use crate::planning::{backend_of, contents, index, previous};
+use crate::planning::{backend_of, contents, in_the_way, index, previous};
 use crate::run::Run;
 use crate::targets::{Known, Targets, declared, fail};
 
@@ -228,9 +228,13 @@ async fn apply_locked(
     let live = index(targets.observe(&wanted, &known).await?);
     let live: BTreeMap<_, _> = live.into_iter().map(|(id, (_, live))| (id, live)).collect();
     let mut moved = moved(plan, &live);
-    moved.extend(came_along(plan, targets, &live).await?);
+    moved.extend(came_along(plan, targets, &wanted, &live).await?);
     if !moved.is_empty() {
         return Err(Refusal::Stale(moved).into());
+    }
+    let in_the_way = in_the_way(targets, plan, &wanted, &live).await?;
+    if !in_the_way.is_empty() {
+        return Err(Refusal::NotAllowed(in_the_way).into());
     }
     held.check()?;
     let id = history.next_id();
@@ -443,7 +447,7 @@ fn moved(plan: &Plan, live: &BTreeMap<ArtifactId, Live>) -> Vec<Moved> {
         };
         lines.extend(step.basis.moved(now).into_iter().map(moved));
         // What has come into it since was not agreed to.
-        if matches!(step.change.action, Action::Delete | Action::Replace) {
+        if matches!(step.change.action, Action::Delete | Action::Replace) && !step.change.keeps_data {
             let holds = live
                 .get(&step.artifact)
                 .into_iter()
@@ -459,9 +463,10 @@ fn moved(plan: &Plan, live: &BTreeMap<ArtifactId, Live>) -> Vec<Moved> {
 async fn came_along(
     plan: &Plan,
     targets: &Targets,
+    wanted: &Bundle,
     live: &BTreeMap<ArtifactId, Live>,
 ) -> Result<Vec<Moved>, Error> {
-    let mut found = contents(targets, plan, live, None).await?;
+    let mut found = contents(targets, plan, wanted, live, None).await?;
     let mut lines = Vec::new();
     for step in &plan.steps {
         let now = found.remove(&step.artifact).unwrap_or_default();

@@ -100,6 +100,13 @@ pub trait Backend: Send + Sync {
         true
     }
 
+    /// Why some of what a plan deletes would never go (a volume that something else goes on using), a failure of kind
+    /// [`FailureKind::Protected`] each. Only asks, and only about [`Going::among`].
+    fn in_the_way<'a>(&'a self, going: &'a Going<'a>) -> BoxFuture<'a, Result<Vec<Failure>, Failure>> {
+        let _ = going;
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
     /// Called once before anything is written or recorded, with all steps that will be taken: what is sure to be refused
     /// later is refused here. Only asks.
     fn check<'a>(&'a self, intent: &'a Intent<'a>) -> BoxFuture<'a, Result<(), Failure>> {
@@ -338,6 +345,8 @@ pub struct Going<'a> {
     pub among: &'a BTreeSet<ArtifactId>,
     /// What was observed, of all targets.
     pub live: &'a BTreeMap<ArtifactId, Live>,
+    /// What is wanted in the end. Something deleted that is among it is replaced.
+    pub wanted: &'a Bundle,
 }
 
 /// What is about to be done, told to [`Backend::begin`].

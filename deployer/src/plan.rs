@@ -157,6 +157,9 @@ pub struct Change {
     /// approved by address.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub loses_data: BTreeSet<Address>,
+    /// Whether its data survives although it is replaced or deleted: it is somewhere else, and stays there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keeps_data: bool,
     /// What goes along with a container (a namespace, a definition, a CloudFormation stack) that is deleted or replaced,
     /// and is not ours, or has no step of its own. The address of each is among `loses_data`, too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -336,6 +339,7 @@ impl Change {
             fields: Vec::new(),
             members: Vec::new(),
             loses_data: BTreeSet::new(),
+            keeps_data: false,
             contents: Vec::new(),
             previewed: false,
             notes: Vec::new(),

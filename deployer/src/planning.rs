@@ -22,7 +22,7 @@ mod adoption;
 mod containers;
 mod previews;
 
-pub(crate) use containers::contents;
+pub(crate) use containers::{contents, in_the_way};
 pub(crate) use previews::AskedFor;
 
 use adoption::Adoption;
@@ -143,7 +143,7 @@ pub(crate) async fn plan_over(
     let divided = planned.divide(&mut changes).await?;
     plan.steps = steps(&wanted, previous.as_ref(), &live, changes, removals);
     add_later(&mut plan.steps, divided, &wanted, &live);
-    containers::take_along(targets, &live, &mut plan).await?;
+    containers::take_along(targets, &wanted, &live, &mut plan).await?;
     plan.steps
         .sort_by(|a, b| (a.wave, &a.artifact).cmp(&(b.wave, &b.artifact)));
     if history.last().is_some_and(|last| last.status != Status::Deployed) {
@@ -426,9 +426,10 @@ pub(crate) fn guard(artifact: &Artifact, live: Option<&Live>, change: &mut Chang
     let mut lost: Vec<Address> = Vec::new();
     if change.action == Action::Replace && live.is_some() {
         let held = live.into_iter().flat_map(|live| live.holds_data.iter().cloned());
-        lost.extend(held);
+        lost.extend(held.filter(|_| !change.keeps_data));
         if let Body::Object(object) = &artifact.body
             && object.holds_data
+            && !change.keeps_data
         {
             lost.push(object.address.clone());
         }

@@ -10,18 +10,19 @@ use terrace_artifact::{Artifact, ArtifactId, Bundle};
 use tokio::sync::Semaphore;
 
 use crate::apply::{ApplyOptions, Outcome};
-use crate::backend::{Backend, Basis, Live, Look, PreviewOptions, Ticket, Write};
+use crate::backend::{Backend, Basis, Live, PreviewOptions, Ticket, Write};
 use crate::event::{Event, StepName};
 use crate::failure::{Failure, FailureKind};
 use crate::home::Held;
 use crate::journal::Journal;
-use crate::ownership::{Identities, Ownership};
+use crate::ownership::Identities;
 use crate::plan::{Action, Change, Plan, Stage, Step};
 use crate::planning::{AskedFor, backend_of, contents};
 use crate::targets::Targets;
 use crate::values::{Values, sources};
 
 mod send;
+mod settling;
 
 /// An apply under way.
 pub(crate) struct Run<'a, E> {
@@ -132,7 +133,7 @@ impl<'a, E: Fn(Event) + Send + Sync> Run<'a, E> {
         let mut running: FuturesUnordered<BoxFuture<'_, (&'a Step, Ended)>> = FuturesUnordered::new();
         let mut told = false;
         loop {
-            if self.lost_lock() {
+            if self.lost_lock().is_some() {
                 ready.clear();
             }
             if self.options.cancel.is_cancelled() {
@@ -179,7 +180,7 @@ impl<'a, E: Fn(Event) + Send + Sync> Run<'a, E> {
             .collect();
         let why = if cancelled {
             "the apply was stopped"
-        } else if self.lost_lock() {
+        } else if self.lost_lock().is_some() {
             "the lock was lost"
         } else {
             "something it needs is not done"
@@ -187,8 +188,10 @@ impl<'a, E: Fn(Event) + Send + Sync> Run<'a, E> {
         self.skip(&left, why, outcomes);
     }
 
-    fn lost_lock(&self) -> bool {
-        matches!(self.held.check(), Err(failure) if failure.kind == FailureKind::LockLost)
+    /// That the lock was lost, if it was: then nothing more is written, and nothing is waited for.
+    fn lost_lock(&self) -> Option<Failure> {
+        let checked = self.held.check().err();
+        checked.filter(|failure| failure.kind == FailureKind::LockLost)
     }
 
     fn skip(&self, steps: &[&Step], why: &str, outcomes: &mut BTreeMap<ArtifactId, Outcome>) {
@@ -407,7 +410,9 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
     async fn contains_only_what_was_agreed(&self) -> Result<(), Ended> {
         let run = self.run;
         let id = &self.step.artifact;
-        let look = || -> BoxFuture<'_, _> { Box::pin(contents(run.targets, run.plan, run.live, Some(id))) };
+        let look = || -> BoxFuture<'_, _> {
+            Box::pin(contents(run.targets, run.plan, run.wanted, run.live, Some(id)))
+        };
         let mut found = self.request(look).await.map_err(Ended::Failed)?;
         let now = found.remove(id).unwrap_or_default();
         let came: Vec<String> = self
@@ -506,103 +511,6 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
             return Err(Failure::new(FailureKind::Stale, message).server(now.reason));
         }
         Ok(Some(now))
-    }
-
-    /// Looks until the artifact has settled, or is gone.
-    async fn settle(&self, artifact: Option<&Artifact>, ticket: &Ticket) -> Result<Live, Ended> {
-        let allowed = self.run.options.timeout.unwrap_or_else(|| {
-            let stack =
-                self.step.subject.namespace.is_none() && &*self.step.subject.kind == "CloudFormation stack";
-            Duration::from_secs(if stack { 3600 } else { 600 })
-        });
-        let began = Instant::now();
-        let mut pause = Duration::from_millis(200);
-        let mut said: Option<(String, Instant)> = None;
-        let mut away: Option<Instant> = None;
-        loop {
-            let look = self
-                .request(|| self.backend.look(&self.step.artifact, artifact, ticket))
-                .await;
-            let look = match look {
-                // The system works on without us; a network that is away for a moment is no reason to give up.
-                Err(failure)
-                    if failure.may_pass() && away.get_or_insert_with(Instant::now).elapsed() < AWAY =>
-                {
-                    Look::Waiting(failure.message)
-                }
-                look => {
-                    away = None;
-                    look.map_err(Ended::Unsettled)?
-                }
-            };
-            let why = match look {
-                Look::Settled(live) => return Ok(*live),
-                Look::Gone if artifact.is_none() => return Ok(self.gone()),
-                Look::Gone => {
-                    let failure = Failure::new(FailureKind::Stale, "it was deleted while it was waited for");
-                    return Err(Ended::Failed(failure));
-                }
-                Look::Failed(failure) => return Err(Ended::Failed(failure)),
-                Look::Waiting(why) => why,
-            };
-            if began.elapsed() >= allowed {
-                let what = if artifact.is_some() { "ready" } else { "gone" };
-                let seconds = allowed.as_secs();
-                let plural = if seconds == 1 { "" } else { "s" };
-                let message = format!("it was not {what} after {seconds} second{plural}");
-                let failure = Failure::new(FailureKind::TimedOut, message).server(why);
-                return Err(Ended::Unsettled(failure));
-            }
-            let new = said
-                .as_ref()
-                .is_none_or(|(before, at)| *before != why || at.elapsed().as_secs() >= 10);
-            if new {
-                (self.run.events)(Event::Waiting {
-                    step: name(self.step),
-                    why: why.clone(),
-                    elapsed: self.begun.elapsed(),
-                });
-                said = Some((why.clone(), Instant::now()));
-            }
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = self.run.options.cancel.cancelled() => {
-                    let message = "it was accepted, and not waited for";
-                    return Err(Ended::Unsettled(Failure::new(FailureKind::Cancelled, message).server(why)));
-                }
-            }
-            pause = (pause * 3 / 2).min(Duration::from_secs(3));
-        }
-    }
-
-    /// Records what others wait for.
-    fn learn(&self, live: &Live) {
-        if self.run.plan.comes_back_to(self.step) {
-            let mut settled = self.shared.settled.lock().unwrap_or_else(PoisonError::into_inner);
-            settled.insert(self.step.artifact.clone(), live.clone());
-        }
-        let mut values = self.shared.values.lock().unwrap_or_else(PoisonError::into_inner);
-        for source in self.shared.asked_for.about(&self.step.artifact) {
-            if let Some(value) = self.backend.attribute(&source.attribute, live, None) {
-                values.learn(source, value);
-            }
-        }
-    }
-
-    /// What stands for a thing that is gone.
-    fn gone(&self) -> Live {
-        Live {
-            id: self.step.artifact.clone(),
-            subject: self.step.subject.clone(),
-            ownership: Ownership::MADE,
-            identity: terrace_artifact::Text::default(),
-            notes: Vec::new(),
-            basis: Basis::absent(),
-            addresses: Vec::new(),
-            holds_data: Vec::new(),
-            needs: BTreeSet::new(),
-            value: terrace_artifact::Value::Null,
-        }
     }
 }
 

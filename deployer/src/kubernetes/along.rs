@@ -16,6 +16,12 @@ pub(super) fn remember_dropped(wanted: Wanted<'_>, live: &mut BTreeMap<ArtifactI
     }
 }
 
+/// Whether a StatefulSet takes its claims along when it is deleted.
+pub(super) fn deletes_claims(set: &Value) -> bool {
+    const POLICY: &[&str] = &["spec", "persistentVolumeClaimRetentionPolicy", "whenDeleted"];
+    set.at(POLICY).and_then(Value::as_str) == Some("Delete")
+}
+
 /// A StatefulSet may be told to delete the claims of the pods that go when it gets fewer.
 pub(super) fn loses_by_scaling(change: &mut Change, object: &Object, manifest: &Value, live: &Value) {
     const POLICY: &[&str] = &["spec", "persistentVolumeClaimRetentionPolicy", "whenScaled"];

@@ -19,6 +19,7 @@ use crate::plan::{Action, Change, Content};
 use crate::values::{Values, at_path};
 
 mod along;
+mod claims;
 mod configuration;
 mod contents;
 mod denied;
@@ -318,6 +319,10 @@ impl Backend for Kubernetes {
         going: &'a Going<'a>,
     ) -> BoxFuture<'a, Result<BTreeMap<ArtifactId, Vec<Content>>, Failure>> {
         Box::pin(self.contents_of(going))
+    }
+
+    fn in_the_way<'a>(&'a self, going: &'a Going<'a>) -> BoxFuture<'a, Result<Vec<Failure>, Failure>> {
+        Box::pin(self.claims_in_use(going))
     }
 
     fn check<'a>(&'a self, intent: &'a Intent<'a>) -> BoxFuture<'a, Result<(), Failure>> {

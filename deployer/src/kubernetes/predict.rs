@@ -98,12 +98,34 @@ fn merged<'a>(
                     }
                     Value::List(out)
                 }
+                _ if path.last() == Some(&"volumeClaimTemplates") && wanted.len() == live.len() => {
+                    let templates = wanted.iter().zip(live);
+                    Value::List(templates.map(|(wanted, live)| template(wanted, live)).collect())
+                }
                 _ => Value::List(wanted.clone()),
             }
         }
         (wanted, live) if is_quantity_field(api_version, path) && same_quantity(wanted, live) => live.clone(),
         (wanted, _) => wanted.clone(),
     }
+}
+
+/// A claim template, with what the server fills in by itself.
+fn template(wanted: &Value, live: &Value) -> Value {
+    let filled = |wanted: &Value, live: &Value, keys: &[&str]| {
+        let mut map = wanted.as_map().cloned().unwrap_or_default();
+        for key in keys {
+            if let (None, Some(default)) = (wanted.get(key), live.get(key)) {
+                map.insert(*key, default.clone());
+            }
+        }
+        map
+    };
+    let mut map = filled(wanted, live, &["apiVersion", "kind", "status"]);
+    if let (Some(wanted), Some(live)) = (wanted.get("spec"), live.get("spec")) {
+        map.insert("spec", filled(wanted, live, &["volumeMode"]));
+    }
+    map.into()
 }
 
 /// Whether a map is ours as a whole: our entry names it and nothing in it.

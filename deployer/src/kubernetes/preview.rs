@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use terrace_artifact::{Address, Artifact, Object, Segment, Text, Value};
 
-use super::along::loses_by_scaling;
+use super::along::{deletes_claims, loses_by_scaling};
+use super::claims::enlarged;
 use super::difference::difference;
 use super::kinds::Served;
 use super::manifest::{adopted, only_new, pinned, stored_form};
@@ -44,6 +45,11 @@ impl Kubernetes {
             true => adopted(stored_form(manifest)),
             false => stored_form(manifest),
         };
+        let enlarged = live.and_then(|live| enlarged(&manifest, &live.value, &self.whose.manager));
+        let (manifest, note) = match enlarged {
+            Some((manifest, note)) => (manifest, Some(note)),
+            None => (manifest, None),
+        };
         let kinds = self.kinds().await?;
         let Some(served) = kinds.get(&object.api_version, &object.kind) else {
             return self.unserved(object, &kinds);
@@ -56,7 +62,7 @@ impl Kubernetes {
             options,
         };
         let change = match live {
-            None => self.create(question).await,
+            None => self.create(&artifact.target, question).await,
             Some(live)
                 if question.later.is_empty() && self.whose.is_unchanged(&question.manifest, &live.value) =>
             {
@@ -64,7 +70,10 @@ impl Kubernetes {
             }
             Some(live) => self.update(question, live).await,
         };
-        change.map_err(|failure| failure.about(Some(&object.address), Some(&object.origin)))
+        let mut change =
+            change.map_err(|failure| failure.about(Some(&object.address), Some(&object.origin)))?;
+        change.notes.extend(note);
+        Ok(change)
     }
 
     /// A kind that the server does not know: its definition is among what is coming, or it never will be.
@@ -97,7 +106,7 @@ impl Kubernetes {
         Err(failure.about(Some(&object.address), Some(&object.origin)))
     }
 
-    async fn create(&self, question: Question<'_>) -> Result<Change, Failure> {
+    async fn create(&self, target: &str, question: Question<'_>) -> Result<Change, Failure> {
         if question.object.kind == "Namespace" && is_systems(&question.object.name) {
             let name = &question.object.name;
             let message = format!("namespace `{name}` would be created, and its name belongs to the system");
@@ -129,6 +138,7 @@ impl Kubernetes {
             return Ok(change);
         }
         if self.waits_for_another(&question, &refusal).await {
+            self.still_used(target, question.object).await?;
             change
                 .notes
                 .push("one of this name is still being deleted: it is created when that is gone".to_owned());
@@ -432,6 +442,14 @@ impl Kubernetes {
 
     /// What a replacement costs.
     fn loses(change: &mut Change, object: &Object, live: &Live) {
+        if object.kind == "StatefulSet" && !deletes_claims(&live.value) {
+            change.keeps_data = true;
+            change.risk = Risk::Replace;
+            change
+                .notes
+                .push("its claims stay as they are, with their data and their size".to_owned());
+            return;
+        }
         let mut lost: BTreeSet<Address> = live.holds_data.iter().cloned().collect();
         if object.holds_data {
             lost.insert(object.address.clone());

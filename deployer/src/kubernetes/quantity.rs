@@ -35,6 +35,11 @@ pub(crate) fn same_quantity(a: &Value, b: &Value) -> bool {
     a == b || matches!((nano(a), nano(b)), (Some(a), Some(b)) if a == b)
 }
 
+/// Whether a quantity is surely larger than another.
+pub(crate) fn is_larger(a: &Value, b: &Value) -> bool {
+    matches!((nano(a), nano(b)), (Some(a), Some(b)) if a > b)
+}
+
 /// Whether the API server itself owns this group. Groups of custom resources under `k8s.io` exist (Gateway API), so
 /// the names are listed.
 pub(crate) fn is_built_in(api_version: &str) -> bool {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use terrace_artifact::{Artifact, ArtifactId, Map, Object, Value};
 
 use super::Kubernetes;
+use super::claims::enlarged;
 use super::home::MANAGER;
 use super::kinds::{Kinds, Served};
 use super::live::{is_being_deleted, metadata, stranger};
@@ -42,7 +43,10 @@ impl Kubernetes {
             false => stored_form(filled.manifest),
         };
         let manifest = match live {
-            Some(live) => pinned(&wanted, Some(live)),
+            Some(live) => {
+                let kept = enlarged(&wanted, &live.value, &self.whose.manager);
+                pinned(&kept.map_or(wanted, |(manifest, _)| manifest), Some(live))
+            }
             None => only_new(&wanted),
         };
         let apply = Apply {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use terrace_artifact::{ArtifactId, Text};
+use terrace_artifact::{ArtifactId, Bundle, Text};
 
 use crate::backend::{Going, Live};
 use crate::error::Error;
@@ -18,6 +18,7 @@ fn deletes(step: &Step) -> bool {
 /// Adds to each step that deletes a container what goes along with it. What nobody may look into is refused.
 pub(super) async fn take_along(
     targets: &Targets,
+    wanted: &Bundle,
     live: &BTreeMap<ArtifactId, (Text, Live)>,
     plan: &mut Plan,
 ) -> Result<(), Error> {
@@ -28,13 +29,16 @@ pub(super) async fn take_along(
         .iter()
         .map(|(id, (_, live))| (id.clone(), live.clone()))
         .collect();
-    let mut found = match contents(targets, plan, &live, None).await {
+    match in_the_way(targets, plan, wanted, &live).await {
+        Ok(failures) => plan.refusals.extend(failures),
+        Err(failure) => plan.refusals.push(denied(failure)?),
+    }
+    let mut found = match contents(targets, plan, wanted, &live, None).await {
         Ok(found) => found,
-        Err(failure) if matches!(failure.kind, FailureKind::Denied { .. }) => {
-            plan.refusals.push(failure);
+        Err(failure) => {
+            plan.refusals.push(denied(failure)?);
             return Ok(());
         }
-        Err(failure) => return Err(failure.into()),
     };
     for step in &mut plan.steps {
         let contents = found.remove(&step.artifact).unwrap_or_default();
@@ -44,20 +48,25 @@ pub(super) async fn take_along(
     Ok(())
 }
 
+/// What may not be looked into may not be deleted; any other failure ends the plan.
+fn denied(failure: Failure) -> Result<Failure, Error> {
+    match failure.kind {
+        FailureKind::Denied { .. } => Ok(failure),
+        _ => Err(failure.into()),
+    }
+}
+
 /// What goes along with the containers that a plan deletes: with all of them, or with one.
 pub(crate) async fn contents(
     targets: &Targets,
     plan: &Plan,
+    wanted: &Bundle,
     live: &BTreeMap<ArtifactId, Live>,
     only: Option<&ArtifactId>,
 ) -> Result<BTreeMap<ArtifactId, Vec<Content>>, Failure> {
     let mut found = BTreeMap::new();
     for (target, backend) in &targets.backends {
-        let steps = plan
-            .steps
-            .iter()
-            .filter(|step| step.target == *target && deletes(step));
-        let deleted: BTreeSet<ArtifactId> = steps.map(|step| step.artifact.clone()).collect();
+        let deleted = deleted(plan, target);
         let among = match only {
             None => deleted.clone(),
             Some(id) => deleted.get(id).into_iter().cloned().collect(),
@@ -70,8 +79,43 @@ pub(crate) async fn contents(
             deleted: &deleted,
             among: &among,
             live,
+            wanted,
         };
         found.extend(backend.contents(&going).await?);
     }
     Ok(found)
+}
+
+/// Why some of what a plan deletes would never go.
+pub(crate) async fn in_the_way(
+    targets: &Targets,
+    plan: &Plan,
+    wanted: &Bundle,
+    live: &BTreeMap<ArtifactId, Live>,
+) -> Result<Vec<Failure>, Failure> {
+    let mut failures = Vec::new();
+    for (target, backend) in &targets.backends {
+        let deleted = deleted(plan, target);
+        if deleted.is_empty() {
+            continue;
+        }
+        let going = Going {
+            target,
+            deleted: &deleted,
+            among: &deleted,
+            live,
+            wanted,
+        };
+        failures.extend(backend.in_the_way(&going).await?);
+    }
+    Ok(failures)
+}
+
+/// The artifacts that a plan deletes in a target, those it replaces included.
+fn deleted(plan: &Plan, target: &Text) -> BTreeSet<ArtifactId> {
+    let steps = plan
+        .steps
+        .iter()
+        .filter(|step| step.target == *target && deletes(step));
+    steps.map(|step| step.artifact.clone()).collect()
 }

@@ -5,6 +5,7 @@
 mod acme;
 mod contained;
 mod divided;
+mod fenced;
 mod killed;
 mod only;
 mod refused;

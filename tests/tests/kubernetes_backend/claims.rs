@@ -1,0 +1,199 @@
+//! Claims that are in use, that somebody enlarged, and those of StatefulSets.
+
+use std::time::Duration;
+
+use terrace_deployer::{Action, Risk};
+
+use crate::documents::{in_namespace, workload};
+use crate::support::{Stack, address, show};
+
+fn claim(size: &str) -> String {
+    format!(
+        "
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {{name: files, namespace: $N, annotations: {{terrace.dev/holds-data: 'true'}}}}
+spec: {{accessModes: [ReadWriteOnce], resources: {{requests: {{storage: {size}}}}}}}
+"
+    )
+}
+
+/// A Deployment whose pods mount the claim.
+fn mounting() -> String {
+    workload("Deployment", "web", "replicas: 2", "web:1", "1").replace(
+        "containers: [{",
+        "volumes: [{name: files, persistentVolumeClaim: {claimName: files}}], containers: [{",
+    )
+}
+
+/// A claim that pods use is neither replaced nor deleted: it would never go. What uses it is named, with what to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_in_use_is_not_replaced() {
+    let mut stack = Stack::new("used");
+    stack.timeout = Duration::from_secs(90);
+    let with = |size: &str| in_namespace([&*claim(size), &mounting()]);
+    stack.apply(&with("2Gi")).await;
+    assert!(mounting().contains("claimName"), "{}", mounting());
+    stack.approved = vec![address("platform/used/persistentvolumeclaim-files")];
+    let refusal = stack.refusal(&with("1Gi")).await;
+    assert!(
+        refusal.contains("PersistentVolumeClaim used/files cannot be replaced while it is used: by Deployment web (pods web-"),
+        "{refusal}"
+    );
+    assert!(
+        refusal.contains("kubectl --context local scale deployment web --namespace used --replicas=0"),
+        "{refusal}"
+    );
+    // Taking it away while its user stays would never end either.
+    let without_claim = in_namespace([&*mounting()]);
+    let refusal = stack.refusal(&without_claim).await;
+    assert!(
+        refusal.contains("used/files cannot be deleted while it is used: by Deployment web"),
+        "{refusal}"
+    );
+    assert_eq!(
+        stack.field("persistentvolumeclaim/files --namespace=$N", ".status.phase"),
+        "Bound"
+    );
+
+    // What the message says works: stopped, replaced, and started again.
+    stack.kubectl("scale deployment web --namespace=$N --replicas=0");
+    stack.kubectl("wait pod --namespace=$N --selector=app=web --for=delete --timeout=60s");
+    stack.apply(&with("1Gi")).await;
+    assert_eq!(
+        stack.field(
+            "persistentvolumeclaim/files --namespace=$N",
+            ".spec.resources.requests.storage"
+        ),
+        "1Gi"
+    );
+    assert_eq!(
+        stack.field("deployment/web --namespace=$N", ".status.readyReplicas"),
+        "2"
+    );
+    // Everything together goes without a word about it.
+    stack.destroy(&with("1Gi")).await;
+}
+
+/// Somebody deleted a claim that is in use: until its users stop, nothing can take its place.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_is_going_and_in_use_is_told() {
+    let stack = Stack::new("dying");
+    let yaml = in_namespace([&*claim("1Gi"), &mounting()]);
+    stack.apply(&yaml).await;
+    stack.kubectl("delete persistentvolumeclaim files --namespace=$N --wait=false");
+    let refusal = stack.refusal(&yaml).await;
+    assert!(
+        refusal.contains("PersistentVolumeClaim dying/files is being deleted, and cannot go while it is used: by Deployment web"),
+        "{refusal}"
+    );
+    stack.kubectl("scale deployment web --namespace=$N --replicas=0");
+    stack.kubectl("wait pod --namespace=$N --selector=app=web --for=delete --timeout=60s");
+    stack.apply(&yaml).await;
+}
+
+/// A claim that somebody enlarged stays as it is, and is in nobody's way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_enlarged_by_hand_stays() {
+    let stack = Stack::new("enlarged");
+    let with = |size: &str, color: &str| {
+        let settings = format!(
+            "{{apiVersion: v1, kind: ConfigMap, metadata: {{name: settings, namespace: $N}}, data: {{color: {color}}}}}"
+        );
+        in_namespace([&*claim(size), &settings])
+    };
+    stack.apply(&with("1Gi", "blue")).await;
+    stack.kubectl(
+        "patch persistentvolumeclaim files --namespace=$N --type=merge --patch={\"spec\":{\"resources\":{\"requests\":{\"storage\":\"2Gi\"}}}}",
+    );
+    let plan = stack.plan(&with("1Gi", "red")).await;
+    assert!(plan.loses_data().is_empty(), "{}", show(&plan));
+    let notes: Vec<&String> = plan.steps.iter().flat_map(|step| &step.change.notes).collect();
+    assert_eq!(
+        notes,
+        [
+            "somebody enlarged it to 2Gi, and 1Gi is declared: a claim never shrinks, so it stays as it is; declare `storage: 2Gi`"
+        ]
+    );
+    stack.apply(&with("1Gi", "red")).await;
+    let size = || {
+        stack.field(
+            "persistentvolumeclaim/files --namespace=$N",
+            ".spec.resources.requests.storage",
+        )
+    };
+    assert_eq!(size(), "2Gi");
+    // As it says, and on from there.
+    stack.apply(&with("2Gi", "red")).await;
+    stack.apply(&with("3Gi", "red")).await;
+    assert_eq!(size(), "3Gi");
+    // A smaller one that is declared is another claim, once the volume has really grown.
+    stack.kubectl(
+        "patch persistentvolumeclaim files --namespace=$N --subresource=status --type=merge --patch={\"status\":{\"capacity\":{\"storage\":\"3Gi\"}}}",
+    );
+    let plan = stack.plan(&with("2Gi", "red")).await;
+    assert!(
+        plan.changes().any(|step| step.change.action == Action::Replace),
+        "{}",
+        show(&plan)
+    );
+    assert_eq!(plan.loses_data().len(), 1);
+}
+
+/// A StatefulSet is replaced for a larger claim template, and its claims stay: nothing is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_larger_claim_template_loses_nothing() {
+    let mut stack = Stack::new("grown");
+    stack.timeout = Duration::from_secs(90);
+    let set = |size: &str, when_deleted: &str| {
+        let more = format!(
+            "serviceName: store
+  persistentVolumeClaimRetentionPolicy: {{whenDeleted: {when_deleted}, whenScaled: Retain}}
+  volumeClaimTemplates:
+  - metadata: {{name: data}}
+    spec: {{accessModes: [ReadWriteOnce], resources: {{requests: {{storage: {size}}}}}}}"
+        );
+        let set = workload("StatefulSet", "store", &more, "store:1", "1");
+        in_namespace([&*set.replace(
+            "metadata: {name: store, namespace: $N}",
+            "metadata: {name: store, namespace: $N, annotations: {terrace.dev/holds-data: 'true'}}",
+        )])
+    };
+    stack.apply(&set("1Gi", "Retain")).await;
+    let uid = stack.field(
+        "persistentvolumeclaim/data-store-0 --namespace=$N",
+        ".metadata.uid",
+    );
+    let plan = stack.plan(&set("3Gi", "Retain")).await;
+    let step = plan.changes().next().expect("a change");
+    assert_eq!(
+        (step.change.action, step.change.risk),
+        (Action::Replace, Risk::Replace),
+        "{}",
+        show(&plan)
+    );
+    assert_eq!(
+        step.change.reason,
+        "`spec.volumeClaimTemplates[0].spec.resources.requests.storage` cannot be changed in place"
+    );
+    assert!(plan.loses_data().is_empty(), "{}", show(&plan));
+    stack.apply(&set("3Gi", "Retain")).await;
+    assert_eq!(
+        stack.field(
+            "persistentvolumeclaim/data-store-0 --namespace=$N",
+            ".metadata.uid"
+        ),
+        uid
+    );
+    // With a policy that deletes them, they are lost.
+    stack.apply(&set("3Gi", "Delete")).await;
+    let plan = stack.plan(&set("4Gi", "Delete")).await;
+    assert_eq!(
+        plan.loses_data(),
+        [&address("platform/grown/statefulset-store")]
+            .into_iter()
+            .collect(),
+        "{}",
+        show(&plan)
+    );
+}

@@ -1,0 +1,183 @@
+//! A program that was stopped in the middle of an apply does not come back to what others have done since.
+
+use std::process::{Child, Command};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use terrace_tests::servers::{self, Cluster};
+use terrace_tests::{Scratch, Terrace};
+
+/// A Deployment that never gets ready where `CPU` is more than a node has, and what comes after it.
+const COMPONENTS: &str = r#"kind: Platform
+name: NAME
+owner: data@fenced.example
+---
+kind: Environment
+name: live
+class: development
+kubernetes: {context: here, distribution: kubernetes}
+---
+kind: Component
+name: fence
+resources:
+  namespace: {type: v1/Namespace, metadata: {name: NAME}}
+  slow:
+    type: apps/v1/Deployment
+    metadata: {name: slow, namespace: NAME}
+    spec:
+      selector: {matchLabels: {app: slow}}
+      template:
+        metadata: {labels: {app: slow}}
+        spec:
+          securityContext: {runAsNonRoot: true, runAsUser: 1000, seccompProfile: {type: RuntimeDefault}}
+          containers:
+          - name: main
+            image: registry.example/main:VERSION
+            resources: {requests: {cpu: CPU, memory: 128Mi}, limits: {cpu: CPU, memory: 128Mi}}
+            securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+  after: {type: v1/ConfigMap, depends_on: [slow], metadata: {name: after, namespace: NAME}, data: {version: "VERSION"}}
+"#;
+
+struct Fenced {
+    name: &'static str,
+    stack: Scratch,
+    terrace: Terrace,
+    cluster: &'static Cluster,
+}
+
+impl Fenced {
+    fn new(name: &'static str) -> Fenced {
+        let stack = Scratch::new(name);
+        let kubeconfig = stack.path().join("kubeconfig");
+        let cluster = servers::kubernetes();
+        servers::write_kubeconfig(&kubeconfig, &[("here", cluster)]);
+        let terrace = Terrace::in_directory(stack.path()).kubeconfig(&kubeconfig);
+        Fenced {
+            name,
+            stack,
+            terrace,
+            cluster,
+        }
+    }
+
+    fn wants(&self, version: &str, cpu: &str) {
+        let text = COMPONENTS
+            .replace("NAME", self.name)
+            .replace("VERSION", version)
+            .replace("CPU", cpu);
+        self.stack.write("platform.yaml", &text);
+    }
+
+    /// Starts an apply, and stops its program when it waits for the Deployment.
+    fn stopped_in_the_middle(&self) -> Child {
+        let apply = self.terrace.start(&["apply", "-e", "live", "--yes"]);
+        let begun = Instant::now();
+        let namespace = format!("--namespace={}", self.name);
+        while self.cluster.get(&["deployment", "slow", &namespace]).is_none() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "nothing begins");
+            thread::sleep(Duration::from_millis(100));
+        }
+        thread::sleep(Duration::from_secs(1));
+        signal(&apply, "-STOP");
+        apply
+    }
+
+    fn version(&self) -> Option<String> {
+        let namespace = format!("--namespace={}", self.name);
+        let after = self.cluster.get(&["configmap", "after", &namespace])?;
+        Some(after["data"]["version"].as_str().expect("a version").to_owned())
+    }
+}
+
+fn signal(child: &Child, signal: &str) {
+    let sent = Command::new("kill")
+        .args([signal, &child.id().to_string()])
+        .status();
+    assert!(sent.expect("there is a kill").success());
+}
+
+/// The exit code and the words of a program that goes on now.
+fn goes_on(child: Child) -> (Option<i32>, String) {
+    signal(&child, "-CONT");
+    let output = child.wait_with_output().expect("it ends");
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+/// While one apply is stopped, another takes the lock, finishes and gives it back. The first writes nothing after that.
+#[test]
+fn a_stopped_apply_does_not_overwrite_a_newer_one() {
+    let fenced = Fenced::new("fence-newer");
+    fenced.wants("old", "300");
+    let first = fenced.stopped_in_the_middle();
+    fenced.wants("new", "1");
+    let second = fenced.terrace.run(&["apply", "-e", "live", "--yes"]).expect(0);
+    assert!(
+        second.stderr.contains("waiting for the lock"),
+        "{}",
+        second.stderr
+    );
+    assert_eq!(fenced.version().as_deref(), Some("new"));
+    let (code, words) = goes_on(first);
+    assert_eq!(code, Some(3), "{words}");
+    assert!(words.contains("the lock of this environment was lost"), "{words}");
+    assert!(!words.contains("applied fence-newer"), "{words}");
+    assert_eq!(fenced.version().as_deref(), Some("new"));
+    let _ = fenced
+        .terrace
+        .run(&["plan", "-e", "live", "--detailed-exitcode"])
+        .expect(0);
+    // The lock is free: nothing is left to wait for.
+    let again = fenced.terrace.run(&["destroy", "-e", "live", "--yes"]).expect(0);
+    assert!(!again.stderr.contains("waiting for the lock"), "{}", again.stderr);
+}
+
+/// Nobody else has taken the lock, and might have: that is a loss all the same.
+#[test]
+fn an_apply_that_was_stopped_for_longer_than_its_lease_stops() {
+    let fenced = Fenced::new("fence-late");
+    fenced.wants("old", "300");
+    let apply = fenced.stopped_in_the_middle();
+    thread::sleep(Duration::from_secs(18));
+    let (code, words) = goes_on(apply);
+    assert_eq!(code, Some(3), "{words}");
+    assert!(words.contains("the lock of this environment was lost"), "{words}");
+    assert_eq!(fenced.version(), None);
+    fenced.wants("new", "1");
+    let _ = fenced.terrace.run(&["apply", "-e", "live", "--yes"]).expect(0);
+    assert_eq!(fenced.version().as_deref(), Some("new"));
+    let _ = fenced.terrace.run(&["destroy", "-e", "live", "--yes"]).expect(0);
+}
+
+/// A Lease that somebody wrote by hand for an hour is told, with how to remove it, and not waited for.
+#[test]
+fn an_endless_lease_is_told() {
+    let fenced = Fenced::new("fence-endless");
+    fenced.wants("new", "1");
+    let _ = fenced.terrace.run(&["apply", "-e", "live", "--yes"]).expect(0);
+    fenced.cluster.apply(
+        "{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: fence-endless.live, namespace: terrace-system}, spec: {holderIdentity: somebody, leaseDurationSeconds: 3600}}",
+    );
+    fenced.wants("newer", "1");
+    let begun = Instant::now();
+    let refused = fenced.terrace.run(&["apply", "-e", "live", "--yes"]).expect(1);
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    assert!(
+        refused.stderr.contains("held by somebody for 3600 seconds"),
+        "{}",
+        refused.stderr
+    );
+    let remedy = "delete lease --namespace terrace-system fence-endless.live";
+    assert!(refused.stderr.contains(remedy), "{}", refused.stderr);
+    fenced.cluster.kubectl(&[
+        "delete",
+        "lease",
+        "--namespace",
+        "terrace-system",
+        "fence-endless.live",
+    ]);
+    let _ = fenced.terrace.run(&["apply", "-e", "live", "--yes"]).expect(0);
+    let _ = fenced.terrace.run(&["destroy", "-e", "live", "--yes"]).expect(0);
+}
