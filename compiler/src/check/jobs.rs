@@ -11,8 +11,7 @@ use crate::resource::Resource;
 use crate::term::Term;
 
 /// Kinds whose operators run their pods without a deadline.
-const OF_OPERATORS: [&str; 5] = [
-    "RayCluster",
+const OF_OPERATORS: [&str; 4] = [
     "RayCronJob",
     "RayJob",
     "ScheduledSparkApplication",

@@ -307,6 +307,42 @@ fn environments_of_one_cluster_are_refused_or_apart() {
     let _ = stack.run("destroy", "live", 0);
 }
 
+#[test]
+fn another_platform_of_the_cluster_needs_namespaces_of_its_own() {
+    let cluster = servers::kubernetes();
+    let stack = Stack::new("");
+    let _ = stack.run("apply", "live", 0);
+    let first = stack.namespace("red");
+    let uid = |namespace: &str| {
+        let found = cluster.get(&["namespace", namespace]);
+        found.map(|found| found["metadata"]["uid"].clone())
+    };
+    let before = uid(&first);
+
+    let rival = Scratch::new("rival");
+    let platform = PLATFORM.replace("name: contained-ID", "name: rival-ID");
+    rival.write("platform.yaml", &platform.replace("ID", &stack.id));
+    let terrace = Terrace::in_directory(rival.path()).kubeconfig(&stack.kubeconfig);
+    let refused = terrace.run(&["apply", "-e", "live", "--yes"]).expect(4).stderr;
+    assert!(
+        refused.contains(&first) && refused.contains(&format!("contained-{}", stack.id)),
+        "{refused}"
+    );
+    assert_eq!(uid(&first), before);
+    let _ = stack.run("plan", "live", 0);
+
+    rival.edit(
+        "platform.yaml",
+        "name: live,",
+        "name: live, namespace_prefix: rival,",
+    );
+    let _ = terrace.run(&["apply", "-e", "live", "--yes"]).expect(0);
+    assert!(uid(&format!("rival-{first}")).is_some() && uid(&first) == before);
+    let _ = terrace.run(&["destroy", "-e", "live", "--yes"]).expect(0);
+    let _ = stack.run("plan", "live", 0);
+    let _ = stack.run("destroy", "live", 0);
+}
+
 const WORKING: &str = r#"kind: Component
 name: scorer
 module: workload
@@ -401,11 +437,10 @@ fn the_server_accepts_all_that_the_modules_make() {
         let cases = tools::root().join("modules").join(module).join("tests");
         for case in tools::subfolders(&cases) {
             let objects = case.join("kubernetes");
-            for tenant in objects
-                .exists()
-                .then(|| tools::subfolders(&objects))
-                .unwrap_or_default()
-            {
+            if !objects.exists() {
+                continue;
+            }
+            for tenant in tools::subfolders(&objects) {
                 let name = tenant
                     .file_name()
                     .unwrap_or_default()
