@@ -232,26 +232,23 @@ async fn a_stack_of_somebody_else_is_left_alone() {
         json!({"StackName": name("topics"), "TemplateBody": template}),
     );
     estate.want("jobs", json!({"Queue": queue(2)}), json!({}));
-    let error = estate
-        .try_plan()
-        .await
-        .expect_err("it belongs to another")
-        .to_string();
+    let refused = async |estate: &Estate| {
+        let plan = estate.try_plan().await.expect("a plan with a refusal");
+        let refusals: Vec<String> = plan.refusals.iter().map(ToString::to_string).collect();
+        refusals.join("\n")
+    };
     expect![[r#"
-        platform/jobs/queue: the CloudFormation stack `acme-dev-platform-jobs` belongs to `other.dev`
+        CloudFormation stack acme-dev-platform-jobs exists already and belongs to `other.dev`
           declared at module:lake/module.yaml:3:1, asked for at components.yaml:3:1
-          help: rename the component, or delete the other stack"#]]
-    .assert_eq(&error);
+          help: to manage it here from now on, adopt it: --adopt 'platform/jobs'
+            to leave it alone, give yours another name, or remove it from the stack"#]]
+    .assert_eq(&refused(&estate).await);
     estate.drop_component("jobs");
     estate.want("topics", json!({"Queue": queue(2)}), json!({}));
-    let error = estate
-        .try_plan()
-        .await
-        .expect_err("it belongs to nobody")
-        .to_string();
+    let refusal = refused(&estate).await;
     assert!(
-        error.contains("`acme-dev-platform-topics` is there, and terrace did not make it"),
-        "{error}"
+        refusal.contains("acme-dev-platform-topics exists already, and this environment did not create it"),
+        "{refusal}"
     );
     // What is not ours is not taken away either.
     estate.drop_component("topics");

@@ -92,6 +92,35 @@ async fn a_claim_that_is_going_and_in_use_is_told() {
     stack.apply(&yaml).await;
 }
 
+/// A claim that lost its label and left the stack is neither forgotten nor deleted without approval.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_lost_its_label_is_not_forgotten() {
+    let mut stack = Stack::new("forgotten");
+    stack.apply(&in_namespace([&*claim("1Gi")])).await;
+    stack.kubectl("label persistentvolumeclaim files --namespace=$N terrace.dev/stack-");
+    let others =
+        in_namespace(["{apiVersion: v1, kind: ConfigMap, metadata: {name: settings, namespace: $N}}"]);
+    let plan = stack.plan(&others).await;
+    assert!(
+        show(&plan).contains("delete PersistentVolumeClaim files: it is not in the stack any more\n  note: somebody removed its label"),
+        "{}",
+        show(&plan)
+    );
+    let refusal = stack.refusal_of(&plan).await;
+    assert!(
+        refusal.contains("--approve 'platform/forgotten/persistentvolumeclaim-files'"),
+        "{refusal}"
+    );
+    stack.approved = vec![address("platform/forgotten/persistentvolumeclaim-files")];
+    stack.apply(&others).await;
+    assert!(
+        stack
+            .cluster
+            .get(&["persistentvolumeclaim", "files", "--namespace=forgotten"])
+            .is_none()
+    );
+}
+
 /// A claim that somebody enlarged stays as it is, and is in nobody's way.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_enlarged_by_hand_stays() {

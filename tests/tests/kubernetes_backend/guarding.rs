@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use terrace_deployer::{Error, Refusal, Risk};
+use terrace_tests::servers;
 
 use crate::documents::{NAMESPACE, in_namespace, workload};
+use crate::reach::grant;
 use crate::support::{Stack, address, show, words};
 
 const DEFINITION: &str = "
@@ -296,4 +298,46 @@ spec:
     stack.approved = vec![store, address("platform/scaled/namespace-scaled"), claim];
     stack.apply(&set(1, "Delete")).await;
     stack.destroy(&set(1, "Delete")).await;
+}
+
+/// Whoever may not see what is in a namespace cannot delete it, and is told which rights are missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_may_not_be_looked_into_is_not_deleted() {
+    // Its own cluster: what is granted to the user `limited` must not reach other tests.
+    let cluster = servers::Cluster::start();
+    let admin = Stack::in_cluster("hidden", &cluster);
+    admin.apply(NAMESPACE).await;
+    admin.kubectl("create secret generic precious --namespace=$N --from-literal=a=b");
+    let limited = Stack {
+        kubeconfig: cluster.limited_kubeconfig().to_owned(),
+        ..Stack::in_cluster("hidden", &cluster)
+    };
+    let own = "[{apiGroups: [''], resources: [secrets], verbs: ['*']}, {apiGroups: [coordination.k8s.io], resources: [leases], verbs: ['*']}]";
+    grant(&admin, "terrace-home", Some("terrace-system"), own);
+    let namespaces =
+        "[{apiGroups: [''], resources: [namespaces], verbs: [get, list, create, patch, delete]}]";
+    grant(&admin, "terrace-namespaces", None, namespaces);
+    for plan in [limited.plan("").await, limited.destroy_plan(NAMESPACE).await] {
+        let refusal = limited.refusal_of(&plan).await;
+        for words in [
+            "Namespace hidden cannot be deleted: ",
+            "so nobody knows what would be deleted with it",
+            "\"secrets\"",
+            "# in a Role of namespace hidden",
+        ] {
+            assert!(refusal.contains(words), "{words}\n{refusal}");
+        }
+    }
+    // With these rights, what is in it is told.
+    grant(
+        &admin,
+        "terrace-look",
+        Some("hidden"),
+        "[{apiGroups: ['*'], resources: ['*'], verbs: [get, list]}]",
+    );
+    let refusal = limited.refusal("").await;
+    assert!(
+        refusal.contains("Secret precious, made by `kubectl-create`"),
+        "{refusal}"
+    );
 }

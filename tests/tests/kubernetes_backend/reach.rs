@@ -92,7 +92,7 @@ contexts: [{name: gone, context: {cluster: gone, user: me}}]
 }
 
 /// What the limited user of the test cluster is granted, step by step.
-fn grant(stack: &Stack<'_>, name: &str, namespace: Option<&str>, rules: &str) {
+pub(crate) fn grant(stack: &Stack<'_>, name: &str, namespace: Option<&str>, rules: &str) {
     let (role, place) = match namespace {
         Some(namespace) => ("Role", format!("namespace: {namespace}, ")),
         None => ("ClusterRole", String::new()),
