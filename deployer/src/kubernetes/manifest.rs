@@ -66,6 +66,16 @@ pub(super) fn only_new(manifest: &Value) -> Value {
     manifest
 }
 
+/// The manifest of a new object, for one that the system has made in its place.
+pub(super) fn instead_of(manifest: &Value, found: &Value) -> Value {
+    let mut manifest = adopted(manifest.clone());
+    if let Some(Value::Map(map)) = manifest.as_map_mut().and_then(|map| map.get_mut("metadata")) {
+        map.remove("resourceVersion");
+        map.insert("uid", metadata(found, "uid"));
+    }
+    manifest
+}
+
 /// The patch that takes our marks and our entry of managedFields off an object, and leaves its values alone. It is refused
 /// where somebody has written the object since.
 pub(super) fn released(object: &Value, manager: &str) -> Value {

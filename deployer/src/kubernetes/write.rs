@@ -9,7 +9,7 @@ use super::claims::enlarged;
 use super::home::MANAGER;
 use super::kinds::{Kinds, Served};
 use super::live::{is_being_deleted, metadata, stranger};
-use super::manifest::{adopted, only_new, pinned, released, stored_form};
+use super::manifest::{adopted, instead_of, only_new, pinned, released, stored_form};
 use super::ownership::applied_by;
 use super::preview::{about, object_of};
 use super::requests::{Apply, Refusal};
@@ -122,6 +122,19 @@ impl Kubernetes {
             ),
             Some(found) if is_being_deleted(&found) => Ok(ticket(&path, found, manifest)),
             Some(found) if applied_by(&found, &self.whose.manager) => Ok(ticket(&path, found, manifest)),
+            // Every namespace gets it a moment after it was created, also one of ours.
+            Some(found) if is_default_account(served, &found) => {
+                let manifest = instead_of(manifest, &found);
+                let apply = Apply {
+                    manager: &self.whose.manager,
+                    dry_run: false,
+                    force: true,
+                };
+                let written = self.requests.apply(&path, &manifest, apply).await;
+                let written = written
+                    .map_err(|refusal| self.requests.failure(refusal, about("patch", served, object)))?;
+                Ok(ticket(&path, written.value, &manifest))
+            }
             Some(found) => {
                 let owner = match self.whose.mark(&found) {
                     Mark::Other(other) => Some(other),
@@ -326,6 +339,15 @@ impl Kubernetes {
             }
         })
     }
+}
+
+/// Whether this is the ServiceAccount that the system makes in every namespace, as it made it.
+fn is_default_account(served: &Served, object: &Value) -> bool {
+    let is_systems = |object: &Value| stranger(object, "").is_none_or(|by| by.starts_with("kube-"));
+    served.group.is_empty()
+        && &*served.kind == "ServiceAccount"
+        && metadata(object, "name") == "default"
+        && is_systems(object)
 }
 
 /// Whether a 404 is about the path itself: no namespace and no object is named.

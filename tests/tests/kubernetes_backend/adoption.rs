@@ -422,3 +422,23 @@ async fn namespaces_of_the_system_are_never_deleted() {
         "{namespace}"
     );
 }
+
+/// The system makes a ServiceAccount `default` in every namespace. In a namespace that the stack creates, the stack may
+/// declare it: nobody else has made it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_default_account_of_a_new_namespace_needs_no_adoption() {
+    let stack = Stack::new("accounts");
+    let yaml = in_namespace(["
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: default, namespace: $N}
+automountServiceAccountToken: false
+"]);
+    stack.apply(&yaml).await;
+    let mounts = stack.field(
+        "serviceaccount/default --namespace=$N",
+        ".automountServiceAccountToken",
+    );
+    assert_eq!(mounts, "false");
+    stack.destroy(&yaml).await;
+}
