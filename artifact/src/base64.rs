@@ -1,10 +1,11 @@
-//! Bytes as text: the base64 of RFC 4648, with padding.
+//! Bytes as text: the base64 of RFC 4648, as JSON and the `data` of a Secret have it.
 
 use serde::{Deserialize, Deserializer, Serializer};
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-pub(crate) fn encode(bytes: &[u8]) -> String {
+/// Bytes in base64, with padding.
+pub fn encode(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
         let n = chunk.iter().fold(0u32, |n, b| n << 8 | u32::from(*b)) << (8 * (3 - chunk.len()));
@@ -22,17 +23,64 @@ pub(crate) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S:
 
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let digits: &[u8] = text.trim_end_matches('=').as_bytes();
-    let mut out = Vec::with_capacity(digits.len() * 3 / 4);
-    for chunk in digits.chunks(4) {
-        let mut n = 0u32;
-        for digit in chunk {
-            let value = ALPHABET.iter().position(|a| a == digit);
-            let value = value.ok_or_else(|| serde::de::Error::custom("not base64"))?;
-            n = n << 6 | u32::try_from(value).unwrap_or_default();
+    decode(&text).ok_or_else(|| serde::de::Error::custom("not base64"))
+}
+
+/// The bytes of a text in base64, of either alphabet, with or without padding and line breaks. Nothing for any other text.
+pub fn decode(text: &str) -> Option<Vec<u8>> {
+    let digits = text
+        .trim_end()
+        .trim_end_matches('=')
+        .bytes()
+        .filter(|byte| !matches!(byte, b'\n' | b'\r'));
+    let mut out = Vec::with_capacity(text.len() / 4 * 3);
+    let (mut bits, mut held) = (0u32, 0);
+    for digit in digits {
+        let value = match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            out.push((bits >> held & 0xff) as u8);
         }
-        n <<= 6 * (4 - chunk.len());
-        out.extend_from_slice(&n.to_be_bytes()[1..chunk.len()]);
     }
-    Ok(out)
+    // What is left over of a last digit is nothing.
+    (held < 6).then_some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_read_back() {
+        for length in 0..9u8 {
+            let bytes: Vec<u8> = (0..length).map(|b| b.wrapping_mul(83)).collect();
+            assert_eq!(decode(&encode(&bytes)), Some(bytes));
+        }
+    }
+
+    #[test]
+    fn either_alphabet_is_read() {
+        for (text, bytes) in [
+            ("aGVsbG8=", &b"hello"[..]),
+            ("aGVsbG8", b"hello"),
+            ("YWJj\nZGVm\n", b"abcdef"),
+            ("-_8=", &[0xfb, 0xff]),
+            ("+/8=", &[0xfb, 0xff]),
+            ("", b""),
+        ] {
+            assert_eq!(decode(text).as_deref(), Some(bytes), "{text}");
+        }
+        for text in ["hello world", "a", "aGVsbG8!"] {
+            assert_eq!(decode(text), None, "{text}");
+        }
+    }
 }

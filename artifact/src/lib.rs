@@ -4,7 +4,7 @@
 //! reviewed, and applied on another.
 
 mod address;
-mod base64;
+pub mod base64;
 mod bundle;
 mod decimal;
 mod digest;

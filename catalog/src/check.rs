@@ -58,6 +58,15 @@ impl<'p> At<'p> {
         }
     }
 
+    /// The keys on the way here, the last one first; places in lists are passed over.
+    pub fn keys(&self) -> impl Iterator<Item = &'p str> {
+        let ways = std::iter::successors(Some(*self), |at| at.above.copied());
+        ways.filter_map(|at| match at.step {
+            Step::Key(key) => Some(key),
+            Step::Root | Step::Index(_) => None,
+        })
+    }
+
     /// The same, to keep.
     pub fn path(&self) -> Vec<Segment> {
         let mut path = self.above.map(At::path).unwrap_or_default();

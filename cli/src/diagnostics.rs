@@ -73,6 +73,7 @@ impl<'a> Drawing<'a> {
         let level = match diagnostic.severity() {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
+            Severity::Note => Level::NOTE,
         };
         let title = level
             .primary_title(plain(&diagnostic.message))
@@ -272,21 +273,28 @@ pub(crate) fn shown_path(stack: &Path, path: &str) -> String {
 
 /// `2 errors, 1 warning`; nothing where there are none.
 pub(crate) fn summary(diagnostics: &[Diagnostic]) -> Option<String> {
-    let errors = diagnostics
-        .iter()
-        .filter(|diagnostic| diagnostic.is_error())
-        .count();
     let counts = [
-        counted(errors, "error"),
-        counted(diagnostics.len() - errors, "warning"),
+        counted(count(diagnostics, Severity::Error), "error"),
+        counted(count(diagnostics, Severity::Warning), "warning"),
+        counted(count(diagnostics, Severity::Note), "note"),
     ];
     let counts: Vec<String> = counts.into_iter().flatten().collect();
-    let first = diagnostics.first()?;
+    // What stands in the way first.
+    let first = diagnostics
+        .iter()
+        .min_by_key(|diagnostic| diagnostic.severity())?;
     Some(format!(
         "{}; `terrace explain {}` says more",
         counts.join(", "),
         first.code.slug()
     ))
+}
+
+fn count(diagnostics: &[Diagnostic], severity: Severity) -> usize {
+    let of = diagnostics
+        .iter()
+        .filter(|diagnostic| diagnostic.severity() == severity);
+    of.count()
 }
 
 /// `1 error`, `2 errors`; nothing for none.
@@ -321,10 +329,6 @@ pub(crate) fn to_json(diagnostics: &[Diagnostic], files: &Files, stack: &Path) -
         place
     };
     let one = |diagnostic: &Diagnostic| {
-        let severity = match diagnostic.severity() {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        };
         let help = diagnostic.help.iter().map(|help| {
             let edit = help.edit.as_ref().map(|edit| {
                 let mut place = place(edit.span);
@@ -335,7 +339,7 @@ pub(crate) fn to_json(diagnostics: &[Diagnostic], files: &Files, stack: &Path) -
         });
         json!({
             "code": diagnostic.code.slug(),
-            "severity": severity,
+            "severity": diagnostic.severity().as_str(),
             "message": diagnostic.message,
             "at": diagnostic.primary.as_ref().map(label),
             "related": diagnostic.related.iter().map(label).collect::<Vec<_>>(),
@@ -344,13 +348,10 @@ pub(crate) fn to_json(diagnostics: &[Diagnostic], files: &Files, stack: &Path) -
             "help": help.collect::<Vec<_>>(),
         })
     };
-    let errors = diagnostics
-        .iter()
-        .filter(|diagnostic| diagnostic.is_error())
-        .count();
     json!({
-        "errors": errors,
-        "warnings": diagnostics.len() - errors,
+        "errors": count(diagnostics, Severity::Error),
+        "warnings": count(diagnostics, Severity::Warning),
+        "notes": count(diagnostics, Severity::Note),
         "diagnostics": diagnostics.iter().map(one).collect::<Vec<_>>(),
     })
 }

@@ -1,12 +1,13 @@
 //! A folder on disk as the compiler's sources.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::ffi::OsStr;
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use terrace_compiler::source::{SourceError, Sources};
+use terrace_compiler::source::{Entry, EntryKind, SourceError, Sources};
 
 /// Folders that are never part of a stack.
 const SKIPPED: [&str; 3] = [".git", "target", "node_modules"];
@@ -34,8 +35,9 @@ impl Disk {
 
 impl Sources for Disk {
     fn read(&self, path: &str) -> Result<Arc<[u8]>, SourceError> {
-        let mut file = File::open(self.folder.join(path)).map_err(|error| unreadable(&error))?;
-        let metadata = file.metadata().map_err(|error| unreadable(&error))?;
+        let place = self.folder.join(path);
+        // Before it is opened: opening a named pipe waits for somebody who writes into it.
+        let metadata = fs::metadata(&place).map_err(|error| unreadable(&error))?;
         if !metadata.is_file() {
             return Err(SourceError::Unreadable("it is not a file".to_owned()));
         }
@@ -45,9 +47,29 @@ impl Sources for Disk {
                 metadata.len()
             )));
         }
+        let mut file = File::open(&place).map_err(|error| unreadable(&error))?;
         let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default() + 1);
         file.read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+        let after = file.metadata().map_err(|error| unreadable(&error))?;
+        if has_changed(&metadata, &after, bytes.len()) {
+            return Err(SourceError::Unreadable("it changed while it was read".to_owned()));
+        }
         Ok(bytes.into())
+    }
+
+    fn entries(&self, directory: &str) -> Result<Vec<Entry>, SourceError> {
+        let place = self.folder.join(directory);
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(place).map_err(|error| unreadable(&error))? {
+            let entry = entry.map_err(|error| unreadable(&error))?;
+            let name = entry.file_name();
+            entries.push(Entry {
+                kind: kind_of(&entry.path(), &name)?,
+                name: name.to_string_lossy().into_owned(),
+            });
+        }
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
     }
 
     fn list(&self, folder: &str) -> Result<Vec<String>, SourceError> {
@@ -57,6 +79,67 @@ impl Sources for Disk {
         walk.paths.sort();
         Ok(walk.paths)
     }
+}
+
+/// Whether a file is another one than before it was read.
+fn has_changed(before: &Metadata, after: &Metadata, read: usize) -> bool {
+    let modified = |metadata: &Metadata| metadata.modified().ok();
+    after.len() != before.len() || after.len() != read as u64 || modified(before) != modified(after)
+}
+
+/// What is at a place, without following it where it is a link.
+fn kind_of(place: &Path, name: &OsStr) -> Result<EntryKind, SourceError> {
+    if name.to_str().is_none() {
+        return Ok(EntryKind::Other("named in bytes that are not UTF-8"));
+    }
+    let metadata = fs::symlink_metadata(place).map_err(|error| unreadable(&error))?;
+    let kind = metadata.file_type();
+    Ok(if kind.is_dir() {
+        EntryKind::Directory
+    } else if kind.is_file() {
+        EntryKind::File {
+            executable: is_executable(&metadata),
+            bytes: metadata.len(),
+        }
+    } else if kind.is_symlink() {
+        let target = fs::read_link(place).map_err(|error| unreadable(&error))?;
+        match target.into_os_string().into_string() {
+            Ok(target) => EntryKind::Link { target },
+            Err(_) => EntryKind::Other("a symbolic link to a name that is not UTF-8"),
+        }
+    } else {
+        EntryKind::Other(special(kind))
+    })
+}
+
+#[cfg(unix)]
+fn is_executable(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    // The owner's bit, which is the one that git keeps.
+    metadata.permissions().mode() & 0o100 != 0
+}
+
+#[cfg(not(unix))]
+fn is_executable(_metadata: &Metadata) -> bool {
+    false
+}
+
+/// What is neither a file nor a directory nor a link.
+#[cfg(unix)]
+fn special(kind: fs::FileType) -> &'static str {
+    use std::os::unix::fs::FileTypeExt as _;
+    if kind.is_fifo() {
+        "a named pipe"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    }
+}
+
+#[cfg(not(unix))]
+fn special(_kind: fs::FileType) -> &'static str {
+    "neither a file nor a directory"
 }
 
 /// A walk through a folder and the folders in it.
@@ -128,7 +211,7 @@ impl Walk {
 
 fn unreadable(error: &io::Error) -> SourceError {
     match error.kind() {
-        io::ErrorKind::NotFound => SourceError::NotFound,
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => SourceError::NotFound,
         _ => SourceError::Unreadable(in_words(error)),
     }
 }
@@ -154,7 +237,7 @@ pub(crate) fn files_below(folder: &Path) -> Result<BTreeSet<String>, String> {
 
 #[cfg(all(test, unix))]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
 
@@ -215,6 +298,72 @@ mod tests {
         );
         symlink("../a", folder.0.join("c/d")).unwrap();
         assert!(matches!(folder.list(), Err(SourceError::Unreadable(why)) if why.contains("symbolic link")));
+    }
+
+    #[test]
+    fn says_what_is_in_a_directory_and_follows_nothing() {
+        let folder = Folder::new("entries");
+        for path in ["node_modules/x.js", ".env", "run"] {
+            folder.write(path);
+        }
+        fs::set_permissions(folder.0.join("run"), fs::Permissions::from_mode(0o744)).unwrap();
+        symlink("/etc", folder.0.join("etc")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(folder.0.join("s")).unwrap();
+        let entries = Disk::new(&folder.0).entries("").unwrap();
+        let file = |executable| EntryKind::File { executable, bytes: 5 };
+        let expected = [
+            (".env", file(false)),
+            (
+                "etc",
+                EntryKind::Link {
+                    target: "/etc".to_owned(),
+                },
+            ),
+            ("node_modules", EntryKind::Directory),
+            ("run", file(true)),
+            ("s", EntryKind::Other("a socket")),
+        ];
+        let expected = expected.map(|(name, kind)| Entry {
+            name: name.to_owned(),
+            kind,
+        });
+        assert_eq!(entries, expected);
+        assert_eq!(Disk::new(&folder.0).entries("run"), Err(SourceError::NotFound));
+        assert_eq!(Disk::new(&folder.0).entries("none"), Err(SourceError::NotFound));
+    }
+
+    #[test]
+    fn notices_a_file_that_changes_while_it_is_read() {
+        let folder = Folder::new("changes");
+        folder.write("a.yaml");
+        let metadata = || fs::metadata(folder.0.join("a.yaml")).unwrap();
+        let before = metadata();
+        assert!(!has_changed(&before, &metadata(), 5));
+        assert!(has_changed(&before, &metadata(), 4));
+        let later = before.modified().unwrap() + std::time::Duration::from_secs(1);
+        let file = File::options()
+            .append(true)
+            .open(folder.0.join("a.yaml"))
+            .unwrap();
+        file.set_modified(later).unwrap();
+        assert!(has_changed(&before, &metadata(), 5));
+    }
+
+    #[test]
+    fn does_not_wait_for_a_named_pipe() {
+        let folder = Folder::new("pipe");
+        let pipe = folder.0.join("a.yaml");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        let disk = Disk::new(&folder.0);
+        assert!(matches!(disk.read("a.yaml"), Err(SourceError::Unreadable(_))));
+        let kinds: Vec<EntryKind> = disk
+            .entries("")
+            .unwrap()
+            .into_iter()
+            .map(|entry| entry.kind)
+            .collect();
+        assert_eq!(kinds, [EntryKind::Other("a named pipe")]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use terrace_artifact::Bundle;
 use terrace_compiler::code::Code;
-use terrace_compiler::diagnostic::Diagnostic;
+use terrace_compiler::diagnostic::{Diagnostic, Severity};
 use terrace_compiler::module_test;
 use terrace_compiler::source::Files;
 use terrace_compiler::{Compiled, Emission, Request};
@@ -150,8 +150,12 @@ impl Stack {
         let mut drawing = Drawing::new(files, &self.folder, console.colour_words());
         console.say(&drawing.all(diagnostics));
         if let Some(summary) = summary(diagnostics) {
-            let errors = diagnostics.iter().any(Diagnostic::is_error);
-            let tone = if errors { Tone::Error } else { Tone::Warning };
+            let worst = diagnostics.iter().map(Diagnostic::severity).min();
+            let tone = match worst {
+                Some(Severity::Error) => Tone::Error,
+                Some(Severity::Warning) => Tone::Warning,
+                Some(Severity::Note) | None => Tone::Quiet,
+            };
             console.line(&console.paint(tone, &summary));
         }
     }

@@ -115,6 +115,10 @@ codes! {
     UnusedInput Error "unused-input",
     /// A module that is not fit for the tenant's data.
     ClearanceTooLow Error "clearance-too-low",
+    /// A component or pipeline that is in no environment.
+    NeverDeployed Error "never-deployed",
+    /// A tier, an environment or `all` that selects no tenant.
+    SelectsNobody Warning "selects-nobody",
     /// A `--set` that cannot be read.
     InvalidSet Error "invalid-set",
     /// What a module demands of its inputs does not hold.
@@ -144,6 +148,16 @@ codes! {
     InvalidRepetition Error "invalid-repetition",
     /// A file that a resource needs and that is not there.
     MissingAsset Error "missing-asset",
+    /// A file or directory that cannot be delivered as it is.
+    InvalidAsset Error "invalid-asset",
+    /// A file or directory with more in it than can be delivered, or than its target takes.
+    AssetTooLarge Error "asset-too-large",
+    /// A file with a secret in it that would be delivered.
+    SecretInAsset Error "secret-in-asset",
+    /// Files whose names are one on some machines.
+    UnportableAsset Warning "unportable-asset",
+    /// Files of a directory that are not delivered with it.
+    ExcludedFiles Note "excluded-files",
     // connect
     /// An object names one that nothing creates.
     DanglingReference Error "dangling-reference",

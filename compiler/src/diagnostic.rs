@@ -33,6 +33,19 @@ pub enum Severity {
     Error,
     /// Worth a look.
     Warning,
+    /// Something that is done and that nobody wrote down.
+    Note,
+}
+
+impl Severity {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        }
+    }
 }
 
 /// A place and what it is.
@@ -269,7 +282,16 @@ impl Diagnostics {
                 }
                 last = place;
                 match first.related.len() {
-                    0..MOST_BESIDE => first.related.extend(next.primary),
+                    0..MOST_BESIDE => {
+                        let mut other = next.primary;
+                        // What is said of one place need not be said of each.
+                        if let (Some(first), Some(other)) = (&first.primary, &mut other)
+                            && first.text == other.text
+                        {
+                            other.text.clear();
+                        }
+                        first.related.extend(other);
+                    }
                     _ => more += 1,
                 }
             }

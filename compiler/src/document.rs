@@ -168,6 +168,8 @@ pub struct Platform {
     pub terrace: Option<Spanned<VersionReq>>,
     /// Folders of modules, relative to the stack's.
     pub modules: Vec<Spanned<Text>>,
+    /// Directories outside of the stack's that assets may come from, relative to it.
+    pub assets: Vec<Spanned<Text>>,
     /// What tiers mean; those that are described.
     pub tiers: Vec<(Spanned<Tier>, TierMeaning)>,
     /// Where the goldens are, relative to the stack's folder.
@@ -366,6 +368,18 @@ pub enum Placement {
         /// The name of an account.
         account: Option<Spanned<Text>>,
     },
+}
+
+impl Tenants {
+    /// Whether it is for a tenant.
+    pub(crate) fn select(&self, tenant: &Tenant) -> bool {
+        match self {
+            Tenants::Platform => false,
+            Tenants::All(_) => true,
+            Tenants::Named(names) => names.contains(&tenant.name),
+            Tenants::Tiers(tiers) => tiers.contains(&tenant.tier),
+        }
+    }
 }
 
 /// A pipeline. Its steps are read where they are lowered.

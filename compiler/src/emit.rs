@@ -369,8 +369,8 @@ impl<'a> Emission<'a> {
                     .parameters
                     .insert(name.clone(), vec![Part::Late(self.source(late, context))]);
             }
-            for path in &lowered.assets {
-                if let Ok(packed) = self.graph.assets.packed(path) {
+            for (path, span) in &lowered.assets {
+                if let Ok(packed) = self.graph.assets.packed(path, *span) {
                     stack.assets.insert(packed.digest.clone());
                     files.insert(
                         packed.digest.clone(),

@@ -2,6 +2,7 @@
 
 use terrace_artifact::Text;
 
+use crate::dimension::Dimension;
 use crate::document::Spanned;
 use crate::node::{Node, NodeKind};
 use crate::source::Span;
@@ -17,6 +18,8 @@ pub struct InputSchema {
     pub description: Option<Spanned<Text>>,
     /// The only values, where they are listed.
     pub allowed: Option<Vec<Node>>,
+    /// What a quantity is of, where that is said.
+    pub of: Option<Of>,
     /// The smallest value, in the type's own form: `24h` for a duration.
     pub minimum: Option<Node>,
     /// The largest.
@@ -39,6 +42,24 @@ pub struct InputSchema {
     pub others: Others,
     /// Its place: the key of the input.
     pub span: Span,
+}
+
+/// What the amounts of an input are of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Of {
+    /// Of this.
+    Dimension(Dimension),
+    /// Of what the key is that the amount has in a map: the name of a Kubernetes resource.
+    Key,
+}
+
+impl Of {
+    fn decode(word: &str) -> Option<Of> {
+        let known = Dimension::ALL
+            .into_iter()
+            .find(|dimension| dimension.as_str() == word);
+        known.map(Of::Dimension).or((word == "key").then_some(Of::Key))
+    }
 }
 
 /// What other keys an object may have.
@@ -142,6 +163,7 @@ impl InputSchema {
             default: node.get("default").cloned(),
             description: node.get("description").map(text),
             allowed: node.get("enum").map(|list| list.items().to_vec()),
+            of: node.get("of").and_then(Node::as_str).and_then(Of::decode),
             minimum: node.get("minimum").cloned(),
             maximum: node.get("maximum").cloned(),
             pattern: node.get("pattern").map(text),

@@ -19,6 +19,7 @@ mod collision;
 mod connect;
 mod data;
 pub mod diagnostic;
+pub mod dimension;
 mod division;
 pub mod document;
 mod emit;
@@ -36,6 +37,7 @@ pub mod node;
 mod patch;
 mod pipeline;
 mod placement;
+mod presence;
 pub mod provenance;
 mod reach;
 mod requirement;
@@ -219,6 +221,11 @@ fn compile_stack<T>(
     let following = following(stack);
     let mut said = Diagnostics::new();
     let prepared = Prepared::new(stack, set, files, &mut said);
+    if !diagnostics.is_broken() && !said.is_broken() {
+        presence::check(stack, &mut said);
+        reach::check_tenants(stack, &mut said);
+        reach::check_set(stack, &prepared.set, &environments, &mut said);
+    }
     match diagnostics.is_broken() {
         true => diagnostics.append_beside(said, &following),
         false => diagnostics.append_beside(said, &[]),
@@ -226,7 +233,7 @@ fn compile_stack<T>(
     let whole = Whole {
         prepared: &prepared,
         request,
-        assets: &Assets::new(sources),
+        assets: &Assets::new(sources, &stack.platform.assets),
         files,
         watch,
     };
@@ -258,6 +265,7 @@ fn compile_stack<T>(
         whole.collisions(&environments, &emissions, diagnostics);
     }
     if !diagnostics.is_broken() {
+        whole.assets.report_exclusions(diagnostics);
         for module in &prepared.modules {
             diagnostics.append(module.misspelt.clone());
         }
@@ -350,12 +358,15 @@ impl<'w> Whole<'w> {
         }
         // A grant or a connection that is wrong takes nothing away that others would miss.
         let mut said = Diagnostics::new();
-        let (lowered, edges, broken) = lower(&graph, &mut said);
+        let (lowered, edges, broken) = lower(&graph, &waivers, &mut said);
         watch(Phase::Lower);
         diagnostics.append_beside(said, &[]);
         if !connected {
             return None;
         }
+        let of_bodies = lowered.iter().flat_map(|one| one.waived.iter().copied());
+        let waived = waived.into_iter().chain(of_bodies).collect();
+        check::clearance::check(&graph, &edges, diagnostics);
         check::check(&graph, &lowered, &broken, &waivers, &waived, diagnostics);
         watch(Phase::Check);
         stop(diagnostics)?;
@@ -418,15 +429,22 @@ impl Whole<'_> {
 
 /// Lowers every resource for its target and holds it against what the target accepts. Gives the resources, what needs what, and
 /// which resources are not what was meant.
-fn lower(graph: &Graph<'_>, diagnostics: &mut Diagnostics) -> (Vec<Lowered>, Vec<Edge>, Vec<usize>) {
+fn lower(
+    graph: &Graph<'_>,
+    waivers: &check::Waivers<'_>,
+    diagnostics: &mut Diagnostics,
+) -> (Vec<Lowered>, Vec<Edge>, Vec<usize>) {
     let objects = graph.objects();
     let one = |at: usize| {
         let mut lowered = graph.lower(at);
         let mut said = std::mem::take(&mut lowered.diagnostics);
-        if !said.has_errors() {
-            let body = lowered.body(&graph.resources[at]);
+        let mut waived = Vec::new();
+        let body = lowered.body(&graph.resources[at]);
+        let secret = check::secrets_in_body(graph, at, body, waivers, &mut waived, &mut said);
+        if !secret && !said.has_errors() {
             graph.check_body(at, body, &lowered.attributes, &mut said);
         }
+        lowered.waived = waived;
         if is_object(&graph.resources[at]) {
             check::canonical(&graph.resources[at], &mut lowered);
             lowered.edges.extend(graph.mentioned(at, &objects, &mut said));
@@ -453,7 +471,14 @@ fn lower(graph: &Graph<'_>, diagnostics: &mut Diagnostics) -> (Vec<Lowered>, Vec
         diagnostics.append(std::mem::take(&mut one.diagnostics));
         edges.append(&mut one.edges);
     }
-    diagnostics.merge(Code::DanglingReference);
+    for code in [
+        Code::AssetTooLarge,
+        Code::DanglingReference,
+        Code::InvalidAsset,
+        Code::MissingAsset,
+    ] {
+        diagnostics.merge(code);
+    }
     diagnostics.append(names);
     // A ring of resources is told with its path; that a reference in it comes back is the same mistake.
     let mut rings = Diagnostics::new();

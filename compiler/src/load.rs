@@ -29,6 +29,13 @@ pub(crate) struct Stack {
     pub(crate) lost: bool,
 }
 
+impl Stack {
+    /// The tenant of a name.
+    pub(crate) fn tenant(&self, name: &str) -> Option<&Tenant> {
+        self.tenants.iter().find(|tenant| tenant.name.value == name)
+    }
+}
+
 /// What was read of some files.
 #[derive(Default)]
 pub(crate) struct Read {
@@ -234,7 +241,7 @@ pub(crate) fn documents_of(file: FileId, files: &Files, diagnostics: &mut Diagno
         if !readable && node.entries().is_empty() {
             continue;
         }
-        crate::check::literal_secrets(&node, diagnostics);
+        crate::check::literal_secrets(&node, files, diagnostics);
         validate::validate(&node, files, diagnostics);
         let named = node.get("name").is_some_and(|name| name.as_str().is_some());
         match validate::kind(&node).filter(|_| readable && named) {

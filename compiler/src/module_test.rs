@@ -250,7 +250,7 @@ fn difference(expected: &[String], diagnostics: &[Diagnostic]) -> Option<String>
 fn words(diagnostics: &[Diagnostic], files: &Files) -> String {
     let mut text = String::new();
     for diagnostic in diagnostics {
-        let severity = if diagnostic.is_error() { "error" } else { "warning" };
+        let severity = diagnostic.severity().as_str();
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
@@ -270,7 +270,10 @@ fn words(diagnostics: &[Diagnostic], files: &Files) -> String {
                 true => place.to_string(),
                 false => place.file.to_string(),
             };
-            let _ = writeln!(text, "  {place}: {}", label.text);
+            let _ = match label.text.is_empty() {
+                true => writeln!(text, "  {place}"),
+                false => writeln!(text, "  {place}: {}", label.text),
+            };
         }
         for note in &diagnostic.notes {
             let _ = writeln!(text, "  note: {note}");

@@ -12,7 +12,7 @@ use crate::body::{Body, Expansion};
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics, those};
 use crate::document::{
-    Component, ComponentInputs, Environment, Pipeline, Recipe as Source, Spanned, Status, Tenant, Tenants,
+    Clearance, Component, ComponentInputs, Environment, Pipeline, Recipe as Source, Status, Tenant, Tenants,
 };
 use crate::expression::Scope;
 use crate::expression::filters::slug;
@@ -20,6 +20,7 @@ use crate::load::{Stack, unknown};
 use crate::module::{Module, Recipe};
 use crate::node::Node;
 use crate::placement::{namespace, placement};
+use crate::presence::is_in;
 use crate::provenance::Giver;
 use crate::resource::{Instance, PLATFORM};
 use crate::scope;
@@ -204,7 +205,10 @@ impl<'a> Prepared<'a> {
             if !is_in(pipeline.environments.as_deref(), environment) {
                 continue;
             }
-            let tenant = pipeline.tenant.as_ref().and_then(|name| self.tenant(&name.value));
+            let tenant = pipeline
+                .tenant
+                .as_ref()
+                .and_then(|name| self.stack.tenant(&name.value));
             if pipeline.tenant.is_some()
                 && !tenant.is_some_and(|tenant| is_in(tenant.environments.as_deref(), environment))
             {
@@ -245,10 +249,6 @@ impl<'a> Prepared<'a> {
         uses
     }
 
-    pub(crate) fn tenant(&self, name: &str) -> Option<&'a Tenant> {
-        self.stack.tenants.iter().find(|tenant| tenant.name.value == name)
-    }
-
     /// The tenant of a name, or the one that seems to be meant: that there is none is said with the names of the stack, and
     /// what the tenant would get can be looked at all the same.
     fn meant(&self, name: &str) -> Option<&'a Text> {
@@ -264,12 +264,8 @@ impl<'a> Prepared<'a> {
             Tenants::Named(names) => names.iter().filter_map(|name| self.meant(&name.value)).collect(),
             _ => Vec::new(),
         };
-        let chosen = |tenant: &&Tenant| match &component.tenants {
-            Tenants::Platform => false,
-            Tenants::All(_) => true,
-            Tenants::Named(_) => named.contains(&&tenant.name.value),
-            Tenants::Tiers(tiers) => tiers.iter().any(|tier| tier.value == tenant.tier.value),
-        };
+        let chosen =
+            |tenant: &&Tenant| component.tenants.select(tenant) || named.contains(&&tenant.name.value);
         if matches!(component.tenants, Tenants::Platform) {
             return vec![None];
         }
@@ -412,10 +408,6 @@ impl<'a> Prepared<'a> {
     }
 }
 
-fn is_in(environments: Option<&[Spanned<Text>]>, environment: &Environment) -> bool {
-    environments.is_none_or(|names| names.iter().any(|name| name.value == environment.name.value))
-}
-
 fn check_status(component: &Component, module: &Module, diagnostics: &mut Diagnostics) {
     let Source::Module { module: wanted, .. } = &component.recipe else {
         return;
@@ -453,26 +445,39 @@ fn check_status(component: &Component, module: &Module, diagnostics: &mut Diagno
 }
 
 fn check_clearance(component: &Component, module: &Module, tenant: &Tenant, diagnostics: &mut Diagnostics) {
-    let (Some(fit), Some(needed)) = (&module.document.clearance, &tenant.clearance) else {
-        return;
-    };
-    if fit.value < needed.value {
-        diagnostics.push(
-            Diagnostic::new(
-                Code::ClearanceTooLow,
-                format!(
-                    "module `{}` is fit for {} data, tenant `{}` has {} data",
-                    module.document.name.value,
-                    fit.value.as_str(),
-                    tenant.name.value,
-                    needed.value.as_str()
-                ),
-            )
-            .at(component.name.span, "used here for the tenant")
-            .also(needed.span, "the tenant's data")
-            .also(fit.span, "what the module is fit for"),
-        );
+    let found = below_clearance(module, tenant);
+    diagnostics
+        .extend(found.map(|diagnostic| diagnostic.at(component.name.span, "used here for the tenant")));
+}
+
+/// What there is to say of a module that is not fit for a tenant's data, without its place. A module that states no clearance is
+/// fit for public data.
+pub(crate) fn below_clearance(module: &Module, tenant: &Tenant) -> Option<Diagnostic> {
+    let needed = tenant.clearance.as_ref()?;
+    let (name, who, data) = (&module.document.name, &tenant.name.value, needed.value.as_str());
+    let stated = module.document.clearance.as_ref();
+    if stated.map_or(Clearance::Public, |fit| fit.value) >= needed.value {
+        return None;
     }
+    let message = match stated {
+        Some(fit) => format!(
+            "module `{}` is fit for {} data, and tenant `{who}` has {data} data",
+            name.value,
+            fit.value.as_str()
+        ),
+        None => format!(
+            "module `{}` does not state what data it is fit for, and tenant `{who}` has {data} data",
+            name.value
+        ),
+    };
+    let diagnostic =
+        Diagnostic::new(Code::ClearanceTooLow, message).also(needed.span, "what data the tenant has");
+    Some(match stated {
+        Some(fit) => diagnostic.also(fit.span, "what data the module is fit for"),
+        None => diagnostic.also(name.span, "no `clearance` here").help(format!(
+            "if the module is fit for such data, write `clearance: {data}` into it"
+        )),
+    })
 }
 
 /// The module of the highest version.

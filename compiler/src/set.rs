@@ -85,7 +85,7 @@ pub(crate) fn parse_set(
             },
         };
         let mut inside = Diagnostics::new();
-        literal_secrets(&node, &mut inside);
+        literal_secrets(&node, files, &mut inside);
         if inside.has_errors() {
             diagnostics.push(typed_out(place));
             continue;

@@ -14,6 +14,75 @@ pub trait Sources: Sync {
     fn read(&self, path: &str) -> Result<Arc<[u8]>, SourceError>;
     /// The paths of all files below a folder, in order. A folder that does not exist is [`SourceError::NotFound`].
     fn list(&self, folder: &str) -> Result<Vec<String>, SourceError>;
+    /// All that is directly in a directory, in order of name: nothing is left out, and no link is followed. An empty path is the
+    /// stack's directory. One that does not exist, or is no directory, is [`SourceError::NotFound`].
+    ///
+    /// Where sources have nothing but paths, these are all of files that cannot be executed.
+    fn entries(&self, directory: &str) -> Result<Vec<Entry>, SourceError> {
+        let paths = self.list(directory)?;
+        let below = |path: &String| -> Option<(String, EntryKind)> {
+            let rest = match directory {
+                "" => path.as_str(),
+                _ => path.strip_prefix(directory)?.strip_prefix('/')?,
+            };
+            Some(match rest.split_once('/') {
+                Some((name, _)) => (name.to_owned(), EntryKind::Directory),
+                None => {
+                    let bytes = self.read(path).map_or(0, |bytes| bytes.len() as u64);
+                    let file = EntryKind::File {
+                        executable: false,
+                        bytes,
+                    };
+                    (rest.to_owned(), file)
+                }
+            })
+        };
+        let entries: std::collections::BTreeMap<String, EntryKind> = paths.iter().filter_map(below).collect();
+        let entries = entries.into_iter().map(|(name, kind)| Entry { name, kind });
+        Ok(entries.collect())
+    }
+}
+
+/// Something in a directory.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// Its name; of one that is not UTF-8, as near as can be.
+    pub name: String,
+    /// What it is.
+    pub kind: EntryKind,
+}
+
+/// What something in a directory is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum EntryKind {
+    /// A file.
+    File {
+        /// Whether its owner may execute it.
+        executable: bool,
+        /// Its length.
+        bytes: u64,
+    },
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Link {
+        /// Where it leads, as it was made: relative to the directory that it is in.
+        target: String,
+    },
+    /// What can be neither read nor delivered, in words: `a socket`.
+    Other(&'static str),
+}
+
+impl EntryKind {
+    /// What it is, in words.
+    pub(crate) fn shown(&self) -> &'static str {
+        match self {
+            EntryKind::File { .. } => "a file",
+            EntryKind::Directory => "a directory",
+            EntryKind::Link { .. } => "a symbolic link",
+            EntryKind::Other(what) => what,
+        }
+    }
 }
 
 /// Why a source could not be read.

@@ -49,6 +49,8 @@ pub struct Memo {
     finished: OnceLock<bool>,
     /// The finished value.
     value: OnceLock<Map>,
+    /// Set where no secret is written out in it.
+    pub(crate) harmless: OnceLock<()>,
 }
 
 impl Entry for Term {

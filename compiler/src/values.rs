@@ -1,5 +1,7 @@
 //! Values of inputs: layered in one order of precedence, and made what the module says they are.
 
+mod limits;
+
 use terrace_artifact::{Decimal, Segment, Text, show_path};
 
 use crate::code::Code;
@@ -10,7 +12,7 @@ use crate::node::Node;
 use crate::provenance::Giver;
 use crate::source::{Files, Span};
 use crate::term::{SecretReference, Term};
-use crate::unit::{Duration, Quantity};
+use crate::unit::Quantity;
 
 /// Somebody who gives values to inputs. Later layers win.
 #[derive(Clone, Debug)]
@@ -164,6 +166,18 @@ impl Check<'_> {
         self.diagnostics.push_mut(diagnostic)
     }
 
+    /// A value as it goes into a message. Where the input's name says that it is a secret, the value is not shown.
+    fn written(&self, path: &[Segment], value: &str) -> String {
+        let named = path.iter().rev().find_map(|segment| match segment {
+            Segment::Key(key) => Some(key),
+            Segment::Index(_) => None,
+        });
+        match named.is_some_and(|key| crate::check::is_confidential(key)) {
+            true => "this value".to_owned(),
+            false => format!("`{}`", shown(value)),
+        }
+    }
+
     /// Where a value stands as it is: not computed, and not only what is around it.
     fn literal(&self, path: &[Segment]) -> Option<Span> {
         let place = (self.locate)(path);
@@ -254,7 +268,7 @@ impl Check<'_> {
                         .map(Term::Number),
                 };
                 if read.is_none() {
-                    let message = format!("`{}` is not {}", shown(&text), article(kind));
+                    let message = format!("{} is not {}", self.written(path, &text), article(kind));
                     let label = format!("such as {}", examples(kind));
                     self.say(Code::WrongUnit, path, message, label);
                 }
@@ -397,127 +411,6 @@ impl Check<'_> {
             path.pop();
         }
         Term::Map(out.into())
-    }
-
-    fn limits(&mut self, schema: &InputSchema, value: &Term, path: &[Segment]) {
-        let shown_path = || show_path(path);
-        if let Some(allowed) = &schema.allowed {
-            let allowed: Vec<Term> = allowed.iter().map(|node| same_type(schema.kind, node)).collect();
-            if !allowed.contains(value) {
-                let words: Vec<String> = allowed.iter().map(Term::shown).collect();
-                let text = value.shown();
-                let message = format!("`{}` is not a value of `{}`", shown(&text), shown_path());
-                let literal = self.literal(path);
-                let nearest =
-                    terrace_catalog::nearest(&text, words.iter().map(String::as_str)).map(str::to_owned);
-                let diagnostic = self.say(Code::UnknownValue, path, message, "not among the values");
-                diagnostic.help.push(match nearest {
-                    Some(word) => Help {
-                        text: format!("`{word}` exists"),
-                        edit: literal.map(|span| Edit { span, text: word }),
-                    },
-                    None => Help {
-                        text: those("the value is", "the values are", words),
-                        edit: None,
-                    },
-                });
-            }
-        }
-        let amount = |term: &Term| match term {
-            Term::Number(n) => Some(*n),
-            Term::Duration(duration) => Some(duration.seconds.into()),
-            Term::Quantity(quantity) => Some(quantity.amount),
-            _ => None,
-        };
-        for (limit, words, outside) in [
-            (&schema.minimum, "at least", std::cmp::Ordering::Less),
-            (&schema.maximum, "at most", std::cmp::Ordering::Greater),
-        ] {
-            let Some(limit) = limit.as_ref().map(|node| same_type(schema.kind, node)) else {
-                continue;
-            };
-            let (Some(value_amount), Some(limit_amount)) = (amount(value), amount(&limit)) else {
-                continue;
-            };
-            if value_amount.cmp(&limit_amount) == outside {
-                let message = format!("`{}` has to be {words} {}", shown_path(), limit.shown());
-                self.say(
-                    Code::InvalidValue,
-                    path,
-                    message,
-                    format!("this is {}", value.shown()),
-                );
-            }
-        }
-        let (length, unit) = match value {
-            Term::String(text) => (text.chars().count(), "characters"),
-            Term::List(items) => (items.len(), "items"),
-            _ => return,
-        };
-        let length = i64::try_from(length).unwrap_or(i64::MAX);
-        if let Some(shortest) = schema
-            .shortest
-            .as_ref()
-            .filter(|shortest| length < shortest.value)
-        {
-            let message = format!(
-                "`{}` has to have at least {} {unit}",
-                shown_path(),
-                shortest.value
-            );
-            self.say(Code::InvalidValue, path, message, format!("this has {length}"));
-        }
-        if let Some(longest) = schema.longest.as_ref().filter(|longest| length > longest.value) {
-            let message = format!("`{}` has to have at most {} {unit}", shown_path(), longest.value);
-            self.say(Code::InvalidValue, path, message, format!("this has {length}"));
-        }
-        if let (Some(pattern), Term::String(text)) = (&schema.pattern, value)
-            && let Ok(regex) = regex_lite::Regex::new(&pattern.value)
-            && !regex.is_match(text)
-        {
-            let message = format!("`{}` has another form than `{}`", shown_path(), pattern.value);
-            let label = format!("`{}` does not match", shown(text));
-            let diagnostic = self.say(Code::InvalidValue, path, message, label);
-            diagnostic
-                .help
-                .extend(schema.description.as_ref().map(|description| Help {
-                    text: format!("the module says of it: {}", description.value),
-                    edit: None,
-                }));
-        }
-        if let (true, Term::List(items)) = (schema.unique, value) {
-            for (at, item) in items.iter().enumerate() {
-                if items[..at].contains(item) {
-                    let message = format!("`{}` is in `{}` twice", shown(&item.shown()), shown_path());
-                    let mut path = path.to_vec();
-                    path.push(Segment::Index(at));
-                    self.say(Code::InvalidValue, &path, message, "the second time");
-                }
-            }
-        }
-    }
-}
-
-/// A limit or an allowed value, read as the type it limits.
-fn same_type(kind: InputType, node: &Node) -> Term {
-    let term = Term::from_value(node.to_value());
-    match (kind, &term) {
-        (InputType::Duration, Term::String(text)) => {
-            text.parse::<Duration>().map_or(term.clone(), Term::Duration)
-        }
-        (InputType::Size, Term::String(text)) => Quantity::size(text).map_or(term.clone(), Term::Quantity),
-        (InputType::Quantity, Term::String(text)) => {
-            text.parse::<Quantity>().map_or(term.clone(), Term::Quantity)
-        }
-        (InputType::Quantity, Term::Number(amount)) => Term::Quantity(Quantity {
-            amount: *amount,
-            binary: false,
-        }),
-        (InputType::Percent, Term::String(text)) => text
-            .trim_end_matches('%')
-            .parse::<Decimal>()
-            .map_or(term.clone(), Term::Number),
-        _ => term,
     }
 }
 

@@ -285,8 +285,8 @@ impl Reader<'_> {
             Code::UnknownTag,
             format!("the tag `{}` means nothing here", shown(&word)),
         )
-        .at(span, "tags are for text: `!raw`")
-        .nearest(span, &word, ["!raw"]);
+        .at(span, "tags are for text: `!raw` and `!public`")
+        .nearest(span, &word, ["!raw", "!public"]);
         let cloudformation = [
             "!Ref",
             "!GetAtt",
@@ -407,6 +407,8 @@ impl Reader<'_> {
                 Some("str") => NodeKind::String(text.into()),
                 Some("int" | "float" | "bool" | "null") => self.plain(text, span),
                 _ if tag.original() == "!raw" => NodeKind::Raw(text.into()),
+                // That it is no secret is looked up where that matters: `check::secrets::is_marked`.
+                _ if tag.original() == "!public" => NodeKind::String(text.into()),
                 _ => {
                     self.unknown_tag(tag, span);
                     NodeKind::Wrong

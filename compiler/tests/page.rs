@@ -82,6 +82,7 @@ fn examples_of_codes_come_to_them() {
         }
         tried += 1;
         let all: String = files.values().map(String::as_str).collect();
+        files.extend(files_beside(code.page()));
         let known: Vec<_> = BASE.into_iter().chain([KEY]).collect();
         files.insert("base.yaml".to_owned(), base(&known, &all));
         let compiled = compile(&MemorySources::new(files), &request());
@@ -141,6 +142,16 @@ fn examples(section: &str) -> BTreeMap<String, String> {
         files.insert(name, text.to_owned() + "\n");
     }
     files
+}
+
+/// The files of a page that are no documents: blocks that name one, such as `sh src/.env`.
+fn files_beside(page: &str) -> impl Iterator<Item = (String, String)> {
+    let blocks = page.split("\n```").skip(1).step_by(2);
+    blocks.filter_map(|block| {
+        let (head, text) = block.split_once('\n')?;
+        let (_, path) = head.split_once(' ')?;
+        Some((path.to_owned(), text.to_owned() + "\n"))
+    })
 }
 
 #[test]

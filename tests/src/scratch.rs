@@ -107,7 +107,9 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let (path, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
-        if path.is_dir() {
+        if path.is_symlink() {
+            std::os::unix::fs::symlink(fs::read_link(&path)?, to.join(name))?;
+        } else if path.is_dir() {
             copy(&path, &to.join(name))?;
         } else {
             fs::copy(&path, to.join(name))?;

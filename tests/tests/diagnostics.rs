@@ -12,7 +12,7 @@ use terrace_tests::{Scratch, Terrace, tools, transcript};
 const EXPECTED: &str = "expected.txt";
 /// The arguments of the program, where they are not `validate`.
 const COMMAND: &str = "command.txt";
-/// Files that are too large to keep: a line each, `PATH COUNT LINE`.
+/// Files that are too large to keep: a line each, `PATH COUNT LINE`, or `PATH BYTES` for one of zeros.
 const LARGE: &str = "large.txt";
 
 #[test]
@@ -95,7 +95,8 @@ const BESIDE: [(&str, &str); 3] = [
 ];
 
 /// Pages whose mistake is in no document, or in what is not YAML: their examples are only shown.
-const ONLY_SHOWN: [&str; 6] = [
+const ONLY_SHOWN: [&str; 7] = [
+    "asset-too-large",
     "file-too-long",
     "invalid-set",
     "no-platform",
@@ -124,6 +125,16 @@ fn every_page_shows_what_is_said_of_its_example() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The files beside a page's example: blocks that are named, such as `sh src/.env`.
+fn files_of(page: &str) -> impl Iterator<Item = (&str, &str)> {
+    let blocks = page.split("\n```").skip(1).step_by(2);
+    blocks.filter_map(|block| {
+        let (head, text) = block.split_once('\n')?;
+        let (_, path) = head.split_once(' ')?;
+        Some((path, text))
+    })
+}
+
 /// The page with what is really told of its example, of those with its code.
 fn with_what_is_said(code: &str, page: &str) -> Result<String, String> {
     let block = |mark: &str, from: usize| {
@@ -135,6 +146,9 @@ fn with_what_is_said(code: &str, page: &str) -> Result<String, String> {
     let example = &page[start..end];
     let scratch = Scratch::new(code);
     scratch.write("stack.yaml", example);
+    for (path, text) in files_of(page) {
+        scratch.write(path, text);
+    }
     let missing = BESIDE
         .iter()
         .filter(|(kind, _)| !example.contains(&format!("kind: {kind}")));
@@ -145,7 +159,9 @@ fn with_what_is_said(code: &str, page: &str) -> Result<String, String> {
     let told: Vec<&str> = said
         .split("\n\n")
         .filter(|one| {
-            one.starts_with(&format!("error[{code}]")) || one.starts_with(&format!("warning[{code}]"))
+            ["error", "warning", "note"]
+                .iter()
+                .any(|severity| one.starts_with(&format!("{severity}[{code}]")))
         })
         .collect();
     match told.is_empty() {
@@ -171,23 +187,30 @@ fn check(code: &str, case: &Path) -> Result<(), String> {
     }
     for line in read(&case.join(LARGE)).unwrap_or_default().lines() {
         let mut parts = line.splitn(3, ' ');
-        let (Some(path), Some(count), Some(text)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(format!("{name}/{LARGE}: a line is `PATH COUNT LINE`"));
+        let (Some(path), Some(count)) = (parts.next(), parts.next()) else {
+            return Err(format!(
+                "{name}/{LARGE}: a line is `PATH COUNT LINE` or `PATH BYTES`"
+            ));
         };
         let count: usize = count
             .parse()
             .map_err(|error| format!("{name}/{LARGE}: {error}"))?;
-        scratch.write(path, &format!("{text}\n").repeat(count));
+        match parts.next() {
+            Some(text) => scratch.write(path, &format!("{text}\n").repeat(count)),
+            None => {
+                scratch.write(path, "");
+                let file = fs::File::options().write(true).open(scratch.path().join(path));
+                let longer = file.and_then(|file| file.set_len(count as u64));
+                longer.map_err(|error| format!("{name}/{path}: {error}"))?;
+            }
+        }
     }
     let command = read(&case.join(COMMAND)).unwrap_or_else(|| "validate".to_owned());
     let arguments: Vec<&str> = command.split_whitespace().collect();
     let run = Terrace::in_directory(scratch.path()).run(&arguments);
     let said = run.stderr.replace(&format!("{}/", scratch.path().display()), "");
-    let severity = if Code::from_slug(code).is_some_and(|code| code.severity() == Severity::Warning) {
-        0
-    } else {
-        1
-    };
+    let is_error = Code::from_slug(code).is_none_or(|code| code.severity() == Severity::Error);
+    let severity = i32::from(is_error);
     let told = said.contains(&format!("[{code}]"));
     if run.code != severity || !told {
         return Err(format!(

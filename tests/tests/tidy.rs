@@ -139,8 +139,9 @@ fn every_code_has_a_page_and_every_page_a_code() {
     let codes: BTreeSet<String> = source
         .lines()
         .filter_map(|line| {
-            line.split_once(" Error \"")
-                .or_else(|| line.split_once(" Warning \""))
+            [" Error \"", " Warning \"", " Note \""]
+                .iter()
+                .find_map(|severity| line.split_once(severity))
         })
         .filter_map(|(_, rest)| Some(format!("docs/codes/{}.md", rest.split_once('"')?.0)))
         .collect();

@@ -3,7 +3,9 @@
 //! A rule looks at one resource and what is beside it, and gives findings. A waiver names a rule and a resource, says why, and
 //! has a last day.
 
+mod assets;
 mod autoscaling;
+pub(crate) mod clearance;
 mod environments;
 mod glue;
 mod jobs;
@@ -39,7 +41,10 @@ use crate::term::Term;
 
 pub(crate) use keys::lets;
 pub(crate) use quantities::canonical;
-pub(crate) use secrets::{is_secret, literal_secrets, secrets_in, typed_out};
+pub(crate) use secrets::{
+    assigned, forms_in, in_body as secrets_in_body, is_confidential, is_secret, literal_secrets, secrets_in,
+    typed_out,
+};
 pub(crate) use waivers::Waivers;
 
 /// What a rule has to say of a resource.
@@ -90,8 +95,9 @@ pub(crate) struct Subject<'a> {
     tenancy: &'a tenancy::Tenancy<'a>,
     pub(crate) resource: &'a Resource,
     pub(crate) body: &'a Term,
-    /// Whether it has a quantity that does not come out even.
+    /// Whether it has a quantity that does not come out even, and one that makes no sense where it is.
     inexact: bool,
+    senseless: bool,
 }
 
 /// The objects of each namespace of each cluster, the Namespace itself among them: what a rule looks at beside its subject.
@@ -198,6 +204,7 @@ pub(crate) fn check(
                 resource,
                 body: bodies[at].body(resource),
                 inexact: bodies[at].inexact,
+                senseless: bodies[at].senseless,
             };
             let mut findings = Vec::new();
             rules(&subject, &mut findings);
@@ -223,6 +230,16 @@ pub(crate) fn check(
             said.map(move |diagnostic| (at, diagnostic.code, graph.located(resource, diagnostic)))
         })
         .collect();
+    let assets: Vec<(usize, Code, Diagnostic)> = graph
+        .resources
+        .par_iter()
+        .enumerate()
+        .filter(|(at, _)| !bodies[*at].assets.is_empty())
+        .flat_map_iter(|(at, resource)| {
+            let said = assets::check(graph, resource, &bodies[at]).into_iter();
+            said.map(move |(code, diagnostic)| (at, code, diagnostic))
+        })
+        .collect();
     let mut used = waived.clone();
     // A finding is located only where it is said: that expands its component once more.
     let found = findings
@@ -230,6 +247,7 @@ pub(crate) fn check(
         .map(|(at, finding)| (at, finding.code, Said::Finding(finding)));
     let by_hand = by_hand
         .into_iter()
+        .chain(assets)
         .map(|(at, code, diagnostic)| (at, code, Said::Diagnostic(diagnostic)));
     let follows = |at: usize, code: Code| {
         !broken.is_empty() && (LOOKING_ROUND.contains(&code) || broken.binary_search(&at).is_ok())
@@ -274,7 +292,7 @@ fn rules(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         crate::resource::ResourceKind::Kubernetes { kind, .. } => {
             match kind.as_str() {
                 "HorizontalPodAutoscaler" => autoscaling::autoscaler(subject, findings),
-                "ResourceQuota" if !subject.inexact => quota::quota(subject, findings),
+                "ResourceQuota" if !subject.inexact && !subject.senseless => quota::quota(subject, findings),
                 "PodDisruptionBudget" => autoscaling::budget(subject, findings),
                 "Role" | "ClusterRole" => {
                     permissions::role(subject, findings);
@@ -289,6 +307,9 @@ fn rules(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             tenancy::object(subject, findings);
             if subject.inexact {
                 quantities::inexact(subject, findings);
+            }
+            if subject.senseless {
+                quantities::senseless(subject, findings);
             }
         }
     }

@@ -6,6 +6,7 @@ use terrace_catalog::At;
 use super::{Finding, Subject};
 use crate::code::Code;
 use crate::connect::lower::Lowered;
+use crate::dimension::{Dimension, Senseless};
 use crate::resource::{Resource, ResourceKind};
 use crate::term::Term;
 use crate::unit::Quantity;
@@ -40,6 +41,46 @@ pub(super) fn inexact(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     });
 }
 
+/// Reports amounts that the server refuses, or that mean something else than what was meant.
+pub(super) fn senseless(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    walk(subject.resource, subject.body, &mut |at, _, quantity| {
+        let Some((dimension, found)) = quantity.and_then(|quantity| senseless_at(at, quantity)) else {
+            return;
+        };
+        let key = at.keys().next().unwrap_or_default();
+        let finding = Finding::new(found.code, &[], format!("`{key}` {}", found.says));
+        let finding = match found.meant {
+            Some(meant) => finding.instead(meant.clone(), format!("write `{meant}`")),
+            None => finding.help(format!("write an amount such as {}", dimension.examples())),
+        };
+        findings.push(finding.below(at.path()));
+    });
+}
+
+/// What is wrong with the quantity at a place, where the place says what it is of.
+fn senseless_at(at: &At<'_>, quantity: Quantity) -> Option<(Dimension, Senseless)> {
+    let mut keys = at.keys();
+    let (key, list) = (keys.next()?, keys.next()?);
+    let dimension = match list {
+        "requests" | "limits" | "hard" | "max" | "min" | "default" | "defaultRequest" | "capacity"
+        | "overhead" => Dimension::of_resource(key),
+        _ if key == "sizeLimit" => Dimension::Storage,
+        _ => return None,
+    };
+    // A volume of no size is refused; no requests, no limit and a quota of nothing are not.
+    let is_volume = key == "storage" && matches!(list, "requests" | "capacity");
+    let nothing = || Senseless {
+        code: Code::InvalidValue,
+        says: "is zero".to_owned(),
+        meant: None,
+    };
+    let found = match dimension.check(quantity) {
+        None if is_volume && quantity.amount == Decimal::ZERO => Some(nothing()),
+        found => found,
+    };
+    found.map(|found| (dimension, found))
+}
+
 /// The least that comes out even.
 fn smallest(binary: bool) -> Quantity {
     let thousandth = Decimal::new(1, 3).unwrap_or(Decimal::from(1));
@@ -62,8 +103,9 @@ fn is_even(quantity: &Quantity) -> bool {
 /// come out even stays as it was written, and is noted: in the server's form nobody would see that.
 pub(crate) fn canonical(resource: &Resource, lowered: &mut Lowered) {
     let mut changes = Vec::new();
-    let mut inexact = false;
+    let (mut inexact, mut senseless) = (false, false);
     walk(resource, lowered.body(resource), &mut |at, term, quantity| {
+        senseless |= quantity.is_some_and(|quantity| senseless_at(at, quantity).is_some());
         let Some(quantity) = quantity.filter(is_even) else {
             inexact = true;
             return;
@@ -76,7 +118,7 @@ pub(crate) fn canonical(resource: &Resource, lowered: &mut Lowered) {
         };
         changes.extend(canonical.map(|canonical| (at.path(), canonical)));
     });
-    lowered.inexact = inexact;
+    (lowered.inexact, lowered.senseless) = (inexact, senseless);
     if changes.is_empty() {
         return;
     }

@@ -1,7 +1,7 @@
 //! References become what their target understands: intrinsic functions inside a CloudFormation stack, parameters between
 //! stacks, late bindings in Kubernetes objects, and plain values wherever they are known.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use terrace_artifact::{Segment, Text};
@@ -34,10 +34,14 @@ pub(crate) struct Lowered {
     /// Values of other stacks and clusters, by parameter name.
     pub(crate) parameters: BTreeMap<Text, Late>,
     pub(crate) edges: Vec<Edge>,
-    /// Files that are read: their paths.
-    pub(crate) assets: BTreeSet<Text>,
+    /// Assets: their paths, and the first place that names each.
+    pub(crate) assets: BTreeMap<Text, Span>,
+    /// Waivers that the body needed.
+    pub(crate) waived: Vec<Span>,
     /// Whether it has a quantity that does not come out even.
     pub(crate) inexact: bool,
+    /// Whether it has a quantity that makes no sense where it is.
+    pub(crate) senseless: bool,
     pub(crate) diagnostics: Diagnostics,
 }
 
@@ -557,8 +561,12 @@ impl<'g> Lowering<'g> {
     }
 
     pub(super) fn fail(&mut self, failure: Box<Failure>) {
+        self.report(failure.diagnostic());
+    }
+
+    /// Adds a diagnostic about the resource, with the component that led to it.
+    pub(super) fn report(&mut self, mut diagnostic: Diagnostic) {
         let instance = self.resource().instance;
-        let mut diagnostic: Diagnostic = failure.diagnostic();
         if let crate::resolve::UseKind::Component {
             component, module, ..
         } = &self.graph.uses[instance].kind

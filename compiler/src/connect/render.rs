@@ -6,7 +6,6 @@ use terrace_catalog::At;
 use super::attribute::Attribute;
 use super::lower::{Atom, Late, Lowering, logical_id};
 use crate::code::Code;
-use crate::diagnostic::shown;
 use crate::expression::Failure;
 use crate::expression::filters::pascal;
 use crate::source::Span;
@@ -51,19 +50,17 @@ impl Lowering<'_> {
                 value.map_or(atom, Atom::Text)
             }
             Atom::Asset(asset) => {
-                self.out.assets.insert(asset.path.clone());
-                match self.graph.assets.packed(&asset.path) {
+                self.out.assets.entry(asset.path.clone()).or_insert(asset.span);
+                match self.graph.assets.packed(&asset.path, asset.span) {
                     Ok(found) => match asset.part.as_deref() {
                         Some("key") => Atom::Text(found.key.clone()),
                         Some("digest") => Atom::Text(found.digest.as_str().into()),
                         _ => atom,
                     },
-                    Err(error) => {
-                        let message = format!("the asset `{}` cannot be read", shown(&asset.path));
-                        self.fail(
-                            Failure::new(Code::MissingAsset, asset.span, message, error.to_string())
-                                .with_help("the path is looked for from the stack's folder"),
-                        );
+                    Err(refusals) => {
+                        for refusal in refusals.iter() {
+                            self.report(refusal.diagnostic(asset.span));
+                        }
                         Atom::Text(Text::default())
                     }
                 }
@@ -121,7 +118,10 @@ impl Lowering<'_> {
                 }
                 Atom::Asset(asset) => {
                     let bucket = "terrace-assets-${AWS::AccountId}-${AWS::Region}";
-                    match (asset.part.as_deref(), self.graph.assets.packed(&asset.path)) {
+                    match (
+                        asset.part.as_deref(),
+                        self.graph.assets.packed(&asset.path, asset.span),
+                    ) {
                         (Some("url"), Ok(packed)) => text.extend(["s3://", bucket, "/", &packed.key]),
                         _ => text.push_str(bucket),
                     }

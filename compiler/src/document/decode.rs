@@ -21,6 +21,7 @@ impl Platform {
             owner: text(node, "owner"),
             terrace: parsed(node, "terrace"),
             modules: texts(node, "modules"),
+            assets: texts(node, "assets"),
             tiers: keyed(node.get("tiers"), |meaning| TierMeaning {
                 quota: keyed(meaning.get("quota"), quantity),
                 inputs: component_inputs(meaning.get("inputs")),

@@ -3,16 +3,18 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use terrace_artifact::Text;
+use terrace_artifact::{Decimal, Text};
 
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::dimension::Dimension;
 use crate::document::{ComponentInputs, Environment, Recipe as Source, Spanned, Tenant, Tenants};
 use crate::expression::filters::slug;
 use crate::load::{Stack, unknown};
 use crate::placement::{check_label, check_names as check_targets, directory};
 use crate::resource::PLATFORM;
 use crate::scope::lost_to_scale;
+use crate::unit::Quantity;
 
 /// Finds names in documents that name nothing.
 pub(super) fn check(stack: &Stack, diagnostics: &mut Diagnostics) {
@@ -123,6 +125,7 @@ pub(super) fn check(stack: &Stack, diagnostics: &mut Diagnostics) {
     }
     check_one_slug(stack, diagnostics);
     check_directories(&stack.environments, diagnostics);
+    check_amounts(stack, diagnostics);
     for environment in &stack.environments {
         check_targets(environment, diagnostics);
         check_label(&stack.platform, environment, diagnostics);
@@ -213,6 +216,33 @@ fn check_directories(environments: &[Environment], diagnostics: &mut Diagnostics
                 .also(place(first), format!("the directory of `{}`", first.name.value))
                 .help("give each environment its own `directory`"),
             );
+        }
+    }
+}
+
+/// Finds amounts in documents that make no sense: the quotas of tiers and tenants.
+fn check_amounts(stack: &Stack, diagnostics: &mut Diagnostics) {
+    let mut check = |name: &str, dimension: Dimension, amount: &Spanned<Quantity>| {
+        let zero = dimension != Dimension::Count && amount.value.amount == Decimal::ZERO;
+        let (code, says, meant) = match dimension.check(amount.value) {
+            Some(found) => (found.code, found.says, found.meant),
+            None if zero => (Code::InvalidValue, "is zero".to_owned(), None),
+            None => return,
+        };
+        let diagnostic = Diagnostic::new(code, format!("`{name}` {says}")).at(amount.span, "this amount");
+        diagnostics.push(match meant {
+            Some(meant) => diagnostic.replace(amount.span, meant.clone(), format!("write `{meant}`")),
+            None => diagnostic.help(format!("write an amount such as {}", dimension.examples())),
+        });
+    };
+    for (_, meaning) in &stack.platform.tiers {
+        for (name, amount) in &meaning.quota {
+            check(&name.value, Dimension::of_resource(&name.value), amount);
+        }
+    }
+    for tenant in &stack.tenants {
+        if let Some(amount) = &tenant.storage_quota {
+            check("storage_quota", Dimension::Storage, amount);
         }
     }
 }

@@ -133,6 +133,8 @@ fn below(folder: &Path, paths: &mut Vec<PathBuf>) {
         match entry.is_dir() {
             true if entry.ends_with("out") => {}
             true => below(&entry, paths),
+            // A link to nothing is a case of assets, and no file.
+            false if !entry.exists() => {}
             false => paths.push(entry),
         }
     }

@@ -1,0 +1,147 @@
+//! Symbolic links of an asset: each has to lead to something that is packed with it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::super::Refusal;
+use super::Found;
+use crate::code::Code;
+
+/// How many links may lead to each other.
+const MOST: usize = 40;
+
+/// Refuses links that lead out of the asset, to nothing in it, or to themselves.
+pub(super) fn check(found: &BTreeMap<String, Found>, asset: &str, refusals: &mut Vec<Refusal>) {
+    for (path, entry) in found {
+        let Found::Link { target } = entry else {
+            continue;
+        };
+        let Err(why) = follow(found, path, target) else {
+            continue;
+        };
+        let message = format!("`{asset}/{path}` is a symbolic link {}", why.shown(asset));
+        refusals.push(
+            Refusal::new(Code::InvalidAsset, message, format!("it leads to `{target}`")).help(format!(
+                "put a copy in its place, or leave it out with the line `/{path}` in `{asset}/.terraceignore`"
+            )),
+        );
+    }
+}
+
+/// Why a link cannot be delivered.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Why {
+    Absolute,
+    Outside,
+    Missing,
+    Circle,
+}
+
+impl Why {
+    fn shown(self, asset: &str) -> String {
+        match self {
+            Why::Absolute => "to an absolute path, which other machines do not have".to_owned(),
+            Why::Outside => format!("that leads out of the asset `{asset}`"),
+            Why::Missing => "to something that the archive does not have".to_owned(),
+            Why::Circle => "that leads back to itself".to_owned(),
+        }
+    }
+}
+
+/// Follows the link at `path` through what was found.
+fn follow(found: &BTreeMap<String, Found>, path: &str, target: &str) -> Result<(), Why> {
+    let (above, _) = path.rsplit_once('/').unwrap_or(("", path));
+    let mut here: Vec<&str> = above.split('/').filter(|part| !part.is_empty()).collect();
+    let mut rest: VecDeque<&str> = target.split('/').collect();
+    let mut links = 1;
+    if target.starts_with('/') {
+        return Err(Why::Absolute);
+    }
+    while let Some(part) = rest.pop_front() {
+        match part {
+            "" | "." => continue,
+            ".." => {
+                here.pop().ok_or(Why::Outside)?;
+                continue;
+            }
+            part => here.push(part),
+        }
+        match found.get(&here.join("/")) {
+            Some(Found::Link { target }) => {
+                links += 1;
+                if links > MOST {
+                    return Err(Why::Circle);
+                }
+                if target.starts_with('/') {
+                    return Err(Why::Absolute);
+                }
+                here.pop();
+                for part in target.rsplit('/') {
+                    rest.push_front(part);
+                }
+            }
+            Some(Found::Directory) => {}
+            Some(Found::File { .. }) if rest.iter().all(|part| matches!(*part, "" | ".")) => {}
+            _ => return Err(Why::Missing),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(entries: &[(&str, Option<&str>)]) -> BTreeMap<String, Found> {
+        let found = entries.iter().map(|(path, target)| {
+            let found = match target {
+                Some(target) => Found::Link {
+                    target: (*target).to_owned(),
+                },
+                None if path.ends_with('/') => Found::Directory,
+                None => Found::File { executable: false },
+            };
+            (path.trim_end_matches('/').to_owned(), found)
+        });
+        found.collect()
+    }
+
+    #[test]
+    fn a_link_leads_to_what_is_packed() {
+        let found = tree(&[
+            ("lib/", None),
+            ("lib/libx.so.1", None),
+            ("lib/libx.so", Some("libx.so.1")),
+            ("bin/", None),
+            ("bin/lib", Some("../lib")),
+            ("bin/so", Some("lib/libx.so")),
+            ("here", Some(".")),
+        ]);
+        for (path, entry) in &found {
+            if let Found::Link { target } = entry {
+                assert_eq!(follow(&found, path, target), Ok(()), "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_link_that_leads_elsewhere_is_refused() {
+        let found = tree(&[
+            ("a/", None),
+            ("a/x", None),
+            ("up", Some("..")),
+            ("ring", Some("gnir")),
+            ("gnir", Some("ring")),
+        ]);
+        for (path, target, why) in [
+            ("l", "/etc/passwd", Why::Absolute),
+            ("l", "../other", Why::Outside),
+            ("a/l", "../../x", Why::Outside),
+            ("l", "up/x", Why::Outside),
+            ("l", "nowhere", Why::Missing),
+            ("l", "a/x/y", Why::Missing),
+            ("l", "ring", Why::Circle),
+        ] {
+            assert_eq!(follow(&found, path, target), Err(why), "{path} -> {target}");
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Components and pipelines that are nowhere, and names in their lists that select nothing.
+//!
+//! A component is there for each tenant that it selects, in each environment that the component and the tenant have in common. Where there
+//! is none, it would be dropped without a word: whoever wrote the names expected something of them.
+
+use terrace_artifact::Text;
+
+use crate::code::Code;
+use crate::diagnostic::{Diagnostic, Diagnostics, listed};
+use crate::document::{Component, Environment, Pipeline, Spanned, Tenant, Tenants};
+use crate::load::Stack;
+use crate::source::Span;
+
+/// Whether a list of environments has this one; one that is not there has them all.
+pub(crate) fn is_in(environments: Option<&[Spanned<Text>]>, environment: &Environment) -> bool {
+    environments.is_none_or(|names| names.iter().any(|name| name.value == environment.name.value))
+}
+
+/// Whether a component is in an environment for anybody.
+pub(crate) fn is_there(stack: &Stack, component: &Component, environment: &Environment) -> bool {
+    let of_tenant = |tenant: &Tenant| {
+        component.tenants.select(tenant) && is_in(tenant.environments.as_deref(), environment)
+    };
+    is_in(component.environments.as_deref(), environment)
+        && (matches!(component.tenants, Tenants::Platform) || stack.tenants.iter().any(of_tenant))
+}
+
+/// Reports what is nowhere. Names that nothing has are reported elsewhere.
+pub(crate) fn check(stack: &Stack, diagnostics: &mut Diagnostics) {
+    for component in &stack.components {
+        if knows(stack, component.environments.as_deref()) {
+            check_component(stack, component, diagnostics);
+        }
+    }
+    for pipeline in &stack.pipelines {
+        let tenant = pipeline
+            .tenant
+            .as_ref()
+            .and_then(|name| stack.tenant(&name.value));
+        if let Some(tenant) = tenant
+            && knows(stack, pipeline.environments.as_deref())
+            && knows(stack, tenant.environments.as_deref())
+        {
+            check_pipeline(stack, pipeline, tenant, diagnostics);
+        }
+    }
+}
+
+/// Whether the stack has every environment of a list.
+fn knows(stack: &Stack, environments: Option<&[Spanned<Text>]>) -> bool {
+    let is_known = |name: &Spanned<Text>| stack.environments.iter().any(|known| known.name == *name);
+    environments.into_iter().flatten().all(is_known)
+}
+
+fn check_component(stack: &Stack, component: &Component, diagnostics: &mut Diagnostics) {
+    let own = component.environments.as_deref();
+    let selected: Vec<&Tenant> = stack
+        .tenants
+        .iter()
+        .filter(|tenant| component.tenants.select(tenant))
+        .collect();
+    let name = &component.name.value;
+    match &component.tenants {
+        Tenants::Platform => return,
+        Tenants::All(span) if stack.tenants.is_empty() => {
+            diagnostics.push(nobody(
+                format!("component `{name}` is for nobody: the stack has no tenants"),
+                *span,
+            ));
+            return;
+        }
+        Tenants::All(_) => {}
+        Tenants::Tiers(tiers) => {
+            for tier in tiers {
+                if !selected.iter().any(|tenant| tenant.tier == *tier) {
+                    let message = format!("no tenant is of the tier `{}`", tier.value.as_str());
+                    diagnostics.push(nobody(message, tier.span));
+                }
+            }
+        }
+        Tenants::Named(names) => {
+            for name in names {
+                if let Some(tenant) = stack.tenant(&name.value)
+                    && knows(stack, tenant.environments.as_deref())
+                    && !meets(stack, own, tenant)
+                {
+                    diagnostics.push(apart("component", &component.name, name.span, own, tenant));
+                }
+            }
+        }
+    }
+    // What was said of a tenant that is named says it all.
+    let everybody_is_known = selected
+        .iter()
+        .all(|tenant| knows(stack, tenant.environments.as_deref()));
+    if selected.is_empty() || !everybody_is_known {
+        return;
+    }
+    if !selected.iter().any(|tenant| meets(stack, own, tenant)) {
+        if let (Some(first), false) = (
+            own.and_then(<[_]>::first),
+            matches!(component.tenants, Tenants::Named(_)),
+        ) {
+            diagnostics.push(
+                Diagnostic::new(
+                    Code::NeverDeployed,
+                    format!("component `{name}` is in no environment for any tenant"),
+                )
+                .at(first.span, "none of its tenants is in these environments")
+                .help("add an environment that a tenant is in"),
+            );
+        }
+        return;
+    }
+    for environment in own.into_iter().flatten() {
+        let is_here = |tenant: &&Tenant| {
+            let environments = tenant.environments.as_ref();
+            environments.is_none_or(|names| names.contains(environment))
+        };
+        if !selected.iter().any(is_here) {
+            let message = format!(
+                "component `{name}` is for nobody in `{}`: none of its tenants is there",
+                environment.value
+            );
+            diagnostics.push(nobody(message, environment.span));
+        }
+    }
+}
+
+fn check_pipeline(stack: &Stack, pipeline: &Pipeline, tenant: &Tenant, diagnostics: &mut Diagnostics) {
+    let own = pipeline.environments.as_deref();
+    if !meets(stack, own, tenant) {
+        let span = pipeline
+            .tenant
+            .as_ref()
+            .map_or(pipeline.name.span, |name| name.span);
+        diagnostics.push(apart("pipeline", &pipeline.name, span, own, tenant));
+        return;
+    }
+    for environment in own.into_iter().flatten() {
+        if tenant
+            .environments
+            .as_ref()
+            .is_some_and(|names| !names.contains(environment))
+        {
+            let message = format!(
+                "pipeline `{}` is for nobody in `{}`: the tenant `{}` is not there",
+                pipeline.name.value, environment.value, tenant.name.value
+            );
+            diagnostics.push(nobody(message, environment.span));
+        }
+    }
+}
+
+/// Whether there is an environment that both have.
+pub(crate) fn meets(stack: &Stack, own: Option<&[Spanned<Text>]>, tenant: &Tenant) -> bool {
+    let both = |environment: &Environment| {
+        is_in(own, environment) && is_in(tenant.environments.as_deref(), environment)
+    };
+    stack.environments.is_empty() || stack.environments.iter().any(both)
+}
+
+/// A component or pipeline and one of its tenants that are never in the same environment.
+fn apart(
+    what: &str,
+    name: &Spanned<Text>,
+    place: Span,
+    own: Option<&[Spanned<Text>]>,
+    tenant: &Tenant,
+) -> Diagnostic {
+    let who = &tenant.name.value;
+    let only = |names: &[Spanned<Text>]| listed(names.iter().map(|name| &name.value));
+    let mut diagnostic = Diagnostic::new(
+        Code::NeverDeployed,
+        format!(
+            "{what} `{}` is in no environment for the tenant `{who}`",
+            name.value
+        ),
+    )
+    .at(place, "nothing would be deployed for this tenant");
+    if let Some(names) = own
+        && let Some(first) = names.first()
+    {
+        diagnostic = diagnostic.also(first.span, format!("`{}` is only in {}", name.value, only(names)));
+    }
+    if let Some(names) = &tenant.environments
+        && let Some(first) = names.first()
+    {
+        diagnostic = diagnostic.also(first.span, format!("`{who}` is only in {}", only(names)));
+    }
+    diagnostic.help(format!(
+        "add an environment that both have, or take `{who}` out of this {what}"
+    ))
+}
+
+fn nobody(message: String, place: Span) -> Diagnostic {
+    Diagnostic::new(Code::SelectsNobody, message).at(place, "selects nobody")
+}
