@@ -330,6 +330,11 @@ async fn apply_locked(
         .map(ToString::to_string)
         .or_else(|| first_error(&report));
     if let Err(failure) = history.append(home, &release).await {
+        if failure.kind == crate::FailureKind::Stale {
+            // Another apply has recorded something in our time: the lock was not ours to the end.
+            report.lost_lock = Some(failure);
+            return Err(Error::Partly(Box::new(report)));
+        }
         report
             .notes
             .push(format!("the end of this release is not in the ledger: {failure}"));

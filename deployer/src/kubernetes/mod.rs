@@ -357,9 +357,8 @@ impl Backend for Kubernetes {
 
 /// Whether a namespace belongs to the system, or to Terrace itself.
 fn is_systems(name: &str) -> bool {
-    let prefixes = ["kube-", "openshift-"];
-    matches!(name, "default" | "openshift" | home::NAMESPACE)
-        || prefixes.iter().any(|prefix| name.starts_with(prefix))
+    let prefixes = ["kube-", "openshift"];
+    matches!(name, "default" | home::NAMESPACE) || prefixes.iter().any(|prefix| name.starts_with(prefix))
 }
 
 impl Coming {

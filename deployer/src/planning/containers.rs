@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use terrace_artifact::{ArtifactId, Bundle, Text};
 
+use super::backend_of;
 use crate::backend::{Going, Live};
 use crate::error::Error;
 use crate::failure::{Failure, FailureKind};
@@ -65,23 +66,21 @@ pub(crate) async fn contents(
     only: Option<&ArtifactId>,
 ) -> Result<BTreeMap<ArtifactId, Vec<Content>>, Failure> {
     let mut found = BTreeMap::new();
-    for (target, backend) in &targets.backends {
-        let deleted = deleted(plan, target);
+    for (target, deleted) in deleted(plan) {
         let among = match only {
             None => deleted.clone(),
             Some(id) => deleted.get(id).into_iter().cloned().collect(),
         };
-        if among.is_empty() {
-            continue;
+        if !among.is_empty() {
+            let going = Going {
+                target,
+                deleted: &deleted,
+                among: &among,
+                live,
+                wanted,
+            };
+            found.extend(backend_of(targets, target)?.contents(&going).await?);
         }
-        let going = Going {
-            target,
-            deleted: &deleted,
-            among: &among,
-            live,
-            wanted,
-        };
-        found.extend(backend.contents(&going).await?);
     }
     Ok(found)
 }
@@ -94,11 +93,7 @@ pub(crate) async fn in_the_way(
     live: &BTreeMap<ArtifactId, Live>,
 ) -> Result<Vec<Failure>, Failure> {
     let mut failures = Vec::new();
-    for (target, backend) in &targets.backends {
-        let deleted = deleted(plan, target);
-        if deleted.is_empty() {
-            continue;
-        }
+    for (target, deleted) in deleted(plan) {
         let going = Going {
             target,
             deleted: &deleted,
@@ -106,16 +101,19 @@ pub(crate) async fn in_the_way(
             live,
             wanted,
         };
-        failures.extend(backend.in_the_way(&going).await?);
+        failures.extend(backend_of(targets, target)?.in_the_way(&going).await?);
     }
     Ok(failures)
 }
 
-/// The artifacts that a plan deletes in a target, those it replaces included.
-fn deleted(plan: &Plan, target: &Text) -> BTreeSet<ArtifactId> {
-    let steps = plan
-        .steps
-        .iter()
-        .filter(|step| step.target == *target && deletes(step));
-    steps.map(|step| step.artifact.clone()).collect()
+/// The artifacts that a plan deletes, by target; those it replaces included.
+fn deleted(plan: &Plan) -> BTreeMap<&Text, BTreeSet<ArtifactId>> {
+    let mut deleted: BTreeMap<&Text, BTreeSet<ArtifactId>> = BTreeMap::new();
+    for step in plan.steps.iter().filter(|step| deletes(step)) {
+        deleted
+            .entry(&step.target)
+            .or_default()
+            .insert(step.artifact.clone());
+    }
+    deleted
 }

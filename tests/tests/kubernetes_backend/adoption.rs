@@ -382,7 +382,7 @@ async fn cleared_managed_fields_leave_an_object_ours() {
 #[tokio::test(flavor = "multi_thread")]
 async fn namespaces_of_the_system_are_never_deleted() {
     let mut stack = Stack::new("system");
-    for name in ["kube-mine", "openshift-mine", "openshift"] {
+    for name in ["kube-mine", "openshift-mine", "openshift", "openshifty"] {
         let refusal = stack
             .refusal(&format!(
                 "{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}"
