@@ -219,6 +219,20 @@ fn plans_are_what_their_schema_says() {
     };
     fewer.steps.push(second);
     fewer.take_over = true;
+    fewer.adopt.push("finance/web".into());
+    fewer.leaves.push("ConfigMap data/other is left alone".to_owned());
+    fewer
+        .refusals
+        .push(crate::ownership::not_ours(&config(), Some(&"helm".into())));
+    let container = "finance/base/namespace".parse().unwrap();
+    let content = crate::plan::Content {
+        address: crate::plan::Content::address_in(&container, "Secret/precious"),
+        shown: "Secret precious".to_owned(),
+        owner: Some("kubectl-create".into()),
+        identities: BTreeSet::from(["uid".into()]),
+    };
+    fewer.steps[0].change.take_along(vec![content], &[container]);
+    fewer.steps[0].change.keeps_data = true;
     check(&fewer);
 
     // And the schema says no to what is none.
