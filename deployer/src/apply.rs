@@ -84,6 +84,9 @@ pub struct Report {
     pub lost_lock: Option<Failure>,
     /// What a destroy has left alone, since it is not ours ([`Plan::leaves`]).
     pub leaves: Vec<String>,
+    /// How many artifacts of each kind of this environment stand in each target afterwards, those included that the plan was
+    /// not for.
+    pub standing: BTreeMap<Text, BTreeMap<Text, usize>>,
     /// How long it took.
     pub elapsed: Duration,
 }
@@ -160,6 +163,7 @@ pub(crate) async fn apply_over(
             notes: Vec::new(),
             lost_lock: None,
             leaves: plan.leaves.clone(),
+            standing: BTreeMap::new(),
             elapsed: begun.elapsed(),
         });
     }
@@ -292,6 +296,7 @@ async fn apply_locked(
         notes: Vec::new(),
         lost_lock: None,
         leaves: plan.leaves.clone(),
+        standing: BTreeMap::new(),
         elapsed: Duration::ZERO,
     };
     let mut failed = None;
@@ -306,6 +311,7 @@ async fn apply_locked(
         }
     }
     report.elapsed = begun.elapsed();
+    report.standing = standing_after(&live, &report.steps);
     report.lost_lock = certainly_held(held).await.err();
     if report.lost_lock.is_some() {
         // What is in the ledger now may be another apply's. Ours has begun there, and has no end.
@@ -346,6 +352,34 @@ async fn apply_locked(
         Some(_) => Err(Error::Partly(Box::new(report))),
         None => Ok(report),
     }
+}
+
+/// What stands after these steps of what was there before them.
+fn standing_after(
+    live: &BTreeMap<ArtifactId, Live>,
+    steps: &[(StepName, Outcome)],
+) -> BTreeMap<Text, BTreeMap<Text, usize>> {
+    let ours = live.values().filter(|live| live.ownership.is_ours());
+    let mut standing: BTreeMap<&ArtifactId, &Text> =
+        ours.map(|live| (&live.id, &live.subject.kind)).collect();
+    for (step, outcome) in steps {
+        let done = !matches!(outcome, Outcome::Failed(_) | Outcome::Skipped(_));
+        if takes_away(step.action) && *outcome == Outcome::Done {
+            standing.remove(&step.artifact);
+        } else if done && !takes_away(step.action) {
+            standing.insert(&step.artifact, &step.subject.kind);
+        }
+    }
+    let mut counts: BTreeMap<Text, BTreeMap<Text, usize>> = BTreeMap::new();
+    for (id, kind) in standing {
+        let target = id.as_str().split(':').next().unwrap_or_default();
+        *counts
+            .entry(target.into())
+            .or_default()
+            .entry(kind.clone())
+            .or_default() += 1;
+    }
+    counts
 }
 
 fn first_error(report: &Report) -> Option<String> {

@@ -13,7 +13,7 @@ use terrace_artifact::{Address, Artifact, ArtifactId, Bundle, Origin, Segment, T
 use crate::failure::{Failure, FailureKind};
 use crate::journal::{Journal, Note};
 use crate::ownership::{Identities, Ownership};
-use crate::plan::{Action, Change, Content, Subject};
+use crate::plan::{Action, Change, Content, Step, Subject};
 use crate::values::Values;
 
 /// One system that artifacts are delivered to: a folder, a cluster, an account and region.
@@ -74,6 +74,13 @@ pub trait Backend: Send + Sync {
     ) -> BoxFuture<'a, Result<BTreeMap<ArtifactId, Vec<Content>>, Failure>> {
         let _ = going;
         Box::pin(async { Ok(BTreeMap::new()) })
+    }
+
+    /// What is sure to be refused when the steps of a plan are taken together, one failure for each thing that is in the way: a
+    /// new resource that is to have the name of one that stays. Only asks.
+    fn obstacles<'a>(&'a self, draft: &'a Draft<'a>) -> BoxFuture<'a, Result<Vec<Failure>, Failure>> {
+        let _ = draft;
+        Box::pin(async { Ok(Vec::new()) })
     }
 
     /// What an update of a live artifact takes away of it, and how others may know that.
@@ -158,6 +165,12 @@ pub trait Backend: Send + Sync {
     fn restore<'a>(&'a self, note: &'a Note) -> BoxFuture<'a, Result<(), Failure>> {
         let _ = note;
         Box::pin(async { Ok(()) })
+    }
+
+    /// The ticket with which something that needs no write is looked at: it says which very thing is meant.
+    fn unwritten(&self, live: &Live) -> Ticket {
+        let _ = live;
+        Ticket::default()
     }
 
     /// Looks once whether an artifact has reached the state it was asked for. After [`Backend::delete`], `artifact`
@@ -347,6 +360,21 @@ pub struct Going<'a> {
     pub live: &'a BTreeMap<ArtifactId, Live>,
     /// What is wanted in the end. Something deleted that is among it is replaced.
     pub wanted: &'a Bundle,
+}
+
+/// A plan that is nearly made, for [`Backend::obstacles`].
+#[derive(Clone, Copy, Debug)]
+pub struct Draft<'a> {
+    /// The name of the target in the bundle.
+    pub target: &'a Text,
+    /// What is wanted in the end.
+    pub bundle: &'a Bundle,
+    /// What was observed, of all targets.
+    pub live: &'a BTreeMap<ArtifactId, (Text, Live)>,
+    /// The steps of all targets.
+    pub steps: &'a [Step],
+    /// Late values, as far as they are known.
+    pub values: &'a Values,
 }
 
 /// What is about to be done, told to [`Backend::begin`].

@@ -25,7 +25,7 @@ pub enum Refusal {
     DataLoss {
         /// What is not approved yet.
         addresses: Vec<Address>,
-        /// Containers that are deleted, each with what goes along with it, a line each: not all of it is ours.
+        /// What happens to containers, each with what is deleted along with them, a line each: not all of it is ours.
         containers: Vec<(String, Vec<String>)>,
     },
     /// What the plan says may not be done: something of the same name is not ours, or is protected. All of it, not only the
@@ -120,7 +120,7 @@ impl fmt::Display for Refusal {
             } => {
                 f.write_str("this would lose data or let go of it, so nothing was done")?;
                 for (container, contents) in containers {
-                    write!(f, "\n  {container} is deleted with all that is in it:")?;
+                    write!(f, "\n  {container}:")?;
                     for content in contents {
                         write!(f, "\n    {content}")?;
                     }

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use terrace_artifact::{Address, ArtifactId, Bundle, Digest, Text};
+use terrace_artifact::{Address, ArtifactId, Body, Bundle, Digest, Text};
 
 use crate::backend::Identity;
 use crate::failure::{Failure, FailureKind};
@@ -307,15 +307,24 @@ pub(crate) fn kinds<'a>(ids: impl Iterator<Item = &'a ArtifactId>) -> BTreeSet<T
     ids.filter_map(kind).collect()
 }
 
-/// The artifacts of both; where both have one, the later's.
+/// The artifacts of both; where both have one, the later's. A CloudFormation stack keeps the members that the earlier one has
+/// besides: an update may have failed, and taken itself back.
 pub(crate) fn merge(before: Bundle, mut later: Bundle) -> Bundle {
-    let only_before = before.artifacts.into_iter().filter(|artifact| {
-        let known = later
+    let mut only_before = Vec::new();
+    for artifact in before.artifacts {
+        let found = later
             .artifacts
             .binary_search_by(|other| other.id.cmp(&artifact.id));
-        known.is_err()
-    });
-    let only_before: Vec<_> = only_before.collect();
+        let Ok(at) = found else {
+            only_before.push(artifact);
+            continue;
+        };
+        if let (Body::Stack(stack), Body::Stack(before)) = (&mut later.artifacts[at].body, artifact.body) {
+            for (logical_id, member) in before.members {
+                stack.members.entry(logical_id).or_insert(member);
+            }
+        }
+    }
     later.artifacts.extend(only_before);
     later.artifacts.sort_by(|a, b| a.id.cmp(&b.id));
     for (name, target) in before.targets {

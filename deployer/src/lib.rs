@@ -33,7 +33,7 @@ mod values;
 pub use access::{Access, AwsAccess, timestamp};
 pub use apply::{ApplyOptions, Cancel, Canceller, Outcome, Report};
 pub use backend::{
-    ADDRESS, ADOPTED, Backend, Basis, Going, HOLDS_DATA, Identity, Intent, LABEL, Leaving, Live, Look,
+    ADDRESS, ADOPTED, Backend, Basis, Draft, Going, HOLDS_DATA, Identity, Intent, LABEL, Leaving, Live, Look,
     PreviewOptions, Ticket, Wanted, Write, origin_of,
 };
 pub use connection::{Connection, apply, destroy_plan, plan};

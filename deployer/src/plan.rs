@@ -394,6 +394,14 @@ impl Change {
 }
 
 impl Step {
+    /// In words, that it deletes more than what is ours.
+    fn deletes_along(&self) -> String {
+        match self.change.action {
+            Action::Delete | Action::Replace => format!("{} is deleted with all that is in it", self.subject),
+            _ => format!("this deletes resources of {}", self.subject),
+        }
+    }
+
     /// Whether it is taken after all that bring something about, and only if these went well.
     pub(crate) fn takes_away(&self) -> bool {
         matches!(self.change.action, Action::Delete | Action::Release) || self.stage == Some(Stage::Second)
@@ -465,7 +473,7 @@ impl Plan {
         let containers = self.steps.iter().filter_map(|step| {
             let contents = step.change.contents.iter().filter(open);
             let contents: Vec<String> = contents.map(ToString::to_string).collect();
-            (!contents.is_empty()).then(|| (step.subject.to_string(), contents))
+            (!contents.is_empty()).then(|| (step.deletes_along(), contents))
         });
         Err(Refusal::DataLoss {
             addresses,

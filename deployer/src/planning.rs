@@ -6,7 +6,7 @@ use futures::stream::{self, StreamExt as _};
 use terrace_artifact::{Address, Artifact, ArtifactId, Body, Bundle, Text};
 
 use crate::access::{Access, timestamp};
-use crate::backend::{Live, Look, PreviewOptions, Ticket, origin_of};
+use crate::backend::{Draft, Live, Look, PreviewOptions, Ticket, origin_of};
 use crate::error::{Error, Refusal};
 use crate::failure::{Failure, FailureKind};
 use crate::home::Home;
@@ -17,6 +17,7 @@ use crate::plan::{Action, Change, FORMAT, Plan, Purpose, Risk, Step, Subject};
 use crate::selection::Selection;
 use crate::stages::{Planned, add_later};
 use crate::targets::{Known, Targets};
+use crate::values::Values;
 
 mod adoption;
 mod containers;
@@ -144,21 +145,52 @@ pub(crate) async fn plan_over(
     plan.steps = steps(&wanted, previous.as_ref(), &live, changes, removals);
     add_later(&mut plan.steps, divided, &wanted, &live);
     containers::take_along(targets, &wanted, &live, &mut plan).await?;
+    let obstacles = obstacles(targets, &wanted, &live, &plan.steps, &values).await?;
+    plan.refusals.extend(obstacles);
     plan.steps
         .sort_by(|a, b| (a.wave, &a.artifact).cmp(&(b.wave, &b.artifact)));
     if history.last().is_some_and(|last| last.status != Status::Deployed) {
-        look_at_unsettled(targets, &wanted, &mut plan.steps).await?;
+        look_at_unsettled(targets, &wanted, &live, &mut plan.steps).await?;
     }
     Ok(plan)
 }
 
+/// What is in the way of these steps, taken together.
+async fn obstacles(
+    targets: &Targets,
+    bundle: &Bundle,
+    live: &BTreeMap<ArtifactId, (Text, Live)>,
+    steps: &[Step],
+    values: &Values,
+) -> Result<Vec<Failure>, Failure> {
+    let mut found = Vec::new();
+    for (target, backend) in &targets.backends {
+        let draft = Draft {
+            target,
+            bundle,
+            live,
+            steps,
+            values,
+        };
+        found.extend(backend.obstacles(&draft).await?);
+    }
+    Ok(found)
+}
+
 /// What the last apply wrote and did not see settle is waited for by the next, though it changes nothing.
-async fn look_at_unsettled(targets: &Targets, wanted: &Bundle, steps: &mut [Step]) -> Result<(), Failure> {
+async fn look_at_unsettled(
+    targets: &Targets,
+    wanted: &Bundle,
+    live: &BTreeMap<ArtifactId, (Text, Live)>,
+    steps: &mut [Step],
+) -> Result<(), Failure> {
     let unchanged = steps.iter_mut().filter(|step| step.change.action == Action::Keep);
     let looks = unchanged.map(|step| async move {
         let backend = backend_of(targets, &step.target)?;
         let artifact = wanted.artifact(&step.artifact);
-        let look = backend.look(&step.artifact, artifact, &Ticket::default()).await;
+        let live = live.get(&step.artifact);
+        let ticket = live.map_or_else(Ticket::default, |(_, live)| backend.unwritten(live));
+        let look = backend.look(&step.artifact, artifact, &ticket).await;
         step.awaits = match look {
             Ok(Look::Settled(_) | Look::Gone) => None,
             Ok(Look::Waiting(why)) => Some(why),

@@ -304,7 +304,7 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
                 match live {
                     Some(live) if !needed => self.learn(live),
                     _ => {
-                        let live = self.settle(Some(artifact), &Ticket::default()).await?;
+                        let live = self.settle(Some(artifact), &self.unwritten(live)).await?;
                         self.learn(&live);
                     }
                 }
@@ -330,13 +330,13 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
 
     async fn write(&self, artifact: &Artifact, action: Action, live: Option<&Live>) -> Result<(), Ended> {
         let values = self.values_for(artifact).map_err(Ended::Failed)?;
-        self.rests(artifact).await?;
+        self.rests(artifact, live).await?;
         let change = self
             .now_known(artifact, live, &values)
             .await
             .map_err(Ended::Failed)?;
         let ticket = match &change {
-            Some(change) if change.action == Action::Keep => Ticket::default(),
+            Some(change) if change.action == Action::Keep => self.unwritten(live),
             change => {
                 let write = Write {
                     artifact,
@@ -365,11 +365,11 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
 
     /// What was in the middle of something when it was planned is waited for like everything else, before it is written.
     /// How that ended is for the write to see.
-    async fn rests(&self, artifact: &Artifact) -> Result<(), Ended> {
+    async fn rests(&self, artifact: &Artifact, live: Option<&Live>) -> Result<(), Ended> {
         if !self.step.basis.0.contains_key(Basis::IN_PROGRESS) {
             return Ok(());
         }
-        match self.settle(Some(artifact), &Ticket::default()).await {
+        match self.settle(Some(artifact), &self.unwritten(live)).await {
             Err(Ended::Unsettled(failure)) if failure.kind == FailureKind::Cancelled => {
                 let stopped = Failure::new(FailureKind::Cancelled, "it was stopped before it was begun");
                 Err(Ended::Failed(stopped))
@@ -377,6 +377,10 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
             Err(Ended::Unsettled(failure)) => Err(Ended::Unsettled(failure)),
             _ => Ok(()),
         }
+    }
+
+    fn unwritten(&self, live: Option<&Live>) -> Ticket {
+        live.map(|live| self.backend.unwritten(live)).unwrap_or_default()
     }
 
     async fn delete(&self, live: Option<&Live>) -> Result<(), Ended> {

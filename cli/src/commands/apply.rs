@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use terrace_artifact::{Address, Target};
-use terrace_deployer::{
-    Access, Action, ApplyOptions, Connection, Plan, Purpose, Report, Stage, render_approved,
-};
+use terrace_deployer::{Access, ApplyOptions, Connection, Plan, Purpose, Report, render_approved};
 
 use crate::arguments::{Changing, Environment, Planning, Reach, is_component};
 use crate::commands::plan::{approved, options, warn};
@@ -257,13 +255,17 @@ fn summarise(plan: &Plan, report: &Report, console: &Console) {
         return;
     }
     let release = report.release.as_deref().unwrap_or("-");
+    let only: Vec<&str> = plan.only.iter().map(|only| &**only).collect();
+    let what = match only.as_slice() {
+        [] => plan.bundle.platform.to_string(),
+        only => format!("{} of {}", only.join(", "), plan.bundle.platform),
+    };
     let words = format!(
-        "{} {} in {}: release {release}, {} {} in {}",
+        "{} {what} in {}: release {release}, {} {} in {}",
         match plan.purpose {
             Purpose::Apply => "applied",
             Purpose::Destroy => "destroyed",
         },
-        plan.bundle.platform,
         plan.bundle.environment.name,
         report.steps.len(),
         plural(report.steps.len(), "step"),
@@ -271,24 +273,8 @@ fn summarise(plan: &Plan, report: &Report, console: &Console) {
     );
     console.line(&console.paint(Tone::Good, &words));
     for (name, identity) in &plan.targets {
-        let standing = plan.steps.iter().filter(|step| {
-            step.target == *name
-                && !matches!(step.change.action, Action::Delete | Action::Release)
-                && step.stage != Some(Stage::Second)
-        });
-        let mut kinds: Vec<(&str, usize)> = Vec::new();
-        for step in standing {
-            match kinds
-                .iter_mut()
-                .find(|(kind, _)| *kind == step.subject.kind.as_str())
-            {
-                Some((_, count)) => *count += 1,
-                None => kinds.push((&step.subject.kind, 1)),
-            }
-        }
-        kinds.sort_unstable();
+        let kinds = report.standing.get(name).into_iter().flatten();
         let what: Vec<String> = kinds
-            .iter()
             // The name of a kind of object is what it is called, one or many.
             .map(|(kind, count)| {
                 if kind.contains(' ') {

@@ -8,6 +8,7 @@ use terrace_artifact::{Address, Stack, Text};
 use crate::failure::{Failure, FailureKind};
 
 use super::account::Account;
+use super::change_set::ChangeSet;
 use super::events::{StackEvent, name_of};
 use super::status::{self, Standing};
 
@@ -64,12 +65,18 @@ impl Account {
     }
 
     /// Why CloudFormation would not make a change set.
-    pub(super) async fn refused_change_set(&self, stack: &Stack, name: &str, reason: String) -> Failure {
-        let causes = self.validation(&stack.name, Some(name)).await;
-        let message = format!("CloudFormation refuses the change set of `{}`", stack.name);
+    pub(super) async fn refused_change_set(
+        &self,
+        stack: Option<&Stack>,
+        set: &ChangeSet,
+        reason: String,
+    ) -> Failure {
+        let causes = self.validation(&set.stack_id, Some(&set.id)).await;
+        let name = name_of(&set.stack_id);
+        let message = format!("CloudFormation refuses the change set of `{name}`");
         let said = if causes.is_empty() { reason } else { told(&causes) };
         let failure = Failure::new(FailureKind::Rejected, message).server(said);
-        let failure = blame(failure, &causes, Some(stack), &BTreeMap::new());
+        let failure = blame(failure, &causes, stack, &BTreeMap::new());
         match causes.iter().find_map(hint) {
             Some(hint) => failure.hint(hint),
             None => failure,
@@ -158,13 +165,15 @@ fn ended(outcome: &str) -> &'static str {
 fn hint(cause: &Cause) -> Option<String> {
     if cause.resource_type == "AWS::S3::Bucket" && cause.text.contains("not empty") {
         return Some(
-            "CloudFormation deletes only empty buckets: move or delete its objects and versions".to_owned(),
+            "CloudFormation deletes a bucket only when it is empty, so nothing in it was lost. To keep it, give it \
+             `deletion_policy: Retain`"
+                .to_owned(),
         );
     }
     if cause.text.contains("already exists") {
         return Some(
-            "something of that name is there, outside of this stack (what a deleted stack retained is): \
-             delete it, or choose another name"
+            "something else has this name: it was retained when its stack let go of it and may hold data, or somebody else \
+             created it. Choose another name; terrace cannot take an existing resource into a stack yet"
                 .to_owned(),
         );
     }

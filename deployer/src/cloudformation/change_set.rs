@@ -16,7 +16,8 @@ use crate::plan::{Action, Change};
 
 use super::account::Account;
 use super::bucket::Body;
-use super::record::change_set_name;
+use super::events::name_of;
+use super::record::{Observed, change_set_name};
 use super::status::Standing;
 use super::template;
 
@@ -24,7 +25,6 @@ use super::template;
 pub(super) struct ChangeSet {
     /// Its ARN, which no other has: one that is made again under this name has another.
     pub(super) id: Text,
-    pub(super) name: String,
     pub(super) stack_id: Text,
     /// Absent where CloudFormation says that nothing would change.
     pub(super) changes: Option<Vec<ResourceChange>>,
@@ -32,17 +32,53 @@ pub(super) struct ChangeSet {
 
 /// What a change set is made of.
 pub(super) struct Desired<'a> {
-    pub(super) stack: &'a Stack,
+    /// The stack's name.
+    pub(super) name: &'a Text,
+    pub(super) template: Template<'a>,
     pub(super) parameters: &'a BTreeMap<Text, Text>,
     pub(super) tags: &'a BTreeMap<Text, Text>,
-    /// Whether the stack does not exist yet.
+    /// The id of the stack that is changed; absent where none of its name is there.
+    pub(super) stack_id: Option<&'a Text>,
+    /// Whether the stack does not exist yet, or has nothing in it yet.
     pub(super) creates: bool,
 }
 
-impl Desired<'_> {
+/// The template that a change set brings.
+#[derive(Clone, Copy)]
+pub(super) enum Template<'a> {
+    /// That of a declared stack.
+    Declared(&'a Stack),
+    /// The one that the stack has, with the values that its parameters have.
+    Kept(&'a Value),
+}
+
+impl<'a> Desired<'a> {
     /// The name that stands for all of it.
-    pub(super) fn name(&self) -> String {
-        change_set_name(&self.stack.template, self.parameters, self.tags)
+    pub(super) fn change_set_name(&self) -> String {
+        change_set_name(self.template(), self.parameters, self.tags)
+    }
+
+    fn template(&self) -> &'a Value {
+        match self.template {
+            Template::Declared(stack) => &stack.template,
+            Template::Kept(template) => template,
+        }
+    }
+
+    fn declared(&self) -> Option<&'a Stack> {
+        match self.template {
+            Template::Declared(stack) => Some(stack),
+            Template::Kept(_) => None,
+        }
+    }
+
+    /// What requests are addressed to: an id is nobody else's, and a name may go to another stack at any time. A stack that
+    /// does not exist yet has only a name.
+    fn at(&self) -> &str {
+        match self.stack_id {
+            Some(id) if !self.creates => id,
+            _ => self.name,
+        }
     }
 }
 
@@ -54,61 +90,85 @@ impl Account {
         desired: &Desired<'_>,
         name: String,
     ) -> Result<ChangeSet, Failure> {
-        let stack = &desired.stack.name;
+        let at = desired.at();
         let mut tried_again = false;
-        loop {
-            if self.request_change_set(desired, &name).await? {
-                break;
+        let first = loop {
+            let created = self.request_change_set(desired, &name).await?;
+            let set = created.as_ref().unwrap_or(&name);
+            let first = self.worked_out(at, set).await?;
+            let usable = created.is_some() || first.execution_status() == Some(&ExecutionStatus::Available);
+            if usable || tried_again {
+                break first;
             }
-            let left = self.worked_out(stack, &name).await?;
-            if left.execution_status() == Some(&ExecutionStatus::Available) || tried_again {
-                break;
-            }
-            self.delete_change_set(stack, &name).await?;
+            self.delete_change_set(at, first.change_set_id().unwrap_or(&name))
+                .await?;
             tried_again = true;
+        };
+        let mut set = ChangeSet {
+            id: first.change_set_id().unwrap_or_default().into(),
+            stack_id: first.stack_id().unwrap_or_default().into(),
+            changes: None,
+        };
+        // The name of a stack that is being created may have gone to another one since it was looked at.
+        if desired.stack_id.is_some_and(|known| *known != set.stack_id) {
+            self.clean_up(desired, &set).await?;
+            let message = format!("somebody deleted `{}` and created it anew", desired.name);
+            return Err(Failure::new(FailureKind::Stale, message));
         }
-        let first = self.worked_out(stack, &name).await?;
-        let stack_id = Text::from(first.stack_id().unwrap_or_default());
-        let id = Text::from(first.change_set_id().unwrap_or_default());
         if first.status() == Some(&ChangeSetStatus::Failed) {
             let reason = first.status_reason().unwrap_or_default().to_owned();
             if is_empty(&reason) {
-                self.clean_up(desired, &name).await?;
-                return Ok(ChangeSet {
-                    id,
-                    name,
-                    stack_id,
-                    changes: None,
-                });
+                self.clean_up(desired, &set).await?;
+                return Ok(set);
             }
-            let refused = self.refused_change_set(desired.stack, &name, reason).await;
-            self.clean_up(desired, &name).await?;
+            let refused = self.refused_change_set(desired.declared(), &set, reason).await;
+            self.clean_up(desired, &set).await?;
             return Err(refused);
         }
-        let changes = self.changes(stack, &name, first).await?;
-        Ok(ChangeSet {
-            id,
-            name,
-            stack_id,
-            changes: Some(changes),
-        })
+        set.changes = Some(self.changes(&set, first).await?);
+        Ok(set)
     }
 
     /// Deletes a change set that is not to be executed, and the empty stack that was made for it.
-    pub(super) async fn clean_up(&self, desired: &Desired<'_>, name: &str) -> Result<(), Failure> {
-        let stack = &desired.stack.name;
-        self.delete_change_set(stack, name).await?;
-        // Nobody may have begun to create it meanwhile, with a change set of their own.
+    pub(super) async fn clean_up(&self, desired: &Desired<'_>, set: &ChangeSet) -> Result<(), Failure> {
+        self.delete_change_set(&set.stack_id, &set.id).await?;
         let made = match desired.creates {
-            true => self.describe(stack).await?,
+            true => self.describe(&set.stack_id).await?,
             false => None,
         };
-        if let Some(made) = made.filter(|made| made.standing() == Standing::Empty) {
-            let request = self.cloudformation.delete_stack().stack_name(made.id.as_str());
+        if made.is_none_or(|made| made.standing() != Standing::Empty) {
+            return Ok(());
+        }
+        // Somebody may have put a change set of their own there meanwhile.
+        if self.change_sets(&set.stack_id).await?.is_empty() {
+            let request = self
+                .cloudformation
+                .delete_stack()
+                .stack_name(set.stack_id.as_str());
             let sent = request.send().await;
-            sent.map_err(|error| self.refused(&error, "cloudformation:DeleteStack", stack))?;
+            sent.map_err(|error| self.refused(&error, "cloudformation:DeleteStack", desired.name))?;
         }
         Ok(())
+    }
+
+    /// The change sets of a stack that have not been executed: name and ARN of each.
+    pub(super) async fn change_sets(&self, stack_id: &str) -> Result<Vec<(Text, Text)>, Failure> {
+        let mut found = Vec::new();
+        let name = name_of(stack_id);
+        let request = self.cloudformation.list_change_sets().stack_name(name);
+        let mut pages = request.into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| self.refused(&error, "cloudformation:ListChangeSets", name))?;
+            // The name may have gone to another stack.
+            let of_it = page
+                .summaries()
+                .iter()
+                .filter(|set| set.stack_id() == Some(stack_id));
+            found.extend(
+                of_it.filter_map(|set| Some((set.change_set_name()?.into(), set.change_set_id()?.into()))),
+            );
+        }
+        Ok(found)
     }
 
     /// Lets CloudFormation carry out a change set. Resources it creates and cannot finish are deleted again, whatever
@@ -119,44 +179,48 @@ impl Account {
         let request = self
             .cloudformation
             .execute_change_set()
-            .stack_name(super::events::name_of(&set.stack_id))
-            .change_set_name(&set.name)
+            .stack_name(set.stack_id.as_str())
+            .change_set_name(set.id.as_str())
             .client_request_token(token)
             .retain_except_on_create(true);
-        match request.send().await {
-            Ok(_) => Ok(()),
-            // The answer to a first attempt may have been lost: then it is being executed already.
-            Err(error) if error.code() == Some("InvalidChangeSetStatus") => {
-                let stack = super::events::name_of(&set.stack_id);
-                let now = self.describe_change_set(stack, &set.name, None).await?;
-                match now.as_ref().and_then(DescribeChangeSetOutput::execution_status) {
-                    Some(ExecutionStatus::ExecuteInProgress | ExecutionStatus::ExecuteComplete) => Ok(()),
-                    _ => Err(self.refused(&error, "cloudformation:ExecuteChangeSet", stack)),
-                }
-            }
-            Err(error) => {
-                let stack = super::events::name_of(&set.stack_id);
-                Err(self.refused(&error, "cloudformation:ExecuteChangeSet", stack))
+        let Err(error) = request.send().await else {
+            return Ok(());
+        };
+        // The answer to a first attempt may have been lost: then it is being executed already.
+        if error.code() == Some("InvalidChangeSetStatus") {
+            let now = self.describe_change_set(&set.stack_id, &set.id, None).await?;
+            let status = now.as_ref().and_then(DescribeChangeSetOutput::execution_status);
+            let (begun, ended) = (
+                ExecutionStatus::ExecuteInProgress,
+                ExecutionStatus::ExecuteComplete,
+            );
+            if status.is_some_and(|status| [begun, ended].contains(status)) {
+                return Ok(());
             }
         }
+        Err(self.refused(&error, "cloudformation:ExecuteChangeSet", name_of(&set.stack_id)))
     }
 
-    /// Whether it was created; not, where one of this name is there already.
-    async fn request_change_set(&self, desired: &Desired<'_>, name: &str) -> Result<bool, Failure> {
-        let stack = desired.stack;
+    /// Its ARN, where it was created; nothing where one of this name is there already.
+    async fn request_change_set(&self, desired: &Desired<'_>, name: &str) -> Result<Option<String>, Failure> {
+        let keeps = desired.declared().is_none();
         let parameters = desired.parameters.iter().map(|(key, value)| {
             let parameter = Parameter::builder().parameter_key(key.as_str());
-            parameter.parameter_value(value.as_str()).build()
+            let parameter = match keeps {
+                true => parameter.use_previous_value(true),
+                false => parameter.parameter_value(value.as_str()),
+            };
+            parameter.build()
         });
         let tags = desired.tags.iter().map(|(key, value)| {
             let tag = Tag::builder().key(key.as_str());
             tag.value(value.as_str()).build()
         });
-        let capabilities = template::capabilities(&stack.template);
+        let capabilities = template::capabilities(desired.template());
         let mut request = self
             .cloudformation
             .create_change_set()
-            .stack_name(stack.name.as_str())
+            .stack_name(desired.at())
             .change_set_name(name)
             .set_parameters(Some(parameters.collect()).filter(|p: &Vec<Parameter>| !p.is_empty()))
             .set_capabilities(Some(capabilities).filter(|c| !c.is_empty()))
@@ -168,40 +232,44 @@ impl Account {
         } else {
             request.change_set_type(ChangeSetType::Update)
         };
-        request = match self.template_body(&stack.template, &stack.name).await? {
-            Body::Inline(text) => request.template_body(text),
-            Body::Url(url) => request.template_url(url),
+        request = match desired.template {
+            Template::Kept(_) => request.use_previous_template(true),
+            Template::Declared(stack) => match self.template_body(&stack.template, &stack.name).await? {
+                Body::Inline(text) => request.template_body(text),
+                Body::Url(url) => request.template_url(url),
+            },
         };
         match request.send().await {
-            Ok(_) => Ok(true),
-            Err(error) if error.code() == Some("AlreadyExistsException") => Ok(false),
-            Err(error) => Err(self.refused(&error, "cloudformation:CreateChangeSet", &stack.name)),
+            Ok(created) => Ok(Some(created.id().unwrap_or(name).to_owned())),
+            Err(error) if error.code() == Some("AlreadyExistsException") => Ok(None),
+            Err(error) => Err(self.refused(&error, "cloudformation:CreateChangeSet", desired.name)),
         }
     }
 
-    /// The change set as soon as CloudFormation has finished with it.
-    async fn worked_out(&self, stack: &str, name: &str) -> Result<DescribeChangeSetOutput, Failure> {
+    /// The change set as soon as CloudFormation has finished with it. Stack and set may each be a name or an id.
+    async fn worked_out(&self, stack: &str, set: &str) -> Result<DescribeChangeSetOutput, Failure> {
         let mut pause = Duration::from_millis(200);
         let mut missing = 0;
         loop {
-            let Some(set) = self.describe_change_set(stack, name, None).await? else {
+            let Some(found) = self.describe_change_set(stack, set, None).await? else {
                 // What was made a moment ago may not be found everywhere yet.
                 missing += 1;
                 if missing < 5 {
                     tokio::time::sleep(pause).await;
                     continue;
                 }
+                let (stack, set) = (name_of(stack), name_of(set));
                 return Err(Failure::new(
                     FailureKind::Stale,
-                    format!("somebody deleted the change set `{name}` of `{stack}` before it was executed"),
+                    format!("somebody deleted the change set `{set}` of `{stack}` before it was executed"),
                 ));
             };
             let pending = matches!(
-                set.status(),
+                found.status(),
                 Some(ChangeSetStatus::CreatePending | ChangeSetStatus::CreateInProgress)
             );
             if !pending {
-                return Ok(set);
+                return Ok(found);
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(3));
@@ -210,8 +278,7 @@ impl Account {
 
     async fn changes(
         &self,
-        stack: &str,
-        name: &str,
+        set: &ChangeSet,
         first: DescribeChangeSetOutput,
     ) -> Result<Vec<ResourceChange>, Failure> {
         let mut changes: Vec<ResourceChange> = Vec::new();
@@ -226,41 +293,44 @@ impl Account {
             let Some(token) = page.next_token() else {
                 return Ok(changes);
             };
-            match self.describe_change_set(stack, name, Some(token)).await? {
+            match self
+                .describe_change_set(&set.stack_id, &set.id, Some(token))
+                .await?
+            {
                 Some(next) => page = next,
                 None => return Ok(changes),
             }
         }
     }
 
-    async fn describe_change_set(
+    pub(super) async fn describe_change_set(
         &self,
         stack: &str,
-        name: &str,
+        set: &str,
         token: Option<&str>,
     ) -> Result<Option<DescribeChangeSetOutput>, Failure> {
         let request = self
             .cloudformation
             .describe_change_set()
             .stack_name(stack)
-            .change_set_name(name);
+            .change_set_name(set);
         match request.set_next_token(token.map(str::to_owned)).send().await {
             Ok(set) => Ok(Some(set)),
             Err(error) if error.code() == Some("ChangeSetNotFound") => Ok(None),
-            Err(error) => Err(self.refused(&error, "cloudformation:DescribeChangeSet", stack)),
+            Err(error) => Err(self.refused(&error, "cloudformation:DescribeChangeSet", name_of(stack))),
         }
     }
 
-    async fn delete_change_set(&self, stack: &str, name: &str) -> Result<(), Failure> {
+    async fn delete_change_set(&self, stack: &str, set: &str) -> Result<(), Failure> {
         let request = self
             .cloudformation
             .delete_change_set()
             .stack_name(stack)
-            .change_set_name(name);
+            .change_set_name(set);
         match request.send().await {
             Ok(_) => Ok(()),
             Err(error) if error.code() == Some("ChangeSetNotFound") => Ok(()),
-            Err(error) => Err(self.refused(&error, "cloudformation:DeleteChangeSet", stack)),
+            Err(error) => Err(self.refused(&error, "cloudformation:DeleteChangeSet", name_of(stack))),
         }
     }
 }
@@ -269,7 +339,7 @@ impl Account {
 pub(super) fn held_against_plan(
     changes: &[ResourceChange],
     planned: &Change,
-    old: &Value,
+    live: &Observed,
     stack: &Stack,
     approved: &BTreeSet<Address>,
 ) -> Result<(), Failure> {
@@ -280,9 +350,8 @@ pub(super) fn held_against_plan(
         let removes = change.action() == Some(&ChangeAction::Remove);
         let replaces = change.replacement() == Some(&Replacement::True);
         let may_replace = change.replacement() == Some(&Replacement::Conditional);
-        let resource = template::resource(old, id);
-        let holds_data = resource.is_some_and(template::holds_data)
-            || stack.members.get(id).is_some_and(|member| member.holds_data);
+        let resource = template::resource(&live.template, id);
+        let holds_data = live.holds_data(id) || stack.members.get(id).is_some_and(|member| member.holds_data);
         let kept = resource.is_some_and(|old| template::keeps(old, "UpdateReplacePolicy").is_some());
         let address = stack.members.get(id).map(|member| &member.address);
         let agreed = address.is_some_and(|address| approved.contains(address));

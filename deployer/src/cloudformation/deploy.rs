@@ -3,20 +3,24 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use terrace_artifact::{Address, Artifact, ArtifactId, Map, Stack, Text, Value};
+use terrace_artifact::{Artifact, ArtifactId, Stack, Text};
 
 use crate::backend::{Live, Look, Ticket, Write};
 use crate::failure::{Failure, FailureKind};
 use crate::journal::Journal;
+use crate::ownership::Ownership;
 use crate::plan::{Action, Change};
 use crate::values::{Late, Values};
 
 use super::account::Account;
-use super::change_set::{Desired, held_against_plan};
+use super::begun::Begun;
+use super::change_set::{ChangeSet, Desired, Template, held_against_plan};
 use super::difference;
 use super::events::progress;
+use super::evidence::Review;
 use super::guards::Guards;
-use super::record::{Observed, Record, addresses_of, addresses_to_value, stack_name, tags};
+use super::observe::Known;
+use super::record::{Observed, Record, STACK_TAG, stack_name, tags};
 use super::status::{self, Standing};
 use super::template;
 
@@ -30,8 +34,14 @@ impl Account {
     ) -> Result<Ticket, Failure> {
         let parameters = known(write.values, stack)?;
         refuse_unapproved(write, stack)?;
-        let tags = tags(stack, label);
-        let found = self.at_rest(&stack.name, || write.journal.may_write()).await?;
+        let adopted =
+            write.action == Action::Adopt || write.live.is_some_and(|live| live.ownership.is_adopted());
+        let tags = tags(stack, label, adopted);
+        let live = write
+            .live
+            .map(|live| Observed::from_value(&live.value))
+            .unwrap_or_default();
+        let found = self.to_write(write, stack, &live, label).await?;
         let creates = match found.as_ref().map(Record::standing) {
             None | Some(Standing::Gone | Standing::Empty) => true,
             Some(Standing::Steady) => false,
@@ -44,13 +54,20 @@ impl Account {
             Some(Standing::Stuck) => return Err(self.stuck(&found.unwrap_or_default())),
         };
         let desired = Desired {
-            stack,
+            name: &stack.name,
+            template: Template::Declared(stack),
             parameters: &parameters,
             tags: &tags,
+            stack_id: found.as_ref().map(|record| &record.id),
             creates,
         };
-        let name = desired.name();
-        let mut ticket = Begun {
+        let name = desired.change_set_name();
+        let as_left = found.as_ref().is_some_and(|record| record.was_left_by(&name));
+        if !as_left && !creates && write.live.is_none() {
+            let message = format!("somebody created `{}` since the plan was made", stack.name);
+            return Err(Failure::new(FailureKind::Stale, message));
+        }
+        let mut begun = Begun {
             stack_id: found.as_ref().map(|record| record.id.clone()).unwrap_or_default(),
             // Of a stack that does not stand yet, the status alone tells whether it has begun.
             updated: found
@@ -61,71 +78,118 @@ impl Account {
             protection: (found.as_ref().is_some_and(|record| record.protected)
                 != stack.termination_protection)
                 .then_some(stack.termination_protection),
-            policy: None,
-            deploys: false,
-            addresses: BTreeMap::new(),
+            policy: (difference::policy(live.policy.as_ref()) != difference::policy(stack.policy.as_ref()))
+                .then(|| difference::policy(stack.policy.as_ref())),
+            adopted,
+            ..Begun::default()
         };
-        let live = write
-            .live
-            .map(|live| Observed::from_value(&live.value))
-            .unwrap_or_default();
-        if difference::policy(live.policy.as_ref()) != difference::policy(stack.policy.as_ref()) {
-            ticket.policy = Some(difference::policy(stack.policy.as_ref()));
-        }
-        if found
-            .as_ref()
-            .is_some_and(|record| record.standing() == Standing::Empty)
-        {
-            self.only_our_change_sets(stack).await?;
-        }
-        let as_left = found.as_ref().is_some_and(|record| record.was_left_by(&name));
-        if !as_left && !creates && write.live.is_none() {
-            let message = format!("somebody created `{}` since the plan was made", stack.name);
-            return Err(Failure::new(FailureKind::Stale, message));
-        }
         // What the plan saw in the middle of something may have ended in another way than it seemed.
         let was_busy = live.record.standing() == Standing::Busy;
         if !as_left && (creates || was_busy || difference::needs_change_set(write.change)) {
             let set = self.create_change_set(&desired, name).await?;
-            ticket.stack_id = set.stack_id.clone();
-            if let Some(changes) = &set.changes {
-                let held = held_against_plan(changes, write.change, &live.template, stack, write.approved);
-                if let Err(failure) = held {
-                    self.clean_up(&desired, &set.name).await?;
-                    return Err(failure);
-                }
-                write.journal.may_write()?;
-                let id = &write.artifact.id;
-                let guards = Guards::of(stack);
-                if creates && !guards.is_empty() {
-                    let note = guards.note(id, &set.stack_id, &stack.name, "to be set once it stands");
-                    write.journal.write(note).await?;
-                }
-                // The old policy is there to stop what the user has just agreed to. The wanted one is set when the update
-                // is done.
-                let in_the_way = ticket.policy.is_some() || !write.change.loses_data.is_empty();
-                if live.policy.is_some() && in_the_way {
-                    let before = Guards {
-                        protected: false,
-                        policy: live.policy.clone(),
-                    };
-                    if guards.policy.is_some() {
-                        let note =
-                            before.note(id, &set.stack_id, &stack.name, "opened for an approved change");
-                        write.journal.write(note).await?;
-                    }
-                    self.set_policy(&stack.name, &difference::allow_all()).await?;
-                    ticket.policy = Some(difference::policy(stack.policy.as_ref()));
-                }
-                self.execute(&set).await?;
-                ticket.deploys = true;
+            begun.stack_id = set.stack_id.clone();
+            if set.changes.is_some() {
+                self.carry_out(write, stack, &desired, &set, &live, &mut begun)
+                    .await?;
             }
         }
-        Ok(ticket.into_ticket())
+        Ok(begun.into_ticket())
+    }
+
+    /// The stack that is written, once nobody is at work on it: the very one that the plan saw. Where it saw none, one of
+    /// its name that an earlier attempt of ours has made.
+    async fn to_write(
+        &self,
+        write: &Write<'_>,
+        stack: &Stack,
+        live: &Observed,
+        label: &str,
+    ) -> Result<Option<Record>, Failure> {
+        let go_on = || write.journal.may_write();
+        if write.live.is_some() {
+            let found = self.at_rest(&live.record.id, go_on).await?;
+            match found.filter(|record| record.standing() != Standing::Gone) {
+                Some(record) => return Ok(Some(record)),
+                // It was being deleted when the plan saw it.
+                None if live.record.standing() == Standing::Busy => {}
+                None => {
+                    let message = format!("somebody deleted `{}` since the plan was made", stack.name);
+                    return Err(Failure::new(FailureKind::Stale, message));
+                }
+            }
+        }
+        let found = self.at_rest(&stack.name, go_on).await?;
+        let Some(record) = found.filter(|record| record.standing() != Standing::Gone) else {
+            return Ok(None);
+        };
+        self.waits_for_nobody(&record, label).await?;
+        Ok(Some(record))
+    }
+
+    /// Fails where somebody else is about to create a stack that has nothing in it yet.
+    async fn waits_for_nobody(&self, record: &Record, label: &str) -> Result<(), Failure> {
+        if record.standing() != Standing::Empty {
+            return Ok(());
+        }
+        let Review::Somebodys(set) = self.review(record, label).await? else {
+            return Ok(());
+        };
+        let message = format!(
+            "somebody is about to create `{}`: their change set `{set}` waits for review",
+            record.name
+        );
+        Err(Failure::new(FailureKind::NotOurs { owner: Some(set) }, message)
+            .hint("give the component another name, or wait until they have decided"))
+    }
+
+    /// Lets CloudFormation carry out a change set that does what the plan says and no more.
+    async fn carry_out(
+        &self,
+        write: &Write<'_>,
+        stack: &Stack,
+        desired: &Desired<'_>,
+        set: &ChangeSet,
+        live: &Observed,
+        begun: &mut Begun,
+    ) -> Result<(), Failure> {
+        let changes = set.changes.as_deref().unwrap_or_default();
+        if let Err(failure) = held_against_plan(changes, write.change, live, stack, write.approved) {
+            self.clean_up(desired, set).await?;
+            return Err(failure);
+        }
+        write.journal.may_write()?;
+        let id = &write.artifact.id;
+        let guards = Guards::of(stack);
+        if desired.creates && !guards.is_empty() {
+            let note = guards.note(id, &set.stack_id, &stack.name, "to be set once it stands");
+            write.journal.write(note).await?;
+        }
+        // The old policy is there to stop what the user has just agreed to. The wanted one is set when the update is done.
+        let in_the_way = begun.policy.is_some() || !write.change.loses_data.is_empty();
+        if live.policy.is_some() && in_the_way {
+            let before = Guards {
+                protected: false,
+                policy: live.policy.clone(),
+            };
+            if guards.policy.is_some() {
+                let note = before.note(id, &set.stack_id, &stack.name, "opened for an approved change");
+                write.journal.write(note).await?;
+            }
+            self.set_policy(&set.stack_id, &difference::allow_all()).await?;
+            begun.policy = Some(difference::policy(stack.policy.as_ref()));
+        }
+        self.execute(set).await?;
+        begun.deploys = true;
+        Ok(())
     }
 
     /// Begins to delete the very stack that was observed.
-    pub(super) async fn remove(&self, live: &Live, journal: &Journal<'_>) -> Result<Ticket, Failure> {
+    pub(super) async fn remove(
+        &self,
+        live: &Live,
+        journal: &Journal<'_>,
+        label: &str,
+    ) -> Result<Ticket, Failure> {
         let observed = Observed::from_value(&live.value);
         let id = &observed.record.id;
         let ticket = Begun {
@@ -151,6 +215,7 @@ impl Account {
         if now.standing() == Standing::Gone || now.status == "DELETE_IN_PROGRESS" {
             return Ok(ticket);
         }
+        self.waits_for_nobody(&now, label).await?;
         if now.protected {
             let guards = Guards {
                 protected: true,
@@ -158,7 +223,7 @@ impl Account {
             };
             let note = guards.note(&live.id, id, &now.name, "lifted for its deletion");
             journal.write(note).await?;
-            self.protect(&now.name, false).await?;
+            self.protect(id, false).await?;
         }
         let request = self.cloudformation.delete_stack().stack_name(id.as_str());
         let sent = request.send().await;
@@ -182,7 +247,11 @@ impl Account {
             &begun.stack_id
         };
         let found = self.describe(name_or_id).await?;
-        let Some(record) = found.filter(|record| record.standing() != Standing::Gone) else {
+        let found = found.filter(|record| record.standing() != Standing::Gone);
+        if begun.releases {
+            return self.look_released(found, &begun).await;
+        }
+        let Some(record) = found else {
             return Ok(match artifact {
                 None => Look::Gone,
                 Some(_) => {
@@ -239,7 +308,7 @@ impl Account {
                 .await;
             return Ok(Look::Failed(cause));
         }
-        self.settle(id, stack, artifact, record, &begun, label).await
+        self.settle(id, stack, record, &begun, label).await
     }
 
     /// Guards are set when everything stands: a stack that is being changed does not take them.
@@ -247,22 +316,32 @@ impl Account {
         &self,
         id: &ArtifactId,
         stack: &Stack,
-        artifact: Option<&Artifact>,
         mut record: Record,
         begun: &Begun,
         label: &str,
     ) -> Result<Look, Failure> {
         if let Some(protection) = begun.protection {
-            self.protect(&record.name, protection).await?;
+            self.protect(&record.id, protection).await?;
             record.protected = protection;
         }
         if let Some(policy) = &begun.policy {
-            self.set_policy(&record.name, policy).await?;
+            self.set_policy(&record.id, policy).await?;
         }
         let target = id.as_str().split(':').next().unwrap_or_default();
-        let known = begun.deploys.then(|| stack.template.clone());
+        let template = match begun.deploys {
+            true => stack.template.clone(),
+            false => self.template_of(&record, Some(stack), label).await?,
+        };
+        let ownership = Ownership::Ours {
+            marked: record.tags.get(STACK_TAG).is_some_and(|value| value == label),
+            adopted: begun.adopted || record.is_tagged_adopted(),
+        };
+        let known = Known {
+            wanted: Some(stack),
+            before: None,
+        };
         let live = self
-            .live_with(&target.into(), label, record, artifact, None, known)
+            .live(&target.into(), record, template, ownership, known)
             .await?;
         Ok(Look::Settled(Box::new(live)))
     }
@@ -288,33 +367,6 @@ impl Account {
         }
     }
 
-    /// A stack without resources may be where somebody else has a change set to review.
-    async fn only_our_change_sets(&self, stack: &Stack) -> Result<(), Failure> {
-        let request = self
-            .cloudformation
-            .list_change_sets()
-            .stack_name(stack.name.as_str());
-        let listed = request
-            .send()
-            .await
-            .map_err(|error| self.refused(&error, "cloudformation:ListChangeSets", &stack.name))?;
-        let mut names = listed
-            .summaries()
-            .iter()
-            .filter_map(|summary| summary.change_set_name());
-        match names.find(|name| !name.starts_with("terrace-")) {
-            None => Ok(()),
-            Some(name) => Err(Failure::new(
-                FailureKind::Conflict { manager: name.into() },
-                format!(
-                    "somebody is about to create `{}`: its change set `{name}` waits for review",
-                    stack.name
-                ),
-            )
-            .hint("rename the component, or delete the other change set")),
-        }
-    }
-
     /// A stack that only a person can help.
     pub(super) fn stuck(&self, record: &Record) -> Failure {
         let kind = FailureKind::NotReady {
@@ -329,51 +381,6 @@ impl Account {
             &record.name,
             &self.region,
         ))
-    }
-}
-
-/// What a write or a delete began, as it is carried in a [`Ticket`].
-#[derive(Default)]
-struct Begun {
-    stack_id: Text,
-    /// When the stack was last updated, before this.
-    updated: Text,
-    /// What termination protection is to be when it is done, where that is something else than now.
-    protection: Option<bool>,
-    /// The policy it is to have when it is done, where that is something else than now.
-    policy: Option<Value>,
-    /// Whether CloudFormation was asked to change something.
-    deploys: bool,
-    /// The addresses of what is deleted, by logical id: nothing else says them once it is under way.
-    addresses: BTreeMap<Text, Address>,
-}
-
-impl Begun {
-    fn into_ticket(self) -> Ticket {
-        let mut map = Map::new();
-        map.insert("stack", self.stack_id);
-        map.insert("updated", self.updated);
-        map.insert("protection", self.protection);
-        map.insert("policy", self.policy);
-        map.insert("deploys", self.deploys);
-        map.insert("addresses", addresses_to_value(&self.addresses));
-        Ticket(Value::Map(map))
-    }
-
-    fn of(ticket: &Ticket) -> Begun {
-        let text = |key: &str| Text::from(ticket.0.get(key).and_then(Value::as_str).unwrap_or_default());
-        Begun {
-            stack_id: text("stack"),
-            updated: text("updated"),
-            protection: ticket.0.get("protection").and_then(Value::as_bool),
-            policy: ticket
-                .0
-                .get("policy")
-                .filter(|policy| **policy != Value::Null)
-                .cloned(),
-            deploys: ticket.0.get("deploys").and_then(Value::as_bool).unwrap_or(false),
-            addresses: addresses_of(ticket.0.get("addresses")),
-        }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::plan::{Action, Change, Field, MemberChange, Risk};
 use crate::values::Late;
 
+use super::names::own_names;
 use super::record::Observed;
 use super::template::{self, flat, shown};
 
@@ -24,14 +25,11 @@ pub(super) fn difference(
     tags: &BTreeMap<Text, Text>,
     observed: &Observed,
 ) -> Result<Change, Failure> {
-    let known: BTreeMap<Text, Late<Text>> = (observed.record.parameters.iter())
-        .map(|(name, value)| (name.clone(), Late::Known(value.clone())))
-        .collect();
     let mut comparison = Comparison {
         stack,
         old: &observed.template,
-        addresses: &observed.addresses,
-        before: known,
+        observed,
+        before: observed.parameters(),
         after: parameters,
         members: BTreeMap::new(),
     };
@@ -97,7 +95,7 @@ pub(super) fn allow_all() -> Value {
 struct Comparison<'a> {
     stack: &'a Stack,
     old: &'a Value,
-    addresses: &'a BTreeMap<Text, Address>,
+    observed: &'a Observed,
     before: BTreeMap<Text, Late<Text>>,
     after: &'a BTreeMap<Text, Late<Text>>,
     members: BTreeMap<Text, MemberChange>,
@@ -122,7 +120,7 @@ impl<'a> Comparison<'a> {
                     fields: late_fields(new, self.after),
                     ..member(self.stack, id, new, Action::Create, "it is new in the template")
                 }),
-                (Some(old), None) => Some(removed(self.stack, id, old, self.addresses.get(id))),
+                (Some(old), None) => Some(removed(self.stack, id, old, self.observed)),
                 (Some(old), Some(new)) => self.changed(id, old, new),
                 (None, None) => None,
             };
@@ -248,7 +246,9 @@ impl<'a> Comparison<'a> {
                             "`{id}` is `{was}` and cannot become `{is}`: CloudFormation never changes a type"
                         ),
                     )
-                    .hint("give the new resource another key, so that the old one is deleted"),
+                    .hint(
+                        "give the new resource another key; the plan then says what becomes of the old one",
+                    ),
                 )
             } else if change.action == Action::Replace {
                 self.name_of_its_own(change, new)
@@ -295,9 +295,12 @@ impl<'a> Comparison<'a> {
                     change.logical_id
                 ),
             )
-            .hint(format!(
-                "change `{kept}` as well, or delete the resource in one deployment and create it in the next"
-            )),
+            .hint(match self.observed.holds_data(&change.logical_id) {
+                true => format!("change `{kept}` as well; the plan then says what becomes of the data of the old one"),
+                false => format!(
+                    "change `{kept}` as well, or take the resource out of the stack in one apply and declare it again in the next"
+                ),
+            }),
         )
     }
 
@@ -339,7 +342,7 @@ impl<'a> Comparison<'a> {
         change.fields = fields;
         for member in self.members.into_values() {
             let old = template::resource(self.old, &member.logical_id);
-            note_losses(&mut change, &member, old, self.stack);
+            note_losses(&mut change, &member, old, self.observed, self.stack);
             change.risk = change.risk.max(member.risk);
             change.members.push(member);
         }
@@ -371,7 +374,13 @@ pub(super) fn not_replaced(member: &mut MemberChange) {
 }
 
 /// The data that a change of one resource loses, and what stays of the old one.
-fn note_losses(change: &mut Change, member: &MemberChange, old: Option<&Value>, stack: &Stack) {
+fn note_losses(
+    change: &mut Change,
+    member: &MemberChange,
+    old: Option<&Value>,
+    observed: &Observed,
+    stack: &Stack,
+) {
     let Some(old) = old else { return };
     let policy = match member.action {
         Action::Replace => "UpdateReplacePolicy",
@@ -379,7 +388,7 @@ fn note_losses(change: &mut Change, member: &MemberChange, old: Option<&Value>, 
         Action::Delete | Action::Release => "DeletionPolicy",
         _ => return,
     };
-    let guarded = template::holds_data(old)
+    let guarded = observed.holds_data(&member.logical_id)
         || stack
             .members
             .get(&member.logical_id)
@@ -408,16 +417,16 @@ fn note_losses(change: &mut Change, member: &MemberChange, old: Option<&Value>, 
     }
 }
 
-fn removed(stack: &Stack, id: &Text, old: &Value, address: Option<&Address>) -> MemberChange {
+fn removed(stack: &Stack, id: &Text, old: &Value, observed: &Observed) -> MemberChange {
     let reason = "it is not in the template any more";
     let stays = template::keeps(old, "DeletionPolicy").is_some_and(|policy| policy != "Snapshot");
     let action = if stays { Action::Release } else { Action::Delete };
     let mut change = member(stack, id, old, action, reason);
-    change.address = change.address.or_else(|| address.cloned());
+    change.address = change.address.or_else(|| observed.addresses.get(id).cloned());
     if stays {
         return change;
     }
-    if template::holds_data(old) && template::keeps(old, "DeletionPolicy").is_none() {
+    if observed.holds_data(id) && template::keeps(old, "DeletionPolicy").is_none() {
         change.risk = Risk::DataLoss;
     }
     change
@@ -478,23 +487,6 @@ fn replacement(resource_type: &str, path: &[Segment]) -> Replacement {
         .map_or(Replacement::Never, |known| known.is_create_only(path))
 }
 
-/// The properties that no two resources of an account can have alike: those that identify one together, and those that
-/// hold a name on their own.
-pub(super) fn own_names(resource_type: &str) -> (Vec<&'static str>, Vec<&'static str>) {
-    let Some(known) = terrace_catalog::cloudformation(resource_type) else {
-        return Default::default();
-    };
-    let identifier = known.primary_identifier();
-    let given = identifier.iter().all(|path| !known.read_only().contains(path));
-    let short = resource_type.rsplit("::").next().unwrap_or_default();
-    let naming = |path: &&str| {
-        !path.contains('/')
-            && (*path == "Name" || path.strip_suffix("Name").is_some_and(|of| short.ends_with(of)))
-    };
-    let names = known.create_only().iter().copied().filter(naming).collect();
-    (if given { identifier.to_vec() } else { Vec::new() }, names)
-}
-
 fn reveal(field: Field) -> Field {
     let before = field.before.as_ref().map(|value| shown(value).0);
     let (after, known_after) = match &field.after {
@@ -535,7 +527,8 @@ fn summary(fields: &[Field]) -> String {
     }
 }
 
-fn field(path: &[&str], before: Option<Value>, after: Option<Value>) -> Field {
+/// A field of a whole stack that changes.
+pub(super) fn field(path: &[&str], before: Option<Value>, after: Option<Value>) -> Field {
     Field {
         path: path.iter().map(|key| Segment::Key(Text::from(*key))).collect(),
         before,

@@ -102,31 +102,31 @@ impl Account {
         }
     }
 
-    pub(super) async fn protect(&self, name_or_id: &str, protected: bool) -> Result<(), Failure> {
+    pub(super) async fn protect(&self, stack_id: &str, protected: bool) -> Result<(), Failure> {
         let request = self
             .cloudformation
             .update_termination_protection()
-            .stack_name(name_or_id)
+            .stack_name(stack_id)
             .enable_termination_protection(protected);
         let sent = request.send().await;
         sent.map_err(|error| {
             self.refused(
                 &error,
                 "cloudformation:UpdateTerminationProtection",
-                super::events::name_of(name_or_id),
+                super::events::name_of(stack_id),
             )
         })?;
         Ok(())
     }
 
-    pub(super) async fn set_policy(&self, name_or_id: &str, policy: &Value) -> Result<(), Failure> {
-        let request = self.cloudformation.set_stack_policy().stack_name(name_or_id);
+    pub(super) async fn set_policy(&self, stack_id: &str, policy: &Value) -> Result<(), Failure> {
+        let request = self.cloudformation.set_stack_policy().stack_name(stack_id);
         let sent = request.stack_policy_body(to_json_compact(policy)).send().await;
         sent.map_err(|error| {
             self.refused(
                 &error,
                 "cloudformation:SetStackPolicy",
-                super::events::name_of(name_or_id),
+                super::events::name_of(stack_id),
             )
         })?;
         Ok(())

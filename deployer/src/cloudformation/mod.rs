@@ -4,11 +4,15 @@
 //! account        credentials, clients, and what errors of AWS mean
 //! observe        all the reading: DescribeStacks, GetTemplate where the last change set was not the wanted one
 //! record         a stack as AWS describes it; the digest in a change set's name
+//! evidence       what shows that a stack is ours where the state store does not say so
+//! contents       what is in a stack and is deleted only if it is approved by name
+//! names          names that are taken
 //! template       what a template says; parameters put in
 //! difference     what a template would change, with the replacements it takes, worked out without asking
 //! preview        the change that a plan shows
 //! change_set     created, held against the plan, executed or cleaned up
-//! deploy         create, update, delete, and looking until it has settled
+//! deploy, begun  create, update, delete, and looking until it has settled
+//! release        an adopted stack is let go of
 //! guards         termination protection and stack policies, and the notes about them
 //! events         what CloudFormation tells meanwhile, and how far it is
 //! stages         an update in two change sets: what others still use goes last
@@ -19,39 +23,48 @@
 //! ```
 
 mod account;
+mod begun;
 mod bootstrap;
 mod bucket;
 mod causes;
 mod change_set;
+mod contents;
 mod deploy;
 mod difference;
 mod events;
+mod evidence;
 mod guards;
 mod home;
+mod names;
 mod observe;
 mod preview;
 mod record;
+mod release;
 mod stages;
 mod status;
 mod template;
 mod yaml;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use terrace_artifact::{Artifact, ArtifactId, Asset, Body, Digest, Segment, Stack, Text, Value};
 
 use crate::access::Access;
-use crate::backend::{Backend, Identity, Intent, Leaving, Live, Look, PreviewOptions, Ticket, Wanted, Write};
+use crate::backend::{
+    Backend, Draft, Going, Identity, Intent, Leaving, Live, Look, PreviewOptions, Ticket, Wanted, Write,
+};
 use crate::failure::{Failure, FailureKind};
 use crate::home::Home;
 use crate::journal::{Journal, Note};
-use crate::plan::Change;
+use crate::plan::{Change, Content};
 use crate::values::Values;
 
 use account::Account;
+use begun::Begun;
 use home::BucketHome;
+use record::Observed;
 
 /// An account and region, as a backend and as a home.
 pub(crate) struct Connected {
@@ -142,6 +155,26 @@ impl Backend for CloudFormation {
         preview::removal(live)
     }
 
+    fn contents<'a>(
+        &'a self,
+        going: &'a Going<'a>,
+    ) -> BoxFuture<'a, Result<BTreeMap<ArtifactId, Vec<Content>>, Failure>> {
+        Box::pin(async move {
+            let mut contents = BTreeMap::new();
+            for id in going.among {
+                if let Some(live) = going.live.get(id) {
+                    let observed = Observed::from_value(&live.value);
+                    contents.insert(id.clone(), self.account.contents_of_stack(&observed).await?);
+                }
+            }
+            Ok(contents)
+        })
+    }
+
+    fn obstacles<'a>(&'a self, draft: &'a Draft<'a>) -> BoxFuture<'a, Result<Vec<Failure>, Failure>> {
+        Box::pin(self.account.taken_names(draft))
+    }
+
     fn leaving(&self, live: &Live, change: &Change) -> Vec<Leaving> {
         stages::leaving(live, change)
     }
@@ -207,8 +240,27 @@ impl Backend for CloudFormation {
     ) -> BoxFuture<'a, Result<Ticket, Failure>> {
         Box::pin(async move {
             self.account.identify().await?;
-            self.account.remove(live, journal).await
+            self.account.remove(live, journal, &self.label).await
         })
+    }
+
+    fn release<'a>(
+        &'a self,
+        live: &'a Live,
+        journal: &'a Journal<'a>,
+    ) -> BoxFuture<'a, Result<Ticket, Failure>> {
+        Box::pin(async move {
+            self.account.identify().await?;
+            self.account.release(live, journal).await
+        })
+    }
+
+    fn begun(&self, ticket: &Ticket) -> Option<Text> {
+        Some(Begun::of(ticket).stack_id).filter(|id| !id.is_empty())
+    }
+
+    fn unwritten(&self, live: &Live) -> Ticket {
+        Begun::unwritten(live).into_ticket()
     }
 
     fn restore<'a>(&'a self, note: &'a Note) -> BoxFuture<'a, Result<(), Failure>> {

@@ -10,61 +10,48 @@ use terrace_artifact::{Address, Artifact, ArtifactId, Stack, Text, Value};
 
 use crate::backend::{Live, Wanted};
 use crate::failure::{Failure, FailureKind};
-use crate::ownership::{Mark, Ownership, Proof};
+use crate::ownership::Ownership;
 use crate::plan::Subject;
 
 use super::account::Account;
+use super::events::name_of;
+use super::evidence::{Recorded, Review};
 use super::guards::with_guards_back;
-use super::record::{Observed, Record, STACK_TAG, change_set_name, tags};
+use super::record::{Observed, Record, STACK_TAG, change_set_name, stack_name, tags};
 use super::status::Standing;
-use super::{template, yaml};
+use super::{contents, template, yaml};
 
 /// How many stacks are read at once. CloudFormation allows an account a few requests a second.
 const AT_ONCE: usize = 6;
 
 impl Account {
-    /// Every stack that is wanted, was delivered last time, or carries our label.
+    /// Every stack that is wanted, was delivered last time, was recorded, or carries our label.
     pub(super) async fn observe(&self, wanted: &Wanted<'_>) -> Result<Vec<Live>, Failure> {
         self.identify().await?;
         let label = wanted.bundle.label();
-        let asked: BTreeMap<Text, &Artifact> = wanted.artifacts().filter_map(named).collect();
-        let dropped: BTreeMap<Text, &Artifact> = wanted.dropped().filter_map(named).collect();
-        let names: BTreeSet<&Text> = asked.keys().chain(dropped.keys()).collect();
-
-        let mut lives = Vec::new();
-        for record in self.records(&names).await? {
+        let look = Looking {
+            account: self,
+            wanted,
+            label: &label,
+            asked: wanted.artifacts().filter_map(named).collect(),
+            dropped: wanted.dropped().filter_map(named).collect(),
+        };
+        let recorded = wanted.identities.iter().map(|(id, _)| id);
+        let recorded = recorded.filter(|id| is_of(id, wanted.target)).map(stack_name);
+        let names = look.asked.keys().chain(look.dropped.keys()).map(|name| &**name);
+        let names: BTreeSet<&str> = names.chain(recorded).collect();
+        let records = self.records(&names).await?;
+        let concerned = records.into_iter().filter(|record| {
             let carries_label = record.tags.get(STACK_TAG).is_some_and(|value| *value == label);
-            if !names.contains(&record.name) && (!carries_label || record.nested) {
-                continue;
-            }
-            match record.standing() {
-                Standing::Gone => continue,
-                // A name without resources: as good as absent where it is to be created, else there to be tidied up.
-                Standing::Empty if asked.contains_key(&record.name) => continue,
-                _ => lives.push(record),
-            }
-        }
-        futures::stream::iter(lives)
-            .map(|record| {
-                let artifact = asked.get(&record.name).copied();
-                let before = dropped.get(&record.name).copied().or_else(|| {
-                    let id = &artifact?.id;
-                    wanted.previous?.artifact(id)
-                });
-                let policy_counts = may_have_policy(artifact) || may_have_policy(before);
-                let label = &label;
-                async move {
-                    let live = self
-                        .live_with(wanted.target, label, record, artifact, before, None)
-                        .await?;
-                    let id = live.id.clone();
-                    let notes = wanted.notes.iter().filter(|note| note.artifact == id);
-                    Ok(notes.fold(live, |live, note| with_guards_back(live, note, policy_counts)))
-                }
-            })
+            names.contains(&*record.name) || (carries_label && !record.nested)
+        });
+        let look = &look;
+        let lives: Vec<Option<Live>> = futures::stream::iter(concerned)
+            .map(|record| look.at(record))
             .buffer_unordered(AT_ONCE)
             .try_collect()
-            .await
+            .await?;
+        Ok(lives.into_iter().flatten().collect())
     }
 
     /// The stack of this name or id, if there is one.
@@ -90,74 +77,70 @@ impl Account {
         }
     }
 
-    /// The stack with its template (`known` where the caller has just deployed it) and its policy, as the engine carries
-    /// it.
-    pub(super) async fn live_with(
+    /// The stack with its template and its policy, as the engine carries it.
+    pub(super) async fn live(
         &self,
         target: &Text,
-        label: &str,
         record: Record,
-        artifact: Option<&Artifact>,
-        before: Option<&Artifact>,
-        known: Option<Value>,
+        template: Value,
+        ownership: Ownership,
+        known: Known<'_>,
     ) -> Result<Live, Failure> {
-        let stack = artifact.and_then(Artifact::stack);
-        let template = match known {
-            Some(template) => template,
-            None => self.template_of(&record, stack, label).await?,
+        let policy = match known.may_have_policy() {
+            true => self.policy_of(&record.id).await?,
+            false => None,
         };
-        let policy = if may_have_policy(artifact) || may_have_policy(before) {
-            self.policy_of(&record.name).await?
-        } else {
-            None
-        };
-        let known = before.and_then(Artifact::stack).or(stack);
         let mut addresses = BTreeMap::new();
-        let mut holds_data = Vec::new();
-        let mut says_so = false;
+        let mut holders = BTreeSet::new();
         for (logical_id, resource) in template::resources(&template) {
             let recorded = template::address(resource);
-            says_so |= recorded.is_some();
-            let member = known.and_then(|stack| stack.members.get(logical_id));
-            let Some(address) = recorded.or_else(|| member.map(|member| member.address.clone())) else {
-                continue;
-            };
-            if template::holds_data(resource) {
-                holds_data.push(address.clone());
+            if let Some(address) = recorded.or_else(|| known.address(logical_id)) {
+                addresses.insert(logical_id.clone(), address);
             }
-            addresses.insert(logical_id.clone(), address);
+            if template::holds_data(resource) || known.holds_data(logical_id) {
+                holders.insert(logical_id.clone());
+            }
         }
-        let id = ArtifactId::stack(target, &record.name);
-        let ownership = ownership(&record, label, before.is_some(), says_so);
+        let strangers = match ownership {
+            // All that is in it and not wanted is somebody else's.
+            Ownership::Foreign(_) => contents::strangers(&Record::default(), &template, known.wanted, None),
+            Ownership::Ours { .. } => contents::strangers(&record, &template, known.wanted, known.before),
+        };
+        let component = known.component(&record);
         let observed = Observed {
             record,
             template,
             policy,
             addresses,
+            holders,
+            strangers,
+            component,
         };
+        let holds_data = observed.holders.iter();
+        let holds_data = holds_data.filter_map(|id| observed.addresses.get(id).cloned());
         Ok(Live {
-            id,
+            id: ArtifactId::stack(target, &observed.record.name),
             subject: Subject {
                 kind: "CloudFormation stack".into(),
                 namespace: None,
                 name: observed.record.name.clone(),
             },
+            notes: notes(&ownership),
             ownership,
             identity: observed.record.id.clone(),
-            notes: Vec::new(),
             basis: observed.basis(),
             addresses: sorted(observed.addresses.values().cloned().collect()),
-            holds_data: sorted(holds_data),
+            holds_data: sorted(holds_data.collect()),
             needs: template::needs(&observed.template),
             value: observed.to_value(),
         })
     }
 
     /// All stacks of the account and region; where that may not be listed, those of the names.
-    async fn records(&self, names: &BTreeSet<&Text>) -> Result<Vec<Record>, Failure> {
+    async fn records(&self, names: &BTreeSet<&str>) -> Result<Vec<Record>, Failure> {
         match self.all_records().await {
             Err(failure) if matches!(failure.kind, FailureKind::Denied { .. }) && !names.is_empty() => {
-                let names: Vec<Text> = names.iter().copied().cloned().collect();
+                let names: Vec<Text> = names.iter().copied().map(Text::from).collect();
                 let found: Vec<Option<Record>> = futures::stream::iter(names)
                     .map(async |name| self.describe(&name).await)
                     .buffer_unordered(AT_ONCE)
@@ -181,7 +164,7 @@ impl Account {
 
     /// The template of a stack. It is not asked for where the change set that was executed last is known to have had
     /// the wanted one.
-    async fn template_of(
+    pub(super) async fn template_of(
         &self,
         record: &Record,
         stack: Option<&Stack>,
@@ -189,7 +172,8 @@ impl Account {
     ) -> Result<Value, Failure> {
         if let Some(stack) = stack {
             let name = change_set_name(&stack.template, &record.parameters, &record.tags);
-            if record.was_left_by(&name) && record.tags == tags(stack, label) {
+            let adopted = record.is_tagged_adopted();
+            if record.was_left_by(&name) && record.tags == tags(stack, label, adopted) {
                 return Ok(stack.template.clone());
             }
         }
@@ -210,23 +194,7 @@ impl Account {
         if let Some(template) = known {
             return Ok(template);
         }
-        let answer = self
-            .cloudformation
-            .get_template()
-            .stack_name(record.id.as_str())
-            .template_stage(TemplateStage::Original)
-            .send()
-            .await
-            .map_err(|error| self.refused(&error, "cloudformation:GetTemplate", &record.name))?;
-        let body = answer.template_body().unwrap_or_default();
-        let template = yaml::template(body).map_err(|reason| {
-            Failure::new(
-                FailureKind::Unsupported,
-                format!("the template that `{}` has now cannot be read", record.name),
-            )
-            .server(reason)
-            .hint("somebody else than terrace deployed it; put the last known template back")
-        })?;
+        let template = self.get_template(&record.id, None).await?;
         if at_rest {
             let mut known = self.templates.lock().unwrap_or_else(PoisonError::into_inner);
             known.insert(version, template.clone());
@@ -234,40 +202,153 @@ impl Account {
         Ok(template)
     }
 
-    async fn policy_of(&self, name: &Text) -> Result<Option<Value>, Failure> {
+    /// The template that a stack has, or that one of its change sets brings.
+    pub(super) async fn get_template(
+        &self,
+        stack_id: &str,
+        change_set: Option<&str>,
+    ) -> Result<Value, Failure> {
+        let name = name_of(stack_id);
+        let answer = self
+            .cloudformation
+            .get_template()
+            .stack_name(stack_id)
+            .set_change_set_name(change_set.map(str::to_owned))
+            .template_stage(TemplateStage::Original)
+            .send()
+            .await
+            .map_err(|error| self.refused(&error, "cloudformation:GetTemplate", name))?;
+        yaml::template(answer.template_body().unwrap_or_default()).map_err(|reason| {
+            Failure::new(
+                FailureKind::Unsupported,
+                format!("the template that `{name}` has now cannot be read"),
+            )
+            .server(reason)
+            .hint("somebody else than terrace deployed it; put the last known template back")
+        })
+    }
+
+    async fn policy_of(&self, stack_id: &str) -> Result<Option<Value>, Failure> {
         let answer = self
             .cloudformation
             .get_stack_policy()
-            .stack_name(name.as_str())
+            .stack_name(stack_id)
             .send()
             .await
-            .map_err(|error| self.refused(&error, "cloudformation:GetStackPolicy", name))?;
+            .map_err(|error| self.refused(&error, "cloudformation:GetStackPolicy", name_of(stack_id)))?;
         Ok(answer
             .stack_policy_body()
             .and_then(|body| serde_json::from_str(body).ok()))
     }
 }
 
-/// Ours is what our tag says is ours and what something else says, too, since tags are handed on and copied: the change
-/// set that was executed last, the last release, or what the compiler recorded in the template. What the last release
-/// delivered is ours as long as nobody has claimed it since.
-fn ownership(record: &Record, label: &str, delivered: bool, says_so: bool) -> Ownership {
-    let by_us = record
-        .change_set
-        .as_deref()
-        .is_some_and(|name| name.starts_with("terrace-"));
-    let (mark, proven) = match record.tags.get(STACK_TAG) {
-        Some(value) if value == label => (Mark::Ours, delivered || by_us || says_so),
-        Some(other) => (Mark::Other(other.clone()), false),
-        None => (Mark::Absent, delivered || by_us),
-    };
-    Ownership::of(mark, proven.then_some(Proof::Evidence), false, None)
+/// One look at an account.
+struct Looking<'a> {
+    account: &'a Account,
+    wanted: &'a Wanted<'a>,
+    label: &'a str,
+    asked: BTreeMap<Text, &'a Artifact>,
+    dropped: BTreeMap<Text, &'a Artifact>,
 }
 
-fn may_have_policy(artifact: Option<&Artifact>) -> bool {
-    artifact
-        .and_then(Artifact::stack)
-        .is_some_and(|stack| stack.policy.is_some())
+impl Looking<'_> {
+    /// A stack, as far as there is one.
+    async fn at(&self, record: Record) -> Result<Option<Live>, Failure> {
+        let wanted = self.wanted;
+        let id = ArtifactId::stack(wanted.target, &record.name);
+        let artifact = self.asked.get(&record.name).copied();
+        let before = self.dropped.get(&record.name).copied();
+        let before = before.or_else(|| wanted.previous?.artifact(&artifact?.id));
+        let known = Known {
+            wanted: artifact.and_then(Artifact::stack),
+            before: before.and_then(Artifact::stack),
+        };
+        let recorded = Recorded::of(wanted.identities, &id, &record.id);
+        let (ownership, template) = match record.standing() {
+            Standing::Gone => return Ok(None),
+            Standing::Empty => match self.account.review(&record, self.label).await? {
+                Review::Somebodys(set) => {
+                    let owner = format!("change set {set}, which waits for review");
+                    (Ownership::Foreign(Some(owner.into())), Value::Null)
+                }
+                // As good as absent where it is to be created, else there to be tidied up.
+                Review::Ours if artifact.is_none() => (Ownership::MADE, Value::Null),
+                Review::Ours | Review::Nobodys => return Ok(None),
+            },
+            _ => {
+                let template = self
+                    .account
+                    .template_of(&record, known.wanted, self.label)
+                    .await?;
+                let ownership = self
+                    .account
+                    .ownership(&record, &template, self.label, &recorded)
+                    .await?;
+                (ownership, template)
+            }
+        };
+        let policy_counts = known.may_have_policy();
+        let live = self
+            .account
+            .live(wanted.target, record, template, ownership, known)
+            .await?;
+        let notes = wanted.notes.iter().filter(|note| note.artifact == id);
+        Ok(Some(notes.fold(live, |live, note| {
+            with_guards_back(live, note, policy_counts)
+        })))
+    }
+}
+
+/// What bundles say of a stack.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    /// The one that is wanted.
+    pub(super) wanted: Option<&'a Stack>,
+    /// The one that the last releases delivered.
+    pub(super) before: Option<&'a Stack>,
+}
+
+impl<'a> Known<'a> {
+    /// Of both, the one that is closer to what is there first.
+    fn stacks(self) -> impl Iterator<Item = &'a Stack> {
+        [self.before, self.wanted].into_iter().flatten()
+    }
+
+    fn address(self, logical_id: &str) -> Option<Address> {
+        let mut members = self.stacks().filter_map(|stack| stack.members.get(logical_id));
+        members.next().map(|member| member.address.clone())
+    }
+
+    fn holds_data(self, logical_id: &str) -> bool {
+        let mut members = self.stacks().filter_map(|stack| stack.members.get(logical_id));
+        members.any(|member| member.holds_data)
+    }
+
+    fn may_have_policy(self) -> bool {
+        self.stacks().any(|stack| stack.policy.is_some())
+    }
+
+    fn component(self, record: &Record) -> Text {
+        let known = self.stacks().next();
+        known.map_or_else(
+            || record.tags.get("terrace:component").cloned().unwrap_or_default(),
+            |stack| format!("{}/{}", stack.tenant, stack.component).into(),
+        )
+    }
+}
+
+/// What a reader should know of a stack, whatever is done with it.
+fn notes(ownership: &Ownership) -> Vec<String> {
+    let lost = format!(
+        "somebody removed its tag `{STACK_TAG}`; it still belongs to this environment, whose state store has its StackId"
+    );
+    ownership.lost_mark().then_some(lost).into_iter().collect()
+}
+
+fn is_of(id: &ArtifactId, target: &Text) -> bool {
+    id.as_str()
+        .split_once(':')
+        .is_some_and(|(of, _)| of == target.as_str())
 }
 
 fn named(artifact: &Artifact) -> Option<(Text, &Artifact)> {

@@ -6,14 +6,14 @@ use aws_sdk_cloudformation::types::{ChangeAction, Replacement, ResourceChange};
 use terrace_artifact::{Segment, Stack, Text, Value};
 
 use crate::backend::{Live, PreviewOptions};
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
 use crate::plan::{Action, Change, MemberChange, Risk};
 use crate::values::{Late, Values};
 
 use super::account::Account;
-use super::change_set::Desired;
-use super::difference::{creation, difference, may_be_replaced, needs_change_set, not_replaced};
-use super::record::{Observed, tags};
+use super::change_set::{Desired, Template};
+use super::difference::{creation, difference, field, may_be_replaced, needs_change_set, not_replaced};
+use super::record::{Observed, Record, tags};
 use super::status::Standing;
 use super::template;
 
@@ -33,7 +33,11 @@ impl Account {
         };
         let observed = Observed::from_value(&live.value);
         let record = &observed.record;
-        let tags = tags(stack, label);
+        let is_ours = live.ownership.is_ours();
+        if !is_ours && record.standing() != Standing::Steady {
+            return Err(not_adoptable(record));
+        }
+        let tags = tags(stack, label, !is_ours || live.ownership.is_adopted());
         let mut change = match record.standing() {
             Standing::Gone | Standing::Empty => creation(stack, &parameters, "it does not exist"),
             Standing::Ruined => ruined(stack, &parameters, live, &record.status),
@@ -50,14 +54,19 @@ impl Account {
                 change
             }
         };
-        if options.change_set && change.action == Action::Update && record.standing() == Standing::Steady {
+        // A change set is a write, and there is none in what is not ours before its adoption is applied.
+        let asks = options.change_set && is_ours && record.standing() == Standing::Steady;
+        if asks && change.action == Action::Update {
             self.ask(&mut change, stack, &parameters, &tags, &observed)
                 .await?;
         }
-        if !live.ownership.is_ours() && change.action != Action::Replace {
+        if !is_ours {
             change.action = Action::Adopt;
         }
-        Ok(change)
+        match change.action {
+            Action::Update | Action::Adopt => self.guard_contents(change, &observed).await,
+            _ => Ok(change),
+        }
     }
 
     /// Lets CloudFormation itself say what would change: with a change set that is deleted again.
@@ -77,16 +86,18 @@ impl Account {
             return Ok(());
         };
         let desired = Desired {
-            stack,
+            name: &stack.name,
+            template: Template::Declared(stack),
             parameters: &known,
             tags,
+            stack_id: Some(&observed.record.id),
             creates: false,
         };
         let set = self
-            .create_change_set(&desired, format!("preview-{}", desired.name()))
+            .create_change_set(&desired, format!("preview-{}", desired.change_set_name()))
             .await?;
         if let Some(changes) = &set.changes {
-            self.clean_up(&desired, &set.name).await?;
+            self.clean_up(&desired, &set).await?;
             merge(change, changes, stack, observed);
         }
         change.previewed = true;
@@ -147,18 +158,33 @@ pub(super) fn removal(live: &Live) -> Change {
                 "`{name}`: {what} stays in the account (DeletionPolicy: {policy})"
             ));
         }
-        if template::holds_data(resource) && kept.is_none() {
+        if observed.holds_data(logical_id) && kept.is_none() {
             member.risk = Risk::DataLoss;
             change.risk = Risk::DataLoss;
         }
         change.members.push(member);
     }
     if observed.record.protected {
+        change.fields.push(field(
+            &["TerminationProtection"],
+            Some(true.into()),
+            Some(false.into()),
+        ));
         change
             .notes
             .push("its termination protection is lifted first".to_owned());
     }
     change
+}
+
+/// Only a stack that can be updated can be adopted: the others would have to be deleted first, and are not ours to delete.
+fn not_adoptable(record: &Record) -> Failure {
+    let message = format!(
+        "CloudFormation stack `{}` cannot be adopted while its status is {}",
+        record.name, record.status
+    );
+    Failure::new(FailureKind::Protected, message)
+        .hint("whoever created it has to finish or delete it first; or give the component another name")
 }
 
 /// Whether an output keeps its value through an update.
@@ -244,9 +270,8 @@ fn merge(change: &mut Change, said: &[ResourceChange], stack: &Stack, observed: 
                 member
             }
         };
-        let old = template::resource(&observed.template, id);
-        let holds_data = old.is_some_and(template::holds_data)
-            || stack.members.get(id).is_some_and(|member| member.holds_data);
+        let holds_data =
+            observed.holds_data(id) || stack.members.get(id).is_some_and(|member| member.holds_data);
         if member.action == Action::Replace && holds_data {
             change.loses_data.extend(member.address.clone());
         }

@@ -1,16 +1,20 @@
 //! A CloudFormation stack as AWS describes it, and as the engine carries it in [`crate::Live::value`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_cloudformation::types;
 use terrace_artifact::{Address, ArtifactId, Digest, Map, Stack, Text, Value};
 
 use crate::backend::Basis;
+use crate::values::Late;
 
 use super::status::{Standing, standing};
+use super::template;
 
 /// The tag that says whose a stack is; its value is [`terrace_artifact::Bundle::label`].
 pub(super) const STACK_TAG: &str = "terrace:stack";
+/// The tag of a stack that existed before it was adopted; its value is `true`.
+pub(super) const ADOPTED_TAG: &str = "terrace:adopted";
 
 /// What `DescribeStacks` says of a stack.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -22,6 +26,8 @@ pub(super) struct Record {
     pub(super) reason: Text,
     /// The name of the change set last executed. Absent where the last update was none of a change set.
     pub(super) change_set: Option<Text>,
+    /// The ARN of that change set.
+    pub(super) change_set_id: Option<Text>,
     /// When it was last updated, or created.
     pub(super) updated: Text,
     pub(super) parameters: BTreeMap<Text, Text>,
@@ -43,6 +49,12 @@ pub(super) struct Observed {
     pub(super) policy: Option<Value>,
     /// The addresses of its resources, as far as they are recorded with them or in the last bundle, by logical id.
     pub(super) addresses: BTreeMap<Text, Address>,
+    /// The logical ids of resources that hold data, by what is recorded with them, in the last bundle, or of their type.
+    pub(super) holders: BTreeSet<Text>,
+    /// The logical ids of resources that no template of ours has had: somebody else put them into the stack.
+    pub(super) strangers: BTreeSet<Text>,
+    /// `TENANT/COMPONENT`, as far as it is known.
+    pub(super) component: Text,
 }
 
 impl Record {
@@ -54,6 +66,7 @@ impl Record {
             status: text(stack.stack_status().map(|status| status.as_str())),
             reason: text(stack.stack_status_reason()),
             change_set: stack.change_set_id().and_then(change_set_of_arn),
+            change_set_id: stack.change_set_id().map(Text::from),
             updated: stack
                 .last_updated_time()
                 .or(stack.creation_time())
@@ -89,6 +102,18 @@ impl Record {
         matches!(&*self.status, "CREATE_COMPLETE" | "UPDATE_COMPLETE")
             && self.change_set.as_deref() == Some(change_set)
     }
+
+    /// Whether the stack has this template by a change set of ours: nobody has changed its template, parameters or tags
+    /// since.
+    pub(super) fn has_what_we_wrote(&self, template: &Value) -> bool {
+        let name = self.change_set.as_deref();
+        name.is_some_and(|name| name == change_set_name(template, &self.parameters, &self.tags))
+    }
+
+    /// Whether the stack itself says that it was adopted.
+    pub(super) fn is_tagged_adopted(&self) -> bool {
+        self.tags.get(ADOPTED_TAG).is_some_and(|value| value == "true")
+    }
 }
 
 impl Observed {
@@ -114,6 +139,20 @@ impl Observed {
         Basis(facts)
     }
 
+    /// The values of its parameters.
+    pub(super) fn parameters(&self) -> BTreeMap<Text, Late<Text>> {
+        let known = self.record.parameters.iter();
+        known
+            .map(|(name, value)| (name.clone(), Late::Known(value.clone())))
+            .collect()
+    }
+
+    /// Whether a resource holds data.
+    pub(super) fn holds_data(&self, logical_id: &str) -> bool {
+        self.holders.contains(logical_id)
+            || template::resource(&self.template, logical_id).is_some_and(template::holds_data)
+    }
+
     /// As a value, for the engine to carry.
     pub(super) fn to_value(&self) -> Value {
         let record = &self.record;
@@ -131,6 +170,9 @@ impl Observed {
         map.insert("template", self.template.clone());
         map.insert("policy", self.policy.clone());
         map.insert("addresses", addresses_to_value(&self.addresses));
+        map.insert("holders", list(&self.holders));
+        map.insert("strangers", list(&self.strangers));
+        map.insert("component", self.component.clone());
         Value::Map(map)
     }
 
@@ -144,6 +186,11 @@ impl Observed {
                 .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.into())))
                 .collect()
         };
+        let set = |key: &str| -> BTreeSet<Text> {
+            let list = value.get(key).and_then(Value::as_list);
+            let texts = list.into_iter().flatten().filter_map(Value::as_str);
+            texts.map(Text::from).collect()
+        };
         Observed {
             record: Record {
                 id: text("id"),
@@ -151,6 +198,7 @@ impl Observed {
                 status: text("status"),
                 reason: text("reason"),
                 change_set: value.get("change_set").and_then(Value::as_str).map(Text::from),
+                change_set_id: None,
                 updated: text("updated"),
                 parameters: texts("parameters"),
                 tags: texts("tags"),
@@ -164,8 +212,15 @@ impl Observed {
                 .filter(|policy| **policy != Value::Null)
                 .cloned(),
             addresses: addresses_of(value.get("addresses")),
+            holders: set("holders"),
+            strangers: set("strangers"),
+            component: text("component"),
         }
     }
+}
+
+fn list(set: &BTreeSet<Text>) -> Vec<Value> {
+    set.iter().cloned().map(Value::String).collect()
 }
 
 /// Addresses by logical id, as a value.
@@ -194,7 +249,7 @@ pub(super) fn change_set_name(
     map.insert("template", template.clone());
     map.insert("parameters", texts(parameters));
     map.insert("tags", texts(tags));
-    format!("terrace-{}", Digest::of_value(&Value::Map(map)))
+    format!("{CHANGE_SET_PREFIX}{}", Digest::of_value(&Value::Map(map)))
 }
 
 /// The stack of an artifact's id, `TARGET:NAME`.
@@ -202,12 +257,23 @@ pub(super) fn stack_name(id: &ArtifactId) -> &str {
     id.as_str().split_once(':').map_or(id.as_str(), |(_, name)| name)
 }
 
-/// The tags a stack is to have: the bundle's, and ours.
-pub(super) fn tags(stack: &Stack, label: &str) -> BTreeMap<Text, Text> {
+/// The tags a stack is to have: the bundle's, and ours. One that is adopted remembers it.
+pub(super) fn tags(stack: &Stack, label: &str, adopted: bool) -> BTreeMap<Text, Text> {
     let mut tags = stack.tags.clone();
     tags.insert(STACK_TAG.into(), label.into());
+    if adopted {
+        tags.insert(ADOPTED_TAG.into(), "true".into());
+    }
     tags
 }
+
+/// Whether a change set may be one of ours, by its name: `terrace-DIGEST`. Its content has to bear that out.
+pub(super) fn may_be_ours(change_set: &str) -> bool {
+    let digest = change_set.strip_prefix(CHANGE_SET_PREFIX);
+    digest.is_some_and(|digest| Digest::try_from(Text::from(digest)).is_ok())
+}
+
+const CHANGE_SET_PREFIX: &str = "terrace-";
 
 fn texts(map: &BTreeMap<Text, Text>) -> Map {
     Map::from_distinct(

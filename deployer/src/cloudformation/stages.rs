@@ -11,9 +11,10 @@ use crate::backend::{Leaving, Live};
 use crate::plan::{Action, Change};
 use crate::values::{Late, Values};
 
-use super::difference::{difference, own_names};
+use super::difference::difference;
+use super::names::unique_name;
 use super::record::{Observed, tags};
-use super::template::{self, flat};
+use super::template;
 
 /// What an update deletes or replaces of a stack, and the values by which other artifacts may know it: outputs made of it,
 /// and its own name.
@@ -112,7 +113,7 @@ pub(super) fn rest(stack: &Stack, kept: &Stack, live: &Live, values: &Values, la
     let mut observed = Observed::from_value(&live.value);
     observed.template = kept.template.clone();
     observed.record.parameters = same(kept);
-    observed.record.tags = tags(stack, label);
+    observed.record.tags = tags(stack, label, live.ownership.is_adopted());
     observed.record.protected = stack.termination_protection;
     observed.policy = stack.policy.clone();
     let after = same(stack).into_iter();
@@ -128,22 +129,8 @@ fn outputs(template: &Value) -> impl Iterator<Item = (&Text, &Value)> {
 
 /// The name that a resource was given, by which whoever knows the naming rules can refer to it without asking.
 fn own_name(resource: &Value, observed: &Observed) -> Option<Text> {
-    let (identifier, names) = own_names(template::resource_type(resource));
-    // A part of a name that has several names nothing.
-    let alone = identifier.len() == 1;
-    let identifier = identifier.into_iter().filter(|_| alone);
-    let known = observed.record.parameters.iter();
-    let known = known.map(|(name, value)| (name.clone(), Late::Known(value.clone())));
-    let known: BTreeMap<Text, Late<Text>> = known.collect();
-    let properties = resource.get("Properties")?;
-    let mut paths = names.into_iter().chain(identifier);
-    paths.find_map(|path| {
-        let path: Vec<&str> = path.split('/').collect();
-        match flat(properties.at(&path)?, &known) {
-            Value::String(name) if name.is_ascii() => Some(name),
-            _ => None,
-        }
-    })
+    let name = unique_name(resource, &observed.parameters(), true);
+    name.map(|(_, name)| name)
 }
 
 /// What a resource refers to, and what it says it comes after.

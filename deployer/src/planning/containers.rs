@@ -43,7 +43,11 @@ pub(super) async fn take_along(
     };
     for step in &mut plan.steps {
         let contents = found.remove(&step.artifact).unwrap_or_default();
-        let container = live.get(&step.artifact).map(|live| live.addresses.clone());
+        // A CloudFormation stack has no address of its own: what is in it is approved by name, and nothing more.
+        let container = live
+            .get(&step.artifact)
+            .filter(|_| step.change.members.is_empty());
+        let container = container.map(|live| live.addresses.clone());
         step.change.take_along(contents, &container.unwrap_or_default());
     }
     Ok(())

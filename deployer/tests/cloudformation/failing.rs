@@ -340,10 +340,13 @@ async fn what_is_found_wrong_beforehand_is_told_by_resource() {
     let mut estate = Estate::new().await;
     let bucket = format!("acme-dev-lake-{}", estate.account.id());
     let place = json!({"Bucket": bucket, "CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"}});
-    estate.account.call("s3", "create_bucket", place);
     let raw = json!({"Type": "AWS::S3::Bucket", "Properties": {"BucketName": bucket}});
     estate.want("lake", json!({"Queue": queue(1), "Raw": raw}), json!({}));
-    let error = estate.apply_fails().await;
+    let plan = estate.plan().await;
+    // The plan could not know.
+    estate.account.call("s3", "create_bucket", place);
+    let error = estate.try_apply(&plan).await.expect_err("the name is taken");
+    let error = estate.neutral(&error.to_string());
     expect![[r#"
         0 of 1 steps done
 
@@ -351,7 +354,7 @@ async fn what_is_found_wrong_beforehand_is_told_by_resource() {
         platform/lake/raw: `acme-dev-platform-lake` could not be created, and was rolled back
           because: `Raw` (AWS::S3::Bucket): Resource of type 'AWS::S3::Bucket' with identifier 'acme-dev-lake-ACCOUNT' already exists.
           declared at module:lake/module.yaml:11:1, asked for at components.yaml:3:1
-          help: something of that name is there, outside of this stack (what a deleted stack retained is): delete it, or choose another name"#]]
+          help: something else has this name: it was retained when its stack let go of it and may hold data, or somebody else created it. Choose another name; terrace cannot take an existing resource into a stack yet"#]]
     .assert_eq(&error);
 }
 

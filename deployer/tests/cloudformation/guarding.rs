@@ -212,7 +212,7 @@ async fn a_name_that_would_be_in_the_way_fails_the_plan() {
     expect![[r#"
         platform/sales/machine: `StateMachineType` of `Machine` cannot be changed: that takes a new `AWS::StepFunctions::StateMachine` beside the old one, and both would have the name "sales"
           declared at module:lake/module.yaml:10:1, asked for at components.yaml:3:1
-          help: change `StateMachineName` as well, or delete the resource in one deployment and create it in the next"#]]
+          help: change `StateMachineName` as well, or take the resource out of the stack in one apply and declare it again in the next"#]]
     .assert_eq(&error);
 }
 

@@ -27,6 +27,7 @@ pub(crate) enum Cut {
 struct Seen {
     name: String,
     head: String,
+    body: String,
 }
 
 /// A proxy on a port of its own, for as long as it lives.
@@ -88,6 +89,12 @@ impl Proxy {
         let seen = self.seen.lock().expect("nobody panicked");
         seen.iter().map(|request| request.head.clone()).collect()
     }
+
+    /// What came after them.
+    pub(crate) fn bodies(&self) -> Vec<String> {
+        let seen = self.seen.lock().expect("nobody panicked");
+        seen.iter().map(|request| request.body.clone()).collect()
+    }
 }
 
 impl Drop for Proxy {
@@ -142,6 +149,7 @@ impl Line {
         let seen = Seen {
             name: name.clone(),
             head: head.clone(),
+            body: String::from_utf8_lossy(&request[body..]).into_owned(),
         };
         self.seen.lock().expect("nobody panicked").push(seen);
         if matches!(self.cut, Cut::Before(at) if at == number) {

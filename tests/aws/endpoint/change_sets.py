@@ -35,6 +35,9 @@ def creating_change_sets():
         refusal = _refusal(params, stack, kind)
         if refusal:
             return helpers._error("ValidationError", refusal)
+        if stack and kind != "CREATE":
+            # ministack looks for a set of this name under the name it was given, which may be the stack's id
+            params = params | {"StackName": [stack["StackName"]]}
         in_review = stack if stack and kind == "CREATE" and stack["StackStatus"] == "REVIEW_IN_PROGRESS" else None
         events = list(cloudformation._stack_events.get(in_review["StackId"], [])) if in_review else []
         answer = before(params)
@@ -48,6 +51,25 @@ def creating_change_sets():
 
     changesets._create_change_set = create
     handlers._ACTION_HANDLERS["CreateChangeSet"] = create
+
+
+@patch
+def finding_change_sets():
+    """Of a stack that is named by its id, too."""
+    before = changesets._find_change_set
+
+    def find(name, stack_name=""):
+        stack = handlers._resolve_stack(stack_name) if stack_name else None
+        return before(name, stack["StackName"] if stack else stack_name)
+
+    changesets._find_change_set = find
+    list_before = handlers._ACTION_HANDLERS["ListChangeSets"]
+
+    def list_change_sets(params):
+        stack = handlers._resolve_stack(helpers._p(params, "StackName") or "")
+        return list_before(params | {"StackName": [stack["StackName"]]} if stack else params)
+
+    handlers._ACTION_HANDLERS["ListChangeSets"] = list_change_sets
 
 
 @patch

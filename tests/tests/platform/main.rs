@@ -6,6 +6,7 @@ mod acme;
 mod contained;
 mod divided;
 mod fenced;
+mod foreign;
 mod killed;
 mod only;
 mod refused;

@@ -45,8 +45,7 @@ fn compare(before: &str, after: &str, parameter: Late<Text>) -> Result<Change, F
             ..Record::default()
         },
         template: wrap(before),
-        policy: None,
-        addresses: BTreeMap::new(),
+        ..Observed::default()
     };
     let parameters = BTreeMap::from([("P".into(), parameter)]);
     difference(&stack(&wrap(after)), &parameters, &BTreeMap::new(), &observed)
@@ -210,7 +209,7 @@ fn a_name_of_its_own_stands_in_the_way_of_a_replacement() {
         expect![[r#"
         platform/lake/machine: `StateMachineType` of `Machine` cannot be changed: that takes a new `AWS::StepFunctions::StateMachine` beside the old one, and both would have the name "sales"
           declared at :0:0
-          help: change `StateMachineName` as well, or delete the resource in one deployment and create it in the next
+          help: change `StateMachineName` as well, or take the resource out of the stack in one apply and declare it again in the next
     "#]],
     );
     check(
@@ -279,7 +278,7 @@ fn a_type_never_changes() {
         expect![[r#"
         platform/lake/a: `A` is `AWS::SQS::Queue` and cannot become `AWS::SNS::Topic`: CloudFormation never changes a type
           declared at :0:0
-          help: give the new resource another key, so that the old one is deleted
+          help: give the new resource another key; the plan then says what becomes of the old one
     "#]],
     );
 }

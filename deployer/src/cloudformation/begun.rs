@@ -1,0 +1,74 @@
+//! What a write, a delete or a release began, from one look at a stack to the next.
+
+use std::collections::BTreeMap;
+
+use terrace_artifact::{Address, Map, Text, Value};
+
+use crate::backend::{Live, Ticket};
+
+use super::record::{addresses_of, addresses_to_value};
+
+/// What a write or a delete began, as it is carried in a [`Ticket`].
+#[derive(Default)]
+pub(super) struct Begun {
+    pub(super) stack_id: Text,
+    /// When the stack was last updated, before this.
+    pub(super) updated: Text,
+    /// What termination protection is to be when it is done, where that is something else than now.
+    pub(super) protection: Option<bool>,
+    /// The policy it is to have when it is done, where that is something else than now.
+    pub(super) policy: Option<Value>,
+    /// Whether CloudFormation was asked to change something.
+    pub(super) deploys: bool,
+    /// The addresses of what is deleted, by logical id: nothing else says them once it is under way.
+    pub(super) addresses: BTreeMap<Text, Address>,
+    /// Whether the stack existed before us.
+    pub(super) adopted: bool,
+    /// Whether it is let go of: it stays, without our tags.
+    pub(super) releases: bool,
+}
+
+impl Begun {
+    /// For a stack that needs no write.
+    pub(super) fn unwritten(live: &Live) -> Begun {
+        Begun {
+            stack_id: live.identity.clone(),
+            adopted: live.ownership.is_adopted(),
+            ..Begun::default()
+        }
+    }
+
+    /// As the engine carries it.
+    pub(super) fn into_ticket(self) -> Ticket {
+        let mut map = Map::new();
+        map.insert("stack", self.stack_id);
+        map.insert("updated", self.updated);
+        map.insert("protection", self.protection);
+        map.insert("policy", self.policy);
+        map.insert("deploys", self.deploys);
+        map.insert("addresses", addresses_to_value(&self.addresses));
+        map.insert("adopted", self.adopted);
+        map.insert("releases", self.releases);
+        Ticket(Value::Map(map))
+    }
+
+    /// Reads back what [`Begun::into_ticket`] wrote.
+    pub(super) fn of(ticket: &Ticket) -> Begun {
+        let is = |key: &str| ticket.0.get(key).and_then(Value::as_bool).unwrap_or(false);
+        let text = |key: &str| Text::from(ticket.0.get(key).and_then(Value::as_str).unwrap_or_default());
+        Begun {
+            stack_id: text("stack"),
+            updated: text("updated"),
+            protection: ticket.0.get("protection").and_then(Value::as_bool),
+            policy: ticket
+                .0
+                .get("policy")
+                .filter(|policy| **policy != Value::Null)
+                .cloned(),
+            deploys: is("deploys"),
+            addresses: addresses_of(ticket.0.get("addresses")),
+            adopted: is("adopted"),
+            releases: is("releases"),
+        }
+    }
+}

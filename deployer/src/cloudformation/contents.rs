@@ -1,0 +1,142 @@
+//! What is in a stack of ours and is guarded against a deletion that nobody approved by name: resources that somebody else
+//! put there, and holders of data whose guards somebody took off.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use terrace_artifact::{Address, Stack, Text, Value};
+
+use crate::failure::Failure;
+use crate::plan::{Action, Change, Content};
+
+use super::account::Account;
+use super::events::name_of;
+use super::record::{Observed, Record};
+use super::template;
+
+/// The logical ids of a live template that are in no template of ours: neither in the wanted one, nor in what the last
+/// releases delivered (`before`).
+pub(super) fn strangers(
+    record: &Record,
+    live: &Value,
+    wanted: Option<&Stack>,
+    before: Option<&Stack>,
+) -> BTreeSet<Text> {
+    let is_known = |id: &Text| {
+        let mut ours = [wanted, before].into_iter().flatten();
+        ours.any(|stack| stack.members.contains_key(id) || template::resource(&stack.template, id).is_some())
+    };
+    let ids = template::resources(live).map(|(id, _)| id);
+    let unknown: BTreeSet<Text> = ids.filter(|id| !is_known(id)).cloned().collect();
+    if unknown.is_empty() || record.has_what_we_wrote(live) {
+        return BTreeSet::new();
+    }
+    unknown
+}
+
+impl Account {
+    /// Adds to a change what it deletes and has to be approved by name, beside what it is known to lose.
+    pub(super) async fn guard_contents(
+        &self,
+        mut change: Change,
+        observed: &Observed,
+    ) -> Result<Change, Failure> {
+        let deleted = change
+            .members
+            .iter()
+            .filter(|member| member.action == Action::Delete);
+        let deleted: BTreeSet<&Text> = deleted.map(|member| &member.logical_id).collect();
+        let contents = self.contents_among(&deleted, observed).await?;
+        change.take_along(contents, &[]);
+        Ok(change)
+    }
+
+    /// What is guarded of a whole stack that is deleted: all but what is retained.
+    pub(super) async fn contents_of_stack(&self, observed: &Observed) -> Result<Vec<Content>, Failure> {
+        let resources = template::resources(&observed.template);
+        let deleted = resources.filter(|(_, resource)| {
+            template::keeps(resource, "DeletionPolicy").is_none_or(|policy| policy == "Snapshot")
+        });
+        let deleted: BTreeSet<&Text> = deleted.map(|(id, _)| id).collect();
+        self.contents_among(&deleted, observed).await
+    }
+
+    /// Those of these logical ids that are guarded, named as they are in the account.
+    async fn contents_among(
+        &self,
+        ids: &BTreeSet<&Text>,
+        observed: &Observed,
+    ) -> Result<Vec<Content>, Failure> {
+        let guarded = ids.iter().filter_map(|id| Some((*id, why(id, observed)?)));
+        let guarded: Vec<(&Text, &str)> = guarded.collect();
+        if guarded.is_empty() {
+            return Ok(Vec::new());
+        }
+        let physical = self.physical_ids(&observed.record.id).await?;
+        let contents = guarded.into_iter().map(|(id, why)| {
+            let resource_type = template::resource(&observed.template, id).map(template::resource_type);
+            let resource_type = resource_type.unwrap_or_default();
+            let (shown, identity) = match physical.get(id) {
+                Some(physical) => (
+                    format!("{resource_type} `{id}` ({physical}), {why}"),
+                    physical.clone(),
+                ),
+                None => (format!("{resource_type} `{id}`, {why}"), id.clone()),
+            };
+            let known = observed.addresses.get(id);
+            Content {
+                address: known.cloned().unwrap_or_else(|| address(observed, id)),
+                shown,
+                owner: None,
+                identities: BTreeSet::from([identity]),
+            }
+        });
+        Ok(contents.collect())
+    }
+
+    /// What the resources of a stack are called by the services they are of, by logical id.
+    async fn physical_ids(&self, stack_id: &str) -> Result<BTreeMap<Text, Text>, Failure> {
+        let mut found = BTreeMap::new();
+        let request = self.cloudformation.list_stack_resources().stack_name(stack_id);
+        let mut pages = request.into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| {
+                self.refused(&error, "cloudformation:ListStackResources", name_of(stack_id))
+            })?;
+            for resource in page.stack_resource_summaries() {
+                if let (Some(id), Some(physical)) =
+                    (resource.logical_resource_id(), resource.physical_resource_id())
+                {
+                    found.insert(id.into(), physical.into());
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Why the deletion of a resource has to be approved by name; nothing where the plan guards it as it does any other.
+fn why(id: &Text, observed: &Observed) -> Option<&'static str> {
+    if observed.strangers.contains(id) {
+        return Some("which somebody else put into the stack");
+    }
+    let resource = template::resource(&observed.template, id)?;
+    let lost = observed.holds_data(id) && !template::holds_data(resource);
+    let by_hand = !observed.record.has_what_we_wrote(&observed.template);
+    (lost && by_hand)
+        .then_some("which holds data and has lost its guards: somebody else changed its template")
+}
+
+/// The address of a resource that no stack of ours has declared: `platform/orders/Stack["Table"]`. No key of a module has a
+/// capital, so that nothing else has it.
+fn address(observed: &Observed, id: &Text) -> Address {
+    let (tenant, component) = match observed.component.split_once('/') {
+        Some((tenant, component)) => (tenant.into(), component.into()),
+        None => ("platform".into(), observed.record.name.clone()),
+    };
+    Address {
+        tenant,
+        component,
+        resource: "Stack".into(),
+        key: Some(id.clone()),
+    }
+}

@@ -1,0 +1,219 @@
+//! Stacks of somebody else that a user takes over by name, and lets go of again.
+
+use std::collections::BTreeSet;
+
+use expect_test::expect;
+use serde_json::{Value as Json, json};
+use terrace_deployer::{Error, Plan, PlanOptions, Refusal};
+
+use crate::estate::{Estate, address, name, queue, shown};
+
+/// Somebody else's stack of the name that component `jobs` has.
+fn occupy(estate: &Estate, resources: Json) {
+    let tags = json!([{"Key": "team", "Value": "payments"}]);
+    let template = json!({"Resources": resources}).to_string();
+    let stack = json!({"StackName": name("jobs"), "TemplateBody": template, "Tags": tags});
+    estate.account.call("cloudformation", "create_stack", stack);
+}
+
+fn topic(name: &str) -> Json {
+    json!({"Type": "AWS::SNS::Topic", "Properties": {"TopicName": name}})
+}
+
+async fn adopting(estate: &Estate) -> Plan {
+    let mut options = PlanOptions::everything();
+    options.adopt = vec!["platform/jobs".into()];
+    options.approved = estate.approved.clone();
+    let plan = terrace_deployer::plan(&estate.bundle, &estate.access, &options).await;
+    plan.unwrap_or_else(|error| panic!("no plan: {error}"))
+}
+
+async fn refused(estate: &Estate, plan: &Plan) -> String {
+    let error = estate.try_apply(plan).await.expect_err("it is refused");
+    assert!(
+        matches!(error, Error::Refused(Refusal::DataLoss { .. })),
+        "{error:?}"
+    );
+    estate.neutral(&error.to_string())
+}
+
+fn tags(estate: &Estate) -> BTreeSet<String> {
+    let stack = estate.described("jobs").expect("a stack");
+    let tags = stack["Tags"].as_array().cloned().unwrap_or_default();
+    let shown = tags.iter().map(|tag| {
+        format!(
+            "{}={}",
+            tag["Key"].as_str().unwrap_or_default(),
+            tag["Value"].as_str().unwrap_or_default()
+        )
+    });
+    shown.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_adopted_stack_is_managed_and_released_when_it_is_dropped() {
+    let mut estate = Estate::new().await;
+    occupy(&estate, json!({"Queue": queue(1), "Topic": topic("theirs")}));
+    estate.want(
+        "jobs",
+        json!({"Queue": queue(2), "Topic": topic("theirs")}),
+        json!({}),
+    );
+    let id = estate.described("jobs").expect("a stack")["StackId"].clone();
+    let plan = adopting(&estate).await;
+    expect![[r#"
+        Adopt acme-dev-platform-jobs (None): a resource in it changes
+          Tags.terrace:adopted: - -> "true"
+          Tags.terrace:component: - -> "jobs"
+          Tags.terrace:stack: - -> "acme.dev"
+          Tags.team: "payments" -> -
+          Update platform/jobs/queue (None): `VisibilityTimeout` changes
+            VisibilityTimeout: 1 -> 2
+    "#]]
+    .assert_eq(&shown(&plan));
+    estate.try_apply(&plan).await.expect("it is adopted");
+    let marked = [
+        "terrace:adopted=true",
+        "terrace:component=jobs",
+        "terrace:stack=acme.dev",
+    ];
+    assert_eq!(tags(&estate), marked.map(str::to_owned).into());
+    assert!(estate.plan().await.is_empty());
+    // It is updated as any other, and remembers that it was adopted.
+    estate.want(
+        "jobs",
+        json!({"Queue": queue(3), "Topic": topic("theirs")}),
+        json!({}),
+    );
+    estate.apply().await;
+    assert_eq!(tags(&estate), marked.map(str::to_owned).into());
+
+    estate.drop_component("jobs");
+    expect![[r#"
+        Release acme-dev-platform-jobs (None): it is not in the stack any more, and was adopted: it stays as it is
+          note: to delete it instead, approve that: --approve 'platform/jobs/queue'
+    "#]]
+    .assert_eq(&estate.shown().await);
+    estate.apply().await;
+    let stack = estate.described("jobs").expect("it stays");
+    assert_eq!(
+        (&stack["StackId"], &stack["StackStatus"]),
+        (&id, &json!("UPDATE_COMPLETE"))
+    );
+    assert_eq!(tags(&estate), ["terrace:component=jobs".to_owned()].into());
+    // It is not ours any more, whatever is left of the state store.
+    estate.want(
+        "jobs",
+        json!({"Queue": queue(4), "Topic": topic("theirs")}),
+        json!({}),
+    );
+    let error = estate
+        .try_apply(&estate.plan().await)
+        .await
+        .expect_err("it is not ours");
+    assert!(error.to_string().contains("exists already"), "{error}");
+    let plan = estate.destroy_plan().await;
+    assert!(plan.is_empty(), "{}", shown(&plan));
+    assert_eq!(estate.described("jobs").expect("it stays")["StackId"], id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destroy_releases_an_adopted_stack_or_deletes_it_with_approval() {
+    for approved in [false, true] {
+        for lost in [false, true] {
+            let mut estate = Estate::new().await;
+            occupy(&estate, json!({"Queue": queue(1)}));
+            estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
+            let plan = adopting(&estate).await;
+            estate.try_apply(&plan).await.expect("it is adopted");
+            if lost {
+                // The tag remembers it, too.
+                let bucket = format!("terrace-assets-{}-eu-west-1", estate.account.id());
+                let all = json!({"Bucket": bucket, "Prefix": "environments/"});
+                let listed = estate.account.call("s3", "list_objects_v2", all);
+                for object in listed["Contents"].as_array().into_iter().flatten() {
+                    let object = json!({"Bucket": bucket, "Key": object["Key"]});
+                    estate.account.call("s3", "delete_object", object);
+                }
+            }
+            let mut options = PlanOptions::everything();
+            if approved {
+                estate.approve("jobs", "Queue");
+                options.approved.insert(address("jobs", "Queue"));
+            }
+            let plan = terrace_deployer::destroy_plan(&estate.bundle, &estate.access, &options).await;
+            let plan = plan.unwrap();
+            estate.try_apply(&plan).await.expect("it is destroyed");
+            let left = if approved { "absent" } else { "UPDATE_COMPLETE" };
+            assert_eq!(estate.status("jobs"), left, "{approved} {lost}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_adoption_deletes_is_approved_by_name() {
+    let mut estate = Estate::new().await;
+    occupy(&estate, json!({"Queue": queue(1), "Orders": topic("orders")}));
+    estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
+    let plan = adopting(&estate).await;
+    expect![[r#"
+        this would lose data or let go of it, so nothing was done
+          this deletes resources of CloudFormation stack acme-dev-platform-jobs:
+            AWS::SNS::Topic `Orders` (arn:aws:sns:eu-west-1:ACCOUNT:orders), which somebody else put into the stack
+          if that is what you want, approve each by its address:
+            --approve 'platform/jobs/Stack["Orders"]'"#]]
+    .assert_eq(&refused(&estate, &plan).await);
+    let topics = estate.account.call("sns", "list_topics", json!({}));
+    assert_eq!(topics["Topics"].as_array().map(Vec::len), Some(1));
+    estate
+        .approved
+        .insert(r#"platform/jobs/Stack["Orders"]"#.parse().unwrap());
+    estate
+        .try_apply(&adopting(&estate).await)
+        .await
+        .expect("it was approved");
+    let topics = estate.account.call("sns", "list_topics", json!({}));
+    assert_eq!(topics["Topics"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_to_adopt_writes_nothing() {
+    let mut estate = Estate::new().await;
+    occupy(&estate, json!({"Queue": queue(1)}));
+    estate.want("jobs", json!({"Queue": queue(2)}), json!({}));
+    let before = estate.described("jobs");
+    let mut options = PlanOptions::everything();
+    options.adopt = vec!["platform/jobs".into()];
+    options.preview.change_set = true;
+    terrace_deployer::plan(&estate.bundle, &estate.access, &options)
+        .await
+        .unwrap();
+    let of = json!({"StackName": name("jobs")});
+    let sets = estate.account.call("cloudformation", "list_change_sets", of);
+    assert_eq!(sets["Summaries"], json!([]));
+    assert_eq!(estate.described("jobs"), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stack_that_cannot_be_updated_is_not_adopted() {
+    let mut estate = Estate::new().await;
+    estate.account.fail(&terrace_tests::servers::Fault {
+        operation: "create",
+        logical_id: "Bad",
+        reason: "no",
+        times: 1,
+        ..Default::default()
+    });
+    occupy(&estate, json!({"Queue": queue(1), "Bad": topic("bad")}));
+    assert_eq!(estate.status("jobs"), "ROLLBACK_COMPLETE");
+    estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
+    let plan = adopting(&estate).await;
+    let error = estate.try_apply(&plan).await.expect_err("it is refused");
+    assert_eq!(error.exit_code(), 4);
+    expect![[r#"
+        platform/jobs/queue: CloudFormation stack `acme-dev-platform-jobs` cannot be adopted while its status is ROLLBACK_COMPLETE
+          declared at module:lake/module.yaml:3:1, asked for at components.yaml:3:1
+          help: whoever created it has to finish or delete it first; or give the component another name"#]]
+    .assert_eq(&error.to_string());
+    assert_eq!(estate.status("jobs"), "ROLLBACK_COMPLETE");
+}

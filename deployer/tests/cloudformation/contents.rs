@@ -1,0 +1,223 @@
+//! What is in a stack of ours and not from us, or has lost its guards, is deleted only if it is approved by name.
+
+use serde_json::{Value as Json, json};
+use terrace_deployer::{Error, Plan, Refusal};
+
+use crate::estate::{Estate, name, queue};
+
+/// A table that is marked to hold data, as the compiler would.
+fn table(name: &str) -> Json {
+    json!({"Type": "AWS::DynamoDB::Table", "Metadata": {"holds": true}, "DeletionPolicy": "Retain", "Properties": {
+        "TableName": name, "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}})
+}
+
+/// Somebody updates the stack of component `jobs` by hand.
+fn edit(estate: &Estate, edit: impl Fn(&mut Json)) {
+    let of = json!({"StackName": name("jobs")});
+    let template = estate.account.call("cloudformation", "get_template", of)["TemplateBody"].clone();
+    let mut template = match template {
+        Json::String(text) => serde_json::from_str(&text).expect("a template"),
+        template => template,
+    };
+    edit(&mut template["Resources"]);
+    let update = json!({"StackName": name("jobs"), "TemplateBody": template.to_string()});
+    estate.account.call("cloudformation", "update_stack", update);
+}
+
+fn tables(estate: &Estate) -> Json {
+    estate.account.call("dynamodb", "list_tables", json!({}))["TableNames"].clone()
+}
+
+/// What is deleted, and how that is approved.
+const ORDERS: [&str; 2] = [
+    "AWS::DynamoDB::Table `Orders` (orders), which somebody else put into the stack",
+    r#"platform/jobs/Stack["Orders"]"#,
+];
+const TABLE: [&str; 2] = [
+    "AWS::DynamoDB::Table `Table` (orders), which holds data and has lost its guards: somebody else changed its template",
+    "platform/jobs/table",
+];
+
+/// Fails unless a plan is refused for one resource, in exactly these words.
+async fn is_refused_for(estate: &Estate, plan: &Plan, what: &str, [resource, address]: [&str; 2]) {
+    let error = estate.try_apply(plan).await.expect_err("it is refused");
+    assert!(
+        matches!(error, Error::Refused(Refusal::DataLoss { .. })),
+        "{error:?}"
+    );
+    assert_eq!(error.exit_code(), 4);
+    let expected = format!(
+        "this would lose data or let go of it, so nothing was done\n  {what}:\n    {resource}\n  \
+         if that is what you want, approve each by its address:\n    --approve '{address}'"
+    );
+    assert_eq!(error.to_string(), expected);
+}
+
+/// A stack of ours into which somebody has put a table.
+async fn with_a_table_of_somebodys() -> Estate {
+    let mut estate = Estate::new().await;
+    estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
+    estate.apply().await;
+    edit(&estate, |resources| {
+        resources["Orders"] = table("orders");
+        let orders = resources["Orders"].as_object_mut().expect("a resource");
+        orders.retain(|key, _| key == "Type" || key == "Properties");
+    });
+    assert_eq!(tables(&estate), json!(["orders"]));
+    estate
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_deletes_nothing_that_somebody_else_put_into_the_stack() {
+    let mut estate = with_a_table_of_somebodys().await;
+    for seconds in [1, 2] {
+        estate.want("jobs", json!({"Queue": queue(seconds)}), json!({}));
+        let plan = estate.plan().await;
+        is_refused_for(
+            &estate,
+            &plan,
+            "this deletes resources of CloudFormation stack acme-dev-platform-jobs",
+            ORDERS,
+        )
+        .await;
+        assert_eq!(tables(&estate), json!(["orders"]));
+    }
+    estate
+        .approved
+        .insert(r#"platform/jobs/Stack["Orders"]"#.parse().unwrap());
+    estate.apply().await;
+    assert_eq!(tables(&estate), json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stack_is_not_deleted_with_what_somebody_else_put_into_it() {
+    for destroyed in [false, true] {
+        let mut estate = with_a_table_of_somebodys().await;
+        let plan = if destroyed {
+            estate.destroy_plan().await
+        } else {
+            estate.drop_component("jobs");
+            estate.plan().await
+        };
+        is_refused_for(
+            &estate,
+            &plan,
+            "CloudFormation stack acme-dev-platform-jobs is deleted with all that is in it",
+            ORDERS,
+        )
+        .await;
+        assert_eq!(estate.status("jobs"), "UPDATE_COMPLETE");
+        assert_eq!(tables(&estate), json!(["orders"]));
+        estate
+            .approved
+            .insert(r#"platform/jobs/Stack["Orders"]"#.parse().unwrap());
+        estate.try_apply(&plan).await.expect("it was approved");
+        assert_eq!(estate.status("jobs"), "absent");
+        assert_eq!(tables(&estate), json!([]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_into_the_stack_after_the_plan_was_made_is_not_deleted() {
+    for destroyed in [false, true] {
+        let mut estate = with_a_table_of_somebodys().await;
+        edit(&estate, |resources| {
+            resources.as_object_mut().expect("resources").remove("Orders");
+        });
+        let plan = if destroyed {
+            estate.destroy_plan().await
+        } else {
+            estate.want("jobs", json!({"Queue": queue(2)}), json!({}));
+            estate.plan().await
+        };
+        edit(&estate, |resources| {
+            resources["Orders"] = table("orders");
+            let orders = resources["Orders"].as_object_mut().expect("a resource");
+            orders.retain(|key, _| key == "Type" || key == "Properties");
+        });
+        let error = estate.try_apply(&plan).await.expect_err("it is stale");
+        assert!(matches!(error, Error::Refused(Refusal::Stale(_))), "{error:?}");
+        assert_eq!(tables(&estate), json!(["orders"]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_holder_of_data_is_guarded_after_somebody_took_its_marks_off() {
+    for how in ["removed", "dropped", "destroyed"] {
+        let mut estate = Estate::new().await;
+        estate.want(
+            "jobs",
+            json!({"Queue": queue(1), "Table": table("orders")}),
+            json!({}),
+        );
+        estate.apply().await;
+        edit(&estate, |resources| {
+            let table = resources["Table"].as_object_mut().expect("a table");
+            table.retain(|key, _| key == "Type" || key == "Properties");
+        });
+        let plan = match how {
+            "removed" => {
+                estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
+                estate.plan().await
+            }
+            "dropped" => {
+                estate.drop_component("jobs");
+                estate.plan().await
+            }
+            _ => estate.destroy_plan().await,
+        };
+        let what = match how {
+            "removed" => "this deletes resources of CloudFormation stack acme-dev-platform-jobs",
+            _ => "CloudFormation stack acme-dev-platform-jobs is deleted with all that is in it",
+        };
+        is_refused_for(&estate, &plan, what, TABLE).await;
+        assert_eq!(tables(&estate), json!(["orders"]), "{how}");
+        estate.approve("jobs", "Table");
+        estate.try_apply(&plan).await.expect("it was approved");
+        assert_eq!(tables(&estate), json!([]), "{how}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guards_that_somebody_took_off_are_put_back() {
+    let mut estate = Estate::new().await;
+    estate.want(
+        "jobs",
+        json!({"Queue": queue(1), "Table": table("orders")}),
+        json!({}),
+    );
+    estate.apply().await;
+    edit(&estate, |resources| {
+        let table = resources["Table"].as_object_mut().expect("a table");
+        table.retain(|key, _| key == "Type" || key == "Properties");
+    });
+    estate.apply().await;
+    let of = json!({"StackName": name("jobs")});
+    let template = estate.account.call("cloudformation", "get_template", of)["TemplateBody"].to_string();
+    assert!(
+        template.contains("DeletionPolicy") && template.contains("holds-data"),
+        "{template}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_failed_update_took_back_is_still_ours() {
+    let mut estate = Estate::new().await;
+    estate.want("jobs", json!({"Queue": queue(1), "Old": queue(1)}), json!({}));
+    estate.apply().await;
+    estate.account.fail(&terrace_tests::servers::Fault {
+        operation: "update",
+        logical_id: "Queue",
+        reason: "no",
+        times: 1,
+        ..Default::default()
+    });
+    estate.want("jobs", json!({"Queue": queue(2)}), json!({}));
+    let _ = estate.apply_fails().await;
+    assert_eq!(estate.status("jobs"), "UPDATE_ROLLBACK_COMPLETE");
+    // The template is the one before the last attempt: nothing in it is a stranger.
+    estate.apply().await;
+    assert_eq!(estate.status("jobs"), "UPDATE_COMPLETE");
+}

@@ -1,0 +1,425 @@
+//! Whose a stack is: what only has our name or a copied tag is neither written nor deleted, and what is ours stays ours.
+
+use expect_test::expect;
+use serde_json::{Value as Json, json};
+use terrace_deployer::{Error, Outcome, Plan, Refusal};
+
+use crate::estate::{Estate, name, queue, shown};
+use crate::proxy::{Cut, Proxy};
+
+/// A table of somebody else's.
+fn table(name: &str) -> Json {
+    json!({"Type": "AWS::DynamoDB::Table", "Properties": {
+        "TableName": name, "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}})
+}
+
+fn theirs() -> String {
+    json!({"Resources": {"Orders": table("orders")}}).to_string()
+}
+
+/// How somebody else comes to have a stack.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum How {
+    Created,
+    ByChangeSet,
+    InReview,
+    RolledBack,
+}
+
+/// Somebody else makes a stack of the name that a component's would have.
+fn occupy(estate: &Estate, component: &str, how: How, set: &str, tags: &Json) {
+    let call = |operation: &str, parameters: Json| {
+        estate.account.call("cloudformation", operation, parameters);
+    };
+    let stack = name(component);
+    match how {
+        How::Created => call(
+            "create_stack",
+            json!({"StackName": stack, "TemplateBody": theirs(), "Tags": tags}),
+        ),
+        How::ByChangeSet | How::InReview => {
+            call(
+                "create_change_set",
+                json!({"StackName": stack, "ChangeSetName": set, "ChangeSetType": "CREATE",
+                       "TemplateBody": theirs(), "Tags": tags}),
+            );
+            if how == How::ByChangeSet {
+                call(
+                    "execute_change_set",
+                    json!({"StackName": stack, "ChangeSetName": set}),
+                );
+            }
+        }
+        How::RolledBack => {
+            let bucket = json!({"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "Not A Name"}});
+            let template = json!({"Resources": {"Orders": table("orders"), "Bad": bucket}}).to_string();
+            estate.account.fail(&terrace_tests::servers::Fault {
+                operation: "create",
+                logical_id: "Bad",
+                stack: &stack,
+                reason: "no",
+                ..Default::default()
+            });
+            call(
+                "create_stack",
+                json!({"StackName": stack, "TemplateBody": template, "Tags": tags}),
+            );
+        }
+    }
+}
+
+/// All stacks and tables of an account, as they are.
+fn inventory(estate: &Estate) -> Json {
+    let stacks = estate
+        .account
+        .call("cloudformation", "describe_stacks", json!({}));
+    let stacks = stacks["Stacks"].as_array().cloned().unwrap_or_default();
+    let templates = stacks.iter().map(|stack| {
+        let of = json!({"StackName": stack["StackId"]});
+        let sets = estate.account.call(
+            "cloudformation",
+            "list_change_sets",
+            json!({"StackName": stack["StackName"]}),
+        );
+        json!({
+            "template": estate.account.call("cloudformation", "get_template", of)["TemplateBody"],
+            "sets": sets["Summaries"],
+        })
+    });
+    json!({
+        "stacks": stacks, "templates": templates.collect::<Vec<_>>(),
+        "tables": estate.account.call("dynamodb", "list_tables", json!({}))["TableNames"],
+    })
+}
+
+/// The words of a refusal to apply a plan.
+async fn refused(estate: &Estate, plan: &Plan) -> String {
+    let error = estate.try_apply(plan).await.expect_err("it is refused");
+    assert!(matches!(error, Error::Refused(_)), "{error:?}");
+    assert_eq!(error.exit_code(), 4);
+    estate.neutral(&error.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stack_that_only_has_our_name_or_a_copied_tag_is_left_alone() {
+    let tag = |value: &str| json!([{"Key": "terrace:stack", "Value": value}]);
+    let digest = "terrace-8fb51dc9f7a2ab0fd4ec0ae2dd1fdf76c4ce5b8d83b75e27de06fd15fd3b53cb";
+    for tags in [json!([]), tag("other.dev"), tag("acme.dev")] {
+        for (how, set) in [
+            (How::Created, ""),
+            (How::ByChangeSet, "console-ana"),
+            (How::ByChangeSet, digest),
+            (How::InReview, "console-ana"),
+            (How::InReview, "terrace-left"),
+            (How::InReview, digest),
+            (How::RolledBack, ""),
+        ] {
+            let mut estate = Estate::new().await;
+            occupy(&estate, "jobs", how, set, &tags);
+            let before = inventory(&estate);
+            let case = format!("{how:?} {set} {tags}");
+            estate.want("jobs", json!({"Queue": queue(2)}), json!({}));
+            let plan = estate.plan().await;
+            let said = refused(&estate, &plan).await;
+            assert!(
+                said.contains("CloudFormation stack acme-dev-platform-jobs exists already")
+                    && said.contains("--adopt 'platform/jobs'")
+                    && said.contains("declared at"),
+                "{case}: {said}"
+            );
+            // A destroy takes the rest, reports this one, and does not touch it.
+            estate.want("more", json!({"Queue": queue(1)}), json!({}));
+            let plan = estate.destroy_plan().await;
+            assert!(plan.is_empty(), "{case}: {}", shown(&plan));
+            assert!(
+                plan.leaves
+                    .iter()
+                    .any(|line| line.contains("acme-dev-platform-jobs is left alone")),
+                "{case}: {:?}",
+                plan.leaves
+            );
+            let report = estate.try_apply(&plan).await.expect("nothing had to be done");
+            assert_eq!(report.leaves, plan.leaves);
+            // What is not wanted any more is not deleted either.
+            estate.drop_component("jobs");
+            estate.drop_component("more");
+            assert_eq!(shown(&estate.plan().await), "no changes\n", "{case}");
+            assert_eq!(inventory(&estate), before, "{case}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destroy_takes_what_is_ours_and_leaves_the_rest() {
+    let mut estate = Estate::new().await;
+    estate.want("more", json!({"Queue": queue(1)}), json!({}));
+    estate.apply().await;
+    occupy(
+        &estate,
+        "jobs",
+        How::Created,
+        "",
+        &json!([{"Key": "team", "Value": "payments"}]),
+    );
+    let stack = estate.described("jobs");
+    estate.want("jobs", json!({"Queue": queue(2)}), json!({}));
+    let plan = estate.destroy_plan().await;
+    expect![[r#"
+        Delete acme-dev-platform-more (None): everything is taken away
+          Delete platform/more/queue (None): its stack is deleted
+    "#]]
+    .assert_eq(&shown(&plan));
+    let report = estate.try_apply(&plan).await.expect("the rest is destroyed");
+    expect![[r#"
+        CloudFormation stack acme-dev-platform-jobs is left alone: it belongs to `team=payments`, not to this environment"#]]
+    .assert_eq(&report.leaves.join("\n"));
+    assert!(report.steps.iter().all(|(_, outcome)| *outcome == Outcome::Done));
+    assert_eq!(estate.status("more"), "absent");
+    assert_eq!(estate.described("jobs"), stack);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stack_that_somebody_created_anew_is_another_stack() {
+    let copied =
+        json!([{"Key": "terrace:stack", "Value": "acme.dev"}, {"Key": "terrace:component", "Value": "jobs"}]);
+    for tags in [json!([{"Key": "team", "Value": "payments"}]), copied] {
+        for lost in [false, true] {
+            let mut estate = Estate::new().await;
+            estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
+            estate.want("more", json!({"Queue": queue(1)}), json!({}));
+            estate.apply().await;
+            let first = estate.plan().await;
+            let delete = json!({"StackName": name("jobs")});
+            estate.account.call("cloudformation", "delete_stack", delete);
+            occupy(&estate, "jobs", How::Created, "", &tags);
+            if lost {
+                lose_the_store(&estate);
+            }
+            let before = inventory(&estate);
+            // As declared, changed, dropped, destroyed; with a plan that was made before.
+            assert!(
+                refused(&estate, &estate.plan().await)
+                    .await
+                    .contains("exists already")
+            );
+            estate.want("jobs", json!({"Queue": queue(2)}), json!({}));
+            assert!(
+                refused(&estate, &estate.plan().await)
+                    .await
+                    .contains("exists already")
+            );
+            if !first.is_empty() {
+                assert!(refused(&estate, &first).await.contains("stack id"));
+            }
+            estate.drop_component("jobs");
+            let plan = estate.plan().await;
+            assert!(plan.is_empty(), "{}", shown(&plan));
+            if !lost {
+                let told = plan.notes.join("\n");
+                assert!(told.contains("acme-dev-platform-jobs is left alone"), "{told}");
+            }
+            assert_eq!(inventory(&estate), before);
+            let plan = estate.destroy_plan().await;
+            assert_eq!(plan.changes().count(), 1, "{}", shown(&plan));
+            estate.try_apply(&plan).await.expect("the other one is destroyed");
+            assert_eq!(estate.status("jobs"), "CREATE_COMPLETE");
+            let tables = estate.account.call("dynamodb", "list_tables", json!({}));
+            assert_eq!(tables["TableNames"], json!(["orders"]));
+        }
+    }
+}
+
+/// Deletes all objects of the environment's state store.
+fn lose_the_store(estate: &Estate) {
+    let bucket = format!("terrace-assets-{}-eu-west-1", estate.account.id());
+    let all = json!({"Bucket": bucket, "Prefix": "environments/"});
+    let listed = estate.account.call("s3", "list_objects_v2", all);
+    for object in listed["Contents"].as_array().into_iter().flatten() {
+        let object = json!({"Bucket": bucket, "Key": object["Key"]});
+        estate.account.call("s3", "delete_object", object);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn losing_the_state_store_loses_history_and_no_stack() {
+    let mut estate = Estate::new().await;
+    estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
+    estate.want("bound", json!({"Queue": queue(1)}), json!({}));
+    estate.want(
+        "source",
+        json!({"Queue": queue(1)}),
+        json!({"Url": {"Value": {"Ref": "Queue"}}}),
+    );
+    estate.bind("bound", "Url", "source", "Url");
+    estate.apply().await;
+    occupy(
+        &estate,
+        "theirs",
+        How::Created,
+        "",
+        &json!([{"Key": "terrace:stack", "Value": "acme.dev"}]),
+    );
+    let before = inventory(&estate);
+    lose_the_store(&estate);
+    let plan = estate.plan().await;
+    assert!(plan.is_empty(), "{}", shown(&plan));
+    // Nothing foreign has become ours, and ours can still be deleted.
+    estate.drop_component("jobs");
+    expect![[r#"
+        Delete acme-dev-platform-jobs (None): it is not in the stack any more
+          Delete ? (None): its stack is deleted
+    "#]]
+    .assert_eq(&estate.shown().await);
+    assert_eq!(inventory(&estate), before);
+    let plan = estate.destroy_plan().await;
+    estate.try_apply(&plan).await.expect("ours is destroyed");
+    for component in ["jobs", "bound", "source"] {
+        assert_eq!(estate.status(component), "absent");
+    }
+    assert_eq!(estate.status("theirs"), "CREATE_COMPLETE");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stack_that_failed_is_known_again_without_the_store() {
+    let mut estate = Estate::new().await;
+    estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
+    estate.apply().await;
+    // One was created and rolled back, the other updated and rolled back.
+    for operation in ["create", "update"] {
+        estate.account.fail(&terrace_tests::servers::Fault {
+            operation,
+            logical_id: "Queue",
+            reason: "no",
+            times: 1,
+            ..Default::default()
+        });
+    }
+    estate.want("jobs", json!({"Queue": queue(2)}), json!({}));
+    estate.want("more", json!({"Queue": queue(1)}), json!({}));
+    let _ = estate.apply_fails().await;
+    assert_eq!(estate.status("jobs"), "UPDATE_ROLLBACK_COMPLETE");
+    assert_eq!(estate.status("more"), "ROLLBACK_COMPLETE");
+    lose_the_store(&estate);
+    estate.apply().await;
+    assert_eq!(estate.status("jobs"), "UPDATE_COMPLETE");
+    assert_eq!(estate.status("more"), "CREATE_COMPLETE");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stack_without_our_tags_is_still_ours() {
+    for dropped in [false, true] {
+        let mut estate = Estate::new().await;
+        estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
+        estate.want("more", json!({"Queue": queue(1)}), json!({}));
+        estate.apply().await;
+        let update = json!({"StackName": name("jobs"), "UsePreviousTemplate": true,
+                            "Tags": [{"Key": "team", "Value": "payments"}]});
+        estate.account.call("cloudformation", "update_stack", update);
+        if dropped {
+            estate.drop_component("jobs");
+            expect![[r#"
+                Delete acme-dev-platform-jobs (None): it is not in the stack any more
+                  Delete platform/jobs/queue (None): its stack is deleted
+                  note: somebody removed its tag `terrace:stack`; it still belongs to this environment, whose state store has its StackId
+            "#]]
+            .assert_eq(&estate.shown().await);
+            estate.apply().await;
+            assert_eq!(estate.status("jobs"), "absent");
+            continue;
+        }
+        expect![[r#"
+            Update acme-dev-platform-jobs (None): `Tags.terrace:component` and 2 more change
+              Tags.terrace:component: - -> "jobs"
+              Tags.terrace:stack: - -> "acme.dev"
+              Tags.team: "payments" -> -
+              note: somebody removed its tag `terrace:stack`; it still belongs to this environment, whose state store has its StackId
+        "#]]
+        .assert_eq(&estate.shown().await);
+        estate.apply().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_set_that_a_killed_run_left_is_taken_up_or_tidied_away() {
+    for wanted in [true, false] {
+        let mut estate = Estate::new().await;
+        let endpoint = estate.access.aws.endpoint.clone().unwrap();
+        estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
+        let proxy = Proxy::start(&endpoint, Cut::AfterThe("CreateChangeSet")).await;
+        let mut broken = estate.access.clone();
+        broken.aws.endpoint = Some(proxy.url.as_str().into());
+        let plan = estate.plan().await;
+        tokio::select! {
+            _ = estate.apply_with(&plan, &broken, &|_| {}) => panic!("it was not cut"),
+            () = proxy.dead() => {}
+        }
+        assert_eq!(estate.status("jobs"), "REVIEW_IN_PROGRESS");
+        if wanted {
+            estate.apply().await;
+            assert_eq!(estate.status("jobs"), "CREATE_COMPLETE");
+        } else {
+            lose_the_store(&estate);
+            let plan = estate.destroy_plan().await;
+            assert_eq!(plan.leaves, [""; 0]);
+            estate.try_apply(&plan).await.expect("it is tidied away");
+            assert_eq!(estate.status("jobs"), "absent");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_write_is_addressed_to_the_very_stack() {
+    let mut estate = Estate::new().await;
+    let endpoint = estate.access.aws.endpoint.clone().unwrap();
+    let proxy = Proxy::start(&endpoint, Cut::Never).await;
+    estate.access.aws.endpoint = Some(proxy.url.as_str().into());
+    for seconds in [1, 2] {
+        estate.want("jobs", json!({"Queue": queue(seconds)}), json!({}));
+        let other = format!("LogicalResourceId/Other{seconds}");
+        let policy = json!({"Statement": [
+            {"Effect": "Allow", "Principal": "*", "Action": "Update:*", "Resource": "*"},
+            {"Effect": "Deny", "Principal": "*", "Action": "Update:*", "Resource": other}]});
+        let stack = estate.wanted("jobs");
+        stack.termination_protection = true;
+        stack.policy = Some(terrace_artifact::Value::from_json(&policy));
+        estate.apply().await;
+    }
+    estate.drop_component("jobs");
+    estate.apply().await;
+    let mut by_name = Vec::new();
+    for body in proxy.bodies() {
+        let field = |name: &str| {
+            let mut fields = body.split('&').filter_map(|pair| pair.split_once('='));
+            fields
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| value.to_owned())
+        };
+        let action = field("Action").unwrap_or_default();
+        let reads = ["Describe", "Get", "List"]
+            .iter()
+            .any(|verb| action.starts_with(verb));
+        let Some(stack) = field("StackName").filter(|_| !reads) else {
+            continue;
+        };
+        if !stack.starts_with("arn%3A") {
+            by_name.push(format!("{action} {}", field("ChangeSetType").unwrap_or_default()));
+        }
+    }
+    // A stack that does not exist yet has only a name.
+    assert_eq!(by_name, ["CreateChangeSet CREATE"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stack_that_came_between_plan_and_apply_is_not_written() {
+    let mut estate = Estate::new().await;
+    estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
+    let plan = estate.plan().await;
+    occupy(&estate, "jobs", How::InReview, "console-ana", &json!([]));
+    let before = inventory(&estate);
+    let error = estate.try_apply(&plan).await.expect_err("it is not ours");
+    assert_eq!(error.exit_code(), 4, "{error}");
+    assert!(matches!(error, Error::Refused(Refusal::Stale(_))), "{error:?}");
+    assert_eq!(inventory(&estate), before);
+}
