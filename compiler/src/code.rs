@@ -161,6 +161,8 @@ codes! {
     // connect
     /// An object names one that nothing creates.
     DanglingReference Error "dangling-reference",
+    /// An existing object that is stated and that nothing refers to.
+    UnusedExisting Warning "unused-existing",
     /// Resources that need each other.
     DependencyCycle Error "dependency-cycle",
     /// A grant or connection that has no meaning between these two.

@@ -327,6 +327,8 @@ pub enum Recipe {
         inputs: Option<Node>,
         /// What is different from what the module makes, by `RESOURCE` or `RESOURCE["KEY"]`.
         patches: Vec<(Spanned<Text>, Node)>,
+        /// Objects that somebody else made; a map each.
+        existing: Vec<Node>,
     },
     /// From the component itself.
     Own(Body),
@@ -456,6 +458,8 @@ pub struct Body {
     pub grants: Vec<Node>,
     /// Who connects to whom; a map each.
     pub connects: Vec<Node>,
+    /// Objects that somebody else made; a map each.
+    pub existing: Vec<Node>,
     /// What others see of it.
     pub outputs: Vec<(Spanned<Text>, Node)>,
     /// What has to be true of the inputs.

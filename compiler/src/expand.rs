@@ -36,6 +36,8 @@ pub(crate) struct Expansions {
     pub(crate) expanded: Expanded,
     pub(crate) grants: Vec<Stated>,
     pub(crate) connects: Vec<Stated>,
+    /// Objects that somebody else made.
+    pub(crate) existing: Vec<Stated>,
     /// The waivers that what modules demand has needed: the places of their rules.
     pub(crate) waived: BTreeSet<Span>,
 }
@@ -47,6 +49,7 @@ struct Piece {
     outputs: Vec<(Text, Term)>,
     grants: Vec<Stated>,
     connects: Vec<Stated>,
+    existing: Vec<Stated>,
     waived: BTreeSet<Span>,
     diagnostics: Diagnostics,
 }
@@ -82,6 +85,7 @@ pub(crate) fn expand(
         out.expanded.resources.extend(piece.resources);
         out.grants.extend(piece.grants);
         out.connects.extend(piece.connects);
+        out.existing.extend(piece.existing);
         out.waived.extend(piece.waived);
         diagnostics.append(piece.diagnostics);
     }
@@ -143,18 +147,23 @@ fn expand_component(
     for (bodies, stated) in [
         (&recipe.grants, &mut piece.grants),
         (&recipe.connects, &mut piece.connects),
+        (&recipe.existing, &mut piece.existing),
     ] {
-        for body in bodies {
-            let mut expansion = Expansion::of_resource();
-            let mut values = Vec::new();
-            body.expand_into(&scope, &mut expansion, &mut values);
-            failures.append(&mut expansion.failures);
-            stated.extend(values.into_iter().map(|value| Stated {
-                instance: index,
-                value,
-                span: body.span(),
-            }));
-        }
+        stated.extend(state(bodies, &scope, index, &mut failures));
+    }
+    if let document::Recipe::Module { existing, .. } = &component.recipe {
+        let bodies: Vec<Body> = existing
+            .iter()
+            .map(|node| Body::read(node, files, &mut said))
+            .collect();
+        let scope = Scope {
+            names: &one.names,
+            variables: None,
+            local: false,
+        };
+        piece
+            .existing
+            .extend(state(&bodies, &scope, index, &mut failures));
     }
     for failure in failures {
         said.push(through(failure.diagnostic(), component, module));
@@ -163,6 +172,23 @@ fn expand_component(
         patch(patches, &scope, component, files, &mut piece.resources, &mut said);
     }
     piece.diagnostics.append(said);
+}
+
+/// What the items of a list state: one each, or several where an item loops.
+fn state(bodies: &[Body], scope: &Scope<'_>, index: usize, failures: &mut Vec<Box<Failure>>) -> Vec<Stated> {
+    let mut stated = Vec::new();
+    for body in bodies {
+        let mut expansion = Expansion::of_resource();
+        let mut values = Vec::new();
+        body.expand_into(scope, &mut expansion, &mut values);
+        failures.append(&mut expansion.failures);
+        stated.extend(values.into_iter().map(|value| Stated {
+            instance: index,
+            value,
+            span: body.span(),
+        }));
+    }
+    stated
 }
 
 /// The whole scope of a use: its names, and its inputs merged and checked.

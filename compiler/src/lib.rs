@@ -367,6 +367,7 @@ impl<'w> Whole<'w> {
         let of_bodies = lowered.iter().flat_map(|one| one.waived.iter().copied());
         let waived = waived.into_iter().chain(of_bodies).collect();
         check::clearance::check(&graph, &edges, diagnostics);
+        graph.report_unused_existing(diagnostics);
         check::check(&graph, &lowered, &broken, &waivers, &waived, diagnostics);
         watch(Phase::Check);
         stop(diagnostics)?;

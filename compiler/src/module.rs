@@ -22,6 +22,7 @@ pub(crate) struct Recipe {
     /// A list item each; a loop in one makes several.
     pub(crate) grants: Vec<Body>,
     pub(crate) connects: Vec<Body>,
+    pub(crate) existing: Vec<Body>,
     pub(crate) requires: Vec<(Spanned<Text>, Spanned<semver::VersionReq>)>,
     /// How it divides into CloudFormation stacks, where it does.
     pub(crate) division: Option<Division>,
@@ -131,6 +132,7 @@ impl Recipe {
                 .collect(),
             grants: bodies(&body.grants, diagnostics),
             connects: bodies(&body.connects, diagnostics),
+            existing: bodies(&body.existing, diagnostics),
             requires: body.requires.clone(),
             division: body.divides.as_ref().and_then(|divides| {
                 Some(Division {
@@ -158,6 +160,7 @@ impl Recipe {
         self.grants
             .iter()
             .chain(&self.connects)
+            .chain(&self.existing)
             .for_each(|body| body.expressions(see));
     }
 

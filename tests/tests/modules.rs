@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
+use terrace_tests::servers::{Cluster, Endpoint};
 use terrace_tests::{judges, tools};
 
 /// What a case is about, and not what a module should have.
@@ -61,10 +62,7 @@ fn judges_find_nothing_in_what_modules_make() {
             .filter(|file| file.extension().is_some_and(|found| found == extension))
             .collect()
     };
-    let templates: Vec<PathBuf> = of("json")
-        .into_iter()
-        .filter(|file| file.components().any(|part| part.as_os_str() == "cloudformation"))
-        .collect();
+    let templates: Vec<PathBuf> = of("json").into_iter().filter(|file| is_template(file)).collect();
     assert!(!templates.is_empty());
     for verdict in [
         judges::cfn_lint(&templates),
@@ -74,6 +72,117 @@ fn judges_find_nothing_in_what_modules_make() {
             panic!("{found}");
         }
     }
+}
+
+/// Every input is given in some case: what comes out of the cases is what a user gets who follows the page.
+#[test]
+fn the_api_server_accepts_what_modules_make() {
+    let cluster = Cluster::start();
+    let (mut refused, mut tried) = (Vec::new(), 0);
+    for module in modules() {
+        for case in cases(&module) {
+            let objects: Vec<Json> = case.files.iter().flat_map(|file| objects(file)).collect();
+            let namespaces: BTreeSet<&str> = objects
+                .iter()
+                .filter_map(|object| object["metadata"]["namespace"].as_str())
+                .collect();
+            for name in namespaces {
+                // With the labels that the module gives it: pods are held against them.
+                let own = objects
+                    .iter()
+                    .find(|object| object["kind"] == "Namespace" && object["metadata"]["name"] == name);
+                let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+                cluster.apply(&own.unwrap_or(&namespace).to_string());
+            }
+            for object in objects {
+                tried += 1;
+                let arguments = [
+                    "apply",
+                    "--server-side",
+                    "--dry-run=server",
+                    "--force-conflicts",
+                    "--filename=-",
+                ];
+                let output = cluster.run_kubectl(&arguments, &object.to_string());
+                let words = String::from_utf8_lossy(&output.stderr).into_owned();
+                // A warning of the server is what users read, too.
+                if !output.status.success() || words.contains("Warning:") {
+                    let name = format!("{}/{}", object["kind"], object["metadata"]["name"]);
+                    refused.push(format!(
+                        "{}, case {}: {name}: {words}",
+                        module.display(),
+                        case.name
+                    ));
+                }
+            }
+        }
+    }
+    assert!(tried > 50, "only {tried} objects were tried");
+    assert!(refused.is_empty(), "{}", refused.join("\n"));
+}
+
+/// The same for AWS, as far as the endpoint looks: the names of properties and attributes, and that what is referred to is there.
+#[test]
+fn the_endpoint_deploys_what_modules_make() {
+    let endpoint = Endpoint::start();
+    let (mut failed, mut tried) = (Vec::new(), 0);
+    for module in modules() {
+        for case in cases(&module) {
+            // The names of buckets are the same in several cases, and belong to all accounts together.
+            endpoint.reset();
+            let account = endpoint.account();
+            for (number, file) in case.files.iter().filter(|file| is_template(file)).enumerate() {
+                let text = fs::read_to_string(file).expect("a template");
+                let template: Json = serde_json::from_str(&text).expect("JSON");
+                // What other stacks would tell.
+                let parameters: Vec<Json> = entries(&template["Parameters"])
+                    .map(|(name, _)| json!({"ParameterKey": name, "ParameterValue": "arn:aws:sqs:eu-west-1:111122223333:other"}))
+                    .collect();
+                let name = format!("stack-{number}");
+                let request = json!({
+                    "StackName": name, "TemplateBody": text, "Parameters": parameters,
+                    "Capabilities": ["CAPABILITY_NAMED_IAM"],
+                });
+                tried += 1;
+                let created = account.try_call("cloudformation", "create_stack", request);
+                let place = format!("{}, case {}", module.display(), case.name);
+                if let Err(error) = created {
+                    failed.push(format!("{place}: {error}"));
+                    continue;
+                }
+                let stacks = account.call("cloudformation", "describe_stacks", json!({"StackName": name}));
+                if stacks["Stacks"][0]["StackStatus"] != "CREATE_COMPLETE" {
+                    let request = json!({"StackName": name, "Filters": {"FailedEvents": true}});
+                    let events = account.call("cloudformation", "describe_events", request);
+                    let events = events["OperationEvents"].as_array().into_iter().flatten();
+                    let words = ["ResourceStatusReason", "ValidationStatusReason"];
+                    let reasons: Vec<&str> = events
+                        .flat_map(|event| words.iter().filter_map(|word| event[*word].as_str()))
+                        .collect();
+                    failed.push(format!("{place}: {reasons:?}"));
+                }
+            }
+        }
+    }
+    assert!(tried > 12, "only {tried} templates were tried");
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+fn is_template(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension == "json")
+        && file.components().any(|part| part.as_os_str() == "cloudformation")
+}
+
+/// The Kubernetes objects of a file.
+fn objects(file: &Path) -> Vec<Json> {
+    if file.extension().is_none_or(|extension| extension != "yaml") {
+        return Vec::new();
+    }
+    let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let documents = text.split("\n---\n").filter(|text| text.contains("apiVersion:"));
+    documents
+        .map(|text| yaml_serde::from_str(text).unwrap_or_else(|error| panic!("{}: {error}", file.display())))
+        .collect()
 }
 
 struct Case {

@@ -5,6 +5,7 @@ mod addresses;
 pub(crate) mod attribute;
 pub(crate) mod body;
 mod cycle;
+mod existing;
 mod granted;
 mod grants;
 mod groups;
@@ -49,6 +50,8 @@ pub(crate) struct Graph<'a> {
     pub(crate) tenants: &'a TenantNames,
     /// The number of the first CloudFormation stack of each instance: one that is divided has several.
     first_stack: Vec<usize>,
+    /// Objects that components state to be there already, in order of instance.
+    existing: Vec<existing::Existing>,
     /// The accounts of the stack's other environments.
     pub(crate) other_accounts: Vec<Text>,
     /// The names and classes of the stack's other environments, without those of this one.
@@ -86,6 +89,7 @@ impl<'a> Graph<'a> {
             expanded,
             grants,
             connects,
+            existing,
             ..
         } = expansions;
         let stacks = expanded.instances.iter().scan(0, |next, instance| {
@@ -102,6 +106,7 @@ impl<'a> Graph<'a> {
             files,
             assets,
             tenants,
+            existing: existing::read(&existing, diagnostics),
             other_accounts: Vec::new(),
             other_environments: Vec::new(),
             by_name: HashMap::new(),

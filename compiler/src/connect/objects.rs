@@ -20,7 +20,7 @@ const EXISTING: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node
 pub(crate) type Objects<'a> = HashMap<(Option<&'a Text>, &'a str, &'a str, &'a str), usize>;
 
 /// A name that an object says, and what it names.
-struct Mention<'a> {
+pub(super) struct Mention<'a> {
     kind: &'a str,
     name: &'a str,
     /// Whether the object works without it.
@@ -28,6 +28,23 @@ struct Mention<'a> {
     /// The keys at the end of the field's path, and how the field is called.
     field: &'static [&'static str],
     path: &'static str,
+}
+
+impl Mention<'_> {
+    /// Group, version and kind, as `type` has them.
+    fn type_of(&self) -> String {
+        let version = match self.kind {
+            "Deployment" | "StatefulSet" => "apps/v1",
+            "Role" => "rbac.authorization.k8s.io/v1",
+            _ => "v1",
+        };
+        format!("{version}/{}", self.kind)
+    }
+
+    /// Whether it names an object of this kind and name.
+    pub(super) fn is(&self, kind: &str, name: &str) -> bool {
+        self.kind == kind && self.name == name
+    }
 }
 
 impl Graph<'_> {
@@ -81,6 +98,7 @@ impl Graph<'_> {
             match objects.get(&(cluster, "Namespace", "", namespace)) {
                 Some(to) => edge(*to),
                 None if EXISTING.contains(&namespace) => {}
+                None if self.exists(resource.instance, "Namespace", namespace) => {}
                 None => {
                     let field = &["metadata", "namespace"];
                     let mention = mention("Namespace", namespace, field, "metadata.namespace");
@@ -92,6 +110,7 @@ impl Graph<'_> {
             match objects.get(&(cluster, mention.kind, namespace, mention.name)) {
                 Some(to) => edge(*to),
                 None if mention.optional => {}
+                None if self.exists(resource.instance, mention.kind, mention.name) => {}
                 None => self.dangling(resource, &mention, diagnostics),
             }
         }
@@ -117,7 +136,11 @@ impl Graph<'_> {
                 "add a resource that is the {kind}, or refer to one: `ref('NAME').name`"
             )),
         };
-        diagnostics.push(diagnostic);
+        diagnostics.push(diagnostic.help(format!(
+            "if somebody else made it, state that in the component: `existing: [{{type: {}, name: {}}}]`",
+            mention.type_of(),
+            shown(mention.name)
+        )));
     }
 
     /// Where the value at a path of a body was written, in the body or for an input that it reads.
@@ -178,7 +201,8 @@ fn names_at(term: &Term, mention: &Mention<'_>, path: &mut Vec<Segment>) -> bool
     }
 }
 
-fn mentions(resource: &Resource) -> Vec<Mention<'_>> {
+/// The names that an object says, but for its namespace.
+pub(super) fn mentions(resource: &Resource) -> Vec<Mention<'_>> {
     let mut out = Vec::new();
     let body = &resource.body;
     match resource.kind.kubernetes().unwrap_or_default() {

@@ -116,6 +116,7 @@ impl Component {
                 module: module_use(module),
                 inputs: node.get("inputs").cloned(),
                 patches: keyed(node.get("patches"), Node::clone),
+                existing: node.get("existing").map_or(&[][..], Node::items).to_vec(),
             },
             None => Recipe::Own(Body::decode(node)),
         };
@@ -205,6 +206,7 @@ impl Body {
             }),
             grants: list("grants"),
             connects: list("connects"),
+            existing: list("existing"),
             outputs: keyed(node.get("outputs"), Node::clone),
             checks: list("checks")
                 .iter()
