@@ -188,7 +188,12 @@ impl History {
 
     /// What may be there by what was delivered: the artifacts of the last release that succeeded, and of those that
     /// were tried after it.
+    ///
+    /// A history that somebody changed says nothing.
     pub async fn standing(&self, home: &dyn Home) -> Result<Option<Bundle>, Failure> {
+        if self.broken_at.is_some() {
+            return Ok(None);
+        }
         let from = self
             .releases
             .iter()
@@ -208,7 +213,12 @@ impl History {
 
     /// The physical identities of what stood when a release last ended. Of what a killed apply has done since, nothing is
     /// recorded: that proves itself by the evidence of our writes.
+    ///
+    /// A history that somebody changed proves nothing.
     pub async fn identities(&self, home: &dyn Home) -> Result<Identities, Failure> {
+        if self.broken_at.is_some() {
+            return Ok(Identities::default());
+        }
         let mut ended = self.releases.iter().rev();
         let Some(digest) = ended.find_map(|release| release.identities.as_ref()) else {
             return Ok(Identities::default());
@@ -219,7 +229,7 @@ impl History {
         let Some(identities) = Identities::read(home, digest).await? else {
             return Ok(Identities::default());
         };
-        Ok(identities.complete(ended_well && self.broken_at.is_none()))
+        Ok(identities.complete(ended_well))
     }
 
     /// Writes what is known of a release now.

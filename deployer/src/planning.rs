@@ -256,7 +256,7 @@ async fn read_ledger(targets: &Targets, plan: &mut Plan) -> Result<Option<Histor
     }
     if let Some(entry) = history.broken_at {
         plan.notes.push(format!(
-            "entry {entry} of the ledger in {} does not follow from the one before: history was changed",
+            "entry {entry} of the ledger in {} does not follow from the one before: somebody changed history, so it is not used",
             home.shown()
         ));
     }

@@ -13,17 +13,19 @@ use super::events::name_of;
 use super::record::{Observed, Record};
 use super::template;
 
-/// The logical ids of a live template that are in no template of ours: neither in the wanted one, nor in what the last
-/// releases delivered (`before`).
+/// The logical ids of a live template that are in no template of ours. That is what the last releases delivered (`before`), and
+/// where nothing is known of that, what is wanted.
 pub(super) fn strangers(
     record: &Record,
     live: &Value,
     wanted: Option<&Stack>,
     before: Option<&Stack>,
 ) -> BTreeSet<Text> {
+    let ours = before.or(wanted);
     let is_known = |id: &Text| {
-        let mut ours = [wanted, before].into_iter().flatten();
-        ours.any(|stack| stack.members.contains_key(id) || template::resource(&stack.template, id).is_some())
+        ours.is_some_and(|stack| {
+            stack.members.contains_key(id) || template::resource(&stack.template, id).is_some()
+        })
     };
     let ids = template::resources(live).map(|(id, _)| id);
     let unknown: BTreeSet<Text> = ids.filter(|id| !is_known(id)).cloned().collect();
@@ -40,13 +42,27 @@ impl Account {
         mut change: Change,
         observed: &Observed,
     ) -> Result<Change, Failure> {
-        let deleted = change
-            .members
-            .iter()
-            .filter(|member| member.action == Action::Delete);
-        let deleted: BTreeSet<&Text> = deleted.map(|member| &member.logical_id).collect();
+        let mut deleted = BTreeSet::new();
+        let mut taken_over = Vec::new();
+        for member in &change.members {
+            let id = &member.logical_id;
+            let is_strange = observed.strangers.contains(id);
+            match member.action {
+                Action::Delete => {
+                    deleted.insert(id);
+                }
+                Action::Replace if is_strange => {
+                    deleted.insert(id);
+                }
+                Action::Update if is_strange && change.action != Action::Adopt => taken_over.push(format!(
+                    "`{id}`: somebody else put it into the stack, and it is declared now: it belongs to this environment from now on"
+                )),
+                _ => {}
+            }
+        }
         let contents = self.contents_among(&deleted, observed).await?;
         change.take_along(contents, &[]);
+        change.notes.extend(taken_over);
         Ok(change)
     }
 
@@ -117,7 +133,7 @@ impl Account {
 /// Why the deletion of a resource has to be approved by name; nothing where the plan guards it as it does any other.
 fn why(id: &Text, observed: &Observed) -> Option<&'static str> {
     if observed.strangers.contains(id) {
-        return Some("which somebody else put into the stack");
+        return Some("which somebody else created");
     }
     let resource = template::resource(&observed.template, id)?;
     let lost = observed.holds_data(id) && !template::holds_data(resource);

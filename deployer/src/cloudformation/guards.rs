@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::journal::Note;
 
 use super::account::Account;
-use super::record::{Observed, Record};
+use super::record::{Observed, Record, STACK_TAG};
 use super::status::Standing;
 
 /// The guards that a stack is to have when a step has ended, one way or another.
@@ -87,9 +87,12 @@ pub(super) fn with_guards_back(mut live: Live, note: &Note, policy_counts: bool)
 }
 
 impl Account {
-    /// Puts back what a note says, on the very stack that it is about, once nobody is at work on it.
-    pub(super) async fn restore(&self, note: &Note) -> Result<(), Failure> {
-        let Some(record) = self.at_rest(&note.id, || Ok(())).await?.filter(belong_on) else {
+    /// Puts back what a note says, on the very stack that it is about, once nobody is at work on it. A stack without our tag
+    /// gets nothing: a note proves no more than a recorded StackId.
+    pub(super) async fn restore(&self, note: &Note, label: &str) -> Result<(), Failure> {
+        let ours = |record: &Record| record.tags.get(STACK_TAG).is_some_and(|value| value == label);
+        let found = self.at_rest(&note.id, || Ok(())).await?;
+        let Some(record) = found.filter(|record| belong_on(record) && ours(record)) else {
             return Ok(());
         };
         let guards = Guards::of_note(note);

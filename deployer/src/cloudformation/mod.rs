@@ -266,7 +266,7 @@ impl Backend for CloudFormation {
     fn restore<'a>(&'a self, note: &'a Note) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(async move {
             self.account.identify().await?;
-            self.account.restore(note).await
+            self.account.restore(note, &self.label).await
         })
     }
 

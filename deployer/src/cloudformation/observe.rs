@@ -102,8 +102,7 @@ impl Account {
             }
         }
         let strangers = match ownership {
-            // All that is in it and not wanted is somebody else's.
-            Ownership::Foreign(_) => contents::strangers(&Record::default(), &template, known.wanted, None),
+            Ownership::Foreign(_) => template::resources(&template).map(|(id, _)| id.clone()).collect(),
             Ownership::Ours { .. } => contents::strangers(&record, &template, known.wanted, known.before),
         };
         let component = known.component(&record);

@@ -40,7 +40,7 @@ impl Account {
         let tags = tags(stack, label, !is_ours || live.ownership.is_adopted());
         let mut change = match record.standing() {
             Standing::Gone | Standing::Empty => creation(stack, &parameters, "it does not exist"),
-            Standing::Ruined => ruined(stack, &parameters, live, &record.status),
+            Standing::Ruined => ruined(stack, &parameters, live, record),
             Standing::Stuck => return Err(self.stuck(record)),
             Standing::Steady => difference(stack, &parameters, &tags, &observed)?,
             Standing::Busy => {
@@ -164,17 +164,19 @@ pub(super) fn removal(live: &Live) -> Change {
         }
         change.members.push(member);
     }
-    if observed.record.protected {
-        change.fields.push(field(
-            &["TerminationProtection"],
-            Some(true.into()),
-            Some(false.into()),
-        ));
+    unprotect(&mut change, &observed.record);
+    change
+}
+
+/// Says that a stack loses its termination protection before it is deleted.
+fn unprotect(change: &mut Change, record: &Record) {
+    if record.protected {
+        let lifted = field(&["TerminationProtection"], Some(true.into()), Some(false.into()));
+        change.fields.push(lifted);
         change
             .notes
             .push("its termination protection is lifted first".to_owned());
     }
-    change
 }
 
 /// Only a stack that can be updated can be adopted: the others would have to be deleted first, and are not ours to delete.
@@ -211,8 +213,8 @@ fn outlives(output: &Text, change: &Change, observed: &Observed) -> bool {
     })
 }
 
-fn ruined(stack: &Stack, parameters: &BTreeMap<Text, Late<Text>>, live: &Live, status: &str) -> Change {
-    let reason = match status {
+fn ruined(stack: &Stack, parameters: &BTreeMap<Text, Late<Text>>, live: &Live, record: &Record) -> Change {
+    let reason = match &*record.status {
         "DELETE_FAILED" => "it is half deleted (DELETE_FAILED): that is finished first".to_owned(),
         status => format!("it was never finished ({status}): it is deleted first"),
     };
@@ -222,6 +224,7 @@ fn ruined(stack: &Stack, parameters: &BTreeMap<Text, Late<Text>>, live: &Live, s
     if !change.loses_data.is_empty() {
         change.risk = Risk::DataLoss;
     }
+    unprotect(&mut change, record);
     change
 }
 

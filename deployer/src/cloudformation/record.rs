@@ -51,7 +51,7 @@ pub(super) struct Observed {
     pub(super) addresses: BTreeMap<Text, Address>,
     /// The logical ids of resources that hold data, by what is recorded with them, in the last bundle, or of their type.
     pub(super) holders: BTreeSet<Text>,
-    /// The logical ids of resources that no template of ours has had: somebody else put them into the stack.
+    /// The logical ids of resources that somebody else created: no template of ours has had them, or the stack is not ours.
     pub(super) strangers: BTreeSet<Text>,
     /// `TENANT/COMPONENT`, as far as it is known.
     pub(super) component: Text,

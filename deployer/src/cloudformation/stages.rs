@@ -30,6 +30,10 @@ pub(super) fn leaving(live: &Live, change: &Change) -> Vec<Leaving> {
         let Some(old) = template::resource(&observed.template, &member.logical_id) else {
             continue;
         };
+        // What somebody else made is deleted with approval by name, which counts for one step.
+        if observed.strangers.contains(&member.logical_id) {
+            continue;
+        }
         // What stays in the account works on for whoever uses it.
         if replaced && template::keeps(old, "UpdateReplacePolicy").is_some_and(|kept| kept != "Snapshot") {
             continue;

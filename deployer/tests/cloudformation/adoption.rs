@@ -159,7 +159,7 @@ async fn what_an_adoption_deletes_is_approved_by_name() {
     expect![[r#"
         this would lose data or let go of it, so nothing was done
           this deletes resources of CloudFormation stack acme-dev-platform-jobs:
-            AWS::SNS::Topic `Orders` (arn:aws:sns:eu-west-1:ACCOUNT:orders), which somebody else put into the stack
+            AWS::SNS::Topic `Orders` (arn:aws:sns:eu-west-1:ACCOUNT:orders), which somebody else created
           if that is what you want, approve each by its address:
             --approve 'platform/jobs/Stack["Orders"]'"#]]
     .assert_eq(&refused(&estate, &plan).await);
@@ -216,4 +216,28 @@ async fn a_stack_that_cannot_be_updated_is_not_adopted() {
           help: whoever created it has to finish or delete it first; or give the component another name"#]]
     .assert_eq(&error.to_string());
     assert_eq!(estate.status("jobs"), "ROLLBACK_COMPLETE");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_adoption_replaces_is_approved_by_name() {
+    let mut estate = Estate::new().await;
+    occupy(&estate, json!({"Topic": topic("theirs")}));
+    estate.want("jobs", json!({"Topic": topic("ours")}), json!({}));
+    let said = refused(&estate, &adopting(&estate).await).await;
+    assert!(
+        said.contains(
+            "AWS::SNS::Topic `Topic` (arn:aws:sns:eu-west-1:ACCOUNT:theirs), which somebody else created"
+        ),
+        "{said}"
+    );
+    assert!(said.contains("--approve 'platform/jobs/topic'"), "{said}");
+    estate.approve("jobs", "Topic");
+    estate
+        .try_apply(&adopting(&estate).await)
+        .await
+        .expect("it was approved");
+    // From then on it is ours as any other.
+    estate.want("jobs", json!({"Topic": topic("ours-again")}), json!({}));
+    estate.approved.clear();
+    estate.apply().await;
 }

@@ -32,7 +32,7 @@ fn tables(estate: &Estate) -> Json {
 
 /// What is deleted, and how that is approved.
 const ORDERS: [&str; 2] = [
-    "AWS::DynamoDB::Table `Orders` (orders), which somebody else put into the stack",
+    "AWS::DynamoDB::Table `Orders` (orders), which somebody else created",
     r#"platform/jobs/Stack["Orders"]"#,
 ];
 const TABLE: [&str; 2] = [
@@ -220,4 +220,36 @@ async fn what_a_failed_update_took_back_is_still_ours() {
     // The template is the one before the last attempt: nothing in it is a stranger.
     estate.apply().await;
     assert_eq!(estate.status("jobs"), "UPDATE_COMPLETE");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_else_made_is_not_replaced_because_it_is_declared_now() {
+    let mut estate = with_a_table_of_somebodys().await;
+    let mut other = table("others");
+    other["Metadata"] = json!({});
+    estate.want("jobs", json!({"Queue": queue(1), "Orders": other}), json!({}));
+    let plan = estate.plan().await;
+    let error = estate
+        .try_apply(&plan)
+        .await
+        .expect_err("it is refused")
+        .to_string();
+    assert!(
+        error.contains("`Orders` (orders), which somebody else created"),
+        "{error}"
+    );
+    assert!(error.contains("--approve 'platform/jobs/orders'"), "{error}");
+    assert_eq!(tables(&estate), json!(["orders"]));
+    // As it is, it becomes ours, and the plan says so.
+    let mut same = table("orders");
+    same["Metadata"] = json!({});
+    same["Properties"]["Tags"] = json!([{"Key": "team", "Value": "sales"}]);
+    estate.want("jobs", json!({"Queue": queue(1), "Orders": same}), json!({}));
+    let shown = estate.shown().await;
+    assert!(
+        shown.contains("note: `Orders`: somebody else put it into the stack, and it is declared now"),
+        "{shown}"
+    );
+    estate.apply().await;
+    assert_eq!(tables(&estate), json!(["orders"]));
 }

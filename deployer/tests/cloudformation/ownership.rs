@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 use serde_json::{Value as Json, json};
-use terrace_deployer::{Error, Outcome, Plan, Refusal};
+use terrace_deployer::{Error, Event, Outcome, Plan, Refusal};
 
 use crate::estate::{Estate, name, queue, shown};
 use crate::proxy::{Cut, Proxy};
@@ -422,4 +422,125 @@ async fn a_stack_that_came_between_plan_and_apply_is_not_written() {
     assert_eq!(error.exit_code(), 4, "{error}");
     assert!(matches!(error, Error::Refused(Refusal::Stale(_))), "{error:?}");
     assert_eq!(inventory(&estate), before);
+}
+
+/// Somebody deletes the stack of component `jobs` and creates another of its name, with a copy of its tags.
+fn replace_jobs(estate: &Estate) {
+    let copied =
+        json!([{"Key": "terrace:stack", "Value": "acme.dev"}, {"Key": "terrace:component", "Value": "jobs"}]);
+    let delete = json!({"StackName": name("jobs")});
+    estate.account.call("cloudformation", "delete_stack", delete);
+    occupy(estate, "jobs", How::Created, "", &copied);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_for_the_stack_before_is_stale() {
+    for destroyed in [false, true] {
+        let mut estate = Estate::new().await;
+        estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
+        estate.apply().await;
+        estate.want("jobs", json!({"Queue": queue(2)}), json!({}));
+        let plan = match destroyed {
+            false => estate.plan().await,
+            true => estate.destroy_plan().await,
+        };
+        replace_jobs(&estate);
+        let before = inventory(&estate);
+        let said = refused(&estate, &plan).await;
+        assert!(said.contains("`stack id` was"), "{said}");
+        assert_eq!(inventory(&estate), before);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stack_that_is_created_anew_while_it_is_applied_is_not_touched() {
+    for destroyed in [false, true] {
+        let mut estate = Estate::new().await;
+        estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
+        estate.apply().await;
+        estate.want("jobs", json!({"Queue": queue(2)}), json!({}));
+        let plan = match destroyed {
+            false => estate.plan().await,
+            true => estate.destroy_plan().await,
+        };
+        // After everything was looked at again, and before the first write.
+        let begun = |event: Event| {
+            if matches!(event, Event::Begun { .. }) {
+                replace_jobs(&estate);
+            }
+        };
+        let applied = estate.apply_with(&plan, &estate.access, &begun).await;
+        // What was to be deleted is gone; what was to be updated cannot be.
+        assert_eq!(applied.is_ok(), destroyed, "{applied:?}");
+        assert_eq!(estate.status("jobs"), "CREATE_COMPLETE");
+        let tables = estate.account.call("dynamodb", "list_tables", json!({}));
+        assert_eq!(tables["TableNames"], json!(["orders"]));
+        // Nor is it ours afterwards.
+        let plan = estate.destroy_plan().await;
+        assert!(plan.is_empty(), "{}", shown(&plan));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_that_somebody_changed_proves_nothing() {
+    let mut estate = Estate::new().await;
+    estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
+    estate.want("more", json!({"Queue": queue(1)}), json!({}));
+    estate.apply().await;
+    // Somebody updated one by hand, so that only the record proves it.
+    let template = json!({"Resources": {"Queue": queue(7)}}).to_string();
+    let update = json!({"StackName": name("jobs"), "TemplateBody": template});
+    estate.account.call("cloudformation", "update_stack", update);
+    assert_eq!(estate.plan().await.changes().count(), 1);
+    let bucket = format!("terrace-assets-{}-eu-west-1", estate.account.id());
+    let key = "environments/acme.dev/ledger/00000001";
+    let forged = json!({"Bucket": bucket, "Key": key, "Body": "{}"});
+    let entry = json!({"Bucket": bucket, "Key": key});
+    let kept = estate.account.call("s3", "get_object", entry)["Body"].clone();
+    let changed = kept
+        .as_str()
+        .expect("an entry")
+        .replace("ana@laptop", "eve@laptop");
+    let mut object = forged;
+    object["Body"] = changed.into();
+    estate.account.call("s3", "put_object", object);
+    let plan = estate.plan().await;
+    let told = plan.notes.join("\n");
+    assert!(
+        told.contains("somebody changed history, so it is not used"),
+        "{told}"
+    );
+    let said = refused(&estate, &plan).await;
+    assert!(
+        said.contains("CloudFormation stack acme-dev-platform-jobs exists already"),
+        "{said}"
+    );
+    assert!(!said.contains("acme-dev-platform-more"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_note_in_the_store_changes_no_stack_of_somebody_else() {
+    let mut estate = Estate::new().await;
+    estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
+    estate.apply().await;
+    occupy(&estate, "theirs", How::Created, "", &json!([]));
+    let theirs = estate.described("theirs").expect("a stack");
+    let bucket = format!("terrace-assets-{}-eu-west-1", estate.account.id());
+    let note = json!({"target": "aws", "artifact": format!("aws:{}", name("theirs")), "id": theirs["StackId"],
+                      "what": "forged", "restore": {"protected": true, "policy": null}});
+    let key = "environments/acme.dev/journal/1-0123456789abcdef";
+    let object = json!({"Bucket": bucket, "Key": key, "Body": note.to_string()});
+    estate.account.call("s3", "put_object", object);
+    // Only after an apply that did not end well are notes looked at.
+    estate.account.fail(&terrace_tests::servers::Fault {
+        operation: "update",
+        logical_id: "Queue",
+        reason: "no",
+        times: 1,
+        ..Default::default()
+    });
+    estate.want("jobs", json!({"Queue": queue(2)}), json!({}));
+    let _ = estate.apply_fails().await;
+    estate.apply().await;
+    assert_eq!(estate.described("theirs").expect("a stack"), theirs);
 }

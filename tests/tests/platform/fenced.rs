@@ -181,3 +181,75 @@ fn an_endless_lease_is_told() {
     let _ = fenced.terrace.run(&["apply", "-e", "live", "--yes"]).expect(0);
     let _ = fenced.terrace.run(&["destroy", "-e", "live", "--yes"]).expect(0);
 }
+
+/// Two stacks, the second of which needs an output of the first.
+const STACKS: &str = r#"kind: Platform
+name: fence
+owner: data@fenced.example
+---
+kind: Environment
+name: live
+class: development
+aws: {account: "ACCOUNT", region: eu-west-1}
+---
+kind: Component
+name: first
+resources: {topic: {type: "AWS::SNS::Topic", properties: {TopicName: "{{ name }}", DisplayName: VERSION}}}
+outputs: {arn: "{{ ref('topic').arn }}"}
+---
+kind: Component
+name: second
+resources:
+  text: {type: "AWS::SSM::Parameter", properties: {Name: "{{ name }}", Type: String, Value: "VERSION {{ ref('first').arn }}"}}
+"#;
+
+/// The same with the lock in the bootstrap bucket: a program that was stopped writes no stack after another has.
+#[test]
+fn a_stopped_apply_writes_no_stack_after_a_newer_one() {
+    let account = servers::aws().account();
+    let stack = Scratch::new("fence-stacks");
+    let wants = |version: &str| {
+        let text = STACKS
+            .replace("ACCOUNT", account.id())
+            .replace("VERSION", version);
+        stack.write("platform.yaml", &text);
+    };
+    let second = || {
+        let of = serde_json::json!({"Name": "fence-live-platform-second"});
+        let parameter = account.call("ssm", "get_parameter", of);
+        let value = parameter["Parameter"]["Value"].as_str().unwrap_or_default();
+        value.split(' ').next().unwrap_or_default().to_owned()
+    };
+    let terrace = Terrace::in_directory(stack.path()).account(&account);
+    wants("zero");
+    let _ = terrace.run(&["bootstrap", "-e", "live"]).expect(0);
+    let _ = terrace.run(&["apply", "-e", "live", "--yes"]).expect(0);
+    assert_eq!(second(), "zero");
+
+    wants("old");
+    account.delay(Duration::from_secs(6));
+    let old = terrace.start(&["apply", "-e", "live", "--yes"]);
+    let begun = Instant::now();
+    let of = serde_json::json!({"StackName": "fence-live-platform-first"});
+    while account.call("cloudformation", "describe_stacks", of.clone())["Stacks"][0]["StackStatus"]
+        != "UPDATE_IN_PROGRESS"
+    {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nothing begins");
+        thread::sleep(Duration::from_millis(100));
+    }
+    signal(&old, "-STOP");
+    account.delay(Duration::ZERO);
+    wants("new");
+    let new = terrace.run(&["apply", "-e", "live", "--yes"]).expect(0);
+    assert!(new.stderr.contains("waiting for the lock"), "{}", new.stderr);
+    assert_eq!(second(), "new");
+    let (code, words) = goes_on(old);
+    assert_eq!(code, Some(3), "{words}");
+    assert!(words.contains("the lock of this environment was lost"), "{words}");
+    assert_eq!(second(), "new");
+    let _ = terrace
+        .run(&["plan", "-e", "live", "--detailed-exitcode"])
+        .expect(0);
+    let again = terrace.run(&["destroy", "-e", "live", "--yes"]).expect(0);
+    assert!(!again.stderr.contains("waiting for the lock"), "{}", again.stderr);
+}

@@ -130,7 +130,7 @@ fn a_stack_is_adopted_by_name_from_a_saved_plan_too() {
         &[
             "lab-dev-platform-q (2 resources)  adopted",
             "AWS::SNS::Topic `Orders`",
-            "which somebody else put into the stack",
+            "which somebody else created",
         ],
     );
     let refused = lab.run(&["apply", "plan.json"]).expect(4);
