@@ -7,7 +7,7 @@ use terrace_artifact::{Address, Origin, Text};
 use super::words::{About, list};
 use crate::failure::{Concern, Failure, FailureKind};
 
-/// What Terrace itself needs in a cluster, whatever is delivered there; `docs/rights.md` has the same.
+/// What Terrace itself needs in a cluster, whatever is delivered there; `docs/permissions.md` has the same.
 pub(super) const OWN_RULES: &str = r#"# in a ClusterRole: which cluster this is
 - apiGroups: [""]
   resources: ["namespaces"]
@@ -177,10 +177,10 @@ mod tests {
 
     #[test]
     fn the_rules_are_documented() {
-        let page = include_str!("../../../docs/rights.md");
+        let page = include_str!("../../../docs/permissions.md");
         assert!(
             page.contains(OWN_RULES),
-            "docs/rights.md does not have\n{OWN_RULES}"
+            "docs/permissions.md does not have\n{OWN_RULES}"
         );
     }
 }
