@@ -1,4 +1,4 @@
-"""Says what it was started with: the least a job can do."""
+"""Prints the arguments of the run: a minimal job."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Counts what comes in: the least a consumer can do."""
+"""Counts the records of a batch: a minimal consumer."""
 
 
 def process_records(event, context):

@@ -12,10 +12,10 @@ s3 = boto3.client("s3")
 
 
 def process(event, context):
-    """Writes what comes before the first record that cannot be read, and reports that record.
+    """Writes the records before the first invalid record, and reports that record.
 
-    Lambda tries again from the record that is reported. What is after it is written then, and not twice. A batch that is tried again
-    begins with the same record, so that its object replaces the one before.
+    Lambda retries from the reported record, so later records are written in the retry and only once. A retried batch begins with the
+    same record, so its object replaces the earlier one.
     """
     lines, failed = readable(event["Records"])
     if lines:
@@ -25,7 +25,7 @@ def process(event, context):
 
 
 def readable(records):
-    """The lines of the records before the first that is no JSON, and the sequence number of that one."""
+    """Returns the records before the first one that is not JSON, as lines, and the sequence number of that one."""
     lines = []
     for record in records:
         data = record["kinesis"]
@@ -37,7 +37,7 @@ def readable(records):
 
 
 def key(first):
-    """Where a batch goes: by the day on which its first record came, and by that record."""
+    """Returns the object key of a batch: the day on which its first record arrived, and the ID of that record."""
     arrived = datetime.fromtimestamp(first["kinesis"]["approximateArrivalTimestamp"], timezone.utc)
     shard = first["eventID"].split(":")[0]
     return f"clicks/day={arrived:%Y-%m-%d}/{shard}-{first['kinesis']['sequenceNumber']}.json.gz"

@@ -1,8 +1,8 @@
-"""Cleans orders and writes them to the curated zone, in a folder of its own for each file that they came from.
+"""Cleans orders and writes them to the curated zone, in a separate prefix for each source file.
 
-A run may be repeated at any time. What comes of a file replaces what came of it before, so that a second run adds nothing, and neither
-does one that failed half way. A folder of files is read with a job bookmark: a run takes the files that no run has finished yet. A
-single file, which an event names, is read as it is: the event says that it is new.
+A run can be repeated at any time. The result of a file replaces its earlier result, so neither a second run nor a run that failed
+midway adds duplicates. A prefix is read with a job bookmark: a run reads the files that no earlier run has completed. A single file,
+which an event names, is read without a bookmark, because the event means that the file is new.
 """
 
 import hashlib
@@ -11,22 +11,22 @@ from time import monotonic
 
 CRITICAL = ["customer_id", "order_date", "amount"]
 
-# Without duplicates, and without orders that lack something critical. CSV has no null: what is missing is empty.
+# Selects orders without duplicates and without empty critical columns. CSV has no null: a missing value is empty.
 CLEAN = "SELECT DISTINCT * FROM orders WHERE " + " AND ".join(f"TRIM({column}) <> ''" for column in CRITICAL)
 
 
 def bookmark(path):
-    """The name under which the bookmark of a folder is kept; none for a single file."""
+    """Returns the name of the bookmark of a prefix, or an empty string for a single file."""
     return f"orders:{path}" if path == "" or path.endswith("/") else ""
 
 
 def folder(target, file):
-    """Where the orders of one file go: the same place each time."""
+    """Returns the prefix for the orders of one file. It is the same in every run."""
     return f"{target}source={hashlib.sha256(file.encode()).hexdigest()[:16]}/"
 
 
 def metrics(dimensions, total, kept, seconds):
-    """What the run has done. There is no score of nothing."""
+    """Returns the metrics of the run. Without orders there is no quality score."""
     values = {"RecordsProcessed": kept, "ProcessingLatency": seconds}
     if total:
         values["DataQualityScore"] = 100 * kept / total
@@ -65,7 +65,7 @@ def main():
 
     read = context.create_dynamic_frame.from_options(
         connection_type="s3",
-        # Files are not read in groups, which would have no name.
+        # A group of files has no file name, so files are not grouped.
         connection_options={"paths": [source], "recurse": True, "groupFiles": "none"},
         format="csv",
         format_options={"withHeader": True},
@@ -89,8 +89,8 @@ def main():
         total, kept = read.count(), orders.count()
         files = [row.file for row in read.select("file").distinct().collect()]
         if "" in files:
-            raise ValueError(f"the files below {source} have no names: what came of them could not be replaced")
-        # Of every file that was read: what has no order left replaces what had some.
+            raise ValueError(f"the files below {source} have no names, so their earlier results cannot be replaced")
+        # Write a result for every file that was read. An empty result replaces an earlier one.
         for file in files:
             of_file = orders.filter(col("file") == file).drop("file")
             of_file.write.mode("overwrite").partitionBy("year", "month", "day").parquet(folder(target, file))
@@ -101,7 +101,7 @@ def main():
             {"Tenant": arguments["tenant"], "Pipeline": arguments["pipeline"]}, total, kept, monotonic() - started
         ),
     )
-    # The bookmark moves only now.
+    # The bookmark advances only after everything is written.
     job.commit()
 
 

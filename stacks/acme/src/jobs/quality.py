@@ -1,6 +1,6 @@
-"""Tells how complete and how fresh the orders are, and stops the pipeline where something critical is missing.
+"""Measures how complete and how fresh the orders are. Fails if critical values are missing, which stops the pipeline.
 
-No orders are neither complete nor fresh: the run says that it has checked none, and fails.
+Without orders, the run reports that it checked none, and fails.
 """
 
 import sys
@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 
 CRITICAL = ["customer_id", "order_date", "amount"]
 
-# How many orders there are, how many lack each critical column, and when the newest was made.
+# Counts the orders and the missing values of each critical column, and finds the newest order.
 COUNT = (
     "SELECT COUNT(*) AS total, "
     + ", ".join(
@@ -19,7 +19,7 @@ COUNT = (
 
 
 def metrics(dimensions, total, missing, newest, now):
-    """The scores of what was checked; where nothing was, only that. `newest` and `now` are datetimes in UTC."""
+    """Returns the scores; without orders, only their number. `newest` and `now` are datetimes in UTC."""
     values = {"RecordsChecked": total}
     if total:
         values["CompletenessScore"] = 100 - 100 * max(missing.values()) / total
@@ -30,7 +30,7 @@ def metrics(dimensions, total, missing, newest, now):
 
 
 def verdict(source, total, missing):
-    """Why the pipeline may not go on; nothing where it may."""
+    """Returns why the pipeline must stop, or None."""
     if not total:
         return f"there are no orders in {source}"
     if any(missing.values()):
@@ -39,7 +39,7 @@ def verdict(source, total, missing):
 
 
 def utc(text):
-    """The time that a text says, in UTC; nothing where it says none."""
+    """Parses a time and converts it to UTC. Returns None for a string that is not a time."""
     try:
         time = datetime.fromisoformat(text)
     except (TypeError, ValueError):
@@ -61,7 +61,7 @@ def main():
     source = f"s3://{arguments['input_bucket']}/{arguments['input_path']}"
     orders = spark.read.option("header", True).csv(source)
     total, missing, newest = 0, {}, None
-    # A folder without files has no columns either.
+    # A prefix without files has no columns.
     if orders.columns:
         orders.createOrReplaceTempView("orders")
         counted = spark.sql(COUNT).first()

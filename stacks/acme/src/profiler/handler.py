@@ -1,3 +1,3 @@
 def profile(event, context):
-    """Tells how much there is to process."""
+    """Reports which data will be processed."""
     return {"inputPath": event.get("inputPath"), "profiled": True}

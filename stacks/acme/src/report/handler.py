@@ -1,3 +1,3 @@
 def report(event, context):
-    """Sums the run up in a sentence."""
+    """Summarizes the run in one sentence."""
     return {"summary": f"sales data from {event.get('inputPath')} was processed"}

@@ -1,5 +1,5 @@
 def validate(event, context):
-    """Refuses input that names no path."""
+    """Rejects input without a path."""
     if not event.get("inputPath"):
         raise ValueError("inputPath is missing")
     return {"inputPath": event["inputPath"], "valid": True}
