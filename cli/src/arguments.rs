@@ -1,4 +1,4 @@
-//! The commands and their flags.
+//! The command line: the commands and their flags.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use terrace_artifact::{Address, AddressError};
 use crate::console::Console;
 use crate::problem::Status;
 
-/// One description of a data platform, compiled and deployed to clusters and accounts.
+/// Compile a data platform from one typed description and deploy it to Kubernetes and AWS.
 #[derive(Parser, Debug)]
 #[command(name = "terrace", bin_name = "terrace", version, max_term_width = 100)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
@@ -20,68 +20,68 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
-/// What to do.
+/// The commands of the program.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
-    /// Write a stack to start from, with its editor settings
+    /// Create a starter stack and editor settings
     Init {
-        /// Where to; must not exist, or be empty
+        /// Directory to create; must not exist or must be empty
         dir: PathBuf,
     },
-    /// Check every environment; nothing is written
+    /// Check a stack in every environment without writing anything
     Validate {
         #[command(flatten)]
         stack: StackFolder,
         #[command(flatten)]
         set: Set,
-        /// How to tell what is wrong
+        /// Output format
         #[arg(long, value_enum, default_value_t = Output::Text, value_name = "FORMAT")]
         output: Output,
     },
-    /// Write what would be deployed, for a person to read
+    /// Compile a stack and write the manifests and templates to a directory
     Build {
         #[command(flatten)]
         stack: StackFolder,
-        /// An environment; may be repeated. Without any, all of them
+        /// Environment to build (can be repeated) [default: all environments]
         #[arg(short, long = "environment", value_name = "ENV")]
         environments: Vec<String>,
-        /// Where to
+        /// Output directory
         #[arg(long, value_name = "DIR", default_value = "out")]
         out: PathBuf,
         #[command(flatten)]
         set: Set,
     },
-    /// Compare what comes out with what was accepted before
+    /// Compare the compiled output with its golden files
     Test {
-        /// The folder of a stack, or of a module with its cases
+        /// Directory of a stack, or of a module with test cases
         #[arg(value_name = "STACK|MODULE", default_value = ".")]
         folder: PathBuf,
-        /// Accept what comes out
+        /// Update the golden files
         #[arg(long)]
         update: bool,
     },
-    /// Say what an apply would change
+    /// Show the changes that an apply would make
     Plan {
         #[command(flatten)]
         target: Environment,
         #[command(flatten)]
         planning: Planning,
-        /// Keep the plan in a file, to be applied with `terrace apply FILE`
+        /// Save the plan to a file, for `terrace apply FILE`
         #[arg(long, value_name = "FILE")]
         save: Option<PathBuf>,
-        /// How to tell the plan
+        /// Output format
         #[arg(long, value_enum, default_value_t = Output::Text, value_name = "FORMAT")]
         output: Output,
-        /// Exit with 2 when there are changes
+        /// Exit with code 2 if there are changes
         #[arg(long)]
         detailed_exitcode: bool,
     },
-    /// Bring about what the stack describes, or exactly what a saved plan says
+    /// Deploy a stack, or apply a saved plan
     Apply {
-        /// The folder of the stack, or the file of a plan
+        /// Directory of the stack, or file of a saved plan
         #[arg(value_name = "STACK|FILE", default_value = ".")]
         from: PathBuf,
-        /// The environment; a saved plan has its own
+        /// Environment to deploy; a saved plan contains its own
         #[arg(short, long, value_name = "ENV")]
         environment: Option<String>,
         #[command(flatten)]
@@ -89,7 +89,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         changing: Changing,
     },
-    /// Take away everything of an environment
+    /// Delete everything in an environment
     Destroy {
         #[command(flatten)]
         target: Environment,
@@ -98,36 +98,36 @@ pub(crate) enum Command {
         #[command(flatten)]
         changing: Changing,
     },
-    /// Say what a code means, or where a resource and its fields come from
+    /// Explain a diagnostic code, or show where a resource or a field comes from
     Explain {
-        /// A code such as `unknown-tier`, an address such as `finance/web/deployment`, or a component
+        /// Diagnostic code (`unknown-tier`), resource address (`finance/web/deployment`), or component
         #[arg(value_name = "CODE|ADDRESS")]
         what: String,
-        /// A field of the resource, such as `spec.replicas`
+        /// Field of the resource, such as `spec.replicas`
         field: Option<String>,
-        /// The folder of the stack
+        /// Directory of the stack
         #[arg(long, value_name = "STACK", default_value = ".")]
         stack: PathBuf,
-        /// The environment
+        /// Environment
         #[arg(short, long, value_name = "ENV")]
         environment: Option<String>,
         #[command(flatten)]
         set: Set,
     },
-    /// Draw the components of an environment and what they need
+    /// Draw the components of an environment and their dependencies
     Graph {
         #[command(flatten)]
         target: Environment,
-        /// The language of the picture
+        /// Output format
         #[arg(long, value_enum, default_value_t = Picture::Mermaid, value_name = "FORMAT")]
         output: Picture,
-        /// Draw the resources of this component, `TENANT/COMPONENT`
+        /// Draw the resources of one component, given as `TENANT/COMPONENT`
         #[arg(long, value_name = "COMPONENT")]
         component: Option<String>,
         #[command(flatten)]
         set: Set,
     },
-    /// Create what an account needs once: a bucket for templates, code and history
+    /// Create the S3 bucket that Terrace needs once per AWS account and region
     Bootstrap {
         #[command(flatten)]
         target: Environment,
@@ -136,44 +136,44 @@ pub(crate) enum Command {
         #[command(flatten)]
         set: Set,
     },
-    /// Show the modules that are in the program
+    /// List the built-in modules, or show one
     Modules {
         #[command(subcommand)]
         command: Modules,
     },
-    /// Print the JSON Schema of a kind of document, or of a plan
+    /// Print the JSON Schema of a document kind or of saved plans
     Schema {
-        /// `stack` for any document, one kind of them, or `plan` for what `plan --save` writes
+        /// A document kind, `stack` for all kinds together, or `plan` for saved plans
         #[arg(value_name = "KIND", value_parser = schema_kinds())]
         kind: String,
     },
-    /// Print a script that completes commands and flags
+    /// Print a shell completion script
     Completions {
-        /// For which shell
+        /// Shell to complete for
         #[arg(value_enum)]
         shell: Shell,
     },
 }
 
-/// What to show of the modules.
+/// The subcommands of `terrace modules`.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Modules {
-    /// Their names, versions and what they are for
+    /// List the name, version and summary of each module
     List,
-    /// The inputs, outputs and resources of one
+    /// Show the inputs, outputs and resources of a module
     Show {
-        /// Its name
+        /// Name of the module
         name: String,
-        /// The module's own text
+        /// Print the YAML source of the module
         #[arg(long)]
         source: bool,
     },
 }
 
-/// Where the stack is.
+/// The directory of a stack.
 #[derive(Args, Debug)]
 pub(crate) struct StackFolder {
-    /// The folder of the stack
+    /// Directory of the stack
     #[arg(value_name = "STACK", default_value = ".")]
     pub(crate) stack: PathBuf,
 }
@@ -181,46 +181,46 @@ pub(crate) struct StackFolder {
 /// One environment of a stack.
 #[derive(Args, Debug)]
 pub(crate) struct Environment {
-    /// The folder of the stack
+    /// Directory of the stack
     #[arg(value_name = "STACK", default_value = ".")]
     pub(crate) stack: PathBuf,
-    /// The environment
+    /// Environment; required if the stack has more than one
     #[arg(short, long, value_name = "ENV")]
     pub(crate) environment: Option<String>,
 }
 
-/// Inputs from the command line.
+/// Inputs that the command line overrides.
 #[derive(Args, Debug)]
 pub(crate) struct Set {
-    /// Give a component's input a value, such as the image that was just built; may be repeated
+    /// Set an input of a component, such as the image that CI has just built (can be repeated)
     #[arg(long = "set", value_name = "COMPONENT.INPUT=VALUE")]
     pub(crate) set: Vec<String>,
 }
 
-/// How live systems are reached.
+/// How Terrace connects to live systems.
 #[derive(Args, Debug)]
 pub(crate) struct Reach {
-    /// The kubeconfig, instead of `$KUBECONFIG` and `~/.kube/config`
+    /// Kubeconfig file [default: `$KUBECONFIG`, then `~/.kube/config`]
     #[arg(long, value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
 }
 
-/// How a plan is made.
+/// Flags that control what a plan contains.
 #[derive(Args, Debug)]
 pub(crate) struct Planning {
-    /// Plan only this, with what it needs: `finance`, `finance/web` or `finance/web/deployment`; may be repeated
+    /// Limit the plan to a tenant, a component or a resource, and its dependencies: `finance`, `finance/web` or `finance/web/deployment` (can be repeated)
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) only: Vec<String>,
-    /// Take over fields that somebody else manages
+    /// Take ownership of fields that another field manager owns
     #[arg(long)]
     pub(crate) take_over: bool,
-    /// Manage something that exists and that this environment did not create; an address or TENANT/COMPONENT, may be repeated
+    /// Start managing an existing resource that Terrace did not create, given as an address or TENANT/COMPONENT (can be repeated)
     #[arg(long, value_name = "ADDRESS", value_parser = approval)]
     pub(crate) adopt: Vec<String>,
-    /// Agree to lose the data of this resource, or to delete what was adopted; may be repeated
+    /// Allow data loss for a resource, or the deletion of an adopted resource (can be repeated)
     #[arg(long, value_name = "ADDRESS", value_parser = approval)]
     pub(crate) approve: Vec<String>,
-    /// Ask CloudFormation itself, with change sets that are deleted again
+    /// Preview CloudFormation changes with temporary change sets
     #[arg(long)]
     pub(crate) change_set: bool,
     #[command(flatten)]
@@ -229,39 +229,39 @@ pub(crate) struct Planning {
     pub(crate) reach: Reach,
 }
 
-/// How changes are made.
+/// Flags that control how changes are made.
 #[derive(Args, Debug)]
 pub(crate) struct Changing {
-    /// Do not ask
+    /// Skip the confirmation prompt
     #[arg(short, long)]
     pub(crate) yes: bool,
-    /// How long one resource may take to become ready, such as `90s` or `20m`
+    /// Maximum time for one resource to become ready, such as `90s` or `20m`
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
 }
 
-/// How something is told.
+/// An output format.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum Output {
-    /// For a person
+    /// Human-readable text
     Text,
-    /// For a program
+    /// JSON for programs
     Json,
 }
 
-/// The schema that is no document's.
+/// The name of the schema of saved plans, which is not a document kind.
 pub(crate) const PLAN: &str = "plan";
 
-/// The language of a picture.
+/// The language of a drawing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum Picture {
-    /// For Markdown and documentation
+    /// Mermaid, for Markdown
     Mermaid,
-    /// For Graphviz
+    /// DOT, for Graphviz
     Dot,
 }
 
-/// Says why the flags are not understood; or prints the help that was asked for.
+/// Reports invalid arguments, or prints the help or version that the user requested.
 pub(crate) fn refused(error: &clap::Error, console: &Console) -> Status {
     let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     let colour = if asked_for {
@@ -291,7 +291,7 @@ fn schema_kinds() -> clap::builder::PossibleValuesParser {
     kinds.into_iter().chain([PLAN]).collect::<Vec<_>>().into()
 }
 
-/// An address; or a component, of which the plan knows what could be approved or adopted.
+/// Parses the value of `--approve` and `--adopt`: an address, or a component. The plan later lists the addresses of a component.
 fn approval(text: &str) -> Result<String, AddressError> {
     match text.parse::<Address>() {
         Err(error) if !is_component(text) => Err(error),
@@ -299,14 +299,14 @@ fn approval(text: &str) -> Result<String, AddressError> {
     }
 }
 
-/// `finance/web`: the first two parts of an address.
+/// Reports whether `text` has the form TENANT/COMPONENT, such as `finance/web`.
 pub(crate) fn is_component(text: &str) -> bool {
     text.split_once('/').is_some_and(|(tenant, component)| {
         !tenant.is_empty() && !component.is_empty() && !component.contains('/')
     })
 }
 
-/// `90s`, `20m`, `2h`.
+/// Parses a duration such as `90s`, `20m` or `2h`, from one second to seven days.
 fn duration(text: &str) -> Result<Duration, String> {
     let units = [("s", 1), ("m", 60), ("h", 3600)];
     let found = units.iter().find_map(|(unit, seconds)| {
@@ -316,7 +316,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     found
         .filter(|seconds| (1..=7 * 24 * 3600).contains(seconds))
         .map(Duration::from_secs)
-        .ok_or_else(|| "write a time such as `90s`, `20m` or `2h`, up to a week".to_owned())
+        .ok_or_else(|| "expected a duration such as `90s`, `20m` or `2h`, at most 7 days".to_owned())
 }
 
 #[cfg(test)]
