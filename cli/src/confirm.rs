@@ -1,11 +1,11 @@
-//! Asks before something is changed.
+//! Asks the user to confirm changes.
 
 use std::io;
 
 use crate::console::Console;
 use crate::problem::Problem;
 
-/// Whether the user wants it. Where nobody can be asked, `--yes` has to have been given, or what `otherwise` says.
+/// Asks `question` and returns true if the user agrees. Without a terminal, the user must pass `--yes`; `otherwise` names the alternative.
 pub(crate) fn confirm(
     question: &str,
     yes: bool,
@@ -16,20 +16,22 @@ pub(crate) fn confirm(
         return Ok(true);
     }
     if !console.can_ask() {
-        return Err(Problem::new("nobody is there to say yes, so nothing was done")
-            .help(format!("add `--yes`{otherwise}")));
+        return Err(
+            Problem::new("cannot ask for confirmation: not running in a terminal")
+                .help(format!("add `--yes`{otherwise}")),
+        );
     }
     console.say(&format!("{question} [y/N] "));
     let mut answer = String::new();
     match io::stdin().read_line(&mut answer) {
-        // The end of the input ends no line.
+        // The end of the input leaves the cursor behind the question.
         Ok(0) => console.say("\n"),
         Ok(_) => {}
-        Err(error) => return Err(Problem::new(format!("the answer cannot be read: {error}"))),
+        Err(error) => return Err(Problem::new(format!("cannot read the answer: {error}"))),
     }
     let yes = matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes");
     if !yes {
-        console.line("nothing was done");
+        console.line("canceled: nothing was changed");
     }
     Ok(yes)
 }

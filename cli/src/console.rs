@@ -69,7 +69,7 @@ impl Console {
         let mut out = io::stdout().lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
             Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-                Err(Problem::new(format!("the output cannot be written: {error}")))
+                Err(Problem::new(format!("cannot write the output: {error}")))
             }
             _ => Ok(()),
         }

@@ -63,7 +63,7 @@ impl<'a> Drawing<'a> {
         }
         if diagnostics.len() > MOST_DRAWN {
             let more = diagnostics.len() - MOST_DRAWN;
-            text.push_str(&format!("and {more} more, which are not shown\n\n"));
+            text.push_str(&format!("and {more} more (not shown)\n\n"));
         }
         text
     }
@@ -284,7 +284,7 @@ pub(crate) fn summary(diagnostics: &[Diagnostic]) -> Option<String> {
         .iter()
         .min_by_key(|diagnostic| diagnostic.severity())?;
     Some(format!(
-        "{}; `terrace explain {}` says more",
+        "{}; for details, run `terrace explain {}`",
         counts.join(", "),
         first.code.slug()
     ))

@@ -1,4 +1,4 @@
-//! A folder on disk as the compiler's sources.
+//! Reads the compiler's sources from a directory.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -9,23 +9,23 @@ use std::sync::Arc;
 
 use terrace_compiler::source::{Entry, EntryKind, SourceError, Sources};
 
-/// Folders that are never part of a stack.
+/// Directories that are never part of a stack.
 const SKIPPED: [&str; 3] = [".git", "target", "node_modules"];
 
-/// More entries than any stack has: somebody stands in the wrong folder.
+/// Maximum number of directory entries. A larger directory is probably not a stack, for example a home directory.
 const MOST_ENTRIES: usize = 200_000;
 
-/// More bytes than any file of a stack has; what is YAML has a limit of its own, far below.
+/// Maximum size of a file in bytes. YAML files have a much lower limit of their own.
 const LONGEST: u64 = 512 * 1024 * 1024;
 
-/// The files below a folder.
+/// The files below a directory.
 #[derive(Clone, Debug)]
 pub(crate) struct Disk {
     folder: PathBuf,
 }
 
 impl Disk {
-    /// Those below this folder. Paths with `..` lead out of it, as the stack's author meant them to.
+    /// Reads files below `folder`. A path with `..` leads out of it; the compiler decides which of those it allows.
     pub(crate) fn new(folder: &Path) -> Disk {
         Disk {
             folder: folder.to_owned(),
@@ -36,14 +36,14 @@ impl Disk {
 impl Sources for Disk {
     fn read(&self, path: &str) -> Result<Arc<[u8]>, SourceError> {
         let place = self.folder.join(path);
-        // Before it is opened: opening a named pipe waits for somebody who writes into it.
+        // This check must precede `open`, which blocks on a named pipe until another process writes to it.
         let metadata = fs::metadata(&place).map_err(|error| unreadable(&error))?;
         if !metadata.is_file() {
-            return Err(SourceError::Unreadable("it is not a file".to_owned()));
+            return Err(SourceError::Unreadable("not a regular file".to_owned()));
         }
         if metadata.len() > LONGEST {
             return Err(SourceError::Unreadable(format!(
-                "it has {} bytes",
+                "{} bytes exceed the maximum of {LONGEST} bytes",
                 metadata.len()
             )));
         }
@@ -52,7 +52,9 @@ impl Sources for Disk {
         file.read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
         let after = file.metadata().map_err(|error| unreadable(&error))?;
         if has_changed(&metadata, &after, bytes.len()) {
-            return Err(SourceError::Unreadable("it changed while it was read".to_owned()));
+            return Err(SourceError::Unreadable(
+                "the file changed during reading".to_owned(),
+            ));
         }
         Ok(bytes.into())
     }
@@ -81,16 +83,16 @@ impl Sources for Disk {
     }
 }
 
-/// Whether a file is another one than before it was read.
+/// Returns true if a file changed while it was read.
 fn has_changed(before: &Metadata, after: &Metadata, read: usize) -> bool {
     let modified = |metadata: &Metadata| metadata.modified().ok();
     after.len() != before.len() || after.len() != read as u64 || modified(before) != modified(after)
 }
 
-/// What is at a place, without following it where it is a link.
+/// Returns the kind of a directory entry. Does not follow symbolic links.
 fn kind_of(place: &Path, name: &OsStr) -> Result<EntryKind, SourceError> {
     if name.to_str().is_none() {
-        return Ok(EntryKind::Other("named in bytes that are not UTF-8"));
+        return Ok(EntryKind::Other("an entry whose name is not valid UTF-8"));
     }
     let metadata = fs::symlink_metadata(place).map_err(|error| unreadable(&error))?;
     let kind = metadata.file_type();
@@ -105,7 +107,7 @@ fn kind_of(place: &Path, name: &OsStr) -> Result<EntryKind, SourceError> {
         let target = fs::read_link(place).map_err(|error| unreadable(&error))?;
         match target.into_os_string().into_string() {
             Ok(target) => EntryKind::Link { target },
-            Err(_) => EntryKind::Other("a symbolic link to a name that is not UTF-8"),
+            Err(_) => EntryKind::Other("a symbolic link whose target is not valid UTF-8"),
         }
     } else {
         EntryKind::Other(special(kind))
@@ -115,7 +117,7 @@ fn kind_of(place: &Path, name: &OsStr) -> Result<EntryKind, SourceError> {
 #[cfg(unix)]
 fn is_executable(metadata: &Metadata) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
-    // The owner's bit, which is the one that git keeps.
+    // Git records the owner's executable bit only.
     metadata.permissions().mode() & 0o100 != 0
 }
 
@@ -124,7 +126,7 @@ fn is_executable(_metadata: &Metadata) -> bool {
     false
 }
 
-/// What is neither a file nor a directory nor a link.
+/// Names a file type other than file, directory and symbolic link.
 #[cfg(unix)]
 fn special(kind: fs::FileType) -> &'static str {
     use std::os::unix::fs::FileTypeExt as _;
@@ -142,7 +144,7 @@ fn special(_kind: fs::FileType) -> &'static str {
     "neither a file nor a directory"
 }
 
-/// A walk through a folder and the folders in it.
+/// A recursive walk through a directory.
 #[derive(Default)]
 struct Walk {
     paths: Vec<String>,
@@ -150,14 +152,17 @@ struct Walk {
 }
 
 impl Walk {
-    /// Adds what is in `folder`, whose path is `name`. `links` are the real paths of folders that symbolic links on the
-    /// way here are in and lead to: a link back to one of them, or to a folder around it, would never end.
+    /// Adds the files below `folder`, whose path relative to the start is `name`. `links` contains the canonical paths of
+    /// the directories that the symbolic links on the way here are in and lead to. A link to one of them, or to a directory
+    /// that contains one, would make the walk endless.
     fn folder(&mut self, folder: &Path, name: &str, links: &mut Vec<PathBuf>) -> Result<(), SourceError> {
         for entry in fs::read_dir(folder).map_err(|error| unreadable(&error))? {
             let entry = entry.map_err(|error| unreadable(&error))?;
             self.entries += 1;
             if self.entries > MOST_ENTRIES {
-                let message = format!("it has more than {MOST_ENTRIES} files: is it the stack's folder?");
+                let message = format!(
+                    "the directory has more than {MOST_ENTRIES} entries; is it the directory of a stack?"
+                );
                 return Err(SourceError::Unreadable(message));
             }
             let file_name = entry.file_name();
@@ -188,7 +193,7 @@ impl Walk {
         parent: &Path,
         links: &mut Vec<PathBuf>,
     ) -> Result<(), SourceError> {
-        // A link to nothing is listed like a file: reading it says what is wrong with it.
+        // A dangling link is listed like a file. Reading it reports the error.
         if !link.is_dir() {
             self.paths.push(path);
             return Ok(());
@@ -199,7 +204,7 @@ impl Walk {
         links.push(real(parent)?);
         if links.iter().any(|passed| passed.starts_with(&target)) {
             return Err(SourceError::Unreadable(format!(
-                "`{path}` is a symbolic link to a folder that it is in"
+                "symbolic link `{path}` leads to a directory that contains it"
             )));
         }
         links.push(target);
@@ -216,7 +221,7 @@ fn unreadable(error: &io::Error) -> SourceError {
     }
 }
 
-/// What the operating system says, without its number.
+/// Returns the message of an operating system error without its number, starting in lower case.
 pub(crate) fn in_words(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
@@ -226,7 +231,7 @@ pub(crate) fn in_words(error: &io::Error) -> String {
     })
 }
 
-/// The paths of all files below a folder, relative to it; none where it does not exist.
+/// Returns the paths of all files below a directory, relative to it. A directory that does not exist has no files.
 pub(crate) fn files_below(folder: &Path) -> Result<BTreeSet<String>, String> {
     match Disk::new(folder).list("") {
         Ok(paths) => Ok(paths.into_iter().collect()),
@@ -268,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_files_in_order_and_skips_what_is_no_stack() {
+    fn lists_files_in_order_and_skips_excluded_directories() {
         let folder = Folder::new("order");
         for path in [
             "b.yaml",
@@ -287,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn follows_links_and_refuses_those_that_lead_in_circles() {
+    fn follows_symbolic_links_and_rejects_cycles() {
         let folder = Folder::new("links");
         folder.write("a/one.yaml");
         folder.write("c/two.yaml");
@@ -301,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_in_a_directory_and_follows_nothing() {
+    fn lists_entries_without_following_symbolic_links() {
         let folder = Folder::new("entries");
         for path in ["node_modules/x.js", ".env", "run"] {
             folder.write(path);
@@ -333,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn notices_a_file_that_changes_while_it_is_read() {
+    fn detects_a_file_that_changes_during_reading() {
         let folder = Folder::new("changes");
         folder.write("a.yaml");
         let metadata = || fs::metadata(folder.0.join("a.yaml")).unwrap();
@@ -367,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_to_nothing_is_found_and_cannot_be_read() {
+    fn lists_a_dangling_link_that_cannot_be_read() {
         let folder = Folder::new("dangling");
         symlink("nowhere", folder.0.join("tenant.yaml")).unwrap();
         assert_eq!(folder.list().unwrap(), ["tenant.yaml"]);

@@ -1,4 +1,4 @@
-//! Writes files below a folder, and takes away those that it wrote before and does not write any more.
+//! Writes files below a directory, and deletes files that an earlier run wrote and that are no longer produced.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,20 +10,20 @@ use rayon::prelude::*;
 use crate::disk::in_words;
 use crate::problem::Problem;
 
-/// Writes every file, several at a time, with the folders that they are in.
+/// Writes all files in parallel and creates their directories.
 pub(crate) fn write(folder: &Path, files: &BTreeMap<String, String>) -> Result<(), Problem> {
     files
         .par_iter()
         .try_for_each(|(path, text)| write_file(&folder.join(path), text))
 }
 
-/// Writes a file, with the folders that it is in. One that is there with the same bytes is left alone.
+/// Writes a file and creates its directories. Does not touch a file that already has the same content.
 pub(crate) fn write_file(path: &Path, text: &str) -> Result<(), Problem> {
     let written = match path.parent().map(fs::create_dir) {
         Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => {
             path.parent().map_or(Ok(()), fs::create_dir_all)
         }
-        // A folder that is new holds nothing that could be the same.
+        // A directory that was just created cannot contain the file, so only an existing directory needs the comparison.
         Some(Err(_)) if is_same(path, text) => return Ok(()),
         _ => Ok(()),
     };
@@ -37,7 +37,7 @@ fn is_same(path: &Path, text: &str) -> bool {
         && fs::read(path).is_ok_and(|found| found == text.as_bytes())
 }
 
-/// Takes files away, and the folders that are empty then. That one is gone already is fine.
+/// Deletes files and the directories that become empty. Ignores files that do not exist.
 pub(crate) fn remove<'a>(folder: &Path, files: impl IntoIterator<Item = &'a str>) -> Result<(), Problem> {
     for file in files {
         let path = folder.join(file);
@@ -51,7 +51,7 @@ pub(crate) fn remove<'a>(folder: &Path, files: impl IntoIterator<Item = &'a str>
     Ok(())
 }
 
-/// Whether a path, from the folder that environments are rendered into, is one of a rendered file.
+/// Returns true if a path, relative to the output directory, belongs to a rendered file.
 pub(crate) fn is_rendered(path: &str) -> bool {
     let parts: Vec<&str> = path.split('/').collect();
     let kinds = ["kubernetes", "cloudformation", "lifecycle", "step-functions"];
@@ -63,11 +63,7 @@ pub(crate) fn is_rendered(path: &str) -> bool {
 }
 
 pub(crate) fn unwritable(path: &Path, error: &io::Error) -> Problem {
-    Problem::new(format!(
-        "`{}` cannot be written: {}",
-        path.display(),
-        in_words(error)
-    ))
+    Problem::new(format!("cannot write `{}`: {}", path.display(), in_words(error)))
 }
 
 #[cfg(test)]
@@ -75,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_rendered_is_below_an_environment() {
+    fn rendered_files_are_below_an_environment() {
         assert!(is_rendered("production/kubernetes/finance/web.yaml"));
         assert!(is_rendered("production/cloudformation/berlin/finance/lake.json"));
         for path in [

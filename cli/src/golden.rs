@@ -1,4 +1,4 @@
-//! Compares what comes out with what was accepted before.
+//! Compares compiled output with golden files.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,19 +15,19 @@ use crate::problem::Problem;
 /// How two sets of files differ.
 #[derive(Debug, Default)]
 pub(crate) struct Comparison {
-    /// Accepted before and not produced any more.
+    /// Golden files that the current output does not contain.
     pub(crate) missing: Vec<String>,
-    /// Produced and never accepted.
+    /// Files of the current output that have no golden file.
     pub(crate) extra: Vec<String>,
-    /// Both, and not the same: path, before, now.
+    /// Files that differ, as (path, golden text, current text).
     pub(crate) different: Vec<(String, String, String)>,
-    /// How many are the same.
+    /// The number of files that are the same.
     pub(crate) same: usize,
-    /// Whether anything was accepted before.
+    /// Whether the directory contains any golden file.
     pub(crate) begun: bool,
 }
 
-/// Compares files with those below a folder; what `counts` says no to has nothing to do with it.
+/// Compares files with the golden files below a directory. Ignores the files that `counts` rejects.
 pub(crate) fn compare(
     folder: &Path,
     counts: &dyn Fn(&str) -> bool,
@@ -63,7 +63,7 @@ pub(crate) fn compare(
     Ok(comparison)
 }
 
-/// Makes the folder hold exactly these files.
+/// Replaces the golden files with the current files.
 pub(crate) fn accept(
     folder: &Path,
     comparison: &Comparison,
@@ -74,12 +74,12 @@ pub(crate) fn accept(
 }
 
 impl Comparison {
-    /// Whether nothing differs.
+    /// Returns true if no file differs.
     pub(crate) fn is_same(&self) -> bool {
         self.missing.is_empty() && self.extra.is_empty() && self.different.is_empty()
     }
 
-    /// `3 files differ, 1 is new, 2 are gone`.
+    /// Summarizes the differences: `3 files differ, 1 file is new, 2 files are missing`.
     pub(crate) fn summary(&self) -> String {
         let part = |count: usize, one: &str, many: &str| match count {
             0 => None,
@@ -89,12 +89,12 @@ impl Comparison {
         let parts = [
             part(self.different.len(), "differs", "differ"),
             part(self.extra.len(), "is new", "are new"),
-            part(self.missing.len(), "is gone", "are gone"),
+            part(self.missing.len(), "is missing", "are missing"),
         ];
         parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 
-    /// All differences for a reader. A change that many files share is shown once, with the names of the others.
+    /// Describes all differences. Files with the same change share one diff, followed by a list of their paths.
     pub(crate) fn describe(&self, shown: &str, colour: bool) -> String {
         let mut out = String::new();
         let mut groups: Vec<(Vec<&str>, Vec<String>, String)> = Vec::new();
@@ -112,21 +112,21 @@ impl Comparison {
                 "{}",
                 painted(colour, Tone::Strong, &format!("--- {shown}/{first}"))
             );
-            let _ = writeln!(out, "{}", painted(colour, Tone::Strong, "+++ what comes out now"));
+            let _ = writeln!(out, "{}", painted(colour, Tone::Strong, "+++ current output"));
             out.push_str(&text);
             if let [_, rest @ ..] = paths.as_slice()
                 && !rest.is_empty()
             {
-                let _ = writeln!(out, "the same in {} more:", rest.len());
+                let _ = writeln!(out, "same change in {} more:", rest.len());
                 list(&mut out, rest.iter().copied());
             }
             out.push('\n');
         }
         for (files, words) in [
-            (&self.extra, "comes out now, and was not accepted before"),
+            (&self.extra, "in the current output, but not in the golden files"),
             (
                 &self.missing,
-                "was accepted before, and does not come out any more",
+                "in the golden files, but not in the current output",
             ),
         ] {
             if !files.is_empty() {
@@ -139,7 +139,7 @@ impl Comparison {
     }
 }
 
-/// How many names are listed before the rest is counted.
+/// Maximum number of listed names. The list ends with the count of the rest.
 const LISTED: usize = 30;
 
 fn list<'a>(out: &mut String, paths: impl ExactSizeIterator<Item = &'a str>) {
@@ -152,7 +152,7 @@ fn list<'a>(out: &mut String, paths: impl ExactSizeIterator<Item = &'a str>) {
     }
 }
 
-/// The changed lines, to recognise the same change elsewhere, and the unified difference.
+/// Returns the changed lines, which identify the same change in other files, and the unified diff.
 fn difference(before: &str, now: &str, colour: bool) -> (Vec<String>, String) {
     let diff = TextDiff::from_lines(before, now);
     let mut essence = Vec::new();
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_extra_and_different_files_are_told_apart_and_accepted() {
+    fn reports_and_accepts_missing_extra_and_different_files() {
         let folder = std::env::temp_dir().join(format!("terrace-golden-{}", std::process::id()));
         let before = files([
             ("a/web.yaml", "kind: Deployment\nreplicas: 2\nname: web\n"),
@@ -220,24 +220,24 @@ mod tests {
         let comparison = compare(&folder, &|_| true, &now).unwrap();
         assert_eq!(
             comparison.summary(),
-            "2 files differ, 1 file is new, 1 file is gone"
+            "2 files differ, 1 file is new, 1 file is missing"
         );
         assert_eq!(comparison.same, 1);
         expect![[r#"
             --- golden/a/web.yaml
-            +++ what comes out now
+            +++ current output
             @@ -1,3 +1,3 @@
              kind: Deployment
             -replicas: 2
             +replicas: 3
              name: web
-            the same in 1 more:
+            same change in 1 more:
               b/web.yaml
 
-            comes out now, and was not accepted before:
+            in the current output, but not in the golden files:
               d.yaml
 
-            was accepted before, and does not come out any more:
+            in the golden files, but not in the current output:
               b/old/gone.yaml
 
         "#]]
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newline_that_is_missing_is_a_difference() {
+    fn reports_a_missing_final_newline() {
         let (_, text) = difference("a\n", "a", false);
         assert!(text.contains("no newline"), "{text}");
     }

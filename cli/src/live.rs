@@ -88,7 +88,7 @@ pub(crate) fn locate(failures: &mut [Failure], folder: &Path) {
 /// What runs requests. Two threads: one waits for servers as well as twenty.
 pub(crate) fn runtime() -> Result<Runtime, Problem> {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.map_err(|error| Problem::new(format!("no threads can be started: {error}")))
+    runtime.map_err(|error| Problem::new(format!("cannot start threads: {error}")))
 }
 
 /// Stops an apply at the first Ctrl-C, and the program at the second.
@@ -102,10 +102,10 @@ async fn interrupts(canceller: Canceller, console: Console) {
     interrupted().await;
     canceller.cancel();
     interrupted().await;
-    console.line("killed; what was begun may or may not be done, and the next run looks and finishes it");
+    console.line("exited at once; some steps may be incomplete, and the next apply finishes them");
     #[expect(
         clippy::exit,
-        reason = "the user has asked twice, and what still runs may never end"
+        reason = "the user pressed Ctrl-C twice, and running steps may never end"
     )]
     process::exit(Status::Partly.code().into());
 }

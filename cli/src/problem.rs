@@ -1,21 +1,21 @@
-//! How a command ends.
+//! The result of a command: its exit code and its error message.
 
 use terrace_deployer::Error;
 
 use crate::console::{Console, Tone};
 
-/// How a command ended, which is the exit code.
+/// The result of a command. It determines the exit code.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Status {
-    /// It did what was asked.
+    /// The command succeeded.
     Done,
-    /// It did nothing, or found something wrong.
+    /// The command found errors, or failed before it changed anything.
     Failed,
-    /// There are changes, and `--detailed-exitcode` was given.
+    /// The plan contains changes and the user passed `--detailed-exitcode`.
     Changes,
-    /// An apply stopped part-way.
+    /// An apply stopped after it had made some of the changes.
     Partly,
-    /// It would not: data would be lost, the plan is stale, the cluster or account is another one.
+    /// Terrace refused: data would be lost, the plan is stale, or the target is not the one that the plan was made for.
     Refused,
 }
 
@@ -32,24 +32,24 @@ impl Status {
     }
 }
 
-/// Why a command did not do what was asked.
+/// The reason why a command failed.
 #[derive(Debug)]
 pub(crate) enum Problem {
-    /// All has been said already.
+    /// The reason was printed already.
     Said,
-    /// In words: what is wrong, and what to do.
+    /// A message with instructions.
     Words {
-        /// Lower case, no full stop.
+        /// What is wrong, in lower case and without a full stop.
         message: String,
-        /// What to do, a line each.
+        /// What to do, one instruction per entry.
         help: Vec<String>,
     },
-    /// From a live system.
+    /// An error from a live system.
     Deployer(Box<Error>),
 }
 
 impl Problem {
-    /// Something that is wrong.
+    /// Creates a problem from its message.
     pub(crate) fn new(message: impl Into<String>) -> Problem {
         Problem::Words {
             message: message.into(),
@@ -57,7 +57,7 @@ impl Problem {
         }
     }
 
-    /// With what to do about it.
+    /// Adds an instruction.
     #[must_use]
     pub(crate) fn help(mut self, line: impl Into<String>) -> Problem {
         if let Problem::Words { help, .. } = &mut self {
@@ -66,7 +66,7 @@ impl Problem {
         self
     }
 
-    /// What the command ends with.
+    /// Returns the status that the command ends with.
     pub(crate) fn status(&self) -> Status {
         match self {
             Problem::Said | Problem::Words { .. } => Status::Failed,
@@ -78,7 +78,7 @@ impl Problem {
         }
     }
 
-    /// What is said about it; nothing where all has been said.
+    /// Renders the problem for the console. Returns an empty string if it was printed already.
     pub(crate) fn words(&self, console: &Console) -> String {
         let error = console.paint(Tone::Error, "error:");
         match self {
@@ -98,7 +98,7 @@ impl Problem {
                     all.collect::<Vec<_>>().join("\n")
                 }
                 Error::Partly(report) => {
-                    format!("\n{} {report}\n", console.paint(Tone::Error, "stopped part-way:"))
+                    format!("\n{} {report}\n", console.paint(Tone::Error, "partly applied:"))
                 }
             },
         }

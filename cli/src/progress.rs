@@ -71,11 +71,11 @@ impl Progress {
                 // Whole seconds: it is not looked at more often.
                 let seconds = left.as_secs_f64().ceil();
                 format!(
-                    "waiting for the lock: {holder} has it, and it is free in {seconds} s if they are gone"
+                    "waiting for the lock, held by {holder}; it expires in {seconds} s unless renewed"
                 )
             }
             Event::ApprovesNothing { what } => format!("{} {what}", paint(Tone::Warning, "warning:")),
-            Event::Restoring { what } => format!("putting right what an earlier apply left open: {what}"),
+            Event::Restoring { what } => format!("recovering from an interrupted apply: {what}"),
             Event::Begun { release, steps } => {
                 format!("release {release}: {steps} {}", plural(*steps, "step"))
             }
@@ -91,7 +91,7 @@ impl Progress {
                 )
             }
             Event::Retrying { step, failure, after } => {
-                format!("  {step}: {}; again in {}", failure.message, took(*after))
+                format!("  {step}: {}; retrying in {}", failure.message, took(*after))
             }
             Event::Done { step, elapsed } => {
                 format!("  {} {step} ({})", paint(Tone::Good, "done"), took(*elapsed))
@@ -102,14 +102,14 @@ impl Progress {
             Event::Unsettled { step, failure } => {
                 format!(
                     "  {} {step}: {}",
-                    paint(Tone::Warning, "unsettled"),
+                    paint(Tone::Warning, "not ready"),
                     failure.message
                 )
             }
             // They are listed at the end, once.
             Event::Skipped { .. } => return None,
             Event::Stopping => {
-                "stopping: nothing new begins, and what was begun is not waited for; Ctrl-C again to kill"
+                "stopping: no new steps start, and Terrace does not wait for running steps; press Ctrl-C again to exit at once"
                     .to_owned()
             }
         };

@@ -23,20 +23,20 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    /// Opens a folder; whether it is a stack is the compiler's to say.
+    /// Opens a directory. The compiler decides later whether it contains a stack.
     pub(crate) fn open(folder: &Path) -> Result<Stack, Problem> {
         if folder.is_file() {
             return Err(Problem::new(format!(
-                "`{}` is a file, and a stack is a folder",
+                "`{}` is a file, not the directory of a stack",
                 folder.display()
             ))
-            .help("name the folder that it is in"));
+            .help("pass the directory that contains the file"));
         }
         if !folder.is_dir() {
-            let problem = Problem::new(format!("there is no folder `{}`", folder.display()));
+            let problem = Problem::new(format!("directory `{}` does not exist", folder.display()));
             return Err(match nearest_folder(folder) {
-                Some(nearest) => problem.help(format!("`{nearest}` exists")),
-                None => problem.help("name the folder of a stack, or begin one:\n  terrace init DIR"),
+                Some(nearest) => problem.help(format!("did you mean `{nearest}`?")),
+                None => problem.help("pass the directory of a stack, or create a stack:\n  terrace init DIR"),
             });
         }
         Ok(Stack {
@@ -107,7 +107,7 @@ impl Stack {
                 .map(|name| format!("`{name}`"))
                 .collect();
             let first = compiled.environments.first().map_or("ENV", |name| name);
-            return Err(Problem::new("which environment is meant?")
+            return Err(Problem::new("no environment is selected")
                 .help(format!("add `-e {first}`; this stack has {}", listed(&names))));
         };
         let only = std::slice::from_ref(environment);
@@ -120,17 +120,19 @@ impl Stack {
             .ok_or_else(|| Problem::new(format!("no environment is named `{environment}`")))
     }
 
-    /// What a folder is that is a module's, and no stack's.
+    /// Returns an error if the directory belongs to a module, not to a stack.
     pub(crate) fn refuse_module(&self, compiled: &Compiled) -> Result<(), Problem> {
         if compiled.platform.is_some() || !module_test::is_module(&self.sources) {
             return Ok(());
         }
         let folder = self.folder.display();
-        let problem = Problem::new(format!("`{folder}` is the folder of a module, and no stack"));
-        Err(problem.help(format!("to try its cases:\n  terrace test {folder}")))
+        let problem = Problem::new(format!("`{folder}` is the directory of a module, not of a stack"));
+        Err(problem.help(format!(
+            "to run the test cases of the module:\n  terrace test {folder}"
+        )))
     }
 
-    /// Names the stack that a folder is a part of, where it is none itself.
+    /// Prints a hint if the directory is not a stack but lies inside one.
     pub(crate) fn hint(&self, compiled: &Compiled, console: &Console) {
         let nothing = |said: &Diagnostic| said.code == Code::NoPlatform && said.primary.is_none();
         if compiled.platform.is_none()
@@ -139,13 +141,13 @@ impl Stack {
         {
             let help = console.paint(Tone::Help, "help:");
             console.line(&format!(
-                "{help} it is part of a stack: name the folder `{}`",
+                "{help} the directory is part of a stack; pass the directory of the stack: `{}`",
                 around.display()
             ));
         }
     }
 
-    /// Draws diagnostics, and sums them up.
+    /// Prints diagnostics and their summary.
     pub(crate) fn tell(&self, diagnostics: &[Diagnostic], files: &Files, console: &Console) {
         let mut drawing = Drawing::new(files, &self.folder, console.colour_words());
         console.say(&drawing.all(diagnostics));
@@ -161,7 +163,7 @@ impl Stack {
     }
 }
 
-/// What the compiler is asked. The clock is read here: waivers expire.
+/// Builds the request to the compiler. This function reads the clock because waivers expire.
 pub(crate) fn request(environments: &[String], set: &[String]) -> Request {
     let now = terrace_deployer::timestamp(SystemTime::now());
     Request {

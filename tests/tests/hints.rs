@@ -38,7 +38,7 @@ fn a_folder_of_stacks_is_none() {
          |
          = help: name the folder of one; there are `stacks/one` and `stacks/two`
 
-        1 error; `terrace explain no-platform` says more
+        1 error; for details, run `terrace explain no-platform`
     "#]],
     );
 }
@@ -60,8 +60,8 @@ fn a_part_of_a_stack_is_none() {
          |
          = help: write one: `{kind: Platform, name: acme}`; or start from what `terrace init DIR` writes
 
-        1 error; `terrace explain no-platform` says more
-        help: it is part of a stack: name the folder `..`
+        1 error; for details, run `terrace explain no-platform`
+        help: the directory is part of a stack; pass the directory of the stack: `..`
     "#]],
     );
     let outside = Terrace::in_directory(scratch.path());
@@ -78,8 +78,8 @@ fn a_module_is_no_stack() {
         &Terrace::in_directory(scratch.path()),
         &["validate", "page"],
         expect![[r#"
-            error: `page` is the folder of a module, and no stack
-            help: to try its cases:
+            error: `page` is the directory of a module, not of a stack
+            help: to run the test cases of the module:
                 terrace test page
         "#]],
     );
@@ -95,9 +95,9 @@ fn what_is_no_plan_is_not_applied() {
         &["apply", "platform.yaml"],
         expect![[r#"
         error: `platform.yaml` is not a saved plan: key must be a string at line 1 column 2
-        help: to make a plan and keep it:
+        help: to create a saved plan:
             terrace plan -e ENV --save FILE
-        help: to apply a stack, name its folder:
+        help: to apply a stack, pass its directory:
             terrace apply STACK -e ENV
     "#]],
     );
@@ -105,8 +105,8 @@ fn what_is_no_plan_is_not_applied() {
         &terrace,
         &["apply", "plan.json"],
         expect![[r#"
-        error: there is no file `plan.json`
-        help: to make a plan and keep it:
+        error: file `plan.json` does not exist
+        help: to create a saved plan:
             terrace plan -e ENV --save FILE
     "#]],
     );
@@ -124,7 +124,7 @@ fn a_code_may_be_given_as_it_was_read() {
         &terrace,
         &["explain", "web", "-e", "development"],
         expect![[r#"
-        error: `web` is neither a code nor an address
+        error: `web` is not a diagnostic code or an address
         help: a component is named with its tenant: `finance/web`, or `platform/web`
     "#]],
     );

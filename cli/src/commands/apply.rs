@@ -29,8 +29,8 @@ pub(crate) fn run(
         return apply_saved(from, environment.as_ref(), planning, changing, console);
     }
     if !from.exists() && environment.is_none() && from.extension().is_some() {
-        return Err(Problem::new(format!("there is no file `{}`", from.display()))
-            .help("to make a plan and keep it:\n  terrace plan -e ENV --save FILE"));
+        return Err(Problem::new(format!("file `{}` does not exist", from.display()))
+            .help("to create a saved plan:\n  terrace plan -e ENV --save FILE"));
     }
     let target = Environment {
         stack: from.to_owned(),
@@ -39,7 +39,7 @@ pub(crate) fn run(
     plan_and_apply(Purpose::Apply, &target, planning, changing, console)
 }
 
-/// Takes everything away.
+/// Deletes everything in an environment.
 pub(crate) fn destroy(
     target: &Environment,
     planning: &Planning,
@@ -49,7 +49,7 @@ pub(crate) fn destroy(
     plan_and_apply(Purpose::Destroy, target, planning, changing, console)
 }
 
-/// Creates what an account needs once.
+/// Creates the bootstrap bucket of the environment's accounts.
 pub(crate) fn bootstrap(
     target: &Environment,
     reach: &Reach,
@@ -63,7 +63,7 @@ pub(crate) fn bootstrap(
     let lines = done.map_err(|error| live::located(error, &access.folder))?;
     if lines.is_empty() {
         console.line(&format!(
-            "`{}` names no account, so there is nothing to prepare",
+            "environment `{}` has no AWS account, so there is nothing to create",
             bundle.environment.name
         ));
     }
@@ -81,9 +81,7 @@ fn plan_and_apply(
     console: &Console,
 ) -> Result<Status, Problem> {
     if purpose == Purpose::Destroy && !planning.adopt.is_empty() {
-        return Err(Problem::new(
-            "`--adopt` is for `plan` and `apply`: a destroy adopts nothing",
-        ));
+        return Err(Problem::new("`--adopt` cannot be used with `destroy`"));
     }
     let stack = Stack::open(&target.stack)?;
     let (bundle, _) = stack.environment(target.environment.as_ref(), &planning.set.set, console)?;
@@ -103,15 +101,15 @@ fn plan_and_apply(
         warn(&plan, &stack, console);
     }
     allowed(&plan, planning)?;
-    // What is only waited for needs no yes.
+    // A plan that only waits for resources to become ready needs no confirmation.
     if !plan.changes_nothing() {
         let environment = &bundle.environment.name;
         let (question, otherwise) = match purpose {
             Purpose::Apply => (
-                format!("\napply this to {environment}?"),
-                ", or save the plan with `terrace plan --save FILE` and apply that",
+                format!("\napply these changes to {environment}?"),
+                ", or save the plan with `terrace plan --save FILE` and apply the file",
             ),
-            Purpose::Destroy => (format!("\ndestroy all of this in {environment}?"), ""),
+            Purpose::Destroy => (format!("\ndelete all of these resources in {environment}?"), ""),
         };
         if !confirm(&question, changing.yes, otherwise, console)? {
             return Ok(Status::Done);
@@ -124,7 +122,7 @@ fn plan_and_apply(
     apply(&runtime, Some(&connection), &plan, &access, asked, console)
 }
 
-/// Applies exactly what was saved. It was looked at when it was saved, so nobody is asked again.
+/// Applies a saved plan without asking for confirmation, because the user reviewed the plan when it was saved.
 fn apply_saved(
     file: &Path,
     environment: Option<&String>,
@@ -139,17 +137,20 @@ fn apply_saved(
         || planning.change_set;
     if environment.is_some() || given {
         return Err(Problem::new(format!(
-            "`{}` is a saved plan, which says all of this itself",
+            "`{}` is a saved plan; its environment and options cannot be changed",
             file.display()
         ))
-        .help(format!("apply it as it is:\n  terrace apply {}", file.display())));
+        .help(format!(
+            "apply it without these flags:\n  terrace apply {}",
+            file.display()
+        )));
     }
-    let text = fs::read(file)
-        .map_err(|error| Problem::new(format!("`{}` cannot be read: {error}", file.display())))?;
+    let text =
+        fs::read(file).map_err(|error| Problem::new(format!("cannot read `{}`: {error}", file.display())))?;
     let plan: Plan = serde_json::from_slice(&text).map_err(|error| {
         Problem::new(format!("`{}` is not a saved plan: {error}", file.display()))
-            .help("to make a plan and keep it:\n  terrace plan -e ENV --save FILE")
-            .help("to apply a stack, name its folder:\n  terrace apply STACK -e ENV")
+            .help("to create a saved plan:\n  terrace plan -e ENV --save FILE")
+            .help("to apply a stack, pass its directory:\n  terrace apply STACK -e ENV")
     })?;
     let access = live::access(&stack_folder(&plan)?, &planning.reach);
     allowed(&plan, planning)?;
@@ -160,8 +161,8 @@ fn apply_saved(
     apply(&live::runtime()?, None, &plan, &access, asked, console)
 }
 
-/// The folder of the stack that a plan was made of. Only a plan that delivers to folders needs to find it: there, the file that
-/// names such a folder tells it from any other.
+/// Returns the directory of the stack that a plan was made from. A plan with a directory target must find it, and recognizes
+/// it by the file that declares the target.
 fn stack_folder(plan: &Plan) -> Result<PathBuf, Problem> {
     let targets = plan.bundle.targets.iter();
     let in_it = targets.filter(|(_, target)| matches!(target, Target::Directory { .. }));
@@ -172,36 +173,36 @@ fn stack_folder(plan: &Plan) -> Result<PathBuf, Problem> {
             None => !plan.folder.is_dir(),
         };
         if missing {
-            let named = place.map_or(String::new(), |place| format!(" with the file `{}`", place.file));
+            let named = place.map_or(String::new(), |place| format!(" that contains `{}`", place.file));
             return Err(Problem::new(format!(
-                "the plan is for a stack in `{}`{named}, which is not here",
+                "the plan refers to a stack directory `{}`{named}, which does not exist here",
                 plan.folder.display()
             ))
-            .help("apply it from the folder where it was planned"));
+            .help("run `terrace apply` in the directory where the plan was made"));
         }
     }
     Ok(plan.folder.clone())
 }
 
-/// What the user asked of an apply.
+/// The options of an apply that the user chose.
 struct Asked {
     approved: BTreeSet<Address>,
     timeout: Option<Duration>,
 }
 
-/// Refuses before anybody is asked: a yes is no approval of what is lost.
+/// Refuses a plan that loses data without approval. This runs before the confirmation prompt, which does not approve data loss.
 fn allowed(plan: &Plan, planning: &Planning) -> Result<(), Problem> {
     if let Some(named) = planning.approve.iter().find(|text| is_component(text)) {
         let lost = plan.loses_data();
         let of = lost.iter().filter(|address| address.is_of(named));
         let flags: Vec<String> = of.map(|address| format!("--approve '{address}'")).collect();
         let problem = Problem::new(format!(
-            "`{named}` is a component: what is lost is approved one by one"
+            "`{named}` is a component; data loss must be approved for each resource"
         ));
         return Err(problem.help(match flags.as_slice() {
-            [] => "this plan loses no data of it: leave the approval out".to_owned(),
+            [] => "this plan loses no data of the component; remove the flag".to_owned(),
             flags => format!(
-                "to approve all that this plan loses of it:\n  {}",
+                "to approve every data loss of the component in this plan, pass:\n  {}",
                 flags.join(" ")
             ),
         }));
@@ -237,7 +238,7 @@ fn apply(
     for line in &report.leaves {
         console.line(&format!("{} {line}", console.paint(Tone::Warning, "warning:")));
     }
-    // What a destroy had to leave alone is not destroyed.
+    // A destroy that left resources behind has not deleted everything.
     Ok(if report.leaves.is_empty() {
         Status::Done
     } else {
@@ -251,7 +252,7 @@ fn summarise(plan: &Plan, report: &Report, console: &Console) {
         console.line(&format!("note: {note}"));
     }
     if report.steps.is_empty() {
-        console.line("nothing had to be done");
+        console.line("no changes were necessary");
         return;
     }
     let release = report.release.as_deref().unwrap_or("-");

@@ -75,10 +75,10 @@ fn is_delivered(out: &Path, built: &BTreeSet<String>) -> Result<(), Problem> {
     match delivered {
         None => Ok(()),
         Some(delivered) => Err(Problem::new(format!(
-            "`{}` is the folder that an environment is applied to",
+            "`{}` is the target directory of an environment",
             delivered.display()
         ))
-        .help("build into another one, with `--out DIR`")),
+        .help("build into another directory with `--out DIR`")),
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn run(
     if what.contains('/') {
         return address(what, field, place, console);
     }
-    // As it stands in a message: `error[unknown-tier]`.
+    // Accept a code as it appears in a message: `error[unknown-tier]`.
     let slug = what
         .split_once('[')
         .and_then(|(_, rest)| rest.strip_suffix(']'))
@@ -40,7 +40,7 @@ pub(crate) fn run(
     let code = Code::from_slug(slug).ok_or_else(|| unknown_code(slug, place.environment))?;
     if field.is_some() || place.environment.is_some() {
         return Err(Problem::new(format!(
-            "`{what}` is a code, which has no fields and no environment"
+            "`{what}` is a diagnostic code; codes have no fields and no environment"
         )));
     }
     console.data(&format!("{}\n", code.page().trim_end()))?;
@@ -48,28 +48,28 @@ pub(crate) fn run(
 }
 
 fn unknown_code(what: &str, environment: Option<&String>) -> Problem {
-    let problem = Problem::new(format!("`{what}` is neither a code nor an address"));
+    let problem = Problem::new(format!("`{what}` is not a diagnostic code or an address"));
     if environment.is_some() {
         return problem.help(format!(
-            "a component is named with its tenant: `finance/{what}`, or `platform/{what}`"
+            "for a component, include its tenant: `finance/{what}` or `platform/{what}`"
         ));
     }
     match terrace_catalog::nearest(what, Code::ALL.iter().map(|code| code.slug())) {
-        Some(nearest) => problem.help(format!("`{nearest}` is a code")),
+        Some(nearest) => problem.help(format!("did you mean the code `{nearest}`?")),
         None => problem
-            .help("a code stands in the brackets of an error: `error[unknown-tier]`")
+            .help("a code appears in the brackets of a message: `error[unknown-tier]`")
             .help("an address has three parts: `finance/web/deployment`"),
     }
 }
 
-/// Where a resource was declared, what asked for it, and what a field of it has become.
+/// Shows where a resource is declared, which component declares it, and the value of a field.
 fn address(what: &str, field: Option<&str>, place: &Place<'_>, console: &Console) -> Result<Status, Problem> {
     if field.is_none() && is_component(what) {
         return component(what, place, console);
     }
     let address: Address = what
         .parse()
-        .map_err(|error| Problem::new(format!("`{what}` is no address")).help(format!("{error}")))?;
+        .map_err(|error| Problem::new(format!("`{what}` is not an address")).help(format!("{error}")))?;
     let stack = Stack::open(place.stack)?;
     let path = field.map(parse_path).unwrap_or_default();
     let ((bundle, provenance), compiled) =
@@ -91,15 +91,23 @@ fn address(what: &str, field: Option<&str>, place: &Place<'_>, console: &Console
         )
     };
     let mut page = format!("{address}: {}\n", resource.kind);
-    let _ = writeln!(page, "  asked for at {}", place(&resource.origin.component));
-    let _ = writeln!(page, "  declared at {}", place(&resource.origin.resource));
     let _ = writeln!(
         page,
-        "  delivered as {} to {}",
+        "  component declared at {}",
+        place(&resource.origin.component)
+    );
+    let _ = writeln!(
+        page,
+        "  resource declared at {}",
+        place(&resource.origin.resource)
+    );
+    let _ = writeln!(
+        page,
+        "  deployed as {} to {}",
         resource.artifact.id, resource.artifact.target
     );
     if resource.holds_data {
-        page.push_str("  holds data: it is replaced or deleted only when this address is approved\n");
+        page.push_str("  holds data: deleting or replacing it requires `--approve` with this address\n");
     }
     if let Some(field) = field {
         let value = path
@@ -116,7 +124,7 @@ fn address(what: &str, field: Option<&str>, place: &Place<'_>, console: &Console
     Ok(Status::Done)
 }
 
-/// A value beside the name of its field, or below it where it is long.
+/// Formats a value: short values on the line of the field, long values on the lines below.
 fn shown(value: &Value) -> String {
     const LONG: usize = 100;
     let line = to_json_compact(value);
@@ -127,7 +135,7 @@ fn shown(value: &Value) -> String {
     lines.lines().map(|line| format!("\n    {line}")).collect()
 }
 
-/// The addresses of a component.
+/// Lists the resources of a component.
 fn component(what: &str, place: &Place<'_>, console: &Console) -> Result<Status, Problem> {
     let stack = Stack::open(place.stack)?;
     let (bundle, _) = stack.environment(place.environment, place.set, console)?;
@@ -135,15 +143,17 @@ fn component(what: &str, place: &Place<'_>, console: &Console) -> Result<Status,
     let of: Vec<&Known<'_>> = known.iter().filter(|known| known.address.is_of(what)).collect();
     if of.is_empty() {
         let environment = &bundle.environment.name;
-        let problem = Problem::new(format!("nothing in {environment} has an address in `{what}`"));
+        let problem = Problem::new(format!(
+            "`{what}` has no resources in environment `{environment}`"
+        ));
         return Err(problem.help(components_of(what, &known)));
     }
     let mut page = format!(
         "{what} has {}\n",
         if of.len() == 1 {
-            "one resource"
+            "one resource:"
         } else {
-            "these resources"
+            "these resources:"
         }
     );
     for known in of {
@@ -153,7 +163,7 @@ fn component(what: &str, place: &Place<'_>, console: &Console) -> Result<Status,
     Ok(Status::Done)
 }
 
-/// Says what is there at the level where a path leads nowhere.
+/// Builds the error for a field that does not exist. The help lists the fields at the level where the path ends.
 fn unknown_field(address: &Address, field: &str, path: &[Segment], body: &Value) -> Problem {
     let problem = Problem::new(format!("`{address}` has no field `{field}`"));
     let (mut value, mut at) = (body, 0);
@@ -173,16 +183,16 @@ fn unknown_field(address: &Address, field: &str, path: &[Segment], body: &Value)
             if let Some(Segment::Key(asked)) = asked
                 && let Some(nearest) = terrace_catalog::nearest(asked, keys())
             {
-                return problem.help(format!("`{}` exists", below(nearest)));
+                return problem.help(format!("did you mean `{}`?", below(nearest)));
             }
             let fields: Vec<String> = keys().map(|key| format!("`{key}`")).collect();
             problem.help(match above {
-                [] => format!("it begins with one of {}", listed(&fields)),
+                [] => format!("the top-level fields are {}", listed(&fields)),
                 _ => format!("`{whole}` has {}", listed(&fields)),
             })
         }
         (Value::List(items), asked) => problem.help(match (named(items, asked), items.len()) {
-            (Some(index), _) => format!("items are counted: this one is `{whole}[{index}]`"),
+            (Some(index), _) => format!("list items are selected by index: use `{whole}[{index}]`"),
             (None, 0) => format!("`{whole}` is empty"),
             (None, 1) => format!("`{whole}` has one item: `{whole}[0]`"),
             (None, count) => format!(
@@ -190,15 +200,17 @@ fn unknown_field(address: &Address, field: &str, path: &[Segment], body: &Value)
                 count - 1
             ),
         }),
-        _ => problem.help(format!("`{whole}` has nothing below it")),
+        _ => problem.help(format!("`{whole}` has no fields")),
     }
 }
 
 fn unknown_address(address: &Address, known: &[Known<'_>], environment: &str) -> Problem {
-    let problem = Problem::new(format!("nothing in {environment} has the address `{address}`"));
+    let problem = Problem::new(format!(
+        "no resource in environment `{environment}` has the address `{address}`"
+    ));
     let names: Vec<String> = known.iter().map(|known| known.address.to_string()).collect();
     if let Some(nearest) = terrace_catalog::nearest(&address.to_string(), names.iter().map(String::as_str)) {
-        return problem.help(format!("`{nearest}` exists"));
+        return problem.help(format!("did you mean `{nearest}`?"));
     }
     let component = format!("{}/{}", address.tenant, address.component);
     let of = |name: &&String| {
@@ -212,7 +224,7 @@ fn unknown_address(address: &Address, known: &[Known<'_>], environment: &str) ->
     problem.help(components_of(&component, known))
 }
 
-/// The component that is nearest to a name; or all of them.
+/// Suggests the component with the most similar name, or lists all components.
 fn components_of(named: &str, known: &[Known<'_>]) -> String {
     let mut components: Vec<String> = known
         .iter()
@@ -221,15 +233,15 @@ fn components_of(named: &str, known: &[Known<'_>]) -> String {
     components.sort();
     components.dedup();
     if let Some(nearest) = terrace_catalog::nearest(named, components.iter().map(String::as_str)) {
-        return format!("`{nearest}` exists");
+        return format!("did you mean `{nearest}`?");
     }
     let quoted: Vec<String> = components.iter().map(|name| format!("`{name}`")).collect();
-    format!("there is {}", listed(&quoted))
+    format!("the components are {}", listed(&quoted))
 }
 
-/// The lines about where a field comes from.
+/// Describes where the value of a field comes from.
 fn told(provenance: &Provenance, files: &Files, place: &dyn Fn(Span) -> String) -> String {
-    let how = if provenance.patched { "patched" } else { "made" };
+    let how = if provenance.patched { "patched" } else { "set" };
     let mut page = format!("  {how} at {}\n", place(provenance.place));
     if let Some(written) = provenance.written {
         let line = files.text(written).lines().next().unwrap_or_default();
@@ -239,12 +251,12 @@ fn told(provenance: &Provenance, files: &Files, place: &dyn Fn(Span) -> String) 
         let _ = write!(page, "\n  inputs.{}: ", input.path.join("."));
         for (at, setting) in input.settings.iter().enumerate() {
             let value = to_json_compact(&setting.value);
-            let displaced = if at > 0 { "    instead of " } else { "" };
+            let displaced = if at > 0 { "    overrides " } else { "" };
             let place = match setting.by {
                 Giver::CommandLine => String::new(),
                 _ => format!(" at {}", place(setting.place)),
             };
-            let _ = writeln!(page, "{displaced}{value}, by {}{place}", setting.by);
+            let _ = writeln!(page, "{displaced}{value}, from {}{place}", setting.by);
         }
     }
     page

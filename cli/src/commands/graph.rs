@@ -144,13 +144,13 @@ fn resources(bundle: &Bundle, name: &str) -> Result<Drawing, Problem> {
         .collect();
     if !all.iter().any(|known| known == name) {
         let problem = Problem::new(format!(
-            "no component is named `{name}` in {}",
+            "component `{name}` does not exist in environment `{}`",
             bundle.environment.name
         ));
         return Err(
             match terrace_catalog::nearest(name, all.iter().map(String::as_str)) {
-                Some(nearest) => problem.help(format!("`{nearest}` exists")),
-                None => problem.help("a component is named with its tenant: `finance/web`, `platform/lake`"),
+                Some(nearest) => problem.help(format!("did you mean `{nearest}`?")),
+                None => problem.help("include the tenant of the component: `finance/web`, `platform/lake`"),
             },
         );
     }
@@ -223,7 +223,7 @@ fn resources(bundle: &Bundle, name: &str) -> Result<Drawing, Problem> {
         .map(|(tenant, component, _)| (tenant.clone(), component.clone(), None));
     drawing.groups.push((name.to_owned(), own));
     if !beside.is_empty() {
-        drawing.groups.push(("beside it".to_owned(), beside));
+        drawing.groups.push(("connected components".to_owned(), beside));
     }
     Ok(drawing)
 }

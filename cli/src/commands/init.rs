@@ -57,7 +57,7 @@ pub(crate) fn run(dir: &Path, console: &Console) -> Result<Status, Problem> {
         format!(" {}", for_a_shell(&dir.display().to_string()))
     };
     console.line(&format!(
-        "`{name}` is ready; to see what it would deploy:\n  terrace plan{stack} -e development"
+        "created stack `{name}`; to see what it would deploy:\n  terrace plan{stack} -e development"
     ));
     Ok(Status::Done)
 }
@@ -79,7 +79,7 @@ fn refuse_what_is_there(dir: &Path) -> Result<(), Problem> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) => {
             return Err(Problem::new(format!(
-                "`{}` cannot be read: {}",
+                "cannot read `{}`: {}",
                 dir.display(),
                 in_words(&error)
             )));
@@ -92,11 +92,11 @@ fn refuse_what_is_there(dir: &Path) -> Result<(), Problem> {
     match found {
         None => Ok(()),
         Some(name) => Err(Problem::new(format!(
-            "`{}` is not empty: it has `{}`",
+            "directory `{}` is not empty: it contains `{}`",
             dir.display(),
             name.display()
         ))
-        .help("name a folder that does not exist yet")),
+        .help("pass a directory that does not exist yet")),
     }
 }
 

@@ -90,7 +90,7 @@ fn schema(kind: &str, console: &Console) -> Result<Status, Problem> {
         PLAN => Some(terrace_deployer::PLAN_SCHEMA),
         kind => terrace_compiler::validate::schema(kind),
     };
-    let text = text.ok_or_else(|| Problem::new(format!("no kind of document is named `{kind}`")))?;
+    let text = text.ok_or_else(|| Problem::new(format!("document kind `{kind}` does not exist")))?;
     console.data(text)?;
     Ok(Status::Done)
 }

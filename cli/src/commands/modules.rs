@@ -51,7 +51,7 @@ fn list(console: &Console) -> Result<Status, Problem> {
 fn show(name: &str, console: &Console) -> Result<Status, Problem> {
     let module = read(name, source(name)?).ok_or_else(|| {
         Problem::new(format!(
-            "the module `{name}` of this program cannot be read; please report it"
+            "built-in module `{name}` is invalid; please report this as a bug"
         ))
     })?;
     console.data(&page(&module))?;
@@ -60,10 +60,10 @@ fn show(name: &str, console: &Console) -> Result<Status, Problem> {
 
 fn source(name: &str) -> Result<&'static str, Problem> {
     library::text(name).ok_or_else(|| {
-        let problem = Problem::new(format!("no module of the program is named `{name}`"));
+        let problem = Problem::new(format!("built-in module `{name}` does not exist"));
         match terrace_catalog::nearest(name, library::MODULES.iter().map(|(name, _)| *name)) {
             Some(nearest) => problem.help(format!("`{nearest}` exists")),
-            None => problem.help("to see them all:\n  terrace modules list"),
+            None => problem.help("to list all modules:\n  terrace modules list"),
         }
     })
 }
@@ -98,7 +98,7 @@ fn page(module: &Module) -> String {
         to_be_given(inputs)
     );
     if !module.body.requires.is_empty() {
-        page.push_str("\n## needs beside it\n\n");
+        page.push_str("\n## required modules\n\n");
         for (name, requirement) in &module.body.requires {
             let _ = writeln!(page, "- `{}@{}`", name.value, requirement.value);
         }
@@ -171,7 +171,7 @@ fn input(name: &str, schema: &Node, required: bool, depth: usize, page: &mut Str
     }
     let each = each.filter(|each| fields(each));
     if each.is_some() {
-        line.push_str("; each has");
+        line.push_str("; each item has");
     }
     let _ = writeln!(page, "{indent}- `{name}`: {line}");
     let of = each.unwrap_or(schema);

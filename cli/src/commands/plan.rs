@@ -50,7 +50,7 @@ pub(crate) fn run(
     if let Some(path) = shown.save {
         fs::write(path, to_json(&plan)? + "\n").map_err(|error| unwritable(path, &error))?;
         console.line(&format!(
-            "saved; to apply exactly this:\n  terrace apply {}",
+            "plan saved; to apply it:\n  terrace apply {}",
             path.display()
         ));
     }
@@ -91,5 +91,5 @@ pub(crate) fn approved(planning: &Planning) -> BTreeSet<Address> {
 
 fn to_json(plan: &Plan) -> Result<String, Problem> {
     serde_json::to_string_pretty(plan)
-        .map_err(|error| Problem::new(format!("the plan cannot be written: {error}")))
+        .map_err(|error| Problem::new(format!("cannot write the plan: {error}")))
 }

@@ -1,4 +1,4 @@
-//! `terrace test`: what comes out of a stack or a module, compared with what was accepted before.
+//! `terrace test`: compares the compiled output of a stack or a module with its golden files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
@@ -17,7 +17,7 @@ use crate::problem::{Problem, Status};
 use crate::progress::plural;
 use crate::stack::{Stack, request};
 
-/// Where goldens are, unless the Platform says otherwise.
+/// The default directory of golden files, relative to the stack.
 const GOLDEN: &str = "golden";
 
 pub(crate) fn run(folder: &Path, update: bool, console: &Console) -> Result<Status, Problem> {
@@ -34,7 +34,7 @@ pub(crate) fn run(folder: &Path, update: bool, console: &Console) -> Result<Stat
     judge(&stack, &golden, &rendered(&compiled.bundles), update, console)
 }
 
-/// The cases of a module: each is as it says it would be, and comes to what is in the folder of its name.
+/// Runs the test cases of a module. Each case must produce the diagnostics that it declares and the files in the directory of its name.
 fn module(stack: &Stack, update: bool, console: &Console) -> Result<Status, Problem> {
     let tested = module_test::run(&stack.sources, &request(&[], &[]));
     stack.tell(&tested.diagnostics, &tested.files, console);
@@ -42,8 +42,10 @@ fn module(stack: &Stack, update: bool, console: &Console) -> Result<Status, Prob
         return Ok(Status::Failed);
     }
     if tested.cases.is_empty() {
-        return Err(Problem::new(format!("`{}` has no cases", stack.folder.display()))
-            .help("a case is a file in `tests`; an empty one tries the defaults"));
+        return Err(
+            Problem::new(format!("module `{}` has no test cases", stack.folder.display()))
+                .help("add a YAML file to `tests/`; an empty file tests the default inputs"),
+        );
     }
     let mut wrong = BTreeSet::new();
     let mut now = BTreeMap::new();
@@ -54,7 +56,7 @@ fn module(stack: &Stack, update: bool, console: &Console) -> Result<Status, Prob
             console.say(
                 &Drawing::new(&case.sources, &stack.folder, console.colour_words()).all(&case.diagnostics),
             );
-            // What comes out of it is not what was asked for: there is nothing in it to accept.
+            // The output of a failed case must not become a golden file.
             wrong.insert(case.name);
             continue;
         }
@@ -66,7 +68,7 @@ fn module(stack: &Stack, update: bool, console: &Console) -> Result<Status, Prob
     }
     let golden = Golden {
         path: "tests",
-        // The cases themselves, and what they read, lie beside the folders of what they come to.
+        // `tests/` also contains the cases themselves and the files that they read.
         counts: &|path| {
             let (case, file) = path.split_once('/').unwrap_or_default();
             !wrong.contains(case) && (file == module_test::WORDS || is_rendered(path))
@@ -78,24 +80,20 @@ fn module(stack: &Stack, update: bool, console: &Console) -> Result<Status, Prob
     if !now.is_empty() {
         judge(stack, &golden, &now, update, console)?;
     }
-    let words = format!(
-        "{} {} not as described",
-        wrong.len(),
-        if wrong.len() == 1 { "case is" } else { "cases are" }
-    );
+    let words = format!("{} test {} failed", wrong.len(), plural(wrong.len(), "case"));
     console.line(&console.paint(Tone::Error, &words));
     Ok(Status::Failed)
 }
 
-/// What was accepted before.
+/// The golden files of a stack or a module.
 struct Golden<'a> {
-    /// The folder, from the stack's own.
+    /// The directory, relative to the stack.
     path: &'a str,
-    /// Which of its files are goldens. The others are somebody else's: they are neither compared nor taken away.
+    /// Decides whether a file in the directory is a golden file. Other files are neither compared nor deleted.
     counts: &'a dyn Fn(&str) -> bool,
 }
 
-/// What comes out, as `build` would write it.
+/// Renders bundles to the files that `terrace build` writes.
 fn rendered(bundles: &[Bundle]) -> BTreeMap<String, String> {
     let files = bundles.par_iter().flat_map_iter(|bundle| {
         let environment = bundle.environment.name.clone();
@@ -106,7 +104,7 @@ fn rendered(bundles: &[Bundle]) -> BTreeMap<String, String> {
     files.collect()
 }
 
-/// Compares with the folder `golden`, or makes it so.
+/// Compares the files `now` with the golden files, or updates the golden files.
 fn judge(
     stack: &Stack,
     golden: &Golden<'_>,
@@ -119,26 +117,29 @@ fn judge(
     let comparison = compare(&folder, golden.counts, now)?;
     let count = format!("{} {}", now.len(), plural(now.len(), "file"));
     if comparison.is_same() {
-        console.line(&console.paint(Tone::Good, &format!("{count} as in {shown}")));
+        console.line(&console.paint(
+            Tone::Good,
+            &format!("compared {count} with {shown}: no differences"),
+        ));
         return Ok(Status::Done);
     }
     if update {
         accept(&folder, &comparison, now)?;
-        console.line(&format!("accepted in {shown}: {}", comparison.summary()));
+        console.line(&format!("updated {shown}: {}", comparison.summary()));
         return Ok(Status::Done);
     }
     if !comparison.begun {
         return Err(
-            Problem::new(format!("{shown} has nothing to compare with yet")).help(format!(
-                "to accept what comes out now, {count}:\n  {}",
+            Problem::new(format!("{shown} contains no golden files yet")).help(format!(
+                "to accept the current output ({count}), run:\n  {}",
                 again(stack)
             )),
         );
     }
     console.data(&comparison.describe(&shown, console.colour_data()))?;
-    let words = format!("{}, {} as before", comparison.summary(), comparison.same);
+    let words = format!("{}, {} unchanged", comparison.summary(), comparison.same);
     console.line(&console.paint(Tone::Error, &words));
-    console.line(&format!("to accept what comes out now:\n  {}", again(stack)));
+    console.line(&format!("to accept the current output, run:\n  {}", again(stack)));
     Ok(Status::Failed)
 }
 

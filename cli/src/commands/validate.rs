@@ -1,4 +1,4 @@
-//! `terrace validate`: everything that is wrong, in every environment.
+//! `terrace validate`: reports every problem in every environment.
 
 use std::mem::ManuallyDrop;
 use std::path::Path;
@@ -20,7 +20,7 @@ pub(crate) fn run(
     let request = request(&[], set);
     let (compiled, environments) =
         terrace_compiler::compile_with(&stack.sources, &request, &|_| {}, |emissions| {
-            // The process ends with this command: nobody waits until a million pieces are given back one by one.
+            // The process ends with this command, so freeing a million small allocations would only delay the exit.
             ManuallyDrop::new(emissions).len()
         });
     stack.refuse_module(&compiled)?;
@@ -33,8 +33,14 @@ pub(crate) fn run(
             stack.tell(&compiled.diagnostics, &compiled.files, console);
             if let Some(environments) = environments {
                 let platform = compiled.platform.as_deref().unwrap_or("the stack");
+                // The summary of the warnings precedes this line, which must not contradict it.
+                let problems = if compiled.diagnostics.is_empty() {
+                    "problems"
+                } else {
+                    "errors"
+                };
                 let words = format!(
-                    "`{platform}` is in order: {environments} {}",
+                    "checked {environments} {} of `{platform}`: no {problems}",
                     plural(environments, "environment")
                 );
                 console.line(&console.paint(Tone::Good, &words));

@@ -176,11 +176,11 @@ fn counts_in_words() {
     assert_eq!(summary(&[]), None);
     assert_eq!(
         summary(std::slice::from_ref(&error)).unwrap(),
-        "1 error; `terrace explain wrong-type` says more"
+        "1 error; for details, run `terrace explain wrong-type`"
     );
     assert_eq!(
         summary(&[error.clone(), warning, error]).unwrap(),
-        "2 errors, 1 warning; `terrace explain wrong-type` says more"
+        "2 errors, 1 warning; for details, run `terrace explain wrong-type`"
     );
 }
 
@@ -201,7 +201,7 @@ fn what_nobody_would_read_is_not_drawn() {
         unknown-module]: no module is named `x`
         --> acme/components.yaml:1:3
 
-        and 2 more, which are not shown
+        and 2 more (not shown)
 
     "#]]
     .assert_eq(end);
