@@ -5,29 +5,29 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::Text;
 
-/// A resource's name in the platform, always three parts: `finance/airflow/scheduler`, `platform/lake/bucket["raw"]`.
+/// The name of a resource in the platform: `finance/airflow/scheduler`, `platform/lake/bucket["raw"]`.
 ///
-/// The first is a tenant or `platform`, the second a component, the third a resource with the key it was repeated by.
+/// An address has three parts: a tenant or `platform`, a component, and a resource with its optional `for_each` key.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Address {
-    /// The tenant's name, or `platform` for what belongs to no tenant.
+    /// The tenant's name, or `platform` for a resource that belongs to no tenant.
     pub tenant: Text,
     /// The component's name.
     pub component: Text,
-    /// The resource's key in its module.
+    /// The resource's name in its module.
     pub resource: Text,
-    /// The key it was repeated by, for a resource with `for_each`.
+    /// The key of the iteration, for a resource with `for_each`.
     pub key: Option<Text>,
 }
 
 impl Address {
-    /// Whether a text names this address's component: `finance/airflow`.
+    /// Returns whether `component` (`TENANT/COMPONENT`, such as `finance/airflow`) is this address's component.
     pub fn is_of(&self, component: &str) -> bool {
         component.split_once('/') == Some((&*self.tenant, &*self.component))
     }
 }
 
-/// A text that is not an address.
+/// The error for a string that is not an address.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AddressError;
 
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_of_one_component() {
+    fn matches_only_its_own_component() {
         let address: Address = "finance/airflow/scheduler".parse().unwrap();
         assert!(address.is_of("finance/airflow"));
         for other in ["finance", "finance/air", "finance/airflow/", "risk/airflow"] {
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_back_what_it_shows() {
+    fn displayed_addresses_parse_to_the_same_address() {
         for text in [
             "finance/airflow/scheduler",
             "platform/lake/bucket[\"raw\"]",

@@ -1,10 +1,10 @@
-//! Bytes as text: the base64 of RFC 4648, as JSON and the `data` of a Secret have it.
+//! Base64 as RFC 4648 defines it, used for bytes in JSON and in the `data` of a Secret.
 
 use serde::{Deserialize, Deserializer, Serializer};
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// Bytes in base64, with padding.
+/// Encodes bytes with the standard alphabet and padding.
 pub fn encode(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
@@ -26,7 +26,8 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     decode(&text).ok_or_else(|| serde::de::Error::custom("not base64"))
 }
 
-/// The bytes of a text in base64, of either alphabet, with or without padding and line breaks. Nothing for any other text.
+/// Decodes base64 of the standard or the URL alphabet, with or without padding and line breaks. Returns `None` for any
+/// other text.
 pub fn decode(text: &str) -> Option<Vec<u8>> {
     let digits = text
         .trim_end()
@@ -34,7 +35,7 @@ pub fn decode(text: &str) -> Option<Vec<u8>> {
         .bytes()
         .filter(|byte| !matches!(byte, b'\n' | b'\r'));
     let mut out = Vec::with_capacity(text.len() / 4 * 3);
-    let (mut bits, mut held) = (0u32, 0);
+    let (mut bits, mut pending) = (0u32, 0);
     for digit in digits {
         let value = match digit {
             b'A'..=b'Z' => digit - b'A',
@@ -45,14 +46,14 @@ pub fn decode(text: &str) -> Option<Vec<u8>> {
             _ => return None,
         };
         bits = bits << 6 | u32::from(value);
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            out.push((bits >> held & 0xff) as u8);
+        pending += 6;
+        if pending >= 8 {
+            pending -= 8;
+            out.push((bits >> pending & 0xff) as u8);
         }
     }
-    // What is left over of a last digit is nothing.
-    (held < 6).then_some(out)
+    // Up to 4 leftover bits belong to the last digit. 6 leftover bits are a digit that completes no byte.
+    (pending < 6).then_some(out)
 }
 
 #[cfg(test)]
@@ -60,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_read_back() {
+    fn decodes_what_it_encodes() {
         for length in 0..9u8 {
             let bytes: Vec<u8> = (0..length).map(|b| b.wrapping_mul(83)).collect();
             assert_eq!(decode(&encode(&bytes)), Some(bytes));
@@ -68,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn either_alphabet_is_read() {
+    fn decodes_both_alphabets() {
         for (text, bytes) in [
             ("aGVsbG8=", &b"hello"[..]),
             ("aGVsbG8", b"hello"),

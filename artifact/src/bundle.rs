@@ -6,23 +6,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Address, Digest, Map, Text, Value};
 
-/// The compiled result for one environment: everything that has to exist, and where.
+/// The compiled result for one environment: all artifacts and the targets they are deployed to.
 ///
-/// The same sources and request give the same bundle, byte for byte.
+/// The same sources and request always produce the same bundle, byte for byte.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Bundle {
     /// The platform's name.
     pub platform: Text,
-    /// The environment it is for.
+    /// The environment that the bundle was compiled for.
     pub environment: Environment,
-    /// Where artifacts go, by the names that [`Artifact::target`] uses.
+    /// The targets of the artifacts, by the names that [`Artifact::target`] uses.
     pub targets: BTreeMap<Text, Target>,
-    /// What has to exist, in order of [`Artifact::id`].
+    /// The artifacts that make up the desired state, sorted by [`Artifact::id`].
     pub artifacts: Vec<Artifact>,
-    /// Files that templates name by digest (Lambda code, Glue scripts).
+    /// Files that templates refer to by digest, such as Lambda code and Glue scripts.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub assets: BTreeMap<Digest, Asset>,
-    /// Inputs given on the command line, `COMPONENT.INPUT=VALUE`, as the plan shows them.
+    /// The inputs from the command line as `COMPONENT.INPUT=VALUE`, in the form that the plan shows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub set: Vec<Text>,
 }
@@ -30,33 +30,33 @@ pub struct Bundle {
 /// The environment of a bundle.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Environment {
-    /// Its name.
+    /// The environment's name.
     pub name: Text,
-    /// What kind of environment it is.
+    /// The environment's class.
     pub class: Class,
-    /// The lines that name its clusters and accounts, or its folder, by the names in [`Bundle::targets`].
+    /// The lines of the source that declare the clusters, the accounts or the directory, by the names in [`Bundle::targets`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub places: BTreeMap<Text, Location>,
 }
 
-/// What kind of environment one is; production has the strictest checks.
+/// The class of an environment. It decides how strict the checks and guards are.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
-    /// For developing.
+    /// An environment for development.
     Development,
-    /// For testing.
+    /// An environment for tests.
     Testing,
-    /// The last stop before production.
+    /// The last environment before production.
     Staging,
-    /// The real thing.
+    /// The production environment.
     Production,
-    /// Takes over when production is lost.
+    /// The environment that replaces production in a disaster.
     DisasterRecovery,
 }
 
 impl Class {
-    /// Every class, in order of promotion.
+    /// All classes, in order of promotion.
     pub const ALL: [Class; 5] = [
         Class::Development,
         Class::Testing,
@@ -65,7 +65,7 @@ impl Class {
         Class::DisasterRecovery,
     ];
 
-    /// The word a user writes.
+    /// Returns the class as users write it in a stack.
     pub fn as_str(self) -> &'static str {
         match self {
             Class::Development => "development",
@@ -76,65 +76,68 @@ impl Class {
         }
     }
 
-    /// Whether the strictest checks and guards apply: production, and what stands in for it.
+    /// Returns whether the strictest checks and guards apply, as they do for production and its replacement.
     pub fn is_production(self) -> bool {
         matches!(self, Class::Production | Class::DisasterRecovery)
     }
 }
 
-/// A system that artifacts are delivered to.
+/// A system that artifacts are deployed to.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Target {
-    /// A folder: the rendered manifests, for Argo CD and Flux or to read.
+    /// A directory of rendered manifests, for Argo CD, Flux or a reader.
     Directory {
-        /// Relative to the stack's folder.
+        /// The path, relative to the stack's directory.
         path: Text,
     },
-    /// A cluster.
+    /// A Kubernetes cluster.
     Kubernetes {
-        /// The context of the kubeconfig.
+        /// The name of the kubeconfig context.
         context: Text,
-        /// `kubernetes`, `eks` or `openshift`.
+        /// The distribution: `kubernetes`, `eks` or `openshift`.
         distribution: Text,
-        /// The uid of the `kube-system` namespace, where the environment states it: any other cluster is refused.
+        /// The UID of the `kube-system` namespace, if the environment declares it. Terrace then rejects any other cluster.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<Text>,
     },
-    /// An account and a region.
+    /// An AWS account and region.
     Aws {
-        /// 12 digits; any other account is refused.
+        /// The account id of 12 digits. Terrace rejects credentials of any other account.
         account: Text,
-        /// Such as `eu-west-1`.
+        /// The region, such as `eu-west-1`.
         region: Text,
-        /// The profile of the shared AWS configuration that its credentials come from, where it is stated.
+        /// The profile in the shared AWS configuration that provides the credentials, if the environment declares one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         profile: Option<Text>,
     },
 }
 
-/// What one call to one backend delivers.
+/// The unit that one call to a backend deploys: a Kubernetes object or a CloudFormation stack.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Artifact {
-    /// Its identity in the target, for good: a change of it is a delete and a create.
+    /// The permanent identity in the target. An artifact with another id is a new artifact: the old one is deleted.
     pub id: ArtifactId,
-    /// A key of [`Bundle::targets`].
+    /// The name of the target, a key of [`Bundle::targets`].
     pub target: Text,
-    /// Artifacts that must have settled before this one is written.
+    /// The artifacts that must be ready before this one is written.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub needs: BTreeSet<ArtifactId>,
-    /// What it consists of.
+    /// The object or the CloudFormation stack.
     pub body: Body,
 }
 
-/// Names an artifact within its bundle and, since it is made of the target's own names, between bundles:
-/// `kubernetes:apps/Deployment/data-tenant-finance/web`, `aws:acme-production-finance-lake`.
+/// The identity of an artifact, such as `kubernetes:apps/Deployment/data-tenant-finance/web` or
+/// `aws:acme-production-finance-lake`.
+///
+/// It consists of the target's own names, so it is unique within a bundle and stable between bundles.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ArtifactId(Text);
 
 impl ArtifactId {
-    /// The id of a Kubernetes object. `api_version` counts by its group alone: a new version is the same object.
+    /// Builds the id of a Kubernetes object. Only the group of `api_version` is part of the id, because the same object can be
+    /// read and written in several versions.
     pub fn object(
         target: &str,
         api_version: &str,
@@ -147,12 +150,12 @@ impl ArtifactId {
         ArtifactId(format!("{target}:{group}/{kind}/{namespace}/{name}").into())
     }
 
-    /// The id of a CloudFormation stack.
+    /// Builds the id of a CloudFormation stack.
     pub fn stack(target: &str, name: &str) -> ArtifactId {
         ArtifactId(format!("{target}:{name}").into())
     }
 
-    /// The text.
+    /// Returns the id as a string.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -164,9 +167,9 @@ impl fmt::Display for ArtifactId {
     }
 }
 
-/// What an artifact consists of.
+/// The content of an artifact.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")] // an object has a `kind` of its own
+#[serde(tag = "type", rename_all = "snake_case")] // not `kind`, which is a field of `Object`
 pub enum Body {
     /// A Kubernetes object.
     Object(Object),
@@ -177,26 +180,26 @@ pub enum Body {
 /// A Kubernetes object.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Object {
-    /// The resource it is.
+    /// The address of the resource.
     pub address: Address,
-    /// Where it was declared.
+    /// The source of the resource.
     pub origin: Origin,
-    /// Such as `apps/v1`.
+    /// The API version, such as `apps/v1`.
     pub api_version: Text,
-    /// Such as `Deployment`.
+    /// The kind, such as `Deployment`.
     pub kind: Text,
-    /// Absent for objects of the whole cluster.
+    /// The namespace; absent for cluster-scoped objects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<Text>,
-    /// `metadata.name`.
+    /// The value of `metadata.name`.
     pub name: Text,
-    /// The whole object as it is applied, with our label and annotations. Where a binding points there is a
-    /// readable stand-in (`${finance/lake/role.arn}`).
+    /// The complete object as it is applied, with Terrace's label and annotations. A field that a binding fills contains a
+    /// readable placeholder, such as `${finance/lake/role.arn}`.
     pub manifest: Value,
-    /// Fields whose values are known only when another artifact has settled.
+    /// The fields whose values are known only after another artifact is ready.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bindings: Vec<Binding>,
-    /// Whether losing it loses data.
+    /// Whether deleting the object loses data.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub holds_data: bool,
 }
@@ -204,34 +207,35 @@ pub struct Object {
 /// A CloudFormation stack.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Stack {
-    /// Its name.
+    /// The name of the CloudFormation stack.
     pub name: Text,
-    /// The first two parts of its resources' addresses.
+    /// The component's name, the second part of its resources' addresses.
     pub component: Text,
-    /// The tenant's name, or `platform`.
+    /// The tenant's name or `platform`, the first part of its resources' addresses.
     pub tenant: Text,
-    /// Which of the stacks it is that its component divides into; 0 for the one of the component's own name.
+    /// The number of this partition if the component is split into several CloudFormation stacks; 0 for the one that has the
+    /// component's name.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub part: u32,
-    /// Where the component was declared.
+    /// The source of the component.
     pub origin: Origin,
     /// The template, with `Parameters`, `Resources` and `Outputs`.
     pub template: Value,
     /// The values of the template's parameters.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<Text, Vec<Part>>,
-    /// Tags of the whole stack; they do not change from one deployment to the next.
+    /// The tags of the CloudFormation stack. They stay the same from one release to the next.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<Text, Text>,
-    /// What each logical id of the template is.
+    /// The resources of the template, by logical id.
     pub members: BTreeMap<Text, Member>,
-    /// Whether CloudFormation is to refuse to delete it.
+    /// Whether CloudFormation must refuse to delete it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub termination_protection: bool,
-    /// The stack policy, where there is one.
+    /// The stack policy, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Value>,
-    /// Keys of [`Bundle::assets`] that have to be in the bootstrap bucket first.
+    /// The keys of [`Bundle::assets`] that must be in the bootstrap bucket before the deployment.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub assets: BTreeSet<Digest>,
 }
@@ -239,45 +243,45 @@ pub struct Stack {
 /// One resource of a CloudFormation stack.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Member {
-    /// The resource it is.
+    /// The address of the resource.
     pub address: Address,
-    /// Where it was declared.
+    /// The source of the resource.
     pub origin: Origin,
-    /// Such as `AWS::S3::Bucket`.
+    /// The resource type, such as `AWS::S3::Bucket`.
     #[serde(rename = "type")]
     pub resource_type: Text,
-    /// Whether losing it loses data.
+    /// Whether deleting the resource loses data.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub holds_data: bool,
 }
 
-/// A file that a template names by digest.
+/// A file that a template refers to by digest.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Asset {
-    /// Its key in the bootstrap bucket.
+    /// The file's key in the bootstrap bucket.
     pub key: Text,
-    /// Its bytes, as base64 in JSON.
+    /// The file's bytes, encoded as base64 in JSON.
     #[serde(with = "crate::base64")]
     pub bytes: Vec<u8>,
 }
 
-/// Where a resource was declared: two places, both of the form `path:line:column`.
+/// The two places in the source that a resource comes from.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Origin {
-    /// The line of the stack that asked for the component.
+    /// The place in the stack that declares the component.
     pub component: Location,
-    /// The line of the module (or of the component's own resources) that declares the resource.
+    /// The place in the module, or in the component's own resources, that declares the resource.
     pub resource: Location,
 }
 
-/// A place in a source file.
+/// A position in a source file, shown as `path:line:column`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
 pub struct Location {
-    /// Relative to the stack's folder; modules of the program begin with `module:`.
+    /// The path, relative to the stack's directory. The path of a built-in module starts with `module:`.
     pub file: Text,
-    /// From 1.
+    /// The line, counted from 1.
     pub line: u32,
-    /// From 1, in characters.
+    /// The column in characters, counted from 1.
     pub column: u32,
 }
 
@@ -287,12 +291,12 @@ impl fmt::Display for Location {
     }
 }
 
-/// A field that is filled at deploy time.
+/// A field that the deployer fills during apply.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Binding {
-    /// Where in the manifest.
+    /// The path of the field in the manifest.
     pub path: Vec<Segment>,
-    /// What goes there: the parts, one after the other. A single [`Part::Late`] keeps its type.
+    /// The parts whose concatenation is the value. A single [`Part::Late`] keeps its type.
     pub parts: Vec<Part>,
 }
 
@@ -300,13 +304,13 @@ pub struct Binding {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Segment {
-    /// An index of a list.
+    /// An index into a list.
     Index(usize),
     /// A key of a map.
     Key(Text),
 }
 
-/// A path as people write it: `spec.template.spec.containers[0].image`, `metadata.labels["a.b/c"]`.
+/// Formats a path for a reader: `spec.template.spec.containers[0].image`, `metadata.labels["a.b/c"]`.
 pub fn show_path(path: &[Segment]) -> String {
     let mut out = String::new();
     for segment in path {
@@ -324,17 +328,17 @@ pub fn show_path(path: &[Segment]) -> String {
     out
 }
 
-/// A piece of a value that is known now or later.
+/// A part of a value that is known at compile time or after apply.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
-    /// Known now.
+    /// Text that is known at compile time.
     Text(Text),
-    /// Known when another artifact has settled.
+    /// A value that is known once another artifact is ready.
     Late(Source),
 }
 
-/// Parts as a reader sees them before they are known: `${finance/lake/role.arn}/path`.
+/// Formats parts with a placeholder for each unknown value: `${finance/lake/role.arn}/path`.
 pub fn show_parts(parts: &[Part]) -> Cow<'_, str> {
     match parts {
         [Part::Text(text)] => Cow::Borrowed(text),
@@ -348,31 +352,31 @@ pub fn show_parts(parts: &[Part]) -> Cow<'_, str> {
     }
 }
 
-/// Where a late value comes from.
+/// The source of a value that is known after apply.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Source {
-    /// The artifact that will have it.
+    /// The artifact that provides the value.
     pub artifact: ArtifactId,
-    /// The name of an output of a CloudFormation stack, or the path of a field of a Kubernetes object.
+    /// The name of a CloudFormation stack's output, or the path of a Kubernetes object's field.
     pub attribute: Vec<Segment>,
-    /// How people are told of it: an address and an attribute, `finance/lake/role.arn`.
+    /// The form that users see, an address and an attribute: `finance/lake/role.arn`.
     pub shown: Text,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(part: &u32) -> bool {
     *part == 0
 }
 
 impl Target {
-    /// Whether this is a folder.
+    /// Returns whether the target is a directory.
     pub fn is_directory(&self) -> bool {
         matches!(self, Target::Directory { .. })
     }
 }
 
 impl Artifact {
-    /// The object, where this is one.
+    /// Returns the Kubernetes object, if the artifact is one.
     pub fn object(&self) -> Option<&Object> {
         if let Body::Object(object) = &self.body {
             Some(object)
@@ -381,7 +385,7 @@ impl Artifact {
         }
     }
 
-    /// The stack, where this is one.
+    /// Returns the CloudFormation stack, if the artifact is one.
     pub fn stack(&self) -> Option<&Stack> {
         if let Body::Stack(stack) = &self.body {
             Some(stack)
@@ -390,7 +394,7 @@ impl Artifact {
         }
     }
 
-    /// The tenant and the component it belongs to.
+    /// Returns the tenant and the component that the artifact belongs to.
     pub fn owner(&self) -> (&Text, &Text) {
         match &self.body {
             Body::Object(object) => (&object.address.tenant, &object.address.component),
@@ -398,7 +402,7 @@ impl Artifact {
         }
     }
 
-    /// The digest of what is delivered. Where it was declared does not count: moving a line is no change.
+    /// Computes the digest of the content. Origins are not part of it, so moving a declaration to another line is no change.
     pub fn digest(&self) -> Digest {
         Digest::of_value(&self.identity())
     }
@@ -439,7 +443,7 @@ impl Artifact {
 }
 
 impl Bundle {
-    /// The digest of all that is delivered, and where to.
+    /// Computes the digest of the label, the targets and the contents of all artifacts.
     pub fn digest(&self) -> Digest {
         let targets: Map = self
             .targets
@@ -457,12 +461,12 @@ impl Bundle {
         Digest::of_value(&Value::Map(map))
     }
 
-    /// The value of our label on everything of this bundle: `acme.production`.
+    /// Returns the value of Terrace's label on all objects of this bundle: `acme.production`.
     pub fn label(&self) -> String {
         format!("{}.{}", self.platform, self.environment.name)
     }
 
-    /// The artifact of an id.
+    /// Finds an artifact by its id.
     pub fn artifact(&self, id: &ArtifactId) -> Option<&Artifact> {
         self.artifacts
             .binary_search_by(|a| a.id.cmp(id))
@@ -482,7 +486,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn assets_survive_json() {
+    fn assets_round_trip_through_json() {
         for length in 0..7u8 {
             let asset = Asset {
                 key: "k".into(),

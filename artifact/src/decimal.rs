@@ -4,24 +4,24 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// An exact decimal number: `mantissa` × 10^-`scale`, always in lowest terms (no trailing zeros after the point).
+/// An exact decimal number: `mantissa` × 10^-`scale`, in lowest terms (no trailing zeros after the decimal point).
 ///
-/// Everything a user writes as a number is one of these, so that `0.1 * 1.5` is `0.15` and nothing else. Integers have
-/// scale 0. The mantissa is an `i64`: numbers of more than 18 significant digits are refused, never rounded.
+/// Every number in a source file is a `Decimal`, so that `0.1 * 1.5` is exactly `0.15`. Integers have scale 0. The
+/// mantissa is an `i64` and the scale is at most 18. A number that does not fit is an error; it is never rounded.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Decimal {
     mantissa: i64,
     scale: u8,
 }
 
-/// Why a text or an operation gave no [`Decimal`].
+/// The error of a conversion or an operation that has no [`Decimal`] as its result.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DecimalError {
     /// The text is not a number.
     Syntax,
-    /// The number has more than 18 significant digits.
+    /// The number does not fit: it has too many digits.
     Range,
-    /// A division by zero.
+    /// The divisor is zero.
     ZeroDivision,
 }
 
@@ -39,16 +39,16 @@ impl std::error::Error for DecimalError {}
 
 #[expect(
     clippy::should_implement_trait,
-    reason = "operators cannot say that a result does not fit, and here nothing is rounded or wraps"
+    reason = "operators cannot return an error, and a result that does not fit must not round or wrap"
 )]
 impl Decimal {
-    /// Zero.
+    /// The number zero.
     pub const ZERO: Decimal = Decimal {
         mantissa: 0,
         scale: 0,
     };
 
-    /// `mantissa` × 10^-`scale`, in lowest terms.
+    /// Creates `mantissa` × 10^-`scale` in lowest terms. Fails if the number does not fit.
     pub fn new(mantissa: i128, scale: u8) -> Result<Decimal, DecimalError> {
         let (mut mantissa, mut scale) = (mantissa, scale);
         while scale > 0 && mantissa % 10 == 0 {
@@ -62,22 +62,22 @@ impl Decimal {
         Ok(Decimal { mantissa, scale })
     }
 
-    /// The integer, where this is one.
+    /// Returns the number as an integer, if it is one.
     pub fn as_integer(self) -> Option<i64> {
         (self.scale == 0).then_some(self.mantissa)
     }
 
-    /// Whether this is a whole number.
+    /// Returns whether the number is an integer.
     pub fn is_integer(self) -> bool {
         self.scale == 0
     }
 
-    /// Whether this is below zero.
+    /// Returns whether the number is less than zero.
     pub fn is_negative(self) -> bool {
         self.mantissa < 0
     }
 
-    /// The nearest `f64`, for comparison with limits that are themselves approximate.
+    /// Converts to an approximate `f64`, for interfaces that have no exact numbers.
     pub fn to_f64(self) -> f64 {
         self.mantissa as f64 / 10f64.powi(i32::from(self.scale))
     }
@@ -88,19 +88,19 @@ impl Decimal {
         (raise(self), raise(other), scale)
     }
 
-    /// The sum.
+    /// Adds two numbers. Fails if the sum does not fit.
     pub fn add(self, other: Decimal) -> Result<Decimal, DecimalError> {
         let (a, b, scale) = self.aligned(other);
         Decimal::new(a + b, scale)
     }
 
-    /// The difference.
+    /// Subtracts `other`. Fails if the difference does not fit.
     pub fn sub(self, other: Decimal) -> Result<Decimal, DecimalError> {
         let (a, b, scale) = self.aligned(other);
         Decimal::new(a - b, scale)
     }
 
-    /// The product.
+    /// Multiplies two numbers. Fails if the product does not fit.
     pub fn mul(self, other: Decimal) -> Result<Decimal, DecimalError> {
         Decimal::new(
             i128::from(self.mantissa) * i128::from(other.mantissa),
@@ -108,7 +108,7 @@ impl Decimal {
         )
     }
 
-    /// The quotient; exact, or refused: a third is not a decimal number.
+    /// Divides by `other`. Fails for a zero divisor, and for a quotient without an exact decimal form, such as 1 / 3.
     pub fn div(self, other: Decimal) -> Result<Decimal, DecimalError> {
         if other.mantissa == 0 {
             return Err(DecimalError::ZeroDivision);
@@ -125,7 +125,7 @@ impl Decimal {
         Decimal::new(a / b, scale)
     }
 
-    /// The whole part of the quotient, rounded towards negative infinity.
+    /// Divides by `other` and rounds to an integer, towards negative infinity.
     pub fn div_floor(self, other: Decimal) -> Result<Decimal, DecimalError> {
         if other.mantissa == 0 {
             return Err(DecimalError::ZeroDivision);
@@ -140,12 +140,12 @@ impl Decimal {
         Decimal::new(floor, 0)
     }
 
-    /// What is left of [`Decimal::div_floor`].
+    /// Computes the remainder of [`Decimal::div_floor`].
     pub fn rem_floor(self, other: Decimal) -> Result<Decimal, DecimalError> {
         self.sub(self.div_floor(other)?.mul(other)?)
     }
 
-    /// The greatest whole number that is not above this one.
+    /// Returns the greatest integer that is not greater than this number.
     pub fn floor(self) -> Decimal {
         let power = 10i64.checked_pow(u32::from(self.scale)).unwrap_or(i64::MAX);
         Decimal {
@@ -154,7 +154,7 @@ impl Decimal {
         }
     }
 
-    /// The least whole number that is not below this one.
+    /// Returns the least integer that is not less than this number.
     pub fn ceil(self) -> Decimal {
         let floor = self.floor();
         if floor == self {
@@ -180,7 +180,7 @@ impl From<i64> for Decimal {
 impl FromStr for Decimal {
     type Err = DecimalError;
 
-    /// Reads `12`, `-0.5`, `1.5e3`: JSON's grammar, with a leading `+` allowed.
+    /// Parses `12`, `-0.5` or `1.5e3`: JSON's grammar, plus a leading `+` and leading zeros.
     fn from_str(text: &str) -> Result<Decimal, DecimalError> {
         let (number, exponent) = match text.find(['e', 'E']) {
             Some(at) => (
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_in_lowest_terms() {
+    fn displays_numbers_in_lowest_terms() {
         for (text, shown) in [
             ("2.0", "2"),
             ("-0.50", "-0.5"),
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn floors_and_ceilings_of_negative_numbers() {
+    fn floor_and_ceil_round_negative_numbers() {
         assert_eq!(decimal("-0.5").floor(), decimal("-1"));
         assert_eq!(decimal("-0.5").ceil(), decimal("0"));
         assert_eq!(decimal("4915.2").floor(), decimal("4915"));

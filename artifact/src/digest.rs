@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{Text, Value};
 
-/// A SHA-256 in lower-case hexadecimal, over bytes or over a value's canonical JSON (keys sorted, no spaces).
+/// A SHA-256 digest in lower-case hexadecimal, of bytes or of a value's canonical JSON (keys sorted, no spaces).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(into = "Text", try_from = "Text")]
 pub struct Digest(Text);
@@ -32,7 +32,7 @@ impl TryFrom<Text> for Digest {
 }
 
 impl Digest {
-    /// The digest of bytes.
+    /// Computes the digest of bytes.
     pub fn of_bytes(bytes: &[u8]) -> Digest {
         let mut hex = String::with_capacity(64);
         for byte in Sha256::digest(bytes) {
@@ -42,24 +42,24 @@ impl Digest {
         Digest(hex.into())
     }
 
-    /// The digest of a value: the same for equal values, whatever the order of their keys.
+    /// Computes the digest of a value. Equal values have equal digests, regardless of the order of their keys.
     pub fn of_value(value: &Value) -> Digest {
         Digest::of_bytes(canonical(value).as_bytes())
     }
 
-    /// All 64 digits.
+    /// Returns all 64 digits.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The 32 bytes in base64, as S3 writes a `SHA256` checksum.
+    /// Encodes the 32 bytes in base64, the form of a `SHA256` checksum in S3.
     pub fn to_base64(&self) -> String {
         let byte = |at| u8::from_str_radix(&self.0[at..at + 2], 16).unwrap_or_default();
         let bytes: Vec<u8> = (0..64).step_by(2).map(byte).collect();
         crate::base64::encode(&bytes)
     }
 
-    /// The first 12 digits: enough for a name that a person reads.
+    /// Returns the first 12 digits, for names that people read.
     pub fn short(&self) -> &str {
         &self.0[..12]
     }
@@ -111,13 +111,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base64_is_what_s3_writes() {
+    fn base64_matches_the_checksum_of_s3() {
         let digest = Digest::of_bytes(b"");
         assert_eq!(digest.to_base64(), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
     }
 
     #[test]
-    fn order_of_keys_does_not_count() {
+    fn digest_ignores_the_order_of_keys() {
         let value = |text: &str| serde_json::from_str::<Value>(text).unwrap();
         assert_eq!(
             canonical(&value(r#"{"b": [1, 2.50], "a": "x\n"}"#)),

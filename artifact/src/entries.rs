@@ -1,4 +1,4 @@
-//! The entries of a map, which many maps may have in common.
+//! The entries of a map, which many maps can share.
 
 use std::fmt;
 use std::ops::Deref;
@@ -7,10 +7,10 @@ use std::sync::{Arc, OnceLock};
 
 use crate::{Text, Value};
 
-/// Keys and values in order.
+/// The keys and values of a map, in order.
 ///
-/// What a module says without an expression is the same for each of a thousand tenants. Such entries are
-/// [shared](Entries::shared): a copy of them costs nothing, and what somebody found out about them is kept with them.
+/// The parts of a module without expressions are the same for each of a thousand tenants. Such entries are
+/// [shared](Entries::shared): a copy is cheap, and results computed from them, such as their text, are stored with them.
 pub struct Entries<T: Entry>(Repr<T>);
 
 enum Repr<T: Entry> {
@@ -23,49 +23,49 @@ struct Shared<T: Entry> {
     known: Known<T>,
 }
 
-/// A kind of value that maps are made of.
+/// A type of value that maps contain.
 pub trait Entry: Clone + Sized {
-    /// What is kept about shared entries of this kind, besides what is kept about all of them.
+    /// The results that shared entries of this type store, in addition to those that all shared entries store.
     type Memo: Default + Send + Sync;
 }
 
-/// What is known about shared entries. All of it can be found out again; none of it is part of their value.
+/// The stored results about shared entries. They are a cache and not part of the entries' value.
 pub struct Known<T: Entry> {
-    /// The last schema that had nothing to say about them.
+    /// The last schema that accepted the entries.
     pub accepted: Accepted,
-    /// What is kept about this kind of entries.
+    /// The results that are specific to this type of entries.
     pub memo: T::Memo,
 }
 
-/// The last part of a schema that accepted a value, by its address: schemas live as long as the program.
+/// The address of the schema node that last accepted a value. Schemas live as long as the program.
 #[derive(Default)]
 pub struct Accepted(AtomicUsize);
 
 impl Accepted {
-    /// Whether this part of a schema has accepted the value.
+    /// Returns whether `schema` is the last schema node that accepted the value.
     pub fn is_by<S>(&self, schema: &'static S) -> bool {
         self.0.load(Ordering::Relaxed) == std::ptr::from_ref(schema).addr()
     }
 
-    /// Remembers that it has.
+    /// Records that `schema` accepted the value.
     pub fn by<S>(&self, schema: &'static S) {
         self.0.store(std::ptr::from_ref(schema).addr(), Ordering::Relaxed);
     }
 }
 
-/// What is kept about the entries of a [`Value`]: how they look at the depth at which they were first written.
+/// The stored text of a [`Value`]'s entries, at the depth at which they were first written.
 #[derive(Default)]
 pub struct Texts {
     pub(crate) yaml: AtDepth,
     pub(crate) json: AtDepth,
 }
 
-/// A text, and the depth it is for.
+/// A text and the indentation depth that it was written for.
 #[derive(Default)]
 pub(crate) struct AtDepth(OnceLock<(usize, Box<str>)>);
 
 impl AtDepth {
-    /// Adds to `out` what `write` writes at a depth: as it was written the first time, where that was at the same.
+    /// Appends the output of `write` to `out`. Reuses the stored text if its depth is `depth`.
     pub(crate) fn add(&self, depth: usize, out: &mut String, write: impl Fn(&mut String)) {
         let (written, text) = self.0.get_or_init(|| {
             let mut text = String::new();
@@ -84,7 +84,7 @@ impl Entry for Value {
 }
 
 impl<T: Entry> Entries<T> {
-    /// Entries that many will have.
+    /// Creates entries that many maps can share.
     pub fn shared(entries: Vec<(Text, T)>) -> Entries<T> {
         Entries(Repr::Shared(Arc::new(Shared {
             entries,
@@ -95,7 +95,7 @@ impl<T: Entry> Entries<T> {
         })))
     }
 
-    /// What is known about them, where they are shared.
+    /// Returns the stored results, if the entries are shared.
     pub fn known(&self) -> Option<&Known<T>> {
         match &self.0 {
             Repr::Own(_) => None,
@@ -103,7 +103,7 @@ impl<T: Entry> Entries<T> {
         }
     }
 
-    /// The entries, to change. From then on they are shared with nobody.
+    /// Returns the entries for modification. Copies them first if they are shared.
     pub fn make_mut(&mut self) -> &mut Vec<(Text, T)> {
         if let Repr::Shared(_) = self.0 {
             let shared = std::mem::take(self);
@@ -111,11 +111,11 @@ impl<T: Entry> Entries<T> {
         }
         match &mut self.0 {
             Repr::Own(entries) => entries,
-            Repr::Shared(_) => unreachable!("what was shared has just been copied"),
+            Repr::Shared(_) => unreachable!("shared entries were copied above"),
         }
     }
 
-    /// The entries, for whoever takes them apart.
+    /// Converts to a vector. Copies the entries if other maps share them.
     pub fn into_vec(self) -> Vec<(Text, T)> {
         match self.0 {
             Repr::Own(entries) => entries,
@@ -161,7 +161,7 @@ impl<T: Entry + fmt::Debug> fmt::Debug for Entries<T> {
     }
 }
 
-/// In order: for maps of which the order says nothing, see [`Map`](crate::Map).
+/// Compares entries in order. [`Map`](crate::Map) compares without regard to the order.
 impl<T: Entry + PartialEq> PartialEq for Entries<T> {
     fn eq(&self, other: &Entries<T>) -> bool {
         match (&self.0, &other.0) {
@@ -212,19 +212,19 @@ mod tests {
     }
 
     #[test]
-    fn whoever_changes_shared_entries_has_a_copy() {
+    fn modification_copies_shared_entries() {
         let shared = Entries::shared(entries());
-        let mut mine = shared.clone();
-        mine.make_mut()[0].0 = "changed".into();
-        assert!(mine.known().is_none());
+        let mut copy = shared.clone();
+        copy.make_mut()[0].0 = "changed".into();
+        assert!(copy.known().is_none());
         assert_eq!(&*shared, &*entries());
-        assert_ne!(mine, shared);
+        assert_ne!(copy, shared);
         assert_eq!(shared, Entries::from(entries()));
         assert_eq!(shared.clone().into_vec(), entries());
     }
 
     #[test]
-    fn shared_entries_look_as_their_own_do_at_every_depth() {
+    fn shared_and_owned_entries_print_alike_at_every_depth() {
         let at_three_depths = |map: &Map| {
             let outer = Map::from_iter([("x", Value::List(vec![map.clone().into(), map.clone().into()]))]);
             Value::Map(Map::from_iter([
@@ -233,11 +233,11 @@ mod tests {
                 ("again", map.clone().into()),
             ]))
         };
-        let own = at_three_depths(&Map::from_distinct(entries()));
+        let owned = at_three_depths(&Map::from_distinct(entries()));
         let shared = at_three_depths(&Map::shared(entries()));
-        assert_eq!(to_yaml(&shared), to_yaml(&own));
-        assert_eq!(to_json_pretty(&shared), to_json_pretty(&own));
-        assert_eq!(shared.to_string(), own.to_string());
-        assert_eq!(shared, own);
+        assert_eq!(to_yaml(&shared), to_yaml(&owned));
+        assert_eq!(to_json_pretty(&shared), to_json_pretty(&owned));
+        assert_eq!(shared.to_string(), owned.to_string());
+        assert_eq!(shared, owned);
     }
 }

@@ -1,17 +1,17 @@
-//! The one place where JSON text is written.
+//! The only JSON writer.
 
 use std::fmt::Write as _;
 
 use crate::Value;
 
-/// JSON without spaces.
+/// Writes JSON without spaces.
 pub fn to_json_compact(value: &Value) -> String {
     let mut out = String::new();
     compact(value, &mut out);
     out
 }
 
-/// JSON for readers: two spaces of indentation, lists of short scalars on one line, a final newline.
+/// Writes JSON for readers: an indentation of two spaces, short lists of scalars on one line, a final newline.
 pub fn to_json_pretty(value: &Value) -> String {
     let mut out = String::with_capacity(4096);
     pretty(value, 0, &mut out);
@@ -51,7 +51,7 @@ fn pretty(value: &Value, depth: usize, out: &mut String) {
     match value {
         Value::List(list) if list.is_empty() => out.push_str("[]"),
         Value::Map(map) if map.is_empty() => out.push_str("{}"),
-        // An intrinsic function is one thing to a reader, and stands on one line.
+        // A short intrinsic function is easier to read on one line.
         Value::Map(map) if is_short_function(map) => {
             for (key, item) in map {
                 out.push('{');
@@ -117,7 +117,7 @@ fn indent(depth: usize, out: &mut String) {
     }
 }
 
-/// `{"Ref": "Key"}`, `{"Fn::GetAtt": ["Key", "Arn"]}`, `{"Fn::Sub": "…"}`
+/// Returns whether a map is a short intrinsic function: `{"Ref": "Key"}`, `{"Fn::GetAtt": ["Key", "Arn"]}`, `{"Fn::Sub": "…"}`.
 fn is_short_function(map: &crate::Map) -> bool {
     map.len() == 1
         && map.iter().all(|(key, value)| {
@@ -130,7 +130,7 @@ fn is_short_function(map: &crate::Map) -> bool {
         })
 }
 
-/// Pairs such as `["Key", "Arn"]` read better on one line; anything longer does not.
+/// Returns whether a list has at most two short scalars, such as `["Key", "Arn"]`. Only such lists read better on one line.
 fn fits_on_a_line(list: &[Value]) -> bool {
     let mut width = 0;
     list.len() <= 2
@@ -157,7 +157,7 @@ pub(crate) fn scalar(value: &Value, out: &mut String) {
     }
 }
 
-/// What cannot stand in a string as it is.
+/// The bytes that must be escaped in a string.
 const ESCAPED: [bool; 256] = {
     let mut escaped = [false; 256];
     let mut byte = 0;
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_reader_reads_the_same() {
+    fn serde_json_reads_the_same_value() {
         let text = "q\" b\\ n\n r\r t\t bell\u{7} del\u{7f} é 🦀 \u{2028}";
         let value = Value::List(vec![
             text.into(),

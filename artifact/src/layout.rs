@@ -6,16 +6,16 @@ use crate::{Artifact, Body, Bundle, Map, Target, Text, Value, to_json_pretty, wr
 /// One file of a rendered bundle.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct File {
-    /// Relative to the environment's folder, with `/` between its parts.
+    /// The path, relative to the environment's directory, with `/` as the separator.
     pub path: String,
-    /// What is in it.
+    /// The content.
     pub text: String,
 }
 
-/// A file of a bundle that has not been rendered yet: all of them together are many times the bundle's size.
+/// A file of a bundle that is rendered on demand, because all rendered files together are many times larger than the bundle.
 #[derive(Debug)]
 pub struct Sheet<'b> {
-    /// Relative to the environment's folder, with `/` between its parts.
+    /// The path, relative to the environment's directory, with `/` as the separator.
     pub path: String,
     content: Content<'b>,
 }
@@ -24,14 +24,14 @@ pub struct Sheet<'b> {
 enum Content<'b> {
     Objects(Vec<&'b Artifact>),
     Template(&'b Value),
-    /// Values by logical id.
+    /// Lifecycle rules by logical id.
     Rules(Vec<(&'b Text, &'b Value)>),
     /// The properties of a state machine.
     Machine(&'b Value),
 }
 
 impl Sheet<'_> {
-    /// What is in the file.
+    /// Renders the content.
     pub fn text(&self) -> String {
         match &self.content {
             Content::Objects(artifacts) => {
@@ -57,8 +57,8 @@ impl Sheet<'_> {
     }
 }
 
-/// The files a bundle is written as, in order of path: what `build` leaves on disk, what the directory target delivers, what
-/// goldens hold.
+/// Renders a bundle to its files, sorted by path. `build` writes these files, the directory target delivers them, and the
+/// goldens contain them.
 ///
 /// ```text
 /// kubernetes/TENANT/COMPONENT.yaml          the objects of one component, in the order they are applied
@@ -67,7 +67,7 @@ impl Sheet<'_> {
 /// step-functions/TENANT/COMPONENT.json      for review: the definition of its state machine
 /// ```
 ///
-/// Where there is more than one cluster or account, a folder with the target's name comes after the first.
+/// If there are several clusters or accounts, a directory with the target's name follows the first directory.
 pub fn files(bundle: &Bundle) -> Vec<File> {
     let render = |sheet: Sheet<'_>| File {
         text: sheet.text(),
@@ -77,8 +77,8 @@ pub fn files(bundle: &Bundle) -> Vec<File> {
     sheets.into_iter().map(render).collect()
 }
 
-/// The files of some artifacts of a bundle with these targets, each to be rendered when it is wanted. A file holds what is of
-/// one component, so all artifacts of a component have to be there.
+/// Returns the files of some artifacts of a bundle with these targets, sorted by path, to be rendered on demand. A file
+/// contains a whole component, so `artifacts` must contain all artifacts of each component.
 pub fn sheets<'b>(targets: &BTreeMap<Text, Target>, artifacts: &'b [Artifact]) -> Vec<Sheet<'b>> {
     let mut objects: HashMap<(&Text, &Text, &Text), Vec<&Artifact>> = HashMap::new();
     let mut sheets = Vec::new();
@@ -131,7 +131,7 @@ pub fn sheets<'b>(targets: &BTreeMap<Text, Target>, artifacts: &'b [Artifact]) -
 }
 
 impl crate::Stack {
-    /// The name of its files without the ending: the component's, with what tells apart the stacks one is divided into.
+    /// Returns the name of the files without the extension: the component's name, followed by the number of the partition.
     fn file_stem(&self) -> Cow<'_, str> {
         match self.part {
             0 => Cow::Borrowed(&self.component),
@@ -140,7 +140,7 @@ impl crate::Stack {
     }
 }
 
-/// `kind`, or `kind/TARGET` where several targets get artifacts of this kind.
+/// Returns `kind`, or `kind/TARGET` if the bundle has several targets of the same type.
 fn folder(targets: &BTreeMap<Text, Target>, target: &Text, kind: &str) -> String {
     let own = targets.get(target).map(std::mem::discriminant);
     let alike = targets
@@ -153,7 +153,7 @@ fn folder(targets: &BTreeMap<Text, Target>, target: &Text, kind: &str) -> String
     }
 }
 
-/// The properties of a template's resources of a type, by logical id.
+/// Returns the properties of all resources of a type in a template, by logical id.
 fn properties_of<'t>(
     template: &'t Value,
     resource_type: &'static str,
@@ -166,7 +166,8 @@ fn properties_of<'t>(
         .filter_map(|(id, resource)| Some((id, resource.get("Properties")?)))
 }
 
-/// Whether a state machine's definition stands in its properties, as a document. Text that is known only later does not.
+/// Returns whether the properties of a state machine contain its definition as a document. A string that is known only after
+/// apply is not a document.
 fn has_definition(properties: &Value) -> bool {
     match properties.get("DefinitionString") {
         Some(Value::String(text)) => text.trim_start().starts_with('{'),
@@ -174,10 +175,10 @@ fn has_definition(properties: &Value) -> bool {
     }
 }
 
-/// A state machine's definition as a value, whichever of its two properties holds it.
+/// Returns a state machine's definition as a value, from either of the two properties that can hold it.
 fn definition(properties: &Value) -> Option<Cow<'_, Value>> {
     match properties.get("DefinitionString") {
-        // The compiler has read it. Whatever else it may be is shown as it is.
+        // The compiler has parsed the text. A text that is not JSON is shown unchanged.
         Some(written @ Value::String(text)) => {
             let read = serde_json::from_str(text);
             Some(read.map_or(Cow::Borrowed(written), Cow::Owned))
@@ -186,7 +187,7 @@ fn definition(properties: &Value) -> Option<Cow<'_, Value>> {
     }
 }
 
-/// The order in which a person reads objects, and in which `kubectl apply -f` may apply them.
+/// Returns the position of an object in its file: an order that reads well and that `kubectl apply -f` can apply.
 fn apply_rank(artifact: &Artifact) -> usize {
     const KINDS: [&str; 24] = [
         "Namespace",

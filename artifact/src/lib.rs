@@ -1,7 +1,7 @@
-//! The contract between the compiler, which makes a [`Bundle`], and the deployer, which makes live systems agree with it.
+//! The contract between the compiler, which creates a [`Bundle`], and the deployer, which makes live systems match it.
 //!
-//! Everything here is plain data: no IO, no clock, no randomness. A bundle can be built on one machine, saved,
-//! reviewed, and applied on another.
+//! This crate contains only plain data: no IO, no clock, no randomness. A bundle can be built on one machine, saved,
+//! reviewed, and applied on another machine.
 
 mod address;
 pub mod base64;

@@ -7,18 +7,18 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::Decimal;
 use crate::entries::{Accepted, Entries};
 
-/// A string that is cheap to copy: up to 23 bytes are stored in place.
+/// A string that is cheap to clone: up to 23 bytes are stored inline.
 pub type Text = smol_str::SmolStr;
 
-/// What a configuration is made of: JSON's data model with exact numbers and ordered maps.
+/// A value of a configuration: JSON's data model with exact numbers and ordered maps.
 ///
-/// Two values are equal when they say the same, whatever the order of their maps' keys. Lists are ordered.
+/// The equality of maps ignores the order of keys. The equality of lists does not.
 #[derive(Clone, Debug, Default)]
 pub enum Value {
-    /// `null`.
+    /// The value `null`.
     #[default]
     Null,
-    /// `true` or `false`.
+    /// A boolean.
     Bool(bool),
     /// An exact number.
     Number(Decimal),
@@ -26,62 +26,62 @@ pub enum Value {
     String(Text),
     /// A list.
     List(Vec<Value>),
-    /// A map, in the order in which it is to be written.
+    /// A map that keeps the order in which it is written.
     Map(Map),
 }
 
-/// A map that keeps its order. Configuration maps are small, so a look-up walks them.
+/// A map that keeps the order of its entries. A lookup is a linear search, because configuration maps are small.
 #[derive(Clone, Debug, Default)]
 pub struct Map(Entries<Value>);
 
 impl Map {
-    /// An empty map.
+    /// Creates an empty map.
     pub fn new() -> Map {
         Map::default()
     }
 
-    /// An empty map with room for `capacity` entries.
+    /// Creates an empty map with room for `capacity` entries.
     pub fn with_capacity(capacity: usize) -> Map {
         Map(Vec::with_capacity(capacity).into())
     }
 
-    /// Takes entries whose keys the caller knows to be distinct.
+    /// Creates a map from entries whose keys are distinct, which the caller must ensure.
     pub fn from_distinct(entries: Vec<(Text, Value)>) -> Map {
         Map(entries.into())
     }
 
-    /// Takes such entries that many maps will have.
+    /// Creates a map from distinct entries that many maps will share.
     pub fn shared(entries: Vec<(Text, Value)>) -> Map {
         Map(Entries::shared(entries))
     }
 
-    /// The entries.
+    /// Returns the entries, in order.
     pub fn entries(&self) -> &Entries<Value> {
         &self.0
     }
 
-    /// The number of entries.
+    /// Returns the number of entries.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are no entries.
+    /// Returns whether the map is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The value of a key.
+    /// Returns the value of a key.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.0.iter().find(|(k, _)| k == key).map(|(_, v)| v)
     }
 
-    /// The value of a key, to change.
+    /// Returns the value of a key for modification.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
         let at = self.0.iter().position(|(k, _)| k == key)?;
         Some(&mut self.0.make_mut()[at].1)
     }
 
-    /// Sets a key: in its old place if it is there, at the end otherwise. Gives the value that was there.
+    /// Sets a key and returns its previous value. An existing key keeps its position; a new key is appended.
     pub fn insert(&mut self, key: impl Into<Text>, value: impl Into<Value>) -> Option<Value> {
         let (key, value) = (key.into(), value.into());
         match self.get_mut(&key) {
@@ -93,28 +93,28 @@ impl Map {
         }
     }
 
-    /// Takes a key out and gives its value.
+    /// Removes a key and returns its value.
     pub fn remove(&mut self, key: &str) -> Option<Value> {
         let at = self.0.iter().position(|(k, _)| k == key)?;
         Some(self.0.make_mut().remove(at).1)
     }
 
-    /// The entries in order.
+    /// Iterates over the entries, in order.
     pub fn iter(&self) -> std::slice::Iter<'_, (Text, Value)> {
         self.0.iter()
     }
 
-    /// The keys in order.
+    /// Iterates over the keys, in order.
     pub fn keys(&self) -> impl Iterator<Item = &Text> {
         self.0.iter().map(|(k, _)| k)
     }
 
-    /// The values in order.
+    /// Iterates over the values, in order.
     pub fn values(&self) -> impl Iterator<Item = &Value> {
         self.0.iter().map(|(_, v)| v)
     }
 
-    /// The values in order, to change.
+    /// Iterates over the values for modification, in order.
     pub fn values_mut(&mut self) -> impl Iterator<Item = &mut Value> {
         self.0.make_mut().iter_mut().map(|(_, v)| v)
     }
@@ -180,7 +180,7 @@ impl PartialEq for Value {
 impl Eq for Value {}
 
 impl Value {
-    /// The string, where this is one.
+    /// Returns the string, if the value is one.
     pub fn as_str(&self) -> Option<&str> {
         if let Value::String(text) = self {
             Some(text)
@@ -189,12 +189,12 @@ impl Value {
         }
     }
 
-    /// The boolean, where this is one.
+    /// Returns the boolean, if the value is one.
     pub fn as_bool(&self) -> Option<bool> {
         if let Value::Bool(b) = self { Some(*b) } else { None }
     }
 
-    /// The number, where this is one.
+    /// Returns the number, if the value is one.
     pub fn as_number(&self) -> Option<Decimal> {
         if let Value::Number(n) = self {
             Some(*n)
@@ -203,12 +203,12 @@ impl Value {
         }
     }
 
-    /// The whole number, where this is one.
+    /// Returns the integer, if the value is one.
     pub fn as_integer(&self) -> Option<i64> {
         self.as_number().and_then(Decimal::as_integer)
     }
 
-    /// The list, where this is one.
+    /// Returns the list, if the value is one.
     pub fn as_list(&self) -> Option<&[Value]> {
         if let Value::List(list) = self {
             Some(list)
@@ -217,7 +217,7 @@ impl Value {
         }
     }
 
-    /// The map, where this is one.
+    /// Returns the map, if the value is one.
     pub fn as_map(&self) -> Option<&Map> {
         if let Value::Map(map) = self {
             Some(map)
@@ -226,7 +226,7 @@ impl Value {
         }
     }
 
-    /// The map, where this is one, to change.
+    /// Returns the map for modification, if the value is one.
     pub fn as_map_mut(&mut self) -> Option<&mut Map> {
         if let Value::Map(map) = self {
             Some(map)
@@ -235,22 +235,22 @@ impl Value {
         }
     }
 
-    /// The value of a key, where this is a map that has it.
+    /// Returns the value of a key, if the value is a map with that key.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.as_map()?.get(key)
     }
 
-    /// The value at a path of keys, where every step is a map that has the next.
+    /// Returns the value at a path of keys, if every step of the path exists.
     pub fn at(&self, path: &[&str]) -> Option<&Value> {
         path.iter().try_fold(self, |value, key| value.get(key))
     }
 
-    /// What kind of value this is, in the words of a message: `a string`, `a list`.
+    /// Describes the type of the value for a message: `a list`, `null`.
     pub fn kind(&self) -> &'static str {
         self.view().kind()
     }
 
-    /// The same as `serde_json`'s value, for libraries that want that.
+    /// Converts to a `serde_json` value. A number with a fraction becomes an approximate `f64`.
     pub fn to_json(&self) -> serde_json::Value {
         match self {
             Value::Null => serde_json::Value::Null,
@@ -267,7 +267,8 @@ impl Value {
         }
     }
 
-    /// Reads `serde_json`'s value. A number that is not an exact decimal of 18 digits becomes the nearest that is.
+    /// Converts from a `serde_json` value. A number that does not fit a [`Decimal`] is rounded to 16 significant digits, or
+    /// becomes zero if that does not fit either.
     pub fn from_json(json: &serde_json::Value) -> Value {
         match json {
             serde_json::Value::Null => Value::Null,
@@ -398,10 +399,10 @@ impl<'de> Deserialize<'de> for Value {
     }
 }
 
-/// One level of a tree of values, borrowed.
+/// A borrowed view of the top level of a tree of values.
 #[derive(Clone, Copy, Debug)]
 pub enum View<'a, T> {
-    /// `null`.
+    /// The value `null`.
     Null,
     /// A boolean.
     Bool(bool),
@@ -411,14 +412,14 @@ pub enum View<'a, T> {
     String(&'a str),
     /// A list.
     List(&'a [T]),
-    /// A map, by its entries in order.
+    /// The entries of a map, in order.
     Map(&'a [(Text, T)]),
-    /// A value that is known only later (a reference to another resource): any type may come of it.
+    /// A value of any type that is known only after apply, such as a reference to another resource.
     Unknown,
 }
 
 impl<T> View<'_, T> {
-    /// What kind of value this is, in the words of a message: `a string`, `a list`.
+    /// Describes the type of the value for a message: `a list`, `null`.
     pub fn kind(&self) -> &'static str {
         match self {
             View::Null => "null",
@@ -433,12 +434,12 @@ impl<T> View<'_, T> {
     }
 }
 
-/// Anything that is shaped like a [`Value`]: what a schema can be held against.
+/// A type with the shape of a [`Value`], which can be validated against a schema.
 pub trait Tree: Sized {
-    /// The top level of this tree.
+    /// Returns the top level of the tree.
     fn view(&self) -> View<'_, Self>;
 
-    /// Where it is remembered which schema accepts it; nothing for a value that is held against a schema only once.
+    /// Returns the record of the schema that accepted the tree. Returns `None` for a tree that is validated only once.
     fn accepted(&self) -> Option<&Accepted> {
         None
     }

@@ -1,18 +1,18 @@
-//! The one place where YAML text is written: block style, quoted so that YAML 1.1 readers (kubectl, PyYAML) and
-//! YAML 1.2 readers see the same values.
+//! The only YAML writer. It uses block style, and quotes strings so that YAML 1.1 readers (kubectl, PyYAML) and YAML 1.2
+//! readers read the same values.
 
 use std::fmt::Write as _;
 
 use crate::Value;
 
-/// One document, without `---`.
+/// Writes one document, without `---`.
 pub fn to_yaml(value: &Value) -> String {
     let mut out = String::with_capacity(1024);
     write_document(value, &mut out);
     out
 }
 
-/// Several documents, with `---` between them.
+/// Writes several documents, separated by `---`.
 pub fn write_documents<'a>(values: impl IntoIterator<Item = &'a Value>, out: &mut String) {
     for (i, value) in values.into_iter().enumerate() {
         if i > 0 {
@@ -43,11 +43,11 @@ fn indent(depth: usize, out: &mut String) {
     }
 }
 
-/// A reader gives up on a key that is not followed by its colon within 1024 characters, escapes included, unless `?`
-/// announces it.
+/// The maximum length of a key, in bytes, that is written without `?`. A reader rejects a key whose colon does not follow
+/// within 1024 characters, escapes included, unless `?` precedes the key.
 const LONGEST_KEY: usize = 100;
 
-/// Writes entries at `depth`; the first one without indentation where the line has been begun (`- `).
+/// Writes a map at `depth`. Does not indent the first entry if its line is already `begun` (`- `).
 fn write_map(map: &crate::Map, depth: usize, begun: bool, out: &mut String) {
     if !begun {
         indent(depth, out);
@@ -59,7 +59,7 @@ fn write_map(map: &crate::Map, depth: usize, begun: bool, out: &mut String) {
     }
 }
 
-/// The same on a line that has been begun.
+/// Writes the entries of a map. The caller has indented the first line.
 fn write_entries(map: &crate::Map, depth: usize, out: &mut String) {
     for (i, (key, value)) in map.iter().enumerate() {
         if i > 0 {
@@ -81,7 +81,7 @@ fn write_entries(map: &crate::Map, depth: usize, out: &mut String) {
             }
             Value::List(list) if !list.is_empty() => {
                 out.push('\n');
-                // A list stands under its key without further indentation, as kubectl prints it.
+                // kubectl prints a list at the indentation of its key.
                 write_list(list, depth, out);
             }
             scalar => {
@@ -100,7 +100,7 @@ fn write_list(list: &[Value], depth: usize, out: &mut String) {
         match value {
             Value::Map(map) if !map.is_empty() => write_map(map, depth + 1, true, out),
             Value::List(list) if !list.is_empty() => {
-                // A list in a list is rare, and its compact form is hard to read.
+                // A list in a list is rare, and its compact form (`- - 1`) is hard to read.
                 out.truncate(out.len() - 1);
                 out.push('\n');
                 write_list(list, depth + 1, out);
@@ -137,7 +137,7 @@ fn write_scalar(value: &Value, depth: usize, out: &mut String) {
     }
 }
 
-/// Text of several lines that a block scalar (`|`) holds as it is.
+/// Returns whether a text with line breaks can be written unchanged as a block scalar (`|`).
 fn is_block(text: &str) -> bool {
     let inner = text.trim_end_matches('\n');
     inner.contains('\n') | (text.ends_with('\n') && !inner.is_empty())
@@ -165,7 +165,7 @@ fn write_block(text: &str, depth: usize, out: &mut String) {
     }
 }
 
-/// Single quotes where the text can stand as it is, double quotes with escapes where it cannot.
+/// Writes a quoted string: single quotes if the text needs no escapes, double quotes otherwise.
 fn write_quoted(text: &str, out: &mut String) {
     if text.chars().all(is_printable) {
         out.push('\'');
@@ -201,13 +201,14 @@ fn write_quoted(text: &str, out: &mut String) {
     out.push('"');
 }
 
-/// What both versions of YAML allow unescaped on one line. Line separators are left out: YAML 1.1 breaks lines there.
+/// Returns whether both versions of YAML allow a character unescaped on one line. Line separators are excluded, because
+/// YAML 1.1 breaks lines there.
 fn is_printable(c: char) -> bool {
     matches!(c, ' '..='~' | '\u{a0}'..='\u{2027}' | '\u{202a}'..='\u{d7ff}' | '\u{e000}'..='\u{fefe}'
         | '\u{ff00}'..='\u{fffd}' | '\u{10000}'..='\u{10ffff}')
 }
 
-/// Whether a string may be written without quotes: a subset that is safe in every reader, not the largest one.
+/// Returns whether a string is written without quotes. The rule is stricter than YAML's, so that it is safe in every reader.
 fn is_plain(text: &str) -> bool {
     let bytes = text.as_bytes();
     let (Some(&first), Some(&last)) = (bytes.first(), bytes.last()) else {
@@ -230,7 +231,8 @@ fn is_plain(text: &str) -> bool {
     !means_something_else(text)
 }
 
-/// What may stand in plain text. Commas and brackets are safe in block style, but not when pasted into a flow list.
+/// The bytes that an unquoted string may contain. Commas and brackets are safe in block style, but not after the text is
+/// pasted into a flow list.
 const PLAIN: [bool; 256] = {
     let mut plain = [false; 256];
     let mut byte = 0x20;
@@ -241,7 +243,7 @@ const PLAIN: [bool; 256] = {
     plain
 };
 
-/// Whether a YAML 1.1 or 1.2 reader would take the plain text for something other than a string.
+/// Returns whether a YAML 1.1 or 1.2 reader would read the unquoted text as something other than a string.
 fn means_something_else(text: &str) -> bool {
     const WORDS: [&str; 12] = [
         "null", "true", "false", "yes", "no", "on", "off", "y", "n", ".nan", ".inf", "nan",
@@ -254,13 +256,13 @@ fn means_something_else(text: &str) -> bool {
     let Some(&first) = unsigned.as_bytes().first() else {
         return true;
     };
-    // kubectl drops underscores, and so reads `+_1` as a number; without the sign it does not look.
+    // kubectl ignores underscores after a sign, so it reads `+_1` as a number. It does not read `_1` as a number.
     let signed = unsigned.len() < text.len();
     if !(first.is_ascii_digit() || first == b'.' || (signed && first == b'_')) {
         return false;
     }
-    // Numbers of either version are made of these: 1_000, 0x1F, 0b10, 0o17, 1e3, 1.5, 12:30:45 (base 60), and dates
-    // 2026-11-21T03:04:05Z. A name such as `10.0.0.0/24` or `3d-model` has another letter and stays plain.
+    // Numbers of both versions contain only these characters: 1_000, 0x1F, 0b10, 0o17, 1e3, 1.5, 12:30:45 (base 60). Dates are
+    // similar: 2026-11-21T03:04:05Z. A name such as `10.0.0.0/24` or `3d-model` contains another character and stays unquoted.
     let numeric = |b: &u8| {
         b.is_ascii_hexdigit() || matches!(b, b'.' | b'_' | b'+' | b'-' | b':' | b'x' | b'X' | b'o' | b'O')
     };
@@ -276,7 +278,7 @@ mod tests {
     use crate::Map;
 
     #[test]
-    fn is_written_as_a_person_would() {
+    fn writes_block_style_with_minimal_quoting() {
         let json = r#"{"apiVersion": "v1", "data": {"NO": "NO", "n": "1", "text": "a\nb\n", "empty": "", "list": []},
             "list": [{"name": "x", "args": ["--a=b", "- b", "10.0.0.0/24", "2001:db8::/32", "*"]}, [1, [2]], {}]}"#;
         let yaml = to_yaml(&serde_json::from_str(json).unwrap());
@@ -285,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_old_readers_retype_are_quoted() {
+    fn quotes_words_that_yaml_1_1_reads_as_other_types() {
         for text in [
             "y",
             "Y",
@@ -363,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_keep_their_final_newlines() {
+    fn block_scalars_keep_their_final_newlines() {
         for (text, want) in [
             ("a\nb", "k: |-\n  a\n  b\n"),
             ("a\n", "k: |\n  a\n"),
@@ -378,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn long_keys_are_announced() {
+    fn long_keys_use_explicit_key_syntax() {
         let key = "k".repeat(101);
         let yaml = to_yaml(&Value::List(vec![Value::Map(Map::from_iter([(
             key.as_str(),
