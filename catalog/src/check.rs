@@ -1,4 +1,4 @@
-//! Holds a tree against a schema. Nothing is allocated unless there is a problem.
+//! Validates a tree against a schema. A valid tree causes no allocation.
 
 mod rules;
 mod scalar;
@@ -12,16 +12,16 @@ use crate::nearest;
 use crate::node::{Node, NodeId, flags, types};
 use crate::problem::{Problem, ProblemKind};
 
-/// Whose rules about scalars and references hold.
+/// The target whose rules for scalars and references apply.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Dialect {
-    /// Scalars may be written as strings and the other way round; a map of one intrinsic function stands for any value.
+    /// CloudFormation converts scalars to and from strings, and accepts a map of one intrinsic function for any value.
     CloudFormation,
-    /// Types are what they are.
+    /// Kubernetes converts nothing.
     Kubernetes,
 }
 
-/// Where we are: a list linked through the stack, so that a path costs nothing until it is reported.
+/// The position in a tree: a list linked through the call stack, so that a path costs nothing until it is reported.
 #[derive(Clone, Copy, Debug)]
 pub struct At<'p> {
     above: Option<&'p At<'p>>,
@@ -36,13 +36,13 @@ enum Step<'p> {
 }
 
 impl<'p> At<'p> {
-    /// Where a walk begins.
+    /// The root of a tree.
     pub const ROOT: At<'static> = At {
         above: None,
         step: Step::Root,
     };
 
-    /// The value of a key here.
+    /// Returns the position of a key's value.
     pub fn key(&'p self, key: &'p str) -> At<'p> {
         At {
             above: Some(self),
@@ -50,7 +50,7 @@ impl<'p> At<'p> {
         }
     }
 
-    /// An item of the list here.
+    /// Returns the position of a list item.
     pub fn index(&'p self, index: usize) -> At<'p> {
         At {
             above: Some(self),
@@ -58,7 +58,7 @@ impl<'p> At<'p> {
         }
     }
 
-    /// The keys on the way here, the last one first; places in lists are passed over.
+    /// Iterates over the keys of the path, from the last to the first. Skips list indices.
     pub fn keys(&self) -> impl Iterator<Item = &'p str> {
         let ways = std::iter::successors(Some(*self), |at| at.above.copied());
         ways.filter_map(|at| match at.step {
@@ -67,7 +67,7 @@ impl<'p> At<'p> {
         })
     }
 
-    /// The same, to keep.
+    /// Returns the path as an owned value.
     pub fn path(&self) -> Vec<Segment> {
         let mut path = self.above.map(At::path).unwrap_or_default();
         match self.step {
@@ -79,7 +79,7 @@ impl<'p> At<'p> {
     }
 }
 
-/// Whether a key has a value. A CloudFormation condition may leave that open.
+/// Whether a key has a value. With a CloudFormation condition this can be unknown.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Presence {
     No,
@@ -105,15 +105,15 @@ fn unknown(node: &Node<'static>, key: &str) -> ProblemKind {
     }
 }
 
-/// A walk over one tree.
+/// The state of the validation of one tree.
 pub(crate) struct Checker<'c> {
     nodes: &'static [Node<'static>],
     dialect: Dialect,
     problems: &'c mut Vec<Problem>,
-    /// Only whether there is a problem is wanted.
+    /// Whether to record only that a problem exists, in `failed`.
     probing: bool,
     failed: bool,
-    /// How many of a schema's combined parts we are inside of.
+    /// The number of enclosing schema combinations (`allOf`, `anyOf`, …).
     parts: u32,
 }
 
@@ -133,7 +133,8 @@ impl<'c> Checker<'c> {
         }
     }
 
-    /// Whether what the schema leaves open is to be looked at: once, not by each of the parts it is combined from.
+    /// Returns whether to validate values that the schema does not describe. This happens once, and not again in each part of a
+    /// combined schema.
     pub(crate) fn looks_at_anything(&self) -> bool {
         self.dialect == Dialect::CloudFormation && self.parts == 0
     }
@@ -148,29 +149,29 @@ impl<'c> Checker<'c> {
         }
     }
 
-    /// Holds a value against a node.
+    /// Validates a value against a node.
     pub(crate) fn value<T: Tree>(&mut self, id: NodeId, value: &T, at: &At<'_>) {
         if self.probing && self.failed {
             return;
         }
         let node = &self.nodes[id as usize];
-        // Inside of what a schema is combined from, less is looked at.
+        // Inside a combined schema some values are not validated, so the result must not be recorded.
         let accepted = value.accepted().filter(|_| self.parts == 0);
         let Some(accepted) = accepted else {
-            return self.held(id, node, value, at);
+            return self.validate(id, node, value, at);
         };
         if accepted.is_by(node) {
             return;
         }
         let failed = std::mem::take(&mut self.failed);
-        self.held(id, node, value, at);
+        self.validate(id, node, value, at);
         if !self.failed {
             accepted.by(node);
         }
         self.failed |= failed;
     }
 
-    fn held<T: Tree>(&mut self, id: NodeId, node: &'static Node<'static>, value: &T, at: &At<'_>) {
+    fn validate<T: Tree>(&mut self, id: NodeId, node: &'static Node<'static>, value: &T, at: &At<'_>) {
         let view = value.view();
         match view {
             View::Unknown => return,

@@ -23,11 +23,11 @@ static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
 struct Catalog {
     store: Store,
     types: Vec<OnceLock<ResourceType>>,
-    /// The place of each name: every resource is looked up several times.
+    /// The index of each type by its name, because every resource is looked up several times.
     places: HashMap<&'static str, usize>,
 }
 
-/// The resource type of a name: `AWS::S3::Bucket`. `Custom::…` is a custom resource.
+/// Returns the resource type of a name such as `AWS::S3::Bucket`. Every `Custom::…` name is a custom resource.
 pub fn cloudformation(resource_type: &str) -> Option<&'static ResourceType> {
     let name = if resource_type.starts_with("Custom::") {
         CUSTOM
@@ -38,19 +38,19 @@ pub fn cloudformation(resource_type: &str) -> Option<&'static ResourceType> {
     Some(CATALOG.types[index].get_or_init(|| ResourceType::read(index)))
 }
 
-/// The name of the resource type that was likely meant.
+/// Returns the resource type that a misspelled name most likely means.
 pub fn nearest_type(resource_type: &str) -> Option<&'static str> {
     nearest(resource_type, types())
 }
 
-/// The names of all resource types, sorted.
+/// Iterates over the names of all resource types, sorted.
 pub fn types() -> impl Iterator<Item = &'static str> {
     CATALOG.store.names()
 }
 
 pub(crate) const CUSTOM: &str = "AWS::CloudFormation::CustomResource";
 
-/// What CloudFormation knows of a resource type.
+/// A CloudFormation resource type.
 #[derive(Debug)]
 pub struct ResourceType {
     name: &'static str,
@@ -58,29 +58,29 @@ pub struct ResourceType {
     facts: Facts<&'static str>,
 }
 
-/// What is said of a type's properties beside their schema. Each is a path of names, `*` for the items of a list,
-/// with `/` in between: `TableInput/Name`.
+/// The facts about a type's properties that are not part of their schema. A path consists of names, with `*` for the items
+/// of a list, separated by `/`: `TableInput/Name`.
 #[doc(hidden)]
 #[derive(Clone, Debug, Default)]
 pub struct Facts<S> {
     /// The node of the properties.
     pub root: u32,
-    /// A change of these replaces the resource.
+    /// The properties whose change replaces the resource.
     pub create_only: Vec<S>,
-    /// A change of these may replace the resource.
+    /// The properties whose change may replace the resource.
     pub conditional: Vec<S>,
-    /// These cannot be given.
+    /// The properties that a template cannot set.
     pub read_only: Vec<S>,
-    /// These cannot be read back.
+    /// The properties that cannot be read back.
     pub write_only: Vec<S>,
-    /// What `Ref` gives.
+    /// The properties that form the value of `Ref`.
     pub identifier: Vec<S>,
-    /// What `Fn::GetAtt` gives, with dots; one that ends in `.*` is a prefix.
+    /// The attributes that `Fn::GetAtt` accepts, with dots. A name that ends in `.*` is a prefix.
     pub attributes: Vec<S>,
 }
 
 impl<S: AsRef<str>> Facts<S> {
-    /// Writes this behind the nodes of a section.
+    /// Writes the facts after the nodes of a section.
     pub fn write(&self, writer: &mut Writer) {
         writer.number(u64::from(self.root));
         for list in [
@@ -115,11 +115,11 @@ impl Facts<&'static str> {
 /// Whether a change of a property replaces the resource.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Replacement {
-    /// It is updated where it is.
+    /// The resource is updated in place.
     Never,
-    /// It depends on the values.
+    /// The values decide.
     Conditional,
-    /// A new one is made, then the old one deleted.
+    /// CloudFormation creates a new resource and then deletes the old one.
     Always,
 }
 
@@ -133,7 +133,7 @@ impl ResourceType {
         }
     }
 
-    /// The name: `AWS::S3::Bucket`.
+    /// Returns the name: `AWS::S3::Bucket`.
     pub fn name(&self) -> &'static str {
         self.name
     }
@@ -142,12 +142,12 @@ impl ResourceType {
         &self.section.nodes[self.facts.root as usize]
     }
 
-    /// The names of the properties in the schema's own order, those only CloudFormation sets among them.
+    /// Iterates over the names of the properties in the schema's order, including read-only properties.
     pub fn properties(&self) -> impl Iterator<Item = &'static str> {
         self.root().in_order().into_iter().map(|field| field.name)
     }
 
-    /// The properties that must be there.
+    /// Iterates over the names of the required properties.
     pub fn required(&self) -> impl Iterator<Item = &'static str> {
         self.root()
             .in_order()
@@ -156,32 +156,32 @@ impl ResourceType {
             .map(|field| field.name)
     }
 
-    /// The paths whose change replaces the resource: names with `/` in between, `*` for the items of a list.
+    /// Returns the paths whose change replaces the resource: names separated by `/`, with `*` for the items of a list.
     pub fn create_only(&self) -> &[&'static str] {
         &self.facts.create_only
     }
 
-    /// The paths whose change may replace the resource.
+    /// Returns the paths whose change may replace the resource.
     pub fn conditional_create_only(&self) -> &[&'static str] {
         &self.facts.conditional
     }
 
-    /// The paths that only CloudFormation sets.
+    /// Returns the paths that only CloudFormation sets.
     pub fn read_only(&self) -> &[&'static str] {
         &self.facts.read_only
     }
 
-    /// The paths that cannot be read back: passwords and the like.
+    /// Returns the paths that cannot be read back, such as passwords.
     pub fn write_only(&self) -> &[&'static str] {
         &self.facts.write_only
     }
 
-    /// The paths of which `Ref` gives the value.
+    /// Returns the paths that form the value of `Ref`.
     pub fn primary_identifier(&self) -> &[&'static str] {
         &self.facts.identifier
     }
 
-    /// Whether a change at this path, or anywhere below it, replaces the resource. A path may lead through lists.
+    /// Returns whether a change at this path, or below it, replaces the resource. The path can contain list indices.
     pub fn is_create_only(&self, path: &[Segment]) -> Replacement {
         let touches = |paths: &[&str]| paths.iter().any(|known| overlaps(known, path));
         if touches(&self.facts.create_only) {
@@ -193,12 +193,13 @@ impl ResourceType {
         }
     }
 
-    /// What `Fn::GetAtt` gives: `Arn`, `Endpoint.Address`. A name that ends in `.*` stands for all that begin so.
+    /// Returns the attributes that `Fn::GetAtt` accepts: `Arn`, `Endpoint.Address`. A name that ends in `.*` matches every name
+    /// with that prefix.
     pub fn attributes(&self) -> &[&'static str] {
         &self.facts.attributes
     }
 
-    /// Whether `Fn::GetAtt` gives this attribute.
+    /// Returns whether `Fn::GetAtt` accepts this attribute.
     pub fn attribute(&self, name: &str) -> bool {
         self.facts
             .attributes
@@ -209,18 +210,18 @@ impl ResourceType {
             })
     }
 
-    /// Adds what CloudFormation would not accept in the properties of a resource of this type.
+    /// Appends a problem for everything in the properties of such a resource that CloudFormation would reject.
     pub fn validate<T: Tree>(&'static self, properties: &T, problems: &mut Vec<Problem>) {
         let mut checker = Checker::new(&self.section.nodes, Dialect::CloudFormation, problems);
         checker.value(self.facts.root, properties, &At::ROOT);
     }
 
-    /// What a delete of a resource of this type takes away.
+    /// Returns what deleting a resource of this type loses.
     pub fn data(&self) -> Classification {
         data_of_type(self.name)
     }
 
-    /// The regular expressions of the type.
+    /// Iterates over the regular expressions of the schema.
     #[doc(hidden)]
     pub fn patterns(&self) -> impl Iterator<Item = &'static str> {
         self.section.nodes.iter().flat_map(|node| {
@@ -232,14 +233,14 @@ impl ResourceType {
         })
     }
 
-    /// The nodes and the root, for tests that make bodies from schemas.
+    /// Returns the nodes and the root, for tests that generate bodies from schemas.
     #[doc(hidden)]
     pub fn nodes(&self) -> (&[Node<'static>], u32) {
         (&self.section.nodes, self.facts.root)
     }
 }
 
-/// Whether a known path and a path lie on one line: one is the other, or the beginning of it.
+/// Returns whether one path is equal to the other or a prefix of it.
 fn overlaps(known: &str, path: &[Segment]) -> bool {
     let mut steps = known.split('/').filter(|step| *step != "*");
     let mut keys = path.iter().filter_map(|segment| match segment {
@@ -255,9 +256,10 @@ fn overlaps(known: &str, path: &[Segment]) -> bool {
     }
 }
 
-/// Adds what CloudFormation would not accept in a resource beside its properties: `DeletionPolicy`, `DependsOn` and so on.
+/// Appends a problem for everything outside the properties of a resource that CloudFormation would reject: `DeletionPolicy`,
+/// `DependsOn` and so on.
 ///
-/// `resource` is the whole entry under `Resources`; its `Properties` are not looked into.
+/// `resource` is the complete entry under `Resources`. The content of `Properties` is not validated.
 pub fn validate_resource_attributes<T: Tree>(resource: &T, problems: &mut Vec<Problem>) {
     const KNOWN: [&str; 10] = [
         "Type",
@@ -321,7 +323,7 @@ pub fn validate_resource_attributes<T: Tree>(resource: &T, problems: &mut Vec<Pr
 fn policy<T: Tree>(checker: &mut Checker<'_>, value: &T, allowed: &[&'static str], at: &At<'_>) {
     match value.view() {
         View::String(text) if allowed.contains(&text) => {}
-        // With the language-extensions transform a policy may be a function.
+        // The language-extensions transform allows a function as a policy.
         View::Map([(key, _)]) if key == "Ref" || key.starts_with("Fn::") => {}
         View::Unknown => {}
         View::String(text) => checker.report(at, || ProblemKind::NotInEnum {

@@ -1,10 +1,10 @@
-//! Trees compared with each other and with the literals of a schema.
+//! Compares trees with each other and with the literals of a schema.
 
 use terrace_artifact::{Decimal, Text, Tree, Value, View};
 
 use crate::node::{Literal, Node, flags, types};
 
-/// A scalar that may be one of a schema's literals.
+/// A scalar that can be compared with a schema's literals.
 pub(crate) trait IsLiteral {
     fn is(&self, literal: &Literal<'_>) -> bool;
 }
@@ -28,7 +28,7 @@ impl IsLiteral for Decimal {
 }
 
 impl Literal<'_> {
-    /// The same as a value.
+    /// Converts to a value.
     pub fn value(&self) -> Value {
         match self {
             Literal::Bool(bool) => Value::Bool(*bool),
@@ -47,7 +47,7 @@ pub(crate) fn is_literal<T: Tree>(value: &T, literal: &Literal<'_>) -> bool {
     }
 }
 
-/// Whether two trees say the same. What is not known yet is not the same as anything.
+/// Returns whether two trees are equal. A value that is not known yet is equal to nothing.
 pub(crate) fn same<T: Tree>(a: &T, b: &T) -> bool {
     match (a.view(), b.view()) {
         (View::Null, View::Null) => true,
@@ -64,7 +64,7 @@ pub(crate) fn same<T: Tree>(a: &T, b: &T) -> bool {
     }
 }
 
-/// The value of a key, where there is a map that has it.
+/// Returns the value of a key, if the tree is a map with that key.
 pub(crate) fn entry<'t, T: Tree>(value: &'t T, key: &str) -> Option<&'t T> {
     match value.view() {
         View::Map(entries) => find(entries, key),
@@ -72,12 +72,12 @@ pub(crate) fn entry<'t, T: Tree>(value: &'t T, key: &str) -> Option<&'t T> {
     }
 }
 
-/// The value of a key among entries.
+/// Returns the value of a key among entries.
 pub(crate) fn find<'t, T>(entries: &'t [(Text, T)], key: &str) -> Option<&'t T> {
     entries.iter().find(|(k, _)| k == key).map(|(_, value)| value)
 }
 
-/// Whether something in the tree is known only later.
+/// Returns whether a part of the tree is known only after apply.
 pub(crate) fn is_open<T: Tree>(value: &T) -> bool {
     match value.view() {
         View::Unknown => true,
@@ -88,7 +88,7 @@ pub(crate) fn is_open<T: Tree>(value: &T) -> bool {
     }
 }
 
-/// The bit of a value's type.
+/// Returns the bit of a value's type.
 pub(crate) fn type_of<T: Tree>(value: &T) -> u8 {
     match value.view() {
         View::Null => types::NULL,
@@ -123,7 +123,7 @@ pub(crate) fn expected(node: &Node<'_>) -> Text {
     words.join(" or ").into()
 }
 
-/// The names of a node's fields in the schema's own order, those only the server sets left out.
+/// Iterates over the names of a node's fields in the schema's order, without read-only fields.
 pub(crate) fn names<'n>(node: &'n Node<'static>) -> impl Iterator<Item = &'static str> + 'n {
     node.in_order()
         .into_iter()
@@ -131,7 +131,7 @@ pub(crate) fn names<'n>(node: &'n Node<'static>) -> impl Iterator<Item = &'stati
         .map(|field| field.name)
 }
 
-/// The required keys of a branch that says nothing else.
+/// Returns the required keys of a branch that has no other rules.
 pub(crate) fn required_only(nodes: &[Node<'static>], branch: &Node<'static>) -> Option<Vec<Text>> {
     let plain = branch.is(flags::OPEN)
         && branch.limits.is_none()
@@ -155,7 +155,7 @@ pub(crate) fn is_base64(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
 }
 
-/// RFC 3339, by its form and the limits of each part.
+/// Returns whether a string is a time by RFC 3339. Checks the form and the range of each part, but not the days of the month.
 pub(crate) fn is_time(text: &str) -> bool {
     let number = |from: usize, to: usize| {
         let digits = text.get(from..to)?;
@@ -206,7 +206,7 @@ mod tests {
     use super::{is_base64, is_time};
 
     #[test]
-    fn times_are_told_from_what_looks_like_them() {
+    fn accepts_only_rfc_3339_times() {
         for text in [
             "2026-11-21T03:04:05Z",
             "2026-11-21T03:04:05.123456Z",
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_is_padded() {
+    fn accepts_only_padded_base64() {
         for text in ["", "YQ==", "YWI=", "YWJj"] {
             assert!(is_base64(text), "{text}");
         }

@@ -1,8 +1,8 @@
-//! What is lost when a resource or an object is deleted: for every type and kind a class with its reason.
+//! The data that is lost when a resource or an object is deleted: a class and a reason for every type and kind.
 //!
-//! The table is `data/classes.tsv`, one line for each type of CloudFormation and each kind of Kubernetes, and for kinds of
-//! well-known operators whose schemas we do not have. `cargo xtask classes` writes the lines that a schema decides; a person
-//! decides the others. `docs/data-loss.md` shows it.
+//! The table is `data/classes.tsv`. It has a line for each CloudFormation type, for each Kubernetes kind, and for kinds of
+//! well-known operators whose schemas are not in the catalog. `cargo xtask classes` writes the lines that follow from a
+//! schema; the others are written by hand. `docs/data-loss.md` shows the table.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -20,37 +20,37 @@ static ENTRIES: LazyLock<HashMap<&'static str, Entry>> = LazyLock::new(|| {
     lines.collect()
 });
 
-/// What a delete takes away for good.
+/// The class of what a deletion loses permanently.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum DataClass {
-    /// Nothing of its own: it ties others together, is an action, or a copy of what stands elsewhere.
+    /// Nothing. The resource connects other resources, is an action, or is a copy of data that is stored elsewhere.
     None,
-    /// Nothing: creating it again from the same text gives the same.
+    /// Nothing. Creating the resource again from the same source restores it.
     Configuration,
-    /// Something that the service generates, that cannot be chosen or had again, and that others outside the stack hold:
-    /// an address, a credential, an acceptance. A new one is another one.
+    /// A value that the service generates and that others outside the stack use: an address, a credential, an acceptance. A new
+    /// resource has a different value.
     Identity,
-    /// Contents that did not come from the text and that no text brings back.
+    /// Content that does not come from the source and that no source can restore.
     Data,
 }
 
-/// The class of a type or kind, and why it has that class.
+/// The class of a type or kind, with the reason.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Classification {
-    /// What a delete takes away.
+    /// The class of what a deletion loses.
     pub class: DataClass,
-    /// For data, what is lost (`messages that no consumer has received`). For an identity, what others hold (`the URL that
+    /// For data, what is lost (`messages that no consumer has received`). For an identity, what others use (`the URL that
     /// clients call`). Otherwise, why nothing is lost, as a clause that follows the type's name.
     pub reason: &'static str,
 }
 
-/// What one object or resource holds, by its type and by its own text.
+/// The data of one object or resource, by its type and its body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Holding {
-    /// The class of this one. A StatefulSet without claim templates holds no data, though others do.
+    /// The class of this object. For example, a StatefulSet without volume claim templates has no data.
     pub data: Classification,
-    /// Whether the contents outlive its deletion, although it is of class data: the claims of a StatefulSet, the disk behind a
-    /// PersistentVolume with the policy `Retain`. Nobody looks after them then.
+    /// Whether the data survives the deletion, although the class is `Data`: the PVCs of a StatefulSet, or the disk of a
+    /// PersistentVolume with the policy `Retain`. The data is then unmanaged.
     pub outlived: bool,
 }
 
@@ -81,14 +81,14 @@ impl fmt::Display for DataClass {
 pub struct Entry {
     /// The class and the reason.
     pub data: Classification,
-    /// Whether the schema decided it.
+    /// Whether the line follows from the schema.
     pub by_schema: bool,
-    /// Only objects with this hold anything.
+    /// The condition that an object must meet to have data.
     holds: Option<Condition>,
     fate: Fate,
 }
 
-/// What becomes of the contents when the object is deleted.
+/// What happens to the data when the object is deleted.
 #[derive(Clone, Copy, Debug)]
 enum Fate {
     Lost,
@@ -97,7 +97,7 @@ enum Fate {
     KeptIf(Condition),
 }
 
-/// A field that is there, or has a value: `spec/type=LoadBalancer`.
+/// A condition on a field: it exists, or it has a value: `spec/type=LoadBalancer`.
 #[derive(Clone, Copy, Debug)]
 struct Condition {
     path: &'static str,
@@ -105,7 +105,7 @@ struct Condition {
 }
 
 impl Entry {
-    /// A line of the table: name, class, who decided, reason, conditions, with tabs in between.
+    /// Parses a line of the table: name, class, who decided, reason and conditions, separated by tabs.
     fn read(line: &'static str) -> Option<(&'static str, Entry)> {
         let mut columns = line.split('\t');
         let mut next = || columns.next();
@@ -144,7 +144,7 @@ impl Entry {
         let kept = match self.fate {
             Fate::Lost => false,
             Fate::Kept => true,
-            // Where a value is not known yet, the worse is taken to come.
+            // If a value is not known yet, assume that the data is lost.
             Fate::LostIf(condition) => condition.holds(body) == Some(false),
             Fate::KeptIf(condition) => condition.holds(body) == Some(true),
         };
@@ -164,7 +164,7 @@ impl Condition {
         (!path.is_empty()).then_some(Condition { path, value })
     }
 
-    /// Whether it holds for a body; nothing where that is known only after apply.
+    /// Returns whether the condition holds for a body, or `None` if that is known only after apply.
     fn holds<T: Tree>(&self, body: &T) -> Option<bool> {
         let mut value = body;
         for step in self.path.split('/') {
@@ -188,13 +188,13 @@ impl Condition {
     }
 }
 
-/// What a type is taken for that Terrace does not know: the worst.
+/// The classification of an unknown type, which must be the most cautious one.
 const UNKNOWN_TYPE: Classification = Classification {
     class: DataClass::Data,
     reason: "whatever it holds: Terrace does not know this type",
 };
 
-/// The class of a CloudFormation type. One that is not in the catalog is taken to hold data.
+/// Returns the classification of a CloudFormation type. A type that is not in the catalog is assumed to hold data.
 pub fn data_of_type(resource_type: &str) -> Classification {
     let name = if resource_type.starts_with("Custom::") {
         CUSTOM
@@ -204,13 +204,13 @@ pub fn data_of_type(resource_type: &str) -> Classification {
     ENTRIES.get(name).map_or(UNKNOWN_TYPE, |entry| entry.data)
 }
 
-/// The class of a Kubernetes kind, whatever its version; nothing for a kind that is not in the table.
+/// Returns the classification of a Kubernetes kind in any version, or `None` for a kind that is not in the table.
 pub fn data_of_kind(api_version: &str, kind: &str) -> Option<Classification> {
     Some(entry_of_kind(api_version, kind)?.data)
 }
 
-/// What an object holds, by its kind and its manifest. A kind that is not in the table is taken to hold data where its `spec`
-/// asks for storage.
+/// Returns the data of an object, by its kind and manifest. A kind that is not in the table is assumed to hold data if its
+/// `spec` requests storage.
 pub fn data_of_object<T: Tree>(api_version: &str, kind: &str, manifest: &T) -> Holding {
     if let Some(entry) = entry_of_kind(api_version, kind) {
         return entry.of(manifest);
@@ -233,7 +233,7 @@ pub fn data_of_object<T: Tree>(api_version: &str, kind: &str, manifest: &T) -> H
     }
 }
 
-/// How deep below `spec` storage is looked for.
+/// The maximum depth below `spec` of a field that requests storage.
 const STORAGE_DEPTH: u8 = 4;
 
 fn asks_for_storage<T: Tree>(value: &T, depth: u8) -> bool {
@@ -242,7 +242,7 @@ fn asks_for_storage<T: Tree>(value: &T, depth: u8) -> bool {
         View::Map(entries) => entries.iter().any(|(key, value)| {
             let key = key.to_ascii_lowercase();
             let is_off = matches!(value.view(), View::Null | View::Bool(false));
-            // `ephemeral-storage` is a limit of a container.
+            // A hyphenated name such as `ephemeral-storage` is a resource limit of a container.
             let names = !key.contains('-') && WORDS.iter().any(|word| key.contains(word));
             names && !is_off || depth > 0 && asks_for_storage(value, depth - 1)
         }),
@@ -256,14 +256,14 @@ fn entry_of_kind(api_version: &str, kind: &str) -> Option<&'static Entry> {
     ENTRIES.get(&*format!("{group}/{kind}"))
 }
 
-/// All lines of the table in its order: `AWS::SQS::Queue`, `apps/StatefulSet`, `core/Secret`.
+/// Iterates over the lines of the table, in order: `AWS::SQS::Queue`, `apps/StatefulSet`, `core/Secret`.
 #[doc(hidden)]
 pub fn classes() -> impl Iterator<Item = (&'static str, Entry)> {
     TABLE.lines().filter_map(Entry::read)
 }
 
-/// Whether CloudFormation makes a snapshot of a deleted resource of this type where its policy says `Snapshot`. For all
-/// others it refuses the template. Source: the documentation of `DeletionPolicy`.
+/// Returns whether CloudFormation supports `DeletionPolicy: Snapshot` for a type. It rejects a template that uses the policy
+/// for another type. Source: the documentation of `DeletionPolicy`.
 pub fn supports_snapshot(resource_type: &str) -> bool {
     matches!(
         resource_type,

@@ -1,4 +1,4 @@
-//! The grammar of Kubernetes names, labels and annotation keys, and which kinds have which.
+//! The grammar of Kubernetes names, labels and annotation keys, and the rules for the names of each kind.
 
 use crate::kubernetes::Kind;
 
@@ -9,13 +9,13 @@ const SUBDOMAIN: &str =
 const SERVICE: &str = "a DNS label that starts with a letter: at most 63 lower-case letters, digits and `-`";
 const SEGMENT: &str = "a name without `/` and `%` that is not `.` or `..`";
 
-/// What controllers append to a name to tell revisions apart: a hyphen, and a hash of up to ten characters.
+/// The length of the suffix that controllers append to a name for each revision: a hyphen and a hash of up to ten characters.
 const HASH: usize = 11;
 
-/// The most characters of a label, such as the name of a namespace.
+/// The maximum length of a DNS label, such as the name of a namespace, in characters.
 pub const LONGEST_LABEL: usize = 63;
 
-/// The most characters of an object's name.
+/// Returns the maximum length of an object's name, in characters.
 pub(crate) fn longest_name(kind: &Kind) -> usize {
     match (kind.group(), kind.name()) {
         ("", "Namespace" | "Service") | ("batch", "Job") | ("sparkoperator.k8s.io", _) => LONGEST_LABEL,
@@ -30,7 +30,7 @@ pub(crate) fn longest_name(kind: &Kind) -> usize {
     }
 }
 
-/// What the name of an object must be, where this one is not.
+/// Returns the form that the name of an object must have, if `name` does not have it.
 pub(crate) fn refusal(kind: &Kind, name: &str) -> Option<&'static str> {
     let (fits, expected) = match (kind.group(), kind.name()) {
         ("", "Namespace") => (is_label(name), LABEL),
@@ -40,18 +40,18 @@ pub(crate) fn refusal(kind: &Kind, name: &str) -> Option<&'static str> {
         ("", "ComponentStatus") => (!name.is_empty(), "a name"),
         ("networking.k8s.io", "IPAddress") => (!name.is_empty(), "an IP address"),
         ("batch", "CronJob") => {
-            // The controller appends 11 characters to make the names of the Jobs.
+            // The controller appends 11 characters to name the Jobs.
             (
                 is_subdomain(name) && name.len() <= 52,
                 "a DNS name of at most 52 characters, since jobs are named after it",
             )
         }
-        // A label of the Job's pods has its name.
+        // The pods have a label with the name of the Job.
         ("batch", "Job") => (
             is_subdomain(name) && name.len() <= longest_name(kind),
             "a DNS name of at most 63 characters, since its pods have it in a label",
         ),
-        // A label of its pods has its name and the hash of a revision: kubernetes/kubernetes#64023.
+        // The pods have a label with the name and the hash of a revision: kubernetes/kubernetes#64023.
         ("apps", "StatefulSet") => (
             is_subdomain(name) && name.len() <= longest_name(kind),
             "a DNS name of at most 52 characters, since its pods have it in a label, with a hash",
@@ -60,7 +60,7 @@ pub(crate) fn refusal(kind: &Kind, name: &str) -> Option<&'static str> {
             is_subdomain(name) && name.len() <= longest_name(kind),
             "a DNS name of at most 242 characters, since a hash is appended to it",
         ),
-        // The webhook of CloudNativePG appends suffixes to make the names of Services and pods.
+        // CloudNativePG appends suffixes to name Services and pods, and its webhook limits the name.
         ("postgresql.cnpg.io", "Cluster") => (
             is_service_name(name) && name.len() <= longest_name(kind),
             "a DNS label of at most 50 characters that starts with a letter",
@@ -85,7 +85,7 @@ pub(crate) fn refusal(kind: &Kind, name: &str) -> Option<&'static str> {
     (!fits).then_some(expected)
 }
 
-/// Whether the text is a DNS-1035 label: a DNS-1123 label that starts with a letter.
+/// Returns whether the text is a DNS-1035 label: a DNS-1123 label that starts with a letter.
 pub fn is_service_name(text: &str) -> bool {
     is_label(text) && text.starts_with(|first: char| first.is_ascii_lowercase())
 }
@@ -94,28 +94,28 @@ fn is_path_segment(text: &str) -> bool {
     !text.is_empty() && text != "." && text != ".." && !text.contains(['/', '%'])
 }
 
-/// Whether the text can be a label's value.
+/// Returns whether the text is a valid label value.
 pub fn is_label_value(text: &str) -> bool {
     text.is_empty() || is_name_part(text)
 }
 
-/// Whether the text can be a label's or an annotation's key.
+/// Returns whether the text is a valid key of a label or an annotation.
 pub fn is_qualified_name(text: &str) -> bool {
-    // A look at each byte, and not a search: this is asked for every label of every object.
+    // A scan of the bytes is faster than a string search, and this runs for every label of every object.
     match text.bytes().position(|byte| byte == b'/') {
         Some(slash) => is_subdomain(&text[..slash]) && is_name_part(&text[slash + 1..]),
         None => is_name_part(text),
     }
 }
 
-/// Whether the text is a DNS-1123 label: at most 63 lower-case letters, digits and `-`.
+/// Returns whether the text is a DNS-1123 label: at most 63 lower-case letters, digits and `-`.
 pub fn is_label(text: &str) -> bool {
     text.len() <= 63 && is_subdomain(text) && !text.bytes().any(|byte| byte == b'.')
 }
 
-/// Whether the text is a DNS-1123 subdomain: labels with dots in between, at most 253 characters.
+/// Returns whether the text is a DNS-1123 subdomain: labels separated by dots, at most 253 characters.
 pub fn is_subdomain(text: &str) -> bool {
-    // A part of a subdomain may be longer than a label: only the whole is limited.
+    // Only the total length is limited: a part of a subdomain can be longer than a label.
     let mut previous = b'.';
     let fits = text.bytes().all(|byte| {
         let fits = match byte {
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn names_follow_their_grammar() {
+    fn accepts_only_names_of_the_grammar() {
         let long = "a".repeat(64);
         check(
             is_label,
@@ -179,7 +179,7 @@ mod tests {
         );
     }
     #[test]
-    fn names_leave_room_for_what_controllers_append() {
+    fn longest_name_leaves_room_for_the_suffixes_of_controllers() {
         for (api_version, kind, longest) in [
             ("batch/v1", "Job", 63),
             ("batch/v1", "CronJob", 52),

@@ -1,18 +1,18 @@
-//! Which fields of a live Kubernetes object cannot be changed. No schema says so: this follows the API's documentation and
-//! the validation of Kubernetes 1.36.
+//! The immutable fields of live Kubernetes objects. The schemas do not contain them. Sources: the API's documentation and the
+//! validation code of Kubernetes 1.36.
 
 use terrace_artifact::Segment;
 
-/// Fields that cannot be changed, as paths of names with `/` in between.
+/// The immutable fields of a kind, as paths of names separated by `/`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Immutable {
-    /// These.
+    /// Only these fields.
     Only(&'static [&'static str]),
-    /// Everything under `spec` but these.
+    /// All fields under `spec` except these.
     SpecBut(&'static [&'static str]),
 }
 
-/// The immutable fields of a kind.
+/// Returns the immutable fields of a kind.
 pub(crate) fn of(group: &str, kind: &str) -> Immutable {
     use Immutable::{Only, SpecBut};
     match (group, kind) {
@@ -80,7 +80,7 @@ pub(crate) fn of(group: &str, kind: &str) -> Immutable {
     }
 }
 
-/// Whether a path is the known one or below it.
+/// Returns whether a path is equal to `known` or below it.
 pub(crate) fn is_within(known: &str, path: &[Segment]) -> bool {
     let mut keys = path.iter().filter_map(|segment| match segment {
         Segment::Key(key) => Some(key.as_str()),

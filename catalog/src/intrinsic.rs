@@ -1,4 +1,4 @@
-//! CloudFormation's functions, which stand where a value is expected.
+//! Validates CloudFormation's intrinsic functions, which can replace any value.
 
 use terrace_artifact::{Text, Tree, View};
 
@@ -30,13 +30,13 @@ const FUNCTIONS: [&str; 20] = [
     "Fn::Transform",
 ];
 
-/// Whether a key of a map is an instruction to CloudFormation rather than a property.
+/// Returns whether a key of a map is a directive of CloudFormation and not a property.
 pub(crate) fn is_directive(key: &str) -> bool {
     key == "Fn::Transform" || key.starts_with("Fn::ForEach::")
 }
 
 impl Checker<'_> {
-    /// Whether the map is a function. The branches of `Fn::If` are held against the node.
+    /// Returns whether the map is a function. Validates the branches of `Fn::If` against the node.
     pub(crate) fn intrinsic<T: Tree>(
         &mut self,
         id: NodeId,
@@ -68,7 +68,7 @@ impl Checker<'_> {
         key == "Condition" && matches!(argument.view(), View::String(_)) && node.fields.is_empty()
     }
 
-    /// What no schema describes: everything goes, but for what the target refuses everywhere.
+    /// Validates a value that the schema does not describe. Reports only what the target rejects everywhere.
     pub(crate) fn anything<T: Tree>(&mut self, value: &T, at: &At<'_>) {
         if !self.looks_at_anything() {
             return;

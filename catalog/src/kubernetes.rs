@@ -35,9 +35,9 @@ static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
 struct Catalog {
     store: Store,
     kinds: Vec<OnceLock<Kind>>,
-    /// The place of each API version and kind: every object is looked up several times.
+    /// The index of each kind by API version and name, because every object is looked up several times.
     places: HashMap<(&'static str, &'static str), usize>,
-    /// Many kinds share one section.
+    /// The sections by their position. Many kinds share a section.
     sections: BTreeMap<(u32, u32), OnceLock<Shared>>,
 }
 
@@ -45,30 +45,30 @@ struct Catalog {
 struct Shared {
     section: Section,
     facts: Vec<KindFacts<&'static str>>,
-    /// For each node, whether it is a quantity or has one somewhere below it.
+    /// For each node, whether it is a quantity or contains one at any depth.
     quantities: OnceLock<Vec<bool>>,
 }
 
-/// What is said of a kind beside its schema.
+/// The facts about a kind that are not part of its schema.
 #[doc(hidden)]
 #[derive(Clone, Debug)]
 pub struct KindFacts<S> {
-    /// `apps/v1 Deployment`: API version and kind.
+    /// The API version and the kind: `apps/v1 Deployment`.
     pub name: S,
-    /// The name in URLs.
+    /// The plural name, which URLs contain.
     pub plural: S,
-    /// Whether objects live in a namespace.
+    /// Whether the kind is namespaced.
     pub namespaced: bool,
-    /// Whether this is a custom resource.
+    /// Whether the kind is a custom resource.
     pub custom: bool,
     /// The node of the whole object.
     pub root: NodeId,
-    /// What can be done with it: `create`, `list`, `patch`.
+    /// The supported verbs: `create`, `list`, `patch`.
     pub verbs: Vec<S>,
 }
 
 impl<S: AsRef<str>> KindFacts<S> {
-    /// Writes this behind the nodes of a section.
+    /// Writes the facts after the nodes of a section.
     pub fn write(&self, writer: &mut Writer) {
         writer.string(self.name.as_ref());
         writer.string(self.plural.as_ref());
@@ -94,13 +94,14 @@ impl KindFacts<&'static str> {
     }
 }
 
-/// The kind of an API version and a name: `apps/v1`, `Deployment`.
+/// Returns the kind of an API version and a name: `apps/v1`, `Deployment`.
 pub fn kubernetes(api_version: &str, kind: &str) -> Option<&'static Kind> {
     let index = *CATALOG.places.get(&(api_version, kind))?;
     Some(CATALOG.kinds[index].get_or_init(|| Kind::read(index)))
 }
 
-/// The API version and kind that were likely meant: the same kind in another version first, then a name that is close.
+/// Returns the API version and kind that an unknown pair most likely means: the same kind in another version, or else a
+/// kind with a similar name.
 pub fn nearest_kind(api_version: &str, kind: &str) -> Option<(&'static str, &'static str)> {
     let same = kinds().filter(|(_, name)| *name == kind);
     let version = nearest(api_version, same.clone().map(|(version, _)| version));
@@ -119,39 +120,39 @@ pub fn nearest_kind(api_version: &str, kind: &str) -> Option<(&'static str, &'st
         .or_else(|| kinds().find(|(_, other)| *other == name))
 }
 
-/// All API versions with their kinds, sorted.
+/// Iterates over all pairs of API version and kind, sorted.
 pub fn kinds() -> impl Iterator<Item = (&'static str, &'static str)> + Clone {
     CATALOG.store.names().filter_map(|name| name.split_once(' '))
 }
 
-/// What a Kubernetes server knows of a kind.
+/// A Kubernetes kind in one API version.
 #[derive(Debug)]
 pub struct Kind {
     shared: &'static Shared,
     facts: &'static KindFacts<&'static str>,
 }
 
-/// What a field of an object is, as far as comparing and merging is concerned.
+/// The properties of a field that matter for comparing and merging objects.
 #[derive(Clone, PartialEq, Debug)]
 pub struct FieldType {
-    /// A quantity of a built-in kind, which the server compares by value and stores in canonical form.
+    /// Whether the field is a quantity of a built-in kind. The server compares these by value and stores the canonical form.
     pub is_quantity: bool,
-    /// How a list merges with what others wrote.
+    /// How a list merges with the items of other field managers.
     pub list: ListType,
-    /// A map that is replaced as a whole.
+    /// Whether the field is a map that is replaced as a whole.
     pub is_atomic_map: bool,
-    /// What the server takes where nothing is written.
+    /// The value that the server uses if the field is absent.
     pub default: Option<Value>,
 }
 
-/// How a list merges with what others wrote.
+/// How a list merges with the items of other field managers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ListType {
-    /// It is not a list, or one that is replaced as a whole.
+    /// The field is not a list, or is a list that is replaced as a whole.
     Atomic,
-    /// Distinct scalars.
+    /// A list of distinct scalars.
     Set,
-    /// Maps told apart by these keys. A key that is not written may have a default.
+    /// A list of maps that these keys identify, each with its default if it has one.
     Map(Vec<(&'static str, Option<Value>)>),
 }
 
@@ -175,52 +176,52 @@ impl Kind {
         }
     }
 
-    /// The API version: `apps/v1`.
+    /// Returns the API version: `apps/v1`.
     pub fn api_version(&self) -> &'static str {
         self.facts.name.split_once(' ').map_or("", |(version, _)| version)
     }
 
-    /// The kind's name: `Deployment`.
+    /// Returns the kind's name: `Deployment`.
     pub fn name(&self) -> &'static str {
         self.facts.name.split_once(' ').map_or("", |(_, name)| name)
     }
 
-    /// The API group: `apps`; empty for the core.
+    /// Returns the API group: `apps`; empty for the core group.
     pub fn group(&self) -> &'static str {
         self.api_version().rsplit_once('/').map_or("", |(group, _)| group)
     }
 
-    /// Whether objects live in a namespace.
+    /// Returns whether the kind is namespaced.
     pub fn namespaced(&self) -> bool {
         self.facts.namespaced
     }
 
-    /// The most characters that the name of an object may have.
+    /// Returns the maximum length of an object's name, in characters.
     pub fn longest_name(&self) -> usize {
         grammar::longest_name(self)
     }
 
-    /// The name in URLs: `deployments`.
+    /// Returns the plural name, which URLs contain: `deployments`.
     pub fn plural(&self) -> &'static str {
         self.facts.plural
     }
 
-    /// What can be done with it: `create`, `list`, `patch`.
+    /// Returns the supported verbs: `create`, `list`, `patch`.
     pub fn verbs(&self) -> &'static [&'static str] {
         &self.facts.verbs
     }
 
-    /// Whether this is a custom resource, known from its definition and not from the server itself.
+    /// Returns whether the kind is a custom resource, whose schema comes from a CRD.
     pub fn is_custom(&self) -> bool {
         self.facts.custom
     }
 
-    /// What a delete of an object of this kind may take away; [`crate::data_of_object`] says it of one object.
+    /// Returns what deleting an object of this kind may lose. [`crate::data_of_object`] decides it for one object.
     pub fn data(&self) -> Option<Classification> {
         data_of_kind(self.api_version(), self.name())
     }
 
-    /// Adds what a server would not accept in a whole object of this kind.
+    /// Appends a problem for everything in a complete object of this kind that a server would reject.
     pub fn validate<T: Tree>(&self, object: &T, problems: &mut Vec<Problem>) {
         let mut checker = Checker::new(&self.shared.section.nodes, Dialect::Kubernetes, problems);
         checker.value(self.facts.root, object, &At::ROOT);
@@ -253,7 +254,7 @@ impl Kind {
         }
     }
 
-    /// Calls `see` with every value of an object that stands where a built-in kind has a quantity.
+    /// Calls `see` for every value of an object whose field is a quantity of a built-in kind.
     pub fn quantities<T: Tree>(&self, object: &T, see: &mut dyn FnMut(&At<'_>, &T)) {
         if self.is_custom() {
             return;
@@ -267,7 +268,7 @@ impl Kind {
         walk.visit(self.facts.root, object, &At::ROOT, see);
     }
 
-    /// What the field at a path is; nothing for a path the kind does not have.
+    /// Returns the type of the field at a path, or `None` if the kind has no such field.
     pub fn field(&self, path: &[Segment]) -> Option<FieldType> {
         let mut node = &self.shared.section.nodes[self.facts.root as usize];
         for segment in path {
@@ -304,9 +305,9 @@ impl Kind {
         }
     }
 
-    /// Whether the server refuses a change at this path of a live object.
+    /// Returns whether the server rejects a change at this path of a live object.
     ///
-    /// A Secret or ConfigMap that says `immutable: true` refuses more: see [`Kind::frozen_by_mark`].
+    /// A Secret or ConfigMap with `immutable: true` has more immutable fields: see [`Kind::frozen_by_mark`].
     pub fn is_immutable(&self, path: &[Segment]) -> bool {
         let mut keys = path.iter().filter_map(|segment| match segment {
             Segment::Key(key) => Some(key.as_str()),
@@ -320,7 +321,7 @@ impl Kind {
         }
     }
 
-    /// What a live object with `immutable: true` refuses to change: top-level fields of Secrets and ConfigMaps.
+    /// Returns the top-level fields that are immutable in a Secret or ConfigMap with `immutable: true`.
     pub fn frozen_by_mark(&self) -> &'static [&'static str] {
         match (self.group(), self.name()) {
             ("", "Secret") => &["data", "stringData", "immutable"],
@@ -329,14 +330,14 @@ impl Kind {
         }
     }
 
-    /// The nodes and the root, for tests that make bodies from schemas.
+    /// Returns the nodes and the root, for tests that generate bodies from schemas.
     #[doc(hidden)]
     pub fn nodes(&self) -> (&'static [Node<'static>], NodeId) {
         (&self.shared.section.nodes, self.facts.root)
     }
 }
 
-/// A walk to the quantities of an object.
+/// A visitor of the quantities of an object.
 struct Quantities<'n> {
     nodes: &'n [Node<'static>],
     holders: &'n [bool],
@@ -368,10 +369,10 @@ impl Quantities<'_> {
     }
 }
 
-/// For each node, whether it is one of those, or one of those is somewhere below it.
+/// Returns for each node whether `is` holds for it or for a node below it.
 fn holding(nodes: &[Node<'static>], is: impl Fn(&Node<'static>) -> bool) -> Vec<bool> {
     let mut holding: Vec<bool> = nodes.iter().map(is).collect();
-    // Nodes refer to each other in any order, in rings too: until nothing is added.
+    // Nodes refer to each other in any order and in cycles, so repeat until nothing changes.
     loop {
         let mut any = false;
         for (at, node) in nodes.iter().enumerate() {
@@ -392,7 +393,7 @@ fn holding(nodes: &[Node<'static>], is: impl Fn(&Node<'static>) -> bool) -> Vec<
     }
 }
 
-/// The node of a key: a field's, or that of keys that match a pattern or are free.
+/// Returns the node of a key's value: a field, a pattern that matches the key, or the node for all other keys.
 fn child(node: &Node<'static>, key: &str) -> Option<NodeId> {
     if let Some(field) = node.field(key) {
         return Some(field.node);

@@ -1,9 +1,9 @@
-//! What the targets accept, embedded in the program: the properties of every CloudFormation resource type, the fields of
-//! every Kubernetes kind, and of the custom resources of the operators we write for.
+//! The types and fields that the targets accept, embedded in the program: the properties of every CloudFormation resource
+//! type, and the fields of every Kubernetes kind and of the custom resources of supported operators.
 //!
-//! The compiler holds a body against it before it is emitted, so that a misspelt field is found where it was written and
-//! not by a server. The deployer asks it what a change will mean: which properties force a replacement, which lists merge
-//! by which keys. Everything is unpacked when it is first asked for, and kept. `cargo xtask schemas` makes the data.
+//! The compiler validates every resource body against the catalog, so that a misspelled field is reported at its source line
+//! before a server sees it. The deployer uses the catalog to predict a change: which properties force a replacement, and
+//! which keys merge a list. Data is unpacked on first use and then kept. `cargo xtask schemas` generates the data.
 
 mod check;
 mod cloudformation;

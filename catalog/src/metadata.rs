@@ -1,4 +1,4 @@
-//! What Kubernetes says about names, labels and annotations, which no schema says.
+//! Validates labels, annotations and selectors by the rules of Kubernetes that the schemas do not contain.
 
 use terrace_artifact::{Text, Tree, View};
 
@@ -7,7 +7,7 @@ use crate::compare::{entry, find};
 use crate::grammar::{is_label_value, is_qualified_name};
 use crate::problem::ProblemKind;
 
-/// Labels and annotations of any `metadata`.
+/// Checks the labels and annotations of any `metadata`.
 pub(crate) fn check_nested<T: Tree>(checker: &mut Checker<'_>, entries: &[(Text, T)], at: &At<'_>) {
     if let Some(labels) = find(entries, "labels") {
         check_labels(checker, labels, &at.key("labels"));
@@ -20,14 +20,14 @@ pub(crate) fn check_nested<T: Tree>(checker: &mut Checker<'_>, entries: &[(Text,
     }
 }
 
-/// The labels of a label selector.
+/// Checks the labels of a label selector.
 pub(crate) fn check_selector<T: Tree>(checker: &mut Checker<'_>, selector: &T, at: &At<'_>) {
     if let Some(labels) = entry(selector, "matchLabels") {
         check_labels(checker, labels, &at.key("matchLabels"));
     }
 }
 
-/// A map of labels.
+/// Checks a map of labels.
 pub(crate) fn check_labels<T: Tree>(checker: &mut Checker<'_>, labels: &T, at: &At<'_>) {
     let View::Map(labels) = labels.view() else { return };
     for (key, value) in labels {

@@ -1,9 +1,10 @@
-/// The one of some names that a misspelt word was most likely meant to be, if any is close.
+/// Returns the name that a misspelled word most likely means, if one is close.
 ///
-/// Close is at most a third of the word's letters inserted, dropped, replaced or swapped with their neighbour; a
-/// difference in case alone always counts as close. A single letter is close to nothing else, and `output` is not a misspelt
-/// `input`. Of equally close names one that the word begins, or that begins the word, wins, then the first. Where none is close,
-/// one whose beginning the word is will do: `prod` for `production`.
+/// A name is close if at most a third of the word's letters are inserted, deleted, replaced or swapped with their neighbor. A
+/// difference in case alone always counts as close. A word of one letter is close to no other name, and opposites such as
+/// `output` and `input` are never close. Among equally close names, a name that starts with the word, or with which the word
+/// starts, wins; otherwise the first one wins. If no name is close, the function returns the only name that starts with the
+/// word: `production` for `prod`.
 pub fn nearest<'a>(word: &str, among: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let length = word.chars().count();
     let limit = if length == 1 { 0 } else { (length / 3).clamp(1, 4) };
@@ -16,7 +17,7 @@ pub fn nearest<'a>(word: &str, among: impl Iterator<Item = &'a str>) -> Option<&
         if length >= SHORTEST_BEGINNING && begins(&text, name) && name.len() > text.len() {
             longer = longer.and(name);
         }
-        // Of two that are equally close the second may be the better one.
+        // A later name with the same distance wins if it shares the beginning and the current best does not.
         let bound = best.map_or(limit + 1, |(distance, begins, _)| distance + usize::from(!begins));
         lower.clear();
         match name.is_ascii() {
@@ -39,10 +40,10 @@ pub fn nearest<'a>(word: &str, among: impl Iterator<Item = &'a str>) -> Option<&
     }
 }
 
-/// From how many letters on a word may be meant as the beginning of a name.
+/// The minimum length of a word that can match the beginning of a name.
 const SHORTEST_BEGINNING: usize = 3;
 
-/// The names that a word begins, as far as it matters.
+/// The names that start with a word: none, one, or several.
 enum Longer<'a> {
     None,
     One(&'a str),
@@ -59,13 +60,13 @@ impl<'a> Longer<'a> {
     }
 }
 
-/// Whether a name begins with a word in lower case, whatever its own case.
+/// Returns whether a name starts with a lower-case word, ignoring the case of the name.
 fn begins(word: &str, name: &str) -> bool {
     name.get(..word.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(word))
 }
 
-/// Words that are close in letters and contrary in meaning: whoever wrote one has not meant the other.
+/// Words with similar letters and opposite meanings. One is never a misspelling of the other.
 const OPPOSITES: [(&str, &str); 3] = [("in", "out"), ("min", "max"), ("source", "target")];
 
 fn is_opposite(word: &[char], name: &[char]) -> bool {
@@ -87,9 +88,10 @@ fn is_opposite(word: &[char], name: &[char]) -> bool {
     OPPOSITES.iter().any(|(a, b)| replaced(a, b) || replaced(b, a))
 }
 
-/// The number of edits between two words, counted up to `bound`.
+/// Returns the number of edits between two words, at most `bound`.
 ///
-/// A mistake may be made twenty thousand times, and each time there are some thousand names: only what may differ is compared.
+/// A mistake can occur twenty thousand times, with thousands of candidate names each time. The function therefore computes
+/// only the cells of the table within `bound` of the diagonal.
 fn distance(a: &[char], b: &[char], bound: usize) -> usize {
     if a.len().abs_diff(b.len()) >= bound {
         return bound;
@@ -103,7 +105,7 @@ fn distance(a: &[char], b: &[char], bound: usize) -> usize {
     let mut last: Vec<usize> = (0..=b.len()).collect();
     let mut row: Vec<usize> = vec![bound; b.len() + 1];
     for i in 1..=a.len() {
-        // Further from the diagonal there are more edits than are counted.
+        // Cells further from the diagonal need more than `bound` edits.
         let near = i.saturating_sub(bound).max(1)..=(i + bound).min(b.len());
         row.fill(bound);
         row[0] = i;
@@ -135,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_the_closest_name_and_nothing_far_away() {
+    fn finds_the_closest_name_within_the_limit() {
         check(
             "replcias",
             &["replicas", "selector", "template"],
@@ -152,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_beginning_is_enough_where_it_is_the_beginning_of_one_name() {
+    fn matches_a_beginning_that_only_one_name_has() {
         check("prod", &["development", "production"], Some("production"));
         check("int", &["string", "integer"], Some("integer"));
         check("data", &["dataset", "database"], None);
@@ -160,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn one_letter_and_the_opposite_are_no_misspelling() {
+    fn single_letters_and_opposites_are_never_close() {
         check("f", &["x"], None);
         check("F", &["x", "f"], Some("f"));
         check("outputPath", &["inputPath"], None);
@@ -168,10 +170,10 @@ mod tests {
         check("min_sise", &["min_size"], Some("min_size"));
     }
 
-    /// Every edit of every word is found, and counted as a table of all pairs of beginnings counts it.
+    /// Compares the bounded distance with the full table, for every edit of every word.
     #[test]
-    fn nothing_is_lost_by_comparing_less() {
-        fn whole(a: &[char], b: &[char]) -> usize {
+    fn bounded_distance_equals_the_full_distance() {
+        fn full_distance(a: &[char], b: &[char]) -> usize {
             let mut table = vec![vec![0; b.len() + 1]; a.len() + 1];
             for i in 0..=a.len() {
                 for j in 0..=b.len() {
@@ -200,7 +202,11 @@ mod tests {
         for a in words.iter().step_by(7) {
             for b in &words {
                 for bound in 1..=5 {
-                    assert_eq!(distance(a, b, bound), whole(a, b).min(bound), "{a:?} {b:?}");
+                    assert_eq!(
+                        distance(a, b, bound),
+                        full_distance(a, b).min(bound),
+                        "{a:?} {b:?}"
+                    );
                 }
             }
         }

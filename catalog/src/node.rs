@@ -1,7 +1,7 @@
-//! The compiled form of a schema: a table of nodes that refer to each other by number, so that recursion is just a number.
+//! The compiled form of a schema: a table of nodes that refer to each other by number, so that schemas can be recursive.
 //!
-//! `cargo xtask schemas` builds nodes and encodes them; the program decodes them. Both sides are in this file, so they
-//! cannot drift apart. Strings live once per chunk, in a table, and are borrowed from it.
+//! `cargo xtask schemas` builds and encodes nodes; the program decodes them. This file contains both sides, so that they stay
+//! consistent. Each chunk stores every string once, in a table from which the nodes borrow.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +9,16 @@ use terrace_artifact::Decimal;
 
 use crate::pattern::Pattern;
 
-/// The number of a node in its section.
+/// The index of a node in its section.
 pub type NodeId = u32;
 
-/// Which JSON types a node takes, as bits. No bit: any.
+/// The JSON types that a node accepts, as bits. No bit means any type.
 pub mod types {
-    /// `null`.
+    /// The value `null`.
     pub const NULL: u8 = 1;
-    /// `true`, `false`.
+    /// A boolean.
     pub const BOOL: u8 = 2;
-    /// A whole number.
+    /// An integer.
     pub const INTEGER: u8 = 4;
     /// Any number.
     pub const NUMBER: u8 = 8;
@@ -30,9 +30,9 @@ pub mod types {
     pub const MAP: u8 = 64;
 }
 
-/// What a node is besides its type, as bits.
+/// The properties of a node in addition to its types, as bits.
 pub mod flags {
-    /// Keys that are not among the fields are accepted.
+    /// A map that accepts unknown keys.
     pub const OPEN: u16 = 1;
     /// A Kubernetes quantity.
     pub const QUANTITY: u16 = 2;
@@ -42,42 +42,42 @@ pub mod flags {
     pub const METADATA: u16 = 8;
     /// A Kubernetes `LabelSelector`.
     pub const SELECTOR: u16 = 16;
-    /// Equal items are refused.
+    /// A list that rejects equal items.
     pub const UNIQUE: u16 = 32;
     /// A string in base64.
     pub const BASE64: u16 = 64;
-    /// Anything goes, whatever it is: nothing below is looked at.
+    /// Any value; its content is not validated.
     pub const ANY: u16 = 128;
-    /// The integer has 32 bits.
+    /// An integer of 32 bits.
     pub const INT32: u16 = 256;
-    /// A whole Kubernetes object of its own.
+    /// A complete embedded Kubernetes object.
     pub const EMBEDDED: u16 = 512;
-    /// Enum values are compared without regard to case.
+    /// A string whose allowed values are compared without regard to case.
     pub const IGNORE_CASE: u16 = 1024;
     /// A string with a time in RFC 3339.
     pub const TIME: u16 = 2048;
 }
 
-/// One node: what a value at one place may be.
+/// The schema of one value.
 #[derive(Clone, Debug, Default)]
 pub struct Node<'a> {
-    /// [`types`].
+    /// The accepted types, as bits of [`types`].
     pub types: u8,
-    /// [`flags`].
+    /// More properties, as bits of [`flags`].
     pub flags: u16,
     /// The known keys of a map, sorted by length, then by bytes.
     pub fields: Vec<Field<'a>>,
-    /// How many of the fields are required.
+    /// The number of required fields.
     pub required: u16,
-    /// What each item of a list is.
+    /// The schema of list items.
     pub items: Option<NodeId>,
-    /// What the value of a key is that is not among the fields.
+    /// The schema of the values of keys that are not among the fields.
     pub values: Option<NodeId>,
-    /// What a scalar, or the size of a list or map, is limited to.
+    /// The limits of a scalar, or of the size of a list or map.
     pub limits: Option<Box<Limits<'a>>>,
-    /// Conditions over several fields or schemas.
+    /// The rules that involve several fields or schemas.
     pub rules: Option<Box<Rules<'a>>>,
-    /// How a Kubernetes server merges this.
+    /// How a Kubernetes server merges the value.
     pub merge: Option<Box<Merge<'a>>>,
 }
 
@@ -86,20 +86,20 @@ pub struct Node<'a> {
 pub struct Field<'a> {
     /// The key.
     pub name: &'a str,
-    /// What its value is.
+    /// The schema of its value.
     pub node: NodeId,
-    /// Where it stands in the schema's own order.
+    /// The position in the schema's order.
     pub position: u16,
-    /// Whether it must be there.
+    /// Whether the key is required.
     pub required: bool,
-    /// Whether only the server sets it.
+    /// Whether only the server sets the key.
     pub read_only: bool,
 }
 
-/// A scalar that a schema names.
+/// A scalar in a schema.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Literal<'a> {
-    /// `true` or `false`.
+    /// A boolean.
     Bool(bool),
     /// A number.
     Number(Decimal),
@@ -107,84 +107,84 @@ pub enum Literal<'a> {
     String(&'a str),
 }
 
-/// Limits of a value of its own.
+/// The limits of a single value.
 #[derive(Clone, Debug, Default)]
 pub struct Limits<'a> {
-    /// The values there are; empty: no limit.
+    /// The allowed values; empty if all values are allowed.
     pub allowed: Vec<Literal<'a>>,
-    /// What a string must match.
+    /// The pattern that a string must match.
     pub pattern: Option<Pattern<'a>>,
-    /// The least number.
+    /// The minimum of a number.
     pub minimum: Option<Decimal>,
-    /// The greatest number.
+    /// The maximum of a number.
     pub maximum: Option<Decimal>,
-    /// A number that must not be reached from below.
+    /// The exclusive maximum of a number.
     pub below: Option<Decimal>,
-    /// A number that must not be reached from above.
+    /// The exclusive minimum of a number.
     pub above: Option<Decimal>,
-    /// What a number must be a multiple of.
+    /// The divisor of which a number must be a multiple.
     pub multiple_of: Option<Decimal>,
-    /// The least number of characters of a string.
+    /// The minimum length of a string, in characters.
     pub min_length: Option<u32>,
-    /// The greatest number of characters of a string.
+    /// The maximum length of a string, in characters.
     pub max_length: Option<u32>,
-    /// The least number of items of a list or keys of a map.
+    /// The minimum number of list items or map keys.
     pub min_count: Option<u32>,
-    /// The greatest number of items of a list or keys of a map.
+    /// The maximum number of list items or map keys.
     pub max_count: Option<u32>,
 }
 
-/// Conditions over several fields or schemas.
+/// The rules that involve several fields or schemas.
 #[derive(Clone, Debug, Default)]
 pub struct Rules<'a> {
-    /// All of these hold.
+    /// The schemas that must all accept the value (`allOf`).
     pub all: Vec<NodeId>,
-    /// At least one of these holds.
+    /// The schemas of which at least one must accept the value (`anyOf`).
     pub any: Vec<NodeId>,
-    /// Exactly one of these holds.
+    /// The schemas of which exactly one must accept the value (`oneOf`).
     pub one: Vec<NodeId>,
-    /// This does not hold.
+    /// The schema that must reject the value (`not`).
     pub not: Option<NodeId>,
-    /// If the first holds, the second does, otherwise the third.
+    /// A condition: if the first schema accepts the value, the second must accept it, otherwise the third.
     pub condition: Option<(NodeId, Option<NodeId>, Option<NodeId>)>,
-    /// Exactly one key of each list is there.
+    /// The lists of keys of which exactly one is required.
     pub exactly_one: Vec<Vec<&'a str>>,
-    /// At most one key of each list is there.
+    /// The lists of keys of which at most one is allowed.
     pub at_most_one: Vec<Vec<&'a str>>,
-    /// At least one key of each list is there.
+    /// The lists of keys of which at least one is required.
     pub at_least_one: Vec<Vec<&'a str>>,
-    /// Where the first key is, the others must be.
+    /// The keys that require other keys.
     pub needs: Vec<(&'a str, Vec<&'a str>)>,
-    /// Where the first key is, the others must not be.
+    /// The keys that exclude other keys.
     pub excludes: Vec<(&'a str, Vec<&'a str>)>,
-    /// What the values of keys are that match a pattern.
+    /// The schemas of the values whose keys match a pattern.
     pub patterns: Vec<(Pattern<'a>, NodeId)>,
-    /// What the first items of a list are.
+    /// The schemas of the first items of a list.
     pub first_items: Vec<NodeId>,
-    /// The keys by which items of a list differ.
+    /// The keys in which the items of a list must differ.
     pub unique_keys: Vec<&'a str>,
 }
 
-/// How a Kubernetes server merges a list or a map, and what it fills in.
+/// How a Kubernetes server merges a list or a map, and the default that it sets.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Merge<'a> {
-    /// A list that is replaced as a whole.
+    /// Whether the list or map is replaced as a whole.
     pub atomic: bool,
-    /// A list of distinct scalars.
+    /// Whether the list is a set of distinct scalars.
     pub set: bool,
-    /// The keys by which the items of a list are told apart; empty: not such a list.
+    /// The keys that identify the items of a list; empty for other lists.
     pub keys: Vec<&'a str>,
-    /// What the server takes when nothing is written.
+    /// The value that the server uses if the field is absent.
     pub default: Option<Literal<'a>>,
 }
 
-/// The order of fields: by length first, since most names differ in that already.
+/// Compares field names by length first, because most names already differ in length.
 pub fn order(a: &str, b: &str) -> std::cmp::Ordering {
     a.len().cmp(&b.len()).then_with(|| a.as_bytes().cmp(b.as_bytes()))
 }
 
 impl<'a> Node<'a> {
-    /// The field of a name.
+    /// Finds a field by its name.
     #[inline]
     pub fn field(&self, name: &str) -> Option<&Field<'a>> {
         let at = self
@@ -194,13 +194,13 @@ impl<'a> Node<'a> {
         Some(&self.fields[at])
     }
 
-    /// Whether this has the flag.
+    /// Returns whether the node has the flag.
     #[inline]
     pub fn is(&self, flag: u16) -> bool {
         self.flags & flag != 0
     }
 
-    /// The fields in the schema's own order.
+    /// Returns the fields in the schema's order.
     pub fn in_order(&self) -> Vec<&Field<'a>> {
         let mut fields: Vec<_> = self.fields.iter().collect();
         fields.sort_by_key(|field| field.position);
@@ -215,7 +215,7 @@ const RULES: u64 = 8;
 const MERGE: u64 = 16;
 const FIELDS: u64 = 32;
 
-/// Writes nodes. Strings are numbered in the order in which they come.
+/// A writer of nodes. Strings are numbered in the order of their first use.
 #[derive(Debug, Default)]
 pub struct Writer {
     bytes: Vec<u8>,
@@ -224,12 +224,12 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Where the next byte goes.
+    /// Returns the position of the next byte.
     pub fn position(&self) -> usize {
         self.bytes.len()
     }
 
-    /// The strings, then everything written.
+    /// Returns the bytes: the table of strings, then everything that was written.
     pub fn finish(self) -> Vec<u8> {
         let mut out = Writer::default();
         out.number(self.strings.len() as u64);
@@ -243,7 +243,7 @@ impl Writer {
         out.bytes
     }
 
-    /// Writes a number: seven bits a byte.
+    /// Writes a number with seven bits per byte.
     pub fn number(&mut self, mut number: u64) {
         while number >= 128 {
             self.bytes.push((number & 127) as u8 | 128);
@@ -266,7 +266,7 @@ impl Writer {
         self.number(number);
     }
 
-    /// Writes how many there are, and each.
+    /// Writes the length of a list, then each item with `each`.
     pub fn list<T>(&mut self, list: &[T], mut each: impl FnMut(&mut Writer, &T)) {
         self.number(list.len() as u64);
         for item in list {
@@ -398,14 +398,14 @@ impl Writer {
     }
 }
 
-/// The strings of a chunk and where its sections start.
+/// The table of a chunk's strings.
 #[derive(Debug)]
 pub struct Strings {
     text: &'static str,
     ends: Vec<u32>,
 }
 
-/// Reads what [`Writer`] wrote.
+/// A reader of the format of [`Writer`].
 #[derive(Debug)]
 pub struct Reader {
     bytes: &'static [u8],
@@ -413,7 +413,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Starts at the beginning of a chunk with its strings.
+    /// Reads the strings of a chunk and returns them with the remaining bytes.
     pub fn chunk(bytes: &'static [u8]) -> (Strings, &'static [u8]) {
         let mut reader = Reader { bytes, at: 0 };
         let count = reader.number();
@@ -429,7 +429,7 @@ impl Reader {
         (Strings { text, ends }, rest)
     }
 
-    /// Starts at a place after the strings.
+    /// Creates a reader that starts at a position after the strings.
     pub fn at(bytes: &'static [u8], at: usize) -> Reader {
         Reader { bytes, at }
     }

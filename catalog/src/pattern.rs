@@ -1,9 +1,9 @@
-//! The regular expressions of the schemas.
+//! Matches the regular expressions of the schemas.
 //!
-//! They are written for Java and JavaScript: a tenth of them look ahead, behind, or at Unicode categories, which the
-//! light regex crates have not, and the full ones take longer to prepare than all the rest of a validation. Here nothing
-//! is captured and nothing referred back to, so a small backtracking machine does: what failed once at a place is not
-//! tried there again, so that time stays proportional to pattern times text.
+//! The expressions are written for Java and JavaScript. A tenth of them use lookahead, lookbehind or Unicode categories. The
+//! small regex crates do not support these, and the full ones take longer to compile an expression than the rest of a
+//! validation takes. The schemas need neither captures nor backreferences, so a small backtracking machine is enough. It
+//! records failed states and does not try them again, so the time is at most proportional to pattern size times text size.
 
 mod parse;
 mod set;
@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 
 use set::Set;
 
-/// A regular expression of a schema, prepared when it is first needed.
+/// A regular expression of a schema, compiled on first use.
 #[derive(Clone)]
 pub struct Pattern<'a> {
     text: &'a str,
@@ -21,7 +21,7 @@ pub struct Pattern<'a> {
 }
 
 impl<'a> Pattern<'a> {
-    /// Takes the schema's own text.
+    /// Creates a pattern from the schema's text.
     pub fn new(text: &'a str) -> Pattern<'a> {
         Pattern {
             text,
@@ -29,17 +29,18 @@ impl<'a> Pattern<'a> {
         }
     }
 
-    /// The schema's own text.
+    /// Returns the schema's text.
     pub fn text(&self) -> &'a str {
         self.text
     }
 
-    /// Whether it can be checked.
+    /// Returns whether the machine supports the pattern.
     pub fn is_supported(&self) -> bool {
         self.program().is_some()
     }
 
-    /// Whether the text matches, anywhere in it unless the pattern says where. What cannot be checked matches.
+    /// Returns whether the pattern matches anywhere in the text, or where its anchors require. An unsupported pattern matches
+    /// every text.
     pub fn matches(&self, text: &str) -> bool {
         self.program().is_none_or(|program| program.matches(text))
     }
@@ -55,15 +56,15 @@ impl fmt::Debug for Pattern<'_> {
     }
 }
 
-/// One step of the machine.
+/// An instruction of the machine.
 #[derive(Clone, Debug)]
 enum Step {
-    /// This character.
+    /// Matches one character.
     Char(char),
-    /// A character of a set.
+    /// Matches one character of a set.
     Set(u32),
-    /// Between `least` and `most` characters of a set. `alone`: what follows cannot begin with one of them, so that
-    /// giving characters back is no use.
+    /// Matches between `least` and `most` characters of a set. `alone` means that the next instruction cannot match a
+    /// character of the set, so that backtracking is useless.
     Repeat {
         set: u32,
         least: u32,
@@ -71,23 +72,23 @@ enum Step {
         lazy: bool,
         alone: bool,
     },
-    /// First here, then, if that fails, there.
+    /// Continues at the first instruction, and at the second if that fails.
     Fork(u32, u32),
-    /// On there.
+    /// Continues at an instruction.
     Jump(u32),
-    /// The beginning of the text.
+    /// Matches the beginning of the text.
     Start,
-    /// The end of the text.
+    /// Matches the end of the text.
     End,
-    /// Between a word and something else, or (`false`) not.
+    /// Matches a word boundary, or with `false` any other position.
     Boundary(bool),
-    /// What follows, up to a `Match`, matches from here (`ahead`) or up to here; then on at `next`.
+    /// Tests the following instructions, up to a `Match`, from this position (`ahead`) or up to it. Then continues at `next`.
     Look { ahead: bool, negated: bool, next: u32 },
-    /// Done.
+    /// Ends with success.
     Match,
 }
 
-/// A prepared expression.
+/// A compiled expression.
 #[derive(Clone, Debug)]
 struct Program {
     steps: Vec<Step>,
@@ -95,13 +96,13 @@ struct Program {
     anchored: bool,
 }
 
-/// Where to go on after a failure.
+/// The state to continue from after a failure.
 enum Retry {
     At {
         step: u32,
         place: usize,
     },
-    /// A repetition that can give back characters down to `least`, or, where it is lazy, take more up to `most`.
+    /// A repetition that can release characters down to `least` or, if it is lazy, match more up to `most`.
     Less {
         step: u32,
         place: usize,
@@ -114,14 +115,14 @@ enum Retry {
     },
 }
 
-/// Attempts before what has failed is remembered: most texts need far fewer.
+/// The number of attempts before failed states are recorded. Most texts need far fewer attempts.
 const PATIENCE: u32 = 500;
 
 struct Machine<'p> {
     program: &'p Program,
     text: &'p str,
     attempts: u32,
-    /// Bits by step and place.
+    /// The failed states, as bits indexed by instruction and position.
     failed: Vec<u64>,
 }
 
@@ -142,7 +143,7 @@ impl Program {
 }
 
 impl Machine<'_> {
-    /// Whether the program matches from a step and a place on; where `end` is given, exactly up to there.
+    /// Returns whether the program matches from an instruction and a position. With `end`, the match must end exactly there.
     fn run(&mut self, step: u32, place: usize, end: Option<usize>) -> bool {
         let mut retries: Vec<Retry> = Vec::new();
         let (mut step, mut place) = (step, place);
@@ -164,7 +165,7 @@ impl Machine<'_> {
         }
     }
 
-    /// Takes one step, and says whether it could be taken.
+    /// Executes one instruction and returns whether it matched.
     fn attempt(
         &mut self,
         step: u32,
@@ -262,7 +263,7 @@ impl Machine<'_> {
         }
     }
 
-    /// What a look finds is no failure of what stands around it.
+    /// Runs a lookaround on its own machine, because its failures are not failures of the surrounding pattern.
     fn look(&mut self, step: u32, place: usize, end: Option<usize>) -> bool {
         let mut inner = Machine {
             program: self.program,
@@ -350,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn matches_as_the_schemas_mean_it() {
+    fn matches_as_java_and_javascript_do() {
         check("^[a-zA-Z0-9_-]{1,4}$", &["a", "a-_9"], &["", "abcde", "a b"]);
         check("^(?!aws:)[a-z:]+$", &["team", "aw:s"], &["aws:team"]);
         check("^[0-9a-z.]*(?<!\\.)$", &["a.b", ""], &["a."]);
@@ -387,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_that_could_explode_does_not() {
+    fn nested_repetitions_do_not_take_exponential_time() {
         let text = format!("{}!", "a".repeat(1500));
         check("^(a+)+$", &["aaa"], &[&text]);
         check("^(\\w+[-]*)*$", &["a-b"], &[&text]);

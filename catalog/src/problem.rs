@@ -1,46 +1,46 @@
 use terrace_artifact::{Decimal, Segment, Text, Value, show_path};
 
-/// Something in a body that its target would not accept.
+/// A part of a resource body that the target would reject.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Problem {
-    /// Where: the offending value or key, or for what is missing the map it is missing from.
+    /// The path of the invalid value or key, or of the map that lacks a key.
     pub path: Vec<Segment>,
-    /// What.
+    /// The kind of problem, with its details.
     pub kind: ProblemKind,
 }
 
-/// What is wrong at a place.
+/// The kind of a problem.
 #[derive(Clone, PartialEq, Debug)]
 pub enum ProblemKind {
     /// The map has no such key.
     UnknownKey {
-        /// The key that was likely meant.
+        /// The key that the user most likely meant.
         nearest: Option<Text>,
-        /// Keys there are, a dozen at most.
+        /// Known keys, at most a dozen.
         known: Vec<Text>,
     },
-    /// The map's keys are free, but must match one of some patterns.
+    /// The key matches none of the patterns for the map's keys.
     KeyPattern {
         /// The regular expressions.
         patterns: Vec<Text>,
     },
-    /// A required key is not there.
+    /// A required key is missing.
     Missing {
         /// The key.
         key: Text,
     },
-    /// The value has another type.
+    /// The value has the wrong type.
     WrongType {
-        /// The types there may be, in words: `text`, `text or a whole number`.
+        /// The accepted types in words: `text`, `text or a whole number`.
         expected: Text,
-        /// The type that is there, in words.
+        /// The type of the value, in words.
         found: &'static str,
     },
-    /// The value is not one of those there are.
+    /// The value is not one of the allowed values.
     NotInEnum {
-        /// Those there are.
+        /// The allowed values.
         allowed: Vec<Value>,
-        /// The one that was likely meant.
+        /// The value that the user most likely meant.
         nearest: Option<Text>,
     },
     /// The string does not match a pattern.
@@ -48,71 +48,71 @@ pub enum ProblemKind {
         /// The regular expression.
         pattern: Text,
     },
-    /// The string is not of the form it must have: a quantity, a name, a label.
+    /// The string does not have the required form: a quantity, a name, a label.
     Form {
-        /// What it must be, in words: `a quantity such as 500m or 2Gi`.
+        /// The required form in words: `a quantity such as 500m or 2Gi`.
         expected: &'static str,
     },
     /// The number is too small or too large.
     Range {
-        /// The least there may be.
+        /// The minimum.
         minimum: Option<Decimal>,
-        /// The greatest there may be.
+        /// The maximum.
         maximum: Option<Decimal>,
     },
-    /// The number is not a multiple.
+    /// The number is not a multiple of another number.
     NotMultiple {
-        /// Of this.
+        /// The other number.
         of: Decimal,
     },
     /// The string is too short or too long.
     Length {
-        /// The least number of characters.
+        /// The minimum number of characters.
         minimum: Option<u32>,
-        /// The greatest number of characters.
+        /// The maximum number of characters.
         maximum: Option<u32>,
     },
     /// The list or map has too few or too many entries.
     Count {
-        /// The least number of entries.
+        /// The minimum number of entries.
         minimum: Option<u32>,
-        /// The greatest number of entries.
+        /// The maximum number of entries.
         maximum: Option<u32>,
     },
-    /// The item is equal to an earlier one, or has its key.
+    /// The item is equal to an earlier item or has the same key.
     Duplicate {
-        /// The index of the earlier one.
+        /// The index of the earlier item.
         first: usize,
     },
-    /// Only the server sets this.
+    /// The field is read-only: only the server sets it.
     ReadOnly,
-    /// Objects of this kind live in no namespace.
+    /// The object has a namespace, but its kind is cluster-scoped.
     ClusterWide,
-    /// The key cannot stand beside another that is there.
+    /// The key conflicts with another key that is present.
     Excludes {
         /// The other key.
         other: Text,
     },
-    /// The map has a key that needs another, which is not there.
+    /// A key requires another key that is missing.
     Requires {
-        /// The key that is there.
+        /// The key that is present.
         key: Text,
-        /// The key that is not.
+        /// The key that is missing.
         other: Text,
     },
-    /// None of some keys, of which one must be there, is there.
+    /// None of several keys is present, and one is required.
     OneOf {
-        /// The keys, each with those that go with it.
+        /// The alternatives, each with all keys that it requires.
         keys: Vec<Vec<Text>>,
     },
-    /// The value has a form that is ruled out, or fits more than one of several forms that rule each other out.
+    /// The value has an excluded form, or fits more than one of several mutually exclusive forms.
     Ambiguous,
     /// The value fits none of several forms.
     NoForm,
 }
 
 impl Problem {
-    /// What is wrong, in a sentence without the path.
+    /// Describes the problem in one sentence, without the path.
     pub fn message(&self) -> String {
         let last = match self.path.last() {
             Some(Segment::Key(key)) => format!("`{key}`"),
@@ -168,7 +168,7 @@ impl Problem {
         }
     }
 
-    /// What to do about it, where there is more to say.
+    /// Returns advice on the correction, if the message does not already contain it.
     pub fn help(&self) -> Option<String> {
         match &self.kind {
             ProblemKind::UnknownKey {

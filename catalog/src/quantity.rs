@@ -1,23 +1,23 @@
-//! Kubernetes quantities: `500m`, `2Gi`, `1e3`.
+//! Parses and formats Kubernetes quantities: `500m`, `2Gi`, `1e3`.
 
 use terrace_artifact::Decimal;
 
-/// Whether the text is a quantity.
+/// Returns whether the text is a quantity.
 pub fn is_quantity(text: &str) -> bool {
     split(text).is_some()
 }
 
-/// The quantity in the form to which a server brings it: `1024Mi` becomes `1Gi`, `0.5` becomes `500m`.
+/// Converts a quantity to the canonical form of the API server: `1024Mi` becomes `1Gi`, `0.5` becomes `500m`.
 ///
-/// A server keeps some texts as they were written (`5.`, `1E6`); it never changes this form, but for one thing: see
-/// [`canonical_resource`]. Nothing where the text is not a quantity, or has more digits than 128 bits hold.
+/// A server keeps some non-canonical texts unchanged (`5.`, `1E6`). It never changes the canonical form, except as
+/// [`canonical_resource`] describes. Returns `None` if the text is not a quantity or does not fit into 128 bits.
 pub fn canonical(text: &str) -> Option<String> {
     let (mantissa, scale, format) = parse(text)?;
     Some(written(round_up(mantissa, scale, 9)?, format))
 }
 
-/// As [`canonical`], for limits, requests, quotas and capacities of core objects (`v1`'s `ResourceList`): there a server
-/// rounds what is finer than a thousandth up.
+/// Converts like [`canonical`], for limits, requests, quotas and capacities of core objects (`v1`'s `ResourceList`). There a
+/// server rounds up to a multiple of a thousandth.
 pub fn canonical_resource(text: &str) -> Option<String> {
     let (mantissa, scale, format) = parse(text)?;
     let milli = round_up(mantissa, scale, 3)?;
@@ -27,7 +27,7 @@ pub fn canonical_resource(text: &str) -> Option<String> {
 fn written(nano: i128, format: Format) -> String {
     let whole = (nano % NANO == 0).then_some(nano / NANO);
     match (format, whole) {
-        // What is less than 1 Ki, or has a fraction of a byte, is written with decimal suffixes.
+        // A value below 1 Ki, or with a fraction of a byte, gets a decimal suffix.
         (Format::Binary, Some(whole)) if whole.unsigned_abs() >= 1024 => binary(whole),
         (Format::Exponent, _) => decimal(nano, |power| {
             if power == 0 {
@@ -40,7 +40,7 @@ fn written(nano: i128, format: Format) -> String {
     }
 }
 
-/// The value of a quantity: that of `1Ki` is 1024. Nothing where it has more than 18 digits.
+/// Returns the value of a quantity (`1Ki` is 1024), or `None` if the text is not a quantity or does not fit a [`Decimal`].
 pub fn amount(text: &str) -> Option<Decimal> {
     let (mantissa, scale, _) = parse(text)?;
     if scale < 0 {
@@ -53,7 +53,7 @@ pub fn amount(text: &str) -> Option<Decimal> {
 const NANO: i128 = 1_000_000_000;
 const NAMES: [&str; 10] = ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"];
 
-/// How the suffix was written, which the canonical form keeps to.
+/// The family of a suffix, which the canonical form preserves.
 #[derive(Clone, Copy)]
 enum Format {
     Binary,
@@ -67,7 +67,7 @@ enum Suffix {
     Exponent(i32),
 }
 
-/// The value as a whole number and how many decimal places it has.
+/// Parses a quantity into an integer, its number of decimal places and its format.
 fn parse(text: &str) -> Option<(i128, i32, Format)> {
     let (number, suffix) = split(text)?;
     let digits = number.trim_start_matches(['+', '-']);
@@ -132,13 +132,13 @@ fn split(text: &str) -> Option<(&str, Suffix)> {
     Some((number, suffix))
 }
 
-/// To so many decimal places, away from zero: who asks for a resource is to get some.
+/// Rounds to `places` decimal places, away from zero, so that a request for a resource never becomes zero.
 fn round_up(mantissa: i128, scale: i32, places: i32) -> Option<i128> {
     let shift = places - scale;
     if shift >= 0 {
         return mantissa.checked_mul(10i128.checked_pow(shift.unsigned_abs())?);
     }
-    // A divisor that is too large for 128 bits leaves the least there is.
+    // If the divisor does not fit into 128 bits, the result is the smallest unit.
     let Some(divisor) = 10i128.checked_pow(shift.unsigned_abs()) else {
         return Some(mantissa.signum());
     };
@@ -156,7 +156,7 @@ fn binary(whole: i128) -> String {
     format!("{number}{}", NAMES[power])
 }
 
-/// The largest power of a thousand that leaves a whole number.
+/// Formats a value with the largest power of a thousand that leaves an integer.
 fn decimal(nano: i128, suffix: impl Fn(i32) -> String) -> String {
     if nano == 0 {
         return "0".to_owned();
@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_canonical_form_is_the_servers() {
+    fn canonical_form_matches_the_api_server() {
         for (text, expected) in [
             ("2.0", "2"),
             ("4.0Gi", "4Gi"),
@@ -233,7 +233,7 @@ mod tests {
             let amount = amount(text).map(|number| number.to_string());
             assert_eq!(amount.as_deref(), expected, "{text}");
         }
-        // What is written in many ways is one amount.
+        // Different notations of the same quantity have the same amount.
         assert_eq!(amount("1Gi"), amount("1024Mi"));
         assert_eq!(amount("0.1"), amount("100m"));
     }

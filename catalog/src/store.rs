@@ -1,11 +1,11 @@
-//! A file of compressed chunks with an index of names, of which only what is asked for is ever unpacked.
+//! A file of compressed chunks with an index of names. A chunk is unpacked only when one of its sections is used.
 //!
 //! ```text
 //! u32 length of the packed index, the packed index
-//! the packed chunks, one after the other
+//! the packed chunks, concatenated
 //! ```
-//! The index, unpacked: for each chunk its packed length, then for each name its chunk and place in it. A chunk, unpacked: its
-//! strings, then its sections. A section: the number of its nodes, the nodes, then what its owner has to say about it.
+//! The unpacked index has the packed length of each chunk, then for each name its chunk and its position in the chunk. An
+//! unpacked chunk has its strings, then its sections. A section has the number of its nodes, the nodes, then data of the caller.
 
 use std::io::{Read, Write};
 use std::sync::OnceLock;
@@ -16,14 +16,14 @@ use flate2::write::DeflateEncoder;
 
 use crate::node::{Node, Reader, Strings, Writer};
 
-/// An embedded file, opened.
+/// An open embedded file.
 #[derive(Debug)]
 pub struct Store {
     entries: Vec<Entry>,
     chunks: Vec<Chunk>,
 }
 
-/// A name and where it stands.
+/// A name and the position of its section.
 #[derive(Debug)]
 struct Entry {
     name: &'static str,
@@ -37,7 +37,7 @@ struct Chunk {
     unpacked: OnceLock<(Strings, &'static [u8])>,
 }
 
-/// The nodes of one schema, or of several that share them.
+/// The nodes of one schema, or of several schemas that share them.
 #[derive(Debug)]
 pub struct Section {
     /// The nodes.
@@ -45,7 +45,7 @@ pub struct Section {
 }
 
 impl Store {
-    /// Opens an embedded file: unpacks its index.
+    /// Opens an embedded file and unpacks its index.
     pub fn open(bytes: &'static [u8]) -> Store {
         let (length, rest) = bytes.split_at(4);
         let length = length
@@ -71,22 +71,22 @@ impl Store {
         Store { entries, chunks }
     }
 
-    /// The names, sorted.
+    /// Iterates over the names, sorted.
     pub fn names(&self) -> impl Iterator<Item = &'static str> + Clone + '_ {
         self.entries.iter().map(|entry| entry.name)
     }
 
-    /// The name at a place.
+    /// Returns the name at an index.
     pub fn name(&self, index: usize) -> &'static str {
         self.entries[index].name
     }
 
-    /// A number that names at different places share when they share a section.
+    /// Returns the position of a name's section: its chunk and its offset. Names that share a section have the same position.
     pub fn section_of(&self, index: usize) -> (u32, u32) {
         (self.entries[index].chunk, self.entries[index].section)
     }
 
-    /// Reads the section of the name at a place: its nodes, then whatever `rest` reads.
+    /// Reads the section of the name at an index: its nodes, then the caller's data with `rest`.
     pub fn read<T>(&self, index: usize, rest: impl FnOnce(&mut Reader, &Strings) -> T) -> (Section, T) {
         let entry = &self.entries[index];
         let chunk = &self.chunks[entry.chunk as usize];
@@ -98,15 +98,15 @@ impl Store {
     }
 }
 
-/// Unpacks, for as long as the program runs: the strings of the nodes are borrowed from this.
+/// Unpacks bytes and leaks them, because the nodes borrow their strings until the program ends.
 fn unpack(packed: &[u8]) -> &'static [u8] {
     let mut out = Vec::new();
-    // What we packed ourselves unpacks; a test reads every section.
+    // `Packer` wrote the data, so unpacking cannot fail. A test reads every section.
     let _ = DeflateDecoder::new(packed).read_to_end(&mut out);
     out.leak()
 }
 
-/// Makes the bytes of a file. Chunks are closed when they reach `limit` bytes.
+/// A writer of such a file. It closes a chunk that reaches `limit` bytes.
 #[derive(Debug)]
 pub struct Packer {
     limit: usize,
@@ -116,7 +116,7 @@ pub struct Packer {
 }
 
 impl Packer {
-    /// A file whose chunks hold about `limit` bytes before they are packed.
+    /// Creates a writer of chunks with about `limit` unpacked bytes.
     pub fn new(limit: usize) -> Packer {
         Packer {
             limit,
@@ -126,7 +126,7 @@ impl Packer {
         }
     }
 
-    /// Adds a section, found by all of these names.
+    /// Adds a section that all of `names` refer to.
     pub fn section(&mut self, names: &[String], nodes: &[Node<'_>], rest: impl FnOnce(&mut Writer)) {
         if self.chunk.position() > self.limit {
             self.close();
@@ -138,7 +138,7 @@ impl Packer {
             .extend(names.iter().map(|name| (name.clone(), chunk, section)));
     }
 
-    /// The file.
+    /// Returns the bytes of the file.
     pub fn finish(mut self) -> Vec<u8> {
         self.close();
         self.entries.sort();

@@ -1,4 +1,4 @@
-//! What holds over several fields or schemas at once.
+//! Validates rules that involve several fields or schemas.
 
 use terrace_artifact::{Text, Tree, View};
 
@@ -111,14 +111,14 @@ impl Checker<'_> {
             }
         }
         for (index, (key, others)) in rules.excludes.iter().enumerate() {
-            // Where each says that it excludes the other, once is enough.
-            let said = |other: &str| {
+            // Two keys that exclude each other are reported once.
+            let reported = |other: &str| {
                 rules.excludes[..index]
                     .iter()
                     .any(|(first, others)| *first == other && others.contains(key))
             };
             if self.presence_of(entries, key) == Presence::Yes {
-                for other in others.iter().filter(|other| !said(other)) {
+                for other in others.iter().filter(|other| !reported(other)) {
                     if self.presence_of(entries, other) == Presence::Yes {
                         self.report(&at.key(other), || ProblemKind::Excludes { other: (*key).into() });
                     }
@@ -136,7 +136,7 @@ impl Checker<'_> {
         passes
     }
 
-    /// Says what the branch lacks that comes closest; where branches only name keys, which keys there are.
+    /// Reports the problems of the branch that fits best. If the branches only require keys, reports those keys.
     fn none_of<T: Tree>(&mut self, branches: &[NodeId], value: &T, at: &At<'_>) {
         self.failed = true;
         if self.probing {
@@ -156,18 +156,19 @@ impl Checker<'_> {
         let before = self.problems.len();
         for id in branches.iter().filter(fits) {
             self.value(*id, value, at);
-            let found = self.problems.split_off(before);
-            // A problem further down means that more of the branch did fit.
-            let depth = |found: &Vec<Problem>| found.iter().map(|p| p.path.len()).max();
+            let candidate = self.problems.split_off(before);
+            // A problem at a deeper level means that more of the branch fits.
+            let depth = |candidate: &Vec<Problem>| candidate.iter().map(|p| p.path.len()).max();
             let better = best.as_ref().is_none_or(|best| {
-                (found.len(), std::cmp::Reverse(depth(&found))) < (best.len(), std::cmp::Reverse(depth(best)))
+                (candidate.len(), std::cmp::Reverse(depth(&candidate)))
+                    < (best.len(), std::cmp::Reverse(depth(best)))
             });
-            if better && !found.is_empty() {
-                best = Some(found);
+            if better && !candidate.is_empty() {
+                best = Some(candidate);
             }
         }
         match best {
-            Some(found) => self.problems.extend(found),
+            Some(candidate) => self.problems.extend(candidate),
             None => self.report(at, || ProblemKind::NoForm),
         }
     }

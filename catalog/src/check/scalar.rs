@@ -1,4 +1,4 @@
-//! Strings, numbers and booleans.
+//! Validates strings, numbers and booleans.
 
 use terrace_artifact::{Decimal, Text, Value, View};
 
@@ -30,7 +30,8 @@ impl Checker<'_> {
         }
     }
 
-    /// Whether a scalar stands for its text. Where a document may be given as text, it does not.
+    /// Returns whether a scalar is converted to a string. It is not if the property also accepts a map, because the string is
+    /// then a JSON document.
     fn is_coerced(&self, node: &Node<'static>) -> bool {
         self.dialect == Dialect::CloudFormation && node.types & (types::STRING | types::MAP) == types::STRING
     }

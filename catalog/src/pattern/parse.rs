@@ -1,12 +1,12 @@
-//! From a regular expression's text to steps.
+//! Compiles the text of a regular expression to instructions.
 
 use super::set::{Category, Set};
 use super::{Program, Step};
 
-/// What a pattern may grow to when its repetitions are written out.
+/// The maximum number of instructions of a pattern after its repetitions are expanded.
 const MOST_STEPS: usize = 100_000;
 
-/// Nothing for what is not supported: references back, possessive and atomic groups, categories we do not know.
+/// Compiles a pattern. Returns `None` for unsupported features: backreferences, atomic groups, unknown categories.
 pub(super) fn program(pattern: &str) -> Option<Program> {
     let mut parser = Parser {
         rest: pattern,
@@ -155,7 +155,7 @@ impl Parser<'_> {
                 return None;
             }
             let lazy = self.take("?");
-            // Possessive in Java; here giving back does no harm.
+            // The repetition is possessive in Java. Treating it as greedy accepts at least the same texts.
             self.take("+");
             tree = Tree::Repeat {
                 tree: Box::new(tree),
@@ -166,7 +166,7 @@ impl Parser<'_> {
         }
     }
 
-    /// `{2}`, `{2,}`, `{2,5}`, and `{,5}`, which authors mean as they do in Python. Anything else is a brace.
+    /// Parses `{2}`, `{2,}`, `{2,5}`, and `{,5}` with its meaning in Python. Any other brace is a literal character.
     fn bounds(&mut self) -> Option<(u32, u32)> {
         let inside = self.rest.strip_prefix('{')?;
         let (inside, rest) = inside.split_once('}')?;
@@ -195,7 +195,7 @@ impl Parser<'_> {
                 }
             }
             if look.is_none() && self.take("<") {
-                // A name, which nothing refers to.
+                // The name of a group is ignored, because nothing refers to it.
                 let (_, rest) = self.rest.split_once('>')?;
                 self.rest = rest;
             } else if look.is_none() {
@@ -204,7 +204,7 @@ impl Parser<'_> {
                         ':' => break,
                         'i' => self.ignore_case = true,
                         's' => self.dot_all = true,
-                        // Flags for what follows in the group around this one.
+                        // These flags apply to the rest of the enclosing group.
                         ')' => return Some(Tree::Empty),
                         _ => return None,
                     }
@@ -244,7 +244,7 @@ impl Parser<'_> {
         }
     }
 
-    /// What stands after a backslash, inside a set or outside.
+    /// Parses the characters after a backslash, inside or outside a set.
     fn escaped(&mut self) -> Option<Escaped> {
         Some(match self.next()? {
             'd' => Escaped::Set(Set::digits()),
@@ -292,7 +292,7 @@ impl Parser<'_> {
         Some(code(u32::from_str_radix(hexadecimal, 16).ok()?))
     }
 
-    /// A set, after its `[`.
+    /// Parses a set, after its `[`.
     fn set(&mut self) -> Option<Set> {
         let negated = self.take("^");
         let mut set = Set::default();
@@ -307,7 +307,7 @@ impl Parser<'_> {
                 let limit = if self.take("[") {
                     self.set()?
                 } else {
-                    // The rest of the set, as if it stood in one of its own.
+                    // The rest of the set is parsed as a set that limits this one.
                     let limit = self.set()?;
                     limits.push(limit);
                     break;
@@ -360,7 +360,7 @@ enum Escaped {
     Set(Set),
 }
 
-/// Half a surrogate pair stands for all characters that need one.
+/// Converts a code unit. Half a surrogate pair matches all characters beyond U+FFFF.
 fn code(code: u32) -> Escaped {
     match char::from_u32(code) {
         Some(char) => Escaped::Char(char),
@@ -500,9 +500,9 @@ impl Writer {
     }
 }
 
-/// Finds the repetitions that need not give anything back.
+/// Marks the repetitions that never need to backtrack.
 fn settle(steps: &mut [Step], sets: &[Set]) {
-    // A look behind must end at its place, and may have to give back for that.
+    // A lookbehind must end at its position, so its repetitions may have to backtrack.
     let looks_behind = steps
         .iter()
         .any(|step| matches!(step, Step::Look { ahead: false, .. }));

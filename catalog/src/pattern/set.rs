@@ -1,11 +1,11 @@
-/// A set of characters: a bit for each of ASCII, rules for the others.
+/// A set of characters: a bit for each ASCII character, and rules for all others.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(super) struct Set {
     ascii: u128,
     other: Other,
 }
 
-/// Characters beyond ASCII.
+/// The characters beyond ASCII.
 #[derive(Clone, PartialEq, Debug, Default)]
 enum Other {
     #[default]
@@ -18,8 +18,8 @@ enum Other {
     Both(Box<(Other, Other)>),
 }
 
-/// Unicode categories, as near as the standard library knows them. Marks, symbols and punctuation beyond ASCII are not
-/// told apart: a pattern that means one of them takes all.
+/// The Unicode categories, as far as the standard library supports them. Marks, symbols and punctuation beyond ASCII cannot
+/// be distinguished: a pattern for one of them accepts all.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) enum Category {
     Letter,
@@ -96,7 +96,7 @@ impl Set {
         }
     }
 
-    /// `.`: anything but the end of a line.
+    /// Returns the set of `.`: every character except line ends.
     pub(super) fn line() -> Set {
         Set {
             ascii: !(1 << 10 | 1 << 13),
@@ -166,7 +166,7 @@ impl Set {
         }
     }
 
-    /// With the other case of each ASCII letter.
+    /// Adds the other case of each ASCII letter.
     pub(super) fn without_case(self) -> Set {
         const UPPER: u128 = 0x03ff_ffff << 65;
         const LOWER: u128 = UPPER << 32;
@@ -177,7 +177,7 @@ impl Set {
         }
     }
 
-    /// Whether no character is in both. Beyond ASCII this is not looked into: then it is no.
+    /// Returns whether the sets are certainly disjoint. Returns `false` if both contain characters beyond ASCII.
     pub(super) fn is_apart_from(&self, set: &Set) -> bool {
         self.ascii & set.ascii == 0 && (self.other == Other::None || set.other == Other::None)
     }
