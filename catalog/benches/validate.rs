@@ -1,6 +1,7 @@
-//! How long it takes to hold the workload's bodies against the catalog: `cargo bench -p terrace-catalog`.
+//! Measures the validation of the workload's bodies against the catalog: `cargo bench -p terrace-catalog`.
 //!
-//! One tenant's objects and template are in `tests/workload`; they are validated a thousand times, as W(1000) has them.
+//! `tests/workload` contains the objects and the template of one tenant. The benchmark validates them a thousand times, the
+//! number of tenants in W(1000).
 
 use std::time::{Duration, Instant};
 

@@ -1,29 +1,29 @@
-//! Which changes of a live resource lose data although it stays: shorter retention, fewer backups, protection taken off,
-//! columns that go.
+//! The changes of a live resource that lose data although the resource stays: shorter retention, fewer backups, a removed
+//! protection, dropped columns.
 //!
-//! The table is `data/losses.tsv`: type or kind, path, rule, what happens, with tabs in between. A path has names with `/` in
-//! between; `*KEY` stands for the items of a list, which belong together by that key (by their place where no key is given).
+//! The table is `data/losses.tsv`: type or kind, path, rule and consequence, separated by tabs. A path consists of names
+//! separated by `/`. `*KEY` means the items of a list, which are matched by that key, or by their index if no key is given.
 //!
 //! | rule | loses data when |
 //! |---|---|
-//! | `shrinks` | the number gets smaller |
-//! | `grows` | the number gets greater |
-//! | `order A > B` | the value moves to the right; `*` stands for all others |
-//! | `removed` | there is nothing any longer |
-//! | `changed` | it is another value |
-//! | `fewer KEY` | an item is gone |
-//! | `more KEY` | an item has come |
-//! | `deleted` | the resource is deleted, although it holds no data of its own |
-//! | `columns NAME TYPE` | a column is gone, or has a narrower type |
-//! | `s3-lifecycle`, `ecr-lifecycle`, `aoss-lifecycle` | something is deleted that no rule deleted so soon |
+//! | `shrinks` | the number decreases |
+//! | `grows` | the number increases |
+//! | `order A > B` | the value moves to the right in the list; `*` means all other values |
+//! | `removed` | the value is removed |
+//! | `changed` | the value changes |
+//! | `fewer KEY` | an item is removed |
+//! | `more KEY` | an item is added |
+//! | `deleted` | the resource is deleted, although it has no data itself |
+//! | `columns NAME TYPE` | a column is removed, or its type becomes narrower |
+//! | `s3-lifecycle`, `ecr-lifecycle`, `aoss-lifecycle` | a rule deletes something that no earlier rule deleted as soon |
 //! | `kafka` | a topic keeps records for a shorter time |
-//! | `schema` | a field is gone from the schema of a custom resource |
-//! | `unclear` | perhaps, whenever it changes: nobody can tell from the values |
+//! | `schema` | a field is removed from the schema of a custom resource |
+//! | `unclear` | possibly at every change, because the values do not decide it |
 //! | `harmless` | never |
 //!
-//! After the rule come `default=` (what holds where nothing is written; `forever`, or `?` where the service decides),
-//! `forever=` (the number that stands for no limit), `unit=`, `as=` (`object`, `duration`, `quantity`) and
-//! `if=PATH=VALUE`. Sources: the documentation of the property.
+//! Options follow the rule: `default=` (the value if the property is absent; `forever`, or `?` if the service decides),
+//! `forever=` (the number that means no limit), `unit=`, `as=` (`object`, `duration`, `quantity`) and `if=PATH=VALUE`.
+//! Sources: the documentation of each property.
 
 mod amount;
 mod columns;
@@ -49,23 +49,23 @@ static LINES: LazyLock<HashMap<&'static str, Vec<Line>>> = LazyLock::new(|| {
     lines
 });
 
-/// One way in which a change of a live resource loses data.
+/// A loss of data that a change of a live resource causes.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Loss {
-    /// Which property: of a CloudFormation resource below `Properties`, of a Kubernetes object from its root.
+    /// The path of the property: below `Properties` for a CloudFormation resource, from the root for a Kubernetes object.
     pub path: Vec<Segment>,
-    /// What holds now; the default where nothing is written, nothing where that is unknown or no limit.
+    /// The current value, or the default if the property is absent. `None` if it is unknown or means no limit.
     pub before: Option<Value>,
-    /// What will hold.
+    /// The value after the change, in the same form.
     pub after: Option<Value>,
-    /// What happens, as a clause: `older records are deleted`.
+    /// The consequence, as a clause: `older records are deleted`.
     pub what: String,
-    /// Whether it is sure to happen. It is not where a value is known only after apply.
+    /// Whether the loss is certain. It is not if a value is known only after apply.
     pub certain: bool,
 }
 
 impl fmt::Display for Loss {
-    /// `RetentionPeriodHours 168 → 24: older records are deleted`.
+    /// Formats the loss: `RetentionPeriodHours 168 → 24: older records are deleted`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = show_path(&self.path);
         match (&self.before, &self.after) {
@@ -81,13 +81,13 @@ impl fmt::Display for Loss {
 #[doc(hidden)]
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// `AWS::SQS::Queue`, `apps/StatefulSet`.
+    /// The type or kind: `AWS::SQS::Queue`, `apps/StatefulSet`.
     pub name: &'static str,
-    /// With `/` in between; empty for the whole resource.
+    /// The path, separated by `/`; empty for the whole resource.
     pub path: &'static str,
-    /// The rule with its words.
+    /// The rule with its options.
     pub rule: &'static str,
-    /// What happens.
+    /// The consequence.
     pub what: &'static str,
     parsed: Rule,
 }
@@ -106,23 +106,23 @@ impl Line {
     }
 }
 
-/// Tells of a value that it is known only after apply.
+/// A function that returns whether a value is known only after apply.
 pub type IsOpen<'a> = &'a dyn Fn(&Value) -> bool;
 
-/// What a change of a CloudFormation resource loses, by its properties now and afterwards. `is_open` tells of a value that it
-/// is known only after apply.
+/// Returns the losses of a change of a CloudFormation resource, by its properties before and after. `is_open` returns
+/// whether a value is known only after apply.
 pub fn losses_of_type(resource_type: &str, before: &Value, after: &Value, is_open: IsOpen<'_>) -> Vec<Loss> {
     losses(resource_type, before, after, is_open)
 }
 
-/// What a change of a Kubernetes object loses, by the whole object now and afterwards.
+/// Returns the losses of a change of a Kubernetes object, by the complete object before and after.
 pub fn losses_of_object(api_version: &str, kind: &str, before: &Value, after: &Value) -> Vec<Loss> {
     let group = api_version.split_once('/').map_or("core", |(group, _)| group);
     losses(&format!("{group}/{kind}"), before, after, &|_| false)
 }
 
-/// What is lost when a resource of this type or an object of this kind (`apps/StatefulSet`) is deleted although it holds no data
-/// of its own: backups that it makes of others, a protection that it gives them.
+/// Returns what is lost when a resource of this type or an object of this kind (`apps/StatefulSet`) is deleted although it
+/// has no data itself: for example backups of other resources, or their protection.
 pub fn loss_when_deleted(name: &str) -> Option<&'static str> {
     let lines = LINES.get(name)?;
     let line = lines
@@ -131,13 +131,13 @@ pub fn loss_when_deleted(name: &str) -> Option<&'static str> {
     Some(line.what)
 }
 
-/// All lines of the table in its order.
+/// Iterates over the lines of the table, in order.
 #[doc(hidden)]
 pub fn loss_lines() -> impl Iterator<Item = Line> {
     TABLE.lines().filter_map(Line::read)
 }
 
-/// How many lines the table has, those that cannot be read among them.
+/// Returns the number of lines in the table, including lines that cannot be parsed.
 #[doc(hidden)]
 pub fn loss_line_count() -> usize {
     TABLE.lines().count()
@@ -158,7 +158,7 @@ fn losses(name: &str, before: &Value, after: &Value, is_open: IsOpen<'_>) -> Vec
         };
         walk.run();
         for loss in walk.found {
-            // What goes as a whole is not told again for each of its parts.
+            // The loss of a whole value includes the losses of its parts.
             if !found.iter().any(|known| loss.path.starts_with(&known.path)) {
                 found.push(loss);
             }

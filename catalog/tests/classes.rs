@@ -1,4 +1,4 @@
-//! Every type and every kind has a class with a reason, and those that store something are known.
+//! Every type and every kind has a class with a reason, and types that store data are classified as data.
 
 use std::collections::BTreeSet;
 
@@ -37,7 +37,7 @@ fn every_type_and_kind_has_one_class_and_a_reason() {
             data_of_kind(version, name)
         );
     }
-    // A line for a type that is no more would be read by nobody.
+    // A line for a type that no longer exists has no effect.
     let known: BTreeSet<&str> = types().collect();
     let stale = seen
         .iter()
@@ -45,9 +45,9 @@ fn every_type_and_kind_has_one_class_and_a_reason() {
     assert_eq!(stale.count(), 0);
 }
 
-/// What audits of other tools and of this one have named, and what cfn-lint takes for stateful.
+/// The types come from audits of this and other tools, and from cfn-lint's list of stateful resources.
 #[test]
-fn what_stores_something_is_data() {
+fn types_that_store_data_are_classified_as_data() {
     const NAMED: &str = "
         ACMPCA::CertificateAuthority AmazonMQ::Broker Backup::BackupVault Cassandra::Keyspace Cassandra::Table
         CloudFormation::Stack CloudTrail::EventDataStore Cognito::UserPool DSQL::Cluster DocDB::DBCluster
@@ -76,12 +76,12 @@ fn what_stores_something_is_data() {
     assert_eq!(data_of_type("AWS::EC2::EIP").class, DataClass::Identity);
     assert_eq!(data_of_type("AWS::EC2::VolumeAttachment").class, DataClass::None);
     assert_eq!(data_of_type("Custom::Anything").class, DataClass::None);
-    // A type that came after this version is taken to hold data.
+    // An unknown type, such as one newer than the catalog, is assumed to hold data.
     assert_eq!(data_of_type("AWS::New::Store").class, DataClass::Data);
 }
 
 #[test]
-fn what_an_object_holds_depends_on_its_manifest() {
+fn data_of_an_object_depends_on_its_manifest() {
     let of = |kind: &str, json: &str| {
         let (version, kind) = kind.split_once(' ').unwrap();
         let holding = data_of_object(version, kind, &serde_json::from_str::<Value>(json).unwrap());
@@ -108,7 +108,7 @@ fn what_an_object_holds_depends_on_its_manifest() {
         of("postgresql.cnpg.io/v1 Cluster", r#"{"spec": {}}"#),
         (DataClass::Data, false)
     );
-    // Kinds that nobody classified go by what they ask for.
+    // An unclassified kind is assumed to hold data if it requests storage.
     assert_eq!(
         of("kafka.strimzi.io/v1beta2 Kafka", "{}"),
         (DataClass::Data, true)

@@ -1,4 +1,4 @@
-//! What the catalog knows beside the schemas: replacements, attributes, merge keys, what cannot be changed.
+//! The facts in the catalog that are not part of the schemas: replacements, attributes, merge keys, immutable fields.
 
 use terrace_artifact::Segment;
 use terrace_catalog::{
@@ -14,12 +14,11 @@ fn path(text: &str) -> Vec<Segment> {
 }
 
 #[test]
-fn every_type_and_kind_can_be_read() {
+fn reads_every_type_and_kind() {
     assert_eq!(types().count(), 1854);
     for name in types() {
         let known = cloudformation(name).unwrap();
         assert_eq!(known.name(), name);
-        // A handle for a wait condition has nothing to say.
         let has_some = known.properties().next().is_some();
         assert!(has_some, "{name} has no properties");
         assert!(!known.primary_identifier().is_empty(), "{name} has no identifier");
@@ -42,7 +41,7 @@ fn every_type_and_kind_can_be_read() {
 }
 
 #[test]
-fn threads_may_look_at_the_same_time() {
+fn threads_can_read_the_catalog_concurrently() {
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
@@ -56,7 +55,7 @@ fn threads_may_look_at_the_same_time() {
 }
 
 #[test]
-fn replacements_are_known_by_property() {
+fn create_only_properties_replace_the_resource() {
     let check = |name: &str, at: &str, expected| {
         assert_eq!(
             cloudformation(name).unwrap().is_create_only(&path(at)),
@@ -90,7 +89,7 @@ fn replacements_are_known_by_property() {
 }
 
 #[test]
-fn attributes_are_what_get_att_gives() {
+fn attributes_match_fn_get_att() {
     let check = |name: &str, attribute: &str, expected: bool| {
         assert_eq!(
             cloudformation(name).unwrap().attribute(attribute),
@@ -115,7 +114,7 @@ fn attributes_are_what_get_att_gives() {
 }
 
 #[test]
-fn a_misspelt_type_or_kind_has_a_neighbour() {
+fn suggests_a_type_or_kind_for_a_misspelled_one() {
     assert_eq!(nearest_type("AWS::S3::Bukcet"), Some("AWS::S3::Bucket"));
     assert_eq!(nearest_type("AWS::Kinesis::stream"), Some("AWS::Kinesis::Stream"));
     assert_eq!(
@@ -131,7 +130,7 @@ fn a_misspelt_type_or_kind_has_a_neighbour() {
 }
 
 #[test]
-fn kinds_know_where_they_live() {
+fn kinds_state_their_scope_and_url_name() {
     let check = |version: &str, name: &str, plural: &str, namespaced: bool, custom: bool| {
         let kind = kubernetes(version, name).unwrap();
         assert_eq!(
@@ -175,7 +174,7 @@ fn kinds_know_where_they_live() {
 }
 
 #[test]
-fn fields_say_how_they_merge() {
+fn fields_state_how_they_merge() {
     let deployment = kubernetes("apps/v1", "Deployment").unwrap();
     let field = |at: &str| deployment.field(&path(at)).unwrap();
     let container = "spec.template.spec.containers";
@@ -196,7 +195,7 @@ fn fields_say_how_they_merge() {
         service.field(&path("spec.ports")).unwrap().list,
         ListType::Map(vec![("port", None), ("protocol", Some("TCP".into()))])
     );
-    // A quantity of a custom resource is text to the server.
+    // The server treats a quantity of a custom resource as a string.
     let prometheus = kubernetes("monitoring.coreos.com/v1", "Prometheus").unwrap();
     assert!(
         !prometheus
@@ -261,7 +260,7 @@ fn immutable_fields_are_known() {
 }
 
 #[test]
-fn quantities_come_in_the_servers_form() {
+fn canonical_quantities_match_the_api_server() {
     assert_eq!(canonical("0.5").as_deref(), Some("500m"));
     assert_eq!(canonical("half"), None);
 }

@@ -1,4 +1,4 @@
-//! Changes of one resource, and what each of them loses.
+//! Changes of one resource, and the losses that each change causes.
 
 use terrace_artifact::Value;
 use terrace_catalog::{loss_when_deleted, losses_of_object, losses_of_type};
@@ -7,8 +7,8 @@ fn value(json: &str) -> Value {
     serde_json::from_str(json).unwrap()
 }
 
-/// Values that are known only after apply are written as `"?"` here.
-fn told(resource_type: &str, before: &str, after: &str) -> Vec<String> {
+/// Describes the losses of a change. A value that contains `?` is known only after apply.
+fn losses(resource_type: &str, before: &str, after: &str) -> Vec<String> {
     let is_open = |value: &Value| value.as_str().is_some_and(|text| text.contains('?'));
     let found = losses_of_type(resource_type, &value(before), &value(after), &is_open);
     found
@@ -20,14 +20,14 @@ fn told(resource_type: &str, before: &str, after: &str) -> Vec<String> {
 #[track_caller]
 fn check(resource_type: &str, before: &str, after: &str, expect: &[&str]) {
     assert_eq!(
-        told(resource_type, before, after),
+        losses(resource_type, before, after),
         expect,
         "{resource_type} {before} {after}"
     );
 }
 
 #[test]
-fn less_is_told_from_more_and_from_the_default() {
+fn detects_a_smaller_value_and_compares_with_the_default() {
     let stream = "AWS::Kinesis::Stream";
     check(
         stream,
@@ -63,7 +63,7 @@ fn less_is_told_from_more_and_from_the_default() {
         &["`RetentionInDays` nothing → 7: older log events are deleted (there was no limit so far)"],
     );
     check("AWS::Logs::LogGroup", r#"{"RetentionInDays": 7}"#, "{}", &[]);
-    // Zero stands for no limit here, and for none at all there.
+    // For this type zero means no limit; for other types it means that nothing is kept.
     check(
         "AWS::Events::Archive",
         r#"{"RetentionDays": 0}"#,
@@ -93,7 +93,7 @@ fn less_is_told_from_more_and_from_the_default() {
 }
 
 #[test]
-fn a_protection_that_is_taken_off_is_a_loss() {
+fn removing_a_protection_is_a_loss() {
     check(
         "AWS::DynamoDB::Table",
         r#"{"PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": true}, "DeletionProtectionEnabled": "true"}"#,
@@ -143,7 +143,7 @@ fn a_protection_that_is_taken_off_is_a_loss() {
             "`VersioningConfiguration.Status` \"Enabled\" → \"Suspended\": overwritten and deleted objects are no longer kept (Suspended is the default, which holds from now on)",
         ],
     );
-    // Where the service decides what holds, nobody can tell.
+    // If the service decides the default, the loss is uncertain.
     check(
         "AWS::DSQL::Cluster",
         r#"{"DeletionProtectionEnabled": true}"#,
@@ -159,7 +159,7 @@ fn a_protection_that_is_taken_off_is_a_loss() {
 }
 
 #[test]
-fn copies_that_go_are_told_by_their_names() {
+fn names_the_removed_replicas() {
     let table = "AWS::DynamoDB::GlobalTable";
     let two = r#"{"Replicas": [{"Region": "eu-west-1", "DeletionProtectionEnabled": true}, {"Region": "us-east-1"}]}"#;
     check(
@@ -172,7 +172,7 @@ fn copies_that_go_are_told_by_their_names() {
         ],
     );
     check(table, r#"{"Replicas": [{"Region": "eu-west-1"}]}"#, two, &[]);
-    // The order does not count, and what is known later may be the same.
+    // The order is irrelevant, and a value that is known only after apply may be the same.
     check(
         table,
         two,
@@ -233,7 +233,7 @@ fn lifecycle_rules_are_compared_by_what_they_delete() {
         r#"{"Id": "x", "Status": "Disabled", "ExpirationInDays": 1}"#,
         &[],
     );
-    // A prefix that goes widens the rule; one that comes narrows it.
+    // Removing a prefix makes the rule match more; adding one makes it match less.
     let logs = r#"{"Id": "x", "Status": "Enabled", "Prefix": "logs/", "ExpirationInDays": 400}"#;
     bucket(
         logs,
@@ -248,7 +248,7 @@ fn lifecycle_rules_are_compared_by_what_they_delete() {
         r#"{"Id": "y", "Status": "Enabled", "Prefix": "a/", "ExpirationInDays": 500}, {"Status": "Enabled", "Prefix": "b/", "ExpirationInDays": 400}"#,
         &[],
     );
-    // The same for tags and sizes.
+    // The same applies to tags and sizes.
     let tagged = r#"{"Id": "x", "Status": "Enabled", "TagFilters": [{"Key": "a", "Value": "b"}], "ObjectSizeGreaterThan": "100", "ExpirationInDays": 400}"#;
     bucket(all, tagged, &[]);
     bucket(
@@ -265,7 +265,7 @@ fn lifecycle_rules_are_compared_by_what_they_delete() {
             "`LifecycleConfiguration.Rules[0].ExpirationInDays` 400 → 400: objects are deleted sooner than before: the rule matches more than before",
         ],
     );
-    // Old versions are another matter than current ones, and fewer of them kept is a loss.
+    // Noncurrent versions are separate from current ones, and keeping fewer of them is a loss.
     let old = r#"{"Id": "x", "Status": "Enabled", "NoncurrentVersionExpiration": {"NoncurrentDays": 30, "NewerNoncurrentVersions": 5}}"#;
     bucket(
         all,
@@ -308,7 +308,7 @@ fn lifecycle_rules_are_compared_by_what_they_delete() {
             "perhaps `LifecycleConfiguration.Rules[0].ExpirationInDays` 400 → 1: objects are deleted sooner than before",
         ],
     );
-    // Transitions move, and multipart uploads were never objects.
+    // A transition only moves objects, and an incomplete multipart upload is not an object.
     bucket(
         "",
         r#"{"Status": "Enabled", "Transitions": [{"StorageClass": "GLACIER", "TransitionInDays": 1}], "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}}"#,
@@ -325,7 +325,7 @@ fn lifecycle_rules_are_compared_by_what_they_delete() {
 }
 
 #[test]
-fn policies_in_texts_are_read() {
+fn reads_policies_in_strings() {
     let images = |rules: &str| {
         let policy = format!(r#"{{"rules": [{rules}]}}"#);
         format!(
@@ -392,7 +392,7 @@ fn policies_in_texts_are_read() {
         &search("2d"),
         &[],
     );
-    // retention.ms=604800000 and cleanup.policy=compact, in Base64; then retention.ms=1000.
+    // The base64 text is `retention.ms=604800000` and `cleanup.policy=compact`, then `retention.ms=1000`.
     check(
         "AWS::MSK::Topic",
         r#"{"Configs": "cmV0ZW50aW9uLm1zPTYwNDgwMDAwMApjbGVhbnVwLnBvbGljeT1jb21wYWN0"}"#,
@@ -411,7 +411,7 @@ fn policies_in_texts_are_read() {
 }
 
 #[test]
-fn columns_that_go_or_get_narrower_are_told() {
+fn reports_removed_and_narrower_columns() {
     let table = |columns: &str| {
         format!(r#"{{"TableInput": {{"Name": "t", "StorageDescriptor": {{"Columns": [{columns}]}}}}}}"#)
     };
@@ -434,7 +434,7 @@ fn columns_that_go_or_get_narrower_are_told() {
 }
 
 #[test]
-fn objects_lose_data_in_place_too() {
+fn detects_losses_of_kubernetes_objects() {
     let of = |kind: &str, before: &str, after: &str| -> Vec<String> {
         let (version, kind) = kind.split_once(' ').unwrap();
         let found = losses_of_object(version, kind, &value(before), &value(after));

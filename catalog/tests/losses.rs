@@ -1,4 +1,4 @@
-//! The table of changes that lose data in place fits the schemas, and leaves no property of a store undecided.
+//! The table of changes that lose data matches the schemas, and covers every property that decides how long data is kept.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use terrace_catalog::{
     DataClass, cloudformation, data_of_type, kinds, kubernetes, loss_line_count, loss_lines, types,
 };
 
-/// The nodes that a value at this place may be held against.
+/// Collects the nodes that a value may be validated against.
 fn alternatives(nodes: &[Node<'static>], id: NodeId, seen: &mut BTreeSet<NodeId>) {
     if !seen.insert(id) {
         return;
@@ -113,7 +113,7 @@ fn every_line_names_a_property_that_exists() {
     }
 }
 
-/// Words in the names of properties that decide how long something is kept, or whether it can be had back.
+/// The words in the names of properties that decide how long data is kept, or whether it can be restored.
 const KEEPING: [&str; 13] = [
     "retention",
     "expir",
@@ -173,7 +173,7 @@ impl Survey {
     }
 }
 
-/// Whether the table says something of a property, of what it is in, or of something in it.
+/// Returns whether the table has a line for a property, for one that contains it, or for one in it.
 fn is_decided(name: &str, path: &str) -> bool {
     loss_lines().any(|line| {
         if line.name == "*" {
@@ -202,7 +202,7 @@ fn is_decided(name: &str, path: &str) -> bool {
 }
 
 #[test]
-fn every_property_that_keeps_something_is_decided() {
+fn every_retention_property_has_a_line() {
     let mut survey = Survey::default();
     for name in types().filter(|name| data_of_type(name).class == DataClass::Data) {
         let known = cloudformation(name).unwrap();

@@ -1,4 +1,4 @@
-//! Bodies as people write them: nothing is said against them, and what is wrong with a broken one is found.
+//! Realistic bodies: valid ones are accepted, and the errors of broken ones are reported.
 
 use expect_test::{Expect, expect};
 use terrace_artifact::{Text, Tree, Value, View};
@@ -40,7 +40,7 @@ fn object(json: &str, expected: Expect) {
 }
 
 #[test]
-fn the_workload_is_accepted_whole() {
+fn accepts_the_whole_workload() {
     let objects = body(include_str!("workload/objects.json"));
     for object in objects.as_list().unwrap() {
         assert_eq!(shown(&object_problems(object)), "", "{object}");
@@ -58,7 +58,7 @@ fn the_workload_is_accepted_whole() {
 }
 
 #[test]
-fn a_bucket() {
+fn checks_a_bucket() {
     resource(
         "AWS::S3::Bucket",
         r#"{"BucketName": {"Fn::Sub": "${AWS::StackName}-raw"}, "VersioningConfiguration": {"Status": "Enabled"},
@@ -82,7 +82,7 @@ fn a_bucket() {
 }
 
 #[test]
-fn a_function_stands_for_any_value_and_its_branches_are_looked_at() {
+fn accepts_functions_and_checks_their_branches() {
     resource(
         "AWS::SQS::Queue",
         r#"{"QueueName": {"Ref": "Name"}, "DelaySeconds": {"Fn::If": ["Fast", 0, {"Ref": "Delay"}]},
@@ -101,7 +101,7 @@ fn a_function_stands_for_any_value_and_its_branches_are_looked_at() {
             RedrivePolicy.maxReceiveCount: `maxReceiveCount` must be a whole number, not null
         "#]],
     );
-    // What is required may be left open, but not left out.
+    // A condition may decide a required property, but both branches must give a value.
     resource(
         "AWS::SSM::Parameter",
         r#"{"Type": {"Fn::If": ["A", "String", {"Ref": "AWS::NoValue"}]}, "Value": "a"}"#,
@@ -117,7 +117,7 @@ fn a_function_stands_for_any_value_and_its_branches_are_looked_at() {
 }
 
 #[test]
-fn keys_that_rule_each_other_out() {
+fn rejects_keys_that_exclude_each_other() {
     resource(
         "AWS::Events::Rule",
         r#"{"Name": "a"}"#,
@@ -152,7 +152,7 @@ fn keys_that_rule_each_other_out() {
 }
 
 #[test]
-fn a_resource_beside_its_properties() {
+fn checks_the_attributes_of_a_resource() {
     let check = |json: &str, expected: Expect| {
         let mut problems = Vec::new();
         validate_resource_attributes(&body(json), &mut problems);
@@ -176,7 +176,7 @@ fn a_resource_beside_its_properties() {
 }
 
 #[test]
-fn a_deployment() {
+fn checks_a_deployment() {
     object(
         r#"{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a", "creationTimestamp": "x", "labels": {"a b": "c d"}},
             "spec": {"replica": 3, "selector": {"matchLabels": {"a": "b"}}, "template": {"spec": {"containers": [
@@ -197,7 +197,7 @@ fn a_deployment() {
 }
 
 #[test]
-fn what_the_api_says_in_words() {
+fn enforces_rules_from_the_api_documentation() {
     object(
         r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [{"name": "A", "image": "b",
             "livenessProbe": {"httpGet": {"port": 80}, "exec": {"command": ["a"]}}, "readinessProbe": {"periodSeconds": 0},
@@ -234,7 +234,7 @@ fn what_the_api_says_in_words() {
 }
 
 #[test]
-fn names_and_namespaces() {
+fn checks_names_and_namespaces() {
     object(
         r#"{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "1st", "namespace": "A"}, "spec": {"type": "Loadbalancer"}}"#,
         expect![[r#"
@@ -265,7 +265,7 @@ fn names_and_namespaces() {
 }
 
 #[test]
-fn custom_resources() {
+fn checks_custom_resources() {
     object(
         r#"{"apiVersion": "monitoring.coreos.com/v1", "kind": "ServiceMonitor", "metadata": {"name": "a"},
             "spec": {"endpoints": [{"port": "http", "intervall": "30s"}], "selector": {"matchLabels": {"app": "a"}}}}"#,
@@ -282,7 +282,7 @@ fn custom_resources() {
     );
 }
 
-/// A tree of which a part is known only later.
+/// A tree with parts that are known only after apply.
 enum Later {
     Known(Vec<(Text, Later)>),
     Text(&'static str),
@@ -300,7 +300,7 @@ impl Tree for Later {
 }
 
 #[test]
-fn what_is_known_later_satisfies_any_type() {
+fn values_known_after_apply_satisfy_any_type() {
     let bucket = Later::Known(vec![
         ("BucketName".into(), Later::Unknown),
         ("Tags".into(), Later::Unknown),

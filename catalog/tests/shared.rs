@@ -1,4 +1,4 @@
-//! What many have in common is held against a schema once, and no less.
+//! Shared entries are validated once per schema, and never less.
 
 use terrace_artifact::{Map, Value};
 
@@ -18,29 +18,29 @@ fn container(key: &str) -> Map {
 
 fn problems(pod: &Value) -> usize {
     let mut problems = Vec::new();
-    let kind = terrace_catalog::kubernetes("v1", "Pod").expect("it is known");
+    let kind = terrace_catalog::kubernetes("v1", "Pod").expect("a known kind");
     kind.validate(pod, &mut problems);
     problems.len()
 }
 
 #[test]
-fn what_is_right_stays_right_and_what_is_wrong_is_said_each_time() {
+fn reports_invalid_shared_entries_every_time() {
     let (right, wrong) = (pod(container("image")), pod(container("imgae")));
     for _ in 0..3 {
         assert_eq!(problems(&right), 0);
-        // No such field, and no image.
+        // The field is unknown, and the image is missing.
         assert_eq!(problems(&wrong), 2);
     }
 }
 
 #[test]
-fn the_same_entries_are_held_against_each_schema_they_meet() {
+fn validates_shared_entries_against_each_schema() {
     let shared = container("image");
     let mut elsewhere = pod(shared.clone());
     assert_eq!(problems(&elsewhere), 0);
-    // A volume has a name, and no image.
+    // A volume has a name, but no image.
     let spec = elsewhere.as_map_mut().and_then(|pod| pod.get_mut("spec"));
-    let spec = spec.and_then(Value::as_map_mut).expect("it has one");
+    let spec = spec.and_then(Value::as_map_mut).expect("a pod with a spec");
     spec.insert("volumes", vec![Value::Map(shared)]);
     assert_eq!(problems(&elsewhere), 1);
     assert_eq!(problems(&elsewhere), 1);

@@ -1,24 +1,24 @@
-//! Numbers with units, as properties write them.
+//! Parses and compares numbers with units, in the notations of different properties.
 
 use terrace_artifact::{Decimal, Value};
 
 use crate::quantity;
 
-/// How an amount is written.
+/// The notation of an amount.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) enum Form {
-    /// A number, or a text with one.
+    /// A number, or a string that contains one.
     #[default]
     Number,
     /// A map with a number and its unit: `{Unit: Days, Value: 30}`, `{Days: 30}`.
     Object,
-    /// A text such as `30d`, `1h30m`.
+    /// A string such as `30d` or `1h30m`.
     Duration,
-    /// A text such as `10Gi`.
+    /// A string such as `10Gi`.
     Quantity,
 }
 
-/// How much: a time in hours, or a plain number.
+/// An amount: a time in hours, or a number without a unit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Amount {
     Plain(Decimal),
@@ -60,7 +60,7 @@ impl Amount {
         }
     }
 
-    /// Whether this is less than another; nothing where they cannot be compared.
+    /// Returns whether this amount is less than another, or `None` if they cannot be compared.
     pub(super) fn is_less(self, other: Amount) -> Option<bool> {
         match (self, other) {
             (Amount::Unlimited, _) => Some(false),
@@ -68,7 +68,7 @@ impl Amount {
             (Amount::Plain(one), Amount::Plain(other)) | (Amount::Hours(one), Amount::Hours(other)) => {
                 Some(one < other)
             }
-            // Nothing is nothing in any unit.
+            // Zero is the same in every unit.
             (Amount::Plain(one), Amount::Hours(other)) | (Amount::Hours(one), Amount::Plain(other))
                 if one == Decimal::ZERO || other == Decimal::ZERO =>
             {
@@ -79,7 +79,7 @@ impl Amount {
     }
 }
 
-/// A number, or a text with nothing but one.
+/// Reads a number, or a string that contains only a number.
 pub(super) fn number(value: &Value) -> Option<Decimal> {
     match value {
         Value::Number(number) => Some(*number),
@@ -104,7 +104,7 @@ impl Unit {
     }
 }
 
-/// How many hours a unit has. A month has 30 days, a year 365.
+/// Returns the number of hours in a unit. A month counts as 30 days, a year as 365.
 fn hours_of(unit: &str) -> Option<Decimal> {
     let unit = unit.to_ascii_lowercase();
     Some(match unit.strip_suffix('s').unwrap_or(&unit) {
@@ -119,7 +119,7 @@ fn hours_of(unit: &str) -> Option<Decimal> {
     })
 }
 
-/// The hours of `30d`, `1h30m`, `2w`. Milliseconds (`ms`) too; months are not written so.
+/// Parses `30d`, `1h30m` or `2w` into hours. Milliseconds are `ms`; there is no unit for months.
 fn duration(text: &str) -> Option<Decimal> {
     let mut rest = text.trim();
     let mut milliseconds: i128 = 0;
@@ -145,7 +145,7 @@ fn duration(text: &str) -> Option<Decimal> {
         milliseconds = milliseconds.checked_add(count.checked_mul(factor)?)?;
         rest = after;
     }
-    // Only compared with each other: what is less than an hour counts as its part of a million.
+    // Durations are only compared with each other, so a precision of a millionth of an hour is enough.
     Decimal::new(milliseconds.checked_mul(1_000_000)? / 3_600_000, 6).ok()
 }
 
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn amounts_compare_across_their_units() {
+    fn compares_amounts_in_different_units() {
         check("1", "2", Form::Number, Some(true));
         check("\"24\"", "24", Form::Number, Some(false));
         check("\"1h30m\"", "\"2h\"", Form::Duration, Some(true));

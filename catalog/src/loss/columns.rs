@@ -1,10 +1,10 @@
-//! Columns that go or get narrower, by their names and types: of Hive, of Iceberg, of Cassandra. And fields that go from the
-//! schema of a custom resource.
+//! Finds removed columns and narrower column types of Hive, Iceberg and Cassandra, and removed fields in the schema of a
+//! custom resource.
 
 use terrace_artifact::{Segment, Text, Value};
 
-/// What is lost of columns: the place in the later list (in the earlier one, where the column is gone), the types before and
-/// afterwards, what happens.
+/// Returns the losses of a change of columns: the index in the later list (or in the earlier list, if the column is
+/// removed), the types before and after, and the consequence.
 pub(super) fn losses(
     name: &str,
     data_type: &str,
@@ -35,7 +35,7 @@ pub(super) fn losses(
     found
 }
 
-/// What of a type does not fit into another, as the end of a clause; nothing where all of it does.
+/// Returns which part of a type does not fit into another, as the end of a clause, or `None` if the whole type fits.
 fn narrowed(old: &str, new: &str) -> Option<String> {
     let (old, new) = (plain(old), plain(new));
     if old == new {
@@ -78,7 +78,7 @@ fn narrowed(old: &str, new: &str) -> Option<String> {
     }
 }
 
-/// Whether everything of one scalar type fits into another.
+/// Returns whether every value of one scalar type fits into another.
 fn widens(old: &str, new: &str) -> bool {
     const INTEGERS: [&str; 4] = ["tinyint", "smallint", "int", "bigint"];
     let rank = |name: &str| INTEGERS.iter().position(|known| *known == name);
@@ -87,7 +87,7 @@ fn widens(old: &str, new: &str) -> bool {
         return new >= old;
     }
     match (base(old).as_str(), base(new).as_str()) {
-        // A text can hold what any scalar is written as.
+        // A string can hold the text of any scalar.
         (from, "string") => !matches!(from, "struct" | "array" | "map" | "list" | "set" | "binary"),
         ("tinyint" | "smallint" | "int" | "float", "double") => true,
         ("tinyint" | "smallint", "float") => true,
@@ -108,7 +108,7 @@ fn widens(old: &str, new: &str) -> bool {
     }
 }
 
-/// Without spaces, in lower case, with one name for each type.
+/// Normalizes a type: no spaces, lower case, one name for each type.
 fn plain(text: &str) -> String {
     let text: String = text.chars().filter(|c| !c.is_whitespace()).collect();
     let text = text.to_ascii_lowercase();
@@ -123,20 +123,20 @@ fn plain(text: &str) -> String {
     }
 }
 
-/// `struct<…>` as its name and what is in it; `decimal(…)` too.
+/// Splits `struct<…>` or `decimal(…)` into the name and the content of the brackets.
 fn nested(text: &str) -> Option<(&str, &str)> {
     let at = text.find(['<', '('])?;
     let inner = text.get(at + 1..text.len() - 1)?;
     Some((&text[..at], inner))
 }
 
-/// `10,2`; without digits after the point, `10`.
+/// Parses precision and scale: `10,2`, or `10` for a scale of 0.
 fn digits(text: &str) -> Option<(i32, i32)> {
     let (all, after) = text.split_once(',').unwrap_or((text, "0"));
     Some((all.parse().ok()?, after.parse().ok()?))
 }
 
-/// The fields of a struct: `a:int,b:array<int>`.
+/// Returns the fields of a struct: `a:int,b:array<int>`.
 fn fields(text: &str) -> Vec<(&str, &str)> {
     split(text)
         .into_iter()
@@ -144,7 +144,7 @@ fn fields(text: &str) -> Vec<(&str, &str)> {
         .collect()
 }
 
-/// At the commas that are not inside brackets.
+/// Splits at the commas outside brackets.
 fn split(text: &str) -> Vec<&str> {
     let mut parts = Vec::new();
     let (mut depth, mut from) = (0, 0);
@@ -163,7 +163,7 @@ fn split(text: &str) -> Vec<&str> {
     parts
 }
 
-/// The fields that a schema of a custom resource has no more, each by its path in the schema.
+/// Returns the paths of the fields that are removed from the schema of a custom resource.
 pub(super) fn fields_gone(before: Option<&Value>, after: Option<&Value>) -> Vec<Vec<Segment>> {
     let mut found = Vec::new();
     if let (Some(before), Some(after)) = (before, after) {
@@ -173,7 +173,7 @@ pub(super) fn fields_gone(before: Option<&Value>, after: Option<&Value>) -> Vec<
 }
 
 fn schemas(before: &Value, after: &Value, path: &mut Vec<Segment>, found: &mut Vec<Vec<Segment>>) {
-    // What is not in the schema is kept there all the same.
+    // Such a schema also preserves fields that it does not declare.
     if after.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true)) {
         return;
     }
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn types_get_wider_or_narrower() {
+    fn detects_types_that_become_narrower() {
         check("int", "bigint", None);
         check("integer", "int", None);
         check("bigint", "int", Some(""));

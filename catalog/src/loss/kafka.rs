@@ -1,4 +1,4 @@
-//! Settings of Kafka topics and brokers, as lines of `name=value`, in Base64 or not.
+//! Compares the settings of Kafka topics and brokers: lines of `name=value`, optionally in base64.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use terrace_artifact::{Decimal, Segment, Text, Value};
 
 use super::Loss;
 
-/// Settings whose lower value deletes records sooner; `-1` is no limit.
+/// The settings whose lower value deletes records sooner; `-1` means no limit.
 const RETENTION: [&str; 8] = [
     "retention.ms",
     "retention.bytes",
@@ -18,10 +18,10 @@ const RETENTION: [&str; 8] = [
     "log.cleaner.delete.retention.ms",
 ];
 
-/// Settings that say how old records go.
+/// The settings that decide how old records are removed.
 const CLEANUP: [&str; 2] = ["cleanup.policy", "log.cleanup.policy"];
 
-/// What a change of settings loses; nothing where they cannot be read.
+/// Returns the losses of a change of settings, or `None` if the settings cannot be parsed.
 pub(super) fn losses(before: Option<&Value>, after: Option<&Value>) -> Option<Vec<Loss>> {
     let (before, after) = (settings(before)?, settings(after)?);
     let mut found = Vec::new();
@@ -49,7 +49,7 @@ pub(super) fn losses(before: Option<&Value>, after: Option<&Value>) -> Option<Ve
     Some(found)
 }
 
-/// Whether one limit is lower than another; nothing where the broker's own decides.
+/// Returns whether one limit is lower than another, or `None` if the broker's default decides.
 fn is_less(one: Option<&String>, other: Option<&String>) -> Option<bool> {
     let number = |text: &String| text.parse::<Decimal>().ok();
     let (one, other) = (number(one?)?, number(other?)?);

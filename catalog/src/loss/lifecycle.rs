@@ -1,7 +1,7 @@
-//! Rules that delete what a store holds: lifecycle configurations of buckets, of image repositories, of search collections.
+//! Compares rules that delete stored data: the lifecycle configurations of buckets, image repositories and search collections.
 //!
-//! A set of rules is compared with the one before by what it deletes: a rule loses data where nothing before deleted the same
-//! things at least as soon. A rule before does so if it matches everything that the new one matches.
+//! Sets of rules are compared by what they delete. A new rule loses data if no earlier rule deletes the same things at least
+//! as soon. An earlier rule does so only if it matches everything that the new rule matches.
 
 use std::cmp::Ordering;
 
@@ -11,50 +11,51 @@ use super::amount::{Amount, Form, number};
 use super::rule::path;
 use super::{IsOpen, Loss};
 
-/// One way in which one rule deletes.
+/// One deletion of a rule.
 struct Deletion {
-    /// Where the number stands.
+    /// The path of the number.
     path: Vec<Segment>,
-    /// The number as it is written.
+    /// The number in the rule's notation.
     written: Value,
-    /// What it deletes.
+    /// The filter for what is deleted.
     filter: Filter,
-    /// When.
+    /// The time of the deletion.
     when: When,
-    /// What stands for the rule where two versions of it are compared.
+    /// The name that identifies the rule in both versions.
     name: Option<Text>,
-    /// Whether a part of it is known only after apply.
+    /// Whether a part of the deletion is known only after apply.
     open: bool,
 }
 
-/// What a rule matches. Each part narrows it.
+/// The filter of a rule. All parts must match.
 #[derive(Clone, PartialEq, Debug, Default)]
 struct Filter {
-    /// Only what begins with one of these; empty for everything.
+    /// The prefixes of which a name must have one; empty for all names.
     prefixes: Vec<Text>,
-    /// Only what has all of these.
+    /// The conditions that must all hold.
     conditions: Vec<Value>,
-    /// Only what is greater.
+    /// The exclusive minimum size.
     above: Option<Decimal>,
-    /// Only what is smaller.
+    /// The exclusive maximum size.
     below: Option<Decimal>,
 }
 
-/// When something is deleted. Deletions of different kinds do not stand for each other.
+/// The time of a deletion. Only deletions of the same kind can be compared.
 #[derive(Clone, PartialEq, Debug)]
 enum When {
-    /// So long after it was made: `kind` tells what is deleted and how it is counted; `keeps` is how many later ones it needs.
+    /// A period after the creation. `kind` states what is deleted and how the period is counted; `keeps` is the number of newer
+    /// versions that are kept.
     After {
         kind: &'static str,
         count: Decimal,
         keeps: Decimal,
     },
-    /// From this date on.
+    /// A date.
     Date(Text),
 }
 
 impl Filter {
-    /// Whether everything that `other` matches is matched by this.
+    /// Returns whether this filter matches everything that `other` matches.
     fn covers(&self, other: &Filter) -> bool {
         let within = |prefix: &Text| self.prefixes.iter().any(|own| prefix.starts_with(own.as_str()));
         let prefixes = self.prefixes.is_empty()
@@ -72,7 +73,7 @@ impl Filter {
 }
 
 impl When {
-    /// Whether this deletes at least as soon as `other`.
+    /// Returns whether this deletion happens at least as soon as `other`.
     fn is_as_soon_as(&self, other: &When) -> bool {
         match (self, other) {
             (
@@ -97,7 +98,7 @@ impl When {
     }
 }
 
-/// What the later deletions delete that none of the earlier ones deleted so soon.
+/// Returns the later deletions that no earlier deletion covers.
 fn losses(before: &[Deletion], after: Vec<Deletion>, what: &str) -> Vec<Loss> {
     let mut found = Vec::new();
     for deletion in after {
@@ -116,7 +117,7 @@ fn losses(before: &[Deletion], after: Vec<Deletion>, what: &str) -> Vec<Loss> {
         } else {
             what.to_owned()
         };
-        // Either may come to the same, once it is known.
+        // Two values may turn out to be equal after apply.
         let certain = !deletion.open && !twin.is_some_and(|known| known.open);
         found.push(Loss {
             path: deletion.path,
@@ -134,7 +135,7 @@ fn items<'v>(value: Option<&'v Value>, key: &str) -> &'v [Value] {
     rules.unwrap_or_default()
 }
 
-/// `LifecycleConfiguration` of a bucket: of S3, S3 Express and S3 on Outposts.
+/// Compares the `LifecycleConfiguration` of a bucket of S3, S3 Express or S3 on Outposts.
 pub(super) fn s3(before: Option<&Value>, after: Option<&Value>, is_open: IsOpen<'_>) -> Vec<Loss> {
     let of = |side: Option<&Value>| -> Vec<Deletion> {
         let rules = items(side, "Rules").iter().enumerate();
@@ -186,7 +187,7 @@ fn s3_rule(place: usize, rule: &Value, is_open: IsOpen<'_>) -> Vec<Deletion> {
     found
 }
 
-/// What a rule of a bucket matches, and whether a part of that is known only after apply.
+/// Returns the filter of a bucket's rule, and whether a part of it is known only after apply.
 fn s3_filter(rule: &Value, is_open: IsOpen<'_>) -> (Filter, bool) {
     let mut filter = Filter::default();
     let mut open = rule.get("Status").is_some_and(is_open);
@@ -217,7 +218,7 @@ fn s3_filter(rule: &Value, is_open: IsOpen<'_>) -> (Filter, bool) {
     (filter, open)
 }
 
-/// The lifecycle policy of an image repository.
+/// Compares the lifecycle policies of an image repository.
 pub(super) fn ecr(before: &Value, after: &Value) -> Vec<Loss> {
     let of = |policy: &Value| -> Vec<Deletion> {
         let rules = items(Some(policy), "rules").iter().enumerate();
@@ -232,7 +233,7 @@ fn ecr_rule(place: usize, rule: &Value) -> Option<Deletion> {
         return None;
     }
     let text = |key: &str| selection.get(key).and_then(Value::as_str);
-    // Conditions that all have to hold: a rule with fewer of them matches more.
+    // All conditions must hold, so a rule with fewer conditions matches more images.
     let mut conditions = Vec::new();
     let status = text("tagStatus").unwrap_or("any");
     if status != "any" {
@@ -272,7 +273,7 @@ fn ecr_rule(place: usize, rule: &Value) -> Option<Deletion> {
     })
 }
 
-/// The lifecycle policy of collections of OpenSearch Serverless.
+/// Compares the lifecycle policies of OpenSearch Serverless collections.
 pub(super) fn search(before: &Value, after: &Value) -> Vec<Loss> {
     let of = |policy: &Value| -> Vec<Deletion> {
         let rules = items(Some(policy), "Rules").iter().enumerate();

@@ -1,15 +1,15 @@
-//! The rules of the table, and how they are held against two values.
+//! Parses the rules of the table and applies them to the values before and after a change.
 
 use terrace_artifact::{Decimal, Segment, Text, Value};
 
 use super::amount::{Amount, Form, number};
 use super::{IsOpen, Line, Loss, columns, kafka, lifecycle};
 
-/// When a change of a property loses data.
+/// A rule that decides whether a change of a property loses data.
 #[derive(Clone, Debug)]
 pub(super) struct Rule {
     pub(super) kind: Kind,
-    /// Only where this field, before or afterwards, is there or has this value.
+    /// The field that must exist, or have this value, before or after the change.
     condition: Option<(&'static str, Option<&'static str>)>,
 }
 
@@ -39,13 +39,13 @@ pub(super) enum Kind {
     Harmless,
 }
 
-/// How a number is read.
+/// How to read a number.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Number {
     form: Form,
-    /// What holds where nothing is written.
+    /// The value if the property is absent.
     default: Default,
-    /// The number that stands for no limit.
+    /// The number that means no limit.
     forever: Option<Decimal>,
 }
 
@@ -118,7 +118,7 @@ impl Rule {
     }
 }
 
-/// One line of the table on its way through two values.
+/// The application of one line of the table to two values.
 pub(super) struct Walk<'a> {
     pub(super) line: &'a Line,
     pub(super) rule: &'a Rule,
@@ -182,7 +182,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Items that are in both lists. One that has come loses nothing, and that one is gone is for another line to tell.
+    /// Compares the items that are in both lists. An added item loses nothing, and another line of the table covers removed
+    /// items.
     fn items(
         &mut self,
         key: &str,
@@ -266,7 +267,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Texts with JSON in them.
+    /// Compares strings that contain JSON.
     fn text(
         &mut self,
         compare: impl Fn(&Value, &Value) -> Vec<Loss>,
@@ -352,7 +353,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Items of the first list that the second does not have.
+    /// Reports the items of the first list that are missing from the second.
     fn gone(
         &mut self,
         key: Option<&str>,
@@ -385,7 +386,7 @@ impl Walk<'_> {
                 before,
                 after,
                 what: self.line.what.to_owned(),
-                // One that is known only later may be the same.
+                // An item that is known only after apply may be the same.
                 certain: !open(item) && !lacks.iter().any(open),
             });
         }
@@ -428,7 +429,7 @@ impl Walk<'_> {
         );
     }
 
-    /// It may lose data: nobody can tell before apply.
+    /// Reports a possible loss that only apply decides.
     fn unknown(&mut self, path: &[Segment], before: Option<&Value>, after: Option<&Value>) {
         self.found.push(Loss {
             path: path.to_vec(),
@@ -439,7 +440,7 @@ impl Walk<'_> {
         });
     }
 
-    /// What happens, and which of the values is a default that nobody wrote.
+    /// Returns the consequence, and states which of the values is the default.
     fn with_default(&self, default: Default, before: Option<&Value>, after: Option<&Value>) -> String {
         let what = self.line.what;
         let unwritten = match (before, after) {
@@ -462,7 +463,7 @@ impl Number {
             (_, Default::Unlimited) => return Some(Amount::Unlimited),
             (_, Default::Unknown) => return None,
             (_, Default::Value(value)) => match self.form {
-                // The default of an object is written as a duration, or as a plain number.
+                // The table writes the default of an object as a duration or as a number.
                 Form::Object => {
                     let value = Value::from(value);
                     return Amount::read(&value, Form::Duration)
@@ -486,7 +487,7 @@ impl Number {
     }
 }
 
-/// A default as the value that somebody would have written.
+/// Converts a default to the value that a template would contain.
 fn literal(text: &str) -> Value {
     match text {
         "true" => Value::Bool(true),
@@ -495,7 +496,7 @@ fn literal(text: &str) -> Value {
     }
 }
 
-/// A scalar as a word: CloudFormation takes `true` and `"true"` alike.
+/// Converts a scalar to a string, because CloudFormation treats `true` and `"true"` alike.
 fn word(value: &Value) -> Option<String> {
     match value {
         Value::Bool(value) => Some(value.to_string()),
@@ -519,7 +520,7 @@ fn list(value: Option<&Value>) -> Option<&[Value]> {
     value.and_then(Value::as_list)
 }
 
-/// A value that may be written as a text with JSON in it. Nothing is an empty map.
+/// Parses a value that can also be a string of JSON. An absent value is an empty map.
 fn parsed(value: Option<&Value>) -> Option<Value> {
     match value {
         None | Some(Value::Null) => Some(Value::Map(terrace_artifact::Map::new())),
@@ -529,7 +530,7 @@ fn parsed(value: Option<&Value>) -> Option<Value> {
     }
 }
 
-/// A path of keys and indices.
+/// Builds a path of keys and an optional index.
 pub(super) fn path(keys: &[&str], index: Option<usize>, rest: &[&str]) -> Vec<Segment> {
     let key = |key: &&str| Segment::Key(Text::from(*key));
     let mut path: Vec<Segment> = keys.iter().map(key).collect();

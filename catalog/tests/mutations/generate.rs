@@ -1,13 +1,13 @@
-//! Makes a valid body from a schema, the same one each time.
+//! Generates a valid body from a schema, deterministically.
 //!
-//! It does not ask the checker: strings are held against their patterns by another implementation, and where a schema
-//! combines several, the body goes without that field.
+//! The generator does not use the checker. Another implementation matches strings against patterns, and a field whose schema
+//! combines several schemas is left out.
 
 use regex_lite::Regex;
 use terrace_artifact::{Decimal, Map, Value};
 use terrace_catalog::node::{Literal, Node, NodeId, Rules, flags, types};
 
-/// Strings of the kinds that schemas ask for.
+/// Strings in the forms that schemas require.
 const TEXTS: &[&str] = &[
     "example",
     "Example1",
@@ -54,7 +54,7 @@ const TEXTS: &[&str] = &[
     "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz",
 ];
 
-/// How deep a body goes, and how large it grows.
+/// The maximum depth and size of a body.
 const MOST_DEPTH: usize = 7;
 const MOST_FIELDS: usize = 300;
 
@@ -73,7 +73,7 @@ impl<'n> Generator<'n> {
         }
     }
 
-    /// A value with as many fields as it can have; nothing where we would have to guess.
+    /// Generates a value with as many fields as possible. Returns `None` if the schema is not specific enough.
     pub(crate) fn value(&mut self, id: NodeId) -> Option<Value> {
         let node = &self.nodes[id as usize];
         if self.above.len() >= MOST_DEPTH || self.above.iter().filter(|above| **above == id).count() > 1 {
@@ -157,7 +157,7 @@ impl<'n> Generator<'n> {
                 None => {}
             }
         }
-        // What has a free choice of keys gets one.
+        // A map with free keys gets one key.
         if let Some(id) = node.values
             && let Some(value) = self.value(id)
         {
@@ -245,8 +245,8 @@ impl<'n> Generator<'n> {
     }
 }
 
-/// Schemas that several others are combined into: what they want together is not worked out here, unless they only name
-/// the keys that must be there.
+/// Returns whether a schema combines others in a way that the generator does not resolve. It resolves only branches that
+/// require keys.
 fn is_combined(nodes: &[Node<'static>], rules: &Rules<'_>) -> bool {
     let branches = rules.any.iter().chain(&rules.one);
     !(rules.all.is_empty() && rules.first_items.is_empty())
@@ -255,7 +255,7 @@ fn is_combined(nodes: &[Node<'static>], rules: &Rules<'_>) -> bool {
         || branches.into_iter().any(|id| required_keys(nodes, *id).is_none())
 }
 
-/// The keys that a branch requires, where it says nothing else.
+/// Returns the keys that a branch requires, if it has no other rules.
 fn required_keys(nodes: &[Node<'static>], id: NodeId) -> Option<Vec<&'static str>> {
     let branch = &nodes[id as usize];
     let plain = branch.limits.is_none() && branch.rules.is_none() && !branch.fields.is_empty();
@@ -265,7 +265,7 @@ fn required_keys(nodes: &[Node<'static>], id: NodeId) -> Option<Vec<&'static str
     plain.then(|| branch.fields.iter().map(keys).collect())?
 }
 
-/// The keys that go, so that no two stay that exclude each other.
+/// Returns the keys to leave out, so that the remaining keys do not exclude each other.
 fn left_out<'n>(nodes: &[Node<'static>], node: &'n Node<'static>) -> Vec<&'n str> {
     let mut out: Vec<&str> = Vec::new();
     let Some(rules) = node.rules.as_deref() else {
@@ -289,7 +289,7 @@ fn left_out<'n>(nodes: &[Node<'static>], node: &'n Node<'static>) -> Vec<&'n str
             out.extend(others);
         }
     }
-    // What needs something that went goes too.
+    // A key that requires a left-out key is left out too.
     for _ in 0..rules.needs.len() {
         for (key, others) in &rules.needs {
             if others.iter().any(|other| out.contains(other)) && !out.contains(key) {
@@ -325,7 +325,7 @@ fn number(node: &Node<'static>) -> Option<Value> {
     fits.then_some(Value::Number(number))
 }
 
-/// The string at some place among those that fit.
+/// Returns the `nth` string that the limits accept.
 fn text(node: &Node<'static>, nth: usize) -> Option<Value> {
     let Some(limits) = node.limits.as_deref() else {
         return Some(TEXTS[nth].into());

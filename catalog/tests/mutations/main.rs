@@ -1,5 +1,5 @@
-//! Every name, type, enum value and required field of valid bodies is broken, one at a time: each is found where it is,
-//! and nothing is said of anything else, nor against the body as it was.
+//! Breaks every name, type, enum value and required field of valid bodies, one at a time. The checker must report each
+//! problem at its path and nothing else, and must accept the unchanged body.
 
 mod generate;
 
@@ -22,7 +22,7 @@ const WORKLOAD: [&str; 8] = [
     "AWS::CloudWatch::Alarm",
 ];
 
-/// How a body was broken.
+/// The way in which a body is broken.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Break {
     Name,
@@ -32,14 +32,14 @@ enum Break {
     ReadOnly,
 }
 
-/// One broken place and what must be said of it.
+/// One change that breaks a body, and the expected report.
 struct Mutation {
     kind: Break,
-    /// The map or list that is changed.
+    /// The path of the map or list that is changed.
     inside: Vec<Segment>,
-    /// What is done to it.
+    /// The change.
     change: Change,
-    /// Where the problem must be reported.
+    /// The path at which the problem must be reported.
     reported: Vec<Segment>,
 }
 
@@ -51,10 +51,10 @@ enum Change {
 }
 
 #[test]
-fn every_mutation_of_two_hundred_resource_types_is_found() {
+fn finds_every_mutation_of_two_hundred_resource_types() {
     let mut services: BTreeSet<&str> = BTreeSet::new();
     let mut chosen: Vec<&str> = Vec::new();
-    // Two of each service, the workload's first; there are more than a hundred services.
+    // The workload's types come first, then two of each service. There are more than a hundred services.
     for round in 0..2 {
         for name in terrace_catalog::types() {
             let service = name.split("::").nth(1).unwrap_or_default();
@@ -72,28 +72,28 @@ fn every_mutation_of_two_hundred_resource_types_is_found() {
             services.clear();
         }
     }
-    let mut found = Tally::default();
+    let mut tally = Tally::default();
     for name in &chosen {
         let resource_type = cloudformation(name).expect("a type from the list");
         let (nodes, root) = resource_type.nodes();
-        let body = body(name).expect("it has a body");
+        let body = body(name).expect("a type with a body");
         let validate = |body: &Value| {
             let mut problems = Vec::new();
             resource_type.validate(body, &mut problems);
             problems
         };
-        found.run(name, nodes, root, &body, true, validate);
+        tally.run(name, nodes, root, &body, true, validate);
     }
     for name in WORKLOAD {
         assert!(chosen.contains(&name), "{name} has no body");
     }
     assert!(chosen.len() >= 200, "only {} types", chosen.len());
-    found.expect_at_least([4_000, 4_000, 400, 500, 100]);
+    tally.expect_at_least([4_000, 4_000, 400, 500, 100]);
 }
 
 #[test]
-fn every_mutation_of_forty_kinds_is_found() {
-    let mut found = Tally::default();
+fn finds_every_mutation_of_one_hundred_kinds() {
+    let mut tally = Tally::default();
     let mut count = 0;
     for (version, name) in kinds() {
         let kind = kubernetes(version, name).expect("a kind from the list");
@@ -110,11 +110,11 @@ fn every_mutation_of_forty_kinds_is_found() {
             kind.validate(body, &mut problems);
             problems
         };
-        found.run(&format!("{version} {name}"), nodes, root, &body, false, validate);
+        tally.run(&format!("{version} {name}"), nodes, root, &body, false, validate);
         count += 1;
     }
     assert!(count >= 100, "only {count} kinds");
-    found.expect_at_least([5_000, 5_000, 150, 1_000, 300]);
+    tally.expect_at_least([5_000, 5_000, 150, 1_000, 300]);
 }
 
 fn body(name: &str) -> Option<Value> {
@@ -122,7 +122,7 @@ fn body(name: &str) -> Option<Value> {
     Generator::new(nodes).value(root)
 }
 
-/// How many mutations of each kind were found.
+/// The number of mutations that were found, by kind.
 #[derive(Default, Debug)]
 struct Tally([usize; 5]);
 
@@ -168,7 +168,7 @@ impl Tally {
 fn is_expected(mutation: &Mutation, kind: &ProblemKind) -> bool {
     match (&mutation.change, kind) {
         (Change::Rename(old, _), ProblemKind::UnknownKey { nearest, .. }) => {
-            // A name beside it may be just as close.
+            // A sibling name may be equally close.
             nearest
                 .as_ref()
                 .is_some_and(|near| near == old || near.len().abs_diff(old.len()) <= 1)
@@ -190,7 +190,7 @@ fn shown(problems: &[Problem]) -> String {
         .join("; ")
 }
 
-/// All that can be broken in a value, and below it.
+/// Collects everything that can be broken in a value and below it.
 fn collect(
     nodes: &[Node<'static>],
     id: NodeId,
@@ -250,7 +250,7 @@ fn collect(
     }
 }
 
-/// What can be broken about the value at a step, then below it.
+/// Collects what can be broken about the value at a step, then below it.
 fn values(
     nodes: &[Node<'static>],
     id: NodeId,
@@ -286,7 +286,7 @@ fn values(
     path.pop();
 }
 
-/// Values of types that a node does not take.
+/// Returns values of types that a node rejects.
 fn wrong_types(node: &Node<'static>, lenient: bool) -> Vec<Value> {
     let mut wrong = Vec::new();
     if node.is(flags::ANY) || node.types == 0 {
@@ -308,7 +308,7 @@ fn wrong_types(node: &Node<'static>, lenient: bool) -> Vec<Value> {
         wrong.push(Value::Null);
     }
     let scalar = takes(types::STRING | types::INTEGER | types::NUMBER | types::BOOL);
-    // Text may be written as another scalar there.
+    // CloudFormation accepts other scalars for a string.
     let text = lenient && takes(types::STRING);
     if !text && !takes(types::BOOL) {
         wrong.push(Value::Bool(true));
@@ -322,7 +322,7 @@ fn wrong_types(node: &Node<'static>, lenient: bool) -> Vec<Value> {
     wrong
 }
 
-/// The key with two letters swapped or, where that changes nothing or gives another field, one more.
+/// Misspells a key: swaps two letters or, if that changes nothing or results in another field, appends a letter.
 fn misspelt(key: &str, node: &Node<'static>) -> Text {
     let mut letters: Vec<char> = key.chars().collect();
     let last = letters.len() - 1;
@@ -342,7 +342,7 @@ fn apply(body: &mut Value, mutation: &Mutation) {
         .fold(body, |value, segment| match (segment, value) {
             (Segment::Key(key), Value::Map(map)) => map.get_mut(key).expect("the key is there"),
             (Segment::Index(index), Value::List(items)) => &mut items[*index],
-            _ => panic!("the path leads nowhere"),
+            _ => panic!("the path does not exist"),
         });
     match (&mutation.change, inside) {
         (Change::Rename(old, new), Value::Map(map)) => {
@@ -360,6 +360,6 @@ fn apply(body: &mut Value, mutation: &Mutation) {
             map.insert(key.clone(), value.clone());
         }
         (Change::Set(Segment::Index(index), value), Value::List(items)) => items[*index] = value.clone(),
-        _ => panic!("the change does not fit"),
+        _ => panic!("the change does not fit the value"),
     }
 }
