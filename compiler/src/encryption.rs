@@ -5,8 +5,9 @@
 
 use terrace_artifact::Text;
 
-use crate::iam::{Condition, concat};
+use crate::iam::{Condition, concat, pseudo};
 use crate::resource::Resource;
+use crate::source::Span;
 use crate::term::{Reference, Term};
 
 /// A type that can be encrypted with a key of the platform.
@@ -16,65 +17,76 @@ struct Encrypted {
     key: &'static [&'static str],
     /// What is encrypted, as the ids of statements say it.
     what: &'static str,
-    /// The key of the encryption context that holds the resource's ARN, where the service always gives one.
-    context: Option<&'static str>,
+    bound: Bound,
+}
+
+/// What binds a right on a key to a resource.
+#[derive(Clone, Copy)]
+enum Bound {
+    /// The key of the encryption context under which its service always gives the resource's ARN.
+    Context(&'static str),
+    /// The service alone, which calls KMS for whoever uses the resource.
+    Service(&'static str),
+    /// Nothing: who uses the resource needs no right on the key.
+    Free,
 }
 
 const fn encrypted(
     type_name: &'static str,
     key: &'static [&'static str],
     what: &'static str,
-    context: Option<&'static str>,
+    bound: Bound,
 ) -> Encrypted {
     Encrypted {
         type_name,
         key,
         what,
-        context,
+        bound,
     }
 }
 
-/// Contexts: each service's user guide, "encryption context". DynamoDB gives the table's name with the account, and uses grants.
+/// Contexts: each service's user guide, "encryption context". DynamoDB gives the table's name, which another account's table may have
+/// too.
 const ENCRYPTED: [Encrypted; 8] = [
-    encrypted(BUCKET, &[], "Objects", Some("aws:s3:arn")),
+    encrypted(BUCKET, &[], "Objects", Bound::Context("aws:s3:arn")),
     encrypted(
         "AWS::Kinesis::Stream",
         &["StreamEncryption", "KeyId"],
         "Records",
-        Some("aws:kinesis:arn"),
+        Bound::Context("aws:kinesis:arn"),
     ),
     encrypted(
         "AWS::SQS::Queue",
         &["KmsMasterKeyId"],
         "Messages",
-        Some("aws:sqs:arn"),
+        Bound::Context("aws:sqs:arn"),
     ),
     encrypted(
         "AWS::SNS::Topic",
         &["KmsMasterKeyId"],
         "Notifications",
-        Some("aws:sns:topicArn"),
+        Bound::Context("aws:sns:topicArn"),
     ),
     encrypted(
         "AWS::DynamoDB::Table",
         &["SSESpecification", "KMSMasterKeyId"],
         "Items",
-        None,
+        Bound::Service("dynamodb"),
     ),
     encrypted(
         "AWS::SecretsManager::Secret",
         &["KmsKeyId"],
         "Secrets",
-        Some("SecretARN"),
+        Bound::Context("SecretARN"),
     ),
     encrypted(
         "AWS::StepFunctions::StateMachine",
         &["EncryptionConfiguration", "KmsKeyId"],
         "Executions",
-        Some("aws:states:stateMachineArn"),
+        Bound::Context("aws:states:stateMachineArn"),
     ),
     // CloudWatch Logs encrypts in its own name, and not in that of who writes.
-    encrypted(LOG_GROUP, &["KmsKeyId"], "Logs", None),
+    encrypted(LOG_GROUP, &["KmsKeyId"], "Logs", Bound::Free),
 ];
 
 const BUCKET: &str = "AWS::S3::Bucket";
@@ -132,7 +144,11 @@ pub(crate) fn what(resource: &Resource) -> Option<&'static str> {
 /// the keys of a bucket's objects that it may use, where these are not all.
 pub(crate) fn condition(resource: &Resource, arn: &Term, part: Option<&Term>) -> Option<Condition> {
     let encrypted = find(resource)?;
-    let context: Text = format!("kms:EncryptionContext:{}", encrypted.context?).into();
+    let context: Text = match encrypted.bound {
+        Bound::Context(context) => format!("kms:EncryptionContext:{context}").into(),
+        Bound::Service(service) => return Some(through(service, resource.declared)),
+        Bound::Free => return None,
+    };
     if encrypted.type_name != BUCKET {
         return Some(Condition::new("StringEquals", context, vec![arn.clone()]));
     }
@@ -140,4 +156,14 @@ pub(crate) fn condition(resource: &Resource, arn: &Term, part: Option<&Term>) ->
     let part = part.cloned().unwrap_or_else(|| "*".into());
     let objects = concat([arn.clone(), "/".into(), part]);
     Some(Condition::new("StringLike", context, vec![arn.clone(), objects]))
+}
+
+/// Only through a service of the resource's region.
+fn through(service: &str, span: Span) -> Condition {
+    let host = [
+        format!("{service}.").into(),
+        pseudo("AWS::Region", span),
+        ".amazonaws.com".into(),
+    ];
+    Condition::new("StringEquals", "kms:ViaService", vec![concat(host)])
 }

@@ -68,6 +68,15 @@ impl Policy {
         self.statements.is_empty()
     }
 
+    /// Whether a statement allows an action on exactly this resource, without conditions.
+    pub(crate) fn allows(&self, action: &str, resource: &Term) -> bool {
+        self.statements.iter().any(|statement| {
+            statement.conditions.is_empty()
+                && statement.actions.contains(&action)
+                && statement.resources.contains(resource)
+        })
+    }
+
     /// Allows actions on resources. What has the same `sid` becomes one statement.
     pub(crate) fn allow(
         &mut self,

@@ -41,6 +41,15 @@ pub fn cfn_lint(files: &[PathBuf]) -> Result<(), String> {
     )
 }
 
+/// Statements of templates that allow what no action of AWS can do, or more than one resource of it.
+pub fn lint_rights(files: &[PathBuf]) -> Result<(), String> {
+    judge(
+        &mut python("lint_rights.py"),
+        &names(files),
+        &format!("{} templates", files.len()),
+    )
+}
+
 /// What kubernetes-validate finds in files of objects.
 pub fn kubernetes_validate(files: &[PathBuf]) -> Result<(), String> {
     judge(&mut python("validate_kubernetes.py"), &names(files), " objects")
@@ -59,7 +68,7 @@ pub fn asl_validator(files: &[PathBuf]) -> Result<(), String> {
     Ok(())
 }
 
-/// The files of `golden/` in folders called `folder` whose names end with `extension`, in order.
+/// The files of `golden/` and `tests/grants/golden/` in folders called `folder` whose names end with `extension`, in order.
 ///
 /// # Panics
 ///
@@ -67,12 +76,17 @@ pub fn asl_validator(files: &[PathBuf]) -> Result<(), String> {
 #[track_caller]
 pub fn golden(folder: &str, extension: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    walk(&tools::root().join("golden"), &mut files);
+    for goldens in ["golden", "tests/grants/golden"] {
+        walk(&tools::root().join(goldens), &mut files);
+    }
     files.retain(|file| {
         file.extension().is_some_and(|found| found == extension)
             && file.components().any(|part| part.as_os_str() == folder)
     });
-    assert!(!files.is_empty(), "no {folder}/**/*.{extension} under golden/");
+    assert!(
+        !files.is_empty(),
+        "no {folder}/**/*.{extension} among the goldens"
+    );
     files.sort();
     files
 }

@@ -29,6 +29,13 @@ fn every_stack_comes_out_as_its_golden() {
     }
 }
 
+/// Every runner, with what its role is given besides its grants, and every right.
+#[test]
+fn every_right_comes_out_as_its_golden() {
+    let terrace = Terrace::in_directory(tools::root());
+    let _ = terrace.run(&["test", "tests/grants"]).expect(0);
+}
+
 #[test]
 fn every_module_comes_out_as_its_cases_say() {
     let terrace = Terrace::in_directory(tools::root());

@@ -17,6 +17,53 @@ fn cfn_lint_finds_what_is_wrong() {
 }
 
 #[test]
+fn every_right_in_the_goldens_can_work() {
+    accepts(judges::lint_rights(&judges::golden("cloudformation", "json")));
+}
+
+#[test]
+fn rights_that_cannot_work_are_found() {
+    for (action, on, word) in [
+        (
+            "s3:GetObjects",
+            r#""arn:aws:s3:::raw/*""#,
+            "no action s3:GetObjects",
+        ),
+        ("s3:GetObject", r#""*""#, "can be bound"),
+        (
+            "s3:GetObject",
+            r#"{"Fn::GetAtt": ["Raw", "Arn"]}"#,
+            "AWS asks it for",
+        ),
+        (
+            "s3:ListBucket",
+            r#"{"Fn::Sub": "${Raw.Arn}/*"}"#,
+            "AWS asks it for",
+        ),
+        (
+            "logs:PutLogEvents",
+            r#""arn:aws:logs:eu-west-1:111122223333:log-group:/etl""#,
+            "AWS asks it for",
+        ),
+        (
+            "ec2:DescribeSubnets",
+            r#""arn:aws:ec2:eu-west-1:111122223333:subnet/*""#,
+            "no resource but *",
+        ),
+    ] {
+        let template = format!(
+            r#"{{"Resources": {{
+                "Raw": {{"Type": "AWS::S3::Bucket"}},
+                "Policy": {{"Type": "AWS::IAM::ManagedPolicy", "Properties": {{"PolicyDocument": {{"Statement": [
+                    {{"Effect": "Allow", "Action": "{action}", "Resource": {on}}}
+                ]}}}}}}
+            }}}}"#
+        );
+        refuses(judging("template.json", &template, judges::lint_rights), word);
+    }
+}
+
+#[test]
 fn kubernetes_validate_finds_nothing_in_the_goldens() {
     accepts(judges::kubernetes_validate(&judges::golden("kubernetes", "yaml")));
 }

@@ -66,6 +66,7 @@ fn judges_find_nothing_in_what_modules_make() {
     assert!(!templates.is_empty());
     for verdict in [
         judges::cfn_lint(&templates),
+        judges::lint_rights(&templates),
         judges::kubernetes_validate(&of("yaml")),
     ] {
         if let Err(found) = verdict {

@@ -54,6 +54,9 @@ const REF_IS_NAME: [&str; 27] = [
     "AWS::SSM::Parameter",
 ];
 
+/// Types whose `Ref` is the resource's ARN, and which have no attribute that says it.
+const REF_IS_ARN: [&str; 1] = ["AWS::SecretsManager::Secret"];
+
 /// The property that names a resource, for types whose name is not their primary identifier.
 const NAME_PROPERTIES: [(&str, &str); 8] = [
     ("AWS::SQS::Queue", "QueueName"),
@@ -183,10 +186,13 @@ fn cloudformation(
     if let Some(attribute) = attribute_of(resource_type, type_name, &whole) {
         return Ok(attribute);
     }
-    if is("arn")
-        && let Some(arn) = arn_of_reference(type_name, resource, span)
-    {
-        return Ok(Attribute::Known(arn));
+    if is("arn") {
+        if REF_IS_ARN.contains(&type_name) {
+            return Ok(Attribute::Ref);
+        }
+        if let Some(arn) = arn_of_reference(type_name, resource, span) {
+            return Ok(Attribute::Known(arn));
+        }
     }
     // A property as it is written in the body.
     let property = resource_type
@@ -205,6 +211,7 @@ fn cloudformation(
         }
     }
     let has_arn = attribute_of(resource_type, type_name, "arn").is_some()
+        || REF_IS_ARN.contains(&type_name)
         || ARNS.iter().any(|(known, ..)| *known == type_name);
     let mut names: Vec<String> = ["name", "ref"]
         .into_iter()
@@ -290,6 +297,9 @@ fn arn(type_name: &str, name: &Term, span: Span) -> Option<Term> {
         Term::Concat(inner) => parts.extend(inner.iter().cloned()),
         Term::String(_) | Term::Reference(_) => parts.push(name.clone()),
         _ => return None,
+    }
+    if type_name == "AWS::Logs::LogGroup" {
+        parts.push(":*".into()); // as `Fn::GetAtt` says it: its streams too
     }
     Some(Term::Concat(parts.into()))
 }

@@ -20,7 +20,7 @@ use crate::iam::Policy;
 use crate::resource::{Resource, ResourceKind};
 use crate::source::Span;
 use crate::term::{Reference, Term};
-pub(super) use roles::composed_name;
+pub(super) use roles::role_name;
 
 /// What one role is granted.
 #[derive(Default)]
@@ -71,7 +71,7 @@ pub(super) fn lower(
         granted.declared.get_or_insert(grant.span);
         statements::add(graph, grant, on, &may, &mut granted.policy, diagnostics);
     }
-    needs::provide(graph, policies.keys().copied());
+    needs::provide(graph, &policies);
     for (role, granted) in policies {
         if !granted.policy.is_empty() {
             made.push(policy_resource(graph, role, granted));

@@ -3,6 +3,7 @@
 mod division;
 mod renamed;
 mod repeated;
+mod rights;
 
 use expect_test::expect;
 use terrace_compiler::source::MemorySources;

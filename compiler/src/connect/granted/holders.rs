@@ -1,16 +1,13 @@
 //! Who has a right on a resource: the roles and users of every policy of the platform that names it.
 
 use foldhash::{HashMap, HashMapExt};
-use terrace_artifact::{Address, Digest, Text};
+use terrace_artifact::{Address, Text};
 
 use super::super::{Graph, grants};
 use super::{BUCKET, Principal, is_beside, leads};
 use crate::iam::{iam_arn, pseudo, values};
 use crate::resource::Resource;
 use crate::term::Term;
-
-/// The longest name of a role or user.
-const LONGEST_NAME: usize = 64;
 
 /// Somebody who may act.
 #[derive(Clone, PartialEq)]
@@ -471,19 +468,9 @@ pub(super) fn name(graph: &mut Graph<'_>, at: usize) {
         _ => return,
     };
     if resource.body.get(property).is_none() {
-        let name = shortened(grants::composed_name(graph, &resource.address, resource.instance));
+        let name = grants::role_name(graph, &resource.address, resource.instance);
         graph.resources[at].body.set(property, name);
     }
-}
-
-/// A name that IAM takes: one that is too long ends in the digest of the whole.
-fn shortened(name: String) -> String {
-    if name.len() <= LONGEST_NAME {
-        return name;
-    }
-    let digest = Digest::of_bytes(name.as_bytes()).to_string();
-    let kept: String = name.chars().take(LONGEST_NAME - 9).collect();
-    format!("{kept}-{}", &digest[..8])
 }
 
 /// Whether two patterns of actions have an action in common. A `*` in the middle counts as one at its place and all that follows.

@@ -3,11 +3,13 @@
 //! AWS refuses to create some of these resources while their role lacks the right, so it stands in the role itself and not in the
 //! policy of the grants, which comes later.
 
+use std::collections::BTreeMap;
+
 use terrace_artifact::Text;
 
 use super::super::Graph;
-use super::catalog;
 use super::meanings::CATALOG_WRITE;
+use super::{Granted, catalog};
 use crate::iam::{self, Condition, Policy, arn};
 use crate::resolve::UseKind;
 use crate::resource::Resource;
@@ -37,16 +39,15 @@ const CONNECTION_NETWORK: &[&str] = &[
 ];
 
 /// Adds to each role what those who act as it need.
-pub(super) fn provide(graph: &mut Graph<'_>, roles: impl Iterator<Item = usize>) {
-    let roles: Vec<usize> = roles.collect();
+pub(super) fn provide(graph: &mut Graph<'_>, granted: &BTreeMap<usize, Granted>) {
     let mut needed: Vec<(usize, Policy)> = Vec::new();
     for resource in &graph.resources {
         // A mapping acts as the role of its function.
         let runner = function_of(graph, resource).unwrap_or(resource);
         for role in graph.roles_named_by(runner) {
-            if !roles.contains(&role) {
+            let Some(Granted { policy: granted, .. }) = granted.get(&role) else {
                 continue;
-            }
+            };
             let at = match needed.iter().position(|(known, _)| *known == role) {
                 Some(at) => at,
                 None => {
@@ -54,7 +55,7 @@ pub(super) fn provide(graph: &mut Graph<'_>, roles: impl Iterator<Item = usize>)
                     needed.len() - 1
                 }
             };
-            of_runner(graph, resource, &mut needed[at].1);
+            of_runner(graph, resource, granted, &mut needed[at].1);
         }
     }
     for (role, policy) in needed {
@@ -78,13 +79,13 @@ fn add_inline(role: &mut Term, policy: Policy) {
     }
 }
 
-fn of_runner(graph: &Graph<'_>, runner: &Resource, policy: &mut Policy) {
+fn of_runner(graph: &Graph<'_>, runner: &Resource, granted: &Policy, policy: &mut Policy) {
     match runner.kind.cloudformation().unwrap_or_default() {
-        "AWS::Lambda::Function" => of_function(graph, runner, policy),
+        "AWS::Lambda::Function" => of_function(graph, runner, granted, policy),
         "AWS::StepFunctions::StateMachine" => of_machine(graph, runner, policy),
         "AWS::Glue::Job" => of_job(runner, policy),
         "AWS::Glue::Crawler" => of_crawler(graph, runner, policy),
-        "AWS::KinesisFirehose::DeliveryStream" => of_delivery_stream(runner, policy),
+        "AWS::KinesisFirehose::DeliveryStream" => of_delivery_stream(graph, runner, policy),
         "AWS::Lambda::EventSourceMapping" => of_mapping(graph, runner, policy),
         _ => {}
     }
@@ -94,8 +95,9 @@ fn everything() -> [Term; 1] {
     ["*".into()]
 }
 
-fn of_function(graph: &Graph<'_>, function: &Resource, policy: &mut Policy) {
+fn of_function(graph: &Graph<'_>, function: &Resource, granted: &Policy, policy: &mut Policy) {
     let span = function.declared;
+    of_logs(graph, function, granted, policy);
     if function.body.get("VpcConfig").is_some() {
         policy.allow("NetworkInterfaces", NETWORK_INTERFACES, everything());
     }
@@ -120,6 +122,44 @@ fn of_function(graph: &Graph<'_>, function: &Resource, policy: &mut Policy) {
             vec![function_arn],
         );
         policy.allow_if("Variables", &["kms:Decrypt"], [key], vec![own]);
+    }
+}
+
+/// A function writes to its log group, and creates it where no resource of the platform is it. Most modules grant that.
+fn of_logs(graph: &Graph<'_>, function: &Resource, granted: &Policy, policy: &mut Policy) {
+    let group = match function.body.at(&["LoggingConfig", "LogGroup"]) {
+        Some(group) => group.clone(),
+        None => iam::concat(["/aws/lambda/".into(), name_or_any(function, "FunctionName")]),
+    };
+    let streams = log_streams(graph, function, &group);
+    if granted.allows("logs:PutLogEvents", &streams) {
+        return;
+    }
+    let is_declared = matches!(group, Term::Reference(_))
+        || graph.resources.iter().any(|resource| {
+            resource.kind.cloudformation() == Some("AWS::Logs::LogGroup")
+                && resource.body.get("LogGroupName") == Some(&group)
+        });
+    if !is_declared {
+        policy.allow("LogGroup", &["logs:CreateLogGroup"], [streams.clone()]);
+    }
+    policy.allow(
+        "FunctionLogs",
+        &["logs:CreateLogStream", "logs:PutLogEvents"],
+        [streams],
+    );
+}
+
+/// The ARN of a log group that a resource names, with every stream in it.
+fn log_streams(graph: &Graph<'_>, resource: &Resource, group: &Term) -> Term {
+    let span = resource.declared;
+    let declared = match group {
+        Term::Reference(reference) => graph.follow(resource.instance, reference),
+        _ => None,
+    };
+    match declared {
+        Some(at) => graph.resources[at].attribute("arn", span),
+        None => arn("logs", ["log-group:".into(), group.clone(), ":*".into()], span),
     }
 }
 
@@ -288,8 +328,8 @@ fn of_connections<'t>(connections: impl Iterator<Item = &'t Term>, policy: &mut 
     );
 }
 
-/// A delivery stream looks its bucket up, lists what it has uploaded there, and reads it back.
-fn of_delivery_stream(stream: &Resource, policy: &mut Policy) {
+/// A delivery stream looks its bucket up, lists what it has uploaded there, reads it back, and logs what it could not deliver.
+fn of_delivery_stream(graph: &Graph<'_>, stream: &Resource, policy: &mut Policy) {
     let mut buckets: Vec<&Term> = Vec::new();
     find_all(&stream.body, "BucketARN", &mut buckets);
     for bucket in buckets {
@@ -304,6 +344,15 @@ fn of_delivery_stream(stream: &Resource, policy: &mut Policy) {
             [bucket.clone()],
         );
         policy.allow("Deliveries", &["s3:GetObject"], [objects]);
+    }
+    let mut logging: Vec<&Term> = Vec::new();
+    find_all(&stream.body, "CloudWatchLoggingOptions", &mut logging);
+    for group in logging
+        .into_iter()
+        .filter_map(|options| options.get("LogGroupName"))
+    {
+        let streams = log_streams(graph, stream, group);
+        policy.allow("DeliveryLogs", &["logs:PutLogEvents"], [streams]);
     }
 }
 

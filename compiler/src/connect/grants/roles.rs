@@ -1,6 +1,6 @@
 //! Who acts as which role: where a type names its role, which service takes it on, and the role that is made where there is none.
 
-use terrace_artifact::{Address, Text};
+use terrace_artifact::{Address, Digest, Text};
 
 use super::super::Graph;
 use crate::code::Code;
@@ -277,7 +277,7 @@ fn make_role(graph: &mut Graph<'_>, who: usize, service: &str) -> usize {
     let body = Term::map([
         (
             "RoleName",
-            Term::from(composed_name(graph, &resource.address, resource.instance)),
+            Term::from(role_name(graph, &resource.address, resource.instance)),
         ),
         ("AssumeRolePolicyDocument", trust(service, Vec::new(), span)),
     ]);
@@ -296,14 +296,23 @@ fn make_role(graph: &mut Graph<'_>, who: usize, service: &str) -> usize {
     graph.push(role)
 }
 
-/// The name of what is made for a resource: `PLATFORM-ENVIRONMENT-TENANT-COMPONENT-RESOURCE`, with the key where it has one.
-pub(in crate::connect) fn composed_name(graph: &Graph<'_>, address: &Address, instance: usize) -> String {
+/// The longest name of a role or user, in bytes. Source: the IAM user guide, "IAM and AWS STS quotas".
+const LONGEST_NAME: usize = 64;
+
+/// The name of a role that is made: `PLATFORM-ENVIRONMENT-TENANT-COMPONENT-RESOURCE`, with the key where the resource has one. What is
+/// too long for IAM ends in the digest of the whole.
+pub(in crate::connect) fn role_name(graph: &Graph<'_>, address: &Address, instance: usize) -> String {
     let mut name = format!("{}-{}", graph.instances[instance].name, slug(&address.resource));
     if let Some(key) = &address.key {
         name.push('-');
         name.push_str(&slug(key));
     }
-    name
+    if name.len() <= LONGEST_NAME {
+        return name;
+    }
+    let digest = Digest::of_bytes(name.as_bytes()).to_string();
+    let kept: String = name.chars().take(LONGEST_NAME - 9).collect();
+    format!("{kept}-{}", &digest[..8])
 }
 
 #[cfg(test)]
