@@ -273,8 +273,14 @@ codes! {
     NameWithoutEnvironment Error "name-without-environment",
     /// Something for one environment that says the name of another.
     AnotherEnvironment Warning "another-environment",
+    /// A schedule that starts something in an environment that only stands by.
+    ScheduleInStandby Warning "schedule-in-standby",
     /// A stream whose failures block it or are lost.
     UnsafeStream Error "unsafe-stream",
+    /// A policy that lets everybody in.
+    OpenPolicy Error "open-policy",
+    /// A policy with more in it than AWS takes.
+    PolicyTooLarge Error "policy-too-large",
     /// A right to do everything.
     WildcardPermission Warning "wildcard-permission",
     /// An object of one tenant that reaches another tenant, the platform or the nodes.

@@ -107,7 +107,7 @@ resources:
     type: AWS::SQS::QueuePolicy
     properties:
       Queues: [\"{{{{ ref('other').url }}}}\"]
-      PolicyDocument: {{Version: '2012-10-17', Statement: [{{Effect: Allow, Principal: '*', Action: 'sqs:SendMessage', Resource: \"{{{{ ref('other').arn }}}}\"}}]}}
+      PolicyDocument: {{Version: '2012-10-17', Statement: [{{Effect: Allow, Principal: {{Service: sns.amazonaws.com}}, Action: 'sqs:SendMessage', Resource: \"{{{{ ref('other').arn }}}}\"}}]}}
 "),
         expect![[r##"
             # production/cloudformation/finance/orders.json
@@ -252,7 +252,9 @@ resources:
                       "Statement": [
                         {
                           "Effect": "Allow",
-                          "Principal": "*",
+                          "Principal": {
+                            "Service": "sns.amazonaws.com"
+                          },
                           "Action": "sqs:SendMessage",
                           "Resource": {"Fn::Sub": "arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:acme-production-platform-other"}
                         }

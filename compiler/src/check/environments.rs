@@ -39,6 +39,33 @@ pub(super) fn another(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     name(subject, words, environment, findings);
 }
 
+/// What starts by a schedule of its own in an environment whose triggers are disabled: a standby of another, without its data.
+pub(super) fn schedule(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    if subject.graph.places[subject.resource.instance].triggers {
+        return;
+    }
+    let word = |key: &str| subject.body.get(key).and_then(Term::as_str);
+    let (key, enabled, instead) = match subject.resource.kind.cloudformation() {
+        Some("AWS::Events::Rule" | "AWS::Scheduler::Schedule") => (
+            "ScheduleExpression",
+            word("State") != Some("DISABLED"),
+            "`State: \"{{ 'ENABLED' if environment.triggers else 'DISABLED' }}\"`",
+        ),
+        Some("AWS::Glue::Trigger") => (
+            "Schedule",
+            subject.body.get("StartOnCreation").and_then(Term::as_bool) == Some(true),
+            "`StartOnCreation: \"{{ environment.triggers }}\"`",
+        ),
+        _ => return,
+    };
+    if enabled && subject.body.get(key).is_some() {
+        let environment = subject.environment("name");
+        let message = format!("starts in `{environment}`, where the triggers of pipelines are disabled");
+        findings
+            .push(Finding::new(Code::ScheduleInStandby, &[key], message).help(format!("write {instead}")));
+    }
+}
+
 /// A name with another environment's in it, and not its own.
 fn name(subject: &Subject<'_>, words: &[Text], environment: &str, findings: &mut Vec<Finding>) {
     let path: &[&str] = match &subject.resource.kind {

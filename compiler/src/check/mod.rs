@@ -15,6 +15,7 @@ mod names;
 mod network;
 mod permissions;
 mod pods;
+mod policies;
 mod quantities;
 mod quota;
 mod rbac;
@@ -287,6 +288,7 @@ fn rules(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             "AWS::IAM::Policy" | "AWS::IAM::Role" | "AWS::IAM::ManagedPolicy" => {
                 permissions::policy(subject, findings);
             }
+            "AWS::Lambda::Permission" => policies::permission(subject, findings),
             _ => {}
         },
         crate::resource::ResourceKind::Kubernetes { kind, .. } => {
@@ -315,6 +317,9 @@ fn rules(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     }
     if subject.resource.kind.cloudformation().is_some() {
         tenancy::resource(subject, findings);
+        policies::open(subject, findings);
+        policies::length(subject, findings);
+        environments::schedule(subject, findings);
     }
     names::environment(subject, findings);
     environments::another(subject, findings);

@@ -1,0 +1,343 @@
+//! Policies of resources and trust policies of roles: whom they let in, and whether AWS takes them.
+
+use terrace_artifact::{Segment, Text};
+
+use super::{Finding, Subject};
+use crate::code::Code;
+use crate::iam::values;
+use crate::term::Term;
+
+/// Where a type says who may use the resource, besides IAM. The policy of an endpoint is not among them: it only limits.
+const POLICIES: [(&str, &[&str]); 17] = [
+    ("AWS::Backup::BackupVault", &["AccessPolicy"]),
+    ("AWS::DynamoDB::Table", &["ResourcePolicy", "PolicyDocument"]),
+    ("AWS::ECR::Repository", &["RepositoryPolicyText"]),
+    ("AWS::Events::EventBusPolicy", &["Statement"]),
+    ("AWS::IAM::Role", &["AssumeRolePolicyDocument"]),
+    (KEY, &["KeyPolicy"]),
+    ("AWS::Kinesis::ResourcePolicy", &["ResourcePolicy"]),
+    ("AWS::KMS::ReplicaKey", &["KeyPolicy"]),
+    ("AWS::OpenSearchService::Domain", &["AccessPolicies"]),
+    ("AWS::S3::AccessPoint", &["Policy"]),
+    ("AWS::S3::BucketPolicy", &["PolicyDocument"]),
+    ("AWS::S3Tables::TableBucketPolicy", &["ResourcePolicy"]),
+    ("AWS::SNS::TopicInlinePolicy", &["PolicyDocument"]),
+    ("AWS::SNS::TopicPolicy", &["PolicyDocument"]),
+    ("AWS::SQS::QueueInlinePolicy", &["PolicyDocument"]),
+    ("AWS::SQS::QueuePolicy", &["PolicyDocument"]),
+    ("AWS::SecretsManager::ResourcePolicy", &["ResourcePolicy"]),
+];
+
+const KEY: &str = "AWS::KMS::Key";
+
+/// Keys of conditions that say who calls, or for whom a service does. In small letters; a `/` stands for every tag.
+/// Source: the IAM user guide, "AWS global condition context keys".
+const WHO: [&str; 19] = [
+    "aws:principalaccount",
+    "aws:principalarn",
+    "aws:principalorgid",
+    "aws:principalorgpaths",
+    "aws:principalservicename",
+    "aws:principaltag/",
+    "aws:sourceaccount",
+    "aws:sourcearn",
+    "aws:sourceip",
+    "aws:sourceorgid",
+    "aws:sourceorgpaths",
+    "aws:sourceowner",
+    "aws:sourcevpc",
+    "aws:sourcevpce",
+    "aws:userid",
+    "aws:username",
+    "kms:calleraccount",
+    "s3:dataaccesspointaccount",
+    "s3:dataaccesspointarn",
+];
+
+/// Those among them that say no more than that a principal is of the account.
+const WHOLE_ACCOUNT: [&str; 2] = ["aws:principalaccount", "kms:calleraccount"];
+
+/// Operators that hold only where the key is there. `…IfExists`, `ForAllValues:…` and negations hold where it is not.
+const OPERATORS: [&str; 6] = [
+    "arnequals",
+    "arnlike",
+    "ipaddress",
+    "stringequals",
+    "stringequalsignorecase",
+    "stringlike",
+];
+
+/// A policy that lets in whoever asks.
+pub(super) fn open(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    let type_name = subject.resource.kind.cloudformation().unwrap_or_default();
+    let Some((_, place)) = POLICIES.iter().find(|(name, _)| *name == type_name) else {
+        return;
+    };
+    let Some(document) = subject.body.at(place) else {
+        return;
+    };
+    // An event bus has one statement, and no document around it.
+    let (statements, inside) = match document.get("Statement") {
+        Some(statements) => (statements, &["Statement"][..]),
+        None => (document, &[][..]),
+    };
+    for (at, statement) in values(Some(statements)).iter().enumerate() {
+        let Some(Opening { key, message, help }) = opens(statement, type_name) else {
+            continue;
+        };
+        let path = place.iter().chain(inside).map(|key| Segment::Key((*key).into()));
+        let index = matches!(statements, Term::List(_)).then_some(Segment::Index(at));
+        let path = path.chain(index).chain([Segment::Key(key.into())]);
+        findings.push(
+            Finding::new(Code::OpenPolicy, &[], message)
+                .below(path.collect::<Vec<_>>())
+                .help(help),
+        );
+    }
+}
+
+/// How a statement lets in too many.
+struct Opening {
+    /// The key of the statement that does.
+    key: &'static str,
+    message: &'static str,
+    help: &'static str,
+}
+
+fn opens(statement: &Term, type_name: &str) -> Option<Opening> {
+    const NAME: &str = "name the principals, or add a condition on `aws:PrincipalArn`, `aws:PrincipalOrgID` or `aws:SourceAccount`";
+    if statement.get("Effect").and_then(Term::as_str) != Some("Allow") {
+        return None;
+    }
+    let condition = statement.get("Condition");
+    if statement.get("NotPrincipal").is_some() {
+        return Some(Opening {
+            key: "NotPrincipal",
+            message: "everybody is let in who is not named",
+            help: NAME,
+        });
+    }
+    let principal = statement.get("Principal")?;
+    let everybody = |term: &Term| term.as_str() == Some("*");
+    if everybody(principal) || values(principal.get("AWS")).iter().any(everybody) {
+        let (message, help) = if !says(condition, is_who) {
+            (
+                "everybody is let in, from every account: no condition says who",
+                NAME,
+            )
+        } else if type_name == KEY && !says(condition, |key| is_who(key) && !WHOLE_ACCOUNT.contains(&key)) {
+            (
+                "every principal of the account may use the key, whatever IAM allows it",
+                "name the principals, or write `granted_only: true` for those with grants",
+            )
+        } else {
+            return None;
+        };
+        return Some(Opening {
+            key: "Principal",
+            message,
+            help,
+        });
+    }
+    let by_token = values(statement.get("Action"))
+        .iter()
+        .any(|action| action.as_str() == Some("sts:AssumeRoleWithWebIdentity"));
+    // `sub` is who it is that the provider vouches for; Cognito has `amr` for those who are logged in.
+    let says_who = |key: &str| key.ends_with(":sub") || key.ends_with(":amr");
+    (by_token && principal.get("Federated").is_some() && !says(condition, says_who)).then_some(Opening {
+        key: "Principal",
+        message: "everybody may assume the role for whom the provider vouches",
+        help: "add a condition on the provider's `:sub`, which says for whom: `token.actions.githubusercontent.com:sub`",
+    })
+}
+
+fn is_who(key: &str) -> bool {
+    WHO.iter()
+        .any(|who| *who == key || who.ends_with('/') && key.starts_with(who))
+}
+
+/// Whether a condition demands a value of one of these keys.
+fn says(condition: Option<&Term>, is_meant: impl Fn(&str) -> bool) -> bool {
+    let operators = condition.map_or(&[][..], Term::entries);
+    operators.iter().any(|(operator, tests)| {
+        let operator = operator.to_lowercase();
+        let plain = operator.strip_prefix("foranyvalue:").unwrap_or(&operator);
+        let demands = |(key, wanted): &(Text, Term)| {
+            is_meant(&key.to_lowercase()) && !values(Some(wanted)).iter().any(is_anything)
+        };
+        OPERATORS.contains(&plain) && tests.entries().iter().any(demands)
+    })
+}
+
+/// Whether a value of a condition is a pattern that leaves nobody out.
+fn is_anything(value: &Term) -> bool {
+    let Some(text) = value.as_str() else {
+        return false;
+    };
+    let mut parts = text.split(':').skip(4);
+    matches!(text, "*" | "0.0.0.0/0" | "::/0")
+        || (text.starts_with("arn:")
+            && parts.next() == Some("*")
+            && parts
+                .next()
+                .is_some_and(|rest| rest.trim_start_matches(char::is_alphabetic) == "/*" || rest == "*"))
+}
+
+/// A function that a service or an account may call is open where the permission says neither account nor resource.
+pub(super) fn permission(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    let bounds = ["SourceAccount", "SourceArn", "PrincipalOrgID", "EventSourceToken"];
+    let everybody = subject.body.get("Principal").and_then(Term::as_str) == Some("*");
+    if everybody && bounds.iter().all(|key| subject.body.get(key).is_none()) {
+        let message = "everybody may call the function, from every account";
+        findings.push(
+            Finding::new(Code::OpenPolicy, &["Principal"], message)
+                .help("name the service or the account, or add `SourceAccount` or `PrincipalOrgID`"),
+        );
+    }
+}
+
+/// The longest policies that AWS takes, in bytes without white space. Sources: each service's quotas.
+const LONGEST: [(&str, &[&str], usize); 7] = [
+    ("AWS::S3::BucketPolicy", &["PolicyDocument"], 20_480),
+    (KEY, &["KeyPolicy"], 32_768),
+    ("AWS::IAM::ManagedPolicy", &["PolicyDocument"], 6_144),
+    ("AWS::IAM::Role", &["AssumeRolePolicyDocument"], 4_096),
+    ("AWS::SNS::TopicPolicy", &["PolicyDocument"], 30_720),
+    ("AWS::SQS::QueuePolicy", &["PolicyDocument"], 8_192),
+    ("AWS::SecretsManager::ResourcePolicy", &["ResourcePolicy"], 20_480),
+];
+
+/// All the inline policies of a role together.
+const LONGEST_INLINE: usize = 10_240;
+
+/// A policy that AWS refuses for its length, when the stack is half deployed.
+pub(super) fn length(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    let type_name = subject.resource.kind.cloudformation().unwrap_or_default();
+    let found = LONGEST.iter().find(|(name, ..)| *name == type_name);
+    if let Some((_, place, longest)) = found
+        && let Some(document) = subject.body.at(place)
+    {
+        let length = length_of(document);
+        if length > *longest {
+            findings.push(too_long(subject, place, length, *longest));
+        }
+    }
+    let inline = inline_length(subject.body);
+    if type_name == "AWS::IAM::Role" && inline > LONGEST_INLINE {
+        findings.push(too_long(subject, &["Policies"], inline, LONGEST_INLINE));
+    }
+    if type_name == "AWS::IAM::Policy"
+        && let Some(document) = subject.body.get("PolicyDocument")
+    {
+        let roles = values(subject.resource.body.get("Roles")).iter();
+        let of_roles = roles.filter_map(|role| match role {
+            Term::Reference(reference) => subject.graph.follow(subject.resource.instance, reference),
+            _ => None,
+        });
+        let beside = of_roles.map(|at| inline_length(subject.lowered(at))).max();
+        let length = length_of(document) + beside.unwrap_or(0);
+        if length > LONGEST_INLINE {
+            findings.push(too_long(subject, &["PolicyDocument"], length, LONGEST_INLINE));
+        }
+    }
+}
+
+fn too_long(subject: &Subject<'_>, path: &[&str], length: usize, longest: usize) -> Finding {
+    let address = &subject.resource.address;
+    let message = format!("the policy of `{address}` is at least {length} bytes long; AWS takes {longest}");
+    Finding::new(Code::PolicyTooLarge, path, message)
+        .help("name several principals or resources by one pattern, or spread them over several resources")
+}
+
+fn inline_length(role: &Term) -> usize {
+    let policies = role.get("Policies").map_or(&[][..], Term::items);
+    policies
+        .iter()
+        .filter_map(|policy| Some(length_of(policy.get("PolicyDocument")?)))
+        .sum()
+}
+
+/// The length of a value as JSON, at the least: what only the deployment knows is as short as it can be.
+fn length_of(term: &Term) -> usize {
+    // The shortest ARNs of roles and buckets are about this long.
+    const UNKNOWN: usize = 20;
+    match term {
+        Term::Map(_) => match term.entries() {
+            [(key, Term::String(text))] if key == "Fn::Sub" => substituted(text, UNKNOWN) + 2,
+            [(key, _)] if key == "Ref" || key.starts_with("Fn::") => UNKNOWN + 2,
+            entries => {
+                let pairs = entries
+                    .iter()
+                    .map(|(key, value)| key.len() + 3 + length_of(value));
+                pairs.sum::<usize>() + entries.len().saturating_sub(1) + 2
+            }
+        },
+        Term::List(items) => items.iter().map(length_of).sum::<usize>() + items.len().saturating_sub(1) + 2,
+        Term::String(text) => text.len() + 2,
+        _ => 4,
+    }
+}
+
+/// The length of a text with its variables filled in.
+fn substituted(text: &str, unknown: usize) -> usize {
+    let mut length = 0;
+    for (at, part) in text.split("${").enumerate() {
+        let (variable, rest) = match (at, part.split_once('}')) {
+            (1.., Some((variable, rest))) => (variable, rest),
+            _ => ("", part),
+        };
+        length += rest.len();
+        length += match variable {
+            "" => 0,
+            "AWS::AccountId" => 12,
+            "AWS::Partition" => "aws".len(),
+            "AWS::Region" => "eu-west-1".len(),
+            _ => unknown,
+        };
+    }
+    length
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_policy_is_a_property_of_its_type() {
+        let long = LONGEST.iter().map(|(name, place, _)| (*name, *place));
+        for (type_name, place) in POLICIES.into_iter().chain(long) {
+            let found = terrace_catalog::cloudformation(type_name)
+                .is_some_and(|known| known.properties().any(|name| name == place[0]));
+            assert!(found, "{type_name} has no {place:?}");
+        }
+    }
+
+    #[test]
+    fn the_length_of_what_is_known_is_exact() {
+        let of = |text: &str| length_of(&Term::map([("Fn::Sub", text)]));
+        assert_eq!(
+            of("arn:${AWS::Partition}:iam::${AWS::AccountId}:role/etl"),
+            "\"arn:aws:iam::111122223333:role/etl\"".len()
+        );
+        let statement = Term::map([("Action", Term::list(["s3:GetObject", "s3:PutObject"]))]);
+        assert_eq!(
+            length_of(&statement),
+            r#"{"Action":["s3:GetObject","s3:PutObject"]}"#.len()
+        );
+    }
+
+    #[test]
+    fn a_pattern_for_all_says_nobody() {
+        for (text, expected) in [
+            ("*", true),
+            ("arn:aws:iam::*:role/*", true),
+            ("arn:aws:iam::*:*", true),
+            ("arn:aws:iam::*:role/etl-*", false),
+            ("arn:aws:iam::111122223333:role/*", false),
+            ("arn:aws:s3:::raw", false),
+            ("10.0.0.0/8", false),
+        ] {
+            assert_eq!(is_anything(&Term::from(text)), expected, "{text}");
+        }
+    }
+}
