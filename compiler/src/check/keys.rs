@@ -5,7 +5,7 @@ use terrace_artifact::{Segment, Text};
 use super::{Finding, Subject};
 use crate::code::Code;
 use crate::encryption;
-use crate::iam::values;
+use crate::iam::{overlap, values};
 use crate::resource::Resource;
 use crate::term::Term;
 
@@ -218,6 +218,93 @@ fn glob(pattern: &str, text: &str) -> bool {
             (0..=after.len()).any(|at| after.get(at..).is_some_and(|tail| glob(rest, tail)))
         }),
     }
+}
+
+/// A right on a key has to be let through by the key's policy: it names the role, or the account and so leaves it to IAM.
+pub(super) fn rights(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    let body = &subject.resource.body;
+    let instance = subject.resource.instance;
+    let is_role = subject.resource.kind.cloudformation() == Some("AWS::IAM::Role");
+    let roles: Vec<&Resource> = if is_role {
+        vec![subject.resource]
+    } else {
+        let roles = values(body.get("Roles")).iter();
+        let found = roles.filter_map(|role| match role {
+            Term::Reference(role) => subject.graph.follow(instance, role),
+            _ => None,
+        });
+        found.map(|at| &subject.graph.resources[at]).collect()
+    };
+    if roles.is_empty() {
+        return;
+    }
+    let inline = body.get("Policies").map_or(&[][..], Term::items).iter();
+    let documents = inline.chain([body]).filter_map(|policy| policy.get("PolicyDocument"));
+    let mut told = Vec::new();
+    for statement in documents.flat_map(|document| values(document.get("Statement"))) {
+        for resource in values(statement.get("Resource")) {
+            let key = match resource {
+                Term::Reference(reference) => subject.graph.follow(instance, reference),
+                _ => None,
+            };
+            let Some(key) = key.filter(|key| !told.contains(key)) else {
+                continue;
+            };
+            let deaf = roles
+                .iter()
+                .find(|role| !hears(subject, &subject.graph.resources[key], statement, role));
+            if let Some(role) = deaf {
+                told.push(key);
+                let key = &subject.graph.resources[key].address;
+                let message = format!(
+                    "`{}` cannot use `{key}`: the policy of the key allows it neither to the role nor to the account",
+                    role.address
+                );
+                findings.push(Finding::new(Code::KeyOutOfReach, &[], message).help(format!(
+                    "allow it to the account, `{{{{ arn('iam', 'root') }}}}`, which leaves it to IAM; or give `{}` `granted_only: true`, which allows it to whoever has grants",
+                    key.resource
+                )));
+            }
+        }
+    }
+}
+
+/// Whether the policy of a key lets a role do something of what a statement of IAM allows, or is no key's.
+fn hears(subject: &Subject<'_>, key: &Resource, statement: &Term, role: &Resource) -> bool {
+    let of_key = key.kind.cloudformation() == Some("AWS::KMS::Key") && !key.granted_only;
+    let Some(policy) = key.body.get("KeyPolicy").filter(|_| of_key) else {
+        return true;
+    };
+    let is_named = |principal: &Term| match principal {
+        Term::Reference(reference) => subject
+            .graph
+            .follow(key.instance, reference)
+            .is_some_and(|at| subject.graph.resources[at].address == role.address),
+        Term::Concat(parts) => parts.last().and_then(Term::as_str).is_some_and(|end| stands_for(end, role)),
+        other => other.as_str().is_none_or(|name| stands_for(name, role)),
+    };
+    let wanted = || values(statement.get("Action")).iter().filter_map(Term::as_str);
+    values(policy.get("Statement")).iter().any(|of_key| {
+        let principal = of_key.get("Principal");
+        let named = values(principal.and_then(|principal| principal.get("AWS")));
+        let mut allowed = values(of_key.get("Action")).iter().filter_map(Term::as_str);
+        of_key.get("Effect").and_then(Term::as_str) == Some("Allow")
+            && (principal.and_then(Term::as_str) == Some("*") || named.iter().any(is_named))
+            && allowed.any(|allowed| wanted().any(|wanted| overlap(allowed, wanted)))
+    })
+}
+
+/// Whether a principal is the account, everybody, or a role by its name.
+fn stands_for(principal: &str, role: &Resource) -> bool {
+    let of_account = principal.len() == 12 && principal.bytes().all(|byte| byte.is_ascii_digit());
+    let is_name = |name: &Term| {
+        name.as_str()
+            .is_none_or(|name| principal.rsplit('/').next() == Some(name))
+    };
+    principal == "*"
+        || principal.ends_with(":root")
+        || of_account
+        || role.body.get("RoleName").is_some_and(is_name)
 }
 
 fn advice(subject: &Subject<'_>, key: usize, service: &str) -> String {

@@ -9,6 +9,7 @@ use super::evaluate::{compare, equal, wrong_type};
 use super::json::json;
 use crate::code::Code;
 use crate::diagnostic::{listed, shown};
+use crate::iam;
 use crate::source::Span;
 use crate::term::{AssetReference, Reference, SecretReference, Term};
 use crate::unit::Quantity;
@@ -178,36 +179,17 @@ pub(super) fn call(name: &str, arguments: &[Term], span: Span, local: bool) -> R
         }
         "arn" => {
             count(2)?;
-            let pseudo = |name: &str| -> Term {
-                Reference {
-                    name: name.into(),
-                    key: None,
-                    path: Vec::new(),
-                    local: true,
-                    span,
-                }
-                .into()
-            };
-            let (service, resource) = (text(0)?, &arguments[1]);
-            let mut parts: Vec<Term> = vec!["arn:".into(), pseudo("AWS::Partition")];
-            // Names in IAM and S3 are not in a region; S3's are in no account either.
-            match service.as_str() {
-                "s3" => parts.push(":s3:::".into()),
-                "iam" => parts.extend([":iam::".into(), pseudo("AWS::AccountId"), ":".into()]),
-                service => parts.extend([
-                    format!(":{service}:").into(),
-                    pseudo("AWS::Region"),
-                    ":".into(),
-                    pseudo("AWS::AccountId"),
-                    ":".into(),
-                ]),
-            }
-            match resource {
-                Term::String(_) | Term::Reference(_) => parts.push(resource.clone()),
-                Term::Concat(inner) => parts.extend(inner.iter().cloned()),
+            let service = text(0)?;
+            let resource = match &arguments[1] {
+                text @ (Term::String(_) | Term::Reference(_) | Term::Concat(_)) => [text.clone()],
                 other => return Err(wrong_type(span, "`arn` takes text", other)),
-            }
-            Ok(Term::Concat(parts.into()))
+            };
+            // Names in IAM and S3 are not in a region; S3's are in no account either.
+            Ok(match service.as_str() {
+                "s3" => iam::s3_arn(resource, span),
+                "iam" => iam::iam_arn(iam::pseudo("AWS::AccountId", span), resource, span),
+                service => iam::arn(service, resource, span),
+            })
         }
         "range" => {
             count(1)?;

@@ -5,7 +5,7 @@ use terrace_artifact::{Address, Text};
 
 use super::super::{Graph, grants};
 use super::{BUCKET, Principal, is_beside, leads};
-use crate::iam::{iam_arn, pseudo, values};
+use crate::iam::{iam_arn, overlap, pseudo, values};
 use crate::resource::Resource;
 use crate::term::Term;
 
@@ -470,44 +470,5 @@ pub(super) fn name(graph: &mut Graph<'_>, at: usize) {
     if resource.body.get(property).is_none() {
         let name = grants::role_name(graph, &resource.address, resource.instance);
         graph.resources[at].body.set(property, name);
-    }
-}
-
-/// Whether two patterns of actions have an action in common. A `*` in the middle counts as one at its place and all that follows.
-pub(super) fn overlap(one: &str, other: &str) -> bool {
-    let open = |pattern: &str| {
-        let lower = pattern.to_lowercase();
-        match lower.split_once('*') {
-            Some((start, _)) => (start.to_owned(), true),
-            None => (lower, false),
-        }
-    };
-    match (open(one), open(other)) {
-        ((one, false), (other, false)) => one == other,
-        ((one, true), (other, false)) => other.starts_with(&one),
-        ((one, false), (other, true)) => one.starts_with(&other),
-        ((one, true), (other, true)) => one.starts_with(&other) || other.starts_with(&one),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::overlap;
-
-    #[test]
-    fn patterns_overlap_where_they_have_an_action_in_common() {
-        for (one, other, expected) in [
-            ("s3:GetObject", "s3:GetObject*", true),
-            ("s3:getobject", "s3:GetObject", true),
-            ("s3:*", "s3:DeleteObjectVersion", true),
-            ("*", "kms:Decrypt", true),
-            ("s3:Get*", "s3:GetObject*", true),
-            ("s3:GetObject*", "s3:Get*", true),
-            ("s3:GetBucketLocation", "s3:GetObject*", false),
-            ("s3:DeleteObject", "s3:DeleteObjectVersion", false),
-            ("kms:Decrypt", "s3:*", false),
-        ] {
-            assert_eq!(overlap(one, other), expected, "{one} and {other}");
-        }
     }
 }
