@@ -13,6 +13,7 @@ mod keys;
 mod monitoring;
 mod names;
 mod network;
+mod percentages;
 mod permissions;
 mod pods;
 mod policies;
@@ -304,6 +305,7 @@ fn rules(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
                 _ => {}
             }
             pods::workload(subject, findings);
+            percentages::percentages(subject, findings);
             jobs::job(subject, findings);
             names::indexed_job(subject, findings);
             network::names(subject, findings);
