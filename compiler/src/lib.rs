@@ -358,14 +358,12 @@ impl<'w> Whole<'w> {
         }
         // A grant or a connection that is wrong takes nothing away that others would miss.
         let mut said = Diagnostics::new();
-        let (lowered, edges, broken) = lower(&graph, &waivers, &mut said);
+        let (lowered, edges, broken) = lower(&graph, &mut said);
         watch(Phase::Lower);
         diagnostics.append_beside(said, &[]);
         if !connected {
             return None;
         }
-        let of_bodies = lowered.iter().flat_map(|one| one.waived.iter().copied());
-        let waived = waived.into_iter().chain(of_bodies).collect();
         check::clearance::check(&graph, &edges, diagnostics);
         graph.report_unused_existing(diagnostics);
         check::check(&graph, &lowered, &broken, &waivers, &waived, diagnostics);
@@ -430,22 +428,16 @@ impl Whole<'_> {
 
 /// Lowers every resource for its target and holds it against what the target accepts. Gives the resources, what needs what, and
 /// which resources are not what was meant.
-fn lower(
-    graph: &Graph<'_>,
-    waivers: &check::Waivers<'_>,
-    diagnostics: &mut Diagnostics,
-) -> (Vec<Lowered>, Vec<Edge>, Vec<usize>) {
+fn lower(graph: &Graph<'_>, diagnostics: &mut Diagnostics) -> (Vec<Lowered>, Vec<Edge>, Vec<usize>) {
     let objects = graph.objects();
     let one = |at: usize| {
         let mut lowered = graph.lower(at);
         let mut said = std::mem::take(&mut lowered.diagnostics);
-        let mut waived = Vec::new();
         let body = lowered.body(&graph.resources[at]);
-        let secret = check::secrets_in_body(graph, at, body, waivers, &mut waived, &mut said);
+        let secret = check::secrets_in_body(graph, at, body, &mut said);
         if !secret && !said.has_errors() {
             graph.check_body(at, body, &lowered.attributes, &mut said);
         }
-        lowered.waived = waived;
         if is_object(&graph.resources[at]) {
             check::canonical(&graph.resources[at], &mut lowered);
             lowered.edges.extend(graph.mentioned(at, &objects, &mut said));

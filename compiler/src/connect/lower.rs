@@ -36,8 +36,6 @@ pub(crate) struct Lowered {
     pub(crate) edges: Vec<Edge>,
     /// Assets: their paths, and the first place that names each.
     pub(crate) assets: BTreeMap<Text, Span>,
-    /// Waivers that the body needed.
-    pub(crate) waived: Vec<Span>,
     /// Whether it has a quantity that does not come out even.
     pub(crate) inexact: bool,
     /// Whether it has a quantity that makes no sense where it is.

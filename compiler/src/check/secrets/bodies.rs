@@ -7,27 +7,17 @@ use super::{
     ENCRYPTED, PAIRS, Reason, is_marked, is_public, keys, of_argument, of_text, of_value, typed_out,
     written_out,
 };
-use crate::check::Waivers;
-use crate::code::Code;
 use crate::connect::Graph;
 use crate::diagnostic::Diagnostics;
 use crate::resource::{Resource, ResourceKind};
-use crate::source::Span;
 use crate::term::Term;
 
 /// Properties of CloudFormation resources that hold a secret, beside those whose names end in `Password` and the like.
 const PROPERTIES: [&str; 3] = ["SecretString", "AuthToken", "SecretToken"];
 
-/// Reports secrets in the body of a resource. Gives whether there are any that nobody waived; where there are, nobody may
-/// say more of the body: a message could show it. Waivers that were needed are added to `used`.
-pub(crate) fn in_body(
-    graph: &Graph<'_>,
-    at: usize,
-    body: &Term,
-    waivers: &Waivers<'_>,
-    used: &mut Vec<Span>,
-    diagnostics: &mut Diagnostics,
-) -> bool {
+/// Reports secrets in the body of a resource. Gives whether there are any; where there are, nobody may say more of the body: a
+/// message could show it.
+pub(crate) fn in_body(graph: &Graph<'_>, at: usize, body: &Term, diagnostics: &mut Diagnostics) -> bool {
     let resource = &graph.resources[at];
     let mut found = Vec::new();
     Search::of(resource, &mut found).term(&At::ROOT, body);
@@ -38,16 +28,12 @@ pub(crate) fn in_body(
         if place.is_some_and(|span| is_marked(graph.files, span)) {
             continue;
         }
-        let mut needed = std::collections::BTreeSet::new();
-        let waiver = waivers.of_resource(resource, Code::LiteralSecret);
-        let said = waivers.hold(waiver, &mut needed, || match place {
+        told = true;
+        diagnostics.push(match place {
             Some(span) if graph.files.get(span.file).path == "--set" => typed_out(span),
             Some(span) => diagnostic.at(span, reason.shown()),
             None => diagnostic,
         });
-        used.extend(needed);
-        told |= said.is_some();
-        diagnostics.extend(said);
     }
     told
 }
