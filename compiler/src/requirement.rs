@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use semver::VersionReq;
+use terrace_artifact::Text;
 
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -11,7 +12,7 @@ use crate::module::Module;
 use crate::resolve::{Use, UseKind};
 use crate::source::Span;
 
-/// Holds every use of a module against what it requires. A module that nobody uses is missed where it is referred to.
+/// Holds every use of a module against what it requires.
 pub(crate) fn check(uses: &[Use<'_>], modules: &[Module], diagnostics: &mut Diagnostics) {
     let mut by_module: BTreeMap<(&str, &str), Vec<&Use<'_>>> = BTreeMap::new();
     for one in uses {
@@ -26,14 +27,55 @@ pub(crate) fn check(uses: &[Use<'_>], modules: &[Module], diagnostics: &mut Diag
         };
         for (name, requirement) in &recipe.requires {
             // The same order as `ref` has: the tenant's own, then the platform's.
-            let levels = [one.instance.tenant.as_str(), "platform"].into_iter();
-            let mut found = levels.filter_map(|tenant| by_module.get(&(tenant, name.value.as_str())));
-            for other in found.next().into_iter().flatten() {
+            let levels = [one.instance.tenant.as_str(), "platform"];
+            let found = levels
+                .into_iter()
+                .find_map(|tenant| by_module.get(&(tenant, name.value.as_str())));
+            // A component of the name may stand in for the module.
+            let stands_in = |other: &Use<'_>| {
+                other.instance.component == name.value && levels.contains(&other.instance.tenant.as_str())
+            };
+            if found.is_none() && !uses.iter().any(stands_in) {
+                diagnostics.push(missing(one, name, requirement));
+            }
+            for other in found.into_iter().flatten() {
                 if !std::ptr::eq(*other, one) {
                     hold(one, other, requirement, modules, diagnostics);
                 }
             }
         }
+    }
+}
+
+/// A module that is required, and that neither the tenant nor the platform uses.
+fn missing(one: &Use<'_>, name: &Spanned<Text>, requirement: &Spanned<VersionReq>) -> Diagnostic {
+    let where_not = match one.tenant {
+        Some(tenant) => format!(
+            "no component of the tenant `{}` or of the platform uses it",
+            tenant.name.value
+        ),
+        None => "no component of the platform uses it".to_owned(),
+    };
+    let message = format!(
+        "{} requires `{}` {}, and {where_not}",
+        named(one),
+        name.value,
+        requirement.value
+    );
+    Diagnostic::new(Code::UnmetRequirement, message)
+        .at(place_of(one).unwrap_or(one.instance.declared), "used here")
+        .also(name.span, "demanded here")
+        .help(format!(
+            "add a component with `module: {}@{}`",
+            name.value, requirement.value
+        ))
+}
+
+/// What demands: a module, or a component with resources of its own.
+fn named(one: &Use<'_>) -> String {
+    match module_of(one) {
+        Some(module) => format!("module `{}`", module.document.name.value),
+        None => format!("component `{}`", one.instance.component),
     }
 }
 
@@ -51,12 +93,9 @@ fn hold(
     if requirement.value.matches(version) {
         return;
     }
-    let who = match module_of(one) {
-        Some(module) => format!("module `{}`", module.document.name.value),
-        None => format!("component `{}`", one.instance.component),
-    };
     let message = format!(
-        "{who} requires `{name}` {}, and {version} is used",
+        "{} requires `{name}` {}, and {version} is used",
+        named(one),
         requirement.value
     );
     let diagnostic = Diagnostic::new(Code::UnmetRequirement, message)

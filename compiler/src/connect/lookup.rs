@@ -219,13 +219,6 @@ impl Graph<'_> {
                 .with_help("ask the same before referring to it, with `when` or `if`");
         }
         let failure = Failure::new(Code::UnknownReference, span, message, "refers to nothing");
-        if instance.requires.contains(&reference.name) {
-            let help = format!(
-                "the module requires `{0}`: add a component with `module: {0}`",
-                reference.name
-            );
-            return failure.with_help(help);
-        }
         if let Some((component, output)) = name.split_once('.')
             && names.contains(&component)
         {
