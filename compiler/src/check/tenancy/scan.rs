@@ -9,9 +9,6 @@ use crate::connect::pod_spec;
 use crate::placement::TENANT_NAMESPACE;
 use crate::term::Term;
 
-/// Fields of a pod with which it shares something of its node.
-const OF_THE_NODE: [&str; 4] = ["hostIPC", "hostNetwork", "hostPID", "privileged"];
-
 /// Capabilities that stay within a container: those that the Pod Security Standard `baseline` allows.
 const CAPABILITIES: [&str; 13] = [
     "AUDIT_WRITE",
@@ -29,15 +26,34 @@ const CAPABILITIES: [&str; 13] = [
     "SYS_CHROOT",
 ];
 
-/// Keys whose values are names of namespaces.
-const NAMESPACES: [&str; 6] = [
-    "Namespace",
-    "kubernetes.io/metadata.name",
-    "matchNames",
-    "namespace",
-    "namespaces",
-    "targetNamespace",
-];
+/// What a key says about its value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Key {
+    /// Its value is a namespace, or a list of them.
+    Namespace,
+    /// Its value may reach into a node, or above other pods.
+    Node,
+    /// It is the version of an object.
+    Version,
+    Other,
+}
+
+impl Key {
+    fn of(key: &str) -> Key {
+        match key {
+            "Namespace"
+            | "kubernetes.io/metadata.name"
+            | "matchNames"
+            | "namespace"
+            | "namespaces"
+            | "targetNamespace" => Key::Namespace,
+            "capabilities" | "hostIPC" | "hostNetwork" | "hostPID" | "hostPath" | "hostPort"
+            | "priorityClassName" | "privileged" => Key::Node,
+            "apiVersion" => Key::Version,
+            _ => Key::Other,
+        }
+    }
+}
 
 struct Scan<'s, 'a> {
     subject: &'s Subject<'a>,
@@ -54,7 +70,16 @@ struct Scan<'s, 'a> {
 pub(super) fn scan(subject: &Subject<'_>, tenant: &str, told: &[Vec<Segment>], findings: &mut Vec<Finding>) {
     let object = subject.resource.kind.kubernetes().is_some();
     // Almost every resource is clean, and finding out takes no paths.
-    if is_clean(subject, tenant, subject.body, "", object) {
+    let clean = subject.body.entries().iter().all(|(key, value)| {
+        // At the root, `apiVersion` is the resource's own.
+        let kind = if key == "apiVersion" {
+            Key::Other
+        } else {
+            Key::of(key)
+        };
+        is_clean(subject, tenant, value, kind, object)
+    });
+    if clean {
         return;
     }
     let refused = pod_spec(subject.body).is_some()
@@ -67,26 +92,19 @@ pub(super) fn scan(subject: &Subject<'_>, tenant: &str, told: &[Vec<Segment>], f
         into_nodes: object && !refused,
         findings,
     };
-    scan.term(subject.body, "");
+    scan.term(subject.body, Key::Other);
 }
 
 /// False when there may be something to report below a term; `object`: in a Kubernetes object.
-fn is_clean(subject: &Subject<'_>, tenant: &str, term: &Term, key: &str, object: bool) -> bool {
+fn is_clean(subject: &Subject<'_>, tenant: &str, term: &Term, key: Key, object: bool) -> bool {
+    if object && matches!(key, Key::Node | Key::Version) {
+        return false;
+    }
     match term {
-        Term::Map(entries) => {
-            let root = std::ptr::eq(term, subject.body);
-            entries.iter().all(|(name, value)| {
-                let suspicious = object
-                    && match name.as_str() {
-                        "apiVersion" => !root,
-                        "capabilities" | "hostPath" | "hostPort" | "priorityClassName" => true,
-                        name => OF_THE_NODE.contains(&name),
-                    };
-                !suspicious
-                    && foreign(subject, tenant, name, "").is_none()
-                    && is_clean(subject, tenant, value, name, object)
-            })
-        }
+        Term::Map(entries) => entries.iter().all(|(name, value)| {
+            foreign(subject, tenant, name, Key::Other).is_none()
+                && is_clean(subject, tenant, value, Key::of(name), object)
+        }),
         Term::List(items) => items
             .iter()
             .all(|item| is_clean(subject, tenant, item, key, object)),
@@ -96,8 +114,8 @@ fn is_clean(subject: &Subject<'_>, tenant: &str, term: &Term, key: &str, object:
 }
 
 /// The other tenant whose namespace a text names; `key`: the key that it stands under.
-fn foreign(subject: &Subject<'_>, tenant: &str, text: &str, key: &str) -> Option<Text> {
-    if NAMESPACES.contains(&key) {
+fn foreign(subject: &Subject<'_>, tenant: &str, text: &str, key: Key) -> Option<Text> {
+    if key == Key::Namespace {
         let own = subject.instance().namespace == text;
         return match (!own).then(|| subject.owner(text))? {
             Owner::Tenant(other) if other != tenant => Some(other.into()),
@@ -113,15 +131,15 @@ fn foreign(subject: &Subject<'_>, tenant: &str, text: &str, key: &str) -> Option
 }
 
 impl Scan<'_, '_> {
-    fn term(&mut self, term: &Term, key: &str) {
+    fn term(&mut self, term: &Term, key: Key) {
         match term {
             Term::Map(entries) => {
                 self.nested(term);
                 for (name, value) in entries {
                     self.path.push(Segment::Key(name.clone()));
-                    self.names(name, "");
+                    self.names(name, Key::Other);
                     self.field(name, value);
-                    self.term(value, name);
+                    self.term(value, Key::of(name));
                     self.path.pop();
                 }
             }
@@ -150,7 +168,7 @@ impl Scan<'_, '_> {
     }
 
     /// Reports the namespace of another tenant in a text.
-    fn names(&mut self, text: &str, key: &str) {
+    fn names(&mut self, text: &str, key: Key) {
         let Some(other) = foreign(self.subject, self.tenant, text, key) else {
             return;
         };
@@ -167,7 +185,8 @@ impl Scan<'_, '_> {
         if !self.into_nodes {
             return;
         }
-        let shares = OF_THE_NODE.contains(&key) && value.as_bool() == Some(true);
+        let shares = matches!(key, "hostIPC" | "hostNetwork" | "hostPID" | "privileged");
+        let shares = shares && value.as_bool() == Some(true);
         if shares || (key == "hostPath" && matches!(value, Term::Map(_))) {
             let message = format!(
                 "`{key}` lets the pods of tenant `{}` reach everything on their node",
