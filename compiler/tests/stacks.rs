@@ -60,7 +60,7 @@ inputs:
 resources:
   key:
     type: AWS::KMS::Key
-    properties: {EnableKeyRotation: true, KeyPolicy: {Version: '2012-10-17', Statement: []}}
+    properties: {EnableKeyRotation: true, KeyPolicy: {Version: '2012-10-17', Statement: [{Effect: Allow, Principal: {AWS: \"{{ arn('iam', 'root') }}\"}, Action: 'kms:*', Resource: '*'}]}}
   queue:
     type: AWS::SQS::Queue
     properties:
@@ -129,7 +129,16 @@ resources:
                     "EnableKeyRotation": true,
                     "KeyPolicy": {
                       "Version": "2012-10-17",
-                      "Statement": []
+                      "Statement": [
+                        {
+                          "Effect": "Allow",
+                          "Principal": {
+                            "AWS": {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:root"}
+                          },
+                          "Action": "kms:*",
+                          "Resource": "*"
+                        }
+                      ]
                     }
                   }
                 },

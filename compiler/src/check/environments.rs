@@ -60,7 +60,9 @@ pub(super) fn schedule(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     };
     if enabled && subject.body.get(key).is_some() {
         let environment = subject.environment("name");
-        let message = format!("starts in `{environment}`, where the triggers of pipelines are disabled");
+        let message = format!(
+            "this schedule is enabled in `{environment}`, where the triggers of pipelines are disabled"
+        );
         findings
             .push(Finding::new(Code::ScheduleInStandby, &[key], message).help(format!("write {instead}")));
     }

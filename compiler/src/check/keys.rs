@@ -239,7 +239,9 @@ pub(super) fn rights(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         return;
     }
     let inline = body.get("Policies").map_or(&[][..], Term::items).iter();
-    let documents = inline.chain([body]).filter_map(|policy| policy.get("PolicyDocument"));
+    let documents = inline
+        .chain([body])
+        .filter_map(|policy| policy.get("PolicyDocument"));
     let mut told = Vec::new();
     for statement in documents.flat_map(|document| values(document.get("Statement"))) {
         for resource in values(statement.get("Resource")) {
@@ -250,18 +252,18 @@ pub(super) fn rights(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             let Some(key) = key.filter(|key| !told.contains(key)) else {
                 continue;
             };
-            let deaf = roles
+            let refused = roles
                 .iter()
-                .find(|role| !hears(subject, &subject.graph.resources[key], statement, role));
-            if let Some(role) = deaf {
+                .find(|role| !key_policy_allows(subject, &subject.graph.resources[key], statement, role));
+            if let Some(role) = refused {
                 told.push(key);
                 let key = &subject.graph.resources[key].address;
                 let message = format!(
-                    "`{}` cannot use `{key}`: the policy of the key allows it neither to the role nor to the account",
+                    "`{}` cannot use `{key}`: the policy of the key allows neither the role nor the account",
                     role.address
                 );
                 findings.push(Finding::new(Code::KeyOutOfReach, &[], message).help(format!(
-                    "allow it to the account, `{{{{ arn('iam', 'root') }}}}`, which leaves it to IAM; or give `{}` `granted_only: true`, which allows it to whoever has grants",
+                    "allow the account, `{{{{ arn('iam', 'root') }}}}`, so that permissions in IAM count; or set `granted_only: true` on `{}`, which allows the roles that have grants",
                     key.resource
                 )));
             }
@@ -269,8 +271,8 @@ pub(super) fn rights(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Whether the policy of a key lets a role do something of what a statement of IAM allows, or is no key's.
-fn hears(subject: &Subject<'_>, key: &Resource, statement: &Term, role: &Resource) -> bool {
+/// Whether the policy of a key allows a role at least one action of an IAM statement. True for what is not a key with a policy of its own.
+fn key_policy_allows(subject: &Subject<'_>, key: &Resource, statement: &Term, role: &Resource) -> bool {
     let of_key = key.kind.cloudformation() == Some("AWS::KMS::Key") && !key.granted_only;
     let Some(policy) = key.body.get("KeyPolicy").filter(|_| of_key) else {
         return true;
@@ -280,7 +282,10 @@ fn hears(subject: &Subject<'_>, key: &Resource, statement: &Term, role: &Resourc
             .graph
             .follow(key.instance, reference)
             .is_some_and(|at| subject.graph.resources[at].address == role.address),
-        Term::Concat(parts) => parts.last().and_then(Term::as_str).is_some_and(|end| stands_for(end, role)),
+        Term::Concat(parts) => parts
+            .last()
+            .and_then(Term::as_str)
+            .is_some_and(|end| stands_for(end, role)),
         other => other.as_str().is_none_or(|name| stands_for(name, role)),
     };
     let wanted = || values(statement.get("Action")).iter().filter_map(Term::as_str);

@@ -113,7 +113,7 @@ fn opens(statement: &Term, type_name: &str) -> Option<Opening> {
     if statement.get("NotPrincipal").is_some() {
         return Some(Opening {
             key: "NotPrincipal",
-            message: "everybody is let in who is not named",
+            message: "`NotPrincipal` allows everyone who is not named, from any account",
             help: NAME,
         });
     }
@@ -121,13 +121,10 @@ fn opens(statement: &Term, type_name: &str) -> Option<Opening> {
     let everybody = |term: &Term| term.as_str() == Some("*");
     if everybody(principal) || values(principal.get("AWS")).iter().any(everybody) {
         let (message, help) = if !says(condition, is_who) {
-            (
-                "everybody is let in, from every account: no condition says who",
-                NAME,
-            )
+            ("this statement allows everyone, from any account", NAME)
         } else if type_name == KEY && !says(condition, |key| is_who(key) && !WHOLE_ACCOUNT.contains(&key)) {
             (
-                "every principal of the account may use the key, whatever IAM allows it",
+                "every principal of the account may use this key, even without permission in IAM",
                 "name the principals, or write `granted_only: true` for those with grants",
             )
         } else {
@@ -146,8 +143,8 @@ fn opens(statement: &Term, type_name: &str) -> Option<Opening> {
     let says_who = |key: &str| key.ends_with(":sub") || key.ends_with(":amr");
     (by_token && principal.get("Federated").is_some() && !says(condition, says_who)).then_some(Opening {
         key: "Principal",
-        message: "everybody may assume the role for whom the provider vouches",
-        help: "add a condition on the provider's `:sub`, which says for whom: `token.actions.githubusercontent.com:sub`",
+        message: "every identity of this web identity provider may assume the role",
+        help: "add a condition on the subject claim of the provider, such as `token.actions.githubusercontent.com:sub`",
     })
 }
 
@@ -188,7 +185,7 @@ pub(super) fn permission(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let bounds = ["SourceAccount", "SourceArn", "PrincipalOrgID", "EventSourceToken"];
     let everybody = subject.body.get("Principal").and_then(Term::as_str) == Some("*");
     if everybody && bounds.iter().all(|key| subject.body.get(key).is_none()) {
-        let message = "everybody may call the function, from every account";
+        let message = "everyone, from any account, may invoke this function";
         findings.push(
             Finding::new(Code::OpenPolicy, &["Principal"], message)
                 .help("name the service or the account, or add `SourceAccount` or `PrincipalOrgID`"),
@@ -244,9 +241,11 @@ pub(super) fn length(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
 
 fn too_long(subject: &Subject<'_>, path: &[&str], length: usize, longest: usize) -> Finding {
     let address = &subject.resource.address;
-    let message = format!("the policy of `{address}` is at least {length} bytes long; AWS takes {longest}");
-    Finding::new(Code::PolicyTooLarge, path, message)
-        .help("name several principals or resources by one pattern, or spread them over several resources")
+    let message =
+        format!("the policy of `{address}` has at least {length} bytes, and AWS accepts at most {longest}");
+    Finding::new(Code::PolicyTooLarge, path, message).help(
+        "match several principals or resources with one pattern, or divide them among several resources",
+    )
 }
 
 fn inline_length(role: &Term) -> usize {

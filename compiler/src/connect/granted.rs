@@ -18,11 +18,11 @@ use super::Graph;
 use super::lower::logical_id;
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::iam::{self, overlap, Condition, iam_arn, one_or_more, values};
+use crate::iam::{self, Condition, iam_arn, one_or_more, overlap, values};
 use crate::resource::{Resource, ResourceKind};
 use crate::term::{Reference, Term};
-pub(super) use holders::PoliciesByRole;
 use holders::Holder;
+pub(super) use holders::PoliciesByRole;
 
 const BUCKET: &str = "AWS::S3::Bucket";
 const KEY: &str = "AWS::KMS::Key";
