@@ -1,4 +1,4 @@
-//! Valid documents decode, with their places and units.
+//! Valid documents decode, with the spans and units of their values.
 
 use serde_json::{Value as Json, json};
 use terrace_compiler::diagnostic::Diagnostics;
@@ -8,7 +8,7 @@ use terrace_compiler::validate::{Kind, schema};
 use terrace_compiler::yaml::read;
 
 #[test]
-fn documents_decode_with_their_places() {
+fn decodes_documents_with_their_spans() {
     let text = "kind: Component\nname: a\nmodule: \"lake@^1.2\"\ntenants: {tier: [basic]}\n";
     let mut files = Files::default();
     let mut nodes = read("a.yaml", text.as_bytes(), &mut files, &mut Diagnostics::new());
@@ -30,9 +30,9 @@ fn documents_decode_with_their_places() {
     );
 }
 
-/// A pattern that lets a value through promises that it can be read.
+/// Decoding must accept every value that the pattern of a schema accepts.
 #[test]
-fn what_the_patterns_accept_can_be_decoded() {
+fn decodes_every_value_that_the_patterns_accept() {
     use terrace_compiler::unit::{Duration, Quantity};
     let module: Json = serde_json::from_str(schema("module").unwrap()).unwrap();
     let definitions = &module["definitions"];
@@ -58,13 +58,13 @@ fn what_the_patterns_accept_can_be_decoded() {
         .iter()
         .flat_map(|number| units.iter().map(move |unit| format!("{number}{unit}")))
     {
-        for (name, reads) in [
+        for (name, decodes) in [
             ("duration", text.parse::<Duration>().is_ok()),
             ("size", Quantity::size(&text).is_some()),
             ("quantity", text.parse::<Quantity>().is_ok()),
         ] {
             if accepts(name, &text) {
-                assert!(reads, "{name}: {text}");
+                assert!(decodes, "{name}: {text}");
                 accepted += 1;
             }
         }

@@ -1,5 +1,5 @@
-//! The published schemas and the loader say the same of every document: a field that is missing, misspelt or mistyped at
-//! any depth is refused by both or by neither.
+//! The published schemas and the loader agree about every document: both reject a missing, misspelled or mistyped field at
+//! any depth, or both accept it.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,7 +14,7 @@ use terrace_compiler::source::Files;
 use terrace_compiler::validate::{KINDS, Kind, schema, validate, validate_test};
 use terrace_compiler::yaml::read;
 
-/// A kind with its schema, and with documents that use every field of it.
+/// A kind with its schema, and with documents that use every field of the schema.
 struct Case {
     kind: &'static str,
     schema: Json,
@@ -29,8 +29,8 @@ fn cases() -> Vec<Case> {
             let schema = json_of(kind);
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/documents/{kind}.yaml"));
             let text = std::fs::read_to_string(&path).unwrap();
-            let (nodes, _, said) = load(&text);
-            assert!(said.is_empty(), "{kind}: {said:#?}");
+            let (nodes, _, diagnostics) = load(&text);
+            assert!(diagnostics.is_empty(), "{kind}: {diagnostics:#?}");
             let documents = nodes.iter().map(|node| node.to_value().to_json()).collect();
             Case {
                 kind,
@@ -59,10 +59,10 @@ fn load(text: &str) -> (Vec<Node>, Files, Vec<Diagnostic>) {
     (nodes, files, diagnostics.into_sorted())
 }
 
-/// What the loader says of a document, as `code: text of the span`.
+/// Returns the diagnostics of the loader for a document, as `code: text of the span`.
 fn verdict(kind: &str, document: &str) -> Vec<String> {
-    let (nodes, files, said) = load(document);
-    assert!(said.is_empty(), "{document}: {said:#?}");
+    let (nodes, files, syntax_errors) = load(document);
+    assert!(syntax_errors.is_empty(), "{document}: {syntax_errors:#?}");
     let mut diagnostics = Diagnostics::new();
     for node in &nodes {
         let valid = match kind {
@@ -79,7 +79,7 @@ fn verdict(kind: &str, document: &str) -> Vec<String> {
         .collect()
 }
 
-/// The same document with one value changed, for every place in it and every change.
+/// Returns the document with one value changed, for every value and every change.
 fn mutations(json: &Json) -> Vec<(String, Json)> {
     let others = [
         json!(null),
@@ -155,7 +155,7 @@ fn mutations(json: &Json) -> Vec<(String, Json)> {
 }
 
 #[test]
-fn documents_that_use_every_field_are_accepted_by_both() {
+fn both_accept_documents_that_use_every_field() {
     let stack = validator(&json_of("stack"));
     for case in cases() {
         for document in &case.documents {
@@ -180,22 +180,22 @@ fn documents_that_use_every_field_are_accepted_by_both() {
 }
 
 #[test]
-fn every_field_missing_misspelt_or_mistyped_gets_the_same_verdict_from_both() {
+fn both_agree_about_missing_misspelled_and_mistyped_fields() {
     let stack = validator(&json_of("stack"));
     for case in cases() {
         let all: Vec<_> = case.documents.iter().flat_map(mutations).collect();
         let refused = AtomicUsize::new(0);
-        // Nothing at all is no document, which to a schema for editors is one that is not finished.
+        // An empty file contains no document, and a schema for editors treats it as an unfinished one.
         all.par_iter()
             .filter(|(_, mutated)| !mutated.is_null())
             .for_each(|(what, mutated)| {
                 let published = case.validator.is_valid(mutated);
-                let said = verdict(case.kind, &mutated.to_string());
+                let reported = verdict(case.kind, &mutated.to_string());
                 let why = case.validator.validate(mutated);
                 assert_eq!(
                     published,
-                    said.is_empty(),
-                    "{}{what}: {said:?}\n{why:#?}",
+                    reported.is_empty(),
+                    "{}{what}: {reported:?}\n{why:#?}",
                     case.kind
                 );
                 if case.kind != "module-test" {
@@ -219,7 +219,7 @@ fn every_field_missing_misspelt_or_mistyped_gets_the_same_verdict_from_both() {
 }
 
 #[test]
-fn what_is_refused_is_refused_by_both() {
+fn both_reject_fields_and_kinds_of_later_versions() {
     let mut tried = BTreeSet::new();
     for case in cases() {
         let properties = case.schema["properties"].as_object().unwrap();
@@ -252,7 +252,7 @@ fn what_is_refused_is_refused_by_both() {
     }
 }
 
-/// A schema as a definition of another.
+/// Adjusts the references of a schema that becomes a definition in another schema.
 fn moved(json: &Json, kind: &str) -> Json {
     match json {
         Json::Object(map) => map
@@ -270,7 +270,7 @@ fn moved(json: &Json, kind: &str) -> Json {
     }
 }
 
-/// Marks every property of the schema that a document has, by the place of its schema.
+/// Records every property of the schema that a document uses, by the JSON pointer of the property's schema.
 fn mark(case: &Case, pointer: &str, document: &Json, seen: &mut BTreeSet<String>) {
     let Some(schema) = case.schema.pointer(pointer).and_then(Json::as_object) else {
         return;
@@ -319,7 +319,7 @@ fn mark(case: &Case, pointer: &str, document: &Json, seen: &mut BTreeSet<String>
     }
 }
 
-/// The places of all properties that a document may have.
+/// Collects the JSON pointers of all properties that a document may use.
 fn declared(json: &Json, pointer: &str, found: &mut BTreeSet<String>) {
     let Some(map) = json.as_object() else {
         for (i, item) in json.as_array().into_iter().flatten().enumerate() {
@@ -327,10 +327,10 @@ fn declared(json: &Json, pointer: &str, found: &mut BTreeSet<String>) {
         }
         return;
     };
-    // An `else` alone offers keys to the editors of those who have chosen none yet: no document has them there.
+    // An `else` without `then` only offers completions in editors. No valid document has its keys.
     let offered = !map.contains_key("then");
     for (key, value) in map.iter().filter(|(key, _)| !(offered && *key == "else")) {
-        // A property called `not`, `if` or `properties` does not exist; these are keywords.
+        // No property is named `not`, `if` or `properties`, so these keys are always keywords.
         if key == "properties" {
             for (name, property) in value.as_object().unwrap() {
                 if property.get("not").is_none() {
@@ -348,7 +348,7 @@ fn declared(json: &Json, pointer: &str, found: &mut BTreeSet<String>) {
 }
 
 #[test]
-fn the_documents_use_every_property_of_the_schemas() {
+fn the_test_documents_use_every_property_of_the_schemas() {
     for case in cases() {
         let (mut seen, mut all) = (BTreeSet::new(), BTreeSet::new());
         for document in &case.documents {
@@ -362,7 +362,7 @@ fn the_documents_use_every_property_of_the_schemas() {
 }
 
 #[test]
-fn the_schemas_are_valid_and_the_one_for_any_document_holds_the_others() {
+fn the_schemas_are_valid_and_the_stack_schema_contains_them() {
     for kind in KINDS {
         assert!(jsonschema::meta::is_valid(&json_of(kind)), "{kind}");
     }
@@ -397,7 +397,7 @@ fn check(document: &str, expected: &[&str]) {
 }
 
 #[test]
-fn everything_wrong_is_said_at_once_and_in_its_place() {
+fn reports_all_errors_of_a_document_at_their_spans() {
     check("", &[]);
     check("kind: Tenant\nname: a\nteir: basic\n", &["unknown-key: teir"]);
     check("kind: Tenant\nname: a\n", &["missing-field: Tenant"]);
@@ -457,7 +457,7 @@ fn everything_wrong_is_said_at_once_and_in_its_place() {
 }
 
 #[test]
-fn a_choice_is_told_from_a_misspelling() {
+fn distinguishes_a_missing_choice_from_a_misspelled_key() {
     check("kind: Component\nname: a\n", &["missing-field: Component"]);
     check("kind: Component\nname: a\nmodul: b\n", &["unknown-key: modul"]);
     check(

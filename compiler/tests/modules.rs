@@ -1,4 +1,5 @@
-//! The cases of the program's modules, and their goldens. `UPDATE_EXPECT=1` accepts what comes out; read the diff.
+//! Runs the test cases of the built-in modules and compares the results with the goldens. `UPDATE_EXPECT=1` accepts the
+//! results; read the diff.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -57,9 +58,9 @@ fn folder(module: &str) -> PathBuf {
         .join(module)
 }
 
-/// The folders of modules, in order of name.
+/// Returns the directories of modules, in order of name.
 fn modules() -> Vec<String> {
-    let files = Disk(folder("")).list("").expect("the modules' folder");
+    let files = Disk(folder("")).list("").expect("the directory of the modules");
     files
         .iter()
         .filter_map(|path| path.strip_suffix("/module.yaml"))
@@ -68,13 +69,13 @@ fn modules() -> Vec<String> {
 }
 
 #[test]
-fn every_module_is_in_the_program() {
+fn every_module_is_built_in() {
     let known: Vec<&str> = MODULES.iter().map(|(name, _)| *name).collect();
     assert_eq!(modules(), known);
 }
 
 #[test]
-fn every_module_gives_what_its_cases_say() {
+fn every_module_passes_its_cases() {
     let update = std::env::var_os("UPDATE_EXPECT").is_some_and(|value| value == "1");
     let only = std::env::var("MODULE").ok();
     let mut report = String::new();
@@ -98,8 +99,8 @@ fn every_module_gives_what_its_cases_say() {
         for case in &tested.cases {
             let name = format!("{module}/tests/{}", case.name);
             if let Some(wrong) = &case.wrong {
-                let said = case.files.get(module_test::WORDS).map_or("", String::as_str);
-                report += &format!("{name}: {wrong}\n{said}");
+                let diagnostics = case.files.get(module_test::WORDS).map_or("", String::as_str);
+                report += &format!("{name}: {wrong}\n{diagnostics}");
                 continue;
             }
             let golden = folder.join("tests").join(&case.name);
@@ -116,7 +117,8 @@ fn every_module_gives_what_its_cases_say() {
                 let _ = std::fs::remove_dir_all(&golden);
                 for (path, text) in &case.files {
                     let path = golden.join(path);
-                    std::fs::create_dir_all(path.parent().expect("a file in a folder")).expect("a folder");
+                    std::fs::create_dir_all(path.parent().expect("a path with a parent"))
+                        .expect("a directory");
                     std::fs::write(path, text).expect("a file");
                 }
                 continue;
@@ -127,30 +129,30 @@ fn every_module_gives_what_its_cases_say() {
             {
                 match (accepted.get(path), case.files.get(path)) {
                     (Some(before), Some(now)) if before == now => {}
-                    (Some(_), Some(_)) => report += &format!("{name}/{path}: is another\n"),
-                    (Some(_), None) => report += &format!("{name}/{path}: is not written any more\n"),
+                    (Some(_), Some(_)) => report += &format!("{name}/{path}: differs\n"),
+                    (Some(_), None) => report += &format!("{name}/{path}: is no longer produced\n"),
                     (None, _) => report += &format!("{name}/{path}: is new\n"),
                 }
             }
         }
-        // A folder that no case produces is one that somebody forgot.
+        // A directory without a case is left over from a deleted or renamed case.
         let list = Disk(folder).list("tests").unwrap_or_default();
         for path in list.iter().filter_map(|path| path.strip_prefix("tests/")) {
             if let Some((case, _)) = path.split_once('/')
                 && !tested.cases.iter().any(|known| known.name == case)
             {
-                report += &format!("{module}/tests/{path}: of no case\n");
+                report += &format!("{module}/tests/{path}: belongs to no case\n");
             }
         }
     }
     assert!(
         report.is_empty(),
-        "\n{report}\nUPDATE_EXPECT=1 accepts what comes out\n"
+        "\n{report}\nUPDATE_EXPECT=1 accepts the new output\n"
     );
 }
 
 #[test]
-fn a_case_that_is_not_as_it_says_is_wrong() {
+fn reports_cases_whose_result_differs_from_their_expectation() {
     let module = "
 kind: Module
 name: motto

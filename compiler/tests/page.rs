@@ -1,5 +1,5 @@
-//! `docs/language.md` tells the truth: its examples are compiled, section by section, and its expressions are evaluated. So do the
-//! pages of `docs/codes`: their examples are mistakes of the kind that they are about.
+//! Checks the documentation. The examples of `docs/language.md` compile, section by section, and its expressions evaluate to
+//! the documented values. The example on each page of `docs/codes` causes the diagnostic that the page describes.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use terrace_compiler::{Request, compile, yaml};
 
 const PAGE: &str = include_str!("../../docs/language.md");
 
-/// What a section that is not about them need not say.
+/// The documents that an example may omit.
 const BASE: [(&str, &str); 4] = [
     (
         "kind: Platform",
@@ -47,35 +47,35 @@ fn every_example_compiles() {
             files.insert(file.to_owned(), "def main(event, context): pass\n".to_owned());
         }
         let compiled = compile(&MemorySources::new(files), &request());
-        for said in &compiled.diagnostics {
-            let place = said
+        for diagnostic in &compiled.diagnostics {
+            let place = diagnostic
                 .primary
                 .as_ref()
                 .map(|label| compiled.files.location(label.span).to_string());
             wrong.push(format!(
                 "{title}: [{}] {} at {place:?}",
-                said.code.slug(),
-                said.message
+                diagnostic.code.slug(),
+                diagnostic.message
             ));
         }
         assert!(
             compiled.has_errors() || !compiled.bundles.is_empty(),
-            "{title}: nothing comes of it"
+            "{title}: the example compiles to nothing"
         );
     }
     assert!(sections > 8, "only {sections} sections have examples");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What the examples of codes' pages need not say: a key is required by many modules.
+/// A document that the examples of code pages may also omit, because many modules require a key.
 const KEY: (&str, &str) = ("module: kms", "{kind: Component, name: kms, module: kms}");
 
 #[test]
-fn examples_of_codes_come_to_them() {
+fn examples_of_code_pages_cause_their_diagnostic() {
     let (mut wrong, mut tried) = (Vec::new(), 0);
     for code in Code::ALL {
         let mut files = examples(code.page());
-        // A part of a document shows where something is wrong, and cannot be compiled.
+        // A fragment of a document cannot be compiled.
         files.retain(|_, text| text.starts_with("kind:") || text.starts_with("{kind:"));
         if files.is_empty() {
             continue;
@@ -86,16 +86,16 @@ fn examples_of_codes_come_to_them() {
         let known: Vec<_> = BASE.into_iter().chain([KEY]).collect();
         files.insert("base.yaml".to_owned(), base(&known, &all));
         let compiled = compile(&MemorySources::new(files), &request());
-        let said: Vec<&str> = compiled.diagnostics.iter().map(|said| said.code.slug()).collect();
-        if !said.contains(&code.slug()) {
-            wrong.push(format!("{}: its example comes to {said:?}", code.slug()));
+        let codes: Vec<&str> = compiled.diagnostics.iter().map(|d| d.code.slug()).collect();
+        if !codes.contains(&code.slug()) {
+            wrong.push(format!("{}: its example causes {codes:?}", code.slug()));
         }
     }
     assert!(tried > 40, "only {tried} pages have whole documents");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The documents of a base whose word is not in the examples.
+/// Returns the base documents whose key text does not appear in the examples.
 fn base(known: &[(&str, &str)], examples: &str) -> String {
     let missing = known.iter().filter(|(word, _)| !examples.contains(word));
     let documents: Vec<&str> = missing.map(|(_, document)| *document).collect();
@@ -111,8 +111,8 @@ fn request() -> Request {
 }
 
 #[test]
-fn every_field_is_on_the_page() {
-    // A test of a module and "any document" are not kinds of a stack's documents.
+fn the_page_documents_every_field() {
+    // A stack contains no module tests, and `stack` is the schema for any document.
     let kinds = KINDS
         .into_iter()
         .filter(|kind| !["module-test", "stack"].contains(kind));
@@ -129,7 +129,7 @@ fn every_field_is_on_the_page() {
     }
 }
 
-/// The files of a section: a block that names one is that, and each of the others is a file of its own.
+/// Returns the files of a section. A block can name its file; every other block is a separate file.
 fn examples(section: &str) -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
     for block in section.split("\n```yaml").skip(1) {
@@ -144,7 +144,7 @@ fn examples(section: &str) -> BTreeMap<String, String> {
     files
 }
 
-/// The files of a page that are no documents: blocks that name one, such as `sh src/.env`.
+/// Returns the files of a page that are not documents: blocks that name a file, such as `sh src/.env`.
 fn files_beside(page: &str) -> impl Iterator<Item = (String, String)> {
     let blocks = page.split("\n```").skip(1).step_by(2);
     blocks.filter_map(|block| {
@@ -155,14 +155,14 @@ fn files_beside(page: &str) -> impl Iterator<Item = (String, String)> {
 }
 
 #[test]
-fn every_expression_gives_what_it_says() {
+fn every_expression_has_the_documented_value() {
     let inputs = PAGE
         .split("\nWith `inputs: ")
         .nth(1)
         .and_then(|rest| rest.split("`:").next());
     let inputs = inputs.expect("the inputs of the examples");
-    let (mut files, mut said) = (Files::default(), Diagnostics::new());
-    let nodes = yaml::read("inputs.yaml", inputs.as_bytes(), &mut files, &mut said);
+    let (mut files, mut diagnostics) = (Files::default(), Diagnostics::new());
+    let nodes = yaml::read("inputs.yaml", inputs.as_bytes(), &mut files, &mut diagnostics);
     let typed = nodes[0].entries().iter().map(|(name, node)| {
         let value = Term::from_value(node.to_value());
         let text = value.shown();
@@ -198,11 +198,11 @@ fn every_expression_gives_what_it_says() {
             "x: {}",
             terrace_artifact::to_json_compact(&format!("{{{{ {written} }}}}").as_str().into())
         );
-        let nodes = yaml::read("row.yaml", document.as_bytes(), &mut files, &mut said);
-        let template = expression::template(nodes[0].get("x").expect("the key"), &files, &mut said);
-        let given = template.evaluate(&scope).map(|term| term.shown());
+        let nodes = yaml::read("row.yaml", document.as_bytes(), &mut files, &mut diagnostics);
+        let template = expression::template(nodes[0].get("x").expect("the key"), &files, &mut diagnostics);
+        let result = template.evaluate(&scope).map(|term| term.shown());
         assert_eq!(
-            given.as_ref().map_err(|failure| &failure.message),
+            result.as_ref().map_err(|failure| &failure.message),
             Ok(wanted),
             "{written}"
         );

@@ -1,4 +1,4 @@
-//! A pipeline, from text to files: the seed's, in our language.
+//! Compiles a pipeline from text to files.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use terrace_compiler::source::MemorySources;
 use terrace_compiler::{Request, compile};
 
-/// The files of the stack, by path, once nothing was said against it.
+/// Compiles a stack without diagnostics and returns its files.
 fn files(text: &str) -> Vec<terrace_artifact::File> {
     let sources = MemorySources::new([("stack.yaml", text)]);
     let compiled = compile(
@@ -17,7 +17,7 @@ fn files(text: &str) -> Vec<terrace_artifact::File> {
             ..Request::default()
         },
     );
-    let said: Vec<String> = compiled
+    let diagnostics: Vec<String> = compiled
         .diagnostics
         .iter()
         .map(|d| {
@@ -29,7 +29,7 @@ fn files(text: &str) -> Vec<terrace_artifact::File> {
             )
         })
         .collect();
-    assert_eq!(said, Vec::<String>::new());
+    assert_eq!(diagnostics, Vec::<String>::new());
     terrace_artifact::files(&compiled.bundles[0])
 }
 
@@ -42,7 +42,7 @@ fn json_of(files: &[terrace_artifact::File], path: &str) -> Value {
 const SALES: &str = include_str!("pipelines/sales.yaml");
 
 #[test]
-fn the_seeds_pipeline() {
+fn compiles_the_sales_pipeline() {
     let files = files(SALES);
     for path in [
         "step-functions/finance/sales.json",
@@ -54,9 +54,9 @@ fn the_seeds_pipeline() {
     }
 }
 
-/// State for state what the seed has, but for what its inventory calls wrong.
+/// Lists the states of the sales pipeline, with their types and targets.
 #[test]
-fn it_has_the_seeds_states() {
+fn the_sales_pipeline_has_the_expected_states() {
     let files = files(SALES);
     let definition = json_of(&files, "step-functions/finance/sales.json");
     assert_eq!(definition["Comment"], "Data processing pipeline");
@@ -82,7 +82,7 @@ fn it_has_the_seeds_states() {
             row("GenerateReport", "Task", "NotifyCompletion"),
             row("NotifyCompletion", "Task", ""),
             row("HandleFailure", "Task", "PipelineFailed"),
-            // D18: a failed run ends as failed.
+            // A failed run must end in a `Fail` state, so that the execution is reported as failed.
             row("PipelineFailed", "Fail", ""),
         ]
     );
@@ -96,7 +96,7 @@ fn it_has_the_seeds_states() {
     );
     let retry = json!([{"ErrorEquals": ["States.TaskFailed"], "IntervalSeconds": 30, "MaxAttempts": 3, "BackoffRate": 2}]);
     assert_eq!(states["ValidateInput"]["Retry"], retry);
-    // D17: all of them catch everything, and keep the input beside the error.
+    // Every task catches all errors and keeps its input next to the error.
     let catch = json!([{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "HandleFailure"}]);
     for name in [
         "ValidateInput",
@@ -121,9 +121,9 @@ fn it_has_the_seeds_states() {
     );
 }
 
-/// Every action the role is allowed is one that a state of the machine needs, and every state has its own.
+/// The role allows exactly the actions that the states of the machine need.
 #[test]
-fn the_role_is_allowed_what_the_states_call() {
+fn the_role_allows_only_the_calls_of_the_states() {
     let template = json_of(&files(SALES), "cloudformation/finance/sales.json");
     let policy = &template["Resources"]["Role"]["Properties"]["Policies"][0]["PolicyDocument"];
     let mut actions = BTreeSet::new();
@@ -161,16 +161,16 @@ fn the_role_is_allowed_what_the_states_call() {
 }
 
 #[test]
-fn the_order_of_documents_changes_nothing() {
+fn the_order_of_documents_does_not_matter() {
     let mut documents: Vec<&str> = SALES.split("\n---\n").collect();
     documents.reverse();
-    let turned = documents.join("\n---\n");
-    assert_eq!(files(&turned), files(SALES));
+    let reversed = documents.join("\n---\n");
+    assert_eq!(files(&reversed), files(SALES));
 }
 
-/// Whatever a user leaves out or gets wrong is a diagnostic, never a panic; what is emitted is a whole machine.
+/// A missing or wrong line causes a diagnostic and never a panic. An emitted state machine is always complete.
 #[test]
-fn every_line_may_be_wrong() {
+fn wrong_or_missing_lines_never_panic() {
     let lines: Vec<&str> = SALES.lines().collect();
     let begin = lines.iter().position(|line| *line == "kind: Pipeline").unwrap();
     let mut variants: Vec<String> = Vec::new();

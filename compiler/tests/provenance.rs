@@ -1,4 +1,4 @@
-//! Where a field comes from: the line that makes it, and everybody who gave its inputs a value.
+//! The provenance of a field: the line that declares it, and all sources of its inputs' values.
 
 use std::fmt::Write as _;
 
@@ -79,8 +79,8 @@ resources:
                 periodSeconds: "{{ inputs.probe.period | seconds }}"
 "#;
 
-/// What is told of a field of the one resource.
-fn told(field: &[&str], set: &[&str]) -> String {
+/// Describes the provenance of a field of the deployment.
+fn provenance_of(field: &[&str], set: &[&str]) -> String {
     let sources = MemorySources::new([("stack.yaml".to_owned(), STACK.to_owned())]);
     let request = Request {
         set: set.iter().map(|text| (*text).to_owned()).collect(),
@@ -97,24 +97,24 @@ fn told(field: &[&str], set: &[&str]) -> String {
     let (compiled, provenance) = compile_with(&sources, &request, &|_| {}, |emissions| {
         emissions[0].provenance(&address, &field)
     });
-    let said: Vec<&str> = compiled.diagnostics.iter().map(|d| d.message.as_str()).collect();
+    let messages: Vec<&str> = compiled.diagnostics.iter().map(|d| d.message.as_str()).collect();
     let Some(Some(provenance)) = provenance else {
-        assert!(!compiled.has_errors(), "{said:#?}");
+        assert!(!compiled.has_errors(), "{messages:#?}");
         return "no line\n".to_owned();
     };
     let line = |span| compiled.files.location(span).line;
-    let mut told = format!("line {}", line(provenance.place));
+    let mut description = format!("line {}", line(provenance.place));
     if provenance.patched {
-        told.push_str(", patched");
+        description.push_str(", patched");
     }
     if let Some(written) = provenance.written {
-        let _ = write!(told, ": {}", compiled.files.text(written));
+        let _ = write!(description, ": {}", compiled.files.text(written));
     }
     for input in &provenance.inputs {
-        let _ = write!(told, "\n{}", input.path.join("."));
+        let _ = write!(description, "\n{}", input.path.join("."));
         for setting in &input.settings {
             let _ = write!(
-                told,
+                description,
                 "\n  {}, {}, line {}",
                 setting.value,
                 setting.by,
@@ -122,16 +122,16 @@ fn told(field: &[&str], set: &[&str]) -> String {
             );
         }
     }
-    told + "\n"
+    description + "\n"
 }
 
 #[track_caller]
 fn check(field: &[&str], want: Expect) {
-    want.assert_eq(&told(field, &[]));
+    want.assert_eq(&provenance_of(field, &[]));
 }
 
 #[test]
-fn everybody_who_gave_a_value_is_named_the_one_that_counts_first() {
+fn lists_all_sources_of_a_value_starting_with_the_effective_one() {
     expect![[r#"
         line 54: "{{ inputs.replicas }}"
         replicas
@@ -143,11 +143,11 @@ fn everybody_who_gave_a_value_is_named_the_one_that_counts_first() {
           5, tier `enterprise`, line 6
           1, the module's default, line 42
     "#]]
-    .assert_eq(&told(&["spec", "replicas"], &["web.replicas=9"]));
+    .assert_eq(&provenance_of(&["spec", "replicas"], &["web.replicas=9"]));
 }
 
 #[test]
-fn a_value_within_what_an_input_gives_as_a_whole() {
+fn explains_a_value_inside_an_object_input() {
     check(
         &["metadata", "labels", "team"],
         expect![[r#"
@@ -161,7 +161,7 @@ fn a_value_within_what_an_input_gives_as_a_whole() {
 }
 
 #[test]
-fn a_default_below_an_input() {
+fn explains_a_default_inside_an_object_input() {
     let field = [
         "spec",
         "template",
@@ -182,7 +182,7 @@ fn a_default_below_an_input() {
 }
 
 #[test]
-fn a_patch_and_a_literal() {
+fn explains_patches_and_literals() {
     check(
         &["spec", "minReadySeconds"],
         expect![[r#"
@@ -198,7 +198,7 @@ fn a_patch_and_a_literal() {
 }
 
 #[test]
-fn several_values_have_a_place_and_no_text() {
+fn a_map_has_a_line_but_no_text() {
     check(
         &["spec", "template", "spec", "containers", "0"],
         expect![[r#"
@@ -210,7 +210,7 @@ fn several_values_have_a_place_and_no_text() {
 }
 
 #[test]
-fn what_the_compiler_adds_has_no_line() {
+fn fields_that_the_compiler_adds_have_no_line() {
     check(
         &["metadata", "namespace"],
         expect![[r#"

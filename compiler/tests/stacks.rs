@@ -1,4 +1,4 @@
-//! Whole stacks, from text to files.
+//! Compiles whole stacks from text to files.
 
 use expect_test::{Expect, expect};
 use terrace_compiler::source::MemorySources;
@@ -14,7 +14,7 @@ fn run(text: &str) -> Compiled {
     )
 }
 
-/// Every file of every bundle, or what is wrong.
+/// Compares the diagnostics and every file of every bundle with the expected text.
 fn check(text: &str, expect: Expect) {
     let compiled = run(text);
     let mut out = String::new();
@@ -84,7 +84,7 @@ outputs: {url: \"{{ ref('queue').url }}\", arn: \"{{ ref('queue').arn }}\"}
 ";
 
 #[test]
-fn a_module_makes_a_stack_and_objects() {
+fn a_module_compiles_to_a_cloudformation_stack_and_objects() {
     check(
         &format!("{BASE}
 {{kind: Component, name: tenant, tenants: all, resources: {{space: {{type: v1/Namespace, metadata: {{name: \"{{{{ namespace }}}}\"}}}}}}}}

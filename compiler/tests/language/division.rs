@@ -1,11 +1,12 @@
-//! Components that are too large for one CloudFormation stack.
+//! Components that are split into several CloudFormation stacks.
 
 use expect_test::expect;
 use terrace_compiler::Compiled;
 
-use crate::{file, run, said};
+use crate::{file, report, run};
 
-/// A component that is divided: a topic and its policy for each name, a key for all, and a component that reads them.
+/// Compiles a partitioned component with a topic and its policy for each name and one key for all, and a component that reads
+/// them.
 fn divided(names: &[&str]) -> Compiled {
     let text = format!(
         "
@@ -41,9 +42,9 @@ resources:
     run(&text, &[])
 }
 
-/// The stack that each resource of a bundle is in.
+/// Returns the CloudFormation stack of each resource in a bundle.
 fn stacks(compiled: &Compiled) -> Vec<(String, String)> {
-    assert_eq!(said(compiled), "");
+    assert_eq!(report(compiled), "");
     let stacks = compiled.bundles[0]
         .artifacts
         .iter()
@@ -59,7 +60,7 @@ fn stacks(compiled: &Compiled) -> Vec<(String, String)> {
 }
 
 #[test]
-fn a_resource_of_a_divided_component_never_moves() {
+fn a_resource_never_moves_between_partitions() {
     let names = ["orders", "customers", "returns", "prices", "stock", "visits"];
     let all = stacks(&divided(&names));
     let used: std::collections::BTreeSet<&str> = all.iter().map(|(_, stack)| stack.as_str()).collect();
@@ -84,7 +85,7 @@ fn a_resource_of_a_divided_component_never_moves() {
 }
 
 #[test]
-fn the_stacks_of_a_component_tell_each_other_by_parameters() {
+fn partitions_refer_to_each_other_by_parameters() {
     let compiled = divided(&["orders", "customers"]);
     let orders = stacks(&compiled)
         .into_iter()
@@ -211,8 +212,8 @@ fn the_stacks_of_a_component_tell_each_other_by_parameters() {
     ));
 }
 
-/// A component of so many topics that all tell their ARNs, and one that reads them all.
-fn told_and_read(count: usize) -> String {
+/// Returns a component with `count` topics whose ARNs are outputs, and a component that reads them all.
+fn topics_and_reader(count: usize) -> String {
     let each = |line: &dyn Fn(usize) -> String, between: &str| {
         let lines: Vec<String> = (0..count).map(line).collect();
         lines.join(between)
@@ -248,7 +249,7 @@ resources:
 }
 
 #[test]
-fn a_stack_that_cloudformation_would_refuse_is_an_error() {
+fn rejects_a_stack_that_exceeds_cloudformation_limits() {
     let document = |length: usize| {
         let text = "x".repeat(length);
         format!(
@@ -260,9 +261,9 @@ resources: {{page: {{type: AWS::SSM::Document, properties: {{Content: {{schemaVe
         )
     };
     for (text, want) in [
-        (told_and_read(200), ""),
+        (topics_and_reader(200), ""),
         (
-            told_and_read(201),
+            topics_and_reader(201),
             "stack-too-large: the CloudFormation stack `acme-development-platform-topics` has 201 outputs <topics>\n\
              stack-too-large: the CloudFormation stack `acme-development-platform-reader` has 201 parameters <reader>",
         ),
@@ -272,12 +273,12 @@ resources: {{page: {{type: AWS::SSM::Document, properties: {{Content: {{schemaVe
             "stack-too-large: the CloudFormation stack `acme-development-platform-handbook` has 1000114 bytes <handbook>",
         ),
     ] {
-        assert_eq!(said(&run(&text, &[])), want);
+        assert_eq!(report(&run(&text, &[])), want);
     }
 }
 
 #[test]
-fn the_stacks_of_a_renamed_component_have_files_of_their_own() {
+fn partitions_of_a_renamed_component_have_separate_files() {
     let text = "
 kind: Module
 name: topics
@@ -289,7 +290,7 @@ resources: {topic: {type: AWS::SNS::Topic, for_each: \"{{ ['orders', 'returns', 
 {kind: Component, name: my_subjects, moved_from: topics, module: topics}
 ";
     let compiled = run(text, &[]);
-    assert_eq!(said(&compiled), "");
+    assert_eq!(report(&compiled), "");
     let files = terrace_artifact::files(&compiled.bundles[0]);
     let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
     assert_eq!(

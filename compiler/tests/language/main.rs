@@ -1,4 +1,4 @@
-//! Small stacks, each for one thing that the language promises.
+//! Small stacks, each of which tests one rule of the language.
 
 mod division;
 mod renamed;
@@ -33,8 +33,8 @@ fn run_on(today: &str, text: &str, set: &[&str]) -> Compiled {
     )
 }
 
-/// What is said, a line each.
-fn said(compiled: &Compiled) -> String {
+/// Formats the diagnostics, one per line: `code: message <text of the span>`.
+fn report(compiled: &Compiled) -> String {
     let lines = compiled.diagnostics.iter().map(|diagnostic| {
         let place = diagnostic.primary.as_ref();
         let text = place.map_or("", |label| compiled.files.text(label.span));
@@ -43,10 +43,10 @@ fn said(compiled: &Compiled) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The text of a file of the only bundle.
+/// Returns the text of a file of the first bundle. Fails if there are diagnostics.
 #[track_caller]
 fn file(compiled: &Compiled, path: &str) -> String {
-    assert_eq!(said(compiled), "");
+    assert_eq!(report(compiled), "");
     let files = terrace_artifact::files(&compiled.bundles[0]);
     let names: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
     match files.iter().find(|file| file.path == path) {
@@ -55,7 +55,7 @@ fn file(compiled: &Compiled, path: &str) -> String {
     }
 }
 
-/// The properties of a resource of a CloudFormation stack, as JSON.
+/// Returns the properties of a resource in a template, as JSON.
 #[track_caller]
 fn properties(compiled: &Compiled, path: &str, logical_id: &str) -> String {
     let text = file(compiled, path);
@@ -143,7 +143,7 @@ resources:
 ";
 
 #[test]
-fn what_is_set_has_the_type_of_its_input() {
+fn command_line_values_have_the_type_of_their_input() {
     let base = r#"["latest","latest",{},1,false,24,"1Gi","1",10,[]]"#;
     for (set, want) in [
         ("web.tag=9", base.replacen("latest", "9", 1)),
@@ -175,7 +175,7 @@ fn what_is_set_has_the_type_of_its_input() {
 }
 
 #[test]
-fn what_cannot_be_set_is_refused() {
+fn rejects_invalid_command_line_inputs() {
     for (set, want) in [
         (
             "web.tga=9",
@@ -197,12 +197,12 @@ fn what_cannot_be_set_is_refused() {
             "unknown-key: `tga` is not a key of `image` <web.image.tga>",
         ),
     ] {
-        assert_eq!(said(&run(VALUES, &[set])), want, "{set}");
+        assert_eq!(report(&run(VALUES, &[set])), want, "{set}");
     }
 }
 
 #[test]
-fn what_a_module_demands_can_be_waived_by_name() {
+fn waivers_suppress_module_checks_by_rule_name() {
     let text = |waiver: &str| {
         format!(
             "
@@ -258,12 +258,12 @@ waivers: [{waiver}]
     ] {
         let list: Vec<&str> = waivers.into_iter().map(String::as_str).collect();
         let compiled = run_on("2026-11-21", &text(&list.join(", ")), &[]);
-        assert_eq!(said(&compiled), want, "{list:?}");
+        assert_eq!(report(&compiled), want, "{list:?}");
     }
 }
 
 #[test]
-fn a_right_on_a_table_is_one_on_its_database_and_the_catalog() {
+fn a_grant_on_a_table_includes_its_database_and_the_catalog() {
     let compiled = run(
         "
 kind: Component
@@ -299,7 +299,7 @@ grants:
 }
 
 #[test]
-fn zones_of_a_lake_are_asked_for_by_name() {
+fn outputs_of_a_lake_are_accessed_by_zone_name() {
     let compiled = run(
         "
 {kind: Component, name: kms, module: kms}
@@ -316,7 +316,7 @@ grants:
 ",
         &[],
     );
-    assert_eq!(said(&compiled), "");
+    assert_eq!(report(&compiled), "");
     let page = properties(&compiled, "cloudformation/platform/report.json", "Page");
     expect![[r#"{"Type":"String","Value":{"Fn::Sub":"${LakeDatabaseLanding} acme-scratch-development-${AWS::AccountId}"}}"#]].assert_eq(&page);
     let grants = properties(&compiled, "cloudformation/platform/report.json", "RoleGrants");
@@ -324,7 +324,7 @@ grants:
 }
 
 #[test]
-fn a_value_stands_for_a_key_and_json_of_nothing_for_none() {
+fn value_replaces_a_key_and_empty_json_removes_it() {
     let compiled = run(
         r#"
 kind: Component
@@ -346,7 +346,7 @@ resources:
 }
 
 #[test]
-fn a_misspelt_input_is_told_where_it_is_read() {
+fn reports_a_misspelled_input_where_it_is_read() {
     let stack = |text: &str| {
         format!(
             "kind: Module\nname: note\nversion: 1.0.0\nsummary: a note\ninputs: {{text: {{type: string}}}}\nresources:\n  \
@@ -355,21 +355,21 @@ fn a_misspelt_input_is_told_where_it_is_read() {
         )
     };
     let compiled = run(&stack("inputs.txt"), &[]);
-    assert_eq!(said(&compiled), "undefined: `inputs` has no `txt` <txt>");
+    assert_eq!(report(&compiled), "undefined: `inputs` has no `txt` <txt>");
     let users = compiled.diagnostics[0]
         .trace
         .iter()
         .map(|frame| compiled.files.text(frame.span));
     assert_eq!(users.collect::<Vec<_>>(), ["note"]);
-    // Where nothing comes to the misspelling, the input is unused all the same.
+    // If the misspelled name is never evaluated, the input is still unused.
     let unread = run(&stack("'a' if not environment.production else inputs.txt"), &[]);
     assert_eq!(
-        said(&unread),
+        report(&unread),
         "unused-input: no expression reads the input `text` <text>"
     );
     let other = run(&stack("name"), &[]);
     assert_eq!(
-        said(&other),
+        report(&other),
         "unused-input: no expression reads the input `text` <text>"
     );
 }

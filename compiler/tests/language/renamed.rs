@@ -1,12 +1,13 @@
-//! A component under another name.
+//! Renamed components.
 
 use std::collections::BTreeMap;
 
 use terrace_artifact::{ArtifactId, Digest};
 
-use crate::{run, said};
+use crate::{report, run};
 
-/// A database, what reads from it, and a topic that another stack and a grant name; under these names.
+/// Compiles a database with its reader, and a topic that another stack and a grant refer to, under the given names. Returns
+/// the digest of each artifact.
 fn delivered(database: &str, topics: &str, moved: bool) -> BTreeMap<ArtifactId, Digest> {
     let from = |old: &str| match moved {
         true => format!("moved_from: {old}"),
@@ -54,7 +55,7 @@ grants: [{{who: role, may: publish, on: \"{{{{ ref('{topics}').topic }}}}\"}}]
         from("alerts"),
     );
     let compiled = run(&text, &[]);
-    assert_eq!(said(&compiled), "");
+    assert_eq!(report(&compiled), "");
     let artifacts = compiled.bundles[0].artifacts.iter();
     artifacts
         .map(|artifact| (artifact.id.clone(), artifact.digest()))
@@ -62,7 +63,7 @@ grants: [{{who: role, may: publish, on: \"{{{{ ref('{topics}').topic }}}}\"}}]
 }
 
 #[test]
-fn what_is_moved_stays_as_it_is_and_so_does_what_names_it() {
+fn moved_components_and_their_users_stay_unchanged() {
     let before = delivered("store", "alerts", false);
     assert_eq!(delivered("warehouse", "pages", true), before);
     let anew = delivered("warehouse", "pages", false);

@@ -1,6 +1,6 @@
-//! What a module says several times is evaluated once, and nobody can tell.
+//! Repeated parts of a module are evaluated once. The results must not depend on that.
 
-use super::{file, properties, run, said};
+use super::{file, properties, report, run};
 
 const TAGGED: &str = "
 kind: Module
@@ -14,13 +14,13 @@ resources:
   each:
     for_each: \"{{ {'x': 'one', 'y': 'two'} }}\"
     type: AWS::SQS::Queue
-    properties: {QueueName: \"{{ name }}-{{ each.key }}\", Tags: [{Key: team, Value: \"{{ inputs.team }}\"}, {Key: turn, Value: \"{{ each.value }}\"}]}
+    properties: {QueueName: \"{{ name }}-{{ each.key }}\", Tags: [{Key: team, Value: \"{{ inputs.team }}\"}, {Key: iteration, Value: \"{{ each.value }}\"}]}
   second: {type: AWS::SQS::Queue, properties: {KmsMasterKeyId: alias/aws/sqs, Tags: [{Key: team, Value: \"{{ inputs.team }}\"}]}}
 ---
 ";
 
 #[test]
-fn it_is_the_same_in_each_place_and_another_in_each_component() {
+fn repeated_parts_are_equal_within_a_component_and_differ_between_components() {
     let components = "
 {kind: Component, name: one, module: tagged}
 ---
@@ -41,15 +41,15 @@ fn it_is_the_same_in_each_place_and_another_in_each_component() {
     assert_eq!(tags("one", "Second"), team("a"));
     assert_eq!(tags("two", "First"), team("mine"));
     assert_eq!(tags("two", "Second"), team("b"));
-    let turn = |value: &str| {
-        format!("[{{\"Key\":\"team\",\"Value\":\"b\"}},{{\"Key\":\"turn\",\"Value\":\"{value}\"}}]}}")
+    let iteration = |value: &str| {
+        format!("[{{\"Key\":\"team\",\"Value\":\"b\"}},{{\"Key\":\"iteration\",\"Value\":\"{value}\"}}]}}")
     };
-    assert_eq!(tags("two", "EachX"), turn("one"));
-    assert_eq!(tags("two", "EachY"), turn("two"));
+    assert_eq!(tags("two", "EachX"), iteration("one"));
+    assert_eq!(tags("two", "EachY"), iteration("two"));
 }
 
 #[test]
-fn what_is_wrong_in_it_is_told_in_each_place() {
+fn reports_an_error_at_each_repetition() {
     let text = "
 kind: Component
 name: notices
@@ -60,12 +60,12 @@ resources:
     let compiled = run(text, &[]);
     let places = compiled.diagnostics.iter().filter_map(|d| d.primary.as_ref());
     let places: Vec<u32> = places.map(|label| label.span.start).collect();
-    assert_eq!(places.len(), 2, "{}", said(&compiled));
+    assert_eq!(places.len(), 2, "{}", report(&compiled));
     assert!(places[0] < places[1]);
 }
 
 #[test]
-fn a_loop_that_takes_a_name_for_itself_is_not_mistaken() {
+fn a_loop_variable_can_shadow_a_name() {
     let text = "
 kind: Component
 name: notices
@@ -83,10 +83,10 @@ resources:
     let text = file(&compiled, "kubernetes/platform/notices.yaml");
     let lines: Vec<&str> = text.lines().filter(|line| line.contains("b\":\"c")).collect();
     let plain = "  a: '{\"a\":\"acme-development-platform-notices\",\"b\":\"c\"}'";
-    let turn = |key: &str, name: &str| {
+    let iteration = |key: &str, name: &str| {
         format!("  {key}: '{{\"a\":{{\"key\":\"{name}\",\"value\":\"{name}\"}},\"b\":\"c\"}}'")
     };
-    let mut wanted = vec![turn("x", "x"), turn("'y'", "y"), plain.to_owned()];
+    let mut wanted = vec![iteration("x", "x"), iteration("'y'", "y"), plain.to_owned()];
     let mut lines: Vec<String> = lines.into_iter().map(str::to_owned).collect();
     lines.sort();
     wanted.sort();
