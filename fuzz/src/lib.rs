@@ -1,12 +1,12 @@
-//! Mutations that know what documents look like: most of what they make is still YAML, with words that mean something here.
+//! Mutations that preserve the structure of documents. Most results are still valid YAML with words of the language.
 
 mod words;
 
 use std::ops::Range;
 
-/// Changes `data[..size]` in place, and gives its new size.
+/// Changes `data[..size]` in place and returns the new size, at most `most`.
 ///
-/// A third of the time that is libFuzzer's own change of bytes; otherwise of lines, words and values.
+/// A third of the changes are libFuzzer's changes of bytes. The others change lines (if `lines` is set), words and values.
 pub fn mutate(data: &mut [u8], size: usize, most: usize, seed: u32, lines: bool) -> usize {
     let mut chance = Chance(u64::from(seed) | 1 << 40);
     if chance.below(3) == 0 {
@@ -26,7 +26,7 @@ pub fn mutate(data: &mut [u8], size: usize, most: usize, seed: u32, lines: bool)
     put(&text, data, most)
 }
 
-/// Puts lines of one input between those of another.
+/// Inserts lines of the second input into the first, writes the result to `out`, and returns its size.
 pub fn cross(first: &[u8], second: &[u8], out: &mut [u8], seed: u32) -> usize {
     let mut chance = Chance(u64::from(seed) | 1 << 40);
     let (first, second) = (String::from_utf8_lossy(first), String::from_utf8_lossy(second));
@@ -69,7 +69,7 @@ fn change_lines(text: &str, chance: &mut Chance) -> String {
             }
         }
         5 => {
-            // A key beside the one that stands here.
+            // Insert a sibling key.
             let indent: String = lines[at].chars().take_while(|c| matches!(c, ' ' | '-')).collect();
             let indent = indent.replace('-', " ");
             lines.insert(at + 1, format!("{indent}{}: {}", chance.key(), chance.value()));
@@ -87,8 +87,8 @@ fn change_lines(text: &str, chance: &mut Chance) -> String {
 }
 
 fn change_words(text: &str, chance: &mut Chance) -> String {
-    let found = word_ranges(text);
-    let Some(range) = found.get(chance.below(found.len().max(1))).cloned() else {
+    let words = word_ranges(text);
+    let Some(range) = words.get(chance.below(words.len().max(1))).cloned() else {
         return chance.value();
     };
     let mut text = text.to_owned();
@@ -96,8 +96,8 @@ fn change_words(text: &str, chance: &mut Chance) -> String {
         0 => text.replace_range(range, &chance.value()),
         1 => text.replace_range(range, chance.key()),
         2 => {
-            // Another word of the same text: names that answer each other.
-            let other = found[chance.below(found.len())].clone();
+            // Copy another word of the same text, so that names refer to each other.
+            let other = words[chance.below(words.len())].clone();
             let other = text[other].to_owned();
             text.replace_range(range, &other);
         }
@@ -127,7 +127,7 @@ fn word_ranges(text: &str) -> Vec<Range<usize>> {
     ranges
 }
 
-/// Random choices from a seed.
+/// A random number generator with a fixed seed (xorshift).
 struct Chance(u64);
 
 impl Chance {

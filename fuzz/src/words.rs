@@ -1,11 +1,11 @@
-//! The words that documents are made of: the schemas' keys and values, and what breaks programs.
+//! The words for mutations: the keys and values of the schemas, and values that often break programs.
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use terrace_compiler::validate;
 
-/// Every key, and every word that is a value, of the published schemas.
+/// Returns every key, and every value that is a word, of the published schemas.
 pub(crate) fn keys() -> &'static [String] {
     static KEYS: OnceLock<Vec<String>> = OnceLock::new();
     KEYS.get_or_init(|| {
@@ -37,7 +37,7 @@ fn collect(schema: &serde_json::Value, keys: &mut BTreeSet<String>) {
     }
 }
 
-/// What has a meaning of its own inside bodies, and the types of resources.
+/// The keys with a special meaning inside bodies, and types of resources.
 pub(crate) const STRUCTURE: &[&str] = &[
     "$for_each",
     "$when",
@@ -82,7 +82,7 @@ pub(crate) const STRUCTURE: &[&str] = &[
     "policy/v1/PodDisruptionBudget",
 ];
 
-/// What expressions begin with.
+/// The beginnings of expressions.
 pub(crate) const ATOMS: &[&str] = &[
     "1",
     "0",
@@ -139,7 +139,7 @@ pub(crate) const ATOMS: &[&str] = &[
     "nothing",
 ];
 
-/// What stands between expressions, and what is no operator.
+/// Operators, and characters that are not operators.
 pub(crate) const OPERATORS: &[&str] = &[
     "+",
     "-",
@@ -182,7 +182,7 @@ pub(crate) const OPERATORS: &[&str] = &[
     "\t",
 ];
 
-/// Scalars of each kind, at the ends of their ranges, and ones that readers of YAML disagree about.
+/// Scalars of each type, at the limits of their ranges, and scalars that YAML readers interpret differently.
 pub(crate) const VALUES: &[&str] = &[
     "1",
     "0",

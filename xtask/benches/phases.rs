@@ -1,12 +1,12 @@
-//! Where the time of a compilation goes: each phase of the workload `W(N)` of `bench/WORKLOAD.md`, for N = 1, 10, 100, 1000.
+//! Measures each phase of the compilation of the workload `W(N)` of `bench/WORKLOAD.md`, for N = 1, 10, 100, 1000.
 //!
 //! ```text
-//! cargo bench -p xtask                     every phase and size (needs `python3`, for the workload's own generator)
-//! cargo bench -p xtask -- expand/1000      one
+//! cargo bench -p xtask                     every phase and size (needs `python3` for the workload's generator)
+//! cargo bench -p xtask -- expand/1000      one phase and size
 //! ```
 //!
-//! A phase runs on what the phases before it made, so each sample is a whole compilation of which one part is counted.
-//! Only ratios within one run mean anything on a machine that does other things too.
+//! A phase needs the results of the earlier phases, so each sample is a whole compilation of which one phase is counted.
+//! On a machine with other load, only ratios within one run are meaningful.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -23,17 +23,17 @@ use terrace_compiler::{Phase, Request, compile, compile_watched};
 #[path = "../src/workload.rs"]
 mod workload;
 
-/// The program's own.
+/// The allocator that the program uses.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How many tenants.
+/// The numbers of tenants.
 const SIZES: [u64; 4] = [1, 10, 100, 1000];
 
-/// The resources of one tenant.
+/// The number of resources per tenant.
 const RESOURCES: u64 = 23;
 
-/// A stack in memory: no disk is measured.
+/// A stack in memory, so that no disk access is measured.
 struct Memory(BTreeMap<String, Arc<[u8]>>);
 
 impl Sources for Memory {
@@ -60,8 +60,8 @@ impl Memory {
             .status()
             .expect("`python3` runs");
         assert!(written.success(), "the generator of the workload failed");
-        let folders = [&input, &stack].map(|path| path.display().to_string());
-        workload::run(&folders).expect("the workload's stack can be written");
+        let directories = [&input, &stack].map(|path| path.display().to_string());
+        workload::run(&directories).expect("the workload's stack can be written");
         let mut files = BTreeMap::new();
         read(&stack, "", &mut files);
         Memory(files)
@@ -69,7 +69,7 @@ impl Memory {
 }
 
 fn read(folder: &Path, below: &str, files: &mut BTreeMap<String, Arc<[u8]>>) {
-    for entry in fs::read_dir(folder).expect("a folder").flatten() {
+    for entry in fs::read_dir(folder).expect("a directory").flatten() {
         let name = format!("{below}{}", entry.file_name().to_string_lossy());
         match entry.path().is_dir() {
             true => read(&entry.path(), &format!("{name}/"), files),
@@ -78,7 +78,7 @@ fn read(folder: &Path, below: &str, files: &mut BTreeMap<String, Arc<[u8]>>) {
     }
 }
 
-/// The time of one phase of one compilation.
+/// Returns the time of one phase of one compilation.
 fn once(sources: &Memory, wanted: Phase) -> Duration {
     let begun = Mutex::new((Instant::now(), Duration::ZERO));
     let compiled = compile_watched(sources, &Request::default(), &|phase| {

@@ -1,8 +1,8 @@
-//! `cargo xtask classes`: brings `catalog/data/classes.tsv` up to date with the catalog.
+//! `cargo xtask classes`: updates `catalog/data/classes.tsv` from the catalog.
 //!
-//! Lines of `hand` stay as they are. Lines of `schema` are written anew for every other type and kind, as long as its schema shows
-//! nothing that needs a decision: a type with backups, retention, storage or encryption of its own, or one with an address or
-//! secret that the service generates, has to be classified by a person.
+//! Lines marked `hand` stay unchanged. For every other type and kind the command writes a line marked `schema`, if the schema
+//! decides the class. A type must be classified by hand if it has backups, retention, storage or encryption, or if the
+//! service generates an address or a secret for it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,7 +10,7 @@ use std::path::Path;
 use terrace_catalog::node::{Node, NodeId};
 use terrace_catalog::{ResourceType, cloudformation, kinds, types};
 
-/// Parts of the names of properties that say that a resource stores something.
+/// The words in property names that indicate stored data.
 const STORES: [&str; 18] = [
     "Backup",
     "Snapshot",
@@ -32,7 +32,7 @@ const STORES: [&str; 18] = [
     "Expiry",
 ];
 
-/// Ends of the names of generated properties that somebody may hold.
+/// The suffixes of generated properties whose values others may depend on.
 const HELD: [&str; 18] = [
     "Url",
     "URL",
@@ -54,7 +54,7 @@ const HELD: [&str; 18] = [
     "HostName",
 ];
 
-/// Ends of the names of types that tie others together.
+/// The suffixes of types that connect other resources.
 const TIES: [&str; 6] = [
     "Association",
     "Associations",
@@ -64,7 +64,7 @@ const TIES: [&str; 6] = [
     "Permission",
 ];
 
-/// Ends of the names of properties that name another resource.
+/// The suffixes of properties that refer to another resource.
 const NAMES: [&str; 7] = ["Id", "Ids", "Arn", "ARN", "Arns", "Name", "Identifier"];
 
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
@@ -72,12 +72,12 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         return Err(format!("`{other}` is not an argument of `classes`"));
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../catalog/data/classes.tsv");
-    let told = |error: std::io::Error| format!("{}: {error}", path.display());
-    let table = update(&std::fs::read_to_string(&path).map_err(told)?)?;
-    std::fs::write(&path, table).map_err(told)
+    let describe = |error: std::io::Error| format!("{}: {error}", path.display());
+    let table = update(&std::fs::read_to_string(&path).map_err(describe)?)?;
+    std::fs::write(&path, table).map_err(describe)
 }
 
-/// The table with the lines of `schema` made anew. Fails with the types that a person has to classify.
+/// Returns the table with new lines of `schema`. Fails with the types that must be classified by hand.
 fn update(table: &str) -> Result<String, String> {
     let mut lines: BTreeMap<String, String> = BTreeMap::new();
     for line in table.lines() {
@@ -116,7 +116,7 @@ fn update(table: &str) -> Result<String, String> {
     Ok(lines.into_values().map(|line| line + "\n").collect())
 }
 
-/// The properties that keep a schema from deciding the class of a type.
+/// Returns the properties that prevent a decision by the schema.
 fn signals(known: &ResourceType) -> Vec<String> {
     let (nodes, root) = known.nodes();
     let read_only = known.read_only();
@@ -134,7 +134,7 @@ fn signals(known: &ResourceType) -> Vec<String> {
     found
 }
 
-/// The properties that can be given, to the second level, each with its node.
+/// Returns the properties that a template can set, to the second level, each with its node.
 fn settable(nodes: &[Node<'static>], root: NodeId, read_only: &[&str]) -> Vec<(String, NodeId)> {
     let mut found = Vec::new();
     for field in &nodes[root as usize].fields {
@@ -169,7 +169,7 @@ fn line_of(known: &ResourceType) -> String {
     format!("{name}\t{class}\tschema\t{reason}")
 }
 
-/// Under which identifier a new one is made.
+/// Describes the identifier of a resource that is created again.
 fn remade(known: &ResourceType) -> String {
     let identifier = known.primary_identifier();
     let generated = identifier.iter().find(|path| known.read_only().contains(path));
@@ -189,7 +189,7 @@ fn remade(known: &ResourceType) -> String {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_table_is_what_this_command_writes() {
+    fn the_table_is_up_to_date() {
         let table = include_str!("../../catalog/data/classes.tsv");
         assert!(
             super::update(table).unwrap() == table,

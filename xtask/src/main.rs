@@ -1,4 +1,4 @@
-//! Commands for working on Terrace itself: `cargo xtask COMMAND`.
+//! Commands for the development of Terrace: `cargo xtask COMMAND`.
 
 mod classes;
 mod schemas;
@@ -7,7 +7,7 @@ mod workload;
 
 use std::process::ExitCode;
 
-/// Each command with what it takes and does.
+/// The commands, each with its arguments and description.
 const COMMANDS: &[(&str, Command, &str)] = &[
     (
         "test",
@@ -36,12 +36,12 @@ const COMMANDS: &[(&str, Command, &str)] = &[
     ),
 ];
 
-/// A command takes the arguments after its name; what goes wrong is said in a sentence.
+/// A command. It receives the arguments after its name and returns an error message of one sentence.
 type Command = fn(&[String]) -> Result<(), String>;
 
 #[expect(
     clippy::print_stderr,
-    reason = "this is a command of its own, and its words go to the terminal"
+    reason = "this is a command-line program, and its messages go to the terminal"
 )]
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
     match run(&arguments[1..]) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
-            // A command that has already said everything leaves the problem empty.
+            // The message is empty if the command has already printed everything.
             if !problem.is_empty() {
                 eprintln!("error: {problem}");
             }

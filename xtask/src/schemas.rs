@@ -1,6 +1,6 @@
-//! Makes `catalog/data` from the targets' own schemas; `catalog/README.md` says where they come from.
+//! Generates `catalog/data` from the targets' schemas. `catalog/README.md` lists the sources.
 //!
-//! The same input gives the same bytes.
+//! The same input always produces the same bytes.
 
 mod attributes;
 mod build;
@@ -10,7 +10,7 @@ mod kubernetes;
 
 use std::path::Path;
 
-/// `cargo xtask schemas`.
+/// Runs `cargo xtask schemas`.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let (mut cloudformation, mut kubernetes, mut crds) = (None, None, None);
     let mut arguments = arguments.iter();
@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-#[expect(clippy::print_stderr, reason = "says what was written")]
+#[expect(clippy::print_stderr, reason = "reports the written files")]
 fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
     std::fs::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()))?;
     eprintln!(

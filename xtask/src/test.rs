@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything that says whether this checkout works, on a machine with Rust, Go, Python and Node.
+//! `cargo xtask test`: the complete verification of a checkout, on a machine with Rust, Go, Python and Node.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
@@ -8,7 +8,7 @@ use std::{env, io, thread};
 use terrace_tests::servers::Shared;
 use terrace_tests::tools::{self, Tool};
 
-/// Runs the whole verification, or with `--only` a part of it. What follows `--` is for `cargo test`.
+/// Runs the whole verification, or a part of it with `--only`. Passes the arguments after `--` to `cargo test`.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let (part, for_cargo) = parse(arguments)?;
     require_tools()?;
@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     report.finish()
 }
 
-/// Starts both servers and says how to reach them, until it is interrupted.
+/// Starts both servers, prints the variables that point to them, and runs until it is interrupted.
 pub(crate) fn servers(arguments: &[String]) -> Result<(), String> {
     if let Some(argument) = arguments.first() {
         return Err(format!(
@@ -54,24 +54,24 @@ pub(crate) fn servers(arguments: &[String]) -> Result<(), String> {
     require_tools()?;
     install()?;
     let servers = Shared::start()?;
-    let mut words = String::new();
+    let mut exports = String::new();
     for (name, value) in servers.environment() {
-        words += &format!("export {name}={value}\n");
+        exports += &format!("export {name}={value}\n");
         match name {
-            "TERRACE_TEST_KUBECONFIG" => words += &format!("export KUBECONFIG={value}\n"),
-            "TERRACE_TEST_AWS_ENDPOINT" => words += &format!("export AWS_ENDPOINT_URL={value}\n"),
+            "TERRACE_TEST_KUBECONFIG" => exports += &format!("export KUBECONFIG={value}\n"),
+            "TERRACE_TEST_AWS_ENDPOINT" => exports += &format!("export AWS_ENDPOINT_URL={value}\n"),
             _ => {}
         }
     }
-    words += "export AWS_ACCESS_KEY_ID=111122223333 AWS_SECRET_ACCESS_KEY=test AWS_REGION=eu-west-1\n";
-    words += "# the access key is the account; both servers stop with this command (Ctrl-C)\n";
-    say(&words);
+    exports += "export AWS_ACCESS_KEY_ID=111122223333 AWS_SECRET_ACCESS_KEY=test AWS_REGION=eu-west-1\n";
+    exports += "# the access key is the account; both servers stop with this command (Ctrl-C)\n";
+    print(&exports);
     loop {
         thread::park();
     }
 }
 
-/// What `--only` selects.
+/// The part of the verification that `--only` selects.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
     Lint,
@@ -80,12 +80,12 @@ enum Part {
 }
 
 fn parse(arguments: &[String]) -> Result<(Option<Part>, &[String]), String> {
-    let mine = arguments
+    let own_count = arguments
         .iter()
         .position(|argument| argument == "--")
         .unwrap_or(arguments.len());
-    let for_cargo = arguments.get(mine + 1..).unwrap_or_default();
-    let words: Vec<&str> = arguments[..mine].iter().map(String::as_str).collect();
+    let for_cargo = arguments.get(own_count + 1..).unwrap_or_default();
+    let words: Vec<&str> = arguments[..own_count].iter().map(String::as_str).collect();
     let part = match words[..] {
         [] => None,
         ["--only", "lint"] => Some(Part::Lint),
@@ -106,19 +106,19 @@ fn require_tools() -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "this machine lacks what the tests need\n  {}",
+        "the tests need tools that this machine does not have\n  {}",
         missing.join("\n  ")
     ))
 }
 
-/// Installs the servers and the judges, at the same time: most of it is waiting for registries.
+/// Installs the servers and the judges in parallel, because most of the time is spent on waiting for registries.
 fn install() -> Result<(), String> {
     thread::scope(|scope| {
         let running = Tool::ALL.map(|tool| {
             scope.spawn(move || {
                 let start = Instant::now();
                 let result = tool.install();
-                // On the other stream: what `servers` prints is for a shell to read.
+                // The progress goes to standard error, because a shell reads the standard output of `servers`.
                 let _ = writeln!(io::stderr(), "  {}: {}", tool.name(), seconds(start.elapsed()));
                 result.map_err(|error| format!("{}: {error}", tool.name()))
             })
@@ -136,16 +136,17 @@ fn install() -> Result<(), String> {
     })
 }
 
-/// Builds the tests themselves and the program, which most of them run.
+/// Builds the tests and the program, which most of them run.
 fn build(test: &Command) -> Result<(), String> {
-    // With `--tests`, the program and the tests share what they depend on; each on its own would want it built its way.
+    // With `--tests`, the program and the tests share one build of their dependencies. Separate builds would select
+    // different features.
     succeed(&mut cargo("build --workspace --bins --tests"))?;
     let until_harness = test.get_args().take_while(|argument| *argument != "--");
     let mut command = cargo("");
     succeed(command.args(until_harness).arg("--no-run"))
 }
 
-/// What was run, how long it took and what came of it.
+/// The stages of a run with their times and results.
 #[derive(Default)]
 struct Report {
     stages: Vec<(&'static str, Duration, bool)>,
@@ -154,35 +155,35 @@ struct Report {
 }
 
 impl Report {
-    /// A stage that others need: it counts only when it fails. Gives whether it succeeded.
+    /// Runs a stage that other stages need, and returns whether it succeeded. Only a failure counts in the totals.
     fn stage(&mut self, name: &'static str, work: impl FnOnce() -> Result<(), String>) -> bool {
-        say(&format!("── {name}\n"));
+        print(&format!("── {name}\n"));
         let start = Instant::now();
         let result = work();
         if let Err(error) = &result {
-            say(&format!("{error}\n"));
+            print(&format!("{error}\n"));
             self.failed += 1;
         }
         self.record(name, start, result.is_ok());
         result.is_ok()
     }
 
-    /// A stage that is a check of its own.
+    /// Runs a stage that is itself a check.
     fn check(&mut self, name: &'static str, mut command: Command) {
         if self.stage(name, || succeed(&mut command)) {
             self.passed += 1;
         }
     }
 
-    /// Runs `cargo test`, shows what it prints, and counts.
+    /// Runs `cargo test`, shows its output, and counts the results.
     fn tests(&mut self, command: &mut Command) {
-        say("── test\n");
+        print("── test\n");
         let start = Instant::now();
         let before = self.failed;
         let outcome = count(command);
         if let Ok((passed, failed, success)) = outcome {
             self.passed += passed;
-            // A program that does not compile, or crashes, has no result line of its own.
+            // A test program that does not compile, or crashes, prints no result line.
             self.failed += if success { failed } else { failed.max(1) };
         } else {
             self.failed += 1;
@@ -192,20 +193,20 @@ impl Report {
 
     fn record(&mut self, name: &'static str, start: Instant, success: bool) {
         let time = start.elapsed();
-        say(&format!("── {name}: {} {}\n", seconds(time), verdict(success)));
+        print(&format!("── {name}: {} {}\n", seconds(time), verdict(success)));
         self.stages.push((name, time, success));
     }
 
     fn finish(self) -> Result<(), String> {
         let total = self.stages.iter().map(|(_, time, _)| *time).sum();
-        let mut words = String::from("\n");
+        let mut summary = String::from("\n");
         for (name, time, success) in &self.stages {
-            words += &format!("{name:14} {:>9}  {}\n", seconds(*time), verdict(*success));
+            summary += &format!("{name:14} {:>9}  {}\n", seconds(*time), verdict(*success));
         }
-        words += &format!("{:14} {:>9}\n", "total", seconds(total));
-        words += &format!("{} passed, {} failed\n", self.passed, self.failed);
-        say(&words);
-        // The line above is the last one: there is nothing to add to it.
+        summary += &format!("{:14} {:>9}\n", "total", seconds(total));
+        summary += &format!("{} passed, {} failed\n", self.passed, self.failed);
+        print(&summary);
+        // The line above is the summary, so the error needs no message.
         if self.failed == 0 {
             Ok(())
         } else {
@@ -214,7 +215,7 @@ impl Report {
     }
 }
 
-/// Runs `cargo test` and adds up the result lines of all its programs; also says whether it succeeded.
+/// Runs `cargo test` and returns the totals of the result lines, and whether the command succeeded.
 fn count(command: &mut Command) -> io::Result<(u64, u64, bool)> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
     let (mut passed, mut failed) = (0, 0);
@@ -227,7 +228,7 @@ fn count(command: &mut Command) -> io::Result<(u64, u64, bool)> {
     {
         let line = line?;
         let line = String::from_utf8_lossy(&line);
-        say(&format!("{line}\n"));
+        print(&format!("{line}\n"));
         let Some(result) = line.strip_prefix("test result: ") else {
             continue;
         };
@@ -254,7 +255,7 @@ fn succeed(command: &mut Command) -> Result<(), String> {
     }
 }
 
-/// The cargo that runs this program, in the root of the repository. No argument has spaces in it.
+/// Returns a command that runs the calling cargo in the root of the repository. Arguments cannot contain spaces.
 fn cargo(arguments: &str) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
@@ -271,9 +272,9 @@ fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
 }
 
-/// Data and words alike go to standard output here, in order; a reader that has gone away is no failure of the tests.
-fn say(words: &str) {
+/// Prints to standard output. Ignores errors, because a closed pipe is not a failure of the tests.
+fn print(text: &str) {
     let mut out = io::stdout().lock();
-    let _ = out.write_all(words.as_bytes());
+    let _ = out.write_all(text.as_bytes());
     let _ = out.flush();
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask workload INPUT_DIR STACK_DIR`: the stack W(N) of `bench/WORKLOAD.md`, from the workload's own input files.
+//! `cargo xtask workload INPUT_DIR STACK_DIR`: writes the stack W(N) of `bench/WORKLOAD.md` from the workload's input files.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 const MODULE: &str = include_str!("../../bench/modules/ingest/module.yaml");
 
-/// The workload's fields as the module's inputs.
+/// The fields of the workload, each with the module's input.
 const FIELDS: [(&str, &str); 19] = [
     ("team", "team"),
     ("env", "env"),
@@ -30,7 +30,7 @@ const FIELDS: [(&str, &str); 19] = [
     ("alarmThreshold", "alarm_threshold"),
 ];
 
-/// How many tenants stand in one file.
+/// The number of tenants per file.
 const IN_A_FILE: usize = 50;
 
 const PLATFORM: &str = "{kind: Platform, name: workload, modules: [./modules]}
@@ -64,14 +64,14 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-/// A tenant, with its fields as overrides of the component's inputs.
+/// Returns the document of a tenant, with the tenant's fields as overrides of the component's inputs.
 fn document(tenant: &Value) -> String {
     let mut text = format!(
         "kind: Tenant\nname: {}\ntier: basic\noverrides:\n  ingest:\n",
         tenant["name"].as_str().unwrap_or_default()
     );
     for (field, input) in FIELDS {
-        // JSON's scalars are YAML's.
+        // A JSON scalar is also a YAML scalar.
         text.push_str(&format!("    {input}: {}\n", tenant[field]));
     }
     text

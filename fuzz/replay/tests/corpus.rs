@@ -1,4 +1,4 @@
-//! What fuzzing has found is tried again, and so is every stack, module and case of this repository.
+//! Replays the inputs that fuzzing has found, and every stack, module and test case of this repository.
 
 use std::fs;
 use std::panic::{self, AssertUnwindSafe};
@@ -9,26 +9,26 @@ use std::time::{Duration, Instant};
 use terrace_replay::{FILE, compiler, expressions, loader};
 use terrace_tests::tools::{root, subfolders};
 
-/// Far more than any input of a corpus takes, on any machine and without optimization.
+/// A time limit that no input exceeds, even on a slow machine and without optimization.
 const LONGEST: Duration = Duration::from_secs(20);
 
 #[test]
-fn the_loaders_corpus() {
+fn replays_the_corpus_of_the_loader() {
     replay("loader", loader);
 }
 
 #[test]
-fn the_expressions_corpus() {
+fn replays_the_corpus_of_expressions() {
     replay("expressions", expressions);
 }
 
 #[test]
-fn the_compilers_corpus() {
+fn replays_the_corpus_of_the_compiler() {
     replay("compiler", compiler);
 }
 
 #[test]
-fn documents_of_this_repository() {
+fn loads_all_documents_of_this_repository() {
     let root = root();
     let mut paths = Vec::new();
     for folder in ["stacks", "modules", "tests/diagnostics"] {
@@ -40,7 +40,7 @@ fn documents_of_this_repository() {
 }
 
 #[test]
-fn stacks_of_this_repository() {
+fn compiles_all_stacks_of_this_repository() {
     let root = root();
     let mut cases: Vec<PathBuf> = subfolders(&root.join("stacks"));
     cases.extend(
@@ -56,7 +56,7 @@ fn stacks_of_this_repository() {
     try_all(&texts, compiler);
 }
 
-/// A stack on disk as [`compiler`] reads it.
+/// Reads a stack from disk into the input format of [`compiler`].
 fn stack(folder: &Path) -> Vec<u8> {
     let mut paths = Vec::new();
     below(folder, &mut paths);
@@ -90,7 +90,7 @@ fn try_each(paths: &[PathBuf], target: fn(&[u8])) {
     try_all(&inputs, target);
 }
 
-/// Tries every input, and says which of them failed: one that does, says so itself on the way.
+/// Runs every input and panics with the paths of those that failed. Each failure has already printed its own message.
 fn try_all(inputs: &[(PathBuf, Vec<u8>)], target: fn(&[u8])) {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let size = inputs.len().div_ceil(threads).max(1);
@@ -133,7 +133,7 @@ fn below(folder: &Path, paths: &mut Vec<PathBuf>) {
         match entry.is_dir() {
             true if entry.ends_with("out") => {}
             true => below(&entry, paths),
-            // A link to nothing is a case of assets, and no file.
+            // A dangling link belongs to a test case of assets and is not a file.
             false if !entry.exists() => {}
             false => paths.push(entry),
         }

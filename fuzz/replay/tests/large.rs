@@ -1,10 +1,10 @@
-//! Inputs that are too large to keep, each of one thing very often: none takes long, none exhausts the stack or the memory.
+//! Generated inputs that repeat one construct very often. None may take long or exhaust the stack or the memory.
 
 use std::time::{Duration, Instant};
 
 use terrace_replay::{compiler, loader};
 
-/// Far more than any of them takes without optimization, and far less than one takes whose time grows with its square.
+/// A time limit that every input meets without optimization, and that an algorithm of quadratic time exceeds.
 const LONGEST: Duration = Duration::from_secs(60);
 
 #[track_caller]
@@ -27,7 +27,7 @@ fn lines(count: usize, line: impl Fn(usize) -> String) -> String {
 }
 
 #[test]
-fn keys() {
+fn handles_many_keys() {
     let keys = lines(200_000, |n| format!("  key{n}: 1\n"));
     check(
         loader,
@@ -43,7 +43,7 @@ fn keys() {
 }
 
 #[test]
-fn items() {
+fn handles_many_items() {
     let names = lines(100_000, |n| format!("t{n}, "));
     check(
         loader,
@@ -59,7 +59,7 @@ fn items() {
 }
 
 #[test]
-fn documents() {
+fn handles_many_documents() {
     check(loader, &"a\n---\n".repeat(5_000));
     check(loader, &"---\n".repeat(20_000));
     check(
@@ -71,7 +71,7 @@ fn documents() {
 }
 
 #[test]
-fn what_yaml_can_nest() {
+fn handles_deeply_nested_yaml() {
     check(loader, &"[".repeat(1_000_000));
     check(loader, &"- ".repeat(500_000));
     check(loader, &"{a: ".repeat(500_000));
@@ -93,7 +93,7 @@ fn what_yaml_can_nest() {
 }
 
 #[test]
-fn expressions() {
+fn handles_long_expressions() {
     for (start, repeated, end) in [
         ("1", " + 1", ""),
         ("", "not ", "true"),
@@ -121,7 +121,7 @@ fn expressions() {
 }
 
 #[test]
-fn loops_in_loops() {
+fn handles_nested_loops() {
     let names = lines(300, |n| format!("'k{n}', "));
     let each =
         |inner: &str| format!("{{$for_each: \"{{{{ [{names}] }}}}\", \"{{{{ each.key }}}}\": {inner}}}");
@@ -141,7 +141,7 @@ fn loops_in_loops() {
 }
 
 #[test]
-fn outputs_of_outputs() {
+fn handles_outputs_that_double_in_size() {
     for output in ["ref('c{}').o ~ ref('c{}').o", "[ref('c{}').o, ref('c{}').o]"] {
         let components = lines(40, |n| {
             let output = match n {
@@ -158,7 +158,7 @@ fn outputs_of_outputs() {
 }
 
 #[test]
-fn resources() {
+fn handles_many_resources() {
     let maps = lines(2_000, |n| {
         format!(
             "  r{n}: {{type: v1/ConfigMap, data: {{x: \"{{{{ ref('r{}').name }}}}\"}}}}\n",

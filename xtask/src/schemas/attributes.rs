@@ -1,21 +1,21 @@
-//! What `Fn::GetAtt` gives. As a rule these are the read-only properties; the exceptions are in cfn-lint's own source.
+//! The attributes that `Fn::GetAtt` accepts. Usually these are the read-only properties; cfn-lint's source lists the exceptions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::Value;
 
-/// The exceptions.
+/// The exceptions to the rule.
 #[derive(Debug)]
 pub(super) struct Attributes {
-    /// Types that give all of their properties.
+    /// The types whose properties are all attributes.
     all: BTreeSet<String>,
-    /// Types that give these besides.
+    /// The types with additional attributes.
     more: BTreeMap<String, Vec<String>>,
 }
 
 impl Attributes {
-    /// Reads them from two literals of cfn-lint's `schema/_getatts.py`: a list of types, and a map of types to names.
+    /// Reads the exceptions from two literals in cfn-lint's `schema/_getatts.py`: a list of types, and a map of types to names.
     pub(super) fn read(path: &Path) -> Result<Attributes, String> {
         let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
         let literal = |start: &str, end: &str| {
@@ -39,7 +39,7 @@ impl Attributes {
         Ok(Attributes { all, more })
     }
 
-    /// The attributes of a type, with dots; one that ends in `*` stands for all that begin so.
+    /// Returns the attributes of a type, with dots. A name that ends in `*` matches every name with that prefix.
     pub(super) fn of(&self, name: &str, schema: &Value, read_only: &[String]) -> Vec<String> {
         let mut attributes = Vec::new();
         match name {
@@ -67,7 +67,7 @@ impl Attributes {
     }
 }
 
-/// Properties of properties, down to scalars and lists of them.
+/// Collects the paths of nested properties, down to scalars and lists of scalars.
 fn scalars(schema: &Value, property: &Value, path: &str, attributes: &mut Vec<String>) {
     if let Some(reference) = property["$ref"].as_str() {
         if let Some(target) = schema.pointer(reference.trim_start_matches('#')) {

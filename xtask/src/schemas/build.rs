@@ -1,4 +1,4 @@
-//! JSON Schema, as CloudFormation and Kubernetes each write it, to the nodes of the catalog.
+//! Converts JSON Schema, in the dialects of CloudFormation and Kubernetes, to the nodes of the catalog.
 
 use std::collections::BTreeMap;
 
@@ -7,28 +7,28 @@ use terrace_artifact::Decimal;
 use terrace_catalog::Pattern;
 use terrace_catalog::node::{Field, Limits, Literal, Merge, Node, NodeId, Rules, flags, order, types};
 
-/// Who wrote the schema.
+/// The dialect of a schema.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Style {
-    /// An object is open unless it says `additionalProperties: false`.
+    /// An object is open unless it has `additionalProperties: false`.
     CloudFormation,
-    /// An object is closed unless it says otherwise.
+    /// An object is closed unless the schema opens it.
     Kubernetes,
-    /// As Kubernetes; inside `anyOf` and the like objects are open.
+    /// Like Kubernetes, but objects inside `anyOf` and similar keywords are open.
     CustomResource,
 }
 
-/// Collects the nodes of a section.
+/// A builder of the nodes of a section.
 #[derive(Debug)]
 pub(super) struct Builder<'j> {
     pub(super) nodes: Vec<Node<'j>>,
     style: Style,
-    /// Finds what a `$ref` names.
+    /// The document that `$ref` refers to.
     document: &'j Value,
     references: BTreeMap<&'j str, NodeId>,
-    /// Nodes that are alike are one.
+    /// The nodes by their content, so that equal nodes are stored once.
     known: BTreeMap<String, NodeId>,
-    /// How many `anyOf` and the like we are inside of.
+    /// The number of enclosing `anyOf` and similar keywords.
     branches: usize,
 }
 
@@ -44,12 +44,12 @@ impl<'j> Builder<'j> {
         }
     }
 
-    /// Another document for references to be found in, the nodes staying.
+    /// Switches to another document for references. Keeps the nodes.
     pub(super) fn turn_to(&mut self, style: Style, document: &'j Value) {
         (self.style, self.document) = (style, document);
     }
 
-    /// Adds a node, or finds the same one.
+    /// Adds a node, or returns an equal one.
     pub(super) fn add(&mut self, node: Node<'j>) -> NodeId {
         let text = format!("{node:?}");
         if let Some(id) = self.known.get(&text) {
@@ -61,7 +61,7 @@ impl<'j> Builder<'j> {
         id
     }
 
-    /// The node of a schema.
+    /// Adds the node of a schema.
     pub(super) fn schema(&mut self, schema: &'j Value) -> NodeId {
         let Value::Object(object) = schema else {
             return self.anything();
@@ -80,7 +80,7 @@ impl<'j> Builder<'j> {
         })
     }
 
-    /// The node of what a `$ref` names, by its last part; made before its own references are followed.
+    /// Adds the node of a `$ref`, by the last part of its name. Reserves the node before it follows nested references.
     fn reference(&mut self, reference: &'j str, beside: &'j Map<String, Value>) -> NodeId {
         let id = match self.references.get(reference) {
             Some(id) => *id,
@@ -111,7 +111,7 @@ impl<'j> Builder<'j> {
                 id
             }
         };
-        // Merge rules stand beside a reference, and hold here only.
+        // Merge rules appear next to a reference and apply only here.
         match merge(beside) {
             Some(merge) if self.style != Style::CloudFormation => {
                 let node = Node {
@@ -169,10 +169,10 @@ impl<'j> Builder<'j> {
         if self.style != Style::CloudFormation {
             node.merge = merge(object).map(Box::new);
         }
-        // A schema that says nothing, or only that it is an object, describes JSON of any kind.
-        let says_nothing =
+        // A schema that is empty, or that only has the type `object`, describes any JSON value.
+        let is_empty =
             node.fields.is_empty() && node.values.is_none() && node.items.is_none() && node.rules.is_none();
-        if says_nothing && node.limits.is_none() && node.types & !(types::MAP | types::NULL) == 0 {
+        if is_empty && node.limits.is_none() && node.types & !(types::MAP | types::NULL) == 0 {
             match self.style {
                 _ if node.types == 0 && self.branches == 0 => node.flags |= flags::ANY | flags::OPEN,
                 Style::Kubernetes => node.flags |= flags::ANY | flags::OPEN,
@@ -190,7 +190,7 @@ impl<'j> Builder<'j> {
         let required: Vec<&str> = strings(object.get("required"));
         for (position, (name, schema)) in properties.into_iter().flatten().enumerate() {
             let id = self.schema(schema);
-            // What the server fills in before it looks is never missing.
+            // The server sets defaults before it validates, so a field with a default is never missing.
             let filled = self.style == Style::CustomResource && schema.get("default").is_some();
             let required = required.contains(&name.as_str()) && !filled;
             node.fields.push(Field {
@@ -210,7 +210,7 @@ impl<'j> Builder<'j> {
                     .iter()
                     .any(|key| object.contains_key(*key));
                 let closed = match self.style {
-                    // A definition that lists properties and forgot to say that there are no others.
+                    // Such a definition lists its properties and lacks `additionalProperties: false`.
                     Style::CloudFormation => properties.is_some_and(|p| !p.is_empty()) && !combined,
                     Style::Kubernetes => true,
                     Style::CustomResource => true,
@@ -223,7 +223,7 @@ impl<'j> Builder<'j> {
         if object.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true)) {
             node.flags |= flags::OPEN;
         }
-        // A name may be required that has no schema here: a branch of `oneOf`, as a rule.
+        // A required name may have no schema here, usually in a branch of `oneOf`.
         if node.is(flags::OPEN) {
             for name in required {
                 if node.fields.iter().all(|field| field.name != name) {
@@ -271,7 +271,7 @@ impl<'j> Builder<'j> {
             ("atMostOne", &mut rules.at_most_one),
         ] {
             match object.get(key) {
-                // Ours may hold several groups, those of CloudFormation one.
+                // Our own key can contain several groups, the one of CloudFormation contains one.
                 Some(Value::Array(groups)) if groups.iter().all(Value::is_array) => {
                     list.extend(groups.iter().map(|group| strings(Some(group))));
                 }
@@ -303,7 +303,7 @@ impl<'j> Builder<'j> {
         (format!("{rules:?}") != empty).then_some(rules)
     }
 
-    /// Keeps the nodes that can be reached from some, renumbered in the order in which they are.
+    /// Returns the nodes that are reachable from the roots, renumbered in their order.
     pub(super) fn reachable(&self, roots: &mut [&mut NodeId]) -> Vec<Node<'j>> {
         let mut numbers: BTreeMap<NodeId, NodeId> = BTreeMap::new();
         let mut queue: Vec<NodeId> = Vec::new();
@@ -330,7 +330,7 @@ impl<'j> Builder<'j> {
     }
 }
 
-/// Fields are found by bisection.
+/// Sorts the fields, because lookups use binary search.
 pub(super) fn sort(node: &mut Node<'_>) {
     node.fields.sort_by(|a, b| order(a.name, b.name));
     node.required = node.fields.iter().filter(|field| field.required).count() as u16;
@@ -359,7 +359,7 @@ fn each_reference(node: &mut Node<'_>, visit: &mut impl FnMut(&mut NodeId)) {
     }
 }
 
-/// A `$ref`, or the only schema of an `allOf`, which is how OpenAPI 3.0 puts something beside a reference.
+/// Returns the target of a `$ref`, or of the only schema of an `allOf`, which OpenAPI 3.0 uses to add keys to a reference.
 fn reference(object: &Map<String, Value>) -> Option<&str> {
     if let Some(Value::String(reference)) = object.get("$ref") {
         return Some(reference);
@@ -372,7 +372,7 @@ fn reference(object: &Map<String, Value>) -> Option<&str> {
     }
 }
 
-/// Types of Kubernetes that are more than their schema says.
+/// Marks Kubernetes types that have rules in addition to their schema.
 fn mark_known(node: &mut Node<'_>, reference: &str) {
     let Some(name) = reference.rsplit('/').next() else {
         return;
@@ -413,7 +413,7 @@ fn mark_known(node: &mut Node<'_>, reference: &str) {
     }
 }
 
-/// Quantities of custom resources are known by their pattern.
+/// Returns whether a schema of a custom resource is a quantity, by its pattern.
 fn is_quantity(object: &Map<String, Value>) -> bool {
     object
         .get("pattern")
@@ -501,7 +501,7 @@ fn merge(object: &Map<String, Value>) -> Option<Merge<'_>> {
     let has_rules = list.is_some()
         || text("x-kubernetes-map-type").is_some()
         || object.contains_key("x-kubernetes-patch-merge-key");
-    // Go's zero values are no defaults: an empty name is not filled in.
+    // Zero values of Go appear as defaults, but the server does not set them.
     let default = object.get("default").and_then(literal).filter(|literal| {
         !matches!(literal, Literal::String("") | Literal::Bool(false))
             && *literal != Literal::Number(Decimal::ZERO)

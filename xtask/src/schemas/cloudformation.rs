@@ -1,4 +1,4 @@
-//! The provider schemas of CloudFormation, as cfn-lint ships them.
+//! Packs the provider schemas of CloudFormation that cfn-lint ships.
 
 use std::path::Path;
 
@@ -11,10 +11,10 @@ use super::attributes::Attributes;
 use super::build::{Builder, Style, strings};
 use super::read_json;
 
-/// About how much is unpacked to look at one type.
+/// The approximate number of bytes to unpack for one type.
 const CHUNK: usize = 24 * 1024;
 
-/// Makes the file from the folder `cfnlint/data/schemas`: the types of us-east-1, which has them all.
+/// Packs the file from the directory `cfnlint/data/schemas`. Uses the types of us-east-1, which has all of them.
 pub(super) fn pack(directory: &Path) -> Result<Vec<u8>, String> {
     let types = read_json(&directory.join("providers/us-east-1.json"))?;
     let attributes = Attributes::read(&directory.join("../../schema/_getatts.py"))?;
@@ -37,7 +37,7 @@ fn add(packer: &mut Packer, name: &str, schema: &Value, attributes: &Attributes)
         .ok_or_else(|| format!("{name}: not an object"))?;
     let mut builder = Builder::new(Style::CloudFormation, schema);
     let mut root_schema = builder.node(object);
-    // What is said of the whole schema is no value's type.
+    // The root schema has no type of its own.
     root_schema.types = terrace_catalog::node::types::MAP;
     let mut root = builder.nodes.len() as NodeId;
     builder.nodes.push(root_schema);
@@ -62,7 +62,7 @@ fn add(packer: &mut Packer, name: &str, schema: &Value, attributes: &Attributes)
     Ok(())
 }
 
-/// Marks the last field of a path. The nodes on the way are copied: others may share them.
+/// Marks the last field of a path as read-only. Copies the nodes along the path, because other fields may share them.
 fn mark_read_only(builder: &mut Builder<'_>, root: NodeId, path: &str) {
     let steps: Vec<&str> = path.split('/').collect();
     let mut id = root;
@@ -111,7 +111,7 @@ fn facts(object: &Map<String, Value>) -> Facts<String> {
         let paths = strings(object.get(key))
             .into_iter()
             .filter_map(|path| path.strip_prefix("/properties/"));
-        // Some write the pointer of the schema, with `properties` and `items` in it.
+        // Some paths are pointers into the schema, with `properties` and `items` in them.
         let plain = |path: &str| {
             path.split('/')
                 .filter(|step| *step != "properties")

@@ -1,9 +1,9 @@
-//! What the API's documentation says of Kubernetes objects and their schemas do not: which values there are, between which
-//! limits, which fields must be there, and which rule each other out. Tried against an API server 1.36.
+//! The rules for Kubernetes objects that appear in the API's documentation but not in the schemas: allowed values, limits,
+//! required fields, and fields that exclude each other. Verified against an API server 1.36.
 
 use serde_json::{Value, json};
 
-/// A definition (the end of its name), a field, and the values there are.
+/// The allowed values: a definition (the end of its name), a field, and the values.
 const VALUES: &[(&str, &str, &[&str])] = &[
     (
         "admissionregistration.v1.ParamRef",
@@ -139,7 +139,7 @@ const COLUMN_TYPES: &[&str] = &["boolean", "date", "integer", "number", "string"
 const SCHEMA_TYPES: &[&str] = &["array", "boolean", "integer", "number", "object", "string"];
 const METRIC_TYPES: &[&str] = &["ContainerResource", "External", "Object", "Pods", "Resource"];
 const RESTART_POLICIES: &[&str] = &["Always", "Never", "OnFailure"];
-/// OpenShift has two of its own.
+/// The types of limits, including two that only OpenShift has.
 const LIMIT_TYPES: &[&str] = &[
     "Container",
     "PersistentVolumeClaim",
@@ -148,7 +148,7 @@ const LIMIT_TYPES: &[&str] = &[
     "openshift.io/ImageStream",
 ];
 
-/// A definition, a field, the least and the greatest number.
+/// The limits of numbers: a definition, a field, the minimum and the maximum.
 const LIMITS: &[(&str, &str, i64, Option<i64>)] = &[
     ("apps.v1.DeploymentSpec", "minReadySeconds", 0, None),
     ("apps.v1.DeploymentSpec", "progressDeadlineSeconds", 1, None),
@@ -207,7 +207,7 @@ const LIMITS: &[(&str, &str, i64, Option<i64>)] = &[
     ("core.v1.WeightedPodAffinityTerm", "weight", 1, Some(100)),
 ];
 
-/// A definition, and fields that must be there: "effectively required", as the API's documentation puts it.
+/// The required fields of definitions. The API's documentation calls them "effectively required".
 const REQUIRED: &[(&str, &[&str])] = &[
     ("core.v1.ConfigMapEnvSource", &["name"]),
     ("core.v1.ConfigMapKeySelector", &["name"]),
@@ -223,7 +223,7 @@ const REQUIRED: &[(&str, &[&str])] = &[
     ("core.v1.SecretVolumeSource", &["secretName"]),
 ];
 
-/// How many of some fields there may be.
+/// The number of fields in a group that may be present.
 #[derive(Clone, Copy)]
 enum Choice {
     One,
@@ -231,7 +231,7 @@ enum Choice {
     AtLeastOne,
 }
 
-/// A definition, and fields of which only so many can be there. No fields: all that refer to a source of a volume.
+/// The groups of fields: a definition, the choice, and the fields. An empty list means all fields that refer to a volume source.
 const CHOICES: &[(&str, Choice, &[&str])] = &[
     (
         "admissionregistration.v1.ParamRef",
@@ -351,11 +351,11 @@ const CHOICES: &[(&str, Choice, &[&str])] = &[
 
 const LABEL: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 const SUBDOMAIN: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
-/// At least one letter, and no two hyphens in a row.
+/// The pattern of a port name: at least one letter, and no two consecutive hyphens.
 const PORT_NAME: &str = "^(?=.*[a-z])(?!.*--)[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 const SCHEDULE: &str = r"^\s*(@[a-z]+(\s+\S+)?|\S+(\s+\S+){4})\s*$";
 
-/// A definition, a field, what it must match, and how long it may be.
+/// The forms of strings: a definition, a field, the pattern and the maximum length in characters.
 const FORMS: &[(&str, &str, &str, u32)] = &[
     ("batch.v1.CronJobSpec", "schedule", SCHEDULE, 1024),
     ("core.v1.Container", "name", LABEL, 63),
@@ -369,8 +369,8 @@ const FORMS: &[(&str, &str, &str, u32)] = &[
     ("core.v1.VolumeMount", "mountPath", "^[^:]+$", 4096),
 ];
 
-/// A definition, its maps of resources to quantities, and the resources there are. A hugepage size, and a resource of
-/// somebody else's with a domain in front, can always be named.
+/// The resource names: a definition, its maps of resources to quantities, and the allowed names. Huge page sizes and
+/// extended resources with a domain prefix are always allowed.
 const RESOURCES: &[(&str, &[&str], &[&str])] = &[
     (
         "core.v1.LimitRangeItem",
@@ -416,7 +416,7 @@ const COUNTED: &[&str] = &[
 ];
 const OTHER_RESOURCE: &str = "^(((requests|limits)\\.)?hugepages-.+|.+/.+)$";
 
-/// Adds what is known to a document of OpenAPI 3. What the schema says itself stays.
+/// Adds the rules to an OpenAPI 3 document. Rules of the schema itself take precedence.
 pub(super) fn add(document: &mut Value) -> Result<(), String> {
     for (definition, field, values) in VALUES {
         if let Some(scalar) = scalar(document, definition, field)?
@@ -518,7 +518,7 @@ fn volume_sources(schema: &Value) -> Value {
         .collect()
 }
 
-/// The definition whose name ends so, if the document has it.
+/// Returns the definition whose name ends in `definition`, if the document has it.
 fn definition<'d>(document: &'d mut Value, definition: &str) -> Option<&'d mut Value> {
     let schemas = document.pointer_mut("/components/schemas")?.as_object_mut()?;
     let suffix = format!(".{definition}");
@@ -528,7 +528,8 @@ fn definition<'d>(document: &'d mut Value, definition: &str) -> Option<&'d mut V
         .map(|(_, schema)| schema)
 }
 
-/// The schema of a field, of a list's items; nothing where the document has no such definition.
+/// Returns the schema of a field, or of its items if the field is a list. Returns `None` if the document does not have the
+/// definition.
 fn scalar<'d>(
     document: &'d mut Value,
     definition: &str,

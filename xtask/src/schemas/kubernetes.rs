@@ -1,4 +1,4 @@
-//! The kinds a Kubernetes server serves, from its own OpenAPI and discovery, and custom resources from their definitions.
+//! Packs the kinds of a Kubernetes server, from its OpenAPI and discovery documents, and custom resources from their CRDs.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,12 +14,12 @@ use super::{documented, read_json};
 const META: &str = "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 const DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
-/// Where a server's documents are read from.
+/// The source of a server's documents.
 #[derive(Debug)]
 pub(super) enum Source {
     /// A running server: `https://127.0.0.1:7600`. The token is `$TOKEN`, or `admin` as in the test cluster.
     Server(String),
-    /// A folder with `api.json`, `apis.json` and `v3.GROUP.VERSION.json` for each.
+    /// A directory with `api.json`, `apis.json` and a `v3.GROUP.VERSION.json` for each group and version.
     Directory(PathBuf),
 }
 
@@ -68,7 +68,7 @@ fn fetch(url: &str, accept: &str) -> Result<Value, String> {
     serde_json::from_slice(&output.stdout).map_err(|error| format!("{url}: {error}"))
 }
 
-/// A kind that discovery lists.
+/// A kind in the discovery documents.
 struct Served {
     group: String,
     version: String,
@@ -88,7 +88,7 @@ impl Served {
     }
 }
 
-/// Makes the file.
+/// Packs the file.
 pub(super) fn pack(source: &Source, crds: &Path) -> Result<Vec<u8>, String> {
     let mut served = Vec::new();
     for path in ["api", "apis"] {
@@ -144,7 +144,7 @@ fn list(discovery: &Value, served: &mut Vec<Served>) {
     }
 }
 
-/// All built-in kinds share one section: they are made of the same parts.
+/// Packs all built-in kinds into one section, because they share most of their nodes.
 fn built_in(packer: &mut Packer, served: &[Served], documents: &[(String, Value)]) -> Result<(), String> {
     let none = Value::Null;
     let mut builder = Builder::new(Style::Kubernetes, &none);
@@ -200,7 +200,7 @@ fn write(packer: &mut Packer, builder: &Builder<'_>, mut facts: Vec<KindFacts<St
     });
 }
 
-/// What holds for whole objects of every kind: what must be there, and that the status is the server's.
+/// Adds the rules for complete objects of every kind: the required fields, and the read-only status.
 fn whole_object<'j>(
     builder: &mut Builder<'j>,
     mut node: terrace_catalog::node::Node<'j>,
