@@ -108,7 +108,7 @@ pub(crate) enum Command {
         /// Directory of the stack
         #[arg(long, value_name = "STACK", default_value = ".")]
         stack: PathBuf,
-        /// Environment
+        /// Environment; required for an address or a component
         #[arg(short, long, value_name = "ENV")]
         environment: Option<String>,
         #[command(flatten)]
@@ -153,6 +153,11 @@ pub(crate) enum Command {
         #[arg(value_enum)]
         shell: Shell,
     },
+    /// Write the man pages of all commands to a directory
+    Man {
+        /// Directory for the pages, such as `~/.local/share/man/man1`
+        dir: PathBuf,
+    },
 }
 
 /// The subcommands of `terrace modules`.
@@ -184,7 +189,7 @@ pub(crate) struct Environment {
     /// Directory of the stack
     #[arg(value_name = "STACK", default_value = ".")]
     pub(crate) stack: PathBuf,
-    /// Environment; required if the stack has more than one
+    /// Environment (required)
     #[arg(short, long, value_name = "ENV")]
     pub(crate) environment: Option<String>,
 }

@@ -76,6 +76,34 @@ fn flags_that_are_wrong_end_with_1_and_help_with_0() {
 }
 
 #[test]
+fn every_command_has_a_man_page_with_its_flags() {
+    let (scratch, terrace) = shop();
+    assert_eq!(terrace.run(&["man", "pages/man1"]).expect(0).stdout, "");
+    let page = |name: &str| {
+        let path = scratch.path().join("pages/man1").join(name);
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    };
+    // roff escapes hyphens.
+    assert!(page("terrace-plan.1").contains("detailed\\-exitcode"));
+    let overview = page("terrace.1");
+    let help = terrace.run(&["--help"]).expect(0).stdout;
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let commands: Vec<&str> = commands
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .collect();
+    assert!(commands.len() > 10, "{help}");
+    for command in commands {
+        assert!(overview.contains(&format!("terrace\\-{command}(1)")), "{command}");
+        assert!(
+            page(&format!("terrace-{command}.1")).contains(".SH NAME"),
+            "{command}"
+        );
+    }
+}
+
+#[test]
 fn nothing_is_coloured_that_no_person_reads() {
     let (scratch, terrace) = shop();
     for arguments in [

@@ -5,6 +5,7 @@ mod build;
 mod explain;
 mod graph;
 mod init;
+mod man;
 mod modules;
 mod plan;
 mod test;
@@ -82,6 +83,7 @@ pub(crate) fn run(command: Command, console: &Console) -> Result<Status, Problem
             console.data(&String::from_utf8_lossy(&script))?;
             Ok(Status::Done)
         }
+        Command::Man { dir } => man::run(&dir, console),
     }
 }
 
