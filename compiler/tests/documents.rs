@@ -95,7 +95,7 @@ fn mutations(json: &Json) -> Vec<(String, Json)> {
         json!({}),
         json!({"a": 1}),
     ];
-    let mut found: Vec<(String, Json)> = others
+    let mut mutated: Vec<(String, Json)> = others
         .iter()
         .filter(|other| *other != json)
         .map(|other| (format!("= {other}"), other.clone()))
@@ -114,18 +114,18 @@ fn mutations(json: &Json) -> Vec<(String, Json)> {
                     }
                     Json::Object(other)
                 };
-                found.push((format!(".{key} missing"), rebuilt(&|_| {})));
+                mutated.push((format!(".{key} missing"), rebuilt(&|_| {})));
                 for misspelt in [format!("{key}x"), key.to_uppercase()] {
                     let with = |other: &mut Map<String, Json>| {
                         other.insert(misspelt.clone(), value.clone());
                     };
-                    found.push((format!(".{key} misspelt {misspelt}"), rebuilt(&with)));
+                    mutated.push((format!(".{key} misspelt {misspelt}"), rebuilt(&with)));
                 }
                 for (path, changed) in mutations(value) {
                     let with = |other: &mut Map<String, Json>| {
                         other.insert(key.clone(), changed.clone());
                     };
-                    found.push((format!(".{key}{path}"), rebuilt(&with)));
+                    mutated.push((format!(".{key}{path}"), rebuilt(&with)));
                 }
             }
         }
@@ -136,13 +136,13 @@ fn mutations(json: &Json) -> Vec<(String, Json)> {
                     other.splice(i..=i, changed);
                     Json::Array(other)
                 };
-                found.push((format!("[{i}] missing"), with(None)));
-                found.push((format!("[{i}] twice"), {
+                mutated.push((format!("[{i}] missing"), with(None)));
+                mutated.push((format!("[{i}] twice"), {
                     let mut other = items.clone();
                     other.push(item.clone());
                     Json::Array(other)
                 }));
-                found.extend(
+                mutated.extend(
                     mutations(item)
                         .into_iter()
                         .map(|(path, changed)| (format!("[{i}]{path}"), with(Some(changed)))),
@@ -151,7 +151,7 @@ fn mutations(json: &Json) -> Vec<(String, Json)> {
         }
         _ => {}
     }
-    found
+    mutated
 }
 
 #[test]
@@ -320,10 +320,10 @@ fn mark(case: &Case, pointer: &str, document: &Json, seen: &mut BTreeSet<String>
 }
 
 /// Collects the JSON pointers of all properties that a document may use.
-fn declared(json: &Json, pointer: &str, found: &mut BTreeSet<String>) {
+fn declared(json: &Json, pointer: &str, pointers: &mut BTreeSet<String>) {
     let Some(map) = json.as_object() else {
         for (i, item) in json.as_array().into_iter().flatten().enumerate() {
-            declared(item, &format!("{pointer}/{i}"), found);
+            declared(item, &format!("{pointer}/{i}"), pointers);
         }
         return;
     };
@@ -334,15 +334,15 @@ fn declared(json: &Json, pointer: &str, found: &mut BTreeSet<String>) {
         if key == "properties" {
             for (name, property) in value.as_object().unwrap() {
                 if property.get("not").is_none() {
-                    found.insert(format!("{pointer}/properties/{name}"));
-                    declared(property, &format!("{pointer}/properties/{name}"), found);
+                    pointers.insert(format!("{pointer}/properties/{name}"));
+                    declared(property, &format!("{pointer}/properties/{name}"), pointers);
                 }
             }
         } else if !matches!(
             key.as_str(),
             "if" | "not" | "oneOf" | "default" | "examples" | "enum" | "const"
         ) {
-            declared(value, &format!("{pointer}/{key}"), found);
+            declared(value, &format!("{pointer}/{key}"), pointers);
         }
     }
 }

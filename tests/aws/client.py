@@ -1,4 +1,4 @@
-"""AWS's own client, for tests that read back what was deployed: a line of JSON asks, a line of JSON answers.
+"""Calls AWS's own client, so that tests can read deployed resources. A request and its answer are one line of JSON each.
 
     {"endpoint": URL, "account": ACCESS KEY, "region": NAME, "service": "s3", "operation": "get_bucket_tagging", "parameters": {...}}
     {"answer": {...}} or {"error": "NoSuchTagSet: The TagSet does not exist"}
@@ -15,9 +15,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 clients = {}
 
 
-def client(question):
-    secret, token = question.get("secret", "test"), question.get("token")
-    key = (*(question[name] for name in ("endpoint", "account", "region", "service")), secret, token)
+def client(request):
+    secret, token = request.get("secret", "test"), request.get("token")
+    key = (*(request[name] for name in ("endpoint", "account", "region", "service")), secret, token)
     if key not in clients:
         endpoint, account, region, service, *_ = key
         clients[key] = boto3.client(
@@ -33,7 +33,7 @@ def client(question):
 
 
 def plain(value):
-    """What JSON has no word for: bytes and streams as text (base64 where they are none), times as ISO 8601."""
+    """Converts values that JSON cannot represent: bytes and streams to text (or base64 if they are not text), times to ISO 8601."""
     if hasattr(value, "read"):
         value = value.read()
     if isinstance(value, bytes):
@@ -46,9 +46,9 @@ def plain(value):
 
 def main():
     for line in sys.stdin:
-        question = json.loads(line)
+        request = json.loads(line)
         try:
-            answer = getattr(client(question), question["operation"])(**question["parameters"])
+            answer = getattr(client(request), request["operation"])(**request["parameters"])
             answer.pop("ResponseMetadata", None)
             reply = {"answer": answer}
         except ClientError as error:

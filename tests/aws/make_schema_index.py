@@ -1,7 +1,7 @@
 """Writes endpoint/schema_index.json.gz from the resource schemas that cfn-lint ships (MIT-0).
 
-Run it with the environment of requirements.txt when cfn-lint's version there changes. endpoint/schemas.py says what the short
-keys mean.
+Run it in the environment of requirements.txt after the version of cfn-lint changes there. endpoint/schemas.py explains the
+short keys.
 """
 
 import gzip

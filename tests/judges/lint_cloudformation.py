@@ -1,6 +1,6 @@
-"""cfn-lint over templates, in as many processes as there are processors. Files' names come on standard input.
+"""Runs cfn-lint on templates, with one process per processor. Reads file names from standard input.
 
-Prints what is wrong, then `N templates`. Exit status 1 when something was: errors and warnings alike.
+Prints the findings, then `N templates`. The exit status is 1 if there are findings, errors or warnings.
 """
 
 import os
@@ -12,7 +12,7 @@ from cfnlint.runner import Runner
 
 REGION = "eu-west-1"
 
-# Rules that are wrong about our templates, each with the reason.
+# Rules whose findings are wrong for Terrace's templates, each with the reason.
 IGNORED = {}
 
 
@@ -33,11 +33,11 @@ def main():
     processes = os.cpu_count() or 1
     parts = [files[start::processes] for start in range(min(processes, len(files)))]
     with ProcessPoolExecutor(processes) as pool:
-        found = sorted(line for lines in pool.map(lint, parts) for line in lines)
-    for line in found:
+        findings = sorted(line for lines in pool.map(lint, parts) for line in lines)
+    for line in findings:
         print(line)
     print(f"{len(files)} templates")
-    return 1 if found else 0
+    return 1 if findings else 0
 
 
 if __name__ == "__main__":

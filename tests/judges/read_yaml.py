@@ -1,7 +1,7 @@
-"""Reads YAML as kubectl's and Ansible's generation of tools does (PyYAML, YAML 1.1), and says where it is not what was meant.
+"""Reads YAML with PyYAML, which implements YAML 1.1, and reports values that differ from the expected ones.
 
-Standard input has one JSON object a line: {"name": ..., "yaml": TEXT, "want": [JSON TEXT of each document]}.
-Prints a line for each difference, then `N read`. Exit status 1 when there was a difference.
+Standard input has one JSON object per line: {"name": ..., "yaml": TEXT, "want": [JSON TEXT of each document]}.
+Prints a line for each difference, then `N read`. The exit status is 1 if there are differences.
 """
 
 import json
@@ -11,7 +11,7 @@ import yaml
 
 
 def same(got, want):
-    """Equality that keeps true and 1 apart, and 1 and 1.0 as JSON does: together."""
+    """Compares values. Distinguishes true from 1 but, like JSON, not 1 from 1.0."""
     if isinstance(got, bool) or isinstance(want, bool):
         return got is want
     if isinstance(got, dict) and isinstance(want, dict):
@@ -29,21 +29,21 @@ def difference(text, want, loader):
     except (yaml.YAMLError, ValueError) as error:
         return f"cannot be read: {error}"
     want = [json.loads(document) for document in want]
-    return None if same(got, want) else f"read as {got!r}, meant {want!r}"
+    return None if same(got, want) else f"read {got!r}, expected {want!r}"
 
 
 def main():
     read = different = 0
     for line in sys.stdin:
         case = json.loads(line)
-        # Two parsers: libyaml, which Go's and Ruby's readers descend from, and the one in Python, which is the reference.
-        # That one is so slow that it gets every third text.
+        # Two parsers read each text: libyaml, from which the parsers of Go and Ruby derive, and PyYAML's own reference
+        # parser. The latter is so slow that it reads only every third text.
         for loader in (yaml.CSafeLoader, yaml.SafeLoader)[: 2 if read % 3 == 0 else 1]:
-            found = difference(case["yaml"], case["want"], loader)
-            if found:
+            problem = difference(case["yaml"], case["want"], loader)
+            if problem:
                 different += 1
                 if different <= 20:
-                    print(f"{case['name']}: {loader.__name__}: {found}"[:600])
+                    print(f"{case['name']}: {loader.__name__}: {problem}"[:600])
                 break
         read += 1
     print(f"{read} read")

@@ -1,7 +1,7 @@
-"""kubernetes-validate over files of objects, strictly: unknown fields are errors. Files' names come on standard input.
+"""Runs kubernetes-validate on files of objects, in strict mode: unknown fields are errors. Reads file names from standard input.
 
-Objects of kinds that operators define have no schema here; they are named in CUSTOM, so that a misspelt kind is not taken
-for one. Prints what is wrong, then `N objects`. Exit status 1 when something was.
+Custom resources have no schema in the package. CUSTOM lists their API groups, so that a misspelled kind is still an error.
+Prints the findings, then `N objects`. The exit status is 1 if there are findings.
 """
 
 import re
@@ -10,9 +10,9 @@ import sys
 import yaml
 from kubernetes_validate import utils
 
-VERSION = "1.36"  # that of the cluster in tests/kubernetes
+VERSION = "1.36"  # the version of the cluster in tests/kubernetes
 
-# API groups whose kinds are custom resources
+# The API groups of custom resources.
 CUSTOM = {
     "argoproj.io",
     "cert-manager.io",
@@ -37,7 +37,7 @@ CUSTOM = {
 
 
 def cached(function):
-    """The package reads 5 MB of definitions again for each object."""
+    """Caches the results of a function, because the package would read 5 MB of definitions for each object."""
     known = {}
 
     def lookup(name, version):
@@ -50,7 +50,7 @@ def cached(function):
 
 def problem(data):
     if not isinstance(data, dict) or "apiVersion" not in data or "kind" not in data:
-        return "no object: apiVersion or kind is missing"
+        return "not an object: apiVersion or kind is missing"
     group = re.sub(r"/?[^/]*$", "", data["apiVersion"])
     try:
         utils.validate(data, VERSION, strict=True)
@@ -69,12 +69,12 @@ def main():
         with open(file, encoding="utf-8") as text:
             for data in yaml.load_all(text, yaml.CSafeLoader):
                 objects += 1
-                found = problem(data)
-                if found:
+                finding = problem(data)
+                if finding:
                     wrong += 1
                     name = data.get("metadata", {}).get("name") if isinstance(data, dict) else None
                     kind = data.get("kind") if isinstance(data, dict) else None
-                    print(f"{file}: {kind} {name}: {found}")
+                    print(f"{file}: {kind} {name}: {finding}")
     print(f"{objects} objects")
     return 1 if wrong else 0
 

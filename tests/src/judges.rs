@@ -1,4 +1,4 @@
-//! Programs of other people that say whether our output is right.
+//! Third-party programs that judge the output of Terrace.
 
 use std::fs;
 use std::io::Write as _;
@@ -8,18 +8,18 @@ use std::thread;
 
 use crate::tools::{self, Tool};
 
-/// A piece of YAML text and what it is to mean.
+/// A YAML text and the values that it must represent.
 #[derive(Clone, Debug)]
 pub struct Written {
-    /// Named when it is read as something else.
+    /// The name that reports show.
     pub name: String,
-    /// One document or several.
+    /// The text, with one or more documents.
     pub yaml: String,
-    /// Each document as JSON.
+    /// The expected value of each document, as JSON.
     pub want: Vec<String>,
 }
 
-/// What PyYAML or libyaml read as something other than what was meant.
+/// Checks that PyYAML and libyaml read the expected values. An error lists the differences.
 pub fn python_reads(cases: &[Written]) -> Result<(), String> {
     let line = |case: &Written| {
         serde_json::json!({"name": case.name, "yaml": case.yaml, "want": case.want}).to_string()
@@ -32,7 +32,7 @@ pub fn python_reads(cases: &[Written]) -> Result<(), String> {
     )
 }
 
-/// What cfn-lint finds in templates.
+/// Checks templates with cfn-lint. An error lists the findings.
 pub fn cfn_lint(files: &[PathBuf]) -> Result<(), String> {
     judge(
         &mut python("lint_cloudformation.py"),
@@ -50,12 +50,12 @@ pub fn lint_rights(files: &[PathBuf]) -> Result<(), String> {
     )
 }
 
-/// What kubernetes-validate finds in files of objects.
+/// Checks files of objects with kubernetes-validate. An error lists the findings.
 pub fn kubernetes_validate(files: &[PathBuf]) -> Result<(), String> {
     judge(&mut python("validate_kubernetes.py"), &names(files), " objects")
 }
 
-/// What asl-validator finds in definitions of state machines.
+/// Checks definitions of state machines with asl-validator. An error lists the findings.
 pub fn asl_validator(files: &[PathBuf]) -> Result<(), String> {
     for some in files.chunks(200) {
         let mut node = Command::new("node");
@@ -68,11 +68,11 @@ pub fn asl_validator(files: &[PathBuf]) -> Result<(), String> {
     Ok(())
 }
 
-/// The files of `golden/` and `tests/grants/golden/` in folders called `folder` whose names end with `extension`, in order.
+/// Returns the files of `golden/` and `tests/grants/golden/` in directories named `folder` with the extension `extension`, sorted.
 ///
 /// # Panics
 ///
-/// When there are none: a judge with nothing to judge has not passed anything.
+/// If there are no such files, because a judge without input proves nothing.
 #[track_caller]
 pub fn golden(folder: &str, extension: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
@@ -118,7 +118,7 @@ fn python(script: &str) -> Command {
     python
 }
 
-/// Runs a judge. It has to succeed, and its last words have to be that it came to the end of its input.
+/// Runs a judge. The judge must succeed, and its output must end with `last`, which shows that it read all of its input.
 fn judge(command: &mut Command, input: &str, last: &str) -> Result<(), String> {
     command
         .stdin(Stdio::piped())
@@ -131,12 +131,12 @@ fn judge(command: &mut Command, input: &str, last: &str) -> Result<(), String> {
     let input = input.to_owned();
     let writer = thread::spawn(move || stdin.write_all(input.as_bytes()));
     let output = child.wait_with_output().map_err(|error| error.to_string())?;
-    let _ = writer.join(); // what it has not read is missing from its last words
-    let words = String::from_utf8_lossy(&output.stdout);
-    if output.status.success() && words.trim_end().ends_with(last) {
+    let _ = writer.join(); // an incomplete read is detected by the last line of the output
+    let printed = String::from_utf8_lossy(&output.stdout);
+    if output.status.success() && printed.trim_end().ends_with(last) {
         return Ok(());
     }
-    let words = format!("{words}{}", String::from_utf8_lossy(&output.stderr));
-    let lines: Vec<&str> = words.lines().take(100).collect();
+    let printed = format!("{printed}{}", String::from_utf8_lossy(&output.stderr));
+    let lines: Vec<&str> = printed.lines().take(100).collect();
     Err(lines.join("\n"))
 }

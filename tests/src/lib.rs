@@ -1,7 +1,7 @@
-//! What integration tests need: real servers, the `terrace` program, and judges that are not ours.
+//! Support for integration tests: real servers, the `terrace` program, and independent judges.
 //!
-//! `cargo xtask test` installs and starts the servers once and says where they are in the environment; a plain `cargo test`
-//! starts them itself. Either way a server or a judge that is missing fails the test that needs it.
+//! `cargo xtask test` installs and starts the servers once and passes their addresses in the environment. A plain
+//! `cargo test` starts them itself. In both cases, a missing server or judge fails the test that needs it.
 
 pub mod awkward;
 pub mod judges;

@@ -1,4 +1,4 @@
-//! Runs the `terrace` program as a user does, with an environment in which nothing is left to chance.
+//! Runs the `terrace` program as a user does, in a controlled environment.
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -8,33 +8,33 @@ use std::{env, thread};
 
 use crate::servers::Account;
 
-/// A way to call `terrace`: a directory and an environment.
+/// The directory and the environment variables for calls of `terrace`.
 #[derive(Clone, Debug)]
 pub struct Terrace {
     directory: PathBuf,
     variables: Vec<(OsString, OsString)>,
 }
 
-/// What came of a call.
+/// The result of a call.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// The exit code; -1 when a signal ended it.
+    /// The exit code, or -1 if a signal ended the program.
     pub code: i32,
-    /// What it printed as data.
+    /// The text on standard output.
     pub stdout: String,
-    /// What it said.
+    /// The text on standard error.
     pub stderr: String,
     command: String,
 }
 
 impl Terrace {
-    /// Called in a directory, with no cluster and no account.
+    /// Creates a caller for a directory, without a cluster and an account.
     pub fn in_directory(directory: &Path) -> Terrace {
         let kept = ["PATH", "LLVM_PROFILE_FILE"]
             .into_iter()
             .filter_map(|name| Some((name.into(), env::var_os(name)?)));
         let mut variables: Vec<(OsString, OsString)> = kept.collect();
-        // No home: neither somebody's kubeconfig nor their AWS profile is read by accident.
+        // Without a home directory, the program cannot read the developer's kubeconfig or AWS profile.
         variables.push(("HOME".into(), directory.join("no-home").into()));
         variables.push(("KUBECONFIG".into(), directory.join("no-kubeconfig").into()));
         variables.push(("AWS_EC2_METADATA_DISABLED".into(), "true".into()));
@@ -45,13 +45,13 @@ impl Terrace {
         }
     }
 
-    /// With this kubeconfig.
+    /// Sets the kubeconfig.
     #[must_use]
     pub fn kubeconfig(self, path: &Path) -> Terrace {
         self.variable("KUBECONFIG", path)
     }
 
-    /// With this account.
+    /// Sets the AWS account.
     #[must_use]
     pub fn account(self, account: &Account<'_>) -> Terrace {
         account
@@ -60,7 +60,7 @@ impl Terrace {
             .fold(self, |terrace, (name, value)| terrace.variable(name, value))
     }
 
-    /// With this variable.
+    /// Sets an environment variable.
     #[must_use]
     pub fn variable(mut self, name: &str, value: impl Into<OsString>) -> Terrace {
         self.variables.retain(|(set, _)| set != name);
@@ -68,21 +68,21 @@ impl Terrace {
         self
     }
 
-    /// Runs to the end.
+    /// Runs the program and waits for its end.
     ///
     /// # Panics
     ///
-    /// When the program is not there.
+    /// If the program does not exist.
     #[track_caller]
     pub fn run(&self, arguments: &[&str]) -> Run {
         self.run_with_input(arguments, "")
     }
 
-    /// Runs to the end with a text on standard input.
+    /// Runs the program with a text on standard input, and waits for its end.
     ///
     /// # Panics
     ///
-    /// When the program is not there.
+    /// If the program does not exist.
     #[track_caller]
     pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Run {
         let mut child = self.start(arguments);
@@ -90,7 +90,7 @@ impl Terrace {
         let input = input.to_owned();
         let writer = thread::spawn(move || stdin.write_all(input.as_bytes()));
         let output = child.wait_with_output().expect("the program ends");
-        let _ = writer.join(); // one that does not read its input has its reasons
+        let _ = writer.join(); // the program may end before it reads its input
         Run {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -99,11 +99,11 @@ impl Terrace {
         }
     }
 
-    /// Starts and does not wait; all three streams are pipes.
+    /// Starts the program with pipes for all three streams, and does not wait.
     ///
     /// # Panics
     ///
-    /// When the program is not there.
+    /// If the program does not exist.
     #[track_caller]
     pub fn start(&self, arguments: &[&str]) -> Child {
         let mut command = Command::new(program());
@@ -121,11 +121,11 @@ impl Terrace {
 }
 
 impl Run {
-    /// Fails, with all that was said, unless the program ended with this code.
+    /// Checks the exit code. A failure shows all output of the program.
     ///
     /// # Panics
     ///
-    /// When it did not.
+    /// If the exit code differs.
     #[track_caller]
     #[must_use]
     pub fn expect(self, code: i32) -> Run {
@@ -137,19 +137,19 @@ impl Run {
         self
     }
 
-    /// What it printed, as JSON.
+    /// Parses standard output as JSON.
     ///
     /// # Panics
     ///
-    /// When it is none.
+    /// If the output is not JSON.
     #[track_caller]
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|error| panic!("`{}` printed no JSON: {error}\n{}", self.command, self.stdout))
+            .unwrap_or_else(|error| panic!("`{}` did not print JSON: {error}\n{}", self.command, self.stdout))
     }
 }
 
-/// The program, built beside this test's own: `target/debug/terrace`.
+/// Returns the path of the program, in the directory of the test's own build: `target/debug/terrace`.
 #[track_caller]
 pub(crate) fn program() -> PathBuf {
     let test = env::current_exe().expect("this program's path");

@@ -1,4 +1,4 @@
-//! Directories that are gone when the test is over.
+//! Temporary directories for tests.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -6,19 +6,19 @@ use std::{fs, io, process};
 
 use crate::tools;
 
-/// A directory for one test, under `target/`. It is removed when this is dropped, unless the test failed: then it stays to
-/// be looked at.
+/// A directory for one test, under `target/`. Dropping the value removes the directory, unless the test failed; then it stays
+/// for inspection.
 #[derive(Debug)]
 pub struct Scratch {
     path: PathBuf,
 }
 
 impl Scratch {
-    /// An empty one.
+    /// Creates an empty directory.
     ///
     /// # Panics
     ///
-    /// When it cannot be made.
+    /// If the directory cannot be created.
     #[track_caller]
     pub fn new(name: &str) -> Scratch {
         static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -28,11 +28,11 @@ impl Scratch {
         Scratch { path }
     }
 
-    /// One with a copy of a folder of the repository, such as `stacks/quickstart`, for the test to change.
+    /// Creates a directory with a copy of a directory of the repository, such as `stacks/quickstart`, that the test can change.
     ///
     /// # Panics
     ///
-    /// When there is no such folder.
+    /// If the directory does not exist.
     #[track_caller]
     pub fn copy_of(folder: &str) -> Scratch {
         let name = folder.rsplit('/').next().unwrap_or(folder);
@@ -43,11 +43,11 @@ impl Scratch {
         scratch
     }
 
-    /// Adds a copy of a folder of the repository, under the same path.
+    /// Adds a copy of a directory of the repository, under the same path.
     ///
     /// # Panics
     ///
-    /// When there is no such folder.
+    /// If the directory does not exist.
     #[track_caller]
     pub fn copy(&self, folder: &str) {
         if let Err(error) = copy(&tools::root().join(folder), &self.path.join(folder)) {
@@ -55,16 +55,16 @@ impl Scratch {
         }
     }
 
-    /// Where it is.
+    /// Returns the path of the directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Writes a file, and the folders above it.
+    /// Writes a file, and creates its parent directories.
     ///
     /// # Panics
     ///
-    /// When it cannot be written.
+    /// If the file cannot be written.
     #[track_caller]
     pub fn write(&self, file: &str, text: &str) {
         let path = self.path.join(file);
@@ -72,21 +72,21 @@ impl Scratch {
         fs::write(path, text).expect("a file under target/");
     }
 
-    /// The text of a file.
+    /// Reads a file.
     ///
     /// # Panics
     ///
-    /// When there is none.
+    /// If the file cannot be read.
     #[track_caller]
     pub fn read(&self, file: &str) -> String {
         fs::read_to_string(self.path.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
     }
 
-    /// Replaces a text that occurs once in a file: what a user's edit does.
+    /// Replaces a text in a file, as a user's edit would.
     ///
     /// # Panics
     ///
-    /// When it occurs not at all, or more than once.
+    /// If the text does not occur exactly once.
     #[track_caller]
     pub fn edit(&self, file: &str, from: &str, to: &str) {
         let text = self.read(file);

@@ -1,7 +1,7 @@
-//! The programs that tests run and that are not ours: where they are, and how they get there.
+//! Installs and locates the third-party programs that tests run.
 //!
-//! Everything is installed under `target/servers`, from the registries of Go, Python and Node, once: a stamp beside each
-//! says what it was made from.
+//! Everything is installed once under `target/servers`, from the registries of Go, Python and Node. A stamp file next to each
+//! program records the digest of its sources.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,17 +10,17 @@ use std::process::{Command, Stdio};
 
 use terrace_artifact::Digest;
 
-/// The root of the repository.
+/// Returns the root of the repository.
 pub fn root() -> &'static Path {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     tests.parent().unwrap_or(tests)
 }
 
-/// The folders in a folder, in order of name.
+/// Returns the subdirectories of a directory, in order of name.
 ///
 /// # Panics
 ///
-/// When the folder cannot be read.
+/// If the directory cannot be read.
 #[track_caller]
 pub fn subfolders(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
@@ -33,27 +33,27 @@ pub fn subfolders(folder: &Path) -> Vec<PathBuf> {
     folders
 }
 
-/// Where the programs are installed, and where servers keep their state.
+/// Returns the directory of the installed programs and of the servers' state.
 pub fn directory() -> PathBuf {
     root().join("target/servers")
 }
 
-/// One of the programs.
+/// A third-party program or environment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tool {
     /// The Kubernetes cluster of `tests/kubernetes`.
     Kubernetes,
-    /// A Python with the AWS endpoint, its client, and judges.
+    /// A Python environment with the AWS endpoint, its client, and judges.
     Python,
-    /// Judges that run on Node.
+    /// The judges that run on Node.
     Node,
 }
 
 impl Tool {
-    /// All of them.
+    /// All tools.
     pub const ALL: [Tool; 3] = [Tool::Kubernetes, Tool::Python, Tool::Node];
 
-    /// What it is called in the test's output.
+    /// Returns the name for the output of tests.
     pub fn name(self) -> &'static str {
         match self {
             Tool::Kubernetes => "kubernetes cluster (go build)",
@@ -62,28 +62,28 @@ impl Tool {
         }
     }
 
-    /// The file to run. Fails where it is not installed as this checkout needs it.
+    /// Returns the path of the program.
     ///
     /// # Panics
     ///
-    /// When it is not: a missing server or judge is a failed test.
+    /// If the version that this checkout needs is not installed, because a test without its server or judge must fail.
     #[track_caller]
     pub fn path(self) -> PathBuf {
         assert!(
             self.is_installed(),
-            "the {} is not there, or is not that of this checkout: run `cargo xtask test`, which installs it",
+            "the {} is missing or outdated: run `cargo xtask test`, which installs it",
             self.name()
         );
         self.program()
     }
 
-    /// Whether it is there and was made from the files of this checkout.
+    /// Returns whether the tool is installed and was built from the files of this checkout.
     pub fn is_installed(self) -> bool {
         fs::read_to_string(self.stamp()).is_ok_and(|stamp| stamp == self.fingerprint())
             && self.program().exists()
     }
 
-    /// Makes sure that it is there. Does nothing when it is.
+    /// Installs the tool, unless it is installed already.
     pub fn install(self) -> Result<(), String> {
         if self.is_installed() {
             return Ok(());
@@ -114,7 +114,7 @@ impl Tool {
         })
     }
 
-    /// A digest of the files it is made from, and of the language that makes it where that matters.
+    /// Computes the digest of the files that the tool is built from.
     fn fingerprint(self) -> String {
         let tests = root().join("tests");
         let mut text = String::new();
@@ -132,7 +132,7 @@ impl Tool {
         Digest::of_bytes(text.as_bytes()).to_string()
     }
 
-    /// Four minutes the first time on two cores, seconds after that: Go keeps what it has compiled.
+    /// Builds the Kubernetes cluster. The first build takes four minutes on two cores; later builds use Go's cache.
     fn build(self) -> Result<(), String> {
         let sources = root().join("tests/kubernetes");
         let list = ["list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes"];
@@ -182,7 +182,7 @@ impl Tool {
             let from = root().join("tests/judges").join(file);
             fs::copy(&from, directory.join(file)).map_err(|error| format!("{}: {error}", from.display()))?;
         }
-        // The lock names versions and digests, no registry: whichever npm is configured for serves.
+        // The lock file contains versions and digests but no registry, so npm uses the configured registry.
         let options = [
             "ci",
             "--no-audit",
@@ -194,7 +194,7 @@ impl Tool {
     }
 }
 
-/// What is missing on this machine to run the tests, a line each; empty when nothing is.
+/// Returns a line for each program that the tests need and that this machine does not have.
 pub fn missing_prerequisites() -> Vec<String> {
     let needs = [
         (
@@ -259,7 +259,7 @@ pub fn missing_prerequisites() -> Vec<String> {
     missing
 }
 
-/// The first number of a text and the one after the dot: (1, 26) of `go version go1.26.8 linux/amd64`.
+/// Parses the first version in a text into its major and minor number: (1, 26) for `go version go1.26.8 linux/amd64`.
 fn numbers(text: &str) -> Option<(u32, u32)> {
     let start = text.find(|c: char| c.is_ascii_digit())?;
     let end = text[start..]
@@ -272,7 +272,7 @@ fn numbers(text: &str) -> Option<(u32, u32)> {
     ))
 }
 
-/// Runs a command to its end and gives what it printed; an error has all of it.
+/// Runs a command and returns its standard output. An error contains all output.
 pub fn run(command: &mut Command) -> Result<String, String> {
     let shown = shown(command);
     let output = command
@@ -313,7 +313,7 @@ mod tests {
     use super::numbers;
 
     #[test]
-    fn versions_are_read_as_programs_print_them() {
+    fn parses_versions_in_the_output_of_programs() {
         assert_eq!(numbers("go version go1.26.8 linux/amd64\n"), Some((1, 26)));
         assert_eq!(numbers("Python 3.11.7\n"), Some((3, 11)));
         assert_eq!(numbers("v20.20.2\n"), Some((20, 20)));

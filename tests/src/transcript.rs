@@ -1,10 +1,9 @@
-//! Console examples that are run: a README, or a page of its own, is a test.
+//! Runs the console examples of a page, such as the README, and compares their output.
 //!
-//! In every block marked `console`, a line that begins with `$ ` is given to a shell and what it prints, on both streams and
-//! in order, has to be what stands below it. A line `? 4` says that it ends with that code; without one it ends with 0.
-//! All blocks of a page are run one after the other in the same copy of the repository's stacks and modules. Any other block
-//! that names a file after its language, as in ```` ```yaml stacks/quickstart/production.yaml ````, is that file from there on.
-//! `UPDATE_EXPECT=1` writes down what was printed.
+//! In every block marked `console`, a line that starts with `$ ` is a shell command. Its output on both streams, in order, must
+//! equal the lines below it. A line `? 4` states the exit code 4; without such a line the exit code is 0. All blocks of a page
+//! run in sequence, in the same copy of the repository's stacks and modules. Any other block that names a file after its
+//! language, such as ```` ```yaml stacks/quickstart/production.yaml ````, writes that file. `UPDATE_EXPECT=1` updates the page.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -14,13 +13,13 @@ use std::{env, io};
 use crate::scratch::Scratch;
 use crate::tools;
 
-/// Runs all examples of a page, and fails where one prints something else.
+/// Runs all examples of a page, and compares their output with the page.
 ///
-/// `variables` are added to an environment that has nothing of the caller's in it.
+/// The commands see `variables` and none of the caller's environment variables.
 ///
 /// # Panics
 ///
-/// When one does; or when there are none.
+/// If the output differs, or if the page has no examples.
 #[track_caller]
 pub fn check(page: &str, variables: &[(&str, &str)]) {
     let path = tools::root().join(page);
@@ -42,23 +41,23 @@ pub fn check(page: &str, variables: &[(&str, &str)]) {
     let from = line.saturating_sub(6);
     let part = |text: &str| text.lines().skip(from).take(30).collect::<Vec<_>>().join("\n");
     panic!(
-        "{page}:{} is not what is printed; `UPDATE_EXPECT=1` accepts it\n--- written\n{}\n--- printed\n{}",
+        "{page}:{} differs from the output; `UPDATE_EXPECT=1` accepts it\n--- page\n{}\n--- output\n{}",
         line + 1,
         part(&text),
         part(&now)
     );
 }
 
-/// Whether expectations are to be written instead of compared.
+/// Returns whether to write expectations instead of comparing them.
 pub fn updating() -> bool {
     env::var_os("UPDATE_EXPECT").is_some_and(|value| value == "1")
 }
 
-/// The page with what the examples print now.
+/// Returns the page with the current output of its examples.
 fn run(page: &str, directory: &Path, variables: &[(&str, &str)]) -> String {
     let mut out = String::with_capacity(page.len());
     let mut lines = page.lines().peekable();
-    // The fence of the block we are in, and whether its commands are run. A longer fence may hold a shorter one.
+    // The fence of the current block, and whether its commands run. A longer fence can contain a shorter one.
     let mut block: Option<(&str, bool)> = None;
     while let Some(line) = lines.next() {
         out.push_str(line);
@@ -110,7 +109,7 @@ fn write(path: &Path, text: &str) {
     written.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
-/// What a command prints, and its exit code where that is not 0.
+/// Runs a command and returns its output, followed by its exit code if that is not 0.
 fn shell(command: &str, directory: &Path, variables: &[(&str, &str)]) -> String {
     let output = directory.with_extension("output");
     let printed = printed(command, directory, variables, &output);
@@ -159,7 +158,7 @@ fn printed(
     ))
 }
 
-/// The same text on every run: times and places on this machine are replaced.
+/// Replaces times, ports and directories, so that the text is the same on every run.
 fn steady(text: &str, directory: &Path) -> String {
     let text = text.replace(&format!("{}/", directory.display()), "");
     let text = text.replace(&*directory.to_string_lossy(), ".");
@@ -175,7 +174,7 @@ fn steady(text: &str, directory: &Path) -> String {
             .unwrap_or(from.len());
         let (number, after) = from.split_at(length);
         if let Some(before) = out.strip_suffix("http://localhost:").map(str::len) {
-            // The endpoint's queues say so of themselves; AWS's say this.
+            // The URLs of the endpoint's queues contain its own address. Show the address of AWS instead.
             out.truncate(before);
             out.push_str("https://sqs.eu-west-1.amazonaws.com");
             rest = after;
@@ -199,7 +198,7 @@ fn steady(text: &str, directory: &Path) -> String {
     out
 }
 
-/// `2026-11-21T03:30:00Z` and what follows.
+/// Returns whether the text starts with a timestamp such as `2026-11-21T03:30:00Z`.
 fn is_timestamp(text: &str) -> bool {
     let pattern = "dddd-dd-ddTdd:dd:ddZ";
     text.len() >= pattern.len()
@@ -217,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_differs_from_run_to_run_is_replaced() {
+    fn replaces_values_that_differ_between_runs() {
         let directory = Path::new("/tmp/x");
         let text = "done (3.4 s) at 2031-01-02T03:04:05Z, 1.5 GiB, v1.2 s in /tmp/x/out and /tmp/x";
         let steady = steady(text, directory);
@@ -228,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn only_console_blocks_are_run() {
+    fn runs_only_console_blocks() {
         let scratch = Scratch::new("transcript-test");
         let page = "a\n```sh\n$ exit 9\n```\n\n```console\n$ echo one; exit 3\nold\n\n$ true\nold\n$ echo two\n```\n$ no\n";
         let want = "a\n```sh\n$ exit 9\n```\n\n```console\n$ echo one; exit 3\none\n? 3\n\n$ true\n\n$ echo two\ntwo\n```\n$ no\n";

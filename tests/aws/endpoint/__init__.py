@@ -1,5 +1,5 @@
-"""An AWS endpoint on loopback: ministack, with its CloudFormation brought closer to what AWS documents.
+"""An AWS endpoint on loopback: ministack, with patches that make its CloudFormation follow AWS's documentation.
 
-Each module patches one behaviour, in functions marked `@patch`; `python -m endpoint` applies them and serves. The private
-functions of one ministack release are patched, so its version is pinned in requirements.txt.
+Each module patches one behavior, in functions marked `@patch`. `python -m endpoint` applies them and serves requests. The
+patches replace private functions of one ministack release, so requirements.txt pins its version.
 """

@@ -1,7 +1,7 @@
-"""Serves on 127.0.0.1: `python -m endpoint --port 4566 --state DIRECTORY`, until a signal comes.
+"""Serves on 127.0.0.1 until a signal arrives: `python -m endpoint --port 4566 --state DIRECTORY`.
 
-AUTH=true also checks signatures, IAM policies and capabilities. ENDPOINT_DELAY=0.4 makes each operation on a resource take
-that many seconds; ENDPOINT_WITHOUT=events,... leaves patches out.
+AUTH=true also checks signatures, IAM policies and capabilities. ENDPOINT_DELAY=0.4 delays each operation on a resource by
+that many seconds. ENDPOINT_WITHOUT=events,... omits patches.
 """
 
 import argparse
@@ -18,14 +18,14 @@ def main():
     parser.add_argument(
         "--until-input-ends",
         action="store_true",
-        help="stop when standard input closes: when whoever holds the other end is gone",
+        help="stop when standard input closes, which happens when the parent process ends",
     )
     options = parser.parse_args()
     if options.until_input_ends:
         threading.Thread(target=_end_with_input, daemon=True).start()
     _configure(options)
-    # Only now, because ministack reads its settings when it is imported; and in this order, because a later module's
-    # patches run around those of an earlier one.
+    # These imports follow _configure, because ministack reads its settings on import. Their order matters, because the
+    # patches of a later module wrap those of an earlier one.
     from . import schemas, generic, s3, kinesis, templates, change_sets, events, stack_policies, faults, rights  # noqa: F401
     from . import http, patching
 
@@ -48,7 +48,7 @@ def _configure(options):
     )
     os.environ.setdefault("LOG_LEVEL", "WARNING")
     os.environ.setdefault("AUTH", "false")
-    sys.argv[1:] = []  # ministack has options of its own
+    sys.argv[1:] = []  # ministack parses its own options
 
 
 def _end_with_input():

@@ -1,4 +1,4 @@
-"""What AWS allows with a change set in which status of the stack, and what the stack remembers of it."""
+"""The operations on change sets that AWS allows in each stack status, and the fields that a stack keeps from them."""
 
 from ministack.services import cloudformation
 from ministack.services.cloudformation import changesets, engine, handlers, helpers
@@ -26,7 +26,7 @@ NOT_DELETABLE = {
 
 @patch
 def creating_change_sets():
-    """Refusals by status, and one stack id for every change set of a stack in review."""
+    """Rejects creation by stack status, and keeps one stack id for all change sets of a stack in review."""
     before = changesets._create_change_set
 
     def create(params):
@@ -36,7 +36,7 @@ def creating_change_sets():
         if refusal:
             return helpers._error("ValidationError", refusal)
         if stack and kind != "CREATE":
-            # ministack looks for a set of this name under the name it was given, which may be the stack's id
+            # ministack looks up the change set by the given stack name, which may be the stack's id.
             params = params | {"StackName": [stack["StackName"]]}
         in_review = stack if stack and kind == "CREATE" and stack["StackStatus"] == "REVIEW_IN_PROGRESS" else None
         events = list(cloudformation._stack_events.get(in_review["StackId"], [])) if in_review else []
@@ -55,7 +55,7 @@ def creating_change_sets():
 
 @patch
 def finding_change_sets():
-    """Of a stack that is named by its id, too."""
+    """Finds the change sets of a stack that is given by its id, too."""
     before = changesets._find_change_set
 
     def find(name, stack_name=""):
@@ -74,7 +74,7 @@ def finding_change_sets():
 
 @patch
 def executing_change_sets():
-    """Only one that is available, in a stack that is at rest; the stack names it, and takes its description."""
+    """Executes only available change sets of idle stacks. The stack then has the change set's id and description."""
     before = changesets._execute_change_set
 
     def execute(params):
@@ -107,7 +107,7 @@ def executing_change_sets():
 
 @patch
 def naming_the_last_change_set():
-    """`DescribeStacks` names the change set that was executed last, until somebody updates the stack without one."""
+    """Makes `DescribeStacks` return the last executed change set, until an update without a change set."""
     describe_before = handlers._ACTION_HANDLERS["DescribeStacks"]
     update_before = handlers._ACTION_HANDLERS["UpdateStack"]
 
@@ -135,7 +135,7 @@ def naming_the_last_change_set():
 
 @patch
 def deleting_stacks():
-    """Not while the stack is being updated or rolled back."""
+    """Rejects the deletion of a stack during an update or a rollback."""
     before = handlers._ACTION_HANDLERS["DeleteStack"]
 
     def delete(params):
@@ -172,7 +172,7 @@ def _not_updatable(stack):
 
 
 def _changed_types(params, stack):
-    """The logical ids that have another type in the new template. A template that cannot be read is refused elsewhere."""
+    """Returns the logical ids whose type changes in the new template. Other code rejects an invalid template."""
     try:
         template = engine._parse_template(helpers._resolve_template(params)[0] or "{}")
     except Exception:
@@ -188,7 +188,7 @@ def _changed_types(params, stack):
 
 
 def _keep_stack(name, stack, events, answer):
-    """ministack makes a new stack for each CREATE change set; AWS keeps the one in review, its id and its events."""
+    """Restores the stack in review. ministack creates a new stack for each CREATE change set; AWS keeps the id and the events."""
     new = cloudformation._stacks.get(name)
     if new is stack:
         return answer

@@ -1,4 +1,4 @@
-"""The events of a stack in AWS's order and words: none for what did not change, the cleanup phase, the reasons."""
+"""The events of a stack in AWS's order and wording: no events for unchanged resources, the cleanup phase, the reasons."""
 
 from ministack.services import cloudformation
 from ministack.services.cloudformation import changesets, handlers, stacks
@@ -9,7 +9,7 @@ STACK = "AWS::CloudFormation::Stack"
 CLEANUP = "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"
 STARTED_BY_USER = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS", "REVIEW_IN_PROGRESS")
 
-# Kept in a stack while it is updated: logical ids that are new, events held back, whether the cleanup phase was announced.
+# The keys of a stack during an update: new logical ids, delayed events, and whether the cleanup phase has an event.
 ADDED, HELD, CLEANING = "_endpoint_added", "_endpoint_held", "_endpoint_cleaning"
 
 
@@ -20,7 +20,7 @@ def events():
     update_before, delete_before = stacks._update_keeping_seed, stacks._delete_resource
 
     def release(stack, logical_id):
-        """Records the event that was held until the resource was really touched."""
+        """Records the event that was delayed until the resource changes."""
         if logical_id in stack.get(HELD, {}):
             resource_type, _ = stack[HELD].pop(logical_id)
             physical_id = stack["_resources"].get(logical_id, {}).get("PhysicalResourceId", "")
@@ -48,7 +48,7 @@ def events():
         record(stack_id, stack_name, logical_id, resource_type, status, reason, physical_id, detailed_status)
 
     def resource_event(stack, logical_id, resource_type, status, reason):
-        """The status to record, or None where AWS records nothing (yet)."""
+        """Returns the status to record, or None if AWS records nothing (yet)."""
         if stack["StackStatus"] != "UPDATE_IN_PROGRESS":
             return status
         resources = stack.get("_resources", {})
@@ -75,7 +75,7 @@ def events():
         return status
 
     def stack_event(stack, stack_id, status, reason):
-        """The reason to record."""
+        """Returns the reason to record."""
         if status in STARTED_BY_USER and not reason:
             reason = "User Initiated"
         if status == "UPDATE_IN_PROGRESS":
@@ -108,7 +108,7 @@ def events():
 
 
 def rollback_reason(stack, stack_id, status):
-    """Names the resources that failed since the operation began."""
+    """Returns a reason that lists the resources that failed since the start of the operation."""
     failed = []
     for event in reversed(cloudformation._stack_events.get(stack_id, [])):
         if event["LogicalResourceId"] == stack["StackName"]:

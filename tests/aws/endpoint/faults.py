@@ -1,4 +1,4 @@
-"""Operations on resources that fail or take time because a test asked for it, and names that are taken."""
+"""Faults and delays of resource operations that tests request, and conflicts of resource names."""
 
 import os
 import time
@@ -27,12 +27,12 @@ from .patching import patch
 # {"op": create|update|delete|revert, "account", "type", "logical", "stack": patterns, "reason": text, "times": number}
 FAULTS = []
 
-# seconds that each operation on a resource takes, by account; "*" is every account that is not named
+# The delay of each operation on a resource in seconds, by account. "*" applies to all other accounts.
 DELAYS = {}
 
 
 def reset():
-    """No faults, and the delay that ENDPOINT_DELAY names."""
+    """Removes all faults, and sets the delay of ENDPOINT_DELAY."""
     FAULTS.clear()
     DELAYS.clear()
     DELAYS["*"] = float(os.environ.get("ENDPOINT_DELAY", "0"))
@@ -43,7 +43,7 @@ reset()
 
 @patch
 def conflicts_faults_delays():
-    """Asks before each operation whether it is to fail."""
+    """Applies delays and faults before each operation, and rejects names that exist."""
     create_before, update_before = stacks._provision_keeping_seed, stacks._update_keeping_seed
     delete_before, revert_before = stacks._delete_resource, stacks._update_resource
     on_thread_before = stacks._runs_on_worker_thread
@@ -95,7 +95,7 @@ def _gate(operation, resource_type, logical_id, stack_name):
         raise ValueError(fault.get("reason", "Internal Failure"))
 
 
-# the property that names a resource, for types whose names ministack would give away twice
+# The property with the resource's name, for types where ministack allows duplicate names.
 NAMES = {
     "AWS::IAM::Role": "RoleName",
     "AWS::IAM::ManagedPolicy": "ManagedPolicyName",

@@ -1,4 +1,4 @@
-"""Types that have a schema but no service behind them are kept in memory: Ref, GetAtt and replacement work for them."""
+"""Keeps resources in memory whose type has a schema but no service. Ref, GetAtt and replacement work for them."""
 
 import copy
 
@@ -8,13 +8,13 @@ from ministack.services.cloudformation import provisioners
 from .patching import patch
 from .schemas import SCHEMAS
 
-# "type|physical id" -> {Type, Id, Properties, Attributes}, for the account and region of the request
+# "type|physical id" -> {Type, Id, Properties, Attributes}, for the account and region of the request.
 RESOURCES = AccountRegionScopedDict()
 
 
 @patch
 def generic_types():
-    """Gives every type a handler that has none."""
+    """Adds a handler to every type that has none."""
     for resource_type in SCHEMAS:
         if resource_type in provisioners._RESOURCE_HANDLERS or resource_type.startswith("AWS::CloudFormation::"):
             continue
@@ -61,7 +61,7 @@ def _delete(resource_type):
 
 
 def _physical_id(resource_type, logical_id, properties, stack_name):
-    """The primary identifier where the template states all of it, otherwise a name, made into an ARN where that is one."""
+    """Returns the primary identifier if the template states it completely, otherwise a name, or an ARN if the identifier is one."""
     schema = SCHEMAS[resource_type]
     stated = [path for path in schema["pid"] if path not in schema["ro"]]
     values = [str(properties[path]) for path in stated if properties.get(path)]
@@ -76,7 +76,7 @@ def _physical_id(resource_type, logical_id, properties, stack_name):
 
 
 def _attributes(resource_type, physical_id, properties):
-    """What GetAtt gives: the read-only properties, made up in the shape their name asks for, and what was set."""
+    """Returns the values of GetAtt: read-only properties, generated in a form that fits their names, and set properties."""
     name = resource_type.split("::")[2]
     attributes = {}
     for path in SCHEMAS[resource_type]["ro"]:

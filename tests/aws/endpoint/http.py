@@ -1,4 +1,4 @@
-"""Requests that ministack does not know: those that set faults and delays, and Cloud Control's reads of generic types."""
+"""Requests that ministack does not support: control of faults and delays, and Cloud Control's reads of generic types."""
 
 import json
 import os
@@ -13,7 +13,7 @@ CREDENTIAL = re.compile(r"Credential=([^/]+)/[^/]+/([^/]+)/")
 
 
 def wrap(inner):
-    """An ASGI application that answers these requests and hands on all others."""
+    """Returns an ASGI application that answers these requests and forwards all others to `inner`."""
 
     async def application(scope, receive, send):
         if scope["type"] != "http":
@@ -46,7 +46,7 @@ def serve():
 
 
 def _control(path, method, body):
-    """GET lists, POST adds a fault or sets a delay, DELETE clears."""
+    """Answers a control request. GET lists, POST adds a fault or sets a delay, and DELETE clears."""
     if path == "/_endpoint/faults":
         if method == "POST":
             faults.FAULTS.append(json.loads(body))

@@ -1,4 +1,4 @@
-"""Encryption and a new number of shards reach the stream."""
+"""Applies encryption and a changed number of shards to Kinesis streams."""
 
 from ministack.services import kinesis
 from ministack.services.cloudformation import provisioners
@@ -8,7 +8,7 @@ from .patching import patch
 
 @patch
 def kinesis_stream():
-    """Adds both to the handler of streams."""
+    """Adds encryption and resharding to the handler of streams."""
     handler = provisioners._RESOURCE_HANDLERS["AWS::Kinesis::Stream"]
     create_before, update_before = handler["create"], handler["update"]
 

@@ -1,4 +1,4 @@
-"""How ministack's functions are replaced: by functions marked `@patch`, each of which can be switched off by its name."""
+"""Replaces ministack's functions with functions marked `@patch`, each of which can be disabled by its name."""
 
 import os
 
@@ -12,7 +12,7 @@ def patch(function):
 
 
 def apply_all():
-    """Runs every patch in the order of its module's import, but for those named in ENDPOINT_WITHOUT (`all`, or a,b,c)."""
+    """Applies all patches in the order of import, except those in ENDPOINT_WITHOUT (`all`, or a,b,c)."""
     without = set(filter(None, os.environ.get("ENDPOINT_WITHOUT", "").split(",")))
     unknown = without - set(_patches) - {"all"}
     if unknown:

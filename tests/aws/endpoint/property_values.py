@@ -1,4 +1,4 @@
-"""What a change set shows of each property: its values before and after, as IncludePropertyValues asks for."""
+"""The values of each property before and after a change, which a change set shows with IncludePropertyValues."""
 
 import copy
 import json
@@ -15,7 +15,7 @@ SHOWN = ("Properties", "Metadata", "DeletionPolicy", "UpdateReplacePolicy", "Cre
 
 @patch
 def described_property_values():
-    """Puts the values into the XML of DescribeChangeSet."""
+    """Adds the values to the XML of DescribeChangeSet."""
     before = changesets._describe_change_set
 
     def describe(params):
@@ -35,10 +35,10 @@ def described_property_values():
 
 
 def complete(change_set, stack):
-    """Adds to a new change set what AWS says and ministack does not."""
+    """Adds the details to a new change set that AWS returns and ministack does not."""
     template_before, template_after = (stack or {}).get("_template") or {}, change_set.get("_template") or {}
     if change_set["ChangeSetType"] == "UPDATE" and change_set["Status"] == "FAILED" and stack is not None:
-        # A change of outputs alone is a change too.
+        # AWS also accepts a change set that only changes outputs.
         if (template_before.get("Outputs") or {}) != (template_after.get("Outputs") or {}):
             change_set.update(Status="CREATE_COMPLETE", ExecutionStatus="AVAILABLE", StatusReason="")
     for parameter in change_set["Parameters"]:
@@ -56,7 +56,7 @@ def complete(change_set, stack):
 
 
 class _Values:
-    """Resolves references in both templates of a change set, as far as their values are known before it is executed."""
+    """Resolves references in both templates of a change set, if their values are known before its execution."""
 
     def __init__(self, change_set, stack):
         self.change_set = change_set
@@ -79,7 +79,7 @@ class _Values:
         return changesets._resolve_props_for_diff(template, parameters, *stack).get("Resources", {})
 
     def _resolve(self, node, names, after):
-        """References to resources; those to parameters are left to ministack."""
+        """Resolves references to resources. ministack resolves references to parameters."""
         if isinstance(node, list):
             return [self._resolve(item, names, after) for item in node]
         if not isinstance(node, dict):
@@ -141,7 +141,7 @@ def _context(resource):
 
 
 def _without_absent(value):
-    """The value without what `AWS::NoValue` took away."""
+    """Returns the value without the parts that `AWS::NoValue` removes."""
     if isinstance(value, dict):
         return {key: _without_absent(item) for key, item in value.items() if item is not engine._NO_VALUE}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""With AUTH=true, condition keys have the values that AWS documents."""
+"""Sets condition keys to the values that AWS documents, for AUTH=true."""
 
 import json
 
@@ -10,13 +10,13 @@ from .patching import patch
 
 @patch
 def condition_keys():
-    """aws:PrincipalArn of a session is its role's, requests count as encrypted, and those to KMS have their encryption context."""
+    """Sets aws:PrincipalArn of a session to its role, aws:SecureTransport to true, and the encryption context of KMS requests."""
     before = iam_evaluator._resolve_condition_key
 
     def resolve(key, context):
         name = key.lower()
         if name == "aws:securetransport":
-            # AWS's clients would speak TLS; this endpoint has none.
+            # Clients use TLS with AWS, but this endpoint has no TLS.
             return "true"
         if name == "aws:principalarn" and ":assumed-role/" in context.principal_arn:
             role = iam_evaluator._role_name_from_assumed_arn(context.principal_arn)

@@ -1,5 +1,5 @@
-"""Properties of AWS::S3::Bucket that ministack drops reach its S3, a bucket with objects in it cannot be deleted, and a
-request that names another owner than the bucket's is refused."""
+"""Applies the properties of AWS::S3::Bucket that ministack ignores, rejects the deletion of a bucket with objects, and rejects
+a request whose expected owner is not the bucket's owner."""
 
 import re
 from xml.etree.ElementTree import Element, SubElement, tostring
@@ -10,7 +10,7 @@ from ministack.services.cloudformation import provisioners
 
 from .patching import patch
 
-# the names of CloudFormation, and those of S3
+# The names in CloudFormation, with those in S3.
 EXPIRATION = {
     "ExpirationInDays": "Days",
     "ExpirationDate": "Date",
@@ -73,7 +73,7 @@ def s3_bucket():
 
 @patch
 def expected_bucket_owner():
-    """`x-amz-expected-bucket-owner`: a bucket of another account answers 403, whatever its policy allows."""
+    """Checks `x-amz-expected-bucket-owner`: a bucket of another account answers 403, regardless of its policy."""
     scope_before = s3._apply_bucket_scope
 
     def scope(method, bucket, key, headers, query_params, body=b"", internal=False):
@@ -87,7 +87,7 @@ def expected_bucket_owner():
 
 
 def _checked(put, name):
-    """The same call to S3, but a refusal is an error of the resource."""
+    """Wraps a call to S3 so that an error of S3 becomes an error of the resource."""
 
     def checked(bucket, body):
         answer = put(bucket, body)

@@ -1,4 +1,4 @@
-"""What the resource schemas say about each of AWS's types, and replacement as they tell it.
+"""The facts about each of AWS's types in the resource schemas, and replacement according to them.
 
 An entry of SCHEMAS has: p properties, req required, co create-only, cco conditionally create-only, ro read-only, wo
 write-only, pid primary identifier, ap whether other properties are allowed. make_schema_index.py derives them.
@@ -18,7 +18,7 @@ with gzip.open(Path(__file__).with_name("schema_index.json.gz")) as file:
 
 @patch
 def replacement():
-    """A create-only property replaces its resource; one nested in an object may."""
+    """A change of a create-only property replaces the resource. A nested create-only property may replace it."""
     for resource_type, schema in SCHEMAS.items():
         always = tuple(path for path in schema["co"] if "/" not in path)
         provisioners._REPLACING_PROPERTIES.setdefault(resource_type, always)

@@ -1,4 +1,4 @@
-"""Stack policies: an update that one denies fails."""
+"""Stack policies: an update that a policy denies fails."""
 
 import json
 from fnmatch import fnmatch
@@ -13,7 +13,7 @@ KEYS = ("_stack_policy", "StackPolicyBody", "_stack_policy_body", "StackPolicy")
 
 @patch
 def stack_policy():
-    """Asks the policy before each modification and replacement; it is not asked before a delete."""
+    """Checks the policy before each modification and replacement, but not before a deletion."""
     before = stacks._update_keeping_seed
 
     def update(resource_type, physical_id, old, new, stack_name, logical_id=None, attributes=None):

@@ -1,4 +1,4 @@
-"""What AWS refuses before it creates anything: dangling references, unknown parameters, unknown or missing properties."""
+"""The errors that AWS reports before it creates anything, such as dangling references and unknown or missing properties."""
 
 import re
 
@@ -7,13 +7,13 @@ from ministack.services.cloudformation import changesets, engine, handlers, help
 from .patching import patch, replace
 from .schemas import SCHEMAS
 
-# ${Name}, ${Name.Attribute}; not ${!Literal}
+# Matches ${Name} and ${Name.Attribute}, but not ${!Literal}.
 SUBSTITUTION = re.compile(r"\$\{([^!][^}]*)\}")
 
 
 @patch
 def template_checks():
-    """A reference to nothing, a cycle, and a template without resources are refused."""
+    """Rejects dangling references, cycles, and templates without resources."""
     before = engine.validate_template_support
 
     def check(template, conditions, params=None):
@@ -41,18 +41,18 @@ def template_checks():
 
 @patch
 def parameter_checks():
-    """Parameters that the template does not have, that are missing, or that have a value it does not allow."""
+    """Rejects unknown parameters, missing parameters, and values that are not allowed."""
     before = engine._resolve_parameters
 
     def check(template, provided, previous=None):
         declared = template.get("Parameters") or {}
-        given = {parameter.get("Key") for parameter in provided}
+        keys = {parameter.get("Key") for parameter in provided}
         unknown = [
             parameter["Key"] for parameter in provided if "Key" in parameter and parameter["Key"] not in declared
         ]
         if unknown:
             raise ValueError(f"Parameters: [{', '.join(unknown)}] do not exist in the template")
-        missing = [name for name, parameter in declared.items() if "Default" not in parameter and name not in given]
+        missing = [name for name, parameter in declared.items() if "Default" not in parameter and name not in keys]
         if missing:
             raise ValueError(f"Parameters: [{', '.join(missing)}] must have values")
         for parameter in provided:
@@ -68,7 +68,7 @@ def parameter_checks():
 
 @patch
 def property_validation():
-    """Unknown and missing properties, at the top level of a resource, as the validation before a deployment reports them."""
+    """Reports unknown and missing properties at the top level of a resource, in the form of AWS's early validation."""
     before = stacks._validation_errors
 
     def check(resources, ordered, *arguments, **keywords):
@@ -94,7 +94,7 @@ def property_validation():
 
 @patch
 def template_url():
-    """A TemplateURL with the bucket in its host name is read too; ministack itself knows the path style only."""
+    """Accepts a TemplateURL with the bucket in its host name. ministack itself supports only the path style."""
     before = helpers._resolve_template
     in_host = re.compile(r"https?://([a-z0-9.-]+?)\.s3[.-](?:[a-z0-9-]+\.)?amazonaws\.com/(.+)")
 
@@ -108,7 +108,7 @@ def template_url():
 
 
 def _references(node):
-    """The names that Ref, Fn::GetAtt and Fn::Sub use in a part of a template."""
+    """Yields the names that Ref, Fn::GetAtt and Fn::Sub use in a part of a template."""
     if isinstance(node, list):
         for item in node:
             yield from _references(item)
