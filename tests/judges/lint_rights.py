@@ -1,10 +1,10 @@
-"""Whether rights can work: the statements of templates that allow something, against the service authorization reference.
+"""Checks that the permissions of templates can work: compares `Allow` statements with the service authorization reference.
 
-Files' names come on standard input. Prints what is wrong, then `N templates`. Exit status 1 when something was:
+Reads file names from standard input. Prints the findings, then `N templates`. The exit status is 1 if there are findings:
 
 - an action that does not exist,
-- `*` for an action that can be bound to a resource, unless `ON_ALL` says why it is not,
-- an action with no resource in its statement that AWS would ask it for: the objects of a bucket, a table without its catalog.
+- `*` for an action that can be limited to a resource, unless `ON_ALL` gives a reason,
+- an action whose statement lacks the resource that AWS checks, such as the objects of a bucket or the catalog of a table.
 """
 
 import json
@@ -17,7 +17,7 @@ from cfnlint.helpers import load_resource
 
 REFERENCE = load_resource(AdditionalSpecs, "Policies.json")
 
-# Actions that may be on every resource, each with the reason.
+# Actions that may apply to every resource, each with the reason.
 ON_ALL = {
     "cloudwatch:PutMetricData": "bound by the namespace; only the newer of its requests know a resource",
     "ec2:AssignPrivateIpAddresses": "Lambda asks for every resource of the account, as its role for VPCs says",
@@ -27,7 +27,7 @@ ON_ALL = {
     "ec2:UnassignPrivateIpAddresses": "as above",
 }
 
-# Where the reference says no more than that it is something of the service. `!` is a name without a slash.
+# ARN formats for which the reference contains only the service. `!` is a name without a slash.
 FORMATS = {
     ("s3", "bucket"): "arn:aws:s3:::!",
     ("s3", "object"): "arn:aws:s3:::!/?",
@@ -35,7 +35,7 @@ FORMATS = {
     ("logs", "log-stream"): "arn:aws:logs:?:?:log-group:?:?",
 }
 
-# What each type of resource has as its service in an ARN, where it is not the middle word of the type in small letters.
+# The service in the ARNs of a namespace, if it is not the lower-case namespace.
 SERVICES = {"EMRServerless": "emr-serverless", "KinesisFirehose": "firehose", "StepFunctions": "states"}
 
 PSEUDO = {
@@ -46,7 +46,7 @@ PSEUDO = {
 
 
 def statements(value):
-    """Every statement below a value that allows something to whoever has the policy."""
+    """Yields every `Allow` statement of identity policies below a value."""
     if isinstance(value, dict):
         if value.get("Effect") == "Allow" and "Principal" not in value:
             yield value
@@ -63,7 +63,7 @@ def listed(value):
 
 
 def text(resource, template):
-    """A pattern for the ARNs that a resource of a statement can be; None where only the deployment tells."""
+    """Returns a pattern for the ARNs of a statement's resource, or None if it is known only after deployment."""
     if isinstance(resource, str):
         return resource
     (function, argument), *_ = resource.items()
@@ -74,7 +74,7 @@ def text(resource, template):
         return None
     names = re.findall(r"\$\{([^}]+)\}", argument)
     if not argument.startswith("arn:"):
-        # `${Bucket.Arn}/*`: an ARN with something after it.
+        # An ARN with a suffix, such as `${Bucket.Arn}/*`.
         start = of_resource(template["Resources"].get(names[0].split(".")[0]))
         return start and start + argument[argument.index("}") + 1 :]
     for name in names:
@@ -83,7 +83,7 @@ def text(resource, template):
 
 
 def of_resource(resource):
-    """As much as a resource's type says of its ARN."""
+    """Returns the pattern of an ARN that follows from the type of a resource."""
     if resource is None:
         return None
     _, namespace, _ = resource["Type"].split("::")
@@ -93,7 +93,7 @@ def of_resource(resource):
 
 @cache
 def meet(one, other):
-    """Whether some text is of both patterns: `*` is any text, `?` is some, `!` is some without a slash."""
+    """Returns whether a text matches both patterns. `*` is any text, `?` is a non-empty text, `!` is one without a slash."""
     if not one or not other:
         return not (one + other).strip("*")
     if one[0] == other[0] and one[0] not in "*?!":
@@ -102,19 +102,19 @@ def meet(one, other):
         if wild[0] == "*" and meet(wild[1:], plain):
             return True
         if wild[0] in "*?!" and not (wild[0] == "!" and plain[0] == "/"):
-            # What follows may be more of it, or the end of it.
+            # The wildcard either continues or ends here.
             return meet(("!" if wild[0] == "!" else "*") + wild[1:], plain[1:]) or meet(wild[1:], plain[1:])
     return False
 
 
 def fits(one, other):
-    """Whether some ARN is of both patterns."""
+    """Returns whether an ARN matches both patterns."""
     parts, others = one.split(":", 5), other.split(":", 5)
     return len(parts) == len(others) and all(map(meet, parts, others))
 
 
 def wanted(action):
-    """The patterns of the ARNs that an action knows, or None if there is no such action."""
+    """Returns the patterns of the ARNs that an action supports, or None if the action does not exist."""
     service, name = action.lower().split(":")
     actions = REFERENCE.get(service, {"Actions": {}})["Actions"]
     found = [known for known in actions if re.fullmatch(name.replace("*", ".*"), known)]
@@ -125,7 +125,7 @@ def wanted(action):
 
 
 def formats(service, kind):
-    """The patterns of the ARNs of a type of resource."""
+    """Returns the ARN patterns of a resource type."""
     if (service, kind) in FORMATS:
         return [FORMATS[service, kind]]
     forms = REFERENCE[service]["Resources"][kind]["ARNFormats"]
@@ -138,14 +138,14 @@ def judge(statement, template):
     for action in listed(statement["Action"]):
         forms = wanted(action)
         if forms is None:
-            yield f"there is no action {action}"
+            yield f"the action {action} does not exist"
         elif "*" in resources:
             if forms and action not in ON_ALL:
-                yield f"{action} can be bound to a resource"
+                yield f"{action} can be limited to a resource"
         elif not forms:
-            yield f"{action} knows no resource but *"
+            yield f"{action} supports only the resource *"
         elif None not in texts and not any(fits(one, form) for one in texts for form in forms):
-            yield f"{action} is on {', '.join(texts)}, and AWS asks it for {' or '.join(sorted(forms))}"
+            yield f"{action} is allowed on {', '.join(texts)}, but AWS checks {' or '.join(sorted(forms))}"
 
 
 def main():

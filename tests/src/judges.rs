@@ -41,7 +41,8 @@ pub fn cfn_lint(files: &[PathBuf]) -> Result<(), String> {
     )
 }
 
-/// Statements of templates that allow what no action of AWS can do, or more than one resource of it.
+/// Checks the permissions in templates: actions must exist, and must be limited to the resources that AWS checks. An error lists the
+/// findings.
 pub fn lint_rights(files: &[PathBuf]) -> Result<(), String> {
     judge(
         &mut python("lint_rights.py"),

@@ -1,4 +1,4 @@
-//! Roles that are made, and triggers that stand still.
+//! Generated roles, and triggers that are disabled in a standby environment.
 
 use super::{properties, run};
 
@@ -14,7 +14,7 @@ grants: [{who: SENDER, may: send, on: queue}]
 ";
 
 #[test]
-fn a_role_that_is_made_has_a_name_that_iam_takes() {
+fn generated_roles_have_names_that_iam_accepts() {
     let name_for = |sender: &str, role: &str| {
         let compiled = run(&SENDER.replace("SENDER", sender), &[]);
         let path = "cloudformation/platform/a-component-with-quite-a-long-name.json";
@@ -33,7 +33,7 @@ fn a_role_that_is_made_has_a_name_that_iam_takes() {
     assert_ne!(one, other);
 }
 
-/// A pipeline by rule and by schedule, and a component that asks.
+/// A pipeline with triggers by rule and by schedule, and a component that reads `environment.triggers`.
 const TRIGGERED: &str = "
 kind: Pipeline
 name: nightly
@@ -50,7 +50,7 @@ resources:
 ---
 ";
 
-/// What the triggers of an environment of the class are, with these keys besides.
+/// Returns the states of the triggers, and the value of `answer`, in an environment of a class with additional keys.
 fn states(class: &str, more: &str) -> [String; 4] {
     let environment = format!(
         "{{kind: Environment, name: other, class: {class}, aws: {{account: '111122223333', region: eu-west-1}}{more}}}"
@@ -74,7 +74,7 @@ fn states(class: &str, more: &str) -> [String; 4] {
 }
 
 #[test]
-fn triggers_of_a_standby_stand_still_until_it_is_promoted() {
+fn triggers_of_a_standby_are_disabled_until_it_is_promoted() {
     let run = ["ENABLED", "ENABLED", "DISABLED", "run"];
     let wait = ["DISABLED", "DISABLED", "DISABLED", "wait"];
     assert_eq!(states("production", ""), run);
@@ -84,7 +84,7 @@ fn triggers_of_a_standby_stand_still_until_it_is_promoted() {
 }
 
 #[test]
-fn the_entries_of_a_map_are_its_keys_and_values_in_turn() {
+fn entries_alternates_the_keys_and_values_of_a_map() {
     let text = "
 kind: Component
 name: asked
