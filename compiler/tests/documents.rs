@@ -115,11 +115,11 @@ fn mutations(json: &Json) -> Vec<(String, Json)> {
                     Json::Object(other)
                 };
                 mutated.push((format!(".{key} missing"), rebuilt(&|_| {})));
-                for misspelt in [format!("{key}x"), key.to_uppercase()] {
+                for misspelled in [format!("{key}x"), key.to_uppercase()] {
                     let with = |other: &mut Map<String, Json>| {
-                        other.insert(misspelt.clone(), value.clone());
+                        other.insert(misspelled.clone(), value.clone());
                     };
-                    mutated.push((format!(".{key} misspelt {misspelt}"), rebuilt(&with)));
+                    mutated.push((format!(".{key} misspelled {misspelled}"), rebuilt(&with)));
                 }
                 for (path, changed) in mutations(value) {
                     let with = |other: &mut Map<String, Json>| {

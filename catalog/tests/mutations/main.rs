@@ -212,12 +212,12 @@ fn collect(
                 };
                 let reported = |key: &str| [path.as_slice(), &[Segment::Key(key.into())]].concat();
                 if field.is_some() && closed && key.len() > 3 {
-                    let misspelt = misspelt(key, node);
+                    let misspelled = misspelled(key, node);
                     out.push(Mutation {
                         kind: Break::Name,
                         inside: path.clone(),
-                        change: Change::Rename(key.clone(), misspelt.clone()),
-                        reported: reported(&misspelt),
+                        change: Change::Rename(key.clone(), misspelled.clone()),
+                        reported: reported(&misspelled),
                     });
                 }
                 if field.is_some_and(|field| field.required) {
@@ -323,7 +323,7 @@ fn wrong_types(node: &Node<'static>, lenient: bool) -> Vec<Value> {
 }
 
 /// Misspells a key: swaps two letters or, if that changes nothing or results in another field, appends a letter.
-fn misspelt(key: &str, node: &Node<'static>) -> Text {
+fn misspelled(key: &str, node: &Node<'static>) -> Text {
     let mut letters: Vec<char> = key.chars().collect();
     let last = letters.len() - 1;
     letters.swap(last, last - 1);

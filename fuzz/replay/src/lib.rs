@@ -242,8 +242,8 @@ fn can_be_drawn(diagnostics: &[Diagnostic], files: &Files) {
         );
     }
     let stack = Path::new("stack");
-    for colour in [false, true] {
-        let _ = diagnostics::Drawing::new(files, stack, colour).all(diagnostics);
+    for color in [false, true] {
+        let _ = diagnostics::Drawing::new(files, stack, color).all(diagnostics);
     }
     let _ = diagnostics::to_json(diagnostics, files, stack).to_string();
     let _ = diagnostics::summary(diagnostics);
