@@ -51,8 +51,8 @@ pub(crate) fn hints(plan: &Plan, stack: &Path) -> Vec<String> {
                 format!(" at {}:{}:{}", shown_path(stack, &at.file), at.line, at.column)
             });
             lines.insert(format!(
-                "`{gone}` goes, and `{come}`{place} comes with the same resources\n  \
-                 if it is the same under another name, this line keeps what is there:\n    moved_from: {gone}"
+                "`{gone}` is deleted, and `{come}`{place} is created with the same resources\n  \
+                 if you renamed `{gone}`, add this line to `{come}` to keep the live resources:\n    moved_from: {gone}"
             ));
         }
     }
