@@ -6,6 +6,7 @@
 pub mod awkward;
 pub mod judges;
 pub mod program;
+pub mod prose;
 pub mod proxy;
 pub mod scratch;
 pub mod servers;

@@ -33,6 +33,38 @@ pub fn subfolders(folder: &Path) -> Vec<PathBuf> {
     folders
 }
 
+/// Lists the UTF-8 files that git tracks or would add, with their contents. If `extensions` is not empty, lists only files with these extensions.
+///
+/// # Panics
+///
+/// Panics if `git ls-files` fails.
+#[track_caller]
+pub fn tracked_files(extensions: &[&str]) -> Vec<(String, String)> {
+    let arguments = ["ls-files", "--cached", "--others", "--exclude-standard", "-z"];
+    let output = Command::new("git")
+        .args(arguments)
+        .current_dir(root())
+        .output()
+        .expect("git runs");
+    assert!(
+        output.status.success(),
+        "git ls-files: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let names = String::from_utf8(output.stdout).expect("file names in UTF-8");
+    let files = names.split('\0').filter(|name| {
+        let extension = Path::new(name)
+            .extension()
+            .and_then(|extension| extension.to_str())
+            .unwrap_or_default();
+        !name.is_empty() && (extensions.is_empty() || extensions.contains(&extension))
+    });
+    // Git also lists files that were just deleted. They cannot be read and are skipped, like files that are not UTF-8.
+    files
+        .filter_map(|name| Some((name.to_owned(), fs::read_to_string(root().join(name)).ok()?)))
+        .collect()
+}
+
 /// Returns the directory of the installed programs and of the servers' state.
 pub fn directory() -> PathBuf {
     root().join("target/servers")

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use terrace_tests::tools;
 
@@ -12,7 +11,7 @@ const LONG: &[(&str, &str)] = &[];
 
 #[test]
 fn files_are_short_enough_to_read() {
-    let long: Vec<String> = tracked(&["rs", "py", "go"])
+    let long: Vec<String> = tools::tracked_files(&["rs", "py", "go"])
         .into_iter()
         .filter(|(path, text)| text.lines().count() > 600 && !LONG.iter().any(|(long, _)| long == path))
         .map(|(path, text)| format!("{path}: {} lines", text.lines().count()))
@@ -34,7 +33,7 @@ fn files_are_short_enough_to_read() {
 fn no_file_names_a_place_on_somebodys_machine() {
     let homes = ["/root/", "/work/", "/home/", "/Users/"];
     let mut found = Vec::new();
-    for (path, text) in tracked(&[]) {
+    for (path, text) in tools::tracked_files(&[]) {
         for (number, line) in text.lines().enumerate() {
             let machine = homes.iter().any(|home| {
                 // `https://example.com/work/` and `module/work/` are other things.
@@ -63,7 +62,7 @@ fn nothing_is_left_for_later() {
         "dbg!(",
     ];
     let mut found = Vec::new();
-    for (path, text) in tracked(&["rs", "py", "go", "sh", "toml", "yaml"]) {
+    for (path, text) in tools::tracked_files(&["rs", "py", "go", "sh", "toml", "yaml"]) {
         for (number, line) in text.lines().enumerate() {
             if path != "tests/tests/tidy.rs" && words.iter().any(|word| line.contains(word)) {
                 found.push(format!("{path}:{}: {line}", number + 1));
@@ -116,7 +115,7 @@ fn the_compiler_is_a_pure_function() {
         "thread_rng",
     ];
     let mut found = Vec::new();
-    for (path, text) in tracked(&["rs"]) {
+    for (path, text) in tools::tracked_files(&["rs"]) {
         let ours = ["artifact/src/", "catalog/src/", "compiler/src/"]
             .iter()
             .any(|start| path.starts_with(start));
@@ -149,7 +148,7 @@ fn every_code_has_a_page_and_every_page_a_code() {
         codes.len() > 20,
         "the codes are no longer read from compiler/src/code.rs: {codes:?}"
     );
-    let pages: BTreeSet<String> = tracked(&["md"])
+    let pages: BTreeSet<String> = tools::tracked_files(&["md"])
         .into_iter()
         .map(|(path, _)| path)
         .filter(|path| path.starts_with("docs/codes/"))
@@ -164,7 +163,7 @@ fn every_code_has_a_page_and_every_page_a_code() {
 
 #[test]
 fn every_schema_is_json() {
-    let schemas: Vec<_> = tracked(&["json"])
+    let schemas: Vec<_> = tools::tracked_files(&["json"])
         .into_iter()
         .filter(|(path, _)| path.starts_with("schemas/"))
         .collect();
@@ -179,7 +178,7 @@ fn every_schema_is_json() {
 #[test]
 fn every_link_between_pages_leads_somewhere() {
     let mut found = Vec::new();
-    for (path, text) in tracked(&["md"]) {
+    for (path, text) in tools::tracked_files(&["md"]) {
         let directory = Path::new(&path).parent().unwrap_or(Path::new(""));
         for piece in text.split("](").skip(1) {
             let Some(target) = piece
@@ -214,36 +213,4 @@ fn dependencies(crate_name: &str) -> BTreeSet<String> {
         }
     }
     names
-}
-
-/// The text files of the repository, with these extensions where there are any: those that git knows or would add.
-fn tracked(extensions: &[&str]) -> Vec<(String, String)> {
-    let arguments = ["ls-files", "--cached", "--others", "--exclude-standard", "-z"];
-    let output = Command::new("git")
-        .args(arguments)
-        .current_dir(tools::root())
-        .output()
-        .expect("git runs");
-    assert!(
-        output.status.success(),
-        "git ls-files: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let names = String::from_utf8(output.stdout).expect("file names in UTF-8");
-    let files = names.split('\0').filter(|name| {
-        let extension = Path::new(name)
-            .extension()
-            .and_then(|found| found.to_str())
-            .unwrap_or_default();
-        !name.is_empty() && (extensions.is_empty() || extensions.contains(&extension))
-    });
-    // A file that git lists and somebody has just removed is none; one that is not UTF-8 is not text.
-    files
-        .filter_map(|name| {
-            Some((
-                name.to_owned(),
-                fs::read_to_string(tools::root().join(name)).ok()?,
-            ))
-        })
-        .collect()
 }
