@@ -155,6 +155,18 @@ impl ArtifactId {
         ArtifactId(format!("{target}:{name}").into())
     }
 
+    /// Returns the name of its target.
+    pub fn target(&self) -> &str {
+        self.0.split_once(':').map_or("", |(target, _)| target)
+    }
+
+    /// Returns the id of the same artifact in a target of this name.
+    #[must_use]
+    pub fn in_target(&self, target: &str) -> ArtifactId {
+        let (_, name) = self.0.split_once(':').unwrap_or(("", &self.0));
+        ArtifactId(format!("{target}:{name}").into())
+    }
+
     /// Returns the id as a string.
     pub fn as_str(&self) -> &str {
         &self.0

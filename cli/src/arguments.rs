@@ -225,6 +225,9 @@ pub(crate) struct Planning {
     /// Allow data loss for a resource, or the deletion of an adopted resource (can be repeated)
     #[arg(long, value_name = "ADDRESS", value_parser = approval)]
     pub(crate) approve: Vec<String>,
+    /// Accept that this environment was deployed from another directory, because the directory was moved
+    #[arg(long)]
+    pub(crate) accept_origin: bool,
     /// Preview CloudFormation changes with temporary change sets
     #[arg(long)]
     pub(crate) change_set: bool,

@@ -111,18 +111,27 @@ pub(crate) fn painted(colour: bool, tone: Tone, text: &str) -> String {
     }
 }
 
+/// Reads an environment variable. An empty value counts as absent.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Returns the name of the machine. The kernel's name comes first, because it is the same in every shell.
+pub(crate) fn host() -> Option<String> {
+    let file = |path: &str| fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
+    file("/proc/sys/kernel/hostname")
+        .or_else(|| file("/etc/hostname"))
+        .or_else(|| variable("COMPUTERNAME"))
+        .or_else(|| variable("HOSTNAME"))
+        .filter(|host| !host.is_empty())
+}
+
 /// Who runs the program, as far as the machine knows: `ana@laptop`.
 pub(crate) fn who() -> String {
-    let variable = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
     let user = variable("USER")
         .or_else(|| variable("LOGNAME"))
         .or_else(|| variable("USERNAME"));
-    let file = |path: &str| fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
-    let host = variable("HOSTNAME")
-        .or_else(|| file("/proc/sys/kernel/hostname"))
-        .or_else(|| file("/etc/hostname"))
-        .or_else(|| variable("COMPUTERNAME"))
-        .filter(|host| !host.is_empty());
+    let host = variable("HOSTNAME").or_else(host);
     match (user, host) {
         (Some(user), Some(host)) => format!("{user}@{host}"),
         (Some(one), None) | (None, Some(one)) => one,

@@ -4,17 +4,30 @@ use std::path::Path;
 use std::time::SystemTime;
 use std::{env, process};
 
-use terrace_deployer::{Access, AwsAccess, Cancel, Canceller, Error, Failure, Outcome, Refusal};
+use terrace_deployer::{
+    Access, AwsAccess, Cancel, Canceller, Error, Failure, Outcome, Refusal, StackDirectory,
+};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::arguments::Reach;
-use crate::console::{Console, who};
+use crate::console::{Console, variable, who};
 use crate::diagnostics::shown_path;
+use crate::origin;
 use crate::problem::{Problem, Status};
+use crate::stack::Stack;
 
-/// How live systems are reached. What the environment says is read here and nowhere else.
-pub(crate) fn access(folder: &Path, reach: &Reach) -> Access {
-    let variable = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+/// Returns the access to the live systems of a stack, with the origin of its directory.
+pub(crate) fn access(stack: &Stack, reach: &Reach) -> Result<Access, Problem> {
+    Ok(Access {
+        directory: StackDirectory {
+            origin: origin::of(&stack.folder)?,
+        },
+        ..reaching(&stack.folder, reach)
+    })
+}
+
+/// Returns the access to live systems, without a stack directory. Environment variables are read only here.
+pub(crate) fn reaching(folder: &Path, reach: &Reach) -> Access {
     // A list of several files is left to the client, which reads the variable itself and merges them.
     let listed = |path: &String| env::split_paths(path).nth(1).is_some();
     let from_environment = || {
@@ -27,6 +40,7 @@ pub(crate) fn access(folder: &Path, reach: &Reach) -> Access {
         .unwrap_or_default();
     Access {
         folder: folder.to_owned(),
+        directory: StackDirectory::default(),
         kubeconfig: reach.kubeconfig.clone().or_else(from_environment),
         aws: AwsAccess {
             endpoint: variable("AWS_ENDPOINT_URL").map(Into::into),
@@ -66,6 +80,12 @@ pub(crate) fn located(error: Error, folder: &Path) -> Problem {
         Error::Refused(Refusal::NotAllowed(mut failures)) => {
             locate(&mut failures, folder);
             Error::Refused(Refusal::NotAllowed(failures))
+        }
+        Error::Refused(Refusal::OtherOrigin(mut other)) => {
+            if let Some(place) = other.declared() {
+                place.file = shown_path(folder, &place.file).into();
+            }
+            Error::Refused(Refusal::OtherOrigin(other))
         }
         Error::Refused(refusal) => Error::Refused(refusal),
     };

@@ -6,11 +6,15 @@ use std::time::SystemTime;
 
 use terrace_artifact::Text;
 
+use crate::claims::StackOrigin;
+
 /// How live systems are reached, and by whom.
 #[derive(Clone, Debug)]
 pub struct Access {
     /// The stack's folder; the paths of directory targets start there.
     pub folder: PathBuf,
+    /// The origin of that folder.
+    pub directory: StackDirectory,
     /// The kubeconfig; where absent, `~/.kube/config` (the edge passes `$KUBECONFIG` here).
     pub kubeconfig: Option<PathBuf>,
     /// How AWS is reached.
@@ -23,6 +27,13 @@ pub struct Access {
     pub version: Text,
     /// The clock.
     pub now: fn() -> SystemTime,
+}
+
+/// The properties of a stack's directory that are not in its documents.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct StackDirectory {
+    /// The origin, which every checkout of the directory shares.
+    pub origin: StackOrigin,
 }
 
 /// How AWS is reached. What is absent is found where the SDK looks for it.

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::access::{Access, timestamp};
 use crate::backend::{Intent, Live};
+use crate::claims::{Holding, are_settled, examine, read_again};
 use crate::error::{Error, Moved, Refusal};
 use crate::event::{Event, StepName};
 use crate::failure::Failure;
@@ -22,6 +23,10 @@ use crate::plan::{Action, FORMAT, Plan, Purpose, Stage};
 use crate::planning::{backend_of, contents, in_the_way, index, previous};
 use crate::run::Run;
 use crate::targets::{Known, Targets, declared, fail};
+
+mod standing;
+
+use standing::standing_after;
 
 /// What a plan is applied with.
 #[derive(Clone, Debug)]
@@ -156,7 +161,8 @@ pub(crate) async fn apply_over(
     let begun = Instant::now();
     check(plan, options)?;
     same_targets(plan, targets)?;
-    if plan.changes_nothing() && !unfinished(plan, targets).await? {
+    examine(targets, &targets.claims, plan, None).await?;
+    if plan.changes_nothing() && are_settled(targets, plan) && !unfinished(plan, targets).await? {
         return Ok(Report {
             release: None,
             steps: Vec::new(),
@@ -214,9 +220,10 @@ async fn apply_locked(
     begun: Instant,
 ) -> Result<Report, Error> {
     let home = &targets.home;
+    let claims = read_again(targets, plan).await?;
     let mut history = History::read_end(home).await?;
     let standing = history.standing(home).await?;
-    let identities = history.identities(home).await?;
+    let identities = targets.recorded_identities(&history).await?;
     let wanted = plan.wanted();
     let interrupted = history.last().is_some_and(|last| last.status != Status::Deployed);
     if interrupted {
@@ -244,6 +251,10 @@ async fn apply_locked(
     let id = history.next_id();
     check_rights(plan, &wanted, targets, &live, &id).await?;
 
+    let bundles = [Some(&wanted), previous.as_ref()];
+    let mut holding = Holding::new(targets, plan, access, claims, &live, bundles);
+    holding.begin().await?;
+
     let lost = plan.loses_data();
     let mut release = Release {
         id,
@@ -252,6 +263,7 @@ async fn apply_locked(
         ended: None,
         environment: plan.bundle.label().into(),
         purpose: plan.purpose,
+        origin: Some(plan.origin.recorded()),
         targets: targets.identities.clone(),
         bundle: wanted.digest(),
         stored: Some(store_bundle(home, &wanted).await?),
@@ -318,6 +330,12 @@ async fn apply_locked(
         return Err(Error::Partly(Box::new(report)));
     }
 
+    if let Err(error) = holding.end(&report.steps).await {
+        report.notes.push(format!(
+            "the claims of this environment could not be updated: {error}"
+        ));
+    }
+
     let ended_well = failed.is_none() && report.is_complete();
     release.status = if ended_well {
         Status::Deployed
@@ -352,34 +370,6 @@ async fn apply_locked(
         Some(_) => Err(Error::Partly(Box::new(report))),
         None => Ok(report),
     }
-}
-
-/// What stands after these steps of what was there before them.
-fn standing_after(
-    live: &BTreeMap<ArtifactId, Live>,
-    steps: &[(StepName, Outcome)],
-) -> BTreeMap<Text, BTreeMap<Text, usize>> {
-    let ours = live.values().filter(|live| live.ownership.is_ours());
-    let mut standing: BTreeMap<&ArtifactId, &Text> =
-        ours.map(|live| (&live.id, &live.subject.kind)).collect();
-    for (step, outcome) in steps {
-        let done = !matches!(outcome, Outcome::Failed(_) | Outcome::Skipped(_));
-        if takes_away(step.action) && *outcome == Outcome::Done {
-            standing.remove(&step.artifact);
-        } else if done && !takes_away(step.action) {
-            standing.insert(&step.artifact, &step.subject.kind);
-        }
-    }
-    let mut counts: BTreeMap<Text, BTreeMap<Text, usize>> = BTreeMap::new();
-    for (id, kind) in standing {
-        let target = id.as_str().split(':').next().unwrap_or_default();
-        *counts
-            .entry(target.into())
-            .or_default()
-            .entry(kind.clone())
-            .or_default() += 1;
-    }
-    counts
 }
 
 fn first_error(report: &Report) -> Option<String> {

@@ -5,6 +5,7 @@ use std::fmt;
 use terrace_artifact::{Address, ArtifactId};
 
 use crate::apply::Report;
+use crate::claims::OtherOrigin;
 use crate::failure::{Failure, FailureKind};
 
 /// Why a command did not do what it was asked.
@@ -37,6 +38,8 @@ pub enum Refusal {
     WrongTarget(Failure),
     /// The account has no bootstrap bucket, or what is in the bucket is not what Terrace put there.
     Bucket(Failure),
+    /// Another directory deploys this environment.
+    OtherOrigin(Box<OtherOrigin>),
     /// The last release delivered to a target that the environment names no more: the target's name, and what is there.
     LostTarget {
         /// What the target said it is.
@@ -146,6 +149,7 @@ impl fmt::Display for Refusal {
                 Ok(())
             }
             Refusal::WrongTarget(failure) | Refusal::Bucket(failure) => write!(f, "{failure}"),
+            Refusal::OtherOrigin(other) => write!(f, "{other}"),
             Refusal::LostTarget { target, left } => write!(
                 f,
                 "the environment no longer names {target}, where {left} of its artifacts are\n  help: put the target back and destroy what is there first"

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use terrace_artifact::{Address, ArtifactId, Body, Bundle, Digest, Text};
 
 use crate::backend::Identity;
+use crate::claims::StackOrigin;
 use crate::failure::{Failure, FailureKind};
 use crate::home::Home;
 use crate::ownership::Identities;
@@ -32,6 +33,9 @@ pub struct Release {
     pub environment: Text,
     /// What it was for.
     pub purpose: Purpose,
+    /// The directory that it was applied from; absent in releases of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<StackOrigin>,
     /// Where it delivered.
     pub targets: BTreeMap<Text, Identity>,
     /// The digest of what its bundle delivers.
@@ -356,6 +360,7 @@ mod tests {
             ended: None,
             environment: "acme.development".into(),
             purpose: Purpose::Apply,
+            origin: None,
             targets: BTreeMap::new(),
             bundle: Digest::of_bytes(b""),
             stored: None,

@@ -3,6 +3,7 @@
 mod access;
 mod apply;
 mod backend;
+mod claims;
 mod clock;
 mod cloudformation;
 mod connection;
@@ -30,12 +31,13 @@ mod targets;
 mod testing;
 mod values;
 
-pub use access::{Access, AwsAccess, timestamp};
+pub use access::{Access, AwsAccess, StackDirectory, timestamp};
 pub use apply::{ApplyOptions, Cancel, Canceller, Outcome, Report};
 pub use backend::{
     ADDRESS, ADOPTED, Backend, Basis, Draft, Going, HOLDS_DATA, Identity, Intent, LABEL, Leaving, Live, Look,
     PreviewOptions, Ticket, Wanted, Write, origin_of,
 };
+pub use claims::{Claim, ClaimStore, Deployment, Elsewhere, OtherOrigin, Place, StackOrigin, Versioned};
 pub use connection::{Connection, apply, destroy_plan, plan};
 pub use diff::{ListShape, Plain, Shapes, diff, same_quantity};
 pub use error::{Error, Moved, Refusal};

@@ -131,6 +131,17 @@ impl Identities {
         self
     }
 
+    /// Renames targets, from the old name to the new one.
+    #[must_use]
+    pub(crate) fn renamed(mut self, names: &BTreeMap<Text, Text>) -> Identities {
+        let renamed = |(id, recorded): (ArtifactId, Recorded)| match names.get(id.target()) {
+            Some(name) => (id.in_target(name), recorded),
+            None => (id, recorded),
+        };
+        self.recorded = self.recorded.into_iter().map(renamed).collect();
+        self
+    }
+
     /// Whether the record says that this very thing was adopted.
     pub fn is_adopted(&self, id: &ArtifactId, identity: &str) -> bool {
         self.get(id)

@@ -9,6 +9,7 @@ use terrace_artifact::{Address, ArtifactId, Bundle, Digest, Origin, Segment, Tex
 use terrace_catalog::nearest;
 
 use crate::backend::{Basis, Identity, Live};
+use crate::claims::StackOrigin;
 use crate::error::Refusal;
 use crate::failure::Failure;
 
@@ -29,6 +30,12 @@ pub struct Plan {
     /// The folder of the stack it was made of, from where the user stood: what is declared where is told from there, and
     /// folders that are delivered to are in it.
     pub folder: PathBuf,
+    /// The origin of that directory. An apply of this plan claims the environment for it.
+    #[serde(default)]
+    pub origin: StackOrigin,
+    /// Whether the user accepts that the environment moves here from another directory.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accept_origin: bool,
     /// Whether it brings the bundle about, or takes everything away.
     pub purpose: Purpose,
     /// The digest of `bundle`.

@@ -7,6 +7,7 @@ use terrace_artifact::{Address, Artifact, ArtifactId, Body, Bundle, Text};
 
 use crate::access::{Access, timestamp};
 use crate::backend::{Draft, Live, Look, PreviewOptions, Ticket, origin_of};
+use crate::claims::{LedgerSays, examine};
 use crate::error::{Error, Refusal};
 use crate::failure::{Failure, FailureKind};
 use crate::home::Home;
@@ -41,6 +42,8 @@ pub struct PlanOptions {
     pub adopt: Vec<Text>,
     /// Addresses whose deletion the user approves: what was adopted is deleted only then, and released otherwise.
     pub approved: BTreeSet<Address>,
+    /// Whether the user accepts that the environment moves here from another directory.
+    pub accept_origin: bool,
 }
 
 impl PlanOptions {
@@ -55,6 +58,7 @@ impl PlanOptions {
             only: Vec::new(),
             adopt: Vec::new(),
             approved: BTreeSet::new(),
+            accept_origin: false,
         }
     }
 }
@@ -73,6 +77,8 @@ pub(crate) async fn plan_over(
         made: timestamp((access.now)()).into(),
         who: access.who.clone(),
         folder: access.folder.clone(),
+        origin: access.directory.origin.clone(),
+        accept_origin: options.accept_origin,
         purpose,
         digest: bundle.digest(),
         bundle: bundle.clone(),
@@ -91,8 +97,11 @@ pub(crate) async fn plan_over(
     let is_first = read.as_ref().is_some_and(|history| history.last().is_none());
     let history = read.unwrap_or_default();
     let standing = history.standing(&targets.home).await?;
-    let identities = history.identities(&targets.home).await?;
+    let identities = targets.recorded_identities(&history).await?;
     lost_targets(&history, standing.as_ref(), &plan)?;
+    let ledger = LedgerSays::of(&history, standing.as_ref());
+    let notes = examine(targets, &targets.claims, &plan, ledger).await?;
+    plan.notes.extend(notes);
 
     let wanted = plan.wanted();
     let previous = previous(&plan, standing);

@@ -4,14 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::join_all;
 use terrace_artifact::{Bundle, Origin, Target, Text};
+use tokio::sync::OnceCell;
 
 use crate::access::Access;
 use crate::backend::{Backend, Identity, Live, Wanted};
+use crate::claims::{self, ClaimStore, Claims, Deployment, Elsewhere, Place, Stores};
 use crate::directory::{Directory, DirectoryHome};
 use crate::error::Error;
 use crate::failure::{Failure, FailureKind};
 use crate::home::{Home, Remembering};
 use crate::journal::Note;
+use crate::ledger::History;
 use crate::ownership::Identities;
 use crate::{cloudformation, kubernetes};
 
@@ -20,6 +23,24 @@ pub(crate) struct Targets {
     pub(crate) backends: BTreeMap<Text, Box<dyn Backend>>,
     pub(crate) identities: BTreeMap<Text, Identity>,
     pub(crate) home: Remembering,
+    /// The storage of the environment's claims.
+    pub(crate) stores: Stores,
+    /// The claims at the time of connecting.
+    pub(crate) claims: Claims,
+    /// The places that the environment names, without components.
+    pub(crate) places: Deployment,
+    /// The claims in other regions; read once, and only if no target has a claim.
+    elsewhere: OnceCell<Elsewhere>,
+}
+
+/// A connected target.
+pub(crate) struct Connected {
+    /// For artifacts.
+    pub(crate) backend: Box<dyn Backend>,
+    /// The state store, used if the target is the environment's home.
+    pub(crate) home: Box<dyn Home>,
+    /// The storage of the environment's claim.
+    pub(crate) claims: Box<dyn ClaimStore>,
 }
 
 /// What is known before one looks.
@@ -41,16 +62,18 @@ impl Targets {
         let label = bundle.label();
         let connecting = bundle.targets.iter().map(|(name, target)| {
             let label = &label;
-            async move { (name, target, connect(target, access, label).await) }
+            async move { (name, connect(target, access, label).await) }
         });
         let mut backends: BTreeMap<Text, Box<dyn Backend>> = BTreeMap::new();
-        let mut homes: BTreeMap<(u8, &Text), Box<dyn Home>> = BTreeMap::new();
+        let mut homes: BTreeMap<Text, Box<dyn Home>> = BTreeMap::new();
+        let mut stores = Stores::new();
         let mut failures = Vec::new();
-        for (name, target, connected) in join_all(connecting).await {
+        for (name, connected) in join_all(connecting).await {
             match connected.map_err(|failure| declared(failure, bundle, name)) {
-                Ok((backend, home)) => {
-                    homes.insert((home_rank(name, target), name), home);
-                    backends.insert(name.clone(), backend);
+                Ok(connected) => {
+                    homes.insert(name.clone(), connected.home);
+                    stores.insert(name.clone(), connected.claims);
+                    backends.insert(name.clone(), connected.backend);
                 }
                 Err(failure) => failures.push(failure),
             }
@@ -75,7 +98,12 @@ impl Targets {
         if let Some(error) = fail(failures) {
             return Err(error);
         }
-        let Some((_, home)) = homes.into_iter().next() else {
+        let claims = Claims::read(&stores).await;
+        let claims = claims.map_err(|(target, failure)| declared(failure, bundle, &target))?;
+        let mut places = places(bundle, &identities);
+        let Some(home) =
+            home(bundle, &places, &claims).and_then(|name| Some((name.clone(), homes.remove(name)?)))
+        else {
             let message = format!(
                 "environment `{}` names nothing to deliver to",
                 bundle.environment.name
@@ -84,11 +112,47 @@ impl Targets {
                 .hint("give it `kubernetes:`, `aws:` or `directory:`")
                 .into());
         };
+        places.store = home.0;
         Ok(Targets {
             backends,
             identities,
-            home: Remembering::new(home),
+            home: Remembering::new(home.1),
+            stores,
+            claims,
+            places,
+            elsewhere: OnceCell::new(),
         })
+    }
+
+    /// Returns the recorded physical identities, under the current names of their targets.
+    pub(crate) async fn recorded_identities(&self, history: &History) -> Result<Identities, Failure> {
+        let recorded = history.identities(&self.home).await?;
+        let before = history.last().into_iter().flat_map(|last| &last.targets);
+        let renamed = before.filter_map(|(name, identity)| {
+            let is_same = |now: &Identity| now.kind == identity.kind && now.id == identity.id;
+            if self.identities.get(name).is_some_and(is_same) {
+                return None;
+            }
+            let (now, _) = self.identities.iter().find(|(_, now)| is_same(now))?;
+            Some((name.clone(), now.clone()))
+        });
+        Ok(recorded.renamed(&renamed.collect()))
+    }
+
+    /// Finds claims in places that the environment does not name. They are not needed if a target has a claim, because a
+    /// claim lists all places.
+    pub(crate) async fn elsewhere(&self, claims: &Claims) -> &Elsewhere {
+        static NOWHERE: Elsewhere = Elsewhere {
+            claims: Vec::new(),
+            failures: Vec::new(),
+        };
+        if claims.found.is_empty() {
+            self.elsewhere
+                .get_or_init(|| claims::elsewhere(&self.stores))
+                .await
+        } else {
+            &NOWHERE
+        }
     }
 
     /// Reads all targets.
@@ -160,36 +224,60 @@ pub(crate) fn fail(mut failures: Vec<Failure>) -> Option<Error> {
     }
 }
 
-async fn connect(
-    target: &Target,
-    access: &Access,
-    label: &str,
-) -> Result<(Box<dyn Backend>, Box<dyn Home>), Failure> {
+async fn connect(target: &Target, access: &Access, label: &str) -> Result<Connected, Failure> {
     match target {
         Target::Directory { path } => {
             let folder = access.folder.join(path.as_str());
-            Ok((
-                Box::new(Directory::new(folder.clone(), label.to_owned())),
-                Box::new(DirectoryHome { folder }),
-            ))
+            let home = DirectoryHome {
+                folder: folder.clone(),
+            };
+            Ok(Connected {
+                backend: Box::new(Directory::new(folder, label.to_owned())),
+                home: Box::new(home.clone()),
+                claims: Box::new(home),
+            })
         }
         Target::Kubernetes {
             context,
             distribution,
             id,
-        } => {
-            let connected = kubernetes::connect(access, context, distribution, id.as_ref(), label).await?;
-            Ok((connected.backend, connected.home))
-        }
+        } => kubernetes::connect(access, context, distribution, id.as_ref(), label).await,
         Target::Aws {
             account,
             region,
             profile,
-        } => {
-            let connected = cloudformation::connect(access, account, region, profile.as_ref(), label).await?;
-            Ok((connected.backend, connected.home))
-        }
+        } => cloudformation::connect(access, account, region, profile.as_ref(), label).await,
     }
+}
+
+/// Returns the places of a bundle's identified targets. The state store is not determined yet.
+fn places(bundle: &Bundle, identities: &BTreeMap<Text, Identity>) -> Deployment {
+    let targets = bundle.targets.iter();
+    let places = targets.filter_map(|(name, target)| {
+        let identity = identities.get(name)?;
+        Some((name.clone(), Place::of(target, identity)))
+    });
+    Deployment {
+        store: Text::default(),
+        targets: places.collect(),
+    }
+}
+
+/// Returns the target with the state store. It stays the same while the environment names that target, so an environment
+/// that adds a cluster to its account keeps its history and its lock.
+fn home<'a>(bundle: &'a Bundle, places: &'a Deployment, claims: &Claims) -> Option<&'a Text> {
+    let latest = claims
+        .latest()
+        .and_then(|(_, claim)| claim.deployment.state_store());
+    let kept = latest.and_then(|store| places.targets.iter().find(|(_, place)| place.is_same(store)));
+    let first = || {
+        bundle
+            .targets
+            .iter()
+            .min_by_key(|(name, target)| (home_rank(name, target), *name))
+    };
+    kept.map(|(name, _)| name)
+        .or_else(|| first().map(|(name, _)| name))
 }
 
 /// Which target is the home: a cluster before an account before a folder; of several, the environment's own before

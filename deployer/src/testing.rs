@@ -9,7 +9,7 @@ use terrace_artifact::{
     Part, Segment, Source, Stack, Target, Text, Value,
 };
 
-use crate::access::{Access, AwsAccess};
+use crate::access::{Access, AwsAccess, StackDirectory};
 use crate::apply::{ApplyOptions, Cancel};
 
 /// A value from JSON.
@@ -159,6 +159,7 @@ fn origin() -> Origin {
 pub(crate) fn access(folder: &Path) -> Access {
     Access {
         folder: folder.to_owned(),
+        directory: StackDirectory::default(),
         kubeconfig: None,
         aws: AwsAccess::default(),
         who: "ana".into(),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::{env, thread};
 
+use crate::scratch;
 use crate::servers::Account;
 
 /// The directory and the environment variables for calls of `terrace`.
@@ -38,6 +39,7 @@ impl Terrace {
         variables.push(("HOME".into(), directory.join("no-home").into()));
         variables.push(("KUBECONFIG".into(), directory.join("no-kubeconfig").into()));
         variables.push(("AWS_EC2_METADATA_DISABLED".into(), "true".into()));
+        variables.push(("GIT_CEILING_DIRECTORIES".into(), scratch::directory().into()));
         variables.push(("RUST_BACKTRACE".into(), "1".into()));
         Terrace {
             directory: directory.to_owned(),

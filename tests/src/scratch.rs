@@ -13,6 +13,12 @@ pub struct Scratch {
     path: PathBuf,
 }
 
+/// The directory that contains all scratch directories. Git stops its search for a repository here, so that a scratch
+/// directory does not belong to the repository of Terrace.
+pub(crate) fn directory() -> PathBuf {
+    tools::root().join("target/scratch")
+}
+
 impl Scratch {
     /// Creates an empty directory.
     ///
@@ -23,7 +29,7 @@ impl Scratch {
     pub fn new(name: &str) -> Scratch {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = tools::root().join(format!("target/scratch/{name}-{}-{number}", process::id()));
+        let path = directory().join(format!("{name}-{}-{number}", process::id()));
         fs::create_dir_all(&path).expect("a directory under target/");
         Scratch { path }
     }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, io};
 
-use crate::scratch::Scratch;
+use crate::scratch::{self, Scratch};
 use crate::tools;
 
 /// Runs all examples of a page, and compares their output with the page.
@@ -143,6 +143,7 @@ fn printed(
         .env("HOME", directory.join("no-home"))
         .env("KUBECONFIG", directory.join("no-kubeconfig"))
         .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("GIT_CEILING_DIRECTORIES", scratch::directory())
         .env("USER", "ana")
         .env("HOSTNAME", "laptop")
         .env("LC_ALL", "C")

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use terrace_artifact::{Address, Target};
-use terrace_deployer::{Access, ApplyOptions, Connection, Plan, Purpose, Report, render_approved};
+use terrace_deployer::{
+    Access, ApplyOptions, Connection, Plan, Purpose, Report, StackDirectory, render_approved,
+};
 
 use crate::arguments::{Changing, Environment, Planning, Reach, is_component};
 use crate::commands::plan::{approved, options, warn};
@@ -58,7 +60,7 @@ pub(crate) fn bootstrap(
 ) -> Result<Status, Problem> {
     let stack = Stack::open(&target.stack)?;
     let (bundle, _) = stack.environment(target.environment.as_ref(), set, console)?;
-    let access = live::access(&stack.folder, reach);
+    let access = live::reaching(&stack.folder, reach);
     let done = live::runtime()?.block_on(terrace_deployer::bootstrap(&bundle, &access));
     let lines = done.map_err(|error| live::located(error, &access.folder))?;
     if lines.is_empty() {
@@ -85,7 +87,7 @@ fn plan_and_apply(
     }
     let stack = Stack::open(&target.stack)?;
     let (bundle, _) = stack.environment(target.environment.as_ref(), &planning.set.set, console)?;
-    let access = live::access(&stack.folder, &planning.reach);
+    let access = live::access(&stack, &planning.reach)?;
     let runtime = live::runtime()?;
     let options = options(planning);
     let planned = runtime.block_on(async {
@@ -134,6 +136,7 @@ fn apply_saved(
         || !planning.only.is_empty()
         || !planning.adopt.is_empty()
         || planning.take_over
+        || planning.accept_origin
         || planning.change_set;
     if environment.is_some() || given {
         return Err(Problem::new(format!(
@@ -152,7 +155,12 @@ fn apply_saved(
             .help("to create a saved plan:\n  terrace plan -e ENV --save FILE")
             .help("to apply a stack, pass its directory:\n  terrace apply STACK -e ENV")
     })?;
-    let access = live::access(&stack_folder(&plan)?, &planning.reach);
+    let access = Access {
+        directory: StackDirectory {
+            origin: plan.origin.clone(),
+        },
+        ..live::reaching(&stack_folder(&plan)?, &planning.reach)
+    };
     allowed(&plan, planning)?;
     let asked = Asked {
         approved: approved(planning),

@@ -30,7 +30,7 @@ pub(crate) fn run(
 ) -> Result<Status, Problem> {
     let stack = Stack::open(&target.stack)?;
     let (bundle, _) = stack.environment(target.environment.as_ref(), &planning.set.set, console)?;
-    let access = live::access(&stack.folder, &planning.reach);
+    let access = live::access(&stack, &planning.reach)?;
     let plan = live::runtime()?.block_on(terrace_deployer::plan(&bundle, &access, &options(planning)));
     let mut plan = plan.map_err(|error| live::located(error, &access.folder))?;
     live::locate(&mut plan.refusals, &access.folder);
@@ -73,6 +73,7 @@ pub(crate) fn options(planning: &Planning) -> PlanOptions {
             take_over: planning.take_over,
             ..PlanOptions::everything().preview
         },
+        accept_origin: planning.accept_origin,
         only: texts(&planning.only),
         adopt: texts(&planning.adopt),
         approved: approved(planning),

@@ -94,6 +94,36 @@ impl Account {
         }
     }
 
+    /// Returns the same account in another region, with the same credentials. It retries little, because a plan only looks
+    /// for claims there.
+    pub(super) fn in_region(&self, region: Text) -> Account {
+        let named = Region::new(region.to_string());
+        let retries = RetryConfig::standard().with_max_attempts(2);
+        let cloudformation = self.cloudformation.config().to_builder();
+        let in_region = |client: &aws_sdk_s3::Client| {
+            let builder = client.config().to_builder().retry_config(retries.clone());
+            aws_sdk_s3::Client::from_conf(builder.region(named.clone()).build())
+        };
+        let sts = self.sts.config().to_builder();
+        Account {
+            id: self.id.clone(),
+            region,
+            profile: self.profile.clone(),
+            environment: self.environment.clone(),
+            cloudformation: aws_sdk_cloudformation::Client::from_conf(
+                cloudformation.region(named.clone()).build(),
+            ),
+            s3: in_region(&self.s3),
+            buckets: in_region(&self.buckets),
+            bucket_answered: AtomicBool::new(false),
+            sts: aws_sdk_sts::Client::from_conf(sts.region(named.clone()).build()),
+            credentials: self.credentials.clone(),
+            identified: OnceLock::new(),
+            templates: Mutex::default(),
+            events: Mutex::default(),
+        }
+    }
+
     /// Who the credentials belong to; another account than the environment names is refused. Asked once.
     pub(super) async fn identify(&self) -> Result<Identity, Failure> {
         if let Some(identity) = self.identified.get() {

@@ -16,7 +16,10 @@ use crate::lease::{self, LeaseRecord, LeaseStore};
 use super::account::Account;
 use super::bucket::{status, unread};
 
+mod claim;
+
 /// The home of one environment, in a folder of the bucket.
+#[derive(Clone)]
 pub(super) struct BucketHome {
     store: Arc<Store>,
 }
@@ -38,7 +41,10 @@ enum Put {
 impl BucketHome {
     /// The home of the environment of this label.
     pub(super) fn new(account: Arc<Account>, label: &str) -> BucketHome {
-        let prefix = format!("environments/{label}/");
+        BucketHome::in_folder(account, format!("environments/{label}/"))
+    }
+
+    fn in_folder(account: Arc<Account>, prefix: String) -> BucketHome {
         BucketHome {
             store: Arc::new(Store {
                 account,

@@ -56,23 +56,15 @@ use crate::backend::{
     Backend, Draft, Going, Identity, Intent, Leaving, Live, Look, PreviewOptions, Ticket, Wanted, Write,
 };
 use crate::failure::{Failure, FailureKind};
-use crate::home::Home;
 use crate::journal::{Journal, Note};
 use crate::plan::{Change, Content};
+use crate::targets::Connected;
 use crate::values::Values;
 
 use account::Account;
 use begun::Begun;
 use home::BucketHome;
 use record::Observed;
-
-/// An account and region, as a backend and as a home.
-pub(crate) struct Connected {
-    /// For artifacts.
-    pub(crate) backend: Box<dyn Backend>,
-    /// For the ledger and the lock, in the bootstrap bucket.
-    pub(crate) home: Box<dyn Home>,
-}
 
 /// Connects to an account and region. `profile` is what the environment says of its credentials, `label` the bundle's ([`terrace_artifact::Bundle::label`]).
 pub(crate) fn connect<'a>(
@@ -93,7 +85,8 @@ pub(crate) fn connect<'a>(
         };
         Ok(Connected {
             backend: Box::new(backend),
-            home: Box::new(home),
+            home: Box::new(home.clone()),
+            claims: Box::new(home),
         })
     })
 }

@@ -18,11 +18,14 @@ use super::{STATE, failed};
 use crate::failure::{Failure, FailureKind};
 use crate::home::{Held, Holder, Home, Waiting};
 
+mod claim;
+
 /// How often it is looked whether a lock is free, and how long between two looks.
 const LOOKS: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(30);
 
 /// The folder of a directory target, as a home.
+#[derive(Clone)]
 pub(crate) struct DirectoryHome {
     /// The target's folder.
     pub(crate) folder: PathBuf,

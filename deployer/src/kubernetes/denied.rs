@@ -13,10 +13,10 @@ pub(super) const OWN_RULES: &str = r#"# in a ClusterRole: which cluster this is
   resources: ["namespaces"]
   resourceNames: ["kube-system"]
   verbs: [get]
-# in a Role of namespace terrace-system: the ledger and the lock
+# in a Role of namespace terrace-system: the ledger, the lock and the claim
 - apiGroups: [""]
   resources: ["secrets"]
-  verbs: [get, list, create, delete]
+  verbs: [get, list, create, update, delete]
 - apiGroups: ["coordination.k8s.io"]
   resources: ["leases"]
   verbs: [get, create, update, delete]"#;

@@ -23,6 +23,8 @@ use crate::failure::{Failure, FailureKind};
 use crate::home::{Held, Holder, Home, Waiting};
 use crate::lease::{LeaseRecord, LeaseStore, take};
 
+mod claim;
+
 /// Where homes are.
 pub(super) const NAMESPACE: &str = "terrace-system";
 /// Who writes there, and takes our marks off what is released. Not an environment's manager: nothing here is part of a bundle, and none of it is ever pruned.
@@ -231,6 +233,23 @@ impl ClusterHome {
         found.map_err(|refusal| self.failure(refusal, about(verb, served, Some(name))))
     }
 
+    /// Deletes an object of the home if it has this version. A missing object or another version is not a failure.
+    async fn delete_version(&self, served: &Served, name: &str, expected: &Text) -> Result<(), Failure> {
+        let preconditions: Map = of_version(expected).into_iter().collect();
+        let options: Map = [("preconditions", Value::Map(preconditions))]
+            .into_iter()
+            .collect();
+        match self
+            .requests
+            .delete(&served.path(Some(NAMESPACE), name), &options.into())
+            .await
+        {
+            Ok(_) => Ok(()),
+            Err(Refusal::Status(status)) if matches!(status.code, 404 | 409) => Ok(()),
+            Err(refusal) => Err(self.failure(refusal, about("delete", served, Some(name)))),
+        }
+    }
+
     /// The name of a key's Secret: readable, and never that of another key.
     fn name(&self, key: &str) -> String {
         let readable: String = key
@@ -365,22 +384,7 @@ impl LeaseStore for ClusterHome {
     }
 
     fn clear<'a>(&'a self, expected: &'a Text) -> BoxFuture<'a, Result<(), Failure>> {
-        Box::pin(async move {
-            let served = leases();
-            let preconditions: Map = of_version(expected).into_iter().collect();
-            let options: Map = [("preconditions", Value::Map(preconditions))]
-                .into_iter()
-                .collect();
-            match self
-                .requests
-                .delete(&served.path(Some(NAMESPACE), &self.stem), &options.into())
-                .await
-            {
-                Ok(_) => Ok(()),
-                Err(Refusal::Status(status)) if matches!(status.code, 404 | 409) => Ok(()),
-                Err(refusal) => Err(self.failure(refusal, about("delete", &served, Some(&self.stem)))),
-            }
-        })
+        Box::pin(async move { self.delete_version(&leases(), &self.stem, expected).await })
     }
 
     fn remedy(&self) -> String {

@@ -13,9 +13,9 @@ use terrace_artifact::{Artifact, ArtifactId, Bundle, Segment, Text, Value};
 use crate::access::Access;
 use crate::backend::{Backend, Going, Identity, Intent, Live, Look, PreviewOptions, Ticket, Wanted, Write};
 use crate::failure::{Failure, FailureKind};
-use crate::home::Home;
 use crate::journal::Journal;
 use crate::plan::{Action, Change, Content};
+use crate::targets::Connected;
 use crate::values::{Values, at_path};
 
 mod along;
@@ -49,14 +49,6 @@ use live::{Whose, metadata};
 use requests::{Refusal, Requests};
 use words::About;
 
-/// A cluster, as a backend and as a home.
-pub(crate) struct Connected {
-    /// For artifacts.
-    pub(crate) backend: Box<dyn Backend>,
-    /// For the ledger and the lock.
-    pub(crate) home: Box<dyn Home>,
-}
-
 /// Connects to the cluster of a context. Nothing is asked of it yet but what connecting needs.
 ///
 /// `label` is the bundle's ([`terrace_artifact::Bundle::label`]); the field manager and the names in the home follow
@@ -84,7 +76,8 @@ pub(crate) fn connect<'a>(
         let home = cluster.home();
         Ok(Connected {
             backend: Box::new(cluster),
-            home: Box::new(home),
+            home: Box::new(home.clone()),
+            claims: Box::new(home),
         })
     })
 }

@@ -5,6 +5,7 @@ use terrace_artifact::{Address, ArtifactId, Segment};
 
 use super::*;
 use crate::backend::{Basis, Identity};
+use crate::claims::StackOrigin;
 use crate::plan::{Change, FORMAT, Subject};
 use crate::testing::{bundle, value};
 
@@ -21,6 +22,8 @@ fn plan(steps: Vec<Step>) -> Plan {
         made: "2026-11-21T03:30:45Z".into(),
         who: "ana".into(),
         folder: ".".into(),
+        origin: StackOrigin::default(),
+        accept_origin: false,
         purpose: Purpose::Apply,
         digest: bundle.digest(),
         bundle,

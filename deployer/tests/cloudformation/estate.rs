@@ -330,6 +330,7 @@ fn fields(fields: &[Field], indent: &str, out: &mut String) {
 pub(crate) fn access(endpoint: &str, key: &str) -> Access {
     Access {
         folder: PathBuf::from("."),
+        directory: terrace_deployer::StackDirectory::default(),
         kubeconfig: None,
         aws: AwsAccess {
             endpoint: Some(endpoint.into()),

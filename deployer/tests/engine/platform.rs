@@ -262,6 +262,7 @@ impl Platform {
         let endpoint = environment.iter().find(|(name, _)| *name == "AWS_ENDPOINT_URL");
         Access {
             folder: PathBuf::from("."),
+            directory: terrace_deployer::StackDirectory::default(),
             kubeconfig: Some(servers::kubernetes().kubeconfig().to_owned()),
             aws: AwsAccess {
                 endpoint: endpoint.map(|(_, url)| url.as_str().into()),

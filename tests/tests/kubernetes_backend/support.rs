@@ -173,6 +173,7 @@ impl<'a> Stack<'a> {
     pub(crate) fn access(&self) -> Access {
         Access {
             folder: PathBuf::from("."),
+            directory: terrace_deployer::StackDirectory::default(),
             kubeconfig: Some(self.kubeconfig.clone()),
             aws: AwsAccess::default(),
             who: "tester@here".into(),

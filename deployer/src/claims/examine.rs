@@ -1,0 +1,79 @@
+//! Collects the records of where an environment is deployed, and compares a plan with them.
+
+use terrace_artifact::Bundle;
+
+use super::{Claims, Deployment, Guard, Place, Remembered, StackOrigin};
+use crate::error::Error;
+use crate::failure::{Failure, FailureKind};
+use crate::ledger::History;
+use crate::plan::Plan;
+use crate::targets::Targets;
+
+/// The origin and the places of the last release in the ledger.
+pub(crate) struct LedgerSays {
+    origin: Option<StackOrigin>,
+    deployment: Deployment,
+}
+
+impl LedgerSays {
+    /// Reads the last release. Only an environment without claims needs it: one that was deployed before claims existed,
+    /// or whose claims were deleted.
+    pub(crate) fn of(history: &History, standing: Option<&Bundle>) -> Option<LedgerSays> {
+        let (last, standing) = (history.last()?, standing?);
+        let mut deployment = Deployment::default();
+        for (name, identity) in &last.targets {
+            if let Some(target) = standing.targets.get(name) {
+                deployment
+                    .targets
+                    .insert(name.clone(), Place::of(target, identity));
+            }
+        }
+        for artifact in &standing.artifacts {
+            deployment.count(artifact);
+        }
+        deployment.targets.retain(|_, place| !place.components.is_empty());
+        (!deployment.targets.is_empty()).then(|| LedgerSays {
+            origin: last.origin.clone(),
+            deployment,
+        })
+    }
+}
+
+/// Refuses a plan from a directory that does not own the environment. Returns notes for the reader of the plan.
+pub(crate) async fn examine(
+    targets: &Targets,
+    claims: &Claims,
+    plan: &Plan,
+    ledger: Option<LedgerSays>,
+) -> Result<Vec<String>, Error> {
+    let beside = targets.elsewhere(claims).await;
+    let guard = Guard::of(targets, plan);
+    let remembered = Remembered {
+        claims: Some(claims),
+        elsewhere: &beside.claims,
+        ledger: ledger.map(|says| (says.origin, says.deployment)),
+    };
+    let mut notes = guard.origin(&remembered)?;
+    for failure in claims.denied.values() {
+        notes.push(format!(
+            "cannot check whether another directory deploys this environment: {}; apply requires this permission{}",
+            failure.message,
+            rule(failure)
+        ));
+    }
+    for failure in &beside.failures {
+        notes.push(format!(
+            "cannot check whether this environment is deployed in another region: {}{}",
+            failure.message,
+            rule(failure)
+        ));
+    }
+    Ok(notes)
+}
+
+fn rule(failure: &Failure) -> String {
+    match &failure.kind {
+        FailureKind::Denied { rule: Some(rule), .. } => format!(":\n  {}", rule.replace('\n', "\n  ")),
+        _ => String::new(),
+    }
+}

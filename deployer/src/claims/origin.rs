@@ -1,0 +1,156 @@
+//! The directory that an environment is deployed from, under a name that every checkout of it shares.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use terrace_artifact::Text;
+
+/// The directory that a stack is deployed from.
+///
+/// The remote identifies a repository: moved checkouts, clones in CI, worktrees, `ssh` and `https` agree on it. A
+/// repository without a remote is identified by its first commit, and a directory outside any repository by its host
+/// and path.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct StackOrigin {
+    /// Host and path of the repository's remote, such as `github.com/acme/platform`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<Text>,
+    /// The first commit of a repository without a remote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<Text>,
+    /// The stack's directory in the repository, with `/` between its parts; empty for the top directory, and where there
+    /// is no repository.
+    #[serde(default, skip_serializing_if = "Text::is_empty")]
+    pub path: Text,
+    /// Host and absolute directory, such as `laptop:/home/ana/platform`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Text>,
+}
+
+impl StackOrigin {
+    /// Creates the origin of a directory in a repository. It is displayed as `REPOSITORY//PATH`.
+    pub fn in_repository(repository: impl Into<Text>, path: impl Into<Text>) -> StackOrigin {
+        StackOrigin {
+            repository: Some(repository.into()),
+            path: path.into(),
+            ..StackOrigin::default()
+        }
+    }
+
+    /// Returns the origin to record. If a remote identifies the repository, the record contains nothing about one machine.
+    #[must_use]
+    pub fn recorded(&self) -> StackOrigin {
+        match &self.repository {
+            Some(repository) => StackOrigin::in_repository(repository.clone(), self.path.clone()),
+            None => self.clone(),
+        }
+    }
+
+    /// Whether `now` is the directory that this origin was recorded for.
+    ///
+    /// A repository that received its remote later, and a directory that became a repository later, are recognized by
+    /// their host and path.
+    pub fn is_same(&self, now: &StackOrigin) -> bool {
+        match (&self.repository, &now.repository) {
+            // Some servers ignore case. Two repositories of one team that differ only in case are unlikely.
+            (Some(recorded), Some(found)) => recorded.eq_ignore_ascii_case(found) && self.path == now.path,
+            (Some(_), None) => false,
+            (None, _) => {
+                let same_history = self.root.is_some() && self.root == now.root && self.path == now.path;
+                same_history || self.place == now.place
+            }
+        }
+    }
+}
+
+impl fmt::Display for StackOrigin {
+    /// `github.com/acme/platform//stacks/lake`, `laptop:/home/ana/lake`, or `laptop:/home/ana/lake (first commit 1a2b3c4d)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.repository, &self.place) {
+            (Some(repository), _) => f.write_str(repository)?,
+            (None, Some(place)) => f.write_str(place)?,
+            (None, None) => f.write_str("an unknown directory")?,
+        }
+        if self.repository.is_some() && !self.path.is_empty() {
+            write!(f, "//{}", self.path)?;
+        }
+        match &self.root {
+            Some(root) if self.repository.is_none() => {
+                let short: String = root.chars().take(8).collect();
+                write!(f, " (first commit {short})")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn local(root: Option<&str>, path: &str, place: &str) -> StackOrigin {
+        StackOrigin {
+            root: root.map(Into::into),
+            path: path.into(),
+            place: Some(place.into()),
+            ..StackOrigin::default()
+        }
+    }
+
+    fn cloned(repository: &str, path: &str, place: &str) -> StackOrigin {
+        StackOrigin {
+            place: Some(place.into()),
+            ..StackOrigin::in_repository(repository, path)
+        }
+    }
+
+    #[test]
+    fn a_repository_with_a_remote_is_the_same_wherever_it_is_checked_out() {
+        let laptop = cloned("github.com/acme/platform", "stacks/lake", "laptop:/home/ana/lake");
+        let runner = cloned("github.com/Acme/Platform", "stacks/lake", "runner:/builds/17");
+        assert!(laptop.recorded().is_same(&runner));
+        assert_eq!(laptop.recorded().place, None);
+        assert_eq!(laptop.to_string(), "github.com/acme/platform//stacks/lake");
+    }
+
+    #[test]
+    fn another_repository_or_directory_is_another_origin() {
+        let here = cloned("github.com/acme/platform", "stacks/lake", "laptop:/lake");
+        let fork = cloned("github.com/ben/platform", "stacks/lake", "laptop:/lake");
+        let beside = cloned("github.com/acme/platform", "stacks/orders", "laptop:/orders");
+        let without = local(None, "", "laptop:/lake");
+        for other in [fork, beside, without] {
+            assert!(!here.recorded().is_same(&other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_repository_without_a_remote_is_known_by_its_first_commit_when_it_moves() {
+        let before = local(Some("1a2b3c4d5e"), "lake", "laptop:/home/ana/a/lake");
+        let moved = local(Some("1a2b3c4d5e"), "lake", "laptop:/home/ana/b/lake");
+        let other = local(Some("ffffffffff"), "lake", "laptop:/home/ana/c/lake");
+        let beside = local(Some("1a2b3c4d5e"), "orders", "laptop:/home/ana/a/orders");
+        assert!(before.recorded().is_same(&moved));
+        assert!(!before.recorded().is_same(&other));
+        assert!(!before.recorded().is_same(&beside));
+        assert_eq!(
+            before.to_string(),
+            "laptop:/home/ana/a/lake (first commit 1a2b3c4d)"
+        );
+    }
+
+    #[test]
+    fn a_directory_that_becomes_a_repository_and_gets_a_remote_stays_the_same() {
+        let bare = local(None, "", "laptop:/lake");
+        let begun = local(Some("1a2b3c4d5e"), "", "laptop:/lake");
+        let pushed = cloned("github.com/acme/lake", "", "laptop:/lake");
+        assert!(bare.recorded().is_same(&begun));
+        assert!(bare.recorded().is_same(&pushed));
+        assert!(begun.recorded().is_same(&pushed));
+        assert!(
+            !begun
+                .recorded()
+                .is_same(&cloned("github.com/acme/lake", "", "runner:/lake"))
+        );
+    }
+}

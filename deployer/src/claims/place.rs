@@ -1,0 +1,117 @@
+//! The places that an environment is deployed to, as claims and `terrace.lock` record them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use terrace_artifact::{Artifact, Target, Text};
+
+use crate::backend::Identity;
+
+/// The places of an environment, and what is deployed there.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Deployment {
+    /// The key in `targets` of the place with the state store.
+    pub store: Text,
+    /// The places, by the names that the environment gives them.
+    pub targets: BTreeMap<Text, Place>,
+}
+
+/// A cluster, an account and region, or a directory.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Place {
+    /// `kubernetes`, `aws` or `directory`.
+    pub kind: Text,
+    /// The uid of the namespace `kube-system`, `ACCOUNT/REGION`, or the directory as the environment names it.
+    pub id: Text,
+    /// The name for messages: `cluster acme-prod`, `account 111122223333 in eu-west-1`.
+    pub shown: Text,
+    /// The kubeconfig context of a cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<Text>,
+    /// The AWS profile of an account, if the environment states one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Text>,
+    /// The number of deployed objects or CloudFormation stacks, by component.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub components: BTreeMap<Text, u32>,
+}
+
+impl Place {
+    /// Creates the record of an identified target, without components.
+    pub(crate) fn of(target: &Target, identity: &Identity) -> Place {
+        let (id, shown, context, profile) = match target {
+            // The identity of a directory names the environment, not the path.
+            Target::Directory { path } => (path.clone(), format!("directory {path}"), None, None),
+            Target::Kubernetes { context, .. } => (
+                identity.id.clone(),
+                format!("cluster {context}"),
+                Some(context.clone()),
+                None,
+            ),
+            Target::Aws { profile, .. } => (
+                identity.id.clone(),
+                identity.shown.to_string(),
+                None,
+                profile.clone(),
+            ),
+        };
+        Place {
+            kind: identity.kind.clone(),
+            id,
+            shown: shown.into(),
+            context,
+            profile,
+            components: BTreeMap::new(),
+        }
+    }
+
+    /// Whether both are the same system, under any name.
+    pub fn is_same(&self, other: &Place) -> bool {
+        self.kind == other.kind && self.id == other.id
+    }
+
+    /// Adds one artifact of a component.
+    pub(crate) fn count(&mut self, component: &Text) {
+        *self.components.entry(component.clone()).or_default() += 1;
+    }
+
+    /// Describes what is deployed here: `3 CloudFormation stacks: lake (2), orders (1)`, or `nothing`.
+    pub fn contents(&self) -> String {
+        let total: u32 = self.components.values().sum();
+        let what = match (self.kind.as_str(), total) {
+            (_, 0) => return "nothing".to_owned(),
+            ("aws", 1) => "CloudFormation stack",
+            ("aws", _) => "CloudFormation stacks",
+            ("kubernetes", 1) => "object",
+            ("kubernetes", _) => "objects",
+            (_, 1) => "artifact",
+            _ => "artifacts",
+        };
+        let each = self
+            .components
+            .iter()
+            .map(|(component, count)| format!("{component} ({count})"));
+        format!("{total} {what}: {}", each.collect::<Vec<_>>().join(", "))
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+impl Deployment {
+    /// Adds an artifact to its place.
+    pub(crate) fn count(&mut self, artifact: &Artifact) {
+        if let Some(place) = self.targets.get_mut(&artifact.target) {
+            place.count(artifact.owner().1);
+        }
+    }
+
+    /// Returns the place with the state store.
+    pub fn state_store(&self) -> Option<&Place> {
+        self.targets.get(&self.store)
+    }
+}

@@ -1,0 +1,86 @@
+//! The claim of an environment in a cluster: one Secret next to the ledger, and the only one there that is updated.
+
+use futures::future::BoxFuture;
+use terrace_artifact::{Map, Text, Value};
+
+use super::super::live::metadata;
+use super::super::requests::Refusal;
+use super::{ClusterHome, HOME, MANAGER, NAMESPACE, ROLE, about, base64, data, secrets};
+use crate::claims::{ClaimStore, Versioned};
+use crate::failure::Failure;
+
+/// The key of the claim's text in the Secret.
+const CLAIM: &str = "claim";
+
+impl ClaimStore for ClusterHome {
+    fn shown(&self) -> String {
+        format!(
+            "Secret {NAMESPACE}/{} of cluster {}",
+            self.claim_name(),
+            self.requests.context
+        )
+    }
+
+    fn read(&self) -> BoxFuture<'_, Result<Option<Versioned>, Failure>> {
+        Box::pin(async move {
+            let found = self.get("get", &secrets(), &self.claim_name()).await?;
+            let claim = |secret: Value| {
+                let version = metadata(&secret, "resourceVersion").into();
+                (data(&secret, CLAIM).unwrap_or_default(), version)
+            };
+            Ok(found.map(claim))
+        })
+    }
+
+    fn write<'a>(
+        &'a self,
+        bytes: &'a [u8],
+        expected: Option<&'a Text>,
+    ) -> BoxFuture<'a, Result<Option<Text>, Failure>> {
+        Box::pin(async move {
+            let object = self.claim_secret(bytes, expected);
+            let version = |secret: Value| metadata(&secret, "resourceVersion").into();
+            if expected.is_none() {
+                return Ok(self.create_object(&object).await?.map(version));
+            }
+            let (served, name) = (secrets(), self.claim_name());
+            let path = served.path(Some(NAMESPACE), &name);
+            match self.requests.replace(&path, &object, MANAGER).await {
+                Ok(secret) => Ok(Some(version(secret))),
+                Err(Refusal::Status(status)) if matches!(status.code, 404 | 409) => Ok(None),
+                Err(refusal) => Err(self.failure(refusal, about("update", &served, Some(&name)))),
+            }
+        })
+    }
+
+    fn remove<'a>(&'a self, expected: &'a Text) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async move {
+            self.delete_version(&secrets(), &self.claim_name(), expected)
+                .await
+        })
+    }
+}
+
+impl ClusterHome {
+    fn claim_name(&self) -> String {
+        format!("{}.{CLAIM}", self.stem)
+    }
+
+    fn claim_secret(&self, bytes: &[u8], expected: Option<&Text>) -> Value {
+        let labels: Map = [(HOME, self.label.as_str()), (ROLE, CLAIM)].into_iter().collect();
+        let mut metadata = Map::new();
+        metadata.insert("name", self.claim_name());
+        metadata.insert("namespace", NAMESPACE);
+        metadata.insert("labels", labels);
+        if let Some(version) = expected {
+            metadata.insert("resourceVersion", version.clone());
+        }
+        let mut object = Map::new();
+        object.insert("apiVersion", "v1");
+        object.insert("kind", "Secret");
+        object.insert("type", "terrace.dev/claim");
+        object.insert("metadata", metadata);
+        object.insert("data", [(CLAIM, base64(bytes))].into_iter().collect::<Map>());
+        object.into()
+    }
+}
