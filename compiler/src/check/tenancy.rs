@@ -62,6 +62,8 @@ pub(crate) struct Tenancy<'a> {
     readers: HashMap<&'a str, Vec<&'a str>>,
     /// The routes of each host name, by cluster and name: their places in the graph.
     hosts: HashMap<(Option<&'a Text>, &'a str), Vec<usize>>,
+    /// The namespaces with a ResourceQuota that limits pods, by cluster and name.
+    limited: HashSet<(Option<&'a Text>, &'a str)>,
     /// ClusterRoles of the platform, by cluster and name: their place in the graph.
     cluster_roles: HashMap<(Option<&'a Text>, &'a str), usize>,
 }
@@ -75,6 +77,7 @@ impl<'a> Tenancy<'a> {
             platform: HashSet::new(),
             readers: HashMap::new(),
             hosts: HashMap::new(),
+            limited: HashSet::new(),
             cluster_roles: HashMap::new(),
         };
         for (at, resource) in graph.resources.iter().enumerate() {
@@ -82,11 +85,20 @@ impl<'a> Tenancy<'a> {
                 let cluster = graph.instances[resource.instance].cluster.as_ref();
                 tenancy.hosts.entry((cluster, host)).or_default().push(at);
             }
-            let Some(kind @ ("Namespace" | "ClusterRole")) = resource.kind.kubernetes() else {
+            let Some(kind @ ("Namespace" | "ClusterRole" | "ResourceQuota")) = resource.kind.kubernetes()
+            else {
                 continue;
             };
             let instance = &graph.instances[resource.instance];
             let body = bodies[at].body(resource);
+            if kind == "ResourceQuota" {
+                let namespace = body.at(&["metadata", "namespace"]).and_then(Term::as_str);
+                let limited = namespace.filter(|_| limits_pods(body));
+                tenancy
+                    .limited
+                    .extend(limited.map(|name| (instance.cluster.as_ref(), name)));
+                continue;
+            }
             let Some(name) = body.at(&["metadata", "name"]).and_then(Term::as_str) else {
                 continue;
             };
@@ -126,6 +138,15 @@ impl<'a> Tenancy<'a> {
 /// The tenant of a component; nothing where it is the platform's own.
 fn tenant_of(instance: &Instance) -> Option<&str> {
     (instance.tenant != PLATFORM).then_some(instance.tenant.as_str())
+}
+
+/// True for a ResourceQuota that limits all pods of its namespace. One with a scope counts only some of them.
+fn limits_pods(quota: &Term) -> bool {
+    let spec = |key: &str| quota.at(&["spec", key]);
+    let limit = |key: &&str| spec("hard").and_then(|hard| hard.get(key)).is_some();
+    spec("scopes").is_none()
+        && spec("scopeSelector").is_none()
+        && ["pods", "cpu", "requests.cpu", "limits.cpu"].iter().any(limit)
 }
 
 /// The labels of a Namespace, with the one that the server adds.
@@ -234,9 +255,22 @@ fn is_cluster_scoped(resource: &Resource) -> bool {
 }
 
 /// Whether a tenant may create a namespace of this name.
+///
+/// The tenant's main namespace gets its guards from the module `tenant`. Another one has to state its own: without them, the tenant
+/// could run pods there that the quota does not count, and that Pod Security does not restrict.
 fn namespace(subject: &Subject<'_>, tenant: &str, name: &str, findings: &mut Vec<Finding>) {
+    let is_main = subject.instance().namespace == name;
     if subject.graph.is_named_after(name, tenant) {
-        pod_security(subject, tenant, findings);
+        pod_security(subject, tenant, name, findings);
+        if !is_main && !subject.tenancy.limited.contains(&(subject.cluster(), name)) {
+            let message = format!(
+                "nothing limits the pods of namespace `{name}`: the quota of tenant `{tenant}` is for another namespace"
+            );
+            findings.push(
+                Finding::new(Code::TenantIsolation, &["metadata", "name"], message)
+                    .help("add a ResourceQuota to the namespace that limits `pods`, `requests.cpu` and `requests.memory`"),
+            );
+        }
         return;
     }
     let message = format!("tenant `{tenant}` cannot create namespace `{name}`");
@@ -261,17 +295,23 @@ fn elsewhere(subject: &Subject<'_>, namespace: &str) -> Finding {
 }
 
 /// A namespace that lets its pods take over their node lets them reach every tenant on it.
-fn pod_security(subject: &Subject<'_>, tenant: &str, findings: &mut Vec<Finding>) {
+fn pod_security(subject: &Subject<'_>, tenant: &str, name: &str, findings: &mut Vec<Finding>) {
     const LABEL: &str = "pod-security.kubernetes.io/enforce";
     let level = subject.body.at(&["metadata", "labels", LABEL]);
-    if level.and_then(Term::as_str) == Some("privileged") {
-        let message =
-            format!("privileged pods of tenant `{tenant}` could reach every other tenant on their node");
-        findings.push(
-            Finding::new(Code::TenantIsolation, &["metadata", "labels", LABEL], message)
-                .help("enforce `baseline` or `restricted`"),
-        );
-    }
+    let (path, message, help) = match level.and_then(Term::as_str) {
+        Some("privileged") => (
+            &["metadata", "labels", LABEL][..],
+            format!("privileged pods of tenant `{tenant}` could reach every other tenant on their node"),
+            "enforce `baseline` or `restricted`",
+        ),
+        None if subject.instance().namespace != name => (
+            &["metadata", "name"][..],
+            format!("namespace `{name}` of tenant `{tenant}` does not enforce a Pod Security Standard"),
+            "add the label `pod-security.kubernetes.io/enforce: restricted`, or `baseline`",
+        ),
+        _ => return,
+    };
+    findings.push(Finding::new(Code::TenantIsolation, path, message).help(help));
 }
 
 impl Graph<'_> {
