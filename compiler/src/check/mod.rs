@@ -288,6 +288,7 @@ fn rules(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             "AWS::Logs::LogGroup" => keys::logs(subject, findings),
             "AWS::IAM::Policy" | "AWS::IAM::Role" | "AWS::IAM::ManagedPolicy" => {
                 permissions::policy(subject, findings);
+                permissions::managed(subject, findings);
                 keys::rights(subject, findings);
             }
             "AWS::Lambda::Permission" => policies::permission(subject, findings),

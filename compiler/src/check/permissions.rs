@@ -68,6 +68,34 @@ pub(super) fn policy(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
+/// The last parts of the ARNs of AWS managed policies that allow everything, or let their holder get it. Source: the IAM user guide, "AWS
+/// managed policies for job functions".
+const ADMINISTRATION: [&str; 3] = [
+    ":policy/AdministratorAccess",
+    ":policy/IAMFullAccess",
+    ":policy/PowerUserAccess",
+];
+
+/// Reports managed policies of AWS that allow everything.
+pub(super) fn managed(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    let attached = subject.body.get("ManagedPolicyArns").map_or(&[][..], Term::items);
+    for (index, policy) in attached.iter().enumerate() {
+        let Some(arn) = policy.as_str().or_else(|| policy.get("Fn::Sub")?.as_str()) else {
+            continue;
+        };
+        let Some(end) = ADMINISTRATION.iter().find(|end| arn.ends_with(**end)) else {
+            continue;
+        };
+        let name = end.trim_start_matches(":policy/");
+        let message = format!("`{name}` amounts to all permissions");
+        findings.push(
+            Finding::new(Code::WildcardPermission, &[], message)
+                .below([Segment::Key("ManagedPolicyArns".into()), Segment::Index(index)])
+                .help("list the actions that are needed, or state a grant"),
+        );
+    }
+}
+
 pub(super) fn role(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     for (index, rule) in subject
         .body
