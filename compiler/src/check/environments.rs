@@ -56,6 +56,12 @@ pub(super) fn schedule(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             subject.body.get("StartOnCreation").and_then(Term::as_bool) == Some(true),
             "`StartOnCreation: \"{{ environment.triggers }}\"`",
         ),
+        // A crawler has no state. On an empty bucket, it removes the tables that it made.
+        Some("AWS::Glue::Crawler") => (
+            "Schedule",
+            true,
+            "`Schedule: {$when: \"{{ environment.triggers }}\", ScheduleExpression: …}`",
+        ),
         _ => return,
     };
     if enabled && subject.body.get(key).is_some() {
