@@ -86,6 +86,14 @@ fn code(path: &str, packed: &Packed, span: Span, said: &mut Vec<Diagnostic>) {
         );
         return;
     };
+    if bytes == 0 {
+        let message = format!("the asset `{path}` has no content");
+        said.push(
+            Diagnostic::new(Code::InvalidAsset, message)
+                .at(span, "Lambda refuses a function without code")
+                .help("put the code of the function into the directory"),
+        );
+    }
     if bytes > LAMBDA_MOST {
         let message = format!(
             "the asset `{path}` has {} MiB, and Lambda unpacks {} MiB at most",

@@ -51,6 +51,19 @@ impl Lowering<'_> {
             }
             Atom::Asset(asset) => {
                 self.out.assets.entry(asset.path.clone()).or_insert(asset.span);
+                if asset.part.is_none() {
+                    let message = format!("`asset('{}')` is not a value", asset.path);
+                    let failure = Failure::new(
+                        Code::ExpressionType,
+                        asset.span,
+                        message,
+                        "this is the whole asset",
+                    );
+                    self.fail(
+                        failure.with_help("use one of its attributes: `bucket`, `key`, `url` or `digest`"),
+                    );
+                    return Atom::Text(Text::default());
+                }
                 match self.graph.assets.packed(&asset.path, asset.span) {
                     Ok(found) => match asset.part.as_deref() {
                         Some("key") => Atom::Text(found.key.clone()),
