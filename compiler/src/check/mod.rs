@@ -308,6 +308,7 @@ fn rules(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             pods::workload(subject, findings);
             percentages::percentages(subject, findings);
             jobs::job(subject, findings);
+            quota::devices(subject, findings);
             names::indexed_job(subject, findings);
             network::names(subject, findings);
             tenancy::object(subject, findings);

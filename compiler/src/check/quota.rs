@@ -1,23 +1,36 @@
 //! Capacity: what the pods and volumes of a namespace come to, against its quota.
 
+use std::collections::BTreeSet;
+
 use terrace_artifact::{Address, Decimal, Segment};
 
 use super::{Finding, Subject};
 use crate::code::Code;
 use crate::connect::pod_spec;
-use crate::resource::Resource;
+use crate::resource::{PLATFORM, Resource};
 use crate::term::Term;
 use crate::unit::Quantity;
 
 /// What a quota may count, and where a container says it. The rest is not known before it runs.
-const COUNTED: [(&str, &str, &str); 6] = [
+const COUNTED: [(&str, &str, &str); 5] = [
     ("requests.cpu", "requests", "cpu"),
     ("requests.memory", "requests", "memory"),
     ("limits.cpu", "limits", "cpu"),
     ("limits.memory", "limits", "memory"),
     ("limits.ephemeral-storage", "limits", "ephemeral-storage"),
-    ("requests.nvidia.com/gpu", "limits", "nvidia.com/gpu"),
 ];
+
+/// The device that a quota counts, such as `nvidia.com/gpu`. Its limit is its request.
+fn device(counted: &str) -> Option<&str> {
+    let resource = counted.strip_prefix("requests.")?;
+    is_device(resource).then_some(resource)
+}
+
+/// True for an extended resource. Those of Kubernetes itself have no domain, or one of its own.
+fn is_device(resource: &str) -> bool {
+    let domain = resource.split_once('/').map(|(domain, _)| domain);
+    domain.is_some_and(|domain| domain != "kubernetes.io" && !domain.ends_with(".kubernetes.io"))
+}
 
 /// A workload of the namespace, and how many pods it has: the fewest, the most.
 struct Workload<'a> {
@@ -56,8 +69,10 @@ pub(super) fn quota(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         .map_or(&[][..], Term::entries);
     for (name, hard) in hard {
         let Some(hard) = amount(hard) else { continue };
-        let shares = match COUNTED.iter().find(|(counted, ..)| *counted == name.as_str()) {
-            Some((_, side, resource)) => pods(&workloads, |pod| of_pod(subject, pod, side, resource)),
+        let counted = COUNTED.iter().find(|(counted, ..)| *counted == name.as_str());
+        let counted = counted.map(|(_, side, resource)| (*side, *resource));
+        let shares = match counted.or_else(|| Some(("limits", device(name)?))) {
+            Some((side, resource)) => pods(&workloads, |pod| of_pod(subject, pod, side, resource)),
             None if name == "pods" => pods(&workloads, |_| Some(Decimal::from(1))),
             None if name == "requests.storage" => volumes(subject, &workloads),
             None => continue,
@@ -94,6 +109,46 @@ pub(super) fn quota(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             )),
             None => finding,
         });
+    }
+}
+
+/// Reports devices that pods of a tenant request and that no quota of their namespace names: a ResourceQuota does not limit what it
+/// does not name, so the tenant could take all of them.
+pub(super) fn devices(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
+    let tenant = &subject.graph.instances[subject.resource.instance].tenant;
+    let Some(pod) = pod_spec(subject.body).filter(|_| *tenant != PLATFORM) else {
+        return;
+    };
+    let quotas: Vec<&Term> = subject
+        .beside()
+        .filter(|(resource, _)| resource.kind.kubernetes() == Some("ResourceQuota"))
+        .filter_map(|(_, body)| body.at(&["spec", "hard"]))
+        .collect();
+    if quotas.is_empty() {
+        return;
+    }
+    let containers = ["containers", "initContainers"].into_iter();
+    let containers = containers.flat_map(|list| pod.get(list).map_or(&[][..], Term::items));
+    let mut unlimited = BTreeSet::new();
+    for container in containers {
+        let limits = container
+            .at(&["resources", "limits"])
+            .map_or(&[][..], Term::entries);
+        let devices = limits.iter().map(|(name, _)| name.as_str());
+        unlimited.extend(devices.filter(|name| is_device(name)));
+    }
+    unlimited.retain(|name| {
+        let counted = format!("requests.{name}");
+        !quotas.iter().any(|hard| hard.get(&counted).is_some())
+    });
+    for device in unlimited {
+        let message = format!(
+            "no quota limits `{device}` of `{}`: tenant `{tenant}` could take all of these devices",
+            subject.resource.address
+        );
+        findings.push(Finding::new(Code::QuotaExceeded, &[], message).help(format!(
+            "state how many the tenant gets in the input `devices` of the module `tenant`: `devices: {{{device}: 1}}`"
+        )));
     }
 }
 

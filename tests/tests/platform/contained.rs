@@ -256,6 +256,8 @@ fn what_a_tenant_has_no_quota_of_it_does_not_get() {
     for (resource, amount) in [
         ("nvidia.com/gpu", "1"),
         ("amd.com/gpu", "1"),
+        ("aws.amazon.com/neuron", "1"),
+        ("google.com/tpu", "1"),
         ("ephemeral-storage", "2000Gi"),
         ("cpu", "97"),
         ("memory", "310Gi"),
