@@ -200,7 +200,7 @@ fn what_cannot_be_delivered_is_refused_and_nothing_is_sent() {
     fs::remove_file(source.join("s")).expect("it is there");
     let name = Path::new(OsStr::from_bytes(b"caf\xe9.js"));
     fs::write(source.join(name), "1").expect("a file");
-    refused("is named in bytes that are not UTF-8");
+    refused("whose name is not valid UTF-8");
     fs::remove_file(source.join(name)).expect("it is there");
     symlink("/etc/hostname", source.join("host")).expect("a link");
     refused("`src/host` is a symbolic link to an absolute path");
