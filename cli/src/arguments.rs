@@ -98,6 +98,23 @@ pub(crate) enum Command {
         #[command(flatten)]
         changing: Changing,
     },
+    /// Stop managing an environment in a place, without changing or deleting its resources
+    Forget {
+        /// Directory of the stack; the default is the current directory
+        stack: Option<String>,
+        /// Place to forget: ACCOUNT/REGION, a context, or a directory; the default is all places
+        place: Option<String>,
+        /// Environment; it may be one that the stack no longer contains
+        #[arg(short, long, value_name = "ENV")]
+        environment: Option<String>,
+        /// Do not ask for confirmation
+        #[arg(short, long)]
+        yes: bool,
+        #[command(flatten)]
+        reach: Reach,
+        #[command(flatten)]
+        set: Set,
+    },
     /// Explain a diagnostic code, or show where a resource or a field comes from
     Explain {
         /// Diagnostic code (`unknown-tier`), resource address (`finance/web/deployment`), or component

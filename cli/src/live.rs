@@ -12,15 +12,16 @@ use tokio::runtime::{Builder, Runtime};
 use crate::arguments::Reach;
 use crate::console::{Console, variable, who};
 use crate::diagnostics::shown_path;
-use crate::origin;
 use crate::problem::{Problem, Status};
 use crate::stack::Stack;
+use crate::{lock, origin};
 
-/// Returns the access to the live systems of a stack, with the origin of its directory.
+/// Returns the access to the live systems of a stack, with the origin and the `terrace.lock` of its directory.
 pub(crate) fn access(stack: &Stack, reach: &Reach) -> Result<Access, Problem> {
     Ok(Access {
         directory: StackDirectory {
             origin: origin::of(&stack.folder)?,
+            lock: lock::read(&stack.folder)?,
         },
         ..reaching(&stack.folder, reach)
     })

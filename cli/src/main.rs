@@ -9,6 +9,7 @@ mod disk;
 mod folder;
 mod golden;
 mod live;
+mod lock;
 mod origin;
 mod problem;
 mod progress;

@@ -66,6 +66,14 @@ impl Problem {
         self
     }
 
+    /// Returns the message.
+    pub(crate) fn message(&self) -> &str {
+        match self {
+            Problem::Words { message, .. } => message,
+            Problem::Said | Problem::Deployer(_) => "it cannot be read",
+        }
+    }
+
     /// Returns the status that the command ends with.
     pub(crate) fn status(&self) -> Status {
         match self {

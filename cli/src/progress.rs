@@ -74,6 +74,7 @@ impl Progress {
                     "waiting for the lock, held by {holder}; it expires in {seconds} s unless renewed"
                 )
             }
+            Event::Recorded { .. } => return None,
             Event::ApprovesNothing { what } => format!("{} {what}", paint(Tone::Warning, "warning:")),
             Event::Restoring { what } => format!("recovering from an interrupted apply: {what}"),
             Event::Begun { release, steps } => {
@@ -147,6 +148,7 @@ impl Bars {
             }
             Event::Stopping => self.total.set_message("stopping"),
             Event::Identified { .. }
+            | Event::Recorded { .. }
             | Event::WaitingForLock { .. }
             | Event::ApprovesNothing { .. }
             | Event::Restoring { .. }

@@ -7,13 +7,14 @@ use std::time::SystemTime;
 use terrace_artifact::Text;
 
 use crate::claims::StackOrigin;
+use crate::lockfile::Lockfile;
 
 /// How live systems are reached, and by whom.
 #[derive(Clone, Debug)]
 pub struct Access {
     /// The stack's folder; the paths of directory targets start there.
     pub folder: PathBuf,
-    /// The origin of that folder.
+    /// The origin of that folder, and its `terrace.lock`.
     pub directory: StackDirectory,
     /// The kubeconfig; where absent, `~/.kube/config` (the edge passes `$KUBECONFIG` here).
     pub kubeconfig: Option<PathBuf>,
@@ -34,6 +35,8 @@ pub struct Access {
 pub struct StackDirectory {
     /// The origin, which every checkout of the directory shares.
     pub origin: StackOrigin,
+    /// The contents of `terrace.lock`.
+    pub lock: Option<Lockfile>,
 }
 
 /// How AWS is reached. What is absent is found where the SDK looks for it.

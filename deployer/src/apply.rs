@@ -162,7 +162,11 @@ pub(crate) async fn apply_over(
     check(plan, options)?;
     same_targets(plan, targets)?;
     examine(targets, &targets.claims, plan, None).await?;
-    if plan.changes_nothing() && are_settled(targets, plan) && !unfinished(plan, targets).await? {
+    if plan.changes_nothing()
+        && let Some(deployment) = are_settled(targets, plan)
+        && !unfinished(plan, targets).await?
+    {
+        events(Event::Recorded { deployment });
         return Ok(Report {
             release: None,
             steps: Vec::new(),
@@ -253,7 +257,8 @@ async fn apply_locked(
 
     let bundles = [Some(&wanted), previous.as_ref()];
     let mut holding = Holding::new(targets, plan, access, claims, &live, bundles);
-    holding.begin().await?;
+    let deployment = Some(holding.begin().await?);
+    events(Event::Recorded { deployment });
 
     let lost = plan.loses_data();
     let mut release = Release {
@@ -265,6 +270,7 @@ async fn apply_locked(
         purpose: plan.purpose,
         origin: Some(plan.origin.recorded()),
         targets: targets.identities.clone(),
+        forgotten: Vec::new(),
         bundle: wanted.digest(),
         stored: Some(store_bundle(home, &wanted).await?),
         status: Status::Deploying,
@@ -330,10 +336,11 @@ async fn apply_locked(
         return Err(Error::Partly(Box::new(report)));
     }
 
-    if let Err(error) = holding.end(&report.steps).await {
-        report.notes.push(format!(
+    match holding.end(&report.steps).await {
+        Ok(deployment) => events(Event::Recorded { deployment }),
+        Err(error) => report.notes.push(format!(
             "the claims of this environment could not be updated: {error}"
-        ));
+        )),
     }
 
     let ended_well = failed.is_none() && report.is_complete();

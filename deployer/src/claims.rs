@@ -10,6 +10,7 @@ mod hold;
 mod origin;
 mod other_origin;
 mod place;
+mod recorded;
 mod store;
 mod take;
 
@@ -22,9 +23,11 @@ pub(crate) use hold::{Holding, are_settled, read_again};
 pub use origin::StackOrigin;
 pub use other_origin::OtherOrigin;
 pub use place::{Deployment, Place};
+pub(crate) use recorded::{leading_to, meant, recorded};
 use store::Found;
 pub use store::{ClaimStore, Elsewhere, Versioned};
 pub(crate) use store::{Claims, Stores, elsewhere, read as read_claim};
+pub(crate) use take::{NotTaken, Taking};
 
 /// The format of a claim, in [`Claim::format`].
 const FORMAT: &str = "terrace-claim/1";

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use terrace_artifact::{ArtifactId, Text};
 
+use crate::claims::Deployment;
 use crate::failure::Failure;
 use crate::plan::{Action, Subject};
 
@@ -27,6 +28,11 @@ pub enum Event {
     ApprovesNothing {
         /// Which, and which one may have been meant.
         what: String,
+    },
+    /// The claims were updated.
+    Recorded {
+        /// The recorded places; absent if nothing is deployed.
+        deployment: Option<Deployment>,
     },
     /// What an earlier apply left open is put right.
     Restoring {

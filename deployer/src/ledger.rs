@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use terrace_artifact::{Address, ArtifactId, Body, Bundle, Digest, Text};
 
 use crate::backend::Identity;
-use crate::claims::StackOrigin;
+use crate::claims::{Place, StackOrigin};
 use crate::failure::{Failure, FailureKind};
 use crate::home::Home;
 use crate::ownership::Identities;
@@ -38,6 +38,9 @@ pub struct Release {
     pub origin: Option<StackOrigin>,
     /// Where it delivered.
     pub targets: BTreeMap<Text, Identity>,
+    /// The places that `terrace forget` forgot. Their resources were not changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forgotten: Vec<Place>,
     /// The digest of what its bundle delivers.
     pub bundle: Digest,
     /// The digest of the bytes that its bundle is kept as, in `bundles/`. Absent where a program wrote this that kept bundles
@@ -362,6 +365,7 @@ mod tests {
             purpose: Purpose::Apply,
             origin: None,
             targets: BTreeMap::new(),
+            forgotten: Vec::new(),
             bundle: Digest::of_bytes(b""),
             stored: None,
             status,

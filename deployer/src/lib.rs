@@ -12,11 +12,13 @@ mod directory;
 mod error;
 mod event;
 mod failure;
+mod forget;
 mod home;
 mod journal;
 mod kubernetes;
 mod lease;
 mod ledger;
+mod lockfile;
 mod order;
 mod ownership;
 mod plan;
@@ -43,10 +45,12 @@ pub use diff::{ListShape, Plain, Shapes, diff, same_quantity};
 pub use error::{Error, Moved, Refusal};
 pub use event::{Event, StepName};
 pub use failure::{Concern, Detail, Failure, FailureKind};
+pub use forget::{Forgetting, Forgotten};
 pub use home::{Held, Holder, Home, Waiting};
 pub use journal::{Journal, Note};
 pub use lease::{LeaseRecord, LeaseStore, take};
 pub use ledger::{History, Release, Status};
+pub use lockfile::{LOCKFILE, LockedEnvironment, Lockfile};
 pub use ownership::{Identities, Mark, Ownership, Proof, Recorded};
 pub use plan::{
     Action, Change, Content, Field, MASKED, MemberChange, PLAN_SCHEMA, Plan, Purpose, Risk, Stage, Step,

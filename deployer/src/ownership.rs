@@ -131,6 +131,13 @@ impl Identities {
         self
     }
 
+    /// Keeps the identities of the targets that this holds for.
+    #[must_use]
+    pub(crate) fn in_targets(mut self, holds: impl Fn(&str) -> bool) -> Identities {
+        self.recorded.retain(|id, _| holds(id.target()));
+        self
+    }
+
     /// Renames targets, from the old name to the new one.
     #[must_use]
     pub(crate) fn renamed(mut self, names: &BTreeMap<Text, Text>) -> Identities {

@@ -7,17 +7,18 @@ use std::time::Duration;
 
 use terrace_artifact::{Address, Target};
 use terrace_deployer::{
-    Access, ApplyOptions, Connection, Plan, Purpose, Report, StackDirectory, render_approved,
+    Access, ApplyOptions, Connection, Event, LOCKFILE, Plan, Purpose, Report, StackDirectory, render_approved,
 };
 
 use crate::arguments::{Changing, Environment, Planning, Reach, is_component};
 use crate::commands::plan::{approved, options, warn};
 use crate::confirm::confirm;
 use crate::console::{Console, Tone};
-use crate::live;
+use crate::lock::{self, Recorder};
 use crate::problem::{Problem, Status};
 use crate::progress::{Progress, plural, took};
 use crate::stack::Stack;
+use crate::{live, origin};
 
 /// Applies a stack's environment, or a saved plan.
 pub(crate) fn run(
@@ -99,14 +100,14 @@ fn plan_and_apply(
     live::locate(&mut plan.refusals, &access.folder);
     let agreed = approved(planning);
     console.data(&render_approved(&plan, &agreed, console.colour_data()))?;
-    if purpose == Purpose::Apply {
+    if plan.purpose == Purpose::Apply {
         warn(&plan, &stack, console);
     }
     allowed(&plan, planning)?;
     // A plan that only waits for resources to become ready needs no confirmation.
     if !plan.changes_nothing() {
         let environment = &bundle.environment.name;
-        let (question, otherwise) = match purpose {
+        let (question, otherwise) = match plan.purpose {
             Purpose::Apply => (
                 format!("\napply these changes to {environment}?"),
                 ", or save the plan with `terrace plan --save FILE` and apply the file",
@@ -120,6 +121,7 @@ fn plan_and_apply(
     let asked = Asked {
         approved: agreed,
         timeout: changing.timeout,
+        recorder: Some(Recorder::new(&stack.folder, &plan)),
     };
     apply(&runtime, Some(&connection), &plan, &access, asked, console)
 }
@@ -155,16 +157,20 @@ fn apply_saved(
             .help("to create a saved plan:\n  terrace plan -e ENV --save FILE")
             .help("to apply a stack, pass its directory:\n  terrace apply STACK -e ENV")
     })?;
+    let folder = stack_folder(&plan)?;
+    let is_here = origin::of(&folder)?.is_same(&plan.origin);
     let access = Access {
         directory: StackDirectory {
             origin: plan.origin.clone(),
+            lock: if is_here { lock::read(&folder)? } else { None },
         },
-        ..live::reaching(&stack_folder(&plan)?, &planning.reach)
+        ..live::reaching(&folder, &planning.reach)
     };
     allowed(&plan, planning)?;
     let asked = Asked {
         approved: approved(planning),
         timeout: changing.timeout,
+        recorder: is_here.then(|| Recorder::new(&folder, &plan)),
     };
     apply(&live::runtime()?, None, &plan, &access, asked, console)
 }
@@ -196,6 +202,8 @@ fn stack_folder(plan: &Plan) -> Result<PathBuf, Problem> {
 struct Asked {
     approved: BTreeSet<Address>,
     timeout: Option<Duration>,
+    /// Writes `terrace.lock`; absent if the plan was made in another directory.
+    recorder: Option<Recorder>,
 }
 
 /// Refuses a plan that loses data without approval. This runs before the confirmation prompt, which does not approve data loss.
@@ -233,7 +241,13 @@ fn apply(
         timeout: asked.timeout,
         cancel: live::stop_on_interrupt(runtime, *console),
     };
-    let tell = |event| progress.tell(&event);
+    let recorder = asked.recorder;
+    let tell = |event| {
+        if let (Event::Recorded { deployment }, Some(recorder)) = (&event, &recorder) {
+            recorder.record(deployment.as_ref());
+        }
+        progress.tell(&event);
+    };
     let applied = runtime.block_on(async {
         match connection {
             Some(connection) => connection.apply(plan, access, &options, tell).await,
@@ -241,6 +255,13 @@ fn apply(
         }
     });
     progress.end();
+    match &recorder {
+        Some(recorder) => recorder.tell(console),
+        None => console.line(&format!(
+            "`{LOCKFILE}` was not updated, because the plan was made in {}; to update it, run an apply there, and commit it",
+            plan.origin
+        )),
+    }
     let report = applied.map_err(|error| live::located(error, &access.folder))?;
     summarise(plan, &report, console);
     for line in &report.leaves {

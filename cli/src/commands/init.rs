@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use terrace_compiler::validate::{KINDS, schema};
+use terrace_deployer::LOCKFILE;
 
 use crate::console::Console;
 use crate::disk::in_words;
@@ -58,6 +59,9 @@ pub(crate) fn run(dir: &Path, console: &Console) -> Result<Status, Problem> {
     };
     console.line(&format!(
         "created stack `{name}`; to see what it would deploy:\n  terrace plan{stack} -e development"
+    ));
+    console.line(&format!(
+        "`terrace apply` records where the stack is deployed in `{LOCKFILE}`: commit this file, too"
     ));
     Ok(Status::Done)
 }

@@ -3,6 +3,7 @@
 mod apply;
 mod build;
 mod explain;
+mod forget;
 mod graph;
 mod init;
 mod man;
@@ -54,6 +55,17 @@ pub(crate) fn run(command: Command, console: &Console) -> Result<Status, Problem
             planning,
             changing,
         } => apply::destroy(&target, &planning, &changing, console),
+        Command::Forget {
+            stack,
+            place,
+            environment,
+            yes,
+            reach,
+            set,
+        } => {
+            let what = forget::What::new(stack, place, environment)?;
+            forget::run(&what, yes, &reach, &set.set, console)
+        }
         Command::Explain {
             what,
             field,

@@ -16,6 +16,11 @@ pub(crate) struct LedgerSays {
 }
 
 impl LedgerSays {
+    /// Returns the places of the last release.
+    pub(crate) fn deployment(self) -> Deployment {
+        self.deployment
+    }
+
     /// Reads the last release. Only an environment without claims needs it: one that was deployed before claims existed,
     /// or whose claims were deleted.
     pub(crate) fn of(history: &History, standing: Option<&Bundle>) -> Option<LedgerSays> {

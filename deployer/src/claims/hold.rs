@@ -23,18 +23,19 @@ pub(crate) struct Holding<'a> {
     bundles: [Option<&'a Bundle>; 2],
 }
 
-/// Whether an apply of this plan, which changes nothing, would not change the claims either.
-pub(crate) fn are_settled(targets: &Targets, plan: &Plan) -> bool {
+/// Returns the recorded deployment if an apply of this plan, which changes nothing, would not change the claims either.
+/// The inner value is absent if nothing is deployed.
+pub(crate) fn are_settled(targets: &Targets, plan: &Plan) -> Option<Option<Deployment>> {
     let claims = &targets.claims;
     let Some((_, latest)) = claims.latest() else {
-        return plan.steps.is_empty();
+        return plan.steps.is_empty().then_some(None);
     };
     let recorded = &latest.deployment;
     let same = |name: &Text| match (recorded.targets.get(name), targets.places.targets.get(name)) {
         (Some(recorded), Some(now)) => recorded.is_same(now),
         _ => false,
     };
-    plan.purpose == Purpose::Apply
+    let settled = plan.purpose == Purpose::Apply
         && recorded.store == targets.places.store
         && plan
             .steps
@@ -42,7 +43,8 @@ pub(crate) fn are_settled(targets: &Targets, plan: &Plan) -> bool {
             .map(|step| &step.target)
             .chain([&recorded.store])
             .all(same)
-        && Taking::is_current(claims, &plan.origin, recorded)
+        && Taking::is_current(claims, &plan.origin, recorded);
+    settled.then(|| Some(recorded.clone()))
 }
 
 /// Reads the claims again under the lock, and compares them with the plan.
@@ -73,7 +75,7 @@ impl<'a> Holding<'a> {
     }
 
     /// Claims every place that holds resources of the environment or is about to. Runs before the first change.
-    pub(crate) async fn begin(&mut self) -> Result<(), Error> {
+    pub(crate) async fn begin(&mut self) -> Result<Deployment, Error> {
         let writes = self
             .plan
             .changes()
@@ -81,11 +83,12 @@ impl<'a> Holding<'a> {
         let ids: BTreeSet<&ArtifactId> = self.ours().chain(writes.map(|step| &step.artifact)).collect();
         let deployment = self.with(ids);
         let written = self.taking.write(&deployment).await;
-        written.map_err(|not_taken| self.not_taken(not_taken))
+        written.map_err(|not_taken| self.not_taken(not_taken))?;
+        Ok(deployment)
     }
 
-    /// Records what is deployed after these steps. Removes the claims if nothing is deployed.
-    pub(crate) async fn end(&mut self, steps: &[(StepName, Outcome)]) -> Result<(), Error> {
+    /// Records what is deployed after these steps. Returns nothing if nothing is deployed.
+    pub(crate) async fn end(&mut self, steps: &[(StepName, Outcome)]) -> Result<Option<Deployment>, Error> {
         let mut ids: BTreeSet<&ArtifactId> = self.ours().collect();
         for (step, outcome) in steps {
             let is_removed = matches!(step.action, Action::Delete | Action::Release);
@@ -107,10 +110,12 @@ impl<'a> Holding<'a> {
             .values()
             .all(|place| place.components.is_empty());
         if self.plan.purpose == Purpose::Destroy && is_empty {
-            return Ok(self.taking.give_up().await?);
+            self.taking.give_up().await?;
+            return Ok(None);
         }
         let settled = self.taking.settle(&deployment).await;
-        settled.map_err(|not_taken| self.not_taken(not_taken))
+        settled.map_err(|not_taken| self.not_taken(not_taken))?;
+        Ok(Some(deployment))
     }
 
     fn ours(&self) -> impl Iterator<Item = &'a ArtifactId> + use<'a> {

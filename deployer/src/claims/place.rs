@@ -66,9 +66,37 @@ impl Place {
         }
     }
 
+    /// Returns the target to connect to. Returns nothing for a kind that this version does not know.
+    pub(crate) fn target(&self) -> Option<Target> {
+        match self.kind.as_str() {
+            "directory" => Some(Target::Directory {
+                path: self.id.clone(),
+            }),
+            "kubernetes" => Some(Target::Kubernetes {
+                context: self.context.clone()?,
+                distribution: "kubernetes".into(),
+                id: Some(self.id.clone()),
+            }),
+            "aws" => {
+                let (account, region) = self.id.split_once('/')?;
+                Some(Target::Aws {
+                    account: account.into(),
+                    region: region.into(),
+                    profile: self.profile.clone(),
+                })
+            }
+            _ => None,
+        }
+    }
+
     /// Whether both are the same system, under any name.
     pub fn is_same(&self, other: &Place) -> bool {
         self.kind == other.kind && self.id == other.id
+    }
+
+    /// Whether `text`, an argument of a command, names this place.
+    pub fn is_meant_by(&self, text: &str) -> bool {
+        self.id == text || self.context.as_deref() == Some(text)
     }
 
     /// Adds one artifact of a component.

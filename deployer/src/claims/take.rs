@@ -179,6 +179,15 @@ impl<'a> Taking<'a> {
         Ok(())
     }
 
+    /// Drops the claims of other directories from this set, and returns them. They stay in their targets.
+    pub(crate) fn only_own(&mut self) -> Vec<Claim> {
+        let (own, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.claims.found)
+            .into_iter()
+            .partition(|(_, found)| found.claim.origin.is_same(&self.origin));
+        self.claims.found = own.into_iter().collect();
+        others.into_iter().map(|(_, found)| found.claim).collect()
+    }
+
     /// Removes every claim.
     pub(crate) async fn give_up(&mut self) -> Result<(), Failure> {
         for target in self.claims.found.keys().cloned().collect::<Vec<_>>() {
@@ -188,7 +197,7 @@ impl<'a> Taking<'a> {
     }
 
     /// Removes the claim in one target.
-    async fn remove(&mut self, target: &Text) -> Result<(), Failure> {
+    pub(crate) async fn remove(&mut self, target: &Text) -> Result<(), Failure> {
         if let (Some(found), Some(at)) = (self.claims.found.get(target), self.stores.get(target)) {
             at.remove(&found.version).await?;
             self.claims.found.remove(target);

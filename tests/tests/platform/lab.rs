@@ -151,6 +151,14 @@ impl Lab {
         stacks(&self.account)
     }
 
+    pub(crate) fn lock(&self) -> Option<String> {
+        self.stack
+            .path()
+            .join("terrace.lock")
+            .exists()
+            .then(|| self.stack.read("terrace.lock"))
+    }
+
     /// The environment's claim in the bootstrap bucket.
     pub(crate) fn claim(&self) -> Option<Json> {
         claim(&self.account, &self.platform)

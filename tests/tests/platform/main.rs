@@ -11,6 +11,7 @@ mod killed;
 mod lab;
 mod only;
 mod origins;
+mod places;
 mod refused;
 mod several;
 mod small;

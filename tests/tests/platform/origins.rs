@@ -42,6 +42,7 @@ fn every_command_refuses_a_second_directory_with_the_same_names() {
         );
     }
     assert_eq!(first.stacks(), before);
+    assert_eq!(second.lock(), None);
     let _ = first.plan(0);
 
     // One of the two solutions: another name.

@@ -1,0 +1,107 @@
+//! `terrace forget`: removes the records of a place, and leaves its resources unchanged.
+
+use std::path::{Path, PathBuf};
+
+use terrace_deployer::Forgetting;
+
+use crate::arguments::Reach;
+use crate::confirm::confirm;
+use crate::console::{Console, Tone};
+use crate::live;
+use crate::lock::Recorder;
+use crate::problem::{Problem, Status};
+use crate::stack::Stack;
+
+/// The arguments of `terrace forget`.
+pub(crate) struct What {
+    stack: PathBuf,
+    /// The place to forget; absent for all places.
+    place: Option<String>,
+    environment: Option<String>,
+}
+
+impl What {
+    /// Interprets the arguments. A single argument is the stack if it is a directory, and otherwise the place.
+    pub(crate) fn new(
+        stack: Option<String>,
+        place: Option<String>,
+        environment: Option<String>,
+    ) -> Result<What, Problem> {
+        let (stack, place) = match (stack, place) {
+            (Some(word), None) if !Path::new(&word).is_dir() => (None, Some(word)),
+            given => given,
+        };
+        if place.as_deref() == Some("") {
+            return Err(Problem::new("the place is an empty string").help("to forget all places, omit it"));
+        }
+        Ok(What {
+            stack: stack.unwrap_or_else(|| ".".to_owned()).into(),
+            place,
+            environment,
+        })
+    }
+}
+
+/// Asks for confirmation, and forgets.
+pub(crate) fn run(
+    what: &What,
+    yes: bool,
+    reach: &Reach,
+    set: &[String],
+    console: &Console,
+) -> Result<Status, Problem> {
+    let stack = Stack::open(&what.stack)?;
+    let Some(environment) = &what.environment else {
+        stack.environment(None, set, console)?;
+        return Err(Problem::Said);
+    };
+    let compiled = stack.compiled(&[], set, console)?;
+    let mut bundle = None;
+    if compiled.environments.contains(environment) {
+        bundle = Some(stack.environment(Some(environment), set, console)?.0);
+    }
+    let access = live::access(&stack, reach)?;
+    let runtime = live::runtime()?;
+    let looked_up = runtime.block_on(Forgetting::look_up(
+        bundle,
+        environment,
+        &access,
+        what.place.as_deref(),
+    ));
+    let forgetting = looked_up.map_err(|error| live::located(error, &access.folder))?;
+
+    let platform = forgetting.platform().clone();
+    console.line(&format!(
+        "terrace will no longer manage environment `{environment}` of platform `{platform}` in:"
+    ));
+    for place in forgetting.places() {
+        console.line(&format!("  {place}: {}", place.contents()));
+    }
+    console.line("these resources are not changed or deleted");
+    for note in forgetting.notes() {
+        console.line(&format!("{} {note}", console.paint(Tone::Warning, "warning:")));
+    }
+    if !confirm("\nforget these places?", yes, "", console)? {
+        return Ok(Status::Done);
+    }
+
+    let forgotten = runtime.block_on(forgetting.forget(&access));
+    let forgotten = forgotten.map_err(|error| live::located(error, &access.folder))?;
+    let recorder = Recorder::of(
+        &stack.folder,
+        &platform,
+        &environment.as_str().into(),
+        &access.directory.origin,
+    );
+    recorder.record(forgotten.rest.as_ref());
+    for note in &forgotten.notes {
+        console.line(&format!("note: {note}"));
+    }
+    let recorded = match &forgotten.release {
+        Some((release, home)) => format!(", recorded as release {release} in {home}"),
+        None => String::new(),
+    };
+    console.line(&console.paint(Tone::Good, &format!("forgotten{recorded}")));
+    recorder.tell(console);
+    Ok(Status::Done)
+}
