@@ -93,6 +93,9 @@ pub(crate) enum Command {
     Destroy {
         #[command(flatten)]
         target: Environment,
+        /// Delete only in this place, which the environment no longer names: ACCOUNT/REGION, a context, or a directory
+        #[arg(long, value_name = "PLACE")]
+        at: Option<String>,
         #[command(flatten)]
         planning: Planning,
         #[command(flatten)]

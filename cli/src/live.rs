@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::SystemTime;
 use std::{env, process};
 
+use terrace_compiler::Compiled;
 use terrace_deployer::{
     Access, AwsAccess, Cancel, Canceller, Error, Failure, Outcome, Refusal, StackDirectory,
 };
@@ -17,11 +18,16 @@ use crate::stack::Stack;
 use crate::{lock, origin};
 
 /// Returns the access to the live systems of a stack, with the origin and the `terrace.lock` of its directory.
-pub(crate) fn access(stack: &Stack, reach: &Reach) -> Result<Access, Problem> {
+pub(crate) fn access(stack: &Stack, compiled: &Compiled, reach: &Reach) -> Result<Access, Problem> {
     Ok(Access {
         directory: StackDirectory {
             origin: origin::of(&stack.folder)?,
             lock: lock::read(&stack.folder)?,
+            environments: compiled
+                .environments
+                .iter()
+                .map(|name| name.as_str().into())
+                .collect(),
         },
         ..reaching(&stack.folder, reach)
     })

@@ -1,6 +1,7 @@
 //! How live systems are reached. The program's edge fills this in; nothing here reads the environment by itself,
 //! except that the AWS SDK looks for credentials where it always does.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -37,6 +38,8 @@ pub struct StackDirectory {
     pub origin: StackOrigin,
     /// The contents of `terrace.lock`.
     pub lock: Option<Lockfile>,
+    /// The names of all environments of the stack; empty if its documents were not read.
+    pub environments: BTreeSet<Text>,
 }
 
 /// How AWS is reached. What is absent is found where the SDK looks for it.

@@ -26,7 +26,7 @@ use crate::targets::{Known, Targets, declared, fail};
 
 mod standing;
 
-use standing::standing_after;
+use standing::{bundle_after, standing_after, targets_after};
 
 /// What a plan is applied with.
 #[derive(Clone, Debug)]
@@ -161,7 +161,7 @@ pub(crate) async fn apply_over(
     let begun = Instant::now();
     check(plan, options)?;
     same_targets(plan, targets)?;
-    examine(targets, &targets.claims, plan, None).await?;
+    examine(targets, &targets.claims, plan, access, None).await?;
     if plan.changes_nothing()
         && let Some(deployment) = are_settled(targets, plan)
         && !unfinished(plan, targets).await?
@@ -224,7 +224,7 @@ async fn apply_locked(
     begun: Instant,
 ) -> Result<Report, Error> {
     let home = &targets.home;
-    let claims = read_again(targets, plan).await?;
+    let claims = read_again(targets, plan, access).await?;
     let mut history = History::read_end(home).await?;
     let standing = history.standing(home).await?;
     let identities = targets.recorded_identities(&history).await?;
@@ -233,6 +233,7 @@ async fn apply_locked(
     if interrupted {
         restore(home, targets, held, options, events).await?;
     }
+    let left = bundle_after(plan, standing.as_ref(), &wanted);
     let previous = previous(plan, standing);
     let known = Known {
         previous: previous.as_ref(),
@@ -240,6 +241,9 @@ async fn apply_locked(
         notes: &[],
         identities: &identities,
     };
+    let elsewhere = identities
+        .clone()
+        .in_targets(|target| plan.at.as_deref().is_some_and(|at| at != target));
     let live = index(targets.observe(&wanted, &known).await?);
     let live: BTreeMap<_, _> = live.into_iter().map(|(id, (_, live))| (id, live)).collect();
     let mut moved = moved(plan, &live);
@@ -269,10 +273,10 @@ async fn apply_locked(
         environment: plan.bundle.label().into(),
         purpose: plan.purpose,
         origin: Some(plan.origin.recorded()),
-        targets: targets.identities.clone(),
+        targets: targets_after(plan, targets, &history),
         forgotten: Vec::new(),
-        bundle: wanted.digest(),
-        stored: Some(store_bundle(home, &wanted).await?),
+        bundle: left.digest(),
+        stored: Some(store_bundle(home, &left).await?),
         status: Status::Deploying,
         error: None,
         approvals: options
@@ -284,7 +288,7 @@ async fn apply_locked(
         only: plan.only.clone(),
         kinds: Some(kinds(
             live.keys()
-                .chain(wanted.artifacts.iter().map(|artifact| &artifact.id)),
+                .chain(left.artifacts.iter().map(|artifact| &artifact.id)),
         )),
         identities: None,
         terrace: access.version.clone(),
@@ -306,7 +310,7 @@ async fn apply_locked(
         journal: &journal,
         events,
         settle_all: interrupted,
-        standing: Mutex::new(Identities::of(live.values())),
+        standing: Mutex::new(elsewhere.and(Identities::of(live.values()))),
     };
     let mut report = Report {
         release: Some(release.id.clone()),

@@ -7,6 +7,7 @@
 mod examine;
 mod guard;
 mod hold;
+mod lost_targets;
 mod origin;
 mod other_origin;
 mod place;
@@ -20,6 +21,7 @@ use terrace_artifact::Text;
 pub(crate) use examine::{LedgerSays, examine};
 pub(crate) use guard::{Guard, Remembered};
 pub(crate) use hold::{Holding, are_settled, read_again};
+pub use lost_targets::LostTargets;
 pub use origin::StackOrigin;
 pub use other_origin::OtherOrigin;
 pub use place::{Deployment, Place};

@@ -4,6 +4,7 @@ use terrace_artifact::Bundle;
 
 use crate::access::Access;
 use crate::apply::{ApplyOptions, Report, apply_over};
+use crate::claims::{leading_to, meant, recorded};
 use crate::error::Error;
 use crate::event::Event;
 use crate::plan::{Plan, Purpose};
@@ -22,6 +23,38 @@ impl Connection {
     pub async fn open(bundle: &Bundle, access: &Access) -> Result<Connection, Error> {
         let targets = Targets::connect(bundle, access).await?;
         Ok(Connection { targets })
+    }
+
+    /// Connects to a place that the environment of a bundle no longer names, and to its state store, to destroy the
+    /// resources there. Returns an empty bundle for that place, too.
+    pub async fn open_at(
+        bundle: &Bundle,
+        access: &Access,
+        place: &str,
+    ) -> Result<(Connection, Bundle), Error> {
+        let environment = &bundle.environment.name;
+        let locked = access
+            .directory
+            .lock
+            .as_ref()
+            .and_then(|lock| lock.environments.get(environment));
+        let locked = locked
+            .filter(|locked| locked.platform == bundle.platform)
+            .map(|locked| &locked.deployment);
+        // `terrace.lock` is enough to find the place, even if the systems that the environment names now do not exist yet.
+        let found = locked
+            .filter(|locked| meant(locked, environment, place).is_ok())
+            .cloned();
+        let recorded = match found {
+            Some(recorded) => recorded,
+            None => recorded(Some(&Targets::connect(bundle, access).await?), locked).await?,
+        };
+        let (name, at) = meant(&recorded, environment, place)?;
+        let store = recorded.targets.get_key_value(&recorded.store);
+        let leading = leading_to(bundle, [(name, at)].into_iter().chain(store))?;
+        let mut targets = Targets::connect(&leading, access).await?;
+        targets.only(name);
+        Ok((Connection { targets }, leading))
     }
 
     /// Plans to bring a bundle about, or to take everything away. Only reads (and, where the options allow it, asks for

@@ -5,7 +5,7 @@ use std::fmt;
 use terrace_artifact::{Address, ArtifactId};
 
 use crate::apply::Report;
-use crate::claims::OtherOrigin;
+use crate::claims::{LostTargets, OtherOrigin};
 use crate::failure::{Failure, FailureKind};
 
 /// Why a command did not do what it was asked.
@@ -40,13 +40,8 @@ pub enum Refusal {
     Bucket(Failure),
     /// Another directory deploys this environment.
     OtherOrigin(Box<OtherOrigin>),
-    /// The last release delivered to a target that the environment names no more: the target's name, and what is there.
-    LostTarget {
-        /// What the target said it is.
-        target: String,
-        /// Artifacts that are still there.
-        left: usize,
-    },
+    /// The plan would leave resources behind in places that the environment no longer names.
+    LostTargets(Box<LostTargets>),
     /// The plan's file was changed, or is of another version of the program.
     NotAPlan(String),
 }
@@ -150,10 +145,7 @@ impl fmt::Display for Refusal {
             }
             Refusal::WrongTarget(failure) | Refusal::Bucket(failure) => write!(f, "{failure}"),
             Refusal::OtherOrigin(other) => write!(f, "{other}"),
-            Refusal::LostTarget { target, left } => write!(
-                f,
-                "the environment no longer names {target}, where {left} of its artifacts are\n  help: put the target back and destroy what is there first"
-            ),
+            Refusal::LostTargets(lost) => write!(f, "{lost}"),
             Refusal::NotAPlan(why) => write!(f, "this plan cannot be applied: {why}\n  help: plan again"),
         }
     }

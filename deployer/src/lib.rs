@@ -39,7 +39,9 @@ pub use backend::{
     ADDRESS, ADOPTED, Backend, Basis, Draft, Going, HOLDS_DATA, Identity, Intent, LABEL, Leaving, Live, Look,
     PreviewOptions, Ticket, Wanted, Write, origin_of,
 };
-pub use claims::{Claim, ClaimStore, Deployment, Elsewhere, OtherOrigin, Place, StackOrigin, Versioned};
+pub use claims::{
+    Claim, ClaimStore, Deployment, Elsewhere, LostTargets, OtherOrigin, Place, StackOrigin, Versioned,
+};
 pub use connection::{Connection, apply, destroy_plan, plan};
 pub use diff::{ListShape, Plain, Shapes, diff, same_quantity};
 pub use error::{Error, Moved, Refusal};

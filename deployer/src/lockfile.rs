@@ -95,6 +95,16 @@ impl Lockfile {
     }
 }
 
+impl LockedEnvironment {
+    /// Whether this record may belong to the directory of this origin.
+    pub(crate) fn is_of(&self, origin: &StackOrigin) -> bool {
+        match (&self.origin, &origin.repository) {
+            (Some(recorded), Some(_)) => recorded.eq_ignore_ascii_case(&origin.to_string()),
+            _ => true,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,5 +207,20 @@ mod tests {
             let found = Lockfile::parse(text).unwrap_err();
             assert!(found.contains(why), "{found}");
         }
+    }
+
+    #[test]
+    fn a_record_of_another_repository_belongs_to_another_directory() {
+        let lockfile = lockfile();
+        let recorded = &lockfile.environments["production"];
+        assert!(recorded.is_of(&StackOrigin::in_repository(
+            "github.com/Acme/platform",
+            "stacks/acme"
+        )));
+        assert!(!recorded.is_of(&StackOrigin::in_repository(
+            "github.com/ben/platform",
+            "stacks/acme"
+        )));
+        assert!(recorded.is_of(&StackOrigin::default()));
     }
 }

@@ -138,6 +138,13 @@ impl Identities {
         self
     }
 
+    /// Adds other identities.
+    #[must_use]
+    pub(crate) fn and(mut self, others: Identities) -> Identities {
+        self.recorded.extend(others.recorded);
+        self
+    }
+
     /// Renames targets, from the old name to the new one.
     #[must_use]
     pub(crate) fn renamed(mut self, names: &BTreeMap<Text, Text>) -> Identities {

@@ -40,6 +40,9 @@ pub struct Plan {
     pub purpose: Purpose,
     /// The digest of `bundle`.
     pub digest: Digest,
+    /// The only target of `destroy --at`, which the environment no longer names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Text>,
     /// What is wanted; for a destroy, what is taken away.
     pub bundle: Bundle,
     /// Who the targets said they are.

@@ -8,7 +8,7 @@ use terrace_artifact::{Address, Artifact, ArtifactId, Body, Bundle, Text};
 use crate::access::{Access, timestamp};
 use crate::backend::{Draft, Live, Look, PreviewOptions, Ticket, origin_of};
 use crate::claims::{LedgerSays, examine};
-use crate::error::{Error, Refusal};
+use crate::error::Error;
 use crate::failure::{Failure, FailureKind};
 use crate::home::Home;
 use crate::journal::{self, Note};
@@ -79,6 +79,7 @@ pub(crate) async fn plan_over(
         folder: access.folder.clone(),
         origin: access.directory.origin.clone(),
         accept_origin: options.accept_origin,
+        at: targets.at.clone(),
         purpose,
         digest: bundle.digest(),
         bundle: bundle.clone(),
@@ -98,9 +99,8 @@ pub(crate) async fn plan_over(
     let history = read.unwrap_or_default();
     let standing = history.standing(&targets.home).await?;
     let identities = targets.recorded_identities(&history).await?;
-    lost_targets(&history, standing.as_ref(), &plan)?;
     let ledger = LedgerSays::of(&history, standing.as_ref());
-    let notes = examine(targets, &targets.claims, &plan, ledger).await?;
+    let notes = examine(targets, &targets.claims, &plan, access, ledger).await?;
     plan.notes.extend(notes);
 
     let wanted = plan.wanted();
@@ -299,29 +299,6 @@ async fn read_journal(targets: &Targets, history: &History, plan: &mut Plan) -> 
         ));
     }
     Ok(notes)
-}
-
-/// A cluster or account that is not named any more would be forgotten with all that is in it.
-fn lost_targets(history: &History, standing: Option<&Bundle>, plan: &Plan) -> Result<(), Error> {
-    let (Some(last), Some(standing)) = (history.last(), standing) else {
-        return Ok(());
-    };
-    for (name, before) in &last.targets {
-        let of_target = standing
-            .artifacts
-            .iter()
-            .filter(|artifact| artifact.target == *name);
-        let left = of_target.count();
-        let still_named = plan
-            .targets
-            .values()
-            .any(|now| now.kind == before.kind && now.id == before.id);
-        if left > 0 && !still_named {
-            let target = before.shown.to_string();
-            return Err(Refusal::LostTarget { target, left }.into());
-        }
-    }
-    Ok(())
 }
 
 /// What was observed, by artifact.

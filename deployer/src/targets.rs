@@ -29,6 +29,8 @@ pub(crate) struct Targets {
     pub(crate) claims: Claims,
     /// The places that the environment names, without components.
     pub(crate) places: Deployment,
+    /// The only target of `destroy --at`, which the environment no longer names.
+    pub(crate) at: Option<Text>,
     /// The claims in other regions; read once, and only if no target has a claim.
     elsewhere: OnceCell<Elsewhere>,
 }
@@ -120,8 +122,15 @@ impl Targets {
             stores,
             claims,
             places,
+            at: None,
             elsewhere: OnceCell::new(),
         })
+    }
+
+    /// Limits all commands to one target. The state store may be in another one.
+    pub(crate) fn only(&mut self, name: &Text) {
+        self.backends.retain(|target, _| target == name);
+        self.at = Some(name.clone());
     }
 
     /// Returns the recorded physical identities, under the current names of their targets.

@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use terrace_artifact::{Address, Target};
+use terrace_artifact::{Address, Bundle, Target, Text};
 use terrace_deployer::{
-    Access, ApplyOptions, Connection, Event, LOCKFILE, Plan, Purpose, Report, StackDirectory, render_approved,
+    Access, ApplyOptions, Connection, Event, LOCKFILE, Plan, PlanOptions, Purpose, Report, StackDirectory,
+    render_approved,
 };
 
 use crate::arguments::{Changing, Environment, Planning, Reach, is_component};
@@ -39,17 +40,48 @@ pub(crate) fn run(
         stack: from.to_owned(),
         environment,
     };
-    plan_and_apply(Purpose::Apply, &target, planning, changing, console)
+    plan_and_apply(&Way::Apply, &target, planning, changing, console)
 }
 
-/// Deletes everything in an environment.
+/// Deletes all resources of an environment, or those in one place.
 pub(crate) fn destroy(
     target: &Environment,
+    at: Option<&str>,
     planning: &Planning,
     changing: &Changing,
     console: &Console,
 ) -> Result<Status, Problem> {
-    plan_and_apply(Purpose::Destroy, target, planning, changing, console)
+    plan_and_apply(&Way::Destroy(at), target, planning, changing, console)
+}
+
+/// The kind of change.
+enum Way<'a> {
+    Apply,
+    /// In one place that the environment no longer names, if a place is given.
+    Destroy(Option<&'a str>),
+}
+
+impl Way<'_> {
+    /// Connects to the targets and plans.
+    async fn plan(
+        &self,
+        bundle: &Bundle,
+        access: &Access,
+        options: &PlanOptions,
+    ) -> Result<(Connection, Plan), terrace_deployer::Error> {
+        let (connection, purpose, there) = match self {
+            Way::Apply => (Connection::open(bundle, access).await?, Purpose::Apply, None),
+            Way::Destroy(None) => (Connection::open(bundle, access).await?, Purpose::Destroy, None),
+            Way::Destroy(Some(place)) => {
+                let (connection, there) = Connection::open_at(bundle, access, place).await?;
+                (connection, Purpose::Destroy, Some(there))
+            }
+        };
+        let plan = connection
+            .plan(purpose, there.as_ref().unwrap_or(bundle), access, options)
+            .await?;
+        Ok((connection, plan))
+    }
 }
 
 /// Creates the bootstrap bucket of the environment's accounts.
@@ -77,25 +109,21 @@ pub(crate) fn bootstrap(
 }
 
 fn plan_and_apply(
-    purpose: Purpose,
+    way: &Way<'_>,
     target: &Environment,
     planning: &Planning,
     changing: &Changing,
     console: &Console,
 ) -> Result<Status, Problem> {
-    if purpose == Purpose::Destroy && !planning.adopt.is_empty() {
+    if matches!(way, Way::Destroy(_)) && !planning.adopt.is_empty() {
         return Err(Problem::new("`--adopt` cannot be used with `destroy`"));
     }
     let stack = Stack::open(&target.stack)?;
-    let (bundle, _) = stack.environment(target.environment.as_ref(), &planning.set.set, console)?;
-    let access = live::access(&stack, &planning.reach)?;
+    let (bundle, compiled) = stack.environment(target.environment.as_ref(), &planning.set.set, console)?;
+    let access = live::access(&stack, &compiled, &planning.reach)?;
     let runtime = live::runtime()?;
     let options = options(planning);
-    let planned = runtime.block_on(async {
-        let connection = Connection::open(&bundle, &access).await?;
-        let plan = connection.plan(purpose, &bundle, &access, &options).await?;
-        Ok((connection, plan))
-    });
+    let planned = runtime.block_on(way.plan(&bundle, &access, &options));
     let (connection, mut plan) = planned.map_err(|error| live::located(error, &access.folder))?;
     live::locate(&mut plan.refusals, &access.folder);
     let agreed = approved(planning);
@@ -163,6 +191,7 @@ fn apply_saved(
         directory: StackDirectory {
             origin: plan.origin.clone(),
             lock: if is_here { lock::read(&folder)? } else { None },
+            ..StackDirectory::default()
         },
         ..live::reaching(&folder, &planning.reach)
     };
@@ -302,7 +331,8 @@ fn summarise(plan: &Plan, report: &Report, console: &Console) {
         took(report.elapsed),
     );
     console.line(&console.paint(Tone::Good, &words));
-    for (name, identity) in &plan.targets {
+    let looked_at = |name: &&Text| plan.at.as_ref().is_none_or(|at| at == *name);
+    for (name, identity) in plan.targets.iter().filter(|(name, _)| looked_at(name)) {
         let kinds = report.standing.get(name).into_iter().flatten();
         let what: Vec<String> = kinds
             // The name of a kind of object is what it is called, one or many.

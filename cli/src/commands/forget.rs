@@ -55,12 +55,13 @@ pub(crate) fn run(
         stack.environment(None, set, console)?;
         return Err(Problem::Said);
     };
-    let compiled = stack.compiled(&[], set, console)?;
+    let mut compiled = stack.compiled(&[], set, console)?;
     let mut bundle = None;
     if compiled.environments.contains(environment) {
-        bundle = Some(stack.environment(Some(environment), set, console)?.0);
+        let (found, again) = stack.environment(Some(environment), set, console)?;
+        (bundle, compiled) = (Some(found), again);
     }
-    let access = live::access(&stack, reach)?;
+    let access = live::access(&stack, &compiled, reach)?;
     let runtime = live::runtime()?;
     let looked_up = runtime.block_on(Forgetting::look_up(
         bundle,

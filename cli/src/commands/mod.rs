@@ -52,9 +52,10 @@ pub(crate) fn run(command: Command, console: &Console) -> Result<Status, Problem
         } => apply::run(&from, environment, &planning, &changing, console),
         Command::Destroy {
             target,
+            at,
             planning,
             changing,
-        } => apply::destroy(&target, &planning, &changing, console),
+        } => apply::destroy(&target, at.as_deref(), &planning, &changing, console),
         Command::Forget {
             stack,
             place,

@@ -29,8 +29,8 @@ pub(crate) fn run(
     console: &Console,
 ) -> Result<Status, Problem> {
     let stack = Stack::open(&target.stack)?;
-    let (bundle, _) = stack.environment(target.environment.as_ref(), &planning.set.set, console)?;
-    let access = live::access(&stack, &planning.reach)?;
+    let (bundle, compiled) = stack.environment(target.environment.as_ref(), &planning.set.set, console)?;
+    let access = live::access(&stack, &compiled, &planning.reach)?;
     let plan = live::runtime()?.block_on(terrace_deployer::plan(&bundle, &access, &options(planning)));
     let mut plan = plan.map_err(|error| live::located(error, &access.folder))?;
     live::locate(&mut plan.refusals, &access.folder);

@@ -1,12 +1,15 @@
-//! The state after an apply, for its report.
+//! The state after an apply, for its report and its release.
 
 use std::collections::BTreeMap;
 
-use terrace_artifact::{ArtifactId, Text};
+use terrace_artifact::{ArtifactId, Bundle, Text};
 
 use super::{Outcome, takes_away};
-use crate::backend::Live;
+use crate::backend::{Identity, Live};
 use crate::event::StepName;
+use crate::ledger::History;
+use crate::plan::Plan;
+use crate::targets::Targets;
 
 /// Counts the live artifacts of the environment after these steps, by target and kind.
 pub(super) fn standing_after(
@@ -33,4 +36,24 @@ pub(super) fn standing_after(
             .or_default() += 1;
     }
     counts
+}
+
+/// Returns the targets that a release records: those of the environment, or after `destroy --at` those that remain.
+pub(super) fn targets_after(plan: &Plan, targets: &Targets, history: &History) -> BTreeMap<Text, Identity> {
+    let (Some(at), Some(last)) = (&plan.at, history.last()) else {
+        return targets.identities.clone();
+    };
+    let mut named = last.targets.clone();
+    named.remove(at);
+    named
+}
+
+/// Returns the bundle that is deployed after the release: the desired one, or after `destroy --at` what other places have.
+pub(super) fn bundle_after(plan: &Plan, standing: Option<&Bundle>, wanted: &Bundle) -> Bundle {
+    let (Some(at), Some(standing)) = (&plan.at, standing) else {
+        return wanted.clone();
+    };
+    let mut left = standing.clone();
+    left.artifacts.retain(|artifact| artifact.target != *at);
+    left
 }

@@ -3,6 +3,7 @@
 use terrace_artifact::Bundle;
 
 use super::{Claims, Deployment, Guard, Place, Remembered, StackOrigin};
+use crate::access::Access;
 use crate::error::Error;
 use crate::failure::{Failure, FailureKind};
 use crate::ledger::History;
@@ -44,11 +45,13 @@ impl LedgerSays {
     }
 }
 
-/// Refuses a plan from a directory that does not own the environment. Returns notes for the reader of the plan.
+/// Refuses a plan from a directory that does not own the environment, and a plan that leaves resources behind. Returns
+/// notes for the reader of the plan.
 pub(crate) async fn examine(
     targets: &Targets,
     claims: &Claims,
     plan: &Plan,
+    access: &Access,
     ledger: Option<LedgerSays>,
 ) -> Result<Vec<String>, Error> {
     let beside = targets.elsewhere(claims).await;
@@ -56,9 +59,15 @@ pub(crate) async fn examine(
     let remembered = Remembered {
         claims: Some(claims),
         elsewhere: &beside.claims,
+        lock: access.directory.lock.as_ref(),
+        environments: &access.directory.environments,
         ledger: ledger.map(|says| (says.origin, says.deployment)),
     };
-    let mut notes = guard.origin(&remembered)?;
+    // `destroy --at` deletes what would be left behind, so only the origin counts.
+    let mut notes = match &plan.at {
+        Some(_) => guard.origin(&remembered)?,
+        None => guard.check(&remembered)?,
+    };
     for failure in claims.denied.values() {
         notes.push(format!(
             "cannot check whether another directory deploys this environment: {}; apply requires this permission{}",

@@ -1,11 +1,15 @@
-//! Compares a plan with the claims and the ledger. A plan is refused if another directory deploys the environment.
+//! Compares a plan with the claims, `terrace.lock` and the ledger. A plan is refused if another directory deploys the
+//! environment, or if resources would be left behind.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use terrace_artifact::{Bundle, Target, Text};
 
-use super::{Claim, Claims, Deployment, OtherOrigin, StackOrigin};
+use super::lost_targets::Left;
+use super::{Claim, Claims, Deployment, LostTargets, OtherOrigin, Place, StackOrigin};
 use crate::error::Refusal;
+use crate::lockfile::{LockedEnvironment, Lockfile};
 use crate::plan::Plan;
 use crate::targets::Targets;
 
@@ -29,6 +33,10 @@ pub(crate) struct Remembered<'a> {
     pub(crate) claims: Option<&'a Claims>,
     /// Claims that were found in other regions of an account, which the environment does not name.
     pub(crate) elsewhere: &'a [Claim],
+    /// The contents of `terrace.lock`.
+    pub(crate) lock: Option<&'a Lockfile>,
+    /// The names of the stack's environments; empty if its documents were not read.
+    pub(crate) environments: &'a BTreeSet<Text>,
     /// The last release, for environments that were deployed before claims existed.
     pub(crate) ledger: Option<(Option<StackOrigin>, Deployment)>,
 }
@@ -45,7 +53,15 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// Refuses a plan from a directory that does not own the environment, or returns notes for the reader of the plan.
+    /// Refuses the plan, or returns notes for its reader.
+    pub(crate) fn check(&self, known: &Remembered<'_>) -> Result<Vec<String>, Refusal> {
+        let mut notes = self.origin(known)?;
+        notes.extend(self.places(known)?);
+        notes.extend(self.other_records(known)?);
+        Ok(notes)
+    }
+
+    /// Refuses a plan from a directory that does not own the environment.
     pub(crate) fn origin(&self, known: &Remembered<'_>) -> Result<Vec<String>, Refusal> {
         let found = known.claims.into_iter().flat_map(|claims| &claims.found);
         let here = found.map(|(target, found)| (Some(target), &found.claim));
@@ -117,10 +133,171 @@ impl<'a> Guard<'a> {
             folder: self.folder.to_owned(),
         }
     }
+
+    /// Refuses a plan that leaves resources behind in places that the environment named before.
+    fn places(&self, known: &Remembered<'_>) -> Result<Vec<String>, Refusal> {
+        let (records, notes) = self.records(known);
+        let mut left: Vec<Left> = Vec::new();
+        for (source, deployment) in records {
+            for (name, place) in deployment.left_behind(self.now) {
+                if left.iter().any(|known| known.place.is_same(place)) {
+                    continue;
+                }
+                left.push(Left {
+                    argument: self.argument(place, &deployment),
+                    has_history: *name == deployment.store,
+                    place: place.clone(),
+                    source: source.clone(),
+                });
+            }
+        }
+        if left.is_empty() {
+            return Ok(notes);
+        }
+        Err(Refusal::LostTargets(Box::new(LostTargets {
+            environment: self.bundle.environment.name.clone(),
+            renamed_from: None,
+            left,
+            folder: self.folder.to_owned(),
+        })))
+    }
+
+    /// Returns the records that count, with their names. A claim in a target of the environment overrules every other
+    /// record, because each apply, destroy and forget updates it.
+    fn records(&self, known: &Remembered<'_>) -> (Vec<(String, Deployment)>, Vec<String>) {
+        let locked = known
+            .locked(self.bundle)
+            .filter(|locked| locked.platform == self.bundle.platform);
+        let latest = known.claims.and_then(Claims::latest);
+        if let Some((target, claim)) = latest {
+            let place = self
+                .now
+                .targets
+                .get(target)
+                .map_or(target.as_str(), |place| place.shown.as_str());
+            let source = format!("the claim in {place}");
+            let notes = locked.map(|locked| contradicted(&locked.deployment, &claim.deployment, &source));
+            return (
+                vec![(source, claim.deployment.clone())],
+                notes.into_iter().flatten().collect(),
+            );
+        }
+        let mut records = Vec::new();
+        for claim in known.elsewhere {
+            let place = claim
+                .deployment
+                .state_store()
+                .map_or("another region", |place| place.shown.as_str());
+            records.push((format!("the claim in {place}"), claim.deployment.clone()));
+        }
+        let mut notes = Vec::new();
+        match locked {
+            Some(locked) if locked.is_of(self.origin) || self.accept_origin => {
+                records.push(("`terrace.lock`".to_owned(), locked.deployment.clone()));
+            }
+            Some(locked) => notes.push(format!(
+                "`terrace.lock` was written for {}, but this directory is {}: it is ignored, and the next apply replaces \
+                 it; if this directory was moved, add `--accept-origin`",
+                locked.origin.as_deref().unwrap_or("another directory"),
+                self.origin
+            )),
+            None => {}
+        }
+        if let Some((_, deployment)) = &known.ledger {
+            records.push(("the ledger".to_owned(), deployment.clone()));
+        }
+        (records, notes)
+    }
+
+    /// Returns the argument that names a place in a command. A cluster is named by its context, unless the context now
+    /// selects another cluster.
+    fn argument(&self, place: &Place, recorded: &Deployment) -> Text {
+        let Some(context) = &place.context else {
+            return place.id.clone();
+        };
+        let others = self.now.targets.values().chain(recorded.targets.values());
+        let mut others = others.filter(|other| !other.is_same(place));
+        if others.any(|other| other.context.as_ref() == Some(context)) {
+            place.id.clone()
+        } else {
+            context.clone()
+        }
+    }
+
+    /// Reports the environments of `terrace.lock` that the stack no longer contains. If one of them is deployed to a place
+    /// of this environment, and this environment has no claim, it was most likely renamed: the plan is refused.
+    fn other_records(&self, known: &Remembered<'_>) -> Result<Vec<String>, Refusal> {
+        let Some(lock) = known.lock else {
+            return Ok(Vec::new());
+        };
+        let mut notes = Vec::new();
+        for (name, recorded) in &lock.environments {
+            let is_this = *name == self.bundle.environment.name;
+            let renamed = is_this && recorded.platform != self.bundle.platform;
+            let gone = !is_this && !known.environments.is_empty() && !known.environments.contains(name);
+            if !(renamed || gone) || !recorded.is_of(self.origin) {
+                continue;
+            }
+            let mut places = recorded.deployment.targets.values();
+            let meets = places.any(|place| self.now.targets.values().any(|now| now.is_same(place)));
+            if known.has_claims() || !(renamed || meets) {
+                notes.push(format!(
+                    "environment `{name}` of platform `{}` is deployed to {} (recorded in `terrace.lock`), but this \
+                     stack no longer contains it; to remove the record, run `terrace forget {} -e {name}`",
+                    recorded.platform,
+                    listed(recorded.deployment.targets.values().map(|place| place.shown.as_str())),
+                    self.folder.display(),
+                ));
+                continue;
+            }
+            let left = recorded.deployment.targets.iter().map(|(target, place)| Left {
+                argument: self.argument(place, &recorded.deployment),
+                has_history: *target == recorded.deployment.store,
+                place: place.clone(),
+                source: "`terrace.lock`".to_owned(),
+            });
+            return Err(Refusal::LostTargets(Box::new(LostTargets {
+                environment: self.bundle.environment.name.clone(),
+                renamed_from: Some((recorded.platform.clone(), name.clone())),
+                left: left.collect(),
+                folder: self.folder.to_owned(),
+            })));
+        }
+        Ok(notes)
+    }
 }
 
 impl Remembered<'_> {
     fn has_claims(&self) -> bool {
         self.claims.is_some_and(|claims| !claims.found.is_empty())
+    }
+
+    fn locked(&self, bundle: &Bundle) -> Option<&LockedEnvironment> {
+        self.lock?.environments.get(&bundle.environment.name)
+    }
+}
+
+/// Returns a note if `terrace.lock` names places that the live claims do not name.
+fn contradicted(locked: &Deployment, live: &Deployment, source: &str) -> Option<String> {
+    let places = locked.targets.values();
+    let more: Vec<&str> = places
+        .filter(|place| !place.components.is_empty())
+        .filter(|place| !live.targets.values().any(|other| other.is_same(place)))
+        .map(|place| place.shown.as_str())
+        .collect();
+    (!more.is_empty()).then(|| {
+        format!(
+            "`terrace.lock` names {}, but {source} does not: Terrace uses the claim, and the next apply corrects the file",
+            listed(more)
+        )
+    })
+}
+
+fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = names.into_iter().collect();
+    match names.as_slice() {
+        [] => "nothing".to_owned(),
+        [one] => (*one).to_owned(),
+        [front @ .., last] => format!("{} and {last}", front.join(", ")),
     }
 }

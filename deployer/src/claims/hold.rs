@@ -19,6 +19,8 @@ pub(crate) struct Holding<'a> {
     targets: &'a Targets,
     plan: &'a Plan,
     taking: Taking<'a>,
+    /// The recorded deployment, including places that this plan does not read.
+    recorded: Deployment,
     live: &'a BTreeMap<ArtifactId, Live>,
     bundles: [Option<&'a Bundle>; 2],
 }
@@ -48,11 +50,11 @@ pub(crate) fn are_settled(targets: &Targets, plan: &Plan) -> Option<Option<Deplo
 }
 
 /// Reads the claims again under the lock, and compares them with the plan.
-pub(crate) async fn read_again(targets: &Targets, plan: &Plan) -> Result<Claims, Error> {
+pub(crate) async fn read_again(targets: &Targets, plan: &Plan, access: &Access) -> Result<Claims, Error> {
     let claims = Claims::read(&targets.stores)
         .await
         .map_err(|(_, failure)| failure)?;
-    examine(targets, &claims, plan, None).await?;
+    examine(targets, &claims, plan, access, None).await?;
     Ok(claims)
 }
 
@@ -65,9 +67,15 @@ impl<'a> Holding<'a> {
         live: &'a BTreeMap<ArtifactId, Live>,
         bundles: [Option<&'a Bundle>; 2],
     ) -> Holding<'a> {
+        let latest = claims.latest().map(|(_, claim)| claim.deployment.clone());
+        let recorded = match plan.at {
+            None => targets.places.clone(),
+            Some(_) => latest.unwrap_or_else(|| targets.places.clone()),
+        };
         Holding {
             targets,
             plan,
+            recorded,
             live,
             bundles,
             taking: Taking::of(targets, &plan.bundle, &plan.origin, access, claims),
@@ -104,7 +112,17 @@ impl<'a> Holding<'a> {
                 _ => {}
             }
         }
-        let deployment = self.with(ids);
+        let mut deployment = self.with(ids);
+        if let Some(at) = &self.plan.at {
+            // The history in an emptied place has no further use.
+            if deployment
+                .targets
+                .get(at)
+                .is_some_and(|place| place.components.is_empty())
+            {
+                deployment.targets.remove(at);
+            }
+        }
         let is_empty = deployment
             .targets
             .values()
@@ -123,9 +141,14 @@ impl<'a> Holding<'a> {
         ours.map(|live| &live.id)
     }
 
-    /// Returns the places of the environment, with these artifacts.
+    /// Returns the recorded deployment, with these artifacts in the places that this plan reads.
     fn with(&self, ids: BTreeSet<&ArtifactId>) -> Deployment {
-        let mut deployment = self.targets.places.clone();
+        let mut deployment = self.recorded.clone();
+        for name in self.targets.backends.keys() {
+            if let Some(place) = deployment.targets.get_mut(name) {
+                place.components.clear();
+            }
+        }
         for id in ids {
             if let Some(place) = deployment.targets.get_mut(id.target()) {
                 place.count(&self.component(id));

@@ -142,4 +142,15 @@ impl Deployment {
     pub fn state_store(&self) -> Option<&Place> {
         self.targets.get(&self.store)
     }
+
+    /// Returns the places that `now` does not have and that hold artifacts or the state store.
+    pub(crate) fn left_behind<'a>(
+        &'a self,
+        now: &'a Deployment,
+    ) -> impl Iterator<Item = (&'a Text, &'a Place)> {
+        self.targets.iter().filter(|(name, place)| {
+            let holds = !place.components.is_empty() || **name == self.store;
+            holds && !now.targets.values().any(|other| other.is_same(place))
+        })
+    }
 }

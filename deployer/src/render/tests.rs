@@ -24,6 +24,7 @@ fn plan(steps: Vec<Step>) -> Plan {
         folder: ".".into(),
         origin: StackOrigin::default(),
         accept_origin: false,
+        at: None,
         purpose: Purpose::Apply,
         digest: bundle.digest(),
         bundle,

@@ -1,12 +1,12 @@
 //! Stack directories that deploy queues and ConfigMaps, for tests about origins and places.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value as Json, json};
-use terrace_tests::servers::{self, Account};
+use terrace_tests::servers::{self, Account, Cluster};
 use terrace_tests::{Run, Scratch, Terrace};
 
 /// A stack's directory, with access to the shared cluster and to an account.
@@ -113,6 +113,15 @@ impl Lab {
             .account(&self.account)
     }
 
+    /// Makes the context `here` select another cluster.
+    pub(crate) fn context_leads_to(&self, cluster: &Cluster) {
+        servers::write_kubeconfig(&self.kubeconfig, &[("here", cluster)]);
+    }
+
+    pub(crate) fn contexts(&self, contexts: &[(&str, &Cluster)]) {
+        servers::write_kubeconfig(&self.kubeconfig, contexts);
+    }
+
     #[track_caller]
     pub(crate) fn run(&self, arguments: &[&str], code: i32) -> Run {
         self.terrace().run(arguments).expect(code)
@@ -163,6 +172,10 @@ impl Lab {
     pub(crate) fn claim(&self) -> Option<Json> {
         claim(&self.account, &self.platform)
     }
+
+    pub(crate) fn delete_lock(&self) {
+        let _ = fs::remove_file(self.stack.path().join("terrace.lock"));
+    }
 }
 
 /// A component with a queue; `more` is of the component.
@@ -199,4 +212,14 @@ pub(crate) fn says(text: &str, wanted: &[&str]) {
     for wanted in wanted {
         assert!(text.contains(wanted), "no `{wanted}` in\n{text}");
     }
+}
+
+/// Copies a directory, as `cp -r` does.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    let status = process::Command::new("cp")
+        .arg("-r")
+        .arg(from.join("."))
+        .arg(to)
+        .status();
+    assert!(status.expect("there is a cp").success());
 }
