@@ -292,13 +292,13 @@ pub(crate) enum Picture {
 /// Reports invalid arguments, or prints the help or version that the user requested.
 pub(crate) fn refused(error: &clap::Error, console: &Console) -> Status {
     let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-    let colour = if asked_for {
-        console.colour_data()
+    let color = if asked_for {
+        console.color_data()
     } else {
-        console.colour_words()
+        console.color_words()
     };
     let text = error.render();
-    let text = if colour {
+    let text = if color {
         text.ansi().to_string()
     } else {
         text.to_string()
@@ -337,11 +337,11 @@ pub(crate) fn is_component(text: &str) -> bool {
 /// Parses a duration such as `90s`, `20m` or `2h`, from one second to seven days.
 fn duration(text: &str) -> Result<Duration, String> {
     let units = [("s", 1), ("m", 60), ("h", 3600)];
-    let found = units.iter().find_map(|(unit, seconds)| {
+    let seconds = units.iter().find_map(|(unit, seconds)| {
         let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
         number.checked_mul(*seconds)
     });
-    found
+    seconds
         .filter(|seconds| (1..=7 * 24 * 3600).contains(seconds))
         .map(Duration::from_secs)
         .ok_or_else(|| "expected a duration such as `90s`, `20m` or `2h`, at most 7 days".to_owned())
@@ -354,7 +354,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flags_do_not_contradict_each_other() {
+    fn flags_are_consistent() {
         Arguments::command().debug_assert();
     }
 
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn an_approval_is_an_address_or_a_component() {
+    fn accepts_an_address_or_a_component_as_approval() {
         assert!(approval("finance/db/server").is_ok());
         assert!(approval("finance/db").is_ok());
         for text in ["", "finance", "finance/", "/db", "finance//db", "finance/db/"] {
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn times_have_a_unit() {
+    fn requires_a_unit_for_durations() {
         assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
         assert_eq!(duration("2h"), Ok(Duration::from_secs(7200)));
         for text in [

@@ -1,70 +1,71 @@
-//! Where output goes: data to standard output, words to standard error.
+//! Writes data to standard output and messages to standard error.
 
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 use std::{env, fs};
 
 use crate::problem::Problem;
 
-/// The two streams, and whether they may have colours.
+/// The output streams of the process, and whether they are colored.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Console {
-    colour_data: bool,
-    colour_words: bool,
+    color_data: bool,
+    color_words: bool,
     interactive: bool,
 }
 
-/// What a coloured piece of text is. Colour never carries a meaning alone: the words say the same.
+/// The meaning of a colored piece of text. Color is never the only carrier of a meaning: the text states the same.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Tone {
-    /// Something is wrong.
+    /// An error.
     Error,
-    /// Something may be wrong.
+    /// A warning.
     Warning,
-    /// What to do.
+    /// An instruction.
     Help,
-    /// Something is new, or done.
+    /// A created object, or success.
     Good,
-    /// Something is not important.
+    /// Secondary text.
     Quiet,
     /// A heading.
     Strong,
 }
 
 impl Console {
-    /// The process's own streams. Colours only where a person looks and has not said no.
+    /// Describes the streams of this process. Uses color only on a terminal, and only if the environment does not forbid it
+    /// (`NO_COLOR`, `CI`, `TERM=dumb`).
     pub(crate) fn of_process() -> Console {
-        let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
-        let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let wanted = !set("NO_COLOR") && !set("CI") && !dumb;
-        let words = io::stderr().is_terminal();
+        let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
+        let is_dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let is_allowed = !is_set("NO_COLOR") && !is_set("CI") && !is_dumb;
+        let is_terminal = io::stderr().is_terminal();
         Console {
-            colour_data: wanted && io::stdout().is_terminal(),
-            colour_words: wanted && words,
-            interactive: words && !set("CI") && !dumb,
+            color_data: is_allowed && io::stdout().is_terminal(),
+            color_words: is_allowed && is_terminal,
+            interactive: is_terminal && !is_set("CI") && !is_dumb,
         }
     }
 
-    /// Whether words may be coloured.
-    pub(crate) fn colour_words(self) -> bool {
-        self.colour_words
+    /// Returns true if messages are colored.
+    pub(crate) fn color_words(self) -> bool {
+        self.color_words
     }
 
-    /// Whether data may be coloured.
-    pub(crate) fn colour_data(self) -> bool {
-        self.colour_data
+    /// Returns true if data is colored.
+    pub(crate) fn color_data(self) -> bool {
+        self.color_data
     }
 
-    /// Whether a person looks at the words, so that lines may be drawn over.
+    /// Returns true if messages go to a terminal, where progress bars can be redrawn.
     pub(crate) fn is_interactive(self) -> bool {
         self.interactive
     }
 
-    /// Whether a person can be asked: words are seen and answers are typed.
+    /// Returns true if the user can answer a question: messages and input use a terminal.
     pub(crate) fn can_ask(self) -> bool {
         self.interactive && io::stdin().is_terminal()
     }
 
-    /// Prints data. That nobody reads it any more is no error.
+    /// Prints data. A closed pipe is not an error, because the reader may need only the first lines.
     pub(crate) fn data(self, text: &str) -> Result<(), Problem> {
         let mut out = io::stdout().lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -75,7 +76,7 @@ impl Console {
         }
     }
 
-    /// Says something. That nobody hears it is no error.
+    /// Prints a message. Ignores errors, because there is no other stream to report them.
     pub(crate) fn say(self, words: &str) {
         if !words.is_empty() {
             let mut err = io::stderr().lock();
@@ -83,19 +84,19 @@ impl Console {
         }
     }
 
-    /// Says a line.
+    /// Prints a message and a line break.
     pub(crate) fn line(self, words: &str) {
         self.say(&format!("{words}\n"));
     }
 
-    /// A piece of the words, coloured where that is wanted.
+    /// Colors a part of a message if messages are colored.
     pub(crate) fn paint(self, tone: Tone, text: &str) -> String {
-        painted(self.colour_words, tone, text)
+        painted(self.color_words, tone, text)
     }
 }
 
-/// A text in the colour of a tone, or as it is.
-pub(crate) fn painted(colour: bool, tone: Tone, text: &str) -> String {
+/// Returns the text in the color of a tone, or unchanged if `color` is false.
+pub(crate) fn painted(color: bool, tone: Tone, text: &str) -> String {
     let code = match tone {
         Tone::Error => "1;31",
         Tone::Warning => "1;33",
@@ -104,7 +105,7 @@ pub(crate) fn painted(colour: bool, tone: Tone, text: &str) -> String {
         Tone::Quiet => "2",
         Tone::Strong => "1",
     };
-    if colour {
+    if color {
         format!("\x1b[{code}m{text}\x1b[0m")
     } else {
         text.to_owned()
@@ -126,7 +127,7 @@ pub(crate) fn host() -> Option<String> {
         .filter(|host| !host.is_empty())
 }
 
-/// Who runs the program, as far as the machine knows: `ana@laptop`.
+/// Returns the user and the host that run the program, as far as the environment names them: `ana@laptop`.
 pub(crate) fn who() -> String {
     let user = variable("USER")
         .or_else(|| variable("LOGNAME"))
@@ -134,7 +135,7 @@ pub(crate) fn who() -> String {
     let host = variable("HOSTNAME").or_else(host);
     match (user, host) {
         (Some(user), Some(host)) => format!("{user}@{host}"),
-        (Some(one), None) | (None, Some(one)) => one,
-        (None, None) => "somebody".to_owned(),
+        (Some(name), None) | (None, Some(name)) => name,
+        (None, None) => "an unknown user".to_owned(),
     }
 }

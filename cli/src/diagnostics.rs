@@ -1,4 +1,4 @@
-//! Draws what the compiler has to say, the way rustc does; or gives it as JSON.
+//! Renders diagnostics as text in the style of rustc, or as JSON.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,19 +11,20 @@ use terrace_compiler::code::Code;
 use terrace_compiler::diagnostic::{Diagnostic, Label, Severity};
 use terrace_compiler::source::{FileId, Files, Span};
 
-/// How many are drawn: nobody reads on after so many, and most of them are gone with the first.
+/// Maximum number of rendered diagnostics. Users do not read more, and most errors result from the first ones.
 const MOST_DRAWN: usize = 500;
-/// The longest piece of a file that is drawn, in bytes. A longer one is only named: the renderer looks at every letter.
+/// Maximum size of a rendered part of a file, in bytes. For a longer part, only the location is shown, because the renderer
+/// examines every character.
 const LONGEST_DRAWN: usize = 32 << 10;
 
-/// Draws diagnostics of one stack.
+/// Renders the diagnostics of one stack.
 pub(crate) struct Drawing<'a> {
     files: &'a Files,
     stack: &'a Path,
     renderer: Renderer,
-    /// Where the lines of a file begin.
+    /// The offsets where the lines of a file begin.
     lines: BTreeMap<FileId, Vec<usize>>,
-    /// What is never shown: secrets that somebody wrote out. The same line may be drawn for another reason, too.
+    /// The spans of literal secrets. They are hidden in all diagnostics, because another diagnostic can show the same line.
     hidden: Vec<Span>,
 }
 
@@ -31,9 +32,9 @@ pub(crate) struct Drawing<'a> {
 type ByFile<'a> = Vec<(FileId, Vec<(AnnotationKind, &'a Label)>)>;
 
 impl<'a> Drawing<'a> {
-    /// Paths are named from where the user stands: with the stack's folder in front.
-    pub(crate) fn new(files: &'a Files, stack: &'a Path, colour: bool) -> Drawing<'a> {
-        let renderer = if colour {
+    /// Creates a renderer. Shown paths begin with `stack`, the directory of the stack, so they are relative to the working directory.
+    pub(crate) fn new(files: &'a Files, stack: &'a Path, color: bool) -> Drawing<'a> {
+        let renderer = if color {
             Renderer::styled()
         } else {
             Renderer::plain()
@@ -47,7 +48,7 @@ impl<'a> Drawing<'a> {
         }
     }
 
-    /// All of them, each with an empty line after it.
+    /// Renders all diagnostics, each followed by an empty line.
     pub(crate) fn all(&mut self, diagnostics: &[Diagnostic]) -> String {
         let secrets = diagnostics
             .iter()
@@ -58,7 +59,7 @@ impl<'a> Drawing<'a> {
             .collect();
         let mut text = String::new();
         for diagnostic in diagnostics.iter().take(MOST_DRAWN) {
-            text.push_str(&self.one(diagnostic));
+            text.push_str(&self.render(diagnostic));
             text.push_str("\n\n");
         }
         if diagnostics.len() > MOST_DRAWN {
@@ -68,8 +69,8 @@ impl<'a> Drawing<'a> {
         text
     }
 
-    /// One of them.
-    fn one(&mut self, diagnostic: &Diagnostic) -> String {
+    /// Renders one diagnostic.
+    fn render(&mut self, diagnostic: &Diagnostic) -> String {
         let level = match diagnostic.severity() {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
@@ -114,7 +115,7 @@ impl<'a> Drawing<'a> {
         for help in &diagnostic.help {
             let text = plain(&help.text);
             match &help.edit {
-                // An edit is shown below the words; help without one belongs to the message.
+                // An edit is shown below its help text. Help without an edit is attached to the message.
                 Some(edit) => {
                     let window = self.window(edit.span.file, [edit.span].into_iter());
                     if window.text.len() > LONGEST_DRAWN {
@@ -137,7 +138,7 @@ impl<'a> Drawing<'a> {
         self.renderer.render(&groups)
     }
 
-    /// Places in one file: together, or each for itself where they are far from each other.
+    /// Renders the labels of one file in one snippet, or in one snippet each if they are far apart.
     fn places(&mut self, file: FileId, labels: &[(AnnotationKind, &Label)]) -> Vec<Element<'a>> {
         let window = self.window(file, labels.iter().map(|(_, label)| label.span));
         if window.text.len() > LONGEST_DRAWN {
@@ -162,14 +163,15 @@ impl<'a> Drawing<'a> {
         vec![snippet.into()]
     }
 
-    /// A place that is named and not drawn.
+    /// Shows a location without the source text.
     fn origin(&self, span: Span) -> Element<'a> {
         let location = self.files.location(span);
         let origin = Origin::path(self.path(span.file)).line(location.line as usize);
         origin.char_column(location.column as usize).into()
     }
 
-    /// The lines that spans are in. The renderer looks at every line it gets, and a file may have many.
+    /// Returns the lines that contain the spans. The renderer examines every line that it receives, so it does not receive the
+    /// whole file.
     fn window(&mut self, file: FileId, spans: impl Iterator<Item = Span>) -> Window<'a> {
         let text: &'a str = &self.files.get(file).text;
         let starts = self.lines.entry(file).or_insert_with(|| {
@@ -202,7 +204,7 @@ impl<'a> Drawing<'a> {
         for span in inside {
             window.hide(window.within(*span));
         }
-        // A file that could not be read, or a value that was let through, has more of them than were reported.
+        // An invalid file, or a value with `!public`, can contain secrets that were not reported.
         if window.text.len() <= LONGEST_DRAWN {
             for range in Files::secrets_in(&window.text) {
                 window.hide(range);
@@ -216,7 +218,7 @@ impl<'a> Drawing<'a> {
     }
 }
 
-/// Some lines of a file.
+/// Consecutive lines of a file.
 struct Window<'a> {
     text: Cow<'a, str>,
     begin: usize,
@@ -224,7 +226,7 @@ struct Window<'a> {
 }
 
 impl Window<'_> {
-    /// Puts stars in the place of a text, byte for byte: what comes after it stays where it is.
+    /// Replaces a text with stars, one for each byte, so that the offsets after it do not change.
     fn hide(&mut self, range: Range<usize>) {
         let stars: String = self.text[range.clone()]
             .chars()
@@ -239,7 +241,7 @@ impl Window<'_> {
         self.text.to_mut().replace_range(range, &stars);
     }
 
-    /// A span as bytes of these lines, on the boundaries of characters.
+    /// Converts a span to a byte range of these lines, moved to the boundaries of characters.
     fn within(&self, span: Span) -> Range<usize> {
         let clamp = |offset: u32| {
             let mut at = (offset as usize).saturating_sub(self.begin).min(self.text.len());
@@ -253,7 +255,7 @@ impl Window<'_> {
     }
 }
 
-/// A file's path from where the user stands. Modules of the program and flags keep the name they have.
+/// Returns a file's path relative to the working directory. Names of built-in modules and of flags are unchanged.
 pub(crate) fn shown_path(stack: &Path, path: &str) -> String {
     if path.starts_with("module:") || path.starts_with("--") {
         return path.to_owned();
@@ -271,7 +273,7 @@ pub(crate) fn shown_path(stack: &Path, path: &str) -> String {
     shown.display().to_string()
 }
 
-/// `2 errors, 1 warning`; nothing where there are none.
+/// Summarizes diagnostics: `2 errors, 1 warning`. Returns `None` if there are none.
 pub(crate) fn summary(diagnostics: &[Diagnostic]) -> Option<String> {
     let counts = [
         counted(count(diagnostics, Severity::Error), "error"),
@@ -279,7 +281,7 @@ pub(crate) fn summary(diagnostics: &[Diagnostic]) -> Option<String> {
         counted(count(diagnostics, Severity::Note), "note"),
     ];
     let counts: Vec<String> = counts.into_iter().flatten().collect();
-    // What stands in the way first.
+    // The diagnostic with the highest severity, because the user must fix it first.
     let first = diagnostics
         .iter()
         .min_by_key(|diagnostic| diagnostic.severity())?;
@@ -297,16 +299,16 @@ fn count(diagnostics: &[Diagnostic], severity: Severity) -> usize {
     of.count()
 }
 
-/// `1 error`, `2 errors`; nothing for none.
-fn counted(count: usize, what: &str) -> Option<String> {
+/// Formats a count with its noun: `1 error`, `2 errors`. Returns `None` for 0.
+fn counted(count: usize, noun: &str) -> Option<String> {
     match count {
         0 => None,
-        1 => Some(format!("1 {what}")),
-        count => Some(format!("{count} {what}s")),
+        1 => Some(format!("1 {noun}")),
+        count => Some(format!("{count} {noun}s")),
     }
 }
 
-/// The same as data.
+/// Converts diagnostics to JSON.
 pub(crate) fn to_json(diagnostics: &[Diagnostic], files: &Files, stack: &Path) -> Value {
     let place = |span: Span| {
         let start = files.location(span);
@@ -328,7 +330,7 @@ pub(crate) fn to_json(diagnostics: &[Diagnostic], files: &Files, stack: &Path) -
         place["text"] = label.text.clone().into();
         place
     };
-    let one = |diagnostic: &Diagnostic| {
+    let object = |diagnostic: &Diagnostic| {
         let help = diagnostic.help.iter().map(|help| {
             let edit = help.edit.as_ref().map(|edit| {
                 let mut place = place(edit.span);
@@ -352,11 +354,11 @@ pub(crate) fn to_json(diagnostics: &[Diagnostic], files: &Files, stack: &Path) -
         "errors": count(diagnostics, Severity::Error),
         "warnings": count(diagnostics, Severity::Warning),
         "notes": count(diagnostics, Severity::Note),
-        "diagnostics": diagnostics.iter().map(one).collect::<Vec<_>>(),
+        "diagnostics": diagnostics.iter().map(object).collect::<Vec<_>>(),
     })
 }
 
-/// A text of which no character moves the cursor: names that a user wrote are in messages.
+/// Replaces control characters, which could move the cursor. Messages contain names from user files.
 fn plain(text: &str) -> String {
     let replaced = |c: char| c.is_control() && c != '\n' && c != '\t';
     if text.contains(replaced) {
@@ -366,7 +368,7 @@ fn plain(text: &str) -> String {
     }
 }
 
-// By its path: `fuzz/replay` draws with this file too, from where it is.
+// The path is explicit because `fuzz/replay` includes this file from another directory.
 #[cfg(test)]
 #[path = "diagnostics/tests.rs"]
 mod tests;

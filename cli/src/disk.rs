@@ -13,9 +13,9 @@ use terrace_compiler::source::{Entry, EntryKind, SourceError, Sources};
 const SKIPPED: [&str; 3] = [".git", "target", "node_modules"];
 
 /// Maximum number of directory entries. A larger directory is probably not a stack, for example a home directory.
-const MOST_ENTRIES: usize = 200_000;
+const MAXIMUM_ENTRIES: usize = 200_000;
 
-/// Maximum size of a file in bytes. YAML files have a much lower limit of their own.
+/// Maximum size of a file in bytes. The compiler has a much lower limit for YAML files.
 const LONGEST: u64 = 512 * 1024 * 1024;
 
 /// The files below a directory.
@@ -152,16 +152,16 @@ struct Walk {
 }
 
 impl Walk {
-    /// Adds the files below `folder`, whose path relative to the start is `name`. `links` contains the canonical paths of
-    /// the directories that the symbolic links on the way here are in and lead to. A link to one of them, or to a directory
-    /// that contains one, would make the walk endless.
+    /// Adds the files below `folder`. `name` is its path relative to the start. `links` contains canonical paths for each followed
+    /// symbolic link: the directory that contains the link, and its target. A link to one of these directories, or to a
+    /// directory that contains one, would make the walk endless.
     fn folder(&mut self, folder: &Path, name: &str, links: &mut Vec<PathBuf>) -> Result<(), SourceError> {
         for entry in fs::read_dir(folder).map_err(|error| unreadable(&error))? {
             let entry = entry.map_err(|error| unreadable(&error))?;
             self.entries += 1;
-            if self.entries > MOST_ENTRIES {
+            if self.entries > MAXIMUM_ENTRIES {
                 let message = format!(
-                    "the directory has more than {MOST_ENTRIES} entries; is it the directory of a stack?"
+                    "the directory has more than {MAXIMUM_ENTRIES} entries; is it the directory of a stack?"
                 );
                 return Err(SourceError::Unreadable(message));
             }

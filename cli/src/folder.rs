@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rendered_files_are_below_an_environment() {
+    fn recognizes_rendered_files_below_an_environment() {
         assert!(is_rendered("production/kubernetes/finance/web.yaml"));
         assert!(is_rendered("production/cloudformation/berlin/finance/lake.json"));
         for path in [

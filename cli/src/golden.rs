@@ -81,10 +81,10 @@ impl Comparison {
 
     /// Summarizes the differences: `3 files differ, 1 file is new, 2 files are missing`.
     pub(crate) fn summary(&self) -> String {
-        let part = |count: usize, one: &str, many: &str| match count {
+        let part = |count: usize, singular: &str, plural: &str| match count {
             0 => None,
-            1 => Some(format!("1 file {one}")),
-            count => Some(format!("{count} files {many}")),
+            1 => Some(format!("1 file {singular}")),
+            count => Some(format!("{count} files {plural}")),
         };
         let parts = [
             part(self.different.len(), "differs", "differ"),
@@ -95,11 +95,11 @@ impl Comparison {
     }
 
     /// Describes all differences. Files with the same change share one diff, followed by a list of their paths.
-    pub(crate) fn describe(&self, shown: &str, colour: bool) -> String {
+    pub(crate) fn describe(&self, shown: &str, color: bool) -> String {
         let mut out = String::new();
         let mut groups: Vec<(Vec<&str>, Vec<String>, String)> = Vec::new();
         for (path, before, now) in &self.different {
-            let (essence, text) = difference(before, now, colour);
+            let (essence, text) = difference(before, now, color);
             match groups.iter_mut().find(|(_, known, _)| *known == essence) {
                 Some((paths, _, _)) => paths.push(path),
                 None => groups.push((vec![path], essence, text)),
@@ -110,9 +110,9 @@ impl Comparison {
             let _ = writeln!(
                 out,
                 "{}",
-                painted(colour, Tone::Strong, &format!("--- {shown}/{first}"))
+                painted(color, Tone::Strong, &format!("--- {shown}/{first}"))
             );
-            let _ = writeln!(out, "{}", painted(colour, Tone::Strong, "+++ current output"));
+            let _ = writeln!(out, "{}", painted(color, Tone::Strong, "+++ current output"));
             out.push_str(&text);
             if let [_, rest @ ..] = paths.as_slice()
                 && !rest.is_empty()
@@ -153,7 +153,7 @@ fn list<'a>(out: &mut String, paths: impl ExactSizeIterator<Item = &'a str>) {
 }
 
 /// Returns the changed lines, which identify the same change in other files, and the unified diff.
-fn difference(before: &str, now: &str, colour: bool) -> (Vec<String>, String) {
+fn difference(before: &str, now: &str, color: bool) -> (Vec<String>, String) {
     let diff = TextDiff::from_lines(before, now);
     let mut essence = Vec::new();
     let mut text = String::new();
@@ -161,7 +161,7 @@ fn difference(before: &str, now: &str, colour: bool) -> (Vec<String>, String) {
         let _ = writeln!(
             text,
             "{}",
-            painted(colour, Tone::Quiet, &hunk.header().to_string())
+            painted(color, Tone::Quiet, &hunk.header().to_string())
         );
         for change in hunk.iter_changes() {
             let line = change.value().trim_end_matches('\n');
@@ -174,7 +174,7 @@ fn difference(before: &str, now: &str, colour: bool) -> (Vec<String>, String) {
                 ChangeTag::Insert => ('+', Tone::Good),
             };
             let line = format!("{sign}{line}");
-            let _ = writeln!(text, "{}", painted(colour, tone, &line));
+            let _ = writeln!(text, "{}", painted(color, tone, &line));
             if change.missing_newline() {
                 let _ = writeln!(text, "\\ no newline at the end of the file");
             }
@@ -244,7 +244,7 @@ mod tests {
         .assert_eq(&comparison.describe("golden", false));
         accept(&folder, &comparison, &now).unwrap();
         assert!(compare(&folder, &|_| true, &now).unwrap().is_same());
-        assert!(!folder.join("b/old").exists(), "an empty folder is left behind");
+        assert!(!folder.join("b/old").exists(), "the empty directory still exists");
         fs::remove_dir_all(folder).unwrap();
     }
 

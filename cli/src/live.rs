@@ -1,4 +1,4 @@
-//! The way to live systems: who asks, with which credentials, and how an apply is stopped.
+//! Access to live systems: the user, the credentials, and the interruption of an apply.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -35,7 +35,7 @@ pub(crate) fn access(stack: &Stack, compiled: &Compiled, reach: &Reach) -> Resul
 
 /// Returns the access to live systems, without a stack directory. Environment variables are read only here.
 pub(crate) fn reaching(folder: &Path, reach: &Reach) -> Access {
-    // A list of several files is left to the client, which reads the variable itself and merges them.
+    // If the variable lists several files, the client reads it and merges the files.
     let listed = |path: &String| env::split_paths(path).nth(1).is_some();
     let from_environment = || {
         variable("KUBECONFIG")
@@ -61,7 +61,7 @@ pub(crate) fn reaching(folder: &Path, reach: &Reach) -> Access {
     }
 }
 
-/// What went wrong, with the places of declarations named from where the user stands.
+/// Converts an error of the deployer. Paths of declarations become relative to the working directory.
 pub(crate) fn located(error: Error, folder: &Path) -> Problem {
     let error = match error {
         Error::Failed(mut failures) => {
@@ -99,7 +99,7 @@ pub(crate) fn located(error: Error, folder: &Path) -> Problem {
     error.into()
 }
 
-/// Names the places of declarations from where the user stands.
+/// Makes the paths of declarations relative to the working directory.
 pub(crate) fn locate(failures: &mut [Failure], folder: &Path) {
     for failure in failures {
         let detail = &mut failure.detail;
@@ -112,7 +112,7 @@ pub(crate) fn locate(failures: &mut [Failure], folder: &Path) {
     }
 }
 
-/// What runs requests. Two threads: one waits for servers as well as twenty.
+/// Creates the runtime for requests. Two threads are enough, because they mostly wait for servers.
 pub(crate) fn runtime() -> Result<Runtime, Problem> {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.map_err(|error| Problem::new(format!("cannot start threads: {error}")))
@@ -137,7 +137,7 @@ async fn interrupts(canceller: Canceller, console: Console) {
     process::exit(Status::Partly.code().into());
 }
 
-/// Ctrl-C, or the word of whoever runs us that time is up.
+/// Waits for Ctrl-C or SIGTERM. CI systems send SIGTERM when they cancel a job.
 #[cfg(unix)]
 async fn interrupted() {
     use tokio::signal::unix::{SignalKind, signal};
@@ -156,7 +156,7 @@ async fn interrupted() {
 }
 
 async fn wait_for_keys() {
-    // Where signals cannot be listened to, they end the program as they always did.
+    // If no handler can be installed, Ctrl-C ends the program as usual.
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
     }

@@ -39,9 +39,9 @@ pub(crate) enum Problem {
     Said,
     /// A message with instructions.
     Words {
-        /// What is wrong, in lower case and without a full stop.
+        /// The problem, in lower case and without a full stop.
         message: String,
-        /// What to do, one instruction per entry.
+        /// The instructions, one per entry.
         help: Vec<String>,
     },
     /// An error from a live system.

@@ -1,4 +1,4 @@
-//! Tells what an apply does while it runs: bars on a terminal, lines in a log.
+//! Shows the progress of an apply: bars on a terminal, lines in a log.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,13 +10,13 @@ use terrace_deployer::{Event, StepName};
 
 use crate::console::{Console, Tone};
 
-/// Where the events of an apply go.
+/// Shows the events of an apply.
 pub(crate) struct Progress {
     console: Console,
     bars: Option<Mutex<Bars>>,
 }
 
-/// One line for all steps, and one for each that runs.
+/// One progress bar for all steps, and one line for each running step.
 struct Bars {
     all: MultiProgress,
     total: ProgressBar,
@@ -24,7 +24,7 @@ struct Bars {
 }
 
 impl Progress {
-    /// Bars where somebody looks, lines otherwise.
+    /// Creates progress bars on a terminal. Otherwise, each event becomes a line.
     pub(crate) fn new(console: Console) -> Progress {
         let bars = console.is_interactive().then(|| {
             let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
@@ -39,7 +39,7 @@ impl Progress {
         Progress { console, bars }
     }
 
-    /// Tells one event.
+    /// Shows one event.
     pub(crate) fn tell(&self, event: &Event) {
         let line = self.line(event);
         match &self.bars {
@@ -51,7 +51,7 @@ impl Progress {
         }
     }
 
-    /// Takes the bars away: what is said next stands on clean ground.
+    /// Removes the bars, so that later messages begin on an empty line.
     pub(crate) fn end(&self) {
         if let Some(bars) = &self.bars {
             let bars = bars.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,15 +60,15 @@ impl Progress {
         }
     }
 
-    /// The line an event leaves behind. What only says that something still goes on is a bar's, where there are bars.
+    /// Returns the permanent line of an event. If there are bars, they show the events that only report waiting, and the result is `None`.
     fn line(&self, event: &Event) -> Option<String> {
         let paint = |tone, text: &str| self.console.paint(tone, text);
-        let passing = self.bars.is_some();
+        let has_bars = self.bars.is_some();
         let line = match event {
             Event::Identified { targets } => format!("checked: {}", targets.join(", ")),
             Event::WaitingForLock { left, .. } if left.as_secs() == 0 => return None,
             Event::WaitingForLock { holder, left } => {
-                // Whole seconds: it is not looked at more often.
+                // Rounded up, because Terrace checks the lock once a second.
                 let seconds = left.as_secs_f64().ceil();
                 format!(
                     "waiting for the lock, held by {holder}; it expires in {seconds} s unless renewed"
@@ -80,9 +80,9 @@ impl Progress {
             Event::Begun { release, steps } => {
                 format!("release {release}: {steps} {}", plural(*steps, "step"))
             }
-            // A log says what is done and what is waited for; that something was begun adds nothing.
+            // A log contains completed and waiting steps. The start of a step adds no information.
             Event::Started { .. } => return None,
-            Event::Waiting { .. } if passing => return None,
+            Event::Waiting { .. } if has_bars => return None,
             Event::Waiting { step, why, elapsed } => {
                 format!(
                     "  waiting for {}: {} ({})",
@@ -107,7 +107,7 @@ impl Progress {
                     failure.message
                 )
             }
-            // They are listed at the end, once.
+            // The report at the end lists the skipped steps.
             Event::Skipped { .. } => return None,
             Event::Stopping => {
                 "stopping: no new steps start, and Terrace does not wait for running steps; press Ctrl-C again to exit at once"
@@ -124,7 +124,7 @@ impl Bars {
             let _ = self.all.println(line);
         }
         match event {
-            // Nothing is changed, but what an earlier run has changed is still waited for.
+            // The release has no steps, but Terrace still waits for changes of an earlier run.
             Event::Begun { steps: 0, .. } => self.total.set_style(style("{elapsed} {msg}")),
             Event::Begun { steps, .. } => {
                 self.total.set_length(*steps as u64);
@@ -134,7 +134,7 @@ impl Bars {
                 let _ = self.bar(step);
             }
             Event::Waiting { step, why, .. } => {
-                // On one line, a narrow terminal would show what is waited for, and not why.
+                // The reason has its own line, because a narrow terminal would cut it off.
                 let bar = self.bar(step);
                 bar.set_style(style("  {spinner} {prefix} {elapsed}\n      {wide_msg}"));
                 bar.set_prefix(step.subject.to_string());
@@ -178,7 +178,7 @@ fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
 
-/// A word for one or many.
+/// Returns the noun in the singular or the plural.
 pub(crate) fn plural(count: usize, what: &str) -> String {
     if count == 1 {
         what.to_owned()
@@ -187,7 +187,7 @@ pub(crate) fn plural(count: usize, what: &str) -> String {
     }
 }
 
-/// `0.4 s`, `12 s`, `3 min 5 s`.
+/// Formats a duration with the precision that matters: `0.4 s`, `12 s`, `3 min 5 s`.
 pub(crate) fn took(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_told_as_long_as_they_matter() {
+    fn formats_durations_with_decreasing_precision() {
         let took = |millis| took(Duration::from_millis(millis));
         assert_eq!(
             [took(40), took(9_960), took(59_900), took(185_000)],

@@ -1,4 +1,4 @@
-//! Notices a component that seems to have been renamed: one line in it would keep what is there.
+//! Detects a component that was probably renamed. One line in the component would keep its live resources.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -8,7 +8,7 @@ use terrace_deployer::{Action, Plan};
 
 use crate::diagnostics::shown_path;
 
-/// What a plan does with one component of one tenant.
+/// The changes of a plan to one component of one tenant.
 #[derive(Default)]
 struct Fate<'a> {
     created: BTreeSet<String>,
@@ -17,15 +17,15 @@ struct Fate<'a> {
     declared: Option<&'a Location>,
 }
 
-/// A line for each component that goes while one with the same resources comes.
+/// Returns a hint for each component that is deleted while another component with the same resources is created.
 pub(crate) fn hints(plan: &Plan, stack: &Path) -> Vec<String> {
     let mut fates: BTreeMap<(&Text, &Text), Fate<'_>> = BTreeMap::new();
     for step in &plan.steps {
         let fate = fates.entry((&step.tenant, &step.component)).or_default();
-        // What connections make is named after the component.
-        let own = step.component.replace('-', "_");
+        // Names of resources that connections create contain the name of the component.
+        let component = step.component.replace('-', "_");
         let names = step.addresses.iter().map(|address| {
-            let name = address.resource.replace(&own, "*");
+            let name = address.resource.replace(&component, "*");
             format!("{} {name}{:?}", step.subject.kind, address.key)
         });
         match step.change.action {
@@ -38,21 +38,21 @@ pub(crate) fn hints(plan: &Plan, stack: &Path) -> Vec<String> {
         }
     }
     let mut lines = BTreeSet::new();
-    for ((tenant, gone), before) in &fates {
+    for ((tenant, old), before) in &fates {
         if before.others || !before.created.is_empty() || before.deleted.is_empty() {
             continue;
         }
-        let like = fates.iter().filter(|((of, _), after)| {
+        let candidates = fates.iter().filter(|((of, _), after)| {
             of == tenant && !after.others && after.deleted.is_empty() && after.created == before.deleted
         });
-        let like: Vec<_> = like.collect();
-        if let [((_, come), after)] = like.as_slice() {
+        let candidates: Vec<_> = candidates.collect();
+        if let [((_, new), after)] = candidates.as_slice() {
             let place = after.declared.map_or(String::new(), |at| {
                 format!(" at {}:{}:{}", shown_path(stack, &at.file), at.line, at.column)
             });
             lines.insert(format!(
-                "`{gone}` is deleted, and `{come}`{place} is created with the same resources\n  \
-                 if you renamed `{gone}`, add this line to `{come}` to keep the live resources:\n    moved_from: {gone}"
+                "`{old}` is deleted, and `{new}`{place} is created with the same resources\n  \
+                 if you renamed `{old}`, add this line to `{new}` to keep the live resources:\n    moved_from: {old}"
             ));
         }
     }

@@ -1,4 +1,4 @@
-//! A stack on disk, compiled, with what the compiler has to say about it drawn for the user.
+//! Compiles a stack on disk and prints the diagnostics.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::diagnostics::{Drawing, summary};
 use crate::disk::Disk;
 use crate::problem::Problem;
 
-/// The folder of a stack.
+/// The directory of a stack.
 pub(crate) struct Stack {
     pub(crate) folder: PathBuf,
     pub(crate) sources: Disk,
@@ -45,7 +45,7 @@ impl Stack {
         })
     }
 
-    /// Compiles environments, says what there is to say, and fails where that is an error.
+    /// Compiles environments and prints the diagnostics. Returns an error if one of them is an error.
     pub(crate) fn compiled(
         &self,
         environments: &[String],
@@ -62,8 +62,8 @@ impl Stack {
         Ok(compiled)
     }
 
-    /// Compiles environments and hands on what their bundles are made of, then says what there is to say, and fails where
-    /// that is an error.
+    /// Compiles environments, passes the content of their bundles to `take`, and prints the diagnostics. Returns an error if one
+    /// of them is an error. `take` is then not called.
     pub(crate) fn emitted<T>(
         &self,
         environments: &[String],
@@ -81,7 +81,7 @@ impl Stack {
         taken.map(|taken| (compiled, taken)).ok_or(Problem::Said)
     }
 
-    /// Compiles one environment. Where none was named, says which there are.
+    /// Compiles one environment to a bundle. If `environment` is `None`, the error lists the environments of the stack.
     pub(crate) fn environment(
         &self,
         environment: Option<&String>,
@@ -91,7 +91,7 @@ impl Stack {
         self.environment_with(environment, set, console, |emission| emission.into_bundle())
     }
 
-    /// The same, with what the bundle is made of in the hands of `take`.
+    /// Compiles one environment and passes the content of its bundle to `take`.
     pub(crate) fn environment_with<T>(
         &self,
         environment: Option<&String>,
@@ -134,9 +134,10 @@ impl Stack {
 
     /// Prints a hint if the directory is not a stack but lies inside one.
     pub(crate) fn hint(&self, compiled: &Compiled, console: &Console) {
-        let nothing = |said: &Diagnostic| said.code == Code::NoPlatform && said.primary.is_none();
+        let is_missing =
+            |diagnostic: &Diagnostic| diagnostic.code == Code::NoPlatform && diagnostic.primary.is_none();
         if compiled.platform.is_none()
-            && compiled.diagnostics.iter().any(nothing)
+            && compiled.diagnostics.iter().any(is_missing)
             && let Some(around) = stack_around(&self.folder)
         {
             let help = console.paint(Tone::Help, "help:");
@@ -149,7 +150,7 @@ impl Stack {
 
     /// Prints diagnostics and their summary.
     pub(crate) fn tell(&self, diagnostics: &[Diagnostic], files: &Files, console: &Console) {
-        let mut drawing = Drawing::new(files, &self.folder, console.colour_words());
+        let mut drawing = Drawing::new(files, &self.folder, console.color_words());
         console.say(&drawing.all(diagnostics));
         if let Some(summary) = summary(diagnostics) {
             let worst = diagnostics.iter().map(Diagnostic::severity).min();
@@ -174,16 +175,16 @@ pub(crate) fn request(environments: &[String], set: &[String]) -> Request {
     }
 }
 
-/// `a`, `a and b`, `a, b and c`.
+/// Joins names to a list: `a`, `a and b`, `a, b and c`.
 pub(crate) fn listed(names: &[String]) -> String {
     match names {
         [] => "none".to_owned(),
-        [one] => one.clone(),
+        [name] => name.clone(),
         [front @ .., last] => format!("{} and {last}", front.join(", ")),
     }
 }
 
-/// The nearest folder around one that has a Platform in it.
+/// Finds the nearest directory above `folder` with a file that contains a Platform.
 fn stack_around(folder: &Path) -> Option<PathBuf> {
     const LEVELS: usize = 6;
     let has_platform = |folder: &Path| {

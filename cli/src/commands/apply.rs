@@ -127,7 +127,7 @@ fn plan_and_apply(
     let (connection, mut plan) = planned.map_err(|error| live::located(error, &access.folder))?;
     live::locate(&mut plan.refusals, &access.folder);
     let agreed = approved(planning);
-    console.data(&render_approved(&plan, &agreed, console.colour_data()))?;
+    console.data(&render_approved(&plan, &agreed, console.color_data()))?;
     if plan.purpose == Purpose::Apply {
         warn(&plan, &stack, console);
     }
@@ -162,13 +162,13 @@ fn apply_saved(
     changing: &Changing,
     console: &Console,
 ) -> Result<Status, Problem> {
-    let given = !planning.set.set.is_empty()
+    let has_inputs = !planning.set.set.is_empty()
         || !planning.only.is_empty()
         || !planning.adopt.is_empty()
         || planning.take_over
         || planning.accept_origin
         || planning.change_set;
-    if environment.is_some() || given {
+    if environment.is_some() || has_inputs {
         return Err(Problem::new(format!(
             "`{}` is a saved plan; its environment and options cannot be changed",
             file.display()
@@ -292,7 +292,7 @@ fn apply(
         )),
     }
     let report = applied.map_err(|error| live::located(error, &access.folder))?;
-    summarise(plan, &report, console);
+    summarize(plan, &report, console);
     for line in &report.leaves {
         console.line(&format!("{} {line}", console.paint(Tone::Warning, "warning:")));
     }
@@ -304,8 +304,8 @@ fn apply(
     })
 }
 
-/// What is where, and how long it took.
-fn summarise(plan: &Plan, report: &Report, console: &Console) {
+/// Prints the result of an apply: the release, its duration, and the resources in each target.
+fn summarize(plan: &Plan, report: &Report, console: &Console) {
     for note in &report.notes {
         console.line(&format!("note: {note}"));
     }
@@ -335,7 +335,7 @@ fn summarise(plan: &Plan, report: &Report, console: &Console) {
     for (name, identity) in plan.targets.iter().filter(|(name, _)| looked_at(name)) {
         let kinds = report.standing.get(name).into_iter().flatten();
         let what: Vec<String> = kinds
-            // The name of a kind of object is what it is called, one or many.
+            // Kubernetes kinds, such as `Deployment`, have no plural here. Other descriptions contain a space.
             .map(|(kind, count)| {
                 if kind.contains(' ') {
                     format!("{count} {}", plural(*count, kind))

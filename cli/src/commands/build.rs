@@ -1,4 +1,4 @@
-//! `terrace build`: what would be deployed, as files.
+//! `terrace build`: writes the compiled manifests and templates to a directory.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,7 +16,7 @@ use crate::problem::{Problem, Status};
 use crate::progress::{plural, took};
 use crate::stack::Stack;
 
-/// Where the names of the files that were written are kept: only those are taken away when they are not written again.
+/// The file that lists the files of the last build. The next build deletes only listed files that it does not write again.
 const RECORD: &str = ".terrace/build.json";
 
 pub(crate) fn run(
@@ -30,16 +30,16 @@ pub(crate) fn run(
     let stack = Stack::open(folder)?;
     let (compiled, written) = stack.emitted(environments, set, console, |emissions| {
         let built: BTreeSet<String> = emissions.iter().map(name).collect();
-        is_delivered(out, &built)?;
+        check_is_no_target(out, &built)?;
         let mut files = BTreeSet::new();
-        // The process ends with this command: nobody waits until a million pieces are given back one by one.
+        // The process ends with this command, so freeing a million small allocations would only delay the exit.
         for emission in &mut *ManuallyDrop::new(emissions) {
             files.extend(write(out, emission)?);
         }
         Ok::<_, Problem>((built, files))
     })?;
     let (built, files) = written?;
-    // An environment that was not built now keeps its files; one that does not exist any more does not.
+    // Files of environments that were not built are kept. Files of environments that no longer exist are deleted.
     let environment = |path: &str| path.split('/').next().unwrap_or_default().to_owned();
     let exists = |path: &str| compiled.environments.contains(&environment(path));
     let before = recorded(out);
@@ -66,8 +66,8 @@ fn name(emission: &Emission<'_>) -> String {
     emission.environment().name.to_string()
 }
 
-/// Refuses to write where an environment is applied to.
-fn is_delivered(out: &Path, built: &BTreeSet<String>) -> Result<(), Problem> {
+/// Returns an error if a directory to write is the target of an environment.
+fn check_is_no_target(out: &Path, built: &BTreeSet<String>) -> Result<(), Problem> {
     let environments = built.iter().map(|environment| out.join(environment));
     let delivered = std::iter::once(out.to_owned())
         .chain(environments)
@@ -82,8 +82,8 @@ fn is_delivered(out: &Path, built: &BTreeSet<String>) -> Result<(), Problem> {
     }
 }
 
-/// Writes the files of an environment, each component's as soon as they are made: all of them together are larger than
-/// everything else. Gives their paths.
+/// Writes the files of an environment and returns their paths. Writes the files of each component as soon as they are compiled,
+/// because all of them together would need more memory than the rest of the program.
 fn write(out: &Path, emission: &mut Emission<'_>) -> Result<Vec<String>, Problem> {
     let environment = name(emission);
     let targets = emission.targets().clone();
@@ -100,7 +100,8 @@ fn write(out: &Path, emission: &mut Emission<'_>) -> Result<Vec<String>, Problem
     Ok(written?.concat())
 }
 
-/// What the last build wrote here. A record that cannot be read is none: then nothing is taken away.
+/// Returns the files that the last build wrote to the directory. If the record is missing or invalid, returns none, so that
+/// nothing is deleted.
 fn recorded(out: &Path) -> BTreeSet<String> {
     let text = fs::read(out.join(RECORD)).unwrap_or_default();
     let record: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
@@ -109,7 +110,7 @@ fn recorded(out: &Path) -> BTreeSet<String> {
         .into_iter()
         .flatten()
         .filter_map(serde_json::Value::as_str)
-        // A record that somebody changed leads nowhere else.
+        // A modified record could name files outside the directory.
         .filter(|path| folder::is_rendered(path))
         .map(str::to_owned)
         .collect()

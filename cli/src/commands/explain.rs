@@ -1,4 +1,4 @@
-//! `terrace explain`: what a code means, or where a field comes from.
+//! `terrace explain`: describes a diagnostic code, or shows the origin of a resource or a field.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use crate::diagnostics::shown_path;
 use crate::problem::{Problem, Status};
 use crate::stack::{Stack, listed};
 
-/// Where an address is looked for.
+/// The stack and the environment that contain an address.
 pub(crate) struct Place<'a> {
     pub(crate) stack: &'a PathBuf,
     pub(crate) environment: Option<&'a String>,
@@ -117,7 +117,7 @@ fn address(what: &str, field: Option<&str>, place: &Place<'_>, console: &Console
         let _ = writeln!(page, "\n{field}:{}", shown(value));
         if let Some(provenance) = &provenance {
             let place = |span: Span| place(&compiled.files.location(span));
-            page.push_str(&told(provenance, &compiled.files, &place));
+            page.push_str(&origin_of(provenance, &compiled.files, &place));
         }
     }
     console.data(&page)?;
@@ -240,7 +240,7 @@ fn components_of(named: &str, known: &[Known<'_>]) -> String {
 }
 
 /// Describes where the value of a field comes from.
-fn told(provenance: &Provenance, files: &Files, place: &dyn Fn(Span) -> String) -> String {
+fn origin_of(provenance: &Provenance, files: &Files, place: &dyn Fn(Span) -> String) -> String {
     let how = if provenance.patched { "patched" } else { "set" };
     let mut page = format!("  {how} at {}\n", place(provenance.place));
     if let Some(written) = provenance.written {
@@ -302,7 +302,7 @@ fn known(bundle: &Bundle) -> Vec<Known<'_>> {
     known
 }
 
-/// `spec.containers[0].image`, `metadata.labels["a.b/c"]` as steps.
+/// Parses a path such as `spec.containers[0].image` or `metadata.labels["a.b/c"]`.
 fn parse_path(text: &str) -> Vec<Segment> {
     let mut path = Vec::new();
     let mut rest = text;
@@ -324,18 +324,20 @@ fn parse_path(text: &str) -> Vec<Segment> {
     path
 }
 
-/// The item of a list whose name a path has in place of its number.
-fn named(items: &[Value], asked: Option<&Segment>) -> Option<usize> {
-    let Some(Segment::Key(asked)) = asked else {
+/// Returns the index of the list item that a path selects by name instead of by index.
+fn named(items: &[Value], segment: Option<&Segment>) -> Option<usize> {
+    let Some(Segment::Key(selector)) = segment else {
         return None;
     };
-    let name = asked.rsplit_once('=').map_or(asked.as_str(), |(_, name)| name);
+    let name = selector
+        .rsplit_once('=')
+        .map_or(selector.as_str(), |(_, name)| name);
     let name = name.trim_matches(['"', '\'']);
     let is = |item: &Value| {
         let names = ["name", "Name", "Id", "Sid", "Key"].into_iter();
         names
             .filter_map(|key| item.get(key)?.as_str())
-            .any(|own| own == name)
+            .any(|item_name| item_name == name)
     };
     items.iter().position(is)
 }
@@ -355,7 +357,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_item_is_found_by_its_name() {
+    fn finds_list_items_by_name() {
         let item = |key: &str, name: &str| Value::Map([(key, name)].into_iter().collect());
         let items = [item("name", "web"), item("Key", "owner")];
         for asked in ["web", "name=web", "name=\"web\""] {
@@ -370,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_long_has_lines_of_its_own() {
+    fn shows_long_values_below_the_field() {
         assert_eq!(shown(&Value::from("a".repeat(200))).lines().count(), 1);
         let short: Map = [("a", 1_i64)].into_iter().collect();
         assert_eq!(shown(&short.into()), " {\"a\":1}");
@@ -381,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_read_as_it_is_shown() {
+    fn parses_paths_in_the_shown_form() {
         for path in [
             "spec.replicas",
             "spec.containers[0].image",

@@ -1,7 +1,7 @@
-//! `terrace graph`: components as boxes, and arrows to what they need.
+//! `terrace graph`: draws components as boxes, with arrows to their dependencies.
 //!
-//! A picture helps with twenty boxes, not with two hundred: tenants that look alike share their boxes, and resources are
-//! drawn for one component at a time.
+//! A picture is useful with twenty boxes, but not with two hundred. Tenants with the same components and arrows therefore share
+//! their boxes, and resources are drawn for one component at a time.
 
 mod draw;
 
@@ -15,19 +15,19 @@ use crate::problem::{Problem, Status};
 use crate::progress::plural;
 use crate::stack::Stack;
 
-/// Boxes in groups, and arrows between them.
+/// A drawing: boxes in groups, and arrows between the boxes.
 #[derive(Debug, Default)]
 pub(crate) struct Drawing {
     title: String,
-    /// The boxes of each group: what they are, by the key that arrows use.
+    /// The groups: the title of each, and its box labels by the keys that arrows use.
     groups: Vec<(String, BTreeMap<Key, String>)>,
-    /// From what needs to what is needed, with what is used of it.
+    /// The labels of each arrow, by the dependent box and its dependency. A label names the attribute that is used.
     arrows: BTreeMap<(Key, Key), BTreeSet<String>>,
-    /// The key that stands for the whole first group, at the end of an arrow that no box of it is the end of.
+    /// The key of the first group. An arrow ends at the group if no single box in it is the end.
     whole: Option<Key>,
 }
 
-/// Tenant, component, and where resources are drawn the resource.
+/// The tenant, the component, and the resource if the drawing shows resources.
 type Key = (Text, Text, Option<Address>);
 
 pub(crate) fn run(
@@ -50,7 +50,7 @@ pub(crate) fn run(
     Ok(Status::Done)
 }
 
-/// The components of an environment.
+/// Draws the components of an environment.
 fn components(bundle: &Bundle) -> Drawing {
     let mut counts: BTreeMap<(Text, Text), usize> = BTreeMap::new();
     for artifact in &bundle.artifacts {
@@ -99,13 +99,13 @@ fn components(bundle: &Bundle) -> Drawing {
     drawing
 }
 
-/// What a tenant looks like without its name: two that look alike are drawn once.
+/// Describes the boxes and arrows of a tenant without its name. Tenants with the same description are drawn once.
 fn shape(
     tenant: &Text,
     counts: &BTreeMap<(Text, Text), usize>,
     arrows: &BTreeMap<(Key, Key), BTreeSet<String>>,
 ) -> String {
-    let own = |other: &Text| {
+    let anonymous = |other: &Text| {
         if other == tenant {
             "*".to_owned()
         } else {
@@ -120,7 +120,8 @@ fn shape(
     let lines = arrows
         .iter()
         .filter(|((from, to), _)| from.0 == *tenant || to.0 == *tenant);
-    let lines = lines.map(|((from, to), labels)| (own(&from.0), &from.1, own(&to.0), &to.1, labels));
+    let lines =
+        lines.map(|((from, to), labels)| (anonymous(&from.0), &from.1, anonymous(&to.0), &to.1, labels));
     let lines: Vec<_> = lines.collect();
     format!("{boxes:?} {lines:?}")
 }
@@ -135,7 +136,7 @@ fn title(tenants: &[&Text]) -> String {
     }
 }
 
-/// The resources of one component, with the components beside it.
+/// Draws the resources of one component, and the components that are connected to it.
 fn resources(bundle: &Bundle, name: &str) -> Result<Drawing, Problem> {
     let owners: BTreeSet<(&Text, &Text)> = bundle.artifacts.iter().map(Artifact::owner).collect();
     let all: Vec<String> = owners
@@ -190,7 +191,7 @@ fn resources(bundle: &Bundle, name: &str) -> Result<Drawing, Problem> {
             }
         }
     }
-    let mut beside = BTreeMap::new();
+    let mut connected = BTreeMap::new();
     for need in needs(bundle) {
         let inside = is_own(need.from) && is_own(need.to);
         if !is_own(need.from) && !is_own(need.to) {
@@ -207,10 +208,10 @@ fn resources(bundle: &Bundle, name: &str) -> Result<Drawing, Problem> {
         for from in from {
             for (end, artifact) in [(&from, need.from), (&to, need.to)] {
                 if !is_own(artifact) {
-                    beside.insert(end.clone(), format!("{}/{}", end.0, end.1));
+                    connected.insert(end.clone(), format!("{}/{}", end.0, end.1));
                 }
             }
-            // Nothing in a group can point at the group.
+            // A box cannot have an arrow to the group that contains it.
             if from != to && !(inside && [&from, &to].iter().any(|end| end.2.is_none())) {
                 let labels = drawing.arrows.entry((from, to.clone())).or_default();
                 labels.insert(need.label.clone());
@@ -222,8 +223,10 @@ fn resources(bundle: &Bundle, name: &str) -> Result<Drawing, Problem> {
         .next()
         .map(|(tenant, component, _)| (tenant.clone(), component.clone(), None));
     drawing.groups.push((name.to_owned(), own));
-    if !beside.is_empty() {
-        drawing.groups.push(("connected components".to_owned(), beside));
+    if !connected.is_empty() {
+        drawing
+            .groups
+            .push(("connected components".to_owned(), connected));
     }
     Ok(drawing)
 }
@@ -236,54 +239,55 @@ fn box_label(address: &Address, kind: &str) -> String {
     format!("{}{key}\n{kind}", address.resource)
 }
 
-/// The resource of a stack that a label names: `key.arn`. The whole stack, where it names none.
+/// Returns the key of the resource that a label such as `key.arn` names, or of the whole stack if it names none.
 fn used(template: &Template, label: &str) -> Key {
     let resource = label.split('.').next().unwrap_or_default();
     let resource = resource.split('[').next().unwrap_or_default();
     let mut members = template.members.values().map(|member| &member.address);
-    let found = members.find(|address| &*address.resource == resource);
+    let address = members.find(|address| &*address.resource == resource);
     (
         template.tenant.clone(),
         template.component.clone(),
-        found.cloned(),
+        address.cloned(),
     )
 }
 
-/// The resources of a stack that read a parameter. The whole stack, where there is none: what is only waited for has no reader.
+/// Returns the keys of the resources that read a parameter, or of the whole stack if no resource reads it. A dependency that
+/// only determines the order has no parameter.
 fn users(template: &Template, parameter: Option<&Text>) -> Vec<Key> {
     let key = |address| (template.tenant.clone(), template.component.clone(), address);
     let resources = template.template.get("Resources").and_then(Value::as_map);
-    let mut found = Vec::new();
+    let mut keys = Vec::new();
     for (id, resource) in resources.into_iter().flatten() {
         let mut named = Vec::new();
         references(resource, &mut named);
         let reads = parameter.is_some_and(|parameter| named.iter().any(|(name, _)| **name == **parameter));
         if let Some(member) = template.members.get(id).filter(|_| reads) {
-            found.push(key(Some(member.address.clone())));
+            keys.push(key(Some(member.address.clone())));
         }
     }
-    if found.is_empty() {
-        found.push(key(None));
+    if keys.is_empty() {
+        keys.push(key(None));
     }
-    found
+    keys
 }
 
 fn resource_count(artifact: &Artifact) -> usize {
     artifact.stack().map_or(1, |template| template.members.len())
 }
 
-/// An artifact with one that it needs.
+/// A dependency between two artifacts.
 struct Need<'a> {
     from: &'a Artifact,
     to: &'a Artifact,
-    /// What it uses of it.
+    /// The attribute that `from` uses, or the kind of `to`.
     label: String,
-    /// The parameter that is filled with it, of a CloudFormation stack.
+    /// The parameter of the CloudFormation stack that receives the attribute.
     parameter: Option<&'a Text>,
 }
 
 fn needs(bundle: &Bundle) -> Vec<Need<'_>> {
-    let mut found = Vec::new();
+    let mut dependencies = Vec::new();
     for artifact in &bundle.artifacts {
         let mut named: BTreeSet<&ArtifactId> = BTreeSet::new();
         let parts: Vec<(Option<&Text>, &Part)> = match &artifact.body {
@@ -304,7 +308,7 @@ fn needs(bundle: &Bundle) -> Vec<Need<'_>> {
             if let Some(to) = bundle.artifact(&source.artifact) {
                 let label = source.shown.splitn(3, '/').last().unwrap_or_default();
                 named.insert(&source.artifact);
-                found.push(Need {
+                dependencies.push(Need {
                     from: artifact,
                     to,
                     label: label.to_owned(),
@@ -315,7 +319,7 @@ fn needs(bundle: &Bundle) -> Vec<Need<'_>> {
         for id in artifact.needs.iter().filter(|id| !named.contains(id)) {
             if let Some(to) = bundle.artifact(id) {
                 let object = to.object();
-                found.push(Need {
+                dependencies.push(Need {
                     from: artifact,
                     to,
                     label: object.map_or(String::new(), |object| object.kind.to_string()),
@@ -324,10 +328,10 @@ fn needs(bundle: &Bundle) -> Vec<Need<'_>> {
             }
         }
     }
-    found
+    dependencies
 }
 
-/// The references inside a template.
+/// Adds an arrow for each reference between two resources of a template.
 fn inner_arrows(template: &Template, arrows: &mut BTreeMap<(Key, Key), BTreeSet<String>>) {
     let key = |id: &str| -> Option<Key> {
         let member = template.members.get(id)?;
@@ -351,7 +355,7 @@ fn inner_arrows(template: &Template, arrows: &mut BTreeMap<(Key, Key), BTreeSet<
     }
 }
 
-/// Logical ids that a piece of a template refers to, and by which attribute.
+/// Collects the logical IDs that a part of a template refers to, each with the attribute.
 fn references(value: &Value, found: &mut Vec<(String, String)>) {
     match value {
         Value::Map(map) => {
@@ -388,7 +392,7 @@ fn references(value: &Value, found: &mut Vec<(String, String)>) {
     }
 }
 
-/// `${Queue.Arn}` in the text of a substitution.
+/// Collects the references in the string of an `Fn::Sub`, such as `${Queue.Arn}`.
 fn substituted(text: &str, found: &mut Vec<(String, String)>) {
     for piece in text.split("${").skip(1) {
         if let Some((name, _)) = piece.split_once('}') {

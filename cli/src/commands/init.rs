@@ -1,4 +1,4 @@
-//! `terrace init`: a stack to start from, which compiles as it is, and what an editor needs to help with it.
+//! `terrace init`: creates a starter stack that compiles without changes, and settings for editors.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::disk::in_words;
 use crate::folder;
 use crate::problem::{Problem, Status};
 
-/// The files of the stack; `PLATFORM` in them stands for its name.
+/// The files of the stack. `PLATFORM` in them is replaced by the name of the stack.
 const FILES: [(&str, &str); 7] = [
     ("platform.yaml", include_str!("init/platform.yaml")),
     (
@@ -29,11 +29,11 @@ const FILES: [(&str, &str); 7] = [
     (".vscode/extensions.json", include_str!("init/extensions.json")),
 ];
 
-/// Where editors find the schemas.
+/// The directory where editors find the schemas.
 const SCHEMAS: &str = ".terrace/schemas";
 
 pub(crate) fn run(dir: &Path, console: &Console) -> Result<Status, Problem> {
-    refuse_what_is_there(dir)?;
+    check_is_empty(dir)?;
     let name = platform_name(dir);
     let mut files: BTreeMap<String, String> = FILES
         .iter()
@@ -66,7 +66,7 @@ pub(crate) fn run(dir: &Path, console: &Console) -> Result<Status, Problem> {
     Ok(Status::Done)
 }
 
-/// A word that a shell reads as one.
+/// Quotes an argument for a shell if necessary.
 fn for_a_shell(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '_' | '-');
     if word.chars().all(plain) {
@@ -76,8 +76,8 @@ fn for_a_shell(word: &str) -> String {
     }
 }
 
-/// Nothing that somebody wrote is written over. A repository that was just begun is as good as empty.
-fn refuse_what_is_there(dir: &Path) -> Result<(), Problem> {
+/// Returns an error if the directory is not empty, so that no file is overwritten. An empty Git repository is allowed.
+fn check_is_empty(dir: &Path) -> Result<(), Problem> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -89,11 +89,11 @@ fn refuse_what_is_there(dir: &Path) -> Result<(), Problem> {
             )));
         }
     };
-    let found = entries
+    let existing = entries
         .flatten()
         .map(|entry| entry.file_name())
         .find(|name| name != ".git");
-    match found {
+    match existing {
         None => Ok(()),
         Some(name) => Err(Problem::new(format!(
             "directory `{}` is not empty: it contains `{}`",
@@ -104,7 +104,7 @@ fn refuse_what_is_there(dir: &Path) -> Result<(), Problem> {
     }
 }
 
-/// The folder's name as a platform's: lower case letters, digits and single dashes.
+/// Derives the name of the platform from the name of the directory: lower case letters, digits and single dashes.
 fn platform_name(dir: &Path) -> String {
     let full: PathBuf = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
     let name = full
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_names_its_platform() {
+    fn derives_the_platform_name_from_the_directory() {
         let cases = [
             ("shop", "shop"),
             ("a/My Shop_2", "my-shop-2"),

@@ -1,4 +1,4 @@
-//! One file for each command, or for two that are one idea.
+//! The commands: one file for each command, or for several commands that belong together.
 
 mod apply;
 mod build;

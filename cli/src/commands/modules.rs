@@ -1,4 +1,4 @@
-//! `terrace modules`: the modules that are in the program.
+//! `terrace modules`: lists and describes the built-in modules.
 
 use std::fmt::Write as _;
 
@@ -15,7 +15,7 @@ use crate::arguments::Modules;
 use crate::console::Console;
 use crate::problem::{Problem, Status};
 
-/// A default that is longer than this has lines of its own.
+/// Maximum length of a default on the line of its input. A longer default is shown below.
 const LONG: usize = 60;
 
 pub(crate) fn run(command: &Modules, console: &Console) -> Result<Status, Problem> {
@@ -62,7 +62,7 @@ fn source(name: &str) -> Result<&'static str, Problem> {
     library::text(name).ok_or_else(|| {
         let problem = Problem::new(format!("built-in module `{name}` does not exist"));
         match terrace_catalog::nearest(name, library::MODULES.iter().map(|(name, _)| *name)) {
-            Some(nearest) => problem.help(format!("`{nearest}` exists")),
+            Some(nearest) => problem.help(format!("did you mean `{nearest}`?")),
             None => problem.help("to list all modules:\n  terrace modules list"),
         }
     })
@@ -83,7 +83,7 @@ fn read(name: &str, text: &str) -> Option<Module> {
     }
 }
 
-/// A page of Markdown: what one needs to use it.
+/// Formats the description of a module as Markdown.
 fn page(module: &Module) -> String {
     let mut page = format!(
         "# {} {}\n\n{}\n",
@@ -95,7 +95,7 @@ fn page(module: &Module) -> String {
         "\n```yaml\nkind: Component\nname: {0}\nmodule: {0}@^{1}\n{2}```\n",
         module.name.value,
         module.version.value.major,
-        to_be_given(inputs)
+        required_inputs(inputs)
     );
     if !module.body.requires.is_empty() {
         page.push_str("\n## required modules\n\n");
@@ -125,8 +125,8 @@ fn page(module: &Module) -> String {
     page
 }
 
-/// The inputs that a component has to give, as it would write them: `image: IMAGE`.
-fn to_be_given(inputs: &[(Text, Node)]) -> String {
+/// Returns the required inputs in the form that a component uses: `image: IMAGE`.
+fn required_inputs(inputs: &[(Text, Node)]) -> String {
     let mut lines = String::new();
     for (name, schema) in inputs
         .iter()
@@ -144,16 +144,16 @@ fn to_be_given(inputs: &[(Text, Node)]) -> String {
     lines
 }
 
-/// `- `replicas`: integer, 1 to 50, default 2: how many`, with the fields of what has fields below it.
+/// Writes an input, such as `- `replicas`: integer, 1 to 50, default 2: number of pods`, with its fields below it.
 fn input(name: &str, schema: &Node, required: bool, depth: usize, page: &mut String) {
     let indent = "  ".repeat(depth);
-    let mut line = what(schema);
+    let mut line = type_of(schema);
     let each = ["additionalProperties", "items"]
         .iter()
         .find_map(|key| schema.get(key));
     let fields = |schema: &Node| schema.get("properties").is_some();
     if let Some(each) = each.filter(|each| !fields(each) && each.get("type").is_some()) {
-        let _ = write!(line, ", each {}", what(each));
+        let _ = write!(line, ", each {}", type_of(each));
     }
     let default = schema.get("default").map(Node::to_value);
     let shown = default.as_ref().map(to_json_compact);
@@ -174,12 +174,12 @@ fn input(name: &str, schema: &Node, required: bool, depth: usize, page: &mut Str
         line.push_str("; each item has");
     }
     let _ = writeln!(page, "{indent}- `{name}`: {line}");
-    let of = each.unwrap_or(schema);
-    let demanded = of.get("required").map(Node::items).unwrap_or_default();
-    for (name, schema) in of.get("properties").map(Node::entries).unwrap_or_default() {
-        let required = demanded
+    let object = each.unwrap_or(schema);
+    let required_names = object.get("required").map(Node::items).unwrap_or_default();
+    for (name, schema) in object.get("properties").map(Node::entries).unwrap_or_default() {
+        let required = required_names
             .iter()
-            .any(|demanded| demanded.as_str() == Some(name.as_str()));
+            .any(|required| required.as_str() == Some(name.as_str()));
         input(name, schema, required, depth + 1, page);
     }
     if let Some(default) = default.filter(|_| long) {
@@ -191,8 +191,8 @@ fn input(name: &str, schema: &Node, required: bool, depth: usize, page: &mut Str
     }
 }
 
-/// `integer, 1 to 50`.
-fn what(schema: &Node) -> String {
+/// Describes the values of a schema: `integer, 1 to 50`.
+fn type_of(schema: &Node) -> String {
     let text = |key: &str| {
         let value = schema.get(key).map(|node| to_json_compact(&node.to_value()));
         value.map(|value| value.trim_matches('"').to_owned())

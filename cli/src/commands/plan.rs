@@ -1,4 +1,4 @@
-//! `terrace plan`: what an apply would change, as the servers themselves say.
+//! `terrace plan`: shows the changes that an apply would make, as the servers predict them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::problem::{Problem, Status};
 use crate::renamed::hints;
 use crate::stack::Stack;
 
-/// How a plan is shown.
+/// The output options of the command.
 pub(crate) struct Shown<'a> {
     pub(crate) save: Option<&'a Path>,
     pub(crate) output: Output,
@@ -35,16 +35,12 @@ pub(crate) fn run(
     let mut plan = plan.map_err(|error| live::located(error, &access.folder))?;
     live::locate(&mut plan.refusals, &access.folder);
     match shown.output {
-        Output::Text => console.data(&render_approved(
-            &plan,
-            &approved(planning),
-            console.colour_data(),
-        ))?,
+        Output::Text => console.data(&render_approved(&plan, &approved(planning), console.color_data()))?,
         Output::Json => console.data(&format!("{}\n", to_json(&plan)?))?,
     }
     warn(&plan, &stack, console);
     if !plan.refusals.is_empty() {
-        // A plan that cannot be applied is not worth keeping.
+        // A refused plan is not saved, because it cannot be applied.
         return Err(Error::from(Refusal::NotAllowed(plan.refusals)).into());
     }
     if let Some(path) = shown.save {
@@ -58,14 +54,14 @@ pub(crate) fn run(
     Ok(if changes { Status::Changes } else { Status::Done })
 }
 
-/// What the user may not have meant.
+/// Warns about changes that the user probably did not intend.
 pub(crate) fn warn(plan: &Plan, stack: &Stack, console: &Console) {
     for hint in hints(plan, &stack.folder) {
         console.line(&format!("{} {hint}", console.paint(Tone::Warning, "warning:")));
     }
 }
 
-/// How much servers are asked, and about what.
+/// Converts the flags to options of the planner.
 pub(crate) fn options(planning: &Planning) -> PlanOptions {
     PlanOptions {
         preview: PreviewOptions {
@@ -84,7 +80,7 @@ fn texts(names: &[String]) -> Vec<Text> {
     names.iter().map(|name| name.as_str().into()).collect()
 }
 
-/// What was approved.
+/// Returns the approved addresses.
 pub(crate) fn approved(planning: &Planning) -> BTreeSet<Address> {
     let parsed = planning.approve.iter().map(|text| text.parse());
     parsed.filter_map(Result::ok).collect()

@@ -54,7 +54,7 @@ fn module(stack: &Stack, update: bool, console: &Console) -> Result<Status, Prob
             let error = console.paint(Tone::Error, "error:");
             console.line(&format!("{error} case `{}`: {why}\n", case.name));
             console.say(
-                &Drawing::new(&case.sources, &stack.folder, console.colour_words()).all(&case.diagnostics),
+                &Drawing::new(&case.sources, &stack.folder, console.color_words()).all(&case.diagnostics),
             );
             // The output of a failed case must not become a golden file.
             wrong.insert(case.name);
@@ -136,7 +136,7 @@ fn judge(
             )),
         );
     }
-    console.data(&comparison.describe(&shown, console.colour_data()))?;
+    console.data(&comparison.describe(&shown, console.color_data()))?;
     let words = format!("{}, {} unchanged", comparison.summary(), comparison.same);
     console.line(&console.paint(Tone::Error, &words));
     console.line(&format!("to accept the current output, run:\n  {}", again(stack)));

@@ -7,7 +7,7 @@ use super::*;
 const COMPONENTS: &str = "kind: Component\nname: lake\nmodule: laek\ninputs:\n  zones: 4\n";
 const MODULE: &str = "kind: Module\nname: lake\nresources: {}\n";
 
-/// Two files, and spans by the text they cover.
+/// Two files whose spans are found by the text that they cover.
 struct Case {
     files: Files,
     components: FileId,
@@ -35,17 +35,17 @@ impl Case {
     #[track_caller]
     fn check(&self, diagnostic: &Diagnostic, expected: Expect) {
         let mut drawing = Drawing::new(&self.files, Path::new("stacks/../stacks/acme"), false);
-        expected.assert_eq(&drawing.one(diagnostic));
+        expected.assert_eq(&drawing.render(diagnostic));
     }
 }
 
 #[test]
-fn an_edit_is_shown_as_one() {
+fn renders_an_edit_as_a_diff() {
     let case = Case::new();
     let span = case.span(case.components, "laek");
     let diagnostic = Diagnostic::new(Code::UnknownModule, "no module is named `laek`")
         .at(span, "used here")
-        .replace(span, "lake", "`lake` exists");
+        .replace(span, "lake", "did you mean `lake`?");
     case.check(
         &diagnostic,
         expect![[r#"
@@ -55,7 +55,7 @@ fn an_edit_is_shown_as_one() {
         3 | module: laek
           |         ^^^^ used here
           |
-        help: `lake` exists
+        help: did you mean `lake`?
           |
         3 - module: laek
         3 + module: lake
@@ -64,9 +64,9 @@ fn an_edit_is_shown_as_one() {
 }
 
 #[test]
-fn places_in_two_files_and_the_way_there() {
+fn renders_labels_in_two_files_and_the_trace() {
     let case = Case::new();
-    let diagnostic = Diagnostic::new(Code::WrongType, "`zones` has to be a list")
+    let diagnostic = Diagnostic::new(Code::WrongType, "`zones` must be a list")
         .at(case.span(case.module, "resources"), "declared\x1b[31m here")
         .also(case.span(case.components, "4"), "this is a number")
         .through(
@@ -78,7 +78,7 @@ fn places_in_two_files_and_the_way_there() {
     case.check(
         &diagnostic,
         expect![[r#"
-        error[wrong-type]: `zones` has to be a list
+        error[wrong-type]: `zones` must be a list
          --> module:lake/module.yaml:3:1
           |
         3 | resources: {}
@@ -100,24 +100,24 @@ fn places_in_two_files_and_the_way_there() {
 }
 
 #[test]
-fn without_a_place() {
+fn renders_a_diagnostic_without_a_location() {
     let case = Case::new();
     let diagnostic = Diagnostic::new(
         Code::NoPlatform,
-        "no document of kind `Platform` is in this folder",
+        "this directory contains no document of kind `Platform`",
     )
     .help("write one");
     case.check(
         &diagnostic,
         expect![[r#"
-        error[no-platform]: no document of kind `Platform` is in this folder
+        error[no-platform]: this directory contains no document of kind `Platform`
          |
          = help: write one"#]],
     );
 }
 
 #[test]
-fn spans_that_lie_are_drawn_somewhere() {
+fn renders_invalid_spans_without_panicking() {
     let mut files = Files::default();
     let file = files.add("a.yaml", "ключ: é");
     let mut drawing = Drawing::new(&files, Path::new("."), true);
@@ -126,12 +126,12 @@ fn spans_that_lie_are_drawn_somewhere() {
         let diagnostic = Diagnostic::new(Code::WrongType, "wrong")
             .at(span, "here")
             .replace(span, "x", "this");
-        assert!(drawing.one(&diagnostic).contains("a.yaml"));
+        assert!(drawing.render(&diagnostic).contains("a.yaml"));
     }
 }
 
 #[test]
-fn a_secret_is_never_shown() {
+fn hides_secrets_in_all_diagnostics() {
     let text = "env: {PASSWORD: hünter2, USER: joe}\n";
     let mut files = Files::default();
     let file = files.add("a.yaml", text);
@@ -140,7 +140,7 @@ fn a_secret_is_never_shown() {
         let end = start + u32::try_from(part.len()).unwrap();
         Span { file, start, end }
     };
-    let secret = Diagnostic::new(Code::LiteralSecret, "a secret is written out here").at(at("hünter2"), "");
+    let secret = Diagnostic::new(Code::LiteralSecret, "this value is a secret").at(at("hünter2"), "");
     let other = Diagnostic::new(Code::UnknownKey, "no")
         .at(at("USER"), "")
         .replace(at("USER"), "LOGIN", "this");
@@ -159,7 +159,7 @@ fn a_secret_is_never_shown() {
         1 + env: {PASSWORD: ********, LOGIN: joe}
           |
 
-        error[literal-secret]: a secret is written out here
+        error[literal-secret]: this value is a secret
          --> a.yaml:1:17
           |
         1 | env: {PASSWORD: ********, USER: joe}
@@ -170,7 +170,7 @@ fn a_secret_is_never_shown() {
 }
 
 #[test]
-fn counts_in_words() {
+fn summarizes_counts() {
     let error = Diagnostic::new(Code::WrongType, "");
     let warning = Diagnostic::new(Code::DeprecatedModule, "");
     assert_eq!(summary(&[]), None);
@@ -185,7 +185,7 @@ fn counts_in_words() {
 }
 
 #[test]
-fn what_nobody_would_read_is_not_drawn() {
+fn omits_long_lines_and_excess_diagnostics() {
     let mut files = Files::default();
     let text = "x".repeat(LONGEST_DRAWN + 1);
     let file = files.add("components.yaml", text.as_str());

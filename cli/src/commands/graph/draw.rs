@@ -1,4 +1,4 @@
-//! Pictures as text, for programs that draw.
+//! Writes a drawing in the languages of Mermaid and Graphviz.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::{Drawing, Key};
 
 impl Drawing {
-    /// For Mermaid, which Markdown viewers draw.
+    /// Writes the drawing for Mermaid, which Markdown viewers render.
     pub(crate) fn mermaid(&self) -> String {
         let ids = self.ids();
         let mut out = format!("---\ntitle: {}\n---\nflowchart LR\n", self.title);
@@ -33,7 +33,7 @@ impl Drawing {
         out
     }
 
-    /// For Graphviz.
+    /// Writes the drawing in DOT, for Graphviz.
     pub(crate) fn dot(&self) -> String {
         let ids = self.ids();
         let mut out = format!(
@@ -55,7 +55,7 @@ impl Drawing {
             }
             out.push_str("  }\n");
         }
-        // An arrow of a group is drawn from a box of it, and cut at its border.
+        // DOT has no arrows to groups. The arrow ends at a box of the group, and `ltail` or `lhead` cuts it at the border.
         let id = |key: &Key| {
             if is_whole(key) {
                 Some("n0")
@@ -80,7 +80,7 @@ impl Drawing {
         out
     }
 
-    /// A short name for each box.
+    /// Returns a short ID for each box.
     fn ids(&self) -> BTreeMap<&Key, String> {
         let keys = self.groups.iter().flat_map(|(_, boxes)| boxes.keys());
         keys.enumerate()
@@ -89,9 +89,9 @@ impl Drawing {
     }
 }
 
-/// The labels of one arrow, as many as one reads.
+/// Joins the labels of one arrow, up to three. Returns `None` if there are none.
 fn shown(labels: &BTreeSet<String>) -> Option<String> {
-    const READ: usize = 3;
+    const SHOWN: usize = 3;
     let labels: Vec<&str> = labels
         .iter()
         .map(String::as_str)
@@ -99,11 +99,11 @@ fn shown(labels: &BTreeSet<String>) -> Option<String> {
         .collect();
     match labels.len() {
         0 => None,
-        1..=READ => Some(labels.join(", ")),
+        1..=SHOWN => Some(labels.join(", ")),
         many => Some(format!(
             "{}, {} more",
-            labels[..READ - 1].join(", "),
-            many - READ + 1
+            labels[..SHOWN - 1].join(", "),
+            many - SHOWN + 1
         )),
     }
 }
