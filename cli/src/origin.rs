@@ -16,11 +16,11 @@ mod remote;
 /// parent.
 pub(crate) const VARIABLE: &str = "TERRACE_ORIGIN";
 
-/// The origin of a stack's directory.
+/// Returns the origin of a stack's directory.
 ///
-/// It is the same for every checkout: symbolic links are resolved first, and the remote of the enclosing repository
-/// identifies it, `origin` before any other. Nothing in git's files is executed, so the owner of the files does not
-/// matter.
+/// Every checkout of a repository has the same origin: symbolic links are resolved first, and a remote of the enclosing
+/// repository identifies it. The remote `origin` is preferred. Terrace executes nothing in git's files, so the owner of
+/// the files does not matter.
 pub(crate) fn of(folder: &Path) -> Result<StackOrigin, Problem> {
     if let Some(stated) = variable(VARIABLE) {
         return stated_origin(&stated);
@@ -32,9 +32,9 @@ pub(crate) fn of(folder: &Path) -> Result<StackOrigin, Problem> {
     }))
 }
 
-/// Parses `github.com/acme/platform//stacks/lake`. The repository can be any of its URLs.
+/// Parses an origin such as `github.com/acme/platform//stacks/lake`. The repository can also be given as a URL.
 fn stated_origin(text: &str) -> Result<StackOrigin, Problem> {
-    // A URL has a `//` of its own, before the separator.
+    // The `//` after the scheme of a URL is not the separator.
     let from = text.find("://").map_or(0, |at| at + 3);
     let (repository, path) = match text[from..].find("//") {
         Some(at) => (&text[..from + at], &text[from + at + 2..]),
@@ -95,8 +95,8 @@ fn remote_of(repository: &gix::Repository) -> Option<String> {
         .map(|name| name.to_string())
         .collect();
     names.sort_by_key(|name| (name != "origin", name.clone()));
-    names.iter().find_map(|found| {
-        let remote = repository.try_find_remote(found.as_str())?.ok()?;
+    names.iter().find_map(|name| {
+        let remote = repository.try_find_remote(name.as_str())?.ok()?;
         remote::name(remote.url(Direction::Fetch)?)
     })
 }

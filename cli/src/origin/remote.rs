@@ -1,9 +1,9 @@
-//! One name for all URLs of a repository.
+//! Derives one name from all URLs of a repository.
 
 use gix::bstr::ByteSlice as _;
 use gix::url::{Scheme, Url};
 
-/// Returns host and path of a repository, such as `github.com/acme/platform`, or nothing for a local path.
+/// Returns host and path of a repository, such as `github.com/acme/platform`, or `None` for a local path.
 ///
 /// User, password, port and scheme are dropped: they differ between users, and between `ssh` and `https`.
 pub(super) fn name(url: &Url) -> Option<String> {
@@ -42,7 +42,7 @@ fn known(host: String, mut parts: Vec<&str>) -> (String, Vec<&str>) {
         }
         _ => {}
     }
-    // https://ORG.visualstudio.com/[DefaultCollection/]PROJECT/_git/REPO is the older form of the same.
+    // https://ORG.visualstudio.com/[DefaultCollection/]PROJECT/_git/REPO is the older form of the URL.
     if let Some(organization) = host.strip_suffix(".visualstudio.com") {
         parts.retain(|part| !matches!(*part, "_git" | "DefaultCollection"));
         return (format!("dev.azure.com/{organization}"), parts);
@@ -55,7 +55,8 @@ fn known(host: String, mut parts: Vec<&str>) -> (String, Vec<&str>) {
     (host, parts)
 }
 
-/// `codecommit::eu-west-1://[PROFILE@]REPO`, as the helper of AWS has it, is https://git-codecommit.REGION.amazonaws.com/v1/repos/REPO.
+/// Converts `eu-west-1://[PROFILE@]REPO`, the address format of the AWS helper `codecommit`, to the host and the path of the
+/// HTTPS URL: `https://git-codecommit.REGION.amazonaws.com/v1/repos/REPO`.
 fn codecommit(address: &str) -> Option<(String, String)> {
     let (region, repository) = address.split_once("://")?;
     let repository = repository.rsplit_once('@').map_or(repository, |(_, name)| name);
@@ -85,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn every_url_of_a_repository_gives_one_name() {
+    fn derives_one_name_from_all_urls_of_a_repository() {
         let same = [
             (
                 "github.com/acme/platform",
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_of_this_machine_names_no_repository() {
+    fn rejects_local_paths() {
         for url in [
             "/srv/git/platform.git",
             "../platform",
@@ -158,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn no_credential_is_part_of_a_name() {
+    fn removes_credentials_from_names() {
         for url in [
             "https://ana:hunter2@host.example/a/b/c",
             "https://hunter2@host.example/lake",

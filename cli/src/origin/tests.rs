@@ -8,7 +8,7 @@ use super::*;
 
 const REMOTE: &str = "https://github.com/acme/platform.git";
 
-/// A directory in no repository, removed in the end.
+/// A temporary directory outside any repository.
 struct Directory(PathBuf);
 
 impl Directory {
@@ -24,7 +24,7 @@ impl Directory {
         Directory(fs::canonicalize(path).unwrap())
     }
 
-    /// A repository with a stack in `stacks/lake` and one commit.
+    /// Creates a repository with a stack in `stacks/lake` and one commit.
     fn with_repository() -> (Directory, PathBuf) {
         let directory = Directory::new();
         let repository = directory.0.join("platform");
@@ -82,7 +82,7 @@ fn origin(folder: &Path) -> StackOrigin {
 }
 
 #[test]
-fn worktrees_shallow_clones_and_links_have_the_origin_of_their_repository() {
+fn finds_the_repository_of_worktrees_shallow_clones_and_links() {
     let (directory, repository) = Directory::with_repository();
     commit(&repository);
     let stack = |checkout: &str| origin(&directory.0.join(checkout).join("stacks/lake"));
@@ -123,7 +123,7 @@ fn worktrees_shallow_clones_and_links_have_the_origin_of_their_repository() {
 }
 
 #[test]
-fn a_repository_without_a_remote_is_known_by_its_first_commit() {
+fn identifies_a_repository_without_a_remote_by_its_first_commit() {
     let (directory, repository) = Directory::with_repository();
     let before = origin(&repository.join("stacks/lake"));
     assert_eq!(before.root.as_ref().map(|root| root.len()), Some(40));
@@ -146,7 +146,7 @@ fn a_repository_without_a_remote_is_known_by_its_first_commit() {
 }
 
 #[test]
-fn a_repository_without_a_commit_and_a_directory_without_a_repository_are_known_by_their_place() {
+fn identifies_a_directory_without_a_repository_or_a_commit_by_its_path() {
     let directory = Directory::new();
     let bare = origin(&directory.0);
     assert_eq!((&bare.repository, &bare.root), (&None, &None));
@@ -163,7 +163,7 @@ fn a_repository_without_a_commit_and_a_directory_without_a_repository_are_known_
 }
 
 #[test]
-fn the_remote_origin_comes_first_and_a_path_of_this_machine_never_counts() {
+fn prefers_the_remote_origin_and_ignores_local_paths() {
     let (directory, repository) = Directory::with_repository();
     git(&repository, &["remote", "add", "backup", "/srv/git/platform"]);
     assert_eq!(origin(&repository).repository, None);
@@ -179,7 +179,7 @@ fn the_remote_origin_comes_first_and_a_path_of_this_machine_never_counts() {
     git(&repository, &["remote", "add", "origin", REMOTE]);
     assert_eq!(origin(&repository).to_string(), "github.com/acme/platform");
 
-    // A submodule is a repository of its own; what `insteadOf` stands for is what counts.
+    // A submodule is a separate repository. `insteadOf` is replaced before the name is derived.
     let around = directory.0.join("around");
     git(&directory.0, &["init", "--quiet", "around"]);
     let url = repository.display().to_string();
@@ -194,7 +194,7 @@ fn the_remote_origin_comes_first_and_a_path_of_this_machine_never_counts() {
 }
 
 #[test]
-fn a_stated_origin_is_read_in_the_form_in_which_origins_are_shown() {
+fn parses_a_stated_origin_in_the_shown_form() {
     for (stated, shown) in [
         ("github.com/acme/platform", "github.com/acme/platform"),
         (
