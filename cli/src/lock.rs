@@ -12,7 +12,7 @@ use crate::console::{Console, Tone};
 use crate::disk::in_words;
 use crate::problem::Problem;
 
-/// Reads the file of a stack. Returns nothing if it does not exist.
+/// Reads the lock file of a stack. Returns `None` if the file does not exist.
 pub(crate) fn read(folder: &Path) -> Result<Option<Lockfile>, Problem> {
     let path = folder.join(LOCKFILE);
     let text = match fs::read_to_string(&path) {
@@ -111,7 +111,7 @@ impl Recorder {
 fn update(folder: &Path, change: impl FnOnce(&mut Lockfile)) -> Result<bool, String> {
     let turn = File::open(folder).ok();
     if let Some(turn) = &turn {
-        // Some file systems have no locks.
+        // Some file systems do not support locks.
         let _ = turn.lock();
     }
     let before = read(folder).map_err(|problem| problem.message().to_owned())?;
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_cannot_be_written_is_no_error() {
+    fn tolerates_a_directory_that_cannot_be_written() {
         let recorder = recorder(Path::new("/no/such/directory"));
         recorder.record(Some(&Deployment::default()));
         assert!(recorder.written.lock().unwrap().failed.is_some());

@@ -15,7 +15,7 @@ use crate::stack::Stack;
 /// The arguments of `terrace forget`.
 pub(crate) struct What {
     stack: PathBuf,
-    /// The place to forget; absent for all places.
+    /// The place to forget, or `None` for all places.
     place: Option<String>,
     environment: Option<String>,
 }
@@ -42,7 +42,7 @@ impl What {
     }
 }
 
-/// Asks for confirmation, and forgets.
+/// Asks for confirmation and removes the records.
 pub(crate) fn run(
     what: &What,
     yes: bool,
