@@ -114,7 +114,7 @@ fn first_commit(repository: &gix::Repository) -> Option<String> {
     (!is_cut_off).then(|| last.to_string())
 }
 
-/// Returns host and path, such as `laptop:/home/ana/lake`.
+/// Returns host and path, such as `laptop:/srv/lake`.
 fn place(folder: &Path) -> terrace_artifact::Text {
     let absolute: PathBuf = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     format!("{}:{}", host().unwrap_or_default(), absolute.display()).into()

@@ -22,7 +22,7 @@ pub struct StackOrigin {
     /// is no repository.
     #[serde(default, skip_serializing_if = "Text::is_empty")]
     pub path: Text,
-    /// Host and absolute directory, such as `laptop:/home/ana/platform`.
+    /// Host and absolute directory, such as `laptop:/srv/platform`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Text>,
 }
@@ -64,7 +64,7 @@ impl StackOrigin {
 }
 
 impl fmt::Display for StackOrigin {
-    /// `github.com/acme/platform//stacks/lake`, `laptop:/home/ana/lake`, or `laptop:/home/ana/lake (first commit 1a2b3c4d)`.
+    /// `github.com/acme/platform//stacks/lake`, `laptop:/srv/lake`, or `laptop:/srv/lake (first commit 1a2b3c4d)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.repository, &self.place) {
             (Some(repository), _) => f.write_str(repository)?,
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_repository_with_a_remote_is_the_same_wherever_it_is_checked_out() {
-        let laptop = cloned("github.com/acme/platform", "stacks/lake", "laptop:/home/ana/lake");
+        let laptop = cloned("github.com/acme/platform", "stacks/lake", "laptop:/srv/lake");
         let runner = cloned("github.com/Acme/Platform", "stacks/lake", "runner:/builds/17");
         assert!(laptop.recorded().is_same(&runner));
         assert_eq!(laptop.recorded().place, None);
@@ -126,16 +126,16 @@ mod tests {
 
     #[test]
     fn a_repository_without_a_remote_is_known_by_its_first_commit_when_it_moves() {
-        let before = local(Some("1a2b3c4d5e"), "lake", "laptop:/home/ana/a/lake");
-        let moved = local(Some("1a2b3c4d5e"), "lake", "laptop:/home/ana/b/lake");
-        let other = local(Some("ffffffffff"), "lake", "laptop:/home/ana/c/lake");
-        let beside = local(Some("1a2b3c4d5e"), "orders", "laptop:/home/ana/a/orders");
+        let before = local(Some("1a2b3c4d5e"), "lake", "laptop:/srv/a/lake");
+        let moved = local(Some("1a2b3c4d5e"), "lake", "laptop:/srv/b/lake");
+        let other = local(Some("ffffffffff"), "lake", "laptop:/srv/c/lake");
+        let beside = local(Some("1a2b3c4d5e"), "orders", "laptop:/srv/a/orders");
         assert!(before.recorded().is_same(&moved));
         assert!(!before.recorded().is_same(&other));
         assert!(!before.recorded().is_same(&beside));
         assert_eq!(
             before.to_string(),
-            "laptop:/home/ana/a/lake (first commit 1a2b3c4d)"
+            "laptop:/srv/a/lake (first commit 1a2b3c4d)"
         );
     }
 
