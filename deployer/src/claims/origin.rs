@@ -133,10 +133,7 @@ mod tests {
         assert!(before.recorded().is_same(&moved));
         assert!(!before.recorded().is_same(&other));
         assert!(!before.recorded().is_same(&beside));
-        assert_eq!(
-            before.to_string(),
-            "laptop:/srv/a/lake (first commit 1a2b3c4d)"
-        );
+        assert_eq!(before.to_string(), "laptop:/srv/a/lake (first commit 1a2b3c4d)");
     }
 
     #[test]
