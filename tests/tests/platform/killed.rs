@@ -64,7 +64,7 @@ fn killed_after(last: usize) {
     };
     let anything = !finished.stderr.contains("no changes were necessary");
     if anything && lease("POST") && !lease("DELETE") {
-        let said = "waiting for the lock: ";
+        let said = "waiting for the lock, held by ";
         assert!(
             finished.stderr.contains(said),
             "no `{said}` in\n{}",
