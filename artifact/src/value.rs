@@ -424,9 +424,9 @@ impl<T> View<'_, T> {
         match self {
             View::Null => "null",
             View::Bool(_) => "a boolean",
-            View::Number(n) if n.is_integer() => "a whole number",
+            View::Number(n) if n.is_integer() => "an integer",
             View::Number(_) => "a number",
-            View::String(_) => "text",
+            View::String(_) => "a string",
             View::List(_) => "a list",
             View::Map(_) => "a map",
             View::Unknown => "a value known after apply",

@@ -1,6 +1,6 @@
-//! Trees with expressions at the leaves: read once per module, expanded once per use.
+//! Trees with expressions at the leaves. A tree is parsed once for each module and expanded once for each use.
 //!
-//! Loops, conditions and omission are structure: `$for_each`, `$when`, `$merge`, `$value` and `$json` are keys of maps, `omit` is a
+//! Loops and conditions are keys of maps: `$for_each`, `$when`, `$merge`, `$value` and `$json`. `omit` is a
 //! value.
 
 mod common;
@@ -11,7 +11,7 @@ mod turns;
 use terrace_artifact::{Segment, Text};
 
 use crate::code::Code;
-use crate::diagnostic::{Diagnostic, Diagnostics, shown};
+use crate::diagnostic::{Diagnostic, Diagnostics, one_of, shown};
 use crate::expression::{self, Expression, Failure, Scope, Template, Variables};
 use crate::node::{Node, NodeKind};
 use crate::source::{Files, Span};
@@ -22,7 +22,7 @@ use keys::{is_control, put, put_own};
 pub use trace::{Leaf, Mark, Trace};
 pub use turns::{each_value, turns};
 
-/// How many values one body may come to.
+/// The maximum number of values in an expanded body.
 const MOST_VALUES: usize = 250_000;
 
 /// A tree with expressions in it.
@@ -30,15 +30,15 @@ const MOST_VALUES: usize = 250_000;
 pub struct Body {
     kind: BodyKind,
     span: Span,
-    /// The key it is the value of; its own place otherwise.
+    /// The span of its key, or its own span if it has no key.
     key: Span,
-    /// The number that it shares with the trees that say the same, where there may be some.
+    /// The number that equal trees share, if there can be equal trees.
     common: Option<u32>,
 }
 
 #[derive(Clone, Debug)]
 enum BodyKind {
-    /// Nothing to evaluate below here.
+    /// A tree without expressions.
     Static(Box<Constant>),
     /// A scalar with an expression.
     Scalar(Template),
@@ -46,53 +46,53 @@ enum BodyKind {
     Map(Box<MapBody>),
 }
 
-/// A tree without expressions. Its maps are shared by whatever it becomes part of.
+/// A tree without expressions. Expanded bodies share its maps.
 #[derive(Clone, Debug)]
 struct Constant {
     node: Node,
     term: Term,
-    /// The same without what is null, for resources.
+    /// The same tree without null values, for resources.
     without_nulls: Term,
-    /// How many values there are.
+    /// The number of values.
     count: usize,
 }
 
 #[derive(Clone, Debug, Default)]
 struct MapBody {
     for_each: Option<Expression>,
-    /// What the loop's name is: `each`, or what `$as` says.
+    /// The variable of the loop: `each`, or the value of `$as`.
     variable: Text,
     when: Option<Expression>,
     merge: Option<Body>,
     value: Option<Body>,
-    /// A tree that becomes JSON text.
+    /// A tree that becomes a JSON string.
     json: Option<Body>,
     entries: Vec<(Template, Body)>,
-    /// Whether a key may come twice: where keys are computed, merged or repeated.
+    /// Whether a key can occur twice, because keys are computed, merged or repeated.
     may_repeat: bool,
 }
 
-/// How a body is expanded.
+/// The state of an expansion.
 pub struct Expansion<'t> {
-    /// Whether `null` stays: in inputs it means something, in a resource it is a key left out.
+    /// Whether `null` is kept. In inputs it has a meaning, in a resource it omits the key.
     pub keep_null: bool,
-    /// What went wrong, everything in one pass.
+    /// Every failure of the expansion.
     pub failures: Vec<Box<Failure>>,
-    /// How many values were made: loops in loops have an end.
+    /// The number of values so far, which limits nested loops.
     made: usize,
-    /// Where each leaf came from, when somebody asks.
+    /// The source of each leaf, if requested.
     pub trace: Option<&'t mut Trace>,
-    /// What the trees that are said several times came to.
+    /// The values of trees that occur several times.
     common: Option<&'t Common<'t>>,
 }
 
 impl Body {
-    /// Reads a tree. What is wrong in it is reported.
+    /// Parses a tree and reports its problems.
     pub fn read(node: &Node, files: &Files, diagnostics: &mut Diagnostics) -> Body {
         Body::read_with(node, false, files, diagnostics)
     }
 
-    /// Reads a patch, in which `$add` is a key that patching understands.
+    /// Parses a patch, which can contain `$add`.
     pub(crate) fn read_patch(node: &Node, files: &Files, diagnostics: &mut Diagnostics) -> Body {
         Body::read_with(node, true, files, diagnostics)
     }
@@ -134,12 +134,12 @@ impl Body {
         }
     }
 
-    /// Where it was written.
+    /// Returns the span of the body.
     pub fn span(&self) -> Span {
         self.span
     }
 
-    /// Where the value of a key was written, where this is a map that says it.
+    /// Returns the span of the value of a key, if this is a map that has it.
     pub(crate) fn value_span(&self, key: &str) -> Option<Span> {
         match &self.kind {
             BodyKind::Static(constant) => constant.node.get(key).map(|node| node.span),
@@ -177,7 +177,7 @@ impl Body {
         }
     }
 
-    /// The value in a scope. What fails is left out and noted in `expansion`.
+    /// Returns the value in a scope. Records failures in `expansion` and omits their values.
     pub fn expand(&self, scope: &Scope<'_>, expansion: &mut Expansion<'_>) -> Term {
         match (self.common, expansion.common) {
             (Some(number), Some(common)) if common.holds_in(number, scope) => {
@@ -245,7 +245,7 @@ impl Body {
         }
     }
 
-    /// One item of a list: none, one, or as many as its loop has.
+    /// Expands an item of a list into none, one, or one for each iteration of its loop.
     pub(crate) fn expand_into(&self, scope: &Scope<'_>, expansion: &mut Expansion<'_>, out: &mut Vec<Term>) {
         let push = |expansion: &mut Expansion<'_>,
                     out: &mut Vec<Term>,
@@ -303,12 +303,9 @@ impl MapBody {
                 key if is_control(key) && !(patch && key == "$add") => {
                     const CONTROLS: [&str; 6] = ["$for_each", "$when", "$merge", "$value", "$as", "$json"];
                     diagnostics.push(
-                        Diagnostic::new(
-                            Code::UnknownKey,
-                            format!("`{}` means nothing in a body", shown(key)),
-                        )
-                        .at(node.key, "not a key of the language")
-                        .nearest(node.key, key, CONTROLS),
+                        Diagnostic::new(Code::UnknownKey, format!("unknown key `{}`", shown(key)))
+                            .at(node.key, format!("expected {}", one_of(CONTROLS)))
+                            .nearest(node.key, key, CONTROLS),
                     );
                 }
                 key => {
@@ -328,7 +325,7 @@ impl MapBody {
         map
     }
 
-    /// Runs `then` once for each turn of the loop, where the condition holds.
+    /// Calls `then` for each iteration of the loop whose condition holds.
     fn each(
         &self,
         scope: &Scope<'_>,
@@ -374,7 +371,7 @@ impl MapBody {
         })
     }
 
-    /// All entries of a map that stands as a value. Says whether there is a map at all.
+    /// Expands all entries of a map that is a value. Returns whether there is a map.
     fn expand_entries(
         &self,
         scope: &Scope<'_>,
@@ -402,12 +399,12 @@ impl MapBody {
                 other => expansion.failures.push(Failure::new(
                     Code::ExpressionType,
                     merge.span,
-                    "`$merge` takes a map",
-                    format!("this is {}", other.kind()),
+                    "`$merge` must be a map",
+                    format!("found {}", other.kind()),
                 )),
             }
         }
-        // A loop over maps to merge lets later ones count.
+        // In a loop that merges maps, later maps override earlier ones.
         let merged = if self.merge.is_some() {
             0..out.len()
         } else {
@@ -418,9 +415,9 @@ impl MapBody {
                 Ok(Term::String(key)) => key,
                 Ok(Term::Number(number)) => number.to_string().into(),
                 Ok(other) => {
-                    let label = format!("this is {}", other.kind());
+                    let label = format!("found {}", other.kind());
                     let failure =
-                        Failure::new(Code::ExpressionType, body.span, "a key has to be text", label);
+                        Failure::new(Code::ExpressionType, body.span, "a key must be a string", label);
                     expansion.failures.push(failure);
                     continue;
                 }
@@ -450,7 +447,7 @@ impl MapBody {
 }
 
 impl Expansion<'_> {
-    /// For resources: null is a key left out.
+    /// Creates an expansion for resources, in which null omits a key.
     pub fn of_resource() -> Expansion<'static> {
         Expansion {
             keep_null: false,
@@ -461,7 +458,7 @@ impl Expansion<'_> {
         }
     }
 
-    /// The same, evaluating only once what is said several times.
+    /// Makes the expansion evaluate equal trees once.
     pub(crate) fn sharing<'c>(self, common: &'c Common<'c>) -> Expansion<'c> {
         Expansion {
             trace: None,
@@ -472,7 +469,7 @@ impl Expansion<'_> {
         }
     }
 
-    /// For inputs and outputs: null stays.
+    /// Creates an expansion for inputs and outputs, which keeps null.
     pub fn of_values() -> Expansion<'static> {
         Expansion {
             keep_null: true,
@@ -483,7 +480,7 @@ impl Expansion<'_> {
         }
     }
 
-    /// Whether a value stands where it was made: a key or an item without one is left out.
+    /// Returns whether a value is kept. A key or item without a value is omitted.
     fn keeps(&self, term: &Term) -> bool {
         match term {
             Term::Omit => false,
@@ -492,15 +489,15 @@ impl Expansion<'_> {
         }
     }
 
-    /// Counts values that are about to be made, and says whether there may be so many.
+    /// Counts values and returns whether they are within the limit.
     fn has_room(&mut self, count: usize, span: Span) -> bool {
         let before = self.made;
         self.made = before.saturating_add(count);
         if self.made > MOST_VALUES && before <= MOST_VALUES {
-            let message = format!("this comes to more than {MOST_VALUES} values");
-            let failure = Failure::new(Code::InvalidRepetition, span, message, "too many with this one");
+            let message = format!("the expanded resource has more than {MOST_VALUES} values");
+            let failure = Failure::new(Code::InvalidRepetition, span, message, "exceeds the maximum");
             self.failures
-                .push(failure.with_help("make several resources of it"));
+                .push(failure.with_help("split it into several resources"));
         }
         self.made <= MOST_VALUES
     }
@@ -517,17 +514,17 @@ impl Expansion<'_> {
     }
 }
 
-/// An expression that stands alone, as `for_each` and `when` want it.
+/// Parses a value that must be exactly one expression, such as `for_each` or `when`.
 pub fn whole_expression(node: &Node, files: &Files, diagnostics: &mut Diagnostics) -> Option<Expression> {
     match expression::template(node, files, diagnostics) {
         Template::Whole(expression) => Some(expression),
         _ => {
             if !diagnostics.has_errors_at(node.span) {
-                let mut diagnostic = Diagnostic::new(Code::WrongType, "an expression has to stand here")
-                    .at(node.span, "not an expression in `{{ }}`");
+                let mut diagnostic = Diagnostic::new(Code::WrongType, "the value must be an expression")
+                    .at(node.span, "not in `{{ }}`");
                 if let Some(text) = node.as_str().filter(|text| !text.contains("{{")) {
                     diagnostic =
-                        diagnostic.replace(node.span, format!("\"{{{{ {text} }}}}\""), "put it in braces");
+                        diagnostic.replace(node.span, format!("\"{{{{ {text} }}}}\""), "put it in `{{ }}`");
                 }
                 diagnostics.push(diagnostic);
             }
@@ -536,7 +533,7 @@ pub fn whole_expression(node: &Node, files: &Files, diagnostics: &mut Diagnostic
     }
 }
 
-/// The values of a list or map; a scalar is counted where it stands.
+/// Returns the number of values in a list or map. A scalar is counted with its body.
 fn count_of(term: &Term) -> usize {
     match term {
         Term::List(items) => items.iter().map(|item| 1 + count_of(item)).sum(),

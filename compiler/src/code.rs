@@ -1,8 +1,8 @@
-//! Every kind of problem the compiler can find, each with a page.
+//! The codes of diagnostics, each with a page.
 
 macro_rules! codes {
     ($($(#[doc = $doc:literal])* $variant:ident $severity:ident $slug:literal),* $(,)?) => {
-        /// What kind of problem a diagnostic reports. The slug is what users see, search for, and explain.
+        /// The kind of problem that a diagnostic reports. Users see and search for its slug.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         pub enum Code {
             $($(#[doc = $doc])* $variant,)*
@@ -12,17 +12,17 @@ macro_rules! codes {
             /// Every code, in order.
             pub const ALL: &[Code] = &[$(Code::$variant),*];
 
-            /// The word users see: `unknown-module`.
+            /// Returns the slug, such as `unknown-module`.
             pub fn slug(self) -> &'static str {
                 match self { $(Code::$variant => $slug,)* }
             }
 
-            /// How bad it is.
+            /// Returns the severity of the code.
             pub fn severity(self) -> crate::diagnostic::Severity {
                 match self { $(Code::$variant => crate::diagnostic::Severity::$severity,)* }
             }
 
-            /// The page about it, in Markdown.
+            /// Returns the page of the code, in Markdown.
             pub fn page(self) -> &'static str {
                 match self { $(Code::$variant => include_str!(concat!("../../docs/codes/", $slug, ".md")),)* }
             }
@@ -31,7 +31,7 @@ macro_rules! codes {
 }
 
 impl Code {
-    /// The code of a slug.
+    /// Returns the code with a slug.
     pub fn from_slug(slug: &str) -> Option<Code> {
         Code::ALL.iter().copied().find(|code| code.slug() == slug)
     }
@@ -39,67 +39,67 @@ impl Code {
 
 codes! {
     // load
-    /// A file or folder that should be there cannot be read.
+    /// A required file or directory that cannot be read.
     Unreadable Error "unreadable",
-    /// A file is longer than is allowed.
+    /// A file that is too long.
     FileTooLong Error "file-too-long",
-    /// A file is not text in UTF-8.
+    /// A file that is not UTF-8.
     NotUtf8 Error "not-utf8",
-    /// A text is not YAML.
+    /// A syntax error in YAML.
     YamlSyntax Error "yaml-syntax",
-    /// Collections are nested too deep.
+    /// Collections that are nested too deeply.
     TooDeep Error "too-deep",
-    /// Aliases copy too many values.
+    /// Aliases that expand to too many values.
     TooManyCopies Error "too-many-copies",
-    /// A map has one key twice.
+    /// A duplicate key in a map.
     DuplicateKey Error "duplicate-key",
-    /// A key is not a word.
+    /// A key that is not a string.
     KeyNotText Error "key-not-text",
-    /// A tag that means nothing.
+    /// A tag that does not exist.
     UnknownTag Error "unknown-tag",
-    /// A number that readers of YAML disagree about.
+    /// A number that YAML parsers read differently.
     AmbiguousNumber Error "ambiguous-number",
-    /// A number of more digits than are exact.
+    /// A number with more digits than are exact.
     NumberTooLong Error "number-too-long",
     /// `{{ }}` without quotes.
     UnquotedExpression Error "unquoted-expression",
-    /// Something the design has and this version has not.
+    /// A feature that this version does not support yet.
     NotInThisVersion Error "not-in-this-version",
     // validate
     /// A `kind` that does not exist.
     UnknownKind Error "unknown-kind",
-    /// A key that means nothing in its place.
+    /// A key that does not exist in its place.
     UnknownKey Error "unknown-key",
-    /// A key that has to be there.
+    /// A missing key.
     MissingField Error "missing-field",
     /// A value of the wrong type.
     WrongType Error "wrong-type",
-    /// A word that is not among those allowed.
+    /// A value that is not in the list of allowed values.
     UnknownValue Error "unknown-value",
-    /// A value outside what is allowed: too long, too small, of another form.
+    /// A value that breaks a limit or does not have the required form.
     InvalidValue Error "invalid-value",
     // resolve
-    /// Two documents or resources of one name.
+    /// Two documents or resources with the same name.
     DuplicateName Error "duplicate-name",
     /// A stack without a Platform document, or with two.
     NoPlatform Error "no-platform",
-    /// The stack is for other versions of the program.
+    /// A stack that requires another version of the program.
     WrongVersion Error "wrong-version",
     /// A module that does not exist.
     UnknownModule Error "unknown-module",
     /// A version that the module does not have.
     UnknownVersion Error "unknown-version",
-    /// A module that is going away.
+    /// A module that will be removed.
     DeprecatedModule Warning "deprecated-module",
-    /// A module that may not be used any more.
+    /// A module that can no longer be used.
     RetiredModule Error "retired-module",
-    /// A module that another one needs, in a version that does not do.
+    /// A required module in an incompatible version.
     UnmetRequirement Error "unmet-requirement",
     /// A tenant that does not exist.
     UnknownTenant Error "unknown-tenant",
     /// A tier that does not exist.
     UnknownTier Error "unknown-tier",
-    /// A framework of rules that does not exist.
+    /// A compliance framework that does not exist.
     UnknownFramework Error "unknown-framework",
     /// An environment that does not exist.
     UnknownEnvironment Error "unknown-environment",
@@ -113,100 +113,100 @@ codes! {
     MissingInput Error "missing-input",
     /// An input that no expression reads.
     UnusedInput Error "unused-input",
-    /// A module that is not fit for the tenant's data.
+    /// A module without the clearance that the data of a tenant requires.
     ClearanceTooLow Error "clearance-too-low",
     /// A component or pipeline that is in no environment.
     NeverDeployed Error "never-deployed",
     /// A tier, an environment or `all` that selects no tenant.
     SelectsNobody Warning "selects-nobody",
-    /// A `--set` that cannot be read.
+    /// A `--set` that cannot be parsed.
     InvalidSet Error "invalid-set",
-    /// What a module demands of its inputs does not hold.
+    /// A failed check of a module.
     FailedCheck Error "failed-check",
-    /// `moved_from` that cannot be true.
+    /// A `moved_from` whose component still exists.
     InvalidMove Error "invalid-move",
     // expand
-    /// An expression that cannot be read.
+    /// A syntax error in an expression.
     ExpressionSyntax Error "expression-syntax",
-    /// A name that has no value where it stands.
+    /// A name without a value in its place.
     Undefined Error "undefined",
-    /// An operation that its values do not allow.
+    /// An operation on values of the wrong type.
     ExpressionType Error "expression-type",
-    /// A unit that does not fit.
+    /// A wrong or missing unit.
     WrongUnit Error "wrong-unit",
-    /// A reference to nothing.
+    /// A reference to a name that does not exist.
     UnknownReference Error "unknown-reference",
-    /// A reference that two things answer.
+    /// A reference that matches several targets.
     AmbiguousReference Error "ambiguous-reference",
     /// An attribute that the resource does not have.
     UnknownAttribute Error "unknown-attribute",
-    /// A patch that hits nothing.
+    /// A patch without a target.
     PatchWithoutTarget Error "patch-without-target",
-    /// A secret written out.
+    /// A secret in plain text.
     LiteralSecret Error "literal-secret",
-    /// Something repeated by keys that are not unique strings.
+    /// A loop whose keys are not unique strings.
     InvalidRepetition Error "invalid-repetition",
-    /// A file that a resource needs and that is not there.
+    /// A file of a resource that does not exist.
     MissingAsset Error "missing-asset",
-    /// A file or directory that cannot be delivered as it is.
+    /// A file or directory that cannot be deployed.
     InvalidAsset Error "invalid-asset",
-    /// A file or directory with more in it than can be delivered, or than its target takes.
+    /// A file or directory that is too large to deploy, or too large for its target.
     AssetTooLarge Error "asset-too-large",
-    /// A file with a secret in it that would be delivered.
+    /// A deployed file that contains a secret.
     SecretInAsset Error "secret-in-asset",
-    /// Files whose names are one on some machines.
+    /// Files whose names are equal on some systems.
     UnportableAsset Warning "unportable-asset",
-    /// Files of a directory that are not delivered with it.
+    /// Files of a directory that are not deployed.
     ExcludedFiles Note "excluded-files",
     // connect
-    /// An object names one that nothing creates.
+    /// A reference to an object that nothing creates.
     DanglingReference Error "dangling-reference",
-    /// An existing object that is stated and that nothing refers to.
+    /// A declared existing object that nothing refers to.
     UnusedExisting Warning "unused-existing",
-    /// Resources that need each other.
+    /// Resources that depend on each other.
     DependencyCycle Error "dependency-cycle",
-    /// A grant or connection that has no meaning between these two.
+    /// A grant or connection that is not valid between two resources.
     InvalidGrant Error "invalid-grant",
-    /// A connection between pods that no NetworkPolicy isolates: it changes nothing.
+    /// A connection without effect, because no NetworkPolicy isolates the pods.
     IneffectiveConnection Warning "ineffective-connection",
-    /// A name that is too long once it is composed.
+    /// A generated name that is too long.
     NameTooLong Error "name-too-long",
-    /// Two resources that come to have one name.
+    /// Two resources that resolve to the same name.
     NameCollision Error "name-collision",
-    /// Two environments that would write the same objects of one cluster, or the same directory.
+    /// Two environments that write the same objects of a cluster, or the same directory.
     EnvironmentCollision Error "environment-collision",
-    /// A CloudFormation stack with more in it than CloudFormation takes.
+    /// A CloudFormation stack that exceeds a quota.
     StackTooLarge Error "stack-too-large",
-    /// A waiver that waives nothing.
+    /// A waiver that suppresses nothing.
     UnusedWaiver Warning "unused-waiver",
-    /// A resource of a type that does not exist.
+    /// A resource type that does not exist.
     UnknownType Error "unknown-type",
-    /// A resource that its target would refuse.
+    /// A resource that its target rejects.
     InvalidResource Error "invalid-resource",
     // pipelines
     /// A step or state that does not exist.
     UnknownStep Error "unknown-step",
-    /// A step that names something of another kind.
+    /// A step whose target has the wrong type.
     WrongTarget Error "wrong-target",
-    /// A step or state that nothing leads to.
+    /// An unreachable step or state.
     UnreachableState Error "unreachable-state",
-    /// Steps or states that lead only to each other.
+    /// An endless loop of steps or states.
     NoTerminalState Error "no-terminal-state",
-    /// A state whose failure nothing catches.
+    /// A state without a `Catch`.
     MissingCatch Error "missing-catch",
-    /// Rules of `Retry` or `Catch` in an order in which some are never reached.
+    /// Rules of `Retry` or `Catch` that are never reached.
     CatchOrder Error "catch-order",
-    /// A `Catch` that throws the input away.
+    /// A `Catch` that drops the input.
     LostContext Warning "lost-context",
-    /// A failure after which the execution counts as succeeded.
+    /// A failure after which the execution succeeds.
     FailureEndsInSuccess Error "failure-ends-in-success",
-    /// Something inside may take longer than what is around it.
+    /// A timeout that is longer than the enclosing one.
     TimeoutOrder Error "timeout-order",
-    /// Arguments of other names than the job reads.
+    /// Arguments that differ from those that the job reads.
     ArgumentMismatch Error "argument-mismatch",
-    /// A value that is read and that nothing has produced.
+    /// A value that is read but may not exist.
     UnproducedValue Error "unproduced-value",
-    /// A value that is read of a result nobody has described.
+    /// A value that is read from a result with unknown content.
     UnprovenValue Warning "unproven-value",
     /// A computation that Step Functions cannot do.
     NotAtRunTime Error "not-at-run-time",
@@ -214,81 +214,81 @@ codes! {
     DeadTrigger Error "dead-trigger",
     /// A pipeline that starts itself.
     TriggerLoop Warning "trigger-loop",
-    /// More runs of a job at once than it allows.
+    /// More concurrent runs of a job than it allows.
     ConcurrentRuns Warning "concurrent-runs",
-    /// A schedule that EventBridge would refuse.
+    /// A schedule that EventBridge rejects.
     InvalidSchedule Error "invalid-schedule",
-    /// An event pattern or input that EventBridge would refuse.
+    /// An event pattern or input that EventBridge rejects.
     InvalidPattern Error "invalid-pattern",
-    /// A state that Step Functions would refuse.
+    /// A state that Step Functions rejects.
     InvalidState Error "invalid-state",
-    /// A service that Step Functions does not call in that way.
+    /// A service integration that does not exist.
     UnknownIntegration Error "unknown-integration",
-    /// A Lambda function's ARN as a Task's `Resource`.
+    /// The ARN of a Lambda function as the `Resource` of a Task.
     DirectLambda Warning "direct-lambda",
     // check
-    /// Lifecycle rules that S3 refuses, or that do not do what they say.
+    /// Lifecycle rules that S3 rejects, or that have no effect.
     LifecycleOrder Error "lifecycle-order",
-    /// Objects are to be kept for a time that their lifecycle does not give them.
+    /// A lifecycle that deletes objects before the end of their retention.
     RetentionConflict Error "retention-conflict",
-    /// A lifecycle that takes files away from Iceberg tables.
+    /// A lifecycle that deletes files of Iceberg tables.
     IcebergLifecycle Error "iceberg-lifecycle",
     /// Objects that are still stored, or still billed, after they expire.
     KeptAfterExpiration Warning "kept-after-expiration",
-    /// Properties of a Glue job that exclude each other.
+    /// Properties of a Glue job that cannot be used together.
     GlueCapacity Error "glue-capacity",
-    /// A number of replicas that an autoscaler owns.
+    /// A number of replicas that an autoscaler controls.
     ReplicasWithAutoscaler Error "replicas-with-autoscaler",
     /// An autoscaler that cannot work.
     InvalidAutoscaler Error "invalid-autoscaler",
-    /// A disruption budget that lets nothing be evicted.
+    /// A disruption budget that blocks every eviction.
     BlockedEviction Error "blocked-eviction",
-    /// A volume for one node that pods on several are to mount.
+    /// A single-node volume that pods on several nodes mount.
     SharedVolume Error "shared-volume",
     /// A mount without a volume.
     DanglingMount Error "dangling-mount",
-    /// A pod that its namespace refuses.
+    /// A pod that its namespace rejects.
     PodSecurity Error "pod-security",
-    /// An image that is another one tomorrow.
+    /// An image with a mutable tag.
     FloatingImage Error "floating-image",
-    /// A quantity that the server stores as another.
+    /// A quantity that the server stores differently.
     InexactQuantity Error "inexact-quantity",
-    /// A column that is there twice.
+    /// A duplicate column.
     DuplicateColumn Error "duplicate-column",
     /// A runtime that AWS no longer updates.
     DeprecatedRuntime Warning "deprecated-runtime",
     /// An alarm without a threshold.
     AlarmWithoutThreshold Error "alarm-without-threshold",
-    /// An alarm that rings when all is well.
+    /// An alarm with an inverted comparison.
     InvertedAlarm Warning "inverted-alarm",
     /// A metric that nothing in the platform emits.
     OrphanMetric Warning "orphan-metric",
-    /// Something encrypted with a key that who sends to it may not use.
+    /// A destination whose encryption key the sender cannot use.
     KeyOutOfReach Error "key-out-of-reach",
-    /// More than the quota of a namespace, at the least.
+    /// A namespace that exceeds its quota at minimum scale.
     QuotaExceeded Error "quota-exceeded",
-    /// More than the quota of a namespace, at the most.
+    /// A namespace that exceeds its quota at maximum scale.
     QuotaTooSmall Warning "quota-too-small",
-    /// A name that another environment in the same account would have too.
+    /// A name that another environment in the same account would also have.
     NameWithoutEnvironment Error "name-without-environment",
-    /// Something for one environment that says the name of another.
+    /// A value of one environment that contains the name of another.
     AnotherEnvironment Warning "another-environment",
-    /// A schedule that starts something in an environment that only stands by.
+    /// A schedule that is enabled in a standby environment.
     ScheduleInStandby Warning "schedule-in-standby",
     /// A stream whose failures block it or are lost.
     UnsafeStream Error "unsafe-stream",
-    /// A policy that lets everybody in.
+    /// A policy that allows access to everyone.
     OpenPolicy Error "open-policy",
-    /// A policy with more in it than AWS takes.
+    /// A policy that exceeds a size limit of AWS.
     PolicyTooLarge Error "policy-too-large",
-    /// A right to do everything.
+    /// A permission for every action or resource.
     WildcardPermission Warning "wildcard-permission",
-    /// An object of one tenant that reaches another tenant, the platform or the nodes.
+    /// An object of one tenant with access to another tenant, the platform or the nodes.
     TenantIsolation Error "tenant-isolation",
-    /// Pods that may open connections and cannot resolve names.
+    /// Pods that can open connections but cannot resolve names.
     ClosedDns Warning "closed-dns",
-    /// A job that the tenant's limit of concurrent jobs does not count.
+    /// A job that the limit of concurrent jobs of the tenant does not count.
     UncountedJob Warning "uncounted-job",
-    /// A waiver whose last day is over.
+    /// An expired waiver.
     ExpiredWaiver Warning "expired-waiver",
 }

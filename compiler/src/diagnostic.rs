@@ -1,4 +1,4 @@
-//! What the compiler has to say to the user, as data; the `terrace` program draws it.
+//! Diagnostics as data. The `terrace` program renders them.
 
 use std::collections::BTreeSet;
 
@@ -7,38 +7,38 @@ use terrace_artifact::Text;
 use crate::code::Code;
 use crate::source::Span;
 
-/// One thing to say about what a user wrote.
+/// One problem in the files of a user.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Diagnostic {
-    /// What kind of problem it is; decides the severity and the page `terrace explain` shows.
+    /// The kind of problem. It determines the severity and the page that `terrace explain` shows.
     pub code: Code,
-    /// What is wrong: lower case, no full stop, names in backticks.
+    /// The problem, as subject and verb: lower case, no full stop, names in backticks.
     pub message: String,
-    /// The place it is about. Absent only where there is no file to point into.
+    /// The place of the problem. Absent only if no file contains it.
     pub primary: Option<Label>,
-    /// Other places that matter.
+    /// Other places that help to understand the problem.
     pub related: Vec<Label>,
-    /// How we got there, innermost first: the component that used the module.
+    /// The places that led to the problem, innermost first, such as the component that uses the module.
     pub trace: Vec<Label>,
-    /// Facts that explain why.
+    /// The reasons, as full statements.
     pub notes: Vec<String>,
-    /// What to do, in order of promise.
+    /// What to do, the most likely fix first.
     pub help: Vec<Help>,
 }
 
-/// How bad a diagnostic is.
+/// The severity of a diagnostic.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Severity {
-    /// Nothing is emitted.
+    /// The compiler emits nothing.
     Error,
-    /// Worth a look.
+    /// The compiler emits its output, which may not be what the user wants.
     Warning,
-    /// Something that is done and that nobody wrote down.
+    /// The compiler reports something that it does without being asked, such as excluding files.
     Note,
 }
 
 impl Severity {
-    /// The word for it.
+    /// Returns the name of the severity.
     pub fn as_str(self) -> &'static str {
         match self {
             Severity::Error => "error",
@@ -48,35 +48,35 @@ impl Severity {
     }
 }
 
-/// A place and what it is.
+/// A place with a fact about it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Label {
     /// The place.
     pub span: Span,
-    /// What this place is, in a few words; may be empty.
+    /// A fact about this place, in a few words. May be empty.
     pub text: String,
 }
 
-/// What to do about it.
+/// A suggestion to fix a problem.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Help {
-    /// In words.
+    /// The suggestion, as an imperative.
     pub text: String,
-    /// The change itself, where there is just one.
+    /// The edit, if there is exactly one.
     pub edit: Option<Edit>,
 }
 
-/// A replacement of text.
+/// An edit of a file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Edit {
-    /// What is replaced; may be empty.
+    /// The span that is replaced. May be empty.
     pub span: Span,
-    /// By what.
+    /// The new text.
     pub text: String,
 }
 
 impl Diagnostic {
-    /// A diagnostic without a place yet.
+    /// Creates a diagnostic without a place.
     pub fn new(code: Code, message: impl Into<String>) -> Diagnostic {
         Diagnostic {
             code,
@@ -89,7 +89,7 @@ impl Diagnostic {
         }
     }
 
-    /// The place it is about.
+    /// Sets the place of the problem.
     #[must_use]
     pub fn at(mut self, span: Span, text: impl Into<String>) -> Diagnostic {
         self.primary = Some(Label {
@@ -99,7 +99,7 @@ impl Diagnostic {
         self
     }
 
-    /// Another place that matters.
+    /// Adds another place that helps to understand the problem.
     #[must_use]
     pub fn also(mut self, span: Span, text: impl Into<String>) -> Diagnostic {
         self.related.push(Label {
@@ -109,7 +109,7 @@ impl Diagnostic {
         self
     }
 
-    /// A place that led here.
+    /// Adds a place that led to the problem.
     #[must_use]
     pub fn through(mut self, span: Span, text: impl Into<String>) -> Diagnostic {
         self.trace.push(Label {
@@ -119,14 +119,14 @@ impl Diagnostic {
         self
     }
 
-    /// A fact that explains why.
+    /// Adds a reason.
     #[must_use]
     pub fn note(mut self, text: impl Into<String>) -> Diagnostic {
         self.notes.push(text.into());
         self
     }
 
-    /// What to do.
+    /// Adds a suggestion without an edit.
     #[must_use]
     pub fn help(mut self, text: impl Into<String>) -> Diagnostic {
         self.help.push(Help {
@@ -136,7 +136,7 @@ impl Diagnostic {
         self
     }
 
-    /// What to write instead of `span`.
+    /// Adds a suggestion with an edit that replaces `span`.
     #[must_use]
     pub fn replace(mut self, span: Span, with: impl Into<String>, text: impl Into<String>) -> Diagnostic {
         self.help.push(Help {
@@ -149,71 +149,77 @@ impl Diagnostic {
         self
     }
 
-    /// The nearest name, offered as an edit of `span`; nothing where there is none.
+    /// Suggests the most similar name as an edit of `span`. Does nothing if no name is similar.
     #[must_use]
     pub fn nearest<'a>(self, span: Span, word: &str, among: impl IntoIterator<Item = &'a str>) -> Diagnostic {
         match terrace_catalog::nearest(word, among.into_iter()) {
             Some(name) => {
-                let text = format!("`{name}` exists");
+                let text = did_you_mean(name);
                 self.replace(span, name, text)
             }
             None => self,
         }
     }
 
-    /// How bad it is.
+    /// Marks two places that contain the same key, name or item.
+    #[must_use]
+    pub(crate) fn repeats(self, second: Span, first: Span) -> Diagnostic {
+        self.at(second, SECOND_OCCURRENCE).also(first, "first occurrence")
+    }
+
+    /// Returns the severity, which the code determines.
     pub fn severity(&self) -> Severity {
         self.code.severity()
     }
 
-    /// Whether nothing may be emitted because of it.
+    /// Returns whether the compiler emits nothing because of this diagnostic.
     pub fn is_error(&self) -> bool {
         self.severity() == Severity::Error
     }
 }
 
-/// How many other places are shown of one thing that is wrong in many.
+/// The maximum number of related places of one problem that occurs in many places.
 const MOST_BESIDE: usize = 3;
 
-/// Diagnostics as they are found: collected, never thrown.
+/// The diagnostics that are found during compilation.
 #[derive(Clone, Default, Debug)]
 pub struct Diagnostics {
     list: Vec<Diagnostic>,
 }
 
 impl Diagnostics {
-    /// None yet.
+    /// Creates an empty collection.
     pub fn new() -> Diagnostics {
         Diagnostics::default()
     }
 
-    /// Adds one.
+    /// Adds a diagnostic.
     pub fn push(&mut self, diagnostic: Diagnostic) {
         self.list.push(diagnostic);
     }
 
-    /// Adds some.
+    /// Adds several diagnostics.
     pub(crate) fn extend(&mut self, some: impl IntoIterator<Item = Diagnostic>) {
         self.list.extend(some);
     }
 
-    /// Adds one, and gives it back for what is still to be said.
+    /// Adds a diagnostic and returns it, so that the caller can add help.
     pub(crate) fn push_mut(&mut self, diagnostic: Diagnostic) -> &mut Diagnostic {
         self.list.push_mut(diagnostic)
     }
 
-    /// The one that was added last.
+    /// Returns the diagnostic that was added last.
     pub(crate) fn last_mut(&mut self) -> Option<&mut Diagnostic> {
         self.list.last_mut()
     }
 
-    /// Adds those of another collection.
+    /// Adds the diagnostics of another collection.
     pub fn append(&mut self, other: Diagnostics) {
         self.list.extend(other.list);
     }
 
-    /// Adds what was found after something was wrong already, but for what may only follow from that: these codes, and
-    /// whatever is about a place that an error is about.
+    /// Adds diagnostics that were found after an earlier error, except those that the error may have caused: diagnostics
+    /// with a code in `following`, and diagnostics whose place touches the place of an error.
     pub(crate) fn append_beside(&mut self, other: Diagnostics, following: &[Code]) {
         let errors = self.list.iter().filter(|known| known.is_error());
         let wrong: Vec<Span> = errors
@@ -230,12 +236,12 @@ impl Diagnostics {
             .extend(other.list.into_iter().filter(|new| !follows(new)));
     }
 
-    /// Whether one of them is an error.
+    /// Returns whether one of the diagnostics is an error.
     pub fn has_errors(&self) -> bool {
         self.list.iter().any(Diagnostic::is_error)
     }
 
-    /// Removes those of a code at places that are shown in others already.
+    /// Removes the diagnostics of a code at places that a diagnostic in `others` already shows.
     pub(crate) fn remove_told(&mut self, code: Code, others: &Diagnostics) {
         let labels = || {
             others
@@ -243,13 +249,13 @@ impl Diagnostics {
                 .iter()
                 .flat_map(|d| d.primary.iter().chain(&d.related))
         };
-        let told = |span: Span| labels().any(|label| label.span == span);
+        let is_shown = |span: Span| labels().any(|label| label.span == span);
         self.list
-            .retain(|d| d.code != code || !d.primary.as_ref().is_some_and(|label| told(label.span)));
+            .retain(|d| d.code != code || !d.primary.as_ref().is_some_and(|label| is_shown(label.span)));
     }
 
-    /// Whether one of them is an error after which something is missing or is not what was meant. What has an error of another
-    /// kind is all there, and can be looked at for more.
+    /// Returns whether an error leaves the result incomplete or different from what the user meant. After other errors
+    /// the result is complete and can be checked further.
     pub(crate) fn is_broken(&self) -> bool {
         let whole = |code: Code| {
             matches!(
@@ -260,7 +266,7 @@ impl Diagnostics {
         self.list.iter().any(|d| d.is_error() && !whole(d.code))
     }
 
-    /// Says once what several places say of one thing: of those of a code with one message, the first, with the others beside it.
+    /// Merges the diagnostics of a code that have the same message into one, with the other places as related places.
     pub(crate) fn merge(&mut self, code: Code) {
         if !self.list.iter().any(|d| d.code == code) {
             return;
@@ -284,7 +290,7 @@ impl Diagnostics {
                 match first.related.len() {
                     0..MOST_BESIDE => {
                         let mut other = next.primary;
-                        // What is said of one place need not be said of each.
+                        // A label that all places share is shown once.
                         if let (Some(first), Some(other)) = (&first.primary, &mut other)
                             && first.text == other.text
                         {
@@ -297,13 +303,13 @@ impl Diagnostics {
             }
             if more > 0 {
                 let places = if more == 1 { "place" } else { "places" };
-                first = first.note(format!("the same is said in {more} more {places}"));
+                first = first.note(format!("the same problem occurs in {more} more {places}"));
             }
             self.list.push(first);
         }
     }
 
-    /// Whether an error inside a span was reported.
+    /// Returns whether an error inside a span was reported.
     pub fn has_errors_at(&self, span: Span) -> bool {
         let within = |s: Span| s.file == span.file && s.start >= span.start && s.end <= span.end;
         self.list
@@ -311,17 +317,17 @@ impl Diagnostics {
             .any(|d| d.is_error() && d.primary.as_ref().is_some_and(|label| within(label.span)))
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no diagnostics.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// Those so far.
+    /// Returns the diagnostics in the order in which they were added.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.list.iter()
     }
 
-    /// In order of place, each said once: one mistake in a module that twenty components use is one message.
+    /// Returns the diagnostics in order of place, without duplicates: a mistake in a module that twenty components use is one message.
     pub fn into_sorted(mut self) -> Vec<Diagnostic> {
         let place = |d: &Diagnostic| d.primary.as_ref().map(|label| label.span);
         self.list
@@ -333,7 +339,44 @@ impl Diagnostics {
     }
 }
 
-/// `` `a`, `b` and `c` ``, for messages.
+/// The label of the second of two equal keys, names or items.
+pub(crate) const SECOND_OCCURRENCE: &str = "second occurrence";
+
+/// Returns the help for a misspelled name.
+pub(crate) fn did_you_mean(name: &str) -> String {
+    format!("did you mean `{name}`?")
+}
+
+/// Reports a required key that a map does not have. `what` names the map.
+pub(crate) fn missing_key(key: &str, what: &str, span: Span) -> Diagnostic {
+    Diagnostic::new(Code::MissingField, format!("missing key `{key}` in {what}"))
+        .at(span, format!("requires `{key}`"))
+}
+
+/// Reports something that a later version will support. `what` is a plural noun, or a name in backticks.
+pub(crate) fn not_in_this_version(what: &str) -> Diagnostic {
+    let verb = if what.ends_with('`') { "is" } else { "are" };
+    Diagnostic::new(
+        Code::NotInThisVersion,
+        format!("{what} {verb} not supported in this version"),
+    )
+}
+
+/// Returns the alternatives for a message: `` `a` ``, `` `a` or `b` ``, or `` one of `a`, `b`, `c` ``.
+pub(crate) fn one_of<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
+    let names: Vec<String> = names
+        .into_iter()
+        .map(|name| format!("`{}`", name.as_ref()))
+        .collect();
+    match names.as_slice() {
+        [] => "nothing".to_owned(),
+        [only] => only.clone(),
+        [first, second] => format!("{first} or {second}"),
+        names => format!("one of {}", names.join(", ")),
+    }
+}
+
+/// Returns names as a list for a message: `` `a`, `b` and `c` ``.
 pub(crate) fn listed<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
     let names: Vec<String> = names
         .into_iter()
@@ -346,7 +389,7 @@ pub(crate) fn listed<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> Strin
     }
 }
 
-/// `there is `a``, `there are `a` and `b``: what there is, after the words for one or for several.
+/// Returns names as a list for a message, after `one` for one name and `several` for other counts: `the key is `a``.
 pub(crate) fn those<T: AsRef<str>>(one: &str, several: &str, names: impl IntoIterator<Item = T>) -> String {
     let mut names = names.into_iter().peekable();
     let first = names.next();
@@ -358,7 +401,7 @@ pub(crate) fn those<T: AsRef<str>>(one: &str, several: &str, names: impl IntoIte
     format!("{words} {}", listed(first.into_iter().chain(names)))
 }
 
-/// A name as it goes into a message: whole, or cut where it would drown the sentence.
+/// Returns a name for a message, shortened if it is long.
 pub(crate) fn shown(text: &str) -> Text {
     const LONGEST: usize = 60;
     match text.char_indices().nth(LONGEST) {

@@ -1,38 +1,38 @@
-//! What an amount is of: processor time, bytes, or things that are counted. An amount of one is no amount of another, and some
-//! amounts make no sense at all.
+//! The dimension of an amount: CPU, bytes or a count. An amount of one dimension is not valid for another, and some
+//! amounts are never useful.
 
 use terrace_artifact::Decimal;
 
 use crate::code::Code;
 use crate::unit::Quantity;
 
-/// What an amount is of.
+/// The dimension of an amount.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Dimension {
-    /// Processor time: `500m`, `2`.
+    /// CPU cores: `500m`, `2`.
     Cpu,
     /// Bytes of memory: `512Mi`, `4Gi`.
     Memory,
     /// Bytes of a disk or volume: `20Gi`, `1Ti`.
     Storage,
-    /// Things that are counted: pods, GPUs.
+    /// A count, such as pods or GPUs.
     Count,
 }
 
-/// What is wrong with an amount.
+/// A problem of an amount.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Senseless {
     pub(crate) code: Code,
-    /// What the amount is, in words that follow its name: `is 4 bytes`.
+    /// The problem, as a predicate that follows the name of the amount: `is only 4 bytes`.
     pub(crate) says: String,
-    /// What was most likely meant.
+    /// The value that the user most likely meant.
     pub(crate) meant: Option<String>,
 }
 
-/// Below this no container starts and no volume is made: whoever wrote less forgot a unit.
+/// The minimum of a useful amount. No container starts and no volume is created below it, so a smaller amount lacks a unit.
 const LEAST_BYTES: i64 = 1 << 20;
 
-/// More cores than the largest cluster has: whoever wrote more has bytes in mind.
+/// The maximum number of cores. No cluster has more, so a larger amount is a number of bytes.
 const MOST_CORES: i64 = 1_000_000;
 
 impl Dimension {
@@ -44,7 +44,7 @@ impl Dimension {
         Dimension::Count,
     ];
 
-    /// The word for it.
+    /// Returns the name of the dimension.
     pub fn as_str(self) -> &'static str {
         match self {
             Dimension::Cpu => "cpu",
@@ -72,16 +72,7 @@ impl Dimension {
         }
     }
 
-    fn in_words(self) -> &'static str {
-        match self {
-            Dimension::Cpu => "processor time",
-            Dimension::Memory => "memory",
-            Dimension::Storage => "storage",
-            Dimension::Count => "a number of things",
-        }
-    }
-
-    /// What values look like, for messages.
+    /// Returns example values for messages.
     pub(crate) fn examples(self) -> &'static str {
         match self {
             Dimension::Cpu => "`500m`, `2`",
@@ -91,7 +82,7 @@ impl Dimension {
         }
     }
 
-    /// What is wrong with an amount of this, if anything. Zero is right.
+    /// Returns the problem of an amount of this dimension. Zero is valid.
     pub(crate) fn check(self, quantity: Quantity) -> Option<Senseless> {
         let amount = quantity.amount;
         if amount < Decimal::ZERO {
@@ -101,25 +92,25 @@ impl Dimension {
         match self {
             Dimension::Cpu if quantity.binary || amount > MOST_CORES.into() => {
                 let says = match quantity.binary {
-                    true => format!("is an amount of bytes, and not of {}", self.in_words()),
+                    true => "is a number of bytes, not of CPU cores".to_owned(),
                     false => format!("is {amount} cores"),
                 };
                 wrong(Code::WrongUnit, says, mantissa(quantity))
             }
             Dimension::Count if quantity.binary => {
-                let says = format!("is an amount of bytes, and not {}", self.in_words());
+                let says = "is a number of bytes, not a count".to_owned();
                 wrong(Code::WrongUnit, says, mantissa(quantity))
             }
             Dimension::Count if !amount.is_integer() => {
-                wrong(Code::InvalidValue, "is not a whole number".to_owned(), None)
+                wrong(Code::InvalidValue, "is not an integer".to_owned(), None)
             }
             Dimension::Memory | Dimension::Storage
                 if amount > Decimal::ZERO && amount < LEAST_BYTES.into() =>
             {
                 let says = match amount.is_integer() {
-                    true if amount == 1.into() => "is 1 byte".to_owned(),
-                    true => format!("is {amount} bytes"),
-                    false => "is less than a byte".to_owned(),
+                    true if amount == 1.into() => "is only 1 byte".to_owned(),
+                    true => format!("is only {amount} bytes"),
+                    false => "is less than one byte".to_owned(),
                 };
                 wrong(Code::WrongUnit, says, with_unit(quantity))
             }
@@ -128,7 +119,7 @@ impl Dimension {
     }
 }
 
-/// What is wrong with an amount below zero.
+/// Returns the problem of a negative amount.
 pub(crate) fn negative() -> Senseless {
     Senseless {
         code: Code::InvalidValue,
@@ -137,7 +128,7 @@ pub(crate) fn negative() -> Senseless {
     }
 }
 
-/// The number before the suffix: `2` of `2Gi`.
+/// Returns the number before the suffix: `2` of `2Gi`.
 fn mantissa(quantity: Quantity) -> Option<String> {
     let shown = quantity.to_string();
     let digits = shown.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -147,7 +138,7 @@ fn mantissa(quantity: Quantity) -> Option<String> {
     is_few.then(|| digits.to_owned())
 }
 
-/// A number with the unit that it most likely lacks: `4` is `4Gi`, `512` is `512Mi`, and so is `512m`.
+/// Adds the unit that a number most likely lacks: `4` becomes `4Gi`, `512` and `512m` become `512Mi`.
 fn with_unit(quantity: Quantity) -> Option<String> {
     const MOST_GIBIBYTES: i64 = 256;
     if quantity.binary {
@@ -197,23 +188,23 @@ mod tests {
             (
                 Dimension::Cpu,
                 "2Gi",
-                "is an amount of bytes, and not of processor time",
+                "is a number of bytes, not of CPU cores",
                 Some("2"),
             ),
             (Dimension::Cpu, "2G", "is 2000000000 cores", Some("2")),
-            (Dimension::Memory, "4", "is 4 bytes", Some("4Gi")),
-            (Dimension::Memory, "1", "is 1 byte", Some("1Gi")),
-            (Dimension::Memory, "512", "is 512 bytes", Some("512Mi")),
-            (Dimension::Memory, "400m", "is less than a byte", Some("400Mi")),
-            (Dimension::Memory, "512Ki", "is 524288 bytes", None),
-            (Dimension::Storage, "20", "is 20 bytes", Some("20Gi")),
+            (Dimension::Memory, "4", "is only 4 bytes", Some("4Gi")),
+            (Dimension::Memory, "1", "is only 1 byte", Some("1Gi")),
+            (Dimension::Memory, "512", "is only 512 bytes", Some("512Mi")),
+            (Dimension::Memory, "400m", "is less than one byte", Some("400Mi")),
+            (Dimension::Memory, "512Ki", "is only 524288 bytes", None),
+            (Dimension::Storage, "20", "is only 20 bytes", Some("20Gi")),
             (
                 Dimension::Count,
                 "8Gi",
-                "is an amount of bytes, and not a number of things",
+                "is a number of bytes, not a count",
                 Some("8"),
             ),
-            (Dimension::Count, "500m", "is not a whole number", None),
+            (Dimension::Count, "500m", "is not an integer", None),
         ] {
             let expected = (said.to_owned(), meant.map(str::to_owned));
             assert_eq!(says(dimension, amount), Some(expected), "{amount}");

@@ -1,4 +1,4 @@
-//! Which CloudFormation stack a resource of a divided component is in: a matter of its own key, and of nothing else.
+//! Assigns the resources of a partitioned component to CloudFormation stacks. The assignment depends only on the key of a resource.
 
 use terrace_artifact::Digest;
 
@@ -8,7 +8,7 @@ use crate::module::Division;
 use crate::term::Term;
 
 impl Division {
-    /// The stack of a resource, from 1: the hash of its key, so that no resource moves because another comes or goes.
+    /// Returns the number of the stack of a resource, from 1. It is a hash of the key, so that no resource moves when another is added or removed.
     pub(crate) fn part(&self, scope: &Scope<'_>, failures: &mut Vec<Box<Failure>>) -> u32 {
         let value = match scope.evaluate(&self.by) {
             Ok(value) => value,
@@ -21,15 +21,15 @@ impl Division {
             Term::String(key) => part(key, self.into),
             Term::Number(number) => part(&number.to_string(), self.into),
             other => {
-                let label = format!("this is {}", other.kind());
+                let label = format!("found {}", other.kind());
                 failures.push(
                     Failure::new(
                         Code::ExpressionType,
                         self.by.span,
-                        "the key that resources are divided by has to be text",
+                        "`by` of `divides` must be a string",
                         label,
                     )
-                    .with_help("divide by `each.key`, or by a text that is made of it"),
+                    .with_help("use `each.key`, or a string that is derived from it"),
                 );
                 0
             }

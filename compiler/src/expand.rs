@@ -1,4 +1,4 @@
-//! Phase 4: components through their modules into resources, with references in them.
+//! Phase 4: expands components into resources that contain references.
 
 use std::collections::BTreeSet;
 
@@ -20,29 +20,29 @@ use crate::source::{Files, Span};
 use crate::term::Term;
 use crate::values;
 
-/// An edge that a module or component states: a grant or a connection, with its place.
+/// A grant, a connection or an existing object that a module or component declares, with its place.
 #[derive(Clone, Debug)]
 pub(crate) struct Stated {
     /// Its component: an index into [`Expanded::instances`].
     pub(crate) instance: usize,
-    /// What it says, references unresolved.
+    /// Its value, with unresolved references.
     pub(crate) value: Term,
     pub(crate) span: Span,
 }
 
-/// What phase 4 makes.
+/// The result of phase 4.
 #[derive(Debug, Default)]
 pub(crate) struct Expansions {
     pub(crate) expanded: Expanded,
     pub(crate) grants: Vec<Stated>,
     pub(crate) connects: Vec<Stated>,
-    /// Objects that somebody else made.
+    /// Objects that Terrace does not create.
     pub(crate) existing: Vec<Stated>,
-    /// The waivers that what modules demand has needed: the places of their rules.
+    /// The places of the waivers that suppressed a failed check of a module.
     pub(crate) waived: BTreeSet<Span>,
 }
 
-/// One use, expanded.
+/// One component after expansion.
 #[derive(Default)]
 struct Piece {
     resources: Vec<Resource>,
@@ -54,7 +54,7 @@ struct Piece {
     diagnostics: Diagnostics,
 }
 
-/// Expands every use. Pipelines are lowered later, when their targets are known.
+/// Expands every component. Pipelines are lowered later, when their targets are known.
 pub(crate) fn expand(
     uses: &[Use<'_>],
     waivers: &Waivers<'_>,
@@ -106,11 +106,11 @@ fn expand_component(
     files: &Files,
     piece: &mut Piece,
 ) {
-    let mut said = Diagnostics::new();
-    let names = names_with_inputs(one, module, files, &mut said);
-    // With an input that is wrong, everything it reaches would be wrong too.
-    if said.is_broken() {
-        piece.diagnostics.append(said);
+    let mut diagnostics = Diagnostics::new();
+    let names = names_with_inputs(one, module, files, &mut diagnostics);
+    // An invalid input would cause errors everywhere it is used.
+    if diagnostics.is_broken() {
+        piece.diagnostics.append(diagnostics);
         return;
     }
     let scope = Scope {
@@ -118,10 +118,10 @@ fn expand_component(
         variables: None,
         local: true,
     };
-    let demanded = check(recipe, &scope, one, &mut said);
+    let demanded = check(recipe, &scope, one, &mut diagnostics);
     for (check, key, diagnostic) in demanded {
         let waiver = waivers.of_check(check, key.as_ref(), recipe, &one.instance, index);
-        said.extend(waivers.hold(waiver, &mut piece.waived, || diagnostic));
+        diagnostics.extend(waivers.hold(waiver, &mut piece.waived, || diagnostic));
     }
     let mut failures = Vec::new();
     let common = Common::new(&recipe.repeated);
@@ -154,7 +154,7 @@ fn expand_component(
     if let document::Recipe::Module { existing, .. } = &component.recipe {
         let bodies: Vec<Body> = existing
             .iter()
-            .map(|node| Body::read(node, files, &mut said))
+            .map(|node| Body::read(node, files, &mut diagnostics))
             .collect();
         let scope = Scope {
             names: &one.names,
@@ -166,15 +166,22 @@ fn expand_component(
             .extend(state(&bodies, &scope, index, &mut failures));
     }
     for failure in failures {
-        said.push(through(failure.diagnostic(), component, module));
+        diagnostics.push(through(failure.diagnostic(), component, module));
     }
     if let document::Recipe::Module { patches, .. } = &component.recipe {
-        patch(patches, &scope, component, files, &mut piece.resources, &mut said);
+        patch(
+            patches,
+            &scope,
+            component,
+            files,
+            &mut piece.resources,
+            &mut diagnostics,
+        );
     }
-    piece.diagnostics.append(said);
+    piece.diagnostics.append(diagnostics);
 }
 
-/// What the items of a list state: one each, or several where an item loops.
+/// Expands the items of a list. An item with a loop produces several.
 fn state(bodies: &[Body], scope: &Scope<'_>, index: usize, failures: &mut Vec<Box<Failure>>) -> Vec<Stated> {
     let mut stated = Vec::new();
     for body in bodies {
@@ -191,7 +198,7 @@ fn state(bodies: &[Body], scope: &Scope<'_>, index: usize, failures: &mut Vec<Bo
     stated
 }
 
-/// The whole scope of a use: its names, and its inputs merged and checked.
+/// Returns the scope of a component: its names, and its inputs merged and checked.
 pub(crate) fn names_with_inputs(
     one: &Use<'_>,
     module: Option<&Module>,
@@ -220,16 +227,16 @@ pub(crate) fn names_with_inputs(
     names
 }
 
-/// What is wrong with the values that the inputs of a use are given.
+/// Checks the input values of a component.
 pub(crate) fn check_inputs(one: &Use<'_>, files: &Files) -> Diagnostics {
-    let mut said = Diagnostics::new();
+    let mut diagnostics = Diagnostics::new();
     if let UseKind::Component {
         component,
         module: Some(module),
         ..
     } = &one.kind
     {
-        // What is wrong with a default is the module's, and is told when the module is used and everything else is right.
+        // Problems of defaults belong to the module. They are reported during expansion.
         let defaults = defaults(module, &one.names, files, &mut Diagnostics::new());
         let user = component.name.span;
         values::inputs(
@@ -238,13 +245,13 @@ pub(crate) fn check_inputs(one: &Use<'_>, files: &Files) -> Diagnostics {
             &one.layers,
             user,
             files,
-            &mut said,
+            &mut diagnostics,
         );
     }
-    said
+    diagnostics
 }
 
-/// The defaults of a module's inputs: values, or expressions over the scope without `inputs`.
+/// Returns the defaults of the inputs of a module. Their expressions cannot use `inputs`.
 fn defaults(module: &Module, names: &[(Text, Term)], files: &Files, diagnostics: &mut Diagnostics) -> Term {
     let scope = Scope {
         names,
@@ -268,7 +275,7 @@ fn defaults(module: &Module, names: &[(Text, Term)], files: &Files, diagnostics:
     Term::Map(out.into())
 }
 
-/// What the module demands of its inputs and does not get, with the turn of a check that is repeated.
+/// Returns the failed checks of a module, each with the key of its iteration if the check is repeated.
 fn check<'a>(
     recipe: &'a Recipe,
     scope: &Scope<'_>,
@@ -345,7 +352,7 @@ fn check_once(
             _ => Segment::Key(part.into()),
         })
         .collect();
-    // Where the value itself is a default, the map around it is what somebody wrote.
+    // If the value is a default, the label points to the map around it that the user wrote.
     let written = (1..=input.len()).rev().find_map(|length| {
         let mut layers = one.layers.iter().rev();
         let node = layers.find_map(|layer| layer.node.find(&input[..length]));
@@ -354,33 +361,26 @@ fn check_once(
     let mut diagnostic = Diagnostic::new(Code::FailedCheck, message);
     if let Some(rule) = &check.rule {
         diagnostic = diagnostic.note(format!(
-            "the module calls this rule `{}`: by that name it can be waived",
+            "a waiver can suppress this rule by its name, `{}`",
             rule.value
         ));
     }
     diagnostic = match written {
         Some((node, whole)) => diagnostic
-            .at(
-                node.span,
-                if whole {
-                    "this value"
-                } else {
-                    "with what is written here"
-                },
-            )
-            .also(check.that.span, "what the module demands"),
+            .at(node.span, if whole { "violates the check" } else { "set here" })
+            .also(check.that.span, "required by the module"),
         None => diagnostic.at(
             check.that.span,
             match input.is_empty() {
-                true => "what the module demands".to_owned(),
-                false => format!("what the module demands of `{}`", show_path(&input)),
+                true => "required by the module".to_owned(),
+                false => format!("the module requires this of `{}`", show_path(&input)),
             },
         ),
     };
     Some(through(diagnostic, component, *module))
 }
 
-/// Says which component led into a module.
+/// Adds the component that uses the module to a diagnostic.
 pub(crate) fn through(diagnostic: Diagnostic, component: &Component, module: Option<&Module>) -> Diagnostic {
     match (module, &component.recipe) {
         (Some(module), document::Recipe::Module { module: used, .. }) => diagnostic.through(
@@ -391,7 +391,7 @@ pub(crate) fn through(diagnostic: Diagnostic, component: &Component, module: Opt
     }
 }
 
-/// Expands a template: nothing, one resource, or one for each turn of its loop.
+/// Expands a template into no resource, one resource, or one for each iteration of its loop.
 #[expect(
     clippy::too_many_arguments,
     reason = "what one resource is made of, each from elsewhere"
@@ -455,7 +455,7 @@ fn expand_resource(
             part,
         });
     });
-    // The names of repeated objects have the key in them, where the module gives none.
+    // If the module sets no name, the name of a repeated object contains its key.
     for resource in &mut out[first..] {
         if let ResourceKind::Kubernetes { .. } = resource.kind
             && let Some(metadata) = resource.body.get_mut("metadata")
@@ -523,7 +523,7 @@ fn each(
     }
 }
 
-/// Puts what every Kubernetes object has in its place: version, kind, namespace.
+/// Adds the fields that every Kubernetes object has: version, kind, namespace.
 fn finish(kind: &ResourceKind, body: Term, one: &Use<'_>) -> Term {
     let ResourceKind::Kubernetes { api_version, kind } = kind else {
         return if body == Term::Omit {
@@ -561,7 +561,7 @@ fn finish(kind: &ResourceKind, body: Term, one: &Use<'_>) -> Term {
     Term::Map(object.into())
 }
 
-/// Where each leaf of a resource came from: what a message or `explain` points at.
+/// Returns the source of each leaf of a resource, for messages and `explain`.
 pub(crate) fn trace(one: &Use<'_>, address: &Address, files: &Files) -> Option<Trace> {
     let UseKind::Component { module, recipe, .. } = &one.kind else {
         return None;

@@ -561,12 +561,12 @@ fn check_program(stack: &Stack, request: &Request, diagnostics: &mut Diagnostics
             Diagnostic::new(
                 Code::WrongVersion,
                 format!(
-                    "this is Terrace {version}, and the stack is for `{}`",
+                    "the stack requires Terrace `{}`, but this is version {version}",
                     wanted.value
                 ),
             )
-            .at(wanted.span, "demanded here")
-            .help("use a version that fits, or change the demand once the stack was tried with this one"),
+            .at(wanted.span, "required here")
+            .help("install a matching version, or change the requirement"),
         );
     }
 }

@@ -1,4 +1,4 @@
-//! What CloudFormation takes in one stack. A compiler has no memory, so a component that outgrows a stack has to have said how it divides.
+//! The quotas of CloudFormation stacks. The compiler keeps no state, so a component that outgrows one stack must declare how it is partitioned.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ const MOST_RESOURCES: usize = 500;
 const MOST_OUTPUTS: usize = 200;
 const MOST_PARAMETERS: usize = 200;
 const LONGEST_TEMPLATE: usize = 1_000_000;
-/// What a resource has in a template around its properties: type, metadata, policies.
+/// An estimate of the bytes of a resource in a template besides its properties: type, metadata, policies.
 const AROUND: usize = 60;
 
 #[derive(Default)]
@@ -29,7 +29,7 @@ struct Measure<'a> {
     bytes: usize,
 }
 
-/// Holds every CloudFormation stack against the quotas.
+/// Reports CloudFormation stacks that exceed a quota.
 pub(crate) fn check(
     graph: &Graph<'_>,
     lowered: &[Lowered],
@@ -56,17 +56,17 @@ pub(crate) fn check(
         measure.bytes += size;
     }
     for ((instance, part), mut measure) in stacks {
-        // Nearly all are far below: only one that may be too long is counted byte by byte.
+        // Most templates are far below the limit. Only one that may exceed it is measured exactly.
         if measure.bytes > LONGEST_TEMPLATE {
             let members = graph.resources_of(instance);
             let members = members.filter(|(_, resource)| !is_object(resource) && resource.part == part);
             let exact = members.map(|(at, resource)| length(resource, &lowered[at], text_size));
             measure.bytes = exact.sum();
         }
-        let told = outputs.get(&(instance, part)).map_or(0, BTreeMap::len);
+        let output_count = outputs.get(&(instance, part)).map_or(0, BTreeMap::len);
         let found = [
             (measure.resources, MOST_RESOURCES, "resources"),
-            (told, MOST_OUTPUTS, "outputs"),
+            (output_count, MOST_OUTPUTS, "outputs"),
             (measure.parameters.len(), MOST_PARAMETERS, "parameters"),
             (measure.bytes, LONGEST_TEMPLATE, "bytes"),
         ];
@@ -88,35 +88,35 @@ fn too_large(
     let name = instance.stack_name(part);
     let diagnostic = Diagnostic::new(
         Code::StackTooLarge,
-        format!("the CloudFormation stack `{name}` has {count} {what}"),
+        format!("CloudFormation stack `{name}` has {count} {what}"),
     )
-    .at(instance.declared, format!("of this; a stack may have {most}"));
+    .at(instance.declared, format!("the maximum is {most}"));
     match &graph.uses[index].kind {
-        UseKind::Pipeline(_) => diagnostic.help("make several pipelines of it, which start each other"),
+        UseKind::Pipeline(_) => diagnostic.help("split the pipeline into several that start each other"),
         UseKind::Component {
             module: Some(module), ..
         } if instance.divided == 0 => diagnostic
-            .also(module.document.name.span, "its module does not say how it divides")
-            .help("say in the module how it divides: `divides: {by: \"{{ each.key }}\", into: 8}`, or make several components of it"),
+            .also(module.document.name.span, "the module does not declare `divides`")
+            .help("add `divides: {by: \"{{ each.key }}\", into: 8}` to the module, or split the component"),
         UseKind::Component { module: None, .. } => {
-            diagnostic.help("make several components of it, or a module that says how it `divides`")
+            diagnostic.help("split the component, or use a module that declares `divides`")
         }
         UseKind::Component { .. } if part == 0 => {
-            diagnostic.help("only resources with `for_each` are divided: repeat what there is much of, or make several components of it")
+            diagnostic.help("use `for_each`, because only repeated resources are partitioned, or split the component")
         }
         UseKind::Component { .. } => {
-            diagnostic.help("divide by a finer key; into more stacks only where nothing is deployed yet, for that moves resources")
+            diagnostic.help("use a finer key in `by`; raise `into` only before the first deployment, because it moves resources")
         }
     }
 }
 
-/// The length of a resource in a template, with what stands beside its properties.
+/// Returns the length of a resource in a template, in bytes.
 fn length(resource: &Resource, lowered: &Lowered, of_text: fn(&str) -> usize) -> usize {
     let attributes = lowered.attributes.iter().map(|(_, term)| size(term, of_text));
     AROUND + size(lowered.body(resource), of_text) + attributes.sum::<usize>()
 }
 
-/// The length of a term as compact JSON, with texts as long as `of_text` says.
+/// Returns the length of a term as compact JSON. `of_text` measures strings.
 fn size(term: &Term, of_text: fn(&str) -> usize) -> usize {
     match term {
         Term::String(text) => of_text(text),
@@ -131,12 +131,12 @@ fn size(term: &Term, of_text: fn(&str) -> usize) -> usize {
     }
 }
 
-/// A length that a text as JSON does not have more of: as if every character were a control character.
+/// Returns an upper bound of the length of a string as JSON: every character could be a control character.
 fn at_most(text: &str) -> usize {
     6 * text.len() + 2
 }
 
-/// The length of a text as JSON.
+/// Returns the length of a string as JSON.
 fn text_size(text: &str) -> usize {
     let byte = |byte: u8| match byte {
         b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 8 | 12 => 2,
@@ -146,7 +146,7 @@ fn text_size(text: &str) -> usize {
     text.bytes().map(byte).sum::<usize>() + 2
 }
 
-/// Whether a term as compact JSON has more than so many bytes. Nearly none comes near: only what may have is written.
+/// Returns whether a term as compact JSON exceeds a number of bytes. Only a term that may exceed it is serialized.
 pub(crate) fn is_longer(term: &Term, most: usize) -> bool {
     size(term, at_most) > most && terrace_artifact::to_json_compact(&term.clone().into_value()).len() > most
 }

@@ -1,4 +1,4 @@
-//! Phase 1 and 2: reads every document of a stack and holds it against its schema.
+//! Phases 1 and 2: reads every document of a stack and validates it against its schema.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use terrace_artifact::Text;
 
 use crate::code::Code;
-use crate::diagnostic::{Diagnostic, Diagnostics, those};
+use crate::diagnostic::{Diagnostic, Diagnostics, one_of};
 use crate::document::{Component, Document, Environment, Module, Pipeline, Platform, Spanned, Tenant};
 use crate::library;
 use crate::node::Node;
@@ -23,31 +23,31 @@ pub(crate) struct Stack {
     pub(crate) tenants: Vec<Tenant>,
     pub(crate) components: Vec<Component>,
     pub(crate) pipelines: Vec<Pipeline>,
-    /// Those of the stack, then those of the program that the stack asks for.
+    /// The modules of the stack, then the built-in modules that the stack uses.
     pub(crate) modules: Vec<Module>,
-    /// Whether something could not be read at all: a name that nothing has may be in it.
+    /// Whether a document could not be read. It may define a name that seems not to exist.
     pub(crate) lost: bool,
 }
 
 impl Stack {
-    /// The tenant of a name.
+    /// Returns the tenant with a name.
     pub(crate) fn tenant(&self, name: &str) -> Option<&Tenant> {
         self.tenants.iter().find(|tenant| tenant.name.value == name)
     }
 }
 
-/// What was read of some files.
+/// The documents of some files.
 #[derive(Default)]
 pub(crate) struct Read {
-    /// The documents that have a kind and a name. What is wrong with one was said: whoever goes on with it goes on to find
-    /// what else is wrong, and no further.
+    /// The documents that have a kind and a name. A document may be invalid, which was reported. It is kept only to find
+    /// further errors.
     pub(crate) documents: Vec<Document>,
-    /// Whether there are others.
+    /// Whether other documents could not be read.
     pub(crate) lost: bool,
 }
 
 impl Read {
-    /// These documents, and no others.
+    /// Wraps documents that were all read.
     pub(crate) fn of(documents: Vec<Document>) -> Read {
         Read {
             documents,
@@ -61,21 +61,21 @@ impl Read {
     }
 }
 
-/// Reads a stack. Gives nothing where no Platform says what it is.
+/// Reads a stack. Returns `None` if it has no Platform.
 pub(crate) fn load(sources: &dyn Sources, files: &mut Files, diagnostics: &mut Diagnostics) -> Option<Stack> {
     let paths = match sources.list("") {
         Ok(paths) => stack_paths(paths),
         Err(error) => {
             diagnostics.push(Diagnostic::new(
                 Code::Unreadable,
-                format!("the stack's folder cannot be read: {error}"),
+                format!("cannot read the stack directory: {error}"),
             ));
             return None;
         }
     };
     let mut all = read(sources, &paths, files, diagnostics);
     if let Some(several) = several_stacks(&all.documents, files) {
-        // What else is wrong is wrong in stacks that nobody asked for.
+        // Other problems are in stacks that the user did not name.
         *diagnostics = Diagnostics::new();
         diagnostics.push(several);
         return None;
@@ -110,10 +110,10 @@ pub(crate) fn load(sources: &dyn Sources, files: &mut Files, diagnostics: &mut D
                 diagnostics.push(
                     Diagnostic::new(
                         Code::Unreadable,
-                        format!("the modules in `{}` cannot be read", folder.value),
+                        format!("cannot read the modules in `{}`", folder.value),
                     )
                     .at(folder.span, error.to_string())
-                    .help("the folder is looked for from the stack's own"),
+                    .note("the path is relative to the stack directory"),
                 );
             }
         }
@@ -121,7 +121,7 @@ pub(crate) fn load(sources: &dyn Sources, files: &mut Files, diagnostics: &mut D
     assemble(all, files, diagnostics)
 }
 
-/// Says which stacks are below a folder that is none itself: a Platform in each of several folders beside each other.
+/// Reports a directory that is not a stack and contains several: each has its Platform in its own directory.
 fn several_stacks(documents: &[Document], files: &Files) -> Option<Diagnostic> {
     const NAMED: usize = 5;
     let platforms = documents.iter().filter_map(|document| match document {
@@ -133,7 +133,7 @@ fn several_stacks(documents: &[Document], files: &Files) -> Option<Diagnostic> {
         let (folder, _) = path.rsplit_once('/')?;
         Some((folder.matches('/').count(), folder.to_owned()))
     };
-    // A Platform in the folder itself makes it a stack.
+    // A Platform in the directory itself makes it a stack.
     let folders: BTreeSet<(usize, String)> = platforms.map(folder).collect::<Option<_>>()?;
     let mut names: Vec<String> = folders
         .into_iter()
@@ -145,23 +145,23 @@ fn several_stacks(documents: &[Document], files: &Files) -> Option<Diagnostic> {
     }
     let last = if count > NAMED {
         names.truncate(NAMED);
-        format!("{} more", count - NAMED)
+        format!("{} others", count - NAMED)
     } else {
         names.pop()?
     };
     Some(
         Diagnostic::new(
             Code::NoPlatform,
-            format!("this folder is no stack: it has {count} of them in it"),
+            format!("this directory is not a stack, and contains {count} stacks"),
         )
         .help(format!(
-            "name the folder of one; there are {} and {last}",
+            "name the directory of one stack: {} or {last}",
             names.join(", ")
         )),
     )
 }
 
-/// What is YAML of ours among the files of a stack: not what is hidden, built, compared with, or beside a module.
+/// Returns the YAML files of a stack, without hidden files, output, golden files and the files of a module directory.
 fn stack_paths(paths: Vec<String>) -> Vec<String> {
     let folder = |path: &str| {
         path.rsplit_once('/')
@@ -171,7 +171,7 @@ fn stack_paths(paths: Vec<String>) -> Vec<String> {
         .iter()
         .filter_map(|path| {
             let module = path.ends_with("/module.yaml").then(|| folder(path));
-            // A folder that Terrace delivers to has this in it.
+            // Terrace writes this file to its output directories.
             module.or_else(|| path.strip_suffix(".terrace/manifest.json").map(str::to_owned))
         })
         .filter(|folder| !folder.is_empty())
@@ -205,7 +205,7 @@ fn read(sources: &dyn Sources, paths: &[String], files: &mut Files, diagnostics:
                 all.lost = true;
                 diagnostics.push(Diagnostic::new(
                     Code::Unreadable,
-                    format!("`{path}` cannot be read: {error}"),
+                    format!("cannot read `{path}`: {error}"),
                 ));
             }
         }
@@ -217,9 +217,9 @@ fn read(sources: &dyn Sources, paths: &[String], files: &mut Files, diagnostics:
             (documents_of(*file, files, &mut diagnostics), diagnostics)
         })
         .collect();
-    for (found, said) in results {
-        all.extend(found);
-        diagnostics.append(said);
+    for (documents, found) in results {
+        all.extend(documents);
+        diagnostics.append(found);
     }
     all
 }
@@ -237,7 +237,7 @@ pub(crate) fn documents_of(file: FileId, files: &Files, diagnostics: &mut Diagno
         .into_iter()
         .filter(|node| !node.is_null() && !is_foreign(node))
     {
-        // What the parser stumbled over is no map for that reason.
+        // A document with a syntax error may have lost its entries.
         if !readable && node.entries().is_empty() {
             continue;
         }
@@ -252,7 +252,7 @@ pub(crate) fn documents_of(file: FileId, files: &Files, diagnostics: &mut Diagno
     read
 }
 
-/// A Kubernetes manifest that lies in the stack's folder says that it is one.
+/// Returns whether a document is a Kubernetes manifest, which has its own `apiVersion`.
 fn is_foreign(node: &Node) -> bool {
     let version = node.get("apiVersion").and_then(Node::as_str);
     version.is_some_and(|version| !version.starts_with("terrace"))
@@ -289,31 +289,32 @@ pub(crate) fn assemble(read: Read, files: &mut Files, diagnostics: &mut Diagnost
             diagnostics.push(
                 Diagnostic::new(
                     Code::DuplicateName,
-                    format!("module `{}` {} is here twice", name.value, pair[1].version.value),
+                    format!("duplicate module `{}` {}", name.value, pair[1].version.value),
                 )
-                .at(name.span, "the second time")
-                .also(pair[0].name.span, "the first time"),
+                .repeats(name.span, pair[0].name.span),
             );
         }
     }
     platforms.sort_by_key(|platform: &Platform| platform.name.span);
     if let [first, second, ..] = platforms.as_slice() {
         diagnostics.push(
-            Diagnostic::new(Code::NoPlatform, "a stack has one Platform, not two")
-                .at(second.name.span, "the second")
-                .also(first.name.span, "the first"),
+            Diagnostic::new(
+                Code::NoPlatform,
+                "the stack has more than one `Platform` document",
+            )
+            .repeats(second.name.span, first.name.span),
         );
     }
     let Some(platform) = platforms.into_iter().next() else {
-        // Where a Platform was there and wrong, that has been said.
+        // An invalid Platform was reported already.
         if !diagnostics.has_errors() {
             diagnostics.push(
                 Diagnostic::new(
                     Code::NoPlatform,
-                    "no document of kind `Platform` is in this folder",
+                    "this directory has no document of kind `Platform`",
                 )
                 .help(
-                    "write one: `{kind: Platform, name: acme}`; or start from what `terrace init DIR` writes",
+                    "add one, such as `{kind: Platform, name: acme}`, or create a stack with `terrace init DIR`",
                 ),
             );
         }
@@ -344,8 +345,8 @@ pub(crate) fn assemble(read: Read, files: &mut Files, diagnostics: &mut Diagnost
     })
 }
 
-/// The modules of the program that components ask for, or seem to: the inputs of a component are looked at even where the
-/// name of its module is misspelt.
+/// Returns the built-in modules that components use. A misspelled name counts as the most similar one, so that the inputs of
+/// the component are checked as well.
 fn used_modules(components: &[Component], own: &[Module]) -> BTreeSet<Text> {
     let names = || library::MODULES.iter().map(|(name, _)| *name);
     components
@@ -362,24 +363,21 @@ fn used_modules(components: &[Component], own: &[Module]) -> BTreeSet<Text> {
         .collect()
 }
 
+/// Reports names that occur twice in a sorted list.
 fn unique<'a>(what: &str, names: impl Iterator<Item = &'a Spanned<Text>>, diagnostics: &mut Diagnostics) {
     let mut previous: Option<&Spanned<Text>> = None;
     for name in names {
         if let Some(first) = previous.filter(|previous| previous.value == name.value) {
             diagnostics.push(
-                Diagnostic::new(
-                    Code::DuplicateName,
-                    format!("{what} `{}` is here twice", name.value),
-                )
-                .at(name.span, "the second time")
-                .also(first.span, "the first time"),
+                Diagnostic::new(Code::DuplicateName, format!("duplicate {what} `{}`", name.value))
+                    .repeats(name.span, first.span),
             );
         }
         previous = Some(name);
     }
 }
 
-/// Says that a name is not among those that exist.
+/// Reports a name that does not exist, and suggests a similar one or lists the names that exist.
 pub(crate) fn unknown<'a>(
     code: Code,
     what: &str,
@@ -391,14 +389,14 @@ pub(crate) fn unknown<'a>(
         code,
         format!("no {what} is named `{}`", crate::diagnostic::shown(name)),
     )
-    .at(span, "no such name")
+    .at(span, "")
     .nearest(span, name, known.clone());
     if !diagnostic.help.is_empty() {
         return diagnostic;
     }
     match known.clone().count() {
-        0 => diagnostic.help(format!("this stack has no {what}s")),
-        1..=12 => diagnostic.help(those("there is", "there are", known)),
+        0 => diagnostic.note(format!("this stack has no {what}s")),
+        1..=12 => diagnostic.at(span, format!("expected {}", one_of(known))),
         _ => diagnostic,
     }
 }

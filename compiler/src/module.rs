@@ -1,39 +1,39 @@
-//! Modules with their expressions read: once, for every component that uses them.
+//! Modules with parsed expressions. Each module is parsed once, for all components that use it.
 
 use terrace_artifact::Text;
 
 use crate::body::{Body, number, whole_expression};
 use crate::code::Code;
-use crate::diagnostic::{Diagnostic, Diagnostics, shown};
+use crate::diagnostic::{Diagnostic, Diagnostics, did_you_mean, shown};
 use crate::document::{self, Input, Spanned};
 use crate::expression::{self, Expression, Reads, Template};
 use crate::node::{Node, NodeKind};
 use crate::resource::ResourceKind;
 use crate::source::Files;
 
-/// What expands to resources: a module's, or a component's own.
+/// The template of a module, or of a component with its own resources.
 #[derive(Clone, Debug)]
 pub(crate) struct Recipe {
     pub(crate) resources: Vec<ResourceTemplate>,
-    /// For each number that trees in the resources have, whether several have it.
+    /// For each number of a tree in the resources, whether several trees have it.
     pub(crate) repeated: Vec<bool>,
     pub(crate) outputs: Vec<(Spanned<Text>, Body)>,
     pub(crate) checks: Vec<Check>,
-    /// A list item each; a loop in one makes several.
+    /// One body for each list item. A loop in an item produces several grants.
     pub(crate) grants: Vec<Body>,
     pub(crate) connects: Vec<Body>,
     pub(crate) existing: Vec<Body>,
     pub(crate) requires: Vec<(Spanned<Text>, Spanned<semver::VersionReq>)>,
-    /// How it divides into CloudFormation stacks, where it does.
+    /// How it is partitioned into CloudFormation stacks, if it is.
     pub(crate) division: Option<Division>,
 }
 
-/// How repeated resources are divided among CloudFormation stacks.
+/// The partitioning of repeated resources into CloudFormation stacks.
 #[derive(Clone, Debug)]
 pub(crate) struct Division {
-    /// The key of a resource.
+    /// The expression of the key of a resource.
     pub(crate) by: Expression,
-    /// Into how many stacks.
+    /// The number of stacks.
     pub(crate) into: u32,
 }
 
@@ -42,11 +42,11 @@ pub(crate) struct Division {
 pub(crate) struct Module {
     pub(crate) document: document::Module,
     pub(crate) recipe: Recipe,
-    /// Inputs that nothing reads because a reader misspells them: that is said where it stands, and these only if it is not.
+    /// Diagnostics of unused inputs whose reader misspells them. They are reported only if the misspelled name is not.
     pub(crate) misspelt: Diagnostics,
 }
 
-/// A resource before it is expanded.
+/// A resource before expansion.
 #[derive(Clone, Debug)]
 pub(crate) struct ResourceTemplate {
     pub(crate) name: Spanned<Text>,
@@ -57,13 +57,13 @@ pub(crate) struct ResourceTemplate {
     /// `DeletionPolicy` and its like.
     pub(crate) attributes: Vec<(Text, Body)>,
     pub(crate) depends_on: Vec<Spanned<Text>>,
-    /// What the resource says of itself; absent, its type decides.
+    /// Whether the resource holds data. If absent, its type decides.
     pub(crate) holds_data: Option<Body>,
-    /// Whether only those may use it who are granted something on it.
+    /// Whether only grantees may use it.
     pub(crate) granted_only: Option<Body>,
 }
 
-/// Something that has to be true of the inputs.
+/// A condition on the inputs.
 #[derive(Clone, Debug)]
 pub(crate) struct Check {
     pub(crate) for_each: Option<Expression>,
@@ -74,15 +74,15 @@ pub(crate) struct Check {
 }
 
 impl Module {
-    /// Reads a module's expressions, and finds the inputs that none of them reads.
+    /// Parses the expressions of a module, and reports inputs that none of them reads.
     pub(crate) fn read(document: &document::Module, files: &Files, diagnostics: &mut Diagnostics) -> Module {
-        let mut said = Diagnostics::new();
-        let recipe = Recipe::read(&document.body, files, &mut said);
+        let mut problems = Diagnostics::new();
+        let recipe = Recipe::read(&document.body, files, &mut problems);
         let mut misspelt = Diagnostics::new();
-        if !said.has_errors() {
-            recipe.unused_inputs(&document.inputs, &mut said, &mut misspelt);
+        if !problems.has_errors() {
+            recipe.unused_inputs(&document.inputs, &mut problems, &mut misspelt);
         }
-        diagnostics.append(said);
+        diagnostics.append(problems);
         Module {
             document: document.clone(),
             recipe,
@@ -92,7 +92,7 @@ impl Module {
 }
 
 impl Recipe {
-    /// Reads the expressions of a document's body.
+    /// Parses the expressions of a document.
     pub(crate) fn read(body: &document::Body, files: &Files, diagnostics: &mut Diagnostics) -> Recipe {
         let bodies = |nodes: &[Node], diagnostics: &mut Diagnostics| {
             nodes
@@ -164,7 +164,7 @@ impl Recipe {
             .for_each(|body| body.expressions(see));
     }
 
-    /// An input that only a check reads decides nothing: it counts as unused.
+    /// Reports unused inputs. An input that only a check reads has no effect, so it counts as unused.
     fn unused_inputs(&self, inputs: &[Input], diagnostics: &mut Diagnostics, misspelt: &mut Diagnostics) {
         let mut reads = Reads::default();
         self.expressions(&mut |expression| reads.add(expression));
@@ -180,17 +180,17 @@ impl Recipe {
             let name = input.name.value.as_str();
             let meant = |read: &&Text| terrace_catalog::nearest(read, [name].into_iter()).is_some();
             let misread = reads.elsewhere.contains(&input.name.value);
-            let said = match misread || strange.iter().copied().any(|read| meant(&read)) {
+            let sink = match misread || strange.iter().copied().any(|read| meant(&read)) {
                 true => &mut *misspelt,
                 false => &mut *diagnostics,
             };
-            said.push(
+            sink.push(
                 Diagnostic::new(
                     Code::UnusedInput,
-                    format!("no expression reads the input `{}`", input.name.value),
+                    format!("input `{}` is never used", input.name.value),
                 )
                 .at(input.name.span, "has no effect")
-                .help("use it in a resource, or remove it: whoever sets it expects something to change"),
+                .help("use it in a resource, or remove it"),
             );
         }
     }
@@ -257,7 +257,7 @@ impl ResourceTemplate {
                     .push((attribute.into(), Body::read(node, files, diagnostics)));
             }
         } else {
-            // The object's own fields stand beside ours; `depends_on` and `for_each` are nobody else's.
+            // The fields of the object are next to the keys of the language.
             const OURS: [&str; 5] = ["type", "for_each", "when", "depends_on", "holds_data"];
             let own: Vec<(Text, Node)> = node
                 .entries()
@@ -268,10 +268,10 @@ impl ResourceTemplate {
             for (key, field) in &own {
                 if matches!(key.as_str(), "apiVersion" | "kind") {
                     diagnostics.push(
-                        Diagnostic::new(Code::UnknownKey, format!("`{key}` is said by `type`"))
-                            .at(field.key, "said twice")
-                            .also(type_node.span, "said here")
-                            .help("remove the line"),
+                        Diagnostic::new(Code::UnknownKey, format!("`{key}` is already set by `type`"))
+                            .at(field.key, "")
+                            .also(type_node.span, format!("sets `{key}`"))
+                            .help(format!("remove `{key}`")),
                     );
                 }
             }
@@ -293,7 +293,7 @@ fn empty(node: &Node) -> Node {
     }
 }
 
-/// Reads `AWS::S3::Bucket`, `apps/v1/Deployment`, `v1/ConfigMap`, and says where there is no such type.
+/// Parses a type such as `AWS::S3::Bucket`, `apps/v1/Deployment` or `v1/ConfigMap`. Reports a type that does not exist.
 fn resource_kind(node: &Node, diagnostics: &mut Diagnostics) -> Option<ResourceKind> {
     let text = node.as_str()?;
     if text.contains("::") {
@@ -303,9 +303,9 @@ fn resource_kind(node: &Node, diagnostics: &mut Diagnostics) -> Option<ResourceK
         diagnostics.push(
             Diagnostic::new(
                 Code::UnknownType,
-                format!("CloudFormation has no type `{}`", shown(text)),
+                format!("unknown CloudFormation type `{}`", shown(text)),
             )
-            .at(node.span, "no such type")
+            .at(node.span, "")
             .nearest(node.span, text, terrace_catalog::types()),
         );
         return None;
@@ -320,18 +320,18 @@ fn resource_kind(node: &Node, diagnostics: &mut Diagnostics) -> Option<ResourceK
     let diagnostic = Diagnostic::new(
         Code::UnknownType,
         format!(
-            "no Kubernetes kind `{}` is known in `{}`",
+            "unknown Kubernetes kind `{}` in `{}`",
             shown(kind),
             shown(api_version)
         ),
     )
-    .at(node.span, "no such kind");
+    .at(node.span, "");
     diagnostics.push(match terrace_catalog::nearest_kind(api_version, kind) {
         Some((version, kind)) => {
             let name = format!("{version}/{kind}");
-            diagnostic.replace(node.span, name.clone(), format!("`{name}` exists"))
+            diagnostic.replace(node.span, name.clone(), did_you_mean(&name))
         }
-        None => diagnostic.note("kinds of Kubernetes itself are known, and those of the operators in `terrace explain unknown-type`"),
+        None => diagnostic.note("`terrace explain unknown-type` lists the operators whose kinds are known"),
     });
     None
 }

@@ -1,7 +1,7 @@
-//! Runs the cases of a module: the files beside it in `tests/`.
+//! Runs the test cases of a module: the files in its `tests/` directory.
 //!
-//! A case says in which environment, for which tenant, with which inputs and beside which other documents the module is used.
-//! What comes out of that is compared with the folder of the case's name by whoever asks: the program or a test.
+//! A case defines the environment, the tenant, the inputs and other documents that the module is used with.
+//! The caller compares the output with the directory that has the name of the case.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,47 +18,47 @@ use crate::source::{Files, Sources, Span};
 use crate::validate::{self, Kind};
 use crate::{Compiled, Emission, Request, compile_stack, yaml};
 
-/// The file with what was said about a case, beside what came out of it.
+/// The file with the diagnostics of a case, next to its output.
 pub const WORDS: &str = "diagnostics.txt";
 
-/// What came out of a module's cases.
+/// The results of the test cases of a module.
 #[derive(Debug, Default)]
 pub struct Tested {
     /// The cases, in order of name.
     pub cases: Vec<Case>,
-    /// What is wrong with the module's own document; where that is something, no case was run.
+    /// The diagnostics of the module document. If it has errors, no case was run.
     pub diagnostics: Vec<Diagnostic>,
-    /// What their spans are resolved against.
+    /// The files of the spans.
     pub files: Files,
 }
 
-/// What came out of one case.
+/// The result of one test case.
 #[derive(Debug)]
 pub struct Case {
-    /// The name of its file, without the ending.
+    /// The name of its file, without the extension.
     pub name: String,
-    /// What belongs into `tests/NAME/`, by path: the files of the component, and [`WORDS`] where anything was said.
+    /// The expected content of `tests/NAME/`, by path: the files of the component, and [`WORDS`] if there are diagnostics.
     pub files: BTreeMap<String, String>,
-    /// Why the case is not as it says it would be, whatever its folder holds.
+    /// Why the case fails, independent of the content of its directory.
     pub wrong: Option<String>,
-    /// Everything that was said.
+    /// The diagnostics of the case.
     pub diagnostics: Vec<Diagnostic>,
-    /// What spans are resolved against.
+    /// The files of the spans.
     pub sources: Files,
 }
 
-/// Whether a folder is a module's.
+/// Returns whether a directory contains a module.
 pub fn is_module(sources: &dyn Sources) -> bool {
     sources.read("module.yaml").is_ok()
 }
 
-/// Runs every case of the module whose folder this is.
+/// Runs every test case of the module in this directory.
 pub fn run(sources: &dyn Sources, request: &Request) -> Tested {
     let mut tested = Tested::default();
     let mut diagnostics = Diagnostics::new();
     let own = document(sources, "module.yaml", &mut tested.files, &mut diagnostics);
     if !matches!(own.as_slice(), [Document::Module(_)]) && !diagnostics.has_errors() {
-        let message = "`module.yaml` has to hold one document of kind `Module`";
+        let message = "`module.yaml` must contain exactly one document of kind `Module`";
         diagnostics.push(Diagnostic::new(Code::UnknownModule, message));
     }
     if !diagnostics.has_errors() {
@@ -159,7 +159,7 @@ fn document(
             None => Vec::new(),
         },
         Err(error) => {
-            let message = format!("`{path}` cannot be read: {error}");
+            let message = format!("cannot read `{path}`: {error}");
             diagnostics.push(Diagnostic::new(Code::Unreadable, message));
             Vec::new()
         }
@@ -175,7 +175,7 @@ fn read_case(
     let bytes = sources.read(path).ok()?;
     let file = yaml::open(path, &bytes, files, diagnostics)?;
     let mut nodes = yaml::parse(file, files, diagnostics).into_iter();
-    // A case without a word is the module with its defaults.
+    // An empty case tests the module with its defaults.
     let whole = Span {
         file,
         start: 0,
@@ -187,8 +187,8 @@ fn read_case(
     };
     if let Some(second) = nodes.next() {
         diagnostics.push(
-            Diagnostic::new(Code::InvalidValue, "a case is one document")
-                .at(second.span.first(), "a second begins here"),
+            Diagnostic::new(Code::InvalidValue, "a test case must be one document")
+                .at(second.span.first(), "a second document starts here"),
         );
     }
     let valid = !diagnostics.has_errors() && validate::validate_test(&case, files, diagnostics);
@@ -196,7 +196,7 @@ fn read_case(
     valid.then_some(case)
 }
 
-/// The codes that have to be said; none where the case has to succeed.
+/// Returns the codes that the case expects. It must succeed if there are none.
 fn expected(case: &Node) -> Vec<String> {
     let codes = case.get("expect").map_or(&[][..], Node::items).iter();
     let mut codes: Vec<String> = codes.filter_map(Node::as_str).map(str::to_owned).collect();
@@ -205,9 +205,9 @@ fn expected(case: &Node) -> Vec<String> {
 }
 
 fn difference(expected: &[String], diagnostics: &[Diagnostic]) -> Option<String> {
-    let mut said: Vec<&str> = diagnostics.iter().map(|d| d.code.slug()).collect();
-    said.sort_unstable();
-    said.dedup();
+    let mut reported: Vec<&str> = diagnostics.iter().map(|d| d.code.slug()).collect();
+    reported.sort_unstable();
+    reported.dedup();
     let listed = |codes: &[&str]| {
         codes
             .iter()
@@ -222,32 +222,39 @@ fn difference(expected: &[String], diagnostics: &[Diagnostic]) -> Option<String>
             .map(|d| d.code.slug())
             .collect();
         errors.dedup();
-        return (!errors.is_empty())
-            .then(|| format!("the case is to succeed, and {} was said", listed(&errors)));
+        return (!errors.is_empty()).then(|| {
+            format!(
+                "expected no errors, but the compiler reported {}",
+                listed(&errors)
+            )
+        });
     }
     let missing: Vec<&str> = expected
         .iter()
         .map(String::as_str)
-        .filter(|code| !said.contains(code))
+        .filter(|code| !reported.contains(code))
         .collect();
-    let extra: Vec<&str> = said
+    let extra: Vec<&str> = reported
         .iter()
         .copied()
         .filter(|code| !expected.iter().any(|e| e == code))
         .collect();
     match (missing.as_slice(), extra.as_slice()) {
         ([], []) => None,
-        (missing, []) => Some(format!("{} was to be said, and was not", listed(missing))),
-        ([], extra) => Some(format!("{} was said, and is not expected", listed(extra))),
+        (missing, []) => Some(format!("expected {}, which was not reported", listed(missing))),
+        ([], extra) => Some(format!(
+            "the compiler reported {}, which is not expected",
+            listed(extra)
+        )),
         (missing, extra) => Some(format!(
-            "{} was to be said, and {} was",
+            "expected {}, but the compiler reported {}",
             listed(missing),
             listed(extra)
         )),
     }
 }
 
-/// What was said, as a reviewer reads it in a golden: without excerpts, so that only words and places count.
+/// Returns the diagnostics as a golden file contains them: without excerpts, so that only messages and places matter.
 fn words(diagnostics: &[Diagnostic], files: &Files) -> String {
     let mut text = String::new();
     for diagnostic in diagnostics {
@@ -266,7 +273,7 @@ fn words(diagnostics: &[Diagnostic], files: &Files) -> String {
             .chain(&diagnostic.trace);
         for (index, label) in labels.enumerate() {
             let place = files.location(label.span);
-            // Lines of the module move with every edit of it: there the file is enough.
+            // Every edit of the module moves its lines, so only its path is shown.
             let place = match index == 0 && place.file.starts_with("tests/") {
                 true => place.to_string(),
                 false => place.file.to_string(),
@@ -286,7 +293,7 @@ fn words(diagnostics: &[Diagnostic], files: &Files) -> String {
     text
 }
 
-/// The documents of the stack that a case describes.
+/// Returns the documents of the stack that a case describes.
 fn documents(case: &Node, module: &Text, files: &Files, diagnostics: &mut Diagnostics) -> Vec<Document> {
     let start = case.span.first();
     let string = |text: &str| scalar(start, NodeKind::String(text.into()));
@@ -303,7 +310,7 @@ fn documents(case: &Node, module: &Text, files: &Files, diagnostics: &mut Diagno
         documents.insert(0, Document::decode(Kind::Platform, platform));
     }
     let environment = case.get("environment");
-    let said = |key: &str, default: &str| match environment.and_then(|e| e.get(key)) {
+    let setting = |key: &str, default: &str| match environment.and_then(|e| e.get(key)) {
         Some(node) => node.clone(),
         None => string(default),
     };
@@ -311,21 +318,21 @@ fn documents(case: &Node, module: &Text, files: &Files, diagnostics: &mut Diagno
         start,
         [
             ("context", string("test")),
-            ("distribution", said("distribution", "kubernetes")),
+            ("distribution", setting("distribution", "kubernetes")),
         ],
     );
     let account = map(
         start,
         [
-            ("account", said("account", "111122223333")),
-            ("region", said("region", "eu-west-1")),
+            ("account", setting("account", "111122223333")),
+            ("region", setting("region", "eu-west-1")),
         ],
     );
     let environment = map(
         start,
         [
-            ("name", said("name", "production")),
-            ("class", said("class", "production")),
+            ("name", setting("name", "production")),
+            ("class", setting("class", "production")),
             ("kubernetes", cluster),
             ("aws", account),
         ],
@@ -343,7 +350,7 @@ fn documents(case: &Node, module: &Text, files: &Files, diagnostics: &mut Diagno
     documents
 }
 
-/// The modules that components ask for, which may lie beside this one.
+/// Returns the modules that components use, which may be in neighboring directories.
 fn beside(documents: &[Document]) -> Vec<Text> {
     let own = |name: &Text| {
         documents

@@ -1,10 +1,10 @@
-//! Patches: the escape hatch onto what a module makes.
+//! Patches: changes to the resources that a module creates.
 
 use terrace_artifact::{Address, Segment, Text, show_path};
 
 use crate::body::{Body, Expansion};
 use crate::code::Code;
-use crate::diagnostic::{Diagnostic, Diagnostics, shown, those};
+use crate::diagnostic::{Diagnostic, Diagnostics, did_you_mean, shown, those};
 use crate::document::{Component, Spanned};
 use crate::expression::Scope;
 use crate::node::Node;
@@ -12,7 +12,7 @@ use crate::resource::{Resource, ResourceKind};
 use crate::source::Files;
 use crate::term::Term;
 
-/// Lays patches over what a module made. A field that is not there has to say `$add`.
+/// Applies patches to the resources of a module. A patch adds a field only with `$add`.
 pub(crate) fn patch(
     patches: &[(Spanned<Text>, Node)],
     scope: &Scope<'_>,
@@ -73,33 +73,33 @@ pub(crate) fn patch(
                         shown(&target.value)
                     ),
                 )
-                .at(target.span, "patches nothing")
+                .at(target.span, "")
                 .nearest(target.span, name, known.iter().copied())
-                .help(those("its resource is", "its resources are", &known)),
+                .note(those("its only resource is", "its resources are", &known)),
             );
         }
     }
 }
 
-/// A patch of one of several resources, of a key that none of them has.
+/// Reports a patch of a repeated resource whose key does not exist.
 fn no_such_key(target: &Spanned<Text>, name: &str, key: &str, keys: &[&str]) -> Diagnostic {
     let diagnostic = Diagnostic::new(
         Code::PatchWithoutTarget,
-        format!("no `{name}` has the key `{}`", shown(key)),
+        format!("resource `{name}` has no key `{}`", shown(key)),
     )
-    .at(target.span, "patches nothing");
+    .at(target.span, "");
     let diagnostic = match terrace_catalog::nearest(key, keys.iter().copied()) {
         Some(nearest) => diagnostic.replace(
             target.span,
             format!("'{name}[\"{nearest}\"]'"),
-            format!("`{nearest}` exists"),
+            did_you_mean(nearest),
         ),
         None => diagnostic,
     };
-    diagnostic.help(those("its key is", "its keys are", keys))
+    diagnostic.note(those("its only key is", "its keys are", keys))
 }
 
-/// The resource that a patch names, and the key of the one of several.
+/// Splits the target of a patch into the name of the resource and its key.
 fn named(target: &str) -> (&str, Option<&str>) {
     match target.split_once('[') {
         Some((name, key)) => (name, Some(key.trim_end_matches(']').trim_matches(['"', '\'']))),
@@ -107,13 +107,13 @@ fn named(target: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Whether a patch of this name is one of a resource.
+/// Returns whether a patch with this target applies to a resource.
 pub(crate) fn hits(target: &str, address: &Address) -> bool {
     let (name, key) = named(target);
     address.resource == name && key.is_none_or(|key| address.key.as_deref() == Some(key))
 }
 
-/// What a patch of a CloudFormation resource has around its properties, or beside them.
+/// Returns an entry of a CloudFormation patch that is not a property, such as `Properties` itself.
 fn wrapper<'a>(node: &'a Node, body: &Term) -> Option<&'a Node> {
     const NOT_PROPERTIES: [&str; 7] = [
         "properties",
@@ -130,22 +130,21 @@ fn wrapper<'a>(node: &'a Node, body: &Term) -> Option<&'a Node> {
     found.next().map(|(_, node)| node)
 }
 
+/// Reports a patch of something other than properties.
 fn without_wrapper(around: &Node, patch: &Node, files: &Files) -> Diagnostic {
     let key = files.text(around.key).to_owned();
     let diagnostic = Diagnostic::new(
         Code::PatchWithoutTarget,
-        format!("a patch changes properties, and `{}` is none", shown(&key)),
+        format!("cannot patch `{}`: patches apply to properties only", shown(&key)),
     )
-    .at(around.key, "hits nothing");
+    .at(around.key, "");
     if !key.eq_ignore_ascii_case("properties") {
-        return diagnostic.help("only properties can be patched in this version");
+        return diagnostic.help(format!("remove `{}`", shown(&key)));
     }
     let inner = files.text(around.span);
     match patch.entries().len() == 1 && !inner.contains('\n') && files.text(patch.span).starts_with('{') {
-        true => diagnostic.replace(patch.span, inner, "properties stand in a patch without it"),
-        false => diagnostic.help(format!(
-            "take `{key}` out, and write what is under it in its place"
-        )),
+        true => diagnostic.replace(patch.span, inner, format!("write the properties without `{key}`")),
+        false => diagnostic.help(format!("write the properties without `{key}`")),
     }
 }
 
@@ -209,7 +208,7 @@ fn patch_term(
     }
 }
 
-/// `$add` of what is there: it would take away what nobody sees.
+/// Reports `$add` of a field that exists: it would replace a value that the user does not see.
 fn there_already(added: &Term, node: &Node, path: &[Segment]) -> Diagnostic {
     let place = show_path(path);
     let field = path.last().map_or(String::new(), |last| match last {
@@ -218,35 +217,37 @@ fn there_already(added: &Term, node: &Node, path: &[Segment]) -> Diagnostic {
     });
     let diagnostic = Diagnostic::new(
         Code::PatchWithoutTarget,
-        format!("`{place}` is there already, and `$add` adds what is not"),
+        format!("`$add` cannot add `{place}`, which already exists"),
     )
-    .at(node.key, "not added");
+    .at(node.key, "");
     match added {
         Term::Map(entries) => {
             let first = entries.first().map_or("…", |(key, _)| key.as_str());
             diagnostic.help(format!(
-                "to add to it, say it of each field: `{field}: {{{first}: {{$add: …}}}}`"
+                "to add fields to it, write `$add` for each: `{field}: {{{first}: {{$add: …}}}}`"
             ))
         }
-        _ => diagnostic.help(format!("to change it, write the value itself: `{field}: …`")),
+        _ => diagnostic.help(format!(
+            "to change it, write the value without `$add`: `{field}: …`"
+        )),
     }
 }
 
 const NAMES: [&str; 5] = ["name", "Name", "Id", "Sid", "Key"];
 
-/// The name by which an item of a list is patched.
+/// Returns the name that a patch uses for an item of a list.
 fn name_of(item: &Term) -> Option<&str> {
     NAMES.iter().find_map(|key| item.get(key).and_then(Term::as_str))
 }
 
 fn no_such_field(key: &str, node: &Node, path: &[Segment], target: &Term, diagnostics: &mut Diagnostics) {
     let known = target.entries().iter().map(|(key, _)| key.as_str());
-    hits_nothing("", key, node, path, known, diagnostics);
+    hits_nothing("field", key, node, path, known, diagnostics);
 }
 
 fn no_such_item(key: &str, node: &Node, path: &[Segment], items: &[Term], diagnostics: &mut Diagnostics) {
     hits_nothing(
-        "item ",
+        "item",
         key,
         node,
         path,
@@ -255,6 +256,7 @@ fn no_such_item(key: &str, node: &Node, path: &[Segment], items: &[Term], diagno
     );
 }
 
+/// Reports a field or item of a patch that does not exist in its resource.
 fn hits_nothing<'a>(
     what: &str,
     key: &str,
@@ -268,10 +270,10 @@ fn hits_nothing<'a>(
     } else {
         format!("`{}`", show_path(path))
     };
-    let message = format!("{place} has no {what}`{}` to patch", shown(key));
+    let message = format!("{place} has no {what} `{}`", shown(key));
     diagnostics.push(
         Diagnostic::new(Code::PatchWithoutTarget, message)
-            .at(node.key, "hits nothing")
+            .at(node.key, "")
             .nearest(node.key, key, known)
             .help(format!("to add it, write `{key}: {{$add: …}}`")),
     );

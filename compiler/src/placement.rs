@@ -1,4 +1,4 @@
-//! Where an environment's artifacts go, and which cluster and account a component goes to.
+//! The targets of an environment, and the cluster and account of a component.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::expression::filters::slug;
 use crate::load::unknown;
 use crate::source::{Files, Span};
 
-/// The targets of an environment, by the names components use.
+/// Returns the targets of an environment, by the names that components use.
 pub(crate) fn targets(environment: &Environment) -> Vec<(Text, Target)> {
     let cluster = |(name, cluster): (Text, &Cluster)| {
         let target = Target::Kubernetes {
@@ -47,7 +47,7 @@ pub(crate) fn targets(environment: &Environment) -> Vec<(Text, Target)> {
     targets
 }
 
-/// The directory that an environment without clusters and accounts is written to.
+/// Returns the output directory of an environment without clusters and accounts.
 pub(crate) fn directory(environment: &Environment) -> Option<Text> {
     let written = clusters(environment).next().is_none() && accounts(environment).is_empty();
     written.then(|| match &environment.directory {
@@ -56,7 +56,7 @@ pub(crate) fn directory(environment: &Environment) -> Option<Text> {
     })
 }
 
-/// The clusters of an environment, by the names of [`targets`].
+/// Returns the clusters of an environment, by the names of [`targets`].
 pub(crate) fn clusters(environment: &Environment) -> impl Iterator<Item = (Text, &Cluster)> {
     let single = environment.kubernetes.iter();
     let single = single.map(|cluster| ("kubernetes".into(), cluster));
@@ -64,8 +64,8 @@ pub(crate) fn clusters(environment: &Environment) -> impl Iterator<Item = (Text,
     single.chain(named.map(|(name, cluster)| (name.value.clone(), cluster)))
 }
 
-/// True when two environments, or two targets of one, name the same cluster. The ids decide where both are stated, and the
-/// contexts otherwise: two contexts without ids may still be one cluster, which only the deployer can see.
+/// Returns whether two targets are the same cluster. The ids decide if both are set, otherwise the contexts. Two contexts
+/// without ids may still be one cluster, which only the deployer can see.
 pub(crate) fn is_one_cluster(one: &Cluster, other: &Cluster) -> bool {
     match (&one.id, &other.id) {
         (Some(one), Some(other)) => one.value == other.value,
@@ -73,7 +73,7 @@ pub(crate) fn is_one_cluster(one: &Cluster, other: &Cluster) -> bool {
     }
 }
 
-/// Where an environment names its clusters and accounts, or the folder it goes to, by the names of [`targets`].
+/// Returns the places that declare the clusters, accounts or output directory of an environment, by the names of [`targets`].
 pub(crate) fn places(environment: &Environment, files: &Files) -> BTreeMap<Text, Location> {
     let accounts = environment.aws.iter().map(|account| ("aws".into(), account));
     let accounts = accounts.chain(
@@ -95,7 +95,7 @@ pub(crate) fn places(environment: &Environment, files: &Files) -> BTreeMap<Text,
     places
 }
 
-/// Reports targets of an environment that have one name: what is delivered to one would go to the other.
+/// Reports targets of an environment with the same name or the same cluster.
 pub(crate) fn check_names(environment: &Environment, diagnostics: &mut Diagnostics) {
     let single = [
         (
@@ -110,13 +110,10 @@ pub(crate) fn check_names(environment: &Environment, diagnostics: &mut Diagnosti
     for name in clusters.chain(environment.accounts.iter().map(|(name, _)| name)) {
         if let Some(first) = taken.insert(&name.value, name.span) {
             diagnostics.push(
-                Diagnostic::new(
-                    Code::DuplicateName,
-                    format!("two targets of the environment are named `{}`", name.value),
-                )
-                .at(name.span, "the second")
-                .also(first, "the first")
-                .help("clusters and accounts share their names, since `on: NAME` may mean either"),
+                Diagnostic::new(Code::DuplicateName, format!("duplicate target `{}`", name.value))
+                    .repeats(name.span, first)
+                    .note("`on: NAME` can refer to a cluster or an account, so their names must differ")
+                    .help("rename one of them"),
             );
         }
     }
@@ -127,17 +124,17 @@ pub(crate) fn check_names(environment: &Environment, diagnostics: &mut Diagnosti
             diagnostics.push(
                 Diagnostic::new(
                     Code::DuplicateName,
-                    format!("the targets `{other}` and `{name}` of the environment are one cluster"),
+                    format!("targets `{other}` and `{name}` are the same cluster"),
                 )
                 .at(cluster.context.span, format!("the cluster of `{name}`"))
                 .also(first.context.span, format!("the cluster of `{other}`"))
-                .help("remove one of the two targets, and place its components on the other one"),
+                .help("remove one of them, and place its components on the other"),
             );
         }
     }
 }
 
-/// Reports a platform and an environment whose names together are too long for the label of every object.
+/// Reports a platform and an environment whose combined names are too long for a label.
 pub(crate) fn check_label(platform: &Platform, environment: &Environment, diagnostics: &mut Diagnostics) {
     let label = format!("{}.{}", platform.name.value, environment.name.value);
     let objects = |(_, target): &(Text, Target)| !matches!(target, Target::Aws { .. });
@@ -146,22 +143,22 @@ pub(crate) fn check_label(platform: &Platform, environment: &Environment, diagno
         diagnostics.push(
             Diagnostic::new(
                 Code::NameTooLong,
-                format!("the label of every object in this environment is {length} characters long"),
+                format!(
+                    "the label `terrace.dev/stack` has {length} characters, the maximum is {LONGEST_LABEL}"
+                ),
             )
-            .at(environment.name.span, "the name of the environment")
-            .also(platform.name.span, "and that of the platform")
-            .note(format!(
-                "`terrace.dev/stack: {label}` tells whose an object is; {LONGEST_LABEL} are allowed"
-            ))
-            .help("shorten one of the two names"),
+            .at(environment.name.span, "name of the environment")
+            .also(platform.name.span, "name of the platform")
+            .note(format!("every object has the label `terrace.dev/stack: {label}`"))
+            .help("shorten one of the names"),
         );
     }
 }
 
-/// What the namespaces of tenants begin with, after the prefix of their environment.
+/// The prefix of the namespaces of tenants, after the prefix of the environment.
 pub(crate) const TENANT_NAMESPACE: &str = "data-tenant-";
 
-/// The namespace of a tenant's objects in an environment, or of the platform's own where no tenant is given.
+/// Returns the namespace of a tenant in an environment, or of the platform if no tenant is given.
 pub(crate) fn namespace(environment: &Environment, tenant: Option<&Text>) -> Text {
     let name = match tenant {
         Some(tenant) => format!("{TENANT_NAMESPACE}{}", slug(tenant)),
@@ -173,7 +170,7 @@ pub(crate) fn namespace(environment: &Environment, tenant: Option<&Text>) -> Tex
     }
 }
 
-/// The accounts that an environment names.
+/// Returns the accounts of an environment.
 pub(crate) fn accounts(environment: &Environment) -> Vec<Text> {
     let all = environment
         .aws
@@ -182,7 +179,7 @@ pub(crate) fn accounts(environment: &Environment) -> Vec<Text> {
     all.map(|account| account.account.value.clone()).collect()
 }
 
-/// The cluster and the account that a component goes to: those it names, or the only ones there are.
+/// Returns the cluster and the account of a component: those it names, or the only ones of the environment.
 pub(crate) fn placement(
     environment: &Environment,
     on: Option<&Placement>,

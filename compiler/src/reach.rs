@@ -1,24 +1,24 @@
-//! Overrides that reach nothing: their component is not in the environment, or not of the tenant.
+//! Reports overrides without effect: their component is not in the environment, or not deployed for the tenant.
 
 use terrace_artifact::Text;
 
 use crate::code::Code;
-use crate::diagnostic::{Diagnostic, Diagnostics, listed};
+use crate::diagnostic::{Diagnostic, Diagnostics, those};
 use crate::document::{Component, ComponentInputs, Environment, Spanned, Tenant, Tenants, Tier};
 use crate::load::Stack;
 use crate::node::Node;
 use crate::presence::{self, is_in};
 use crate::source::Span;
 
-/// Reports values that are given to a component where it is not. Names that nothing has are said elsewhere.
+/// Reports values for a component in environments and tenants that do not have it. Unknown names are reported elsewhere.
 pub(crate) fn check(stack: &Stack, diagnostics: &mut Diagnostics) {
     for environment in &stack.environments {
         let name = &environment.name.value;
         for (inputs, component) in known(stack, &environment.overrides) {
             if let Some(place) = elsewhere(stack, component.environments.as_deref(), name) {
                 diagnostics.push(
-                    nothing(inputs, &format!("in the environment `{name}`"))
-                        .also(place, "it is only in these"),
+                    override_without_component(inputs, &format!("is not in environment `{name}`"))
+                        .also(place, "only in these environments"),
                 );
             }
         }
@@ -34,13 +34,17 @@ pub(crate) fn check(stack: &Stack, diagnostics: &mut Diagnostics) {
             for (inputs, component) in known(stack, list) {
                 let who = &tenant.name.value;
                 let problem = if let Some(place) = absent {
-                    nothing(inputs, &format!("one of the tenant `{who}` in `{name}`"))
-                        .also(place, format!("`{who}` is only in these"))
+                    override_without_component(
+                        inputs,
+                        &format!("is not deployed for tenant `{who}` in environment `{name}`"),
+                    )
+                    .also(place, format!("`{who}` is only in these environments"))
                 } else if let Some(place) = of_others(stack, component, tenant) {
-                    nothing(inputs, &format!("one of the tenant `{who}`")).also(place, "these have it")
+                    override_without_component(inputs, &format!("is not deployed for tenant `{who}`"))
+                        .also(place, "only deployed for these")
                 } else if let Some(place) = elsewhere(stack, component.environments.as_deref(), name) {
-                    nothing(inputs, &format!("in the environment `{name}`"))
-                        .also(place, "it is only in these")
+                    override_without_component(inputs, &format!("is not in environment `{name}`"))
+                        .also(place, "only in these environments")
                 } else {
                     continue;
                 };
@@ -52,24 +56,27 @@ pub(crate) fn check(stack: &Stack, diagnostics: &mut Diagnostics) {
         for (inputs, component) in known(stack, &tenant.overrides) {
             let who = &tenant.name.value;
             if let Some(place) = of_others(stack, component, tenant) {
-                let what = format!("one of the tenant `{who}`");
-                diagnostics.push(nothing(inputs, &what).also(place, "these have it"));
+                let what = format!("is not deployed for tenant `{who}`");
+                diagnostics
+                    .push(override_without_component(inputs, &what).also(place, "only deployed for these"));
             }
         }
     }
 }
 
-/// Reports values that are given to a component where nobody has it. Called where nothing is wrong with any document: a tenant of
-/// a tier that is misspelt has none.
+/// Reports values for a component that no tenant has there. Called only if all documents are valid, because a tenant with a
+/// misspelled tier has no components.
 pub(crate) fn check_tenants(stack: &Stack, diagnostics: &mut Diagnostics) {
     for environment in &stack.environments {
         for (inputs, component) in known(stack, &environment.overrides) {
             if is_in(component.environments.as_deref(), environment)
                 && !presence::is_there(stack, component, environment)
             {
-                let what = format!("in the environment `{}`", environment.name.value);
-                diagnostics
-                    .push(nothing(inputs, &what).also(component.name.span, "none of its tenants is there"));
+                let what = format!("is not in environment `{}`", environment.name.value);
+                diagnostics.push(
+                    override_without_component(inputs, &what)
+                        .also(component.name.span, "none of its tenants is in the environment"),
+                );
             }
         }
     }
@@ -78,22 +85,28 @@ pub(crate) fn check_tenants(stack: &Stack, diagnostics: &mut Diagnostics) {
             if component.tenants.select(tenant)
                 && !presence::meets(stack, component.environments.as_deref(), tenant)
             {
-                let what = format!("in any environment of the tenant `{}`", tenant.name.value);
-                diagnostics.push(nothing(inputs, &what).also(component.name.span, "this component"));
+                let what = format!("is not in any environment of tenant `{}`", tenant.name.value);
+                diagnostics.push(
+                    override_without_component(inputs, &what).also(component.name.span, "declared here"),
+                );
             }
         }
     }
     for (tier, meaning) in &stack.platform.tiers {
         for (inputs, component) in known(stack, &meaning.inputs) {
             if let Some(place) = of_other_tiers(stack, component, tier) {
-                let what = format!("one of a tenant of the tier `{}`", tier.value.as_str());
-                diagnostics.push(nothing(inputs, &what).also(place, "it is for these"));
+                let what = format!(
+                    "is not deployed for any tenant with tier `{}`",
+                    tier.value.as_str()
+                );
+                diagnostics
+                    .push(override_without_component(inputs, &what).also(place, "only deployed for these"));
             }
         }
     }
 }
 
-/// Reports values from the command line for components that are in none of the environments that are compiled.
+/// Reports values from the command line for components that are in none of the compiled environments.
 pub(crate) fn check_set(
     stack: &Stack,
     set: &[(Text, Node)],
@@ -108,23 +121,24 @@ pub(crate) fn check_set(
         let Some(component) = component else { continue };
         let is_there = |environment: &&Environment| presence::is_there(stack, component, environment);
         if !environments.iter().any(is_there) {
-            let names = listed(environments.iter().map(|environment| &environment.name.value));
+            let names = environments.iter().map(|environment| &environment.name.value);
+            let names = those("environment", "environments", names);
             diagnostics.push(
                 Diagnostic::new(
                     Code::UnknownComponent,
-                    format!("the component `{name}` is not in {names}"),
+                    format!("component `{name}` is not in {names}"),
                 )
                 .at(
                     node.entries().first().map_or(node.key, |(_, value)| value.key),
-                    "sets nothing",
+                    "has no effect",
                 )
-                .also(component.name.span, "this component"),
+                .also(component.name.span, "declared here"),
             );
         }
     }
 }
 
-/// Inputs, and the component that they are for.
+/// Returns each override with its component.
 fn known<'s>(
     stack: &'s Stack,
     list: &'s [ComponentInputs],
@@ -136,17 +150,18 @@ fn known<'s>(
     })
 }
 
-fn nothing(inputs: &ComponentInputs, place: &str) -> Diagnostic {
+/// Reports an override for a component that does not exist where the override applies. `what` completes the message.
+fn override_without_component(inputs: &ComponentInputs, what: &str) -> Diagnostic {
     let name = &inputs.component;
     Diagnostic::new(
         Code::UnknownComponent,
-        format!("the component `{}` is not {place}", name.value),
+        format!("component `{}` {what}", name.value),
     )
-    .at(name.span, "sets nothing")
-    .help("take this away, or let the component be there")
+    .at(name.span, "has no effect")
+    .help("remove this override, or deploy the component there")
 }
 
-/// Where a list of environments stands that has not this one. Nothing where a name of it is none.
+/// Returns the place of a list of environments that does not contain this one. Returns `None` if a name in the list is unknown.
 fn elsewhere(stack: &Stack, environments: Option<&[Spanned<Text>]>, name: &Text) -> Option<Span> {
     let list = environments?;
     let exists = |name: &Spanned<Text>| {
@@ -159,7 +174,7 @@ fn elsewhere(stack: &Stack, environments: Option<&[Spanned<Text>]>, name: &Text)
     list.first().filter(|_| others).map(|first| first.span)
 }
 
-/// Where a component says that it is for nobody of a tier.
+/// Returns the place that excludes all tenants of a tier from a component.
 fn of_other_tiers(stack: &Stack, component: &Component, tier: &Spanned<Tier>) -> Option<Span> {
     match &component.tenants {
         Tenants::Platform => Some(component.name.span),
@@ -179,7 +194,7 @@ fn of_other_tiers(stack: &Stack, component: &Component, tier: &Spanned<Tier>) ->
     }
 }
 
-/// Where a component says that it is for others than a tenant.
+/// Returns the place that excludes a tenant from a component.
 fn of_others(stack: &Stack, component: &Component, tenant: &Tenant) -> Option<Span> {
     match &component.tenants {
         Tenants::Platform => Some(component.name.span),

@@ -1,4 +1,4 @@
-//! Phase 3: one environment. Who gets which component, from which module, with which inputs, and where it goes.
+//! Phase 3: resolves one environment. Determines for each component its tenants, module, inputs and targets.
 
 mod names;
 
@@ -28,18 +28,18 @@ use crate::source::Files;
 use crate::term::Term;
 use crate::values::Layer;
 
-/// A stack with its modules' expressions read: what holds for every environment.
+/// A stack with the parsed expressions of its modules, shared by all environments.
 pub(crate) struct Prepared<'a> {
     pub(crate) stack: &'a Stack,
     pub(crate) modules: Vec<Module>,
-    /// The recipe of each component that has resources of its own, in the order of the stack's components.
+    /// The recipe of each component with its own resources, in the order of the components.
     pub(crate) own: Vec<Option<Recipe>>,
-    /// What `--set` says, by component.
+    /// The values of `--set`, by component.
     pub(crate) set: Vec<(Text, Node)>,
     pub(crate) tenants: TenantNames,
 }
 
-/// The names of all tenants of a stack, by what their namespaces are composed of.
+/// The names of all tenants of a stack, by slug and by namespace.
 #[derive(Default)]
 pub(crate) struct TenantNames {
     /// Tenants by their slugs.
@@ -84,7 +84,7 @@ pub(crate) enum UseKind<'a> {
 }
 
 impl<'a> Prepared<'a> {
-    /// Reads the expressions of every module and component, and finds names that mean nothing.
+    /// Parses the expressions of every module and component, and reports names that do not exist.
     pub(crate) fn new(
         stack: &'a Stack,
         set: Vec<(Text, Node)>,
@@ -114,8 +114,8 @@ impl<'a> Prepared<'a> {
         }
     }
 
-    /// The module a component asks for. Where there is none, that is said, and the one that seems to be meant is given: with
-    /// it the component's inputs can be looked at.
+    /// Returns the module of a component. Reports a module that does not exist, and returns the most similar one, so that
+    /// the inputs of the component are checked as well.
     fn module(&self, component: &Component, diagnostics: &mut Diagnostics) -> Option<&Module> {
         let Source::Module { module: wanted, .. } = &component.recipe else {
             return None;
@@ -153,24 +153,23 @@ impl<'a> Prepared<'a> {
             let versions = named
                 .iter()
                 .map(|module| module.document.version.value.to_string());
-            let versions = those("there is", "there are", versions);
+            let versions = those("the only version is", "the versions are", versions);
             diagnostics.push(
                 Diagnostic::new(
                     Code::UnknownVersion,
                     format!(
-                        "module `{}` has no version that is `{}`",
+                        "no version of module `{}` matches `{}`",
                         name.value, wanted.requirement.value
                     ),
                 )
-                .at(wanted.requirement.span, "no such version")
-                .help(versions),
+                .at(wanted.requirement.span, versions),
             );
             return newest(named);
         }
         newest(fits)
     }
 
-    /// Everything that exists in an environment, in order of tenant and name.
+    /// Returns the components and pipelines of an environment, in order of tenant and name.
     pub(crate) fn uses(
         &'a self,
         environment: &'a Environment,
@@ -216,11 +215,11 @@ impl<'a> Prepared<'a> {
             }
             seeds.push((tenant, UseKind::Pipeline(pipeline)));
         }
-        let (mut uses, said): (Vec<Use<'a>>, Vec<Diagnostics>) = seeds
+        let (mut uses, found): (Vec<Use<'a>>, Vec<Diagnostics>) = seeds
             .into_par_iter()
             .map(|(tenant, kind)| self.make(environment, tenant, kind))
             .unzip();
-        said.into_iter().for_each(|said| diagnostics.append(said));
+        found.into_iter().for_each(|found| diagnostics.append(found));
         uses.sort_by(|a, b| {
             (&a.instance.tenant, &a.instance.component).cmp(&(&b.instance.tenant, &b.instance.component))
         });
@@ -228,29 +227,25 @@ impl<'a> Prepared<'a> {
             let (a, b) = (&pair[0].instance, &pair[1].instance);
             if a.tenant == b.tenant && a.component == b.component && a.declared != b.declared {
                 diagnostics.push(
-                    Diagnostic::new(
-                        Code::DuplicateName,
-                        format!("`{}` is a name here twice", b.component),
-                    )
-                    .at(b.declared, "the second")
-                    .also(a.declared, "the first")
-                    .note("components and pipelines of one tenant share their names"),
+                    Diagnostic::new(Code::DuplicateName, format!("duplicate name `{}`", b.component))
+                        .repeats(b.declared, a.declared)
+                        .note("a component and a pipeline of one tenant cannot have the same name"),
                 );
             }
         }
         crate::requirement::check(&uses, &self.modules, diagnostics);
-        let layer = |one: &mut Use<'a>| {
-            let mut said = Diagnostics::new();
-            self.layer(one, environment, files, &mut said);
-            said
+        let layer = |instance: &mut Use<'a>| {
+            let mut found = Diagnostics::new();
+            self.layer(instance, environment, files, &mut found);
+            found
         };
-        let said: Vec<Diagnostics> = uses.par_iter_mut().map(layer).collect();
-        said.into_iter().for_each(|said| diagnostics.append(said));
+        let found: Vec<Diagnostics> = uses.par_iter_mut().map(layer).collect();
+        found.into_iter().for_each(|found| diagnostics.append(found));
         uses
     }
 
-    /// The tenant of a name, or the one that seems to be meant: that there is none is said with the names of the stack, and
-    /// what the tenant would get can be looked at all the same.
+    /// Finds a tenant by name, falling back to the most similar one. An unknown name is reported elsewhere. The match lets the
+    /// compiler check the inputs of the component.
     fn meant(&self, name: &str) -> Option<&'a Text> {
         let names = || self.stack.tenants.iter().map(|tenant| &tenant.name.value);
         names().find(|known| *known == name).or_else(|| {
@@ -342,7 +337,7 @@ impl<'a> Prepared<'a> {
         (one, diagnostics)
     }
 
-    /// Collects what everybody says about the inputs of one use, in order of precedence.
+    /// Collects the layers of input values of one use, in order of precedence.
     fn layer(
         &'a self,
         one: &mut Use<'a>,
@@ -364,37 +359,37 @@ impl<'a> Prepared<'a> {
                 .find(|c| c.component.value == *name)
                 .map(|c| &c.inputs)
         };
-        let mut said: Vec<(Giver, &'a Node)> = Vec::new();
-        let mut say = |by: Giver, node: Option<&'a Node>| said.extend(node.map(|node| (by, node)));
+        let mut layers: Vec<(Giver, &'a Node)> = Vec::new();
+        let mut add = |by: Giver, node: Option<&'a Node>| layers.extend(node.map(|node| (by, node)));
         if let Some(tenant) = one.tenant {
             let mut tiers = self.stack.platform.tiers.iter();
             let meaning = tiers.find(|(tier, _)| tier.value == tenant.tier.value);
             let tier = Giver::Tier(tenant.tier.value);
-            say(tier, meaning.and_then(|(_, meaning)| of(&meaning.inputs)));
+            add(tier, meaning.and_then(|(_, meaning)| of(&meaning.inputs)));
         }
         if let Source::Module { inputs, .. } = &component.recipe {
-            say(Giver::Component(name.clone()), inputs.as_ref());
+            add(Giver::Component(name.clone()), inputs.as_ref());
         }
         if let Some(tenant) = one.tenant {
-            say(Giver::Tenant(tenant.name.value.clone()), of(&tenant.overrides));
+            add(Giver::Tenant(tenant.name.value.clone()), of(&tenant.overrides));
         }
         let place = &environment.name.value;
-        say(Giver::Environment(place.clone()), of(&environment.overrides));
+        add(Giver::Environment(place.clone()), of(&environment.overrides));
         if let Some(tenant) = one.tenant {
             let mut overrides = environment.tenant_overrides.iter();
             let own = overrides.find(|(name, _)| name.value == tenant.name.value);
             let by = Giver::EnvironmentForTenant(place.clone(), tenant.name.value.clone());
-            say(by, own.and_then(|(_, list)| of(list)));
+            add(by, own.and_then(|(_, list)| of(list)));
         }
         for (_, node) in self.set.iter().filter(|(component, _)| component == name) {
-            say(Giver::CommandLine, Some(node));
+            add(Giver::CommandLine, Some(node));
         }
         let scope = Scope {
             names: &one.names,
             variables: None,
             local: false,
         };
-        one.layers = said
+        one.layers = layers
             .into_iter()
             .map(|(by, node)| {
                 let mut expansion = Expansion::of_values();
@@ -408,6 +403,7 @@ impl<'a> Prepared<'a> {
     }
 }
 
+/// Reports a component whose module is deprecated, being phased out or archived.
 fn check_status(component: &Component, module: &Module, diagnostics: &mut Diagnostics) {
     let Source::Module { module: wanted, .. } = &component.recipe else {
         return;
@@ -418,7 +414,10 @@ fn check_status(component: &Component, module: &Module, diagnostics: &mut Diagno
         Status::Active => return,
         Status::Deprecated => (Code::DeprecatedModule, "is deprecated"),
         Status::Sunset if pinned => (Code::DeprecatedModule, "is being phased out"),
-        Status::Sunset => (Code::RetiredModule, "is being phased out: nothing new may use it"),
+        Status::Sunset => (
+            Code::RetiredModule,
+            "is being phased out, so new components cannot use it",
+        ),
         Status::Archived => (Code::RetiredModule, "is archived"),
     };
     let mut diagnostic = Diagnostic::new(
@@ -429,7 +428,7 @@ fn check_status(component: &Component, module: &Module, diagnostics: &mut Diagno
         ),
     )
     .at(wanted.span, "used here")
-    .also(document.status.span, "said here");
+    .also(document.status.span, "status declared here");
     if let Some(other) = &document.replaced_by {
         let name = match other.requirement.value == semver::VersionReq::STAR {
             true => other.name.value.to_string(),
@@ -439,19 +438,23 @@ fn check_status(component: &Component, module: &Module, diagnostics: &mut Diagno
     }
     if document.status.value == Status::Sunset && !pinned {
         let pin = format!("{}@={}", document.name.value, document.version.value);
-        diagnostic = diagnostic.replace(wanted.span, pin, "where it was in use before, pin its version");
+        diagnostic = diagnostic.replace(
+            wanted.span,
+            pin,
+            "if the component is already deployed, pin the version",
+        );
     }
     diagnostics.push(diagnostic);
 }
 
+/// Reports a component whose module does not have the clearance that the data of a tenant requires.
 fn check_clearance(component: &Component, module: &Module, tenant: &Tenant, diagnostics: &mut Diagnostics) {
     let found = below_clearance(module, tenant);
-    diagnostics
-        .extend(found.map(|diagnostic| diagnostic.at(component.name.span, "used here for the tenant")));
+    diagnostics.extend(found.map(|diagnostic| diagnostic.at(component.name.span, "deployed for the tenant")));
 }
 
-/// What there is to say of a module that is not fit for a tenant's data, without its place. A module that states no clearance is
-/// fit for public data.
+/// Returns the diagnostic, without its place, if a module does not have the clearance that the data of a tenant requires. A
+/// module without `clearance` is cleared for public data.
 pub(crate) fn below_clearance(module: &Module, tenant: &Tenant) -> Option<Diagnostic> {
     let needed = tenant.clearance.as_ref()?;
     let (name, who, data) = (&module.document.name, &tenant.name.value, needed.value.as_str());
@@ -461,26 +464,26 @@ pub(crate) fn below_clearance(module: &Module, tenant: &Tenant) -> Option<Diagno
     }
     let message = match stated {
         Some(fit) => format!(
-            "module `{}` is fit for {} data, and tenant `{who}` has {data} data",
+            "module `{}` is cleared for {} data, but tenant `{who}` has {data} data",
             name.value,
             fit.value.as_str()
         ),
         None => format!(
-            "module `{}` does not state what data it is fit for, and tenant `{who}` has {data} data",
+            "module `{}` declares no clearance, but tenant `{who}` has {data} data",
             name.value
         ),
     };
     let diagnostic =
-        Diagnostic::new(Code::ClearanceTooLow, message).also(needed.span, "what data the tenant has");
+        Diagnostic::new(Code::ClearanceTooLow, message).also(needed.span, "clearance that the data requires");
     Some(match stated {
-        Some(fit) => diagnostic.also(fit.span, "what data the module is fit for"),
-        None => diagnostic.also(name.span, "no `clearance` here").help(format!(
-            "if the module is fit for such data, write `clearance: {data}` into it"
+        Some(fit) => diagnostic.also(fit.span, "clearance of the module"),
+        None => diagnostic.also(name.span, "has no `clearance`").help(format!(
+            "if the module may process such data, add `clearance: {data}` to it"
         )),
     })
 }
 
-/// The module of the highest version.
+/// Returns the module with the highest version.
 fn newest(modules: Vec<&Module>) -> Option<&Module> {
     let version = |module: &&Module| module.document.version.value.clone();
     modules.into_iter().max_by_key(version)

@@ -1,17 +1,18 @@
-//! Inputs from the command line: `--set COMPONENT.INPUT=VALUE`.
+//! Parses inputs from the command line: `--set COMPONENT.INPUT=VALUE`.
 
 use terrace_artifact::Text;
 
 use crate::check::{is_secret, literal_secrets, typed_out};
 use crate::code::Code;
-use crate::diagnostic::{Diagnostic, Diagnostics, listed, shown};
+use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::document::{Component, Module, Recipe};
 use crate::input::{InputSchema, InputType, Others};
 use crate::load::{Stack, unknown};
 use crate::node::{Node, NodeKind};
 use crate::source::{Files, Span};
+use crate::values::unknown_input;
 
-/// What `--set COMPONENT.INPUT=VALUE` says, as a layer; each its own file for messages.
+/// Parses `--set` arguments into a layer of inputs for each component. Each argument is its own file for messages.
 pub(crate) fn parse_set(
     texts: &[String],
     stack: &Stack,
@@ -22,7 +23,7 @@ pub(crate) fn parse_set(
     for text in texts {
         let fail = |message: String, span: Span| {
             Diagnostic::new(Code::InvalidSet, message)
-                .at(span, "on the command line")
+                .at(span, "")
                 .help("write `--set COMPONENT.INPUT=VALUE`")
         };
         let file = files.add("--set", text.as_str());
@@ -32,10 +33,10 @@ pub(crate) fn parse_set(
             end: u32::try_from(text.len()).unwrap_or(u32::MAX),
         };
         let Some((path, value)) = text.split_once('=') else {
-            diagnostics.push(fail(format!("`{text}` sets nothing"), whole));
+            diagnostics.push(fail(format!("missing `=` in `{text}`"), whole));
             continue;
         };
-        // Before anything else is said: nothing that is said shows it.
+        // Checked before other problems, so that no message shows the secret.
         let place = whole.within(path.len() + 1..text.len());
         let mut keys = path.split('.');
         if is_secret(keys.clone().next_back().unwrap_or_default(), value) {
@@ -44,7 +45,7 @@ pub(crate) fn parse_set(
         }
         let (Some(component), Some(_)) = (keys.next(), path.split('.').nth(1)) else {
             diagnostics.push(fail(
-                format!("`{path}` names no input"),
+                format!("missing input name in `{path}`"),
                 whole.within(0..path.len()),
             ));
             continue;
@@ -70,7 +71,7 @@ pub(crate) fn parse_set(
             }
         };
         let mut node = match schema.map(|schema| schema.kind) {
-            // Text is what was typed: a tag may be `9`, `007` or `true`, and its braces are its own.
+            // A string keeps the text of the argument: an image tag may be `9`, `007` or `true`, and braces are literal.
             Some(InputType::String) => Node {
                 kind: NodeKind::Raw(value.into()),
                 span: place,
@@ -103,7 +104,7 @@ pub(crate) fn parse_set(
     out
 }
 
-/// What the module says of the value at a path, where it says something.
+/// Returns the schema of the value at a path, if the module declares one.
 fn input<'a>(
     stack: &'a Stack,
     component: &Component,
@@ -112,36 +113,20 @@ fn input<'a>(
 ) -> Result<Option<&'a InputSchema>, Box<Diagnostic>> {
     let [name, below @ ..] = keys else { return Ok(None) };
     let Recipe::Module { module: wanted, .. } = &component.recipe else {
-        let message = format!("component `{}` has no inputs", component.name.value);
-        return Err(Box::new(
-            Diagnostic::new(Code::UnknownInput, message)
-                .at(span, "nothing to set")
-                .also(component.name.span, "its resources are its own")
-                .help("make a module of it where values are to come from outside"),
-        ));
+        return Err(Box::new(without_inputs(component, span)));
     };
     let fits = |module: &&Module| {
         module.name.value == wanted.name.value && wanted.requirement.value.matches(&module.version.value)
     };
     let modules = stack.modules.iter().filter(fits);
-    // Where there is no such module, that is said of the component.
+    // An unknown module is reported for the component.
     let Some(module) = modules.max_by(|a, b| a.version.value.cmp(&b.version.value)) else {
         return Ok(None);
     };
     let Some(declared) = module.inputs.iter().find(|input| input.name.value == *name) else {
+        let what = format!("module `{}`", module.name.value);
         let span = span.within(0..name.len());
-        let names = module.inputs.iter().map(|input| input.name.value.as_str());
-        let message = format!("module `{}` has no input `{}`", module.name.value, shown(name));
-        let mut diagnostic = Diagnostic::new(Code::UnknownInput, message)
-            .at(span, "no such input")
-            .nearest(span, name, names.clone());
-        if diagnostic.help.is_empty() {
-            diagnostic = diagnostic.help(match module.inputs.len() {
-                0 => "it has no inputs".to_owned(),
-                _ => format!("it has {}", listed(names)),
-            });
-        }
-        return Err(Box::new(diagnostic));
+        return Err(Box::new(unknown_input(&what, name, span, &module.inputs)));
     };
     Ok(below.iter().try_fold(&declared.schema, |schema, key| {
         let property = schema.properties.iter().find(|(name, _)| name.value == *key);
@@ -153,14 +138,23 @@ fn input<'a>(
     }))
 }
 
-/// A value that is no text, in YAML.
+/// Reports values for a component without a module.
+pub(crate) fn without_inputs(component: &Component, span: Span) -> Diagnostic {
+    let message = format!("component `{}` has no inputs", component.name.value);
+    Diagnostic::new(Code::UnknownInput, message)
+        .at(span, "")
+        .also(component.name.span, "defines its resources itself")
+        .help("remove the values, or move the resources to a module with inputs")
+}
+
+/// Parses a value that is not a string as YAML.
 fn read(value: &str, place: Span) -> Result<Node, Box<Diagnostic>> {
-    let (mut scratch, mut said) = (Files::default(), Diagnostics::new());
-    let nodes = crate::yaml::read("--set", value.as_bytes(), &mut scratch, &mut said);
-    // What was said has its place in the value alone.
-    if let Some(first) = said.into_sorted().into_iter().find(Diagnostic::is_error) {
+    let (mut scratch, mut problems) = (Files::default(), Diagnostics::new());
+    let nodes = crate::yaml::read("--set", value.as_bytes(), &mut scratch, &mut problems);
+    // The spans of these diagnostics are relative to the value.
+    if let Some(first) = problems.into_sorted().into_iter().find(Diagnostic::is_error) {
         let diagnostic = Diagnostic::new(Code::InvalidSet, first.message);
-        return Err(Box::new(diagnostic.at(place, "this is read as YAML")));
+        return Err(Box::new(diagnostic.at(place, "the value is parsed as YAML")));
     }
     let mut node = nodes.into_iter().next().unwrap_or(Node {
         kind: NodeKind::String(Text::default()),
@@ -171,7 +165,7 @@ fn read(value: &str, place: Span) -> Result<Node, Box<Diagnostic>> {
     Ok(node)
 }
 
-/// Moves what was read by itself to where it stands in what was typed.
+/// Moves the spans of a separately parsed value to its place in the argument.
 fn relocate(node: &mut Node, place: Span) {
     let moved = |span: Span| place.within(span.start as usize..span.end as usize);
     (node.span, node.key) = (moved(node.span), moved(node.key));

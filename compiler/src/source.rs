@@ -1,23 +1,23 @@
-//! Where text comes from, and how places in it are named.
+//! The sources of text, and spans in it.
 
 use std::fmt;
 use std::sync::Arc;
 
 use terrace_artifact::{Location, Text};
 
-/// Gives the compiler its input. The compiler touches no file system of its own.
+/// The input of the compiler, which does not access the file system itself.
 ///
-/// Paths are relative to the stack's folder, with `/` between their parts; `..` may lead out of it (a platform that
-/// names `../../golden/acme`), and it is the implementation's right to refuse that.
+/// Paths are relative to the stack directory, with `/` between their parts. `..` may lead out of it, as in a platform that
+/// names `../../golden/acme`. An implementation may reject such paths.
 pub trait Sources: Sync {
-    /// The bytes of a file.
+    /// Returns the bytes of a file.
     fn read(&self, path: &str) -> Result<Arc<[u8]>, SourceError>;
-    /// The paths of all files below a folder, in order. A folder that does not exist is [`SourceError::NotFound`].
+    /// Returns the sorted paths of all files below a directory, or [`SourceError::NotFound`] if it does not exist.
     fn list(&self, folder: &str) -> Result<Vec<String>, SourceError>;
-    /// All that is directly in a directory, in order of name: nothing is left out, and no link is followed. An empty path is the
-    /// stack's directory. One that does not exist, or is no directory, is [`SourceError::NotFound`].
+    /// Returns the entries directly in a directory, in order of name, without following links. An empty path is the
+    /// stack directory. A path that does not exist or is not a directory is [`SourceError::NotFound`].
     ///
-    /// Where sources have nothing but paths, these are all of files that cannot be executed.
+    /// The default implementation derives the entries from the paths. Their files are not executable.
     fn entries(&self, directory: &str) -> Result<Vec<Entry>, SourceError> {
         let paths = self.list(directory)?;
         let below = |path: &String| -> Option<(String, EntryKind)> {
@@ -43,38 +43,38 @@ pub trait Sources: Sync {
     }
 }
 
-/// Something in a directory.
+/// An entry of a directory.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entry {
-    /// Its name; of one that is not UTF-8, as near as can be.
+    /// Its name. Invalid UTF-8 is replaced.
     pub name: String,
-    /// What it is.
+    /// Its kind.
     pub kind: EntryKind,
 }
 
-/// What something in a directory is.
+/// The kind of an entry of a directory.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum EntryKind {
     /// A file.
     File {
         /// Whether its owner may execute it.
         executable: bool,
-        /// Its length.
+        /// Its length in bytes.
         bytes: u64,
     },
     /// A directory.
     Directory,
     /// A symbolic link.
     Link {
-        /// Where it leads, as it was made: relative to the directory that it is in.
+        /// The target as the link contains it, relative to the directory of the link.
         target: String,
     },
-    /// What can be neither read nor delivered, in words: `a socket`.
+    /// An entry that can be neither read nor deployed, as a noun: `a socket`.
     Other(&'static str),
 }
 
 impl EntryKind {
-    /// What it is, in words.
+    /// Returns the kind as a noun for messages.
     pub(crate) fn shown(&self) -> &'static str {
         match self {
             EntryKind::File { .. } => "a file",
@@ -85,12 +85,12 @@ impl EntryKind {
     }
 }
 
-/// Why a source could not be read.
+/// The reason why a source cannot be read.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum SourceError {
-    /// There is no such file or folder.
+    /// The file or directory does not exist.
     NotFound,
-    /// It is there and cannot be read; in the operating system's words.
+    /// The file exists but cannot be read, with the message of the operating system.
     Unreadable(String),
 }
 
@@ -103,11 +103,11 @@ impl fmt::Display for SourceError {
     }
 }
 
-/// A file that was read, by its place in [`Files`].
+/// A file, as its index in [`Files`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct FileId(pub(crate) u32);
 
-/// A place in a file: bytes `start..end`, the end excluded.
+/// A place in a file: the bytes `start..end`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Span {
     /// The file.
@@ -119,7 +119,7 @@ pub struct Span {
 }
 
 impl Span {
-    /// The part of this span that `range` (bytes, from its start) covers.
+    /// Returns the part of this span that `range` covers, in bytes from the start of the span.
     pub fn within(self, range: std::ops::Range<usize>) -> Span {
         let clamp =
             |offset: usize| (self.start + u32::try_from(offset).unwrap_or(u32::MAX / 2)).min(self.end);
@@ -130,7 +130,7 @@ impl Span {
         }
     }
 
-    /// The empty span at the start.
+    /// Returns the empty span at the start.
     pub fn first(self) -> Span {
         Span {
             end: self.start,
@@ -139,30 +139,30 @@ impl Span {
     }
 }
 
-/// The files that were read: what a span is resolved against.
+/// The files that spans refer to.
 #[derive(Clone, Default, Debug)]
 pub struct Files {
     files: Vec<SourceFile>,
 }
 
-/// One file that was read.
+/// The path and text of a file.
 #[derive(Clone, Debug)]
 pub struct SourceFile {
-    /// Its path, relative to the stack's folder; `module:NAME/…` for the modules in the program.
+    /// Its path, relative to the stack directory, or `module:NAME/…` for a built-in module.
     pub path: Text,
     /// Its text.
     pub text: Arc<str>,
-    /// Where its lines begin. Every resource asks for its place: walking the text each time would be most of the work.
+    /// The starts of its lines. They make lookups fast, because every resource needs its location.
     line_starts: Vec<u32>,
-    /// How many characters there are before each [`STRIDE`]th byte: a line may have megabytes and thousands of mistakes.
+    /// The number of characters before each [`STRIDE`]th byte, because a line may have megabytes and thousands of mistakes.
     characters: Vec<u32>,
 }
 
-/// How many bytes apart characters are counted in advance.
+/// The distance in bytes between precomputed character counts.
 const STRIDE: usize = 4096;
 
 impl SourceFile {
-    /// The number of characters between two bytes, the second of which is not before the first.
+    /// Returns the number of characters between two bytes, where `from` is not after `to`.
     fn characters_between(&self, from: usize, to: usize) -> u32 {
         let bytes = self.text.as_bytes();
         let to = to.min(bytes.len());
@@ -178,14 +178,14 @@ impl SourceFile {
     }
 }
 
-/// The number of characters that begin in a part of a text.
+/// Returns the number of characters that start in a part of a text.
 fn characters(bytes: &[u8]) -> u32 {
     let begins = |byte: &&u8| **byte & 0xC0 != 0x80;
     u32::try_from(bytes.iter().filter(begins).count()).unwrap_or(u32::MAX)
 }
 
 impl Files {
-    /// Adds a file. Text beyond 4 GiB is refused by the loader long before this.
+    /// Adds a file. The loader rejects files that are too long for the offsets of a span.
     pub fn add(&mut self, path: impl Into<Text>, text: impl Into<Arc<str>>) -> FileId {
         let id = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
         let text: Arc<str> = text.into();
@@ -207,17 +207,17 @@ impl Files {
         id
     }
 
-    /// The file of an id.
+    /// Returns the file with an id.
     pub fn get(&self, id: FileId) -> &SourceFile {
         &self.files[id.0 as usize]
     }
 
-    /// Where something in a text looks like a secret: nobody who shows lines of a file shows that.
+    /// Returns the ranges of a text that look like secrets, which must be hidden in excerpts.
     pub fn secrets_in(text: &str) -> Vec<std::ops::Range<usize>> {
         crate::check::secrets_in(text)
     }
 
-    /// The text a span covers.
+    /// Returns the text of a span.
     pub fn text(&self, span: Span) -> &str {
         self.get(span.file)
             .text
@@ -225,7 +225,7 @@ impl Files {
             .unwrap_or_default()
     }
 
-    /// The place where a span begins, as people name it.
+    /// Returns the file, line and column of the start of a span.
     pub fn location(&self, span: Span) -> Location {
         let file = self.get(span.file);
         let line = file
@@ -246,7 +246,7 @@ impl Files {
 pub struct MemorySources(std::collections::BTreeMap<String, Arc<[u8]>>);
 
 impl MemorySources {
-    /// Sources of these paths and texts.
+    /// Creates sources from paths and texts.
     pub fn new<P: Into<String>, T: AsRef<[u8]>>(files: impl IntoIterator<Item = (P, T)>) -> MemorySources {
         MemorySources(
             files

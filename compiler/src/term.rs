@@ -220,7 +220,7 @@ impl Term {
         }
     }
 
-    /// What kind of value this is, in the words of a message.
+    /// Returns the type of the value as a noun with its article, for messages.
     pub fn kind(&self) -> &'static str {
         match self {
             Term::Duration(_) => "a duration",
@@ -228,7 +228,7 @@ impl Term {
             Term::Reference(_) => "a reference",
             Term::Secret(_) => "a secret",
             Term::Asset(_) => "an asset",
-            Term::Concat(_) => "text with a reference in it",
+            Term::Concat(_) => "a string with a reference",
             Term::Omit => "`omit`",
             term => term.view().kind(),
         }

@@ -1,11 +1,13 @@
-//! Values of inputs: layered in one order of precedence, and made what the module says they are.
+//! Merges the values of inputs in order of precedence, and checks them against the schemas of the module.
 
 mod limits;
 
 use terrace_artifact::{Decimal, Segment, Text, show_path};
 
 use crate::code::Code;
-use crate::diagnostic::{Diagnostic, Diagnostics, Edit, Help, listed, shown, those};
+use crate::diagnostic::{
+    Diagnostic, Diagnostics, Edit, Help, did_you_mean, missing_key, one_of, shown, those,
+};
 use crate::document::Input;
 use crate::input::{InputSchema, InputType, Others};
 use crate::node::Node;
@@ -14,18 +16,18 @@ use crate::source::{Files, Span};
 use crate::term::{SecretReference, Term};
 use crate::unit::Quantity;
 
-/// Somebody who gives values to inputs. Later layers win.
+/// The input values from one source. Later layers override earlier ones.
 #[derive(Clone, Debug)]
 pub(crate) struct Layer<'a> {
-    /// Who that is.
+    /// The source of the values.
     pub(crate) by: Giver,
     /// A map of values by input, as written.
     pub(crate) node: &'a Node,
-    /// The same with its expressions evaluated.
+    /// The same map with its expressions evaluated.
     pub(crate) value: Term,
 }
 
-/// The inputs of one use of a module: merged, checked, with units read.
+/// Returns the inputs of one use of a module: merged, checked, and with units parsed.
 pub(crate) fn inputs(
     declared: &[Input],
     defaults: &Term,
@@ -37,17 +39,7 @@ pub(crate) fn inputs(
     for layer in layers {
         for (key, node) in layer.node.entries() {
             if !declared.iter().any(|input| input.name.value == *key) {
-                let names = declared.iter().map(|input| input.name.value.as_str());
-                let mut diagnostic = Diagnostic::new(
-                    Code::UnknownInput,
-                    format!("the module has no input `{}`", shown(key)),
-                )
-                .at(node.key, "no such input")
-                .nearest(node.key, key, names.clone());
-                if diagnostic.help.is_empty() {
-                    diagnostic = diagnostic.help(format!("it has {}", listed(names)));
-                }
-                diagnostics.push(diagnostic);
+                diagnostics.push(unknown_input("the module", key, node.key, declared));
             }
         }
     }
@@ -58,20 +50,20 @@ pub(crate) fn inputs(
         for layer in layers {
             match layer.value.get(name) {
                 None | Some(Term::Omit) => {}
-                // Null goes back to the module's default.
+                // Null selects the default of the module.
                 Some(Term::Null) => value = defaults.get(name).cloned(),
                 Some(over) => value = Some(merge(value, over.clone())),
             }
         }
         let Some(value) = value else {
             diagnostics.push(
-                Diagnostic::new(Code::MissingInput, format!("the input `{name}` has no value"))
-                    .at(user, format!("`{name}` is missing here"))
+                Diagnostic::new(Code::MissingInput, format!("missing input `{name}`"))
+                    .at(user, format!("requires a value for `{name}`"))
                     .also(input.name.span, "declared here, without a default")
+                    .note(format!("`{name}` is {}", described(&input.schema)))
                     .help(format!(
-                        "write `{name}: {}` under `inputs` of the component; it is {}",
-                        example(&input.schema),
-                        described(&input.schema)
+                        "add `{name}: {}` to `inputs` of the component",
+                        example(&input.schema)
                     )),
             );
             out.push((name.clone(), Term::Null));
@@ -91,16 +83,30 @@ pub(crate) fn inputs(
     Term::Map(out.into())
 }
 
-/// Where the value at a path was written.
+/// Reports an input that a module does not declare. `module` names the module.
+pub(crate) fn unknown_input(module: &str, name: &str, span: Span, declared: &[Input]) -> Diagnostic {
+    let names = || declared.iter().map(|input| input.name.value.as_str());
+    let message = format!("{module} has no input `{}`", shown(name));
+    let diagnostic = Diagnostic::new(Code::UnknownInput, message)
+        .at(span, "")
+        .nearest(span, name, names());
+    match diagnostic.help.is_empty() {
+        true if declared.is_empty() => diagnostic.note("the module has no inputs"),
+        true => diagnostic.note(those("its only input is", "its inputs are", names())),
+        false => diagnostic,
+    }
+}
+
+/// The place of the value at a path.
 struct Place {
     value: Span,
-    /// Its key; where only what is around the value was written, the value's own place.
+    /// Its key, or the place of the value if only the value around it was written.
     key: Span,
-    /// Whether it is the value itself, and not what is around it.
+    /// Whether it is the place of the value itself, not of the value around it.
     exact: bool,
 }
 
-/// The place of the value at a path: of the last layer that says something there.
+/// Returns the place of the value at a path, in the last layer that sets it.
 fn locate(layers: &[Layer<'_>], input: &Input, user: Span, path: &[Segment]) -> Place {
     let mut layers_from_last = layers.iter().rev();
     if let Some(node) = layers_from_last.find_map(|layer| layer.node.find(path)) {
@@ -121,7 +127,7 @@ fn locate(layers: &[Layer<'_>], input: &Input, user: Span, path: &[Segment]) -> 
     }
 }
 
-/// Maps merge, everything else replaces.
+/// Merges maps and replaces other values.
 fn merge(under: Option<Term>, over: Term) -> Term {
     match (under, over) {
         (Some(Term::Map(entries)), Term::Map(new)) => {
@@ -166,7 +172,7 @@ impl Check<'_> {
         self.diagnostics.push_mut(diagnostic)
     }
 
-    /// A value as it goes into a message. Where the input's name says that it is a secret, the value is not shown.
+    /// Returns a value for a message. The value of an input whose name suggests a secret is not shown.
     fn written(&self, path: &[Segment], value: &str) -> String {
         let named = path.iter().rev().find_map(|segment| match segment {
             Segment::Key(key) => Some(key),
@@ -178,7 +184,7 @@ impl Check<'_> {
         }
     }
 
-    /// Where a value stands as it is: not computed, and not only what is around it.
+    /// Returns the place of a value that is a literal, not computed and not part of another value.
     fn literal(&self, path: &[Segment]) -> Option<Span> {
         let place = (self.locate)(path);
         (place.exact && !self.files.text(place.value).contains("{{")).then_some(place.value)
@@ -189,13 +195,8 @@ impl Check<'_> {
             let may_be_null =
                 schema.default.as_ref().is_some_and(Node::is_null) || schema.kind == InputType::Any;
             if !may_be_null {
-                let message = format!("`{}` cannot be null", show_path(path));
-                self.say(
-                    Code::WrongType,
-                    path,
-                    message,
-                    format!("{} is wanted", article(schema.kind)),
-                );
+                let message = format!("`{}` must be {}", show_path(path), article(schema.kind));
+                self.say(Code::WrongType, path, message, "found null");
             }
             return value;
         }
@@ -218,17 +219,14 @@ impl Check<'_> {
             Term::Secret(_) | Term::Reference(_) => value,
             Term::Omit => value,
             _ => {
-                let message = format!(
-                    "`{}` is a secret, and its value does not belong in a file",
-                    show_path(path)
-                );
+                let message = format!("`{}` is a secret and must not be in a file", show_path(path));
                 let span = (self.locate)(path).value;
-                let diagnostic = self.say(Code::LiteralSecret, path, message, "written out");
+                let diagnostic = self.say(Code::LiteralSecret, path, message, "secret in plain text");
                 diagnostic.help.push(Help {
-                    text: "refer to it: `\"{{ secret('NAME').KEY }}\"`, and change the value that was written here".to_owned(),
+                    text: "refer to the secret with `\"{{ secret('NAME').KEY }}\"`, and rotate it".to_owned(),
                     edit: None,
                 });
-                // What would be there were it a reference: nothing more is wrong with what reads it.
+                // A reference takes its place, so that the readers of the input cause no further errors.
                 let reference = SecretReference {
                     name: "NAME".into(),
                     key: Some("KEY".into()),
@@ -269,18 +267,17 @@ impl Check<'_> {
                 };
                 if read.is_none() {
                     let message = format!("{} is not {}", self.written(path, &text), article(kind));
-                    let label = format!("such as {}", examples(kind));
+                    let label = format!("expected a value such as {}", examples(kind));
                     self.say(Code::WrongUnit, path, message, label);
                 }
                 read
             }
             (InputType::Duration | InputType::Size, Term::Number(n)) => {
-                let message = format!("`{}` has no unit", show_path(path));
-                let label = format!("{n} what?");
+                let message = format!("`{}` must have a unit", show_path(path));
                 let literal = self.literal(path);
-                let diagnostic = self.say(Code::WrongUnit, path, message, label);
-                let help = format!("say the unit: {}", examples(kind));
-                // The module's own unit is the one that was most likely meant.
+                let diagnostic = self.say(Code::WrongUnit, path, message, "missing unit");
+                let help = format!("add a unit, as in {}", examples(kind));
+                // The unit that the module uses itself is the most likely one.
                 let own = schema.default.as_ref().or(schema.minimum.as_ref());
                 let unit = own
                     .and_then(Node::as_str)
@@ -310,16 +307,11 @@ impl Check<'_> {
             }
             (InputType::Object, Term::Map(entries)) => Some(self.object(schema, entries.into_vec(), path)),
             (_, value) => {
-                let message = format!(
-                    "`{}` has to be {}, not {}",
-                    show_path(path),
-                    article(kind),
-                    value.kind()
-                );
+                let message = format!("`{}` must be {}", show_path(path), article(kind));
                 let literal = self.literal(path);
-                // As it is written: `1.0` is another version than `1`.
+                // The literal text, because the versions `1.0` and `1` differ.
                 let written = literal.map(|span| self.files.text(span).to_owned());
-                let label = format!("this is {}", value.kind());
+                let label = format!("found {}", value.kind());
                 let diagnostic = self.say(Code::WrongType, path, message, label);
                 if kind == InputType::String
                     && matches!(value, Term::Number(_) | Term::Bool(_))
@@ -346,7 +338,7 @@ impl Check<'_> {
 
     fn object(&mut self, schema: &InputSchema, entries: Vec<(Text, Term)>, path: &mut Vec<Segment>) -> Term {
         let mut out: Vec<(Text, Term)> = Vec::with_capacity(entries.len().max(schema.properties.len()));
-        // What a misspelt key was meant to be is not missing as well.
+        // A key that is present but misspelled is not reported as missing.
         let mut meant: Vec<&str> = Vec::new();
         for (key, value) in entries {
             path.push(Segment::Key(key.clone()));
@@ -364,21 +356,21 @@ impl Check<'_> {
                     let names: Vec<&str> = properties.map(|(name, _)| name.value.as_str()).collect();
                     meant.extend(terrace_catalog::nearest(&key, names.iter().copied()));
                     let message = format!(
-                        "`{}` is not a key of `{}`",
+                        "unknown key `{}` in `{}`",
                         shown(&key),
                         show_path(&path[..path.len() - 1])
                     );
                     let place = (self.locate)(path);
                     let diagnostic = Diagnostic::new(Code::UnknownKey, message)
-                        .at(place.key, "no such key")
+                        .at(place.key, "")
                         .also(self.declared, "declared here");
                     self.diagnostics
                         .push(match terrace_catalog::nearest(&key, names.iter().copied()) {
                             Some(name) if place.exact => {
-                                diagnostic.replace(place.key, name, format!("`{name}` exists"))
+                                diagnostic.replace(place.key, name, did_you_mean(name))
                             }
-                            Some(name) => diagnostic.help(format!("`{name}` exists")),
-                            None => diagnostic.help(those("the key is", "the keys are", names)),
+                            Some(name) => diagnostic.help(did_you_mean(name)),
+                            None => diagnostic.note(those("the only key is", "the keys are", names)),
                         });
                     value
                 }
@@ -399,12 +391,11 @@ impl Check<'_> {
                 .iter()
                 .any(|required| required.value == name.value)
             {
-                let message = format!("`{}` is missing", show_path(path));
-                let around = (self.locate)(&path[..path.len() - 1]);
-                let diagnostic = Diagnostic::new(Code::MissingField, message)
-                    .at(around.key, format!("needs `{}`", name.value))
-                    .also(self.declared, "declared here");
-                self.diagnostics.push(diagnostic);
+                let outer = &path[..path.len() - 1];
+                let map = format!("`{}`", show_path(outer));
+                let diagnostic = missing_key(&name.value, &map, (self.locate)(outer).key);
+                self.diagnostics
+                    .push(diagnostic.also(self.declared, "declared here"));
             } else {
                 out.push((name.value.clone(), Term::Null));
             }
@@ -414,21 +405,22 @@ impl Check<'_> {
     }
 }
 
-/// What form a text would need to have that it has not: quotes alone would not help it.
+/// Returns the help for a string that is not valid even in quotes.
 fn form(schema: &InputSchema, text: &str) -> Option<String> {
     if let Some(allowed) = &schema.allowed {
         let words = || allowed.iter().filter_map(Node::as_str);
-        return (!words().any(|word| word == text)).then(|| those("the value is", "the values are", words()));
+        return (!words().any(|word| word == text)).then(|| format!("write {}", one_of(words())));
     }
     let pattern = &schema.pattern.as_ref()?.value;
     let regex = regex_lite::Regex::new(pattern).ok()?;
-    (!regex.is_match(text)).then(|| format!("it is text of the form `{pattern}`"))
+    (!regex.is_match(text)).then(|| format!("write a string that matches `{pattern}`"))
 }
 
+/// Returns the name of a type with its article.
 fn article(kind: InputType) -> String {
     match kind {
-        InputType::String => "text".to_owned(),
-        InputType::Integer => "a whole number".to_owned(),
+        InputType::String => "a string".to_owned(),
+        InputType::Integer => "an integer".to_owned(),
         InputType::Array => "a list".to_owned(),
         InputType::Object => "a map".to_owned(),
         InputType::Any => "any value".to_owned(),
@@ -437,7 +429,7 @@ fn article(kind: InputType) -> String {
     }
 }
 
-/// What a value could be, as it is written.
+/// Returns an example value in YAML.
 fn example(schema: &InputSchema) -> String {
     let first = schema.allowed.as_ref().and_then(|allowed| allowed.first());
     if let Some(value) = first.or(schema.minimum.as_ref()) {
@@ -454,7 +446,7 @@ fn example(schema: &InputSchema) -> String {
     }
 }
 
-/// What a value is, in words: its type, the forms of a unit, and what it is for.
+/// Describes a value: its type, examples with a unit, and its purpose.
 fn described(schema: &InputSchema) -> String {
     let kind = schema.kind;
     let forms = match kind {
@@ -469,6 +461,7 @@ fn described(schema: &InputSchema) -> String {
     }
 }
 
+/// Returns example values of a type with a unit.
 fn examples(kind: InputType) -> &'static str {
     match kind {
         InputType::Duration => "`30s`, `24h`, `90d`",

@@ -1,7 +1,7 @@
-//! Reads YAML text into nodes that know their places.
+//! Parses YAML into nodes with spans.
 //!
-//! YAML 1.2 scalars: `NO` is a string, `0777` is the number 777 written oddly and refused. Size, depth and the nodes that aliases
-//! copy are bounded, so that no document can use up memory.
+//! Scalars follow YAML 1.2: `NO` is a string. `0777` is rejected as ambiguous. Size, depth and the number of nodes that aliases
+//! copy are limited, so that no document can exhaust the memory.
 
 mod shape;
 mod syntax;
@@ -16,20 +16,20 @@ use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, Tag};
 use terrace_artifact::{Decimal, Text};
 
 use crate::code::Code;
-use crate::diagnostic::{Diagnostic, Diagnostics, shown};
+use crate::diagnostic::{Diagnostic, Diagnostics, not_in_this_version, shown};
 use crate::node::{Node, NodeKind};
 use crate::source::{FileId, Files, Span};
 
 use entries::Entries;
 
-/// The longest file that is read, in bytes.
+/// The maximum size of a file, in bytes.
 pub const LONGEST_FILE: usize = 8 << 20;
-/// How deep collections may be nested.
+/// The maximum depth of nested collections.
 pub const DEEPEST: usize = 64;
-/// How many nodes aliases may add to a file.
+/// The maximum number of nodes that aliases add to a file.
 const MOST_COPIED: usize = 100_000;
 
-/// Adds a file to `files` and reads its documents. What is wrong with it is reported, and what could be read is given.
+/// Adds a file to `files` and parses its documents. Reports problems and returns the documents that can be read.
 pub fn read(path: &str, bytes: &[u8], files: &mut Files, diagnostics: &mut Diagnostics) -> Vec<Node> {
     match open(path, bytes, files, diagnostics) {
         Some(file) => parse(file, files, diagnostics),
@@ -37,7 +37,7 @@ pub fn read(path: &str, bytes: &[u8], files: &mut Files, diagnostics: &mut Diagn
     }
 }
 
-/// Adds a file to `files`, where it is text of a bearable length.
+/// Adds a file to `files`. Reports a file that is too long or is not UTF-8, and returns `None` for it.
 pub fn open(path: &str, bytes: &[u8], files: &mut Files, diagnostics: &mut Diagnostics) -> Option<FileId> {
     let whole = |file| Span {
         file,
@@ -48,9 +48,9 @@ pub fn open(path: &str, bytes: &[u8], files: &mut Files, diagnostics: &mut Diagn
         let file = files.add(path, "");
         let size = bytes.len() as f64 / f64::from(1 << 20);
         diagnostics.push(
-            Diagnostic::new(Code::FileTooLong, format!("`{path}` is {size:.1} MiB long"))
-                .at(whole(file), "a file may have 8 MiB")
-                .help("split it: documents may stand in any number of files"),
+            Diagnostic::new(Code::FileTooLong, format!("`{path}` is too long ({size:.1} MiB)"))
+                .at(whole(file), "the maximum is 8 MiB")
+                .help("split it into several files"),
         );
         return None;
     }
@@ -63,14 +63,14 @@ pub fn open(path: &str, bytes: &[u8], files: &mut Files, diagnostics: &mut Diagn
             );
             let at = u32::try_from(error.valid_up_to()).unwrap_or(u32::MAX);
             diagnostics.push(
-                Diagnostic::new(Code::NotUtf8, format!("`{path}` is not UTF-8"))
+                Diagnostic::new(Code::NotUtf8, format!("`{path}` is not valid UTF-8"))
                     .at(
                         Span {
                             file,
                             start: at,
                             end: at,
                         },
-                        "the text ends here, other bytes follow",
+                        "the first invalid byte",
                     )
                     .help("save the file as UTF-8"),
             );
@@ -79,7 +79,7 @@ pub fn open(path: &str, bytes: &[u8], files: &mut Files, diagnostics: &mut Diagn
     }
 }
 
-/// Reads the documents of a file.
+/// Parses the documents of a file.
 pub fn parse(file: FileId, files: &Files, diagnostics: &mut Diagnostics) -> Vec<Node> {
     let text = &*files.get(file).text;
     let options = granit_parser::options! { emit_comments: false, emit_unresolved_aliases: true };
@@ -97,32 +97,37 @@ pub fn parse(file: FileId, files: &Files, diagnostics: &mut Diagnostics) -> Vec<
     .run(parser)
 }
 
+/// Reports a key that is not a string.
+fn key_not_a_string(span: Span, label: &str) -> Diagnostic {
+    Diagnostic::new(Code::KeyNotText, "a key must be a string").at(span, label)
+}
+
 struct Reader<'a> {
     text: &'a str,
     file: FileId,
     diagnostics: &'a mut Diagnostics,
     stack: Vec<Open>,
     anchors: BTreeMap<usize, Node>,
-    /// The names of the document's anchors, and where they were given.
+    /// The anchors of the document, by name.
     names: BTreeMap<&'a str, Span>,
     copied: usize,
     documents: Vec<Node>,
 }
 
-/// A collection whose end has not been seen.
+/// A collection whose end the parser has not reached.
 struct Open {
     span: Span,
     anchor: usize,
-    /// Whether something that was told makes the whole of it something else than was meant.
+    /// Whether a reported problem makes the whole collection unusable.
     wrong: bool,
     kind: OpenKind,
 }
 
 enum OpenKind {
     List(Vec<Node>),
-    /// The entries so far, and the key whose value comes next.
+    /// The entries so far, and the key of the next value.
     Map(Entries, Option<(Text, Span)>),
-    /// A map or list that stands where a key belongs: read, reported, and left out.
+    /// A map or list in the place of a key. It is reported and left out.
     Refused,
 }
 
@@ -169,12 +174,12 @@ impl Reader<'_> {
                     let written = self.text[span.start as usize..span.end as usize].to_owned();
                     self.diagnostics.push(
                         Diagnostic::new(Code::YamlSyntax, format!("no anchor is named `{}`", shown(&name)))
-                            .at(span, "an alias (`*`) repeats what an anchor (`&`) marked before")
+                            .at(span, "this alias needs an anchor (`&`) before it")
                             .nearest(span.within(1..written.len()), &name, self.names.keys().copied())
                             .replace(
                                 span,
                                 format!("\"{written}\""),
-                                "put text that begins with `*` in quotes",
+                                "quote the string if it is not an alias",
                             ),
                     );
                     self.value(NodeKind::Wrong, span, 0);
@@ -200,8 +205,8 @@ impl Reader<'_> {
 
     fn too_deep(&mut self, span: Span) {
         self.diagnostics.push(
-            Diagnostic::new(Code::TooDeep, "collections are nested too deep")
-                .at(span.first(), format!("no more than {DEEPEST} levels are allowed")),
+            Diagnostic::new(Code::TooDeep, "collections are nested too deeply")
+                .at(span.first(), format!("the maximum is {DEEPEST} levels")),
         );
     }
 
@@ -216,13 +221,13 @@ impl Reader<'_> {
             });
         }
         let diagnostic = syntax::diagnostic(self.text, self.file, at, error);
-        // Braces without quotes are told where they begin; what they break behind them is the same mistake.
-        let told = |d: &Diagnostic| {
+        // Unquoted braces were reported where they start. A syntax error later on the line has the same cause.
+        let is_cause = |d: &Diagnostic| {
             let place = d.primary.as_ref().map(|label| label.span.start as usize);
             d.code == Code::UnquotedExpression
                 && place.is_some_and(|start| start <= at && !self.text[start..at].contains('\n'))
         };
-        match self.diagnostics.last_mut().filter(|last| told(last)) {
+        match self.diagnostics.last_mut().filter(|last| is_cause(last)) {
             Some(last) if diagnostic.code == Code::UnquotedExpression => *last = diagnostic,
             Some(_) => {}
             None => self.diagnostics.push(diagnostic),
@@ -239,7 +244,7 @@ impl Reader<'_> {
         )
     }
 
-    /// `{{ x }}` without quotes is, to YAML, a map whose key is a map.
+    /// Reports a collection in the place of a key. YAML reads an unquoted `{{ x }}` as a map whose key is a map.
     fn key_is_a_collection(&mut self, span: Span) -> OpenKind {
         let outer = self.stack.last().map_or(span, |open| open.span);
         let rest = &self.text[outer.start as usize..];
@@ -249,10 +254,8 @@ impl Reader<'_> {
             let diagnostic = syntax::unquoted(self.text, self.file, value);
             self.diagnostics.push(diagnostic);
         } else {
-            self.diagnostics.push(
-                Diagnostic::new(Code::KeyNotText, "a key has to be a word")
-                    .at(span, "a list or a map cannot be a key"),
-            );
+            self.diagnostics
+                .push(key_not_a_string(span, "found a list or a map"));
         }
         if let Some(outer) = self.stack.last_mut() {
             outer.wrong = true;
@@ -260,7 +263,7 @@ impl Reader<'_> {
         OpenKind::Refused
     }
 
-    /// Whether a collection has a tag that means nothing.
+    /// Reports an unknown tag of a collection, and returns whether it has one.
     fn refuse_tag(&mut self, tag: Option<&Tag>, span: Span) -> bool {
         let unknown = |tag: &&Tag| !matches!(tag.core_suffix(), Some("map" | "seq"));
         let Some(tag) = tag.filter(unknown) else {
@@ -281,12 +284,7 @@ impl Reader<'_> {
             },
             None => value.first(),
         };
-        let diagnostic = Diagnostic::new(
-            Code::UnknownTag,
-            format!("the tag `{}` means nothing here", shown(&word)),
-        )
-        .at(span, "tags are for text: `!raw` and `!public`")
-        .nearest(span, &word, ["!raw", "!public"]);
+        let diagnostic = syntax::unknown_tag(&word, span).nearest(span, &word, ["!raw", "!public"]);
         let cloudformation = [
             "!Ref",
             "!GetAtt",
@@ -301,8 +299,8 @@ impl Reader<'_> {
         ];
         self.diagnostics
             .push(match cloudformation.contains(&word.as_str()) {
-                true => diagnostic.help("refer with an expression: `\"{{ ref('NAME').arn }}\"`"),
-                false => diagnostic.help("take the tag off, or put text that begins with `!` in quotes"),
+                true => diagnostic.help("use an expression instead: `\"{{ ref('NAME').arn }}\"`"),
+                false => diagnostic.help(syntax::REMOVE_TAG),
             });
     }
 
@@ -316,7 +314,7 @@ impl Reader<'_> {
         });
     }
 
-    /// Notes the name of an anchor that stands before a value: it can be given once.
+    /// Records the name of the anchor of a value, and reports a name that the document uses twice.
     fn anchor(&mut self, anchor: usize, value: Span) {
         if anchor == 0 {
             return;
@@ -335,13 +333,9 @@ impl Reader<'_> {
         };
         if let Some(first) = self.names.insert(name, span) {
             self.diagnostics.push(
-                Diagnostic::new(
-                    Code::YamlSyntax,
-                    format!("the anchor `{}` is here twice", shown(name)),
-                )
-                .at(span, "the second time")
-                .also(first, "the first time")
-                .help("give one of the two another name"),
+                Diagnostic::new(Code::YamlSyntax, format!("duplicate anchor `{}`", shown(name)))
+                    .repeats(span, first)
+                    .help("rename one of them"),
             );
         }
     }
@@ -370,7 +364,7 @@ impl Reader<'_> {
             }
         };
         let kind = if open.wrong { NodeKind::Wrong } else { kind };
-        // A block collection's end event comes after the blank lines and comments that follow it: end at its last value.
+        // The end event of a block collection comes after the blank lines and comments below it, so the span ends at the last value.
         let end = if end.end > end.start {
             end.end
         } else {
@@ -392,7 +386,7 @@ impl Reader<'_> {
         }
         self.anchor(anchor, span);
         let plain = style == ScalarStyle::Plain;
-        // To the parser a block ends where the next line begins: behind its indentation.
+        // The parser ends a block scalar after the indentation of the next line.
         let span = match style {
             ScalarStyle::Literal | ScalarStyle::Folded => {
                 let written = &self.text[span.start as usize..span.end as usize];
@@ -407,7 +401,7 @@ impl Reader<'_> {
                 Some("str") => NodeKind::String(text.into()),
                 Some("int" | "float" | "bool" | "null") => self.plain(text, span),
                 _ if tag.original() == "!raw" => NodeKind::Raw(text.into()),
-                // That it is no secret is looked up where that matters: `check::secrets::is_marked`.
+                // `check::secrets::is_marked` reads the tag itself.
                 _ if tag.original() == "!public" => NodeKind::String(text.into()),
                 _ => {
                     self.unknown_tag(tag, span);
@@ -435,13 +429,13 @@ impl Reader<'_> {
                         self.diagnostics.push(
                             Diagnostic::new(
                                 Code::AmbiguousNumber,
-                                format!("`{}` is two different numbers", shown(text)),
+                                format!("the number `{}` is ambiguous", shown(text)),
                             )
-                            .at(span, "octal to some readers of YAML, decimal to others")
+                            .at(span, "octal in YAML 1.1, decimal in YAML 1.2")
                             .replace(
                                 span,
                                 format!("\"{text}\""),
-                                "put it in quotes where it is text",
+                                "quote it if it is a string",
                             ),
                         );
                         NodeKind::Wrong
@@ -451,13 +445,13 @@ impl Reader<'_> {
                         self.diagnostics.push(
                             Diagnostic::new(
                                 Code::NumberTooLong,
-                                format!("`{}` has too many digits", shown(text)),
+                                format!("the number `{}` has too many digits", shown(text)),
                             )
-                            .at(span, "numbers are exact up to 18 digits")
+                            .at(span, "the maximum is 18 digits")
                             .replace(
                                 span,
                                 format!("\"{text}\""),
-                                "put it in quotes where it is a name",
+                                "quote it if it is an identifier",
                             ),
                         );
                         NodeKind::Wrong
@@ -471,17 +465,12 @@ impl Reader<'_> {
     fn key(&mut self, text: &str, style: ScalarStyle, span: Span) {
         if style == ScalarStyle::Plain && text == "<<" {
             self.diagnostics.push(
-                Diagnostic::new(
-                    Code::NotInThisVersion,
-                    "merge keys (`<<`) are not in this version",
-                )
-                .at(span, "not merged")
-                .help("say what differs in `overrides`, or repeat the keys"),
+                not_in_this_version("merge keys (`<<`)")
+                    .at(span, "")
+                    .help("repeat the keys, or use `overrides`"),
             );
         } else if text.is_empty() {
-            self.diagnostics.push(
-                Diagnostic::new(Code::KeyNotText, "a key has to be a word").at(span, "nothing stands here"),
-            );
+            self.diagnostics.push(key_not_a_string(span, "the key is empty"));
         }
         let Some(Open {
             kind: OpenKind::Map(entries, key),
@@ -492,10 +481,9 @@ impl Reader<'_> {
         };
         if let Some(first) = entries.get(text) {
             self.diagnostics.push(
-                Diagnostic::new(Code::DuplicateKey, format!("`{}` is here twice", shown(text)))
-                    .at(span, "the second time")
-                    .also(first.key, "the first time")
-                    .help("remove one of the two"),
+                Diagnostic::new(Code::DuplicateKey, format!("duplicate key `{}`", shown(text)))
+                    .repeats(span, first.key)
+                    .help("remove one of them"),
             );
         }
         *key = Some((text.into(), span));
@@ -503,10 +491,7 @@ impl Reader<'_> {
 
     fn alias(&mut self, id: usize, span: Span) {
         if self.expects_key() {
-            self.diagnostics.push(
-                Diagnostic::new(Code::KeyNotText, "a key has to be a word")
-                    .at(span, "an alias cannot be a key"),
-            );
+            self.diagnostics.push(key_not_a_string(span, "found an alias"));
             if let Some(Open {
                 kind: OpenKind::Map(_, key),
                 ..
@@ -520,15 +505,12 @@ impl Reader<'_> {
         let before = self.copied;
         self.copied += size;
         if self.copied > MOST_COPIED {
-            // Said once: a document that does this does it a thousand times.
+            // Reported once, because such a document exceeds the limit a thousand times.
             if before <= MOST_COPIED {
                 self.diagnostics.push(
-                    Diagnostic::new(Code::TooManyCopies, "aliases copy too much")
-                        .at(
-                            span,
-                            format!("with this one they add more than {MOST_COPIED} values"),
-                        )
-                        .help("write the values out, or make a module of them"),
+                    Diagnostic::new(Code::TooManyCopies, "aliases expand to too many values")
+                        .at(span, format!("the maximum is {MOST_COPIED} values"))
+                        .help("use fewer aliases, or a module"),
                 );
             }
             return self.value(NodeKind::Wrong, span, 0);
@@ -537,8 +519,8 @@ impl Reader<'_> {
             Some(node) => node.kind.clone(),
             None => {
                 self.diagnostics.push(
-                    Diagnostic::new(Code::YamlSyntax, "this alias repeats what it stands in")
-                        .at(span, "a ring"),
+                    Diagnostic::new(Code::YamlSyntax, "the alias refers to a value that contains it")
+                        .at(span, ""),
                 );
                 NodeKind::Wrong
             }
@@ -546,7 +528,7 @@ impl Reader<'_> {
         self.value(kind, span, 0);
     }
 
-    /// Puts a finished value where it belongs.
+    /// Adds a complete value to the collection that contains it.
     fn value(&mut self, kind: NodeKind, span: Span, anchor: usize) {
         let mut node = Node {
             kind,
@@ -567,7 +549,7 @@ impl Reader<'_> {
                 ..
             }) => {
                 if let Some((key, span)) = key.take() {
-                    // A key that was reported (empty, twice) is left out, so that nothing is said of it again.
+                    // A key that was reported, as empty or duplicate, is left out, so that it is not reported again.
                     if !key.is_empty() && entries.get(&key).is_none() {
                         node.key = span;
                         entries.push(key, node);

@@ -1,5 +1,5 @@
-//! Trees that a module says several times — its labels, its tags — and that mean the same wherever they stand: each is evaluated once
-//! for a component, and whatever has it shares it.
+//! Shares equal trees of a module, such as labels and tags, that have the same value everywhere. Each is evaluated once
+//! for a component.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -11,7 +11,7 @@ use crate::expression::{Expression, ExpressionKind, Piece, Scope, Template};
 use crate::source::Files;
 use crate::term::Term;
 
-/// The names that mean the same everywhere in a component, unless a loop takes one for itself.
+/// The names with the same value everywhere in a component, unless a loop uses one as its variable.
 const NAMES: [&str; 10] = [
     "platform",
     "environment",
@@ -25,18 +25,18 @@ const NAMES: [&str; 10] = [
     "labels",
 ];
 
-/// How many levels a tree has that is looked for again: what is larger is hardly ever said twice.
+/// The maximum number of levels of a shared tree. Larger trees rarely occur twice.
 const MOST_LEVELS: usize = 3;
 
-/// What the trees that are said several times came to in one component.
+/// The values of repeated trees in one component.
 pub struct Common<'r> {
-    /// By number, whether there are several.
+    /// Whether the trees of each number occur several times.
     repeated: &'r [bool],
     values: RefCell<Vec<Option<Term>>>,
 }
 
 impl<'r> Common<'r> {
-    /// Nothing is evaluated yet. Takes what [`number`] has found.
+    /// Creates an empty cache from the result of [`number`].
     pub fn new(repeated: &'r [bool]) -> Common<'r> {
         Common {
             repeated,
@@ -44,7 +44,7 @@ impl<'r> Common<'r> {
         }
     }
 
-    /// Whether the trees of a number are one in a scope.
+    /// Returns whether the trees of a number have the same value in a scope.
     pub(super) fn holds_in(&self, number: u32, scope: &Scope<'_>) -> bool {
         let mut variables = scope.variables;
         while let Some(variable) = variables {
@@ -56,7 +56,7 @@ impl<'r> Common<'r> {
         self.repeated.get(number as usize).is_some_and(|several| *several)
     }
 
-    /// What the trees of a number come to.
+    /// Returns the value of the trees of a number.
     pub(super) fn value(
         &self,
         number: u32,
@@ -69,7 +69,7 @@ impl<'r> Common<'r> {
         }
         let failures = expansion.failures.len();
         let value = evaluate(expansion);
-        // What fails, or refers to something, has a place in each of the trees.
+        // A failure or a reference has a different place in each of the trees.
         if expansion.failures.len() > failures || !value.is_finished() {
             return value;
         }
@@ -79,7 +79,7 @@ impl<'r> Common<'r> {
     }
 }
 
-/// Numbers the trees of a module, those that say the same alike. Gives, for each number, whether there are several.
+/// Gives equal trees of a module the same number. Returns for each number whether several trees have it.
 pub fn number<'b>(bodies: impl IntoIterator<Item = &'b mut Body>, files: &Files) -> Vec<bool> {
     let mut numbers = Numbers {
         files,
@@ -94,17 +94,17 @@ pub fn number<'b>(bodies: impl IntoIterator<Item = &'b mut Body>, files: &Files)
 
 struct Numbers<'f> {
     files: &'f Files,
-    /// By what a tree says.
+    /// The numbers by the text of a tree.
     numbers: HashMap<String, u32>,
     repeated: Vec<bool>,
 }
 
-/// What a tree says, written so that two trees say the same exactly where they are written the same; and its levels.
-type Said = Option<(String, usize)>;
+/// A text that is equal for equal trees, and the number of levels of the tree.
+type TreeText = Option<(String, usize)>;
 
 impl Numbers<'_> {
-    fn add(&mut self, body: &mut Body) -> Said {
-        let (said, levels) = match &mut body.kind {
+    fn add(&mut self, body: &mut Body) -> TreeText {
+        let (content, levels) = match &mut body.kind {
             BodyKind::Static(constant) => return Some((constant.term.clone().into_value().to_string(), 0)),
             BodyKind::Scalar(template) => return Some((self.scalar(template)?, 0)),
             BodyKind::List(items) => self.all("[", items.iter_mut().map(|item| (None, item)))?,
@@ -115,18 +115,18 @@ impl Numbers<'_> {
                     self.add(inner);
                 }
                 let entries = map.entries.iter_mut().map(|(key, value)| (Some(&*key), value));
-                let said = self.all("{", entries);
-                said.filter(|_| plain)?
+                let content = self.all("{", entries);
+                content.filter(|_| plain)?
             }
         };
         let next = u32::try_from(self.repeated.len()).ok()?;
-        let number = *self.numbers.entry(said.clone()).or_insert(next);
+        let number = *self.numbers.entry(content.clone()).or_insert(next);
         match self.repeated.get_mut(number as usize) {
             Some(repeated) => *repeated = true,
             None => self.repeated.push(false),
         }
         body.common = Some(number);
-        Some((said, levels))
+        Some((content, levels))
     }
 
     /// What the items of a list or a map say together. All are looked at, whatever comes of it.
@@ -134,19 +134,21 @@ impl Numbers<'_> {
         &mut self,
         begin: &str,
         items: impl Iterator<Item = (Option<&'b Template>, &'b mut Body)>,
-    ) -> Said {
+    ) -> TreeText {
         let mut all = Some((begin.to_owned(), 1));
         for (key, body) in items {
             let value = self.add(body);
-            all = all.zip(value).and_then(|((mut said, levels), (value, below))| {
-                if let Some(key) = key {
-                    let key = self.scalar(key)?;
-                    let _ = write!(said, "{}:{key}", key.len());
-                }
-                let _ = write!(said, "{}:{value}", value.len());
-                let levels = levels.max(below + 1);
-                (levels <= MOST_LEVELS).then_some((said, levels))
-            });
+            all = all
+                .zip(value)
+                .and_then(|((mut content, levels), (value, below))| {
+                    if let Some(key) = key {
+                        let key = self.scalar(key)?;
+                        let _ = write!(content, "{}:{key}", key.len());
+                    }
+                    let _ = write!(content, "{}:{value}", value.len());
+                    let levels = levels.max(below + 1);
+                    (levels <= MOST_LEVELS).then_some((content, levels))
+                });
         }
         all
     }
@@ -160,21 +162,21 @@ impl Numbers<'_> {
             Template::Plain(text) => Some(format!("'{text}")),
             Template::Whole(whole) => Some(format!("={}", expression(whole)?)),
             Template::Text(pieces) => {
-                let mut said = String::new();
+                let mut content = String::new();
                 for piece in pieces {
                     let (mark, text) = match piece {
                         Piece::Text(text) => ('\'', text.as_str()),
                         Piece::Expression(inner) => ('=', expression(inner)?),
                     };
-                    let _ = write!(said, "{}:{mark}{text}", text.len());
+                    let _ = write!(content, "{}:{mark}{text}", text.len());
                 }
-                Some(said)
+                Some(content)
             }
         }
     }
 }
 
-/// Whether a map is what its entries say and nothing else.
+/// Returns whether a map has only entries, without keys of the language.
 fn is_plain(map: &MapBody) -> bool {
     let MapBody {
         for_each: None,
@@ -190,7 +192,7 @@ fn is_plain(map: &MapBody) -> bool {
     true
 }
 
-/// Whether an expression has the same value wherever it stands in a component.
+/// Returns whether an expression has the same value everywhere in a component.
 fn means_the_same(expression: &Expression) -> bool {
     let mut same = match &expression.kind {
         ExpressionKind::Name(name) => NAMES.contains(&name.as_str()),

@@ -1,4 +1,4 @@
-//! Keys of maps: which are the language's own, what they make, and what becomes of two that are alike.
+//! Keys of maps: the keys of the language, and duplicate keys.
 
 use terrace_artifact::Text;
 
@@ -10,7 +10,7 @@ use crate::expression::{Failure, Scope};
 use crate::source::Span;
 use crate::term::Term;
 
-/// `$for_each` is a key of the language, `$schema` and `$ref` are somebody else's: ours are spelled as words.
+/// Returns whether a key belongs to the language, such as `$for_each`. `$schema` and `$ref` belong to JSON Schema.
 pub(super) fn is_control(key: &str) -> bool {
     const FOREIGN: [&str; 6] = ["$schema", "$ref", "$id", "$defs", "$comment", "$anchor"];
     key.starts_with('$')
@@ -21,7 +21,7 @@ pub(super) fn is_control(key: &str) -> bool {
         && key.len() > 1
 }
 
-/// A key of a merged map: a later one counts.
+/// Adds a key of a merged map. A later value overrides an earlier one.
 pub(super) fn put(out: &mut Vec<(Text, Term)>, key: Text, term: Term) {
     match out.iter_mut().find(|(k, _)| *k == key) {
         Some((_, old)) => *old = term,
@@ -29,7 +29,7 @@ pub(super) fn put(out: &mut Vec<(Text, Term)>, key: Text, term: Term) {
     }
 }
 
-/// A key that the map itself writes. Only what was merged may be there already: `merged` are the places of that.
+/// Adds a key that the map itself contains. It may override only the merged entries, whose positions are in `merged`.
 pub(super) fn put_own(
     out: &mut Vec<(Text, Term)>,
     merged: &core::ops::Range<usize>,
@@ -40,14 +40,14 @@ pub(super) fn put_own(
     match out.iter().position(|(known, _)| *known == key) {
         Some(at) if merged.contains(&at) => out[at].1 = term,
         Some(_) => {
-            let message = format!("the key `{}` is made twice", shown(&key));
+            let message = format!("duplicate key `{}`", shown(&key));
             return Err(Failure::new(
                 Code::InvalidRepetition,
                 span,
                 message,
-                "one would overwrite the other",
+                "overwrites an earlier value",
             )
-            .with_help("make the key of what differs: `{{ each.key }}`"));
+            .with_help("make the key unique, for example with `{{ each.key }}`"));
         }
         None => out.push((key, term)),
     }
@@ -55,7 +55,7 @@ pub(super) fn put_own(
 }
 
 impl MapBody {
-    /// `$json`: the tree as compact text, for the properties of AWS that want a document in a string.
+    /// Expands `$json`: the tree as a compact JSON string, for properties that contain a document in a string.
     pub(super) fn json_text(&self, scope: &Scope<'_>, expansion: &mut Expansion<'_>) -> Term {
         if !self.holds(scope, expansion) {
             return Term::Omit;
@@ -66,11 +66,11 @@ impl MapBody {
         }
     }
 
-    /// `$value` where no list is: the value of a key, which is there if `$when` is true.
+    /// Expands `$value` outside a list: the value of a key, which is omitted if `$when` is false.
     pub(super) fn one_value(&self, scope: &Scope<'_>, expansion: &mut Expansion<'_>) -> Term {
         if let Some(over) = &self.for_each {
-            let message = "`$value` makes the items of a list, and here is none";
-            let failure = Failure::new(Code::InvalidRepetition, over.span, message, "repeated here");
+            let message = "`$value` with `$for_each` must be inside a list";
+            let failure = Failure::new(Code::InvalidRepetition, over.span, message, "");
             expansion
                 .failures
                 .push(failure.with_help("put it in a list: `[{$for_each: …, $value: …}]`"));
@@ -82,7 +82,7 @@ impl MapBody {
         }
     }
 
-    /// Reports keys beside `$value` and `$json`, which make something that has no keys.
+    /// Reports keys next to `$value` and `$json`, which produce a value without keys.
     pub(super) fn check_alone(&self, diagnostics: &mut Diagnostics) {
         let word = match (&self.value, &self.json) {
             (Some(_), _) => "$value",
@@ -92,8 +92,11 @@ impl MapBody {
         let merged = self.merge.as_ref().map(|body| body.key);
         for key in self.entries.iter().map(|(_, body)| body.key).chain(merged) {
             diagnostics.push(
-                Diagnostic::new(Code::UnknownKey, format!("nothing stands beside `{word}`"))
-                    .at(key, format!("would be lost: `{word}` is the whole value")),
+                Diagnostic::new(
+                    Code::UnknownKey,
+                    format!("a map with `{word}` cannot have other keys"),
+                )
+                .at(key, format!("would be lost, because `{word}` is the whole value")),
             );
         }
     }

@@ -1,4 +1,4 @@
-//! Where the fields of an expanded body came from: noted when somebody asks, for messages and for `explain`.
+//! Records the sources of the fields of an expanded body, for messages and for `explain`.
 
 use terrace_artifact::{Segment, Text};
 
@@ -7,30 +7,30 @@ use crate::expression::{Expression, Template};
 use crate::node::{Node, NodeKind};
 use crate::source::Span;
 
-/// Where the leaves of an expanded body came from.
+/// The sources of the leaves of an expanded body.
 #[derive(Debug, Default)]
 pub struct Trace {
     pub(super) path: Vec<Segment>,
-    /// The path of each leaf and what wrote it.
+    /// The path of each leaf and its source.
     pub leaves: Vec<Leaf>,
     /// The path of each key and its place.
     pub(super) keys: Vec<(Vec<Segment>, Span)>,
-    /// The loops around, the innermost last.
+    /// The enclosing loops, the innermost last.
     loops: Vec<Turn>,
 }
 
-/// One turn of a loop.
+/// One iteration of a loop.
 #[derive(Debug)]
 struct Turn {
     variable: Text,
-    /// The entry of an input that it is about, where the loop is over one.
+    /// The entry of the input that the loop iterates over.
     entry: Option<Vec<Text>>,
 }
 
 /// One leaf of an expanded body.
 #[derive(Clone, Debug)]
 pub struct Leaf {
-    /// Where in the body.
+    /// The path in the body.
     pub path: Vec<Segment>,
     /// The scalar in the module.
     pub span: Span,
@@ -39,7 +39,7 @@ pub struct Leaf {
 }
 
 impl Turn {
-    /// The path in the input of what the variable's path reads: `value` is the entry, `value.x` is in it.
+    /// Returns the input path that a path of the variable reads: `value` is the entry, `value.x` a field of it.
     fn entry_below(&self, path: Vec<Text>) -> Option<Vec<Text>> {
         let mut entry = self.entry.clone()?;
         let mut path = path.into_iter();
@@ -53,7 +53,7 @@ impl Turn {
 /// A place in an expanded body.
 #[derive(Clone, Copy, Debug)]
 pub enum Mark<'t> {
-    /// A scalar that was written, or an expression.
+    /// A scalar or an expression.
     Leaf(&'t Leaf),
     /// A key.
     Key(Span),
@@ -72,7 +72,7 @@ impl Trace {
         });
     }
 
-    /// Begins a turn of a loop.
+    /// Starts an iteration of a loop.
     pub(crate) fn enter(&mut self, variable: &str, over: &Expression, key: &Text) {
         let own = || over.path_of("inputs");
         let of_turn = || {
@@ -89,7 +89,7 @@ impl Trace {
         });
     }
 
-    /// Ends it.
+    /// Ends an iteration of a loop.
     pub(crate) fn leave(&mut self) {
         self.loops.pop();
     }
@@ -134,17 +134,17 @@ impl Trace {
         }
     }
 
-    /// The key at a path, where it was written as such.
+    /// Returns the span of the key at a path, if it is a literal key.
     pub fn key(&self, path: &[Segment]) -> Option<Span> {
         let found = self.keys.iter().rev().find(|(known, _)| known == path);
         found.map(|(_, span)| *span)
     }
 
-    /// What to point at for a path: the value that stands there or that makes it; of a map or list its key; where there is nothing,
-    /// the key of what is around it. An item of a list is marked at its first key.
+    /// Returns the place to show for a path: its value, or the key of a map or list. If the path does not exist, returns
+    /// the key of the enclosing value. An item of a list is marked at its first key.
     pub fn mark(&self, path: &[Segment]) -> Option<Mark<'_>> {
         let leaf = self.find(path)?;
-        // What is empty as a whole has nothing to point at.
+        // An empty body has no place to show.
         let points = !leaf.path.is_empty() || !leaf.inputs.is_empty();
         if path.starts_with(&leaf.path) {
             return points.then_some(Mark::Leaf(leaf));
@@ -164,7 +164,7 @@ impl Trace {
             .map(Mark::Key)
     }
 
-    /// The leaf at a path, or the first one below or around it.
+    /// Returns the leaf at a path, or the first one below or around it.
     pub fn find(&self, path: &[Segment]) -> Option<&Leaf> {
         let common = |leaf: &Leaf| leaf.path.iter().zip(path).take_while(|(a, b)| a == b).count();
         let best = self.leaves.iter().map(common).max()?;
@@ -173,7 +173,7 @@ impl Trace {
 }
 
 impl Expansion<'_> {
-    /// The same, noting where each leaf comes from.
+    /// Makes the expansion record the source of each leaf.
     pub fn traced(self, trace: &mut Trace) -> Expansion<'_> {
         Expansion {
             trace: Some(trace),
@@ -184,14 +184,14 @@ impl Expansion<'_> {
         }
     }
 
-    /// Begins a turn of a loop, where somebody notes it.
+    /// Starts an iteration of a loop, if sources are recorded.
     pub(super) fn enter(&mut self, variable: &str, over: &Expression, key: &Text) {
         if let Some(trace) = self.trace.as_deref_mut() {
             trace.enter(variable, over, key);
         }
     }
 
-    /// Ends it.
+    /// Ends an iteration of a loop.
     pub(super) fn leave(&mut self) {
         if let Some(trace) = self.trace.as_deref_mut() {
             trace.leave();

@@ -1,4 +1,4 @@
-//! Expressions to values.
+//! Evaluates expressions.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -9,27 +9,27 @@ use terrace_artifact::{Decimal, DecimalError, Text};
 use super::filters;
 use super::{Expression, ExpressionKind, Failure, Operator, Piece};
 use crate::code::Code;
-use crate::diagnostic::shown;
+use crate::diagnostic::{one_of, shown};
 use crate::source::Span;
 use crate::term::Term;
 use crate::unit::{Duration, Quantity};
 
 type Evaluated<'a> = Result<Cow<'a, Term>, Box<Failure>>;
 
-/// What names mean where an expression stands.
+/// The names that an expression can use.
 #[derive(Clone, Copy)]
 pub struct Scope<'a> {
-    /// The names that hold for a whole component: `platform`, `tenant`, `inputs` and so on.
+    /// The names of a component: `platform`, `tenant`, `inputs` and so on.
     pub names: &'a [(Text, Term)],
     /// The names that loops add, innermost first.
     pub variables: Option<&'a Variables<'a>>,
-    /// Whether `ref` finds the module's own resources here: not in a stack's inputs.
+    /// Whether `ref` finds the resources of the module. It does not in the inputs of a stack.
     pub local: bool,
 }
 
 /// A name that a loop adds to the scope.
 pub struct Variables<'a> {
-    /// `each`, or what the loop calls it.
+    /// The variable: `each`, or the value of `$as`.
     pub name: &'a str,
     /// A map of `key` and `value`.
     pub value: &'a Term,
@@ -38,7 +38,7 @@ pub struct Variables<'a> {
 }
 
 impl<'a> Scope<'a> {
-    /// The scope inside a loop.
+    /// Returns the scope inside a loop.
     pub fn within<'b>(&self, variables: &'b Variables<'b>) -> Scope<'b>
     where
         'a: 'b,
@@ -70,7 +70,7 @@ impl<'a> Scope<'a> {
         names
     }
 
-    /// The value of an expression.
+    /// Returns the value of an expression.
     pub fn evaluate(&self, expression: &'a Expression) -> Evaluated<'a> {
         let span = expression.span;
         match &expression.kind {
@@ -108,7 +108,7 @@ impl<'a> Scope<'a> {
                 let negative = value.as_number().and_then(|n| Decimal::ZERO.sub(n).ok());
                 match negative {
                     Some(number) => Ok(Cow::Owned(Term::Number(number))),
-                    None => Err(wrong_type(of.span, "`-` stands before a number", &value)),
+                    None => Err(wrong_type(of.span, "`-` requires a number", &value)),
                 }
             }
             ExpressionKind::Binary(operator, left, right) => self.binary(*operator, left, right, span),
@@ -143,22 +143,22 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// The boolean of a condition.
+    /// Returns the value of a condition.
     pub fn condition(&self, expression: &'a Expression) -> Result<bool, Box<Failure>> {
         let value = self.evaluate(expression)?;
         value.as_bool().ok_or_else(|| {
-            let failure = wrong_type(expression.span, "a condition has to be true or false", &value);
+            let failure = wrong_type(expression.span, "a condition must be a boolean", &value);
             match *value {
                 Term::List(_) | Term::Map(_) | Term::String(_) => {
-                    failure.with_help("ask for its `| length > 0`")
+                    failure.with_help("to test whether it is empty, add `| length > 0`")
                 }
-                Term::Null => failure.with_help("ask whether it `is defined`"),
+                Term::Null => failure.with_help("to test whether it has a value, add `is defined`"),
                 _ => failure,
             }
         })
     }
 
-    /// Text with expressions in it: text and numbers only, and references.
+    /// Returns a string with the values of its expressions: strings, numbers and references.
     pub fn text(&self, pieces: &'a [Piece]) -> Result<Term, Box<Failure>> {
         let mut parts: Vec<Term> = Vec::with_capacity(pieces.len());
         let mut known = String::new();
@@ -184,16 +184,16 @@ impl<'a> Scope<'a> {
 
     fn undefined(&self, name: &str, span: Span) -> Box<Failure> {
         let names = self.all_names();
-        let message = format!("nothing is named `{}` here", shown(name));
-        let failure =
-            Failure::new(Code::Undefined, span, message, "no such name").near(name, names.iter().copied());
+        let message = format!("unknown name `{}`", shown(name));
+        let mut failure = Failure::new(Code::Undefined, span, message, "").near(name, names.iter().copied());
         if failure.nearest.is_some() {
             return failure;
         }
         if name == "each" {
-            return failure.with_help("`each` exists inside `for_each` and `$for_each`");
+            return failure.with_help("use `each` only inside `for_each` or `$for_each`");
         }
-        failure.with_help(format!("the names here are {}", crate::diagnostic::listed(names)))
+        failure.label = format!("expected {}", one_of(names));
+        failure
     }
 
     fn attribute(&self, of: &'a Expression, name: &'a Text, span: Span) -> Evaluated<'a> {
@@ -228,20 +228,21 @@ impl<'a> Scope<'a> {
             ExpressionKind::Attribute(_, owner) => format!("`{owner}`"),
             _ => "this".to_owned(),
         };
-        let message = format!("{what} has no `{}`", shown(name));
+        let message = format!("{what} has no key `{}`", shown(name));
         let name_span = Span {
             start: span.end.saturating_sub(u32::try_from(name.len()).unwrap_or(0)),
             ..span
         };
         let name_span = if of.span == span { span } else { name_span };
         let keys = || entries.iter().map(|(key, _)| key.as_str());
-        let failure = Failure::new(Code::Undefined, name_span, message, "no such key").near(name, keys());
-        match entries.len() {
-            _ if failure.nearest.is_some() => failure,
-            0 => failure.with_help(format!("{what} is empty")),
-            1..=16 => failure.with_help(format!("{what} has {}", crate::diagnostic::listed(keys()))),
-            _ => failure,
-        }
+        let mut failure = Failure::new(Code::Undefined, name_span, message, "").near(name, keys());
+        failure.label = match entries.len() {
+            _ if failure.nearest.is_some() => String::new(),
+            0 => format!("{what} is empty"),
+            1..=16 => format!("expected {}", one_of(keys())),
+            _ => String::new(),
+        };
+        failure
     }
 
     fn index(&self, of: &'a Expression, index: &'a Expression, span: Span) -> Evaluated<'a> {
@@ -259,8 +260,8 @@ impl<'a> Scope<'a> {
                     .cloned()
                     .map(Cow::Owned)
                     .ok_or_else(|| {
-                        let message = format!("a list of {length} has no item {number}");
-                        Failure::new(Code::Undefined, index.span, message, "counted from 0")
+                        let message = format!("the list has {length} items, but no item {number}");
+                        Failure::new(Code::Undefined, index.span, message, "the first item is 0")
                     })
             }
             (Term::Reference(reference), Term::String(key))
@@ -275,7 +276,7 @@ impl<'a> Scope<'a> {
             }
             (value, _) => Err(wrong_type(
                 span,
-                "a map is asked by a key in quotes, a list by a number",
+                "an index requires a map and a string, or a list and a number",
                 value,
             )),
         }
@@ -310,12 +311,8 @@ impl<'a> Scope<'a> {
         }
         for (value, span) in [(&a, left.span), (&b, right.span)] {
             if value.is_late() && !matches!(operator, Operator::In | Operator::NotIn) {
-                let message = format!(
-                    "`{}` cannot use a value that is known only later",
-                    operator.symbol()
-                );
-                return Err(Failure::new(Code::ExpressionType, span, message, value.kind())
-                    .with_help("such a value can be put into text or used whole"));
+                return Err(not_known_yet(operator.symbol(), span, value)
+                    .with_help("use the value as a whole, or inside a string"));
             }
         }
         let result = match operator {
@@ -331,10 +328,11 @@ impl<'a> Scope<'a> {
                 Some(Ok(term)) => Some(term),
                 Some(Err(error)) => {
                     let failure =
-                        Failure::new(Code::ExpressionType, span, format!("this gives {error}"), "here");
+                        Failure::new(Code::ExpressionType, span, format!("the result is {error}"), "");
                     return Err(match (operator, error) {
-                        (Operator::Divide, DecimalError::Range) => failure
-                            .with_help("a quotient that has no end: use `//`, which gives whole numbers"),
+                        (Operator::Divide, DecimalError::Range) => {
+                            failure.with_help("use `//` for an integer quotient")
+                        }
                         _ => failure,
                     });
                 }
@@ -343,25 +341,25 @@ impl<'a> Scope<'a> {
         };
         result.map(Cow::Owned).ok_or_else(|| {
             let message = format!(
-                "`{}` does not go between {} and {}",
+                "cannot use `{}` between {} and {}",
                 operator.symbol(),
                 a.kind(),
                 b.kind()
             );
-            let failure = Failure::new(Code::ExpressionType, span, message, "here");
+            let failure = Failure::new(Code::ExpressionType, span, message, "");
             match (operator, a.as_ref(), b.as_ref()) {
                 (Operator::Add, Term::String(_), _) | (Operator::Add, _, Term::String(_)) => {
-                    failure.with_help("`~` joins texts")
+                    failure.with_help("use `~` to join strings")
                 }
                 (_, Term::Duration(_), Term::Number(_)) | (_, Term::Number(_), Term::Duration(_)) => failure
-                    .with_help("say the unit: `duration('30d')`, or take a number from the other: `| days`"),
+                    .with_help("use a duration for both, such as `duration('30d')`, or a number for both with `| days`"),
                 _ => failure,
             }
         })
     }
 }
 
-/// An attribute of a value that is no map.
+/// Returns an attribute of a value that is not a map.
 fn take(value: &Term, name: &Text, span: Span, of: &Expression) -> Result<Term, Box<Failure>> {
     Ok(match value {
         Term::Reference(reference) => {
@@ -378,11 +376,10 @@ fn take(value: &Term, name: &Text, span: Span, of: &Expression) -> Result<Term, 
         Term::Asset(asset) if asset.part.is_none() => {
             const PARTS: [&str; 4] = ["bucket", "key", "url", "digest"];
             if !PARTS.contains(&name.as_str()) {
-                let message = format!("an asset has no `{}`", shown(name));
-                let failure = Failure::new(Code::Undefined, span, message, "no such part");
-                return Err(failure
-                    .near(name, PARTS.into_iter())
-                    .with_help("an asset has `bucket`, `key`, `url`, `digest`"));
+                let message = format!("an asset has no key `{}`", shown(name));
+                let label = format!("expected {}", one_of(PARTS));
+                let failure = Failure::new(Code::Undefined, span, message, label);
+                return Err(failure.near(name, PARTS.into_iter()));
             }
             let mut asset = asset.as_ref().clone();
             asset.part = Some(name.clone());
@@ -393,29 +390,36 @@ fn take(value: &Term, name: &Text, span: Span, of: &Expression) -> Result<Term, 
                 ExpressionKind::Name(name) | ExpressionKind::Attribute(_, name) => format!("`{name}` is"),
                 _ => "this is".to_owned(),
             };
-            let failure = Failure::new(
-                Code::Undefined,
-                of.span,
-                format!("{what} null here"),
-                "has no value",
-            );
+            let failure = Failure::new(Code::Undefined, of.span, format!("{what} null"), "");
             return Err(match &of.kind {
-                ExpressionKind::Name(name) if name == "tenant" => {
-                    failure.with_help("this component is the platform's: it belongs to no tenant")
-                }
+                ExpressionKind::Name(name) if name == "tenant" => failure.with_help(
+                    "set `tenants` in the component, because a component of the platform has no tenant",
+                ),
                 _ => failure,
             });
         }
-        value => return Err(wrong_type(of.span, &format!("`.{name}` needs a map"), value)),
+        value => return Err(wrong_type(of.span, &format!("`.{name}` requires a map"), value)),
     })
 }
 
+/// Reports an operation on a value that is known only after the references are resolved.
+pub(super) fn not_known_yet(operation: &str, span: Span, value: &Term) -> Box<Failure> {
+    let message = format!("`{operation}` requires a value that is known at compile time");
+    Failure::new(
+        Code::ExpressionType,
+        span,
+        message,
+        format!("found {}", value.kind()),
+    )
+}
+
+/// Reports a value of the wrong type.
 pub(super) fn wrong_type(span: Span, message: &str, value: &Term) -> Box<Failure> {
     Failure::new(
         Code::ExpressionType,
         span,
         message,
-        format!("this is {}", value.kind()),
+        format!("found {}", value.kind()),
     )
 }
 
@@ -446,13 +450,13 @@ fn push_text(
             }
         }
         value => {
-            let failure = wrong_type(span, "only text and numbers can be put into text", value);
+            let failure = wrong_type(span, "only strings and numbers can be part of a string", value);
             return Err(match value {
-                Term::Duration(_) => failure.with_help("say the unit: `| hours`, `| days`"),
-                Term::Bool(_) => failure.with_help("`| string` makes it text"),
-                Term::List(_) => failure.with_help("`| join(',')` makes it text"),
-                Term::Map(_) => failure.with_help("`| json` makes it text"),
-                Term::Null => failure.with_help("`| default('…')` gives a value for null"),
+                Term::Duration(_) => failure.with_help("convert it to a number with `| hours` or `| days`"),
+                Term::Bool(_) => failure.with_help("convert it with `| string`"),
+                Term::List(_) => failure.with_help("convert it with `| join(',')`"),
+                Term::Map(_) => failure.with_help("convert it with `| json`"),
+                Term::Null => failure.with_help("set a value for null with `| default('…')`"),
                 _ => failure,
             });
         }
@@ -555,7 +559,7 @@ fn arithmetic(operator: Operator, a: &Term, b: &Term) -> Option<Result<Term, Dec
         }
         (Operator::Multiply, Term::Quantity(a), Term::Number(b))
         | (Operator::Multiply, Term::Number(b), Term::Quantity(a)) => product(a.amount.mul(*b), a.binary),
-        // Half of 3 Gi has an end, a third of it has not: what is rounded anyway need not be exact first.
+        // A third of 3 Gi has no finite decimal form. The result is rounded anyway, so an exact quotient is not required.
         (Operator::Divide, Term::Quantity(a), Term::Number(b)) => {
             let fine = Decimal::new(1, 4).and_then(|step| step.mul(*b));
             let amount = fine

@@ -1,34 +1,34 @@
-//! Functions and filters: a short list, each with one meaning.
+//! The functions and filters of expressions.
 
 use std::sync::Arc;
 
 use terrace_artifact::{Decimal, Digest, Text};
 
 use super::Failure;
-use super::evaluate::{compare, equal, wrong_type};
+use super::evaluate::{compare, equal, not_known_yet, wrong_type};
 use super::json::json;
 use crate::code::Code;
-use crate::diagnostic::{listed, shown};
+use crate::diagnostic::{did_you_mean, one_of, shown};
 use crate::iam;
 use crate::source::Span;
 use crate::term::{AssetReference, Reference, SecretReference, Term};
 use crate::unit::Quantity;
 
-/// The longest text that a filter may make, in bytes.
+/// The maximum length of a string that a filter produces, in bytes.
 const LONGEST: usize = 4 << 20;
 
 type Result<T> = std::result::Result<T, Box<Failure>>;
 
-/// The names of the functions, with what they take and give.
+/// The names of the functions, with a description.
 pub const FUNCTIONS: [(&str, &str); 8] = [
     (
         "ref",
-        "ref('name') or ref('name', 'key'): another resource or component; take an attribute of it: `.arn`",
+        "ref('name') or ref('name', 'key'): a resource or component, whose attributes follow: `.arn`",
     ),
     ("secret", "secret('name').key: a secret, by name"),
     (
         "asset",
-        "asset('path'): a file or folder of the stack, delivered with it; has `bucket`, `key`, `url`, `digest`",
+        "asset('path'): a file or directory of the stack, deployed with it, with `bucket`, `key`, `url` and `digest`",
     ),
     ("duration", "duration('30d'): a duration"),
     ("size", "size('500Gi'): a number of bytes"),
@@ -37,57 +37,54 @@ pub const FUNCTIONS: [(&str, &str); 8] = [
         "arn",
         "arn('glue', 'job/x'): an ARN in this partition, region and account",
     ),
-    ("range", "range(3): the list 0, 1, 2, of at most 1000"),
+    ("range", "range(3): the list 0, 1, 2. The maximum is 1000 items"),
 ];
 
-/// The names of the filters, with what they give.
+/// The names of the filters, with a description.
 pub const FILTERS: [(&str, &str); 43] = [
-    ("seconds", "of a duration, as a number"),
-    ("minutes", "of a duration, as a whole number"),
-    ("hours", "of a duration, as a whole number"),
-    ("days", "of a duration, as a whole number"),
-    ("weeks", "of a duration, as a whole number"),
-    ("bytes", "of a size, as a number"),
-    ("kibibytes", "of a size, as a number"),
-    ("mebibytes", "of a size, as a number"),
-    ("gibibytes", "of a size, as a number"),
-    ("cores", "of a quantity, as a number"),
-    ("millicores", "of a quantity, as a number"),
-    ("upper", "in capitals"),
-    ("lower", "in small letters"),
+    ("seconds", "the seconds of a duration, as an integer"),
+    ("minutes", "the minutes of a duration, as an integer"),
+    ("hours", "the hours of a duration, as an integer"),
+    ("days", "the days of a duration, as an integer"),
+    ("weeks", "the weeks of a duration, as an integer"),
+    ("bytes", "the bytes of a size, as a number"),
+    ("kibibytes", "the kibibytes of a size, as a number"),
+    ("mebibytes", "the mebibytes of a size, as a number"),
+    ("gibibytes", "the gibibytes of a size, as a number"),
+    ("cores", "the cores of a quantity, as a number"),
+    ("millicores", "the millicores of a quantity, as a number"),
+    ("upper", "upper case"),
+    ("lower", "lower case"),
     ("snake", "words joined by `_`"),
     ("kebab", "words joined by `-`"),
-    ("pascal", "Words joined, each with a capital"),
-    ("slug", "small letters, digits and `-`: fit for a DNS label"),
+    ("pascal", "words joined, each with an upper-case first letter"),
+    ("slug", "lower-case letters, digits and `-`, as in a DNS label"),
     ("replace", "replace('a', 'b')"),
     ("split", "split(','): a list"),
-    ("join", "join(','): a list as text"),
-    ("trim", "without spaces around it"),
+    ("join", "join(','): a list as a string"),
+    ("trim", "a string without leading and trailing spaces"),
     ("starts_with", "starts_with('a'): true or false"),
     ("ends_with", "ends_with('a'): true or false"),
-    ("contains", "contains('a'): true or false, of text or a list"),
-    ("length", "of text, a list or a map"),
-    ("keys", "of a map, as a list"),
-    ("values", "of a map, as a list"),
-    (
-        "entries",
-        "of a map: each key and its value, one after the other, as a list",
-    ),
-    ("first", "of a list"),
-    ("last", "of a list"),
-    ("sort", "a list in order"),
-    ("unique", "a list without what is there before"),
-    ("min", "the least of a list"),
-    ("max", "the greatest of a list"),
-    ("sum", "of a list of numbers or quantities"),
-    ("default", "default(x): x where there is no value"),
-    ("string", "as text"),
-    ("int", "text or a whole number as a number"),
-    ("round", "the nearest whole number"),
-    ("floor", "the whole number below"),
-    ("ceil", "the whole number above"),
-    ("json", "as compact JSON text"),
-    ("sha256", "of text, in hexadecimal"),
+    ("contains", "contains('a'): true or false, for a string or a list"),
+    ("length", "the length of a string, a list or a map"),
+    ("keys", "the keys of a map, as a list"),
+    ("values", "the values of a map, as a list"),
+    ("entries", "the keys and values of a map, in turn, as a list"),
+    ("first", "the first item of a list"),
+    ("last", "the last item of a list"),
+    ("sort", "a sorted list"),
+    ("unique", "a list without duplicates"),
+    ("min", "the minimum of a list"),
+    ("max", "the maximum of a list"),
+    ("sum", "the sum of a list of numbers or quantities"),
+    ("default", "default(x): x if there is no value"),
+    ("string", "a value as a string"),
+    ("int", "a string as an integer"),
+    ("round", "the nearest integer"),
+    ("floor", "the largest integer that is not greater"),
+    ("ceil", "the smallest integer that is not less"),
+    ("json", "a value as compact JSON"),
+    ("sha256", "the SHA-256 digest of a string, in hexadecimal"),
 ];
 
 pub(super) fn wrong_count(name: &str, wants: usize, has: usize, span: Span) -> Box<Failure> {
@@ -95,13 +92,13 @@ pub(super) fn wrong_count(name: &str, wants: usize, has: usize, span: Span) -> B
         "`{name}` takes {wants} argument{}, not {has}",
         if wants == 1 { "" } else { "s" }
     );
-    Failure::new(Code::ExpressionType, span, message, "here")
+    Failure::new(Code::ExpressionType, span, message, "")
 }
 
 pub(super) fn call(name: &str, arguments: &[Term], span: Span, local: bool) -> Result<Term> {
     let text = |at: usize| match arguments.get(at) {
         Some(Term::String(text)) => Ok(text),
-        Some(other) => Err(wrong_type(span, &format!("`{name}` takes text"), other)),
+        Some(other) => Err(wrong_type(span, &format!("`{name}` requires a string"), other)),
         None => Err(wrong_count(name, at + 1, arguments.len(), span)),
     };
     let count = |wants: usize| {
@@ -114,7 +111,12 @@ pub(super) fn call(name: &str, arguments: &[Term], span: Span, local: bool) -> R
     let unreadable = |what: &str, examples: &str| {
         let written = arguments.first().map(Term::shown).unwrap_or_default();
         let message = format!("`{}` is not {what}", shown(&written));
-        Err(Failure::new(Code::WrongUnit, span, message, "here").with_help(format!("such as {examples}")))
+        Err(Failure::new(
+            Code::WrongUnit,
+            span,
+            message,
+            format!("expected a value such as {examples}"),
+        ))
     };
     match name {
         "ref" => {
@@ -182,9 +184,9 @@ pub(super) fn call(name: &str, arguments: &[Term], span: Span, local: bool) -> R
             let service = text(0)?;
             let resource = match &arguments[1] {
                 text @ (Term::String(_) | Term::Reference(_) | Term::Concat(_)) => [text.clone()],
-                other => return Err(wrong_type(span, "`arn` takes text", other)),
+                other => return Err(wrong_type(span, "`arn` requires a string", other)),
             };
-            // Names in IAM and S3 are not in a region; S3's are in no account either.
+            // ARNs of IAM contain no region. ARNs of S3 contain neither a region nor an account.
             Ok(match service.as_str() {
                 "s3" => iam::s3_arn(resource, span),
                 "iam" => iam::iam_arn(iam::pseudo("AWS::AccountId", span), resource, span),
@@ -197,7 +199,7 @@ pub(super) fn call(name: &str, arguments: &[Term], span: Span, local: bool) -> R
                 Some(count @ 0..=1000) => Ok(Term::List((0..count).map(Term::from).collect())),
                 _ => Err(wrong_type(
                     span,
-                    "`range` takes a whole number up to 1000",
+                    "`range` requires an integer from 0 to 1000",
                     &arguments[0],
                 )),
             }
@@ -214,29 +216,28 @@ pub(super) fn call(name: &str, arguments: &[Term], span: Span, local: bool) -> R
             } else {
                 span
             };
-            let failure =
-                Failure::new(Code::Undefined, name_span, message, "no such function").near(name, names());
+            let failure = Failure::new(Code::Undefined, name_span, message, "").near(name, names());
             Err(match failure.nearest {
                 Some(_) => failure,
-                None => failure.with_help(format!("the functions are {}", listed(names()))),
+                None => failure.with_help(format!("use {}", one_of(names()))),
             })
         }
     }
 }
 
-/// Says that no filter has a name. `place` is where the name stands, or the whole text where that is not known.
+/// Reports a filter that does not exist. `place` is the span of the name, or of the whole expression if that is unknown.
 pub(super) fn known(name: &str, place: Span) -> Result<()> {
     let names = || FILTERS.iter().map(|(name, _)| *name);
     if names().any(|known| known == name) {
         return Ok(());
     }
     let message = format!("no filter is named `{}`", shown(name));
-    let failure = Failure::new(Code::Undefined, place, message, "no such filter");
+    let failure = Failure::new(Code::Undefined, place, message, "");
     let exact = (place.end - place.start) as usize == name.len();
     Err(match terrace_catalog::nearest(name, names()) {
         Some(_) if exact => failure.near(name, names()),
-        Some(nearest) => failure.with_help(format!("`{nearest}` exists")),
-        None => failure.with_help(format!("the filters are {}", listed(names()))),
+        Some(nearest) => failure.with_help(did_you_mean(nearest)),
+        None => failure.with_help(format!("use {}", one_of(names()))),
     })
 }
 
@@ -255,18 +256,17 @@ pub(super) fn filter(name: &str, value: &Term, arguments: &[Term], span: Span) -
             "first" | "last" | "length" | "keys" | "values" | "entries" | "json" | "join"
         )
     {
-        let message = format!("`{name}` cannot use a value that is known only later");
-        return Err(Failure::new(Code::ExpressionType, span, message, value.kind()));
+        return Err(not_known_yet(name, span, value));
     }
-    let mismatch = |wants: &str| wrong_type(span, &format!("`{name}` takes {wants}"), value);
+    let mismatch = |wants: &str| wrong_type(span, &format!("`{name}` requires {wants}"), value);
     let argument = |at: usize| {
         arguments[at]
             .as_str()
-            .ok_or_else(|| wrong_type(span, &format!("`{name}` takes text"), &arguments[at]))
+            .ok_or_else(|| wrong_type(span, &format!("`{name}` requires a string"), &arguments[at]))
     };
     let number = |n: std::result::Result<Decimal, terrace_artifact::DecimalError>| {
         n.map(Term::Number)
-            .map_err(|error| Failure::new(Code::ExpressionType, span, format!("this gives {error}"), "here"))
+            .map_err(|error| Failure::new(Code::ExpressionType, span, format!("the result is {error}"), ""))
     };
     match (name, value) {
         ("seconds" | "minutes" | "hours" | "days" | "weeks", Term::Duration(duration)) => {
@@ -283,7 +283,7 @@ pub(super) fn filter(name: &str, value: &Term, arguments: &[Term], span: Span) -
                     Code::WrongUnit,
                     span,
                     message,
-                    "would lose the rest",
+                    "would lose the remainder",
                 ));
             }
             Ok(Term::Number((duration.seconds / unit).into()))
@@ -328,7 +328,7 @@ pub(super) fn filter(name: &str, value: &Term, arguments: &[Term], span: Span) -
             "upper" | "lower" | "snake" | "kebab" | "pascal" | "slug" | "trim" | "replace" | "split"
             | "starts_with" | "ends_with" | "contains" | "sha256",
             _,
-        ) => Err(mismatch("text")),
+        ) => Err(mismatch("a string")),
         ("length", Term::String(text)) => Ok((text.chars().count() as i64).into()),
         ("length", Term::List(items)) => Ok((items.len() as i64).into()),
         ("length", Term::Map(entries)) => Ok((entries.len() as i64).into()),
@@ -348,8 +348,14 @@ pub(super) fn filter(name: &str, value: &Term, arguments: &[Term], span: Span) -
             } else {
                 items.last()
             };
-            item.cloned()
-                .ok_or_else(|| Failure::new(Code::Undefined, span, "an empty list has no items", "empty"))
+            item.cloned().ok_or_else(|| {
+                Failure::new(
+                    Code::Undefined,
+                    span,
+                    format!("`{name}` requires a list that is not empty"),
+                    "the list is empty",
+                )
+            })
         }
         ("join", Term::List(items)) => {
             let separator = argument(0)?;
@@ -366,7 +372,7 @@ pub(super) fn filter(name: &str, value: &Term, arguments: &[Term], span: Span) -
                     Term::String(_) | Term::Reference(_) => parts.push(item.clone()),
                     Term::Concat(inner) => parts.extend(inner.iter().cloned()),
                     Term::Number(_) | Term::Quantity(_) => parts.push(item.shown().into()),
-                    other => return Err(wrong_type(span, "`join` takes a list of texts", other)),
+                    other => return Err(wrong_type(span, "`join` requires a list of strings", other)),
                 }
             }
             Ok(if parts.iter().all(|part| part.as_str().is_some()) {
@@ -380,7 +386,7 @@ pub(super) fn filter(name: &str, value: &Term, arguments: &[Term], span: Span) -
             let comparable = items.windows(2).all(|pair| compare(&pair[0], &pair[1]).is_some());
             if !comparable {
                 return Err(mismatch(
-                    "a list of one kind: numbers, texts, durations or quantities",
+                    "a list of one type: numbers, strings, durations or quantities",
                 ));
             }
             sorted.sort_by(|a, b| compare(a, b).unwrap_or(std::cmp::Ordering::Equal));
@@ -415,7 +421,7 @@ pub(super) fn filter(name: &str, value: &Term, arguments: &[Term], span: Span) -
                     other => {
                         return Err(wrong_type(
                             span,
-                            "`sum` takes a list of numbers or quantities",
+                            "`sum` requires a list of numbers or quantities",
                             other,
                         ));
                     }
@@ -434,19 +440,19 @@ pub(super) fn filter(name: &str, value: &Term, arguments: &[Term], span: Span) -
             })
         }
         ("first" | "last" | "join" | "sort" | "unique" | "min" | "max" | "sum", _) => Err(mismatch("a list")),
-        ("length", _) => Err(mismatch("text, a list or a map")),
+        ("length", _) => Err(mismatch("a string, a list or a map")),
         ("keys" | "values" | "entries", _) => Err(mismatch("a map")),
         ("string", Term::String(_)) => Ok(value.clone()),
         ("string", Term::Bool(_) | Term::Number(_) | Term::Quantity(_) | Term::Duration(_)) => {
             Ok(value.shown().into())
         }
-        ("string", _) => Err(mismatch("text, a number or a boolean")),
+        ("string", _) => Err(mismatch("a string, a number or a boolean")),
         ("int", Term::String(text)) => match text.parse::<i64>() {
             Ok(n) => Ok(n.into()),
-            Err(_) => Err(mismatch("text that is a whole number")),
+            Err(_) => Err(mismatch("a string that contains an integer")),
         },
         ("int", Term::Number(n)) if n.is_integer() => Ok(value.clone()),
-        ("int", _) => Err(mismatch("a whole number")),
+        ("int", _) => Err(mismatch("an integer")),
         ("floor", Term::Number(n)) => Ok(n.floor().into()),
         ("ceil", Term::Number(n)) => Ok(n.ceil().into()),
         ("round", Term::Number(n)) => {
@@ -462,20 +468,20 @@ pub(super) fn filter(name: &str, value: &Term, arguments: &[Term], span: Span) -
             bounded(weight(&text), span)?;
             Ok(text)
         }
-        _ => Err(mismatch("something else")),
+        _ => Err(mismatch("another value")),
     }
 }
 
-/// Refuses to make what is too long before it is made: ten filters in a row could fill any memory.
+/// Rejects a result that is too long before it is produced. A few chained filters could otherwise exhaust the memory.
 fn bounded(bytes: usize, span: Span) -> Result<()> {
     if bytes <= LONGEST {
         return Ok(());
     }
-    let message = format!("this gives a text of more than {} MiB", LONGEST >> 20);
-    Err(Failure::new(Code::ExpressionType, span, message, "too long"))
+    let message = format!("the result is longer than {} MiB", LONGEST >> 20);
+    Err(Failure::new(Code::ExpressionType, span, message, ""))
 }
 
-/// About how many bytes a value has as text.
+/// Estimates the bytes of a value as a string.
 fn weight(value: &Term) -> usize {
     match value {
         Term::String(text) => text.len(),
@@ -489,7 +495,7 @@ fn weight(value: &Term) -> usize {
     }
 }
 
-/// The words of a name, in small letters: `RawBucket`, `raw_bucket` and `raw-bucket` have the same.
+/// Returns the words of a name in lower case: `RawBucket`, `raw_bucket` and `raw-bucket` have the same words.
 fn words(text: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut previous_lower = false;
@@ -511,7 +517,7 @@ fn words(text: &str) -> Vec<String> {
     words
 }
 
-/// `raw_bucket` as a logical id: `RawBucket`.
+/// Returns a name as a logical id: `raw_bucket` becomes `RawBucket`.
 pub(crate) fn pascal(text: &str) -> Text {
     let mut out = String::with_capacity(text.len());
     let mut capital = true;
@@ -527,7 +533,7 @@ pub(crate) fn pascal(text: &str) -> Text {
     out.into()
 }
 
-/// Small letters, digits and `-`, with nothing but those: what DNS labels and bucket names allow.
+/// Returns a name with only lower-case letters, digits and `-`, which DNS labels and bucket names allow.
 pub(crate) fn slug(text: &str) -> Text {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

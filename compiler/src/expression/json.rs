@@ -1,10 +1,10 @@
-//! Values as JSON text.
+//! Converts values to JSON.
 
 use terrace_artifact::to_json_compact;
 
 use crate::term::Term;
 
-/// A value as compact JSON text, in which references stay references.
+/// Returns a value as compact JSON. References in it stay references.
 pub(crate) fn json(value: &Term) -> Term {
     match value.is_late() {
         false => to_json_compact(&value.clone().into_value()).into(),
@@ -12,7 +12,7 @@ pub(crate) fn json(value: &Term) -> Term {
     }
 }
 
-/// JSON text in which references stay references.
+/// Returns a value with references as JSON.
 fn json_with_references(value: &Term) -> Term {
     fn write(value: &Term, known: &mut String, parts: &mut Vec<Term>) {
         let mut flush = |known: &mut String, part: &Term| {

@@ -1,7 +1,7 @@
-//! The expression language: what stands between `{{` and `}}`.
+//! The expression language between `{{` and `}}`.
 //!
-//! Small and pure: exact decimals, units, references as values, no loops, no assignment, no access to anything but the scope.
-//! Text is parsed once per module and evaluated once per use. Why it is ours is in `docs/decisions/`.
+//! It is small and pure: exact decimals, units, references as values, no loops, no assignment, no access outside the scope.
+//! An expression is parsed once for each module and evaluated once for each use. `docs/decisions/` explains why Terrace has its own language.
 
 mod evaluate;
 pub(crate) mod filters;
@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use terrace_artifact::Text;
 
 use crate::code::Code;
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Diagnostic, Diagnostics, did_you_mean};
 use crate::node::{Node, NodeKind};
 use crate::source::{Files, Span};
 use crate::term::Term;
@@ -22,19 +22,19 @@ use crate::term::Term;
 pub use evaluate::{Scope, Variables};
 pub use filters::{FILTERS, FUNCTIONS};
 
-/// An expression with its place.
+/// An expression with its span.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Expression {
-    /// What it is.
+    /// The kind of the expression.
     pub kind: ExpressionKind,
-    /// Where it stands.
+    /// The span of the expression.
     pub span: Span,
 }
 
-/// What an expression is.
+/// The kind of an expression.
 #[derive(Clone, PartialEq, Debug)]
 pub enum ExpressionKind {
-    /// A number, text, `true`, `false`, `null`.
+    /// A number, a string, `true`, `false` or `null`.
     Literal(Term),
     /// A name of the scope.
     Name(Text),
@@ -44,7 +44,7 @@ pub enum ExpressionKind {
     Index(Box<Expression>, Box<Expression>),
     /// `f(a, b)`
     Call(Text, Vec<Expression>),
-    /// `a | f(b)`, and where `f` stands
+    /// `a | f(b)`, with the span of `f`
     Filter(Box<Expression>, Text, Span, Vec<Expression>),
     /// `not a`
     Not(Box<Expression>),
@@ -58,7 +58,7 @@ pub enum ExpressionKind {
         condition: Box<Expression>,
         /// `a`
         then: Box<Expression>,
-        /// `c`; `omit` where it is not there.
+        /// `c`. If it is absent, the value is `omit`.
         otherwise: Option<Box<Expression>>,
     },
     /// `[a, b]`
@@ -96,7 +96,7 @@ pub enum Operator {
     Add,
     /// `-`
     Subtract,
-    /// `~`: texts, one after the other
+    /// `~`: concatenates strings
     Join,
     /// `*`
     Multiply,
@@ -109,7 +109,7 @@ pub enum Operator {
 }
 
 impl Operator {
-    /// How it is written.
+    /// Returns the symbol of the operator.
     pub fn symbol(self) -> &'static str {
         match self {
             Operator::Or => "or",
@@ -133,42 +133,42 @@ impl Operator {
     }
 }
 
-/// A scalar in which `{{ }}` has a meaning.
+/// A string that can contain expressions.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Template {
-    /// No expression in it.
+    /// A string without expressions.
     Plain(Text),
-    /// One expression and nothing else: its value keeps its type.
+    /// Exactly one expression, whose value keeps its type.
     Whole(Expression),
-    /// Text with expressions in it.
+    /// A string with expressions.
     Text(Vec<Piece>),
 }
 
-/// A piece of text with expressions.
+/// A part of a string with expressions.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Piece {
-    /// Text as it is.
+    /// Literal text.
     Text(Text),
-    /// An expression whose value is put there.
+    /// An expression whose value is inserted.
     Expression(Expression),
 }
 
-/// What went wrong in an expression, and where.
+/// An error in an expression, with its place.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Failure {
-    /// What kind of problem.
+    /// The kind of problem.
     pub code: Code,
-    /// In words.
+    /// The message.
     pub message: String,
-    /// Which part of the expression.
+    /// The part of the expression.
     pub span: Span,
-    /// What this part is.
+    /// A fact about this part. May be empty.
     pub label: String,
-    /// What to do.
+    /// Suggestions.
     pub help: Vec<String>,
-    /// A name that was probably meant, in place of the span.
+    /// The most similar name, which replaces the span.
     pub nearest: Option<Text>,
-    /// Other places that matter, and what they are.
+    /// Other places, with a fact about each.
     pub also: Vec<(Span, String)>,
 }
 
@@ -205,21 +205,21 @@ impl Failure {
         self
     }
 
-    /// The same as a diagnostic.
+    /// Converts the failure to a diagnostic.
     pub fn diagnostic(self) -> Diagnostic {
         let mut diagnostic = Diagnostic::new(self.code, self.message).at(self.span, self.label);
         for (span, label) in self.also {
             diagnostic = diagnostic.also(span, label);
         }
         if let Some(name) = self.nearest {
-            let text = format!("`{name}` exists");
+            let text = did_you_mean(&name);
             diagnostic = diagnostic.replace(self.span, name, text);
         }
         self.help.into_iter().fold(diagnostic, Diagnostic::help)
     }
 }
 
-/// Reads a string node. Mistakes are reported, and plain text stands in for what could not be read.
+/// Parses a string node. Reports syntax errors and returns literal text for an invalid expression.
 pub fn template(node: &Node, files: &Files, diagnostics: &mut Diagnostics) -> Template {
     match &node.kind {
         NodeKind::String(text) if text.contains("{{") => {
@@ -236,18 +236,18 @@ pub fn template(node: &Node, files: &Files, diagnostics: &mut Diagnostics) -> Te
     }
 }
 
-/// Reads a text that is an expression without braces around it (`connects: to: "ref('x')"`).
+/// Parses an expression without braces, such as `connects: to: "ref('x')"`.
 pub fn bare(node: &Node, text: &str, files: &Files) -> Result<Expression, Box<Failure>> {
     parse::expression(text, content(node, text, files))
 }
 
-/// Where the content of a string node stands.
+/// Returns the place of the content of a string node.
 fn content<'f>(node: &Node, text: &str, files: &'f Files) -> place::Place<'f> {
     place::Place::of(text, node.span, files.text(node.span))
 }
 
 impl Template {
-    /// The value in a scope.
+    /// Returns the value in a scope.
     pub fn evaluate(&self, scope: &Scope<'_>) -> Result<Term, Box<Failure>> {
         match self {
             Template::Plain(text) => Ok(Term::String(text.clone())),
@@ -256,7 +256,7 @@ impl Template {
         }
     }
 
-    /// The expressions in it.
+    /// Returns the expressions of the template.
     pub fn expressions(&self) -> impl Iterator<Item = &Expression> {
         let (whole, pieces) = match self {
             Template::Plain(_) => (None, [].as_slice()),
@@ -272,19 +272,19 @@ impl Template {
     }
 }
 
-/// Which inputs a set of expressions reads.
+/// The inputs that a set of expressions reads.
 #[derive(Clone, Debug, Default)]
 pub struct Reads {
-    /// Those named: `inputs.replicas`.
+    /// Inputs that are read by name: `inputs.replicas`.
     pub names: BTreeSet<Text>,
-    /// What is read of names like `inputs` that are not that: `shards` of a misspelt `input.shards`.
+    /// Names that are read from a misspelled `inputs`: `shards` of `input.shards`.
     pub elsewhere: BTreeSet<Text>,
-    /// Whether `inputs` is used whole, so that every input is read.
+    /// Whether `inputs` is used as a whole, which reads every input.
     pub all: bool,
 }
 
 impl Reads {
-    /// Adds what an expression reads.
+    /// Adds the inputs that an expression reads.
     pub fn add(&mut self, expression: &Expression) {
         let is_inputs = |e: &Expression| matches!(&e.kind, ExpressionKind::Name(name) if name == "inputs");
         let is_nearly_inputs = |e: &Expression| matches!(&e.kind, ExpressionKind::Name(name) if terrace_catalog::nearest(name, ["inputs"].into_iter()).is_some());
@@ -308,7 +308,7 @@ impl Reads {
 }
 
 impl Expression {
-    /// Adds what it reads of a name, as the path below: `inputs.workers.maximum` is `[workers, maximum]` of `inputs`.
+    /// Adds the paths that the expression reads below a name: `inputs.workers.maximum` is `[workers, maximum]` of `inputs`.
     pub fn paths_of(&self, name: &str, out: &mut Vec<Vec<Text>>) {
         match self.path_of(name) {
             Some(path) if !path.is_empty() => out.push(path),
@@ -316,7 +316,7 @@ impl Expression {
         }
     }
 
-    /// The path below a name, where it is nothing else.
+    /// Returns the path below a name, if the expression is only such a path.
     pub fn path_of(&self, root: &str) -> Option<Vec<Text>> {
         match &self.kind {
             ExpressionKind::Name(name) if name == root => Some(Vec::new()),

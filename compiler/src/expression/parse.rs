@@ -1,4 +1,4 @@
-//! Text to expressions: a hand-written descent over the operators' precedence.
+//! Parses expressions by recursive descent over the precedence of operators.
 
 use std::collections::BTreeSet;
 
@@ -7,11 +7,12 @@ use terrace_artifact::{Decimal, Text};
 use super::place::Place;
 use super::{Expression, ExpressionKind, Failure, Operator, Piece, Template};
 use crate::code::Code;
+use crate::diagnostic::SECOND_OCCURRENCE;
 use crate::term::Term;
 
-/// How deep the text of an expression may be nested, so that none can exhaust the stack.
+/// The maximum depth of nesting in the text of an expression, so that none can exhaust the stack.
 const DEEPEST: usize = 48;
-/// How many operations may be in each other, those that stand side by side too: `a + b + c` is `(a + b) + c`.
+/// The maximum depth of nested operations. Chained operations are nested too: `a + b + c` is `(a + b) + c`.
 const HIGHEST: usize = 256;
 
 type Parsed<T> = Result<T, Box<Failure>>;
@@ -27,10 +28,10 @@ pub(super) fn template(text: &str, place: Place<'_>) -> Parsed<Template> {
             Failure::new(
                 Code::ExpressionSyntax,
                 place.of_piece("{{", open, &mut looked).span(open..open + 2),
-                "an expression is not closed",
-                "no `}}` follows",
+                "unclosed expression",
+                "missing `}}`",
             )
-            .with_help("where the braces belong to somebody else, tag the text `!raw`")
+            .with_help("close it with `}}`, or tag the string with `!raw` if the braces are literal")
         })?;
         let mut parser = Parser {
             text,
@@ -67,7 +68,7 @@ pub(super) fn expression(text: &str, place: Place<'_>) -> Parsed<Expression> {
     .whole()
 }
 
-/// The offset of the `}}` that closes an expression: not one inside quotes or inside a map.
+/// Returns the offset of the `}}` that closes an expression, outside quotes and maps.
 fn end_of_expression(text: &str, from: usize) -> Option<usize> {
     let (mut quote, mut depth) = (None, 0usize);
     let mut characters = text[from..].char_indices().peekable();
@@ -93,9 +94,9 @@ struct Parser<'a> {
     at: usize,
     end: usize,
     place: Place<'a>,
-    /// How deep the parser is in the text.
+    /// The depth of the parser in the text.
     depth: usize,
-    /// The height of the expression that was read last: a name has 1.
+    /// The height of the last parsed expression. A name has height 1.
     height: usize,
 }
 
@@ -128,12 +129,7 @@ impl Parser<'_> {
         let token = match self.rest().chars().next() {
             None => {
                 let span = self.place.span(self.end.saturating_sub(1)..self.end);
-                return Failure::new(
-                    Code::ExpressionSyntax,
-                    span,
-                    "an expression ends too early",
-                    "something is missing here",
-                );
+                return Failure::new(Code::ExpressionSyntax, span, "unexpected end of expression", "");
             }
             Some(c) if is_word(c) => self.rest().find(|c| !is_word(c)).unwrap_or(self.rest().len()),
             Some(c) => c.len_utf8(),
@@ -143,22 +139,22 @@ impl Parser<'_> {
         let failure = Failure::new(
             Code::ExpressionSyntax,
             span,
-            format!("`{token}` does not belong here"),
-            "not expected",
+            format!("unexpected `{token}` in an expression"),
+            "",
         );
         match token {
-            "=" => failure.with_help("compare with `==`"),
+            "=" => failure.with_help("write `==` to compare"),
             "&" => failure.with_help("write `and`"),
             "!" => failure.with_help("write `not`"),
             "?" => failure.with_help("write `A if CONDITION else B`"),
-            // Prometheus, Go templates and Helm write their own things between braces.
-            "$" | "." => failure.with_help("braces that belong to somebody else are marked before the text: `!raw \"{{ $labels.pod }}\"`"),
-            ":" => failure.with_help("CloudFormation's own `{{resolve:…}}` is marked before the text: `!raw`; a secret is `{{ secret('NAME').KEY }}`"),
+            // Prometheus, Go templates and Helm use braces as well.
+            "$" | "." => failure.with_help("tag the string with `!raw` if the braces are literal: `!raw \"{{ $labels.pod }}\"`"),
+            ":" => failure.with_help("refer to a secret with `{{ secret('NAME').KEY }}`, or tag a string with `{{resolve:…}}` with `!raw`"),
             _ => failure,
         }
     }
 
-    /// Takes a symbol if it comes next.
+    /// Consumes a symbol if it comes next.
     fn eat(&mut self, symbol: &str) -> bool {
         self.space();
         let found = self.rest().starts_with(symbol);
@@ -168,7 +164,7 @@ impl Parser<'_> {
         found
     }
 
-    /// Takes a word if it comes next, whole.
+    /// Consumes a whole word if it comes next.
     fn eat_word(&mut self, word: &str) -> bool {
         self.space();
         let found = self
@@ -186,7 +182,7 @@ impl Parser<'_> {
             return Ok(());
         }
         let failure = self.unexpected();
-        Err(failure.with_help(format!("`{symbol}` was expected")))
+        Err(failure.with_help(format!("write `{symbol}` here")))
     }
 
     fn make(&self, kind: ExpressionKind, start: usize) -> Expression {
@@ -197,7 +193,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Goes one level into the text; whoever does takes it back.
+    /// Increases the depth in the text by one. The caller decreases it again.
     fn descend(&mut self) -> Parsed<()> {
         self.depth += 1;
         if self.depth > DEEPEST {
@@ -206,7 +202,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// Puts an operation around the highest of what it is made of.
+    /// Sets the height of an operation from the height of its highest operand.
     fn rise(&mut self, highest: usize) -> Parsed<()> {
         self.height = highest + 1;
         if self.height > HIGHEST {
@@ -220,10 +216,10 @@ impl Parser<'_> {
         Failure::new(
             Code::ExpressionSyntax,
             span,
-            "an expression is nested too deep",
-            "too deep here",
+            "the expression is nested too deeply",
+            "",
         )
-        .with_help("make several of it")
+        .with_help("split it into several expressions")
     }
 
     fn expression(&mut self) -> Parsed<Expression> {
@@ -260,7 +256,7 @@ impl Parser<'_> {
         self.at
     }
 
-    /// Operators by precedence, loosest first.
+    /// Consumes an operator of a precedence level. Level 0 binds loosest.
     fn operator(&mut self, level: usize) -> Option<Operator> {
         let symbols: &[(&str, Operator)] = match level {
             0 => return self.eat_word("or").then_some(Operator::Or),
@@ -321,7 +317,9 @@ impl Parser<'_> {
             if level == 2 && self.eat_word("is") {
                 let negative = self.eat_word("not");
                 if !self.eat_word("defined") {
-                    return Err(self.unexpected().with_help("the one test is `is defined`"));
+                    return Err(self
+                        .unexpected()
+                        .with_help("write `is defined`, which is the only test"));
                 }
                 self.rise(self.height)?;
                 left = self.make(ExpressionKind::Defined(Box::new(left), !negative), start);
@@ -390,14 +388,14 @@ impl Parser<'_> {
         self.space();
         let length = self.rest().find(|c| !is_word(c)).unwrap_or(self.rest().len());
         if length == 0 {
-            return Err(self.unexpected().with_help("a name was expected"));
+            return Err(self.unexpected().with_help("write a name here"));
         }
         let word = self.rest()[..length].into();
         self.at += length;
         Ok(word)
     }
 
-    /// Expressions up to a bracket; their height is that of the highest.
+    /// Parses expressions up to a bracket. Their height is that of the highest.
     fn arguments(&mut self, close: &str) -> Parsed<Vec<Expression>> {
         let mut arguments = Vec::new();
         let mut height = 0;
@@ -484,13 +482,18 @@ impl Parser<'_> {
         let span = self.place.span(start..self.at);
         if self.rest().starts_with(is_word) {
             let failure = self.unexpected();
-            return Err(failure.with_help(
-                "a quantity or a duration stands in a function: `size('4Gi')`, `duration('30d')`",
-            ));
+            return Err(failure
+                .with_help("write a size or a duration with a function: `size('4Gi')`, `duration('30d')`"));
         }
         let number = self.text[start..self.at].parse::<Decimal>();
-        let number = number
-            .map_err(|error| Failure::new(Code::NumberTooLong, span, error.to_string(), "this number"))?;
+        let number = number.map_err(|_| {
+            Failure::new(
+                Code::NumberTooLong,
+                span,
+                "the number has too many digits",
+                "the maximum is 18 digits",
+            )
+        })?;
         Ok(self.make(ExpressionKind::Literal(Term::Number(number)), start))
     }
 
@@ -512,12 +515,12 @@ impl Parser<'_> {
             self.expect(":")?;
             let value = self.expression()?;
             if !keys.insert(key.clone()) {
-                let message = format!("`{key}` is here twice");
+                let message = format!("duplicate key `{key}`");
                 return Err(Failure::new(
                     Code::DuplicateKey,
                     value.span,
                     message,
-                    "the second time",
+                    SECOND_OCCURRENCE,
                 ));
             }
             entries.push((key, value));
@@ -550,8 +553,8 @@ impl Parser<'_> {
         Err(Failure::new(
             Code::ExpressionSyntax,
             span,
-            "text in an expression is not closed",
-            format!("no {quote} follows"),
+            "unclosed string in an expression",
+            format!("missing `{quote}`"),
         ))
     }
 }

@@ -1,25 +1,25 @@
-//! Where the text of an expression stands in its file.
+//! The place of the text of an expression in its file.
 
 use std::ops::Range;
 
 use crate::source::Span;
 
-/// Where a text stands in its file.
+/// The place of a text in its file.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
-    /// The text, or the scalar around it.
+    /// The span of the text, or of the scalar that contains it.
     base: Span,
-    /// The offset in the text at which `base` begins, where offsets into the text are offsets into the file: not where the
+    /// The offset in the text at which `base` starts, if offsets in the text correspond to offsets in the file. They do not if the
     /// scalar has escapes or several lines.
     from: Option<usize>,
-    /// The scalar as it stands in the file.
+    /// The scalar as the file contains it.
     written: &'a str,
 }
 
 impl<'a> Place<'a> {
-    /// Where the text stands, in a scalar as it was written.
+    /// Returns the place of a text in a scalar.
     pub(super) fn of(text: &str, scalar: Span, written: &'a str) -> Place<'a> {
-        // A block ends with a line break that is not part of its place.
+        // The span of a block scalar does not include its last line break.
         let text = text.trim_end_matches('\n');
         let (base, from) = match written.find(text) {
             Some(at) if written.len() <= at + text.len() + 1 => (scalar.within(at..at + text.len()), Some(0)),
@@ -37,7 +37,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// Where a piece of the text stands that begins at an offset: found by its words where the text as a whole is not in the file.
+    /// Returns the place of a part of the text that starts at an offset. Searches for the part if the file does not contain the whole text.
     pub(super) fn of_piece(self, piece: &str, from: usize, looked: &mut usize) -> Place<'a> {
         if self.from.is_some() {
             return self;

@@ -55,21 +55,21 @@ fn check(text: &str) -> String {
 #[test]
 fn values_keep_their_types() {
     for (text, want) in [
-        ("{{ 1 + 2 * 3 }}", "7 a whole number"),
-        ("{{ (1 + 2) * 3 - -1 }}", "10 a whole number"),
+        ("{{ 1 + 2 * 3 }}", "7 an integer"),
+        ("{{ (1 + 2) * 3 - -1 }}", "10 an integer"),
         ("{{ 0.1 * 1.5 }}", "0.15 a number"),
         ("{{ 7 // 2 }} and {{ 7 % 2 }}", "3 and 1"),
         ("{{ inputs.memory * 1.2 }}", "4915Mi a quantity"),
         ("{{ inputs.memory / 3 }}", "1365Mi a quantity"),
         ("{{ inputs.cores * 1.5 }}", "150m a quantity"),
-        ("{{ inputs.keep | days }}", "90 a whole number"),
+        ("{{ inputs.keep | days }}", "90 an integer"),
         (
             "{{ inputs.keep > duration('60d') and not false }}",
             "true a boolean",
         ),
         (
             "{{ inputs.zones + ['x'] | length }}",
-            "`+` does not go between a list and a whole number at `inputs.zones + ['x'] | length`",
+            "cannot use `+` between a list and an integer at `inputs.zones + ['x'] | length`",
         ),
         ("{{ (inputs.zones + ['x']) | join(',') }}", "raw,curated,x"),
         ("{{ 'raw' in inputs.zones }}", "true a boolean"),
@@ -91,16 +91,16 @@ fn values_keep_their_types() {
         ("{{ inputs.env['A'] ~ inputs.zones[1] }}", "1curated"),
         ("{{ 'rawBucket_of-X' | snake }}", "raw_bucket_of_x"),
         ("{{ 'Disaster_Recovery!' | slug }}", "disaster-recovery"),
-        ("{{ [3, 1, 2] | sort | last }}", "3 a whole number"),
+        ("{{ [3, 1, 2] | sort | last }}", "3 an integer"),
         ("{{ ref('stream').arn }}", "ref('stream').arn a reference"),
         (
             "{{ ref('bucket')['raw'].arn }}/*",
-            "ref('bucket')[\"raw\"].arn/* text with a reference in it",
+            "ref('bucket')[\"raw\"].arn/* a string with a reference",
         ),
         ("{{ secret('db').password }}", "secret('db').password a secret"),
         (
             "{{ {arn: ref('a').arn} | json }}",
-            "{\"arn\":\"ref('a').arn\"} text with a reference in it",
+            "{\"arn\":\"ref('a').arn\"} a string with a reference",
         ),
         ("no braces", "no braces"),
         ("{{ '}}' }}", "}}"),
@@ -114,68 +114,68 @@ fn mistakes_are_located() {
     for (text, want) in [
         (
             "{{ inputs.replcas }}",
-            "`inputs` has no `replcas` at `replcas`; `replicas` exists",
+            "`inputs` has no key `replcas` at `replcas`; did you mean `replicas`?",
         ),
         (
             "{{ input.replicas }}",
-            "nothing is named `input` here at `input`; `inputs` exists",
+            "unknown name `input` at `input`; did you mean `inputs`?",
         ),
-        ("{{ 1 + }}", "an expression ends too early at ` `"),
+        ("{{ 1 + }}", "unexpected end of expression at ` `"),
         (
             "{{ 1 = 1 }}",
-            "`=` does not belong here at `=`; compare with `==`",
+            "unexpected `=` in an expression at `=`; write `==` to compare",
         ),
         (
             "{{ name && name }}",
-            "`&` does not belong here at `&`; write `and`",
+            "unexpected `&` in an expression at `&`; write `and`",
         ),
         (
             "{{ name",
-            "an expression is not closed at `{{`; where the braces belong to somebody else, tag the text `!raw`",
+            "unclosed expression at `{{`; close it with `}}`, or tag the string with `!raw` if the braces are literal",
         ),
         (
             "{{ 'x }}",
-            "an expression is not closed at `{{`; where the braces belong to somebody else, tag the text `!raw`",
+            "unclosed expression at `{{`; close it with `}}`, or tag the string with `!raw` if the braces are literal",
         ),
         (
             "{{ 1 / 3 }}",
-            "this gives a number of more than 18 digits at `1 / 3`; a quotient that has no end: use `//`, which gives whole numbers",
+            "the result is a number of more than 18 digits at `1 / 3`; use `//` for an integer quotient",
         ),
         (
             "{{ name + 'x' }}",
-            "`+` does not go between text and text at `name + 'x'`; `~` joins texts",
+            "cannot use `+` between a string and a string at `name + 'x'`; use `~` to join strings",
         ),
         (
             "{{ inputs.keep }} days",
-            "only text and numbers can be put into text at `inputs.keep`; say the unit: `| hours`, `| days`",
+            "only strings and numbers can be part of a string at `inputs.keep`; convert it to a number with `| hours` or `| days`",
         ),
         (
             "{{ 1 if inputs.zones else 2 }}",
-            "a condition has to be true or false at `inputs.zones`; ask for its `| length > 0`",
+            "a condition must be a boolean at `inputs.zones`; to test whether it is empty, add `| length > 0`",
         ),
         (
             "{{ ref('a').arn == 'x' }}",
-            "`==` cannot use a value that is known only later at `ref('a').arn`; such a value can be put into text or used whole",
+            "`==` requires a value that is known at compile time at `ref('a').arn`; use the value as a whole, or inside a string",
         ),
         (
             "{{ name | uper }}",
-            "no filter is named `uper` at `uper`; `upper` exists",
+            "no filter is named `uper` at `uper`; did you mean `upper`?",
         ),
         (
             "{{ reff('x') }}",
-            "no function is named `reff` at `reff`; `ref` exists",
+            "no function is named `reff` at `reff`; did you mean `ref`?",
         ),
-        ("{{ nothing.x }}", "`nothing` is null here at `nothing`"),
+        ("{{ nothing.x }}", "`nothing` is null at `nothing`"),
         (
             "{{ 30d }}",
-            "`d` does not belong here at `d`; a quantity or a duration stands in a function: `size('4Gi')`, `duration('30d')`",
+            "unexpected `d` in an expression at `d`; write a size or a duration with a function: `size('4Gi')`, `duration('30d')`",
         ),
     ] {
         assert_eq!(check(text), want, "{text}");
     }
     let deep = format!("{{{{ {}1{} }}}}", "(".repeat(500), ")".repeat(500));
-    assert!(check(&deep).starts_with("an expression is nested too deep"));
-    // Side by side, they are in each other too.
+    assert!(check(&deep).starts_with("the expression is nested too deeply"));
+    // Chained operations are nested as well.
     for (start, repeated, end) in [
         ("", "-", "1"),
         ("", "not ", "true"),
@@ -188,17 +188,17 @@ fn mistakes_are_located() {
     ] {
         let text = format!("{{{{ {start}{}{end} }}}}", repeated.repeat(100_000));
         assert!(
-            check(&text).starts_with("an expression is nested too deep"),
+            check(&text).starts_with("the expression is nested too deeply"),
             "{repeated}"
         );
     }
     let long = format!("{{{{ 1{} }}}}", " + 1".repeat(200));
-    assert_eq!(check(&long), "201 a whole number");
-    assert!(check("{{ ''é }}").starts_with("`é` does not belong here at `é`"));
+    assert_eq!(check(&long), "201 an integer");
+    assert!(check("{{ ''é }}").starts_with("unexpected `é` in an expression at `é`"));
 }
 
 #[test]
-fn what_grows_is_refused_before_it_fills_the_memory() {
+fn rejects_results_that_are_too_long() {
     let ten = " | replace('a', 'aaaaaaaaaa')".repeat(12);
     for text in [
         format!("{{{{ 'a'{ten} }}}}"),
@@ -206,7 +206,7 @@ fn what_grows_is_refused_before_it_fills_the_memory() {
         "{{ range(1000) | join(range(1000) | join('abcdefgh')) }}".to_owned(),
     ] {
         assert!(
-            check(&text).starts_with("this gives a text of more than 4 MiB"),
+            check(&text).starts_with("the result is longer than 4 MiB"),
             "{text}"
         );
     }

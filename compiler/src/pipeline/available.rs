@@ -1,4 +1,4 @@
-//! Holds finished states against each other: whether each is reached, whether each leads to an end, and whether the result of a step is there
+//! Checks the states of a pipeline: each is reachable and leads to an end, and the result of a step exists
 //! wherever it is read.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,7 @@ use super::read::Steps;
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 
-/// `whole`: whether all steps became states, so that what is not reached is worth a word.
+/// Checks the states of a level. `whole` is whether all steps became states. Unreachable states are reported only then.
 pub(super) fn check(level: &Level, steps: &Steps, whole: bool, diagnostics: &mut Diagnostics) {
     if whole {
         reachable(level, steps, diagnostics);
@@ -29,21 +29,18 @@ fn reachable(level: &Level, steps: &Steps, diagnostics: &mut Diagnostics) {
             next.extend(state.exits.iter().map(|(target, _)| target));
         }
     }
-    let mut told = BTreeSet::new();
+    let mut reported = BTreeSet::new();
     for state in &level.states {
         let own = steps
             .all
             .get(state.step)
             .is_some_and(|known| known.state == state.name);
-        if !reached.contains(&state.name) && own && told.insert(state.step) {
+        if !reached.contains(&state.name) && own && reported.insert(state.step) {
             let name = &steps.all[state.step].name;
             diagnostics.push(
-                Diagnostic::new(
-                    Code::UnreachableState,
-                    format!("nothing leads to the step `{name}`"),
-                )
-                .at(state.span, "never runs")
-                .help("take it out, or let something before it lead here"),
+                Diagnostic::new(Code::UnreachableState, format!("step `{name}` is unreachable"))
+                    .at(state.span, "never runs")
+                    .help("remove it, or lead to it from an earlier step"),
             );
         }
     }
@@ -74,9 +71,9 @@ fn reachable(level: &Level, steps: &Steps, diagnostics: &mut Diagnostics) {
         .find(|s| reached.contains(&s.name) && !finishing.contains(&s.name))
     {
         diagnostics.push(
-            Diagnostic::new(Code::NoTerminalState, "from this step nothing leads to an end")
-                .at(endless.span, "goes round for ever")
-                .help("one of the steps that follow has to lead out"),
+            Diagnostic::new(Code::NoTerminalState, "the pipeline never ends after this step")
+                .at(endless.span, "leads to an endless loop")
+                .help("lead out of the loop from one of the following steps"),
         );
     }
     for state in &level.states {
@@ -86,7 +83,7 @@ fn reachable(level: &Level, steps: &Steps, diagnostics: &mut Diagnostics) {
     }
 }
 
-/// What is there where each state begins: the results of all steps that have run on every way to it.
+/// Checks that every result that a state reads exists: its step has run on every path to the state.
 fn available(level: &Level, steps: &Steps, before: &BTreeSet<usize>, diagnostics: &mut Diagnostics) {
     let mut at: BTreeMap<&Text, BTreeSet<usize>> = BTreeMap::new();
     let states: BTreeMap<&Text, &State> = level.states.iter().map(|state| (&state.name, state)).collect();
@@ -121,27 +118,24 @@ fn available(level: &Level, steps: &Steps, before: &BTreeSet<usize>, diagnostics
             let known = &steps.all[*id];
             let mut problem = Diagnostic::new(
                 Code::UnproducedValue,
-                format!(
-                    "the result of `{}` is not there on every way to this step",
-                    known.name
-                ),
+                format!("the result of `{}` may not exist here", known.name),
             )
-            .at(*span, "read here")
-            .also(known.span, "produced here");
+            .at(*span, "not every path to this step produces it")
+            .also(known.span, "produces the result");
             let around = steps.all.iter().find(|around| {
                 matches!(&around.inside, super::read::Gives::Branches(children) if children.iter().any(|(_, c)| c == id))
             });
             if let Some(around) = around.filter(|_| !states.contains_key(&known.state)) {
                 problem = problem.help(format!(
-                    "branches give their results together: `steps.{}.{}`",
+                    "read the result of a branch as `steps.{}.{}`",
                     around.result, known.result
                 ));
             } else if here.is_empty() {
-                problem = problem.help("here there is no result of any step yet");
+                problem = problem.note("no result is available here");
             } else {
                 let names = here.iter().map(|id| steps.all[*id].result.as_str());
-                problem = problem.help(format!(
-                    "here there are the results of {}",
+                problem = problem.note(format!(
+                    "the available results are those of {}",
                     super::runtime::among(names)
                 ));
             }

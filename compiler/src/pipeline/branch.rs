@@ -1,4 +1,4 @@
-//! Steps that lead more than one way: branches, maps, choices, and `goto`.
+//! Steps with several continuations: branches, maps, choices, and `goto`.
 
 use std::collections::BTreeSet;
 
@@ -33,7 +33,7 @@ impl<'a> Lowering<'a, '_> {
             match start {
                 Some(start) => made.levels.push(Level::new(start, states)),
                 None => {
-                    // Every step of the branch was left out: the branch does nothing, and keeps its place in the list of results.
+                    // A branch whose steps are all omitted keeps its index in the list of results.
                     let name = Text::from(format!("{}Nothing{}", step.state, made.levels.len() + 1));
                     let nothing = State {
                         name: name.clone(),
@@ -120,11 +120,8 @@ impl<'a> Lowering<'a, '_> {
                 ));
             }
             Some(Value::Known(term)) => self.diagnostics.push(
-                Diagnostic::new(
-                    Code::WrongType,
-                    format!("a map goes over a list, not over {}", term.kind()),
-                )
-                .at(items.span, "not a list"),
+                Diagnostic::new(Code::WrongType, "the items of a map must be a list")
+                    .at(items.span, format!("found {}", term.kind())),
             ),
             None => {}
         }
@@ -134,9 +131,9 @@ impl<'a> Lowering<'a, '_> {
             self.diagnostics.push(
                 Diagnostic::new(
                     Code::InvalidState,
-                    "an `EXPRESS` pipeline cannot distribute a map",
+                    "an `EXPRESS` pipeline cannot have a distributed map",
                 )
-                .at(step.span, "each item would get an execution of its own"),
+                .at(step.span, "each item would start its own execution"),
             );
         }
         self.maps.push(MapReads::new(inner_ids(steps), position));
@@ -169,12 +166,9 @@ impl<'a> Lowering<'a, '_> {
             (Some(_), false) => self.diagnostics.push(
                 Diagnostic::new(
                     Code::InvalidState,
-                    "`tolerated_failures` needs `distributed: true`",
+                    "`tolerated_failures` requires `distributed: true`",
                 )
-                .at(
-                    step.span,
-                    "in a map within one execution, the first failure ends it",
-                ),
+                .at(step.span, "the first failure ends a map that is not distributed"),
             ),
             (None, _) => {}
         }
@@ -185,7 +179,7 @@ impl<'a> Lowering<'a, '_> {
         before
     }
 
-    /// What each iteration of a map is given: its item, and of the rest what its steps read.
+    /// Returns the input of each iteration of a map: its item, and the values that its steps read.
     pub(super) fn selector(&self, reads: &MapReads) -> Term {
         let mut entries: Vec<(Text, Term)> = vec![("item.$".into(), "$$.Map.Item.Value".into())];
         let path = |name: &str| {
@@ -270,7 +264,7 @@ impl<'a> Lowering<'a, '_> {
         };
     }
 
-    /// The state a way leads to; the states of its own steps go to `more`.
+    /// Returns the state that a continuation leads to. Adds the states of its steps to `more`.
     pub(super) fn way(
         &mut self,
         step: &Step<'a>,
@@ -300,9 +294,9 @@ impl<'a> Lowering<'a, '_> {
             Some(found) if found.level == level => known.map(|id| mark(id, span)),
             Some(known) => {
                 self.diagnostics.push(
-                    Diagnostic::new(Code::UnknownStep, format!("`{name}` is in another branch"))
-                        .at(span, "a step leads only to steps beside it")
-                        .also(known.span, "it is here"),
+                    Diagnostic::new(Code::UnknownStep, format!("step `{name}` is in another branch"))
+                        .at(span, "a step can lead only to steps of its own list")
+                        .also(known.span, "declared here"),
                 );
                 None
             }
@@ -316,13 +310,13 @@ impl<'a> Lowering<'a, '_> {
                     .map(|(_, known)| known.name.as_str())
                     .collect();
                 let problem = Diagnostic::new(Code::UnknownStep, format!("no step is named `{name}`"))
-                    .at(span, "no such step")
+                    .at(span, "")
                     .nearest(span, name, names.iter().copied());
                 let problem = match names.as_slice() {
                     _ if !problem.help.is_empty() => problem,
-                    [] => problem.help("there is no other step here"),
-                    _ => problem.help(format!(
-                        "the steps beside it are {}",
+                    [] => problem.note("this list has no other steps"),
+                    _ => problem.note(format!(
+                        "the other steps of this list are {}",
                         super::runtime::among(names)
                     )),
                 };

@@ -1,4 +1,4 @@
-//! What a step names: a resource of the platform, another pipeline, or what an expression gives.
+//! The target of a step: a resource of the platform, another pipeline, or the value of an expression.
 
 use terrace_artifact::Text;
 
@@ -14,18 +14,23 @@ use crate::resource::Resource;
 use crate::source::Span;
 use crate::term::{Reference, Term};
 
-/// What a step names.
+/// The label of a value that must be known at compile time and is not.
+pub(super) const KNOWN_AT_RUN_TIME: &str = "known only at run time";
+/// The reason why a target must be known at compile time.
+pub(super) const LEAST_PRIVILEGE: &str = "the role has permissions only for the targets of the steps";
+
+/// The target of a step.
 pub(super) enum Target<'a> {
     /// A resource of the platform.
     Resource(&'a Resource),
-    /// A pipeline that is lowered like this one: the address of its machine, its name, and what it says of its runs.
+    /// Another pipeline: the address of its state machine, its name, and the limits of its executions.
     Pipeline(Text, Text, Runs),
-    /// What an expression gave: an ARN or a name.
+    /// The value of an expression: an ARN or a name.
     Value(Term),
 }
 
 impl<'a> Target<'a> {
-    /// The resource, where it is known.
+    /// Returns the resource, if it is known.
     pub(super) fn resource(&self) -> Option<&'a Resource> {
         match self {
             Target::Resource(resource) => Some(resource),
@@ -33,7 +38,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// An attribute; what an expression gave counts as the attribute itself.
+    /// Returns an attribute. The value of an expression is the attribute itself.
     pub(super) fn attribute(&self, name: &str, span: Span) -> Term {
         match self {
             Target::Resource(resource) => resource.attribute(name, span),
@@ -42,7 +47,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// The name; of an ARN, what stands last in it.
+    /// Returns the name, which is the last part of an ARN.
     pub(super) fn name(&self, span: Span) -> Term {
         match self {
             Target::Value(Term::String(text)) if text.starts_with("arn:") => {
@@ -54,7 +59,7 @@ impl<'a> Target<'a> {
 }
 
 impl<'a> Lowering<'a, '_> {
-    /// What stands behind a key that names a target.
+    /// Resolves the target that a key names.
     pub(super) fn target(&mut self, node: &Node, resource_type: &'static str) -> Option<Target<'a>> {
         let text = node.as_str()?;
         let target = if text.contains("{{") {
@@ -83,7 +88,7 @@ impl<'a> Lowering<'a, '_> {
         Some(target)
     }
 
-    /// A step calls what is in the pipeline's own account and region: nothing else lets it in.
+    /// Checks that a target is in the account and region of the pipeline, because a step cannot call others.
     pub(super) fn beside(&mut self, instance: usize, node: &Node) -> Option<()> {
         let own = self.context.place;
         let what = match self.context.targets.home(instance) {
@@ -95,15 +100,18 @@ impl<'a> Lowering<'a, '_> {
         self.diagnostics.push(
             Diagnostic::new(
                 Code::WrongTarget,
-                format!("`{}` is in another {what} than the pipeline", shown(name)),
+                format!("`{}` is not in the {what} of the pipeline", shown(name)),
             )
-            .at(node.span, "cannot be reached from here")
-            .help("let both go to one account, with `on`"),
+            .at(
+                node.span,
+                "a step can call only targets in its own account and region",
+            )
+            .help("deploy both to the same account with `on`"),
         );
         None
     }
 
-    /// An ARN says which service it is of.
+    /// Checks that an ARN belongs to the expected service.
     fn service_of(&mut self, text: &str, resource_type: &'static str, node: &Node) -> Option<()> {
         let Some(service) = text.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(1)) else {
             return Some(());
@@ -116,11 +124,11 @@ impl<'a> Lowering<'a, '_> {
         if service == wanted {
             return Some(());
         }
-        let word = targets::word_for(resource_type);
+        let word = targets::with_article(resource_type);
         self.diagnostics.push(
-            Diagnostic::new(Code::WrongTarget, format!("`{}` is not a {word}", shown(text)))
-                .at(node.span, format!("a {word} is expected here"))
-                .note(format!("its ARN is one of `{service}`, not of `{wanted}`")),
+            Diagnostic::new(Code::WrongTarget, format!("`{}` is not {word}", shown(text)))
+                .at(node.span, format!("expected {word}"))
+                .note(format!("the ARN belongs to `{service}`, not to `{wanted}`")),
         );
         None
     }
@@ -131,7 +139,7 @@ impl<'a> Lowering<'a, '_> {
         let value = self.with_runtime(&Position::default(), &mut reads, |runtime| {
             runtime.template(&template)
         })?;
-        let word = targets::word_for(resource_type);
+        let word = targets::with_article(resource_type);
         match value {
             Value::Known(Term::Reference(reference)) => {
                 let Some(resource) = self.context.targets.lead(&reference) else {
@@ -146,23 +154,17 @@ impl<'a> Lowering<'a, '_> {
                     return Some(Target::Value(Term::Reference(reference)));
                 }
                 self.diagnostics.push(
-                    Diagnostic::new(
-                        Code::WrongTarget,
-                        format!("`{}` is not a {word}", resource.address),
-                    )
-                    .at(node.span, format!("a {word} is expected here"))
-                    .also(resource.declared, "this is meant"),
+                    Diagnostic::new(Code::WrongTarget, format!("`{}` is not {word}", resource.address))
+                        .at(node.span, format!("expected {word}"))
+                        .also(resource.declared, "declared here"),
                 );
                 None
             }
             Value::Known(term @ (Term::String(_) | Term::Concat(_))) => Some(Target::Value(term)),
             Value::Known(other) => {
                 self.diagnostics.push(
-                    Diagnostic::new(
-                        Code::WrongTarget,
-                        format!("a {word} is named here, not {}", other.kind()),
-                    )
-                    .at(node.span, "not a name"),
+                    Diagnostic::new(Code::WrongTarget, format!("the name of {word} must be a string"))
+                        .at(node.span, format!("found {}", other.kind())),
                 );
                 None
             }
@@ -170,10 +172,10 @@ impl<'a> Lowering<'a, '_> {
                 self.diagnostics.push(
                     Diagnostic::new(
                         Code::NotAtRunTime,
-                        "what a step calls has to be known when compiling",
+                        "the target of a step must be known at compile time",
                     )
-                    .at(node.span, "known only when the pipeline runs")
-                    .note("the role is allowed exactly what the steps call"),
+                    .at(node.span, KNOWN_AT_RUN_TIME)
+                    .note(LEAST_PRIVILEGE),
                 );
                 None
             }

@@ -1,4 +1,4 @@
-//! The services that steps call: what is sent to each, and what the role has to be allowed for it.
+//! The services that steps call: the parameters of each call, and the permissions that it requires.
 
 use terrace_artifact::Text;
 
@@ -15,25 +15,25 @@ use crate::resource::Resource;
 use crate::source::Span;
 use crate::term::Term;
 
-/// A call as a Task has it.
+/// The resource and parameters of a Task state.
 pub(super) struct Task {
     pub(super) resource: String,
     pub(super) parameters: Vec<(Text, Term)>,
 }
 
-/// A step that calls something.
+/// A step that calls a service.
 pub(super) struct Calling<'s> {
-    /// What it calls.
+    /// The node that names the target.
     pub(super) node: &'s Node,
-    /// Everything that it says.
+    /// The whole step.
     pub(super) body: &'s Node,
     pub(super) position: &'s Position,
-    /// The results it reads, added as they are found.
+    /// The results that it reads, added during lowering.
     pub(super) reads: &'s mut Vec<(usize, Span)>,
 }
 
 impl<'a> Lowering<'a, '_> {
-    /// The call of a step.
+    /// Lowers the call of a step.
     pub(super) fn call(
         &mut self,
         call: Call,
@@ -51,8 +51,8 @@ impl<'a> Lowering<'a, '_> {
         {
             self.diagnostics.push(
                 Diagnostic::new(Code::InvalidState, "an `EXPRESS` pipeline cannot wait for a job")
-                    .at(node.key, "waits until the job has ended")
-                    .help("say `wait: false`, or make the pipeline `STANDARD`"),
+                    .at(node.key, "waits for the end of the job")
+                    .help("set `wait: false`, or make the pipeline `STANDARD`"),
             );
         }
         let step = &mut Calling {
@@ -88,7 +88,7 @@ impl<'a> Lowering<'a, '_> {
         }
     }
 
-    /// Puts a value under a key, or its path under the key with `.$`.
+    /// Adds a value under a key, or its path under the key with `.$`.
     pub(super) fn put(
         &mut self,
         parameters: &mut Vec<(Text, Term)>,
@@ -103,7 +103,7 @@ impl<'a> Lowering<'a, '_> {
         }
     }
 
-    /// The same for keys that the step has words of its own for, where it says them.
+    /// Adds several values. Each pair is the key of the service and the key of the step.
     pub(super) fn put_all(
         &mut self,
         parameters: &mut Vec<(Text, Term)>,
@@ -115,7 +115,7 @@ impl<'a> Lowering<'a, '_> {
         }
     }
 
-    /// A list of texts: the services take no numbers there.
+    /// Adds a list of strings, because the services accept no numbers there.
     pub(super) fn put_texts(
         &mut self,
         parameters: &mut Vec<(Text, Term)>,
@@ -177,7 +177,7 @@ impl<'a> Lowering<'a, '_> {
         if let Some(Value::Known(Term::Map(entries))) =
             given.and_then(|given| self.payload(given, step.position, step.reads))
         {
-            // Glue takes texts only.
+            // Glue accepts only strings.
             let texts = entries.into_iter().map(|(key, value)| match value {
                 Term::Number(_) | Term::Bool(_) => (key, Term::from(value.shown())),
                 value => (key, value),
@@ -194,7 +194,7 @@ impl<'a> Lowering<'a, '_> {
         let timeout = timeout.and_then(|text| text.parse::<crate::unit::Duration>().ok());
         let bound = timeout.map_or(self.timeout.0, |timeout| timeout.seconds.min(self.timeout.0));
         let longest = job.resource().and_then(default_timeout);
-        // A run that may outlive its step would go on, and cost, when nobody waits for it any more.
+        // A run that outlives its step would continue, at a cost, when no step waits for it any more.
         if waits && (timeout.is_some() || longest.is_some_and(|minutes| minutes.saturating_mul(60) > bound)) {
             let minutes = longest.unwrap_or(i64::MAX).min((bound / 60).max(1));
             parameters.push(("Timeout".into(), minutes.into()));
@@ -221,16 +221,16 @@ impl<'a> Lowering<'a, '_> {
         for mismatch in mismatches(&arguments, &names) {
             let place = mismatch.given.and_then(|index| names.get(index)?.1);
             let (at, label) = match place {
-                Some(place) => (place, "the job does not know this name"),
+                Some(place) => (place, "not read by the job"),
                 None => (
                     given.map_or(body.get("glue").map_or(span, |n| n.span), |given| given.key),
-                    "these arguments",
+                    "arguments of this step",
                 ),
             };
             let diagnostic = Diagnostic::new(Code::ArgumentMismatch, mismatch.message)
                 .at(at, label)
-                .also(job.declared, "the job")
-                .note(format!("known from {}", arguments.source));
+                .also(job.declared, "job declared here")
+                .note(format!("the names come from {}", arguments.source));
             self.diagnostics.push(match (place, mismatch.name) {
                 (Some(place), Some(name)) => diagnostic.replace(place, name, mismatch.help),
                 _ => diagnostic.help(mismatch.help),
@@ -244,9 +244,9 @@ impl<'a> Lowering<'a, '_> {
         let queue = self.target(node, "AWS::SQS::Queue")?;
         let Some(resource) = queue.resource() else {
             self.diagnostics.push(
-                Diagnostic::new(Code::WrongTarget, "a queue is named by its component")
-                    .at(span, "both its URL and its ARN are needed")
-                    .help("name the component, or `COMPONENT.RESOURCE`"),
+                Diagnostic::new(Code::WrongTarget, "the queue must be named by its component")
+                    .at(span, "the step requires the URL and the ARN of the queue")
+                    .help("write the name of the component, or `COMPONENT.RESOURCE`"),
             );
             return None;
         };
@@ -283,7 +283,7 @@ impl<'a> Lowering<'a, '_> {
         Some(self.service("sns:publish", parameters))
     }
 
-    /// The group of a message: FIFO queues and topics need one, and others refuse it.
+    /// Adds the group of a message. FIFO queues and topics require one, others reject it.
     fn group(
         &mut self,
         resource: &'a Resource,
@@ -298,14 +298,14 @@ impl<'a> Lowering<'a, '_> {
             (true, None) => self.diagnostics.push(
                 Diagnostic::new(
                     Code::MissingField,
-                    format!("a message to a FIFO {word} needs a `group`"),
+                    format!("a message to a FIFO {word} requires a `group`"),
                 )
-                .at(node.key, format!("the {word} is FIFO")),
+                .at(node.key, format!("is a FIFO {word}")),
             ),
             (false, Some(group)) => self.diagnostics.push(
                 Diagnostic::new(
                     Code::InvalidState,
-                    format!("only messages to FIFO {word}s have a `group`"),
+                    format!("`group` is valid only for a FIFO {word}"),
                 )
                 .at(group.key, format!("the {word} is not FIFO")),
             ),
@@ -315,14 +315,14 @@ impl<'a> Lowering<'a, '_> {
             self.diagnostics.push(
                 Diagnostic::new(
                     Code::InvalidState,
-                    format!("the {word} does not tell messages apart by itself"),
+                    format!("the FIFO {word} has no content-based deduplication"),
                 )
                 .at(
                     node.span,
-                    "every message would be refused: it has no deduplication id",
+                    "every message would be rejected, because it has no deduplication id",
                 )
-                .also(resource.declared, format!("the {word}"))
-                .help("give it `ContentBasedDeduplication: true`"),
+                .also(resource.declared, format!("{word} declared here"))
+                .help("add `ContentBasedDeduplication: true` to it"),
             );
         }
     }
@@ -336,9 +336,9 @@ impl<'a> Lowering<'a, '_> {
             self.diagnostics.push(
                 Diagnostic::new(
                     Code::WrongTarget,
-                    "an EMR Serverless application is named by its component",
+                    "the EMR Serverless application must be named by its component",
                 )
-                .at(span, "both its id and its ARN are needed"),
+                .at(span, "the step requires the id and the ARN of the application"),
             );
             return None;
         };
@@ -396,7 +396,7 @@ impl<'a> Lowering<'a, '_> {
         Some(self.service(service, parameters))
     }
 
-    /// The rule by which Step Functions learns that a job has ended. Without this permission, creating the machine fails.
+    /// Allows the rule that notifies Step Functions of the end of a job. Without this permission, creating the state machine fails.
     pub(super) fn managed_rule(&mut self, rule: &str, span: Span) {
         self.permissions.allow(
             "WatchJobs",
@@ -405,7 +405,7 @@ impl<'a> Lowering<'a, '_> {
         );
     }
 
-    /// A distributed map starts executions of its own machine.
+    /// Allows a distributed map to start executions of its own state machine.
     pub(super) fn allow_distributed(&mut self) {
         let span = self.context.instance.declared;
         let name = &self.context.instance.name;

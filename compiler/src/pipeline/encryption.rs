@@ -1,4 +1,4 @@
-//! The key that a pipeline's definition, its executions and its logs are encrypted with.
+//! The key that encrypts the definition, the executions and the logs of a pipeline.
 
 use super::lower::Lowering;
 use super::targets::{Targets, resource_of};
@@ -12,7 +12,7 @@ use crate::term::Term;
 const KEY: &str = "AWS::KMS::Key";
 
 impl<'a> Lowering<'a, '_> {
-    /// The key that the document names, or that of the module `kms` where there is one. Its ARN.
+    /// Returns the ARN of the key that the document names, or of the key of the module `kms`, if there is one.
     pub(super) fn encryption_key(&mut self, pipeline: &Pipeline) -> Option<Term> {
         let span = pipeline.name.span;
         let key = match pipeline.node.get("key") {
@@ -27,7 +27,7 @@ impl<'a> Lowering<'a, '_> {
         Some(key.attribute("arn", span))
     }
 
-    /// The key of the module `kms`: the tenant's own, or the platform's.
+    /// Finds the key of the module `kms`: of the tenant, or else of the platform.
     fn usual_key(&mut self, span: Span) -> Option<&'a Resource> {
         let targets: &'a dyn Targets = self.context.targets;
         let own = self.context.place;
@@ -57,10 +57,10 @@ impl<'a> Lowering<'a, '_> {
                 self.diagnostics.push(
                     Diagnostic::new(
                         Code::AmbiguousReference,
-                        "several components have a key that could encrypt the pipeline",
+                        "the encryption key of the pipeline is ambiguous",
                     )
-                    .at(span, listed(names))
-                    .help("name one: `key: COMPONENT`, or `key: aws` for a key that AWS owns"),
+                    .at(span, format!("{} have a key", listed(names)))
+                    .help("set `key: COMPONENT`, or `key: aws` for a key that AWS owns"),
                 );
                 None
             }
@@ -68,7 +68,7 @@ impl<'a> Lowering<'a, '_> {
     }
 }
 
-/// What a machine that is encrypted with a key says of it.
+/// Returns the encryption configuration of a state machine.
 pub(super) fn configuration(key: &Term) -> Term {
     Term::map([
         ("Type", Term::from("CUSTOMER_MANAGED_KMS_KEY")),

@@ -1,4 +1,4 @@
-//! Events: patterns, buckets that tell of their objects, and rules that somebody wrote.
+//! Events: patterns, event notifications of buckets, and rules that are written by hand.
 
 use terrace_artifact::{Segment, Text, to_json_compact};
 
@@ -6,11 +6,11 @@ use super::schedule;
 use super::started;
 use super::targets::Targets;
 use crate::code::Code;
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Diagnostic, Diagnostics, did_you_mean};
 use crate::resource::Resource;
 use crate::term::Term;
 
-/// Whether a bucket sends its events to EventBridge.
+/// Returns whether a bucket sends its events to EventBridge.
 pub(super) fn tells_events(bucket: &Resource) -> bool {
     match bucket
         .body
@@ -21,25 +21,22 @@ pub(super) fn tells_events(bucket: &Resource) -> bool {
     }
 }
 
-/// A trigger that never fires.
+/// Reports a trigger that never fires, because its bucket sends no events.
 pub(super) fn dead(bucket: &Resource, targets: &dyn Targets) -> Diagnostic {
     let path = ["NotificationConfiguration", "EventBridgeConfiguration"].map(|key| Segment::Key(key.into()));
     Diagnostic::new(
         Code::DeadTrigger,
-        format!(
-            "the bucket `{}` does not tell EventBridge of its objects",
-            bucket.address
-        ),
+        format!("bucket `{}` does not send events to EventBridge", bucket.address),
     )
     .at(
         targets.place(bucket, &path),
-        "no `EventBridgeEnabled: true` in this bucket",
+        "requires `EventBridgeEnabled: true`",
     )
-    .note("S3 sends its events to EventBridge only where the bucket says so; the trigger would never fire")
+    .note("without these events, the trigger never fires")
     .help("add `NotificationConfiguration: {EventBridgeConfiguration: {EventBridgeEnabled: true}}`")
 }
 
-/// What EventBridge would say against a pattern.
+/// Returns the reasons why EventBridge would reject a pattern.
 pub(super) fn pattern_problems(pattern: &Term) -> Vec<String> {
     const FIELDS: [&str; 9] = [
         "version",
@@ -57,7 +54,7 @@ pub(super) fn pattern_problems(pattern: &Term) -> Vec<String> {
         if !FIELDS.contains(&key.as_str()) && !key.starts_with('$') {
             let near = terrace_catalog::nearest(key, FIELDS.into_iter());
             problems.push(match near {
-                Some(near) => format!("an event has no field `{key}`; `{near}` exists"),
+                Some(near) => format!("an event has no field `{key}` (did you mean `{near}`?)"),
                 None => format!("an event has no field `{key}`"),
             });
         }
@@ -66,30 +63,32 @@ pub(super) fn pattern_problems(pattern: &Term) -> Vec<String> {
     let length = to_json_compact(&pattern.clone().into_value()).len();
     if length > 4096 {
         problems.push(format!(
-            "the pattern is {length} bytes long; EventBridge takes 4,096"
+            "the pattern is too long ({length} bytes, the maximum is 4,096)"
         ));
     }
     problems
 }
 
-/// Every leaf of a pattern is a list.
+/// Checks that every leaf of a pattern is a list.
 fn leaves(key: &str, value: &Term, problems: &mut Vec<String>) {
     match value {
         Term::Map(entries) => entries
             .iter()
             .for_each(|(key, value)| leaves(key, value, problems)),
         Term::List(items) if items.is_empty() => {
-            problems.push(format!("the list of `{key}` is empty: nothing matches it"));
+            problems.push(format!(
+                "the list `{key}` of the pattern is empty and matches nothing"
+            ));
         }
         Term::List(_) => {}
         _ => problems.push(format!(
-            "`{key}` of the pattern is not a list: write `{key}: [{}]`",
+            "`{key}` of the pattern must be a list: `{key}: [{}]`",
             value.shown()
         )),
     }
 }
 
-/// Checks a rule that somebody wrote.
+/// Checks a rule that is written by hand.
 pub(super) fn check_rule(rule: &Resource, targets: &dyn Targets, diagnostics: &mut Diagnostics) {
     let at = |keys: &[&str]| {
         let path: Vec<Segment> = keys.iter().map(|key| Segment::Key((*key).into())).collect();
@@ -99,13 +98,13 @@ pub(super) fn check_rule(rule: &Resource, targets: &dyn Targets, diagnostics: &m
         if let Err(wrong) = schedule::check(text) {
             diagnostics.push(
                 Diagnostic::new(Code::InvalidSchedule, wrong.what)
-                    .at(at(&["ScheduleExpression"]), "EventBridge refuses this")
+                    .at(at(&["ScheduleExpression"]), "EventBridge rejects this schedule")
                     .help(wrong.help),
             );
         } else if text.starts_with("at(") {
             diagnostics.push(
-                Diagnostic::new(Code::InvalidSchedule, "a rule has no `at(…)`")
-                    .at(at(&["ScheduleExpression"]), "EventBridge refuses this")
+                Diagnostic::new(Code::InvalidSchedule, "a rule cannot use `at(…)`")
+                    .at(at(&["ScheduleExpression"]), "EventBridge rejects this schedule")
                     .help("use `AWS::Scheduler::Schedule`"),
             );
         }
@@ -114,11 +113,11 @@ pub(super) fn check_rule(rule: &Resource, targets: &dyn Targets, diagnostics: &m
         for problem in pattern_problems(pattern) {
             diagnostics.push(
                 Diagnostic::new(Code::InvalidPattern, problem)
-                    .at(at(&["EventPattern"]), "EventBridge refuses this pattern"),
+                    .at(at(&["EventPattern"]), "EventBridge rejects this pattern"),
             );
         }
         for problem in dead_buckets(rule, targets) {
-            diagnostics.push(problem.also(rule.declared, "this rule waits for its objects"));
+            diagnostics.push(problem.also(rule.declared, "this rule waits for its events"));
         }
     }
     for target in rule.body.get("Targets").map(Term::items).unwrap_or_default() {
@@ -136,10 +135,10 @@ fn check_target(rule: &Resource, target: &Term, targets: &dyn Targets, diagnosti
         diagnostics.push(
             Diagnostic::new(
                 Code::DeadTrigger,
-                format!("the rule `{}` may not start `{}`", rule.address, machine.address),
+                format!("rule `{}` has no permission to start `{}`", rule.address, machine.address),
             )
             .at(at(), "the target has no `RoleArn`")
-            .help("give it a role that `events.amazonaws.com` may assume, with `states:StartExecution`"),
+            .help("add the ARN of a role that `events.amazonaws.com` can assume and that allows `states:StartExecution`"),
         );
     }
     let inputs: Vec<&str> = ["Input", "InputPath", "InputTransformer"]
@@ -151,9 +150,9 @@ fn check_target(rule: &Resource, target: &Term, targets: &dyn Targets, diagnosti
         diagnostics.push(
             Diagnostic::new(
                 Code::InvalidPattern,
-                format!("a target has one of {names}, not several"),
+                format!("a target cannot have {names} together"),
             )
-            .at(at(), "here"),
+            .at(at(), ""),
         );
     }
     let Some(transformer) = target.get("InputTransformer") else {
@@ -179,18 +178,18 @@ fn check_target(rule: &Resource, target: &Term, targets: &dyn Targets, diagnosti
             let near = terrace_catalog::nearest(name, known.iter().map(|(key, _)| key.as_str()));
             let problem = Diagnostic::new(
                 Code::InvalidPattern,
-                format!("`<{name}>` in the input template has no path in `InputPathsMap`"),
+                format!("`<{name}>` of the input template is not in `InputPathsMap`"),
             )
-            .at(at(), "EventBridge refuses this");
+            .at(at(), "EventBridge rejects this template");
             diagnostics.push(match near {
-                Some(near) => problem.help(format!("`{near}` exists")),
+                Some(near) => problem.help(did_you_mean(near)),
                 None => problem,
             });
         }
     }
 }
 
-/// The buckets whose new objects a rule waits for, and that do not tell of them.
+/// Reports the buckets whose events a rule waits for and that send none.
 pub(super) fn dead_buckets(rule: &Resource, targets: &dyn Targets) -> Vec<Diagnostic> {
     let Some(pattern @ Term::Map(_)) = rule.body.get("EventPattern") else {
         return Vec::new();
@@ -254,7 +253,7 @@ fn buckets<'t>(rule: &Resource, pattern: &Term, targets: &'t dyn Targets) -> Vec
         .collect()
 }
 
-/// Checks a schedule that somebody wrote.
+/// Checks a schedule that is written by hand.
 pub(super) fn check_schedule(resource: &Resource, targets: &dyn Targets, diagnostics: &mut Diagnostics) {
     let key: Text = "ScheduleExpression".into();
     if let Some(text) = resource.body.get(&key).and_then(Term::as_str)
@@ -264,7 +263,7 @@ pub(super) fn check_schedule(resource: &Resource, targets: &dyn Targets, diagnos
             Diagnostic::new(Code::InvalidSchedule, wrong.what)
                 .at(
                     targets.place(resource, &[Segment::Key(key)]),
-                    "EventBridge Scheduler refuses this",
+                    "EventBridge rejects this schedule",
                 )
                 .help(wrong.help),
         );

@@ -1,4 +1,4 @@
-//! What becomes of a failure: `Retry` and `Catch`.
+//! Failure handling: `Retry` and `Catch`.
 
 use terrace_artifact::Text;
 
@@ -17,7 +17,7 @@ use crate::resource::Resource;
 use crate::source::Span;
 use crate::term::Term;
 
-/// The errors that Step Functions itself knows. Their prefix belongs to it: nobody else's error is called so.
+/// The errors that Step Functions defines. It reserves their prefix.
 pub(super) const ERRORS: [&str; 17] = [
     "States.ALL",
     "States.BranchFailed",
@@ -38,16 +38,16 @@ pub(super) const ERRORS: [&str; 17] = [
     "States.Timeout",
 ];
 
-/// Whether an error is called as if it were Step Functions' own, and is none.
+/// Returns whether an error has the reserved prefix but is not an error of Step Functions.
 pub(super) fn is_invented(error: &str) -> bool {
     error.starts_with("States.") && !ERRORS.contains(&error) && !error.starts_with("States.Http.StatusCode.")
 }
 
-/// The longest that `MaxDelaySeconds` may be: less than 366 days.
+/// The maximum of `MaxDelaySeconds`: less than 366 days.
 const LONGEST_DELAY: i64 = 366 * 86_400 - 1;
 
 impl<'a> Lowering<'a, '_> {
-    /// The topic that hears of failures, where an alarm can publish to it. What is wrong with its name is reported by the step.
+    /// Returns the topic of failures, if an alarm can publish to it. The step reports problems with its name.
     pub(super) fn topic_of(&self, on_failure: Option<&Node>) -> Option<Term> {
         let failure = on_failure?;
         let steps = failure.get("steps").map(Node::items).unwrap_or_default();
@@ -71,7 +71,7 @@ impl<'a> Lowering<'a, '_> {
         (!fifo && self.alarms_reach(topic)).then(|| topic.attribute("arn", node.span))
     }
 
-    /// Whether CloudWatch may use the key of a topic: what it publishes would be lost otherwise.
+    /// Returns whether CloudWatch can use the key of a topic. Its messages would be lost otherwise.
     fn alarms_reach(&self, topic: &'a Resource) -> bool {
         let targets: &'a dyn Targets = self.context.targets;
         if encryption::named_key(topic).is_none() {
@@ -131,7 +131,7 @@ impl<'a> Lowering<'a, '_> {
         let Way::Steps(steps) = &catcher.way else {
             return self.way(step, &catcher.way, &Exit::End, &inside, more);
         };
-        // After the steps of a `catch` the pipeline has failed; in a branch, the branch has.
+        // The pipeline, or the branch, has failed after the steps of a `catch`.
         let name = if position.top {
             Text::from(FAILED)
         } else {
@@ -145,28 +145,28 @@ impl<'a> Lowering<'a, '_> {
         start.or(Some(name))
     }
 
-    /// `States.ALL` stands alone and last.
+    /// Checks that `States.ALL` is the only error of its rule, and that its rule is the last.
     pub(super) fn order(&mut self, errors: &[&str], after_all: bool, list: Option<&Node>, span: Span) {
         let at = list.map_or(span, |list| list.key);
         if errors.contains(&"States.ALL") && errors.len() > 1 {
             self.diagnostics.push(
                 Diagnostic::new(
                     Code::CatchOrder,
-                    "`States.ALL` stands alone, and here beside other errors",
+                    "`States.ALL` must be the only error of its rule",
                 )
-                .at(at, "it means every error already"),
+                .at(at, "`States.ALL` already matches every error"),
             );
         }
         if after_all {
             self.diagnostics.push(
-                Diagnostic::new(Code::CatchOrder, "a rule behind `States.ALL` is never reached")
-                    .at(at, "the first rule that fits counts")
+                Diagnostic::new(Code::CatchOrder, "a rule after `States.ALL` is never reached")
+                    .at(at, "only the first matching rule applies")
                     .help("put the rule with `States.ALL` last"),
             );
         }
     }
 
-    /// Reports errors that nothing raises: those that are called as if they were Step Functions' own.
+    /// Reports errors with the reserved prefix that Step Functions does not define.
     fn known_errors(&mut self, on: Option<&Node>) {
         for node in on.map(Node::items).unwrap_or_default() {
             let Some(name) = node.as_str().filter(|name| is_invented(name)) else {
@@ -174,9 +174,9 @@ impl<'a> Lowering<'a, '_> {
             };
             self.diagnostics.push(
                 Diagnostic::new(Code::UnknownValue, format!("no error is named `{}`", shown(name)))
-                    .at(node.span, "would never be met")
+                    .at(node.span, "never raised")
                     .nearest(node.span, name, ERRORS)
-                    .note("names that begin with `States.` are those of Step Functions itself"),
+                    .note("only Step Functions defines errors that start with `States.`"),
             );
         }
     }
@@ -184,7 +184,7 @@ impl<'a> Lowering<'a, '_> {
     pub(super) fn retry(&mut self, step: &Step<'a>, made: &mut State) {
         let own = step.body.get("retry");
         let task = matches!(step.kind, Kind::Task(_));
-        // A failed branch has tried again by itself; doing it all over is for those who say so.
+        // The steps of a branch retry themselves. Only an explicit `retry` repeats the whole branch.
         if own.is_none() && !task {
             return;
         }
@@ -193,7 +193,7 @@ impl<'a> Lowering<'a, '_> {
         }
     }
 
-    /// `Retry`; nothing where a step is not tried again.
+    /// Returns `Retry`, or `None` for a step without retries.
     pub(super) fn retriers(&mut self, node: Option<&Node>, span: Span) -> Option<Term> {
         let fallback = Node {
             kind: NodeKind::Map(Vec::new()),
@@ -236,14 +236,14 @@ impl<'a> Lowering<'a, '_> {
             {
                 if longest.0 > LONGEST_DELAY {
                     self.diagnostics.push(
-                        Diagnostic::new(Code::InvalidState, "`max_delay` has to be shorter than 366 days")
-                            .at(longest.1.span, "Step Functions refuses this"),
+                        Diagnostic::new(Code::InvalidState, "`max_delay` must be shorter than 366 days")
+                            .at(longest.1.span, ""),
                     );
                 }
                 if longest.0 <= interval {
                     self.diagnostics.push(
-                        Diagnostic::new(Code::InvalidState, "`max_delay` is not longer than `interval`")
-                            .at(longest.1.span, "the first wait is longer already"),
+                        Diagnostic::new(Code::InvalidState, "`max_delay` must be longer than `interval`")
+                            .at(longest.1.span, "not longer than the first delay"),
                     );
                 }
                 entries.push(("MaxDelaySeconds".into(), longest.0.into()));

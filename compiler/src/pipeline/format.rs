@@ -1,8 +1,8 @@
-//! Text in the making: pieces that are known, and values of a run.
+//! Builds strings from literal text and run-time values.
 
 use crate::term::Term;
 
-/// Texts and references, one after the other.
+/// Concatenates strings and references.
 pub(super) fn joined(parts: Vec<Term>) -> Term {
     let mut out: Vec<Term> = Vec::new();
     let mut text = String::new();
@@ -39,7 +39,7 @@ pub(super) fn joined(parts: Vec<Term>) -> Term {
     }
 }
 
-/// A `States.Format` in the making.
+/// A builder of a `States.Format` call.
 #[derive(Default)]
 pub(super) struct Format {
     text: String,
@@ -47,7 +47,7 @@ pub(super) struct Format {
 }
 
 impl Format {
-    /// Text as it was written: what looks like a name for CloudFormation is none.
+    /// Adds literal text, in which `${…}` has no meaning.
     pub(super) fn text(&mut self, text: &str) {
         for c in text.chars() {
             if matches!(c, '\'' | '\\' | '{' | '}') {
@@ -57,7 +57,7 @@ impl Format {
         }
     }
 
-    /// Text with names in it that CloudFormation replaces.
+    /// Adds text with `${…}` that CloudFormation replaces.
     pub(super) fn marked(&mut self, text: &str) {
         self.text.push_str(&escaped(text, true));
     }

@@ -1,9 +1,9 @@
-//! What a trigger gives a pipeline, as EventBridge wants it: fixed text, or a template with values of the event.
+//! The input that a trigger passes to a pipeline, in the form of EventBridge: a constant, or a template with values of the event.
 
 use terrace_artifact::Text;
 
 use super::path::{PathStep, show};
-use super::runtime::is_late;
+use super::runtime::{is_late, secret_in_pipeline};
 use super::trigger::json;
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -13,14 +13,14 @@ use crate::node::{Node, NodeKind};
 use crate::source::Files;
 use crate::term::Term;
 
-/// An input in the making.
+/// A builder of an input.
 #[derive(Default)]
 pub(super) struct Input {
-    /// Pieces of JSON text.
+    /// The parts of the JSON text.
     parts: Vec<Term>,
-    /// Names of values of the event, and their paths.
+    /// The names and paths of values of the event.
     paths: Vec<(Text, Text)>,
-    /// The whole input is this part of the event.
+    /// The path of the event that is the whole input.
     whole: Option<Text>,
 }
 
@@ -32,7 +32,7 @@ impl Input {
         }
     }
 
-    /// A map of values of the event.
+    /// Creates a map of values of the event.
     pub(super) fn of_paths(entries: &[(&str, &str)]) -> Input {
         let mut input = Input::default();
         let mut text = String::from("{");
@@ -63,12 +63,12 @@ impl Input {
         name
     }
 
-    /// The text of an input without values of an event.
+    /// Returns the text of an input without values of an event.
     pub(super) fn take_static(&mut self) -> Option<Term> {
         (!self.parts.is_empty()).then(|| concat(std::mem::take(&mut self.parts)))
     }
 
-    /// `Input`, `InputPath` or `InputTransformer`; nothing for the event as it is.
+    /// Returns `Input`, `InputPath` or `InputTransformer`, or `None` for the unchanged event.
     pub(super) fn finish(mut self) -> Option<(Text, Term)> {
         if let Some(path) = self.whole {
             return Some(("InputPath".into(), Term::String(path)));
@@ -83,7 +83,7 @@ impl Input {
     }
 }
 
-/// Writes the `input` of a trigger. `has_event`: whether there is an event to read from.
+/// Writes the `input` of a trigger. `has_event` is whether the trigger has an event.
 pub(super) fn write(
     node: &Node,
     has_event: bool,
@@ -119,9 +119,9 @@ pub(super) fn write(
         diagnostics.push(
             Diagnostic::new(
                 Code::InvalidValue,
-                format!("the input is {length} bytes long; EventBridge takes 8,192"),
+                format!("the input is too long ({length} bytes)"),
             )
-            .at(node.key, "too long"),
+            .at(node.key, "the maximum is 8,192 bytes"),
         );
     }
     input
@@ -165,7 +165,7 @@ impl Writer<'_, '_> {
                 Template::Plain(text) => self.text(&json(&text)),
                 Template::Whole(expression) if is_late(&expression) => {
                     if let Some(name) = self.event(&expression) {
-                        // Without quotes: EventBridge writes the value as JSON.
+                        // Without quotes, because EventBridge writes the value as JSON.
                         self.text(&format!("<{name}>"));
                     }
                 }
@@ -206,10 +206,7 @@ impl Writer<'_, '_> {
 
     fn term(&mut self, term: &Term, node: &Node) {
         match term {
-            Term::Secret(_) => self.diagnostics.push(
-                Diagnostic::new(Code::NotAtRunTime, "a secret cannot stand in a pipeline")
-                    .at(node.span, "everybody who may look at a run would see it"),
-            ),
+            Term::Secret(_) => self.diagnostics.push(secret_in_pipeline(node.span)),
             Term::Reference(_) | Term::Concat(_) | Term::Asset(_) => {
                 self.text("\"");
                 self.input.parts.push(term.clone());
@@ -235,18 +232,18 @@ impl Writer<'_, '_> {
         let problem = match (&path, self.has_event) {
             (Some(_), true) => None,
             (Some(_), false) => Some((
-                "a schedule with a time zone gives no event",
-                "leave the time zone out, or read `execution.start_time` in a step",
+                "a schedule with a time zone or `at(…)` has no event",
+                "read `execution.start_time` in a step instead",
             )),
             (None, _) => Some((
-                "the input of a trigger reads the event, as it is",
-                "such as `event.detail.object.key`; a `pass` step computes",
+                "the input of a trigger cannot compute a value",
+                "read a path such as `event.detail.object.key`, and compute the value in a `pass` step",
             )),
         };
         if let Some((what, help)) = problem {
             self.diagnostics.push(
                 Diagnostic::new(Code::NotAtRunTime, what)
-                    .at(expression.span, "here")
+                    .at(expression.span, "")
                     .help(help),
             );
             return None;
@@ -255,7 +252,7 @@ impl Writer<'_, '_> {
     }
 }
 
-/// `event.detail.object.key` as a path of the event.
+/// Returns the path of the event for an expression such as `event.detail.object.key`.
 fn event_path(expression: &Expression) -> Option<Text> {
     fn steps(expression: &Expression) -> Option<Vec<PathStep>> {
         match &expression.kind {
@@ -285,7 +282,7 @@ fn event_path(expression: &Expression) -> Option<Text> {
         }
     }
     let steps = steps(expression)?;
-    // EventBridge's own paths know `$.detail-type` and no brackets around names.
+    // The paths of EventBridge allow `$.detail-type` but no brackets around names.
     let plain = steps.iter().map(|step| match step {
         PathStep::Key(key) => format!(".{key}"),
         PathStep::Index(_) => show("", std::slice::from_ref(step)),

@@ -1,4 +1,4 @@
-//! Steps to states.
+//! Lowers steps to states.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,13 +19,13 @@ use crate::node::Node;
 use crate::source::{Files, Span};
 use crate::term::Term;
 
-/// A state, with what the checks of the flow need to know of it.
+/// A state, with the facts that the flow checks need.
 pub(super) struct State {
     pub(super) name: Text,
-    /// The step it is made of, and whether it leaves the step's result behind.
+    /// The step of the state, and whether the state stores the result of the step.
     pub(super) step: usize,
     pub(super) writes: bool,
-    /// Where it leads, and whether without a failure.
+    /// The states that it leads to, each with whether it does so without a failure.
     pub(super) exits: Vec<(Text, bool)>,
     pub(super) reads: Vec<(usize, Span)>,
     pub(super) levels: Vec<Level>,
@@ -34,11 +34,11 @@ pub(super) struct State {
     pub(super) span: Span,
 }
 
-/// States beside each other.
+/// The states of one list.
 pub(super) struct Level {
     pub(super) start: Text,
     pub(super) states: Vec<State>,
-    /// How a map runs it.
+    /// The configuration of the map that runs it.
     pub(super) config: Option<Term>,
 }
 
@@ -52,20 +52,20 @@ impl Level {
     }
 }
 
-/// Where a list of steps leads when it is through.
+/// The continuation after a list of steps.
 #[derive(Clone)]
 pub(super) enum Exit {
     Next(Text),
     End,
 }
 
-/// The state in which a pipeline with `on_failure` ends when it has failed.
+/// The final state of a failed pipeline with `on_failure`.
 pub(super) const FAILED: &str = "PipelineFailed";
 
-/// What lowering the steps of one pipeline carries along.
+/// The state of lowering one pipeline.
 pub(super) struct Lowering<'a, 'd> {
     pub(super) context: &'d Context<'a>,
-    /// What names mean when compiling.
+    /// The names at compile time.
     pub(super) scope: Scope<'a>,
     pub(super) files: &'a Files,
     pub(super) steps: Steps,
@@ -74,19 +74,19 @@ pub(super) struct Lowering<'a, 'd> {
     pub(super) permissions: Policy,
     pub(super) maps: Vec<MapReads>,
     pub(super) diagnostics: &'d mut Diagnostics,
-    /// The pipeline's own `retry`.
+    /// The `retry` of the pipeline.
     pub(super) retry: Option<&'d Node>,
-    /// The pipeline's timeout in seconds, and the place that says so.
+    /// The timeout of the pipeline in seconds, and its span.
     pub(super) timeout: (i64, Option<Span>),
     pub(super) express: bool,
     /// The state that failures lead to.
     pub(super) handler: Option<Text>,
-    /// The state that each step begins with: the step's own, or one that comes before it. None where a step is left out.
+    /// The first state of each step: its own, or one before it. `None` if the step is omitted.
     pub(super) entries: BTreeMap<usize, Option<Text>>,
 }
 
 impl<'a> Lowering<'a, '_> {
-    /// Whether later states find what a step gives.
+    /// Returns whether the result of a step is stored for later states.
     pub(super) fn keeps(&self, id: usize) -> bool {
         let known: &Known = &self.steps.all[id];
         known.asked != Some(false)
@@ -97,8 +97,8 @@ impl<'a> Lowering<'a, '_> {
             }
     }
 
-    /// Reports steps whose states have the names of states that are made beside them, for failures or around a step: one of
-    /// the two would be lost.
+    /// Reports steps whose state has the name of a generated state, because one of the two would be
+    /// lost.
     pub(super) fn distinct(&mut self, states: &[State]) {
         let mut all: Vec<&State> = Vec::new();
         let mut open: Vec<&State> = states.iter().collect();
@@ -123,21 +123,21 @@ impl<'a> Lowering<'a, '_> {
                     Diagnostic::new(
                         Code::DuplicateName,
                         format!(
-                            "`{}` is the name of a state that the pipeline makes itself",
+                            "the pipeline already has a generated state `{}`",
                             shown(&step.state)
                         ),
                     )
                     .at(
                         step.span,
-                        format!("becomes the state `{}` too", shown(&step.state)),
+                        format!("also becomes the state `{}`", shown(&step.state)),
                     )
-                    .help("give the step another name"),
+                    .help("rename the step"),
                 );
             }
         }
     }
 
-    /// A list of steps; what it begins with, and its states.
+    /// Lowers a list of steps. Returns its first state and all its states.
     pub(super) fn list(
         &mut self,
         steps: &[Step<'a>],
@@ -158,7 +158,7 @@ impl<'a> Lowering<'a, '_> {
                 reads: Vec::new(),
                 guards: Vec::new(),
             };
-            // A choice's own `when`s are its options'.
+            // The options of a choice have their own `when`.
             if let Some(when) = step.body.get("when") {
                 match self.condition(when, position, &mut entry.reads, &mut entry.guards) {
                     Some(Condition::Known(false)) => {
@@ -223,7 +223,7 @@ impl<'a> Lowering<'a, '_> {
         )
     }
 
-    /// The state after a list, made where there is none.
+    /// Returns the state after a list, and creates it if there is none.
     pub(super) fn after(&mut self, exit: &Exit, step: &Step<'a>, suffix: &str) -> (Text, Option<State>) {
         match exit {
             Exit::Next(next) => (next.clone(), None),
@@ -308,13 +308,13 @@ impl<'a> Lowering<'a, '_> {
         states.extend(more);
     }
 
-    /// Holds the finished states against each other: what is reached, what ends, what has been produced where it is read.
-    /// Where something is missing already, what follows it is not reached either, and is not told again.
+    /// Checks that the states are reachable, end, and read only results that exist.
+    /// If a step is invalid, the steps after it are unreachable and are not reported.
     pub(super) fn check(&mut self, level: &Level, whole: bool) {
         available::check(level, &self.steps, whole, self.diagnostics);
     }
 
-    /// Lets every `goto` lead to where its step begins, which is known only when all steps have been looked at.
+    /// Resolves every `goto` to the first state of its step, which is known only after all steps are lowered.
     pub(super) fn link(&mut self, states: &mut [State]) {
         for state in states {
             for (target, _) in &mut state.exits {
@@ -423,7 +423,7 @@ pub(super) fn with_next(rule: Term, target: &str) -> Term {
     rule
 }
 
-/// A target that stands for a step, until it is known where the step begins. No state has such a name.
+/// Returns a placeholder for a step whose first state is not known yet. No state has such a name.
 pub(super) fn mark(id: usize, span: Span) -> Text {
     format!("\u{0}{id} {} {} {}", span.file.0, span.start, span.end).into()
 }
@@ -440,7 +440,7 @@ fn marked(text: &str) -> Option<(usize, Span)> {
     Some((id, span))
 }
 
-/// Whether a map needs a state before it that makes its list: not where the list is a value of the run, as it is.
+/// Returns whether a map requires a state before it that builds its list. It does not if the list is a plain run-time value.
 fn prepares(map: &Node, files: &Files) -> bool {
     fn is_path(expression: &Expression) -> bool {
         match &expression.kind {

@@ -1,12 +1,12 @@
-//! Pipelines: steps become a Step Functions state machine, with the role, the log group and the triggers that it needs.
+//! Pipelines: lowers steps to a Step Functions state machine, with its role, log group and triggers.
 //!
 //! ```text
 //! read         steps as types
 //! lower        steps to states          runtime      expressions to paths, functions and choice rules
-//! calls        the services, and what the role has to be allowed for each
-//! available    what is reached, what ends, what has been produced where it is read
-//! trigger      rules and schedules      input        what they give
-//! definition   the same checks, and more, for state machines that somebody wrote
+//! calls        the services, and the permissions that each requires
+//! available    checks that steps are reachable, end, and read only results that exist
+//! trigger      rules and schedules      input        their input
+//! definition   checks of state machines that are written by hand
 //! ```
 
 mod available;
@@ -55,7 +55,7 @@ pub(crate) use targets::{Context, Found, Runs, Targets};
 use targets::{EXPRESS_LIMIT, own};
 pub(crate) use trigger::UNDELIVERED;
 
-/// Turns a pipeline into resources: the state machine, its role and log group, and what its triggers need.
+/// Lowers a pipeline to resources: the state machine, its role and log group, and the resources of its triggers.
 pub(crate) fn lower<'a>(
     pipeline: &'a Pipeline,
     context: &Context<'a>,
@@ -84,9 +84,9 @@ pub(crate) fn lower<'a>(
         diagnostics.push(
             Diagnostic::new(
                 Code::TimeoutOrder,
-                "an `EXPRESS` pipeline runs for 5 minutes at most",
+                "the timeout of an `EXPRESS` pipeline is too long",
             )
-            .at(timeout.1.unwrap_or(span), "longer than that"),
+            .at(timeout.1.unwrap_or(span), "the maximum is 5 minutes"),
         );
     }
     let single = on_failure.filter(|failure| failure.get("steps").is_none());
@@ -119,7 +119,7 @@ pub(crate) fn lower<'a>(
         error: true,
         ..position.clone()
     };
-    // The steps of `on_failure` come first only to know where failures lead; they are written last.
+    // The steps of `on_failure` are lowered first, because other states refer to them. They are written last.
     let mut last = Vec::new();
     if !after.is_empty() {
         let (start, states) = lowering.list(&after, &Exit::Next(FAILED.into()), &failing);
@@ -165,9 +165,12 @@ pub(crate) fn lower<'a>(
         lowering.diagnostics.push(
             Diagnostic::new(
                 Code::MissingField,
-                format!("nothing is left of the pipeline `{}`", pipeline.name.value),
+                format!(
+                    "pipeline `{}` has no steps in this environment",
+                    pipeline.name.value
+                ),
             )
-            .at(span, "every step is left out here by its `when`"),
+            .at(span, "the `when` of every step is false"),
         );
         return Vec::new();
     };
@@ -215,7 +218,7 @@ pub(crate) fn lower<'a>(
     own_resources
 }
 
-/// Whether [`check`] has anything to say about resources of this type.
+/// Returns whether [`check`] checks resources of this type.
 pub(crate) fn is_checked(resource: &Resource) -> bool {
     let name = resource.kind.cloudformation();
     matches!(
@@ -224,7 +227,7 @@ pub(crate) fn is_checked(resource: &Resource) -> bool {
     )
 }
 
-/// Checks what somebody wrote by hand: a state machine, a rule, a schedule. Other resources pass.
+/// Checks a state machine, a rule or a schedule that is written by hand. Ignores other resources.
 pub(crate) fn check(resource: &Resource, targets: &dyn Targets, diagnostics: &mut Diagnostics) {
     match resource.kind.cloudformation() {
         Some("AWS::StepFunctions::StateMachine") => {
@@ -259,7 +262,7 @@ fn machine(
     }
     if let Term::Map(states) = finish(level) {
         let mut states = states.into_vec();
-        // Before the states: nobody would find it behind them.
+        // Before the states, where a reader finds it.
         states.insert(1, ("TimeoutSeconds".into(), timeout.into()));
         definition.extend(states);
     }
@@ -314,7 +317,7 @@ fn machine(
 }
 
 fn role(context: &Context<'_>, permissions: Policy, span: Span) -> Term {
-    // Only this machine: nobody can have Step Functions act as the role for another.
+    // The condition allows only this state machine to assume the role.
     let machine = vec![trigger::machine_arn(&context.instance.name, span)];
     let of_machine = Condition::new("ArnLike", "aws:SourceArn", machine);
     Term::map([
@@ -333,7 +336,7 @@ fn role(context: &Context<'_>, permissions: Policy, span: Span) -> Term {
 }
 
 impl<'a> Lowering<'a, '_> {
-    /// The state that tells of a failure, and ends in `Fail`.
+    /// Lowers the state that reports a failure, before the state machine ends in `Fail`.
     fn on_failure(&mut self, failure: &'a Node, position: &Position) -> Option<State> {
         let (_, call) = Call::ALL
             .into_iter()
@@ -341,13 +344,13 @@ impl<'a> Lowering<'a, '_> {
         let mut reads = Vec::new();
         let task = self.call(call, failure, position, &mut reads)?;
         let mut parameters = task.parameters;
-        let said = |key: &str| format!("{key}.$").into();
+        let path_key = |key: &str| format!("{key}.$").into();
         match call {
             Call::Sns if failure.get("message").is_none() => {
-                parameters.push((said("Message"), self.told().into()));
+                parameters.push((path_key("Message"), self.failure_message().into()));
             }
             Call::Sqs if failure.get("message").is_none() => {
-                parameters.push((said("MessageBody"), self.told().into()));
+                parameters.push((path_key("MessageBody"), self.failure_message().into()));
             }
             Call::Lambda if failure.get("payload").is_none() => {
                 parameters.retain(|(key, _)| key != "Payload.$");
@@ -384,8 +387,8 @@ impl<'a> Lowering<'a, '_> {
         })
     }
 
-    /// What is said of a failure by default.
-    fn told(&self) -> String {
+    /// Returns the default message of a failure.
+    fn failure_message(&self) -> String {
         let name = &self.context.instance.name;
         format!(
             "States.Format('The pipeline {name} failed: {{}} (execution {{}})', States.JsonToString($.error), $$.Execution.Id)"

@@ -1,4 +1,4 @@
-//! What `input`, `steps`, `item`, `error` and `execution` lead to where an expression stands.
+//! Resolves `input`, `steps`, `item`, `error` and `execution` to paths.
 
 use std::collections::BTreeSet;
 
@@ -12,31 +12,31 @@ use crate::code::Code;
 use crate::diagnostic::Diagnostic;
 use crate::source::Span;
 
-/// Where an expression stands.
+/// The position of an expression.
 #[derive(Clone, Default)]
 pub(super) struct Position {
     /// Inside a map.
     pub(super) item: bool,
     /// After a failure.
     pub(super) error: bool,
-    /// Among the pipeline's own steps: not in a branch, not in a map.
+    /// In the steps of the pipeline itself, not in a branch or a map.
     pub(super) top: bool,
-    /// Inside a map whose items have executions of their own.
+    /// Inside a distributed map, whose items have their own executions.
     pub(super) distributed: bool,
-    /// Paths that are there because a condition has asked for them.
+    /// Paths that exist because a condition tests them.
     pub(super) guards: Vec<String>,
-    /// The step whose result is what the map's iteration gives.
+    /// The step whose result is the result of the iteration.
     pub(super) gives: Option<usize>,
 }
 
-/// What the steps of a map read from around it.
+/// The values that the steps of a map read from outside.
 #[derive(Default)]
 pub(super) struct MapReads {
-    /// The map's own steps.
+    /// The steps of the map.
     own: BTreeSet<usize>,
     pub(super) inputs: BTreeSet<Text>,
     pub(super) steps: BTreeSet<usize>,
-    /// Whether they read the error that led to the map, not one of the map's own steps.
+    /// Whether they read the error that led to the map.
     pub(super) error: bool,
     /// Whether there is such an error.
     failed: bool,
@@ -52,19 +52,19 @@ impl MapReads {
     }
 }
 
-/// Keys of the state that are ours: an input of that name is read from the execution instead.
+/// Keys of the state that the pipeline reserves. An input with such a name is read from the execution instead.
 pub(super) const TAKEN: [&str; 3] = ["steps", "item", "error"];
 
-/// The names at one place.
+/// The names in one position.
 pub(super) struct Here<'x> {
     pub(super) steps: &'x Steps,
-    /// Steps that leave their results behind.
+    /// Steps whose results are stored.
     pub(super) kept: &'x BTreeSet<usize>,
     pub(super) triggers: &'x [Trigger<'x>],
     pub(super) maps: &'x mut Vec<MapReads>,
     pub(super) position: &'x Position,
     pub(super) reads: &'x mut Vec<(usize, Span)>,
-    /// Paths that conditions around this place have asked for.
+    /// Paths that enclosing conditions test.
     pub(super) guards: Vec<String>,
 }
 
@@ -115,8 +115,8 @@ impl Here<'_> {
                         Code::NotAtRunTime,
                         "the whole input cannot be read in a distributed map",
                     )
-                    .at(span, "each item has an execution, and an input, of its own")
-                    .help("read what is needed of it: `input.NAME`"),
+                    .at(span, "each item has its own execution and input")
+                    .help("read single values: `input.NAME`"),
                 ));
             }
             return Ok(path_text(EXECUTION, plain(steps)));
@@ -125,19 +125,19 @@ impl Here<'_> {
         let lacking: Vec<&Trigger<'_>> = self.triggers.iter().filter(|t| !t.shape.has(&wanted)).collect();
         let given = lacking.is_empty() && !self.triggers.is_empty();
         let (path, of_run) = (path_text("$", plain(steps)), path_text(EXECUTION, plain(steps)));
-        // A map gives its iterations what is certainly there. What is only asked for is read from the whole run's input.
+        // A map passes only values that always exist to its iterations. Tested values are read from the input of the execution.
         let uncertain = !self.maps.is_empty() && !given && !self.guarded(&path);
         if uncertain && self.position.distributed && (asked || self.guarded(&of_run)) {
             return Err(Box::new(
                 Diagnostic::new(
                     Code::NotAtRunTime,
                     format!(
-                        "`{}` cannot be asked for in a distributed map",
+                        "`{}` cannot be tested in a distributed map",
                         show("input", &wanted)
                     ),
                 )
-                .at(span, "each item has an execution, and an input, of its own")
-                .help("ask before the map, in its `when`"),
+                .at(span, "each item has its own execution and input")
+                .help("test it in the `when` of the map"),
             ));
         }
         let path = if TAKEN.contains(&first.as_str()) || uncertain && (asked || self.guarded(&of_run)) {
@@ -153,14 +153,14 @@ impl Here<'_> {
         }
         let shown = show("input", &wanted);
         let message = if lacking.len() == self.triggers.len() {
-            format!("no trigger gives `{shown}`")
+            format!("no trigger provides `{shown}`")
         } else {
-            format!("not every trigger gives `{shown}`")
+            format!("not every trigger provides `{shown}`")
         };
         let mut problem =
-            Diagnostic::new(Code::UnproducedValue, message).at(span, "without it, the run fails here");
+            Diagnostic::new(Code::UnproducedValue, message).at(span, "the execution fails here without it");
         for trigger in lacking {
-            problem = problem.also(trigger.span, format!("gives {}", among(trigger.shape.keys())));
+            problem = problem.also(trigger.span, format!("provides {}", among(trigger.shape.keys())));
         }
         let all = self
             .triggers
@@ -174,12 +174,12 @@ impl Here<'_> {
         problem = problem.nearest(*first_span, first, names.iter().map(String::as_str));
         if problem.help.is_empty() {
             problem = problem.help(format!(
-                "give it under the trigger's `input`: `input: {{{first}: …}}`"
+                "add it to the `input` of the trigger: `input: {{{first}: …}}`"
             ));
         }
         if !names.is_empty() {
             problem = problem.note(format!(
-                "every trigger gives {}",
+                "every trigger provides {}",
                 among(names.iter().map(String::as_str))
             ));
         }
@@ -196,17 +196,20 @@ impl Here<'_> {
     fn result(&mut self, steps: &[(PathStep, Span)], span: Span, asked: bool) -> Found {
         let Some(((PathStep::Key(name), name_span), rest)) = steps.split_first() else {
             return Err(Box::new(
-                Diagnostic::new(Code::UnknownStep, "`steps` is read by the name of a step")
-                    .at(span, "which step?")
-                    .help(format!("the steps are {}", among(self.steps.names()))),
+                Diagnostic::new(
+                    Code::UnknownStep,
+                    "`steps` must be followed by the name of a step",
+                )
+                .at(span, "missing name")
+                .note(format!("the steps are {}", among(self.steps.names()))),
             ));
         };
         let Some(id) = self.steps.find(name) else {
             let problem = Diagnostic::new(Code::UnknownStep, format!("no step is named `{name}`"))
-                .at(*name_span, "no such step")
+                .at(*name_span, "")
                 .nearest(*name_span, name, self.steps.names());
             return Err(Box::new(if problem.help.is_empty() {
-                problem.help(format!("the steps are {}", among(self.steps.names())))
+                problem.note(format!("the steps are {}", among(self.steps.names())))
             } else {
                 problem
             }));
@@ -216,13 +219,13 @@ impl Here<'_> {
         let mut rest: Vec<PathStep> = plain(rest).collect();
         let dropped = |what: &str| {
             Err(Box::new(
-                Diagnostic::new(Code::UnproducedValue, format!("the step `{name}` {what}"))
-                    .at(span, "there is nothing to read")
-                    .also(known.span, "this step"),
+                Diagnostic::new(Code::UnproducedValue, format!("step `{name}` {what}"))
+                    .at(span, "")
+                    .also(known.span, "declared here"),
             ))
         };
         if known.inside == Gives::Nothing {
-            return dropped("gives nothing");
+            return dropped("has no result");
         }
         if !self.kept.contains(&id) {
             return dropped("drops its result");
@@ -245,10 +248,10 @@ impl Here<'_> {
                         return Err(Box::new(
                             Diagnostic::new(
                                 Code::UnproducedValue,
-                                format!("`{name}` does not give a result `{child}`"),
+                                format!("step `{name}` has no result `{child}`"),
                             )
-                            .at(span, "no branch has it")
-                            .help(format!("`{name}` gives {}", among(names))),
+                            .at(span, "")
+                            .note(format!("its results are {}", among(names))),
                         ));
                     };
                     let found = &self.steps.all[found];
@@ -277,14 +280,14 @@ impl Here<'_> {
             return Err(Box::new(
                 Diagnostic::new(
                     Code::NotAtRunTime,
-                    format!("whether the step `{name}` has run cannot be asked in a map"),
+                    format!("a map cannot test whether step `{name}` has run"),
                 )
-                .at(span, "each item is given the results that its steps read")
-                .also(known.span, "this step")
-                .help("ask before the map, in its `when`"),
+                .at(span, "each item gets only the results that its steps read")
+                .also(known.span, "declared here")
+                .help("test it in the `when` of the map"),
             ));
         }
-        // What a map gives its iterations has to be there, even where they only ask for a part of it.
+        // A value that a map passes to its iterations must exist, even if they only test a part of it.
         if !guarded && (!asked || around) {
             self.reads.push((id, span));
         }
@@ -298,10 +301,12 @@ fn plain<'s>(steps: &'s [(PathStep, Span)]) -> impl Iterator<Item = PathStep> + 
 
 fn outside(span: Span, name: &str, place: &str) -> Box<Diagnostic> {
     Box::new(
-        Diagnostic::new(Code::Undefined, format!("nothing is named `{name}` here"))
-            .at(span, format!("`{name}` exists {place}")),
+        Diagnostic::new(Code::Undefined, format!("`{name}` is not available here"))
+            .at(span, format!("only available {place}")),
     )
 }
+
+const KEYS_OF_EXECUTION: &str = "expected one of `id`, `name`, `start_time`, `role`";
 
 fn execution(steps: &[(PathStep, Span)], span: Span) -> Found {
     const PARTS: [(&str, &str); 4] = [
@@ -314,16 +319,13 @@ fn execution(steps: &[(PathStep, Span)], span: Span) -> Found {
         return match PARTS.iter().find(|(name, _)| name == part) {
             Some((_, key)) => Ok(format!("$$.Execution.{key}")),
             None => Err(Box::new(
-                Diagnostic::new(Code::Undefined, format!("`execution` has no `{part}`"))
-                    .at(*part_span, "no such key")
-                    .nearest(*part_span, part, PARTS.iter().map(|(name, _)| *name))
-                    .help("`execution` has `id`, `name`, `start_time`, `role`"),
+                Diagnostic::new(Code::Undefined, format!("`execution` has no key `{part}`"))
+                    .at(*part_span, KEYS_OF_EXECUTION)
+                    .nearest(*part_span, part, PARTS.iter().map(|(name, _)| *name)),
             )),
         };
     }
     Err(Box::new(
-        Diagnostic::new(Code::Undefined, "`execution` is read by a key")
-            .at(span, "here")
-            .help("`execution` has `id`, `name`, `start_time`, `role`"),
+        Diagnostic::new(Code::Undefined, "`execution` must be followed by a key").at(span, KEYS_OF_EXECUTION),
     ))
 }

@@ -1,4 +1,4 @@
-//! Steps that run another pipeline.
+//! Steps that start another pipeline.
 
 use super::called::Target;
 use super::calls::{Calling, Task};
@@ -36,9 +36,9 @@ impl Lowering<'_, '_> {
                 self.diagnostics.push(
                     Diagnostic::new(
                         Code::WrongTarget,
-                        "a pipeline that is waited for is named by its component",
+                        "a step that waits for a pipeline must name its component",
                     )
-                    .at(span, "its name is needed, besides its ARN"),
+                    .at(span, "the ARN does not contain the required name"),
                 );
                 return None;
             };
@@ -56,14 +56,11 @@ impl Lowering<'_, '_> {
             None if step.position.distributed => self.diagnostics.push(
                 Diagnostic::new(
                     Code::MissingField,
-                    "in a distributed map, a pipeline has to be given an `input`",
+                    "a pipeline step in a distributed map requires an `input`",
                 )
-                .at(
-                    node.key,
-                    "without one, it would be given what the item's execution is given",
-                )
-                .note("each item has an execution of its own")
-                .help("say what it is given: `input: {item: \"{{ item }}\"}`"),
+                .at(node.key, "would get the input of the item's execution")
+                .note("each item of a distributed map has its own execution")
+                .help("add an `input`, such as `input: {item: \"{{ item }}\"}`"),
             ),
             None => parameters.push(("Input.$".into(), "$$.Execution.Input".into())),
         }
@@ -77,7 +74,7 @@ impl Lowering<'_, '_> {
         ))
     }
 
-    /// Whether the runs of another pipeline can be waited for, and end in time.
+    /// Checks that a step can wait for another pipeline, and that it ends in time.
     fn waited(&mut self, machine: &Target<'_>, step: &Calling<'_>) {
         let runs = match machine {
             Target::Pipeline(.., runs) => *runs,
@@ -87,16 +84,13 @@ impl Lowering<'_, '_> {
         let span: Span = step.node.span;
         if runs.express {
             self.diagnostics.push(
-                Diagnostic::new(
-                    Code::InvalidState,
-                    "a run of an `EXPRESS` pipeline cannot be waited for",
-                )
-                .at(span, "waits until it has ended")
-                .also(runs.span, "it is `EXPRESS`")
-                .help("say `wait: false`, or make it `STANDARD`"),
+                Diagnostic::new(Code::InvalidState, "a step cannot wait for an `EXPRESS` pipeline")
+                    .at(span, "waits for this pipeline")
+                    .also(runs.span, "an `EXPRESS` pipeline")
+                    .help("set `wait: false`, or make the other pipeline `STANDARD`"),
             );
         }
-        // A step with a timeout of its own stops the other pipeline when the time is over.
+        // A step with its own timeout stops the other pipeline when it times out.
         let Some(seconds) = runs.seconds.filter(|seconds| *seconds > self.timeout.0) else {
             return;
         };
@@ -106,14 +100,14 @@ impl Lowering<'_, '_> {
                 Diagnostic::new(
                     Code::TimeoutOrder,
                     format!(
-                        "this pipeline waits for one that may take {}, longer than it may take itself, {}",
+                        "the pipeline waits for another pipeline with a longer timeout ({}) than its own ({})",
                         shown(seconds),
                         shown(self.timeout.0)
                     ),
                 )
-                .at(span, "may still run when this one has timed out")
-                .also(runs.span, format!("may take {}", shown(seconds)))
-                .help("give one of the two another `timeout`, or the step one"),
+                .at(span, "may still be running when this pipeline times out")
+                .also(runs.span, format!("timeout of {}", shown(seconds)))
+                .help("change one of the timeouts, or set a `timeout` on the step"),
             );
         }
     }

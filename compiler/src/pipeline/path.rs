@@ -1,4 +1,4 @@
-//! Reference paths and payload templates of the Amazon States Language, as far as the flow of data has to know them.
+//! Reference paths and payload templates of the Amazon States Language, as far as the flow checks need them.
 
 use terrace_artifact::Text;
 
@@ -7,15 +7,15 @@ use crate::term::Term;
 /// A path into a state's input, the context object, or a variable.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Path {
-    /// Where it begins.
+    /// The root of the path.
     pub(crate) root: Root,
-    /// The steps whose meaning is plain: names and indexes.
+    /// The plain steps: names and indexes.
     pub(crate) steps: Vec<PathStep>,
-    /// Whether that is all of it. `false` where a wildcard, a slice or a filter follows.
+    /// Whether the steps are the whole path. `false` if a wildcard, a slice or a filter follows.
     pub(crate) whole: bool,
 }
 
-/// Where a path begins.
+/// The root of a path.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Root {
     /// `$`
@@ -35,7 +35,7 @@ pub(crate) enum PathStep {
     Index(usize),
 }
 
-/// The intrinsic functions of the language, with the numbers of arguments they take.
+/// The intrinsic functions of the language, with their numbers of arguments.
 const INTRINSICS: [(&str, std::ops::RangeInclusive<usize>); 18] = [
     ("States.Array", 0..=usize::MAX),
     ("States.ArrayContains", 2..=2),
@@ -58,7 +58,7 @@ const INTRINSICS: [(&str, std::ops::RangeInclusive<usize>); 18] = [
 ];
 
 impl Path {
-    /// Reads a path; nothing where the text is not one.
+    /// Parses a path, or returns `None`.
     pub(crate) fn read(text: &str) -> Option<Path> {
         let rest = text.strip_prefix('$')?;
         let (root, mut rest) = match rest.strip_prefix('$') {
@@ -113,7 +113,7 @@ impl Path {
     }
 }
 
-/// The text of a path from the input: `$.steps.report.Payload`, `$.steps['validate-input'][0]`.
+/// Formats a path: `$.steps.report.Payload`, `$.steps['validate-input'][0]`.
 pub(crate) fn show(root: &str, steps: &[PathStep]) -> String {
     let mut out = root.to_owned();
     for step in steps {
@@ -134,8 +134,8 @@ fn is_plain(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// Calls `see` with every path that a `.$` value reads, itself or as an argument of a function; says what is wrong with it
-/// where it is neither.
+/// Calls `see` with every path that a `.$` value reads, itself or as an argument of a function. Returns the problem
+/// of an invalid value.
 pub(crate) fn paths_of(text: &str, see: &mut dyn FnMut(&str, Path)) -> Result<(), String> {
     if text.starts_with('$') {
         return match Path::read(text) {
@@ -143,22 +143,22 @@ pub(crate) fn paths_of(text: &str, see: &mut dyn FnMut(&str, Path)) -> Result<()
                 see(text, path);
                 Ok(())
             }
-            None => Err(format!("`{text}` is not a path")),
+            None => Err(format!("`{text}` is not a valid path")),
         };
     }
     let rest = call(text.trim(), see)?;
     if rest.is_empty() {
         Ok(())
     } else {
-        Err(format!("`{text}` goes on after the function"))
+        Err(format!("unexpected text after the function in `{text}`"))
     }
 }
 
-/// Reads one call of a function and gives what follows it.
+/// Parses one call of a function and returns the text after it.
 fn call<'a>(text: &'a str, see: &mut dyn FnMut(&str, Path)) -> Result<&'a str, String> {
     let Some((name, mut rest)) = text.split_once('(') else {
         return Err(format!(
-            "`{text}` is neither a path, which begins with `$`, nor an intrinsic function"
+            "`{text}` is neither a path that starts with `$` nor an intrinsic function"
         ));
     };
     let Some((_, arity)) = INTRINSICS.iter().find(|(known, _)| *known == name.trim()) else {
@@ -178,14 +178,17 @@ fn call<'a>(text: &'a str, see: &mut dyn FnMut(&str, Path)) -> Result<&'a str, S
                 rest = after;
                 break;
             } else {
-                return Err(format!("`{}(…` is not closed", name.trim()));
+                return Err(format!("unclosed `{}(…`", name.trim()));
             }
         }
     }
     if arity.contains(&count) {
         Ok(rest)
     } else {
-        Err(format!("`{}` does not take {count} arguments", name.trim()))
+        Err(format!(
+            "wrong number of arguments for `{}`: {count}",
+            name.trim()
+        ))
     }
 }
 
@@ -203,7 +206,7 @@ fn argument<'a>(text: &'a str, see: &mut dyn FnMut(&str, Path)) -> Result<&'a st
                 _ => {}
             }
         }
-        return Err("a text in it is not closed".to_owned());
+        return Err("unclosed string".to_owned());
     }
     let mut depth = 0usize;
     let end = text
@@ -225,10 +228,10 @@ fn argument<'a>(text: &'a str, see: &mut dyn FnMut(&str, Path)) -> Result<&'a st
     if word.starts_with('$') {
         match Path::read(word) {
             Some(path) => see(word, path),
-            None => return Err(format!("`{word}` is not a path")),
+            None => return Err(format!("`{word}` is not a valid path")),
         }
     } else if word.parse::<f64>().is_err() && !matches!(word, "true" | "false" | "null") {
-        return Err(format!("`{word}` is not a value"));
+        return Err(format!("`{word}` is not a valid value"));
     }
     Ok(rest)
 }
@@ -303,15 +306,12 @@ mod tests {
         );
         assert_eq!(
             read("States.Hash($.x)"),
-            Err("`States.Hash` does not take 1 arguments".to_owned())
+            Err("wrong number of arguments for `States.Hash`: 1".to_owned())
         );
         assert_eq!(
             read("input.x"),
-            Err("`input.x` is neither a path, which begins with `$`, nor an intrinsic function".to_owned())
+            Err("`input.x` is neither a path that starts with `$` nor an intrinsic function".to_owned())
         );
-        assert_eq!(
-            read("States.Format('a"),
-            Err("a text in it is not closed".to_owned())
-        );
+        assert_eq!(read("States.Format('a"), Err("unclosed string".to_owned()));
     }
 }

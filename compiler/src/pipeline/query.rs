@@ -1,8 +1,8 @@
-//! Athena's queries, where their results go, and the keys that things are encrypted with.
+//! Athena queries, the locations of their results, and the keys that encrypt their targets.
 
 use terrace_artifact::Text;
 
-use super::called::Target;
+use super::called::{KNOWN_AT_RUN_TIME, LEAST_PRIVILEGE, Target};
 use super::calls::{Calling, Task};
 use super::lower::Lowering;
 use super::names::Position;
@@ -93,7 +93,7 @@ impl<'a> Lowering<'a, '_> {
         Some(self.service(service, parameters))
     }
 
-    /// The name of something that the role is allowed to read: what is not known when compiling could be anything.
+    /// Returns a name that the role has permission to read. It must be known at compile time.
     fn named(&mut self, node: Option<&Node>, default: &str) -> Option<Term> {
         let Some(node) = node else {
             return Some(default.into());
@@ -109,17 +109,17 @@ impl<'a> Lowering<'a, '_> {
                 self.diagnostics.push(
                     Diagnostic::new(
                         Code::NotAtRunTime,
-                        "what a query reads has to be known when compiling",
+                        "the catalog and database of a query must be known at compile time",
                     )
-                    .at(node.span, "known only when the pipeline runs")
-                    .note("the role is allowed exactly what the steps need"),
+                    .at(node.span, KNOWN_AT_RUN_TIME)
+                    .note(LEAST_PRIVILEGE),
                 );
                 None
             }
         }
     }
 
-    /// Allows what writing and reading a query's result needs.
+    /// Allows writing and reading the result of a query.
     pub(super) fn results(&mut self, output: Option<&Node>, workgroup: &Target<'a>, span: Span) {
         const LOCATION: [&str; 3] = ["WorkGroupConfiguration", "ResultConfiguration", "OutputLocation"];
         let targets: &'a dyn Targets = self.context.targets;
@@ -147,9 +147,12 @@ impl<'a> Lowering<'a, '_> {
         };
         let Some(name) = name else {
             self.diagnostics.push(
-                Diagnostic::new(Code::WrongTarget, "nothing says which bucket the query's result is written to")
-                    .at(output.map_or(span, |node| node.span), "the role has to be allowed to write there")
-                    .help("give `output` as `s3://BUCKET/PREFIX/`, or the workgroup an output location in a bucket of the platform"),
+                Diagnostic::new(Code::WrongTarget, "the result of the query has no known bucket")
+                    .at(
+                        output.map_or(span, |node| node.span),
+                        "the role requires permission to write to the bucket",
+                    )
+                    .help("set `output: s3://BUCKET/PREFIX/`, or an output location in the workgroup"),
             );
             return;
         };
@@ -174,7 +177,7 @@ impl<'a> Lowering<'a, '_> {
         );
     }
 
-    /// Allows the use of the key that something is encrypted with.
+    /// Allows the use of the key that encrypts a resource.
     pub(super) fn encrypted(&mut self, resource: Option<&'a Resource>, span: Span) {
         let Some((resource, what)) =
             resource.and_then(|resource| Some((resource, encryption::what(resource)?)))
@@ -186,7 +189,7 @@ impl<'a> Lowering<'a, '_> {
         let key = match (own, encryption::named_key(resource)) {
             (Some(key), _) => key.attribute("arn", span),
             (None, Some(Term::String(text))) if text.starts_with("arn:") => Term::String(text.clone()),
-            // The policies of the keys of AWS let everybody in the account use them through their service.
+            // The policies of AWS managed keys allow their use through the service by the whole account.
             (None, Some(Term::String(text))) if !text.starts_with("alias/") => {
                 arn("kms", [format!("key/{text}").into()], span)
             }

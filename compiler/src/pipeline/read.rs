@@ -1,4 +1,4 @@
-//! Steps as types: read from nodes that the schema has passed.
+//! Reads steps from validated nodes into types.
 
 use std::collections::BTreeMap;
 
@@ -12,18 +12,18 @@ use crate::source::Span;
 
 /// One step.
 pub(super) struct Step<'a> {
-    /// Its place in [`Steps::all`].
+    /// Its index in [`Steps::all`].
     pub(super) id: usize,
     /// The name of its state.
     pub(super) state: Text,
-    /// Its name in the document.
+    /// The span of its name.
     pub(super) span: Span,
     pub(super) body: &'a Node,
     pub(super) kind: Kind<'a>,
     pub(super) catch: Vec<Catcher<'a>>,
 }
 
-/// What a step does.
+/// The kind of a step.
 pub(super) enum Kind<'a> {
     /// Calls a service.
     Task(Call),
@@ -62,7 +62,7 @@ impl Call {
         ("athena", Call::Athena),
     ];
 
-    /// The key of the step.
+    /// Returns the key of the call in a step.
     pub(super) fn key(self) -> &'static str {
         Call::ALL
             .iter()
@@ -71,42 +71,42 @@ impl Call {
     }
 }
 
-/// How to go on.
+/// The continuation of a choice or a handler.
 pub(super) enum Way<'a> {
-    /// With a step that is named.
+    /// Continues with a named step.
     Goto(&'a str, Span),
     Steps(Vec<Step<'a>>),
 }
 
-/// What an error leads to.
+/// An error handler.
 pub(super) struct Catcher<'a> {
     pub(super) errors: Vec<&'a str>,
     pub(super) way: Way<'a>,
 }
 
-/// What is known of a step wherever it is named.
+/// The facts of a step that other steps need.
 pub(super) struct Known {
     pub(super) name: Text,
     pub(super) state: Text,
     pub(super) span: Span,
     /// The key of its result below `$.steps`.
     pub(super) result: Text,
-    /// Whether the document gives the result a name, or drops it.
+    /// Whether the document names the result (`true`) or drops it (`false`).
     pub(super) asked: Option<bool>,
-    /// The list of steps it stands in: a step leads only to steps of its own list.
+    /// The list that contains the step. A step leads only to steps of its own list.
     pub(super) level: usize,
-    /// What leads from the result to what the step gives.
+    /// The path from the result to the value that the step returns.
     pub(super) inside: Gives,
-    /// Of a map, the step whose results it gives.
+    /// For a map, the step whose results it returns.
     pub(super) last: Option<usize>,
 }
 
-/// What a step gives to later steps.
+/// The value that a step returns to later steps.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum Gives {
-    /// Nothing that could be read.
+    /// No value.
     Nothing,
-    /// What the service answers, below these keys.
+    /// The response of the service, below these keys.
     Answer(&'static [&'static str]),
     /// A map of the results of these steps.
     Branches(Vec<(usize, usize)>),
@@ -130,7 +130,7 @@ impl Steps {
         }
     }
 
-    /// A step by the name a user gives it, in an expression (`validate_input`) or after `goto`.
+    /// Finds a step by its name in an expression (`validate_input`) or after `goto`.
     pub(super) fn find(&self, name: &str) -> Option<usize> {
         let plain = |text: &str| text.replace('-', "_");
         self.all
@@ -148,7 +148,7 @@ impl Steps {
         self.all.iter().map(|known| known.name.as_str())
     }
 
-    /// Reads a list of steps; a level of its own.
+    /// Reads a list of steps as a separate level.
     pub(super) fn read<'a>(&mut self, list: &'a Node, diagnostics: &mut Diagnostics) -> Vec<Step<'a>> {
         self.levels += 1;
         let level = self.levels;
@@ -180,13 +180,10 @@ impl Steps {
         let same = self.states.insert(state.clone(), span);
         if let Some(first) = same {
             diagnostics.push(
-                Diagnostic::new(
-                    Code::DuplicateName,
-                    format!("two steps are named `{}`", shown(name)),
-                )
-                .at(span, format!("becomes the state `{state}` too"))
-                .also(first, "the first is here")
-                .help("steps have names of their own in the whole pipeline, across branches"),
+                Diagnostic::new(Code::DuplicateName, format!("duplicate step `{}`", shown(name)))
+                    .at(span, format!("also becomes the state `{state}`"))
+                    .also(first, "first occurrence")
+                    .help("rename one of them: step names must be unique in the whole pipeline"),
             );
         }
         let asked = body
@@ -204,13 +201,10 @@ impl Steps {
             && same.is_none()
         {
             diagnostics.push(
-                Diagnostic::new(
-                    Code::DuplicateName,
-                    format!("two steps leave a result `{}`", shown(&key)),
-                )
-                .at(at, "one would overwrite the other")
-                .also(first, "the first is here")
-                .help("give it a name of its own"),
+                Diagnostic::new(Code::DuplicateName, format!("duplicate result `{}`", shown(&key)))
+                    .at(at, "would overwrite the first result")
+                    .also(first, "first occurrence")
+                    .help("rename one of the results"),
             );
         }
         let id = self.all.len();
@@ -296,7 +290,7 @@ impl Steps {
             .or_else(|| simple("pass").map(Kind::Pass))
     }
 
-    /// A map gives a list of what its last step gives, where that step has certainly run.
+    /// Returns the value of a map: the list of the results of its last step, if that step always runs.
     fn items(&mut self, map: usize, steps: &[Step<'_>]) -> Gives {
         let certain = !steps.iter().any(leaves);
         match steps
@@ -311,7 +305,7 @@ impl Steps {
         }
     }
 
-    /// Steps of a way stand in the list of the step that leads there.
+    /// Reads a continuation. Its steps belong to the list of the step that leads there.
     fn way<'a>(&mut self, node: &'a Node, level: usize, diagnostics: &mut Diagnostics) -> Option<Way<'a>> {
         match (node.get("goto"), node.get("steps")) {
             (Some(goto), _) => Some(Way::Goto(goto.as_str()?, goto.span)),
@@ -321,12 +315,12 @@ impl Steps {
     }
 }
 
-/// Whether a step waits until what it has started is done.
+/// Returns whether a step waits for the end of the job that it starts.
 pub(super) fn waits(body: &Node) -> bool {
     body.get("wait").and_then(Node::as_bool).unwrap_or(true)
 }
 
-/// The steps of each branch that have certainly run when it ends: `(branch, step)`.
+/// Returns the steps of each branch that always run before its end, as `(branch, step)`.
 fn certain(branches: &[Vec<Step<'_>>]) -> Vec<(usize, usize)> {
     let mut certain = Vec::new();
     for (index, branch) in branches.iter().enumerate() {
@@ -334,7 +328,7 @@ fn certain(branches: &[Vec<Step<'_>>]) -> Vec<(usize, usize)> {
             if step.body.get("when").is_none() && step.catch.is_empty() {
                 certain.push((index, step.id));
             }
-            // What follows a step that can lead elsewhere is certain no more.
+            // Steps after a step that can lead elsewhere do not always run.
             if leaves(step) {
                 break;
             }
@@ -343,7 +337,7 @@ fn certain(branches: &[Vec<Step<'_>>]) -> Vec<(usize, usize)> {
     certain
 }
 
-/// Whether a step may lead to somewhere other than behind it.
+/// Returns whether a step can lead to another step than the next one.
 fn leaves(step: &Step<'_>) -> bool {
     let way = |way: &Way<'_>| match way {
         Way::Goto(..) => true,

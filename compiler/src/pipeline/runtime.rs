@@ -1,7 +1,7 @@
-//! Expressions that are computed while a pipeline runs: to paths, intrinsic functions and choice rules.
+//! Lowers expressions with run-time values to paths, intrinsic functions and choice rules.
 //!
-//! What has a value at compile time has it here too; only what hangs on `input`, `steps`, `item`, `error`, `execution` or
-//! `event` is left to the machine.
+//! Other expressions are evaluated at compile time. Only expressions that depend on `input`, `steps`, `item`, `error`,
+//! `execution` or `event` are left to the state machine.
 
 use terrace_artifact::{Text, to_json_compact};
 
@@ -14,22 +14,22 @@ use crate::expression::{Expression, ExpressionKind, Failure, Operator, Piece, Sc
 use crate::source::Span;
 use crate::term::Term;
 
-/// The names that have a value only while the pipeline runs.
+/// The names of run-time values.
 pub(super) const NAMES: [&str; 6] = ["input", "steps", "item", "error", "execution", "event"];
 
 /// A value in a state machine.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum Value {
-    /// Known when compiling, or put in place of a `${…}` when deploying.
+    /// Known at compile time, or inserted for a `${…}` during deployment.
     Known(Term),
-    /// A path, or a call of an intrinsic function: what a key that ends in `.$` holds.
+    /// A path or a call of an intrinsic function, for a key that ends in `.$`.
     Late(String),
 }
 
-/// What names lead to where an expression stands.
+/// Resolves the names of run-time values in one position.
 pub(super) trait Names {
-    /// The path of a value: the name, what follows it, and the place of all of it. `asked` is whether the expression only asks
-    /// whether the value is there.
+    /// Returns the path of a value, from its name, the steps after it, and its span. `asked` is whether the expression only tests
+    /// whether the value exists.
     fn path(
         &mut self,
         name: &str,
@@ -38,26 +38,26 @@ pub(super) trait Names {
         asked: bool,
     ) -> Result<String, Box<Diagnostic>>;
 
-    /// The paths that a condition has found to be there, as far as it holds.
+    /// Returns the paths that exist because an enclosing condition tests them.
     fn guards(&mut self) -> &mut Vec<String>;
 }
 
-/// Translates expressions of one place.
+/// Translates the expressions of one position.
 pub(super) struct Runtime<'a, 'n> {
     pub(super) scope: Scope<'a>,
     pub(super) names: &'n mut dyn Names,
     pub(super) substitutions: &'n mut Substitutions,
-    /// Where compile-time failures go.
+    /// Failures of the evaluation at compile time.
     pub(super) failures: Vec<Failure>,
     pub(super) problems: Vec<Diagnostic>,
 }
 
-/// Nothing: what is wrong has been said.
-pub(super) struct Said;
+/// The error of a translation whose problem was reported.
+pub(super) struct Reported;
 
-type Done<T> = Result<T, Said>;
+type Done<T> = Result<T, Reported>;
 
-/// Whether any part of an expression has a value only at run time.
+/// Returns whether an expression contains a run-time value.
 pub(super) fn is_late(expression: &Expression) -> bool {
     if let ExpressionKind::Name(name) = &expression.kind {
         return NAMES.contains(&name.as_str());
@@ -68,7 +68,7 @@ pub(super) fn is_late(expression: &Expression) -> bool {
 }
 
 impl Runtime<'_, '_> {
-    /// The value of a scalar.
+    /// Returns the value of a scalar.
     pub(super) fn template(&mut self, template: &Template) -> Done<Value> {
         match template {
             Template::Plain(text) => Ok(Value::Known(Term::String(text.clone()))),
@@ -78,7 +78,7 @@ impl Runtime<'_, '_> {
                     .iter()
                     .any(|p| matches!(p, Piece::Expression(e) if is_late(e))) =>
             {
-                // The pieces are known: text, or text with references in it.
+                // Every piece is known at compile time, or is a reference.
                 let mut parts = Vec::new();
                 for piece in pieces {
                     parts.push(match piece {
@@ -94,10 +94,10 @@ impl Runtime<'_, '_> {
                 for piece in pieces {
                     match piece {
                         Piece::Text(text) => format.text(text),
-                        // One piece that is wrong keeps no other from being looked at.
+                        // The other pieces are checked even if one fails.
                         Piece::Expression(expression) => match self.value(expression) {
                             Ok(value) => all = all.and(self.push(&mut format, value, expression.span)),
-                            Err(said) => all = Err(said),
+                            Err(reported) => all = Err(reported),
                         },
                     }
                 }
@@ -117,13 +117,13 @@ impl Runtime<'_, '_> {
         Ok(())
     }
 
-    /// Text as it stands in the definition, with marks for what is known only when deploying.
+    /// Returns the text for the definition, with `${…}` for values that are known during deployment.
     fn inline(&mut self, term: &Term, span: Span) -> Done<String> {
         match term {
             Term::List(_) | Term::Map(_) | Term::Null | Term::Omit => self.refuse(
                 span,
-                format!("text cannot hold {}", term.kind()),
-                "only text and numbers can be put into text",
+                format!("a string cannot contain {}", term.kind()),
+                "use a string or a number",
             ),
             Term::Secret(_) => self.secret(span),
             term => Ok(self.substitutions.inline(term)),
@@ -131,23 +131,19 @@ impl Runtime<'_, '_> {
     }
 
     fn secret<T>(&mut self, span: Span) -> Done<T> {
-        self.refuse(
-            span,
-            "a secret cannot stand in a pipeline".into(),
-            "everybody who may look at the definition or at a run would see it: let the task read it itself",
-        )
+        self.say(secret_in_pipeline(span))
     }
 
     fn refuse<T>(&mut self, span: Span, message: String, help: &str) -> Done<T> {
         self.problems.push(
             Diagnostic::new(Code::NotAtRunTime, message)
-                .at(span, "here")
+                .at(span, "")
                 .help(help),
         );
-        Err(Said)
+        Err(Reported)
     }
 
-    /// The value of an expression.
+    /// Returns the value of an expression.
     pub(super) fn value(&mut self, expression: &Expression) -> Done<Value> {
         if !is_late(expression) {
             return self.known(expression).map(Value::Known);
@@ -191,7 +187,7 @@ impl Runtime<'_, '_> {
                 let Some(number) = minus.as_integer() else {
                     return self.refuse(
                         right.span,
-                        "only a whole number can be taken away at run time".into(),
+                        "only an integer can be subtracted at run time".into(),
                         RUN_TIME,
                     );
                 };
@@ -201,30 +197,30 @@ impl Runtime<'_, '_> {
             ExpressionKind::Filter(of, name, _, arguments) => self.filter(of, name, arguments, span),
             ExpressionKind::Call(name, _) => self.refuse(
                 span,
-                format!("`{name}` cannot be called with a value of a run"),
+                format!("`{name}` cannot be used with a run-time value"),
                 RUN_TIME,
             ),
             ExpressionKind::If { .. } => self.refuse(
                 span,
-                "`if` cannot be decided inside a value of a run".into(),
+                "`if` cannot be used with a run-time value".into(),
                 "use a `choice` step, or `when`",
             ),
             ExpressionKind::Binary(operator, ..) => {
                 let symbol = operator.symbol();
                 self.refuse(
                     span,
-                    format!("`{symbol}` cannot be computed when the pipeline runs"),
+                    format!("`{symbol}` cannot be used with a run-time value"),
                     RUN_TIME,
                 )
             }
             ExpressionKind::Not(_) | ExpressionKind::Defined(..) => self.refuse(
                 span,
-                "a condition is no value when the pipeline runs".into(),
+                "a run-time condition cannot be used as a value".into(),
                 "use a `choice` step, or `when`",
             ),
             _ => self.refuse(
                 span,
-                "this cannot be computed when the pipeline runs".into(),
+                "this expression cannot be evaluated at run time".into(),
                 RUN_TIME,
             ),
         }
@@ -245,15 +241,15 @@ impl Runtime<'_, '_> {
             _ => {
                 return self.refuse(
                     span,
-                    format!("`{name}` cannot be used on a value of a run"),
-                    "at run time there are `json`, `length`, `unique`, `first`, `contains`, `split`, `sha256`, `string`; a Lambda step can do the rest",
+                    format!("`{name}` cannot be used with a run-time value"),
+                    "use one of `json`, `length`, `unique`, `first`, `contains`, `split`, `sha256`, `string`, or compute the value in a Lambda step",
                 );
             }
         };
         Ok(Value::Late(text))
     }
 
-    /// A value as an argument of an intrinsic function.
+    /// Returns a value as an argument of an intrinsic function.
     fn argument(&mut self, expression: &Expression) -> Done<String> {
         match self.value(expression)? {
             Value::Late(text) => Ok(text),
@@ -267,22 +263,22 @@ impl Runtime<'_, '_> {
     }
 
     fn known(&mut self, expression: &Expression) -> Done<Term> {
-        // The scope lives longer than the expression, which is parsed for this one use.
+        // The scope lives longer than the expression, which is parsed for this use only.
         match evaluate(&self.scope, expression) {
             Ok(term) => Ok(term),
             Err(failure) => {
                 self.failures.push(*failure);
-                Err(Said)
+                Err(Reported)
             }
         }
     }
 
     fn say<T>(&mut self, problem: Diagnostic) -> Done<T> {
         self.problems.push(problem);
-        Err(Said)
+        Err(Reported)
     }
 
-    /// `steps.report.summary` as a name and what follows it, where it is as plain as that.
+    /// Splits a plain path such as `steps.report.summary` into the name and the steps after it.
     fn path_of(&self, expression: &Expression) -> Option<(Text, Vec<(PathStep, Span)>)> {
         match &expression.kind {
             ExpressionKind::Name(name) if NAMES.contains(&name.as_str()) => Some((name.clone(), Vec::new())),
@@ -309,7 +305,7 @@ impl Runtime<'_, '_> {
         }
     }
 
-    /// A condition: known, or a choice rule.
+    /// Returns a condition: a known boolean, or a choice rule.
     pub(super) fn condition(&mut self, expression: &Expression, guards: &mut Vec<String>) -> Done<Condition> {
         if !is_late(expression) {
             let term = self.known(expression)?;
@@ -317,8 +313,8 @@ impl Runtime<'_, '_> {
                 Some(known) => Ok(Condition::Known(known)),
                 None => self.refuse(
                     expression.span,
-                    "a condition has to be true or false".into(),
-                    "compare it with something",
+                    "a condition must be a boolean".into(),
+                    "compare the value with another one",
                 ),
             };
         }
@@ -339,7 +335,7 @@ impl Runtime<'_, '_> {
                 let left = self.condition(left, &mut own)?;
                 let before = self.names.guards().len();
                 if and {
-                    // The right side is looked at only where the left one is true.
+                    // The right side is evaluated only if the left one is true.
                     self.names.guards().extend(own.iter().cloned());
                     guards.append(&mut own);
                 }
@@ -355,8 +351,8 @@ impl Runtime<'_, '_> {
                 let Some((name, steps)) = self.path_of(of) else {
                     return self.refuse(
                         of.span,
-                        "only a value of a run can be asked for here".into(),
-                        "such as `input.mode is defined`",
+                        "`is defined` requires a run-time value here".into(),
+                        "write a path, as in `input.mode is defined`",
                     );
                 };
                 let path = match self.names.path(&name, &steps, of.span, true) {
@@ -370,13 +366,13 @@ impl Runtime<'_, '_> {
             }
             ExpressionKind::Binary(Operator::In | Operator::NotIn, left, right) => {
                 let ExpressionKind::Binary(operator, ..) = &expression.kind else {
-                    return Err(Said);
+                    return Err(Reported);
                 };
                 if is_late(right) {
                     return self.refuse(
                         right.span,
-                        "what is looked through has to be known when compiling".into(),
-                        "write the list out: `x in ['a', 'b']`",
+                        "the list must be known at compile time".into(),
+                        "write the list in the expression: `x in ['a', 'b']`",
                     );
                 }
                 let variable = self.variable(left)?;
@@ -399,8 +395,8 @@ impl Runtime<'_, '_> {
                     _ => {
                         return self.refuse(
                             expression.span,
-                            "two values of a run cannot be compared in this version".into(),
-                            "compare with a value that is known when compiling, or let a Lambda step decide",
+                            "two run-time values cannot be compared in this version".into(),
+                            "compare with a value that is known at compile time, or use a Lambda step",
                         );
                     }
                 };
@@ -416,14 +412,14 @@ impl Runtime<'_, '_> {
         }
     }
 
-    /// The path that a choice rule compares.
+    /// Returns the path that a choice rule compares.
     fn variable(&mut self, expression: &Expression) -> Done<String> {
         match self.value(expression)? {
             Value::Late(path) if path.starts_with('$') => Ok(path),
             _ => self.refuse(
                 expression.span,
-                "a condition compares values as they are".into(),
-                "compute it in a `pass` step before",
+                "a condition cannot compute a value at run time".into(),
+                "compute the value in a `pass` step before this one",
             ),
         }
     }
@@ -439,8 +435,8 @@ impl Runtime<'_, '_> {
                 let symbol = other.symbol();
                 return self.refuse(
                     span,
-                    format!("`{symbol}` gives no condition at run time"),
-                    "a condition compares: `==`, `<`, `in`, `is defined`",
+                    format!("`{symbol}` cannot be used in a run-time condition"),
+                    "use a comparison such as `==`, `<`, `in` or `is defined`",
                 );
             }
         };
@@ -457,8 +453,8 @@ impl Runtime<'_, '_> {
             other => {
                 return self.refuse(
                     span,
-                    format!("a value of a run cannot be compared with {}", other.kind()),
-                    "compare with text, a number, true, false or null",
+                    format!("a run-time value cannot be compared with {}", other.kind()),
+                    "compare with a string, a number, true, false or null",
                 );
             }
         };
@@ -477,9 +473,9 @@ impl Runtime<'_, '_> {
     }
 }
 
-const RUN_TIME: &str = "at run time values can be joined (`~`), added (`+`), taken from lists and maps; a Lambda step can do the rest";
+const RUN_TIME: &str = "use `~`, `+`, a key or an index, or compute the value in a Lambda step";
 
-/// What a condition turns out to be.
+/// A translated condition.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum Condition {
     Known(bool),
@@ -502,7 +498,7 @@ fn not(rule: Term) -> Term {
     }
 }
 
-/// Two conditions as one, flat where they are of one kind.
+/// Combines two conditions, without nesting equal operators.
 pub(super) fn combined(and: bool, left: Condition, right: Condition) -> Condition {
     match (left, right) {
         (Condition::Known(known), other) | (other, Condition::Known(known)) => {
@@ -545,7 +541,21 @@ pub(super) fn path_text(root: &str, steps: impl IntoIterator<Item = PathStep>) -
     show(root, &steps.into_iter().collect::<Vec<_>>())
 }
 
-/// The names in a list, for a message.
+/// Returns names as a list for a message, or `nothing` if there are none.
 pub(super) fn among<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    listed(names)
+    let mut names = names.into_iter().peekable();
+    match names.peek() {
+        Some(_) => listed(names),
+        None => "nothing".to_owned(),
+    }
+}
+
+/// Reports a secret in a pipeline.
+pub(super) fn secret_in_pipeline(span: Span) -> Diagnostic {
+    Diagnostic::new(Code::NotAtRunTime, "a pipeline cannot contain a secret")
+        .at(
+            span,
+            "visible to everyone who can read the definition or an execution",
+        )
+        .help("read the secret in the task itself")
 }

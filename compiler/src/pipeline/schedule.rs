@@ -1,6 +1,6 @@
 //! Schedules of EventBridge: `cron(…)` with six fields, `rate(…)`, `at(…)`.
 
-/// What is wrong with a schedule, and what to do.
+/// The problem of a schedule, and the fix.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Wrong {
     pub(crate) what: String,
@@ -19,7 +19,7 @@ const MONTHS: [&str; 12] = [
 ];
 const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
-/// Holds a schedule against EventBridge's grammar.
+/// Checks a schedule against the grammar of EventBridge.
 pub(crate) fn check(schedule: &str) -> Result<(), Wrong> {
     let inside = |name: &str| schedule.strip_prefix(name)?.strip_prefix('(')?.strip_suffix(')');
     if let Some(fields) = inside("cron") {
@@ -30,7 +30,7 @@ pub(crate) fn check(schedule: &str) -> Result<(), Wrong> {
         check_at(time)
     } else {
         wrong(
-            format!("`{schedule}` is not a schedule"),
+            format!("`{schedule}` is not a valid schedule"),
             "write `cron(0 2 * * ? *)`, `rate(1 hour)` or `at(2027-01-01T00:00:00)`",
         )
     }
@@ -39,7 +39,7 @@ pub(crate) fn check(schedule: &str) -> Result<(), Wrong> {
 fn check_rate(rate: &str) -> Result<(), Wrong> {
     let Some((number, unit)) = rate.split_once(' ') else {
         return wrong(
-            format!("`rate({rate})` is not a rate"),
+            format!("`rate({rate})` is not a valid rate"),
             "write a number and a unit: `rate(5 minutes)`",
         );
     };
@@ -52,25 +52,25 @@ fn check_rate(rate: &str) -> Result<(), Wrong> {
     let singular = unit.strip_suffix('s').unwrap_or(unit);
     if !matches!(singular, "minute" | "hour" | "day") {
         return wrong(
-            format!("`{unit}` is not a unit of a rate"),
-            "the units are `minutes`, `hours` and `days`",
+            format!("`{unit}` is not a valid unit of a rate"),
+            "use `minutes`, `hours` or `days`",
         );
     }
     match number {
-        0 => wrong("a rate is at least 1", format!("write `rate(1 {singular})`")),
+        0 => wrong("a rate must be at least 1", format!("write `rate(1 {singular})`")),
         1 if unit != singular => wrong(
-            format!("after 1 the unit is `{singular}`"),
+            format!("the unit after 1 must be `{singular}`"),
             format!("write `rate(1 {singular})`"),
         ),
         2.. if unit == singular => wrong(
-            format!("after {number} the unit is `{singular}s`"),
+            format!("the unit after {number} must be `{singular}s`"),
             format!("write `rate({number} {singular}s)`"),
         ),
         _ => Ok(()),
     }
 }
 
-/// Says what is wrong with a time that a step waits for: a day, a time, and how far it is from UTC.
+/// Checks the time that a step waits for: a date, a time, and a UTC offset.
 pub(crate) fn check_time(time: &str) -> Result<(), Wrong> {
     const EXAMPLE: &str = "write `2027-01-01T00:00:00Z`";
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -95,7 +95,7 @@ pub(crate) fn check_time(time: &str) -> Result<(), Wrong> {
     };
     match clock {
         Some(clock) if fraction && clock.len() == 19 => check_clock(clock, time, EXAMPLE),
-        _ => wrong(format!("`{time}` is not a time"), EXAMPLE),
+        _ => wrong(format!("`{time}` is not a valid time"), EXAMPLE),
     }
 }
 
@@ -103,9 +103,9 @@ fn check_at(time: &str) -> Result<(), Wrong> {
     check_clock(time, time, "write `at(2027-01-01T00:00:00)`")
 }
 
-/// A day and a time, as part of `time`.
+/// Checks a date and a time, which are a part of `time`.
 fn check_clock(clock: &str, time: &str, example: &str) -> Result<(), Wrong> {
-    let form = || wrong(format!("`{time}` is not a time"), example);
+    let form = || wrong(format!("`{time}` is not a valid time"), example);
     let Some((date, clock)) = clock.split_once('T') else {
         return form();
     };
@@ -129,7 +129,7 @@ fn check_clock(clock: &str, time: &str, example: &str) -> Result<(), Wrong> {
     if (1..=days).contains(day) && *hour < 24 && *minute < 60 && *second < 60 {
         Ok(())
     } else {
-        wrong(format!("there is no time `{time}`"), example)
+        wrong(format!("the time `{time}` does not exist"), example)
     }
 }
 
@@ -137,7 +137,7 @@ fn cron(text: &str) -> Result<(), Wrong> {
     let fields: Vec<&str> = text.split_whitespace().collect();
     let [minute, hour, day, month, weekday, year] = fields.as_slice() else {
         return wrong(
-            format!("a cron schedule has 6 fields, this one {}", fields.len()),
+            format!("a cron schedule must have 6 fields, found {}", fields.len()),
             match fields.as_slice() {
                 [minute, hour, day, month, weekday] => {
                     let (day, weekday) = if *weekday == "*" {
@@ -145,17 +145,20 @@ fn cron(text: &str) -> Result<(), Wrong> {
                     } else {
                         ("?", *weekday)
                     };
-                    format!("the last field is the year: `cron({minute} {hour} {day} {month} {weekday} *)`")
+                    format!(
+                        "add the year as the last field: `cron({minute} {hour} {day} {month} {weekday} *)`"
+                    )
                 }
-                _ => "minutes, hours, day of month, month, day of week, year: `cron(0 2 * * ? *)`".to_owned(),
+                _ => "write minute, hour, day of month, month, day of week and year: `cron(0 2 * * ? *)`"
+                    .to_owned(),
             },
         );
     };
     match (*day == "?", *weekday == "?") {
         (true, true) => {
             return wrong(
-                "both day of month and day of week are `?`",
-                "exactly one of them is: write `*` for the other",
+                "day of month and day of week cannot both be `?`",
+                "write `*` for one of them",
             );
         }
         (false, false) => {
@@ -164,9 +167,9 @@ fn cron(text: &str) -> Result<(), Wrong> {
             } else if *day == "*" {
                 format!("write `cron({minute} {hour} ? {month} {weekday} {year})`")
             } else {
-                "give only one of them, and `?` for the other".to_owned()
+                "write `?` for one of them".to_owned()
             };
-            return wrong("one of day of month and day of week has to be `?`", help);
+            return wrong("day of month or day of week must be `?`", help);
         }
         _ => {}
     }
@@ -182,7 +185,7 @@ fn cron(text: &str) -> Result<(), Wrong> {
     field("year", year, 1970, 2199, &[], "")
 }
 
-/// One field: a list of `*`, `5`, `1-5`, `*/10`, `2/3`, names, and the special signs it takes.
+/// Checks one field: a list of `*`, `5`, `1-5`, `*/10`, `2/3`, names, and the special characters of the field.
 fn field(what: &str, text: &str, least: u32, most: u32, names: &[&str], special: &str) -> Result<(), Wrong> {
     let value = |word: &str| -> Option<u32> {
         let named = names.iter().position(|name| name.eq_ignore_ascii_case(word));
@@ -223,10 +226,10 @@ fn field(what: &str, text: &str, least: u32, most: u32, names: &[&str], special:
     match text.split(',').find(|text| !part(text)) {
         None => Ok(()),
         Some(bad) => wrong(
-            format!("`{bad}` does not fit the field {what}"),
+            format!("`{bad}` is not a valid {what}"),
             match names {
-                [] => format!("it is {least} to {most}, `*`, a range `{least}-{most}` or steps `*/5`"),
-                [first, .., last] => format!("it is {least} to {most}, or `{first}` to `{last}`"),
+                [] => format!("write {least} to {most}, `*`, a range `{least}-{most}` or steps `*/5`"),
+                [first, .., last] => format!("write {least} to {most}, or `{first}` to `{last}`"),
                 [_] => String::new(),
             },
         ),
@@ -238,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn schedules_that_are_right() {
+    fn accepts_valid_schedules() {
         for text in [
             "cron(0 2 * * ? *)",
             "cron(0/15 8-17 ? * MON-FRI *)",
@@ -256,39 +259,36 @@ mod tests {
     }
 
     #[test]
-    fn schedules_that_are_wrong() {
+    fn rejects_invalid_schedules() {
         for (text, what) in [
-            ("0 2 * * *", "`0 2 * * *` is not a schedule"),
-            ("cron(0 2 * * *)", "a cron schedule has 6 fields, this one 5"),
+            ("0 2 * * *", "`0 2 * * *` is not a valid schedule"),
+            ("cron(0 2 * * *)", "a cron schedule must have 6 fields, found 5"),
+            ("cron(0 2 * * * *)", "day of month or day of week must be `?`"),
             (
-                "cron(0 2 * * * *)",
-                "one of day of month and day of week has to be `?`",
+                "cron(0 2 ? * ? *)",
+                "day of month and day of week cannot both be `?`",
             ),
-            ("cron(0 2 ? * ? *)", "both day of month and day of week are `?`"),
-            ("cron(60 2 * * ? *)", "`60` does not fit the field minute"),
-            ("cron(0 24 * * ? *)", "`24` does not fit the field hour"),
-            ("cron(0 2 0 * ? *)", "`0` does not fit the field day of month"),
-            ("cron(0 2 * 13 ? *)", "`13` does not fit the field month"),
-            (
-                "cron(0 2 ? * MON-FIR *)",
-                "`MON-FIR` does not fit the field day of week",
-            ),
-            ("cron(0 2 * * ? 1969)", "`1969` does not fit the field year"),
-            ("rate(1 minutes)", "after 1 the unit is `minute`"),
-            ("rate(5 minute)", "after 5 the unit is `minutes`"),
-            ("rate(0 minutes)", "a rate is at least 1"),
-            ("rate(5 weeks)", "`weeks` is not a unit of a rate"),
+            ("cron(60 2 * * ? *)", "`60` is not a valid minute"),
+            ("cron(0 24 * * ? *)", "`24` is not a valid hour"),
+            ("cron(0 2 0 * ? *)", "`0` is not a valid day of month"),
+            ("cron(0 2 * 13 ? *)", "`13` is not a valid month"),
+            ("cron(0 2 ? * MON-FIR *)", "`MON-FIR` is not a valid day of week"),
+            ("cron(0 2 * * ? 1969)", "`1969` is not a valid year"),
+            ("rate(1 minutes)", "the unit after 1 must be `minute`"),
+            ("rate(5 minute)", "the unit after 5 must be `minutes`"),
+            ("rate(0 minutes)", "a rate must be at least 1"),
+            ("rate(5 weeks)", "`weeks` is not a valid unit of a rate"),
             (
                 "at(2027-02-29T00:00:00)",
-                "there is no time `2027-02-29T00:00:00`",
+                "the time `2027-02-29T00:00:00` does not exist",
             ),
-            ("at(tomorrow)", "`tomorrow` is not a time"),
+            ("at(tomorrow)", "`tomorrow` is not a valid time"),
         ] {
             assert_eq!(check(text).unwrap_err().what, what, "{text}");
         }
         assert_eq!(
             check("cron(0 2 * * *)").unwrap_err().help,
-            "the last field is the year: `cron(0 2 * * ? *)`"
+            "add the year as the last field: `cron(0 2 * * ? *)`"
         );
     }
 }

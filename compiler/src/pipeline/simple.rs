@@ -1,4 +1,4 @@
-//! Steps that are one state: calls of a service, waiting, ending, computing.
+//! Steps that become one state: service calls, waits, ends, computed values.
 
 use super::lower::{Lowering, State};
 use super::names::Position;
@@ -12,12 +12,12 @@ use crate::term::Term;
 use crate::unit::Duration;
 
 impl<'a> Lowering<'a, '_> {
-    /// Where a step leaves its result, so that what was there before stays.
+    /// Stores the result of a step without replacing the input.
     pub(super) fn result(&mut self, step: &Step<'a>, made: &mut State, position: &Position) {
         let path = format!("$.steps.{}", self.steps.all[step.id].result);
         made.writes = self.keeps(step.id);
         if !made.writes {
-            // `ResultPath: null` would drop it, but CloudFormation takes no null in a template.
+            // `ResultPath: null` would drop the result, but a CloudFormation template cannot contain null.
             made.body.set("ResultSelector", Term::map([("done", true)]));
         }
         made.body.set("ResultPath", path.as_str());
@@ -58,7 +58,7 @@ impl<'a> Lowering<'a, '_> {
         self.timeouts(step.body, &mut made.body);
     }
 
-    /// `timeout` and `heartbeat`, each shorter than what is around it.
+    /// Lowers `timeout` and `heartbeat`. Each must be shorter than the enclosing timeout.
     pub(super) fn timeouts(&mut self, body: &Node, state: &mut Term) {
         let timeout = body
             .get("timeout")
@@ -73,16 +73,16 @@ impl<'a> Lowering<'a, '_> {
                 let mut problem = Diagnostic::new(
                     Code::TimeoutOrder,
                     format!(
-                        "the step may take {}, longer than the whole pipeline, {}",
+                        "the timeout of the step ({}) is longer than the timeout of the pipeline ({})",
                         shown(seconds),
                         shown(self.timeout.0)
                     ),
                 )
-                .at(span, "longer than the pipeline's own timeout");
+                .at(span, "");
                 problem = match self.timeout.1 {
-                    Some(own) => problem.also(own, "the pipeline's"),
+                    Some(own) => problem.also(own, "timeout of the pipeline"),
                     None => problem.note(format!(
-                        "without `timeout`, a pipeline has {}",
+                        "the default timeout of a pipeline is {}",
                         shown(self.timeout.0)
                     )),
                 };
@@ -97,25 +97,25 @@ impl<'a> Lowering<'a, '_> {
                     Diagnostic::new(
                         Code::TimeoutOrder,
                         format!(
-                            "the heartbeat, {}, is not shorter than the timeout, {}",
+                            "the heartbeat ({}) is not shorter than the timeout ({})",
                             shown(seconds),
                             shown(limit)
                         ),
                     )
-                    .at(span, "a task is never silent for that long"),
+                    .at(span, "the step times out first"),
                 );
             }
         }
     }
 
-    /// A duration of at least a second.
+    /// Parses a duration of at least one second.
     pub(super) fn seconds(&mut self, node: &Node) -> Option<i64> {
         match node.as_str()?.parse::<Duration>() {
             Ok(duration) if duration.seconds >= 1 => Some(duration.seconds),
             _ => {
                 self.diagnostics.push(
-                    Diagnostic::new(Code::InvalidValue, "this is not a duration of a second or more")
-                        .at(node.span, "such as `30s`, `5m`, `4h`"),
+                    Diagnostic::new(Code::InvalidValue, "the duration must be at least one second")
+                        .at(node.span, "expected a value such as `30s`, `5m`, `4h`"),
                 );
                 None
             }
@@ -132,9 +132,9 @@ impl<'a> Lowering<'a, '_> {
                         self.diagnostics.push(
                             Diagnostic::new(
                                 Code::TimeoutOrder,
-                                "the step waits longer than the whole pipeline may take",
+                                "the step waits longer than the timeout of the pipeline",
                             )
-                            .at(wait.span, "longer than the pipeline's own timeout"),
+                            .at(wait.span, ""),
                         );
                     }
                 }
@@ -142,16 +142,17 @@ impl<'a> Lowering<'a, '_> {
             Some(until) => match self.payload(until, position, &mut made.reads) {
                 Some(Value::Late(text)) if text.starts_with('$') => made.body.set("TimestampPath", text),
                 Some(Value::Late(_)) => self.diagnostics.push(
-                    Diagnostic::new(Code::NotAtRunTime, "a time to wait for is taken as it is")
-                        .at(until.span, "compute it in a `pass` step before"),
+                    Diagnostic::new(Code::NotAtRunTime, "`until` cannot compute a value at run time")
+                        .at(until.span, "")
+                        .help("compute the time in a `pass` step before this one"),
                 ),
                 Some(Value::Known(term)) => {
-                    // What is put there when deploying is not known yet.
+                    // A value that CloudFormation inserts is not known yet.
                     let written = term.as_str().filter(|text| !text.contains("${"));
                     if let Some(Err(wrong)) = written.map(schedule::check_time) {
                         self.diagnostics.push(
                             Diagnostic::new(Code::InvalidValue, wrong.what)
-                                .at(until.span, "a day, a time, and `Z` or the distance to UTC")
+                                .at(until.span, "expected a date, a time, and `Z` or a UTC offset")
                                 .help(wrong.help),
                         );
                     }
@@ -214,7 +215,7 @@ impl<'a> Lowering<'a, '_> {
     }
 }
 
-/// `Result` for what is known, `Parameters` for what has paths in it.
+/// Returns the field for a value: `Result` for a constant, `Parameters` for a value with paths.
 fn static_or_template(term: &Term) -> &'static str {
     let mut late = false;
     super::path::templates(term, &mut Vec::new(), &mut |_, _| late = true);

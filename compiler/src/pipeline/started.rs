@@ -1,4 +1,4 @@
-//! What starts a state machine that somebody wrote: the rules and schedules that name it, and what each gives it.
+//! The rules and schedules that start a state machine, and the input that each passes.
 
 use terrace_artifact::{Text, Value};
 
@@ -7,15 +7,15 @@ use super::targets::Targets;
 use crate::resource::Resource;
 use crate::term::Term;
 
-/// Something that starts a state machine.
+/// A rule or schedule that starts a state machine.
 pub(crate) struct Start {
-    /// What to call it in a message.
+    /// Its name in messages.
     pub(crate) name: String,
-    /// What it gives.
+    /// The shape of its input.
     pub(crate) input: Shape,
 }
 
-/// Everything that starts a state machine.
+/// Returns the rules and schedules that start a state machine.
 pub(crate) fn starts(machine: &Resource, targets: &dyn Targets) -> Vec<Start> {
     let mut starts = Vec::new();
     let rules = targets.of_type("AWS::Events::Rule");
@@ -41,7 +41,7 @@ pub(crate) fn starts(machine: &Resource, targets: &dyn Targets) -> Vec<Start> {
     starts
 }
 
-/// Whether a value names a resource: a reference to it, or CloudFormation's own `Fn::GetAtt` in the same component.
+/// Returns whether a value refers to a resource: with a reference, or with `Fn::GetAtt` in the same component.
 pub(crate) fn leads_to(term: Option<&Term>, from: &Resource, to: &Resource, targets: &dyn Targets) -> bool {
     match term {
         Some(Term::Reference(reference)) => targets
@@ -71,7 +71,7 @@ pub(crate) fn leads_to(term: Option<&Term>, from: &Resource, to: &Resource, targ
     }
 }
 
-/// What a target is given.
+/// Returns the shape of the input of a target.
 fn input_of(target: &Term) -> Shape {
     let parse = |text: &str| {
         let value: Option<Value> = serde_json::from_str(text).ok();
@@ -95,7 +95,7 @@ fn input_of(target: &Term) -> Shape {
     }
 }
 
-/// An event as EventBridge delivers it.
+/// Returns the shape of an event of EventBridge.
 pub(crate) fn event() -> Shape {
     let keys = [
         "version",
@@ -111,7 +111,7 @@ pub(crate) fn event() -> Shape {
     Shape::closed(keys.map(|key| (Text::from(key), Shape::Unknown)))
 }
 
-/// An input template as JSON: `<name>` outside quotes becomes a text.
+/// Converts an input template to JSON: `<name>` outside quotes becomes a string.
 fn quoted(template: &str) -> String {
     let mut out = String::new();
     let (mut inside, mut escaped) = (false, false);

@@ -1,18 +1,18 @@
-//! What CloudFormation puts into a definition when it deploys it.
+//! The values that CloudFormation inserts into a definition during deployment.
 
 use terrace_artifact::Text;
 
 use crate::expression::filters::pascal;
 use crate::term::{Reference, Term};
 
-/// The names in `${…}` and their values. A definition is static text with such names in it, so that a person can read it.
+/// The names in `${…}` and their values. A definition is static text with such names, so that it stays readable.
 #[derive(Default, Debug)]
 pub(super) struct Substitutions {
     entries: Vec<(Text, Term)>,
 }
 
 impl Substitutions {
-    /// A term as text of the definition: what is known as it is, the rest as `${Name}`.
+    /// Returns a term as text of the definition, with `${Name}` for values that are not known yet.
     pub(super) fn inline(&mut self, term: &Term) -> String {
         match term {
             Term::Concat(parts) => parts.iter().map(|part| self.inline(part)).collect(),
@@ -22,7 +22,7 @@ impl Substitutions {
         }
     }
 
-    /// A term as a value of the definition.
+    /// Returns a term as a value of the definition.
     pub(super) fn value(&mut self, term: &Term) -> Term {
         match term {
             Term::Concat(_) | Term::Reference(_) | Term::Asset(_) => Term::from(self.inline(term)),
@@ -57,7 +57,7 @@ impl Substitutions {
         format!("${{{name}}}")
     }
 
-    /// `DefinitionSubstitutions`, in order of name.
+    /// Returns `DefinitionSubstitutions`, in order of name.
     pub(super) fn finish(mut self) -> Option<Term> {
         self.entries.sort_by(|a, b| a.0.cmp(&b.0));
         (!self.entries.is_empty()).then_some(Term::Map(self.entries.into()))
@@ -68,7 +68,7 @@ fn is_intrinsic(entries: &[(Text, Term)]) -> bool {
     matches!(entries, [(key, _)] if key.starts_with("Fn::") || key == "Ref")
 }
 
-/// Names for a term, the best first.
+/// Returns possible names for a term, the best first.
 fn names(term: &Term) -> Vec<Text> {
     match term {
         Term::Reference(reference) => reference_names(reference),
@@ -80,7 +80,7 @@ fn names(term: &Term) -> Vec<Text> {
     }
 }
 
-/// Keys of resources that say no more than what they are.
+/// Resource keys that only repeat the type of the resource.
 const GENERAL: [&str; 10] = [
     "function",
     "job",

@@ -1,20 +1,21 @@
-//! What lowering a pipeline needs to know about the rest of the platform.
+//! The view of the rest of the platform that lowering a pipeline needs.
 
 use terrace_artifact::{Segment, Text};
 
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use super::runtime::among;
+use crate::diagnostic::{Diagnostic, Diagnostics, those};
 use crate::document::Pipeline;
 use crate::node::Node;
 use crate::resource::{Instance, Place, Resource};
 use crate::source::Span;
 use crate::term::{Reference, Term};
 
-/// Where a pipeline stands.
+/// The context of a pipeline.
 #[derive(Clone, Copy)]
 pub(crate) struct Context<'a> {
     /// The pipeline as a component.
     pub(crate) instance: &'a Instance,
-    /// Its place in [`crate::resource::Expanded::instances`].
+    /// Its index in [`crate::resource::Expanded::instances`].
     pub(crate) index: usize,
     /// The class, account and region of its environment.
     pub(crate) place: &'a Place,
@@ -22,84 +23,84 @@ pub(crate) struct Context<'a> {
     pub(crate) targets: &'a dyn Targets,
 }
 
-/// The rest of the platform, as the later phases see it.
+/// The rest of the platform.
 pub(crate) trait Targets {
-    /// What a name finds, in the order in which `ref` looks. Where it finds nothing, or two things, the implementation says
-    /// so itself.
+    /// Finds a component by name, in the order of `ref`. The implementation reports a name that is unknown or
+    /// ambiguous.
     fn find(&self, name: &str, span: Span, diagnostics: &mut Diagnostics) -> Option<Found<'_>>;
 
-    /// Like [`Targets::find`], and silent where there is nothing.
+    /// Finds a component like [`Targets::find`], without reports.
     fn look(&self, name: &str) -> Option<Found<'_>>;
 
-    /// The resource that a reference of the component itself leads to.
+    /// Returns the resource that a reference of the component resolves to.
     fn lead(&self, reference: &Reference) -> Option<&Resource>;
 
-    /// Where a component is deployed to: by its place in [`crate::resource::Expanded::instances`].
+    /// Returns the destination of a component, by its index in [`crate::resource::Expanded::instances`].
     fn home(&self, instance: usize) -> Option<&Place>;
 
-    /// The module that a resource was made by.
+    /// Returns the module of a resource.
     fn module_of(&self, resource: &Resource) -> Option<&str>;
 
-    /// The resource that a reference in the body of `from` leads to.
+    /// Returns the resource that a reference in the body of `from` resolves to.
     fn follow(&self, from: &Resource, reference: &Reference) -> Option<&Resource>;
 
-    /// Every resource of the environment.
+    /// Returns every resource of the environment.
     fn resources(&self) -> &[Resource];
 
-    /// The resources of a CloudFormation type that can be seen: those of the tenant and of the platform.
+    /// Returns the visible resources of a CloudFormation type: those of the tenant and of the platform.
     fn of_type(&self, resource_type: &str) -> Vec<&Resource> {
         let of_type = |resource: &&Resource| resource.kind.cloudformation() == Some(resource_type);
         self.resources().iter().filter(of_type).collect()
     }
 
-    /// The place of a value in a resource's body, as far as it is known.
+    /// Returns the span of a value in the body of a resource, as far as it is known.
     fn place(&self, resource: &Resource, path: &[Segment]) -> Span {
         let _ = path;
         resource.declared
     }
 
-    /// The place of the key of such a value.
+    /// Returns the span of the key of such a value.
     fn place_of_key(&self, resource: &Resource, path: &[Segment]) -> Span {
         self.place(resource, path)
     }
 
-    /// The buckets that a job or function may write into, each with what the keys begin with that it may write: the empty text where
-    /// it may write all. Known once grants have become policies.
+    /// Returns the buckets that a job or function can write to, each with the prefix of the allowed keys, which is empty if
+    /// every key is allowed. Known after grants are lowered to policies.
     fn writable<'s>(&'s self, runner: &Resource) -> Vec<(&'s Resource, Text)>;
 
-    /// The text of a file of the stack, as `asset('path')` names it.
+    /// Returns the text of a file of the stack, by the path of `asset('path')`.
     fn text(&self, path: &str) -> Option<String>;
 }
 
-/// What a name finds.
+/// The component that a name resolves to.
 #[derive(Clone)]
 pub(crate) struct Found<'a> {
     /// The component.
     pub(crate) instance: &'a Instance,
-    /// Its place in [`crate::resource::Expanded::instances`].
+    /// Its index in [`crate::resource::Expanded::instances`].
     pub(crate) index: usize,
-    /// What it says of its runs, where it is a pipeline: its resources may not be there yet.
+    /// The limits of its executions, if it is a pipeline, whose resources may not exist yet.
     pub(crate) runs: Option<Runs>,
     /// Its resources.
     pub(crate) resources: Vec<&'a Resource>,
 }
 
-/// The longest that a run of an `EXPRESS` pipeline may take, in seconds.
+/// The maximum duration of an execution of an `EXPRESS` pipeline, in seconds.
 pub(super) const EXPRESS_LIMIT: i64 = 300;
 
-/// What a pipeline says of its runs.
+/// The limits of the executions of a pipeline.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Runs {
-    /// The longest that one may take, where that is known.
+    /// The maximum duration in seconds, if it is known.
     pub(crate) seconds: Option<i64>,
-    /// Whether they are those of an `EXPRESS` pipeline.
+    /// Whether the pipeline is `EXPRESS`.
     pub(crate) express: bool,
-    /// The place that says so.
+    /// The span that declares the limits.
     pub(crate) span: Span,
 }
 
 impl Runs {
-    /// What a pipeline says.
+    /// Returns the limits of a pipeline.
     pub(crate) fn of_pipeline(pipeline: &Pipeline) -> Runs {
         let express = pipeline.node.get("type").and_then(Node::as_str) == Some("EXPRESS");
         let timeout = pipeline.timeout.as_ref();
@@ -110,7 +111,7 @@ impl Runs {
         }
     }
 
-    /// The longest that a run of a pipeline may take: 4 hours where it does not say so, and 5 minutes for `EXPRESS`.
+    /// Returns the maximum duration of an execution: by default 4 hours, and 5 minutes for `EXPRESS`.
     pub(super) fn longest(pipeline: &Pipeline, express: bool) -> i64 {
         let default = if express { EXPRESS_LIMIT } else { 14_400 };
         pipeline
@@ -119,7 +120,7 @@ impl Runs {
             .map_or(default, |timeout| timeout.value.seconds)
     }
 
-    /// What a state machine says that somebody wrote.
+    /// Returns the limits of a state machine that is written by hand.
     pub(crate) fn of_machine(machine: &Resource) -> Runs {
         let kind = machine.body.get("StateMachineType").and_then(Term::as_str);
         let timeout = machine.body.at(&["Definition", "TimeoutSeconds"]);
@@ -131,7 +132,7 @@ impl Runs {
     }
 }
 
-/// A reference to an attribute of another resource of the same pipeline.
+/// Returns a reference to an attribute of another resource of the same pipeline.
 pub(crate) fn own(resource: &str, attribute: &str, span: Span) -> Term {
     Reference {
         name: resource.into(),
@@ -156,7 +157,7 @@ pub(crate) fn resource_of<'a>(
         None => (name, None),
     };
     let found = context.targets.find(component, span, diagnostics)?;
-    let word = word_for(resource_type);
+    let word = with_article(resource_type);
     let of_type = || {
         found
             .resources
@@ -174,13 +175,17 @@ pub(crate) fn resource_of<'a>(
             let quoted = rest.replace('\'', "\"");
             let Some(resource) = found.resources.iter().copied().find(|r| named(r) == quoted) else {
                 let names: Vec<String> = of_type().map(named).collect();
+                let note = match names.is_empty() {
+                    true => format!("the component has no {}", word_for(resource_type)),
+                    false => those("the only candidate is", "the candidates are", &names),
+                };
                 diagnostics.push(
                     Diagnostic::new(
                         Code::UnknownReference,
-                        format!("`{component}` has no resource `{rest}`"),
+                        format!("component `{component}` has no resource `{rest}`"),
                     )
-                    .at(span, format!("a {word} is expected here"))
-                    .help(format!("it has {}", crate::diagnostic::listed(&names))),
+                    .at(span, format!("expected {word}"))
+                    .note(note),
                 );
                 return None;
             };
@@ -204,10 +209,10 @@ pub(crate) fn resource_of<'a>(
                     diagnostics.push(
                         Diagnostic::new(
                             Code::AmbiguousReference,
-                            format!("`{name}` has more than one {word}"),
+                            format!("`{name}` has more than one {}", word_for(resource_type)),
                         )
-                        .at(span, "which of them is meant?")
-                        .help(format!("name one: {}", crate::diagnostic::listed(&names))),
+                        .at(span, "ambiguous name")
+                        .help(format!("write {}", crate::diagnostic::one_of(&names))),
                     );
                     None
                 }
@@ -216,8 +221,9 @@ pub(crate) fn resource_of<'a>(
     }
 }
 
+/// Reports a target of the wrong type.
 fn wrong_target(name: &str, resource_type: &str, span: Span, found: &Found<'_>) -> Diagnostic {
-    let word = word_for(resource_type);
+    let word = with_article(resource_type);
     let mut types: Vec<&str> = found
         .resources
         .iter()
@@ -225,20 +231,29 @@ fn wrong_target(name: &str, resource_type: &str, span: Span, found: &Found<'_>) 
         .collect();
     types.sort_unstable();
     types.dedup();
-    Diagnostic::new(
-        crate::code::Code::WrongTarget,
-        format!("`{name}` is not a {word}"),
-    )
-    .at(span, format!("a {word} is expected here"))
-    .also(
-        found.instance.declared,
-        format!("`{}` is declared here", found.instance.component),
-    )
-    .note(format!("it makes {}", crate::diagnostic::listed(types)))
+    Diagnostic::new(crate::code::Code::WrongTarget, format!("`{name}` is not {word}"))
+        .at(span, format!("expected {word}"))
+        .also(
+            found.instance.declared,
+            format!("`{}` declared here", found.instance.component),
+        )
+        .note(format!("it contains {}", among(types)))
 }
 
-/// What people call a type.
-pub(crate) fn word_for(resource_type: &str) -> &'static str {
+/// Returns the common name of a type with its article.
+pub(super) fn with_article(resource_type: &str) -> String {
+    let word = word_for(resource_type);
+    // `SNS` and `SQS` start with a vowel sound.
+    let article = if word.starts_with(['A', 'E', 'S', 'e']) {
+        "an"
+    } else {
+        "a"
+    };
+    format!("{article} {word}")
+}
+
+/// Returns the common name of a type.
+pub(super) fn word_for(resource_type: &str) -> &'static str {
     match resource_type {
         "AWS::Lambda::Function" => "Lambda function",
         "AWS::Glue::Job" => "Glue job",

@@ -1,22 +1,22 @@
-//! The services Step Functions calls by itself, and what each call needs to be allowed.
+//! The optimized service integrations of Step Functions.
 
-/// How a call is waited for.
+/// The integration pattern of a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Pattern {
-    /// Until the service has answered.
+    /// Waits for the response of the service.
     Answer,
-    /// Until the job has ended.
+    /// Waits for the end of the job.
     Sync,
-    /// Until the job has ended, with its result as JSON.
+    /// Waits for the end of the job, and returns its result as JSON.
     Sync2,
-    /// Until somebody sends the token back.
+    /// Waits until the task token is returned.
     Token,
 }
 
 use Pattern::{Answer, Sync, Sync2, Token};
 
 impl Pattern {
-    /// What stands behind the name of the call.
+    /// Returns the suffix of the name of the call.
     pub(crate) fn suffix(self) -> &'static str {
         match self {
             Answer => "",
@@ -26,7 +26,7 @@ impl Pattern {
         }
     }
 
-    /// Takes the pattern off `glue:startJobRun.sync`.
+    /// Splits `glue:startJobRun.sync` into the call and the pattern.
     pub(crate) fn split(service: &str) -> (&str, Pattern) {
         for pattern in [Sync2, Sync, Token] {
             if let Some(call) = service.strip_suffix(pattern.suffix()) {
@@ -105,7 +105,7 @@ const INTEGRATIONS: [(&str, &[Pattern]); 60] = [
     ("states:startExecution", &[Answer, Sync, Sync2, Token]),
 ];
 
-/// The patterns of an optimized integration; nothing where there is no such call.
+/// Returns the patterns of an optimized integration, or `None` if the call does not exist.
 pub(crate) fn patterns(call: &str) -> Option<&'static [Pattern]> {
     INTEGRATIONS
         .iter()
@@ -113,7 +113,7 @@ pub(crate) fn patterns(call: &str) -> Option<&'static [Pattern]> {
         .map(|(_, patterns)| *patterns)
 }
 
-/// Every optimized integration.
+/// Returns every optimized integration.
 pub(crate) fn integrations() -> impl Iterator<Item = &'static str> {
     INTEGRATIONS.iter().map(|(name, _)| *name)
 }

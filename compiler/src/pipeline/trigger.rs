@@ -1,4 +1,4 @@
-//! What starts a pipeline, and what it is given: rules and schedules, with the role they act as and the queue for what they cannot deliver.
+//! The triggers of a pipeline: rules and schedules, with their role and the queue of undelivered events.
 
 use terrace_artifact::{Text, to_json_compact};
 
@@ -18,12 +18,12 @@ use crate::resource::Resource;
 use crate::source::Span;
 use crate::term::{Reference, Term};
 
-/// A trigger as its document has it.
+/// A trigger of a pipeline.
 pub(super) struct Trigger<'n> {
-    /// The first part of its resources' keys.
+    /// The prefix of the keys of its resources.
     pub(super) name: Text,
     pub(super) span: Span,
-    /// What it gives the pipeline.
+    /// The shape of the input of the pipeline.
     pub(super) shape: Shape,
     kind: Kind<'n>,
     input: Option<&'n Node>,
@@ -61,12 +61,11 @@ pub(super) fn read<'n>(pipeline: &'n Node, diagnostics: &mut Diagnostics) -> Vec
             .replace('-', "_")
             .into();
         if let Some(first) = triggers.iter().find(|trigger| trigger.name == name) {
-            let problem = Diagnostic::new(Code::DuplicateName, format!("two triggers are named `{name}`"))
-                .at(at.key, "needs a name of its own")
-                .also(first.span, "the first is here");
+            let problem = Diagnostic::new(Code::DuplicateName, format!("duplicate trigger `{name}`"))
+                .repeats(at.key, first.span);
             diagnostics.push(match node.get("name") {
                 Some(_) => problem,
-                None => problem.help("give it one: `name: nightly`"),
+                None => problem.help("add a name, such as `name: nightly`"),
             });
             continue;
         }
@@ -74,8 +73,11 @@ pub(super) fn read<'n>(pipeline: &'n Node, diagnostics: &mut Diagnostics) -> Vec
         for (key, value) in input.map(Node::entries).unwrap_or_default() {
             if TAKEN.contains(&key.as_str()) {
                 diagnostics.push(
-                    Diagnostic::new(Code::InvalidValue, format!("an input cannot be named `{key}`"))
-                        .at(value.key, "the pipeline keeps something of its own there"),
+                    Diagnostic::new(
+                        Code::InvalidValue,
+                        format!("`{key}` is not a valid name of an input"),
+                    )
+                    .at(value.key, "reserved for the pipeline"),
                 );
             }
         }
@@ -112,10 +114,10 @@ fn shape_of(node: &Node) -> Shape {
 const RULE_ROLE: &str = "rule_role";
 const SCHEDULE_ROLE: &str = "schedule_role";
 
-/// The key of the queue that keeps what could not be delivered.
+/// The key of the queue of undelivered events.
 pub(crate) const UNDELIVERED: &str = "undelivered";
 
-/// The resources of all triggers. `key` encrypts the machine, `topic` hears of failures; `make` builds a resource of the pipeline.
+/// Lowers all triggers to resources. `key` encrypts the state machine, `topic` gets notifications of failures, and `make` builds a resource of the pipeline.
 pub(super) fn lower(
     triggers: &[Trigger<'_>],
     key: Option<&Term>,
@@ -141,7 +143,7 @@ pub(super) fn lower(
                 if let Err(wrong) = schedule::check(text) {
                     lowering.diagnostics.push(
                         Diagnostic::new(Code::InvalidSchedule, wrong.what)
-                            .at(expression.span, "EventBridge refuses this")
+                            .at(expression.span, "EventBridge rejects this schedule")
                             .help(wrong.help),
                     );
                 }
@@ -210,7 +212,7 @@ pub(super) fn lower(
             let dead = event::dead_buckets(&rule, lowering.context.targets);
             lowering.diagnostics.extend(
                 dead.into_iter()
-                    .map(|problem| problem.also(event.key, "this trigger waits for its objects")),
+                    .map(|problem| problem.also(event.key, "this trigger waits for its events")),
             );
         }
         resources.push(rule);
@@ -219,7 +221,7 @@ pub(super) fn lower(
         return resources;
     }
     let name = lowering.context.instance.name.clone();
-    // A rule needs the role before it has an ARN that the trust policy could name.
+    // The trust policy cannot name the rule, because the rule requires the role first.
     let role = |service: &str, mut allowed: Policy| {
         allowed.allow(
             "StartPipeline",
@@ -286,7 +288,7 @@ pub(super) fn lower(
     resources
 }
 
-/// The alarm that rings when something is in the queue: nobody else would look there before it is gone.
+/// Returns the alarm for messages in the queue, which would otherwise expire unnoticed.
 fn undelivered_alarm(pipeline: &Text, topic: Option<Term>, span: Span) -> Term {
     let queue = Term::map([
         ("Name", Term::from("QueueName")),
@@ -315,7 +317,7 @@ fn undelivered_alarm(pipeline: &Text, topic: Option<Term>, span: Span) -> Term {
     alarm
 }
 
-/// What becomes of an event that cannot be delivered: tried again for an hour, then kept.
+/// Returns the delivery settings: retries for one hour, then the queue of undelivered events.
 fn delivery(span: Span) -> [(Text, Term); 2] {
     [
         (
@@ -353,7 +355,7 @@ fn input_of(trigger: &Trigger<'_>, lowering: &mut Lowering<'_, '_>, by_schedule:
     }
 }
 
-/// The pattern of new objects in a bucket, which has to tell of them.
+/// Returns the pattern of new objects in a bucket, and checks that the bucket sends events.
 fn objects_pattern(objects: &Node, lowering: &mut Lowering<'_, '_>) -> Option<Term> {
     let (bucket, at) = match (objects.get("zone"), objects.get("bucket")) {
         (Some(zone), _) => (zone_bucket(zone, lowering.context, lowering.diagnostics)?, zone),
@@ -361,9 +363,9 @@ fn objects_pattern(objects: &Node, lowering: &mut Lowering<'_, '_>) -> Option<Te
             Some(bucket) => (bucket, node),
             None => {
                 lowering.diagnostics.push(
-                    Diagnostic::new(Code::WrongTarget, "a bucket is named by its component")
-                        .at(node.span, "whether it tells of new objects has to be known")
-                        .help("name the component, or `COMPONENT.RESOURCE`"),
+                    Diagnostic::new(Code::WrongTarget, "the bucket must be named by its component")
+                        .at(node.span, "the trigger requires the settings of the bucket")
+                        .help("write the name of the component, or `COMPONENT.RESOURCE`"),
                 );
                 return None;
             }
@@ -373,7 +375,7 @@ fn objects_pattern(objects: &Node, lowering: &mut Lowering<'_, '_>) -> Option<Te
     lowering.beside(bucket.instance, at)?;
     if !event::tells_events(bucket) {
         lowering.diagnostics.push(
-            event::dead(bucket, lowering.context.targets).also(at.span, "this trigger waits for its objects"),
+            event::dead(bucket, lowering.context.targets).also(at.span, "this trigger waits for its events"),
         );
     }
     let text = |key: &str| objects.get(key).and_then(Node::as_str);
@@ -402,7 +404,7 @@ fn objects_pattern(objects: &Node, lowering: &mut Lowering<'_, '_>) -> Option<Te
     ]))
 }
 
-/// The bucket of a zone of the lake.
+/// Finds the bucket of a zone of the lake.
 fn zone_bucket<'a>(
     zone: &Node,
     context: &Context<'a>,
@@ -431,10 +433,14 @@ fn zone_bucket<'a>(
     if found.is_none() {
         let names: Vec<Text> = buckets.iter().map(|bucket| zone_of(bucket)).collect();
         let problem = Diagnostic::new(Code::UnknownValue, format!("the lake has no zone `{name}`"))
-            .at(zone.span, "no such zone")
+            .at(zone.span, "")
             .nearest(zone.span, name, names.iter().map(Text::as_str));
         diagnostics.push(if problem.help.is_empty() {
-            problem.help(crate::diagnostic::those("its zone is", "its zones are", &names))
+            problem.note(crate::diagnostic::those(
+                "its only zone is",
+                "its zones are",
+                &names,
+            ))
         } else {
             problem
         });
@@ -456,14 +462,14 @@ fn event_pattern(event: &Node, lowering: &mut Lowering<'_, '_>) -> Option<Term> 
     let pattern = Term::Map(pattern.into());
     for problem in event::pattern_problems(&pattern) {
         lowering.diagnostics.push(
-            Diagnostic::new(Code::InvalidPattern, problem).at(event.key, "EventBridge refuses this pattern"),
+            Diagnostic::new(Code::InvalidPattern, problem).at(event.key, "EventBridge rejects this pattern"),
         );
     }
     Some(pattern)
 }
 
 impl<'a> Lowering<'a, '_> {
-    /// A tree without any value of a run.
+    /// Evaluates a tree without run-time values.
     fn known(&mut self, node: &Node) -> Option<Term> {
         Some(match &node.kind {
             NodeKind::Map(entries) => {
@@ -490,7 +496,7 @@ impl<'a> Lowering<'a, '_> {
         })
     }
 
-    /// The bucket that a reference leads to.
+    /// Returns the bucket that a reference resolves to.
     pub(super) fn bucket_named(&self, reference: &Reference) -> Option<&'a Resource> {
         let targets: &'a dyn Targets = self.context.targets;
         let found = targets.lead(reference)?;
@@ -498,12 +504,12 @@ impl<'a> Lowering<'a, '_> {
     }
 }
 
-/// `{"a":"b"}` as JSON text.
+/// Returns a string as JSON.
 pub(super) fn json(text: &str) -> String {
     to_json_compact(&text.into())
 }
 
-/// The ARN of the machine of a pipeline by its name.
+/// Returns the ARN of the state machine with a name.
 pub(super) fn machine_arn(name: &Text, span: Span) -> Term {
     arn("states", [format!("stateMachine:{name}").into()], span)
 }

@@ -1,19 +1,19 @@
-//! Values and conditions of steps, as states hold them.
+//! Lowers values and conditions of steps to the form of states.
 
 use std::collections::BTreeSet;
 
 use super::lower::Lowering;
 use super::names::{Here, Position};
-use super::runtime::{Condition, Runtime, Value};
+use super::runtime::{Condition, Runtime, Value, secret_in_pipeline};
 use crate::code::Code;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, not_in_this_version};
 use crate::expression::{Template, template};
 use crate::node::{Node, NodeKind};
 use crate::source::Span;
 use crate::term::Term;
 
 impl<'a> Lowering<'a, '_> {
-    /// A condition, and the paths that are there where it is true.
+    /// Lowers a condition. Adds the paths that exist if it is true to `guards`.
     pub(super) fn condition(
         &mut self,
         node: &'a Node,
@@ -35,21 +35,21 @@ impl<'a> Lowering<'a, '_> {
             }
             _ => {
                 self.diagnostics.push(
-                    Diagnostic::new(Code::WrongType, "a condition is an expression")
-                        .at(node.span, "not an expression")
-                        .help("such as `when: \"{{ input.mode == 'full' }}\"`"),
+                    Diagnostic::new(Code::WrongType, "a condition must be an expression")
+                        .at(node.span, "not in `{{ }}`")
+                        .help("write an expression such as `\"{{ input.mode == 'full' }}\"`"),
                 );
                 None
             }
         }
     }
 
-    /// Runs a translation, and says what came of it.
+    /// Runs a translation and reports its problems.
     pub(super) fn with_runtime<T>(
         &mut self,
         position: &Position,
         reads: &mut Vec<(usize, Span)>,
-        translate: impl FnOnce(&mut Runtime<'_, '_>) -> Result<T, super::runtime::Said>,
+        translate: impl FnOnce(&mut Runtime<'_, '_>) -> Result<T, super::runtime::Reported>,
     ) -> Option<T> {
         let kept: BTreeSet<usize> = (0..self.steps.all.len()).filter(|id| self.keeps(*id)).collect();
         let mut here = Here {
@@ -79,7 +79,7 @@ impl<'a> Lowering<'a, '_> {
         result.ok()
     }
 
-    /// A value as states hold it: a map with keys that end in `.$`, or one late value.
+    /// Lowers a value: a map with keys that end in `.$`, or one run-time value.
     pub(super) fn payload(
         &mut self,
         node: &Node,
@@ -93,14 +93,7 @@ impl<'a> Lowering<'a, '_> {
                 Some(match value {
                     Value::Known(term) => {
                         if has_secret(&term) {
-                            self.diagnostics.push(
-                                Diagnostic::new(Code::NotAtRunTime, "a secret cannot stand in a pipeline")
-                                    .at(
-                                        node.span,
-                                        "everybody who may look at the definition or at a run would see it",
-                                    )
-                                    .help("let the task read the secret itself"),
-                            );
+                            self.diagnostics.push(secret_in_pipeline(node.span));
                         }
                         Value::Known(self.substitutions.value(&term))
                     }
@@ -112,14 +105,9 @@ impl<'a> Lowering<'a, '_> {
                 for (key, value) in entries {
                     if key.starts_with('$') || key.ends_with(".$") {
                         self.diagnostics.push(
-                            Diagnostic::new(
-                                Code::NotInThisVersion,
-                                format!("`{key}` in a pipeline is not in this version"),
-                            )
-                            .at(
-                                value.key,
-                                "write the value as an expression: `key: \"{{ input.x }}\"`",
-                            ),
+                            not_in_this_version(&format!("in pipelines, `{key}`"))
+                                .at(value.key, "")
+                                .help("write the value as an expression: `key: \"{{ input.x }}\"`"),
                         );
                         continue;
                     }
@@ -157,9 +145,10 @@ impl<'a> Lowering<'a, '_> {
                             self.diagnostics.push(
                                 Diagnostic::new(
                                     Code::NotAtRunTime,
-                                    "a list of maps and values of a run cannot be written in one",
+                                    "a list cannot contain both run-time values and maps or lists",
                                 )
-                                .at(node.span, "compute the values in `pass` steps before"),
+                                .at(node.span, "")
+                                .help("compute the values in `pass` steps before this one"),
                             );
                             return None;
                         }

@@ -1,4 +1,4 @@
-//! Names in documents: of environments, tenants and components that have to be there, and of environments that come after others.
+//! Checks the names in documents: references to environments, tenants and components, and the order of promotion.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,9 +14,10 @@ use crate::load::{Stack, unknown};
 use crate::placement::{check_label, check_names as check_targets, directory};
 use crate::resource::PLATFORM;
 use crate::scope::lost_to_scale;
+use crate::set::without_inputs;
 use crate::unit::Quantity;
 
-/// Finds names in documents that name nothing.
+/// Reports names in documents that do not exist.
 pub(super) fn check(stack: &Stack, diagnostics: &mut Diagnostics) {
     let environments = || stack.environments.iter().map(|e| e.name.value.as_str());
     let tenants = || stack.tenants.iter().map(|t| t.name.value.as_str());
@@ -56,11 +57,8 @@ pub(super) fn check(stack: &Stack, diagnostics: &mut Diagnostics) {
                     Code::InvalidValue,
                     format!("a tenant cannot be named `{PLATFORM}`"),
                 )
-                .at(
-                    tenant.name.span,
-                    "addresses of the platform's own components begin with it",
-                )
-                .help("give the tenant another name"),
+                .at(tenant.name.span, "reserved for the platform")
+                .help("rename the tenant"),
             );
         }
     }
@@ -75,10 +73,13 @@ pub(super) fn check(stack: &Stack, diagnostics: &mut Diagnostics) {
             && let Some(other) = stack.components.iter().find(|c| c.name.value == old.value)
         {
             diagnostics.push(
-                Diagnostic::new(Code::InvalidMove, format!("`{}` still exists", old.value))
-                    .at(old.span, "moved from here")
-                    .also(other.name.span, "and this is still here")
-                    .help("remove `moved_from`, or the component that has the old name"),
+                Diagnostic::new(
+                    Code::InvalidMove,
+                    format!("component `{}` still exists", old.value),
+                )
+                .at(old.span, "moved from this component")
+                .also(other.name.span, "still declared here")
+                .help("remove `moved_from`, or the component with the old name"),
             );
         }
     }
@@ -105,14 +106,9 @@ pub(super) fn check(stack: &Stack, diagnostics: &mut Diagnostics) {
                         components(),
                     ));
                 }
-                Some(component) if matches!(component.recipe, Source::Own(_)) => diagnostics.push(
-                    Diagnostic::new(
-                        Code::UnknownInput,
-                        format!("component `{}` has no inputs", name.value),
-                    )
-                    .at(name.span, "nothing to set")
-                    .also(component.name.span, "its resources are its own"),
-                ),
+                Some(component) if matches!(component.recipe, Source::Own(_)) => {
+                    diagnostics.push(without_inputs(component, name.span));
+                }
                 Some(_) => {}
             }
         }
@@ -140,7 +136,7 @@ pub(super) fn check(stack: &Stack, diagnostics: &mut Diagnostics) {
     crate::reach::check(stack, diagnostics);
 }
 
-/// Reports a resource pool that its scale leaves without one of its resources.
+/// Reports a resource pool whose scale rounds one of its resources down to zero.
 fn check_pool(tenant: &Tenant, diagnostics: &mut Diagnostics) {
     let Some(pool) = &tenant.resource_pool else { return };
     if let Some((what, smallest)) = lost_to_scale(pool) {
@@ -148,19 +144,17 @@ fn check_pool(tenant: &Tenant, diagnostics: &mut Diagnostics) {
             Diagnostic::new(
                 Code::InvalidValue,
                 format!(
-                    "a pool `{}` has no {what} at a scale of {}",
+                    "resource pool `{}` has no {what} at a scale of {}",
                     pool.kind.value, pool.scale_factor.value
                 ),
             )
-            .at(pool.scale_factor.span, "rounds down to none")
-            .help(format!(
-                "the smallest scale that leaves some of everything is {smallest}"
-            )),
+            .at(pool.scale_factor.span, "rounds down to zero")
+            .help(format!("use a scale of at least {smallest}")),
         );
     }
 }
 
-/// Reports tenants whose composed names would be the same: `a-b` and `a_b` have one namespace.
+/// Reports tenants with the same generated names: `a-b` and `a_b` have the same namespace.
 fn check_one_slug(stack: &Stack, diagnostics: &mut Diagnostics) {
     let mut known: BTreeMap<Text, &Spanned<Text>> = BTreeMap::new();
     for tenant in &stack.tenants {
@@ -169,26 +163,27 @@ fn check_one_slug(stack: &Stack, diagnostics: &mut Diagnostics) {
             Entry::Vacant(place) => {
                 place.insert(name);
             }
-            // Two documents of one name are another mistake, which is reported already.
+            // Duplicate names are reported elsewhere.
             Entry::Occupied(first) if first.get().value == name.value => {}
             Entry::Occupied(first) => diagnostics.push(
                 Diagnostic::new(
                     Code::NameCollision,
                     format!(
-                        "the tenants `{}` and `{}` have the same namespace",
+                        "tenants `{}` and `{}` have the same namespace",
                         first.get().value,
                         name.value
                     ),
                 )
-                .at(name.span, format!("`{}` in composed names", first.key()))
-                .also(first.get().span, "the same")
-                .help("rename one of the two: composed names do not distinguish `_` from `-`"),
+                .at(name.span, format!("becomes `{}`", first.key()))
+                .also(first.get().span, format!("becomes `{}`", first.key()))
+                .note("generated names contain `-` in place of `_`")
+                .help("rename one of them"),
             ),
         }
     }
 }
 
-/// Reports environments that are written to one directory: each would delete the other's files.
+/// Reports environments with the same output directory, because each would delete the files of the other.
 fn check_directories(environments: &[Environment], diagnostics: &mut Diagnostics) {
     let mut known: BTreeMap<String, &Environment> = BTreeMap::new();
     for environment in environments {
@@ -220,16 +215,16 @@ fn check_directories(environments: &[Environment], diagnostics: &mut Diagnostics
     }
 }
 
-/// Finds amounts in documents that make no sense: the quotas of tiers and tenants.
+/// Reports amounts that are never useful, in the quotas of tiers and tenants.
 fn check_amounts(stack: &Stack, diagnostics: &mut Diagnostics) {
     let mut check = |name: &str, dimension: Dimension, amount: &Spanned<Quantity>| {
         let zero = dimension != Dimension::Count && amount.value.amount == Decimal::ZERO;
         let (code, says, meant) = match dimension.check(amount.value) {
             Some(found) => (found.code, found.says, found.meant),
-            None if zero => (Code::InvalidValue, "is zero".to_owned(), None),
+            None if zero => (Code::InvalidValue, "must not be zero".to_owned(), None),
             None => return,
         };
-        let diagnostic = Diagnostic::new(code, format!("`{name}` {says}")).at(amount.span, "this amount");
+        let diagnostic = Diagnostic::new(code, format!("`{name}` {says}")).at(amount.span, "");
         diagnostics.push(match meant {
             Some(meant) => diagnostic.replace(amount.span, meant.clone(), format!("write `{meant}`")),
             None => diagnostic.help(format!("write an amount such as {}", dimension.examples())),
@@ -247,38 +242,38 @@ fn check_amounts(stack: &Stack, diagnostics: &mut Diagnostics) {
     }
 }
 
-/// Changes come from an environment to the next, and never back.
+/// Reports environments that are promoted in a cycle.
 fn check_promotion(environments: &[Environment], diagnostics: &mut Diagnostics) {
     let before = |environment: &Environment| {
         let from = environment.promotes_from.as_ref()?;
         environments.iter().find(|other| other.name.value == from.value)
     };
-    let mut told: BTreeSet<&Text> = BTreeSet::new();
+    let mut reported: BTreeSet<&Text> = BTreeSet::new();
     for start in environments {
         let mut path = vec![start];
         while let Some(next) = path.last().and_then(|last| before(last)) {
             if let Some(at) = path.iter().position(|one| one.name.value == next.name.value) {
                 let ring = &path[at..];
-                if ring.iter().any(|one| told.contains(&one.name.value)) {
+                if ring.iter().any(|one| reported.contains(&one.name.value)) {
                     break;
                 }
-                told.extend(ring.iter().map(|one| &one.name.value));
+                reported.extend(ring.iter().map(|one| &one.name.value));
                 let names = ring.iter().chain(&ring[..1]);
                 let names: Vec<&str> = names.map(|one| one.name.value.as_str()).collect();
                 let mut places = ring
                     .iter()
                     .filter_map(|one| Some((one, one.promotes_from.as_ref()?)));
-                let label =
-                    |one: &Environment, from: &Text| format!("`{}` comes after `{from}`", one.name.value);
+                let label = |one: &Environment, from: &Text| {
+                    format!("`{}` is promoted from `{from}`", one.name.value)
+                };
                 let Some((first, from)) = places.next() else { break };
-                let message = format!("environments are promoted in a ring: {}", names.join(" → "));
+                let message = format!("environments are promoted in a cycle: {}", names.join(" → "));
                 let mut diagnostic =
                     Diagnostic::new(Code::DependencyCycle, message).at(from.span, label(first, &from.value));
                 for (one, from) in places {
                     diagnostic = diagnostic.also(from.span, label(one, &from.value));
                 }
-                diagnostics
-                    .push(diagnostic.help("take one of them out: the first environment comes after none"));
+                diagnostics.push(diagnostic.help("remove `promotes_from` from the first environment"));
                 break;
             }
             path.push(next);

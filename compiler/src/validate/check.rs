@@ -1,4 +1,4 @@
-//! Holds a node against a schema, and says everything that is wrong with it.
+//! Checks a node against a schema and reports every problem.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -10,14 +10,17 @@ use terrace_artifact::{Decimal, Digest, Value};
 use super::schema::{Bounds, Id, Later, Others, Schema, Schemas, Types};
 use super::words::{quoted, refused, unknown_value, with_note_on_expressions};
 use crate::code::Code;
-use crate::diagnostic::{Diagnostic, listed, shown};
+use crate::diagnostic::{Diagnostic, did_you_mean, listed, missing_key, shown};
 use crate::node::{Node, NodeKind};
 use crate::source::{Files, Span};
 
-/// How many names a message may list.
+/// The maximum number of names that a message lists.
 const MOST_LISTED: usize = 16;
 
-/// What a node is to the reader of a message.
+/// The help for a value that would be valid as a string.
+const QUOTE: &str = "put it in quotes";
+
+/// The role of a node, as a message names it.
 #[derive(Clone, Copy)]
 pub(super) enum Place<'a> {
     /// A whole document of this kind.
@@ -42,7 +45,7 @@ impl fmt::Display for Place<'_> {
 }
 
 impl<'a> Place<'a> {
-    /// The place of an item of a list that stands here.
+    /// Returns the role of an item of this list.
     fn item(self) -> Place<'a> {
         match self {
             Place::Document(key) | Place::Key(key) | Place::Item(key) | Place::Name(key) => Place::Item(key),
@@ -56,21 +59,21 @@ impl<'a> Place<'a> {
     }
 }
 
-/// Where what is wrong goes: told, or only whether there is something.
+/// Checks nodes against the schemas of one file.
 pub(super) struct Checker<'a> {
     pub(super) schemas: &'a Schemas,
     pub(super) files: &'a Files,
 }
 
 impl Checker<'_> {
-    /// Everything that is wrong with a node.
+    /// Returns every problem of a node.
     pub(super) fn problems(&self, id: Id, node: &Node, place: Place<'_>) -> Vec<Diagnostic> {
         let mut found = Vec::new();
         self.check(id, node, place, &mut found);
         found
     }
 
-    /// Whether a node fits, without a word: for conditions.
+    /// Returns whether a node matches a schema, without diagnostics. Used for conditions.
     fn fits(&self, id: Id, node: &Node) -> bool {
         if node.kind == NodeKind::Wrong {
             return true;
@@ -95,7 +98,7 @@ impl Checker<'_> {
             && self.others_fit(id, node)
     }
 
-    /// The rest of [`Checker::fits`]: what conditions never use costs nothing there.
+    /// Checks the keywords that conditions rarely use, so that [`Checker::fits`] stays fast.
     fn others_fit(&self, id: Id, node: &Node) -> bool {
         let schema = self.schemas.get(id);
         let plain = matches!(schema.others, Others::Any)
@@ -119,7 +122,7 @@ impl Checker<'_> {
             && self.fits(not, node)
         {
             found.push(refused(schema, node, place));
-            // What a key will hold in a later version can be wrong already.
+            // The items of a key that is not supported yet are still checked.
             if let (Some(Later::Key), NodeKind::List(items)) = (&schema.later, &node.kind) {
                 self.check_list(schema, node, items, place, found);
             }
@@ -159,10 +162,10 @@ impl Checker<'_> {
         }
     }
 
-    /// Whether one of the alternatives fits; if none does, says what is wrong with the one that was most likely meant.
+    /// Returns whether one of the alternatives matches. If none does, reports the problems of the most likely one.
     fn check_any(&self, schema: &Schema, node: &Node, place: Place<'_>, found: &mut Vec<Diagnostic>) -> bool {
         let kind = type_of(node);
-        // A text without braces was not meant as an expression: it is told what else may stand there.
+        // A string without braces was not meant as an expression, so the message names the other alternatives.
         let plain = node.as_str().is_some_and(|text| !text.contains("{{"));
         let meant = |id: &&Id| !(plain && self.schemas.get(**id).is_expression());
         let possible = schema
@@ -191,16 +194,16 @@ impl Checker<'_> {
         false
     }
 
-    /// Says what is wrong with a map. Whether it is clear what was meant, so that there may be more to say of it.
+    /// Reports the problems of a map. Returns whether further checks of the map make sense.
     fn check_map(&self, schema: &Schema, node: &Node, place: Place<'_>, found: &mut Vec<Diagnostic>) -> bool {
         let entries = node.entries();
         if let Some(why) = out_of_bounds(schema.entries, entries.len(), "key", "keys") {
             found.push(invalid(schema, node, place, &why));
             return false;
         }
-        // What a merge key would bring was told not to come.
+        // A merge key was reported already. The keys that it would add are not missing as well.
         let merged = node.get("<<").is_some();
-        // What a misspelt key was meant to be is not missing as well.
+        // A key that is present but misspelled is not reported as missing.
         let mut meant: Vec<&str> = Vec::new();
         let free = OnceCell::new();
         let free = || -> &Vec<&str> {
@@ -225,9 +228,8 @@ impl Checker<'_> {
                 (Some((_, id)), _) => self.check(*id, value, Place::Key(key), found),
                 (None, Others::Any) => {}
                 (None, Others::Of(id)) if self.is_one_of(id, key) && !is_map(value) => {
-                    let message = format!("`{}` stands where a name belongs", shown(key));
-                    let problem =
-                        Diagnostic::new(Code::WrongType, message).at(value.key, "the name of what?");
+                    let message = format!("missing name before `{}`", shown(key));
+                    let problem = Diagnostic::new(Code::WrongType, message).at(value.key, "expected a name");
                     found.push(match &schema.say {
                         Some(say) => problem.help(say.as_str()),
                         None => problem,
@@ -238,16 +240,12 @@ impl Checker<'_> {
                 (None, Others::Refused) => {
                     let free = free();
                     meant.extend(terrace_catalog::nearest(key, free.iter().copied()));
-                    let mut problem = Diagnostic::new(
-                        Code::UnknownKey,
-                        format!("`{}` is not a key of {place}", shown(key)),
-                    )
-                    .at(value.key, "no such key")
-                    .nearest(value.key, key, free.iter().copied());
+                    let mut problem =
+                        unknown_key(key, place, value.key).nearest(value.key, key, free.iter().copied());
                     if problem.help.is_empty() && (1..=MOST_LISTED).contains(&free.len()) {
                         problem = problem.note(match free.len() {
-                            1 => format!("the other key of {place} is {}", listed(free)),
-                            _ => format!("the other keys of {place} are {}", listed(free)),
+                            1 => format!("the only other valid key is {}", listed(free)),
+                            _ => format!("other valid keys are {}", listed(free)),
                         });
                     }
                     found.push(problem);
@@ -259,26 +257,25 @@ impl Checker<'_> {
             .iter()
             .filter(|key| node.get(key).is_none() && !meant.contains(&key.as_str()) && !merged)
         {
-            let mut problem = Diagnostic::new(Code::MissingField, format!("`{key}` is missing in {place}"))
-                .at(lacking(node, place), format!("needs `{key}`"));
+            let mut problem = missing_key(key, &place.to_string(), lacking(node, place));
             let strange = entries.iter().find(|(k, _)| {
                 !schema.properties.iter().any(|(name, _)| name == k)
                     && terrace_catalog::nearest(k, [key.as_str()].into_iter()).is_some()
             });
             if let (Others::Any, Some((_, value))) = (schema.others, strange) {
-                problem = problem.replace(value.key, key.as_str(), format!("`{key}` may be meant"));
+                problem = problem.replace(value.key, key.as_str(), did_you_mean(key));
             }
             found.push(problem);
         }
         merged || schema.one.is_empty() || self.check_one(schema, node, place, &meant, found)
     }
 
-    /// Whether a key is one of those of which a schema wants exactly one.
+    /// Returns whether a key is one of a group of which exactly one must be present.
     fn is_one_of(&self, id: Id, key: &str) -> bool {
         self.schemas.get(id).one.iter().any(|(one, _)| one == key)
     }
 
-    /// Exactly one of some keys is there, or none of two is known to be the one that was meant.
+    /// Checks that exactly one key of a group is present. Returns false if several are.
     fn check_one(
         &self,
         schema: &Schema,
@@ -302,10 +299,10 @@ impl Checker<'_> {
                 found.push(
                     Diagnostic::new(
                         Code::InvalidValue,
-                        format!("`{first}` and `{second}` exclude each other"),
+                        format!("`{first}` and `{second}` cannot be used together"),
                     )
-                    .at(span(second), "one of the two is too much")
-                    .also(span(first), "the other")
+                    .at(span(second), format!("conflicts with `{first}`"))
+                    .also(span(first), format!("`{first}` is set here"))
                     .help(say),
                 );
                 return false;
@@ -322,15 +319,11 @@ impl Checker<'_> {
                     Some((key, value.key, nearest?))
                 });
                 found.push(match strange {
-                    Some((key, span, name)) => Diagnostic::new(
-                        Code::UnknownKey,
-                        format!("`{}` is not a key of {place}", shown(key)),
-                    )
-                    .at(span, "no such key")
-                    .replace(span, name, format!("`{name}` exists")),
-                    None => {
-                        Diagnostic::new(Code::MissingField, say).at(lacking(node, place), "needs one of them")
+                    Some((key, span, name)) => {
+                        unknown_key(key, place, span).replace(span, name, did_you_mean(name))
                     }
+                    None => Diagnostic::new(Code::MissingField, say)
+                        .at(lacking(node, place), "requires one of these keys"),
                 });
             }
         }
@@ -363,11 +356,10 @@ impl Checker<'_> {
                     found.push(
                         Diagnostic::new(
                             Code::InvalidValue,
-                            format!("{} is twice in {place}", quoted(item)),
+                            format!("duplicate item {} in {place}", quoted(item)),
                         )
-                        .at(item.span, "the second time")
-                        .also(*first, "the first time")
-                        .help("remove one of the two"),
+                        .repeats(item.span, *first)
+                        .help("remove one of them"),
                     );
                 }
             }
@@ -380,29 +372,19 @@ impl Checker<'_> {
             .chain(schema.any.iter().map(|id| self.schemas.get(*id)))
             .find(|schema| schema.unit);
         if let (true, Some(unit)) = (number, unit) {
-            return Diagnostic::new(Code::WrongUnit, format!("{place} has no unit"))
-                .at(node.span, "a number of what?")
+            return Diagnostic::new(Code::WrongUnit, format!("{place} must have a unit"))
+                .at(node.span, "missing unit")
                 .help(unit.say.as_deref().unwrap_or_default());
         }
         let is_fraction = type_of(node) == Types::FRACTION && wanted.has(Types::INTEGER);
-        let (label, span) = match &node.kind {
-            NodeKind::Null | NodeKind::Wrong => (
-                "nothing stands here",
-                if node.span.start == node.span.end {
-                    node.key
-                } else {
-                    node.span
-                },
-            ),
-            NodeKind::Bool(_) => ("this is a boolean", node.span),
-            NodeKind::Number(_) if is_fraction => ("this is not whole", node.span),
-            NodeKind::Number(_) => ("this is a number", node.span),
-            NodeKind::String(_) | NodeKind::Raw(_) => ("this is text", node.span),
-            NodeKind::List(_) => ("this is a list", node.span),
-            NodeKind::Map(_) => ("this is a map", node.span),
+        let is_empty = node.is_null() && node.span.start == node.span.end;
+        let label = if is_fraction {
+            "found a number with a fraction"
+        } else {
+            found(node)
         };
-        let mut problem =
-            Diagnostic::new(Code::WrongType, format!("{place} has to be {}", wanted.words())).at(span, label);
+        let mut problem = Diagnostic::new(Code::WrongType, format!("{place} must be {}", wanted.words()))
+            .at(if is_empty { node.key } else { node.span }, label);
         let written = self.files.text(node.span);
         if wanted.has(Types::STRING) && matches!(node.kind, NodeKind::Number(_) | NodeKind::Bool(_)) {
             let text = Node {
@@ -412,7 +394,7 @@ impl Checker<'_> {
             problem = match (scalar_problem(schema, &text), &schema.say) {
                 (Some(_), Some(say)) => problem.help(say.as_str()),
                 (Some(_), None) => problem,
-                (None, _) => problem.replace(node.span, format!("\"{written}\""), "put it in quotes"),
+                (None, _) => problem.replace(node.span, format!("\"{written}\""), QUOTE),
             };
         } else if let Some(text) = node.as_str() {
             let types = match text.parse::<Decimal>() {
@@ -422,46 +404,72 @@ impl Checker<'_> {
                 Err(_) => Types::NONE,
             };
             if types != Types::NONE && wanted.has(types) {
-                problem = problem.replace(node.span, text, "take the quotes off");
+                problem = problem.replace(node.span, text, "remove the quotes");
             } else if wanted.has(Types::BOOLEAN) && matches!(text, "yes" | "on" | "Yes" | "On") {
-                problem = problem.replace(node.span, "true", "in YAML 1.2 this word is text");
+                let help = format!("write `true`: in YAML 1.2, `{text}` is a string");
+                problem = problem.replace(node.span, "true", help);
             } else if wanted.has(Types::BOOLEAN) && matches!(text, "no" | "off" | "No" | "Off" | "NO") {
-                problem = problem.replace(node.span, "false", "in YAML 1.2 this word is text");
+                let help = format!("write `false`: in YAML 1.2, `{text}` is a string");
+                problem = problem.replace(node.span, "false", help);
             } else if wanted.has(Types::ARRAY) && !text.contains("{{") {
-                problem = problem.replace(node.span, format!("[{written}]"), "put it in a list");
+                problem = problem.replace(node.span, format!("[{written}]"), "write it as a list");
             }
         }
         with_note_on_expressions(problem, node)
     }
 }
 
+/// Reports a key that a map cannot have.
+fn unknown_key(key: &str, place: Place<'_>, span: Span) -> Diagnostic {
+    let message = format!("unknown key `{}` in {place}", shown(key));
+    Diagnostic::new(Code::UnknownKey, message).at(span, "")
+}
+
+/// Returns the label of a value of the wrong type.
+pub(super) fn found(node: &Node) -> &'static str {
+    match &node.kind {
+        NodeKind::Null | NodeKind::Wrong => "has no value",
+        NodeKind::Bool(_) => "found a boolean",
+        NodeKind::Number(_) => "found a number",
+        NodeKind::String(_) | NodeKind::Raw(_) => "found a string",
+        NodeKind::List(_) => "found a list",
+        NodeKind::Map(_) => "found a map",
+    }
+}
+
+/// Reports a value of the right type that breaks a limit or does not have the required form.
 fn invalid(schema: &Schema, node: &Node, place: Place<'_>, why: &Why) -> Diagnostic {
     let code = if schema.unit && matches!(why, Why::Form) {
         Code::WrongUnit
     } else {
         Code::InvalidValue
     };
+    let is_collection = matches!(node.kind, NodeKind::Map(_) | NodeKind::List(_));
     let message = match place {
-        Place::Name(_) => format!("{} cannot be {place}", quoted(node)),
-        _ if matches!(node.kind, NodeKind::Map(_) | NodeKind::List(_)) => match why {
-            Why::Length(label) if label == "empty" => format!("{place} is empty"),
-            Why::Length(label) => format!("{place} {label}"),
-            Why::Form => format!("{place} cannot be like this"),
-        },
-        _ if node.as_str() == Some("") => format!("{place} is empty"),
-        _ => format!("{} cannot be the value of {place}", quoted(node)),
-    };
-    let span = match node.kind {
-        NodeKind::Map(_) | NodeKind::List(_) => lacking(node, place),
-        _ => node.span,
-    };
-    let (label, say) = match why {
-        Why::Form => ("of another form".to_owned(), schema.say.as_deref()),
-        // What has a form and is empty, or has too much in it, is best told the form.
-        Why::Length(label) if node.as_str() == Some("") || is_map(node) => {
-            (label.clone(), schema.say.as_deref())
+        Place::Name(_) => format!("{} is not valid as {place}", quoted(node)),
+        _ if node.as_str() == Some("")
+            || node.items().is_empty() && node.entries().is_empty() && is_collection =>
+        {
+            format!("{place} is empty")
         }
-        Why::Length(label) => (label.clone(), None),
+        _ if is_collection => match why {
+            Why::TooFew(_) => format!("{place} has too few entries"),
+            _ => format!("{place} has too many entries"),
+        },
+        _ => format!("{} is not a valid value for {place}", quoted(node)),
+    };
+    let span = if is_collection {
+        lacking(node, place)
+    } else {
+        node.span
+    };
+    // The required form also helps with an empty string, and with a map that has too few or too many keys.
+    let (label, say) = match why {
+        Why::Form => ("", schema.say.as_deref()),
+        Why::TooFew(label) | Why::TooMany(label) | Why::OutOfRange(label) => {
+            let is_empty_or_map = node.as_str() == Some("") || is_map(node);
+            (label.as_str(), schema.say.as_deref().filter(|_| is_empty_or_map))
+        }
     };
     let problem = Diagnostic::new(code, message).at(span, label);
     let problem = match say {
@@ -471,15 +479,19 @@ fn invalid(schema: &Schema, node: &Node, place: Place<'_>, why: &Why) -> Diagnos
     with_note_on_expressions(problem, node)
 }
 
-/// Why a value does not fit, although it is of the right type.
+/// The reason why a value of the right type is not valid. The text is the label.
 enum Why {
-    /// It does not fit the pattern.
+    /// It does not match the pattern.
     Form,
-    /// It is too long, too short, too large or too small; in words.
-    Length(String),
+    /// It has too few characters, items or keys.
+    TooFew(String),
+    /// It has too many characters, items or keys.
+    TooMany(String),
+    /// It is too small or too large a number.
+    OutOfRange(String),
 }
 
-/// What is wrong with a text or a number.
+/// Returns the problem of a string or a number.
 fn scalar_problem(schema: &Schema, node: &Node) -> Option<Why> {
     match &node.kind {
         NodeKind::String(text) | NodeKind::Raw(text) => {
@@ -494,15 +506,15 @@ fn scalar_problem(schema: &Schema, node: &Node) -> Option<Why> {
         }
         NodeKind::Number(number) => {
             if let Some(least) = schema.minimum.filter(|least| number < least) {
-                return Some(Why::Length(format!("at least {least}")));
+                return Some(Why::OutOfRange(format!("the minimum is {least}")));
             }
             if let Some(most) = schema.maximum.filter(|most| number > most) {
-                return Some(Why::Length(format!("at most {most}")));
+                return Some(Why::OutOfRange(format!("the maximum is {most}")));
             }
             schema
                 .above
                 .filter(|limit| number <= limit)
-                .map(|limit| Why::Length(format!("more than {limit}")))
+                .map(|limit| Why::OutOfRange(format!("must be greater than {limit}")))
         }
         _ => None,
     }
@@ -517,16 +529,17 @@ fn out_of_bounds(bounds: Bounds, count: usize, one: &str, many: &str) -> Option<
         }
     };
     if let Some(least) = bounds.least.filter(|least| count < *least) {
-        return Some(Why::Length(match count {
-            0 => "empty".to_owned(),
-            _ => format!("has {}, needs at least {least}", words(count)),
+        return Some(Why::TooFew(match count {
+            0 => format!("must have at least {}", words(least)),
+            _ => format!("has {}, the minimum is {least}", words(count)),
         }));
     }
     let most = bounds.most.filter(|most| count > *most)?;
-    Some(Why::Length(format!("has {}, may have {most}", words(count))))
+    let label = format!("has {}, the maximum is {most}", words(count));
+    Some(Why::TooMany(label))
 }
 
-/// Where a map or list is marked for what it lacks: its key, never all of it.
+/// Returns the span that marks a map or list as incomplete: its key, never the whole of it.
 pub(super) fn lacking(node: &Node, place: Place<'_>) -> Span {
     let first = node.entries().first();
     match place {
@@ -555,7 +568,7 @@ fn is_map(node: &Node) -> bool {
     matches!(node.kind, NodeKind::Map(_))
 }
 
-/// Whether a node is a value of a schema: no schema lists maps.
+/// Returns whether a node equals a value of a schema. No schema lists maps.
 fn is(node: &Node, value: &Value) -> bool {
     match (&node.kind, value) {
         (NodeKind::Null, Value::Null) => true,

@@ -1,6 +1,6 @@
-//! Holds documents against the JSON Schemas that are published for editors, and says what is wrong in words of our own.
+//! Validates documents against the JSON Schemas that are published for editors, with messages of its own.
 //!
-//! The schemas are the only description of the kinds: what an editor accepts is what the loader accepts. A new kind is a
+//! The schemas are the only description of the kinds, so an editor and the loader accept the same documents. A new kind is a
 //! schema in `schemas/`, a line in [`Kind`], and a type in [`crate::document`].
 
 mod check;
@@ -10,26 +10,28 @@ mod words;
 use std::sync::OnceLock;
 
 use crate::code::Code;
-use crate::diagnostic::{Diagnostic, Diagnostics, listed, shown};
+use crate::diagnostic::{
+    Diagnostic, Diagnostics, did_you_mean, missing_key, not_in_this_version, one_of, shown,
+};
 use crate::node::{Node, NodeKind};
 use crate::source::Files;
-use check::{Checker, Place, lacking};
+use check::{Checker, Place, found, lacking};
 use schema::Schemas;
 
 /// What a document describes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Kind {
-    /// What all of a stack has in common.
+    /// The settings that a whole stack shares.
     Platform,
-    /// Where it runs.
+    /// A place that a stack is deployed to: clusters, an account or a directory.
     Environment,
-    /// For whom.
+    /// A group of users that components are deployed for.
     Tenant,
-    /// A use of a module.
+    /// One use of a module, or resources of its own.
     Component,
-    /// Steps that run one after the other.
+    /// A workflow of steps.
     Pipeline,
-    /// A recipe.
+    /// A reusable template of resources, with typed inputs.
     Module,
 }
 
@@ -44,7 +46,7 @@ impl Kind {
         Kind::Module,
     ];
 
-    /// The word for it, as `kind` has it.
+    /// Returns the value of the key `kind`.
     pub fn as_str(self) -> &'static str {
         match self {
             Kind::Platform => "Platform",
@@ -95,10 +97,10 @@ const FILES: [(&str, &str); 8] = [
     ("stack", include_str!("../../../schemas/stack.schema.json")),
 ];
 
-/// Kinds that the design has and this version has not.
+/// Kinds that are planned and not supported yet.
 const LATER: [&str; 3] = ["Dataset", "Connector", "Policy"];
 
-/// The published schema of a kind, in JSON: one of [`KINDS`], in any case.
+/// Returns the published JSON Schema of a kind. `kind` is one of [`KINDS`], in any case.
 pub fn schema(kind: &str) -> Option<&'static str> {
     FILES
         .iter()
@@ -106,9 +108,9 @@ pub fn schema(kind: &str) -> Option<&'static str> {
         .map(|(_, text)| *text)
 }
 
-/// The kind of a document that is valid. Everything that is wrong with one that is not is reported.
+/// Validates a document and returns its kind. Reports every problem of an invalid document, and returns `None` for it.
 ///
-/// An empty document is none, and nothing is said of it.
+/// An empty document is ignored.
 pub fn validate(document: &Node, files: &Files, diagnostics: &mut Diagnostics) -> Option<Kind> {
     let kind = kind_of(document, diagnostics)?;
     let checker = Checker {
@@ -122,7 +124,7 @@ pub fn validate(document: &Node, files: &Files, diagnostics: &mut Diagnostics) -
     .then_some(kind)
 }
 
-/// Whether a case of a module, a file in its `tests` folder, is valid. Everything that is wrong with it is reported.
+/// Validates a test case of a module, a file in its `tests` directory. Reports every problem and returns whether it is valid.
 pub fn validate_test(document: &Node, files: &Files, diagnostics: &mut Diagnostics) -> bool {
     static SCHEMAS: OnceLock<Schemas> = OnceLock::new();
     let schemas = SCHEMAS.get_or_init(|| Schemas::read(FILES[6].1));
@@ -132,7 +134,7 @@ pub fn validate_test(document: &Node, files: &Files, diagnostics: &mut Diagnosti
     )
 }
 
-/// The kind that a document says it is.
+/// Returns the kind that a document declares.
 pub(crate) fn kind(document: &Node) -> Option<Kind> {
     let word = document.get("kind")?.as_str()?;
     Kind::ALL.into_iter().find(|kind| kind.as_str() == word)
@@ -144,24 +146,23 @@ fn kind_of(document: &Node, diagnostics: &mut Diagnostics) -> Option<Kind> {
     }
     if !matches!(document.kind, NodeKind::Map(_)) {
         diagnostics.push(
-            Diagnostic::new(Code::WrongType, "a document has to be a map")
-                .at(document.span.first(), "something else begins here")
-                .help("begin with `kind: Component`, or with another kind"),
+            Diagnostic::new(Code::WrongType, "a document must be a map")
+                .at(document.span.first(), found(document))
+                .help("start the document with its kind, such as `kind: Component`"),
         );
         return None;
     }
     let kinds = || Kind::ALL.into_iter().map(Kind::as_str);
     let Some(node) = document.get("kind") else {
         let span = lacking(document, Place::Document(""));
-        let problem = Diagnostic::new(Code::MissingField, "this document has no `kind`")
-            .at(span, "a document of what?");
+        let problem = missing_key("kind", "this document", span);
         let misspelt = document
             .entries()
             .iter()
             .find(|(key, _)| terrace_catalog::nearest(key, ["kind"].into_iter()).is_some());
         diagnostics.push(match misspelt {
-            Some((_, value)) => problem.replace(value.key, "kind", "`kind` may be meant"),
-            None => problem.help(format!("say what it describes: {}", listed(kinds()))),
+            Some((_, value)) => problem.replace(value.key, "kind", did_you_mean("kind")),
+            None => problem.help(format!("set `kind` to {}", one_of(kinds()))),
         });
         return None;
     };
@@ -170,9 +171,9 @@ fn kind_of(document: &Node, diagnostics: &mut Diagnostics) -> Option<Kind> {
     }
     let Some(word) = node.as_str() else {
         diagnostics.push(
-            Diagnostic::new(Code::WrongType, "`kind` has to be text")
-                .at(node.span, "this is something else")
-                .help(format!("the kinds are {}", listed(kinds()))),
+            Diagnostic::new(Code::WrongType, "`kind` must be a string")
+                .at(node.span, found(node))
+                .help(format!("set `kind` to {}", one_of(kinds()))),
         );
         return None;
     };
@@ -180,16 +181,11 @@ fn kind_of(document: &Node, diagnostics: &mut Diagnostics) -> Option<Kind> {
     if kind.is_none() {
         let later = terrace_catalog::nearest(word, LATER.into_iter());
         diagnostics.push(if let Some(later) = later {
-            Diagnostic::new(
-                Code::NotInThisVersion,
-                format!("the kind `{later}` is not in this version"),
-            )
-            .at(node.span, "cannot be used yet")
+            not_in_this_version(&format!("the kind `{later}`")).at(node.span, "")
         } else {
             Diagnostic::new(Code::UnknownKind, format!("no kind is named `{}`", shown(word)))
-                .at(node.span, "no such kind")
+                .at(node.span, format!("expected {}", one_of(kinds())))
                 .nearest(node.span, word, kinds())
-                .note(format!("the kinds are {}", listed(kinds())))
         });
     }
     kind

@@ -9,7 +9,7 @@ use regex_lite::Regex;
 use serde_json::Value as Json;
 use terrace_artifact::{Decimal, Text, Value};
 
-/// Every keyword a schema may use. Those after `x-` are ours: what to say, and how.
+/// Every keyword that a schema may use. Those with `x-` are extensions for messages.
 #[cfg(test)]
 pub(super) const KEYWORDS: &[&str] = &[
     "$id",
@@ -53,10 +53,10 @@ pub(super) const KEYWORDS: &[&str] = &[
     "x-unit",
 ];
 
-/// A schema's place in [`Schemas`].
+/// The index of a schema in [`Schemas`].
 pub(super) type Id = usize;
 
-/// A schema file: the schema of the whole document is the first.
+/// The schemas of one file. The schema of the whole document is the first.
 pub(super) struct Schemas {
     list: Vec<Schema>,
 }
@@ -64,18 +64,18 @@ pub(super) struct Schemas {
 /// One schema.
 #[derive(Default)]
 pub(super) struct Schema {
-    /// The types that are allowed.
+    /// The allowed types.
     pub(super) types: Types,
-    /// The only values, of `enum` or `const`.
+    /// The allowed values, from `enum` or `const`.
     pub(super) values: Option<Vec<Value>>,
     pub(super) pattern: Option<Pattern>,
-    /// Whether the text is a regular expression itself, of `format`.
+    /// Whether the value must be a regular expression, from `format`.
     pub(super) regex: bool,
-    /// The fewest and the most characters.
+    /// The minimum and maximum number of characters.
     pub(super) length: Bounds,
     pub(super) minimum: Option<Decimal>,
     pub(super) maximum: Option<Decimal>,
-    /// The limit that is itself too small.
+    /// The exclusive minimum.
     pub(super) above: Option<Decimal>,
     pub(super) items: Option<Id>,
     pub(super) count: Bounds,
@@ -87,40 +87,40 @@ pub(super) struct Schema {
     pub(super) entries: Bounds,
     pub(super) all: Vec<Id>,
     pub(super) any: Vec<Id>,
-    /// Exactly one of these keys is there, as these schemas of the whole map say.
+    /// Keys of which exactly one must be present, each with its schema of the whole map.
     pub(super) one: Vec<(Text, Id)>,
     pub(super) not: Option<Id>,
     /// `if`, `then` and `else`.
     pub(super) condition: Option<(Id, Option<Id>, Option<Id>)>,
-    /// What to say where it does not fit.
+    /// The message for a value that does not match.
     pub(super) say: Option<Text>,
-    /// What is not in this version: `true` for the key itself.
+    /// The part that this version does not support.
     pub(super) later: Option<Later>,
     /// Whether it is a number with a unit.
     pub(super) unit: bool,
 }
 
-/// What is not in this version.
+/// A part of a schema that this version does not support.
 pub(super) enum Later {
     /// The key.
     Key,
-    /// Something else, in a word or two.
+    /// Something else, as a plural noun.
     Named(Text),
 }
 
-/// What other keys a map may have.
+/// The rule for keys that `properties` does not list.
 #[derive(Default, Clone, Copy)]
 pub(super) enum Others {
-    /// Any.
+    /// Any other key is allowed.
     #[default]
     Any,
-    /// None.
+    /// No other key is allowed.
     Refused,
-    /// Any, with such values.
+    /// Any other key is allowed, with a value of this schema.
     Of(Id),
 }
 
-/// The fewest and the most of something.
+/// The minimum and maximum of a count.
 #[derive(Default, Clone, Copy)]
 pub(super) struct Bounds {
     pub(super) least: Option<usize>,
@@ -138,7 +138,7 @@ pub(super) struct Pattern {
 }
 
 impl Schema {
-    /// Whether it stands for an expression: text with braces in it.
+    /// Returns whether the schema describes an expression: a string with braces.
     pub(super) fn is_expression(&self) -> bool {
         self.pattern
             .as_ref()
@@ -147,7 +147,7 @@ impl Schema {
 }
 
 impl Pattern {
-    /// Whether a text fits. The patterns of our schemas all compile: a test sees to it.
+    /// Returns whether a string matches. A test ensures that every pattern of the schemas compiles.
     pub(super) fn fits(&self, text: &str) -> bool {
         let regex = self.compiled.get_or_init(|| Regex::new(&self.text).ok());
         regex.as_ref().is_some_and(|regex| regex.is_match(text))
@@ -166,7 +166,7 @@ impl Types {
     pub(super) const NULL: Types = Types(1);
     pub(super) const BOOLEAN: Types = Types(2);
     pub(super) const INTEGER: Types = Types(4);
-    /// Numbers that are not whole; `number` is these and [`Types::INTEGER`].
+    /// Numbers with a fraction. `number` is these and [`Types::INTEGER`].
     pub(super) const FRACTION: Types = Types(8);
     pub(super) const STRING: Types = Types(16);
     pub(super) const ARRAY: Types = Types(32);
@@ -209,10 +209,10 @@ impl Types {
         }
     }
 
-    /// The words for these types: `text or a list`.
+    /// Returns the words for these types, such as `a string or a list`.
     pub(super) fn words(self) -> String {
         let mut words: Vec<&str> = [
-            (Types::STRING, "text"),
+            (Types::STRING, "a string"),
             (Types::INTEGER.or(Types::FRACTION), "a number"),
             (Types::BOOLEAN, "a boolean"),
             (Types::ARRAY, "a list"),
@@ -223,7 +223,7 @@ impl Types {
         .filter_map(|(types, word)| self.has(types).then_some(word))
         .collect();
         if self.has(Types::INTEGER) && !self.has(Types::FRACTION) {
-            words.insert(usize::from(self.has(Types::STRING)), "a whole number");
+            words.insert(usize::from(self.has(Types::STRING)), "an integer");
         }
         match words.as_slice() {
             [front @ .., last] if !front.is_empty() => format!("{} or {last}", front.join(", ")),
@@ -234,7 +234,7 @@ impl Types {
 }
 
 impl Schemas {
-    /// Reads a schema file of ours.
+    /// Reads one of the built-in schema files.
     pub(super) fn read(text: &str) -> Schemas {
         let json: Json = serde_json::from_str(text).unwrap_or_default();
         let mut reader = Reader {
@@ -264,7 +264,7 @@ impl Schemas {
         &self.list[id]
     }
 
-    /// The types that values and alternatives leave, of a schema that does not say it itself.
+    /// Returns the types that the allowed values and alternatives of a schema leave.
     fn types_of_choices(&self, id: Id) -> Types {
         let schema = &self.list[id];
         let mut types = schema.types;
@@ -289,7 +289,7 @@ impl Schemas {
 struct Reader<'a> {
     root: &'a Json,
     schemas: Vec<Option<Schema>>,
-    /// What was read, by JSON pointer: definitions refer to themselves.
+    /// The schemas read so far, by JSON pointer, because definitions can refer to themselves.
     known: BTreeMap<String, Id>,
 }
 
@@ -461,13 +461,13 @@ mod tests {
                 for keyword in schema.keys() {
                     assert!(KEYWORDS.contains(&keyword.as_str()), "{path}: `{keyword}`");
                 }
-                // Draft 7 ignores what stands beside `$ref`, and so do we.
+                // Draft 7 ignores keywords next to `$ref`, and so does the checker.
                 if let Some(reference) = schema.get("$ref").and_then(Json::as_str) {
                     assert!(json.pointer(&reference[1..]).is_some(), "{path}: {reference}");
                     let beside = schema
                         .keys()
                         .all(|k| ["$ref", "description", "default", "examples"].contains(&k.as_str()));
-                    assert!(beside, "{path}: more than a note beside `$ref`");
+                    assert!(beside, "{path}: a keyword next to `$ref` that is ignored");
                 }
                 for one in schema.get("oneOf").and_then(Json::as_array).into_iter().flatten() {
                     assert_eq!(
@@ -475,23 +475,17 @@ mod tests {
                         Some(1),
                         "{path}: `oneOf` chooses by keys"
                     );
-                    assert!(
-                        schema.contains_key("x-say"),
-                        "{path}: what is said of the choice?"
-                    );
+                    assert!(schema.contains_key("x-say"), "{path}: no `x-say` for the choice");
                 }
                 if schema.contains_key("pattern")
                     && !path.ends_with("/if/properties/type")
                     && !path.contains("/not/")
                 {
-                    assert!(
-                        schema.contains_key("x-say"),
-                        "{path}: what is said of the pattern?"
-                    );
+                    assert!(schema.contains_key("x-say"), "{path}: no `x-say` for the pattern");
                 }
                 if schema.contains_key("uniqueItems") {
                     let of_text = schema.get("items").is_some();
-                    assert!(of_text, "{path}: unique, but of what?");
+                    assert!(of_text, "{path}: `uniqueItems` without `items`");
                 }
                 for keyword in ["const", "enum"] {
                     let value = schema.get(keyword).cloned().unwrap_or_default();
@@ -539,12 +533,12 @@ mod tests {
                     let conditional = ["/if", "/then", "/else", "/oneOf"]
                         .iter()
                         .any(|word| path.contains(word));
-                    let said = property.get("description").or_else(|| {
+                    let description = property.get("description").or_else(|| {
                         let target = property.get("$ref")?.as_str()?;
                         json.pointer(&target[1..])?.get("description")
                     });
                     assert!(
-                        conditional || said.is_some(),
+                        conditional || description.is_some(),
                         "{path}: `{key}` has no description"
                     );
                 }

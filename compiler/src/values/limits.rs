@@ -1,21 +1,22 @@
-//! What a schema says of values beside their type: the only ones, the smallest and the largest, how long and of what form they
-//! are. Amounts have bounds even where a schema says nothing.
+//! Checks the limits of values: allowed values, minimum and maximum, length, pattern and unique items. Amounts have limits
+//! even if the schema states none.
 
 use std::cmp::Ordering;
 
-use terrace_artifact::{Decimal, Segment, show_path};
+use terrace_artifact::{Decimal, Segment, Text, show_path};
 
 use super::Check;
 use crate::code::Code;
-use crate::diagnostic::{Edit, Help, shown, those};
+use crate::diagnostic::{Edit, Help, SECOND_OCCURRENCE, did_you_mean, one_of, shown};
 use crate::dimension::{self, Dimension, Senseless};
+use crate::document::Spanned;
 use crate::input::{InputSchema, InputType, Of};
 use crate::node::Node;
 use crate::term::Term;
 use crate::unit::{Duration, Quantity};
 
 impl Check<'_> {
-    /// Holds a value against everything that its schema says beside the type.
+    /// Checks a value against every limit of its schema.
     pub(super) fn limits(&mut self, schema: &InputSchema, value: &Term, path: &[Segment]) {
         let shown_path = || show_path(path);
         if let Some(allowed) = &schema.allowed {
@@ -24,24 +25,19 @@ impl Check<'_> {
                 let words: Vec<String> = allowed.iter().map(Term::shown).collect();
                 let text = value.shown();
                 let message = format!(
-                    "{} is not a value of `{}`",
+                    "{} is not a valid value for `{}`",
                     self.written(path, &text),
                     shown_path()
                 );
                 let literal = self.literal(path);
                 let nearest =
                     terrace_catalog::nearest(&text, words.iter().map(String::as_str)).map(str::to_owned);
-                let diagnostic = self.say(Code::UnknownValue, path, message, "not among the values");
-                diagnostic.help.push(match nearest {
-                    Some(word) => Help {
-                        text: format!("`{word}` exists"),
-                        edit: literal.map(|span| Edit { span, text: word }),
-                    },
-                    None => Help {
-                        text: those("the value is", "the values are", words),
-                        edit: None,
-                    },
-                });
+                let label = format!("expected {}", one_of(&words));
+                let diagnostic = self.say(Code::UnknownValue, path, message, label);
+                diagnostic.help.extend(nearest.map(|word| Help {
+                    text: did_you_mean(&word),
+                    edit: literal.map(|span| Edit { span, text: word }),
+                }));
             }
         }
         self.senseless(schema, value, path);
@@ -56,8 +52,8 @@ impl Check<'_> {
                 continue;
             };
             if value_amount.cmp(&limit_amount) == outside {
-                let message = format!("`{}` has to be {words} {}", shown_path(), limit.shown());
-                let label = format!("this is {}", value.shown());
+                let message = format!("`{}` must be {words} {}", shown_path(), limit.shown());
+                let label = format!("found {}", value.shown());
                 self.say(Code::InvalidValue, path, message, label);
             }
         }
@@ -72,55 +68,54 @@ impl Check<'_> {
             .as_ref()
             .filter(|shortest| length < shortest.value)
         {
-            let message = format!(
-                "`{}` has to have at least {} {unit}",
-                shown_path(),
-                shortest.value
-            );
-            self.say(Code::InvalidValue, path, message, format!("this has {length}"));
+            let message = format!("`{}` must have at least {} {unit}", shown_path(), shortest.value);
+            self.say(Code::InvalidValue, path, message, format!("has {length}"));
         }
         if let Some(longest) = schema.longest.as_ref().filter(|longest| length > longest.value) {
-            let message = format!("`{}` has to have at most {} {unit}", shown_path(), longest.value);
-            self.say(Code::InvalidValue, path, message, format!("this has {length}"));
+            let message = format!("`{}` must have at most {} {unit}", shown_path(), longest.value);
+            self.say(Code::InvalidValue, path, message, format!("has {length}"));
         }
         if let (Some(pattern), Term::String(text)) = (&schema.pattern, value)
             && let Ok(regex) = regex_lite::Regex::new(&pattern.value)
             && !regex.is_match(text)
         {
-            let message = format!("`{}` has another form than `{}`", shown_path(), pattern.value);
-            let label = format!("{} does not match", self.written(path, text));
+            let message = format!(
+                "`{}` does not match the pattern `{}`",
+                shown_path(),
+                pattern.value
+            );
+            let label = format!("found {}", self.written(path, text));
             let diagnostic = self.say(Code::InvalidValue, path, message, label);
+            let described =
+                |description: &Spanned<Text>| format!("the module describes it as: {}", description.value);
             diagnostic
-                .help
-                .extend(schema.description.as_ref().map(|description| Help {
-                    text: format!("the module says of it: {}", description.value),
-                    edit: None,
-                }));
+                .notes
+                .extend(schema.description.as_ref().map(described));
         }
         if let (true, Term::List(items)) = (schema.unique, value) {
             for (at, item) in items.iter().enumerate() {
                 if items[..at].contains(item) {
                     let written = self.written(path, &item.shown());
-                    let message = format!("{written} is in `{}` twice", shown_path());
+                    let message = format!("duplicate item {written} in `{}`", shown_path());
                     let mut path = path.to_vec();
                     path.push(Segment::Index(at));
-                    self.say(Code::InvalidValue, &path, message, "the second time");
+                    self.say(Code::InvalidValue, &path, message, SECOND_OCCURRENCE);
                 }
             }
         }
     }
 
-    /// Reports an amount that makes no sense: below zero, of something else than the input is of, so small or so large that
-    /// the unit is wrong.
+    /// Reports an amount that is never useful: negative, of another dimension, or so small or large that its unit must be
+    /// wrong.
     fn senseless(&mut self, schema: &InputSchema, value: &Term, path: &[Segment]) {
         let Some(found) = senseless(schema, value, path) else {
             return;
         };
         let literal = self.literal(path);
-        // As it is written: `0.5Gi` is `512Mi` otherwise.
+        // The literal text, because `0.5Gi` is shown as `512Mi` otherwise.
         let written = literal.map_or_else(|| value.shown(), |span| self.files.text(span).to_owned());
         let message = format!("`{}` {}", show_path(path), found.says);
-        let label = format!("this is `{}`", shown(&written));
+        let label = format!("found `{}`", shown(&written));
         let dimension = dimension_of(schema, path);
         let diagnostic = self.say(found.code, path, message, label);
         let meant = found.meant.zip(literal);
@@ -144,7 +139,7 @@ impl Check<'_> {
     }
 }
 
-/// What amounts of an input are of, where that is known.
+/// Returns the dimension of an input, if it is known.
 fn dimension_of(schema: &InputSchema, path: &[Segment]) -> Option<Dimension> {
     match (schema.kind, schema.of, path.last()) {
         (InputType::Size, ..) => Some(Dimension::Storage),
@@ -154,11 +149,11 @@ fn dimension_of(schema: &InputSchema, path: &[Segment]) -> Option<Dimension> {
     }
 }
 
-/// What is wrong with an amount whatever else the schema says.
+/// Returns the problem of an amount that is never useful.
 fn senseless(schema: &InputSchema, value: &Term, path: &[Segment]) -> Option<Senseless> {
     const ALL: i64 = 100;
     let amount = amount(value)?;
-    // Who states the smallest value means it, and a default is the module's own.
+    // An explicit minimum allows such an amount.
     let least = schema
         .minimum
         .as_ref()
@@ -173,7 +168,7 @@ fn senseless(schema: &InputSchema, value: &Term, path: &[Segment]) -> Option<Sen
     };
     match (schema.kind, value) {
         (InputType::Percent, _) if schema.maximum.is_none() && amount > ALL.into() => {
-            wrong("is more than 100 %".to_owned())
+            wrong("must be at most 100 %".to_owned())
         }
         (InputType::Percent | InputType::Duration, _) if amount < Decimal::ZERO && !allowed => {
             Some(dimension::negative())
@@ -183,11 +178,13 @@ fn senseless(schema: &InputSchema, value: &Term, path: &[Segment]) -> Option<Sen
             let Some(dimension) = dimension else {
                 return (amount < Decimal::ZERO).then(dimension::negative);
             };
-            // A quota of nothing and a count of nothing mean something; a container without memory does not.
+            // A quota or count of zero is useful, a container without memory is not.
             let nothing = dimension != Dimension::Count && schema.of != Some(Of::Key);
             match dimension.check(*quantity) {
                 Some(found) if found.code == Code::WrongUnit && allowed => None,
-                None if amount == Decimal::ZERO && nothing && !allowed => wrong("is zero".to_owned()),
+                None if amount == Decimal::ZERO && nothing && !allowed => {
+                    wrong("must not be zero".to_owned())
+                }
                 found => found,
             }
         }
@@ -195,7 +192,7 @@ fn senseless(schema: &InputSchema, value: &Term, path: &[Segment]) -> Option<Sen
     }
 }
 
-/// The number that a value is compared by.
+/// Returns the number for comparisons with a value.
 fn amount(term: &Term) -> Option<Decimal> {
     match term {
         Term::Number(number) => Some(*number),
@@ -205,7 +202,7 @@ fn amount(term: &Term) -> Option<Decimal> {
     }
 }
 
-/// A limit or an allowed value, read as the type it limits.
+/// Parses a limit or an allowed value as the type of the input.
 fn same_type(kind: InputType, node: &Node) -> Term {
     let term = Term::from_value(node.to_value());
     match (kind, &term) {

@@ -1,4 +1,4 @@
-//! The entries of a map while it is read.
+//! The entries of a map during parsing.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use terrace_artifact::Text;
 
 use crate::node::Node;
 
-/// The entries of a map, found by key without looking at all of them once there are many.
+/// The entries of a map, with an index for maps that have many.
 #[derive(Default)]
 pub(super) struct Entries {
     pub(super) list: Vec<(Text, Node)>,
@@ -14,7 +14,7 @@ pub(super) struct Entries {
 }
 
 impl Entries {
-    /// As many as are looked through one after the other.
+    /// The number of entries that are searched without the index.
     const FEW: usize = 32;
 
     pub(super) fn get(&self, key: &str) -> Option<&Node> {

@@ -1,15 +1,15 @@
-//! How a text looks around a place where the parser gave up: lines, open quotes and brackets.
+//! Functions that examine the text around a syntax error: lines, open quotes and brackets.
 
-/// One line, without its indentation and what is only a comment.
+/// One line, without its indentation.
 #[derive(Clone, Copy)]
 pub(super) struct Line<'a> {
-    /// Where its first word begins.
+    /// The byte at which its first word starts.
     pub(super) start: usize,
     pub(super) indent: usize,
     pub(super) content: &'a str,
 }
 
-/// The place, or the beginning of the character that it is in.
+/// Returns the start of the character that contains a byte.
 pub(super) fn boundary(text: &str, at: usize) -> usize {
     let mut at = at.min(text.len());
     while !text.is_char_boundary(at) {
@@ -18,7 +18,7 @@ pub(super) fn boundary(text: &str, at: usize) -> usize {
     at
 }
 
-/// The column of a line's first key: behind its dashes.
+/// Returns the column of the first key of a line, after its dashes.
 pub(super) fn column(line: Line<'_>) -> usize {
     let mut content = line.content;
     while let Some(inner) = content.strip_prefix("- ") {
@@ -31,7 +31,7 @@ pub(super) fn column_of(line: Line<'_>, inner: &str) -> usize {
     line.indent + line.content.len() - inner.len()
 }
 
-/// Where a quote is opened in a line that does not close it.
+/// Returns the position of a quote that a line opens and does not close.
 pub(super) fn unclosed_quote(line: &str) -> Option<usize> {
     let mut open: Option<(usize, char)> = None;
     let mut previous = ' ';
@@ -56,7 +56,7 @@ pub(super) fn unclosed_quote(line: &str) -> Option<usize> {
     open.map(|(at, _)| at)
 }
 
-/// The last bracket of YAML that a text opens and does not close.
+/// Returns the position of the last bracket that a text opens and does not close.
 pub(super) fn innermost_bracket(text: &str) -> Option<usize> {
     let document = text.rfind("\n---").map_or(0, |at| at + 4);
     let mut open = Vec::new();
@@ -75,7 +75,7 @@ pub(super) fn innermost_bracket(text: &str) -> Option<usize> {
             None if matches!(c, '"' | '\'') && matches!(previous, ' ' | '\n' | '[' | '{' | ',') => {
                 quote = Some(c);
             }
-            // In a plain text brackets are letters; only in brackets they are not.
+            // Inside a plain scalar, brackets are ordinary characters, except within a flow collection.
             None if matches!(c, '[' | '{')
                 && (!open.is_empty() || matches!(previous, ' ' | '\n' | ':' | '-')) =>
             {
@@ -91,7 +91,7 @@ pub(super) fn innermost_bracket(text: &str) -> Option<usize> {
     open.pop()
 }
 
-/// The length of a value between brackets that begins with an expression: up to the comma or bracket behind it, or the comment.
+/// Returns the length of a value that starts with an expression, up to the comma, bracket or comment after it.
 pub(super) fn with_expressions(line: &str) -> usize {
     let mut end = 0;
     loop {
@@ -106,7 +106,7 @@ pub(super) fn with_expressions(line: &str) -> usize {
     }
 }
 
-/// The word that ends at a byte, or begins there.
+/// Returns the word that ends or starts at a byte.
 pub(super) fn word_before(text: &str, at: usize) -> std::ops::Range<usize> {
     let separates = |c: char| c.is_whitespace() || matches!(c, ',' | '[' | ']' | '{' | '}');
     let start = text[..at].rfind(separates).map_or(0, |found| {

@@ -1,4 +1,4 @@
-//! What a parser stumbles over, told in the words of the mistake: where it was made, and what to write instead.
+//! Turns errors of the YAML parser into diagnostics that describe the mistake: its place, and what to write instead.
 
 use granit_parser::{ErrorKind, ScanError};
 
@@ -7,7 +7,7 @@ use crate::code::Code;
 use crate::diagnostic::{Diagnostic, shown};
 use crate::source::{FileId, Span};
 
-/// Says what is wrong where the parser stopped, at a byte of the text.
+/// Returns the diagnostic for the byte at which the parser stopped.
 pub(super) fn diagnostic(text: &str, file: FileId, at: usize, error: &ScanError) -> Diagnostic {
     let at = boundary(text, at);
     let mistake = Mistake { text, file, at };
@@ -52,23 +52,34 @@ pub(super) fn diagnostic(text: &str, file: FileId, at: usize, error: &ScanError)
         | ErrorKind::InvalidTagTerminator
         | ErrorKind::InvalidTagEscape
         | ErrorKind::MissingTagUri => mistake.tag(),
-        _ => mistake.say("this is not YAML", at..at, error.info()),
+        _ => mistake.say("invalid YAML", at..at, error.info()),
     }
 }
 
-/// A value that begins with an expression, whose braces YAML reads as maps.
+/// Reports a value that starts with an unquoted expression, whose braces YAML reads as maps.
 pub(super) fn unquoted(text: &str, file: FileId, value: std::ops::Range<usize>) -> Diagnostic {
     let at = value.start;
     let mistake = Mistake { text, file, at };
-    let diagnostic = Diagnostic::new(Code::UnquotedExpression, "an expression has to stand in quotes")
-        .at(mistake.span(value.clone()), "YAML reads these braces as maps");
+    let diagnostic = Diagnostic::new(Code::UnquotedExpression, "an expression must be in quotes").at(
+        mistake.span(value.clone()),
+        "without quotes, YAML reads this as a map",
+    );
     mistake.quoted(diagnostic, value)
+}
+
+/// The help for a tag that does not exist.
+pub(super) const REMOVE_TAG: &str = "remove the tag, or put a string that starts with `!` in quotes";
+
+/// Reports a tag that does not exist.
+pub(super) fn unknown_tag(tag: &str, span: Span) -> Diagnostic {
+    Diagnostic::new(Code::UnknownTag, format!("unknown tag `{}`", shown(tag)))
+        .at(span, "the only tags are `!raw` and `!public`, for strings")
 }
 
 struct Mistake<'a> {
     text: &'a str,
     file: FileId,
-    /// Where the parser stopped.
+    /// The byte at which the parser stopped.
     at: usize,
 }
 
@@ -95,7 +106,7 @@ impl<'a> Mistake<'a> {
         Diagnostic::new(Code::YamlSyntax, message).at(self.span(range), label)
     }
 
-    /// What stands from here to the end of the line.
+    /// Returns the rest of the line.
     fn rest(&self) -> &'a str {
         let rest = &self.text[self.at..];
         rest.split(['\n', '\r']).next().unwrap_or_default().trim_end()
@@ -105,7 +116,7 @@ impl<'a> Mistake<'a> {
         self.text[self.at..].chars().next().unwrap_or(' ')
     }
 
-    /// The line that a byte is in.
+    /// Returns the line that contains a byte.
     fn line(&self, at: usize) -> Line<'a> {
         let begin = self.text[..at].rfind('\n').map_or(0, |newline| newline + 1);
         let whole = self.text[begin..].lines().next().unwrap_or_default();
@@ -118,7 +129,7 @@ impl<'a> Mistake<'a> {
         }
     }
 
-    /// The lines above, the nearest first, without those that are empty or comments.
+    /// Returns the lines above, the nearest first, without empty lines and comments.
     fn above(&self, line: Line<'a>) -> impl Iterator<Item = Line<'a>> {
         let mut end = line.start - line.indent;
         std::iter::from_fn(move || {
@@ -136,7 +147,7 @@ impl<'a> Mistake<'a> {
         })
     }
 
-    /// The value that stands unquoted on the line of the mistake, after its first colon or dash.
+    /// Returns the unquoted value on the line of the mistake, after its first colon or dash.
     fn value(&self) -> Option<std::ops::Range<usize>> {
         let line = self.line(self.at);
         let mut from = 0;
@@ -150,7 +161,7 @@ impl<'a> Mistake<'a> {
         (!value.is_empty()).then(|| start..start + value.len())
     }
 
-    /// Offers a value in quotes, those that it does not have in it.
+    /// Suggests to quote a value, with quotes that the value does not contain.
     fn quoted(&self, diagnostic: Diagnostic, range: std::ops::Range<usize>) -> Diagnostic {
         let value = &self.text[range.clone()];
         let quote = match (value.contains('"') || value.contains('\\'), value.contains('\'')) {
@@ -168,7 +179,7 @@ impl<'a> Mistake<'a> {
         )
     }
 
-    /// An expression whose braces YAML reads as maps.
+    /// Reports an unquoted expression on the line of the mistake.
     fn expression(&self) -> Option<Diagnostic> {
         let value = self.value()?;
         let expression = self.text[value.clone()].starts_with("{{");
@@ -192,15 +203,15 @@ impl<'a> Mistake<'a> {
                     .say(
                         "a line is indented with a tab",
                         at + tab..at + indent,
-                        "YAML wants spaces",
+                        "YAML does not allow tabs here",
                     )
                     .replace(self.span(at..at + indent), spaces, "indent with spaces");
             }
             at += line.len();
         }
         let tab = self.text[begin..].find('\t').map_or(self.at, |tab| begin + tab);
-        self.say("a tab stands where YAML wants a space", tab..tab + 1, "a tab")
-            .help("indent and separate with spaces")
+        self.say("unexpected tab", tab..tab + 1, "YAML does not allow tabs here")
+            .help("use spaces")
     }
 
     fn open_quote(&self) -> Diagnostic {
@@ -215,7 +226,7 @@ impl<'a> Mistake<'a> {
         let mark = &self.text[quote..=quote];
         let end = line.start + line.content.len();
         let diagnostic = self.say("a quote is not closed", quote..quote + 1, "opened here");
-        let help = format!("close it with `{mark}`, or indent the lines that belong to it");
+        let help = format!("close it with `{mark}`, or indent its continuation lines");
         match innermost_bracket(&self.text[..quote]) {
             Some(_) => diagnostic.help(help),
             None => diagnostic.replace(self.span(end..end), mark, help),
@@ -225,13 +236,13 @@ impl<'a> Mistake<'a> {
     fn after_quote(&self, quote: char) -> Diagnostic {
         let rest = self.rest().split(" #").next().unwrap_or_default().trim_end();
         let diagnostic = self.say(
-            "something stands behind a closing quote",
+            "unexpected text after a closing quote",
             self.at..self.at + rest.len().max(1),
-            "the text ends before this",
+            "the string ends before this",
         );
         diagnostic.help(match quote {
-            '\'' => "inside of `'` write `''` for an apostrophe, or put the whole text in `\"`",
-            _ => "inside of `\"` write `\\\"` for a quote, or put the whole text in `'`",
+            '\'' => "write `''` for an apostrophe inside `'…'`, or put the whole value in `\"`",
+            _ => "write `\\\"` for a quote inside `\"…\"`, or put the whole value in `'`",
         })
     }
 
@@ -240,11 +251,7 @@ impl<'a> Mistake<'a> {
             let next = self.text[self.at..].starts_with(['[', '{']);
             next.then_some(self.at)
         }) else {
-            return self.say(
-                "this does not fit into the brackets around it",
-                self.at..self.at,
-                "not expected",
-            );
+            return self.say("unexpected text inside brackets", self.at..self.at, "");
         };
         let (bracket, closing) = match &self.text[open..=open] {
             "[" => ("[", "]"),
@@ -252,15 +259,15 @@ impl<'a> Mistake<'a> {
         };
         let same_line = !self.text[open..self.at].contains('\n') && open < self.at;
         if same_line {
-            // In one line a comma is missing, or a text with a colon has no quotes.
+            // Within one line, a comma is missing, or a string with a colon is not quoted.
             let word = word_before(self.text, self.at);
             return self
                 .say(
-                    format!("something is missing between `{bracket}` and `{closing}`"),
+                    format!("missing comma or quotes between `{bracket}` and `{closing}`"),
                     word,
-                    "a comma before this, or quotes around it",
+                    "needs a comma before it, or quotes around it",
                 )
-                .help("separate entries with commas, and put a text with `: ` or `, ` in it in quotes");
+                .help("separate entries with commas, and put a string with `: ` or `, ` in quotes");
         }
         let line = self.line(open);
         let end = line.start
@@ -278,7 +285,7 @@ impl<'a> Mistake<'a> {
         );
         let opens_last = end == open + 1;
         match opens_last {
-            true => diagnostic.help(format!("close it with `{closing}` after its last entry")),
+            true => diagnostic.help(format!("close it with `{closing}` after the last entry")),
             false => diagnostic.replace(self.span(end..end), closing, format!("close it with `{closing}`")),
         }
     }
@@ -296,55 +303,55 @@ impl<'a> Mistake<'a> {
     fn closes_nothing(&self) -> Diagnostic {
         let bracket = self.next();
         self.say(
-            format!("`{bracket}` closes nothing"),
+            format!("unmatched `{bracket}`"),
             self.at..self.at + bracket.len_utf8(),
-            "nothing is open here",
+            "no bracket is open here",
         )
-        .help("take it out, or put the text that it belongs to in quotes")
+        .help("remove it, or put the string that contains it in quotes")
     }
 
-    /// A colon where no value may begin: in a text, or behind a key that stands too far to the right.
+    /// Reports a colon inside a plain string, or after a key that is indented too far.
     fn colon(&self) -> Diagnostic {
         if let Some(diagnostic) = self.expression() {
             return diagnostic;
         }
         if let Some(value) = self.value().filter(|value| value.start < self.at) {
             let diagnostic = self.say(
-                "a text with `: ` in it has to stand in quotes",
+                "a string with `: ` must be in quotes",
                 value.clone(),
-                "YAML takes this for a key and its value",
+                "YAML reads this as a key and a value",
             );
             return self.quoted(diagnostic, value);
         }
         let line = self.line(self.at);
         let key = line.start..self.at;
         let Some(above) = self.above(line).next() else {
-            return self.say("no value may begin here", key, "not a key");
+            return self.say("a value cannot start here", key, "");
         };
         if let Some(diagnostic) = self.colon_without_space(above) {
             return diagnostic;
         }
-        // Beside the line above already: that line is no key, for want of a colon.
+        // A line with the same indentation as the line above: the line above lacks a colon.
         if line.indent == column(above) {
             return self.lacks_colon(above);
         }
         self.say(
-            "this key stands under a value",
+            "a key is indented below a value",
             key,
-            "indented as if it belonged to the line above",
+            "indented deeper than the line above",
         )
         .also(
             self.span(above.start..above.start + above.content.len()),
-            "this has a value already",
+            "already has a value",
         )
         .replace(
             self.span(line.start - line.indent..line.start),
             " ".repeat(column(above)),
-            "put it beside the key above",
+            "align it with the key above",
         )
     }
 
-    /// A line in which a colon is there, and no space behind it.
+    /// Reports a line with a colon that no space follows.
     fn colon_without_space(&self, line: Line<'a>) -> Option<Diagnostic> {
         let (key, value) = line.content.split_once(':')?;
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
@@ -354,15 +361,15 @@ impl<'a> Mistake<'a> {
         let colon = line.start + key.len();
         Some(
             self.say(
-                "a colon without a space is part of a text",
+                "missing space after a colon",
                 colon..colon + 1,
-                "no space follows",
+                "without a space, this is part of a string",
             )
-            .replace(self.span(colon..colon + 1), ": ", "put a space behind the colon"),
+            .replace(self.span(colon..colon + 1), ": ", "add a space after the colon"),
         )
     }
 
-    /// A line, or the rest of one, that belongs to nothing above it.
+    /// Reports a line, or the rest of a line, that does not continue anything above it.
     fn out_of_line(&self) -> Diagnostic {
         if let Some(diagnostic) = self.expression() {
             return diagnostic;
@@ -375,26 +382,30 @@ impl<'a> Mistake<'a> {
         if !before.trim_matches([' ', '-']).is_empty() {
             return self
                 .say(
-                    "something stands behind a value that has ended",
+                    "unexpected text after a value",
                     self.at..self.at + self.rest().len().max(1),
-                    "not expected",
+                    "the value ends before this",
                 )
-                .help("put the whole value in quotes, or the rest on a line of its own");
+                .help("put the whole value in quotes, or move the rest to its own line");
         }
         let levels = self.levels(line);
         let word = line.start..line.start + line.content.len();
         if levels.iter().any(|(column, _)| *column == line.indent) {
             return match line.content.starts_with('-') {
                 true => self
-                    .say("an item of a list stands among keys", word, "begins with `-`")
-                    .help("give the list a key, and indent its items under it"),
+                    .say(
+                        "a list item is next to the keys of a map",
+                        word,
+                        "starts with `-`",
+                    )
+                    .help("add a key for the list, and indent its items below it"),
                 false => self
                     .say(
-                        "a key stands among the items of a list",
+                        "a key is next to the items of a list",
                         word,
-                        "does not begin with `-`",
+                        "does not start with `-`",
                     )
-                    .help("begin it with `- `, or indent it as what it belongs to"),
+                    .help("start it with `- `, or indent it to belong to an item"),
             };
         }
         let mut levels = levels;
@@ -403,22 +414,22 @@ impl<'a> Mistake<'a> {
             .iter()
             .map(|(column, beside)| {
                 let spaces = if *column == 1 { "space" } else { "spaces" };
-                format!("{column} {spaces} put it beside `{}`", shown(beside))
+                format!("{column} {spaces} to align it with `{}`", shown(beside))
             })
             .collect();
         self.say(
-            "this line is indented as nothing above it is",
+            "the indentation matches no line above",
             word,
             format!(
-                "after {} {}",
+                "indented by {} {}",
                 line.indent,
                 if line.indent == 1 { "space" } else { "spaces" }
             ),
         )
-        .help(places.join(", "))
+        .help(format!("indent it by {}", places.join(", or ")))
     }
 
-    /// The columns at which something is open above a line, from the left, with what stands there.
+    /// Returns the columns that a line can continue, from the left, with the word at each.
     fn levels(&self, line: Line<'a>) -> Vec<(usize, &'a str)> {
         let mut levels: Vec<(usize, &'a str)> = Vec::new();
         let mut leftmost = usize::MAX;
@@ -458,31 +469,36 @@ impl<'a> Mistake<'a> {
     fn lacks_colon(&self, line: Line<'a>) -> Diagnostic {
         let content = line.content.split(" #").next().unwrap_or_default().trim_end();
         let range = line.start..line.start + content.len();
-        let diagnostic = self.say("a key has no colon", range.clone(), "`KEY: VALUE` is wanted here");
+        let diagnostic = self.say(
+            "missing colon after a key",
+            range.clone(),
+            "expected `KEY: VALUE`",
+        );
         match content.split_once(' ') {
             Some((key, value)) if !value.contains(' ') => diagnostic.replace(
                 self.span(range),
                 format!("{key}: {value}"),
-                "put a colon behind the key",
+                "add a colon after the key",
             ),
-            _ => diagnostic.help("put a colon behind the key; where it continues the text above, indent it"),
+            _ => diagnostic
+                .help("add a colon after the key, or indent the line if it continues the string above"),
         }
     }
 
     fn list_in_line(&self) -> Diagnostic {
         let rest = self.rest();
         let diagnostic = self.say(
-            "a list with dashes begins on a line of its own",
+            "a list with dashes must start on a new line",
             self.at..self.at + rest.len().max(1),
-            "behind a key there is no room for it",
+            "starts on the line of its key",
         );
         match rest.strip_prefix("- ") {
             Some(item) if !item.contains([':', '#', ',', '-']) => diagnostic.replace(
                 self.span(self.at..self.at + rest.len()),
                 format!("[{item}]"),
-                "write it in brackets, or put it on the next line",
+                "write it in brackets, or move it to the next line",
             ),
-            _ => diagnostic.help("put it on the next line, or write it in brackets"),
+            _ => diagnostic.help("move it to the next line, or write it in brackets"),
         }
     }
 
@@ -490,11 +506,17 @@ impl<'a> Mistake<'a> {
         if character.is_control() {
             return self
                 .say(
-                    format!("the character U+{:04X} cannot be in a file", u32::from(character)),
+                    format!(
+                        "the control character U+{:04X} is not allowed",
+                        u32::from(character)
+                    ),
                     self.at..self.at + character.len_utf8(),
-                    "cannot be seen",
+                    "invisible character",
                 )
-                .help("take it out, or write it as `\\u` in double quotes");
+                .help(format!(
+                    "remove it, or write it as `\\u{:04X}` in double quotes",
+                    u32::from(character)
+                ));
         }
         let rest = self.rest().split(" #").next().unwrap_or_default().trim_end();
         let in_brackets = innermost_bracket(&self.text[..self.at]).is_some();
@@ -505,11 +527,11 @@ impl<'a> Mistake<'a> {
         let range = self.at..self.at + word.len().max(character.len_utf8());
         let diagnostic = self.say(
             match character {
-                '`' => "a text cannot begin with a backtick without quotes".to_owned(),
-                _ => format!("a text cannot begin with `{character}` without quotes"),
+                '`' => "a string that starts with a backtick must be in quotes".to_owned(),
+                _ => format!("a string that starts with `{character}` must be in quotes"),
             },
             range.clone(),
-            "YAML keeps this character for itself",
+            "YAML reserves this character",
         );
         self.quoted(diagnostic, range)
     }
@@ -517,11 +539,11 @@ impl<'a> Mistake<'a> {
     fn text_beside_header(&self) -> Diagnostic {
         let rest = self.rest();
         let diagnostic = self.say(
-            "a text of several lines begins on the next line",
+            "a block string must start on the next line",
             self.at..self.at + rest.len().max(1),
-            format!("nothing may follow `{}` here", self.next()),
+            format!("text after `{}`", self.next()),
         );
-        diagnostic.help("put the text on the lines below, indented; or the whole of it in quotes")
+        diagnostic.help("move the text to the next line and indent it, or put the whole value in quotes")
     }
 
     fn escape(&self) -> Diagnostic {
@@ -536,31 +558,23 @@ impl<'a> Mistake<'a> {
                 let start = self.at + at;
                 return self
                     .say(
-                        format!("`\\{escaped}` means nothing between double quotes"),
+                        format!("unknown escape `\\{escaped}` in double quotes"),
                         start..start + 1 + escaped.len_utf8(),
-                        "a backslash begins a special character",
+                        "a backslash starts an escape",
                     )
-                    .help("write `\\\\` for a backslash, or put the text in `'`");
+                    .help("write `\\\\` for a backslash, or put the string in `'`");
             }
         }
         self.say(
-            "a backslash is followed by nothing that it can make",
+            "unknown escape in double quotes",
             self.at..self.at + 1,
-            "in this text",
+            "a backslash starts an escape",
         )
-        .help("write `\\\\` for a backslash, or put the text in `'`")
+        .help("write `\\\\` for a backslash, or put the string in `'`")
     }
 
     fn tag(&self) -> Diagnostic {
         let tag = self.rest().split([' ', ',', ']', '}']).next().unwrap_or_default();
-        Diagnostic::new(
-            Code::UnknownTag,
-            format!("the tag `{}` means nothing here", shown(tag)),
-        )
-        .at(
-            self.span(self.at..self.at + tag.len().max(1)),
-            "tags are for text: `!raw`",
-        )
-        .help("put text that begins with `!` in quotes")
+        unknown_tag(tag, self.span(self.at..self.at + tag.len().max(1))).help(REMOVE_TAG)
     }
 }

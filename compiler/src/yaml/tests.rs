@@ -1,11 +1,11 @@
-//! What is read, and what is said of what cannot be.
+//! Tests of parsing and of the diagnostics of syntax errors.
 
 use super::*;
 
 fn check(text: &str) -> (Vec<Node>, Vec<String>, Files) {
     let (mut files, mut diagnostics) = (Files::default(), Diagnostics::new());
     let nodes = read("a.yaml", text.as_bytes(), &mut files, &mut diagnostics);
-    let said = diagnostics
+    let problems = diagnostics
         .into_sorted()
         .iter()
         .map(|d| {
@@ -16,14 +16,14 @@ fn check(text: &str) -> (Vec<Node>, Vec<String>, Files) {
             )
         })
         .collect();
-    (nodes, said, files)
+    (nodes, problems, files)
 }
 
 #[test]
 fn spans_cover_what_was_written() {
     let text = "a: \"x\" # note\nb:\n  c: [1, é]\n\n# end\n---\nd: !raw '{{ y }}'\n";
-    let (nodes, said, files) = check(text);
-    assert_eq!(said, Vec::<String>::new());
+    let (nodes, problems, files) = check(text);
+    assert_eq!(problems, Vec::<String>::new());
     assert_eq!(files.text(nodes[0].get("a").unwrap().span), "\"x\"");
     let c = nodes[0].get("b").unwrap().get("c").unwrap();
     assert_eq!(
@@ -41,14 +41,14 @@ fn spans_cover_what_was_written() {
 
 #[test]
 fn scalars_follow_yaml_1_2() {
-    let (nodes, said, _) = check("[NO, on, ~, true, 1.50, '1', 1_000, 0x1f, 1:30, -3, .5]");
+    let (nodes, problems, _) = check("[NO, on, ~, true, 1.50, '1', 1_000, 0x1f, 1:30, -3, .5]");
     let shown: Vec<_> = nodes[0]
         .items()
         .iter()
         .map(|n| n.to_value().to_string())
         .collect();
     let want = r#""NO" "on" null true 1.5 "1" "1_000" "0x1f" "1:30" -3 ".5""#;
-    assert_eq!((shown.join(" ").as_str(), said), (want, vec![]));
+    assert_eq!((shown.join(" ").as_str(), problems), (want, vec![]));
 }
 
 #[test]
@@ -64,13 +64,13 @@ fn mistakes_are_located() {
         ("a: !secret x", "unknown-tag:!secret"),
         ("a: [1\nb: 2", "yaml-syntax:["),
     ] {
-        let (_, said, _) = check(text);
-        assert_eq!(said, [want], "{text}");
+        let (_, problems, _) = check(text);
+        assert_eq!(problems, [want], "{text}");
     }
 }
 
 #[test]
-fn bombs_are_refused_quickly() {
+fn rejects_exponential_aliases() {
     let mut text = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x]\n");
     for i in 1..9 {
         let previous = vec![format!("*a{}", i - 1); 9].join(",");
@@ -81,12 +81,12 @@ fn bombs_are_refused_quickly() {
     assert!(check(&"[".repeat(5000)).1[0].starts_with("too-deep"));
 }
 
-/// The message, what it marks, and the text after the edit where there is one, or else the help.
-fn told(text: &str) -> String {
+/// Returns the message, the marked text, and the text after the edit, or else the help.
+fn problems(text: &str) -> String {
     let (mut files, mut diagnostics) = (Files::default(), Diagnostics::new());
     read("a.yaml", text.as_bytes(), &mut files, &mut diagnostics);
-    let said = diagnostics.into_sorted();
-    let lines = said.iter().map(|d| {
+    let problems = diagnostics.into_sorted();
+    let lines = problems.iter().map(|d| {
         let label = d.primary.as_ref().unwrap();
         let helps = d.help.iter().map(|help| match &help.edit {
             Some(edit) => {
@@ -102,7 +102,7 @@ fn told(text: &str) -> String {
 }
 
 #[test]
-fn syntax_is_told_in_the_words_of_the_mistake() {
+fn reports_syntax_errors_with_a_fix() {
     for (text, want) in [
         (
             "a:\n\tb: 1\n",
@@ -122,20 +122,20 @@ fn syntax_is_told_in_the_words_of_the_mistake() {
         ),
         (
             "a: [x, 'y]\nb: 1\n",
-            "a quote is not closed <'> close it with `'`, or indent the lines that belong to it",
+            "a quote is not closed <'> close it with `'`, or indent its continuation lines",
         ),
         ("a: \"x\n", "a quote is not closed <\"> \"a: \\\"x\\\"\\n\""),
         (
             "a: 'it's'\n",
-            "something stands behind a closing quote <s'> inside of `'` write `''` for an apostrophe, or put the whole text in `\"`",
+            "unexpected text after a closing quote <s'> write `''` for an apostrophe inside `'…'`, or put the whole value in `\"`",
         ),
         (
             "a: \"say \"hi\" now\"\n",
-            "something stands behind a closing quote <hi\" now\"> inside of `\"` write `\\\"` for a quote, or put the whole text in `'`",
+            "unexpected text after a closing quote <hi\" now\"> write `\\\"` for a quote inside `\"…\"`, or put the whole value in `'`",
         ),
         (
             "a: \"x\" y # z\n",
-            "something stands behind a closing quote <y> inside of `\"` write `\\\"` for a quote, or put the whole text in `'`",
+            "unexpected text after a closing quote <y> write `\\\"` for a quote inside `\"…\"`, or put the whole value in `'`",
         ),
         (
             "a: [1, 2\nb: 3\n",
@@ -144,7 +144,7 @@ fn syntax_is_told_in_the_words_of_the_mistake() {
         ("a: {x: 1\n", "`{` is not closed <{> \"a: {x: 1}\\n\""),
         (
             "a: [\n  1,\n  2\nb: 3\n",
-            "`[` is not closed <[> close it with `]` after its last entry",
+            "`[` is not closed <[> close it with `]` after the last entry",
         ),
         (
             "a: {x: 1, y: [1, 2}\n",
@@ -152,123 +152,123 @@ fn syntax_is_told_in_the_words_of_the_mistake() {
         ),
         (
             "a: [1]]\n",
-            "`]` closes nothing <]> take it out, or put the text that it belongs to in quotes",
+            "unmatched `]` <]> remove it, or put the string that contains it in quotes",
         ),
         (
             "a: {b: 1 c: 2}\n",
-            "something is missing between `{` and `}` <c> separate entries with commas, and put a text with `: ` or `, ` in it in quotes",
+            "missing comma or quotes between `{` and `}` <c> separate entries with commas, and put a string with `: ` or `, ` in quotes",
         ),
         (
             "a: [a: b: c]\n",
-            "something is missing between `[` and `]` <b> separate entries with commas, and put a text with `: ` or `, ` in it in quotes",
+            "missing comma or quotes between `[` and `]` <b> separate entries with commas, and put a string with `: ` or `, ` in quotes",
         ),
         (
             "a:\n  b: 1\n c: 2\n",
-            "this line is indented as nothing above it is <c: 2> 0 spaces put it beside `a`, 2 spaces put it beside `b`",
+            "the indentation matches no line above <c: 2> indent it by 0 spaces to align it with `a`, or 2 spaces to align it with `b`",
         ),
         (
             "a:\n  b: 1\n   c: 2\n",
-            "this key stands under a value <c> \"a:\\n  b: 1\\n  c: 2\\n\"",
+            "a key is indented below a value <c> \"a:\\n  b: 1\\n  c: 2\\n\"",
         ),
         (
             "a: 1\n  b: 2\n",
-            "this key stands under a value <b> \"a: 1\\nb: 2\\n\"",
+            "a key is indented below a value <b> \"a: 1\\nb: 2\\n\"",
         ),
         (
             " a: 1\nb: 2\n",
-            "this line is indented as nothing above it is <b: 2> 1 space put it beside `a`",
+            "the indentation matches no line above <b: 2> indent it by 1 space to align it with `a`",
         ),
         (
             "a:\n  - x: 1\n   y: 2\n",
-            "this line is indented as nothing above it is <y: 2> 0 spaces put it beside `a`, 2 spaces put it beside `- `, 4 spaces put it beside `x`",
+            "the indentation matches no line above <y: 2> indent it by 0 spaces to align it with `a`, or 2 spaces to align it with `- `, or 4 spaces to align it with `x`",
         ),
         (
             "- a\nb: 1\n",
-            "a key stands among the items of a list <b: 1> begin it with `- `, or indent it as what it belongs to",
+            "a key is next to the items of a list <b: 1> start it with `- `, or indent it to belong to an item",
         ),
         (
             "a: 1\n- b\n",
-            "an item of a list stands among keys <- b> give the list a key, and indent its items under it",
+            "a list item is next to the keys of a map <- b> add a key for the list, and indent its items below it",
         ),
         (
             "a: 1\nname finance\nb: 1\n",
-            "a key has no colon <name finance> \"a: 1\\nname: finance\\nb: 1\\n\"",
+            "missing colon after a key <name finance> \"a: 1\\nname: finance\\nb: 1\\n\"",
         ),
         (
             "a: 1\nname\n",
-            "a key has no colon <name> put a colon behind the key; where it continues the text above, indent it",
+            "missing colon after a key <name> add a colon after the key, or indent the line if it continues the string above",
         ),
         (
             "a: 1\nb:2\n",
-            "a colon without a space is part of a text <:> \"a: 1\\nb: 2\\n\"",
+            "missing space after a colon <:> \"a: 1\\nb: 2\\n\"",
         ),
         (
             "a:1\nb: 2\n",
-            "a colon without a space is part of a text <:> \"a: 1\\nb: 2\\n\"",
+            "missing space after a colon <:> \"a: 1\\nb: 2\\n\"",
         ),
         (
             "a: finance: the money # x\n",
-            "a text with `: ` in it has to stand in quotes <finance: the money> \"a: \\\"finance: the money\\\" # x\\n\"",
+            "a string with `: ` must be in quotes <finance: the money> \"a: \\\"finance: the money\\\" # x\\n\"",
         ),
         (
             "a: b: c's \"d\"\n",
-            "a text with `: ` in it has to stand in quotes <b: c's \"d\"> \"a: 'b: c''s \\\"d\\\"'\\n\"",
+            "a string with `: ` must be in quotes <b: c's \"d\"> \"a: 'b: c''s \\\"d\\\"'\\n\"",
         ),
         (
             "a: 1, b: 2\n",
-            "a text with `: ` in it has to stand in quotes <1, b: 2> \"a: \\\"1, b: 2\\\"\\n\"",
+            "a string with `: ` must be in quotes <1, b: 2> \"a: \\\"1, b: 2\\\"\\n\"",
         ),
         (
             "a: - b\n",
-            "a list with dashes begins on a line of its own <- b> \"a: [b]\\n\"",
+            "a list with dashes must start on a new line <- b> \"a: [b]\\n\"",
         ),
         (
             "a: {{ x }}-y\n",
-            "an expression has to stand in quotes <{{ x }}-y> \"a: \\\"{{ x }}-y\\\"\\n\"",
+            "an expression must be in quotes <{{ x }}-y> \"a: \\\"{{ x }}-y\\\"\\n\"",
         ),
         (
             "a: {{ ref('x').y }}\n",
-            "an expression has to stand in quotes <{{ ref('x').y }}> \"a: \\\"{{ ref('x').y }}\\\"\\n\"",
+            "an expression must be in quotes <{{ ref('x').y }}> \"a: \\\"{{ ref('x').y }}\\\"\\n\"",
         ),
         (
             "a: @x\n",
-            "a text cannot begin with `@` without quotes <@x> \"a: \\\"@x\\\"\\n\"",
+            "a string that starts with `@` must be in quotes <@x> \"a: \\\"@x\\\"\\n\"",
         ),
         (
             "a: [`x`, y]\n",
-            "a text cannot begin with a backtick without quotes <`x`> \"a: [\\\"`x`\\\", y]\\n\"",
+            "a string that starts with a backtick must be in quotes <`x`> \"a: [\\\"`x`\\\", y]\\n\"",
         ),
         (
             "a: %x\n",
-            "a text cannot begin with `%` without quotes <%x> \"a: \\\"%x\\\"\\n\"",
+            "a string that starts with `%` must be in quotes <%x> \"a: \\\"%x\\\"\\n\"",
         ),
         (
             "a: *\n",
-            "a text cannot begin with `*` without quotes <*> \"a: \\\"*\\\"\\n\"",
+            "a string that starts with `*` must be in quotes <*> \"a: \\\"*\\\"\\n\"",
         ),
         (
             "a: \u{1}\n",
-            "the character U+0001 cannot be in a file <\u{1}> take it out, or write it as `\\u` in double quotes",
+            "the control character U+0001 is not allowed <\u{1}> remove it, or write it as `\\u0001` in double quotes",
         ),
         (
             "a: !foo!bar x\n",
-            "the tag `!foo!bar` means nothing here <!foo!bar> put text that begins with `!` in quotes",
+            "unknown tag `!foo!bar` <!foo!bar> remove the tag, or put a string that starts with `!` in quotes",
         ),
         (
             "a: | x\n  y\n",
-            "a text of several lines begins on the next line <| x> put the text on the lines below, indented; or the whole of it in quotes",
+            "a block string must start on the next line <| x> move the text to the next line and indent it, or put the whole value in quotes",
         ),
         (
             "a: \"C:\\path\\d\"\n",
-            "`\\p` means nothing between double quotes <\\p> write `\\\\` for a backslash, or put the text in `'`",
+            "unknown escape `\\p` in double quotes <\\p> write `\\\\` for a backslash, or put the string in `'`",
         ),
         (
             "a: [x] y\n",
-            "something stands behind a value that has ended <y> put the whole value in quotes, or the rest on a line of its own",
+            "unexpected text after a value <y> put the whole value in quotes, or move the rest to its own line",
         ),
         (
             "a: &x 1\nb: &x 2\n",
-            "the anchor `x` is here twice <&x> give one of the two another name",
+            "duplicate anchor `x` <&x> rename one of them",
         ),
         (
             "a: &lake 1\nb: *lkae\n",
@@ -276,21 +276,21 @@ fn syntax_is_told_in_the_words_of_the_mistake() {
         ),
         (
             "a: !include x\n",
-            "the tag `!include` means nothing here <!include> take the tag off, or put text that begins with `!` in quotes",
+            "unknown tag `!include` <!include> remove the tag, or put a string that starts with `!` in quotes",
         ),
         (
             "a: !Ref x\n",
-            "the tag `!Ref` means nothing here <!Ref> refer with an expression: `\"{{ ref('NAME').arn }}\"`",
+            "unknown tag `!Ref` <!Ref> use an expression instead: `\"{{ ref('NAME').arn }}\"`",
         ),
         (
             "a: &é 1\nb: é: ü: @\n",
-            "a text with `: ` in it has to stand in quotes <é: ü: @> \"a: &é 1\\nb: \\\"é: ü: @\\\"\\n\"",
+            "a string with `: ` must be in quotes <é: ü: @> \"a: &é 1\\nb: \\\"é: ü: @\\\"\\n\"",
         ),
         (
             "a: !foo {b: 1}\n",
-            "the tag `!foo` means nothing here <!foo> take the tag off, or put text that begins with `!` in quotes",
+            "unknown tag `!foo` <!foo> remove the tag, or put a string that starts with `!` in quotes",
         ),
     ] {
-        assert_eq!(told(text), want, "{text}");
+        assert_eq!(problems(text), want, "{text}");
     }
 }

@@ -1,4 +1,4 @@
-//! Which values exist where they are read: `$.x` is produced by a trigger, a `ResultPath` or a selector before it, on every way.
+//! Checks that every value exists where a state reads it: a trigger, a `ResultPath` or a selector produces `$.x` on every path.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,28 +6,30 @@ use std::sync::Arc;
 use terrace_artifact::{Segment, Text};
 
 use super::super::path::{Path, PathStep, Root, paths_of, show, templates};
+use super::super::runtime::among;
 use super::super::started::{self, Start};
 use super::graph::{Way, exits};
 use super::{Finding, Level, Machine, inner, type_of};
 use crate::code::Code;
+use crate::diagnostic::{did_you_mean, listed};
 use crate::term::Term;
 
-/// What is known of a value.
+/// The known shape of a value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Shape {
-    /// Nothing: whatever is read of it may be there.
+    /// An unknown value, which may contain any path.
     Unknown,
-    /// What a task gave, under the state's name: nobody has said what is in it. Of a function that is given the whole state,
-    /// also what that was: it may give it back.
+    /// The result of the task of this state, whose content is unknown. For a function that gets the whole input, also
+    /// the shape of that input, which the function may return.
     Result(Text, Option<Box<Shape>>),
-    /// A map. Where it is open, it may have other keys too.
+    /// A map. An open map may have other keys.
     Map {
-        /// The values that are there on every way.
+        /// The values that exist on every path.
         fields: Arc<BTreeMap<Text, Shape>>,
-        /// Whether there may be more.
+        /// Whether there may be other keys.
         open: bool,
     },
-    /// A list, one item for each branch of the state of this name.
+    /// A list with one item for each branch of the state of this name.
     List(Text, Vec<Shape>),
 }
 
@@ -39,7 +41,7 @@ impl Shape {
         }
     }
 
-    /// The shape of a constant.
+    /// Returns the shape of a constant.
     pub(crate) fn of(term: &Term) -> Shape {
         match term {
             Term::Map(entries) => Shape::closed(
@@ -51,7 +53,7 @@ impl Shape {
         }
     }
 
-    /// What is known when either may be the case.
+    /// Returns the shape that is known if either is possible.
     pub(crate) fn meet(&self, other: &Shape) -> Shape {
         match (self, other) {
             (a, b) if a == b => a.clone(),
@@ -102,7 +104,7 @@ impl Shape {
         }
     }
 
-    /// Whether a value is there, as far as is known.
+    /// Returns whether a value exists, as far as is known.
     pub(crate) fn has(&self, steps: &[PathStep]) -> bool {
         steps
             .iter()
@@ -110,7 +112,7 @@ impl Shape {
             .is_some()
     }
 
-    /// The keys that are there.
+    /// Returns the keys that exist.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
         let fields = match self {
             Shape::Map { fields, .. } => Some(fields),
@@ -128,7 +130,7 @@ impl Shape {
             .unwrap_or(Shape::Unknown)
     }
 
-    /// Puts a value at a path of keys, as `ResultPath` does.
+    /// Stores a value at a path of keys, as `ResultPath` does.
     fn put(self, steps: &[PathStep], value: Shape) -> Shape {
         let Some((PathStep::Key(key), rest)) = steps.split_first() else {
             return value;
@@ -151,7 +153,7 @@ impl Shape {
 }
 
 enum Missing<'s> {
-    /// A function's result has replaced the state, and the value was not there before.
+    /// The result of a function replaced the input, which did not contain the value.
     Function(&'s str, &'s Shape),
     Field(&'s BTreeMap<Text, Shape>),
     List(&'s str, usize),
@@ -182,7 +184,7 @@ struct Flow<'a> {
 }
 
 impl Flow<'_> {
-    /// What comes out of a level. Only the last pass of the outermost level tells what is wrong.
+    /// Returns the output of a level. Problems are reported only if `tell` is set.
     fn level(&mut self, level: &Level<'_>, input: Shape, tell: bool) -> Shape {
         let mut shapes: BTreeMap<&str, Shape> = BTreeMap::new();
         let Some(start) = level.start.filter(|s| level.get(s).is_some()) else {
@@ -190,7 +192,7 @@ impl Flow<'_> {
         };
         shapes.insert(start, input);
         let mut waiting = vec![start];
-        // A shape only ever loses knowledge, so this ends; the bound is against a mistake in that argument.
+        // A shape only loses information, so the loop ends. The limit protects against a mistake in that reasoning.
         let mut rounds = level.states.len() * 32 + 64;
         while let Some(name) = waiting.pop() {
             rounds -= 1;
@@ -249,7 +251,7 @@ impl Flow<'_> {
         }
     }
 
-    /// The states that follow, each with what it is given.
+    /// Returns the next states, each with its input.
     fn outs<'l>(
         &mut self,
         level: &Level<'l>,
@@ -261,7 +263,7 @@ impl Flow<'_> {
         exits(state)
             .filter(|exit| level.get(exit.target).is_some())
             .map(|exit| {
-                let (_, Some(index)) = exit.said else {
+                let (_, Some(index)) = exit.source else {
                     return (exit.target, result.clone());
                 };
                 if exit.way == Way::Normal {
@@ -276,7 +278,7 @@ impl Flow<'_> {
             .collect()
     }
 
-    /// What a state gives to the next.
+    /// Returns the output of a state.
     fn result(&mut self, level: &Level<'_>, name: &str, state: &Term, shape: &Shape) -> Shape {
         let input = selected(shape, state.get("InputPath"));
         let raw = match type_of(state) {
@@ -288,7 +290,7 @@ impl Flow<'_> {
                         open: true,
                     }
                 } else {
-                    // A function's own ARN: it gets the state, and what it gives replaces it.
+                    // The ARN of a function: it gets the whole input, and its result replaces it.
                     let function = !resource.contains(":states:::") && state.get("Parameters").is_none();
                     Shape::Result(name.into(), function.then(|| Box::new(input.clone())))
                 }
@@ -319,7 +321,7 @@ impl Flow<'_> {
         )
     }
 
-    /// Tells of every read of a state that finds nothing.
+    /// Reports every read of a state whose value may not exist.
     fn reads(&mut self, level: &Level<'_>, name: &str, state: &Term, shape: &Shape) {
         let at = level.path_of(name);
         let under = |key: &str| {
@@ -365,7 +367,7 @@ impl Flow<'_> {
             let mut path = under("Choices");
             path.push(Segment::Index(index));
             for variable in tested {
-                // A rule that asks whether a value is there may go on to use it.
+                // A rule that tests whether a value exists may also use it.
                 if !present.contains(&variable) {
                     found.push((path.clone(), variable.to_owned(), input.clone()));
                 }
@@ -404,14 +406,10 @@ impl Flow<'_> {
         None
     }
 
-    /// Says what each trigger gives.
+    /// Adds the input of each trigger as a note.
     fn given(&self, finding: Finding) -> Finding {
         self.starts.iter().fold(finding, |finding, start| {
-            finding.note(format!(
-                "{} gives {}",
-                start.name,
-                crate::diagnostic::listed(start.input.keys())
-            ))
+            finding.note(format!("{} provides {}", start.name, among(start.input.keys())))
         })
     }
 
@@ -426,20 +424,15 @@ impl Flow<'_> {
         let lacking = show("$", steps);
         match missing {
             Missing::Function(task, before) => {
-                let mut finding = Finding::new(
-                    Code::UnproducedValue,
-                    at,
-                    format!(
-                        "the state `{state}` reads `{written}`, and nothing is known to produce `{lacking}`"
-                    ),
-                );
+                let mut finding =
+                    Finding::new(Code::UnproducedValue, at, reads_missing(state, written, &lacking));
                 finding.label =
-                    format!("the result of `{task}` has replaced the input, and `{lacking}` was not in it");
+                    format!("the result of `{task}` replaced the input, which did not contain `{lacking}`");
                 if matches!(before, Shape::Map { .. }) && steps.len() == 1 {
                     finding = self.given(finding);
                 }
                 finding.help(format!(
-                    "if `{task}` gives it, keep its result apart (`ResultPath: $.{}`) and read it there; if not, let every trigger give it",
+                    "if `{task}` returns the value, store its result with `ResultPath: $.{}` and read it there, otherwise add it to every trigger",
                     snake(task)
                 ))
             }
@@ -447,11 +440,11 @@ impl Flow<'_> {
                 let mut finding = Finding::new(
                     Code::UnprovenValue,
                     at,
-                    format!("the state `{state}` reads `{written}`, and nothing says that it is there"),
+                    format!("state `{state}` reads `{written}`, which may not exist"),
                 );
-                finding.label = format!("the result of `{task}` has replaced everything that was known");
+                finding.label = format!("the result of `{task}` replaced the input");
                 finding.help(format!(
-                    "keep the result of `{task}` apart: `ResultPath: $.{}`",
+                    "store the result of `{task}` separately: `ResultPath: $.{}`",
                     snake(task)
                 ))
             }
@@ -459,20 +452,18 @@ impl Flow<'_> {
                 let mut finding = Finding::new(
                     Code::UnproducedValue,
                     at,
-                    format!("the state `{state}` reads `{written}` of a list"),
+                    format!("state `{state}` reads `{written}` from a list"),
                 );
-                finding.label = format!("`{parallel}` gives a list of {count}, one item for each branch");
+                finding.label =
+                    format!("`{parallel}` returns a list with one item for each of its {count} branches");
                 finding.help(format!(
-                    "read an item (`$[0]…`), or give the items names with a `ResultSelector` in `{parallel}`"
+                    "read an item (`$[0]…`), or name the items with a `ResultSelector` in `{parallel}`"
                 ))
             }
             Missing::Field(fields) => {
-                let mut finding = Finding::new(
-                    Code::UnproducedValue,
-                    at,
-                    format!("the state `{state}` reads `{written}`, and nothing produces `{lacking}`"),
-                );
-                finding.label = "not there on every way to this state".to_owned();
+                let mut finding =
+                    Finding::new(Code::UnproducedValue, at, reads_missing(state, written, &lacking));
+                finding.label = "not every path to this state produces it".to_owned();
                 let names: Vec<&str> = fields.keys().map(Text::as_str).collect();
                 if steps.len() == 1 {
                     finding = self.given(finding);
@@ -480,22 +471,27 @@ impl Flow<'_> {
                 if let [.., PathStep::Key(key)] = steps
                     && let Some(near) = terrace_catalog::nearest(key, names.iter().copied())
                 {
-                    return finding.help(format!("`{near}` exists"));
+                    return finding.help(did_you_mean(near));
                 }
                 if names.is_empty() {
                     finding
                 } else {
-                    finding.help(format!(
-                        "on every way there is {}",
-                        crate::diagnostic::listed(names)
-                    ))
+                    finding.note(format!("every path produces {}", listed(names)))
                 }
             }
         }
     }
 }
 
-/// What `InputPath` and `OutputPath` leave.
+/// Returns the message for a read of a value of which a part may not exist.
+fn reads_missing(state: &str, written: &str, lacking: &str) -> String {
+    match written == lacking {
+        true => format!("state `{state}` reads `{written}`, which may not exist"),
+        false => format!("state `{state}` reads `{written}`, but `{lacking}` may not exist"),
+    }
+}
+
+/// Returns the shape after `InputPath` or `OutputPath`.
 fn selected(shape: &Shape, path: Option<&Term>) -> Shape {
     match path {
         None => shape.clone(),
@@ -507,7 +503,7 @@ fn selected(shape: &Shape, path: Option<&Term>) -> Shape {
     }
 }
 
-/// What `ResultPath` makes of the input and the result.
+/// Returns the shape after `ResultPath` stores a result in the input.
 fn placed(input: &Shape, path: Option<&Term>, result: Shape) -> Shape {
     match path {
         None => result,
@@ -519,7 +515,7 @@ fn placed(input: &Shape, path: Option<&Term>, result: Shape) -> Shape {
     }
 }
 
-/// The paths that a choice rule compares, and those it asks for.
+/// Collects the paths that a choice rule compares, and those whose existence it tests.
 fn variables<'a>(rule: &'a Term, tested: &mut Vec<&'a str>, present: &mut Vec<&'a str>) {
     if let Some(variable) = rule.get("Variable").and_then(Term::as_str) {
         if rule.get("IsPresent").is_some() {

@@ -1,4 +1,4 @@
-//! What a state machine and the Glue jobs it runs have to agree on: how long a run may take, and what its arguments are called.
+//! Checks that a state machine and its Glue jobs agree on timeouts and on the names of arguments.
 
 use std::collections::BTreeSet;
 
@@ -6,6 +6,7 @@ use terrace_artifact::{Segment, Text};
 
 use super::{Finding, Level, Machine, inner};
 use crate::code::Code;
+use crate::diagnostic::{did_you_mean, one_of};
 use crate::resource::Resource;
 use crate::source::Span;
 use crate::term::Term;
@@ -13,19 +14,19 @@ use crate::unit::Duration;
 
 use super::super::targets::Targets;
 
-/// The names of the arguments that a job's script asks for, and where that is known from.
+/// The names of the arguments that the script of a job reads, and their source.
 pub(in crate::pipeline) struct Arguments {
     /// Without `--`.
     pub(in crate::pipeline) names: BTreeSet<Text>,
-    /// Whether the script takes no others: not where the names are only defaults.
+    /// Whether the script reads no others. It is false if the names are only defaults.
     pub(in crate::pipeline) complete: bool,
-    /// What to call the source.
+    /// The source in a message.
     pub(in crate::pipeline) source: String,
     /// The names that have a default.
     pub(in crate::pipeline) supplied: BTreeSet<Text>,
 }
 
-/// Arguments that Glue reads itself. Those that begin with one of the words that end in `-` are its own as well.
+/// Arguments that Glue itself reads. An entry that ends in `-` is a prefix.
 const OWN: [&str; 32] = [
     "additional-python-modules",
     "auto-scale-within-microbatch",
@@ -61,19 +62,19 @@ const OWN: [&str; 32] = [
     "hudi-",
 ];
 
-/// Whether Glue reads an argument of this name (without `--`) itself.
+/// Returns whether Glue itself reads an argument (without `--`).
 fn is_own(name: &str) -> bool {
     OWN.iter()
         .any(|own| *own == name || (own.ends_with('-') && name.starts_with(own)))
 }
 
-/// How long a run of a job may take, in minutes, as the job says.
+/// Returns the timeout of a job in minutes, if it declares one.
 pub(in crate::pipeline) fn default_timeout(job: &Resource) -> Option<i64> {
     job.body.get("Timeout").and_then(Term::as_integer)
 }
 
-/// The arguments of a job's script: what its `Metadata` says (`ScriptArguments`), or what the script itself asks `getResolvedOptions`
-/// for, or the names of the defaults.
+/// Returns the arguments of the script of a job: from `ScriptArguments` in its `Metadata`, from `getResolvedOptions` in the
+/// script, or from the names of the defaults.
 pub(in crate::pipeline) fn script_arguments(job: &Resource, targets: &dyn Targets) -> Option<Arguments> {
     let supplied: BTreeSet<Text> = ["DefaultArguments", "NonOverridableArguments"]
         .iter()
@@ -104,7 +105,7 @@ pub(in crate::pipeline) fn script_arguments(job: &Resource, targets: &dyn Target
         return Some(Arguments {
             names,
             complete: true,
-            source: format!("what `{}` asks `getResolvedOptions` for", asset.path),
+            source: format!("`getResolvedOptions` in `{}`", asset.path),
             supplied,
         });
     }
@@ -117,7 +118,7 @@ pub(in crate::pipeline) fn script_arguments(job: &Resource, targets: &dyn Target
     })
 }
 
-/// The names in the list that a Python script gives to `getResolvedOptions`, where it is written out.
+/// Returns the names that a Python script passes to `getResolvedOptions`, if they are a literal list.
 fn resolved_options(script: &str) -> Option<BTreeSet<Text>> {
     let mut names = BTreeSet::new();
     let mut found = false;
@@ -149,17 +150,17 @@ fn resolved_options(script: &str) -> Option<BTreeSet<Text>> {
     found.then_some(names)
 }
 
-/// An argument of another name than the job reads, or arguments that are not given.
+/// An argument that the job does not read, or missing arguments.
 pub(in crate::pipeline) struct Mismatch {
-    /// Which of those given it is.
+    /// The index of the argument, or `None` for missing arguments.
     pub(in crate::pipeline) given: Option<usize>,
     pub(in crate::pipeline) message: String,
     pub(in crate::pipeline) help: String,
-    /// The name to write instead, where there is one.
+    /// The correct name, if it is known.
     pub(in crate::pipeline) name: Option<String>,
 }
 
-/// What is wrong with the names that a step passes. `given` are with `--` and may end in `.$`.
+/// Compares the arguments of a step with those of the script. The names in `given` have `--` and may end in `.$`.
 pub(in crate::pipeline) fn mismatches(
     arguments: &Arguments,
     given: &[(Text, Option<Span>)],
@@ -181,7 +182,7 @@ pub(in crate::pipeline) fn mismatches(
             explained.insert(wanted.clone());
             problems.push(Mismatch {
                 given: Some(index),
-                message: format!("the argument `--{name}` is not the `--{wanted}` that the job reads"),
+                message: format!("the job reads the argument `--{wanted}`, not `--{name}`"),
                 help: format!("write `--{wanted}`"),
                 name: Some(format!("--{wanted}")),
             });
@@ -192,11 +193,9 @@ pub(in crate::pipeline) fn mismatches(
                 given: Some(index),
                 message: format!("the job does not read the argument `--{name}`"),
                 help: match near {
-                    Some(near) => format!("`--{near}` exists"),
-                    None => format!(
-                        "it reads {}",
-                        crate::diagnostic::listed(arguments.names.iter().map(|n| format!("--{n}")))
-                    ),
+                    Some(near) => did_you_mean(&format!("--{near}")),
+                    None if arguments.names.is_empty() => "remove the argument".to_owned(),
+                    None => format!("use {}", one_of(arguments.names.iter().map(|n| format!("--{n}")))),
                 },
                 name: near.map(|near| format!("--{near}")),
             });
@@ -217,8 +216,8 @@ pub(in crate::pipeline) fn mismatches(
             let it = if missing.len() == 1 { "it" } else { "them" };
             problems.push(Mismatch {
                 given: None,
-                message: format!("the job is not given {}", crate::diagnostic::listed(&missing)),
-                help: format!("add {it} to the arguments, or give the job defaults"),
+                message: format!("the job requires {}", crate::diagnostic::listed(&missing)),
+                help: format!("add {it} to the arguments, or set defaults in the job"),
                 name: None,
             });
         }
@@ -276,7 +275,7 @@ fn job(machine: &mut Machine<'_>, name: &str, state: &Term, path: &[Segment], wa
             .get("TimeoutSeconds")
             .and_then(Term::as_integer)
             .map(|s| (s, "the timeout of the state")),
-        machine.timeout.map(|s| (s, "the timeout of the machine")),
+        machine.timeout.map(|s| (s, "the timeout of the state machine")),
     ]
     .into_iter()
     .flatten()
@@ -290,17 +289,17 @@ fn job(machine: &mut Machine<'_>, name: &str, state: &Term, path: &[Segment], wa
             Code::TimeoutOrder,
             path,
             format!(
-                "the job of the state `{name}` may run for {}, longer than {what}, {}",
+                "the job of state `{name}` can run for {}, longer than {what} ({})",
                 long(minutes.saturating_mul(60)),
                 long(seconds)
             ),
         );
-        finding.label = "the machine gives up while the job goes on".to_owned();
+        finding.label = "times out while the job continues".to_owned();
         machine.findings.push(
             finding
                 .note(format!("`{}` has `Timeout: {minutes}` (minutes)", job.address))
                 .help(format!(
-                    "give the job a timeout of {} minutes or less",
+                    "set the timeout of the job to {} minutes or less",
                     seconds / 60
                 )),
         );
@@ -323,15 +322,15 @@ fn job(machine: &mut Machine<'_>, name: &str, state: &Term, path: &[Segment], wa
         let mut finding = Finding::new(
             Code::ArgumentMismatch,
             &path,
-            format!("in the state `{name}`, {}", mismatch.message),
+            format!("in state `{name}`, {}", mismatch.message),
         );
         finding.key = mismatch.given.is_some();
         finding.label = match mismatch.given {
-            Some(_) => "the job does not know this name",
-            None => "the arguments of this state",
+            Some(_) => "not read by the job",
+            None => "arguments of this state",
         }
         .to_owned();
-        let source = format!("known from {}", arguments.source);
+        let source = format!("the names come from {}", arguments.source);
         machine.findings.push(finding.note(source).help(mismatch.help));
     }
 }
@@ -341,7 +340,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_a_script_resolves() {
+    fn reads_the_resolved_options_of_a_script() {
         let script = "# getResolvedOptions(sys.argv, ['OLD'])\nargs = getResolvedOptions(sys.argv, ['JOB_NAME',\n  \"INPUT_PATH\", 'OUTPUT_PATH'])\n";
         let names: Vec<Text> = resolved_options(script).unwrap().into_iter().collect();
         assert_eq!(names, ["INPUT_PATH", "OUTPUT_PATH"]);

@@ -1,4 +1,4 @@
-//! How the states of one level follow each other: targets, reachability, ends, and where failures lead.
+//! Checks the transitions between the states of one level: targets, reachability, ends, and failures.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::{Finding, Level, Machine, inner, type_of};
 use crate::code::Code;
 use crate::term::Term;
 
-/// How one state leads to another.
+/// The kind of a transition.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Way {
     /// `Next`, `Default`, a choice.
@@ -19,20 +19,20 @@ pub(super) enum Way {
     SomeFailure,
 }
 
-/// Where a state leads.
+/// A transition to another state.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Exit<'a> {
-    /// The name of the state there.
+    /// The name of the target state.
     pub(super) target: &'a str,
     pub(super) way: Way,
-    /// The key of the state that says so, and the rule of it where it is a list.
-    pub(super) said: (&'static str, Option<usize>),
+    /// The key of the transition, and the index of its rule if the key contains a list.
+    pub(super) source: (&'static str, Option<usize>),
 }
 
 impl Exit<'_> {
-    /// The path in the state to the name.
+    /// Returns the path in the state to the name of the target.
     fn path(&self) -> Vec<Segment> {
-        let (key, rule) = self.said;
+        let (key, rule) = self.source;
         let mut path = vec![Segment::Key(key.into())];
         if let Some(index) = rule {
             path.extend([Segment::Index(index), Segment::Key("Next".into())]);
@@ -41,14 +41,14 @@ impl Exit<'_> {
     }
 }
 
-/// Where a state leads, in the order in which it is tried.
+/// Returns the transitions of a state, in the order of evaluation.
 pub(super) fn exits(state: &Term) -> impl Iterator<Item = Exit<'_>> {
     let single = ["Next", "Default"].into_iter().filter_map(|key| {
         let target = state.get(key).and_then(Term::as_str)?;
         Some(Exit {
             target,
             way: Way::Normal,
-            said: (key, None),
+            source: (key, None),
         })
     });
     let rules = ["Choices", "Catch"].into_iter().flat_map(|key| {
@@ -63,7 +63,7 @@ pub(super) fn exits(state: &Term) -> impl Iterator<Item = Exit<'_>> {
             Some(Exit {
                 target,
                 way,
-                said: (key, Some(index)),
+                source: (key, Some(index)),
             })
         })
     });
@@ -77,10 +77,10 @@ fn catches_any(catcher: &Term) -> bool {
         .any(|error| matches!(error.as_str(), Some("States.ALL" | "States.TaskFailed")))
 }
 
-/// The ways between the states of one level, by number.
+/// The transitions between the states of one level, by index.
 struct Ways<'l> {
     level: &'l Level<'l>,
-    /// Where each state leads, with the number of the state there. A name that no state of the level has is no number.
+    /// The transitions of each state, with the index of the target, or `None` if the level has no such state.
     exits: Vec<Vec<(Exit<'l>, Option<usize>)>>,
 }
 
@@ -97,7 +97,7 @@ impl<'l> Ways<'l> {
         }
     }
 
-    /// Whether each state can be reached by the ways that `follow` allows.
+    /// Returns for each state whether it is reachable by the transitions that `follow` allows.
     fn reach(&self, start: usize, follow: impl Fn(Way) -> bool) -> Vec<bool> {
         let mut reached = vec![false; self.exits.len()];
         let mut next = vec![start];
@@ -110,7 +110,7 @@ impl<'l> Ways<'l> {
         reached
     }
 
-    /// The states with what belongs to their number in a list.
+    /// Returns the states with the items of a list of the same order.
     fn with<'t, T: Copy>(
         &self,
         list: &'t [T],
@@ -120,7 +120,7 @@ impl<'l> Ways<'l> {
     }
 }
 
-/// Whether the level ends here.
+/// Returns whether the level ends in this state.
 pub(super) fn ends(state: &Term) -> bool {
     state.get("End").and_then(Term::as_bool) == Some(true) || matches!(type_of(state), "Succeed" | "Fail")
 }
@@ -132,7 +132,7 @@ pub(super) fn check(machine: &mut Machine<'_>, definition: &Term) {
     check_level(machine, &level, true, &names);
 }
 
-/// Every state's name with the path of its level, to say where a target is that is not here.
+/// Collects the name of every state with the path of its level, for messages about targets in other levels.
 fn collect(
     level: &Term,
     path: &[Segment],
@@ -147,7 +147,7 @@ fn collect(
                 Code::InvalidState,
                 &at,
                 format!(
-                    "a state's name has 1 to 80 characters; `{}` has {}",
+                    "the name of state `{}` must have 1 to 80 characters, found {}",
                     crate::diagnostic::shown(name),
                     name.chars().count()
                 ),
@@ -155,8 +155,8 @@ fn collect(
         }
         if names.insert(name.to_string(), path.to_vec()).is_some() {
             findings.push(
-                Finding::new(Code::DuplicateName, &at, format!("two states are named `{name}`"))
-                    .help("names are unique in the whole machine, across branches"),
+                Finding::new(Code::DuplicateName, &at, format!("duplicate state `{name}`"))
+                    .help("rename one of them: state names must be unique in the whole state machine"),
             );
         }
         for (steps, level) in inner(state) {
@@ -167,7 +167,7 @@ fn collect(
     }
 }
 
-/// `failing_counts`: whether a failure that ends well here makes the whole execution succeed.
+/// Checks one level. `failing_counts` is whether a handled failure in this level makes the whole execution succeed.
 fn check_level(
     machine: &mut Machine<'_>,
     level: &Level<'_>,
@@ -183,7 +183,7 @@ fn check_level(
         );
         match names.get(target) {
             Some(_) => finding.note(format!(
-                "`{target}` is in another branch; states lead only to states beside them"
+                "`{target}` is in another branch, and a state can lead only to states of its own branch"
             )),
             None => finding.nearest(target, known()),
         }
@@ -192,8 +192,8 @@ fn check_level(
     start_path.push(Segment::Key("StartAt".into()));
     match level.start {
         None => machine.findings.push(
-            Finding::new(Code::InvalidState, &level.path, "`StartAt` is missing")
-                .help("it names the first state"),
+            Finding::new(Code::InvalidState, &level.path, "missing `StartAt`")
+                .help("set `StartAt` to the name of the first state"),
         ),
         Some(start) if level.get(start).is_none() && !level.states.is_empty() => {
             machine.findings.push(missing(start, &start_path));
@@ -201,11 +201,9 @@ fn check_level(
         Some(_) => {}
     }
     if level.states.is_empty() {
-        machine.findings.push(Finding::new(
-            Code::InvalidState,
-            &level.path,
-            "there are no states",
-        ));
+        machine
+            .findings
+            .push(Finding::new(Code::InvalidState, &level.path, "missing `States`"));
         return;
     }
     let ways = Ways::of(level);
@@ -221,7 +219,7 @@ fn check_level(
         .iter()
         .position(|(name, _)| level.start == Some(name));
     if let Some(start) = start {
-        // Where a target is misspelt, what it meant is not reached: that is the same mistake.
+        // A misspelled target makes a state unreachable, which is the same mistake.
         if ways.exits.iter().flatten().all(|(_, to)| to.is_some()) {
             check_reachable(machine, &ways, start);
         }
@@ -231,7 +229,7 @@ fn check_level(
         for (steps, below) in inner(state) {
             let mut path = level.path_of(name);
             path.extend(steps);
-            // A map may tolerate that some items fail: what a handler in it does is a decision about one item.
+            // A map can tolerate failed items, so a handler in it may end successfully.
             let counts = failing_counts && type_of(state) == "Parallel";
             check_level(machine, &Level::of(below, &path), counts, names);
         }
@@ -243,15 +241,15 @@ fn check_reachable(machine: &mut Machine<'_>, ways: &Ways<'_>, start: usize) {
     let reached = ways.reach(start, |_| true);
     for (name, _, reached) in ways.with(&reached) {
         if !reached {
-            let message = format!("nothing leads to the state `{name}`");
+            let message = format!("state `{name}` is unreachable");
             let mut finding = Finding::new(Code::UnreachableState, &level.path_of(name), message);
-            finding.label = "never reached".to_owned();
+            finding.label = "never runs".to_owned();
             machine
                 .findings
-                .push(finding.help("name it in a `Next`, `Default`, `Choices` or `Catch`, or take it out"));
+                .push(finding.help("remove it, or name it in a `Next`, `Default`, `Choices` or `Catch`"));
         }
     }
-    // A state that leads nowhere has been reported: it is no loop as well.
+    // A state without a transition was reported already. It is not an endless loop.
     let leads_on = |exits: &[(Exit<'_>, _)]| exits.iter().any(|(exit, _)| exit.way == Way::Normal);
     let states = level.states.iter().zip(&ways.exits);
     let mut finishing: Vec<bool> = states
@@ -261,7 +259,7 @@ fn check_reachable(machine: &mut Machine<'_>, ways: &Ways<'_>, start: usize) {
         let mut any = false;
         for (at, exits) in ways.exits.iter().enumerate() {
             let finishes = |exit: &Exit<'_>, to: usize| exit.way == Way::Normal && finishing[to];
-            // A target that does not exist has been reported; it is not a loop as well.
+            // A target that does not exist was reported already. It is not an endless loop.
             let finishes = exits
                 .iter()
                 .any(|(exit, to)| to.is_none_or(|to| finishes(exit, to)));
@@ -284,18 +282,18 @@ fn check_reachable(machine: &mut Machine<'_>, ways: &Ways<'_>, start: usize) {
             Finding::new(
                 Code::NoTerminalState,
                 &level.path_of(first),
-                format!("from the state `{first}` nothing leads to an end"),
+                format!("the execution never ends after state `{first}`"),
             )
             .note(format!(
                 "{} lead only to each other",
                 crate::diagnostic::listed(&endless)
             ))
-            .help("one of them has to have `End: true` or lead to a state that ends"),
+            .help("add `End: true` to one of them, or lead to a state that ends"),
         );
     }
 }
 
-/// D17 and D18: every state that can fail has a `Catch` of everything, and what is only reached by failing ends in `Fail`.
+/// Checks that every state that can fail has a `Catch` of every error, and that a path after a failure ends in `Fail`.
 fn check_failures(machine: &mut Machine<'_>, ways: &Ways<'_>, start: usize, counts: bool) {
     let level = ways.level;
     let normal = ways.reach(start, |way| way == Way::Normal);
@@ -307,20 +305,19 @@ fn check_failures(machine: &mut Machine<'_>, ways: &Ways<'_>, start: usize, coun
         }
         for (name, state, only_by_failing) in ways.with(&only_by_failing) {
             if only_by_failing && ends(state) && type_of(state) != "Fail" {
-                let message = format!(
-                    "the state `{name}` is reached only after a failure, and ends the execution as succeeded"
-                );
+                let message =
+                    format!("state `{name}` runs only after a failure but ends the execution successfully");
                 let mut finding = Finding::new(Code::FailureEndsInSuccess, &level.path_of(name), message);
                 finding.label = "the execution succeeds here".to_owned();
                 machine.findings.push(
                     finding
-                        .note("alarms on failed executions stay silent, and whoever started it goes on")
-                        .help(format!("let `{name}` lead to a state of type `Fail`")),
+                        .note("alarms for failed executions do not fire, and the caller continues")
+                        .help(format!("continue from `{name}` to a state of type `Fail`")),
                 );
             }
         }
     }
-    // A machine's own level only: in a branch a failure fails the state around it, which has to catch it.
+    // Only at the top level: a failure in a branch fails the enclosing state, which must catch it.
     if !level.path.is_empty() {
         return;
     }
@@ -339,12 +336,12 @@ fn check_failures(machine: &mut Machine<'_>, ways: &Ways<'_>, start: usize, coun
         let mut exits = ways.exits.iter().flatten();
         let handler = exits.find(|(exit, _)| exit.way == Way::AnyFailure);
         let message = if catchers.is_empty() {
-            format!("the state `{name}` has no `Catch`")
+            format!("state `{name}` has no `Catch`")
         } else {
-            format!("the `Catch` of the state `{name}` does not catch everything")
+            format!("the `Catch` of state `{name}` does not match every error")
         };
         let mut finding = Finding::new(Code::MissingCatch, &level.path_of(name), message);
-        finding.label = "when it fails, the execution ends without a word".to_owned();
+        finding.label = "a failure ends the execution without notification".to_owned();
         machine.findings.push(finding.help(format!(
             "add `Catch: [{{ErrorEquals: [States.ALL], ResultPath: $.error, Next: {}}}]`",
             handler.map_or("HandleFailure", |(exit, _)| exit.target)

@@ -1,7 +1,7 @@
-//! Checks state machines that were written by hand, in the Amazon States Language, in a module or a component.
+//! Checks state machines that are written by hand, in the Amazon States Language, in a module or a component.
 //!
-//! What a pipeline lowers to is right by construction; this is for everything else. Each check says which state it is about: the
-//! definition may be text inside text, where only the resource has a place.
+//! The state machines of pipelines are correct by construction. Every message names its state, because the
+//! definition can be a string without spans inside.
 
 mod flow;
 mod glue;
@@ -16,7 +16,7 @@ use terrace_artifact::{Segment, Text};
 
 use super::targets::Targets;
 use crate::code::Code;
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Diagnostic, Diagnostics, did_you_mean, listed};
 use crate::resource::Resource;
 use crate::term::Term;
 
@@ -25,12 +25,12 @@ pub(super) use glue::{default_timeout, mismatches, script_arguments};
 pub(crate) use nulls::lost_nulls;
 pub(crate) use runs::check_runs;
 
-/// Something wrong with a definition.
+/// A problem of a definition.
 pub(super) struct Finding {
     pub(super) code: Code,
     /// The path in the definition.
     pub(super) path: Vec<Segment>,
-    /// Whether it is about the key there, and not about its value.
+    /// Whether the place is the key, not the value.
     pub(super) key: bool,
     pub(super) message: String,
     pub(super) label: String,
@@ -61,32 +61,32 @@ impl Finding {
         self
     }
 
-    /// The nearest of the names that exist, or all of them where there are few.
+    /// Suggests the most similar name, or lists the valid names.
     pub(super) fn nearest<'a>(self, word: &str, among: impl Iterator<Item = &'a str> + Clone) -> Finding {
         match terrace_catalog::nearest(word, among.clone()) {
-            Some(name) => self.help(format!("`{name}` exists")),
+            Some(name) => self.help(did_you_mean(name)),
             None => {
                 let names: Vec<&str> = among.take(12).collect();
                 if names.is_empty() {
                     self
                 } else {
-                    self.help(format!("there is {}", crate::diagnostic::listed(names)))
+                    self.note(format!("the valid names are {}", listed(names)))
                 }
             }
         }
     }
 }
 
-/// What the checks of one definition share.
+/// The state of the checks of one definition.
 pub(super) struct Machine<'a> {
-    /// The resource that holds the definition.
+    /// The resource with the definition.
     pub(super) resource: &'a Resource,
     pub(super) targets: &'a dyn Targets,
     /// Whether it is an Express machine.
     pub(super) express: bool,
-    /// Whether expressions are JSONata where a state does not say otherwise.
+    /// Whether JSONata is the default query language.
     pub(super) jsonata: bool,
-    /// The machine's own timeout, where it has one.
+    /// The timeout of the state machine, if it has one.
     pub(super) timeout: Option<i64>,
     pub(super) findings: Vec<Finding>,
 }
@@ -119,7 +119,7 @@ impl<'a> Level<'a> {
     }
 }
 
-/// The levels directly inside a state, with their paths from it.
+/// Returns the levels directly inside a state, with their paths from it.
 pub(super) fn inner(state: &Term) -> Vec<(Vec<Segment>, &Term)> {
     let mut levels = Vec::new();
     for (index, branch) in state
@@ -142,12 +142,12 @@ pub(super) fn inner(state: &Term) -> Vec<(Vec<Segment>, &Term)> {
     levels
 }
 
-/// The type of a state; empty where it has none.
+/// Returns the type of a state, or an empty string.
 pub(super) fn type_of(state: &Term) -> &str {
     state.get("Type").and_then(Term::as_str).unwrap_or_default()
 }
 
-/// Checks an `AWS::StepFunctions::StateMachine` that somebody wrote: its definition, what triggers it, and what it calls.
+/// Checks an `AWS::StepFunctions::StateMachine` that is written by hand: its definition, its triggers and its calls.
 pub(crate) fn check_state_machine(resource: &Resource, targets: &dyn Targets, diagnostics: &mut Diagnostics) {
     let at = |path: &[Segment]| targets.place(resource, path);
     let definition = match source::definition(&resource.body) {
@@ -160,7 +160,7 @@ pub(crate) fn check_state_machine(resource: &Resource, targets: &dyn Targets, di
                     Code::InvalidState,
                     format!("the definition of `{}` {}", resource.address, problem.what),
                 )
-                .at(at(&key), "it has to be a JSON object with `StartAt` and `States`"),
+                .at(at(&key), "expected a JSON object with `StartAt` and `States`"),
             );
             return;
         }

@@ -1,17 +1,17 @@
-//! Paths that are `null`. A template has no null: what is left out instead means the whole, the opposite.
+//! Paths that are `null`. A template cannot contain null, and an omitted path means the opposite: the whole input or result.
 
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::node::{Node, NodeKind};
 
-/// The paths, and how to say the same without them.
+/// The paths, and the equivalent without null.
 const PATHS: [(&str, &str); 3] = [
     (
         "ResultPath",
-        "say `ResultSelector: {done: true}, ResultPath: $.done`: the result is dropped, and the input stays",
+        "write `ResultSelector: {done: true}, ResultPath: $.done` to drop the result and keep the input",
     ),
-    ("InputPath", "say `Parameters: {}`"),
-    ("OutputPath", "give nothing with a Pass state: `Result: {}`"),
+    ("InputPath", "write `Parameters: {}`"),
+    ("OutputPath", "use a Pass state with `Result: {}`"),
 ];
 
 /// Reports such paths in the properties of a state machine.
@@ -32,9 +32,9 @@ fn walk(node: &Node, diagnostics: &mut Diagnostics) {
                     diagnostics.push(
                         Diagnostic::new(
                             Code::InvalidState,
-                            format!("`{path}: null` cannot be said in a CloudFormation template"),
+                            format!("a CloudFormation template cannot contain `{path}: null`"),
                         )
-                        .at(value.key, "would be left out, which means `$`")
+                        .at(value.key, "would be omitted, which means `$`")
                         .help(*help),
                     );
                 }

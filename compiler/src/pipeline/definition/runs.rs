@@ -1,6 +1,6 @@
-//! What a machine runs, and what starts it: Glue jobs of which more run at once than they allow, and machines that start themselves.
+//! Checks the jobs that a state machine runs and the rules that start it: Glue jobs that exceed their concurrency, and state machines that start themselves.
 //!
-//! Pipelines and machines written by hand are treated alike. What the roles of jobs and functions may write is known here: grants are
+//! The checks apply to pipelines and to state machines that are written by hand. The write permissions of jobs and functions are known here, because grants are
 //! policies already.
 
 use std::collections::BTreeMap;
@@ -27,16 +27,16 @@ struct Task<'t> {
     arguments: Option<&'t Term>,
 }
 
-/// What the checks share.
+/// The state of the checks.
 struct Machine<'t> {
     resource: &'t Resource,
     targets: &'t dyn Targets,
-    /// The property that has the definition.
+    /// The property with the definition.
     key: &'static str,
     body: &'t Term,
 }
 
-/// Checks a state machine: how many runs of a job it starts at once, and whether a job writes what starts the machine.
+/// Checks how many runs of a job a state machine starts at once, and whether a job writes objects that start the state machine.
 pub(crate) fn check_runs(machine: &Resource, targets: &dyn Targets, diagnostics: &mut Diagnostics) {
     // A definition that cannot be read is reported elsewhere.
     let Ok(Some(definition)) = source::definition(&machine.body) else {
@@ -66,7 +66,7 @@ impl<'t> Machine<'t> {
         self.targets.place(self.resource, &whole)
     }
 
-    /// The rules that start the machine when something happens.
+    /// Returns the event rules that start the state machine.
     fn starts(&self) -> Vec<&'t Resource> {
         let rules = self.targets.of_type("AWS::Events::Rule").into_iter();
         let starts_it = |rule: &&Resource| {
@@ -79,7 +79,7 @@ impl<'t> Machine<'t> {
         rules.filter(starts_it).collect()
     }
 
-    /// Every state that runs a job or a function of the platform.
+    /// Collects every state that runs a job or a function of the platform.
     fn tasks<'d: 't>(&self, level: &Level<'d>, found: &mut Vec<Task<'t>>) {
         for (name, state) in level.states {
             let path = level.path_of(name);
@@ -99,7 +99,7 @@ impl<'t> Machine<'t> {
         }
     }
 
-    /// The job or function that a state runs.
+    /// Returns the job or function that a state runs.
     fn run_by(&self, state: &Term) -> Option<&'t Resource> {
         let service = state.get("Resource").and_then(Term::as_str)?;
         let (property, resource_type, name) = if service.contains(":glue:startJobRun") {
@@ -137,7 +137,7 @@ impl<'t> Machine<'t> {
                 let mut path = path.clone();
                 path.extend(steps);
                 for (address, (job, count)) in self.at_once(&Level::of(below, &path), diagnostics) {
-                    // Branches run beside each other.
+                    // Branches run in parallel.
                     of_state.entry(address).or_insert((job, 0)).1 += count;
                 }
             }
@@ -155,7 +155,7 @@ impl<'t> Machine<'t> {
             for ((job, within), (_, count)) in inside.into_iter().zip(of_state.values()) {
                 let capacity = Capacity::of(job);
                 let fits = |count: i64| count <= capacity.runs;
-                // Branches were added up just now: what fits is what one of them starts.
+                // The branches were summed above, so the limit for one of them is compared.
                 let fitted = if branches > 0 { fits(1) } else { fits(within) };
                 if fitted && !fits(*count) && !(capacity.queues && *count == i64::MAX) {
                     diagnostics.push(self.too_many(&path, state, job, *count, &capacity));
@@ -178,7 +178,7 @@ impl<'t> Machine<'t> {
         capacity: &Capacity,
     ) -> Diagnostic {
         let many = match count {
-            i64::MAX => "any number of runs".to_owned(),
+            i64::MAX => "an unlimited number of runs".to_owned(),
             count => format!("{count} runs"),
         };
         let mut path = path.to_vec();
@@ -188,7 +188,7 @@ impl<'t> Machine<'t> {
         let problem = Diagnostic::new(
             Code::ConcurrentRuns,
             format!(
-                "this starts {many} of `{}` at once, and the job allows {}: {}",
+                "the state starts {many} of `{}` at once, but the job allows {}, so {}",
                 job.address,
                 capacity.runs,
                 if capacity.queues {
@@ -198,21 +198,21 @@ impl<'t> Machine<'t> {
                 }
             ),
         )
-        .at(self.place(&path), "started at once here")
-        .also(job.declared, "the job");
+        .at(self.place(&path), "starts the runs")
+        .also(job.declared, "job declared here");
         match capacity.queues {
-            true => problem.note("the time that a run waits counts against the timeout of its state"),
+            true => problem.note("the waiting time of a run counts against the timeout of its state"),
             false => problem,
         }
         .help(format!(
-            "start {} at a time, or let the job run more at once: `{}: {}`",
+            "start {} at a time, or raise the limit of the job: `{}: {}`",
             capacity.runs,
             self.advice(job, "MaxConcurrentRuns", "max_concurrent_runs"),
             if count == i64::MAX { 10 } else { count }
         ))
     }
 
-    /// How a job is given another value: by the input of the module `glue-job`, or in its properties.
+    /// Returns the name of a setting of a job: the input of the module `glue-job`, or the property.
     fn advice(&self, job: &Resource, property: &str, input: &str) -> String {
         match self.targets.module_of(job) {
             Some("glue-job") => input.to_owned(),
@@ -220,40 +220,40 @@ impl<'t> Machine<'t> {
         }
     }
 
-    /// Reports jobs that allow few runs and are started by each of any number of events.
+    /// Reports jobs with limited concurrency that every event starts.
     fn of_each_event(&self, tasks: &[Task<'_>], starts: &[&Resource], diagnostics: &mut Diagnostics) {
         let Some(rule) = starts.first() else { return };
-        let mut told: Vec<String> = Vec::new();
+        let mut reported: Vec<String> = Vec::new();
         for task in tasks
             .iter()
             .filter(|task| task.runs.kind.cloudformation() == Some(JOB))
         {
             let capacity = Capacity::of(task.runs);
             let address = task.runs.address.to_string();
-            if capacity.queues || told.contains(&address) {
+            if capacity.queues || reported.contains(&address) {
                 continue;
             }
             diagnostics.push(
                 Diagnostic::new(
                     Code::ConcurrentRuns,
                     format!(
-                        "each event starts a run of `{address}`, and the job allows {} at once: the others fail",
+                        "each event starts a run of `{address}`, but the job allows {} at once, so the others fail",
                         capacity.runs
                     ),
                 )
-                .at(self.place(&task.path), "started for each event")
-                .also(rule.declared, "events come in any number")
-                .also(task.runs.declared, "the job")
+                .at(self.place(&task.path), "starts a run for each event")
+                .also(rule.declared, "any number of events can arrive")
+                .also(task.runs.declared, "job declared here")
                 .help(format!(
-                    "let runs wait for their turn: `{}: true`",
+                    "queue the runs: `{}: true`",
                     self.advice(task.runs, "JobRunQueuingEnabled", "queue")
                 )),
             );
-            told.push(address);
+            reported.push(address);
         }
     }
 
-    /// Reports what writes the objects that a rule waits for.
+    /// Reports jobs and functions that write the objects that a rule waits for.
     fn loops(&self, rule: &Resource, tasks: &[Task<'_>], diagnostics: &mut Diagnostics) {
         let keys = awaited_keys(rule);
         for bucket in awaited_buckets(rule, self.targets) {
@@ -266,19 +266,19 @@ impl<'t> Machine<'t> {
                     Diagnostic::new(
                         Code::TriggerLoop,
                         format!(
-                            "`{}` writes where new objects start it again",
+                            "`{}` writes objects that start it again",
                             self.resource.address.component
                         ),
                     )
                     .at(self.place(&path), how)
-                    .also(rule.declared, "every object there starts it")
-                    .help("write under another prefix, or into another bucket"),
+                    .also(rule.declared, "every new object starts it")
+                    .help("write to another prefix or bucket"),
                 );
             }
         }
     }
 
-    /// The argument by which a job is told to write what a rule waits for: of its state, or by default.
+    /// Returns the argument that makes a job write the objects of a rule: an argument of the state, or a default of the job.
     fn argument_into(
         &self,
         task: &Task<'_>,
@@ -303,15 +303,15 @@ impl<'t> Machine<'t> {
             (is_output(name) && self.leads_into(task, from, value, bucket, keys)).then(|| {
                 let mut path = task.path.clone();
                 if !given {
-                    return (path, format!("`{name}` of the job says so by default"));
+                    return (path, format!("the default of `{name}` writes there"));
                 }
                 path.extend(["Parameters", "Arguments", name].map(|key| Segment::Key(key.into())));
-                (path, "written here".to_owned())
+                (path, format!("`{name}` writes there"))
             })
         })
     }
 
-    /// Whether a value names a place that a rule waits for: a URL, or a prefix where the job writes into no other bucket.
+    /// Returns whether a value names a location that a rule waits for: a URL, or a prefix if the job writes to no other bucket.
     fn leads_into(
         &self,
         task: &Task<'_>,
@@ -346,7 +346,7 @@ impl<'t> Machine<'t> {
             && relative.is_some_and(|text| starts(text.trim_start_matches('/')))
     }
 
-    /// Whether a job or function may write into a bucket nowhere but where a rule waits.
+    /// Returns whether every location in a bucket that a job or function can write to is one that a rule waits for.
     fn only_into(&self, task: &Task<'_>, bucket: &Resource, keys: &[Text]) -> Option<(Vec<Segment>, String)> {
         let of_runner = self.targets.writable(task.runs);
         let mut prefixes = of_runner
@@ -360,12 +360,12 @@ impl<'t> Machine<'t> {
             let runs = &task.runs.address;
             (
                 task.path.clone(),
-                format!("`{runs}` may write nowhere else in this bucket"),
+                format!("`{runs}` can write only there in this bucket"),
             )
         })
     }
 
-    /// A text with `${Name}` in it, with what CloudFormation puts there.
+    /// Replaces `${Name}` in a string with its substitution.
     fn with_substitutions(&self, value: &Term) -> Term {
         let (Term::String(text), Some(substitutions)) = (value, self.body.get("DefinitionSubstitutions"))
         else {
@@ -386,7 +386,7 @@ impl<'t> Machine<'t> {
     }
 }
 
-/// Whether an argument of this name says where a job writes.
+/// Returns whether an argument of this name is an output location.
 fn is_output(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ["output", "target", "sink", "destination"]
@@ -394,10 +394,10 @@ fn is_output(name: &str) -> bool {
         .any(|word| name.contains(word))
 }
 
-/// How many runs of a job there may be.
+/// The concurrency limit of a job.
 struct Capacity {
     runs: i64,
-    /// Whether one too many waits instead of failing.
+    /// Whether further runs wait instead of failing.
     queues: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Finds the definition of a state machine, whichever way it is written.
+//! Reads the definition of a state machine in any of its forms.
 
 use terrace_artifact::{Text, Value};
 use terrace_catalog::At;
@@ -8,7 +8,7 @@ use crate::code::Code;
 use crate::limits::is_longer;
 use crate::term::Term;
 
-/// A definition and where it came from.
+/// A definition and the property that contains it.
 pub(super) struct Definition {
     /// `Definition` or `DefinitionString`.
     pub(super) key: &'static str,
@@ -16,16 +16,16 @@ pub(super) struct Definition {
     pub(super) findings: Vec<Finding>,
 }
 
-/// Why a definition cannot be read.
+/// The reason why a definition cannot be read.
 pub(super) struct Problem {
     pub(super) key: &'static str,
     pub(super) what: String,
 }
 
-/// The longest definition AWS takes, in bytes.
+/// The maximum length of a definition, in bytes.
 const LONGEST: usize = 1_048_576;
 
-/// The definition in a state machine's properties; nothing where it is in a bucket.
+/// Returns the definition in the properties of a state machine, or `None` if it is in a bucket.
 pub(super) fn definition(body: &Term) -> Result<Option<Definition>, Problem> {
     let (key, source) = match (body.get("Definition"), body.get("DefinitionString")) {
         (Some(term), _) => ("Definition", term),
@@ -41,20 +41,20 @@ pub(super) fn definition(body: &Term) -> Result<Option<Definition>, Problem> {
         let text = text_of(source, &mut replaced).ok_or_else(|| problem("cannot be read".into()))?;
         if text.len() > LONGEST {
             return Err(problem(format!(
-                "is {} bytes long; 1,048,576 are allowed",
+                "is too long ({} bytes, the maximum is 1,048,576)",
                 text.len()
             )));
         }
-        parsed =
-            serde_json::from_str::<Value>(&text).map_err(|error| problem(format!("is not JSON: {error}")))?;
+        parsed = serde_json::from_str::<Value>(&text)
+            .map_err(|error| problem(format!("is not valid JSON: {error}")))?;
         Term::from_value(parsed)
     };
     if !matches!(term, Term::Map(_)) {
-        return Err(problem("is not an object".into()));
+        return Err(problem("is not a JSON object".into()));
     }
     let mut findings = Vec::new();
     let substitutions = body.get("DefinitionSubstitutions");
-    // `${…}` of `Fn::Sub` are CloudFormation's own and are checked with the template.
+    // `${…}` in `Fn::Sub` belong to CloudFormation and are checked with the template.
     let known = !is_intrinsic(source);
     put_back(
         &mut term,
@@ -64,10 +64,10 @@ pub(super) fn definition(body: &Term) -> Result<Option<Definition>, Problem> {
         &At::ROOT,
         &mut findings,
     );
-    // A text has been measured already.
+    // The length of a string was checked already.
     let written = matches!(source, Term::Map(_)) && key == "Definition";
     if written && is_longer(&term, LONGEST) {
-        return Err(problem("is longer than 1,048,576 bytes".into()));
+        return Err(problem("is too long (the maximum is 1,048,576 bytes)".into()));
     }
     Ok(Some(Definition { key, term, findings }))
 }
@@ -76,7 +76,7 @@ fn is_intrinsic(term: &Term) -> bool {
     matches!(term, Term::Map(entries) if entries.len() == 1 && entries[0].0.starts_with("Fn::"))
 }
 
-/// The text with marks in place of what is known only later; the marks' terms go to `replaced`.
+/// Returns the text with marks for values that are not known yet. Adds their terms to `replaced`.
 fn text_of(term: &Term, replaced: &mut Vec<Term>) -> Option<String> {
     let mut mark = |term: &Term| {
         replaced.push(term.clone());
@@ -121,7 +121,7 @@ fn text_of(term: &Term, replaced: &mut Vec<Term>) -> Option<String> {
     })
 }
 
-/// Puts the terms in place of their marks and of `${name}`, where such a text is nothing else.
+/// Replaces strings that consist of a mark or of `${name}` with their terms.
 fn put_back(
     term: &mut Term,
     replaced: &[Term],
@@ -166,7 +166,7 @@ fn put_back(
                         Finding::new(
                             Code::InvalidState,
                             &at.path(),
-                            format!("nothing is put in place of `${{{name}}}`"),
+                            format!("`${{{name}}}` has no substitution"),
                         )
                         .nearest(name, names.iter().map(|(key, _)| key.as_str()))
                         .help(format!("add `{name}` to `DefinitionSubstitutions`")),

@@ -1,4 +1,4 @@
-//! What each state may and must say.
+//! Checks the fields of each state.
 
 use terrace_artifact::{Decimal, Segment};
 
@@ -6,13 +6,13 @@ use super::super::failure::{ERRORS, is_invented};
 use super::super::path::{paths_of, templates};
 use super::{Finding, Level, Machine, inner, type_of};
 use crate::code::Code;
-use crate::diagnostic::shown;
+use crate::diagnostic::{did_you_mean, shown};
 use crate::term::Term;
 
 const EVERY: [&str; 3] = ["Type", "Comment", "QueryLanguage"];
 const FLOW: [&str; 6] = ["InputPath", "OutputPath", "Output", "Assign", "Next", "End"];
 
-/// The fields of each type, besides those of every state.
+/// The fields of each type, in addition to those of every state.
 const FIELDS: [(&str, &[&str], bool); 8] = [
     (
         "Task",
@@ -93,7 +93,7 @@ const FIELDS: [(&str, &[&str], bool); 8] = [
     ("Fail", &["Error", "Cause", "ErrorPath", "CausePath"], false),
 ];
 
-/// Fields of the machine itself.
+/// The fields of the state machine itself.
 const TOP: [&str; 7] = [
     "Comment",
     "StartAt",
@@ -131,7 +131,7 @@ pub(super) fn check(machine: &mut Machine<'_>, definition: &Term) {
                 Finding::new(
                     Code::InvalidState,
                     &path,
-                    format!("a state machine has no field `{key}`"),
+                    format!("unknown field `{key}` in a state machine"),
                 )
                 .nearest(key, TOP.into_iter()),
             );
@@ -142,13 +142,13 @@ pub(super) fn check(machine: &mut Machine<'_>, definition: &Term) {
         Some(Some(seconds)) if machine.express && seconds > 300 => machine.findings.push(Finding::new(
             Code::TimeoutOrder,
             &[Segment::Key("TimeoutSeconds".into())],
-            format!("an Express machine runs for 300 s at most, not {seconds} s"),
+            format!("the timeout of an Express state machine ({seconds} s) is longer than 300 s"),
         )),
         Some(Some(1..)) => {}
         Some(_) => machine.findings.push(Finding::new(
             Code::InvalidState,
             &[Segment::Key("TimeoutSeconds".into())],
-            "`TimeoutSeconds` is a whole number from 1",
+            "`TimeoutSeconds` must be an integer of at least 1",
         )),
     }
     levels(machine, &Level::of(definition, &[]));
@@ -187,11 +187,8 @@ impl State<'_, '_, '_> {
         let Some((_, fields, flows)) = FIELDS.iter().find(|(name, ..)| *name == kind) else {
             let types = || FIELDS.iter().map(|(name, ..)| *name);
             let message = match kind {
-                "" => format!("the state `{}` has no `Type`", self.name),
-                kind => format!(
-                    "the state `{}` is of the type `{kind}`, which does not exist",
-                    self.name
-                ),
+                "" => format!("state `{}` has no `Type`", self.name),
+                kind => format!("state `{}` has the unknown type `{kind}`", self.name),
             };
             let finding = Finding::new(Code::InvalidState, self.path, message).nearest(kind, types());
             self.machine.findings.push(finding);
@@ -202,7 +199,7 @@ impl State<'_, '_, '_> {
             Some("JSONPath") if self.machine.jsonata => {
                 self.say(
                     &["QueryLanguage"],
-                    "a JSONata machine has no JSONPath states".into(),
+                    "a JSONata state machine cannot have JSONPath states".into(),
                 );
                 false
             }
@@ -218,7 +215,7 @@ impl State<'_, '_, '_> {
                     .chain(FLOW.iter().filter(|_| *flows))
                     .copied();
                 let finding = self
-                    .finding(&[key], format!("a {kind} state has no field `{key}`"))
+                    .finding(&[key], format!("unknown field `{key}` in a {kind} state"))
                     .nearest(key, all);
                 self.machine.findings.push(finding);
             }
@@ -232,10 +229,7 @@ impl State<'_, '_, '_> {
             "Choice" => self.choice(),
             "Wait" => self.wait(),
             "Parallel" if self.state.get("Branches").is_none_or(|b| b.items().is_empty()) => {
-                self.say(
-                    &["Branches"],
-                    format!("the Parallel state `{}` has no branches", self.name),
-                );
+                self.say(&["Branches"], format!("state `{}` has no branches", self.name));
             }
             "Map" => self.map(),
             _ => {}
@@ -266,7 +260,7 @@ impl State<'_, '_, '_> {
             self.say(
                 &[key],
                 format!(
-                    "`{key}` belongs to {other}, and the state `{}` is {own}",
+                    "`{key}` is a field of {other}, but state `{}` uses {own}",
                     self.name
                 ),
             );
@@ -277,8 +271,8 @@ impl State<'_, '_, '_> {
         let next = self.state.get("Next").is_some();
         let end = self.state.get("End").and_then(Term::as_bool) == Some(true);
         let message = match (next, end) {
-            (true, true) => format!("the state `{}` has both `Next` and `End`", self.name),
-            (false, false) => format!("the state `{}` has neither `Next` nor `End: true`", self.name),
+            (true, true) => format!("state `{}` has both `Next` and `End`", self.name),
+            (false, false) => format!("state `{}` has neither `Next` nor `End: true`", self.name),
             _ => return,
         };
         self.say(&[], message);
@@ -288,13 +282,13 @@ impl State<'_, '_, '_> {
         let name = self.name;
         let choices = self.state.get("Choices").map(Term::items).unwrap_or_default();
         if choices.is_empty() {
-            self.say(&["Choices"], format!("the Choice `{name}` has no choices"));
+            self.say(&["Choices"], format!("state `{name}` has no choices"));
         }
         for (index, choice) in choices.iter().enumerate() {
             if choice.get("Next").is_none() {
                 self.say(
                     &["Choices"],
-                    format!("choice {} of `{name}` has no `Next`", index + 1),
+                    format!("choice {} of state `{name}` has no `Next`", index + 1),
                 );
             }
             let condition = if self.jsonata {
@@ -305,7 +299,7 @@ impl State<'_, '_, '_> {
             if !condition {
                 self.say(
                     &["Choices"],
-                    format!("choice {} of `{name}` says nothing to decide by", index + 1),
+                    format!("choice {} of state `{name}` has no condition", index + 1),
                 );
             }
         }
@@ -318,7 +312,7 @@ impl State<'_, '_, '_> {
             self.say(
                 &[],
                 format!(
-                    "the Wait `{}` needs exactly one of {}",
+                    "state `{}` requires exactly one of {}",
                     self.name,
                     crate::diagnostic::listed(keys)
                 ),
@@ -333,7 +327,7 @@ impl State<'_, '_, '_> {
             .get("ItemProcessor")
             .or_else(|| self.state.get("Iterator"));
         let Some(processor) = processor else {
-            return self.say(&[], format!("the Map `{name}` has no `ItemProcessor`"));
+            return self.say(&[], format!("state `{name}` has no `ItemProcessor`"));
         };
         let mode = processor
             .get("ProcessorConfig")
@@ -342,13 +336,13 @@ impl State<'_, '_, '_> {
         if mode == Some("DISTRIBUTED") && self.machine.express {
             self.say(
                 &["ItemProcessor"],
-                format!("the Map `{name}` is distributed, which an Express machine cannot do"),
+                format!("state `{name}` is a distributed map, which an Express state machine cannot have"),
             );
         }
         if mode != Some("DISTRIBUTED") && self.state.get("ItemReader").is_some() {
             self.say(
                 &["ItemReader"],
-                format!("the Map `{name}` reads its items from S3, which only `DISTRIBUTED` can do"),
+                format!("state `{name}` reads its items from S3, which requires the mode `DISTRIBUTED`"),
             );
         }
     }
@@ -364,14 +358,11 @@ impl State<'_, '_, '_> {
 
     fn rule(&mut self, key: &'static str, index: usize, count: usize, rule: &Term) {
         let name = self.name;
-        let place = format!("`{key}` {} of `{name}`", index + 1);
+        let place = format!("`{key}` rule {} of state `{name}`", index + 1);
         let errors = rule.get("ErrorEquals").map(Term::items).unwrap_or_default();
         let all = errors.iter().any(|e| e.as_str() == Some("States.ALL"));
         if errors.is_empty() {
-            self.say(
-                &[key],
-                format!("{place} names no errors: `ErrorEquals` is missing"),
-            );
+            self.say(&[key], format!("{place} has no `ErrorEquals`"));
         }
         for error in errors
             .iter()
@@ -383,7 +374,7 @@ impl State<'_, '_, '_> {
             self.machine
                 .findings
                 .push(match terrace_catalog::nearest(error, ERRORS.into_iter()) {
-                    Some(near) => finding.help(format!("`{near}` exists")),
+                    Some(near) => finding.help(did_you_mean(near)),
                     None => finding,
                 });
         }
@@ -394,7 +385,7 @@ impl State<'_, '_, '_> {
         if all && errors.len() > 1 {
             let finding = self.finding(
                 &[key],
-                format!("{place}: `States.ALL` stands alone, and here beside other errors"),
+                format!("{place}: `States.ALL` must be the only error of its rule"),
             );
             self.machine.findings.push(order(finding));
         }
@@ -402,22 +393,21 @@ impl State<'_, '_, '_> {
             let finding = self
                 .finding(
                     &[key],
-                    format!("{place} catches everything, so that what follows it is never reached"),
+                    format!("{place} matches every error, so later rules are never reached"),
                 )
                 .help("put the rule with `States.ALL` last");
             self.machine.findings.push(order(finding));
         }
         if key == "Catch" {
             if rule.get("Next").is_none() {
-                self.say(&[key], format!("{place} leads nowhere: `Next` is missing"));
+                self.say(&[key], format!("{place} has no `Next`"));
             }
             if rule.get("ResultPath").is_none() && !self.jsonata && rule.get("Next").is_some() {
                 let mut finding = self
                     .finding(&[key], format!("{place} has no `ResultPath`"))
                     .help("add `ResultPath: $.error`");
                 finding.code = Code::LostContext;
-                finding.label =
-                    "the error replaces the input, and the handler cannot say what was being done".into();
+                finding.label = "the error replaces the input of the handler".into();
                 self.machine.findings.push(finding);
             }
             return;
@@ -428,10 +418,10 @@ impl State<'_, '_, '_> {
             if let Some(value) = number(key)
                 && value.is_none_or(|v| v < minimum || (whole && !v.is_integer()))
             {
-                let what = if whole { "a whole number" } else { "a number" };
+                let what = if whole { "an integer" } else { "a number" };
                 self.say(
                     &["Retry", key],
-                    format!("{place}: `{key}` is {what} from {least}"),
+                    format!("{place}: `{key}` must be {what} of at least {least}"),
                 );
             }
         };
@@ -449,7 +439,7 @@ impl State<'_, '_, '_> {
             self.say(
                 &[key],
                 format!(
-                    "{place}: `MaxDelaySeconds`, {longest}, is not longer than `IntervalSeconds`, {interval}"
+                    "{place}: `MaxDelaySeconds` ({longest}) is not longer than `IntervalSeconds` ({interval})"
                 ),
             );
         }
@@ -458,12 +448,12 @@ impl State<'_, '_, '_> {
         {
             self.say(
                 &[key],
-                format!("{place}: `JitterStrategy` is `FULL` or `NONE`, not `{strategy}`"),
+                format!("{place}: `JitterStrategy` must be `FULL` or `NONE`, found `{strategy}`"),
             );
         }
     }
 
-    /// Keys that end in `.$` hold a path or a function.
+    /// Checks that keys that end in `.$` contain a path or a function.
     fn payloads(&mut self) {
         for key in ["Parameters", "ResultSelector", "ItemSelector"] {
             let Some(template) = self.state.get(key) else {
@@ -475,18 +465,22 @@ impl State<'_, '_, '_> {
                 match value.as_str() {
                     None => wrong.push((
                         last.clone(),
-                        format!("`{last}` holds {}, not a path", value.kind()),
+                        format!(
+                            "`{last}` of state `{}` must be a path, found {}",
+                            self.name,
+                            value.kind()
+                        ),
                     )),
                     Some(text) => {
                         if let Err(why) = paths_of(text, &mut |_, _| {}) {
-                            wrong.push((last.clone(), format!("`{last}` of `{}`: {why}", self.name)));
+                            wrong.push((last.clone(), format!("`{last}` of state `{}`: {why}", self.name)));
                         }
                     }
                 }
             });
             for (last, why) in wrong {
                 let finding = self.finding(&[key], why).help(format!(
-                    "a key that ends in `.$` holds a path, such as `$.x`; without it, the text itself: `{}`",
+                    "write a path such as `$.x`, or rename the key to `{}` for a literal value",
                     last.trim_end_matches(".$")
                 ));
                 self.machine.findings.push(finding);
@@ -495,7 +489,7 @@ impl State<'_, '_, '_> {
     }
 }
 
-/// Whether a choice rule compares something, itself or in what it is made of.
+/// Returns whether a choice rule contains a comparison.
 fn is_rule(rule: &Term) -> bool {
     for key in ["And", "Or"] {
         if let Some(rules) = rule.get(key) {

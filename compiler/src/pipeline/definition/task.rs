@@ -1,17 +1,18 @@
-//! What a Task may call, and how.
+//! Checks the calls of Task states.
 
 use super::super::path::templates;
 use super::super::tasks::{self, Pattern};
 use super::Finding;
 use super::state::State;
 use crate::code::Code;
+use crate::diagnostic::{did_you_mean, one_of};
 use crate::term::Term;
 
 impl State<'_, '_, '_> {
     pub(super) fn task(&mut self) {
         let name = self.name;
         let Some(resource) = self.state.get("Resource") else {
-            return self.say(&[], format!("the Task `{name}` has no `Resource`"));
+            return self.say(&[], format!("state `{name}` has no `Resource`"));
         };
         let lambda = match resource {
             Term::Reference(reference) => self
@@ -30,10 +31,10 @@ impl State<'_, '_, '_> {
         if lambda {
             let mut finding = self.finding(
                 &["Resource"],
-                format!("the Task `{name}` names a Lambda function as its `Resource`"),
+                format!("state `{name}` invokes a Lambda function directly"),
             );
             finding.code = Code::DirectLambda;
-            finding.label = "the function gets the whole state, and its result replaces it".into();
+            finding.label = "the result of the function replaces the whole input".into();
             let finding = finding.help(
                 "use `arn:aws:states:::lambda:invoke` with `Parameters: {FunctionName: …, Payload.$: $}`",
             );
@@ -49,7 +50,10 @@ impl State<'_, '_, '_> {
         for (key, value) in [("TimeoutSeconds", timeout), ("HeartbeatSeconds", heartbeat)] {
             let written = self.state.get(key).is_some_and(|t| t.as_number().is_some());
             if written && value.is_none_or(|v| v < 1) {
-                self.say(&[key], format!("`{key}` is a whole number from 1"));
+                self.say(
+                    &[key],
+                    format!("`{key}` of state `{name}` must be an integer of at least 1"),
+                );
             }
         }
         let order = |finding: Finding| Finding {
@@ -62,7 +66,7 @@ impl State<'_, '_, '_> {
             let finding = self.finding(
                 &["HeartbeatSeconds"],
                 format!(
-                    "the heartbeat of `{name}`, {heartbeat} s, is not shorter than its timeout, {timeout} s"
+                    "the heartbeat of state `{name}` ({heartbeat} s) is not shorter than its timeout ({timeout} s)"
                 ),
             );
             self.machine.findings.push(order(finding));
@@ -72,7 +76,7 @@ impl State<'_, '_, '_> {
         {
             let finding = self.finding(
                 &["TimeoutSeconds"],
-                format!("the timeout of `{name}`, {timeout} s, is longer than the machine's, {machine} s"),
+                format!("the timeout of state `{name}` ({timeout} s) is longer than the timeout of the state machine ({machine} s)"),
             );
             self.machine.findings.push(order(finding));
         }
@@ -84,7 +88,7 @@ impl State<'_, '_, '_> {
             if action.ends_with(".sync") || action.split(':').count() != 2 {
                 self.unknown(
                     service,
-                    "an SDK call is `aws-sdk:SERVICE:ACTION`, alone or with `.waitForTaskToken`",
+                    "write an SDK call as `aws-sdk:SERVICE:ACTION`, optionally with `.waitForTaskToken`",
                 );
             }
         } else if !service.starts_with("activity:") {
@@ -93,14 +97,14 @@ impl State<'_, '_, '_> {
                 None => {
                     let near = terrace_catalog::nearest(call, tasks::integrations());
                     let help = near.map_or_else(
-                        || "every API is there as `aws-sdk:SERVICE:ACTION`".to_owned(),
-                        |near| format!("`{near}` exists"),
+                        || "call the API as `aws-sdk:SERVICE:ACTION`".to_owned(),
+                        did_you_mean,
                     );
                     self.unknown(service, &help);
                 }
                 Some(patterns) if !patterns.contains(&pattern) => {
                     let has: Vec<String> = patterns.iter().map(|p| format!("{call}{}", p.suffix())).collect();
-                    let help = format!("there is {}", crate::diagnostic::listed(has));
+                    let help = format!("use {}", one_of(has));
                     self.unknown(service, &help);
                 }
                 Some(_) => {}
@@ -110,7 +114,7 @@ impl State<'_, '_, '_> {
         if self.machine.express && (waits || service.contains(".sync")) {
             self.say(
                 &["Resource"],
-                format!("the Task `{name}` waits for `{service}`, which an Express machine cannot do"),
+                format!("state `{name}` waits for `{service}`, which an Express state machine cannot do"),
             );
         }
         if waits && !self.jsonata {
@@ -123,7 +127,7 @@ impl State<'_, '_, '_> {
             if !passes {
                 self.say(
                     &["Parameters"],
-                    format!("the Task `{name}` waits for a token that it does not pass on: `$$.Task.Token`"),
+                    format!("state `{name}` waits for a task token but does not pass `$$.Task.Token`"),
                 );
             }
             let bounded = [
@@ -135,7 +139,7 @@ impl State<'_, '_, '_> {
             if !bounded.iter().any(|key| self.state.get(key).is_some()) {
                 self.say(
                     &[],
-                    format!("the Task `{name}` waits for a token without end: it has neither timeout nor heartbeat"),
+                    format!("state `{name}` waits for a task token without a timeout or heartbeat"),
                 );
             }
         }

@@ -33,28 +33,28 @@ resources:
   four: {type: AWS::Events::Rule, properties: {ScheduleExpression: "at(2027-01-01T00:00:00)"}}
 "#,
         expect![[r#"
-            invalid-schedule: a cron schedule has 6 fields, this one 5
-              --> 8: `one` EventBridge refuses this
-              help: the last field is the year: `cron(0 2 * * ? *)`
-            dead-trigger: the rule `platform/hand/one` may not start `platform/hand/machine`
+            invalid-schedule: a cron schedule must have 6 fields, found 5
+              --> 8: `one` EventBridge rejects this schedule
+              help: add the year as the last field: `cron(0 2 * * ? *)`
+            dead-trigger: rule `platform/hand/one` has no permission to start `platform/hand/machine`
               --> 8: `one` the target has no `RoleArn`
-              help: give it a role that `events.amazonaws.com` may assume, with `states:StartExecution`
-            invalid-pattern: `<kye>` in the input template has no path in `InputPathsMap`
-              --> 13: `two` EventBridge refuses this
-              help: `key` exists
-            invalid-pattern: `source` of the pattern is not a list: write `source: [aws.s3]`
-              --> 13: `two` EventBridge refuses this pattern
-            invalid-pattern: a target has one of `Input` and `InputTransformer`, not several
-              --> 13: `two` here
-            invalid-pattern: an event has no field `detail-typ`; `detail-type` exists
-              --> 13: `two` EventBridge refuses this pattern
-            invalid-pattern: the list of `b` is empty: nothing matches it
-              --> 13: `two` EventBridge refuses this pattern
-            invalid-schedule: after 1 the unit is `hour`
-              --> 23: `three` EventBridge Scheduler refuses this
+              help: add the ARN of a role that `events.amazonaws.com` can assume and that allows `states:StartExecution`
+            invalid-pattern: `<kye>` of the input template is not in `InputPathsMap`
+              --> 13: `two` EventBridge rejects this template
+              help: did you mean `key`?
+            invalid-pattern: `source` of the pattern must be a list: `source: [aws.s3]`
+              --> 13: `two` EventBridge rejects this pattern
+            invalid-pattern: a target cannot have `Input` and `InputTransformer` together
+              --> 13: `two` 
+            invalid-pattern: an event has no field `detail-typ` (did you mean `detail-type`?)
+              --> 13: `two` EventBridge rejects this pattern
+            invalid-pattern: the list `b` of the pattern is empty and matches nothing
+              --> 13: `two` EventBridge rejects this pattern
+            invalid-schedule: the unit after 1 must be `hour`
+              --> 23: `three` EventBridge rejects this schedule
               help: write `rate(1 hour)`
-            invalid-schedule: a rule has no `at(…)`
-              --> 24: `four` EventBridge refuses this
+            invalid-schedule: a rule cannot use `at(…)`
+              --> 24: `four` EventBridge rejects this schedule
               help: use `AWS::Scheduler::Schedule`
         "#]],
     );
@@ -93,40 +93,40 @@ resources:
     check(
         &yaml(declared, "{--INPUT_PATH: a, --DAY: b, --enable-metrics: ''}"),
         expect![[r#"
-        timeout-order: the job of the state `A` may run for 10m, longer than the timeout of the state, 5m
-          --> 9: `machine` the machine gives up while the job goes on
-          note: `platform/hand/job` has `Timeout: 10` (minutes)
-          help: give the job a timeout of 5 minutes or less
-    "#]],
+            timeout-order: the job of state `A` can run for 10m, longer than the timeout of the state (5m)
+              --> 9: `machine` times out while the job continues
+              note: `platform/hand/job` has `Timeout: 10` (minutes)
+              help: set the timeout of the job to 5 minutes or less
+        "#]],
     );
     check(
         &yaml(declared, "{--input-path: a, --DYA: b}"),
         expect![[r#"
-            argument-mismatch: in the state `A`, the argument `--input-path` is not the `--INPUT_PATH` that the job reads
-              --> 9: `machine` the job does not know this name
-              note: known from the arguments that `platform/hand/job` declares
+            argument-mismatch: in state `A`, the job does not read the argument `--DYA`
+              --> 9: `machine` not read by the job
+              note: the names come from the arguments that `platform/hand/job` declares
+              help: did you mean `--DAY`?
+            argument-mismatch: in state `A`, the job reads the argument `--INPUT_PATH`, not `--input-path`
+              --> 9: `machine` not read by the job
+              note: the names come from the arguments that `platform/hand/job` declares
               help: write `--INPUT_PATH`
-            argument-mismatch: in the state `A`, the job does not read the argument `--DYA`
-              --> 9: `machine` the job does not know this name
-              note: known from the arguments that `platform/hand/job` declares
-              help: `--DAY` exists
-            timeout-order: the job of the state `A` may run for 10m, longer than the timeout of the state, 5m
-              --> 9: `machine` the machine gives up while the job goes on
+            timeout-order: the job of state `A` can run for 10m, longer than the timeout of the state (5m)
+              --> 9: `machine` times out while the job continues
               note: `platform/hand/job` has `Timeout: 10` (minutes)
-              help: give the job a timeout of 5 minutes or less
+              help: set the timeout of the job to 5 minutes or less
         "#]],
     );
     check(
         &yaml("{}", "{--output-path: a, --other: b}"),
         expect![[r#"
-            argument-mismatch: in the state `A`, the argument `--output-path` is not the `--OUTPUT_PATH` that the job reads
-              --> 9: `machine` the job does not know this name
-              note: known from the default arguments of `platform/hand/job`
+            argument-mismatch: in state `A`, the job reads the argument `--OUTPUT_PATH`, not `--output-path`
+              --> 9: `machine` not read by the job
+              note: the names come from the default arguments of `platform/hand/job`
               help: write `--OUTPUT_PATH`
-            timeout-order: the job of the state `A` may run for 10m, longer than the timeout of the state, 5m
-              --> 9: `machine` the machine gives up while the job goes on
+            timeout-order: the job of state `A` can run for 10m, longer than the timeout of the state (5m)
+              --> 9: `machine` times out while the job continues
               note: `platform/hand/job` has `Timeout: 10` (minutes)
-              help: give the job a timeout of 5 minutes or less
+              help: set the timeout of the job to 5 minutes or less
         "#]],
     );
 }
@@ -141,16 +141,16 @@ fn definitions_that_cannot_be_read() {
     check(
         &yaml("DefinitionString", "'{\"StartAt\": '"),
         expect![[r#"
-        invalid-state: the definition of `platform/hand/machine` is not JSON: EOF while parsing a value at line 1 column 12
-          --> 4: `machine` it has to be a JSON object with `StartAt` and `States`
-    "#]],
+            invalid-state: the definition of `platform/hand/machine` is not valid JSON: EOF while parsing a value at line 1 column 12
+              --> 4: `machine` expected a JSON object with `StartAt` and `States`
+        "#]],
     );
     check(
         &yaml("DefinitionString", "'[]'"),
         expect![[r#"
-        invalid-state: the definition of `platform/hand/machine` is not an object
-          --> 4: `machine` it has to be a JSON object with `StartAt` and `States`
-    "#]],
+            invalid-state: the definition of `platform/hand/machine` is not a JSON object
+              --> 4: `machine` expected a JSON object with `StartAt` and `States`
+        "#]],
     );
     check(
         &yaml(
@@ -158,9 +158,9 @@ fn definitions_that_cannot_be_read() {
             "{Topic: t}\n      DefinitionString: '{\"StartAt\": \"A\", \"States\": {\"A\": {\"Type\": \"Pass\", \"Result\": \"${Topc} ${Topic}\", \"End\": true}}}'",
         ),
         expect![[r#"
-            invalid-state: nothing is put in place of `${Topc}`
+            invalid-state: `${Topc}` has no substitution
               --> 4: `machine` 
-              help: `Topic` exists
+              help: did you mean `Topic`?
               help: add `Topc` to `DefinitionSubstitutions`
         "#]],
     );

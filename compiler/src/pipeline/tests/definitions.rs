@@ -4,7 +4,7 @@ use super::*;
 
 #[track_caller]
 pub(super) fn check(yaml: &str, expect: Expect) {
-    expect.assert_eq(&compile(yaml, &[]).said);
+    expect.assert_eq(&compile(yaml, &[]).diagnostics);
 }
 
 /// A machine of these states beside the platform's components.
@@ -127,71 +127,71 @@ resources:
         "args = getResolvedOptions(sys.argv, ['JOB_NAME', 'INPUT_PATH', 'OUTPUT_PATH'])\n",
     );
     expect![[r#"
-        dead-trigger: the bucket `platform/seed/raw` does not tell EventBridge of its objects
-          --> 10: `raw` no `EventBridgeEnabled: true` in this bucket
-          ... 78: `arrival` this rule waits for its objects
-          note: S3 sends its events to EventBridge only where the bucket says so; the trigger would never fire
+        dead-trigger: bucket `platform/seed/raw` does not send events to EventBridge
+          --> 10: `raw` requires `EventBridgeEnabled: true`
+          ... 78: `arrival` this rule waits for its events
+          note: without these events, the trigger never fires
           help: add `NotificationConfiguration: {EventBridgeConfiguration: {EventBridgeEnabled: true}}`
-        lost-context: `Catch` 1 of `ValidateInput` has no `ResultPath`
-          --> 17: `machine` the error replaces the input, and the handler cannot say what was being done
+        lost-context: `Catch` rule 1 of state `ValidateInput` has no `ResultPath`
+          --> 17: `machine` the error replaces the input of the handler
           help: add `ResultPath: $.error`
-        argument-mismatch: in the state `CheckDataQuality`, the argument `--input-path` is not the `--INPUT_PATH` that the job reads
-          --> 17: `machine` the job does not know this name
-          note: known from what `etl_script.py` asks `getResolvedOptions` for
+        argument-mismatch: in state `CheckDataQuality`, the job reads the argument `--INPUT_PATH`, not `--input-path`
+          --> 17: `machine` not read by the job
+          note: the names come from `getResolvedOptions` in `etl_script.py`
           help: write `--INPUT_PATH`
-        argument-mismatch: in the state `CheckDataQuality`, the argument `--output-path` is not the `--OUTPUT_PATH` that the job reads
-          --> 17: `machine` the job does not know this name
-          note: known from what `etl_script.py` asks `getResolvedOptions` for
+        argument-mismatch: in state `CheckDataQuality`, the job reads the argument `--OUTPUT_PATH`, not `--output-path`
+          --> 17: `machine` not read by the job
+          note: the names come from `getResolvedOptions` in `etl_script.py`
           help: write `--OUTPUT_PATH`
-        argument-mismatch: in the state `ETLProcessing`, the job is not given `--INPUT_PATH` and `--OUTPUT_PATH`
-          --> 17: `machine` the arguments of this state
-          note: known from what `etl_script.py` asks `getResolvedOptions` for
-          help: add them to the arguments, or give the job defaults
-        direct-lambda: the Task `DataProfiling` names a Lambda function as its `Resource`
-          --> 17: `machine` the function gets the whole state, and its result replaces it
-          help: use `arn:aws:states:::lambda:invoke` with `Parameters: {FunctionName: …, Payload.$: $}`
-        direct-lambda: the Task `GenerateReport` names a Lambda function as its `Resource`
-          --> 17: `machine` the function gets the whole state, and its result replaces it
-          help: use `arn:aws:states:::lambda:invoke` with `Parameters: {FunctionName: …, Payload.$: $}`
-        direct-lambda: the Task `ValidateInput` names a Lambda function as its `Resource`
-          --> 17: `machine` the function gets the whole state, and its result replaces it
-          help: use `arn:aws:states:::lambda:invoke` with `Parameters: {FunctionName: …, Payload.$: $}`
-        timeout-order: the job of the state `CheckDataQuality` may run for 8h, longer than the timeout of the machine, 4h
-          --> 17: `machine` the machine gives up while the job goes on
-          note: `platform/seed/quality` has `Timeout: 480` (minutes)
-          help: give the job a timeout of 240 minutes or less
-        timeout-order: the job of the state `ETLProcessing` may run for 2d, longer than the timeout of the machine, 4h
-          --> 17: `machine` the machine gives up while the job goes on
-          note: `platform/seed/etl` has `Timeout: 2880` (minutes)
-          help: give the job a timeout of 240 minutes or less
-        missing-catch: the state `CheckDataQuality` has no `Catch`
-          --> 17: `machine` when it fails, the execution ends without a word
+        argument-mismatch: in state `ETLProcessing`, the job requires `--INPUT_PATH` and `--OUTPUT_PATH`
+          --> 17: `machine` arguments of this state
+          note: the names come from `getResolvedOptions` in `etl_script.py`
+          help: add them to the arguments, or set defaults in the job
+        missing-catch: state `CheckDataQuality` has no `Catch`
+          --> 17: `machine` a failure ends the execution without notification
           help: add `Catch: [{ErrorEquals: [States.ALL], ResultPath: $.error, Next: HandleFailure}]`
-        unproven-value: the state `CheckDataQuality` reads `$.inputPath`, and nothing says that it is there
-          --> 17: `machine` the result of `ValidateInput` has replaced everything that was known
-          help: keep the result of `ValidateInput` apart: `ResultPath: $.validate_input`
-        unproduced-value: the state `CheckDataQuality` reads `$.outputPath`, and nothing is known to produce `$.outputPath`
-          --> 17: `machine` the result of `ValidateInput` has replaced the input, and `$.outputPath` was not in it
-          note: `platform/seed/arrival` gives `bucketName` and `inputPath`
-          note: `platform/seed/daily` gives `inputPath` and `mode`
-          help: if `ValidateInput` gives it, keep its result apart (`ResultPath: $.validate_input`) and read it there; if not, let every trigger give it
-        missing-catch: the state `GenerateReport` has no `Catch`
-          --> 17: `machine` when it fails, the execution ends without a word
+        unproven-value: state `CheckDataQuality` reads `$.inputPath`, which may not exist
+          --> 17: `machine` the result of `ValidateInput` replaced the input
+          help: store the result of `ValidateInput` separately: `ResultPath: $.validate_input`
+        unproduced-value: state `CheckDataQuality` reads `$.outputPath`, which may not exist
+          --> 17: `machine` the result of `ValidateInput` replaced the input, which did not contain `$.outputPath`
+          note: `platform/seed/arrival` provides `bucketName` and `inputPath`
+          note: `platform/seed/daily` provides `inputPath` and `mode`
+          help: if `ValidateInput` returns the value, store its result with `ResultPath: $.validate_input` and read it there, otherwise add it to every trigger
+        direct-lambda: state `DataProfiling` invokes a Lambda function directly
+          --> 17: `machine` the result of the function replaces the whole input
+          help: use `arn:aws:states:::lambda:invoke` with `Parameters: {FunctionName: …, Payload.$: $}`
+        missing-catch: state `GenerateReport` has no `Catch`
+          --> 17: `machine` a failure ends the execution without notification
           help: add `Catch: [{ErrorEquals: [States.ALL], ResultPath: $.error, Next: HandleFailure}]`
-        failure-ends-in-success: the state `HandleFailure` is reached only after a failure, and ends the execution as succeeded
+        direct-lambda: state `GenerateReport` invokes a Lambda function directly
+          --> 17: `machine` the result of the function replaces the whole input
+          help: use `arn:aws:states:::lambda:invoke` with `Parameters: {FunctionName: …, Payload.$: $}`
+        failure-ends-in-success: state `HandleFailure` runs only after a failure but ends the execution successfully
           --> 17: `machine` the execution succeeds here
-          note: alarms on failed executions stay silent, and whoever started it goes on
-          help: let `HandleFailure` lead to a state of type `Fail`
-        missing-catch: the state `NotifyCompletion` has no `Catch`
-          --> 17: `machine` when it fails, the execution ends without a word
+          note: alarms for failed executions do not fire, and the caller continues
+          help: continue from `HandleFailure` to a state of type `Fail`
+        missing-catch: state `NotifyCompletion` has no `Catch`
+          --> 17: `machine` a failure ends the execution without notification
           help: add `Catch: [{ErrorEquals: [States.ALL], ResultPath: $.error, Next: HandleFailure}]`
-        unproduced-value: the state `NotifyCompletion` reads `$.reportSummary`, and nothing is known to produce `$.reportSummary`
-          --> 17: `machine` the result of `GenerateReport` has replaced the input, and `$.reportSummary` was not in it
-          help: if `GenerateReport` gives it, keep its result apart (`ResultPath: $.generate_report`) and read it there; if not, let every trigger give it
-        missing-catch: the state `ProcessData` has no `Catch`
-          --> 17: `machine` when it fails, the execution ends without a word
+        unproduced-value: state `NotifyCompletion` reads `$.reportSummary`, which may not exist
+          --> 17: `machine` the result of `GenerateReport` replaced the input, which did not contain `$.reportSummary`
+          help: if `GenerateReport` returns the value, store its result with `ResultPath: $.generate_report` and read it there, otherwise add it to every trigger
+        missing-catch: state `ProcessData` has no `Catch`
+          --> 17: `machine` a failure ends the execution without notification
           help: add `Catch: [{ErrorEquals: [States.ALL], ResultPath: $.error, Next: HandleFailure}]`
-    "#]].assert_eq(&compile(yaml, &[script]).said);
+        direct-lambda: state `ValidateInput` invokes a Lambda function directly
+          --> 17: `machine` the result of the function replaces the whole input
+          help: use `arn:aws:states:::lambda:invoke` with `Parameters: {FunctionName: …, Payload.$: $}`
+        timeout-order: the job of state `CheckDataQuality` can run for 8h, longer than the timeout of the state machine (4h)
+          --> 17: `machine` times out while the job continues
+          note: `platform/seed/quality` has `Timeout: 480` (minutes)
+          help: set the timeout of the job to 240 minutes or less
+        timeout-order: the job of state `ETLProcessing` can run for 2d, longer than the timeout of the state machine (4h)
+          --> 17: `machine` times out while the job continues
+          note: `platform/seed/etl` has `Timeout: 2880` (minutes)
+          help: set the timeout of the job to 240 minutes or less
+    "#]].assert_eq(&compile(yaml, &[script]).diagnostics);
 }
 
 #[test]
@@ -253,10 +253,10 @@ States:
         expect![[r#"
             unknown-step: no state is named `Frist` here
               --> 68: `machine` 
-              help: `First` exists
+              help: did you mean `First`?
             unknown-step: no state is named `Secnd` here
               --> 68: `machine` 
-              help: `Second` exists
+              help: did you mean `Second`?
         "#]],
     );
     check(
@@ -277,22 +277,22 @@ States:
 "#,
         ),
         expect![[r#"
-            no-terminal-state: from the state `First` nothing leads to an end
+            duplicate-name: duplicate state `In`
               --> 68: `machine` 
-              note: `First`, `Second` and `Third` lead only to each other
-              help: one of them has to have `End: true` or lead to a state that ends
+              help: rename one of them: state names must be unique in the whole state machine
             unknown-step: no state is named `First` here
               --> 68: `machine` 
-              note: `First` is in another branch; states lead only to states beside them
-            unreachable-state: nothing leads to the state `Alone`
-              --> 68: `machine` never reached
-              help: name it in a `Next`, `Default`, `Choices` or `Catch`, or take it out
-            unreachable-state: nothing leads to the state `Both`
-              --> 68: `machine` never reached
-              help: name it in a `Next`, `Default`, `Choices` or `Catch`, or take it out
-            duplicate-name: two states are named `In`
+              note: `First` is in another branch, and a state can lead only to states of its own branch
+            unreachable-state: state `Alone` is unreachable
+              --> 68: `machine` never runs
+              help: remove it, or name it in a `Next`, `Default`, `Choices` or `Catch`
+            unreachable-state: state `Both` is unreachable
+              --> 68: `machine` never runs
+              help: remove it, or name it in a `Next`, `Default`, `Choices` or `Catch`
+            no-terminal-state: the execution never ends after state `First`
               --> 68: `machine` 
-              help: names are unique in the whole machine, across branches
+              note: `First`, `Second` and `Third` lead only to each other
+              help: add `End: true` to one of them, or lead to a state that ends
         "#]],
     );
 }
@@ -319,51 +319,51 @@ States:
 "#,
         ),
         expect![[r#"
-            invalid-state: `Output` belongs to JSONata, and the state `G` is JSONPath
+            invalid-state: `Output` is a field of JSONata, but state `G` uses JSONPath
               --> 68: `machine` 
-            invalid-state: `a.$` of `H`: `input.x` is neither a path, which begins with `$`, nor an intrinsic function
+            invalid-state: `a.$` of state `H`: `input.x` is neither a path that starts with `$` nor an intrinsic function
               --> 68: `machine` 
-              help: a key that ends in `.$` holds a path, such as `$.x`; without it, the text itself: `a`
-            invalid-state: `b.$` holds a whole number, not a path
+              help: write a path such as `$.x`, or rename the key to `a` for a literal value
+            invalid-state: `b.$` of state `H` must be a path, found an integer
               --> 68: `machine` 
-              help: a key that ends in `.$` holds a path, such as `$.x`; without it, the text itself: `b`
-            invalid-state: `c.$` of `H`: no intrinsic function is named `States.Frmat`
+              help: write a path such as `$.x`, or rename the key to `b` for a literal value
+            invalid-state: `c.$` of state `H`: no intrinsic function is named `States.Frmat`
               --> 68: `machine` 
-              help: a key that ends in `.$` holds a path, such as `$.x`; without it, the text itself: `c`
-            invalid-state: a Choice state has no field `Next`
+              help: write a path such as `$.x`, or rename the key to `c` for a literal value
+            invalid-state: choice 1 of state `D` has no condition
               --> 68: `machine` 
-              help: there is `Type`, `Comment`, `QueryLanguage`, `Choices`, `Default`, `InputPath`, `OutputPath`, `Output` and `Assign`
-            invalid-state: a Fail state has no field `Next`
+            invalid-state: choice 2 of state `D` has no `Next`
               --> 68: `machine` 
-              help: there is `Type`, `Comment`, `QueryLanguage`, `Error`, `Cause`, `ErrorPath` and `CausePath`
-            invalid-state: a Pass state has no field `Resutl`
+            invalid-state: state `A` has both `Next` and `End`
               --> 68: `machine` 
-              help: `Result` exists
-            invalid-state: a state machine has no field `Timeout`
+            invalid-state: state `B` has the unknown type `Paralel`
               --> 68: `machine` 
-              help: `TimeoutSeconds` exists
-            invalid-state: choice 1 of `D` says nothing to decide by
+              help: did you mean `Parallel`?
+            invalid-state: state `C` has no branches
               --> 68: `machine` 
-            invalid-state: choice 2 of `D` has no `Next`
+            unproduced-value: state `D` reads `$.x` from a list
+              --> 68: `machine` `C` returns a list with one item for each of its 0 branches
+              help: read an item (`$[0]…`), or name the items with a `ResultSelector` in `C`
+            invalid-state: state `E` requires exactly one of `Seconds`, `Timestamp`, `SecondsPath` and `TimestampPath`
               --> 68: `machine` 
-            invalid-state: the Map `F` has no `ItemProcessor`
+            invalid-state: state `F` has no `ItemProcessor`
               --> 68: `machine` 
-            invalid-state: the Parallel state `C` has no branches
+            invalid-state: state `I` has no `Resource`
               --> 68: `machine` 
-            invalid-state: the Task `I` has no `Resource`
+            invalid-state: state `J` has neither `Next` nor `End: true`
               --> 68: `machine` 
-            invalid-state: the Wait `E` needs exactly one of `Seconds`, `Timestamp`, `SecondsPath` and `TimestampPath`
+            invalid-state: unknown field `Next` in a Choice state
               --> 68: `machine` 
-            invalid-state: the state `A` has both `Next` and `End`
+              note: the valid names are `Type`, `Comment`, `QueryLanguage`, `Choices`, `Default`, `InputPath`, `OutputPath`, `Output` and `Assign`
+            invalid-state: unknown field `Next` in a Fail state
               --> 68: `machine` 
-            invalid-state: the state `B` is of the type `Paralel`, which does not exist
+              note: the valid names are `Type`, `Comment`, `QueryLanguage`, `Error`, `Cause`, `ErrorPath` and `CausePath`
+            invalid-state: unknown field `Resutl` in a Pass state
               --> 68: `machine` 
-              help: `Parallel` exists
-            unproduced-value: the state `D` reads `$.x` of a list
-              --> 68: `machine` `C` gives a list of 0, one item for each branch
-              help: read an item (`$[0]…`), or give the items names with a `ResultSelector` in `C`
-            invalid-state: the state `J` has neither `Next` nor `End: true`
+              help: did you mean `Result`?
+            invalid-state: unknown field `Timeout` in a state machine
               --> 68: `machine` 
+              help: did you mean `TimeoutSeconds`?
         "#]],
     );
 }
@@ -404,58 +404,58 @@ States:
         expect![[r#"
             unknown-integration: Step Functions has no integration `aws-sdk:s3:getObject.sync`
               --> 68: `machine` 
-              help: an SDK call is `aws-sdk:SERVICE:ACTION`, alone or with `.waitForTaskToken`
+              help: write an SDK call as `aws-sdk:SERVICE:ACTION`, optionally with `.waitForTaskToken`
             unknown-integration: Step Functions has no integration `glue:startJobRnu.sync`
               --> 68: `machine` 
-              help: `glue:startJobRun` exists
+              help: did you mean `glue:startJobRun`?
             unknown-integration: Step Functions has no integration `sns:publish.sync`
               --> 68: `machine` 
-              help: there is `sns:publish` and `sns:publish.waitForTaskToken`
-            catch-order: `Catch` 1 of `A` catches everything, so that what follows it is never reached
+              help: use `sns:publish` or `sns:publish.waitForTaskToken`
+            catch-order: `Catch` rule 1 of state `A` matches every error, so later rules are never reached
               --> 68: `machine` 
               help: put the rule with `States.ALL` last
-            catch-order: `Catch` 1 of `A`: `States.ALL` stands alone, and here beside other errors
+            catch-order: `Catch` rule 1 of state `A`: `States.ALL` must be the only error of its rule
               --> 68: `machine` 
-            lost-context: `Catch` 2 of `A` has no `ResultPath`
-              --> 68: `machine` the error replaces the input, and the handler cannot say what was being done
+            lost-context: `Catch` rule 2 of state `A` has no `ResultPath`
+              --> 68: `machine` the error replaces the input of the handler
               help: add `ResultPath: $.error`
-            catch-order: `Retry` 1 of `C` catches everything, so that what follows it is never reached
+            catch-order: `Retry` rule 1 of state `C` matches every error, so later rules are never reached
               --> 68: `machine` 
               help: put the rule with `States.ALL` last
-            invalid-state: `Retry` 1 of `C`: `BackoffRate` is a number from 1
+            invalid-state: `Retry` rule 1 of state `C`: `BackoffRate` must be a number of at least 1
               --> 68: `machine` 
-            invalid-state: `Retry` 1 of `C`: `IntervalSeconds` is a whole number from 1
+            invalid-state: `Retry` rule 1 of state `C`: `IntervalSeconds` must be an integer of at least 1
               --> 68: `machine` 
-            invalid-state: `Retry` 1 of `C`: `JitterStrategy` is `FULL` or `NONE`, not `SOME`
+            invalid-state: `Retry` rule 1 of state `C`: `JitterStrategy` must be `FULL` or `NONE`, found `SOME`
               --> 68: `machine` 
-            invalid-state: `Retry` 1 of `C`: `MaxAttempts` is a whole number from 0
+            invalid-state: `Retry` rule 1 of state `C`: `MaxAttempts` must be an integer of at least 0
               --> 68: `machine` 
-            invalid-state: `Retry` 2 of `C` names no errors: `ErrorEquals` is missing
+            invalid-state: `Retry` rule 2 of state `C` has no `ErrorEquals`
               --> 68: `machine` 
-            invalid-state: `Retry` 2 of `C`: `MaxDelaySeconds`, 30, is not longer than `IntervalSeconds`, 30
+            invalid-state: `Retry` rule 2 of state `C`: `MaxDelaySeconds` (30) is not longer than `IntervalSeconds` (30)
               --> 68: `machine` 
-            invalid-state: the Task `C` waits for a token that it does not pass on: `$$.Task.Token`
+            missing-catch: state `C` has no `Catch`
+              --> 68: `machine` a failure ends the execution without notification
+              help: add `Catch: [{ErrorEquals: [States.ALL], ResultPath: $.error, Next: Z}]`
+            invalid-state: state `C` waits for a task token but does not pass `$$.Task.Token`
               --> 68: `machine` 
-            invalid-state: the Task `C` waits for a token without end: it has neither timeout nor heartbeat
+            invalid-state: state `C` waits for a task token without a timeout or heartbeat
               --> 68: `machine` 
-            direct-lambda: the Task `D` names a Lambda function as its `Resource`
-              --> 68: `machine` the function gets the whole state, and its result replaces it
+            missing-catch: state `D` has no `Catch`
+              --> 68: `machine` a failure ends the execution without notification
+              help: add `Catch: [{ErrorEquals: [States.ALL], ResultPath: $.error, Next: Z}]`
+            direct-lambda: state `D` invokes a Lambda function directly
+              --> 68: `machine` the result of the function replaces the whole input
               help: use `arn:aws:states:::lambda:invoke` with `Parameters: {FunctionName: …, Payload.$: $}`
-            missing-catch: the `Catch` of the state `B` does not catch everything
-              --> 68: `machine` when it fails, the execution ends without a word
+            missing-catch: state `E` has no `Catch`
+              --> 68: `machine` a failure ends the execution without notification
               help: add `Catch: [{ErrorEquals: [States.ALL], ResultPath: $.error, Next: Z}]`
-            timeout-order: the heartbeat of `A`, 120 s, is not shorter than its timeout, 120 s
+            missing-catch: the `Catch` of state `B` does not match every error
+              --> 68: `machine` a failure ends the execution without notification
+              help: add `Catch: [{ErrorEquals: [States.ALL], ResultPath: $.error, Next: Z}]`
+            timeout-order: the heartbeat of state `A` (120 s) is not shorter than its timeout (120 s)
               --> 68: `machine` 
-            missing-catch: the state `C` has no `Catch`
-              --> 68: `machine` when it fails, the execution ends without a word
-              help: add `Catch: [{ErrorEquals: [States.ALL], ResultPath: $.error, Next: Z}]`
-            missing-catch: the state `D` has no `Catch`
-              --> 68: `machine` when it fails, the execution ends without a word
-              help: add `Catch: [{ErrorEquals: [States.ALL], ResultPath: $.error, Next: Z}]`
-            missing-catch: the state `E` has no `Catch`
-              --> 68: `machine` when it fails, the execution ends without a word
-              help: add `Catch: [{ErrorEquals: [States.ALL], ResultPath: $.error, Next: Z}]`
-            timeout-order: the timeout of `A`, 120 s, is longer than the machine's, 60 s
+            timeout-order: the timeout of state `A` (120 s) is longer than the timeout of the state machine (60 s)
               --> 68: `machine` 
         "#]],
     );
@@ -481,13 +481,13 @@ States:
     check(
         &yaml,
         expect![[r#"
-        timeout-order: an Express machine runs for 300 s at most, not 600 s
-          --> 68: `machine` 
-        invalid-state: the Map `B` is distributed, which an Express machine cannot do
-          --> 68: `machine` 
-        invalid-state: the Task `A` waits for `glue:startJobRun.sync`, which an Express machine cannot do
-          --> 68: `machine` 
-    "#]],
+            invalid-state: state `A` waits for `glue:startJobRun.sync`, which an Express state machine cannot do
+              --> 68: `machine` 
+            invalid-state: state `B` is a distributed map, which an Express state machine cannot have
+              --> 68: `machine` 
+            timeout-order: the timeout of an Express state machine (600 s) is longer than 300 s
+              --> 68: `machine` 
+        "#]],
     );
 }
 
@@ -515,24 +515,24 @@ States:
 "#,
         ),
         expect![[r#"
-            unproduced-value: the state `C` reads `$.a.x.y`, and nothing produces `$.a`
-              --> 68: `machine` not there on every way to this state
-              help: on every way there is `v`
-            unproduced-value: the state `E` reads `$.p` of a list
-              --> 68: `machine` `D` gives a list of 2, one item for each branch
-              help: read an item (`$[0]…`), or give the items names with a `ResultSelector` in `D`
-            unproduced-value: the state `E` reads `$[1].s`, and nothing produces `$[1].s`
-              --> 68: `machine` not there on every way to this state
-              help: on every way there is `r`
-            unproduced-value: the state `E` reads `$[2]` of a list
-              --> 68: `machine` `D` gives a list of 2, one item for each branch
-              help: read an item (`$[0]…`), or give the items names with a `ResultSelector` in `D`
-            unproduced-value: the state `F` reads `$.nothing`, and nothing produces `$.nothing`
-              --> 68: `machine` not there on every way to this state
-              help: on every way there is `a`, `b`, `c` and `d`
-            unproduced-value: the state `Z` reads `$.error.Why`, and nothing produces `$.error.Why`
-              --> 68: `machine` not there on every way to this state
-              help: on every way there is `Cause` and `Error`
+            unproduced-value: state `C` reads `$.a.x.y`, but `$.a` may not exist
+              --> 68: `machine` not every path to this state produces it
+              note: every path produces `v`
+            unproduced-value: state `E` reads `$.p` from a list
+              --> 68: `machine` `D` returns a list with one item for each of its 2 branches
+              help: read an item (`$[0]…`), or name the items with a `ResultSelector` in `D`
+            unproduced-value: state `E` reads `$[1].s`, which may not exist
+              --> 68: `machine` not every path to this state produces it
+              note: every path produces `r`
+            unproduced-value: state `E` reads `$[2]` from a list
+              --> 68: `machine` `D` returns a list with one item for each of its 2 branches
+              help: read an item (`$[0]…`), or name the items with a `ResultSelector` in `D`
+            unproduced-value: state `F` reads `$.nothing`, which may not exist
+              --> 68: `machine` not every path to this state produces it
+              note: every path produces `a`, `b`, `c` and `d`
+            unproduced-value: state `Z` reads `$.error.Why`, which may not exist
+              --> 68: `machine` not every path to this state produces it
+              note: every path produces `Cause` and `Error`
         "#]],
     );
 }
@@ -552,9 +552,9 @@ States:
 "#,
         ),
         expect![[r#"
-            invalid-state: `Parameters` belongs to JSONPath, and the state `B` is JSONata
+            invalid-state: `Parameters` is a field of JSONPath, but state `B` uses JSONata
               --> 68: `machine` 
-            invalid-state: a JSONata machine has no JSONPath states
+            invalid-state: a JSONata state machine cannot have JSONPath states
               --> 68: `machine` 
         "#]],
     );

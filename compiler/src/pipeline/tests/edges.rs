@@ -163,7 +163,7 @@ on_failure:
 
 #[test]
 fn a_map_is_not_asked_what_it_cannot_know() {
-    said(
+    check_diagnostics(
         r#"
 triggers: [{schedule: rate(1 day), input: {list: []}}, {name: b, schedule: rate(2 days), input: {list: [], x: 1}}]
 steps:
@@ -191,21 +191,21 @@ timeout: 1h
 steps: [{x: {wait: 1s}}]
 "#,
         expect![[r#"
-            not-at-run-time: whether the step `maybe` has run cannot be asked in a map
-              --> 76: `steps.maybe` each item is given the results that its steps read
-              ... 70: `maybe` this step
-              help: ask before the map, in its `when`
-            unproduced-value: the result of `maybe` is not there on every way to this step
-              --> 77: `steps.maybe.more` read here
-              ... 70: `maybe` produced here
-              help: here there are the results of `list`
-            not-at-run-time: `input.x` cannot be asked for in a distributed map
-              --> 84: `input.x` each item has an execution, and an input, of its own
-              help: ask before the map, in its `when`
-            missing-field: in a distributed map, a pipeline has to be given an `input`
-              --> 85: `pipeline` without one, it would be given what the item's execution is given
-              note: each item has an execution of its own
-              help: say what it is given: `input: {item: "{{ item }}"}`
+            not-at-run-time: a map cannot test whether step `maybe` has run
+              --> 76: `steps.maybe` each item gets only the results that its steps read
+              ... 70: `maybe` declared here
+              help: test it in the `when` of the map
+            unproduced-value: the result of `maybe` may not exist here
+              --> 77: `steps.maybe.more` not every path to this step produces it
+              ... 70: `maybe` produces the result
+              note: the available results are those of `list`
+            not-at-run-time: `input.x` cannot be tested in a distributed map
+              --> 84: `input.x` each item has its own execution and input
+              help: test it in the `when` of the map
+            missing-field: a pipeline step in a distributed map requires an `input`
+              --> 85: `pipeline` would get the input of the item's execution
+              note: each item of a distributed map has its own execution
+              help: add an `input`, such as `input: {item: "{{ item }}"}`
         "#]],
     );
 }
@@ -263,7 +263,7 @@ steps:
 
 #[test]
 fn what_services_would_refuse() {
-    said(
+    check_diagnostics(
         r#"
 steps:
   - a: {sns: letters.topic, message: x}
@@ -285,54 +285,54 @@ resources:
   queue: {type: AWS::SQS::Queue, properties: {FifoQueue: true}}
 "#,
         expect![[r#"
-            missing-field: a message to a FIFO topic needs a `group`
-              --> 69: `sns` the topic is FIFO
-            invalid-state: the topic does not tell messages apart by itself
-              --> 69: `letters.topic` every message would be refused: it has no deduplication id
-              ... 84: `topic` the topic
-              help: give it `ContentBasedDeduplication: true`
-            invalid-state: the queue does not tell messages apart by itself
-              --> 70: `letters.queue` every message would be refused: it has no deduplication id
-              ... 85: `queue` the queue
-              help: give it `ContentBasedDeduplication: true`
-            invalid-state: only messages to FIFO topics have a `group`
+            missing-field: a message to a FIFO topic requires a `group`
+              --> 69: `sns` is a FIFO topic
+            invalid-state: the FIFO topic has no content-based deduplication
+              --> 69: `letters.topic` every message would be rejected, because it has no deduplication id
+              ... 84: `topic` topic declared here
+              help: add `ContentBasedDeduplication: true` to it
+            invalid-state: the FIFO queue has no content-based deduplication
+              --> 70: `letters.queue` every message would be rejected, because it has no deduplication id
+              ... 85: `queue` queue declared here
+              help: add `ContentBasedDeduplication: true` to it
+            invalid-state: `group` is valid only for a FIFO topic
               --> 71: `group` the topic is not FIFO
-            invalid-value: `tomorrow` is not a time
-              --> 72: `tomorrow` a day, a time, and `Z` or the distance to UTC
+            invalid-value: `tomorrow` is not a valid time
+              --> 72: `tomorrow` expected a date, a time, and `Z` or a UTC offset
               help: write `2027-01-01T00:00:00Z`
-            invalid-value: there is no time `2027-02-30T00:00:00Z`
-              --> 73: `"2027-02-30T00:00:00Z"` a day, a time, and `Z` or the distance to UTC
+            invalid-value: the time `2027-02-30T00:00:00Z` does not exist
+              --> 73: `"2027-02-30T00:00:00Z"` expected a date, a time, and `Z` or a UTC offset
               help: write `2027-01-01T00:00:00Z`
             unknown-value: no error is named `States.Taskfailed`
-              --> 75: `States.Taskfailed` would never be met
-              note: names that begin with `States.` are those of Step Functions itself
-              help: `States.TaskFailed` exists
-            invalid-state: `max_delay` has to be shorter than 366 days
-              --> 75: `2y` Step Functions refuses this
+              --> 75: `States.Taskfailed` never raised
+              note: only Step Functions defines errors that start with `States.`
+              help: did you mean `States.TaskFailed`?
+            invalid-state: `max_delay` must be shorter than 366 days
+              --> 75: `2y` 
             unknown-value: no error is named `States.TimeOut`
-              --> 75: `States.TimeOut` would never be met
-              note: names that begin with `States.` are those of Step Functions itself
-              help: `States.Timeout` exists
+              --> 75: `States.TimeOut` never raised
+              note: only Step Functions defines errors that start with `States.`
+              help: did you mean `States.Timeout`?
             wrong-target: `arn:aws:sqs:eu-west-1:111122223333:q` is not a Lambda function
-              --> 76: `"arn:aws:sqs:eu-west-1:111122223333:q"` a Lambda function is expected here
-              note: its ARN is one of `sqs`, not of `lambda`
+              --> 76: `"arn:aws:sqs:eu-west-1:111122223333:q"` expected a Lambda function
+              note: the ARN belongs to `sqs`, not to `lambda`
             wrong-target: `platform/operations/key` is not a Lambda function
-              --> 77: `"{{ ref('operations').topic.arn }}"` a Lambda function is expected here
-              ... 39: `key` this is meant
-            not-at-run-time: what a query reads has to be known when compiling
-              --> 78: `"{{ input.x }}"` known only when the pipeline runs
-              note: the role is allowed exactly what the steps need
-            duplicate-name: two steps leave a result `g`
-              --> 79: `g` one would overwrite the other
-              ... 75: `g` the first is here
-              help: give it a name of its own
+              --> 77: `"{{ ref('operations').topic.arn }}"` expected a Lambda function
+              ... 39: `key` declared here
+            not-at-run-time: the catalog and database of a query must be known at compile time
+              --> 78: `"{{ input.x }}"` known only at run time
+              note: the role has permissions only for the targets of the steps
+            duplicate-name: duplicate result `g`
+              --> 79: `g` would overwrite the first result
+              ... 75: `g` first occurrence
+              help: rename one of the results
         "#]],
     );
 }
 
 #[test]
 fn other_pipelines_end_in_time() {
-    said(
+    check_diagnostics(
         r#"
 timeout: 1h
 steps:
@@ -363,25 +363,25 @@ resources:
     properties: {Definition: {StartAt: A, TimeoutSeconds: 7200, States: {A: {Type: Succeed}}}}
 "#,
         expect![[r#"
-            timeout-order: this pipeline waits for one that may take 8h, longer than it may take itself, 1h
-              --> 70: `long` may still run when this one has timed out
-              ... 80: `8h` may take 8h
-              help: give one of the two another `timeout`, or the step one
-            invalid-state: a run of an `EXPRESS` pipeline cannot be waited for
-              --> 73: `fast` waits until it has ended
-              ... 84: `fast` it is `EXPRESS`
-              help: say `wait: false`, or make it `STANDARD`
-            timeout-order: this pipeline waits for one that may take 2h, longer than it may take itself, 1h
-              --> 75: `own` may still run when this one has timed out
-              ... 92: `machine` may take 2h
-              help: give one of the two another `timeout`, or the step one
+            timeout-order: the pipeline waits for another pipeline with a longer timeout (8h) than its own (1h)
+              --> 70: `long` may still be running when this pipeline times out
+              ... 80: `8h` timeout of 8h
+              help: change one of the timeouts, or set a `timeout` on the step
+            invalid-state: a step cannot wait for an `EXPRESS` pipeline
+              --> 73: `fast` waits for this pipeline
+              ... 84: `fast` an `EXPRESS` pipeline
+              help: set `wait: false`, or make the other pipeline `STANDARD`
+            timeout-order: the pipeline waits for another pipeline with a longer timeout (2h) than its own (1h)
+              --> 75: `own` may still be running when this pipeline times out
+              ... 92: `machine` timeout of 2h
+              help: change one of the timeouts, or set a `timeout` on the step
         "#]],
     );
 }
 
 #[test]
 fn an_event_of_a_silent_bucket_never_comes() {
-    said(
+    check_diagnostics(
         r#"
 triggers:
   - {event: {source: [aws.s3], detail_type: [Object Created], detail: {bucket: {name: ["{{ ref('silent').bucket }}"]}}}}
@@ -393,10 +393,10 @@ tenants: [finance]
 resources: {bucket: {type: AWS::S3::Bucket, properties: {}}}
 "#,
         expect![[r#"
-            dead-trigger: the bucket `finance/silent/bucket` does not tell EventBridge of its objects
-              --> 75: `bucket` no `EventBridgeEnabled: true` in this bucket
-              ... 69: `event` this trigger waits for its objects
-              note: S3 sends its events to EventBridge only where the bucket says so; the trigger would never fire
+            dead-trigger: bucket `finance/silent/bucket` does not send events to EventBridge
+              --> 75: `bucket` requires `EventBridgeEnabled: true`
+              ... 69: `event` this trigger waits for its events
+              note: without these events, the trigger never fires
               help: add `NotificationConfiguration: {EventBridgeConfiguration: {EventBridgeEnabled: true}}`
         "#]],
     );

@@ -42,7 +42,7 @@ pub(super) fn sales() -> Outcome {
 #[test]
 fn the_seed_comes_out() {
     let outcome = sales();
-    assert_eq!(outcome.said, "");
+    assert_eq!(outcome.diagnostics, "");
     let machine = body(&outcome, "state_machine");
     expect_test::expect_file!["./sales.json"].assert_eq(&machine);
     let mut all = String::new();
@@ -63,7 +63,7 @@ pub(super) fn states(pipeline: &str, want: expect_test::Expect) {
         &format!("{PLATFORM}kind: Pipeline\nname: p\ntenant: finance\n{pipeline}"),
         &[QUALITY],
     );
-    assert_eq!(outcome.said, "");
+    assert_eq!(outcome.diagnostics, "");
     let mut definition = definition(&outcome);
     drop_retry(&mut definition);
     let states = definition.get("States").cloned().unwrap_or_default();
@@ -86,9 +86,9 @@ pub(super) fn drop_retry(term: &mut Term) {
 }
 
 #[track_caller]
-pub(super) fn said(pipeline: &str, want: expect_test::Expect) {
+pub(super) fn check_diagnostics(pipeline: &str, want: expect_test::Expect) {
     let text = format!("{PLATFORM}kind: Pipeline\nname: p\ntenant: finance\n{pipeline}");
-    want.assert_eq(&compile(&text, &[QUALITY]).said);
+    want.assert_eq(&compile(&text, &[QUALITY]).diagnostics);
 }
 
 #[test]

@@ -209,10 +209,10 @@ fn add(world: &mut World, component: &Component, files: &Files) {
     }
 }
 
-/// What a case gives: the resources of its pipelines, and what was said.
+/// The result of a case: the resources of its pipelines, and the diagnostics.
 struct Outcome {
     resources: Vec<Resource>,
-    said: String,
+    diagnostics: String,
 }
 
 /// Compiles the documents of a case. Hand-written state machines, rules and schedules in its components are checked too.
@@ -280,33 +280,33 @@ fn compile(yaml: &str, scripts: &[(&'static str, &'static str)]) -> Outcome {
     for resource in &world.resources {
         super::check(resource, &world, &mut diagnostics);
     }
-    let mut said = String::new();
+    let mut out = String::new();
     for diagnostic in diagnostics.into_sorted() {
-        said.push_str(&format!("{}: {}\n", diagnostic.code.slug(), diagnostic.message));
+        out.push_str(&format!("{}: {}\n", diagnostic.code.slug(), diagnostic.message));
         let mut label = |mark: &str, label: &Label| {
             let line = files.location(label.span).line;
             let text = files.text(label.span).lines().next().unwrap_or_default();
-            said.push_str(&format!("  {mark} {line}: `{text}` {}\n", label.text));
+            out.push_str(&format!("  {mark} {line}: `{text}` {}\n", label.text));
         };
         diagnostic.primary.iter().for_each(|l| label("-->", l));
         diagnostic.related.iter().for_each(|l| label("...", l));
         for note in &diagnostic.notes {
-            said.push_str(&format!("  note: {note}\n"));
+            out.push_str(&format!("  note: {note}\n"));
         }
         for help in &diagnostic.help {
-            said.push_str(&format!("  help: {}\n", help.text));
+            out.push_str(&format!("  help: {}\n", help.text));
         }
     }
     Outcome {
         resources: made,
-        said,
+        diagnostics: out,
     }
 }
 
 /// The body of one resource, with references as a reader would write them.
 fn body(outcome: &Outcome, resource: &str) -> String {
     let found = outcome.resources.iter().find(|r| r.address.resource == resource);
-    let found = found.unwrap_or_else(|| panic!("no `{resource}`; it was said:\n{}", outcome.said));
+    let found = found.unwrap_or_else(|| panic!("no `{resource}`; diagnostics:\n{}", outcome.diagnostics));
     terrace_artifact::to_json_pretty(&found.body.clone().into_value())
 }
 
@@ -316,7 +316,8 @@ fn definition(outcome: &Outcome) -> Term {
         .resources
         .iter()
         .find(|r| r.address.resource == "state_machine");
-    let machine = machine.unwrap_or_else(|| panic!("no state machine; it was said:\n{}", outcome.said));
+    let machine =
+        machine.unwrap_or_else(|| panic!("no state machine; diagnostics:\n{}", outcome.diagnostics));
     machine.body.get("Definition").cloned().unwrap_or_default()
 }
 

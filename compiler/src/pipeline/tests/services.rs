@@ -36,7 +36,7 @@ steps:
         ),
         &[QUALITY],
     );
-    assert_eq!(outcome.said, "");
+    assert_eq!(outcome.diagnostics, "");
     let mut all = terrace_artifact::to_yaml(&definition_of(&outcome, "p").into_value());
     let role = outcome
         .resources
@@ -85,7 +85,7 @@ steps: [{{a: {{wait: 5s}}}}]
         ),
         &[],
     );
-    assert_eq!(outcome.said, "");
+    assert_eq!(outcome.diagnostics, "");
     let mut all = String::new();
     for resource in outcome
         .resources
