@@ -102,7 +102,7 @@ impl Dimension {
                 wrong(Code::WrongUnit, says, mantissa(quantity))
             }
             Dimension::Count if !amount.is_integer() => {
-                wrong(Code::InvalidValue, "is not an integer".to_owned(), None)
+                wrong(Code::InvalidValue, "must be an integer".to_owned(), None)
             }
             Dimension::Memory | Dimension::Storage
                 if amount > Decimal::ZERO && amount < LEAST_BYTES.into() =>
@@ -123,7 +123,7 @@ impl Dimension {
 pub(crate) fn negative() -> Senseless {
     Senseless {
         code: Code::InvalidValue,
-        says: "is negative".to_owned(),
+        says: "must not be negative".to_owned(),
         meant: None,
     }
 }
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_told_with_what_was_meant() {
         for (dimension, amount, said, meant) in [
-            (Dimension::Cpu, "-1", "is negative", None),
+            (Dimension::Cpu, "-1", "must not be negative", None),
             (
                 Dimension::Cpu,
                 "2Gi",
@@ -204,7 +204,7 @@ mod tests {
                 "is a number of bytes, not a count",
                 Some("8"),
             ),
-            (Dimension::Count, "500m", "is not an integer", None),
+            (Dimension::Count, "500m", "must be an integer", None),
         ] {
             let expected = (said.to_owned(), meant.map(str::to_owned));
             assert_eq!(says(dimension, amount), Some(expected), "{amount}");

@@ -206,16 +206,16 @@ resources: {motto: {type: v1/ConfigMap, metadata: {name: motto, namespace: defau
           text: per aspera
         misspelt: the case could not be run
           diagnostics.txt
-        error[unknown-key]: `input` is not a key of `test`
-          tests/misspelt.yaml:1:1: no such key
-          help: `inputs` exists
+        error[unknown-key]: unknown key `input` in `test`
+          tests/misspelt.yaml:1:1
+          help: did you mean `inputs`?
         refused: as it says
           diagnostics.txt
         error[failed-check]: not that one
-          tests/refused.yaml:1:16: this value
-          module.yaml: what the module demands
+          tests/refused.yaml:1:16: violates the check
+          module.yaml: required by the module
           tests/refused.yaml: in module `motto`, used here
-        refused-in-vain: `failed-check` was to be said, and was not
+        refused-in-vain: expected `failed-check`, which was not reported
           kubernetes/platform/motto.yaml
         apiVersion: v1
         kind: ConfigMap
@@ -228,11 +228,11 @@ resources: {motto: {type: v1/ConfigMap, metadata: {name: motto, namespace: defau
             terrace.dev/address: platform/motto/motto
         data:
           text: 'yes'
-        succeeds-in-vain: the case is to succeed, and `failed-check` was said
+        succeeds-in-vain: expected no errors, but the compiler reported `failed-check`
           diagnostics.txt
         error[failed-check]: not that one
-          tests/succeeds-in-vain.yaml:1:16: this value
-          module.yaml: what the module demands
+          tests/succeeds-in-vain.yaml:1:16: violates the check
+          module.yaml: required by the module
           tests/succeeds-in-vain.yaml: in module `motto`, used here
     "#]]
     .assert_eq(&shown);

@@ -362,7 +362,7 @@ fn cases_of_a_module_are_run_and_compared() {
     scratch.edit("page/module.yaml", "maxLength: 5", "maxLength: 50");
     let run = terrace.run(&["test", "page"]).expect(1);
     assert!(
-        run.stderr.contains("`invalid-value` was to be said"),
+        run.stderr.contains("expected `invalid-value`"),
         "{}",
         run.stderr
     );

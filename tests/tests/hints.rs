@@ -34,12 +34,12 @@ fn a_folder_of_stacks_is_none() {
         &terrace,
         &["plan", "-e", "development"],
         expect![[r#"
-        error[no-platform]: this folder is no stack: it has 2 of them in it
-         |
-         = help: name the folder of one; there are `stacks/one` and `stacks/two`
+            error[no-platform]: this directory is not a stack, and contains 2 stacks
+             |
+             = help: name the directory of one stack: `stacks/one` or `stacks/two`
 
-        1 error; for details, run `terrace explain no-platform`
-    "#]],
+            1 error; for details, run `terrace explain no-platform`
+        "#]],
     );
 }
 
@@ -56,13 +56,13 @@ fn a_part_of_a_stack_is_none() {
         &inside,
         &["validate"],
         expect![[r#"
-        error[no-platform]: no document of kind `Platform` is in this folder
-         |
-         = help: write one: `{kind: Platform, name: acme}`; or start from what `terrace init DIR` writes
+            error[no-platform]: this directory has no document of kind `Platform`
+             |
+             = help: add one, such as `{kind: Platform, name: acme}`, or create a stack with `terrace init DIR`
 
-        1 error; for details, run `terrace explain no-platform`
-        help: the directory is part of a stack; pass the directory of the stack: `..`
-    "#]],
+            1 error; for details, run `terrace explain no-platform`
+            help: the directory is part of a stack; pass the directory of the stack: `..`
+        "#]],
     );
     let outside = Terrace::in_directory(scratch.path());
     let run = outside.run(&["validate", "shop/tenants"]).expect(1);
@@ -124,9 +124,9 @@ fn a_code_may_be_given_as_it_was_read() {
         &terrace,
         &["explain", "web", "-e", "development"],
         expect![[r#"
-        error: `web` is not a diagnostic code or an address
-        help: a component is named with its tenant: `finance/web`, or `platform/web`
-    "#]],
+            error: `web` is not a diagnostic code or an address
+            help: for a component, include its tenant: `finance/web` or `platform/web`
+        "#]],
     );
 }
 
@@ -180,7 +180,7 @@ resources:
             n0["log<br/>AWS::Logs::LogGroup"]
             n1["rule<br/>AWS::Events::Rule"]
           end
-          subgraph g1["beside it"]
+          subgraph g1["connected components"]
             n2["platform/events"]
             n3["platform/intake"]
           end
@@ -200,7 +200,7 @@ resources:
             n1 [label="rule\nAWS::Events::Rule"]
           }
           subgraph cluster_1 {
-            label="beside it"
+            label="connected components"
             n2 [label="platform/events"]
             n3 [label="platform/intake"]
           }
@@ -219,7 +219,7 @@ resources:
             n0["feed<br/>AWS::SNS::Topic"]
             n1["topic<br/>AWS::SNS::Topic"]
           end
-          subgraph g1["beside it"]
+          subgraph g1["connected components"]
             n2["platform/reader"]
           end
           n2 -->|"topic.ref"| n1

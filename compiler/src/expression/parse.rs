@@ -28,7 +28,7 @@ pub(super) fn template(text: &str, place: Place<'_>) -> Parsed<Template> {
             Failure::new(
                 Code::ExpressionSyntax,
                 place.of_piece("{{", open, &mut looked).span(open..open + 2),
-                "unclosed expression",
+                "the expression is not closed",
                 "missing `}}`",
             )
             .with_help("close it with `}}`, or tag the string with `!raw` if the braces are literal")
@@ -553,7 +553,7 @@ impl Parser<'_> {
         Err(Failure::new(
             Code::ExpressionSyntax,
             span,
-            "unclosed string in an expression",
+            "the string is not closed",
             format!("missing `{quote}`"),
         ))
     }

@@ -110,7 +110,7 @@ fn values_keep_their_types() {
 }
 
 #[test]
-fn mistakes_are_located() {
+fn reports_mistakes_with_their_spans() {
     for (text, want) in [
         (
             "{{ inputs.replcas }}",
@@ -131,11 +131,11 @@ fn mistakes_are_located() {
         ),
         (
             "{{ name",
-            "unclosed expression at `{{`; close it with `}}`, or tag the string with `!raw` if the braces are literal",
+            "the expression is not closed at `{{`; close it with `}}`, or tag the string with `!raw` if the braces are literal",
         ),
         (
             "{{ 'x }}",
-            "unclosed expression at `{{`; close it with `}}`, or tag the string with `!raw` if the braces are literal",
+            "the expression is not closed at `{{`; close it with `}}`, or tag the string with `!raw` if the braces are literal",
         ),
         (
             "{{ 1 / 3 }}",

@@ -178,7 +178,7 @@ fn call<'a>(text: &'a str, see: &mut dyn FnMut(&str, Path)) -> Result<&'a str, S
                 rest = after;
                 break;
             } else {
-                return Err(format!("unclosed `{}(…`", name.trim()));
+                return Err(format!("`{}(…` is not closed", name.trim()));
             }
         }
     }
@@ -206,7 +206,7 @@ fn argument<'a>(text: &'a str, see: &mut dyn FnMut(&str, Path)) -> Result<&'a st
                 _ => {}
             }
         }
-        return Err("unclosed string".to_owned());
+        return Err("a string is not closed".to_owned());
     }
     let mut depth = 0usize;
     let end = text
@@ -312,6 +312,6 @@ mod tests {
             read("input.x"),
             Err("`input.x` is neither a path that starts with `$` nor an intrinsic function".to_owned())
         );
-        assert_eq!(read("States.Format('a"), Err("unclosed string".to_owned()));
+        assert_eq!(read("States.Format('a"), Err("a string is not closed".to_owned()));
     }
 }

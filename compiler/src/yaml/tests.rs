@@ -20,7 +20,7 @@ fn check(text: &str) -> (Vec<Node>, Vec<String>, Files) {
 }
 
 #[test]
-fn spans_cover_what_was_written() {
+fn spans_cover_the_source_text() {
     let text = "a: \"x\" # note\nb:\n  c: [1, é]\n\n# end\n---\nd: !raw '{{ y }}'\n";
     let (nodes, problems, files) = check(text);
     assert_eq!(problems, Vec::<String>::new());
@@ -52,7 +52,7 @@ fn scalars_follow_yaml_1_2() {
 }
 
 #[test]
-fn mistakes_are_located() {
+fn reports_mistakes_with_their_spans() {
     for (text, want) in [
         ("a: {{ x.y }}\nb: 1", "unquoted-expression:{{ x.y }}"),
         ("a: 1\na: 2", "duplicate-key:a"),

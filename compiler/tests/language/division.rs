@@ -264,13 +264,13 @@ resources: {{page: {{type: AWS::SSM::Document, properties: {{Content: {{schemaVe
         (topics_and_reader(200), ""),
         (
             topics_and_reader(201),
-            "stack-too-large: the CloudFormation stack `acme-development-platform-topics` has 201 outputs <topics>\n\
-             stack-too-large: the CloudFormation stack `acme-development-platform-reader` has 201 parameters <reader>",
+            "stack-too-large: CloudFormation stack `acme-development-platform-topics` has 201 outputs <topics>\n\
+             stack-too-large: CloudFormation stack `acme-development-platform-reader` has 201 parameters <reader>",
         ),
         (document(990_000), ""),
         (
             document(1_000_000),
-            "stack-too-large: the CloudFormation stack `acme-development-platform-handbook` has 1000114 bytes <handbook>",
+            "stack-too-large: CloudFormation stack `acme-development-platform-handbook` has 1000114 bytes <handbook>",
         ),
     ] {
         assert_eq!(report(&run(&text, &[])), want);

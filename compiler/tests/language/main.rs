@@ -182,19 +182,16 @@ fn rejects_invalid_command_line_inputs() {
             "unknown-input: module `values` has no input `tga` <tga>",
         ),
         ("own.tag=9", "unknown-input: component `own` has no inputs <tag>"),
-        (
-            "web.count=many",
-            "wrong-type: `count` has to be a whole number, not text <many>",
-        ),
+        ("web.count=many", "wrong-type: `count` must be an integer <many>"),
         (
             "web.count=007",
-            "invalid-set: `007` is two different numbers <007>",
+            "invalid-set: the number `007` is ambiguous <007>",
         ),
-        ("web.keep=30", "wrong-unit: `keep` has no unit <30>"),
+        ("web.keep=30", "wrong-unit: `keep` must have a unit <30>"),
         ("web.names=[a", "invalid-set: `[` is not closed <[a>"),
         (
             "web.image.tga=9",
-            "unknown-key: `tga` is not a key of `image` <web.image.tga>",
+            "unknown-key: unknown key `tga` in `image` <web.image.tga>",
         ),
     ] {
         assert_eq!(report(&run(VALUES, &[set])), want, "{set}");
@@ -355,7 +352,7 @@ fn reports_a_misspelled_input_where_it_is_read() {
         )
     };
     let compiled = run(&stack("inputs.txt"), &[]);
-    assert_eq!(report(&compiled), "undefined: `inputs` has no `txt` <txt>");
+    assert_eq!(report(&compiled), "undefined: `inputs` has no key `txt` <txt>");
     let users = compiled.diagnostics[0]
         .trace
         .iter()
@@ -365,11 +362,11 @@ fn reports_a_misspelled_input_where_it_is_read() {
     let unread = run(&stack("'a' if not environment.production else inputs.txt"), &[]);
     assert_eq!(
         report(&unread),
-        "unused-input: no expression reads the input `text` <text>"
+        "unused-input: input `text` is never used <text>"
     );
     let other = run(&stack("name"), &[]);
     assert_eq!(
         report(&other),
-        "unused-input: no expression reads the input `text` <text>"
+        "unused-input: input `text` is never used <text>"
     );
 }

@@ -97,9 +97,9 @@ impl Shape {
             },
             (Shape::List(name, items), PathStep::Index(index)) => match items.get(*index) {
                 Some(shape) => Ok(shape.clone()),
-                None => Err(Missing::List(name, items.len())),
+                None => Err(Missing::List(name)),
             },
-            (Shape::List(name, items), PathStep::Key(_)) => Err(Missing::List(name, items.len())),
+            (Shape::List(name, _), PathStep::Key(_)) => Err(Missing::List(name)),
             (Shape::Map { fields, .. }, PathStep::Index(_)) => Err(Missing::Field(fields)),
         }
     }
@@ -156,7 +156,7 @@ enum Missing<'s> {
     /// The result of a function replaced the input, which did not contain the value.
     Function(&'s str, &'s Shape),
     Field(&'s BTreeMap<Text, Shape>),
-    List(&'s str, usize),
+    List(&'s str),
     Unproven(&'s str),
 }
 
@@ -448,14 +448,13 @@ impl Flow<'_> {
                     snake(task)
                 ))
             }
-            Missing::List(parallel, count) => {
+            Missing::List(parallel) => {
                 let mut finding = Finding::new(
                     Code::UnproducedValue,
                     at,
                     format!("state `{state}` reads `{written}` from a list"),
                 );
-                finding.label =
-                    format!("`{parallel}` returns a list with one item for each of its {count} branches");
+                finding.label = format!("`{parallel}` returns a list with one item for each branch");
                 finding.help(format!(
                     "read an item (`$[0]…`), or name the items with a `ResultSelector` in `{parallel}`"
                 ))

@@ -1,11 +1,11 @@
-//! Rules, schedules and jobs that somebody wrote by hand.
+//! Tests of rules, schedules and jobs that are written by hand.
 
 use expect_test::expect;
 
 use super::definitions::*;
 
 #[test]
-fn rules_and_schedules() {
+fn checks_rules_and_schedules() {
     check(
         r#"
 kind: Component
@@ -61,7 +61,7 @@ resources:
 }
 
 #[test]
-fn jobs_and_their_arguments() {
+fn checks_arguments_and_timeouts_of_jobs() {
     let yaml = |metadata: &str, arguments: &str| {
         format!(
             r#"
@@ -132,7 +132,7 @@ resources:
 }
 
 #[test]
-fn definitions_that_cannot_be_read() {
+fn rejects_unreadable_definitions() {
     let yaml = |key: &str, value: &str| {
         format!(
             "kind: Component\nname: hand\nresources:\n  machine:\n    type: AWS::StepFunctions::StateMachine\n    properties:\n      {key}: {value}\n"

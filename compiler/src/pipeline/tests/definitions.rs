@@ -7,7 +7,7 @@ pub(super) fn check(yaml: &str, expect: Expect) {
     expect.assert_eq(&compile(yaml, &[]).diagnostics);
 }
 
-/// A machine of these states beside the platform's components.
+/// Returns a document with a state machine of these states, next to the components of the platform.
 pub(super) fn machine(definition: &str) -> String {
     let indented: String = definition
         .lines()
@@ -18,9 +18,9 @@ pub(super) fn machine(definition: &str) -> String {
     )
 }
 
-/// The seed as it is written there, as JSON text in a component's own resources.
+/// A definition as a JSON string in the resources of a component.
 #[test]
-fn the_seeds_own_form() {
+fn checks_a_definition_with_every_kind_of_mistake() {
     let yaml = r#"
 kind: Component
 name: seed
@@ -195,7 +195,7 @@ resources:
 }
 
 #[test]
-fn a_machine_that_is_right() {
+fn accepts_a_correct_state_machine() {
     check(
         &machine(
             r#"
@@ -239,7 +239,7 @@ States:
 }
 
 #[test]
-fn targets_and_ends() {
+fn checks_targets_and_ends() {
     check(
         &machine(
             r#"
@@ -298,7 +298,7 @@ States:
 }
 
 #[test]
-fn states_that_say_too_little_or_too_much() {
+fn rejects_missing_and_unknown_fields_of_states() {
     check(
         &machine(
             r#"
@@ -342,7 +342,7 @@ States:
             invalid-state: state `C` has no branches
               --> 68: `machine` 
             unproduced-value: state `D` reads `$.x` from a list
-              --> 68: `machine` `C` returns a list with one item for each of its 0 branches
+              --> 68: `machine` `C` returns a list with one item for each branch
               help: read an item (`$[0]…`), or name the items with a `ResultSelector` in `C`
             invalid-state: state `E` requires exactly one of `Seconds`, `Timestamp`, `SecondsPath` and `TimestampPath`
               --> 68: `machine` 
@@ -369,7 +369,7 @@ States:
 }
 
 #[test]
-fn tasks() {
+fn checks_tasks() {
     check(
         &machine(
             r#"
@@ -462,7 +462,7 @@ States:
 }
 
 #[test]
-fn an_express_machine_does_not_wait() {
+fn rejects_waiting_in_an_express_state_machine() {
     let yaml = machine(
         r#"
 StartAt: A
@@ -492,7 +492,7 @@ States:
 }
 
 #[test]
-fn the_flow_of_data() {
+fn checks_that_values_exist_where_they_are_read() {
     check(
         &machine(
             r#"
@@ -519,13 +519,13 @@ States:
               --> 68: `machine` not every path to this state produces it
               note: every path produces `v`
             unproduced-value: state `E` reads `$.p` from a list
-              --> 68: `machine` `D` returns a list with one item for each of its 2 branches
+              --> 68: `machine` `D` returns a list with one item for each branch
               help: read an item (`$[0]…`), or name the items with a `ResultSelector` in `D`
             unproduced-value: state `E` reads `$[1].s`, which may not exist
               --> 68: `machine` not every path to this state produces it
               note: every path produces `r`
             unproduced-value: state `E` reads `$[2]` from a list
-              --> 68: `machine` `D` returns a list with one item for each of its 2 branches
+              --> 68: `machine` `D` returns a list with one item for each branch
               help: read an item (`$[0]…`), or name the items with a `ResultSelector` in `D`
             unproduced-value: state `F` reads `$.nothing`, which may not exist
               --> 68: `machine` not every path to this state produces it
@@ -538,7 +538,7 @@ States:
 }
 
 #[test]
-fn jsonata_has_its_own_fields() {
+fn distinguishes_jsonata_and_jsonpath_fields() {
     check(
         &machine(
             r#"

@@ -1,11 +1,11 @@
-//! What is there and what is not, at the edges of maps, calls and other pipelines.
+//! Tests of values at the boundaries of maps, calls and nested pipelines.
 
 use expect_test::expect;
 
 use super::lowering::*;
 
 #[test]
-fn a_map_gives_its_iterations_what_is_certainly_there() {
+fn a_map_passes_only_values_that_always_exist() {
     states(
         r#"
 triggers:
@@ -162,7 +162,7 @@ on_failure:
 }
 
 #[test]
-fn a_map_is_not_asked_what_it_cannot_know() {
+fn rejects_existence_tests_inside_a_map() {
     check_diagnostics(
         r#"
 triggers: [{schedule: rate(1 day), input: {list: []}}, {name: b, schedule: rate(2 days), input: {list: [], x: 1}}]
@@ -211,7 +211,7 @@ steps: [{x: {wait: 1s}}]
 }
 
 #[test]
-fn text_is_text() {
+fn escapes_literal_text() {
     states(
         r#"
 steps:
@@ -262,7 +262,7 @@ steps:
 }
 
 #[test]
-fn what_services_would_refuse() {
+fn rejects_calls_that_services_reject() {
     check_diagnostics(
         r#"
 steps:
@@ -331,7 +331,7 @@ resources:
 }
 
 #[test]
-fn other_pipelines_end_in_time() {
+fn checks_timeouts_of_nested_pipelines() {
     check_diagnostics(
         r#"
 timeout: 1h
@@ -380,7 +380,7 @@ resources:
 }
 
 #[test]
-fn an_event_of_a_silent_bucket_never_comes() {
+fn rejects_a_trigger_on_a_bucket_without_events() {
     check_diagnostics(
         r#"
 triggers:

@@ -2,7 +2,7 @@ use expect_test::expect;
 
 use super::*;
 
-/// The pipeline of the seed, in our language.
+/// A complete pipeline.
 pub(super) const SALES: &str = r#"
 kind: Pipeline
 name: sales
@@ -40,7 +40,7 @@ pub(super) fn sales() -> Outcome {
 }
 
 #[test]
-fn the_seed_comes_out() {
+fn lowers_a_complete_pipeline() {
     let outcome = sales();
     assert_eq!(outcome.diagnostics, "");
     let machine = body(&outcome, "state_machine");
@@ -56,7 +56,7 @@ fn the_seed_comes_out() {
     expect_test::expect_file!["./sales.yaml"].assert_eq(&all);
 }
 
-/// The states of a pipeline, without what the platform adds to it.
+/// Returns the states of a pipeline, without the parts that every pipeline has.
 #[track_caller]
 pub(super) fn states(pipeline: &str, want: expect_test::Expect) {
     let outcome = compile(
@@ -70,7 +70,7 @@ pub(super) fn states(pipeline: &str, want: expect_test::Expect) {
     want.assert_eq(&terrace_artifact::to_yaml(&states.into_value()));
 }
 
-/// `Retry` is in every task, and the same.
+/// Removes `Retry`, which is the same in every task.
 pub(super) fn drop_retry(term: &mut Term) {
     match term {
         Term::Map(entries) => {
@@ -92,7 +92,7 @@ pub(super) fn check_diagnostics(pipeline: &str, want: expect_test::Expect) {
 }
 
 #[test]
-fn choices_and_conditions() {
+fn lowers_choices_and_conditions() {
     states(
         r#"
 triggers:
@@ -183,7 +183,7 @@ steps:
 }
 
 #[test]
-fn a_goto_leads_to_where_a_step_begins() {
+fn a_goto_leads_to_the_first_state_of_a_step() {
     states(
         r#"
 steps:
@@ -267,7 +267,7 @@ steps:
 }
 
 #[test]
-fn branches_and_maps() {
+fn lowers_branches_and_maps() {
     states(
         r#"
 triggers:
@@ -426,7 +426,7 @@ steps:
 }
 
 #[test]
-fn failures() {
+fn lowers_failure_handlers() {
     states(
         r#"
 steps:

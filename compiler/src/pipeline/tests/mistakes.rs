@@ -1,11 +1,11 @@
-//! What the lowering of pipelines has to say about them.
+//! Tests of the diagnostics of lowering.
 
 use expect_test::expect;
 
 use super::lowering::*;
 
 #[test]
-fn names_that_lead_nowhere() {
+fn rejects_unknown_names() {
     check_diagnostics(
         r#"
 triggers:
@@ -72,7 +72,7 @@ steps:
 }
 
 #[test]
-fn values_that_are_not_there() {
+fn rejects_values_that_may_not_exist() {
     check_diagnostics(
         r#"
 triggers:
@@ -138,7 +138,7 @@ steps:
 }
 
 #[test]
-fn what_cannot_be_computed_in_a_run() {
+fn rejects_expressions_that_run_time_cannot_compute() {
     check_diagnostics(
         r#"
 steps:
@@ -185,7 +185,7 @@ steps:
 }
 
 #[test]
-fn times_and_order() {
+fn rejects_wrong_timeouts_and_catch_order() {
     check_diagnostics(
         r#"
 timeout: 1h
@@ -248,7 +248,7 @@ steps:
 }
 
 #[test]
-fn jobs_get_the_arguments_they_read() {
+fn checks_the_arguments_of_jobs() {
     check_diagnostics(
         r#"
 steps:
@@ -276,7 +276,7 @@ steps:
 }
 
 #[test]
-fn triggers_that_never_fire_or_fire_for_ever() {
+fn rejects_triggers_that_never_fire_or_loop() {
     check_diagnostics(
         r#"
 triggers:

@@ -1,4 +1,4 @@
-//! Pipelines and hand-written state machines beside a few resources, without the phases around them.
+//! Tests of pipelines and of state machines that are written by hand, next to a few resources and without the other phases.
 
 mod by_hand;
 mod definitions;
@@ -21,7 +21,7 @@ use crate::source::{Files, Span};
 use crate::term::{Reference, Term};
 use crate::validate::Kind;
 
-/// The world a case stands in: its components' resources, and its files.
+/// The environment of a case: the resources of its components, and its files.
 struct World {
     instances: Vec<Instance>,
     resources: Vec<Resource>,
@@ -63,7 +63,7 @@ impl Targets for World {
         if let Ok(address) = reference.name.parse::<Address>() {
             return self.resources.iter().find(|resource| resource.address == address);
         }
-        // A module's outputs name its buckets: `raw_bucket`, or a map by zone.
+        // The outputs of a module name its buckets: `raw_bucket`, or a map by zone.
         let attribute = reference.path.first().map(Text::as_str).unwrap_or_default();
         let is_meant = |resource: &&&Resource| match (&reference.key, &resource.address.key) {
             (Some(wanted), Some(key)) => wanted == key,
@@ -215,7 +215,7 @@ struct Outcome {
     diagnostics: String,
 }
 
-/// Compiles the documents of a case. Hand-written state machines, rules and schedules in its components are checked too.
+/// Compiles the documents of a case, and checks the state machines, rules and schedules in its components.
 fn compile(yaml: &str, scripts: &[(&'static str, &'static str)]) -> Outcome {
     let mut files = Files::default();
     let mut diagnostics = Diagnostics::new();
@@ -303,14 +303,14 @@ fn compile(yaml: &str, scripts: &[(&'static str, &'static str)]) -> Outcome {
     }
 }
 
-/// The body of one resource, with references as a reader would write them.
+/// Returns the body of one resource, with references as expressions.
 fn body(outcome: &Outcome, resource: &str) -> String {
     let found = outcome.resources.iter().find(|r| r.address.resource == resource);
     let found = found.unwrap_or_else(|| panic!("no `{resource}`; diagnostics:\n{}", outcome.diagnostics));
     terrace_artifact::to_json_pretty(&found.body.clone().into_value())
 }
 
-/// The definition of the state machine.
+/// Returns the definition of the state machine.
 fn definition(outcome: &Outcome) -> Term {
     let machine = outcome
         .resources
@@ -321,7 +321,7 @@ fn definition(outcome: &Outcome) -> Term {
     machine.body.get("Definition").cloned().unwrap_or_default()
 }
 
-/// Components that the cases call.
+/// The components that the cases call.
 const PLATFORM: &str = r#"
 kind: Component
 name: validate-input

@@ -1,10 +1,10 @@
-//! Every service a step may call, and every trigger.
+//! Tests of every service that a step can call, and of every trigger.
 
 use super::lowering::*;
 use super::*;
 
 #[test]
-fn every_service() {
+fn lowers_every_service() {
     let outcome = compile(
         &format!(
             r#"{PLATFORM}
@@ -60,7 +60,7 @@ fn definition_of(outcome: &Outcome, component: &str) -> Term {
 }
 
 #[test]
-fn triggers() {
+fn lowers_triggers() {
     let outcome = compile(
         &format!(
             r#"{PLATFORM}
