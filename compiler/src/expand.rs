@@ -94,7 +94,7 @@ pub(crate) fn expand(
 
 #[expect(
     clippy::too_many_arguments,
-    reason = "what one use is made of, each from elsewhere"
+    reason = "the parts of one component have different sources"
 )]
 fn expand_component(
     one: &Use<'_>,
@@ -394,7 +394,7 @@ pub(crate) fn through(diagnostic: Diagnostic, component: &Component, module: Opt
 /// Expands a template into no resource, one resource, or one for each iteration of its loop.
 #[expect(
     clippy::too_many_arguments,
-    reason = "what one resource is made of, each from elsewhere"
+    reason = "the parts of one resource have different sources"
 )]
 fn expand_resource(
     template: &ResourceTemplate,

@@ -361,11 +361,7 @@ fn cases_of_a_module_are_run_and_compared() {
 
     scratch.edit("page/module.yaml", "maxLength: 5", "maxLength: 50");
     let run = terrace.run(&["test", "page"]).expect(1);
-    assert!(
-        run.stderr.contains("expected `invalid-value`"),
-        "{}",
-        run.stderr
-    );
+    assert!(run.stderr.contains("expected `invalid-value`"), "{}", run.stderr);
     // What a case says of itself cannot be accepted away, and nothing of it is accepted.
     let before = snapshot(scratch.path());
     let _ = terrace.run(&["test", "page", "--update"]).expect(1);

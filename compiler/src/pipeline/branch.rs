@@ -206,7 +206,7 @@ impl<'a> Lowering<'a, '_> {
 
     #[expect(
         clippy::too_many_arguments,
-        reason = "a choice joins what all the others keep apart"
+        reason = "a choice combines values that other steps keep separate"
     )]
     pub(super) fn choice(
         &mut self,
@@ -295,7 +295,7 @@ impl<'a> Lowering<'a, '_> {
             Some(known) => {
                 self.diagnostics.push(
                     Diagnostic::new(Code::UnknownStep, format!("step `{name}` is in another branch"))
-                        .at(span, "a step can lead only to steps of its own list")
+                        .at(span, "a step can lead only to steps of the same list")
                         .also(known.span, "declared here"),
                 );
                 None

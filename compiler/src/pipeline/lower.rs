@@ -353,9 +353,9 @@ impl<'a> Lowering<'a, '_> {
                 self.diagnostics.push(
                     Diagnostic::new(
                         Code::UnknownStep,
-                        format!("the step `{}` is left out here", known.name),
+                        format!("step `{}` is omitted in this environment", known.name),
                     )
-                    .at(span, "leads to a step that is not there")
+                    .at(span, "leads to the omitted step")
                     .also(known.span, "its `when` is false"),
                 );
                 known.state.clone()

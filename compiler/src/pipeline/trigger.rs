@@ -298,7 +298,7 @@ fn undelivered_alarm(pipeline: &Text, topic: Option<Term>, span: Span) -> Term {
         ("AlarmName", Term::from(format!("{pipeline}-undelivered"))),
         (
             "AlarmDescription",
-            "what should have started the pipeline could not be delivered, and is kept in a queue for two weeks".into(),
+            "events that could not start the pipeline are kept in a queue for two weeks".into(),
         ),
         ("Namespace", "AWS/SQS".into()),
         ("MetricName", "ApproximateNumberOfMessagesVisible".into()),

@@ -360,13 +360,7 @@ fn reports_a_misspelled_input_where_it_is_read() {
     assert_eq!(users.collect::<Vec<_>>(), ["note"]);
     // If the misspelled name is never evaluated, the input is still unused.
     let unread = run(&stack("'a' if not environment.production else inputs.txt"), &[]);
-    assert_eq!(
-        report(&unread),
-        "unused-input: input `text` is never used <text>"
-    );
+    assert_eq!(report(&unread), "unused-input: input `text` is never used <text>");
     let other = run(&stack("name"), &[]);
-    assert_eq!(
-        report(&other),
-        "unused-input: input `text` is never used <text>"
-    );
+    assert_eq!(report(&other), "unused-input: input `text` is never used <text>");
 }

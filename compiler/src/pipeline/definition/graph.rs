@@ -183,7 +183,7 @@ fn check_level(
         );
         match names.get(target) {
             Some(_) => finding.note(format!(
-                "`{target}` is in another branch, and a state can lead only to states of its own branch"
+                "`{target}` is in another branch, and a state can lead only to states of the same branch"
             )),
             None => finding.nearest(target, known()),
         }

@@ -282,7 +282,7 @@ States:
               help: rename one of them: state names must be unique in the whole state machine
             unknown-step: no state is named `First` here
               --> 68: `machine` 
-              note: `First` is in another branch, and a state can lead only to states of its own branch
+              note: `First` is in another branch, and a state can lead only to states of the same branch
             unreachable-state: state `Alone` is unreachable
               --> 68: `machine` never runs
               help: remove it, or name it in a `Next`, `Default`, `Choices` or `Catch`
