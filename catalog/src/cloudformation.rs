@@ -4,7 +4,7 @@ use foldhash::HashMap;
 use terrace_artifact::{Segment, Text, Tree, View};
 
 use crate::check::{At, Checker, Dialect};
-use crate::data::{Classification, data_of_type};
+use crate::data::{Classification, data_of_type, supports_snapshot};
 use crate::node::{Node, Reader, Strings, Writer};
 use crate::problem::{Problem, ProblemKind};
 use crate::store::{Section, Store};
@@ -278,6 +278,9 @@ pub fn validate_resource_attributes<T: Tree>(resource: &T, problems: &mut Vec<Pr
     let View::Map(entries) = resource.view() else {
         return checker.report(&at, || wrong("a map", resource));
     };
+    // CloudFormation refuses a template that asks for a snapshot of what it cannot make one of.
+    let of_type = compare::find(entries, "Type").map(Tree::view);
+    let no_snapshot = usize::from(matches!(of_type, Some(View::String(name)) if !supports_snapshot(name)));
     for (key, value) in entries {
         let at = at.key(key);
         let view = value.view();
@@ -296,13 +299,14 @@ pub fn validate_resource_attributes<T: Tree>(resource: &T, problems: &mut Vec<Pr
                 }
                 _ => checker.report(&at, || wrong("text or a list", value)),
             },
-            "DeletionPolicy" => policy(
-                &mut checker,
-                value,
-                &["Delete", "Retain", "RetainExceptOnCreate", "Snapshot"],
-                &at,
-            ),
-            "UpdateReplacePolicy" => policy(&mut checker, value, &["Delete", "Retain", "Snapshot"], &at),
+            "DeletionPolicy" => {
+                let allowed = &["Delete", "Retain", "RetainExceptOnCreate", "Snapshot"][..4 - no_snapshot];
+                policy(&mut checker, value, allowed, &at);
+            }
+            "UpdateReplacePolicy" => {
+                let allowed = &["Delete", "Retain", "Snapshot"][..3 - no_snapshot];
+                policy(&mut checker, value, allowed, &at);
+            }
             "UpdatePolicy" | "CreationPolicy" | "Metadata" | "Properties"
                 if !matches!(view, View::Map(_)) =>
             {

@@ -31,7 +31,7 @@ pub use cloudformation::{
     Replacement, ResourceType, cloudformation, nearest_type, types, validate_resource_attributes,
 };
 pub use data::{
-    Classification, DataClass, Holding, classes, data_of_kind, data_of_object, data_of_type,
+    Classification, DataClass, Entry, Holding, classes, data_of_kind, data_of_object, data_of_type,
     supports_snapshot,
 };
 pub use grammar::{

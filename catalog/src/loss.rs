@@ -159,7 +159,8 @@ fn losses(name: &str, before: &Value, after: &Value, is_open: IsOpen<'_>) -> Vec
         walk.run();
         for loss in walk.found {
             // The loss of a whole value includes the losses of its parts.
-            if !found.iter().any(|known| loss.path.starts_with(&known.path)) {
+            let is_included = |known: &Loss| known.certain && loss.path.starts_with(&known.path);
+            if !found.iter().any(is_included) {
                 found.push(loss);
             }
         }

@@ -81,11 +81,10 @@ fn every_line_names_a_property_that_exists() {
             line.name,
             line.path
         );
-        let condition = line.rule.split(' ').find_map(|word| word.strip_prefix("if="));
-        let condition = condition.map(|text| text.split('=').next().unwrap());
-        for path in [Some(line.path), condition]
-            .into_iter()
-            .flatten()
+        let conditions = line.rule.split(' ').filter_map(|word| word.strip_prefix("if="));
+        let conditions = conditions.map(|text| text.split('=').next().unwrap());
+        for path in std::iter::once(line.path)
+            .chain(conditions)
             .filter(|path| !path.is_empty())
         {
             let steps: Vec<&str> = path.split('/').collect();

@@ -325,8 +325,8 @@ impl<'a> Emission<'a> {
         };
         put("labels", "terrace.dev/stack", label.clone());
         put("annotations", "terrace.dev/address", address.to_string().into());
-        if resource.holds_data {
-            put("annotations", "terrace.dev/holds-data", "true".into());
+        if let Some(mark) = data_mark(resource) {
+            put("annotations", "terrace.dev/holds-data", mark.to_string().into());
         }
     }
 
@@ -472,12 +472,12 @@ impl<'a> Emission<'a> {
             Some(Value::Map(map)) => map,
             _ => Map::new(),
         };
-        if resource.holds_data {
+        if let Some(mark) = data_mark(resource) {
             let mut address = resource.address.clone();
             address.component = self.graph.instances[resource.instance].identity.clone();
             let mut marks = Map::new();
             marks.insert("address", address.to_string());
-            marks.insert("holds-data", true);
+            marks.insert("holds-data", mark);
             metadata.insert("terrace", marks);
         }
         if !metadata.is_empty() {
@@ -563,4 +563,10 @@ fn stack_policy(guarded: &[Text]) -> Value {
             statement("Allow", "Update:*".into(), "*".into()),
         ],
     )]))
+}
+
+/// What is marked on a resource: that it holds data, or that its module says that it holds none although others of its type
+/// do. The deployer believes the second only where the release before said so, too.
+fn data_mark(resource: &Resource) -> Option<bool> {
+    (resource.holds_data || resource.kind.holds_data(&resource.body)).then_some(resource.holds_data)
 }

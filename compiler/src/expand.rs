@@ -422,7 +422,7 @@ fn expand_resource(
             .map(|body| body.expand(scope, &mut expansion))
         {
             Some(Term::Bool(holds)) => holds,
-            _ => crate::data::holds_data(&template.kind.value, &body),
+            _ => template.kind.value.holds_data(&body),
         };
         let granted_only = template
             .granted_only

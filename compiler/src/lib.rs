@@ -17,7 +17,6 @@ mod check;
 pub mod code;
 mod collision;
 mod connect;
-mod data;
 pub mod diagnostic;
 pub mod dimension;
 mod division;

@@ -52,6 +52,17 @@ pub enum ResourceKind {
 }
 
 impl ResourceKind {
+    /// Whether a resource of this kind with this body holds data, by the catalog. Its module may say otherwise.
+    pub(crate) fn holds_data(&self, body: &Term) -> bool {
+        let data = match self {
+            ResourceKind::CloudFormation(name) => terrace_catalog::data_of_type(name),
+            ResourceKind::Kubernetes { api_version, kind } => {
+                terrace_catalog::data_of_object(api_version, kind, body).data
+            }
+        };
+        data.class == terrace_catalog::DataClass::Data
+    }
+
     /// The type of a CloudFormation resource.
     pub fn cloudformation(&self) -> Option<&str> {
         if let ResourceKind::CloudFormation(name) = self {

@@ -144,6 +144,14 @@ resources:
                 },
                 "Queue": {
                   "Type": "AWS::SQS::Queue",
+                  "Metadata": {
+                    "terrace": {
+                      "address": "finance/orders/queue",
+                      "holds-data": true
+                    }
+                  },
+                  "DeletionPolicy": "Retain",
+                  "UpdateReplacePolicy": "Retain",
                   "Properties": {
                     "QueueName": "acme-production-finance-orders",
                     "MessageRetentionPeriod": 1209600,
@@ -221,6 +229,14 @@ resources:
               "Resources": {
                 "Queue": {
                   "Type": "AWS::SQS::Queue",
+                  "Metadata": {
+                    "terrace": {
+                      "address": "platform/other/queue",
+                      "holds-data": true
+                    }
+                  },
+                  "DeletionPolicy": "Retain",
+                  "UpdateReplacePolicy": "Retain",
                   "Properties": {
                     "QueueName": "acme-production-platform-other"
                   }

@@ -9,8 +9,8 @@ use super::{IsOpen, Line, Loss, columns, kafka, lifecycle};
 #[derive(Clone, Debug)]
 pub(super) struct Rule {
     pub(super) kind: Kind,
-    /// The field that must exist, or have this value, before or after the change.
-    condition: Option<(&'static str, Option<&'static str>)>,
+    /// The fields that must exist, or have these values, before or after the change.
+    conditions: Vec<(&'static str, Option<&'static str>)>,
 }
 
 #[derive(Clone, Debug)]
@@ -60,8 +60,8 @@ enum Default {
 impl Rule {
     pub(super) fn read(text: &'static str) -> Option<Rule> {
         let mut words = Vec::new();
-        let (mut default, mut forever, mut form, mut condition) =
-            (Default::Unknown, None, Form::Number, None);
+        let (mut default, mut forever, mut form) = (Default::Unknown, None, Form::Number);
+        let mut conditions = Vec::new();
         for word in text.split(' ') {
             match word.split_once('=') {
                 Some(("default", "?")) => {}
@@ -73,7 +73,7 @@ impl Rule {
                 Some(("as", "duration")) => form = Form::Duration,
                 Some(("as", "quantity")) => form = Form::Quantity,
                 Some(("if", rest)) => {
-                    condition = Some(match rest.split_once('=') {
+                    conditions.push(match rest.split_once('=') {
                         Some((path, value)) => (path, Some(value)),
                         None => (rest, None),
                     });
@@ -114,7 +114,7 @@ impl Rule {
             ["harmless"] => Kind::Harmless,
             _ => return None,
         };
-        Some(Rule { kind, condition })
+        Some(Rule { kind, conditions })
     }
 }
 
@@ -138,17 +138,16 @@ impl Walk<'_> {
     }
 
     fn applies(&self) -> bool {
-        let Some((path, wanted)) = self.rule.condition else {
-            return true;
-        };
-        let path: Vec<&str> = path.split('/').collect();
-        let holds = |root: &Value| match (root.at(&path), wanted) {
-            (None | Some(Value::Null), _) => false,
-            (Some(Value::List(items)), None) => !items.is_empty(),
-            (Some(_), None) => true,
-            (Some(value), Some(wanted)) => word(value).as_deref() == Some(wanted),
-        };
-        holds(self.roots.0) || holds(self.roots.1)
+        self.rule.conditions.iter().all(|(path, wanted)| {
+            let path: Vec<&str> = path.split('/').collect();
+            let holds = |root: &Value| match (root.at(&path), wanted) {
+                (None | Some(Value::Null), _) => false,
+                (Some(Value::List(items)), None) => !items.is_empty(),
+                (Some(_), None) => true,
+                (Some(value), Some(wanted)) => word(value).as_deref() == Some(*wanted),
+            };
+            holds(self.roots.0) || holds(self.roots.1)
+        })
     }
 
     fn descend(
@@ -458,11 +457,20 @@ impl Walk<'_> {
 
 impl Number {
     fn amount(&self, value: Option<&Value>) -> Option<Amount> {
-        let value = match (value, self.default) {
-            (Some(value), _) if *value != Value::Null => value.clone(),
-            (_, Default::Unlimited) => return Some(Amount::Unlimited),
-            (_, Default::Unknown) => return None,
-            (_, Default::Value(value)) => match self.form {
+        // A map without an amount leaves the amount at its default.
+        let has_no_amount = |value: &&Value| match (self.form, *value) {
+            (_, Value::Null) => true,
+            (Form::Object, Value::Map(map)) => {
+                map.values().all(|value| number(value).is_none())
+                    && Amount::read(value, Form::Object).is_none()
+            }
+            _ => false,
+        };
+        let value = match (value.filter(|value| !has_no_amount(value)), self.default) {
+            (Some(value), _) => value.clone(),
+            (None, Default::Unlimited) => return Some(Amount::Unlimited),
+            (None, Default::Unknown) => return None,
+            (None, Default::Value(value)) => match self.form {
                 // The table writes the default of an object as a duration or as a number.
                 Form::Object => {
                     let value = Value::from(value);

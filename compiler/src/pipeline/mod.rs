@@ -144,22 +144,25 @@ pub(crate) fn lower<'a>(
             .allow("DeliverLogs", iam::DELIVER_LOGS, everything);
     }
     lowering.permissions.allow("Trace", iam::TRACE, ["*".into()]);
-    let make = |key: &str, resource_type: &str, body: Term| Resource {
-        address: Address {
-            tenant: context.instance.tenant.clone(),
-            component: context.instance.component.clone(),
-            resource: key.into(),
-            key: None,
-        },
-        kind: ResourceKind::CloudFormation(resource_type.into()),
-        body,
-        depends_on: Vec::new(),
-        attributes: Vec::new(),
-        holds_data: false,
-        granted_only: false,
-        part: 0,
-        declared: span,
-        instance: context.index,
+    let make = |key: &str, resource_type: &str, body: Term| {
+        let kind = ResourceKind::CloudFormation(resource_type.into());
+        Resource {
+            address: Address {
+                tenant: context.instance.tenant.clone(),
+                component: context.instance.component.clone(),
+                resource: key.into(),
+                key: None,
+            },
+            holds_data: kind.holds_data(&body),
+            kind,
+            body,
+            depends_on: Vec::new(),
+            attributes: Vec::new(),
+            granted_only: false,
+            part: 0,
+            declared: span,
+            instance: context.index,
+        }
     };
     let Some(start) = start else {
         lowering.diagnostics.push(

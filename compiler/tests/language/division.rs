@@ -147,6 +147,14 @@ fn partitions_refer_to_each_other_by_parameters() {
           "Resources": {
             "TopicOrders": {
               "Type": "AWS::SNS::Topic",
+              "Metadata": {
+                "terrace": {
+                  "address": "platform/topics/topic[\"orders\"]",
+                  "holds-data": true
+                }
+              },
+              "DeletionPolicy": "Retain",
+              "UpdateReplacePolicy": "Retain",
               "Properties": {
                 "KmsMasterKeyId": {"Ref": "TopicsKeyArn"}
               }
@@ -196,6 +204,14 @@ fn partitions_refer_to_each_other_by_parameters() {
           "Resources": {
             "Page": {
               "Type": "AWS::SSM::Parameter",
+              "Metadata": {
+                "terrace": {
+                  "address": "platform/reader/page",
+                  "holds-data": true
+                }
+              },
+              "DeletionPolicy": "Retain",
+              "UpdateReplacePolicy": "Retain",
               "Properties": {
                 "Type": "String",
                 "Value": {"Ref": "TopicsTopicOrdersTopicArn"}
