@@ -18,7 +18,7 @@ pub(super) fn place(folder: &Path, path: &str) -> Result<PathBuf, Failure> {
     if path.is_empty() || !parts.all(|part| matches!(part, Component::Normal(_))) {
         let message = format!("`{path}` is not a file in `{}`", folder.display());
         return Err(Failure::new(FailureKind::Broken, message).hint(
-            "`.terrace/manifest.json` was changed: take it from version control, or delete it and apply again",
+            "`.terrace/manifest.json` was changed: restore it from version control, or move the directory away and apply again",
         ));
     }
     Ok(folder.join(path))

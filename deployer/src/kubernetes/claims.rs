@@ -150,22 +150,28 @@ impl Kubernetes {
     }
 
     fn remedy(&self, namespace: &str, users: &[User]) -> String {
-        let commands = users.iter().map(|user| {
-            let (kind, name) = (user.kind.to_lowercase(), &user.name);
-            let context = &self.requests.context;
-            if matches!(&*user.kind, "Deployment" | "StatefulSet" | "ReplicaSet") {
-                format!(
-                    "kubectl --context {context} scale {kind} {name} --namespace {namespace} --replicas=0"
-                )
-            } else {
-                format!("kubectl --context {context} delete {kind} {name} --namespace {namespace}")
-            }
-        });
+        let context = &self.requests.context;
+        let commands = users.iter().map(|user| command_to_stop(user, context, namespace));
         let commands: Vec<String> = commands.collect();
         format!(
             "stop what uses it, then plan again; what is declared here is started again by the apply:\n{}",
             commands.join("\n")
         )
+    }
+}
+
+/// Returns the command that stops the pods of a user of a claim. It never deletes a resource that may hold data.
+fn command_to_stop(user: &User, context: &str, namespace: &str) -> String {
+    let (kind, name) = (user.kind.to_lowercase(), &user.name);
+    match &*user.kind {
+        "Deployment" | "StatefulSet" | "ReplicaSet" | "ReplicationController" => {
+            format!("kubectl --context {context} scale {kind} {name} --namespace {namespace} --replicas=0")
+        }
+        "Pod" | "Job" | "CronJob" | "DaemonSet" => {
+            format!("kubectl --context {context} delete {kind} {name} --namespace {namespace}")
+        }
+        // A resource of an operator, such as a database cluster: deleting it can delete its data.
+        kind => format!("stop the pods of {kind} `{name}` as its operator documents; do not delete it"),
     }
 }
 
@@ -268,6 +274,31 @@ mod tests {
             "spec":{{"accessModes":["ReadWriteOnce"],"resources":{{"requests":{{"storage":"{size}"}}}}}}}}"#
         );
         serde_json::from_str(&json).unwrap()
+    }
+
+    #[test]
+    fn no_command_deletes_a_user_that_may_hold_data() {
+        let command = |kind: &str| {
+            let user = User {
+                kind: kind.into(),
+                name: "db".into(),
+                id: ArtifactId::object("here", "x/v1", kind, Some("data"), "db"),
+                pods: vec!["db-1".into()],
+            };
+            command_to_stop(&user, "here", "data")
+        };
+        assert_eq!(
+            command("StatefulSet"),
+            "kubectl --context here scale statefulset db --namespace data --replicas=0"
+        );
+        assert_eq!(
+            command("Job"),
+            "kubectl --context here delete job db --namespace data"
+        );
+        for kind in ["Cluster", "Kafka", "Prometheus"] {
+            let command = command(kind);
+            assert!(command.ends_with("do not delete it"), "{command}");
+        }
     }
 
     #[test]
