@@ -18,6 +18,7 @@ use crate::failure::Failure;
 use crate::home::{Held, Holder, Home, certainly_held};
 use crate::journal::{self, Journal};
 use crate::ledger::{History, Release, Status, kinds, store_bundle};
+use crate::loss::at_stake;
 use crate::ownership::Identities;
 use crate::plan::{Action, FORMAT, Plan, Purpose, Stage};
 use crate::planning::{backend_of, contents, in_the_way, index, previous};
@@ -264,7 +265,7 @@ async fn apply_locked(
     let deployment = Some(holding.begin().await?);
     events(Event::Recorded { deployment });
 
-    let lost = plan.loses_data();
+    let lost = plan.approvals();
     let mut release = Release {
         id,
         who: access.who.clone(),
@@ -487,12 +488,12 @@ fn moved(plan: &Plan, live: &BTreeMap<ArtifactId, Live>) -> Vec<Moved> {
         };
         lines.extend(step.basis.moved(now).into_iter().map(moved));
         // What has come into it since was not agreed to.
-        if matches!(step.change.action, Action::Delete | Action::Replace) && !step.change.keeps_data {
+        if matches!(step.change.action, Action::Delete | Action::Replace) {
             let holds = live
                 .get(&step.artifact)
                 .into_iter()
-                .flat_map(|live| &live.holds_data);
-            let more = holds.filter(|address| !step.change.loses_data.contains(*address));
+                .flat_map(|live| at_stake(live, step.change.action));
+            let more = holds.filter(|address| !step.change.approvals().any(|known| known == *address));
             lines.extend(more.map(|address| moved(format!("data goes with it now (`{address}`)"))));
         }
     }

@@ -22,10 +22,14 @@ pub enum Error {
 /// A deliberate refusal.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Refusal {
-    /// Data would be lost. Each address has to be approved.
+    /// Data or an identity would be lost, or data would be retained without management. Each address has to be approved.
     DataLoss {
         /// What is not approved yet.
         addresses: Vec<Address>,
+        /// Those of them whose data is retained but no longer managed.
+        retains: Vec<Address>,
+        /// Those of them that have an address or a credential that others use.
+        loses_identity: Vec<Address>,
         /// What happens to containers, each with what is deleted along with them, a line each: not all of it is ours.
         containers: Vec<(String, Vec<String>)>,
     },
@@ -114,9 +118,19 @@ impl fmt::Display for Refusal {
         match self {
             Refusal::DataLoss {
                 addresses,
+                retains,
+                loses_identity,
                 containers,
             } => {
-                f.write_str("this would lose data or let go of it, so nothing was done")?;
+                let is_lost = |address| !retains.contains(address) && !loses_identity.contains(address);
+                let would = [
+                    (addresses.iter().any(is_lost), "lose data"),
+                    (!retains.is_empty(), "stop managing data that is retained"),
+                    (!loses_identity.is_empty(), "lose an identity that others use"),
+                ];
+                let would = would.iter().filter(|(holds, _)| *holds).map(|(_, what)| *what);
+                let would: Vec<&str> = would.collect();
+                write!(f, "this would {}, so nothing was done", would.join(" and "))?;
                 for (container, contents) in containers {
                     write!(f, "\n  {container}:")?;
                     for content in contents {

@@ -19,6 +19,7 @@ mod kubernetes;
 mod lease;
 mod ledger;
 mod lockfile;
+mod loss;
 mod order;
 mod ownership;
 mod plan;

@@ -12,6 +12,7 @@ use crate::backend::{Basis, Identity, Live};
 use crate::claims::StackOrigin;
 use crate::error::Refusal;
 use crate::failure::Failure;
+use crate::loss::Loss;
 
 /// The schema of a plan's JSON.
 pub const PLAN_SCHEMA: &str = include_str!("../../schemas/plan.schema.json");
@@ -163,17 +164,23 @@ pub struct Change {
     /// For a CloudFormation stack: the resources in it that change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<MemberChange>,
-    /// Resources whose data would be lost, or let go of: then it stays, and nobody looks after it. Each has to be
-    /// approved by address.
+    /// Resources whose data is lost. Each has to be approved by address.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub loses_data: BTreeSet<Address>,
-    /// Whether its data survives although it is replaced or deleted: it is somewhere else, and stays there.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub keeps_data: bool,
     /// What goes along with a container (a namespace, a definition, a CloudFormation stack) that is deleted or replaced,
     /// and is not ours, or has no step of its own. The address of each is among `loses_data`, too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub contents: Vec<Content>,
+    /// Resources whose data is retained but no longer managed. Each has to be approved by address.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub retains: BTreeSet<Address>,
+    /// Resources that have an address or a credential that others use and that a new one does not have. Each has to be approved by
+    /// address.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub loses_identity: BTreeSet<Address>,
+    /// How data is lost of an object that stays.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub losses: Vec<Loss>,
     /// Whether the server itself said what would come out; otherwise it was worked out from what was read.
     pub previewed: bool,
     /// What a reader should know beside this.
@@ -243,6 +250,9 @@ pub struct MemberChange {
     /// The fields that change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<Field>,
+    /// How data is lost although the resource stays.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub losses: Vec<Loss>,
 }
 
 /// What is done with a thing.
@@ -276,6 +286,8 @@ pub enum Risk {
     Restart,
     /// It is gone for a while, and its identity is another one.
     Replace,
+    /// Others use an address or a credential of it that a new one does not have.
+    IdentityLoss,
     /// Data is lost.
     DataLoss,
 }
@@ -349,20 +361,19 @@ impl Change {
             fields: Vec::new(),
             members: Vec::new(),
             loses_data: BTreeSet::new(),
-            keeps_data: false,
             contents: Vec::new(),
+            retains: BTreeSet::new(),
+            loses_identity: BTreeSet::new(),
+            losses: Vec::new(),
             previewed: false,
             notes: Vec::new(),
         }
     }
 
-    /// It is deleted, and what it is marked to hold is lost.
+    /// It is deleted, and what it holds is lost.
     pub(crate) fn removal(live: &Live) -> Change {
         let mut change = Change::of(Action::Delete, "it is not in the stack any more");
-        change.loses_data = live.holds_data.iter().cloned().collect();
-        if !change.loses_data.is_empty() {
-            change.risk = Risk::DataLoss;
-        }
+        change.takes_object(live, None);
         change
     }
 
@@ -384,16 +395,6 @@ impl Change {
         let known: BTreeSet<&Text> = known.collect();
         now.into_iter()
             .filter(move |content| !content.identities.iter().all(|id| known.contains(id)))
-    }
-
-    /// Those of [`Change::loses_data`] whose data stays: the resource is only let go of.
-    pub fn lets_go_of(&self) -> impl Iterator<Item = &Address> {
-        let released = self
-            .members
-            .iter()
-            .filter(|member| member.action == Action::Release);
-        let addresses = released.filter_map(|member| member.address.as_ref());
-        addresses.filter(|address| self.loses_data.contains(*address))
     }
 
     /// Whether some field's value is known only when others have settled.
@@ -448,18 +449,18 @@ impl Plan {
         self.changes_nothing() && self.steps.iter().all(|step| step.awaits.is_none())
     }
 
-    /// Those of these addresses whose data applying it does not lose, each with the one that may have been meant.
+    /// Those of these addresses whose approval applying it does not need, each with the one that may have been meant.
     pub(crate) fn approved_for_nothing<'a>(
         &'a self,
         approved: &'a BTreeSet<Address>,
     ) -> impl Iterator<Item = (&'a Address, Option<String>)> {
-        let lost = self.loses_data();
-        let open: Vec<String> = lost
+        let needed = self.approvals();
+        let open: Vec<String> = needed
             .iter()
             .filter(|address| !approved.contains(**address))
             .map(ToString::to_string)
             .collect();
-        let idle = approved.iter().filter(move |address| !lost.contains(*address));
+        let idle = approved.iter().filter(move |address| !needed.contains(*address));
         idle.map(move |address| {
             let meant = nearest(&address.to_string(), open.iter().map(String::as_str));
             (address, meant.map(str::to_owned))
@@ -471,32 +472,59 @@ impl Plan {
         if !self.refusals.is_empty() {
             return Err(Refusal::NotAllowed(self.refusals.clone()));
         }
-        let lost = self.loses_data().into_iter();
-        let addresses: Vec<Address> = lost
-            .filter(|address| !approved.contains(*address))
-            .cloned()
-            .collect();
+        let open = |addresses: BTreeSet<&Address>| -> Vec<Address> {
+            let missing = addresses
+                .into_iter()
+                .filter(|address| !approved.contains(*address));
+            missing.cloned().collect()
+        };
+        let addresses = open(self.approvals());
         if addresses.is_empty() {
             return Ok(());
         }
-        let open = |content: &&Content| !approved.contains(&content.address);
         let containers = self.steps.iter().filter_map(|step| {
-            let contents = step.change.contents.iter().filter(open);
+            let contents = step.change.contents.iter();
+            let contents = contents.filter(|content| !approved.contains(&content.address));
             let contents: Vec<String> = contents.map(ToString::to_string).collect();
             (!contents.is_empty()).then(|| (step.deletes_along(), contents))
         });
         Err(Refusal::DataLoss {
             addresses,
+            retains: open(self.retains()),
+            loses_identity: open(self.loses_identity()),
             containers: containers.collect(),
         })
     }
 
+    /// All addresses that have to be approved before it is applied: what loses data, is retained with its data,
+    /// or loses an identity that others use.
+    pub fn approvals(&self) -> BTreeSet<&Address> {
+        self.changes_of_steps().flat_map(Change::approvals).collect()
+    }
+
     /// All addresses whose data would be lost.
     pub fn loses_data(&self) -> BTreeSet<&Address> {
-        self.steps
-            .iter()
-            .flat_map(|step| &step.change.loses_data)
+        self.changes_of_steps()
+            .flat_map(|change| &change.loses_data)
             .collect()
+    }
+
+    /// All addresses whose data would be retained but no longer managed.
+    pub fn retains(&self) -> BTreeSet<&Address> {
+        let lost = self.loses_data();
+        let all = self.changes_of_steps().flat_map(|change| &change.retains);
+        all.filter(|address| !lost.contains(*address)).collect()
+    }
+
+    /// All addresses whose identity would be lost.
+    pub fn loses_identity(&self) -> BTreeSet<&Address> {
+        self.changes_of_steps()
+            .flat_map(|change| &change.loses_identity)
+            .collect()
+    }
+
+    fn changes_of_steps(&self) -> impl Iterator<Item = &Change> {
+        self.steps.iter().map(|step| &step.change)
     }
 }
 

@@ -437,39 +437,38 @@ fn removal_of(
     }
 }
 
-/// Whatever a backend says: nothing that is marked to hold data, on the live thing or in the bundle, is replaced or
-/// deleted without its address being asked for.
+/// Whatever a backend says: nothing that holds data, by what is live or by what is wanted, is replaced or deleted without its
+/// address being asked for.
 pub(crate) fn guard(artifact: &Artifact, live: Option<&Live>, change: &mut Change) {
-    let marked = |address: &Address| live.is_some_and(|live| live.holds_data.contains(address));
-    let mut lost: Vec<Address> = Vec::new();
-    if change.action == Action::Replace && live.is_some() {
-        let held = live.into_iter().flat_map(|live| live.holds_data.iter().cloned());
-        lost.extend(held.filter(|_| !change.keeps_data));
-        if let Body::Object(object) = &artifact.body
-            && object.holds_data
-            && !change.keeps_data
-        {
-            lost.push(object.address.clone());
+    if change.action == Action::Replace
+        && let Some(live) = live
+    {
+        change.risk = change.risk.max(Risk::Replace);
+        match artifact.object() {
+            Some(object) => change.takes_object(live, Some(object)),
+            None => change.loses_data.extend(live.holds_data.iter().cloned()),
         }
         // Somebody else made it: to replace it is to delete what is theirs.
-        if live.is_some_and(|live| !live.ownership.is_ours() || live.ownership.is_adopted()) {
-            lost.extend(addresses(artifact));
+        if !live.ownership.is_ours() || live.ownership.is_adopted() {
+            change.loses_data.extend(addresses(artifact));
         }
-        change.risk = change.risk.max(Risk::Replace);
     }
+    let holds = |address: &Address| live.is_some_and(|live| live.holds_data.contains(address));
+    let mut unguarded = Vec::new();
     for member in &mut change.members {
         let takes_away = matches!(member.action, Action::Replace | Action::Delete);
         if let Some(address) = &member.address
             && takes_away
-            && (marked(address) || wanted_to_hold(artifact, &member.logical_id))
+            && (holds(address) || wanted_to_hold(artifact, &member.logical_id))
+            && !change.retains.contains(address)
         {
-            lost.push(address.clone());
             member.risk = Risk::DataLoss;
+            unguarded.push(address.clone());
         }
         change.risk = change.risk.max(member.risk);
     }
-    change.loses_data.extend(lost);
-    if change.loses_data.len() > change.lets_go_of().count() {
+    change.loses_data.extend(unguarded);
+    if !change.loses_data.is_empty() {
         change.risk = Risk::DataLoss;
     }
 }
@@ -510,4 +509,4 @@ pub(crate) fn addresses(artifact: &Artifact) -> Vec<Address> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use terrace_artifact::{Address, Text, Value, show_path, to_json_compact};
 
+use crate::loss::Loss;
 use crate::plan::{Action, Field, MemberChange, Plan, Purpose, Risk, Stage, Step};
 
 /// A plan as text; `color` adds terminal colours, which carry no meaning of their own.
@@ -189,6 +190,7 @@ impl Page {
         if step.change.action != Action::Create {
             self.fields(3, &step.change.fields);
         }
+        self.in_place(3, &step.change.losses);
         for member in &step.change.members {
             self.member(member);
         }
@@ -213,6 +215,20 @@ impl Page {
         self.line(3, paint(member.action), &line);
         if member.action != Action::Create {
             self.fields(5, &member.fields);
+        }
+        self.in_place(5, &member.losses);
+    }
+
+    /// How data is lost of something that stays: the field, what holds now and afterwards, what happens.
+    fn in_place(&mut self, depth: usize, losses: &[Loss]) {
+        for loss in losses {
+            let value = |value: &Option<Value>| value.as_ref().map_or("nothing".to_owned(), show);
+            let change = match (&loss.before, &loss.after) {
+                (None, None) => String::new(),
+                (before, after) => format!(" {} → {}", value(before), value(after)),
+            };
+            let line = format!("loses data: `{}`{change}: {}", show_path(&loss.path), loss.what);
+            self.line(depth, Paint::Red, &line);
         }
     }
 
@@ -301,11 +317,6 @@ impl Page {
     }
 
     fn losses(&mut self, plan: &Plan, approved: &BTreeSet<Address>) {
-        let stays: BTreeSet<_> = plan
-            .steps
-            .iter()
-            .flat_map(|step| step.change.lets_go_of())
-            .collect();
         let idle: Vec<_> = plan.approved_for_nothing(approved).collect();
         if !idle.is_empty() {
             self.out.push('\n');
@@ -314,29 +325,45 @@ impl Page {
             let warning = format!("warning: {}", approves_nothing(address, meant.as_deref()));
             self.line(0, Paint::Yellow, &warning);
         }
-        let (agreed, open): (Vec<_>, Vec<_>) =
-            plan.loses_data().into_iter().partition(|a| approved.contains(a));
-        let (stays, lost): (Vec<_>, Vec<_>) = open.into_iter().partition(|a| stays.contains(a));
-        if !agreed.is_empty() {
-            self.out.push('\n');
-            let names: Vec<String> = agreed.iter().map(ToString::to_string).collect();
-            let line = format!("approved: the data of {} is lost or let go of", names.join(", "));
-            self.line(0, Paint::Red, &line);
-        }
-        for (addresses, what) in [
-            (lost, "data would be lost"),
+        let groups = [
+            (plan.loses_data(), "the data of ", "is lost", "data would be lost"),
             (
-                stays,
-                "data would stay where it is, with nothing to look after it",
+                plan.retains(),
+                "the data of ",
+                "is retained but no longer managed",
+                "data would be retained but no longer managed",
             ),
-        ] {
-            if addresses.is_empty() {
+            (
+                plan.loses_identity(),
+                "",
+                "gets another address or credential than the one that others use",
+                "others use an address or a credential that a new resource would not have",
+            ),
+        ];
+        for (addresses, of, what, _) in &groups {
+            let agreed = addresses.iter().filter(|address| approved.contains(**address));
+            let names: Vec<String> = agreed.map(ToString::to_string).collect();
+            if !names.is_empty() {
+                self.out.push('\n');
+                self.line(
+                    0,
+                    Paint::Red,
+                    &format!("approved: {of}{} {what}", names.join(", ")),
+                );
+            }
+        }
+        for (addresses, _, _, what) in groups {
+            let open = addresses
+                .into_iter()
+                .filter(|address| !approved.contains(*address));
+            let open: Vec<&Address> = open.collect();
+            if open.is_empty() {
                 continue;
             }
             self.out.push('\n');
             let warning = format!("warning: {what}, and apply refuses until each of these is approved");
             self.line(0, Paint::Red, &warning);
-            for address in addresses {
+            for address in open {
                 self.line(2, Paint::Plain, &format!("--approve '{address}'"));
             }
         }
@@ -367,6 +394,7 @@ impl Page {
             Risk::Restart => out.push_str("  [restarts]"),
             Risk::Replace if action == Action::Replace => {}
             Risk::Replace => out.push_str("  [replaces]"),
+            Risk::IdentityLoss => out.push_str("  [LOSES IDENTITY]"),
             Risk::DataLoss => out.push_str("  [LOSES DATA]"),
         }
         out
@@ -395,9 +423,9 @@ impl Page {
 
 /// Why an approval is not needed, and which one may have been meant.
 pub(crate) fn approves_nothing(address: &Address, meant: Option<&str>) -> String {
-    let mut line = format!("`--approve '{address}'` approves nothing here: no data of it would be lost");
+    let mut line = format!("`--approve '{address}'` approves nothing here: nothing of it would be lost");
     if let Some(meant) = meant {
-        let _ = write!(line, "; `{meant}` would lose data");
+        let _ = write!(line, "; `{meant}` needs an approval");
     }
     line
 }

@@ -508,7 +508,7 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
                 .collect()
         };
         let worse = !(now.action == Action::Keep || now.action == planned.action)
-            || !now.loses_data.is_subset(&planned.loses_data)
+            || !now.takes_no_more_than(planned)
             || !replaced(&now).is_subset(&replaced(planned));
         if worse {
             let message = "now that all values are known, more would change than was planned";

@@ -1,6 +1,7 @@
 //! Commands for the development of Terrace: `cargo xtask COMMAND`.
 
 mod classes;
+mod data_loss;
 mod schemas;
 mod test;
 mod workload;
@@ -28,6 +29,11 @@ const COMMANDS: &[(&str, Command, &str)] = &[
         "classes",
         classes::run,
         "  bring catalog/data/classes.tsv up to date with the catalog",
+    ),
+    (
+        "data-loss",
+        data_loss::run,
+        "  write docs/data-loss.md from the catalog's tables",
     ),
     (
         "workload",

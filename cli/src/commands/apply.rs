@@ -238,16 +238,16 @@ struct Asked {
 /// Refuses a plan that loses data without approval. This runs before the confirmation prompt, which does not approve data loss.
 fn allowed(plan: &Plan, planning: &Planning) -> Result<(), Problem> {
     if let Some(named) = planning.approve.iter().find(|text| is_component(text)) {
-        let lost = plan.loses_data();
-        let of = lost.iter().filter(|address| address.is_of(named));
+        let needed = plan.approvals();
+        let of = needed.iter().filter(|address| address.is_of(named));
         let flags: Vec<String> = of.map(|address| format!("--approve '{address}'")).collect();
         let problem = Problem::new(format!(
-            "`{named}` is a component; data loss must be approved for each resource"
+            "`{named}` is a component; each resource must be approved by its own address"
         ));
         return Err(problem.help(match flags.as_slice() {
-            [] => "this plan loses no data of the component; remove the flag".to_owned(),
+            [] => "this plan needs no approval for the component; remove the flag".to_owned(),
             flags => format!(
-                "to approve every data loss of the component in this plan, pass:\n  {}",
+                "to approve every resource of the component that this plan lists, pass:\n  {}",
                 flags.join(" ")
             ),
         }));

@@ -172,7 +172,7 @@ fn hint(cause: &Cause) -> Option<String> {
     }
     if cause.text.contains("already exists") {
         return Some(
-            "something else has this name: it was retained when its stack let go of it and may hold data, or somebody else \
+            "something else has this name: an earlier stack retained it and it may hold data, or somebody else \
              created it. Choose another name; terrace cannot take an existing resource into a stack yet"
                 .to_owned(),
         );

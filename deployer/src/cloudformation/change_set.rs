@@ -17,6 +17,7 @@ use crate::plan::{Action, Change};
 use super::account::Account;
 use super::bucket::Body;
 use super::events::name_of;
+use super::losses;
 use super::record::{Observed, change_set_name};
 use super::status::Standing;
 use super::template;
@@ -351,7 +352,7 @@ pub(super) fn held_against_plan(
         let replaces = change.replacement() == Some(&Replacement::True);
         let may_replace = change.replacement() == Some(&Replacement::Conditional);
         let resource = template::resource(&live.template, id);
-        let holds_data = live.holds_data(id) || stack.members.get(id).is_some_and(|member| member.holds_data);
+        let holds_data = losses::holds(&id.into(), live, stack);
         let kept = resource.is_some_and(|old| template::keeps(old, "UpdateReplacePolicy").is_some());
         let address = stack.members.get(id).map(|member| &member.address);
         let agreed = address.is_some_and(|address| approved.contains(address));

@@ -136,7 +136,7 @@ fn why(id: &Text, observed: &Observed) -> Option<&'static str> {
         return Some("which somebody else created");
     }
     let resource = template::resource(&observed.template, id)?;
-    let lost = observed.holds_data(id) && !template::holds_data(resource);
+    let lost = observed.holds_data(id) && template::data_mark(resource) != Some(true);
     let by_hand = !observed.record.has_what_we_wrote(&observed.template);
     (lost && by_hand)
         .then_some("which holds data and has lost its guards: somebody else changed its template")

@@ -9,7 +9,7 @@ use crate::backend::{Live, Look, Ticket, Write};
 use crate::failure::{Failure, FailureKind};
 use crate::journal::Journal;
 use crate::ownership::Ownership;
-use crate::plan::{Action, Change};
+use crate::plan::Action;
 use crate::values::{Late, Values};
 
 use super::account::Account;
@@ -165,7 +165,7 @@ impl Account {
             write.journal.write(note).await?;
         }
         // The old policy is there to stop what the user has just agreed to. The wanted one is set when the update is done.
-        let in_the_way = begun.policy.is_some() || !write.change.loses_data.is_empty();
+        let in_the_way = begun.policy.is_some() || write.change.approvals().next().is_some();
         if live.policy.is_some() && in_the_way {
             let before = Guards {
                 protected: false,
@@ -404,22 +404,18 @@ pub(super) fn known(values: &Values, stack: &Stack) -> Result<BTreeMap<Text, Tex
 }
 
 fn refuse_unapproved(write: &Write<'_>, stack: &Stack) -> Result<(), Failure> {
-    let Change {
-        action, loses_data, ..
-    } = write.change;
-    let missing = loses_data
-        .iter()
-        .find(|address| !write.approved.contains(*address));
+    let mut needed = write.change.approvals();
+    let missing = needed.find(|address| !write.approved.contains(*address));
     match missing {
         // A replace has deleted already, with approval, what there was.
-        Some(address) if *action != Action::Replace => Err(Failure::new(
+        Some(address) if write.change.action != Action::Replace => Err(Failure::new(
             FailureKind::Rejected,
             format!(
-                "`{}` would lose the data of `{address}`, and nobody agreed to that",
+                "`{}` would lose or stop managing `{address}`, which is not approved",
                 stack.name
             ),
         )
-        .hint(format!("if it may be lost, add `--approve '{address}'`"))),
+        .hint(format!("if that is what you want, add `--approve '{address}'`"))),
         _ => Ok(()),
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use terrace_artifact::{Address, Map, Segment, Stack, Text, Value};
+use terrace_artifact::{Map, Segment, Stack, Text, Value};
 use terrace_catalog::Replacement;
 
 use crate::diff::{ListShape, Shapes, diff};
@@ -11,6 +11,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::plan::{Action, Change, Field, MemberChange, Risk};
 use crate::values::Late;
 
+use super::losses;
 use super::names::own_names;
 use super::record::Observed;
 use super::template::{self, flat, shown};
@@ -29,6 +30,7 @@ pub(super) fn difference(
         stack,
         old: &observed.template,
         observed,
+        notes: Vec::new(),
         before: observed.parameters(),
         after: parameters,
         members: BTreeMap::new(),
@@ -36,6 +38,7 @@ pub(super) fn difference(
     comparison.resources();
     comparison.follow_replacements();
     comparison.refuse_what_cannot_be()?;
+    comparison.find_losses();
 
     let mut fields = comparison.outputs();
     let record = &observed.record;
@@ -96,6 +99,8 @@ struct Comparison<'a> {
     stack: &'a Stack,
     old: &'a Value,
     observed: &'a Observed,
+    /// What cannot be told before apply.
+    notes: Vec<String>,
     before: BTreeMap<Text, Late<Text>>,
     after: &'a BTreeMap<Text, Late<Text>>,
     members: BTreeMap<Text, MemberChange>,
@@ -340,13 +345,36 @@ impl<'a> Comparison<'a> {
         };
         let mut change = Change::of(Action::Update, reason);
         change.fields = fields;
-        for member in self.members.into_values() {
-            let old = template::resource(self.old, &member.logical_id);
-            note_losses(&mut change, &member, old, self.observed, self.stack);
+        change.notes = self.notes;
+        for mut member in self.members.into_values() {
+            if let Some(old) = template::resource(self.old, &member.logical_id) {
+                let holds = losses::holds(&member.logical_id, self.observed, self.stack);
+                losses::goes(&mut change, &mut member, old, holds);
+            }
             change.risk = change.risk.max(member.risk);
             change.members.push(member);
         }
         change
+    }
+
+    /// The data that updates of resources lose although these stay.
+    fn find_losses(&mut self) {
+        for change in self.members.values_mut() {
+            let id = &change.logical_id;
+            let old = template::resource(self.old, id);
+            let new = template::resource(&self.stack.template, id);
+            let (Some(old), Some(new), Action::Update) = (old, new, change.action) else {
+                continue;
+            };
+            let before = with_properties(old, &self.before);
+            let after = with_properties(new, self.after);
+            let held = self
+                .observed
+                .holds_data(id)
+                .then(|| self.stack.members.get(id))
+                .flatten();
+            self.notes.extend(losses::in_place(change, &before, &after, held));
+        }
     }
 
     fn total(&self) -> usize {
@@ -373,62 +401,12 @@ pub(super) fn not_replaced(member: &mut MemberChange) {
     }
 }
 
-/// The data that a change of one resource loses, and what stays of the old one.
-fn note_losses(
-    change: &mut Change,
-    member: &MemberChange,
-    old: Option<&Value>,
-    observed: &Observed,
-    stack: &Stack,
-) {
-    let Some(old) = old else { return };
-    let policy = match member.action {
-        Action::Replace => "UpdateReplacePolicy",
-        Action::Update if may_be_replaced(member) => "UpdateReplacePolicy",
-        Action::Delete | Action::Release => "DeletionPolicy",
-        _ => return,
-    };
-    let guarded = observed.holds_data(&member.logical_id)
-        || stack
-            .members
-            .get(&member.logical_id)
-            .is_some_and(|member| member.holds_data);
-    let kept = template::keeps(old, policy);
-    let only_perhaps = member.action == Action::Update;
-    if guarded
-        && !(only_perhaps && kept.is_some())
-        && let Some(address) = &member.address
-    {
-        change.loses_data.insert(address.clone());
-    }
-    if let Some(kept) = kept.filter(|_| !only_perhaps) {
-        let name = member
-            .address
-            .as_ref()
-            .map_or(member.logical_id.to_string(), Address::to_string);
-        let what = if kept == "Snapshot" {
-            "a snapshot of it"
-        } else {
-            "the old one"
-        };
-        change.notes.push(format!(
-            "`{name}`: {what} stays in the account ({policy}: {kept})"
-        ));
-    }
-}
-
 fn removed(stack: &Stack, id: &Text, old: &Value, observed: &Observed) -> MemberChange {
     let reason = "it is not in the template any more";
     let stays = template::keeps(old, "DeletionPolicy").is_some_and(|policy| policy != "Snapshot");
     let action = if stays { Action::Release } else { Action::Delete };
     let mut change = member(stack, id, old, action, reason);
     change.address = change.address.or_else(|| observed.addresses.get(id).cloned());
-    if stays {
-        return change;
-    }
-    if observed.holds_data(id) && template::keeps(old, "DeletionPolicy").is_none() {
-        change.risk = Risk::DataLoss;
-    }
     change
 }
 
@@ -455,6 +433,7 @@ fn member(stack: &Stack, id: &Text, resource: &Value, action: Action, reason: &s
         reason: reason.to_owned(),
         risk: Risk::None,
         fields: Vec::new(),
+        losses: Vec::new(),
     }
 }
 

@@ -35,6 +35,7 @@ mod events;
 mod evidence;
 mod guards;
 mod home;
+mod losses;
 mod names;
 mod observe;
 mod preview;

@@ -56,7 +56,7 @@ struct Holder {
 enum Fate {
     /// Nothing.
     Stands,
-    /// It stays in the account, and its stack lets go of it.
+    /// Its stack retains it in the account and no longer contains it.
     Retained,
     /// An update of its stack deletes it: whatever waits for that finds the name free.
     DeletedByUpdate,
@@ -241,7 +241,7 @@ fn name_is_taken((resource_type, name): &Name, holder: &Holder, step: &Step) -> 
     let (has_it, hint) = match (holder.fate, holder.holds_data) {
         (Fate::Stands, _) => ("", "give one of them another name"),
         (Fate::Retained, _) => (
-            ", and stays in the account when its stack lets go of it",
+            ", and is retained in the account",
             "leave it where it is declared now, or give the new one another name: terrace cannot take an existing resource into \
              a stack yet",
         ),
@@ -261,7 +261,7 @@ fn name_is_taken((resource_type, name): &Name, holder: &Holder, step: &Step) -> 
 fn unknown_bucket(bucket: &str) -> Failure {
     let message = format!("bucket `{bucket}` cannot be created: it exists in this account already");
     Failure::new(FailureKind::Protected, message).hint(
-        "no stack of this environment has it, and it may hold data: a bucket is retained when its stack is deleted or lets go of \
-         it. Give the new one another name: terrace cannot take an existing bucket into a stack yet",
+        "no stack of this environment has it, and it may hold data: a bucket is retained when it leaves its stack or its stack is \
+         deleted. Give the new one another name: terrace cannot take an existing bucket into a stack yet",
     )
 }

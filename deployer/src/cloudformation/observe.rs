@@ -91,14 +91,12 @@ impl Account {
             false => None,
         };
         let mut addresses = BTreeMap::new();
-        let mut holders = BTreeSet::new();
+        let is_ours = record.has_what_we_wrote(&template);
+        let holders = template::holding(&template, known.before, is_ours);
         for (logical_id, resource) in template::resources(&template) {
             let recorded = template::address(resource);
             if let Some(address) = recorded.or_else(|| known.address(logical_id)) {
                 addresses.insert(logical_id.clone(), address);
-            }
-            if template::holds_data(resource) || known.holds_data(logical_id) {
-                holders.insert(logical_id.clone());
             }
         }
         let strangers = match ownership {
@@ -316,11 +314,6 @@ impl<'a> Known<'a> {
     fn address(self, logical_id: &str) -> Option<Address> {
         let mut members = self.stacks().filter_map(|stack| stack.members.get(logical_id));
         members.next().map(|member| member.address.clone())
-    }
-
-    fn holds_data(self, logical_id: &str) -> bool {
-        let mut members = self.stacks().filter_map(|stack| stack.members.get(logical_id));
-        members.any(|member| member.holds_data)
     }
 
     fn may_have_policy(self) -> bool {

@@ -13,6 +13,7 @@ use crate::values::{Late, Values};
 use super::account::Account;
 use super::change_set::{Desired, Template};
 use super::difference::{creation, difference, field, may_be_replaced, needs_change_set, not_replaced};
+use super::losses;
 use super::record::{Observed, Record, tags};
 use super::status::Standing;
 use super::template;
@@ -133,35 +134,22 @@ pub(super) fn attribute(attribute: &[Segment], live: &Live, change: Option<&Chan
 pub(super) fn removal(live: &Live) -> Change {
     let observed = Observed::from_value(&live.value);
     let mut change = Change::of(Action::Delete, "it is not in the stack any more");
-    change.loses_data = live.holds_data.iter().cloned().collect();
     for (logical_id, resource) in template::resources(&observed.template) {
-        let address = observed.addresses.get(logical_id).cloned();
         let kept = template::keeps(resource, "DeletionPolicy");
         let stays = kept.is_some_and(|policy| policy != "Snapshot");
         let mut member = MemberChange {
             logical_id: logical_id.clone(),
-            address,
+            address: observed.addresses.get(logical_id).cloned(),
             resource_type: template::resource_type(resource).into(),
             origin: None,
             action: if stays { Action::Release } else { Action::Delete },
             reason: "its stack is deleted".to_owned(),
             risk: Risk::None,
             fields: Vec::new(),
+            losses: Vec::new(),
         };
-        if let Some(policy) = kept {
-            let name = member
-                .address
-                .as_ref()
-                .map_or(logical_id.to_string(), ToString::to_string);
-            let what = if stays { "it" } else { "a snapshot of it" };
-            change.notes.push(format!(
-                "`{name}`: {what} stays in the account (DeletionPolicy: {policy})"
-            ));
-        }
-        if observed.holds_data(logical_id) && kept.is_none() {
-            member.risk = Risk::DataLoss;
-            change.risk = Risk::DataLoss;
-        }
+        let holds = observed.holds_data(logical_id);
+        losses::goes(&mut change, &mut member, resource, holds);
         change.members.push(member);
     }
     unprotect(&mut change, &observed.record);
@@ -186,7 +174,7 @@ fn not_adoptable(record: &Record) -> Failure {
         record.name, record.status
     );
     Failure::new(FailureKind::Protected, message)
-        .hint("whoever created it has to finish or delete it first; or give the component another name")
+        .hint("its owner must bring it into a stable status first; or give the component another name")
 }
 
 /// Whether an output keeps its value through an update.
@@ -235,59 +223,59 @@ fn merge(change: &mut Change, said: &[ResourceChange], stack: &Stack, observed: 
             continue;
         };
         let replaced = resource.replacement() == Some(&Replacement::True);
-        let action = match resource.action() {
-            Some(ChangeAction::Add) => Action::Create,
-            Some(ChangeAction::Remove) => Action::Delete,
-            _ if replaced => Action::Replace,
-            _ => Action::Update,
-        };
-        let known = change.members.iter_mut().find(|member| member.logical_id == id);
-        let member = match known {
-            Some(member) => {
-                if resource.replacement() == Some(&Replacement::False) && may_be_replaced(member) {
+        let known = change.members.iter().position(|member| member.logical_id == id);
+        let place = known.unwrap_or(change.members.len());
+        match known {
+            None => change.members.push(said_to_change(resource, stack, observed)),
+            Some(place) => {
+                let member = &mut change.members[place];
+                let stays = resource.replacement() == Some(&Replacement::False) && may_be_replaced(member);
+                if stays {
                     not_replaced(member);
-                    if let Some(address) = &member.address {
-                        change.loses_data.remove(address);
-                    }
                 }
                 if replaced && member.action != Action::Replace {
                     member.action = Action::Replace;
                     member.reason = "CloudFormation says it has to be replaced".to_owned();
                     member.risk = Risk::Replace;
+                    // The old one stays as it is, or goes as a whole.
+                    member.losses.clear();
                 }
-                member.clone()
+                if stays && let Some(address) = member.address.clone() {
+                    change.forget(&address);
+                }
             }
-            None => {
-                let of = stack.members.get(id);
-                let member = MemberChange {
-                    logical_id: id.into(),
-                    address: of.map(|member| member.address.clone()),
-                    resource_type: resource.resource_type().unwrap_or_default().into(),
-                    origin: of.map(|member| member.origin.clone()),
-                    action,
-                    reason: "CloudFormation says it changes".to_owned(),
-                    risk: if replaced { Risk::Replace } else { Risk::None },
-                    fields: Vec::new(),
-                };
-                change.members.push(member.clone());
-                member
-            }
-        };
-        let holds_data =
-            observed.holds_data(id) || stack.members.get(id).is_some_and(|member| member.holds_data);
-        if member.action == Action::Replace && holds_data {
-            change.loses_data.extend(member.address.clone());
+        }
+        if let Some(old) = template::resource(&observed.template, id) {
+            let mut member = change.members[place].clone();
+            let holds = losses::holds(&member.logical_id, observed, stack);
+            losses::goes(change, &mut member, old, holds);
+            change.members[place] = member;
         }
     }
-    let worst = change
-        .members
-        .iter()
-        .map(|member| member.risk)
-        .max()
-        .unwrap_or_default();
-    change.risk = if change.loses_data.is_empty() {
-        worst
-    } else {
-        Risk::DataLoss
-    };
+    let risks = change.members.iter().map(|member| member.risk);
+    change.risk = risks.max().unwrap_or_default();
+}
+
+/// A resource that changes although nothing of it differs.
+fn said_to_change(resource: &ResourceChange, stack: &Stack, observed: &Observed) -> MemberChange {
+    let id: Text = resource.logical_resource_id().unwrap_or_default().into();
+    let of = stack.members.get(&id);
+    let replaced = resource.replacement() == Some(&Replacement::True);
+    let recorded = observed.addresses.get(&id).cloned();
+    MemberChange {
+        address: of.map(|member| member.address.clone()).or(recorded),
+        resource_type: resource.resource_type().unwrap_or_default().into(),
+        origin: of.map(|member| member.origin.clone()),
+        action: match resource.action() {
+            Some(ChangeAction::Add) => Action::Create,
+            Some(ChangeAction::Remove) => Action::Delete,
+            _ if replaced => Action::Replace,
+            _ => Action::Update,
+        },
+        reason: "CloudFormation says it changes".to_owned(),
+        risk: if replaced { Risk::Replace } else { Risk::None },
+        fields: Vec::new(),
+        losses: Vec::new(),
+        logical_id: id,
+    }
 }

@@ -9,7 +9,6 @@ use crate::backend::Basis;
 use crate::values::Late;
 
 use super::status::{Standing, standing};
-use super::template;
 
 /// The tag that says whose a stack is; its value is [`terrace_artifact::Bundle::label`].
 pub(super) const STACK_TAG: &str = "terrace:stack";
@@ -49,7 +48,7 @@ pub(super) struct Observed {
     pub(super) policy: Option<Value>,
     /// The addresses of its resources, as far as they are recorded with them or in the last bundle, by logical id.
     pub(super) addresses: BTreeMap<Text, Address>,
-    /// The logical ids of resources that hold data, by what is recorded with them, in the last bundle, or of their type.
+    /// The logical ids of resources that hold data, by type, by mark, and by what the last release said.
     pub(super) holders: BTreeSet<Text>,
     /// The logical ids of resources that somebody else created: no template of ours has had them, or the stack is not ours.
     pub(super) strangers: BTreeSet<Text>,
@@ -150,7 +149,6 @@ impl Observed {
     /// Whether a resource holds data.
     pub(super) fn holds_data(&self, logical_id: &str) -> bool {
         self.holders.contains(logical_id)
-            || template::resource(&self.template, logical_id).is_some_and(template::holds_data)
     }
 
     /// As a value, for the engine to carry.

@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_cloudformation::types::Capability;
-use terrace_artifact::{Address, ArtifactId, Map, Text, Value, to_json_compact};
+use terrace_artifact::{Address, ArtifactId, Map, Stack, Text, Value, to_json_compact};
+use terrace_catalog::data_of_type;
 
+use crate::loss::holds_data;
+pub(super) use crate::loss::keeps;
 use crate::values::Late;
 
 /// Marks a text that stands for an intrinsic function, so that no literal text is equal to it.
@@ -34,20 +37,30 @@ pub(super) fn address(resource: &Value) -> Option<Address> {
     address.as_str()?.parse().ok()
 }
 
-/// Whether a resource is recorded to hold data.
-pub(super) fn holds_data(resource: &Value) -> bool {
-    let mark = resource.at(&["Metadata", "terrace", "holds-data"]);
-    match mark {
-        Some(Value::Bool(mark)) => *mark,
-        Some(Value::String(mark)) => mark == "true",
-        _ => false,
+/// What a resource is marked to be: that it holds data, or that it holds none.
+pub(super) fn data_mark(resource: &Value) -> Option<bool> {
+    match resource.at(&["Metadata", "terrace", "holds-data"])? {
+        Value::Bool(mark) => Some(*mark),
+        Value::String(mark) => Some(mark == "true"),
+        _ => None,
     }
 }
 
-/// What a resource's `DeletionPolicy` or `UpdateReplacePolicy` says is kept: the thing itself, or a snapshot of it.
-pub(super) fn keeps<'a>(resource: &'a Value, policy: &str) -> Option<&'a str> {
-    let policy = resource.get(policy)?.as_str()?;
-    matches!(policy, "Retain" | "RetainExceptOnCreate" | "Snapshot").then_some(policy)
+/// Returns the logical ids of the resources that hold data: by type, by mark, and by what the last release declared.
+///
+/// `is_ours`: only Terrace can have written this template, so its marks declare the same as a release.
+pub(super) fn holding(template: &Value, released: Option<&Stack>, is_ours: bool) -> BTreeSet<Text> {
+    let holds = |(id, resource): &(&Text, &Value)| {
+        let mark = data_mark(resource);
+        let released = released.and_then(|stack| stack.members.get(*id));
+        let released = released.map(|member| member.holds_data);
+        let class = data_of_type(resource_type(resource)).class;
+        holds_data(class, mark, released.or(mark.filter(|_| is_ours)))
+    };
+    resources(template)
+        .filter(holds)
+        .map(|(id, _)| id.clone())
+        .collect()
 }
 
 /// The artifacts whose stacks must outlive this one, as the compiler recorded them in the template's own metadata.
@@ -167,6 +180,11 @@ fn collect(value: &Value, path: &mut Vec<Text>, found: &mut Vec<(Vec<Text>, Text
         },
         _ => {}
     }
+}
+
+/// Whether a value of a flat template is known only after apply.
+pub(super) fn is_open(value: &Value) -> bool {
+    matches!(value, Value::String(text) if text.starts_with([INTRINSIC, LATER]))
 }
 
 fn intrinsic(map: &Map) -> Option<(&str, &Value)> {

@@ -6,6 +6,7 @@ use super::manifest::Found;
 use crate::backend::Live;
 use crate::diff::{Plain, diff};
 use crate::failure::{Failure, FailureKind};
+use crate::loss::{fate_of_object, fate_of_resource, keeps};
 use crate::plan::{Action, Change, Field, MemberChange, Risk, hide_secrets};
 use crate::values::Values;
 
@@ -48,7 +49,7 @@ pub(super) fn preview(
     {
         change.members = created(stack);
     }
-    change.notes = notes;
+    change.notes.splice(0..0, notes);
     Ok(change)
 }
 
@@ -69,26 +70,42 @@ pub(super) fn removal(found: Option<&Found>, live: &Live) -> Change {
     match found.map(|found| &found.artifact.body) {
         Some(Body::Stack(stack)) => {
             for (id, member) in &stack.members {
-                let kept = is_retained(stack, id);
-                change.members.push(MemberChange {
-                    origin: None,
-                    ..member_change(id, member, if kept { Action::Release } else { Action::Delete })
-                });
-                if member.holds_data {
-                    change.loses_data.insert(member.address.clone());
-                }
+                goes(&mut change, stack, id, member);
             }
         }
-        _ => change.loses_data.extend(live.holds_data.iter().cloned()),
+        Some(Body::Object(object)) => {
+            let fate = fate_of_object(&object.manifest, !live.holds_data.is_empty(), Action::Delete);
+            for address in &live.addresses {
+                fate.into_iter().for_each(|fate| change.meets(address, fate));
+            }
+        }
+        None => {
+            change.loses_data.extend(live.holds_data.iter().cloned());
+            if !change.loses_data.is_empty() {
+                change.risk = Risk::DataLoss;
+            }
+        }
     }
-    set_risk(&mut change);
     change
 }
 
-fn set_risk(change: &mut Change) {
-    if change.loses_data.len() > change.lets_go_of().count() {
-        change.risk = Risk::DataLoss;
+/// Records that a resource is not in the template any more, and what becomes of it: its deletion policy says so.
+fn goes(change: &mut Change, stack: &Stack, id: &Text, member: &Member) {
+    let resource = stack.template.at(&["Resources", id]);
+    let kept = resource.and_then(|resource| keeps(resource, "DeletionPolicy"));
+    let action = match kept {
+        None | Some("Snapshot") => Action::Delete,
+        Some(_) => Action::Release,
+    };
+    let mut gone = MemberChange {
+        origin: None,
+        ..member_change(id, member, action)
+    };
+    if let Some(fate) = fate_of_resource(&member.resource_type, member.holds_data, kept, Action::Delete) {
+        change.meets(&member.address, fate);
+        gone.risk = fate.risk();
     }
+    change.members.push(gone);
 }
 
 fn compare(found: &Found, wanted: &Artifact) -> Change {
@@ -139,6 +156,7 @@ fn objects(before: &Object, after: &Object, change: &mut Change) {
     if runs_pods && change.fields.iter().any(template) {
         change.risk = Risk::Restart;
     }
+    change.loses_in_object(after, before.holds_data, &before.manifest, &after.manifest);
 }
 
 fn stacks(before: &Stack, after: &Stack, change: &mut Change) {
@@ -154,27 +172,28 @@ fn stacks(before: &Stack, after: &Stack, change: &mut Change) {
         match old.get(id) {
             None => change.members.push(member_change(id, member, Action::Create)),
             Some(twin) if twin == resource => {}
-            Some(twin) => change.members.push(MemberChange {
-                fields: diff(twin, resource, &Plain),
-                ..member_change(id, member, Action::Update)
-            }),
+            Some(twin) => {
+                let mut changed = MemberChange {
+                    fields: diff(twin, resource, &Plain),
+                    ..member_change(id, member, Action::Update)
+                };
+                let held = before.members.get(id).is_some_and(|member| member.holds_data);
+                let held = held.then_some(member);
+                let notes = changed.loses_in_resource(twin, resource, held, &is_function);
+                change.notes.extend(notes);
+                if !changed.losses.is_empty() {
+                    change.loses_data.insert(member.address.clone());
+                    change.risk = Risk::DataLoss;
+                }
+                change.members.push(changed);
+            }
         }
     }
     for (id, _) in old.iter().filter(|(id, _)| new.get(id).is_none()) {
-        let Some(member) = before.members.get(id) else {
-            continue;
-        };
-        let kept = is_retained(before, id);
-        let action = if kept { Action::Release } else { Action::Delete };
-        if member.holds_data {
-            change.loses_data.insert(member.address.clone());
+        if let Some(member) = before.members.get(id) {
+            goes(change, before, id, member);
         }
-        change.members.push(MemberChange {
-            origin: None,
-            ..member_change(id, member, action)
-        });
     }
-    set_risk(change);
     change.fields = diff(&rest(before), &rest(after), &Plain);
     // Members without a record of ours, in a template somebody edited.
     let known = |id: &Text| after.members.contains_key(id) || before.members.contains_key(id);
@@ -234,19 +253,17 @@ fn member_change(id: &Text, member: &Member, action: Action) -> MemberChange {
         origin: Some(member.origin.clone()),
         action,
         reason: reason.to_owned(),
-        risk: match action {
-            Action::Delete if member.holds_data => Risk::DataLoss,
-            _ => Risk::None,
-        },
+        risk: Risk::None,
         fields: Vec::new(),
+        losses: Vec::new(),
     }
 }
 
-fn is_retained(stack: &Stack, id: &str) -> bool {
-    let policy = stack.template.at(&["Resources", id, "DeletionPolicy"]);
-    policy
-        .and_then(Value::as_str)
-        .is_some_and(|policy| policy != "Delete")
+/// Whether a value of a template is a function of CloudFormation, whose result nobody knows here.
+fn is_function(value: &Value) -> bool {
+    let map = value.as_map().filter(|map| map.len() == 1);
+    let key = map.and_then(|map| map.keys().next());
+    key.is_some_and(|key| key == "Ref" || key.starts_with("Fn::"))
 }
 
 fn reason(change: &Change) -> String {

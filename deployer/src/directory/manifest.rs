@@ -53,7 +53,7 @@ impl Manifest {
                 FailureKind::Broken,
                 format!("`{}` cannot be read: {why}", path.display()),
             )
-            .hint("take it from version control, or delete the whole folder and apply again")
+            .hint("restore it from version control, or move the directory away and apply again")
         };
         let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| broken(error.to_string()))?;
         if manifest.format != FORMAT {
@@ -379,6 +379,8 @@ fn stranger(id: &ArtifactId, value: &Value, target: &Text, path: &str) -> Option
         resource: name.into(),
         key: None,
     });
+    // The file is as we wrote it: what it says was released.
+    let mark = text(&["metadata", "annotations", crate::backend::HOLDS_DATA]).map(|mark| mark == "true");
     Some(Artifact {
         id: id.clone(),
         target: target.clone(),
@@ -392,7 +394,7 @@ fn stranger(id: &ArtifactId, value: &Value, target: &Text, path: &str) -> Option
             name: name.into(),
             manifest: value.clone(),
             bindings: Vec::new(),
-            holds_data: text(&["metadata", "annotations", crate::backend::HOLDS_DATA]) == Some("true"),
+            holds_data: crate::loss::object_holds_data(value, mark),
         }),
     })
 }

@@ -431,11 +431,13 @@ fn data_is_lost_only_by_its_name() {
 
         finance/db
           - PersistentVolumeClaim data/claim  deleted: it is not in the stack any more  [LOSES DATA]
+              note: `finance/db/claim` holds data that is lost with it: files of the volume
 
         finance/lake
           - CloudFormation stack acme-development-finance-lake (2 resources)  deleted: it is not in the stack any more  [LOSES DATA]
               - finance/lake/raw AWS::S3::Bucket  deleted: it is not in the stack any more  [LOSES DATA]
               - finance/lake/role AWS::IAM::Role  deleted: it is not in the stack any more
+              note: `finance/lake/raw` holds data that is lost with it: objects
 
         warning: data would be lost, and apply refuses until each of these is approved
             --approve 'finance/db/claim'
@@ -449,7 +451,7 @@ fn data_is_lost_only_by_its_name() {
     half.approved.insert("finance/db/claim".parse().unwrap());
     let refused = run(apply(&plan, &access(folder.0.path()), &half, |_| {})).unwrap_err();
     expect![[r#"
-        this would lose data or let go of it, so nothing was done
+        this would lose data, so nothing was done
           if that is what you want, approve each by its address:
             --approve 'finance/lake/raw'"#]]
     .assert_eq(&refused.to_string());
@@ -564,7 +566,7 @@ fn what_a_deletion_policy_keeps_is_let_go_of_by_its_name() {
               ~ CloudFormation stack acme-development-finance-lake (1 resource)  updated
                   < finance/lake/raw AWS::S3::Bucket  released: it is not in the stack any more, and its deletion policy keeps it
 
-            warning: data would stay where it is, with nothing to look after it, and apply refuses until each of these is approved
+            warning: data would be retained but no longer managed, and apply refuses until each of these is approved
                 --approve 'finance/lake/raw'
 
             1 to release, 1 unchanged

@@ -8,7 +8,8 @@ use super::along::guarded;
 use super::difference::{identities, is_secret};
 use super::kinds::Served;
 use super::ownership::{applied_by, manager, surely_unchanged};
-use crate::backend::{ADDRESS, ADOPTED, Basis, HOLDS_DATA, LABEL, Live};
+use crate::backend::{ADDRESS, ADOPTED, Basis, LABEL, Live};
+use crate::loss::object_holds_data;
 use crate::ownership::{Identities, Mark, Ownership};
 use crate::plan::Subject;
 
@@ -64,7 +65,6 @@ impl Whose {
         let (namespace, name) = (text("namespace"), text("name").unwrap_or_default());
         let recorded = annotation(&object, ADDRESS).and_then(|text| text.parse::<Address>().ok());
         let address = recorded.or_else(|| wanted_object.map(|object| object.address.clone()));
-        let is_marked = annotation(&object, HOLDS_DATA) == Some("true");
         let addresses: Vec<Address> = address.into_iter().collect();
         let id = wanted.map_or_else(
             || {
@@ -95,8 +95,11 @@ impl Whose {
             },
             value: object,
         };
-        if is_marked {
-            live.holds_data = guarded(&mut live);
+        if object_holds_data(&live.value, None) {
+            live.holds_data = match live.ownership.is_ours() {
+                true => guarded(&mut live),
+                false => live.addresses.clone(),
+            };
         }
         live
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::stream::{FuturesUnordered, TryStreamExt};
 use terrace_artifact::{Artifact, ArtifactId, Text, Value};
 
-use super::along::remember_dropped;
+use super::along::remember_released;
 use super::denied::{Lack, TO_BRING, TO_TAKE_AWAY, denied};
 use super::kinds::{Kinds, Served};
 use super::live::is_being_deleted;
@@ -139,7 +139,7 @@ impl Kubernetes {
         for found in self.unlabelled(&kinds, wanted, &seen, &by_id).await? {
             live.insert(found.id.clone(), found);
         }
-        remember_dropped(wanted, &mut live);
+        remember_released(wanted, &mut live);
         Ok(live.into_values().collect())
     }
 

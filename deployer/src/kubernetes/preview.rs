@@ -1,10 +1,7 @@
 //! What writing an object would change: by a look, by a dry run, or worked out here, in this order.
 
-use std::collections::BTreeSet;
+use terrace_artifact::{Artifact, Object, Segment, Text, Value};
 
-use terrace_artifact::{Address, Artifact, Object, Segment, Text, Value};
-
-use super::along::{deletes_claims, loses_by_scaling};
 use super::claims::enlarged;
 use super::difference::difference;
 use super::kinds::Served;
@@ -186,23 +183,14 @@ impl Kubernetes {
                 }
             }
         }
-        let same_owner;
-        change.fields = match &after {
-            Some(after) => {
-                same_owner =
-                    fields_of(after, &self.whose.manager) == fields_of(&live.value, &self.whose.manager);
-                difference(&live.value, after)
-            }
-            None => {
-                let after = predicted(&question.manifest, &live.value, &self.whose.manager);
-                let mut fields = difference(&live.value, &after);
-                if mark_immutable(&live.value, &mut fields) {
-                    change.action = Action::Replace;
-                }
-                same_owner = true;
-                fields
-            }
-        };
+        let manager = &self.whose.manager;
+        let asked = after.is_some();
+        let after = after.unwrap_or_else(|| predicted(&question.manifest, &live.value, manager));
+        let same_owner = !asked || fields_of(&after, manager) == fields_of(&live.value, manager);
+        change.fields = difference(&live.value, &after);
+        if !asked && mark_immutable(&live.value, &mut change.fields) {
+            change.action = Action::Replace;
+        }
         for (path, shown) in later {
             change.fields.retain(|field| !field.path.starts_with(&path));
             change.fields.push(Field {
@@ -227,12 +215,12 @@ impl Kubernetes {
             (None, _) => changes(&change.fields),
         };
         if change.action == Action::Replace {
-            Self::loses(&mut change, question.object, live);
+            replaced(&mut change, question.object, live);
         } else {
             if restarts(&live.value, &change.fields) {
                 change.risk = Risk::Restart;
             }
-            loses_by_scaling(&mut change, question.object, &question.manifest, &live.value);
+            change.loses_in_object(question.object, !live.holds_data.is_empty(), &live.value, &after);
         }
         Ok(change)
     }
@@ -270,7 +258,7 @@ impl Kubernetes {
         change
             .notes
             .push(format!("the server said: {}", words(status, about)));
-        Self::loses(&mut change, question.object, live);
+        replaced(&mut change, question.object, live);
         Ok(change)
     }
 
@@ -439,27 +427,15 @@ impl Kubernetes {
         matches!(refusal, Refusal::Status(status) if matches!(status.code, 409 | 422))
             && matches!(self.requests.get(&path).await, Ok(Some(live)) if super::live::is_being_deleted(&live))
     }
+}
 
-    /// What a replacement costs.
-    fn loses(change: &mut Change, object: &Object, live: &Live) {
-        if object.kind == "StatefulSet" && !deletes_claims(&live.value) {
-            change.keeps_data = true;
-            change.risk = Risk::Replace;
-            change
-                .notes
-                .push("its claims stay as they are, with their data and their size".to_owned());
-            return;
-        }
-        let mut lost: BTreeSet<Address> = live.holds_data.iter().cloned().collect();
-        if object.holds_data {
-            lost.insert(object.address.clone());
-        }
-        change.risk = if lost.is_empty() {
-            Risk::Replace
-        } else {
-            Risk::DataLoss
-        };
-        change.loses_data = lost;
+/// What a replacement costs.
+fn replaced(change: &mut Change, object: &Object, live: &Live) {
+    change.risk = Risk::Replace;
+    change.takes_object(live, Some(object));
+    if object.kind == "StatefulSet" && change.approvals().next().is_none() {
+        let note = "its claims stay as they are, with their data and their size";
+        change.notes.push(note.to_owned());
     }
 }
 

@@ -11,7 +11,7 @@ use crate::ownership::Ownership;
 use crate::plan::{Field, MemberChange, Stage};
 use crate::testing::{access, bound, bundle, holding, needing, object, options, stack, value};
 
-fn live(artifact: &Artifact, held: &[&str]) -> Live {
+pub(crate) fn live(artifact: &Artifact, held: &[&str]) -> Live {
     Live {
         id: artifact.id.clone(),
         subject: subject(artifact),
@@ -87,7 +87,7 @@ fn a_replacement_of_what_holds_data_is_guarded_by_bundle_and_by_mark() {
 }
 
 #[test]
-fn a_member_that_goes_takes_its_data_along_unless_it_is_let_go() {
+fn a_member_that_goes_takes_its_data_along_unless_it_is_retained() {
     let lake = lake();
     let change = |action| {
         let mut change = Change::of(Action::Update, "");
@@ -99,18 +99,19 @@ fn a_member_that_goes_takes_its_data_along_unless_it_is_let_go() {
             action,
             reason: String::new(),
             risk: Risk::None,
+            losses: Vec::new(),
             fields: Vec::new(),
         });
         change
     };
     let at = live(&lake, &[]);
     // A backend may want consent for letting go, too: that is no loss.
-    let mut let_go = change(Action::Release);
-    let_go.loses_data.insert("finance/lake/raw".parse().unwrap());
-    assert_eq!(
-        guarded(&lake, Some(&at), let_go),
-        (vec!["finance/lake/raw".to_owned()], Risk::None)
-    );
+    let mut kept = change(Action::Release);
+    kept.retains.insert("finance/lake/raw".parse().unwrap());
+    assert_eq!(guarded(&lake, Some(&at), kept), (vec![], Risk::None));
+    let mut replaced = change(Action::Replace);
+    replaced.retains.insert("finance/lake/raw".parse().unwrap());
+    assert_eq!(guarded(&lake, Some(&at), replaced), (vec![], Risk::None));
     for (action, lost, risk) in [
         (Action::Replace, 1, Risk::DataLoss),
         (Action::Delete, 1, Risk::DataLoss),
@@ -232,7 +233,15 @@ fn plans_are_what_their_schema_says() {
         identities: BTreeSet::from(["uid".into()]),
     };
     fewer.steps[0].change.take_along(vec![content], &[container]);
-    fewer.steps[0].change.keeps_data = true;
+    let change = &mut fewer.steps[0].change;
+    change.retains.insert("finance/db/server".parse().unwrap());
+    change.loses_identity.insert("finance/web/door".parse().unwrap());
+    change.losses.push(crate::loss::Loss {
+        path: vec![Segment::Key("spec".into())],
+        before: Some(value("1")),
+        after: None,
+        what: "older records are deleted".to_owned(),
+    });
     check(&fewer);
 
     // And the schema says no to what is none.

@@ -201,7 +201,7 @@ fn what_is_approved_is_not_asked_for_again() {
     )]);
     let shown = render_approved(&made, &BTreeSet::from([address]), false);
     assert!(!shown.contains("warning"), "{shown}");
-    let line = "approved: the data of finance/db/claim[\"a\"] is lost or let go of\n";
+    let line = "approved: the data of finance/db/claim[\"a\"] is lost\n";
     assert!(shown.contains(line), "{shown}");
 }
 
@@ -313,8 +313,8 @@ fn an_approval_for_nothing_is_told() {
         finance/db
           - PersistentVolumeClaim data/a  deleted: it is not in the stack any more
 
-        warning: `--approve 'finance/db/clam'` approves nothing here: no data of it would be lost; `finance/db/claim` would lose data
-        warning: `--approve 'sales/web/page'` approves nothing here: no data of it would be lost
+        warning: `--approve 'finance/db/clam'` approves nothing here: nothing of it would be lost; `finance/db/claim` needs an approval
+        warning: `--approve 'sales/web/page'` approves nothing here: nothing of it would be lost
 
         warning: data would be lost, and apply refuses until each of these is approved
             --approve 'finance/db/claim'
@@ -323,4 +323,70 @@ fn an_approval_for_nothing_is_told() {
     "#]].assert_eq(&shown);
     let shown = render_approved(&plan, &approved(&["finance/db/claim"]), false);
     assert!(!shown.contains("approves nothing"), "{shown}");
+}
+
+/// A loss in place, retained data and a lost identity have their own lines and their own approvals.
+#[test]
+fn losses_are_told_apart() {
+    let address = |text: &str| -> Address { text.parse().unwrap() };
+    let mut shrinks = Change::of(Action::Update, "x");
+    shrinks.fields = vec![field(&["spec", "retention"], "\"30d\"", "\"2d\"")];
+    shrinks.losses = vec![Loss {
+        path: vec![Segment::Key("spec".into()), Segment::Key("retention".into())],
+        before: Some("30d".into()),
+        after: Some("2d".into()),
+        what: "older metrics are deleted".to_owned(),
+    }];
+    shrinks.loses_data.insert(address("platform/metrics/store"));
+    shrinks.risk = Risk::DataLoss;
+    let mut service = Change::of(Action::Delete, "it is not in the stack any more");
+    service.meets(
+        &address("platform/web/door"),
+        crate::loss::Fate::OtherIdentity("the address that its load balancer got"),
+    );
+    let mut set = Change::of(Action::Delete, "it is not in the stack any more");
+    set.meets(&address("finance/db/server"), crate::loss::Fate::Retained);
+    let made = plan(vec![
+        step("platform/metrics/store", "Prometheus", "data/store", shrinks),
+        step("platform/web/door", "Service", "data/door", service),
+        step("finance/db/server", "StatefulSet", "data/server", set),
+    ]);
+    check(
+        &made,
+        expect![[r#"
+            plan for acme in development: 1 to update, 2 to delete
+              where: account 111122223333 in eu-west-1, cluster acme-dev at https://10.0.0.1:6443
+
+            platform/metrics
+              ~ Prometheus data/store  updated  [LOSES DATA]
+                  spec.retention: "30d" → "2d"
+                  loses data: `spec.retention` "30d" → "2d": older metrics are deleted
+
+            platform/web
+              - Service data/door  deleted: it is not in the stack any more  [LOSES IDENTITY]
+                  note: `platform/web/door`: others use the address that its load balancer got, and a new one has another
+
+            finance/db
+              - StatefulSet data/server  deleted: it is not in the stack any more
+
+            warning: data would be lost, and apply refuses until each of these is approved
+                --approve 'platform/metrics/store'
+
+            warning: data would be retained but no longer managed, and apply refuses until each of these is approved
+                --approve 'finance/db/server'
+
+            warning: others use an address or a credential that a new resource would not have, and apply refuses until each of these is approved
+                --approve 'platform/web/door'
+
+            1 to update, 2 to delete
+        "#]],
+    );
+    let one = render_approved(&made, &BTreeSet::from([address("platform/web/door")]), false);
+    assert!(
+        one.contains(
+            "approved: platform/web/door gets another address or credential than the one that others use\n"
+        ),
+        "{one}"
+    );
+    assert_eq!(made.approvals().len(), 3);
 }

@@ -1,4 +1,4 @@
-//! Stacks of somebody else that a user takes over by name, and lets go of again.
+//! Stacks of somebody else that a user takes over by name, and releases again.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use expect_test::expect;
 use serde_json::{Value as Json, json};
 use terrace_deployer::{Error, Plan, PlanOptions, Refusal};
 
-use crate::estate::{Estate, address, name, queue, shown};
+use crate::estate::{Estate, address, held, name, queue, shown};
 
 /// Somebody else's stack of the name that component `jobs` has.
 fn occupy(estate: &Estate, resources: Json) {
@@ -56,19 +56,22 @@ async fn an_adopted_stack_is_managed_and_released_when_it_is_dropped() {
     occupy(&estate, json!({"Queue": queue(1), "Topic": topic("theirs")}));
     estate.want(
         "jobs",
-        json!({"Queue": queue(2), "Topic": topic("theirs")}),
+        json!({"Queue": held(queue(2)), "Topic": held(topic("theirs"))}),
         json!({}),
     );
     let id = estate.described("jobs").expect("a stack")["StackId"].clone();
     let plan = adopting(&estate).await;
     expect![[r#"
-        Adopt acme-dev-platform-jobs (None): a resource in it changes
+        Adopt acme-dev-platform-jobs (None): 2 of 2 resources in it change
           Tags.terrace:adopted: - -> "true"
           Tags.terrace:component: - -> "jobs"
           Tags.terrace:stack: - -> "acme.dev"
           Tags.team: "payments" -> -
-          Update platform/jobs/queue (None): `VisibilityTimeout` changes
+          Update platform/jobs/queue (None): `VisibilityTimeout` and `Metadata` change
             VisibilityTimeout: 1 -> 2
+            Metadata: - -> {"terrace":{"address":"platform/jobs/queue","holds-data":true}}
+          Update platform/jobs/topic (None): `Metadata` changes
+            Metadata: - -> {"terrace":{"address":"platform/jobs/topic","holds-data":true}}
     "#]]
     .assert_eq(&shown(&plan));
     estate.try_apply(&plan).await.expect("it is adopted");
@@ -82,7 +85,7 @@ async fn an_adopted_stack_is_managed_and_released_when_it_is_dropped() {
     // It is updated as any other, and remembers that it was adopted.
     estate.want(
         "jobs",
-        json!({"Queue": queue(3), "Topic": topic("theirs")}),
+        json!({"Queue": held(queue(3)), "Topic": held(topic("theirs"))}),
         json!({}),
     );
     estate.apply().await;
@@ -104,7 +107,7 @@ async fn an_adopted_stack_is_managed_and_released_when_it_is_dropped() {
     // It is not ours any more, whatever is left of the state store.
     estate.want(
         "jobs",
-        json!({"Queue": queue(4), "Topic": topic("theirs")}),
+        json!({"Queue": held(queue(4)), "Topic": held(topic("theirs"))}),
         json!({}),
     );
     let error = estate
@@ -123,7 +126,7 @@ async fn a_destroy_releases_an_adopted_stack_or_deletes_it_with_approval() {
         for lost in [false, true] {
             let mut estate = Estate::new().await;
             occupy(&estate, json!({"Queue": queue(1)}));
-            estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
+            estate.want("jobs", json!({"Queue": held(queue(1))}), json!({}));
             let plan = adopting(&estate).await;
             estate.try_apply(&plan).await.expect("it is adopted");
             if lost {
@@ -154,10 +157,10 @@ async fn a_destroy_releases_an_adopted_stack_or_deletes_it_with_approval() {
 async fn what_an_adoption_deletes_is_approved_by_name() {
     let mut estate = Estate::new().await;
     occupy(&estate, json!({"Queue": queue(1), "Orders": topic("orders")}));
-    estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
+    estate.want("jobs", json!({"Queue": held(queue(1))}), json!({}));
     let plan = adopting(&estate).await;
     expect![[r#"
-        this would lose data or let go of it, so nothing was done
+        this would lose data, so nothing was done
           this deletes resources of CloudFormation stack acme-dev-platform-jobs:
             AWS::SNS::Topic `Orders` (arn:aws:sns:eu-west-1:ACCOUNT:orders), which somebody else created
           if that is what you want, approve each by its address:
@@ -206,14 +209,14 @@ async fn a_stack_that_cannot_be_updated_is_not_adopted() {
     });
     occupy(&estate, json!({"Queue": queue(1), "Bad": topic("bad")}));
     assert_eq!(estate.status("jobs"), "ROLLBACK_COMPLETE");
-    estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
+    estate.want("jobs", json!({"Queue": held(queue(1))}), json!({}));
     let plan = adopting(&estate).await;
     let error = estate.try_apply(&plan).await.expect_err("it is refused");
     assert_eq!(error.exit_code(), 4);
     expect![[r#"
         platform/jobs/queue: CloudFormation stack `acme-dev-platform-jobs` cannot be adopted while its status is ROLLBACK_COMPLETE
           declared at module:lake/module.yaml:3:1, asked for at components.yaml:3:1
-          help: whoever created it has to finish or delete it first; or give the component another name"#]]
+          help: its owner must bring it into a stable status first; or give the component another name"#]]
     .assert_eq(&error.to_string());
     assert_eq!(estate.status("jobs"), "ROLLBACK_COMPLETE");
 }

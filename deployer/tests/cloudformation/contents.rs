@@ -49,7 +49,7 @@ async fn is_refused_for(estate: &Estate, plan: &Plan, what: &str, [resource, add
     );
     assert_eq!(error.exit_code(), 4);
     let expected = format!(
-        "this would lose data or let go of it, so nothing was done\n  {what}:\n    {resource}\n  \
+        "this would lose data, so nothing was done\n  {what}:\n    {resource}\n  \
          if that is what you want, approve each by its address:\n    --approve '{address}'"
     );
     assert_eq!(error.to_string(), expected);
@@ -242,7 +242,6 @@ async fn what_somebody_else_made_is_not_replaced_because_it_is_declared_now() {
     assert_eq!(tables(&estate), json!(["orders"]));
     // As it is, it becomes ours, and the plan says so.
     let mut same = table("orders");
-    same["Metadata"] = json!({});
     same["Properties"]["Tags"] = json!([{"Key": "team", "Value": "sales"}]);
     estate.want("jobs", json!({"Queue": queue(1), "Orders": same}), json!({}));
     let shown = estate.shown().await;

@@ -10,6 +10,7 @@ use terrace_artifact::{
     Address, Artifact, ArtifactId, Body, Bundle, Class, Environment, Location, Member, Origin, Part, Segment,
     Source, Stack, Target, Text, Value, show_path,
 };
+use terrace_catalog::{DataClass, data_of_type};
 use terrace_deployer::{
     Access, ApplyOptions, AwsAccess, Cancel, Change, Error, Event, Field, MemberChange, Plan, PlanOptions,
     Report, apply, bootstrap, destroy_plan, plan,
@@ -135,8 +136,10 @@ impl Estate {
             let holds_data = resource["Metadata"]["holds"] == true;
             let fields = resource.as_object_mut().expect("a resource");
             fields.remove("Metadata");
-            if holds_data {
-                let marks = json!({"terrace": {"address": address.to_string(), "holds-data": true}});
+            // As the compiler marks what holds data, and what its module says to hold none although its type does.
+            let by_type = data_of_type(fields["Type"].as_str().unwrap_or_default()).class == DataClass::Data;
+            if holds_data || by_type {
+                let marks = json!({"terrace": {"address": address.to_string(), "holds-data": holds_data}});
                 fields.insert("Metadata".to_owned(), marks);
             }
             members.insert(
@@ -291,8 +294,14 @@ pub(crate) fn shown(plan: &Plan) -> String {
             let _ = writeln!(out, "  {action:?} {address} ({risk:?}): {reason}");
             fields(&member.fields, "    ", &mut out);
         }
-        for address in &step.change.loses_data {
-            let _ = writeln!(out, "  loses the data of {address}");
+        for (addresses, what) in [
+            (&step.change.loses_data, "loses the data of"),
+            (&step.change.retains, "retains the data of"),
+            (&step.change.loses_identity, "loses the identity of"),
+        ] {
+            for address in addresses {
+                let _ = writeln!(out, "  {what} {address}");
+            }
         }
         for note in &step.change.notes {
             let _ = writeln!(out, "  note: {note}");
@@ -371,6 +380,12 @@ fn origin(line: u32) -> Origin {
 }
 
 /// A queue.
+/// A resource that its component declares to hold data.
+pub(crate) fn held(mut resource: Json) -> Json {
+    resource["Metadata"] = json!({"holds": true});
+    resource
+}
+
 pub(crate) fn queue(seconds: u32) -> Json {
     json!({"Type": "AWS::SQS::Queue", "Properties": {"VisibilityTimeout": seconds}})
 }

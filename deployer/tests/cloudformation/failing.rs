@@ -7,7 +7,7 @@ use serde_json::json;
 use terrace_deployer::{ApplyOptions, Cancel, Error, Event, FailureKind, Outcome, Refusal, apply};
 use terrace_tests::servers::Fault;
 
-use crate::estate::{Estate, access, name, queue};
+use crate::estate::{Estate, access, held, name, queue};
 use crate::proxy::{Cut, Proxy};
 
 fn fault<'a>(operation: &'a str, logical_id: &'a str, reason: &'a str) -> Fault<'a> {
@@ -354,16 +354,16 @@ async fn what_is_found_wrong_beforehand_is_told_by_resource() {
         platform/lake/raw: `acme-dev-platform-lake` could not be created, and was rolled back
           because: `Raw` (AWS::S3::Bucket): Resource of type 'AWS::S3::Bucket' with identifier 'acme-dev-lake-ACCOUNT' already exists.
           declared at module:lake/module.yaml:11:1, asked for at components.yaml:3:1
-          help: something else has this name: it was retained when its stack let go of it and may hold data, or somebody else created it. Choose another name; terrace cannot take an existing resource into a stack yet"#]]
+          help: something else has this name: an earlier stack retained it and it may hold data, or somebody else created it. Choose another name; terrace cannot take an existing resource into a stack yet"#]]
     .assert_eq(&error);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_waits_for_somebody_elses_update_can_be_stopped() {
     let mut estate = Estate::new().await;
-    estate.want("jobs", json!({"Alpha": queue(1)}), json!({}));
+    estate.want("jobs", json!({"Alpha": held(queue(1))}), json!({}));
     estate.apply().await;
-    estate.want("jobs", json!({"Alpha": queue(10)}), json!({}));
+    estate.want("jobs", json!({"Alpha": held(queue(10))}), json!({}));
     estate.account.delay(Duration::from_secs(5));
     let template = json!({"Resources": {"Alpha": queue(7)}}).to_string();
     let update = json!({"StackName": name("jobs"), "TemplateBody": template});

@@ -45,6 +45,7 @@ async fn a_holder_of_data_is_replaced_only_with_approval() {
           Replace platform/orders/table (DataLoss): `TableName` cannot be changed in place
             TableName: "one" -> "two" forces replacement
           loses the data of platform/orders/table
+          note: `platform/orders/table` holds data that is lost with it: items
     "#]]
     .assert_eq(&estate.shown().await);
     assert_eq!(refused(&estate).await, "platform/orders/table");
@@ -67,6 +68,7 @@ async fn a_guard_outlives_the_line_that_asked_for_it() {
         Delete acme-dev-platform-orders (DataLoss): it is not in the stack any more
           Delete platform/orders/table (DataLoss): its stack is deleted
           loses the data of platform/orders/table
+          note: `platform/orders/table` holds data that is lost with it: items
     "#]]
     .assert_eq(&estate.shown().await);
     assert_eq!(refused(&estate).await, "platform/orders/table");
@@ -95,7 +97,7 @@ async fn what_is_retained_is_named() {
         Delete acme-dev-platform-lake (None): it is not in the stack any more
           Release platform/lake/raw (None): its stack is deleted
           Delete platform/lake/queue (None): its stack is deleted
-          loses the data of platform/lake/raw
+          retains the data of platform/lake/raw
           note: `platform/lake/raw`: it stays in the account (DeletionPolicy: Retain)
     "#]]
     .assert_eq(&estate.shown().await);

@@ -56,13 +56,13 @@ async fn a_retained_bucket_cannot_move_to_another_stack() {
     estate.want("pond", json!({"Raw": bucket(&estate)}), json!({}));
     estate.approve("lake", "Raw");
     refused(&estate, expect![[r#"
-        platform/pond/raw: `AWS::S3::Bucket` `acme-dev-raw-ACCOUNT` cannot be created: `platform/lake/raw` has this name, and stays in the account when its stack lets go of it
+        platform/pond/raw: `AWS::S3::Bucket` `acme-dev-raw-ACCOUNT` cannot be created: `platform/lake/raw` has this name, and is retained in the account
           declared at module:lake/module.yaml:10:1, asked for at components.yaml:3:1
           help: leave it where it is declared now, or give the new one another name: terrace cannot take an existing resource into a stack yet"#]]).await;
     // Nor does it when its stack goes as a whole.
     estate.drop_component("lake");
     refused(&estate, expect![[r#"
-        platform/pond/raw: `AWS::S3::Bucket` `acme-dev-raw-ACCOUNT` cannot be created: `platform/lake/raw` has this name, and stays in the account when its stack lets go of it
+        platform/pond/raw: `AWS::S3::Bucket` `acme-dev-raw-ACCOUNT` cannot be created: `platform/lake/raw` has this name, and is retained in the account
           declared at module:lake/module.yaml:10:1, asked for at components.yaml:3:1
           help: leave it where it is declared now, or give the new one another name: terrace cannot take an existing resource into a stack yet"#]]).await;
 }
@@ -83,7 +83,7 @@ async fn a_resource_with_a_name_cannot_get_another_key() {
         json!({}),
     );
     refused(&estate, expect![[r#"
-        platform/lake/raw2: `AWS::S3::Bucket` `acme-dev-raw-ACCOUNT` cannot be created: `platform/lake/raw` has this name, and stays in the account when its stack lets go of it
+        platform/lake/raw2: `AWS::S3::Bucket` `acme-dev-raw-ACCOUNT` cannot be created: `platform/lake/raw` has this name, and is retained in the account
           declared at module:lake/module.yaml:10:1, asked for at components.yaml:3:1
           help: leave it where it is declared now, or give the new one another name: terrace cannot take an existing resource into a stack yet"#]]).await;
     estate.want(
@@ -108,7 +108,7 @@ async fn a_bucket_that_a_destroy_retained_is_found_by_the_next_plan() {
     refused(&estate, expect![[r#"
         platform/lake/raw: bucket `acme-dev-raw-ACCOUNT` cannot be created: it exists in this account already
           declared at module:lake/module.yaml:10:1, asked for at components.yaml:3:1
-          help: no stack of this environment has it, and it may hold data: a bucket is retained when its stack is deleted or lets go of it. Give the new one another name: terrace cannot take an existing bucket into a stack yet"#]]).await;
+          help: no stack of this environment has it, and it may hold data: a bucket is retained when it leaves its stack or its stack is deleted. Give the new one another name: terrace cannot take an existing bucket into a stack yet"#]]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

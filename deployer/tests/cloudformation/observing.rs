@@ -4,7 +4,7 @@ use expect_test::expect;
 use serde_json::json;
 use terrace_deployer::{Error, PlanOptions, Refusal};
 
-use crate::estate::{Estate, name, queue, shown};
+use crate::estate::{Estate, held, name, queue, shown};
 use crate::proxy::{Cut, Proxy};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,7 +50,8 @@ async fn an_edit_and_a_deletion_by_others_are_planned_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_template_that_a_person_wrote_in_yaml_is_read_too() {
     let mut estate = Estate::new().await;
-    let topics = json!({"Queue": queue(1), "Topic": {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": {"Fn::GetAtt": ["Queue", "QueueName"]}}}});
+    let topic = json!({"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": {"Fn::GetAtt": ["Queue", "QueueName"]}}});
+    let topics = json!({"Queue": held(queue(1)), "Topic": held(topic)});
     estate.want("alpha", topics, json!({}));
     estate.apply().await;
     let yaml = "Resources:\n  Queue:\n    Type: AWS::SQS::Queue\n    Properties:\n      VisibilityTimeout: 7\n  Topic:\n    Type: AWS::SNS::Topic\n    Properties:\n      DisplayName: !GetAtt Queue.QueueName\n";
@@ -61,9 +62,12 @@ async fn a_template_that_a_person_wrote_in_yaml_is_read_too() {
         json!({"StackName": name("alpha"), "TemplateBody": yaml, "Tags": tags}),
     );
     expect![[r#"
-        Update acme-dev-platform-alpha (None): a resource in it changes
-          Update platform/alpha/queue (None): `VisibilityTimeout` changes
+        Update acme-dev-platform-alpha (None): 2 of 2 resources in it change
+          Update platform/alpha/queue (None): `VisibilityTimeout` and `Metadata` change
             VisibilityTimeout: 7 -> 1
+            Metadata: - -> {"terrace":{"address":"platform/alpha/queue","holds-data":true}}
+          Update platform/alpha/topic (None): `Metadata` changes
+            Metadata: - -> {"terrace":{"address":"platform/alpha/topic","holds-data":true}}
     "#]]
     .assert_eq(&estate.shown().await);
     estate.apply().await;

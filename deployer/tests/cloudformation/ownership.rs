@@ -4,7 +4,7 @@ use expect_test::expect;
 use serde_json::{Value as Json, json};
 use terrace_deployer::{Error, Event, Outcome, Plan, Refusal};
 
-use crate::estate::{Estate, name, queue, shown};
+use crate::estate::{Estate, held, name, queue, shown};
 use crate::proxy::{Cut, Proxy};
 
 /// A table of somebody else's.
@@ -269,7 +269,7 @@ async fn losing_the_state_store_loses_history_and_no_stack() {
     estate.drop_component("jobs");
     expect![[r#"
         Delete acme-dev-platform-jobs (None): it is not in the stack any more
-          Delete ? (None): its stack is deleted
+          Delete platform/jobs/queue (None): its stack is deleted
     "#]]
     .assert_eq(&estate.shown().await);
     assert_eq!(inventory(&estate), before);
@@ -284,7 +284,7 @@ async fn losing_the_state_store_loses_history_and_no_stack() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stack_that_failed_is_known_again_without_the_store() {
     let mut estate = Estate::new().await;
-    estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
+    estate.want("jobs", json!({"Queue": held(queue(1))}), json!({}));
     estate.apply().await;
     // One was created and rolled back, the other updated and rolled back.
     for operation in ["create", "update"] {
@@ -296,7 +296,7 @@ async fn a_stack_that_failed_is_known_again_without_the_store() {
             ..Default::default()
         });
     }
-    estate.want("jobs", json!({"Queue": queue(2)}), json!({}));
+    estate.want("jobs", json!({"Queue": held(queue(2))}), json!({}));
     estate.want("more", json!({"Queue": queue(1)}), json!({}));
     let _ = estate.apply_fails().await;
     assert_eq!(estate.status("jobs"), "UPDATE_ROLLBACK_COMPLETE");

@@ -250,6 +250,8 @@ update Widget one: `spec.parts` changes
         Err::<(), _>(terrace_deployer::Error::Refused(
             terrace_deployer::Refusal::DataLoss {
                 addresses: plan.loses_data().into_iter().cloned().collect(),
+                retains: Vec::new(),
+                loses_identity: Vec::new(),
                 containers: Vec::new(),
             },
         ))
@@ -264,7 +266,7 @@ update Widget one: `spec.parts` changes
         "{refused}"
     );
     let plan = stack.destroy_plan(&fewer).await;
-    let lost = plan.loses_data().into_iter().cloned().collect();
+    let lost = plan.approvals().into_iter().cloned().collect();
     let stack = Stack {
         approved: lost,
         ..stack

@@ -63,7 +63,7 @@ async fn a_namespace_takes_claims_along() {
     let refusal = stack.refusal("").await;
     assert_eq!(
         refusal,
-        "this would lose data or let go of it, so nothing was done
+        "this would lose data, so nothing was done
   Namespace claimed is deleted with all that is in it:
     PersistentVolumeClaim written, made by `kubectl-client-side-apply`
   if that is what you want, approve each by its address:
@@ -131,7 +131,7 @@ async fn a_namespace_with_other_peoples_objects_is_not_deleted() {
     // Without the definition, only the namespace's own contents count.
     stack.kubectl("delete ledgers.inhabited.example.com theirs --namespace=$N");
     let plan = stack.destroy_plan(&ours).await;
-    stack.approved = plan.loses_data().into_iter().cloned().collect();
+    stack.approved = plan.approvals().into_iter().cloned().collect();
     assert_eq!(stack.approved.len(), 3, "{:?}", stack.approved);
     // Something comes when all has been approved.
     stack.kubectl("create configmap late --namespace=$N --from-literal=a=b");
@@ -204,14 +204,14 @@ async fn many_objects_are_approved_as_a_set() {
         refusal.contains("    30 objects of kind ConfigMap (c00, c01, c02 and others), made by `kubectl-client-side-apply`\n"),
         "{refusal}"
     );
-    stack.approved = plan.loses_data().into_iter().cloned().collect();
+    stack.approved = plan.approvals().into_iter().cloned().collect();
     assert_eq!(stack.approved.len(), 2);
     // One goes and another comes: that is not what was approved.
     stack.kubectl("delete configmap c00 --namespace=$N");
     stack.kubectl("create configmap c00 --namespace=$N");
     assert!(stack.refusal("").await.contains("30 objects of kind ConfigMap"));
     let plan = stack.plan("").await;
-    stack.approved = plan.loses_data().into_iter().cloned().collect();
+    stack.approved = plan.approvals().into_iter().cloned().collect();
     stack.apply("").await;
 }
 

@@ -13,10 +13,11 @@ summary: a topic for each name, and one for all
 inputs: {names: {type: array, items: {type: string}}}
 divides: {by: "{{ each.key }}", into: 3}
 resources:
-  all: {type: "AWS::SNS::Topic", properties: {TopicName: "{{ name }}-all"}}
+  all: {type: "AWS::SNS::Topic", holds_data: false, properties: {TopicName: "{{ name }}-all"}}
   topic:
     for_each: "{{ inputs.names }}"
     type: AWS::SNS::Topic
+    holds_data: false
     properties:
       TopicName: "{{ name }}-{{ each.key }}"
       Tags: [{Key: all, Value: "{{ ref('all').arn }}"}]

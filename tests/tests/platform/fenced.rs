@@ -194,13 +194,13 @@ aws: {account: "ACCOUNT", region: eu-west-1}
 ---
 kind: Component
 name: first
-resources: {topic: {type: "AWS::SNS::Topic", properties: {TopicName: "{{ name }}", DisplayName: VERSION}}}
+resources: {topic: {type: "AWS::SNS::Topic", holds_data: false, properties: {TopicName: "{{ name }}", DisplayName: VERSION}}}
 outputs: {arn: "{{ ref('topic').arn }}"}
 ---
 kind: Component
 name: second
 resources:
-  text: {type: "AWS::SSM::Parameter", properties: {Name: "{{ name }}", Type: String, Value: "VERSION {{ ref('first').arn }}"}}
+  text: {type: "AWS::SSM::Parameter", holds_data: false, properties: {Name: "{{ name }}", Type: String, Value: "VERSION {{ ref('first').arn }}"}}
 "#;
 
 /// The same with the lock in the bootstrap bucket: a program that was stopped writes no stack after another has.

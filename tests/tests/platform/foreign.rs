@@ -40,7 +40,7 @@ impl Lab {
         for name in components {
             let _ = write!(
                 text,
-                "---\nkind: Component\nname: {name}\nresources: {{topic: {{type: \"AWS::SNS::Topic\", \
+                "---\nkind: Component\nname: {name}\nresources: {{topic: {{type: \"AWS::SNS::Topic\", holds_data: false, \
                  properties: {{TopicName: \"{{{{ name }}}}\"}}}}}}\n"
             );
         }

@@ -181,7 +181,7 @@ impl Lab {
 /// A component with a queue; `more` is of the component.
 pub(crate) fn queue(name: &str, more: &str) -> String {
     format!(
-        "kind: Component\nname: {name}\n{more}resources: {{queue: {{type: \"AWS::SQS::Queue\", \
+        "kind: Component\nname: {name}\n{more}resources: {{queue: {{type: \"AWS::SQS::Queue\", holds_data: false, \
          properties: {{QueueName: \"{{{{ name }}}}\"}}}}}}\n"
     )
 }

@@ -16,13 +16,13 @@ accounts: {archive: {account: "SECOND", region: eu-west-1, profile: archive}}
 ---
 kind: Component
 name: jobs
-resources: {queue: {type: "AWS::SQS::Queue", properties: {QueueName: "{{ name }}"}}}
+resources: {queue: {type: "AWS::SQS::Queue", holds_data: false, properties: {QueueName: "{{ name }}"}}}
 outputs: {url: "{{ ref('queue').queue_url }}"}
 ---
 kind: Component
 name: kept
 on: {account: archive}
-resources: {queue: {type: "AWS::SQS::Queue", properties: {QueueName: "{{ name }}"}}}
+resources: {queue: {type: "AWS::SQS::Queue", holds_data: false, properties: {QueueName: "{{ name }}"}}}
 outputs: {url: "{{ ref('queue').queue_url }}"}
 ---
 kind: Component

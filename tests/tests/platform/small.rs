@@ -38,7 +38,7 @@ resources:
 kind: Component
 name: alerts
 tenants: all
-resources: {topic: {type: "AWS::SNS::Topic", properties: {TopicName: "{{ name }}", DisplayName: before}}}
+resources: {topic: {type: "AWS::SNS::Topic", holds_data: false, properties: {TopicName: "{{ name }}", DisplayName: before}}}
 outputs: {arn: "{{ ref('topic').arn }}"}
 ---
 kind: Component
@@ -49,7 +49,7 @@ resources: {text: {type: v1/ConfigMap, data: {text: one}}}
 kind: Component
 name: pager
 tenants: all
-resources: {topic: {type: "AWS::SNS::Topic", properties: {TopicName: "{{ name }}"}}}
+resources: {topic: {type: "AWS::SNS::Topic", holds_data: false, properties: {TopicName: "{{ name }}"}}}
 "#;
 
 /// Of each kind of change one in either system, but for replacements, which send no other calls.
@@ -64,13 +64,13 @@ resources:
 kind: Component
 name: alerts
 tenants: all
-resources: {topic: {type: "AWS::SNS::Topic", properties: {TopicName: "{{ name }}", DisplayName: after}}}
+resources: {topic: {type: "AWS::SNS::Topic", holds_data: false, properties: {TopicName: "{{ name }}", DisplayName: after}}}
 outputs: {arn: "{{ ref('topic').arn }}"}
 ---
 kind: Component
 name: watch
 tenants: all
-resources: {topic: {type: "AWS::SNS::Topic", properties: {TopicName: "{{ name }}"}}}
+resources: {topic: {type: "AWS::SNS::Topic", holds_data: false, properties: {TopicName: "{{ name }}"}}}
 outputs: {arn: "{{ ref('topic').arn }}"}
 "#;
 

@@ -11,12 +11,13 @@ fn value(json: &str) -> Value {
 }
 
 fn stack(template: &Value) -> Stack {
+    let holding = template::holding(template, None, false);
     let members = template::resources(template).map(|(id, resource)| {
         let member = Member {
             address: format!("platform/lake/{}", id.to_lowercase()).parse().unwrap(),
             origin: Origin::default(),
             resource_type: template::resource_type(resource).into(),
-            holds_data: template::holds_data(resource),
+            holds_data: holding.contains(id),
         };
         (id.clone(), member)
     });
@@ -39,12 +40,14 @@ fn stack(template: &Value) -> Stack {
 /// Resources before and after, with one parameter `P` that is `old` before, and after as given.
 fn compare(before: &str, after: &str, parameter: Late<Text>) -> Result<Change, Failure> {
     let wrap = |text: &str| value(&format!(r#"{{"Resources": {{{text}}}}}"#));
+    let before = wrap(before);
     let observed = Observed {
+        holders: template::holding(&before, None, false),
         record: Record {
             parameters: BTreeMap::from([("P".into(), "old".into())]),
             ..Record::default()
         },
-        template: wrap(before),
+        template: before,
         ..Observed::default()
     };
     let parameters = BTreeMap::from([("P".into(), parameter)]);
@@ -98,9 +101,18 @@ fn render(change: &Change) -> String {
             member.action, member.reason, member.risk
         );
         fields(&member.fields, "    ", &mut out);
+        for loss in &member.losses {
+            let _ = writeln!(out, "    loses data: {} {}", show_path(&loss.path), loss.what);
+        }
     }
-    for address in &change.loses_data {
-        let _ = writeln!(out, "  loses the data of {address}");
+    for (addresses, what) in [
+        (&change.loses_data, "loses the data of"),
+        (&change.retains, "retains the data of"),
+        (&change.loses_identity, "loses the identity of"),
+    ] {
+        for address in addresses {
+            let _ = writeln!(out, "  {what} {address}");
+        }
     }
     for note in &change.notes {
         let _ = writeln!(out, "  note: {note}");
@@ -185,14 +197,16 @@ fn what_refers_to_a_replaced_resource_follows() {
         &with("a"),
         &with("b"),
         expect![[r#"
-        Update: 3 of 3 resources in it change (Replace)
-          Update platform/lake/alarm: `platform/lake/bucket` is replaced (None)
-            Dimensions: - -> known after platform/lake/bucket.Ref
-          Replace platform/lake/bucket: `BucketName` cannot be changed in place (Replace)
-            BucketName: "a" -> "b" forces replacement
-          Replace platform/lake/policy: `Bucket` cannot be changed in place (Replace)
-            Bucket: - -> known after platform/lake/bucket.Ref forces replacement
-    "#]],
+            Update: 3 of 3 resources in it change (DataLoss)
+              Update platform/lake/alarm: `platform/lake/bucket` is replaced (None)
+                Dimensions: - -> known after platform/lake/bucket.Ref
+              Replace platform/lake/bucket: `BucketName` cannot be changed in place (DataLoss)
+                BucketName: "a" -> "b" forces replacement
+              Replace platform/lake/policy: `Bucket` cannot be changed in place (Replace)
+                Bucket: - -> known after platform/lake/bucket.Ref forces replacement
+              loses the data of platform/lake/bucket
+              note: `platform/lake/bucket` holds data that is lost with it: objects
+        "#]],
     );
 }
 
@@ -235,10 +249,12 @@ fn a_table_moves_to_another_name_in_its_database() {
         &table("a"),
         &table("b"),
         expect![[r#"
-        Update: a resource in it changes (Replace)
-          Replace platform/lake/table: `TableInput.Name` cannot be changed in place (Replace)
-            TableInput.Name: "a" -> "b" forces replacement
-    "#]],
+            Update: a resource in it changes (DataLoss)
+              Replace platform/lake/table: `TableInput.Name` cannot be changed in place (DataLoss)
+                TableInput.Name: "a" -> "b" forces replacement
+              loses the data of platform/lake/table
+              note: `platform/lake/table` holds data that is lost with it: partitions, statistics, versions, and the current metadata of an Iceberg table
+        "#]],
     );
 }
 
@@ -253,20 +269,21 @@ fn data_is_guarded_by_what_is_live() {
         &held(""),
         QUEUE,
         expect![[r#"
-        Update: a resource in it changes (DataLoss)
-          Delete finance/lake/table: it is not in the template any more (DataLoss)
-          loses the data of finance/lake/table
-    "#]],
+            Update: a resource in it changes (DataLoss)
+              Delete finance/lake/table: it is not in the template any more (DataLoss)
+              loses the data of finance/lake/table
+              note: `finance/lake/table` holds data that is lost with it: items
+        "#]],
     );
     check(
         &held(r#""DeletionPolicy": "Retain","#),
         QUEUE,
         expect![[r#"
-        Update: a resource in it changes (None)
-          Release finance/lake/table: it is not in the template any more (None)
-          loses the data of finance/lake/table
-          note: `finance/lake/table`: the old one stays in the account (DeletionPolicy: Retain)
-    "#]],
+            Update: a resource in it changes (None)
+              Release finance/lake/table: it is not in the template any more (None)
+              retains the data of finance/lake/table
+              note: `finance/lake/table`: it stays in the account (DeletionPolicy: Retain)
+        "#]],
     );
 }
 
@@ -294,10 +311,11 @@ fn what_only_may_be_replaced_is_guarded_too() {
         &table("a", ""),
         &table("b", ""),
         expect![[r#"
-            Update: a resource in it changes (Replace)
-              Update platform/lake/table: `KeySchema[0].AttributeName` changes, which may take a replacement (Replace)
+            Update: a resource in it changes (DataLoss)
+              Update platform/lake/table: `KeySchema[0].AttributeName` changes, which may take a replacement (DataLoss)
                 KeySchema[0].AttributeName: "a" -> "b"
               loses the data of platform/lake/table
+              note: `platform/lake/table` holds data that is lost with it: items
         "#]],
     );
     let kept = r#""UpdateReplacePolicy": "Retain","#;

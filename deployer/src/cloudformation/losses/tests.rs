@@ -1,0 +1,325 @@
+//! Every type that holds data, and every line of the table that is about resources, in every way in which they can change.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value as Json, json};
+use terrace_artifact::{Origin, Value};
+use terrace_catalog::{
+    DataClass, Replacement, classes, cloudformation, data_of_type, loss_lines, loss_when_deleted,
+};
+
+use super::*;
+use crate::cloudformation::difference::difference;
+use crate::cloudformation::preview::removal;
+use crate::cloudformation::record::{Observed, Record};
+use crate::loss::samples::{Verdict, samples};
+use crate::testing;
+
+/// What a resource is beside its properties.
+#[derive(Clone, Copy)]
+struct Kept {
+    /// `DeletionPolicy` and `UpdateReplacePolicy`.
+    policy: Option<&'static str>,
+    /// The mark in the metadata.
+    mark: Option<bool>,
+}
+
+/// What the compiler gives a resource that holds data.
+const DEFAULT: Kept = Kept {
+    policy: Some("Retain"),
+    mark: Some(true),
+};
+
+/// What is left where somebody took everything off.
+const BARE: Kept = Kept {
+    policy: None,
+    mark: None,
+};
+
+fn template(id: &str, resource_type: &str, properties: &Json, kept: Kept) -> Value {
+    let mut resource = json!({"Type": resource_type, "Properties": properties});
+    if let Some(policy) = kept.policy {
+        resource["DeletionPolicy"] = policy.into();
+        resource["UpdateReplacePolicy"] = policy.into();
+    }
+    if let Some(mark) = kept.mark {
+        resource["Metadata"] = json!({"terrace": {"address": "finance/db/thing", "holds-data": mark}});
+    }
+    Value::from_json(&json!({"Resources": {id: resource, "Side": {"Type": "AWS::IAM::Group"}}}))
+}
+
+/// A stack with this template; `holds` says what its component wants of the resource.
+fn stack(template: Value, holds: bool) -> Stack {
+    let members = template::resources(&template).map(|(id, resource)| {
+        let side = *id == "Side";
+        let member = Member {
+            address: if side {
+                "finance/db/side"
+            } else {
+                "finance/db/thing"
+            }
+            .parse()
+            .unwrap(),
+            origin: Origin::default(),
+            resource_type: template::resource_type(resource).into(),
+            holds_data: holds && !side,
+        };
+        (id.clone(), member)
+    });
+    let artifact = testing::stack("finance", "db", r#"{"Side": {"Type": "AWS::IAM::Group"}}"#, &[]);
+    Stack {
+        members: members.collect(),
+        template: template.clone(),
+        ..artifact.stack().unwrap().clone()
+    }
+}
+
+/// The stack as it stands; `released` is what the last release said of the resource.
+fn observed(template: &Value, released: Option<bool>) -> Observed {
+    let before = released.map(|holds| stack(template.clone(), holds));
+    Observed {
+        record: Record::default(),
+        template: template.clone(),
+        addresses: template::resources(template)
+            .map(|(id, _)| {
+                (
+                    id.clone(),
+                    stack(template.clone(), true).members[id].address.clone(),
+                )
+            })
+            .collect(),
+        holders: template::holding(template, before.as_ref(), false),
+        ..Observed::default()
+    }
+}
+
+fn change(before: &Observed, after: &Stack) -> Change {
+    let mut change = difference(after, &BTreeMap::new(), &BTreeMap::new(), before).unwrap();
+    // What the engine adds to what a backend says.
+    let mut artifact = testing::stack("finance", "db", r#"{"Side": {"Type": "AWS::IAM::Group"}}"#, &[]);
+    artifact.body = terrace_artifact::Body::Stack(after.clone());
+    crate::planning::guard(&artifact, None, &mut change);
+    change
+}
+
+/// `lost`, `retained`, `identity` or `free`: what is asked for before the change is made.
+fn asks(change: &Change) -> &'static str {
+    let sets = [&change.loses_data, &change.retains, &change.loses_identity];
+    let asked: Vec<usize> = sets.iter().map(|set| set.len()).collect();
+    assert_eq!(change.risk == Risk::DataLoss, asked[0] > 0, "{change:?}");
+    let marked = change.members.iter().any(|member| member.risk == Risk::DataLoss);
+    assert_eq!(marked, asked[0] > 0, "{change:?}");
+    match asked.as_slice() {
+        [1, 0, 0] => "lost",
+        [0, 1, 0] => "retained",
+        [0, 0, 1] => "identity",
+        [0, 0, 0] => "free",
+        _ => panic!("{change:?}"),
+    }
+}
+
+/// A property that replaces the resource, with a value before and afterwards.
+fn replaced(resource_type: &str) -> Option<(Json, Json)> {
+    let known = cloudformation(resource_type)?;
+    let path = known.create_only().iter().find(|path| !path.contains('*'))?;
+    let value = |text: &str| {
+        let steps = path.rsplit('/');
+        steps.fold(json!(text), |inner, step| json!({ step: inner }))
+    };
+    Some((value("one"), value("other")))
+}
+
+#[test]
+fn every_type_that_holds_data_is_guarded_in_every_kind_of_change() {
+    let mut seen = 0;
+    let data = classes().filter(|(name, entry)| name.contains("::") && entry.data.class == DataClass::Data);
+    for (name, _) in data {
+        seen += 1;
+        let nothing = json!({});
+        let only_side = || {
+            stack(
+                Value::from_json(&json!({"Resources": {"Side": {"Type": "AWS::IAM::Group"}}})),
+                true,
+            )
+        };
+        let of = |kept: Kept| observed(&template("Thing", name, &nothing, kept), Some(true));
+        // Deleted, with and without what the compiler adds, and with marks that nobody believes.
+        assert_eq!(asks(&change(&of(DEFAULT), &only_side())), "retained", "{name}");
+        let lies = Kept {
+            mark: Some(false),
+            ..BARE
+        };
+        for kept in [
+            BARE,
+            lies,
+            Kept {
+                policy: Some("Delete"),
+                ..DEFAULT
+            },
+        ] {
+            assert_eq!(asks(&change(&of(kept), &only_side())), "lost", "{name}");
+            // Nobody remembers the last release.
+            let forgotten = observed(&template("Thing", name, &nothing, kept), None);
+            assert_eq!(asks(&change(&forgotten, &only_side())), "lost", "{name}");
+        }
+        // Under another key.
+        let renamed = stack(template("Other", name, &nothing, DEFAULT), true);
+        assert_eq!(asks(&change(&of(DEFAULT), &renamed)), "retained", "{name}");
+        assert_eq!(asks(&change(&of(BARE), &renamed)), "lost", "{name}");
+        // Replaced.
+        if let Some((one, other)) = replaced(name) {
+            for (kept, expect) in [(DEFAULT, "retained"), (BARE, "lost")] {
+                let before = observed(&template("Thing", name, &one, kept), Some(true));
+                let after = stack(template("Thing", name, &other, DEFAULT), true);
+                let change = change(&before, &after);
+                assert_eq!(change.members[0].action, Action::Replace, "{name}");
+                assert_eq!(asks(&change), expect, "{name}: {change:?}");
+            }
+        }
+        // Its guard comes off: the mark, the policies, or both in the change that deletes it.
+        for (holds, kept) in [
+            (
+                false,
+                Kept {
+                    mark: Some(false),
+                    ..DEFAULT
+                },
+            ),
+            (
+                true,
+                Kept {
+                    policy: Some("Delete"),
+                    ..DEFAULT
+                },
+            ),
+            (
+                false,
+                Kept {
+                    policy: Some("Delete"),
+                    mark: Some(false),
+                },
+            ),
+        ] {
+            let after = stack(template("Thing", name, &nothing, kept), holds);
+            assert_eq!(asks(&change(&of(DEFAULT), &after)), "lost", "{name}");
+        }
+        // Once that was approved and released, it is as free as anything, unless somebody wrote the mark by hand.
+        let free = template("Thing", name, &nothing, lies);
+        if loss_when_deleted(name).is_none() {
+            assert_eq!(
+                asks(&change(&observed(&free, Some(false)), &only_side())),
+                "free",
+                "{name}"
+            );
+        }
+        // What the compiler adds to a live resource of an older release is no loss.
+        let after = stack(template("Thing", name, &nothing, DEFAULT), true);
+        assert_eq!(asks(&change(&of(BARE), &after)), "free", "{name}");
+    }
+    assert!(seen > 200, "{seen}");
+}
+
+#[test]
+fn a_stack_that_is_deleted_takes_along_what_it_does_not_retain() {
+    let live = |kept: Kept, resource_type: &str| {
+        let mut live = crate::planning::tests::live(
+            &testing::stack("finance", "db", r#"{"Side": {"Type": "AWS::IAM::Group"}}"#, &[]),
+            &[],
+        );
+        live.value = observed(&template("Thing", resource_type, &json!({}), kept), None).to_value();
+        live
+    };
+    for (name, entry) in classes().filter(|(name, _)| name.contains("::")) {
+        let expect = |kept: Kept| match (entry.data.class, kept.policy) {
+            (DataClass::Data, Some(_)) => "retained",
+            (DataClass::Data, None) => "lost",
+            (DataClass::Identity, None) => "identity",
+            _ if kept.policy.is_none() && loss_when_deleted(name).is_some() => "lost",
+            _ => "free",
+        };
+        for kept in [
+            Kept {
+                mark: None,
+                ..DEFAULT
+            },
+            BARE,
+        ] {
+            assert_eq!(asks(&removal(&live(kept, name))), expect(kept), "{name}");
+        }
+    }
+}
+
+#[test]
+fn every_line_of_a_resource_loses_in_its_direction_only() {
+    let mut seen = 0;
+    for line in loss_lines().filter(|line| line.name.contains("::")) {
+        let known = cloudformation(line.name).unwrap();
+        let holds = data_of_type(line.name).class == DataClass::Data;
+        for sample in samples(&line) {
+            seen += 1;
+            let kept = if holds { DEFAULT } else { BARE };
+            let of = |properties: &Value| template("Thing", line.name, &properties.to_json(), kept);
+            let change = change(
+                &observed(&of(&sample.before), Some(holds)),
+                &stack(of(&sample.after), holds),
+            );
+            let told = format!(
+                "{} {} {:?} {:?}",
+                line.name, line.path, sample.before, sample.after
+            );
+            let member = change.members.iter().find(|member| member.logical_id == "Thing");
+            let member = member.unwrap_or_else(|| panic!("{told}"));
+            let fixed = member
+                .fields
+                .iter()
+                .any(|field| known.is_create_only(&field.path) != Replacement::Never);
+            if member.action == Action::Replace {
+                // Then the old one goes or stays as a whole.
+                assert!(fixed && member.losses.is_empty(), "{told}");
+                continue;
+            }
+            let lost = sample.verdict == Verdict::Lost;
+            assert_eq!(!member.losses.is_empty(), lost, "{told}: {change:?}");
+            assert_eq!(asks(&change) == "lost", lost, "{told}");
+            assert_eq!(member.risk == Risk::DataLoss, lost, "{told}");
+            assert_eq!(
+                !change.notes.is_empty(),
+                sample.verdict == Verdict::Unclear,
+                "{told}: {change:?}"
+            );
+            // The same for who reads the plan as JSON.
+            let json = serde_json::to_value(&change).unwrap();
+            assert_eq!(json["members"][0]["losses"].is_array(), lost, "{told}");
+        }
+    }
+    assert!(seen > 500, "{seen}");
+}
+
+#[test]
+fn what_is_known_only_after_apply_is_said_and_not_marked() {
+    let of = |value: Json| {
+        template(
+            "Thing",
+            "AWS::Kinesis::Stream",
+            &json!({"RetentionPeriodHours": value}),
+            DEFAULT,
+        )
+    };
+    let before = observed(&of(json!(168)), Some(true));
+    let after = stack(of(json!({"Ref": "Hours"})), true);
+    let told = change(&before, &after);
+    assert_eq!(asks(&told), "free");
+    assert_eq!(
+        told.notes,
+        [
+            "`finance/db/thing`: `RetentionPeriodHours` changes to what cannot be compared before apply: perhaps older records are deleted"
+        ]
+    );
+    // A parameter whose value is known is no riddle.
+    let parameters = BTreeMap::from([("Hours".into(), crate::values::Late::Known("24".into()))]);
+    let told = difference(&after, &parameters, &BTreeMap::new(), &before).unwrap();
+    assert_eq!(asks(&told), "lost");
+    assert_eq!(told.members[0].losses[0].after, Some("24".into()));
+    let addresses: BTreeSet<String> = told.loses_data.iter().map(ToString::to_string).collect();
+    assert_eq!(addresses, BTreeSet::from(["finance/db/thing".to_owned()]));
+}

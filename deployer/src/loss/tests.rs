@@ -1,0 +1,174 @@
+//! Every kind that holds data, and every line of the table that is about objects, in every way in which they can change.
+
+use std::collections::BTreeSet;
+
+use terrace_artifact::{Body, Value};
+use terrace_catalog::{DataClass, classes, data_of_object, loss_lines};
+
+use super::samples::{Verdict, samples};
+use super::*;
+use crate::backend::Basis;
+use crate::ownership::Ownership;
+use crate::testing::{holding, object};
+
+/// A live object of a kind as the table names it: `apps/StatefulSet`.
+fn kind_of(name: &str) -> (String, &str) {
+    let (group, kind) = name.split_once('/').unwrap();
+    let api_version = match group {
+        "core" => "v1".to_owned(),
+        group => format!("{group}/v1"),
+    };
+    (api_version, kind)
+}
+
+fn artifact(name: &str, manifest: &Value) -> terrace_artifact::Artifact {
+    let (api_version, kind) = kind_of(name);
+    let mut manifest = manifest.clone();
+    if let Some(map) = manifest.as_map_mut() {
+        map.insert("apiVersion", api_version.as_str());
+        map.insert("kind", kind);
+    }
+    object(
+        "finance/db/thing",
+        &api_version,
+        kind,
+        "data/thing",
+        &manifest.to_json().to_string(),
+    )
+}
+
+fn live(artifact: &terrace_artifact::Artifact, released: Option<bool>) -> Live {
+    let value = artifact.object().unwrap().manifest.clone();
+    let addresses = crate::planning::addresses(artifact);
+    let holds = object_holds_data(&value, released);
+    Live {
+        id: artifact.id.clone(),
+        subject: crate::planning::subject(artifact),
+        ownership: Ownership::MADE,
+        identity: "1".into(),
+        notes: Vec::new(),
+        basis: Basis::default(),
+        holds_data: if holds { addresses.clone() } else { Vec::new() },
+        addresses,
+        needs: BTreeSet::new(),
+        value,
+    }
+}
+
+/// What the mark of an object is.
+fn marked(manifest: &str, mark: Option<bool>) -> Value {
+    let mut json: serde_json::Value = serde_json::from_str(manifest).unwrap();
+    if let Some(mark) = mark {
+        json["metadata"]["annotations"][HOLDS_DATA] = mark.to_string().into();
+    }
+    Value::from_json(&json)
+}
+
+/// Manifests with which a kind holds something.
+fn manifest_of(name: &str) -> &'static str {
+    match name {
+        "apps/StatefulSet" => r#"{"spec": {"volumeClaimTemplates": [{}]}}"#,
+        "core/Service" => r#"{"spec": {"type": "LoadBalancer"}}"#,
+        name if name.starts_with("monitoring.coreos.com/") => {
+            r#"{"spec": {"storage": {"volumeClaimTemplate": {"spec": {}}}}}"#
+        }
+        _ => r#"{"spec": {}}"#,
+    }
+}
+
+#[test]
+fn every_kind_that_holds_data_is_guarded_whatever_its_mark_says() {
+    let mut seen = 0;
+    let kinds = classes().filter(|(name, entry)| !name.contains("::") && entry.data.class == DataClass::Data);
+    for (name, _) in kinds {
+        seen += 1;
+        for mark in [None, Some(true), Some(false)] {
+            let artifact = artifact(name, &marked(manifest_of(name), mark));
+            let live = live(&artifact, None);
+            let deleted = Change::removal(&live);
+            assert_eq!(deleted.approvals().count(), 1, "{name}, marked {mark:?}");
+            let outlived = data_of_object(&kind_of(name).0, kind_of(name).1, &live.value).outlived;
+            assert_eq!(deleted.retains.is_empty(), !outlived, "{name}");
+            assert_eq!(deleted.risk == Risk::DataLoss, !outlived, "{name}: {deleted:?}");
+
+            let mut replaced = Change::of(Action::Replace, "");
+            crate::planning::guard(&artifact, Some(&live), &mut replaced);
+            assert_eq!(replaced.approvals().count(), usize::from(!outlived), "{name}");
+
+            // The bundle takes the guard off, and the object stays.
+            let mut unmarked = Change::of(Action::Update, "");
+            let value = &live.value;
+            unmarked.loses_in_object(
+                artifact.object().unwrap(),
+                !live.holds_data.is_empty(),
+                value,
+                value,
+            );
+            assert_eq!(unmarked.loses_data.len(), 1, "{name}");
+            assert_eq!(unmarked.risk, Risk::DataLoss);
+        }
+        // The last release took it off already, and the object says the same.
+        let artifact = artifact(name, &marked(manifest_of(name), Some(false)));
+        let deleted = Change::removal(&live(&artifact, Some(false)));
+        assert_eq!(deleted.loses_data.len() + deleted.retains.len(), 0, "{name}");
+    }
+    assert!(seen > 60, "{seen}");
+}
+
+#[test]
+fn every_line_of_an_object_loses_in_its_direction_only() {
+    let mut seen = 0;
+    for line in loss_lines().filter(|line| line.name.contains('/')) {
+        for sample in samples(&line) {
+            seen += 1;
+            let artifact = holding(artifact(line.name, &sample.after));
+            let mut change = Change::of(Action::Update, "");
+            change.loses_in_object(artifact.object().unwrap(), true, &sample.before, &sample.after);
+            let told = format!(
+                "{} {} {:?} {:?}",
+                line.name, line.path, sample.before, sample.after
+            );
+            assert_eq!(
+                !change.loses_data.is_empty(),
+                sample.verdict == Verdict::Lost,
+                "{told}: {change:?}"
+            );
+            assert_eq!(
+                !change.losses.is_empty(),
+                sample.verdict == Verdict::Lost,
+                "{told}"
+            );
+            assert_eq!(
+                !change.notes.is_empty(),
+                sample.verdict == Verdict::Unclear,
+                "{told}"
+            );
+        }
+    }
+    assert!(seen > 100, "{seen}");
+}
+
+#[test]
+fn what_protects_others_and_what_others_hold_need_approval() {
+    let backups = artifact("postgresql.cnpg.io/ScheduledBackup", &marked("{}", None));
+    let deleted = Change::removal(&live(&backups, None));
+    assert_eq!((deleted.loses_data.len(), deleted.risk), (1, Risk::DataLoss));
+    let mut replaced = Change::of(Action::Replace, "");
+    crate::planning::guard(&backups, Some(&live(&backups, None)), &mut replaced);
+    assert_eq!(replaced.approvals().count(), 0);
+
+    let service = artifact("core/Service", &marked(manifest_of("core/Service"), None));
+    let deleted = Change::removal(&live(&service, None));
+    assert_eq!(
+        (deleted.loses_identity.len(), deleted.risk),
+        (1, Risk::IdentityLoss)
+    );
+    let plain = artifact("core/ConfigMap", &marked("{}", None));
+    let deleted = Change::removal(&live(&plain, None));
+    assert_eq!((deleted.approvals().count(), deleted.risk), (0, Risk::None));
+    // A module may say that something of any kind holds data; then its mark alone is enough.
+    let said = artifact("core/ConfigMap", &marked("{}", Some(true)));
+    let deleted = Change::removal(&live(&said, None));
+    assert_eq!((deleted.loses_data.len(), deleted.risk), (1, Risk::DataLoss));
+    assert!(matches!(said.body, Body::Object(_)));
+}
