@@ -9,6 +9,7 @@ mod fenced;
 mod foreign;
 mod killed;
 mod lab;
+mod losing;
 mod only;
 mod origins;
 mod places;
