@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use terrace_artifact::{Decimal, Map, Value};
 
+use crate::random::Random;
+
 /// Strings that some reader takes for something else, cuts, joins, or refuses when they are written carelessly.
 ///
 /// The list is the same in every run.
@@ -283,17 +285,10 @@ fn random_strings(count: usize) -> impl Iterator<Item = String> {
         "nan",
         "/",
     ];
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = move |below: usize| {
-        // xorshift64*: nothing else here needs randomness, and this gives the same strings on every machine.
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
-        usize::try_from(state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33).unwrap_or(0) % below
-    };
+    let mut random = Random::new(0);
     (0..count).map(move |number| {
         let pieces = if number % 2 == 0 { PIECES } else { NUMERIC };
-        (0..1 + next(8)).map(|_| pieces[next(pieces.len())]).collect()
+        (0..1 + random.below(8)).map(|_| *random.of(pieces)).collect()
     })
 }
 

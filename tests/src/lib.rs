@@ -4,10 +4,13 @@
 //! `cargo test` starts them itself. In both cases, a missing server or judge fails the test that needs it.
 
 pub mod awkward;
+mod http;
+pub mod inventory;
 pub mod judges;
 pub mod program;
 pub mod prose;
 pub mod proxy;
+pub mod random;
 pub mod scratch;
 pub mod servers;
 pub mod tools;

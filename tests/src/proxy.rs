@@ -5,13 +5,12 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use crate::servers::{Cluster, Endpoint};
-use crate::tools::Tool;
+use crate::servers::{Api, Cluster, Endpoint};
 
 /// Counts the calls of one run of the program to all its servers.
 #[derive(Clone, Debug, Default)]
@@ -98,8 +97,8 @@ impl Calls {
 #[derive(Debug)]
 pub struct Proxy {
     url: String,
-    /// `kubectl proxy`, which speaks TLS with the cluster for us.
-    helper: Option<Child>,
+    /// What speaks TLS with the cluster for us.
+    _api: Option<Api>,
 }
 
 impl Proxy {
@@ -113,7 +112,7 @@ impl Proxy {
         let upstream = endpoint.url().trim_start_matches("http://").to_owned();
         Proxy {
             url: serve(upstream, calls.clone()),
-            helper: None,
+            _api: None,
         }
     }
 
@@ -121,27 +120,13 @@ impl Proxy {
     ///
     /// # Panics
     ///
-    /// When `kubectl proxy` does not start.
+    /// When there is no way to it.
     #[track_caller]
     pub fn of_cluster(cluster: &Cluster, calls: &Calls) -> Proxy {
-        let mut command = Command::new(Tool::Kubernetes.path());
-        command
-            .args(["kubectl", "proxy", "--port=0", "--kubeconfig"])
-            .arg(cluster.kubeconfig());
-        let mut helper = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("kubectl starts");
-        let mut line = String::new();
-        let stdout = helper.stdout.take().expect("a pipe");
-        BufReader::new(stdout)
-            .read_line(&mut line)
-            .expect("kubectl says where it serves");
-        let upstream = line.trim().rsplit(' ').next().unwrap_or_default().to_owned();
+        let api = Api::of(cluster);
         Proxy {
-            url: serve(upstream, calls.clone()),
-            helper: Some(helper),
+            url: serve(api.host().to_owned(), calls.clone()),
+            _api: Some(api),
         }
     }
 
@@ -164,15 +149,6 @@ impl Proxy {
             self.url
         );
         fs::write(path, text).expect("a place for the kubeconfig");
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        if let Some(helper) = &mut self.helper {
-            let _ = helper.kill();
-            let _ = helper.wait();
-        }
     }
 }
 

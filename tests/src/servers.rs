@@ -13,9 +13,11 @@ use std::time::{Duration, Instant};
 
 use crate::tools;
 
+mod api;
 mod cluster;
 mod endpoint;
 
+pub use api::Api;
 pub use cluster::{Cluster, kubernetes, write_kubeconfig};
 pub use endpoint::{Account, Credentials, Endpoint, Fault, aws};
 

@@ -7,7 +7,7 @@ import re
 from ministack import app as ministack
 from ministack.core.responses import set_request_account_id, set_request_region
 
-from . import faults, generic
+from . import faults, generic, inventory
 
 CREDENTIAL = re.compile(r"Credential=([^/]+)/[^/]+/([^/]+)/")
 
@@ -63,6 +63,8 @@ def _control(path, method, body):
         return 200, faults.DELAYS
     if path == "/_endpoint/resources":
         return 200, list(generic.RESOURCES._data.values())
+    if path.startswith("/_endpoint/inventory/"):
+        return 200, inventory.of_account(path.rsplit("/", 1)[1])
     if path == "/_endpoint/process":
         return 200, os.getpid()
     return 404, f"no {path}"

@@ -1,6 +1,6 @@
+use std::collections::BTreeMap;
 use std::env;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use super::{ENVIRONMENT, Server, Slot};
+use crate::http;
 use crate::tools::{self, Tool};
 
 /// An AWS endpoint with a CloudFormation that behaves as AWS documents it: `tests/aws`.
@@ -263,6 +264,20 @@ impl Account<'_> {
         }
     }
 
+    /// All that the account holds, in every service and region: a text for each item, by store, region and name. The objects
+    /// of a bucket are items of their own.
+    ///
+    /// # Panics
+    ///
+    /// When the endpoint is gone.
+    #[track_caller]
+    pub fn items(&self) -> BTreeMap<String, String> {
+        let path = format!("/_endpoint/inventory/{}", self.id);
+        let found = request(&self.endpoint.url, "GET", &path, "")
+            .and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string()));
+        found.unwrap_or_else(|error| panic!("GET {path}: {error}"))
+    }
+
     /// Makes operations on this account's resources fail.
     #[track_caller]
     pub fn fail(&self, fault: &Fault<'_>) {
@@ -334,29 +349,16 @@ fn python() -> Command {
     command
 }
 
-/// One HTTP request to the endpoint's own paths. 1.0: the answer ends with the connection.
+/// One HTTP request to the endpoint's own paths.
 fn request(url: &str, method: &str, path: &str, body: &str) -> Result<String, String> {
-    let host = url
-        .strip_prefix("http://")
-        .ok_or_else(|| format!("`{url}` is not an http address"))?;
-    let failed = |error: std::io::Error| error.to_string();
-    let mut stream = TcpStream::connect(host).map_err(failed)?;
-    stream
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .map_err(failed)?;
-    let length = body.len();
-    write!(
-        stream,
-        "{method} {path} HTTP/1.0\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n{body}"
-    )
-    .map_err(failed)?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).map_err(failed)?;
-    let (head, text) = answer
-        .split_once("\r\n\r\n")
-        .ok_or_else(|| format!("no answer: {answer}"))?;
-    match head.split(' ').nth(1) {
-        Some("200") => Ok(text.to_owned()),
-        _ => Err(answer),
+    let request = http::Request {
+        method,
+        path,
+        headers: &[],
+        body,
+    };
+    match http::send(url, request)? {
+        (200, text) => Ok(text),
+        (status, text) => Err(format!("{status}: {text}")),
     }
 }
