@@ -1,0 +1,389 @@
+//! One case: a random stack, and commands and strangers that take turns. It fails where a command touches what is not its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::thread;
+use std::time::Duration;
+
+use terrace_tests::Run;
+use terrace_tests::inventory::Inventory;
+use terrace_tests::random::Random;
+
+use crate::foreign::{self, Act, Scene};
+use crate::stack::{Environment, Stack};
+use crate::world::{Servers, World};
+
+/// What a stranger has under a name of ours.
+#[derive(Debug)]
+struct Taken {
+    environment: &'static str,
+    address: String,
+    /// The identities that came with it.
+    identities: BTreeSet<String>,
+    /// Whether the user adopted it, so that Terrace may change it.
+    adopted: bool,
+}
+
+/// A case as it goes on.
+pub(crate) struct Case<'a> {
+    world: World<'a>,
+    stack: Stack,
+    random: Random,
+    /// The identities of what each environment's commands created.
+    owned: BTreeMap<&'static str, BTreeSet<String>>,
+    taken: Vec<Taken>,
+    /// Everything as it is now.
+    now: Inventory,
+    story: Vec<String>,
+    /// How often which command ended with which code.
+    pub(crate) codes: BTreeMap<String, usize>,
+}
+
+/// What went wrong, after which steps.
+pub(crate) type Outcome = Result<BTreeMap<String, usize>, String>;
+
+/// Runs the case of a seed.
+pub(crate) fn run(servers: &Servers, seed: u64) -> Outcome {
+    let mut random = Random::new(seed);
+    let id = format!("w{seed}z");
+    let stack = Stack::random(&id, &mut random);
+    let world = World::new(servers, &id);
+    let mut case = Case {
+        now: Inventory::new(),
+        owned: BTreeMap::new(),
+        taken: Vec::new(),
+        story: vec![format!("{:?}", stack.environments)],
+        codes: BTreeMap::new(),
+        world,
+        stack,
+        random,
+    };
+    let ended = case.steps();
+    ended.map_err(|problem| {
+        format!(
+            "seed {seed}: {problem}\nto repeat it: TERRACE_CASE={seed} cargo test -p terrace-tests --test property\n  {}",
+            case.story.join("\n  ")
+        )
+    })?;
+    Ok(case.codes)
+}
+
+impl Case<'_> {
+    fn steps(&mut self) -> Result<(), String> {
+        self.stack.write(&self.world.directory, self.world.account.id());
+        self.now = self.world.inventory();
+        if self.random.percent(30) {
+            self.stranger();
+        }
+        for environment in self.stack.environments.clone() {
+            if environment.account && !self.random.percent(4) {
+                self.command(&environment, &["bootstrap", "-e", environment.name])?;
+            }
+        }
+        for _ in 0..3 + self.random.below(6) {
+            for _ in 0..self.random.below(3) {
+                self.stranger();
+            }
+            if self.random.percent(60) {
+                let edit = self.stack.edit(&mut self.random);
+                self.story.push(edit);
+                self.stack.write(&self.world.directory, self.world.account.id());
+                self.now = self.world.inventory();
+            }
+            self.turn()?;
+        }
+        self.clean_up();
+        Ok(())
+    }
+
+    /// A stranger does something.
+    fn stranger(&mut self) {
+        let environments = self.stack.environments.clone();
+        let environment = self.random.of(&environments);
+        let nothing = BTreeSet::new();
+        let ours = self.owned.get(environment.name).unwrap_or(&nothing);
+        let mut scene = Scene {
+            world: &self.world,
+            stack: &self.stack,
+            environment,
+            ours,
+            random: &mut self.random,
+        };
+        let act = foreign::act(&mut scene);
+        let after = self.world.inventory();
+        if let Some(act) = act {
+            self.happened(act, &after);
+        }
+        self.now = after;
+    }
+
+    fn happened(&mut self, act: Act, after: &Inventory) {
+        let changed = |key: &&String| self.now.get(*key) != after.get(*key);
+        for owned in self.owned.values_mut() {
+            owned.retain(|key| after.contains_key(key) && !(act.recreates && changed(&key)));
+        }
+        if let Some((environment, address)) = act.takes {
+            let identities = after.keys().filter(|key| !self.now.contains_key(*key)).cloned();
+            self.taken.push(Taken {
+                environment,
+                address,
+                identities: identities.collect(),
+                adopted: false,
+            });
+        }
+        self.story.push(format!("somebody: {}", act.story));
+    }
+
+    /// A command, and what a user does next where it is refused.
+    fn turn(&mut self) -> Result<(), String> {
+        let environments = self.stack.environments.clone();
+        let environment = self.random.of(&environments).clone();
+        let name = environment.name;
+        let apply = ["apply", "-e", name, "--yes", "--timeout", "30s"];
+        match self.random.below(100) {
+            0..=49 => self.apply(&environment, &apply)?,
+            50..=59 => {
+                let only = self.address();
+                self.command(&environment, &[&apply[..], &["--only", &only]].concat())?;
+            }
+            60..=69 => {
+                let saved = ["plan", "-e", name, "--save", "plan.json"];
+                if self.command(&environment, &saved)?.code == 0 {
+                    self.command(&environment, &["apply", "plan.json", "--timeout", "30s"])?;
+                }
+            }
+            70..=76 => drop(self.command(&environment, &["plan", "-e", name])?),
+            77..=86 => self.apply(
+                &environment,
+                &["destroy", "-e", name, "--yes", "--timeout", "30s"],
+            )?,
+            87..=91 => {
+                let only = self.address();
+                self.command(&environment, &["destroy", "-e", name, "--yes", "--only", &only])?;
+            }
+            92..=93 => drop(self.command(&environment, &["build", "-e", name])?),
+            94..=96 if environment.account => drop(self.command(&environment, &["bootstrap", "-e", name])?),
+            _ => self.killed(&environment, &apply)?,
+        }
+        Ok(())
+    }
+
+    fn address(&mut self) -> String {
+        let part = self.random.of(&self.stack.parts).shape;
+        let owner = if part.of_tenants {
+            self.random.of(&self.stack.tenants)
+        } else {
+            "platform"
+        };
+        format!("{owner}/{}", part.name)
+    }
+
+    /// Applies or destroys; where that is refused, the user approves their own data, or adopts something.
+    fn apply(&mut self, environment: &Environment, arguments: &[&str]) -> Result<(), String> {
+        let mut run = self.command(environment, arguments)?;
+        if run.code == 4 {
+            let mut more: Vec<String> = Vec::new();
+            if self.random.percent(60) {
+                more.extend(
+                    self.approvals(environment, &run)
+                        .into_iter()
+                        .flat_map(|address| ["--approve".into(), address]),
+                );
+            }
+            if arguments[0] == "apply" && self.random.percent(40) {
+                more.extend(self.adopts(environment, &run));
+            }
+            if more.is_empty() {
+                return Ok(());
+            }
+            let more: Vec<&str> = more.iter().map(String::as_str).collect();
+            run = self.command(environment, &[arguments, &more].concat())?;
+            if run.code != 4 {
+                self.adopted(environment, &more);
+            }
+        }
+        if run.code == 0 {
+            self.released(environment, arguments[0] == "destroy");
+            if arguments[0] == "apply" {
+                self.is_settled(environment)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The approvals that a refusal asks for, of what belongs to this environment alone.
+    fn approvals(&self, environment: &Environment, run: &Run) -> Vec<String> {
+        let foreign = |address: &String| {
+            let mut taken = self.taken.iter();
+            address.contains("[\"")
+                || taken
+                    .any(|taken| taken.environment == environment.name && address.starts_with(&taken.address))
+        };
+        quoted(&run.stderr, "--approve '")
+            .into_iter()
+            .filter(|address| !foreign(address))
+            .collect()
+    }
+
+    /// One of the adoptions that a refusal names.
+    fn adopts(&mut self, environment: &Environment, run: &Run) -> Vec<String> {
+        let named = quoted(&run.stderr, "--adopt '");
+        let known = |address: &&String| {
+            let mut taken = self.taken.iter();
+            taken.any(|taken| taken.environment == environment.name && taken.address == **address)
+        };
+        let named: Vec<&String> = named.iter().filter(known).collect();
+        if named.is_empty() {
+            return Vec::new();
+        }
+        vec!["--adopt".into(), self.random.of(&named).to_string()]
+    }
+
+    fn adopted(&mut self, environment: &Environment, arguments: &[&str]) {
+        for pair in arguments.windows(2).filter(|pair| pair[0] == "--adopt") {
+            for taken in &mut self.taken {
+                taken.adopted |= taken.environment == environment.name && taken.address == pair[1];
+            }
+        }
+    }
+
+    /// What was adopted and is no longer wanted has been let go of: it is its owner's again.
+    fn released(&mut self, environment: &Environment, everything: bool) {
+        let wanted: Vec<&str> = self
+            .stack
+            .parts
+            .iter()
+            .filter(|part| part.wanted)
+            .map(|part| part.shape.name)
+            .collect();
+        for taken in self
+            .taken
+            .iter_mut()
+            .filter(|taken| taken.environment == environment.name)
+        {
+            let component = taken.address.split('/').nth(1).unwrap_or_default();
+            taken.adopted &= !everything && wanted.contains(&component);
+        }
+    }
+
+    /// After an apply there is nothing left to do.
+    fn is_settled(&mut self, environment: &Environment) -> Result<(), String> {
+        let run = self.command(
+            environment,
+            &["plan", "-e", environment.name, "--detailed-exitcode"],
+        )?;
+        match run.code {
+            0 => Ok(()),
+            code => Err(format!(
+                "the plan after an apply ends with {code}:\n{}{}",
+                run.stdout, run.stderr
+            )),
+        }
+    }
+
+    /// An apply that is killed.
+    fn killed(&mut self, environment: &Environment, arguments: &[&str]) -> Result<(), String> {
+        let time = 50 * self.random.below(40) as u64;
+        let mut child = self.world.terrace().start(arguments);
+        thread::sleep(Duration::from_millis(time));
+        let _ = child.kill();
+        let _ = child.wait();
+        self.story
+            .push(format!("terrace {} killed after {time} ms", arguments.join(" ")));
+        thread::sleep(Duration::from_millis(300)); // what it sent last is still at work
+        self.compare(environment, arguments, -1)
+    }
+
+    fn command(&mut self, environment: &Environment, arguments: &[&str]) -> Result<Run, String> {
+        let run = self.world.terrace().run(arguments);
+        let said = format!("terrace {} -> {}", arguments.join(" "), run.code);
+        self.story.push(said);
+        *self
+            .codes
+            .entry(format!("{} {}", arguments[0], run.code))
+            .or_default() += 1;
+        let documented: &[i32] = match arguments[0] {
+            // Nothing in the stack may have the name that is asked for.
+            "apply" | "destroy" if arguments.contains(&"--only") => &[0, 1, 3, 4],
+            "apply" | "destroy" => &[0, 3, 4],
+            "plan" => &[0, 2, 4],
+            "bootstrap" => &[0, 4],
+            _ => &[0],
+        };
+        if !documented.contains(&run.code) {
+            return Err(format!(
+                "an exit code that is not expected:\n{}{}",
+                run.stdout, run.stderr
+            ));
+        }
+        self.compare(environment, arguments, run.code)
+            .map_err(|problem| format!("{problem}\n{}{}", run.stdout, run.stderr))?;
+        Ok(run)
+    }
+
+    /// Compares everything with what was before a command of an environment.
+    fn compare(&mut self, environment: &Environment, arguments: &[&str], code: i32) -> Result<(), String> {
+        let after = self.world.inventory();
+        let only_reads = arguments[0] == "plan" || code == 1 || code == 4;
+        let owned = self.owned.entry(environment.name).or_default();
+        for (key, before) in &self.now {
+            if is_shared(key) {
+                continue;
+            }
+            let mine = owned.contains(key);
+            let adopted = self.taken.iter().any(|taken| {
+                let asked = arguments
+                    .windows(2)
+                    .any(|pair| pair == ["--adopt", &taken.address]);
+                taken.environment == environment.name
+                    && (taken.adopted || asked)
+                    && taken.identities.contains(key)
+            });
+            match after.get(key) {
+                None if !mine || only_reads => return Err(format!("deleted: {key}\n  {before}")),
+                Some(text) if text != before && ((!mine && !adopted) || only_reads) => {
+                    return Err(format!("changed: {key}\n  {before}\n  {text}"));
+                }
+                _ => {}
+            }
+        }
+        for key in after.keys().filter(|key| !self.now.contains_key(*key)) {
+            if only_reads && !is_shared(key) {
+                return Err(format!("created by a command that only reads: {key}"));
+            }
+            owned.insert(key.clone());
+        }
+        owned.retain(|key| after.contains_key(key));
+        self.now = after;
+        Ok(())
+    }
+
+    /// Other cases share the cluster: its namespaces go.
+    fn clean_up(&self) {
+        for key in self.now.keys().filter(|key| key.contains(&self.world.id)) {
+            let Some(place) = crate::world::Place::of(key) else {
+                continue;
+            };
+            if place.namespace.is_empty() {
+                let _ = self
+                    .world
+                    .servers
+                    .api
+                    .write("DELETE", &place.path(), &serde_json::json!({}));
+            }
+        }
+    }
+}
+
+/// What no environment has for itself: the namespace and the bucket of the state store, and the file of a saved plan.
+fn is_shared(key: &str) -> bool {
+    key == "directory plan.json"
+        || key.contains("Namespace /terrace-system ")
+        || (key.contains("terrace-assets-") && !key.contains("s3.objects") && key.starts_with("account"))
+}
+
+/// The words in single quotes after each occurrence of a text.
+fn quoted(text: &str, before: &str) -> Vec<String> {
+    let rest = text.split(before).skip(1);
+    rest.filter_map(|rest| rest.split('\'').next().map(str::to_owned))
+        .collect()
+}

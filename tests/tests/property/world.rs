@@ -1,0 +1,155 @@
+//! Where a case takes place: a stack in a directory, the shared cluster, and accounts of its own.
+
+use std::path::PathBuf;
+
+use serde_json::{Value as Json, json};
+use terrace_tests::inventory::{self, Inventory};
+use terrace_tests::servers::{self, Account, Api, Cluster, Endpoint};
+use terrace_tests::{Scratch, Terrace};
+
+/// The servers that all cases share, and nobody else uses.
+#[derive(Debug)]
+pub(crate) struct Servers {
+    pub(crate) cluster: Cluster,
+    pub(crate) api: Api,
+    pub(crate) endpoint: Endpoint,
+}
+
+impl Servers {
+    pub(crate) fn start() -> Servers {
+        let cluster = Cluster::start();
+        Servers {
+            api: Api::of(&cluster),
+            cluster,
+            endpoint: Endpoint::start(),
+        }
+    }
+}
+
+/// What one case sees of the servers.
+#[derive(Debug)]
+pub(crate) struct World<'a> {
+    pub(crate) servers: &'a Servers,
+    pub(crate) id: String,
+    pub(crate) account: Account<'a>,
+    /// Somebody else's account.
+    pub(crate) other: Account<'a>,
+    pub(crate) directory: Scratch,
+    pub(crate) kubeconfig: PathBuf,
+}
+
+impl<'a> World<'a> {
+    pub(crate) fn new(servers: &'a Servers, id: &str) -> World<'a> {
+        let directory = Scratch::new(id);
+        let kubeconfig = directory.path().join("no-home/kubeconfig");
+        directory.write("no-home/empty", "");
+        servers::write_kubeconfig(&kubeconfig, &[("here", &servers.cluster)]);
+        World {
+            servers,
+            id: id.to_owned(),
+            account: servers.endpoint.account(),
+            other: servers.endpoint.account(),
+            directory,
+            kubeconfig,
+        }
+    }
+
+    pub(crate) fn terrace(&self) -> Terrace {
+        Terrace::in_directory(self.directory.path())
+            .kubeconfig(&self.kubeconfig)
+            .account(&self.account)
+    }
+
+    /// Everything there is, without what belongs to other cases.
+    pub(crate) fn inventory(&self) -> Inventory {
+        let mut all = Inventory::new();
+        let mut add = |place: &str, items: Inventory| {
+            all.extend(
+                items
+                    .into_iter()
+                    .map(|(key, text)| (format!("{place} {key}"), text)),
+            );
+        };
+        let cluster = inventory::of_cluster(&self.servers.api).into_iter();
+        add("cluster", cluster.filter(|(key, _)| self.concerns(key)).collect());
+        add("account", inventory::of_account(&self.account));
+        add("other", inventory::of_account(&self.other));
+        add("directory", inventory::of_directory(self.directory.path()));
+        all
+    }
+
+    /// Whether an item of the cluster belongs to this case or to none. The ids of cases look like `w12z`.
+    fn concerns(&self, key: &str) -> bool {
+        let of_a_case = |text: &str| {
+            let digits = text.trim_start_matches(|c: char| c.is_ascii_digit());
+            digits.len() < text.len() && digits.starts_with('z')
+        };
+        key.contains(&self.id)
+            || !key
+                .match_indices('w')
+                .any(|(start, _)| of_a_case(&key[start + 1..]))
+    }
+}
+
+/// An object of the cluster, as an inventory names it.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// The list of its kind in all namespaces: `/api/v1/configmaps`.
+    list: String,
+    pub(crate) kind: String,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}
+
+impl Place {
+    /// The object of an identity in the inventory, if it is one.
+    pub(crate) fn of(identity: &str) -> Option<Place> {
+        let mut words = identity.strip_prefix("cluster ")?.split(' ');
+        let (list, kind, name) = (words.next()?, words.next()?, words.next()?);
+        let (namespace, name) = name.split_once('/')?;
+        Some(Place {
+            list: list.to_owned(),
+            kind: kind.to_owned(),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        })
+    }
+
+    /// Where objects of its kind are created in a namespace.
+    pub(crate) fn collection(&self, namespace: &str) -> String {
+        match self.list.rsplit_once('/') {
+            Some((version, plural)) if !namespace.is_empty() => {
+                format!("{version}/namespaces/{namespace}/{plural}")
+            }
+            _ => self.list.clone(),
+        }
+    }
+
+    pub(crate) fn path(&self) -> String {
+        format!("{}/{}", self.collection(&self.namespace), self.name)
+    }
+}
+
+/// An object without what the server gave it.
+pub(crate) fn bare(object: &Json, namespace: &str) -> Json {
+    let mut copy = object.clone();
+    let metadata = &object["metadata"];
+    let kept = ["name", "labels", "annotations"]
+        .iter()
+        .filter(|key| !metadata[**key].is_null());
+    copy["metadata"] = kept
+        .map(|key| ((*key).to_owned(), metadata[*key].clone()))
+        .collect();
+    if !namespace.is_empty() {
+        copy["metadata"]["namespace"] = json!(namespace);
+    }
+    if let Some(fields) = copy.as_object_mut() {
+        fields.remove("status");
+    }
+    if let Some(spec) = copy.get_mut("spec").and_then(Json::as_object_mut) {
+        for given in ["clusterIP", "clusterIPs", "volumeName"] {
+            spec.remove(given);
+        }
+    }
+    copy
+}
