@@ -7,7 +7,7 @@ use terrace_artifact::{Address, Artifact, ArtifactId, Digest, Object, Text, Valu
 use super::along::guarded;
 use super::difference::{identities, is_secret};
 use super::kinds::Served;
-use super::ownership::{applied_by, manager, surely_unchanged};
+use super::ownership::{applied_by, manager, proven_by, surely_unchanged};
 use crate::backend::{ADDRESS, ADOPTED, Basis, LABEL, Live};
 use crate::loss::object_holds_data;
 use crate::ownership::{Identities, Mark, Ownership};
@@ -30,7 +30,7 @@ impl Whose {
     /// and by people.
     pub(crate) fn ownership(&self, id: &ArtifactId, object: &Value, identities: &Identities) -> Ownership {
         let uid = metadata(object, "uid");
-        let proof = identities.proof(id, uid, applied_by(object, &self.manager));
+        let proof = identities.proof(id, uid, proven_by(object, &self.manager));
         let adopted = annotation(object, ADOPTED) == Some("true") || identities.is_adopted(id, uid);
         Ownership::of(self.mark(object), proof, adopted, stranger(object, &self.manager))
     }

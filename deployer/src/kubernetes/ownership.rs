@@ -1,8 +1,12 @@
 //! What `metadata.managedFields` says: who set which field, and whether ours are exactly the ones we would set.
 
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use terrace_artifact::{Map, Value};
 
 use super::quantity::{is_built_in, is_quantity_field, same_quantity};
+
+/// How much later than our entry the server may set the time of creation: admission webhooks run in between.
+const LONGEST_CREATE: SignedDuration = SignedDuration::from_secs(60);
 
 /// The field manager of an environment: two environments that set one field conflict instead of overwriting each other.
 pub(crate) fn manager(platform: &str, environment: &str) -> String {
@@ -40,6 +44,19 @@ pub(crate) fn is_by_hand(live: &Value, manager: &str) -> bool {
 pub(crate) fn applied_by(live: &Value, manager: &str) -> bool {
     entries(live)
         .any(|entry| entry.get("manager").and_then(Value::as_str) == Some(manager) && is_apply(entry))
+}
+
+/// Whether the managedFields of an object prove that a manager applied this very object. An entry that is older than the object
+/// was restored with it from a backup: the server sets `creationTimestamp` itself, and a restored object gets a new one.
+pub(crate) fn proven_by(live: &Value, manager: &str) -> bool {
+    let time = |value: Option<&Value>| value?.as_str()?.parse::<Timestamp>().ok();
+    let created = time(live.at(&["metadata", "creationTimestamp"]));
+    entries(live)
+        .filter(|entry| entry.get("manager").and_then(Value::as_str) == Some(manager) && is_apply(entry))
+        .any(|entry| match (time(entry.get("time")), created) {
+            (Some(written), Some(created)) => created.duration_since(written) <= LONGEST_CREATE,
+            _ => true,
+        })
 }
 
 /// The entries of an object's managedFields without those of a manager. A list without entries means "unchanged" to the
@@ -487,6 +504,26 @@ mod tests {
             ("kubectlish", false),
         ] {
             assert_eq!(is_by_hand(&object, manager), by_hand, "{manager}");
+        }
+    }
+
+    #[test]
+    fn an_entry_that_is_older_than_its_object_proves_nothing() {
+        let object = |created: &str, written: &str| {
+            value(&format!(
+                r#"{{"metadata": {{"creationTimestamp": "{created}", "managedFields": [
+                    {{"manager": "terrace/a/b", "operation": "Apply", "time": "{written}"}}]}}}}"#
+            ))
+        };
+        for (created, written, proven) in [
+            ("2026-11-29T10:00:00Z", "2026-11-29T10:00:00Z", true),
+            ("2026-11-29T10:00:00Z", "2026-12-01T10:00:00Z", true),
+            ("2026-11-29T10:00:30Z", "2026-11-29T10:00:00Z", true),
+            ("2026-11-29T11:00:00Z", "2026-11-29T10:00:00Z", false),
+        ] {
+            let object = object(created, written);
+            assert_eq!(proven_by(&object, "terrace/a/b"), proven, "{created} {written}");
+            assert!(!proven_by(&object, "terrace/a/c"));
         }
     }
 }

@@ -10,6 +10,7 @@ mod foreign;
 mod killed;
 mod lab;
 mod losing;
+mod lost;
 mod only;
 mod origins;
 mod places;
