@@ -199,6 +199,38 @@ fn every_link_between_pages_leads_somewhere() {
     assert!(found.is_empty(), "links to nothing:\n{}", found.join("\n"));
 }
 
+/// `docs/safety.md` names the tests of each promise as `TEST PROGRAM OR MODULE::MODULE::NAME`.
+#[test]
+fn every_test_that_the_page_on_safety_names_exists() {
+    let page = fs::read_to_string(tools::root().join("docs/safety.md")).expect("the page");
+    let sources = tools::tracked_files(&["rs"]);
+    let named: Vec<&str> = page
+        .split('`')
+        .filter(|word| word.contains("::") && !word.contains(char::is_whitespace))
+        .collect();
+    assert!(named.len() > 40, "the page names only {} tests", named.len());
+    let is_test = |name: &str| {
+        let (place, function) = name.rsplit_once("::").unwrap_or_default();
+        let head = format!("fn {function}()");
+        sources.iter().any(|(path, text)| {
+            let path = path.trim_end_matches(".rs").replace(['/', '.'], "::");
+            let in_place = place
+                .split("::")
+                .all(|module| module == "tests" || path.split("::").any(|part| part == module));
+            let attributes = text.split(&head).next().unwrap_or_default().trim_end();
+            let attributes = attributes.trim_end_matches("async").trim_end();
+            let last = attributes.lines().last().unwrap_or_default().trim();
+            in_place && text.contains(&head) && last.starts_with("#[") && last.contains("test")
+        })
+    };
+    let missing: Vec<&str> = named.into_iter().filter(|name| !is_test(name)).collect();
+    assert!(
+        missing.is_empty(),
+        "tests that do not exist:\n{}",
+        missing.join("\n")
+    );
+}
+
 /// The names of the crates that one of ours is built with; those of its tests do not count.
 fn dependencies(crate_name: &str) -> BTreeSet<String> {
     let path = tools::root().join(crate_name).join("Cargo.toml");
