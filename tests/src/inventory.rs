@@ -28,7 +28,8 @@ const VOLATILE: [&str; 6] = [
     "csinodes",
 ];
 
-/// Every object of every kind that the server has, in all namespaces. The identity includes the uid.
+/// Every object of every kind that the server has, in all namespaces, whose identity passes a test. The identity includes the
+/// uid.
 ///
 /// Left out is what the server and its controllers write on their own: status, versions, and objects that belong to others
 /// by `ownerReferences`.
@@ -37,7 +38,7 @@ const VOLATILE: [&str; 6] = [
 ///
 /// When the server does not answer.
 #[track_caller]
-pub fn of_cluster(api: &Api) -> Inventory {
+pub fn of_cluster(api: &Api, includes: impl Fn(&str) -> bool) -> Inventory {
     let mut found = Inventory::new();
     for path in ["/api", "/apis"] {
         let groups = api.get(path, DISCOVERY).unwrap_or_default();
@@ -45,7 +46,10 @@ pub fn of_cluster(api: &Api) -> Inventory {
             // A definition that was deleted meanwhile has no objects.
             let listed = api.get(&path, "application/json").unwrap_or_default();
             for object in list(&listed["items"]) {
-                if let Some((identity, content)) = object_item(&path, &kind, object) {
+                let identity = identity(&path, &kind, &object["metadata"]);
+                if includes(&identity)
+                    && let Some(content) = content(&kind, object)
+                {
                     found.insert(identity, content);
                 }
             }
@@ -76,7 +80,18 @@ fn served(group: &Json) -> Vec<(String, String)> {
         .collect()
 }
 
-fn object_item(path: &str, kind: &str, object: &Json) -> Option<(String, String)> {
+fn identity(path: &str, kind: &str, metadata: &Json) -> String {
+    let text = |key: &str| metadata[key].as_str().unwrap_or_default();
+    format!(
+        "{path} {kind} {}/{} {}",
+        text("namespace"),
+        text("name"),
+        text("uid")
+    )
+}
+
+/// The content of an object; none if the server or a controller created it on its own.
+fn content(kind: &str, object: &Json) -> Option<String> {
     let metadata = object["metadata"].as_object()?;
     let text = |key: &str| metadata.get(key).and_then(Json::as_str).unwrap_or_default();
     let by_the_system = metadata.contains_key("ownerReferences")
@@ -97,13 +112,7 @@ fn object_item(path: &str, kind: &str, object: &Json) -> Option<(String, String)
         }
         metadata.insert("managers".into(), managers);
     }
-    let identity = format!(
-        "{path} {kind} {}/{} {}",
-        text("namespace"),
-        text("name"),
-        text("uid")
-    );
-    Some((identity, content.to_string()))
+    Some(content.to_string())
 }
 
 /// Which fields Terrace manages of an object: a write that changes no value still shows there.

@@ -183,10 +183,8 @@ impl Lost {
                 || key.contains("orders");
             !foreign
         };
-        let cluster = inventory::of_cluster(&self.api)
-            .into_iter()
-            .filter(|(key, _)| key.contains(&self.name));
-        let all = cluster.chain(inventory::of_account(&self.account));
+        let cluster = inventory::of_cluster(&self.api, |key| key.contains(&self.name));
+        let all = cluster.into_iter().chain(inventory::of_account(&self.account));
         all.filter(|(key, _)| of_ours(key) == ours && !key.contains("terrace-"))
             .collect()
     }

@@ -31,6 +31,8 @@ pub(crate) struct Case<'a> {
     /// The identities of what each environment's commands created.
     owned: BTreeMap<&'static str, BTreeSet<String>>,
     taken: Vec<Taken>,
+    /// The environments that this directory has deployed, as their state store says.
+    claimed: BTreeSet<&'static str>,
     /// Everything as it is now.
     now: Inventory,
     story: Vec<String>,
@@ -46,11 +48,12 @@ pub(crate) fn run(servers: &Servers, seed: u64) -> Outcome {
     let mut random = Random::new(seed);
     let id = format!("w{seed}z");
     let stack = Stack::random(&id, &mut random);
-    let world = World::new(servers, &id);
+    let world = World::new(servers, &id, &stack.environments[0]);
     let mut case = Case {
         now: Inventory::new(),
         owned: BTreeMap::new(),
         taken: Vec::new(),
+        claimed: BTreeSet::new(),
         story: vec![format!("{:?}", stack.environments)],
         codes: BTreeMap::new(),
         world,
@@ -87,7 +90,7 @@ impl Case<'_> {
                 let edit = self.stack.edit(&mut self.random);
                 self.story.push(edit);
                 self.stack.write(&self.world.directory, self.world.account.id());
-                self.now = self.world.inventory();
+                self.now = self.world.edited(std::mem::take(&mut self.now));
             }
             self.turn()?;
         }
@@ -117,9 +120,8 @@ impl Case<'_> {
     }
 
     fn happened(&mut self, act: Act, after: &Inventory) {
-        let changed = |key: &&String| self.now.get(*key) != after.get(*key);
         for owned in self.owned.values_mut() {
-            owned.retain(|key| after.contains_key(key) && !(act.recreates && changed(&key)));
+            owned.retain(|key| after.contains_key(key));
         }
         if let Some((environment, address)) = act.takes {
             let identities = after.keys().filter(|key| !self.now.contains_key(*key)).cloned();
@@ -130,7 +132,12 @@ impl Case<'_> {
                 adopted: false,
             });
         }
-        self.story.push(format!("somebody: {}", act.story));
+        if act.story.starts_with("lose") {
+            self.claimed.clear();
+        }
+        let kind: Vec<&str> = act.story.split(' ').take(2).collect();
+        *self.codes.entry(format!("({})", kind.join(" "))).or_default() += 1;
+        self.story.push(format!("a stranger: {}", act.story));
     }
 
     /// A command, and what a user does next where it is refused.
@@ -148,6 +155,9 @@ impl Case<'_> {
             60..=69 => {
                 let saved = ["plan", "-e", name, "--save", "plan.json"];
                 if self.command(&environment, &saved)?.code == 0 {
+                    if self.random.percent(40) {
+                        self.stranger();
+                    }
                     self.command(&environment, &["apply", "plan.json", "--timeout", "30s"])?;
                 }
             }
@@ -160,9 +170,42 @@ impl Case<'_> {
                 let only = self.address();
                 self.command(&environment, &["destroy", "-e", name, "--yes", "--only", &only])?;
             }
-            92..=93 => drop(self.command(&environment, &["build", "-e", name])?),
+            92 => drop(self.command(&environment, &["build", "-e", name])?),
+            93 => {
+                self.command(&environment, &["forget", "-e", name, "--yes"])?;
+                self.claimed.remove(name);
+            }
+            94..=95 if self.claimed.contains(name) && (environment.cluster || environment.account) => {
+                self.elsewhere(&environment, &apply)?;
+            }
             94..=96 if environment.account => drop(self.command(&environment, &["bootstrap", "-e", name])?),
             _ => self.killed(&environment, &apply)?,
+        }
+        Ok(())
+    }
+
+    /// A copy of the stack in another directory: all commands that write are refused.
+    fn elsewhere(&mut self, environment: &Environment, apply: &[&str]) -> Result<(), String> {
+        self.stack.write(&self.world.elsewhere, self.world.account.id());
+        let destroy = ["destroy", "-e", environment.name, "--yes"];
+        for arguments in [apply, &destroy] {
+            let run = self.world.terrace_elsewhere().run(arguments);
+            self.story.push(format!(
+                "elsewhere: terrace {} -> {}",
+                arguments.join(" "),
+                run.code
+            ));
+            *self
+                .codes
+                .entry(format!("elsewhere {} {}", arguments[0], run.code))
+                .or_default() += 1;
+            if run.code != 4 {
+                return Err(format!(
+                    "another directory is not refused:\n{}{}",
+                    run.stdout, run.stderr
+                ));
+            }
+            self.compare(environment, arguments, run.code)?;
         }
         Ok(())
     }
@@ -202,8 +245,9 @@ impl Case<'_> {
             }
         }
         if run.code == 0 {
-            self.released(environment, arguments[0] == "destroy");
+            self.released(environment, arguments[0] == "destroy")?;
             if arguments[0] == "apply" {
+                self.claimed.insert(environment.name);
                 self.is_settled(environment)?;
             }
         }
@@ -246,23 +290,30 @@ impl Case<'_> {
         }
     }
 
-    /// What was adopted and is no longer wanted has been let go of: it is its owner's again.
-    fn released(&mut self, environment: &Environment, everything: bool) {
-        let wanted: Vec<&str> = self
-            .stack
-            .parts
-            .iter()
-            .filter(|part| part.wanted)
-            .map(|part| part.shape.name)
-            .collect();
+    /// Terrace has released what was adopted and has left the stack: it is its owner's again, and carries no mark.
+    fn released(&mut self, environment: &Environment, everything: bool) -> Result<(), String> {
+        let parts = self.stack.parts.iter().filter(|part| part.wanted);
+        let wanted: Vec<&str> = parts.map(|part| part.shape.name).collect();
         for taken in self
             .taken
             .iter_mut()
-            .filter(|taken| taken.environment == environment.name)
+            .filter(|taken| taken.environment == environment.name && taken.adopted)
         {
             let component = taken.address.split('/').nth(1).unwrap_or_default();
-            taken.adopted &= !everything && wanted.contains(&component);
+            taken.adopted = !everything && wanted.contains(&component);
+            if taken.adopted {
+                continue;
+            }
+            for key in &taken.identities {
+                if let Some(text) = self.now.get(key)
+                    && key.starts_with("cluster ")
+                    && text.contains("\"terrace.dev/stack\"")
+                {
+                    return Err(format!("released with a mark: {key}\n  {text}"));
+                }
+            }
         }
+        Ok(())
     }
 
     /// After an apply there is nothing left to do.
@@ -307,6 +358,8 @@ impl Case<'_> {
             "apply" | "destroy" => &[0, 3, 4],
             "plan" => &[0, 2, 4],
             "bootstrap" => &[0, 4],
+            // There may be nothing to forget.
+            "forget" => &[0, 1],
             _ => &[0],
         };
         if !documented.contains(&run.code) {
@@ -329,7 +382,7 @@ impl Case<'_> {
             if is_shared(key) {
                 continue;
             }
-            let mine = owned.contains(key);
+            let mine = owned.contains(key) && (arguments[0] != "forget" || is_record(key));
             let adopted = self.taken.iter().any(|taken| {
                 let asked = arguments
                     .windows(2)
@@ -374,9 +427,14 @@ impl Case<'_> {
     }
 }
 
-/// What no environment has for itself: the namespace and the bucket of the state store, and the file of a saved plan.
+/// An item of a state store.
+fn is_record(key: &str) -> bool {
+    key.contains(" terrace-system/") || key.contains("s3.objects ") || key.contains("/.terrace/")
+}
+
+/// What the environments of a directory share: the namespace and the bucket of the state store, and two files.
 fn is_shared(key: &str) -> bool {
-    key == "directory plan.json"
+    matches!(key, "directory plan.json" | "directory terrace.lock")
         || key.contains("Namespace /terrace-system ")
         || (key.contains("terrace-assets-") && !key.contains("s3.objects") && key.starts_with("account"))
 }

@@ -18,8 +18,6 @@ pub(crate) struct Act {
     pub(crate) story: String,
     /// The environment and the address whose name they took, where they took one.
     pub(crate) takes: Option<(&'static str, String)>,
-    /// Whether what is theirs now was there before: it only changed hands.
-    pub(crate) recreates: bool,
 }
 
 impl Act {
@@ -27,7 +25,6 @@ impl Act {
         Some(Act {
             story: story.into(),
             takes: None,
-            recreates: false,
         })
     }
 
@@ -39,7 +36,6 @@ impl Act {
         Some(Act {
             story: story.into(),
             takes: Some((environment.name, address)),
-            recreates: false,
         })
     }
 }
@@ -314,7 +310,7 @@ fn lose_state(scene: &mut Scene<'_, '_>) -> Option<Act> {
     (!stored.is_empty()).then(|| Act::new("lose the state store"))?
 }
 
-/// A file in the target's directory: one more, or in place of ours.
+/// A file in the target's directory: another one, or an edit of ours.
 fn file(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let files = scene
         .ours
@@ -335,9 +331,8 @@ fn file(scene: &mut Scene<'_, '_>) -> Option<Act> {
     }
     let chosen = *scene.random.of(&files);
     fs::write(directory.join(chosen), format!("# theirs {number}\n")).ok()?;
-    let mut act = Act::new(format!("overwrite deployed/{chosen}"))?;
-    act.recreates = true;
-    Some(act)
+    // An edit of a file of ours: it stays ours, and the next apply restores it.
+    Act::new(format!("overwrite deployed/{chosen}"))
 }
 
 fn remove(scene: &Scene<'_, '_>, place: &Place) -> Option<()> {

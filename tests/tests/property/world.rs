@@ -7,6 +7,8 @@ use terrace_tests::inventory::{self, Inventory};
 use terrace_tests::servers::{self, Account, Api, Cluster, Endpoint};
 use terrace_tests::{Scratch, Terrace};
 
+use crate::stack::Environment;
+
 /// The servers that all cases share, and nobody else uses.
 #[derive(Debug)]
 pub(crate) struct Servers {
@@ -31,15 +33,19 @@ impl Servers {
 pub(crate) struct World<'a> {
     pub(crate) servers: &'a Servers,
     pub(crate) id: String,
+    /// The environment `live`, whose cluster and account all others use as well.
+    uses: Environment,
     pub(crate) account: Account<'a>,
     /// Somebody else's account.
     pub(crate) other: Account<'a>,
     pub(crate) directory: Scratch,
+    /// Another directory, to which a user copies the stack.
+    pub(crate) elsewhere: Scratch,
     pub(crate) kubeconfig: PathBuf,
 }
 
 impl<'a> World<'a> {
-    pub(crate) fn new(servers: &'a Servers, id: &str) -> World<'a> {
+    pub(crate) fn new(servers: &'a Servers, id: &str, live: &Environment) -> World<'a> {
         let directory = Scratch::new(id);
         let kubeconfig = directory.path().join("no-home/kubeconfig");
         directory.write("no-home/empty", "");
@@ -47,11 +53,20 @@ impl<'a> World<'a> {
         World {
             servers,
             id: id.to_owned(),
+            uses: live.clone(),
             account: servers.endpoint.account(),
             other: servers.endpoint.account(),
             directory,
+            elsewhere: Scratch::new(&format!("{id}-elsewhere")),
             kubeconfig,
         }
+    }
+
+    /// The program in the other directory.
+    pub(crate) fn terrace_elsewhere(&self) -> Terrace {
+        Terrace::in_directory(self.elsewhere.path())
+            .kubeconfig(&self.kubeconfig)
+            .account(&self.account)
     }
 
     pub(crate) fn terrace(&self) -> Terrace {
@@ -60,7 +75,7 @@ impl<'a> World<'a> {
             .account(&self.account)
     }
 
-    /// Everything there is, without what belongs to other cases.
+    /// Everything that the environments of a stack can reach, without the items of other cases.
     pub(crate) fn inventory(&self) -> Inventory {
         let mut all = Inventory::new();
         let mut add = |place: &str, items: Inventory| {
@@ -70,12 +85,26 @@ impl<'a> World<'a> {
                     .map(|(key, text)| (format!("{place} {key}"), text)),
             );
         };
-        let cluster = inventory::of_cluster(&self.servers.api).into_iter();
-        add("cluster", cluster.filter(|(key, _)| self.concerns(key)).collect());
-        add("account", inventory::of_account(&self.account));
-        add("other", inventory::of_account(&self.other));
+        if self.uses.cluster {
+            add(
+                "cluster",
+                inventory::of_cluster(&self.servers.api, |key| self.concerns(key)),
+            );
+        }
+        if self.uses.account {
+            add("account", inventory::of_account(&self.account));
+            add("other", inventory::of_account(&self.other));
+        }
         add("directory", inventory::of_directory(self.directory.path()));
         all
+    }
+
+    /// The same after an edit of the stack, which changes only files.
+    pub(crate) fn edited(&self, mut before: Inventory) -> Inventory {
+        before.retain(|key, _| !key.starts_with("directory "));
+        let files = inventory::of_directory(self.directory.path()).into_iter();
+        before.extend(files.map(|(path, content)| (format!("directory {path}"), content)));
+        before
     }
 
     /// Whether an item of the cluster belongs to this case or to none. The ids of cases look like `w12z`.
