@@ -135,7 +135,9 @@ impl Case<'_> {
         if act.story.starts_with("lose") {
             self.claimed.clear();
         }
-        let kind: Vec<&str> = act.story.split(' ').take(2).collect();
+        let names = |word: &&str| word.contains(|c: char| c == '/' || c.is_ascii_digit());
+        let words = act.story.split(' ').take(2);
+        let kind: Vec<&str> = words.filter(|word| !names(word)).collect();
         *self.codes.entry(format!("({})", kind.join(" "))).or_default() += 1;
         self.story.push(format!("a stranger: {}", act.story));
     }

@@ -58,9 +58,9 @@ pub(crate) fn act(scene: &mut Scene<'_, '_>) -> Option<Act> {
     }
     if cluster && (!account || scene.random.percent(55)) {
         return match scene.random.below(13) {
-            0..=3 => squat(scene),
-            4..=5 => guest(scene),
-            6 => restore(scene),
+            0..=2 => squat(scene),
+            3..=4 => guest(scene),
+            5..=6 => restore(scene),
             7 => recreate(scene),
             8..=9 => strip(scene),
             10 => delete(scene),

@@ -20,7 +20,7 @@ use std::time::Instant;
 use crate::world::Servers;
 
 /// How many cases there are unless `TERRACE_CASES` says.
-const SAMPLE: u64 = 24;
+const SAMPLE: u64 = 16;
 
 /// A case waits for servers more than it works.
 const AT_ONCE: usize = 6;
