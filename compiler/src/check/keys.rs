@@ -211,7 +211,7 @@ fn text_of(term: &Term) -> &str {
 }
 
 /// Whether a text is as a pattern of IAM says, in which `*` stands for any text. What follows the name in an ARN counts as part of it.
-fn glob(pattern: &str, text: &str) -> bool {
+pub(super) fn glob(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,
         Some((start, rest)) => text.strip_prefix(start).is_some_and(|after| {

@@ -4,6 +4,7 @@
 //! The rules look at objects as they are after expansion, so it does not matter whether a module, a patch, a loop or a grant made
 //! them. What the platform's own components do is the platform's decision, except for a binding that ties two tenants together.
 
+mod arns;
 mod bindings;
 mod network;
 mod scan;
@@ -64,6 +65,8 @@ pub(crate) struct Tenancy<'a> {
     hosts: HashMap<(Option<&'a Text>, &'a str), Vec<usize>>,
     /// The namespaces with a ResourceQuota that limits pods, by cluster and name.
     limited: HashSet<(Option<&'a Text>, &'a str)>,
+    /// The names of the tenants' CloudFormation resources.
+    names: arns::Names<'a>,
     /// ClusterRoles of the platform, by cluster and name: their place in the graph.
     cluster_roles: HashMap<(Option<&'a Text>, &'a str), usize>,
 }
@@ -78,6 +81,7 @@ impl<'a> Tenancy<'a> {
             readers: HashMap::new(),
             hosts: HashMap::new(),
             limited: HashSet::new(),
+            names: arns::Names::new(graph, bodies),
             cluster_roles: HashMap::new(),
         };
         for (at, resource) in graph.resources.iter().enumerate() {
@@ -217,10 +221,12 @@ pub(super) fn object(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Finds the namespaces of other tenants in a CloudFormation resource, such as an association of a role with their accounts.
+/// Finds what belongs to other tenants in a CloudFormation resource: their namespaces, such as in an association of a role with their
+/// accounts, and in policies their resources.
 pub(super) fn resource(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     if let Some(tenant) = tenant_of(subject.instance()) {
         scan::scan(subject, tenant, &[], findings);
+        arns::policy(subject, tenant, findings);
     }
 }
 
