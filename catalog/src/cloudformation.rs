@@ -286,18 +286,18 @@ pub fn validate_resource_attributes<T: Tree>(resource: &T, problems: &mut Vec<Pr
         let view = value.view();
         match key.as_str() {
             "Type" | "Condition" | "Version" if !matches!(view, View::String(_)) => {
-                checker.report(&at, || wrong("text", value));
+                checker.report(&at, || wrong("a string", value));
             }
             "DependsOn" => match view {
                 View::String(_) => {}
                 View::List(names) => {
                     for (index, name) in names.iter().enumerate() {
                         if !matches!(name.view(), View::String(_)) {
-                            checker.report(&at.index(index), || wrong("text", name));
+                            checker.report(&at.index(index), || wrong("a string", name));
                         }
                     }
                 }
-                _ => checker.report(&at, || wrong("text or a list", value)),
+                _ => checker.report(&at, || wrong("a string or a list", value)),
             },
             "DeletionPolicy" => {
                 let allowed = &["Delete", "Retain", "RetainExceptOnCreate", "Snapshot"][..4 - no_snapshot];
@@ -334,7 +334,7 @@ fn policy<T: Tree>(checker: &mut Checker<'_>, value: &T, allowed: &[&'static str
             allowed: allowed.iter().map(|name| (*name).into()).collect(),
             nearest: nearest(text, allowed.iter().copied()).map(Text::from),
         }),
-        _ => checker.report(at, || wrong("text", value)),
+        _ => checker.report(at, || wrong("a string", value)),
     }
 }
 

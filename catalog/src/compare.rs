@@ -108,8 +108,8 @@ pub(crate) fn expected(node: &Node<'_>) -> Text {
         return "a quantity".into();
     }
     const WORDS: [(u8, &str); 6] = [
-        (types::STRING, "text"),
-        (types::INTEGER, "a whole number"),
+        (types::STRING, "a string"),
+        (types::INTEGER, "an integer"),
         (types::NUMBER, "a number"),
         (types::BOOL, "a boolean"),
         (types::LIST, "a list"),

@@ -31,7 +31,7 @@ pub enum ProblemKind {
     },
     /// The value has the wrong type.
     WrongType {
-        /// The accepted types in words: `text`, `text or a whole number`.
+        /// The accepted types in words: `a string`, `a string or an integer`.
         expected: Text,
         /// The type of the value, in words.
         found: &'static str,
@@ -120,7 +120,7 @@ impl Problem {
             None => "the body".to_owned(),
         };
         match &self.kind {
-            ProblemKind::UnknownKey { .. } => format!("there is no field {last} here"),
+            ProblemKind::UnknownKey { .. } => format!("unknown field {last}"),
             ProblemKind::KeyPattern { patterns } => {
                 format!(
                     "the key {last} must match {}",
@@ -148,12 +148,12 @@ impl Problem {
                 format!("{last} must {}", sized(*minimum, *maximum, "entry", "entries"))
             }
             ProblemKind::Duplicate { first } => format!("{last} repeats item {first}"),
-            ProblemKind::ReadOnly => format!("{last} is set by the server and cannot be given"),
+            ProblemKind::ReadOnly => format!("{last} is read-only: only the server sets it"),
             ProblemKind::ClusterWide => {
-                format!("{last} cannot be given: objects of this kind live in no namespace")
+                format!("{last} is not allowed: objects of this kind are cluster-scoped")
             }
-            ProblemKind::Excludes { other } => format!("{last} cannot stand beside `{other}`"),
-            ProblemKind::Requires { key, other } => format!("`{key}` needs `{other}` beside it"),
+            ProblemKind::Excludes { other } => format!("{last} cannot be combined with `{other}`"),
+            ProblemKind::Requires { key, other } => format!("`{key}` requires `{other}`"),
             ProblemKind::OneOf { keys } => {
                 let group = |keys: &Vec<Text>| {
                     keys.iter()
@@ -163,8 +163,8 @@ impl Problem {
                 };
                 format!("{last} must have {}", one_of(keys.iter().map(group)))
             }
-            ProblemKind::Ambiguous => format!("{last} has a form that is ruled out"),
-            ProblemKind::NoForm => format!("{last} has none of the forms it may have"),
+            ProblemKind::Ambiguous => format!("{last} has a form that is not allowed"),
+            ProblemKind::NoForm => format!("{last} has none of the allowed forms"),
         }
     }
 
@@ -178,9 +178,9 @@ impl Problem {
             | ProblemKind::NotInEnum {
                 nearest: Some(nearest),
                 ..
-            } => Some(format!("`{nearest}` exists")),
+            } => Some(format!("did you mean `{nearest}`?")),
             ProblemKind::UnknownKey { nearest: None, known } if !known.is_empty() => Some(format!(
-                "there is {}",
+                "the valid fields are {}",
                 known
                     .iter()
                     .map(|key| format!("`{key}`"))

@@ -71,11 +71,11 @@ fn checks_a_bucket() {
         r#"{"BucketNaem": "x", "VersioningConfiguration": {"Status": "On"}, "Arn": "x", "Tags": {"a": "b"},
             "LifecycleConfiguration": {"Rules": [{"Id": "a", "ExpirationInDays": "soon"}]}}"#,
         expect![[r#"
-            BucketNaem: there is no field `BucketNaem` here (`BucketName` exists)
+            BucketNaem: unknown field `BucketNaem` (did you mean `BucketName`?)
             VersioningConfiguration.Status: `Status` must be `Enabled` or `Suspended`
-            Arn: `Arn` is set by the server and cannot be given
+            Arn: `Arn` is read-only: only the server sets it
             Tags: `Tags` must be a list, not a map
-            LifecycleConfiguration.Rules[0].ExpirationInDays: `ExpirationInDays` must be a whole number, not text
+            LifecycleConfiguration.Rules[0].ExpirationInDays: `ExpirationInDays` must be an integer, not a string
             LifecycleConfiguration.Rules[0]: `Status` is missing
         "#]],
     );
@@ -95,10 +95,10 @@ fn accepts_functions_and_checks_their_branches() {
         r#"{"DelaySeconds": {"Fn::If": ["Fast", "soon", 901]}, "QueueName": {"Fn::Join2": ["", []]},
             "RedrivePolicy": {"maxReceiveCount": null}}"#,
         expect![[r#"
-            DelaySeconds.Fn::If[1]: item 1 must be a whole number, not text
+            DelaySeconds.Fn::If[1]: item 1 must be an integer, not a string
             DelaySeconds.Fn::If[2]: item 2 must be between 0 and 900
-            QueueName.Fn::Join2: there is no field `Fn::Join2` here (`Fn::Join` exists)
-            RedrivePolicy.maxReceiveCount: `maxReceiveCount` must be a whole number, not null
+            QueueName.Fn::Join2: unknown field `Fn::Join2` (did you mean `Fn::Join`?)
+            RedrivePolicy.maxReceiveCount: `maxReceiveCount` must be an integer, not null
         "#]],
     );
     // A condition may decide a required property, but both branches must give a value.
@@ -129,7 +129,7 @@ fn rejects_keys_that_exclude_each_other() {
         "AWS::EC2::Instance",
         r#"{"ImageId": "ami-12345678", "SubnetId": "subnet-12345678", "NetworkInterfaces": [{"DeviceIndex": "0"}]}"#,
         expect![[r#"
-            SubnetId: `SubnetId` cannot stand beside `NetworkInterfaces`
+            SubnetId: `SubnetId` cannot be combined with `NetworkInterfaces`
         "#]],
     );
     resource(
@@ -166,10 +166,10 @@ fn checks_the_attributes_of_a_resource() {
     check(
         r#"{"DeletionPolicy": "Retian", "DependsOn": {"a": 1}, "UpdateReplacePolicy": "RetainExceptOnCreate", "Propertys": {}}"#,
         expect![[r#"
-            DeletionPolicy: `DeletionPolicy` must be `Delete`, `Retain`, `RetainExceptOnCreate` or `Snapshot` (`Retain` exists)
-            DependsOn: `DependsOn` must be text or a list, not a map
+            DeletionPolicy: `DeletionPolicy` must be `Delete`, `Retain`, `RetainExceptOnCreate` or `Snapshot` (did you mean `Retain`?)
+            DependsOn: `DependsOn` must be a string or a list, not a map
             UpdateReplacePolicy: `UpdateReplacePolicy` must be `Delete`, `Retain` or `Snapshot`
-            Propertys: there is no field `Propertys` here (`Properties` exists)
+            Propertys: unknown field `Propertys` (did you mean `Properties`?)
             `Type` is missing
         "#]],
     );
@@ -183,15 +183,15 @@ fn checks_a_deployment() {
               {"name": "a", "image": 5, "imagePullPolicy": "Sometimes", "ports": [{"containerPort": 80}, {"containerPort": 80, "protocol": "TCP"}],
                "resources": {"limits": {"cpu": "500mm", "memory": 5}}}]}}}, "status": {}}"#,
         expect![[r#"
-            metadata.creationTimestamp: `creationTimestamp` is set by the server and cannot be given
+            metadata.creationTimestamp: `creationTimestamp` is read-only: only the server sets it
             metadata.labels["a b"]: `a b` must be a key such as `app` or `example.org/app`: at most 63 letters, digits, `-`, `_` and `.` after an optional domain
             metadata.labels["a b"]: `a b` must be a label value: at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at both ends
-            spec.replica: there is no field `replica` here (`replicas` exists)
-            spec.template.spec.containers[0].image: `image` must be text, not a whole number
+            spec.replica: unknown field `replica` (did you mean `replicas`?)
+            spec.template.spec.containers[0].image: `image` must be a string, not an integer
             spec.template.spec.containers[0].imagePullPolicy: `imagePullPolicy` must be `Always`, `IfNotPresent` or `Never`
             spec.template.spec.containers[0].ports[1]: item 1 repeats item 0
             spec.template.spec.containers[0].resources.limits.cpu: `cpu` must be a quantity such as 500m or 2Gi
-            status: `status` is set by the server and cannot be given
+            status: `status` is read-only: only the server sets it
         "#]],
     );
 }
@@ -205,21 +205,21 @@ fn enforces_rules_from_the_api_documentation() {
             "resources": {"limits": {"memmory": "1Gi", "nvidia.com/gpu": 1, "hugepages-2Mi": "4Mi"}}}]}}"#,
         expect![[r#"
             spec.containers[0].name: `name` must match `^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
-            spec.containers[0].livenessProbe.httpGet: `httpGet` cannot stand beside `exec`
+            spec.containers[0].livenessProbe.httpGet: `httpGet` cannot be combined with `exec`
             spec.containers[0].readinessProbe.periodSeconds: `periodSeconds` must be at least 1
             spec.containers[0].readinessProbe: `readinessProbe` must have `exec`, `grpc`, `httpGet` or `tcpSocket`
             spec.containers[0].env[0].valueFrom: `valueFrom` must have `configMapKeyRef`, `fieldRef`, `fileKeyRef`, `resourceFieldRef` or `secretKeyRef`
             spec.containers[0].env[1].name: `name` must match `^[ -<>-~]+$`
             spec.containers[0].ports[0].containerPort: `containerPort` must be between 1 and 65535
             spec.containers[0].ports[0].name: `name` must have at most 15 characters
-            spec.containers[0].resources.limits.memmory: there is no field `memmory` here (`memory` exists)
+            spec.containers[0].resources.limits.memmory: unknown field `memmory` (did you mean `memory`?)
         "#]],
     );
     object(
         r#"{"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "a"}, "spec": {"hard": {"requests.cpu": "10", "count/jobs.batch": 5,
             "gold.storageclass.storage.k8s.io/requests.storage": "1Ti", "request.memory": "1Gi"}}}"#,
         expect![[r#"
-            spec.hard["request.memory"]: there is no field `request.memory` here (`requests.memory` exists)
+            spec.hard["request.memory"]: unknown field `request.memory` (did you mean `requests.memory`?)
         "#]],
     );
     object(
@@ -238,7 +238,7 @@ fn checks_names_and_namespaces() {
     object(
         r#"{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "1st", "namespace": "A"}, "spec": {"type": "Loadbalancer"}}"#,
         expect![[r#"
-            spec.type: `type` must be `ClusterIP`, `ExternalName`, `LoadBalancer` or `NodePort` (`LoadBalancer` exists)
+            spec.type: `type` must be `ClusterIP`, `ExternalName`, `LoadBalancer` or `NodePort` (did you mean `LoadBalancer`?)
             metadata.name: `name` must be a DNS label that starts with a letter: at most 63 lower-case letters, digits and `-`
             metadata.namespace: `namespace` must be a DNS label: at most 63 lower-case letters, digits and `-`, with a letter or digit at both ends
         "#]],
@@ -247,14 +247,14 @@ fn checks_names_and_namespaces() {
         r#"{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team.a", "namespace": "b"}}"#,
         expect![[r#"
             metadata.name: `name` must be a DNS label: at most 63 lower-case letters, digits and `-`, with a letter or digit at both ends
-            metadata.namespace: `namespace` cannot be given: objects of this kind live in no namespace
+            metadata.namespace: `namespace` is not allowed: objects of this kind are cluster-scoped
         "#]],
     );
     object(
         r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}, "data": {"a": 1}, "binaryData": {"b": "?"}}"#,
         expect![[r#"
-            data.a: `a` must be text, not a whole number
-            binaryData.b: `b` must be text in base64
+            data.a: `a` must be a string, not an integer
+            binaryData.b: `b` must be a base64 string
             metadata: `name` is missing
         "#]],
     );
@@ -270,7 +270,7 @@ fn checks_custom_resources() {
         r#"{"apiVersion": "monitoring.coreos.com/v1", "kind": "ServiceMonitor", "metadata": {"name": "a"},
             "spec": {"endpoints": [{"port": "http", "intervall": "30s"}], "selector": {"matchLabels": {"app": "a"}}}}"#,
         expect![[r#"
-            spec.endpoints[0].intervall: there is no field `intervall` here (`interval` exists)
+            spec.endpoints[0].intervall: unknown field `intervall` (did you mean `interval`?)
         "#]],
     );
     object(

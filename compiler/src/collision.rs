@@ -1,6 +1,6 @@
-//! Objects that two environments of the stack would both write, because they share a cluster.
+//! Finds objects that two environments of the stack would both write, because they share a cluster.
 //!
-//! Each apply would overwrite the other's objects, and destroying one environment would delete what the other runs on.
+//! Each apply would overwrite the objects of the other environment, and destroying one environment would delete objects of the other.
 
 use std::collections::BTreeSet;
 
@@ -16,13 +16,13 @@ use crate::placement::{clusters, is_one_cluster};
 use crate::resource::Resource;
 use crate::source::Span;
 
-/// How many of the common objects a message names.
+/// The maximum number of common objects that a message names.
 const NAMED: usize = 2;
 
-/// An environment and what became of it.
+/// An environment with its compiled resources.
 pub(crate) struct Compiled<'a> {
     pub(crate) environment: &'a Environment,
-    /// Whether the command is about this environment.
+    /// Whether the command was called for this environment.
     pub(crate) asked: bool,
     pub(crate) emission: &'a Emission<'a>,
 }
@@ -30,18 +30,18 @@ pub(crate) struct Compiled<'a> {
 /// Group, kind, namespace and name of an object.
 type Identity<'a> = (&'a str, &'a str, &'a str, &'a str);
 
-/// Two environments of one cluster: the one that was found first, and the one that the message is about.
+/// Two environments of one cluster. The message is about the second.
 struct Pair<'a> {
     first: (&'a Compiled<'a>, Span),
     second: (&'a Compiled<'a>, Span),
 }
 
-/// True when the environment names a cluster that the other one names, too.
+/// Returns whether two environments name the same cluster.
 pub(crate) fn shares_cluster(one: &Environment, other: &Environment) -> bool {
     common_clusters(one, other).next().is_some()
 }
 
-/// The clusters that two environments both name, by each one's name of the target.
+/// Returns the clusters that two environments share, with the name of the target in each.
 fn common_clusters<'a>(
     one: &'a Environment,
     other: &'a Environment,
@@ -54,11 +54,11 @@ fn common_clusters<'a>(
     })
 }
 
-/// Reports the objects that several environments of one cluster have in common.
+/// Reports objects that several environments of one cluster have in common.
 pub(crate) fn check(all: &[Compiled<'_>], diagnostics: &mut Diagnostics) {
     for (at, one) in all.iter().enumerate() {
         for other in all[at + 1..].iter().filter(|other| one.asked || other.asked) {
-            // The advice changes namespaces, so it goes to the environment that loses less by it.
+            // The help changes namespaces, so it is for the environment that is not production.
             let production = |one: &Compiled<'_>| one.environment.class.value.is_production();
             let (first, second) = match production(other) && !production(one) {
                 true => (other, one),
@@ -90,9 +90,9 @@ impl Pair<'_> {
         if !moved.is_empty() {
             diagnostics.push(self.namespaces(&moved));
         }
-        let mut told: BTreeSet<Span> = BTreeSet::new();
+        let mut reported: BTreeSet<Span> = BTreeSet::new();
         for (identity, resource) in fixed {
-            if told.insert(resource.declared) {
+            if reported.insert(resource.declared) {
                 diagnostics.push(self.object(&identity, resource));
             }
         }
@@ -105,7 +105,7 @@ impl Pair<'_> {
         )
     }
 
-    /// Objects in the namespaces that are composed for each environment.
+    /// Reports objects in the namespaces that are composed for each environment.
     fn namespaces(&self, common: &[(Identity<'_>, &Resource)]) -> Diagnostic {
         let (first, second) = self.names();
         let named = common.iter().take(NAMED).map(|(identity, _)| describe(identity));
@@ -128,11 +128,11 @@ impl Pair<'_> {
             None => diagnostic,
         };
         diagnostic
-            .note("a prefix moves an environment to new namespaces: give it to the one that is not deployed yet")
-            .help(format!("write `namespace_prefix: {prefix}` in environment `{second}`"))
+            .note("a prefix moves an environment to new namespaces; add it to the environment that is not deployed yet")
+            .help(format!("add `namespace_prefix: {prefix}` to environment `{second}`"))
     }
 
-    /// An object whose name and namespace are the same in every environment.
+    /// Reports an object whose name and namespace are the same in every environment.
     fn object(&self, identity: &Identity<'_>, resource: &Resource) -> Diagnostic {
         let (first, second) = self.names();
         let graph = self.second.0.emission.graph();
@@ -147,7 +147,7 @@ impl Pair<'_> {
         .also(self.second.1, format!("the cluster of `{second}`"))
         .also(self.first.1, format!("the cluster of `{first}`"));
         graph.located(resource, diagnostic).help(
-            "put `{{ environment.name }}` into its name, or list one of the environments in `environments` of the component",
+            "add `{{ environment.name }}` to its name, or list only one of the environments in `environments` of the component",
         )
     }
 }
@@ -159,7 +159,7 @@ fn describe((_, kind, namespace, name): &Identity<'_>) -> String {
     }
 }
 
-/// The objects that go to one cluster of an environment.
+/// Returns the objects for one cluster of an environment.
 fn objects<'a>(
     emission: &'a Emission<'a>,
     target: &'a Text,

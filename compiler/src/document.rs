@@ -1,6 +1,6 @@
-//! Documents as types: what later phases work on, decoded from nodes that are valid.
+//! Typed documents for the later phases, decoded from valid nodes.
 //!
-//! Decoding cannot fail. A node that did not pass [`crate::validate`] gives a document with empty places, never a panic.
+//! Decoding cannot fail. A node that did not pass [`crate::validate`] is decoded to a document with empty values.
 
 mod decode;
 
@@ -13,12 +13,12 @@ use crate::source::Span;
 use crate::unit::{Duration, Quantity};
 use crate::validate::Kind;
 
-/// A value that knows its place. Equality ignores the place.
+/// A value with its place. Equality ignores the place.
 #[derive(Clone, Debug)]
 pub struct Spanned<T> {
     /// The value.
     pub value: T,
-    /// Its bytes; of a key, the key's.
+    /// The place of the value, or of the key for a key.
     pub span: Span,
 }
 
@@ -28,7 +28,7 @@ impl<T: PartialEq> PartialEq for Spanned<T> {
     }
 }
 
-/// Any document.
+/// A document of any kind.
 #[derive(Clone, Debug)]
 pub enum Document {
     /// The platform.
@@ -58,7 +58,7 @@ impl Document {
         }
     }
 
-    /// Its kind.
+    /// Returns the kind.
     pub fn kind(&self) -> Kind {
         match self {
             Document::Platform(_) => Kind::Platform,
@@ -70,7 +70,7 @@ impl Document {
         }
     }
 
-    /// Its name.
+    /// Returns the name.
     pub fn name(&self) -> &Spanned<Text> {
         match self {
             Document::Platform(document) => &document.name,
@@ -83,16 +83,16 @@ impl Document {
     }
 }
 
-/// What a tenant has booked.
+/// The tier of a tenant.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Tier {
-    /// The smallest.
+    /// The smallest tier.
     Basic,
-    /// The middle.
+    /// The medium tier.
     Professional,
-    /// The largest.
+    /// The largest tier.
     Enterprise,
-    /// By the tenant's own limits.
+    /// A tier with limits of the tenant itself.
     Custom,
 }
 
@@ -100,7 +100,7 @@ impl Tier {
     /// Every tier, smallest first.
     pub const ALL: [Tier; 4] = [Tier::Basic, Tier::Professional, Tier::Enterprise, Tier::Custom];
 
-    /// The word for it.
+    /// Returns the name.
     pub fn as_str(self) -> &'static str {
         match self {
             Tier::Basic => "basic",
@@ -111,21 +111,21 @@ impl Tier {
     }
 }
 
-/// How confidential data may be; ordered, the least first.
+/// The confidentiality of data, from the lowest to the highest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Clearance {
-    /// For everybody.
+    /// Data for the public.
     Public,
-    /// For everybody inside.
+    /// Data for all members of the organization.
     Internal,
-    /// For those who need it.
+    /// Data for members who need it.
     Confidential,
-    /// For those who are named.
+    /// Data for named persons.
     Restricted,
 }
 
 impl Clearance {
-    /// Every clearance, the least first.
+    /// All clearances, the lowest first.
     pub const ALL: [Clearance; 4] = [
         Clearance::Public,
         Clearance::Internal,
@@ -133,7 +133,7 @@ impl Clearance {
         Clearance::Restricted,
     ];
 
-    /// The word for it.
+    /// Returns the name.
     pub fn as_str(self) -> &'static str {
         match self {
             Clearance::Public => "public",
@@ -144,52 +144,52 @@ impl Clearance {
     }
 }
 
-/// Whether a module may be used.
+/// The status of a module.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Status {
-    /// Yes.
+    /// The module can be used.
     Active,
-    /// Yes, with a warning.
+    /// The module can be used, but the compiler warns.
     Deprecated,
-    /// Not by anything new.
+    /// New components cannot use the module.
     Sunset,
-    /// No.
+    /// The module cannot be used.
     Archived,
 }
 
-/// The platform: what all of a stack has in common.
+/// The platform: settings for the whole stack.
 #[derive(Clone, Debug)]
 pub struct Platform {
     /// The first part of composed names.
     pub name: Spanned<Text>,
-    /// Who answers for it.
+    /// The owner.
     pub owner: Option<Spanned<Text>>,
-    /// The versions of the program it is for.
+    /// The required versions of the program.
     pub terrace: Option<Spanned<VersionReq>>,
-    /// Folders of modules, relative to the stack's.
+    /// Directories of modules, relative to the directory of the stack.
     pub modules: Vec<Spanned<Text>>,
-    /// Directories outside of the stack's that assets may come from, relative to it.
+    /// Directories outside the directory of the stack that may contain assets, relative to it.
     pub assets: Vec<Spanned<Text>>,
-    /// What tiers mean; those that are described.
+    /// The settings of tiers.
     pub tiers: Vec<(Spanned<Tier>, TierMeaning)>,
-    /// Where the goldens are, relative to the stack's folder.
+    /// The directory of the golden files, relative to the directory of the stack.
     pub golden: Option<Spanned<Text>>,
-    /// Rules that may be broken.
+    /// The waivers.
     pub waivers: Vec<Waiver>,
-    /// All of it.
+    /// The whole document.
     pub node: Node,
 }
 
-/// What a tier means.
+/// The settings of a tier.
 #[derive(Clone, Debug)]
 pub struct TierMeaning {
     /// The quota, by resource.
     pub quota: Vec<(Spanned<Text>, Spanned<Quantity>)>,
-    /// Inputs by component.
+    /// The inputs by component.
     pub inputs: Vec<ComponentInputs>,
 }
 
-/// Inputs that somebody other than the component gives.
+/// Inputs of a component that another document sets.
 #[derive(Clone, Debug)]
 pub struct ComponentInputs {
     /// The component.
@@ -203,55 +203,55 @@ pub struct ComponentInputs {
 pub struct Environment {
     /// The second part of composed names.
     pub name: Spanned<Text>,
-    /// What it is used for.
+    /// The class.
     pub class: Spanned<Class>,
-    /// The environment whose bundles come here next.
+    /// The environment whose bundles are promoted to this one.
     pub promotes_from: Option<Spanned<Text>>,
-    /// Whether schedules and events start its pipelines: where nothing is said, everywhere but in disaster recovery.
+    /// Whether schedules and events start the pipelines. The default is true, except for the class `disaster-recovery`.
     pub triggers: bool,
-    /// The folder everything is written to, where there is neither cluster nor account.
+    /// The directory for all artifacts, if the environment has neither cluster nor account.
     pub directory: Option<Spanned<Text>>,
-    /// The first part of its namespaces, for an environment that shares its cluster with another one.
+    /// The prefix of its namespaces, for an environment that shares its cluster with another.
     pub namespace_prefix: Option<Spanned<Text>>,
     /// The cluster.
     pub kubernetes: Option<Cluster>,
     /// The account.
     pub aws: Option<Account>,
-    /// More clusters, by name.
+    /// Further clusters by name.
     pub clusters: Vec<(Spanned<Text>, Cluster)>,
-    /// More accounts, by name.
+    /// Further accounts by name.
     pub accounts: Vec<(Spanned<Text>, Account)>,
-    /// Inputs by component.
+    /// The inputs by component.
     pub overrides: Vec<ComponentInputs>,
-    /// Inputs by tenant and component.
+    /// The inputs by tenant and component.
     pub tenant_overrides: Vec<(Spanned<Text>, Vec<ComponentInputs>)>,
-    /// All of it.
+    /// The whole document.
     pub node: Node,
 }
 
 /// A Kubernetes cluster.
 #[derive(Clone, Debug)]
 pub struct Cluster {
-    /// The context of the kubeconfig.
+    /// The context in the kubeconfig.
     pub context: Spanned<Text>,
     /// `kubernetes`, `eks` or `openshift`.
     pub distribution: Text,
-    /// The uid of its `kube-system` namespace, where it is stated.
+    /// The UID of its `kube-system` namespace, if it is set.
     pub id: Option<Spanned<Text>>,
-    /// Its place.
+    /// The place of the declaration.
     pub span: Span,
 }
 
-/// An AWS account, and a region in it.
+/// An AWS account with a region.
 #[derive(Clone, Debug)]
 pub struct Account {
-    /// 12 digits.
+    /// The account number with 12 digits.
     pub account: Spanned<Text>,
-    /// Such as `eu-west-1`.
+    /// The region, such as `eu-west-1`.
     pub region: Spanned<Text>,
-    /// The profile that its credentials come from, where it is stated.
+    /// The profile for its credentials, if it is set.
     pub profile: Option<Spanned<Text>>,
-    /// Its place.
+    /// The place of the declaration.
     pub span: Span,
 }
 
@@ -260,110 +260,110 @@ pub struct Account {
 pub struct Tenant {
     /// The third part of composed names.
     pub name: Spanned<Text>,
-    /// Its name for people.
+    /// The display name.
     pub display_name: Option<Spanned<Text>>,
-    /// What it has booked.
+    /// The tier.
     pub tier: Spanned<Tier>,
-    /// The environments it is in; absent: all.
+    /// The environments, or `None` for all.
     pub environments: Option<Vec<Spanned<Text>>>,
-    /// How many jobs it may run at once.
+    /// The maximum number of concurrent jobs.
     pub max_concurrent_jobs: Option<Spanned<i64>>,
-    /// How many hours of processing it may use in a month.
+    /// The maximum number of processing hours in a month.
     pub max_monthly_processing_hours: Option<Spanned<i64>>,
-    /// How much it may store.
+    /// The storage quota.
     pub storage_quota: Option<Spanned<Quantity>>,
-    /// The pool its jobs run in.
+    /// The resource pool of its jobs.
     pub resource_pool: Option<ResourcePool>,
-    /// The most confidential data it may use.
+    /// The clearance that its data requires.
     pub clearance: Option<Spanned<Clearance>>,
-    /// Limits of its own, by name.
+    /// Further limits by name.
     pub limits: Vec<(Spanned<Text>, Node)>,
-    /// Labels of everything that is its own.
+    /// The labels of its resources.
     pub labels: Vec<(Spanned<Text>, Spanned<Text>)>,
-    /// What it wants otherwise.
+    /// The inputs that the tenant overrides, by component.
     pub overrides: Vec<ComponentInputs>,
-    /// All of it.
+    /// The whole document.
     pub node: Node,
 }
 
-/// What a tenant's jobs run in.
+/// The resource pool of a tenant.
 #[derive(Clone, Debug)]
 pub struct ResourcePool {
     /// `cpu_intensive`, `memory_intensive`, `gpu_enabled` or `general_purpose`.
     pub kind: Spanned<Text>,
-    /// How large it is; 1 where nothing is said.
+    /// The scale. The default is 1.
     pub scale_factor: Spanned<Decimal>,
 }
 
-/// A component: one use of a module, or resources of one's own.
+/// A component: a use of a module, or its own resources.
 #[derive(Clone, Debug)]
 pub struct Component {
     /// The last part of composed names.
     pub name: Spanned<Text>,
-    /// Where its resources come from.
+    /// The source of its resources.
     pub recipe: Recipe,
-    /// For whom it is.
+    /// The tenants that it is deployed for.
     pub tenants: Tenants,
-    /// The environments it is in; absent: all.
+    /// The environments, or `None` for all.
     pub environments: Option<Vec<Spanned<Text>>>,
-    /// Where it goes.
+    /// The cluster and account that it is deployed to.
     pub on: Option<Placement>,
-    /// The name it had before.
+    /// The previous name.
     pub moved_from: Option<Spanned<Text>>,
-    /// Rules that may be broken.
+    /// The waivers.
     pub waivers: Vec<Waiver>,
-    /// All of it.
+    /// The whole document.
     pub node: Node,
 }
 
-/// Where a component's resources come from.
+/// The source of the resources of a component.
 #[derive(Clone, Debug)]
 pub enum Recipe {
-    /// From a module.
+    /// A module.
     Module {
-        /// Which.
+        /// The module.
         module: ModuleUse,
-        /// A map of values by input, where there are any.
+        /// The map of values by input, if there is one.
         inputs: Option<Node>,
-        /// What is different from what the module makes, by `RESOURCE` or `RESOURCE["KEY"]`.
+        /// Changes to the resources of the module, by `RESOURCE` or `RESOURCE["KEY"]`.
         patches: Vec<(Spanned<Text>, Node)>,
-        /// Objects that somebody else made; a map each.
+        /// Objects that exist outside the stack, a map each.
         existing: Vec<Node>,
     },
-    /// From the component itself.
+    /// Resources in the component itself.
     Own(Body),
 }
 
-/// A module, as it is asked for: `lake@^1`.
+/// A reference to a module: `lake@^1`.
 #[derive(Clone, Debug)]
 pub struct ModuleUse {
-    /// Its name.
+    /// The name.
     pub name: Spanned<Text>,
-    /// The versions that will do; any where nothing is said.
+    /// The accepted versions. The default is any version.
     pub requirement: Spanned<VersionReq>,
-    /// The place of both.
+    /// The place of the whole reference.
     pub span: Span,
 }
 
-/// For whom a component is.
+/// The tenants that a component is deployed for.
 #[derive(Clone, Debug)]
 pub enum Tenants {
-    /// For the platform itself.
+    /// The platform itself.
     Platform,
-    /// For every tenant.
+    /// Every tenant.
     All(Span),
-    /// For these.
+    /// Named tenants.
     Named(Vec<Spanned<Text>>),
-    /// For those of these tiers.
+    /// The tenants of these tiers.
     Tiers(Vec<Spanned<Tier>>),
 }
 
-/// Where a component goes, in an environment of several clusters or accounts.
+/// The target of a component in an environment with several clusters or accounts.
 #[derive(Clone, Debug)]
 pub enum Placement {
-    /// To the cluster or account of this name.
+    /// The cluster or account with this name.
     Named(Spanned<Text>),
-    /// Its objects here, its CloudFormation stack there.
+    /// A cluster for objects and an account for CloudFormation stacks.
     Each {
         /// The name of a cluster.
         cluster: Option<Spanned<Text>>,
@@ -373,7 +373,7 @@ pub enum Placement {
 }
 
 impl Tenants {
-    /// Whether it is for a tenant.
+    /// Returns whether the selection includes a tenant.
     pub(crate) fn select(&self, tenant: &Tenant) -> bool {
         match self {
             Tenants::Platform => false,
@@ -389,124 +389,124 @@ impl Tenants {
 pub struct Pipeline {
     /// The last part of composed names.
     pub name: Spanned<Text>,
-    /// The tenant it belongs to; absent: the platform.
+    /// The tenant, or `None` for the platform.
     pub tenant: Option<Spanned<Text>>,
-    /// The environments it is in; absent: all.
+    /// The environments, or `None` for all.
     pub environments: Option<Vec<Spanned<Text>>>,
-    /// Where it goes.
+    /// The cluster and account that it is deployed to.
     pub on: Option<Placement>,
-    /// The longest a run may take.
+    /// The maximum duration of a run.
     pub timeout: Option<Spanned<Duration>>,
-    /// The name it had before.
+    /// The previous name.
     pub moved_from: Option<Spanned<Text>>,
-    /// Rules that may be broken.
+    /// The waivers.
     pub waivers: Vec<Waiver>,
-    /// All of it.
+    /// The whole document.
     pub node: Node,
 }
 
 /// A module: a versioned recipe.
 #[derive(Clone, Debug)]
 pub struct Module {
-    /// Its name.
+    /// The name.
     pub name: Spanned<Text>,
-    /// Its version.
+    /// The version.
     pub version: Spanned<Version>,
-    /// Whether it may be used.
+    /// The status.
     pub status: Spanned<Status>,
-    /// What to use instead.
+    /// The module that replaces this one.
     pub replaced_by: Option<ModuleUse>,
-    /// What it is, in one line.
+    /// A summary in one line.
     pub summary: Spanned<Text>,
-    /// What it can do.
+    /// The capabilities.
     pub capabilities: Vec<Spanned<Text>>,
-    /// The formats it understands.
+    /// The supported formats.
     pub formats: Vec<Spanned<Text>>,
-    /// The most confidential data it is fit for.
+    /// The highest confidentiality of data that the module may process.
     pub clearance: Option<Spanned<Clearance>>,
-    /// What it is certified for.
+    /// The certifications.
     pub certifications: Vec<Spanned<Text>>,
-    /// Its inputs, as declared.
+    /// The declared inputs.
     pub inputs: Vec<Input>,
-    /// Its resources and what belongs to them.
+    /// The resources and related declarations.
     pub body: Body,
-    /// Rules that may be broken.
+    /// The waivers.
     pub waivers: Vec<Waiver>,
-    /// All of it.
+    /// The whole document.
     pub node: Node,
 }
 
 /// An input of a module.
 #[derive(Clone, Debug)]
 pub struct Input {
-    /// Its name.
+    /// The name.
     pub name: Spanned<Text>,
-    /// What its values are.
+    /// The schema of its values.
     pub schema: InputSchema,
 }
 
-/// Resources and what belongs to them, of a module or of a component without one.
+/// The resources and related declarations of a module, or of a component without a module.
 #[derive(Clone, Debug)]
 pub struct Body {
     /// Resources by key.
     pub resources: Vec<(Spanned<Text>, Node)>,
-    /// Modules that have to be there beside it.
+    /// The modules that it requires.
     pub requires: Vec<(Spanned<Text>, Spanned<VersionReq>)>,
-    /// How its resources are divided among CloudFormation stacks, where one may not hold them all.
+    /// The partitioning of its resources into several CloudFormation stacks.
     pub divides: Option<Divides>,
-    /// What resources may do with each other; a map each.
+    /// The grants, a map each.
     pub grants: Vec<Node>,
-    /// Who connects to whom; a map each.
+    /// The connections, a map each.
     pub connects: Vec<Node>,
-    /// Objects that somebody else made; a map each.
+    /// Objects that exist outside the stack, a map each.
     pub existing: Vec<Node>,
-    /// What others see of it.
+    /// The outputs for other components.
     pub outputs: Vec<(Spanned<Text>, Node)>,
-    /// What has to be true of the inputs.
+    /// The checks of inputs.
     pub checks: Vec<Check>,
 }
 
-/// How a component that may outgrow one CloudFormation stack divides.
+/// The partitioning of a component that may exceed one CloudFormation stack.
 #[derive(Clone, Debug)]
 pub struct Divides {
     /// The expression that gives the key of a repeated resource.
     pub by: Node,
-    /// Into how many stacks.
+    /// The number of stacks.
     pub into: Spanned<i64>,
 }
 
-/// Something that has to be true.
+/// A check of a module.
 #[derive(Clone, Debug)]
 pub struct Check {
-    /// What it is repeated over: a map, or a list of unique strings.
+    /// The map or list of unique strings that the check is repeated for.
     pub for_each: Option<Node>,
-    /// The expression.
+    /// The expression that must be true.
     pub that: Node,
-    /// What is wrong when it is not true.
+    /// The message if the check fails.
     pub message: Node,
-    /// The path of the input to blame; `*` stands for the key of a repeated one.
+    /// The path of the input that the message points to. `*` stands for the key of the iteration.
     pub at: Option<Spanned<Text>>,
-    /// The name it is waived by.
+    /// The rule name for waivers.
     pub rule: Option<Spanned<Text>>,
     /// The place of `that`.
     pub span: Span,
 }
 
-/// A rule that may be broken for one resource.
+/// A waiver of a rule for one resource.
 #[derive(Clone, Debug)]
 pub struct Waiver {
     /// The rule.
     pub rule: Spanned<Text>,
-    /// The resource.
+    /// The address of the resource.
     pub address: Spanned<Text>,
-    /// Why.
+    /// The reason.
     pub reason: Spanned<Text>,
-    /// The last day, as `2027-06-30`; such texts are in order of time.
+    /// The last day of the waiver, as `2027-06-30`. The order of such strings is chronological.
     pub expires: Spanned<Text>,
 }
 
 impl Waiver {
-    /// The resource it is for, where the address is one.
+    /// Returns the address, if it is valid.
     pub fn resource(&self) -> Option<Address> {
         self.address.value.parse().ok()
     }

@@ -1,4 +1,4 @@
-//! Phase 7: artifacts. Everything that could be wrong has been said; nothing here can fail.
+//! Phase 7: emits artifacts. All problems were reported before, so this phase cannot fail.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,20 +16,20 @@ use crate::provenance::Provenance;
 use crate::resource::{Resource, ResourceKind};
 use crate::term::Term;
 
-/// An environment in which nothing is wrong, and whose artifacts have not been made yet.
+/// A valid environment whose artifacts have not been generated yet.
 ///
-/// All of them together are larger than what they are made of: whoever only passes them on takes them
+/// The artifacts together need more memory than their sources. A caller that only passes them on should take them
 /// [component by component](Emission::each).
 pub struct Emission<'a> {
     graph: Graph<'a>,
     header: Header,
     edges: Vec<Edge>,
-    /// What became of each resource; with its body, once the artifacts are made.
+    /// The lowered resources. They get their bodies when the artifacts are generated.
     lowered: Vec<Lowered>,
     outputs: Outputs,
 }
 
-/// What a bundle says besides its artifacts.
+/// The parts of a bundle other than its artifacts.
 #[derive(Clone)]
 pub(crate) struct Header {
     pub(crate) platform: Text,
@@ -38,26 +38,26 @@ pub(crate) struct Header {
     pub(crate) set: Vec<Text>,
 }
 
-/// What one component comes to.
+/// The artifacts of one component.
 #[derive(Debug)]
 pub struct Piece {
-    /// Its objects and stacks, in no order.
+    /// The objects and stacks, without order.
     pub artifacts: Vec<Artifact>,
-    /// The files that they name.
+    /// The files that the artifacts name.
     pub assets: BTreeMap<Digest, Asset>,
 }
 
-/// What all artifacts share while they are made.
+/// Data that all artifacts share while they are generated.
 struct Context {
-    /// Our label's value.
+    /// The value of the label `terrace.dev/stack`.
     label: Text,
     /// The artifact of each resource.
     ids: Vec<ArtifactId>,
-    /// The artifacts that need others: the numbers of both (see [`Graph::artifact`]), in order.
+    /// The dependencies between artifacts, as pairs of numbers (see [`Graph::artifact`]), in order.
     needs: Vec<(usize, usize)>,
 }
 
-/// A resource on its way out: its number, and what became of it.
+/// The index of a resource, and its lowered form.
 type Finished<'l> = (usize, &'l mut Lowered);
 
 impl<'a> Emission<'a> {
@@ -77,32 +77,32 @@ impl<'a> Emission<'a> {
         }
     }
 
-    /// The resources.
+    /// Returns the graph of resources.
     pub(crate) fn graph(&self) -> &Graph<'a> {
         &self.graph
     }
 
-    /// The body of a resource, as its target gets it.
+    /// Returns the body of a resource as its target gets it.
     pub(crate) fn body(&self, at: usize) -> &Term {
         self.lowered[at].body(&self.graph.resources[at])
     }
 
-    /// The environment.
+    /// Returns the environment.
     pub fn environment(&self) -> &Environment {
         &self.header.environment
     }
 
-    /// Where its artifacts go, by the names that they use.
+    /// Returns the targets of the artifacts by name.
     pub fn targets(&self) -> &BTreeMap<Text, Target> {
         &self.header.targets
     }
 
-    /// Where a field of a resource comes from; nothing where no line of a document makes it.
+    /// Returns the origin of a field of a resource, or `None` if the compiler generates the field.
     pub fn provenance(&self, address: &Address, field: &[Segment]) -> Option<Provenance> {
         self.graph.provenance(address, field)
     }
 
-    /// The bundle.
+    /// Generates the bundle.
     pub fn into_bundle(mut self) -> Bundle {
         let header = self.header.clone();
         let mut artifacts = Vec::new();
@@ -121,8 +121,8 @@ impl<'a> Emission<'a> {
         }
     }
 
-    /// Makes what each component comes to and hands it on, in as many threads as there are and in no order. What was
-    /// answered comes back in order of tenant and component. A second time there is nothing left to make them of.
+    /// Generates the artifacts of each component and passes them to `take`, in parallel and without order. Returns the results in order of tenant
+    /// and component. A second call generates empty artifacts, because the bodies are moved.
     pub fn each<T: Send>(&mut self, take: impl Fn(Piece) -> T + Sync) -> Vec<T> {
         let context = Context {
             label: format!("{}.{}", self.header.platform, self.header.environment.name).into(),
@@ -131,7 +131,7 @@ impl<'a> Emission<'a> {
         };
         let mut lowered = std::mem::take(&mut self.lowered);
         for (resource, lowered) in self.graph.resources.iter_mut().zip(&mut lowered) {
-            // Nobody reads the bodies any more: what stayed as it was is moved, not copied.
+            // The bodies are not needed after this point, so unchanged ones are moved, not copied.
             lowered
                 .body
                 .get_or_insert_with(|| std::mem::take(&mut resource.body));
@@ -145,7 +145,7 @@ impl<'a> Emission<'a> {
         components.into_par_iter().enumerate().map(piece).collect()
     }
 
-    /// Which artifact needs which, by number.
+    /// Returns the dependencies between artifacts by number.
     fn needs(&self) -> Vec<(usize, usize)> {
         let pairs = self
             .edges
@@ -157,7 +157,7 @@ impl<'a> Emission<'a> {
         needs
     }
 
-    /// What the artifact of a resource needs.
+    /// Returns the artifacts that the artifact of a resource depends on.
     fn needed(&self, at: usize, context: &Context) -> BTreeSet<ArtifactId> {
         let artifact = self.graph.artifact(at);
         let start = context.needs.partition_point(|(from, _)| *from < artifact);
@@ -207,7 +207,7 @@ impl<'a> Emission<'a> {
         }
     }
 
-    /// The part of a value that comes later.
+    /// Returns the source of a late value.
     fn source(&self, late: &Late, context: &Context) -> Source {
         let resource = &self.graph.resources[late.resource];
         let attribute = match &late.attribute {
@@ -303,7 +303,8 @@ impl<'a> Emission<'a> {
         }
     }
 
-    /// Our label, the address, and the guard over data. The address is that of the names, which outlive a move.
+    /// Adds the labels and annotations of Terrace: stack, address, and the mark for data. The address has the name of the component that does not
+    /// change with `moved_from`.
     fn mark(&self, resource: &Resource, manifest: &mut Value, label: &Text) {
         let instance = &self.graph.instances[resource.instance];
         let mut address = resource.address.clone();
@@ -486,7 +487,7 @@ impl<'a> Emission<'a> {
         for name in ["DeletionPolicy", "UpdateReplacePolicy"] {
             match attribute(name) {
                 Some(term) => put(name, term.clone().into_value()),
-                // What holds data stays when its template goes: CloudFormation would delete it otherwise.
+                // A resource with data is retained when it is removed from the template. CloudFormation would delete it by default.
                 None if resource.holds_data => put(name, "Retain".into()),
                 None => {}
             }
@@ -509,7 +510,7 @@ impl<'a> Emission<'a> {
         Value::Map(Map::from_distinct(out))
     }
 
-    /// The logical ids that a resource names in `depends_on`.
+    /// Returns the logical IDs that a resource names in `depends_on`.
     fn explicit_order(&self, resource: &Resource) -> BTreeSet<Text> {
         if resource.depends_on.is_empty() {
             return BTreeSet::new();
@@ -528,7 +529,7 @@ impl<'a> Emission<'a> {
     }
 }
 
-/// Artifacts in order of their ids: numbers are sorted, and each artifact is moved once.
+/// Sorts artifacts by ID. The indices are sorted first, so that each artifact is moved once.
 fn in_order(artifacts: Vec<Artifact>) -> Vec<Artifact> {
     let mut order: Vec<usize> = (0..artifacts.len()).collect();
     order.par_sort_by(|a, b| artifacts[*a].id.cmp(&artifacts[*b].id));
@@ -536,12 +537,12 @@ fn in_order(artifacts: Vec<Artifact>) -> Vec<Artifact> {
     order.into_iter().filter_map(|at| artifacts[at].take()).collect()
 }
 
-/// The body of a resource as the target gets it.
+/// Returns the body of a resource as the target gets it.
 fn value(lowered: &mut Lowered) -> Value {
     lowered.body.take().unwrap_or_default().into_value()
 }
 
-/// Updates may do everything but replace or delete what holds data.
+/// Returns a stack policy that denies updates which replace or delete resources with data.
 fn stack_policy(guarded: &[Text]) -> Value {
     let resources: Vec<Value> = guarded
         .iter()

@@ -1,6 +1,6 @@
-//! What is encrypted with a key: where each type names its key, and the encryption context under which its service uses it.
+//! Encrypted resource types: the property with the key, and the encryption context that the service uses.
 //!
-//! The context binds a right on a key to one resource: who may decrypt the objects of a bucket cannot decrypt the records of a
+//! The context limits a permission on a key to one resource. A principal that may decrypt the objects of a bucket cannot decrypt the records of a
 //! stream with the same key.
 
 use terrace_artifact::Text;
@@ -13,21 +13,21 @@ use crate::term::{Reference, Term};
 /// A type that can be encrypted with a key of the platform.
 struct Encrypted {
     type_name: &'static str,
-    /// Where it names the key; a bucket has a list on the way, see [`named_key`].
+    /// The path of the key in the body. Empty for a bucket, whose path contains a list: see [`named_key`].
     key: &'static [&'static str],
-    /// What is encrypted, as the ids of statements say it.
+    /// The encrypted data, as a word for the IDs of statements.
     what: &'static str,
     bound: Bound,
 }
 
-/// What binds a right on a key to a resource.
+/// The limit of a permission on a key to a resource.
 #[derive(Clone, Copy)]
 enum Bound {
-    /// The key of the encryption context under which its service always gives the resource's ARN.
+    /// The key of the encryption context that contains the ARN of the resource.
     Context(&'static str),
-    /// The service alone, which calls KMS for whoever uses the resource.
+    /// Only the service, which calls KMS for the users of the resource.
     Service(&'static str),
-    /// Nothing: who uses the resource needs no right on the key.
+    /// No limit: users of the resource need no permission on the key.
     Free,
 }
 
@@ -45,8 +45,8 @@ const fn encrypted(
     }
 }
 
-/// Contexts: each service's user guide, "encryption context". DynamoDB gives the table's name, which another account's table may have
-/// too.
+/// Source of the contexts: the user guide of each service, "encryption context". The context of DynamoDB contains the name of the table, which
+/// a table of another account may have, too.
 const ENCRYPTED: [Encrypted; 8] = [
     encrypted(BUCKET, &[], "Objects", Bound::Context("aws:s3:arn")),
     encrypted(
@@ -85,7 +85,7 @@ const ENCRYPTED: [Encrypted; 8] = [
         "Executions",
         Bound::Context("aws:states:stateMachineArn"),
     ),
-    // CloudWatch Logs encrypts in its own name, and not in that of who writes.
+    // CloudWatch Logs encrypts with its own identity, not with that of the writer.
     encrypted(LOG_GROUP, &["KmsKeyId"], "Logs", Bound::Free),
 ];
 
@@ -99,7 +99,7 @@ fn find(resource: &Resource) -> Option<&'static Encrypted> {
         .find(|encrypted| encrypted.type_name == type_name)
 }
 
-/// What a resource names as its key: a reference, an ARN, an id or an alias.
+/// Returns the key that a resource names: a reference, an ARN, an ID or an alias.
 pub(crate) fn named_key(resource: &Resource) -> Option<&Term> {
     let encrypted = find(resource)?;
     if encrypted.type_name != BUCKET {
@@ -114,8 +114,8 @@ pub(crate) fn named_key(resource: &Resource) -> Option<&Term> {
         .at(&["ServerSideEncryptionByDefault", "KMSMasterKeyID"])
 }
 
-/// The key that a resource is encrypted with, where it is a resource of the platform. `follow` finds what a reference in the body of
-/// a resource leads to; an alias leads to its key.
+/// Returns the key that encrypts a resource, if the key is a resource of the platform. `follow` resolves a reference in the body of a resource. An
+/// alias leads to its key.
 pub(crate) fn key<'r>(
     resource: &'r Resource,
     follow: impl Fn(&'r Resource, &'r Reference) -> Option<&'r Resource>,
@@ -132,16 +132,16 @@ pub(crate) fn key<'r>(
     }
 }
 
-/// What of a resource is encrypted in the name of who uses it, as the ids of statements say it: `Objects`. Nothing where the service
-/// encrypts in its own name.
+/// Returns the word for the data that is encrypted with the identity of the user, such as `Objects`, or `None` if the service encrypts with its
+/// own identity.
 pub(crate) fn what(resource: &Resource) -> Option<&'static str> {
     find(resource)
         .filter(|encrypted| encrypted.type_name != LOG_GROUP)
         .map(|encrypted| encrypted.what)
 }
 
-/// The condition under which a principal that may use a resource may use its key. `arn` is the resource's; `part` is the pattern of
-/// the keys of a bucket's objects that it may use, where these are not all.
+/// Returns the condition that limits a permission on a key to one resource. `arn` is that of the resource. `part` is the pattern of the object
+/// keys, if the principal may not use the whole bucket.
 pub(crate) fn condition(resource: &Resource, arn: &Term, part: Option<&Term>) -> Option<Condition> {
     let encrypted = find(resource)?;
     let context: Text = match encrypted.bound {
@@ -152,13 +152,13 @@ pub(crate) fn condition(resource: &Resource, arn: &Term, part: Option<&Term>) ->
     if encrypted.type_name != BUCKET {
         return Some(Condition::new("StringEquals", context, vec![arn.clone()]));
     }
-    // With a bucket key, the context is the bucket's ARN, else the object's.
+    // The context is the ARN of the bucket if it uses a bucket key, otherwise the ARN of the object.
     let part = part.cloned().unwrap_or_else(|| "*".into());
     let objects = concat([arn.clone(), "/".into(), part]);
     Some(Condition::new("StringLike", context, vec![arn.clone(), objects]))
 }
 
-/// Only through a service of the resource's region.
+/// Returns the condition that the key is used through a service in the region of the resource.
 fn through(service: &str, span: Span) -> Condition {
     let host = [
         format!("{service}.").into(),

@@ -1,11 +1,11 @@
-//! Policy documents of IAM: statements, trust policies, and the ARNs that both name.
+//! IAM policy documents: statements, trust policies, and ARNs.
 
 use terrace_artifact::Text;
 
 use crate::source::Span;
 use crate::term::{Reference, Term};
 
-/// What a state machine needs to deliver its logs. None of these actions can be limited to a resource.
+/// The actions of a state machine that delivers logs. None of these actions can be limited to a resource.
 pub(crate) const DELIVER_LOGS: &[&str] = &[
     "logs:CreateLogDelivery",
     "logs:GetLogDelivery",
@@ -17,7 +17,7 @@ pub(crate) const DELIVER_LOGS: &[&str] = &[
     "logs:DescribeLogGroups",
 ];
 
-/// What a state machine needs to send traces to X-Ray. None of these actions can be limited to a resource.
+/// The actions of a state machine that sends traces to X-Ray. None of these actions can be limited to a resource.
 pub(crate) const TRACE: &[&str] = &[
     "xray:PutTraceSegments",
     "xray:PutTelemetryRecords",
@@ -25,7 +25,7 @@ pub(crate) const TRACE: &[&str] = &[
     "xray:GetSamplingTargets",
 ];
 
-/// The statements of one policy, in the order in which they were added.
+/// The statements of a policy in the order in which they were added.
 #[derive(Default)]
 pub(crate) struct Policy {
     statements: Vec<Statement>,
@@ -38,7 +38,7 @@ struct Statement {
     conditions: Vec<Condition>,
 }
 
-/// One key of a statement's condition: it holds where the key has one of the values.
+/// One key in the condition of a statement. It is met if the key has one of the values.
 #[derive(Clone, PartialEq)]
 pub(crate) struct Condition {
     operator: &'static str,
@@ -47,7 +47,7 @@ pub(crate) struct Condition {
 }
 
 impl Condition {
-    /// A condition of one key.
+    /// Creates a condition on one key.
     pub(crate) fn new(operator: &'static str, key: impl Into<Text>, values: Vec<Term>) -> Condition {
         Condition {
             operator,
@@ -56,19 +56,19 @@ impl Condition {
         }
     }
 
-    /// Whether both test the same key in the same way.
+    /// Returns whether both conditions test the same key with the same operator.
     fn tests_the_same(&self, other: &Condition) -> bool {
         (self.operator, &self.key) == (other.operator, &other.key)
     }
 }
 
 impl Policy {
-    /// Whether nothing is allowed.
+    /// Returns whether the policy has no statements.
     pub(crate) fn is_empty(&self) -> bool {
         self.statements.is_empty()
     }
 
-    /// Whether a statement allows an action on exactly this resource, without conditions.
+    /// Returns whether a statement allows an action on exactly this resource, without conditions.
     pub(crate) fn allows(&self, action: &str, resource: &Term) -> bool {
         self.statements.iter().any(|statement| {
             statement.conditions.is_empty()
@@ -77,7 +77,7 @@ impl Policy {
         })
     }
 
-    /// Allows actions on resources. What has the same `sid` becomes one statement.
+    /// Allows actions on resources. Permissions with the same `sid` are merged into one statement.
     pub(crate) fn allow(
         &mut self,
         sid: impl Into<Text>,
@@ -87,8 +87,8 @@ impl Policy {
         self.allow_if(sid, actions, resources, Vec::new());
     }
 
-    /// Allows actions on resources under conditions, all of which have to hold. What has the same `sid` and tests the same keys
-    /// becomes one statement, in which each key may have the values of either.
+    /// Allows actions on resources if all conditions are met. Permissions with the same `sid` and the same condition keys are merged into one
+    /// statement, in which each key may have the values of either.
     pub(crate) fn allow_if(
         &mut self,
         sid: impl Into<Text>,
@@ -101,7 +101,7 @@ impl Policy {
             let pairs = statement.conditions.iter().zip(&conditions);
             statement.sid == sid
                 && statement.conditions.len() == conditions.len()
-                && pairs.into_iter().all(|(one, other)| one.tests_the_same(other))
+                && pairs.into_iter().all(|(known, new)| known.tests_the_same(new))
         };
         let at = match self.statements.iter().position(same) {
             Some(at) => at,
@@ -123,7 +123,7 @@ impl Policy {
         }
     }
 
-    /// The statements.
+    /// Returns the statements.
     pub(crate) fn into_statements(self) -> Vec<Term> {
         let statements = self.statements.into_iter().map(|statement| {
             let mut entries: Vec<(Text, Term)> = vec![
@@ -143,7 +143,7 @@ impl Policy {
         statements.collect()
     }
 
-    /// The policy document.
+    /// Returns the policy document.
     pub(crate) fn finish(self) -> Term {
         document(self.into_statements())
     }
@@ -157,7 +157,7 @@ fn add_missing<T: PartialEq>(list: &mut Vec<T>, more: impl IntoIterator<Item = T
     }
 }
 
-/// The value of a statement's `Condition`.
+/// Returns the value of `Condition` in a statement.
 pub(crate) fn condition(conditions: Vec<Condition>) -> Term {
     let mut operators = Term::Map(Vec::new().into());
     for Condition {
@@ -176,7 +176,7 @@ pub(crate) fn condition(conditions: Vec<Condition>) -> Term {
     operators
 }
 
-/// A policy document of these statements.
+/// Returns a policy document with these statements.
 pub(crate) fn document(statements: Vec<Term>) -> Term {
     Term::map([
         ("Version", Term::from("2012-10-17")),
@@ -184,9 +184,9 @@ pub(crate) fn document(statements: Vec<Term>) -> Term {
     ])
 }
 
-/// A trust policy: a service may act as a role for what is in this account, and under the conditions.
+/// Returns a trust policy that allows a service to assume a role for resources of this account, under the conditions.
 ///
-/// Without `aws:SourceAccount`, the service could be made to act as the role for something in an account of others.
+/// Without `aws:SourceAccount`, a resource in another account could make the service assume the role.
 pub(crate) fn trust(service: &str, mut conditions: Vec<Condition>, span: Span) -> Term {
     let account = vec![pseudo("AWS::AccountId", span)];
     conditions.insert(0, Condition::new("StringEquals", "aws:SourceAccount", account));
@@ -198,7 +198,7 @@ pub(crate) fn trust(service: &str, mut conditions: Vec<Condition>, span: Span) -
     ])])
 }
 
-/// Allows reading and writing the executions of a state machine that is encrypted with a key: to its own role, and to what starts it.
+/// Allows to read and write the encrypted executions of a state machine. Its role and the roles that start it need this.
 pub(crate) fn allow_executions(policy: &mut Policy, key: Term, machine: Term) {
     let of_machine = Condition::new(
         "StringEquals",
@@ -219,7 +219,7 @@ pub(crate) fn allow_execution_logs(policy: &mut Policy, key: Term, span: Span) {
     policy.allow_if("EncryptLogs", &["kms:GenerateDataKey"], [key], vec![logs]);
 }
 
-/// What policies write as one value or as a list of them.
+/// Returns a single value as it is, and several as a list, as in IAM policies.
 pub(crate) fn one_or_more(mut terms: Vec<Term>) -> Term {
     if terms.len() == 1 {
         terms.swap_remove(0)
@@ -228,7 +228,7 @@ pub(crate) fn one_or_more(mut terms: Vec<Term>) -> Term {
     }
 }
 
-/// The values that a policy gives, as one or as a list of them.
+/// Returns the values of a field in a policy that is a single value or a list.
 pub(crate) fn values(term: Option<&Term>) -> &[Term] {
     match term {
         Some(Term::List(items)) => items,
@@ -237,7 +237,7 @@ pub(crate) fn values(term: Option<&Term>) -> &[Term] {
     }
 }
 
-/// A value of CloudFormation itself: `AWS::Region`.
+/// Returns a pseudo parameter of CloudFormation, such as `AWS::Region`.
 pub(crate) fn pseudo(name: &str, span: Span) -> Term {
     Reference {
         name: name.into(),
@@ -249,7 +249,7 @@ pub(crate) fn pseudo(name: &str, span: Span) -> Term {
     .into()
 }
 
-/// `arn:PARTITION:SERVICE:REGION:ACCOUNT:` and what follows.
+/// Returns `arn:PARTITION:SERVICE:REGION:ACCOUNT:` followed by `rest`.
 pub(crate) fn arn(service: &str, rest: impl IntoIterator<Item = Term>, span: Span) -> Term {
     let parts: [Term; 6] = [
         "arn:".into(),
@@ -262,13 +262,13 @@ pub(crate) fn arn(service: &str, rest: impl IntoIterator<Item = Term>, span: Spa
     concat(parts.into_iter().chain([":".into()]).chain(rest))
 }
 
-/// `arn:PARTITION:s3:::` and what follows: buckets are in no region and no account.
+/// Returns `arn:PARTITION:s3:::` followed by `rest`. ARNs of buckets contain neither region nor account.
 pub(crate) fn s3_arn(rest: impl IntoIterator<Item = Term>, span: Span) -> Term {
     let parts: [Term; 3] = ["arn:".into(), pseudo("AWS::Partition", span), ":s3:::".into()];
     concat(parts.into_iter().chain(rest))
 }
 
-/// `arn:PARTITION:iam::ACCOUNT:` and what follows: roles and users are in no region.
+/// Returns `arn:PARTITION:iam::ACCOUNT:` followed by `rest`. ARNs of roles and users contain no region.
 pub(crate) fn iam_arn(account: Term, rest: impl IntoIterator<Item = Term>, span: Span) -> Term {
     let parts: [Term; 5] = [
         "arn:".into(),
@@ -280,7 +280,7 @@ pub(crate) fn iam_arn(account: Term, rest: impl IntoIterator<Item = Term>, span:
     concat(parts.into_iter().chain(rest))
 }
 
-/// Pieces of one text, with neighbours that are known joined.
+/// Concatenates parts and joins adjacent strings.
 pub(crate) fn concat(parts: impl IntoIterator<Item = Term>) -> Term {
     let mut out: Vec<Term> = Vec::new();
     for part in parts {
@@ -303,7 +303,7 @@ pub(crate) fn concat(parts: impl IntoIterator<Item = Term>) -> Term {
     }
 }
 
-/// Whether two patterns of actions have an action in common. A `*` in the middle counts as one at its place and all that follows.
+/// Returns whether two patterns of actions have an action in common. A `*` in the middle matches everything from its place on.
 pub(crate) fn overlap(one: &str, other: &str) -> bool {
     let open = |pattern: &str| {
         let lower = pattern.to_lowercase();

@@ -1,4 +1,4 @@
-//! The schema of a module's input: JSON Schema's words, over types with units.
+//! Schemas of module inputs: the keywords of JSON Schema, with types that have units.
 
 use terrace_artifact::Text;
 
@@ -7,49 +7,49 @@ use crate::document::Spanned;
 use crate::node::{Node, NodeKind};
 use crate::source::Span;
 
-/// What the values of an input are.
+/// The schema of an input.
 #[derive(Clone, Debug)]
 pub struct InputSchema {
     /// The type.
     pub kind: InputType,
-    /// What it is when nobody says; [`NodeKind::Null`] for nothing. Absent: it has to be given.
+    /// The default, or [`NodeKind::Null`] for an optional input without a value. If absent, the input is required.
     pub default: Option<Node>,
-    /// What it is for.
+    /// The purpose of the input.
     pub description: Option<Spanned<Text>>,
-    /// The only values, where they are listed.
+    /// The allowed values, if they are listed.
     pub allowed: Option<Vec<Node>>,
-    /// What a quantity is of, where that is said.
+    /// The dimension of a quantity, if the schema states it.
     pub of: Option<Of>,
-    /// The smallest value, in the type's own form: `24h` for a duration.
+    /// The minimum, in the form of the type: `24h` for a duration.
     pub minimum: Option<Node>,
-    /// The largest.
+    /// The maximum.
     pub maximum: Option<Node>,
-    /// A regular expression for text.
+    /// The regular expression for a string.
     pub pattern: Option<Spanned<Text>>,
-    /// The fewest characters of a text, or items of a list.
+    /// The minimum number of characters of a string, or of items of a list.
     pub shortest: Option<Spanned<i64>>,
-    /// The most characters of a text, or items of a list.
+    /// The maximum number of characters of a string, or of items of a list.
     pub longest: Option<Spanned<i64>>,
-    /// Whether no two items of a list may be the same.
+    /// Whether the items of a list must be unique.
     pub unique: bool,
-    /// What the items of a list are.
+    /// The schema of the items of a list.
     pub items: Option<Box<InputSchema>>,
-    /// The keys of an object.
+    /// The schemas of the keys of an object.
     pub properties: Vec<(Spanned<Text>, InputSchema)>,
-    /// Keys that have to be there.
+    /// The required keys.
     pub required: Vec<Spanned<Text>>,
-    /// What other keys an object may have.
+    /// The rule for other keys of an object.
     pub others: Others,
-    /// Its place: the key of the input.
+    /// The place of the key of the input.
     pub span: Span,
 }
 
-/// What the amounts of an input are of.
+/// The dimension of the amounts of an input.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Of {
-    /// Of this.
+    /// A fixed dimension.
     Dimension(Dimension),
-    /// Of what the key is that the amount has in a map: the name of a Kubernetes resource.
+    /// The dimension of the key of the amount in a map: the name of a Kubernetes resource.
     Key,
 }
 
@@ -62,23 +62,23 @@ impl Of {
     }
 }
 
-/// What other keys an object may have.
+/// The rule for keys of an object that are not in `properties`.
 #[derive(Clone, Debug)]
 pub enum Others {
-    /// None.
+    /// Other keys are rejected.
     Refused,
-    /// Any, with any value.
+    /// Other keys may have any value.
     Any,
-    /// Any, with such values.
+    /// Other keys must have values with this schema.
     Of(Box<InputSchema>),
 }
 
 /// The type of an input.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum InputType {
-    /// Text.
+    /// A string.
     String,
-    /// A whole number.
+    /// An integer.
     Integer,
     /// A number.
     Number,
@@ -88,17 +88,17 @@ pub enum InputType {
     Array,
     /// A map.
     Object,
-    /// A length of time: `24h`.
+    /// A duration: `24h`.
     Duration,
     /// An amount of bytes: `500Gi`.
     Size,
     /// A Kubernetes quantity: `500m`, `2`.
     Quantity,
-    /// A part of a hundred: `70%`, `70`.
+    /// A percentage: `70%`, `70`.
     Percent,
     /// A reference to a secret, never its value.
     Secret,
-    /// Anything.
+    /// Any value.
     Any,
 }
 
@@ -119,7 +119,7 @@ impl InputType {
         InputType::Any,
     ];
 
-    /// The word for it.
+    /// Returns the name of the type.
     pub fn as_str(self) -> &'static str {
         match self {
             InputType::String => "string",
@@ -194,7 +194,7 @@ impl InputSchema {
             others: match node.get("additionalProperties").map(|n| (&n.kind, n)) {
                 Some((NodeKind::Bool(true), _)) => Others::Any,
                 Some((NodeKind::Map(_), node)) => Others::Of(nested(node)),
-                // An object that names no keys at all has any.
+                // An object without `properties` may have any keys.
                 None if kind == InputType::Object && node.get("properties").is_none() => Others::Any,
                 _ => Others::Refused,
             },

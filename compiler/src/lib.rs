@@ -1,9 +1,9 @@
-//! Compiles a stack into bundles: a pure function from text to text, with everything it has to say about the input.
+//! Compiles a stack into bundles. The compiler is a pure function from text to text and diagnostics.
 //!
 //! The phases, one verb each: [load](load) documents, validate them, [resolve](resolve) an environment, [expand](expand)
-//! components into resources, [connect](connect) them, check them, and [emit](emit) artifacts. What is wrong in documents (their
-//! form, their names, the values of inputs) is reported all at once, and so is everything wrong within a later phase; between
-//! those we stop, so that nobody reads echoes of the first mistake.
+//! components into resources, [connect](connect) them, check them, and [emit](emit) artifacts. All problems of
+//! documents (their form, names and input values) are reported together, and so are all problems within a later phase. The compiler stops
+//! between phases after an error, so that it does not report consequences of the first problem.
 
 #![expect(
     clippy::vec_box,
@@ -68,64 +68,64 @@ use source::{Files, Sources, Span};
 
 pub use emit::{Emission, Piece};
 
-/// What is asked of the compiler. Everything that is not in the sources is in here.
+/// A request to the compiler: everything that is not in the sources.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
-    /// The environments to compile; every one where none is named.
+    /// The environments to compile, or all if the list is empty.
     pub environments: Vec<String>,
     /// Inputs from the command line: `COMPONENT.INPUT=VALUE`.
     pub set: Vec<String>,
-    /// The version of the program, which the platform may demand.
+    /// The version of the program, which the platform may restrict.
     pub program: String,
-    /// The day, as `2026-11-21`: waivers expire.
+    /// The current date, as `2026-11-21`, for the expiry of waivers.
     pub today: String,
 }
 
-/// What came out.
+/// The result of a compilation.
 #[derive(Debug, Default)]
 pub struct Compiled {
-    /// One for each environment, in order of name; none where there are errors.
+    /// One bundle for each environment, in order of name. Empty if there are errors.
     pub bundles: Vec<Bundle>,
-    /// Everything there is to say, in order of place.
+    /// All diagnostics in order of place.
     pub diagnostics: Vec<Diagnostic>,
-    /// What spans are resolved against.
+    /// The files that spans refer to.
     pub files: Files,
-    /// Where the platform says its goldens are, relative to the stack's folder.
+    /// The directory of the golden files, relative to the directory of the stack.
     pub golden: Option<String>,
-    /// The names of the environments that exist.
+    /// The names of all environments.
     pub environments: Vec<String>,
-    /// The platform's name, where a document says it.
+    /// The name of the platform, if it is known.
     pub platform: Option<Text>,
 }
 
 impl Compiled {
-    /// Whether nothing was emitted because of errors.
+    /// Returns whether errors prevented the emission.
     pub fn has_errors(&self) -> bool {
         self.diagnostics.iter().any(Diagnostic::is_error)
     }
 }
 
-/// What a compilation does, in this order. Each environment goes through all but the first by itself.
+/// The phases of a compilation, in order. All phases except the first run for each environment.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Phase {
-    /// Reads documents and modules, and holds each against its schema.
+    /// Reads documents and modules, and validates them against their schemas.
     Load,
-    /// Finds what an environment uses: its components for each tenant, with their layers of inputs.
+    /// Resolves the components of an environment for each tenant, with their layers of inputs.
     Resolve,
-    /// Makes resources of components.
+    /// Expands components to resources.
     Expand,
-    /// Makes pipelines, grants and connects into resources, and finds what refers to what.
+    /// Converts pipelines, grants and connections to resources, and resolves references.
     Connect,
-    /// Gives references the form of their targets, and holds every body against its schema.
+    /// Converts references to the form of their targets, and validates every body against its schema.
     Lower,
-    /// Holds the resources against our rules.
+    /// Checks the resources against the rules of Terrace.
     Check,
-    /// Makes artifacts.
+    /// Generates artifacts.
     Emit,
 }
 
 impl Phase {
-    /// All, in order.
+    /// All phases in order.
     pub const ALL: [Phase; 7] = [
         Phase::Load,
         Phase::Resolve,
@@ -137,7 +137,7 @@ impl Phase {
     ];
 }
 
-/// Is told each phase when it is done. The compiler itself has no clock.
+/// A callback that is called after each phase. The compiler itself has no clock.
 type Watch<'w> = &'w (dyn Fn(Phase) + Sync);
 
 /// Compiles a stack.
@@ -159,8 +159,8 @@ pub fn compile_watched(sources: &dyn Sources, request: &Request, watch: Watch<'_
     compiled
 }
 
-/// Compiles a stack without its bundles: where nothing is wrong, `take` gets what they are made of, for each environment in
-/// order of name, and its answer comes back.
+/// Compiles a stack without generating its bundles. If there are no errors, `take` gets the emission of each environment in order of name, and its
+/// result is returned.
 pub fn compile_with<T>(
     sources: &dyn Sources,
     request: &Request,
@@ -186,7 +186,7 @@ pub fn compile_with<T>(
     (compiled, taken)
 }
 
-/// What comes after loading.
+/// Runs the phases after loading.
 fn compile_stack<T>(
     stack: &Stack,
     sources: &dyn Sources,
@@ -218,16 +218,16 @@ fn compile_stack<T>(
     let set = set::parse_set(&request.set, stack, &mut compiled.files, diagnostics);
     let files = &compiled.files;
     let following = following(stack);
-    let mut said = Diagnostics::new();
-    let prepared = Prepared::new(stack, set, files, &mut said);
-    if !diagnostics.is_broken() && !said.is_broken() {
-        presence::check(stack, &mut said);
-        reach::check_tenants(stack, &mut said);
-        reach::check_set(stack, &prepared.set, &environments, &mut said);
+    let mut reported = Diagnostics::new();
+    let prepared = Prepared::new(stack, set, files, &mut reported);
+    if !diagnostics.is_broken() && !reported.is_broken() {
+        presence::check(stack, &mut reported);
+        reach::check_tenants(stack, &mut reported);
+        reach::check_set(stack, &prepared.set, &environments, &mut reported);
     }
     match diagnostics.is_broken() {
-        true => diagnostics.append_beside(said, &following),
-        false => diagnostics.append_beside(said, &[]),
+        true => diagnostics.append_beside(reported, &following),
+        false => diagnostics.append_beside(reported, &[]),
     }
     let whole = Whole {
         prepared: &prepared,
@@ -237,27 +237,29 @@ fn compile_stack<T>(
         watch,
     };
     if diagnostics.is_broken() {
-        // Nothing comes of it, and yet all mistakes in its documents are said at once.
+        // No bundle is emitted, but all problems of the documents are reported together.
         for environment in environments {
             diagnostics.append_beside(whole.inputs(environment), &following);
         }
         return None;
     }
-    let (uses, said): (Vec<Vec<Use<'_>>>, Vec<Diagnostics>) = environments
+    let (uses, reported): (Vec<Vec<Use<'_>>>, Vec<Diagnostics>) = environments
         .par_iter()
         .map(|environment| whole.uses(environment))
         .unzip();
     let checked: Vec<(Option<Emission<'_>>, Diagnostics)> = environments
         .par_iter()
         .zip(&uses)
-        .zip(said)
-        .map(|((environment, uses), mut said)| (whole.emission(environment, uses, &mut said), said))
+        .zip(reported)
+        .map(|((environment, uses), mut reported)| {
+            (whole.emission(environment, uses, &mut reported), reported)
+        })
         .collect();
     let mut emissions = Vec::new();
     let mut found = Diagnostics::new();
-    for (emission, said) in checked {
+    for (emission, reported) in checked {
         emissions.extend(emission);
-        found.append(said);
+        found.append(reported);
     }
     diagnostics.append_beside(found, &[]);
     if !diagnostics.has_errors() {
@@ -272,7 +274,7 @@ fn compile_stack<T>(
     (!diagnostics.has_errors()).then(|| take(emissions))
 }
 
-/// What all environments share.
+/// The data that all environments share.
 struct Whole<'w> {
     prepared: &'w Prepared<'w>,
     request: &'w Request,
@@ -282,7 +284,7 @@ struct Whole<'w> {
 }
 
 impl<'w> Whole<'w> {
-    /// What an environment uses.
+    /// Returns the uses of components in an environment.
     fn uses(&self, environment: &'w Environment) -> (Vec<Use<'w>>, Diagnostics) {
         let mut diagnostics = Diagnostics::new();
         let uses = self.prepared.uses(environment, self.files, &mut diagnostics);
@@ -290,16 +292,16 @@ impl<'w> Whole<'w> {
         (uses, diagnostics)
     }
 
-    /// What is wrong with the inputs of an environment, where something else is wrong already.
+    /// Reports problems of the inputs of an environment after earlier errors.
     fn inputs(&self, environment: &'w Environment) -> Diagnostics {
-        let (uses, mut said) = self.uses(environment);
+        let (uses, mut reported) = self.uses(environment);
         for one in &uses {
-            said.append(expand::check_inputs(one, self.files));
+            reported.append(expand::check_inputs(one, self.files));
         }
-        said
+        reported
     }
 
-    /// The phases of one environment up to where nothing can be wrong any more.
+    /// Runs the phases of one environment that can find problems.
     fn emission<'e>(
         &self,
         environment: &Environment,
@@ -355,11 +357,11 @@ impl<'w> Whole<'w> {
         if !connected && !graph.has_every_pipeline() {
             return None;
         }
-        // A grant or a connection that is wrong takes nothing away that others would miss.
-        let mut said = Diagnostics::new();
-        let (lowered, edges, broken) = lower(&graph, &mut said);
+        // An invalid grant or connection does not affect other resources, so they are still checked.
+        let mut reported = Diagnostics::new();
+        let (lowered, edges, broken) = lower(&graph, &mut reported);
         watch(Phase::Lower);
-        diagnostics.append_beside(said, &[]);
+        diagnostics.append_beside(reported, &[]);
         if !connected {
             return None;
         }
@@ -389,8 +391,8 @@ impl<'w> Whole<'w> {
 }
 
 impl Whole<'_> {
-    /// Reports what environments of one cluster have in common. An environment that was not asked for is compiled for that, too:
-    /// its objects are in the cluster whether or not this command is about them.
+    /// Reports objects that environments of one cluster have in common. Environments that were not requested are compiled for this, too, because
+    /// their objects are in the cluster.
     fn collisions(&self, asked: &[&Environment], emissions: &[Emission<'_>], diagnostics: &mut Diagnostics) {
         let all = &self.prepared.stack.environments;
         let is_asked = |other: &Environment| asked.iter().any(|one| one.name.value == other.name.value);
@@ -425,23 +427,23 @@ impl Whole<'_> {
     }
 }
 
-/// Lowers every resource for its target and holds it against what the target accepts. Gives the resources, what needs what, and
-/// which resources are not what was meant.
+/// Lowers every resource for its target and validates it. Returns the lowered resources, their dependencies, and the indices of resources with
+/// errors.
 fn lower(graph: &Graph<'_>, diagnostics: &mut Diagnostics) -> (Vec<Lowered>, Vec<Edge>, Vec<usize>) {
     let objects = graph.objects();
     let one = |at: usize| {
         let mut lowered = graph.lower(at);
-        let mut said = std::mem::take(&mut lowered.diagnostics);
+        let mut reported = std::mem::take(&mut lowered.diagnostics);
         let body = lowered.body(&graph.resources[at]);
-        let secret = check::secrets_in_body(graph, at, body, &mut said);
-        if !secret && !said.has_errors() {
-            graph.check_body(at, body, &lowered.attributes, &mut said);
+        let secret = check::secrets_in_body(graph, at, body, &mut reported);
+        if !secret && !reported.has_errors() {
+            graph.check_body(at, body, &lowered.attributes, &mut reported);
         }
         if is_object(&graph.resources[at]) {
             check::canonical(&graph.resources[at], &mut lowered);
-            lowered.edges.extend(graph.mentioned(at, &objects, &mut said));
+            lowered.edges.extend(graph.mentioned(at, &objects, &mut reported));
         }
-        lowered.diagnostics = said;
+        lowered.diagnostics = reported;
         lowered
     };
     let mut names = Diagnostics::new();
@@ -472,7 +474,7 @@ fn lower(graph: &Graph<'_>, diagnostics: &mut Diagnostics) -> (Vec<Lowered>, Vec
         diagnostics.merge(code);
     }
     diagnostics.append(names);
-    // A ring of resources is told with its path; that a reference in it comes back is the same mistake.
+    // A cycle of resources is reported with its path. A circular reference in it is the same problem.
     let mut rings = Diagnostics::new();
     graph.report_cycles(&edges, &mut rings);
     diagnostics.remove_told(Code::DependencyCycle, &rings);
@@ -480,7 +482,7 @@ fn lower(graph: &Graph<'_>, diagnostics: &mut Diagnostics) -> (Vec<Lowered>, Vec
     (lowered, edges, broken)
 }
 
-/// What may be said only because something else is wrong.
+/// Returns the codes that may be consequences of another error.
 fn following(stack: &Stack) -> Vec<Code> {
     let mut following = vec![
         Code::MissingInput,
@@ -504,7 +506,7 @@ fn stop(diagnostics: &Diagnostics) -> Option<()> {
     (!diagnostics.has_errors()).then_some(())
 }
 
-/// The environments that were asked for.
+/// Returns the requested environments.
 fn chosen<'a>(
     stack: &'a Stack,
     request: &Request,

@@ -1,8 +1,8 @@
-//! The modules of the program, so that an installed `terrace` has them.
+//! The built-in modules, which are compiled into the program.
 
 macro_rules! modules {
     ($($name:literal),* $(,)?) => {
-        /// Name and text of each, in order of name.
+        /// The name and text of each module, in order of name.
         pub const MODULES: &[(&str, &str)] =
             &[$(($name, include_str!(concat!("../../modules/", $name, "/module.yaml")))),*];
     };
@@ -10,7 +10,7 @@ macro_rules! modules {
 
 modules! { "glue-job", "identity", "kms", "lake", "monitoring", "postgresql", "stream", "tenant", "workload" }
 
-/// The text of a module of the program.
+/// Returns the text of a built-in module.
 pub fn text(name: &str) -> Option<&'static str> {
     MODULES.iter().find(|(n, _)| *n == name).map(|(_, text)| *text)
 }

@@ -1,7 +1,7 @@
-//! Components and pipelines that are nowhere, and names in their lists that select nothing.
+//! Finds components and pipelines that are never deployed, and selections without effect.
 //!
-//! A component is there for each tenant that it selects, in each environment that the component and the tenant have in common. Where there
-//! is none, it would be dropped without a word: whoever wrote the names expected something of them.
+//! A component is deployed for each tenant that it selects, in each environment that the component and the tenant have in common. If there is
+//! none, the compiler would ignore the component, which the author did not expect.
 
 use terrace_artifact::Text;
 
@@ -11,12 +11,12 @@ use crate::document::{Component, Environment, Pipeline, Spanned, Tenant, Tenants
 use crate::load::Stack;
 use crate::source::Span;
 
-/// Whether a list of environments has this one; one that is not there has them all.
+/// Returns whether a list of environments contains this one. An absent list contains all.
 pub(crate) fn is_in(environments: Option<&[Spanned<Text>]>, environment: &Environment) -> bool {
     environments.is_none_or(|names| names.iter().any(|name| name.value == environment.name.value))
 }
 
-/// Whether a component is in an environment for anybody.
+/// Returns whether a component is deployed to an environment.
 pub(crate) fn is_there(stack: &Stack, component: &Component, environment: &Environment) -> bool {
     let of_tenant = |tenant: &Tenant| {
         component.tenants.select(tenant) && is_in(tenant.environments.as_deref(), environment)
@@ -25,7 +25,7 @@ pub(crate) fn is_there(stack: &Stack, component: &Component, environment: &Envir
         && (matches!(component.tenants, Tenants::Platform) || stack.tenants.iter().any(of_tenant))
 }
 
-/// Reports what is nowhere. Names that nothing has are reported elsewhere.
+/// Reports components and pipelines that are never deployed. Unknown names are reported elsewhere.
 pub(crate) fn check(stack: &Stack, diagnostics: &mut Diagnostics) {
     for component in &stack.components {
         if knows(stack, component.environments.as_deref()) {
@@ -46,7 +46,7 @@ pub(crate) fn check(stack: &Stack, diagnostics: &mut Diagnostics) {
     }
 }
 
-/// Whether the stack has every environment of a list.
+/// Returns whether the stack has every environment of a list.
 fn knows(stack: &Stack, environments: Option<&[Spanned<Text>]>) -> bool {
     let is_known = |name: &Spanned<Text>| stack.environments.iter().any(|known| known.name == *name);
     environments.into_iter().flatten().all(is_known)
@@ -63,8 +63,8 @@ fn check_component(stack: &Stack, component: &Component, diagnostics: &mut Diagn
     match &component.tenants {
         Tenants::Platform => return,
         Tenants::All(span) if stack.tenants.is_empty() => {
-            diagnostics.push(nobody(
-                format!("component `{name}` is for nobody: the stack has no tenants"),
+            diagnostics.push(without_tenants(
+                format!("component `{name}` selects no tenant, because the stack has none"),
                 *span,
             ));
             return;
@@ -73,8 +73,8 @@ fn check_component(stack: &Stack, component: &Component, diagnostics: &mut Diagn
         Tenants::Tiers(tiers) => {
             for tier in tiers {
                 if !selected.iter().any(|tenant| tenant.tier == *tier) {
-                    let message = format!("no tenant is of the tier `{}`", tier.value.as_str());
-                    diagnostics.push(nobody(message, tier.span));
+                    let message = format!("no tenant has the tier `{}`", tier.value.as_str());
+                    diagnostics.push(without_tenants(message, tier.span));
                 }
             }
         }
@@ -89,11 +89,11 @@ fn check_component(stack: &Stack, component: &Component, diagnostics: &mut Diagn
             }
         }
     }
-    // What was said of a tenant that is named says it all.
-    let everybody_is_known = selected
+    // Named tenants are reported above.
+    let all_are_known = selected
         .iter()
         .all(|tenant| knows(stack, tenant.environments.as_deref()));
-    if selected.is_empty() || !everybody_is_known {
+    if selected.is_empty() || !all_are_known {
         return;
     }
     if !selected.iter().any(|tenant| meets(stack, own, tenant)) {
@@ -104,10 +104,10 @@ fn check_component(stack: &Stack, component: &Component, diagnostics: &mut Diagn
             diagnostics.push(
                 Diagnostic::new(
                     Code::NeverDeployed,
-                    format!("component `{name}` is in no environment for any tenant"),
+                    format!("component `{name}` is never deployed"),
                 )
                 .at(first.span, "none of its tenants is in these environments")
-                .help("add an environment that a tenant is in"),
+                .help("add an environment of one of its tenants"),
             );
         }
         return;
@@ -119,10 +119,10 @@ fn check_component(stack: &Stack, component: &Component, diagnostics: &mut Diagn
         };
         if !selected.iter().any(is_here) {
             let message = format!(
-                "component `{name}` is for nobody in `{}`: none of its tenants is there",
+                "component `{name}` selects no tenant in environment `{}`",
                 environment.value
             );
-            diagnostics.push(nobody(message, environment.span));
+            diagnostics.push(without_tenants(message, environment.span));
         }
     }
 }
@@ -144,15 +144,15 @@ fn check_pipeline(stack: &Stack, pipeline: &Pipeline, tenant: &Tenant, diagnosti
             .is_some_and(|names| !names.contains(environment))
         {
             let message = format!(
-                "pipeline `{}` is for nobody in `{}`: the tenant `{}` is not there",
+                "pipeline `{}` is not deployed to `{}`, because tenant `{}` is not in this environment",
                 pipeline.name.value, environment.value, tenant.name.value
             );
-            diagnostics.push(nobody(message, environment.span));
+            diagnostics.push(without_tenants(message, environment.span));
         }
     }
 }
 
-/// Whether there is an environment that both have.
+/// Returns whether the two have an environment in common.
 pub(crate) fn meets(stack: &Stack, own: Option<&[Spanned<Text>]>, tenant: &Tenant) -> bool {
     let both = |environment: &Environment| {
         is_in(own, environment) && is_in(tenant.environments.as_deref(), environment)
@@ -160,7 +160,7 @@ pub(crate) fn meets(stack: &Stack, own: Option<&[Spanned<Text>]>, tenant: &Tenan
     stack.environments.is_empty() || stack.environments.iter().any(both)
 }
 
-/// A component or pipeline and one of its tenants that are never in the same environment.
+/// Reports a component or pipeline without a common environment with one of its tenants.
 fn apart(
     what: &str,
     name: &Spanned<Text>,
@@ -172,12 +172,9 @@ fn apart(
     let only = |names: &[Spanned<Text>]| listed(names.iter().map(|name| &name.value));
     let mut diagnostic = Diagnostic::new(
         Code::NeverDeployed,
-        format!(
-            "{what} `{}` is in no environment for the tenant `{who}`",
-            name.value
-        ),
+        format!("{what} `{}` is never deployed for tenant `{who}`", name.value),
     )
-    .at(place, "nothing would be deployed for this tenant");
+    .at(place, "no environment in common");
     if let Some(names) = own
         && let Some(first) = names.first()
     {
@@ -189,10 +186,10 @@ fn apart(
         diagnostic = diagnostic.also(first.span, format!("`{who}` is only in {}", only(names)));
     }
     diagnostic.help(format!(
-        "add an environment that both have, or take `{who}` out of this {what}"
+        "add an environment that both have, or remove `{who}` from this {what}"
     ))
 }
 
-fn nobody(message: String, place: Span) -> Diagnostic {
-    Diagnostic::new(Code::SelectsNobody, message).at(place, "selects nobody")
+fn without_tenants(message: String, place: Span) -> Diagnostic {
+    Diagnostic::new(Code::SelectsNobody, message).at(place, "selects no tenant")
 }

@@ -1,5 +1,4 @@
-//! Where a field of a resource comes from: the line that makes it, the inputs which that line reads, and for each input the
-//! values that it was given.
+//! The origin of a field of a resource: the line that sets it, the inputs that the line reads, and the values of each input.
 
 use std::fmt;
 
@@ -15,43 +14,43 @@ use crate::node::Node;
 use crate::resolve::{Use, UseKind};
 use crate::source::Span;
 
-/// Where a field comes from.
+/// The origin of a field.
 #[derive(Debug)]
 pub struct Provenance {
-    /// The key of the field in a document, or what stands there in its place.
+    /// The key of the field in a document, or the value if it has no key there.
     pub place: Span,
-    /// What is written there, where the field is one value and not a list or a map of several.
+    /// The text of the value, if the field is a single value, not a list or a map.
     pub written: Option<Span>,
-    /// Whether that is a patch of the component, and not the body that it or its module has.
+    /// Whether a patch of the component sets the field, not the body of the component or its module.
     pub patched: bool,
-    /// The inputs that it reads.
+    /// The inputs that the line reads.
     pub inputs: Vec<ReadInput>,
 }
 
 /// An input that a line reads.
 #[derive(Debug)]
 pub struct ReadInput {
-    /// Its name, and what is read of it: `scaling.maximum`.
+    /// The name of the input, and the keys below it: `scaling.maximum`.
     pub path: Vec<Text>,
-    /// The values that it was given, the one that counts first.
+    /// The values of the input, the effective one first.
     pub settings: Vec<Setting>,
 }
 
-/// A value that an input was given.
+/// A value of an input.
 #[derive(Debug)]
 pub struct Setting {
-    /// Who gave it.
+    /// The source of the value.
     pub by: Giver,
-    /// The key in a document. On the command line it has none that helps.
+    /// The key in a document. A value on the command line has no useful place.
     pub place: Span,
-    /// What was written.
+    /// The value.
     pub value: Value,
 }
 
-/// Who gives values to inputs, in the order of precedence: later ones win.
+/// The sources of input values, in order of precedence: later ones override earlier ones.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Giver {
-    /// The module itself, as a default.
+    /// The default of the module.
     Module,
     /// The platform, for a tier of tenants.
     Tier(Tier),
@@ -82,7 +81,7 @@ impl fmt::Display for Giver {
 }
 
 impl Graph<'_> {
-    /// Where a field of a resource comes from; nothing where no line of a document makes it, but the compiler itself.
+    /// Returns the origin of a field of a resource, or `None` if the compiler generates the field.
     pub(crate) fn provenance(&self, address: &Address, field: &[Segment]) -> Option<Provenance> {
         let resource = self
             .resources
@@ -115,7 +114,7 @@ impl Graph<'_> {
     }
 }
 
-/// The place that makes a field, what is written there, and the inputs that it reads.
+/// Returns the place that sets a field, its text, and the inputs that it reads.
 fn made(trace: &Trace, field: &[Segment]) -> Option<(Span, Option<Span>, Vec<Vec<Text>>)> {
     let leaves = trace.leaves.iter();
     let within = |leaf: &&crate::body::Leaf| leaf.path.starts_with(field) || field.starts_with(&leaf.path);
@@ -127,14 +126,14 @@ fn made(trace: &Trace, field: &[Segment]) -> Option<(Span, Option<Span>, Vec<Vec
             inputs.push(path.clone());
         }
     }
-    // A value that an input gives as a whole has no keys of its own in the body: the line that passes it on makes it.
+    // The keys of a value that an input passes as a whole are not in the body. The line that passes it on is the place.
     let known = (1..=field.len()).rev().map(|length| &field[..length]);
     let place = known.into_iter().find_map(|path| trace.key(path));
     let written = (leaves.len() == 1).then_some(first.span);
     Some((place.unwrap_or(first.span), written, inputs))
 }
 
-/// Every value that an input was given, the one that counts first.
+/// Returns every value of an input, the effective one first.
 fn settings(one: &Use<'_>, module: Option<&Module>, path: &[Text]) -> Vec<Setting> {
     let setting = |by: &Giver, node: &Node| Setting {
         by: by.clone(),
@@ -151,7 +150,7 @@ fn settings(one: &Use<'_>, module: Option<&Module>, path: &[Text]) -> Vec<Settin
         .collect()
 }
 
-/// The default that a module gives an input, or the part of it that is read.
+/// Returns the default of an input in the module, or the part of it that is read.
 fn default<'m>(module: &'m Module, path: &[Text]) -> Option<&'m Node> {
     let (name, below) = path.split_first()?;
     let input = module

@@ -1,4 +1,4 @@
-//! What modules demand of each other: `requires: {kms: ^1}` holds for the version that the stack really uses.
+//! Checks the requirements of modules: `requires: {kms: ^1}` must match the version that the stack uses.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::module::Module;
 use crate::resolve::{Use, UseKind};
 use crate::source::Span;
 
-/// Holds every use of a module against what it requires.
+/// Reports unmet requirements of each use of a module.
 pub(crate) fn check(uses: &[Use<'_>], modules: &[Module], diagnostics: &mut Diagnostics) {
     let mut by_module: BTreeMap<(&str, &str), Vec<&Use<'_>>> = BTreeMap::new();
     for one in uses {
@@ -26,52 +26,52 @@ pub(crate) fn check(uses: &[Use<'_>], modules: &[Module], diagnostics: &mut Diag
             continue;
         };
         for (name, requirement) in &recipe.requires {
-            // The same order as `ref` has: the tenant's own, then the platform's.
+            // The order is the same as for `ref`: components of the tenant, then of the platform.
             let levels = [one.instance.tenant.as_str(), "platform"];
             let found = levels
                 .into_iter()
                 .find_map(|tenant| by_module.get(&(tenant, name.value.as_str())));
-            // A component of the name may stand in for the module.
-            let stands_in = |other: &Use<'_>| {
+            // A component with the name of the module may replace it.
+            let is_replacement = |other: &Use<'_>| {
                 other.instance.component == name.value && levels.contains(&other.instance.tenant.as_str())
             };
-            if found.is_none() && !uses.iter().any(stands_in) {
+            if found.is_none() && !uses.iter().any(is_replacement) {
                 diagnostics.push(missing(one, name, requirement));
             }
             for other in found.into_iter().flatten() {
                 if !std::ptr::eq(*other, one) {
-                    hold(one, other, requirement, modules, diagnostics);
+                    check_version(one, other, requirement, modules, diagnostics);
                 }
             }
         }
     }
 }
 
-/// A module that is required, and that neither the tenant nor the platform uses.
+/// Reports a required module that neither the tenant nor the platform uses.
 fn missing(one: &Use<'_>, name: &Spanned<Text>, requirement: &Spanned<VersionReq>) -> Diagnostic {
-    let where_not = match one.tenant {
+    let reason = match one.tenant {
         Some(tenant) => format!(
-            "no component of the tenant `{}` or of the platform uses it",
+            "no component of tenant `{}` or of the platform uses it",
             tenant.name.value
         ),
         None => "no component of the platform uses it".to_owned(),
     };
     let message = format!(
-        "{} requires `{}` {}, and {where_not}",
+        "{} requires `{}` {}, but {reason}",
         named(one),
         name.value,
         requirement.value
     );
     Diagnostic::new(Code::UnmetRequirement, message)
         .at(place_of(one).unwrap_or(one.instance.declared), "used here")
-        .also(name.span, "demanded here")
+        .also(name.span, "required here")
         .help(format!(
             "add a component with `module: {}@{}`",
             name.value, requirement.value
         ))
 }
 
-/// What demands: a module, or a component with resources of its own.
+/// Returns the module with the requirement, or the component, if it has its own resources.
 fn named(one: &Use<'_>) -> String {
     match module_of(one) {
         Some(module) => format!("module `{}`", module.document.name.value),
@@ -79,7 +79,7 @@ fn named(one: &Use<'_>) -> String {
     }
 }
 
-fn hold(
+fn check_version(
     one: &Use<'_>,
     other: &Use<'_>,
     requirement: &Spanned<VersionReq>,
@@ -94,13 +94,13 @@ fn hold(
         return;
     }
     let message = format!(
-        "{} requires `{name}` {}, and {version} is used",
+        "{} requires `{name}` {}, but {version} is used",
         named(one),
         requirement.value
     );
     let diagnostic = Diagnostic::new(Code::UnmetRequirement, message)
         .at(place_of(one).unwrap_or(one.instance.declared), "used here")
-        .also(requirement.span, "demanded here")
+        .also(requirement.span, "required here")
         .also(place, format!("{version} is used here"));
     let fits = modules.iter().any(|module| {
         module.document.name.value == *name && requirement.value.matches(&module.document.version.value)
@@ -108,10 +108,10 @@ fn hold(
     diagnostics.push(match fits {
         true => {
             let wanted = format!("{name}@{}", requirement.value);
-            diagnostic.replace(place, wanted.clone(), format!("`{wanted}` would do"))
+            diagnostic.replace(place, wanted.clone(), format!("use `{wanted}`"))
         }
         false => diagnostic.help(format!(
-            "no version of `{name}` here would do: use a version of the one that goes with the other"
+            "use another version of one of the two: no available version of `{name}` matches"
         )),
     });
 }
@@ -123,7 +123,7 @@ fn module_of<'a>(one: &Use<'a>) -> Option<&'a Module> {
     }
 }
 
-/// Where a component names its module.
+/// Returns the place where a component names its module.
 fn place_of(one: &Use<'_>) -> Option<Span> {
     let UseKind::Component { component, .. } = &one.kind else {
         return None;

@@ -1,4 +1,4 @@
-//! Resources with references in them: what modules expand to, and what the later phases work on.
+//! Resources with unresolved references. Modules expand to them, and the later phases use them.
 
 use terrace_artifact::{Address, Class, Text};
 
@@ -8,41 +8,41 @@ use crate::term::{Reference, Term};
 /// One resource of one component.
 #[derive(Clone, Debug)]
 pub struct Resource {
-    /// Its name in the platform.
+    /// The address in the platform.
     pub address: Address,
-    /// What kind of thing it is.
+    /// The type of the resource.
     pub kind: ResourceKind,
     /// The properties of a CloudFormation resource, or the whole Kubernetes object with `apiVersion` and `kind`.
     pub body: Term,
-    /// Names in the same component that it says it comes after.
+    /// The values of `depends_on`: names in the same component.
     pub depends_on: Vec<(Text, Span)>,
-    /// `DeletionPolicy` and its like, of a CloudFormation resource.
+    /// Attributes of a CloudFormation resource, such as `DeletionPolicy`.
     pub attributes: Vec<(Text, Term)>,
-    /// Whether losing it loses data.
+    /// Whether deleting the resource loses data.
     pub holds_data: bool,
-    /// Whether only principals that a policy of the platform names may use what is in it.
+    /// Whether only principals in policies of the platform may use the contents.
     pub granted_only: bool,
-    /// The key that declares it, in its module or in the stack.
+    /// The key that declares the resource, in its module or in the stack.
     pub declared: Span,
-    /// The component it is part of: an index into [`Expanded::instances`].
+    /// The component of the resource: an index into [`Expanded::instances`].
     pub instance: usize,
-    /// Which of the component's CloudFormation stacks it is in: 0 is the one of the component's own name.
+    /// The number of the CloudFormation stack of the component: 0 is the stack with the name of the component.
     pub part: u32,
 }
 
 impl Resource {
-    /// A reference to one of its attributes: it means the same wherever it stands.
+    /// Returns a reference to an attribute that has the same meaning in every component.
     pub(crate) fn attribute(&self, name: &str, span: Span) -> Term {
         Reference::of_address(self.address.to_string(), name, span).into()
     }
 }
 
-/// What kind of thing a resource is.
+/// The type of a resource.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum ResourceKind {
-    /// Such as `AWS::S3::Bucket`.
+    /// A CloudFormation type, such as `AWS::S3::Bucket`.
     CloudFormation(Text),
-    /// Such as `apps/v1` and `Deployment`.
+    /// A Kubernetes kind, such as `apps/v1` and `Deployment`.
     Kubernetes {
         /// Group and version.
         api_version: Text,
@@ -52,7 +52,7 @@ pub enum ResourceKind {
 }
 
 impl ResourceKind {
-    /// Whether a resource of this kind with this body holds data, by the catalog. Its module may say otherwise.
+    /// Returns whether a resource of this kind with this body holds data, according to the catalog. A module can override this.
     pub(crate) fn holds_data(&self, body: &Term) -> bool {
         let data = match self {
             ResourceKind::CloudFormation(name) => terrace_catalog::data_of_type(name),
@@ -63,7 +63,7 @@ impl ResourceKind {
         data.class == terrace_catalog::DataClass::Data
     }
 
-    /// The type of a CloudFormation resource.
+    /// Returns the type of a CloudFormation resource.
     pub fn cloudformation(&self) -> Option<&str> {
         if let ResourceKind::CloudFormation(name) = self {
             Some(name)
@@ -72,7 +72,7 @@ impl ResourceKind {
         }
     }
 
-    /// The kind of a Kubernetes object.
+    /// Returns the kind of a Kubernetes object.
     pub fn kubernetes(&self) -> Option<&str> {
         if let ResourceKind::Kubernetes { kind, .. } = self {
             Some(kind)
@@ -82,40 +82,40 @@ impl ResourceKind {
     }
 }
 
-/// What stands for the tenant in the addresses of components that have none.
+/// The first part of addresses of components without a tenant.
 pub const PLATFORM: &str = "platform";
 
-/// One use of a module (or of a component's own resources, or of a pipeline) for the platform or for one tenant.
+/// One use of a component or pipeline, for the platform or for one tenant.
 #[derive(Clone, Debug)]
 pub struct Instance {
-    /// The tenant's name, or `platform`.
+    /// The name of the tenant, or `platform`.
     pub tenant: Text,
-    /// The component's name.
+    /// The name of the component.
     pub component: Text,
-    /// The name its composed names were made of, for good: an earlier one where it was `moved_from`.
+    /// The name of the component in composed names. It does not change: with `moved_from`, it is the earlier name.
     pub identity: Text,
-    /// The module's name, where it is of a module.
+    /// The name of the module, if the component uses one.
     pub module: Option<Text>,
     /// The base of composed names: `PLATFORM-ENVIRONMENT-TENANT-COMPONENT`, in slugs.
     pub name: Text,
-    /// The Kubernetes namespace of its objects.
+    /// The Kubernetes namespace of the objects.
     pub namespace: Text,
-    /// The name of its Kubernetes target in the environment, where it has one.
+    /// The name of the Kubernetes target in the environment, if there is one.
     pub cluster: Option<Text>,
-    /// The name of its AWS target in the environment, where it has one.
+    /// The name of the AWS target in the environment, if there is one.
     pub account: Option<Text>,
-    /// The place that asked for it: the `name` of its document.
+    /// The place of the declaration: the `name` of the document.
     pub declared: Span,
-    /// What it tells others.
+    /// The outputs for other components.
     pub outputs: Vec<(Text, Term)>,
-    /// Into how many CloudFormation stacks its repeated resources are divided; 0 where they are not.
+    /// The number of CloudFormation stacks for repeated resources, or 0 if the component is not partitioned.
     pub divided: u32,
-    /// Components that its module requires, as `ref` finds them: module names.
+    /// The names of the modules that the module requires, which `ref` resolves.
     pub requires: Vec<Text>,
 }
 
 impl Instance {
-    /// The name of one of its CloudFormation stacks.
+    /// Returns the name of a CloudFormation stack of the component.
     pub fn stack_name(&self, part: u32) -> Text {
         match part {
             0 => self.name.clone(),
@@ -124,24 +124,24 @@ impl Instance {
     }
 }
 
-/// Where a resource is deployed to, as far as compile time knows.
+/// The account, region and class that a resource is deployed to, as far as they are known at compile time.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Place {
-    /// The environment's class.
+    /// The class of the environment.
     pub class: Class,
-    /// The 12 digits, where the environment names an account.
+    /// The account with 12 digits, if the environment has one.
     pub account: Option<Text>,
-    /// The region, where the environment names one.
+    /// The region, if the environment has one.
     pub region: Option<Text>,
-    /// Whether schedules and events start the pipelines there.
+    /// Whether schedules and events start pipelines.
     pub triggers: bool,
 }
 
-/// What phase 4 makes: components and their resources, references unresolved.
+/// The result of phase 4: components and their resources, with unresolved references.
 #[derive(Clone, Debug, Default)]
 pub struct Expanded {
-    /// Every use of every component, in order of tenant and name.
+    /// All uses of all components, in order of tenant and name.
     pub instances: Vec<Instance>,
-    /// Their resources, in order of instance and declaration.
+    /// The resources, in order of instance and declaration.
     pub resources: Vec<Resource>,
 }

@@ -1,17 +1,17 @@
-//! Places in S3 as values name them: `s3://BUCKET/PREFIX`, with references in it or without.
+//! S3 locations in values: `s3://BUCKET/PREFIX`, with or without references.
 
 use crate::term::Term;
 
-/// A place in S3.
+/// A location in S3.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Location {
     /// The bucket: its name, or a reference to it.
     pub(crate) bucket: Term,
-    /// What the keys there begin with, as far as it is known when compiling.
+    /// The prefix of the keys, as far as it is known at compile time.
     pub(crate) prefix: String,
 }
 
-/// The place that a value names; nothing where it is no URL of S3, or where the bucket is only part of a name.
+/// Returns the location of a value, or `None` if it is not an S3 URL or contains only a part of the name of the bucket.
 pub(crate) fn split(term: &Term) -> Option<Location> {
     let parts = match term {
         Term::String(_) => std::slice::from_ref(term),

@@ -1,4 +1,4 @@
-//! What names mean in the expressions of one component.
+//! The names in the expressions of one component.
 
 use terrace_artifact::{Decimal, Text};
 
@@ -8,7 +8,7 @@ use crate::resource::Instance;
 use crate::term::{Reference, Term};
 use crate::unit::Quantity;
 
-/// The size of a pool at a scale of 1: cores, GiB of memory, GPUs (seed 003, resource pools).
+/// The size of each resource pool at a scale of 1: cores, GiB of memory, GPUs.
 const POOLS: [(&str, i64, i64, i64); 4] = [
     ("cpu_intensive", 100, 400, 0),
     ("memory_intensive", 50, 800, 0),
@@ -16,15 +16,15 @@ const POOLS: [(&str, i64, i64, i64); 4] = [
     ("general_purpose", 64, 256, 0),
 ];
 
-/// The label that tells the instances of a component apart.
+/// The label that distinguishes the instances of a component.
 pub(crate) const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
 
-/// Its value.
+/// Returns the value of [`INSTANCE_LABEL`].
 pub(crate) fn instance_label(instance: &Instance) -> String {
     format!("{}-{}", slug(&instance.tenant), slug(&instance.identity))
 }
 
-/// The names of a component's scope, without `inputs`.
+/// Returns the names in the scope of a component, without `inputs`.
 pub(crate) fn names(
     platform: &Platform,
     environment: &Environment,
@@ -187,7 +187,7 @@ fn tenant_term(platform: &Platform, tenant: &Tenant) -> Term {
     ])
 }
 
-/// What a pool has none of at its scale, though it has some at a scale of 1: `GPUs`. A quota of it would be zero.
+/// Returns a resource that the scale of a pool reduces to zero, such as `GPUs`, with the minimum scale. A quota for it would be zero.
 pub(crate) fn lost_to_scale(pool: &ResourcePool) -> Option<(&'static str, Decimal)> {
     let (_, cores, memory, gpus) = POOLS.into_iter().find(|(name, ..)| *name == pool.kind.value)?;
     let parts = [("GPUs", gpus), ("cores", cores), ("memory", memory)];
@@ -201,13 +201,13 @@ pub(crate) fn lost_to_scale(pool: &ResourcePool) -> Option<(&'static str, Decima
     Some((what, Decimal::from(1).div(smallest.into()).ok()?))
 }
 
-/// An amount at the scale of a pool, rounded down to a whole number.
+/// Returns an amount at the scale of a pool, rounded down to an integer.
 fn scaled(amount: i64, pool: &ResourcePool) -> Decimal {
     let amount = Decimal::from(amount).mul(pool.scale_factor.value);
     amount.map_or(Decimal::ZERO, Decimal::floor)
 }
 
-/// A pool at the tenant's scale: each amount is rounded down to whole cores, GiB and GPUs.
+/// Returns the pool of a tenant at its scale. Each amount is rounded down to whole cores, GiB and GPUs.
 fn pool(tenant: &Tenant) -> Term {
     let Some(pool) = &tenant.resource_pool else {
         return Term::Null;

@@ -1,14 +1,14 @@
-//! Durations and quantities: read once, computed exactly, written in the form each target stores.
+//! Durations and quantities: parsed once, computed exactly, and formatted as the target stores them.
 
 use std::fmt;
 use std::str::FromStr;
 
 use terrace_artifact::{Decimal, DecimalError};
 
-/// A span of time in whole seconds: `30s`, `5m`, `24h`, `90d`, `2w`, `1y` (365 days), `1h30m`.
+/// A duration in whole seconds: `30s`, `5m`, `24h`, `90d`, `2w`, `1y` (365 days), `1h30m`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Duration {
-    /// In seconds.
+    /// The number of seconds.
     pub seconds: i64,
 }
 
@@ -55,7 +55,7 @@ impl FromStr for Duration {
 
 impl fmt::Display for Duration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Weeks and years are not used: `30d` says more than `4w2d`.
+        // Weeks and years are not used, because `30d` is clearer than `4w2d`.
         let (unit, length) = UNITS[2..]
             .iter()
             .find(|(_, length)| self.seconds % length == 0)
@@ -68,13 +68,12 @@ impl fmt::Display for Duration {
     }
 }
 
-/// An amount of something Kubernetes measures: bytes, cores, objects. Exact; it remembers which family of suffixes it
-/// was written in, because the server keeps to it.
+/// An exact amount in Kubernetes: bytes, cores or objects. It keeps the family of suffixes that it was written in, because the server does, too.
 #[derive(Clone, Copy, Debug)]
 pub struct Quantity {
-    /// In base units: bytes, cores.
+    /// The amount in base units: bytes, cores.
     pub amount: Decimal,
-    /// Whether it is written with `Ki`, `Mi`, `Gi`.
+    /// Whether the suffix is `Ki`, `Mi`, `Gi` and so on.
     pub binary: bool,
 }
 
@@ -139,13 +138,12 @@ impl FromStr for Quantity {
 }
 
 impl Quantity {
-    /// Reads what a user writes for a size: a quantity, or bytes with `B` behind the suffix (`10GB`, `512MiB`).
+    /// Parses a size: a quantity, or bytes with `B` after the suffix (`10GB`, `512MiB`).
     pub fn size(text: &str) -> Option<Quantity> {
         text.parse().ok().or_else(|| text.strip_suffix('B')?.parse().ok())
     }
 
-    /// A product or quotient, rounded to what makes sense to run: whole Mi, whole thousandths of a core. Amounts below that are
-    /// rounded to whole bytes.
+    /// Rounds a product or quotient to whole Mi, or to whole thousandths of a core. Smaller amounts of bytes are rounded to whole bytes.
     pub fn rounded(self) -> Quantity {
         let round_to = |step: Decimal| -> Option<Decimal> {
             let steps = self.amount.div_floor(step).ok()?;
@@ -168,7 +166,7 @@ impl Quantity {
 }
 
 impl fmt::Display for Quantity {
-    /// The canonical form, which the API server stores: no fraction, the largest suffix that loses nothing.
+    /// Formats the canonical form that the API server stores: no fraction, and the largest suffix without loss.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let amount = self.amount;
         if amount == Decimal::ZERO {
@@ -188,7 +186,7 @@ impl fmt::Display for Quantity {
                 None => write!(f, "{whole}"),
             },
             None => {
-                // Below one thousandth the server rounds up and counts in micro and nano units.
+                // Below one thousandth, the server uses micro and nano units and rounds up.
                 for (unit, factor) in [("m", 1000i64), ("u", 1_000_000), ("n", 1_000_000_000)] {
                     if let Some(whole) = amount.mul(factor.into()).ok().and_then(Decimal::as_integer) {
                         return write!(f, "{whole}{unit}");
@@ -239,7 +237,7 @@ mod tests {
         }
     }
 
-    /// The right-hand sides were made by Kubernetes' own apimachinery.
+    /// The expected values were generated with the apimachinery of Kubernetes.
     #[test]
     fn quantities_are_canonical() {
         for (text, shown) in [

@@ -123,7 +123,7 @@ fn what_arrives_is_exactly_the_directory() {
         &["apply", "-e", "live", "--yes"],
     ] {
         let said = delivered.run(command).expect(0).stderr;
-        let told = said.matches("the asset `src` leaves out `tests/`").count();
+        let told = said.matches("the asset `src` excludes `tests/`").count();
         assert_eq!(told, 1, "{command:?}\n{said}");
     }
     let [key] = delivered.archives().try_into().expect("one archive");
@@ -207,6 +207,6 @@ fn what_cannot_be_delivered_is_refused_and_nothing_is_sent() {
     fs::remove_file(source.join("host")).expect("it is there");
     fs::remove_dir_all(&source).expect("it is there");
     symlink("../../elsewhere", &source).expect("a link");
-    refused("the asset `src` leads out of the stack");
+    refused("the asset `src` leads outside the directory of the stack");
     assert_eq!(delivered.archives(), Vec::<String>::new());
 }

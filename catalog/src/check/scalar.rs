@@ -71,7 +71,7 @@ impl Checker<'_> {
                 return self.amount(node, number, at);
             }
         }
-        self.wrong_type(node, "text", at);
+        self.wrong_type(node, "a string", at);
     }
 
     fn text(&mut self, node: &Node<'static>, text: &str, at: &At<'_>) {
@@ -85,7 +85,7 @@ impl Checker<'_> {
         }
         if node.is(flags::BASE64) && !is_base64(text) {
             return self.report(at, || ProblemKind::Form {
-                expected: "text in base64",
+                expected: "a base64 string",
             });
         }
         if node.is(flags::TIME) && !is_time(text) {

@@ -1,8 +1,8 @@
-//! Zip archives whose bytes depend on nothing but the names, modes and contents of what is in them: entries in order of
-//! path, one date, one compression, two modes.
+//! Zip archives whose bytes depend only on the names, modes and contents of their entries: sorted by path, with one date, one compression and two
+//! modes.
 //!
-//! Written by hand because every byte is a promise: a library that changes its defaults would make every deployed function
-//! look changed. Links are stored as Info-ZIP does it, which is what AWS Lambda unpacks.
+//! The format is written without a library, because the bytes must never change. A library with new defaults would make every deployed function
+//! look changed. Links are stored in the form of Info-ZIP, which AWS Lambda unpacks.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -10,19 +10,19 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-/// What is at a path of an archive.
+/// The content at a path of an archive.
 pub(super) enum Content {
     File {
         bytes: Arc<[u8]>,
         executable: bool,
     },
-    /// A symbolic link, and where it leads.
+    /// A symbolic link with its target.
     Link(String),
     Directory,
 }
 
 impl Content {
-    /// How many bytes it has when it is unpacked.
+    /// Returns the unpacked size in bytes.
     pub(super) fn len(&self) -> u64 {
         self.bytes().len() as u64
     }
@@ -35,7 +35,7 @@ impl Content {
         }
     }
 
-    /// Its type and mode on Unix. Readable by all: Lambda refuses files that it may not read.
+    /// Returns the type and mode on Unix. All entries are readable for all users, because Lambda rejects files that it cannot read.
     fn mode(&self) -> u32 {
         match self {
             Content::File {
@@ -48,26 +48,26 @@ impl Content {
     }
 }
 
-/// The signatures of a file, of its entry in the list at the end, and of the end itself.
+/// The signatures of a file, of its entry in the directory at the end, and of the end record.
 const FILE: &[u8] = b"PK\x03\x04";
 const LISTED: &[u8] = b"PK\x01\x02";
 const END: &[u8] = b"PK\x05\x06";
-/// How long the end is, without a comment.
+/// The length of the end record without a comment, in bytes.
 const END_LENGTH: usize = 22;
 
 /// One entry, compressed.
 struct Entry<'e> {
     name: String,
     content: &'e Content,
-    /// 0 as it is, 8 deflated.
+    /// 0: stored, 8: deflated.
     method: u16,
     data: Vec<u8>,
     checksum: u32,
 }
 
-/// The archive of these entries. There are at most 65,535 of them, with less than 4 GiB together.
+/// Returns the archive of at most 65,535 entries with less than 4 GiB in total.
 pub(super) fn write(entries: &BTreeMap<String, Content>) -> Vec<u8> {
-    // Directories are there where something is in them.
+    // A directory with entries is implied by them.
     let holds = |path: &str| {
         let below = format!("{path}/");
         entries
@@ -88,7 +88,7 @@ pub(super) fn write(entries: &BTreeMap<String, Content>) -> Vec<u8> {
         out.extend_from_slice(entry.name.as_bytes());
         out.extend_from_slice(&entry.data);
         list.extend_from_slice(LISTED);
-        // Made on Unix: the mode counts.
+        // "Made on Unix", so that the mode is used.
         list.extend_from_slice(&0x0314u16.to_le_bytes());
         list.extend_from_slice(&header);
         list.extend_from_slice(&[0; 6]);
@@ -136,7 +136,7 @@ fn compress<'e>(path: &str, content: &'e Content) -> Entry<'e> {
     }
 }
 
-/// What an entry and its place in the list have in common: version 2.0, names in UTF-8, the earliest date there is.
+/// Returns the header that an entry and its directory record share: version 2.0, names in UTF-8, the earliest possible date.
 fn header(entry: &Entry<'_>) -> Vec<u8> {
     let mut header = Vec::with_capacity(26);
     for field in [20, 0x0800, entry.method, 0, 0x0021] {
@@ -155,12 +155,12 @@ fn header(entry: &Entry<'_>) -> Vec<u8> {
     header
 }
 
-/// A size in the archive. [`super::LARGEST`] is far below what fits.
+/// Converts a size. [`super::LARGEST`] is far below the maximum.
 fn size(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
-/// How many bytes the files of a zip archive have when they are unpacked, as its list says. Nothing where it is none.
+/// Returns the unpacked size of a zip archive from its directory, or `None` if the bytes are not a zip archive.
 pub(super) fn unpacked(bytes: &[u8]) -> Option<u64> {
     // A comment of up to 64 KiB may follow the end.
     let last = bytes.len().checked_sub(END_LENGTH)?;
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_size_of_what_is_in_an_archive_is_read_back() {
+    fn reads_the_unpacked_size_of_an_archive() {
         let file = |text: &str| Content::File {
             bytes: text.as_bytes().into(),
             executable: false,

@@ -1,33 +1,32 @@
-//! Secrets in the files of an asset.
+//! Finds secrets in the files of an asset.
 //!
-//! Less is taken for a secret here than in documents: code and its dependencies are full of examples and of names for things.
-//! Private keys are found everywhere, tokens of services where no dependency has them in its documentation, and passwords
-//! in files that are there to give values to names.
+//! The search is less strict than in documents, because code and dependencies contain many examples and names. Private keys are found in all
+//! files, tokens of services in files that are not dependencies, and passwords only in files with settings.
 
 use crate::check::{assigned, forms_in};
 
 /// A secret in a file of an asset.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Leak {
-    /// The file, from the asset's directory.
+    /// The path of the file, relative to the directory of the asset.
     pub(crate) path: String,
-    /// What it holds, in words: `a private key`.
+    /// The kind of secret with its article: `a private key`.
     pub(crate) what: String,
 }
 
-/// Longer files are data, not keys.
+/// The maximum size of a searched file. Larger files are data, not keys.
 const LONGEST: usize = 16 << 20;
 
-/// Endings of files that hold keys and that nobody can look into.
+/// Extensions of encrypted key stores.
 const KEY_STORES: [&str; 4] = [".p12", ".pfx", ".kdbx", ".ppk"];
 
-/// Endings of files that give values to names.
+/// Extensions of files with settings.
 const SETTINGS: [&str; 7] = [".env", ".properties", ".ini", ".cfg", ".conf", ".toml", ".tfvars"];
 
-/// Names of files that give values to names.
+/// Names of files with settings.
 const NAMED: [&str; 6] = [".npmrc", ".pypirc", ".netrc", ".pgpass", "credentials", ".boto"];
 
-/// The first secret in a file. `path` is its path in the asset.
+/// Finds the first secret in a file. `path` is its path in the asset.
 pub(super) fn in_file(path: &str, bytes: &[u8]) -> Option<Leak> {
     let leak = |what: String| Leak {
         path: path.to_owned(),
@@ -35,7 +34,7 @@ pub(super) fn in_file(path: &str, bytes: &[u8]) -> Option<Leak> {
     };
     let name = path.rsplit('/').next().unwrap_or(path).to_lowercase();
     if KEY_STORES.iter().any(|ending| name.ends_with(ending)) {
-        return Some(leak("a store of keys".to_owned()));
+        return Some(leak("a key store".to_owned()));
     }
     let text = std::str::from_utf8(bytes)
         .ok()
@@ -55,7 +54,7 @@ pub(super) fn in_file(path: &str, bytes: &[u8]) -> Option<Leak> {
         || NAMED.contains(&name.as_str());
     let token = forms_in(text).find(|form| match form.what {
         "a private key" => false,
-        // Drivers show in their code what a URL looks like.
+        // The code of drivers contains example URLs.
         "a URL with a password" => gives,
         _ => !is_sample(&text[form.at.clone()]),
     });
@@ -64,10 +63,10 @@ pub(super) fn in_file(path: &str, bytes: &[u8]) -> Option<Leak> {
     }
     let line = |line: &str| assigned(line).map(str::to_owned);
     let key = gives.then(|| text.lines().find_map(line)).flatten()?;
-    Some(leak(format!("a value of `{key}`")))
+    Some(leak(format!("a value for `{key}`")))
 }
 
-/// Whether a private key is there, and not only the line that begins one: code that reads keys has that, too.
+/// Returns whether a private key has a body. Code that reads keys contains only the first line of one.
 fn has_body(key: &str) -> bool {
     const SHORTEST: usize = 64;
     let is_base64 = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
@@ -75,28 +74,29 @@ fn has_body(key: &str) -> bool {
     let body: usize = lines
         .map(|line| line.trim().chars().filter(is_base64).count())
         .sum();
-    // In JSON the lines of a key are one.
+    // In JSON, all lines of a key are in one string.
     let escaped = key.split("\\n").count() > 2 && key.len() > SHORTEST;
     body >= SHORTEST || escaped
 }
 
-/// Whether a file belongs to a package that somebody else made.
+/// Returns whether a file belongs to a third-party package.
 fn is_dependency(path: &str) -> bool {
-    let folders = path.split('/').rev().skip(1);
+    let directories = path.split('/').rev().skip(1);
     let packages = ["node_modules", "site-packages", "dist-packages", "vendor"];
-    let mut folders = folders.filter(|folder| packages.contains(folder) || folder.ends_with(".dist-info"));
-    // AWS's own SDK describes its API with sample keys.
-    folders.next().is_some() || path.contains("botocore/data/")
+    let mut directories =
+        directories.filter(|directory| packages.contains(directory) || directory.ends_with(".dist-info"));
+    // The SDK of AWS describes its API with example keys.
+    directories.next().is_some() || path.contains("botocore/data/")
 }
 
-/// Whether a file shows what another one looks like.
+/// Returns whether a file is an example of another file.
 fn is_example(name: &str) -> bool {
     ["example", "sample", "template", "dist"]
         .iter()
         .any(|word| name.ends_with(&format!(".{word}")))
 }
 
-/// Whether a token is one that documentation uses.
+/// Returns whether a token is an example from documentation.
 fn is_sample(token: &str) -> bool {
     token.contains("EXAMPLE")
 }
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_in_files_are_found() {
+    fn finds_secrets_in_files() {
         for (path, text, expected) in [
             ("tls.pem", pem("PRIVATE KEY").as_str(), "a private key"),
             ("id_ed25519", pem("OPENSSH PRIVATE KEY").as_str(), "a private key"),
@@ -124,17 +124,17 @@ mod tests {
                 pem("RSA PRIVATE KEY").as_str(),
                 "a private key",
             ),
-            ("client.p12", "", "a store of keys"),
-            (".env", "A=1\nDB_PASSWORD=hunter2\n", "a value of `DB_PASSWORD`"),
+            ("client.p12", "", "a key store"),
+            (".env", "A=1\nDB_PASSWORD=hunter2\n", "a value for `DB_PASSWORD`"),
             (
                 ".env.production",
                 "API_TOKEN=a8f3k2x9\n",
-                "a value of `API_TOKEN`",
+                "a value for `API_TOKEN`",
             ),
             (
                 "app.properties",
                 "db.password=hunter2\n",
-                "a value of `db.password`",
+                "a value for `db.password`",
             ),
             (
                 "handler.py",
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn code_and_examples_are_no_secrets() {
+    fn does_not_report_code_and_examples() {
         for (path, text) in [
             ("cacert.pem", pem("CERTIFICATE").as_str()),
             (

@@ -1,7 +1,7 @@
-//! Files and directories that templates name by digest: read through the sources, packed the same way on every machine.
+//! Files and directories that templates refer to by digest. They are packed to the same bytes on every machine.
 //!
-//! A file is delivered as it is. A directory becomes a zip archive that holds exactly what the directory holds: see [`tree`] for
-//! what is left out and what is refused, [`archive`] for the bytes.
+//! A file is delivered unchanged. A directory is packed into a zip archive with its contents: see [`tree`] for excluded and rejected files, and
+//! [`archive`] for the format.
 
 mod archive;
 mod leaks;
@@ -20,41 +20,41 @@ use crate::source::{EntryKind, SourceError, Sources, Span};
 
 pub(crate) use leaks::Leak;
 
-/// The most bytes that the files of one asset may have together. They are held in memory, and sent in one request.
+/// The maximum total size of the files of one asset, in bytes. They are kept in memory and sent in one request.
 pub(crate) const LARGEST: u64 = 1 << 30;
 
-/// How many problems of one asset are reported.
+/// The maximum number of problems that are reported for one asset.
 const MOST_REPORTED: usize = 5;
 
-/// How many files that are left out are named.
+/// The maximum number of excluded files that a message names.
 const MOST_NAMED: usize = 8;
 
-/// The assets of a stack. Each is read and packed once in a compilation, however often it is named.
+/// The assets of a stack. Each asset is read and packed once per compilation.
 pub(crate) struct Assets<'a> {
     sources: &'a dyn Sources,
-    /// Directories outside of the stack's that assets may come from.
+    /// Directories outside the stack's directory that may contain assets.
     roots: Vec<String>,
     known: Mutex<BTreeMap<String, Arc<Known>>>,
 }
 
-/// What is known of one asset.
+/// The state of one asset.
 #[derive(Default)]
 struct Known {
-    /// The asset, packed when it is first asked for.
+    /// The asset, packed on first use.
     packed: OnceLock<Result<Arc<Packed>, Refused>>,
     /// The first place that names it.
     named: Mutex<Option<Span>>,
 }
 
-/// Why an asset cannot be delivered: at least one reason.
+/// The reasons why an asset cannot be delivered, at least one.
 type Refused = Arc<[Refusal]>;
 
-/// One reason why an asset cannot be delivered as it is.
+/// One reason why an asset cannot be delivered.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Refusal {
     code: Code,
     message: String,
-    /// What the place that names the asset is.
+    /// The label of the place that names the asset.
     label: String,
     help: Vec<String>,
 }
@@ -62,26 +62,26 @@ pub(crate) struct Refusal {
 /// An asset, ready for delivery.
 #[derive(Debug)]
 pub(crate) struct Packed {
-    /// Its key in the bootstrap bucket.
+    /// The key in the bootstrap bucket.
     pub(crate) key: Text,
-    /// The digest of the bytes: of the content, the names and the modes of all files, and of nothing else.
+    /// The digest of the bytes. It depends only on the contents, names and modes of all files.
     pub(crate) digest: Digest,
-    /// What is delivered.
+    /// The delivered bytes.
     pub(crate) bytes: Vec<u8>,
-    /// Whether it is a directory that was packed.
+    /// Whether the asset is a packed directory.
     pub(crate) directory: bool,
-    /// How many bytes its files have together. Nothing where it is a file that is no zip archive.
+    /// The total size of the unpacked files in bytes, or `None` for a file that is not a zip archive.
     pub(crate) unpacked: Option<u64>,
-    /// What its directory has and the archive has not: paths, each with who leaves it out.
+    /// The excluded paths of the directory, each with the rule that excludes it.
     pub(crate) excluded: Vec<(String, String)>,
-    /// Paths that differ only in upper and lower case.
+    /// Pairs of paths that differ only in case.
     pub(crate) alike: Vec<(String, String)>,
     /// Secrets in its files.
     pub(crate) leaks: Vec<Leak>,
 }
 
 impl<'a> Assets<'a> {
-    /// Those of these sources; nothing is read yet.
+    /// Creates the assets of these sources. Nothing is read yet.
     pub(crate) fn new(sources: &'a dyn Sources, roots: &[Spanned<Text>]) -> Assets<'a> {
         let outside = roots.iter().filter_map(|root| place::normalized(&root.value));
         Assets {
@@ -91,7 +91,7 @@ impl<'a> Assets<'a> {
         }
     }
 
-    /// A file as it is, or a directory as a zip archive. `span` is what names it.
+    /// Returns a file unchanged, or a directory as a zip archive. `span` is the place that names the asset.
     pub(crate) fn packed(&self, path: &str, span: Span) -> Result<Arc<Packed>, Refused> {
         let known = self.known(path);
         {
@@ -101,7 +101,7 @@ impl<'a> Assets<'a> {
         known.packed.get_or_init(|| self.pack(path).map(Arc::new)).clone()
     }
 
-    /// The text of an asset that is a file of text.
+    /// Returns the content of an asset that is a text file.
     pub(crate) fn text(&self, path: &str) -> Option<String> {
         let known = self.known(path);
         let packed = known.packed.get_or_init(|| self.pack(path).map(Arc::new));
@@ -113,7 +113,7 @@ impl<'a> Assets<'a> {
         // `src`, `./src` and `src/` are one asset.
         let key = place::normalized(path).map_or_else(|| path.to_owned(), |parts| parts.join("/"));
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whoever packs another asset meanwhile does not wait for this one.
+        // The lock is released before packing, so that other assets can be packed in parallel.
         known.entry(key).or_default().clone()
     }
 
@@ -134,7 +134,7 @@ impl<'a> Assets<'a> {
         }
     }
 
-    /// Says once of each asset what its archive leaves out.
+    /// Reports the excluded files of each asset once.
     pub(crate) fn report_exclusions(&self, diagnostics: &mut Diagnostics) {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         for (path, known) in known.iter() {
@@ -148,7 +148,7 @@ impl<'a> Assets<'a> {
     }
 }
 
-/// A file that is delivered as it is.
+/// Returns a file that is delivered unchanged.
 fn file(name: &str, bytes: Vec<u8>) -> Packed {
     let digest = Digest::of_bytes(&bytes);
     Packed {
@@ -167,8 +167,8 @@ fn exclusions(path: &str, excluded: &[(String, String)]) -> Diagnostic {
     let names = excluded.iter().take(MOST_NAMED).map(|(name, _)| name);
     let more = excluded.len().saturating_sub(MOST_NAMED);
     let message = match more {
-        0 => format!("the asset `{path}` leaves out {}", listed(names)),
-        _ => format!("the asset `{path}` leaves out {} and {more} more", listed(names)),
+        0 => format!("the asset `{path}` excludes {}", listed(names)),
+        _ => format!("the asset `{path}` excludes {} and {more} more", listed(names)),
     };
     let mut by: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (name, rule) in excluded.iter().take(MOST_NAMED) {
@@ -195,14 +195,14 @@ impl Refusal {
         self
     }
 
-    /// The same of an asset that is named at `span`.
+    /// Returns the diagnostic for the place that names the asset.
     pub(crate) fn diagnostic(&self, span: Span) -> Diagnostic {
         let diagnostic = Diagnostic::new(self.code, &self.message).at(span, &self.label);
         self.help.iter().fold(diagnostic, Diagnostic::help)
     }
 }
 
-/// Reasons as they are reported: the first few, and how many more there are.
+/// Returns the first reasons, with the number of further ones.
 fn most_reported(mut refusals: Vec<Refusal>) -> Vec<Refusal> {
     let more = refusals.len().saturating_sub(MOST_REPORTED);
     refusals.truncate(MOST_REPORTED);
@@ -220,16 +220,16 @@ fn unreadable(path: &str, error: &SourceError) -> Refusal {
         format!("the asset `{path}` cannot be read"),
         error.to_string(),
     )
-    .help("the path is looked for from the stack's directory")
+    .help("write the path relative to the directory of the stack")
 }
 
 fn too_large(path: &str, bytes: u64) -> Refusal {
     Refusal::new(
         Code::AssetTooLarge,
-        format!("the asset `{path}` has more than {} MiB", LARGEST >> 20),
-        format!("its files have {} MiB together, so far", bytes >> 20),
+        format!("the asset `{path}` is larger than {} MiB", LARGEST >> 20),
+        format!("its files are at least {} MiB in total", bytes >> 20),
     )
-    .help("leave out what is not needed at run time with `.terraceignore`, or bring large files into a bucket of their own")
+    .help("exclude files that are not needed at run time with `.terraceignore`, or store large files in a separate bucket")
 }
 
 fn special(path: &str, kind: &EntryKind) -> Refusal {

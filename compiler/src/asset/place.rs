@@ -1,4 +1,4 @@
-//! Finds the file or directory that an asset's path names, and sees to it that it is one of the stack's own.
+//! Finds the file or directory of an asset's path, and checks that it is inside the stack or a directory that the Platform lists.
 
 use std::collections::VecDeque;
 
@@ -6,21 +6,21 @@ use super::Refusal;
 use crate::code::Code;
 use crate::source::{Entry, EntryKind, SourceError, Sources};
 
-/// How many symbolic links may lead to each other.
+/// The maximum number of symbolic links in a chain.
 const MOST_LINKS: usize = 40;
 
-/// What an asset's path names.
+/// The location of an asset.
 pub(super) struct Place<'p> {
-    /// The parts of the path, as the stack names it.
+    /// The parts of the path in the stack.
     pub(super) asked: Vec<&'p str>,
-    /// Where it is, from the stack's directory: links are followed.
+    /// The path relative to the stack's directory, with links resolved.
     pub(super) path: String,
-    /// The directory that it is delivered from: empty for the stack's own.
+    /// The directory that contains the asset: empty for that of the stack.
     pub(super) root: String,
     pub(super) kind: EntryKind,
 }
 
-/// The parts of a relative path, without `.`, and with `..` only at the beginning. Nothing for an absolute path.
+/// Returns the parts of a relative path, without `.`, and with `..` only at the beginning. Returns `None` for an absolute path.
 pub(super) fn normalized(path: &str) -> Option<Vec<&str>> {
     if path.starts_with('/') {
         return None;
@@ -38,23 +38,23 @@ pub(super) fn normalized(path: &str) -> Option<Vec<&str>> {
     Some(parts)
 }
 
-/// Finds what a path names. Links on the way are followed as long as they stay inside of the stack and of `roots`.
+/// Finds the location of a path. Follows links as long as they stay inside the stack and `roots`.
 pub(super) fn find<'p>(sources: &dyn Sources, roots: &[String], path: &'p str) -> Result<Place<'p>, Refusal> {
     let Some(asked) = normalized(path) else {
         return Err(Refusal::new(
             Code::InvalidAsset,
-            format!("the asset's path `{path}` is absolute"),
-            "other machines do not have this path",
+            format!("the path of the asset `{path}` is absolute"),
+            "other machines may not have this path",
         )
-        .help("write the path from the stack's directory"));
+        .help("write the path relative to the directory of the stack"));
     };
     if asked.iter().all(|part| *part == "..") {
         return Err(Refusal::new(
             Code::InvalidAsset,
-            format!("the asset `{path}` is the stack's directory, or one around it"),
-            "this would deliver the stack itself",
+            format!("the asset `{path}` is the directory of the stack or a parent of it"),
+            "would deliver the stack itself",
         )
-        .help("put what is delivered into a directory of its own, and name that"));
+        .help("move the files to a separate directory, and name that directory"));
     }
     let mut parts: Vec<String> = Vec::new();
     let mut rest: VecDeque<String> = asked.iter().map(|part| (*part).to_owned()).collect();
@@ -70,7 +70,7 @@ pub(super) fn find<'p>(sources: &dyn Sources, roots: &[String], path: &'p str) -
             continue;
         }
         parts.push(part);
-        // What is above a directory that the Platform names was given by the Platform, not by a link.
+        // The parents of a directory that the Platform lists come from the Platform, not from a link.
         let here = parts.join("/");
         if root.starts_with(&format!("{here}/")) || *root == here {
             continue;
@@ -104,7 +104,7 @@ pub(super) fn find<'p>(sources: &dyn Sources, roots: &[String], path: &'p str) -
     })
 }
 
-/// The directory that assets of this path come from: the stack's own (empty), or one that the Platform names.
+/// Returns the directory that contains a path: that of the stack (empty), or one that the Platform lists.
 fn root_of<'r>(roots: &'r [String], path: &str) -> Option<&'r str> {
     if !path.starts_with("../") && path != ".." {
         return Some("");
@@ -113,7 +113,7 @@ fn root_of<'r>(roots: &'r [String], path: &str) -> Option<&'r str> {
     roots.iter().find(below).map(String::as_str)
 }
 
-/// What is at a path, without following it where it is a link.
+/// Returns the kind of a path without following a link.
 fn kind_of(sources: &dyn Sources, parts: &[String]) -> Result<EntryKind, SourceError> {
     let (name, above) = parts.split_last().ok_or(SourceError::NotFound)?;
     let entries = sources.entries(&above.join("/"))?;
@@ -124,19 +124,19 @@ fn kind_of(sources: &dyn Sources, parts: &[String]) -> Result<EntryKind, SourceE
 fn outside(path: &str) -> Refusal {
     Refusal::new(
         Code::InvalidAsset,
-        format!("the asset `{path}` is outside of the stack"),
+        format!("the asset `{path}` is outside the directory of the stack"),
         "other machines may not have this path",
     )
-    .help("move it into the stack's directory, or let the Platform name the directory that it is in: `assets: [../shared]`")
+    .help("move it into the directory of the stack, or list its directory in the Platform: `assets: [../shared]`")
 }
 
 fn leads_out(path: &str, link: &str, target: &str) -> Refusal {
     Refusal::new(
         Code::InvalidAsset,
-        format!("the asset `{path}` leads out of the stack"),
+        format!("the asset `{path}` leads outside the directory of the stack"),
         format!("`{link}` is a symbolic link to `{target}`"),
     )
-    .help("put a copy in the place of the link")
+    .help("replace the link with a copy")
 }
 
 #[cfg(test)]
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_named_in_one_way() {
+    fn normalizes_paths() {
         for (path, parts) in [
             ("src", "src"),
             ("./src//a/", "src/a"),
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn an_asset_belongs_to_the_stack_or_to_a_directory_that_is_named() {
+    fn an_asset_is_in_the_stack_or_in_a_listed_directory() {
         let roots = ["../shared".to_owned()];
         assert_eq!(root_of(&roots, "src"), Some(""));
         assert_eq!(root_of(&roots, "../shared/x"), Some("../shared"));

@@ -1,7 +1,7 @@
-//! Reads a directory to be packed: all of it, but for what is left out by rule, and nothing that cannot be delivered as it is.
+//! Reads a directory that will be packed, without excluded files, and rejects files that cannot be delivered.
 //!
-//! Files keep their content and whether they may be executed. Links stay links; they may lead to what is packed, and nowhere else.
-//! Empty directories stay. What is left out is on [a short list](excluded::ALWAYS) or in a `.terraceignore`, and is reported.
+//! Files keep their content and their executable bit. Links stay links and may lead only to packed files. Empty directories are kept. Excluded
+//! files are on [a short list](excluded::ALWAYS) or in a `.terraceignore`, and are reported.
 
 mod excluded;
 mod links;
@@ -17,10 +17,10 @@ use crate::code::Code;
 use crate::source::{Entry, EntryKind, SourceError, Sources};
 use excluded::Exclusions;
 
-/// More files than a zip archive without extensions can list.
+/// The maximum number of files of a zip archive without extensions.
 const MOST_FILES: usize = 65_535;
 
-/// A directory that was read.
+/// The contents of a directory.
 pub(super) struct Tree {
     entries: BTreeMap<String, Content>,
     excluded: Vec<(String, String)>,
@@ -53,7 +53,7 @@ pub(super) fn pack(sources: &dyn Sources, base: &str, root: &str, asset: &str) -
     walk.read()
 }
 
-/// The directories from `root` to the one around `base`.
+/// Returns the directories from `root` to the parent of `base`.
 fn around(base: &str, root: &str) -> Vec<String> {
     let below = base.strip_prefix(root).unwrap_or(base).trim_start_matches('/');
     let ends = below.match_indices('/').map(|(at, _)| &below[..at]);
@@ -62,7 +62,7 @@ fn around(base: &str, root: &str) -> Vec<String> {
     all.filter(|directory| directory != base).collect()
 }
 
-/// A path below another; either may be empty.
+/// Joins two paths. Either may be empty.
 fn joined(above: &str, below: &str) -> String {
     match (above, below) {
         ("", path) | (path, "") => path.to_owned(),
@@ -70,7 +70,7 @@ fn joined(above: &str, below: &str) -> String {
     }
 }
 
-/// What is at a path of the asset, before it is read.
+/// An entry of the asset before it is read.
 enum Found {
     File { executable: bool },
     Link { target: String },
@@ -82,7 +82,7 @@ struct Walk<'s> {
     base: &'s str,
     asset: &'s str,
     exclusions: Exclusions,
-    /// By path from the asset's own directory.
+    /// The entries by path relative to the directory of the asset.
     found: BTreeMap<String, Found>,
     excluded: Vec<(String, String)>,
     alike: Vec<(String, String)>,
@@ -91,7 +91,7 @@ struct Walk<'s> {
 }
 
 impl Walk<'_> {
-    /// Adds the `.terraceignore` of a directory, where it has one.
+    /// Adds the rules of the `.terraceignore` of a directory, if it has one.
     fn exclusions_of(&mut self, directory: &str) {
         let path = joined(directory, excluded::FILE);
         match self.sources.read(&path) {
@@ -101,7 +101,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Adds what is in a directory of the asset. Gives whether anything in it is packed, or it is empty.
+    /// Adds the entries of a directory of the asset. Returns whether the directory is packed: one of its entries is, or it is empty.
     fn directory(&mut self, inner: &str) -> bool {
         let directory = joined(self.base, inner);
         let entries = match self.sources.entries(&directory) {
@@ -144,7 +144,7 @@ impl Walk<'_> {
         true
     }
 
-    /// Adds one entry. Gives whether it is packed.
+    /// Adds one entry. Returns whether it is packed.
     fn entry(&mut self, path: String, entry: Entry) -> bool {
         if self.found.len() >= MOST_FILES || self.bytes > LARGEST {
             return true;
@@ -181,15 +181,15 @@ impl Walk<'_> {
         true
     }
 
-    /// Adds how to leave a path out.
+    /// Adds a help with the line that excludes a path.
     fn or_exclude(&self, refusal: Refusal, path: &str) -> Refusal {
         refusal.help(format!(
-            "remove it, or leave it out with the line `/{path}` in `{}`",
+            "remove it, or exclude it with the line `/{path}` in `{}`",
             joined(self.asset, excluded::FILE)
         ))
     }
 
-    /// Notes names in a directory that are one name where upper and lower case are the same.
+    /// Collects names in a directory that are equal on file systems which ignore case.
     fn find_alike(&mut self, inner: &str, names: &[String]) {
         let mut seen: BTreeMap<String, &String> = BTreeMap::new();
         for name in names {
@@ -199,7 +199,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Reads the files that were found.
+    /// Reads the contents of the files.
     fn read(self) -> Result<Tree, Vec<Refusal>> {
         let (sources, base) = (self.sources, self.base);
         let content = |(path, found): (String, Found)| {
@@ -236,7 +236,7 @@ impl Walk<'_> {
 }
 
 impl Tree {
-    /// The directory as a zip archive. `name` is its last part.
+    /// Packs the directory into a zip archive. `name` is the last part of its path.
     pub(super) fn packed(self, name: &str) -> Packed {
         let bytes = archive::write(&self.entries);
         let digest = Digest::of_bytes(&bytes);

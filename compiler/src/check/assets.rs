@@ -1,4 +1,4 @@
-//! Assets that can be packed, and should not be delivered as they are.
+//! Checks assets that can be packed for secrets, names that are not portable, and the limits of Lambda.
 
 use crate::asset::Packed;
 use crate::code::Code;
@@ -9,43 +9,44 @@ use crate::resource::Resource;
 use crate::source::Span;
 use crate::term::Term;
 
-/// The most bytes that the code of a Lambda function, or one of its layers, may have when it is unpacked ("Lambda quotas").
+/// The maximum size of the code of a Lambda function and of its layers after unpacking, in bytes. Source: "Lambda quotas".
 const LAMBDA_MOST: u64 = 262_144_000;
 
-/// How many pairs of names are reported.
+/// The maximum number of pairs of names that are reported for one asset.
 const MOST_PAIRS: usize = 3;
 
-/// What there is to say of the assets that a resource names.
+/// Reports problems of the assets that a resource names.
 pub(super) fn check(graph: &Graph<'_>, resource: &Resource, lowered: &Lowered) -> Vec<(Code, Diagnostic)> {
-    let mut said = Vec::new();
+    let mut diagnostics = Vec::new();
     for (path, span) in &lowered.assets {
-        // What cannot be packed was refused.
+        // An asset that cannot be packed was reported before.
         let Ok(packed) = graph.assets.packed(path, *span) else {
             continue;
         };
-        leaks(path, &packed, *span, &mut said);
-        alike(path, &packed, *span, &mut said);
+        leaks(path, &packed, *span, &mut diagnostics);
+        alike(path, &packed, *span, &mut diagnostics);
         if is_code(resource) {
-            code(path, &packed, *span, &mut said);
+            code(path, &packed, *span, &mut diagnostics);
         }
     }
-    said.into_iter()
+    diagnostics
+        .into_iter()
         .map(|diagnostic| (diagnostic.code, graph.located(resource, diagnostic)))
         .collect()
 }
 
-fn leaks(path: &str, packed: &Packed, span: Span, said: &mut Vec<Diagnostic>) {
+fn leaks(path: &str, packed: &Packed, span: Span, diagnostics: &mut Vec<Diagnostic>) {
     for leak in &packed.leaks {
         let inner = if packed.directory {
             format!("{path}/{}", leak.path)
         } else {
             path.to_owned()
         };
-        let diagnostic = Diagnostic::new(Code::SecretInAsset, format!("`{inner}` holds {}", leak.what))
-            .at(span, "it would be delivered with this asset");
-        said.push(match packed.directory {
+        let diagnostic = Diagnostic::new(Code::SecretInAsset, format!("`{inner}` contains {}", leak.what))
+            .at(span, "would be delivered with this asset");
+        diagnostics.push(match packed.directory {
             true => diagnostic.help(format!(
-                "leave it out with the line `/{}` in `{path}/.terraceignore`, and read the secret from its store at run time",
+                "exclude it with the line `/{}` in `{path}/.terraceignore`, and read the secret from its store at run time",
                 leak.path
             )),
             false => diagnostic.help("read the secret from its store at run time"),
@@ -53,18 +54,18 @@ fn leaks(path: &str, packed: &Packed, span: Span, said: &mut Vec<Diagnostic>) {
     }
 }
 
-fn alike(path: &str, packed: &Packed, span: Span, said: &mut Vec<Diagnostic>) {
-    for (one, other) in packed.alike.iter().take(MOST_PAIRS) {
-        let message = format!("`{path}/{one}` and `{path}/{other}` differ only in upper and lower case");
-        said.push(
+fn alike(path: &str, packed: &Packed, span: Span, diagnostics: &mut Vec<Diagnostic>) {
+    for (first, second) in packed.alike.iter().take(MOST_PAIRS) {
+        let message = format!("`{path}/{first}` and `{path}/{second}` differ only in case");
+        diagnostics.push(
             Diagnostic::new(Code::UnportableAsset, message)
-                .at(span, "on macOS and Windows this asset has one of the two")
+                .at(span, "macOS and Windows keep only one of the two files")
                 .help("rename one of them"),
         );
     }
 }
 
-/// Whether the asset of a resource is what Lambda unpacks.
+/// Returns whether Lambda unpacks the asset of a resource.
 fn is_code(resource: &Resource) -> bool {
     let place = match resource.kind.cloudformation() {
         Some("AWS::Lambda::Function") => ["Code", "S3Key"],
@@ -74,36 +75,33 @@ fn is_code(resource: &Resource) -> bool {
     matches!(resource.body.at(&place), Some(Term::Asset(_)))
 }
 
-fn code(path: &str, packed: &Packed, span: Span, said: &mut Vec<Diagnostic>) {
+fn code(path: &str, packed: &Packed, span: Span, diagnostics: &mut Vec<Diagnostic>) {
     let Some(bytes) = packed.unpacked else {
-        said.push(
-            Diagnostic::new(
-                Code::InvalidAsset,
-                format!("`{path}` is a file that is no zip archive"),
-            )
-            .at(span, "Lambda unpacks its code")
-            .help("name the directory that the file is in: it is packed"),
+        diagnostics.push(
+            Diagnostic::new(Code::InvalidAsset, format!("`{path}` is not a zip archive"))
+                .at(span, "Lambda unpacks this file")
+                .help("name the directory that contains the file; Terrace packs directories"),
         );
         return;
     };
     if bytes == 0 {
         let message = format!("the asset `{path}` has no content");
-        said.push(
+        diagnostics.push(
             Diagnostic::new(Code::InvalidAsset, message)
-                .at(span, "Lambda refuses a function without code")
-                .help("put the code of the function into the directory"),
+                .at(span, "Lambda rejects a function without code")
+                .help("add the code of the function to the directory"),
         );
     }
     if bytes > LAMBDA_MOST {
         let message = format!(
-            "the asset `{path}` has {} MiB, and Lambda unpacks {} MiB at most",
+            "the asset `{path}` is {} MiB; Lambda allows at most {} MiB after unpacking",
             bytes.div_ceil(1 << 20),
             LAMBDA_MOST >> 20
         );
-        said.push(
+        diagnostics.push(
             Diagnostic::new(Code::AssetTooLarge, message)
-                .at(span, "this is the function's code, without its layers")
-                .help("leave out what is not needed at run time with `.terraceignore`, or use a container image"),
+                .at(span, "the limit includes the layers of the function")
+                .help("exclude files that are not needed at run time with `.terraceignore`, or use a container image"),
         );
     }
 }
@@ -114,13 +112,13 @@ mod tests {
     use crate::source::Files;
 
     #[test]
-    fn lambda_unpacks_so_much_and_no_more() {
+    fn reports_code_that_exceeds_the_limit_of_lambda() {
         let span = Span {
             file: Files::default().add("a.yaml", ""),
             start: 0,
             end: 0,
         };
-        let said = |unpacked: Option<u64>| {
+        let message_for = |unpacked: Option<u64>| {
             let packed = Packed {
                 key: "assets/0/src.zip".into(),
                 digest: terrace_artifact::Digest::of_bytes(b""),
@@ -131,18 +129,15 @@ mod tests {
                 alike: Vec::new(),
                 leaks: Vec::new(),
             };
-            let mut said = Vec::new();
-            code("src", &packed, span, &mut said);
-            said.pop().map(|diagnostic| diagnostic.message)
+            let mut diagnostics = Vec::new();
+            code("src", &packed, span, &mut diagnostics);
+            diagnostics.pop().map(|diagnostic| diagnostic.message)
         };
-        assert_eq!(said(Some(LAMBDA_MOST)), None);
+        assert_eq!(message_for(Some(LAMBDA_MOST)), None);
         assert_eq!(
-            said(Some(LAMBDA_MOST + 1)).as_deref(),
-            Some("the asset `src` has 251 MiB, and Lambda unpacks 250 MiB at most")
+            message_for(Some(LAMBDA_MOST + 1)).as_deref(),
+            Some("the asset `src` is 251 MiB; Lambda allows at most 250 MiB after unpacking")
         );
-        assert_eq!(
-            said(None).as_deref(),
-            Some("`src` is a file that is no zip archive")
-        );
+        assert_eq!(message_for(None).as_deref(), Some("`src` is not a zip archive"));
     }
 }

@@ -1,4 +1,4 @@
-//! Autoscalers and disruption budgets, against the workloads they are about.
+//! Checks autoscalers and disruption budgets against their workloads.
 
 use super::{Finding, Subject};
 use crate::code::Code;
@@ -26,7 +26,7 @@ pub(super) fn autoscaler(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         number("maxReplicas").unwrap_or(i64::MAX),
     );
     if least > most {
-        let message = format!("at least {least} replicas, and at most {most}");
+        let message = format!("`minReplicas` ({least}) is greater than `maxReplicas` ({most})");
         findings.push(Finding::new(
             Code::InvalidAutoscaler,
             &["spec", "minReplicas"],
@@ -39,9 +39,9 @@ pub(super) fn autoscaler(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             Finding::new(
                 Code::InvalidAutoscaler,
                 &["spec", "scaleTargetRef"],
-                "the autoscaler follows no metric",
+                "the autoscaler has no metric",
             )
-            .help("name one under `metrics`"),
+            .help("add a metric to `metrics`"),
         );
     }
     let target = spec.and_then(|spec| spec.get("scaleTargetRef"));
@@ -60,12 +60,12 @@ pub(super) fn autoscaler(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
                 Code::ReplicasWithAutoscaler,
                 &["spec", "scaleTargetRef"],
                 format!(
-                    "`{}` says {} replicas, and this autoscaler writes that number",
+                    "`{}` sets `replicas: {}`, which this autoscaler controls",
                     resource.address,
                     replicas.shown()
                 ),
             )
-            .help("remove `replicas` from the workload: the autoscaler begins with `minReplicas`"),
+            .help("remove `replicas` from the workload; the autoscaler starts with `minReplicas`"),
         );
     }
     let containers = crate::connect::pod_spec(body)
@@ -83,12 +83,12 @@ pub(super) fn autoscaler(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
                     Code::InvalidAutoscaler,
                     &["spec", "metrics"],
                     format!(
-                        "a container of `{}` does not request `{name}`, so its use cannot be judged",
+                        "a container of `{}` does not request `{name}`, so the autoscaler cannot compute its utilization",
                         resource.address
                     ),
                 )
                 .help(format!(
-                    "give every container `resources: {{requests: {{{name}: …}}}}`"
+                    "add `resources: {{requests: {{{name}: …}}}}` to every container"
                 )),
             );
         }
@@ -113,9 +113,9 @@ pub(super) fn budget(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             Finding::new(
                 Code::BlockedEviction,
                 &["spec", key],
-                "no pod may ever be evicted: nodes cannot be drained",
+                "the budget allows no eviction, so nodes cannot be drained",
             )
-            .help("let one go: `maxUnavailable: 1`"),
+            .help("allow one eviction: `maxUnavailable: 1`"),
         );
         return;
     }
@@ -132,16 +132,16 @@ pub(super) fn budget(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
                 Code::BlockedEviction,
                 &["spec", "minAvailable"],
                 format!(
-                    "{available} pods have to be there, and `{}` may have {replicas}: none can be evicted",
+                    "`minAvailable` ({available}) is not less than the minimum number of pods of `{}` ({replicas}), so no pod can be evicted",
                     resource.address
                 ),
             )
-            .help("use `maxUnavailable: 1`, which holds for any number of pods"),
+            .help("use `maxUnavailable: 1`, which works for any number of pods"),
         );
     }
 }
 
-/// The workload that a selector finds, and the fewest pods it may have.
+/// Finds the workload that a selector selects, with its minimum number of pods.
 fn replicas_of<'a>(
     subject: &Subject<'a>,
     selector: Option<&Term>,
@@ -157,7 +157,7 @@ fn replicas_of<'a>(
 }
 
 impl Graph<'_> {
-    /// Whether another environment of the stack may deploy to the account of an instance.
+    /// Returns whether another environment of the stack may deploy to the account of an instance.
     pub(crate) fn shares_account(&self, instance: usize) -> bool {
         let own = self.places[instance].account.as_ref();
         self.other_accounts

@@ -1,7 +1,7 @@
-//! What the platform's components may do with the data of tenants.
+//! Checks the clearance of the modules of platform components for the data of tenants.
 //!
-//! A module for a tenant is held against the tenant's data where the component is resolved. A component of the platform has no tenant: what
-//! it gets to see are the data of those that use it, and of those that it uses.
+//! For a component of a tenant, the clearance is checked during resolution. A component of the platform has no tenant. It processes the data
+//! of the tenants that it is connected with, in either direction.
 
 use std::collections::BTreeSet;
 
@@ -9,9 +9,9 @@ use crate::connect::{Edge, Graph};
 use crate::diagnostic::Diagnostics;
 use crate::resolve::{UseKind, below_clearance};
 
-/// Holds the modules of the platform's components against the data of tenants on the other side of an edge.
+/// Reports modules of platform components without clearance for the data of a tenant on the other side of an edge.
 pub(crate) fn check(graph: &Graph<'_>, edges: &[Edge], diagnostics: &mut Diagnostics) {
-    let mut told = BTreeSet::new();
+    let mut reported = BTreeSet::new();
     for edge in edges {
         let instances = [edge.from, edge.to].map(|at| graph.resources[at].instance);
         for [platform, tenant] in [instances, [instances[1], instances[0]]] {
@@ -27,7 +27,7 @@ pub(crate) fn check(graph: &Graph<'_>, edges: &[Edge], diagnostics: &mut Diagnos
                 continue;
             };
             if let Some(diagnostic) = below_clearance(module, of)
-                && told.insert((platform, &of.name.value))
+                && reported.insert((platform, &of.name.value))
             {
                 let used = match &component.recipe {
                     crate::document::Recipe::Module { module, .. } => module.span,
@@ -38,7 +38,10 @@ pub(crate) fn check(graph: &Graph<'_>, edges: &[Edge], diagnostics: &mut Diagnos
                     diagnostic
                         .at(
                             edge.span,
-                            format!("connects `{}` with the data of `{who}`", component.name.value),
+                            format!(
+                                "connects `{}` with the data of tenant `{who}`",
+                                component.name.value
+                            ),
                         )
                         .also(used, "the module is used here"),
                 );

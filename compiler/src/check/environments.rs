@@ -1,4 +1,4 @@
-//! What is written out for one environment and compiled for another.
+//! Finds values that are written for one environment and compiled for another.
 
 use terrace_artifact::{Segment, Text};
 
@@ -8,12 +8,13 @@ use crate::connect::attribute::name_property;
 use crate::resource::ResourceKind;
 use crate::term::Term;
 
-/// What a key ends in that speaks of the environment: `DATA_PROCESSING_MODE`, `environment`, `nodeEnv`.
+/// Last words of keys whose value depends on the environment: `DATA_PROCESSING_MODE`, `environment`, `nodeEnv`.
 const KEYS: [&str; 6] = ["env", "environment", "mode", "stage", "profile", "class"];
 
-const DERIVE: &str = "derive it: `\"{{ environment.name }}\"` or `\"{{ environment.class }}\"`; what is for some environments alone says so with `environments`";
+const DERIVE: &str = "use `\"{{ environment.name }}\"` or `\"{{ environment.class }}\"`, or limit the component with `environments`";
 
-/// A literal that says the name of another environment of the stack: a value under a key that speaks of it, or the resource's name.
+/// Reports literals with the name or class of another environment of the stack: values of keys about the environment, and the name of
+/// the resource.
 pub(super) fn another(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let words = &subject.graph.other_environments;
     if words.is_empty() {
@@ -30,7 +31,7 @@ pub(super) fn another(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             Finding::new(
                 Code::AnotherEnvironment,
                 &[],
-                format!("`{key}` is `{word}` in `{environment}`"),
+                format!("`{key}` is set to `{word}`, but this environment is `{environment}`"),
             )
             .below(path)
             .help(DERIVE),
@@ -74,11 +75,11 @@ pub(super) fn schedule(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// A name with another environment's in it, and not its own.
+/// Reports a name that contains the name of another environment, but not that of its own.
 fn name(subject: &Subject<'_>, words: &[Text], environment: &str, findings: &mut Vec<Finding>) {
     let path: &[&str] = match &subject.resource.kind {
         ResourceKind::Kubernetes { .. } => &["metadata", "name"],
-        // Where another environment shares the account, that the name has no environment in it has been said.
+        // If another environment shares the account, `names::environment` reports the name.
         ResourceKind::CloudFormation(_) if subject.graph.shares_account(subject.resource.instance) => return,
         ResourceKind::CloudFormation(type_name) => {
             let named = terrace_catalog::cloudformation(type_name);
@@ -110,13 +111,13 @@ fn name(subject: &Subject<'_>, words: &[Text], environment: &str, findings: &mut
         Finding::new(
             Code::AnotherEnvironment,
             path,
-            format!("`{name}` is the name in `{environment}`, and says `{word}`"),
+            format!("the name `{name}` contains `{word}`, but this environment is `{environment}`"),
         )
         .help(DERIVE),
     );
 }
 
-/// The values that are one of the words and stand under a key that speaks of the environment: their paths, keys and words.
+/// Finds the values that are one of the words and whose key is about the environment, with their paths and keys.
 fn values<'a>(
     term: &'a Term,
     words: &[Text],
@@ -154,7 +155,7 @@ fn values<'a>(
     }
 }
 
-/// The key that a value is known by, where it speaks of the environment: its own, or the name beside `value`.
+/// Returns the key of a value if it is about the environment: its own key, or the `name` next to `value`.
 fn about_environment(key: &Text, entries: &[(Text, Term)]) -> Option<Text> {
     let name = match key.eq_ignore_ascii_case("value") {
         true => {
@@ -167,7 +168,7 @@ fn about_environment(key: &Text, entries: &[(Text, Term)]) -> Option<Text> {
     KEYS.contains(&last.as_str()).then_some(name)
 }
 
-/// The last word of a key, in lower case: `mode` of `DATA_PROCESSING_MODE`, `env` of `nodeEnv`.
+/// Returns the last word of a key in lower case: `mode` of `DATA_PROCESSING_MODE`, `env` of `nodeEnv`.
 fn last_word(key: &str) -> String {
     let word = key
         .rsplit(|c: char| !c.is_ascii_alphanumeric())

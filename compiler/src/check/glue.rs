@@ -1,4 +1,4 @@
-//! Glue jobs and tables.
+//! Checks Glue jobs and tables.
 
 use terrace_artifact::Segment;
 
@@ -6,10 +6,10 @@ use super::{Finding, Subject};
 use crate::code::Code;
 use crate::term::Term;
 
-/// The capacities that a Python shell job may have.
+/// The valid capacities of a Python shell job.
 const SHELL_CAPACITIES: [&str; 2] = ["0.0625", "1"];
 
-/// What AWS refuses about capacity; cfn-lint does not find it.
+/// Reports capacity settings that AWS rejects. cfn-lint does not find them.
 pub(super) fn job(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let body = subject.body;
     let version = body.get("GlueVersion").map(Term::shown);
@@ -27,14 +27,13 @@ pub(super) fn job(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         && (workers || !old)
     {
         let message = match (workers, &version) {
-            (true, _) => "`MaxCapacity` does not go with `WorkerType` and `NumberOfWorkers`".to_owned(),
+            (true, _) => {
+                "`MaxCapacity` cannot be combined with `WorkerType` and `NumberOfWorkers`".to_owned()
+            }
             (false, Some(version)) => {
-                format!("`MaxCapacity` is for Glue 1.0 and before, and this is {version}")
+                format!("`MaxCapacity` is not supported with Glue {version}")
             }
-            (false, None) => {
-                "`MaxCapacity` is for Glue 1.0 and before, and without `GlueVersion` a job is newer"
-                    .to_owned()
-            }
+            (false, None) => "`MaxCapacity` is not supported with the default `GlueVersion`".to_owned(),
         };
         let help = format!(
             "write `WorkerType: G.1X` and `NumberOfWorkers: {}`",
@@ -45,19 +44,19 @@ pub(super) fn job(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     if let (true, Some(Term::Number(capacity))) = (shell, body.get("MaxCapacity"))
         && !SHELL_CAPACITIES.contains(&capacity.to_string().as_str())
     {
-        let message = format!("a Python shell job has a capacity of 0.0625 or 1, not {capacity}");
+        let message = format!("the capacity of a Python shell job must be 0.0625 or 1, not {capacity}");
         findings.push(
             Finding::new(Code::GlueCapacity, &["MaxCapacity"], message)
-                .help("write `MaxCapacity: 1`; for more, make it a Spark job (`glueetl`) with workers"),
+                .help("write `MaxCapacity: 1`; for more capacity, use a Spark job (`glueetl`) with workers"),
         );
     }
     if body.get("ExecutionClass").and_then(Term::as_str) == Some("FLEX") && command != "glueetl" {
-        let message = "`FLEX` is for Spark jobs (`glueetl`)";
+        let message = "`FLEX` is supported only for Spark jobs (`glueetl`)";
         findings.push(Finding::new(Code::GlueCapacity, &["ExecutionClass"], message));
     }
 }
 
-/// A column may be in a table once, partition keys counted: Hive's names do not differ by case.
+/// Reports duplicate columns. Partition keys are columns, too, and column names are not case-sensitive in Hive.
 pub(super) fn table(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let input = subject.body.get("TableInput");
     let columns = input.and_then(|input| input.at(&["StorageDescriptor", "Columns"]));
@@ -72,13 +71,10 @@ pub(super) fn table(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             let Some(name) = name(column) else { continue };
             if seen.contains(&name) {
                 let (message, help) = match path.len() {
-                    3 => (
-                        format!("the column `{name}` is here twice"),
-                        "remove one of the two",
-                    ),
+                    3 => (format!("duplicate column `{name}`"), "remove one of the two"),
                     _ => (
                         format!("`{name}` is a column and a partition key"),
-                        "remove the column: a partition key is a column already",
+                        "remove the column: a partition key is already a column",
                     ),
                 };
                 findings.push(

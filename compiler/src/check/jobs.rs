@@ -1,8 +1,8 @@
-//! Jobs, and the tenant's limit of how many run at once.
+//! Checks jobs against the limit of concurrent jobs of their tenant.
 //!
 //! On plain Kubernetes, a quota limits running jobs by their pods: those with `activeDeadlineSeconds` are in the scope `Terminating`.
-//! Pods that have finished do not count, and a Job whose pods do not fit waits until others have finished. The deadline of a Job itself
-//! is not passed on to its pods, and operators set none.
+//! Finished pods do not count, and a Job whose pods do not fit waits until others have finished. Kubernetes does not pass the deadline of a Job
+//! on to its pods, and operators set no deadline.
 
 use super::{Finding, Subject};
 use crate::code::Code;
@@ -18,7 +18,7 @@ const OF_OPERATORS: [&str; 4] = [
     "SparkApplication",
 ];
 
-/// A job that a tenant with a limit of concurrent jobs runs without being counted.
+/// Reports a job that the limit of concurrent jobs of its tenant does not count.
 pub(super) fn job(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let tenant = subject.graph.uses[subject.resource.instance].tenant;
     let Some((tenant, limit)) =
@@ -34,12 +34,12 @@ pub(super) fn job(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             "use the module `tenant`, or add a ResourceQuota with `scopes: [Terminating]` and `hard: {pods: …}`",
         ),
         "Job" | "CronJob" if !has_deadline(subject.body) => (
-            "its pods have no deadline of their own",
-            "set `activeDeadlineSeconds` in the pod template, beside `containers`",
+            "its pods have no deadline",
+            "set `activeDeadlineSeconds` in the pod template, next to `containers`",
         ),
         kind if OF_OPERATORS.contains(&kind) => (
             "its operator runs pods without a deadline",
-            "what limits it are the quotas of processor time, memory and pods; to queue such jobs, a scheduler such as Kueue is needed",
+            "limit it with the quotas for CPU, memory and pods; to queue such jobs, use a scheduler such as Kueue",
         ),
         _ => return,
     };
@@ -50,7 +50,7 @@ pub(super) fn job(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     findings.push(Finding::new(Code::UncountedJob, &[], message).help(help));
 }
 
-/// True when a CronJob never runs two Jobs at once.
+/// Returns whether a CronJob never runs two Jobs at once.
 fn runs_alone(subject: &Subject<'_>) -> bool {
     let policy = subject
         .body
@@ -59,17 +59,17 @@ fn runs_alone(subject: &Subject<'_>) -> bool {
     matches!(policy, Some("Forbid" | "Replace"))
 }
 
-/// True when the pods of a Job or CronJob have a deadline, by which a quota counts them.
+/// Returns whether the pods of a Job or CronJob have a deadline, so that a quota counts them.
 fn has_deadline(body: &Term) -> bool {
     pod_spec(body).is_some_and(|pod| pod.get("activeDeadlineSeconds").is_some())
 }
 
-/// True when a quota of the namespace limits running pods that have a deadline.
+/// Returns whether a quota of the namespace limits running pods that have a deadline.
 fn has_quota(subject: &Subject<'_>) -> bool {
     subject.beside().any(|(other, body)| is_quota(other, body))
 }
 
-/// True for a ResourceQuota that limits running pods that have a deadline.
+/// Returns whether a resource is a ResourceQuota that limits running pods that have a deadline.
 pub(super) fn is_quota(resource: &Resource, body: &Term) -> bool {
     let scopes = body.at(&["spec", "scopes"]).map_or(&[][..], Term::items);
     let only = matches!(scopes, [scope] if scope.as_str() == Some("Terminating"));
@@ -77,7 +77,7 @@ pub(super) fn is_quota(resource: &Resource, body: &Term) -> bool {
         && body.at(&["spec", "hard", "pods"]).is_some()
 }
 
-/// The fewest and the most pods that a Job or CronJob runs at once, where such a quota counts them.
+/// Returns the minimum and maximum number of pods that a Job or CronJob runs at once, if such a quota counts them.
 pub(super) fn counted(resource: &Resource, body: &Term) -> Option<(i64, i64)> {
     let spec = match resource.kind.kubernetes()? {
         "Job" => body.get("spec")?,
@@ -87,6 +87,6 @@ pub(super) fn counted(resource: &Resource, body: &Term) -> Option<(i64, i64)> {
     let number = |key: &str| spec.get(key).and_then(Term::as_integer);
     let most = number("parallelism").unwrap_or(1);
     let most = number("completions").map_or(most, |completions| most.min(completions));
-    // Whatever the quota, a Job goes on as long as one of its pods fits.
+    // A Job makes progress if the quota has room for one of its pods.
     has_deadline(body).then_some((0, most))
 }

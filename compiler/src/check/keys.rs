@@ -1,4 +1,5 @@
-//! Keys: who sends to something encrypted has to be let to use its key, or what it sends is lost and nobody hears of it.
+//! Checks access to KMS keys. A service that publishes to an encrypted topic or queue needs permission to use its key. Without it, AWS drops
+//! the messages without an error.
 
 use terrace_artifact::{Segment, Text};
 
@@ -9,10 +10,10 @@ use crate::iam::{overlap, values};
 use crate::resource::Resource;
 use crate::term::Term;
 
-/// Types to which a service sends in its own name, so that it needs their key itself.
+/// Types that services send to with their own identity, so that the service itself needs access to the key.
 const SENT_TO: [&str; 3] = ["AWS::SNS::Topic", "AWS::SQS::Queue", "AWS::Logs::LogGroup"];
 
-/// The input of the module `kms` that lets a service use the key.
+/// The input of the module `kms` that allows a service to use the key.
 const INPUTS: [(&str, &str); 4] = [
     ("cloudwatch.amazonaws.com", "alarms: true"),
     ("events.amazonaws.com", "events: true"),
@@ -43,7 +44,7 @@ pub(super) fn rule(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Who is let in by a topic or a queue, and what for if not to send?
+/// Checks the services that the policy of a topic or queue allows: they send to it.
 pub(super) fn policy(subject: &Subject<'_>, key: &str, findings: &mut Vec<Finding>) {
     let statements = subject.body.at(&["PolicyDocument", "Statement"]);
     for (_, statement) in items(statements) {
@@ -66,22 +67,22 @@ pub(super) fn logs(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         subject,
         "logs",
         subject.resource,
-        "the log group cannot be made",
+        "the log group cannot be created",
         &path,
         findings,
     );
 }
 
-/// A service sends to what a reference leads to.
+/// Checks a service that sends to the target of a reference.
 fn sends(subject: &Subject<'_>, service: &str, to: &Term, path: &[Segment], findings: &mut Vec<Finding>) {
     let Term::Reference(reference) = to else { return };
     if let Some(to) = subject.graph.follow(subject.resource.instance, reference) {
         let to = &subject.graph.resources[to];
-        held(subject, service, to, "what it sends is lost", path, findings);
+        held(subject, service, to, "its messages are dropped", path, findings);
     }
 }
 
-/// The key of a resource has to let a service use it.
+/// Reports a key of a resource that a service cannot use.
 fn held(
     subject: &Subject<'_>,
     service: &str,
@@ -107,7 +108,7 @@ fn held(
                 "{named} cannot use `{name}`, which encrypts `{}`: {consequence}",
                 of.address
             );
-            let help = "encrypt it with a key of your own, whose policy lets the service use it";
+            let help = "use a customer managed key with a policy that allows the service";
             findings.push(finding(message).help(help));
             return;
         }
@@ -119,42 +120,42 @@ fn held(
         return;
     };
     let address = &subject.graph.resources[key].address;
-    let mut in_vain = None;
+    let mut unmet_condition = None;
     for (_, statement) in items(subject.lowered(key).at(&["KeyPolicy", "Statement"])) {
         if lets(statement, service) {
             match unmet(statement, service, of) {
                 None => return,
-                Some(condition) => in_vain = Some(condition),
+                Some(condition) => unmet_condition = Some(condition),
             }
         }
     }
-    findings.push(match in_vain {
+    findings.push(match unmet_condition {
         Some(condition) if service == "logs" => finding(format!(
-            "`{address}`, which encrypts `{}`, lets {named} use it only for other log groups, by `{condition}`: {consequence}",
+            "the policy of `{address}`, which encrypts `{}`, allows {named} only for other log groups (`{condition}`): {consequence}",
             of.address
         ))
-        .help("let the pattern there include the log group's name: `log_groups` of the module `kms`"),
+        .help("include the name of the log group in the pattern: `log_groups` of the module `kms`"),
         Some(condition) => finding(format!(
-            "`{address}`, which encrypts `{}`, lets {named} use it only with `{condition}`, and that sends none: {consequence}",
+            "the policy of `{address}`, which encrypts `{}`, allows {named} only with `{condition}`, which the service does not send: {consequence}",
             of.address
         ))
-        .help(format!("take `{condition}` out of the conditions")),
+        .help(format!("remove `{condition}` from the conditions")),
         None => finding(format!(
-            "`{address}`, which encrypts `{}`, does not let {named} use it: {consequence}",
+            "the policy of `{address}`, which encrypts `{}`, does not allow {named}: {consequence}",
             of.address
         ))
         .help(advice(subject, key, service)),
     });
 }
 
-/// Whether a statement lets a service encrypt: its conditions are another matter.
+/// Returns whether a statement allows a service to encrypt, apart from its conditions.
 pub(crate) fn lets(statement: &Term, service: &str) -> bool {
     let allows = statement.get("Effect").and_then(Term::as_str) == Some("Allow");
     let principals = match statement.get("Principal") {
         Some(Term::String(all)) => all == "*",
         Some(principal) => values(principal.get("Service"))
             .iter()
-            // Some services have a name for each region.
+            // Some services have a separate name in each region.
             .any(|named| named.as_str().is_none_or(|named| is_service(named, service))),
         None => false,
     };
@@ -174,8 +175,8 @@ fn is_service(named: &str, service: &str) -> bool {
             .is_some_and(|rest| rest.starts_with('.'))
 }
 
-/// The condition of a statement that a service cannot meet for a resource: EventBridge says neither for whom it acts nor which rule it is,
-/// and CloudWatch Logs says the name of the log group.
+/// Returns the condition of a statement that a service cannot meet for a resource. EventBridge sends neither the source account nor the ARN
+/// of the rule. CloudWatch Logs sends the name of the log group.
 fn unmet(statement: &Term, service: &str, of: &Resource) -> Option<Text> {
     if service == "logs" {
         let name = of.body.get("LogGroupName").and_then(Term::as_str)?;
@@ -196,7 +197,7 @@ fn unmet(statement: &Term, service: &str, of: &Resource) -> Option<Text> {
         .cloned()
 }
 
-/// The value of a key in the conditions of a statement, whatever the operator.
+/// Returns the value of a key in the conditions of a statement, for any operator.
 fn condition_on<'t>(statement: &'t Term, wanted: &str) -> Option<(&'t Text, &'t Term)> {
     let operators = statement.get("Condition").map_or(&[][..], Term::entries).iter();
     let mut keys = operators.flat_map(|(_, keys)| keys.entries());
@@ -204,13 +205,13 @@ fn condition_on<'t>(statement: &'t Term, wanted: &str) -> Option<(&'t Text, &'t 
     Some((key, value))
 }
 
-/// The text of a value, or of the `Fn::Sub` that makes it.
+/// Returns the string of a value or of its `Fn::Sub`.
 fn text_of(term: &Term) -> &str {
     let text = term.get("Fn::Sub").unwrap_or(term);
     text.as_str().unwrap_or("*")
 }
 
-/// Whether a text is as a pattern of IAM says, in which `*` stands for any text. What follows the name in an ARN counts as part of it.
+/// Returns whether a string matches a pattern of IAM, in which `*` matches any string. What follows the name in an ARN counts as part of it.
 pub(super) fn glob(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,
@@ -220,7 +221,7 @@ pub(super) fn glob(pattern: &str, text: &str) -> bool {
     }
 }
 
-/// A right on a key has to be let through by the key's policy: it names the role, or the account and so leaves it to IAM.
+/// Reports permissions on a key that its policy does not allow. The policy must allow the role, or the account, so that IAM decides.
 pub(super) fn rights(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let body = &subject.resource.body;
     let instance = subject.resource.instance;
@@ -242,21 +243,21 @@ pub(super) fn rights(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let documents = inline
         .chain([body])
         .filter_map(|policy| policy.get("PolicyDocument"));
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     for statement in documents.flat_map(|document| values(document.get("Statement"))) {
         for resource in values(statement.get("Resource")) {
             let key = match resource {
                 Term::Reference(reference) => subject.graph.follow(instance, reference),
                 _ => None,
             };
-            let Some(key) = key.filter(|key| !told.contains(key)) else {
+            let Some(key) = key.filter(|key| !reported.contains(key)) else {
                 continue;
             };
             let refused = roles
                 .iter()
                 .find(|role| !key_policy_allows(subject, &subject.graph.resources[key], statement, role));
             if let Some(role) = refused {
-                told.push(key);
+                reported.push(key);
                 let key = &subject.graph.resources[key].address;
                 let message = format!(
                     "`{}` cannot use `{key}`: the policy of the key allows neither the role nor the account",
@@ -271,7 +272,8 @@ pub(super) fn rights(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Whether the policy of a key allows a role at least one action of an IAM statement. True for what is not a key with a policy of its own.
+/// Returns whether the policy of a key allows a role at least one action of an IAM statement. True for a resource that is not a key with its
+/// own policy.
 fn key_policy_allows(subject: &Subject<'_>, key: &Resource, statement: &Term, role: &Resource) -> bool {
     let of_key = key.kind.cloudformation() == Some("AWS::KMS::Key") && !key.granted_only;
     let Some(policy) = key.body.get("KeyPolicy").filter(|_| of_key) else {
@@ -299,7 +301,7 @@ fn key_policy_allows(subject: &Subject<'_>, key: &Resource, statement: &Term, ro
     })
 }
 
-/// Whether a principal is the account, everybody, or a role by its name.
+/// Returns whether a principal is the account, all principals, or this role by its name.
 fn stands_for(principal: &str, role: &Resource) -> bool {
     let of_account = principal.len() == 12 && principal.bytes().all(|byte| byte.is_ascii_digit());
     let is_name = |name: &Term| {
@@ -318,10 +320,13 @@ fn advice(subject: &Subject<'_>, key: usize, service: &str) -> String {
     let input = INPUTS.iter().find(|(name, _)| *name == service);
     match input {
         Some((_, input)) if instance.module.as_deref() == Some("kms") => {
-            format!("give the component `{}` the input `{input}`", instance.component)
+            format!(
+                "set the input `{input}` in the component `{}`",
+                instance.component
+            )
         }
         _ => format!(
-            "let `{}` decrypt and generate data keys, in the policy of the key",
+            "allow `{}` to decrypt and to generate data keys in the policy of the key",
             if service == "logs" {
                 "logs.REGION.amazonaws.com"
             } else {

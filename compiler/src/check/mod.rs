@@ -1,7 +1,7 @@
-//! Phase 6: invariants over the connected graph. What a target accepts and still goes wrong at run time is found here.
+//! Phase 6: checks the connected graph for problems that the target accepts and that cause failures at run time.
 //!
-//! A rule looks at one resource and what is beside it, and gives findings. A waiver names a rule and a resource, says why, and
-//! has a last day.
+//! A rule reads one resource and its neighbors, and returns findings. A waiver names a rule and a resource, states a reason, and has an
+//! expiry date.
 
 mod assets;
 mod autoscaling;
@@ -49,14 +49,14 @@ pub(crate) use secrets::{
 };
 pub(crate) use waivers::Waivers;
 
-/// What a rule has to say of a resource.
+/// A problem that a rule finds in a resource.
 pub(crate) struct Finding {
     code: Code,
     message: String,
-    /// The field it is about.
+    /// The field with the problem.
     path: Vec<Segment>,
     help: Vec<String>,
-    /// What to write instead, where the value stands as it is; the first help says it in words.
+    /// The correct value, if the value in the file is a literal. The first help describes the edit.
     instead: Option<Text>,
 }
 
@@ -82,14 +82,14 @@ impl Finding {
         self
     }
 
-    /// The one value that is right, with words for it.
+    /// Adds a help that replaces the value.
     fn instead(mut self, value: impl Into<Text>, text: impl Into<String>) -> Finding {
         self.instead = Some(value.into());
         self.help(text)
     }
 }
 
-/// One resource, as the rules see it: references lowered, so that values are what the target will get.
+/// One resource as the rules see it: with lowered references, so that its values are those that the target gets.
 pub(crate) struct Subject<'a> {
     pub(crate) graph: &'a Graph<'a>,
     pub(crate) bodies: &'a [Lowered],
@@ -97,12 +97,12 @@ pub(crate) struct Subject<'a> {
     tenancy: &'a tenancy::Tenancy<'a>,
     pub(crate) resource: &'a Resource,
     pub(crate) body: &'a Term,
-    /// Whether it has a quantity that does not come out even, and one that makes no sense where it is.
+    /// Whether the resource has a quantity that Kubernetes cannot store exactly, and one that is not valid in its field.
     inexact: bool,
     senseless: bool,
 }
 
-/// The objects of each namespace of each cluster, the Namespace itself among them: what a rule looks at beside its subject.
+/// The objects of each namespace of each cluster, including the Namespace itself.
 type Neighbours<'a> = HashMap<(Option<&'a Text>, &'a str), Vec<usize>>;
 
 fn neighbours<'a>(graph: &'a Graph<'a>, bodies: &'a [Lowered]) -> Neighbours<'a> {
@@ -116,7 +116,7 @@ fn neighbours<'a>(graph: &'a Graph<'a>, bodies: &'a [Lowered]) -> Neighbours<'a>
     neighbours
 }
 
-/// The namespace an object is in, or is.
+/// Returns the namespace of an object, or its name if it is a Namespace.
 fn namespace_of<'a>(resource: &Resource, body: &'a Term) -> Option<&'a str> {
     let key = match resource.kind.kubernetes()? {
         "Namespace" => "name",
@@ -126,7 +126,7 @@ fn namespace_of<'a>(resource: &Resource, body: &'a Term) -> Option<&'a str> {
 }
 
 impl<'a> Subject<'a> {
-    /// The objects of its namespace, and the Namespace.
+    /// Iterates over the objects of the namespace, including the Namespace.
     fn beside(&self) -> impl Iterator<Item = (&'a Resource, &'a Term)> {
         let (graph, bodies) = (self.graph, self.bodies);
         let cluster = graph.instances[self.resource.instance].cluster.as_ref();
@@ -139,12 +139,12 @@ impl<'a> Subject<'a> {
         })
     }
 
-    /// The body of another resource, as its target will get it.
+    /// Returns the body of another resource as its target gets it.
     fn lowered(&self, at: usize) -> &'a Term {
         self.bodies[at].body(&self.graph.resources[at])
     }
 
-    /// What expressions read as `environment.name` and `environment.class`.
+    /// Returns `environment.name` or `environment.class` of the scope of expressions.
     fn environment(&self, key: &str) -> &'a str {
         let names = &self.graph.uses[self.resource.instance].names;
         let environment = names.iter().find(|(name, _)| name == "environment");
@@ -157,13 +157,13 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// What there is to say of a resource, located or not yet.
-enum Said {
+/// A problem of a resource, with or without its place.
+enum Reported {
     Finding(Finding),
     Diagnostic(Diagnostic),
 }
 
-/// Rules that look at more than the resource they speak of.
+/// Rules that read other resources than the one with the problem.
 const LOOKING_ROUND: [Code; 15] = [
     Code::ArgumentMismatch,
     Code::BlockedEviction,
@@ -182,7 +182,8 @@ const LOOKING_ROUND: [Code; 15] = [
     Code::UnsafeStream,
 ];
 
-/// Holds every resource against every rule. Of those that are `broken` nothing more is said, nor what may be the fault of one.
+/// Checks every resource against every rule. Resources in `broken` already have errors: their findings, and findings that they may cause,
+/// are not reported.
 pub(crate) fn check(
     graph: &Graph<'_>,
     bodies: &[Lowered],
@@ -213,23 +214,23 @@ pub(crate) fn check(
             findings.into_iter().map(move |finding| (at, finding))
         })
         .collect();
-    // What people wrote by hand for Step Functions and EventBridge has rules of its own, and some are for pipelines, too.
+    // State machines, rules and schedules that are resources of a component have their own rules. Some of the rules apply to pipelines, too.
     let by_hand: Vec<(usize, Code, Diagnostic)> = graph
         .resources
         .par_iter()
         .enumerate()
         .filter(|(_, resource)| crate::pipeline::is_checked(resource))
         .flat_map_iter(|(at, resource)| {
-            let mut said = Diagnostics::new();
+            let mut found = Diagnostics::new();
             let targets = graph.targets(resource.instance);
             if !matches!(graph.uses[resource.instance].kind, UseKind::Pipeline(_)) {
-                crate::pipeline::check(resource, &targets, &mut said);
+                crate::pipeline::check(resource, &targets, &mut found);
             }
             if resource.kind.cloudformation() == Some("AWS::StepFunctions::StateMachine") {
-                crate::pipeline::check_runs(resource, &targets, &mut said);
+                crate::pipeline::check_runs(resource, &targets, &mut found);
             }
-            let said = said.into_sorted().into_iter();
-            said.map(move |diagnostic| (at, diagnostic.code, graph.located(resource, diagnostic)))
+            let found = found.into_sorted().into_iter();
+            found.map(move |diagnostic| (at, diagnostic.code, graph.located(resource, diagnostic)))
         })
         .collect();
     let assets: Vec<(usize, Code, Diagnostic)> = graph
@@ -238,32 +239,32 @@ pub(crate) fn check(
         .enumerate()
         .filter(|(at, _)| !bodies[*at].assets.is_empty())
         .flat_map_iter(|(at, resource)| {
-            let said = assets::check(graph, resource, &bodies[at]).into_iter();
-            said.map(move |(code, diagnostic)| (at, code, diagnostic))
+            let found = assets::check(graph, resource, &bodies[at]).into_iter();
+            found.map(move |(code, diagnostic)| (at, code, diagnostic))
         })
         .collect();
     let mut used = waived.clone();
-    // A finding is located only where it is said: that expands its component once more.
+    // A finding is located only if it is reported, because locating it expands its component again.
     let found = findings
         .into_iter()
-        .map(|(at, finding)| (at, finding.code, Said::Finding(finding)));
+        .map(|(at, finding)| (at, finding.code, Reported::Finding(finding)));
     let by_hand = by_hand
         .into_iter()
         .chain(assets)
-        .map(|(at, code, diagnostic)| (at, code, Said::Diagnostic(diagnostic)));
+        .map(|(at, code, diagnostic)| (at, code, Reported::Diagnostic(diagnostic)));
     let follows = |at: usize, code: Code| {
         !broken.is_empty() && (LOOKING_ROUND.contains(&code) || broken.binary_search(&at).is_ok())
     };
-    for (at, code, said) in found.chain(by_hand) {
+    for (at, code, problem) in found.chain(by_hand) {
         if follows(at, code) {
             continue;
         }
         let waiver = waivers.of_resource(&graph.resources[at], code);
-        let said = waivers.hold(waiver, &mut used, || match said {
-            Said::Finding(finding) => diagnostic(graph, at, finding),
-            Said::Diagnostic(diagnostic) => diagnostic,
+        let reported = waivers.hold(waiver, &mut used, || match problem {
+            Reported::Finding(finding) => diagnostic(graph, at, finding),
+            Reported::Diagnostic(diagnostic) => diagnostic,
         });
-        diagnostics.extend(said);
+        diagnostics.extend(reported);
     }
     if broken.is_empty() {
         waivers.unused(&used, diagnostics);

@@ -1,4 +1,4 @@
-//! Alarms: a number to compare with, the right way round, on a metric that exists.
+//! Checks the threshold, the direction and the metric of alarms.
 
 use super::{Finding, Subject};
 use crate::code::Code;
@@ -16,7 +16,7 @@ pub(super) fn alarm(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
                 path,
                 format!("the alarm on `{metric}` has no threshold"),
             )
-            .help("give a `Threshold`, in the unit of the metric"),
+            .help("add a `Threshold`, in the unit of the metric"),
         );
     }
     let better_when_high = [
@@ -36,7 +36,7 @@ pub(super) fn alarm(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             Finding::new(
                 Code::InvertedAlarm,
                 &["ComparisonOperator"],
-                format!("`{metric}` is better when it is higher, and the alarm rings when it rises"),
+                format!("`{metric}` is better when it is higher, but the alarm fires when it rises"),
             )
             .instead("LessThanThreshold", "use `LessThanThreshold`"),
         );
@@ -44,13 +44,17 @@ pub(super) fn alarm(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let namespace = text("Namespace");
     if !namespace.is_empty() && !namespace.starts_with("AWS/") && !emitted(subject, namespace) {
         findings.push(
-            Finding::new(Code::OrphanMetric, &["Namespace"], format!("nothing in the platform says that it emits metrics of `{namespace}`"))
-                .help("say it where they are emitted: `METRICS_NAMESPACE` in the environment of a function or job, or a metric filter"),
+            Finding::new(
+                Code::OrphanMetric,
+                &["Namespace"],
+                format!("no resource of the platform emits metrics of `{namespace}`"),
+            )
+            .help("set `METRICS_NAMESPACE` in the environment of a function or job, or add a metric filter"),
         );
     }
 }
 
-/// Whether a function, a job or a metric filter names the namespace.
+/// Returns whether a function, a job or a metric filter contains the name of the namespace.
 fn emitted(subject: &Subject<'_>, namespace: &str) -> bool {
     subject
         .graph

@@ -1,4 +1,4 @@
-//! Names that two environments would share.
+//! Checks names that are the same in two environments, and names that are too long for a host name.
 
 use super::{Finding, Subject};
 use crate::code::Code;
@@ -6,7 +6,7 @@ use crate::expression::filters::slug;
 use crate::resource::ResourceKind;
 use crate::term::Term;
 
-/// Types whose names are an account's, and of which people write the names themselves.
+/// Types whose names are unique in an account, with the property for the name.
 const TYPES: [(&str, &str); 18] = [
     ("AWS::Athena::WorkGroup", "Name"),
     ("AWS::CloudWatch::Alarm", "AlarmName"),
@@ -28,7 +28,7 @@ const TYPES: [(&str, &str); 18] = [
     ("AWS::StepFunctions::StateMachine", "StateMachineName"),
 ];
 
-/// A name without the environment in it collides as soon as two environments share an account.
+/// Reports a name without the name of the environment, if two environments share the account.
 pub(super) fn environment(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let ResourceKind::CloudFormation(type_name) = &subject.resource.kind else {
         return;
@@ -41,22 +41,23 @@ pub(super) fn environment(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     };
     let environment = subject.environment("name");
     let account = subject.graph.places[subject.resource.instance].account.as_deref();
-    let told_apart = name.contains(environment)
+    let is_distinct = name.contains(environment)
         || name.contains(slug(environment).as_str())
         || account.is_some_and(|account| name.contains(account));
-    if !told_apart && subject.graph.shares_account(subject.resource.instance) {
+    if !is_distinct && subject.graph.shares_account(subject.resource.instance) {
         findings.push(
             Finding::new(
                 Code::NameWithoutEnvironment,
                 &[property],
-                format!("`{name}` would be the name in every environment of the account"),
+                format!("`{name}` is the same in every environment of this account"),
             )
-            .help("begin it with `{{ name }}`, or put `{{ environment.name }}` into it"),
+            .help("start the name with `{{ name }}`, or add `{{ environment.name }}` to it"),
         );
     }
 }
 
-/// The host name of each pod of an indexed Job is the Job's name with the pod's index: it has to be a label.
+/// Reports the name of an indexed Job that is too long. The host name of a pod is the name of the Job with the index of the pod, and must
+/// be a valid label.
 pub(super) fn indexed_job(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let spec = match subject.resource.kind.kubernetes() {
         Some("Job") => subject.body.get("spec"),

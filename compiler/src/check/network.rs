@@ -1,4 +1,4 @@
-//! What network policies leave of a pod's network.
+//! Checks that network policies allow pods to resolve names.
 
 use super::{Finding, Subject};
 use crate::code::Code;
@@ -6,10 +6,10 @@ use crate::connect::pod_spec;
 use crate::connect::selector::{Direction, isolates};
 use crate::term::Term;
 
-/// Where clusters serve DNS: 53, and behind the Service of OpenShift 5353.
+/// The ports of DNS: 53, and 5353 for the pods behind the Service of OpenShift.
 const DNS_PORTS: [i64; 2] = [53, 5353];
 
-/// Pods that may open some connections, and cannot resolve the names of what they connect to.
+/// Reports pods that may open connections, but cannot resolve names.
 pub(super) fn names(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     if pod_spec(subject.body).is_none() {
         return;
@@ -27,10 +27,10 @@ pub(super) fn names(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             .iter()
             .flat_map(|policy| policy.at(&["spec", "egress"]).map_or(&[][..], Term::items))
     };
-    // Pods that may connect to nothing need no names.
+    // Pods without any allowed connection need no DNS.
     if rules().next().is_some() && !rules().any(allows_dns) {
         let message = format!(
-            "the pods of `{}` cannot resolve names: no NetworkPolicy lets them reach DNS",
+            "the pods of `{}` cannot resolve names: no NetworkPolicy allows them to reach DNS",
             subject.resource.address
         );
         findings.push(
@@ -50,14 +50,14 @@ fn allows_dns(rule: &Term) -> bool {
         ) {
             (Some(first), Some(last)) => DNS_PORTS.iter().any(|dns| (first..=last).contains(dns)),
             (Some(number), None) => DNS_PORTS.contains(&number),
-            // A port by its name: `dns`, `dns-tcp`.
+            // A named port: `dns`, `dns-tcp`.
             (None, _) => number.as_str().is_some_and(|name| name.starts_with("dns")),
         },
     };
     ports.is_empty() || ports.iter().any(is_dns)
 }
 
-/// The labels of the subject's pods.
+/// Returns the labels of the pods of a workload.
 fn labels<'a>(subject: &Subject<'a>) -> Option<&'a Term> {
     subject.body.at(match subject.resource.kind.kubernetes()? {
         "Pod" => &["metadata", "labels"][..],

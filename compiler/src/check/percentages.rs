@@ -10,7 +10,7 @@ use crate::term::Term;
 struct Field {
     kind: &'static str,
     path: &'static [&'static str],
-    /// A surge may be larger than the number of pods; what may be missing may not.
+    /// Whether the value may be greater than the number of pods. True only for a surge.
     above_all: bool,
 }
 
@@ -53,7 +53,7 @@ const FIELDS: [Field; 7] = [
     ),
 ];
 
-/// Reports percentages that the API server refuses.
+/// Reports percentages that the API server rejects.
 pub(super) fn percentages(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let Some(kind) = subject.resource.kind.kubernetes() else {
         return;
@@ -69,7 +69,7 @@ pub(super) fn percentages(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
 }
 
 impl Field {
-    /// What is wrong with a text in the field.
+    /// Returns the problem of a string in the field.
     fn refused(&self, text: &str) -> Option<Finding> {
         let key = self.path.last().copied().unwrap_or_default();
         let percentage = text

@@ -1,4 +1,4 @@
-//! Rights: enumerated, never everything.
+//! Checks policies and roles for wildcards.
 
 use terrace_artifact::Segment;
 
@@ -50,7 +50,10 @@ pub(super) fn policy(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
                 let finding = Finding::new(
                     Code::WildcardPermission,
                     &[],
-                    format!("`{action}` allows everything a service can do"),
+                    match action {
+                        "*" => "`*` allows every action of every service".to_owned(),
+                        _ => format!("`{action}` allows every action of the service"),
+                    },
                 );
                 let rest = [
                     Segment::Key("Statement".into()),
@@ -61,7 +64,7 @@ pub(super) fn policy(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
                     finding
                         .below(path.clone())
                         .below(rest)
-                        .help("list the actions that are needed, or state a grant"),
+                        .help("list the actions that are needed, or use a grant"),
                 );
             }
         }
@@ -91,7 +94,7 @@ pub(super) fn managed(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         findings.push(
             Finding::new(Code::WildcardPermission, &[], message)
                 .below([Segment::Key("ManagedPolicyArns".into()), Segment::Index(index)])
-                .help("list the actions that are needed, or state a grant"),
+                .help("list the actions that are needed, or use a grant"),
         );
     }
 }
@@ -122,18 +125,18 @@ pub(super) fn role(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             ]
         };
         if let Some(at) = verbs_all {
-            let message = "`*` allows every verb, those of the future too";
+            let message = "`*` allows every verb, including future verbs";
             findings.push(
                 Finding::new(Code::WildcardPermission, &["rules"], message)
                     .below(verb(at))
                     .help("list the verbs: `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`"),
             );
         } else if let Some(at) = listed.filter(|_| secrets) {
-            let message = "whoever may list secrets can read all of them";
+            let message = "a principal that may list Secrets can read all of them";
             findings.push(
                 Finding::new(Code::WildcardPermission, &["rules"], message)
                     .below(verb(at))
-                    .help("allow `get` on named secrets: `resourceNames: […]`"),
+                    .help("allow `get` on named Secrets: `resourceNames: […]`"),
             );
         }
     }

@@ -1,11 +1,11 @@
-//! Pods: mounts, shared volumes, and what their namespace demands of them.
+//! Checks the mounts, shared volumes, images and security settings of pods.
 
 use terrace_artifact::Segment;
 
 use super::{Finding, Subject};
 use crate::code::Code;
 use crate::connect::pod_spec;
-use crate::diagnostic::listed;
+use crate::diagnostic::{did_you_mean, listed};
 use crate::resource::Resource;
 use crate::term::Term;
 
@@ -34,18 +34,18 @@ pub(super) fn workload(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
                     Finding::new(
                         Code::FloatingImage,
                         base,
-                        format!("`{image}` is another image tomorrow"),
+                        format!("`{image}` has no fixed version"),
                     )
                     .below(path)
                     .below([Segment::Key("image".into())])
-                    .help("in production, name a version or a digest"),
+                    .help("in production, use a version or a digest"),
                 );
             }
         }
     }
 }
 
-/// The Pod Security Standard that the subject's namespace enforces, where the stack says so.
+/// Returns the Pod Security Standard that the namespace enforces, if the stack declares the Namespace.
 pub(super) fn enforced_level<'a>(subject: &Subject<'a>) -> Option<&'a str> {
     let (_, namespace) = subject.beside().find(|(other, body)| {
         other.kind.kubernetes() == Some("Namespace")
@@ -66,7 +66,7 @@ fn containers(pod: &Term) -> impl Iterator<Item = (Vec<Segment>, &Term)> {
     })
 }
 
-/// A workload whose selector does not find its own pods is refused.
+/// Reports a workload whose selector does not select its own pods. Kubernetes rejects it.
 fn selector(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let kind = subject.resource.kind.kubernetes().unwrap_or_default();
     let selects = matches!(kind, "DaemonSet" | "Deployment" | "ReplicaSet" | "StatefulSet");
@@ -79,13 +79,13 @@ fn selector(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         }
         let message = match own {
             Some(own) => format!(
-                "{kind} `{}` selects pods with the label `{key}: {}`, and its own have `{}`",
+                "{kind} `{}` selects pods with the label `{key}: {}`, but its own pods have `{}`",
                 subject.resource.address,
                 value.shown(),
                 own.shown()
             ),
             None => format!(
-                "{kind} `{}` selects pods with the label `{key}`, and its own have none",
+                "{kind} `{}` selects pods with the label `{key}`, but its own pods do not have it",
                 subject.resource.address
             ),
         };
@@ -96,7 +96,7 @@ fn selector(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
                 message,
             )
             .below([Segment::Key(key.clone())])
-            .help("give the template the same labels: in both `\"{{ selector }}\"`, or the words themselves"),
+            .help("use the same labels in the selector and in the pod template, such as `\"{{ selector }}\"` in both"),
         );
     }
 }
@@ -132,7 +132,7 @@ fn mounts(subject: &Subject<'_>, pod: &Term, base: &[&str], findings: &mut Vec<F
             let finding = Finding::new(
                 Code::DanglingMount,
                 base,
-                format!("`{name}` is mounted and is no volume of the pod"),
+                format!("the pod has no volume `{name}`"),
             )
             .below(path.clone())
             .below([
@@ -142,15 +142,15 @@ fn mounts(subject: &Subject<'_>, pod: &Term, base: &[&str], findings: &mut Vec<F
             ]);
             findings.push(
                 match terrace_catalog::nearest(&name, volumes.iter().map(String::as_str)) {
-                    Some(nearest) => finding.help(format!("`{nearest}` exists")),
-                    None => finding.help("add it under `volumes`"),
+                    Some(nearest) => finding.help(did_you_mean(nearest)),
+                    None => finding.help("add the volume to `volumes`"),
                 },
             );
         }
     }
 }
 
-/// A claim for one node, mounted by pods that may be on several: of one workload, or of two.
+/// Reports a PersistentVolumeClaim that only one node can attach, if several pods mount it, of one workload or of two.
 fn shared(subject: &Subject<'_>, pod: &Term, base: &[&str], findings: &mut Vec<Finding>) {
     let Some(most) = most_pods(subject, subject.resource, subject.body) else {
         return;
@@ -159,7 +159,7 @@ fn shared(subject: &Subject<'_>, pod: &Term, base: &[&str], findings: &mut Vec<F
         let Some(name) = claimed(volume).filter(|name| is_for_one_node(subject, name)) else {
             continue;
         };
-        // Of several workloads the first is in order, and those after it are too many.
+        // The first of several workloads is valid. The finding is reported for each further one.
         let mounts = |(other, body): &(&Resource, &Term)| {
             other.address < subject.resource.address
                 && most_pods(subject, other, body).is_some()
@@ -170,11 +170,11 @@ fn shared(subject: &Subject<'_>, pod: &Term, base: &[&str], findings: &mut Vec<F
         };
         let message = match subject.beside().find(mounts) {
             _ if most > 1 => {
-                format!("up to {most} pods are to mount `{name}`, which can be attached to one node")
+                format!("up to {most} pods mount `{name}`, which only one node can attach")
             }
             Some((other, _)) => {
                 format!(
-                    "`{}` mounts `{name}` too, which can be attached to one node",
+                    "`{}` also mounts `{name}`, which only one node can attach",
                     other.address
                 )
             }
@@ -186,13 +186,13 @@ fn shared(subject: &Subject<'_>, pod: &Term, base: &[&str], findings: &mut Vec<F
                 .below(["persistentVolumeClaim", "claimName"].map(|key| Segment::Key(key.into())))
                 .help(match most > 1 {
                     true => "use the access mode `ReadWriteMany`, or one replica, or a StatefulSet with `volumeClaimTemplates`",
-                    false => "use the access mode `ReadWriteMany`, or give each its own claim",
+                    false => "use the access mode `ReadWriteMany`, or give each workload its own PersistentVolumeClaim",
                 }),
         );
     }
 }
 
-/// The name of the claim that a volume is of.
+/// Returns the name of the PersistentVolumeClaim of a volume.
 fn claimed(volume: &Term) -> Option<&str> {
     volume.at(&["persistentVolumeClaim", "claimName"])?.as_str()
 }
@@ -208,12 +208,12 @@ fn is_for_one_node(subject: &Subject<'_>, name: &str) -> bool {
     !modes.is_empty() && modes.iter().all(single)
 }
 
-/// The most pods that a workload which stays may have at once.
+/// Returns the maximum number of pods of a Deployment or StatefulSet.
 fn most_pods(subject: &Subject<'_>, resource: &Resource, body: &Term) -> Option<i64> {
     range(subject, resource, body).map(|(_, most)| most)
 }
 
-/// The fewest and the most pods that a workload which stays may have at once.
+/// Returns the minimum and maximum number of pods of a Deployment or StatefulSet.
 pub(super) fn range(subject: &Subject<'_>, resource: &Resource, body: &Term) -> Option<(i64, i64)> {
     if !matches!(resource.kind.kubernetes(), Some("Deployment" | "StatefulSet")) {
         return None;
@@ -235,25 +235,26 @@ pub(super) fn range(subject: &Subject<'_>, resource: &Resource, body: &Term) -> 
     })
 }
 
-/// The Pod Security Standards: `baseline` refuses what reaches into the node, `restricted` demands the rest.
+/// Reports violations of the Pod Security Standards. `baseline` forbids access to the node. `restricted`, if `all` is true, also requires
+/// settings of the container.
 fn restricted(pod: &Term, base: &[&str], all: bool, findings: &mut Vec<Finding>) {
     let level = if all { "restricted" } else { "baseline" };
     let mut refuse = |path: Vec<Segment>, what: String, help: String| {
-        let message = format!("the namespace is `{level}`: {what}");
+        let message = format!("the namespace enforces `{level}`: {what}");
         findings.push(
             Finding::new(Code::PodSecurity, base, message)
                 .below(path)
                 .help(help),
         );
     };
-    const ELSEWHERE: &str = "or put the workload into a namespace whose level is `privileged`";
+    const ELSEWHERE: &str = "or move the workload to a namespace that enforces `privileged`";
     let key = |name: &str| Segment::Key(name.into());
     for field in ["hostNetwork", "hostPID", "hostIPC"] {
         if pod.get(field).and_then(Term::as_bool) == Some(true) {
             refuse(
                 vec![key(field)],
                 format!("`{field}` is not allowed"),
-                format!("take it out, {ELSEWHERE}"),
+                format!("remove `{field}`, {ELSEWHERE}"),
             );
         }
     }
@@ -261,7 +262,7 @@ fn restricted(pod: &Term, base: &[&str], all: bool, findings: &mut Vec<Finding>)
         if volume.get("hostPath").is_some() {
             refuse(
                 vec![key("volumes"), Segment::Index(at)],
-                "volumes of the node (`hostPath`) are not allowed".to_owned(),
+                "`hostPath` volumes are not allowed".to_owned(),
                 format!("mount a `persistentVolumeClaim` or an `emptyDir`, {ELSEWHERE}"),
             );
         }
@@ -279,8 +280,8 @@ fn restricted(pod: &Term, base: &[&str], all: bool, findings: &mut Vec<Finding>)
         if own(&["privileged"]).and_then(Term::as_bool) == Some(true) {
             refuse(
                 at("privileged"),
-                format!("container `{name}` cannot be privileged"),
-                format!("take `privileged` out, {ELSEWHERE}"),
+                format!("container `{name}` must not be privileged"),
+                format!("remove `privileged`, {ELSEWHERE}"),
             );
         }
         if !all {
@@ -293,19 +294,21 @@ fn restricted(pod: &Term, base: &[&str], all: bool, findings: &mut Vec<Finding>)
         {
             refuse(
                 at("capabilities"),
-                format!("container `{name}` may add no capability but `NET_BIND_SERVICE`"),
-                format!("take the others out of `add`, {ELSEWHERE}"),
+                format!("container `{name}` may add only the capability `NET_BIND_SERVICE`"),
+                format!("remove the others from `add`, {ELSEWHERE}"),
             );
         }
         if security(&["runAsUser"]).and_then(Term::as_integer) == Some(0) {
             refuse(
                 at("runAsUser"),
-                format!("container `{name}` cannot run as user 0"),
-                "name another user, such as `runAsUser: 10001`".to_owned(),
+                format!("container `{name}` must not run as user 0"),
+                "use another user, such as `runAsUser: 10001`".to_owned(),
             );
         }
         let escalates = own(&["allowPrivilegeEscalation"]).and_then(Term::as_bool) != Some(false);
-        let keeps = !capabilities("drop").iter().any(|one| one.as_str() == Some("ALL"));
+        let keeps = !capabilities("drop")
+            .iter()
+            .any(|capability| capability.as_str() == Some("ALL"));
         let as_root = security(&["runAsNonRoot"]).and_then(Term::as_bool) != Some(true);
         let profile = security(&["seccompProfile", "type"]).and_then(Term::as_str);
         let unconfined = !matches!(profile, Some("RuntimeDefault" | "Localhost"));
@@ -321,8 +324,8 @@ fn restricted(pod: &Term, base: &[&str], all: bool, findings: &mut Vec<Finding>)
         if !needs.is_empty() {
             let lines = needs.join(", ");
             let help = match container.get("securityContext") {
-                Some(_) => format!("write `{lines}` in its `securityContext`"),
-                None => format!("give the container `securityContext: {{{lines}}}`"),
+                Some(_) => format!("add `{lines}` to its `securityContext`"),
+                None => format!("add `securityContext: {{{lines}}}` to the container"),
             };
             refuse(
                 at(""),

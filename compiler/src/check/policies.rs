@@ -1,4 +1,4 @@
-//! Policies of resources and trust policies of roles: whom they let in, and whether AWS takes them.
+//! Checks the policies of resources and the trust policies of roles: the principals that they allow, and their size.
 
 use terrace_artifact::{Segment, Text};
 
@@ -7,7 +7,7 @@ use crate::code::Code;
 use crate::iam::values;
 use crate::term::Term;
 
-/// Where a type says who may use the resource, besides IAM. The policy of an endpoint is not among them: it only limits.
+/// The properties with resource policies. The policy of an endpoint is not in the list, because it only restricts access.
 const POLICIES: [(&str, &[&str]); 17] = [
     ("AWS::Backup::BackupVault", &["AccessPolicy"]),
     ("AWS::DynamoDB::Table", &["ResourcePolicy", "PolicyDocument"]),
@@ -30,7 +30,7 @@ const POLICIES: [(&str, &[&str]); 17] = [
 
 const KEY: &str = "AWS::KMS::Key";
 
-/// Keys of conditions that say who calls, or for whom a service does. In small letters; a `/` stands for every tag.
+/// Condition keys that identify the caller, or the principal that a service acts for. In lower case; a `/` at the end matches every tag.
 /// Source: the IAM user guide, "AWS global condition context keys".
 const WHO: [&str; 19] = [
     "aws:principalaccount",
@@ -54,10 +54,10 @@ const WHO: [&str; 19] = [
     "s3:dataaccesspointarn",
 ];
 
-/// Those among them that say no more than that a principal is of the account.
+/// Condition keys that only state that a principal is in the account.
 const WHOLE_ACCOUNT: [&str; 2] = ["aws:principalaccount", "kms:calleraccount"];
 
-/// Operators that hold only where the key is there. `…IfExists`, `ForAllValues:…` and negations hold where it is not.
+/// Operators that are false if the key is absent. `…IfExists`, `ForAllValues:…` and negations are true then.
 const OPERATORS: [&str; 6] = [
     "arnequals",
     "arnlike",
@@ -67,7 +67,7 @@ const OPERATORS: [&str; 6] = [
     "stringlike",
 ];
 
-/// A policy that lets in whoever asks.
+/// Reports policies that allow every principal.
 pub(super) fn open(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let type_name = subject.resource.kind.cloudformation().unwrap_or_default();
     let Some((_, place)) = POLICIES.iter().find(|(name, _)| *name == type_name) else {
@@ -76,7 +76,7 @@ pub(super) fn open(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let Some(document) = subject.body.at(place) else {
         return;
     };
-    // An event bus has one statement, and no document around it.
+    // The policy of an event bus is one statement without a document around it.
     let (statements, inside) = match document.get("Statement") {
         Some(statements) => (statements, &["Statement"][..]),
         None => (document, &[][..]),
@@ -96,9 +96,9 @@ pub(super) fn open(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// How a statement lets in too many.
+/// A statement that allows too many principals.
 struct Opening {
-    /// The key of the statement that does.
+    /// The key of the statement with the problem.
     key: &'static str,
     message: &'static str,
     help: &'static str,
@@ -118,8 +118,8 @@ fn opens(statement: &Term, type_name: &str) -> Option<Opening> {
         });
     }
     let principal = statement.get("Principal")?;
-    let everybody = |term: &Term| term.as_str() == Some("*");
-    if everybody(principal) || values(principal.get("AWS")).iter().any(everybody) {
+    let is_everyone = |term: &Term| term.as_str() == Some("*");
+    if is_everyone(principal) || values(principal.get("AWS")).iter().any(is_everyone) {
         let (message, help) = if !says(condition, is_who) {
             ("this statement allows everyone, from any account", NAME)
         } else if type_name == KEY && !says(condition, |key| is_who(key) && !WHOLE_ACCOUNT.contains(&key)) {
@@ -139,7 +139,7 @@ fn opens(statement: &Term, type_name: &str) -> Option<Opening> {
     let by_token = values(statement.get("Action"))
         .iter()
         .any(|action| action.as_str() == Some("sts:AssumeRoleWithWebIdentity"));
-    // `sub` is who it is that the provider vouches for; Cognito has `amr` for those who are logged in.
+    // `sub` is the identity at the provider. Cognito uses `amr` for authenticated identities.
     let says_who = |key: &str| key.ends_with(":sub") || key.ends_with(":amr");
     (by_token && principal.get("Federated").is_some() && !says(condition, says_who)).then_some(Opening {
         key: "Principal",
@@ -153,7 +153,7 @@ fn is_who(key: &str) -> bool {
         .any(|who| *who == key || who.ends_with('/') && key.starts_with(who))
 }
 
-/// Whether a condition demands a value of one of these keys.
+/// Returns whether a condition requires a value of one of these keys.
 fn says(condition: Option<&Term>, is_meant: impl Fn(&str) -> bool) -> bool {
     let operators = condition.map_or(&[][..], Term::entries);
     operators.iter().any(|(operator, tests)| {
@@ -166,7 +166,7 @@ fn says(condition: Option<&Term>, is_meant: impl Fn(&str) -> bool) -> bool {
     })
 }
 
-/// Whether a value of a condition is a pattern that leaves nobody out.
+/// Returns whether a value of a condition is a pattern that matches every principal.
 fn is_anything(value: &Term) -> bool {
     let Some(text) = value.as_str() else {
         return false;
@@ -180,11 +180,11 @@ fn is_anything(value: &Term) -> bool {
                 .is_some_and(|rest| rest.trim_start_matches(char::is_alphabetic) == "/*" || rest == "*"))
 }
 
-/// A function that a service or an account may call is open where the permission says neither account nor resource.
+/// Reports a permission of a function that names neither an account nor a source.
 pub(super) fn permission(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let bounds = ["SourceAccount", "SourceArn", "PrincipalOrgID", "EventSourceToken"];
-    let everybody = subject.body.get("Principal").and_then(Term::as_str) == Some("*");
-    if everybody && bounds.iter().all(|key| subject.body.get(key).is_none()) {
+    let is_everyone = subject.body.get("Principal").and_then(Term::as_str) == Some("*");
+    if is_everyone && bounds.iter().all(|key| subject.body.get(key).is_none()) {
         let message = "everyone, from any account, may invoke this function";
         findings.push(
             Finding::new(Code::OpenPolicy, &["Principal"], message)
@@ -193,7 +193,7 @@ pub(super) fn permission(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// The longest policies that AWS takes, in bytes without white space. Sources: each service's quotas.
+/// The maximum size of policies, in bytes without white space. Sources: the quotas of each service.
 const LONGEST: [(&str, &[&str], usize); 7] = [
     ("AWS::S3::BucketPolicy", &["PolicyDocument"], 20_480),
     (KEY, &["KeyPolicy"], 32_768),
@@ -204,10 +204,10 @@ const LONGEST: [(&str, &[&str], usize); 7] = [
     ("AWS::SecretsManager::ResourcePolicy", &["ResourcePolicy"], 20_480),
 ];
 
-/// All the inline policies of a role together.
+/// The maximum size of all inline policies of a role together.
 const LONGEST_INLINE: usize = 10_240;
 
-/// A policy that AWS refuses for its length, when the stack is half deployed.
+/// Reports policies that are too large. AWS rejects them only after it has deployed a part of the stack.
 pub(super) fn length(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let type_name = subject.resource.kind.cloudformation().unwrap_or_default();
     let found = LONGEST.iter().find(|(name, ..)| *name == type_name);
@@ -242,10 +242,9 @@ pub(super) fn length(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
 fn too_long(subject: &Subject<'_>, path: &[&str], length: usize, longest: usize) -> Finding {
     let address = &subject.resource.address;
     let message =
-        format!("the policy of `{address}` has at least {length} bytes, and AWS accepts at most {longest}");
-    Finding::new(Code::PolicyTooLarge, path, message).help(
-        "match several principals or resources with one pattern, or divide them among several resources",
-    )
+        format!("the policy of `{address}` has at least {length} bytes, but AWS accepts at most {longest}");
+    Finding::new(Code::PolicyTooLarge, path, message)
+        .help("match several principals or resources with one pattern, or split them among several resources")
 }
 
 fn inline_length(role: &Term) -> usize {
@@ -256,7 +255,7 @@ fn inline_length(role: &Term) -> usize {
         .sum()
 }
 
-/// The length of a value as JSON, at the least: what only the deployment knows is as short as it can be.
+/// Returns the minimum length of a value as JSON. Values that are known after apply count with their minimum length.
 fn length_of(term: &Term) -> usize {
     // The shortest ARNs of roles and buckets are about this long.
     const UNKNOWN: usize = 20;
@@ -277,7 +276,7 @@ fn length_of(term: &Term) -> usize {
     }
 }
 
-/// The length of a text with its variables filled in.
+/// Returns the length of a string with its variables substituted.
 fn substituted(text: &str, unknown: usize) -> usize {
     let mut length = 0;
     for (at, part) in text.split("${").enumerate() {
@@ -312,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn the_length_of_what_is_known_is_exact() {
+    fn counts_the_exact_length_of_known_values() {
         let of = |text: &str| length_of(&Term::map([("Fn::Sub", text)]));
         assert_eq!(
             of("arn:${AWS::Partition}:iam::${AWS::AccountId}:role/etl"),
@@ -326,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_for_all_says_nobody() {
+    fn recognizes_patterns_that_match_every_principal() {
         for (text, expected) in [
             ("*", true),
             ("arn:aws:iam::*:role/*", true),

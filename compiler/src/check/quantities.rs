@@ -1,4 +1,4 @@
-//! Quantities as the API server stores them.
+//! Converts quantities to the form that the API server stores, and checks them.
 
 use terrace_artifact::{Decimal, Segment};
 use terrace_catalog::At;
@@ -11,7 +11,7 @@ use crate::resource::{Resource, ResourceKind};
 use crate::term::Term;
 use crate::unit::Quantity;
 
-/// Reports quantities that do not come out even.
+/// Reports quantities that Kubernetes cannot store as they are written.
 pub(super) fn inexact(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     walk(subject.resource, subject.body, &mut |at, term, quantity| {
         let shown = crate::diagnostic::shown(&term.shown());
@@ -19,29 +19,32 @@ pub(super) fn inexact(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             Some(quantity) if is_even(&quantity) => return,
             Some(quantity) => {
                 let what = match term {
-                    // What the user wrote is no longer known: the message points at it.
+                    // The text of the user is no longer known. The place of the message shows it.
                     Term::Quantity(_) => "this amount".to_owned(),
                     _ => format!("`{shown}`"),
                 };
-                let message = format!("{what} does not come out even: the server stores `{quantity}`");
+                let unit = if quantity.binary { "bytes" } else { "thousandths" };
+                let message =
+                    format!("{what} is not a whole number of {unit}; Kubernetes stores it as `{quantity}`");
                 let finding = Finding::new(Code::InexactQuantity, &[], message);
                 let rounded = match quantity.rounded() {
-                    // What somebody asks for is not nothing.
-                    nothing if nothing.amount == Decimal::ZERO => smallest(quantity.binary),
+                    // A request that is not zero stays greater than zero.
+                    zero if zero.amount == Decimal::ZERO => smallest(quantity.binary),
                     rounded => rounded,
                 };
                 finding.instead(rounded.to_string(), format!("write `{rounded}`"))
             }
             None => {
-                let message = format!("`{shown}` has more digits than a quantity keeps");
-                Finding::new(Code::InexactQuantity, &[], message).help("write fewer digits, or a larger unit")
+                let message = format!("`{shown}` has more digits than a quantity can store");
+                Finding::new(Code::InexactQuantity, &[], message)
+                    .help("write fewer digits, or use a larger unit")
             }
         };
         findings.push(finding.below(at.path()));
     });
 }
 
-/// Reports amounts that the server refuses, or that mean something else than what was meant.
+/// Reports amounts that the server rejects, and amounts that the user most likely did not mean.
 pub(super) fn senseless(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     walk(subject.resource, subject.body, &mut |at, _, quantity| {
         let Some((dimension, found)) = quantity.and_then(|quantity| senseless_at(at, quantity)) else {
@@ -57,7 +60,7 @@ pub(super) fn senseless(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     });
 }
 
-/// What is wrong with the quantity at a place, where the place says what it is of.
+/// Returns the problem of a quantity, if its field determines the dimension.
 fn senseless_at(at: &At<'_>, quantity: Quantity) -> Option<(Dimension, Senseless)> {
     let mut keys = at.keys();
     let (key, list) = (keys.next()?, keys.next()?);
@@ -67,21 +70,21 @@ fn senseless_at(at: &At<'_>, quantity: Quantity) -> Option<(Dimension, Senseless
         _ if key == "sizeLimit" => Dimension::Storage,
         _ => return None,
     };
-    // A volume of no size is refused; no requests, no limit and a quota of nothing are not.
+    // Kubernetes rejects a volume with size zero. Requests, limits and quotas may be zero.
     let is_volume = key == "storage" && matches!(list, "requests" | "capacity");
-    let nothing = || Senseless {
+    let is_zero = || Senseless {
         code: Code::InvalidValue,
         says: "is zero".to_owned(),
         meant: None,
     };
     let found = match dimension.check(quantity) {
-        None if is_volume && quantity.amount == Decimal::ZERO => Some(nothing()),
+        None if is_volume && quantity.amount == Decimal::ZERO => Some(is_zero()),
         found => found,
     };
     found.map(|found| (dimension, found))
 }
 
-/// The least that comes out even.
+/// Returns the smallest amount that Kubernetes stores exactly.
 fn smallest(binary: bool) -> Quantity {
     let thousandth = Decimal::new(1, 3).unwrap_or(Decimal::from(1));
     Quantity {
@@ -90,7 +93,7 @@ fn smallest(binary: bool) -> Quantity {
     }
 }
 
-/// Whether a quantity is a whole number of bytes, or of thousandths where it counts no bytes.
+/// Returns whether a quantity is a whole number of bytes, or of thousandths if it does not count bytes.
 fn is_even(quantity: &Quantity) -> bool {
     if quantity.binary {
         return quantity.amount.is_integer();
@@ -99,8 +102,8 @@ fn is_even(quantity: &Quantity) -> bool {
     milli.is_ok_and(|milli| milli.is_integer())
 }
 
-/// Writes quantities in the form in which the server stores them, so that no plan shows a change that is none. One that does not
-/// come out even stays as it was written, and is noted: in the server's form nobody would see that.
+/// Converts quantities to the form that the server stores, so that a plan shows no false change. A quantity that cannot be stored exactly
+/// stays as it is written, so that `inexact` can report it.
 pub(crate) fn canonical(resource: &Resource, lowered: &mut Lowered) {
     let mut changes = Vec::new();
     let (mut inexact, mut senseless) = (false, false);
@@ -112,7 +115,7 @@ pub(crate) fn canonical(resource: &Resource, lowered: &mut Lowered) {
         };
         let canonical = match term {
             Term::String(text) => Some(quantity.to_string()).filter(|canonical| canonical != text),
-            // A whole number is the same with and without quotes.
+            // An integer is the same with and without quotes.
             Term::Number(number) => (!number.is_integer()).then(|| quantity.to_string()),
             _ => None,
         };
@@ -141,7 +144,7 @@ fn at_mut<'t>(body: &'t mut Term, path: &[Segment]) -> Option<&'t mut Term> {
     })
 }
 
-/// Calls `see` with every quantity of an object: what is written, and what it comes to, where that can be counted exactly.
+/// Calls `see` with every quantity of an object: its term, and its amount, if that is exact.
 fn walk(resource: &Resource, body: &Term, see: &mut dyn FnMut(&At<'_>, &Term, Option<Quantity>)) {
     let ResourceKind::Kubernetes { api_version, kind } = &resource.kind else {
         return;
@@ -149,7 +152,7 @@ fn walk(resource: &Resource, body: &Term, see: &mut dyn FnMut(&At<'_>, &Term, Op
     if let Some(kind) = terrace_catalog::kubernetes(api_version, kind) {
         kind.quantities(body, &mut |at, term| match term {
             Term::String(text) => {
-                // `1Ei` and `.5` are beyond what we count and right all the same; so many digits are not.
+                // `1Ei` and `.5` are valid, although they cannot be parsed here. A number with this many digits is not.
                 let quantity = text.parse().ok();
                 let long = text.bytes().filter(u8::is_ascii_digit).count() > 15;
                 if quantity.is_some() || long {

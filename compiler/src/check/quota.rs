@@ -1,4 +1,4 @@
-//! Capacity: what the pods and volumes of a namespace come to, against its quota.
+//! Compares the total of the pods and volumes of a namespace with its quota.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::resource::{PLATFORM, Resource};
 use crate::term::Term;
 use crate::unit::Quantity;
 
-/// What a quota may count, and where a container says it. The rest is not known before it runs.
+/// The resources that a quota counts, and where a container declares them. Other usage is known only at run time.
 const COUNTED: [(&str, &str, &str); 5] = [
     ("requests.cpu", "requests", "cpu"),
     ("requests.memory", "requests", "memory"),
@@ -20,26 +20,26 @@ const COUNTED: [(&str, &str, &str); 5] = [
     ("limits.ephemeral-storage", "limits", "ephemeral-storage"),
 ];
 
-/// The device that a quota counts, such as `nvidia.com/gpu`. Its limit is its request.
+/// Returns the device that a quota counts, such as `nvidia.com/gpu`. Its limit is its request.
 fn device(counted: &str) -> Option<&str> {
     let resource = counted.strip_prefix("requests.")?;
     is_device(resource).then_some(resource)
 }
 
-/// True for an extended resource. Those of Kubernetes itself have no domain, or one of its own.
+/// Returns whether a resource is an extended resource. Resources of Kubernetes have no domain, or one that ends in `kubernetes.io`.
 fn is_device(resource: &str) -> bool {
     let domain = resource.split_once('/').map(|(domain, _)| domain);
     domain.is_some_and(|domain| domain != "kubernetes.io" && !domain.ends_with(".kubernetes.io"))
 }
 
-/// A workload of the namespace, and how many pods it has: the fewest, the most.
+/// A workload of the namespace, with its minimum and maximum number of pods.
 struct Workload<'a> {
     resource: &'a Resource,
     body: &'a Term,
     pods: (i64, i64),
 }
 
-/// What one resource comes to, with the fewest and with the most pods.
+/// The share of one resource in the total, at the minimum and maximum number of pods.
 struct Share<'a> {
     address: &'a Address,
     least: Decimal,
@@ -48,7 +48,7 @@ struct Share<'a> {
 
 pub(super) fn quota(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let spec = subject.body.get("spec");
-    // A quota with a scope counts some of the pods.
+    // A quota with a scope counts only some of the pods.
     let scoped = |spec: &Term| spec.get("scopes").or(spec.get("scopeSelector")).is_some();
     let of_jobs = super::jobs::is_quota(subject.resource, subject.body);
     if spec.is_some_and(scoped) && !of_jobs {
@@ -77,29 +77,29 @@ pub(super) fn quota(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             None if name == "requests.storage" => volumes(subject, &workloads),
             None => continue,
         };
-        let total = |one: fn(&Share<'_>) -> Decimal| {
+        let total = |amount: fn(&Share<'_>) -> Decimal| {
             shares
                 .iter()
-                .try_fold(Decimal::from(0), |sum, share| sum.add(one(share)).ok())
+                .try_fold(Decimal::from(0), |sum, share| sum.add(amount(share)).ok())
         };
         let (Some(least), Some(most)) = (total(|share| share.least), total(|share| share.most)) else {
             continue;
         };
         let (code, sum, which) = match () {
-            () if least > hard.amount => (Code::QuotaExceeded, least, "at the least"),
-            () if most > hard.amount => (Code::QuotaTooSmall, most, "at the most"),
+            () if least > hard.amount => (Code::QuotaExceeded, least, "at least"),
+            () if most > hard.amount => (Code::QuotaTooSmall, most, "up to"),
             () => continue,
         };
         let shown = |amount: Decimal| Quantity { amount, ..hard }.to_string();
         let message = format!(
-            "`{name}` comes to {} {which}, and the quota is {hard}",
+            "the total of `{name}` is {which} {}, but the quota is {hard}",
             shown(sum)
         );
         let largest = shares.iter().max_by(|a, b| a.most.cmp(&b.most));
         let finding = Finding::new(code, &["spec", "hard"], message).below([Segment::Key(name.clone())]);
         findings.push(match largest {
             Some(share) => finding.help(format!(
-                "the largest share is that of `{}`: {}",
+                "reduce the largest share, `{}` with {}, or increase the quota",
                 share.address,
                 shown(if code == Code::QuotaExceeded {
                     share.least
@@ -112,8 +112,8 @@ pub(super) fn quota(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Reports devices that pods of a tenant request and that no quota of their namespace names: a ResourceQuota does not limit what it
-/// does not name, so the tenant could take all of them.
+/// Reports devices that pods of a tenant request without a quota in their namespace. A ResourceQuota limits only the resources that it names, so
+/// the tenant could use all of these devices.
 pub(super) fn devices(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let tenant = &subject.graph.instances[subject.resource.instance].tenant;
     let Some(pod) = pod_spec(subject.body).filter(|_| *tenant != PLATFORM) else {
@@ -143,33 +143,33 @@ pub(super) fn devices(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     });
     for device in unlimited {
         let message = format!(
-            "no quota limits `{device}` of `{}`: tenant `{tenant}` could take all of these devices",
+            "no quota limits `{device}` of `{}`, so tenant `{tenant}` could use all of these devices",
             subject.resource.address
         );
         findings.push(Finding::new(Code::QuotaExceeded, &[], message).help(format!(
-            "state how many the tenant gets in the input `devices` of the module `tenant`: `devices: {{{device}: 1}}`"
+            "set the number for the tenant in the input `devices` of the module `tenant`: `devices: {{{device}: 1}}`"
         )));
     }
 }
 
 impl<'a> Workload<'a> {
-    fn share(&self, one: Decimal) -> Option<Share<'a>> {
+    fn share(&self, per_pod: Decimal) -> Option<Share<'a>> {
         let (least, most) = self.pods;
         Some(Share {
             address: &self.resource.address,
-            least: one.mul(least.into()).ok()?,
-            most: one.mul(most.into()).ok()?,
+            least: per_pod.mul(least.into()).ok()?,
+            most: per_pod.mul(most.into()).ok()?,
         })
     }
 }
 
-/// What the workloads of the namespace come to, each pod at `one`.
-fn pods<'a>(workloads: &[Workload<'a>], one: impl Fn(&'a Term) -> Option<Decimal>) -> Vec<Share<'a>> {
-    let share = |workload: &Workload<'a>| workload.share(one(pod_spec(workload.body)?)?);
+/// Returns the shares of the workloads of the namespace. `per_pod` returns the amount of one pod.
+fn pods<'a>(workloads: &[Workload<'a>], per_pod: impl Fn(&'a Term) -> Option<Decimal>) -> Vec<Share<'a>> {
+    let share = |workload: &Workload<'a>| workload.share(per_pod(pod_spec(workload.body)?)?);
     workloads.iter().filter_map(share).collect()
 }
 
-/// What the containers of a pod come to, with what the namespace gives those that say nothing.
+/// Returns the total of the containers of a pod, with the defaults of the LimitRange of the namespace.
 fn of_pod(subject: &Subject<'_>, pod: &Term, side: &str, resource: &str) -> Option<Decimal> {
     let given = || {
         let range = subject
@@ -188,10 +188,10 @@ fn of_pod(subject: &Subject<'_>, pod: &Term, side: &str, resource: &str) -> Opti
     };
     let containers = pod.get("containers").map_or(&[][..], Term::items);
     containers.iter().try_fold(Decimal::from(0), |sum, container| {
-        let said = |side: &str| amount(container.at(&["resources", side, resource])?);
-        let own = said(side).or_else(|| match side {
-            // Without a request, the limit is requested.
-            "requests" => said("limits"),
+        let declared = |side: &str| amount(container.at(&["resources", side, resource])?);
+        let own = declared(side).or_else(|| match side {
+            // Without a request, Kubernetes uses the limit as the request.
+            "requests" => declared("limits"),
             _ => None,
         });
         match own.or_else(given) {
@@ -201,7 +201,7 @@ fn of_pod(subject: &Subject<'_>, pod: &Term, side: &str, resource: &str) -> Opti
     })
 }
 
-/// What is claimed: by claims, and by the pods of StatefulSets, one each.
+/// Returns the shares of storage: of PersistentVolumeClaims, and of StatefulSets, which create one claim for each pod.
 fn volumes<'a>(subject: &Subject<'a>, workloads: &[Workload<'a>]) -> Vec<Share<'a>> {
     let size = |claim: &Term| {
         let size = amount(claim.at(&["spec", "resources", "requests", "storage"])?);
@@ -222,10 +222,10 @@ fn volumes<'a>(subject: &Subject<'a>, workloads: &[Workload<'a>]) -> Vec<Share<'
             .at(&["spec", "volumeClaimTemplates"])?
             .items()
             .iter();
-        let one = claims
+        let per_pod = claims
             .filter_map(size)
             .try_fold(Decimal::from(0), |sum, size| sum.add(size).ok())?;
-        workload.share(one)
+        workload.share(per_pod)
     });
     claims.chain(of_pods).collect()
 }

@@ -1,4 +1,4 @@
-//! Rules of Roles and ClusterRoles that amount to more than they say.
+//! Checks the rules of Roles and ClusterRoles for permissions that give access to more than they name.
 
 use terrace_artifact::Segment;
 
@@ -6,16 +6,16 @@ use super::{Finding, Subject};
 use crate::code::Code;
 use crate::term::Term;
 
-/// What a rule allows beyond its words.
+/// Access that a rule gives beyond the resources that it names.
 pub(super) struct Reach {
-    /// The key and the item of the rule that say so.
+    /// The key and the item of the rule that give the access.
     key: &'static str,
     item: usize,
     message: String,
     help: &'static str,
 }
 
-/// Subresources that run or read something in pods and nodes. Each call is a `create` or a `get`.
+/// Subresources that give access to the processes or the network of pods. Each call is a `create` or a `get`.
 const INTO_PODS: [&str; 7] = [
     "pods/*",
     "pods/attach",
@@ -26,7 +26,7 @@ const INTO_PODS: [&str; 7] = [
     "services/proxy",
 ];
 
-/// Objects through which whoever changes them changes the cluster itself.
+/// Resources whose changes affect the whole cluster.
 const OF_THE_CLUSTER: [&str; 6] = [
     "apiservices",
     "certificatesigningrequests/approval",
@@ -36,7 +36,7 @@ const OF_THE_CLUSTER: [&str; 6] = [
     "validatingwebhookconfigurations",
 ];
 
-/// Objects that isolate a tenant, and those that let somebody into its namespace.
+/// Resources that isolate a tenant or give access to its namespace.
 const ISOLATION: [&str; 5] = [
     "limitranges",
     "namespaces",
@@ -73,14 +73,14 @@ impl<'r> Rule<'r> {
         }
     }
 
-    /// The first of these verbs, or `*`.
+    /// Finds the first of these verbs, or `*`.
     fn verb(&self, wanted: &[&str]) -> Option<usize> {
         self.verbs
             .iter()
             .position(|verb| *verb == "*" || wanted.contains(verb))
     }
 
-    /// The first of these resources, or `*`.
+    /// Finds the first of these resources, or `*`.
     fn resource(&self, wanted: &[&str]) -> Option<usize> {
         self.resources
             .iter()
@@ -88,22 +88,22 @@ impl<'r> Rule<'r> {
     }
 }
 
-/// True when a resource of a rule is this one, or its subresource of every resource: `*/exec`.
+/// Returns whether a resource of a rule is this one, or this subresource of every resource: `*/exec`.
 fn covers(resource: &str, wanted: &str) -> bool {
     let of_all = || resource.strip_prefix('*').filter(|rest| !rest.is_empty());
     resource == wanted || of_all().is_some_and(|rest| wanted.ends_with(rest))
 }
 
-/// What a rule allows beyond its words; `tenant`: also what lets a tenant change its own isolation. One rule gives one finding, the
-/// most dangerous first.
+/// Returns the most dangerous access that a rule gives beyond the resources that it names. With `tenant`, this includes changes to the
+/// isolation of the tenant.
 pub(super) fn reach(rule: &Term, tenant: bool) -> Option<Reach> {
     let rule = Rule::new(rule);
     everything(&rule)
         .or_else(|| escalates(&rule))
         .or_else(|| into_pods(&rule))
-        .or_else(|| changes(&rule, &OF_THE_CLUSTER, "can change the cluster for everybody"))
+        .or_else(|| changes(&rule, &OF_THE_CLUSTER, "can change the cluster for all users"))
         .or_else(|| {
-            let found = changes(&rule, &ISOLATION, "can change what isolates the tenant");
+            let found = changes(&rule, &ISOLATION, "can change the isolation of the tenant");
             found.filter(|_| tenant)
         })
 }
@@ -111,10 +111,9 @@ pub(super) fn reach(rule: &Term, tenant: bool) -> Option<Reach> {
 fn everything(rule: &Rule<'_>) -> Option<Reach> {
     let item = rule.resources.iter().position(|resource| *resource == "*")?;
     let message = match rule.groups.contains(&"*") {
-        true => {
-            "`*` in all API groups is every resource of the cluster, Secrets and Roles among them".to_owned()
-        }
-        false => "`*` is every resource of the API group, those of the future too".to_owned(),
+        true => "`*` in all API groups covers every resource of the cluster, including Secrets and Roles"
+            .to_owned(),
+        false => "`*` covers every resource of the API group, including future resources".to_owned(),
     };
     Some(Reach {
         key: "resources",
@@ -124,32 +123,32 @@ fn everything(rule: &Rule<'_>) -> Option<Reach> {
     })
 }
 
-/// Permissions that give others.
+/// Finds permissions that allow the holder to get further permissions.
 fn escalates(rule: &Rule<'_>) -> Option<Reach> {
     const CASES: [(&[&str], &[&str], &str, &str); 5] = [
         (
             &["escalate"],
             &["clusterroles", "roles"],
-            "can give itself every permission",
-            "take `escalate` away: a role can then be given no more than its author has",
+            "can grant itself every permission",
+            "remove `escalate`; without it, the holder can grant only the permissions that it has",
         ),
         (
             &["bind"],
             &["clusterroles", "roles"],
-            "can give itself the permissions of every role",
+            "can grant itself the permissions of every role",
             "name the roles that may be bound: `resourceNames: […]`",
         ),
         (
             &["impersonate"],
             &["groups", "serviceaccounts", "uids", "userextras", "users"],
             "can act as any other user",
-            "name who may be impersonated: `resourceNames: […]`",
+            "name the users or groups that may be impersonated: `resourceNames: […]`",
         ),
         (
             &["create"],
             &["serviceaccounts/token"],
-            "can act as every account of the namespace",
-            "name the accounts whose tokens are needed: `resourceNames: […]`",
+            "can act as every ServiceAccount of the namespace",
+            "name the ServiceAccounts whose tokens are needed: `resourceNames: […]`",
         ),
         (
             &["create", "get"],
@@ -161,18 +160,18 @@ fn escalates(rule: &Rule<'_>) -> Option<Reach> {
     CASES.iter().find_map(|(verbs, resources, what, help)| {
         let item = rule.verb(verbs)?;
         let resource = rule.resources[rule.resource(resources)?];
-        // A named role that may be bound, or a named account, is a decision.
+        // With `resourceNames`, the author has chosen the roles or accounts.
         let decided = rule.named && verbs[0] != "escalate";
         (!decided).then(|| Reach {
             key: "verbs",
             item,
-            message: format!("`{}` on `{resource}`: its holder {what}", rule.verbs[item]),
+            message: format!("the holder of `{}` on `{resource}` {what}", rule.verbs[item]),
             help,
         })
     })
 }
 
-/// All verbs where only two mean anything: nobody has thought about what they open.
+/// Finds other verbs than `create` and `get` on subresources that give access to pods: a sign of a list without review.
 fn into_pods(rule: &Rule<'_>) -> Option<Reach> {
     let resource = rule.resources[rule.resource(&INTO_PODS)?];
     let item = rule
@@ -183,10 +182,10 @@ fn into_pods(rule: &Rule<'_>) -> Option<Reach> {
         key: "verbs",
         item,
         message: format!(
-            "`{}` on `{resource}`: its holder can act with the permissions of every pod of the namespace",
+            "the holder of `{}` on `{resource}` can act with the permissions of every pod of the namespace",
             rule.verbs[item]
         ),
-        help: "allow `create` and `get`, and only where something has to run in other pods: no other verb has a meaning there",
+        help: "allow only `create` and `get`, and only if a process must run in other pods; other verbs have no effect there",
     })
 }
 
@@ -196,13 +195,13 @@ fn changes(rule: &Rule<'_>, resources: &[&str], what: &str) -> Option<Reach> {
     Some(Reach {
         key: "verbs",
         item,
-        message: format!("`{}` on `{resource}`: its holder {what}", rule.verbs[item]),
+        message: format!("the holder of `{}` on `{resource}` {what}", rule.verbs[item]),
         help: "allow `get`, `list` and `watch`, and leave changes to the platform",
     })
 }
 
-/// Reports the rules of a Role or ClusterRole that amount to more than they say: an error in a component of a tenant, and a warning in
-/// the platform's.
+/// Reports the rules of a Role or ClusterRole that give access to more than they name: an error in a component of a tenant, a warning in a
+/// component of the platform.
 pub(super) fn role(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let tenant = subject.graph.uses[subject.resource.instance].tenant.is_some();
     let code = match tenant {

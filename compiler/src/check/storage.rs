@@ -1,4 +1,4 @@
-//! Lifecycle rules of buckets: what S3 refuses, and what does not do what it says. No other tool finds the ones about order.
+//! Checks lifecycle rules of buckets: rules that S3 rejects, and rules that do not do what they state. No other tool finds problems of order.
 
 mod iceberg;
 mod overlap;
@@ -14,14 +14,14 @@ use crate::term::Term;
 const RULES: &[&str] = &["LifecycleConfiguration", "Rules"];
 const MOST_RULES: usize = 1000;
 
-/// Properties of which a rule has one or the other.
+/// Pairs of properties that exclude each other.
 const EITHER: [(&str, &str); 3] = [
     ("Transition", "Transitions"),
     ("NoncurrentVersionTransition", "NoncurrentVersionTransitions"),
     ("NoncurrentVersionExpirationInDays", "NoncurrentVersionExpiration"),
 ];
 
-/// Times that are a day at least.
+/// Times that must be at least one day.
 const POSITIVE: [&[&str]; 4] = [
     &["ExpirationInDays"],
     &["NoncurrentVersionExpirationInDays"],
@@ -29,7 +29,7 @@ const POSITIVE: [&[&str]; 4] = [
     &["AbortIncompleteMultipartUpload", "DaysAfterInitiation"],
 ];
 
-/// A lifecycle rule, and which it is.
+/// A lifecycle rule with its index.
 struct Rule<'a> {
     index: usize,
     body: &'a Term,
@@ -52,7 +52,7 @@ impl<'a> Rule<'a> {
         self.at(&["Status"]).and_then(Term::as_str) != Some("Disabled")
     }
 
-    /// Whether objects expire, at any time.
+    /// Returns whether the rule expires objects.
     fn expires(&self) -> bool {
         self.has("ExpirationInDays") || self.has("ExpirationDate")
     }
@@ -61,7 +61,7 @@ impl<'a> Rule<'a> {
         self.has("NoncurrentVersionExpiration") || self.has("NoncurrentVersionExpirationInDays")
     }
 
-    /// Whether it removes the delete markers that nothing is left under.
+    /// Returns whether the rule removes delete markers without noncurrent versions.
     fn removes_markers(&self) -> bool {
         self.at(&["ExpiredObjectDeleteMarker"])
             .is_some_and(|marker| marker.as_bool() != Some(false))
@@ -98,11 +98,12 @@ pub(super) fn bucket(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         .collect();
     if rules.len() > MOST_RULES {
         let message = format!(
-            "a bucket has {MOST_RULES} lifecycle rules at most, and this one has {}",
+            "a bucket can have at most {MOST_RULES} lifecycle rules, but this one has {}",
             rules.len()
         );
         findings.push(
-            Finding::new(Code::LifecycleOrder, RULES, message).help("give one rule to what is treated alike"),
+            Finding::new(Code::LifecycleOrder, RULES, message)
+                .help("use one rule for all objects with the same lifecycle"),
         );
         return;
     }
@@ -125,7 +126,7 @@ pub(super) fn bucket(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
                 .iter()
                 .find(|(key, _)| key.starts_with("NoncurrentVersion"))
         {
-            let message = "noncurrent versions exist only where versioning is enabled";
+            let message = "noncurrent versions exist only if versioning is enabled";
             findings.push(rule.finding(Code::LifecycleOrder, &[key], message));
         }
         shape(rule, findings);
@@ -140,18 +141,18 @@ pub(super) fn bucket(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     iceberg::check(subject, &rules, findings);
 }
 
-/// What a rule is made of: actions that go together, and times that are one.
+/// Checks the actions and times of one rule.
 fn shape(rule: &Rule<'_>, findings: &mut Vec<Finding>) {
     if !rule.body.entries().iter().any(|(key, _)| is_action(key)) {
-        let message = "this lifecycle rule does nothing: it has no action";
+        let message = "the lifecycle rule has no action";
         findings.push(rule.finding(Code::LifecycleOrder, &["Id"], message));
     }
-    for (one, other) in EITHER {
-        if rule.has(one) && rule.has(other) {
-            let message = format!("a lifecycle rule has `{one}` or `{other}`, not both");
+    for (first, second) in EITHER {
+        if rule.has(first) && rule.has(second) {
+            let message = format!("a lifecycle rule cannot have both `{first}` and `{second}`");
             findings.push(
-                rule.finding(Code::LifecycleOrder, &[one], message)
-                    .help(format!("write all of it in `{other}`")),
+                rule.finding(Code::LifecycleOrder, &[first], message)
+                    .help(format!("use only `{second}`")),
             );
         }
     }
@@ -159,18 +160,18 @@ fn shape(rule: &Rule<'_>, findings: &mut Vec<Finding>) {
         if let Some(days) = rule.days(path)
             && days < 1
         {
-            let message = format!("`{}` is 1 at least, not {days}", path.join("."));
+            let message = format!("`{}` must be at least 1, not {days}", path.join("."));
             findings.push(
                 rule.finding(Code::LifecycleOrder, path, message)
-                    .help("write 1 or more, or take it out"),
+                    .help("write 1 or more, or remove it"),
             );
         }
     }
     if rule.has("ExpirationInDays") && rule.has("ExpirationDate") {
-        let message = "objects expire after days or on a date, not both";
+        let message = "a lifecycle rule cannot have both `ExpirationInDays` and `ExpirationDate`";
         findings.push(
             rule.finding(Code::LifecycleOrder, &["ExpirationDate"], message)
-                .help("take out `ExpirationInDays` or `ExpirationDate`"),
+                .help("remove one of the two"),
         );
     } else {
         findings.extend(transitions::mixed_units(rule));
@@ -188,15 +189,15 @@ fn is_action(key: &str) -> bool {
         || key.starts_with("NoncurrentVersion")
 }
 
-/// Actions that do not go with some filters, or with each other.
+/// Checks combinations of actions and filters that S3 rejects.
 fn filters(rule: &Rule<'_>, findings: &mut Vec<Finding>) {
     if rule.removes_markers() {
         for key in ["ExpirationInDays", "ExpirationDate", "TagFilters"] {
             if rule.has(key) {
-                let message = format!("`ExpiredObjectDeleteMarker` does not go with `{key}`");
+                let message = format!("`ExpiredObjectDeleteMarker` cannot be combined with `{key}`");
                 findings.push(
                     rule.finding(Code::LifecycleOrder, &["ExpiredObjectDeleteMarker"], message)
-                        .help("put it into a rule of its own"),
+                        .help("move it to a separate rule"),
                 );
             }
         }
@@ -205,11 +206,11 @@ fn filters(rule: &Rule<'_>, findings: &mut Vec<Finding>) {
         for key in ["TagFilters", "ObjectSizeGreaterThan", "ObjectSizeLessThan"] {
             if rule.has(key) {
                 let message = format!(
-                    "`AbortIncompleteMultipartUpload` does not go with `{key}`: an upload that never ended has neither tags nor a size"
+                    "`AbortIncompleteMultipartUpload` cannot be combined with `{key}`: an incomplete upload has neither tags nor a size"
                 );
                 findings.push(
                     rule.finding(Code::LifecycleOrder, &["AbortIncompleteMultipartUpload"], message)
-                        .help("put it into a rule of its own"),
+                        .help("move it to a separate rule"),
                 );
             }
         }

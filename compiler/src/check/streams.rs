@@ -1,11 +1,11 @@
-//! Functions and what feeds them.
+//! Checks functions and their event source mappings.
 
 use super::{Finding, Subject};
 use crate::code::Code;
 use crate::term::Term;
 use crate::unit::Duration;
 
-/// Runtimes past the end of their security updates (AWS Lambda's deprecation table, November 2026).
+/// Runtimes without security updates (AWS Lambda's deprecation table, November 2026).
 const DEPRECATED: [&str; 22] = [
     "python2.7",
     "python3.6",
@@ -43,7 +43,7 @@ pub(super) fn function(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             r if r.starts_with("ruby") => "ruby3.4",
             _ => "provided.al2023",
         };
-        let message = format!("`{runtime}` gets no security updates any more");
+        let message = format!("`{runtime}` no longer gets security updates");
         findings.push(
             Finding::new(Code::DeprecatedRuntime, &["Runtime"], message)
                 .instead(newest, format!("use `{newest}`")),
@@ -51,7 +51,7 @@ pub(super) fn function(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// How long the queue that failures go to keeps its messages, in seconds; nothing where they go elsewhere.
+/// Returns the retention in seconds of the queue for failures, or `None` if failures are sent elsewhere.
 fn kept_in_queue(subject: &Subject<'_>) -> Option<i64> {
     let destination = subject
         .resource
@@ -63,14 +63,14 @@ fn kept_in_queue(subject: &Subject<'_>) -> Option<i64> {
     let at = subject.graph.follow(subject.resource.instance, reference)?;
     let is_queue = subject.graph.resources[at].kind.cloudformation() == Some("AWS::SQS::Queue");
     let period = subject.lowered(at).get("MessageRetentionPeriod");
-    // Four days, where the queue says nothing.
+    // The default is four days.
     is_queue.then(|| period.and_then(Term::as_integer).unwrap_or(345_600))
 }
 
-/// A stream stops at the first bad record that is retried for ever.
+/// Reports a mapping of a stream without limits for retries or without a destination for failed records.
 pub(super) fn mapping(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let body = subject.body;
-    // Queues have no position, and a redrive policy of their own.
+    // Queues have no position. They have a redrive policy.
     if body.get("StartingPosition").is_none() {
         return;
     }
@@ -90,10 +90,10 @@ pub(super) fn mapping(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             Finding::new(
                 Code::UnsafeStream,
                 &["MaximumRetryAttempts"],
-                "a record that fails is retried until the stream forgets it, and blocks its shard",
+                "a failed record is retried until the stream deletes it, and blocks its shard",
             )
             .help(
-                "say `MaximumRetryAttempts: 3`, and where failures go: `DestinationConfig: {OnFailure: …}`",
+                "set `MaximumRetryAttempts: 3` and a destination for failures: `DestinationConfig: {OnFailure: …}`",
             ),
         );
     } else if !caught {
@@ -101,7 +101,7 @@ pub(super) fn mapping(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             Finding::new(
                 Code::UnsafeStream,
                 &["DestinationConfig"],
-                "records that fail are lost",
+                "failed records are lost",
             )
             .help("send them to a queue: `DestinationConfig: {OnFailure: {Destination: …}}`"),
         );
@@ -125,12 +125,12 @@ pub(super) fn mapping(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
                 Code::UnsafeStream,
                 &["DestinationConfig", "OnFailure", "Destination"],
                 format!(
-                    "of records that fail, the queue keeps only the numbers, for {}, and the stream forgets the records after {}",
+                    "the queue keeps only the positions of failed records, for {}, but the stream deletes the records after {}",
                     Duration { seconds: kept },
                     Duration { seconds: retention }
                 ),
             )
-            .help("send failures to a bucket, which gets the whole batch, or let the stream keep its records for as long: `RetentionPeriodHours`"),
+            .help("send failures to a bucket, which gets the whole batch, or increase `RetentionPeriodHours` of the stream"),
         );
     }
     if let Some(retention) = retention.filter(|retention| age > *retention) {
@@ -138,9 +138,11 @@ pub(super) fn mapping(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             Finding::new(
                 Code::UnsafeStream,
                 &["MaximumRecordAgeInSeconds"],
-                format!("records are tried for {age} seconds, and the stream forgets them after {retention}"),
+                format!(
+                    "records are retried for {age} seconds, but the stream deletes them after {retention}"
+                ),
             )
-            .help("keep the age below the stream's retention"),
+            .help("keep the age below the retention of the stream"),
         );
     }
 }

@@ -1,8 +1,8 @@
-//! Isolation of tenants: what a component of a tenant makes stays in the tenant's own namespaces and reaches neither another tenant
-//! nor the platform nor the nodes.
+//! Checks the isolation of tenants: the objects of a tenant's component stay in the tenant's own namespaces, and do not have access to other
+//! tenants, the platform or the nodes.
 //!
-//! The rules look at objects as they are after expansion, so it does not matter whether a module, a patch, a loop or a grant made
-//! them. What the platform's own components do is the platform's decision, except for a binding that ties two tenants together.
+//! The rules check objects after expansion, so it does not matter whether a module, a patch, a loop or a grant creates them. The components
+//! of the platform are not restricted, except for a binding between two tenants.
 
 mod arns;
 mod bindings;
@@ -20,22 +20,22 @@ use crate::resolve::UseKind;
 use crate::resource::{Instance, PLATFORM, Resource, ResourceKind};
 use crate::term::Term;
 
-/// Beginnings of the names of namespaces that belong to the cluster itself.
+/// Prefixes of the names of namespaces that belong to the cluster itself.
 const OF_THE_CLUSTER: [&str; 2] = ["kube-", "openshift-"];
 
-/// Who a namespace belongs to.
+/// The owner of a namespace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Owner<'a> {
     /// A tenant, by name.
     Tenant(&'a str),
     /// The platform's own components.
     Platform,
-    /// Nobody in the stack.
+    /// No tenant and no component of the stack.
     Others,
 }
 
 impl Owner<'_> {
-    /// The owner, as the end of a sentence about a namespace.
+    /// Returns the owner as a relative clause for a message about a namespace.
     fn clause(self) -> String {
         match self {
             Owner::Tenant(name) => format!("which belongs to tenant `{name}`"),
@@ -51,15 +51,15 @@ struct Space<'a> {
     labels: Term,
 }
 
-/// What the rules know of all tenants of an environment.
+/// The facts about all tenants of an environment that the rules need.
 pub(crate) struct Tenancy<'a> {
-    /// Who declares each namespace, by cluster and name.
+    /// The owner of each declared namespace, by cluster and name.
     declared: HashMap<(Option<&'a Text>, &'a str), Owner<'a>>,
     /// The namespaces of tenants, by cluster.
     spaces: HashMap<Option<&'a Text>, Vec<Space<'a>>>,
     /// The namespaces of the platform's components.
     platform: HashSet<&'a str>,
-    /// The groups and users that each tenant lets in: the output `readers` of its components of the module `tenant`.
+    /// The groups and users that may read the namespace of each tenant: the output `readers` of its components of the module `tenant`.
     readers: HashMap<&'a str, Vec<&'a str>>,
     /// The routes of each host name, by cluster and name: their places in the graph.
     hosts: HashMap<(Option<&'a Text>, &'a str), Vec<usize>>,
@@ -139,12 +139,12 @@ impl<'a> Tenancy<'a> {
     }
 }
 
-/// The tenant of a component; nothing where it is the platform's own.
+/// Returns the tenant of a component, or `None` for a component of the platform.
 fn tenant_of(instance: &Instance) -> Option<&str> {
     (instance.tenant != PLATFORM).then_some(instance.tenant.as_str())
 }
 
-/// True for a ResourceQuota that limits all pods of its namespace. One with a scope counts only some of them.
+/// Returns whether a ResourceQuota limits all pods of its namespace. A quota with a scope counts only some of them.
 fn limits_pods(quota: &Term) -> bool {
     let spec = |key: &str| quota.at(&["spec", key]);
     let limit = |key: &&str| spec("hard").and_then(|hard| hard.get(key)).is_some();
@@ -153,7 +153,7 @@ fn limits_pods(quota: &Term) -> bool {
         && ["pods", "cpu", "requests.cpu", "limits.cpu"].iter().any(limit)
 }
 
-/// The labels of a Namespace, with the one that the server adds.
+/// Returns the labels of a Namespace, including the one that the server adds.
 fn labels_of(body: &Term, name: &str) -> Term {
     let written = body.at(&["metadata", "labels"]).map_or(&[][..], Term::entries);
     let mut labels = written.to_vec();
@@ -170,7 +170,7 @@ impl<'a> Subject<'a> {
         self.instance().cluster.as_ref()
     }
 
-    /// Who a namespace of the subject's cluster belongs to.
+    /// Returns the owner of a namespace in the cluster of the subject.
     fn owner(&self, namespace: &str) -> Owner<'a> {
         let declared = self.tenancy.declared.get(&(self.cluster(), namespace));
         if let Some(tenant) = self.graph.tenants.namespaces.get(namespace) {
@@ -185,13 +185,13 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// True when a namespace is one that the subject's tenant may have objects in.
+    /// Returns whether the tenant of the subject may have objects in a namespace.
     fn is_own(&self, tenant: &str, namespace: &str) -> bool {
         let declared = self.tenancy.declared.get(&(self.cluster(), namespace));
         self.instance().namespace == namespace || declared == Some(&Owner::Tenant(tenant))
     }
 
-    /// True when the compiler made the resource of a grant or a connection: no line declares its fields.
+    /// Returns whether the compiler generated the resource for a grant or a connection, so that no line declares its fields.
     fn is_made(&self) -> bool {
         match &self.graph.uses[self.resource.instance].kind {
             UseKind::Component { recipe, .. } => {
@@ -203,7 +203,7 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// Holds an object against the rules of tenants.
+/// Checks an object against the rules for tenants.
 pub(super) fn object(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let first = findings.len();
     let tenant = tenant_of(subject.instance());
@@ -213,11 +213,11 @@ pub(super) fn object(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     }
     bindings::binding(subject, tenant, findings);
     if let Some(tenant) = tenant {
-        let told: Vec<_> = findings[first..]
+        let reported: Vec<_> = findings[first..]
             .iter()
             .map(|finding| finding.path.clone())
             .collect();
-        scan::scan(subject, tenant, &told, findings);
+        scan::scan(subject, tenant, &reported, findings);
     }
 }
 
@@ -230,7 +230,7 @@ pub(super) fn resource(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Whether an object is where its tenant may have objects.
+/// Checks that an object is in a namespace of its tenant.
 fn place(subject: &Subject<'_>, tenant: &str, findings: &mut Vec<Finding>) {
     let kind = subject.resource.kind.kubernetes().unwrap_or_default();
     let metadata = |key: &str| subject.body.at(&["metadata", key]).and_then(Term::as_str);
@@ -249,7 +249,7 @@ fn place(subject: &Subject<'_>, tenant: &str, findings: &mut Vec<Finding>) {
     }
 }
 
-/// True for an object that has no namespace, whether or not one is written.
+/// Returns whether a kind is cluster-scoped, even if the object has a namespace.
 fn is_cluster_scoped(resource: &Resource) -> bool {
     let ResourceKind::Kubernetes { api_version, kind } = &resource.kind else {
         return false;
@@ -260,17 +260,17 @@ fn is_cluster_scoped(resource: &Resource) -> bool {
     }
 }
 
-/// Whether a tenant may create a namespace of this name.
+/// Checks that a tenant may create a namespace with this name.
 ///
-/// The tenant's main namespace gets its guards from the module `tenant`. Another one has to state its own: without them, the tenant
-/// could run pods there that the quota does not count, and that Pod Security does not restrict.
+/// The module `tenant` restricts the main namespace of the tenant. Any other namespace needs its own quota and Pod Security level. Without them,
+/// the tenant could run pods there that the quota does not count and that Pod Security does not restrict.
 fn namespace(subject: &Subject<'_>, tenant: &str, name: &str, findings: &mut Vec<Finding>) {
     let is_main = subject.instance().namespace == name;
     if subject.graph.is_named_after(name, tenant) {
         pod_security(subject, tenant, name, findings);
         if !is_main && !subject.tenancy.limited.contains(&(subject.cluster(), name)) {
             let message = format!(
-                "nothing limits the pods of namespace `{name}`: the quota of tenant `{tenant}` is for another namespace"
+                "no quota limits the pods of namespace `{name}`: the quota of tenant `{tenant}` is for another namespace"
             );
             findings.push(
                 Finding::new(Code::TenantIsolation, &["metadata", "name"], message)
@@ -282,7 +282,7 @@ fn namespace(subject: &Subject<'_>, tenant: &str, name: &str, findings: &mut Vec
     let message = format!("tenant `{tenant}` cannot create namespace `{name}`");
     findings.push(
         Finding::new(Code::TenantIsolation, &["metadata", "name"], message).help(
-            "name it `{{ namespace }}`, or begin the name with that: the tenant's name has to be in it",
+            "use `{{ namespace }}`, or a name that starts with it: the name must contain the name of the tenant",
         ),
     );
 }
@@ -295,12 +295,12 @@ fn elsewhere(subject: &Subject<'_>, namespace: &str) -> Finding {
     match subject.is_made() {
         true => finding.help("state the connection or grant in a component of the platform, which has no `tenants`"),
         false => finding.help(
-            "leave `namespace` out to use the tenant's own, or declare the object in a component of the platform",
+            "remove `namespace` to use the tenant's own namespace, or declare the object in a component of the platform",
         ),
     }
 }
 
-/// A namespace that lets its pods take over their node lets them reach every tenant on it.
+/// Reports a namespace with privileged pods, which have access to every tenant on their node.
 fn pod_security(subject: &Subject<'_>, tenant: &str, name: &str, findings: &mut Vec<Finding>) {
     const LABEL: &str = "pod-security.kubernetes.io/enforce";
     let level = subject.body.at(&["metadata", "labels", LABEL]);
@@ -321,7 +321,7 @@ fn pod_security(subject: &Subject<'_>, tenant: &str, name: &str, findings: &mut 
 }
 
 impl Graph<'_> {
-    /// True when a namespace has the tenant's name in it, and not that of another tenant whose name is longer.
+    /// Returns whether the name of a namespace contains the name of the tenant, and not the longer name of another tenant.
     fn is_named_after(&self, namespace: &str, tenant: &str) -> bool {
         if namespace == "default" || OF_THE_CLUSTER.iter().any(|prefix| namespace.starts_with(prefix)) {
             return false;
@@ -333,7 +333,7 @@ impl Graph<'_> {
                 let Some(found) = self.tenants.slugs.get(words[start..end].join("-").as_str()) else {
                     continue;
                 };
-                // Of two names of one length the tenant's own counts.
+                // If two names have the same length, the name of this tenant counts.
                 longest = longest.max(Some((end - start, found == tenant)));
             }
         }

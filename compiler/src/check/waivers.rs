@@ -1,4 +1,4 @@
-//! Waivers: a rule that may be broken for one resource, with a reason and a last day.
+//! Waivers suppress the findings of a rule for one resource until an expiry date, with a reason.
 
 use std::collections::BTreeSet;
 
@@ -12,11 +12,11 @@ use crate::resolve::{Use, UseKind};
 use crate::resource::{Instance, Resource};
 use crate::source::Span;
 
-/// The waivers that count in an environment.
+/// The waivers of an environment.
 pub(crate) struct Waivers<'a> {
-    /// The platform's, for every resource.
+    /// The waivers of the platform, for every resource.
     platform: &'a [Waiver],
-    /// Those of each use, for its own resources.
+    /// The waivers of each use, for its own resources.
     own: Vec<[&'a [Waiver]; 2]>,
     /// The names that modules give their checks.
     rules: BTreeSet<&'a str>,
@@ -24,15 +24,15 @@ pub(crate) struct Waivers<'a> {
 }
 
 impl<'a> Waivers<'a> {
-    /// Those of the platform, and those of components, modules and pipelines: they count for their own resources.
+    /// Collects the waivers of the platform, and those of components, modules and pipelines, which apply to their own resources.
     pub(crate) fn new(
         uses: &[Use<'a>],
         platform: &'a [Waiver],
         modules: &'a [Module],
         today: &'a str,
     ) -> Waivers<'a> {
-        let own = uses.iter().map(|one| -> [&'a [Waiver]; 2] {
-            match &one.kind {
+        let own = uses.iter().map(|instance| -> [&'a [Waiver]; 2] {
+            match &instance.kind {
                 UseKind::Component {
                     component, module, ..
                 } => [
@@ -52,7 +52,7 @@ impl<'a> Waivers<'a> {
         }
     }
 
-    /// The waiver of a rule for a resource.
+    /// Finds the waiver of a rule for a resource.
     pub(crate) fn of_resource(&self, resource: &Resource, code: Code) -> Option<&'a Waiver> {
         let address = &resource.address;
         let fits = |waived: &Address| {
@@ -62,7 +62,7 @@ impl<'a> Waivers<'a> {
         self.find(resource.instance, code.slug(), tenant, component, fits)
     }
 
-    /// The waiver of what a module demands: for a resource of the component, and for one turn where the check is repeated.
+    /// Finds the waiver of a check of a module, for a resource of the component, and for one iteration of a repeated check.
     pub(crate) fn of_check(
         &self,
         check: &Check,
@@ -99,7 +99,7 @@ impl<'a> Waivers<'a> {
         self.platform.iter().chain(own).find(matches)
     }
 
-    /// What is still to be said where a waiver was found: nothing while it counts. A waiver that was needed is noted.
+    /// Applies a waiver to a finding and marks it as used. Returns the diagnostic if there is no waiver or it has expired.
     pub(crate) fn hold(
         &self,
         waiver: Option<&Waiver>,
@@ -110,15 +110,15 @@ impl<'a> Waivers<'a> {
             return Some(diagnostic());
         };
         used.insert(waiver.rule.span);
-        self.is_over(waiver)
-            .then(|| diagnostic().also(waiver.expires.span, "its waiver counted until this day"))
+        self.has_expired(waiver)
+            .then(|| diagnostic().also(waiver.expires.span, "the waiver expired on this date"))
     }
 
-    fn is_over(&self, waiver: &Waiver) -> bool {
+    fn has_expired(&self, waiver: &Waiver) -> bool {
         !self.today.is_empty() && waiver.expires.value.as_str() < self.today
     }
 
-    /// A waiver that waives nothing is said once, however many components carry it.
+    /// Reports expired waivers, waivers of unknown rules, and waivers without effect, each once.
     pub(crate) fn unused(&self, used: &BTreeSet<Span>, diagnostics: &mut Diagnostics) {
         let own = self.own.iter().flatten().copied().flatten();
         for waiver in self.platform.iter().chain(own) {
@@ -127,22 +127,23 @@ impl<'a> Waivers<'a> {
                 let codes = Code::ALL.iter().map(|code| code.slug());
                 diagnostics.push(
                     Diagnostic::new(Code::UnknownValue, format!("no rule is named `{rule}`"))
-                        .at(span, "no such rule")
+                        .at(span, "")
                         .nearest(span, rule, codes.chain(self.rules.iter().copied())),
                 );
-            } else if self.is_over(waiver) {
+            } else if self.has_expired(waiver) {
                 diagnostics.push(
                     Diagnostic::new(
                         Code::ExpiredWaiver,
-                        format!("this waiver counted until {}", waiver.expires.value),
+                        format!("waiver expired on {}", waiver.expires.value),
                     )
-                    .at(waiver.expires.span, "is over"),
+                    .at(waiver.expires.span, "expiry date")
+                    .help("fix the finding, or extend the waiver"),
                 );
             } else if !used.contains(&span) {
                 diagnostics.push(
                     Diagnostic::new(
                         Code::UnusedWaiver,
-                        format!("nothing here breaks the rule `{rule}`"),
+                        format!("waiver for `{rule}` suppresses nothing"),
                     )
                     .at(span, format!("for `{}`", waiver.address.value))
                     .help("remove the waiver"),

@@ -1,20 +1,20 @@
-//! Ranges of addresses outside of a cluster.
+//! Address ranges outside a cluster.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Where clouds serve the credentials of a node: an allowed range of addresses never includes them unasked.
+/// The addresses of the instance metadata service, which provides the credentials of a node. An allowed range never includes them implicitly.
 const INSTANCE_METADATA: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
 ];
 
-/// A range of addresses: the first of them, and how many bits they have in common.
+/// An address range: its first address and the length of the common prefix in bits.
 pub(super) struct Range {
     address: IpAddr,
     bits: u8,
 }
 
-/// Reads a range of addresses: `10.0.0.0/16`, `fd00::/8`.
+/// Parses an address range: `10.0.0.0/16`, `fd00::/8`.
 pub(super) fn range(text: &str) -> Option<Range> {
     let (address, bits) = text.split_once('/')?;
     let address: IpAddr = address.parse().ok()?;
@@ -22,7 +22,7 @@ pub(super) fn range(text: &str) -> Option<Range> {
     (bits <= width(address)).then_some(Range { address, bits })
 }
 
-/// How many bits an address has.
+/// Returns the number of bits of an address.
 fn width(address: IpAddr) -> u8 {
     match address {
         IpAddr::V4(_) => 32,
@@ -31,8 +31,8 @@ fn width(address: IpAddr) -> u8 {
 }
 
 impl Range {
-    /// The instance metadata service, as a range of one address, where it is among others in this range. A range of this one address
-    /// states what is wanted.
+    /// Returns the address of the instance metadata service, as a range, if this range contains it and other addresses. A range with only
+    /// this address is intended.
     pub(super) fn instance_metadata(&self) -> Option<String> {
         let found = INSTANCE_METADATA
             .iter()
@@ -40,7 +40,7 @@ impl Range {
         Some(format!("{found}/{}", width(*found)))
     }
 
-    /// True when the range has this address among others.
+    /// Returns whether the range contains this address and others.
     fn includes(&self, address: IpAddr) -> bool {
         let number = |address: IpAddr| match address {
             IpAddr::V4(address) => u128::from(address.to_bits()),

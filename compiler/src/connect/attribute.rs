@@ -1,10 +1,10 @@
-//! What an attribute of a resource is: a value that is known now, or one that its target will tell.
+//! Finds the attributes of resources: values that are known at compile time, or known after apply.
 
 use terrace_artifact::Text;
 
 use super::Graph;
 use crate::code::Code;
-use crate::diagnostic::{listed, shown};
+use crate::diagnostic::{did_you_mean, listed, shown};
 use crate::expression::Failure;
 use crate::resource::{Resource, ResourceKind};
 use crate::source::Span;
@@ -13,17 +13,17 @@ use crate::term::Term;
 /// An attribute of a resource.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Attribute {
-    /// What CloudFormation's `Ref` gives.
+    /// The value of `Ref` in CloudFormation.
     Ref,
-    /// What CloudFormation's `Fn::GetAtt` gives.
+    /// An attribute of `Fn::GetAtt` in CloudFormation.
     GetAtt(Text),
     /// A field of a live Kubernetes object.
     Field(Vec<Text>),
-    /// A value in the resource's own body, in its own component's terms.
+    /// A value in the body of the resource. References in it are those of the component of the resource.
     Known(Term),
 }
 
-/// Types whose `Ref` is the name that the resource was given.
+/// Types whose `Ref` is the name of the resource.
 const REF_IS_NAME: [&str; 27] = [
     "AWS::ApiGateway::RestApi",
     "AWS::Athena::WorkGroup",
@@ -54,10 +54,10 @@ const REF_IS_NAME: [&str; 27] = [
     "AWS::SSM::Parameter",
 ];
 
-/// Types whose `Ref` is the resource's ARN, and which have no attribute that says it.
+/// Types whose `Ref` is the ARN, and which have no attribute for it.
 const REF_IS_ARN: [&str; 1] = ["AWS::SecretsManager::Secret"];
 
-/// The property that names a resource, for types whose name is not their primary identifier.
+/// The property with the name of a resource, for types whose name is not their primary identifier.
 const NAME_PROPERTIES: [(&str, &str); 8] = [
     ("AWS::SQS::Queue", "QueueName"),
     ("AWS::SNS::Topic", "TopicName"),
@@ -69,8 +69,8 @@ const NAME_PROPERTIES: [(&str, &str); 8] = [
     ("AWS::EC2::SecurityGroup", "GroupName"),
 ];
 
-/// ARNs that can be written down from a name: service, whether in a region and an account, and what stands before it.
-/// Source: the service authorization reference's resource types.
+/// Types whose ARN can be composed from the name: the service, whether the ARN contains region and account, and the prefix of the name.
+/// Source: the resource types of the service authorization reference.
 const ARNS: [(&str, &str, bool, &str); 21] = [
     ("AWS::Athena::WorkGroup", "athena", true, "workgroup/"),
     ("AWS::CloudWatch::Alarm", "cloudwatch", true, "alarm:"),
@@ -111,8 +111,8 @@ const ARNS: [(&str, &str, bool, &str); 21] = [
 ];
 
 impl Graph<'_> {
-    /// The attribute that a path names. `same_stack`: whether the reader is in the same CloudFormation stack, where an
-    /// intrinsic function also says what comes first.
+    /// Finds the attribute of a path. `same_stack` is true if the reader is in the same CloudFormation stack, where an intrinsic function also
+    /// determines the order.
     pub(crate) fn attribute(
         &self,
         resource: &Resource,
@@ -127,7 +127,7 @@ impl Graph<'_> {
         found.map_err(|failure| self.at_attribute(failure, &path.join(".")))
     }
 
-    /// A failure about an attribute, at the attribute's own words where they are written out in the reference.
+    /// Moves a failure to the place of the attribute inside the reference, if the reference contains it literally.
     pub(super) fn at_attribute(&self, mut failure: Box<Failure>, attribute: &str) -> Box<Failure> {
         let written = self.files.text(failure.span);
         let ends = |at: usize| {
@@ -143,7 +143,7 @@ impl Graph<'_> {
                 failure.nearest = nearest;
                 failure
             }
-            (None, Some(nearest)) => failure.with_help(format!("`{nearest}` exists")),
+            (None, Some(nearest)) => failure.with_help(did_you_mean(&nearest)),
             (None, None) => failure,
         }
     }
@@ -194,7 +194,7 @@ fn cloudformation(
             return Ok(Attribute::Known(arn));
         }
     }
-    // A property as it is written in the body.
+    // A property of the body.
     let property = resource_type
         .properties()
         .find(|property| is_same(property, first));
@@ -221,16 +221,19 @@ fn cloudformation(
     let attributes = resource_type.attributes().iter().map(|name| snake(name));
     names.extend(attributes.filter(|name| name != "arn"));
     let message = format!("`{}` has no attribute `{}`", resource.address, shown(&whole));
-    let failure = Failure::new(Code::UnknownAttribute, span, message, "no such attribute");
+    let failure = Failure::new(Code::UnknownAttribute, span, message, "");
     Err(
         match terrace_catalog::nearest(&whole, names.iter().map(String::as_str)) {
             Some(name) => failure.near(&whole, std::iter::once(name)),
-            None => failure.with_help(format!("`{type_name}` has {}", listed(names))),
+            None => failure.with_help(format!(
+                "use one of the attributes of `{type_name}`: {}",
+                listed(names)
+            )),
         },
     )
 }
 
-/// The attribute of `Fn::GetAtt` that a word means: exactly, or with the type's own name before it (`arn` is `TopicArn`).
+/// Finds the attribute of `Fn::GetAtt` for a name: the name itself, or with the name of the type as prefix (`arn` is `TopicArn`).
 fn attribute_of(
     resource_type: &terrace_catalog::ResourceType,
     type_name: &str,
@@ -248,7 +251,7 @@ fn attribute_of(
         .map(|name| Attribute::GetAtt((*name).into()))
 }
 
-/// The property that names a resource of a type.
+/// Returns the property with the name of a resource of a type.
 pub(crate) fn name_property(
     type_name: &str,
     resource_type: &terrace_catalog::ResourceType,
@@ -262,7 +265,7 @@ pub(crate) fn name_property(
     }
 }
 
-/// An ARN by name.
+/// Composes the ARN of a resource from its name.
 fn arn(type_name: &str, name: &Term, span: Span) -> Option<Term> {
     let (_, service, regional, before) = ARNS.iter().find(|(name, ..)| *name == type_name)?;
     let pseudo = |name: &str| -> Term {
@@ -299,12 +302,12 @@ fn arn(type_name: &str, name: &Term, span: Span) -> Option<Term> {
         _ => return None,
     }
     if type_name == "AWS::Logs::LogGroup" {
-        parts.push(":*".into()); // as `Fn::GetAtt` says it: its streams too
+        parts.push(":*".into()); // `Fn::GetAtt` returns it like this: it includes the streams.
     }
     Some(Term::Concat(parts.into()))
 }
 
-/// The ARN of a type that has no such attribute, by what `Ref` gives: a Glue job, a work group.
+/// Composes the ARN of a type without such an attribute from its `Ref`, such as a Glue job or a workgroup.
 fn arn_of_reference(type_name: &str, resource: &Resource, span: Span) -> Option<Term> {
     if !REF_IS_NAME.contains(&type_name) {
         return None;
@@ -324,10 +327,10 @@ fn kubernetes(resource: &Resource, path: &[Text], span: Span) -> Result<Attribut
     let words: Vec<&str> = path.iter().map(Text::as_str).collect();
     match words.as_slice() {
         [] => {
-            let message = format!("`{}` has to be asked for something", resource.address);
+            let message = format!("`{}` is an object, not a value", resource.address);
             Err(
-                Failure::new(Code::UnknownAttribute, span, message, "an object is no value")
-                    .with_help("take its `.name`, its `.namespace`, or a field"),
+                Failure::new(Code::UnknownAttribute, span, message, "requires an attribute")
+                    .with_help("use `.name`, `.namespace`, or a field of the object"),
             )
         }
         ["name"] => Ok(Attribute::Known(metadata("name"))),
@@ -335,7 +338,7 @@ fn kubernetes(resource: &Resource, path: &[Text], span: Span) -> Result<Attribut
         ["kind"] => Ok(Attribute::Known(
             resource.body.get("kind").cloned().unwrap_or_default(),
         )),
-        // The name under which a Service is reached from anywhere in the cluster.
+        // The host name of a Service in the whole cluster.
         ["host"] if resource.kind.kubernetes() == Some("Service") => {
             let parts = vec![metadata("name"), ".".into(), metadata("namespace"), ".svc".into()];
             Ok(Attribute::Known(
@@ -354,8 +357,8 @@ fn kubernetes(resource: &Resource, path: &[Text], span: Span) -> Result<Attribut
                 let fields = resource.body.entries().iter().map(|(key, _)| key.as_str());
                 let message = format!("`{}` has no field `{}`", resource.address, shown(&path.join(".")));
                 Err(
-                    Failure::new(Code::UnknownAttribute, span, message, "no such field").with_help(format!(
-                        "an object has `name`, `namespace`, and its fields: {}",
+                    Failure::new(Code::UnknownAttribute, span, message, "").with_help(format!(
+                        "use `name`, `namespace`, or one of the fields {}",
                         listed(fields)
                     )),
                 )
@@ -364,18 +367,18 @@ fn kubernetes(resource: &Resource, path: &[Text], span: Span) -> Result<Attribut
     }
 }
 
-/// Whether two names are the same but for case, underscores and dots: `queue_url` and `QueueUrl`.
+/// Returns whether two names are equal apart from case, underscores and dots: `queue_url` and `QueueUrl`.
 fn is_same(one: &str, other: &str) -> bool {
     plain(one).eq(plain(other))
 }
 
-/// The letters of a name that count.
+/// Returns the significant letters of a name in lower case.
 fn plain(name: &str) -> impl Iterator<Item = u8> {
     let counts = |byte: &u8| !matches!(byte, b'_' | b'.' | b'-');
     name.bytes().filter(counts).map(|byte| byte.to_ascii_lowercase())
 }
 
-/// `QueueUrl` as expressions write it: `queue_url`.
+/// Converts `QueueUrl` to the form in expressions: `queue_url`.
 fn snake(name: &str) -> String {
     let mut out = String::new();
     let mut previous = '_';

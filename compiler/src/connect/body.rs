@@ -1,4 +1,4 @@
-//! Holds lowered bodies against what their targets accept.
+//! Validates lowered bodies against the schemas of their targets.
 
 use terrace_artifact::{Decimal, Segment, show_path};
 use terrace_catalog::{Problem, ProblemKind};
@@ -6,7 +6,7 @@ use terrace_catalog::{Problem, ProblemKind};
 use super::Graph;
 use crate::body::{Leaf, Mark};
 use crate::code::Code;
-use crate::diagnostic::{Diagnostic, Diagnostics, those};
+use crate::diagnostic::{Diagnostic, Diagnostics, did_you_mean, listed};
 use crate::document::Recipe;
 use crate::expression::filters::slug;
 use crate::node::Node;
@@ -16,7 +16,7 @@ use crate::source::Span;
 use crate::term::Term;
 
 impl Graph<'_> {
-    /// Reports what the target of a resource would refuse.
+    /// Reports problems of a body that its target would reject.
     pub(crate) fn check_body(
         &self,
         at: usize,
@@ -57,21 +57,23 @@ impl Graph<'_> {
             return diagnostic;
         }
         let place = show_path(&problem.path);
-        let message = match place.is_empty() {
-            true => format!("{kind} `{}`: {}", resource.address, problem.message()),
-            false => format!("{kind} `{}`, `{place}`: {}", resource.address, problem.message()),
+        let address = &resource.address;
+        let message = match &problem.kind {
+            ProblemKind::UnknownKey { .. } => format!("{kind} `{address}` has no field `{place}`"),
+            _ if place.is_empty() => format!("{kind} `{address}`: {}", problem.message()),
+            _ => format!("{kind} `{address}`, `{place}`: {}", problem.message()),
         };
         let diagnostic = Diagnostic::new(Code::InvalidResource, message);
         let mut diagnostic = match self.key_of_field(resource, &problem.path) {
-            // A key that is too much is wrong itself, not its value.
+            // The key itself is wrong, not its value.
             Some(span) if is_about_the_key(&problem.kind) => {
                 let (nearest, label) = match &problem.kind {
-                    ProblemKind::UnknownKey { nearest, .. } => (nearest.as_ref(), "no such field"),
-                    _ => (None, "cannot stand here"),
+                    ProblemKind::UnknownKey { nearest, .. } => (nearest.as_ref(), ""),
+                    _ => (None, "not allowed here"),
                 };
                 let diagnostic = self.located(resource, diagnostic.at(span, label));
                 match nearest {
-                    Some(name) => return diagnostic.replace(span, name.as_str(), format!("`{name}` exists")),
+                    Some(name) => return diagnostic.replace(span, name.as_str(), did_you_mean(name)),
                     None => diagnostic,
                 }
             }
@@ -81,15 +83,15 @@ impl Graph<'_> {
             ProblemKind::UnknownKey {
                 nearest: Some(name), ..
             } => {
-                diagnostic = diagnostic.help(format!("`{name}` exists"));
+                diagnostic = diagnostic.help(did_you_mean(name));
             }
             ProblemKind::UnknownKey { known, .. } if !known.is_empty() => {
-                diagnostic = diagnostic.help(those("there is", "there are", known));
+                diagnostic = diagnostic.note(format!("the valid fields are {}", listed(known)));
             }
             ProblemKind::NotInEnum {
                 nearest: Some(name), ..
             } => {
-                let help = format!("`{name}` exists");
+                let help = did_you_mean(name);
                 diagnostic = match self.literal(resource, &problem.path) {
                     Some(span) => diagnostic.replace(span, name.as_str(), help),
                     None => diagnostic.help(help),
@@ -110,7 +112,7 @@ impl Graph<'_> {
         diagnostic
     }
 
-    /// Offers a name of an object in the form that such names have, where only capitals and underscores keep it from that.
+    /// Suggests a valid name of an object, if only capital letters and underscores make the name invalid.
     fn with_slug(&self, resource: &Resource, path: &[Segment], diagnostic: Diagnostic) -> Diagnostic {
         let named = matches!(path.last(), Some(Segment::Key(key)) if key == "name" || key == "namespace");
         if !named || resource.kind.kubernetes().is_none() {
@@ -129,8 +131,10 @@ impl Graph<'_> {
         let plain = name.to_lowercase().replace('_', "-");
         match self.literal(resource, path) {
             _ if slug.is_empty() || slug != plain => diagnostic,
-            Some(span) => diagnostic.replace(span, slug.as_str(), "lower case, with `-` between the words"),
-            None => diagnostic.help(format!("the filter `| slug` makes a name of it: `{slug}`")),
+            Some(span) => {
+                diagnostic.replace(span, slug.as_str(), "use lower case, with `-` between the words")
+            }
+            None => diagnostic.help(format!("use the filter `| slug`, which returns `{slug}`")),
         }
     }
 
@@ -159,7 +163,7 @@ impl Graph<'_> {
                 let named = terrace_catalog::cloudformation(type_name)?;
                 let name = super::attribute::name_property(type_name, named)?;
                 let shown = (name == key.as_str()).then(|| resource.body.get(key))??.shown();
-                // Where a part of it would do, it is its length that is wrong.
+                // If a prefix of the name is valid, only the length is wrong.
                 let pattern = terrace_catalog::Pattern::new(pattern);
                 let fits = |length: &usize| pattern.matches(&shown[..*length]);
                 let mut lengths = shown.char_indices().rev().map(|(at, _)| at);
@@ -198,13 +202,12 @@ impl Graph<'_> {
         let diagnostic = self.at_field(resource, &problem.path, diagnostic);
         let composed = name.contains(self.instances[resource.instance].name.as_str());
         Some(match composed {
-            true => diagnostic.note(format!("`{name}` is composed of the names of platform, environment, tenant and component; {most} are allowed")),
-            false => diagnostic.note(format!("`{name}` may have {most}")),
-        }
-        .help("shorten one of the names it is made of: a component that is renamed says `moved_from`"))
+            true => diagnostic.help("shorten one of these names").note(format!("`{name}` contains the names of the platform, environment, tenant and component; the maximum is {most} characters")),
+            false => diagnostic.help("shorten the name").note(format!("the maximum is {most} characters")),
+        })
     }
 
-    /// The label of all objects of a component that has its name and that of its tenant in it.
+    /// Reports names of a tenant and a component that are too long for the label which contains both.
     fn label_too_long(&self, resource: &Resource, problem: &Problem) -> Option<Diagnostic> {
         let (Some(Segment::Key(key)), ProblemKind::Form { .. }) = (problem.path.last(), &problem.kind) else {
             return None;
@@ -223,17 +226,17 @@ impl Graph<'_> {
             Diagnostic::new(Code::NameTooLong, message)
                 .at(
                     instance.declared,
-                    format!("{length} characters with the tenant's"),
+                    format!("{length} characters with the name of the tenant"),
                 )
                 .note(format!(
-                    "`{label}` is the label `{key}` of its objects; {} are allowed",
+                    "`{label}` is the value of the label `{key}` of its objects; the maximum is {} characters",
                     terrace_catalog::LONGEST_LABEL
                 ))
-                .help("shorten one of the two: a component that is renamed says `moved_from`"),
+                .help("shorten one of the two names"),
         )
     }
 
-    /// The key of a field, where somebody wrote it: a patch, the body, or an input that the body passes on.
+    /// Returns the key of a field in a file: in a patch, in the body, or in an input that the body passes on.
     fn key_of_field(&self, resource: &Resource, path: &[Segment]) -> Option<Span> {
         let one = &self.uses[resource.instance];
         if let Some(node) = patched(one, resource, path) {
@@ -248,7 +251,7 @@ impl Graph<'_> {
         })
     }
 
-    /// Points a diagnostic at the line that wrote a field: of the module, and of the stack whose input it used.
+    /// Sets the place of a diagnostic to the line that sets a field: in the module, or in the stack if the field reads an input.
     pub(crate) fn at_field(
         &self,
         resource: &Resource,
@@ -270,22 +273,22 @@ impl Graph<'_> {
         };
         let leaf = match trace.mark(path) {
             Some(Mark::Leaf(leaf)) => leaf,
-            Some(Mark::Key(span)) => return self.located(resource, diagnostic.at(span, "written here")),
+            Some(Mark::Key(span)) => return self.located(resource, diagnostic.at(span, "")),
             None => return declared(diagnostic),
         };
         match self.input_span(resource.instance, leaf, path) {
-            // What the user wrote comes first, then the line that used it.
-            Some(span) => diagnostic.at(span, "this value").also(leaf.span, "used here"),
-            None => self.located(resource, diagnostic.at(leaf.span, "written here")),
+            // The value in the stack is the primary place, and the line that uses it a related one.
+            Some(span) => diagnostic.at(span, "").also(leaf.span, "used here"),
+            None => self.located(resource, diagnostic.at(leaf.span, "")),
         }
     }
 
-    /// Whether a value stands in the component or its module as it is, neither computed nor given by an input.
+    /// Returns whether a value is a literal in the component or its module, neither computed nor from an input.
     pub(crate) fn is_literal(&self, resource: &Resource, path: &[Segment]) -> bool {
         self.literal(resource, path).is_some()
     }
 
-    /// Where such a value stands.
+    /// Returns the place of such a literal.
     pub(crate) fn literal(&self, resource: &Resource, path: &[Segment]) -> Option<Span> {
         let one = &self.uses[resource.instance];
         let span = match patched(one, resource, path) {
@@ -298,7 +301,7 @@ impl Graph<'_> {
         span.filter(|span| !self.files.text(*span).contains("{{"))
     }
 
-    /// The place in the stack of an input that a leaf reads, or of what the input has at a path that leads on from the leaf.
+    /// Returns the place in the stack of an input that a leaf reads, or of the value below it at the rest of the path.
     pub(crate) fn input_span(&self, instance: usize, leaf: &Leaf, path: &[Segment]) -> Option<Span> {
         let below = path.strip_prefix(leaf.path.as_slice()).unwrap_or_default();
         let exact = self.input_node(instance, leaf, below);
@@ -307,7 +310,7 @@ impl Graph<'_> {
             .map(|node| node.span)
     }
 
-    /// What the stack says for an input that a leaf reads, or for what is below it.
+    /// Returns the node in the stack of an input that a leaf reads, or of a value below it.
     fn input_node(&self, instance: usize, leaf: &Leaf, below: &[Segment]) -> Option<&Node> {
         let one = &self.uses[instance];
         leaf.inputs.iter().find_map(|path| {
@@ -319,7 +322,7 @@ impl Graph<'_> {
     }
 }
 
-/// The same value of the type that is wanted, where quotes are all that is wrong.
+/// Returns the value with or without quotes, if only the quotes are wrong, and the help.
 fn requoted(written: &str, expected: &str) -> Option<(String, &'static str)> {
     let is_scalar = |text: &str| text.parse::<Decimal>().is_ok() || matches!(text, "true" | "false");
     let inner = written
@@ -327,19 +330,19 @@ fn requoted(written: &str, expected: &str) -> Option<(String, &'static str)> {
         .and_then(|rest| rest.strip_suffix(['"', '\'']));
     match inner {
         Some(inner) if expected.contains("number") && inner.parse::<Decimal>().is_ok() => {
-            Some((inner.to_owned(), "take the quotes off"))
+            Some((inner.to_owned(), "remove the quotes"))
         }
         Some(inner) if expected.contains("boolean") && matches!(inner, "true" | "false") => {
-            Some((inner.to_owned(), "take the quotes off"))
+            Some((inner.to_owned(), "remove the quotes"))
         }
-        None if expected == "text" && is_scalar(written) => {
+        None if expected == "a string" && is_scalar(written) => {
             Some((format!("\"{written}\""), "put it in quotes"))
         }
         _ => None,
     }
 }
 
-/// Whether a problem is that a key is there at all.
+/// Returns whether the presence of a key is the problem.
 fn is_about_the_key(kind: &ProblemKind) -> bool {
     matches!(
         kind,
@@ -351,7 +354,7 @@ fn is_about_the_key(kind: &ProblemKind) -> bool {
     )
 }
 
-/// What a patch of the component says at a path of a resource.
+/// Returns the node of a patch of the component at a path of a resource.
 pub(crate) fn patched<'a>(one: &Use<'a>, resource: &Resource, path: &[Segment]) -> Option<&'a Node> {
     let UseKind::Component { component, .. } = &one.kind else {
         return None;
@@ -365,7 +368,7 @@ pub(crate) fn patched<'a>(one: &Use<'a>, resource: &Resource, path: &[Segment]) 
     hits.find_map(|(_, node)| descend(node, path))
 }
 
-/// The node at a path that leads all the way, through what patches add.
+/// Returns the node at a path, including entries that patches add.
 fn descend<'a>(node: &'a Node, path: &[Segment]) -> Option<&'a Node> {
     path.iter().try_fold(node, |node, segment| match segment {
         Segment::Key(key) => node.get(key).or_else(|| node.get("$add")?.get(key)),

@@ -1,4 +1,4 @@
-//! Resources that need each other, shown as the path that leads back.
+//! Finds dependency cycles and reports them with their path.
 
 use std::collections::BTreeSet;
 
@@ -12,13 +12,13 @@ use crate::term::{Reference, Term};
 use super::attribute::Attribute;
 use super::{Edge, Found, Graph};
 
-/// How many references are followed to find where a ring closes: they come from one that was followed for long already.
+/// The maximum number of references that are followed to find a cycle. They start at a reference that was followed far already.
 const LONGEST_RING: usize = 64;
 
 impl Graph<'_> {
-    /// Reports each ring among artifacts: single objects, and CloudFormation stacks as a whole where several stacks are in it.
+    /// Reports the cycles among resources and, if there are none, among artifacts: single objects and whole CloudFormation stacks.
     pub(crate) fn report_cycles(&self, edges: &[Edge], diagnostics: &mut Diagnostics) {
-        // Inside one stack CloudFormation orders resources: a ring there is one of resources. Between artifacts, one of artifacts.
+        // CloudFormation orders the resources of one stack, so only a cycle of resources is a problem there.
         let between = |node: &dyn Fn(usize) -> usize| {
             let pairs = edges.iter().map(|edge| (node(edge.from), node(edge.to), *edge));
             Needs::of(pairs.filter(|(from, to, _)| from != to).collect())
@@ -46,7 +46,7 @@ impl Graph<'_> {
         path.push(path[0].clone());
         let mut diagnostic = Diagnostic::new(
             Code::DependencyCycle,
-            format!("resources need each other: {}", path.join(" → ")),
+            format!("dependency cycle: {}", path.join(" → ")),
         );
         let label = |edge: &Edge| format!("`{}` needs `{}`", address(edge.from), address(edge.to));
         diagnostic = diagnostic.at(ring[0].span, label(&ring[0]));
@@ -63,15 +63,15 @@ impl Graph<'_> {
             .any(|(edge, next)| edge.to != next.from);
         diagnostics.push(match stacks.len() {
             1 if between_stacks => diagnostic
-                .help("the stacks that a component divides into cannot need each other: take one of these references away, or divide by a key that keeps the resources together"),
-            1 => diagnostic.help("take one of these references away"),
+                .help("remove one of these references, or partition by a key that keeps the resources in one stack: the stacks of a component cannot depend on each other"),
+            1 => diagnostic.help("remove one of these references"),
             _ if stacks.iter().any(|at| self.is_pipeline(*at)) => {
-                diagnostic.help("take one of these references away")
+                diagnostic.help("remove one of these references")
             }
             _ => {
-                let all = if ring.len() == 2 { "both resources" } else { "all of them" };
+                let all = if ring.len() == 2 { "both resources" } else { "all resources" };
                 diagnostic.help(format!(
-                    "take one of these references away, or put {all} into one component"
+                    "remove one of these references, or move {all} to one component"
                 ))
             }
         });
@@ -81,7 +81,7 @@ impl Graph<'_> {
         matches!(self.uses[instance].kind, UseKind::Pipeline(_))
     }
 
-    /// That a reference leads back to itself, through outputs and what is written in bodies, with the path.
+    /// Returns the failure for a reference that leads back to itself through outputs and values in bodies, with the path.
     pub(super) fn ring_of_references(&self, from: usize, reference: &Reference) -> Box<Failure> {
         let mut path: Vec<Reference> = Vec::new();
         let mut next = self.reference_after(from, reference);
@@ -100,22 +100,27 @@ impl Graph<'_> {
         let mut names: Vec<String> = ring.iter().map(shown).collect();
         names.extend(names.first().cloned());
         let message = match names.is_empty() {
-            true => "references lead in a ring".to_owned(),
-            false => format!("references lead in a ring: {}", names.join(" → ")),
+            true => "circular references".to_owned(),
+            false => format!("circular references: {}", names.join(" → ")),
         };
         let place = ring.first().map_or(reference.span, |first| first.span);
-        let mut failure = Failure::new(Code::DependencyCycle, place, message, "leads to the next");
+        let mut failure = Failure::new(
+            Code::DependencyCycle,
+            place,
+            message,
+            "leads to the next reference",
+        );
         for (at, one) in ring.iter().enumerate().skip(1) {
             let label = match at + 1 == ring.len() {
-                true => "comes back to the first",
-                false => "leads to the next",
+                true => "leads back to the first reference",
+                false => "leads to the next reference",
             };
             failure.also.push((one.span, label.to_owned()));
         }
-        failure.with_help("take one of these references away, or say the value in one of these places")
+        failure.with_help("remove one of these references, or write the value in one of these places")
     }
 
-    /// The reference that another one finds, where it finds one.
+    /// Returns the reference that another reference leads to, if any.
     fn reference_after(&self, from: usize, reference: &Reference) -> Option<(usize, Reference)> {
         let (context, term, rest) = match self.find(from, reference).ok()? {
             Found::Component(component) => {
@@ -148,7 +153,7 @@ impl Graph<'_> {
     }
 }
 
-/// Which node needs which, and the edge that is told of it.
+/// The dependencies between nodes, each with the edge that is reported.
 struct Needs(Vec<(usize, usize, Edge)>);
 
 impl Needs {
@@ -158,14 +163,14 @@ impl Needs {
         Needs(pairs)
     }
 
-    /// What a node needs.
+    /// Returns the dependencies of a node.
     fn of_node(&self, node: usize) -> &[(usize, usize, Edge)] {
         let start = self.0.partition_point(|(from, ..)| *from < node);
         let end = self.0[start..].partition_point(|(from, ..)| *from == node);
         &self.0[start..start + end]
     }
 
-    /// The nodes that are in a ring or come after one: none where there is an order.
+    /// Returns the nodes that are in a cycle or after one. The set is empty if there is an order.
     fn in_ring(&self) -> BTreeSet<usize> {
         let nodes = self.0.iter().map(|(from, to, _)| from.max(to) + 1).max();
         let mut before = vec![0u32; nodes.unwrap_or_default()];
@@ -185,12 +190,12 @@ impl Needs {
     }
 }
 
-/// The first ring that can be reached, as its edges in order, beginning with the one written first.
+/// Finds the first reachable cycle, as edges in order, starting with the one that is first in the files.
 fn ring(start: usize, needs: &Needs, done: &mut BTreeSet<usize>) -> Option<Vec<Edge>> {
     if done.contains(&start) {
         return None;
     }
-    // Depth first, without recursion: a chain may be as long as the platform has resources.
+    // Depth first without recursion, because a chain can be as long as the number of resources.
     let mut path = vec![(start, needs.of_node(start).iter())];
     let mut taken: Vec<Edge> = Vec::new();
     while let Some((node, open)) = path.last_mut() {

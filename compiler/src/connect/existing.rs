@@ -1,4 +1,4 @@
-//! Objects that somebody else made: what `existing` states of a component's resources.
+//! Objects outside the stack that a component declares with `existing`.
 
 use terrace_artifact::Text;
 
@@ -12,21 +12,21 @@ use crate::resource::Resource;
 use crate::source::Span;
 use crate::term::Term;
 
-/// An object that is there already.
+/// An object that exists outside the stack.
 #[derive(Debug)]
 pub(super) struct Existing {
-    /// The component that states it.
+    /// The component that declares the object.
     instance: usize,
     kind: Text,
     name: Text,
     span: Span,
 }
 
-/// Reads what components state. What cannot be read is reported.
+/// Reads the declarations of components and reports invalid ones.
 pub(super) fn read(stated: &[Stated], diagnostics: &mut Diagnostics) -> Vec<Existing> {
     stated
         .iter()
-        .filter_map(|one| read_one(one, diagnostics))
+        .filter_map(|stated| read_one(stated, diagnostics))
         .collect()
 }
 
@@ -35,11 +35,11 @@ fn read_one(stated: &Stated, diagnostics: &mut Diagnostics) -> Option<Existing> 
     let (api_version, kind) = word("type")?.rsplit_once('/')?;
     if terrace_catalog::kubernetes(api_version, kind).is_none() {
         let message = format!(
-            "no Kubernetes kind `{}` is known in `{}`",
+            "unknown Kubernetes kind `{}` in `{}`",
             shown(kind),
             shown(api_version)
         );
-        diagnostics.push(Diagnostic::new(Code::UnknownType, message).at(stated.span, "no such kind"));
+        diagnostics.push(Diagnostic::new(Code::UnknownType, message).at(stated.span, ""));
         return None;
     }
     let Some(name) = word("name") else {
@@ -47,9 +47,9 @@ fn read_one(stated: &Stated, diagnostics: &mut Diagnostics) -> Option<Existing> 
         diagnostics.push(
             Diagnostic::new(
                 Code::ExpressionType,
-                format!("the name of an existing object is text, not {found}"),
+                "the name of an existing object must be a string that is known at compile time",
             )
-            .at(stated.span, "its name has to be known when the stack is compiled"),
+            .at(stated.span, format!("found {found}")),
         );
         return None;
     };
@@ -62,7 +62,7 @@ fn read_one(stated: &Stated, diagnostics: &mut Diagnostics) -> Option<Existing> 
 }
 
 impl Graph<'_> {
-    /// Whether a component states that an object is there already.
+    /// Returns whether a component declares that an object exists.
     pub(super) fn exists(&self, instance: usize, kind: &str, name: &str) -> bool {
         let of_instance = self.existing.partition_point(|one| one.instance < instance);
         self.existing[of_instance..]
@@ -71,8 +71,8 @@ impl Graph<'_> {
             .any(|one| one.kind == kind && one.name == name)
     }
 
-    /// Reports objects that a component states and that none of its resources refers to. What a module states is its own affair: there it
-    /// depends on inputs.
+    /// Reports declared objects that no resource of the component refers to. Declarations of modules are not checked, because their use depends
+    /// on inputs.
     pub(crate) fn report_unused_existing(&self, diagnostics: &mut Diagnostics) {
         for one in &self.existing {
             let own = match &self.uses[one.instance].kind {
@@ -97,7 +97,11 @@ impl Graph<'_> {
                     .any(|(_, resource)| refers(resource))
             };
             if own && !is_used() {
-                let message = format!("nothing here refers to the {} `{}`", one.kind, shown(&one.name));
+                let message = format!(
+                    "no resource of this component refers to the {} `{}`",
+                    one.kind,
+                    shown(&one.name)
+                );
                 diagnostics.push(
                     Diagnostic::new(Code::UnusedExisting, message)
                         .at(one.span, "has no effect")

@@ -1,12 +1,12 @@
-//! `granted_only`: buckets and keys that nobody may use but those whom a policy of the platform names.
+//! Generates the policies of `granted_only` buckets and keys, which only principals in policies of the platform may use.
 //!
-//! IAM lets everybody in who has the right in any policy of the account. A resource that is `granted_only` is a second lock. Its own
-//! policy names the principals that the platform gives a right on it: roles with grants, roles of pipelines, and whoever a policy that
-//! is written as a resource allows something on it. A bucket denies its data to all others; a key lets nobody else use it.
+//! IAM allows every principal that has the permission in any policy of the account. `granted_only` is a second lock. The policy of the resource
+//! names the principals that the platform gives permissions on it: roles with grants, roles of pipelines, and the principals of policies that
+//! are declared as resources. A bucket denies its data to all others, and a key does not allow others to use it.
 //!
-//! The policies name ARNs as text, in the condition `aws:PrincipalArn`: a `Principal` would have to exist before the bucket and the
-//! key, which come first. The configuration of the bucket and the policy of the key stay with the administrators of the account, so
-//! that nobody is locked out for good. `docs/decisions/second-lock.md` has the alternatives.
+//! The policies name ARNs as strings, in the condition `aws:PrincipalArn`. A `Principal` would have to exist before the bucket and the key,
+//! which are created first. The administrators of the account keep the access to the configuration of the bucket and to the policy of the key,
+//! so that no mistake locks them out permanently. `docs/decisions/second-lock.md` describes the alternatives.
 
 mod holders;
 
@@ -27,33 +27,34 @@ pub(super) use holders::PoliciesByRole;
 const BUCKET: &str = "AWS::S3::Bucket";
 const KEY: &str = "AWS::KMS::Key";
 
-/// What one principal may do with a resource.
+/// The permissions of one principal on a resource.
 struct Right {
     principal: Principal,
     actions: Vec<Text>,
 }
 
-/// Who has a right: the ARN of a role or user, and the account that it is in.
+/// A principal: the ARN of a role or user, and its account.
 #[derive(Clone, PartialEq)]
 struct Principal {
     arn: Term,
     account: Term,
 }
 
-/// Principals of one account who may do the same.
+/// Principals of one account with the same permissions.
 struct Alike {
     account: Term,
     arns: Vec<Term>,
 }
 
-/// A class of actions on a bucket, and who may do what is in it.
+/// A class of actions on a bucket.
 struct Class {
     sid: &'static str,
     actions: &'static [&'static str],
     on_bucket: bool,
 }
 
-/// What reads and changes the objects of a bucket. The rest is its configuration, which stays with the account's administrators.
+/// The actions that read and change the objects of a bucket. The others are for its configuration, which the administrators of the account
+/// keep.
 const CLASSES: [Class; 4] = [
     Class {
         sid: "OnlyReaders",
@@ -90,7 +91,7 @@ const CLASSES: [Class; 4] = [
     },
 ];
 
-/// What encrypts and decrypts. The rest is the administration of a key.
+/// The actions that use a key. The others administer it.
 const KEY_USE: [&str; 6] = [
     "kms:CreateGrant",
     "kms:Decrypt",
@@ -100,7 +101,7 @@ const KEY_USE: [&str; 6] = [
     "kms:ReEncrypt*",
 ];
 
-/// Adds to the policies of what is `granted_only` who may use it. Returns the policies of buckets that had none.
+/// Adds the allowed principals to the policies of `granted_only` resources. Returns the new policies of buckets without one.
 pub(super) fn lower(graph: &mut Graph<'_>, diagnostics: &mut Diagnostics) -> Vec<Resource> {
     let targets: Vec<usize> = (0..graph.resources.len())
         .filter(|at| graph.resources[*at].granted_only)
@@ -129,14 +130,14 @@ pub(super) fn lower(graph: &mut Graph<'_>, diagnostics: &mut Diagnostics) -> Vec
             Some(KEY) => close_key(graph, target, rights, diagnostics),
             other => {
                 let resource = &graph.resources[target];
-                let message = format!(
-                    "`granted_only` means nothing for `{}`",
-                    other.unwrap_or("a Kubernetes object")
-                );
+                let kind = other.map_or("Kubernetes objects".to_owned(), |name| format!("`{name}`"));
+                let message = format!("`granted_only` is not supported for {kind}");
                 diagnostics.push(
                     Diagnostic::new(Code::InvalidGrant, message)
-                        .at(resource.declared, "not a bucket and not a key")
-                        .help(format!("`{BUCKET}` and `{KEY}` have it")),
+                        .at(resource.declared, "neither a bucket nor a key")
+                        .help(format!(
+                            "remove `granted_only`; only `{BUCKET}` and `{KEY}` support it"
+                        )),
                 );
             }
         }
@@ -144,7 +145,7 @@ pub(super) fn lower(graph: &mut Graph<'_>, diagnostics: &mut Diagnostics) -> Vec
     made
 }
 
-/// The rights on each of the targets, in the order of the principals' ARNs.
+/// Returns the permissions on each target, in the order of the ARNs of the principals.
 fn rights(graph: &mut Graph<'_>, found: Vec<holders::Found>) -> BTreeMap<usize, Vec<Right>> {
     for right in &found {
         if let Holder::Resource(at) = right.holder {
@@ -175,7 +176,7 @@ fn rights(graph: &mut Graph<'_>, found: Vec<holders::Found>) -> BTreeMap<usize, 
     rights
 }
 
-/// Denies the data of a bucket to everybody who has no right on it.
+/// Denies the data of a bucket to every principal without a permission on it.
 fn close_bucket(
     graph: &mut Graph<'_>,
     bucket: usize,
@@ -219,7 +220,7 @@ fn close_bucket(
     }
 }
 
-/// The statement that denies a class of actions to everybody without a right to one of them.
+/// Returns the statement that denies a class of actions to every principal without one of them.
 fn deny(class: &Class, bucket: &Term, rights: &[Right]) -> Term {
     let may = |right: &&Right| {
         let mut pairs = right
@@ -237,7 +238,7 @@ fn deny(class: &Class, bucket: &Term, rights: &[Right]) -> Term {
     if !allowed.is_empty() {
         conditions.push(Condition::new("ArnNotLike", "aws:PrincipalArn", allowed));
     }
-    // Replication into the bucket, inventories and logs are written by AWS itself.
+    // AWS services write replicated objects, inventories and logs.
     conditions.push(Condition::new(
         "BoolIfExists",
         "aws:PrincipalIsAWSService",
@@ -247,7 +248,7 @@ fn deny(class: &Class, bucket: &Term, rights: &[Right]) -> Term {
     let mut resources = vec![objects];
     if class.on_bucket {
         resources.insert(0, bucket.clone());
-        // CloudFormation asks with this right whether the bucket exists.
+        // CloudFormation uses this permission to check whether the bucket exists.
         conditions.push(Condition::new(
             "ForAllValues:StringNotEquals",
             "aws:CalledVia",
@@ -267,7 +268,7 @@ fn deny(class: &Class, bucket: &Term, rights: &[Right]) -> Term {
     ])
 }
 
-/// Lets those use a key who have a right on it, each for what it has a right to.
+/// Allows the principals with permissions on a key to use it, each for its own actions.
 fn close_key(graph: &mut Graph<'_>, key: usize, rights: &[Right], diagnostics: &mut Diagnostics) {
     if let Some(problem) = open_statement(graph, key) {
         diagnostics.push(problem);
@@ -295,7 +296,7 @@ fn close_key(graph: &mut Graph<'_>, key: usize, rights: &[Right], diagnostics: &
             .iter()
             .map(|action| action.trim_start_matches("kms:").trim_end_matches('*'));
         let mut sid = format!("Granted{}", words.collect::<String>());
-        // Of another account.
+        // The same actions for principals of another account.
         let known = sids.iter().filter(|known| known.starts_with(&sid)).count();
         if known > 0 {
             sid.push_str(&(known + 1).to_string());
@@ -323,12 +324,12 @@ fn close_key(graph: &mut Graph<'_>, key: usize, rights: &[Right], diagnostics: &
     }
 }
 
-/// What is wrong with a key whose policy lets every principal of the account use it: naming some of them would mean nothing.
+/// Reports a key whose policy allows every principal of the account, so that `granted_only` would restrict no principal.
 fn open_statement(graph: &Graph<'_>, key: usize) -> Option<Diagnostic> {
     let resource = &graph.resources[key];
     let statements = values(resource.body.at(&["KeyPolicy", "Statement"]));
     let is_open = |statement: &Term| {
-        let everybody = match statement.get("Principal") {
+        let is_everyone = match statement.get("Principal") {
             Some(Term::String(all)) => all == "*",
             Some(principal) => values(principal.get("AWS")).iter().any(|who| {
                 let who = who.shown();
@@ -337,12 +338,12 @@ fn open_statement(graph: &Graph<'_>, key: usize) -> Option<Diagnostic> {
             None => false,
         };
         let uses = values(statement.get("Action")).iter().filter_map(Term::as_str);
-        // That a key is there is nothing to hide.
+        // `kms:DescribeKey` reveals only that the key exists.
         let known = || KEY_USE.iter().filter(|known| **known != "kms:DescribeKey");
         let mut uses = uses.flat_map(|action| known().map(move |known| overlap(action, known)));
         statement.get("Effect").and_then(Term::as_str) == Some("Allow")
             && statement.get("Condition").is_none()
-            && everybody
+            && is_everyone
             && uses.any(|uses| uses)
     };
     let (at, statement) = statements
@@ -351,8 +352,8 @@ fn open_statement(graph: &Graph<'_>, key: usize) -> Option<Diagnostic> {
         .find(|(_, statement)| is_open(statement))?;
     let sid = statement.get("Sid").and_then(Term::as_str);
     let message = format!(
-        "{} lets every principal of the account use the key: `granted_only` would restrict nobody",
-        sid.map_or("a statement of its policy".to_owned(), |sid| format!(
+        "{} allows every principal of the account to use the key, so `granted_only` has no effect",
+        sid.map_or("a statement of the key policy".to_owned(), |sid| format!(
             "the statement `{sid}`"
         ))
     );
@@ -364,13 +365,11 @@ fn open_statement(graph: &Graph<'_>, key: usize) -> Option<Diagnostic> {
     Some(
         graph
             .at_field(resource, &path, Diagnostic::new(Code::InvalidGrant, message))
-            .help(
-                "list the actions of administrators there, `kms:PutKeyPolicy` and so on, instead of `kms:*`",
-            ),
+            .help("list the administrative actions, such as `kms:PutKeyPolicy`, instead of `kms:*`"),
     )
 }
 
-/// Adds statements to a policy document in a body; nothing where there is no document that could be read.
+/// Adds statements to a policy document in a body. Returns `None` if the body has no document with statements.
 fn add_statements(body: &mut Term, property: &str, more: Vec<Term>) -> Option<()> {
     let document = body.get_mut(property)?;
     let mut statements = match document.get("Statement")? {
@@ -388,16 +387,16 @@ fn unreadable(policy: &Resource) -> Diagnostic {
         Code::InvalidGrant,
         format!("the policy `{}` has no list of statements", policy.address),
     )
-    .at(policy.declared, "who may use the data has to be added to it")
-    .help("write it as a map with `Version` and `Statement`")
+    .at(policy.declared, "Terrace must add statements to it")
+    .help("write the policy as a map with `Version` and `Statement`")
 }
 
-/// Whether a reference leads to a resource; one of CloudFormation's own leads nowhere.
+/// Returns the resource of a reference, or `None` for a pseudo parameter of CloudFormation.
 fn leads(graph: &Graph<'_>, from: usize, reference: &Reference) -> Option<usize> {
     (!reference.name.starts_with("AWS::")).then(|| graph.follow(from, reference))?
 }
 
-/// Whether two resources are in one CloudFormation stack and one has the logical id.
+/// Returns whether two resources are in one CloudFormation stack and the other has the logical ID.
 fn is_beside(resource: &Resource, other: &Resource, id: &str) -> bool {
     (resource.instance, resource.part) == (other.instance, other.part) && logical_id(other) == id
 }

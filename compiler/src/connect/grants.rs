@@ -1,4 +1,4 @@
-//! Stated edges become permissions: the least of IAM and RBAC that lets the edge work, and nothing else.
+//! Converts grants to permissions: the minimum of IAM and RBAC that the grant needs.
 
 mod catalog;
 mod meanings;
@@ -22,14 +22,14 @@ use crate::source::Span;
 use crate::term::{Reference, Term};
 pub(super) use roles::role_name;
 
-/// What one role is granted.
+/// The permissions that one role is granted.
 #[derive(Default)]
 struct Granted {
     policy: Policy,
     declared: Option<Span>,
 }
 
-/// Makes policies, roles and bindings of what was stated.
+/// Generates policies, roles and bindings for grants.
 pub(super) fn lower(
     graph: &mut Graph<'_>,
     grants: &[Stated],
@@ -81,7 +81,7 @@ pub(super) fn lower(
     made
 }
 
-/// Whether both sides of a grant are in one account. Across accounts the other side has to allow it as well.
+/// Reports a grant across accounts. Returns whether both sides are in one account.
 fn in_one_account(
     graph: &Graph<'_>,
     grant: &Stated,
@@ -97,22 +97,22 @@ fn in_one_account(
         Diagnostic::new(
             Code::InvalidGrant,
             format!(
-                "`{}` is in another account than `{}`",
-                graph.resources[on].address, graph.resources[role].address
+                "`{}` and `{}` are in different accounts",
+                graph.resources[role].address, graph.resources[on].address
             ),
         )
         .at(
             graph.word(grant, "on"),
-            "its own policy would have to allow it, too",
+            "its own policy must allow the access, too",
         )
         .help(
-            "grants across accounts are not in this version: write the policies of both sides as resources",
+            "declare the policies of both sides as resources; grants across accounts are not supported in this version",
         ),
     );
     false
 }
 
-/// The resource that one side of a grant names.
+/// Returns the resource that one side of a grant names.
 pub(super) fn party(
     graph: &Graph<'_>,
     stated: &Stated,
@@ -124,8 +124,8 @@ pub(super) fn party(
         Term::String(name) => named(name, graph.word(stated, key)),
         other => {
             diagnostics.push(
-                Diagnostic::new(Code::InvalidGrant, format!("`{key}` has to name a resource"))
-                    .at(graph.word(stated, key), format!("this is {}", other.kind())),
+                Diagnostic::new(Code::InvalidGrant, format!("`{key}` must name a resource"))
+                    .at(graph.word(stated, key), format!("found {}", other.kind())),
             );
             return None;
         }
@@ -146,10 +146,10 @@ pub(super) fn party(
                     )
                     .at(
                         graph.word(stated, key),
-                        format!("`{key}` has to be one of its resources"),
+                        format!("`{key}` must be one of its resources"),
                     )
                     .help(match outputs.len() {
-                        0 => "it has no output that could be named".to_owned(),
+                        0 => "add an output to the component that is the resource".to_owned(),
                         _ => format!("name an output that is a resource: {}", listed(outputs)),
                     }),
                 );
@@ -163,7 +163,7 @@ pub(super) fn party(
     }
 }
 
-/// A name without an expression around it: `consumer`, `bucket["raw"]`, `ref('x')`.
+/// Parses a name without an expression around it: `consumer`, `bucket["raw"]`, `ref('x')`.
 pub(super) fn named(text: &str, span: Span) -> Reference {
     let quotes: &[char] = &['\'', '"', ' '];
     if let Some(inner) = text.strip_prefix("ref(").and_then(|rest| rest.split_once(')')) {
@@ -196,7 +196,7 @@ pub(super) fn named(text: &str, span: Span) -> Reference {
     }
 }
 
-/// The policy that gives a role what it is granted.
+/// Returns the policy with the permissions that a role is granted.
 fn policy_resource(graph: &Graph<'_>, role: usize, granted: Granted) -> Resource {
     let resource = &graph.resources[role];
     let instance = &graph.instances[resource.instance];
@@ -228,7 +228,7 @@ fn policy_resource(graph: &Graph<'_>, role: usize, granted: Granted) -> Resource
     }
 }
 
-/// What AWS refuses to create while its role lacks a right comes after the policies that give it.
+/// Orders resources after the policies of their role, if AWS rejects their creation while the role lacks a permission.
 fn order_after_policies(graph: &mut Graph<'_>, made: &[Resource]) {
     for at in 0..graph.resources.len() {
         let resource = &graph.resources[at];
@@ -240,7 +240,7 @@ fn order_after_policies(graph: &mut Graph<'_>, made: &[Resource]) {
         if !is_checked {
             continue;
         }
-        // The mapping does not name the role, its function does: it comes after every policy beside it.
+        // A mapping does not name the role, only its function does. It is ordered after every policy of the stack.
         let roles: Vec<Term> = graph
             .roles_named_by(resource)
             .into_iter()
@@ -266,7 +266,7 @@ fn order_after_policies(graph: &mut Graph<'_>, made: &[Resource]) {
     }
 }
 
-/// The pod that a workload makes.
+/// Returns the pod specification of a workload.
 pub(crate) fn pod_spec(body: &Term) -> Option<&Term> {
     match body.get("kind").and_then(Term::as_str)? {
         "Pod" => body.get("spec"),

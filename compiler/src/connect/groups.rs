@@ -1,4 +1,4 @@
-//! Connections between security groups: a rule of its own on either side.
+//! Converts connections between security groups to a separate rule on each side.
 
 use terrace_artifact::Address;
 
@@ -10,7 +10,7 @@ use crate::expression::filters::slug;
 use crate::resource::{Resource, ResourceKind};
 use crate::term::{Reference, Term};
 
-/// Whether two security groups are in one account and region.
+/// Reports security groups in different accounts or regions. Returns whether they are in the same one.
 pub(super) fn in_one_network(
     graph: &Graph<'_>,
     connect: &Stated,
@@ -26,20 +26,20 @@ pub(super) fn in_one_network(
         Diagnostic::new(
             Code::InvalidGrant,
             format!(
-                "`{}` is in another account or region than `{}`",
-                graph.resources[to].address, graph.resources[from].address
+                "`{}` and `{}` are in different accounts or regions",
+                graph.resources[from].address, graph.resources[to].address
             ),
         )
         .at(
             graph.word(connect, "to"),
-            "a rule names groups of its own network",
+            "must be in the same account and region",
         )
-        .help("place the two together, with `on`, or write the rules as resources"),
+        .help("place both in the same account and region with `on`, or declare the rules as resources"),
     );
     false
 }
 
-/// Separate rules instead of rules in the groups: two groups that name each other could never be created.
+/// Returns separate rules instead of rules inside the groups, because two groups that name each other cannot be created.
 pub(super) fn group_rules(
     graph: &Graph<'_>,
     connect: &Stated,

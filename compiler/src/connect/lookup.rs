@@ -1,17 +1,17 @@
-//! What a name finds: the module's own resources, then its required modules, then the tenant's components, then the
-//! platform's. Two answers at one level are an error.
+//! Resolves names: first to resources of the module, then to its required modules, then to components of the tenant, then to components of
+//! the platform. Two matches at one level are an error.
 
 use terrace_artifact::{Address, Text};
 
 use super::Graph;
 use crate::code::Code;
-use crate::diagnostic::{listed, shown, those};
+use crate::diagnostic::{did_you_mean, listed, shown, those};
 use crate::expression::Failure;
 use crate::resolve::UseKind;
 use crate::source::Span;
 use crate::term::Reference;
 
-/// What a name found.
+/// The target of a name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Found {
     /// One resource.
@@ -21,7 +21,7 @@ pub(crate) enum Found {
 }
 
 impl Graph<'_> {
-    /// Finds what a reference in the component `from` names.
+    /// Finds the target of a reference in the component `from`.
     pub(crate) fn find(&self, from: usize, reference: &Reference) -> Result<Found, Box<Failure>> {
         if reference.name.contains('/') {
             return self.find_address(from, &reference.name, reference.span);
@@ -31,26 +31,28 @@ impl Graph<'_> {
         {
             return Ok(found);
         }
-        // `ref('lake')['raw_bucket']` reads an output, the same as `.raw_bucket`: the key is the reader's to use.
+        // `ref('lake')['raw_bucket']` reads an output like `.raw_bucket`, so the caller uses the key.
         match self.find_component(from, reference)? {
             Some(at) => Ok(Found::Component(at)),
             None => Err(self.nothing(from, reference)),
         }
     }
 
-    /// A resource by its address: the platform sees all, a tenant its own and the platform's.
+    /// Finds a resource by its address. The platform can refer to all resources, a tenant to its own and to those of the platform.
     fn find_address(&self, from: usize, text: &str, span: Span) -> Result<Found, Box<Failure>> {
         let address = text.parse::<Address>().ok();
         let tenants = [self.instances[from].tenant.as_str(), "platform"];
         let hidden =
             |address: &Address| tenants[0] != "platform" && !tenants.contains(&address.tenant.as_str());
         if address.as_ref().is_some_and(hidden) {
-            let message = format!("`{}` is another tenant's", shown(text));
-            return Err(
-                Failure::new(Code::UnknownReference, span, message, "cannot be seen from here").with_help(
-                    "tenants do not see each other's: what both need is a component of the platform",
-                ),
-            );
+            let message = format!("`{}` belongs to another tenant", shown(text));
+            return Err(Failure::new(
+                Code::UnknownReference,
+                span,
+                message,
+                "not accessible from this component",
+            )
+            .with_help("move resources that several tenants need to a component of the platform"));
         }
         let found = address.and_then(|address| {
             let instance = *self
@@ -64,9 +66,10 @@ impl Graph<'_> {
         });
         found.map(Found::Resource).ok_or_else(|| {
             let message = format!("no resource has the address `{}`", shown(text));
-            let failure = Failure::new(Code::UnknownReference, span, message, "no such resource");
+            let failure = Failure::new(Code::UnknownReference, span, message, "");
             let Ok(address) = text.parse::<Address>() else {
-                return failure.with_help("an address has three parts: `finance/airflow/scheduler`");
+                return failure
+                    .with_help("write an address with three parts, such as `finance/airflow/scheduler`");
             };
             let instance = self.by_component.get(&(address.tenant, address.component));
             match instance {
@@ -76,9 +79,15 @@ impl Graph<'_> {
                         .map(|(_, resource)| resource.address.resource.as_str())
                         .collect();
                     names.dedup();
-                    failure.with_help(those("its only resource is", "its resources are", names))
+                    failure.with_help(those(
+                        "use its only resource,",
+                        "use one of its resources:",
+                        names,
+                    ))
                 }
-                None => failure.with_help("there is no such component"),
+                None => {
+                    failure.with_help("correct the tenant or the component: this component does not exist")
+                }
             }
         })
     }
@@ -94,15 +103,15 @@ impl Graph<'_> {
         };
         match &reference.key {
             None => match candidates.as_slice() {
-                [one] if self.resources[*one].address.key.is_none() => Ok(Some(Found::Resource(*one))),
+                [only] if self.resources[*only].address.key.is_none() => Ok(Some(Found::Resource(*only))),
                 _ => {
-                    let message = format!("`{}` is repeated: a reference has to say which", reference.name);
+                    let message = format!("`{}` is repeated, so a reference needs a key", reference.name);
                     let first = keys().next().unwrap_or("KEY");
                     Err(Failure::new(
                         Code::AmbiguousReference,
                         reference.span,
                         message,
-                        format!("one of {}", listed(keys())),
+                        those("the key is", "the keys are", keys()),
                     )
                     .with_help(format!("write `ref('{}', '{first}')`", reference.name)))
                 }
@@ -112,23 +121,27 @@ impl Graph<'_> {
                     .iter()
                     .find(|at| self.resources[**at].address.key.as_ref() == Some(key));
                 found.map(|at| Some(Found::Resource(*at))).ok_or_else(|| {
-                    let message = format!("`{}` has no `{}`", reference.name, shown(key));
+                    let message = format!("`{}` has no key `{}`", reference.name, shown(key));
                     let word = self.word_of(reference, key);
                     let span = word.unwrap_or(reference.span);
-                    let failure = Failure::new(Code::UnknownReference, span, message, "no such key");
+                    let failure = Failure::new(Code::UnknownReference, span, message, "");
                     match keys().next() {
                         Some(_) if word.is_some() && terrace_catalog::nearest(key, keys()).is_some() => {
                             failure.near(key, keys())
                         }
-                        Some(_) => failure.with_help(those("its key is", "its keys are", keys())),
-                        None => failure.with_help(format!("`{}` is not repeated", reference.name)),
+                        Some(_) => {
+                            failure.with_help(those("use its only key,", "use one of its keys:", keys()))
+                        }
+                        None => {
+                            failure.with_help(format!("remove the key: `{}` is not repeated", reference.name))
+                        }
                     }
                 })
             }
         }
     }
 
-    /// The component of a name, as seen from another one.
+    /// Finds a component by name from another component.
     fn find_component(&self, from: usize, reference: &Reference) -> Result<Option<usize>, Box<Failure>> {
         let instance = &self.instances[from];
         let name = &reference.name;
@@ -149,17 +162,19 @@ impl Graph<'_> {
                     .collect();
                 match of_module.as_slice() {
                     [] => {}
-                    [one] => return Ok(Some(*one)),
+                    [only] => return Ok(Some(*only)),
                     several => {
-                        // The one that has the module's own name is the one that was meant.
-                        if let Some(one) = several.iter().find(|at| self.instances[**at].component == *name) {
-                            return Ok(Some(*one));
+                        // A component with the name of the module takes precedence.
+                        if let Some(named) = several.iter().find(|at| self.instances[**at].component == *name)
+                        {
+                            return Ok(Some(*named));
                         }
                         let names = listed(several.iter().map(|at| self.instances[*at].component.as_str()));
-                        let message = format!("`{name}` is the module of several components");
+                        let message = format!("several components use the module `{name}`");
                         return Err(
-                            Failure::new(Code::AmbiguousReference, reference.span, message, names)
-                                .with_help("give an input the one that is meant"),
+                            Failure::new(Code::AmbiguousReference, reference.span, message, names).with_help(format!(
+                                "give one component the name of the module (`name: {name}`), or remove one"
+                            )),
                         );
                     }
                 }
@@ -173,9 +188,9 @@ impl Graph<'_> {
         Ok(None)
     }
 
-    /// What is wrong with an output is told where the output is, not where it is read.
-    pub(super) fn told_at_home(&self, from: usize, output: &Reference, read: Box<Failure>) -> Box<Failure> {
-        let at_home = match self.find(from, output) {
+    /// Returns the failure at the place of an output, not at the place that reads it.
+    pub(super) fn at_output(&self, from: usize, output: &Reference, read: Box<Failure>) -> Box<Failure> {
+        let failure = match self.find(from, output) {
             Err(failure) => Some(failure),
             Ok(Found::Component(component)) => self.output(component, output).err(),
             Ok(Found::Resource(at)) => {
@@ -183,7 +198,7 @@ impl Graph<'_> {
                 found.err()
             }
         };
-        at_home.unwrap_or(read)
+        failure.unwrap_or(read)
     }
 
     fn nothing(&self, from: usize, reference: &Reference) -> Box<Failure> {
@@ -207,44 +222,48 @@ impl Graph<'_> {
                 .map(|other| other.component.as_str()),
         );
         names.dedup();
-        let message = format!("nothing is named `{}`", shown(&reference.name));
+        let message = format!("no component or resource is named `{}`", shown(&reference.name));
         let name = reference.name.as_str();
         let found = self.word_of(reference, name);
         let span = found.unwrap_or(reference.span);
         if reference.local
             && let Some(left_out) = self.left_out(from, &reference.name)
         {
-            let message = format!("`{}` is left out here", shown(&reference.name));
+            let message = format!("`{}` does not exist in this component", shown(&reference.name));
             return Failure::new(Code::UnknownReference, span, message, left_out)
-                .with_help("ask the same before referring to it, with `when` or `if`");
+                .with_help("add the same condition to the reference, with `when` or `if`");
         }
-        let failure = Failure::new(Code::UnknownReference, span, message, "refers to nothing");
+        let failure = Failure::new(Code::UnknownReference, span, message, "");
         if let Some((component, output)) = name.split_once('.')
             && names.contains(&component)
         {
             return failure.with_help(format!(
-                "what a component or resource has is asked for behind the brackets: `ref('{component}').{output}`"
+                "write the attribute after the parentheses: `ref('{component}').{output}`"
             ));
         }
         match terrace_catalog::nearest(name, names.iter().copied()) {
             _ if self.exists_elsewhere(&reference.name) => {
                 failure.with_help(match instance.tenant.as_str() {
                     "platform" => {
-                        "a tenant has a component of that name: what is the platform's own does not see it"
+                        "move the component to the platform: the platform cannot refer to components of tenants"
                     }
-                    _ => "another tenant has a component of that name: tenants do not see each other's",
+                    _ => "move the component to the platform: tenants cannot refer to components of other tenants",
                 })
             }
             Some(nearest) if found.is_some() => failure.near(name, std::iter::once(nearest)),
-            Some(nearest) => failure.with_help(format!("`{nearest}` exists")),
+            Some(nearest) => failure.with_help(did_you_mean(nearest)),
             None if (1..=16).contains(&names.len()) => {
-                failure.with_help(those("there is", "there are", names))
+                failure.with_help(those(
+                "use the only name that exists,",
+                "use one of the names that exist:",
+                names,
+            ))
             }
             None => failure,
         }
     }
 
-    /// Why a resource that its component declares has not come to be.
+    /// Returns the reason why a declared resource does not exist.
     fn left_out(&self, from: usize, name: &str) -> Option<&'static str> {
         let UseKind::Component { recipe, .. } = &self.uses[from].kind else {
             return None;
@@ -254,12 +273,12 @@ impl Graph<'_> {
             .iter()
             .find(|resource| resource.name.value == name)?;
         Some(match declared.for_each {
-            Some(_) => "it is repeated over nothing",
+            Some(_) => "its `for_each` is empty",
             None => "its `when` is false",
         })
     }
 
-    /// Where a reference writes out a word: its name, or its key.
+    /// Returns the place of a word in a reference: its name or its key.
     fn word_of(&self, reference: &Reference, word: &str) -> Option<Span> {
         let written = self.files.text(reference.span);
         let quoted = ['\'', '"'].iter().find_map(|quote| {

@@ -1,5 +1,5 @@
-//! References become what their target understands: intrinsic functions inside a CloudFormation stack, parameters between
-//! stacks, late bindings in Kubernetes objects, and plain values wherever they are known.
+//! Converts references to the form of their target: intrinsic functions inside a CloudFormation stack, parameters between stacks, bindings in
+//! Kubernetes objects, and literals if the value is known at compile time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,67 +17,67 @@ use crate::resource::{Resource, ResourceKind};
 use crate::source::Span;
 use crate::term::{AssetReference, Reference, SecretReference, Term};
 
-/// How deep references may lead through outputs of other components.
+/// The maximum number of outputs of other components that a reference may lead through.
 const DEEPEST: usize = 24;
 
-/// How many references one resource may come to: an output that has another one twice has it twice over in the next.
+/// The maximum number of references of one resource. An output that contains another output twice doubles the number at each level.
 const MOST_RESOLVED: usize = 50_000;
 
-/// A resource whose references have become what its target understands.
+/// A resource with references in the form of its target.
 #[derive(Debug, Default)]
 pub(crate) struct Lowered {
-    /// Its body, where that is another than the resource's own: one that refers to nothing stays as it is.
+    /// The lowered body, or `None` if it is equal to the body of the resource, which then has no references.
     pub(crate) body: Option<Term>,
     pub(crate) attributes: Vec<(Text, Term)>,
-    /// Fields of a Kubernetes object that are filled at deploy time.
+    /// Fields of a Kubernetes object that are filled in during apply.
     pub(crate) bindings: Vec<(Vec<Segment>, Vec<Atom>)>,
-    /// Values of other stacks and clusters, by parameter name.
+    /// Values from other stacks and clusters, by parameter name.
     pub(crate) parameters: BTreeMap<Text, Late>,
     pub(crate) edges: Vec<Edge>,
-    /// Assets: their paths, and the first place that names each.
+    /// The paths of assets, each with the first place that names it.
     pub(crate) assets: BTreeMap<Text, Span>,
-    /// Whether it has a quantity that does not come out even.
+    /// Whether the body has a quantity that Kubernetes cannot store exactly.
     pub(crate) inexact: bool,
-    /// Whether it has a quantity that makes no sense where it is.
+    /// Whether the body has a quantity that is not valid in its field.
     pub(crate) senseless: bool,
     pub(crate) diagnostics: Diagnostics,
 }
 
 impl Lowered {
-    /// The body as the target will get it.
+    /// Returns the body as the target gets it.
     pub(crate) fn body<'a>(&'a self, resource: &'a Resource) -> &'a Term {
         self.body.as_ref().unwrap_or(&resource.body)
     }
 }
 
-/// A value that another resource will tell.
+/// A value of another resource that is known after apply.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Late {
     pub(crate) resource: usize,
     pub(crate) attribute: Attribute,
-    /// `finance/lake/role.arn`; nothing in the stack of the reader, where nobody is shown it.
+    /// The value for messages: `finance/lake/role.arn`. Empty inside the stack of the reader, where no message shows it.
     pub(crate) shown: Text,
 }
 
 /// A piece of a value.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Atom {
-    /// Known now.
+    /// A string that is known at compile time.
     Text(Text),
     /// An attribute of a resource in the same stack or elsewhere.
     Late(Late),
-    /// `AWS::Region` and its like, of the component it was said in.
+    /// A pseudo parameter such as `AWS::Region`, with the component that contains it.
     Pseudo(Text, usize),
-    /// A secret's value, which never passes through us.
+    /// The value of a secret, which Terrace never reads.
     Secret(Arc<SecretReference>),
-    /// A fact of an asset.
+    /// A property of an asset.
     Asset(Arc<AssetReference>),
 }
 
-/// What a reference turns out to be.
+/// The result of resolving a reference.
 enum Resolved {
     Atoms(Vec<Atom>),
-    /// A value that is no text, in the terms of a component.
+    /// A value with references in the scope of a component.
     Value(usize, Term),
 }
 
@@ -89,7 +89,7 @@ pub(crate) struct Lowering<'g> {
     pub(super) cloudformation: bool,
     pub(super) out: Lowered,
     resolved: usize,
-    /// Whether this is an output of the resource's stack, and not the resource: it may need what it stands in for.
+    /// Whether a stack output is lowered, not a resource. An output may refer to its resource, but a resource may not refer to itself.
     output: bool,
 }
 
@@ -115,19 +115,19 @@ impl<'g> Graph<'g> {
         }
     }
 
-    /// Lowers a component's output as its stack tells it. Nothing where it is no text of this stack's own making.
+    /// Lowers an output of a component for its stack. Returns `None` if the output is not an intrinsic function of this stack.
     pub(crate) fn lower_output(&'g self, at: usize, term: &Term) -> Option<Term> {
         let mut lowering = Lowering::new(self, at);
         lowering.output = true;
         let instance = self.resources[at].instance;
         let lowered = lowering.term(instance, term, 0, &At::ROOT);
         let own = lowering.out.parameters.is_empty() && lowering.out.diagnostics.is_empty();
-        let tells =
+        let is_output =
             matches!(&lowered, Term::Map(entries) if entries.len() == 1 && is_intrinsic(&entries[0].0));
-        (own && tells).then_some(lowered)
+        (own && is_output).then_some(lowered)
     }
 
-    /// The string that a term means in a component, where it is known at compile time. `at` is the resource that reads it.
+    /// Returns the string of a term in a component, if it is known at compile time. `at` is the resource that reads it.
     pub(crate) fn known_text(&'g self, at: usize, component: usize, term: &Term) -> Option<Text> {
         if let Some(text) = term.as_str() {
             return Some(text.into());
@@ -139,7 +139,7 @@ impl<'g> Graph<'g> {
         term.as_str().filter(|_| known).map(Text::from)
     }
 
-    /// The resource that a reference leads to, through outputs where it has to.
+    /// Returns the resource that a reference leads to, directly or through outputs.
     pub(crate) fn follow(&self, from: usize, reference: &Reference) -> Option<usize> {
         let mut from = from;
         let mut reference = reference.clone();
@@ -159,7 +159,7 @@ impl<'g> Graph<'g> {
         None
     }
 
-    /// The output that a reference asks of a component, and what is left of its path.
+    /// Returns the output that a reference reads from a component, and the rest of the path.
     pub(super) fn output<'r>(
         &self,
         component: usize,
@@ -170,17 +170,17 @@ impl<'g> Graph<'g> {
         path.extend(&reference.path);
         let names = || instance.outputs.iter().map(|(name, _)| name.as_str());
         let Some(first) = path.first() else {
-            let message = format!(
-                "component `{}` has to be asked for one of its outputs",
-                instance.component
-            );
+            let message = format!("component `{}` is not a value", instance.component);
             return Err(Failure::new(
                 Code::UnknownAttribute,
                 reference.span,
                 message,
-                "a component is no value",
+                "requires an output",
             )
-            .with_help(format!("it has {}", listed(names()))));
+            .with_help(match names().next() {
+                Some(_) => format!("use one of its outputs: {}", listed(names())),
+                None => format!("add `outputs` to `{}`", instance.component),
+            }));
         };
         let Some((_, term)) = instance.outputs.iter().find(|(name, _)| name == *first) else {
             let message = format!(
@@ -188,12 +188,12 @@ impl<'g> Graph<'g> {
                 instance.component,
                 shown(first)
             );
-            let failure = Failure::new(Code::UnknownAttribute, reference.span, message, "no such output");
+            let failure = Failure::new(Code::UnknownAttribute, reference.span, message, "");
             let failure = match (terrace_catalog::nearest(first, names()), names().next()) {
                 (Some(name), _) => failure.near(first, std::iter::once(name)),
-                (None, Some(_)) => failure.with_help(format!("it has {}", listed(names()))),
+                (None, Some(_)) => failure.with_help(format!("use one of its outputs: {}", listed(names()))),
                 (None, None) => failure.with_help(format!(
-                    "it has no outputs: say `outputs: {{{first}: …}}` in `{}`",
+                    "add `outputs: {{{first}: …}}` to `{}`, which has no outputs",
                     instance.component
                 )),
             };
@@ -206,21 +206,19 @@ impl<'g> Graph<'g> {
             let Some((_, next)) = entries.iter().find(|(k, _)| k == key) else {
                 let keys = entries.iter().map(|(key, _)| key.as_str());
                 let message = format!(
-                    "the output `{first}` of `{}` has no `{}`",
+                    "the output `{first}` of `{}` has no key `{}`",
                     instance.component,
                     shown(key)
                 );
-                return Err(
-                    Failure::new(Code::UnknownAttribute, reference.span, message, "no such key")
-                        .with_help(format!("it has {}", listed(keys))),
-                );
+                return Err(Failure::new(Code::UnknownAttribute, reference.span, message, "")
+                    .with_help(format!("use one of its keys: {}", listed(keys))));
             };
             (term, rest) = (next, more);
         }
         Ok((term.clone(), rest))
     }
 
-    /// Whether two resources are in one CloudFormation stack.
+    /// Returns whether two resources are in one CloudFormation stack.
     pub(crate) fn same_stack(&self, a: usize, b: usize) -> bool {
         let (a, b) = (&self.resources[a], &self.resources[b]);
         (a.instance, a.part) == (b.instance, b.part)
@@ -229,7 +227,7 @@ impl<'g> Graph<'g> {
     }
 }
 
-/// The logical id of a resource: of its declared keys, so that it never moves.
+/// Returns the logical ID of a resource. It is derived from declared keys only, so that it does not change.
 pub(crate) fn logical_id(resource: &Resource) -> Text {
     let name = pascal(&resource.address.resource);
     match &resource.address.key {
@@ -238,7 +236,7 @@ pub(crate) fn logical_id(resource: &Resource) -> Text {
     }
 }
 
-/// How people are shown an attribute of another resource: `finance/lake/role.arn`.
+/// Returns the name of an attribute of another resource for messages: `finance/lake/role.arn`.
 fn late_name(target: &Resource, path: &[Text]) -> Text {
     let mut name = target.address.to_string();
     for part in path {
@@ -248,7 +246,7 @@ fn late_name(target: &Resource, path: &[Text]) -> Text {
     name.into()
 }
 
-/// The name of an output that tells an attribute.
+/// Returns the name of the output for an attribute.
 pub(crate) fn output_name(resource: &Resource, attribute: &Attribute) -> Text {
     let id = logical_id(resource);
     match attribute {
@@ -297,7 +295,7 @@ impl<'g> Lowering<'g> {
                         continue;
                     }
                     let value = self.term(context, value, depth, &at.key(key));
-                    // An output of another component may be null: the key is left out like any other.
+                    // An output of another component may be null. The key is then omitted, like any other.
                     if !matches!(value, Term::Null) {
                         out.push((key.clone(), value));
                     }
@@ -305,7 +303,7 @@ impl<'g> Lowering<'g> {
                 Term::Map(out.into())
             }
             Term::Duration(duration) => {
-                let message = format!("a duration ({duration}) stands where a number or text belongs");
+                let message = format!("a duration ({duration}) cannot be used as a number or string");
                 self.fail(
                     Failure::new(
                         Code::WrongUnit,
@@ -313,7 +311,7 @@ impl<'g> Lowering<'g> {
                         message,
                         "in this resource",
                     )
-                    .with_help("say the unit that is wanted: `| days`, `| hours`, `| minutes`, `| seconds`"),
+                    .with_help("convert it to a unit with `| days`, `| hours`, `| minutes` or `| seconds`"),
                 );
                 Term::Null
             }
@@ -343,8 +341,8 @@ impl<'g> Lowering<'g> {
                 let failure = Failure::new(
                     Code::LiteralSecret,
                     secret.span,
-                    "a secret cannot be put here",
-                    "the object would hold its value",
+                    "a secret cannot be used here",
+                    "the object would contain its value",
                 );
                 self.fail(failure.with_help(
                     "use it as the `value` of an environment variable, or mount the Secret as a volume",
@@ -357,7 +355,7 @@ impl<'g> Lowering<'g> {
         }
     }
 
-    /// The pieces of a text.
+    /// Returns the parts of a string.
     fn atoms(&mut self, context: usize, term: &Term, depth: usize) -> Result<Vec<Atom>, Box<Failure>> {
         match term {
             Term::String(text) => Ok(vec![Atom::Text(text.clone())]),
@@ -381,14 +379,14 @@ impl<'g> Lowering<'g> {
                     | Term::Duration(_)
                     | Term::Omit => {
                         let message = format!(
-                            "`{}` cannot be put into text",
+                            "`{}` cannot be part of a string",
                             Term::from(reference.as_ref().clone()).shown()
                         );
                         Err(Failure::new(
                             Code::ExpressionType,
                             reference.span,
                             message,
-                            format!("this is {}", value.kind()),
+                            format!("found {}", value.kind()),
                         ))
                     }
                     value => self.atoms(context, &value, depth + 1),
@@ -397,7 +395,7 @@ impl<'g> Lowering<'g> {
             other => Err(Failure::new(
                 Code::ExpressionType,
                 self.resource().declared,
-                format!("{} cannot be put into text", other.kind()),
+                format!("{} cannot be part of a string", other.kind()),
                 "in this resource",
             )),
         }
@@ -414,14 +412,14 @@ impl<'g> Lowering<'g> {
         }
         self.resolved += 1;
         if self.resolved > MOST_RESOLVED {
-            let message = format!("this resource comes to more than {MOST_RESOLVED} references");
+            let message = format!("the resource has more than {MOST_RESOLVED} references");
             let failure = Failure::new(
                 Code::InvalidRepetition,
                 reference.span,
                 message,
-                "too many with this one",
+                "exceeds the maximum",
             );
-            return Err(failure.with_help("make several resources of it"));
+            return Err(failure.with_help("split the resource into several resources"));
         }
         if reference.name.starts_with("AWS::") {
             return Ok(Resolved::Atoms(vec![Atom::Pseudo(
@@ -438,17 +436,13 @@ impl<'g> Lowering<'g> {
                         next.path.extend(rest.iter().cloned());
                         next.span = reference.span;
                         let resolved = self.resolve(component, &next, depth + 1);
-                        resolved.map_err(|failure| self.graph.told_at_home(component, &own, failure))
+                        resolved.map_err(|failure| self.graph.at_output(component, &own, failure))
                     }
                     term if rest.is_empty() => Ok(Resolved::Value(component, term)),
                     term => {
-                        let message = format!("this output is {}, and has no `{}`", term.kind(), rest[0]);
-                        Err(Failure::new(
-                            Code::UnknownAttribute,
-                            reference.span,
-                            message,
-                            "asked here",
-                        ))
+                        let message =
+                            format!("the output is {}, so it has no key `{}`", term.kind(), rest[0]);
+                        Err(Failure::new(Code::UnknownAttribute, reference.span, message, ""))
                     }
                 }
             }
@@ -479,8 +473,8 @@ impl<'g> Lowering<'g> {
                             return Err(Failure::new(
                                 Code::DependencyCycle,
                                 reference.span,
-                                "a resource cannot need itself",
-                                "refers to the resource it is in",
+                                "a resource cannot refer to itself",
+                                "refers to the resource that contains it",
                             ));
                         }
                         let shown = match same_stack {
@@ -500,9 +494,9 @@ impl<'g> Lowering<'g> {
 
     fn secret_key_ref(&mut self, secret: &SecretReference) -> Term {
         let Some(key) = &secret.key else {
-            let message = format!("`secret('{}')` has to be asked for a key", secret.name);
+            let message = format!("`secret('{}')` is not a value", secret.name);
             self.fail(
-                Failure::new(Code::UnknownAttribute, secret.span, message, "which value of it?")
+                Failure::new(Code::UnknownAttribute, secret.span, message, "requires a key")
                     .with_help(format!("write `secret('{}').password`", secret.name)),
             );
             return Term::Null;
@@ -523,18 +517,18 @@ impl<'g> Lowering<'g> {
             Ok(Found::Resource(to)) if to == self.at => self.fail(Failure::new(
                 Code::DependencyCycle,
                 span,
-                "a resource cannot come after itself",
-                "names the resource that it is in",
+                "a resource cannot depend on itself",
+                "names the resource that contains it",
             )),
             Ok(Found::Resource(to)) => self.out.edges.push(Edge {
                 from: self.at,
                 to,
                 span,
             }),
-            // Every instance of a repeated resource.
+            // The name of a repeated resource means all its instances.
             Err(failure) if failure.code == Code::AmbiguousReference => {
                 let all = self.graph.resources_of(resource.instance);
-                // In a divided component: those of the same stack. Otherwise all its stacks would wait for each other.
+                // In a partitioned component, only those of the same stack. Otherwise its stacks would depend on each other.
                 let beside = |other: &Resource| resource.part == 0 || other.part == resource.part;
                 let repeated: Vec<usize> = all
                     .filter(|(_, other)| other.address.resource == *name && beside(other))
@@ -582,7 +576,7 @@ impl<'g> Lowering<'g> {
     }
 }
 
-/// Whether a resource is a Kubernetes object.
+/// Returns whether a resource is a Kubernetes object.
 pub(crate) fn is_object(resource: &Resource) -> bool {
     matches!(resource.kind, ResourceKind::Kubernetes { .. })
 }

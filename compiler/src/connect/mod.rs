@@ -1,5 +1,5 @@
-//! Phase 5: what refers to what. References find their resources, stated edges become IAM, RBAC and network policies,
-//! pipelines become state machines, and cycles are shown as a path.
+//! Phase 5: connects resources. It resolves references, converts grants and connections to IAM, RBAC and network policies, converts pipelines to
+//! state machines, and reports cycles.
 
 mod addresses;
 pub(crate) mod attribute;
@@ -38,7 +38,7 @@ pub(crate) use grants::pod_spec;
 pub(crate) use lookup::Found;
 pub(crate) use names::object_identity;
 
-/// All resources of an environment, and the ways to find them.
+/// All resources of an environment with their indices.
 pub(crate) struct Graph<'a> {
     pub(crate) uses: &'a [Use<'a>],
     pub(crate) instances: Vec<Instance>,
@@ -46,15 +46,15 @@ pub(crate) struct Graph<'a> {
     pub(crate) places: Vec<Place>,
     pub(crate) files: &'a Files,
     pub(crate) assets: &'a Assets<'a>,
-    /// All tenants of the stack, whether or not they are in this environment.
+    /// All tenants of the stack, including those that are not in this environment.
     pub(crate) tenants: &'a TenantNames,
-    /// The number of the first CloudFormation stack of each instance: one that is divided has several.
+    /// The number of the first CloudFormation stack of each instance. A partitioned instance has several.
     first_stack: Vec<usize>,
-    /// Objects that components state to be there already, in order of instance.
+    /// Objects that components declare with `existing`, in order of instance.
     existing: Vec<existing::Existing>,
-    /// The accounts of the stack's other environments.
+    /// The accounts of the other environments of the stack.
     pub(crate) other_accounts: Vec<Text>,
-    /// The names and classes of the stack's other environments, without those of this one.
+    /// The names and classes of the other environments of the stack, without those of this one.
     pub(crate) other_environments: Vec<Text>,
     /// Indices of resources by instance and key, in order of declaration.
     by_name: HashMap<(usize, Text), Vec<usize>>,
@@ -62,11 +62,11 @@ pub(crate) struct Graph<'a> {
     by_type: HashMap<Text, Vec<usize>>,
     /// Instances by tenant and component.
     by_component: HashMap<(Text, Text), usize>,
-    /// Where the policies of roles stand, once somebody asks.
+    /// The policies of each role, computed on first use.
     policies_by_role: OnceLock<granted::PoliciesByRole>,
 }
 
-/// That one resource needs another, and the expression that says so.
+/// A dependency of one resource on another, with the expression that causes it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Edge {
     pub(crate) from: usize,
@@ -75,7 +75,7 @@ pub(crate) struct Edge {
 }
 
 impl<'a> Graph<'a> {
-    /// Connects what was expanded.
+    /// Connects expanded resources.
     pub(crate) fn connect(
         uses: &'a [Use<'a>],
         expansions: Expansions,
@@ -193,7 +193,7 @@ impl<'a> Graph<'a> {
                         span: machine.declared,
                     };
                     let mut outputs: Vec<(Text, crate::term::Term)> = vec![("arn".into(), arn.into())];
-                    // What could not be delivered, for whoever reads it again.
+                    // The queue of undelivered events, for components that process them again.
                     let undelivered = self.resources.iter().find(|resource| {
                         resource.instance == index
                             && resource.address.resource == crate::pipeline::UNDELIVERED
@@ -215,7 +215,7 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// Whether every pipeline has become a state machine.
+    /// Returns whether every pipeline was converted to a state machine.
     pub(crate) fn has_every_pipeline(&self) -> bool {
         let missing = |(one, instance): (&Use<'_>, &Instance)| {
             matches!(one.kind, UseKind::Pipeline(_)) && instance.outputs.is_empty()
@@ -235,7 +235,7 @@ impl<'a> Graph<'a> {
         self.add(made);
     }
 
-    /// Adds a resource at the end, out of order, until [`Graph::add`] puts everything in its place.
+    /// Adds a resource at the end, out of order. [`Graph::add`] restores the order.
     fn push(&mut self, resource: Resource) -> usize {
         let at = self.resources.len();
         self.by_name
@@ -255,7 +255,7 @@ impl<'a> Graph<'a> {
         self.index();
     }
 
-    /// Where a word of a stated edge was written; all of it where the word comes from elsewhere.
+    /// Returns the place of a value of a grant or connection, or the whole entry if the value comes from elsewhere.
     fn word(&self, stated: &Stated, key: &str) -> Span {
         let UseKind::Component { recipe, .. } = &self.uses[stated.instance].kind else {
             return stated.span;
@@ -265,12 +265,13 @@ impl<'a> Graph<'a> {
         body.and_then(|body| body.value_span(key)).unwrap_or(stated.span)
     }
 
-    /// The graph, as the checks of pipelines see it from a component.
+    /// Returns the view of the graph from a component, for the checks of pipelines.
     pub(crate) fn targets(&self, from: usize) -> impl crate::pipeline::Targets {
         targets::InGraph { graph: self, from }
     }
 
-    /// The CloudFormation resources of a type that a component can see: its tenant's and the platform's; the platform sees all.
+    /// Returns the CloudFormation resources of a type that a component can refer to: those of its tenant and of the platform. The platform can
+    /// refer to all.
     fn visible(&self, from: usize, resource_type: &str) -> impl Iterator<Item = &Resource> {
         let tenant = self.instances[from].tenant.as_str();
         let of_type = self.by_type.get(resource_type).map_or(&[][..], Vec::as_slice);
@@ -287,12 +288,12 @@ impl<'a> Graph<'a> {
         seen.into_iter().flatten().map(|at| &self.resources[*at])
     }
 
-    /// The name of a resource's component for names that are made of it: one that outlives a rename.
+    /// Returns the name of the component of a resource for composed names. It does not change when the component is renamed.
     fn identity(&self, resource: &Resource) -> &Text {
         &self.instances[resource.instance].identity
     }
 
-    /// The number of the artifact that a resource is part of: an object's own number; stacks come after all objects.
+    /// Returns the number of the artifact that contains a resource. An object has its own number, and stacks come after all objects.
     pub(crate) fn artifact(&self, at: usize) -> usize {
         let resource = &self.resources[at];
         match resource.kind {
@@ -303,7 +304,7 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// A resource of the artifact of a number.
+    /// Returns a resource of an artifact.
     pub(crate) fn resource_of(&self, artifact: usize) -> usize {
         let Some(stack) = artifact.checked_sub(self.resources.len()) else {
             return artifact;
@@ -316,7 +317,7 @@ impl<'a> Graph<'a> {
         member.map_or(0, |(at, _)| at)
     }
 
-    /// The resources of an instance.
+    /// Iterates over the resources of an instance.
     pub(crate) fn resources_of(&self, instance: usize) -> impl Iterator<Item = (usize, &Resource)> {
         let start = self
             .resources
@@ -328,7 +329,7 @@ impl<'a> Graph<'a> {
     }
 }
 
-/// Where each instance is deployed to, as far as compile time knows.
+/// Returns where each instance is deployed to, as far as this is known at compile time.
 pub(crate) fn places(
     uses: &[Use<'_>],
     environment: &Environment,

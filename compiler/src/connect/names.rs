@@ -1,4 +1,4 @@
-//! Composed names: unique in their target, and short enough.
+//! Checks that names are unique in their target and not too long.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ use crate::diagnostic::{Diagnostic, Diagnostics, shown};
 use crate::resource::{Resource, ResourceKind};
 use crate::term::Term;
 
-/// The longest name of a CloudFormation stack.
+/// The maximum length of the name of a CloudFormation stack.
 const LONGEST_STACK: usize = 128;
 
 impl Graph<'_> {
-    /// Reports names that two resources have, targets that are missing, and stacks whose names are too long.
+    /// Reports names of two resources, missing targets, and stack names that are too long.
     pub(crate) fn check_names(&self, diagnostics: &mut Diagnostics) {
         let mut names: HashMap<(Option<&Text>, Name<'_>), usize> =
             HashMap::with_capacity(self.resources.len() * 2);
@@ -33,12 +33,12 @@ impl Graph<'_> {
                 diagnostics.push(
                     Diagnostic::new(
                         Code::UnknownTarget,
-                        format!("`{}` needs {what}, and its environment has none to choose", instance.component),
+                        format!("`{}` needs {what}, but its environment does not select one", instance.component),
                     )
-                    .at(instance.declared, format!("it makes `{}`", resource.address))
+                    .at(instance.declared, format!("creates `{}`", resource.address))
                     .help(match what {
-                        "a cluster" => "give the environment `kubernetes:`, say `on: NAME` where it has several, or keep the component out with `environments:`",
-                        _ => "give the environment `aws:`, say `on: NAME` where it has several, or keep the component out with `environments:`",
+                        "a cluster" => "add `kubernetes:` to the environment, select one of its clusters with `on: NAME`, or exclude the environment with `environments:`",
+                        _ => "add `aws:` to the environment, select one of its accounts with `on: NAME`, or exclude the environment with `environments:`",
                     }),
                 );
                 continue;
@@ -48,7 +48,7 @@ impl Graph<'_> {
                     self.collision(&name, other, at, diagnostics);
                 }
             });
-            // The resources of one stack come one after the other: its name is composed once.
+            // The resources of one stack are adjacent, so its name is composed once.
             let stack = Some((resource.instance, resource.part));
             if matches!(resource.kind, ResourceKind::CloudFormation(_)) && stack != stack_before {
                 stack_before = stack;
@@ -68,14 +68,14 @@ impl Graph<'_> {
                         Code::NameTooLong,
                         format!("the name of the CloudFormation stack is {} characters long", name.len()),
                     )
-                    .at(self.instances[self.resources[at].instance].declared, "this component's stack")
-                    .note(format!("`{name}` is composed of platform, environment, tenant and component; {LONGEST_STACK} are allowed")),
+                    .at(self.instances[self.resources[at].instance].declared, "stack of this component")
+                    .note(format!("`{name}` contains the names of the platform, environment, tenant and component; the maximum is {LONGEST_STACK} characters")),
                 );
             }
         }
     }
 
-    /// Two components whose CloudFormation stacks come to have one name: `a-b` of the tenant `c`, and `b` of `c-a`.
+    /// Reports two components whose CloudFormation stacks have the same name: `a-b` of the tenant `c`, and `b` of `c-a`.
     fn one_stack(&self, first: usize, second: usize, diagnostics: &mut Diagnostics) {
         let instance = |at: usize| &self.instances[self.resources[at].instance];
         let (other, one) = (instance(first), instance(second));
@@ -84,52 +84,48 @@ impl Graph<'_> {
             Diagnostic::new(
                 Code::NameCollision,
                 format!(
-                    "the CloudFormation stacks of `{}/{}` and `{}/{}` come to have one name",
+                    "the CloudFormation stacks of `{}/{}` and `{}/{}` resolve to the same name",
                     other.tenant, other.component, one.tenant, one.component
                 ),
             )
             .at(one.declared, format!("its stack is `{}`", shown(&name)))
-            .also(other.declared, "and so is one of this")
-            .help("give one of the two another name"),
+            .also(other.declared, "has a stack with the same name")
+            .help("rename one of the two"),
         );
     }
 
     fn collision(&self, name: &Name<'_>, first: usize, second: usize, diagnostics: &mut Diagnostics) {
         let (other, resource) = (&self.resources[first], &self.resources[second]);
-        // Nobody writes logical ids: they are made of keys.
+        // Logical IDs are derived from keys, not written by the user.
         let made = matches!(name, Name::Logical(..));
         let word = shown(name.word());
         let is = match made {
-            true => format!("is `{word}` in the template"),
+            true => format!("logical ID `{word}`"),
             false => format!("is named `{word}`"),
         };
         let mut diagnostic = Diagnostic::new(
             Code::NameCollision,
             format!(
-                "`{}` and `{}` come to have one name",
+                "`{}` and `{}` resolve to the same name",
                 other.address, resource.address
             ),
         )
         .at(resource.declared, is);
-        // What one line makes for several is marked once: the addresses say for whom.
+        // If one line declares both, it is shown once. The addresses tell them apart.
         let together = other.declared == resource.declared;
         if !together {
-            diagnostic = diagnostic.also(other.declared, "and so is this");
+            diagnostic = diagnostic.also(other.declared, "has the same name");
         }
-        let told_apart = what_tells_apart(other, resource);
-        let diagnostic = match (made, together) {
-            (true, _) => diagnostic
-                .note("logical ids are made of keys, and know no `-` and `_`: `a-b`, `a_b` and `aB` are one there")
-                .help("give one of the two another key"),
-            (false, true) => diagnostic.help(format!("put {told_apart} into the name")),
-            (false, false) => {
-                diagnostic.help(format!("put what tells them apart into the name: {told_apart}"))
-            }
+        let diagnostic = match made {
+            true => diagnostic
+                .note("logical IDs are derived from keys without `-` and `_`: `a-b`, `a_b` and `aB` have the same one")
+                .help("change one of the two keys"),
+            false => diagnostic.help(format!("add {} to the name", difference(other, resource))),
         };
         diagnostics.push(self.located(resource, diagnostic));
     }
 
-    /// Gives everything by which a resource must be unique in its target.
+    /// Calls `give` with every name of a resource that must be unique in its target.
     fn names_of<'a>(&self, resource: &'a Resource, mut give: impl FnMut(Name<'a>)) {
         match &resource.kind {
             ResourceKind::Kubernetes { .. } => {
@@ -152,8 +148,8 @@ impl Graph<'_> {
     }
 }
 
-/// What only one object of a cluster may have: group, kind, namespace (empty for a cluster-scoped object) and name. None for a
-/// CloudFormation resource, and where the name is not known at compile time.
+/// Returns the identity of an object in a cluster: group, kind, namespace (empty for a cluster-scoped object) and name. Returns `None` for a
+/// CloudFormation resource, and if the name is not known at compile time.
 pub(crate) fn object_identity<'a>(
     resource: &'a Resource,
     body: &'a Term,
@@ -171,8 +167,8 @@ pub(crate) fn object_identity<'a>(
     ))
 }
 
-/// What would make two names differ, as an expression.
-fn what_tells_apart(one: &Resource, other: &Resource) -> &'static str {
+/// Returns an expression or a suffix that makes two names differ.
+fn difference(one: &Resource, other: &Resource) -> &'static str {
     let (one, other) = (&one.address, &other.address);
     if one.tenant != other.tenant {
         "`{{ tenant.name }}`"
@@ -181,16 +177,16 @@ fn what_tells_apart(one: &Resource, other: &Resource) -> &'static str {
     } else if one.resource == other.resource {
         "`{{ each.key }}`"
     } else {
-        "what each is for"
+        "a distinguishing suffix"
     }
 }
 
-/// Something that only one resource of a target may have.
+/// A name that must be unique in a target.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Name<'a> {
     /// Group, kind, namespace and name of an object.
     Object(&'a str, &'a str, &'a str, &'a str),
-    /// The logical id in the stack of an instance.
+    /// The logical ID in the stack of an instance.
     Logical(usize, Text),
     /// The type, and the name that is unique in an account.
     InAccount(&'a str, &'a str),

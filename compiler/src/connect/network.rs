@@ -1,8 +1,8 @@
-//! Stated connections become network policies on both sides, or rules of security groups.
+//! Converts connections to network policies on both sides, or to rules of security groups.
 //!
-//! A policy allows, and the first one that selects a pod also isolates it: what no policy allows is closed from then on. A
-//! connection therefore adds a policy only where the stack isolates the pods already (the module `tenant` does), so that it can
-//! never cut off what worked before. And it adds none in a namespace that the stack does not create.
+//! A network policy allows connections. The first policy that selects a pod also isolates it: connections without a policy are then denied. A
+//! connection therefore adds a policy only if the stack already isolates the pods, as the module `tenant` does. It never interrupts other
+//! connections. It adds no policy to a namespace that the stack does not create.
 
 use terrace_artifact::{Address, Text};
 
@@ -34,15 +34,15 @@ struct Pods {
     namespace: Term,
     /// The labels that select them.
     selector: Term,
-    /// All labels that they are known to have.
+    /// All known labels of the pods.
     labels: Term,
-    /// What they are called in the names of policies.
+    /// The name of the pods in names of policies.
     name: Text,
-    /// What they are called in messages.
+    /// The name of the pods in messages.
     shown: String,
 }
 
-/// Makes policies and rules of what was stated.
+/// Generates policies and rules for connections.
 pub(super) fn lower(graph: &Graph<'_>, connects: &[Stated], diagnostics: &mut Diagnostics) -> Vec<Resource> {
     let mut made = Vec::new();
     if connects.is_empty() {
@@ -76,9 +76,12 @@ pub(super) fn lower(graph: &Graph<'_>, connects: &[Stated], diagnostics: &mut Di
                     "from"
                 };
                 diagnostics.push(
-                    Diagnostic::new(Code::InvalidGrant, "a security group connects to security groups")
-                        .at(graph.word(connect, other), "this is none")
-                        .help("name a security group on both sides"),
+                    Diagnostic::new(
+                        Code::InvalidGrant,
+                        "a security group can connect only to security groups",
+                    )
+                    .at(graph.word(connect, other), "not a security group")
+                    .help("name a security group on both sides"),
                 );
             }
             (Peer::Addresses(_), Peer::Addresses(_)) => diagnostics.push(
@@ -101,7 +104,7 @@ pub(super) fn lower(graph: &Graph<'_>, connects: &[Stated], diagnostics: &mut Di
     made
 }
 
-/// A connection that needs no policy, or cannot have one.
+/// Reports a connection that has no effect, or that cannot have a policy.
 fn without_policy(graph: &Graph<'_>, site: &Site<'_>, connect: &Stated, sides: [&Peer; 2]) -> Diagnostic {
     let cluster = graph.instances[connect.instance].cluster.as_ref();
     let pods = sides.into_iter().filter_map(|side| match side {
@@ -112,12 +115,12 @@ fn without_policy(graph: &Graph<'_>, site: &Site<'_>, connect: &Stated, sides: [
     match pods.iter().find(|pods| site.creates(cluster, &pods.namespace)) {
         Some(open) => Diagnostic::new(
             Code::IneffectiveConnection,
-            format!("{} accept and open every connection: this one changes nothing", open.shown),
+            format!("the connection has no effect: no NetworkPolicy isolates {}", open.shown),
         )
-        .at(connect.span, "no policy is written for it")
+        .at(connect.span, "needs no policy")
         .note(format!(
-            "no NetworkPolicy of this stack isolates them in namespace `{}`, and a first policy would close all their other \
-             connections, DNS among them",
+            "without isolation, the pods can open and accept every connection; a policy for this connection alone would deny all their \
+             other connections in namespace `{}`, including DNS",
             open.namespace.shown()
         ))
         .help("isolate the namespace with the module `tenant` or a NetworkPolicy that denies by default, or remove the connection"),
@@ -129,9 +132,9 @@ fn without_policy(graph: &Graph<'_>, site: &Site<'_>, connect: &Stated, sides: [
             )
             .at(
                 connect.span,
-                format!("Terrace writes no policy into {}", listed(namespaces)),
+                format!("Terrace writes no policy to {}", listed(namespaces)),
             )
-            .help("name a workload of the stack on one side; a policy between other pods is for the owner of their namespace")
+            .help("name a workload of the stack on one side; the owner of the namespace must write the policy between other pods")
         }
     }
 }
@@ -144,13 +147,13 @@ fn peer(graph: &Graph<'_>, connect: &Stated, key: &str, diagnostics: &mut Diagno
                 diagnostics.push(
                     Diagnostic::new(
                         Code::InvalidGrant,
-                        format!("`{}` is no range of addresses", shown(cidr)),
+                        format!("`{}` is not an address range", shown(cidr)),
                     )
                     .at(
                         graph.word(connect, key),
-                        "an address, `/`, and how many of its bits count",
+                        "expected an address, `/` and a prefix length",
                     )
-                    .help("write it like `10.0.0.0/16`, or `203.0.113.7/32` for one address"),
+                    .help("write a range such as `10.0.0.0/16`, or `203.0.113.7/32` for one address"),
                 );
                 return None;
             }
@@ -166,7 +169,7 @@ fn peer(graph: &Graph<'_>, connect: &Stated, key: &str, diagnostics: &mut Diagno
             .map_or_else(|| namespace.clone(), Term::from);
         let labels = term.get("labels").cloned();
         let labels = labels.unwrap_or(Term::Map(Vec::new().into()));
-        // Several connections of one namespace are told apart by the labels of their pods.
+        // The labels of the pods distinguish several connections of one namespace.
         let mut name = slug(&namespace.shown()).to_string();
         for (_, value) in labels.entries() {
             name.push('-');
@@ -175,7 +178,7 @@ fn peer(graph: &Graph<'_>, connect: &Stated, key: &str, diagnostics: &mut Diagno
         return Some(Peer::Pods(Pods {
             shown: match labels.entries() {
                 [] => format!("the pods of namespace `{}`", namespace.shown()),
-                _ => format!("these pods of namespace `{}`", namespace.shown()),
+                _ => format!("the selected pods of namespace `{}`", namespace.shown()),
             },
             namespace,
             selector: labels.clone(),
@@ -188,8 +191,8 @@ fn peer(graph: &Graph<'_>, connect: &Stated, key: &str, diagnostics: &mut Diagno
         Term::String(name) => named(name, graph.word(connect, key)),
         other => {
             diagnostics.push(
-                Diagnostic::new(Code::InvalidGrant, format!("`{key}` has to name a workload"))
-                    .at(graph.word(connect, key), format!("this is {}", other.kind())),
+                Diagnostic::new(Code::InvalidGrant, format!("`{key}` must name a workload"))
+                    .at(graph.word(connect, key), format!("found {}", other.kind())),
             );
             return None;
         }
@@ -216,28 +219,28 @@ fn peer(graph: &Graph<'_>, connect: &Stated, key: &str, diagnostics: &mut Diagno
     let cluster = &graph.instances[resource.instance].cluster;
     if resource.kind.kubernetes().is_some() && *cluster != own.cluster {
         let shown = |cluster: &Option<Text>| match cluster {
-            Some(name) => format!("in `{name}`"),
-            None => "in none".to_owned(),
+            Some(name) => format!("in cluster `{name}`"),
+            None => "in no cluster".to_owned(),
         };
         diagnostics.push(
             Diagnostic::new(
                 Code::InvalidGrant,
                 format!(
-                    "`{}` is in another cluster than this connection",
+                    "`{}` and this connection are in different clusters",
                     resource.address
                 ),
             )
             .at(
                 graph.word(connect, key),
                 format!(
-                    "{}, and `{}` {}",
+                    "{}, but `{}` is {}",
                     shown(cluster),
                     own.component,
                     shown(&own.cluster)
                 ),
             )
             .help(
-                "a network policy knows the pods of its own cluster: say `{cidr: …}` for what is in another",
+                "use `{cidr: …}` for pods in another cluster: a NetworkPolicy selects only pods of one cluster",
             ),
         );
         return None;
@@ -269,9 +272,9 @@ fn peer(graph: &Graph<'_>, connect: &Stated, key: &str, diagnostics: &mut Diagno
         diagnostics.push(
             Diagnostic::new(
                 Code::InvalidGrant,
-                format!("`{}` has no network of its own", resource.address),
+                format!("`{}` has no pods to connect", resource.address),
             )
-            .at(graph.word(connect, key), format!("this is of the type `{kind}`"))
+            .at(graph.word(connect, key), format!("has the type `{kind}`"))
             .help("connect workloads, Services, security groups, or `{cidr: …}`"),
         );
         return None;
@@ -299,7 +302,7 @@ fn peer(graph: &Graph<'_>, connect: &Stated, key: &str, diagnostics: &mut Diagno
     }))
 }
 
-/// The one workload of a component.
+/// Returns the workload of a component, if there is exactly one.
 fn workload_of(
     graph: &Graph<'_>,
     component: usize,
@@ -319,7 +322,7 @@ fn workload_of(
         .map(|(at, _)| at)
         .collect();
     match workloads.as_slice() {
-        [one] => Some(*one),
+        [only] => Some(*only),
         several => {
             let message = match several.len() {
                 0 => format!("component `{}` has no workload", shown(&reference.name)),
@@ -327,7 +330,7 @@ fn workload_of(
             };
             diagnostics.push(
                 Diagnostic::new(Code::InvalidGrant, message)
-                    .at(word, "which pods are meant?")
+                    .at(word, "must have exactly one workload")
                     .help("name an output of the component that is a workload or a Service"),
             );
             None
@@ -335,8 +338,8 @@ fn workload_of(
     }
 }
 
-/// Egress where the connection begins, ingress where it ends: each in its own namespace, where the stack creates that namespace
-/// and isolates the pods.
+/// Returns the policy for egress at the source and the one for ingress at the destination. Each is in the namespace of its pods, if the stack
+/// creates that namespace and isolates the pods.
 fn policies(
     graph: &Graph<'_>,
     site: &Site<'_>,
@@ -379,7 +382,7 @@ fn policies(
     made
 }
 
-/// The other side, as a rule of a policy names it.
+/// Returns the peer for the rule of a policy.
 fn selector(peer: &Peer, direction: Direction) -> Term {
     match peer {
         Peer::Pods(pods) => Term::map([
@@ -404,7 +407,7 @@ fn selector(peer: &Peer, direction: Direction) -> Term {
     }
 }
 
-/// The object of a policy, declared by the connection.
+/// Returns the NetworkPolicy, with the connection as its declaration.
 fn policy(graph: &Graph<'_>, connect: &Stated, name: &str, namespace: &Term, spec: Term) -> Resource {
     let instance = &graph.instances[connect.instance];
     let names = &graph.uses[connect.instance].names;

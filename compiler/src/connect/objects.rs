@@ -1,4 +1,4 @@
-//! Names by which Kubernetes objects refer to each other: what comes first, and what nobody creates.
+//! Finds names by which Kubernetes objects refer to each other, for the order of objects and for dangling references.
 
 use foldhash::{HashMap, HashMapExt};
 use terrace_artifact::{Segment, Text};
@@ -16,22 +16,22 @@ use crate::term::Term;
 /// Namespaces that every cluster has.
 const EXISTING: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 
-/// Objects by cluster, kind, namespace (empty for those of the whole cluster) and name.
+/// Objects by cluster, kind, namespace (empty for cluster-scoped objects) and name.
 pub(crate) type Objects<'a> = HashMap<(Option<&'a Text>, &'a str, &'a str, &'a str), usize>;
 
-/// A name that an object says, and what it names.
+/// A name in an object that refers to another object.
 pub(super) struct Mention<'a> {
     kind: &'a str,
     name: &'a str,
-    /// Whether the object works without it.
+    /// Whether the object works without the other object.
     optional: bool,
-    /// The keys at the end of the field's path, and how the field is called.
+    /// The keys at the end of the path of the field, and the name of the field for messages.
     field: &'static [&'static str],
     path: &'static str,
 }
 
 impl Mention<'_> {
-    /// Group, version and kind, as `type` has them.
+    /// Returns group, version and kind in the form of `type`.
     fn type_of(&self) -> String {
         let version = match self.kind {
             "Deployment" | "StatefulSet" => "apps/v1",
@@ -41,14 +41,14 @@ impl Mention<'_> {
         format!("{version}/{}", self.kind)
     }
 
-    /// Whether it names an object of this kind and name.
+    /// Returns whether the name refers to an object of this kind and name.
     pub(super) fn is(&self, kind: &str, name: &str) -> bool {
         self.kind == kind && self.name == name
     }
 }
 
 impl Graph<'_> {
-    /// The objects of the environment, by name.
+    /// Returns the objects of the environment by name.
     pub(crate) fn objects(&self) -> Objects<'_> {
         let mut objects = Objects::with_capacity(self.resources.len());
         for (at, resource) in self.resources.iter().enumerate() {
@@ -70,7 +70,7 @@ impl Graph<'_> {
         objects
     }
 
-    /// What comes before an object because it names it. A name that nothing has is reported.
+    /// Returns the dependencies of an object on objects that it names. Reports names of objects that do not exist.
     pub(crate) fn mentioned(
         &self,
         at: usize,
@@ -118,8 +118,12 @@ impl Graph<'_> {
     }
 
     fn dangling(&self, resource: &Resource, mention: &Mention<'_>, diagnostics: &mut Diagnostics) {
-        let message = format!("nothing creates the {} `{}`", mention.kind, shown(mention.name));
-        let label = format!("`{}` names it in `{}`", resource.address, mention.path);
+        let message = format!(
+            "no resource creates the {} `{}`",
+            mention.kind,
+            shown(mention.name)
+        );
+        let label = format!("`{}` refers to it in `{}`", resource.address, mention.path);
         let mut path = Vec::new();
         let written = names_at(&resource.body, mention, &mut path)
             .then(|| self.written(resource, &path))
@@ -133,17 +137,17 @@ impl Graph<'_> {
             "Namespace" => diagnostic
                 .help("add a component with `module: tenant`, or a resource of `type: v1/Namespace`"),
             kind => diagnostic.help(format!(
-                "add a resource that is the {kind}, or refer to one: `ref('NAME').name`"
+                "add the {kind} as a resource, or refer to an existing resource: `ref('NAME').name`"
             )),
         };
         diagnostics.push(diagnostic.help(format!(
-            "if somebody else made it, state that in the component: `existing: [{{type: {}, name: {}}}]`",
+            "if the object exists outside the stack, declare it in the component: `existing: [{{type: {}, name: {}}}]`",
             mention.type_of(),
             shown(mention.name)
         )));
     }
 
-    /// Where the value at a path of a body was written, in the body or for an input that it reads.
+    /// Returns the place of the value at a path of a body: in the body, or of an input that it reads.
     fn written(&self, resource: &Resource, path: &[Segment]) -> Option<Span> {
         let one = &self.uses[resource.instance];
         if let Some(node) = patched(one, resource, path) {
@@ -159,7 +163,7 @@ impl Graph<'_> {
         }
     }
 
-    /// A diagnostic about a resource of a module, with the component that led there.
+    /// Adds the component that uses the module to a diagnostic about a resource.
     pub(crate) fn located(&self, resource: &Resource, diagnostic: Diagnostic) -> Diagnostic {
         match &self.uses[resource.instance].kind {
             crate::resolve::UseKind::Component {
@@ -170,7 +174,7 @@ impl Graph<'_> {
     }
 }
 
-/// Finds the field that says a name: the path of the first that ends as such fields do.
+/// Finds the path of the first field with a name whose path ends like the field of the mention.
 fn names_at(term: &Term, mention: &Mention<'_>, path: &mut Vec<Segment>) -> bool {
     let ends = |path: &[Segment]| {
         let keys = path.iter().rev().filter_map(|segment| match segment {
@@ -201,7 +205,7 @@ fn names_at(term: &Term, mention: &Mention<'_>, path: &mut Vec<Segment>) -> bool
     }
 }
 
-/// The names that an object says, but for its namespace.
+/// Returns the names in an object that refer to others, except its namespace.
 pub(super) fn mentions(resource: &Resource) -> Vec<Mention<'_>> {
     let mut out = Vec::new();
     let body = &resource.body;
@@ -293,7 +297,7 @@ fn pod_mentions<'a>(pod: &'a Term, out: &mut Vec<Mention<'a>>) {
             "serviceAccountName",
         ));
     }
-    // Secrets are made by others (an operator, a person): they come first where they are here, and are not missed.
+    // Operators or users create Secrets outside the stack. A Secret of the stack comes first, and a missing one is not reported.
     let mut secret = |name: Option<&'a str>| {
         out.extend(name.map(|name| Mention {
             kind: "Secret",

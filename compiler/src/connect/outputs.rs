@@ -1,4 +1,4 @@
-//! What stacks tell other stacks.
+//! Outputs of CloudFormation stacks.
 
 use std::collections::BTreeMap;
 
@@ -11,15 +11,15 @@ use crate::expression::filters::pascal;
 use crate::resource::Resource;
 use crate::term::Term;
 
-/// The outputs of CloudFormation stacks by name, for each stack that has some: its instance and part.
+/// The outputs of CloudFormation stacks by name, for the instance and part of each stack with outputs.
 pub(crate) type Outputs = BTreeMap<(usize, u32), BTreeMap<Text, Term>>;
 
 impl Graph<'_> {
-    /// The outputs of each instance's stack: those that its module declares, and those that others ask for.
+    /// Returns the outputs of the stacks: those that modules declare, and those that other artifacts need.
     pub(crate) fn outputs(&self, lowered: &[Lowered]) -> Outputs {
         let mut outputs = Outputs::new();
         for (index, instance) in self.instances.iter().enumerate() {
-            // An output is told by the stack that has what it tells.
+            // An output belongs to the stack with the resource that it refers to.
             let mut firsts: BTreeMap<u32, usize> = BTreeMap::new();
             let members = self.resources_of(index);
             for (at, resource) in members.filter(|(_, resource)| !is_object(resource)) {
@@ -30,8 +30,8 @@ impl Graph<'_> {
             }
             for (name, term) in &instance.outputs {
                 let mut parts = firsts.iter();
-                let told = parts.find_map(|(part, first)| Some((*part, self.lower_output(*first, term)?)));
-                if let Some((part, value)) = told {
+                let found = parts.find_map(|(part, first)| Some((*part, self.lower_output(*first, term)?)));
+                if let Some((part, value)) = found {
                     outputs
                         .entry((index, part))
                         .or_default()
@@ -39,7 +39,7 @@ impl Graph<'_> {
                 }
             }
         }
-        for late in lowered.iter().flat_map(asked) {
+        for late in lowered.iter().flat_map(late_values) {
             let resource = &self.resources[late.resource];
             if is_object(resource) {
                 continue;
@@ -54,8 +54,8 @@ impl Graph<'_> {
     }
 }
 
-/// What a resource's lowering asks of other resources.
-fn asked(lowered: &Lowered) -> impl Iterator<Item = &Late> {
+/// Returns the values of other resources that a lowered resource needs.
+fn late_values(lowered: &Lowered) -> impl Iterator<Item = &Late> {
     let bound = lowered
         .bindings
         .iter()

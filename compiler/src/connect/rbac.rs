@@ -1,4 +1,4 @@
-//! Grants of workloads on Kubernetes objects: RBAC for just the named ones.
+//! Converts grants of workloads on Kubernetes objects to RBAC for the named objects only.
 
 use terrace_artifact::{Address, Text};
 
@@ -12,7 +12,7 @@ use crate::expression::filters::slug;
 use crate::resource::{Resource, ResourceKind};
 use crate::term::Term;
 
-/// RBAC for a workload: a Role with just the named objects, bound to its service account.
+/// Returns a Role for the named object, and a RoleBinding for the ServiceAccount of the workload.
 pub(super) fn role_based(
     graph: &Graph<'_>,
     namespaces: &Namespaces,
@@ -27,13 +27,13 @@ pub(super) fn role_based(
         diagnostics.push(
             Diagnostic::new(
                 Code::InvalidGrant,
-                format!("a workload has no rights on `{}` of its own", target.address),
+                format!(
+                    "permissions on `{}` cannot be granted to a Kubernetes workload",
+                    target.address
+                ),
             )
-            .at(
-                graph.word(grant, "on"),
-                "a Kubernetes workload acts on AWS through a role",
-            )
-            .help("give it a role with the module `identity`, and grant to that role"),
+            .at(graph.word(grant, "on"), "a workload uses AWS through an IAM role")
+            .help("create a role with the module `identity`, and grant to that role"),
         );
         return Vec::new();
     };
@@ -43,12 +43,12 @@ pub(super) fn role_based(
             Diagnostic::new(
                 Code::InvalidGrant,
                 format!(
-                    "`{}` is in another cluster than `{}`",
-                    target.address, workload.address
+                    "`{}` and `{}` are in different clusters",
+                    workload.address, target.address
                 ),
             )
-            .at(graph.word(grant, "on"), "rights end where the cluster ends")
-            .help("place the two together, with `on`"),
+            .at(graph.word(grant, "on"), "permissions are limited to one cluster")
+            .help("place both in the same cluster with `on`"),
         );
         return Vec::new();
     }
@@ -57,9 +57,12 @@ pub(super) fn role_based(
     };
     if grant.value.get("prefix").is_some() {
         diagnostics.push(
-            Diagnostic::new(Code::InvalidGrant, format!("`{}` has no parts", target.address))
-                .at(graph.word(grant, "prefix"), "only a bucket has a `prefix`")
-                .help("take `prefix` away"),
+            Diagnostic::new(
+                Code::InvalidGrant,
+                format!("`prefix` is not supported for `{}`", target.address),
+            )
+            .at(graph.word(grant, "prefix"), "only buckets support `prefix`")
+            .help("remove `prefix`"),
         );
     }
     let verbs: &[&str] = match may {
@@ -71,7 +74,7 @@ pub(super) fn role_based(
             diagnostics.push(
                 Diagnostic::new(
                     Code::InvalidGrant,
-                    format!("`{other}` means nothing for `{kind}`"),
+                    format!("`{other}` is not a valid permission on `{kind}`"),
                 )
                 .at(graph.word(grant, "may"), format!("on `{}`", target.address))
                 .nearest(
@@ -79,7 +82,7 @@ pub(super) fn role_based(
                     other,
                     ["read", "write", "read_write", "admin"],
                 )
-                .help("on Kubernetes objects one may `read`, `write`, `read_write` and `admin`"),
+                .note("the valid permissions are `read`, `write`, `read_write` and `admin`"),
             );
             return Vec::new();
         }
@@ -93,11 +96,11 @@ pub(super) fn role_based(
         diagnostics.push(
             Diagnostic::new(
                 Code::InvalidGrant,
-                format!("`{}` runs with nobody's rights", workload.address),
+                format!("`{}` has no ServiceAccount", workload.address),
             )
-            .at(graph.word(grant, "who"), "granted here")
+            .at(graph.word(grant, "who"), "requires a ServiceAccount")
             .also(workload.declared, "has no `serviceAccountName`")
-            .help("give it a ServiceAccount of its own"),
+            .help("add a ServiceAccount for the workload, and set `serviceAccountName`"),
         );
         return Vec::new();
     };
@@ -180,7 +183,7 @@ pub(super) fn role_based(
     ]
 }
 
-/// The namespace of a Role for the object: the object's own, which the stack must create. Reports why there is none.
+/// Returns the namespace for the Role: that of the object, which the stack must create. Reports the reason if there is none.
 fn role_namespace(
     graph: &Graph<'_>,
     namespaces: &Namespaces,
@@ -194,10 +197,13 @@ fn role_namespace(
         diagnostics.push(
             Diagnostic::new(
                 Code::InvalidGrant,
-                format!("`{}` is cluster-scoped: a Role cannot name it", target.address),
+                format!(
+                    "permissions on `{}` cannot be granted: it is cluster-scoped",
+                    target.address
+                ),
             )
             .at(graph.word(grant, "on"), format!("{kind} has no namespace"))
-            .help("write the ClusterRole and its binding as resources of the platform"),
+            .help("declare the ClusterRole and its binding as resources of the platform"),
         );
         return None;
     };
@@ -219,12 +225,10 @@ fn role_namespace(
         )
         .at(
             graph.word(grant, "on"),
-            "a grant writes a Role and a RoleBinding into the namespace of its object",
+            "a grant creates a Role and a RoleBinding in the namespace of the object",
         )
         .also(target.declared, "declared here")
-        .help(
-            "move the object to a namespace of the stack, or let the owner of that namespace write the Role",
-        ),
+        .help("move the object to a namespace of the stack, or ask the owner of that namespace for the Role"),
     );
     None
 }

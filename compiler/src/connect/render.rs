@@ -1,4 +1,4 @@
-//! Pieces of values in the words of their target: `Fn::Sub` and parameters, or text with late bindings.
+//! Renders the parts of values for their target: `Fn::Sub` and parameters, or strings with bindings.
 
 use terrace_artifact::Text;
 use terrace_catalog::At;
@@ -12,7 +12,7 @@ use crate::source::Span;
 use crate::term::Term;
 
 impl Lowering<'_> {
-    /// Pieces as the target understands them.
+    /// Renders parts for the target.
     pub(super) fn render(&mut self, atoms: Vec<Atom>, span: Span, at: &At<'_>) -> Term {
         let atoms: Vec<Atom> = atoms.into_iter().map(|atom| self.known(atom)).collect();
         let texts = atoms.iter().map(|atom| match atom {
@@ -31,13 +31,13 @@ impl Lowering<'_> {
         }
     }
 
-    /// Takes what is known of an atom at compile time.
+    /// Replaces an atom with its value, if that is known at compile time.
     fn known(&mut self, atom: Atom) -> Atom {
         match &atom {
             Atom::Pseudo(name, context) => {
                 let place = &self.graph.places[*context];
                 let own = &self.graph.places[self.resource().instance];
-                // Inside the same account the intrinsic says it; anywhere else the value does, where it is known.
+                // Inside the same account, the intrinsic function is used. Elsewhere the value is used, if it is known.
                 if self.cloudformation && (place == own || place.account.is_none()) {
                     return atom;
                 }
@@ -82,7 +82,7 @@ impl Lowering<'_> {
         }
     }
 
-    /// A value that is nothing but one piece.
+    /// Renders a value with a single part.
     fn intrinsic(&mut self, atom: Atom) -> Term {
         match atom {
             Atom::Pseudo(name, _) => Term::map([("Ref", Term::String(name))]),
@@ -97,8 +97,8 @@ impl Lowering<'_> {
         }
     }
 
-    /// What names a late value in the template, and the attribute where it is one: of a resource beside the reader, or the
-    /// parameter that brings it.
+    /// Returns the name of a late value in the template: the logical ID of a resource in the same stack with its attribute, or the parameter for
+    /// the value.
     fn late(&mut self, late: Late) -> (Text, Option<Text>) {
         if !self.graph.same_stack(self.at, late.resource) {
             return (self.parameter(late), None);
@@ -110,7 +110,7 @@ impl Lowering<'_> {
         }
     }
 
-    /// Text with pieces in it that are known when it is deployed.
+    /// Renders a string with parts that are known after apply.
     fn substitution(&mut self, atoms: Vec<Atom>) -> Term {
         let mut text = String::new();
         for atom in atoms {
@@ -160,37 +160,37 @@ impl Lowering<'_> {
                         "AWS::Region" => "region",
                         _ => "partition",
                     };
-                    let message = format!("the {what} is not known in this environment");
+                    let message = format!("the {what} of this environment is unknown");
                     self.fail(
                         Failure::new(
                             Code::UnknownTarget,
                             span,
                             message,
-                            "a Kubernetes object needs it written out",
+                            "a Kubernetes object needs it at compile time",
                         )
-                        .with_help("give the environment `aws: {account: …, region: …}`"),
+                        .with_help("add `aws: {account: …, region: …}` to the environment"),
                     );
                 }
                 Atom::Secret(secret) => self.fail(Failure::new(
                     Code::LiteralSecret,
                     secret.span,
-                    "a secret cannot be put into text in a Kubernetes object",
-                    "the object would hold its value",
+                    "a secret cannot be part of a string in a Kubernetes object",
+                    "the object would contain its value",
                 )),
                 Atom::Asset(asset) => self.fail(Failure::new(
                     Code::InvalidResource,
                     asset.span,
-                    "an asset's place is not known to Kubernetes objects",
-                    "in the bootstrap bucket of an account",
+                    "an asset cannot be used in a Kubernetes object",
+                    "assets are stored in the bootstrap bucket of an AWS account",
                 )),
             }
         }
         self.out.bindings.push((at.path(), atoms));
-        // Still a late value to the checks; as text, what readers see in its place.
+        // The checks still see a late value. Its string is for messages.
         Term::Concat(vec![Term::String(shown.into())].into())
     }
 
-    /// The name of the parameter that brings a value into this stack.
+    /// Returns the name of the stack parameter for a value, and adds the parameter.
     fn parameter(&mut self, late: Late) -> Text {
         let resource = &self.graph.resources[late.resource];
         let instance = &self.graph.instances[resource.instance];
@@ -216,7 +216,7 @@ impl Lowering<'_> {
     }
 }
 
-/// The partition of a region.
+/// Returns the partition of a region.
 fn partition(region: &str) -> &'static str {
     match region.split('-').next() {
         Some("cn") => "aws-cn",

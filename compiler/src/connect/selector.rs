@@ -2,7 +2,7 @@
 
 use crate::term::Term;
 
-/// True when a label selector selects an object that has these labels. An empty selector selects every object.
+/// Returns whether a label selector selects an object with these labels. An empty selector selects every object.
 pub(crate) fn selects(selector: &Term, labels: &Term) -> bool {
     let exact = selector.get("matchLabels").map_or(&[][..], Term::entries);
     let expressions = selector.get("matchExpressions").map_or(&[][..], Term::items);
@@ -10,7 +10,7 @@ pub(crate) fn selects(selector: &Term, labels: &Term) -> bool {
         && expressions.iter().all(|expression| holds(expression, labels))
 }
 
-/// True when a selector demands nothing of an object.
+/// Returns whether a selector has no requirements.
 pub(crate) fn selects_all(selector: &Term) -> bool {
     ["matchLabels", "matchExpressions"].iter().all(|key| {
         selector
@@ -33,7 +33,7 @@ fn holds(expression: &Term, labels: &Term) -> bool {
     }
 }
 
-/// The direction of traffic that a NetworkPolicy is about, as seen from the pods that it selects.
+/// The direction of traffic of a NetworkPolicy, from the view of the selected pods.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Direction {
     Ingress,
@@ -41,7 +41,7 @@ pub(crate) enum Direction {
 }
 
 impl Direction {
-    /// The word in `policyTypes`.
+    /// Returns the value in `policyTypes`.
     pub(crate) fn policy_type(self) -> &'static str {
         match self {
             Direction::Ingress => "Ingress",
@@ -49,7 +49,7 @@ impl Direction {
         }
     }
 
-    /// The field with the rules.
+    /// Returns the field with the rules.
     pub(crate) fn rules(self) -> &'static str {
         match self {
             Direction::Ingress => "ingress",
@@ -57,7 +57,7 @@ impl Direction {
         }
     }
 
-    /// The field of a rule with the other side.
+    /// Returns the field with the peers of a rule.
     pub(crate) fn peers(self) -> &'static str {
         match self {
             Direction::Ingress => "from",
@@ -66,7 +66,7 @@ impl Direction {
     }
 }
 
-/// True when a NetworkPolicy isolates pods with these labels in this direction: what no policy allows them is then closed.
+/// Returns whether a NetworkPolicy isolates pods with these labels in this direction, so that connections without a policy are denied.
 pub(crate) fn isolates(policy: &Term, direction: Direction, labels: &Term) -> bool {
     let Some(spec) = policy.get("spec") else {
         return false;
@@ -75,7 +75,7 @@ pub(crate) fn isolates(policy: &Term, direction: Direction, labels: &Term) -> bo
         Some(types) => types
             .iter()
             .any(|word| word.as_str() == Some(direction.policy_type())),
-        // Without `policyTypes`, a policy is about ingress, and about egress where it has such rules.
+        // Without `policyTypes`, a policy applies to ingress, and to egress if it has egress rules.
         None => direction == Direction::Ingress || spec.get("egress").is_some(),
     };
     of_direction

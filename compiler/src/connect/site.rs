@@ -11,7 +11,7 @@ use crate::term::Term;
 pub(super) type Namespaces = HashSet<(Option<Text>, Text)>;
 
 impl Graph<'_> {
-    /// The namespaces that the stack creates.
+    /// Returns the namespaces that the stack creates.
     pub(super) fn created_namespaces(&self) -> Namespaces {
         let mut namespaces = Namespaces::new();
         for (at, resource) in self.resources.iter().enumerate() {
@@ -23,14 +23,14 @@ impl Graph<'_> {
         namespaces
     }
 
-    /// A name in the metadata of an object, where it is known at compile time.
+    /// Returns a name in the metadata of an object, if it is known at compile time.
     pub(super) fn known_metadata(&self, at: usize, key: &str) -> Option<Text> {
         let resource = &self.resources[at];
         self.known_text(at, resource.instance, resource.body.at(&["metadata", key])?)
     }
 }
 
-/// What the stack itself has in its clusters.
+/// The namespaces and network policies of the stack.
 pub(super) struct Site<'g> {
     namespaces: Namespaces,
     /// The bodies of network policies, by cluster and namespace.
@@ -58,13 +58,13 @@ impl<'g> Site<'g> {
         }
     }
 
-    /// True when the stack creates this namespace.
+    /// Returns whether the stack creates this namespace.
     pub(super) fn creates(&self, cluster: Option<&Text>, namespace: &Term) -> bool {
         let key = namespace.as_str().map(|name| (cluster.cloned(), name.into()));
         key.is_some_and(|key| self.namespaces.contains(&key))
     }
 
-    /// True when a policy of the stack isolates pods with these labels in this direction.
+    /// Returns whether a policy of the stack isolates pods with these labels in this direction.
     pub(super) fn isolates(
         &self,
         cluster: Option<&Text>,

@@ -1,4 +1,4 @@
-//! The graph, as the lowering of pipelines sees it.
+//! The view of the graph for the lowering of pipelines.
 
 use terrace_artifact::{Segment, Text};
 
@@ -14,7 +14,7 @@ use crate::term::Reference;
 
 use super::Graph;
 
-/// A graph, as seen from one component.
+/// The view of a graph from one component.
 pub(super) struct InGraph<'g, 'a> {
     pub(super) graph: &'g Graph<'a>,
     pub(super) from: usize,
@@ -133,7 +133,7 @@ impl Targets for InGraph<'_, '_> {
     }
 }
 
-/// The place in a pipeline's document of what its machine has at a path: the step of the state, or its argument.
+/// Returns the place in the document of a pipeline for a path in its state machine: the step of the state, or its argument.
 fn place_in_pipeline(pipeline: &Node, path: &[Segment]) -> Option<Span> {
     let key = |at: usize| match path.get(at)? {
         Segment::Key(key) => Some(key.as_str()),
@@ -157,7 +157,7 @@ fn place_in_pipeline(pipeline: &Node, path: &[Segment]) -> Option<Span> {
     below.or(Some(name))
 }
 
-/// The step that becomes a state: the place of its name, and what it says.
+/// Returns the step of a state: the place of its name, and its body.
 fn step_of<'n>(node: &'n Node, state: &str) -> Option<(Span, &'n Node)> {
     let own = node
         .entries()

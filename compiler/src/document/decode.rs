@@ -1,4 +1,4 @@
-//! From valid nodes to documents.
+//! Decodes valid nodes to documents.
 
 use std::str::FromStr;
 
@@ -74,7 +74,7 @@ impl Environment {
 }
 
 impl Tenant {
-    /// Decodes the document, or the `tenant` of a module's test.
+    /// Decodes the document, or the `tenant` of a module test.
     pub fn decode(node: &Node) -> Tenant {
         Tenant {
             name: name(node),
@@ -277,7 +277,7 @@ fn placement(node: &Node) -> Option<Placement> {
 fn module_use(node: &Node) -> ModuleUse {
     let whole = node.as_str().unwrap_or_default();
     let (name, requirement) = whole.split_once('@').unwrap_or((whole, ""));
-    // In quotes the text begins one byte later; the characters of both parts need no escapes.
+    // In quotes, the string starts one byte later. The characters of both parts need no escapes.
     let quote = usize::from((node.span.end - node.span.start) as usize > whole.len());
     let name_span = node.span.within(quote..quote + name.len());
     let rest = if requirement.is_empty() {

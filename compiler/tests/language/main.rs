@@ -250,7 +250,7 @@ waivers: [{waiver}]
         ),
         (
             vec![&few, &all, &errors],
-            "unused-waiver: nothing here breaks the rule `patience` <patience>",
+            "unused-waiver: waiver for `patience` suppresses nothing <patience>",
         ),
     ] {
         let list: Vec<&str> = waivers.into_iter().map(String::as_str).collect();

@@ -1,4 +1,4 @@
-//! What is left out of an archive: a short list, and what a `.terraceignore` says, in the syntax of a `.gitignore`.
+//! Rules for excluded files: a fixed list, and `.terraceignore` files in the syntax of `.gitignore`.
 
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
@@ -6,14 +6,14 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use super::super::Refusal;
 use crate::code::Code;
 
-/// The file that says what else is left out, in any directory from the stack's to the one of the file in question.
+/// The file with further rules. It may be in any directory between that of the stack and that of an excluded file.
 pub(super) const FILE: &str = ".terraceignore";
 
-/// Left out wherever it is, unless a `.terraceignore` takes it back (`!.git`): what tools keep beside the files they
-/// work on, and what would make each machine's archive another one.
+/// Files that are excluded in every directory, unless a `.terraceignore` includes them (`!.git`): files of tools, and files that would make the
+/// archive different on each machine.
 pub(super) const ALWAYS: [&str; 6] = [".git", ".hg", ".svn", "__pycache__/", ".DS_Store", FILE];
 
-/// What is left out where: the rules of the directories on the way to the one that is read.
+/// The rules of the directories on the path to the current one.
 pub(super) struct Exclusions {
     always: Gitignore,
     /// The outermost directory first.
@@ -22,7 +22,7 @@ pub(super) struct Exclusions {
 
 /// The rules of one `.terraceignore`.
 struct Rules {
-    /// The directory that it is in, from the stack's directory.
+    /// The directory of the file, relative to the directory of the stack.
     directory: String,
     file: String,
     matcher: Gitignore,
@@ -42,13 +42,13 @@ impl Default for Exclusions {
 }
 
 impl Exclusions {
-    /// Adds the rules of the file `file` in `directory`. Lines that are no pattern are refused.
+    /// Adds the rules of the file `file` in `directory`. Reports lines that are not a pattern.
     pub(super) fn add(&mut self, directory: &str, file: &str, bytes: &[u8], refusals: &mut Vec<Refusal>) {
-        let wrong = |message: String, label: String| Refusal::new(Code::InvalidAsset, message, label);
+        let refusal = |message: String, label: String| Refusal::new(Code::InvalidAsset, message, label);
         let Ok(text) = std::str::from_utf8(bytes) else {
-            refusals.push(wrong(
+            refusals.push(refusal(
                 format!("`{file}` is not UTF-8"),
-                "the asset is packed by its rules".to_owned(),
+                "the rules of this file apply to the asset".to_owned(),
             ));
             return;
         };
@@ -56,7 +56,7 @@ impl Exclusions {
         for (at, line) in text.lines().enumerate() {
             if let Err(error) = builder.add_line(None, line) {
                 let message = format!("line {} of `{file}` is not a pattern", at + 1);
-                refusals.push(wrong(message, error.to_string()));
+                refusals.push(refusal(message, error.to_string()));
             }
         }
         match builder.build() {
@@ -65,16 +65,16 @@ impl Exclusions {
                 file: file.to_owned(),
                 matcher,
             }),
-            Err(error) => refusals.push(wrong(format!("`{file}` cannot be used"), error.to_string())),
+            Err(error) => refusals.push(refusal(format!("`{file}` cannot be used"), error.to_string())),
         }
     }
 
-    /// Forgets the rules of a directory that has been read.
+    /// Removes the rules of a directory that has been read.
     pub(super) fn leave(&mut self, directory: &str) {
         self.rules.retain(|rules| rules.directory != directory);
     }
 
-    /// Who leaves a path out: the nearest rule that names it decides.
+    /// Returns the rule that excludes a path. The rule in the nearest directory decides.
     pub(super) fn of(&self, path: &str, directory: bool) -> Option<String> {
         for rules in self.rules.iter().rev() {
             let below = path
@@ -88,6 +88,6 @@ impl Exclusions {
             }
         }
         let listed = self.always.matched(path, directory).is_ignore();
-        listed.then(|| "always left out".to_owned())
+        listed.then(|| "always excluded".to_owned())
     }
 }

@@ -1,4 +1,4 @@
-//! Symbolic links of an asset: each has to lead to something that is packed with it.
+//! Checks that the symbolic links of an asset lead to files that are packed with it.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -6,10 +6,10 @@ use super::super::Refusal;
 use super::Found;
 use crate::code::Code;
 
-/// How many links may lead to each other.
+/// The maximum number of links in a chain.
 const MOST: usize = 40;
 
-/// Refuses links that lead out of the asset, to nothing in it, or to themselves.
+/// Reports links that lead outside the asset, to a missing file, or to themselves.
 pub(super) fn check(found: &BTreeMap<String, Found>, asset: &str, refusals: &mut Vec<Refusal>) {
     for (path, entry) in found {
         let Found::Link { target } = entry else {
@@ -20,14 +20,19 @@ pub(super) fn check(found: &BTreeMap<String, Found>, asset: &str, refusals: &mut
         };
         let message = format!("`{asset}/{path}` is a symbolic link {}", why.shown(asset));
         refusals.push(
-            Refusal::new(Code::InvalidAsset, message, format!("it leads to `{target}`")).help(format!(
-                "put a copy in its place, or leave it out with the line `/{path}` in `{asset}/.terraceignore`"
+            Refusal::new(
+                Code::InvalidAsset,
+                message,
+                format!("the link leads to `{target}`"),
+            )
+            .help(format!(
+                "replace it with a copy, or exclude it with the line `/{path}` in `{asset}/.terraceignore`"
             )),
         );
     }
 }
 
-/// Why a link cannot be delivered.
+/// The reason why a link cannot be delivered.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Why {
     Absolute,
@@ -39,15 +44,15 @@ enum Why {
 impl Why {
     fn shown(self, asset: &str) -> String {
         match self {
-            Why::Absolute => "to an absolute path, which other machines do not have".to_owned(),
-            Why::Outside => format!("that leads out of the asset `{asset}`"),
-            Why::Missing => "to something that the archive does not have".to_owned(),
+            Why::Absolute => "to an absolute path, which other machines may not have".to_owned(),
+            Why::Outside => format!("that leads outside the asset `{asset}`"),
+            Why::Missing => "to a file that the archive does not contain".to_owned(),
             Why::Circle => "that leads back to itself".to_owned(),
         }
     }
 }
 
-/// Follows the link at `path` through what was found.
+/// Follows the link at `path` through the entries of the asset.
 fn follow(found: &BTreeMap<String, Found>, path: &str, target: &str) -> Result<(), Why> {
     let (above, _) = path.rsplit_once('/').unwrap_or(("", path));
     let mut here: Vec<&str> = above.split('/').filter(|part| !part.is_empty()).collect();
@@ -106,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_leads_to_what_is_packed() {
+    fn accepts_links_to_packed_files() {
         let found = tree(&[
             ("lib/", None),
             ("lib/libx.so.1", None),
@@ -124,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_leads_elsewhere_is_refused() {
+    fn rejects_links_to_other_files() {
         let found = tree(&[
             ("a/", None),
             ("a/x", None),

@@ -115,7 +115,7 @@ fn listed(bytes: &[u8]) -> Vec<(String, u32)> {
     entries
 }
 
-/// What is said of an asset that is refused.
+/// Returns the messages for an asset that is rejected.
 fn refused(sources: &Memory, path: &str) -> Vec<String> {
     let refusals = Assets::new(sources, &[])
         .packed(path, here())
@@ -155,12 +155,12 @@ fn an_archive_holds_what_the_directory_holds() {
     );
     let excluded: Vec<&str> = packed.excluded.iter().map(|(path, _)| path.as_str()).collect();
     assert_eq!(excluded, [".git/", "lib/__pycache__/"]);
-    let mut said = Diagnostics::new();
-    assets.report_exclusions(&mut said);
-    let said = said.into_sorted();
-    assert_eq!(said.len(), 1);
+    let mut diagnostics = Diagnostics::new();
+    assets.report_exclusions(&mut diagnostics);
+    let diagnostics = diagnostics.into_sorted();
+    assert_eq!(diagnostics.len(), 1);
     assert_eq!(
-        said[0].message,
+        diagnostics[0].message,
         "the asset `src` leaves out `.git/` and `lib/__pycache__/`"
     );
 }
@@ -248,7 +248,7 @@ fn the_nearest_rule_says_what_is_left_out() {
 }
 
 #[test]
-fn what_cannot_be_delivered_is_refused() {
+fn rejects_files_that_cannot_be_delivered() {
     let sources = Memory::of(&[
         ("src/passwd", link("/etc/passwd"), ""),
         ("src/up", link("../job.py"), ""),
@@ -263,16 +263,22 @@ fn what_cannot_be_delivered_is_refused() {
         refused(&sources, "src"),
         [
             "`src/run.sock` is a socket",
-            "`src/gone` is a symbolic link to something that the archive does not have",
-            "`src/passwd` is a symbolic link to an absolute path, which other machines do not have",
-            "`src/up` is a symbolic link that leads out of the asset `src`",
+            "`src/gone` is a symbolic link to a file that the archive does not contain",
+            "`src/passwd` is a symbolic link to an absolute path, which other machines may not have",
+            "`src/up` is a symbolic link that leads outside the asset `src`",
         ]
     );
     for (path, message) in [
-        ("out", "the asset `out` leads out of the stack"),
-        ("../../home", "the asset `../../home` is outside of the stack"),
-        ("/etc/passwd", "the asset's path `/etc/passwd` is absolute"),
-        (".", "the asset `.` is the stack's directory, or one around it"),
+        ("out", "the asset `out` leads outside the directory of the stack"),
+        (
+            "../../home",
+            "the asset `../../home` is outside the directory of the stack",
+        ),
+        ("/etc/passwd", "the path of the asset `/etc/passwd` is absolute"),
+        (
+            ".",
+            "the asset `.` is the directory of the stack or a parent of it",
+        ),
         ("none", "the asset `none` cannot be read"),
         ("job.py/x", "the asset `job.py/x` cannot be read"),
     ] {
@@ -282,7 +288,7 @@ fn what_cannot_be_delivered_is_refused() {
 }
 
 #[test]
-fn a_directory_outside_is_one_that_the_platform_names() {
+fn accepts_directories_outside_only_if_the_platform_lists_them() {
     let sources = Memory::of(&[
         ("../shared/fn/a.py", file(""), ""),
         ("../shared/away", link("../secret"), ""),

@@ -1,4 +1,4 @@
-//! Secrets in bodies as the targets would get them: what expressions, inputs and defaults come to.
+//! Finds secrets in bodies as the targets would get them, after expressions, inputs and defaults are applied.
 
 use terrace_artifact::Segment;
 use terrace_catalog::At;
@@ -12,36 +12,36 @@ use crate::diagnostic::Diagnostics;
 use crate::resource::{Resource, ResourceKind};
 use crate::term::Term;
 
-/// Properties of CloudFormation resources that hold a secret, beside those whose names end in `Password` and the like.
+/// Properties of CloudFormation resources that contain a secret, in addition to those whose names end in words such as `Password`.
 const PROPERTIES: [&str; 3] = ["SecretString", "AuthToken", "SecretToken"];
 
-/// Reports secrets in the body of a resource. Gives whether there are any; where there are, nobody may say more of the body: a
-/// message could show it.
+/// Reports secrets in the body of a resource. Returns whether it contains any. If so, no other message may be about the body, because it
+/// could show the secret.
 pub(crate) fn in_body(graph: &Graph<'_>, at: usize, body: &Term, diagnostics: &mut Diagnostics) -> bool {
     let resource = &graph.resources[at];
     let mut found = Vec::new();
     Search::of(resource, &mut found).term(&At::ROOT, body);
-    let mut told = false;
+    let mut has_secret = false;
     for (path, reason) in found {
         let diagnostic = graph.at_field(resource, &path, written_out(&reason));
         let place = diagnostic.primary.as_ref().map(|label| label.span);
         if place.is_some_and(|span| is_marked(graph.files, span)) {
             continue;
         }
-        told = true;
+        has_secret = true;
         diagnostics.push(match place {
             Some(span) if graph.files.get(span.file).path == "--set" => typed_out(span),
             Some(span) => diagnostic.at(span, reason.shown()),
             None => diagnostic,
         });
     }
-    told
+    has_secret
 }
 
 /// A walk through a body.
 struct Search<'f> {
     cloudformation: bool,
-    /// Whether it is a Secret, which holds nothing else.
+    /// Whether the resource is a Secret, whose values are all secret.
     secret: bool,
     found: &'f mut Vec<(Vec<Segment>, Reason)>,
 }
@@ -68,7 +68,7 @@ impl<'f> Search<'f> {
                 }
                 let before = self.found.len();
                 self.map(at, entries);
-                // Many tenants have what a module says without an expression: it is looked through once.
+                // Many tenants share the parts of a module without expressions. They are searched once.
                 if let Some(harmless) = known.filter(|_| self.found.len() == before && !self.secret) {
                     let _ = harmless.set(());
                 }
@@ -88,7 +88,7 @@ impl<'f> Search<'f> {
                     }
                 }
             }
-            // Text with values that are known later, as readers see it.
+            // A string with values that are known after apply: the parts that are known now.
             Term::Concat(parts) => {
                 let known = parts.iter().find_map(Term::as_str);
                 self.note(at, known.and_then(of_text));
@@ -114,7 +114,7 @@ impl<'f> Search<'f> {
         }
     }
 
-    /// What a Secret holds.
+    /// Searches the values of a Secret.
     fn object(&mut self, at: &At<'_>, values: &[(terrace_artifact::Text, Term)]) {
         for (key, value) in values {
             if value.as_str().is_some_and(|text| !is_public(text)) {
@@ -124,7 +124,7 @@ impl<'f> Search<'f> {
     }
 
     fn of_value(&self, key: &str, value: &str) -> Option<Reason> {
-        // A property for a password has one, however short it is.
+        // The value of a property for passwords is one, even if it is short.
         let property = self.cloudformation
             && (PROPERTIES.contains(&key) || keys::is_password(key))
             && keys::is_written(value);
@@ -135,7 +135,7 @@ impl<'f> Search<'f> {
     fn variable(&mut self, at: &At<'_>, item: &Term) {
         let text = |key: &str| item.get(key).and_then(Term::as_str);
         for (name, value) in PAIRS {
-            // What is a secret by itself was found under its key.
+            // A value that has the form of a secret was found under its key.
             if let (Some(named), Some(given)) = (text(name), text(value))
                 && keys::gives_secret(named, given)
                 && of_text(given).is_none()

@@ -1,14 +1,14 @@
-//! Values that are secrets by their form, whatever they are called: private keys, the keys and tokens of well-known services,
-//! URLs with a password.
+//! Recognizes secrets by their form, independent of their key: private keys, keys and tokens of well-known services, and URLs with a
+//! password.
 //!
-//! The forms are those that the services document for secret scanners: fixed prefixes, fixed lengths. What has no form of its
-//! own, such as a password, is known by its key alone.
+//! The forms are those that the services document for secret scanners: fixed prefixes and fixed lengths. A secret without a special form,
+//! such as a password, is recognized only by its key.
 
 use std::ops::Range;
 
 use terrace_artifact::base64;
 
-/// Prefixes of tokens, the fewest characters that follow, and what the token is.
+/// Prefixes of tokens, the minimum number of characters that follow, and the kind of token.
 const PREFIXES: [(&str, usize, &str); 34] = [
     ("ghp_", 20, "a GitHub token"),
     ("gho_", 20, "a GitHub token"),
@@ -46,25 +46,25 @@ const PREFIXES: [(&str, usize, &str); 34] = [
     ("AGE-SECRET-KEY-1", 50, "an age key"),
 ];
 
-/// A secret in a text, known by its form.
+/// A secret in a string that is recognized by its form.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Form {
-    /// Where it is, in bytes.
+    /// The range of the secret, in bytes.
     pub(crate) at: Range<usize>,
-    /// What it is, in words: `a private key`.
+    /// The kind of secret with its article: `a private key`.
     pub(crate) what: &'static str,
 }
 
-/// The first secret in a text that has a form of its own.
+/// Finds the first secret in a string.
 pub(crate) fn first(text: &str) -> Option<Form> {
-    // `://u:ppp@`: nothing shorter is looked through. Every text of every document comes by here.
+    // `://u:ppp@` is the shortest secret. This function is called for every string of every document.
     if text.len() < 9 {
         return None;
     }
     find(text).next()
 }
 
-/// All secrets in a text that have a form of their own.
+/// Finds all secrets in a string.
 pub(crate) fn find(text: &str) -> impl Iterator<Item = Form> + '_ {
     let key = private_key(text).map(|at| Form {
         at,
@@ -84,7 +84,7 @@ pub(crate) fn find(text: &str) -> impl Iterator<Item = Form> + '_ {
         }))
 }
 
-/// Where a private key in PEM begins and ends.
+/// Finds the range of a private key in PEM.
 fn private_key(text: &str) -> Option<Range<usize>> {
     let marks = text.match_indices("-----BEGIN ");
     let start = marks.map(|(at, _)| at).find(|at| {
@@ -99,7 +99,7 @@ fn private_key(text: &str) -> Option<Range<usize>> {
     Some(start..start + end.unwrap_or(rest.len()))
 }
 
-/// A text that is the base64 form of one with a secret in it, such as the values of a Secret's `data`.
+/// Recognizes a base64 string whose decoded form contains a secret, such as a value in `data` of a Secret.
 fn whole_is_encoded(text: &str) -> Option<Form> {
     const SHORTEST: usize = 24;
     let packed = text.len() >= SHORTEST && !text.contains(' ') && text.is_ascii();
@@ -118,7 +118,7 @@ fn whole_is_encoded(text: &str) -> Option<Form> {
     })
 }
 
-/// What stands between white space and quotes, with its place.
+/// Splits a string at white space and quotes into words with their offsets.
 fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>');
     let start = text.as_ptr().addr();
@@ -127,7 +127,7 @@ fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
         .map(move |word| (word.as_ptr().addr() - start, word))
 }
 
-/// The parts of a word that may be a token: `Bearer:abc`, `key=abc`, `user@abc`.
+/// Returns the parts of a word that may be a token: `Bearer:abc`, `key=abc`, `user@abc`.
 fn parts(word: &str) -> impl Iterator<Item = &str> {
     let ends = |c: char| {
         matches!(
@@ -137,7 +137,7 @@ fn parts(word: &str) -> impl Iterator<Item = &str> {
     };
     word.split(ends)
         .flat_map(|part| {
-            // The padding of base64 is part of it.
+            // The padding of base64 is part of the token.
             let rest = part
                 .split_once('=')
                 .map(|(_, rest)| rest)
@@ -147,7 +147,7 @@ fn parts(word: &str) -> impl Iterator<Item = &str> {
         .filter(|part| part.len() >= 16)
 }
 
-/// What a word is, where it is the token of some service.
+/// Returns the kind of token that a word is, if any.
 fn token(word: &str) -> Option<&'static str> {
     let is_token = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.');
     let prefixed = PREFIXES.iter().find(|(prefix, shortest, _)| {
@@ -163,12 +163,12 @@ fn token(word: &str) -> Option<&'static str> {
         .or_else(|| is_signed(word).then_some("a signed token (JWT)"))
 }
 
-/// Not one character again and again, as in an example: `ghp_xxxxxxxxxxxxxxxxxxxx`.
+/// Returns whether a token has different characters, unlike an example such as `ghp_xxxxxxxxxxxxxxxxxxxx`.
 fn varied(bytes: &[u8]) -> bool {
     bytes.iter().any(|byte| !byte.eq_ignore_ascii_case(&bytes[0]))
 }
 
-/// `AKIA` or `ASIA` and 16 capitals and digits.
+/// Recognizes `AKIA` or `ASIA` followed by 16 capital letters and digits.
 fn is_access_key(word: &str) -> bool {
     let rest = word.strip_prefix("AKIA").or_else(|| word.strip_prefix("ASIA"));
     rest.is_some_and(|rest| {
@@ -176,17 +176,17 @@ fn is_access_key(word: &str) -> bool {
     })
 }
 
-/// 40 characters of base64 that were drawn by lot, and are no path.
+/// Recognizes 40 random characters of base64 that are not a path.
 fn is_secret_key(word: &str) -> bool {
     word.len() == 40
         && word
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'+'))
         && word.contains(['/', '+'])
-        && drawn_by_lot(word)
+        && looks_random(word)
 }
 
-/// 32 bytes in the base64 of URLs, with padding.
+/// Recognizes 32 bytes in base64url with padding.
 fn is_fernet_key(word: &str) -> bool {
     let Some(key) = word.strip_suffix('=').filter(|key| key.len() == 43) else {
         return false;
@@ -194,11 +194,11 @@ fn is_fernet_key(word: &str) -> bool {
     key.bytes()
         .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
         && key.contains(['-', '_'])
-        && drawn_by_lot(key)
+        && looks_random(key)
 }
 
-/// Whether capitals, small letters and digits follow each other as they do by chance, and not as they do in names.
-fn drawn_by_lot(word: &str) -> bool {
+/// Returns whether capital letters, small letters and digits alternate as in random strings, not as in names.
+fn looks_random(word: &str) -> bool {
     let class = |b: &u8| match b {
         b'A'..=b'Z' => 0,
         b'a'..=b'z' => 1,
@@ -210,7 +210,7 @@ fn drawn_by_lot(word: &str) -> bool {
     (0..3).all(|class| classes.contains(&class)) && changes * 5 >= classes.len() * 2
 }
 
-/// Header, claims and signature of a JSON Web Token.
+/// Recognizes the header, claims and signature of a JSON Web Token.
 fn is_signed(word: &str) -> bool {
     let is_part = |part: &str| {
         part.len() >= 10
@@ -221,7 +221,7 @@ fn is_signed(word: &str) -> bool {
     word.starts_with("eyJ") && word.split('.').count() == 3 && word.split('.').all(is_part)
 }
 
-/// `postgresql://user:password@host`
+/// Recognizes `postgresql://user:password@host`.
 fn url_with_password(text: &str) -> bool {
     let Some((_, rest)) = text.split_once("://") else {
         return false;
@@ -243,8 +243,8 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_known_by_their_form() {
-        // Put together here, so that no scanner takes this file for a leak.
+    fn recognizes_secrets_by_their_form() {
+        // Composed here, so that no scanner reports this file.
         let github = format!("ghp_{}", "a1B2".repeat(9));
         let slack = format!("xoxb-{}", "111122223333-abcdefghijk");
         for (text, expected) in [
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_alike_is_no_secret() {
+    fn does_not_report_strings_that_resemble_secrets() {
         for text in [
             "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
             "-----BEGIN PUBLIC KEY-----",

@@ -1,8 +1,8 @@
-//! Keys that name a secret, and values that such a key could have without being one.
+//! Recognizes keys that name a secret, and values of such keys that are not secret.
 //!
-//! `password: x` gives a password, whatever `x` is. `secret: x` may give a secret or the name of one: Kubernetes, Spark, Airflow
-//! and most operators name Secrets in keys like `tlsSecret` and `auth-secret`. Words of the second kind are believed only where the
-//! value does not look like a name.
+//! `password: x` sets a password for any `x`. `secret: x` may set a secret or the name of one: Kubernetes, Spark, Airflow and most operators
+//! name Secrets in keys like `tlsSecret` and `auth-secret`. A key of the second kind indicates a secret only if the value does not look like
+//! a name.
 
 /// Words at the end of a key whose value is a secret.
 const VALUES: [&str; 11] = [
@@ -19,7 +19,7 @@ const VALUES: [&str; 11] = [
     "passwordhash",
 ];
 
-/// Words that stand for a secret only where they are a word of their own: `DB_PASS`, and not `bypass`.
+/// Words that indicate a secret only as a separate word: `DB_PASS`, but not `bypass`.
 const WHOLE_WORDS: [&str; 3] = ["pass", "pwd", "pw"];
 
 /// Words at the end of a key whose value is a secret, or the name of one.
@@ -37,13 +37,13 @@ const NAMES_OR_VALUES: [&str; 11] = [
     "sshkey",
 ];
 
-/// The shortest text that could be a secret's value.
+/// The minimum length of a value that can be a secret.
 const SHORTEST: usize = 6;
 
-/// Shorter texts that are passwords all the same.
+/// Shorter values that are common passwords.
 const USUAL: [&str; 8] = ["admin", "guest", "minio", "pass", "root", "test", "toor", "user"];
 
-/// Words that say something about a secret and are none.
+/// Words that describe a secret but are not secret.
 const NO_VALUES: [&str; 22] = [
     "boolean",
     "certificate",
@@ -69,12 +69,12 @@ const NO_VALUES: [&str; 22] = [
     "unused",
 ];
 
-/// How a key of a state machine ends whose value is looked up in the state.
+/// The end of a key in a state machine whose value is a path into the state.
 const PATH: &str = ".$";
 
-/// Whether a key with this value gives a secret.
+/// Returns whether a key with this value sets a secret.
 pub(super) fn gives_secret(key: &str, value: &str) -> bool {
-    // `Token.$` of a state machine holds a path or an intrinsic function.
+    // `Token.$` in a state machine contains a path or an intrinsic function.
     if key.ends_with(PATH) && value.starts_with(['$', 'S']) {
         return false;
     }
@@ -85,17 +85,17 @@ pub(super) fn gives_secret(key: &str, value: &str) -> bool {
     }
 }
 
-/// Whether a key names a secret at all.
+/// Returns whether a key names a secret.
 pub(super) fn names_secret(key: &str) -> bool {
     strength(key).is_some()
 }
 
-/// Whether a key is for a password or a private key, and for nothing else.
+/// Returns whether a key can only be for a password or a private key.
 pub(super) fn is_password(key: &str) -> bool {
     !key.ends_with(PATH) && VALUES.iter().any(|word| ends_with(key, word))
 }
 
-/// Whether a value stands where it is, and is not taken from elsewhere when it is deployed.
+/// Returns whether a value is a literal, not a value that is substituted during the deployment.
 pub(super) fn is_written(value: &str) -> bool {
     !(value.is_empty()
         || value.contains("{{")
@@ -111,7 +111,7 @@ enum Strength {
 
 fn strength(key: &str) -> Option<Strength> {
     let ends_in = |words: &[&str]| words.iter().any(|word| ends_with(key, word));
-    // An ExternalSecret names the key that a value gets in `secretKey`.
+    // `secretKey` of an ExternalSecret names the key for a value.
     if key == "secretKey" {
         return Some(Strength::NameOrValue);
     }
@@ -128,14 +128,14 @@ fn strength(key: &str) -> Option<Strength> {
     }
 }
 
-/// Whether a key ends with a word, whatever its case and the marks in it.
+/// Returns whether a key ends with a word, independent of case and punctuation.
 fn ends_with(key: &str, word: &str) -> bool {
     let letters = key.bytes().rev().filter(u8::is_ascii_alphanumeric);
     let mut letters = letters.map(|byte| byte.to_ascii_lowercase());
     word.bytes().rev().all(|byte| letters.next() == Some(byte))
 }
 
-/// The last word of a key: `PASS` of `DB_PASS`, `Pass` of `smtpPass`.
+/// Returns the last word of a key: `PASS` of `DB_PASS`, `Pass` of `smtpPass`.
 fn last_word(key: &str) -> &str {
     let key = key.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
     let from = key
@@ -150,7 +150,7 @@ fn last_word(key: &str) -> &str {
     &key[from + (1..word.len()).rev().find(begins).unwrap_or(0)..]
 }
 
-/// Text that could be a secret's value: not an expression, a placeholder, a path, an ARN, or a word about secrets.
+/// Returns whether a string can be a secret: not an expression, a placeholder, a path, an ARN, or a word about secrets.
 pub(super) fn is_value(text: &str) -> bool {
     if text.len() < SHORTEST {
         return USUAL.contains(&text);
@@ -166,9 +166,9 @@ pub(super) fn is_value(text: &str) -> bool {
         && !NO_VALUES.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
-/// Text that people give to things: words in small letters or in capitals, with short numbers, and marks in between.
+/// Returns whether a string looks like a name: words in small or capital letters, with short numbers, separated by punctuation.
 ///
-/// One word with a digit in it is no name: `hunter2`.
+/// A single word with a digit is not a name: `hunter2`.
 fn is_name(text: &str) -> bool {
     const LONGEST_WORD: usize = 24;
     const LONGEST_NUMBER: usize = 4;
@@ -179,7 +179,7 @@ fn is_name(text: &str) -> bool {
         let digits = word.len() - letters.len();
         let plain = letters.bytes().all(|b| b.is_ascii_lowercase())
             || letters.bytes().all(|b| b.is_ascii_uppercase())
-            // `warehousePassword` is a name as well, and so is `Dev`.
+            // `warehousePassword` and `Dev` are names, too.
             || letters.bytes().all(|b| b.is_ascii_alphabetic()) && !letters.is_empty();
         match (letters.is_empty(), alone) {
             (true, _) => !alone && digits <= LONGEST_NUMBER,
@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_known_by_its_last_word() {
+    fn recognizes_a_key_by_its_last_word() {
         for key in [
             "DB_PASS",
             "pass",
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_a_secret_whatever_it_is() {
+    fn every_value_of_a_password_is_secret() {
         for (key, value) in [
             ("DB_PASSWORD", "hunter2"),
             ("DB_PASSWORD", "correct-horse-battery"),
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_a_secret_is_none() {
+    fn the_name_of_a_secret_is_not_secret() {
         for (key, value) in [
             ("fernet_secret", "airflow-fernet-key"),
             ("image_pull_secret", "registry-credentials"),

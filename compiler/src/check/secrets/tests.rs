@@ -1,25 +1,25 @@
 use super::*;
 
-/// The values in a document that are told, with the reason for each.
-fn told(text: &str) -> Vec<(String, String)> {
-    let (mut files, mut said) = (Files::default(), Diagnostics::new());
-    let nodes = crate::yaml::read("a.yaml", text.as_bytes(), &mut files, &mut said);
-    assert!(said.is_empty(), "{text}");
+/// Returns the reported values of a document, with the reason for each.
+fn reported(text: &str) -> Vec<(String, String)> {
+    let (mut files, mut diagnostics) = (Files::default(), Diagnostics::new());
+    let nodes = crate::yaml::read("a.yaml", text.as_bytes(), &mut files, &mut diagnostics);
+    assert!(diagnostics.is_empty(), "{text}");
     nodes
         .iter()
-        .for_each(|node| literal_secrets(node, &files, &mut said));
+        .for_each(|node| literal_secrets(node, &files, &mut diagnostics));
     let label = |diagnostic: &Diagnostic| {
         let label = diagnostic.primary.clone().expect("it has a place");
         (files.text(label.span).to_owned(), label.text)
     };
-    said.iter().map(label).collect()
+    diagnostics.iter().map(label).collect()
 }
 
 #[track_caller]
 fn tells(text: &str, expected: &[&str]) {
-    let told = told(text);
-    let values: Vec<&str> = told.iter().map(|(value, _)| value.as_str()).collect();
-    assert_eq!(values, expected, "{text}\n{told:?}");
+    let found = reported(text);
+    let values: Vec<&str> = found.iter().map(|(value, _)| value.as_str()).collect();
+    assert_eq!(values, expected, "{text}\n{found:?}");
 }
 
 #[test]
@@ -121,21 +121,18 @@ fn what_is_marked_public_is_no_secret() {
 }
 
 #[test]
-fn the_reason_is_told_and_the_value_is_not() {
+fn reports_the_reason_without_the_value() {
     for (text, reason) in [
         (
             "db_password: hunter2",
-            "the name `db_password` says that this is a secret",
+            "the name `db_password` indicates a secret",
         ),
         (
             "a: \"postgresql://u:hunter2@h/db\"",
-            "this has the form of a URL with a password",
+            "has the form of a URL with a password",
         ),
-        (
-            "a: \"Server=h;Pwd=hunter2;\"",
-            "`Pwd` is given a secret in this text",
-        ),
+        ("a: \"Server=h;Pwd=hunter2;\"", "assigns a secret to `Pwd`"),
     ] {
-        assert_eq!(told(text)[0].1, reason);
+        assert_eq!(reported(text)[0].1, reason);
     }
 }

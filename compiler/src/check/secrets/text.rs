@@ -1,62 +1,61 @@
-//! Secrets inside of a text: parameters of a URL, arguments, lines of a properties file, JSON and YAML in a string.
+//! Finds secrets inside a string: parameters of a URL, arguments, lines of a properties file, JSON and YAML.
 
 use std::ops::Range;
 
 use super::{forms, keys};
 
-/// `password=…` in a text.
+/// An assignment such as `password=…` in a string.
 struct Assignment {
     key: Range<usize>,
     value: Range<usize>,
-    /// Whether it is a parameter of a URL.
+    /// Whether the assignment is a parameter of a URL.
     parameter: bool,
-    /// Whether the key is the first word of its line, or the value is in quotes.
+    /// Whether the key is the first word of its line or the value is in quotes.
     stands_out: bool,
 }
 
-/// Where a value without quotes ends.
+/// The end of a value without quotes.
 #[derive(Clone, Copy, PartialEq)]
 enum Ends {
-    /// At what separates parameters.
+    /// At a separator of parameters.
     AtSeparator,
-    /// At white space: rather too much than too little.
+    /// At white space, so that rather too much is hidden than too little.
     AtSpace,
 }
 
-/// Where secrets stand in lines as they were written, YAML or not: what is shown of a file hides them, also where the file
-/// could not be read.
+/// Finds the secrets in lines of a file, which may not be valid YAML. Messages hide them when they show the file.
 pub(crate) fn secrets_in(text: &str) -> Vec<Range<usize>> {
-    let assigned = assignments(text, &['=', ':'], Ends::AtSpace).filter(|one| {
-        let value = &text[one.value.clone()];
-        keys::gives_secret(&text[one.key.clone()], value)
+    let assigned = assignments(text, &['=', ':'], Ends::AtSpace).filter(|assignment| {
+        let value = &text[assignment.value.clone()];
+        keys::gives_secret(&text[assignment.key.clone()], value)
             && !value.starts_with(['{', '[', '|', '>', '!', '&', '*'])
     });
-    let mut found: Vec<Range<usize>> = assigned.map(|one| one.value).collect();
+    let mut found: Vec<Range<usize>> = assigned.map(|assignment| assignment.value).collect();
     found.extend(forms::find(text).map(|form| form.at));
     found
 }
 
-/// The key that a text gives a secret to, where it does: `jdbc:postgresql://host/db?password=…`, `--password=…`, a line of a
+/// Returns the key that a string assigns a secret to: `jdbc:postgresql://host/db?password=…`, `--password=…`, a line of a
 /// properties file or of YAML, a pair of JSON.
 pub(crate) fn assigned(text: &str) -> Option<&str> {
     if !text.contains(['=', ':']) {
         return None;
     }
     let found = |separator: char| {
-        assignments(text, &[separator], Ends::AtSeparator).find_map(|one| {
-            let (key, value) = (&text[one.key.clone()], &text[one.value.clone()]);
-            // In a program, what is assigned may be the name of a variable, or a call.
+        assignments(text, &[separator], Ends::AtSeparator).find_map(|assignment| {
+            let (key, value) = (&text[assignment.key.clone()], &text[assignment.value.clone()]);
+            // In code, the assigned value may be a variable or a call.
             let is_code = value.contains(['(', '[', '{', '<', '`', '%', '|'])
                 || value.starts_with(['=', '~', '@', '>', '!', '&'])
-                || !one.parameter && keys::names_secret(value);
-            let stands = separator == '=' || one.stands_out;
+                || !assignment.parameter && keys::names_secret(value);
+            let stands = separator == '=' || assignment.stands_out;
             (stands && !is_code && keys::gives_secret(key, value)).then_some(key)
         })
     };
     found('=').or_else(|| found(':'))
 }
 
-/// What is given to a key that names a secret, outside of `{{ }}`.
+/// Finds assignments to keys that name a secret, outside `{{ }}`.
 fn assignments<'a>(
     text: &'a str,
     separators: &'a [char],
@@ -64,7 +63,7 @@ fn assignments<'a>(
 ) -> impl Iterator<Item = Assignment> + 'a {
     let (mut looked, mut expression) = (0, 0..0);
     text.match_indices(separators).filter_map(move |(at, separator)| {
-        // What is inside of a value is not looked through again: a text may be all `=`.
+        // A value is not searched again, because a string may consist of `=` only.
         if at < looked {
             return None;
         }
@@ -138,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_may_give_a_secret_to_a_key() {
+    fn finds_the_key_that_a_string_assigns_a_secret_to() {
         for (text, key) in [
             ("jdbc:postgresql://h/db?user=u&password=hunter2", "password"),
             ("Server=h;Pwd=hunter2;", "Pwd"),
@@ -177,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_hide_what_looks_like_a_secret() {
+    fn hides_secrets_in_lines() {
         let hidden = |text: &str| {
             let ranges = secrets_in(text);
             ranges

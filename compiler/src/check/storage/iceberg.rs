@@ -1,4 +1,4 @@
-//! Lifecycle rules that take away files which Iceberg tables still need: the current snapshot of a table refers to files of any age.
+//! Finds lifecycle rules that remove files of Iceberg tables. The current snapshot of a table refers to files of any age.
 
 use super::{Rule, transitions};
 use crate::check::{Finding, Subject};
@@ -8,15 +8,15 @@ use crate::resource::Resource;
 use crate::s3_url::{self, Location};
 use crate::term::Term;
 
-/// A place where Iceberg keeps files.
+/// A location of Iceberg files.
 struct Place<'a> {
-    /// The table or database that says so.
-    told_by: &'a Resource,
+    /// The table or database with this location.
+    owner: &'a Resource,
     prefix: String,
 }
 
-/// Finds rules that expire or move objects of Iceberg tables by their age. What concerns noncurrent versions and uploads that never
-/// ended destroys nothing, and a rule with tags is about objects that somebody marked.
+/// Reports rules that expire or move objects of Iceberg tables by their age. Rules for noncurrent versions and incomplete uploads do no harm,
+/// and a rule with tags applies only to objects that were tagged for it.
 pub(super) fn check(subject: &Subject<'_>, rules: &[Rule<'_>], findings: &mut Vec<Finding>) {
     let harmful = rules
         .iter()
@@ -28,8 +28,8 @@ pub(super) fn check(subject: &Subject<'_>, rules: &[Rule<'_>], findings: &mut Ve
     }
     let targets = subject.graph.targets(subject.resource.instance);
     let known = ["AWS::Glue::Table", "AWS::Glue::Database"];
-    let told = known.into_iter().flat_map(|kind| targets.of_type(kind));
-    let places: Vec<Place<'_>> = told.filter_map(|told_by| place_in(subject, told_by)).collect();
+    let owners = known.into_iter().flat_map(|kind| targets.of_type(kind));
+    let places: Vec<Place<'_>> = owners.filter_map(|owner| place_in(subject, owner)).collect();
     for rule in harmful {
         let prefix = rule.at(&["Prefix"]).and_then(Term::as_str).unwrap_or_default();
         let meet = |place: &&Place<'_>| place.prefix.starts_with(prefix) || prefix.starts_with(&place.prefix);
@@ -37,35 +37,39 @@ pub(super) fn check(subject: &Subject<'_>, rules: &[Rule<'_>], findings: &mut Ve
             continue;
         };
         let (path, what) = match moves_by_age(rule) {
-            _ if rule.has("ExpirationInDays") => ("ExpirationInDays", "expire by their age".to_owned()),
-            _ if rule.expires() => ("ExpirationDate", "expire on a date".to_owned()),
-            Some(class) => ("Transitions", format!("move to {class} by their age")),
+            _ if rule.has("ExpirationInDays") => ("ExpirationInDays", "expires files by age".to_owned()),
+            _ if rule.expires() => ("ExpirationDate", "expires files on a date".to_owned()),
+            Some(class) => ("Transitions", format!("moves files to {class} by age")),
             None => continue,
         };
         let path: &[&str] = if rule.has(path) { &[path] } else { &["Transition"] };
-        let address = &place.told_by.address;
+        let address = &place.owner.address;
+        let needs = match place.owner.kind.cloudformation() {
+            Some("AWS::Glue::Table") => format!("the Iceberg table `{address}` uses"),
+            _ => format!("Iceberg tables in `{address}` use"),
+        };
         findings.push(
             rule.finding(
                 Code::IcebergLifecycle,
                 path,
-                format!("objects of Iceberg tables {what}, and `{address}` needs files of any age"),
+                format!("this rule {what}, but {needs} files of any age"),
             )
-            .help("remove it, or give the rule a `Prefix` without tables; delete rows in the table, and let an `AWS::Glue::TableOptimizer` expire snapshots and remove orphan files"),
+            .help("remove it, or limit the rule to a `Prefix` without tables; delete rows in the table instead, and let an `AWS::Glue::TableOptimizer` expire snapshots and remove orphan files"),
         );
     }
 }
 
-/// The class that a rule moves objects to by their age; `INTELLIGENT_TIERING` goes by how they are used.
+/// Returns the class that a rule moves objects to by their age. `INTELLIGENT_TIERING` depends on their use.
 fn moves_by_age<'a>(rule: &Rule<'a>) -> Option<&'a str> {
     let moves = transitions::moves(rule);
     let by_age = moves.iter().find(|to| to.class != "INTELLIGENT_TIERING")?;
     Some(by_age.class)
 }
 
-/// The place in the bucket where a table or a database of Iceberg keeps its files.
-fn place_in<'a>(subject: &Subject<'_>, told_by: &'a Resource) -> Option<Place<'a>> {
-    let body = &told_by.body;
-    let location = match told_by.kind.cloudformation()? {
+/// Returns the location in the bucket of an Iceberg table or database.
+fn place_in<'a>(subject: &Subject<'_>, owner: &'a Resource) -> Option<Place<'a>> {
+    let body = &owner.body;
+    let location = match owner.kind.cloudformation()? {
         "AWS::Glue::Database" => {
             let input = body.get("DatabaseInput")?;
             let format = input.at(&["Parameters", "format"])?.as_str()?;
@@ -88,10 +92,10 @@ fn place_in<'a>(subject: &Subject<'_>, told_by: &'a Resource) -> Option<Place<'a
     let Location { bucket, prefix } = s3_url::split(location)?;
     let same = match &bucket {
         Term::Reference(reference) => {
-            let found = subject.graph.follow(told_by.instance, reference)?;
+            let found = subject.graph.follow(owner.instance, reference)?;
             subject.graph.resources[found].address == subject.resource.address
         }
         name => subject.resource.body.get("BucketName") == Some(name),
     };
-    same.then_some(Place { told_by, prefix })
+    same.then_some(Place { owner, prefix })
 }

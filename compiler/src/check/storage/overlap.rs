@@ -1,11 +1,11 @@
-//! Rules of one bucket that are about the same objects.
+//! Checks lifecycle rules of one bucket that apply to the same objects.
 
 use super::{Rule, transitions};
 use crate::check::Finding;
 use crate::code::Code;
 use crate::term::Term;
 
-/// The objects a rule is about. Only what is known before deploying can be compared.
+/// The objects that a rule applies to. Only filters that are known at compile time can be compared.
 struct Scope<'a> {
     prefix: &'a str,
     tags: &'a [Term],
@@ -29,23 +29,23 @@ impl<'a> Scope<'a> {
         })
     }
 
-    /// Whether all objects of the other are its objects too.
+    /// Returns whether this scope includes all objects of the other.
     fn covers(&self, other: &Scope<'_>) -> bool {
         let sizes = self.sizes.iter().zip(&other.sizes);
         other.prefix.starts_with(self.prefix)
             && self.tags.iter().all(|tag| other.tags.contains(tag))
             && sizes
                 .into_iter()
-                .all(|(one, other)| one.is_none() || one == other)
+                .all(|(own, other)| own.is_none() || own == other)
     }
 }
 
-/// Whether one rule is about all objects of another; nobody knows where a filter is known only later.
+/// Returns whether one rule applies to all objects of another, or `None` if a filter is known only after apply.
 pub(super) fn covers(rule: &Rule<'_>, other: &Rule<'_>) -> Option<bool> {
     Some(Scope::of(rule)?.covers(&Scope::of(other)?))
 }
 
-/// A rule of which nothing comes, because another deletes its objects before.
+/// Reports a rule without effect, because another rule deletes its objects earlier.
 pub(super) fn check(rules: &[Rule<'_>], findings: &mut Vec<Finding>) {
     let enabled: Vec<&Rule<'_>> = rules.iter().filter(|rule| rule.enabled()).collect();
     for first in &enabled {
@@ -59,7 +59,7 @@ pub(super) fn check(rules: &[Rule<'_>], findings: &mut Vec<Finding>) {
             let moves = transitions::moves(second);
             let finding = if let Some(late) = moves.iter().find(|to| to.days >= expires) {
                 let message = format!(
-                    "objects are to move to {} after {} days, and {} lets them expire after {expires}",
+                    "objects move to {} after {} days, but {} expires them after {expires}",
                     late.class,
                     late.days,
                     named(first)
@@ -70,19 +70,19 @@ pub(super) fn check(rules: &[Rule<'_>], findings: &mut Vec<Finding>) {
                 .filter(|later| *later > expires)
             {
                 let message = format!(
-                    "objects are to be kept for {later} days, and {} lets them expire after {expires}",
+                    "objects are kept for {later} days, but {} expires them after {expires}",
                     named(first)
                 );
                 second.finding(Code::RetentionConflict, &["ExpirationInDays"], message)
             } else {
                 continue;
             };
-            findings.push(finding.help("the earlier expiration counts: give the two rules prefixes of which neither is in the other, or one time"));
+            findings.push(finding.help("use prefixes that do not overlap, or the same time in both rules: the earlier expiration applies"));
         }
     }
 }
 
-/// In a versioned bucket an expired object stays as a noncurrent version.
+/// Reports expirations in a versioned bucket, where an expired object stays as a noncurrent version.
 pub(super) fn noncurrent(rules: &[Rule<'_>], findings: &mut Vec<Finding>) {
     let enabled = || rules.iter().filter(|rule| rule.enabled());
     for rule in enabled().filter(|rule| rule.expires()) {
@@ -92,8 +92,7 @@ pub(super) fn noncurrent(rules: &[Rule<'_>], findings: &mut Vec<Finding>) {
                 .into_iter()
                 .find(|key| rule.has(key))
                 .unwrap_or_default();
-            let message =
-                "objects expire, and stay for ever as noncurrent versions: this bucket is versioned";
+            let message = "expired objects remain as noncurrent versions, because the bucket is versioned";
             findings.push(
                 rule.finding(Code::KeptAfterExpiration, &[key], message)
                     .help("add `NoncurrentVersionExpiration: {NoncurrentDays: 30}` to the rule"),

@@ -1,10 +1,10 @@
-//! What the name of a rule promises: a retention, and nothing that expires.
+//! Checks rules whose id states a retention but which never delete the objects.
 
 use super::{Rule, overlap, transitions};
 use crate::check::{Finding, Subject};
 use crate::code::Code;
 
-/// Words of a rule that says it keeps or moves objects; then the number is when it does.
+/// Words in the id of a rule that keeps or moves objects. A number in such an id is the time of the transition.
 const MOVING: [&str; 14] = [
     "after",
     "archive",
@@ -22,7 +22,7 @@ const MOVING: [&str; 14] = [
     "transition",
 ];
 
-/// Words of a rule that says how long objects are there.
+/// Words in the id of a rule that limits how long objects are kept.
 const KEEPING: [&str; 7] = [
     "delete",
     "expire",
@@ -33,13 +33,13 @@ const KEEPING: [&str; 7] = [
     "ttl",
 ];
 
-/// Words beside `raw` in the name of a rule for all raw data: `RawDataLifecycle`.
+/// Words next to `raw` in the id of a rule for all raw data: `RawDataLifecycle`.
 const ZONE: [&str; 4] = ["data", "lifecycle", "retention", "zone"];
 
-/// Words of an id that says nothing: then the bucket's name says what the rule is about.
+/// Words without meaning. If the id has no others, the name of the bucket is used.
 const NOTHING: [&str; 6] = ["bucket", "default", "id", "lifecycle", "main", "rule"];
 
-/// A rule called a retention, or that of raw data, which ends in an archive keeps everything for ever.
+/// Reports a rule whose id states a retention, or names raw data, but which moves objects to an archive and never deletes them.
 pub(super) fn check(subject: &Subject<'_>, rules: &[Rule<'_>], findings: &mut Vec<Finding>) {
     for rule in rules.iter().filter(|rule| rule.enabled()) {
         let says_nothing = |word: &String| word.len() < 3 || NOTHING.contains(&word.as_str());
@@ -67,11 +67,11 @@ pub(super) fn check(subject: &Subject<'_>, rules: &[Rule<'_>], findings: &mut Ve
         });
         if let Some((promised, to)) = broken {
             let message = format!(
-                "`{id}` promises {promised} days, and after {} days objects move to {} and stay",
-                to.days, to.class
+                "`{id}` indicates a retention of {promised} days, but objects move to {} after {} days and never expire",
+                to.class, to.days
             );
             findings.push(to.finding(rule, Code::RetentionConflict, message).help(format!(
-                "let them expire after {promised} days, or name the rule for what it does"
+                "expire objects after {promised} days, or change the id of the rule"
             )));
         } else if promised.is_none()
             && is(&["raw"])
@@ -79,22 +79,22 @@ pub(super) fn check(subject: &Subject<'_>, rules: &[Rule<'_>], findings: &mut Ve
             && matches!(last.class, "GLACIER" | "DEEP_ARCHIVE")
         {
             let message = format!(
-                "`{id}` moves raw data to {} after {} days, and nothing ever deletes them",
+                "`{id}` moves raw data to {} after {} days, but no rule deletes it",
                 last.class, last.days
             );
             findings.push(
                 last.finding(rule, Code::RetentionConflict, message)
                     .help(format!(
-                        "where raw data are kept for {} days, write `ExpirationInDays: {}` instead of the transition",
+                        "if raw data is kept for {} days, write `ExpirationInDays: {}` instead of the transition",
                         last.days, last.days
                     ))
-                    .help("where they are kept for good, say so in the id: `RawDataArchive`"),
+                    .help("if it is kept permanently, state this in the id: `RawDataArchive`"),
             );
         }
     }
 }
 
-/// The time in a name, in days: `90d`, `90-days`, `7Years`.
+/// Returns the time in a name, in days: `90d`, `90-days`, `7Years`.
 fn promised(words: &[String]) -> Option<i64> {
     words.windows(2).rev().find_map(|pair| {
         let [number, unit] = pair else { return None };
@@ -109,7 +109,7 @@ fn promised(words: &[String]) -> Option<i64> {
     })
 }
 
-/// The words of a name in lower case: `RawRetention90Days` and `raw-retention-90-days` have the same.
+/// Returns the words of a name in lower case: `RawRetention90Days` and `raw-retention-90-days` have the same.
 fn words(name: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut before = ' ';
@@ -133,7 +133,7 @@ mod tests {
     use super::{promised, words};
 
     #[test]
-    fn a_time_is_read_in_every_spelling() {
+    fn parses_a_time_in_every_spelling() {
         for (name, days) in [
             ("raw-retention-90d", Some(90)),
             ("raw-retention-90-days", Some(90)),

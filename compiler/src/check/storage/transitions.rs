@@ -1,4 +1,4 @@
-//! The transitions of one rule: their order, how long objects rest, and what comes after the last.
+//! Checks the transitions of one rule: their order, the minimum time in each class, and the expiration after the last.
 
 use terrace_artifact::Segment;
 
@@ -10,13 +10,13 @@ use crate::term::Term;
 /// A storage class.
 struct Class {
     name: &'static str,
-    /// The least days before an object may move to it.
+    /// The minimum age in days of an object that moves to the class.
     earliest: i64,
-    /// The days that are billed for an object in it, however soon it is gone.
+    /// The minimum number of days that AWS bills for an object in the class.
     billed: i64,
 }
 
-/// From warm to cold: objects only move down.
+/// The classes from warm to cold. Objects can move only to colder classes.
 const CLASSES: [Class; 7] = [
     class("STANDARD_IA", 30, 30),
     class("INTELLIGENT_TIERING", 0, 0),
@@ -35,7 +35,7 @@ const fn class(name: &'static str, earliest: i64, billed: i64) -> Class {
     }
 }
 
-/// Objects or their noncurrent versions, and the properties that are about them.
+/// Objects or their noncurrent versions, with the properties for them.
 struct Kind {
     things: &'static str,
     plural: &'static str,
@@ -60,7 +60,7 @@ const NONCURRENT: Kind = Kind {
     ],
 };
 
-/// A transition, and where in the rule it is written.
+/// A transition with its path in the rule.
 struct Written<'a> {
     path: Vec<Segment>,
     body: &'a Term,
@@ -110,7 +110,7 @@ impl Move<'_> {
     }
 }
 
-/// The transitions of objects that count in days.
+/// Returns the transitions of objects that are in days.
 pub(super) fn moves<'a>(rule: &Rule<'a>) -> Vec<Move<'a>> {
     moves_of(rule, &CURRENT)
 }
@@ -130,11 +130,11 @@ pub(super) fn check(rule: &Rule<'_>, findings: &mut Vec<Finding>) {
     for written in written(rule, &CURRENT) {
         let (message, help) = match (written.has("TransitionInDays"), written.has("TransitionDate")) {
             (true, true) => (
-                "a transition has `TransitionInDays` or `TransitionDate`, not both",
-                "take one of the two out",
+                "a transition cannot have both `TransitionInDays` and `TransitionDate`",
+                "remove one of the two",
             ),
             (false, false) if written.has("StorageClass") => (
-                "this transition never happens: it has neither `TransitionInDays` nor `TransitionDate`",
+                "the transition has neither `TransitionInDays` nor `TransitionDate`",
                 "add `TransitionInDays`",
             ),
             _ => continue,
@@ -150,13 +150,13 @@ pub(super) fn check(rule: &Rule<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// A rule of which one time is in days and another a date: what is said of the first date.
+/// Reports a rule with one time in days and another as a date, at the first date.
 pub(super) fn mixed_units(rule: &Rule<'_>) -> Option<Finding> {
-    let message = "a lifecycle rule counts in days or has dates, not both";
+    let message = "a lifecycle rule cannot mix days and dates";
     let mut written = written(rule, &CURRENT);
-    // One that has both is told so itself.
-    written.retain(|one| !(one.has("TransitionInDays") && one.has("TransitionDate")));
-    let has = |key: &str| written.iter().find(|one| one.has(key));
+    // A transition with both is reported separately.
+    written.retain(|transition| !(transition.has("TransitionInDays") && transition.has("TransitionDate")));
+    let has = |key: &str| written.iter().find(|transition| transition.has(key));
     if !rule.has("ExpirationInDays") && has("TransitionInDays").is_none() {
         return None;
     }
@@ -167,10 +167,10 @@ pub(super) fn mixed_units(rule: &Rule<'_>) -> Option<Finding> {
         }
         None => return None,
     };
-    Some(finding.help("write all times of the rule in days, or make two rules of it"))
+    Some(finding.help("write all times of the rule in days, or split it into two rules"))
 }
 
-/// A class that two transitions lead to.
+/// Reports a class that two transitions lead to.
 fn twice(rule: &Rule<'_>, kind: &Kind, findings: &mut Vec<Finding>) {
     let mut seen: Vec<&str> = Vec::new();
     for written in written(rule, kind) {
@@ -178,25 +178,25 @@ fn twice(rule: &Rule<'_>, kind: &Kind, findings: &mut Vec<Finding>) {
             continue;
         };
         if seen.contains(&class) {
-            let message = format!("two transitions of this rule lead to {class}");
+            let message = format!("two transitions of this rule have the storage class {class}");
             findings.push(
                 written
                     .finding(rule, "StorageClass", message)
-                    .help("take one of the two out"),
+                    .help("remove one of the two"),
             );
         }
         seen.push(class);
     }
 }
 
-/// Objects move from warm to cold, in time. The moves are in the order of their classes.
+/// Checks that objects move from warm to cold classes over time. `moves` are in the order of their classes.
 fn order(rule: &Rule<'_>, kind: &Kind, moves: &[Move<'_>], findings: &mut Vec<Finding>) {
     let things = kind.things;
     for to in moves {
         let earliest = known(to.class).map_or(0, |class| class.earliest);
         if to.days < earliest {
             let message = format!(
-                "{things} cannot move to {} after {} days: {earliest} is the earliest",
+                "{things} can move to {} only after {earliest} days or more, not after {}",
                 to.class, to.days
             );
             findings.push(
@@ -214,7 +214,7 @@ fn order(rule: &Rule<'_>, kind: &Kind, moves: &[Move<'_>], findings: &mut Vec<Fi
             let message = format!("{things} cannot move from ONEZONE_IA to GLACIER_IR");
             findings.push(
                 cold.finding(rule, Code::LifecycleOrder, message)
-                    .help("move them to GLACIER instead, or leave ONEZONE_IA out"),
+                    .help("move them to GLACIER instead, or remove ONEZONE_IA"),
             );
         }
         let rest = if warm.class.ends_with("_IA") { 30 } else { 1 };
@@ -223,32 +223,31 @@ fn order(rule: &Rule<'_>, kind: &Kind, moves: &[Move<'_>], findings: &mut Vec<Fi
         }
         let message = if cold.days < warm.days {
             format!(
-                "{things} move to {} after {} days, and to {}, which is warmer, after {}",
+                "{things} move to {} after {} days, but to the warmer class {} only after {}",
                 cold.class, cold.days, warm.class, warm.days
             )
         } else {
             format!(
-                "{things} move to {} after {} days, and {} days later on to {}",
+                "{things} move from {} to {} after only {} days",
                 warm.class,
-                warm.days,
-                cold.days - warm.days,
-                cold.class
+                cold.class,
+                cold.days - warm.days
             )
         };
         let help = match rest {
             1 => format!("move to {} later than to {}", cold.class, warm.class),
             rest => format!(
-                "{things} rest {rest} days in {}: move to {} after {} days or more",
-                warm.class,
+                "move to {} after {} days or more: {things} must stay in {} for {rest} days",
                 cold.class,
-                warm.days.saturating_add(rest)
+                warm.days.saturating_add(rest),
+                warm.class
             ),
         };
         findings.push(cold.finding(rule, Code::LifecycleOrder, message).help(help));
     }
 }
 
-/// What expires does so after its last move, and not before the days are over that are billed anyway.
+/// Checks that the expiration is after the last transition and after the minimum number of billed days.
 fn expiration(rule: &Rule<'_>, kind: &Kind, moves: &[Move<'_>], findings: &mut Vec<Finding>) {
     let things = kind.things;
     let Some(last) = moves.iter().max_by_key(|to| to.days) else {
@@ -258,7 +257,7 @@ fn expiration(rule: &Rule<'_>, kind: &Kind, moves: &[Move<'_>], findings: &mut V
         let Some(expires) = rule.days(path) else { continue };
         if expires <= last.days {
             let message = format!(
-                "{things} expire after {expires} days, and are to move to {} after {}",
+                "{things} expire after {expires} days, but move to {} after {} days",
                 last.class, last.days
             );
             let help = format!(
@@ -272,7 +271,7 @@ fn expiration(rule: &Rule<'_>, kind: &Kind, moves: &[Move<'_>], findings: &mut V
         let stays = expires - last.days;
         if stays < billed {
             let message = format!(
-                "{things} expire after {stays} days in {}, and {billed} are billed",
+                "{things} expire after {stays} days in {}, but AWS bills at least {billed} days",
                 last.class
             );
             let help = format!(

@@ -1,4 +1,4 @@
-//! Bindings: who gets the permissions of a role, and of which role.
+//! Checks the subjects and the role of bindings.
 
 use terrace_artifact::Segment;
 
@@ -7,7 +7,7 @@ use super::{Finding, Owner, Subject};
 use crate::code::Code;
 use crate::term::Term;
 
-/// Groups and users that are everybody, or every workload of the cluster.
+/// Groups and users that include all users or all workloads of the cluster.
 const EVERYBODY: [&str; 5] = [
     "system:anonymous",
     "system:authenticated",
@@ -16,17 +16,17 @@ const EVERYBODY: [&str; 5] = [
     "system:unauthenticated",
 ];
 
-/// The group of all accounts of one namespace.
+/// The prefix of the group of all ServiceAccounts of a namespace.
 const ACCOUNTS_OF: &str = "system:serviceaccounts:";
-/// The user that an account is.
+/// The prefix of the user name of a ServiceAccount.
 const ACCOUNT: &str = "system:serviceaccount:";
 
 /// A subject of a binding.
 #[derive(Clone, Copy)]
 enum Party<'b> {
-    /// A ServiceAccount, or all of a namespace.
+    /// A ServiceAccount, or all ServiceAccounts of a namespace.
     Accounts { namespace: &'b str },
-    /// Everybody, or a part of the control plane.
+    /// All users, or a part of the control plane.
     System(&'b str),
     /// A group or user of the identity provider.
     Person(&'b str),
@@ -51,7 +51,7 @@ fn party(subject: &Term) -> Option<Party<'_>> {
     })
 }
 
-/// Holds a RoleBinding or ClusterRoleBinding against the rules; other kinds have none.
+/// Checks a RoleBinding or ClusterRoleBinding. Other kinds have no rules.
 pub(super) fn binding(subject: &Subject<'_>, tenant: Option<&str>, findings: &mut Vec<Finding>) {
     let Some(kind @ ("RoleBinding" | "ClusterRoleBinding")) = subject.resource.kind.kubernetes() else {
         return;
@@ -62,7 +62,7 @@ pub(super) fn binding(subject: &Subject<'_>, tenant: Option<&str>, findings: &mu
     for (at, entry) in subjects.iter().enumerate() {
         let Some(party) = party(entry) else { continue };
         let found = match (tenant, kind, own) {
-            // What is wrong with a cluster-scoped object of a tenant is the object.
+            // The cluster-scoped object of a tenant is reported itself.
             (Some(_), "ClusterRoleBinding", _) => None,
             (Some(tenant), ..) => of_tenant(subject, tenant, party),
             (None, "ClusterRoleBinding", _) => cluster_wide(subject, party),
@@ -85,20 +85,20 @@ pub(super) fn binding(subject: &Subject<'_>, tenant: Option<&str>, findings: &mu
     }
 }
 
-/// A subject in a binding of a tenant's component: the tenant's own accounts, and the people it lets in.
+/// Checks a subject in a binding of a tenant's component: only the tenant's own ServiceAccounts and its `readers` are allowed.
 fn of_tenant(subject: &Subject<'_>, tenant: &str, party: Party<'_>) -> Option<Finding> {
     let finding = |message: String| Finding::new(Code::TenantIsolation, &[], message);
     match party {
         Party::Accounts { namespace } if subject.is_own(tenant, namespace) => None,
         Party::Accounts { namespace } => {
             let clause = subject.owner(namespace).clause();
-            let message = format!("tenant `{tenant}` binds accounts of namespace `{namespace}`, {clause}");
-            Some(finding(message).help("bind accounts of the tenant's own namespace, or let a component of the platform write the binding"))
+            let message =
+                format!("tenant `{tenant}` binds a ServiceAccount of namespace `{namespace}`, {clause}");
+            Some(finding(message).help("bind a ServiceAccount of the tenant's own namespace, or declare the binding in a component of the platform"))
         }
         Party::System(name) => {
-            let message =
-                format!("tenant `{tenant}` binds `{name}`, which has members outside of the tenant");
-            Some(finding(message).help("bind accounts of the tenant, or groups of its `readers`"))
+            let message = format!("tenant `{tenant}` binds `{name}`, which has members outside the tenant");
+            Some(finding(message).help("bind ServiceAccounts of the tenant, or groups of its `readers`"))
         }
         Party::Person(name) => {
             let readers = subject.tenancy.readers.get(tenant);
@@ -113,46 +113,50 @@ fn of_tenant(subject: &Subject<'_>, tenant: &str, party: Party<'_>) -> Option<Fi
     }
 }
 
-/// A subject of a ClusterRoleBinding of the platform.
+/// Checks a subject of a ClusterRoleBinding of the platform.
 fn cluster_wide(subject: &Subject<'_>, party: Party<'_>) -> Option<Finding> {
     match party {
         Party::Accounts { namespace } => match subject.owner(namespace) {
             Owner::Tenant(tenant) => {
-                let message = format!("an account of tenant `{tenant}` gets permissions in every namespace");
+                let message =
+                    format!("a ServiceAccount of tenant `{tenant}` gets permissions in every namespace");
                 let finding = Finding::new(Code::TenantIsolation, &[], message);
-                Some(finding.help("write a RoleBinding in the namespace that the permissions are for"))
+                Some(finding.help("use a RoleBinding in the namespace that the permissions are for"))
             }
             _ => None,
         },
-        Party::System(name) if EVERYBODY.contains(&name) => Some(everybody(name)),
+        Party::System(name) if EVERYBODY.contains(&name) => Some(too_broad(name)),
         _ => None,
     }
 }
 
-/// A subject of a RoleBinding that the platform writes into a namespace.
+/// Checks a subject of a RoleBinding of the platform in a namespace.
 fn between_tenants(subject: &Subject<'_>, own: &str, party: Party<'_>) -> Option<Finding> {
     match (subject.owner(own), party) {
-        (Owner::Tenant(one), Party::Accounts { namespace }) => match subject.owner(namespace) {
-            Owner::Tenant(other) if other != one => {
+        (Owner::Tenant(owner), Party::Accounts { namespace }) => match subject.owner(namespace) {
+            Owner::Tenant(other) if other != owner => {
                 let message = format!(
-                    "an account of tenant `{other}` gets permissions in a namespace of tenant `{one}`"
+                    "a ServiceAccount of tenant `{other}` gets permissions in a namespace of tenant `{owner}`"
                 );
                 let finding = Finding::new(Code::TenantIsolation, &[], message);
-                Some(finding.help("bind accounts of that tenant, or of the platform"))
+                Some(finding.help(format!(
+                    "bind ServiceAccounts of tenant `{owner}`, or of the platform"
+                )))
             }
             _ => None,
         },
-        (_, Party::System(name)) if EVERYBODY.contains(&name) => Some(everybody(name)),
+        (_, Party::System(name)) if EVERYBODY.contains(&name) => Some(too_broad(name)),
         _ => None,
     }
 }
 
-fn everybody(name: &str) -> Finding {
-    let message = format!("`{name}` has members that nobody chose for these permissions");
-    Finding::new(Code::WildcardPermission, &[], message).help("name the groups and accounts that need them")
+fn too_broad(name: &str) -> Finding {
+    let message = format!("`{name}` includes principals that do not need these permissions");
+    Finding::new(Code::WildcardPermission, &[], message)
+        .help("bind the groups and ServiceAccounts that need them")
 }
 
-/// The role of a binding.
+/// Checks the role of a binding.
 fn role(subject: &Subject<'_>, tenant: Option<&str>, findings: &mut Vec<Finding>) {
     let word = |key: &str| subject.body.at(&["roleRef", key]).and_then(Term::as_str);
     let (Some("ClusterRole"), Some(name)) = (word("kind"), word("name")) else {
@@ -171,14 +175,14 @@ fn role(subject: &Subject<'_>, tenant: Option<&str>, findings: &mut Vec<Finding>
                 None if name == "view" => return,
                 Some(at) if !reaches_out(at) => return,
                 Some(_) => {
-                    "take the permissions that reach out of the tenant from the ClusterRole, or write a Role with the others"
+                    "remove the permissions beyond the tenant from the ClusterRole, or bind a Role without them"
                 }
                 None => {
                     "bind `view`, a ClusterRole that a component of the platform declares, or a Role of the tenant"
                 }
             };
             let message = format!(
-                "tenant `{tenant}` binds ClusterRole `{name}`, which may change what isolates the tenant"
+                "tenant `{tenant}` binds ClusterRole `{name}`, which may allow changes to the isolation of the tenant"
             );
             findings.push(Finding::new(Code::TenantIsolation, &path, message).help(help));
         }

@@ -1,4 +1,4 @@
-//! Objects that open a tenant's network, or take part in that of others.
+//! Checks objects that open the network of a tenant, or intercept traffic of others.
 
 use terrace_artifact::{Segment, Text};
 
@@ -7,13 +7,13 @@ use crate::code::Code;
 use crate::connect::selector::{Direction, selects, selects_all};
 use crate::term::Term;
 
-/// The label by which a policy names one namespace. What it names is found with all other names.
+/// The label for the name of a namespace. Names of other tenants' namespaces are found by the scan.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 /// Ranges of all addresses.
 const EVERYWHERE: [&str; 2] = ["0.0.0.0/0", "::/0"];
 
-/// Holds an object of a tenant against the rules of the network; most kinds have none.
+/// Checks an object of a tenant against the rules for networks. Most kinds have no rules.
 pub(super) fn object(subject: &Subject<'_>, tenant: &str, findings: &mut Vec<Finding>) {
     match subject.resource.kind.kubernetes().unwrap_or_default() {
         "NetworkPolicy" => policy(subject, tenant, findings),
@@ -25,7 +25,7 @@ pub(super) fn object(subject: &Subject<'_>, tenant: &str, findings: &mut Vec<Fin
     }
 }
 
-/// The host names that a route answers to, with their places; other kinds have none.
+/// Returns the host names of a route with their paths.
 pub(super) fn hosts<'t>(kind: Option<&str>, body: &'t Term) -> Vec<(&'t str, Vec<Segment>)> {
     match kind.unwrap_or_default() {
         "GRPCRoute" | "HTTPRoute" | "TLSRoute" => {
@@ -57,7 +57,7 @@ pub(super) fn hosts<'t>(kind: Option<&str>, body: &'t Term) -> Vec<(&'t str, Vec
     }
 }
 
-/// A host name that somebody else's route answers to: a part of its requests would come here.
+/// Reports a host name that a route of another owner has, too. This route would get a part of its requests.
 fn route(subject: &Subject<'_>, tenant: &str, findings: &mut Vec<Finding>) {
     for (host, place) in hosts(subject.resource.kind.kubernetes(), subject.body) {
         let routes = subject.tenancy.hosts.get(&(subject.cluster(), host));
@@ -66,11 +66,11 @@ fn route(subject: &Subject<'_>, tenant: &str, findings: &mut Vec<Finding>) {
             .flatten()
             .map(|at| &subject.graph.resources[*at]);
         if let Some(other) = routes.find(|route| route.address.tenant != tenant) {
-            let message = format!("`{host}` is the host name of `{}`, too", other.address);
+            let message = format!("`{host}` is also a host name of `{}`", other.address);
             findings.push(
                 Finding::new(Code::TenantIsolation, &[], message)
                     .below(place)
-                    .help("give each tenant host names of its own, or let a component of the platform route their paths"),
+                    .help("use a different host name for each tenant, or route the paths in a component of the platform"),
             );
         }
     }
@@ -90,7 +90,7 @@ fn policy(subject: &Subject<'_>, tenant: &str, findings: &mut Vec<Finding>) {
             let place = vec![key("spec"), key(direction.rules()), Segment::Index(at)];
             let peers = rule.get(direction.peers()).map_or(&[][..], Term::items);
             if peers.is_empty() && direction == Direction::Ingress {
-                let message = "a rule without `from` lets everybody in, the pods of other tenants among them";
+                let message = "a rule without `from` allows all sources, including the pods of other tenants";
                 findings.push(
                     Finding::new(Code::TenantIsolation, &[], message)
                         .below(place)
@@ -114,7 +114,7 @@ fn policy(subject: &Subject<'_>, tenant: &str, findings: &mut Vec<Finding>) {
     }
 }
 
-/// What a peer of a rule opens beyond the tenant: the field, what is wrong with it, and what to write instead.
+/// Returns the field, the message and the help for a peer that allows more than the tenant.
 fn open_peer(
     subject: &Subject<'_>,
     tenant: &str,
@@ -126,7 +126,7 @@ fn open_peer(
         return everywhere.then(|| {
             (
                 &["ipBlock", "cidr"][..],
-                format!("`{cidr}` lets everybody in, the pods of other tenants among them"),
+                format!("`{cidr}` allows all sources, including the pods of other tenants"),
                 "name the range of the clients, or the namespace of a gateway",
             )
         });
@@ -137,19 +137,19 @@ fn open_peer(
     }
     let path = &["namespaceSelector"][..];
     if let Some(other) = selected(subject, tenant, selector) {
-        // Selecting every namespace is how policies allow DNS: what the other side closes stays closed.
+        // Policies select every namespace to allow DNS. The ingress policies of the other side still apply.
         let by_purpose = direction == Direction::Egress && selects_all(selector);
         let message = format!("`namespaceSelector` also selects the namespaces of tenant `{other}`");
-        return (!by_purpose).then_some((path, message, ONE));
+        return (!by_purpose).then_some((path, message, SELECT_ONE));
     }
     let anyone = direction == Direction::Ingress && selects(selector, &Term::map([(NAME_LABEL, "\u{0}")]));
-    let message = "`namespaceSelector` selects every namespace, those of other tenants among them";
-    anyone.then(|| (path, message.to_owned(), ONE))
+    let message = "`namespaceSelector` selects every namespace, including those of other tenants";
+    anyone.then(|| (path, message.to_owned(), SELECT_ONE))
 }
 
-const ONE: &str = "select one namespace: `{matchLabels: {kubernetes.io/metadata.name: NAME}}`";
+const SELECT_ONE: &str = "select one namespace: `{matchLabels: {kubernetes.io/metadata.name: NAME}}`";
 
-/// Another tenant whose namespaces a selector selects.
+/// Returns another tenant whose namespaces a selector selects.
 fn selected<'a>(subject: &Subject<'a>, tenant: &str, selector: &Term) -> Option<&'a str> {
     let spaces = subject.tenancy.spaces.get(&subject.cluster())?;
     let mut others = spaces.iter().filter(|space| space.tenant != tenant);
@@ -191,15 +191,15 @@ fn gateway(subject: &Subject<'_>, tenant: &str, findings: &mut Vec<Finding>) {
 fn monitor(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let path = ["spec", "namespaceSelector", "any"];
     if subject.body.at(&path).and_then(Term::as_bool) == Some(true) {
-        let message = "`any` reads the metrics of every namespace, those of other tenants among them";
+        let message = "`any` reads the metrics of every namespace, including those of other tenants";
         findings.push(
             Finding::new(Code::TenantIsolation, &path, message)
-                .help("leave `namespaceSelector` out: then it is the monitor's own namespace"),
+                .help("remove `namespaceSelector` to select only the monitor's own namespace"),
         );
     }
 }
 
-/// A Service that claims addresses receives what others send there.
+/// Reports a Service with external IPs, because it receives the traffic of other pods to these addresses.
 fn service(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let path = ["spec", "externalIPs"];
     if subject
@@ -216,7 +216,7 @@ fn service(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// A claim that takes a volume by its name may take that of another tenant.
+/// Reports a PersistentVolumeClaim with a volume that may belong to another tenant.
 fn claim(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let path = ["spec", "volumeName"];
     let Some(name) = subject.body.at(&path).and_then(Term::as_str) else {
@@ -234,11 +234,12 @@ fn claim(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             && claimed("name") == own("name")
     });
     if !reserved {
-        let message =
-            format!("volume `{name}` is not reserved for this claim: it may hold the data of another tenant");
+        let message = format!(
+            "volume `{name}` is not reserved for this claim, so it may contain the data of another tenant"
+        );
         findings.push(
             Finding::new(Code::TenantIsolation, &path, message).help(
-                "leave `volumeName` out, or declare the PersistentVolume in a component of the platform with a `claimRef` to this claim",
+                "remove `volumeName`, or declare the PersistentVolume in a component of the platform with a `claimRef` to this claim",
             ),
         );
     }

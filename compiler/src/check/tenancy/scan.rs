@@ -1,4 +1,4 @@
-//! What may stand anywhere in an object: names of other tenants' namespaces, objects inside of objects, and ways into the node.
+//! Searches whole objects for names of other tenants' namespaces, objects inside objects, and access to the node.
 
 use terrace_artifact::{Segment, Text};
 
@@ -9,7 +9,7 @@ use crate::connect::pod_spec;
 use crate::placement::TENANT_NAMESPACE;
 use crate::term::Term;
 
-/// Capabilities that stay within a container: those that the Pod Security Standard `baseline` allows.
+/// Capabilities without access outside the container: those that the Pod Security Standard `baseline` allows.
 const CAPABILITIES: [&str; 13] = [
     "AUDIT_WRITE",
     "CHOWN",
@@ -26,14 +26,14 @@ const CAPABILITIES: [&str; 13] = [
     "SYS_CHROOT",
 ];
 
-/// What a key says about its value.
+/// The meaning of the value of a key.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Key {
-    /// Its value is a namespace, or a list of them.
+    /// A namespace or a list of namespaces.
     Namespace,
-    /// Its value may reach into a node, or above other pods.
+    /// A setting that may give access to the node or priority over other pods.
     Node,
-    /// It is the version of an object.
+    /// The version of an object.
     Version,
     Other,
 }
@@ -58,20 +58,25 @@ impl Key {
 struct Scan<'s, 'a> {
     subject: &'s Subject<'a>,
     tenant: &'s str,
-    /// Fields of which something is reported already.
-    told: &'s [Vec<Segment>],
+    /// Fields that already have a finding.
+    reported: &'s [Vec<Segment>],
     path: Vec<Segment>,
-    /// True when nothing else keeps the object's pods out of their node.
+    /// Whether no other mechanism prevents the pods of the object from access to their node.
     into_nodes: bool,
     findings: &'s mut Vec<Finding>,
 }
 
-/// Reads all of a resource of a tenant.
-pub(super) fn scan(subject: &Subject<'_>, tenant: &str, told: &[Vec<Segment>], findings: &mut Vec<Finding>) {
+/// Searches a resource of a tenant.
+pub(super) fn scan(
+    subject: &Subject<'_>,
+    tenant: &str,
+    reported: &[Vec<Segment>],
+    findings: &mut Vec<Finding>,
+) {
     let object = subject.resource.kind.kubernetes().is_some();
-    // Almost every resource is clean, and finding out takes no paths.
+    // Almost every resource is clean, and this check needs no paths.
     let clean = subject.body.entries().iter().all(|(key, value)| {
-        // At the root, `apiVersion` is the resource's own.
+        // At the root, `apiVersion` is that of the resource itself.
         let kind = if key == "apiVersion" {
             Key::Other
         } else {
@@ -87,7 +92,7 @@ pub(super) fn scan(subject: &Subject<'_>, tenant: &str, told: &[Vec<Segment>], f
     let mut scan = Scan {
         subject,
         tenant,
-        told,
+        reported,
         path: Vec::new(),
         into_nodes: object && !refused,
         findings,
@@ -95,7 +100,7 @@ pub(super) fn scan(subject: &Subject<'_>, tenant: &str, told: &[Vec<Segment>], f
     scan.term(subject.body, Key::Other);
 }
 
-/// False when there may be something to report below a term; `object`: in a Kubernetes object.
+/// Returns whether a term cannot contain a problem. `object` is true in a Kubernetes object.
 fn is_clean(subject: &Subject<'_>, tenant: &str, term: &Term, key: Key, object: bool) -> bool {
     if object && matches!(key, Key::Node | Key::Version) {
         return false;
@@ -113,7 +118,7 @@ fn is_clean(subject: &Subject<'_>, tenant: &str, term: &Term, key: Key, object: 
     }
 }
 
-/// The other tenant whose namespace a text names; `key`: the key that it stands under.
+/// Returns the other tenant whose namespace a string contains. `key` is the key of the string.
 fn foreign(subject: &Subject<'_>, tenant: &str, text: &str, key: Key) -> Option<Text> {
     if key == Key::Namespace {
         let own = subject.instance().namespace == text;
@@ -156,31 +161,28 @@ impl Scan<'_, '_> {
     }
 
     fn report(&mut self, message: String, help: &str) {
-        let is_told = self
-            .told
+        let is_reported = self
+            .reported
             .iter()
-            .any(|told| !told.is_empty() && self.path.starts_with(told));
-        if !is_told {
+            .any(|path| !path.is_empty() && self.path.starts_with(path));
+        if !is_reported {
             let path = self.path.clone();
             let finding = Finding::new(Code::TenantIsolation, &[], message);
             self.findings.push(finding.below(path).help(help));
         }
     }
 
-    /// Reports the namespace of another tenant in a text.
+    /// Reports the namespace of another tenant in a string.
     fn names(&mut self, text: &str, key: Key) {
         let Some(other) = foreign(self.subject, self.tenant, text, key) else {
             return;
         };
         let address = &self.subject.resource.address;
-        let message = format!("`{address}` names a namespace of tenant `{other}`");
-        self.report(
-            message,
-            "let a component of the platform bring the two tenants together",
-        );
+        let message = format!("`{address}` refers to a namespace of tenant `{other}`");
+        self.report(message, "connect the two tenants in a component of the platform");
     }
 
-    /// Reports a field with which a pod reaches into its node, or goes before the pods of others.
+    /// Reports a field that gives a pod access to its node or priority over other pods.
     fn field(&mut self, key: &str, value: &Term) {
         if !self.into_nodes {
             return;
@@ -189,39 +191,40 @@ impl Scan<'_, '_> {
         let shares = shares && value.as_bool() == Some(true);
         if shares || (key == "hostPath" && matches!(value, Term::Map(_))) {
             let message = format!(
-                "`{key}` lets the pods of tenant `{}` reach everything on their node",
+                "`{key}` gives the pods of tenant `{}` access to everything on their node",
                 self.tenant
             );
             self.report(
                 message,
-                "take it out, or move the workload to a component of the platform",
+                "remove it, or move the workload to a component of the platform",
             );
         }
         if key == "hostPort" && value.as_integer().is_some_and(|port| port > 0) {
-            let message = "`hostPort` takes a port of the node, for which other tenants could have pods";
+            let message = "`hostPort` occupies a port of the node, which other tenants may need";
             self.report(message.to_owned(), "expose the pods with a Service");
         }
         let added = value.get("add").filter(|_| key == "capabilities");
         let mut added = added.map_or(&[][..], Term::items).iter().filter_map(Term::as_str);
-        if let Some(capability) = added.find(|one| !CAPABILITIES.contains(one)) {
+        if let Some(capability) = added.find(|capability| !CAPABILITIES.contains(capability)) {
             let message = format!(
-                "the capability `{capability}` lets the pods of tenant `{}` reach into their node",
+                "the capability `{capability}` gives the pods of tenant `{}` access to their node",
                 self.tenant
             );
             self.report(
                 message,
-                "take it out of `add`, or move the workload to a component of the platform",
+                "remove it from `add`, or move the workload to a component of the platform",
             );
         }
         let class = value.as_str().filter(|_| key == "priorityClassName");
         if let Some(class) = class.filter(|class| class.starts_with("system-")) {
-            let message =
-                format!("`{class}` is for the cluster itself: its pods evict those of every tenant");
-            self.report(message, "name a PriorityClass of the platform");
+            let message = format!(
+                "`{class}` is reserved for the cluster itself: its pods can evict the pods of every tenant"
+            );
+            self.report(message, "use a PriorityClass of the platform");
         }
     }
 
-    /// Reports a cluster-scoped object, or one of another namespace, inside of an object that others create objects from.
+    /// Reports a cluster-scoped object, or an object for another namespace, inside an object that a controller creates objects from.
     fn nested(&mut self, term: &Term) {
         let word = |key: &str| term.get(key).and_then(Term::as_str);
         if self.path.is_empty() || term.get("metadata").is_none() {
@@ -245,8 +248,8 @@ impl Scan<'_, '_> {
             namespace.filter(|namespace| !self.subject.is_own(self.tenant, namespace))
         {
             let clause = self.subject.owner(namespace).clause();
-            let message = format!("the {kind} in this object goes to namespace `{namespace}`, {clause}");
-            self.report(message, "leave `namespace` out");
+            let message = format!("the {kind} in this object is for namespace `{namespace}`, {clause}");
+            self.report(message, "remove `namespace`");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Who has a right on a resource: the roles and users of every policy of the platform that names it.
+//! Finds the principals with permissions on a resource: the roles and users of every policy of the platform that names it.
 
 use foldhash::{HashMap, HashMapExt};
 use terrace_artifact::{Address, Text};
@@ -9,32 +9,32 @@ use crate::iam::{iam_arn, overlap, pseudo, values};
 use crate::resource::Resource;
 use crate::term::Term;
 
-/// Somebody who may act.
+/// A role or user with permissions.
 #[derive(Clone, PartialEq)]
 pub(super) enum Holder {
     /// A role or user of the platform.
     Resource(usize),
-    /// A role or user by its ARN, as a bucket's policy names it.
+    /// A role or user by its ARN, as in the policy of a bucket.
     Arn(Text),
-    /// A role or user by its kind and name, which is in the account of a resource.
+    /// A role or user by its kind and name, in the account of a resource.
     Named(&'static str, Text, usize),
 }
 
-/// What somebody may do with one of the targets.
+/// The actions that a holder may perform on a target.
 pub(super) struct Found {
     pub(super) target: usize,
     pub(super) holder: Holder,
     pub(super) actions: Vec<Text>,
 }
 
-/// What is looked up for every statement.
+/// Lookup tables for statements.
 pub(super) struct Index<'g, 'a> {
     graph: &'g Graph<'a>,
-    /// Buckets by the names that they are given.
+    /// Buckets by name.
     buckets: HashMap<Text, usize>,
-    /// The policies of buckets.
+    /// The policy of each bucket.
     policies: HashMap<usize, usize>,
-    /// Those that have a managed policy attached.
+    /// The holders of each managed policy.
     attached: HashMap<usize, Vec<Holder>>,
 }
 
@@ -77,13 +77,13 @@ impl<'g, 'a> Index<'g, 'a> {
         index
     }
 
-    /// The policy of a bucket.
+    /// Returns the policy of a bucket.
     pub(super) fn policy_of(&self, bucket: usize) -> Option<usize> {
         self.policies.get(&bucket).copied()
     }
 }
 
-/// Every right on one of the targets.
+/// Finds every permission on one of the targets.
 pub(super) fn find(index: &Index<'_, '_>, targets: &[usize]) -> Vec<Found> {
     let graph = index.graph;
     let mut found = Vec::new();
@@ -118,7 +118,7 @@ pub(super) fn find(index: &Index<'_, '_>, targets: &[usize]) -> Vec<Found> {
 }
 
 impl Index<'_, '_> {
-    /// The rights that the policy of a bucket gives by itself: those on the bucket, and on the key that it is encrypted with.
+    /// Finds the permissions that the policy of a bucket gives: on the bucket, and on the key that encrypts it.
     fn by_bucket_policy(&self, bucket: usize, targets: &[usize], found: &mut Vec<Found>) {
         let graph = self.graph;
         let key = graph
@@ -171,9 +171,9 @@ impl Index<'_, '_> {
     }
 }
 
-/// A policy of IAM, with those whom it belongs to.
+/// An IAM policy with its holders.
 struct IdentityPolicy<'g> {
-    /// The resource it stands in.
+    /// The resource that contains the policy.
     at: usize,
     document: &'g Term,
     holders: Vec<Holder>,
@@ -189,7 +189,7 @@ impl<'g> Index<'g, '_> {
         found
     }
 
-    /// The policies that stand in a resource.
+    /// Returns the policies in a resource.
     fn identity_policies_at(&self, at: usize) -> Vec<IdentityPolicy<'g>> {
         let resource = &self.graph.resources[at];
         let body = &resource.body;
@@ -229,7 +229,7 @@ impl<'g> Index<'g, '_> {
         policy.into_iter().collect()
     }
 
-    /// Those whom a policy lists.
+    /// Returns the holders that a policy lists.
     fn listed(&self, policy: usize) -> Vec<Holder> {
         let mut holders = Vec::new();
         for (property, kind) in [("Roles", "role"), ("Users", "user")] {
@@ -239,7 +239,7 @@ impl<'g> Index<'g, '_> {
         holders
     }
 
-    /// A role or user that a policy names.
+    /// Returns the role or user with a name in a policy.
     fn holder(&self, policy: usize, kind: &'static str, name: Option<&Term>) -> Option<Holder> {
         match name? {
             Term::String(name) => Some(Holder::Named(kind, name.clone(), policy)),
@@ -247,14 +247,14 @@ impl<'g> Index<'g, '_> {
         }
     }
 
-    /// The resources that a value names.
+    /// Returns the resources that a value names.
     fn named(&self, from: usize, term: &Term) -> Vec<usize> {
         let mut found = Vec::new();
         self.named_in(from, term, &mut found);
         found
     }
 
-    /// The resources that a value names: by a reference, by a function of CloudFormation, or by the name of a bucket in an ARN.
+    /// Finds the resources that a value names: by a reference, by an intrinsic function, or by the name of a bucket in an ARN.
     fn named_in(&self, from: usize, term: &Term, found: &mut Vec<usize>) {
         let graph = self.graph;
         let resource = &graph.resources[from];
@@ -303,7 +303,7 @@ impl<'g> Index<'g, '_> {
     }
 }
 
-/// The actions of a statement; all where it says which it does not allow.
+/// Returns the actions of a statement, or all actions for `NotAction`.
 fn actions(statement: &Term) -> Vec<Text> {
     match statement.get("NotAction") {
         Some(_) => vec!["*".into()],
@@ -316,7 +316,7 @@ fn actions(statement: &Term) -> Vec<Text> {
     }
 }
 
-/// What the keys of the objects begin with that an ARN or pattern names; nothing where it names none.
+/// Returns the prefix of the object keys in an ARN or pattern, or `None` if it names no objects.
 fn object_prefix(resource: &Term) -> Option<Text> {
     let last = match resource {
         Term::String(_) => resource,
@@ -328,17 +328,16 @@ fn object_prefix(resource: &Term) -> Option<Text> {
     Some(known.into())
 }
 
-/// Where the policies of each role stand.
+/// The resources with the policies of each role.
 #[derive(Default)]
 pub(in crate::connect) struct PoliciesByRole {
     by_role: HashMap<usize, Vec<usize>>,
 }
 
 impl<'a> Graph<'a> {
-    /// The buckets that the role of a runner may write into, each with what the keys begin with that it may write. Not before the
-    /// graph is complete.
+    /// Returns the buckets that the role of a runner may write to, each with the prefix of the keys. The graph must be complete.
     pub(in crate::connect) fn writable<'s>(&'s self, runner: &Resource) -> Vec<(&'s Resource, Text)> {
-        // Without an index of names: what is written as text is not found here.
+        // Without an index of names, resources that are named by a string are not found here.
         let index = Index {
             graph: self,
             buckets: HashMap::new(),
@@ -367,7 +366,7 @@ impl<'a> Graph<'a> {
         found
     }
 
-    /// The number of the resource of an address.
+    /// Returns the index of the resource with an address.
     fn number_of(&self, address: &Address) -> Option<usize> {
         let instance = self
             .by_component
@@ -381,7 +380,7 @@ impl<'a> Graph<'a> {
 }
 
 impl<'g> Index<'g, '_> {
-    /// The buckets that a policy lets its holders write into.
+    /// Finds the buckets that a policy allows its holders to write to.
     fn writable_by(&self, policy: &IdentityPolicy<'g>, found: &mut Vec<(&'g Resource, Text)>) {
         for statement in values(policy.document.get("Statement")) {
             let allows = statement.get("Effect").and_then(Term::as_str) == Some("Allow");
@@ -407,7 +406,7 @@ impl<'g> Index<'g, '_> {
 }
 
 impl Holder {
-    /// The ARN, as the condition of a target's policy has it. Of an account, the pattern of everybody in it.
+    /// Returns the ARN for the condition in the policy of a target. For an account, it is a pattern that matches all its principals.
     pub(super) fn principal(&self, graph: &Graph<'_>, target: usize) -> Option<Principal> {
         let span = graph.resources[target].declared;
         let account_of = |at: usize| graph.places[graph.resources[at].instance].account.clone();
@@ -443,7 +442,7 @@ impl Holder {
                     Term::String(number)
                 };
                 match arn.strip_suffix(":root") {
-                    // Its own account is no principal: it stands for whoever IAM lets in.
+                    // The account of the target is not a principal. It delegates the decision to IAM.
                     Some(_) if own => None,
                     Some(of_account) => Some(Principal {
                         arn: format!("{of_account}:*").into(),
@@ -459,7 +458,7 @@ impl Holder {
     }
 }
 
-/// Gives a role or user a name where it has none: the policy of what it may use has to know it.
+/// Sets the name of a role or user without one, because the policies of targets need its ARN.
 pub(super) fn name(graph: &mut Graph<'_>, at: usize) {
     let resource = &graph.resources[at];
     let property = match resource.kind.cloudformation() {

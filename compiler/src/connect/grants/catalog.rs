@@ -1,4 +1,4 @@
-//! What the Glue catalog asks for: a right on a table is one on the catalog, on its database and on the table itself.
+//! ARNs for permissions in the Glue catalog. A permission on a table is required on the catalog, the database and the table.
 
 use super::super::Graph;
 use crate::iam::arn;
@@ -6,7 +6,7 @@ use crate::resource::Resource;
 use crate::source::Span;
 use crate::term::Term;
 
-/// The ARNs behind a right on a Glue database (with all of its tables) or on a table; nothing for other types.
+/// Returns the ARNs for a permission on a Glue database (with all its tables) or on a table, or `None` for other types.
 pub(super) fn arns(graph: &Graph<'_>, target: &Resource, span: Span) -> Option<Vec<Term>> {
     let (database, table) = match target.kind.cloudformation()? {
         "AWS::Glue::Database" => (name_of(target, span), "*".into()),
@@ -16,7 +16,7 @@ pub(super) fn arns(graph: &Graph<'_>, target: &Resource, span: Span) -> Option<V
     Some(of_tables(database, table, span).into())
 }
 
-/// The ARNs of the catalog, a database, and some of its tables.
+/// Returns the ARNs of the catalog, a database, and some of its tables.
 pub(super) fn of_tables(database: Term, tables: Term, span: Span) -> [Term; 3] {
     [
         arn("glue", ["catalog".into()], span),
@@ -25,7 +25,7 @@ pub(super) fn of_tables(database: Term, tables: Term, span: Span) -> [Term; 3] {
     ]
 }
 
-/// The name of a database: text, or what a resource of the platform is named.
+/// Returns the name of a database: a string, or the name of a resource of the platform.
 pub(super) fn database_named(graph: &Graph<'_>, from: &Resource, term: &Term, span: Span) -> Option<Term> {
     match term {
         Term::Reference(reference) => {
@@ -41,7 +41,7 @@ fn database_of(graph: &Graph<'_>, table: &Resource, span: Span) -> Option<Term> 
     database_named(graph, table, table.body.get("DatabaseName")?, span)
 }
 
-/// The name of a database or table, which is what `Ref` gives.
+/// Returns the name of a database or table, which is the value of `Ref`.
 fn name_of(resource: &Resource, span: Span) -> Term {
     resource.attribute("ref", span)
 }

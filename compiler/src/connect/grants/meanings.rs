@@ -1,6 +1,6 @@
-//! What the words of grants mean: the actions of IAM, type by type.
+//! The IAM actions of each permission in grants, by resource type.
 
-/// What one word of a grant means for one type: the actions, on the resource itself and on what is in it (the suffix after its ARN).
+/// The meaning of a permission for a resource type: the actions on the resource itself, and on its contents (the suffix after its ARN).
 pub(super) struct Meaning {
     pub(super) type_name: &'static str,
     pub(super) may: &'static str,
@@ -25,7 +25,7 @@ const fn meaning(
     }
 }
 
-/// What a query engine does to find a table and its partitions.
+/// The actions of a query engine that finds a table and its partitions.
 pub(super) const CATALOG_READ: &[&str] = &[
     "glue:BatchGetPartition",
     "glue:GetDatabase",
@@ -35,7 +35,7 @@ pub(super) const CATALOG_READ: &[&str] = &[
     "glue:GetTables",
 ];
 
-/// What a job does that keeps tables and partitions up to date. It drops none.
+/// The actions of a job that updates tables and partitions, without deleting them.
 pub(super) const CATALOG_WRITE: &[&str] = &[
     "glue:BatchCreatePartition",
     "glue:BatchGetPartition",
@@ -146,7 +146,7 @@ pub(super) const MEANINGS: &[Meaning] = &[
         &[],
         "",
     ),
-    // The catalog asks for rights on the catalog, the database and the table alike.
+    // The catalog requires the permissions on the catalog, the database and the table.
     meaning("AWS::Glue::Database", "read", CATALOG_READ, &[], ""),
     meaning("AWS::Glue::Database", "read_write", CATALOG_WRITE, &[], ""),
     meaning("AWS::Glue::Table", "read", CATALOG_READ, &[], ""),
@@ -213,7 +213,7 @@ pub(super) const MEANINGS: &[Meaning] = &[
     meaning(
         "AWS::Logs::LogGroup",
         "write",
-        // The ARN of a log group ends in `:*` already.
+        // The ARN of a log group already ends in `:*`.
         &["logs:CreateLogStream", "logs:PutLogEvents"],
         &[],
         "",
@@ -225,7 +225,7 @@ pub(super) const MEANINGS: &[Meaning] = &[
         &["emr-serverless:CancelJobRun", "emr-serverless:GetJobRun"],
         "/jobruns/*",
     ),
-    // The bucket of the results is another right, see `statements`.
+    // The permissions on the bucket for results are in `statements`.
     meaning(
         "AWS::Athena::WorkGroup",
         "use",
@@ -242,7 +242,7 @@ pub(super) const MEANINGS: &[Meaning] = &[
     ),
 ];
 
-/// Words that mean the same for a type that has only one of them.
+/// Permissions that are synonyms for a type that has only one of them.
 pub(super) const SAME: [(&str, &[&str]); 7] = [
     ("read_write", &["write"]),
     ("read", &["consume", "receive"]),

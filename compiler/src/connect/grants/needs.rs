@@ -1,7 +1,7 @@
-//! What a runner needs of its role whatever it is granted: a function in a VPC creates network interfaces, a crawler writes logs.
+//! Permissions that a runner needs independent of its grants: a function in a VPC creates network interfaces, a crawler writes logs.
 //!
-//! AWS refuses to create some of these resources while their role lacks the right, so it stands in the role itself and not in the
-//! policy of the grants, which comes later.
+//! AWS rejects the creation of some of these resources while their role lacks the permission. The permission is therefore in the role itself,
+//! not in the policy for the grants, which is created later.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::resource::Resource;
 use crate::source::Span;
 use crate::term::Term;
 
-/// What AWS documents as the permissions of a function in a VPC (`AWSLambdaVPCAccessExecutionRole`). They know no resources.
+/// The permissions of a function in a VPC that AWS documents (`AWSLambdaVPCAccessExecutionRole`). They cannot be limited to resources.
 const NETWORK_INTERFACES: &[&str] = &[
     "ec2:AssignPrivateIpAddresses",
     "ec2:CreateNetworkInterface",
@@ -26,7 +26,7 @@ const NETWORK_INTERFACES: &[&str] = &[
     "ec2:UnassignPrivateIpAddresses",
 ];
 
-/// What Glue does in a VPC for a job or crawler with a connection (`AWSGlueServiceRole`).
+/// The actions of Glue in a VPC for a job or crawler with a connection (`AWSGlueServiceRole`).
 const CONNECTION_NETWORK: &[&str] = &[
     "ec2:CreateNetworkInterface",
     "ec2:DeleteNetworkInterface",
@@ -38,11 +38,11 @@ const CONNECTION_NETWORK: &[&str] = &[
     "ec2:DescribeVpcEndpoints",
 ];
 
-/// Adds to each role what those who act as it need.
+/// Adds the permissions to each role that its runners need.
 pub(super) fn provide(graph: &mut Graph<'_>, granted: &BTreeMap<usize, Granted>) {
     let mut needed: Vec<(usize, Policy)> = Vec::new();
     for resource in &graph.resources {
-        // A mapping acts as the role of its function.
+        // A mapping uses the role of its function.
         let runner = function_of(graph, resource).unwrap_or(resource);
         for role in graph.roles_named_by(runner) {
             let Some(Granted { policy: granted, .. }) = granted.get(&role) else {
@@ -73,7 +73,7 @@ fn add_inline(role: &mut Term, policy: Policy) {
     ]);
     match role.get_mut("Policies") {
         Some(Term::List(policies)) => policies.push(inline),
-        // Whoever wrote the policies as something else says what the role may do.
+        // Policies that are not a list are an expression of the user and stay as they are.
         Some(_) => {}
         None => role.set("Policies", Term::List(vec![inline])),
     }
@@ -125,7 +125,7 @@ fn of_function(graph: &Graph<'_>, function: &Resource, granted: &Policy, policy:
     }
 }
 
-/// A function writes to its log group, and creates it where no resource of the platform is it. Most modules grant that.
+/// Allows a function to write to its log group, and to create it if it is not a resource of the platform. Most modules grant this.
 fn of_logs(graph: &Graph<'_>, function: &Resource, granted: &Policy, policy: &mut Policy) {
     let group = match function.body.at(&["LoggingConfig", "LogGroup"]) {
         Some(group) => group.clone(),
@@ -150,7 +150,7 @@ fn of_logs(graph: &Graph<'_>, function: &Resource, granted: &Policy, policy: &mu
     );
 }
 
-/// The ARN of a log group that a resource names, with every stream in it.
+/// Returns the ARN of the log group of a resource, including its streams.
 fn log_streams(graph: &Graph<'_>, resource: &Resource, group: &Term) -> Term {
     let span = resource.declared;
     let declared = match group {
@@ -163,7 +163,7 @@ fn log_streams(graph: &Graph<'_>, resource: &Resource, group: &Term) -> Term {
     }
 }
 
-/// The function of an event source mapping.
+/// Returns the function of an event source mapping.
 fn function_of<'g>(graph: &'g Graph<'_>, mapping: &Resource) -> Option<&'g Resource> {
     if mapping.kind.cloudformation() != Some("AWS::Lambda::EventSourceMapping") {
         return None;
@@ -177,7 +177,7 @@ fn function_of<'g>(graph: &'g Graph<'_>, mapping: &Resource) -> Option<&'g Resou
     }
 }
 
-/// Lambda lists the bucket that failed batches go to, beside writing there.
+/// Allows a mapping to list the bucket for failed batches, which Lambda requires in addition to writing.
 fn of_mapping(graph: &Graph<'_>, mapping: &Resource, policy: &mut Policy) {
     let destination = mapping
         .body
@@ -196,7 +196,7 @@ fn of_mapping(graph: &Graph<'_>, mapping: &Resource, policy: &mut Policy) {
 }
 
 fn of_machine(graph: &Graph<'_>, machine: &Resource, policy: &mut Policy) {
-    // The role of a pipeline has all of this already.
+    // The role of a pipeline already has these permissions.
     if matches!(graph.uses[machine.instance].kind, UseKind::Pipeline(_)) {
         return;
     }
@@ -229,14 +229,14 @@ fn of_job(job: &Resource, policy: &mut Policy) {
         &["glue:GetJob", "glue:GetJobRun", "glue:GetJobRuns"],
         [own],
     );
-    // Bookmarks know no resources.
+    // The action for bookmarks cannot be limited to resources.
     policy.allow("Bookmark", &["glue:GetJobBookmark"], everything());
     let connections = job
         .body
         .at(&["Connections", "Connections"])
         .map_or(&[][..], Term::items);
     of_connections(connections.iter(), policy, span);
-    // Spark looks the database `default` up as soon as the catalog is its metastore.
+    // Spark reads the database `default` if the catalog is its metastore.
     if job
         .body
         .at(&["DefaultArguments", "--enable-glue-datacatalog"])
@@ -276,7 +276,7 @@ fn of_crawler(graph: &Graph<'_>, crawler: &Resource, policy: &mut Policy) {
     of_connections(connections, policy, span);
 }
 
-/// What every job and crawler does: it writes logs and metrics, and reads its security configuration.
+/// Allows a job or crawler to write logs and metrics, and to read its security configuration.
 fn of_glue(resource: &Resource, security: &str, policy: &mut Policy) {
     let span = resource.declared;
     let encrypted = resource.body.get(security).is_some();
@@ -312,7 +312,7 @@ fn of_connections<'t>(connections: impl Iterator<Item = &'t Term>, policy: &mut 
         arns,
     );
     policy.allow("Network", CONNECTION_NETWORK, everything());
-    // Glue marks the network interfaces that it creates.
+    // Glue tags the network interfaces that it creates.
     let tags = Condition::new(
         "ForAllValues:StringEquals",
         "aws:TagKeys",
@@ -328,7 +328,7 @@ fn of_connections<'t>(connections: impl Iterator<Item = &'t Term>, policy: &mut 
     );
 }
 
-/// A delivery stream looks its bucket up, lists what it has uploaded there, reads it back, and logs what it could not deliver.
+/// Allows a delivery stream to find its bucket, to list and read its uploads, and to log failed deliveries.
 fn of_delivery_stream(graph: &Graph<'_>, stream: &Resource, policy: &mut Policy) {
     let mut buckets: Vec<&Term> = Vec::new();
     find_all(&stream.body, "BucketARN", &mut buckets);
@@ -356,7 +356,7 @@ fn of_delivery_stream(graph: &Graph<'_>, stream: &Resource, policy: &mut Policy)
     }
 }
 
-/// Every value of a key in a body.
+/// Finds every value of a key in a body.
 fn find_all<'t>(term: &'t Term, key: &str, found: &mut Vec<&'t Term>) {
     for (name, value) in term.entries() {
         if name == key {
@@ -367,7 +367,7 @@ fn find_all<'t>(term: &'t Term, key: &str, found: &mut Vec<&'t Term>) {
     term.items().iter().for_each(|item| find_all(item, key, found));
 }
 
-/// The ARN of a key that a resource names, where it is a resource of this platform.
+/// Returns the ARN of the key of a resource, if the key is a resource of the platform.
 fn key_at(graph: &Graph<'_>, resource: &Resource, path: &[&str]) -> Option<Term> {
     let Term::Reference(reference) = resource.body.at(path)? else {
         return None;
@@ -376,7 +376,7 @@ fn key_at(graph: &Graph<'_>, resource: &Resource, path: &[&str]) -> Option<Term>
     (key.kind.cloudformation() == Some("AWS::KMS::Key")).then(|| key.attribute("arn", resource.declared))
 }
 
-/// The name of a resource, where it is known; else any.
+/// Returns the name of a resource, or `*` if it is unknown.
 fn name_or_any(resource: &Resource, property: &str) -> Term {
     match resource.body.get(property) {
         Some(Term::String(name)) => Term::String(Text::clone(name)),

@@ -1,4 +1,4 @@
-//! Who acts as which role: where a type names its role, which service takes it on, and the role that is made where there is none.
+//! Finds the roles of resources: the properties with the role, the service that assumes it, and the role that is created if there is none.
 
 use terrace_artifact::{Address, Digest, Text};
 
@@ -11,12 +11,12 @@ use crate::iam::trust;
 use crate::resource::{Resource, ResourceKind};
 use crate::term::Term;
 
-/// A type whose resources act as a role.
+/// A resource type with an execution role.
 pub(super) struct Runner {
     type_name: &'static str,
-    /// The service that acts as the role.
+    /// The service that assumes the role.
     service: &'static str,
-    /// Where it names the role. A place below a section counts where the section is there.
+    /// The paths of the role in the body. A path applies if its section is present.
     places: &'static [&'static [&'static str]],
 }
 
@@ -32,7 +32,7 @@ const fn runner(
     }
 }
 
-/// The places are those of the CloudFormation schemas, which a test compares.
+/// A test compares the paths with the CloudFormation schemas.
 const RUNNERS: [Runner; 7] = [
     runner("AWS::Lambda::Function", "lambda.amazonaws.com", &[&["Role"]]),
     runner("AWS::Glue::Job", "glue.amazonaws.com", &[&["Role"]]),
@@ -59,7 +59,7 @@ const RUNNERS: [Runner; 7] = [
     ),
 ];
 
-/// A delivery stream names a role for its source, for each of its destinations, and for what each of these keeps in S3.
+/// The paths of roles in a delivery stream: for the source, for each destination, and for the S3 configuration of each.
 const DELIVERY_STREAM: &[&[&str]] = &[
     &["KinesisStreamSourceConfiguration", "RoleARN"],
     &["MSKSourceConfiguration", "AuthenticationConfiguration", "RoleARN"],
@@ -118,14 +118,14 @@ const DELIVERY_STREAM: &[&[&str]] = &[
     ],
 ];
 
-/// What the type of a resource says about its role, where it acts as one.
+/// Returns the runner of the type of a resource, if it has a role.
 pub(super) fn runner_of(resource: &Resource) -> Option<&'static Runner> {
     let type_name = resource.kind.cloudformation()?;
     RUNNERS.iter().find(|runner| runner.type_name == type_name)
 }
 
 impl Runner {
-    /// The places that a body has for a role: those whose section is there.
+    /// Returns the paths of roles whose section is present in a body.
     fn places_in<'b>(&'static self, body: &'b Term) -> impl Iterator<Item = &'static [&'static str]> + 'b {
         self.places.iter().copied().filter(|place| {
             let section = &place[..place.len() - 1];
@@ -135,7 +135,7 @@ impl Runner {
 }
 
 impl Graph<'_> {
-    /// The roles that a resource names.
+    /// Returns the roles that a resource names.
     pub(in crate::connect) fn roles_named_by(&self, resource: &Resource) -> Vec<usize> {
         let Some(runner) = runner_of(resource) else {
             return Vec::new();
@@ -154,7 +154,10 @@ impl Graph<'_> {
     }
 }
 
-/// The role of who is granted something: their own, or one that is made for them.
+/// The label of a grantee whose role is not a resource.
+const NOT_GRANTABLE: &str = "permissions cannot be granted to this role";
+
+/// Returns the role of the grantee: its own, or one that is created for it.
 pub(super) fn role_of(
     graph: &mut Graph<'_>,
     grant: &Stated,
@@ -172,10 +175,10 @@ pub(super) fn role_of(
         let type_name = resource.kind.cloudformation().unwrap_or_default();
         diagnostics.push(
             refused(
-                format!("`{}` does not act as a role", resource.address),
-                format!("`{type_name}` has no role"),
+                format!("permissions cannot be granted to `{}`", resource.address),
+                format!("`{type_name}` has no execution role"),
             )
-            .help("grant to a role, or to what runs with one: a function, a job, a state machine"),
+            .help("grant to a role, or to a resource that has one, such as a function, a job or a state machine"),
         );
         return None;
     };
@@ -198,7 +201,7 @@ pub(super) fn role_of(
                                     "the role of `{}` is not a resource of this platform",
                                     resource.address
                                 ),
-                                "nothing can be granted to it".to_owned(),
+                                NOT_GRANTABLE.to_owned(),
                             )
                             .also(reference.span, "its role"),
                         );
@@ -209,11 +212,14 @@ pub(super) fn role_of(
             Some(_) => {
                 diagnostics.push(
                     refused(
-                        format!("the role of `{}` is written out", resource.address),
-                        "nothing can be granted to a role that is not a resource of this platform".to_owned(),
+                        format!(
+                            "the role of `{}` is not a resource of this platform",
+                            resource.address
+                        ),
+                        NOT_GRANTABLE.to_owned(),
                     )
                     .also(resource.declared, "declared here")
-                    .help("refer to a role of the module, or leave it out: then one is made"),
+                    .help("refer to a role of the module, or remove the role, so that Terrace creates one"),
                 );
                 return None;
             }
@@ -223,8 +229,8 @@ pub(super) fn role_of(
         [] if empty.is_empty() => {
             diagnostics.push(
                 refused(
-                    format!("`{}` has no place for a role", resource.address),
-                    "it has neither source nor destination".to_owned(),
+                    format!("`{}` does not use a role", resource.address),
+                    "has neither source nor destination".to_owned(),
                 )
                 .also(resource.declared, "declared here"),
             );
@@ -236,8 +242,8 @@ pub(super) fn role_of(
             let names = roles.iter().map(|at| graph.resources[*at].address.to_string());
             diagnostics.push(
                 refused(
-                    format!("`{}` acts as several roles", resource.address),
-                    "which of them is meant?".to_owned(),
+                    format!("`{}` uses several roles", resource.address),
+                    "ambiguous role".to_owned(),
                 )
                 .help(format!(
                     "grant to one of them: {}",
@@ -254,7 +260,7 @@ pub(super) fn role_of(
     Some(role)
 }
 
-/// Sets a value at a path, all but the last part of which is there.
+/// Sets a value at a path whose section is present.
 fn set(body: &mut Term, path: &[&str], value: &Term) {
     let Some((last, section)) = path.split_last() else {
         return;
@@ -265,7 +271,7 @@ fn set(body: &mut Term, path: &[&str], value: &Term) {
     }
 }
 
-/// A role for a resource that names none.
+/// Creates a role for a resource without one.
 fn make_role(graph: &mut Graph<'_>, who: usize, service: &str) -> usize {
     let resource = &graph.resources[who];
     let span = resource.declared;
@@ -296,11 +302,11 @@ fn make_role(graph: &mut Graph<'_>, who: usize, service: &str) -> usize {
     graph.push(role)
 }
 
-/// The longest name of a role or user, in bytes. Source: the IAM user guide, "IAM and AWS STS quotas".
+/// The maximum length of the name of a role or user, in bytes. Source: the IAM user guide, "IAM and AWS STS quotas".
 const LONGEST_NAME: usize = 64;
 
-/// The name of a role that is made: `PLATFORM-ENVIRONMENT-TENANT-COMPONENT-RESOURCE`, with the key where the resource has one. What is
-/// too long for IAM ends in the digest of the whole.
+/// Returns the name of a role that Terrace creates: `PLATFORM-ENVIRONMENT-TENANT-COMPONENT-RESOURCE`, with the key if the resource has one. A
+/// name that is too long for IAM is shortened and ends in a digest of the whole name.
 pub(in crate::connect) fn role_name(graph: &Graph<'_>, address: &Address, instance: usize) -> String {
     let mut name = format!("{}-{}", graph.instances[instance].name, slug(&address.resource));
     if let Some(key) = &address.key {
@@ -319,7 +325,7 @@ pub(in crate::connect) fn role_name(graph: &Graph<'_>, address: &Address, instan
 mod tests {
     use super::*;
 
-    /// Whether the schema of a type has a field at a path.
+    /// Returns whether the schema of a type has a field at a path.
     fn has_field(type_name: &str, path: &[&str]) -> bool {
         let resource_type = terrace_catalog::cloudformation(type_name).expect("the type exists");
         let (nodes, root) = resource_type.nodes();
@@ -334,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn every_place_of_a_role_is_a_property_of_its_type() {
+    fn every_path_of_a_role_is_a_property_of_its_type() {
         for runner in &RUNNERS {
             for place in runner.places {
                 assert!(

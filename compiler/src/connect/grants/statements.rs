@@ -1,4 +1,4 @@
-//! What one grant allows: the actions of its word, on its target and on what is in it, and the key that this is encrypted with.
+//! Generates the statements of one grant: the actions on the target and its contents, and on the key that encrypts them.
 
 use super::super::Graph;
 use super::super::lower::logical_id;
@@ -15,14 +15,14 @@ use crate::s3_url;
 use crate::source::Span;
 use crate::term::Term;
 
-/// Actions that list what is in a bucket: a right on a part of it lists that part alone.
+/// Actions that list a bucket. A permission with a prefix allows to list only this prefix.
 const LISTING: [&str; 3] = [
     "s3:ListBucket",
     "s3:ListBucketMultipartUploads",
     "s3:ListBucketVersions",
 ];
 
-/// Adds what a grant allows to the policy of its role.
+/// Adds the statements of a grant to the policy of its role.
 pub(super) fn add(
     graph: &Graph<'_>,
     grant: &Stated,
@@ -52,11 +52,11 @@ pub(super) fn add(
         diagnostics.push(
             Diagnostic::new(
                 Code::InvalidGrant,
-                format!("the database of `{}` is not known", target.address),
+                format!("the database of `{}` is unknown", target.address),
             )
             .at(
                 graph.word(grant, "on"),
-                "a right on a table is one on its database too",
+                "a permission on a table includes its database",
             )
             .also(target.declared, "declared here")
             .help("refer to the database: `DatabaseName: \"{{ ref('DATABASE') }}\"`"),
@@ -68,7 +68,7 @@ pub(super) fn add(
     right.allow_results(policy);
 }
 
-/// What a word means for a type.
+/// Returns the meaning of a permission for a type, or reports that there is none.
 fn meaning_of(
     graph: &Graph<'_>,
     grant: &Stated,
@@ -94,21 +94,24 @@ fn meaning_of(
             .or(target.kind.kubernetes())
             .unwrap_or_default();
         let place = graph.word(grant, "may");
-        let diagnostic = Diagnostic::new(Code::InvalidGrant, format!("`{may}` means nothing for `{kind}`"))
-            .at(place, format!("on `{}`", target.address));
+        let diagnostic = Diagnostic::new(
+            Code::InvalidGrant,
+            format!("`{may}` is not a valid permission on `{kind}`"),
+        )
+        .at(place, format!("on `{}`", target.address));
         diagnostics.push(match words.is_empty() {
-            true => {
-                diagnostic.help("grants on this type are not in this version: write the policy as a resource")
-            }
+            true => diagnostic.help(
+                "declare the policy as a resource; grants on this type are not supported in this version",
+            ),
             false => diagnostic
                 .nearest(place, may, words.iter().copied())
-                .help(format!("on this type one may {}", listed(&words))),
+                .note(format!("the valid permissions are {}", listed(&words))),
         });
     }
     found
 }
 
-/// The pattern of the keys that a grant is limited to by its `prefix`; nothing where it has none. An error was reported.
+/// Returns the pattern of the keys that `prefix` limits a grant to, or `None` without `prefix`. Reports an invalid prefix.
 fn part_of(
     graph: &Graph<'_>,
     grant: &Stated,
@@ -126,8 +129,8 @@ fn part_of(
     };
     if target.kind.cloudformation() != Some("AWS::S3::Bucket") {
         diagnostics.push(refused(
-            format!("`{}` has no parts", target.address),
-            "only a bucket has a `prefix`",
+            format!("`prefix` is not supported for `{}`", target.address),
+            "only buckets support `prefix`",
             "remove `prefix`",
         ));
         return Err(());
@@ -137,9 +140,9 @@ fn part_of(
         Term::Concat(parts) => parts,
         other => {
             diagnostics.push(refused(
-                format!("a `prefix` is text, and this is {}", other.kind()),
-                "not text",
-                "write what the keys of the objects begin with: `incoming/`",
+                "`prefix` must be a string".to_owned(),
+                &format!("found {}", other.kind()),
+                "write the beginning of the object keys: `incoming/`",
             ));
             return Err(());
         }
@@ -147,36 +150,36 @@ fn part_of(
     let first = pieces.first().and_then(Term::as_str);
     if first.is_some_and(|text| text.is_empty() || text.starts_with('/')) {
         diagnostics.push(refused(
-            "a `prefix` begins with the first letter of the objects' keys".to_owned(),
-            "no key begins so",
-            "write it without the leading `/`; for the whole bucket, remove `prefix`",
+            "`prefix` must not be empty or start with `/`".to_owned(),
+            "no object key starts like this",
+            "remove the leading `/`; for the whole bucket, remove `prefix`",
         ));
         return Err(());
     }
     let wild = |text: &str| text.contains(['*', '?']) || text.contains("${");
     if pieces.iter().filter_map(Term::as_str).any(wild) {
         diagnostics.push(refused(
-            "a `prefix` is plain text, without `*`, `?` and `${`".to_owned(),
-            "IAM would read this as a pattern",
-            "write what the keys begin with, in full: `incoming/`",
+            "`prefix` must not contain `*`, `?` or `${`".to_owned(),
+            "IAM would interpret this as a pattern",
+            "write the beginning of the object keys in full: `incoming/`",
         ));
         return Err(());
     }
     Ok(Some(concat([prefix.clone(), "*".into()])))
 }
 
-/// A right on a resource.
+/// A permission on a resource.
 struct Right<'g> {
     graph: &'g Graph<'g>,
     target: &'g Resource,
     meaning: &'static Meaning,
-    /// The pattern of the keys of a bucket's objects that it is limited to.
+    /// The pattern of the object keys that the permission is limited to.
     part: Option<Term>,
     span: Span,
 }
 
 impl Right<'_> {
-    /// The id of its statements.
+    /// Returns the ID of the statements.
     fn name(&self, may: &str) -> String {
         format!(
             "{}{}{}",
@@ -190,7 +193,7 @@ impl Right<'_> {
         self.target.attribute("arn", self.span)
     }
 
-    /// The ARN of what is in the target, as far as the right goes.
+    /// Returns the ARN of the contents of the target that the permission covers.
     fn inner_arn(&self) -> Term {
         match &self.part {
             Some(part) => concat([self.arn(), "/".into(), part.clone()]),
@@ -198,7 +201,7 @@ impl Right<'_> {
         }
     }
 
-    /// Allows the actions of the word.
+    /// Allows the actions of the permission.
     fn allow(&self, name: &str, policy: &mut Policy) {
         let (actions, inner) = (self.meaning.actions, self.meaning.inner);
         if let Some(arns) = catalog::arns(self.graph, self.target, self.span) {
@@ -234,7 +237,7 @@ impl Right<'_> {
         }
     }
 
-    /// Allows the use of the key that the target is encrypted with, for the target alone.
+    /// Allows the use of the key that encrypts the target, for this target only.
     fn allow_key(&self, policy: &mut Policy) {
         let reads = matches!(self.meaning.may, "read" | "receive");
         allow_key(
@@ -247,7 +250,7 @@ impl Right<'_> {
         );
     }
 
-    /// Allows whoever may use an Athena workgroup to write and read the results of its queries.
+    /// Allows a user of an Athena workgroup to write and read the results of its queries.
     fn allow_results(&self, policy: &mut Policy) {
         const LOCATION: [&str; 3] = ["WorkGroupConfiguration", "ResultConfiguration", "OutputLocation"];
         let (graph, workgroup, span) = (self.graph, self.target, self.span);
@@ -299,7 +302,7 @@ impl Right<'_> {
     }
 }
 
-/// Allows the use of the key that a resource is encrypted with, where it is a resource of this platform, for this resource alone.
+/// Allows the use of the key that encrypts a resource, for this resource only, if the key is a resource of the platform.
 fn allow_key(
     graph: &Graph<'_>,
     target: &Resource,
@@ -331,7 +334,7 @@ fn allow_key(
 }
 
 impl Graph<'_> {
-    /// The key that a resource is encrypted with, where it is a resource of this platform.
+    /// Returns the key that encrypts a resource, if the key is a resource of the platform.
     pub(in crate::connect) fn key_of<'g>(&'g self, resource: &'g Resource) -> Option<&'g Resource> {
         encryption::key(resource, |from, to| {
             self.follow(from.instance, to).map(|at| &self.resources[at])

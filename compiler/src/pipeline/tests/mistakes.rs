@@ -25,8 +25,8 @@ steps:
             unknown-value: the lake has no zone `rwa`
               --> 70: `rwa` 
               help: did you mean `raw`?
-            unknown-reference: nothing is named `validate-inptu`
-              --> 72: `validate-inptu` refers to nothing
+            unknown-reference: no component or resource is named `validate-inptu`
+              --> 72: `validate-inptu` 
             wrong-target: `operations` is not a Lambda function
               --> 73: `operations` expected a Lambda function
               ... 37: `operations` `operations` declared here

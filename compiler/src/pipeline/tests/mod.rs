@@ -35,8 +35,11 @@ impl Targets for World {
         if found.is_none() {
             let code = crate::code::Code::UnknownReference;
             diagnostics.push(
-                crate::diagnostic::Diagnostic::new(code, format!("nothing is named `{name}`"))
-                    .at(span, "refers to nothing"),
+                crate::diagnostic::Diagnostic::new(
+                    code,
+                    format!("no component or resource is named `{name}`"),
+                )
+                .at(span, ""),
             );
         }
         found
