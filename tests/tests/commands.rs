@@ -254,7 +254,7 @@ fn a_saved_plan_knows_which_stack_it_is_of() {
     let run = elsewhere.run(&["apply", "../plan.json"]).expect(1);
     assert!(
         run.stderr
-            .contains("the plan is for a stack in `shop` with the file `stack.yaml`, which is not here"),
+            .contains("the plan refers to a stack directory `shop` that contains `stack.yaml`, which does not exist here"),
         "{}",
         run.stderr
     );
@@ -268,8 +268,9 @@ fn a_saved_plan_knows_which_stack_it_is_of() {
     let _ = inside.run(&save).expect(0);
     let run = elsewhere.run(&["apply", "../own.json"]).expect(1);
     assert!(
-        run.stderr
-            .contains("the plan is for a stack in `.` with the file `stack.yaml`, which is not here"),
+        run.stderr.contains(
+            "the plan refers to a stack directory `.` that contains `stack.yaml`, which does not exist here"
+        ),
         "{}",
         run.stderr
     );
@@ -344,7 +345,7 @@ fn cases_of_a_module_are_run_and_compared() {
     );
     let terrace = Terrace::in_directory(scratch.path());
     let run = terrace.run(&["test", "page"]).expect(1);
-    assert!(run.stderr.contains("has no cases"), "{}", run.stderr);
+    assert!(run.stderr.contains("has no test cases"), "{}", run.stderr);
     scratch.write("page/tests/short.yaml", "inputs: {text: hello}\n");
     scratch.write(
         "page/tests/long.yaml",
@@ -387,12 +388,12 @@ fn what_is_nearly_an_address_or_a_field_is_understood() {
     };
     assert_eq!(
         explain(&["platform/notices"], 0),
-        "platform/notices has one resource\n  platform/notices/page: ConfigMap\n"
+        "platform/notices has one resource:\n  platform/notices/page: ConfigMap\n"
     );
     let said = explain(&["platform/notice"], 1);
-    assert!(said.contains("`platform/notices` exists"), "{said}");
+    assert!(said.contains("did you mean `platform/notices`?"), "{said}");
     let said = explain(&["platform/notices/page", "data.greetin"], 1);
-    assert!(said.contains("`data.greeting` exists"), "{said}");
+    assert!(said.contains("did you mean `data.greeting`?"), "{said}");
     let said = explain(&["platform/notices/page", "data.x"], 1);
     assert!(said.contains("`data` has `greeting`"), "{said}");
 
@@ -406,7 +407,7 @@ fn what_is_nearly_an_address_or_a_field_is_understood() {
     ];
     let run = terrace.run(&approve).expect(1);
     assert!(
-        run.stderr.contains("this plan loses no data of it"),
+        run.stderr.contains("this plan loses no data of the component"),
         "{}",
         run.stderr
     );
