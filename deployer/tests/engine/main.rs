@@ -285,8 +285,14 @@ async fn an_account_is_not_forgotten_with_what_is_in_it() {
     let words = error.to_string().replace(platform.account.id(), "ACCOUNT");
     let words = words.replace(platform.account.region(), "REGION");
     expect![[r#"
-        the environment no longer names account ACCOUNT in REGION, where 2 of its artifacts are
-          help: put the target back and destroy what is there first"#]]
+        environment `testing` no longer names every place where it is deployed; nothing was changed
+          these resources would be left behind:
+            account ACCOUNT in REGION: 2 CloudFormation stacks: lake (1), notes (1) (recorded in the claim in cluster local)
+          help: to delete these resources:
+            terrace destroy . -e testing --at ACCOUNT/REGION
+          help: to keep these resources and stop managing them:
+            terrace forget . -e testing ACCOUNT/REGION
+          help: to move the environment, name the old place together with the new one (under `accounts:` or `clusters:`) for one apply; it creates everything in the new place, then deletes it from the old one"#]]
     .assert_eq(&words);
     let platform = Platform::in_account("forgotten", platform.account).await;
     platform.destroy().await;

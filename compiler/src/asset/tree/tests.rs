@@ -161,7 +161,7 @@ fn an_archive_holds_what_the_directory_holds() {
     assert_eq!(diagnostics.len(), 1);
     assert_eq!(
         diagnostics[0].message,
-        "the asset `src` leaves out `.git/` and `lib/__pycache__/`"
+        "the asset `src` excludes `.git/` and `lib/__pycache__/`"
     );
 }
 
@@ -314,11 +314,11 @@ fn large_assets_are_refused_before_they_are_read() {
     let sources = Memory::of(&[("src/model.bin", huge.clone(), ""), ("data.bin", huge, "")]);
     assert_eq!(
         refused(&sources, "src"),
-        ["the asset `src` has more than 1024 MiB"]
+        ["the asset `src` is larger than 1024 MiB"]
     );
     assert_eq!(
         refused(&sources, "data.bin"),
-        ["the asset `data.bin` has more than 1024 MiB"]
+        ["the asset `data.bin` is larger than 1024 MiB"]
     );
     assert_eq!(sources.reads.load(Ordering::Relaxed), 0);
 }
