@@ -407,7 +407,8 @@ fn what_is_nearly_an_address_or_a_field_is_understood() {
     ];
     let run = terrace.run(&approve).expect(1);
     assert!(
-        run.stderr.contains("this plan loses no data of the component"),
+        run.stderr
+            .contains("this plan needs no approval for the component"),
         "{}",
         run.stderr
     );

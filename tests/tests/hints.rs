@@ -66,7 +66,11 @@ fn a_part_of_a_stack_is_none() {
     );
     let outside = Terrace::in_directory(scratch.path());
     let run = outside.run(&["validate", "shop/tenants"]).expect(1);
-    assert!(run.stderr.ends_with("name the folder `shop`\n"), "{}", run.stderr);
+    assert!(
+        run.stderr.ends_with("pass the directory of the stack: `shop`\n"),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]

@@ -27,28 +27,28 @@ fn rights_that_cannot_work_are_found() {
         (
             "s3:GetObjects",
             r#""arn:aws:s3:::raw/*""#,
-            "no action s3:GetObjects",
+            "the action s3:GetObjects does not exist",
         ),
-        ("s3:GetObject", r#""*""#, "can be bound"),
+        ("s3:GetObject", r#""*""#, "can be limited to a resource"),
         (
             "s3:GetObject",
             r#"{"Fn::GetAtt": ["Raw", "Arn"]}"#,
-            "AWS asks it for",
+            "but AWS checks",
         ),
         (
             "s3:ListBucket",
             r#"{"Fn::Sub": "${Raw.Arn}/*"}"#,
-            "AWS asks it for",
+            "but AWS checks",
         ),
         (
             "logs:PutLogEvents",
             r#""arn:aws:logs:eu-west-1:111122223333:log-group:/etl""#,
-            "AWS asks it for",
+            "but AWS checks",
         ),
         (
             "ec2:DescribeSubnets",
             r#""arn:aws:ec2:eu-west-1:111122223333:subnet/*""#,
-            "no resource but *",
+            "supports only the resource *",
         ),
     ] {
         let template = format!(
@@ -103,12 +103,15 @@ fn python_finds_what_is_read_otherwise() {
     accepts(judges::python_reads(&[case("a: 'NO'\n", r#"{"a": "NO"}"#)]));
     refuses(
         judges::python_reads(&[case("a: NO\n", r#"{"a": "NO"}"#)]),
-        "meant",
+        "expected",
     );
-    refuses(judges::python_reads(&[case("a: 1\n", r#"{"a": true}"#)]), "meant");
+    refuses(
+        judges::python_reads(&[case("a: 1\n", r#"{"a": true}"#)]),
+        "expected",
+    );
     refuses(
         judges::python_reads(&[case("a: 1\n---\nb: 1\n", r#"{"a": 1}"#)]),
-        "meant",
+        "expected",
     );
 }
 
