@@ -279,6 +279,7 @@ update Widget one: `spec.parts` changes
             "platform/kinds/namespace-kinds[\"PersistentVolumeClaim/data-store-0\"]",
             "platform/kinds/namespace-kinds[\"PersistentVolumeClaim/data-store-1\"]",
             "platform/kinds/persistentvolumeclaim-archive",
+            "platform/kinds/statefulset-store",
         ]
     );
     stack.destroy(&fewer).await;

@@ -272,7 +272,7 @@ async fn all_missing_rights_at_once() {
     let read = "[{apiGroups: [''], resources: [configmaps, serviceaccounts], verbs: [get, list]}]";
     grant(&admin, "terrace", Some("sales"), read);
     let plan = limited.plan(YAML).await;
-    let own = "# in a Role of namespace terrace-system: the ledger and the lock\n  - apiGroups: [\"\"]\n    resources: [\"secrets\"]\n    verbs: [get, list, create, delete]";
+    let own = "# in a Role of namespace terrace-system: the ledger, the lock and the claim\n  - apiGroups: [\"\"]\n    resources: [\"secrets\"]\n    verbs: [get, list, create, update, delete]";
     assert!(
         plan.notes.iter().any(|note| note.contains(own)),
         "{:?}",
@@ -288,10 +288,10 @@ async fn all_missing_rights_at_once() {
               resources: ["namespaces"]
               resourceNames: ["kube-system"]
               verbs: [get]
-            # in a Role of namespace terrace-system: the ledger and the lock
+            # in a Role of namespace terrace-system: the ledger, the lock and the claim
             - apiGroups: [""]
               resources: ["secrets"]
-              verbs: [get, list, create, delete]
+              verbs: [get, list, create, update, delete]
             - apiGroups: ["coordination.k8s.io"]
               resources: ["leases"]
               verbs: [get, create, update, delete]
