@@ -95,7 +95,7 @@ async fn a_claim_that_is_going_and_in_use_is_told() {
 /// A claim that lost its label and left the stack is neither forgotten nor deleted without approval.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_that_lost_its_label_is_not_forgotten() {
-    let mut stack = Stack::new("forgotten");
+    let mut stack = Stack::new("unlabelled-claim");
     stack.apply(&in_namespace([&*claim("1Gi")])).await;
     stack.kubectl("label persistentvolumeclaim files --namespace=$N terrace.dev/stack-");
     let others =
@@ -109,15 +109,15 @@ async fn a_claim_that_lost_its_label_is_not_forgotten() {
     );
     let refusal = stack.refusal_of(&plan).await;
     assert!(
-        refusal.contains("--approve 'platform/forgotten/persistentvolumeclaim-files'"),
+        refusal.contains("--approve 'platform/unlabelled-claim/persistentvolumeclaim-files'"),
         "{refusal}"
     );
-    stack.approved = vec![address("platform/forgotten/persistentvolumeclaim-files")];
+    stack.approved = vec![address("platform/unlabelled-claim/persistentvolumeclaim-files")];
     stack.apply(&others).await;
     assert!(
         stack
             .cluster
-            .get(&["persistentvolumeclaim", "files", "--namespace=forgotten"])
+            .get(&["persistentvolumeclaim", "files", "--namespace=unlabelled-claim"])
             .is_none()
     );
 }
