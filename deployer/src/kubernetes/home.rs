@@ -428,17 +428,18 @@ impl ClusterHome {
     }
 }
 
-/// The version of a Lease: without the uid, the server creates one again for whoever renews it after it was deleted.
-fn version(lease: &Value) -> Text {
+/// Returns the version of an object: its uid and its resourceVersion. The uid matters, because an update with a
+/// resourceVersion alone can create an object again that was deleted.
+fn version(object: &Value) -> Text {
     format!(
         "{}/{}",
-        metadata(lease, "uid"),
-        metadata(lease, "resourceVersion")
+        metadata(object, "uid"),
+        metadata(object, "resourceVersion")
     )
     .into()
 }
 
-/// What of an object's metadata says that it is of this version.
+/// Returns the fields of an object's metadata, or of the preconditions of a request, that state a version.
 fn of_version(version: &Text) -> [(&'static str, Text); 2] {
     let (uid, resource_version) = version.split_once('/').unwrap_or(("", version));
     [("uid", uid.into()), ("resourceVersion", resource_version.into())]

@@ -296,4 +296,8 @@ async fn an_account_is_not_forgotten_with_what_is_in_it() {
     .assert_eq(&words);
     let platform = Platform::in_account("forgotten", platform.account).await;
     platform.destroy().await;
+    // A claim that stayed would refuse the next environment of this name.
+    let secrets = platform.kubectl("get secrets --namespace terrace-system --output=name");
+    assert!(secrets.contains("secret/forgotten.testing.ledger"), "{secrets}");
+    assert!(!secrets.contains("secret/forgotten.testing.claim"), "{secrets}");
 }

@@ -3,9 +3,8 @@
 use futures::future::BoxFuture;
 use terrace_artifact::{Map, Text, Value};
 
-use super::super::live::metadata;
 use super::super::requests::Refusal;
-use super::{ClusterHome, HOME, MANAGER, NAMESPACE, ROLE, about, base64, data, secrets};
+use super::{ClusterHome, HOME, MANAGER, NAMESPACE, ROLE, about, base64, data, of_version, secrets, version};
 use crate::claims::{ClaimStore, Versioned};
 use crate::failure::Failure;
 
@@ -24,11 +23,7 @@ impl ClaimStore for ClusterHome {
     fn read(&self) -> BoxFuture<'_, Result<Option<Versioned>, Failure>> {
         Box::pin(async move {
             let found = self.get("get", &secrets(), &self.claim_name()).await?;
-            let claim = |secret: Value| {
-                let version = metadata(&secret, "resourceVersion").into();
-                (data(&secret, CLAIM).unwrap_or_default(), version)
-            };
-            Ok(found.map(claim))
+            Ok(found.map(|secret| (data(&secret, CLAIM).unwrap_or_default(), version(&secret))))
         })
     }
 
@@ -39,14 +34,13 @@ impl ClaimStore for ClusterHome {
     ) -> BoxFuture<'a, Result<Option<Text>, Failure>> {
         Box::pin(async move {
             let object = self.claim_secret(bytes, expected);
-            let version = |secret: Value| metadata(&secret, "resourceVersion").into();
             if expected.is_none() {
-                return Ok(self.create_object(&object).await?.map(version));
+                return Ok(self.create_object(&object).await?.map(|secret| version(&secret)));
             }
             let (served, name) = (secrets(), self.claim_name());
             let path = served.path(Some(NAMESPACE), &name);
             match self.requests.replace(&path, &object, MANAGER).await {
-                Ok(secret) => Ok(Some(version(secret))),
+                Ok(secret) => Ok(Some(version(&secret))),
                 Err(Refusal::Status(status)) if matches!(status.code, 404 | 409) => Ok(None),
                 Err(refusal) => Err(self.failure(refusal, about("update", &served, Some(&name)))),
             }
@@ -72,8 +66,8 @@ impl ClusterHome {
         metadata.insert("name", self.claim_name());
         metadata.insert("namespace", NAMESPACE);
         metadata.insert("labels", labels);
-        if let Some(version) = expected {
-            metadata.insert("resourceVersion", version.clone());
+        for (key, value) in expected.into_iter().flat_map(of_version) {
+            metadata.insert(key, value);
         }
         let mut object = Map::new();
         object.insert("apiVersion", "v1");
