@@ -6,7 +6,7 @@ use expect_test::expect;
 use serde_json::{Value as Json, json};
 use terrace_deployer::{Error, Plan, PlanOptions, Refusal};
 
-use crate::estate::{Estate, address, held, name, queue, shown};
+use crate::estate::{Estate, address, fault, held, name, queue, shown};
 
 /// Somebody else's stack of the name that component `jobs` has.
 fn occupy(estate: &Estate, resources: Json) {
@@ -200,13 +200,7 @@ async fn a_plan_to_adopt_writes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stack_that_cannot_be_updated_is_not_adopted() {
     let mut estate = Estate::new().await;
-    estate.account.fail(&terrace_tests::servers::Fault {
-        operation: "create",
-        logical_id: "Bad",
-        reason: "no",
-        times: 1,
-        ..Default::default()
-    });
+    estate.account.fail(&fault("create", "Bad", "no"));
     occupy(&estate, json!({"Queue": queue(1), "Bad": topic("bad")}));
     assert_eq!(estate.status("jobs"), "ROLLBACK_COMPLETE");
     estate.want("jobs", json!({"Queue": held(queue(1))}), json!({}));

@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 use terrace_deployer::{Error, Plan, Refusal};
 
-use crate::estate::{Estate, name, queue};
+use crate::estate::{Estate, fault, name, queue};
 
 /// A table that is marked to hold data, as the compiler would.
 fn table(name: &str) -> Json {
@@ -55,6 +55,22 @@ async fn is_refused_for(estate: &Estate, plan: &Plan, what: &str, [resource, add
     assert_eq!(error.to_string(), expected);
 }
 
+/// Removes everything from a resource that protects its data.
+fn drop_guards(resource: &mut Json) {
+    let resource = resource.as_object_mut().expect("a resource");
+    resource.retain(|key, _| key == "Type" || key == "Properties");
+}
+
+/// Deploys component `jobs` with a queue and a table. Then another user removes the guards of the table.
+async fn with_an_unguarded_table() -> Estate {
+    let mut estate = Estate::new().await;
+    let resources = json!({"Queue": queue(1), "Table": table("orders")});
+    estate.want("jobs", resources, json!({}));
+    estate.apply().await;
+    edit(&estate, |resources| drop_guards(&mut resources["Table"]));
+    estate
+}
+
 /// A stack of ours into which somebody has put a table.
 async fn with_a_table_of_somebodys() -> Estate {
     let mut estate = Estate::new().await;
@@ -62,8 +78,7 @@ async fn with_a_table_of_somebodys() -> Estate {
     estate.apply().await;
     edit(&estate, |resources| {
         resources["Orders"] = table("orders");
-        let orders = resources["Orders"].as_object_mut().expect("a resource");
-        orders.retain(|key, _| key == "Type" || key == "Properties");
+        drop_guards(&mut resources["Orders"]);
     });
     assert_eq!(tables(&estate), json!(["orders"]));
     estate
@@ -134,8 +149,7 @@ async fn what_came_into_the_stack_after_the_plan_was_made_is_not_deleted() {
         };
         edit(&estate, |resources| {
             resources["Orders"] = table("orders");
-            let orders = resources["Orders"].as_object_mut().expect("a resource");
-            orders.retain(|key, _| key == "Type" || key == "Properties");
+            drop_guards(&mut resources["Orders"]);
         });
         let error = estate.try_apply(&plan).await.expect_err("it is stale");
         assert!(matches!(error, Error::Refused(Refusal::Stale(_))), "{error:?}");
@@ -146,17 +160,7 @@ async fn what_came_into_the_stack_after_the_plan_was_made_is_not_deleted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_holder_of_data_is_guarded_after_somebody_took_its_marks_off() {
     for how in ["removed", "dropped", "destroyed"] {
-        let mut estate = Estate::new().await;
-        estate.want(
-            "jobs",
-            json!({"Queue": queue(1), "Table": table("orders")}),
-            json!({}),
-        );
-        estate.apply().await;
-        edit(&estate, |resources| {
-            let table = resources["Table"].as_object_mut().expect("a table");
-            table.retain(|key, _| key == "Type" || key == "Properties");
-        });
+        let mut estate = with_an_unguarded_table().await;
         let plan = match how {
             "removed" => {
                 estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
@@ -182,17 +186,7 @@ async fn a_holder_of_data_is_guarded_after_somebody_took_its_marks_off() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn guards_that_somebody_took_off_are_put_back() {
-    let mut estate = Estate::new().await;
-    estate.want(
-        "jobs",
-        json!({"Queue": queue(1), "Table": table("orders")}),
-        json!({}),
-    );
-    estate.apply().await;
-    edit(&estate, |resources| {
-        let table = resources["Table"].as_object_mut().expect("a table");
-        table.retain(|key, _| key == "Type" || key == "Properties");
-    });
+    let estate = with_an_unguarded_table().await;
     estate.apply().await;
     let of = json!({"StackName": name("jobs")});
     let template = estate.account.call("cloudformation", "get_template", of)["TemplateBody"].to_string();
@@ -207,13 +201,7 @@ async fn what_a_failed_update_took_back_is_still_ours() {
     let mut estate = Estate::new().await;
     estate.want("jobs", json!({"Queue": queue(1), "Old": queue(1)}), json!({}));
     estate.apply().await;
-    estate.account.fail(&terrace_tests::servers::Fault {
-        operation: "update",
-        logical_id: "Queue",
-        reason: "no",
-        times: 1,
-        ..Default::default()
-    });
+    estate.account.fail(&fault("update", "Queue", "no"));
     estate.want("jobs", json!({"Queue": queue(2)}), json!({}));
     let _ = estate.apply_fails().await;
     assert_eq!(estate.status("jobs"), "UPDATE_ROLLBACK_COMPLETE");

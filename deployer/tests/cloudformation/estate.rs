@@ -15,7 +15,7 @@ use terrace_deployer::{
     Access, ApplyOptions, AwsAccess, Cancel, Change, Error, Event, Field, MemberChange, Plan, PlanOptions,
     Report, apply, bootstrap, destroy_plan, plan,
 };
-use terrace_tests::servers::{Account, aws};
+use terrace_tests::servers::{Account, Fault, aws};
 
 /// An account, and what is wanted in it.
 pub(crate) struct Estate {
@@ -388,4 +388,15 @@ pub(crate) fn held(mut resource: Json) -> Json {
 
 pub(crate) fn queue(seconds: u32) -> Json {
     json!({"Type": "AWS::SQS::Queue", "Properties": {"VisibilityTimeout": seconds}})
+}
+
+/// Returns a fault that makes the endpoint fail one operation on a resource, once.
+pub(crate) fn fault<'a>(operation: &'a str, logical_id: &'a str, reason: &'a str) -> Fault<'a> {
+    Fault {
+        operation,
+        logical_id,
+        reason,
+        times: 1,
+        ..Fault::default()
+    }
 }

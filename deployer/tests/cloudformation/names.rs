@@ -3,9 +3,8 @@
 use expect_test::{Expect, expect};
 use serde_json::{Value as Json, json};
 use terrace_deployer::{Error, Refusal};
-use terrace_tests::servers::Fault;
 
-use crate::estate::{Estate, name, queue};
+use crate::estate::{Estate, fault, name, queue};
 
 /// A bucket as the compiler declares one that holds data.
 fn bucket(estate: &Estate) -> Json {
@@ -120,13 +119,7 @@ async fn a_half_deleted_stack_with_a_retained_bucket_is_no_way_back() {
         json!({}),
     );
     estate.apply().await;
-    estate.account.fail(&Fault {
-        operation: "delete",
-        logical_id: "Queue",
-        reason: "no",
-        times: 1,
-        ..Fault::default()
-    });
+    estate.account.fail(&fault("delete", "Queue", "no"));
     let delete = json!({"StackName": name("lake")});
     estate.account.call("cloudformation", "delete_stack", delete);
     assert_eq!(estate.status("lake"), "DELETE_FAILED");

@@ -4,7 +4,7 @@ use expect_test::expect;
 use serde_json::{Value as Json, json};
 use terrace_deployer::{Error, Event, Outcome, Plan, Refusal};
 
-use crate::estate::{Estate, held, name, queue, shown};
+use crate::estate::{Estate, fault, held, name, queue, shown};
 use crate::proxy::{Cut, Proxy};
 
 /// A table of somebody else's.
@@ -288,13 +288,7 @@ async fn a_stack_that_failed_is_known_again_without_the_store() {
     estate.apply().await;
     // One was created and rolled back, the other updated and rolled back.
     for operation in ["create", "update"] {
-        estate.account.fail(&terrace_tests::servers::Fault {
-            operation,
-            logical_id: "Queue",
-            reason: "no",
-            times: 1,
-            ..Default::default()
-        });
+        estate.account.fail(&fault(operation, "Queue", "no"));
     }
     estate.want("jobs", json!({"Queue": held(queue(2))}), json!({}));
     estate.want("more", json!({"Queue": queue(1)}), json!({}));
@@ -433,17 +427,23 @@ fn replace_jobs(estate: &Estate) {
     occupy(estate, "jobs", How::Created, "", &copied);
 }
 
+/// Deploys component `jobs` and returns a plan that updates it, or that destroys everything.
+async fn with_a_plan(destroyed: bool) -> (Estate, Plan) {
+    let mut estate = Estate::new().await;
+    estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
+    estate.apply().await;
+    estate.want("jobs", json!({"Queue": queue(2)}), json!({}));
+    let plan = match destroyed {
+        false => estate.plan().await,
+        true => estate.destroy_plan().await,
+    };
+    (estate, plan)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_for_the_stack_before_is_stale() {
     for destroyed in [false, true] {
-        let mut estate = Estate::new().await;
-        estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
-        estate.apply().await;
-        estate.want("jobs", json!({"Queue": queue(2)}), json!({}));
-        let plan = match destroyed {
-            false => estate.plan().await,
-            true => estate.destroy_plan().await,
-        };
+        let (estate, plan) = with_a_plan(destroyed).await;
         replace_jobs(&estate);
         let before = inventory(&estate);
         let said = refused(&estate, &plan).await;
@@ -455,14 +455,7 @@ async fn a_plan_for_the_stack_before_is_stale() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stack_that_is_created_anew_while_it_is_applied_is_not_touched() {
     for destroyed in [false, true] {
-        let mut estate = Estate::new().await;
-        estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
-        estate.apply().await;
-        estate.want("jobs", json!({"Queue": queue(2)}), json!({}));
-        let plan = match destroyed {
-            false => estate.plan().await,
-            true => estate.destroy_plan().await,
-        };
+        let (estate, plan) = with_a_plan(destroyed).await;
         // After everything was looked at again, and before the first write.
         let begun = |event: Event| {
             if matches!(event, Event::Begun { .. }) {
@@ -532,13 +525,7 @@ async fn a_note_in_the_store_changes_no_stack_of_somebody_else() {
     let object = json!({"Bucket": bucket, "Key": key, "Body": note.to_string()});
     estate.account.call("s3", "put_object", object);
     // Only after an apply that did not end well are notes looked at.
-    estate.account.fail(&terrace_tests::servers::Fault {
-        operation: "update",
-        logical_id: "Queue",
-        reason: "no",
-        times: 1,
-        ..Default::default()
-    });
+    estate.account.fail(&fault("update", "Queue", "no"));
     estate.want("jobs", json!({"Queue": queue(2)}), json!({}));
     let _ = estate.apply_fails().await;
     estate.apply().await;
