@@ -88,10 +88,10 @@ pub struct Report {
     pub notes: Vec<String>,
     /// That the lock was lost meanwhile: nothing was written from then on, and the end of this release is recorded nowhere.
     pub lost_lock: Option<Failure>,
-    /// What a destroy has left alone, since it is not ours ([`Plan::leaves`]).
+    /// The resources that a destroy did not delete because this environment does not own them ([`Plan::leaves`]).
     pub leaves: Vec<String>,
-    /// How many artifacts of each kind of this environment stand in each target afterwards, those included that the plan was
-    /// not for.
+    /// The number of artifacts of each kind that the environment has in each target after the apply. It includes the artifacts
+    /// that the plan did not select.
     pub standing: BTreeMap<Text, BTreeMap<Text, usize>>,
     /// How long it took.
     pub elapsed: Duration,

@@ -20,11 +20,11 @@ pub(super) struct Begun {
     pub(super) policy: Option<Value>,
     /// Whether CloudFormation was asked to change something.
     pub(super) deploys: bool,
-    /// The addresses of what is deleted, by logical id: nothing else says them once it is under way.
+    /// The addresses of the resources that are deleted, by logical id. After the deletion starts, no other source has them.
     pub(super) addresses: BTreeMap<Text, Address>,
-    /// Whether the stack existed before us.
+    /// Whether the stack was adopted: it existed before Terrace managed it.
     pub(super) adopted: bool,
-    /// Whether it is let go of: it stays, without our tags.
+    /// Whether the stack is released: it stays as it is, without Terrace's tags.
     pub(super) releases: bool,
 }
 

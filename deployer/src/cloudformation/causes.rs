@@ -172,8 +172,8 @@ fn hint(cause: &Cause) -> Option<String> {
     }
     if cause.text.contains("already exists") {
         return Some(
-            "something else has this name: an earlier stack retained it and it may hold data, or somebody else \
-             created it. Choose another name; terrace cannot take an existing resource into a stack yet"
+            "something else has this name: an earlier stack retained it and it may hold data, or another \
+             user created it. Choose another name; Terrace cannot import an existing resource into a stack yet"
                 .to_owned(),
         );
     }

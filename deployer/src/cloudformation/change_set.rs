@@ -73,8 +73,8 @@ impl<'a> Desired<'a> {
         }
     }
 
-    /// What requests are addressed to: an id is nobody else's, and a name may go to another stack at any time. A stack that
-    /// does not exist yet has only a name.
+    /// Returns the stack id for requests, because another stack can get the name at any time. A stack that does not exist yet
+    /// has only a name.
     fn at(&self) -> &str {
         match self.stack_id {
             Some(id) if !self.creates => id,
@@ -110,10 +110,13 @@ impl Account {
             stack_id: first.stack_id().unwrap_or_default().into(),
             changes: None,
         };
-        // The name of a stack that is being created may have gone to another one since it was looked at.
+        // Another user may have deleted the stack since Terrace read it, and given its name to a new one.
         if desired.stack_id.is_some_and(|known| *known != set.stack_id) {
             self.clean_up(desired, &set).await?;
-            let message = format!("somebody deleted `{}` and created it anew", desired.name);
+            let message = format!(
+                "another user deleted stack `{}` and created it again",
+                desired.name
+            );
             return Err(Failure::new(FailureKind::Stale, message));
         }
         if first.status() == Some(&ChangeSetStatus::Failed) {
@@ -130,7 +133,7 @@ impl Account {
         Ok(set)
     }
 
-    /// Deletes a change set that is not to be executed, and the empty stack that was made for it.
+    /// Deletes a change set that must not be executed, and the empty stack that CloudFormation created for it.
     pub(super) async fn clean_up(&self, desired: &Desired<'_>, set: &ChangeSet) -> Result<(), Failure> {
         self.delete_change_set(&set.stack_id, &set.id).await?;
         let made = match desired.creates {
@@ -140,7 +143,7 @@ impl Account {
         if made.is_none_or(|made| made.standing() != Standing::Empty) {
             return Ok(());
         }
-        // Somebody may have put a change set of their own there meanwhile.
+        // Another user may have created a change set in the empty stack. The stack is theirs then.
         if self.change_sets(&set.stack_id).await?.is_empty() {
             let request = self
                 .cloudformation

@@ -5,20 +5,9 @@ use std::time::Duration;
 use expect_test::expect;
 use serde_json::json;
 use terrace_deployer::{ApplyOptions, Cancel, Error, Event, FailureKind, Outcome, Refusal, apply};
-use terrace_tests::servers::Fault;
 
-use crate::estate::{Estate, access, held, name, queue};
+use crate::estate::{Estate, access, fault, held, name, queue};
 use crate::proxy::{Cut, Proxy};
-
-fn fault<'a>(operation: &'a str, logical_id: &'a str, reason: &'a str) -> Fault<'a> {
-    Fault {
-        operation,
-        logical_id,
-        reason,
-        times: 1,
-        ..Fault::default()
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stack_that_cannot_be_created_says_why_and_is_created_by_the_next_run() {
@@ -354,7 +343,7 @@ async fn what_is_found_wrong_beforehand_is_told_by_resource() {
         platform/lake/raw: `acme-dev-platform-lake` could not be created, and was rolled back
           because: `Raw` (AWS::S3::Bucket): Resource of type 'AWS::S3::Bucket' with identifier 'acme-dev-lake-ACCOUNT' already exists.
           declared at module:lake/module.yaml:11:1, asked for at components.yaml:3:1
-          help: something else has this name: an earlier stack retained it and it may hold data, or somebody else created it. Choose another name; terrace cannot take an existing resource into a stack yet"#]]
+          help: something else has this name: an earlier stack retained it and it may hold data, or another user created it. Choose another name; Terrace cannot import an existing resource into a stack yet"#]]
     .assert_eq(&error);
 }
 
