@@ -364,11 +364,7 @@ pub(crate) fn not_in_this_version(what: &str) -> Diagnostic {
 
 /// Returns the alternatives for a message: `` `a` ``, `` `a` or `b` ``, or `` one of `a`, `b`, `c` ``.
 pub(crate) fn one_of<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
-    let names: Vec<String> = names
-        .into_iter()
-        .map(|name| format!("`{}`", name.as_ref()))
-        .collect();
-    match names.as_slice() {
+    match quoted(names).as_slice() {
         [] => "nothing".to_owned(),
         [only] => only.clone(),
         [first, second] => format!("{first} or {second}"),
@@ -376,13 +372,15 @@ pub(crate) fn one_of<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> Strin
     }
 }
 
+/// Puts each name in backticks.
+fn quoted<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> Vec<String> {
+    let names = names.into_iter();
+    names.map(|name| format!("`{}`", name.as_ref())).collect()
+}
+
 /// Returns names as a list for a message: `` `a`, `b` and `c` ``.
 pub(crate) fn listed<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
-    let names: Vec<String> = names
-        .into_iter()
-        .map(|name| format!("`{}`", name.as_ref()))
-        .collect();
-    match names.as_slice() {
+    match quoted(names).as_slice() {
         [] => "none".to_owned(),
         [one] => one.clone(),
         [front @ .., last] => format!("{} and {last}", front.join(", ")),

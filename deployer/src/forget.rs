@@ -174,12 +174,7 @@ impl Forgetting {
         notes: &mut Vec<String>,
     ) -> Result<Text, Error> {
         let release = self.record(&at.home, access).await?;
-        let is_deployed = self
-            .rest
-            .targets
-            .values()
-            .any(|place| !place.components.is_empty());
-        for targets in self.targets.iter().filter(|_| is_deployed) {
+        for targets in self.targets.iter().filter(|_| !self.rest.is_empty()) {
             let mut claims = self.claims(targets, access).await?;
             claims.only_own();
             claims.settle(&self.rest).await.map_err(NotTaken::error)?;

@@ -55,13 +55,12 @@ pub(crate) fn run(
         stack.environment(None, set, console)?;
         return Err(Problem::Said);
     };
+    // All environments are compiled, because `terrace.lock` may still name one that the stack no longer contains.
     let mut compiled = stack.compiled(&[], set, console)?;
-    let mut bundle = None;
-    if compiled.environments.contains(environment) {
-        let (found, again) = stack.environment(Some(environment), set, console)?;
-        (bundle, compiled) = (Some(found), again);
-    }
     let access = live::access(&stack, &compiled, reach)?;
+    let mut bundles = compiled.bundles.drain(..);
+    let bundle = bundles.find(|bundle| bundle.environment.name == environment.as_str());
+    drop(bundles);
     let runtime = live::runtime()?;
     let looked_up = runtime.block_on(Forgetting::look_up(
         bundle,

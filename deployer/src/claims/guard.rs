@@ -13,6 +13,9 @@ use crate::lockfile::{LockedEnvironment, Lockfile};
 use crate::plan::Plan;
 use crate::targets::Targets;
 
+/// The lock file as the source of a record, for messages.
+const LOCK_SOURCE: &str = "`terrace.lock`";
+
 /// The environment of a plan, to be compared with the records of its last deployment.
 pub(crate) struct Guard<'a> {
     /// The planned bundle.
@@ -143,12 +146,7 @@ impl<'a> Guard<'a> {
                 if left.iter().any(|known| known.place.is_same(place)) {
                     continue;
                 }
-                left.push(Left {
-                    argument: self.argument(place, &deployment),
-                    has_history: *name == deployment.store,
-                    place: place.clone(),
-                    source: source.clone(),
-                });
+                left.push(self.left(name, place, &deployment, &source));
             }
         }
         if left.is_empty() {
@@ -193,7 +191,7 @@ impl<'a> Guard<'a> {
         let mut notes = Vec::new();
         match locked {
             Some(locked) if locked.is_of(self.origin) || self.accept_origin => {
-                records.push(("`terrace.lock`".to_owned(), locked.deployment.clone()));
+                records.push((LOCK_SOURCE.to_owned(), locked.deployment.clone()));
             }
             Some(locked) => notes.push(format!(
                 "`terrace.lock` was written for {}, but this directory is {}: it is ignored, and the next apply replaces \
@@ -207,6 +205,16 @@ impl<'a> Guard<'a> {
             records.push(("the ledger".to_owned(), deployment.clone()));
         }
         (records, notes)
+    }
+
+    /// Describes a place that would be left behind, as `source` records it under `name`.
+    fn left(&self, name: &Text, place: &Place, recorded: &Deployment, source: &str) -> Left {
+        Left {
+            argument: self.argument(place, recorded),
+            has_history: *name == recorded.store,
+            place: place.clone(),
+            source: source.to_owned(),
+        }
     }
 
     /// Returns the argument that names a place in a command. A cluster is named by its context, unless the context now
@@ -239,7 +247,7 @@ impl<'a> Guard<'a> {
                 continue;
             }
             let mut places = recorded.deployment.targets.values();
-            let meets = places.any(|place| self.now.targets.values().any(|now| now.is_same(place)));
+            let meets = places.any(|place| self.now.has(place));
             if known.has_claims() || !(renamed || meets) {
                 notes.push(format!(
                     "environment `{name}` of platform `{}` is deployed to {} (recorded in `terrace.lock`), but this \
@@ -250,12 +258,11 @@ impl<'a> Guard<'a> {
                 ));
                 continue;
             }
-            let left = recorded.deployment.targets.iter().map(|(target, place)| Left {
-                argument: self.argument(place, &recorded.deployment),
-                has_history: *target == recorded.deployment.store,
-                place: place.clone(),
-                source: "`terrace.lock`".to_owned(),
-            });
+            let deployment = &recorded.deployment;
+            let left = deployment
+                .targets
+                .iter()
+                .map(|(target, place)| self.left(target, place, deployment, LOCK_SOURCE));
             return Err(Refusal::LostTargets(Box::new(LostTargets {
                 environment: self.bundle.environment.name.clone(),
                 renamed_from: Some((recorded.platform.clone(), name.clone())),
@@ -281,8 +288,7 @@ impl Remembered<'_> {
 fn contradicted(locked: &Deployment, live: &Deployment, source: &str) -> Option<String> {
     let places = locked.targets.values();
     let more: Vec<&str> = places
-        .filter(|place| !place.components.is_empty())
-        .filter(|place| !live.targets.values().any(|other| other.is_same(place)))
+        .filter(|place| !place.components.is_empty() && !live.has(place))
         .map(|place| place.shown.as_str())
         .collect();
     (!more.is_empty()).then(|| {

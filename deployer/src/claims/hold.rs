@@ -123,11 +123,7 @@ impl<'a> Holding<'a> {
                 deployment.targets.remove(at);
             }
         }
-        let is_empty = deployment
-            .targets
-            .values()
-            .all(|place| place.components.is_empty());
-        if self.plan.purpose == Purpose::Destroy && is_empty {
+        if self.plan.purpose == Purpose::Destroy && deployment.is_empty() {
             self.taking.give_up().await?;
             return Ok(None);
         }

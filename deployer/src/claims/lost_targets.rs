@@ -34,21 +34,18 @@ impl LostTargets {
     /// The commands for an environment that changed its places.
     fn help_moved(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (folder, environment) = (self.folder.display(), &self.environment);
-        f.write_str("\n  help: to delete these resources:")?;
-        for left in &self.left {
-            write!(
-                f,
-                "\n    terrace destroy {folder} -e {environment} --at {}",
-                left.argument
-            )?;
-        }
-        f.write_str("\n  help: to keep these resources and stop managing them:")?;
-        for left in &self.left {
-            write!(
-                f,
-                "\n    terrace forget {folder} -e {environment} {}",
-                left.argument
-            )?;
+        for (purpose, command, flag) in [
+            ("delete these resources", "destroy", "--at "),
+            ("keep these resources and stop managing them", "forget", ""),
+        ] {
+            write!(f, "\n  help: to {purpose}:")?;
+            for left in &self.left {
+                let place = &left.argument;
+                write!(
+                    f,
+                    "\n    terrace {command} {folder} -e {environment} {flag}{place}"
+                )?;
+            }
         }
         f.write_str(
             "\n  help: to move the environment, name the old place together with the new one (under `accounts:` or `clusters:`) \

@@ -143,14 +143,27 @@ impl Deployment {
         self.targets.get(&self.store)
     }
 
+    /// Whether one of the places is this one, under any name.
+    pub(crate) fn has(&self, place: &Place) -> bool {
+        self.targets.values().any(|other| other.is_same(place))
+    }
+
+    /// Whether nothing is deployed in any place.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.targets.values().all(|place| place.components.is_empty())
+    }
+
+    /// Returns the places that hold artifacts or the state store.
+    pub(crate) fn holders(&self) -> impl Iterator<Item = (&Text, &Place)> {
+        let targets = self.targets.iter();
+        targets.filter(|(name, place)| !place.components.is_empty() || **name == self.store)
+    }
+
     /// Returns the places that `now` does not have and that hold artifacts or the state store.
     pub(crate) fn left_behind<'a>(
         &'a self,
         now: &'a Deployment,
     ) -> impl Iterator<Item = (&'a Text, &'a Place)> {
-        self.targets.iter().filter(|(name, place)| {
-            let holds = !place.components.is_empty() || **name == self.store;
-            holds && !now.targets.values().any(|other| other.is_same(place))
-        })
+        self.holders().filter(|(_, place)| !now.has(place))
     }
 }

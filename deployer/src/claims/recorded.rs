@@ -33,7 +33,7 @@ pub(crate) async fn recorded(
     let mut all = records.next().unwrap_or_default();
     for record in records {
         for (name, place) in record.targets {
-            if !all.targets.values().any(|known| known.is_same(&place)) {
+            if !all.has(&place) {
                 let name = free(&all.targets, name);
                 all.targets.insert(name, place);
             }

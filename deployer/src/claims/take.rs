@@ -76,8 +76,8 @@ impl<'a> Taking<'a> {
 
     /// Whether every target of this deployment has a claim that records it.
     pub(crate) fn is_current(claims: &Claims, origin: &StackOrigin, deployment: &Deployment) -> bool {
-        let mut holders = holders(deployment);
-        holders.all(|target| {
+        let mut holders = deployment.holders();
+        holders.all(|(target, _)| {
             claims
                 .found
                 .get(target)
@@ -100,16 +100,13 @@ impl<'a> Taking<'a> {
             written: self.written.clone(),
         };
         // All processes use the same order, so that one of two concurrent applies is first in every target.
-        let connected = holders(deployment).filter(|target| self.stores.contains_key(*target));
-        let mut targets: Vec<&Text> = connected.collect();
-        targets.sort_by_key(|target| {
-            deployment
-                .targets
-                .get(*target)
-                .map(|place| (&place.kind, &place.id))
-        });
+        let holders = deployment.holders();
+        let mut connected: Vec<_> = holders
+            .filter(|(target, _)| self.stores.contains_key(*target))
+            .collect();
+        connected.sort_by_key(|(_, place)| (&place.kind, &place.id));
         let mut begun: Vec<Text> = Vec::new();
-        for target in targets {
+        for (target, _) in connected {
             let found = self.claims.found.get(target);
             if found.is_some_and(|found| says(found, &self.origin, deployment)) {
                 continue;
@@ -165,7 +162,7 @@ impl<'a> Taking<'a> {
     /// Records what is deployed after an apply, and removes the claim from every target that is now empty.
     pub(crate) async fn settle(&mut self, deployment: &Deployment) -> Result<(), NotTaken> {
         self.write(deployment).await?;
-        let holders: Vec<&Text> = holders(deployment).collect();
+        let holders: Vec<&Text> = deployment.holders().map(|(target, _)| target).collect();
         let idle: Vec<Text> = self
             .claims
             .found
@@ -204,13 +201,6 @@ impl<'a> Taking<'a> {
         }
         Ok(())
     }
-}
-
-/// Returns the targets that hold artifacts or the state store of a deployment.
-fn holders(deployment: &Deployment) -> impl Iterator<Item = &Text> {
-    let targets = deployment.targets.iter();
-    let holding = targets.filter(|(name, place)| !place.components.is_empty() || **name == deployment.store);
-    holding.map(|(name, _)| name)
 }
 
 fn says(found: &Found, origin: &StackOrigin, deployment: &Deployment) -> bool {

@@ -132,13 +132,14 @@ impl ClusterHome {
                 let name = format!("{}.part.{}", self.stem, &Digest::of_bytes(part).as_str()[..32]);
                 let data = [("value", Value::from(base64(part)))].into_iter().collect();
                 // A part that is there already has this very content.
-                self.create_object(&self.secret(&name, "part", key, data)).await?;
+                self.create_object(&self.value_secret(&name, "part", key, data))
+                    .await?;
                 names.push(name);
             }
             contents.insert("parts", base64(names.join("\n").as_bytes()));
         }
         Ok(self
-            .create_object(&self.secret(&self.name(key), "value", key, contents))
+            .create_object(&self.value_secret(&self.name(key), "value", key, contents))
             .await?
             .is_some())
     }
@@ -271,21 +272,23 @@ impl ClusterHome {
         )
     }
 
-    fn secret(&self, name: &str, role: &str, key: &str, data: Map) -> Value {
+    /// Returns the Secret of a value of the ledger, or of a part of one. It never changes.
+    fn value_secret(&self, name: &str, role: &str, key: &str, data: Map) -> Value {
+        let mut metadata = self.metadata(name, role);
+        metadata.insert("annotations", [(KEY, key)].into_iter().collect::<Map>());
+        let mut object = secret("terrace.dev/home", metadata, data);
+        object.insert("immutable", true);
+        object.into()
+    }
+
+    /// Returns the metadata of a Secret in the state store.
+    fn metadata(&self, name: &str, role: &str) -> Map {
         let labels: Map = [(HOME, self.label.as_str()), (ROLE, role)].into_iter().collect();
         let mut metadata = Map::new();
         metadata.insert("name", name);
         metadata.insert("namespace", NAMESPACE);
         metadata.insert("labels", labels);
-        metadata.insert("annotations", [(KEY, key)].into_iter().collect::<Map>());
-        let mut object = Map::new();
-        object.insert("apiVersion", "v1");
-        object.insert("kind", "Secret");
-        object.insert("type", "terrace.dev/home");
-        object.insert("metadata", metadata);
-        object.insert("immutable", true);
-        object.insert("data", data);
-        object.into()
+        metadata
     }
 }
 
@@ -443,6 +446,17 @@ fn version(object: &Value) -> Text {
 fn of_version(version: &Text) -> [(&'static str, Text); 2] {
     let (uid, resource_version) = version.split_once('/').unwrap_or(("", version));
     [("uid", uid.into()), ("resourceVersion", resource_version.into())]
+}
+
+/// Returns a Secret of a type.
+fn secret(secret_type: &str, metadata: Map, data: Map) -> Map {
+    let mut object = Map::new();
+    object.insert("apiVersion", "v1");
+    object.insert("kind", "Secret");
+    object.insert("type", secret_type);
+    object.insert("metadata", metadata);
+    object.insert("data", data);
+    object
 }
 
 /// Bytes as a Secret holds them.

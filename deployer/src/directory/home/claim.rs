@@ -25,7 +25,10 @@ impl ClaimStore for DirectoryHome {
         Box::pin(async move {
             let path = self.path(CLAIM);
             let found = read_file(&path).map_err(|error| failed("read", &path, &error))?;
-            Ok(found.map(|bytes| (bytes.clone(), version(&bytes))))
+            Ok(found.map(|bytes| {
+                let version = version(&bytes);
+                (bytes, version)
+            }))
         })
     }
 

@@ -1,10 +1,10 @@
 //! The claim of an environment in a cluster: one Secret next to the ledger, and the only one there that is updated.
 
 use futures::future::BoxFuture;
-use terrace_artifact::{Map, Text, Value};
+use terrace_artifact::{Text, Value};
 
 use super::super::requests::Refusal;
-use super::{ClusterHome, HOME, MANAGER, NAMESPACE, ROLE, about, base64, data, of_version, secrets, version};
+use super::{ClusterHome, MANAGER, NAMESPACE, about, base64, data, of_version, secret, secrets, version};
 use crate::claims::{ClaimStore, Versioned};
 use crate::failure::Failure;
 
@@ -61,20 +61,11 @@ impl ClusterHome {
     }
 
     fn claim_secret(&self, bytes: &[u8], expected: Option<&Text>) -> Value {
-        let labels: Map = [(HOME, self.label.as_str()), (ROLE, CLAIM)].into_iter().collect();
-        let mut metadata = Map::new();
-        metadata.insert("name", self.claim_name());
-        metadata.insert("namespace", NAMESPACE);
-        metadata.insert("labels", labels);
+        let mut metadata = self.metadata(&self.claim_name(), CLAIM);
         for (key, value) in expected.into_iter().flat_map(of_version) {
             metadata.insert(key, value);
         }
-        let mut object = Map::new();
-        object.insert("apiVersion", "v1");
-        object.insert("kind", "Secret");
-        object.insert("type", "terrace.dev/claim");
-        object.insert("metadata", metadata);
-        object.insert("data", [(CLAIM, base64(bytes))].into_iter().collect::<Map>());
-        object.into()
+        let data = [(CLAIM, base64(bytes))].into_iter().collect();
+        secret("terrace.dev/claim", metadata, data).into()
     }
 }
