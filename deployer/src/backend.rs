@@ -65,6 +65,12 @@ pub trait Backend: Send + Sync {
         Ok(())
     }
 
+    /// The reason why a live artifact of others cannot be adopted. The refusal then states it instead of `--adopt`.
+    fn may_adopt(&self, live: &Live) -> Result<(), String> {
+        let _ = live;
+        Ok(())
+    }
+
     /// What the deletion of containers (a namespace, a definition) takes along that this plan does not delete by a step of
     /// its own, for each container that has any. Only asks, and only about [`Going::deleted`]; without the rights to find
     /// out, fails with [`FailureKind::Denied`].

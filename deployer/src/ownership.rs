@@ -217,7 +217,7 @@ impl Identities {
         if Digest::of_bytes(&bytes) != *digest {
             let message = format!("`{key}` in {} is not what its name says", home.shown());
             return Err(Failure::new(FailureKind::Broken, message)
-                .hint("somebody changed it; delete it to go on: what is deployed proves itself by the marks of our writes"));
+                .hint("another user changed it; delete it to continue: Terrace then recognizes its resources by the evidence of its own writes"));
         }
         let recorded = serde_json::from_slice(&bytes).map_err(|error| unreadable(&key, &error))?;
         Ok(Some(Identities {
@@ -235,11 +235,12 @@ fn unreadable(what: &str, error: &serde_json::Error) -> Failure {
     Failure::new(FailureKind::Broken, format!("`{what}` cannot be read: {error}"))
 }
 
-/// The refusal to touch something that has the name of a wanted artifact and is not ours.
-pub(crate) fn not_ours(artifact: &Artifact, owner: Option<&Text>) -> Failure {
+/// The refusal to touch something that has the name of a wanted artifact and is not ours. `adoptable` is whether the user can
+/// adopt it, or why not.
+pub(crate) fn not_ours(artifact: &Artifact, owner: Option<&Text>, adoptable: Result<(), String>) -> Failure {
     let subject = subject(artifact);
     let message = match owner {
-        Some(owner) => format!("{subject} exists already and belongs to `{owner}`"),
+        Some(owner) => format!("{subject} exists already and is managed by `{owner}`"),
         None => format!("{subject} exists already, and this environment did not create it"),
     };
     let addresses = addresses(artifact);
@@ -256,9 +257,15 @@ pub(crate) fn not_ours(artifact: &Artifact, owner: Option<&Text>) -> Failure {
         message,
     )
     .about(about, Some(origin_of(artifact)))
-    .hint(format!(
-        "to manage it here from now on, adopt it: --adopt '{flag}'\nto leave it alone, give yours another name, or remove it from the stack"
-    ))
+    .hint(match adoptable {
+        Ok(()) => format!(
+            "to manage it here from now on, adopt it: --adopt '{flag}'\n\
+             to leave it alone, give yours another name, or remove it from the stack"
+        ),
+        Err(why) => format!(
+            "it cannot be adopted: {why}\nto leave it alone, give yours another name, or remove it from the stack"
+        ),
+    })
 }
 
 #[cfg(test)]

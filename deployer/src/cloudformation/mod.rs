@@ -149,6 +149,10 @@ impl Backend for CloudFormation {
         preview::removal(live)
     }
 
+    fn may_adopt(&self, live: &Live) -> Result<(), String> {
+        preview::may_adopt(&Observed::from_value(&live.value).record)
+    }
+
     fn contents<'a>(
         &'a self,
         going: &'a Going<'a>,

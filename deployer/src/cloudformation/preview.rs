@@ -35,8 +35,11 @@ impl Account {
         let observed = Observed::from_value(&live.value);
         let record = &observed.record;
         let is_ours = live.ownership.is_ours();
-        if !is_ours && record.standing() != Standing::Steady {
-            return Err(not_adoptable(record));
+        if !is_ours && let Err(why) = may_adopt(record) {
+            let message = format!("CloudFormation stack `{}` cannot be adopted: {why}", record.name);
+            return Err(
+                Failure::new(FailureKind::Protected, message).hint("or give the component another name")
+            );
         }
         let tags = tags(stack, label, !is_ours || live.ownership.is_adopted());
         let mut change = match record.standing() {
@@ -168,13 +171,14 @@ fn unprotect(change: &mut Change, record: &Record) {
 }
 
 /// Only a stack that can be updated can be adopted: the others would have to be deleted first, and are not ours to delete.
-fn not_adoptable(record: &Record) -> Failure {
-    let message = format!(
-        "CloudFormation stack `{}` cannot be adopted while its status is {}",
-        record.name, record.status
-    );
-    Failure::new(FailureKind::Protected, message)
-        .hint("its owner must bring it into a stable status first; or give the component another name")
+pub(super) fn may_adopt(record: &Record) -> Result<(), String> {
+    if record.standing() == Standing::Steady {
+        return Ok(());
+    }
+    Err(format!(
+        "its status is {}; its owner must bring it into a stable status first",
+        record.status
+    ))
 }
 
 /// Whether an output keeps its value through an update.

@@ -170,7 +170,9 @@ fn needs(target: &str, served: &Served, namespace: Option<&str>) -> BTreeSet<Art
 pub(crate) fn stranger(object: &Value, manager: &str) -> Option<Text> {
     let label = object
         .at(&["metadata", "labels", "app.kubernetes.io/managed-by"])
-        .and_then(Value::as_str);
+        .and_then(Value::as_str)
+        // A copy of an object of Terrace carries this label, too.
+        .filter(|name| *name != "terrace");
     let entries = object
         .at(&["metadata", "managedFields"])
         .and_then(Value::as_list)

@@ -140,7 +140,7 @@ impl Kubernetes {
                     Mark::Other(other) => Some(other),
                     _ => stranger(&found, &self.whose.manager),
                 };
-                let mut failure = not_ours(artifact, owner.as_ref());
+                let mut failure = not_ours(artifact, owner.as_ref(), Ok(()));
                 failure.message.push_str(", since the plan was made");
                 Err(failure)
             }

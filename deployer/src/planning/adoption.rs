@@ -12,6 +12,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::ownership::{Ownership, not_ours};
 use crate::plan::{Action, Change, Risk};
 use crate::selection::Selection;
+use crate::targets::Targets;
 
 /// What the user adopts by name (`--adopt`).
 pub(super) struct Adoption<'a>(&'a [Text]);
@@ -50,9 +51,18 @@ impl<'a> Adoption<'a> {
     }
 
     /// The refusal to plan an artifact that exists, is not ours, and is not named.
-    pub(super) fn refusal(&self, artifact: &Artifact, live: Option<&Live>) -> Option<Failure> {
-        match &live?.ownership {
-            Ownership::Foreign(owner) if !self.names(artifact) => Some(not_ours(artifact, owner.as_ref())),
+    pub(super) fn refusal(
+        &self,
+        targets: &Targets,
+        artifact: &Artifact,
+        live: Option<&(Text, Live)>,
+    ) -> Option<Failure> {
+        let (target, live) = live?;
+        match &live.ownership {
+            Ownership::Foreign(owner) if !self.names(artifact) => {
+                let backend = targets.backends.get(target)?;
+                Some(not_ours(artifact, owner.as_ref(), backend.may_adopt(live)))
+            }
             _ => None,
         }
     }
@@ -103,7 +113,7 @@ pub(super) fn left_alone(
     });
     let foreign = unwanted.filter_map(|(_, (_, live))| match &live.ownership {
         Ownership::Foreign(Some(owner)) => Some(format!(
-            "{} is left alone: it belongs to `{owner}`, not to this environment",
+            "{} is left alone: it is managed by `{owner}`, not by this environment",
             live.subject
         )),
         Ownership::Foreign(None) => Some(format!(

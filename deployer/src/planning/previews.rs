@@ -44,7 +44,7 @@ pub(super) async fn preview(
     let mut open: Vec<&Artifact> = Vec::new();
     for artifact in &bundle.artifacts {
         if selection.wanted.contains(&artifact.id) {
-            match adoption.refusal(artifact, live.get(&artifact.id).map(|(_, live)| live)) {
+            match adoption.refusal(targets, artifact, live.get(&artifact.id)) {
                 Some(refusal) => refusals.push(refusal),
                 None => open.push(artifact),
             }

@@ -222,9 +222,11 @@ fn plans_are_what_their_schema_says() {
     fewer.take_over = true;
     fewer.adopt.push("finance/web".into());
     fewer.leaves.push("ConfigMap data/other is left alone".to_owned());
-    fewer
-        .refusals
-        .push(crate::ownership::not_ours(&config(), Some(&"helm".into())));
+    fewer.refusals.push(crate::ownership::not_ours(
+        &config(),
+        Some(&"helm".into()),
+        Ok(()),
+    ));
     let container = "finance/base/namespace".parse().unwrap();
     let content = crate::plan::Content {
         address: crate::plan::Content::address_in(&container, "Secret/precious"),

@@ -208,9 +208,9 @@ async fn a_stack_that_cannot_be_updated_is_not_adopted() {
     let error = estate.try_apply(&plan).await.expect_err("it is refused");
     assert_eq!(error.exit_code(), 4);
     expect![[r#"
-        platform/jobs/queue: CloudFormation stack `acme-dev-platform-jobs` cannot be adopted while its status is ROLLBACK_COMPLETE
+        platform/jobs/queue: CloudFormation stack `acme-dev-platform-jobs` cannot be adopted: its status is ROLLBACK_COMPLETE; its owner must bring it into a stable status first
           declared at module:lake/module.yaml:3:1, asked for at components.yaml:3:1
-          help: its owner must bring it into a stable status first; or give the component another name"#]]
+          help: or give the component another name"#]]
     .assert_eq(&error.to_string());
     assert_eq!(estate.status("jobs"), "ROLLBACK_COMPLETE");
 }

@@ -240,7 +240,7 @@ async fn a_stack_of_somebody_else_is_left_alone() {
         refusals.join("\n")
     };
     expect![[r#"
-        CloudFormation stack acme-dev-platform-jobs exists already and belongs to `other.dev`
+        CloudFormation stack acme-dev-platform-jobs exists already and is managed by `other.dev`
           declared at module:lake/module.yaml:3:1, asked for at components.yaml:3:1
           help: to manage it here from now on, adopt it: --adopt 'platform/jobs'
             to leave it alone, give yours another name, or remove it from the stack"#]]

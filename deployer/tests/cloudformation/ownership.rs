@@ -123,9 +123,15 @@ async fn a_stack_that_only_has_our_name_or_a_copied_tag_is_left_alone() {
             estate.want("jobs", json!({"Queue": queue(2)}), json!({}));
             let plan = estate.plan().await;
             let said = refused(&estate, &plan).await;
+            // CloudFormation cannot update a stack in such a state, so no flag helps.
+            let way = match how {
+                How::Created | How::ByChangeSet => "--adopt 'platform/jobs'",
+                How::InReview => "it cannot be adopted: its status is REVIEW_IN_PROGRESS",
+                How::RolledBack => "it cannot be adopted: its status is ROLLBACK_COMPLETE",
+            };
             assert!(
                 said.contains("CloudFormation stack acme-dev-platform-jobs exists already")
-                    && said.contains("--adopt 'platform/jobs'")
+                    && said.contains(way)
                     && said.contains("declared at"),
                 "{case}: {said}"
             );
@@ -173,7 +179,7 @@ async fn a_destroy_takes_what_is_ours_and_leaves_the_rest() {
     .assert_eq(&shown(&plan));
     let report = estate.try_apply(&plan).await.expect("the rest is destroyed");
     expect![[r#"
-        CloudFormation stack acme-dev-platform-jobs is left alone: it belongs to `team=payments`, not to this environment"#]]
+        CloudFormation stack acme-dev-platform-jobs is left alone: it is managed by `team=payments`, not by this environment"#]]
     .assert_eq(&report.leaves.join("\n"));
     assert!(report.steps.iter().all(|(_, outcome)| *outcome == Outcome::Done));
     assert_eq!(estate.status("more"), "absent");

@@ -36,12 +36,12 @@ async fn refuses_what_somebody_else_made() {
     let refusal = stack.refusal(&yaml).await;
     assert_eq!(
         refusal,
-        "platform/theirs/configmap-settings: ConfigMap theirs/settings exists already and belongs to `kubectl-create`
+        "platform/theirs/configmap-settings: ConfigMap theirs/settings exists already and is managed by `kubectl-create`
   declared at components.yaml:7:3, asked for at components.yaml:1:3
   help: to manage it here from now on, adopt it: --adopt 'platform/theirs/configmap-settings'
     to leave it alone, give yours another name, or remove it from the stack
 
-platform/theirs/namespace-theirs: Namespace theirs exists already and belongs to `kubectl-create`
+platform/theirs/namespace-theirs: Namespace theirs exists already and is managed by `kubectl-create`
   declared at components.yaml:7:3, asked for at components.yaml:1:3
   help: to manage it here from now on, adopt it: --adopt 'platform/theirs/namespace-theirs'
     to leave it alone, give yours another name, or remove it from the stack"
@@ -62,8 +62,8 @@ platform/theirs/namespace-theirs: Namespace theirs exists already and belongs to
     assert_eq!(
         leaves,
         [
-            "ConfigMap theirs/settings is left alone: it belongs to `kubectl-create`, not to this environment",
-            "Namespace theirs is left alone: it belongs to `kubectl-create`, not to this environment",
+            "ConfigMap theirs/settings is left alone: it is managed by `kubectl-create`, not by this environment",
+            "Namespace theirs is left alone: it is managed by `kubectl-create`, not by this environment",
         ]
     );
     let report = stack.try_apply_plan(&plan).await.expect("nothing to do");
@@ -268,7 +268,7 @@ async fn a_create_in_the_middle_of_an_apply_takes_nothing_over() {
         .collect();
     assert!(
         failures.len() == 1
-            && failures[0].contains("ConfigMap racing/settings exists already and belongs to `kubectl-create`, since the plan was made")
+            && failures[0].contains("ConfigMap racing/settings exists already and is managed by `kubectl-create`, since the plan was made")
             && failures[0].contains("--adopt 'platform/racing/configmap-settings'"),
         "{failures:?}"
     );

@@ -241,7 +241,7 @@ metadata: {name: shared-by-two}
     one.apply(yaml).await;
     let refusal = other.refusal(yaml).await;
     assert!(
-        refusal.contains("Namespace shared-by-two exists already and belongs to `terrace/first/testing`"),
+        refusal.contains("Namespace shared-by-two exists already and is managed by `terrace/first/testing`"),
         "{refusal}"
     );
     one.destroy(yaml).await;
