@@ -135,7 +135,7 @@ fn locked(holder: &Holder) -> Failure {
     let Holder { who, since, .. } = holder;
     Failure::new(
         kind,
-        format!("{who} is applying to this environment since {since}"),
+        format!("{who} has been applying to this environment since {since}"),
     )
 }
 
@@ -379,7 +379,7 @@ mod tests {
         let refused = lock(&store, "ben").await.err().unwrap();
         assert_eq!(
             refused.message,
-            "ana is applying to this environment since 2026-11-21T03:30:00Z"
+            "ana has been applying to this environment since 2026-11-21T03:30:00Z"
         );
         first.check().unwrap();
         first.release().await.unwrap();

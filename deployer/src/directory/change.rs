@@ -1,4 +1,4 @@
-//! What writing an artifact into a folder changes there.
+//! Previews of the changes that an apply makes to the files of a directory.
 
 use terrace_artifact::{Artifact, Body, Map, Member, Object, Segment, Stack, Text, Value, show_path};
 
@@ -10,7 +10,7 @@ use crate::loss::{fate_of_object, fate_of_resource, keeps};
 use crate::plan::{Action, Change, Field, MemberChange, Risk, hide_secrets};
 use crate::values::Values;
 
-/// What writing it would change.
+/// Compares an artifact with the files of the directory, and returns the change that writing it makes.
 pub(super) fn preview(
     artifact: &Artifact,
     found: Option<&Found>,
@@ -24,7 +24,7 @@ pub(super) fn preview(
             object.manifest = filled.manifest;
             for (path, shown) in filled.later {
                 notes.push(format!(
-                    "`{}` stays `${{{shown}}}`: in a folder nothing fills it",
+                    "`{}` stays `${{{shown}}}`: a directory has no live value to fill in",
                     show_path(&path)
                 ));
             }
@@ -33,14 +33,14 @@ pub(super) fn preview(
             for (name, value) in values.parameters(stack) {
                 if let crate::values::Late::Later(shown) = value {
                     notes.push(format!(
-                        "parameter `{name}` stays `${{{shown}}}`: in a folder nothing fills it"
+                        "parameter `{name}` stays `${{{shown}}}`: a directory has no live value to fill in"
                     ));
                 }
             }
         }
     }
     let mut change = match found {
-        None => Change::of(Action::Create, "it is not in the folder"),
+        None => Change::of(Action::Create, "it is not in the directory"),
         Some(found) if !found.others.is_empty() => return Err(shares_its_file(found)),
         Some(found) => compare(found, &wanted),
     };
@@ -53,7 +53,8 @@ pub(super) fn preview(
     Ok(change)
 }
 
-/// A file is written as a whole: what else somebody has in it would be lost.
+/// Builds the refusal to adopt an artifact whose file contains other objects. Terrace writes a file as a whole, so the other
+/// objects would be lost.
 fn shares_its_file(found: &Found) -> Failure {
     let message = format!(
         "`{}` cannot be adopted: it also contains {}",
@@ -61,16 +62,17 @@ fn shares_its_file(found: &Found) -> Failure {
         found.others.join(", ")
     );
     Failure::new(FailureKind::Protected, message)
-        .hint("move that to another file, or add it to this component")
+        .hint("move these objects to another file, or add them to this component")
 }
 
-/// What taking it out of the folder means: whoever delivers the folder deletes what is gone from it.
+/// Returns the change that deletes an artifact from the directory. Argo CD and Flux delete the live objects whose manifests are
+/// deleted, so the change reports the data that is lost with them.
 pub(super) fn removal(found: Option<&Found>, live: &Live) -> Change {
     let mut change = Change::of(Action::Delete, "it is not in the stack any more");
     match found.map(|found| &found.artifact.body) {
         Some(Body::Stack(stack)) => {
             for (id, member) in &stack.members {
-                goes(&mut change, stack, id, member);
+                record_removal(&mut change, stack, id, member);
             }
         }
         Some(Body::Object(object)) => {
@@ -89,8 +91,8 @@ pub(super) fn removal(found: Option<&Found>, live: &Live) -> Change {
     change
 }
 
-/// Records that a resource is not in the template any more, and what becomes of it: its deletion policy says so.
-fn goes(change: &mut Change, stack: &Stack, id: &Text, member: &Member) {
+/// Records that a resource is no longer in the template. Its deletion policy determines whether it is deleted or retained.
+fn record_removal(change: &mut Change, stack: &Stack, id: &Text, member: &Member) {
     let resource = stack.template.at(&["Resources", id]);
     let kept = resource.and_then(|resource| keeps(resource, "DeletionPolicy"));
     let action = match kept {
@@ -118,7 +120,10 @@ fn compare(found: &Found, wanted: &Artifact) -> Change {
         if found.ours {
             change.action = Action::Update;
         }
-        change.reason = format!("its file cannot be read: {why}");
+        change.reason = format!(
+            "`{}` is not a valid manifest ({why}): apply replaces the file; to keep its edits, repair it first",
+            found.main
+        );
         return change;
     }
     match (&found.artifact.body, &wanted.body) {
@@ -191,11 +196,11 @@ fn stacks(before: &Stack, after: &Stack, change: &mut Change) {
     }
     for (id, _) in old.iter().filter(|(id, _)| new.get(id).is_none()) {
         if let Some(member) = before.members.get(id) {
-            goes(change, before, id, member);
+            record_removal(change, before, id, member);
         }
     }
     change.fields = diff(&rest(before), &rest(after), &Plain);
-    // Members without a record of ours, in a template somebody edited.
+    // Resources that another tool added to the template are not recorded as members.
     let known = |id: &Text| after.members.contains_key(id) || before.members.contains_key(id);
     for (id, resource) in old.iter().filter(|(id, _)| !known(id)) {
         change.fields.push(Field {
@@ -208,7 +213,7 @@ fn stacks(before: &Stack, after: &Stack, change: &mut Change) {
     }
 }
 
-/// All of a stack but its resources.
+/// Returns a stack without its resources, as a value to compare.
 fn rest(stack: &Stack) -> Value {
     let mut map = stack.template.as_map().cloned().unwrap_or_default();
     map.remove("Resources");
@@ -243,7 +248,7 @@ fn member_change(id: &Text, member: &Member, action: Action) -> MemberChange {
     let reason = match action {
         Action::Create => "it does not exist",
         Action::Delete => "it is not in the stack any more",
-        Action::Release => "it is not in the stack any more, and its deletion policy keeps it",
+        Action::Release => "it is not in the stack any more, and its deletion policy retains it",
         _ => "its properties change",
     };
     MemberChange {
@@ -259,7 +264,7 @@ fn member_change(id: &Text, member: &Member, action: Action) -> MemberChange {
     }
 }
 
-/// Whether a value of a template is a function of CloudFormation, whose result nobody knows here.
+/// Whether a value of a template is an intrinsic function, whose result only CloudFormation knows.
 fn is_function(value: &Value) -> bool {
     let map = value.as_map().filter(|map| map.len() == 1);
     let key = map.and_then(|map| map.keys().next());
@@ -267,13 +272,13 @@ fn is_function(value: &Value) -> bool {
 }
 
 fn reason(change: &Change) -> String {
-    let mut what: Vec<String> = change.fields.iter().map(|field| show_path(&field.path)).collect();
-    what.extend(change.members.iter().map(|member| member.logical_id.to_string()));
-    what.dedup();
-    match what.as_slice() {
-        [one] => format!("`{one}` changes"),
-        [one, two] => format!("`{one}` and `{two}` change"),
-        [one, rest @ ..] => format!("`{one}` and {} more change", rest.len()),
+    let mut names: Vec<String> = change.fields.iter().map(|field| show_path(&field.path)).collect();
+    names.extend(change.members.iter().map(|member| member.logical_id.to_string()));
+    names.dedup();
+    match names.as_slice() {
+        [only] => format!("`{only}` changes"),
+        [first, second] => format!("`{first}` and `{second}` change"),
+        [first, rest @ ..] => format!("`{first}` and {} more change", rest.len()),
         [] => "it changes".to_owned(),
     }
 }

@@ -1,4 +1,4 @@
-//! Files that are there whole or not at all.
+//! Atomic changes of files: a reader sees the complete old file or the complete new one.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::fault;
 use crate::failure::{Failure, FailureKind};
 
-/// What the names of files begin with that are not written whole yet.
+/// The prefix of the names of files that are not completely written yet.
 const TEMPORARY: &str = ".terrace-";
 
-/// The place of one of our files in a folder. A manifest travels with the folder, through repositories and other people's
-/// hands: what it names outside of the folder is nothing of ours.
+/// Returns the path of a file in the directory. The manifest of a directory can be edited in a repository, so a path that
+/// leads out of the directory is refused.
 pub(super) fn place(folder: &Path, path: &str) -> Result<PathBuf, Failure> {
     let mut parts = Path::new(path).components();
     if path.is_empty() || !parts.all(|part| matches!(part, Component::Normal(_))) {
@@ -24,17 +24,18 @@ pub(super) fn place(folder: &Path, path: &str) -> Result<PathBuf, Failure> {
     Ok(folder.join(path))
 }
 
-/// Deletes what writes that were interrupted left in a folder. Nobody else writes there: the caller holds the lock.
+/// Deletes the temporary files that interrupted writes left in a directory. The caller holds the lock, so no other process
+/// writes there.
 pub(super) fn sweep(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
-            // It is in nobody's way; the next apply tries again.
+            // A temporary file that remains does no harm. The next apply tries again to delete it.
             let _ = fs::remove_file(entry.path());
         }
     }
 }
 
-/// Writes a file under another name in the same folder.
+/// Writes a temporary file in the directory of `path`, and returns its path.
 pub(super) fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     fault::step();
@@ -48,13 +49,13 @@ pub(super) fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
     Ok(temporary)
 }
 
-/// Writes or replaces a file: a reader, or a run after a crash, sees the old one or the new one.
+/// Writes or replaces a file. A reader, and the next apply after a crash, sees either the old or the new content.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = write_beside(path, bytes)?;
     put(&temporary, path)
 }
 
-/// The same, for a file that is to survive the machine, too.
+/// Replaces a file as [`replace`] does, and flushes its content to the disk, so that it survives a power failure.
 pub(super) fn replace_for_good(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = write_beside(path, bytes)?;
     File::open(&temporary)?.sync_all()?;
@@ -68,7 +69,7 @@ fn put(temporary: &Path, path: &Path) -> io::Result<()> {
     })
 }
 
-/// Deletes a file, and the folders that it leaves empty, up to `root`.
+/// Deletes a file, and the directories below `root` that this leaves empty.
 pub(super) fn remove(path: &Path, root: &Path) -> io::Result<()> {
     fault::step();
     match fs::remove_file(path) {
@@ -77,7 +78,7 @@ pub(super) fn remove(path: &Path, root: &Path) -> io::Result<()> {
     }
     let mut folder = path.parent();
     while let Some(at) = folder {
-        // Somebody else's files in it make this fail, and that is what it should do.
+        // Deletion fails if the directory contains other files, which must be retained.
         if at == root || fs::remove_dir(at).is_err() {
             break;
         }

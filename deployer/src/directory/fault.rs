@@ -1,4 +1,4 @@
-//! Lets a test end everything before the n-th change of the disk.
+//! Fault injection for tests: panics before the n-th change of the disk.
 
 #[cfg(test)]
 pub(super) use armed::{after, step};
@@ -11,7 +11,7 @@ mod armed {
         static LEFT: Cell<Option<usize>> = const { Cell::new(None) };
     }
 
-    /// After `changes` more changes, the next one panics instead; with nothing, none does.
+    /// Allows `changes` more changes of the disk and panics before the next one. `None` allows all changes.
     pub(in crate::directory) fn after(changes: Option<usize>) {
         LEFT.set(changes);
     }
@@ -25,6 +25,6 @@ mod armed {
     }
 }
 
-/// Called before each change.
+/// Marks the point before a change of the disk. Does nothing outside tests.
 #[cfg(not(test))]
 pub(super) fn step() {}

@@ -1,10 +1,10 @@
-//! The home of an environment that has neither a cluster nor an account: `.terrace/` in the target's folder.
+//! The state store of an environment that has neither a cluster nor an account: `.terrace/` in the target's directory.
 //!
 //! ```text
-//! .terrace/ledger/00000001     one entry of the ledger each
-//! .terrace/bundles/DIGEST      the bundles they name
-//! .terrace/identities/DIGEST   what stood when they ended
-//! .terrace/lock                locked by the operating system while an apply runs: nothing is left to break
+//! .terrace/ledger/00000001     an entry of the ledger
+//! .terrace/bundles/DIGEST      a bundle that an entry names
+//! .terrace/identities/DIGEST   the identities of the resources that existed when a release ended
+//! .terrace/lock                locked by the operating system while an apply runs, and unlocked when its process ends
 //! ```
 
 use std::fs::{self, File, TryLockError};
@@ -20,14 +20,15 @@ use crate::home::{Held, Holder, Home, Waiting};
 
 mod claim;
 
-/// How often it is looked whether a lock is free, and how long between two looks.
+/// The number of attempts to take the lock.
 const LOOKS: u32 = 10;
+/// The time between two attempts to take the lock.
 const PAUSE: Duration = Duration::from_millis(30);
 
-/// The folder of a directory target, as a home.
+/// The directory of a target, as a state store.
 #[derive(Clone)]
 pub(crate) struct DirectoryHome {
-    /// The target's folder.
+    /// The target's directory.
     pub(crate) folder: PathBuf,
 }
 
@@ -65,7 +66,7 @@ impl Home for DirectoryHome {
             let mut keys = Vec::new();
             for entry in entries {
                 let name = entry.map_err(|error| failed("read", &path, &error))?.file_name();
-                // What begins with a dot is a write that was interrupted.
+                // A name that begins with a dot belongs to an interrupted write.
                 if let Some(name) = name.to_str()
                     && name.starts_with(start)
                     && !name.starts_with('.')
@@ -83,16 +84,16 @@ impl Home for DirectoryHome {
         Box::pin(async move {
             let temporary =
                 super::disk::write_beside(&path, value).map_err(|e| failed("write", &path, &e))?;
-            // History is to survive the machine, too.
+            // The history must survive a power failure.
             let synced = File::open(&temporary).and_then(|file| file.sync_all());
             synced.map_err(|e| failed("write", &path, &e))?;
-            // A hard link, unlike a rename, does not replace what is there.
+            // Unlike a rename, a hard link does not replace an existing file.
             let linked = fs::hard_link(&temporary, &path);
             let outcome = match linked {
                 Ok(()) => Ok(true),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
                 Err(_) if path.exists() => Ok(false),
-                // A file system without hard links; only the lock keeps others away then.
+                // The file system has no hard links. The lock alone prevents concurrent writes.
                 Err(_) => fs::copy(&temporary, &path)
                     .map(|_| true)
                     .map_err(|e| failed("write", &path, &e)),
@@ -120,7 +121,7 @@ impl Home for DirectoryHome {
         let path = self.path("lock");
         Box::pin(async move {
             let mut file = open(&path).map_err(|error| failed("write", &path, &error))?;
-            // A run that is ending holds it a moment longer.
+            // An apply that is ending releases the lock a moment later.
             for look in 0..LOOKS {
                 match file.try_lock() {
                     Ok(()) => return hold(file, holder).map_err(|error| failed("write", &path, &error)),
@@ -136,9 +137,9 @@ impl Home for DirectoryHome {
             }
             let (who, since) = match read_holder(&mut file) {
                 Some(other) => (other.who, other.since),
-                None => ("somebody".into(), "just now".into()),
+                None => ("another process".into(), "just now".into()),
             };
-            let message = format!("{who} is applying to this environment since {since}");
+            let message = format!("{who} has been applying to this environment since {since}");
             Err(Failure::new(FailureKind::Locked { holder: who, since }, message))
         })
     }
@@ -173,7 +174,7 @@ fn read_holder(file: &mut File) -> Option<Holder> {
     serde_json::from_str(&text).ok()
 }
 
-/// The operating system lets go of it when the process ends, however it ends.
+/// The lock of an environment. The operating system releases it when the process ends, even after a crash.
 struct Locked {
     file: File,
 }
@@ -185,7 +186,7 @@ impl Held for Locked {
 
     fn release(self: Box<Self>) -> BoxFuture<'static, Result<(), Failure>> {
         Box::pin(async move {
-            // The name of a holder that is gone would only mislead.
+            // The file must not name a holder that no longer holds the lock.
             let _ = self.file.set_len(0);
             let _ = self.file.unlock();
             Ok(())

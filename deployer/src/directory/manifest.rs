@@ -1,4 +1,4 @@
-//! What a folder holds, and what of it is ours.
+//! The contents of a directory, and the record of the files in it that Terrace manages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,24 +14,24 @@ use super::{STATE, disk, failed};
 use crate::backend::{ADDRESS, Wanted};
 use crate::failure::{Failure, FailureKind};
 
-/// `.terrace/manifest.json`.
+/// The record of the managed files of a directory: `.terrace/manifest.json`.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Manifest {
     /// Always [`FORMAT`].
     pub(super) format: Text,
-    /// The label of whose folder it is: `acme.development`.
+    /// The label of the environment that owns the directory: `acme.development`.
     pub(super) stack: String,
-    /// The files we wrote, as we wrote them.
+    /// The digests of the files, as Terrace wrote them.
     pub(super) files: BTreeMap<String, Digest>,
-    /// Files an apply was about to write; there are some only while one runs, or after it was killed.
+    /// The files that an apply is about to write. Empty unless an apply runs, or was killed.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(super) claims: BTreeSet<String>,
-    /// What the files were written from.
+    /// The artifacts that the files were rendered from.
     pub(super) artifacts: Vec<Artifact>,
-    /// Those of `artifacts` that were there before us and were adopted.
+    /// The artifacts that were adopted: their files existed before Terrace managed them.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(super) adopted: BTreeSet<ArtifactId>,
-    /// What was adopted once and released while others in its file are ours: the file keeps it.
+    /// Adopted artifacts that were retained. Their file still contains them, because Terrace manages other artifacts in it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) released: Vec<Artifact>,
 }
@@ -40,7 +40,7 @@ const FORMAT: &str = "terrace-directory/1";
 const FILE: &str = "manifest.json";
 
 impl Manifest {
-    /// Reads it; there is none in a folder that was never applied to.
+    /// Reads the record. Returns nothing if no apply has written to the directory.
     pub(super) fn read(folder: &Path) -> Result<Option<Manifest>, Failure> {
         let path = folder.join(STATE).join(FILE);
         let bytes = match fs::read(&path) {
@@ -51,21 +51,24 @@ impl Manifest {
         let broken = |why: String| {
             Failure::new(
                 FailureKind::Broken,
-                format!("`{}` cannot be read: {why}", path.display()),
+                format!(
+                    "`{}` is not a valid record of this directory: {why}",
+                    path.display()
+                ),
             )
-            .hint("restore it from version control, or move the directory away and apply again")
+            .hint("restore the file from version control, or move the directory away and apply again")
         };
         let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| broken(error.to_string()))?;
         if manifest.format != FORMAT {
             return Err(broken(format!(
-                "it is of format `{}`, not `{FORMAT}`",
+                "its format is `{}`, and this version of terrace reads `{FORMAT}`",
                 manifest.format
             )));
         }
         Ok(Some(manifest))
     }
 
-    /// Writes it.
+    /// Writes the record.
     pub(super) fn write(&self, folder: &Path) -> Result<(), Failure> {
         let path = folder.join(STATE).join(FILE);
         let manifest = Manifest {
@@ -78,36 +81,36 @@ impl Manifest {
     }
 }
 
-/// What a folder holds.
+/// The contents of a directory.
 #[derive(Default)]
 pub(super) struct Disk {
     pub(super) manifest: Manifest,
-    /// The digests of the files that are ours or claimed, as they are.
+    /// The current digests of the managed files, and of the files that an apply was about to write.
     pub(super) digests: BTreeMap<String, Digest>,
-    /// The artifacts that are there.
+    /// The artifacts in the directory.
     pub(super) found: BTreeMap<ArtifactId, Found>,
 }
 
-/// An artifact that is there.
+/// An artifact in a directory.
 pub(super) struct Found {
-    /// As it is on the disk.
+    /// The artifact, with the manifest that the file contains now.
     pub(super) artifact: Artifact,
-    /// Whether its files are ours.
+    /// Whether Terrace manages its files.
     pub(super) ours: bool,
     /// Whether it was adopted.
     pub(super) adopted: bool,
-    /// What else is in a file that is not ours, and would be lost with its adoption.
+    /// The other objects in a file that Terrace does not manage. They would be lost if the artifact were adopted.
     pub(super) others: Vec<String>,
-    /// The file it is in.
+    /// The file that contains the artifact.
     pub(super) main: String,
-    /// Files of it that repeat for review what the main one says, and are missing or edited.
+    /// Files that repeat a part of the artifact for review, and are missing or edited.
     pub(super) edited: BTreeSet<String>,
-    /// Why its file cannot be read back; what is known is then what was written.
+    /// The reason why the file is not a valid manifest. `artifact` is then the artifact as it was last written.
     pub(super) unreadable: Option<String>,
 }
 
 impl Found {
-    /// As it is right after it was written.
+    /// Returns the artifact as it is immediately after Terrace wrote it.
     pub(super) fn as_written(artifact: &Artifact) -> Found {
         Found {
             artifact: artifact.clone(),
@@ -120,7 +123,7 @@ impl Found {
         }
     }
 
-    /// Stands for all that is seen of it.
+    /// Returns a digest of the artifact and of the state of its files.
     pub(super) fn digest(&self) -> Digest {
         let mut map = Map::new();
         map.insert("artifact", self.artifact.digest().as_str());
@@ -132,7 +135,7 @@ impl Found {
 }
 
 impl Disk {
-    /// Reads a folder.
+    /// Reads the directory.
     pub(super) fn look(folder: &Path, wanted: &Wanted<'_>) -> Result<Disk, Failure> {
         let mut frame = wanted.bundle.clone();
         frame.artifacts.clear();
@@ -166,12 +169,13 @@ impl Disk {
         for path in manifest.files.keys().chain(&manifest.claims) {
             reader.file(path)?;
         }
-        // Objects that somebody else put into a file of ours would be lost with the next write; so they are seen.
+        // The next write deletes objects that another tool added to a managed file, so the plan must show them.
         for (path, file) in &reader.files {
             for (id, value) in file.strangers(wanted.target) {
-                if let (Some(artifact), false) =
-                    (stranger(&id, value, wanted.target, path), found.contains_key(&id))
-                {
+                if let (Some(artifact), false) = (
+                    unrecorded(&id, value, wanted.target, path),
+                    found.contains_key(&id),
+                ) {
                     found.insert(id, Found::as_written(&artifact));
                 }
             }
@@ -188,7 +192,7 @@ impl Disk {
     }
 }
 
-/// The files an artifact is in, its main one first.
+/// Returns the files of an artifact, with the main file first.
 pub(super) fn paths(frame: &Bundle, artifact: &Artifact) -> Vec<String> {
     let mut bundle = frame.clone();
     bundle.artifacts = vec![artifact.clone()];
@@ -197,23 +201,26 @@ pub(super) fn paths(frame: &Bundle, artifact: &Artifact) -> Vec<String> {
     paths
 }
 
+/// Reads the files of a directory, each at most once.
 struct Reader<'a> {
     folder: &'a Path,
     manifest: &'a Manifest,
-    /// What this target gets, and the digests of its files once somebody asked for them.
+    /// The desired artifacts of this target.
     wanted: &'a Bundle,
+    /// The digests of the files that `wanted` renders to. Computed on first use.
     rendered: Option<BTreeMap<String, Digest>>,
     files: BTreeMap<String, OnDisk>,
 }
 
-/// One file.
+/// A file of the directory.
 struct OnDisk {
-    /// Absent where the file is.
+    /// The digest of the content; absent if the file does not exist.
     digest: Option<Digest>,
-    /// As the manifest says it was written.
+    /// Whether the content has the digest that the manifest records.
     same: bool,
+    /// Whether Terrace manages the file.
     ours: bool,
-    /// What is in it; read only where it is not the same.
+    /// The documents in the file, or the reason why it is not valid YAML. Parsed only if the content differs from the record.
     content: Result<Vec<Value>, String>,
 }
 
@@ -234,8 +241,8 @@ impl Reader<'_> {
             };
             let mut ours = self.manifest.files.contains_key(path) || self.manifest.claims.contains(path);
             if !ours && let Some(digest) = &digest {
-                // Our own state may not have come along, into a fresh clone for one. What is to the byte what we
-                // would write is ours.
+                // `.terrace` may be missing, for example in a fresh clone. A file with exactly the bytes that Terrace would
+                // write is therefore a managed file.
                 ours = self.rendered().get(path) == Some(digest);
             }
             let file = OnDisk {
@@ -259,7 +266,7 @@ impl Reader<'_> {
         })
     }
 
-    /// What there is of an artifact; `recorded` says that it is the manifest's own word of it.
+    /// Finds an artifact in the directory. `recorded` is whether the artifact comes from the manifest.
     fn find(
         &mut self,
         frame: &Bundle,
@@ -284,7 +291,7 @@ impl Reader<'_> {
             (false, _, Ok(values)) => match read_back(artifact, values) {
                 Some(artifact) => Found::as_written(&artifact),
                 None if ours => return Ok(None),
-                // The file would be overwritten all the same.
+                // Writing the artifact would overwrite this file, although it does not contain the artifact.
                 None => Found::as_written(artifact),
             },
         };
@@ -307,7 +314,7 @@ impl Reader<'_> {
 }
 
 impl OnDisk {
-    /// The objects in an edited file of ours.
+    /// Returns the objects in a managed file that was edited.
     fn strangers(&self, target: &str) -> impl Iterator<Item = (ArtifactId, &Value)> {
         let values: &[Value] = match &self.content {
             Ok(values) if self.ours && !self.same => values,
@@ -319,7 +326,7 @@ impl OnDisk {
     }
 }
 
-/// The documents of a YAML or JSON file.
+/// Parses the documents of a YAML or JSON file.
 fn parse(bytes: &[u8]) -> Result<Vec<Value>, String> {
     let mut values = Vec::new();
     for document in serde_yaml::Deserializer::from_slice(bytes) {
@@ -331,7 +338,7 @@ fn parse(bytes: &[u8]) -> Result<Vec<Value>, String> {
     Ok(values)
 }
 
-/// An artifact as an edited file has it; absent where the file lacks it.
+/// Reads an artifact from an edited file. Returns nothing if the file does not contain it.
 fn read_back(artifact: &Artifact, values: &[Value]) -> Option<Artifact> {
     let body = match &artifact.body {
         Body::Object(object) => {
@@ -366,20 +373,21 @@ fn object_id(target: &str, value: &Value) -> Option<ArtifactId> {
     ))
 }
 
-/// An object that nobody recorded, in a file of ours. Its address is what it says itself, or else the file's.
-fn stranger(id: &ArtifactId, value: &Value, target: &Text, path: &str) -> Option<Artifact> {
+/// Creates the artifact of an object that another tool added to a managed file. Its address is that in its annotation, or else
+/// an address in the component of the file.
+fn unrecorded(id: &ArtifactId, value: &Value, target: &Text, path: &str) -> Option<Artifact> {
     let text = |path: &[&str]| value.at(path).and_then(Value::as_str);
     let mut parts = path.trim_end_matches(".yaml").rsplit('/');
     let (component, tenant) = (parts.next()?, parts.next()?);
-    let said = text(&["metadata", "annotations", ADDRESS]).and_then(|address| address.parse().ok());
+    let annotated = text(&["metadata", "annotations", ADDRESS]).and_then(|address| address.parse().ok());
     let name = text(&["metadata", "name"])?;
-    let address = said.unwrap_or_else(|| terrace_artifact::Address {
+    let address = annotated.unwrap_or_else(|| terrace_artifact::Address {
         tenant: tenant.into(),
         component: component.into(),
         resource: name.into(),
         key: None,
     });
-    // The file is as we wrote it: what it says was released.
+    // The annotation records whether the object holds data.
     let mark = text(&["metadata", "annotations", crate::backend::HOLDS_DATA]).map(|mark| mark == "true");
     Some(Artifact {
         id: id.clone(),

@@ -1,8 +1,8 @@
-//! The directory backend: artifacts become files in a folder, for Argo CD and Flux, or to read.
+//! The directory backend: it renders artifacts to files in a directory, for Argo CD, Flux or a reviewer.
 //!
-//! `.terrace/manifest.json` in the folder names the files that are ours, with their digests and what they were written
-//! from. A file whose digest still fits needs no reading; one that was edited is read back, and the edit shows up as a
-//! change. Files that the manifest does not name are never touched.
+//! `.terrace/manifest.json` in the directory names the files that Terrace manages, with their digests and the artifacts that
+//! they were rendered from. A file whose digest has not changed is not parsed. An edited file is parsed, and the plan shows
+//! the edit as a change. Terrace never changes files that it does not manage, unless the user adopts them.
 
 mod change;
 mod disk;
@@ -29,14 +29,14 @@ use crate::values::Values;
 pub(crate) use home::DirectoryHome;
 use manifest::{Disk, Found, Manifest, paths};
 
-/// The folder of our own files in a target's folder.
+/// The name of the directory with Terrace's own files, in the target's directory.
 pub(crate) const STATE: &str = ".terrace";
 
-/// A folder.
+/// A directory as a target of one environment.
 pub(crate) struct Directory {
     folder: PathBuf,
     label: String,
-    /// What the last look at the folder found, which writes then change.
+    /// The contents of the directory when it was last observed.
     disk: Mutex<Arc<Disk>>,
     writing: Mutex<Writing>,
 }
@@ -44,20 +44,20 @@ pub(crate) struct Directory {
 /// An apply in progress.
 #[derive(Default)]
 struct Writing {
-    /// The targets and the environment, without artifacts: what files are rendered with.
+    /// The bundle without artifacts. Files are rendered with its targets and environment.
     frame: Option<Bundle>,
-    /// What the folder holds, by tenant and component.
+    /// The contents of the managed files, by tenant and component.
     components: BTreeMap<Owner, Component>,
-    /// The digests of our files, as they are on the disk.
+    /// The digests of the managed files on the disk.
     on_disk: BTreeMap<String, Digest>,
-    /// The digests the manifest will state: of an edited file that is not written, the old one, so that the edit is
-    /// still seen.
+    /// The digests that the manifest will record. An edited file that this apply does not write keeps its old digest, so that
+    /// the next plan still shows the edit.
     recorded: BTreeMap<String, Digest>,
-    /// By the name a component has now, names it had when its files were written. They go when it is written.
+    /// The former names of each renamed component. Their files are deleted when the component is written.
     renamed: BTreeMap<Owner, BTreeSet<Owner>>,
-    /// Of the artifacts in files of ours, those that were adopted.
+    /// The adopted artifacts in managed files.
     adopted: BTreeSet<ArtifactId>,
-    /// Of the artifacts in files of ours, those that were released: their text stays, and is nobody's of ours.
+    /// The retained artifacts in managed files. They stay in the file, but Terrace no longer manages them.
     released: BTreeSet<ArtifactId>,
 }
 
@@ -69,11 +69,11 @@ fn owner(artifact: &Artifact) -> Owner {
     (tenant.clone(), component.clone())
 }
 
-/// What a folder holds of a component. Its objects share a file.
+/// The artifacts of a component in the directory. The objects of a component share one file.
 #[derive(Default)]
 struct Component {
     artifacts: BTreeMap<ArtifactId, Artifact>,
-    /// Files of it, before or after.
+    /// The files of the component, before and after the apply.
     paths: BTreeSet<String>,
 }
 
@@ -91,7 +91,7 @@ impl Writing {
 }
 
 impl Directory {
-    /// The folder of a target.
+    /// Creates the backend of a target. `label` names the environment, such as `acme.development`.
     pub(crate) fn new(folder: PathBuf, label: String) -> Directory {
         Directory {
             folder,
@@ -105,8 +105,8 @@ impl Directory {
         self.disk.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Puts an artifact into a component, or takes it out, and brings the component's files up to date. Where that fails,
-    /// the manifest is to say what is there, not what was to be.
+    /// Adds an artifact to a component, or removes it if `artifact` is absent, and writes the component's files. If the write
+    /// fails, the component is restored, so that the manifest records the actual contents of the files.
     fn change(
         &self,
         writing: &mut Writing,
@@ -127,7 +127,7 @@ impl Directory {
         })
     }
 
-    /// Renders a component and brings its files up to date; after it, those that have the names it had before.
+    /// Writes the files of a component, and then those under its former names, which deletes them.
     fn write_component(&self, writing: &mut Writing, owner: &Owner) -> Result<(), Failure> {
         self.write_files(writing, owner)?;
         for former in writing.renamed.remove(owner).unwrap_or_default() {
@@ -140,7 +140,7 @@ impl Directory {
         let Some(mut bundle) = writing.frame.clone() else {
             return Err(Failure::new(
                 FailureKind::Broken,
-                "a write came before its apply began",
+                "a file was to be written before the apply began; this is a bug in Terrace, please report it",
             ));
         };
         let component = writing.components.entry(owner.clone()).or_default();
@@ -183,13 +183,13 @@ impl Backend for Directory {
                     self.label
                 );
                 return Err(Failure::new(FailureKind::WrongTarget, message)
-                    .hint("give each environment a folder of its own"));
+                    .hint("give each environment its own directory"));
             }
             let shown = self.folder.strip_prefix(".").unwrap_or(&self.folder).display();
             Ok(Identity {
                 kind: "directory".into(),
                 id: self.label.as_str().into(),
-                shown: format!("folder {shown}").into(),
+                shown: format!("directory {shown}").into(),
             })
         })
     }
@@ -262,7 +262,7 @@ impl Backend for Directory {
                     .paths
                     .extend(paths(&frame, &found.artifact));
                 let mut artifact = found.artifact.clone();
-                // All of a component that was renamed goes with the first of it that is written.
+                // All artifacts of a renamed component move together with the first one that is written.
                 if let Some(wanted) = now.get(id)
                     && owner(wanted) != owner(&artifact)
                     && owners.contains(&owner(wanted))
@@ -281,7 +281,7 @@ impl Backend for Directory {
                     writing.adopted.insert(artifact.id.clone());
                 }
             }
-            // Before the first file: a run after a crash has to know which files are ours.
+            // The record is written before the first file, so that an apply after a crash knows which files are managed.
             let mut before = disk.manifest.clone();
             before.stack.clone_from(&self.label);
             before.adopted.clone_from(&writing.adopted);
@@ -324,7 +324,7 @@ impl Backend for Directory {
         })
     }
 
-    /// Its text stays in its file.
+    /// Retains an artifact: its manifest stays in its file.
     fn release<'a>(&'a self, live: &'a Live, _: &'a Journal<'a>) -> BoxFuture<'a, Result<Ticket, Failure>> {
         Box::pin(async move {
             let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -354,12 +354,12 @@ impl Backend for Directory {
                 return Ok(());
             }
             let paths: BTreeSet<String> = writing.paths().into_iter().cloned().collect();
-            // What an apply that was killed wrote and nothing needed to change any more.
+            // A killed apply may have written files that this apply did not change.
             for (path, digest) in writing.on_disk.iter().filter(|(path, _)| paths.contains(*path)) {
                 let recorded = writing.recorded.entry(path.clone());
                 recorded.or_insert_with(|| digest.clone());
             }
-            // What an apply that was killed left, and nothing wants any more.
+            // A killed apply may have left files that no component has.
             let left = writing.on_disk.keys().filter(|path| !paths.contains(*path));
             for path in left.cloned().collect::<Vec<_>>() {
                 let at = disk::place(&self.folder, &path)?;
@@ -368,16 +368,16 @@ impl Backend for Directory {
             }
             let (mut artifacts, mut released) = (Vec::new(), Vec::new());
             for component in writing.components.into_values() {
-                let (theirs, ours): (Vec<Artifact>, Vec<Artifact>) = component
+                let (retained, managed): (Vec<Artifact>, Vec<Artifact>) = component
                     .artifacts
                     .into_values()
                     .partition(|artifact| writing.released.contains(&artifact.id));
-                if ours.is_empty() {
-                    // Nothing in these files is ours any more; they stay as they are.
+                if managed.is_empty() {
+                    // Terrace no longer manages anything in these files. They stay unchanged.
                     writing.recorded.retain(|path, _| !component.paths.contains(path));
                 } else {
-                    artifacts.extend(ours);
-                    released.extend(theirs);
+                    artifacts.extend(managed);
+                    released.extend(retained);
                 }
             }
             let manifest = Manifest {
@@ -394,7 +394,7 @@ impl Backend for Directory {
     }
 }
 
-/// Makes an artifact one of the component that another of its id belongs to now.
+/// Moves an artifact to the component of `now`, which has the same id.
 fn belongs_to(artifact: &mut Artifact, now: &Artifact) {
     match (&mut artifact.body, &now.body) {
         (Body::Object(before), Body::Object(now)) => before.address = now.address.clone(),
@@ -406,7 +406,7 @@ fn belongs_to(artifact: &mut Artifact, now: &Artifact) {
     }
 }
 
-/// What a folder holds of an artifact, as the engine wants it.
+/// Converts an artifact of the directory to the form that the engine uses for live objects.
 fn live(id: &ArtifactId, found: &Found) -> Live {
     let mut needs = BTreeSet::new();
     needs.extend(found.artifact.needs.iter().cloned());
@@ -421,7 +421,7 @@ fn live(id: &ArtifactId, found: &Found) -> Live {
         } else {
             Ownership::Foreign(None)
         },
-        // The manifest names files and not what stands: it is the proof itself.
+        // A file has no physical identity. The manifest itself proves the ownership.
         identity: Text::default(),
         notes: Vec::new(),
         basis: Basis(BTreeMap::from([(
@@ -446,7 +446,7 @@ fn holds_data(artifact: &Artifact) -> Vec<Address> {
     }
 }
 
-/// A file system's refusal.
+/// Converts an error of the file system.
 fn failed(verb: &str, path: &Path, error: &io::Error) -> Failure {
     let message = format!("cannot {verb} `{}`", path.display());
     let kind = match error.kind() {

@@ -20,7 +20,7 @@ use crate::planning::PlanOptions;
 use crate::render::render;
 use crate::testing::{access, bound, bundle, holding, needing, object, options, stack};
 
-/// A stack's folder.
+/// The directory of a stack.
 struct Folder(tempfile::TempDir);
 
 impl Folder {
@@ -60,18 +60,19 @@ impl Folder {
         self.holds(bundle);
     }
 
-    /// What is there is the bundle's files and what we keep, and planning again changes nothing.
+    /// Asserts that the directory contains exactly the files of the bundle, and that a new plan is empty.
     #[track_caller]
     fn holds(&self, bundle: &Bundle) {
-        let want: BTreeMap<String, String> = files(bundle).into_iter().map(|f| (f.path, f.text)).collect();
-        assert_eq!(self.files(), want);
+        let expected: BTreeMap<String, String> =
+            files(bundle).into_iter().map(|f| (f.path, f.text)).collect();
+        assert_eq!(self.files(), expected);
         assert_eq!(
             self.shown(bundle),
-            "plan for acme in development: no changes\n  where: folder OUT\n"
+            "plan for acme in development: no changes\n  where: directory OUT\n"
         );
     }
 
-    /// All files but ours in `.terrace`.
+    /// Returns all files outside `.terrace`.
     fn files(&self) -> BTreeMap<String, String> {
         fn walk(root: &Path, at: &Path, found: &mut BTreeMap<String, String>) {
             for entry in fs::read_dir(at).unwrap() {
@@ -103,8 +104,8 @@ impl Folder {
     }
 
     #[track_caller]
-    fn plans(&self, bundle: &Bundle, want: Expect) {
-        want.assert_eq(&self.shown(bundle));
+    fn plans(&self, bundle: &Bundle, expected: Expect) {
+        expected.assert_eq(&self.shown(bundle));
     }
 }
 
@@ -151,13 +152,13 @@ fn platform() -> Bundle {
 }
 
 #[test]
-fn what_is_new_is_a_line_each() {
+fn lists_created_objects_without_fields() {
     let folder = Folder::new();
     folder.plans(
         &platform(),
         expect![[r#"
             plan for acme in development: 5 to create
-              where: folder OUT
+              where: directory OUT
 
             finance/lake
               + CloudFormation stack acme-development-finance-lake (2 resources)
@@ -174,11 +175,11 @@ fn what_is_new_is_a_line_each() {
             5 to create
         "#]],
     );
-    assert!(!folder.path("").exists(), "planning writes nothing");
+    assert!(!folder.path("").exists(), "the plan created the directory");
 }
 
 #[test]
-fn what_was_applied_is_there_and_needs_nothing() {
+fn a_second_apply_changes_nothing() {
     let folder = Folder::new();
     folder.deliver(&platform());
     let again = folder.apply(&folder.plan(&platform())).unwrap();
@@ -186,7 +187,7 @@ fn what_was_applied_is_there_and_needs_nothing() {
 }
 
 #[test]
-fn a_changed_line_is_exactly_that_change() {
+fn shows_only_the_changed_fields() {
     let folder = Folder::new();
     folder.deliver(&platform());
     let mut changed = platform();
@@ -213,7 +214,7 @@ fn a_changed_line_is_exactly_that_change() {
         &changed,
         expect![[r#"
             plan for acme in development: 2 to update, 3 unchanged
-              where: folder OUT
+              where: directory OUT
 
             finance/lake
               ~ CloudFormation stack acme-development-finance-lake (1 resource)  updated
@@ -232,7 +233,7 @@ fn a_changed_line_is_exactly_that_change() {
 }
 
 #[test]
-fn what_is_not_wanted_any_more_is_taken_away() {
+fn deletes_files_of_removed_components_and_retains_other_files() {
     let folder = Folder::new();
     folder.deliver(&platform());
     folder.write("kubernetes/finance/README.md", "mine");
@@ -241,7 +242,7 @@ fn what_is_not_wanted_any_more_is_taken_away() {
         &fewer,
         expect![[r#"
             plan for acme in development: 2 to delete, 3 unchanged
-              where: folder OUT
+              where: directory OUT
 
             finance/web
               - Deployment data/web  deleted: it is not in the stack any more
@@ -263,7 +264,7 @@ fn what_is_not_wanted_any_more_is_taken_away() {
 }
 
 #[test]
-fn a_component_is_not_taken_for_one_whose_name_begins_alike() {
+fn distinguishes_components_with_a_common_name_prefix() {
     let folder = Folder::new();
     let extra = object(
         "finance/web-extra/x",
@@ -278,7 +279,7 @@ fn a_component_is_not_taken_for_one_whose_name_begins_alike() {
 }
 
 #[test]
-fn an_edit_by_hand_is_shown_and_put_back() {
+fn shows_and_reverts_edits_of_managed_files() {
     let folder = Folder::new();
     folder.deliver(&platform());
     folder.edit("kubernetes/finance/web.yaml", "greeting: hello", "greeting: bye");
@@ -294,7 +295,7 @@ fn an_edit_by_hand_is_shown_and_put_back() {
         &platform(),
         expect![[r#"
             plan for acme in development: 1 to create, 3 to update, 1 unchanged
-              where: folder OUT
+              where: directory OUT
 
             finance/lake
               ~ CloudFormation stack acme-development-finance-lake (1 resource)  updated
@@ -317,7 +318,7 @@ fn an_edit_by_hand_is_shown_and_put_back() {
 }
 
 #[test]
-fn a_file_for_review_is_restored_too() {
+fn restores_an_edited_review_file() {
     let folder = Folder::new();
     folder.deliver(&platform());
     folder.edit("lifecycle/finance/lake.json", "30", "1");
@@ -331,7 +332,7 @@ fn a_file_for_review_is_restored_too() {
 }
 
 #[test]
-fn an_object_added_to_a_file_of_ours_is_seen_before_it_is_lost() {
+fn shows_the_deletion_of_an_object_added_to_a_managed_file() {
     let folder = Folder::new();
     folder.deliver(&platform());
     let path = folder.path("kubernetes/finance/web.yaml");
@@ -342,7 +343,7 @@ fn an_object_added_to_a_file_of_ours_is_seen_before_it_is_lost() {
         &platform(),
         expect![[r#"
             plan for acme in development: 1 to delete, 5 unchanged
-              where: folder OUT
+              where: directory OUT
 
             finance/web
               - ConfigMap data/mine  deleted: it is not in the stack any more
@@ -354,17 +355,24 @@ fn an_object_added_to_a_file_of_ours_is_seen_before_it_is_lost() {
 }
 
 #[test]
-fn a_file_that_is_yaml_no_more_is_written_again() {
+fn replaces_a_file_that_is_not_valid_yaml() {
     let folder = Folder::new();
     folder.deliver(&platform());
     folder.write("kubernetes/finance/web.yaml", "a: [");
     let plan = folder.plan(&platform());
     assert_eq!(plan.changes().count(), 2, "{}", render(&plan, false));
+    for step in plan.changes() {
+        let reason = &step.change.reason;
+        assert!(
+            reason.starts_with("`kubernetes/finance/web.yaml` is not a valid manifest ("),
+            "{reason}"
+        );
+    }
     folder.deliver(&platform());
 }
 
 #[test]
-fn a_folder_whose_state_was_lost_is_ours_again() {
+fn recognizes_its_files_after_the_state_was_lost() {
     let folder = Folder::new();
     folder.deliver(&platform());
     fs::remove_dir_all(folder.path(".terrace")).unwrap();
@@ -373,7 +381,7 @@ fn a_folder_whose_state_was_lost_is_ours_again() {
 }
 
 #[test]
-fn a_folder_belongs_to_one_environment() {
+fn refuses_a_directory_of_another_environment() {
     let folder = Folder::new();
     folder.deliver(&platform());
     let mut other = platform();
@@ -382,12 +390,12 @@ fn a_folder_belongs_to_one_environment() {
     assert_eq!(error.exit_code(), 4);
     expect![[r#"
         `OUT` belongs to acme.development, not to acme.staging
-          help: give each environment a folder of its own"#]]
+          help: give each environment its own directory"#]]
     .assert_eq(&folder.tidy(&error.to_string()));
 }
 
 #[test]
-fn late_values_stay_open_and_are_listed() {
+fn lists_values_that_only_a_live_system_knows() {
     let folder = Folder::new();
     let lake = lake(30);
     let account = object(
@@ -404,16 +412,16 @@ fn late_values_stay_open_and_are_listed() {
         &bundle,
         expect![[r#"
             plan for acme in development: no changes
-              where: folder OUT
+              where: directory OUT
 
-            note: ServiceAccount data/web: `role` stays `${finance/lake/role.arn}`: in a folder nothing fills it
+            note: ServiceAccount data/web: `role` stays `${finance/lake/role.arn}`: a directory has no live value to fill in
         "#]],
     );
     assert!(folder.files()["kubernetes/finance/web.yaml"].contains("role: '${finance/lake/role.arn}'"));
 }
 
 #[test]
-fn data_is_lost_only_by_its_name() {
+fn requires_approval_for_each_resource_that_loses_data() {
     let folder = Folder::new();
     let claim = object(
         "finance/db/claim",
@@ -427,7 +435,7 @@ fn data_is_lost_only_by_its_name() {
     let plan = folder.plan(&empty);
     expect![[r#"
         plan for acme in development: 3 to delete
-          where: folder OUT
+          where: directory OUT
 
         finance/db
           - PersistentVolumeClaim data/claim  deleted: it is not in the stack any more  [LOSES DATA]
@@ -452,7 +460,7 @@ fn data_is_lost_only_by_its_name() {
     let refused = run(apply(&plan, &access(folder.0.path()), &half, |_| {})).unwrap_err();
     expect![[r#"
         this would lose data, so nothing was done
-          if that is what you want, approve each by its address:
+          if that is what you expected, approve each by its address:
             --approve 'finance/lake/raw'"#]]
     .assert_eq(&refused.to_string());
     assert_eq!((refused.exit_code(), folder.files()), (4, before));
@@ -463,7 +471,7 @@ fn data_is_lost_only_by_its_name() {
 }
 
 #[test]
-fn a_saved_plan_is_refused_when_something_moved() {
+fn refuses_a_stale_or_forged_plan() {
     let folder = Folder::new();
     folder.deliver(&platform());
     let mut changed = platform();
@@ -477,7 +485,7 @@ fn a_saved_plan_is_refused_when_something_moved() {
     folder.edit("kubernetes/finance/web.yaml", "image: web:1", "image: web:9");
     let before = folder.files();
     let Err(Error::Refused(Refusal::Stale(moved))) = folder.apply(&saved) else {
-        panic!("not refused");
+        panic!("the stale plan was applied");
     };
     let moved: Vec<&str> = moved.iter().map(|moved| moved.artifact.as_str()).collect();
     assert_eq!(moved, ["directory:apps/Deployment/data/web"]);
@@ -493,7 +501,7 @@ fn a_saved_plan_is_refused_when_something_moved() {
 }
 
 #[test]
-fn destroy_leaves_nothing_but_history() {
+fn destroy_retains_the_history_and_other_files() {
     let folder = Folder::new();
     folder.deliver(&bundle([namespace(), settings("a")]));
     folder.write("notes.txt", "mine");
@@ -513,7 +521,7 @@ fn destroy_leaves_nothing_but_history() {
 }
 
 #[test]
-fn the_ledger_tells_when_history_was_changed() {
+fn reports_a_changed_ledger_entry() {
     let folder = Folder::new();
     folder.deliver(&platform());
     folder.edit(".terrace/ledger/00000001", "\"ana\"", "\"ben\"");
@@ -525,7 +533,7 @@ fn the_ledger_tells_when_history_was_changed() {
 }
 
 #[test]
-fn the_second_apply_hears_of_the_first() {
+fn refuses_to_apply_while_another_process_holds_the_lock() {
     let folder = Folder::new();
     let home = super::DirectoryHome {
         folder: folder.path(""),
@@ -539,7 +547,7 @@ fn the_second_apply_hears_of_the_first() {
     let plan = folder.plan(&platform());
     let refused = folder.apply(&plan).unwrap_err();
     expect![[r#"
-        ben is applying to this environment since 2026-11-21T03:30:00Z
+        ben has been applying to this environment since 2026-11-21T03:30:00Z
           help: run it again when the other apply is done"#]]
     .assert_eq(&refused.to_string());
     run(held.release()).unwrap();
@@ -547,7 +555,7 @@ fn the_second_apply_hears_of_the_first() {
 }
 
 #[test]
-fn what_a_deletion_policy_keeps_is_let_go_of_by_its_name() {
+fn requires_approval_to_retain_a_resource_that_holds_data() {
     let folder = Folder::new();
     let kept = |raw: &str| {
         let json = format!(r#"{{{raw} "Role": {{"Type": "AWS::IAM::Role"}}}}"#);
@@ -560,11 +568,11 @@ fn what_a_deletion_policy_keeps_is_let_go_of_by_its_name() {
         &kept(""),
         expect![[r#"
             plan for acme in development: 1 to release, 1 unchanged
-              where: folder OUT
+              where: directory OUT
 
             finance/lake
               ~ CloudFormation stack acme-development-finance-lake (1 resource)  updated
-                  < finance/lake/raw AWS::S3::Bucket  released: it is not in the stack any more, and its deletion policy keeps it
+                  < finance/lake/raw AWS::S3::Bucket  released: it is not in the stack any more, and its deletion policy retains it
 
             warning: data would be retained but no longer managed, and apply refuses until each of these is approved
                 --approve 'finance/lake/raw'

@@ -255,7 +255,7 @@ async fn one_applies_and_the_other_hears_of_it() {
     assert!(done.is_complete());
     let words = refused.to_string();
     // Whoever came second either met the lock or, if the first was fast, a world that had moved.
-    let expected = words.contains("is applying to this environment since") || words.contains("it exists now");
+    let expected = words.contains("has been applying to this environment since") || words.contains("it exists now");
     assert!(expected, "{words}");
     platform.destroy().await;
 }

@@ -1,11 +1,12 @@
-//! Files that were there before: refused, adopted by name, released when they leave the stack.
+//! Files that existed before Terrace managed them: a plan refuses them, adopts them by name, and retains them when they
+//! leave the stack.
 
 use super::*;
 use crate::plan::Action;
 
 const WEB: &str = "kubernetes/finance/web.yaml";
 
-/// A platform whose file `WEB` somebody else has written.
+/// Creates a directory in which another tool has written the file `WEB` of the platform.
 fn taken() -> Folder {
     let folder = Folder::new();
     let rendered = files(&platform());
@@ -23,7 +24,7 @@ fn adopting(folder: &Folder, bundle: &Bundle, names: &[&str]) -> Result<Plan, Er
 }
 
 #[test]
-fn a_file_of_somebody_else_is_refused() {
+fn refuses_a_file_of_another_tool() {
     let folder = taken();
     let before = folder.files();
     let plan = folder.plan(&platform());
@@ -44,12 +45,12 @@ fn a_file_of_somebody_else_is_refused() {
 }
 
 #[test]
-fn what_was_adopted_is_released_and_stays() {
+fn retains_an_adopted_file_that_leaves_the_stack() {
     let folder = taken();
     let plan = adopting(&folder, &platform(), &["finance/web"]).unwrap();
     expect![[r#"
         plan for acme in development: 3 to create, 2 to adopt
-          where: folder OUT
+          where: directory OUT
           adopt: finance/web
 
         finance/lake
@@ -71,7 +72,7 @@ fn what_was_adopted_is_released_and_stays() {
     folder.apply(&plan).unwrap();
     folder.holds(&platform());
 
-    // It leaves the stack: the file stays, to the letter, and is nobody's of ours.
+    // The component leaves the stack. Its file stays unchanged, and Terrace no longer manages it.
     let adopted = folder.files().remove(WEB).unwrap();
     let without = bundle([namespace(), lake(30)]);
     let plan = folder.plan(&without);
@@ -84,11 +85,11 @@ fn what_was_adopted_is_released_and_stays() {
     assert!(folder.plan(&without).is_empty());
     folder.edit(WEB, "greeting: hello", "greeting: theirs");
     let again = folder.plan(&platform());
-    assert_eq!(again.refusals.len(), 2, "it is somebody else's again");
+    assert_eq!(again.refusals.len(), 2, "the retained objects were not refused");
 }
 
 #[test]
-fn one_of_two_in_a_file_is_released() {
+fn retains_one_of_two_adopted_objects_in_a_file() {
     let folder = taken();
     let plan = adopting(&folder, &platform(), &["finance/web"]).unwrap();
     folder.apply(&plan).unwrap();
@@ -100,7 +101,7 @@ fn one_of_two_in_a_file_is_released() {
         "{text}"
     );
     assert!(folder.plan(&without).is_empty());
-    // What else changes in the file leaves it alone.
+    // A change of the managed object in the file does not affect the retained one.
     let mut other = web();
     if let terrace_artifact::Body::Object(object) = &mut other.body {
         let spec = object.manifest.as_map_mut().unwrap().get_mut("spec").unwrap();
@@ -117,7 +118,7 @@ fn one_of_two_in_a_file_is_released() {
 }
 
 #[test]
-fn what_was_adopted_is_deleted_only_with_approval() {
+fn deletes_adopted_objects_only_with_approval() {
     let folder = taken();
     let plan = adopting(&folder, &platform(), &["finance/web"]).unwrap();
     folder.apply(&plan).unwrap();
@@ -149,7 +150,7 @@ fn what_was_adopted_is_deleted_only_with_approval() {
 }
 
 #[test]
-fn a_file_with_more_in_it_is_not_adopted() {
+fn refuses_to_adopt_a_file_with_other_objects() {
     let folder = taken();
     let text = folder.files()[WEB].clone();
     folder.write(
@@ -165,7 +166,7 @@ fn a_file_with_more_in_it_is_not_adopted() {
 }
 
 #[test]
-fn adopting_what_is_not_there_is_a_mistake_of_the_user() {
+fn rejects_the_adoption_of_an_unknown_name() {
     let folder = taken();
     let error = adopting(&folder, &platform(), &["finance/wed"]).unwrap_err();
     expect![[r#"

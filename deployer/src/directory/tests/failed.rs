@@ -1,27 +1,27 @@
-//! Writes that fail, and what is remembered of them.
+//! Writes that fail: the next plan contains them again.
 
 use super::*;
 use crate::event::Event;
 
-/// Applies a bundle while something is in the way of a file, which is then cleared away.
+/// Applies a bundle while a directory replaces `file`, so that the file cannot be written. Restores the file afterwards.
 fn blocked(folder: &Folder, bundle: &Bundle, file: &str) -> Error {
     let plan = folder.plan(bundle);
     let path = folder.path(file);
     let text = fs::read(&path).unwrap();
-    let in_the_way = |event: Event| {
+    let block = |event: Event| {
         if let Event::Begun { .. } = event {
             fs::remove_file(&path).unwrap();
             fs::create_dir(&path).unwrap();
         }
     };
-    let applied = run(apply(&plan, &access(folder.0.path()), &options(), in_the_way));
+    let applied = run(apply(&plan, &access(folder.0.path()), &options(), block));
     fs::remove_dir(&path).unwrap();
     fs::write(&path, text).unwrap();
     applied.unwrap_err()
 }
 
 #[test]
-fn what_could_not_be_written_is_still_to_be_done() {
+fn plans_a_failed_write_again() {
     let folder = Folder::new();
     folder.deliver(&platform());
     let changed = bundle([namespace(), web(), settings("good day"), lake(30)]);
@@ -33,7 +33,7 @@ fn what_could_not_be_written_is_still_to_be_done() {
 }
 
 #[test]
-fn what_could_not_be_taken_away_is_still_to_be_done() {
+fn plans_a_failed_deletion_again() {
     let folder = Folder::new();
     folder.deliver(&platform());
     let less = bundle([namespace(), web(), lake(30)]);
@@ -45,7 +45,7 @@ fn what_could_not_be_taken_away_is_still_to_be_done() {
 }
 
 #[test]
-fn a_manifest_reaches_nothing_outside_of_its_folder() {
+fn refuses_a_manifest_that_names_files_outside_the_directory() {
     let folder = Folder::new();
     folder.deliver(&platform());
     let precious = folder.0.path().join("precious");

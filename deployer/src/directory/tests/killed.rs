@@ -1,3 +1,5 @@
+//! An apply that is killed: the next apply finishes it.
+
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -8,9 +10,9 @@ use crate::directory::fault;
 use crate::ledger::Status;
 use crate::testing::{access, object};
 
-/// Ends the apply before each of its changes of the disk in turn; the next run finishes it.
+/// Kills the apply before each of its changes of the disk in turn. The next apply must finish it.
 #[test]
-fn an_apply_killed_anywhere_is_finished_by_the_next() {
+fn the_next_apply_finishes_a_killed_apply() {
     let mut fewer = platform();
     fewer.artifacts.retain(|artifact| artifact.id != web().id);
     for artifact in &mut fewer.artifacts {
@@ -42,8 +44,9 @@ fn an_apply_killed_anywhere_is_finished_by_the_next() {
             found.remove("kubernetes/finance/mine.yaml").as_deref(),
             Some("mine: true\n")
         );
-        let want: BTreeMap<String, String> = files(&fewer).into_iter().map(|f| (f.path, f.text)).collect();
-        assert_eq!(found, want, "after {kills} changes");
+        let expected: BTreeMap<String, String> =
+            files(&fewer).into_iter().map(|f| (f.path, f.text)).collect();
+        assert_eq!(found, expected, "after {kills} changes");
         assert!(folder.plan(&fewer).is_empty());
         let history = run(crate::history(&fewer, &access(folder.0.path()))).unwrap();
         assert_eq!(history.last().map(|last| last.status), Some(Status::Deployed));

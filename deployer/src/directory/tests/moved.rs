@@ -1,11 +1,11 @@
-//! A component that has another name now.
+//! A component that was renamed in the stack.
 
 use terrace_artifact::Body;
 
 use super::*;
 
 #[test]
-fn a_renamed_component_moves_with_the_first_of_it_that_changes() {
+fn moves_the_file_of_a_renamed_component_with_its_next_change() {
     let folder = Folder::new();
     folder.deliver(&platform());
     let rename = |artifact: Artifact| {
@@ -24,7 +24,7 @@ fn a_renamed_component_moves_with_the_first_of_it_that_changes() {
         let wanted = [namespace(), settings(greeting), web(), lake(30)];
         bundle(wanted.map(rename))
     };
-    // Only its name: nothing to do, and the file stays where it is.
+    // Only the name differs: the plan is empty, and the file is not moved.
     let before = folder.files();
     let same = folder.plan(&renamed("hello"));
     assert!(same.is_empty(), "{}", render(&same, false));
