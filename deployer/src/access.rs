@@ -1,5 +1,5 @@
-//! How live systems are reached. The program's edge fills this in; nothing here reads the environment by itself,
-//! except that the AWS SDK looks for credentials where it always does.
+//! Access to live systems. The caller fills in these types. Nothing here reads the process environment, except that the
+//! AWS SDK looks for credentials in its usual places.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -10,20 +10,20 @@ use terrace_artifact::Text;
 use crate::claims::StackOrigin;
 use crate::lockfile::Lockfile;
 
-/// How live systems are reached, and by whom.
+/// Connection settings for live systems, and the identity of the caller.
 #[derive(Clone, Debug)]
 pub struct Access {
-    /// The stack's folder; the paths of directory targets start there.
+    /// The stack's directory. The paths of directory targets are relative to it.
     pub folder: PathBuf,
-    /// The origin of that folder, and its `terrace.lock`.
+    /// The origin of that directory, and its `terrace.lock`.
     pub directory: StackDirectory,
-    /// The kubeconfig; where absent, `~/.kube/config` (the edge passes `$KUBECONFIG` here).
+    /// The kubeconfig file. If absent, `~/.kube/config` is used (the caller passes `$KUBECONFIG` here).
     pub kubeconfig: Option<PathBuf>,
-    /// How AWS is reached.
+    /// Connection settings for AWS.
     pub aws: AwsAccess,
-    /// Who is asking, for the ledger and for whoever waits for the lock: `ana@laptop`.
+    /// The user, such as `ana@laptop`. It is recorded in the ledger and shown to users who wait for the lock.
     pub who: Text,
-    /// Tells this run from others of the same person: a process id and a time will do.
+    /// Distinguishes this run from other runs of the same user. A process id and a time are enough.
     pub run: Text,
     /// The version of the program.
     pub version: Text,
@@ -42,18 +42,18 @@ pub struct StackDirectory {
     pub environments: BTreeSet<Text>,
 }
 
-/// How AWS is reached. What is absent is found where the SDK looks for it.
+/// Connection settings for AWS. The SDK's defaults replace absent values.
 #[derive(Clone, Debug, Default)]
 pub struct AwsAccess {
-    /// Another endpoint, for all services.
+    /// The endpoint URL for all services, if it is not the default one.
     pub endpoint: Option<Text>,
     /// The profile of the shared configuration.
     pub profile: Option<Text>,
-    /// An access key: its id and its secret.
+    /// The id and the secret of an access key.
     pub key: Option<(Text, Text)>,
 }
 
-/// A time as `2026-11-21T03:30:00Z`.
+/// Formats a time as `2026-11-21T03:30:00Z`.
 pub fn timestamp(time: SystemTime) -> String {
     let seconds = time
         .duration_since(SystemTime::UNIX_EPOCH)
@@ -64,7 +64,8 @@ pub fn timestamp(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
-/// Days since 1970-01-01 as year, month and day. Years are counted from March, so that the leap day is the last.
+/// Converts days since 1970-01-01 to year, month and day. Years start in March here, so that the leap day is the last
+/// day.
 fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let era = days / 146_097;
@@ -84,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_written_as_everywhere() {
+    fn formats_times_in_utc() {
         let at = |seconds| timestamp(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
         assert_eq!(at(0), "1970-01-01T00:00:00Z");
         assert_eq!(at(951_827_696), "2000-02-29T12:34:56Z");

@@ -1,5 +1,5 @@
-//! How a plan is applied: under the lock, after everything it rests on was looked at again, each step as soon as all
-//! it comes after have settled.
+//! Applies a plan under the lock. First checks again everything that the plan depends on, then runs each step as soon
+//! as all steps before it are complete.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -29,39 +29,39 @@ mod standing;
 
 use standing::{bundle_after, standing_after, targets_after};
 
-/// What a plan is applied with.
+/// The options of an apply.
 #[derive(Clone, Debug)]
 pub struct ApplyOptions {
-    /// Addresses whose data the user agrees to lose.
+    /// Addresses whose loss the user approved.
     pub approved: BTreeSet<Address>,
-    /// How long one artifact may take to settle; where absent, ten minutes for an object and an hour for a
+    /// The maximum time until one artifact is ready. If absent, ten minutes for an object and an hour for a
     /// CloudFormation stack.
     pub timeout: Option<Duration>,
-    /// Asks an apply to stop.
+    /// A request to stop the apply.
     pub cancel: Cancel,
 }
 
-/// Whether an apply was asked to stop.
+/// The receiving end of a request to stop an apply.
 #[derive(Clone, Debug)]
 pub struct Cancel(watch::Receiver<bool>);
 
-/// Asks an apply to stop.
+/// The sending end of a request to stop an apply.
 #[derive(Debug)]
 pub struct Canceller(watch::Sender<bool>);
 
 impl Cancel {
-    /// The two ends. When the one that asks is dropped, the other will never be asked.
+    /// Creates both ends. If the sender is dropped, the receiver never gets a request.
     pub fn channel() -> (Canceller, Cancel) {
         let (sender, receiver) = watch::channel(false);
         (Canceller(sender), Cancel(receiver))
     }
 
-    /// Whether it was asked to stop.
+    /// Whether a stop was requested.
     pub fn is_cancelled(&self) -> bool {
         *self.0.borrow()
     }
 
-    /// Waits until it is asked to stop.
+    /// Waits until a stop is requested.
     pub async fn cancelled(&self) {
         let mut receiver = self.0.clone();
         if receiver.wait_for(|cancelled| *cancelled).await.is_err() {
@@ -71,72 +71,73 @@ impl Cancel {
 }
 
 impl Canceller {
-    /// Stops the apply: what was asked for is not waited for, nothing new begins.
+    /// Stops the apply: it no longer waits for running operations and starts no more steps.
     pub fn cancel(&self) {
         self.0.send_replace(true);
     }
 }
 
-/// What an apply did.
+/// The result of an apply.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Report {
-    /// The release's id; absent when there was nothing to do.
+    /// The release's id; absent if there was nothing to do.
     pub release: Option<Text>,
-    /// How each step that changes something ended.
+    /// The outcome of each step that changes something.
     pub steps: Vec<(StepName, Outcome)>,
-    /// What a reader should know beside the steps.
+    /// Notes for the user.
     pub notes: Vec<String>,
-    /// That the lock was lost meanwhile: nothing was written from then on, and the end of this release is recorded nowhere.
+    /// The failure that lost the lock, if it was lost: nothing was written afterwards, and the ledger does not contain
+    /// the end of this release.
     pub lost_lock: Option<Failure>,
     /// The resources that a destroy did not delete because this environment does not own them ([`Plan::leaves`]).
     pub leaves: Vec<String>,
     /// The number of artifacts of each kind that the environment has in each target after the apply. It includes the artifacts
     /// that the plan did not select.
     pub standing: BTreeMap<Text, BTreeMap<Text, usize>>,
-    /// How long it took.
+    /// The duration.
     pub elapsed: Duration,
 }
 
-/// How a step ended.
+/// The outcome of a step.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Outcome {
-    /// Written and settled.
+    /// Written, and the artifact is ready.
     Done,
-    /// Written, but not known to have settled.
+    /// Written, but the artifact is not known to be ready.
     Unsettled(Failure),
-    /// Not done.
+    /// Not completed.
     Failed(Failure),
-    /// Not begun, and why.
+    /// Not started, with the reason.
     Skipped(String),
 }
 
 impl Report {
-    /// Whether every step is done, and was done under the lock.
+    /// Whether every step is complete, and the lock was held throughout.
     pub fn is_complete(&self) -> bool {
         self.lost_lock.is_none() && self.steps.iter().all(|(_, outcome)| *outcome == Outcome::Done)
     }
 }
 
 impl fmt::Display for Report {
-    /// What is done and what is not, for a reader.
+    /// Writes the number of completed steps and the details of all others.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let done = self.steps.iter().filter(|(_, outcome)| *outcome == Outcome::Done);
         write!(f, "{} of {} steps done", done.count(), self.steps.len())?;
         for (step, outcome) in &self.steps {
             match outcome {
                 Outcome::Done => {}
-                Outcome::Unsettled(failure) => write!(f, "\n\nnot settled: {step}\n{failure}")?,
+                Outcome::Unsettled(failure) => write!(f, "\n\nnot ready: {step}\n{failure}")?,
                 Outcome::Failed(failure) => write!(f, "\n\nfailed: {step}\n{failure}")?,
                 Outcome::Skipped(_) => {}
             }
         }
         let skipped = |(step, outcome): &(StepName, Outcome)| match outcome {
-            Outcome::Skipped(why) => Some(format!("{step}: {why}")),
+            Outcome::Skipped(reason) => Some(format!("{step}: {reason}")),
             _ => None,
         };
         let skipped: Vec<String> = self.steps.iter().filter_map(skipped).collect();
         if !skipped.is_empty() {
-            f.write_str("\n\nnot begun:")?;
+            f.write_str("\n\nnot started:")?;
             for line in skipped {
                 write!(f, "\n  {line}")?;
             }
@@ -151,7 +152,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// Applies a plan: exactly this, or nothing, where something it rests on has moved.
+/// Applies exactly this plan, or nothing if a fact that it depends on has changed.
 pub(crate) async fn apply_over(
     targets: &Targets,
     plan: &Plan,
@@ -197,16 +198,16 @@ pub(crate) async fn apply_over(
     let held = tokio::select! {
         held = targets.home.lock(&holder, &waiting) => held?,
         () = options.cancel.cancelled() => {
-            return Err(Failure::new(crate::FailureKind::Cancelled, "nothing was done").into());
+            return Err(stopped_early().into());
         }
     };
     let applied = apply_locked(plan, access, options, targets, &*held, &events, begun).await;
     let released = held.release().await;
     let mut report = applied?;
     if let Err(failure) = released {
-        report.notes.push(format!(
-            "the lock was not given back, and is free in a moment: {failure}"
-        ));
+        report
+            .notes
+            .push(format!("the lock was not released and expires soon: {failure}"));
     }
     if report.is_complete() {
         Ok(report)
@@ -337,7 +338,7 @@ async fn apply_locked(
     report.standing = standing_after(&live, &report.steps);
     report.lost_lock = certainly_held(held).await.err();
     if report.lost_lock.is_some() {
-        // What is in the ledger now may be another apply's. Ours has begun there, and has no end.
+        // By now another apply may own the ledger. It contains the start of this release, and no end.
         return Err(Error::Partly(Box::new(report)));
     }
 
@@ -358,7 +359,7 @@ async fn apply_locked(
     match run.identities().store(home).await {
         Ok(digest) => release.identities = Some(digest),
         Err(failure) => report.notes.push(format!(
-            "what stands now is not recorded, and has to prove itself by its marks: {failure}"
+            "the identities of the live resources could not be recorded; the next apply recognizes the resources by their marks only: {failure}"
         )),
     }
     release.error = failed
@@ -367,13 +368,13 @@ async fn apply_locked(
         .or_else(|| first_error(&report));
     if let Err(failure) = history.append(home, &release).await {
         if failure.kind == crate::FailureKind::Stale {
-            // Another apply has recorded something in our time: the lock was not ours to the end.
+            // Another apply wrote to the ledger during this apply, so the lock was lost.
             report.lost_lock = Some(failure);
             return Err(Error::Partly(Box::new(report)));
         }
-        report
-            .notes
-            .push(format!("the end of this release is not in the ledger: {failure}"));
+        report.notes.push(format!(
+            "the end of this release could not be recorded in the ledger: {failure}"
+        ));
     }
     match failed {
         Some(failure) if report.steps.iter().all(|(_, outcome)| *outcome != Outcome::Done) => {
@@ -393,18 +394,18 @@ fn first_error(report: &Report) -> Option<String> {
     })
 }
 
-/// What can be said against a plan without asking anybody.
+/// Checks a plan without requests to any system.
 pub(crate) fn check(plan: &Plan, options: &ApplyOptions) -> Result<(), Refusal> {
     if plan.format != FORMAT {
         let why = format!(
-            "it is of format `{}`, and this program knows `{FORMAT}`",
+            "its format is `{}`, but this version of terrace reads `{FORMAT}`",
             plan.format
         );
         return Err(Refusal::NotAPlan(why));
     }
     if plan.bundle.digest() != plan.digest {
         return Err(Refusal::NotAPlan(
-            "its bundle is not the one it was made for".to_owned(),
+            "its bundle does not match its digest".to_owned(),
         ));
     }
     plan.allowed(&options.approved)
@@ -414,15 +415,19 @@ fn same_targets(plan: &Plan, targets: &Targets) -> Result<(), Error> {
     for (name, planned) in &plan.targets {
         let now = targets.identities.get(name);
         if now.is_none_or(|now| now.kind != planned.kind || now.id != planned.id) {
-            let now = now.map_or("nothing", |now| &now.shown);
-            let message = format!("the plan was made for {}, and `{name}` is {now}", planned.shown);
+            let now = now.map_or("absent", |now| &now.shown);
+            let message = format!(
+                "the plan was made for {}, but `{name}` is now {now}",
+                planned.shown
+            );
             return Err(Failure::new(crate::FailureKind::WrongTarget, message).into());
         }
     }
     Ok(())
 }
 
-/// Whether the last release needs an end although nothing changes: it was killed, or was for another bundle.
+/// Whether the last release must be completed although the plan changes nothing: it was interrupted, or had a different
+/// bundle.
 async fn unfinished(plan: &Plan, targets: &Targets) -> Result<bool, Error> {
     let history = History::read_end(&targets.home).await?;
     Ok(match history.last() {
@@ -434,10 +439,18 @@ async fn unfinished(plan: &Plan, targets: &Targets) -> Result<bool, Error> {
     })
 }
 
-/// How long what is to be put right may be busy with something else.
+/// The failure of an apply that was stopped before its first step.
+fn stopped_early() -> Failure {
+    Failure::new(
+        crate::FailureKind::Cancelled,
+        "the apply was stopped before its first step",
+    )
+}
+
+/// The maximum time for a [`restore`] if no timeout is set.
 const RESTORED: Duration = Duration::from_secs(3600);
 
-/// Puts right what earlier applies left open, before anything else is looked at.
+/// Restores all steps that earlier applies left open, before anything else is read.
 async fn restore(
     home: &dyn Home,
     targets: &Targets,
@@ -446,7 +459,8 @@ async fn restore(
     events: &(impl Fn(Event) + Send + Sync),
 ) -> Result<(), Failure> {
     for (key, note) in journal::left(home).await? {
-        // Of a target that is not named any more nothing may be left; whatever else says so has said it by now.
+        // Nothing can be left in a target that the environment no longer names; otherwise planning has reported it
+        // before.
         let Some(backend) = targets.backends.get(&note.target) else {
             continue;
         };
@@ -458,11 +472,12 @@ async fn restore(
         tokio::select! {
             restored = backend.restore(&note) => restored?,
             () = tokio::time::sleep(limit) => {
-                let message = format!("not put right after {} seconds: {}", limit.as_secs(), note.what);
+                let seconds = limit.as_secs();
+                let message = format!("timed out after {seconds} seconds while restoring: {}", note.what);
                 return Err(Failure::new(crate::FailureKind::TimedOut, message));
             }
             () = options.cancel.cancelled() => {
-                return Err(Failure::new(crate::FailureKind::Cancelled, "nothing was done"));
+                return Err(stopped_early());
             }
         }
         home.delete(&key).await?;
@@ -470,11 +485,11 @@ async fn restore(
     Ok(())
 }
 
-/// What is not as it was when the plan was made.
+/// Finds the facts that have changed since the plan was made.
 fn moved(plan: &Plan, live: &BTreeMap<ArtifactId, Live>) -> Vec<Moved> {
     let absent = crate::backend::Basis::absent();
     let mut lines = Vec::new();
-    // A second step rests on what the first one leaves.
+    // A second step depends on the result of the first one.
     for step in plan.steps.iter().filter(|step| step.stage != Some(Stage::Second)) {
         let now = live.get(&step.artifact).map_or(&absent, |live| &live.basis);
         let moved = |what: String| Moved {
@@ -487,20 +502,20 @@ fn moved(plan: &Plan, live: &BTreeMap<ArtifactId, Live>) -> Vec<Moved> {
             what,
         };
         lines.extend(step.basis.moved(now).into_iter().map(moved));
-        // What has come into it since was not agreed to.
+        // The user has not approved data that was added after the plan was made.
         if matches!(step.change.action, Action::Delete | Action::Replace) {
             let holds = live
                 .get(&step.artifact)
                 .into_iter()
                 .flat_map(|live| at_stake(live, step.change.action));
             let more = holds.filter(|address| !step.change.approvals().any(|known| known == *address));
-            lines.extend(more.map(|address| moved(format!("data goes with it now (`{address}`)"))));
+            lines.extend(more.map(|address| moved(format!("it now holds data (`{address}`)"))));
         }
     }
     lines
 }
 
-/// What came into containers that the plan deletes since it was made: that was not agreed to.
+/// Finds objects that were added to deleted containers after the plan was made, and that the user has not approved.
 async fn came_along(
     plan: &Plan,
     targets: &Targets,
@@ -514,14 +529,14 @@ async fn came_along(
         lines.extend(step.change.unknown_contents(now).map(|content| Moved {
             artifact: step.artifact.clone(),
             shown: step.subject.to_string(),
-            what: format!("it contains {content} now"),
+            what: format!("it now contains {content}"),
         }));
     }
     Ok(lines)
 }
 
-/// Asks every target whether it would let us do all of this. A release that was sure to stop for want of a right is not
-/// even begun.
+/// Checks that every target permits all steps. A release that is certain to fail for missing permissions is not
+/// started.
 async fn check_rights(
     plan: &Plan,
     wanted: &Bundle,
@@ -532,7 +547,7 @@ async fn check_rights(
     let mut failures = Vec::new();
     for (target, backend) in &targets.backends {
         let writes = artifacts(plan, target, |action| !takes_away(action));
-        // What is replaced is deleted first.
+        // A replaced artifact is deleted first.
         let deletes = artifacts(plan, target, |action| {
             matches!(action, Action::Delete | Action::Replace)
         });
@@ -574,7 +589,7 @@ async fn begin(
     Ok(())
 }
 
-/// What a plan does such things to in a target.
+/// The artifacts of a target whose steps have such an action.
 fn artifacts(plan: &Plan, target: &Text, does: impl Fn(Action) -> bool) -> BTreeSet<ArtifactId> {
     let steps = plan.changes().filter(|step| step.target == *target);
     let steps = steps.filter(|step| does(step.change.action));

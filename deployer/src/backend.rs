@@ -1,8 +1,7 @@
-//! What a backend is: the one trait that the directory, Kubernetes and CloudFormation have in common.
+//! The trait that the directory, Kubernetes and CloudFormation backends implement.
 //!
-//! The engine decides what happens in which order; a backend knows how one kind
-//! of system is asked and told. A backend never waits for a state: it looks once and says what it saw, and the engine
-//! looks again.
+//! The engine decides the order of the steps. A backend reads and writes one kind of system. A backend never waits for
+//! a state: it looks once and reports the result, and the engine looks again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,29 +15,30 @@ use crate::ownership::{Identities, Ownership};
 use crate::plan::{Action, Change, Content, Step, Subject};
 use crate::values::Values;
 
-/// One system that artifacts are delivered to: a folder, a cluster, an account and region.
+/// A system that receives artifacts: a directory, a cluster, or an account and region.
 ///
 /// Every function may be called from several tasks at once.
 pub trait Backend: Send + Sync {
-    /// Who the system says it is, asked once before anything else. A system other than the one the environment names
-    /// (another cluster id, another account) is a failure of kind [`crate::FailureKind::WrongTarget`].
+    /// Identifies the system. The engine calls this once, before anything else. Fails with
+    /// [`crate::FailureKind::WrongTarget`] if the system is not the one that the environment names (a different cluster
+    /// id or account).
     fn identify(&self) -> BoxFuture<'_, Result<Identity, Failure>>;
 
-    /// All the reading: what there is of what is wanted, what else carries our mark, and what the state store recorded
-    /// ([`Wanted::identities`]).
+    /// Reads the live state: the wanted artifacts, everything else that carries our mark, and the identities that the
+    /// state store recorded ([`Wanted::identities`]).
     ///
-    /// Gives an entry for each artifact that exists, wanted or not; none for one that does not. Something that has the
-    /// name of a wanted, dropped or recorded artifact and is not ours is given too, with [`Ownership::Foreign`]; whose a
-    /// thing is decides [`Ownership::of`].
+    /// Returns an entry for each artifact that exists, wanted or not, and no entry for an artifact that does not exist.
+    /// A live artifact with the name of a wanted, dropped or recorded artifact that Terrace does not own is included,
+    /// with [`Ownership::Foreign`]. [`Ownership::of`] decides the ownership.
     fn observe<'a>(&'a self, wanted: &'a Wanted<'a>) -> BoxFuture<'a, Result<Vec<Live>, Failure>>;
 
-    /// What writing this artifact would change. Asks the server (a dry run) where `options` allow it and where a look
-    /// at `live` does not settle it; otherwise compares what is wanted with `live` and says so in
-    /// [`Change::previewed`].
+    /// Predicts the change that a write of this artifact makes. Requests a dry run from the server if `options` allow
+    /// it and `live` alone does not answer the question. Otherwise compares the desired state with `live` and records
+    /// that in [`Change::previewed`].
     ///
-    /// `live` is this artifact's entry from [`Backend::observe`]. Where that is [`Ownership::Foreign`], the user has named
-    /// it with `--adopt`: the engine asks for nothing foreign otherwise. Gives [`Action::Keep`] where nothing would change;
-    /// then no request should have been needed.
+    /// `live` is this artifact's entry from [`Backend::observe`]. If it is [`Ownership::Foreign`], the user has passed
+    /// it to `--adopt`: the engine previews no other foreign artifacts. Returns [`Action::Keep`] if nothing would
+    /// change; that case should need no request.
     fn preview<'a>(
         &'a self,
         artifact: &'a Artifact,
@@ -47,33 +47,36 @@ pub trait Backend: Send + Sync {
         options: &'a PreviewOptions,
     ) -> BoxFuture<'a, Result<Change, Failure>>;
 
-    /// The value of an attribute of an artifact, for the bindings of others.
+    /// Returns the value of an attribute of an artifact, for the bindings of other artifacts.
     ///
-    /// With a change that is still to be applied: the value it will have afterwards, or nothing where that cannot be
-    /// known yet (the output of a resource that is created or replaced). Without: the value it has.
+    /// With a change that is not applied yet: the value after the change, or `None` if it is known only after apply
+    /// (the output of a resource that is created or replaced). Without a change: the current value.
     fn attribute(&self, attribute: &[Segment], live: &Live, change: Option<&Change>) -> Option<Value>;
 
-    /// What deleting this artifact means. Unless the backend knows better: what it is marked to hold is lost. The engine
-    /// does not ask for what is released instead, because it was adopted ([`Backend::may_delete`] has a say in that, too).
+    /// Describes the deletion of this artifact. By default, all data that the artifact is marked to hold is lost. The
+    /// engine does not call this for artifacts that are retained because they were adopted or because
+    /// [`Backend::may_delete`] forbids the deletion.
     fn removal(&self, live: &Live) -> Change {
         Change::removal(live)
     }
 
-    /// Why this may never be deleted, whoever approves it: it is then released when it leaves the stack.
+    /// Checks that this artifact may be deleted at all. If not, it is retained when it leaves the stack, whatever the
+    /// user approves. The error is the reason.
     fn may_delete(&self, live: &Live) -> Result<(), String> {
         let _ = live;
         Ok(())
     }
 
-    /// The reason why a live artifact of others cannot be adopted. The refusal then states it instead of `--adopt`.
+    /// Checks that a foreign live artifact can be adopted. The error is the reason; the refusal then shows it instead
+    /// of `--adopt`.
     fn may_adopt(&self, live: &Live) -> Result<(), String> {
         let _ = live;
         Ok(())
     }
 
-    /// What the deletion of containers (a namespace, a definition) takes along that this plan does not delete by a step of
-    /// its own, for each container that has any. Only asks, and only about [`Going::deleted`]; without the rights to find
-    /// out, fails with [`FailureKind::Denied`].
+    /// Finds the objects that are deleted along with containers (a namespace, a CRD) and for which this plan has no
+    /// delete step, for each container that has any. Only reads, and only for [`Going::deleted`]. Fails with
+    /// [`FailureKind::Denied`] if permissions to list the contents are missing.
     fn contents<'a>(
         &'a self,
         going: &'a Going<'a>,
@@ -82,105 +85,111 @@ pub trait Backend: Send + Sync {
         Box::pin(async { Ok(BTreeMap::new()) })
     }
 
-    /// What is sure to be refused when the steps of a plan are taken together, one failure for each thing that is in the way: a
-    /// new resource that is to have the name of one that stays. Only asks.
+    /// Finds conflicts that are certain to make the steps of a plan fail: a new resource with the name of a resource
+    /// that remains. Returns a failure for each. Only reads.
     fn obstacles<'a>(&'a self, draft: &'a Draft<'a>) -> BoxFuture<'a, Result<Vec<Failure>, Failure>> {
         let _ = draft;
         Box::pin(async { Ok(Vec::new()) })
     }
 
-    /// What an update of a live artifact takes away of it, and how others may know that.
+    /// Lists the parts of a live artifact that an update removes, with the values by which other artifacts refer to
+    /// them.
     fn leaving(&self, live: &Live, change: &Change) -> Vec<Leaving> {
         let _ = (live, change);
         Vec::new()
     }
 
-    /// An artifact with these parts of what is there ([`Leaving::part`]) still in it.
+    /// Returns the artifact with these parts of the live artifact ([`Leaving::part`]) kept in it.
     fn keeping(&self, artifact: &Artifact, live: &Live, parts: &BTreeSet<Text>) -> Option<Artifact> {
         let _ = (artifact, live, parts);
         None
     }
 
-    /// What is left to do for an artifact when `kept`, made of it by [`Backend::keeping`], is there.
+    /// Returns the change that remains for an artifact after `kept`, the result of [`Backend::keeping`], has been
+    /// applied.
     fn rest(&self, artifact: &Artifact, kept: &Artifact, live: &Live, values: &Values) -> Option<Change> {
         let _ = (artifact, kept, live, values);
         None
     }
 
-    /// Whether an artifact here waits until all its late values are known. In a folder nothing fills them: there they
-    /// stay stand-ins.
+    /// Whether an artifact waits until all its late values are known. A directory does not fill them in: there they
+    /// remain placeholders.
     fn fills_late_values(&self) -> bool {
         true
     }
 
-    /// Why some of what a plan deletes would never go (a volume that something else goes on using), a failure of kind
-    /// [`FailureKind::Protected`] each. Only asks, and only about [`Going::among`].
+    /// Finds artifacts that a plan deletes but whose deletion would never complete (a volume that is still in use).
+    /// Returns a failure of kind [`FailureKind::Protected`] for each. Only reads, and only for [`Going::among`].
     fn in_the_way<'a>(&'a self, going: &'a Going<'a>) -> BoxFuture<'a, Result<Vec<Failure>, Failure>> {
         let _ = going;
         Box::pin(async { Ok(Vec::new()) })
     }
 
-    /// Called once before anything is written or recorded, with all steps that will be taken: what is sure to be refused
-    /// later is refused here. Only asks.
+    /// Checks, before anything is written or recorded, that the system will accept all steps. The engine calls this
+    /// once, so that a refusal that is certain to come later comes here. Only reads.
     fn check<'a>(&'a self, intent: &'a Intent<'a>) -> BoxFuture<'a, Result<(), Failure>> {
         let _ = intent;
         Box::pin(async { Ok(()) })
     }
 
-    /// Called once before the first write, with all steps that will be taken.
+    /// Prepares the target for the steps. The engine calls this once, before the first write.
     fn begin<'a>(&'a self, intent: &'a Intent<'a>) -> BoxFuture<'a, Result<(), Failure>> {
         let _ = intent;
         Box::pin(async { Ok(()) })
     }
 
-    /// Creates, adopts or updates one artifact. Returns when the server has accepted it, not when it has settled.
+    /// Creates, adopts or updates one artifact. Returns when the server has accepted the write, not when the artifact
+    /// is ready.
     ///
-    /// Calling it again after a failure that may pass must be safe: the engine does. For [`Action::Replace`] the
-    /// engine calls [`Backend::delete`], waits until [`Backend::look`] says [`Look::Gone`], and then calls this with
+    /// A second call after a temporary failure must be safe, because the engine retries. For [`Action::Replace`] the
+    /// engine calls [`Backend::delete`], waits until [`Backend::look`] returns [`Look::Gone`], and then calls this with
     /// [`Action::Create`].
     fn write<'a>(&'a self, write: Write<'a>) -> BoxFuture<'a, Result<Ticket, Failure>>;
 
-    /// Begins to delete what was observed, and nothing that has since taken its place. Something that is gone already
-    /// is no failure.
+    /// Starts the deletion of the observed artifact, but not of an artifact that has replaced it since. An artifact
+    /// that does not exist any more is not a failure.
     fn delete<'a>(
         &'a self,
         live: &'a Live,
         journal: &'a Journal<'a>,
     ) -> BoxFuture<'a, Result<Ticket, Failure>>;
 
-    /// Lets go of what was observed: takes our marks and our claims to its fields off it, and leaves its values alone. It
-    /// must not be ours afterwards ([`Ownership::of`]). Looked at with [`Backend::look`] like a delete: [`Look::Gone`] is
-    /// that it is no longer ours. Something that is gone already is no failure.
+    /// Stops managing the observed artifact: removes our marks and our field ownership, and leaves its values
+    /// unchanged. [`Ownership::of`] must not report it as ours afterwards. The engine waits with [`Backend::look`] as
+    /// for a delete: [`Look::Gone`] means that the artifact is no longer ours. An artifact that does not exist any more
+    /// is not a failure.
     fn release<'a>(
         &'a self,
         live: &'a Live,
         journal: &'a Journal<'a>,
     ) -> BoxFuture<'a, Result<Ticket, Failure>> {
         let _ = journal;
-        let message = format!("{} cannot be released", live.subject);
+        let message = format!("{} cannot be retained without management", live.subject);
         Box::pin(async { Err(Failure::new(FailureKind::Unsupported, message)) })
     }
 
-    /// The physical identity of what a write began, where its ticket tells. It is recorded even if the thing never settles.
+    /// Returns the physical identity of the artifact that a write started to create, if the ticket contains it. The
+    /// engine records it even if the artifact never becomes ready.
     fn begun(&self, ticket: &Ticket) -> Option<Text> {
         let _ = ticket;
         None
     }
 
-    /// Puts right what a step that was noted and never ended has left open, if it is still there. Doing it twice is safe.
+    /// Finishes or reverts an interrupted step that has a recovery record, if anything is left to do. Calling it twice
+    /// is safe.
     fn restore<'a>(&'a self, note: &'a Note) -> BoxFuture<'a, Result<(), Failure>> {
         let _ = note;
         Box::pin(async { Ok(()) })
     }
 
-    /// The ticket with which something that needs no write is looked at: it says which very thing is meant.
+    /// Returns the ticket for looking at an artifact that needs no write. It identifies exactly this live artifact.
     fn unwritten(&self, live: &Live) -> Ticket {
         let _ = live;
         Ticket::default()
     }
 
-    /// Looks once whether an artifact has reached the state it was asked for. After [`Backend::delete`], `artifact`
-    /// is absent and the answer is [`Look::Gone`] or [`Look::Waiting`].
+    /// Looks once whether an artifact has reached its desired state. After [`Backend::delete`], `artifact` is absent
+    /// and the result is [`Look::Gone`] or [`Look::Waiting`].
     fn look<'a>(
         &'a self,
         id: &'a ArtifactId,
@@ -188,39 +197,40 @@ pub trait Backend: Send + Sync {
         ticket: &'a Ticket,
     ) -> BoxFuture<'a, Result<Look, Failure>>;
 
-    /// Called once after the last step, also when some failed.
+    /// Cleans up after the last step. The engine calls this once, also if steps failed.
     fn finish(&self) -> BoxFuture<'_, Result<(), Failure>> {
         Box::pin(async { Ok(()) })
     }
 }
 
-/// Who a target is, as it says itself; a plan is applied only where it was made.
+/// The identity of a target, as the system reports it. A plan is applied only to the targets it was made for.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Identity {
     /// `directory`, `kubernetes` or `aws`.
     pub kind: Text,
-    /// Does not change and is nobody else's: the uid of the namespace `kube-system`, `ACCOUNT/REGION`, a path.
+    /// Stable and unique: the UID of the namespace `kube-system`, `ACCOUNT/REGION`, or a path.
     pub id: Text,
-    /// For a reader: `cluster acme-prod at https://10.0.0.1:6443`, `account 111122223333 in eu-west-1`.
+    /// The display name: `cluster acme-prod at https://10.0.0.1:6443`, `account 111122223333 in eu-west-1`.
     pub shown: Text,
 }
 
-/// What [`Backend::observe`] is asked for.
+/// The parameters of [`Backend::observe`].
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
     /// The name of the target in the bundle.
     pub target: &'a Text,
-    /// The bundle (empty of artifacts when everything is to be destroyed).
+    /// The bundle (without artifacts when everything is destroyed).
     pub bundle: &'a Bundle,
-    /// The bundle of the last release, where there was one: somebody may have taken our label off.
+    /// The bundle of the last release, if there is one. It finds artifacts whose label another user has removed.
     pub previous: Option<&'a Bundle>,
-    /// The kinds of objects that may be there, as `GROUP/KIND`; where absent, any. What is wanted or was delivered last
-    /// is looked for in any case.
+    /// The kinds of objects that may exist, as `GROUP/KIND`; if absent, any kind. Wanted artifacts and artifacts of the
+    /// last release are read in any case.
     pub kinds: Option<&'a BTreeSet<Text>>,
-    /// What an earlier apply left open: it is to be seen as it will be when it was put right.
+    /// The recovery records of earlier applies. The backend reports the state that will exist after
+    /// [`Backend::restore`].
     pub notes: &'a [Note],
-    /// The physical identities that the state store recorded, of all targets: a proof that a thing is ours, and the way to
-    /// find what has lost its mark.
+    /// The physical identities that the state store recorded, for all targets. They prove that an artifact is ours, and
+    /// find artifacts that have lost their mark.
     pub identities: &'a Identities,
 }
 
@@ -230,7 +240,7 @@ impl<'a> Wanted<'a> {
         of_target(self.bundle, self.target)
     }
 
-    /// The artifacts that this target got with the last release and that are wanted no more.
+    /// The artifacts of this target that the last release delivered and that are no longer wanted.
     pub fn dropped(&self) -> impl Iterator<Item = &'a Artifact> + use<'a> {
         let bundle = self.bundle;
         let target = self.target;
@@ -248,79 +258,80 @@ fn of_target<'a>(bundle: &'a Bundle, target: &'a Text) -> impl Iterator<Item = &
         .filter(move |artifact| artifact.target == *target)
 }
 
-/// An artifact as the target has it now.
+/// The live state of an artifact.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Live {
-    /// Which artifact.
+    /// The artifact's id.
     pub id: ArtifactId,
-    /// What to call it.
+    /// The display name.
     pub subject: Subject,
-    /// Whose it is.
+    /// The owner.
     pub ownership: Ownership,
-    /// Its physical identity, which nothing that takes its place has: an object's uid, a StackId. Empty where there is no
-    /// such thing (a file).
+    /// The physical identity, which a replacement does not share: an object's UID, a stack id. Empty if the system has
+    /// no such identity (a file).
     pub identity: Text,
-    /// What a reader should know of it, whatever is done with it: that it has lost its mark.
+    /// Notes for the user that apply whatever the plan does with the artifact, such as a lost mark.
     pub notes: Vec<String>,
-    /// What a plan rests on, of this artifact.
+    /// The facts about this artifact that a plan depends on.
     pub basis: Basis,
-    /// Addresses of what is in it, as recorded on the live thing (or in the last bundle): one for an object, one for each
-    /// member of a CloudFormation stack. What a user passes to `--approve`.
+    /// The addresses of its resources, as recorded on the live artifact (or in the last bundle): one for an object, one
+    /// for each member of a CloudFormation stack. The user passes them to `--approve`.
     pub addresses: Vec<Address>,
-    /// Those of `addresses` that the live thing itself is marked to hold data for. Deleting its YAML does not take
-    /// the mark away.
+    /// Those of `addresses` whose data the live artifact is marked to hold. Deleting the resource from the stack's
+    /// documents does not remove the mark.
     pub holds_data: Vec<Address>,
-    /// What must be deleted later than this, where the live thing or its nature tells: an object's namespace, a
-    /// custom resource's definition. The engine adds what the last bundle says; ids that are not deleted do not count.
+    /// The artifacts that must be deleted after this one, as far as the live artifact shows: an object's namespace, a
+    /// custom resource's CRD. The engine adds the dependencies of the last bundle and ignores ids that are not deleted.
     pub needs: BTreeSet<ArtifactId>,
-    /// What the backend itself wants to know again: the live object, the template and outputs of a CloudFormation
-    /// stack. The engine does not look inside.
+    /// The data that the backend needs again later: the live object, or the template and outputs of a CloudFormation
+    /// stack. The engine does not read it.
     pub value: Value,
 }
 
-/// A part of a live artifact that an update takes away.
+/// A part of a live artifact that an update removes.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Leaving {
-    /// Which: the logical id of a resource.
+    /// The logical id of the resource.
     pub part: Text,
-    /// For a reader: its address.
+    /// The display name: its address.
     pub shown: Text,
-    /// What others have of it: its name, an output made of it.
+    /// The values by which other artifacts refer to it: its name, and outputs made from it.
     pub values: BTreeSet<Text>,
-    /// Whether another one takes its place in the same moment, so that it cannot stay.
+    /// Whether a replacement takes its place in the same operation, so that it cannot remain.
     pub replaced: bool,
 }
 
-/// The facts a plan rests on: what they were when it was made. If one is different at apply, the plan is stale.
+/// The facts that a plan depends on, at the time it was made. If one of them differs at apply, the plan is stale.
 ///
-/// Only what others do not move without touching what is ours belongs here: uid, our own fields with their live
-/// values, a stack's status and last change set; never `resourceVersion` or `generation`. Secret values are digests.
+/// Contains only facts that other users and controllers do not change without touching our resources: the UID, our own
+/// fields with their live values, a CloudFormation stack's status and last change set; never `resourceVersion` or
+/// `generation`. Secret values are digests.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Basis(pub BTreeMap<Text, Value>);
 
 impl Basis {
-    /// The fact that something was being done when the plan was made (a CloudFormation stack that is being created).
+    /// The fact that an operation was running when the plan was made (a CloudFormation stack that was being created).
     pub const IN_PROGRESS: &str = "in progress";
 
-    /// The basis of what does not exist.
+    /// The basis of an artifact that does not exist.
     pub fn absent() -> Basis {
         Basis::default()
     }
 
-    /// Whether this is the basis of something that exists.
+    /// Whether this is the basis of an artifact that exists.
     pub fn exists(&self) -> bool {
         !self.0.is_empty()
     }
 
-    /// What is different now, a line for each fact. What was in the middle of something had to come to an end, in one
-    /// way or another: of that only its identity counts.
+    /// Describes the differences from `now`, a line for each fact. An operation that was running at plan time must have
+    /// ended since, with any result; then only the identity is compared.
     pub fn moved(&self, now: &Basis) -> Vec<String> {
         let in_progress = self.0.contains_key(Basis::IN_PROGRESS);
         match (self.exists(), now.exists()) {
             (false, false) => return Vec::new(),
             (true, false) if in_progress => return Vec::new(),
-            (true, false) => return vec!["it is gone".to_owned()],
+            (true, false) => return vec!["it no longer exists".to_owned()],
             (false, true) => return vec!["it exists now".to_owned()],
             (true, true) => {}
         }
@@ -332,9 +343,11 @@ impl Basis {
         for name in names {
             match (self.0.get(name), now.0.get(name)) {
                 (Some(before), Some(after)) if before == after => {}
-                (Some(before), Some(after)) => lines.push(format!("`{name}` was {before} and is {after}")),
-                (Some(before), None) => lines.push(format!("`{name}` was {before} and is absent")),
-                (None, Some(after)) => lines.push(format!("`{name}` was absent and is {after}")),
+                (Some(before), Some(after)) => {
+                    lines.push(format!("`{name}` was {before} and is now {after}"))
+                }
+                (Some(before), None) => lines.push(format!("`{name}` was {before} and is now absent")),
+                (None, Some(after)) => lines.push(format!("`{name}` was absent and is now {after}")),
                 (None, None) => {}
             }
         }
@@ -342,61 +355,61 @@ impl Basis {
     }
 }
 
-/// How much a preview may ask.
+/// The requests that a preview may send.
 #[derive(Clone, Debug)]
 pub struct PreviewOptions {
-    /// Whether servers may be asked for a dry run. Without, plans are made from what was read alone, and say so.
+    /// Whether servers may be asked for a dry run. Otherwise plans use only the observed state, and show that.
     pub dry_run: bool,
-    /// Whether CloudFormation is asked for a change set (created, read and deleted again).
+    /// Whether CloudFormation may be asked for a change set (which is created, read and deleted).
     pub change_set: bool,
-    /// Whether fields that another manager owns are taken over.
+    /// Whether fields of other field managers are taken over.
     pub take_over: bool,
 }
 
-/// What a plan deletes, for [`Backend::contents`].
+/// The deletions of a plan, for [`Backend::contents`].
 #[derive(Clone, Copy, Debug)]
 pub struct Going<'a> {
     /// The name of the target in the bundle.
     pub target: &'a Text,
     /// The artifacts of this target that the plan deletes, those it replaces included.
     pub deleted: &'a BTreeSet<ArtifactId>,
-    /// The containers to look into; some of `deleted`, or all.
+    /// The containers to look into: `deleted`, or a subset.
     pub among: &'a BTreeSet<ArtifactId>,
-    /// What was observed, of all targets.
+    /// The observed artifacts of all targets.
     pub live: &'a BTreeMap<ArtifactId, Live>,
-    /// What is wanted in the end. Something deleted that is among it is replaced.
+    /// The bundle after the apply. A deleted artifact that is in it is replaced.
     pub wanted: &'a Bundle,
 }
 
-/// A plan that is nearly made, for [`Backend::obstacles`].
+/// A plan that is not complete yet, for [`Backend::obstacles`].
 #[derive(Clone, Copy, Debug)]
 pub struct Draft<'a> {
     /// The name of the target in the bundle.
     pub target: &'a Text,
-    /// What is wanted in the end.
+    /// The bundle after the apply.
     pub bundle: &'a Bundle,
-    /// What was observed, of all targets.
+    /// The observed artifacts of all targets.
     pub live: &'a BTreeMap<ArtifactId, (Text, Live)>,
     /// The steps of all targets.
     pub steps: &'a [Step],
-    /// Late values, as far as they are known.
+    /// Late values that are known already.
     pub values: &'a Values,
 }
 
-/// What is about to be done, told to [`Backend::begin`].
+/// The steps that are about to run, for [`Backend::check`] and [`Backend::begin`].
 #[derive(Clone, Copy, Debug)]
 pub struct Intent<'a> {
     /// The name of the target in the bundle.
     pub target: &'a Text,
-    /// What is wanted in the end.
+    /// The bundle after the apply.
     pub bundle: &'a Bundle,
-    /// What was observed, of this target.
+    /// The observed artifacts of this target.
     pub live: &'a BTreeMap<ArtifactId, Live>,
     /// Artifacts that will be created or updated.
     pub writes: &'a BTreeSet<ArtifactId>,
     /// Artifacts that will be deleted.
     pub deletes: &'a BTreeSet<ArtifactId>,
-    /// Artifacts that will be released: they stay, and are no longer ours.
+    /// Artifacts that will be retained: they continue to exist, and Terrace stops managing them.
     pub releases: &'a BTreeSet<ArtifactId>,
     /// The id of this release, for marks on what is written.
     pub release: &'a str,
@@ -405,42 +418,42 @@ pub struct Intent<'a> {
 /// One write.
 #[derive(Clone, Copy)]
 pub struct Write<'a> {
-    /// What to write.
+    /// The artifact to write.
     pub artifact: &'a Artifact,
     /// [`Action::Create`], [`Action::Update`] or [`Action::Adopt`].
     pub action: Action,
-    /// What was observed, absent for a create.
+    /// The observed artifact; absent for a create.
     pub live: Option<&'a Live>,
     /// All late values are known by now.
     pub values: &'a Values,
-    /// What the plan said, to be held against what the server says (a change set's replacements).
+    /// The planned change, which is compared with the server's answer (a change set's replacements).
     pub change: &'a Change,
-    /// Addresses whose data the user agreed to lose.
+    /// Addresses whose loss the user approved.
     pub approved: &'a BTreeSet<Address>,
-    /// Whether fields that another manager owns are taken over.
+    /// Whether fields of other field managers are taken over.
     pub take_over: bool,
-    /// Where a step is noted whose middle a look could not see.
+    /// The journal for recovery records.
     pub journal: &'a Journal<'a>,
 }
 
-/// What [`Backend::write`] or [`Backend::delete`] began, for [`Backend::look`]: a change set's name, a uid.
+/// The operation that [`Backend::write`] or [`Backend::delete`] started, for [`Backend::look`]: a change set's name, a UID.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Ticket(pub Value);
 
-/// What one look at an artifact saw.
+/// The result of one look at an artifact.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Look {
-    /// It has reached the state it was asked for, and this is how it is now. No bindings are read from it before.
+    /// It has reached its desired state; this is its live state. Bindings are read only from this state.
     Settled(Box<Live>),
-    /// Not yet, and why: `2 of 3 pods are ready`, `creating Bucket (4 of 7 resources)`.
+    /// It has not reached it yet, with the reason: `2 of 3 pods are ready`, `creating Bucket (4 of 7 resources)`.
     Waiting(String),
-    /// It will not get there without help.
+    /// It cannot reach its desired state without a change by the user.
     Failed(Failure),
     /// It does not exist.
     Gone,
 }
 
-/// The line that declared an artifact: the object's own, the component's for a CloudFormation stack.
+/// Returns the line that declares an artifact: the object itself, or the component of a CloudFormation stack.
 pub fn origin_of(artifact: &Artifact) -> &Origin {
     match &artifact.body {
         terrace_artifact::Body::Object(object) => &object.origin,
@@ -448,11 +461,11 @@ pub fn origin_of(artifact: &Artifact) -> &Origin {
     }
 }
 
-/// Our label on everything that is ours; its value is [`Bundle::label`].
+/// The label on everything that Terrace manages; its value is [`Bundle::label`].
 pub const LABEL: &str = "terrace.dev/stack";
-/// The annotation (a tag's key, too) that says which resource this is.
+/// The annotation (and tag key) that contains the resource's address.
 pub const ADDRESS: &str = "terrace.dev/address";
-/// The annotation (a tag's key, too) of what existed before it was adopted; its value is `"true"`.
+/// The annotation (and tag key) of adopted artifacts; its value is `"true"`.
 pub const ADOPTED: &str = "terrace.dev/adopted";
-/// The annotation of an object whose loss loses data; its value is `"true"`.
+/// The annotation of an object that holds data; its value is `"true"`.
 pub const HOLDS_DATA: &str = "terrace.dev/holds-data";

@@ -1,23 +1,24 @@
 //! Time that also passes while the machine is suspended.
 //!
-//! A laptop that sleeps for an hour has lost its lock, and its monotonic clock has not moved. On Linux the kernel keeps a clock
-//! that counts suspension (`CLOCK_BOOTTIME`). Elsewhere the wall clock stands in: whatever it is ahead of the monotonic clock
-//! counts as sleep, so a clock that somebody puts forward costs an apply its lock, and one put back costs nothing.
+//! The lease of a laptop that sleeps for an hour expires, but its monotonic clock does not move. On Linux the kernel
+//! has a clock that includes suspension (`CLOCK_BOOTTIME`). Other systems use the wall clock: the time by which it is
+//! ahead of the monotonic clock counts as sleep. Setting the wall clock forward therefore costs an apply its lock;
+//! setting it back has no effect.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A moment that others are measured from.
+/// A point in time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
     awake: Instant,
-    /// How long the machine had slept by then, from wherever that is counted.
+    /// The time that the machine had slept by then, from an arbitrary start.
     asleep: Duration,
 }
 
 impl Moment {
-    /// This moment.
+    /// Returns the current moment.
     pub(crate) fn now() -> Moment {
         Moment {
             awake: Instant::now(),
@@ -25,18 +26,18 @@ impl Moment {
         }
     }
 
-    /// How long ago it was, sleep included.
+    /// Returns the time since this moment, including sleep.
     pub(crate) fn elapsed(&self) -> Duration {
         self.until(asleep())
     }
 
-    /// How long ago it was, for a machine that has slept for so long by now.
+    /// Returns the time since this moment, for a machine that has slept for `asleep` by now.
     fn until(&self, asleep: Duration) -> Duration {
         self.awake.elapsed() + asleep.saturating_sub(self.asleep)
     }
 }
 
-/// How long the machine has slept since it was started.
+/// Returns the time that the machine has slept since it was started.
 #[cfg(target_os = "linux")]
 fn asleep() -> Duration {
     use rustix::time::{ClockId, clock_gettime};
@@ -45,7 +46,7 @@ fn asleep() -> Duration {
     read(ClockId::Boottime).saturating_sub(awake)
 }
 
-/// How far the wall clock is ahead of the monotonic clock since this program first looked.
+/// Returns the time by which the wall clock is ahead of the monotonic clock since the first call.
 #[cfg(not(target_os = "linux"))]
 fn asleep() -> Duration {
     use std::sync::OnceLock;
@@ -61,7 +62,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn time_passes() {
+    async fn elapsed_time_includes_sleep() {
         let begun = Moment::now();
         tokio::time::sleep(Duration::from_secs(20)).await;
         let elapsed = begun.elapsed();

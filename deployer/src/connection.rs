@@ -1,4 +1,4 @@
-//! The targets of a bundle, connected once for all that is done with it in one go.
+//! Connections to the targets of a bundle, shared by all operations of one command.
 
 use terrace_artifact::Bundle;
 
@@ -12,8 +12,8 @@ use crate::planning::{PlanOptions, plan_over};
 use crate::render::approves_nothing;
 use crate::targets::Targets;
 
-/// Connected targets. Whoever applies what was just planned asks them only once who they are, what they serve, and for
-/// what never changes: entries of the ledger, bundles, templates of stacks nobody has touched.
+/// Connected targets. A command that plans and then applies uses one connection, so that the identity and the API
+/// groups of a target, ledger entries, bundles, and templates of unchanged stacks are read only once.
 pub struct Connection {
     targets: Targets,
 }
@@ -41,7 +41,8 @@ impl Connection {
         let locked = locked
             .filter(|locked| locked.platform == bundle.platform)
             .map(|locked| &locked.deployment);
-        // `terrace.lock` is enough to find the place, even if the systems that the environment names now do not exist yet.
+        // `terrace.lock` is enough to find the place, even if the systems that the environment names now do not exist
+        // yet.
         let found = locked
             .filter(|locked| meant(locked, environment, place).is_ok())
             .cloned();
@@ -57,8 +58,8 @@ impl Connection {
         Ok((Connection { targets }, leading))
     }
 
-    /// Plans to bring a bundle about, or to take everything away. Only reads (and, where the options allow it, asks for
-    /// dry runs).
+    /// Plans to deploy a bundle, or to destroy its resources. Only reads (and requests dry runs, if the options allow
+    /// it).
     pub async fn plan(
         &self,
         purpose: Purpose,
@@ -69,7 +70,7 @@ impl Connection {
         plan_over(&self.targets, purpose, bundle, access, options).await
     }
 
-    /// Applies a plan: exactly this, or nothing, where something it rests on has moved.
+    /// Applies exactly this plan, or nothing if a fact that it depends on has changed.
     pub async fn apply(
         &self,
         plan: &Plan,
@@ -81,19 +82,19 @@ impl Connection {
     }
 }
 
-/// Plans to bring a bundle about, over a connection of its own.
+/// Plans to deploy a bundle, with a new connection.
 pub async fn plan(bundle: &Bundle, access: &Access, options: &PlanOptions) -> Result<Plan, Error> {
     let connection = Connection::open(bundle, access).await?;
     connection.plan(Purpose::Apply, bundle, access, options).await
 }
 
-/// Plans to take away everything that is there of this bundle's stack in its environment, over a connection of its own.
+/// Plans to delete everything that this bundle's stack has in its environment, with a new connection.
 pub async fn destroy_plan(bundle: &Bundle, access: &Access, options: &PlanOptions) -> Result<Plan, Error> {
     let connection = Connection::open(bundle, access).await?;
     connection.plan(Purpose::Destroy, bundle, access, options).await
 }
 
-/// Applies a plan, over a connection of its own.
+/// Applies a plan, with a new connection.
 pub async fn apply(
     plan: &Plan,
     access: &Access,

@@ -1,4 +1,4 @@
-//! What is different between two values, field by field.
+//! The differences between two values, field by field.
 
 use std::collections::BTreeSet;
 
@@ -6,9 +6,9 @@ use terrace_artifact::{Decimal, Segment, Text, Value};
 
 use crate::plan::Field;
 
-/// What is known of the shape of the values that are compared.
+/// Knowledge about the shape of the compared values.
 pub trait Shapes {
-    /// How the list at a path is compared. Indices in the path are those of the later value.
+    /// Returns how the list at a path is compared. Indices in the path are those of the later value.
     fn list(&self, path: &[Segment]) -> ListShape;
 
     /// Whether the map at a path is replaced as a whole, never merged.
@@ -24,20 +24,20 @@ pub trait Shapes {
     }
 }
 
-/// How a list is compared.
+/// The comparison of a list.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ListShape {
-    /// Items belong together by their place.
+    /// Items at the same index belong together.
     Ordered,
-    /// Items are maps that belong together by the values of these keys, whatever their place.
+    /// Items are maps. Items with equal values for these keys belong together, at any index.
     Keyed(Vec<Text>),
-    /// Items count once, whatever their place.
+    /// The order and the number of equal items do not matter.
     Set,
     /// The list is one value.
     Atomic,
 }
 
-/// Nothing is known: every list is ordered.
+/// No knowledge about shapes: every list is ordered.
 #[derive(Clone, Copy, Debug)]
 pub struct Plain;
 
@@ -47,7 +47,7 @@ impl Shapes for Plain {
     }
 }
 
-/// The fields in which two values differ, in the order of the later one. The order of maps' keys does not count.
+/// Finds the fields in which two values differ, in the order of the later value. The order of map keys does not matter.
 pub fn diff(before: &Value, after: &Value, shapes: &dyn Shapes) -> Vec<Field> {
     let mut walk = Walk {
         shapes,
@@ -58,10 +58,10 @@ pub fn diff(before: &Value, after: &Value, shapes: &dyn Shapes) -> Vec<Field> {
     walk.fields
 }
 
-/// Whether two texts are the same quantity.
-pub fn same_quantity(one: &Value, other: &Value) -> bool {
-    match (quantity(one), quantity(other)) {
-        (Some(one), Some(other)) => one == other,
+/// Whether two values are the same quantity.
+pub fn same_quantity(before: &Value, after: &Value) -> bool {
+    match (quantity(before), quantity(after)) {
+        (Some(before), Some(after)) => before == after,
         _ => false,
     }
 }
@@ -128,7 +128,7 @@ impl Walk<'_> {
     }
 
     fn ordered(&mut self, before: &Value, after: &Value, old: &[Value], new: &[Value]) {
-        // Where items came or went, pairing the rest by place would tell of changes that nobody made.
+        // If items were added or removed, pairing the rest by index would report changes that do not exist.
         let scalars = |list: &[Value]| list.iter().all(|v| !matches!(v, Value::List(_) | Value::Map(_)));
         if old.len() != new.len() && scalars(old) && scalars(new) {
             return self.push(Some(before), Some(after));
@@ -165,7 +165,7 @@ impl Walk<'_> {
     }
 }
 
-/// What each item is known by, or nothing where an item is no map, lacks all keys, or is there twice.
+/// Returns the identity of each item, or `None` if an item is not a map, lacks all keys, or is a duplicate.
 fn identities(list: &[Value], keys: &[Text]) -> Option<Vec<Vec<Value>>> {
     let mut ids: Vec<Vec<Value>> = Vec::with_capacity(list.len());
     for item in list {
@@ -182,7 +182,7 @@ fn identities(list: &[Value], keys: &[Text]) -> Option<Vec<Vec<Value>>> {
     Some(ids)
 }
 
-/// A Kubernetes quantity in base units: `500m`, `4Gi`, `1e3`, `0.5`.
+/// Parses a Kubernetes quantity into base units: `500m`, `4Gi`, `1e3`, `0.5`.
 fn quantity(value: &Value) -> Option<Decimal> {
     let text = match value {
         Value::Number(number) => return Some(*number),
@@ -223,7 +223,7 @@ mod tests {
 
     use super::*;
 
-    /// As in a Deployment: containers by name, arguments as one value, quantities in resources.
+    /// The shapes of a Deployment: containers by name, arguments as one value, quantities in resources.
     struct Pod;
 
     impl Shapes for Pod {
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_keys_is_no_difference() {
+    fn ignores_the_order_of_keys() {
         check(
             r#"{"a": 1, "b": {"c": 2, "d": 3}}"#,
             r#"{"b": {"d": 3, "c": 2}, "a": 1.0}"#,
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_come_and_go() {
+    fn reports_added_and_removed_fields() {
         check(
             r#"{"spec": {"replicas": 2, "paused": true}}"#,
             r#"{"spec": {"replicas": 3, "template": {"x": null}}}"#,
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn keyed_items_are_found_wherever_they_are() {
+    fn matches_keyed_items_at_any_index() {
         check(
             r#"{"containers": [{"name": "a", "image": "a:1"}, {"name": "b", "image": "b:1"}, {"name": "c"}]}"#,
             r#"{"containers": [{"name": "b", "image": "b:2"}, {"name": "d"}, {"name": "a", "image": "a:1"}]}"#,
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn items_without_their_key_are_compared_by_place() {
+    fn compares_items_with_duplicate_keys_by_index() {
         check(
             r#"{"containers": [{"name": "a", "image": "1"}, {"name": "a", "image": "2"}]}"#,
             r#"{"containers": [{"name": "a", "image": "1"}, {"name": "a", "image": "3"}]}"#,
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn two_keys_make_one_identity() {
+    fn matches_items_by_two_keys() {
         check(
             r#"{"ports": [{"containerPort": 1, "protocol": "TCP"}, {"containerPort": 1, "protocol": "UDP", "name": "x"}]}"#,
             r#"{"ports": [{"containerPort": 1, "protocol": "UDP", "name": "y"}, {"containerPort": 1, "protocol": "TCP"}]}"#,
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn one_value_is_shown_whole() {
+    fn reports_atomic_values_as_a_whole() {
         check(
             r#"{"args": ["a", "b"], "selector": {"a": 1, "b": 2}, "finalizers": ["x", "y"]}"#,
             r#"{"args": ["a", "c"], "selector": {"a": 1, "b": 3}, "finalizers": ["y", "x"]}"#,
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn quantities_are_equal_by_value_only_where_they_are_quantities() {
+    fn compares_quantities_by_value_only_in_quantity_fields() {
         check(
             r#"{"limits": {"cpu": "1", "memory": "1Gi", "x": "1k"}, "env": "1000m"}"#,
             r#"{"limits": {"cpu": "1000m", "memory": "1024Mi", "x": "1Ki"}, "env": "1"}"#,
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_added_in_front_is_not_a_change_of_all() {
+    fn an_item_added_in_front_does_not_change_the_others() {
         check(
             r#"{"rules": [{"a": 1}, {"b": 2}], "names": ["x", "y"]}"#,
             r#"{"rules": [{"c": 0}, {"a": 1}, {"b": 2}], "names": ["w", "x", "y"]}"#,

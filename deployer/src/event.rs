@@ -1,4 +1,4 @@
-//! What an apply tells while it runs. The deployer itself prints nothing.
+//! The events of a running apply. The deployer itself prints nothing.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,24 +9,24 @@ use crate::claims::Deployment;
 use crate::failure::Failure;
 use crate::plan::{Action, Subject};
 
-/// Something that happened during an apply.
+/// An event of an apply.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Event {
-    /// Every target has said who it is, and each is the one the plan is for. Nothing was written before.
+    /// Every target has been identified, and each is the one that the plan is for. Nothing has been written yet.
     Identified {
         /// `cluster acme-prod at https://10.0.0.1:6443`, `account 111122223333 in eu-west-1`.
         targets: Vec<Text>,
     },
-    /// The lock is held by somebody whose lease has to run out.
+    /// Another apply holds the lock, and its lease must expire first.
     WaitingForLock {
-        /// Who and since when.
+        /// The holder and the time it took the lock.
         holder: Text,
-        /// How long it still has to stand still to be free.
+        /// Time until the lease expires if its holder does not renew it.
         left: Duration,
     },
-    /// An approval is for nothing that the plan loses. Told of a saved plan; others are shown with their approvals.
+    /// An approval matches no loss in the plan. Sent for saved plans only; other plans show it with their approvals.
     ApprovesNothing {
-        /// Which, and which one may have been meant.
+        /// The approval, and the address that the user may have meant.
         what: String,
     },
     /// The claims were updated.
@@ -34,81 +34,81 @@ pub enum Event {
         /// The recorded places; absent if nothing is deployed.
         deployment: Option<Deployment>,
     },
-    /// What an earlier apply left open is put right.
+    /// A step that an earlier apply left open is restored.
     Restoring {
         /// `the stack policy of acme-lake, opened for an approved change`.
         what: String,
     },
-    /// The apply begins.
+    /// The apply starts.
     Begun {
         /// The release's id.
         release: Text,
         /// Number of steps that change something.
         steps: usize,
     },
-    /// A step begins.
+    /// A step starts.
     Started {
-        /// Which.
+        /// The step.
         step: StepName,
     },
-    /// A step waits for its artifact to settle.
+    /// A step waits until its artifact is ready.
     Waiting {
-        /// Which.
+        /// The step.
         step: StepName,
-        /// What for.
+        /// The reason.
         why: String,
-        /// Since the step began.
+        /// The time since the step started.
         elapsed: Duration,
     },
-    /// A request failed and is tried again.
+    /// A request failed and is retried.
     Retrying {
-        /// Which.
+        /// The step.
         step: StepName,
-        /// Why.
+        /// The failure.
         failure: Failure,
-        /// After how long.
+        /// The delay before the retry.
         after: Duration,
     },
-    /// A step is done and its artifact has settled.
+    /// A step is complete and its artifact is ready.
     Done {
-        /// Which.
+        /// The step.
         step: StepName,
-        /// Since the step began.
+        /// The time since the step started.
         elapsed: Duration,
     },
-    /// A step was written, and is not known to have settled: it took too long, or the apply is stopping.
+    /// A step was written, but its artifact is not known to be ready: the wait timed out, or the apply is stopping.
     Unsettled {
-        /// Which.
+        /// The step.
         step: StepName,
-        /// Why.
+        /// The reason.
         failure: Failure,
     },
     /// A step failed.
     Failed {
-        /// Which.
+        /// The step.
         step: StepName,
-        /// Why.
+        /// The failure.
         failure: Failure,
     },
-    /// A step is not begun, because one it comes after failed or the apply is stopping.
+    /// A step is not started, because a step that it depends on failed or the apply is stopping.
     Skipped {
-        /// Which.
+        /// The step.
         step: StepName,
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// The apply was asked to stop: what was asked for is not waited for, nothing new begins.
+    /// The apply was asked to stop: it no longer waits for running operations and starts no more steps.
     Stopping,
 }
 
-/// Which step an event is about.
+/// The step that an event is about.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct StepName {
     /// The artifact.
     pub artifact: ArtifactId,
-    /// What it is called.
+    /// The display name of the artifact.
     pub subject: Subject,
-    /// What is done.
+    /// The action.
     pub action: Action,
 }
 

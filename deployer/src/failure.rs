@@ -1,52 +1,52 @@
-//! What goes wrong with live systems, told so that the reader knows what to do.
+//! Failures of live systems, with the information that a user needs to act on them.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use terrace_artifact::{Address, Origin, Text};
 
-/// Something a live system would not do, or did not answer.
+/// A request that a live system rejected or did not answer, or an operation that Terrace refuses.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Failure {
-    /// What kind of failure, to act on.
+    /// The kind of failure, for programs.
     #[serde(flatten)]
     pub kind: FailureKind,
-    /// What is wrong, in our words: lower case, no full stop.
+    /// The problem in our words: lower case, no full stop.
     pub message: String,
-    /// What more is known.
+    /// Further details.
     #[serde(flatten)]
     pub detail: Box<Detail>,
 }
 
-/// What more is known of a failure.
+/// Further details of a failure.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Detail {
-    /// What the server said, in its own words.
+    /// The server's message, unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
-    /// The resource it is about.
+    /// The resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Address>,
-    /// The lines that declared the resource.
+    /// The lines that declare the resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
-    /// What it is about, where that is more than one resource.
+    /// The individual problems, if there is more than one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub concerns: Vec<Concern>,
-    /// What to do about it.
+    /// A suggestion for the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
 
-/// One of several things that a failure is about.
+/// One of several problems of a failure.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Concern {
-    /// What could not be done: `` `patch` ConfigMap data-tenant-sales/settings ``.
+    /// The problem: `` `patch` ConfigMap data-tenant-sales/settings ``.
     pub what: String,
     /// The resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Address>,
-    /// The lines that declared it; absent for what is declared no more.
+    /// The lines that declare it; absent if the stack no longer declares it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
 }
@@ -57,67 +57,67 @@ pub struct Concern {
 pub enum FailureKind {
     /// The system does not answer.
     Unreachable,
-    /// It answered that it is too busy.
+    /// The system answers that it is too busy.
     Throttled,
-    /// We may not do this.
+    /// Permissions are missing.
     Denied {
         /// `patch`, `cloudformation:CreateChangeSet`.
         verb: Text,
         /// `deployments.apps in data-tenant-finance`.
         resource: Text,
-        /// A rule that would allow it, to be given to whoever grants rights (a line of RBAC, of an IAM policy).
+        /// A rule that would allow it, for the administrator who grants permissions (a line of RBAC, of an IAM policy).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         rule: Option<String>,
     },
-    /// Somebody else manages this.
+    /// Another field manager or stack manages this.
     Conflict {
-        /// The other field manager, the other stack's label.
+        /// The other field manager, or the label of the other stack.
         manager: Text,
     },
-    /// It exists, and is not ours. Nothing touches it unless the user adopts it by name.
+    /// The resource exists and Terrace does not own it. Terrace does not change it unless the user adopts it by name.
     NotOurs {
-        /// Who owns it, where something tells.
+        /// The owner, if known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         owner: Option<Text>,
     },
-    /// Terrace itself refuses, to protect what is there.
+    /// Terrace refuses the operation to protect existing resources.
     Protected,
-    /// The system understood, and refuses.
+    /// The system understood the request and rejected it.
     Rejected,
-    /// What was planned does not fit what is there now.
+    /// The plan does not fit the live state.
     Stale,
-    /// It did not settle in the time it was given.
+    /// The artifact was not ready before the timeout.
     TimedOut,
-    /// It cannot get ready: a pod that never starts, a CloudFormation stack that rolled back.
+    /// The artifact cannot become ready: a pod that never starts, a CloudFormation stack that rolled back.
     NotReady {
         /// The first cause.
         why: String,
     },
     /// Another apply is running.
     Locked {
-        /// Who.
+        /// The holder of the lock.
         holder: Text,
-        /// Since when.
+        /// The time it took the lock.
         since: Text,
     },
-    /// The lock of the environment was lost in the middle of an apply: another one may have run since.
+    /// The lock of the environment was lost during an apply: another apply may have run since.
     LockLost,
     /// The system is not the one the environment names.
     WrongTarget,
     /// The account has not been prepared with `terrace bootstrap`.
     NotBootstrapped,
-    /// Something that Terrace stored has been changed by somebody else.
+    /// Another user or program changed data that Terrace had stored.
     Tampered,
-    /// It was stopped before it was finished.
+    /// The operation was stopped before it completed.
     Cancelled,
-    /// Not in this version.
+    /// This version does not support the operation.
     Unsupported,
-    /// A file of ours, or an answer of a server, is not what it should be.
+    /// One of our files, or an answer of a server, is invalid.
     Broken,
 }
 
 impl Failure {
-    /// A failure with nothing but a kind and what is wrong.
+    /// Creates a failure without details.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Failure {
         Failure {
             kind,
@@ -126,7 +126,7 @@ impl Failure {
         }
     }
 
-    /// With the server's own words.
+    /// Adds the server's message.
     #[must_use]
     pub fn server(mut self, words: impl Into<String>) -> Failure {
         let words = words.into();
@@ -136,14 +136,14 @@ impl Failure {
         self
     }
 
-    /// With what to do.
+    /// Adds a suggestion.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Failure {
         self.detail.hint = Some(hint.into());
         self
     }
 
-    /// About a resource; what it already says about one stays.
+    /// Adds the resource. An address or origin that is set already remains.
     #[must_use]
     pub fn about(mut self, address: Option<&Address>, origin: Option<&Origin>) -> Failure {
         if self.detail.address.is_none() {
@@ -155,27 +155,27 @@ impl Failure {
         self
     }
 
-    /// With one of several things it is about.
+    /// Adds one of several problems.
     #[must_use]
     pub fn concerning(mut self, concern: Concern) -> Failure {
         self.detail.concerns.push(concern);
         self
     }
 
-    /// Whether the same request may succeed a moment later, with nothing changed.
+    /// Whether the same request may succeed shortly afterwards, without any other change.
     pub fn may_pass(&self) -> bool {
         matches!(self.kind, FailureKind::Unreachable | FailureKind::Throttled)
     }
 
-    /// Whether running the command again can help, and when.
+    /// Returns advice about running the command again, if that can help.
     pub fn again(&self) -> Option<&'static str> {
         match self.kind {
             FailureKind::Unreachable => Some("run it again when the system can be reached"),
             FailureKind::Throttled => Some("run it again in a minute"),
-            FailureKind::TimedOut => Some("run it again to go on waiting, or raise `--timeout`"),
+            FailureKind::TimedOut => Some("run it again to continue waiting, or raise `--timeout`"),
             FailureKind::Locked { .. } => Some("run it again when the other apply is done"),
             FailureKind::Stale => Some("plan again"),
-            FailureKind::LockLost => Some("see what the other apply did, and run it again"),
+            FailureKind::LockLost => Some("check what the other apply did, then run it again"),
             FailureKind::Cancelled => Some("run it again to finish"),
             _ => None,
         }
@@ -183,17 +183,17 @@ impl Failure {
 }
 
 impl fmt::Display for Failure {
-    /// The message, then a line each for the server's words, where it was declared, and help.
+    /// Writes the message, then a line each for the server's message, the declaring lines, and help.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.detail.address {
             Some(address) => write!(f, "{address}: {}", self.message)?,
             None => f.write_str(&self.message)?,
         }
         if let FailureKind::NotReady { why } = &self.kind {
-            write!(f, "\n  because: {}", indented(why))?;
+            write!(f, "\n  cause: {}", indented(why))?;
         }
         if let Some(server) = &self.detail.server {
-            write!(f, "\n  the server said: {}", indented(server))?;
+            write!(f, "\n  server response: {}", indented(server))?;
         }
         if let Some(origin) = &self.detail.origin {
             write!(f, "\n  {}", declared(origin))?;
@@ -233,7 +233,7 @@ fn declared(origin: &Origin) -> String {
         format!("declared at {}", origin.resource)
     } else {
         format!(
-            "declared at {}, asked for at {}",
+            "declared at {}, for the component at {}",
             origin.resource, origin.component
         )
     }

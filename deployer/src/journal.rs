@@ -65,7 +65,7 @@ impl<'a> Journal<'a> {
         if self.cancel.is_cancelled() {
             return Err(Failure::new(
                 FailureKind::Cancelled,
-                "it was stopped before it was begun",
+                "the step was stopped before it started",
             ));
         }
         self.held.check()

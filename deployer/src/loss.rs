@@ -36,7 +36,7 @@ pub(crate) enum Fate {
     Lost(&'static str),
     /// Its data is retained, and no longer managed.
     Retained,
-    /// Others use an address or a credential of it, and a new one has another: the catalog's reason.
+    /// Others use an address or a credential of it; a new resource gets a different one: the catalog's reason.
     OtherIdentity(&'static str),
     /// It protects or copies other resources, and stops doing so.
     Unprotected(&'static str),
@@ -136,7 +136,7 @@ impl Change {
             }
             Fate::OtherIdentity(what) => {
                 self.loses_identity.insert(address.clone());
-                format!("`{address}`: others use {what}, and a new one has another")
+                format!("`{address}`: others use {what}; a new resource gets a different one")
             }
             Fate::Retained => {
                 self.retains.insert(address.clone());

@@ -153,7 +153,7 @@ pub struct Subject {
 pub struct Change {
     /// What is done.
     pub action: Action,
-    /// Why, in words: `spec.replicas changes`, `it is not in the stack any more`.
+    /// Why, in words: `spec.replicas changes`, `no longer in the stack`.
     pub reason: String,
     /// The worst that comes of it.
     #[serde(default, skip_serializing_if = "Risk::is_none")]
@@ -372,7 +372,7 @@ impl Change {
 
     /// It is deleted, and what it holds is lost.
     pub(crate) fn removal(live: &Live) -> Change {
-        let mut change = Change::of(Action::Delete, "it is not in the stack any more");
+        let mut change = Change::of(Action::Delete, "no longer in the stack");
         change.takes_object(live, None);
         change
     }

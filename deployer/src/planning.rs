@@ -139,7 +139,7 @@ pub(crate) async fn plan_over(
             .values_mut()
             .filter(|removal| removal.action == Action::Delete)
         {
-            removal.reason = "everything is taken away".to_owned();
+            removal.reason = "the environment is destroyed".to_owned();
         }
     }
     let planned = Planned {
@@ -274,11 +274,11 @@ async fn read_ledger(targets: &Targets, plan: &mut Plan) -> Result<Option<Histor
         match last.status {
             Status::Deployed => {}
             Status::Deploying => plan.notes.push(format!(
-                "release {} by {} of {} has not ended: it still runs, or was killed, and this plan finishes it",
+                "release {} by {} of {} has not ended: it is still running or was interrupted; this plan finishes it",
                 last.id, last.who, last.began
             )),
             Status::Failed => plan.notes.push(format!(
-                "release {} by {} of {} stopped part-way, and this plan finishes it",
+                "release {} by {} of {} did not complete; this plan finishes it",
                 last.id, last.who, last.began
             )),
         }

@@ -90,7 +90,7 @@ impl<'a, E: Fn(Event) + Send + Sync> Run<'a, E> {
         if brought.values().all(|outcome| *outcome == Outcome::Done) {
             self.group(&takes_away, &shared, &mut taken).await;
         } else {
-            let why = "nothing is deleted before all else is done";
+            let why = "deletions run only after all other steps complete";
             self.skip(&takes_away, why, &mut taken);
         }
         let told = self.plan.steps.iter().filter_map(|step| {
@@ -183,7 +183,7 @@ impl<'a, E: Fn(Event) + Send + Sync> Run<'a, E> {
         } else if self.lost_lock().is_some() {
             "the lock was lost"
         } else {
-            "something it needs is not done"
+            "a dependency did not complete"
         };
         self.skip(&left, why, outcomes);
     }
@@ -371,7 +371,7 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
         }
         match self.settle(Some(artifact), &self.unwritten(live)).await {
             Err(Ended::Unsettled(failure)) if failure.kind == FailureKind::Cancelled => {
-                let stopped = Failure::new(FailureKind::Cancelled, "it was stopped before it was begun");
+                let stopped = Failure::new(FailureKind::Cancelled, "the step was stopped before it started");
                 Err(Ended::Failed(stopped))
             }
             Err(Ended::Unsettled(failure)) => Err(Ended::Unsettled(failure)),

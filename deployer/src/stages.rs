@@ -116,7 +116,7 @@ impl Planned<'_> {
         let names: Vec<String> = known.map(|(_, live)| live.subject.to_string()).collect();
         let (names, what) = (names.join(", "), &leaving.shown);
         if leaving.replaced {
-            return format!("the old `{what}` is gone before {names} hears of the new one");
+            return format!("the old `{what}` is deleted before {names} is updated");
         }
         match users.values().find(|user| **user == User::LeftOut) {
             Some(_) => format!("`{what}` stays: {names} uses it, and the plan leaves that out"),

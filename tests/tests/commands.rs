@@ -492,7 +492,7 @@ fn ctrl_c_stops_cleanly_and_the_next_run_finishes() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(
-        said.contains("stopping") && said.contains("not settled"),
+        said.contains("stopping") && said.contains("not ready"),
         "{said}"
     );
 

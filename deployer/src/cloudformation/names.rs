@@ -18,7 +18,7 @@ use super::bucket::status;
 use super::record::Observed;
 use super::template::{self, flat};
 
-/// How many buckets are asked for at once.
+/// How many buckets are for the component at once.
 const AT_ONCE: usize = 8;
 
 /// The properties that no two resources of an account can have alike: those that identify one together, and those that

@@ -136,7 +136,7 @@ pub(super) fn attribute(attribute: &[Segment], live: &Live, change: Option<&Chan
 /// What deleting a stack means for what is in it.
 pub(super) fn removal(live: &Live) -> Change {
     let observed = Observed::from_value(&live.value);
-    let mut change = Change::of(Action::Delete, "it is not in the stack any more");
+    let mut change = Change::of(Action::Delete, "no longer in the stack");
     for (logical_id, resource) in template::resources(&observed.template) {
         let kept = template::keeps(resource, "DeletionPolicy");
         let stays = kept.is_some_and(|policy| policy != "Snapshot");

@@ -68,7 +68,7 @@ fn shares_its_file(found: &Found) -> Failure {
 /// Returns the change that deletes an artifact from the directory. Argo CD and Flux delete the live objects whose manifests are
 /// deleted, so the change reports the data that is lost with them.
 pub(super) fn removal(found: Option<&Found>, live: &Live) -> Change {
-    let mut change = Change::of(Action::Delete, "it is not in the stack any more");
+    let mut change = Change::of(Action::Delete, "no longer in the stack");
     match found.map(|found| &found.artifact.body) {
         Some(Body::Stack(stack)) => {
             for (id, member) in &stack.members {
@@ -247,8 +247,8 @@ fn created(stack: &Stack) -> Vec<MemberChange> {
 fn member_change(id: &Text, member: &Member, action: Action) -> MemberChange {
     let reason = match action {
         Action::Create => "it does not exist",
-        Action::Delete => "it is not in the stack any more",
-        Action::Release => "it is not in the stack any more, and its deletion policy retains it",
+        Action::Delete => "no longer in the stack",
+        Action::Release => "no longer in the stack, and its deletion policy retains it",
         _ => "its properties change",
     };
     MemberChange {

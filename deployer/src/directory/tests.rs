@@ -245,8 +245,8 @@ fn deletes_files_of_removed_components_and_retains_other_files() {
               where: directory OUT
 
             finance/web
-              - Deployment data/web  deleted: it is not in the stack any more
-              - ConfigMap data/settings  deleted: it is not in the stack any more
+              - Deployment data/web  deleted: no longer in the stack
+              - ConfigMap data/settings  deleted: no longer in the stack
 
             2 to delete, 3 unchanged
         "#]],
@@ -346,7 +346,7 @@ fn shows_the_deletion_of_an_object_added_to_a_managed_file() {
               where: directory OUT
 
             finance/web
-              - ConfigMap data/mine  deleted: it is not in the stack any more
+              - ConfigMap data/mine  deleted: no longer in the stack
 
             1 to delete, 5 unchanged
         "#]],
@@ -438,13 +438,13 @@ fn requires_approval_for_each_resource_that_loses_data() {
           where: directory OUT
 
         finance/db
-          - PersistentVolumeClaim data/claim  deleted: it is not in the stack any more  [LOSES DATA]
+          - PersistentVolumeClaim data/claim  deleted: no longer in the stack  [LOSES DATA]
               note: `finance/db/claim` holds data that is lost with it: files of the volume
 
         finance/lake
-          - CloudFormation stack acme-development-finance-lake (2 resources)  deleted: it is not in the stack any more  [LOSES DATA]
-              - finance/lake/raw AWS::S3::Bucket  deleted: it is not in the stack any more  [LOSES DATA]
-              - finance/lake/role AWS::IAM::Role  deleted: it is not in the stack any more
+          - CloudFormation stack acme-development-finance-lake (2 resources)  deleted: no longer in the stack  [LOSES DATA]
+              - finance/lake/raw AWS::S3::Bucket  deleted: no longer in the stack  [LOSES DATA]
+              - finance/lake/role AWS::IAM::Role  deleted: no longer in the stack
               note: `finance/lake/raw` holds data that is lost with it: objects
 
         warning: data would be lost, and apply refuses until each of these is approved
@@ -572,7 +572,7 @@ fn requires_approval_to_retain_a_resource_that_holds_data() {
 
             finance/lake
               ~ CloudFormation stack acme-development-finance-lake (1 resource)  updated
-                  < finance/lake/raw AWS::S3::Bucket  released: it is not in the stack any more, and its deletion policy retains it
+                  < finance/lake/raw AWS::S3::Bucket  released: no longer in the stack, and its deletion policy retains it
 
             warning: data would be retained but no longer managed, and apply refuses until each of these is approved
                 --approve 'finance/lake/raw'

@@ -145,7 +145,7 @@ impl Kinds {
         first.find(|served| served.group.contains('.') && served.resource() == definition)
     }
 
-    /// Groups and versions whose objects cannot be asked for at the moment.
+    /// Groups and versions whose objects cannot be for the component at the moment.
     pub(crate) fn stale(&self) -> impl Iterator<Item = &str> {
         self.stale.iter().map(String::as_str)
     }

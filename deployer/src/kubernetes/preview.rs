@@ -257,7 +257,7 @@ impl Kubernetes {
         change.fields = fields;
         change
             .notes
-            .push(format!("the server said: {}", words(status, about)));
+            .push(format!("details: {}", words(status, about)));
         replaced(&mut change, question.object, live);
         Ok(change)
     }

@@ -130,7 +130,7 @@ pub(super) fn removal(backend: &dyn Backend, live: &Live, approved: &BTreeSet<Ad
     if let Err(why) = backend.may_delete(live) {
         return Change::of(
             Action::Release,
-            format!("it is not in the stack any more, and {why}"),
+            format!("no longer in the stack, and {why}"),
         );
     }
     if !live.ownership.is_adopted() {
@@ -141,11 +141,11 @@ pub(super) fn removal(backend: &dyn Backend, live: &Live, approved: &BTreeSet<Ad
     if !approved {
         let mut change = Change::of(
             Action::Release,
-            "it is not in the stack any more, and was adopted: it stays as it is",
+            "no longer in the stack; it was adopted, so it is not deleted",
         );
         if let Some(address) = live.addresses.first() {
             change.notes.push(format!(
-                "to delete it instead, approve that: --approve '{address}'"
+                "to delete it instead, pass --approve '{address}'"
             ));
         }
         return change;

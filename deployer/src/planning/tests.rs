@@ -289,7 +289,7 @@ fn a_stopped_apply_begins_nothing_new_and_says_what_is_left() {
     expect![[r#"
         1 of 2 steps done
 
-        not begun:
+        not started:
           create PersistentVolumeClaim data/claim: the apply was stopped"#]]
     .assert_eq(&error.to_string());
     let Error::Partly(report) = error else { panic!() };
@@ -301,7 +301,7 @@ fn a_stopped_apply_begins_nothing_new_and_says_what_is_left() {
     assert_eq!(again.changes().count(), 1);
     assert_eq!(
         again.notes,
-        ["release 1 by ana of 2026-11-21T03:30:45Z stopped part-way, and this plan finishes it"]
+        ["release 1 by ana of 2026-11-21T03:30:45Z did not complete; this plan finishes it"]
     );
     let report = runtime
         .block_on(apply(&again, &access, &self::options(), |_| {}))

@@ -124,7 +124,7 @@ fn every_kind_of_change_is_told() {
         vec![fixed],
     );
     replace.risk = Risk::Replace;
-    let mut lost = Change::of(Action::Delete, "it is not in the stack any more");
+    let mut lost = Change::of(Action::Delete, "no longer in the stack");
     lost.risk = Risk::DataLoss;
     lost.loses_data.insert("finance/db/claim[\"a\"]".parse().unwrap());
     let mut noted = Change::of(Action::Create, "new");
@@ -152,7 +152,7 @@ fn every_kind_of_change_is_told() {
     ]);
     made.bundle.set.push("web.image=web:2".into());
     made.notes
-        .push("release 7 by ben of 2026-11-20T10:00:00Z stopped part-way, and this plan finishes it".into());
+        .push("release 7 by ben of 2026-11-20T10:00:00Z did not complete; this plan finishes it".into());
     check(
         &made,
         expect![[r#"
@@ -165,7 +165,7 @@ fn every_kind_of_change_is_told() {
                   note: its namespace does not exist yet, so the server was not asked
 
             finance/db
-              - PersistentVolumeClaim data/a  deleted: it is not in the stack any more  [LOSES DATA]
+              - PersistentVolumeClaim data/a  deleted: no longer in the stack  [LOSES DATA]
 
             finance/web
               ~ Deployment data/web  updated  [restarts]
@@ -178,7 +178,7 @@ fn every_kind_of_change_is_told() {
                   spec.selector: {"app":"a"} → {"app":"b"}  (why it is replaced)
               > ConfigMap data/page  adopted: it exists, and is nobody's
 
-            note: release 7 by ben of 2026-11-20T10:00:00Z stopped part-way, and this plan finishes it
+            note: release 7 by ben of 2026-11-20T10:00:00Z did not complete; this plan finishes it
 
             warning: data would be lost, and apply refuses until each of these is approved
                 --approve 'finance/db/claim["a"]'
@@ -191,7 +191,7 @@ fn every_kind_of_change_is_told() {
 #[test]
 fn what_is_approved_is_not_asked_for_again() {
     let address: Address = "finance/db/claim[\"a\"]".parse().unwrap();
-    let mut lost = Change::of(Action::Delete, "it is not in the stack any more");
+    let mut lost = Change::of(Action::Delete, "no longer in the stack");
     lost.loses_data.insert(address.clone());
     let made = plan(vec![step(
         "finance/db/claim[\"a\"]",
@@ -296,7 +296,7 @@ fn what_an_earlier_apply_left_unsettled_is_waited_for() {
 
 #[test]
 fn an_approval_for_nothing_is_told() {
-    let mut lost = Change::of(Action::Delete, "it is not in the stack any more");
+    let mut lost = Change::of(Action::Delete, "no longer in the stack");
     lost.loses_data.insert("finance/db/claim".parse().unwrap());
     let plan = plan(vec![step(
         "finance/db/claim",
@@ -311,7 +311,7 @@ fn an_approval_for_nothing_is_told() {
           where: account 111122223333 in eu-west-1, cluster acme-dev at https://10.0.0.1:6443
 
         finance/db
-          - PersistentVolumeClaim data/a  deleted: it is not in the stack any more
+          - PersistentVolumeClaim data/a  deleted: no longer in the stack
 
         warning: `--approve 'finance/db/clam'` approves nothing here: nothing of it would be lost; `finance/db/claim` needs an approval
         warning: `--approve 'sales/web/page'` approves nothing here: nothing of it would be lost
@@ -339,12 +339,12 @@ fn losses_are_told_apart() {
     }];
     shrinks.loses_data.insert(address("platform/metrics/store"));
     shrinks.risk = Risk::DataLoss;
-    let mut service = Change::of(Action::Delete, "it is not in the stack any more");
+    let mut service = Change::of(Action::Delete, "no longer in the stack");
     service.meets(
         &address("platform/web/door"),
         crate::loss::Fate::OtherIdentity("the address that its load balancer got"),
     );
-    let mut set = Change::of(Action::Delete, "it is not in the stack any more");
+    let mut set = Change::of(Action::Delete, "no longer in the stack");
     set.meets(&address("finance/db/server"), crate::loss::Fate::Retained);
     let made = plan(vec![
         step("platform/metrics/store", "Prometheus", "data/store", shrinks),
@@ -363,11 +363,11 @@ fn losses_are_told_apart() {
                   loses data: `spec.retention` "30d" → "2d": older metrics are deleted
 
             platform/web
-              - Service data/door  deleted: it is not in the stack any more  [LOSES IDENTITY]
-                  note: `platform/web/door`: others use the address that its load balancer got, and a new one has another
+              - Service data/door  deleted: no longer in the stack  [LOSES IDENTITY]
+                  note: `platform/web/door`: others use the address that its load balancer got; a new resource gets a different one
 
             finance/db
-              - StatefulSet data/server  deleted: it is not in the stack any more
+              - StatefulSet data/server  deleted: no longer in the stack
 
             warning: data would be lost, and apply refuses until each of these is approved
                 --approve 'platform/metrics/store'

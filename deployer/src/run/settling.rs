@@ -44,7 +44,7 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
                 Look::Settled(live) => return Ok(*live),
                 Look::Gone if artifact.is_none() => return Ok(self.gone()),
                 Look::Gone => {
-                    let failure = Failure::new(FailureKind::Stale, "it was deleted while it was waited for");
+                    let failure = Failure::new(FailureKind::Stale, "it was deleted while Terrace waited for it");
                     return Err(Ended::Failed(failure));
                 }
                 Look::Failed(failure) => return Err(Ended::Failed(failure)),
@@ -75,7 +75,7 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.run.options.cancel.cancelled() => {
-                    let message = "it was accepted, and not waited for";
+                    let message = "the server accepted the change, but the apply stopped before it was complete";
                     return Err(Ended::Unsettled(Failure::new(FailureKind::Cancelled, message).server(why)));
                 }
             }

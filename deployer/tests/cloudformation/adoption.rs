@@ -93,8 +93,8 @@ async fn an_adopted_stack_is_managed_and_released_when_it_is_dropped() {
 
     estate.drop_component("jobs");
     expect![[r#"
-        Release acme-dev-platform-jobs (None): it is not in the stack any more, and was adopted: it stays as it is
-          note: to delete it instead, approve that: --approve 'platform/jobs/queue'
+        Release acme-dev-platform-jobs (None): no longer in the stack; it was adopted, so it is not deleted
+          note: to delete it instead, pass --approve 'platform/jobs/queue'
     "#]]
     .assert_eq(&estate.shown().await);
     estate.apply().await;
@@ -209,7 +209,7 @@ async fn a_stack_that_cannot_be_updated_is_not_adopted() {
     assert_eq!(error.exit_code(), 4);
     expect![[r#"
         platform/jobs/queue: CloudFormation stack `acme-dev-platform-jobs` cannot be adopted: its status is ROLLBACK_COMPLETE; its owner must bring it into a stable status first
-          declared at module:lake/module.yaml:3:1, asked for at components.yaml:3:1
+          declared at module:lake/module.yaml:3:1, for the component at components.yaml:3:1
           help: or give the component another name"#]]
     .assert_eq(&error.to_string());
     assert_eq!(estate.status("jobs"), "ROLLBACK_COMPLETE");

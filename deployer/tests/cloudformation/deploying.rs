@@ -209,9 +209,9 @@ async fn consumer_and_producer_go_in_one_apply() {
     estate.drop_component("jobs");
     // The producer cannot go while the consumer imports from it: the order is the consumer's template's own.
     expect![[r#"
-        Delete acme-dev-platform-jobs (None): it is not in the stack any more
+        Delete acme-dev-platform-jobs (None): no longer in the stack
           Delete platform/jobs/queue (None): its stack is deleted
-        Delete acme-dev-platform-topics (None): it is not in the stack any more
+        Delete acme-dev-platform-topics (None): no longer in the stack
           Delete platform/topics/topic (None): its stack is deleted
     "#]]
     .assert_eq(&estate.shown().await);

@@ -26,8 +26,8 @@ async fn a_stack_that_cannot_be_created_says_why_and_is_created_by_the_next_run(
 
         failed: create CloudFormation stack acme-dev-platform-jobs
         platform/jobs/beta: `acme-dev-platform-jobs` could not be created, and was rolled back
-          because: `Beta` (AWS::SQS::Queue): CREATE_FAILED: the limit of queues is reached
-          declared at module:lake/module.yaml:11:1, asked for at components.yaml:3:1"#]]
+          cause: `Beta` (AWS::SQS::Queue): CREATE_FAILED: the limit of queues is reached
+          declared at module:lake/module.yaml:11:1, for the component at components.yaml:3:1"#]]
     .assert_eq(&error);
     assert_eq!(estate.status("jobs"), "ROLLBACK_COMPLETE");
     expect![[r#"
@@ -56,8 +56,8 @@ async fn a_failed_update_is_rolled_back_and_made_by_the_next_run() {
 
         failed: update CloudFormation stack acme-dev-platform-jobs
         platform/jobs/beta: `acme-dev-platform-jobs` could not be updated, and is back in its last good state
-          because: `Beta` (AWS::SQS::Queue): UPDATE_FAILED: not today
-          declared at module:lake/module.yaml:11:1, asked for at components.yaml:3:1"#]]
+          cause: `Beta` (AWS::SQS::Queue): UPDATE_FAILED: not today
+          declared at module:lake/module.yaml:11:1, for the component at components.yaml:3:1"#]]
     .assert_eq(&error);
     assert_eq!(estate.status("jobs"), "UPDATE_ROLLBACK_COMPLETE");
     assert_eq!(estate.status("other"), "UPDATE_COMPLETE");
@@ -90,7 +90,7 @@ async fn a_deletion_that_fails_is_finished_by_the_next_run() {
 
         failed: delete CloudFormation stack acme-dev-platform-jobs
         platform/jobs/alpha: `acme-dev-platform-jobs` could not be deleted
-          because: `Alpha` (AWS::SQS::Queue): DELETE_FAILED: it is in use"#]]
+          cause: `Alpha` (AWS::SQS::Queue): DELETE_FAILED: it is in use"#]]
     .assert_eq(&error);
     assert_eq!(estate.status("jobs"), "DELETE_FAILED");
     // It may as well be wanted again.
@@ -119,8 +119,8 @@ async fn a_rollback_that_fails_is_left_to_a_person_with_the_command_to_run() {
 
         failed: update CloudFormation stack acme-dev-platform-jobs
         platform/jobs/beta: `acme-dev-platform-jobs` could not be updated, nor brought back to its last good state
-          because: `Beta` (AWS::SQS::Queue): UPDATE_FAILED: not today
-          declared at module:lake/module.yaml:11:1, asked for at components.yaml:3:1
+          cause: `Beta` (AWS::SQS::Queue): UPDATE_FAILED: not today
+          declared at module:lake/module.yaml:11:1, for the component at components.yaml:3:1
           help: mend what stopped the rollback (the stack's events say), then run
             aws cloudformation continue-update-rollback --stack-name acme-dev-platform-jobs --region eu-west-1
             and then this again"#]]
@@ -217,7 +217,7 @@ async fn another_account_is_refused_before_anything_is_read() {
     );
     expect![[r#"
         the environment names account `ACCOUNT`, and the credentials are of account `999988887777`
-          the server said: arn:aws:iam::999988887777:root
+          details: arn:aws:iam::999988887777:root
           help: log in to account ACCOUNT, or name its profile: in `AWS_PROFILE`, or beside the account as `profile: NAME`"#]]
     .assert_eq(&estate.neutral(&error.to_string()));
 }
@@ -282,8 +282,8 @@ async fn whoever_lacks_a_right_is_told_which_and_how_to_get_it() {
 
         failed: create CloudFormation stack acme-dev-platform-jobs
         platform/jobs/queue: not allowed to `cloudformation:CreateChangeSet` on acme-dev-platform-jobs
-          the server said: User: arn:aws:iam::1:user/ben is not authorized to do that (AccessDenied)
-          declared at module:lake/module.yaml:3:1, asked for at components.yaml:3:1
+          details: User: arn:aws:iam::1:user/ben is not authorized to do that (AccessDenied)
+          declared at module:lake/module.yaml:3:1, for the component at components.yaml:3:1
           a rule that would allow it:
             {"Effect": "Allow", "Action": "cloudformation:CreateChangeSet", "Resource": "arn:aws:cloudformation:eu-west-1:ACCOUNT:stack/acme-dev-platform-jobs/*"}"#]]
     .assert_eq(&error);
@@ -341,8 +341,8 @@ async fn what_is_found_wrong_beforehand_is_told_by_resource() {
 
         failed: create CloudFormation stack acme-dev-platform-lake
         platform/lake/raw: `acme-dev-platform-lake` could not be created, and was rolled back
-          because: `Raw` (AWS::S3::Bucket): Resource of type 'AWS::S3::Bucket' with identifier 'acme-dev-lake-ACCOUNT' already exists.
-          declared at module:lake/module.yaml:11:1, asked for at components.yaml:3:1
+          cause: `Raw` (AWS::S3::Bucket): Resource of type 'AWS::S3::Bucket' with identifier 'acme-dev-lake-ACCOUNT' already exists.
+          declared at module:lake/module.yaml:11:1, for the component at components.yaml:3:1
           help: something else has this name: an earlier stack retained it and it may hold data, or another user created it. Choose another name; Terrace cannot import an existing resource into a stack yet"#]]
     .assert_eq(&error);
 }

@@ -65,7 +65,7 @@ async fn a_guard_outlives_the_line_that_asked_for_it() {
     // The component is gone from the description; the live template still says what it holds.
     estate.drop_component("orders");
     expect![[r#"
-        Delete acme-dev-platform-orders (DataLoss): it is not in the stack any more
+        Delete acme-dev-platform-orders (DataLoss): no longer in the stack
           Delete platform/orders/table (DataLoss): its stack is deleted
           loses the data of platform/orders/table
           note: `platform/orders/table` holds data that is lost with it: items
@@ -94,7 +94,7 @@ async fn what_is_retained_is_named() {
     estate.apply().await;
     estate.drop_component("lake");
     expect![[r#"
-        Delete acme-dev-platform-lake (None): it is not in the stack any more
+        Delete acme-dev-platform-lake (None): no longer in the stack
           Release platform/lake/raw (None): its stack is deleted
           Delete platform/lake/queue (None): its stack is deleted
           retains the data of platform/lake/raw
@@ -213,7 +213,7 @@ async fn a_name_that_would_be_in_the_way_fails_the_plan() {
         .to_string();
     expect![[r#"
         platform/sales/machine: `StateMachineType` of `Machine` cannot be changed: that takes a new `AWS::StepFunctions::StateMachine` beside the old one, and both would have the name "sales"
-          declared at module:lake/module.yaml:10:1, asked for at components.yaml:3:1
+          declared at module:lake/module.yaml:10:1, for the component at components.yaml:3:1
           help: change `StateMachineName` as well, or take the resource out of the stack in one apply and declare it again in the next"#]]
     .assert_eq(&error);
 }
@@ -241,7 +241,7 @@ async fn a_stack_of_somebody_else_is_left_alone() {
     };
     expect![[r#"
         CloudFormation stack acme-dev-platform-jobs exists already and is managed by `other.dev`
-          declared at module:lake/module.yaml:3:1, asked for at components.yaml:3:1
+          declared at module:lake/module.yaml:3:1, for the component at components.yaml:3:1
           help: to manage it here from now on, adopt it: --adopt 'platform/jobs'
             to leave it alone, give yours another name, or remove it from the stack"#]]
     .assert_eq(&refused(&estate).await);

@@ -56,13 +56,13 @@ async fn a_retained_bucket_cannot_move_to_another_stack() {
     estate.approve("lake", "Raw");
     refused(&estate, expect![[r#"
         platform/pond/raw: `AWS::S3::Bucket` `acme-dev-raw-ACCOUNT` cannot be created: `platform/lake/raw` has this name, and is retained in the account
-          declared at module:lake/module.yaml:10:1, asked for at components.yaml:3:1
+          declared at module:lake/module.yaml:10:1, for the component at components.yaml:3:1
           help: leave it where it is declared now, or give the new one another name: terrace cannot take an existing resource into a stack yet"#]]).await;
     // Nor does it when its stack goes as a whole.
     estate.drop_component("lake");
     refused(&estate, expect![[r#"
         platform/pond/raw: `AWS::S3::Bucket` `acme-dev-raw-ACCOUNT` cannot be created: `platform/lake/raw` has this name, and is retained in the account
-          declared at module:lake/module.yaml:10:1, asked for at components.yaml:3:1
+          declared at module:lake/module.yaml:10:1, for the component at components.yaml:3:1
           help: leave it where it is declared now, or give the new one another name: terrace cannot take an existing resource into a stack yet"#]]).await;
 }
 
@@ -83,7 +83,7 @@ async fn a_resource_with_a_name_cannot_get_another_key() {
     );
     refused(&estate, expect![[r#"
         platform/lake/raw2: `AWS::S3::Bucket` `acme-dev-raw-ACCOUNT` cannot be created: `platform/lake/raw` has this name, and is retained in the account
-          declared at module:lake/module.yaml:10:1, asked for at components.yaml:3:1
+          declared at module:lake/module.yaml:10:1, for the component at components.yaml:3:1
           help: leave it where it is declared now, or give the new one another name: terrace cannot take an existing resource into a stack yet"#]]).await;
     estate.want(
         "lake",
@@ -92,7 +92,7 @@ async fn a_resource_with_a_name_cannot_get_another_key() {
     );
     refused(&estate, expect![[r#"
         platform/lake/queue2: `AWS::SQS::Queue` `jobs` cannot be created: `platform/lake/queue` has this name, and is deleted only afterwards
-          declared at module:lake/module.yaml:11:1, asked for at components.yaml:3:1
+          declared at module:lake/module.yaml:11:1, for the component at components.yaml:3:1
           help: give the new one another name; or take the old one out of the stack in one apply, and declare the new one in the next"#]]).await;
 }
 
@@ -106,7 +106,7 @@ async fn a_bucket_that_a_destroy_retained_is_found_by_the_next_plan() {
     estate.try_apply(&plan).await.expect("it is destroyed");
     refused(&estate, expect![[r#"
         platform/lake/raw: bucket `acme-dev-raw-ACCOUNT` cannot be created: it exists in this account already
-          declared at module:lake/module.yaml:10:1, asked for at components.yaml:3:1
+          declared at module:lake/module.yaml:10:1, for the component at components.yaml:3:1
           help: no stack of this environment has it, and it may hold data: a bucket is retained when it leaves its stack or its stack is deleted. Give the new one another name: terrace cannot take an existing bucket into a stack yet"#]]).await;
 }
 
@@ -126,7 +126,7 @@ async fn a_half_deleted_stack_with_a_retained_bucket_is_no_way_back() {
     estate.approve("lake", "Raw");
     refused(&estate, expect![[r#"
         platform/lake/raw: `AWS::S3::Bucket` `acme-dev-raw-ACCOUNT` cannot be created again: its stack is unfinished and has to be deleted first, and it stays in the account
-          declared at module:lake/module.yaml:10:1, asked for at components.yaml:3:1
+          declared at module:lake/module.yaml:10:1, for the component at components.yaml:3:1
           help: give the new one another name: terrace cannot take an existing resource into a stack yet"#]]).await;
 }
 
@@ -140,7 +140,7 @@ async fn a_name_that_another_stack_of_ours_has_is_told() {
         &estate,
         expect![[r#"
         platform/more/queue: `AWS::SQS::Queue` `jobs` cannot be created: `platform/jobs/queue` has this name
-          declared at module:lake/module.yaml:10:1, asked for at components.yaml:3:1
+          declared at module:lake/module.yaml:10:1, for the component at components.yaml:3:1
           help: give one of them another name"#]],
     )
     .await;

@@ -173,7 +173,7 @@ async fn a_destroy_takes_what_is_ours_and_leaves_the_rest() {
     estate.want("jobs", json!({"Queue": queue(2)}), json!({}));
     let plan = estate.destroy_plan().await;
     expect![[r#"
-        Delete acme-dev-platform-more (None): everything is taken away
+        Delete acme-dev-platform-more (None): the environment is destroyed
           Delete platform/more/queue (None): its stack is deleted
     "#]]
     .assert_eq(&shown(&plan));
@@ -274,7 +274,7 @@ async fn losing_the_state_store_loses_history_and_no_stack() {
     // Nothing foreign has become ours, and ours can still be deleted.
     estate.drop_component("jobs");
     expect![[r#"
-        Delete acme-dev-platform-jobs (None): it is not in the stack any more
+        Delete acme-dev-platform-jobs (None): no longer in the stack
           Delete platform/jobs/queue (None): its stack is deleted
     "#]]
     .assert_eq(&estate.shown().await);
@@ -320,7 +320,7 @@ async fn a_stack_without_our_tags_is_still_ours() {
         if dropped {
             estate.drop_component("jobs");
             expect![[r#"
-                Delete acme-dev-platform-jobs (None): it is not in the stack any more
+                Delete acme-dev-platform-jobs (None): no longer in the stack
                   Delete platform/jobs/queue (None): its stack is deleted
                   note: somebody removed its tag `terrace:stack`; it still belongs to this environment, whose state store has its StackId
             "#]]

@@ -37,12 +37,12 @@ async fn refuses_what_somebody_else_made() {
     assert_eq!(
         refusal,
         "platform/theirs/configmap-settings: ConfigMap theirs/settings exists already and is managed by `kubectl-create`
-  declared at components.yaml:7:3, asked for at components.yaml:1:3
+  declared at components.yaml:7:3, for the component at components.yaml:1:3
   help: to manage it here from now on, adopt it: --adopt 'platform/theirs/configmap-settings'
     to leave it alone, give yours another name, or remove it from the stack
 
 platform/theirs/namespace-theirs: Namespace theirs exists already and is managed by `kubectl-create`
-  declared at components.yaml:7:3, asked for at components.yaml:1:3
+  declared at components.yaml:7:3, for the component at components.yaml:1:3
   help: to manage it here from now on, adopt it: --adopt 'platform/theirs/namespace-theirs'
     to leave it alone, give yours another name, or remove it from the stack"
     );
@@ -341,7 +341,7 @@ async fn a_lost_state_store_loses_only_history() {
     let plan = stack.plan(NAMESPACE).await;
     assert_eq!(
         show(&plan),
-        "delete ConfigMap settings: it is not in the stack any more\n"
+        "delete ConfigMap settings: no longer in the stack\n"
     );
     stack.apply(&yaml).await;
     assert_eq!(
@@ -376,7 +376,7 @@ async fn cleared_managed_fields_leave_an_object_ours() {
     let plan = stack.plan(NAMESPACE).await;
     assert_eq!(
         show(&plan),
-        "delete ConfigMap settings: it is not in the stack any more\n"
+        "delete ConfigMap settings: no longer in the stack\n"
     );
     stack.apply(NAMESPACE).await;
 }
@@ -413,7 +413,7 @@ async fn namespaces_of_the_system_are_never_deleted() {
     let plan = stack.destroy_plan(yaml).await;
     assert_eq!(
         show(&plan),
-        "release Namespace kube-node-lease: it is not in the stack any more, and a namespace of the system is never deleted\n"
+        "release Namespace kube-node-lease: no longer in the stack, and a namespace of the system is never deleted\n"
     );
     stack.apply("").await;
     let namespace = stack

@@ -103,7 +103,7 @@ async fn a_claim_that_lost_its_label_is_not_forgotten() {
     let plan = stack.plan(&others).await;
     let shown = show(&plan);
     assert!(
-        shown.contains("delete PersistentVolumeClaim files: it is not in the stack any more\n")
+        shown.contains("delete PersistentVolumeClaim files: no longer in the stack\n")
             && shown.contains("  note: somebody removed its label"),
         "{shown}"
     );

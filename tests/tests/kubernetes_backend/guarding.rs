@@ -44,7 +44,7 @@ async fn a_namespace_takes_claims_along() {
     let saved = stack.plan("").await;
     assert_eq!(
         show(&saved),
-        "delete Namespace claimed: it is not in the stack any more\n"
+        "delete Namespace claimed: no longer in the stack\n"
     );
     assert!(saved.loses_data().is_empty());
     by_hand(&stack, CLAIM);

@@ -163,7 +163,7 @@ async fn a_label_taken_off_is_told_and_put_back() {
     let plan = stack.plan(&fewer).await;
     assert!(
         show(&plan).contains(&format!(
-            "delete ConfigMap settings: it is not in the stack any more\n  {note}\n"
+            "delete ConfigMap settings: no longer in the stack\n  {note}\n"
         )),
         "{}",
         show(&plan)

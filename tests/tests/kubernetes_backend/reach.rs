@@ -68,7 +68,7 @@ contexts: [{name: gone, context: {cluster: gone, user: me}}]
     let unreachable = words(gone.try_plan(&gone.bundle(CONFIG)).await);
     for line in [
         "cluster `gone` at https://127.0.0.1:1 does not answer",
-        "the server said: Connection refused",
+        "details: Connection refused",
         "kubectl --context gone get --raw /readyz",
         "help: run it again when the system can be reached",
     ] {
@@ -129,7 +129,7 @@ async fn rights_one_by_one() {
     let denied = words(limited.try_plan(&bundle).await);
     for line in [
         "no right to `get` namespaces in the cluster",
-        "the server said: namespaces \"kube-system\" is forbidden: User \"limited\" cannot get resource \"namespaces\"",
+        "details: namespaces \"kube-system\" is forbidden: User \"limited\" cannot get resource \"namespaces\"",
         "the rules that would allow it:\n    # in a ClusterRole: which cluster this is\n    - apiGroups: [\"\"]\n      resources: [\"namespaces\"]\n      resourceNames: [\"kube-system\"]\n      verbs: [get]",
         "resources: [\"leases\"]\n      verbs: [get, create, update, delete]",
         "help: the uid of this namespace is the cluster's identity",
@@ -253,13 +253,13 @@ async fn all_missing_rights_at_once() {
     let denied = words(limited.try_plan(&limited.bundle(YAML)).await);
     expect![[r#"
         rights are missing for 3 objects in namespace `sales`
-          the server said: WORDS
+          details: WORDS
           platform/tenants/configmap-more: `get` ConfigMap sales/more
-            declared at components.yaml:7:3, asked for at components.yaml:1:3
+            declared at components.yaml:7:3, for the component at components.yaml:1:3
           platform/tenants/configmap-settings: `get` ConfigMap sales/settings
-            declared at components.yaml:7:3, asked for at components.yaml:1:3
+            declared at components.yaml:7:3, for the component at components.yaml:1:3
           platform/tenants/serviceaccount-runner: `get` ServiceAccount sales/runner
-            declared at components.yaml:7:3, asked for at components.yaml:1:3
+            declared at components.yaml:7:3, for the component at components.yaml:1:3
           a rule that would allow it:
             # in a Role of namespace sales
             - apiGroups: [""]
@@ -281,7 +281,7 @@ async fn all_missing_rights_at_once() {
     let denied = words(limited.try_apply_plan(&plan).await);
     expect![[r#"
         no right to `create` leases.coordination.k8s.io in namespace `terrace-system`
-          the server said: WORDS
+          details: WORDS
           the rules that would allow it:
             # in a ClusterRole: which cluster this is
             - apiGroups: [""]
@@ -309,11 +309,11 @@ async fn all_missing_rights_at_once() {
     expect![[r#"
         rights are missing for 3 objects in namespace `sales`, so nothing was applied
           platform/tenants/configmap-more: `create` and `patch` ConfigMap sales/more
-            declared at components.yaml:7:3, asked for at components.yaml:1:3
+            declared at components.yaml:7:3, for the component at components.yaml:1:3
           platform/tenants/configmap-settings: `create` and `patch` ConfigMap sales/settings
-            declared at components.yaml:7:3, asked for at components.yaml:1:3
+            declared at components.yaml:7:3, for the component at components.yaml:1:3
           platform/tenants/serviceaccount-runner: `create` and `patch` ServiceAccount sales/runner
-            declared at components.yaml:7:3, asked for at components.yaml:1:3
+            declared at components.yaml:7:3, for the component at components.yaml:1:3
           a rule that would allow it:
             # in a Role of namespace sales
             - apiGroups: [""]
@@ -339,7 +339,7 @@ async fn all_missing_rights_at_once() {
     let denied = words(limited.try_apply(&changed).await);
     expect![[r#"
         platform/tenants/configmap-settings: no right to `patch` configmaps in namespace `sales`, so nothing was applied
-          declared at components.yaml:7:3, asked for at components.yaml:1:3
+          declared at components.yaml:7:3, for the component at components.yaml:1:3
           a rule that would allow it:
             # in a Role of namespace sales
             - apiGroups: [""]
@@ -358,7 +358,7 @@ async fn all_missing_rights_at_once() {
           platform/tenants/configmap-settings: `delete` ConfigMap finance/settings
           platform/tenants/configmap-more: `delete` ConfigMap sales/more
           platform/tenants/configmap-settings: `patch` ConfigMap sales/settings
-            declared at components.yaml:7:3, asked for at components.yaml:1:3
+            declared at components.yaml:7:3, for the component at components.yaml:1:3
           platform/tenants/serviceaccount-runner: `delete` ServiceAccount sales/runner
           the rules that would allow it:
             # in a Role of namespace finance
@@ -381,8 +381,8 @@ async fn all_missing_rights_at_once() {
 fn without_the_servers_words(words: &str) -> String {
     let lines = words
         .lines()
-        .map(|line| match line.split_once("the server said: ") {
-            Some((before, _)) => format!("{before}the server said: WORDS\n"),
+        .map(|line| match line.split_once("details: ") {
+            Some((before, _)) => format!("{before}details: WORDS\n"),
             None => format!("{line}\n"),
         });
     lines.collect()
