@@ -1,7 +1,7 @@
-//! The home of an environment: where its ledger, its bundles, its journal and its lock are.
+//! The state store of an environment: its ledger, its bundles, its recovery records and its lock.
 //!
-//! There is one for each environment: the cluster if it has one, else the bootstrap bucket, else the folder of the
-//! directory target. Losing it loses history, never what is deployed.
+//! There is one for each environment: in the cluster if it has one, else in the bootstrap bucket, else in the directory
+//! target. Losing it loses history, but no deployed resource.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,34 +13,36 @@ use terrace_artifact::Text;
 
 use crate::failure::Failure;
 
-/// A small store with conditional writes. Keys are like paths: `ledger/00000007`, `bundles/DIGEST`, `identities/DIGEST`,
-/// `journal/RELEASE-ARTIFACT`.
+/// A small store with conditional writes. Keys are like paths: `ledger/00000007`, `bundles/DIGEST`,
+/// `identities/DIGEST`, `journal/RELEASE-ARTIFACT`.
 ///
-/// Values may be larger than what the store takes at once: a backend divides them (a Secret stops at 1 MiB).
+/// Values may exceed the size limit of the underlying store; an implementation splits them (a Secret is limited to 1
+/// MiB).
 pub trait Home: Send + Sync {
-    /// For a reader: `namespace terrace-system of cluster acme-prod`.
+    /// The display name: `namespace terrace-system of cluster acme-prod`.
     fn shown(&self) -> String;
 
-    /// Why nothing can be written to it yet, where a read has found that it does not exist and an apply does not create it.
+    /// The reason why nothing can be written yet, if a read has found that the store does not exist and an apply does
+    /// not create it.
     fn missing(&self) -> Option<Failure> {
         None
     }
 
-    /// A value, or nothing where there is none.
+    /// Reads a value; `None` if it does not exist.
     fn read<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, Failure>>;
 
-    /// All keys with a prefix, in order.
+    /// Lists all keys with a prefix, in order.
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, Failure>>;
 
-    /// Writes a value that does not exist yet, whole or not at all. Gives `false`, and changes nothing, where it does.
+    /// Creates a value, completely or not at all. Returns `false`, and changes nothing, if the key exists.
     fn create<'a>(&'a self, key: &'a str, value: &'a [u8]) -> BoxFuture<'a, Result<bool, Failure>>;
 
-    /// Deletes a value; that it is gone already is no failure.
+    /// Deletes a value. A missing value is not a failure.
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), Failure>>;
 
-    /// Takes the lock, or fails with [`crate::FailureKind::Locked`]. Creates what it needs (a namespace) where that is
-    /// missing. Where somebody seems to hold it, tells `waiting` whom, and watches until the holder renews (then it
-    /// fails) or has stood still for the whole length of the lease (then it takes over): [`crate::lease::take`] does that.
+    /// Acquires the lock, or fails with [`crate::FailureKind::Locked`]. Creates what it needs (a namespace) if that is
+    /// missing. If another holder seems to have the lock, calls `waiting` and watches until that holder renews (then it
+    /// fails) or has not renewed for the whole length of the lease (then it takes over); see [`crate::lease::take`].
     fn lock<'a>(
         &'a self,
         holder: &'a Holder,
@@ -48,7 +50,7 @@ pub trait Home: Send + Sync {
     ) -> BoxFuture<'a, Result<Box<dyn Held>, Failure>>;
 }
 
-/// A home that is not asked twice for what never changes: entries of the ledger, bundles, and identities.
+/// A cache for a state store. It reads immutable values only once: entries of the ledger, bundles, and identities.
 pub(crate) struct Remembering {
     home: Box<dyn Home>,
     known: Mutex<BTreeMap<String, Vec<u8>>>,
@@ -82,15 +84,15 @@ impl Home for Remembering {
             if known.is_some() {
                 return Ok(known);
             }
-            let found = self.home.read(key).await?;
-            if let Some(value) = &found
+            let value = self.home.read(key).await?;
+            if let Some(bytes) = &value
                 && ["ledger/", "bundles/", "identities/"]
                     .iter()
-                    .any(|kept| key.starts_with(kept))
+                    .any(|prefix| key.starts_with(prefix))
             {
-                self.known().insert(key.to_owned(), value.clone());
+                self.known().insert(key.to_owned(), bytes.clone());
             }
-            Ok(found)
+            Ok(value)
         })
     }
 
@@ -115,35 +117,36 @@ impl Home for Remembering {
     }
 }
 
-/// Is told, now and then, who holds the lock that is waited for, and in what time it is free if nothing is heard of them.
+/// Called from time to time with the holder of the lock that an apply waits for, and the time until the lease expires
+/// without renewal.
 pub type Waiting<'a> = dyn Fn(&Holder, Duration) + Send + Sync + 'a;
 
-/// Who takes a lock.
+/// The holder of a lock.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Holder {
     /// Such as `ana@laptop`.
     pub who: Text,
-    /// Tells two runs of one person apart.
+    /// Distinguishes two runs of one user.
     pub run: Text,
-    /// When it was taken, such as `2026-11-21T03:30:00Z`.
+    /// The time the lock was acquired, such as `2026-11-21T03:30:00Z`.
     pub since: Text,
 }
 
-/// A lock that is held. It renews itself in the background until it is released or dropped.
+/// An acquired lock. It is renewed in the background until it is released or dropped.
 pub trait Held: Send + Sync {
-    /// Nothing while the lock is certainly ours; a failure from the moment it may not be any more: then no new write
-    /// may start. A failure that may pass ([`Failure::may_pass`]) is over when a renewal succeeds after all; one of kind
-    /// [`crate::FailureKind::LockLost`] never is.
+    /// Succeeds while the lock is certainly held. Fails as soon as it may be lost; then no new write may start. A
+    /// failure that [`Failure::may_pass`] ends when a renewal succeeds after all; one of kind
+    /// [`crate::FailureKind::LockLost`] is final.
     fn check(&self) -> Result<(), Failure>;
 
-    /// Gives it back.
+    /// Releases the lock.
     fn release(self: Box<Self>) -> BoxFuture<'static, Result<(), Failure>>;
 }
 
-/// How long it may stay open whether a lock is still held.
+/// The maximum time to wait until it is certain whether a lock is still held.
 const UNCERTAIN: Duration = Duration::from_secs(90);
 
-/// Waits until a lock whose renewal is late is certainly held, or lost.
+/// Waits until a lock with a late renewal is certainly held, or lost.
 pub(crate) async fn certainly_held(held: &dyn Held) -> Result<(), Failure> {
     let began = tokio::time::Instant::now();
     loop {

@@ -1,10 +1,12 @@
-//! The journal: steps whose middle a look cannot see, written down before they begin and struck out when they have ended.
+//! The journal: recovery records of steps whose intermediate state is not visible in the live system. A record is
+//! written before the step starts and cleared when the step has ended.
 //!
-//! Nearly everything an apply does shows when one looks: what was created is there, what was not is missing. A guard that
-//! was loosened for a moment does not show: a stack without termination protection may be meant so. Whoever loosens one
-//! notes it first, with the physical id and with what belongs there, and the next apply puts that back before anything else.
+//! Almost every effect of an apply is visible: a created resource exists, and a missing one does not. A protection that
+//! a step disables for a moment is not visible: a stack without termination protection may be intended. A step that
+//! disables a protection first records the physical id and the setting to restore. The next apply restores it before
+//! anything else.
 //!
-//! Only a release that did not end well leaves notes, so nobody else has to ask for them.
+//! Only a release that did not end well leaves records, so plans read them only then.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -16,18 +18,18 @@ use crate::apply::Cancel;
 use crate::failure::{Failure, FailureKind};
 use crate::home::{Held, Home};
 
-/// What was about to be done when it was written.
+/// A recovery record: the operation that was about to start.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Note {
     /// The target's name in the bundle.
     pub target: Text,
     /// The artifact.
     pub artifact: ArtifactId,
-    /// The physical thing (a stack's ARN): what has taken its place since is not meant.
+    /// The physical id (a stack's ARN). The record does not apply to a replacement.
     pub id: Text,
-    /// For a reader: `the termination protection of acme-lake, lifted for its deletion`.
+    /// The display name: `the termination protection of acme-lake, lifted for its deletion`.
     pub what: String,
-    /// What the backend needs to put it right.
+    /// The data that the backend needs to restore the setting.
     pub restore: Value,
 }
 
@@ -37,7 +39,7 @@ pub struct Journal<'a> {
     held: &'a dyn Held,
     cancel: &'a Cancel,
     release: Text,
-    /// The notes of this apply that have not been struck out.
+    /// The records of this apply that are not cleared yet.
     open: Mutex<BTreeMap<ArtifactId, Note>>,
 }
 
@@ -59,8 +61,8 @@ impl<'a> Journal<'a> {
         }
     }
 
-    /// Fails where nothing may be written any more: the lock may have gone to somebody else, or the apply is to stop. A
-    /// step that has waited for something before it writes asks again.
+    /// Fails if no write may start: the lock may be lost, or the apply is stopping. A step that has waited before its
+    /// write checks this again.
     pub fn may_write(&self) -> Result<(), Failure> {
         if self.cancel.is_cancelled() {
             return Err(Failure::new(
@@ -71,11 +73,11 @@ impl<'a> Journal<'a> {
         self.held.check()
     }
 
-    /// Writes a note; only when this has returned may the step begin. Of a step that is tried again the first note counts:
-    /// by now there may be nothing left to see of what was there before.
+    /// Writes a recovery record. The step may start only after this returns. If a step is retried, the first record
+    /// counts: the retry may no longer see the original state.
     pub async fn write(&self, note: Note) -> Result<(), Failure> {
         let bytes = serde_json::to_vec(&note).map_err(|error| {
-            Failure::new(FailureKind::Broken, "a note cannot be written").server(error.to_string())
+            Failure::new(FailureKind::Broken, "a recovery record cannot be written").server(error.to_string())
         })?;
         self.home.create(&self.key(&note.artifact), &bytes).await?;
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -83,13 +85,13 @@ impl<'a> Journal<'a> {
         Ok(())
     }
 
-    /// The note about an artifact that stands open.
+    /// Returns the open recovery record of an artifact.
     pub(crate) fn about(&self, artifact: &ArtifactId) -> Option<Note> {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.get(artifact).cloned()
     }
 
-    /// Strikes out the note about an artifact: all is as it should be.
+    /// Clears the recovery record of an artifact, because its step has ended.
     pub(crate) async fn strike(&self, artifact: &ArtifactId) -> Result<(), Failure> {
         self.home.delete(&self.key(artifact)).await?;
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -103,7 +105,7 @@ impl<'a> Journal<'a> {
     }
 }
 
-/// The notes that earlier applies left, by key.
+/// Reads the recovery records of earlier applies, by key.
 pub(crate) async fn left(home: &dyn Home) -> Result<BTreeMap<String, Note>, Failure> {
     let mut notes = BTreeMap::new();
     for key in home.list(FOLDER).await? {
@@ -113,10 +115,10 @@ pub(crate) async fn left(home: &dyn Home) -> Result<BTreeMap<String, Note>, Fail
         let note = serde_json::from_slice(&bytes).map_err(|error| {
             Failure::new(
                 FailureKind::Broken,
-                format!("`{key}` of {} cannot be read", home.shown()),
+                format!("the recovery record `{key}` in {} cannot be read", home.shown()),
             )
             .server(error.to_string())
-            .hint("it says which guard an apply that was killed left open; see to that, and delete it")
+            .hint("it names a protection that an interrupted apply disabled: restore that protection, then delete the record")
         })?;
         notes.insert(key, note);
     }

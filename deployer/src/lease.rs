@@ -1,9 +1,10 @@
-//! A lock that outlives nobody: it is renewed while its holder lives, and free once it has stood still.
+//! The lock: a lease that its holder renews, and that expires if the holder stops.
 //!
-//! No clocks of two machines are compared. A taker watches the record on its own clock for the length that the record states;
-//! a holder stops itself before that length has passed since its last renewal, and one that finds itself later than that
-//! (it was stopped, or the machine slept: [`crate::clock`]) has lost the lock, whatever the store would still accept. Nothing
-//! can fence a request that is already on its way: one may land late, and the next plan shows it.
+//! The clocks of two machines are never compared. A waiting apply watches the record on its own clock for the length
+//! that the record states. The holder stops before that length has passed since its last renewal. A holder that finds
+//! itself later than that (the process was suspended, or the machine slept: [`crate::clock`]) has lost the lock, even
+//! if the store would still accept a renewal. A request that is already on its way cannot be fenced: it may arrive
+//! late, and the next plan shows its effect.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,47 +18,47 @@ use crate::clock::Moment;
 use crate::failure::{Failure, FailureKind};
 use crate::home::{Held, Holder, Waiting};
 
-/// Where one lease record is kept, with conditional writes.
+/// The storage of one lease record, with conditional writes.
 pub trait LeaseStore: Send + Sync + 'static {
-    /// The record and its version, or nothing where nobody holds it. The version is that of this very record (an ETag, a uid
-    /// with a `resourceVersion`): one that was deleted and written anew never has it again.
+    /// Reads the record and its version; `None` if the lock is free. The version identifies this record (an ETag, a UID
+    /// with a `resourceVersion`): a record that was deleted and written again has a different version.
     fn read(&self) -> BoxFuture<'_, Result<Option<(LeaseRecord, Text)>, Failure>>;
 
-    /// Writes the record where `expected` is still its version, or where there is none if that is absent. Gives the
-    /// new version, or nothing if somebody else was first. With `expected`, never creates a record.
+    /// Writes the record if its version is still `expected`, or if no record exists and `expected` is absent. Returns
+    /// the new version, or `None` if another writer was first. With `expected`, never creates a record.
     fn write<'a>(
         &'a self,
         record: &'a LeaseRecord,
         expected: Option<&'a Text>,
     ) -> BoxFuture<'a, Result<Option<Text>, Failure>>;
 
-    /// Deletes the record where `expected` is still its version.
+    /// Deletes the record if its version is still `expected`.
     fn clear<'a>(&'a self, expected: &'a Text) -> BoxFuture<'a, Result<(), Failure>>;
 
-    /// How somebody takes away a record by hand, for a reader.
+    /// Tells the user how to delete the record manually.
     fn remedy(&self) -> String {
-        "remove the lock by hand".to_owned()
+        "delete the lock manually".to_owned()
     }
 }
 
-/// What a lease says.
+/// The record of a lease.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct LeaseRecord {
-    /// Who holds it.
+    /// The holder.
     pub holder: Holder,
-    /// After how long without renewal it is free.
+    /// The time in seconds without renewal after which the lease expires.
     pub seconds: u32,
-    /// How often it was renewed.
+    /// The number of renewals.
     pub renewals: u64,
 }
 
-/// How long a lease stands without renewal. Three renewals fit in.
+/// The length of our leases. Three renewals fit in.
 pub(crate) const LENGTH: Duration = Duration::from_secs(15);
 
-/// The longest lease that is waited for: nobody who writes them as we do asks for more.
+/// The maximum length of a foreign lease that an apply waits for. Terrace itself writes shorter ones.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Takes a lease, or says who holds it.
+/// Acquires a lease, or fails with its holder.
 pub fn take<'a>(
     store: Arc<dyn LeaseStore>,
     holder: &'a Holder,
@@ -78,9 +79,9 @@ fn take_for<'a>(
             seconds: u32::try_from(length.as_secs()).unwrap_or(u32::MAX).max(1),
             renewals: 0,
         };
-        let mut standing: Option<(Text, Moment)> = None;
-        let mut told: Option<Moment> = None;
-        // Most of the time nobody holds it.
+        let mut watched: Option<(Text, Moment)> = None;
+        let mut reported: Option<Moment> = None;
+        // Usually the lock is free.
         let asked = Moment::now();
         if let Some(version) = store.write(&record, None).await? {
             return Ok(Box::new(Lease::renewing(store, record, version, asked, length)) as Box<dyn Held>);
@@ -89,28 +90,28 @@ fn take_for<'a>(
             let asked = Moment::now();
             let expected = match store.read().await? {
                 None => None,
-                // The answer to our own write was lost on its way; for how long it is ours, only another one tells.
+                // The answer to our own write was lost. Only the answer to a new write shows how long the lock is ours.
                 Some((other, version)) if other.holder == *holder => {
-                    // Not the same again: whoever watches it is to see that it changes.
+                    // Changes the record, so that a waiting apply sees a renewal.
                     record.renewals = other.renewals + 1;
                     Some(version)
                 }
                 Some((other, version)) => {
-                    let since = match &standing {
+                    let since = match &watched {
                         Some((seen, since)) if *seen == version => *since,
                         Some(_) => return Err(locked(&other.holder)),
                         None => Moment::now(),
                     };
-                    standing = Some((version.clone(), since));
+                    watched = Some((version.clone(), since));
                     let length_of_other = Duration::from_secs(other.seconds.into());
                     if length_of_other > LONGEST {
                         return Err(too_long(&other, store.remedy()));
                     }
                     let left = length_of_other.saturating_sub(since.elapsed());
                     if !left.is_zero() {
-                        if told.is_none_or(|told| told.elapsed() >= length / 3) {
+                        if reported.is_none_or(|at| at.elapsed() >= length / 3) {
                             waiting(&other.holder, left);
-                            told = Some(Moment::now());
+                            reported = Some(Moment::now());
                         }
                         tokio::time::sleep(length / 15).await;
                         continue;
@@ -121,8 +122,8 @@ fn take_for<'a>(
             if let Some(version) = store.write(&record, expected.as_ref()).await? {
                 return Ok(Box::new(Lease::renewing(store, record, version, asked, length)) as Box<dyn Held>);
             }
-            // Somebody was faster; whoever it was is alive, and the next look says who.
-            standing.get_or_insert((Text::default(), asked));
+            // Another apply was faster. It is alive, and the next read shows its holder.
+            watched.get_or_insert((Text::default(), asked));
         }
     })
 }
@@ -139,21 +140,21 @@ fn locked(holder: &Holder) -> Failure {
     )
 }
 
-/// A lease that is not waited for: what wrote it does not work as we do.
+/// The failure for a lease that is too long to wait for: another program must have written it.
 fn too_long(other: &LeaseRecord, remedy: String) -> Failure {
     let mut failure = locked(&other.holder);
     let who = match &*other.holder.who {
-        "" => "somebody",
+        "" => "an unknown user",
         who => who,
     };
     failure.message = format!(
-        "the lock is held by {who} for {} seconds, which no apply of Terrace asks for: it is not waited for",
+        "the lock is held by {who} for {} seconds, longer than any lock of Terrace, so this apply does not wait for it",
         other.seconds
     );
-    failure.hint(format!("if nobody is applying to this environment, {remedy}"))
+    failure.hint(format!("if no apply is running in this environment, {remedy}"))
 }
 
-/// A lease that is held and renewed by a task of its own.
+/// An acquired lease, renewed by its own task.
 struct Lease {
     store: Arc<dyn LeaseStore>,
     state: Arc<Mutex<State>>,
@@ -163,13 +164,13 @@ struct Lease {
 
 struct State {
     version: Text,
-    /// When the renewal was asked for that succeeded last.
+    /// The time at which the last successful renewal was sent.
     renewed: Moment,
     lost: bool,
 }
 
 impl State {
-    /// Whether it is lost, for good: somebody has it, or was free to take it for a moment.
+    /// Whether the lease is lost for good: another apply has it, or could have acquired it.
     fn is_lost(&mut self, length: Duration) -> bool {
         self.lost |= self.renewed.elapsed() >= length;
         self.lost
@@ -209,12 +210,12 @@ impl Held for Lease {
         if state.is_lost(self.length) {
             let failure = Failure::new(FailureKind::LockLost, "the lock of this environment was lost");
             return Err(failure.hint(
-                "it was not renewed in time, because the program was stopped, the machine slept, or the network was away; \
-                 another apply may have run since, so nothing more was written",
+                "it was not renewed in time: the program was suspended, the machine slept, or the network failed; \
+                 another apply may have run since, so this apply made no further changes",
             ));
         }
         if state.renewed.elapsed() >= own_length(self.length) {
-            // If a renewal still succeeds in time, nobody took it in between.
+            // If a late renewal still succeeds, no other apply had the lock in between.
             let message = "the lock could not be renewed in time";
             return Err(Failure::new(FailureKind::Throttled, message));
         }
@@ -222,7 +223,7 @@ impl Held for Lease {
     }
 
     fn release(self: Box<Self>) -> BoxFuture<'static, Result<(), Failure>> {
-        // A renewal on its way would bring the record back after it was cleared.
+        // A renewal on its way would create the record again after it was cleared.
         self.renewal.abort();
         Box::pin(async move {
             let version = {
@@ -243,7 +244,7 @@ impl Drop for Lease {
     }
 }
 
-/// A holder's own deadline comes before the one that takers wait for.
+/// The deadline of the holder, which is before the one of waiting applies.
 fn own_length(length: Duration) -> Duration {
     length * 4 / 5
 }
@@ -267,9 +268,9 @@ async fn renew(
         };
         let asked = Moment::now();
         let written = store.write(&record, Some(&expected)).await;
-        // A renewal whose answer was lost has changed the record all the same. When, nobody knows, so that it does not
-        // count; the next one starts from there.
-        let there = match written {
+        // A renewal whose answer was lost may have changed the record. Its time is unknown, so it does not extend the
+        // lease; the next renewal starts from the stored version.
+        let stored = match written {
             Ok(None) => Some(store.read().await),
             _ => None,
         };
@@ -283,7 +284,7 @@ async fn renew(
                 state.renewed = asked;
                 length / 3
             }
-            Ok(None) => match there {
+            Ok(None) => match stored {
                 Some(Ok(Some((other, version)))) if other.holder == record.holder => {
                     state.version = version;
                     Duration::ZERO
@@ -312,8 +313,8 @@ mod tests {
     struct Memory {
         record: Mutex<Option<(LeaseRecord, u64)>>,
         down: AtomicBool,
-        /// Writes take effect, and nobody hears of it.
-        deaf: AtomicBool,
+        /// Writes take effect, but their answers are lost.
+        no_answers: AtomicBool,
     }
 
     impl LeaseStore for Memory {
@@ -338,7 +339,7 @@ mod tests {
                 }
                 let version = kept.as_ref().map_or(0, |(_, version)| version + 1);
                 *kept = Some((record.clone(), version));
-                if self.deaf.load(Ordering::Relaxed) {
+                if self.no_answers.load(Ordering::Relaxed) {
                     return Err(Failure::new(FailureKind::Unreachable, "no answer"));
                 }
                 Ok(Some(version.to_string().into()))
@@ -373,7 +374,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_second_hears_who_holds_it() {
+    async fn reports_the_holder_of_the_lock() {
         let store = Arc::new(Memory::default());
         let first = lock(&store, "ana").await.unwrap();
         let refused = lock(&store, "ben").await.err().unwrap();
@@ -387,7 +388,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_is_held_for_as_long_as_it_is_renewed() {
+    async fn keeps_the_lock_while_it_is_renewed() {
         let store = Arc::new(Memory::default());
         let first = lock(&store, "ana").await.unwrap();
         tokio::time::sleep(LENGTH * 20).await;
@@ -396,13 +397,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_killed_holder_is_waited_for() {
+    async fn takes_over_the_lock_of_a_killed_holder_after_its_lease() {
         let store = Arc::new(Memory::default());
         drop(lock(&store, "ana").await.unwrap());
         let begun = Instant::now();
-        let told = Mutex::new(Vec::new());
+        let waits = Mutex::new(Vec::new());
         let waiting = |other: &Holder, left: Duration| {
-            told.lock()
+            waits
+                .lock()
                 .unwrap()
                 .push(format!("{} {}", other.who, left.as_secs_f64().ceil()));
         };
@@ -410,11 +412,11 @@ mod tests {
         let second = take(kept, &holder("ben"), &waiting).await.unwrap();
         assert!(begun.elapsed() >= LENGTH, "{:?}", begun.elapsed());
         second.check().unwrap();
-        assert_eq!(*told.lock().unwrap(), ["ana 15", "ana 10", "ana 5"]);
+        assert_eq!(*waits.lock().unwrap(), ["ana 15", "ana 10", "ana 5"]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_holder_that_cannot_renew_stops_before_anybody_takes_over() {
+    async fn a_holder_that_cannot_renew_stops_before_its_lease_expires() {
         let store = Arc::new(Memory::default());
         let first = lock(&store, "ana").await.unwrap();
         store.down.store(true, Ordering::Relaxed);
@@ -425,9 +427,9 @@ mod tests {
         first.check().unwrap();
     }
 
-    /// A program that was stopped for a while finds its record untouched, and has lost the lock all the same.
+    /// A suspended program finds its record unchanged, but has lost the lock.
     #[tokio::test(start_paused = true)]
-    async fn a_renewal_later_than_the_lease_is_a_loss() {
+    async fn loses_the_lock_if_the_renewal_is_later_than_the_lease() {
         let store = Arc::new(Memory::default());
         let first = lock(&store, "ana").await.unwrap();
         store.down.store(true, Ordering::Relaxed);
@@ -439,16 +441,12 @@ mod tests {
         }
         let before = store.record.lock().unwrap().clone();
         first.release().await.unwrap();
-        assert_eq!(
-            *store.record.lock().unwrap(),
-            before,
-            "what may be somebody else's is left alone"
-        );
+        assert_eq!(*store.record.lock().unwrap(), before, "a lost lock was released");
     }
 
-    /// Somebody has taken the lock and given it back: the first does not bring it back to life.
+    /// Another apply has acquired and released the lock; a renewal must not create it again.
     #[tokio::test(start_paused = true)]
-    async fn a_lock_that_others_have_used_since_is_lost() {
+    async fn loses_a_lock_that_another_apply_has_used() {
         let store = Arc::new(Memory::default());
         let first = lock(&store, "ana").await.unwrap();
         *store.record.lock().unwrap() = None;
@@ -458,10 +456,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_endless_lease_is_not_waited_for() {
+    async fn refuses_to_wait_for_a_lease_that_is_too_long() {
         let store = Arc::new(Memory::default());
         let record = LeaseRecord {
-            holder: holder("somebody"),
+            holder: holder("ben"),
             seconds: 3600,
             renewals: 0,
         };
@@ -469,19 +467,19 @@ mod tests {
         let begun = Instant::now();
         let refused = lock(&store, "ana").await.err().unwrap();
         assert!(
-            refused.message.contains("held by somebody for 3600 seconds"),
+            refused.message.contains("held by ben for 3600 seconds"),
             "{refused}"
         );
         assert!(begun.elapsed() < LENGTH);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_renewal_that_was_not_answered_is_one_all_the_same() {
+    async fn continues_after_a_renewal_without_answer() {
         let store = Arc::new(Memory::default());
         let first = lock(&store, "ana").await.unwrap();
-        store.deaf.store(true, Ordering::Relaxed);
+        store.no_answers.store(true, Ordering::Relaxed);
         tokio::time::sleep(LENGTH * 2 / 5).await;
-        store.deaf.store(false, Ordering::Relaxed);
+        store.no_answers.store(false, Ordering::Relaxed);
         for _ in 0..10 {
             tokio::time::sleep(LENGTH / 5).await;
             first.check().unwrap();
@@ -489,19 +487,19 @@ mod tests {
         first.release().await.unwrap();
         lock(&store, "ben").await.unwrap().check().unwrap();
 
-        // It does not make the time longer for which nobody else waits.
+        // Such a renewal does not extend the lease.
         let first = lock(&store, "ana").await.unwrap();
-        store.deaf.store(true, Ordering::Relaxed);
+        store.no_answers.store(true, Ordering::Relaxed);
         tokio::time::sleep(LENGTH * 4 / 5).await;
         assert!(first.check().is_err());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_lock_that_was_taken_unheard_is_ours_at_once() {
+    async fn recognizes_its_own_lease_after_a_lost_answer() {
         let store = Arc::new(Memory::default());
-        store.deaf.store(true, Ordering::Relaxed);
+        store.no_answers.store(true, Ordering::Relaxed);
         assert!(lock(&store, "ana").await.is_err());
-        store.deaf.store(false, Ordering::Relaxed);
+        store.no_answers.store(false, Ordering::Relaxed);
         let begun = Instant::now();
         lock(&store, "ana").await.unwrap().check().unwrap();
         assert!(begun.elapsed() < LENGTH / 5);

@@ -1,9 +1,10 @@
-//! The ledger: every release of an environment, append-only, each entry naming the digest of the one before.
+//! The ledger: an append-only list of the releases of an environment. Each entry contains the digest of the previous
+//! one.
 //!
-//! Bundles are kept by the digest of their bytes, and verified before they are used: whoever may write to the store does not
-//! decide what this environment believes it has delivered.
+//! Bundles are stored under the digest of their bytes and verified before use. A user with write access to the store
+//! therefore cannot change the recorded contents of a release.
 //!
-//! A release has two entries, one when it begins and one when it ends; an apply that was killed has only the first.
+//! A release has two entries, one at its start and one at its end. An interrupted apply leaves only the first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,77 +18,77 @@ use crate::home::Home;
 use crate::ownership::Identities;
 use crate::plan::Purpose;
 
-/// One apply, as far as it is known.
+/// One apply.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Release {
-    /// Its number within the environment, from 1.
+    /// The number within the environment, from 1.
     pub id: Text,
-    /// Who.
+    /// The user.
     pub who: Text,
-    /// When it began.
+    /// The start time.
     pub began: Text,
-    /// When it ended; absent while it runs, or when it was killed.
+    /// The end time; absent while it runs, or if it was interrupted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Text>,
     /// Platform and environment, `acme.production`.
     pub environment: Text,
-    /// What it was for.
+    /// The purpose.
     pub purpose: Purpose,
     /// The directory that it was applied from; absent in releases of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<StackOrigin>,
-    /// Where it delivered.
+    /// The targets.
     pub targets: BTreeMap<Text, Identity>,
     /// The places that `terrace forget` forgot. Their resources were not changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forgotten: Vec<Place>,
-    /// The digest of what its bundle delivers.
+    /// The digest of the contents of its bundle.
     pub bundle: Digest,
-    /// The digest of the bytes that its bundle is kept as, in `bundles/`. Absent where a program wrote this that kept bundles
-    /// by the digest of what they deliver.
+    /// The digest of the bytes under which its bundle is stored, in `bundles/`. Absent in releases of old versions,
+    /// which stored bundles under the digest of their contents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored: Option<Digest>,
-    /// How far it is.
+    /// The progress.
     pub status: Status,
-    /// What failed.
+    /// The error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Addresses whose data the user agreed to lose.
+    /// Addresses whose loss the user approved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approvals: Vec<Address>,
-    /// What it was limited to; empty when it was for the whole bundle.
+    /// The arguments of `--only`; empty for the whole bundle.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub only: Vec<Text>,
-    /// The kinds of objects that may be there while it runs and after it, as `GROUP/KIND`: those it found and those it
-    /// brings. The next plan needs to look for no others. Absent where a program wrote this that did not say.
+    /// The kinds of objects that may exist during and after the release, as `GROUP/KIND`: those it found and those it
+    /// creates. The next plan reads no other kinds. Absent in releases of old versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kinds: Option<BTreeSet<Text>>,
-    /// The digest of the physical identities of all that stood when it ended, in `identities/`. Absent while it runs, and
-    /// where a program wrote this that did not record them.
+    /// The digest of the physical identities of all artifacts at its end, in `identities/`. Absent while it runs, and
+    /// in releases of old versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identities: Option<Digest>,
     /// The version of the program.
     pub terrace: Text,
 }
 
-/// How far a release is.
+/// The progress of a release.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// It runs, or was killed.
+    /// It is running, or was interrupted.
     Deploying,
-    /// Everything settled.
+    /// Everything is ready.
     Deployed,
-    /// It stopped part-way.
+    /// It ended before all steps were complete.
     Failed,
 }
 
 /// All releases of an environment.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct History {
-    /// From the first to the last.
+    /// From first to last.
     pub releases: Vec<Release>,
-    /// The number of the first entry that does not name the one before it: somebody changed history.
+    /// The number of the first entry that does not contain the digest of the previous one: the history was changed.
     pub broken_at: Option<u64>,
     next: u64,
     tip: Option<Digest>,
@@ -96,13 +97,13 @@ pub struct History {
 #[derive(Serialize, Deserialize)]
 struct Entry {
     sequence: u64,
-    /// The digest of the bytes of the entry before; absent for the first.
+    /// The digest of the bytes of the previous entry; absent for the first.
     previous: Option<Digest>,
     release: Release,
 }
 
 impl History {
-    /// Reads all of it.
+    /// Reads the whole ledger.
     pub async fn read(home: &dyn Home) -> Result<History, Failure> {
         let mut history = History::empty();
         for key in home.list("ledger/").await? {
@@ -113,8 +114,8 @@ impl History {
         Ok(history)
     }
 
-    /// Reads as much of the end as the next release has to know: back to the last one that succeeded. Ledgers grow, and
-    /// every plan asks for this.
+    /// Reads the entries that the next release needs: back to the last successful release. Ledgers grow, and every plan
+    /// reads them.
     pub async fn read_end(home: &dyn Home) -> Result<History, Failure> {
         let mut entries: Vec<(String, Vec<u8>)> = Vec::new();
         let mut succeeded = false;
@@ -124,7 +125,7 @@ impl History {
             };
             let entry: Entry = parse(&bytes, &key)?;
             entries.push((key, bytes));
-            // With both of its entries, so that there is something the last one has to follow from.
+            // Includes both entries of that release, so that the digest of the last one can be verified.
             match entry.release.status {
                 Status::Deployed => succeeded = true,
                 Status::Deploying if succeeded => break,
@@ -169,12 +170,12 @@ impl History {
         }
     }
 
-    /// The last release.
+    /// Returns the last release.
     pub fn last(&self) -> Option<&Release> {
         self.releases.last()
     }
 
-    /// The kinds of objects that may be there, where all that was delivered is known to be in here.
+    /// Returns the kinds of objects that may exist, if all releases recorded them.
     pub(crate) fn kinds(&self) -> Option<BTreeSet<Text>> {
         if self.releases.is_empty() || self.broken_at.is_some() {
             return None;
@@ -184,7 +185,7 @@ impl History {
         Some(each?.into_iter().flatten().cloned().collect())
     }
 
-    /// The id of the next release.
+    /// Returns the id of the next release.
     pub fn next_id(&self) -> Text {
         let last = self
             .releases
@@ -193,10 +194,9 @@ impl History {
         (last.max().unwrap_or(0) + 1).to_string().into()
     }
 
-    /// What may be there by what was delivered: the artifacts of the last release that succeeded, and of those that
-    /// were tried after it.
+    /// Returns the artifacts that may exist: those of the last successful release, and of the releases after it.
     ///
-    /// A history that somebody changed says nothing.
+    /// Returns `None` if the history was changed.
     pub async fn standing(&self, home: &dyn Home) -> Result<Option<Bundle>, Failure> {
         if self.broken_at.is_some() {
             return Ok(None);
@@ -218,10 +218,10 @@ impl History {
         Ok(standing)
     }
 
-    /// The physical identities of what stood when a release last ended. Of what a killed apply has done since, nothing is
-    /// recorded: that proves itself by the evidence of our writes.
+    /// Returns the physical identities that the last ended release recorded. The changes of an interrupted apply since
+    /// are not recorded; they are proven by the evidence of our writes.
     ///
-    /// A history that somebody changed proves nothing.
+    /// Returns no identities if the history was changed.
     pub async fn identities(&self, home: &dyn Home) -> Result<Identities, Failure> {
         if self.broken_at.is_some() {
             return Ok(Identities::default());
@@ -239,7 +239,7 @@ impl History {
         Ok(identities.complete(ended_well))
     }
 
-    /// Writes what is known of a release now.
+    /// Appends an entry with the current state of a release.
     pub async fn append(&mut self, home: &dyn Home, release: &Release) -> Result<(), Failure> {
         let entry = Entry {
             sequence: self.next,
@@ -248,11 +248,11 @@ impl History {
         };
         let bytes = serde_json::to_vec(&entry).map_err(|e| broken("a release", &e))?;
         let key = format!("ledger/{:08}", self.next);
-        // The answer to a first attempt may have been lost: then the entry that is there is this one.
+        // The answer to a first attempt may have been lost. Then the existing entry is identical.
         if !home.create(&key, &bytes).await? && home.read(&key).await?.as_ref() != Some(&bytes) {
-            let message = format!("`{key}` of {} exists already", home.shown());
+            let message = format!("ledger entry `{key}` in {} exists already", home.shown());
             return Err(Failure::new(FailureKind::Stale, message)
-                .hint("another apply has been recorded meanwhile, without the lock"));
+                .hint("another apply wrote it without holding the lock"));
         }
         self.next += 1;
         self.tip = Some(Digest::of_bytes(&bytes));
@@ -261,16 +261,16 @@ impl History {
     }
 }
 
-/// Keeps a bundle by the digest of its bytes, and gives that.
+/// Stores a bundle under the digest of its bytes and returns that digest.
 pub(crate) async fn store_bundle(home: &dyn Home, bundle: &Bundle) -> Result<Digest, Failure> {
     let bytes = serde_json::to_vec(bundle).map_err(|e| broken("a bundle", &e))?;
     let digest = Digest::of_bytes(&bytes);
-    // That it is there already is fine: whoever reads it verifies it.
+    // An existing value is fine: reading verifies it.
     home.create(&bundle_key(&digest), &bytes).await?;
     Ok(digest)
 }
 
-/// The bundle of a release, verified; nothing where somebody deleted it.
+/// Reads and verifies the bundle of a release; `None` if it was deleted.
 pub(crate) async fn read_bundle(home: &dyn Home, release: &Release) -> Result<Option<Bundle>, Failure> {
     let key = bundle_key(release.stored.as_ref().unwrap_or(&release.bundle));
     let Some(bytes) = home.read(&key).await? else {
@@ -289,11 +289,11 @@ pub(crate) async fn read_bundle(home: &dyn Home, release: &Release) -> Result<Op
 
 fn tampered(home: &dyn Home, key: &str) -> Failure {
     let message = format!(
-        "`{key}` in {} is not the bundle that the ledger names: somebody changed it",
+        "`{key}` in {} does not match its digest in the ledger: it was changed after the release",
         home.shown()
     );
     Failure::new(FailureKind::Tampered, message).hint(
-        "find out who did. Without it, history is lost and nothing else: what is deployed proves itself; delete it to go on",
+        "find out who changed it, then delete it to continue: only history is lost, and Terrace still recognizes its deployed resources",
     )
 }
 
@@ -308,12 +308,12 @@ fn parse<T: serde::de::DeserializeOwned>(bytes: &[u8], key: &str) -> Result<T, F
 fn broken(what: &str, error: &serde_json::Error) -> Failure {
     Failure::new(
         FailureKind::Broken,
-        format!("`{what}` of the ledger cannot be read: {error}"),
+        format!("`{what}` in the ledger cannot be read: {error}"),
     )
-    .hint("the ledger is history; what is deployed does not depend on it. Take the entry away to go on")
+    .hint("delete the entry to continue: the ledger is a history, and the deployed resources do not depend on it")
 }
 
-/// The kinds of objects among these artifacts, as `GROUP/KIND`.
+/// Returns the kinds of objects among these artifacts, as `GROUP/KIND`.
 pub(crate) fn kinds<'a>(ids: impl Iterator<Item = &'a ArtifactId>) -> BTreeSet<Text> {
     let kind = |id: &'a ArtifactId| {
         let (_, name) = id.as_str().split_once(':')?;
@@ -324,8 +324,8 @@ pub(crate) fn kinds<'a>(ids: impl Iterator<Item = &'a ArtifactId>) -> BTreeSet<T
     ids.filter_map(kind).collect()
 }
 
-/// The artifacts of both; where both have one, the later's. A CloudFormation stack keeps the members that the earlier one has
-/// besides: an update may have failed, and taken itself back.
+/// Merges the artifacts of two bundles. The later bundle takes precedence. A CloudFormation stack keeps the additional
+/// members of the earlier bundle, because an update may have been rolled back.
 pub(crate) fn merge(before: Bundle, mut later: Bundle) -> Bundle {
     let mut only_before = Vec::new();
     for artifact in before.artifacts {
@@ -378,9 +378,9 @@ mod tests {
         }
     }
 
-    /// The end says the same about what comes next as all of it does.
+    /// Reading only the end gives the same information about the next release as reading everything.
     #[tokio::test]
-    async fn the_end_is_enough() {
+    async fn reading_the_end_gives_the_same_next_release() {
         let folder = tempfile::tempdir().unwrap();
         let home = DirectoryHome {
             folder: folder.path().to_owned(),
@@ -413,7 +413,7 @@ mod tests {
         let ids: Vec<_> = end.releases.iter().map(|release| release.id.as_str()).collect();
         assert_eq!(ids, ["3", "4", "5"]);
 
-        // The entry is there already: it is never overwritten. Where it is the very same, a first attempt has written it.
+        // An existing entry is never overwritten. An identical entry comes from an earlier attempt.
         let mut late = History::read(&home).await.unwrap();
         let mut again = late.clone();
         let mine = release(6, Status::Deploying);

@@ -1,4 +1,4 @@
-//! The deployer: a [`terrace_artifact::Bundle`] in, live systems changed. The only asynchronous code of Terrace.
+//! The deployer: changes live systems to match a [`terrace_artifact::Bundle`]. The only asynchronous code of Terrace.
 
 mod access;
 mod apply;
@@ -63,8 +63,8 @@ pub use planning::PlanOptions;
 pub use render::{render, render_approved, totals};
 pub use values::{Filled, Late, Values, at_path, at_path_mut, sources};
 
-/// Creates what each account of a bundle needs once: the bucket for templates, assets and the ledger. Gives a line for
-/// each thing that it did or found done.
+/// Creates the shared resources of each account of a bundle: the bucket for templates, assets and the ledger. Returns a
+/// line for each setting that it created or found.
 pub async fn bootstrap(bundle: &terrace_artifact::Bundle, access: &Access) -> Result<Vec<String>, Error> {
     let mut lines = Vec::new();
     for target in bundle.targets.values() {
@@ -82,7 +82,7 @@ pub async fn bootstrap(bundle: &terrace_artifact::Bundle, access: &Access) -> Re
     Ok(lines)
 }
 
-/// All releases of an environment, from the first to the last.
+/// Reads all releases of an environment, from first to last.
 pub async fn history(bundle: &terrace_artifact::Bundle, access: &Access) -> Result<History, Error> {
     let targets = targets::Targets::connect(bundle, access).await?;
     Ok(History::read(&targets.home).await?)

@@ -1,7 +1,7 @@
 //! The losses of a change: data, an identity that others use, or the management of data that is retained.
 //!
-//! The catalog classifies types and kinds and lists the changes that lose data in place. The live resource shows what exists:
-//! its own text, and the mark that an earlier release left on it. A mark alone decides nothing.
+//! The catalog classifies types and kinds and lists the changes that lose data in place. The live resource shows what
+//! exists: its own fields, and the mark that an earlier release left on it. A mark alone decides nothing.
 
 use std::collections::BTreeSet;
 
@@ -14,38 +14,39 @@ use terrace_catalog::{
 use crate::backend::{HOLDS_DATA, Live};
 use crate::plan::{Action, Change, MemberChange, Risk};
 
-/// One way in which a change of something that stays loses data.
+/// A change that loses data although the resource remains.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Loss {
-    /// Which field, as in [`crate::Field::path`].
+    /// The field, as in [`crate::Field::path`].
     pub path: Vec<Segment>,
-    /// What holds now: the default, where nothing is written.
+    /// The present value, or the default if the field is not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Value>,
-    /// What will hold.
+    /// The new value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Value>,
-    /// What happens, in words: `older records are deleted`.
+    /// The effect: `older records are deleted`.
     pub what: String,
 }
 
-/// What becomes of something that is deleted or replaced.
+/// The fate of a deleted or replaced resource.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Fate {
-    /// What it holds is lost: the catalog's reason.
+    /// Its data is lost. Contains the catalog's reason.
     Lost(&'static str),
-    /// Its data is retained, and no longer managed.
+    /// Its data is retained and no longer managed.
     Retained,
-    /// Others use an address or a credential of it; a new resource gets a different one: the catalog's reason.
+    /// Other systems use an address or a credential of it, and a new resource gets a different one. Contains the
+    /// catalog's reason.
     OtherIdentity(&'static str),
-    /// It protects or copies other resources, and stops doing so.
+    /// It protects or copies other resources and stops doing so. Contains the catalog's reason.
     Unprotected(&'static str),
 }
 
-/// Whether something holds data: by its class, or by the mark that a release left on it.
+/// Whether a resource holds data, by its class or by the mark that a release left on it.
 ///
-/// `mark` is the mark of the live resource, `released` what the last release declared. Only both together remove the guard of
-/// a resource whose class is data: anybody can have written the mark.
+/// `mark` is the mark of the live resource, `released` the declaration of the last release. Only both together remove
+/// the guard of a resource whose class is data, because any user can have written the mark.
 pub(crate) fn holds_data(class: DataClass, mark: Option<bool>, released: Option<bool>) -> bool {
     match (mark, released) {
         (Some(true), _) | (_, Some(true)) => true,
@@ -54,7 +55,8 @@ pub(crate) fn holds_data(class: DataClass, mark: Option<bool>, released: Option<
     }
 }
 
-/// What becomes of a resource of a CloudFormation stack that goes. `kept` is the policy that keeps it or a snapshot of it.
+/// Returns the fate of a deleted or replaced resource of a CloudFormation stack. `kept` is the policy that retains it
+/// or a snapshot of it.
 pub(crate) fn fate_of_resource(
     resource_type: &str,
     holds: bool,
@@ -73,14 +75,14 @@ pub(crate) fn fate_of_resource(
     }
 }
 
-/// What becomes of an object that is deleted or replaced, by what it is now.
+/// Returns the fate of a deleted or replaced object, based on its live state.
 pub(crate) fn fate_of_object(live: &Value, holds: bool, action: Action) -> Option<Fate> {
     let text = |key: &str| live.get(key).and_then(Value::as_str).unwrap_or_default();
     let (api_version, kind) = (text("apiVersion"), text("kind"));
     let holding = data_of_object(api_version, kind, live);
     let is_deleted = action == Action::Delete;
     match (holds, holding.data.class) {
-        // What outlives it belongs to the one that takes its place.
+        // Data that survives the object is used by its replacement.
         (true, _) if holding.outlived => is_deleted.then_some(Fate::Retained),
         (true, DataClass::Data) => Some(Fate::Lost(holding.data.reason)),
         (true, _) => Some(Fate::Lost("its module declares that it holds data")),
@@ -93,7 +95,7 @@ pub(crate) fn fate_of_object(live: &Value, holds: bool, action: Action) -> Optio
     }
 }
 
-/// Whether an object holds data, by its kind, its text, its mark and what the last release said of it.
+/// Whether an object holds data, by its kind, its fields, its mark and the declaration of the last release.
 pub(crate) fn object_holds_data(live: &Value, released: Option<bool>) -> bool {
     let text = |key: &str| live.get(key).and_then(Value::as_str).unwrap_or_default();
     let class = data_of_object(text("apiVersion"), text("kind"), live).data.class;
@@ -102,7 +104,7 @@ pub(crate) fn object_holds_data(live: &Value, released: Option<bool>) -> bool {
     holds_data(class, mark, released)
 }
 
-/// The addresses of the data that is lost or retained when this is deleted or replaced.
+/// Returns the addresses whose data is lost or retained when this artifact is deleted or replaced.
 pub(crate) fn at_stake(live: &Live, action: Action) -> &[Address] {
     let is_object = live.value.get("kind").is_some();
     match is_object && fate_of_object(&live.value, true, action).is_none() {
@@ -112,7 +114,7 @@ pub(crate) fn at_stake(live: &Live, action: Action) -> &[Address] {
 }
 
 impl Fate {
-    /// The worst that comes of it.
+    /// Returns the risk.
     pub(crate) fn risk(self) -> Risk {
         match self {
             Fate::Lost(_) | Fate::Unprotected(_) => Risk::DataLoss,
@@ -123,7 +125,7 @@ impl Fate {
 }
 
 impl Change {
-    /// Records what becomes of a resource: what has to be approved for it, why, and what it risks.
+    /// Records the fate of a resource: the required approval, the reason and the risk.
     pub(crate) fn meets(&mut self, address: &Address, fate: Fate) {
         let note = match fate {
             Fate::Lost(what) => {
@@ -150,16 +152,16 @@ impl Change {
         self.risk = self.risk.max(fate.risk());
     }
 
-    /// Takes back what was recorded of an address: it is not replaced after all.
+    /// Reverts the record of an address, because it is not replaced after all.
     pub(crate) fn forget(&mut self, address: &Address) {
         for set in [&mut self.loses_data, &mut self.retains, &mut self.loses_identity] {
             set.remove(address);
         }
-        let of_it = format!("`{address}` holds data that is lost");
-        self.notes.retain(|note| !note.starts_with(&of_it));
+        let prefix = format!("`{address}` holds data that is lost");
+        self.notes.retain(|note| !note.starts_with(&prefix));
     }
 
-    /// Records what becomes of an object that is deleted, or replaced by what is `wanted`.
+    /// Records the fate of an object that is deleted, or replaced by `wanted`.
     pub(crate) fn takes_object(&mut self, live: &Live, wanted: Option<&Object>) {
         let holds = !live.holds_data.is_empty() || wanted.is_some_and(|object| object.holds_data);
         let action = if wanted.is_some() {
@@ -168,7 +170,7 @@ impl Change {
             Action::Delete
         };
         let manifest = match (&live.value, wanted) {
-            // A folder carries none.
+            // A directory target has no live manifest.
             (Value::Null, Some(object)) => &object.manifest,
             (manifest, _) => manifest,
         };
@@ -186,7 +188,7 @@ impl Change {
         }
     }
 
-    /// Records what a change of an object loses in place, the guard over its data included.
+    /// Records the losses of an in-place change of an object, including the guard of its data.
     pub(crate) fn loses_in_object(&mut self, object: &Object, holds: bool, before: &Value, after: &Value) {
         let mut found = losses_of_object(&object.api_version, &object.kind, before, after);
         if holds && !object.holds_data {
@@ -195,7 +197,7 @@ impl Change {
         self.loses_in_place(&object.address, found);
     }
 
-    /// Records what a change of an object loses in place.
+    /// Records the losses of an in-place change of an object.
     fn loses_in_place(&mut self, address: &Address, found: Vec<terrace_catalog::Loss>) {
         let (losses, notes) = sorted_out(found);
         self.notes.extend(notes);
@@ -206,7 +208,7 @@ impl Change {
         }
     }
 
-    /// What has to be approved by address before this is done.
+    /// Returns the addresses that require approval.
     pub(crate) fn approvals(&self) -> impl Iterator<Item = &Address> {
         self.loses_data
             .iter()
@@ -214,7 +216,7 @@ impl Change {
             .chain(&self.loses_identity)
     }
 
-    /// Whether this takes away nothing more than `planned`, of what has to be approved.
+    /// Whether this requires no more approvals than `planned`.
     pub(crate) fn takes_no_more_than(&self, planned: &Change) -> bool {
         self.loses_data.is_subset(&planned.loses_data)
             && self.loses_identity.is_subset(&planned.loses_identity)
@@ -259,7 +261,7 @@ pub(crate) fn keeps<'a>(resource: &'a Value, policy: &str) -> Option<&'a str> {
     matches!(policy, "Retain" | "RetainExceptOnCreate" | "Snapshot").then_some(policy)
 }
 
-/// Finds what an update removes that protects the data of a resource: its mark, and the policies that retain it.
+/// Finds the protections of a resource's data that an update removes: its mark, and the policies that retain it.
 fn removed_guards(old: &Value, new: &Value, desired: &Member) -> Vec<terrace_catalog::Loss> {
     let mut found = Vec::new();
     if !desired.holds_data {
@@ -283,18 +285,18 @@ fn removed_guards(old: &Value, new: &Value, desired: &Member) -> Vec<terrace_cat
     found
 }
 
-/// The loss of the mark that something holds data, and of the guard with it.
+/// The loss of the mark that a resource holds data, and therefore of its guard.
 fn unguarded(path: &[&str]) -> terrace_catalog::Loss {
     terrace_catalog::Loss {
         path: path.iter().map(|key| Segment::Key((*key).into())).collect(),
         before: Some(true.into()),
         after: Some(false.into()),
-        what: "from then on it can be deleted without approval".to_owned(),
+        what: "it can then be deleted without approval".to_owned(),
         certain: true,
     }
 }
 
-/// What is sure to be lost, and a note for each that may be.
+/// Splits losses into certain ones and notes about possible ones.
 fn sorted_out(found: Vec<terrace_catalog::Loss>) -> (Vec<Loss>, Vec<String>) {
     let (certain, open): (Vec<_>, Vec<_>) = found.into_iter().partition(|loss| loss.certain);
     let losses = certain.into_iter().map(|loss| Loss {
@@ -306,8 +308,8 @@ fn sorted_out(found: Vec<terrace_catalog::Loss>) -> (Vec<Loss>, Vec<String>) {
     let notes = open.into_iter().map(|loss| {
         let path = terrace_artifact::show_path(&loss.path);
         match loss.what.as_str() {
-            "" => format!("`{path}` changes to what cannot be read before apply: it may lose data"),
-            what => format!("`{path}` changes to what cannot be compared before apply: perhaps {what}"),
+            "" => format!("the new value of `{path}` cannot be read before apply: the change may lose data"),
+            what => format!("the new value of `{path}` cannot be compared before apply: perhaps {what}"),
         }
     });
     (losses.collect(), notes.collect())

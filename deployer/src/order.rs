@@ -1,4 +1,4 @@
-//! In which order steps are taken: each after what it needs, deletes after everything else and in reverse.
+//! The order of steps: each after its dependencies; deletes last and in reverse order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,23 +7,23 @@ use terrace_artifact::{Artifact, ArtifactId, Bundle, Text};
 use crate::backend::Live;
 use crate::plan::{Action, Change};
 
-/// The place of every step.
+/// The positions of all steps.
 pub(crate) struct Order {
     /// By artifact.
     pub(crate) waves: BTreeMap<ArtifactId, Place>,
 }
 
-/// The place of one step.
+/// The position of one step.
 pub(crate) struct Place {
-    /// From 1.
+    /// The wave, from 1.
     pub(crate) wave: u32,
-    /// The steps it comes after.
+    /// The steps before this one.
     pub(crate) after: BTreeSet<ArtifactId>,
 }
 
-/// Orders the steps for wanted artifacts by what they need, and those for unwanted ones by who needed them.
+/// Orders the steps of wanted artifacts after their dependencies, and deletes before the deletes of their dependencies.
 ///
-/// Deletes come after all else: what is updated may until then still use what is to go.
+/// Deletes come last, because an artifact that is updated may use a deleted one until then.
 pub(crate) fn order(
     wanted: &Bundle,
     previous: Option<&Bundle>,
@@ -39,7 +39,7 @@ pub(crate) fn order(
             Some((id, needs.collect()))
         })
         .collect();
-    // A step that changes nothing takes no wave of its own.
+    // A step that changes nothing does not need its own wave.
     let weight = |id: &ArtifactId| {
         u32::from(
             changes
@@ -73,7 +73,7 @@ pub(crate) fn order(
         [(&needs, writes, 1, false), (&dependents, deletes, last + 1, true)]
     {
         for (id, depth) in &depths {
-            // Where marks go round in a ring, one of its edges has no earlier wave to point to.
+            // In a cycle of marks, one edge points to the same or a later wave; it is dropped.
             let earlier = edges[*id]
                 .iter()
                 .filter(|before| !may_ring || depths[**before] < *depth);
@@ -85,8 +85,8 @@ pub(crate) fn order(
     Order { waves }
 }
 
-/// For each node, the greatest weight of a path to what comes before it. Edges that close a ring (there are none in
-/// a bundle; marks on live things may be stale) do not count.
+/// Returns for each node the greatest weight of a path to its predecessors. Edges that close a cycle are ignored (a
+/// bundle contains none, but marks on live artifacts may be stale).
 fn depths<'a>(
     before: &BTreeMap<&'a ArtifactId, BTreeSet<&'a ArtifactId>>,
     weight: impl Fn(&ArtifactId) -> u32,
@@ -94,7 +94,7 @@ fn depths<'a>(
     let mut depths: BTreeMap<&ArtifactId, u32> = BTreeMap::new();
     let mut open: BTreeSet<&ArtifactId> = BTreeSet::new();
     for start in before.keys() {
-        // Depth-first with a list of our own: chains may be long.
+        // Depth-first with an explicit list, because chains may be long.
         let mut stack = vec![(*start, false)];
         while let Some((id, left)) = stack.pop() {
             if left {
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn each_comes_after_what_it_needs() {
+    fn steps_come_after_their_dependencies() {
         let a = config("a");
         let b = needing(config("b"), &[&a]);
         let c = needing(config("c"), &[&a, &b]);
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_change_takes_no_wave() {
+    fn unchanged_steps_do_not_add_waves() {
         let a = config("a");
         let b = needing(config("b"), &[&a]);
         let c = needing(config("c"), &[&b]);
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_that_go_round_in_a_ring_still_end() {
+    fn a_cycle_of_marks_does_not_prevent_an_order() {
         let (a, b, c) = (config("a"), config("b"), config("c"));
         check(
             &[],

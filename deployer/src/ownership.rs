@@ -1,9 +1,9 @@
-//! Whose a live thing is: one rule for every backend and every command.
+//! Ownership of live artifacts: one rule for every backend and every command.
 //!
-//! A thing is ours when something **proves** that we made or adopted it. A mark (a label, a tag) says whose it is meant to
-//! be, and anybody can copy it, so a mark alone proves nothing. There are two proofs: the physical identity that the state
-//! store recorded, and evidence that only our own writes leave behind, which is all that remains when the store was lost.
-//! `docs/decisions/ownership.md` has the reasons.
+//! An artifact is ours if something **proves** that Terrace created or adopted it. A mark (a label, a tag) only states
+//! the intended owner, and any user can copy it, so a mark alone proves nothing. There are two proofs: the physical
+//! identity that the state store recorded, and evidence that only our own writes leave behind. If the store is lost,
+//! only the evidence remains. `docs/decisions/ownership.md` has the reasons.
 
 use std::collections::BTreeMap;
 
@@ -15,22 +15,23 @@ use crate::failure::{Failure, FailureKind};
 use crate::home::Home;
 use crate::planning::{addresses, subject};
 
-/// Whose a live thing is.
+/// The owner of a live artifact.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Ownership {
-    /// This environment's of this stack: proven.
+    /// This environment of this stack; proven.
     Ours {
-        /// Whether it still carries our mark. An apply puts a mark back that somebody took off.
+        /// Whether it still carries our mark. An apply restores a mark that was removed.
         marked: bool,
-        /// Whether it existed before us and was adopted by name. It is released when it leaves the stack, not deleted.
+        /// Whether it existed before Terrace and was adopted by name. When it leaves the stack it is retained, not
+        /// deleted.
         adopted: bool,
     },
-    /// Not ours: no command writes it or deletes it. Who owns it, where something tells (`helm`, `kubectl-create`, the
+    /// Not ours: no command writes or deletes it. Contains the owner, if known (`helm`, `kubectl-create`, the
     /// environment `acme/staging`).
     Foreign(Option<Text>),
 }
 
-/// What a live thing says of whose it is.
+/// The owner that the mark of a live artifact states.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Mark {
     /// Our mark.
@@ -41,12 +42,12 @@ pub enum Mark {
     Absent,
 }
 
-/// What proves that a live thing is ours.
+/// The proof that a live artifact is ours.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Proof {
     /// The state store recorded its physical identity.
     Recorded,
-    /// It carries what only our writes leave behind.
+    /// It carries traces that only our writes leave behind.
     Evidence,
 }
 
@@ -57,11 +58,11 @@ impl Ownership {
         adopted: false,
     };
 
-    /// The rule. `owner` is who seems to own it otherwise; `adopted` is whether the thing itself or the record says that it
-    /// was adopted.
+    /// Determines the owner. `owner` is the apparent owner if it is not ours; `adopted` is whether the artifact or the
+    /// record states that it was adopted.
     ///
-    /// A backend gives [`Mark::Other`] only where the other environment has a proof of its own; a mark that somebody merely
-    /// rewrote is [`Mark::Absent`].
+    /// A backend passes [`Mark::Other`] only if the other environment has its own proof; a mark that was merely
+    /// rewritten is [`Mark::Absent`].
     pub fn of(mark: Mark, proof: Option<Proof>, adopted: bool, owner: Option<Text>) -> Ownership {
         match (mark, proof) {
             (Mark::Other(other), _) => Ownership::Foreign(Some(other)),
@@ -89,33 +90,34 @@ impl Ownership {
     }
 }
 
-/// What the state store recorded of one standing artifact.
+/// The record of one live artifact in the state store.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Recorded {
-    /// Its physical identity, which nothing that takes its place has: an object's uid, a StackId.
+    /// The physical identity, which a replacement does not share: an object's UID, a stack id.
     pub id: Text,
     /// Whether it was adopted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub adopted: bool,
 }
 
-/// The physical identities of all that stood when a release ended.
+/// The physical identities of all artifacts at the end of a release.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Identities {
     recorded: BTreeMap<ArtifactId, Recorded>,
-    /// Whether all that is ours is recorded: the last release ended well. What is not recorded is then no longer proven by
-    /// evidence: whatever copies or restores our things may copy the evidence, too.
+    /// Whether everything that is ours is recorded, because the last release ended well. Then evidence no longer proves
+    /// ownership of unrecorded artifacts: a copy or a restored backup of our artifact may contain the evidence, too.
     complete: bool,
 }
 
 impl Identities {
-    /// What was recorded of an artifact.
+    /// Returns the record of an artifact.
     pub fn get(&self, id: &ArtifactId) -> Option<&Recorded> {
         self.recorded.get(id)
     }
 
-    /// The proof that a live thing of this identity is ours. `evidence` is whether it carries what only our writes leave
-    /// behind: that counts where the record has gaps, because the store was lost or the last apply did not end well.
+    /// Returns the proof that a live artifact with this identity is ours. `evidence` is whether it carries traces that
+    /// only our writes leave behind. Evidence counts only if the record has gaps, because the store was lost or the
+    /// last apply did not end well.
     pub fn proof(&self, id: &ArtifactId, identity: &str, evidence: bool) -> Option<Proof> {
         if self.get(id).is_some_and(|recorded| recorded.id == identity) {
             Some(Proof::Recorded)
@@ -124,14 +126,14 @@ impl Identities {
         }
     }
 
-    /// The same, where all that is ours is among them.
+    /// Sets whether everything that is ours is recorded.
     #[must_use]
     pub(crate) fn complete(mut self, complete: bool) -> Identities {
         self.complete = complete;
         self
     }
 
-    /// Keeps the identities of the targets that this holds for.
+    /// Keeps the identities of the targets for which `holds` is true.
     #[must_use]
     pub(crate) fn in_targets(mut self, holds: impl Fn(&str) -> bool) -> Identities {
         self.recorded.retain(|id, _| holds(id.target()));
@@ -156,18 +158,18 @@ impl Identities {
         self
     }
 
-    /// Whether the record says that this very thing was adopted.
+    /// Whether the record states that this live artifact was adopted.
     pub fn is_adopted(&self, id: &ArtifactId, identity: &str) -> bool {
         self.get(id)
             .is_some_and(|recorded| recorded.adopted && recorded.id == identity)
     }
 
-    /// All that is recorded, by artifact.
+    /// Iterates over all records.
     pub fn iter(&self) -> impl Iterator<Item = (&ArtifactId, &Recorded)> {
         self.recorded.iter()
     }
 
-    /// Those of what was observed that are ours.
+    /// Returns the identities of the live artifacts that are ours.
     pub(crate) fn of<'a>(live: impl Iterator<Item = &'a Live>) -> Identities {
         let mut identities = Identities::default();
         for live in live {
@@ -176,7 +178,7 @@ impl Identities {
         identities
     }
 
-    /// Records what is ours and has a physical identity; forgets what is not.
+    /// Records a live artifact that is ours and has a physical identity; removes the record of any other.
     pub(crate) fn record(&mut self, live: &Live) {
         match live.ownership {
             Ownership::Ours { adopted, .. } => self.insert(&live.id, &live.identity, adopted),
@@ -184,7 +186,7 @@ impl Identities {
         }
     }
 
-    /// Records what was just begun; what has no physical identity is not recorded.
+    /// Records an artifact whose creation has started, if it has a physical identity.
     pub(crate) fn insert(&mut self, id: &ArtifactId, identity: &Text, adopted: bool) {
         if !identity.is_empty() {
             let recorded = Recorded {
@@ -195,12 +197,12 @@ impl Identities {
         }
     }
 
-    /// Forgets what is gone, or no longer ours.
+    /// Removes the record of an artifact that was deleted or is no longer ours.
     pub(crate) fn remove(&mut self, id: &ArtifactId) {
         self.recorded.remove(id);
     }
 
-    /// Keeps them by their digest: a set that has not changed is there already.
+    /// Stores the identities under their digest. An unchanged set exists already.
     pub(crate) async fn store(&self, home: &dyn Home) -> Result<Digest, Failure> {
         let bytes = serde_json::to_vec(&self.recorded).map_err(|error| unreadable("identities", &error))?;
         let digest = Digest::of_bytes(&bytes);
@@ -208,14 +210,17 @@ impl Identities {
         Ok(digest)
     }
 
-    /// Reads them; nothing where somebody deleted them, which loses a proof and no more.
+    /// Reads the identities; `None` if they were deleted, which loses only a proof.
     pub(crate) async fn read(home: &dyn Home, digest: &Digest) -> Result<Option<Identities>, Failure> {
         let key = key(digest);
         let Some(bytes) = home.read(&key).await? else {
             return Ok(None);
         };
         if Digest::of_bytes(&bytes) != *digest {
-            let message = format!("`{key}` in {} is not what its name says", home.shown());
+            let message = format!(
+                "`{key}` in {} does not match the digest in its name",
+                home.shown()
+            );
             return Err(Failure::new(FailureKind::Broken, message)
                 .hint("another user changed it; delete it to continue: Terrace then recognizes its resources by the evidence of its own writes"));
         }
@@ -235,8 +240,8 @@ fn unreadable(what: &str, error: &serde_json::Error) -> Failure {
     Failure::new(FailureKind::Broken, format!("`{what}` cannot be read: {error}"))
 }
 
-/// The refusal to touch something that has the name of a wanted artifact and is not ours. `adoptable` is whether the user can
-/// adopt it, or why not.
+/// Creates the refusal to change a foreign artifact that has the name of a wanted one. `adoptable` is whether the user
+/// can adopt it, or the reason why not.
 pub(crate) fn not_ours(artifact: &Artifact, owner: Option<&Text>, adoptable: Result<(), String>) -> Failure {
     let subject = subject(artifact);
     let message = match owner {
@@ -245,7 +250,7 @@ pub(crate) fn not_ours(artifact: &Artifact, owner: Option<&Text>, adoptable: Res
     };
     let addresses = addresses(artifact);
     let (tenant, component) = artifact.owner();
-    // A CloudFormation stack has an address for each of its resources; it is adopted as a whole.
+    // A CloudFormation stack has an address for each of its resources, but it is adopted as a whole.
     let (about, flag) = match addresses.as_slice() {
         [only] if artifact.object().is_some() => (Some(only), only.to_string()),
         _ => (None, format!("{tenant}/{component}")),
@@ -273,7 +278,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_proof_makes_a_thing_ours() {
+    fn only_a_proof_establishes_ownership() {
         use Proof::{Evidence, Recorded};
         let foreign = |owner: &str| Ownership::Foreign(Some(owner.into()));
         let ours = |marked| Ownership::Ours {
@@ -300,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recorded_identity_proves_only_the_very_same_thing() {
+    fn a_recorded_identity_does_not_prove_a_replacement() {
         let id = ArtifactId::object("kubernetes", "v1", "ConfigMap", Some("data"), "settings");
         let mut identities = Identities::default();
         identities.insert(&id, &"uid-1".into(), true);
@@ -323,7 +328,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn identities_are_kept_by_their_digest() {
+    async fn stores_identities_under_their_digest() {
         let folder = tempfile::tempdir().unwrap();
         let home = crate::directory::DirectoryHome {
             folder: folder.path().to_owned(),

@@ -1,4 +1,4 @@
-//! The plan as a value: what will be done, why, what it risks, and what it rests on.
+//! The plan as a value: the steps, their reasons, their risks, and the facts they depend on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -17,19 +17,19 @@ use crate::loss::Loss;
 /// The schema of a plan's JSON.
 pub const PLAN_SCHEMA: &str = include_str!("../../schemas/plan.schema.json");
 
-/// What an apply will do. JSON with a published schema, `schemas/plan.schema.json`; needs nothing beside it.
+/// The steps of an apply. Its JSON has a published schema, `schemas/plan.schema.json`, and is self-contained.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Plan {
     /// Always `terrace-plan/1`.
     pub format: Text,
-    /// The version of the program that made it.
+    /// The version of the program.
     pub terrace: Text,
-    /// When it was made, such as `2026-11-21T03:30:00Z`.
+    /// The time it was made, such as `2026-11-21T03:30:00Z`.
     pub made: Text,
-    /// Who made it.
+    /// The user who made it.
     pub who: Text,
-    /// The folder of the stack it was made of, from where the user stood: what is declared where is told from there, and
-    /// folders that are delivered to are in it.
+    /// The directory of the stack, relative to the user's working directory. Source locations and the paths of
+    /// directory targets are relative to it.
     pub folder: PathBuf,
     /// The origin of that directory. An apply of this plan claims the environment for it.
     #[serde(default)]
@@ -37,106 +37,108 @@ pub struct Plan {
     /// Whether the user accepts that the environment moves here from another directory.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub accept_origin: bool,
-    /// Whether it brings the bundle about, or takes everything away.
+    /// Whether it deploys the bundle or destroys the environment.
     pub purpose: Purpose,
     /// The digest of `bundle`.
     pub digest: Digest,
     /// The only target of `destroy --at`, which the environment no longer names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Text>,
-    /// What is wanted; for a destroy, what is taken away.
+    /// The desired bundle; for a destroy, the bundle to delete.
     pub bundle: Bundle,
-    /// Who the targets said they are.
+    /// The identities of the targets.
     pub targets: BTreeMap<Text, Identity>,
-    /// Where the ledger and the lock are, for a reader.
+    /// The display name of the state store.
     pub home: Text,
-    /// The last release it builds on.
+    /// The last release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follows: Option<Text>,
-    /// Addresses the plan was limited to; empty when it is for everything.
+    /// The arguments of `--only`; empty for the whole stack.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub only: Vec<Text>,
-    /// Whether fields that another manager owns are taken over.
+    /// Whether fields of other field managers are taken over.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub take_over: bool,
-    /// What the user adopted by name: an address, or `TENANT/COMPONENT`.
+    /// The arguments of `--adopt`: addresses, or `TENANT/COMPONENT`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub adopt: Vec<Text>,
-    /// All steps in the order of their waves, those that change nothing included.
+    /// All steps in the order of their waves, including steps that change nothing.
     pub steps: Vec<Step>,
-    /// Why this plan cannot be applied as it is, one for each thing that is in the way (something of the same name that is
-    /// not ours). What is refused has no step.
+    /// The reasons why this plan cannot be applied, such as a foreign resource with the same name. A refused artifact
+    /// has no step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refusals: Vec<Failure>,
-    /// What a destroy leaves alone although it has the name of something of this environment: it is not ours. A line each.
+    /// The foreign resources that a destroy does not delete although their names belong to this environment. A line
+    /// each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leaves: Vec<String>,
-    /// What a reader should know beside the steps.
+    /// Notes for the user.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
 
-/// What a plan is for.
+/// The purpose of a plan.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
-    /// To bring about a bundle.
+    /// To deploy a bundle.
     Apply,
-    /// To take everything away.
+    /// To delete everything.
     Destroy,
 }
 
-/// What is done with one artifact.
+/// The change of one artifact.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Step {
-    /// Which artifact.
+    /// The artifact's id.
     pub artifact: ArtifactId,
     /// A key of [`Plan::targets`].
     pub target: Text,
-    /// Steps of one wave depend on nothing in it or in later ones. From 1.
+    /// The wave, from 1. Steps of one wave do not depend on each other or on later waves.
     pub wave: u32,
-    /// The tenant it belongs to, or `platform`.
+    /// The tenant that owns it, or `platform`.
     pub tenant: Text,
-    /// The component it belongs to.
+    /// The component that owns it.
     pub component: Text,
-    /// What to call it.
+    /// The display name.
     pub subject: Subject,
-    /// The resources in it.
+    /// The addresses of its resources.
     pub addresses: Vec<Address>,
-    /// Which part of the artifact's change it makes; absent where it makes all of it.
+    /// The part of the artifact's change that this step makes; absent if it makes the whole change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<Stage>,
-    /// What it still lacks, where an earlier apply began it and did not see it settle: an apply waits for it, though it
-    /// changes nothing.
+    /// The condition that is not ready yet, if an earlier apply wrote the artifact without seeing it become ready. An
+    /// apply waits for it, although it changes nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub awaits: Option<String>,
-    /// Where it was declared; absent for what is declared no more.
+    /// The declaring lines; absent if the stack no longer declares it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
-    /// Artifacts whose steps have to be done first.
+    /// Artifacts whose steps must complete first.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub after: BTreeSet<ArtifactId>,
-    /// What changes.
+    /// The change.
     #[serde(flatten)]
     pub change: Change,
-    /// What was there when the plan was made.
+    /// The facts at the time the plan was made.
     pub basis: Basis,
 }
 
-/// A part of an artifact's change, where it takes two steps: others use what goes away, and are to stop first.
+/// A part of an artifact's change, if it takes two steps: other artifacts use a removed part and must stop using it
+/// first.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// Everything but taking away what others use.
+    /// Everything but the removal of parts that other artifacts use.
     First {
-        /// What stays for now: logical ids of a CloudFormation stack.
+        /// The parts that are kept for now: logical ids of a CloudFormation stack.
         keeps: BTreeSet<Text>,
     },
-    /// The rest, when nobody uses it any more.
+    /// The removal, after no artifact uses these parts any more.
     Second,
 }
 
-/// What an artifact is called by the system it is in.
+/// The name of an artifact in the target system.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Subject {
     /// `Deployment`, `CloudFormation stack`.
@@ -148,63 +150,64 @@ pub struct Subject {
     pub name: Text,
 }
 
-/// How one artifact changes.
+/// The change of one artifact.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Change {
-    /// What is done.
+    /// The action.
     pub action: Action,
-    /// Why, in words: `spec.replicas changes`, `no longer in the stack`.
+    /// The reason: `spec.replicas changes`, `no longer in the stack`.
     pub reason: String,
-    /// The worst that comes of it.
+    /// The highest risk.
     #[serde(default, skip_serializing_if = "Risk::is_none")]
     pub risk: Risk,
-    /// The fields that change; for a create or a delete, empty: all of them do.
+    /// The changed fields; empty for a create or a delete, which concern all fields.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<Field>,
-    /// For a CloudFormation stack: the resources in it that change.
+    /// The changed resources of a CloudFormation stack.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<MemberChange>,
-    /// Resources whose data is lost. Each has to be approved by address.
+    /// Resources whose data is lost. Each requires approval by address.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub loses_data: BTreeSet<Address>,
-    /// What goes along with a container (a namespace, a definition, a CloudFormation stack) that is deleted or replaced,
-    /// and is not ours, or has no step of its own. The address of each is among `loses_data`, too.
+    /// Foreign objects, and objects without their own step, that are deleted along with a container (a namespace, a
+    /// CRD, a CloudFormation stack). Their addresses are also in `loses_data`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub contents: Vec<Content>,
-    /// Resources whose data is retained but no longer managed. Each has to be approved by address.
+    /// Resources whose data is retained but no longer managed. Each requires approval by address.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub retains: BTreeSet<Address>,
-    /// Resources that have an address or a credential that others use and that a new one does not have. Each has to be approved by
-    /// address.
+    /// Resources with an address or a credential that other systems use and that a new resource does not have. Each
+    /// requires approval by address.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub loses_identity: BTreeSet<Address>,
-    /// How data is lost of an object that stays.
+    /// The in-place changes that lose data.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub losses: Vec<Loss>,
-    /// Whether the server itself said what would come out; otherwise it was worked out from what was read.
+    /// Whether the server computed the result. Otherwise it was derived from the observed state.
     pub previewed: bool,
-    /// What a reader should know beside this.
+    /// Notes for the user.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
 
-/// Something in a container that is deleted, which the deletion takes along.
+/// An object that is deleted along with its container.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Content {
-    /// What a user passes to `--approve`. For something that has no address of its own it is the container's, with what it is
-    /// as the key: `platform/base/namespace["Secret/precious"]`.
+    /// The address for `--approve`. An object without its own address has the container's address, with its kind and
+    /// name as the key: `platform/base/namespace["Secret/precious"]`.
     pub address: Address,
-    /// What it is, with its kind and name: `Secret precious`. Of very many of one kind: `52 objects of kind Secret`.
+    /// The kind and name: `Secret precious`. For many objects of one kind: `52 objects of kind Secret`.
     pub shown: String,
-    /// Who owns it, where something tells: a field manager, a tag.
+    /// The owner, if known: a field manager, a tag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Text>,
-    /// The physical identities behind it. What came into the container since the plan was made is not among them.
+    /// The physical identities of the objects. Objects that were added after the plan was made are not included.
     pub identities: BTreeSet<Text>,
 }
 
 impl Content {
-    /// The address of something in a container that has no address of its own. `name` says what it is: `Secret/precious`.
+    /// Returns the address of an object in a container that has no address of its own. `name` is its kind and name:
+    /// `Secret/precious`.
     pub fn address_in(container: &Address, name: &str) -> Address {
         let key = match &container.key {
             Some(key) => format!("{key}: {name}"),
@@ -220,108 +223,109 @@ impl Content {
 impl fmt::Display for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.owner {
-            Some(owner) => write!(f, "{}, made by `{owner}`", self.shown),
+            Some(owner) => write!(f, "{}, managed by `{owner}`", self.shown),
             None => f.write_str(&self.shown),
         }
     }
 }
 
-/// How one resource of a CloudFormation stack changes.
+/// The change of one resource of a CloudFormation stack.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct MemberChange {
-    /// Its name in the template.
+    /// The logical id in the template.
     pub logical_id: Text,
-    /// Its address; absent where nobody recorded it.
+    /// The address; absent if it was not recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Address>,
     /// Such as `AWS::S3::Bucket`.
     #[serde(rename = "type")]
     pub resource_type: Text,
-    /// Where it was declared; absent for what is declared no more.
+    /// The declaring lines; absent if the stack no longer declares it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
-    /// What is done.
+    /// The action.
     pub action: Action,
-    /// Why, in words.
+    /// The reason.
     pub reason: String,
-    /// The worst that comes of it.
+    /// The highest risk.
     #[serde(default, skip_serializing_if = "Risk::is_none")]
     pub risk: Risk,
-    /// The fields that change.
+    /// The changed fields.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<Field>,
-    /// How data is lost although the resource stays.
+    /// The in-place changes that lose data.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub losses: Vec<Loss>,
 }
 
-/// What is done with a thing.
+/// The action of a step.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// Nothing: it is as it should be.
+    /// It does not change.
     Keep,
-    /// It does not exist, and will.
+    /// It does not exist and is created.
     Create,
-    /// It exists, is not ours, and will be: the user named it.
+    /// It exists and is not ours; Terrace starts to manage it, because the user named it.
     Adopt,
-    /// It is changed where it is.
+    /// It is changed in place.
     Update,
     /// It is deleted and created again.
     Replace,
     /// It is deleted.
     Delete,
-    /// It stays, and is no longer ours: an adopted artifact that left the stack, a CloudFormation resource that is retained.
+    /// It is retained without management: an adopted artifact that left the stack, or a CloudFormation resource with a
+    /// retention policy.
     Release,
 }
 
-/// The worst that comes of a change.
+/// The risk of a change.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Risk {
-    /// Nothing stops.
+    /// No interruption.
     #[default]
     None,
-    /// Pods or instances are started anew.
+    /// Pods or instances are restarted.
     Restart,
-    /// It is gone for a while, and its identity is another one.
+    /// It does not exist for a while and gets a new identity.
     Replace,
-    /// Others use an address or a credential of it that a new one does not have.
+    /// Other systems use an address or a credential of it that a new resource does not have.
     IdentityLoss,
     /// Data is lost.
     DataLoss,
 }
 
 impl Risk {
-    /// Whether there is nothing to fear.
+    /// Whether there is no risk.
     pub fn is_none(&self) -> bool {
         *self == Risk::None
     }
 }
 
-/// How one field changes.
+/// The change of one field.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Field {
-    /// Where in the object, the template or the resource's properties.
+    /// The path in the object, the template or the resource's properties.
     pub path: Vec<Segment>,
-    /// What is there; absent where nothing is. Secret values are masked.
+    /// The present value; absent if the field is not set. Secret values are masked.
     #[serde(
         default,
         deserialize_with = "present",
         skip_serializing_if = "Option::is_none"
     )]
     pub before: Option<Value>,
-    /// What will be there; absent where nothing will be.
+    /// The new value; absent if the field is removed.
     #[serde(
         default,
         deserialize_with = "present",
         skip_serializing_if = "Option::is_none"
     )]
     pub after: Option<Value>,
-    /// Where the value comes from, when it is known only after apply: `finance/lake/role.arn`.
+    /// The source of a value that is known only after apply: `finance/lake/role.arn`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_after: Option<Text>,
-    /// Whether this is why the resource has to be replaced.
+    /// Whether this field forces the replacement of the resource.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub forces_replacement: bool,
 }
@@ -329,7 +333,7 @@ pub struct Field {
 /// The format of a plan, in [`Plan::format`].
 pub(crate) const FORMAT: &str = "terrace-plan/1";
 
-/// What stands for a secret in a plan.
+/// The placeholder for a secret in a plan.
 pub const MASKED: &str = "(secret)";
 
 /// Masks the values of a Secret's fields.
@@ -347,12 +351,12 @@ pub fn hide_secrets(fields: &mut [Field]) {
 }
 
 impl Change {
-    /// Nothing changes.
+    /// Creates a change that changes nothing.
     pub fn keep() -> Change {
-        Change::of(Action::Keep, "it is as it should be")
+        Change::of(Action::Keep, "up to date")
     }
 
-    /// A change with nothing but an action and a reason.
+    /// Creates a change with only an action and a reason.
     pub fn of(action: Action, reason: impl Into<String>) -> Change {
         Change {
             action,
@@ -370,14 +374,14 @@ impl Change {
         }
     }
 
-    /// It is deleted, and what it holds is lost.
+    /// Creates the deletion of an artifact and of the data it holds.
     pub(crate) fn removal(live: &Live) -> Change {
         let mut change = Change::of(Action::Delete, "no longer in the stack");
         change.takes_object(live, None);
         change
     }
 
-    /// Adds what goes along with it; all of that has to be approved, and so does the container itself.
+    /// Adds the objects that are deleted along with a container. They and the container require approval.
     pub fn take_along(&mut self, contents: Vec<Content>, container: &[Address]) {
         if contents.is_empty() {
             return;
@@ -389,7 +393,7 @@ impl Change {
         self.risk = Risk::DataLoss;
     }
 
-    /// Those of these contents that have something in them which the plan does not know of.
+    /// Returns the contents that include objects unknown to the plan.
     pub(crate) fn unknown_contents(&self, now: Vec<Content>) -> impl Iterator<Item = Content> {
         let known = self.contents.iter().flat_map(|content| &content.identities);
         let known: BTreeSet<&Text> = known.collect();
@@ -397,7 +401,7 @@ impl Change {
             .filter(move |content| !content.identities.iter().all(|id| known.contains(id)))
     }
 
-    /// Whether some field's value is known only when others have settled.
+    /// Whether the value of some field is known only after other artifacts are ready.
     pub fn waits_for_values(&self) -> bool {
         let late = |fields: &[Field]| fields.iter().any(|field| field.known_after.is_some());
         late(&self.fields) || self.members.iter().any(|member| late(&member.fields))
@@ -405,22 +409,22 @@ impl Change {
 }
 
 impl Step {
-    /// In words, that it deletes more than what is ours.
+    /// Describes that the step deletes more than our own objects.
     fn deletes_along(&self) -> String {
         match self.change.action {
-            Action::Delete | Action::Replace => format!("{} is deleted with all that is in it", self.subject),
+            Action::Delete | Action::Replace => format!("{} is deleted with everything in it", self.subject),
             _ => format!("this deletes resources of {}", self.subject),
         }
     }
 
-    /// Whether it is taken after all that bring something about, and only if these went well.
+    /// Whether it runs after all steps that create or update, and only if these succeeded.
     pub(crate) fn takes_away(&self) -> bool {
         matches!(self.change.action, Action::Delete | Action::Release) || self.stage == Some(Stage::Second)
     }
 }
 
 impl Plan {
-    /// What is there when it has been applied.
+    /// Returns the bundle after the apply.
     pub fn wanted(&self) -> Bundle {
         match self.purpose {
             Purpose::Apply => self.bundle.clone(),
@@ -432,24 +436,24 @@ impl Plan {
         }
     }
 
-    /// The steps that change something.
+    /// Iterates over the steps that change something.
     pub fn changes(&self) -> impl Iterator<Item = &Step> {
         self.steps
             .iter()
             .filter(|step| step.change.action != Action::Keep)
     }
 
-    /// Whether applying it would change nothing.
+    /// Whether an apply would change nothing.
     pub fn changes_nothing(&self) -> bool {
         self.changes().next().is_none()
     }
 
-    /// Whether there is nothing to apply: nothing would change, and nothing is left to be waited for.
+    /// Whether there is nothing to apply: nothing would change, and there is nothing to wait for.
     pub fn is_empty(&self) -> bool {
         self.changes_nothing() && self.steps.iter().all(|step| step.awaits.is_none())
     }
 
-    /// Those of these addresses whose approval applying it does not need, each with the one that may have been meant.
+    /// Returns those of these addresses that need no approval, each with the address that the user may have meant.
     pub(crate) fn approved_for_nothing<'a>(
         &'a self,
         approved: &'a BTreeSet<Address>,
@@ -467,7 +471,7 @@ impl Plan {
         })
     }
 
-    /// Whether it may be applied by who has approved these addresses.
+    /// Checks whether the plan may be applied with approvals for these addresses.
     pub fn allowed(&self, approved: &BTreeSet<Address>) -> Result<(), Refusal> {
         if !self.refusals.is_empty() {
             return Err(Refusal::NotAllowed(self.refusals.clone()));
@@ -496,27 +500,27 @@ impl Plan {
         })
     }
 
-    /// All addresses that have to be approved before it is applied: what loses data, is retained with its data,
-    /// or loses an identity that others use.
+    /// Returns all addresses that require approval: those that lose data, are retained with their data, or lose an
+    /// identity that other systems use.
     pub fn approvals(&self) -> BTreeSet<&Address> {
         self.changes_of_steps().flat_map(Change::approvals).collect()
     }
 
-    /// All addresses whose data would be lost.
+    /// Returns all addresses whose data would be lost.
     pub fn loses_data(&self) -> BTreeSet<&Address> {
         self.changes_of_steps()
             .flat_map(|change| &change.loses_data)
             .collect()
     }
 
-    /// All addresses whose data would be retained but no longer managed.
+    /// Returns all addresses whose data would be retained but no longer managed.
     pub fn retains(&self) -> BTreeSet<&Address> {
         let lost = self.loses_data();
         let all = self.changes_of_steps().flat_map(|change| &change.retains);
         all.filter(|address| !lost.contains(*address)).collect()
     }
 
-    /// All addresses whose identity would be lost.
+    /// Returns all addresses whose identity would be lost.
     pub fn loses_identity(&self) -> BTreeSet<&Address> {
         self.changes_of_steps()
             .flat_map(|change| &change.loses_identity)
@@ -552,7 +556,7 @@ impl fmt::Display for Subject {
     }
 }
 
-/// A value that is there, `null` included.
+/// Deserializes a value that is present, including `null`.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
 }

@@ -1,4 +1,4 @@
-//! How a plan is made: observe, preview, and then a pure function that puts together what these two brought.
+//! Makes plans: observes the targets, previews the changes, and combines both in a pure function.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,24 +30,25 @@ pub(crate) use previews::AskedFor;
 use adoption::Adoption;
 use previews::{PARALLEL, preview};
 
-/// What a plan is made with.
+/// The options of a plan.
 #[derive(Clone, Debug)]
 pub struct PlanOptions {
-    /// How much servers may be asked.
+    /// The requests that previews may send.
     pub preview: PreviewOptions,
-    /// Tenants, components or addresses (`finance`, `finance/airflow`, `finance/airflow/scheduler`) to limit the plan
-    /// to, with all they need. Empty for everything.
+    /// Tenants, components or addresses (`finance`, `finance/airflow`, `finance/airflow/scheduler`) to which the plan
+    /// is limited, with their dependencies. Empty for everything.
     pub only: Vec<Text>,
-    /// Addresses, or `TENANT/COMPONENT`, of what exists, is not ours, and is to be managed from now on.
+    /// Addresses, or `TENANT/COMPONENT`, of existing foreign artifacts that Terrace manages from now on.
     pub adopt: Vec<Text>,
-    /// Addresses whose deletion the user approves: what was adopted is deleted only then, and released otherwise.
+    /// Addresses whose deletion the user approves. An adopted artifact is deleted only with approval, and retained
+    /// otherwise.
     pub approved: BTreeSet<Address>,
     /// Whether the user accepts that the environment moves here from another directory.
     pub accept_origin: bool,
 }
 
 impl PlanOptions {
-    /// Everything, with dry runs, taking nothing over.
+    /// Plans everything, with dry runs, without taking over fields.
     pub fn everything() -> PlanOptions {
         PlanOptions {
             preview: PreviewOptions {
@@ -63,7 +64,7 @@ impl PlanOptions {
     }
 }
 
-/// Plans to bring a bundle about, or to take away everything that is there of its stack in its environment.
+/// Plans to deploy a bundle, or to delete everything that its stack has in its environment.
 pub(crate) async fn plan_over(
     targets: &Targets,
     purpose: Purpose,
@@ -108,7 +109,7 @@ pub(crate) async fn plan_over(
     let notes = read_journal(targets, &history, &mut plan).await?;
     let known = Known {
         previous: previous.as_ref(),
-        // What is taken away last is looked for everywhere.
+        // A destroy looks for objects of all kinds.
         kinds: history.kinds().filter(|_| purpose == Purpose::Apply),
         notes: &notes,
         identities: &identities,
@@ -164,7 +165,7 @@ pub(crate) async fn plan_over(
     Ok(plan)
 }
 
-/// What is in the way of these steps, taken together.
+/// Finds conflicts that would make these steps fail.
 async fn obstacles(
     targets: &Targets,
     bundle: &Bundle,
@@ -186,7 +187,7 @@ async fn obstacles(
     Ok(found)
 }
 
-/// What the last apply wrote and did not see settle is waited for by the next, though it changes nothing.
+/// Finds unchanged artifacts that the last apply wrote without seeing them become ready. The next apply waits for them.
 async fn look_at_unsettled(
     targets: &Targets,
     wanted: &Bundle,
@@ -203,7 +204,7 @@ async fn look_at_unsettled(
         step.awaits = match look {
             Ok(Look::Settled(_) | Look::Gone) => None,
             Ok(Look::Waiting(why)) => Some(why),
-            // The apply looks again, and ends with what it sees then.
+            // The apply looks again and reports the result.
             Ok(Look::Failed(failure)) | Err(failure) => Some(match failure.kind {
                 FailureKind::NotReady { why } => format!("{}: {why}", failure.message),
                 _ => failure.message,
@@ -215,7 +216,7 @@ async fn look_at_unsettled(
     looked.into_iter().collect()
 }
 
-/// What may be there that is not wanted any more, by name.
+/// Returns the bundle of artifacts that may exist, by name, and are no longer wanted.
 pub(crate) fn previous(plan: &Plan, standing: Option<Bundle>) -> Option<Bundle> {
     match (plan.purpose, standing) {
         (Purpose::Apply, standing) => standing,
@@ -224,30 +225,30 @@ pub(crate) fn previous(plan: &Plan, standing: Option<Bundle>) -> Option<Bundle> 
     }
 }
 
-/// Where nothing was ever recorded, and things are there all the same.
+/// Notes that artifacts exist although the ledger is empty.
 fn forgotten(targets: &Targets, live: &BTreeMap<ArtifactId, (Text, Live)>) -> Option<String> {
     let ours = live.values().filter(|(_, live)| live.ownership.is_ours());
     let count = ours.count();
-    let (what, are) = match count {
+    let (artifacts, exist) = match count {
         0 => return None,
-        1 => ("artifact", "is"),
-        _ => ("artifacts", "are"),
+        1 => ("artifact", "exists"),
+        _ => ("artifacts", "exist"),
     };
     Some(format!(
-        "nothing is recorded in {}, and {count} {what} of this environment {are} there: its history was deleted, or is where \
-         the environment delivered before; what is in a cluster or account that it names no more is not found",
+        "the ledger in {} is empty, but {count} {artifacts} of this environment {exist}: the ledger was deleted, or is in a \
+         target that the environment no longer names; resources in such a target are not found",
         targets.home.shown()
     ))
 }
 
-/// Reads the ledger; nothing where it may not be read, which is no reason not to plan.
+/// Reads the ledger. Returns `None` if permissions to read it are missing, because a plan is still possible.
 async fn read_ledger(targets: &Targets, plan: &mut Plan) -> Result<Option<History>, Error> {
     let home = &targets.home;
     let history = match History::read_end(home).await {
         Ok(history) => history,
         Err(failure) if matches!(failure.kind, FailureKind::Denied { .. }) => {
             let mut note = format!(
-                "the ledger in {} may not be read ({}), so what lost our label is not found; an apply needs it",
+                "the ledger in {} cannot be read ({}), so resources that lost their label are not found; an apply requires this permission",
                 home.shown(),
                 failure.message
             );
@@ -265,7 +266,7 @@ async fn read_ledger(targets: &Targets, plan: &mut Plan) -> Result<Option<Histor
     }
     if let Some(entry) = history.broken_at {
         plan.notes.push(format!(
-            "entry {entry} of the ledger in {} does not follow from the one before: somebody changed history, so it is not used",
+            "entry {entry} of the ledger in {} does not match the previous entry: the history was changed, so Terrace does not use it",
             home.shown()
         ));
     }
@@ -274,11 +275,11 @@ async fn read_ledger(targets: &Targets, plan: &mut Plan) -> Result<Option<Histor
         match last.status {
             Status::Deployed => {}
             Status::Deploying => plan.notes.push(format!(
-                "release {} by {} of {} has not ended: it is still running or was interrupted; this plan finishes it",
+                "release {} by {} at {} has not ended: it is still running or was interrupted; this plan finishes it",
                 last.id, last.who, last.began
             )),
             Status::Failed => plan.notes.push(format!(
-                "release {} by {} of {} did not complete; this plan finishes it",
+                "release {} by {} at {} did not complete; this plan finishes it",
                 last.id, last.who, last.began
             )),
         }
@@ -286,7 +287,7 @@ async fn read_ledger(targets: &Targets, plan: &mut Plan) -> Result<Option<Histor
     Ok(Some(history))
 }
 
-/// What the next apply puts right before all else. Nobody has to ask after a release that ended well.
+/// Reads the recovery records that the next apply restores first. After a release that ended well there are none.
 async fn read_journal(targets: &Targets, history: &History, plan: &mut Plan) -> Result<Vec<Note>, Error> {
     if history.last().is_none_or(|last| last.status == Status::Deployed) {
         return Ok(Vec::new());
@@ -294,14 +295,14 @@ async fn read_journal(targets: &Targets, history: &History, plan: &mut Plan) -> 
     let notes: Vec<Note> = journal::left(&targets.home).await?.into_values().collect();
     for note in &notes {
         plan.notes.push(format!(
-            "an apply that did not end left this open, and it is put right first: {}",
+            "an interrupted apply left this open, and the next apply restores it first: {}",
             note.what
         ));
     }
     Ok(notes)
 }
 
-/// What was observed, by artifact.
+/// Indexes the observed artifacts by id.
 pub(crate) fn index(observed: BTreeMap<Text, Vec<Live>>) -> BTreeMap<ArtifactId, (Text, Live)> {
     let all = observed
         .into_iter()
@@ -318,12 +319,12 @@ pub(crate) fn backend_of<'a>(
     backend.ok_or_else(|| {
         Failure::new(
             FailureKind::Broken,
-            format!("the bundle has no target `{target}`, but artifacts for it"),
+            format!("the bundle contains artifacts for target `{target}`, but does not define that target"),
         )
     })
 }
 
-/// What is ours, is there, and is not wanted.
+/// Plans the removal of artifacts that are ours and no longer wanted.
 fn removals(
     targets: &Targets,
     wanted: &Bundle,
@@ -344,7 +345,7 @@ fn removals(
         .collect()
 }
 
-/// Puts together what was read and what servers said. Pure.
+/// Combines observations and previews into steps. Pure.
 fn steps(
     wanted: &Bundle,
     previous: Option<&Bundle>,
@@ -437,8 +438,8 @@ fn removal_of(
     }
 }
 
-/// Whatever a backend says: nothing that holds data, by what is live or by what is wanted, is replaced or deleted without its
-/// address being asked for.
+/// Ensures that no artifact or resource that holds data, by its live state or by the bundle, is replaced or deleted
+/// without approval of its address, whatever the backend reports.
 pub(crate) fn guard(artifact: &Artifact, live: Option<&Live>, change: &mut Change) {
     if change.action == Action::Replace
         && let Some(live) = live
@@ -448,7 +449,7 @@ pub(crate) fn guard(artifact: &Artifact, live: Option<&Live>, change: &mut Chang
             Some(object) => change.takes_object(live, Some(object)),
             None => change.loses_data.extend(live.holds_data.iter().cloned()),
         }
-        // Somebody else made it: to replace it is to delete what is theirs.
+        // An adopted artifact was created by another user, so its replacement deletes their resource.
         if !live.ownership.is_ours() || live.ownership.is_adopted() {
             change.loses_data.extend(addresses(artifact));
         }
@@ -480,7 +481,7 @@ fn wanted_to_hold(artifact: &Artifact, logical_id: &str) -> bool {
         .is_some_and(|member| member.holds_data)
 }
 
-/// What an artifact is called.
+/// Returns the display name of an artifact.
 pub(crate) fn subject(artifact: &Artifact) -> Subject {
     match &artifact.body {
         Body::Object(object) => Subject {
@@ -496,7 +497,7 @@ pub(crate) fn subject(artifact: &Artifact) -> Subject {
     }
 }
 
-/// The addresses of what is in an artifact.
+/// Returns the addresses of an artifact's resources.
 pub(crate) fn addresses(artifact: &Artifact) -> Vec<Address> {
     match &artifact.body {
         Body::Object(object) => vec![object.address.clone()],

@@ -1,4 +1,4 @@
-//! The steps of an apply, each in its turn.
+//! The steps of a running apply.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,7 +24,7 @@ use crate::values::{Values, sources};
 mod send;
 mod settling;
 
-/// An apply under way.
+/// A running apply.
 pub(crate) struct Run<'a, E> {
     pub(crate) plan: &'a Plan,
     pub(crate) wanted: &'a Bundle,
@@ -34,24 +34,24 @@ pub(crate) struct Run<'a, E> {
     pub(crate) held: &'a dyn Held,
     pub(crate) journal: &'a Journal<'a>,
     pub(crate) events: &'a E,
-    /// The last apply did not end well: what needs no change may still not have settled.
+    /// Whether the last apply did not end well, so that even unchanged artifacts may not be ready.
     pub(crate) settle_all: bool,
-    /// The physical identities of what stands now.
+    /// The physical identities of the live artifacts.
     pub(crate) standing: Mutex<Identities>,
 }
 
-/// Requests under way at once, looks included.
+/// The maximum number of concurrent requests, including looks.
 const PARALLEL: usize = 16;
-/// How long a system may not answer while something is waited for there.
+/// The maximum time that a system may be unreachable while a step waits for it.
 const AWAY: Duration = Duration::from_secs(90);
 
-/// What the steps share.
+/// The state that all steps share.
 struct Shared<'a> {
     values: Mutex<Values>,
-    /// What has settled and has a second step to come.
+    /// Ready artifacts that have a second step.
     settled: Mutex<BTreeMap<ArtifactId, Live>>,
     asked_for: AskedFor<'a>,
-    /// Artifacts that a step which changes something comes after.
+    /// Artifacts that must be ready before a step that changes something.
     awaited: BTreeSet<&'a ArtifactId>,
     permits: Semaphore,
 }
@@ -63,7 +63,7 @@ enum Ended {
 }
 
 impl<'a, E: Fn(Event) + Send + Sync> Run<'a, E> {
-    /// The physical identities of what stands now, as far as the steps have told.
+    /// Returns the physical identities of the live artifacts, as far as the steps have reported them.
     pub(crate) fn identities(&self) -> Identities {
         self.standing().clone()
     }
@@ -72,8 +72,8 @@ impl<'a, E: Fn(Event) + Send + Sync> Run<'a, E> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes all steps, each as soon as those it comes after are done. After a failure, goes on with what does not
-    /// depend on it; deletes wait for everything else, and are not begun if anything failed.
+    /// Runs all steps, each as soon as the steps before it are complete. After a failure, continues with steps that do
+    /// not depend on it. Deletes run after all other steps, and only if none of them failed.
     pub(crate) async fn steps(&self) -> Vec<(StepName, Outcome)> {
         let shared = Shared {
             values: Mutex::default(),
@@ -90,21 +90,21 @@ impl<'a, E: Fn(Event) + Send + Sync> Run<'a, E> {
         if brought.values().all(|outcome| *outcome == Outcome::Done) {
             self.group(&takes_away, &shared, &mut taken).await;
         } else {
-            let why = "deletions run only after all other steps complete";
-            self.skip(&takes_away, why, &mut taken);
+            let reason = "deletions run only after all other steps complete";
+            self.skip(&takes_away, reason, &mut taken);
         }
-        let told = self.plan.steps.iter().filter_map(|step| {
+        let reported = self.plan.steps.iter().filter_map(|step| {
             let of_group = if step.takes_away() {
                 &mut taken
             } else {
                 &mut brought
             };
             let outcome = of_group.remove(&step.artifact)?;
-            // What changes nothing is worth a word only when it was waited for in vain.
+            // An unchanged step is reported only if waiting for it failed.
             let quiet = matches!(outcome, Outcome::Done | Outcome::Skipped(_));
             (step.change.action != Action::Keep || !quiet).then(|| (name(step), outcome))
         });
-        told.collect()
+        reported.collect()
     }
 
     async fn group(
@@ -131,16 +131,16 @@ impl<'a, E: Fn(Event) + Send + Sync> Run<'a, E> {
             }
         }
         let mut running: FuturesUnordered<BoxFuture<'_, (&'a Step, Ended)>> = FuturesUnordered::new();
-        let mut told = false;
+        let mut reported = false;
         loop {
             if self.lost_lock().is_some() {
                 ready.clear();
             }
             if self.options.cancel.is_cancelled() {
                 ready.clear();
-                if !told {
+                if !reported {
                     (self.events)(Event::Stopping);
-                    told = true;
+                    reported = true;
                 }
             }
             for step in ready.drain(..) {
@@ -151,7 +151,7 @@ impl<'a, E: Fn(Event) + Send + Sync> Run<'a, E> {
             }
             let (step, ended) = tokio::select! {
                 biased;
-                () = self.options.cancel.cancelled(), if !told => continue,
+                () = self.options.cancel.cancelled(), if !reported => continue,
                 Some(ended) = running.next() => ended,
                 else => break,
             };
@@ -178,29 +178,29 @@ impl<'a, E: Fn(Event) + Send + Sync> Run<'a, E> {
             .filter(|step| !outcomes.contains_key(&step.artifact))
             .copied()
             .collect();
-        let why = if cancelled {
+        let reason = if cancelled {
             "the apply was stopped"
         } else if self.lost_lock().is_some() {
             "the lock was lost"
         } else {
             "a dependency did not complete"
         };
-        self.skip(&left, why, outcomes);
+        self.skip(&left, reason, outcomes);
     }
 
-    /// That the lock was lost, if it was: then nothing more is written, and nothing is waited for.
+    /// Returns the failure if the lock was lost. Then nothing more is written, and no step waits.
     fn lost_lock(&self) -> Option<Failure> {
         let checked = self.held.check().err();
         checked.filter(|failure| failure.kind == FailureKind::LockLost)
     }
 
-    fn skip(&self, steps: &[&Step], why: &str, outcomes: &mut BTreeMap<ArtifactId, Outcome>) {
+    fn skip(&self, steps: &[&Step], reason: &str, outcomes: &mut BTreeMap<ArtifactId, Outcome>) {
         for step in steps {
-            outcomes.insert(step.artifact.clone(), Outcome::Skipped(why.to_owned()));
+            outcomes.insert(step.artifact.clone(), Outcome::Skipped(reason.to_owned()));
             if step.change.action != Action::Keep {
                 (self.events)(Event::Skipped {
                     step: name(step),
-                    why: why.to_owned(),
+                    why: reason.to_owned(),
                 });
             }
         }
@@ -265,7 +265,7 @@ impl<'a, E: Fn(Event) + Send + Sync> Run<'a, E> {
     }
 }
 
-/// One step being taken.
+/// A running step.
 struct Taking<'r, 'a, E> {
     run: &'r Run<'a, E>,
     shared: &'r Shared<'a>,
@@ -277,7 +277,7 @@ struct Taking<'r, 'a, E> {
 impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
     async fn take(&self, artifact: Option<&Artifact>, live: Option<&Live>) -> Result<(), Ended> {
         let broken = || {
-            let message = "the plan changes what its bundle does not have";
+            let message = "the plan changes an artifact that its bundle does not contain";
             Ended::Failed(Failure::new(FailureKind::Broken, message))
         };
         match (&self.step.stage, artifact, live) {
@@ -322,7 +322,7 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
                 self.write(artifact, action, live).await
             }
             (_, None) => {
-                let message = "the plan changes what its bundle does not have";
+                let message = "the plan changes an artifact that its bundle does not contain";
                 Err(Ended::Failed(Failure::new(FailureKind::Broken, message)))
             }
         }
@@ -363,8 +363,8 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
         self.close().await
     }
 
-    /// What was in the middle of something when it was planned is waited for like everything else, before it is written.
-    /// How that ended is for the write to see.
+    /// Waits for an operation that was running when the plan was made, before the artifact is written. The write
+    /// handles the result of that operation.
     async fn rests(&self, artifact: &Artifact, live: Option<&Live>) -> Result<(), Ended> {
         if !self.step.basis.0.contains_key(Basis::IN_PROGRESS) {
             return Ok(());
@@ -410,33 +410,34 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
         self.close().await
     }
 
-    /// A last look into a container that is about to be deleted: what came into it since the plan was made stays.
+    /// Checks a container again just before its deletion: objects that were added after the plan was made must not be
+    /// deleted.
     async fn contains_only_what_was_agreed(&self) -> Result<(), Ended> {
         let run = self.run;
         let id = &self.step.artifact;
         let look = || -> BoxFuture<'_, _> {
             Box::pin(contents(run.targets, run.plan, run.wanted, run.live, Some(id)))
         };
-        let mut found = self.request(look).await.map_err(Ended::Failed)?;
-        let now = found.remove(id).unwrap_or_default();
-        let came: Vec<String> = self
+        let mut contents_now = self.request(look).await.map_err(Ended::Failed)?;
+        let now = contents_now.remove(id).unwrap_or_default();
+        let added: Vec<String> = self
             .step
             .change
             .unknown_contents(now)
             .map(|content| content.to_string())
             .collect();
-        if came.is_empty() {
+        if added.is_empty() {
             return Ok(());
         }
         let message = format!(
-            "{} was not deleted: since the plan was made, it has come to contain {}",
+            "{} was not deleted: it contains objects that were added after the plan was made: {}",
             self.step.subject,
-            came.join(", ")
+            added.join(", ")
         );
         Err(Ended::Failed(Failure::new(FailureKind::Stale, message)))
     }
 
-    /// Strikes out what was noted: the step has come to its end.
+    /// Clears the recovery record, because the step has ended.
     async fn close(&self) -> Result<(), Ended> {
         let id = &self.step.artifact;
         if self.run.journal.about(id).is_some() {
@@ -446,7 +447,7 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
         Ok(())
     }
 
-    /// After a failure, puts right what was noted. Where that fails too, the next apply does it.
+    /// Restores the recorded settings after a failure. If that fails, too, the next apply does it.
     async fn restore(&self) {
         let Some(note) = self.run.journal.about(&self.step.artifact) else {
             return;
@@ -460,7 +461,8 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
         }
     }
 
-    /// The late values of an artifact. Those it needs have settled, so whatever is not known now never will be.
+    /// Returns the late values of an artifact. Its dependencies are ready, so a value that is unknown now remains
+    /// unknown.
     fn values_for(&self, artifact: &Artifact) -> Result<Values, Failure> {
         let known = self.shared.values.lock().unwrap_or_else(PoisonError::into_inner);
         let mut values = Values::default();
@@ -469,17 +471,19 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
                 Some(value) => values.learn(source, value.clone()),
                 None if !self.backend.fills_late_values() => {}
                 None => {
-                    let message = format!("`{}` has no value", source.shown);
-                    return Err(Failure::new(FailureKind::Rejected, message)
-                        .hint(format!("`{}` settled without it", source.artifact)));
+                    let message = format!("the value of `{}` is not available", source.shown);
+                    return Err(Failure::new(FailureKind::Rejected, message).hint(format!(
+                        "`{}` is ready, but does not provide this value",
+                        source.artifact
+                    )));
                 }
             }
         }
         Ok(values)
     }
 
-    /// A change whose values were not all known when it was planned is looked at again now that they are. It is made
-    /// only if it is what the plan said in everything but these values.
+    /// Previews a change again if some of its values were unknown when it was planned. The change is made only if
+    /// everything but these values is as planned.
     async fn now_known(
         &self,
         artifact: &Artifact,
@@ -511,7 +515,7 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
             || !now.takes_no_more_than(planned)
             || !replaced(&now).is_subset(&replaced(planned));
         if worse {
-            let message = "now that all values are known, more would change than was planned";
+            let message = "with all values known, this step would change more than was planned";
             return Err(Failure::new(FailureKind::Stale, message).server(now.reason));
         }
         Ok(Some(now))

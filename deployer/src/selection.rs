@@ -1,4 +1,4 @@
-//! `--only`: what a plan is limited to.
+//! `--only`: limits a plan to a part of the stack.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,10 +9,10 @@ use crate::backend::Live;
 use crate::failure::{Failure, FailureKind};
 use crate::planning::addresses;
 
-/// What `--only` leaves.
+/// The part of the stack that `--only` selects.
 pub(crate) struct Selection<'a> {
     only: &'a [Text],
-    /// The artifacts that are left of what is wanted.
+    /// The selected artifacts of the bundle, with their dependencies.
     pub(crate) wanted: BTreeSet<&'a ArtifactId>,
 }
 
@@ -50,7 +50,7 @@ impl<'a> Selection<'a> {
         self.only.is_empty() || self.only.iter().any(matches)
     }
 
-    /// Whether something live is meant.
+    /// Whether a live artifact is selected.
     pub(crate) fn names_live(&self, live: &Live) -> bool {
         self.only.is_empty()
             || live
@@ -59,15 +59,15 @@ impl<'a> Selection<'a> {
                 .any(|address| self.names(&address.tenant, &address.component, std::slice::from_ref(address)))
     }
 
-    /// Fails where something is named that is neither wanted nor there.
+    /// Fails if an argument matches nothing in the stack and no live artifact.
     pub(crate) fn all_named(
         &self,
         bundle: &Bundle,
         live: &BTreeMap<ArtifactId, (Text, Live)>,
     ) -> Result<(), Failure> {
         let wanted = bundle.artifacts.iter().flat_map(addresses);
-        let there = live.values().flat_map(|(_, live)| live.addresses.iter().cloned());
-        let known: BTreeSet<Address> = wanted.chain(there).collect();
+        let existing = live.values().flat_map(|(_, live)| live.addresses.iter().cloned());
+        let known: BTreeSet<Address> = wanted.chain(existing).collect();
         for only in self.only {
             let alone = Selection {
                 only: std::slice::from_ref(only),
@@ -86,11 +86,11 @@ impl<'a> Selection<'a> {
                 .map(|name| name.splitn(3, '/').take(parts).collect::<Vec<_>>().join("/"))
                 .collect();
             let message =
-                format!("`--only {only}` names nothing that is in the stack or was delivered from it");
+                format!("`--only {only}` matches nothing in the stack or among its deployed resources");
             let failure = Failure::new(FailureKind::Rejected, message);
             return Err(match nearest(only, names.iter().map(String::as_str)) {
-                Some(name) => failure.hint(format!("`{name}` exists")),
-                None => failure.hint("name a tenant, `TENANT/COMPONENT`, or an address as a plan shows it"),
+                Some(name) => failure.hint(format!("did you mean `{name}`?")),
+                None => failure.hint("pass a tenant, `TENANT/COMPONENT`, or an address from a plan"),
             });
         }
         Ok(())

@@ -5,7 +5,7 @@ use terrace_catalog::{Kind, ListType};
 
 use crate::diff::{ListShape, Shapes};
 
-/// How an object of this kind is compared. Of a kind that the catalog does not know, lists are ordered.
+/// Returns how an object of this kind is compared. Lists are ordered if the catalog does not contain the kind.
 pub(crate) fn of(object: &Object) -> impl Shapes + use<> {
     OfKind(terrace_catalog::kubernetes(&object.api_version, &object.kind))
 }
@@ -19,7 +19,7 @@ impl Shapes for OfKind {
                 ListShape::Keyed(keys.into_iter().map(|(key, _)| key.into()).collect())
             }
             Some(ListType::Set) => ListShape::Set,
-            // Replaced as a whole by the server; a reader still wants to see which item it is.
+            // The server replaces an atomic list as a whole, but the user needs to see which item changes.
             Some(ListType::Atomic) | None => ListShape::Ordered,
         }
     }

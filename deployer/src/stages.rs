@@ -1,4 +1,4 @@
-//! An update in two stages: what others use is taken away only when they have stopped using it.
+//! Updates in two stages: a part that other artifacts use is removed only after they stop using it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,15 +13,15 @@ use crate::values::Values;
 
 /// The second stage of an update.
 pub(crate) struct Later {
-    /// What the first stage keeps.
+    /// The parts that the first stage keeps.
     keeps: BTreeSet<Text>,
-    /// What is taken away in the end; nothing where somebody who uses it is left out by `--only`.
+    /// The change of the second stage; `None` if `--only` excludes a user of a part.
     change: Option<Change>,
-    /// Who has to stop using it first.
+    /// The artifacts that must stop using the parts first.
     users: BTreeSet<ArtifactId>,
 }
 
-/// What a plan has found out so far.
+/// The plan so far.
 pub(crate) struct Planned<'a> {
     pub(crate) targets: &'a Targets,
     pub(crate) wanted: &'a Bundle,
@@ -32,7 +32,7 @@ pub(crate) struct Planned<'a> {
 }
 
 impl Planned<'_> {
-    /// Divides each update that takes away what others still use. What is left in `changes` is the first stage of it.
+    /// Splits each update that removes parts that other artifacts still use. `changes` then contains the first stage.
     pub(crate) async fn divide(
         &self,
         changes: &mut BTreeMap<ArtifactId, Change>,
@@ -50,17 +50,17 @@ impl Planned<'_> {
             let mut keeps = BTreeSet::new();
             let mut users = BTreeSet::new();
             let mut notes = Vec::new();
-            let mut held = false;
+            let mut has_excluded_user = false;
             for leaving in backend.leaving(live, &changes[&id]) {
-                let found = self.users_of(&id, &leaving, changes);
-                if found.is_empty() {
+                let users_of_part = self.users_of(&id, &leaving, changes);
+                if users_of_part.is_empty() {
                     continue;
                 }
-                notes.push(self.told(&leaving, &found));
+                notes.push(self.note(&leaving, &users_of_part));
                 if !leaving.replaced {
-                    held |= found.values().any(|user| *user == User::LeftOut);
+                    has_excluded_user |= users_of_part.values().any(|user| *user == User::LeftOut);
                     keeps.insert(leaving.part);
-                    users.extend(found.into_keys());
+                    users.extend(users_of_part.into_keys());
                 }
             }
             let kept = backend
@@ -71,7 +71,9 @@ impl Planned<'_> {
                     .preview(&kept, Some(live), self.values, self.options)
                     .await?;
                 let later = Later {
-                    change: backend.rest(artifact, &kept, live, self.values).filter(|_| !held),
+                    change: backend
+                        .rest(artifact, &kept, live, self.values)
+                        .filter(|_| !has_excluded_user),
                     keeps,
                     users,
                 };
@@ -85,7 +87,8 @@ impl Planned<'_> {
         Ok(divided)
     }
 
-    /// Who has one of these values now and will not have it any more; and who has it and is left out of the plan.
+    /// Finds the artifacts that use one of these values and stop using it in this plan, and those that use it and are
+    /// excluded from the plan.
     fn users_of(
         &self,
         id: &ArtifactId,
@@ -99,7 +102,7 @@ impl Planned<'_> {
         });
         let users = using.filter_map(|(other, (_, live))| {
             let user = match changes.get(other) {
-                // It has the value, and keeps it: whoever wrote it there knows why.
+                // It uses the value and keeps it, so the value was written there on purpose.
                 Some(change) if change.action == Action::Keep => return None,
                 Some(_) => User::Changes,
                 None if self.removals.contains_key(other) => User::Goes,
@@ -111,7 +114,7 @@ impl Planned<'_> {
         users.collect()
     }
 
-    fn told(&self, leaving: &Leaving, users: &BTreeMap<ArtifactId, User>) -> String {
+    fn note(&self, leaving: &Leaving, users: &BTreeMap<ArtifactId, User>) -> String {
         let known = users.keys().filter_map(|id| self.live.get(id));
         let names: Vec<String> = known.map(|(_, live)| live.subject.to_string()).collect();
         let (names, what) = (names.join(", "), &leaving.shown);
@@ -119,13 +122,13 @@ impl Planned<'_> {
             return format!("the old `{what}` is deleted before {names} is updated");
         }
         match users.values().find(|user| **user == User::LeftOut) {
-            Some(_) => format!("`{what}` stays: {names} uses it, and the plan leaves that out"),
-            None => format!("`{what}` stays until {names} has stopped using it"),
+            Some(_) => format!("`{what}` is kept: it is used by {names}, which this plan does not include"),
+            None => format!("`{what}` is kept until it is no longer used by {names}"),
         }
     }
 }
 
-/// What becomes of somebody who uses a thing.
+/// What happens in this plan to an artifact that uses a part.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum User {
     Changes,
@@ -133,7 +136,7 @@ enum User {
     LeftOut,
 }
 
-/// Adds the steps of the second stages, each after all who used what it takes away.
+/// Adds the steps of the second stages, each after all users of the removed parts.
 pub(crate) fn add_later(
     steps: &mut Vec<Step>,
     mut divided: BTreeMap<ArtifactId, Later>,
@@ -182,10 +185,10 @@ impl Plan {
     }
 }
 
-/// Shorter values are in too many places to mean anything.
+/// Shorter values occur in too many places to identify a part.
 const TELLING: usize = 6;
 
-/// Whether a text in a value has `needle` in it, not as a part of a longer name.
+/// Whether a string in a value contains `needle`, not as a part of a longer name.
 fn mentions(value: &Value, needle: &str) -> bool {
     match value {
         Value::String(text) => needle.len() >= TELLING && has_word(text, needle),
@@ -196,10 +199,10 @@ fn mentions(value: &Value, needle: &str) -> bool {
 }
 
 fn has_word(text: &str, needle: &str) -> bool {
-    let goes_on = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || matches!(c, '-' | '_'));
+    let is_name_char = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || matches!(c, '-' | '_'));
     text.match_indices(needle).any(|(at, _)| {
         let (before, after) = (&text[..at], &text[at + needle.len()..]);
-        !goes_on(before.chars().next_back()) && !goes_on(after.chars().next())
+        !is_name_char(before.chars().next_back()) && !is_name_char(after.chars().next())
     })
 }
 
@@ -208,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_not_found_in_a_longer_one() {
+    fn does_not_find_a_name_in_a_longer_one() {
         let arn = "arn:aws:sqs:eu-west-1:1:acme-jobs";
         for (text, found) in [
             ("acme-jobs", true),
@@ -221,6 +224,6 @@ mod tests {
             let value = Value::List(vec![text.into()]);
             assert_eq!(mentions(&value, "acme-jobs"), found, "{text}");
         }
-        assert!(!mentions(&"8443".into(), "8443"), "too short to tell");
+        assert!(!mentions(&"8443".into(), "8443"), "a short value was found");
     }
 }

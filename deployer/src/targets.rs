@@ -18,7 +18,7 @@ use crate::ledger::History;
 use crate::ownership::Identities;
 use crate::{cloudformation, kubernetes};
 
-/// All targets of an environment, and its home.
+/// All targets of an environment, and its state store.
 pub(crate) struct Targets {
     pub(crate) backends: BTreeMap<Text, Box<dyn Backend>>,
     pub(crate) identities: BTreeMap<Text, Identity>,
@@ -37,29 +37,29 @@ pub(crate) struct Targets {
 
 /// A connected target.
 pub(crate) struct Connected {
-    /// For artifacts.
+    /// The backend for artifacts.
     pub(crate) backend: Box<dyn Backend>,
-    /// The state store, used if the target is the environment's home.
+    /// The state store, used if this target has the environment's state store.
     pub(crate) home: Box<dyn Home>,
     /// The storage of the environment's claim.
     pub(crate) claims: Box<dyn ClaimStore>,
 }
 
-/// What is known before one looks.
+/// Knowledge from the state store before the targets are observed.
 pub(crate) struct Known<'a> {
-    /// What may be there by name, although nobody wants it any more.
+    /// The artifacts that may exist although they are no longer wanted.
     pub(crate) previous: Option<&'a Bundle>,
-    /// The kinds of objects that may be there; where absent, any.
+    /// The kinds of objects that may exist; if absent, any kind.
     pub(crate) kinds: Option<BTreeSet<Text>>,
-    /// What is put right before anything is done.
+    /// The recovery records that the apply restores first.
     pub(crate) notes: &'a [Note],
-    /// The physical identities that were recorded.
+    /// The recorded physical identities.
     pub(crate) identities: &'a Identities,
 }
 
 impl Targets {
-    /// Connects to every target, and asks each who it is: nothing is read or written where that is not as the
-    /// environment says.
+    /// Connects to every target and identifies it. Nothing is read or written if an identity differs from the
+    /// environment's.
     pub(crate) async fn connect(bundle: &Bundle, access: &Access) -> Result<Targets, Error> {
         let label = bundle.label();
         let connecting = bundle.targets.iter().map(|(name, target)| {
@@ -106,12 +106,9 @@ impl Targets {
         let Some(home) =
             home(bundle, &places, &claims).and_then(|name| Some((name.clone(), homes.remove(name)?)))
         else {
-            let message = format!(
-                "environment `{}` names nothing to deliver to",
-                bundle.environment.name
-            );
+            let message = format!("environment `{}` has no target", bundle.environment.name);
             return Err(Failure::new(FailureKind::Rejected, message)
-                .hint("give it `kubernetes:`, `aws:` or `directory:`")
+                .hint("add `kubernetes:`, `aws:` or `directory:` to the environment")
                 .into());
         };
         places.store = home.0;
@@ -198,7 +195,7 @@ impl Targets {
     }
 }
 
-/// A failure to reach a target is about the line that names it.
+/// Adds the line that names the target to a failure to reach it.
 pub(crate) fn declared(failure: Failure, bundle: &Bundle, target: &Text) -> Failure {
     let about_it = matches!(
         failure.kind,
@@ -208,7 +205,7 @@ pub(crate) fn declared(failure: Failure, bundle: &Bundle, target: &Text) -> Fail
             | FailureKind::Denied { .. }
             | FailureKind::Broken
     );
-    // What names the resources it is about, with their lines, says more.
+    // A failure that lists its resources with their lines is more precise.
     let about_it = about_it && failure.detail.concerns.is_empty();
     let place = bundle.environment.places.get(target).filter(|_| about_it);
     let origin = place.map(|place| Origin {
@@ -218,7 +215,7 @@ pub(crate) fn declared(failure: Failure, bundle: &Bundle, target: &Text) -> Fail
     failure.about(None, origin.as_ref())
 }
 
-/// The error of several failures. One that is a refusal (the target is another one, an account is not prepared) decides.
+/// Combines failures into one error. A refusal (a wrong target, an account without bootstrap bucket) takes precedence.
 pub(crate) fn fail(mut failures: Vec<Failure>) -> Option<Error> {
     let refusal = failures.iter().position(|failure| {
         matches!(
@@ -289,8 +286,8 @@ fn home<'a>(bundle: &'a Bundle, places: &'a Deployment, claims: &Claims) -> Opti
         .or_else(|| first().map(|(name, _)| name))
 }
 
-/// Which target is the home: a cluster before an account before a folder; of several, the environment's own before
-/// those that have names.
+/// Ranks the targets for the state store: a cluster before an account before a directory; unnamed targets of the
+/// environment before named ones.
 fn home_rank(name: &str, target: &Target) -> u8 {
     match target {
         Target::Kubernetes { .. } if name == "kubernetes" => 0,

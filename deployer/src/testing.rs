@@ -1,4 +1,4 @@
-//! Bundles for tests, in few words.
+//! Short constructors of bundles for tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -12,12 +12,12 @@ use terrace_artifact::{
 use crate::access::{Access, AwsAccess, StackDirectory};
 use crate::apply::{ApplyOptions, Cancel};
 
-/// A value from JSON.
+/// Parses a value from JSON.
 pub(crate) fn value(json: &str) -> Value {
     serde_json::from_str(json).unwrap()
 }
 
-/// A bundle of `acme` in `development` whose one target is the folder `out`.
+/// Creates a bundle of `acme` in `development` whose only target is the directory `out`.
 pub(crate) fn bundle(artifacts: impl IntoIterator<Item = Artifact>) -> Bundle {
     let mut artifacts: Vec<Artifact> = artifacts.into_iter().collect();
     artifacts.sort_by(|a, b| a.id.cmp(&b.id));
@@ -35,7 +35,7 @@ pub(crate) fn bundle(artifacts: impl IntoIterator<Item = Artifact>) -> Bundle {
     }
 }
 
-/// An object; `body` is what it has beside `apiVersion`, `kind` and `metadata`.
+/// Creates an object; `body` contains everything but `apiVersion`, `kind` and `metadata`.
 pub(crate) fn object(address: &str, api_version: &str, kind: &str, place: &str, body: &str) -> Artifact {
     let (namespace, name) = match place.split_once('/') {
         Some((namespace, name)) => (Some(namespace), name),
@@ -68,7 +68,7 @@ pub(crate) fn object(address: &str, api_version: &str, kind: &str, place: &str, 
     }
 }
 
-/// A CloudFormation stack with the resources of a template; those in `holding` hold data.
+/// Creates a CloudFormation stack with the resources of a template; those in `holding` hold data.
 pub(crate) fn stack(tenant: &str, component: &str, resources: &str, holding: &[&str]) -> Artifact {
     let resources = value(resources);
     let members = resources.as_map().unwrap().iter().map(|(id, resource)| {
@@ -104,13 +104,13 @@ pub(crate) fn stack(tenant: &str, component: &str, resources: &str, holding: &[&
     }
 }
 
-/// The same, after others.
+/// Returns the artifact with dependencies on others.
 pub(crate) fn needing(mut artifact: Artifact, others: &[&Artifact]) -> Artifact {
     artifact.needs = others.iter().map(|other| other.id.clone()).collect();
     artifact
 }
 
-/// The same, with a field that an output of a stack fills.
+/// Returns the artifact with a field that an output of a stack fills.
 pub(crate) fn bound(
     mut artifact: Artifact,
     path: &[&str],
@@ -135,7 +135,7 @@ pub(crate) fn bound(
     artifact
 }
 
-/// The same, holding data.
+/// Returns the artifact with data.
 pub(crate) fn holding(mut artifact: Artifact) -> Artifact {
     if let Body::Object(object) = &mut artifact.body {
         object.holds_data = true;
@@ -155,7 +155,7 @@ fn origin() -> Origin {
     }
 }
 
-/// Reaches nothing but folders under `folder`; it is always the same second.
+/// Accesses only directories below `folder`; the clock is fixed.
 pub(crate) fn access(folder: &Path) -> Access {
     Access {
         folder: folder.to_owned(),
@@ -169,7 +169,7 @@ pub(crate) fn access(folder: &Path) -> Access {
     }
 }
 
-/// Nothing approved, nobody stops it.
+/// No approvals and no stop request.
 pub(crate) fn options() -> ApplyOptions {
     ApplyOptions {
         approved: BTreeSet::new(),

@@ -1,30 +1,30 @@
-//! Late values: what is known of the attributes that bindings wait for.
+//! Late values: the known attributes that bindings wait for.
 
 use std::collections::BTreeMap;
 
 use terrace_artifact::{ArtifactId, Object, Part, Segment, Source, Stack, Text, Value};
 
-/// What is known so far of the attributes of artifacts.
+/// The attributes of artifacts that are known so far.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Values {
     known: BTreeMap<(ArtifactId, Vec<Segment>), Value>,
 }
 
-/// A value that is known, or known later.
+/// A value that is known, or known after apply.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Late<T> {
     /// It is known.
     Known(T),
-    /// It is known when another artifact has settled: where it comes from, as a reader is told, `finance/lake/role.arn`.
+    /// It is known when another artifact is ready. Contains the display name of its source, `finance/lake/role.arn`.
     Later(Text),
 }
 
-/// An object's manifest with all bindings filled that can be.
+/// An object's manifest with all known bindings filled in.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Filled {
-    /// The manifest; what is not known yet is still its stand-in.
+    /// The manifest; unknown values are placeholders.
     pub manifest: Value,
-    /// Fields that are still stand-ins, and where their values come from.
+    /// The fields that contain placeholders, with the display names of their sources.
     pub later: Vec<(Vec<Segment>, Text)>,
 }
 
@@ -35,13 +35,13 @@ impl Values {
             .insert((source.artifact.clone(), source.attribute.clone()), value);
     }
 
-    /// The value of an attribute.
+    /// Returns the value of an attribute.
     pub fn get(&self, source: &Source) -> Option<&Value> {
         self.known
             .get(&(source.artifact.clone(), source.attribute.clone()))
     }
 
-    /// Parts put together. A single late part keeps its type; several make a text.
+    /// Joins parts. A single late part keeps its type; several parts make a string.
     pub fn join(&self, parts: &[Part]) -> Late<Value> {
         match parts {
             [Part::Late(source)] => self.get(source).map_or_else(
@@ -65,7 +65,7 @@ impl Values {
         }
     }
 
-    /// An object's manifest with what is known filled in.
+    /// Returns an object's manifest with the known values filled in.
     pub fn fill(&self, object: &Object) -> Filled {
         let mut manifest = object.manifest.clone();
         let mut later = Vec::new();
@@ -82,7 +82,7 @@ impl Values {
         Filled { manifest, later }
     }
 
-    /// The values of a CloudFormation stack's parameters, which are texts.
+    /// Returns the values of a CloudFormation stack's parameters, which are strings.
     pub fn parameters(&self, stack: &Stack) -> BTreeMap<Text, Late<Text>> {
         stack
             .parameters
@@ -99,7 +99,7 @@ impl Values {
 }
 
 impl<T> Late<T> {
-    /// The value, if it is known.
+    /// Returns the value, if it is known.
     pub fn known(&self) -> Option<&T> {
         match self {
             Late::Known(value) => Some(value),
@@ -108,7 +108,7 @@ impl<T> Late<T> {
     }
 }
 
-/// The value at a path.
+/// Returns the value at a path.
 pub fn at_path<'a>(value: &'a Value, path: &[Segment]) -> Option<&'a Value> {
     path.iter().try_fold(value, |value, segment| match segment {
         Segment::Key(key) => value.get(key),
@@ -116,7 +116,7 @@ pub fn at_path<'a>(value: &'a Value, path: &[Segment]) -> Option<&'a Value> {
     })
 }
 
-/// The value at a path, to change.
+/// Returns a mutable reference to the value at a path.
 pub fn at_path_mut<'a>(value: &'a mut Value, path: &[Segment]) -> Option<&'a mut Value> {
     path.iter()
         .try_fold(value, |value, segment| match (value, segment) {
@@ -126,7 +126,7 @@ pub fn at_path_mut<'a>(value: &'a mut Value, path: &[Segment]) -> Option<&'a mut
         })
 }
 
-/// All sources that an artifact's late values come from.
+/// Returns the sources of an artifact's late values.
 pub fn sources(artifact: &terrace_artifact::Artifact) -> Vec<&Source> {
     let parts: Vec<&Part> = match &artifact.body {
         terrace_artifact::Body::Object(object) => object.bindings.iter().flat_map(|b| &b.parts).collect(),
@@ -141,7 +141,7 @@ pub fn sources(artifact: &terrace_artifact::Artifact) -> Vec<&Source> {
         .collect()
 }
 
-/// CloudFormation's own way to pass a list is a text with commas.
+/// CloudFormation passes a list as a string with commas.
 fn parameter_text(value: &Value) -> Text {
     match value {
         Value::String(text) => text.clone(),

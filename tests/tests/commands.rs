@@ -491,10 +491,7 @@ fn ctrl_c_stops_cleanly_and_the_next_run_finishes() {
     let output = child.wait_with_output().expect("it ends");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(3), "{said}");
-    assert!(
-        said.contains("stopping") && said.contains("not ready"),
-        "{said}"
-    );
+    assert!(said.contains("stopping") && said.contains("not ready"), "{said}");
 
     scratch.edit("stack.yaml", "          nodeSelector: {there-is: none}\n", "");
     let run = terrace

@@ -255,9 +255,7 @@ impl Kubernetes {
         let mut change = Change::of(Action::Replace, cannot_change(&fields));
         change.previewed = true;
         change.fields = fields;
-        change
-            .notes
-            .push(format!("details: {}", words(status, about)));
+        change.notes.push(format!("details: {}", words(status, about)));
         replaced(&mut change, question.object, live);
         Ok(change)
     }

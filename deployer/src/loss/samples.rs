@@ -1,16 +1,16 @@
-//! Values before and after a change, made of the lines of the catalog's table: each rule in the direction that loses data, and in
-//! the other.
+//! Values before and after a change, derived from the rules of the catalog's table: each rule in the direction that
+//! loses data, and in the opposite direction.
 
 use serde_json::{Map, Value as Json, json};
 use terrace_artifact::Value;
 use terrace_catalog::Line;
 
-/// What a sample is expected to come to.
+/// The expected result of a sample.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Verdict {
     Lost,
     Kept,
-    /// Nobody can tell: it is said, and asks for no approval.
+    /// The loss is uncertain: the plan contains a note, and requires no approval.
     Unclear,
 }
 
@@ -21,7 +21,7 @@ pub(crate) struct Sample {
     pub(crate) verdict: Verdict,
 }
 
-/// All samples of a line.
+/// Returns all samples of a rule.
 pub(crate) fn samples(line: &Line) -> Vec<Sample> {
     let mut words: Vec<&str> = line.rule.split(' ').collect();
     let option = |name: &str| -> Option<String> {
@@ -59,7 +59,7 @@ pub(crate) fn samples(line: &Line) -> Vec<Sample> {
 
 type Pair = (Option<Json>, Option<Json>, Verdict);
 
-/// A change in the direction that loses, and the same backwards.
+/// A change in the direction that loses data, and its reverse.
 fn both_ways(more: Json, less: Json) -> Vec<Pair> {
     vec![
         (Some(more.clone()), Some(less.clone()), Verdict::Lost),
@@ -163,7 +163,7 @@ fn items(key: &[&str], names: &[&str]) -> Json {
     names.iter().map(item).collect()
 }
 
-/// Puts a value at a path of the table. Where there is none, what it would be in is there all the same.
+/// Writes a value at a path of the table. Creates the parents even if the value is `None`.
 fn put(root: &mut Json, path: &str, value: Option<Json>) {
     let mut place = root;
     let (parents, last) = path.rsplit_once('/').unwrap_or(("", path));

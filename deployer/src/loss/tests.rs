@@ -1,4 +1,4 @@
-//! Every kind that holds data, and every line of the table that is about objects, in every way in which they can change.
+//! Checks every kind that holds data, and every object rule of the loss table, with every kind of change.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::backend::Basis;
 use crate::ownership::Ownership;
 use crate::testing::{holding, object};
 
-/// A live object of a kind as the table names it: `apps/StatefulSet`.
+/// Splits the name of a kind in the table: `apps/StatefulSet`.
 fn kind_of(name: &str) -> (String, &str) {
     let (group, kind) = name.split_once('/').unwrap();
     let api_version = match group {
@@ -55,7 +55,7 @@ fn live(artifact: &terrace_artifact::Artifact, released: Option<bool>) -> Live {
     }
 }
 
-/// What the mark of an object is.
+/// Returns a manifest with a mark.
 fn marked(manifest: &str, mark: Option<bool>) -> Value {
     let mut json: serde_json::Value = serde_json::from_str(manifest).unwrap();
     if let Some(mark) = mark {
@@ -64,7 +64,7 @@ fn marked(manifest: &str, mark: Option<bool>) -> Value {
     Value::from_json(&json)
 }
 
-/// Manifests with which a kind holds something.
+/// Returns a manifest with which a kind holds data.
 fn manifest_of(name: &str) -> &'static str {
     match name {
         "apps/StatefulSet" => r#"{"spec": {"volumeClaimTemplates": [{}]}}"#,
@@ -77,7 +77,7 @@ fn manifest_of(name: &str) -> &'static str {
 }
 
 #[test]
-fn every_kind_that_holds_data_is_guarded_whatever_its_mark_says() {
+fn every_kind_with_data_requires_approval_whatever_its_mark() {
     let mut seen = 0;
     let kinds = classes().filter(|(name, entry)| !name.contains("::") && entry.data.class == DataClass::Data);
     for (name, _) in kinds {
@@ -95,7 +95,7 @@ fn every_kind_that_holds_data_is_guarded_whatever_its_mark_says() {
             crate::planning::guard(&artifact, Some(&live), &mut replaced);
             assert_eq!(replaced.approvals().count(), usize::from(!outlived), "{name}");
 
-            // The bundle takes the guard off, and the object stays.
+            // The bundle removes the guard, and the object remains.
             let mut unmarked = Change::of(Action::Update, "");
             let value = &live.value;
             unmarked.loses_in_object(
@@ -107,7 +107,7 @@ fn every_kind_that_holds_data_is_guarded_whatever_its_mark_says() {
             assert_eq!(unmarked.loses_data.len(), 1, "{name}");
             assert_eq!(unmarked.risk, Risk::DataLoss);
         }
-        // The last release took it off already, and the object says the same.
+        // The last release removed the guard, and the live object has no mark either.
         let artifact = artifact(name, &marked(manifest_of(name), Some(false)));
         let deleted = Change::removal(&live(&artifact, Some(false)));
         assert_eq!(deleted.loses_data.len() + deleted.retains.len(), 0, "{name}");
@@ -116,7 +116,7 @@ fn every_kind_that_holds_data_is_guarded_whatever_its_mark_says() {
 }
 
 #[test]
-fn every_line_of_an_object_loses_in_its_direction_only() {
+fn every_object_rule_reports_losses_in_its_direction_only() {
     let mut seen = 0;
     for line in loss_lines().filter(|line| line.name.contains('/')) {
         for sample in samples(&line) {
@@ -124,24 +124,24 @@ fn every_line_of_an_object_loses_in_its_direction_only() {
             let artifact = holding(artifact(line.name, &sample.after));
             let mut change = Change::of(Action::Update, "");
             change.loses_in_object(artifact.object().unwrap(), true, &sample.before, &sample.after);
-            let told = format!(
+            let case = format!(
                 "{} {} {:?} {:?}",
                 line.name, line.path, sample.before, sample.after
             );
             assert_eq!(
                 !change.loses_data.is_empty(),
                 sample.verdict == Verdict::Lost,
-                "{told}: {change:?}"
+                "{case}: {change:?}"
             );
             assert_eq!(
                 !change.losses.is_empty(),
                 sample.verdict == Verdict::Lost,
-                "{told}"
+                "{case}"
             );
             assert_eq!(
                 !change.notes.is_empty(),
                 sample.verdict == Verdict::Unclear,
-                "{told}"
+                "{case}"
             );
         }
     }
@@ -149,7 +149,7 @@ fn every_line_of_an_object_loses_in_its_direction_only() {
 }
 
 #[test]
-fn what_protects_others_and_what_others_hold_need_approval() {
+fn deleting_protection_or_an_identity_requires_approval() {
     let backups = artifact("postgresql.cnpg.io/ScheduledBackup", &marked("{}", None));
     let deleted = Change::removal(&live(&backups, None));
     assert_eq!((deleted.loses_data.len(), deleted.risk), (1, Risk::DataLoss));
@@ -166,9 +166,9 @@ fn what_protects_others_and_what_others_hold_need_approval() {
     let plain = artifact("core/ConfigMap", &marked("{}", None));
     let deleted = Change::removal(&live(&plain, None));
     assert_eq!((deleted.approvals().count(), deleted.risk), (0, Risk::None));
-    // A module may say that something of any kind holds data; then its mark alone is enough.
-    let said = artifact("core/ConfigMap", &marked("{}", Some(true)));
-    let deleted = Change::removal(&live(&said, None));
+    // A module may declare that an object of any kind holds data; then the mark alone is enough.
+    let marked_config = artifact("core/ConfigMap", &marked("{}", Some(true)));
+    let deleted = Change::removal(&live(&marked_config, None));
     assert_eq!((deleted.loses_data.len(), deleted.risk), (1, Risk::DataLoss));
-    assert!(matches!(said.body, Body::Object(_)));
+    assert!(matches!(marked_config.body, Body::Object(_)));
 }

@@ -1,5 +1,5 @@
-//! What exists and is not ours: adopted where the user names it, refused otherwise; and what becomes of it when it leaves
-//! the stack.
+//! Foreign artifacts: adopted if the user names them, refused otherwise. Also the removal of adopted artifacts that
+//! leave the stack.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,11 +14,11 @@ use crate::plan::{Action, Change, Risk};
 use crate::selection::Selection;
 use crate::targets::Targets;
 
-/// What the user adopts by name (`--adopt`).
+/// The names in `--adopt`.
 pub(super) struct Adoption<'a>(&'a [Text]);
 
 impl<'a> Adoption<'a> {
-    /// Fails where a name is that of nothing in the bundle.
+    /// Fails if a name matches nothing in the bundle.
     pub(super) fn of(names: &'a [Text], wanted: &Bundle) -> Result<Adoption<'a>, Failure> {
         for name in names {
             if wanted.artifacts.iter().any(|artifact| is_named(artifact, name)) {
@@ -36,11 +36,11 @@ impl<'a> Adoption<'a> {
                         .join("/")
                 })
                 .collect();
-            let message = format!("`--adopt {name}` names nothing in the stack");
+            let message = format!("`--adopt {name}` matches nothing in the stack");
             let failure = Failure::new(FailureKind::Rejected, message);
             return Err(match nearest(name, known.iter().map(String::as_str)) {
                 Some(near) => failure.hint(format!("did you mean `{near}`?")),
-                None => failure.hint("name an address of the stack, or `TENANT/COMPONENT`"),
+                None => failure.hint("pass an address of the stack, or `TENANT/COMPONENT`"),
             });
         }
         Ok(Adoption(names))
@@ -50,7 +50,7 @@ impl<'a> Adoption<'a> {
         self.0.iter().any(|name| is_named(artifact, name))
     }
 
-    /// The refusal to plan an artifact that exists, is not ours, and is not named.
+    /// Returns the refusal to plan a foreign artifact that the user has not named.
     pub(super) fn refusal(
         &self,
         targets: &Targets,
@@ -67,7 +67,7 @@ impl<'a> Adoption<'a> {
         }
     }
 
-    /// A note for each name that adopts nothing here, since all of it is ours already or does not exist.
+    /// Returns a note for each name without effect, because its artifacts are ours already or do not exist.
     pub(super) fn idle(
         &self,
         wanted: &Bundle,
@@ -86,7 +86,7 @@ impl<'a> Adoption<'a> {
         });
         idle.map(|name| {
             format!(
-                "`--adopt {name}` adopts nothing: what it names is managed here already, or does not exist"
+                "`--adopt {name}` has no effect: its resources are managed by this environment already, or do not exist"
             )
         })
     }
@@ -101,7 +101,7 @@ fn is_named(artifact: &Artifact, name: &str) -> bool {
             .any(|address| address.to_string() == name)
 }
 
-/// A line for each thing that has the name of something that was ours, or is to be destroyed, and is not ours.
+/// Returns a line for each foreign artifact that has the name of an artifact that was ours or is to be destroyed.
 pub(super) fn left_alone(
     wanted: &Bundle,
     live: &BTreeMap<ArtifactId, (Text, Live)>,
@@ -113,11 +113,11 @@ pub(super) fn left_alone(
     });
     let foreign = unwanted.filter_map(|(_, (_, live))| match &live.ownership {
         Ownership::Foreign(Some(owner)) => Some(format!(
-            "{} is left alone: it is managed by `{owner}`, not by this environment",
+            "{} is not deleted: it is managed by `{owner}`, not by this environment",
             live.subject
         )),
         Ownership::Foreign(None) => Some(format!(
-            "{} is left alone: this environment did not create it",
+            "{} is not deleted: this environment did not create it",
             live.subject
         )),
         Ownership::Ours { .. } => None,
@@ -125,13 +125,10 @@ pub(super) fn left_alone(
     foreign.collect()
 }
 
-/// What becomes of an artifact of ours that is not wanted any more.
+/// Plans the removal of an artifact of ours that is no longer wanted.
 pub(super) fn removal(backend: &dyn Backend, live: &Live, approved: &BTreeSet<Address>) -> Change {
     if let Err(why) = backend.may_delete(live) {
-        return Change::of(
-            Action::Release,
-            format!("no longer in the stack, and {why}"),
-        );
+        return Change::of(Action::Release, format!("no longer in the stack, and {why}"));
     }
     if !live.ownership.is_adopted() {
         return backend.removal(live);
@@ -144,9 +141,9 @@ pub(super) fn removal(backend: &dyn Backend, live: &Live, approved: &BTreeSet<Ad
             "no longer in the stack; it was adopted, so it is not deleted",
         );
         if let Some(address) = live.addresses.first() {
-            change.notes.push(format!(
-                "to delete it instead, pass --approve '{address}'"
-            ));
+            change
+                .notes
+                .push(format!("to delete it instead, pass --approve '{address}'"));
         }
         return change;
     }

@@ -1,4 +1,4 @@
-//! What goes along with a container that is deleted: looked up only when one is, and told by name.
+//! The objects that are deleted along with a container. They are listed only if a plan deletes a container.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,12 +11,13 @@ use crate::failure::{Failure, FailureKind};
 use crate::plan::{Action, Content, Plan, Step};
 use crate::targets::Targets;
 
-/// Whether a step deletes what is there.
+/// Whether a step deletes a live artifact.
 fn deletes(step: &Step) -> bool {
     matches!(step.change.action, Action::Delete | Action::Replace)
 }
 
-/// Adds to each step that deletes a container what goes along with it. What nobody may look into is refused.
+/// Adds to each step that deletes a container the objects that are deleted along with it. A deletion is refused if
+/// permissions to list the contents are missing.
 pub(super) async fn take_along(
     targets: &Targets,
     wanted: &Bundle,
@@ -43,7 +44,7 @@ pub(super) async fn take_along(
     };
     for step in &mut plan.steps {
         let contents = found.remove(&step.artifact).unwrap_or_default();
-        // A CloudFormation stack has no address of its own: what is in it is approved by name, and nothing more.
+        // A CloudFormation stack has no address of its own: only its contents require approval.
         let container = live
             .get(&step.artifact)
             .filter(|_| step.change.members.is_empty());
@@ -53,7 +54,7 @@ pub(super) async fn take_along(
     Ok(())
 }
 
-/// What may not be looked into may not be deleted; any other failure ends the plan.
+/// Returns a missing permission as a refusal; any other failure ends the plan.
 fn denied(failure: Failure) -> Result<Failure, Error> {
     match failure.kind {
         FailureKind::Denied { .. } => Ok(failure),
@@ -61,7 +62,7 @@ fn denied(failure: Failure) -> Result<Failure, Error> {
     }
 }
 
-/// What goes along with the containers that a plan deletes: with all of them, or with one.
+/// Returns the objects that are deleted along with all containers that a plan deletes, or with one of them.
 pub(crate) async fn contents(
     targets: &Targets,
     plan: &Plan,
@@ -89,7 +90,7 @@ pub(crate) async fn contents(
     Ok(found)
 }
 
-/// Why some of what a plan deletes would never go.
+/// Finds deletions of a plan that would never complete.
 pub(crate) async fn in_the_way(
     targets: &Targets,
     plan: &Plan,
@@ -110,7 +111,7 @@ pub(crate) async fn in_the_way(
     Ok(failures)
 }
 
-/// The artifacts that a plan deletes, by target; those it replaces included.
+/// Returns the artifacts that a plan deletes or replaces, by target.
 fn deleted(plan: &Plan) -> BTreeMap<&Text, BTreeSet<ArtifactId>> {
     let mut deleted: BTreeMap<&Text, BTreeSet<ArtifactId>> = BTreeMap::new();
     for step in plan.steps.iter().filter(|step| deletes(step)) {

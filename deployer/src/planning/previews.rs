@@ -1,4 +1,4 @@
-//! What writing each wanted artifact would change, and the values that become known with it.
+//! Previews of all wanted artifacts, and the values that they make known.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,20 +15,20 @@ use crate::selection::Selection;
 use crate::targets::{Targets, fail};
 use crate::values::{Values, sources};
 
-/// What came of all previews.
+/// The result of all previews.
 pub(super) struct Previewed {
-    /// By artifact; what is refused has none.
+    /// The changes by artifact; refused artifacts have none.
     pub(super) changes: BTreeMap<ArtifactId, Change>,
     pub(super) values: Values,
-    /// What may not be touched as things are.
+    /// The artifacts that may not be changed.
     pub(super) refusals: Vec<Failure>,
 }
 
-/// How many requests are under way at once.
+/// The maximum number of concurrent requests.
 pub(super) const PARALLEL: usize = 16;
 
-/// Asks for the change of every selected artifact: first of those that wait for nobody's values, then of those whose
-/// sources are known by then.
+/// Previews every selected artifact: first those that need no values of others, then those whose sources have been
+/// previewed.
 pub(super) async fn preview(
     targets: &Targets,
     bundle: &Bundle,
@@ -61,7 +61,10 @@ pub(super) async fn preview(
         });
         if ready.is_empty() {
             let names: Vec<_> = later.iter().map(|artifact| artifact.id.as_str()).collect();
-            let message = format!("artifacts wait for each other's values: {}", names.join(", "));
+            let message = format!(
+                "these artifacts wait for each other's values: {}",
+                names.join(", ")
+            );
             return Err(Failure::new(FailureKind::Broken, message).into());
         }
         let requests = ready.iter().map(|artifact| {
@@ -96,10 +99,10 @@ pub(super) async fn preview(
         }
         open = later;
     }
-    // In the order of the bundle, whichever answer came first.
-    for told in [&mut failures, &mut refusals] {
-        told.sort_by(|a, b| (&a.detail.address, &a.message).cmp(&(&b.detail.address, &b.message)));
-        told.dedup();
+    // Sorted, because the answers come in any order.
+    for list in [&mut failures, &mut refusals] {
+        list.sort_by(|a, b| (&a.detail.address, &a.message).cmp(&(&b.detail.address, &b.message)));
+        list.dedup();
     }
     if !failures.is_empty() {
         failures.append(&mut refusals);
@@ -131,17 +134,17 @@ async fn preview_one(
         });
         if let Some(source) = never {
             let message = format!(
-                "`{}` will never be known: what has it goes to a folder",
+                "`{}` cannot be resolved: its source is rendered to a directory and has no live value",
                 source.shown
             );
             return Err(Failure::new(FailureKind::Rejected, message)
-                .hint("deliver both to live systems, or both to folders"));
+                .hint("deploy both to live systems, or both to a directory"));
         }
     }
     backend.preview(artifact, live, values, options).await
 }
 
-/// The attributes that bindings ask for, by the artifact that has them.
+/// The attributes that bindings need, by the artifact that provides them.
 pub(crate) struct AskedFor<'a>(BTreeMap<&'a ArtifactId, BTreeSet<&'a Source>>);
 
 impl<'a> AskedFor<'a> {
@@ -153,12 +156,12 @@ impl<'a> AskedFor<'a> {
         AskedFor(by_artifact)
     }
 
-    /// What is asked of an artifact.
+    /// Returns the attributes that are needed from an artifact.
     pub(crate) fn about(&self, id: &ArtifactId) -> impl Iterator<Item = &'a Source> {
         self.0.get(id).into_iter().flatten().copied()
     }
 
-    /// Records the attributes of an artifact that others wait for, as far as they are known.
+    /// Records the needed attributes of an artifact, as far as they are known.
     pub(super) fn learn(
         &self,
         targets: &Targets,

@@ -55,7 +55,7 @@ fn lake() -> Artifact {
     )
 }
 
-/// What the guards say of a change: addresses to approve, and the risk.
+/// Applies the guards to a change and returns the addresses to approve, and the risk.
 fn guarded(artifact: &Artifact, live: Option<&Live>, mut change: Change) -> (Vec<String>, Risk) {
     guard(artifact, live, &mut change);
     (
@@ -65,7 +65,7 @@ fn guarded(artifact: &Artifact, live: Option<&Live>, mut change: Change) -> (Vec
 }
 
 #[test]
-fn a_replacement_of_what_holds_data_is_guarded_by_bundle_and_by_mark() {
+fn replacing_a_resource_with_data_requires_approval() {
     let replace = || Change::of(Action::Replace, "");
     let (claim, config) = (claim(), config());
     let marked = live(&claim, &["finance/db/claim"]);
@@ -87,7 +87,7 @@ fn a_replacement_of_what_holds_data_is_guarded_by_bundle_and_by_mark() {
 }
 
 #[test]
-fn a_member_that_goes_takes_its_data_along_unless_it_is_retained() {
+fn deleting_a_member_loses_its_data_unless_it_is_retained() {
     let lake = lake();
     let change = |action| {
         let mut change = Change::of(Action::Update, "");
@@ -105,7 +105,7 @@ fn a_member_that_goes_takes_its_data_along_unless_it_is_retained() {
         change
     };
     let at = live(&lake, &[]);
-    // A backend may want consent for letting go, too: that is no loss.
+    // A backend may require approval for a retention, too, but it is not a loss.
     let mut kept = change(Action::Release);
     kept.retains.insert("finance/lake/raw".parse().unwrap());
     assert_eq!(guarded(&lake, Some(&at), kept), (vec![], Risk::None));
@@ -124,7 +124,7 @@ fn a_member_that_goes_takes_its_data_along_unless_it_is_retained() {
 }
 
 #[test]
-fn only_takes_what_is_named_and_what_that_needs() {
+fn only_selects_named_artifacts_and_their_dependencies() {
     let namespace = object("finance/tenant/namespace", "v1", "Namespace", "data", "{}");
     let config = needing(config(), &[&namespace]);
     let bundle = bundle([namespace, config, claim(), lake()]);
@@ -147,9 +147,9 @@ fn only_takes_what_is_named_and_what_that_needs() {
     assert_eq!(chosen(&["sales"]), [""; 0]);
 }
 
-/// The published schema, against plans that were really made.
+/// Validates real plans against the published schema.
 #[test]
-fn plans_are_what_their_schema_says() {
+fn plans_match_their_schema() {
     let schema: Json = serde_json::from_str(crate::PLAN_SCHEMA).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
     let check = |plan: &Plan| {
@@ -198,7 +198,7 @@ fn plans_are_what_their_schema_says() {
     let destroyed = runtime.block_on(destroy_plan(&all, &access, &PlanOptions::everything()));
     check(&destroyed.unwrap());
 
-    // What only live systems make comes of their tests; its form is the same.
+    // Adds values that only live systems produce.
     let step = &mut fewer.steps[0];
     step.change.action = Action::Replace;
     step.change.risk = Risk::Replace;
@@ -221,7 +221,9 @@ fn plans_are_what_their_schema_says() {
     fewer.steps.push(second);
     fewer.take_over = true;
     fewer.adopt.push("finance/web".into());
-    fewer.leaves.push("ConfigMap data/other is left alone".to_owned());
+    fewer
+        .leaves
+        .push("ConfigMap data/other is not deleted".to_owned());
     fewer.refusals.push(crate::ownership::not_ours(
         &config(),
         Some(&"helm".into()),
@@ -246,7 +248,7 @@ fn plans_are_what_their_schema_says() {
     });
     check(&fewer);
 
-    // And the schema says no to what is none.
+    // The schema rejects invalid plans.
     for (path, wrong) in [
         ("/steps/0/action", Json::from("explode")),
         ("/steps/0/wave", Json::from(0)),
@@ -261,7 +263,7 @@ fn plans_are_what_their_schema_says() {
 }
 
 #[test]
-fn a_stopped_apply_begins_nothing_new_and_says_what_is_left() {
+fn a_stopped_apply_starts_no_more_steps_and_reports_the_rest() {
     let folder = tempfile::tempdir().unwrap();
     let access = access(folder.path());
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -276,7 +278,7 @@ fn a_stopped_apply_begins_nothing_new_and_says_what_is_left() {
         .unwrap();
     let (canceller, cancel) = Cancel::channel();
     let options = ApplyOptions { cancel, ..options() };
-    // Stops as soon as the first step is done.
+    // Stops as soon as the first step is complete.
     let events = |event: Event| {
         if let Event::Done { .. } = event {
             canceller.cancel();
@@ -301,7 +303,7 @@ fn a_stopped_apply_begins_nothing_new_and_says_what_is_left() {
     assert_eq!(again.changes().count(), 1);
     assert_eq!(
         again.notes,
-        ["release 1 by ana of 2026-11-21T03:30:45Z did not complete; this plan finishes it"]
+        ["release 1 by ana at 2026-11-21T03:30:45Z did not complete; this plan finishes it"]
     );
     let report = runtime
         .block_on(apply(&again, &access, &self::options(), |_| {}))

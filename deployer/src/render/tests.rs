@@ -97,7 +97,7 @@ fn check(plan: &Plan, want: Expect) {
 }
 
 #[test]
-fn every_kind_of_change_is_told() {
+fn renders_every_kind_of_change() {
     let with = |mut change: Change, fields: Vec<Field>| {
         change.fields = fields;
         change
@@ -189,7 +189,7 @@ fn every_kind_of_change_is_told() {
 }
 
 #[test]
-fn what_is_approved_is_not_asked_for_again() {
+fn does_not_ask_again_for_an_approval() {
     let address: Address = "finance/db/claim[\"a\"]".parse().unwrap();
     let mut lost = Change::of(Action::Delete, "no longer in the stack");
     lost.loses_data.insert(address.clone());
@@ -206,7 +206,7 @@ fn what_is_approved_is_not_asked_for_again() {
 }
 
 #[test]
-fn long_values_keep_both_ends_and_texts_show_their_lines() {
+fn shortens_long_values_and_compares_strings_by_line() {
     let lines = |n: usize| (0..n).map(|i| format!("line {i}\\n")).collect::<String>();
     let mut change = Change::of(Action::Update, "x");
     change.fields = vec![
@@ -251,7 +251,7 @@ fn long_values_keep_both_ends_and_texts_show_their_lines() {
 }
 
 #[test]
-fn colours_add_nothing_but_colour() {
+fn colors_do_not_change_the_text() {
     let made = plan(vec![step(
         "finance/web/web",
         "ConfigMap",
@@ -266,7 +266,7 @@ fn colours_add_nothing_but_colour() {
 }
 
 #[test]
-fn what_an_earlier_apply_left_unsettled_is_waited_for() {
+fn lists_unchanged_artifacts_that_are_not_ready() {
     let mut waiting = step("finance/web/web", "Deployment", "data/web", Change::keep());
     waiting.awaits = Some("0 of 2 pods are available\nand more".to_owned());
     let kept = step("finance/web/page", "ConfigMap", "data/page", Change::keep());
@@ -295,7 +295,7 @@ fn what_an_earlier_apply_left_unsettled_is_waited_for() {
 }
 
 #[test]
-fn an_approval_for_nothing_is_told() {
+fn warns_about_an_approval_without_effect() {
     let mut lost = Change::of(Action::Delete, "no longer in the stack");
     lost.loses_data.insert("finance/db/claim".parse().unwrap());
     let plan = plan(vec![step(
@@ -325,9 +325,9 @@ fn an_approval_for_nothing_is_told() {
     assert!(!shown.contains("approves nothing"), "{shown}");
 }
 
-/// A loss in place, retained data and a lost identity have their own lines and their own approvals.
+/// A loss in place, retained data and a lost identity have separate lines and approvals.
 #[test]
-fn losses_are_told_apart() {
+fn lists_losses_by_their_kind() {
     let address = |text: &str| -> Address { text.parse().unwrap() };
     let mut shrinks = Change::of(Action::Update, "x");
     shrinks.fields = vec![field(&["spec", "retention"], "\"30d\"", "\"2d\"")];

@@ -1,4 +1,4 @@
-//! Requests of a step, sent again while their failure may pass.
+//! The requests of a step, with retries.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use crate::event::Event;
 use crate::failure::Failure;
 use crate::home::certainly_held;
 
-/// How often a request that may pass is tried.
+/// The maximum number of attempts of a request.
 const ATTEMPTS: u32 = 5;
 
 impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
-    /// Sends a request that changes something, and again while its failure may pass.
+    /// Sends a request that changes something, and retries temporary failures.
     pub(super) async fn change<'f, T>(
         &self,
         send: impl Fn() -> BoxFuture<'f, Result<T, Failure>>,
@@ -21,7 +21,7 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
         self.send(true, send).await
     }
 
-    /// Sends a request that only asks, and again while its failure may pass.
+    /// Sends a request that only reads, and retries temporary failures.
     pub(super) async fn request<'f, T>(
         &self,
         send: impl Fn() -> BoxFuture<'f, Result<T, Failure>>,
@@ -62,7 +62,8 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
         }
     }
 
-    /// Doubles each time; a part depends on the artifact, so that steps do not come back all at once.
+    /// Returns the pause before a retry. It doubles each time; a part depends on the artifact, so that steps do not
+    /// retry at the same time.
     fn pause(&self, attempt: u32) -> Duration {
         let base = Duration::from_millis(250) * 2u32.pow(attempt);
         let spread = terrace_artifact::Digest::of_bytes(self.step.artifact.as_str().as_bytes());

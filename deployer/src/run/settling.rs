@@ -1,4 +1,4 @@
-//! Looking at what a step began until it has settled, or is gone.
+//! Waits until the artifact of a step is ready, or deleted.
 
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
@@ -13,7 +13,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::ownership::Ownership;
 
 impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
-    /// Looks until the artifact has settled, or is gone.
+    /// Waits until the artifact is ready, or deleted.
     pub(super) async fn settle(&self, artifact: Option<&Artifact>, ticket: &Ticket) -> Result<Live, Ended> {
         let allowed = self.run.options.timeout.unwrap_or_else(|| {
             let stack =
@@ -22,14 +22,14 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
         });
         let began = Instant::now();
         let mut pause = Duration::from_millis(200);
-        let mut said: Option<(String, Instant)> = None;
+        let mut reported: Option<(String, Instant)> = None;
         let mut away: Option<Instant> = None;
         loop {
             let look = self
                 .request(|| self.backend.look(&self.step.artifact, artifact, ticket))
                 .await;
             let look = match look {
-                // The system works on without us; a network that is away for a moment is no reason to give up.
+                // The system continues without us, so a short network failure does not end the wait.
                 Err(failure)
                     if failure.may_pass() && away.get_or_insert_with(Instant::now).elapsed() < AWAY =>
                 {
@@ -44,7 +44,8 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
                 Look::Settled(live) => return Ok(*live),
                 Look::Gone if artifact.is_none() => return Ok(self.gone()),
                 Look::Gone => {
-                    let failure = Failure::new(FailureKind::Stale, "it was deleted while Terrace waited for it");
+                    let failure =
+                        Failure::new(FailureKind::Stale, "it was deleted while Terrace waited for it");
                     return Err(Ended::Failed(failure));
                 }
                 Look::Failed(failure) => return Err(Ended::Failed(failure)),
@@ -54,14 +55,14 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
                 return Err(Ended::Unsettled(lost.server(why)));
             }
             if began.elapsed() >= allowed {
-                let what = if artifact.is_some() { "ready" } else { "gone" };
+                let what = if artifact.is_some() { "ready" } else { "deleted" };
                 let seconds = allowed.as_secs();
                 let plural = if seconds == 1 { "" } else { "s" };
                 let message = format!("it was not {what} after {seconds} second{plural}");
                 let failure = Failure::new(FailureKind::TimedOut, message).server(why);
                 return Err(Ended::Unsettled(failure));
             }
-            let new = said
+            let new = reported
                 .as_ref()
                 .is_none_or(|(before, at)| *before != why || at.elapsed().as_secs() >= 10);
             if new {
@@ -70,7 +71,7 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
                     why: why.clone(),
                     elapsed: self.begun.elapsed(),
                 });
-                said = Some((why.clone(), Instant::now()));
+                reported = Some((why.clone(), Instant::now()));
             }
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -83,7 +84,7 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
         }
     }
 
-    /// Records what others wait for.
+    /// Records the values that other artifacts wait for.
     pub(super) fn learn(&self, live: &Live) {
         if self.run.plan.comes_back_to(self.step) {
             let mut settled = self.shared.settled.lock().unwrap_or_else(PoisonError::into_inner);
@@ -97,7 +98,7 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
         }
     }
 
-    /// What stands for a thing that is gone.
+    /// Returns a stand-in for a deleted artifact.
     fn gone(&self) -> Live {
         Live {
             id: self.step.artifact.clone(),

@@ -402,11 +402,11 @@ async fn a_bundle_that_somebody_changed_is_not_believed() {
     estate.account.call("s3", "put_object", object);
     let told = refusal(&estate, estate.try_plan().await);
     assert!(
-        told.contains("is not the bundle that the ledger names: somebody changed it"),
+        told.contains("does not match its digest in the ledger: it was changed after the release"),
         "{told}"
     );
     let told = refusal(&estate, estate.try_destroy_plan().await);
-    assert!(told.contains("is not the bundle that the ledger names"), "{told}");
+    assert!(told.contains("does not match its digest in the ledger"), "{told}");
     // Without it only history is lost.
     estate
         .account

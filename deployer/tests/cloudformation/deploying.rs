@@ -178,7 +178,7 @@ async fn outputs_of_one_stack_are_parameters_of_another() {
           Replace platform/topics/topic (Replace): `TopicName` cannot be changed in place
             TopicName: "one" -> "two" forces replacement
             DisplayName: "orders" -> -
-          note: the old `platform/topics/topic` is gone before CloudFormation stack acme-dev-platform-jobs hears of the new one
+          note: the old `platform/topics/topic` is deleted before CloudFormation stack acme-dev-platform-jobs is updated
         Update acme-dev-platform-jobs (None): a resource in it changes
           Update platform/jobs/queue (None): `Tags[0].Value` changes
             Tags[0].Value: "arn:aws:sns:eu-west-1:ACCOUNT:one" -> known after platform/topics/arn

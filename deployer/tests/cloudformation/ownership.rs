@@ -142,7 +142,7 @@ async fn a_stack_that_only_has_our_name_or_a_copied_tag_is_left_alone() {
             assert!(
                 plan.leaves
                     .iter()
-                    .any(|line| line.contains("acme-dev-platform-jobs is left alone")),
+                    .any(|line| line.contains("acme-dev-platform-jobs is not deleted")),
                 "{case}: {:?}",
                 plan.leaves
             );
@@ -179,7 +179,7 @@ async fn a_destroy_takes_what_is_ours_and_leaves_the_rest() {
     .assert_eq(&shown(&plan));
     let report = estate.try_apply(&plan).await.expect("the rest is destroyed");
     expect![[r#"
-        CloudFormation stack acme-dev-platform-jobs is left alone: it is managed by `team=payments`, not by this environment"#]]
+        CloudFormation stack acme-dev-platform-jobs is not deleted: it is managed by `team=payments`, not by this environment"#]]
     .assert_eq(&report.leaves.join("\n"));
     assert!(report.steps.iter().all(|(_, outcome)| *outcome == Outcome::Done));
     assert_eq!(estate.status("more"), "absent");
@@ -224,7 +224,7 @@ async fn a_stack_that_somebody_created_anew_is_another_stack() {
             assert!(plan.is_empty(), "{}", shown(&plan));
             if !lost {
                 let told = plan.notes.join("\n");
-                assert!(told.contains("acme-dev-platform-jobs is left alone"), "{told}");
+                assert!(told.contains("acme-dev-platform-jobs is not deleted"), "{told}");
             }
             assert_eq!(inventory(&estate), before);
             let plan = estate.destroy_plan().await;

@@ -92,7 +92,7 @@ async fn add_switch_remove() {
         Update acme-dev-platform-topics (None): a resource in it changes
           Outputs.NewArn: - -> {"Value":"${New}"}
           Create platform/topics/new (None): it is new in the template
-          note: `platform/topics/old` stays until CloudFormation stack acme-dev-platform-jobs has stopped using it
+          note: `platform/topics/old` is kept until it is no longer used by CloudFormation stack acme-dev-platform-jobs
         Update acme-dev-platform-jobs (None): a resource in it changes
           Update platform/jobs/queue (None): `Tags[0].Value` changes
             Tags[0].Value: "arn:aws:sns:eu-west-1:ACCOUNT:acme-dev-platform-topics-Old-7DED16FFAF8AC" -> known after platform/topics/newarn
@@ -152,7 +152,7 @@ async fn what_is_used_by_what_the_plan_leaves_out_stays() {
     let only = plan(&estate.bundle, &estate.access, &options)
         .await
         .unwrap_or_else(|error| panic!("no plan: {error}"));
-    let note = "`platform/topics/old` stays: CloudFormation stack acme-dev-platform-jobs uses it, and the plan leaves that out";
+    let note = "`platform/topics/old` is kept: it is used by CloudFormation stack acme-dev-platform-jobs, which this plan does not include";
     assert!(shown(&only).contains(note), "{}", shown(&only));
     let applied = estate.apply_with(&only, &estate.access, &|_| {}).await;
     applied.unwrap_or_else(|error| panic!("not applied: {error}"));

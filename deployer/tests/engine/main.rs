@@ -131,7 +131,7 @@ async fn a_replaced_role_is_known_after_apply_and_arrives() {
           ~ CloudFormation stack renamed-testing-platform-lake (1 resource)  updated  [replaces]
               -/+ platform/lake/role AWS::IAM::Role  replaced: `RoleName` cannot be changed in place
                   RoleName: "renamed-reader" → "renamed-writer"  (why it is replaced)
-              note: the old `platform/lake/role` is gone before ServiceAccount renamed/web hears of the new one
+              note: the old `platform/lake/role` is deleted before ServiceAccount renamed/web is updated
 
         platform/web
           ~ ServiceAccount renamed/web  updated
@@ -234,7 +234,7 @@ async fn after_a_failure_the_rest_goes_on_nothing_is_deleted_and_the_next_run_fi
     platform.timeout = std::time::Duration::from_secs(60);
     let plan = platform.plan().await;
     assert!(
-        plan.notes.iter().any(|note| note.contains("stopped part-way")),
+        plan.notes.iter().any(|note| note.contains("did not complete")),
         "{:?}",
         plan.notes
     );
@@ -255,7 +255,8 @@ async fn one_applies_and_the_other_hears_of_it() {
     assert!(done.is_complete());
     let words = refused.to_string();
     // Whoever came second either met the lock or, if the first was fast, a world that had moved.
-    let expected = words.contains("has been applying to this environment since") || words.contains("it exists now");
+    let expected =
+        words.contains("has been applying to this environment since") || words.contains("it exists now");
     assert!(expected, "{words}");
     platform.destroy().await;
 }

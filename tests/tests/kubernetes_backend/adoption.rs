@@ -62,8 +62,8 @@ platform/theirs/namespace-theirs: Namespace theirs exists already and is managed
     assert_eq!(
         leaves,
         [
-            "ConfigMap theirs/settings is left alone: it is managed by `kubectl-create`, not by this environment",
-            "Namespace theirs is left alone: it is managed by `kubectl-create`, not by this environment",
+            "ConfigMap theirs/settings is not deleted: it is managed by `kubectl-create`, not by this environment",
+            "Namespace theirs is not deleted: it is managed by `kubectl-create`, not by this environment",
         ]
     );
     let report = stack.try_apply_plan(&plan).await.expect("nothing to do");
@@ -318,7 +318,7 @@ async fn what_was_made_anew_is_somebody_elses() {
     assert!(plan.is_empty(), "{}", show(&plan));
     assert_eq!(
         plan.notes,
-        ["ConfigMap anew/settings is left alone: this environment did not create it"]
+        ["ConfigMap anew/settings is not deleted: this environment did not create it"]
     );
     assert_eq!(object(&stack, "configmap", "settings"), before);
 }
@@ -339,10 +339,7 @@ async fn a_lost_state_store_loses_only_history() {
         show(&plan)
     );
     let plan = stack.plan(NAMESPACE).await;
-    assert_eq!(
-        show(&plan),
-        "delete ConfigMap settings: no longer in the stack\n"
-    );
+    assert_eq!(show(&plan), "delete ConfigMap settings: no longer in the stack\n");
     stack.apply(&yaml).await;
     assert_eq!(
         stack.field("configmap/theirs --namespace=$N", ".data.color"),
@@ -374,10 +371,7 @@ async fn cleared_managed_fields_leave_an_object_ours() {
     );
     clear();
     let plan = stack.plan(NAMESPACE).await;
-    assert_eq!(
-        show(&plan),
-        "delete ConfigMap settings: no longer in the stack\n"
-    );
+    assert_eq!(show(&plan), "delete ConfigMap settings: no longer in the stack\n");
     stack.apply(NAMESPACE).await;
 }
 

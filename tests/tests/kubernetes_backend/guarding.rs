@@ -42,10 +42,7 @@ async fn a_namespace_takes_claims_along() {
     let mut stack = Stack::new("claimed");
     stack.apply(NAMESPACE).await;
     let saved = stack.plan("").await;
-    assert_eq!(
-        show(&saved),
-        "delete Namespace claimed: no longer in the stack\n"
-    );
+    assert_eq!(show(&saved), "delete Namespace claimed: no longer in the stack\n");
     assert!(saved.loses_data().is_empty());
     by_hand(&stack, CLAIM);
 
@@ -55,7 +52,7 @@ async fn a_namespace_takes_claims_along() {
             let moved: Vec<&str> = moved.iter().map(|moved| &*moved.what).collect();
             assert_eq!(
                 moved,
-                ["it contains PersistentVolumeClaim written, made by `kubectl-client-side-apply` now"]
+                ["it now contains PersistentVolumeClaim written, managed by `kubectl-client-side-apply`"]
             );
         }
         other => panic!("it was to be refused: {other:?}"),
@@ -65,7 +62,7 @@ async fn a_namespace_takes_claims_along() {
         refusal,
         "this would lose data, so nothing was done
   Namespace claimed is deleted with all that is in it:
-    PersistentVolumeClaim written, made by `kubectl-client-side-apply`
+    PersistentVolumeClaim written, managed by `kubectl-client-side-apply`
   if that is what you want, approve each by its address:
     --approve 'platform/claimed/namespace-claimed'
     --approve 'platform/claimed/namespace-claimed[\"PersistentVolumeClaim/written\"]'"
@@ -104,9 +101,9 @@ async fn a_namespace_with_other_peoples_objects_is_not_deleted() {
         r#"{"apiVersion": "inhabited.example.com/v1", "kind": "Ledger", "metadata": {"name": "theirs", "namespace": "$N"}}"#,
     );
     let told = [
-        "    Deployment theirs, made by `kubectl-create`",
-        "    Ledger.inhabited.example.com theirs, made by `kubectl-client-side-apply`",
-        "    Secret precious, made by `kubectl-create`",
+        "    Deployment theirs, managed by `kubectl-create`",
+        "    Ledger.inhabited.example.com theirs, managed by `kubectl-client-side-apply`",
+        "    Secret precious, managed by `kubectl-create`",
         "    --approve 'platform/inhabited/namespace-inhabited[\"Secret/precious\"]'",
         "    --approve 'platform/inhabited/namespace-inhabited[\"Deployment/theirs\"]'",
         "    --approve 'platform/inhabited/customresourcedefinition-ledgers.inhabited.example.com[\"Ledger.inhabited.example.com/inhabited/theirs\"]'",
@@ -137,7 +134,7 @@ async fn a_namespace_with_other_peoples_objects_is_not_deleted() {
     stack.kubectl("create configmap late --namespace=$N --from-literal=a=b");
     let refusal = stack.refusal_of(&plan).await;
     assert!(
-        refusal.contains("Namespace inhabited: it contains ConfigMap late, made by `kubectl-create` now"),
+        refusal.contains("Namespace inhabited: it now contains ConfigMap late, managed by `kubectl-create`"),
         "{refusal}"
     );
     stack.kubectl("delete configmap late --namespace=$N");
@@ -173,7 +170,7 @@ async fn what_comes_during_an_apply_is_not_deleted() {
     .await;
     let told = words(result);
     assert!(
-        told.contains("Namespace overtaken was not deleted: since the plan was made, it has come to contain Secret precious, made by `kubectl-create`"),
+        told.contains("Namespace overtaken was not deleted: it contains objects that were added after the plan was made: Secret precious, managed by `kubectl-create`"),
         "{told}"
     );
     assert!(
@@ -201,7 +198,7 @@ async fn many_objects_are_approved_as_a_set() {
     let plan = stack.plan("").await;
     let refusal = stack.refusal_of(&plan).await;
     assert!(
-        refusal.contains("    30 objects of kind ConfigMap (c00, c01, c02 and others), made by `kubectl-client-side-apply`\n"),
+        refusal.contains("    30 objects of kind ConfigMap (c00, c01, c02 and others), managed by `kubectl-client-side-apply`\n"),
         "{refusal}"
     );
     stack.approved = plan.approvals().into_iter().cloned().collect();
@@ -241,7 +238,7 @@ metadata: {name: ours, namespace: $N}
     assert_eq!(plan.loses_data(), [&definition, &theirs].into_iter().collect());
     let refusal = stack.refusal_of(&plan).await;
     assert!(
-        refusal.contains("Ledger.defined.example.com default/theirs, made by `kubectl-client-side-apply`"),
+        refusal.contains("Ledger.defined.example.com default/theirs, managed by `kubectl-client-side-apply`"),
         "{refusal}"
     );
     // And so does one that cannot be changed in place.
@@ -337,7 +334,7 @@ async fn a_namespace_that_may_not_be_looked_into_is_not_deleted() {
     );
     let refusal = limited.refusal("").await;
     assert!(
-        refusal.contains("Secret precious, made by `kubectl-create`"),
+        refusal.contains("Secret precious, managed by `kubectl-create`"),
         "{refusal}"
     );
 }

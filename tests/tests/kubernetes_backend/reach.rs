@@ -379,12 +379,10 @@ async fn all_missing_rights_at_once() {
 
 /// A failure, without the server's own words.
 fn without_the_servers_words(words: &str) -> String {
-    let lines = words
-        .lines()
-        .map(|line| match line.split_once("details: ") {
-            Some((before, _)) => format!("{before}details: WORDS\n"),
-            None => format!("{line}\n"),
-        });
+    let lines = words.lines().map(|line| match line.split_once("details: ") {
+        Some((before, _)) => format!("{before}details: WORDS\n"),
+        None => format!("{line}\n"),
+    });
     lines.collect()
 }
 

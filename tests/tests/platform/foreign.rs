@@ -100,7 +100,7 @@ fn a_destroy_reports_what_is_not_ours_takes_the_rest_and_says_so_in_its_exit_cod
     says(
         &(destroyed.stdout + &destroyed.stderr),
         &[
-            "lab-dev-platform-q is left alone: this environment did not create it",
+            "lab-dev-platform-q is not deleted: this environment did not create it",
             "lab-dev-platform-z",
         ],
     );

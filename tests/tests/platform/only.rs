@@ -19,7 +19,7 @@ fn only_what_is_named_and_what_it_needs() {
     small.change();
     let misspelt = limited(&small, "plan", "alrets", 1).stderr;
     let said = format!(
-        "error: `--only {tenant}/alrets` names nothing that is in the stack or was delivered from it\n  help: `{tenant}/alerts` exists\n",
+        "error: `--only {tenant}/alrets` matches nothing in the stack or among its deployed resources\n  help: did you mean `{tenant}/alerts`?\n",
         tenant = small.tenant()
     );
     assert_eq!(misspelt, said);

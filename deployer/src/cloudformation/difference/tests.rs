@@ -129,7 +129,7 @@ fn what_is_equal_is_kept() {
         QUEUE,
         reordered,
         expect![[r#"
-        Keep: it is as it should be (None)
+        Keep: up to date (None)
     "#]],
     );
 }
@@ -159,7 +159,7 @@ fn a_parameter_counts_by_its_value() {
         PARAMETER,
         r#""Queue": {"Type": "AWS::SQS::Queue", "Properties": {"KmsMasterKeyId": "old"}}"#,
         expect![[r#"
-        Keep: it is as it should be (None)
+        Keep: up to date (None)
     "#]],
     );
     check_with(

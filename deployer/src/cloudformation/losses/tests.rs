@@ -312,7 +312,7 @@ fn what_is_known_only_after_apply_is_said_and_not_marked() {
     assert_eq!(
         told.notes,
         [
-            "`finance/db/thing`: `RetentionPeriodHours` changes to what cannot be compared before apply: perhaps older records are deleted"
+            "`finance/db/thing`: the new value of `RetentionPeriodHours` cannot be compared before apply: perhaps older records are deleted"
         ]
     );
     // A parameter whose value is known is no riddle.

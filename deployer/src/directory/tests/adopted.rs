@@ -170,7 +170,7 @@ fn rejects_the_adoption_of_an_unknown_name() {
     let folder = taken();
     let error = adopting(&folder, &platform(), &["finance/wed"]).unwrap_err();
     expect![[r#"
-        `--adopt finance/wed` names nothing in the stack
+        `--adopt finance/wed` matches nothing in the stack
           help: did you mean `finance/web`?"#]]
     .assert_eq(&error.to_string());
     folder
@@ -179,6 +179,8 @@ fn rejects_the_adoption_of_an_unknown_name() {
     let again = adopting(&folder, &platform(), &["finance/web"]).unwrap();
     assert_eq!(
         again.notes,
-        ["`--adopt finance/web` adopts nothing: what it names is managed here already, or does not exist"]
+        [
+            "`--adopt finance/web` has no effect: its resources are managed by this environment already, or do not exist"
+        ]
     );
 }
