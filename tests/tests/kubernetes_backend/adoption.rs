@@ -1,4 +1,4 @@
-//! What exists and is not ours: refused, adopted by name, released when it leaves the stack.
+//! Foreign objects: refused, adopted by name, and retained when they leave the stack.
 
 use terrace_deployer::{Action, Error, Outcome};
 
@@ -12,20 +12,20 @@ metadata: {name: settings, namespace: $N}
 data: {color: blue, shape: round}
 ";
 
-/// Everything of an object but what any write changes.
+/// Returns an object without the field that every write changes.
 fn object(stack: &Stack<'_>, kind: &str, name: &str) -> serde_json::Value {
     let namespace = format!("--namespace={}", stack.name);
-    let mut found = stack
+    let mut object = stack
         .cluster
         .get(&[kind, name, &namespace, "--show-managed-fields"])
-        .unwrap_or_else(|| panic!("there is no {kind} {name}"));
-    found["metadata"]["resourceVersion"] = serde_json::Value::Null;
-    found
+        .unwrap_or_else(|| panic!("{kind} {name} does not exist"));
+    object["metadata"]["resourceVersion"] = serde_json::Value::Null;
+    object
 }
 
-/// A plain plan, apply or destroy touches nothing that was there before.
+/// Without `--adopt`, plan, apply and destroy do not change objects that existed before.
 #[tokio::test(flavor = "multi_thread")]
-async fn refuses_what_somebody_else_made() {
+async fn refuses_to_manage_foreign_objects() {
     let stack = Stack::new("theirs");
     stack.kubectl("create namespace $N");
     stack.kubectl(
@@ -46,7 +46,7 @@ platform/theirs/namespace-theirs: Namespace theirs exists already and is managed
   help: to manage it here from now on, adopt it: --adopt 'platform/theirs/namespace-theirs'
     to leave it alone, give yours another name, or remove it from the stack"
     );
-    // A copied label proves nothing, and neither do all of our annotations.
+    // Neither a copied label nor our annotations prove ownership.
     stack.kubectl("label configmap settings --namespace=$N terrace.dev/stack=theirs.testing");
     stack.kubectl(
         "annotate configmap settings --namespace=$N terrace.dev/address=platform/theirs/configmap-settings",
@@ -73,9 +73,9 @@ platform/theirs/namespace-theirs: Namespace theirs exists already and is managed
     assert_eq!(after["metadata"]["uid"], before["metadata"]["uid"]);
 }
 
-/// What is adopted by name is changed as its plan says, and stays when it leaves the stack.
+/// An adopted object is changed as planned, and remains when it leaves the stack.
 #[tokio::test(flavor = "multi_thread")]
-async fn adopts_by_name_and_releases() {
+async fn adopts_objects_by_name_and_retains_them() {
     let mut stack = Stack::new("adopted");
     stack.kubectl("create namespace $N");
     stack
@@ -111,7 +111,7 @@ adopt ConfigMap settings: it exists, made by `kubectl-create`, and is managed he
     );
     stack.apply(&yaml.replace("round", "square")).await;
 
-    // The whole stack goes: what was adopted stays with its values, and nothing on it is ours.
+    // When the whole stack is removed, adopted objects remain with their values and without our marks.
     let plan = stack.plan("").await;
     assert_eq!(
         plan.changes().map(|step| step.change.action).collect::<Vec<_>>(),
@@ -128,7 +128,7 @@ adopt ConfigMap settings: it exists, made by `kubectl-create`, and is managed he
     let metadata = released["metadata"].to_string();
     assert!(!metadata.contains("terrace"), "{metadata}");
     assert!(stack.cluster.get(&["namespace", "adopted"]).is_some());
-    // It is somebody else's again.
+    // The object is foreign again.
     assert!(
         stack
             .refusal(&yaml)
@@ -137,9 +137,9 @@ adopt ConfigMap settings: it exists, made by `kubectl-create`, and is managed he
     );
 }
 
-/// A destroy releases as well, and deletes what was adopted where that is approved.
+/// A destroy also retains adopted objects, and deletes one only with approval.
 #[tokio::test(flavor = "multi_thread")]
-async fn deletes_what_was_adopted_only_with_approval() {
+async fn deletes_adopted_objects_only_with_approval() {
     let mut stack = Stack::new("approvable");
     stack.apply(NAMESPACE).await;
     for name in ["settings", "other"] {
@@ -152,7 +152,7 @@ async fn deletes_what_was_adopted_only_with_approval() {
     stack.adopt = vec!["platform/approvable".into()];
     stack.apply(&yaml).await;
     stack.adopt.clear();
-    // Without the records of the state store, the objects remember it themselves.
+    // Without the state store, the objects themselves still record the adoption.
     stack.kubectl("delete secrets --namespace=terrace-system --selector=terrace.dev/home=approvable.testing");
     stack.approved = vec![address("platform/approvable/configmap-settings")];
     let plan = stack.plan(NAMESPACE).await;
@@ -187,7 +187,7 @@ async fn deletes_what_was_adopted_only_with_approval() {
             .is_some()
     );
 
-    // What is released is in the way of the namespace.
+    // A retained object prevents the deletion of its namespace.
     stack.adopt = vec!["platform/approvable".into()];
     stack.apply(&in_namespace([&*other])).await;
     stack.adopt.clear();
@@ -199,9 +199,9 @@ async fn deletes_what_was_adopted_only_with_approval() {
     );
 }
 
-/// Somebody creates an object between a plan and its apply: it is not taken over.
+/// An object that another user creates between a plan and its apply is not taken over.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_create_takes_nothing_over() {
+async fn a_create_does_not_take_over_a_foreign_object() {
     let stack = Stack::new("raced");
     stack.apply(NAMESPACE).await;
     let plan = stack.plan(&in_namespace([SETTINGS])).await;
@@ -217,9 +217,9 @@ async fn a_create_takes_nothing_over() {
     );
 }
 
-/// The same, later: after the apply has looked at everything for the last time.
+/// The same after the apply has observed the live state.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_create_in_the_middle_of_an_apply_takes_nothing_over() {
+async fn a_create_does_not_take_over_an_object_created_during_the_apply() {
     let stack = Stack::new("racing");
     stack.apply(NAMESPACE).await;
     let first = SETTINGS.replace("name: settings", "name: first");
@@ -237,7 +237,7 @@ async fn a_create_in_the_middle_of_an_apply_takes_nothing_over() {
         }
     }
     let plan = stack.plan_of(&bundle).await;
-    // As soon as the first object is there, the second is made by somebody else.
+    // As soon as the first object exists, another user creates the second.
     let (options, _canceller) = stack.options();
     let cluster = stack.cluster;
     let result = terrace_deployer::apply(&plan, &stack.access(), &options, |event| {
@@ -255,7 +255,7 @@ async fn a_create_in_the_middle_of_an_apply_takes_nothing_over() {
     })
     .await;
     let Err(Error::Partly(report)) = result else {
-        panic!("it was to stop part-way: {result:?}");
+        panic!("the apply did not fail after its first step: {result:?}");
     };
     assert_eq!(report.steps.len(), 2);
     let failures: Vec<String> = report
@@ -275,17 +275,17 @@ async fn a_create_in_the_middle_of_an_apply_takes_nothing_over() {
     let theirs = object(&stack, "configmap", "settings");
     assert!(!theirs["metadata"].to_string().contains("terrace"), "{theirs}");
     assert_eq!(theirs["data"], serde_json::json!({"color": "theirs"}));
-    // And the next plan refuses it as well.
+    // The next plan refuses it as well.
     assert!(stack.plan_of(&bundle).await.refusals.len() == 1);
 }
 
-/// An object that somebody deleted and made anew is another one, though it looks the same.
+/// An object that was deleted and created again is foreign, although it looks the same.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_made_anew_is_somebody_elses() {
+async fn a_restored_copy_of_our_object_is_foreign() {
     let stack = Stack::new("anew");
     let yaml = in_namespace([SETTINGS]);
     stack.apply(&yaml).await;
-    // A backup tool restores our entry of managedFields along with the rest.
+    // A backup tool restores our entry of managedFields as well.
     let mut copy = object(&stack, "configmap", "settings");
     stack.kubectl("delete configmap settings --namespace=$N");
     let fields = copy["metadata"]["managedFields"].clone();
@@ -323,7 +323,7 @@ async fn what_was_made_anew_is_somebody_elses() {
     assert_eq!(object(&stack, "configmap", "settings"), before);
 }
 
-/// Without the state store, the evidence of our own writes is enough, and nothing foreign becomes ours.
+/// Without the state store, the evidence of our own writes proves ownership, and no foreign object becomes ours.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_state_store_loses_only_history() {
     let stack = Stack::new("storeless");
@@ -347,9 +347,9 @@ async fn a_lost_state_store_loses_only_history() {
     );
 }
 
-/// An object whose managedFields somebody cleared is still the one that was recorded.
+/// An object whose managedFields were cleared is still proven by the recorded identity.
 #[tokio::test(flavor = "multi_thread")]
-async fn cleared_managed_fields_leave_an_object_ours() {
+async fn an_object_with_cleared_managed_fields_remains_ours() {
     let stack = Stack::new("cleared");
     let yaml = in_namespace([SETTINGS]);
     stack.apply(&yaml).await;
@@ -362,7 +362,7 @@ async fn cleared_managed_fields_leave_an_object_ours() {
         show(&plan),
         "update ConfigMap settings: no value changes; its fields are marked as ours again\n"
     );
-    // Another value is no conflict with a manager that nobody has.
+    // A changed value does not conflict with the cleared manager.
     let changed = yaml.replace("round", "square");
     stack.apply(&changed).await;
     assert_eq!(
@@ -375,9 +375,9 @@ async fn cleared_managed_fields_leave_an_object_ours() {
     stack.apply(NAMESPACE).await;
 }
 
-/// Namespaces of the system are not created, are adopted only by name, and are never deleted.
+/// System namespaces are never created or deleted, and are adopted only by name.
 #[tokio::test(flavor = "multi_thread")]
-async fn namespaces_of_the_system_are_never_deleted() {
+async fn never_deletes_system_namespaces() {
     let mut stack = Stack::new("system");
     for name in ["kube-mine", "openshift-mine", "openshift", "openshifty"] {
         let refusal = stack
@@ -402,7 +402,7 @@ async fn namespaces_of_the_system_are_never_deleted() {
     stack.adopt = vec!["platform/system/namespace-kube-node-lease".into()];
     stack.apply(yaml).await;
     stack.adopt.clear();
-    // Not even approved.
+    // Not even with approval.
     stack.approved = vec![address("platform/system/namespace-kube-node-lease")];
     let plan = stack.destroy_plan(yaml).await;
     assert_eq!(
@@ -413,17 +413,17 @@ async fn namespaces_of_the_system_are_never_deleted() {
     let namespace = stack
         .cluster
         .get(&["namespace", "kube-node-lease", "--show-managed-fields"])
-        .expect("it stays");
+        .expect("the namespace still exists");
     assert!(
         !namespace["metadata"].to_string().contains("terrace"),
         "{namespace}"
     );
 }
 
-/// The system makes a ServiceAccount `default` in every namespace. In a namespace that the stack creates, the stack may
-/// declare it: nobody else has made it.
+/// Kubernetes creates a ServiceAccount `default` in every namespace. The stack may declare it in a namespace that it
+/// creates, because no other user created it.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_default_account_of_a_new_namespace_needs_no_adoption() {
+async fn the_default_service_account_of_a_new_namespace_needs_no_adoption() {
     let stack = Stack::new("accounts");
     let yaml = in_namespace(["
 apiVersion: v1

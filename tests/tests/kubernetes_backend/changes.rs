@@ -1,4 +1,4 @@
-//! Create, update, replace, delete, prune: what is planned is what happens.
+//! Create, update, replace, delete: an apply makes exactly the planned changes.
 
 use terrace_artifact::{Binding, Part, Segment, Source};
 use terrace_deployer::{Action, Risk};
@@ -141,10 +141,11 @@ metadata: {name: one, namespace: $N}
 spec: {parts: [a, b]}
 ";
 
-/// All that one apply can do, against all kinds at once; a plan of what is there already asks the server nothing.
+/// Exercises everything that one apply can do, with all kinds at once. A plan without changes sends no request that
+/// writes.
 #[tokio::test(flavor = "multi_thread")]
-async fn every_kind_comes_changes_and_goes() {
-    // Its own cluster: what the server counts is ours alone.
+async fn creates_updates_and_deletes_every_kind() {
+    // A cluster of its own, so that the server's counters include only our requests.
     let cluster = Cluster::start();
     let stack = Stack::in_cluster("kinds", &cluster);
     let plan = stack.plan(ALL_KINDS).await;
@@ -163,7 +164,7 @@ async fn every_kind_comes_changes_and_goes() {
     let mut after = requests(&cluster);
     after.retain(|key, count| {
         *count -= before.get(key).copied().unwrap_or_default();
-        // What controllers write, and what answers for the test's own credentials.
+        // Writes of controllers, and reviews of the test's own credentials.
         let others = [
             "leases",
             "events",
@@ -175,7 +176,10 @@ async fn every_kind_comes_changes_and_goes() {
         ];
         *count > 0 && !others.iter().any(|other| key.contains(other))
     });
-    assert!(after.is_empty(), "an empty plan wrote or asked: {after:?}");
+    assert!(
+        after.is_empty(),
+        "a plan without changes sent writes or dry runs: {after:?}"
+    );
 
     let changed = ALL_KINDS
         .replace("color: blue", "color: green")
@@ -227,7 +231,7 @@ update Widget one: `spec.parts` changes
         "bWFybGlu"
     );
 
-    // One object less is deleted; another stays, although it was never ours, because it carries our label only.
+    // One object is removed from the stack and deleted. Another carries only our label, was never ours, and remains.
     stack.kubectl("label configmap kube-root-ca.crt terrace.dev/stack=kinds.testing --namespace=$N");
     let fewer = changed.replace(
         "kind: ConfigMap\nmetadata: {name: settings,",
@@ -260,7 +264,7 @@ update Widget one: `spec.parts` changes
         refused.contains("--approve 'platform/kinds/persistentvolumeclaim-archive'"),
         "{refused}"
     );
-    // The namespace takes claims along that nobody declared: those of the StatefulSet.
+    // The namespace contains PersistentVolumeClaims that the stack does not declare: those of the StatefulSet.
     assert!(
         refused.contains("--approve 'platform/kinds/namespace-kinds'"),
         "{refused}"
@@ -287,11 +291,11 @@ update Widget one: `spec.parts` changes
     assert!(cluster.get(&["crd", "widgets.kinds.example.com"]).is_none());
 }
 
-/// Fields that cannot be changed make a new object; what holds data only with a word for it.
+/// Changes of immutable fields replace the object; an object with data requires an approval.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_changed_is_replaced() {
+async fn replaces_objects_whose_immutable_fields_change() {
     let stack = Stack::new("replaced");
-    // The label that nobody selects yet is there for the selector that cannot be changed.
+    // The pods already carry the additional label of the new selector, because the selector is immutable.
     let web = workload("Deployment", "web", "replicas: 1", "web:1", "1")
         .replace("labels: {app: web}", "labels: {app: web, also: api}");
     let fixed = "
@@ -350,7 +354,7 @@ data: {a: '1'}
         refused.contains("--approve 'platform/replaced/persistentvolumeclaim-archive'"),
         "{refused}"
     );
-    assert_eq!(objects.map(uid), old, "a refused apply touched something");
+    assert_eq!(objects.map(uid), old, "the refused apply replaced an object");
 
     let stack = Stack {
         approved: vec![address("platform/replaced/persistentvolumeclaim-archive")],
@@ -363,9 +367,9 @@ data: {a: '1'}
     }
 }
 
-/// A value of one object in another, once it is known.
+/// A field of one object contains a value of another object that is known after apply.
 #[tokio::test(flavor = "multi_thread")]
-async fn values_come_from_settled_objects() {
+async fn fills_fields_with_values_of_ready_objects() {
     let stack = Stack::new("bound");
     let yaml = "
 apiVersion: v1
@@ -414,7 +418,7 @@ data: {address: '${platform/bound/service-web.address}'}
         format!("http://{address}")
     );
 
-    // Another Service of that name will have another address, and whoever uses it waits for it.
+    // A new Service of that name has a new address, and objects that use the address wait for it.
     let replaced = with_binding(&yaml.replace("ports: [{port: 80}]", "clusterIP: None, ports: [{port: 80}]"));
     let plan = stack.plan_of(&replaced).await;
     let shown = show(&plan);
@@ -435,9 +439,9 @@ data: {address: '${platform/bound/service-web.address}'}
     );
 }
 
-/// What an apply is asked to do is checked before its first write.
+/// The server validates all changes before the first write.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_server_rejects_is_said_before_anything_is_written() {
+async fn reports_rejected_objects_before_any_write() {
     let stack = Stack::new("rejected");
     let yaml = NAMESPACE;
     stack.apply(yaml).await;

@@ -1,4 +1,4 @@
-//! Claims that are in use, that somebody enlarged, and those of StatefulSets.
+//! PersistentVolumeClaims that are in use, that were enlarged manually, and those of StatefulSets.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ spec: {{accessModes: [ReadWriteOnce], resources: {{requests: {{storage: {size}}}
     )
 }
 
-/// A Deployment whose pods mount the claim.
+/// A Deployment whose pods mount the PersistentVolumeClaim.
 fn mounting() -> String {
     workload("Deployment", "web", "replicas: 2", "web:1", "1").replace(
         "containers: [{",
@@ -26,9 +26,10 @@ fn mounting() -> String {
     )
 }
 
-/// A claim that pods use is neither replaced nor deleted: it would never go. What uses it is named, with what to do.
+/// A PersistentVolumeClaim in use is neither replaced nor deleted, because its deletion would never complete. The
+/// refusal names the user and a command that stops it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_claim_in_use_is_not_replaced() {
+async fn refuses_to_replace_or_delete_a_claim_in_use() {
     let mut stack = Stack::new("used");
     stack.timeout = Duration::from_secs(90);
     let with = |size: &str| in_namespace([&*claim(size), &mounting()]);
@@ -44,7 +45,7 @@ async fn a_claim_in_use_is_not_replaced() {
         refusal.contains("kubectl --context local scale deployment web --namespace used --replicas=0"),
         "{refusal}"
     );
-    // Taking it away while its user stays would never end either.
+    // Deleting only the PersistentVolumeClaim would never complete either.
     let without_claim = in_namespace([&*mounting()]);
     let refusal = stack.refusal(&without_claim).await;
     assert!(
@@ -56,7 +57,7 @@ async fn a_claim_in_use_is_not_replaced() {
         "Bound"
     );
 
-    // What the message says works: stopped, replaced, and started again.
+    // The suggested commands work: stop the pods, replace the PersistentVolumeClaim, start the pods.
     stack.kubectl("scale deployment web --namespace=$N --replicas=0");
     stack.kubectl("wait pod --namespace=$N --selector=app=web --for=delete --timeout=60s");
     stack.apply(&with("1Gi")).await;
@@ -71,13 +72,13 @@ async fn a_claim_in_use_is_not_replaced() {
         stack.field("deployment/web --namespace=$N", ".status.readyReplicas"),
         "2"
     );
-    // Everything together goes without a word about it.
+    // Deleting everything together needs no such refusal.
     stack.destroy(&with("1Gi")).await;
 }
 
-/// Somebody deleted a claim that is in use: until its users stop, nothing can take its place.
+/// A PersistentVolumeClaim in use was deleted manually: it cannot be replaced until its users stop.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_claim_that_is_going_and_in_use_is_told() {
+async fn refuses_to_replace_a_terminating_claim_in_use() {
     let stack = Stack::new("dying");
     let yaml = in_namespace([&*claim("1Gi"), &mounting()]);
     stack.apply(&yaml).await;
@@ -92,9 +93,9 @@ async fn a_claim_that_is_going_and_in_use_is_told() {
     stack.apply(&yaml).await;
 }
 
-/// A claim that lost its label and left the stack is neither forgotten nor deleted without approval.
+/// A PersistentVolumeClaim that lost its label and left the stack is found, and deleted only with approval.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_claim_that_lost_its_label_is_not_forgotten() {
+async fn finds_a_claim_that_lost_its_label() {
     let mut stack = Stack::new("unlabelled-claim");
     stack.apply(&in_namespace([&*claim("1Gi")])).await;
     stack.kubectl("label persistentvolumeclaim files --namespace=$N terrace.dev/stack-");
@@ -122,9 +123,9 @@ async fn a_claim_that_lost_its_label_is_not_forgotten() {
     );
 }
 
-/// A claim that somebody enlarged stays as it is, and is in nobody's way.
+/// A PersistentVolumeClaim that was enlarged manually keeps its size and does not block other changes.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_claim_enlarged_by_hand_stays() {
+async fn keeps_a_manually_enlarged_claim() {
     let stack = Stack::new("enlarged");
     let with = |size: &str, color: &str| {
         let settings = format!(
@@ -153,11 +154,11 @@ async fn a_claim_enlarged_by_hand_stays() {
         )
     };
     assert_eq!(size(), "2Gi");
-    // As it says, and on from there.
+    // Declares the enlarged size, then a larger one.
     stack.apply(&with("2Gi", "red")).await;
     stack.apply(&with("3Gi", "red")).await;
     assert_eq!(size(), "3Gi");
-    // A smaller one that is declared is another claim, once the volume has really grown.
+    // After the volume has really grown, a smaller declared size requires a replacement.
     stack.kubectl(
         "patch persistentvolumeclaim files --namespace=$N --subresource=status --type=merge --patch={\"status\":{\"capacity\":{\"storage\":\"3Gi\"}}}",
     );
@@ -170,9 +171,9 @@ async fn a_claim_enlarged_by_hand_stays() {
     assert_eq!(plan.loses_data().len(), 1);
 }
 
-/// A StatefulSet is replaced for a larger claim template, and its claims stay: nothing is lost.
+/// A StatefulSet is replaced to enlarge its claim template. Its PersistentVolumeClaims remain, so no data is lost.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_larger_claim_template_loses_nothing() {
+async fn a_larger_claim_template_loses_no_data() {
     let mut stack = Stack::new("grown");
     stack.timeout = Duration::from_secs(90);
     let set = |size: &str, when_deleted: &str| {

@@ -1,4 +1,4 @@
-//! Documents that several tests start from. `$N` stands for the stack's name.
+//! Documents that several tests use. `$N` is the placeholder for the stack's name.
 
 /// The stack's namespace.
 pub(crate) const NAMESPACE: &str = "
@@ -7,7 +7,7 @@ kind: Namespace
 metadata: {name: $N}
 ";
 
-/// Who may read: its `roleRef` cannot be changed.
+/// A RoleBinding. Its `roleRef` is immutable.
 pub(crate) const READERS: &str = "
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
@@ -16,7 +16,7 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader}
 subjects: [{kind: Group, name: readers}]
 ";
 
-/// Documents in the stack's namespace, which comes first.
+/// Joins documents after the stack's namespace.
 pub(crate) fn in_namespace<'a>(documents: impl IntoIterator<Item = &'a str>) -> String {
     let mut yaml = NAMESPACE.to_owned();
     for document in documents {
@@ -26,7 +26,7 @@ pub(crate) fn in_namespace<'a>(documents: impl IntoIterator<Item = &'a str>) -> 
     yaml
 }
 
-/// A Deployment, a StatefulSet or a DaemonSet of one container; `spec` is what else its `spec` has.
+/// A Deployment, a StatefulSet or a DaemonSet with one container; `spec` contains further fields of its `spec`.
 pub(crate) fn workload(kind: &str, name: &str, spec: &str, image: &str, cpu: &str) -> String {
     format!(
         "
@@ -43,7 +43,7 @@ spec:
     )
 }
 
-/// A Job that migrates; `spec` is what else its `spec` has.
+/// A Job; `spec` contains further fields of its `spec`.
 pub(crate) fn job(image: &str, spec: &str) -> String {
     format!(
         "
@@ -58,7 +58,7 @@ spec:
     )
 }
 
-/// A claim that holds data.
+/// A PersistentVolumeClaim that holds data.
 pub(crate) fn archive(size: &str) -> String {
     format!(
         "

@@ -1,4 +1,4 @@
-//! What goes along with an object that is taken away, and is not told by its own line in a plan.
+//! Objects that are deleted along with a container, and that have no step of their own in the plan.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ spec:
     schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
 ";
 
-/// Writes an object as somebody with kubectl does.
+/// Applies an object with kubectl.
 fn by_hand(stack: &Stack<'_>, object: &str) {
     let object = object.replace("$N", stack.name);
     let output = stack.cluster.run_kubectl(&["apply", "--filename=-"], &object);
@@ -36,9 +36,10 @@ const CLAIM: &str = r#"{"apiVersion": "v1", "kind": "PersistentVolumeClaim",
     "metadata": {"name": "written", "namespace": "$N", "labels": {"terrace.dev/stack": "$N.testing"}},
     "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}"#;
 
-/// Claims that nobody declared go with their namespace, even where they carry our label: a StatefulSet hands it on.
+/// PersistentVolumeClaims that the stack does not declare are deleted with their namespace, even if they carry our
+/// label, which a StatefulSet passes on.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_namespace_takes_claims_along() {
+async fn deleting_a_namespace_requires_approval_for_its_claims() {
     let mut stack = Stack::new("claimed");
     stack.apply(NAMESPACE).await;
     let saved = stack.plan("").await;
@@ -46,7 +47,7 @@ async fn a_namespace_takes_claims_along() {
     assert!(saved.loses_data().is_empty());
     by_hand(&stack, CLAIM);
 
-    // A plan from before does not know of them.
+    // A saved plan does not contain objects that were added later.
     match stack.try_apply_plan(&saved).await {
         Err(Error::Refused(Refusal::Stale(moved))) => {
             let moved: Vec<&str> = moved.iter().map(|moved| &*moved.what).collect();
@@ -67,7 +68,7 @@ async fn a_namespace_takes_claims_along() {
     --approve 'platform/claimed/namespace-claimed'
     --approve 'platform/claimed/namespace-claimed[\"PersistentVolumeClaim/written\"]'"
     );
-    // The container alone is not enough.
+    // Approving only the container is not enough.
     stack.approved = vec![address("platform/claimed/namespace-claimed")];
     assert!(stack.refusal("").await.contains("PersistentVolumeClaim/written"));
     stack.approved.push(address(
@@ -76,10 +77,10 @@ async fn a_namespace_takes_claims_along() {
     stack.apply("").await;
 }
 
-/// A namespace is deleted only with everything in it named, whatever kind it is; what the system puts there and what
-/// belongs to our own objects does not count.
+/// Deleting a namespace requires approval for every object in it, of any kind. Objects that Kubernetes creates, and
+/// objects of our own objects, do not count.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_namespace_with_other_peoples_objects_is_not_deleted() {
+async fn refuses_to_delete_a_namespace_with_foreign_objects() {
     let mut stack = Stack::new("inhabited");
     let ours = in_namespace([
         DEFINITION,
@@ -100,7 +101,7 @@ async fn a_namespace_with_other_peoples_objects_is_not_deleted() {
         &stack,
         r#"{"apiVersion": "inhabited.example.com/v1", "kind": "Ledger", "metadata": {"name": "theirs", "namespace": "$N"}}"#,
     );
-    let told = [
+    let expected_lines = [
         "    Deployment theirs, managed by `kubectl-create`",
         "    Ledger.inhabited.example.com theirs, managed by `kubectl-client-side-apply`",
         "    Secret precious, managed by `kubectl-create`",
@@ -110,10 +111,10 @@ async fn a_namespace_with_other_peoples_objects_is_not_deleted() {
     ];
     for plan in [stack.plan("").await, stack.destroy_plan(&ours).await] {
         let refusal = stack.refusal_of(&plan).await;
-        for line in told {
+        for line in expected_lines {
             assert!(refusal.contains(line), "{line}\n{refusal}");
         }
-        // What their Deployment made goes with it.
+        // Objects that their Deployment created are not listed.
         assert!(
             !refusal.contains("ReplicaSet") && !refusal.contains("Pod"),
             "{refusal}"
@@ -125,12 +126,12 @@ async fn a_namespace_with_other_peoples_objects_is_not_deleted() {
             .get(&["secret", "precious", "--namespace=inhabited"])
             .is_some()
     );
-    // Without the definition, only the namespace's own contents count.
+    // After the custom resource is deleted, only the contents of the namespace require approval.
     stack.kubectl("delete ledgers.inhabited.example.com theirs --namespace=$N");
     let plan = stack.destroy_plan(&ours).await;
     stack.approved = plan.approvals().into_iter().cloned().collect();
     assert_eq!(stack.approved.len(), 3, "{:?}", stack.approved);
-    // Something comes when all has been approved.
+    // An object is added after everything has been approved.
     stack.kubectl("create configmap late --namespace=$N --from-literal=a=b");
     let refusal = stack.refusal_of(&plan).await;
     assert!(
@@ -142,9 +143,9 @@ async fn a_namespace_with_other_peoples_objects_is_not_deleted() {
     assert!(stack.cluster.get(&["namespace", "inhabited"]).is_none());
 }
 
-/// What comes into a namespace in the middle of an apply is noticed right before the namespace goes.
+/// An object that is created in a namespace during an apply is found just before the deletion of the namespace.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_comes_during_an_apply_is_not_deleted() {
+async fn does_not_delete_objects_that_are_created_during_the_apply() {
     let stack = Stack::new("overtaken");
     let ours = in_namespace([
         "{apiVersion: v1, kind: ConfigMap, metadata: {name: ours, namespace: $N}, data: {a: b}}",
@@ -168,10 +169,10 @@ async fn what_comes_during_an_apply_is_not_deleted() {
         }
     })
     .await;
-    let told = words(result);
+    let message = words(result);
     assert!(
-        told.contains("Namespace overtaken was not deleted: it contains objects that were added after the plan was made: Secret precious, managed by `kubectl-create`"),
-        "{told}"
+        message.contains("Namespace overtaken was not deleted: it contains objects that were added after the plan was made: Secret precious, managed by `kubectl-create`"),
+        "{message}"
     );
     assert!(
         cluster
@@ -180,7 +181,7 @@ async fn what_comes_during_an_apply_is_not_deleted() {
     );
 }
 
-/// Very many objects of one kind are approved as one set, and only as exactly this set.
+/// Many objects of one kind are approved as a set, which must not change afterwards.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_objects_are_approved_as_a_set() {
     let mut stack = Stack::new("crowded");
@@ -203,7 +204,7 @@ async fn many_objects_are_approved_as_a_set() {
     );
     stack.approved = plan.approvals().into_iter().cloned().collect();
     assert_eq!(stack.approved.len(), 2);
-    // One goes and another comes: that is not what was approved.
+    // An object was replaced, so the set is not the approved one.
     stack.kubectl("delete configmap c00 --namespace=$N");
     stack.kubectl("create configmap c00 --namespace=$N");
     assert!(stack.refusal("").await.contains("30 objects of kind ConfigMap"));
@@ -212,9 +213,9 @@ async fn many_objects_are_approved_as_a_set() {
     stack.apply("").await;
 }
 
-/// A definition goes with all objects of its kind, whoever made them.
+/// Deleting a CRD also deletes all objects of its kind, including foreign ones.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_definition_takes_its_objects_along() {
+async fn deleting_a_crd_requires_approval_for_its_objects() {
     let mut stack = Stack::new("defined");
     let own = "
 apiVersion: defined.example.com/v1
@@ -223,7 +224,7 @@ metadata: {name: ours, namespace: $N}
 ";
     let all = in_namespace([DEFINITION, own]);
     stack.apply(&all).await;
-    // What has a line of its own in the plan needs no other.
+    // An object with its own step needs no further approval.
     let plan = stack.plan(NAMESPACE).await;
     assert!(plan.loses_data().is_empty(), "{}", show(&plan));
     by_hand(
@@ -241,7 +242,7 @@ metadata: {name: ours, namespace: $N}
         refusal.contains("Ledger.defined.example.com default/theirs, managed by `kubectl-client-side-apply`"),
         "{refusal}"
     );
-    // And so does one that cannot be changed in place.
+    // A CRD that is replaced requires the same approval.
     let wider = in_namespace([DEFINITION.replace("scope: Namespaced", "scope: Cluster").as_str()]);
     let plan = stack.plan(&wider).await;
     assert!(plan.loses_data().contains(&definition), "{}", show(&plan));
@@ -249,9 +250,9 @@ metadata: {name: ours, namespace: $N}
     stack.destroy(&all).await;
 }
 
-/// A StatefulSet may be told to delete the claims of pods that it has no more.
+/// A StatefulSet can be configured to delete the PersistentVolumeClaims of removed pods.
 #[tokio::test(flavor = "multi_thread")]
-async fn fewer_pods_may_take_their_claims_along() {
+async fn scaling_down_requires_approval_if_claims_are_deleted() {
     let mut stack = Stack::new("scaled");
     stack.timeout = Duration::from_secs(90);
     let set = |replicas: u8, policy: &str| {
@@ -297,10 +298,11 @@ spec:
     stack.destroy(&set(1, "Delete")).await;
 }
 
-/// Whoever may not see what is in a namespace cannot delete it, and is told which rights are missing.
+/// A user without permissions to list the contents of a namespace cannot delete it, and the refusal lists the missing
+/// permissions.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_namespace_that_may_not_be_looked_into_is_not_deleted() {
-    // Its own cluster: what is granted to the user `limited` must not reach other tests.
+async fn refuses_to_delete_a_namespace_whose_contents_cannot_be_listed() {
+    // A cluster of its own, because permissions of the user `limited` must not affect other tests.
     let cluster = servers::Cluster::start();
     let admin = Stack::in_cluster("hidden", &cluster);
     admin.apply(NAMESPACE).await;
@@ -325,7 +327,7 @@ async fn a_namespace_that_may_not_be_looked_into_is_not_deleted() {
             assert!(refusal.contains(words), "{words}\n{refusal}");
         }
     }
-    // With these rights, what is in it is told.
+    // With permissions to list the contents, the refusal names them.
     grant(
         &admin,
         "terrace-look",

@@ -1,5 +1,4 @@
-//! The Kubernetes backend against a real cluster: every plan is the server's own word, and after every apply the next plan is
-//! empty.
+//! Tests the Kubernetes backend with a real cluster. After every apply the next plan is empty.
 
 mod support;
 

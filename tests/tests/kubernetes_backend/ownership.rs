@@ -1,4 +1,4 @@
-//! Whose is what: edits by hand, other managers, labels taken off, and what nobody of us may touch.
+//! Ownership: manual edits, other field managers, removed labels, and foreign objects.
 
 use terrace_deployer::{Error, FailureKind, PlanOptions};
 use terrace_tests::servers;
@@ -32,9 +32,10 @@ spec:
       - {name: web, image: 'registry.example/web:1', env: [{name: A, value: '1'}, {name: B, value: '2'}]}
 ";
 
-/// One field edited and one object deleted by hand: the plan has these two, and an apply puts them right.
+/// After a manual edit of one field and a manual deletion of one object, the plan contains these two changes, and an
+/// apply restores both.
 #[tokio::test(flavor = "multi_thread")]
-async fn edits_by_hand_are_seen() {
+async fn restores_manual_edits_and_deletions() {
     let stack = Stack::new("edited");
     stack.apply(WEB).await;
     stack.kubectl(
@@ -57,9 +58,9 @@ update ConfigMap settings: `data.color` changes
     );
 }
 
-/// Edits that undo themselves, reorder, or come in another field: each is noticed, none is missed.
+/// Edits that revert themselves, reorder items, or change another field are all detected.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_look_cannot_settle_goes_to_the_server() {
+async fn detects_edits_that_only_a_dry_run_shows() {
     let stack = Stack::new("doubted");
     stack.apply(WEB).await;
     let patch = |patch: &str| {
@@ -82,7 +83,7 @@ async fn what_a_look_cannot_settle_goes_to_the_server() {
         ),
         "A B"
     );
-    // An item that is ours was taken out; one that is not ours was put in, and stays.
+    // Our item was removed and is restored; a foreign item was added and remains.
     patch(&format!("[{{\"op\":\"remove\",\"path\":\"{ENV}/1\"}}]"));
     patch(&format!(
         "[{{\"op\":\"add\",\"path\":\"{ENV}/-\",\"value\":{{\"name\":\"C\",\"value\":\"3\"}}}}]"
@@ -100,7 +101,7 @@ async fn what_a_look_cannot_settle_goes_to_the_server() {
         ".spec.template.spec.containers[0].env[*].name",
     );
     assert!(names.contains('B') && names.contains('C'), "{names}");
-    // A field we no longer set goes, and only that.
+    // A field that the stack no longer sets is removed, and no other.
     let fewer = WEB.replace(", env: [{name: A, value: '1'}, {name: B, value: '2'}]", "");
     stack.apply(&fewer).await;
     assert_eq!(
@@ -112,9 +113,9 @@ async fn what_a_look_cannot_settle_goes_to_the_server() {
     );
 }
 
-/// Fields of others stay as they are, and are no change.
+/// Fields of other managers remain and cause no changes.
 #[tokio::test(flavor = "multi_thread")]
-async fn fields_of_others_are_left_alone() {
+async fn leaves_fields_of_other_managers_unchanged() {
     let stack = Stack::new("foreign");
     stack.apply(WEB).await;
     stack.kubectl("annotate deployment web --namespace=$N who=me");
@@ -131,21 +132,22 @@ async fn fields_of_others_are_left_alone() {
         stack.field("deployment/web --namespace=$N", ".metadata.annotations.who"),
         "me"
     );
-    // What a controller made with our label copied onto it is not ours, and is not deleted.
+    // A controller's object with a copy of our label is not ours and is not deleted.
     stack.kubectl("label configmap kube-root-ca.crt --namespace=$N terrace.dev/stack=foreign.testing");
     let plan = stack.plan(&WEB.replace("web:1", "web:2")).await;
     assert!(plan.is_empty(), "{}", show(&plan));
 }
 
-/// Our label taken off: what is wanted gets it back, and what is wanted no more is deleted all the same; both are told.
+/// If our label was removed, a wanted object gets it back, and an unwanted object is still deleted. The plan notes
+/// both.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_label_taken_off_is_told_and_put_back() {
+async fn notes_and_restores_a_removed_label() {
     let stack = Stack::new("unlabelled");
     stack.apply(WEB).await;
-    let take_off = || stack.kubectl("label configmap settings --namespace=$N terrace.dev/stack-");
+    let remove_label = || stack.kubectl("label configmap settings --namespace=$N terrace.dev/stack-");
     let note = "note: somebody removed its label `terrace.dev/stack`; the entry of `terrace/unlabelled/testing` in its \
                 managedFields proves that it belongs to this environment";
-    take_off();
+    remove_label();
     let plan = stack.plan(WEB).await;
     assert_eq!(
         show(&plan),
@@ -157,8 +159,8 @@ async fn a_label_taken_off_is_told_and_put_back() {
         )
     );
     stack.apply(WEB).await;
-    // It leaves the stack as well.
-    take_off();
+    // The object also leaves the stack.
+    remove_label();
     let fewer = WEB.replace("metadata: {name: settings,", "metadata: {name: renamed,");
     let plan = stack.plan(&fewer).await;
     assert!(
@@ -168,7 +170,7 @@ async fn a_label_taken_off_is_told_and_put_back() {
         "{}",
         show(&plan)
     );
-    // And a destroy finds it by what was recorded.
+    // A destroy finds it by the recorded identity.
     let plan = stack.destroy_plan(WEB).await;
     assert!(
         show(&plan).contains("delete ConfigMap settings"),
@@ -184,9 +186,9 @@ async fn a_label_taken_off_is_told_and_put_back() {
     );
 }
 
-/// Two managers of one field: who it is, is said, and nothing is done.
+/// If another manager owns a field, the plan names that manager and fails.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_conflict_names_the_other_manager() {
+async fn a_conflict_names_the_other_field_manager() {
     let stack = Stack::new("conflict");
     stack.apply(WEB).await;
     stack.cluster.apply(
@@ -210,7 +212,7 @@ async fn a_conflict_names_the_other_manager() {
     ] {
         assert!(words.contains(line), "{line}\n{words}");
     }
-    // Taken over only where that is said.
+    // Fields are taken over only if the options allow it.
     let mut options = PlanOptions::everything();
     options.preview.take_over = true;
     let plan = terrace_deployer::plan(&stack.bundle(WEB), &stack.access(), &options)
@@ -229,22 +231,22 @@ async fn a_conflict_names_the_other_manager() {
     assert!(stack.plan(WEB).await.is_empty());
 }
 
-/// Two environments of one stack in one cluster do not touch each other's objects.
+/// Two stacks in one cluster do not change each other's objects.
 #[tokio::test(flavor = "multi_thread")]
-async fn two_stacks_do_not_share_an_object() {
-    let (one, other) = (Stack::new("first"), Stack::new("second"));
+async fn two_stacks_cannot_manage_the_same_object() {
+    let (first, second) = (Stack::new("first"), Stack::new("second"));
     let yaml = "
 apiVersion: v1
 kind: Namespace
 metadata: {name: shared-by-two}
 ";
-    one.apply(yaml).await;
-    let refusal = other.refusal(yaml).await;
+    first.apply(yaml).await;
+    let refusal = second.refusal(yaml).await;
     assert!(
         refusal.contains("Namespace shared-by-two exists already and is managed by `terrace/first/testing`"),
         "{refusal}"
     );
-    one.destroy(yaml).await;
+    first.destroy(yaml).await;
     assert!(
         servers::kubernetes()
             .get(&["namespace", "shared-by-two"])
@@ -252,21 +254,21 @@ metadata: {name: shared-by-two}
     );
 }
 
-/// A plan is for what was there when it was made.
+/// A plan is valid only for the live state at the time it was made.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stale_plan_is_refused() {
+async fn refuses_a_stale_plan() {
     let stack = Stack::new("stale");
     stack.apply(WEB).await;
     let changed = WEB.replace("color: blue", "color: green");
     let plan = stack.plan(&changed).await;
-    // A controller's doing does not matter.
+    // A change by a controller does not make the plan stale.
     stack.kubectl("scale deployment web --namespace=$N --replicas=2");
     stack.kubectl(
         "patch configmap settings --namespace=$N --type=merge --patch={\"data\":{\"shape\":\"square\"}}",
     );
     let refused = words(stack.try_apply_plan(&plan).await);
     assert!(
-        refused.contains("`data.shape` was \"round\" and is \"square\""),
+        refused.contains("`data.shape` was \"round\" and is now \"square\""),
         "{refused}"
     );
     assert!(!refused.contains("replicas"), "{refused}");

@@ -1,4 +1,4 @@
-//! How a cluster is reached, by whom, and by how many at once.
+//! Connections to clusters, permissions, and concurrent applies.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -17,9 +17,9 @@ metadata: {name: settings, namespace: $N}
 data: {color: blue}
 ";
 
-/// The wrong cluster, one that does not answer, a context that is not there.
+/// A wrong cluster, a cluster that does not answer, and a missing context.
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_cluster_that_is_meant() {
+async fn connects_only_to_the_cluster_of_the_environment() {
     let scratch = Scratch::new("reach");
     let other = Stack {
         id: Some("00000000-0000-0000-0000-000000000000".into()),
@@ -34,10 +34,10 @@ async fn only_the_cluster_that_is_meant() {
         "{error:?}"
     );
     let id = other.field("namespace/kube-system", ".metadata.uid");
-    let words_of_it = error.to_string();
-    assert!(words_of_it.starts_with(&format!(
+    let message = error.to_string();
+    assert!(message.starts_with(&format!(
         "context `local` is cluster `{id}`, and the environment is for cluster `00000000-0000-0000-0000-000000000000`"
-    )), "{words_of_it}");
+    )), "{message}");
 
     let right = Stack {
         id: Some(id.clone().into()),
@@ -91,7 +91,7 @@ contexts: [{name: gone, context: {cluster: gone, user: me}}]
     assert!(none.starts_with("there is no kubeconfig "), "{none}");
 }
 
-/// What the limited user of the test cluster is granted, step by step.
+/// Grants permissions to the limited user of the test cluster.
 pub(crate) fn grant(stack: &Stack<'_>, name: &str, namespace: Option<&str>, rules: &str) {
     let (role, place) = match namespace {
         Some(namespace) => ("Role", format!("namespace: {namespace}, ")),
@@ -110,10 +110,10 @@ subjects: [{{apiGroup: rbac.authorization.k8s.io, kind: User, name: limited}}]
     ));
 }
 
-/// From no rights to enough, each refusal names the rule that is missing; rights to read are enough for a plan.
+/// Starting without permissions, each refusal names the missing rule. Read permissions are enough for a plan.
 #[tokio::test(flavor = "multi_thread")]
-async fn rights_one_by_one() {
-    // Its own cluster: what is granted to the user `limited` must not reach other tests.
+async fn reports_the_rule_for_each_missing_permission() {
+    // A cluster of its own, because permissions of the user `limited` must not affect other tests.
     let cluster = servers::Cluster::start();
     let admin = Stack::in_cluster("limited", &cluster);
     let limited = Stack {
@@ -166,7 +166,7 @@ async fn rights_one_by_one() {
         show(&plan)
     );
 
-    // With rights in the home but none to write, nothing begins.
+    // Without write permissions for the objects, nothing is applied.
     grant(
         &admin,
         "terrace-home",
@@ -194,7 +194,7 @@ async fn rights_one_by_one() {
         limited.field("configmap/settings --namespace=$N", ".data.color"),
         "blue"
     );
-    // With rights to read only, what would change is worked out here.
+    // With read permissions only, the change is predicted without a dry run.
     grant(
         &admin,
         "terrace-write",
@@ -215,9 +215,10 @@ async fn rights_one_by_one() {
     );
 }
 
-/// Whatever is missing is told at once: all objects with their lines, all rules; and an apply that lacks a right does not begin.
+/// All missing permissions are reported at once, with all objects, their lines and all rules. An apply that lacks a
+/// permission does not start.
 #[tokio::test(flavor = "multi_thread")]
-async fn all_missing_rights_at_once() {
+async fn reports_all_missing_permissions_at_once() {
     const YAML: &str = "
 {apiVersion: v1, kind: ConfigMap, metadata: {name: settings, namespace: sales}, data: {color: blue}}
 ---
@@ -249,7 +250,7 @@ async fn all_missing_rights_at_once() {
         "[{apiGroups: [''], resources: [configmaps, serviceaccounts], verbs: [get, list, create, patch]}]";
     grant(&admin, "terrace", Some("finance"), all);
 
-    // Not even to be read.
+    // Without read permissions in one namespace.
     let denied = words(limited.try_plan(&limited.bundle(YAML)).await);
     expect![[r#"
         rights are missing for 3 objects in namespace `sales`
@@ -266,9 +267,9 @@ async fn all_missing_rights_at_once() {
               resources: ["configmaps", "serviceaccounts"]
               verbs: [get, list, create, patch]
     "#]]
-    .assert_eq(&without_the_servers_words(&denied));
+    .assert_eq(&without_server_message(&denied));
 
-    // To be read, and no more; nor is there anything in the home.
+    // With read permissions there, but without permissions in the state store.
     let read = "[{apiGroups: [''], resources: [configmaps, serviceaccounts], verbs: [get, list]}]";
     grant(&admin, "terrace", Some("sales"), read);
     let plan = limited.plan(YAML).await;
@@ -298,9 +299,9 @@ async fn all_missing_rights_at_once() {
           help: if the namespace does not exist, create it first:
             kubectl --context local create namespace terrace-system
     "#]]
-    .assert_eq(&without_the_servers_words(&denied));
+    .assert_eq(&without_server_message(&denied));
 
-    // What was named is enough for the home.
+    // The named permissions are enough for the state store.
     let own = "[{apiGroups: [''], resources: [secrets], verbs: [get, list, create, delete]},
                 {apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get, create, update, delete]}]";
     grant(&admin, "terrace-home", Some("terrace-system"), own);
@@ -321,8 +322,8 @@ async fn all_missing_rights_at_once() {
               verbs: [get, list, create, patch]
           help: run it again when this is allowed
     "#]]
-    .assert_eq(&without_the_servers_words(&denied));
-    // Nothing is recorded of what was not begun, and nobody waits to finish it.
+    .assert_eq(&without_server_message(&denied));
+    // An apply that did not start is not recorded, and the next plan does not continue it.
     let plan = limited.plan(YAML).await;
     assert_eq!((plan.follows.as_ref(), plan.notes.as_slice()), (None, &[][..]));
     assert_eq!(
@@ -333,7 +334,7 @@ async fn all_missing_rights_at_once() {
     grant(&admin, "terrace", Some("sales"), all);
     limited.apply(YAML).await;
 
-    // One object that may not be changed is what the message begins with; what is to go is declared nowhere.
+    // A message about one object starts with its address. Objects that are deleted have no declaring line.
     grant(&admin, "terrace", Some("sales"), read);
     let changed = YAML.replacen("blue", "green", 1);
     let denied = words(limited.try_apply(&changed).await);
@@ -347,7 +348,7 @@ async fn all_missing_rights_at_once() {
               verbs: [get, list, create, patch]
           help: run it again when this is allowed
     "#]]
-    .assert_eq(&without_the_servers_words(&denied));
+    .assert_eq(&without_server_message(&denied));
     let denied = words(
         limited
             .try_apply(changed.split_once("---").expect("several").0)
@@ -374,11 +375,11 @@ async fn all_missing_rights_at_once() {
               verbs: [get, list, delete]
           help: run it again when this is allowed
     "#]]
-    .assert_eq(&without_the_servers_words(&denied));
+    .assert_eq(&without_server_message(&denied));
 }
 
-/// A failure, without the server's own words.
-fn without_the_servers_words(words: &str) -> String {
+/// Replaces the server's message in a failure.
+fn without_server_message(words: &str) -> String {
     let lines = words.lines().map(|line| match line.split_once("details: ") {
         Some((before, _)) => format!("{before}details: WORDS\n"),
         None => format!("{line}\n"),
@@ -386,11 +387,11 @@ fn without_the_servers_words(words: &str) -> String {
     lines.collect()
 }
 
-/// A bundle of more than a Secret holds is kept in parts, and comes back whole.
+/// A bundle that is larger than a Secret is stored in parts and read completely.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_large_bundle_is_kept_in_parts() {
+async fn stores_a_large_bundle_in_parts() {
     let stack = Stack::new("parts");
-    // Text that does not pack: the bundle is more than one Secret holds.
+    // Random text does not compress, so the bundle exceeds one Secret.
     let mut yaml = "{apiVersion: v1, kind: Namespace, metadata: {name: $N}}\n".to_owned();
     let mut noise = 0x2545_f491_4f6c_dd1d_u64;
     for at in 0..4 {
@@ -413,7 +414,7 @@ async fn a_large_bundle_is_kept_in_parts() {
         .await
         .expect("history");
     assert_eq!(history.releases.len(), 1);
-    // A plan reads it whole, or says that it cannot.
+    // A missing part is an error, not a shorter bundle.
     let part = parts.lines().next().expect("a part");
     stack.kubectl(&format!("delete {part} --namespace=terrace-system"));
     let broken = words(stack.try_plan(&stack.bundle(&yaml)).await);
@@ -423,9 +424,9 @@ async fn a_large_bundle_is_kept_in_parts() {
     );
 }
 
-/// One apply at a time, and the one that comes second is told who holds the lock.
+/// Only one apply runs at a time. The second one reports the holder of the lock.
 #[tokio::test(flavor = "multi_thread")]
-async fn one_apply_at_a_time_in_one_home() {
+async fn only_one_apply_runs_at_a_time() {
     let stack = Stack::new("home");
     let yaml = "{apiVersion: v1, kind: Namespace, metadata: {name: $N}}\n";
     stack.apply(yaml).await;
@@ -435,8 +436,8 @@ async fn one_apply_at_a_time_in_one_home() {
         timeout: Duration::from_secs(20),
         ..Stack::new("home")
     };
-    let (one, two) = (format!("{yaml}---{slow}"), format!("{yaml}---{CONFIG}"));
-    let (running, plan) = (first.plan(&one).await, stack.plan(&two).await);
+    let (slow_yaml, config_yaml) = (format!("{yaml}---{slow}"), format!("{yaml}---{CONFIG}"));
+    let (running, plan) = (first.plan(&slow_yaml).await, stack.plan(&config_yaml).await);
     let second = async {
         tokio::time::sleep(Duration::from_secs(2)).await;
         let begun = Instant::now();
@@ -458,20 +459,20 @@ async fn one_apply_at_a_time_in_one_home() {
             .cluster
             .get(&["lease", "home.testing", "--namespace=terrace-system"])
             .is_none(),
-        "the lock was not given back"
+        "the lock was not released"
     );
 
-    // A holder that was killed is waited for, and then the next goes on.
+    // The next apply waits until the lease of a killed holder has expired.
     stack.cluster.apply(
         "{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: home.testing, namespace: terrace-system}, spec: {holderIdentity: ghost, leaseDurationSeconds: 3}}",
     );
     let begun = Instant::now();
-    let plan = stack.plan(&two).await;
+    let plan = stack.plan(&config_yaml).await;
     stack.try_apply_plan(&plan).await.expect("taken over");
     assert!(begun.elapsed() > Duration::from_secs(3));
 }
 
-/// One tenant of many changed costs a write or two and the reading; the others nothing.
+/// A change for one of many tenants needs only a few requests for that tenant, besides the reads.
 #[tokio::test(flavor = "multi_thread")]
 async fn work_is_proportional_to_the_change() {
     let cluster = servers::Cluster::start();
@@ -490,14 +491,14 @@ async fn work_is_proportional_to_the_change() {
         );
     }
     stack.apply(&yaml).await;
-    let one = yaml.replace(
+    let changed = yaml.replace(
         "namespace: many-77}, data: {color: blue}",
         "namespace: many-77}, data: {color: green}",
     );
-    assert_ne!(one, yaml);
+    assert_ne!(changed, yaml);
     let before = requests(&cluster);
     let begun = Instant::now();
-    let plan = stack.plan(&one).await;
+    let plan = stack.plan(&changed).await;
     let elapsed = begun.elapsed();
     assert_eq!(plan.changes().count(), 1, "{}", show(&plan));
     stack.try_apply_plan(&plan).await.expect("applied");

@@ -1,4 +1,4 @@
-//! Applied is not ready: each kind that gets ready, fails, and takes too long.
+//! Readiness: objects of each kind that become ready, fail, or time out.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use terrace_deployer::{Error, FailureKind, Outcome};
 use crate::documents::{NAMESPACE, in_namespace, job, workload};
 use crate::support::{Stack, address, show};
 
-/// How one step of an apply ended that did not end well.
+/// Returns the outcome of the step that did not complete.
 async fn outcome(stack: &Stack<'_>, yaml: &str) -> Outcome {
     let error = stack
         .try_apply(&in_namespace([yaml]))
         .await
-        .expect_err("it does not settle");
+        .expect_err("the object does not become ready");
     let Error::Partly(report) = error else {
         panic!("{error}")
     };
@@ -21,7 +21,7 @@ async fn outcome(stack: &Stack<'_>, yaml: &str) -> Outcome {
         .into_iter()
         .map(|(_, outcome)| outcome)
         .find(|outcome| *outcome != Outcome::Done);
-    bad.expect("a step that is not done")
+    bad.expect("a step that did not complete")
 }
 
 async fn why_failed(stack: &Stack<'_>, yaml: &str) -> String {
@@ -55,7 +55,7 @@ fn deployment(image: &str, cpu: &str) -> String {
     workload("Deployment", "web", "replicas: 2", image, cpu)
 }
 
-/// An image that never comes fails the rollout, and the next version comes up beside the broken one.
+/// An image that cannot be pulled fails the rollout, and the next version replaces the broken one.
 #[tokio::test(flavor = "multi_thread")]
 async fn deployment_failed() {
     let stack = Stack::new("deployment-failed");
@@ -80,7 +80,7 @@ async fn deployment_timed_out() {
         "{why}"
     );
     assert!(why.contains("Insufficient cpu"), "{why}");
-    // The same apply again goes on waiting.
+    // Another apply continues to wait.
     let plan = stack.plan(&in_namespace([&*deployment("web:1", "500")])).await;
     assert!(plan.changes_nothing() && !plan.is_empty(), "{}", show(&plan));
     let shown = terrace_deployer::render(&plan, false);
@@ -95,7 +95,7 @@ async fn deployment_timed_out() {
     assert!(stack.try_apply_plan(&plan).await.is_err());
 }
 
-/// A quota that is too small: the ReplicaSet's event says so, and so do we.
+/// If a quota is too small, the message contains the event of the ReplicaSet.
 #[tokio::test(flavor = "multi_thread")]
 async fn deployment_over_quota() {
     let quota = "
@@ -134,7 +134,7 @@ async fn stateful_set_failed() {
         why.contains("1 of 2 pods are made; pod `store-0`: the image `registry.example/store:broken`"),
         "{why}"
     );
-    // The controller waits for a pod that never gets ready, whatever the next version says.
+    // The controller waits for a pod that never gets ready, whatever the next version is.
     stack.apply(&in_namespace([&*stateful_set("store:1", "1")])).await;
 }
 
@@ -180,7 +180,7 @@ async fn claim_timed_out() {
     assert!(why.contains("it is not bound to a volume; PersistentVolumeClaim `data`: storageclass.storage.k8s.io \"no-such-class\" not found (event ProvisioningFailed)"), "{why}");
 }
 
-/// A claim whose volume was taken away.
+/// The volume of a PersistentVolumeClaim was deleted.
 #[tokio::test(flavor = "multi_thread")]
 async fn claim_failed() {
     let mut stack = Stack::new("claim-failed");
@@ -191,16 +191,16 @@ async fn claim_failed() {
         "patch pv {volume} --type=merge --patch={{\"metadata\":{{\"finalizers\":null}}}}"
     ));
     stack.kubectl("wait pvc/data --namespace=$N --for=jsonpath={.status.phase}=Lost --timeout=30s");
-    let labelled = claim("standard").replace("name: data,", "name: data, labels: {a: b},");
+    let with_label = claim("standard").replace("name: data,", "name: data, labels: {a: b},");
     // The fixture declares no data, the live object is a PersistentVolumeClaim: the change of the mark needs an approval.
     stack.approved = vec![address("platform/claim-failed/persistentvolumeclaim-data")];
-    let why = why_failed(&stack, &labelled).await;
+    let why = why_failed(&stack, &with_label).await;
     assert!(why.starts_with("its volume is gone"), "{why}");
 }
 
-/// A claim that waits for its first consumer is as it should be while there is none.
+/// A PersistentVolumeClaim that waits for its first consumer is ready while no pod uses it.
 #[tokio::test(flavor = "multi_thread")]
-async fn claim_that_waits_for_a_pod_has_settled() {
+async fn a_claim_that_waits_for_its_first_pod_is_ready() {
     let stack = late("claim-waits");
     let class = "
 apiVersion: storage.k8s.io/v1
@@ -212,7 +212,7 @@ volumeBindingMode: WaitForFirstConsumer
     let yaml = in_namespace([class, &claim("claim-waits")]);
     stack.apply(&yaml).await;
     assert_eq!(stack.field("pvc/data --namespace=$N", ".status.phase"), "Pending");
-    // With a pod that wants it, it has to be bound.
+    // With a pod that uses it, it must be bound.
     let pod = "
 apiVersion: v1
 kind: Pod
@@ -243,9 +243,9 @@ spec:
     )
 }
 
-/// A definition whose names another one has.
+/// A CRD with the names of another CRD.
 #[tokio::test(flavor = "multi_thread")]
-async fn definition_failed() {
+async fn custom_resource_definition_failed() {
     let stack = Stack::new("definition-failed");
     stack.apply(&definition("widgets", "Widget")).await;
     let why = why_failed(
@@ -263,9 +263,9 @@ async fn definition_failed() {
     );
 }
 
-/// Custom resources are ready when their conditions say so, and a definition is gone when they are.
+/// Custom resources are ready according to their conditions, and a CRD is deleted after its custom resources.
 #[tokio::test(flavor = "multi_thread")]
-async fn custom_resources_by_their_conditions() {
+async fn custom_resources_are_ready_by_their_conditions() {
     let stack = late("conditions");
     let with = |size: u32| {
         let widget = format!(
@@ -278,7 +278,7 @@ spec: {{size: {size}}}
         );
         format!("{}---{widget}", definition("widgets", "Widget"))
     };
-    // What the operator would write.
+    // Writes a condition like an operator.
     let operator = |condition: &str| {
         stack.kubectl(&format!(
             "patch widgets.conditions.example.com one --type=merge --patch={{\"status\":{{\"conditions\":[{condition}]}}}}"
@@ -292,7 +292,7 @@ spec: {{size: {size}}}
     operator("{\"type\":\"Ready\",\"status\":\"True\"}");
     stack.apply(&in_namespace([&*with(4)])).await;
 
-    // Deleting waits for the finalizer, and says so.
+    // The deletion waits for the finalizer and reports it.
     let why = {
         let plan = stack.plan(NAMESPACE).await;
         let error = stack
@@ -325,10 +325,10 @@ spec: {{size: {size}}}
     );
 }
 
-/// A namespace is gone when all in it is, and says what is left.
+/// A namespace is deleted after its contents, and the failure lists the remaining contents.
 #[tokio::test(flavor = "multi_thread")]
 async fn namespace_timed_out() {
-    // The controller says what is left after a round or two.
+    // The controller reports the remaining contents after a few seconds.
     let stack = Stack {
         timeout: Duration::from_secs(15),
         approved: vec![
@@ -356,7 +356,7 @@ async fn namespace_timed_out() {
         ),
         "{words}"
     );
-    // Wanted again while it is on its way out, with something in it: created when the old one is gone.
+    // The namespace is wanted again while it is being deleted: it is created after the deletion.
     let again = format!(
         "{NAMESPACE}---\n{{apiVersion: v1, kind: ConfigMap, metadata: {{name: settings, namespace: $N}}, data: {{a: b}}}}"
     );

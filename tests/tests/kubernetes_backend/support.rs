@@ -1,4 +1,4 @@
-//! One stack in one cluster: bundles from YAML, plans and applies of them.
+//! One stack in one cluster: bundles from YAML, and their plans and applies.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -20,23 +20,23 @@ use terrace_tests::servers::{self, Cluster};
 /// The name of the target in every bundle.
 pub(crate) const TARGET: &str = "kubernetes";
 
-/// One stack, `NAME.testing`, in a cluster.
+/// The stack `NAME.testing` in a cluster.
 pub(crate) struct Stack<'a> {
     pub(crate) cluster: &'a Cluster,
     pub(crate) name: &'static str,
     pub(crate) kubeconfig: PathBuf,
-    /// The cluster's id, where the environment states it.
+    /// The cluster id that the environment states, if any.
     pub(crate) id: Option<Text>,
     pub(crate) context: Text,
-    /// Addresses whose data may be lost.
+    /// Addresses whose loss is approved.
     pub(crate) approved: Vec<Address>,
-    /// What is adopted by name.
+    /// The arguments of `--adopt`.
     pub(crate) adopt: Vec<Text>,
     pub(crate) timeout: Duration,
 }
 
 impl Stack<'static> {
-    /// A stack in the cluster that all tests share. The name is the test's.
+    /// A stack in the cluster that all tests share. Each test uses its own name.
     pub(crate) fn new(name: &'static str) -> Stack<'static> {
         Stack::in_cluster(name, servers::kubernetes())
     }
@@ -56,8 +56,8 @@ impl<'a> Stack<'a> {
         }
     }
 
-    /// A bundle of the objects in a YAML text. Objects need their namespace and the definition of their kind; the address
-    /// of each is `platform/NAME/KIND-NAME`. `$N` stands for the stack's name.
+    /// Builds a bundle from the objects of a YAML text. Objects depend on their namespace and on the CRD of their kind;
+    /// their addresses are `platform/NAME/KIND-NAME`. `$N` is replaced with the stack's name.
     #[track_caller]
     pub(crate) fn bundle(&self, yaml: &str) -> Bundle {
         let yaml = yaml.replace("$N", self.name);
@@ -211,14 +211,14 @@ impl<'a> Stack<'a> {
         plan.unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Why a plan is refused: an apply of it says this, ends with 4, and changes nothing.
+    /// Returns the refusal of a plan. An apply of it fails with exit code 4 and changes nothing.
     pub(crate) async fn refusal_of(&self, plan: &Plan) -> String {
         match self.try_apply_plan(plan).await {
             Err(error @ Error::Refused(_)) => {
                 assert_eq!(error.exit_code(), 4);
                 error.to_string()
             }
-            other => panic!("it was to be refused: {other:?}\n{}", show(plan)),
+            other => panic!("the apply was not refused: {other:?}\n{}", show(plan)),
         }
     }
 
@@ -250,7 +250,7 @@ impl<'a> Stack<'a> {
         self.try_apply_plan(&plan).await
     }
 
-    /// Applies, and sees that a second plan is empty.
+    /// Applies, and checks that a second plan is empty.
     pub(crate) async fn apply(&self, yaml: &str) -> Report {
         self.apply_bundle(&self.bundle(yaml)).await
     }
@@ -262,18 +262,22 @@ impl<'a> Stack<'a> {
             .await
             .unwrap_or_else(|error| panic!("{error}"));
         let again = self.plan_of(bundle).await;
-        assert!(again.is_empty(), "a second plan is not empty:\n{}", show(&again));
+        assert!(
+            again.is_empty(),
+            "the second plan is not empty:\n{}",
+            show(&again)
+        );
         report
     }
 
-    /// Takes everything away, and sees that nothing is left.
+    /// Destroys everything, and checks that a second plan is empty.
     pub(crate) async fn destroy(&self, yaml: &str) {
         let plan = self.destroy_plan(yaml).await;
         self.try_apply_plan(&plan)
             .await
             .unwrap_or_else(|error| panic!("{error}"));
         let again = self.destroy_plan(yaml).await;
-        assert!(again.is_empty(), "something is left:\n{}", show(&again));
+        assert!(again.is_empty(), "resources remain:\n{}", show(&again));
     }
 
     #[track_caller]
@@ -282,14 +286,14 @@ impl<'a> Stack<'a> {
         self.cluster.kubectl(&line.split(' ').collect::<Vec<_>>())
     }
 
-    /// A field of a live object, as `kubectl get -o jsonpath` shows it.
+    /// Returns a field of a live object, like `kubectl get -o jsonpath`.
     #[track_caller]
     pub(crate) fn field(&self, object: &str, path: &str) -> String {
         self.kubectl(&format!("get {object} --output=jsonpath={{{path}}}"))
     }
 }
 
-/// Fills a field of an object from another's.
+/// Binds a field of an object to a value of another object.
 pub(crate) fn bind(bundle: &mut Bundle, kind: &str, binding: Binding) {
     let artifact = bundle
         .artifacts
@@ -306,7 +310,7 @@ pub(crate) fn bind(bundle: &mut Bundle, kind: &str, binding: Binding) {
     }
 }
 
-/// What a plan changes, a line for each step and, further in, for each field.
+/// Shows the changes of a plan, a line for each step and an indented line for each field.
 pub(crate) fn show(plan: &Plan) -> String {
     let mut out = String::new();
     for step in plan.changes() {
@@ -344,20 +348,20 @@ pub(crate) fn show(plan: &Plan) -> String {
     out
 }
 
-/// The words of an error.
+/// Returns the message of an error.
 pub(crate) fn words<T>(result: Result<T, Error>) -> String {
     match result {
-        Ok(_) => panic!("it was to fail"),
+        Ok(_) => panic!("the operation did not fail"),
         Err(error) => error.to_string(),
     }
 }
 
-/// Texts as an address.
+/// Parses an address.
 pub(crate) fn address(text: &str) -> Address {
     text.parse().expect("an address")
 }
 
-/// What the API server counted: requests by verb, of those that write, dry runs apart.
+/// Counts the requests of the API server that write, by verb and resource, with dry runs counted separately.
 pub(crate) fn requests(cluster: &Cluster) -> BTreeMap<String, u64> {
     let metrics = cluster.kubectl(&["get", "--raw", "/metrics"]);
     let mut counts = BTreeMap::new();
@@ -391,9 +395,9 @@ pub(crate) fn requests(cluster: &Cluster) -> BTreeMap<String, u64> {
     counts
 }
 
-/// A file in the test's own directory.
+/// Creates a file in the test's scratch directory.
 pub(crate) fn file(scratch: &Path, name: &str, text: &str) -> PathBuf {
     let path = scratch.join(name);
-    std::fs::write(&path, text).expect("a place to write");
+    std::fs::write(&path, text).expect("the file can be written");
     path
 }

@@ -1,4 +1,4 @@
-//! `stacks/acme`, in all that one does with a platform.
+//! `stacks/acme` through all commands.
 
 use std::fs;
 use std::time::Instant;
@@ -13,7 +13,7 @@ fn run(terrace: &Terrace, command: &str, more: &[&str]) -> Run {
     terrace.run(&[&[command], &ENVIRONMENT[..], more].concat())
 }
 
-/// What a plan would do, `ACTION KIND NAME` each, with the fields that change.
+/// Returns the steps of a plan as `ACTION KIND NAME`, with the changed fields.
 fn steps(terrace: &Terrace) -> Vec<String> {
     let plan = run(terrace, "plan", &["--output", "json"]).expect(0).json();
     let steps = plan["steps"].as_array().expect("steps").iter();
@@ -49,7 +49,7 @@ fn shown(step: &Json) -> String {
     text
 }
 
-/// The file of `golden/acme/development`, for this account.
+/// Returns the file of `golden/acme/development`, for this account.
 fn golden(file: &str, account: &str) -> Json {
     let path = tools::root().join("golden/acme/development").join(file);
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -57,10 +57,10 @@ fn golden(file: &str, account: &str) -> Json {
 }
 
 #[test]
-fn acme_is_applied_read_back_repaired_changed_and_destroyed() {
+fn applies_repairs_updates_and_destroys_acme() {
     let started = Instant::now();
     let stack = Scratch::copy_of("stacks/acme");
-    // Its namespaces have the names that any platform with a tenant `finance` has: the cluster is its own.
+    // Its namespaces have common names, so it needs its own cluster.
     let cluster = Cluster::start();
     let account = servers::aws().account();
     stack.edit("environments/development.yaml", "111122223331", account.id());
@@ -85,7 +85,7 @@ fn acme_is_applied_read_back_repaired_changed_and_destroyed() {
     );
     let _ = run(&terrace, "plan", &["--detailed-exitcode"]).expect(0);
 
-    // The systems say the same.
+    // The live resources match the golden files.
     let quota = cluster.get(&["resourcequota", "tenant", "--namespace=data-tenant-finance"]);
     let quota = quota.expect("a quota");
     assert_eq!(quota["status"]["hard"]["requests.cpu"], "200");
@@ -113,7 +113,7 @@ fn acme_is_applied_read_back_repaired_changed_and_destroyed() {
         let (_, wanted) = wanted
             .clone()
             .find(|(id, _)| id.to_lowercase().ends_with(zone))
-            .expect("the zone is in the golden");
+            .expect("the golden file contains the zone");
         assert_eq!(
             transitions(&live["Rules"], "ID", "Days"),
             transitions(wanted, "Id", "TransitionInDays"),
@@ -137,10 +137,10 @@ fn acme_is_applied_read_back_repaired_changed_and_destroyed() {
     assert_eq!(names(&live), names(&wanted));
     assert!(
         !live.to_string().contains("${"),
-        "something was not filled in: {live}"
+        "a placeholder was not filled in: {live}"
     );
 
-    // Somebody edits one object and deletes another.
+    // One object is edited manually and another is deleted.
     let edit = r#"{"spec": {"hard": {"pods": "7"}}}"#;
     let finance = "--namespace=data-tenant-finance";
     let _ = cluster.kubectl(&["patch", "resourcequota", "tenant", finance, "--patch", edit]);
@@ -193,14 +193,14 @@ fn acme_is_applied_read_back_repaired_changed_and_destroyed() {
     let left = account.call("cloudformation", "describe_stacks", json!({}));
     assert_eq!(left["Stacks"], json!([]));
     assert_eq!(cluster.get(&["namespace", "data-tenant-finance"]), None);
-    eprintln!("acme: {:.0?} in all", started.elapsed());
+    eprintln!("acme: {:.0?} in total", started.elapsed());
 }
 
-/// Of the rules that move data: their names, and after how many days it goes where.
+/// Returns the rules that move data: their names, transitions and expirations.
 fn transitions(rules: &Json, id: &str, days: &str) -> Vec<Json> {
     let rules = rules.as_array().expect("rules").iter();
     let moving = rules.filter(|rule| rule.get("Transitions").is_some());
-    let told = moving.map(|rule| {
+    let moves = moving.map(|rule| {
         let steps = rule["Transitions"].as_array().expect("a list").iter();
         let mut steps: Vec<Json> = steps
             .map(|step| json!([step[days], step["StorageClass"]]))
@@ -211,5 +211,5 @@ fn transitions(rules: &Json, id: &str, days: &str) -> Vec<Json> {
             .or_else(|| rule.get("Expiration").and_then(|e| e.get("Days")));
         json!({"rule": rule[id], "to": steps, "expires": expires})
     });
-    told.collect()
+    moves.collect()
 }

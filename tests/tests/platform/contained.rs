@@ -1,4 +1,4 @@
-//! What is deployed stays within its bounds: a tenant, a quota, an environment, and the namespaces of others.
+//! Isolation: between tenants, environments and platforms, and from foreign namespaces.
 
 use std::path::PathBuf;
 use std::process;
@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 use terrace_tests::servers::{self, Cluster};
 use terrace_tests::{Scratch, Terrace, tools};
 
-/// A stack of two tenants on the shared cluster, with names that no other test has.
+/// A stack of two tenants in the shared cluster, with names that no other test uses.
 struct Stack {
     scratch: Scratch,
     id: String,
@@ -29,7 +29,7 @@ const PLATFORM: &str = r#"{kind: Platform, name: contained-ID}
 "#;
 
 impl Stack {
-    /// Writes a stack of these components; `ID` in them is the stack's own.
+    /// Writes a stack of these components; `ID` in them is replaced with the id of the stack.
     fn new(components: &str) -> Stack {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let id = format!("{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -64,20 +64,20 @@ impl Stack {
     }
 }
 
-/// Waits until something holds.
+/// Waits until a condition is true.
 #[track_caller]
 fn eventually(what: &str, holds: impl Fn() -> bool) {
     let started = Instant::now();
     while !holds() {
         assert!(
             started.elapsed() < Duration::from_secs(60),
-            "not within a minute: {what}"
+            "did not happen within a minute: {what}"
         );
         sleep(Duration::from_millis(200));
     }
 }
 
-/// The names of all objects of a kind in a namespace.
+/// Returns the names of all objects of a kind in a namespace.
 fn names(cluster: &Cluster, kind: &str, namespace: &str) -> Vec<String> {
     let found = cluster.get(&[kind, "--namespace", namespace]).unwrap_or_default();
     let items = found["items"].as_array().cloned().unwrap_or_default();
@@ -112,7 +112,7 @@ connects:
 "#;
 
 #[test]
-fn connections_write_only_where_the_stack_isolates_pods_of_its_own() {
+fn connections_create_policies_only_in_isolated_namespaces_of_the_stack() {
     let cluster = servers::kubernetes();
     let stack = Stack::new(CONNECTED);
     let (gateway, open) = (format!("gateway-{}", stack.id), format!("open-{}", stack.id));
@@ -134,7 +134,7 @@ fn connections_write_only_where_the_stack_isolates_pods_of_its_own() {
     let _ = cluster.kubectl(&["delete", "namespace", &gateway]);
 }
 
-/// A Job of one pod; `deadline` is the pod's own.
+/// A Job of one pod, optionally with a deadline of the pod.
 fn job(name: &str, image: &str, deadline: bool) -> String {
     let mut pod = json!({
         "restartPolicy": "Never",
@@ -158,7 +158,7 @@ fn job(name: &str, image: &str, deadline: bool) -> String {
 }
 
 #[test]
-fn running_jobs_are_limited_and_finished_ones_keep_nothing_from_starting() {
+fn limits_running_jobs_but_not_finished_ones() {
     let cluster = servers::kubernetes();
     let stack = Stack::new("");
     let _ = stack.run("apply", "live", 0);
@@ -185,7 +185,7 @@ fn running_jobs_are_limited_and_finished_ones_keep_nothing_from_starting() {
         "registry.example.com/load:broken",
     );
 
-    // More than the limit finish, one after the other, and stay.
+    // More Jobs than the limit finish, one after the other.
     for number in 0..5 {
         let name = format!("done-{number}");
         create(&name, good, true);
@@ -193,10 +193,10 @@ fn running_jobs_are_limited_and_finished_ones_keep_nothing_from_starting() {
     }
     assert_eq!(names(cluster, "job", &namespace).len(), 5);
 
-    // Two that never end fill the limit: a third gets no pod, and one that the limit does not cover does.
+    // Two Jobs that never end reach the limit. A third one gets no pod, but a Job outside the limit does.
     for name in ["first", "second"] {
         create(name, never, true);
-        eventually("a pod is there", || status(name, "active") == 1);
+        eventually("a pod exists", || status(name, "active") == 1);
     }
     create("third", good, true);
     let refused = || {
@@ -225,7 +225,7 @@ fn running_jobs_are_limited_and_finished_ones_keep_nothing_from_starting() {
 }
 
 #[test]
-fn what_a_tenant_has_no_quota_of_it_does_not_get() {
+fn refuses_resources_beyond_the_quota_of_a_tenant() {
     let cluster = servers::kubernetes();
     let stack = Stack::new("");
     let _ = stack.run("apply", "live", 0);
@@ -248,7 +248,7 @@ fn what_a_tenant_has_no_quota_of_it_does_not_get() {
         assert!(!output.status.success(), "{amount} of {resource} is accepted");
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
-    // The quota controller has to have counted once before the quota refuses anything.
+    // The quota takes effect after the controller has computed it once.
     eventually("the quota is counted", || {
         let quota = cluster.get(&["resourcequota", "tenant", "--namespace", &namespace]);
         quota.unwrap_or_default()["status"]["used"].is_object()
@@ -262,10 +262,10 @@ fn what_a_tenant_has_no_quota_of_it_does_not_get() {
         ("cpu", "97"),
         ("memory", "310Gi"),
     ] {
-        let said = refusal(resource, amount);
+        let message = refusal(resource, amount);
         assert!(
-            said.contains("exceeded quota: tenant") || said.contains("maximum"),
-            "{amount} of {resource}: {said}"
+            message.contains("exceeded quota: tenant") || message.contains("maximum"),
+            "{amount} of {resource}: {message}"
         );
     }
     let _ = stack.run("destroy", "live", 0);
@@ -274,7 +274,7 @@ fn what_a_tenant_has_no_quota_of_it_does_not_get() {
 const SECOND: &str = "{kind: Environment, name: testing, class: testing, kubernetes: {context: here}}\n";
 
 #[test]
-fn environments_of_one_cluster_are_refused_or_apart() {
+fn environments_in_one_cluster_need_different_namespaces() {
     let cluster = servers::kubernetes();
     let stack = Stack::new("");
     stack.scratch.write("testing.yaml", SECOND);
@@ -292,7 +292,7 @@ fn environments_of_one_cluster_are_refused_or_apart() {
     assert_eq!(
         cluster.get(&["namespace", &first]),
         None,
-        "what was refused wrote something"
+        "a refused apply created the namespace"
     );
 
     let prefixed = SECOND.replace("name: testing,", "name: testing, namespace_prefix: testing,");
@@ -310,7 +310,7 @@ fn environments_of_one_cluster_are_refused_or_apart() {
 }
 
 #[test]
-fn another_platform_of_the_cluster_needs_namespaces_of_its_own() {
+fn platforms_in_one_cluster_need_different_namespaces() {
     let cluster = servers::kubernetes();
     let stack = Stack::new("");
     let _ = stack.run("apply", "live", 0);
@@ -359,10 +359,10 @@ inputs: {credentials: "{{ secret('store').password }}", storage_class: standard,
 "#;
 
 #[test]
-fn accounts_of_a_tenant_may_do_nothing_elsewhere_and_change_no_isolation() {
+fn service_accounts_of_a_tenant_cannot_leave_its_isolation() {
     let cluster = servers::kubernetes();
     let stack = Stack::new(WORKING);
-    // The Secret of the database is not there, so its pods never are: nothing here needs them.
+    // The Secret of the database does not exist, so its pods never become ready. This test does not need them.
     let arguments = ["apply", "-e", "live", "--yes", "--timeout", "5s"];
     let _ = stack.terrace().run(&arguments);
     let (own, other) = (stack.namespace("red"), stack.namespace("blue"));
@@ -429,10 +429,10 @@ fn accounts_of_a_tenant_may_do_nothing_elsewhere_and_change_no_isolation() {
     }
 }
 
-/// The objects of every case of the modules for Kubernetes, as the server sees them.
+/// Applies the objects of every golden case of the Kubernetes modules in a dry run.
 #[test]
-fn the_server_accepts_all_that_the_modules_make() {
-    // The cases have namespaces of common names: the cluster is their own.
+fn the_server_accepts_the_objects_of_all_modules() {
+    // The cases use common namespace names, so they need their own cluster.
     let cluster = Cluster::start();
     let mut tried = 0;
     for module in ["tenant", "workload", "postgresql"] {
@@ -471,9 +471,9 @@ fn the_server_accepts_all_that_the_modules_make() {
     assert!(tried > 15, "only {tried} cases have objects");
 }
 
-/// The limits that `catalog/src/grammar.rs` states, tried on the server.
+/// Checks the limits in `catalog/src/grammar.rs` with the server.
 #[test]
-fn names_are_as_long_as_controllers_leave_room_for() {
+fn name_limits_match_those_of_the_server() {
     let cluster = servers::kubernetes();
     let namespace = format!("names-{}", process::id());
     let _ = cluster.kubectl(&["create", "namespace", &namespace]);
@@ -494,19 +494,19 @@ fn names_are_as_long_as_controllers_leave_room_for() {
     let job = json!({"template": {"spec": pod}});
     let hourly = json!({"schedule": "0 * * * *", "jobTemplate": {"spec": job}});
     let service = json!({"ports": [{"port": 80}]});
-    for (api_version, kind, longest, spec) in [
+    for (api_version, kind, maximum, spec) in [
         ("batch/v1", "Job", 63, &job),
         ("batch/v1", "CronJob", 52, &hourly),
         ("v1", "Service", 63, &service),
     ] {
         assert!(
-            accepts(&named(api_version, kind, longest, spec.clone())),
-            "{kind} of {longest}"
+            accepts(&named(api_version, kind, maximum, spec.clone())),
+            "{kind} of {maximum}"
         );
         assert!(
-            !accepts(&named(api_version, kind, longest + 1, spec.clone())),
+            !accepts(&named(api_version, kind, maximum + 1, spec.clone())),
             "{kind} of {}",
-            longest + 1
+            maximum + 1
         );
     }
     let mut indexed = job.clone();
@@ -515,10 +515,10 @@ fn names_are_as_long_as_controllers_leave_room_for() {
     assert!(accepts(&named("batch/v1", "Job", 60, indexed.clone())));
     assert!(!accepts(&named("batch/v1", "Job", 61, indexed)));
 
-    // The server takes a StatefulSet of any length; only its pods tell.
+    // The server accepts a StatefulSet name of any length; only its pods show the limit.
     let mut always = pod;
     always["restartPolicy"] = json!("Always");
-    for (length, comes) in [(52, true), (53, false)] {
+    for (length, is_accepted) in [(52, true), (53, false)] {
         let set = json!({
             "selector": {"matchLabels": {"app": "x"}},
             "serviceName": "x",
@@ -541,8 +541,8 @@ fn names_are_as_long_as_controllers_leave_room_for() {
                 .unwrap_or_default();
             events["items"].to_string().contains("must be no more than 63")
         };
-        match comes {
-            true => eventually("the pod is there", has_pod),
+        match is_accepted {
+            true => eventually("the pod exists", has_pod),
             false => eventually("the pod is refused", is_refused),
         }
         let _ = cluster.kubectl(&["delete", "statefulset", &name, "--namespace", &namespace]);

@@ -1,4 +1,4 @@
-//! A component that is divided into several CloudFormation stacks.
+//! A component that is partitioned into several CloudFormation stacks.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +41,7 @@ impl Small {
         self.stack.write("components.yaml", &components);
     }
 
-    /// The stacks of the account with what tells a stack that has been written from one that has not.
+    /// Returns the stacks of the account with their status and the time of their last update.
     fn stacks(&self) -> BTreeMap<String, Json> {
         let all = self.account.call("cloudformation", "describe_stacks", json!({}));
         let stacks = all["Stacks"].as_array().into_iter().flatten();
@@ -57,11 +57,11 @@ impl Small {
 }
 
 #[test]
-fn each_of_its_stacks_is_delivered_and_only_the_one_that_changes_again() {
+fn deploys_each_partition_and_updates_only_the_changed_one() {
     let small = Small::new();
     small.divided(&NAMES);
     let _ = small.apply();
-    small.is_settled();
+    small.assert_no_changes();
     let before = small.stacks();
     let names: Vec<&str> = before.keys().map(String::as_str).collect();
     assert_eq!(names, ["topics", "topics-1", "topics-2", "topics-3"]);
@@ -70,7 +70,7 @@ fn each_of_its_stacks_is_delivered_and_only_the_one_that_changes_again() {
     let made: Vec<String> = topics.iter().map(|name| format!("topics-{name}")).collect();
     assert_eq!(small.topics(), made);
 
-    // What stands in one stack is told to the others, and to the cluster.
+    // Attributes in one stack are passed to the other stacks, and to the cluster.
     let arn = |name: &str| {
         let all = small.account.call("sns", "list_topics", json!({}));
         let mut all = all["Topics"].as_array().into_iter().flatten();
@@ -89,10 +89,10 @@ fn each_of_its_stacks_is_delivered_and_only_the_one_that_changes_again() {
     }
     let settings = small
         .object("configmap", "home-settings")
-        .expect("it was created");
-    assert_eq!(settings["data"]["orders"], orders.expect("it was created"));
+        .expect("the ConfigMap exists");
+    assert_eq!(settings["data"]["orders"], orders.expect("the topic exists"));
 
-    // One name less: its stack alone is written, and nothing moves.
+    // With one name less, only the stack of that name is updated, and no other topic moves.
     small.divided(&NAMES[..5]);
     let plan = small
         .terrace()
@@ -104,7 +104,7 @@ fn each_of_its_stacks_is_delivered_and_only_the_one_that_changes_again() {
     assert_eq!(changes.len(), 1, "{changes:#?}");
     assert_eq!(changes[0]["action"], "update");
     let _ = small.apply();
-    small.is_settled();
+    small.assert_no_changes();
     let after = small.stacks();
     let written: Vec<&String> = after
         .iter()

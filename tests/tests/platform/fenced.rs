@@ -1,4 +1,4 @@
-//! A program that was stopped in the middle of an apply does not come back to what others have done since.
+//! A program that was suspended during an apply does not overwrite the changes of later applies.
 
 use std::process::{Child, Command};
 use std::thread;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use terrace_tests::servers::{self, Cluster};
 use terrace_tests::{Scratch, Terrace};
 
-/// A Deployment that never gets ready where `CPU` is more than a node has, and what comes after it.
+/// A Deployment that never becomes ready if `CPU` exceeds the capacity of a node, and an object that depends on it.
 const COMPONENTS: &str = r#"kind: Platform
 name: NAME
 owner: data@fenced.example
@@ -68,13 +68,16 @@ impl Fenced {
         self.stack.write("platform.yaml", &text);
     }
 
-    /// Starts an apply, and stops its program when it waits for the Deployment.
+    /// Starts an apply, and suspends its program while it waits for the Deployment.
     fn stopped_in_the_middle(&self) -> Child {
         let apply = self.terrace.start(&["apply", "-e", "live", "--yes"]);
         let begun = Instant::now();
         let namespace = format!("--namespace={}", self.name);
         while self.cluster.get(&["deployment", "slow", &namespace]).is_none() {
-            assert!(begun.elapsed() < Duration::from_secs(60), "nothing begins");
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "the apply did not create the Deployment"
+            );
             thread::sleep(Duration::from_millis(100));
         }
         thread::sleep(Duration::from_secs(1));
@@ -93,22 +96,23 @@ fn signal(child: &Child, signal: &str) {
     let sent = Command::new("kill")
         .args([signal, &child.id().to_string()])
         .status();
-    assert!(sent.expect("there is a kill").success());
+    assert!(sent.expect("kill runs").success());
 }
 
-/// The exit code and the words of a program that goes on now.
-fn goes_on(child: Child) -> (Option<i32>, String) {
+/// Resumes a program and returns its exit code and its messages.
+fn resume(child: Child) -> (Option<i32>, String) {
     signal(&child, "-CONT");
-    let output = child.wait_with_output().expect("it ends");
+    let output = child.wait_with_output().expect("the program ends");
     (
         output.status.code(),
         String::from_utf8_lossy(&output.stderr).into_owned(),
     )
 }
 
-/// While one apply is stopped, another takes the lock, finishes and gives it back. The first writes nothing after that.
+/// While one apply is suspended, another takes the lock, completes and releases it. The first writes nothing
+/// afterwards.
 #[test]
-fn a_stopped_apply_does_not_overwrite_a_newer_one() {
+fn a_suspended_apply_does_not_overwrite_a_newer_one() {
     let fenced = Fenced::new("fence-newer");
     fenced.wants("old", "300");
     let first = fenced.stopped_in_the_middle();
@@ -120,7 +124,7 @@ fn a_stopped_apply_does_not_overwrite_a_newer_one() {
         second.stderr
     );
     assert_eq!(fenced.version().as_deref(), Some("new"));
-    let (code, words) = goes_on(first);
+    let (code, words) = resume(first);
     assert_eq!(code, Some(3), "{words}");
     assert!(words.contains("the lock of this environment was lost"), "{words}");
     assert!(!words.contains("applied fence-newer"), "{words}");
@@ -129,19 +133,19 @@ fn a_stopped_apply_does_not_overwrite_a_newer_one() {
         .terrace
         .run(&["plan", "-e", "live", "--detailed-exitcode"])
         .expect(0);
-    // The lock is free: nothing is left to wait for.
+    // The lock is free, so the next apply does not wait.
     let again = fenced.terrace.run(&["destroy", "-e", "live", "--yes"]).expect(0);
     assert!(!again.stderr.contains("waiting for the lock"), "{}", again.stderr);
 }
 
-/// Nobody else has taken the lock, and might have: that is a loss all the same.
+/// The lock is lost if another apply could have taken it, even if none did.
 #[test]
-fn an_apply_that_was_stopped_for_longer_than_its_lease_stops() {
+fn an_apply_that_was_suspended_longer_than_its_lease_stops() {
     let fenced = Fenced::new("fence-late");
     fenced.wants("old", "300");
     let apply = fenced.stopped_in_the_middle();
     thread::sleep(Duration::from_secs(18));
-    let (code, words) = goes_on(apply);
+    let (code, words) = resume(apply);
     assert_eq!(code, Some(3), "{words}");
     assert!(words.contains("the lock of this environment was lost"), "{words}");
     assert_eq!(fenced.version(), None);
@@ -151,21 +155,21 @@ fn an_apply_that_was_stopped_for_longer_than_its_lease_stops() {
     let _ = fenced.terrace.run(&["destroy", "-e", "live", "--yes"]).expect(0);
 }
 
-/// A Lease that somebody wrote by hand for an hour is told, with how to remove it, and not waited for.
+/// A manually created Lease of an hour is refused at once, with the command that deletes it.
 #[test]
-fn an_endless_lease_is_told() {
+fn refuses_to_wait_for_a_manually_created_lease() {
     let fenced = Fenced::new("fence-endless");
     fenced.wants("new", "1");
     let _ = fenced.terrace.run(&["apply", "-e", "live", "--yes"]).expect(0);
     fenced.cluster.apply(
-        "{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: fence-endless.live, namespace: terrace-system}, spec: {holderIdentity: somebody, leaseDurationSeconds: 3600}}",
+        "{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: fence-endless.live, namespace: terrace-system}, spec: {holderIdentity: ben, leaseDurationSeconds: 3600}}",
     );
     fenced.wants("newer", "1");
     let begun = Instant::now();
     let refused = fenced.terrace.run(&["apply", "-e", "live", "--yes"]).expect(1);
     assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     assert!(
-        refused.stderr.contains("held by somebody for 3600 seconds"),
+        refused.stderr.contains("held by ben for 3600 seconds"),
         "{}",
         refused.stderr
     );
@@ -182,7 +186,7 @@ fn an_endless_lease_is_told() {
     let _ = fenced.terrace.run(&["destroy", "-e", "live", "--yes"]).expect(0);
 }
 
-/// Two stacks, the second of which needs an output of the first.
+/// Two stacks, the second of which uses an output of the first.
 const STACKS: &str = r#"kind: Platform
 name: fence
 owner: data@fenced.example
@@ -203,9 +207,9 @@ resources:
   text: {type: "AWS::SSM::Parameter", holds_data: false, properties: {Name: "{{ name }}", Type: String, Value: "VERSION {{ ref('first').arn }}"}}
 "#;
 
-/// The same with the lock in the bootstrap bucket: a program that was stopped writes no stack after another has.
+/// The same with the lock in the bootstrap bucket: a suspended program writes no stack after a newer apply.
 #[test]
-fn a_stopped_apply_writes_no_stack_after_a_newer_one() {
+fn a_suspended_apply_does_not_overwrite_stacks_of_a_newer_one() {
     let account = servers::aws().account();
     let stack = Scratch::new("fence-stacks");
     let wants = |version: &str| {
@@ -234,7 +238,10 @@ fn a_stopped_apply_writes_no_stack_after_a_newer_one() {
     while account.call("cloudformation", "describe_stacks", of.clone())["Stacks"][0]["StackStatus"]
         != "UPDATE_IN_PROGRESS"
     {
-        assert!(begun.elapsed() < Duration::from_secs(60), "nothing begins");
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "the apply did not start the first update"
+        );
         thread::sleep(Duration::from_millis(100));
     }
     signal(&old, "-STOP");
@@ -243,7 +250,7 @@ fn a_stopped_apply_writes_no_stack_after_a_newer_one() {
     let new = terrace.run(&["apply", "-e", "live", "--yes"]).expect(0);
     assert!(new.stderr.contains("waiting for the lock"), "{}", new.stderr);
     assert_eq!(second(), "new");
-    let (code, words) = goes_on(old);
+    let (code, words) = resume(old);
     assert_eq!(code, Some(3), "{words}");
     assert!(words.contains("the lock of this environment was lost"), "{words}");
     assert_eq!(second(), "new");

@@ -1,4 +1,4 @@
-//! Stacks and buckets of somebody else, met with the program as a user runs it.
+//! Foreign stacks and buckets, with the program as users run it.
 
 use std::fmt::Write as _;
 
@@ -6,14 +6,14 @@ use serde_json::{Value as Json, json};
 use terrace_tests::servers::{self, Account};
 use terrace_tests::{Run, Scratch, Terrace};
 
-/// A platform in an account of its own and nowhere else.
+/// A platform in its own account, without a cluster.
 struct Lab {
     stack: Scratch,
     account: Account<'static>,
 }
 
 impl Lab {
-    /// With a queue in each of these components.
+    /// Creates the platform with a topic in each of these components.
     fn with(components: &[&str]) -> Lab {
         let lab = Lab::unprepared(components);
         let _ = lab.run(&["bootstrap", "-e", "dev"]).expect(0);
@@ -53,7 +53,7 @@ impl Lab {
             .run(arguments)
     }
 
-    /// Somebody else creates a stack of the name of this component's.
+    /// Creates a foreign stack with the name of this component's stack.
     fn occupy(&self, component: &str, tags: &Json) {
         let template = json!({"Resources": {"Orders": {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": "orders"}}}});
         let stack = json!({"StackName": format!("lab-dev-platform-{component}"), "TemplateBody": template.to_string(), "Tags": tags});
@@ -70,21 +70,21 @@ impl Lab {
     }
 }
 
-/// Fails unless a text has all of these.
+/// Asserts that a text contains all of these.
 #[track_caller]
-fn says(text: &str, wanted: &[&str]) {
+fn assert_contains(text: &str, wanted: &[&str]) {
     for wanted in wanted {
         assert!(text.contains(wanted), "no `{wanted}` in\n{text}");
     }
 }
 
 #[test]
-fn a_destroy_reports_what_is_not_ours_takes_the_rest_and_says_so_in_its_exit_code() {
+fn a_destroy_reports_foreign_stacks_and_deletes_the_rest() {
     let lab = Lab::with(&["q", "z"]);
     lab.occupy("q", &json!([{"Key": "terrace:stack", "Value": "lab.dev"}]));
     let theirs = lab.described("q");
     let refused = lab.run(&["plan", "-e", "dev"]).expect(4);
-    says(
+    assert_contains(
         &refused.stderr,
         &[
             "CloudFormation stack lab-dev-platform-q exists already",
@@ -97,7 +97,7 @@ fn a_destroy_reports_what_is_not_ours_takes_the_rest_and_says_so_in_its_exit_cod
         .run(&["apply", "-e", "dev", "--yes", "--only", "platform/z"])
         .expect(0);
     let destroyed = lab.run(&["destroy", "-e", "dev", "--yes"]).expect(3);
-    says(
+    assert_contains(
         &(destroyed.stdout + &destroyed.stderr),
         &[
             "lab-dev-platform-q is not deleted: this environment did not create it",
@@ -106,13 +106,13 @@ fn a_destroy_reports_what_is_not_ours_takes_the_rest_and_says_so_in_its_exit_cod
     );
     assert_eq!(lab.described("q"), theirs);
     assert_eq!(lab.described("z"), None);
-    // Without the state store it is the same, and nothing has become ours.
+    // Without the state store the result is the same, and the foreign stack remains foreign.
     let _ = lab.run(&["destroy", "-e", "dev", "--yes"]).expect(3);
     assert_eq!(lab.described("q"), theirs);
 }
 
 #[test]
-fn a_stack_is_adopted_by_name_from_a_saved_plan_too() {
+fn adopts_a_stack_by_name_from_a_saved_plan() {
     let lab = Lab::with(&["q"]);
     lab.occupy("q", &json!([]));
     let adopt = [
@@ -125,7 +125,7 @@ fn a_stack_is_adopted_by_name_from_a_saved_plan_too() {
         "plan.json",
     ];
     let planned = lab.run(&adopt).expect(0);
-    says(
+    assert_contains(
         &planned.stdout,
         &[
             "lab-dev-platform-q (2 resources)  adopted",
@@ -135,26 +135,26 @@ fn a_stack_is_adopted_by_name_from_a_saved_plan_too() {
     );
     let refused = lab.run(&["apply", "plan.json"]).expect(4);
     let approve = r#"platform/q/Stack["Orders"]"#;
-    says(&refused.stderr, &["`Orders`", &format!("--approve '{approve}'")]);
+    assert_contains(&refused.stderr, &["`Orders`", &format!("--approve '{approve}'")]);
     let _ = lab.run(&["apply", "plan.json", "--approve", approve]).expect(0);
     let _ = lab.run(&["plan", "-e", "dev", "--detailed-exitcode"]).expect(0);
     lab.declare(&["z"]);
     let released = lab.run(&["apply", "-e", "dev", "--yes"]).expect(0);
-    says(&released.stdout, &["1 to release", "was adopted"]);
-    let stack = lab.described("q").expect("it stays");
+    assert_contains(&released.stdout, &["1 to release", "was adopted"]);
+    let stack = lab.described("q").expect("the stack still exists");
     assert!(!stack["Tags"].to_string().contains("terrace:stack"), "{stack}");
 }
 
 #[test]
-fn an_apply_before_bootstrap_is_refused_with_the_command() {
+fn refuses_an_apply_before_bootstrap_and_names_the_command() {
     let lab = Lab::unprepared(&["q"]);
     let planned = lab.run(&["plan", "-e", "dev"]).expect(0);
-    says(
+    assert_contains(
         &planned.stdout,
         &["an apply will be refused", "terrace bootstrap -e dev"],
     );
     let refused = lab.run(&["apply", "-e", "dev", "--yes"]).expect(4);
-    says(
+    assert_contains(
         &refused.stderr,
         &[
             "refused: account",
@@ -166,7 +166,7 @@ fn an_apply_before_bootstrap_is_refused_with_the_command() {
 }
 
 #[test]
-fn a_bucket_of_another_account_is_refused_by_every_command() {
+fn every_command_refuses_a_bucket_of_another_account() {
     let lab = Lab::unprepared(&["q"]);
     let other = servers::aws().account();
     let bucket = format!("terrace-assets-{}-eu-west-1", lab.account.id());
@@ -186,7 +186,7 @@ fn a_bucket_of_another_account_is_refused_by_every_command() {
         &["destroy", "-e", "dev", "--yes"],
     ] {
         let refused = lab.run(command).expect(4);
-        says(
+        assert_contains(
             &refused.stderr,
             &[&format!("bucket `{bucket}` belongs to another account")],
         );
@@ -197,15 +197,15 @@ fn a_bucket_of_another_account_is_refused_by_every_command() {
 }
 
 #[test]
-fn a_limited_destroy_says_what_is_left() {
+fn a_destroy_with_only_reports_the_remaining_resources() {
     let lab = Lab::with(&["a", "b", "c"]);
     let _ = lab.run(&["apply", "-e", "dev", "--yes"]).expect(0);
     let destroyed = lab
         .run(&["destroy", "-e", "dev", "--yes", "--only", "platform/b"])
         .expect(0);
-    // Its protection is part of the plan.
-    says(&destroyed.stdout, &["TerminationProtection: true → false"]);
-    says(
+    // The removal of termination protection is part of the plan.
+    assert_contains(&destroyed.stdout, &["TerminationProtection: true → false"]);
+    assert_contains(
         &destroyed.stderr,
         &[
             "destroyed platform/b of lab in dev",
@@ -214,5 +214,5 @@ fn a_limited_destroy_says_what_is_left() {
     );
     assert!(!destroyed.stderr.contains("nothing"), "{}", destroyed.stderr);
     let rest = lab.run(&["destroy", "-e", "dev", "--yes"]).expect(0);
-    says(&rest.stderr, &["destroyed lab in dev", "eu-west-1: nothing"]);
+    assert_contains(&rest.stderr, &["destroyed lab in dev", "eu-west-1: nothing"]);
 }

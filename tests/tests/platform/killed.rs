@@ -1,4 +1,4 @@
-//! An apply is killed after each of its calls, or interrupted, and the next one finishes it.
+//! An apply is killed after each of its calls, or interrupted, and the next apply completes it.
 
 use std::panic::catch_unwind;
 use std::process::Command;
@@ -11,14 +11,15 @@ use terrace_tests::{Terrace, servers};
 
 use crate::small::Small;
 
-/// Most of a case is waiting: for the killed one's lock to stand still long enough.
+/// The number of cases that run concurrently. Most of the time of a case is waiting for the lease of the killed apply
+/// to expire.
 const AT_ONCE: usize = 12;
 
-/// How many calls the apply of the small platform may make, looks at stacks that are at work included: it plans, locks, looks
-/// again, and makes one change of each kind.
+/// The maximum number of calls of an apply of the small platform, including looks at CloudFormation stacks in progress:
+/// it plans, takes the lock, observes again, and makes one change of each kind.
 const CALLS: usize = 60;
 
-/// The small platform about to change, and the program with every call to a server counted.
+/// Returns the changed small platform, and the program with every call to a server counted.
 fn changing(calls: &Calls) -> (Small, Terrace, [Proxy; 2]) {
     let small = Small::applied();
     small.change();
@@ -33,12 +34,12 @@ fn changing(calls: &Calls) -> (Small, Terrace, [Proxy; 2]) {
     (small, terrace, [cluster, endpoint])
 }
 
-/// All calls of an apply that nothing happens to.
+/// Returns all calls of an uninterrupted apply.
 fn calls_of_an_apply() -> Vec<String> {
     let calls = Calls::counted();
     let (small, terrace, _proxies) = changing(&calls);
     let _ = terrace.run(&["apply", "-e", "live", "--yes"]).expect(0);
-    small.is_changed();
+    small.assert_changed();
     small.destroy();
     calls.made()
 }
@@ -47,13 +48,13 @@ fn killed_after(last: usize) {
     let calls = Calls::cut_at(last);
     let (small, terrace, _proxies) = changing(&calls);
     let mut apply = terrace.start(&["apply", "-e", "live", "--yes"]);
-    // Calls that run side by side are not as many each time: it may be done before.
+    // The number of concurrent calls varies, so the apply may end earlier.
     let reached = calls.wait(&mut apply);
     let _ = apply.kill();
-    let ended = apply.wait().expect("it ends");
+    let ended = apply.wait().expect("the apply ends");
     assert!(
         reached || ended.success(),
-        "after call {last} it ended by itself: {ended}"
+        "the apply ended before call {last}: {ended}"
     );
     let finished = small.apply();
     let lease = |verb: &str| {
@@ -64,20 +65,20 @@ fn killed_after(last: usize) {
     };
     let anything = !finished.stderr.contains("no changes were necessary");
     if anything && lease("POST") && !lease("DELETE") {
-        let said = "waiting for the lock, held by ";
+        let waiting = "waiting for the lock, held by ";
         assert!(
-            finished.stderr.contains(said),
-            "no `{said}` in\n{}",
+            finished.stderr.contains(waiting),
+            "no `{waiting}` in\n{}",
             finished.stderr
         );
     }
-    small.is_settled();
-    small.is_changed();
+    small.assert_no_changes();
+    small.assert_changed();
     small.destroy();
 }
 
 #[test]
-fn an_apply_killed_after_any_of_its_calls_is_finished_by_the_next() {
+fn the_next_apply_completes_an_apply_killed_after_any_call() {
     let made = calls_of_an_apply();
     for kind in [
         "POST",
@@ -111,7 +112,7 @@ fn an_apply_killed_after_any_of_its_calls_is_finished_by_the_next() {
         let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(take)).collect();
         workers
             .into_iter()
-            .flat_map(|worker| worker.join().expect("it catches"))
+            .flat_map(|worker| worker.join().expect("panics are caught"))
             .collect()
     });
     eprintln!(
@@ -127,30 +128,33 @@ fn an_apply_killed_after_any_of_its_calls_is_finished_by_the_next() {
 }
 
 #[test]
-fn an_interrupted_apply_says_so_and_the_next_finishes_it() {
+fn the_next_apply_completes_an_interrupted_apply() {
     let small = Small::applied();
     small.change();
     small.account.delay(Duration::from_secs(2));
     let apply = small.terrace().start(&["apply", "-e", "live", "--yes"]);
     let id = apply.id().to_string();
     let begun = Instant::now();
-    // Interrupted when CloudFormation is at work on what was asked for.
+    // Interrupts the apply while CloudFormation runs an update.
     while small.status("alerts") != "UPDATE_IN_PROGRESS" {
-        assert!(begun.elapsed() < Duration::from_secs(60), "nothing begins");
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "the apply did not start the update"
+        );
         thread::sleep(Duration::from_millis(50));
     }
     let sent = Command::new("kill")
         .args(["-INT", &id])
         .status()
-        .expect("there is a kill");
+        .expect("kill runs");
     assert!(sent.success());
-    let output = apply.wait_with_output().expect("it ends");
+    let output = apply.wait_with_output().expect("the apply ends");
     let words = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{words}");
     assert!(words.contains("run it again to finish"), "{words}");
     small.account.delay(Duration::ZERO);
     let _ = small.apply();
-    small.is_settled();
-    small.is_changed();
+    small.assert_no_changes();
+    small.assert_changed();
     small.destroy();
 }

@@ -18,7 +18,7 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
-    /// A stack with a platform of its own and an account of its own. Nothing is deployed.
+    /// Creates a stack with its own platform and its own account. Nothing is deployed.
     pub(crate) fn new() -> Lab {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let platform = format!("lab-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -40,7 +40,7 @@ impl Lab {
         lab
     }
 
-    /// Another directory with the same names and the same places.
+    /// Creates another directory with the same names and the same places.
     pub(crate) fn another(&self) -> Lab {
         let other = Lab::named(self.platform.clone(), self.account.clone());
         other
@@ -60,7 +60,7 @@ impl Lab {
         self.stack.write("environment.yaml", &text);
     }
 
-    /// The account in Ireland, as an environment names it.
+    /// The account in `eu-west-1`, as an environment names it.
     pub(crate) fn aws(&self) -> String {
         self.aws_in("eu-west-1")
     }
@@ -69,19 +69,19 @@ impl Lab {
         format!("aws: {{account: \"{}\", region: {region}}}", self.account.id())
     }
 
-    /// Queues, a component each.
+    /// Writes queues, one component each.
     pub(crate) fn queues(&self, components: &[&str]) {
         let text = components.iter().map(|name| queue(name, "")).collect::<Vec<_>>();
         self.stack.write("components.yaml", &text.join("---\n"));
     }
 
-    /// A queue, and a ConfigMap in a namespace of its own.
+    /// Writes a queue, and a ConfigMap in its own namespace.
     pub(crate) fn queue_and_object(&self) {
         let text = format!("{}---\n{}", queue("lake", ""), self.object());
         self.stack.write("components.yaml", &text);
     }
 
-    /// A component with a namespace and a ConfigMap.
+    /// Returns a component with a namespace and a ConfigMap.
     pub(crate) fn object(&self) -> String {
         let namespace = self.namespace();
         format!(
@@ -95,7 +95,7 @@ impl Lab {
         format!("{}-notes", self.platform)
     }
 
-    /// Makes a repository of the directory, as a clone of `remote` would be one.
+    /// Makes the directory a repository, like a clone of `remote`.
     pub(crate) fn clone_of(&self, remote: &str) {
         for folder in ["objects", "refs"] {
             fs::create_dir_all(self.stack.path().join(".git").join(folder)).expect("a directory");
@@ -142,7 +142,7 @@ impl Lab {
         self.run(&["destroy", "-e", "dev", "--yes"], code)
     }
 
-    /// Bootstraps the account, and applies.
+    /// Bootstraps the account and applies.
     #[track_caller]
     pub(crate) fn applied(self) -> Lab {
         self.bootstrap();
@@ -155,7 +155,8 @@ impl Lab {
         let _ = self.run(&["bootstrap", "-e", "dev"], 0);
     }
 
-    /// The names of all CloudFormation stacks in the region, with their ids: another id is another stack.
+    /// Returns the names of all CloudFormation stacks in the region, with their ids. A replaced stack has a different
+    /// id.
     pub(crate) fn stacks(&self) -> Vec<(String, String)> {
         stacks(&self.account)
     }
@@ -168,7 +169,7 @@ impl Lab {
             .then(|| self.stack.read("terrace.lock"))
     }
 
-    /// The environment's claim in the bootstrap bucket.
+    /// Returns the environment's claim in the bootstrap bucket.
     pub(crate) fn claim(&self) -> Option<Json> {
         claim(&self.account, &self.platform)
     }
@@ -178,7 +179,7 @@ impl Lab {
     }
 }
 
-/// A component with a queue; `more` is of the component.
+/// Returns a component with a queue; `more` contains further lines of the component.
 pub(crate) fn queue(name: &str, more: &str) -> String {
     format!(
         "kind: Component\nname: {name}\n{more}resources: {{queue: {{type: \"AWS::SQS::Queue\", holds_data: false, \
@@ -206,20 +207,20 @@ pub(crate) fn claim(account: &Account<'_>, platform: &str) -> Option<Json> {
     serde_json::from_str(found["Body"].as_str()?).ok()
 }
 
-/// Fails unless a text has all of these.
+/// Asserts that a text contains all of these.
 #[track_caller]
-pub(crate) fn says(text: &str, wanted: &[&str]) {
+pub(crate) fn assert_contains(text: &str, wanted: &[&str]) {
     for wanted in wanted {
         assert!(text.contains(wanted), "no `{wanted}` in\n{text}");
     }
 }
 
-/// Copies a directory, as `cp -r` does.
+/// Copies a directory, like `cp -r`.
 pub(crate) fn copy(from: &Path, to: &Path) {
     let status = process::Command::new("cp")
         .arg("-r")
         .arg(from.join("."))
         .arg(to)
         .status();
-    assert!(status.expect("there is a cp").success());
+    assert!(status.expect("cp runs").success());
 }

@@ -1,5 +1,5 @@
-//! Changes that lose data although the resource stays, and deletions of resources that hold data: each is refused until it is
-//! approved, and the live resources stay as they are.
+//! In-place changes that lose data, and deletions of resources that hold data: each is refused until it is approved,
+//! and the live resources do not change.
 
 use std::fmt::Write as _;
 
@@ -7,15 +7,15 @@ use serde_json::{Value as Json, json};
 
 use crate::small::Small;
 
-/// A property of a live resource that keeps data.
+/// A property of a live resource that retains data.
 struct Property {
     /// The component and the resource of the same name.
     name: &'static str,
     resource_type: &'static str,
-    /// Properties with which data is kept, and with which it is lost.
+    /// Properties that keep data, and properties that lose it.
     keeps: &'static str,
     loses: &'static str,
-    /// Lines of the plan: the path, the value before and the value after.
+    /// Expected lines of the plan: the path, the value before and the value after.
     shown: &'static [&'static str],
 }
 
@@ -97,7 +97,7 @@ const PROPERTIES: &[Property] = &[
 const KEY_POLICY: &str = "{Version: '2012-10-17', Statement: [{Effect: Allow, Action: 'kms:*', Resource: '*', \
                           Principal: {AWS: 'arn:aws:iam::ACCOUNT:root'}}]}";
 
-/// Two pods with a PersistentVolumeClaim each; fewer pods delete the claim of the pod that goes.
+/// Two pods with a PersistentVolumeClaim each. Scaling down deletes the claim of the removed pod.
 const SET: &str = "---\nkind: Component\nname: server\ntenants: all\nexisting: [{type: v1/Service, name: server}]\nresources:\n  \
     pods:\n    type: apps/v1/StatefulSet\n    spec:\n      serviceName: server\n      replicas: REPLICAS\n      \
     persistentVolumeClaimRetentionPolicy: {whenScaled: Delete}\n      selector: {matchLabels: {app: server}}\n      \
@@ -105,7 +105,7 @@ const SET: &str = "---\nkind: Component\nname: server\ntenants: all\nexisting: [
     spec: {containers: [{name: server, image: 'registry.example/server:1', volumeMounts: [{name: disk, mountPath: /data}]}]}\n      \
     volumeClaimTemplates: [{metadata: {name: disk}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}]\n";
 
-/// All resources, each with the properties that `of` picks.
+/// Declares all resources, each with the properties that `of` selects.
 fn declare(small: &Small, replicas: u32, of: fn(&Property) -> &'static str) {
     let mut text = String::from(
         "kind: Component\nname: home\ntenants: all\nresources:\n  \
@@ -126,7 +126,7 @@ fn declare(small: &Small, replicas: u32, of: fn(&Property) -> &'static str) {
     small.stack.write("components.yaml", &text);
 }
 
-/// What must be approved by address.
+/// Returns the addresses that require approval.
 fn addresses(small: &Small) -> Vec<String> {
     let named = PROPERTIES
         .iter()
@@ -134,7 +134,7 @@ fn addresses(small: &Small) -> Vec<String> {
     named.chain([format!("{}/server/pods", small.tenant())]).collect()
 }
 
-/// The values that the services themselves report.
+/// Returns the values that the services themselves report.
 fn live_values(small: &Small) -> Json {
     let template = |stack: &str| {
         let name = format!("{}-live-{}-{stack}", small.platform(), small.tenant());
@@ -149,7 +149,7 @@ fn live_values(small: &Small) -> Json {
     let recovery = json!({"TableName": tables["TableNames"][0]});
     let set = small
         .object("statefulset", "server-pods")
-        .expect("it was created");
+        .expect("the StatefulSet exists");
     json!({
         "templates": PROPERTIES.iter().map(|property| template(property.name)).collect::<Vec<Json>>(),
         "logs": small.account.call("logs", "describe_log_groups", json!({}))["logGroups"][0]["retentionInDays"],
@@ -160,9 +160,9 @@ fn live_values(small: &Small) -> Json {
     })
 }
 
-/// Fails unless a command was refused with all of these approvals.
+/// Asserts that a command was refused with requests for all these approvals.
 #[track_caller]
-fn is_refused(small: &Small, command: &[&str], reason: &str) {
+fn assert_refused(small: &Small, command: &[&str], reason: &str) {
     let refused = small.terrace().run(command).expect(4);
     assert!(refused.stderr.contains(reason), "{}", refused.stderr);
     for address in addresses(small) {
@@ -175,7 +175,7 @@ fn is_refused(small: &Small, command: &[&str], reason: &str) {
     }
 }
 
-/// Runs a command with all of these approvals, and more of them.
+/// Runs a command with all these approvals, and more of them.
 fn approved(small: &Small, command: &[&str], more: &[String]) {
     let addresses = [addresses(small).as_slice(), more].concat();
     let approvals = addresses
@@ -186,7 +186,7 @@ fn approved(small: &Small, command: &[&str], more: &[String]) {
 }
 
 #[test]
-fn a_change_that_loses_data_in_place_is_refused_until_it_is_approved() {
+fn refuses_to_lose_data_in_place_without_approval() {
     let small = Small::new();
     let database = json!({"DatabaseInput": {"Name": "default"}});
     small.account.call("glue", "create_database", database);
@@ -214,8 +214,8 @@ fn a_change_that_loses_data_in_place_is_refused_until_it_is_approved() {
     });
     assert_eq!(losses.count(), PROPERTIES.len() + 1, "{saved}");
 
-    is_refused(&small, &["apply", "-e", "live", "--yes"], "this would lose data");
-    is_refused(&small, &["apply", "plan.json"], "this would lose data");
+    assert_refused(&small, &["apply", "-e", "live", "--yes"], "this would lose data");
+    assert_refused(&small, &["apply", "plan.json"], "this would lose data");
     assert_eq!(live_values(&small), before);
 
     approved(&small, &["apply", "plan.json"], &[]);
@@ -225,14 +225,14 @@ fn a_change_that_loses_data_in_place_is_refused_until_it_is_approved() {
     assert_eq!(after["recovery"], "DISABLED");
     assert_eq!(after["replicas"], 1);
 
-    // The other way round loses nothing.
+    // The opposite change loses no data.
     declare(&small, 2, |property| property.keeps);
     let planned = small.terrace().run(&["plan", "-e", "live"]).expect(0);
     assert!(!planned.stdout.contains("LOSES"), "{}", planned.stdout);
     let _ = small.apply();
     assert_eq!(live_values(&small), before);
 
-    is_refused(
+    assert_refused(
         &small,
         &["destroy", "-e", "live", "--yes"],
         "stop managing data that is retained",
@@ -243,7 +243,7 @@ fn a_change_that_loses_data_in_place_is_refused_until_it_is_approved() {
     let claims = [0, 1].map(|pod| format!(r#"{namespace}["PersistentVolumeClaim/disk-server-pods-{pod}"]"#));
     let contents = [&[namespace][..], &claims].concat();
     approved(&small, &["destroy", "-e", "live", "--yes"], &contents);
-    // What is retained has left its stacks, and still exists.
+    // Retained resources have left their stacks and still exist.
     let stacks = small.account.call("cloudformation", "describe_stacks", json!({}));
     assert_eq!(stacks["Stacks"], json!([]));
     assert_eq!(

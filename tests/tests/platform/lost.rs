@@ -1,4 +1,5 @@
-//! The state store is deleted. Terrace loses only history: nothing else changes, and nothing of others becomes its own.
+//! The state store is deleted. Terrace loses only history: its resources do not change, and foreign resources remain
+//! foreign.
 
 use std::path::PathBuf;
 use std::process;
@@ -97,8 +98,8 @@ impl Lost {
             .run(arguments)
     }
 
-    /// Another user restores a backup of the ConfigMap `more` into another namespace, with its labels and its managedFields of
-    /// an hour ago, and creates objects and stacks that carry copied marks.
+    /// Creates foreign resources: a backup of the ConfigMap `more`, restored into another namespace with its labels and
+    /// old managedFields, and objects and stacks with copied marks.
     fn strangers(&self) {
         if self.in_cluster {
             let (attic, more) = (
@@ -155,7 +156,7 @@ impl Lost {
                 if name.contains(&self.name) {
                     self.api
                         .write("DELETE", &format!("{list}/{name}"), &json!({}))
-                        .expect("it is there");
+                        .expect("the object exists");
                     deleted += 1;
                 }
             }
@@ -166,15 +167,15 @@ impl Lost {
             .try_call("s3", "list_objects_v2", bucket.clone())
             .unwrap_or_default();
         for object in found["Contents"].as_array().into_iter().flatten() {
-            let mut one = bucket.clone();
-            one["Key"] = object["Key"].clone();
-            self.account.call("s3", "delete_object", one);
+            let mut key = bucket.clone();
+            key["Key"] = object["Key"].clone();
+            self.account.call("s3", "delete_object", key);
             deleted += 1;
         }
-        assert!(deleted > 0, "there is no state store");
+        assert!(deleted > 0, "no state store was found");
     }
 
-    /// What does not belong to this environment, or what does.
+    /// Returns the resources that belong to this environment, or those that do not.
     fn inventory(&self, ours: bool) -> Inventory {
         let of_ours = |key: &str| {
             let foreign = key.contains(&self.attic())
@@ -198,7 +199,7 @@ impl Lost {
     }
 }
 
-/// Fails unless losing the state store loses only history.
+/// Asserts that losing the state store loses only history.
 #[track_caller]
 fn only_history_is_lost(in_cluster: bool, in_account: bool) {
     let lost = Lost::applied(in_cluster, in_account);
@@ -212,7 +213,7 @@ fn only_history_is_lost(in_cluster: bool, in_account: bool) {
     assert_eq!(lost.inventory(true), ours);
     assert_eq!(lost.inventory(false), foreign);
 
-    // What leaves the stack is deleted although only evidence proves it, and nothing else is.
+    // A resource that leaves the stack is deleted although only evidence proves its ownership. Nothing else is deleted.
     lost.lose_the_state_store();
     lost.declare("more:");
     let applied = lost.run(&["apply", "-e", "live", "--yes"]).expect(0);
@@ -233,7 +234,7 @@ fn only_history_is_lost(in_cluster: bool, in_account: bool) {
         "platform/jobs/queue",
     ];
     let destroyed = lost.run(&[&destroy[..], if in_account { &of_topic_and_queue } else { &[] }].concat());
-    // The namespace contains an object of another user, which nobody approved.
+    // The namespace contains a foreign object without approval.
     assert_eq!(
         destroyed.code,
         if in_cluster { 4 } else { 0 },
@@ -245,16 +246,16 @@ fn only_history_is_lost(in_cluster: bool, in_account: bool) {
 }
 
 #[test]
-fn a_cluster_without_its_state_store_is_as_it_was() {
+fn losing_the_state_store_of_a_cluster_loses_only_history() {
     only_history_is_lost(true, false);
 }
 
 #[test]
-fn an_account_without_its_state_store_is_as_it_was() {
+fn losing_the_state_store_of_an_account_loses_only_history() {
     only_history_is_lost(false, true);
 }
 
 #[test]
-fn a_cluster_and_an_account_without_their_state_store_are_as_they_were() {
+fn losing_the_state_store_of_both_loses_only_history() {
     only_history_is_lost(true, true);
 }

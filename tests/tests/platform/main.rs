@@ -1,6 +1,6 @@
-//! Platforms from their files to a real cluster and a real account, with the program as its users run it.
+//! Platforms from their documents to a real cluster and a real account, with the program as users run it.
 
-#![expect(clippy::print_stderr, reason = "how many calls it took, and how long")]
+#![expect(clippy::print_stderr, reason = "reports the number of calls and the duration")]
 
 mod acme;
 mod contained;

@@ -1,11 +1,11 @@
-//! `--only`, and what is found of what nobody wants any more.
+//! `--only`, and resources that are no longer wanted.
 
 use serde_json::json;
 use terrace_tests::servers;
 
 use crate::small::Small;
 
-/// A run that is limited to a component of the tenant.
+/// Runs a command that is limited to a component of the tenant.
 fn limited(small: &Small, command: &str, component: &str, code: i32) -> terrace_tests::Run {
     let only = format!("{}/{component}", small.tenant());
     let mut arguments = vec![command, "-e", "live", "--only", &only];
@@ -14,17 +14,17 @@ fn limited(small: &Small, command: &str, component: &str, code: i32) -> terrace_
 }
 
 #[test]
-fn only_what_is_named_and_what_it_needs() {
+fn only_selects_a_component_and_its_dependencies() {
     let small = Small::applied();
     small.change();
-    let misspelt = limited(&small, "plan", "alrets", 1).stderr;
-    let said = format!(
+    let misspelled = limited(&small, "plan", "alrets", 1).stderr;
+    let expected = format!(
         "error: `--only {tenant}/alrets` matches nothing in the stack or among its deployed resources\n  help: did you mean `{tenant}/alerts`?\n",
         tenant = small.tenant()
     );
-    assert_eq!(misspelt, said);
+    assert_eq!(misspelled, expected);
 
-    // One component, and nothing it needs.
+    // A component without dependencies.
     let applied = limited(&small, "apply", "alerts", 0).stderr;
     let checked = format!(
         "checked: account {} in eu-west-1, cluster here at ",
@@ -34,7 +34,7 @@ fn only_what_is_named_and_what_it_needs() {
     assert_eq!(small.topics(), ["alerts", "pager"]);
     assert!(small.object("serviceaccount", "home-runner").is_none());
 
-    // One that needs others: these come first, and what is left over stays.
+    // A component with dependencies: these come first, and all others remain unchanged.
     let plan = limited(&small, "plan", "home", 0).stdout;
     assert!(plan.contains("2 to create, 1 to update, 2 unchanged"), "{plan}");
     let _ = limited(&small, "apply", "home", 0);
@@ -43,26 +43,26 @@ fn only_what_is_named_and_what_it_needs() {
     assert!(small.object("configmap", "notes-text").is_some());
     assert!(limited(&small, "plan", "home", 0).stdout.contains("no changes"));
 
-    // What is wanted no more can be named, too.
+    // A component that is no longer in the stack can be selected, too.
     let _ = limited(&small, "apply", "notes", 0);
     assert_eq!(small.object("configmap", "notes-text"), None);
     assert_eq!(small.topics(), ["alerts", "pager", "watch"]);
 
-    // And the rest is what a plan of everything is left with.
+    // A plan without `--only` contains the rest.
     let rest = small.terrace().run(&["plan", "-e", "live"]).expect(0).stdout;
     assert!(rest.contains("1 to delete"), "{rest}");
     let _ = small.apply();
-    small.is_settled();
-    small.is_changed();
+    small.assert_no_changes();
+    small.assert_changed();
     small.destroy();
 }
 
 #[test]
-fn what_a_limited_apply_left_is_found_though_nobody_wants_its_kind() {
+fn finds_an_object_whose_kind_the_stack_no_longer_contains() {
     let small = Small::new();
     small.change();
     let _ = small.apply();
-    // Nothing else is a ServiceAccount, and the last release that ended well is of a stack without it.
+    // No other object is a ServiceAccount, and the last complete release did not contain one.
     small.drop_runner();
     let _ = limited(&small, "apply", "watch", 0);
     let _ = limited(&small, "apply", "alerts", 0);
@@ -73,12 +73,12 @@ fn what_a_limited_apply_left_is_found_though_nobody_wants_its_kind() {
     );
     let _ = small.apply();
     assert_eq!(small.object("serviceaccount", "home-runner"), None);
-    small.is_settled();
+    small.assert_no_changes();
     small.destroy();
 }
 
 #[test]
-fn who_loses_history_loses_nothing_else() {
+fn a_lost_ledger_does_not_hide_unwanted_objects() {
     let small = Small::new();
     small.change();
     let _ = small.apply();
@@ -97,6 +97,6 @@ fn who_loses_history_loses_nothing_else() {
         .collect();
     assert_eq!(deleted, [json!("home-runner")]);
     let _ = small.apply();
-    small.is_settled();
+    small.assert_no_changes();
     small.destroy();
 }

@@ -6,7 +6,7 @@ use std::thread;
 use terrace_tests::proxy::{Calls, Proxy};
 use terrace_tests::servers;
 
-use crate::lab::{Lab, claim, says};
+use crate::lab::{Lab, assert_contains, claim};
 
 /// Every command that reads or changes the environment.
 const COMMANDS: [&[&str]; 3] = [
@@ -25,7 +25,7 @@ fn every_command_refuses_a_second_directory_with_the_same_names() {
     let before = first.stacks();
     for command in COMMANDS {
         let refused = second.run(command, 4).stderr;
-        says(
+        assert_contains(
             &refused,
             &[
                 &format!(
@@ -45,7 +45,7 @@ fn every_command_refuses_a_second_directory_with_the_same_names() {
     assert_eq!(second.lock(), None);
     let _ = first.plan(0);
 
-    // One of the two solutions: another name.
+    // One of the two solutions: a different name.
     second.platform_named(&format!("{}b", second.platform));
     let _ = second.apply(0);
     assert_eq!(first.stacks().len(), 3);
@@ -74,7 +74,7 @@ fn refuses_a_second_directory_that_uses_another_state_store() {
         let before = first.stacks();
         for command in COMMANDS {
             let refused = second.run(command, 4).stderr;
-            says(
+            assert_contains(
                 &refused,
                 &[
                     "is deployed from another directory",
@@ -100,7 +100,7 @@ fn accept_origin_records_a_moved_directory() {
     let accept = |command: &'static [&str], code| moved.run(&[command, &["--accept-origin"]].concat(), code);
 
     let plan = accept(&["plan", "-e", "dev"], 0).stdout;
-    says(
+    assert_contains(
         &plan,
         &[
             "was deployed from",
@@ -110,10 +110,10 @@ fn accept_origin_records_a_moved_directory() {
     );
     let _ = moved.plan(4);
     let saved = accept(&["plan", "-e", "dev", "--save", "plan.json"], 0);
-    says(&saved.stderr, &["saved"]);
+    assert_contains(&saved.stderr, &["saved"]);
     let _ = moved.run(&["apply", "plan.json"], 0);
     let _ = moved.plan(0);
-    says(
+    assert_contains(
         &before.plan(4).stderr,
         &[&moved.stack.path().display().to_string()],
     );
@@ -140,25 +140,25 @@ fn accept_origin_records_a_moved_directory() {
 #[test]
 fn exactly_one_of_two_concurrent_first_applies_succeeds() {
     for other_store in [true, false] {
-        let one = Lab::new();
+        let first_lab = Lab::new();
         if other_store {
-            one.places(&format!("kubernetes: {{context: here}}\n{}", one.aws()));
-            one.queue_and_object();
+            first_lab.places(&format!("kubernetes: {{context: here}}\n{}", first_lab.aws()));
+            first_lab.queue_and_object();
         } else {
-            one.queues(&["lake"]);
+            first_lab.queues(&["lake"]);
         }
-        let other = one.another();
-        other.places(&other.aws());
-        other.queues(&["jobs"]);
-        one.bootstrap();
+        let second_lab = first_lab.another();
+        second_lab.places(&second_lab.aws());
+        second_lab.queues(&["jobs"]);
+        first_lab.bootstrap();
         let apply = |lab: &Lab| lab.terrace().run(&["apply", "-e", "dev", "--yes"]);
         let (first, second) = thread::scope(|scope| {
-            let second = scope.spawn(|| apply(&other));
-            (apply(&one), second.join().expect("it ends"))
+            let second = scope.spawn(|| apply(&second_lab));
+            (apply(&first_lab), second.join().expect("the apply ends"))
         });
         let (winner, loser, lost) = match (first.code, second.code) {
-            (0, _) => (&one, &other, second),
-            (_, 0) => (&other, &one, first),
+            (0, _) => (&first_lab, &second_lab, second),
+            (_, 0) => (&second_lab, &first_lab, first),
             _ => panic!("no apply succeeded:\n{}\n{}", first.stderr, second.stderr),
         };
         // If both share the state store, the loser may have failed to get the lock.
@@ -170,8 +170,8 @@ fn exactly_one_of_two_concurrent_first_applies_succeeds() {
         );
         let _ = winner.plan(0);
         let _ = loser.plan(4);
-        let names: Vec<String> = one.stacks().into_iter().map(|(name, _)| name).collect();
-        let component = if std::ptr::eq(winner, &one) {
+        let names: Vec<String> = first_lab.stacks().into_iter().map(|(name, _)| name).collect();
+        let component = if std::ptr::eq(winner, &first_lab) {
             "lake"
         } else {
             "jobs"
@@ -208,14 +208,17 @@ fn an_apply_killed_after_its_claim_still_owns_the_environment() {
     let proxy = Proxy::of_endpoint(servers::aws(), &calls);
     let terrace = lab.terrace().variable("AWS_ENDPOINT_URL", proxy.url());
     let mut apply = terrace.start(&["apply", "-e", "dev", "--yes"]);
-    assert!(calls.wait(&mut apply), "it makes {claimed} calls");
-    apply.kill().and_then(|()| apply.wait()).expect("it ends");
+    assert!(
+        calls.wait(&mut apply),
+        "the apply made fewer than {claimed} calls"
+    );
+    apply.kill().and_then(|()| apply.wait()).expect("the apply ends");
     assert_eq!(lab.stacks(), []);
     assert!(lab.claim().is_some());
 
     let other = lab.another();
     other.queues(&["jobs"]);
-    says(&other.plan(4).stderr, &["is deployed from another directory"]);
+    assert_contains(&other.plan(4).stderr, &["is deployed from another directory"]);
     let _ = lab.apply(0);
     let _ = lab.plan(0);
     let _ = lab.destroy(0);
@@ -255,29 +258,29 @@ fn all_checkouts_of_a_repository_share_an_origin_and_a_fork_does_not() {
     let fork = laptop.another();
     fork.queues(&["lake"]);
     fork.clone_of("https://github.com/ben/platform");
-    says(
+    assert_contains(
         &fork.plan(4).stderr,
         &["github.com/acme/platform", "github.com/ben/platform"],
     );
 
-    // Another directory of the same repository is another stack.
-    let beside = laptop.another();
-    beside.clone_of("https://github.com/acme/platform");
+    // Another directory of the same repository is a different stack.
+    let sibling = laptop.another();
+    sibling.clone_of("https://github.com/acme/platform");
     for file in ["platform.yaml", "environment.yaml"] {
-        beside
+        sibling
             .stack
-            .write(&format!("stacks/lake/{file}"), &beside.stack.read(file));
+            .write(&format!("stacks/lake/{file}"), &sibling.stack.read(file));
     }
     let plan = ["plan", "stacks/lake", "-e", "dev"];
-    says(
-        &beside.run(&plan, 4).stderr,
+    assert_contains(
+        &sibling.run(&plan, 4).stderr,
         &["github.com/acme/platform//stacks/lake"],
     );
 
     // Without git, the user states the origin.
     let container = laptop.another();
     container.queues(&["lake"]);
-    says(
+    assert_contains(
         &container.plan(4).stderr,
         &["TERRACE_ORIGIN=HOST/REPOSITORY//DIRECTORY"],
     );
@@ -288,7 +291,7 @@ fn all_checkouts_of_a_repository_share_an_origin_and_a_fork_does_not() {
             .expect(0);
     }
     let wrong = container.terrace().variable("TERRACE_ORIGIN", "platform");
-    says(
+    assert_contains(
         &wrong.run(&["plan", "-e", "dev"]).expect(1).stderr,
         &["the value of `TERRACE_ORIGIN` is not a repository"],
     );
@@ -305,7 +308,7 @@ fn a_symbolic_link_to_a_stack_has_the_same_origin() {
     let path = link.display().to_string();
     let _ = lab.run(&["plan", &path, "-e", "dev", "--detailed-exitcode"], 0);
     let _ = lab.run(&["destroy", &path, "-e", "dev", "--yes"], 0);
-    fs::remove_file(link).expect("it is there");
+    fs::remove_file(link).expect("the link exists");
 }
 
 #[test]
@@ -330,9 +333,9 @@ fn a_lost_state_store_or_lost_claims_do_not_lose_the_origin() {
     delete("");
     let other = lab.another();
     other.queue_and_object();
-    says(&other.plan(4).stderr, &["is deployed from another directory"]);
+    assert_contains(&other.plan(4).stderr, &["is deployed from another directory"]);
     let plan = lab.run(&["plan", "-e", "dev", "--detailed-exitcode"], 0);
-    says(&plan.stdout, &["the ledger in"]);
+    assert_contains(&plan.stdout, &["the ledger in"]);
     let _ = lab.apply(0);
 
     // The claims are deleted. The history remains.
@@ -344,9 +347,9 @@ fn a_lost_state_store_or_lost_claims_do_not_lose_the_origin() {
         "delete_object",
         serde_json::json!({"Bucket": bucket, "Key": key}),
     );
-    says(&other.plan(4).stderr, &["is deployed from another directory"]);
+    assert_contains(&other.plan(4).stderr, &["is deployed from another directory"]);
     let _ = lab.plan(0);
     let _ = lab.apply(0);
-    assert!(lab.claim().is_some(), "an apply writes it again");
+    assert!(lab.claim().is_some(), "the apply did not write the claim");
     let _ = lab.destroy(0);
 }

@@ -4,9 +4,9 @@ use serde_json::json;
 use terrace_tests::Terrace;
 use terrace_tests::servers::{self, Cluster};
 
-use crate::lab::{Lab, claim, queue, says, stacks};
+use crate::lab::{Lab, assert_contains, claim, queue, stacks};
 
-/// Checks that every command refuses.
+/// Asserts that every command refuses.
 #[track_caller]
 fn refused(lab: &Lab, wanted: &[&str]) {
     for command in [
@@ -14,7 +14,7 @@ fn refused(lab: &Lab, wanted: &[&str]) {
         &["apply", "-e", "dev", "--yes"],
         &["destroy", "-e", "dev", "--yes"],
     ] {
-        says(&lab.run(command, 4).stderr, wanted);
+        assert_contains(&lab.run(command, 4).stderr, wanted);
     }
 }
 
@@ -24,7 +24,10 @@ fn refuses_a_changed_region_until_the_old_one_is_destroyed() {
         let lab = Lab::new();
         lab.queues(&["lake", "orders"]);
         let lab = lab.applied();
-        says(&lab.lock().expect("it is written"), &["lake: 1", "orders: 1"]);
+        assert_contains(
+            &lab.lock().expect("the lock file exists"),
+            &["lake: 1", "orders: 1"],
+        );
         if !with_lock {
             lab.delete_lock();
         }
@@ -46,13 +49,13 @@ fn refuses_a_changed_region_until_the_old_one_is_destroyed() {
         assert_eq!((lab.stacks().len(), stacks(&new).len()), (2, 0));
 
         let destroyed = lab.run(&["destroy", "-e", "dev", "--yes", "--at", &old], 0);
-        says(&destroyed.stdout, &["2 to delete"]);
+        assert_contains(&destroyed.stdout, &["2 to delete"]);
         assert_eq!(lab.stacks(), []);
         assert_eq!(lab.claim(), None);
         let _ = lab.apply(0);
         assert_eq!(stacks(&new).len(), 2);
         let _ = lab.plan(0);
-        says(&lab.lock().expect("it is written"), &["us-east-1"]);
+        assert_contains(&lab.lock().expect("the lock file exists"), &["us-east-1"]);
         let _ = lab.destroy(0);
         assert_eq!(lab.lock(), None);
     }
@@ -70,7 +73,7 @@ fn forget_keeps_the_resources_and_permits_the_next_plan() {
     let forget = ["forget", ".", "-e", "dev", &old];
 
     let unasked = lab.run(&forget, 1).stderr;
-    says(
+    assert_contains(
         &unasked,
         &[
             "1 CloudFormation stack: lake (1)",
@@ -80,14 +83,14 @@ fn forget_keeps_the_resources_and_permits_the_next_plan() {
     );
     assert!(lab.claim().is_some());
     let wrong = lab.run(&["forget", "-e", "dev", "--yes", "elsewhere"], 1).stderr;
-    says(
+    assert_contains(
         &wrong,
         &["environment `dev` has no recorded place `elsewhere`", &old],
     );
 
     let forgotten = lab.run(&[&forget[..], &["--yes"]].concat(), 0).stderr;
-    says(&forgotten, &["forgotten, recorded as release 2 in s3://"]);
-    assert_eq!(lab.stacks(), before, "nothing is deleted");
+    assert_contains(&forgotten, &["forgotten, recorded as release 2 in s3://"]);
+    assert_eq!(lab.stacks(), before, "a resource was deleted");
     assert_eq!(lab.claim(), None);
     assert_eq!(lab.lock(), None);
     let bucket = format!("terrace-assets-{}-eu-west-1", lab.account.id());
@@ -105,7 +108,7 @@ fn forget_keeps_the_resources_and_permits_the_next_plan() {
     let _ = lab.plan(0);
     let _ = lab.run(&["forget", "-e", "dev", "--yes", &old], 1);
     let _ = lab.destroy(0);
-    assert_eq!(lab.stacks(), before, "nothing is deleted");
+    assert_eq!(lab.stacks(), before, "a resource was deleted");
 }
 
 #[test]
@@ -136,7 +139,7 @@ fn refuses_a_context_that_now_selects_another_cluster() {
     lab.context_leads_to(&cluster);
     let id = servers::kubernetes()
         .get(&["namespace", "kube-system"])
-        .expect("it is there");
+        .expect("the namespace exists");
     let id = id["metadata"]["uid"].as_str().expect("a uid").to_owned();
     // The context now selects the other cluster, so the message names the old one by its id.
     refused(
@@ -150,7 +153,7 @@ fn refuses_a_context_that_now_selects_another_cluster() {
     assert_eq!(cluster.get(&["namespace", &lab.namespace()]), None);
     // The old cluster cannot be reached through this context.
     let wrong = lab.run(&["destroy", "-e", "dev", "--yes", "--at", &id], 4).stderr;
-    says(&wrong, &["here"]);
+    assert_contains(&wrong, &["here"]);
 
     lab.contexts(&[("here", servers::kubernetes()), ("there", &cluster)]);
     lab.places("kubernetes: {context: there}");
@@ -163,7 +166,7 @@ fn refuses_a_context_that_now_selects_another_cluster() {
 }
 
 #[test]
-fn a_cluster_that_is_gone_can_be_forgotten() {
+fn a_deleted_cluster_can_be_forgotten() {
     let lab = Lab::new();
     lab.places("kubernetes: {context: here}");
     lab.stack.write("components.yaml", &lab.object());
@@ -175,7 +178,7 @@ fn a_cluster_that_is_gone_can_be_forgotten() {
     lab.context_leads_to(servers::kubernetes());
     refused(&lab, &["2 objects: notes (2)"]);
     let forgotten = lab.run(&["forget", "-e", "dev", "--yes"], 0).stderr;
-    says(&forgotten, &["cannot connect to cluster here", "forgotten"]);
+    assert_contains(&forgotten, &["cannot connect to cluster here", "forgotten"]);
     let _ = lab.apply(0);
     let _ = lab.plan(0);
     let _ = lab.destroy(0);
@@ -224,14 +227,14 @@ fn refuses_to_drop_one_of_two_accounts() {
 
     lab.places(&lab.aws());
     lab.queues(&["lake"]);
-    let said = [format!(
+    let expected = [format!(
         "account {} in eu-west-1: 1 CloudFormation stack: kept (1)",
         other.id()
     )];
     for command in ["plan", "apply", "destroy"] {
-        says(
+        assert_contains(
             &run(&[command, "-e", "dev"], 4).stderr,
-            &[&said[0], "the claim in account"],
+            &[&expected[0], "the claim in account"],
         );
     }
     let _ = run(
@@ -248,7 +251,7 @@ fn refuses_to_drop_one_of_two_accounts() {
     assert_eq!(
         (stacks(&lab.account).len(), stacks(&other).len()),
         (1, 0),
-        "resources in other places remain"
+        "resources in other places were deleted"
     );
     assert_eq!(claim(&other, &lab.platform), None);
     let _ = run(&["plan", "-e", "dev", "--detailed-exitcode"], 0);
@@ -286,7 +289,7 @@ fn an_environment_that_adds_a_cluster_keeps_its_state_store() {
     lab.places(&format!("kubernetes: {{context: here}}\n{}", lab.aws()));
     lab.queue_and_object();
     let applied = lab.apply(0).stderr;
-    says(&applied, &["release 2"]);
+    assert_contains(&applied, &["release 2"]);
     let claim = lab.claim().expect("a claim");
     assert_eq!(claim["store"], "aws");
     assert_eq!(claim["targets"]["kubernetes"]["components"], json!({"notes": 2}));
@@ -335,7 +338,7 @@ fn refuses_a_changed_directory_target() {
         "directory: {}",
         lab.stack.path().join("out/b").display()
     ));
-    says(&other.plan(4).stderr, &["is deployed from another directory"]);
+    assert_contains(&other.plan(4).stderr, &["is deployed from another directory"]);
     let _ = lab.destroy(0);
 }
 
@@ -350,7 +353,7 @@ fn refuses_a_renamed_environment_or_platform_until_it_is_forgotten() {
         &environment.replace("name: dev", "name: development"),
     );
     let renamed = lab.run(&["plan", "-e", "development"], 4).stderr;
-    says(
+    assert_contains(
         &renamed,
         &[
             &format!(
@@ -367,7 +370,7 @@ fn refuses_a_renamed_environment_or_platform_until_it_is_forgotten() {
 
     lab.platform_named(&format!("{}-new", lab.platform));
     let before = lab.stacks();
-    says(
+    assert_contains(
         &lab.plan(4).stderr,
         &[&format!(
             "environment `dev` of platform `{}` is deployed",
@@ -377,7 +380,7 @@ fn refuses_a_renamed_environment_or_platform_until_it_is_forgotten() {
     let _ = lab.run(&["forget", "-e", "dev", "--yes"], 0);
     assert_eq!(lab.claim(), None);
     assert_eq!(lab.stacks(), before);
-    says(&lab.plan(2).stdout, &["1 to create"]);
+    assert_contains(&lab.plan(2).stdout, &["1 to create"]);
 
     // An environment that the stack no longer contains can be forgotten by name.
     lab.platform_named(&lab.platform);
@@ -387,7 +390,7 @@ fn refuses_a_renamed_environment_or_platform_until_it_is_forgotten() {
         "{kind: Environment, name: other, class: development, directory: out}",
     );
     let plan = lab.run(&["plan", "-e", "other"], 0).stdout;
-    says(
+    assert_contains(
         &plan,
         &[
             "environment `dev` of platform",
@@ -404,11 +407,11 @@ fn claims_overrule_the_lock_file() {
     let lab = Lab::new();
     lab.queues(&["lake"]);
     let lab = lab.applied();
-    let lock = lab.lock().expect("it is written");
+    let lock = lab.lock().expect("the lock file exists");
     let stale = lock.replace("eu-west-1", "ap-south-1");
     lab.stack.write("terrace.lock", &stale);
     let plan = lab.plan(0).stdout;
-    says(
+    assert_contains(
         &plan,
         &[
             "`terrace.lock` names account",
@@ -417,13 +420,13 @@ fn claims_overrule_the_lock_file() {
         ],
     );
     let applied = lab.apply(0).stderr;
-    says(&applied, &["updated `./terrace.lock`: commit it"]);
+    assert_contains(&applied, &["updated `./terrace.lock`: commit it"]);
     assert_eq!(lab.lock().as_ref(), Some(&lock));
-    let said = lab.apply(0).stderr;
-    assert!(!said.contains("terrace.lock"), "{said}");
+    let message = lab.apply(0).stderr;
+    assert!(!message.contains("terrace.lock"), "{message}");
 
     lab.stack.write("terrace.lock", &format!("<<<<<<< HEAD\n{lock}"));
-    says(
+    assert_contains(
         &lab.plan(1).stderr,
         &["cannot read `./terrace.lock`: line 1 starts an unresolved merge conflict"],
     );
@@ -439,7 +442,7 @@ fn claims_overrule_the_lock_file() {
     let theirs = lock.replace("    store:", "    origin: github.com/acme/platform\n    store:");
     fork.stack.write("terrace.lock", &theirs);
     fork.bootstrap();
-    says(
+    assert_contains(
         &fork.plan(2).stdout,
         &["`terrace.lock` was written for github.com/acme/platform"],
     );
@@ -455,16 +458,16 @@ fn a_saved_plan_is_checked_against_the_claims_and_updates_the_lock_file() {
     let other = lab.another();
     other.queues(&["jobs"]);
     let _ = other.apply(0);
-    says(
+    assert_contains(
         &lab.run(&["apply", "plan.json"], 4).stderr,
         &["is deployed from another directory"],
     );
     let _ = other.destroy(0);
     let applied = lab.run(&["apply", "plan.json"], 0).stderr;
-    says(&applied, &["updated `"]);
-    says(&lab.lock().expect("it is written"), &["lake: 1"]);
+    assert_contains(&applied, &["updated `"]);
+    assert_contains(&lab.lock().expect("the lock file exists"), &["lake: 1"]);
 
-    // Applied from another directory, the plan does not update the file, and a message says so.
+    // An apply from another directory does not update the file, and reports that.
     lab.queues(&["lake", "orders"]);
     let _ = lab.run(&["plan", "-e", "dev", "--save", "plan.json"], 0);
     let away = Lab::new();
@@ -475,9 +478,9 @@ fn a_saved_plan_is_checked_against_the_claims_and_updates_the_lock_file() {
         .run(&["apply", "plan.json"])
         .expect(0)
         .stderr;
-    says(&elsewhere, &["`terrace.lock` was not updated"]);
+    assert_contains(&elsewhere, &["`terrace.lock` was not updated"]);
     assert_eq!(away.lock(), None);
     let _ = lab.apply(0);
-    says(&lab.lock().expect("it is written"), &["orders: 1"]);
+    assert_contains(&lab.lock().expect("the lock file exists"), &["orders: 1"]);
     let _ = lab.destroy(0);
 }

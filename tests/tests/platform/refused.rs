@@ -1,4 +1,4 @@
-//! What an apply does not do, and what it says instead.
+//! Refusals of an apply and their messages.
 
 use std::fs;
 
@@ -7,16 +7,16 @@ use terrace_tests::servers;
 
 use crate::small::Small;
 
-/// Fails unless a text has all of these.
+/// Asserts that a text contains all of these.
 #[track_caller]
-fn says(text: &str, wanted: &[&str]) {
+fn assert_contains(text: &str, wanted: &[&str]) {
     for wanted in wanted {
         assert!(text.contains(wanted), "no `{wanted}` in\n{text}");
     }
 }
 
 #[test]
-fn a_saved_plan_is_applied_once_and_refused_where_something_moved() {
+fn a_saved_plan_is_applied_once_and_refused_if_it_is_stale() {
     let small = Small::applied();
     small.change();
     let terrace = small.terrace();
@@ -30,28 +30,28 @@ fn a_saved_plan_is_applied_once_and_refused_where_something_moved() {
         r#"{"data": {"level": "mine"}}"#,
     ]);
     let refused = terrace.run(&["apply", "plan.json"]).expect(4);
-    says(
+    assert_contains(
         &refused.stderr,
         &[
             "ConfigMap",
             "home-settings",
-            r#"`data.level` was "low" and is "mine""#,
+            r#"`data.level` was "low" and is now "mine""#,
             "plan again",
         ],
     );
     let kept = small.object("configmap", "notes-text");
-    assert!(kept.is_some(), "what was refused deleted something");
+    assert!(kept.is_some(), "the refused apply deleted an object");
 
     let _ = terrace.run(&save).expect(2);
     let _ = terrace.run(&["apply", "plan.json"]).expect(0);
-    small.is_changed();
-    small.is_settled();
+    small.assert_changed();
+    small.assert_no_changes();
     let _ = terrace.run(&["apply", "plan.json"]).expect(4);
     small.destroy();
 }
 
 #[test]
-fn what_holds_data_is_lost_only_with_approval() {
+fn deletes_data_only_with_approval() {
     let small = Small::applied();
     let store = "---\nkind: Component\nname: store\ntenants: all\nresources:\n  \
                  disk: {type: v1/PersistentVolumeClaim, spec: {accessModes: [ReadWriteOnce], \
@@ -61,7 +61,7 @@ fn what_holds_data_is_lost_only_with_approval() {
     let _ = small.apply();
     let claim = small
         .object("persistentvolumeclaim", "store-disk")
-        .expect("it was created");
+        .expect("the PersistentVolumeClaim exists");
     assert_eq!(claim["status"]["phase"], "Bound");
 
     small.stack.write("components.yaml", &without);
@@ -72,18 +72,18 @@ fn what_holds_data_is_lost_only_with_approval() {
         small.namespace.trim_start_matches("data-tenant-")
     );
     let approve = format!("--approve '{address}'");
-    says(&refused.stderr, &["would lose data", &approve]);
+    assert_contains(&refused.stderr, &["would lose data", &approve]);
     assert!(small.object("persistentvolumeclaim", "store-disk").is_some());
     let _ = terrace
         .run(&["apply", "-e", "live", "--yes", "--approve", &address])
         .expect(0);
     assert_eq!(small.object("persistentvolumeclaim", "store-disk"), None);
-    small.is_settled();
+    small.assert_no_changes();
     small.destroy();
 }
 
 #[test]
-fn another_account_than_the_environments_is_refused() {
+fn refuses_credentials_of_another_account() {
     let small = Small::new();
     let other = servers::aws().account();
     let refused = small
@@ -91,7 +91,7 @@ fn another_account_than_the_environments_is_refused() {
         .account(&other)
         .run(&["apply", "-e", "live", "--yes"])
         .expect(4);
-    says(
+    assert_contains(
         &refused.stderr,
         &[other.id(), small.account.id(), "environment.yaml:5:"],
     );
@@ -103,27 +103,27 @@ fn another_account_than_the_environments_is_refused() {
 }
 
 #[test]
-fn a_system_that_does_not_answer_is_named_with_the_line_that_names_it() {
+fn reports_the_line_of_a_target_that_does_not_answer() {
     let small = Small::new();
-    let nobody = "http://127.0.0.1:9"; // discard: nothing listens
-    let kubeconfig = small.stack.path().join("kubeconfig-of-nobody");
+    let closed = "http://127.0.0.1:9"; // no process listens on this port
+    let kubeconfig = small.stack.path().join("kubeconfig-of-closed");
     let text = format!(
-        "apiVersion: v1\nkind: Config\nclusters: [{{name: a, cluster: {{server: {nobody:?}}}}}]\nusers: []\n\
+        "apiVersion: v1\nkind: Config\nclusters: [{{name: a, cluster: {{server: {closed:?}}}}}]\nusers: []\n\
          contexts: [{{name: here, context: {{cluster: a}}}}]\n"
     );
-    fs::write(&kubeconfig, text).expect("a place for the kubeconfig");
+    fs::write(&kubeconfig, text).expect("the kubeconfig can be written");
     let plan = ["plan", "-e", "live"];
     let failed = small.terrace().kubeconfig(&kubeconfig).run(&plan).expect(1);
-    says(
+    assert_contains(
         &failed.stderr,
         &["cluster `here`", "refused", "environment.yaml:4:", "help: "],
     );
     let failed = small
         .terrace()
-        .variable("AWS_ENDPOINT_URL", nobody)
+        .variable("AWS_ENDPOINT_URL", closed)
         .run(&plan)
         .expect(1);
-    says(
+    assert_contains(
         &failed.stderr,
         &["AWS does not answer", "refused", "environment.yaml:5:", "help: "],
     );

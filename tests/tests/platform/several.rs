@@ -1,4 +1,4 @@
-//! One environment of two clusters and two accounts, each with credentials of its own.
+//! One environment with two clusters and two accounts, each with its own credentials.
 
 use serde_json::{Value as Json, json};
 use terrace_tests::servers::{self, Cluster};
@@ -40,7 +40,7 @@ resources:
 "#;
 
 #[test]
-fn everything_goes_where_it_belongs() {
+fn deploys_each_component_to_its_own_target() {
     let (here, there) = (servers::kubernetes(), Cluster::start());
     let (first, second) = (servers::aws().account(), servers::aws().account());
     let place = format!("spread-{}", std::process::id());
@@ -73,7 +73,7 @@ fn everything_goes_where_it_belongs() {
     let _ = terrace.run(&["apply", "-e", "live", "--yes"]).expect(0);
     let _ = terrace.run(&plan).expect(0);
 
-    // The endpoint has more than one name; the rest of a queue's URL is the account and the queue.
+    // The endpoint has several host names, so only the account and the queue of a URL are compared.
     let path = |url: &Json| {
         let url = url.as_str().unwrap_or_default();
         url.splitn(4, '/').last().unwrap_or_default().to_owned()

@@ -1,4 +1,4 @@
-//! A platform of few calls, on the shared cluster and in an account of its own.
+//! A platform that needs few calls, in the shared cluster and in its own account.
 
 use std::path::PathBuf;
 use std::process;
@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use terrace_tests::servers::{self, Account, Cluster};
 use terrace_tests::{Run, Scratch, Terrace};
 
-/// A stack, the cluster and the account that it is for, and names that no other has.
+/// A stack, its cluster and its account, with names that no other test uses.
 pub(crate) struct Small {
     pub(crate) stack: Scratch,
     pub(crate) account: Account<'static>,
@@ -52,7 +52,7 @@ tenants: all
 resources: {topic: {type: "AWS::SNS::Topic", holds_data: false, properties: {TopicName: "{{ name }}"}}}
 "#;
 
-/// Of each kind of change one in either system, but for replacements, which send no other calls.
+/// One change of each kind in both systems, except replacements, which send no other calls.
 const AFTER: &str = r#"kind: Component
 name: home
 tenants: all
@@ -75,7 +75,7 @@ outputs: {arn: "{{ ref('topic').arn }}"}
 "#;
 
 impl Small {
-    /// Nothing is delivered yet.
+    /// Creates the stack. Nothing is deployed yet.
     pub(crate) fn new() -> Small {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let id = format!("{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -102,36 +102,36 @@ impl Small {
         small
     }
 
-    /// Delivered.
+    /// Creates the stack and applies it.
     pub(crate) fn applied() -> Small {
         let small = Small::new();
         let _ = small.apply();
         small
     }
 
-    /// What the user wants next.
+    /// Writes the changed stack.
     pub(crate) fn change(&self) {
         self.stack.write("components.yaml", AFTER);
     }
 
-    /// One object less is wanted.
+    /// Removes one object from the changed stack.
     pub(crate) fn drop_runner(&self) {
         let less = AFTER.replace("  runner: {type: v1/ServiceAccount}\n", "");
         assert_ne!(less, AFTER);
         self.stack.write("components.yaml", &less);
     }
 
-    /// The name of the platform.
+    /// Returns the name of the platform.
     pub(crate) fn platform(&self) -> String {
         self.tenant().replace("crew-", "small-")
     }
 
-    /// The name of its one tenant.
+    /// Returns the name of its tenant.
     pub(crate) fn tenant(&self) -> &str {
         self.namespace.trim_start_matches("data-tenant-")
     }
 
-    /// The program, with the way to both systems.
+    /// Returns the program, configured for both systems.
     pub(crate) fn terrace(&self) -> Terrace {
         Terrace::in_directory(self.stack.path())
             .kubeconfig(&self.kubeconfig)
@@ -142,29 +142,31 @@ impl Small {
         self.terrace().run(&["apply", "-e", "live", "--yes"]).expect(0)
     }
 
-    /// Fails where a plan has anything to do.
+    /// Asserts that a plan contains no changes.
     #[track_caller]
-    pub(crate) fn is_settled(&self) {
+    pub(crate) fn assert_no_changes(&self) {
         let _ = self
             .terrace()
             .run(&["plan", "-e", "live", "--detailed-exitcode"])
             .expect(0);
     }
 
-    /// Fails unless what is there is what the changed stack says, once and no more.
+    /// Asserts that the live resources match the changed stack.
     #[track_caller]
-    pub(crate) fn is_changed(&self) {
-        let settings = self.object("configmap", "home-settings").expect("it was updated");
+    pub(crate) fn assert_changed(&self) {
+        let settings = self
+            .object("configmap", "home-settings")
+            .expect("the ConfigMap exists");
         let (alerts, watch) = (self.topic("alerts"), self.topic("watch"));
         assert_eq!(settings["data"], json!({"topic": alerts, "level": watch}));
         assert!(
             self.object("serviceaccount", "home-runner").is_some(),
-            "it was to be created"
+            "the ServiceAccount was not created"
         );
         assert_eq!(
             self.object("configmap", "notes-text"),
             None,
-            "it was to be deleted"
+            "the ConfigMap was not deleted"
         );
         let shown = self
             .account
@@ -173,26 +175,26 @@ impl Small {
         assert_eq!(self.topics(), ["alerts", "watch"]);
     }
 
-    /// Takes everything away: the cluster is shared.
+    /// Destroys everything, because the cluster is shared.
     pub(crate) fn destroy(&self) {
         let _ = self.terrace().run(&["destroy", "-e", "live", "--yes"]).expect(0);
         let left = self.account.call("cloudformation", "describe_stacks", json!({}));
         assert_eq!(left["Stacks"], json!([]));
     }
 
-    /// An object in the namespace.
+    /// Returns an object in the namespace.
     pub(crate) fn object(&self, kind: &str, name: &str) -> Option<Json> {
         servers::kubernetes().get(&[kind, name, "--namespace", &self.namespace])
     }
 
-    /// Somebody's kubectl, in the namespace.
+    /// Runs kubectl in the namespace, as another user.
     pub(crate) fn kubectl(&self, arguments: &[&str]) {
         let cluster: &Cluster = servers::kubernetes();
         let namespace = ["--namespace", self.namespace.as_str()];
         let _ = cluster.kubectl(&[arguments, &namespace].concat());
     }
 
-    /// The status of a component's CloudFormation stack.
+    /// Returns the status of a component's CloudFormation stack.
     pub(crate) fn status(&self, component: &str) -> String {
         let all = self.account.call("cloudformation", "describe_stacks", json!({}));
         let mut stacks = all["Stacks"].as_array().into_iter().flatten();
@@ -224,7 +226,7 @@ impl Small {
             .unwrap_or_else(|| panic!("no topic of `{component}` in {all}"))
     }
 
-    /// How the names of all topics in the account end, after the tenant's.
+    /// Returns the names of all topics in the account, without the prefix of the tenant.
     pub(crate) fn topics(&self) -> Vec<String> {
         let all = self.account.call("sns", "list_topics", json!({}));
         let tenant = format!("{}-", self.tenant());
