@@ -1,4 +1,4 @@
-//! An account and region, and how it is asked: credentials, clients, and what its errors mean.
+//! An AWS account and region: credentials, clients, and the meaning of AWS errors.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
@@ -25,7 +25,7 @@ use crate::failure::{Failure, FailureKind};
 use super::bucket::ExpectedOwner;
 use super::events::StackEvent;
 
-/// A stack as it was left: its id, last update and last change set.
+/// The version of a stack: its id, last update and last change set.
 type Version = (Text, Text, Option<Text>);
 
 /// An account and region that an environment names.
@@ -35,28 +35,28 @@ pub(super) struct Account {
     pub(super) id: Text,
     /// Such as `eu-west-1`.
     pub(super) region: Text,
-    /// The profile that its credentials come from, where the environment states it.
+    /// The profile that provides the credentials, if the environment names one.
     profile: Option<Text>,
-    /// The environment that names it, for commands that are suggested.
+    /// The name of the environment, for suggested commands.
     pub(super) environment: Text,
     pub(super) cloudformation: aws_sdk_cloudformation::Client,
-    /// For the bootstrap bucket. Every request states that this account has to own it.
+    /// The client for the bootstrap bucket. Each of its requests requires that this account owns the bucket.
     pub(super) s3: aws_sdk_s3::Client,
-    /// For the two operations that take no such condition: `CreateBucket` and `ListBuckets`.
+    /// The client for the two operations without that condition: `CreateBucket` and `ListBuckets`.
     pub(super) buckets: aws_sdk_s3::Client,
-    /// Whether the bucket is known to be there and to be this account's.
+    /// Whether an earlier request showed that the bucket exists and belongs to this account.
     pub(super) bucket_answered: AtomicBool,
     sts: aws_sdk_sts::Client,
     credentials: Option<SharedCredentialsProvider>,
     identified: OnceLock<Identity>,
-    /// Templates of stacks that were read.
+    /// The templates that were already read, by version of the stack.
     pub(super) templates: Mutex<BTreeMap<Version, Value>>,
-    /// The events of operations that are being looked at, by stack.
+    /// The events of running operations that were already read, by stack id.
     pub(super) events: Mutex<BTreeMap<Text, Vec<StackEvent>>>,
 }
 
 impl Account {
-    /// Makes clients; nothing is asked of AWS yet.
+    /// Creates the clients. Sends no request to AWS.
     pub(super) async fn connect(
         access: &AwsAccess,
         account: &Text,
@@ -65,7 +65,7 @@ impl Account {
         environment: &str,
     ) -> Account {
         let config = configuration(access, region, profile).await;
-        // S3 on an endpoint of one's own has no host name for each bucket.
+        // A custom S3 endpoint has no host name for each bucket.
         let buckets = aws_sdk_s3::config::Builder::from(&config)
             .force_path_style(config.endpoint_url().is_some())
             .build();
@@ -73,7 +73,7 @@ impl Account {
             .to_builder()
             .interceptor(ExpectedOwner(account.clone()))
             .build();
-        // The first question is asked with less patience, so that nobody waits long for an endpoint that is not there.
+        // STS receives the first request. Fewer attempts report an unreachable endpoint sooner.
         let sts = aws_sdk_sts::config::Builder::from(&config)
             .retry_config(RetryConfig::standard().with_max_attempts(3))
             .build();
@@ -124,14 +124,18 @@ impl Account {
         }
     }
 
-    /// Who the credentials belong to; another account than the environment names is refused. Asked once.
+    /// Returns the identity of the credentials. Sends the request only once.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the credentials belong to an account that the environment does not name.
     pub(super) async fn identify(&self) -> Result<Identity, Failure> {
         if let Some(identity) = self.identified.get() {
             return Ok(identity.clone());
         }
         if let Some(credentials) = &self.credentials {
-            let found = credentials.provide_credentials().await;
-            found.map_err(|error| self.no_credentials(&error))?;
+            let provided = credentials.provide_credentials().await;
+            provided.map_err(|error| self.no_credentials(&error))?;
         }
         let caller = self
             .sts
@@ -139,21 +143,24 @@ impl Account {
             .send()
             .await
             .map_err(|error| self.refused(&error, "sts:GetCallerIdentity", "*"))?;
-        let found = caller.account().unwrap_or_default();
-        if found != self.id {
-            let who = caller.arn().unwrap_or("unknown");
+        let actual = caller.account().unwrap_or_default();
+        if actual != self.id {
+            let arn = caller.arn().unwrap_or("unknown");
             return Err(Failure::new(
                 FailureKind::WrongTarget,
                 format!(
-                    "the environment names account `{}`, and the credentials are of account `{found}`",
+                    "the environment names account `{}`, but the credentials belong to account `{actual}`",
                     self.id
                 ),
             )
-            .server(who)
+            .server(arn)
             .hint(match &self.profile {
-                Some(profile) => format!("check that profile `{profile}` is the one that is meant"),
+                Some(profile) => format!(
+                    "correct profile `{profile}` in `~/.aws/config`, or name a profile of account {} in the environment",
+                    self.id
+                ),
                 None => format!(
-                    "log in to account {}, or name its profile: in `AWS_PROFILE`, or beside the account as `profile: NAME`",
+                    "log in to account {}, set `AWS_PROFILE` to a profile of it, or add `profile: NAME` to the account in the environment",
                     self.id
                 ),
             }));
@@ -166,12 +173,12 @@ impl Account {
         Ok(self.identified.get_or_init(|| identity).clone())
     }
 
-    /// The name of the bucket that `terrace bootstrap` creates.
+    /// Returns the name of the bucket that `terrace bootstrap` creates.
     pub(super) fn bucket(&self) -> String {
         format!("terrace-assets-{}-{}", self.id, self.region)
     }
 
-    /// `arn:aws`, or what it is in China and for governments.
+    /// Returns the partition of ARNs in this region: `aws`, `aws-cn` or `aws-us-gov`.
     pub(super) fn partition(&self) -> &'static str {
         match self.region.split('-').next() {
             Some("cn") => "aws-cn",
@@ -180,8 +187,8 @@ impl Account {
         }
     }
 
-    /// What an error of the SDK means. `verb` is the permission the call needs (`cloudformation:CreateChangeSet`),
-    /// `resource` what it was about (a stack's name).
+    /// Converts an error of the SDK to a failure. `verb` is the permission that the call requires
+    /// (`cloudformation:CreateChangeSet`), `resource` the object of the call (the name of a stack).
     pub(super) fn refused<E>(&self, error: &SdkError<E, HttpResponse>, verb: &str, resource: &str) -> Failure
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -191,27 +198,30 @@ impl Account {
             SdkError::ServiceError(_) => {}
             SdkError::ResponseError(_) if status >= 500 => {}
             SdkError::ConstructionFailure(_) => {
-                return Failure::new(FailureKind::Broken, format!("`{verb}` could not be asked for"))
-                    .server(chain(error));
+                return Failure::new(
+                    FailureKind::Broken,
+                    format!("the request `{verb}` could not be created"),
+                )
+                .server(chain(error));
             }
             SdkError::ResponseError(_) => {
                 return Failure::new(
                     FailureKind::Broken,
-                    format!("the answer to `{verb}` is not what AWS answers"),
+                    format!("the response to `{verb}` is not a valid AWS response"),
                 )
                 .server(chain(error));
             }
             _ => {
                 return Failure::new(
                     FailureKind::Unreachable,
-                    format!("AWS does not answer in {} (asked for `{verb}`)", self.region),
+                    format!("AWS does not respond to `{verb}` in {}", self.region),
                 )
                 .server(chain(error))
-                .hint("check the network (VPN, proxy, firewall), and `AWS_ENDPOINT_URL` where it is set");
+                .hint("check the network (VPN, proxy, firewall), and `AWS_ENDPOINT_URL` if it is set");
             }
         }
         let code = error.code().unwrap_or_default();
-        let said = match (code, error.message().unwrap_or_default()) {
+        let response = match (code, error.message().unwrap_or_default()) {
             ("", "") => format!("status {status}"),
             (code, "") => code.to_owned(),
             ("", message) => message.to_owned(),
@@ -220,33 +230,33 @@ impl Account {
         if is_throttling(code) || status == 429 {
             return Failure::new(
                 FailureKind::Throttled,
-                format!("AWS is asked for `{verb}` too often"),
+                format!("AWS throttles requests for `{verb}`"),
             )
-            .server(said);
+            .server(response);
         }
         if is_login(code) {
-            return self.denied(verb, resource, "AWS does not accept the credentials", None).server(said).hint(
-                "log in again: `aws sso login`, or a new access key in `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`",
+            return self.denied(verb, resource, "AWS rejects the credentials", None).server(response).hint(
+                "log in again with `aws sso login`, or set a new access key in `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`",
             );
         }
         if code.starts_with("AccessDenied") || code == "UnauthorizedOperation" || status == 403 {
-            let message = format!("not allowed to `{verb}` on {resource}");
+            let message = format!("the credentials lack the permission `{verb}` on `{resource}`");
             return self
                 .denied(verb, resource, &message, Some(self.statement(verb, resource)))
-                .server(said);
+                .server(response);
         }
         if status >= 500 {
             return Failure::new(
                 FailureKind::Unreachable,
-                format!("AWS could not answer `{verb}` in {}", self.region),
+                format!("AWS failed to process `{verb}` in {}", self.region),
             )
-            .server(said);
+            .server(response);
         }
         Failure::new(
             FailureKind::Rejected,
-            format!("AWS refuses `{verb}` for {resource}"),
+            format!("AWS rejects `{verb}` for `{resource}`"),
         )
-        .server(said)
+        .server(response)
     }
 
     fn denied(&self, verb: &str, resource: &str, message: &str, rule: Option<String>) -> Failure {
@@ -262,23 +272,23 @@ impl Account {
         self.denied(
             "sts:GetCallerIdentity",
             "*",
-            &format!("there are no credentials for account `{}`", self.id),
+            &format!("no credentials were found for account `{}`", self.id),
             None,
         )
         .server(chain(error))
         .hint(match &self.profile {
             Some(profile) => {
                 format!(
-                    "log in: `aws sso login --profile {profile}`, or see to that profile in `~/.aws/config`"
+                    "log in with `aws sso login --profile {profile}`, or correct the profile in `~/.aws/config`"
                 )
             }
-            None => "log in: `aws sso login`, or a profile in `AWS_PROFILE`, \
-                 or a key in `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`"
+            None => "log in with `aws sso login`, set `AWS_PROFILE` to a profile, \
+                 or set `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` to an access key"
                 .to_owned(),
         })
     }
 
-    /// The statement of an IAM policy that allows `verb`.
+    /// Returns the statement of an IAM policy that allows `verb` on `resource`.
     fn statement(&self, verb: &str, resource: &str) -> String {
         let arn = match verb.split_once(':') {
             Some(("cloudformation", "DescribeStacks")) if resource == "*" => "*".to_owned(),
@@ -295,8 +305,9 @@ impl Account {
     }
 }
 
-/// The SDK's configuration: what `access` says, and for the rest what the SDK finds (environment, shared files). A profile
-/// that the environment states comes before keys that are lying about: they are of one account, and it is for another.
+/// Returns the configuration of the SDK: the values of `access`, completed with the values that the SDK finds in environment
+/// variables and shared files. A profile that the environment names has precedence over keys in environment variables, because
+/// such keys belong to one account only.
 async fn configuration(access: &AwsAccess, region: &Text, profile: Option<&Text>) -> SdkConfig {
     let http: SharedHttpClient = aws_smithy_http_client::Builder::new()
         .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
@@ -307,7 +318,7 @@ async fn configuration(access: &AwsAccess, region: &Text, profile: Option<&Text>
         .read_timeout(Duration::from_secs(60))
         .operation_attempt_timeout(Duration::from_secs(120))
         .build();
-    // Many stacks at once meet CloudFormation's rate limits: these attempts wait with jitter, up to about a minute.
+    // Many parallel stacks reach the rate limits of CloudFormation. These attempts wait with jitter, up to about a minute in total.
     let retries = RetryConfig::standard()
         .with_max_attempts(8)
         .with_initial_backoff(Duration::from_millis(500))
@@ -333,8 +344,7 @@ async fn configuration(access: &AwsAccess, region: &Text, profile: Option<&Text>
             "terrace",
         ));
     } else {
-        // Outside EC2 nobody answers for instance metadata: one short attempt, so that whoever is not logged in is
-        // told so at once.
+        // The instance metadata service exists only on EC2. A single short attempt reports missing credentials at once.
         let provider = ProviderConfig::without_region()
             .with_region(Some(region))
             .with_http_client(http);
@@ -378,7 +388,7 @@ fn is_throttling(code: &str) -> bool {
     )
 }
 
-/// Errors that another key or a new session cures.
+/// Returns whether an error is resolved by another key or a new session.
 fn is_login(code: &str) -> bool {
     matches!(
         code,
@@ -396,7 +406,8 @@ fn is_login(code: &str) -> bool {
     )
 }
 
-/// What an error of the SDK says, down to its first cause: only there is a connection refused, or a name not found.
+/// Joins the messages of an error and all its causes. Only the innermost cause contains details such as a refused connection
+/// or an unknown host name.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

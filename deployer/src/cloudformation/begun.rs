@@ -1,4 +1,4 @@
-//! What a write, a delete or a release began, from one look at a stack to the next.
+//! The operation that a write, a delete or a release started. It is carried from one observation of a stack to the next.
 
 use std::collections::BTreeMap;
 
@@ -8,28 +8,28 @@ use crate::backend::{Live, Ticket};
 
 use super::record::{addresses_of, addresses_to_value};
 
-/// What a write or a delete began, as it is carried in a [`Ticket`].
+/// The operation that a write, a delete or a release started, as a [`Ticket`] carries it.
 #[derive(Default)]
 pub(super) struct Begun {
     pub(super) stack_id: Text,
-    /// When the stack was last updated, before this.
+    /// The time of the last update before this operation.
     pub(super) updated: Text,
-    /// What termination protection is to be when it is done, where that is something else than now.
+    /// The termination protection to set after the operation, if it differs from the current one.
     pub(super) protection: Option<bool>,
-    /// The policy it is to have when it is done, where that is something else than now.
+    /// The stack policy to set after the operation, if it differs from the current one.
     pub(super) policy: Option<Value>,
-    /// Whether CloudFormation was asked to change something.
+    /// Whether CloudFormation was asked to create, update or delete something.
     pub(super) deploys: bool,
     /// The addresses of the resources that are deleted, by logical id. After the deletion starts, no other source has them.
     pub(super) addresses: BTreeMap<Text, Address>,
     /// Whether the stack was adopted: it existed before Terrace managed it.
     pub(super) adopted: bool,
-    /// Whether the stack is released: it stays as it is, without Terrace's tags.
+    /// Whether the stack is retained without Terrace's tags.
     pub(super) releases: bool,
 }
 
 impl Begun {
-    /// For a stack that needs no write.
+    /// Returns the operation of a stack that needs no write.
     pub(super) fn unwritten(live: &Live) -> Begun {
         Begun {
             stack_id: live.identity.clone(),
@@ -38,7 +38,7 @@ impl Begun {
         }
     }
 
-    /// As the engine carries it.
+    /// Converts the operation to the ticket that the engine carries.
     pub(super) fn into_ticket(self) -> Ticket {
         let mut map = Map::new();
         map.insert("stack", self.stack_id);
@@ -52,7 +52,7 @@ impl Begun {
         Ticket(Value::Map(map))
     }
 
-    /// Reads back what [`Begun::into_ticket`] wrote.
+    /// Reads a ticket that [`Begun::into_ticket`] wrote.
     pub(super) fn of(ticket: &Ticket) -> Begun {
         let is = |key: &str| ticket.0.get(key).and_then(Value::as_bool).unwrap_or(false);
         let text = |key: &str| Text::from(ticket.0.get(key).and_then(Value::as_str).unwrap_or_default());

@@ -1,4 +1,4 @@
-//! `terrace bootstrap`: the bucket that an account needs once, and how it is set up.
+//! `terrace bootstrap`: creates and configures the bootstrap bucket of an account and region.
 
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::types;
@@ -9,22 +9,26 @@ use crate::failure::{Failure, FailureKind};
 use super::account::Account;
 use super::bucket::status;
 
-/// Versions of objects that were replaced or deleted are kept this long.
+/// The days for which replaced and deleted versions of objects are kept.
 const NONCURRENT_DAYS: i32 = 90;
 const ABANDONED_UPLOAD_DAYS: i32 = 7;
-/// By these names our own rule and statement are known among those of others.
+/// The names of Terrace's own lifecycle rule and policy statement. They distinguish these from the rules of other users.
 const OWN_RULE: &str = "old-versions";
 const OWN_STATEMENT: &str = "TlsOnly";
 
 impl Account {
-    /// Creates the bucket, or brings it to the state it should have. Gives a line for each thing it did or found.
+    /// Creates the bucket if it does not exist, and configures it. Returns one line for each setting.
     pub(super) async fn bootstrap(&self) -> Result<Vec<String>, Failure> {
         self.identify().await?;
         let bucket = self.bucket();
         let mut lines = vec![self.create_bucket(&bucket).await?];
         let refused = |verb: &'static str| {
             let bucket = bucket.clone();
-            move |error: Failure| error.hint(format!("the role that bootstraps needs `{verb}` on `{bucket}`"))
+            move |error: Failure| {
+                error.hint(format!(
+                    "the role that runs `terrace bootstrap` needs `{verb}` on `{bucket}`"
+                ))
+            }
         };
         self.block_public_access(&bucket)
             .await
@@ -33,31 +37,31 @@ impl Account {
         self.own_objects(&bucket)
             .await
             .map_err(refused("s3:PutBucketOwnershipControls"))?;
-        lines.push("objects belong to the account".to_owned());
+        lines.push("object ownership is enforced".to_owned());
         self.encrypt(&bucket)
             .await
             .map_err(refused("s3:PutEncryptionConfiguration"))?;
-        lines.push("objects are encrypted".to_owned());
+        lines.push("encryption is enabled".to_owned());
         self.keep_versions(&bucket)
             .await
             .map_err(refused("s3:PutBucketVersioning"))?;
-        lines.push("versions are kept".to_owned());
+        lines.push("versioning is enabled".to_owned());
         self.expire_versions(&bucket)
             .await
             .map_err(refused("s3:PutLifecycleConfiguration"))?;
         lines.push(format!(
-            "replaced versions are deleted after {NONCURRENT_DAYS} days"
+            "noncurrent versions are deleted after {NONCURRENT_DAYS} days"
         ));
         self.require_tls(&bucket)
             .await
             .map_err(refused("s3:PutBucketPolicy"))?;
-        lines.push("requests without TLS are refused".to_owned());
+        lines.push("requests without TLS are denied".to_owned());
         Ok(lines)
     }
 
     async fn create_bucket(&self, bucket: &str) -> Result<String, Failure> {
         let mut request = self.buckets.create_bucket().bucket(bucket);
-        // The oldest region is the default one, and must not be named.
+        // S3 rejects a location constraint that names its default region.
         if self.region != "us-east-1" {
             request = request.create_bucket_configuration(
                 types::CreateBucketConfiguration::builder()
@@ -66,9 +70,9 @@ impl Account {
             );
         }
         match request.send().await {
-            Ok(_) => Ok(format!("bucket `{bucket}` is created")),
+            Ok(_) => Ok(format!("bucket `{bucket}` was created")),
             Err(error) if error.code() == Some("BucketAlreadyOwnedByYou") => {
-                Ok(format!("bucket `{bucket}` is there"))
+                Ok(format!("bucket `{bucket}` already exists"))
             }
             Err(error) if error.code() == Some("BucketAlreadyExists") => Err(self.bucket_of_another()),
             Err(error) => Err(self.refused(&error, "s3:CreateBucket", bucket)),
@@ -103,7 +107,7 @@ impl Account {
         Ok(())
     }
 
-    /// What is encrypted already, perhaps with a key of the account's own, stays so.
+    /// Enables encryption. Keeps an existing configuration, which may use a key of the account.
     async fn encrypt(&self, bucket: &str) -> Result<(), Failure> {
         match self.s3.get_bucket_encryption().bucket(bucket).send().await {
             Ok(found) => {
@@ -147,7 +151,7 @@ impl Account {
         Ok(())
     }
 
-    /// Adds our rule; those of others stay.
+    /// Adds Terrace's lifecycle rule. Keeps all other rules.
     async fn expire_versions(&self, bucket: &str) -> Result<(), Failure> {
         let mut rules = match self
             .s3
@@ -188,7 +192,7 @@ impl Account {
         Ok(())
     }
 
-    /// Adds our statement; those of others stay.
+    /// Adds Terrace's policy statement. Keeps all other statements.
     async fn require_tls(&self, bucket: &str) -> Result<(), Failure> {
         let found = match self.s3.get_bucket_policy().bucket(bucket).send().await {
             Ok(found) => found.policy.unwrap_or_default(),
@@ -198,7 +202,7 @@ impl Account {
         let mut policy = serde_json::from_str::<Value>(&found).unwrap_or_default();
         let mut statements = match policy.get("Statement") {
             Some(Value::List(list)) => list.clone(),
-            Some(one) => vec![one.clone()],
+            Some(statement) => vec![statement.clone()],
             None => Vec::new(),
         };
         if statements
@@ -225,7 +229,7 @@ impl Account {
     }
 }
 
-/// The statement that refuses whoever comes without TLS.
+/// Returns the policy statement that denies requests without TLS.
 fn tls_only(partition: &str, bucket: &str) -> Value {
     let arn = format!("arn:{partition}:s3:::{bucket}");
     let mut insecure = Map::new();
@@ -245,11 +249,11 @@ fn tls_only(partition: &str, bucket: &str) -> Value {
     Value::Map(statement)
 }
 
-/// A request that the SDK itself finds incomplete: a mistake of ours.
+/// The failure of a request that the SDK rejects as incomplete, which is a bug in Terrace.
 fn malformed(error: &dyn std::error::Error) -> Failure {
     Failure::new(
         FailureKind::Broken,
-        "a request for the bucket could not be put together",
+        "a request for the bootstrap bucket could not be created",
     )
     .server(error.to_string())
 }

@@ -1,8 +1,8 @@
-//! The bootstrap bucket: templates that are too large to be sent, the code and scripts that templates name, and the
-//! state store of environments whose home is here.
+//! The bootstrap bucket. It stores templates that are too large for a request, the code and scripts that templates refer to,
+//! and the state store of environments.
 //!
-//! Bucket names are one namespace for all accounts, and the name of this one can be guessed. So every request states which
-//! account has to own the bucket, and S3 refuses it where another one does.
+//! All accounts share one namespace of bucket names, and the name of this bucket can be guessed. Therefore every request
+//! states the account that must own the bucket, and S3 rejects the request if another account owns it.
 
 use std::sync::atomic::Ordering;
 
@@ -20,23 +20,23 @@ use crate::failure::{Failure, FailureKind};
 
 use super::account::Account;
 
-/// CloudFormation takes a template of up to this many bytes with the request itself.
+/// The maximum size in bytes of a template in the body of a request, a quota of CloudFormation.
 pub(super) const INLINE: usize = 51_200;
-/// And up to this many from a bucket.
+/// The maximum size in bytes of a template in a bucket, a quota of CloudFormation.
 const LARGEST: usize = 1_000_000;
 
-/// How often an object that somebody else writes at the same time is tried.
+/// The number of attempts to write an object that other processes write at the same time.
 const PUT_ATTEMPTS: usize = 5;
 
-/// A template as a request wants it.
+/// A template in the form that a request requires.
 pub(super) enum Body {
     Inline(String),
     Url(String),
 }
 
-/// Adds the account that has to own the bucket to every request of a client.
+/// Adds the account that must own the bucket to every request of a client.
 ///
-/// `CreateBucket` and `ListBuckets` take no such condition; they are sent with [`Account::buckets`].
+/// `CreateBucket` and `ListBuckets` do not support this condition. They are sent with [`Account::buckets`].
 #[derive(Debug)]
 pub(super) struct ExpectedOwner(pub(super) Text);
 
@@ -58,7 +58,7 @@ impl Intercept for ExpectedOwner {
 }
 
 impl Account {
-    /// The template for a request; a large one is put into the bucket first.
+    /// Returns the template for a request. Uploads a large template to the bucket first.
     pub(super) async fn template_body(&self, template: &Value, stack: &str) -> Result<Body, Failure> {
         let text = to_json_compact(template);
         if text.len() <= INLINE {
@@ -68,11 +68,11 @@ impl Account {
             return Err(Failure::new(
                 FailureKind::Rejected,
                 format!(
-                    "the template of `{stack}` has {} bytes, and CloudFormation takes {LARGEST}",
+                    "the template of `{stack}` has {} bytes, but CloudFormation accepts at most {LARGEST}",
                     text.len()
                 ),
             )
-            .hint("divide the component into several stacks"));
+            .hint("split the component into several stacks"));
         }
         let digest = Digest::of_bytes(text.as_bytes());
         let key = format!("templates/{digest}.json");
@@ -85,7 +85,7 @@ impl Account {
         )))
     }
 
-    /// Puts assets into the bucket that are not there yet.
+    /// Uploads the assets that the bucket does not contain yet.
     pub(super) async fn put_assets(&self, assets: &[(&Digest, &Asset)]) -> Result<(), Failure> {
         let mut puts = Vec::with_capacity(assets.len());
         for (digest, asset) in assets {
@@ -97,31 +97,31 @@ impl Account {
             .await
     }
 
-    /// Puts an object into the bucket whose key names its content. One that is there already is verified: whoever writes to
-    /// the bucket would otherwise decide what runs in the account.
+    /// Uploads an object whose key contains the digest of its content. Verifies an object that already exists: otherwise every
+    /// user with write access to the bucket could decide which code runs in the account.
     async fn put_once(&self, key: &str, digest: &Digest, bytes: &[u8]) -> Result<(), Failure> {
         if Digest::of_bytes(bytes) != *digest {
-            let message = format!("the content of `{key}` is not what its digest `{digest}` names");
-            return Err(Failure::new(FailureKind::Broken, message).hint("build or plan it again"));
+            let message = format!("the content of `{key}` does not match its digest `{digest}`");
+            return Err(Failure::new(FailureKind::Broken, message).hint("build the bundle or plan again"));
         }
         for _ in 0..PUT_ATTEMPTS {
-            if let Some(there) = self.head(key).await? {
-                return self.verify(key, digest, &there).await;
+            if let Some(existing) = self.head(key).await? {
+                return self.verify(key, digest, &existing).await;
             }
             let body = ByteStream::from(bytes.to_vec());
             let put = self.put_request(key, digest).if_none_match("*").body(body);
             match put.send().await {
                 Ok(_) => return Ok(()),
-                // Somebody has put one there in the same moment; 409 is two writes at once.
+                // 412: another process has created the object meanwhile. 409: two conditional writes at the same time.
                 Err(error) if matches!(status(&error), 409 | 412) => {}
                 Err(error) => return Err(self.bucket_refused(&error, "s3:PutObject").await),
             }
         }
-        let message = format!("`{key}` could not be written: others write it at the same time");
+        let message = format!("`{key}` could not be written: other processes write it at the same time");
         Err(Failure::new(FailureKind::Throttled, message))
     }
 
-    /// A request that writes an object, which S3 stores only if it arrives with this digest.
+    /// Returns a request that writes an object. S3 stores the object only if its content has this digest.
     pub(super) fn put_request(&self, key: &str, digest: &Digest) -> PutObjectFluentBuilder {
         let put = self.s3.put_object().bucket(self.bucket()).key(key);
         put.checksum_sha256(digest.to_base64())
@@ -136,11 +136,11 @@ impl Account {
         }
     }
 
-    /// Fails where an object of the bucket has another content than its key names.
-    async fn verify(&self, key: &str, digest: &Digest, there: &HeadObjectOutput) -> Result<(), Failure> {
-        let same = match there.checksum_sha256() {
+    /// Fails if the content of an existing object does not match the digest in its key.
+    async fn verify(&self, key: &str, digest: &Digest, existing: &HeadObjectOutput) -> Result<(), Failure> {
+        let same = match existing.checksum_sha256() {
             Some(checksum) => checksum == digest.to_base64(),
-            // Put there by somebody else, or by a copy: S3 knows no digest of it.
+            // Another program or a copy operation wrote the object, so S3 has not stored a digest of it.
             None => {
                 let request = self.s3.get_object().bucket(self.bucket()).key(key);
                 let found = match request.send().await {
@@ -156,16 +156,16 @@ impl Account {
         }
         let bucket = self.bucket();
         let message = format!(
-            "`{key}` in bucket `{bucket}` is not the file that its name states: somebody else wrote it"
+            "the content of `{key}` in bucket `{bucket}` does not match the digest in its name: another user wrote it"
         );
         Err(Failure::new(FailureKind::Tampered, message).hint(format!(
-            "find out who did (the bucket keeps versions), delete it, and run this again:\n\
+            "find out who wrote it (the bucket keeps versions), delete it, and run this command again:\n\
              aws s3api list-object-versions --bucket {bucket} --prefix {key}\n\
              aws s3api delete-object --bucket {bucket} --key {key}"
         )))
     }
 
-    /// Fails where the bucket is not there, or is another account's.
+    /// Fails if the bucket does not exist or belongs to another account.
     pub(super) async fn require_bucket(&self) -> Result<(), Failure> {
         if self.bucket_answered.load(Ordering::Relaxed) {
             return Ok(());
@@ -180,7 +180,8 @@ impl Account {
         }
     }
 
-    /// What an error of the bucket means: nobody has created it yet, or it is another account's, or a right is missing.
+    /// Converts an error of the bucket to a failure: the bucket does not exist, it belongs to another account, or a permission
+    /// is missing.
     pub(super) async fn bucket_refused<E>(
         &self,
         error: &SdkError<E, aws_sdk_s3::config::http::HttpResponse>,
@@ -205,14 +206,14 @@ impl Account {
             Some(true) => refused,
             Some(false) => self.bucket_of_another(),
             None => refused.hint(format!(
-                "either this right is missing, or `{bucket}` belongs to another account than {}: S3 answers both alike. \
-                 With `s3:ListAllMyBuckets`, terrace tells which",
+                "grant this permission, or check that `{bucket}` belongs to account {}: S3 returns the same error in both cases. \
+                 With the permission `s3:ListAllMyBuckets`, Terrace can distinguish them",
                 self.id
             )),
         }
     }
 
-    /// Whether the bucket is among those of the account; nothing where these may not be listed.
+    /// Returns whether the account owns the bucket, or `None` if the buckets of the account cannot be listed.
     async fn owns_bucket(&self) -> Option<bool> {
         let bucket = self.bucket();
         let listed = self.buckets.list_buckets().prefix(&bucket).send().await.ok()?;
@@ -220,43 +221,43 @@ impl Account {
         Some(names.any(|name| name == bucket))
     }
 
-    /// The failure of whatever needs the bucket before `terrace bootstrap` was run.
+    /// The failure of an operation that needs the bucket before `terrace bootstrap` has created it.
     pub(super) fn not_bootstrapped(&self) -> Failure {
         Failure::new(
             FailureKind::NotBootstrapped,
             format!(
-                "account {} has not been prepared for terrace in {}: there is no bucket `{}`",
+                "account {} is not bootstrapped in {}: bucket `{}` does not exist",
                 self.id,
                 self.region,
                 self.bucket()
             ),
         )
         .hint(format!(
-            "create it once:\nterrace bootstrap -e {}",
+            "create the bucket:\nterrace bootstrap -e {}",
             self.environment
         ))
     }
 
-    /// The failure where another account has the name of the bucket.
+    /// The failure of an operation on a bucket that belongs to another account.
     pub(super) fn bucket_of_another(&self) -> Failure {
         Failure::new(
             FailureKind::WrongTarget,
-            format!("bucket `{}` belongs to another account than {}", self.bucket(), self.id),
+            format!("bucket `{}` belongs to another account, not to {}", self.bucket(), self.id),
         )
         .hint(
-            "nothing was read from it or written to it: its owner would see what terrace deploys, and could change it. \
-             Bucket names are unique across all accounts; terrace cannot be used here until this one is free",
+            "Terrace neither reads nor writes this bucket: its owner could see and change what Terrace deploys. Bucket names are \
+             unique across all accounts, so Terrace cannot be used in this account and region until the name is free",
         )
     }
 }
 
-/// An object whose bytes did not arrive.
+/// The failure of a read that did not deliver all bytes of an object.
 pub(super) fn unread(key: &str, error: &dyn std::error::Error) -> Failure {
-    let message = format!("`{key}` could not be read to its end");
+    let message = format!("`{key}` could not be read completely");
     Failure::new(FailureKind::Unreachable, message).server(error.to_string())
 }
 
-/// The status of an answer: `HEAD` has no body that would carry an error code.
+/// Returns the HTTP status of a response. The response to `HEAD` has no body, and so no error code.
 pub(super) fn status<E>(error: &SdkError<E, aws_sdk_s3::config::http::HttpResponse>) -> u16 {
     error.raw_response().map_or(0, |raw| raw.status().as_u16())
 }

@@ -1,4 +1,4 @@
-//! What went wrong first, of all that CloudFormation tells of a failure.
+//! Finds the first cause of a failure among the events that CloudFormation reports.
 
 use std::collections::BTreeMap;
 
@@ -12,17 +12,17 @@ use super::change_set::ChangeSet;
 use super::events::{StackEvent, name_of};
 use super::status::{self, Standing};
 
-/// Something that CloudFormation holds against a resource.
+/// A problem that CloudFormation reports for a resource.
 struct Cause {
     logical_id: Text,
     resource_type: Text,
-    /// Where in it, and what: `is CREATE_FAILED: the limit is reached`.
+    /// The status and the reason: `CREATE_FAILED: the limit is reached`.
     text: String,
 }
 
 impl Account {
-    /// Why the last operation on a stack failed: the first thing that went wrong, not what was cancelled or taken back
-    /// because of it.
+    /// Returns the failure of the last operation on a stack. Reports the first cause, not the resources that were cancelled or
+    /// rolled back because of it.
     pub(super) async fn first_cause(
         &self,
         stack_id: &str,
@@ -40,11 +40,11 @@ impl Account {
             Some(event) => vec![Cause::of(event)],
             None => self.validation(stack_id, None).await,
         };
-        // Where nothing that it is made of failed, what CloudFormation says of the whole is all there is.
-        let mut whole = events.iter().filter(|event| event.is_of_stack(stack_id));
-        let said = whole.find(|event| !matches!(&*event.reason, "" | "User Initiated"));
-        let why = match said {
-            _ if !causes.is_empty() => told(&causes),
+        // If no resource failed, the events of the stack itself contain the only reason.
+        let mut of_stack = events.iter().filter(|event| event.is_of_stack(stack_id));
+        let with_reason = of_stack.find(|event| !matches!(&*event.reason, "" | "User Initiated"));
+        let why = match with_reason {
+            _ if !causes.is_empty() => describe(&causes),
             Some(event) => event.reason.to_string(),
             None => format!("its status is {outcome}"),
         };
@@ -64,7 +64,7 @@ impl Account {
         }
     }
 
-    /// Why CloudFormation would not make a change set.
+    /// Returns the failure of a change set that CloudFormation did not create.
     pub(super) async fn refused_change_set(
         &self,
         stack: Option<&Stack>,
@@ -73,9 +73,13 @@ impl Account {
     ) -> Failure {
         let causes = self.validation(&set.stack_id, Some(&set.id)).await;
         let name = name_of(&set.stack_id);
-        let message = format!("CloudFormation refuses the change set of `{name}`");
-        let said = if causes.is_empty() { reason } else { told(&causes) };
-        let failure = Failure::new(FailureKind::Rejected, message).server(said);
+        let message = format!("CloudFormation rejects the change set of `{name}`");
+        let response = if causes.is_empty() {
+            reason
+        } else {
+            describe(&causes)
+        };
+        let failure = Failure::new(FailureKind::Rejected, message).server(response);
         let failure = blame(failure, &causes, stack, &BTreeMap::new());
         match causes.iter().find_map(hint) {
             Some(hint) => failure.hint(hint),
@@ -83,8 +87,8 @@ impl Account {
         }
     }
 
-    /// What CloudFormation found wrong with resources before it touched any. Knowing nothing is no failure: then there
-    /// is still what the stack itself says.
+    /// Returns the problems that CloudFormation found in resources before it changed any. Returns none if the request fails:
+    /// the reason of the stack itself remains.
     async fn validation(&self, stack: &str, change_set: Option<&str>) -> Vec<Cause> {
         let request = self.cloudformation.describe_events();
         let request = match change_set {
@@ -124,7 +128,7 @@ impl Cause {
     }
 }
 
-fn told(causes: &[Cause]) -> String {
+fn describe(causes: &[Cause]) -> String {
     let lines: Vec<String> = causes
         .iter()
         .map(|cause| format!("`{}` ({}): {}", cause.logical_id, cause.resource_type, cause.text))
@@ -132,7 +136,7 @@ fn told(causes: &[Cause]) -> String {
     lines.join("\n")
 }
 
-/// Says which resource it is about, and where that was declared.
+/// Adds the address of the first cause and the lines that declare it.
 fn blame(
     failure: Failure,
     causes: &[Cause],
@@ -150,30 +154,30 @@ fn blame(
 
 fn ended(outcome: &str) -> &'static str {
     match outcome {
-        "ROLLBACK_COMPLETE" | "ROLLBACK_IN_PROGRESS" => "could not be created, and was rolled back",
+        "ROLLBACK_COMPLETE" | "ROLLBACK_IN_PROGRESS" => "could not be created and was rolled back",
         "UPDATE_ROLLBACK_COMPLETE" | "UPDATE_ROLLBACK_IN_PROGRESS" => {
-            "could not be updated, and is back in its last good state"
+            "could not be updated and was rolled back to its last stable state"
         }
         "DELETE_FAILED" => "could not be deleted",
         "CREATE_FAILED" | "ROLLBACK_FAILED" => "could not be created",
         "UPDATE_FAILED" => "could not be updated",
-        "UPDATE_ROLLBACK_FAILED" => "could not be updated, nor brought back to its last good state",
-        _ => "did not get there",
+        "UPDATE_ROLLBACK_FAILED" => "could not be updated, and its rollback failed",
+        _ => "did not reach a stable status",
     }
 }
 
 fn hint(cause: &Cause) -> Option<String> {
     if cause.resource_type == "AWS::S3::Bucket" && cause.text.contains("not empty") {
         return Some(
-            "CloudFormation deletes a bucket only when it is empty, so nothing in it was lost. To keep it, give it \
-             `deletion_policy: Retain`"
+            "empty the bucket to delete it, or set `deletion_policy: Retain` to keep it: CloudFormation deletes only \
+             empty buckets, so no object was lost"
                 .to_owned(),
         );
     }
     if cause.text.contains("already exists") {
         return Some(
-            "something else has this name: an earlier stack retained it and it may hold data, or another \
-             user created it. Choose another name; Terrace cannot import an existing resource into a stack yet"
+            "choose another name: Terrace cannot import an existing resource into a stack yet. The existing one may hold \
+             data: an earlier stack retained it, or another user created it"
                 .to_owned(),
         );
     }

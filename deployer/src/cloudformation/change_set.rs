@@ -1,4 +1,4 @@
-//! Change sets: created, read, held against the plan, executed or cleaned up.
+//! Creates and reads change sets, compares them with the plan, and executes or deletes them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -22,39 +22,39 @@ use super::record::{Observed, change_set_name};
 use super::status::Standing;
 use super::template;
 
-/// A change set that can be executed, or was found to be empty.
+/// A change set that can be executed, or that CloudFormation reported as empty.
 pub(super) struct ChangeSet {
-    /// Its ARN, which no other has: one that is made again under this name has another.
+    /// The ARN. It is unique: a later change set of the same name has a different ARN.
     pub(super) id: Text,
     pub(super) stack_id: Text,
-    /// Absent where CloudFormation says that nothing would change.
+    /// Absent if CloudFormation reports that nothing would change.
     pub(super) changes: Option<Vec<ResourceChange>>,
 }
 
-/// What a change set is made of.
+/// The desired state of a stack, from which a change set is created.
 pub(super) struct Desired<'a> {
     /// The stack's name.
     pub(super) name: &'a Text,
     pub(super) template: Template<'a>,
     pub(super) parameters: &'a BTreeMap<Text, Text>,
     pub(super) tags: &'a BTreeMap<Text, Text>,
-    /// The id of the stack that is changed; absent where none of its name is there.
+    /// The id of the stack that is changed. Absent if no stack has this name.
     pub(super) stack_id: Option<&'a Text>,
-    /// Whether the stack does not exist yet, or has nothing in it yet.
+    /// Whether the stack does not exist yet, or contains no resources yet.
     pub(super) creates: bool,
 }
 
-/// The template that a change set brings.
+/// The template of a change set.
 #[derive(Clone, Copy)]
 pub(super) enum Template<'a> {
-    /// That of a declared stack.
+    /// The template of a declared stack.
     Declared(&'a Stack),
-    /// The one that the stack has, with the values that its parameters have.
+    /// The current template of the stack, with the current values of its parameters.
     Kept(&'a Value),
 }
 
 impl<'a> Desired<'a> {
-    /// The name that stands for all of it.
+    /// Returns the name of the change set, which contains the digest of the desired state.
     pub(super) fn change_set_name(&self) -> String {
         change_set_name(self.template(), self.parameters, self.tags)
     }
@@ -84,8 +84,8 @@ impl<'a> Desired<'a> {
 }
 
 impl Account {
-    /// Creates a change set and waits until CloudFormation has worked out what it means. One of this name that a killed
-    /// run left behind is used; one that can be executed no more is made again.
+    /// Creates a change set and waits until CloudFormation has computed its changes. Uses the change set that an interrupted
+    /// run left under this name. Creates it again if it can no longer be executed.
     pub(super) async fn create_change_set(
         &self,
         desired: &Desired<'_>,
@@ -155,7 +155,7 @@ impl Account {
         Ok(())
     }
 
-    /// The change sets of a stack that have not been executed: name and ARN of each.
+    /// Returns the name and ARN of each change set of a stack that has not been executed.
     pub(super) async fn change_sets(&self, stack_id: &str) -> Result<Vec<(Text, Text)>, Failure> {
         let mut found = Vec::new();
         let name = name_of(stack_id);
@@ -163,7 +163,7 @@ impl Account {
         let mut pages = request.into_paginator().send();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| self.refused(&error, "cloudformation:ListChangeSets", name))?;
-            // The name may have gone to another stack.
+            // Another stack may have the name by now.
             let of_it = page
                 .summaries()
                 .iter()
@@ -175,10 +175,10 @@ impl Account {
         Ok(found)
     }
 
-    /// Lets CloudFormation carry out a change set. Resources it creates and cannot finish are deleted again, whatever
-    /// their policy says of later: nothing is in them yet, and they would be in the way of the next attempt.
+    /// Executes a change set. If CloudFormation cannot finish the creation of a resource, it deletes the resource in spite of
+    /// its deletion policy: such a resource contains no data yet, and its name would block the next attempt.
     pub(super) async fn execute(&self, set: &ChangeSet) -> Result<(), Failure> {
-        // A token is remembered with the stack, and a second operation under it is taken for the first.
+        // CloudFormation stores the token with the stack, and treats a second operation with the same token as the first.
         let token = format!("terrace-{}", set.id.rsplit('/').next().unwrap_or_default());
         let request = self
             .cloudformation
@@ -190,22 +190,22 @@ impl Account {
         let Err(error) = request.send().await else {
             return Ok(());
         };
-        // The answer to a first attempt may have been lost: then it is being executed already.
+        // If the response to an earlier attempt was lost, CloudFormation already executes the change set.
         if error.code() == Some("InvalidChangeSetStatus") {
             let now = self.describe_change_set(&set.stack_id, &set.id, None).await?;
             let status = now.as_ref().and_then(DescribeChangeSetOutput::execution_status);
-            let (begun, ended) = (
+            let (running, complete) = (
                 ExecutionStatus::ExecuteInProgress,
                 ExecutionStatus::ExecuteComplete,
             );
-            if status.is_some_and(|status| [begun, ended].contains(status)) {
+            if status.is_some_and(|status| [running, complete].contains(status)) {
                 return Ok(());
             }
         }
         Err(self.refused(&error, "cloudformation:ExecuteChangeSet", name_of(&set.stack_id)))
     }
 
-    /// Its ARN, where it was created; nothing where one of this name is there already.
+    /// Requests a change set. Returns its ARN, or `None` if a change set of this name already exists.
     async fn request_change_set(&self, desired: &Desired<'_>, name: &str) -> Result<Option<String>, Failure> {
         let keeps = desired.declared().is_none();
         let parameters = desired.parameters.iter().map(|(key, value)| {
@@ -250,13 +250,13 @@ impl Account {
         }
     }
 
-    /// The change set as soon as CloudFormation has finished with it. Stack and set may each be a name or an id.
+    /// Waits until CloudFormation has computed a change set, and returns it. `stack` and `set` are names or ids.
     async fn worked_out(&self, stack: &str, set: &str) -> Result<DescribeChangeSetOutput, Failure> {
         let mut pause = Duration::from_millis(200);
         let mut missing = 0;
         loop {
             let Some(found) = self.describe_change_set(stack, set, None).await? else {
-                // What was made a moment ago may not be found everywhere yet.
+                // CloudFormation is eventually consistent: a new change set may not be visible yet.
                 missing += 1;
                 if missing < 5 {
                     tokio::time::sleep(pause).await;
@@ -265,7 +265,7 @@ impl Account {
                 let (stack, set) = (name_of(stack), name_of(set));
                 return Err(Failure::new(
                     FailureKind::Stale,
-                    format!("somebody deleted the change set `{set}` of `{stack}` before it was executed"),
+                    format!("another user deleted change set `{set}` of `{stack}` before it was executed"),
                 ));
             };
             let pending = matches!(
@@ -339,7 +339,11 @@ impl Account {
     }
 }
 
-/// Whether CloudFormation would do something grave that the plan does not say.
+/// Compares the changes of a change set with the plan.
+///
+/// # Errors
+///
+/// Fails if CloudFormation would delete or replace a resource that the plan keeps.
 pub(super) fn held_against_plan(
     changes: &[ResourceChange],
     planned: &Change,
@@ -358,29 +362,30 @@ pub(super) fn held_against_plan(
         let holds_data = losses::holds(&id.into(), live, stack);
         let kept = resource.is_some_and(|old| template::keeps(old, "UpdateReplacePolicy").is_some());
         let address = stack.members.get(id).map(|member| &member.address);
-        let agreed = address.is_some_and(|address| approved.contains(address));
+        let approved = address.is_some_and(|address| approved.contains(address));
         let surprise = if removes && !matches!(action, Action::Delete | Action::Release) {
-            Some("delete")
+            Some("would delete")
         } else if replaces && action != Action::Replace {
-            Some("replace")
-        } else if may_replace && action != Action::Replace && holds_data && !kept && !agreed {
-            Some("perhaps replace")
+            Some("would replace")
+        } else if may_replace && action != Action::Replace && holds_data && !kept && !approved {
+            Some("may replace")
         } else {
             None
         };
         if let Some(verb) = surprise {
             return Err(Failure::new(
                 FailureKind::Stale,
-                format!("CloudFormation would {verb} `{id}`, which the plan does not say"),
+                format!("CloudFormation {verb} `{id}`, which is not in the plan"),
             )
             .about(address, stack.members.get(id).map(|member| &member.origin))
-            .hint("plan with `--change-set`: that asks CloudFormation before anything is decided"));
+            .hint("plan with `--change-set`, which asks CloudFormation for the exact changes"));
         }
     }
     Ok(())
 }
 
-/// The only way CloudFormation has of saying that nothing would change.
+/// Returns whether the reason of a failed change set is that nothing would change. CloudFormation has no status or code for
+/// this case.
 fn is_empty(reason: &str) -> bool {
     reason.contains("didn't contain changes") || reason.contains("No updates are to be performed")
 }

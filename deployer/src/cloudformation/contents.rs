@@ -1,5 +1,5 @@
-//! What is in a stack of ours and is guarded against a deletion that nobody approved by name: resources that somebody else
-//! put there, and holders of data whose guards somebody took off.
+//! Resources of a managed stack that are deleted only if the user approves them by name: resources that another user added,
+//! and resources with data whose protection another user removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,8 +13,8 @@ use super::events::name_of;
 use super::record::{Observed, Record};
 use super::template;
 
-/// The logical ids of a live template that are in no template of ours. That is what the last releases delivered (`before`), and
-/// where nothing is known of that, what is wanted.
+/// Returns the logical ids of a live template that no template of Terrace contains. It compares with the stack of the last
+/// releases (`before`), or with the desired stack if there was no release.
 pub(super) fn strangers(
     record: &Record,
     live: &Value,
@@ -36,7 +36,7 @@ pub(super) fn strangers(
 }
 
 impl Account {
-    /// Adds to a change what it deletes and has to be approved by name, beside what it is known to lose.
+    /// Adds the deleted resources that the user must approve by name to a change, in addition to its known losses.
     pub(super) async fn guard_contents(
         &self,
         mut change: Change,
@@ -55,7 +55,7 @@ impl Account {
                     deleted.insert(id);
                 }
                 Action::Update if is_strange && change.action != Action::Adopt => taken_over.push(format!(
-                    "`{id}`: somebody else put it into the stack, and it is declared now: it belongs to this environment from now on"
+                    "`{id}`: another user added it to the stack, and a component declares it now: this environment manages it from now on"
                 )),
                 _ => {}
             }
@@ -66,7 +66,7 @@ impl Account {
         Ok(change)
     }
 
-    /// What is guarded of a whole stack that is deleted: all but what is retained.
+    /// Returns the guarded resources of a stack that is deleted, without the retained ones.
     pub(super) async fn contents_of_stack(&self, observed: &Observed) -> Result<Vec<Content>, Failure> {
         let resources = template::resources(&observed.template);
         let deleted = resources.filter(|(_, resource)| {
@@ -76,7 +76,7 @@ impl Account {
         self.contents_among(&deleted, observed).await
     }
 
-    /// Those of these logical ids that are guarded, named as they are in the account.
+    /// Returns the guarded resources among these logical ids, with their physical names.
     async fn contents_among(
         &self,
         ids: &BTreeSet<&Text>,
@@ -109,9 +109,9 @@ impl Account {
         Ok(contents.collect())
     }
 
-    /// What the resources of a stack are called by the services they are of, by logical id.
+    /// Returns the physical ids of the resources of a stack, by logical id.
     async fn physical_ids(&self, stack_id: &str) -> Result<BTreeMap<Text, Text>, Failure> {
-        let mut found = BTreeMap::new();
+        let mut physical_ids = BTreeMap::new();
         let request = self.cloudformation.list_stack_resources().stack_name(stack_id);
         let mut pages = request.into_paginator().send();
         while let Some(page) = pages.next().await {
@@ -122,28 +122,29 @@ impl Account {
                 if let (Some(id), Some(physical)) =
                     (resource.logical_resource_id(), resource.physical_resource_id())
                 {
-                    found.insert(id.into(), physical.into());
+                    physical_ids.insert(id.into(), physical.into());
                 }
             }
         }
-        Ok(found)
+        Ok(physical_ids)
     }
 }
 
-/// Why the deletion of a resource has to be approved by name; nothing where the plan guards it as it does any other.
+/// Returns the reason why the deletion of a resource must be approved by name, or `None` if the regular rules of the plan
+/// protect it.
 fn why(id: &Text, observed: &Observed) -> Option<&'static str> {
     if observed.strangers.contains(id) {
-        return Some("which somebody else created");
+        return Some("which this environment did not create");
     }
     let resource = template::resource(&observed.template, id)?;
-    let lost = observed.holds_data(id) && template::data_mark(resource) != Some(true);
-    let by_hand = !observed.record.has_what_we_wrote(&observed.template);
-    (lost && by_hand)
-        .then_some("which holds data and has lost its guards: somebody else changed its template")
+    let is_unprotected = observed.holds_data(id) && template::data_mark(resource) != Some(true);
+    let is_edited = !observed.record.has_what_we_wrote(&observed.template);
+    (is_unprotected && is_edited)
+        .then_some("which holds data and is no longer protected: another user changed its template")
 }
 
-/// The address of a resource that no stack of ours has declared: `platform/orders/Stack["Table"]`. No key of a module has a
-/// capital, so that nothing else has it.
+/// Returns the address of a resource that no component declares: `platform/orders/Stack["Table"]`. It is unique, because the
+/// resource keys of modules contain no capital letters.
 fn address(observed: &Observed, id: &Text) -> Address {
     let (tenant, component) = match observed.component.split_once('/') {
         Some((tenant, component)) => (tenant.into(), component.into()),

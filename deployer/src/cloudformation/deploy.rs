@@ -1,4 +1,4 @@
-//! Writing: a stack is created, updated or deleted, and looked at until it has settled.
+//! Creates, updates and deletes stacks, and observes them until they are ready.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use super::status::{self, Standing};
 use super::template;
 
 impl Account {
-    /// Creates or updates a stack; returns when CloudFormation has begun.
+    /// Creates or updates a stack. Returns when CloudFormation has started the operation.
     pub(super) async fn deploy(
         &self,
         write: &Write<'_>,
@@ -64,12 +64,15 @@ impl Account {
         let name = desired.change_set_name();
         let as_left = found.as_ref().is_some_and(|record| record.was_left_by(&name));
         if !as_left && !creates && write.live.is_none() {
-            let message = format!("somebody created `{}` since the plan was made", stack.name);
+            let message = format!(
+                "another user created stack `{}` after the plan was made",
+                stack.name
+            );
             return Err(Failure::new(FailureKind::Stale, message));
         }
         let mut begun = Begun {
             stack_id: found.as_ref().map(|record| record.id.clone()).unwrap_or_default(),
-            // Of a stack that does not stand yet, the status alone tells whether it has begun.
+            // For a stack that does not exist yet, the status alone shows whether the operation has started.
             updated: found
                 .as_ref()
                 .filter(|_| !creates)
@@ -83,7 +86,7 @@ impl Account {
             adopted,
             ..Begun::default()
         };
-        // What the plan saw in the middle of something may have ended in another way than it seemed.
+        // An operation that was running when the plan was made may have ended differently than predicted.
         let was_busy = live.record.standing() == Standing::Busy;
         if !as_left && (creates || was_busy || difference::needs_change_set(write.change)) {
             let set = self.create_change_set(&desired, name).await?;
@@ -96,8 +99,8 @@ impl Account {
         Ok(begun.into_ticket())
     }
 
-    /// The stack that is written, once nobody is at work on it: the very one that the plan saw. Where it saw none, one of
-    /// its name that an earlier attempt of ours has made.
+    /// Waits until no operation runs on the stack to write, and returns it. This is the stack that the plan observed. If the plan
+    /// observed none, it is a stack of the same name that an earlier attempt has created.
     async fn to_write(
         &self,
         write: &Write<'_>,
@@ -105,29 +108,32 @@ impl Account {
         live: &Observed,
         label: &str,
     ) -> Result<Option<Record>, Failure> {
-        let go_on = || write.journal.may_write();
+        let may_continue = || write.journal.may_write();
         if write.live.is_some() {
-            let found = self.at_rest(&live.record.id, go_on).await?;
+            let found = self.at_rest(&live.record.id, may_continue).await?;
             match found.filter(|record| record.standing() != Standing::Gone) {
                 Some(record) => return Ok(Some(record)),
-                // It was being deleted when the plan saw it.
+                // The plan observed a stack that was being deleted.
                 None if live.record.standing() == Standing::Busy => {}
                 None => {
-                    let message = format!("somebody deleted `{}` since the plan was made", stack.name);
+                    let message = format!(
+                        "another user deleted stack `{}` after the plan was made",
+                        stack.name
+                    );
                     return Err(Failure::new(FailureKind::Stale, message));
                 }
             }
         }
-        let found = self.at_rest(&stack.name, go_on).await?;
+        let found = self.at_rest(&stack.name, may_continue).await?;
         let Some(record) = found.filter(|record| record.standing() != Standing::Gone) else {
             return Ok(None);
         };
-        self.waits_for_nobody(&record, label).await?;
+        self.refuse_foreign_change_set(&record, label).await?;
         Ok(Some(record))
     }
 
-    /// Fails where somebody else is about to create a stack that has nothing in it yet.
-    async fn waits_for_nobody(&self, record: &Record, label: &str) -> Result<(), Failure> {
+    /// Fails if a change set of another user waits in a stack without resources.
+    async fn refuse_foreign_change_set(&self, record: &Record, label: &str) -> Result<(), Failure> {
         if record.standing() != Standing::Empty {
             return Ok(());
         }
@@ -135,14 +141,14 @@ impl Account {
             return Ok(());
         };
         let message = format!(
-            "somebody is about to create `{}`: their change set `{set}` waits for review",
+            "another user is creating stack `{}`: change set `{set}` waits for review",
             record.name
         );
         Err(Failure::new(FailureKind::NotOurs { owner: Some(set) }, message)
-            .hint("give the component another name, or wait until they have decided"))
+            .hint("rename the component, or wait until the change set is executed or deleted"))
     }
 
-    /// Lets CloudFormation carry out a change set that does what the plan says and no more.
+    /// Executes a change set, if it makes only the changes of the plan.
     async fn carry_out(
         &self,
         write: &Write<'_>,
@@ -161,10 +167,10 @@ impl Account {
         let id = &write.artifact.id;
         let guards = Guards::of(stack);
         if desired.creates && !guards.is_empty() {
-            let note = guards.note(id, &set.stack_id, &stack.name, "to be set once it stands");
+            let note = guards.note(id, &set.stack_id, &stack.name, "to be set after its creation");
             write.journal.write(note).await?;
         }
-        // The old policy is there to stop what the user has just agreed to. The wanted one is set when the update is done.
+        // The old policy may deny the change that the user has approved. The desired policy is set after the update.
         let in_the_way = begun.policy.is_some() || write.change.approvals().next().is_some();
         if live.policy.is_some() && in_the_way {
             let before = Guards {
@@ -172,7 +178,7 @@ impl Account {
                 policy: live.policy.clone(),
             };
             if guards.policy.is_some() {
-                let note = before.note(id, &set.stack_id, &stack.name, "opened for an approved change");
+                let note = before.note(id, &set.stack_id, &stack.name, "relaxed for an approved change");
                 write.journal.write(note).await?;
             }
             self.set_policy(&set.stack_id, &difference::allow_all()).await?;
@@ -183,7 +189,7 @@ impl Account {
         Ok(())
     }
 
-    /// Begins to delete the very stack that was observed.
+    /// Starts to delete the stack that was observed. Does not delete a later stack of the same name.
     pub(super) async fn remove(
         &self,
         live: &Live,
@@ -199,7 +205,7 @@ impl Account {
             ..Begun::default()
         }
         .into_ticket();
-        // What is being created can be deleted at once; an update has to end first.
+        // A stack can be deleted during its creation, but not during an update.
         let now = loop {
             journal.may_write()?;
             let Some(now) = self.describe(id).await? else {
@@ -215,13 +221,13 @@ impl Account {
         if now.standing() == Standing::Gone || now.status == "DELETE_IN_PROGRESS" {
             return Ok(ticket);
         }
-        self.waits_for_nobody(&now, label).await?;
+        self.refuse_foreign_change_set(&now, label).await?;
         if now.protected {
             let guards = Guards {
                 protected: true,
                 policy: None,
             };
-            let note = guards.note(&live.id, id, &now.name, "lifted for its deletion");
+            let note = guards.note(&live.id, id, &now.name, "disabled for its deletion");
             journal.write(note).await?;
             self.protect(id, false).await?;
         }
@@ -231,7 +237,7 @@ impl Account {
         Ok(ticket)
     }
 
-    /// Looks once at a stack that was written or deleted.
+    /// Observes a stack once after a write, a delete or a release.
     pub(super) async fn look(
         &self,
         id: &ArtifactId,
@@ -240,7 +246,7 @@ impl Account {
         label: &str,
     ) -> Result<Look, Failure> {
         let begun = Begun::of(ticket);
-        // A stack that needs no write is looked at by its name; one that was written, by its id.
+        // A stack that needed no write may have no id in its ticket.
         let name_or_id = if begun.stack_id.is_empty() {
             stack_name(id)
         } else {
@@ -256,9 +262,9 @@ impl Account {
                 None => Look::Gone,
                 Some(_) => {
                     let kind = FailureKind::NotReady {
-                        why: "somebody deleted it".to_owned(),
+                        why: "another user deleted it".to_owned(),
                     };
-                    Look::Failed(Failure::new(kind, "the stack is gone"))
+                    Look::Failed(Failure::new(kind, "the stack no longer exists"))
                 }
             });
         };
@@ -274,11 +280,11 @@ impl Account {
                     &events,
                 )));
             }
-            Standing::Empty => return Ok(Look::Waiting("it has not begun yet".to_owned())),
+            Standing::Empty => return Ok(Look::Waiting("the operation has not started yet".to_owned())),
             _ => {}
         }
         let Some(stack) = stack else {
-            // A stack whose export is in use goes back to the status it had.
+            // CloudFormation restores the previous status of a stack whose export is in use.
             if record.reason.contains("in use by") || record.reason.contains("cancel") {
                 let kind = FailureKind::NotReady {
                     why: record.reason.to_string(),
@@ -289,16 +295,16 @@ impl Account {
                 )));
             }
             if record.status != "DELETE_FAILED" {
-                return Ok(Look::Waiting("its deletion has not begun yet".to_owned()));
+                return Ok(Look::Waiting("the deletion has not started yet".to_owned()));
             }
             let cause = self
                 .first_cause(&record.id, &record.status, None, &begun.addresses)
                 .await;
             return Ok(Look::Failed(cause));
         };
-        // For a moment after it was asked to begin, a stack still shows how the operation before ended.
+        // For a moment after the request, a stack still has the status of the previous operation.
         if begun.deploys && !begun.updated.is_empty() && record.updated == begun.updated {
-            return Ok(Look::Waiting("it has not begun yet".to_owned()));
+            return Ok(Look::Waiting("the operation has not started yet".to_owned()));
         }
         let good = matches!(&*record.status, "CREATE_COMPLETE" | "UPDATE_COMPLETE")
             || (!begun.deploys && record.standing() == Standing::Steady);
@@ -311,7 +317,7 @@ impl Account {
         self.settle(id, stack, record, &begun, label).await
     }
 
-    /// Guards are set when everything stands: a stack that is being changed does not take them.
+    /// Sets the guards of a stack and returns its live state. CloudFormation rejects guards during an operation.
     async fn settle(
         &self,
         id: &ArtifactId,
@@ -346,16 +352,16 @@ impl Account {
         Ok(Look::Settled(Box::new(live)))
     }
 
-    /// The stack once nobody is at work on it: a run that was killed may have left it in the middle of something.
-    /// Whoever asks may give up meanwhile.
+    /// Waits until no operation runs on a stack, and returns it. An interrupted run may have left an operation running. Stops
+    /// waiting if `may_continue` fails.
     pub(super) async fn at_rest(
         &self,
         name_or_id: &str,
-        go_on: impl Fn() -> Result<(), Failure>,
+        may_continue: impl Fn() -> Result<(), Failure>,
     ) -> Result<Option<Record>, Failure> {
         let mut pause = Duration::from_millis(250);
         loop {
-            go_on()?;
+            may_continue()?;
             let found = self.describe(name_or_id).await?;
             match &found {
                 Some(record) if record.standing() == Standing::Busy => {
@@ -367,7 +373,7 @@ impl Account {
         }
     }
 
-    /// A stack that only a person can help.
+    /// The failure of a stack that only the user can bring into a stable status.
     pub(super) fn stuck(&self, record: &Record) -> Failure {
         let kind = FailureKind::NotReady {
             why: if record.reason.is_empty() {
@@ -384,7 +390,7 @@ impl Account {
     }
 }
 
-/// The parameters, all of which are known when a stack is written.
+/// Returns the values of all parameters, which must be known when a stack is written.
 pub(super) fn known(values: &Values, stack: &Stack) -> Result<BTreeMap<Text, Text>, Failure> {
     let mut parameters = BTreeMap::new();
     for (name, value) in values.parameters(stack) {
@@ -407,15 +413,15 @@ fn refuse_unapproved(write: &Write<'_>, stack: &Stack) -> Result<(), Failure> {
     let mut needed = write.change.approvals();
     let missing = needed.find(|address| !write.approved.contains(*address));
     match missing {
-        // A replace has deleted already, with approval, what there was.
+        // A replace has already deleted the old stack, with approval.
         Some(address) if write.change.action != Action::Replace => Err(Failure::new(
             FailureKind::Rejected,
             format!(
-                "`{}` would lose or stop managing `{address}`, which is not approved",
+                "stack `{}` would lose the data of `{address}` or stop managing it, which was not approved",
                 stack.name
             ),
         )
-        .hint(format!("if that is what you want, add `--approve '{address}'`"))),
+        .hint(format!("to allow it, add `--approve '{address}'`"))),
         _ => Ok(()),
     }
 }

@@ -1,5 +1,5 @@
-//! What deploying a template would change, worked out without asking: property by property against the template that
-//! was deployed last, with the replacements that CloudFormation will have to make.
+//! Predicts the changes of a template without a change set. It compares each property with the template that was deployed
+//! last, and derives the replacements that CloudFormation must make.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,10 +16,12 @@ use super::names::own_names;
 use super::record::Observed;
 use super::template::{self, flat, shown};
 
-/// What deploying `stack` would change of what is observed.
+/// Returns the change that deploying `stack` makes to the observed stack.
 ///
-/// Fails where CloudFormation is certain to refuse: a resource with a name of its own that would have to be replaced, a
-/// logical id that changes its type.
+/// # Errors
+///
+/// Fails if CloudFormation would reject the change: if a resource with an explicit name would be replaced, or if a logical id
+/// changes its type.
 pub(super) fn difference(
     stack: &Stack,
     parameters: &BTreeMap<Text, Late<Text>>,
@@ -37,7 +39,7 @@ pub(super) fn difference(
     };
     comparison.resources();
     comparison.follow_replacements();
-    comparison.refuse_what_cannot_be()?;
+    comparison.refuse_impossible_changes()?;
     comparison.find_losses();
 
     let mut fields = comparison.outputs();
@@ -60,7 +62,7 @@ pub(super) fn difference(
     Ok(comparison.change(fields))
 }
 
-/// What creating `stack` brings about.
+/// Returns the change that creates `stack`.
 pub(super) fn creation(stack: &Stack, parameters: &BTreeMap<Text, Late<Text>>, reason: &str) -> Change {
     let mut change = Change::of(Action::Create, reason);
     for (logical_id, resource) in template::resources(&stack.template) {
@@ -72,18 +74,19 @@ pub(super) fn creation(stack: &Stack, parameters: &BTreeMap<Text, Late<Text>>, r
     change
 }
 
-/// Whether the change is of nothing that a change set is for: protection and policy are set by calls of their own.
+/// Returns whether a change needs a change set. Separate API calls set the termination protection and the stack policy.
 pub(super) fn needs_change_set(change: &Change) -> bool {
-    let own = |field: &Field| matches!(field.path.first(), Some(Segment::Key(key)) if key == "TerminationProtection" || key == "StackPolicy");
-    change.action == Action::Create || !change.members.is_empty() || !change.fields.iter().all(own)
+    let has_own_call = |field: &Field| matches!(field.path.first(), Some(Segment::Key(key)) if key == "TerminationProtection" || key == "StackPolicy");
+    change.action == Action::Create || !change.members.is_empty() || !change.fields.iter().all(has_own_call)
 }
 
-/// A stack without a policy may be updated as one with a policy that allows everything: a policy cannot be taken away.
+/// Returns the effective policy of a stack. A stack without a policy is equal to one whose policy allows everything, because
+/// CloudFormation cannot delete a stack policy.
 pub(super) fn policy(policy: Option<&Value>) -> Value {
     policy.cloned().unwrap_or_else(allow_all)
 }
 
-/// The stack policy that allows every update.
+/// Returns the stack policy that allows every update.
 pub(super) fn allow_all() -> Value {
     let mut statement = Map::new();
     statement.insert("Effect", "Allow");
@@ -99,7 +102,7 @@ struct Comparison<'a> {
     stack: &'a Stack,
     old: &'a Value,
     observed: &'a Observed,
-    /// What cannot be told before apply.
+    /// Notes about losses that are unknown until apply.
     notes: Vec<String>,
     before: BTreeMap<Text, Late<Text>>,
     after: &'a BTreeMap<Text, Late<Text>>,
@@ -171,7 +174,8 @@ impl<'a> Comparison<'a> {
         Some(change)
     }
 
-    /// What refers to a resource that is replaced gets another value, and may have to be replaced for it.
+    /// Adds the changes of resources that refer to a replaced resource. Their property gets a new value, and they may be
+    /// replaced because of it.
     fn follow_replacements(&mut self) {
         let mut done: BTreeSet<Text> = BTreeSet::new();
         loop {
@@ -233,7 +237,7 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    fn refuse_what_cannot_be(&self) -> Result<(), Failure> {
+    fn refuse_impossible_changes(&self) -> Result<(), Failure> {
         for change in self.members.values() {
             let id = &change.logical_id;
             let (Some(old), Some(new)) = (
@@ -248,15 +252,15 @@ impl<'a> Comparison<'a> {
                     Failure::new(
                         FailureKind::Rejected,
                         format!(
-                            "`{id}` is `{was}` and cannot become `{is}`: CloudFormation never changes a type"
+                            "`{id}` cannot change its type from `{was}` to `{is}`"
                         ),
                     )
                     .hint(
-                        "give the new resource another key; the plan then says what becomes of the old one",
+                        "declare the new resource under another key; the plan then shows what happens to the old one",
                     ),
                 )
             } else if change.action == Action::Replace {
-                self.name_of_its_own(change, new)
+                self.name_conflict(change, new)
             } else {
                 None
             };
@@ -267,8 +271,9 @@ impl<'a> Comparison<'a> {
         Ok(())
     }
 
-    /// CloudFormation makes the new resource before it deletes the old one, and two cannot have one name.
-    fn name_of_its_own(&self, change: &MemberChange, new: &Value) -> Option<Failure> {
+    /// Returns the refusal of a replacement that keeps the name of the resource. CloudFormation creates the new resource before it
+    /// deletes the old one, and two resources cannot have the same name.
+    fn name_conflict(&self, change: &MemberChange, new: &Value) -> Option<Failure> {
         let resource_type = template::resource_type(new);
         let properties = new.get("Properties")?;
         let kept = |name: &&'static str| {
@@ -295,15 +300,15 @@ impl<'a> Comparison<'a> {
             Failure::new(
                 FailureKind::Rejected,
                 format!(
-                    "`{forced}` of `{}` cannot be changed: that takes a new `{resource_type}` beside the old one, \
-                     and both would have the name {name}",
+                    "`{forced}` of `{}` cannot be changed: CloudFormation creates the new `{resource_type}` before it \
+                     deletes the old one, and both would have the name {name}",
                     change.logical_id
                 ),
             )
             .hint(match self.observed.holds_data(&change.logical_id) {
-                true => format!("change `{kept}` as well; the plan then says what becomes of the data of the old one"),
+                true => format!("change `{kept}` as well; the plan then shows what happens to the data of the old resource"),
                 false => format!(
-                    "change `{kept}` as well, or take the resource out of the stack in one apply and declare it again in the next"
+                    "change `{kept}` as well, or remove the resource in one apply and declare it again in the next"
                 ),
             }),
         )
@@ -357,7 +362,7 @@ impl<'a> Comparison<'a> {
         change
     }
 
-    /// The data that updates of resources lose although these stay.
+    /// Adds the data losses of resources that are updated in place.
     fn find_losses(&mut self) {
         for change in self.members.values_mut() {
             let id = &change.logical_id;
@@ -385,15 +390,15 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// What is added to the reason of an update that CloudFormation may make a replacement of, by the values.
-const MAY_BE_REPLACED: &str = ", which may take a replacement";
+/// The suffix of the reason of an update that replaces the resource for some values of the property.
+const MAY_BE_REPLACED: &str = ", which may require replacement";
 
-/// Whether CloudFormation decides by the values if this update is a replacement.
+/// Returns whether this update replaces the resource for some values of its properties.
 pub(super) fn may_be_replaced(member: &MemberChange) -> bool {
     member.action == Action::Update && member.reason.ends_with(MAY_BE_REPLACED)
 }
 
-/// Takes the doubt away: CloudFormation has said that it will not.
+/// Records that CloudFormation does not replace the resource.
 pub(super) fn not_replaced(member: &mut MemberChange) {
     if let Some(reason) = member.reason.strip_suffix(MAY_BE_REPLACED) {
         member.reason = reason.to_owned();
@@ -437,7 +442,8 @@ fn member(stack: &Stack, id: &Text, resource: &Value, action: Action, reason: &s
     }
 }
 
-/// A resource, flat; one without properties has an empty map of them, so that each property is told by its own path.
+/// Returns a flat resource. A resource without properties gets an empty map of them, so that the comparison reports each
+/// property by its own path.
 fn with_properties(resource: &Value, parameters: &BTreeMap<Text, Late<Text>>) -> Value {
     let mut flat = flat(resource, parameters);
     if let Some(map) = flat.as_map_mut()
@@ -448,7 +454,7 @@ fn with_properties(resource: &Value, parameters: &BTreeMap<Text, Late<Text>>) ->
     flat
 }
 
-/// The properties of a new resource that are known only after apply.
+/// Returns the properties of a new resource that are known only after apply.
 fn late_fields(resource: &Value, parameters: &BTreeMap<Text, Late<Text>>) -> Vec<Field> {
     let properties = resource.get("Properties").cloned().unwrap_or_default();
     let flat = flat(&properties, parameters);
@@ -460,7 +466,8 @@ fn late_fields(resource: &Value, parameters: &BTreeMap<Text, Late<Text>>) -> Vec
     fields
 }
 
-/// Whether a change of a property replaces the resource. Types that we do not know are CloudFormation's to say.
+/// Returns whether a change of a property replaces the resource. Returns `Never` for a type that is not in the catalog: only
+/// CloudFormation can decide it.
 fn replacement(resource_type: &str, path: &[Segment]) -> Replacement {
     terrace_catalog::cloudformation(resource_type)
         .map_or(Replacement::Never, |known| known.is_create_only(path))
@@ -500,13 +507,13 @@ fn summary(fields: &[Field]) -> String {
     }
     match names.as_slice() {
         [] => String::new(),
-        [one] => format!("{one} changes"),
-        [one, other] => format!("{one} and {other} change"),
-        [one, rest @ ..] => format!("{one} and {} more change", rest.len()),
+        [name] => format!("{name} changes"),
+        [first, second] => format!("{first} and {second} change"),
+        [first, rest @ ..] => format!("{first} and {} more change", rest.len()),
     }
 }
 
-/// A field of a whole stack that changes.
+/// Returns a changed field of a stack.
 pub(super) fn field(path: &[&str], before: Option<Value>, after: Option<Value>) -> Field {
     Field {
         path: path.iter().map(|key| Segment::Key(Text::from(*key))).collect(),
@@ -526,7 +533,7 @@ fn texts(name: &str, map: &BTreeMap<Text, Text>) -> Value {
     Value::Map(out)
 }
 
-/// How the lists of a template are compared.
+/// The rules by which lists in a template are compared.
 struct Lists;
 
 impl Shapes for Lists {

@@ -1,4 +1,4 @@
-//! What CloudFormation tells while it works on a stack, and how far it is.
+//! The events that CloudFormation reports during an operation, and the progress of the operation.
 
 use std::collections::BTreeMap;
 use std::sync::{MutexGuard, PoisonError};
@@ -10,10 +10,10 @@ use crate::failure::Failure;
 
 use super::account::Account;
 
-/// One event, oldest first in what [`Account::operation`] gives.
+/// An event of a stack.
 #[derive(Clone, Debug)]
 pub(super) struct StackEvent {
-    /// No two events have the same.
+    /// The unique id of the event.
     id: Text,
     pub(super) logical_id: Text,
     pub(super) physical_id: Text,
@@ -23,8 +23,8 @@ pub(super) struct StackEvent {
 }
 
 impl Account {
-    /// The events of the operation that runs, or ran last: back to the moment somebody asked for it. Those that were
-    /// read before are not read again: a large stack has many pages of them, and is looked at often.
+    /// Returns the events of the current or last operation, oldest first, from the request of the operation on. Does not read
+    /// events again that it has read before: a large stack has many pages of events, and is observed often.
     pub(super) async fn operation(&self, stack_id: &str) -> Result<Vec<StackEvent>, Failure> {
         let known = self.watched().remove(stack_id).unwrap_or_default();
         let newest = known.last().map(|event: &StackEvent| event.id.clone());
@@ -91,16 +91,16 @@ impl StackEvent {
             )
     }
 
-    /// Whether it is one that others may follow from.
+    /// Returns whether this event may be the cause of other failures.
     pub(super) fn is_cause(&self, stack_id: &str) -> bool {
         self.status.ends_with("_FAILED")
             && !self.is_of_stack(stack_id)
-            // What was still running when the first one failed is cancelled, and says so in these words.
+            // After the first failure, CloudFormation cancels all running operations and reports them with this word.
             && !self.reason.contains("cancelled")
     }
 }
 
-/// How far an operation is, in words: `CREATE_IN_PROGRESS: 3 of 7 resources, creating Bucket and Table`.
+/// Describes the progress of an operation: `CREATE_IN_PROGRESS: 3 of 7 resources, creating Bucket and Table`.
 pub(super) fn progress(stack_id: &str, status: &str, total: usize, events: &[StackEvent]) -> String {
     let mut latest = BTreeMap::<&Text, &StackEvent>::new();
     for event in events.iter().filter(|event| !event.is_of_stack(stack_id)) {
@@ -122,7 +122,7 @@ pub(super) fn progress(stack_id: &str, status: &str, total: usize, events: &[Sta
     text
 }
 
-/// `NAME` of `arn:aws:cloudformation:REGION:ACCOUNT:stack/NAME/UUID`.
+/// Returns `NAME` of `arn:aws:cloudformation:REGION:ACCOUNT:stack/NAME/UUID`.
 pub(super) fn name_of(stack_id: &str) -> &str {
     stack_id.split('/').nth(1).unwrap_or(stack_id)
 }

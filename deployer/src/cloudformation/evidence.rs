@@ -1,8 +1,8 @@
-//! What shows that a stack is ours where the state store does not say so: what only our own writes leave behind.
+//! Evidence that Terrace wrote a stack, for stacks that the state store does not record.
 //!
-//! Every write of ours is a change set whose name is the digest of its template, its parameters and its tags. CloudFormation
-//! remembers which one it executed last, and forgets it when somebody updates the stack in another way. A name and tags alone
-//! prove nothing: both are copied, and tags are handed on to nested stacks.
+//! Every write of Terrace is a change set whose name is the digest of its template, parameters and tags. CloudFormation stores
+//! the last executed change set of a stack, and clears it when a user updates the stack in another way. A name and tags alone
+//! prove nothing: users copy them, and CloudFormation copies tags to nested stacks.
 
 use std::collections::BTreeMap;
 
@@ -14,30 +14,30 @@ use crate::ownership::{Identities, Mark, Ownership, Proof};
 use super::account::Account;
 use super::record::{ADOPTED_TAG, Record, STACK_TAG, change_set_name, may_be_ours};
 
-/// Whose a stack in `REVIEW_IN_PROGRESS` is, in which there is nothing yet.
+/// The owner of a stack in status `REVIEW_IN_PROGRESS`, which contains no resources yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Review {
-    /// A run of ours was killed before it executed its change set.
+    /// Terrace created the change set, and was interrupted before it executed it.
     Ours,
-    /// There is no change set left: nobody waits for anything.
+    /// The stack has no change set any more.
     Nobodys,
-    /// A change set of somebody else waits there, by its name.
+    /// A change set of another user waits for review; its name.
     Somebodys(Text),
 }
 
-/// What the state store says of a stack.
+/// The record of a stack in the state store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Recorded {
-    /// The proof that it is ours.
+    /// The proof that the stack belongs to this environment.
     pub(super) proof: Option<Proof>,
-    /// Whether it was adopted.
+    /// Whether the stack was adopted.
     pub(super) adopted: bool,
-    /// Whether a stack of ours may be missing in it, so that evidence counts.
+    /// Whether the record may be incomplete, so that evidence counts as proof.
     pub(super) has_gaps: bool,
 }
 
 impl Recorded {
-    /// What is recorded of the stack of this id.
+    /// Returns the record of the stack with this id.
     pub(super) fn of(identities: &Identities, id: &ArtifactId, stack_id: &str) -> Recorded {
         Recorded {
             proof: identities.proof(id, stack_id, false),
@@ -48,7 +48,7 @@ impl Recorded {
 }
 
 impl Account {
-    /// Whose a stack is, with this template. What costs a question is asked only where the answer counts.
+    /// Determines the owner of a stack with this template. Sends requests for evidence only if the result depends on it.
     pub(super) async fn ownership(
         &self,
         record: &Record,
@@ -60,7 +60,7 @@ impl Account {
         let is_label = tagged.is_some_and(|value| value == label);
         let counts = match is_label {
             true => recorded.proof.is_none() && recorded.has_gaps,
-            // Another environment's change set would show that the stack is theirs now.
+            // A change set of another environment proves that the stack belongs to that environment now.
             false => recorded.proof.is_some() && tagged.is_some(),
         };
         let evidence = counts && self.written_by_terrace(record, template).await?;
@@ -76,7 +76,7 @@ impl Account {
         Ok(Ownership::of(mark, proof, adopted, owner(record, label)))
     }
 
-    /// Whether the change set that was executed last has the content that its name states.
+    /// Returns whether the content of the last executed change set matches the digest in its name.
     async fn written_by_terrace(&self, record: &Record, template: &Value) -> Result<bool, Failure> {
         let Some(set) = record.change_set_id.as_ref().filter(|_| {
             let name = record.change_set.as_deref();
@@ -87,7 +87,7 @@ impl Account {
         if record.has_what_we_wrote(template) {
             return Ok(true);
         }
-        // What was rolled back, or is still under way, does not have what the change set says.
+        // During an operation and after a rollback, the stack differs from its change set.
         if matches!(&*record.status, "CREATE_COMPLETE" | "UPDATE_COMPLETE") {
             return Ok(false);
         }
@@ -95,7 +95,7 @@ impl Account {
         Ok(tags.is_some_and(|tags| tags.get(STACK_TAG) == record.tags.get(STACK_TAG)))
     }
 
-    /// The tags that a change set gives its stack, if its name is the digest of its content.
+    /// Returns the tags of a change set, if its content matches the digest in its name.
     async fn content_of(&self, stack: &str, set: &str) -> Result<Option<BTreeMap<Text, Text>>, Failure> {
         let Some(found) = self.describe_change_set(stack, set, None).await? else {
             return Ok(None);
@@ -110,7 +110,7 @@ impl Account {
         Ok((found.change_set_name() == Some(&name)).then_some(tags))
     }
 
-    /// Whose a stack is that has nothing in it yet.
+    /// Determines the owner of a stack without resources.
     pub(super) async fn review(&self, record: &Record, label: &str) -> Result<Review, Failure> {
         let mut review = Review::Nobodys;
         for (name, set) in self.change_sets(&record.id).await? {
@@ -128,13 +128,13 @@ impl Account {
     }
 }
 
-/// Who seems to own a stack that is not ours: what its tags say.
+/// Returns the likely owner of a foreign stack, as its tags describe it.
 fn owner(record: &Record, label: &str) -> Option<Text> {
     if let Some(other) = record.tags.get(STACK_TAG).filter(|value| *value != label) {
         return Some(other.clone());
     }
-    let telling = |key: &Text| !key.starts_with("terrace:") && !key.starts_with("aws:");
-    let tags = record.tags.iter().filter(|(key, _)| telling(key));
+    let is_of_user = |key: &Text| !key.starts_with("terrace:") && !key.starts_with("aws:");
+    let tags = record.tags.iter().filter(|(key, _)| is_of_user(key));
     let shown: Vec<String> = tags
         .take(3)
         .map(|(key, value)| format!("{key}={value}"))
@@ -142,7 +142,7 @@ fn owner(record: &Record, label: &str) -> Option<Text> {
     (!shown.is_empty()).then(|| shown.join(", ").into())
 }
 
-/// The tags of a stack without those by which we know it.
+/// Returns the tags of a stack without the tags of Terrace.
 pub(super) fn without_marks(record: &Record) -> BTreeMap<Text, Text> {
     let mut tags = record.tags.clone();
     tags.remove(STACK_TAG);

@@ -1,5 +1,5 @@
-//! Termination protection and stack policies: set when a stack stands, loosened where what was approved needs it, and noted
-//! while they are not what they should be.
+//! Termination protection and stack policies. Terrace sets them after the creation of a stack and relaxes them for approved
+//! changes. A recovery record describes a guard while it is relaxed.
 
 use terrace_artifact::{ArtifactId, Map, Stack, Text, Value, to_json_compact};
 
@@ -11,16 +11,17 @@ use super::account::Account;
 use super::record::{Observed, Record, STACK_TAG};
 use super::status::Standing;
 
-/// The guards that a stack is to have when a step has ended, one way or another.
+/// The guards that a stack must have after a step, whether the step succeeds or fails.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(super) struct Guards {
-    /// Whether it is to be protected from deletion. What is not protected is no guard.
+    /// Whether the stack must be protected from deletion. `false` does not remove an existing protection.
     pub(super) protected: bool,
+    /// The stack policy to set.
     pub(super) policy: Option<Value>,
 }
 
 impl Guards {
-    /// What a stack that is being created is to get.
+    /// Returns the guards of a stack that is being created.
     pub(super) fn of(stack: &Stack) -> Guards {
         Guards {
             protected: stack.termination_protection,
@@ -32,7 +33,7 @@ impl Guards {
         !self.protected && self.policy.is_none()
     }
 
-    /// A note that a stack is without them for a moment; `why` ends the sentence.
+    /// Returns a recovery record for a stack that temporarily lacks these guards. `why` completes the description.
     pub(super) fn note(&self, artifact: &ArtifactId, record_id: &Text, name: &str, why: &str) -> Note {
         let which = match (self.protected, &self.policy) {
             (true, Some(_)) => "termination protection and stack policy",
@@ -64,13 +65,13 @@ impl Guards {
     }
 }
 
-/// Whether the guards of a note are put back on a stack: one that never stood has nothing in it to be guarded, and its
-/// protection would only be in the way of tidying up.
+/// Returns whether the guards of a recovery record are restored on a stack. A stack whose creation failed contains nothing to
+/// guard, and its protection would prevent its deletion.
 fn belong_on(record: &Record) -> bool {
     record.standing() == Standing::Steady || record.status == "DELETE_FAILED"
 }
 
-/// A stack as it will be when the guards of a note are back on it: a plan is made for that.
+/// Returns a stack as it will be after the guards of a recovery record are restored. Plans are made for this state.
 pub(super) fn with_guards_back(mut live: Live, note: &Note, policy_counts: bool) -> Live {
     let mut observed = Observed::from_value(&live.value);
     if observed.record.id != note.id || !belong_on(&observed.record) {
@@ -87,12 +88,12 @@ pub(super) fn with_guards_back(mut live: Live, note: &Note, policy_counts: bool)
 }
 
 impl Account {
-    /// Puts back what a note says, on the very stack that it is about, once nobody is at work on it. A stack without our tag
-    /// gets nothing: a note proves no more than a recorded StackId.
+    /// Restores the guards of a recovery record on the stack with its id, after running operations have ended. Does not change a
+    /// stack without Terrace's tag: a recovery record alone does not prove ownership.
     pub(super) async fn restore(&self, note: &Note, label: &str) -> Result<(), Failure> {
-        let ours = |record: &Record| record.tags.get(STACK_TAG).is_some_and(|value| value == label);
+        let is_tagged = |record: &Record| record.tags.get(STACK_TAG).is_some_and(|value| value == label);
         let found = self.at_rest(&note.id, || Ok(())).await?;
-        let Some(record) = found.filter(|record| belong_on(record) && ours(record)) else {
+        let Some(record) = found.filter(|record| belong_on(record) && is_tagged(record)) else {
             return Ok(());
         };
         let guards = Guards::of_note(note);

@@ -1,4 +1,4 @@
-//! The home of an environment in the bootstrap bucket: objects with conditional writes.
+//! The state store of an environment in the bootstrap bucket. It consists of objects with conditional writes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ use super::bucket::{status, unread};
 
 mod claim;
 
-/// The home of one environment, in a folder of the bucket.
+/// The state store of one environment, below a prefix of the bucket.
 #[derive(Clone)]
 pub(super) struct BucketHome {
     store: Arc<Store>,
@@ -32,14 +32,14 @@ struct Store {
     missing: AtomicBool,
 }
 
-/// How a write went whose condition may not hold.
+/// The result of a conditional write.
 enum Put {
     Done(Text),
     ConditionFailed,
 }
 
 impl BucketHome {
-    /// The home of the environment of this label.
+    /// Returns the state store of the environment with this label.
     pub(super) fn new(account: Arc<Account>, label: &str) -> BucketHome {
         BucketHome::in_folder(account, format!("environments/{label}/"))
     }
@@ -104,10 +104,10 @@ impl LeaseStore for Store {
                 return Ok(None);
             };
             let record = serde_json::from_slice(&bytes).map_err(|error| {
-                Failure::new(FailureKind::Broken, format!("`{}{LOCK}` is not a lock of ours", self.prefix))
+                Failure::new(FailureKind::Broken, format!("`{}{LOCK}` is not a valid lock", self.prefix))
                     .server(error.to_string())
                     .hint(format!(
-                        "nobody but terrace writes there; delete it if no apply is running:\naws s3 rm s3://{}/{}{LOCK}",
+                        "only Terrace may write this object; if no apply is running, delete it:\naws s3 rm s3://{}/{}{LOCK}",
                         self.account.bucket(),
                         self.prefix
                     ))
@@ -126,10 +126,10 @@ impl LeaseStore for Store {
             if let Put::Done(version) = self.put(LOCK, bytes, expected).await? {
                 return Ok(Some(version));
             }
-            // An answer may be lost after the write was done, and the second attempt then finds our own record.
-            let there = LeaseStore::read(self).await?;
-            Ok(there
-                .filter(|(there, _)| there == record)
+            // If the response to the first attempt was lost, the second attempt finds the record of the first.
+            let existing = LeaseStore::read(self).await?;
+            Ok(existing
+                .filter(|(existing, _)| existing == record)
                 .map(|(_, version)| version))
         })
     }
@@ -140,10 +140,10 @@ impl LeaseStore for Store {
 }
 
 impl Store {
-    /// Notes that there is no bucket, so nothing in it.
-    fn without_bucket<T>(&self, nothing: T) -> T {
+    /// Records that the bucket does not exist, and returns the empty result.
+    fn without_bucket<T>(&self, empty: T) -> T {
         self.missing.store(true, Ordering::Relaxed);
-        nothing
+        empty
     }
 
     fn key(&self, key: &str) -> String {
@@ -156,12 +156,12 @@ impl Store {
         let found = match request.key(self.key(key)).send().await {
             Ok(found) => found,
             Err(error) if error.code() == Some("NoSuchKey") => return Ok(None),
-            // Before the account is prepared there is no history, and a plan needs none.
+            // Without bootstrap there is no history, and a plan needs none.
             Err(error) if error.code() == Some("NoSuchBucket") => return Ok(self.without_bucket(None)),
             Err(error) => return Err(self.account.bucket_refused(&error, "s3:GetObject").await),
         };
         let version = Text::from(found.e_tag().unwrap_or_default());
-        // The client holds them against the checksum that S3 stored with them.
+        // The client verifies the bytes against the checksum that S3 has stored.
         let bytes = found.body.collect().await;
         let bytes = bytes.map_err(|error| unread(&self.key(key), &error))?;
         Ok(Some((bytes.to_vec(), version)))
@@ -198,7 +198,7 @@ impl Store {
         Ok(keys)
     }
 
-    /// Writes where `expected` is still the object's version, or where there is no object if that is absent.
+    /// Writes an object, if `expected` is its current version. If `expected` is absent, writes only a new object.
     async fn put(&self, key: &str, bytes: Vec<u8>, expected: Option<&Text>) -> Result<Put, Failure> {
         let request = self
             .account
@@ -212,7 +212,7 @@ impl Store {
                 self.account.bucket_answered.store(true, Ordering::Relaxed);
                 Ok(Put::Done(done.e_tag().unwrap_or_default().into()))
             }
-            // 409 is two conditional writes at one moment; a condition on an object that is gone is answered with 404.
+            // 409: two conditional writes at the same time. 404: the condition is on an object that was deleted.
             Err(error) if matches!(status(&error), 409 | 412) => Ok(Put::ConditionFailed),
             Err(error) if error.code() == Some("NoSuchKey") => Ok(Put::ConditionFailed),
             Err(error) => Err(self.account.bucket_refused(&error, "s3:PutObject").await),

@@ -1,5 +1,5 @@
-//! What a change of a CloudFormation stack takes away: resources that are deleted or retained, and data that is lost in
-//! resources that stay.
+//! The losses of a change of a CloudFormation stack: resources that are deleted or retained, and data that is lost in resources
+//! that remain.
 
 use terrace_artifact::{Address, Member, Stack, Text, Value};
 
@@ -10,13 +10,13 @@ use super::difference::may_be_replaced;
 use super::record::Observed;
 use super::template::{self, shown};
 
-/// Whether a resource holds data, now or as its component wants it.
+/// Returns whether a resource holds data, in the live stack or in the desired stack.
 pub(super) fn holds(id: &Text, observed: &Observed, stack: &Stack) -> bool {
-    let wanted = stack.members.get(id).is_some_and(|member| member.holds_data);
-    wanted || observed.holds_data(id)
+    let desired = stack.members.get(id).is_some_and(|member| member.holds_data);
+    desired || observed.holds_data(id)
 }
 
-/// What becomes of the old resource, and of its data, where a member of the stack goes or changes.
+/// Adds to a change what happens to the old resource and its data, if a member of the stack is deleted, retained or replaced.
 pub(super) fn goes(change: &mut Change, member: &mut MemberChange, old: &Value, holds: bool) {
     if let Some(address) = &member.address
         && !member.losses.is_empty()
@@ -44,7 +44,7 @@ pub(super) fn goes(change: &mut Change, member: &mut MemberChange, old: &Value, 
     }
 }
 
-/// What stays of a resource that goes, by the policy that keeps it.
+/// Describes the part of a deleted or replaced resource that remains because of its policy.
 fn stays(member: &MemberChange, kept: &str, policy: &str) -> String {
     let address = member.address.as_ref();
     let name = address.map_or(member.logical_id.to_string(), Address::to_string);

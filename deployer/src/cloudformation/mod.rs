@@ -1,25 +1,25 @@
-//! The CloudFormation backend: change sets, every write of it.
+//! The CloudFormation backend. It writes stacks through change sets only.
 //!
 //! ```text
-//! account        credentials, clients, and what errors of AWS mean
-//! observe        all the reading: DescribeStacks, GetTemplate where the last change set was not the wanted one
+//! account        credentials, clients, and the meaning of AWS errors
+//! observe        reads live stacks: DescribeStacks, and GetTemplate if the last change set is not the desired one
 //! record         a stack as AWS describes it; the digest in a change set's name
-//! evidence       what shows that a stack is ours where the state store does not say so
-//! contents       what is in a stack and is deleted only if it is approved by name
-//! names          names that are taken
-//! template       what a template says; parameters put in
-//! difference     what a template would change, with the replacements it takes, worked out without asking
+//! evidence       proof that Terrace wrote a stack, for stacks that the state store does not record
+//! contents       resources of a stack that are deleted only if the user approves them by name
+//! names          conflicts between resource names
+//! template       reads templates and substitutes parameters
+//! difference     predicts the changes and replacements of a template without a change set
 //! preview        the change that a plan shows
-//! change_set     created, held against the plan, executed or cleaned up
-//! deploy, begun  create, update, delete, and looking until it has settled
-//! release        an adopted stack is let go of
-//! guards         termination protection and stack policies, and the notes about them
-//! events         what CloudFormation tells meanwhile, and how far it is
-//! stages         an update in two change sets: what others still use goes last
-//! causes         the first thing that went wrong
-//! status         what each status of a stack means
+//! change_set     creates change sets, compares them with the plan, executes or deletes them
+//! deploy, begun  creates, updates and deletes stacks, and observes them until they are ready
+//! release        retains an adopted stack without Terrace's tags
+//! guards         termination protection and stack policies, and their recovery records
+//! events         stack events and the progress of an operation
+//! stages         updates in two change sets: resources that other stacks still use are deleted last
+//! causes         the first cause of a failure
+//! status         the meaning of each stack status
 //! bucket, home   the bootstrap bucket: large templates, assets, the ledger and the lock
-//! bootstrap      creates that bucket
+//! bootstrap      creates the bootstrap bucket
 //! ```
 
 mod account;
@@ -67,7 +67,8 @@ use begun::Begun;
 use home::BucketHome;
 use record::Observed;
 
-/// Connects to an account and region. `profile` is what the environment says of its credentials, `label` the bundle's ([`terrace_artifact::Bundle::label`]).
+/// Connects to an account and region. `profile` is the profile that the environment names for its credentials. `label` is the
+/// label of the bundle ([`terrace_artifact::Bundle::label`]).
 pub(crate) fn connect<'a>(
     access: &'a Access,
     account: &'a Text,
@@ -92,8 +93,8 @@ pub(crate) fn connect<'a>(
     })
 }
 
-/// Creates what an account needs once: the bucket for templates, assets and the ledger. Gives a line for each thing that
-/// it did or found done.
+/// Creates the bootstrap bucket of an account, which stores templates, assets and the ledger. Returns one line for each
+/// setting of the bucket.
 pub(crate) fn bootstrap<'a>(
     access: &'a Access,
     account: &'a Text,
@@ -189,7 +190,7 @@ impl Backend for CloudFormation {
         stages::rest(artifact.stack()?, kept.stack()?, live, values, &self.label)
     }
 
-    /// An account that was not prepared, or whose bucket is another's, gets nothing at all.
+    /// Refuses every write to an account that is not bootstrapped, or whose bucket belongs to another account.
     fn check<'a>(&'a self, intent: &'a Intent<'a>) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(async move {
             self.account.identify().await?;
@@ -200,7 +201,7 @@ impl Backend for CloudFormation {
         })
     }
 
-    /// Puts the assets of what will be written into the bucket: a template that names one is refused where it is not.
+    /// Uploads the assets of the stacks that will be written. CloudFormation rejects a template that refers to a missing asset.
     fn begin<'a>(&'a self, intent: &'a Intent<'a>) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(async move {
             self.account.identify().await?;
@@ -283,7 +284,7 @@ fn stack_of(artifact: &Artifact) -> Result<&Stack, Failure> {
         Failure::new(
             FailureKind::Broken,
             format!(
-                "`{}` is not a CloudFormation stack, and is for an account",
+                "`{}` is not a CloudFormation stack and cannot be deployed to an AWS account",
                 artifact.id
             ),
         )

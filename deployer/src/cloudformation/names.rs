@@ -1,7 +1,7 @@
-//! The names that resources give themselves, and what a plan can know of names that are taken.
+//! Explicit names of resources, and conflicts between them that a plan can detect.
 //!
-//! CloudFormation creates what is new before it deletes what goes, and leaves in the account what is retained. A resource that
-//! is to have the name of such a one is refused while it is created, each time it is tried: the plan says so instead.
+//! CloudFormation creates new resources before it deletes old ones, and retained resources remain in the account. The creation
+//! of a resource with the name of such a resource fails at each attempt, so the plan refuses it.
 
 use std::collections::BTreeMap;
 
@@ -18,11 +18,11 @@ use super::bucket::status;
 use super::record::Observed;
 use super::template::{self, flat};
 
-/// How many buckets are for the component at once.
+/// The number of parallel requests for buckets.
 const AT_ONCE: usize = 8;
 
-/// The properties that no two resources of an account can have alike: those that identify one together, and those that
-/// hold a name on their own.
+/// Returns the properties whose values must be unique in an account: those that identify a resource together, and those that
+/// contain a name by themselves.
 pub(super) fn own_names(resource_type: &str) -> (Vec<&'static str>, Vec<&'static str>) {
     let Some(known) = terrace_catalog::cloudformation(resource_type) else {
         return Default::default();
@@ -38,29 +38,29 @@ pub(super) fn own_names(resource_type: &str) -> (Vec<&'static str>, Vec<&'static
     (if given { identifier.to_vec() } else { Vec::new() }, names)
 }
 
-/// A name that two resources of one type cannot have: the type and the name.
+/// A name that is unique among the resources of one type: the type and the name.
 type Name = (Text, Text);
 
-/// Who has a name now.
+/// The live resource that has a name.
 #[derive(Clone)]
 struct Holder {
     stack: ArtifactId,
-    /// Its address, or its logical id.
+    /// The address of the resource, or its logical id.
     shown: String,
     holds_data: bool,
     fate: Fate,
 }
 
-/// What a plan does with whoever has a name.
+/// The effect of a plan on the live resource that has a name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
-    /// Nothing.
+    /// The plan does not change the resource.
     Stands,
     /// Its stack retains it in the account and no longer contains it.
     Retained,
-    /// An update of its stack deletes it: whatever waits for that finds the name free.
+    /// An update of its stack deletes it. The name is free for all later steps.
     DeletedByUpdate,
-    /// It is deleted when all else is done.
+    /// The plan deletes it after all other steps.
     DeletedLast,
 }
 
@@ -71,12 +71,12 @@ impl Holder {
 }
 
 impl Account {
-    /// The resources of a plan that cannot be created, because something has their name that stays, is deleted only later, or
-    /// is not known to this environment.
+    /// Returns a failure for each new resource of a plan whose name is taken: by a resource that remains, by a resource that is
+    /// deleted only later, or by a bucket that does not belong to this environment.
     pub(super) async fn taken_names(&self, draft: &Draft<'_>) -> Result<Vec<Failure>, Failure> {
         let steps = draft.steps.iter().filter(|step| step.target == *draft.target);
         let created: Vec<(&Step, &MemberChange, Name)> =
-            steps.flat_map(|step| names_that_come(step, draft)).collect();
+            steps.flat_map(|step| created_names(step, draft)).collect();
         if created.is_empty() {
             return Ok(Vec::new());
         }
@@ -108,7 +108,7 @@ impl Account {
         Ok(taken)
     }
 
-    /// Whether a bucket of this account has a name. Who may not ask is not told.
+    /// Returns whether this account has a bucket with this name. Returns `false` if a permission is missing.
     async fn has_bucket(&self, name: Text) -> Result<bool, Failure> {
         match self.s3.head_bucket().bucket(name.as_str()).send().await {
             Ok(_) => Ok(true),
@@ -118,7 +118,7 @@ impl Account {
     }
 }
 
-/// Who has which name now, in all stacks of ours, and what the plan does with it.
+/// Returns the names of all resources in the stacks of this environment, and the effect of the plan on these resources.
 fn holders(draft: &Draft<'_>) -> BTreeMap<Name, Holder> {
     let mut steps: BTreeMap<&ArtifactId, Vec<&Step>> = BTreeMap::new();
     for step in draft.steps {
@@ -153,13 +153,13 @@ fn holders(draft: &Draft<'_>) -> BTreeMap<Name, Holder> {
     holders
 }
 
-/// What the steps of its stack do with a resource; nothing where it is gone before anything is created.
+/// Returns the effect of the steps of its stack on a resource, or `None` if it is deleted before any resource is created.
 fn fate(logical_id: &Text, resource: &Value, steps: &[&Step]) -> Option<Fate> {
     let stays = |policy: &str| template::keeps(resource, policy).is_some_and(|kept| kept != "Snapshot");
     let mut fate = Fate::Stands;
     for step in steps {
         let whole = match step.change.action {
-            // Its stack is deleted before it is made anew.
+            // The whole stack is deleted before it is created again.
             Action::Replace => return stays("DeletionPolicy").then_some(Fate::Retained),
             Action::Delete => Some(Action::Delete),
             _ => None,
@@ -179,8 +179,8 @@ fn fate(logical_id: &Text, resource: &Value, steps: &[&Step]) -> Option<Fate> {
     Some(fate)
 }
 
-/// The names of what a step creates.
-fn names_that_come<'a>(step: &'a Step, draft: &Draft<'a>) -> Vec<(&'a Step, &'a MemberChange, Name)> {
+/// Returns the names of the resources that a step creates.
+fn created_names<'a>(step: &'a Step, draft: &Draft<'a>) -> Vec<(&'a Step, &'a MemberChange, Name)> {
     let Some(stack) = draft.bundle.artifact(&step.artifact).and_then(Artifact::stack) else {
         return Vec::new();
     };
@@ -203,8 +203,8 @@ fn names_that_come<'a>(step: &'a Step, draft: &Draft<'a>) -> Vec<(&'a Step, &'a 
     named.collect()
 }
 
-/// The name that a resource has to itself among those of its type. `Name` beside an identifier that AWS generates is one for
-/// what holds data (a secret); a query or a step may have the name of another.
+/// Returns the unique name of a resource among the resources of its type. If AWS generates the identifier, the property `Name`
+/// is unique only for types that hold data, such as a secret: two Athena queries may have the same name.
 pub(super) fn unique_name(
     resource: &Value,
     parameters: &BTreeMap<Text, Late<Text>>,
@@ -213,7 +213,7 @@ pub(super) fn unique_name(
     let resource_type = template::resource_type(resource);
     let (identifier, names) = own_names(resource_type);
     let names = names.into_iter().filter(|name| holds_data || *name != "Name");
-    // A part of an identifier that has several parts names nothing.
+    // One part of an identifier with several parts is not unique.
     let alone = identifier.len() == 1;
     let mut paths = identifier.into_iter().filter(|_| alone).chain(names);
     let properties = resource.get("Properties")?;
@@ -230,38 +230,37 @@ pub(super) fn unique_name(
 fn name_is_taken((resource_type, name): &Name, holder: &Holder, step: &Step) -> Failure {
     if step.change.action == Action::Replace && holder.stack == step.artifact {
         let message = format!(
-            "`{resource_type}` `{name}` cannot be created again: its stack is unfinished and has to be deleted first, and it stays \
-             in the account"
+            "`{resource_type}` `{name}` cannot be created again: its incomplete stack must be deleted first, which retains the \
+             existing one in the account"
         );
-        return Failure::new(FailureKind::Protected, message).hint(
-            "give the new one another name: terrace cannot take an existing resource into a stack yet",
-        );
+        return Failure::new(FailureKind::Protected, message)
+            .hint("choose another name: Terrace cannot import an existing resource into a stack yet");
     }
     let shown = &holder.shown;
-    let (has_it, hint) = match (holder.fate, holder.holds_data) {
-        (Fate::Stands, _) => ("", "give one of them another name"),
+    let (fate, hint) = match (holder.fate, holder.holds_data) {
+        (Fate::Stands, _) => ("", "rename one of them"),
         (Fate::Retained, _) => (
-            ", and is retained in the account",
-            "leave it where it is declared now, or give the new one another name: terrace cannot take an existing resource into \
+            " and is retained in the account",
+            "keep the resource where it is declared now, or choose another name: Terrace cannot import an existing resource into \
              a stack yet",
         ),
         (_, true) => (
-            ", and would be deleted with its data only afterwards",
-            "leave it where it is declared now, or give the new one another name",
+            " and is deleted with its data only afterwards",
+            "keep the resource where it is declared now, or choose another name",
         ),
         (_, false) => (
-            ", and is deleted only afterwards",
-            "give the new one another name; or take the old one out of the stack in one apply, and declare the new one in the next",
+            " and is deleted only afterwards",
+            "choose another name, or remove the old resource in one apply and declare the new one in the next",
         ),
     };
-    let message = format!("`{resource_type}` `{name}` cannot be created: `{shown}` has this name{has_it}");
+    let message = format!("`{resource_type}` `{name}` cannot be created: `{shown}` has this name{fate}");
     Failure::new(FailureKind::Protected, message).hint(hint)
 }
 
 fn unknown_bucket(bucket: &str) -> Failure {
-    let message = format!("bucket `{bucket}` cannot be created: it exists in this account already");
+    let message = format!("bucket `{bucket}` cannot be created: it already exists in this account");
     Failure::new(FailureKind::Protected, message).hint(
-        "no stack of this environment has it, and it may hold data: a bucket is retained when it leaves its stack or its stack is \
-         deleted. Give the new one another name: terrace cannot take an existing bucket into a stack yet",
+        "choose another name: Terrace cannot import an existing bucket into a stack yet. No stack of this environment contains \
+         the bucket, and it may hold data: an earlier stack may have retained it",
     )
 }

@@ -1,4 +1,4 @@
-//! All the reading: what stacks there are, and what is in them.
+//! Reads the live stacks of an account and their contents.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
@@ -21,11 +21,12 @@ use super::record::{Observed, Record, STACK_TAG, change_set_name, stack_name, ta
 use super::status::Standing;
 use super::{contents, template, yaml};
 
-/// How many stacks are read at once. CloudFormation allows an account a few requests a second.
+/// The number of stacks that are read in parallel. CloudFormation allows an account a few requests per second.
 const AT_ONCE: usize = 6;
 
 impl Account {
-    /// Every stack that is wanted, was delivered last time, was recorded, or carries our label.
+    /// Observes every stack that is desired, was deployed by the last release, is recorded in the state store, or has the tag of
+    /// this environment.
     pub(super) async fn observe(&self, wanted: &Wanted<'_>) -> Result<Vec<Live>, Failure> {
         self.identify().await?;
         let label = wanted.bundle.label();
@@ -33,12 +34,12 @@ impl Account {
             account: self,
             wanted,
             label: &label,
-            asked: wanted.artifacts().filter_map(named).collect(),
+            desired: wanted.artifacts().filter_map(named).collect(),
             dropped: wanted.dropped().filter_map(named).collect(),
         };
         let recorded = wanted.identities.iter().map(|(id, _)| id);
         let recorded = recorded.filter(|id| is_of(id, wanted.target)).map(stack_name);
-        let names = look.asked.keys().chain(look.dropped.keys()).map(|name| &**name);
+        let names = look.desired.keys().chain(look.dropped.keys()).map(|name| &**name);
         let names: BTreeSet<&str> = names.chain(recorded).collect();
         let records = self.records(&names).await?;
         let concerned = records.into_iter().filter(|record| {
@@ -54,17 +55,17 @@ impl Account {
         Ok(lives.into_iter().flatten().collect())
     }
 
-    /// The stack of this name or id, if there is one.
+    /// Returns the stack of this name or id, if it exists.
     pub(super) async fn describe(&self, name_or_id: &str) -> Result<Option<Record>, Failure> {
-        let answer = self
+        let response = self
             .cloudformation
             .describe_stacks()
             .stack_name(name_or_id)
             .send()
             .await;
-        match answer {
+        match response {
             Ok(found) => Ok(found.stacks().first().map(Record::of)),
-            // There is no code of its own for this.
+            // CloudFormation has no separate error code for a missing stack.
             Err(error)
                 if error.code() == Some("ValidationError")
                     && error
@@ -77,7 +78,7 @@ impl Account {
         }
     }
 
-    /// The stack with its template and its policy, as the engine carries it.
+    /// Returns a stack with its template and policy, in the form that the engine carries.
     pub(super) async fn live(
         &self,
         target: &Text,
@@ -133,7 +134,7 @@ impl Account {
         })
     }
 
-    /// All stacks of the account and region; where that may not be listed, those of the names.
+    /// Returns all stacks of the account and region. Without the permission to list them, returns the stacks of these names.
     async fn records(&self, names: &BTreeSet<&str>) -> Result<Vec<Record>, Failure> {
         match self.all_records().await {
             Err(failure) if matches!(failure.kind, FailureKind::Denied { .. }) && !names.is_empty() => {
@@ -145,7 +146,7 @@ impl Account {
                     .await?;
                 Ok(found.into_iter().flatten().collect())
             }
-            answer => answer,
+            result => result,
         }
     }
 
@@ -159,8 +160,7 @@ impl Account {
         Ok(records)
     }
 
-    /// The template of a stack. It is not asked for where the change set that was executed last is known to have had
-    /// the wanted one.
+    /// Returns the template of a stack. Sends no request if the last executed change set had the desired template.
     pub(super) async fn template_of(
         &self,
         record: &Record,
@@ -174,7 +174,7 @@ impl Account {
                 return Ok(stack.template.clone());
             }
         }
-        // What was rolled back before it ever stood has nothing in it any more.
+        // A stack whose creation was rolled back contains no resources.
         if matches!(record.standing(), Standing::Empty) || record.status == "ROLLBACK_COMPLETE" {
             return Ok(Value::Null);
         }
@@ -199,14 +199,14 @@ impl Account {
         Ok(template)
     }
 
-    /// The template that a stack has, or that one of its change sets brings.
+    /// Reads the template of a stack, or of one of its change sets.
     pub(super) async fn get_template(
         &self,
         stack_id: &str,
         change_set: Option<&str>,
     ) -> Result<Value, Failure> {
         let name = name_of(stack_id);
-        let answer = self
+        let response = self
             .cloudformation
             .get_template()
             .stack_name(stack_id)
@@ -215,45 +215,47 @@ impl Account {
             .send()
             .await
             .map_err(|error| self.refused(&error, "cloudformation:GetTemplate", name))?;
-        yaml::template(answer.template_body().unwrap_or_default()).map_err(|reason| {
+        yaml::template(response.template_body().unwrap_or_default()).map_err(|reason| {
             Failure::new(
                 FailureKind::Unsupported,
-                format!("the template that `{name}` has now cannot be read"),
+                format!("the current template of stack `{name}` cannot be read"),
             )
             .server(reason)
-            .hint("somebody else than terrace deployed it; put the last known template back")
+            .hint("another user deployed this template; deploy the previous template again")
         })
     }
 
     async fn policy_of(&self, stack_id: &str) -> Result<Option<Value>, Failure> {
-        let answer = self
+        let response = self
             .cloudformation
             .get_stack_policy()
             .stack_name(stack_id)
             .send()
             .await
             .map_err(|error| self.refused(&error, "cloudformation:GetStackPolicy", name_of(stack_id)))?;
-        Ok(answer
+        Ok(response
             .stack_policy_body()
             .and_then(|body| serde_json::from_str(body).ok()))
     }
 }
 
-/// One look at an account.
+/// One observation of an account.
 struct Looking<'a> {
     account: &'a Account,
     wanted: &'a Wanted<'a>,
     label: &'a str,
-    asked: BTreeMap<Text, &'a Artifact>,
+    /// The desired stacks, by name.
+    desired: BTreeMap<Text, &'a Artifact>,
+    /// The stacks of the last release that are no longer desired, by name.
     dropped: BTreeMap<Text, &'a Artifact>,
 }
 
 impl Looking<'_> {
-    /// A stack, as far as there is one.
+    /// Returns the live stack of a record, or `None` if it counts as absent.
     async fn at(&self, record: Record) -> Result<Option<Live>, Failure> {
         let wanted = self.wanted;
         let id = ArtifactId::stack(wanted.target, &record.name);
-        let artifact = self.asked.get(&record.name).copied();
+        let artifact = self.desired.get(&record.name).copied();
         let before = self.dropped.get(&record.name).copied();
         let before = before.or_else(|| wanted.previous?.artifact(&artifact?.id));
         let known = Known {
@@ -268,7 +270,7 @@ impl Looking<'_> {
                     let owner = format!("change set {set}, which waits for review");
                     (Ownership::Foreign(Some(owner.into())), Value::Null)
                 }
-                // As good as absent where it is to be created, else there to be tidied up.
+                // The next apply creates a desired stack from this state, and deletes any other.
                 Review::Ours if artifact.is_none() => (Ownership::MADE, Value::Null),
                 Review::Ours | Review::Nobodys => return Ok(None),
             },
@@ -296,17 +298,17 @@ impl Looking<'_> {
     }
 }
 
-/// What bundles say of a stack.
+/// The declarations of a stack in the bundles.
 #[derive(Clone, Copy)]
 pub(super) struct Known<'a> {
-    /// The one that is wanted.
+    /// The desired stack.
     pub(super) wanted: Option<&'a Stack>,
-    /// The one that the last releases delivered.
+    /// The stack that the last releases deployed.
     pub(super) before: Option<&'a Stack>,
 }
 
 impl<'a> Known<'a> {
-    /// Of both, the one that is closer to what is there first.
+    /// Returns both declarations. The deployed one is first, because it is closer to the live stack.
     fn stacks(self) -> impl Iterator<Item = &'a Stack> {
         [self.before, self.wanted].into_iter().flatten()
     }
@@ -329,12 +331,12 @@ impl<'a> Known<'a> {
     }
 }
 
-/// What a reader should know of a stack, whatever is done with it.
+/// Returns the notes about a stack that a plan shows for every action.
 fn notes(ownership: &Ownership) -> Vec<String> {
-    let lost = format!(
-        "somebody removed its tag `{STACK_TAG}`; it still belongs to this environment, whose state store has its StackId"
+    let lost_tag = format!(
+        "another user removed its tag `{STACK_TAG}`; it still belongs to this environment, because the state store records its StackId"
     );
-    ownership.lost_mark().then_some(lost).into_iter().collect()
+    ownership.lost_mark().then_some(lost_tag).into_iter().collect()
 }
 
 fn is_of(id: &ArtifactId, target: &Text) -> bool {

@@ -1,4 +1,4 @@
-//! What writing a stack would change, and what its outputs will be afterwards.
+//! Predicts the change of a stack, and its outputs after the change.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use super::status::Standing;
 use super::template;
 
 impl Account {
-    /// What deploying `stack` would change.
+    /// Returns the change that deploying `stack` makes.
     pub(super) async fn change(
         &self,
         stack: &Stack,
@@ -38,7 +38,7 @@ impl Account {
         if !is_ours && let Err(why) = may_adopt(record) {
             let message = format!("CloudFormation stack `{}` cannot be adopted: {why}", record.name);
             return Err(
-                Failure::new(FailureKind::Protected, message).hint("or give the component another name")
+                Failure::new(FailureKind::Protected, message).hint("to leave it alone, rename the component")
             );
         }
         let tags = tags(stack, label, !is_ours || live.ownership.is_adopted());
@@ -49,7 +49,7 @@ impl Account {
             Standing::Steady => difference(stack, &parameters, &tags, &observed)?,
             Standing::Busy => {
                 let mut change = difference(stack, &parameters, &tags, &observed)?;
-                let waits = format!("it is waited for: its status is {}", record.status);
+                let waits = format!("apply waits for it: its status is {}", record.status);
                 if change.action == Action::Keep {
                     change = Change::of(Action::Update, waits);
                 } else {
@@ -58,7 +58,7 @@ impl Account {
                 change
             }
         };
-        // A change set is a write, and there is none in what is not ours before its adoption is applied.
+        // A change set is a write. A plan does not write to a foreign stack, even if the user adopts it.
         let asks = options.change_set && is_ours && record.standing() == Standing::Steady;
         if asks && change.action == Action::Update {
             self.ask(&mut change, stack, &parameters, &tags, &observed)
@@ -73,7 +73,7 @@ impl Account {
         }
     }
 
-    /// Lets CloudFormation itself say what would change: with a change set that is deleted again.
+    /// Asks CloudFormation for the exact changes. Creates a change set and deletes it again.
     async fn ask(
         &self,
         change: &mut Change,
@@ -109,7 +109,7 @@ impl Account {
     }
 }
 
-/// The value of an output: as it is, or as it will be after `change` where that can be known.
+/// Returns the value of an output: the current value, or the value after `change` if that is known before apply.
 pub(super) fn attribute(attribute: &[Segment], live: &Live, change: Option<&Change>) -> Option<Value> {
     let [Segment::Key(name)] = attribute else {
         return None;
@@ -133,7 +133,7 @@ pub(super) fn attribute(attribute: &[Segment], live: &Live, change: Option<&Chan
         .map(|value| value.clone().into())
 }
 
-/// What deleting a stack means for what is in it.
+/// Returns the change that deletes a stack, with the effect on each resource.
 pub(super) fn removal(live: &Live) -> Change {
     let observed = Observed::from_value(&live.value);
     let mut change = Change::of(Action::Delete, "no longer in the stack");
@@ -159,18 +159,19 @@ pub(super) fn removal(live: &Live) -> Change {
     change
 }
 
-/// Says that a stack loses its termination protection before it is deleted.
+/// Adds a note that the termination protection is disabled before the stack is deleted.
 fn unprotect(change: &mut Change, record: &Record) {
     if record.protected {
-        let lifted = field(&["TerminationProtection"], Some(true.into()), Some(false.into()));
-        change.fields.push(lifted);
+        let disabled = field(&["TerminationProtection"], Some(true.into()), Some(false.into()));
+        change.fields.push(disabled);
         change
             .notes
-            .push("its termination protection is lifted first".to_owned());
+            .push("its termination protection is disabled first".to_owned());
     }
 }
 
-/// Only a stack that can be updated can be adopted: the others would have to be deleted first, and are not ours to delete.
+/// Returns why a stack cannot be adopted. Only a stack that can be updated can be adopted: Terrace would have to delete any other
+/// stack first, and does not delete foreign stacks.
 pub(super) fn may_adopt(record: &Record) -> Result<(), String> {
     if record.standing() == Standing::Steady {
         return Ok(());
@@ -181,7 +182,7 @@ pub(super) fn may_adopt(record: &Record) -> Result<(), String> {
     ))
 }
 
-/// Whether an output keeps its value through an update.
+/// Returns whether an output keeps its value through an update.
 fn outlives(output: &Text, change: &Change, observed: &Observed) -> bool {
     let is_output = |path: &[Segment]| matches!(path, [Segment::Key(section), Segment::Key(name), ..] if section == "Outputs" && name == output);
     if change.fields.iter().any(|field| is_output(&field.path)) {
@@ -194,7 +195,7 @@ fn outlives(output: &Text, change: &Change, observed: &Observed) -> bool {
         let member = change.members.iter().find(|member| member.logical_id == id);
         match member.map(|member| member.action) {
             None | Some(Action::Keep) => true,
-            // What identifies a resource stays as long as the resource does; anything else may follow its properties.
+            // Identifying attributes keep their values as long as the resource exists. Others may depend on its properties.
             Some(Action::Update) => attribute.is_none_or(|attribute| {
                 ["Arn", "Id", "Name", "Url", "URL", "Endpoint", "DomainName"]
                     .iter()
@@ -207,8 +208,8 @@ fn outlives(output: &Text, change: &Change, observed: &Observed) -> bool {
 
 fn ruined(stack: &Stack, parameters: &BTreeMap<Text, Late<Text>>, live: &Live, record: &Record) -> Change {
     let reason = match &*record.status {
-        "DELETE_FAILED" => "it is half deleted (DELETE_FAILED): that is finished first".to_owned(),
-        status => format!("it was never finished ({status}): it is deleted first"),
+        "DELETE_FAILED" => "its deletion failed (DELETE_FAILED): the deletion is completed first".to_owned(),
+        status => format!("its creation failed ({status}): it is deleted first"),
     };
     let mut change = creation(stack, parameters, &reason);
     change.action = Action::Replace;
@@ -220,9 +221,9 @@ fn ruined(stack: &Stack, parameters: &BTreeMap<Text, Late<Text>>, live: &Live, r
     change
 }
 
-/// Puts what CloudFormation says in the place of what we worked out: which resources, and whether they are replaced.
-fn merge(change: &mut Change, said: &[ResourceChange], stack: &Stack, observed: &Observed) {
-    for resource in said {
+/// Corrects a predicted change with the changes that CloudFormation reports: the changed resources, and their replacements.
+fn merge(change: &mut Change, reported: &[ResourceChange], stack: &Stack, observed: &Observed) {
+    for resource in reported {
         let Some(id) = resource.logical_resource_id() else {
             continue;
         };
@@ -230,7 +231,7 @@ fn merge(change: &mut Change, said: &[ResourceChange], stack: &Stack, observed: 
         let known = change.members.iter().position(|member| member.logical_id == id);
         let place = known.unwrap_or(change.members.len());
         match known {
-            None => change.members.push(said_to_change(resource, stack, observed)),
+            None => change.members.push(reported_member(resource, stack, observed)),
             Some(place) => {
                 let member = &mut change.members[place];
                 let stays = resource.replacement() == Some(&Replacement::False) && may_be_replaced(member);
@@ -239,9 +240,9 @@ fn merge(change: &mut Change, said: &[ResourceChange], stack: &Stack, observed: 
                 }
                 if replaced && member.action != Action::Replace {
                     member.action = Action::Replace;
-                    member.reason = "CloudFormation says it has to be replaced".to_owned();
+                    member.reason = "CloudFormation reports that it must be replaced".to_owned();
                     member.risk = Risk::Replace;
-                    // The old one stays as it is, or goes as a whole.
+                    // The replacement deletes or retains the old resource as a whole.
                     member.losses.clear();
                 }
                 if stays && let Some(address) = member.address.clone() {
@@ -260,8 +261,8 @@ fn merge(change: &mut Change, said: &[ResourceChange], stack: &Stack, observed: 
     change.risk = risks.max().unwrap_or_default();
 }
 
-/// A resource that changes although nothing of it differs.
-fn said_to_change(resource: &ResourceChange, stack: &Stack, observed: &Observed) -> MemberChange {
+/// Returns the change of a resource that CloudFormation reports although its declaration has not changed.
+fn reported_member(resource: &ResourceChange, stack: &Stack, observed: &Observed) -> MemberChange {
     let id: Text = resource.logical_resource_id().unwrap_or_default().into();
     let of = stack.members.get(&id);
     let replaced = resource.replacement() == Some(&Replacement::True);
@@ -276,7 +277,7 @@ fn said_to_change(resource: &ResourceChange, stack: &Stack, observed: &Observed)
             _ if replaced => Action::Replace,
             _ => Action::Update,
         },
-        reason: "CloudFormation says it changes".to_owned(),
+        reason: "CloudFormation reports that it changes".to_owned(),
         risk: if replaced { Risk::Replace } else { Risk::None },
         fields: Vec::new(),
         losses: Vec::new(),

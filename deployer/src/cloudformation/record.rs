@@ -10,49 +10,50 @@ use crate::values::Late;
 
 use super::status::{Standing, standing};
 
-/// The tag that says whose a stack is; its value is [`terrace_artifact::Bundle::label`].
+/// The tag that names the owner of a stack. Its value is [`terrace_artifact::Bundle::label`].
 pub(super) const STACK_TAG: &str = "terrace:stack";
-/// The tag of a stack that existed before it was adopted; its value is `true`.
+/// The tag of an adopted stack, which existed before Terrace managed it. Its value is `true`.
 pub(super) const ADOPTED_TAG: &str = "terrace:adopted";
 
-/// What `DescribeStacks` says of a stack.
+/// The description of a stack that `DescribeStacks` returns.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(super) struct Record {
-    /// Its ARN: another one means that the stack was deleted and created anew.
+    /// The ARN. A different ARN means that the stack was deleted and created again.
     pub(super) id: Text,
     pub(super) name: Text,
     pub(super) status: Text,
     pub(super) reason: Text,
-    /// The name of the change set last executed. Absent where the last update was none of a change set.
+    /// The name of the last executed change set. Absent if the last update did not use a change set.
     pub(super) change_set: Option<Text>,
     /// The ARN of that change set.
     pub(super) change_set_id: Option<Text>,
-    /// When it was last updated, or created.
+    /// The time of the last update, or of the creation.
     pub(super) updated: Text,
     pub(super) parameters: BTreeMap<Text, Text>,
     pub(super) tags: BTreeMap<Text, Text>,
     pub(super) outputs: BTreeMap<Text, Text>,
-    /// Whether CloudFormation refuses to delete it.
+    /// Whether termination protection is enabled.
     pub(super) protected: bool,
-    /// Whether it is a resource of another stack, whose tags it then has.
+    /// Whether the stack is nested in another stack, from which it inherits its tags.
     pub(super) nested: bool,
 }
 
-/// A stack with what had to be asked for separately.
+/// A stack with the results of the separate requests for its template and policy.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(super) struct Observed {
     pub(super) record: Record,
-    /// Its template; null where there are no resources.
+    /// The template. Null if the stack contains no resources.
     pub(super) template: Value,
-    /// Its stack policy, where one was asked for and found.
+    /// The stack policy, if it was requested and exists.
     pub(super) policy: Option<Value>,
-    /// The addresses of its resources, as far as they are recorded with them or in the last bundle, by logical id.
+    /// The addresses of the resources that are recorded in the template or in a bundle, by logical id.
     pub(super) addresses: BTreeMap<Text, Address>,
-    /// The logical ids of resources that hold data, by type, by mark, and by what the last release said.
+    /// The logical ids of resources that hold data: by type, by mark, or by the declaration of the last release.
     pub(super) holders: BTreeSet<Text>,
-    /// The logical ids of resources that somebody else created: no template of ours has had them, or the stack is not ours.
+    /// The logical ids of resources that this environment did not create: no template of Terrace contains them, or the stack is
+    /// foreign.
     pub(super) strangers: BTreeSet<Text>,
-    /// `TENANT/COMPONENT`, as far as it is known.
+    /// `TENANT/COMPONENT`, or empty if it is unknown.
     pub(super) component: Text,
 }
 
@@ -91,32 +92,32 @@ impl Record {
         }
     }
 
-    /// What can be done with it. One that nobody observed has no status, and is not there.
+    /// Returns the operations that the status allows. A stack that was not observed has no status, and counts as deleted.
     pub(super) fn standing(&self) -> Standing {
         standing(&self.status)
     }
 
-    /// Whether it is as a change set of this name left it.
+    /// Returns whether a change set of this name made the last successful change.
     pub(super) fn was_left_by(&self, change_set: &str) -> bool {
         matches!(&*self.status, "CREATE_COMPLETE" | "UPDATE_COMPLETE")
             && self.change_set.as_deref() == Some(change_set)
     }
 
-    /// Whether the stack has this template by a change set of ours: nobody has changed its template, parameters or tags
+    /// Returns whether a change set of Terrace deployed this template, and the template, parameters and tags have not changed
     /// since.
     pub(super) fn has_what_we_wrote(&self, template: &Value) -> bool {
         let name = self.change_set.as_deref();
         name.is_some_and(|name| name == change_set_name(template, &self.parameters, &self.tags))
     }
 
-    /// Whether the stack itself says that it was adopted.
+    /// Returns whether the stack has the tag of an adopted stack.
     pub(super) fn is_tagged_adopted(&self) -> bool {
         self.tags.get(ADOPTED_TAG).is_some_and(|value| value == "true")
     }
 }
 
 impl Observed {
-    /// The facts that a plan rests on.
+    /// Returns the facts on which a plan is based.
     pub(super) fn basis(&self) -> Basis {
         let record = &self.record;
         let mut facts = BTreeMap::new();
@@ -138,7 +139,7 @@ impl Observed {
         Basis(facts)
     }
 
-    /// The values of its parameters.
+    /// Returns the values of the parameters.
     pub(super) fn parameters(&self) -> BTreeMap<Text, Late<Text>> {
         let known = self.record.parameters.iter();
         known
@@ -146,12 +147,12 @@ impl Observed {
             .collect()
     }
 
-    /// Whether a resource holds data.
+    /// Returns whether a resource holds data.
     pub(super) fn holds_data(&self, logical_id: &str) -> bool {
         self.holders.contains(logical_id)
     }
 
-    /// As a value, for the engine to carry.
+    /// Converts the stack to the value that the engine carries.
     pub(super) fn to_value(&self) -> Value {
         let record = &self.record;
         let mut map = Map::new();
@@ -174,7 +175,7 @@ impl Observed {
         Value::Map(map)
     }
 
-    /// Reads back what [`Observed::to_value`] wrote.
+    /// Reads a value that [`Observed::to_value`] wrote.
     pub(super) fn from_value(value: &Value) -> Observed {
         let text = |key: &str| Text::from(value.get(key).and_then(Value::as_str).unwrap_or_default());
         let texts = |key: &str| -> BTreeMap<Text, Text> {
@@ -221,7 +222,7 @@ fn list(set: &BTreeSet<Text>) -> Vec<Value> {
     set.iter().cloned().map(Value::String).collect()
 }
 
-/// Addresses by logical id, as a value.
+/// Converts addresses by logical id to a value.
 pub(super) fn addresses_to_value(addresses: &BTreeMap<Text, Address>) -> Map {
     let entries = addresses
         .iter()
@@ -229,15 +230,15 @@ pub(super) fn addresses_to_value(addresses: &BTreeMap<Text, Address>) -> Map {
     Map::from_distinct(entries.collect())
 }
 
-/// Reads back what [`addresses_to_value`] wrote.
+/// Reads a value that [`addresses_to_value`] wrote.
 pub(super) fn addresses_of(value: Option<&Value>) -> BTreeMap<Text, Address> {
     let map = value.and_then(Value::as_map).into_iter().flatten();
     map.filter_map(|(id, address)| Some((id.clone(), address.as_str()?.parse().ok()?)))
         .collect()
 }
 
-/// The name of the change set that brings about this template with these parameters and tags. It is how we know a stack
-/// again without reading it: CloudFormation says which change set was executed last.
+/// Returns the name of the change set that deploys this template with these parameters and tags. `DescribeStacks` reports the
+/// last executed change set, so Terrace recognizes the state of a stack without reading its template.
 pub(super) fn change_set_name(
     template: &Value,
     parameters: &BTreeMap<Text, Text>,
@@ -250,12 +251,12 @@ pub(super) fn change_set_name(
     format!("{CHANGE_SET_PREFIX}{}", Digest::of_value(&Value::Map(map)))
 }
 
-/// The stack of an artifact's id, `TARGET:NAME`.
+/// Returns the stack name of an artifact id, `TARGET:NAME`.
 pub(super) fn stack_name(id: &ArtifactId) -> &str {
     id.as_str().split_once(':').map_or(id.as_str(), |(_, name)| name)
 }
 
-/// The tags a stack is to have: the bundle's, and ours. One that is adopted remembers it.
+/// Returns the desired tags of a stack: the tags of the bundle, the tag of the owner, and the tag of an adopted stack.
 pub(super) fn tags(stack: &Stack, label: &str, adopted: bool) -> BTreeMap<Text, Text> {
     let mut tags = stack.tags.clone();
     tags.insert(STACK_TAG.into(), label.into());
@@ -265,7 +266,7 @@ pub(super) fn tags(stack: &Stack, label: &str, adopted: bool) -> BTreeMap<Text, 
     tags
 }
 
-/// Whether a change set may be one of ours, by its name: `terrace-DIGEST`. Its content has to bear that out.
+/// Returns whether a change set has a name of the form `terrace-DIGEST`. Only its content proves that Terrace created it.
 pub(super) fn may_be_ours(change_set: &str) -> bool {
     let digest = change_set.strip_prefix(CHANGE_SET_PREFIX);
     digest.is_some_and(|digest| Digest::try_from(Text::from(digest)).is_ok())
@@ -281,7 +282,7 @@ fn texts(map: &BTreeMap<Text, Text>) -> Map {
     )
 }
 
-/// `arn:aws:cloudformation:eu-west-1:111122223333:changeSet/NAME/UUID` has the name in its middle.
+/// Returns `NAME` of `arn:aws:cloudformation:eu-west-1:111122223333:changeSet/NAME/UUID`.
 fn change_set_of_arn(arn: &str) -> Option<Text> {
     arn.split('/').nth(1).map(Text::from)
 }

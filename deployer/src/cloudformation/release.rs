@@ -1,7 +1,7 @@
-//! Letting go of a stack that was adopted and is not wanted any more: it stays as it is, without our tags.
+//! Retains an adopted stack that is no longer desired. The stack remains unchanged, except that it loses Terrace's tags.
 //!
-//! The tags of a stack are changed by an update, which hands the change on to each of its resources. It is one all the same:
-//! a stack that keeps our tag and the change set that we executed last would be taken for ours again.
+//! Only an update can change the tags of a stack, and CloudFormation applies the change to each resource. The update is still
+//! necessary: Terrace would recognize a stack with its tag and its last executed change set as its own.
 
 use aws_sdk_cloudformation::types::{Replacement, ResourceChange};
 use terrace_artifact::Digest;
@@ -18,7 +18,7 @@ use super::record::{Observed, Record};
 use super::status::Standing;
 
 impl Account {
-    /// Begins to take our tags off the very stack that was observed.
+    /// Starts to remove Terrace's tags from the stack that was observed.
     pub(super) async fn release(&self, live: &Live, journal: &Journal<'_>) -> Result<Ticket, Failure> {
         let observed = Observed::from_value(&live.value);
         let mut begun = Begun {
@@ -57,7 +57,7 @@ impl Account {
         Ok(begun.into_ticket())
     }
 
-    /// Looks once at a stack that was released. It is gone for us as soon as it has lost our tags.
+    /// Observes a retained stack once. It counts as gone as soon as it has lost Terrace's tags.
     pub(super) async fn look_released(&self, found: Option<Record>, begun: &Begun) -> Result<Look, Failure> {
         let Some(record) = found else {
             return Ok(Look::Gone);
@@ -69,7 +69,7 @@ impl Account {
             return Ok(Look::Gone);
         }
         if begun.deploys && record.updated == begun.updated {
-            return Ok(Look::Waiting("it has not begun yet".to_owned()));
+            return Ok(Look::Waiting("the operation has not started yet".to_owned()));
         }
         let cause = self
             .first_cause(&record.id, &record.status, None, &begun.addresses)
@@ -82,7 +82,7 @@ fn is_marked(record: &Record) -> bool {
     record.tags != without_marks(record)
 }
 
-/// Whether a change of tags does more than that.
+/// Returns whether a change of tags replaces a resource.
 fn replaces(change: &ResourceChange) -> bool {
     matches!(
         change.replacement(),
@@ -94,7 +94,7 @@ fn held_back(record: &Record, replaced: &ResourceChange) -> Failure {
     let id = replaced.logical_resource_id().unwrap_or_default();
     let resource_type = replaced.resource_type().unwrap_or_default();
     let message = format!(
-        "`{}` cannot be released: taking our tags off it would replace `{id}` ({resource_type})",
+        "stack `{}` cannot be retained: removing Terrace's tags would replace `{id}` ({resource_type})",
         record.name
     );
     Failure::new(FailureKind::Protected, message)

@@ -1,7 +1,7 @@
-//! A stack that is updated in two change sets: first with what others still use, then without it.
+//! Updates a stack in two change sets: the first keeps the resources that other stacks still use, the second deletes them.
 //!
-//! References from stack to stack are parameters, which hold values: CloudFormation does not refuse to delete what another
-//! stack was told of, and would leave that one with the name of nothing until its own turn comes.
+//! References between stacks are parameters with values. CloudFormation does not know these references. It would delete a
+//! resource that another stack uses, and that stack would refer to a missing resource until its own update.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,8 +16,8 @@ use super::names::unique_name;
 use super::record::{Observed, tags};
 use super::template;
 
-/// What an update deletes or replaces of a stack, and the values by which other artifacts may know it: outputs made of it,
-/// and its own name.
+/// Returns the resources that an update deletes or replaces, each with the values by which other artifacts may refer to it: the
+/// outputs that contain it, and its own name.
 pub(super) fn leaving(live: &Live, change: &Change) -> Vec<Leaving> {
     let observed = Observed::from_value(&live.value);
     let mut all = Vec::new();
@@ -30,20 +30,20 @@ pub(super) fn leaving(live: &Live, change: &Change) -> Vec<Leaving> {
         let Some(old) = template::resource(&observed.template, &member.logical_id) else {
             continue;
         };
-        // What somebody else made is deleted with approval by name, which counts for one step.
+        // The deletion of a foreign resource is approved by name, and the approval is valid for one step.
         if observed.strangers.contains(&member.logical_id) {
             continue;
         }
-        // What stays in the account works on for whoever uses it.
+        // A retained resource remains usable for other stacks.
         if replaced && template::keeps(old, "UpdateReplacePolicy").is_some_and(|kept| kept != "Snapshot") {
             continue;
         }
-        let made_of_it = outputs(&observed.template).filter(|(_, output)| {
+        let with_reference = outputs(&observed.template).filter(|(_, output)| {
             let references = template::references(output);
             references.iter().any(|(_, id, _)| *id == member.logical_id)
         });
-        let told = made_of_it.filter_map(|(name, _)| observed.record.outputs.get(name).cloned());
-        let values: BTreeSet<Text> = told.chain(own_name(old, &observed)).collect();
+        let of_outputs = with_reference.filter_map(|(name, _)| observed.record.outputs.get(name).cloned());
+        let values: BTreeSet<Text> = of_outputs.chain(own_name(old, &observed)).collect();
         if !values.is_empty() {
             let address = member.address.as_ref();
             all.push(Leaving {
@@ -57,8 +57,8 @@ pub(super) fn leaving(live: &Live, change: &Change) -> Vec<Leaving> {
     all
 }
 
-/// The stack as it is wanted, with `parts` of what is there still in it, what these refer to, and the outputs made of them.
-/// Nothing where the template that is there has sections of which a part cannot be taken.
+/// Returns the desired stack with the live resources `parts`, the resources that these refer to, and the outputs that contain
+/// them. Returns `None` if the live template has sections that cannot be merged in part.
 pub(super) fn keeping(stack: &Stack, live: &Live, parts: &BTreeSet<Text>) -> Option<Stack> {
     let observed = Observed::from_value(&live.value);
     let old = &observed.template;
@@ -93,7 +93,7 @@ pub(super) fn keeping(stack: &Stack, live: &Live, parts: &BTreeSet<Text>) -> Opt
         if !of_parts || wanted == Some(output) {
             continue;
         }
-        // A killed run is to find out from the outputs alone who still uses the old one.
+        // After an interruption, the outputs alone show which stacks still use the old resource.
         let name = match wanted {
             Some(_) => format!("{name}Before").into(),
             None => name.clone(),
@@ -103,9 +103,9 @@ pub(super) fn keeping(stack: &Stack, live: &Live, parts: &BTreeSet<Text>) -> Opt
     Some(kept)
 }
 
-/// What is left to do when `kept` has been deployed.
+/// Returns the remaining change after `kept` has been deployed.
 pub(super) fn rest(stack: &Stack, kept: &Stack, live: &Live, values: &Values, label: &str) -> Option<Change> {
-    // By then both sides have the same values, known or not.
+    // By then, the parameters of both sides have the same values, even if these are not known yet.
     let same = |stack: &Stack| -> BTreeMap<Text, Text> {
         let late = values.parameters(stack).into_iter();
         late.map(|(name, value)| {
@@ -131,13 +131,13 @@ fn outputs(template: &Value) -> impl Iterator<Item = (&Text, &Value)> {
     map.into_iter().flatten().map(|(name, output)| (name, output))
 }
 
-/// The name that a resource was given, by which whoever knows the naming rules can refer to it without asking.
+/// Returns the explicit name of a resource. Other artifacts can refer to it by the naming rules, without an output.
 fn own_name(resource: &Value, observed: &Observed) -> Option<Text> {
     let name = unique_name(resource, &observed.parameters(), true);
     name.map(|(_, name)| name)
 }
 
-/// What a resource refers to, and what it says it comes after.
+/// Returns the resources that a resource refers to or depends on.
 fn referred(resource: &Value) -> Vec<Text> {
     let references = template::references(resource).into_iter().map(|(_, id, _)| id);
     let after = match resource.get("DependsOn") {

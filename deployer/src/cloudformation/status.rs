@@ -1,23 +1,23 @@
-//! What each status of a CloudFormation stack means for us.
+//! The meaning of each status of a CloudFormation stack.
 
-/// What can be done with a stack of some status.
+/// The operations that the status of a stack allows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Standing {
-    /// It is there, and can be updated.
+    /// The stack exists and can be updated.
     Steady,
-    /// Something is being done with it.
+    /// An operation is running.
     Busy,
-    /// It was named for a change set that nobody executed: there is nothing in it.
+    /// The stack has only a change set that was not executed. It contains no resources.
     Empty,
-    /// It was never finished, or is half deleted: all that can be done is to delete it.
+    /// The creation or deletion of the stack failed. It can only be deleted.
     Ruined,
-    /// It is deleted.
+    /// The stack is deleted.
     Gone,
-    /// It needs a decision that is not ours.
+    /// The user must bring the stack into a stable status.
     Stuck,
 }
 
-/// What a status means.
+/// Returns the operations that a status allows.
 pub(super) fn standing(status: &str) -> Standing {
     match status {
         "CREATE_COMPLETE"
@@ -33,19 +33,22 @@ pub(super) fn standing(status: &str) -> Standing {
     }
 }
 
-/// The command that gets a stuck stack out of its status, and what to know about it.
+/// Returns help with the command that brings a stack out of this status.
 pub(super) fn way_out(status: &str, name: &str, region: &str) -> String {
     let command = |verb: &str| format!("aws cloudformation {verb} --stack-name {name} --region {region}");
     match status {
         "UPDATE_ROLLBACK_FAILED" => format!(
-            "mend what stopped the rollback (the stack's events say), then run\n{}\nand then this again",
+            "fix the cause of the failed rollback (see the events of the stack), then run\n{}\nand run this command again",
             command("continue-update-rollback")
         ),
         "UPDATE_FAILED" => format!(
-            "go back to the last good state with\n{}",
+            "roll back to the last stable state:\n{}",
             command("rollback-stack")
         ),
-        _ => format!("see what happened with\n{}", command("describe-stack-events")),
+        _ => format!(
+            "find the cause in the events of the stack:\n{}",
+            command("describe-stack-events")
+        ),
     }
 }
 
@@ -54,12 +57,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_status_that_aws_has_means_something() {
+    fn classifies_every_status_of_the_sdk() {
         use aws_sdk_cloudformation::types::StackStatus;
-        let show = |wanted: Standing| {
+        let show = |expected: Standing| {
             let all = StackStatus::values().iter();
-            let of: Vec<&str> = all.copied().filter(|s| standing(s) == wanted).collect();
-            of.join(" ")
+            let matching: Vec<&str> = all
+                .copied()
+                .filter(|status| standing(status) == expected)
+                .collect();
+            matching.join(" ")
         };
         assert_eq!(
             show(Standing::Steady),

@@ -1,4 +1,4 @@
-//! What a template says, the live one included: resources, guards, references, parameters put in.
+//! Reads declared and live templates: resources, guards and references. Substitutes parameters.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,34 +10,34 @@ use crate::loss::holds_data;
 pub(super) use crate::loss::keeps;
 use crate::values::Late;
 
-/// Marks a text that stands for an intrinsic function, so that no literal text is equal to it.
+/// Marks a string that represents an intrinsic function, so that it differs from every literal string.
 const INTRINSIC: char = '\u{f8ff}';
-/// Marks a text that stands for a value that is known only after apply.
+/// Marks a string that represents a value that is known only after apply.
 const LATER: char = '\u{f8fe}';
 
-/// The resources of a template.
+/// Returns the resources of a template, by logical id.
 pub(super) fn resources(template: &Value) -> impl Iterator<Item = (&Text, &Value)> {
     let map = template.get("Resources").and_then(Value::as_map);
     map.into_iter().flatten().map(|(id, resource)| (id, resource))
 }
 
-/// The resource of a logical id.
+/// Returns the resource with a logical id.
 pub(super) fn resource<'a>(template: &'a Value, logical_id: &str) -> Option<&'a Value> {
     template.at(&["Resources", logical_id])
 }
 
-/// Such as `AWS::S3::Bucket`.
+/// Returns the type of a resource, such as `AWS::S3::Bucket`.
 pub(super) fn resource_type(resource: &Value) -> &str {
     resource.get("Type").and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The address that the compiler recorded with a resource.
+/// Returns the address that the compiler recorded in the metadata of a resource.
 pub(super) fn address(resource: &Value) -> Option<Address> {
     let address = resource.at(&["Metadata", "terrace", "address"])?;
     address.as_str()?.parse().ok()
 }
 
-/// What a resource is marked to be: that it holds data, or that it holds none.
+/// Returns the mark in the metadata of a resource: whether it holds data.
 pub(super) fn data_mark(resource: &Value) -> Option<bool> {
     match resource.at(&["Metadata", "terrace", "holds-data"])? {
         Value::Bool(mark) => Some(*mark),
@@ -63,7 +63,7 @@ pub(super) fn holding(template: &Value, released: Option<&Stack>, is_ours: bool)
         .collect()
 }
 
-/// The artifacts whose stacks must outlive this one, as the compiler recorded them in the template's own metadata.
+/// Returns the artifacts that must be deleted after this stack, as the compiler recorded them in the metadata of the template.
 pub(super) fn needs(template: &Value) -> BTreeSet<ArtifactId> {
     let needs = template
         .at(&["Metadata", "terrace", "needs"])
@@ -75,7 +75,7 @@ pub(super) fn needs(template: &Value) -> BTreeSet<ArtifactId> {
         .collect()
 }
 
-/// The capabilities that creating these resources has to be granted.
+/// Returns the capabilities that CloudFormation requires for this template.
 pub(super) fn capabilities(template: &Value) -> Vec<Capability> {
     let mut named = false;
     let mut iam = false;
@@ -101,13 +101,14 @@ pub(super) fn capabilities(template: &Value) -> Vec<Capability> {
     capabilities
 }
 
-/// The parts of a template that make CloudFormation do something. A description, metadata of the whole, the order of
-/// creation and parameters that are only declared do not: a change set of those alone is refused as empty.
+/// Returns whether CloudFormation counts a change of this resource attribute as a change. It does not count the order of
+/// creation, and fails a change set with such changes alone as empty. The same holds for the description, the metadata and
+/// unused parameters of a template.
 pub(super) fn has_effect(attribute: &str) -> bool {
     attribute != "DependsOn"
 }
 
-/// A value with parameters put in, and each intrinsic function made a single text: what is compared.
+/// Returns a value for comparison: with substituted parameters, and with each intrinsic function as a single string.
 pub(super) fn flat(value: &Value, parameters: &BTreeMap<Text, Late<Text>>) -> Value {
     match value {
         Value::List(list) => Value::List(list.iter().map(|item| flat(item, parameters)).collect()),
@@ -123,14 +124,14 @@ pub(super) fn flat(value: &Value, parameters: &BTreeMap<Text, Late<Text>>) -> Va
     }
 }
 
-/// What a reader is shown of a flat value, and where it comes from if it is known only later.
+/// Returns the form of a flat value that a plan shows, and the source of a value that is known only after apply.
 pub(super) fn shown(value: &Value) -> (Value, Option<Text>) {
     let mut later = None;
     let value = unmark(value, &mut later);
     (value, later)
 }
 
-/// The logical ids that a value refers to, with the attribute (none for `Ref`), and the path of each reference.
+/// Returns the references in a value: the path of each reference, the logical id, and the attribute (`None` for `Ref`).
 pub(super) fn references(value: &Value) -> Vec<(Vec<Text>, Text, Option<Text>)> {
     let mut found = Vec::new();
     collect(value, &mut Vec::new(), &mut found);
@@ -141,7 +142,7 @@ fn collect(value: &Value, path: &mut Vec<Text>, found: &mut Vec<(Vec<Text>, Text
     match value {
         Value::List(list) => {
             for item in list {
-                // Items of lists have no name; the catalog's paths have `*` there, and any name fits it.
+                // The paths of the catalog have `*` in place of the items of a list.
                 path.push("*".into());
                 collect(item, path, found);
                 path.pop();
@@ -182,7 +183,7 @@ fn collect(value: &Value, path: &mut Vec<Text>, found: &mut Vec<(Vec<Text>, Text
     }
 }
 
-/// Whether a value of a flat template is known only after apply.
+/// Returns whether a value of a flat template is known only after apply.
 pub(super) fn is_open(value: &Value) -> bool {
     matches!(value, Value::String(text) if text.starts_with([INTRINSIC, LATER]))
 }
@@ -211,7 +212,7 @@ fn flat_intrinsic(name: &str, argument: &Value, parameters: &BTreeMap<Text, Late
     }
 }
 
-/// `arn:aws:s3:::${Bucket}/*` with the parameters in it filled.
+/// Substitutes the parameters in a string such as `arn:aws:s3:::${Bucket}/*`.
 fn flat_sub(text: &str, parameters: &BTreeMap<Text, Late<Text>>) -> Value {
     let mut filled = text.to_owned();
     for name in placeholders(text) {
@@ -227,7 +228,7 @@ fn flat_sub(text: &str, parameters: &BTreeMap<Text, Late<Text>>) -> Value {
     filled.into()
 }
 
-/// Any other function: its JSON, with parameters put in.
+/// Returns any other function as a string of JSON, with substituted parameters.
 fn opaque(name: &str, argument: &Value, parameters: &BTreeMap<Text, Late<Text>>) -> Value {
     let argument = flat(argument, parameters);
     let (argument, later) = shown(&argument);
@@ -284,7 +285,7 @@ fn sub(argument: &Value) -> (&str, Option<&Map>) {
     }
 }
 
-/// The names in `${...}`; `${!literal}` is none.
+/// Returns the names in `${...}`, without literals such as `${!literal}`.
 fn placeholders(text: &str) -> impl Iterator<Item = &str> {
     text.split("${")
         .skip(1)
@@ -311,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn functions_become_texts_and_parameters_their_values() {
+    fn flattens_functions_and_substitutes_parameters() {
         check(r#"{"a": {"Ref": "Key"}}"#, r#"{"a":"arn:k"}"#);
         check(r#"{"Ref": "Bucket"}"#, r#""${Bucket}""#);
         check(r#"{"Fn::GetAtt": ["A", "B", "C"]}"#, r#""${A.B.C}""#);
@@ -330,16 +331,16 @@ mod tests {
             r#"{"Fn::Join": ["-", ["a", {"Ref": "Key"}]]}"#,
             r#""{\"Fn::Join\":[\"-\",[\"a\",\"arn:k\"]]}""#,
         );
-        // A literal text that looks like a reference is not one.
-        let none = BTreeMap::new();
+        // A reference differs from a literal string with the same spelling.
+        let no_parameters = BTreeMap::new();
         assert_ne!(
-            flat(&value(r#"{"Ref": "A"}"#), &none),
-            flat(&value(r#""${A}""#), &none)
+            flat(&value(r#"{"Ref": "A"}"#), &no_parameters),
+            flat(&value(r#""${A}""#), &no_parameters)
         );
     }
 
     #[test]
-    fn capabilities_follow_from_what_is_in_it() {
+    fn derives_capabilities_from_the_resources() {
         let of = |resource: &str| {
             let template = value(&format!(r#"{{"Resources": {{"A": {resource}}}}}"#));
             let names: Vec<String> = capabilities(&template).iter().map(ToString::to_string).collect();
@@ -368,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn references_are_found_wherever_they_are() {
+    fn finds_references_in_nested_values_and_functions() {
         let found = references(&value(
             r#"{"a": {"Ref": "A"}, "b": [{"c": {"Fn::GetAtt": ["B", "Arn"]}}], "d": {"Fn::Sub": "${C.X} ${!no} ${D}"},
                 "e": {"Fn::Sub": ["${x}", {"x": {"Ref": "E"}}]}, "f": {"Fn::Join": ["", [{"Ref": "F"}]]}}"#,

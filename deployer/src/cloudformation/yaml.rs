@@ -1,9 +1,9 @@
-//! Live templates: JSON when we wrote them, YAML with short tags (`!Ref`) when a person did.
+//! Reads live templates. Terrace writes JSON, users may write YAML with short tags (`!Ref`).
 
 use serde_yaml::Value as Yaml;
 use terrace_artifact::{Map, Value};
 
-/// Reads a template, in JSON or in YAML.
+/// Reads a template in JSON or YAML.
 pub(super) fn template(body: &str) -> Result<Value, String> {
     if let Ok(value) = serde_json::from_str(body) {
         return Ok(value);
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn short_tags_are_functions() {
+    fn reads_short_tags_as_functions() {
         let read = template(
             "Resources:\n  A:\n    Type: AWS::SQS::Queue\n    Properties:\n      Arn: !GetAtt B.Arn\n      Name: !Sub '${C}-x'\n      Size: 3\n      D: !Ref E\n",
         );

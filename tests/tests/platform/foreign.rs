@@ -130,7 +130,7 @@ fn adopts_a_stack_by_name_from_a_saved_plan() {
         &[
             "lab-dev-platform-q (2 resources)  adopted",
             "AWS::SNS::Topic `Orders`",
-            "which somebody else created",
+            "which this environment did not create",
         ],
     );
     let refused = lab.run(&["apply", "plan.json"]).expect(4);

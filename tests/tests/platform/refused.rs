@@ -125,6 +125,6 @@ fn reports_the_line_of_a_target_that_does_not_answer() {
         .expect(1);
     assert_contains(
         &failed.stderr,
-        &["AWS does not answer", "refused", "environment.yaml:5:", "help: "],
+        &["AWS does not respond", "refused", "environment.yaml:5:", "help: "],
     );
 }

@@ -64,7 +64,7 @@ fn deploys_each_component_to_its_own_target() {
     let plan = ["plan", "-e", "live", "--detailed-exitcode"];
     let refused = terrace.run(&plan).expect(1).stderr;
     assert!(
-        refused.contains(&format!("there are no credentials for account `{}`", second.id()))
+        refused.contains(&format!("no credentials were found for account `{}`", second.id()))
             && refused.contains("--profile archive"),
         "{refused}"
     );

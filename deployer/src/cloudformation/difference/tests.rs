@@ -37,7 +37,7 @@ fn stack(template: &Value) -> Stack {
     }
 }
 
-/// Resources before and after, with one parameter `P` that is `old` before, and after as given.
+/// Compares resources before and after an update. The parameter `P` is `old` before, and `parameter` after the update.
 fn compare(before: &str, after: &str, parameter: Late<Text>) -> Result<Change, Failure> {
     let wrap = |text: &str| value(&format!(r#"{{"Resources": {{{text}}}}}"#));
     let before = wrap(before);
@@ -123,7 +123,7 @@ fn render(change: &Change) -> String {
 const QUEUE: &str = r#""Queue": {"Type": "AWS::SQS::Queue", "Properties": {"DelaySeconds": 1, "Tags": [{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}]}}"#;
 
 #[test]
-fn what_is_equal_is_kept() {
+fn keeps_a_stack_with_reordered_properties() {
     let reordered = r#""Queue": {"Properties": {"Tags": [{"Key": "b", "Value": "2"}, {"Key": "a", "Value": "1"}], "DelaySeconds": 1}, "Type": "AWS::SQS::Queue", "DependsOn": "X"}"#;
     check(
         QUEUE,
@@ -135,7 +135,7 @@ fn what_is_equal_is_kept() {
 }
 
 #[test]
-fn fields_are_told_by_their_paths() {
+fn lists_changed_fields_by_their_paths() {
     check(
         QUEUE,
         r#""Queue": {"Type": "AWS::SQS::Queue", "DeletionPolicy": "Retain", "Properties": {"DelaySeconds": 2, "Tags": [{"Key": "a", "Value": "1"}]}}, "Topic": {"Type": "AWS::SNS::Topic"}"#,
@@ -154,7 +154,7 @@ const PARAMETER: &str =
     r#""Queue": {"Type": "AWS::SQS::Queue", "Properties": {"KmsMasterKeyId": {"Ref": "P"}}}"#;
 
 #[test]
-fn a_parameter_counts_by_its_value() {
+fn compares_parameters_by_their_values() {
     check(
         PARAMETER,
         r#""Queue": {"Type": "AWS::SQS::Queue", "Properties": {"KmsMasterKeyId": "old"}}"#,
@@ -185,7 +185,7 @@ fn a_parameter_counts_by_its_value() {
 }
 
 #[test]
-fn what_refers_to_a_replaced_resource_follows() {
+fn updates_resources_that_refer_to_a_replaced_resource() {
     let with = |engine: &str| {
         format!(
             r#""Bucket": {{"Type": "AWS::S3::Bucket", "Properties": {{"BucketName": "{engine}"}}}},
@@ -211,7 +211,7 @@ fn what_refers_to_a_replaced_resource_follows() {
 }
 
 #[test]
-fn a_name_of_its_own_stands_in_the_way_of_a_replacement() {
+fn refuses_to_replace_a_resource_that_keeps_its_name() {
     let stream = |name: &str, kind: &str| {
         format!(
             r#""Machine": {{"Type": "AWS::StepFunctions::StateMachine", "Properties": {{"StateMachineName": "{name}", "StateMachineType": "{kind}", "RoleArn": "r"}}}}"#
@@ -221,9 +221,9 @@ fn a_name_of_its_own_stands_in_the_way_of_a_replacement() {
         &stream("sales", "STANDARD"),
         &stream("sales", "EXPRESS"),
         expect![[r#"
-        platform/lake/machine: `StateMachineType` of `Machine` cannot be changed: that takes a new `AWS::StepFunctions::StateMachine` beside the old one, and both would have the name "sales"
+        platform/lake/machine: `StateMachineType` of `Machine` cannot be changed: CloudFormation creates the new `AWS::StepFunctions::StateMachine` before it deletes the old one, and both would have the name "sales"
           declared at :0:0
-          help: change `StateMachineName` as well, or take the resource out of the stack in one apply and declare it again in the next
+          help: change `StateMachineName` as well, or remove the resource in one apply and declare it again in the next
     "#]],
     );
     check(
@@ -239,7 +239,7 @@ fn a_name_of_its_own_stands_in_the_way_of_a_replacement() {
 }
 
 #[test]
-fn a_table_moves_to_another_name_in_its_database() {
+fn replaces_a_glue_table_that_is_renamed_in_its_database() {
     let table = |name: &str| {
         format!(
             r#""Table": {{"Type": "AWS::Glue::Table", "Properties": {{"DatabaseName": "sales", "CatalogId": "1", "TableInput": {{"Name": "{name}"}}}}}}"#
@@ -259,7 +259,7 @@ fn a_table_moves_to_another_name_in_its_database() {
 }
 
 #[test]
-fn data_is_guarded_by_what_is_live() {
+fn protects_data_by_the_marks_of_the_live_template() {
     let held = |rest: &str| {
         format!(
             r#""Table": {{"Type": "AWS::DynamoDB::Table", {rest} "Metadata": {{"terrace": {{"address": "finance/lake/table", "holds-data": true}}}}, "Properties": {{"TableName": "orders"}}}}, {QUEUE}"#
@@ -288,20 +288,20 @@ fn data_is_guarded_by_what_is_live() {
 }
 
 #[test]
-fn a_type_never_changes() {
+fn refuses_to_change_the_type_of_a_resource() {
     check(
         r#""A": {"Type": "AWS::SQS::Queue"}"#,
         r#""A": {"Type": "AWS::SNS::Topic"}"#,
         expect![[r#"
-        platform/lake/a: `A` is `AWS::SQS::Queue` and cannot become `AWS::SNS::Topic`: CloudFormation never changes a type
+        platform/lake/a: `A` cannot change its type from `AWS::SQS::Queue` to `AWS::SNS::Topic`
           declared at :0:0
-          help: give the new resource another key; the plan then says what becomes of the old one
+          help: declare the new resource under another key; the plan then shows what happens to the old one
     "#]],
     );
 }
 
 #[test]
-fn what_only_may_be_replaced_is_guarded_too() {
+fn protects_data_in_a_resource_that_may_be_replaced() {
     let table = |key: &str, policy: &str| {
         format!(
             r#""Table": {{"Type": "AWS::DynamoDB::Table", {policy} "Metadata": {{"terrace": {{"holds-data": true}}}}, "Properties": {{"KeySchema": [{{"AttributeName": "{key}"}}]}}}}"#
@@ -312,7 +312,7 @@ fn what_only_may_be_replaced_is_guarded_too() {
         &table("b", ""),
         expect![[r#"
             Update: a resource in it changes (DataLoss)
-              Update platform/lake/table: `KeySchema[0].AttributeName` changes, which may take a replacement (DataLoss)
+              Update platform/lake/table: `KeySchema[0].AttributeName` changes, which may require replacement (DataLoss)
                 KeySchema[0].AttributeName: "a" -> "b"
               loses the data of platform/lake/table
               note: `platform/lake/table` holds data that is lost with it: items
@@ -324,7 +324,7 @@ fn what_only_may_be_replaced_is_guarded_too() {
         &table("b", kept),
         expect![[r#"
             Update: a resource in it changes (Replace)
-              Update platform/lake/table: `KeySchema[0].AttributeName` changes, which may take a replacement (Replace)
+              Update platform/lake/table: `KeySchema[0].AttributeName` changes, which may require replacement (Replace)
                 KeySchema[0].AttributeName: "a" -> "b"
         "#]],
     );

@@ -60,7 +60,7 @@ impl ClaimStore for BucketHome {
             });
             for read in join_all(reading).await {
                 match read {
-                    Ok(claim) => found.claims.extend(claim.map(|found| found.claim)),
+                    Ok(claim) => found.claims.extend(claim.map(|versioned| versioned.claim)),
                     Err(failure) => found.failures.push(failure),
                 }
             }

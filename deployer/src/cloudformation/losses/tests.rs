@@ -1,4 +1,4 @@
-//! Every type that holds data, and every line of the table that is about resources, in every way in which they can change.
+//! Tests every type that holds data, and every property whose change loses data, with every kind of change.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,22 +15,22 @@ use crate::cloudformation::record::{Observed, Record};
 use crate::loss::samples::{Verdict, samples};
 use crate::testing;
 
-/// What a resource is beside its properties.
+/// The attributes of a resource in addition to its properties.
 #[derive(Clone, Copy)]
 struct Kept {
     /// `DeletionPolicy` and `UpdateReplacePolicy`.
     policy: Option<&'static str>,
-    /// The mark in the metadata.
+    /// The mark in the metadata: whether the resource holds data.
     mark: Option<bool>,
 }
 
-/// What the compiler gives a resource that holds data.
+/// The attributes that the compiler gives to a resource with data.
 const DEFAULT: Kept = Kept {
     policy: Some("Retain"),
     mark: Some(true),
 };
 
-/// What is left where somebody took everything off.
+/// The attributes after a user has removed all protection.
 const BARE: Kept = Kept {
     policy: None,
     mark: None,
@@ -48,7 +48,7 @@ fn template(id: &str, resource_type: &str, properties: &Json, kept: Kept) -> Val
     Value::from_json(&json!({"Resources": {id: resource, "Side": {"Type": "AWS::IAM::Group"}}}))
 }
 
-/// A stack with this template; `holds` says what its component wants of the resource.
+/// Returns a stack with this template. `holds` is whether the component declares that the resource holds data.
 fn stack(template: Value, holds: bool) -> Stack {
     let members = template::resources(&template).map(|(id, resource)| {
         let side = *id == "Side";
@@ -74,7 +74,7 @@ fn stack(template: Value, holds: bool) -> Stack {
     }
 }
 
-/// The stack as it stands; `released` is what the last release said of the resource.
+/// Returns the live stack. `released` is whether the last release declared that the resource holds data.
 fn observed(template: &Value, released: Option<bool>) -> Observed {
     let before = released.map(|holds| stack(template.clone(), holds));
     Observed {
@@ -95,21 +95,21 @@ fn observed(template: &Value, released: Option<bool>) -> Observed {
 
 fn change(before: &Observed, after: &Stack) -> Change {
     let mut change = difference(after, &BTreeMap::new(), &BTreeMap::new(), before).unwrap();
-    // What the engine adds to what a backend says.
+    // The engine adds its own guards to the change of a backend.
     let mut artifact = testing::stack("finance", "db", r#"{"Side": {"Type": "AWS::IAM::Group"}}"#, &[]);
     artifact.body = terrace_artifact::Body::Stack(after.clone());
     crate::planning::guard(&artifact, None, &mut change);
     change
 }
 
-/// `lost`, `retained`, `identity` or `free`: what is asked for before the change is made.
+/// Returns the approval that a change requires: `lost`, `retained`, `identity` or `free` (none).
 fn asks(change: &Change) -> &'static str {
     let sets = [&change.loses_data, &change.retains, &change.loses_identity];
-    let asked: Vec<usize> = sets.iter().map(|set| set.len()).collect();
-    assert_eq!(change.risk == Risk::DataLoss, asked[0] > 0, "{change:?}");
+    let counts: Vec<usize> = sets.iter().map(|set| set.len()).collect();
+    assert_eq!(change.risk == Risk::DataLoss, counts[0] > 0, "{change:?}");
     let marked = change.members.iter().any(|member| member.risk == Risk::DataLoss);
-    assert_eq!(marked, asked[0] > 0, "{change:?}");
-    match asked.as_slice() {
+    assert_eq!(marked, counts[0] > 0, "{change:?}");
+    match counts.as_slice() {
         [1, 0, 0] => "lost",
         [0, 1, 0] => "retained",
         [0, 0, 1] => "identity",
@@ -118,7 +118,7 @@ fn asks(change: &Change) -> &'static str {
     }
 }
 
-/// A property that replaces the resource, with a value before and afterwards.
+/// Returns a property that replaces the resource, with a value before and after the change.
 fn replaced(resource_type: &str) -> Option<(Json, Json)> {
     let known = cloudformation(resource_type)?;
     let path = known.create_only().iter().find(|path| !path.contains('*'))?;
@@ -130,53 +130,53 @@ fn replaced(resource_type: &str) -> Option<(Json, Json)> {
 }
 
 #[test]
-fn every_type_that_holds_data_is_guarded_in_every_kind_of_change() {
+fn every_type_that_holds_data_is_protected_from_every_kind_of_change() {
     let mut seen = 0;
     let data = classes().filter(|(name, entry)| name.contains("::") && entry.data.class == DataClass::Data);
     for (name, _) in data {
         seen += 1;
-        let nothing = json!({});
+        let no_properties = json!({});
         let only_side = || {
             stack(
                 Value::from_json(&json!({"Resources": {"Side": {"Type": "AWS::IAM::Group"}}})),
                 true,
             )
         };
-        let of = |kept: Kept| observed(&template("Thing", name, &nothing, kept), Some(true));
-        // Deleted, with and without what the compiler adds, and with marks that nobody believes.
+        let of = |kept: Kept| observed(&template("Thing", name, &no_properties, kept), Some(true));
+        // Deletes the resource: with the attributes of the compiler, without them, and with a mark that denies the data.
         assert_eq!(asks(&change(&of(DEFAULT), &only_side())), "retained", "{name}");
-        let lies = Kept {
+        let denied = Kept {
             mark: Some(false),
             ..BARE
         };
         for kept in [
             BARE,
-            lies,
+            denied,
             Kept {
                 policy: Some("Delete"),
                 ..DEFAULT
             },
         ] {
             assert_eq!(asks(&change(&of(kept), &only_side())), "lost", "{name}");
-            // Nobody remembers the last release.
-            let forgotten = observed(&template("Thing", name, &nothing, kept), None);
-            assert_eq!(asks(&change(&forgotten, &only_side())), "lost", "{name}");
+            // The last release is not recorded.
+            let unrecorded = observed(&template("Thing", name, &no_properties, kept), None);
+            assert_eq!(asks(&change(&unrecorded, &only_side())), "lost", "{name}");
         }
-        // Under another key.
-        let renamed = stack(template("Other", name, &nothing, DEFAULT), true);
+        // Declares the resource under another key.
+        let renamed = stack(template("Other", name, &no_properties, DEFAULT), true);
         assert_eq!(asks(&change(&of(DEFAULT), &renamed)), "retained", "{name}");
         assert_eq!(asks(&change(&of(BARE), &renamed)), "lost", "{name}");
-        // Replaced.
-        if let Some((one, other)) = replaced(name) {
+        // Replaces the resource.
+        if let Some((old, new)) = replaced(name) {
             for (kept, expect) in [(DEFAULT, "retained"), (BARE, "lost")] {
-                let before = observed(&template("Thing", name, &one, kept), Some(true));
-                let after = stack(template("Thing", name, &other, DEFAULT), true);
+                let before = observed(&template("Thing", name, &old, kept), Some(true));
+                let after = stack(template("Thing", name, &new, DEFAULT), true);
                 let change = change(&before, &after);
                 assert_eq!(change.members[0].action, Action::Replace, "{name}");
                 assert_eq!(asks(&change), expect, "{name}: {change:?}");
             }
         }
-        // Its guard comes off: the mark, the policies, or both in the change that deletes it.
+        // Removes the protection: the mark, the policies, or both.
         for (holds, kept) in [
             (
                 false,
@@ -200,11 +200,11 @@ fn every_type_that_holds_data_is_guarded_in_every_kind_of_change() {
                 },
             ),
         ] {
-            let after = stack(template("Thing", name, &nothing, kept), holds);
+            let after = stack(template("Thing", name, &no_properties, kept), holds);
             assert_eq!(asks(&change(&of(DEFAULT), &after)), "lost", "{name}");
         }
-        // Once that was approved and released, it is as free as anything, unless somebody wrote the mark by hand.
-        let free = template("Thing", name, &nothing, lies);
+        // After a release without data, the deletion needs no approval.
+        let free = template("Thing", name, &no_properties, denied);
         if loss_when_deleted(name).is_none() {
             assert_eq!(
                 asks(&change(&observed(&free, Some(false)), &only_side())),
@@ -212,15 +212,15 @@ fn every_type_that_holds_data_is_guarded_in_every_kind_of_change() {
                 "{name}"
             );
         }
-        // What the compiler adds to a live resource of an older release is no loss.
-        let after = stack(template("Thing", name, &nothing, DEFAULT), true);
+        // Adding the attributes of the compiler to a live resource loses nothing.
+        let after = stack(template("Thing", name, &no_properties, DEFAULT), true);
         assert_eq!(asks(&change(&of(BARE), &after)), "free", "{name}");
     }
     assert!(seen > 200, "{seen}");
 }
 
 #[test]
-fn a_stack_that_is_deleted_takes_along_what_it_does_not_retain() {
+fn deleting_a_stack_loses_the_resources_that_it_does_not_retain() {
     let live = |kept: Kept, resource_type: &str| {
         let mut live = crate::planning::tests::live(
             &testing::stack("finance", "db", r#"{"Side": {"Type": "AWS::IAM::Group"}}"#, &[]),
@@ -250,7 +250,7 @@ fn a_stack_that_is_deleted_takes_along_what_it_does_not_retain() {
 }
 
 #[test]
-fn every_line_of_a_resource_loses_in_its_direction_only() {
+fn every_loss_of_a_property_applies_in_its_direction_only() {
     let mut seen = 0;
     for line in loss_lines().filter(|line| line.name.contains("::")) {
         let known = cloudformation(line.name).unwrap();
@@ -263,40 +263,40 @@ fn every_line_of_a_resource_loses_in_its_direction_only() {
                 &observed(&of(&sample.before), Some(holds)),
                 &stack(of(&sample.after), holds),
             );
-            let told = format!(
+            let case = format!(
                 "{} {} {:?} {:?}",
                 line.name, line.path, sample.before, sample.after
             );
             let member = change.members.iter().find(|member| member.logical_id == "Thing");
-            let member = member.unwrap_or_else(|| panic!("{told}"));
+            let member = member.unwrap_or_else(|| panic!("{case}"));
             let fixed = member
                 .fields
                 .iter()
                 .any(|field| known.is_create_only(&field.path) != Replacement::Never);
             if member.action == Action::Replace {
-                // Then the old one goes or stays as a whole.
-                assert!(fixed && member.losses.is_empty(), "{told}");
+                // A replacement deletes or retains the old resource as a whole.
+                assert!(fixed && member.losses.is_empty(), "{case}");
                 continue;
             }
             let lost = sample.verdict == Verdict::Lost;
-            assert_eq!(!member.losses.is_empty(), lost, "{told}: {change:?}");
-            assert_eq!(asks(&change) == "lost", lost, "{told}");
-            assert_eq!(member.risk == Risk::DataLoss, lost, "{told}");
+            assert_eq!(!member.losses.is_empty(), lost, "{case}: {change:?}");
+            assert_eq!(asks(&change) == "lost", lost, "{case}");
+            assert_eq!(member.risk == Risk::DataLoss, lost, "{case}");
             assert_eq!(
                 !change.notes.is_empty(),
                 sample.verdict == Verdict::Unclear,
-                "{told}: {change:?}"
+                "{case}: {change:?}"
             );
-            // The same for who reads the plan as JSON.
+            // The JSON of the plan contains the losses, too.
             let json = serde_json::to_value(&change).unwrap();
-            assert_eq!(json["members"][0]["losses"].is_array(), lost, "{told}");
+            assert_eq!(json["members"][0]["losses"].is_array(), lost, "{case}");
         }
     }
     assert!(seen > 500, "{seen}");
 }
 
 #[test]
-fn what_is_known_only_after_apply_is_said_and_not_marked() {
+fn notes_a_loss_that_is_unknown_until_apply() {
     let of = |value: Json| {
         template(
             "Thing",
@@ -307,19 +307,19 @@ fn what_is_known_only_after_apply_is_said_and_not_marked() {
     };
     let before = observed(&of(json!(168)), Some(true));
     let after = stack(of(json!({"Ref": "Hours"})), true);
-    let told = change(&before, &after);
-    assert_eq!(asks(&told), "free");
+    let unknown = change(&before, &after);
+    assert_eq!(asks(&unknown), "free");
     assert_eq!(
-        told.notes,
+        unknown.notes,
         [
             "`finance/db/thing`: the new value of `RetentionPeriodHours` cannot be compared before apply: perhaps older records are deleted"
         ]
     );
-    // A parameter whose value is known is no riddle.
+    // The loss is known if the value of the parameter is known.
     let parameters = BTreeMap::from([("Hours".into(), crate::values::Late::Known("24".into()))]);
-    let told = difference(&after, &parameters, &BTreeMap::new(), &before).unwrap();
-    assert_eq!(asks(&told), "lost");
-    assert_eq!(told.members[0].losses[0].after, Some("24".into()));
-    let addresses: BTreeSet<String> = told.loses_data.iter().map(ToString::to_string).collect();
+    let known = difference(&after, &parameters, &BTreeMap::new(), &before).unwrap();
+    assert_eq!(asks(&known), "lost");
+    assert_eq!(known.members[0].losses[0].after, Some("24".into()));
+    let addresses: BTreeSet<String> = known.loses_data.iter().map(ToString::to_string).collect();
     assert_eq!(addresses, BTreeSet::from(["finance/db/thing".to_owned()]));
 }
