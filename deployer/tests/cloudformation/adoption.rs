@@ -1,4 +1,4 @@
-//! Stacks of somebody else that a user takes over by name, and releases again.
+//! Tests of foreign stacks that the user adopts by name and that Terrace retains later.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use terrace_deployer::{Error, Plan, PlanOptions, Refusal};
 
 use crate::estate::{Estate, address, fault, held, name, queue, shown};
 
-/// Somebody else's stack of the name that component `jobs` has.
+/// Creates a foreign stack with the name of the stack of component `jobs`.
 fn occupy(estate: &Estate, resources: Json) {
     let tags = json!([{"Key": "team", "Value": "payments"}]);
     let template = json!({"Resources": resources}).to_string();
@@ -25,11 +25,14 @@ async fn adopting(estate: &Estate) -> Plan {
     options.adopt = vec!["platform/jobs".into()];
     options.approved = estate.approved.clone();
     let plan = terrace_deployer::plan(&estate.bundle, &estate.access, &options).await;
-    plan.unwrap_or_else(|error| panic!("no plan: {error}"))
+    plan.unwrap_or_else(|error| panic!("the plan failed: {error}"))
 }
 
 async fn refused(estate: &Estate, plan: &Plan) -> String {
-    let error = estate.try_apply(plan).await.expect_err("it is refused");
+    let error = estate
+        .try_apply(plan)
+        .await
+        .expect_err("the apply must be refused");
     assert!(
         matches!(error, Error::Refused(Refusal::DataLoss { .. })),
         "{error:?}"
@@ -51,7 +54,7 @@ fn tags(estate: &Estate) -> BTreeSet<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_adopted_stack_is_managed_and_released_when_it_is_dropped() {
+async fn manages_an_adopted_stack_and_retains_it_when_it_is_dropped() {
     let mut estate = Estate::new().await;
     occupy(&estate, json!({"Queue": queue(1), "Topic": topic("theirs")}));
     estate.want(
@@ -74,7 +77,7 @@ async fn an_adopted_stack_is_managed_and_released_when_it_is_dropped() {
             Metadata: - -> {"terrace":{"address":"platform/jobs/topic","holds-data":true}}
     "#]]
     .assert_eq(&shown(&plan));
-    estate.try_apply(&plan).await.expect("it is adopted");
+    estate.try_apply(&plan).await.expect("the stack must be adopted");
     let marked = [
         "terrace:adopted=true",
         "terrace:component=jobs",
@@ -82,7 +85,7 @@ async fn an_adopted_stack_is_managed_and_released_when_it_is_dropped() {
     ];
     assert_eq!(tags(&estate), marked.map(str::to_owned).into());
     assert!(estate.plan().await.is_empty());
-    // It is updated as any other, and remembers that it was adopted.
+    // Updates keep the mark of the adoption.
     estate.want(
         "jobs",
         json!({"Queue": held(queue(3)), "Topic": held(topic("theirs"))}),
@@ -98,13 +101,13 @@ async fn an_adopted_stack_is_managed_and_released_when_it_is_dropped() {
     "#]]
     .assert_eq(&estate.shown().await);
     estate.apply().await;
-    let stack = estate.described("jobs").expect("it stays");
+    let stack = estate.described("jobs").expect("the stack must remain");
     assert_eq!(
         (&stack["StackId"], &stack["StackStatus"]),
         (&id, &json!("UPDATE_COMPLETE"))
     );
     assert_eq!(tags(&estate), ["terrace:component=jobs".to_owned()].into());
-    // It is not ours any more, whatever is left of the state store.
+    // Terrace does not recognize the retained stack as its own.
     estate.want(
         "jobs",
         json!({"Queue": held(queue(4)), "Topic": held(topic("theirs"))}),
@@ -113,24 +116,27 @@ async fn an_adopted_stack_is_managed_and_released_when_it_is_dropped() {
     let error = estate
         .try_apply(&estate.plan().await)
         .await
-        .expect_err("it is not ours");
+        .expect_err("the stack is foreign");
     assert!(error.to_string().contains("exists already"), "{error}");
     let plan = estate.destroy_plan().await;
     assert!(plan.is_empty(), "{}", shown(&plan));
-    assert_eq!(estate.described("jobs").expect("it stays")["StackId"], id);
+    assert_eq!(
+        estate.described("jobs").expect("the stack must remain")["StackId"],
+        id
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_destroy_releases_an_adopted_stack_or_deletes_it_with_approval() {
+async fn destroy_retains_an_adopted_stack_unless_its_deletion_is_approved() {
     for approved in [false, true] {
         for lost in [false, true] {
             let mut estate = Estate::new().await;
             occupy(&estate, json!({"Queue": queue(1)}));
             estate.want("jobs", json!({"Queue": held(queue(1))}), json!({}));
             let plan = adopting(&estate).await;
-            estate.try_apply(&plan).await.expect("it is adopted");
+            estate.try_apply(&plan).await.expect("the stack must be adopted");
             if lost {
-                // The tag remembers it, too.
+                // Without the state store, the tag still marks the adoption.
                 let bucket = format!("terrace-assets-{}-eu-west-1", estate.account.id());
                 let all = json!({"Bucket": bucket, "Prefix": "environments/"});
                 let listed = estate.account.call("s3", "list_objects_v2", all);
@@ -146,15 +152,19 @@ async fn a_destroy_releases_an_adopted_stack_or_deletes_it_with_approval() {
             }
             let plan = terrace_deployer::destroy_plan(&estate.bundle, &estate.access, &options).await;
             let plan = plan.unwrap();
-            estate.try_apply(&plan).await.expect("it is destroyed");
-            let left = if approved { "absent" } else { "UPDATE_COMPLETE" };
-            assert_eq!(estate.status("jobs"), left, "{approved} {lost}");
+            estate.try_apply(&plan).await.expect("the destroy must succeed");
+            let expected = if approved { "absent" } else { "UPDATE_COMPLETE" };
+            assert_eq!(
+                estate.status("jobs"),
+                expected,
+                "approved: {approved}, state store lost: {lost}"
+            );
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_adoption_deletes_is_approved_by_name() {
+async fn an_adoption_requires_approval_for_the_resources_it_deletes() {
     let mut estate = Estate::new().await;
     occupy(&estate, json!({"Queue": queue(1), "Orders": topic("orders")}));
     estate.want("jobs", json!({"Queue": held(queue(1))}), json!({}));
@@ -162,7 +172,7 @@ async fn what_an_adoption_deletes_is_approved_by_name() {
     expect![[r#"
         this would lose data, so nothing was done
           this deletes resources of CloudFormation stack acme-dev-platform-jobs:
-            AWS::SNS::Topic `Orders` (arn:aws:sns:eu-west-1:ACCOUNT:orders), which somebody else created
+            AWS::SNS::Topic `Orders` (arn:aws:sns:eu-west-1:ACCOUNT:orders), which this environment did not create
           if that is what you want, approve each by its address:
             --approve 'platform/jobs/Stack["Orders"]'"#]]
     .assert_eq(&refused(&estate, &plan).await);
@@ -174,7 +184,7 @@ async fn what_an_adoption_deletes_is_approved_by_name() {
     estate
         .try_apply(&adopting(&estate).await)
         .await
-        .expect("it was approved");
+        .expect("the apply is approved");
     let topics = estate.account.call("sns", "list_topics", json!({}));
     assert_eq!(topics["Topics"], json!([]));
 }
@@ -198,42 +208,45 @@ async fn a_plan_to_adopt_writes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stack_that_cannot_be_updated_is_not_adopted() {
+async fn refuses_to_adopt_a_stack_that_cannot_be_updated() {
     let mut estate = Estate::new().await;
     estate.account.fail(&fault("create", "Bad", "no"));
     occupy(&estate, json!({"Queue": queue(1), "Bad": topic("bad")}));
     assert_eq!(estate.status("jobs"), "ROLLBACK_COMPLETE");
     estate.want("jobs", json!({"Queue": held(queue(1))}), json!({}));
     let plan = adopting(&estate).await;
-    let error = estate.try_apply(&plan).await.expect_err("it is refused");
+    let error = estate
+        .try_apply(&plan)
+        .await
+        .expect_err("the adoption must be refused");
     assert_eq!(error.exit_code(), 4);
     expect![[r#"
         platform/jobs/queue: CloudFormation stack `acme-dev-platform-jobs` cannot be adopted: its status is ROLLBACK_COMPLETE; its owner must bring it into a stable status first
-          declared at module:lake/module.yaml:3:1, for the component at components.yaml:3:1
-          help: or give the component another name"#]]
+          declared at module:lake/module.yaml:3:1, asked for at components.yaml:3:1
+          help: to leave it alone, rename the component"#]]
     .assert_eq(&error.to_string());
     assert_eq!(estate.status("jobs"), "ROLLBACK_COMPLETE");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_adoption_replaces_is_approved_by_name() {
+async fn an_adoption_requires_approval_for_the_resources_it_replaces() {
     let mut estate = Estate::new().await;
     occupy(&estate, json!({"Topic": topic("theirs")}));
     estate.want("jobs", json!({"Topic": topic("ours")}), json!({}));
-    let said = refused(&estate, &adopting(&estate).await).await;
+    let error = refused(&estate, &adopting(&estate).await).await;
     assert!(
-        said.contains(
-            "AWS::SNS::Topic `Topic` (arn:aws:sns:eu-west-1:ACCOUNT:theirs), which somebody else created"
+        error.contains(
+            "AWS::SNS::Topic `Topic` (arn:aws:sns:eu-west-1:ACCOUNT:theirs), which this environment did not create"
         ),
-        "{said}"
+        "{error}"
     );
-    assert!(said.contains("--approve 'platform/jobs/topic'"), "{said}");
+    assert!(error.contains("--approve 'platform/jobs/topic'"), "{error}");
     estate.approve("jobs", "Topic");
     estate
         .try_apply(&adopting(&estate).await)
         .await
-        .expect("it was approved");
-    // From then on it is ours as any other.
+        .expect("the apply is approved");
+    // From now on, a replacement needs no approval.
     estate.want("jobs", json!({"Topic": topic("ours-again")}), json!({}));
     estate.approved.clear();
     estate.apply().await;

@@ -1,4 +1,4 @@
-//! The bootstrap bucket: what it is like, and what goes into it.
+//! Tests of the bootstrap bucket: its configuration and its content.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ fn bucket(estate: &Estate) -> String {
     format!("terrace-assets-{}-eu-west-1", estate.account.id())
 }
 
-/// Wants a component whose stack names a script; gives the script's key in the bucket.
+/// Declares a component whose stack refers to a script. Returns the key of the script in the bucket.
 fn with_script(estate: &mut Estate) -> String {
     let digest = Digest::of_bytes(SCRIPT);
     let key = format!("assets/{digest}/script.py");
@@ -30,7 +30,7 @@ fn with_script(estate: &mut Estate) -> String {
     key
 }
 
-/// Resources whose template is too large to be sent with a request.
+/// Returns resources whose template is too large for a request.
 fn many(seconds: u32) -> Json {
     let mut resources = Map::new();
     for number in 0..160 {
@@ -41,14 +41,14 @@ fn many(seconds: u32) -> Json {
     resources.into()
 }
 
-/// The words of an error that has to be a refusal.
+/// Returns the text of an error, which must be a refusal.
 fn refusal<T: std::fmt::Debug>(estate: &Estate, outcome: Result<T, Error>) -> String {
-    let error = outcome.expect_err("it is refused");
+    let error = outcome.expect_err("the operation must be refused");
     assert_eq!(error.exit_code(), 4, "{error}");
     estate.neutral(&error.to_string())
 }
 
-/// All keys of an account's bucket that anybody put there.
+/// Returns all keys of a bucket of an account.
 fn keys(estate: &Estate, bucket: &str) -> Vec<String> {
     let listed = estate
         .account
@@ -59,22 +59,22 @@ fn keys(estate: &Estate, bucket: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bootstrap_makes_a_bucket_that_is_closed_and_can_be_run_again() {
+async fn bootstrap_creates_a_private_bucket_and_can_run_again() {
     let estate = Estate::without_bucket();
     let lines = bootstrap(&estate.bundle, &estate.access).await.unwrap();
     expect![[r#"
-        bucket `terrace-assets-ACCOUNT-eu-west-1` is created
+        bucket `terrace-assets-ACCOUNT-eu-west-1` was created
         public access is blocked
-        objects belong to the account
-        objects are encrypted
-        versions are kept
-        replaced versions are deleted after 90 days
-        requests without TLS are refused"#]]
+        object ownership is enforced
+        encryption is enabled
+        versioning is enabled
+        noncurrent versions are deleted after 90 days
+        requests without TLS are denied"#]]
     .assert_eq(&estate.neutral(&lines.join("\n")));
     let again = bootstrap(&estate.bundle, &estate.access).await.unwrap();
     assert_eq!(
         estate.neutral(&again[0]),
-        "bucket `terrace-assets-ACCOUNT-eu-west-1` is there"
+        "bucket `terrace-assets-ACCOUNT-eu-west-1` already exists"
     );
     let of = json!({"Bucket": format!("terrace-assets-{}-eu-west-1", estate.account.id())});
     let get = |operation: &str| estate.account.call("s3", operation, of.clone());
@@ -96,7 +96,7 @@ async fn bootstrap_makes_a_bucket_that_is_closed_and_can_be_run_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_account_added_to_the_bucket_stays() {
+async fn bootstrap_keeps_existing_settings_of_the_bucket() {
     let estate = Estate::without_bucket();
     let bucket = format!("terrace-assets-{}-eu-west-1", estate.account.id());
     let call = |operation: &str, mut parameters: serde_json::Value| {
@@ -151,7 +151,7 @@ async fn what_the_account_added_to_the_bucket_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_large_template_goes_through_the_bucket() {
+async fn uploads_a_large_template_to_the_bucket() {
     let mut estate = Estate::new().await;
     estate.want("jobs", many(30), json!({}));
     let size = estate.wanted("jobs").template.to_string().len();
@@ -166,7 +166,7 @@ async fn a_large_template_goes_through_the_bucket() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn assets_are_there_before_the_stack_that_names_them() {
+async fn uploads_assets_before_the_stack_that_uses_them() {
     let mut estate = Estate::new().await;
     let key = with_script(&mut estate);
     estate.apply().await;
@@ -176,7 +176,7 @@ async fn assets_are_there_before_the_stack_that_names_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_ledger_is_in_the_bucket() {
+async fn stores_the_ledger_in_the_bucket() {
     let mut estate = Estate::new().await;
     for seconds in [1, 2] {
         estate.want("jobs", json!({"Queue": queue(seconds)}), json!({}));
@@ -192,7 +192,7 @@ async fn the_ledger_is_in_the_bucket() {
     assert_eq!(history.broken_at, None);
 }
 
-/// Deletes the bucket with all versions of all that is in it.
+/// Deletes the bucket with all versions of its objects.
 fn delete_bucket(estate: &Estate) {
     let bucket = bucket(estate);
     let all = json!({"Bucket": bucket});
@@ -206,12 +206,12 @@ fn delete_bucket(estate: &Estate) {
     estate.account.call("s3", "delete_bucket", all);
 }
 
-/// Somebody else's bucket of this account's name, which lets everybody do everything.
-fn snipe(estate: &Estate) -> Estate {
+/// Creates a bucket with the name of this account's bucket in another account. Its policy allows everything.
+fn create_bucket_in_another_account(estate: &Estate) -> Estate {
     let other = Estate::without_bucket();
     let bucket = bucket(estate);
-    let place = json!({"Bucket": bucket, "CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"}});
-    other.account.call("s3", "create_bucket", place);
+    let request = json!({"Bucket": bucket, "CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"}});
+    other.account.call("s3", "create_bucket", request);
     let objects = [
         format!("arn:aws:s3:::{bucket}"),
         format!("arn:aws:s3:::{bucket}/*"),
@@ -226,57 +226,57 @@ fn snipe(estate: &Estate) -> Estate {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_of_another_account_is_neither_read_nor_written() {
     let mut estate = Estate::without_bucket();
-    let other = snipe(&estate);
+    let other = create_bucket_in_another_account(&estate);
     with_script(&mut estate);
-    let told = expect![[r#"
-        bucket `terrace-assets-ACCOUNT-eu-west-1` belongs to another account than ACCOUNT
-          help: nothing was read from it or written to it: its owner would see what terrace deploys, and could change it. Bucket names are unique across all accounts; terrace cannot be used here until this one is free"#]];
-    told.assert_eq(&refusal(&estate, estate.try_plan().await));
-    told.assert_eq(&refusal(&estate, estate.try_destroy_plan().await));
-    told.assert_eq(&refusal(&estate, bootstrap(&estate.bundle, &estate.access).await));
-    told.assert_eq(&refusal(&estate, history(&estate.bundle, &estate.access).await));
+    let expected = expect![[r#"
+        bucket `terrace-assets-ACCOUNT-eu-west-1` belongs to another account, not to ACCOUNT
+          help: Terrace neither reads nor writes this bucket: its owner could see and change what Terrace deploys. Bucket names are unique across all accounts, so Terrace cannot be used in this account and region until the name is free"#]];
+    expected.assert_eq(&refusal(&estate, estate.try_plan().await));
+    expected.assert_eq(&refusal(&estate, estate.try_destroy_plan().await));
+    expected.assert_eq(&refusal(&estate, bootstrap(&estate.bundle, &estate.access).await));
+    expected.assert_eq(&refusal(&estate, history(&estate.bundle, &estate.access).await));
     assert_eq!(keys(&other, &bucket(&estate)), [""; 0]);
     assert_eq!(estate.status("jobs"), "absent");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bucket_that_somebody_else_has_taken_since_is_not_used() {
+async fn refuses_a_bucket_that_another_account_created_after_the_plan() {
     let mut estate = Estate::new().await;
     with_script(&mut estate);
     estate.apply().await;
     estate.want("more", json!({"Queue": queue(1)}), json!({}));
     let plan = estate.plan().await;
     delete_bucket(&estate);
-    let other = snipe(&estate);
-    let said = refusal(&estate, estate.try_apply(&plan).await);
-    assert!(said.contains("belongs to another account"), "{said}");
-    let said = refusal(&estate, estate.try_destroy_plan().await);
-    assert!(said.contains("belongs to another account"), "{said}");
+    let other = create_bucket_in_another_account(&estate);
+    let error = refusal(&estate, estate.try_apply(&plan).await);
+    assert!(error.contains("belongs to another account"), "{error}");
+    let error = refusal(&estate, estate.try_destroy_plan().await);
+    assert!(error.contains("belongs to another account"), "{error}");
     assert_eq!(keys(&other, &bucket(&estate)), [""; 0]);
     assert_eq!(estate.status("jobs"), "CREATE_COMPLETE");
     assert_eq!(estate.status("more"), "absent");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_bucket_a_plan_is_made_and_an_apply_is_refused() {
+async fn plans_without_the_bucket_but_refuses_to_apply() {
     let mut estate = Estate::without_bucket();
     estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
     let plan = estate.plan().await;
     expect![[r#"
-        an apply will be refused: account ACCOUNT has not been prepared for terrace in eu-west-1: there is no bucket `terrace-assets-ACCOUNT-eu-west-1`
-          help: create it once:
+        an apply will be refused: account ACCOUNT is not bootstrapped in eu-west-1: bucket `terrace-assets-ACCOUNT-eu-west-1` does not exist
+          help: create the bucket:
             terrace bootstrap -e dev"#]]
     .assert_eq(&estate.neutral(&plan.notes.join("\n")));
     expect![[r#"
-        account ACCOUNT has not been prepared for terrace in eu-west-1: there is no bucket `terrace-assets-ACCOUNT-eu-west-1`
-          help: create it once:
+        account ACCOUNT is not bootstrapped in eu-west-1: bucket `terrace-assets-ACCOUNT-eu-west-1` does not exist
+          help: create the bucket:
             terrace bootstrap -e dev"#]]
     .assert_eq(&refusal(&estate, estate.try_apply(&plan).await));
     assert_eq!(estate.status("jobs"), "absent");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_plan_that_has_to_put_a_template_into_the_bucket_is_refused_without_it() {
+async fn refuses_a_change_set_preview_of_a_large_template_without_the_bucket() {
     let mut estate = Estate::new().await;
     estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
     estate.apply().await;
@@ -284,9 +284,9 @@ async fn a_plan_that_has_to_put_a_template_into_the_bucket_is_refused_without_it
     estate.want("jobs", many(1), json!({}));
     let mut options = PlanOptions::everything();
     options.preview.change_set = true;
-    let asked = terrace_deployer::plan(&estate.bundle, &estate.access, &options).await;
-    let said = refusal(&estate, asked);
-    assert!(said.contains("terrace bootstrap -e dev"), "{said}");
+    let planned = terrace_deployer::plan(&estate.bundle, &estate.access, &options).await;
+    let error = refusal(&estate, planned);
+    assert!(error.contains("terrace bootstrap -e dev"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -311,43 +311,43 @@ async fn every_request_for_the_bucket_states_its_owner() {
     let of_bucket: Vec<&String> = heads.iter().filter(|head| head.contains(&bucket)).collect();
     assert!(of_bucket.len() > 40, "{}", of_bucket.len());
     for head in of_bucket {
-        let stated = head.lines().any(|line| line.eq_ignore_ascii_case(&owner));
-        // Creating a bucket takes no such condition, and is refused for a name that is taken.
+        let states_owner = head.lines().any(|line| line.eq_ignore_ascii_case(&owner));
+        // The creation of a bucket does not support this condition, and fails if the name is taken.
         let url = head.split(' ').nth(1).unwrap_or_default();
         let path = url.split('?').next().unwrap_or_default().trim_matches('/');
         let creates = head.starts_with("PUT ") && path == bucket && !url.contains('?');
-        assert!(stated || creates, "{head}");
+        assert!(states_owner || creates, "{head}");
     }
 }
 
-/// Puts an object into the bucket that is not what its key names, as somebody with access to it could.
+/// Writes an object that does not match the digest in its key, as a user with access to the bucket could.
 fn plant(estate: &Estate, key: &str) {
     let object = json!({"Bucket": bucket(estate), "Key": key, "Body": "print('mine')"});
     estate.account.call("s3", "put_object", object);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_asset_that_is_not_what_its_key_names_is_not_used() {
+async fn refuses_an_asset_that_does_not_match_its_digest() {
     let mut estate = Estate::new().await;
     let key = with_script(&mut estate);
     plant(&estate, &key);
     let plan = estate.plan().await;
-    let said = refusal(&estate, estate.try_apply(&plan).await);
+    let error = refusal(&estate, estate.try_apply(&plan).await);
     expect![[r#"
-        `assets/d287bb7f9d15abdc5b6e98536263815744b6ef21c8f3c839fc434ca70d8efe99/script.py` in bucket `terrace-assets-ACCOUNT-eu-west-1` is not the file that its name states: somebody else wrote it
-          help: find out who did (the bucket keeps versions), delete it, and run this again:
+        the content of `assets/d287bb7f9d15abdc5b6e98536263815744b6ef21c8f3c839fc434ca70d8efe99/script.py` in bucket `terrace-assets-ACCOUNT-eu-west-1` does not match the digest in its name: another user wrote it
+          help: find out who wrote it (the bucket keeps versions), delete it, and run this command again:
             aws s3api list-object-versions --bucket terrace-assets-ACCOUNT-eu-west-1 --prefix assets/d287bb7f9d15abdc5b6e98536263815744b6ef21c8f3c839fc434ca70d8efe99/script.py
             aws s3api delete-object --bucket terrace-assets-ACCOUNT-eu-west-1 --key assets/d287bb7f9d15abdc5b6e98536263815744b6ef21c8f3c839fc434ca70d8efe99/script.py"#]]
-    .assert_eq(&said);
+    .assert_eq(&error);
     assert_eq!(estate.status("jobs"), "absent");
-    // The right one may come from anywhere, with a checksum of S3's or without.
+    // Terrace accepts an object with the right content, even if S3 has stored no checksum of it.
     let object = json!({"Bucket": bucket(&estate), "Key": key, "Body": "print(1)"});
     estate.account.call("s3", "put_object", object);
     estate.apply().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_template_that_is_not_what_its_key_names_is_not_used() {
+async fn refuses_a_template_that_does_not_match_its_digest() {
     let mut estate = Estate::new().await;
     estate.want("jobs", many(1), json!({}));
     let text = to_json_compact(&estate.wanted("jobs").template);
@@ -359,14 +359,14 @@ async fn a_template_that_is_not_what_its_key_names_is_not_used() {
     let error = estate
         .try_apply(&plan)
         .await
-        .expect_err("it is not used")
+        .expect_err("the object must be rejected")
         .to_string();
-    assert!(error.contains("is not the file that its name states"), "{error}");
+    assert!(error.contains("does not match the digest in its name"), "{error}");
     assert_eq!(estate.status("jobs"), "absent");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_asset_whose_bytes_are_not_those_of_its_digest_is_not_uploaded() {
+async fn does_not_upload_an_asset_that_differs_from_its_digest() {
     let mut estate = Estate::new().await;
     let key = with_script(&mut estate);
     let asset = estate.bundle.assets.values_mut().next().expect("an asset");
@@ -375,10 +375,10 @@ async fn an_asset_whose_bytes_are_not_those_of_its_digest_is_not_uploaded() {
     let error = estate
         .try_apply(&plan)
         .await
-        .expect_err("it is not used")
+        .expect_err("the object must be rejected")
         .to_string();
     assert!(
-        error.contains(&format!("the content of `{key}` is not what its digest")),
+        error.contains(&format!("the content of `{key}` does not match its digest")),
         "{error}"
     );
     assert!(!keys(&estate, &bucket(&estate)).contains(&key));
@@ -386,7 +386,7 @@ async fn an_asset_whose_bytes_are_not_those_of_its_digest_is_not_uploaded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bundle_that_somebody_changed_is_not_believed() {
+async fn refuses_a_stored_bundle_that_another_user_changed() {
     let mut estate = Estate::new().await;
     estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
     estate.apply().await;
@@ -394,20 +394,23 @@ async fn a_bundle_that_somebody_changed_is_not_believed() {
     let of_bundles = |key: &String| key.starts_with("environments/acme.dev/bundles/");
     let key = keys(&estate, &bucket).into_iter().find(of_bundles);
     let key = key.expect("the bundle of the release");
-    // It says that one more stack was delivered, which a plan would then look for and delete.
+    // The forged bundle lists another stack, which a plan would find and delete.
     let mut forged = estate.bundle.clone();
     forged.artifacts[0].id = terrace_artifact::ArtifactId::stack("aws", "payments");
     let forged = serde_json::to_string(&forged).unwrap();
     let object = json!({"Bucket": bucket, "Key": key, "Body": forged});
     estate.account.call("s3", "put_object", object);
-    let told = refusal(&estate, estate.try_plan().await);
+    let error = refusal(&estate, estate.try_plan().await);
     assert!(
-        told.contains("does not match its digest in the ledger: it was changed after the release"),
-        "{told}"
+        error.contains("is not the bundle that the ledger names: somebody changed it"),
+        "{error}"
     );
-    let told = refusal(&estate, estate.try_destroy_plan().await);
-    assert!(told.contains("does not match its digest in the ledger"), "{told}");
-    // Without it only history is lost.
+    let error = refusal(&estate, estate.try_destroy_plan().await);
+    assert!(
+        error.contains("is not the bundle that the ledger names"),
+        "{error}"
+    );
+    // Without the stored bundle, only history is lost.
     estate
         .account
         .call("s3", "delete_object", json!({"Bucket": bucket, "Key": key}));

@@ -1,11 +1,11 @@
-//! What is in a stack of ours and not from us, or has lost its guards, is deleted only if it is approved by name.
+//! Tests that foreign resources and unprotected data in a managed stack are deleted only with approval by name.
 
 use serde_json::{Value as Json, json};
 use terrace_deployer::{Error, Plan, Refusal};
 
 use crate::estate::{Estate, fault, name, queue};
 
-/// A table that is marked to hold data, as the compiler would.
+/// Returns a table with the marks that the compiler gives to a resource with data.
 fn table(name: &str) -> Json {
     json!({"Type": "AWS::DynamoDB::Table", "Metadata": {"holds": true}, "DeletionPolicy": "Retain", "Properties": {
         "TableName": name, "BillingMode": "PAY_PER_REQUEST",
@@ -13,7 +13,7 @@ fn table(name: &str) -> Json {
         "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}})
 }
 
-/// Somebody updates the stack of component `jobs` by hand.
+/// Updates the stack of component `jobs` as another user.
 fn edit(estate: &Estate, edit: impl Fn(&mut Json)) {
     let of = json!({"StackName": name("jobs")});
     let template = estate.account.call("cloudformation", "get_template", of)["TemplateBody"].clone();
@@ -30,19 +30,22 @@ fn tables(estate: &Estate) -> Json {
     estate.account.call("dynamodb", "list_tables", json!({}))["TableNames"].clone()
 }
 
-/// What is deleted, and how that is approved.
+/// The deleted resource, and the address that approves its deletion.
 const ORDERS: [&str; 2] = [
-    "AWS::DynamoDB::Table `Orders` (orders), which somebody else created",
+    "AWS::DynamoDB::Table `Orders` (orders), which this environment did not create",
     r#"platform/jobs/Stack["Orders"]"#,
 ];
 const TABLE: [&str; 2] = [
-    "AWS::DynamoDB::Table `Table` (orders), which holds data and has lost its guards: somebody else changed its template",
+    "AWS::DynamoDB::Table `Table` (orders), which holds data and is no longer protected: another user changed its template",
     "platform/jobs/table",
 ];
 
-/// Fails unless a plan is refused for one resource, in exactly these words.
+/// Checks that a plan is refused for one resource, with exactly this message.
 async fn is_refused_for(estate: &Estate, plan: &Plan, what: &str, [resource, address]: [&str; 2]) {
-    let error = estate.try_apply(plan).await.expect_err("it is refused");
+    let error = estate
+        .try_apply(plan)
+        .await
+        .expect_err("the apply must be refused");
     assert!(
         matches!(error, Error::Refused(Refusal::DataLoss { .. })),
         "{error:?}"
@@ -71,8 +74,8 @@ async fn with_an_unguarded_table() -> Estate {
     estate
 }
 
-/// A stack of ours into which somebody has put a table.
-async fn with_a_table_of_somebodys() -> Estate {
+/// Deploys component `jobs`. Then another user adds a table to its stack.
+async fn with_a_foreign_table() -> Estate {
     let mut estate = Estate::new().await;
     estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
     estate.apply().await;
@@ -85,8 +88,8 @@ async fn with_a_table_of_somebodys() -> Estate {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_update_deletes_nothing_that_somebody_else_put_into_the_stack() {
-    let mut estate = with_a_table_of_somebodys().await;
+async fn an_update_does_not_delete_resources_that_another_user_added() {
+    let mut estate = with_a_foreign_table().await;
     for seconds in [1, 2] {
         estate.want("jobs", json!({"Queue": queue(seconds)}), json!({}));
         let plan = estate.plan().await;
@@ -107,9 +110,9 @@ async fn an_update_deletes_nothing_that_somebody_else_put_into_the_stack() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stack_is_not_deleted_with_what_somebody_else_put_into_it() {
+async fn refuses_to_delete_a_stack_with_resources_that_another_user_added() {
     for destroyed in [false, true] {
-        let mut estate = with_a_table_of_somebodys().await;
+        let mut estate = with_a_foreign_table().await;
         let plan = if destroyed {
             estate.destroy_plan().await
         } else {
@@ -128,16 +131,16 @@ async fn a_stack_is_not_deleted_with_what_somebody_else_put_into_it() {
         estate
             .approved
             .insert(r#"platform/jobs/Stack["Orders"]"#.parse().unwrap());
-        estate.try_apply(&plan).await.expect("it was approved");
+        estate.try_apply(&plan).await.expect("the apply is approved");
         assert_eq!(estate.status("jobs"), "absent");
         assert_eq!(tables(&estate), json!([]));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_came_into_the_stack_after_the_plan_was_made_is_not_deleted() {
+async fn does_not_delete_resources_that_were_added_after_the_plan() {
     for destroyed in [false, true] {
-        let mut estate = with_a_table_of_somebodys().await;
+        let mut estate = with_a_foreign_table().await;
         edit(&estate, |resources| {
             resources.as_object_mut().expect("resources").remove("Orders");
         });
@@ -151,14 +154,14 @@ async fn what_came_into_the_stack_after_the_plan_was_made_is_not_deleted() {
             resources["Orders"] = table("orders");
             drop_guards(&mut resources["Orders"]);
         });
-        let error = estate.try_apply(&plan).await.expect_err("it is stale");
+        let error = estate.try_apply(&plan).await.expect_err("the plan is stale");
         assert!(matches!(error, Error::Refused(Refusal::Stale(_))), "{error:?}");
         assert_eq!(tables(&estate), json!(["orders"]));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_holder_of_data_is_guarded_after_somebody_took_its_marks_off() {
+async fn protects_data_after_another_user_removed_the_marks() {
     for how in ["removed", "dropped", "destroyed"] {
         let mut estate = with_an_unguarded_table().await;
         let plan = match how {
@@ -179,13 +182,13 @@ async fn a_holder_of_data_is_guarded_after_somebody_took_its_marks_off() {
         is_refused_for(&estate, &plan, what, TABLE).await;
         assert_eq!(tables(&estate), json!(["orders"]), "{how}");
         estate.approve("jobs", "Table");
-        estate.try_apply(&plan).await.expect("it was approved");
+        estate.try_apply(&plan).await.expect("the apply is approved");
         assert_eq!(tables(&estate), json!([]), "{how}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn guards_that_somebody_took_off_are_put_back() {
+async fn restores_guards_that_another_user_removed() {
     let estate = with_an_unguarded_table().await;
     estate.apply().await;
     let of = json!({"StackName": name("jobs")});
@@ -197,7 +200,7 @@ async fn guards_that_somebody_took_off_are_put_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_failed_update_took_back_is_still_ours() {
+async fn resources_of_a_rolled_back_update_are_still_managed() {
     let mut estate = Estate::new().await;
     estate.want("jobs", json!({"Queue": queue(1), "Old": queue(1)}), json!({}));
     estate.apply().await;
@@ -205,14 +208,14 @@ async fn what_a_failed_update_took_back_is_still_ours() {
     estate.want("jobs", json!({"Queue": queue(2)}), json!({}));
     let _ = estate.apply_fails().await;
     assert_eq!(estate.status("jobs"), "UPDATE_ROLLBACK_COMPLETE");
-    // The template is the one before the last attempt: nothing in it is a stranger.
+    // After the rollback, the stack has the previous template of Terrace. None of its resources is foreign.
     estate.apply().await;
     assert_eq!(estate.status("jobs"), "UPDATE_COMPLETE");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_somebody_else_made_is_not_replaced_because_it_is_declared_now() {
-    let mut estate = with_a_table_of_somebodys().await;
+async fn does_not_replace_a_foreign_resource_that_a_component_declares_later() {
+    let mut estate = with_a_foreign_table().await;
     let mut other = table("others");
     other["Metadata"] = json!({});
     estate.want("jobs", json!({"Queue": queue(1), "Orders": other}), json!({}));
@@ -220,21 +223,21 @@ async fn what_somebody_else_made_is_not_replaced_because_it_is_declared_now() {
     let error = estate
         .try_apply(&plan)
         .await
-        .expect_err("it is refused")
+        .expect_err("the apply must be refused")
         .to_string();
     assert!(
-        error.contains("`Orders` (orders), which somebody else created"),
+        error.contains("`Orders` (orders), which this environment did not create"),
         "{error}"
     );
     assert!(error.contains("--approve 'platform/jobs/orders'"), "{error}");
     assert_eq!(tables(&estate), json!(["orders"]));
-    // As it is, it becomes ours, and the plan says so.
+    // Without a replacement, the plan notes that this environment manages the table from now on.
     let mut same = table("orders");
     same["Properties"]["Tags"] = json!([{"Key": "team", "Value": "sales"}]);
     estate.want("jobs", json!({"Queue": queue(1), "Orders": same}), json!({}));
     let shown = estate.shown().await;
     assert!(
-        shown.contains("note: `Orders`: somebody else put it into the stack, and it is declared now"),
+        shown.contains("note: `Orders`: another user added it to the stack, and a component declares it now"),
         "{shown}"
     );
     estate.apply().await;

@@ -1,4 +1,4 @@
-//! Stacks are created, updated, replaced and deleted, and are as they were asked for afterwards.
+//! Tests that stacks are created, updated, replaced and deleted, and reach the desired state.
 
 use expect_test::expect;
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::estate::{Estate, name, queue};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stack_is_created_with_what_the_template_says() {
+async fn creates_a_stack_with_the_resources_of_its_template() {
     let mut estate = Estate::new().await;
     let bucket = format!("acme-dev-lake-raw-{}", estate.account.id());
     estate.want(
@@ -50,7 +50,7 @@ async fn a_stack_is_created_with_what_the_template_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_is_planned_field_by_field_and_made() {
+async fn plans_each_changed_field_and_updates_the_stack() {
     let mut estate = Estate::new().await;
     estate.want("jobs", json!({"Queue": queue(30), "Other": queue(5)}), json!({}));
     estate.apply().await;
@@ -88,7 +88,7 @@ async fn a_change_is_planned_field_by_field_and_made() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn going_back_to_what_was_there_before_is_a_change_like_any_other() {
+async fn applies_a_return_to_an_earlier_template() {
     let mut estate = Estate::new().await;
     for seconds in [10, 20, 10, 20] {
         estate.want("jobs", json!({"Queue": queue(seconds)}), json!({}));
@@ -97,7 +97,7 @@ async fn going_back_to_what_was_there_before_is_a_change_like_any_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replacement_is_foreseen_with_what_refers_to_it() {
+async fn predicts_a_replacement_and_updates_the_resources_that_refer_to_it() {
     let mut estate = Estate::new().await;
     let with = |fifo: &str| {
         json!({
@@ -135,7 +135,7 @@ async fn a_replacement_is_foreseen_with_what_refers_to_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn outputs_of_one_stack_are_parameters_of_another() {
+async fn passes_outputs_of_one_stack_as_parameters_to_another() {
     let mut estate = Estate::new().await;
     let producer =
         |name: &str| json!({"Topic": {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": name}}});
@@ -159,7 +159,7 @@ async fn outputs_of_one_stack_are_parameters_of_another() {
         estate.output("topics", "Arn").as_str()
     );
 
-    // A change of the producer that leaves its output alone is none of the consumer's business.
+    // A change of the producer that keeps its output does not change the consumer.
     let mut tagged = producer("one");
     tagged["Topic"]["Properties"]["DisplayName"] = "orders".into();
     estate.want("topics", tagged, outputs.clone());
@@ -171,7 +171,7 @@ async fn outputs_of_one_stack_are_parameters_of_another() {
     .assert_eq(&estate.shown().await);
     estate.apply().await;
 
-    // One that replaces it reaches the consumer, with a value that is known only later.
+    // A replacement of the producer changes the consumer. The new value is known after apply.
     estate.want("topics", producer("two"), outputs);
     expect![[r#"
         Update acme-dev-platform-topics (Replace): a resource in it changes
@@ -193,7 +193,7 @@ async fn outputs_of_one_stack_are_parameters_of_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn consumer_and_producer_go_in_one_apply() {
+async fn deletes_consumer_and_producer_in_one_apply() {
     let mut estate = Estate::new().await;
     estate.want(
         "topics",
@@ -207,7 +207,7 @@ async fn consumer_and_producer_go_in_one_apply() {
     estate.apply().await;
     estate.drop_component("topics");
     estate.drop_component("jobs");
-    // The producer cannot go while the consumer imports from it: the order is the consumer's template's own.
+    // CloudFormation does not delete the producer while the consumer imports from it. The template of the consumer records the order.
     expect![[r#"
         Delete acme-dev-platform-jobs (None): no longer in the stack
           Delete platform/jobs/queue (None): its stack is deleted
@@ -227,7 +227,7 @@ async fn consumer_and_producer_go_in_one_apply() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_can_be_destroyed() {
+async fn destroys_all_stacks() {
     let mut estate = Estate::new().await;
     estate.want(
         "topics",
@@ -247,7 +247,7 @@ async fn everything_can_be_destroyed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cloudformation_does_not_count_as_a_change_is_none() {
+async fn ignores_differences_that_cloudformation_does_not_count_as_changes() {
     let mut estate = Estate::new().await;
     estate.want("jobs", json!({"Queue": queue(30), "Other": queue(5)}), json!({}));
     estate.apply().await;
@@ -258,7 +258,7 @@ async fn what_cloudformation_does_not_count_as_a_change_is_none() {
     template["Parameters"] = json!({"Unused": {"Type": "String", "Default": "x"}});
     stack.template = terrace_artifact::Value::from_json(&template);
     assert_eq!(estate.shown().await, "no changes\n");
-    // Its own policy is one, and takes the rest along.
+    // CloudFormation counts a deletion policy as a change, and deploys the other differences with it.
     let stack = estate.wanted("jobs");
     template["Resources"]["Queue"]["DeletionPolicy"] = "Retain".into();
     stack.template = terrace_artifact::Value::from_json(&template);
@@ -267,7 +267,7 @@ async fn what_cloudformation_does_not_count_as_a_change_is_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tags_of_a_stack_change_with_all_that_is_in_it() {
+async fn changes_the_tags_of_a_stack() {
     let mut estate = Estate::new().await;
     estate.want("jobs", json!({"Queue": queue(30)}), json!({}));
     estate.apply().await;
@@ -284,7 +284,7 @@ async fn tags_of_a_stack_change_with_all_that_is_in_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn roles_are_created_with_the_capability_that_takes() {
+async fn creates_named_roles_with_the_required_capability() {
     let mut estate = Estate::new().await;
     let trust = json!({"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Principal": {"Service": "glue.amazonaws.com"}, "Action": "sts:AssumeRole"}]});

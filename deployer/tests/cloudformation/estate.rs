@@ -1,4 +1,4 @@
-//! An account with a few CloudFormation stacks in it, described as the compiler would.
+//! An account with a few CloudFormation stacks, described in the form of the compiler.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -17,7 +17,7 @@ use terrace_deployer::{
 };
 use terrace_tests::servers::{Account, Fault, aws};
 
-/// An account, and what is wanted in it.
+/// An account and its desired stacks.
 pub(crate) struct Estate {
     pub(crate) account: Account<'static>,
     pub(crate) access: Access,
@@ -27,16 +27,16 @@ pub(crate) struct Estate {
 }
 
 impl Estate {
-    /// An account that has been bootstrapped, and nothing wanted in it yet.
+    /// Returns a bootstrapped account without desired stacks.
     pub(crate) async fn new() -> Estate {
         let estate = Estate::without_bucket();
         bootstrap(&estate.bundle, &estate.access)
             .await
-            .expect("it is bootstrapped");
+            .expect("the bootstrap must succeed");
         estate
     }
 
-    /// An account nobody has touched.
+    /// Returns an account without a bootstrap bucket.
     pub(crate) fn without_bucket() -> Estate {
         let account = aws().account();
         let endpoint = account
@@ -69,7 +69,7 @@ impl Estate {
         }
     }
 
-    /// Wants a component's stack with these resources (as in a template) and these outputs.
+    /// Declares the stack of a component with these resources and outputs, in the form of a template.
     pub(crate) fn want(&mut self, component: &str, resources: Json, outputs: Json) -> &mut Stack {
         let stack = self.stack(component, resources, outputs);
         let artifact = Artifact {
@@ -84,7 +84,7 @@ impl Estate {
         self.wanted(component)
     }
 
-    /// The wanted stack of a component, to change.
+    /// Returns the desired stack of a component for changes.
     pub(crate) fn wanted(&mut self, component: &str) -> &mut Stack {
         match &mut self.artifact(component).body {
             Body::Stack(stack) => stack,
@@ -92,14 +92,14 @@ impl Estate {
         }
     }
 
-    /// Wants a component no more.
+    /// Removes a component from the desired state.
     pub(crate) fn drop_component(&mut self, component: &str) {
         self.bundle
             .artifacts
             .retain(|artifact| artifact.id != id(component));
     }
 
-    /// Fills a parameter of one component's stack from an output of another's.
+    /// Binds a parameter of the stack of one component to an output of the stack of another.
     pub(crate) fn bind(&mut self, component: &str, parameter: &str, from: &str, output: &str) {
         let source = Source {
             artifact: id(from),
@@ -125,7 +125,7 @@ impl Estate {
             .artifacts
             .iter_mut()
             .find(|artifact| artifact.id == id(component));
-        found.expect("a wanted component")
+        found.expect("a declared component")
     }
 
     fn stack(&self, component: &str, mut resources: Json, outputs: Json) -> Stack {
@@ -136,7 +136,7 @@ impl Estate {
             let holds_data = resource["Metadata"]["holds"] == true;
             let fields = resource.as_object_mut().expect("a resource");
             fields.remove("Metadata");
-            // As the compiler marks what holds data, and what its module says to hold none although its type does.
+            // The compiler marks resources with data, and resources whose module declares that they hold none although their type does.
             let by_type = data_of_type(fields["Type"].as_str().unwrap_or_default()).class == DataClass::Data;
             if holds_data || by_type {
                 let marks = json!({"terrace": {"address": address.to_string(), "holds-data": holds_data}});
@@ -183,7 +183,7 @@ impl Estate {
     pub(crate) async fn plan(&self) -> Plan {
         self.try_plan()
             .await
-            .unwrap_or_else(|error| panic!("no plan: {error}"))
+            .unwrap_or_else(|error| panic!("the plan failed: {error}"))
     }
 
     pub(crate) async fn try_destroy_plan(&self) -> Result<Plan, Error> {
@@ -193,15 +193,15 @@ impl Estate {
     pub(crate) async fn destroy_plan(&self) -> Plan {
         self.try_destroy_plan()
             .await
-            .unwrap_or_else(|error| panic!("no plan: {error}"))
+            .unwrap_or_else(|error| panic!("the plan failed: {error}"))
     }
 
-    /// The plan as a person reads it, with this account's number taken out.
+    /// Returns the plan as a user reads it, without the id of this account.
     pub(crate) async fn shown(&self) -> String {
         self.neutral(&shown(&self.plan().await))
     }
 
-    /// A text without this account's number, and without what differs from run to run.
+    /// Replaces the id of this account, which differs from run to run.
     pub(crate) fn neutral(&self, text: &str) -> String {
         text.replace(self.account.id(), "ACCOUNT")
     }
@@ -225,35 +225,35 @@ impl Estate {
         apply(plan, access, &options, events).await
     }
 
-    /// Plans and applies; afterwards a second plan is empty.
+    /// Plans and applies. Checks that a second plan is empty.
     pub(crate) async fn apply(&self) -> Report {
         let plan = self.plan().await;
         let report = self
             .try_apply(&plan)
             .await
-            .unwrap_or_else(|error| panic!("not applied: {error}"));
+            .unwrap_or_else(|error| panic!("the apply failed: {error}"));
         let again = self.plan().await;
         assert!(again.is_empty(), "a second plan is not empty:\n{}", shown(&again));
         report
     }
 
-    /// What is wanted cannot be deployed: the error of an apply.
+    /// Returns the error of an apply that must fail.
     pub(crate) async fn apply_fails(&self) -> String {
         let plan = self.plan().await;
         match self.try_apply(&plan).await {
-            Ok(_) => panic!("it was applied"),
+            Ok(_) => panic!("the apply succeeded"),
             Err(error) => self.neutral(&error.to_string()),
         }
     }
 
-    /// What `DescribeStacks` says of a component's stack.
+    /// Returns the description of the stack of a component, as `DescribeStacks` returns it.
     pub(crate) fn described(&self, component: &str) -> Option<Json> {
-        let asked = json!({"StackName": name(component)});
-        let answer = self
+        let request = json!({"StackName": name(component)});
+        let response = self
             .account
-            .try_call("cloudformation", "describe_stacks", asked)
+            .try_call("cloudformation", "describe_stacks", request)
             .ok()?;
-        answer["Stacks"].get(0).cloned()
+        response["Stacks"].get(0).cloned()
     }
 
     pub(crate) fn status(&self, component: &str) -> String {
@@ -274,7 +274,7 @@ impl Estate {
     }
 }
 
-/// A plan in short: a line for each step, member and field that changes.
+/// Formats a plan with a line for each changed step, member and field.
 pub(crate) fn shown(plan: &Plan) -> String {
     let mut out = String::new();
     for step in plan.changes() {
@@ -335,7 +335,7 @@ fn fields(fields: &[Field], indent: &str, out: &mut String) {
     }
 }
 
-/// The access of somebody with this account's key.
+/// Returns the access of a user whose access key is `key`, the id of an account.
 pub(crate) fn access(endpoint: &str, key: &str) -> Access {
     Access {
         folder: PathBuf::from("."),
@@ -379,13 +379,13 @@ fn origin(line: u32) -> Origin {
     }
 }
 
-/// A queue.
-/// A resource that its component declares to hold data.
+/// Marks a resource as one whose component declares that it holds data.
 pub(crate) fn held(mut resource: Json) -> Json {
     resource["Metadata"] = json!({"holds": true});
     resource
 }
 
+/// Returns a queue with this visibility timeout.
 pub(crate) fn queue(seconds: u32) -> Json {
     json!({"Type": "AWS::SQS::Queue", "Properties": {"VisibilityTimeout": seconds}})
 }

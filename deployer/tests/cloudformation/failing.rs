@@ -1,4 +1,4 @@
-//! What goes wrong is told from its first cause, and mended by running again.
+//! Tests that failures report their first cause, and that the next apply recovers from them.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::estate::{Estate, access, fault, held, name, queue};
 use crate::proxy::{Cut, Proxy};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stack_that_cannot_be_created_says_why_and_is_created_by_the_next_run() {
+async fn a_create_that_fails_reports_its_cause_and_is_retried_by_the_next_apply() {
     let mut estate = Estate::new().await;
     estate.want(
         "jobs",
@@ -25,13 +25,13 @@ async fn a_stack_that_cannot_be_created_says_why_and_is_created_by_the_next_run(
         0 of 1 steps done
 
         failed: create CloudFormation stack acme-dev-platform-jobs
-        platform/jobs/beta: `acme-dev-platform-jobs` could not be created, and was rolled back
-          cause: `Beta` (AWS::SQS::Queue): CREATE_FAILED: the limit of queues is reached
-          declared at module:lake/module.yaml:11:1, for the component at components.yaml:3:1"#]]
+        platform/jobs/beta: `acme-dev-platform-jobs` could not be created and was rolled back
+          because: `Beta` (AWS::SQS::Queue): CREATE_FAILED: the limit of queues is reached
+          declared at module:lake/module.yaml:11:1, asked for at components.yaml:3:1"#]]
     .assert_eq(&error);
     assert_eq!(estate.status("jobs"), "ROLLBACK_COMPLETE");
     expect![[r#"
-        Replace acme-dev-platform-jobs (Replace): it was never finished (ROLLBACK_COMPLETE): it is deleted first
+        Replace acme-dev-platform-jobs (Replace): its creation failed (ROLLBACK_COMPLETE): it is deleted first
           Create platform/jobs/alpha (None): it does not exist
           Create platform/jobs/beta (None): it does not exist
           Create platform/jobs/gamma (None): it does not exist
@@ -42,7 +42,7 @@ async fn a_stack_that_cannot_be_created_says_why_and_is_created_by_the_next_run(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_update_is_rolled_back_and_made_by_the_next_run() {
+async fn an_update_that_fails_is_rolled_back_and_retried_by_the_next_apply() {
     let mut estate = Estate::new().await;
     estate.want("jobs", json!({"Alpha": queue(1), "Beta": queue(2)}), json!({}));
     estate.want("other", json!({"Queue": queue(2)}), json!({}));
@@ -55,9 +55,9 @@ async fn a_failed_update_is_rolled_back_and_made_by_the_next_run() {
         1 of 2 steps done
 
         failed: update CloudFormation stack acme-dev-platform-jobs
-        platform/jobs/beta: `acme-dev-platform-jobs` could not be updated, and is back in its last good state
-          cause: `Beta` (AWS::SQS::Queue): UPDATE_FAILED: not today
-          declared at module:lake/module.yaml:11:1, for the component at components.yaml:3:1"#]]
+        platform/jobs/beta: `acme-dev-platform-jobs` could not be updated and was rolled back to its last stable state
+          because: `Beta` (AWS::SQS::Queue): UPDATE_FAILED: not today
+          declared at module:lake/module.yaml:11:1, asked for at components.yaml:3:1"#]]
     .assert_eq(&error);
     assert_eq!(estate.status("jobs"), "UPDATE_ROLLBACK_COMPLETE");
     assert_eq!(estate.status("other"), "UPDATE_COMPLETE");
@@ -66,7 +66,7 @@ async fn a_failed_update_is_rolled_back_and_made_by_the_next_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_update_that_is_taken_back_needs_no_further_one() {
+async fn reverting_a_failed_update_needs_no_change() {
     let mut estate = Estate::new().await;
     estate.want("jobs", json!({"Alpha": queue(1)}), json!({}));
     estate.apply().await;
@@ -78,7 +78,7 @@ async fn a_failed_update_that_is_taken_back_needs_no_further_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deletion_that_fails_is_finished_by_the_next_run() {
+async fn a_delete_that_fails_is_completed_by_the_next_apply() {
     let mut estate = Estate::new().await;
     estate.want("jobs", json!({"Alpha": queue(1), "Beta": queue(2)}), json!({}));
     estate.apply().await;
@@ -93,11 +93,11 @@ async fn a_deletion_that_fails_is_finished_by_the_next_run() {
           cause: `Alpha` (AWS::SQS::Queue): DELETE_FAILED: it is in use"#]]
     .assert_eq(&error);
     assert_eq!(estate.status("jobs"), "DELETE_FAILED");
-    // It may as well be wanted again.
+    // The stack can also be declared again.
     estate.want("jobs", json!({"Alpha": queue(1), "Beta": queue(2)}), json!({}));
     let shown = estate.shown().await;
     assert!(
-        shown.starts_with("Replace acme-dev-platform-jobs (Replace): it is half deleted"),
+        shown.starts_with("Replace acme-dev-platform-jobs (Replace): its deletion failed"),
         "{shown}"
     );
     estate.apply().await;
@@ -105,7 +105,7 @@ async fn a_deletion_that_fails_is_finished_by_the_next_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rollback_that_fails_is_left_to_a_person_with_the_command_to_run() {
+async fn a_rollback_that_fails_reports_the_command_that_continues_it() {
     let mut estate = Estate::new().await;
     estate.want("jobs", json!({"Alpha": queue(1), "Beta": queue(2)}), json!({}));
     estate.apply().await;
@@ -118,14 +118,18 @@ async fn a_rollback_that_fails_is_left_to_a_person_with_the_command_to_run() {
         0 of 1 steps done
 
         failed: update CloudFormation stack acme-dev-platform-jobs
-        platform/jobs/beta: `acme-dev-platform-jobs` could not be updated, nor brought back to its last good state
-          cause: `Beta` (AWS::SQS::Queue): UPDATE_FAILED: not today
-          declared at module:lake/module.yaml:11:1, for the component at components.yaml:3:1
-          help: mend what stopped the rollback (the stack's events say), then run
+        platform/jobs/beta: `acme-dev-platform-jobs` could not be updated, and its rollback failed
+          because: `Beta` (AWS::SQS::Queue): UPDATE_FAILED: not today
+          declared at module:lake/module.yaml:11:1, asked for at components.yaml:3:1
+          help: fix the cause of the failed rollback (see the events of the stack), then run
             aws cloudformation continue-update-rollback --stack-name acme-dev-platform-jobs --region eu-west-1
-            and then this again"#]]
+            and run this command again"#]]
     .assert_eq(&error);
-    let error = estate.try_plan().await.expect_err("it is stuck").to_string();
+    let error = estate
+        .try_plan()
+        .await
+        .expect_err("the rollback failed")
+        .to_string();
     assert!(
         error.contains("`acme-dev-platform-jobs` is in status UPDATE_ROLLBACK_FAILED"),
         "{error}"
@@ -143,7 +147,7 @@ async fn a_rollback_that_fails_is_left_to_a_person_with_the_command_to_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn waiting_is_told_and_may_take_too_long_and_the_next_run_goes_on() {
+async fn reports_progress_and_continues_after_a_timeout() {
     let mut estate = Estate::new().await;
     let queues = ["Alpha", "Beta", "Delta", "Gamma", "Omega", "Sigma"];
     let resources: serde_json::Map<_, _> = queues.iter().map(|name| ((*name).to_owned(), queue(1))).collect();
@@ -151,30 +155,30 @@ async fn waiting_is_told_and_may_take_too_long_and_the_next_run_goes_on() {
     estate.account.delay(Duration::from_secs(1));
     estate.timeout = Duration::from_secs(3);
     let plan = estate.plan().await;
-    let waited = std::sync::Mutex::new(Vec::new());
+    let reasons = std::sync::Mutex::new(Vec::new());
     let events = |event: Event| {
         if let Event::Waiting { why, .. } = event {
-            waited.lock().unwrap().push(why);
+            reasons.lock().unwrap().push(why);
         }
     };
     let report = match estate.apply_with(&plan, &estate.access, &events).await {
         Err(Error::Partly(report)) => report,
-        other => panic!("not in time: {other:?}"),
+        other => panic!("the apply did not time out: {other:?}"),
     };
     let [(_, Outcome::Unsettled(failure))] = report.steps.as_slice() else {
         panic!("{report}");
     };
     assert_eq!(failure.kind, FailureKind::TimedOut);
-    let waited = waited.into_inner().unwrap();
-    let first = &waited[0];
+    let reasons = reasons.into_inner().unwrap();
+    let first = &reasons[0];
     assert!(first.contains(" of 6 resources, creating "), "{first}");
-    let further = |why: &String| why.starts_with("CREATE_IN_PROGRESS: ") && !why.contains(" 0 of 6");
-    assert!(waited.iter().any(further), "{waited:?}");
+    let shows_progress = |why: &String| why.starts_with("CREATE_IN_PROGRESS: ") && !why.contains(" 0 of 6");
+    assert!(reasons.iter().any(shows_progress), "{reasons:?}");
 
-    // The stack is still being created: the next run waits for it, and creates nothing twice.
+    // CloudFormation still creates the stack. The next apply waits for it and creates nothing twice.
     let shown = estate.shown().await;
     assert!(
-        shown.starts_with("Update acme-dev-platform-jobs (None): it is waited for"),
+        shown.starts_with("Update acme-dev-platform-jobs (None): apply waits for it"),
         "{shown}"
     );
     estate.timeout = Duration::from_secs(60);
@@ -183,7 +187,7 @@ async fn waiting_is_told_and_may_take_too_long_and_the_next_run_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_template_that_is_refused_leaves_nothing_behind() {
+async fn a_rejected_template_leaves_no_stack() {
     let mut estate = Estate::new().await;
     estate.want(
         "jobs",
@@ -192,7 +196,7 @@ async fn a_template_that_is_refused_leaves_nothing_behind() {
     );
     let error = estate.apply_fails().await;
     assert!(
-        error.contains("AWS refuses `cloudformation:CreateChangeSet` for acme-dev-platform-jobs"),
+        error.contains("AWS rejects `cloudformation:CreateChangeSet` for `acme-dev-platform-jobs`"),
         "{error}"
     );
     assert!(
@@ -204,7 +208,7 @@ async fn a_template_that_is_refused_leaves_nothing_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_account_is_refused_before_anything_is_read() {
+async fn refuses_credentials_of_another_account_before_reading() {
     let mut estate = Estate::without_bucket();
     estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
     let endpoint = estate.access.aws.endpoint.clone().unwrap();
@@ -216,43 +220,43 @@ async fn another_account_is_refused_before_anything_is_read() {
         "{error:?}"
     );
     expect![[r#"
-        the environment names account `ACCOUNT`, and the credentials are of account `999988887777`
-          details: arn:aws:iam::999988887777:root
-          help: log in to account ACCOUNT, or name its profile: in `AWS_PROFILE`, or beside the account as `profile: NAME`"#]]
+        the environment names account `ACCOUNT`, but the credentials belong to account `999988887777`
+          the server said: arn:aws:iam::999988887777:root
+          help: log in to account ACCOUNT, set `AWS_PROFILE` to a profile of it, or add `profile: NAME` to the account in the environment"#]]
     .assert_eq(&estate.neutral(&error.to_string()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_endpoint_that_is_not_there_is_told_soon() {
+async fn reports_an_unreachable_endpoint_within_seconds() {
     let mut estate = Estate::without_bucket();
     estate.access = access("http://127.0.0.1:9", estate.account.id());
-    let begun = std::time::Instant::now();
-    let error = estate.try_plan().await.expect_err("nobody listens").to_string();
+    let start = std::time::Instant::now();
+    let error = estate.try_plan().await.expect_err("no endpoint").to_string();
     assert!(
-        error.starts_with("AWS does not answer in eu-west-1 (asked for `sts:GetCallerIdentity`)"),
+        error.starts_with("AWS does not respond to `sts:GetCallerIdentity` in eu-west-1"),
         "{error}"
     );
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_is_not_logged_in_is_told_how_and_soon() {
+async fn reports_missing_credentials_within_seconds() {
     let mut estate = Estate::without_bucket();
     estate.access.aws.key = None;
-    estate.access.aws.profile = Some("nobody-has-this-profile".into());
-    let begun = std::time::Instant::now();
+    estate.access.aws.profile = Some("no-such-profile".into());
+    let start = std::time::Instant::now();
     let error = estate.try_plan().await.expect_err("no credentials").to_string();
     let error = estate.neutral(&error);
     assert!(
-        error.starts_with("there are no credentials for account `ACCOUNT`"),
+        error.starts_with("no credentials were found for account `ACCOUNT`"),
         "{error}"
     );
-    assert!(error.contains("help: log in: `aws sso login`"), "{error}");
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(error.contains("help: log in with `aws sso login`"), "{error}");
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_busy_service_is_asked_again() {
+async fn retries_throttled_requests() {
     let mut estate = Estate::new().await;
     for number in 0..4 {
         estate.want(&format!("jobs-{number}"), json!({"Queue": queue(1)}), json!({}));
@@ -269,7 +273,7 @@ async fn a_busy_service_is_asked_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_lacks_a_right_is_told_which_and_how_to_get_it() {
+async fn reports_a_missing_permission_with_its_policy_statement() {
     let mut estate = Estate::new().await;
     estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
     let upstream = estate.access.aws.endpoint.clone().expect("an endpoint");
@@ -281,16 +285,16 @@ async fn whoever_lacks_a_right_is_told_which_and_how_to_get_it() {
         0 of 1 steps done
 
         failed: create CloudFormation stack acme-dev-platform-jobs
-        platform/jobs/queue: not allowed to `cloudformation:CreateChangeSet` on acme-dev-platform-jobs
-          details: User: arn:aws:iam::1:user/ben is not authorized to do that (AccessDenied)
-          declared at module:lake/module.yaml:3:1, for the component at components.yaml:3:1
+        platform/jobs/queue: the credentials lack the permission `cloudformation:CreateChangeSet` on `acme-dev-platform-jobs`
+          the server said: User: arn:aws:iam::1:user/ben is not authorized to do that (AccessDenied)
+          declared at module:lake/module.yaml:3:1, asked for at components.yaml:3:1
           a rule that would allow it:
             {"Effect": "Allow", "Action": "cloudformation:CreateChangeSet", "Resource": "arn:aws:cloudformation:eu-west-1:ACCOUNT:stack/acme-dev-platform-jobs/*"}"#]]
     .assert_eq(&error);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_stacks_may_not_be_listed_they_are_asked_for_by_name() {
+async fn reads_stacks_by_name_without_the_permission_to_list() {
     let mut estate = Estate::new().await;
     estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
     estate.want("other", json!({"Queue": queue(1)}), json!({}));
@@ -306,7 +310,7 @@ async fn where_stacks_may_not_be_listed_they_are_asked_for_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_export_that_others_use_keeps_its_stack() {
+async fn does_not_delete_a_stack_whose_export_is_used() {
     let mut estate = Estate::new().await;
     let output = json!({"Arn": {"Value": {"Ref": "Topic"}, "Export": {"Name": "topic"}}});
     estate.want("topics", json!({"Topic": {"Type": "AWS::SNS::Topic"}}), output);
@@ -317,7 +321,7 @@ async fn an_export_that_others_use_keeps_its_stack() {
     estate.drop_component("topics");
     let error = estate.apply_fails().await;
     assert!(
-        error.contains("AWS refuses `cloudformation:DeleteStack` for acme-dev-platform-topics"),
+        error.contains("AWS rejects `cloudformation:DeleteStack` for `acme-dev-platform-topics`"),
         "{error}"
     );
     assert!(error.contains("imported by stack theirs"), "{error}");
@@ -325,30 +329,30 @@ async fn an_export_that_others_use_keeps_its_stack() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_found_wrong_beforehand_is_told_by_resource() {
+async fn reports_early_validation_errors_by_resource() {
     let mut estate = Estate::new().await;
     let bucket = format!("acme-dev-lake-{}", estate.account.id());
-    let place = json!({"Bucket": bucket, "CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"}});
+    let request = json!({"Bucket": bucket, "CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"}});
     let raw = json!({"Type": "AWS::S3::Bucket", "Properties": {"BucketName": bucket}});
     estate.want("lake", json!({"Queue": queue(1), "Raw": raw}), json!({}));
     let plan = estate.plan().await;
-    // The plan could not know.
-    estate.account.call("s3", "create_bucket", place);
+    // Another user creates the bucket after the plan.
+    estate.account.call("s3", "create_bucket", request);
     let error = estate.try_apply(&plan).await.expect_err("the name is taken");
     let error = estate.neutral(&error.to_string());
     expect![[r#"
         0 of 1 steps done
 
         failed: create CloudFormation stack acme-dev-platform-lake
-        platform/lake/raw: `acme-dev-platform-lake` could not be created, and was rolled back
-          cause: `Raw` (AWS::S3::Bucket): Resource of type 'AWS::S3::Bucket' with identifier 'acme-dev-lake-ACCOUNT' already exists.
-          declared at module:lake/module.yaml:11:1, for the component at components.yaml:3:1
-          help: something else has this name: an earlier stack retained it and it may hold data, or another user created it. Choose another name; Terrace cannot import an existing resource into a stack yet"#]]
+        platform/lake/raw: `acme-dev-platform-lake` could not be created and was rolled back
+          because: `Raw` (AWS::S3::Bucket): Resource of type 'AWS::S3::Bucket' with identifier 'acme-dev-lake-ACCOUNT' already exists.
+          declared at module:lake/module.yaml:11:1, asked for at components.yaml:3:1
+          help: choose another name: Terrace cannot import an existing resource into a stack yet. The existing one may hold data: an earlier stack retained it, or another user created it"#]]
     .assert_eq(&error);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_waits_for_somebody_elses_update_can_be_stopped() {
+async fn can_be_cancelled_while_waiting_for_the_update_of_another_user() {
     let mut estate = Estate::new().await;
     estate.want("jobs", json!({"Alpha": held(queue(1))}), json!({}));
     estate.apply().await;
@@ -371,7 +375,7 @@ async fn whoever_waits_for_somebody_elses_update_can_be_stopped() {
     };
     let report = match apply(&plan, &estate.access, &options, stopping).await {
         Err(Error::Partly(report)) => report,
-        other => panic!("not stopped: {other:?}"),
+        other => panic!("the apply was not cancelled: {other:?}"),
     };
     let [(_, Outcome::Failed(failure))] = report.steps.as_slice() else {
         panic!("{report}");

@@ -1,4 +1,4 @@
-//! Nothing is lost: data, protection, other people's stacks.
+//! Tests that data, termination protection, stack policies and foreign stacks are protected.
 
 use expect_test::expect;
 use serde_json::{Value as Json, json};
@@ -22,12 +22,12 @@ async fn refused(estate: &Estate) -> String {
             .map(ToString::to_string)
             .collect::<Vec<_>>()
             .join(" "),
-        other => panic!("not refused for its data: {other:?}"),
+        other => panic!("the apply was not refused because of data: {other:?}"),
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_holder_of_data_is_replaced_only_with_approval() {
+async fn replaces_a_resource_with_data_only_with_approval() {
     let mut estate = Estate::new().await;
     estate.want(
         "orders",
@@ -57,12 +57,12 @@ async fn a_holder_of_data_is_replaced_only_with_approval() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_guard_outlives_the_line_that_asked_for_it() {
+async fn data_of_a_removed_component_stays_protected() {
     let mut estate = Estate::new().await;
     estate.want("orders", json!({"Table": table("orders")}), json!({}));
     estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
     estate.apply().await;
-    // The component is gone from the description; the live template still says what it holds.
+    // The component is no longer declared, but the live template still marks the resource with data.
     estate.drop_component("orders");
     expect![[r#"
         Delete acme-dev-platform-orders (DataLoss): no longer in the stack
@@ -73,7 +73,7 @@ async fn a_guard_outlives_the_line_that_asked_for_it() {
     .assert_eq(&estate.shown().await);
     assert_eq!(refused(&estate).await, "platform/orders/table");
     assert_eq!(estate.status("orders"), "CREATE_COMPLETE");
-    // So does one that says it holds nothing any more.
+    // The marks also protect a resource whose component now declares that it holds no data.
     let mut harmless = table("two");
     harmless["Metadata"] = json!({});
     estate.want("orders", json!({"Table": harmless}), json!({}));
@@ -85,7 +85,7 @@ async fn a_guard_outlives_the_line_that_asked_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_retained_is_named() {
+async fn names_retained_resources() {
     let mut estate = Estate::new().await;
     let bucket = format!("acme-dev-lake-{}", estate.account.id());
     let raw = json!({"Type": "AWS::S3::Bucket", "Metadata": {"holds": true}, "DeletionPolicy": "Retain",
@@ -111,7 +111,7 @@ async fn what_is_retained_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn protection_and_policy_are_part_of_the_plan() {
+async fn plans_termination_protection_and_stack_policy() {
     let mut estate = Estate::new().await;
     let policy = json!({"Statement": [
         {"Effect": "Allow", "Principal": "*", "Action": "Update:*", "Resource": "*"},
@@ -138,7 +138,7 @@ async fn protection_and_policy_are_part_of_the_plan() {
     );
     assert_eq!(live_policy(&estate), policy);
 
-    // What somebody loosened is seen, and tightened again without touching a resource.
+    // Terrace detects guards that another user relaxed, and restores them without a change of resources.
     let loosen = json!({"StackName": name("orders"), "EnableTerminationProtection": false});
     estate
         .account
@@ -159,18 +159,18 @@ async fn protection_and_policy_are_part_of_the_plan() {
     );
     assert_eq!(live_policy(&estate), policy);
 
-    // An approved replacement gets past the policy, which stands again afterwards.
+    // An approved replacement is possible in spite of the policy, which is restored afterwards.
     estate.want("orders", json!({"Table": table("two")}), json!({}));
     guard(&mut estate);
     estate.approve("orders", "Table");
     estate.apply().await;
     assert_eq!(live_policy(&estate), policy);
 
-    // A protected stack goes when that was planned and approved.
+    // A protected stack is deleted if the deletion is planned and approved.
     estate.drop_component("orders");
     let shown = estate.shown().await;
     assert!(
-        shown.contains("note: its termination protection is lifted first"),
+        shown.contains("note: its termination protection is disabled first"),
         "{shown}"
     );
     estate.apply().await;
@@ -178,7 +178,7 @@ async fn protection_and_policy_are_part_of_the_plan() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_policy_that_is_wanted_no_more_is_taken_away() {
+async fn removes_a_stack_policy_that_is_no_longer_declared() {
     let mut estate = Estate::new().await;
     estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
     let policy =
@@ -186,7 +186,7 @@ async fn a_policy_that_is_wanted_no_more_is_taken_away() {
     estate.wanted("jobs").policy = Some(Value::from_json(&policy));
     estate.wanted("jobs").termination_protection = true;
     estate.apply().await;
-    // With the old policy this would be refused by CloudFormation.
+    // CloudFormation would deny this update with the old policy.
     estate.want("jobs", json!({"Queue": queue(2)}), json!({}));
     estate.apply().await;
     assert_eq!(
@@ -196,7 +196,7 @@ async fn a_policy_that_is_wanted_no_more_is_taken_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_would_be_in_the_way_fails_the_plan() {
+async fn refuses_a_replacement_with_the_same_name() {
     let mut estate = Estate::new().await;
     let machine = |kind: &str| {
         json!({"Machine": {"Type": "AWS::StepFunctions::StateMachine", "Properties": {
@@ -209,17 +209,17 @@ async fn a_name_that_would_be_in_the_way_fails_the_plan() {
     let error = estate
         .try_plan()
         .await
-        .expect_err("cannot be replaced in place")
+        .expect_err("the names would conflict")
         .to_string();
     expect![[r#"
-        platform/sales/machine: `StateMachineType` of `Machine` cannot be changed: that takes a new `AWS::StepFunctions::StateMachine` beside the old one, and both would have the name "sales"
-          declared at module:lake/module.yaml:10:1, for the component at components.yaml:3:1
-          help: change `StateMachineName` as well, or take the resource out of the stack in one apply and declare it again in the next"#]]
+        platform/sales/machine: `StateMachineType` of `Machine` cannot be changed: CloudFormation creates the new `AWS::StepFunctions::StateMachine` before it deletes the old one, and both would have the name "sales"
+          declared at module:lake/module.yaml:10:1, asked for at components.yaml:3:1
+          help: change `StateMachineName` as well, or remove the resource in one apply and declare it again in the next"#]]
     .assert_eq(&error);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stack_of_somebody_else_is_left_alone() {
+async fn leaves_a_foreign_stack_alone() {
     let mut estate = Estate::new().await;
     let template = json!({"Resources": {"Queue": queue(1)}}).to_string();
     let tags = json!([{"Key": "terrace:stack", "Value": "other.dev"}]);
@@ -252,22 +252,22 @@ async fn a_stack_of_somebody_else_is_left_alone() {
         refusal.contains("acme-dev-platform-topics exists already, and this environment did not create it"),
         "{refusal}"
     );
-    // What is not ours is not taken away either.
+    // Terrace does not delete a foreign stack either.
     estate.drop_component("topics");
     assert_eq!(estate.shown().await, "no changes\n");
     assert!(estate.destroy_plan().await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tag_alone_makes_no_stack_ours() {
+async fn a_tag_alone_does_not_prove_ownership() {
     let mut estate = Estate::new().await;
-    // What a stack creates gets its tags, other stacks included; and people copy what they see.
+    // CloudFormation copies the tags of a stack to nested stacks, and users copy tags.
     let template = json!({"Resources": {"Queue": queue(1)}}).to_string();
     let tags = json!([{"Key": "terrace:stack", "Value": "acme.dev"}]);
     estate.account.call(
         "cloudformation",
         "create_stack",
-        json!({"StackName": "somebodys", "TemplateBody": template, "Tags": tags}),
+        json!({"StackName": "foreign", "TemplateBody": template, "Tags": tags}),
     );
     assert_eq!(estate.shown().await, "no changes\n");
     estate.want("jobs", json!({"Queue": queue(2)}), json!({}));
@@ -276,8 +276,8 @@ async fn a_tag_alone_makes_no_stack_ours() {
     estate.apply().await;
     assert_eq!(estate.status("jobs"), "absent");
     assert!(estate.destroy_plan().await.is_empty());
-    let left = estate
+    let remaining = estate
         .account
         .call("cloudformation", "describe_stacks", json!({}));
-    assert_eq!(left["Stacks"][0]["StackName"], "somebodys");
+    assert_eq!(remaining["Stacks"][0]["StackName"], "foreign");
 }

@@ -1,4 +1,4 @@
-//! What an apply that was killed left open is put back by the next one, whatever that one is for.
+//! Tests that every apply restores the guards that a killed apply left relaxed.
 
 use serde_json::{Value as Json, json};
 use terrace_artifact::Value;
@@ -28,7 +28,7 @@ fn guard(estate: &mut Estate) {
     stack.policy = Some(Value::from_json(&policy()));
 }
 
-/// A guarded table is wanted, beside a queue that nobody touches.
+/// Declares a guarded table, and a queue that does not change.
 async fn wanted() -> Estate {
     let mut estate = Estate::new().await;
     estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
@@ -43,13 +43,13 @@ fn is_protected(estate: &Estate) -> bool {
 }
 
 fn live_policy(estate: &Estate) -> Json {
-    let asked = json!({"StackName": name("orders")});
-    let answer = estate.account.call("cloudformation", "get_stack_policy", asked);
-    let body = answer["StackPolicyBody"].as_str();
+    let request = json!({"StackName": name("orders")});
+    let response = estate.account.call("cloudformation", "get_stack_policy", request);
+    let body = response["StackPolicyBody"].as_str();
     body.map_or(Json::Null, |body| serde_json::from_str(body).expect("JSON"))
 }
 
-/// Applies, and is killed when a request of this name has taken effect.
+/// Applies, and kills the apply after a request of this name has taken effect.
 async fn killed_after(estate: &Estate, request: &'static str) {
     let upstream = estate.access.aws.endpoint.clone().expect("an endpoint");
     let proxy = Proxy::start(&upstream, Cut::AfterThe(request)).await;
@@ -57,55 +57,55 @@ async fn killed_after(estate: &Estate, request: &'static str) {
     let access = through(&proxy, &estate.access, "killed");
     tokio::select! {
         () = proxy.dead() => {}
-        applied = estate.apply_with(&plan, &access, &|_| {}) => panic!("not killed: {applied:?}"),
+        applied = estate.apply_with(&plan, &access, &|_| {}) => panic!("the apply was not killed: {applied:?}"),
     }
 }
 
-/// Plans and applies what is wanted of the queue, and nothing else; gives what was put right before.
+/// Plans and applies only the queue. Returns the plan and the descriptions of the restored guards.
 async fn apply_the_rest(estate: &Estate) -> (Plan, Vec<String>) {
     let mut options = PlanOptions::everything();
     options.only = vec!["platform/jobs".into()];
     let plan = plan(&estate.bundle, &estate.access, &options)
         .await
-        .unwrap_or_else(|error| panic!("no plan: {error}"));
+        .unwrap_or_else(|error| panic!("the plan failed: {error}"));
     let restored = std::sync::Mutex::new(Vec::new());
-    let tell = |event| {
+    let record = |event| {
         if let Event::Restoring { what } = event {
-            restored.lock().expect("nobody panicked").push(what);
+            restored.lock().expect("no panic").push(what);
         }
     };
-    let applied = estate.apply_with(&plan, &estate.access, &tell).await;
-    applied.unwrap_or_else(|error| panic!("not applied: {error}"));
-    (plan, restored.into_inner().expect("nobody panicked"))
+    let applied = estate.apply_with(&plan, &estate.access, &record).await;
+    applied.unwrap_or_else(|error| panic!("the apply failed: {error}"));
+    (plan, restored.into_inner().expect("no panic"))
 }
 
-/// The keys of the notes in the home.
+/// Returns the keys of the recovery records in the state store.
 fn notes(estate: &Estate) -> Vec<String> {
     let bucket = format!(
         "terrace-assets-{}-{}",
         estate.account.id(),
         estate.account.region()
     );
-    let asked = json!({"Bucket": bucket, "Prefix": "environments/acme.dev/journal/"});
-    let listed = estate.account.call("s3", "list_objects_v2", asked);
+    let request = json!({"Bucket": bucket, "Prefix": "environments/acme.dev/journal/"});
+    let listed = estate.account.call("s3", "list_objects_v2", request);
     let all = listed["Contents"].as_array().cloned().unwrap_or_default();
     all.iter().map(|object| object["Key"].to_string()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn protection_that_was_lifted_for_a_deletion_is_put_back() {
+async fn restores_termination_protection_that_was_disabled_for_a_deletion() {
     let mut estate = wanted().await;
     estate.apply().await;
-    assert_eq!(notes(&estate), Vec::<String>::new(), "nothing is left open");
+    assert_eq!(notes(&estate), Vec::<String>::new(), "a recovery record remains");
     estate.drop_component("orders");
     killed_after(&estate, "UpdateTerminationProtection").await;
-    assert!(!is_protected(&estate), "it was lifted");
+    assert!(!is_protected(&estate), "the protection is still enabled");
     assert_eq!(notes(&estate).len(), 1);
 
-    // What comes next is not about this stack: it is not even in the plan.
+    // The plan of the next apply does not contain this stack.
     estate.want("jobs", json!({"Queue": queue(2)}), json!({}));
     let (plan, restored) = apply_the_rest(&estate).await;
-    let what = "termination protection of `acme-dev-platform-orders`, lifted for its deletion";
+    let what = "termination protection of `acme-dev-platform-orders`, disabled for its deletion";
     assert_eq!(restored, [what]);
     assert!(
         plan.notes.iter().any(|note| note.ends_with(what)),
@@ -115,12 +115,12 @@ async fn protection_that_was_lifted_for_a_deletion_is_put_back() {
     assert!(is_protected(&estate));
     assert_eq!(notes(&estate), Vec::<String>::new());
 
-    // And the deletion, when it is applied after all, says that it lifts it again.
+    // The plan of the deletion announces that it disables the protection again.
     assert!(
         estate
             .shown()
             .await
-            .contains("its termination protection is lifted first")
+            .contains("its termination protection is disabled first")
     );
     estate.apply().await;
     assert_eq!(estate.status("orders"), "absent");
@@ -128,17 +128,17 @@ async fn protection_that_was_lifted_for_a_deletion_is_put_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_policy_that_was_opened_for_a_replacement_is_put_back() {
+async fn restores_a_stack_policy_that_was_relaxed_for_a_replacement() {
     for request in ["SetStackPolicy", "ExecuteChangeSet"] {
         let mut estate = wanted().await;
         estate.apply().await;
         estate.want("orders", json!({"Table": table("two")}), json!({}));
         guard(&mut estate);
         killed_after(&estate, request).await;
-        assert_ne!(live_policy(&estate), policy(), "it was opened");
+        assert_ne!(live_policy(&estate), policy(), "the policy was not relaxed");
 
         let (_, restored) = apply_the_rest(&estate).await;
-        let what = "stack policy of `acme-dev-platform-orders`, opened for an approved change";
+        let what = "stack policy of `acme-dev-platform-orders`, relaxed for an approved change";
         assert_eq!(restored, [what]);
         assert_eq!(live_policy(&estate), policy(), "after {request}");
         estate.apply().await;
@@ -150,7 +150,7 @@ async fn a_policy_that_was_opened_for_a_replacement_is_put_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn guards_that_were_not_set_yet_are_set() {
+async fn sets_the_guards_that_an_interrupted_create_left_out() {
     let mut estate = Estate::new().await;
     estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
     estate.apply().await;
@@ -158,17 +158,17 @@ async fn guards_that_were_not_set_yet_are_set() {
     guard(&mut estate);
     estate.account.delay(std::time::Duration::from_millis(500));
     killed_after(&estate, "ExecuteChangeSet").await;
-    assert!(!is_protected(&estate), "it is still being created");
+    assert!(!is_protected(&estate), "the guards are already set");
     let (_, restored) = apply_the_rest(&estate).await;
     let what =
-        "termination protection and stack policy of `acme-dev-platform-orders`, to be set once it stands";
+        "termination protection and stack policy of `acme-dev-platform-orders`, to be set after its creation";
     assert_eq!(restored, [what]);
     assert_eq!((is_protected(&estate), live_policy(&estate)), (true, policy()));
     estate.apply().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_that_fails_leaves_nothing_open() {
+async fn a_failed_change_leaves_no_recovery_record() {
     let mut estate = wanted().await;
     estate.apply().await;
     estate.account.fail(&Fault {

@@ -1,4 +1,4 @@
-//! An apply is killed at each of its requests, before and after it is delivered, and finished by the next run.
+//! Tests that kill an apply before and after each of its requests, and complete it with the next apply.
 
 use std::thread;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use terrace_deployer::{Access, Error};
 use crate::estate::{Estate, queue, shown};
 use crate::proxy::{Cut, Proxy};
 
-/// What is there before, and what is wanted then: a create, an update, a replacement, a deletion, values passed on.
+/// Returns an account whose next apply creates, updates, replaces and deletes stacks, and passes a value between stacks.
 async fn estate() -> Estate {
     let mut estate = Estate::new().await;
     estate.want("old", json!({"Queue": queue(1)}), json!({}));
@@ -33,7 +33,7 @@ async fn estate() -> Estate {
     );
     estate.bind("jobs", "TopicArn", "topics", "Arn");
     estate.wanted("jobs").termination_protection = true;
-    // Long enough that some are killed while CloudFormation is at work.
+    // The delay is long enough that some applies are killed during an operation of CloudFormation.
     estate.account.delay(Duration::from_millis(300));
     estate
 }
@@ -49,18 +49,18 @@ pub(crate) fn through(proxy: &Proxy, access: &Access, run: &str) -> Access {
     access
 }
 
-/// The requests of an apply that nobody kills.
+/// Returns the requests of a complete apply.
 pub(crate) async fn requests(whole: &Estate) -> Vec<String> {
     let upstream = whole.access.aws.endpoint.clone().expect("an endpoint");
     let proxy = Proxy::start(&upstream, Cut::Never).await;
     let plan = whole.plan().await;
     let access = through(&proxy, &whole.access, "1");
     let applied = whole.apply_with(&plan, &access, &|_| {}).await;
-    applied.unwrap_or_else(|error| panic!("not applied: {error}"));
+    applied.unwrap_or_else(|error| panic!("the apply failed: {error}"));
     proxy.requests()
 }
 
-/// Applies until the line goes dead; gives whether it came that far.
+/// Applies until the proxy cuts the connection. Returns whether it did.
 pub(crate) async fn killed(estate: &Estate, cut: Cut) -> bool {
     let upstream = estate.access.aws.endpoint.clone().expect("an endpoint");
     let proxy = Proxy::start(&upstream, cut).await;
@@ -78,7 +78,7 @@ pub(crate) async fn killed(estate: &Estate, cut: Cut) -> bool {
 async fn finish(estate: &Estate, cut: Cut) {
     let plan = estate.plan().await;
     let applied: Result<_, Error> = estate.try_apply(&plan).await;
-    applied.unwrap_or_else(|error| panic!("{cut:?}: not finished: {error}\nplan:\n{}", shown(&plan)));
+    applied.unwrap_or_else(|error| panic!("{cut:?}: the apply failed: {error}\nplan:\n{}", shown(&plan)));
     let again = estate.plan().await;
     assert!(
         again.is_empty(),
@@ -100,21 +100,24 @@ async fn an_apply_killed_at_any_request_is_finished_by_the_next() {
     let requests = requests(&estate().await).await;
     assert!((20..80).contains(&requests.len()), "{requests:?}");
 
-    // Most of the time a run waits for the lock of the one that was killed, so all can go at once.
+    // A run mostly waits for the lock of the killed apply, so all runs can be parallel.
     let cuts = (1..=requests.len()).flat_map(|number| [Cut::Before(number), Cut::After(number)]);
     let runs: Vec<_> = cuts
         .map(|cut| thread::spawn(move || kill_and_finish(cut)))
         .collect();
     let mut cut_off = 0;
     for run in runs {
-        cut_off += usize::from(run.join().expect("finished"));
+        cut_off += usize::from(run.join().expect("the run must complete"));
     }
-    // The slower the machine, the fewer looks at a stack that is at work: the last numbers may not be reached.
+    // A slow machine sends fewer requests while CloudFormation works, so the last numbers may not occur.
     let all = requests.len() * 2;
-    assert!(cut_off * 3 >= all * 2, "{cut_off} of {all}");
+    assert!(
+        cut_off * 3 >= all * 2,
+        "only {cut_off} of {all} applies were killed"
+    );
 }
 
-/// Runs on a thread of its own, beside the others.
+/// Runs a future to completion on its own runtime.
 pub(crate) fn alone<T>(run: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)

@@ -1,4 +1,4 @@
-//! The CloudFormation backend against an AWS endpoint: every test in an account of its own.
+//! Tests of the CloudFormation backend against an AWS endpoint. Every test has its own account.
 
 mod adoption;
 mod bucket;

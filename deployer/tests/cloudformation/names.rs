@@ -1,4 +1,4 @@
-//! A name that something has which stays is told at plan time, with what to do, and never with the advice to delete it.
+//! Tests that a plan refuses a name that a remaining resource has. No message advises to delete that resource.
 
 use expect_test::{Expect, expect};
 use serde_json::{Value as Json, json};
@@ -6,7 +6,7 @@ use terrace_deployer::{Error, Refusal};
 
 use crate::estate::{Estate, fault, name, queue};
 
-/// A bucket as the compiler declares one that holds data.
+/// Returns a bucket with the attributes that the compiler gives to a resource with data.
 fn bucket(estate: &Estate) -> Json {
     json!({"Type": "AWS::S3::Bucket", "Metadata": {"holds": true}, "DeletionPolicy": "Retain",
            "UpdateReplacePolicy": "Retain", "Properties": {"BucketName": bucket_name(estate)}})
@@ -20,13 +20,16 @@ fn named_queue(name: &str) -> Json {
     json!({"Type": "AWS::SQS::Queue", "Properties": {"QueueName": name}})
 }
 
-/// What is wanted is refused, whatever was approved, and leaves everything as it is.
+/// Checks that an apply is refused in spite of approvals, and that it changes nothing.
 async fn refused(estate: &Estate, expected: Expect) {
     let plan = estate.plan().await;
     let stacks = estate
         .account
         .call("cloudformation", "describe_stacks", json!({}));
-    let error = estate.try_apply(&plan).await.expect_err("it is refused");
+    let error = estate
+        .try_apply(&plan)
+        .await
+        .expect_err("the apply must be refused");
     assert!(
         matches!(error, Error::Refused(Refusal::NotAllowed(_))),
         "{error:?}"
@@ -43,7 +46,7 @@ async fn refused(estate: &Estate, expected: Expect) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_retained_bucket_cannot_move_to_another_stack() {
+async fn refuses_to_move_a_retained_bucket_to_another_stack() {
     let mut estate = Estate::new().await;
     estate.want(
         "lake",
@@ -55,19 +58,19 @@ async fn a_retained_bucket_cannot_move_to_another_stack() {
     estate.want("pond", json!({"Raw": bucket(&estate)}), json!({}));
     estate.approve("lake", "Raw");
     refused(&estate, expect![[r#"
-        platform/pond/raw: `AWS::S3::Bucket` `acme-dev-raw-ACCOUNT` cannot be created: `platform/lake/raw` has this name, and is retained in the account
-          declared at module:lake/module.yaml:10:1, for the component at components.yaml:3:1
-          help: leave it where it is declared now, or give the new one another name: terrace cannot take an existing resource into a stack yet"#]]).await;
-    // Nor does it when its stack goes as a whole.
+        platform/pond/raw: `AWS::S3::Bucket` `acme-dev-raw-ACCOUNT` cannot be created: `platform/lake/raw` has this name and is retained in the account
+          declared at module:lake/module.yaml:10:1, asked for at components.yaml:3:1
+          help: keep the resource where it is declared now, or choose another name: Terrace cannot import an existing resource into a stack yet"#]]).await;
+    // The same holds if the plan deletes the whole stack.
     estate.drop_component("lake");
     refused(&estate, expect![[r#"
-        platform/pond/raw: `AWS::S3::Bucket` `acme-dev-raw-ACCOUNT` cannot be created: `platform/lake/raw` has this name, and is retained in the account
-          declared at module:lake/module.yaml:10:1, for the component at components.yaml:3:1
-          help: leave it where it is declared now, or give the new one another name: terrace cannot take an existing resource into a stack yet"#]]).await;
+        platform/pond/raw: `AWS::S3::Bucket` `acme-dev-raw-ACCOUNT` cannot be created: `platform/lake/raw` has this name and is retained in the account
+          declared at module:lake/module.yaml:10:1, asked for at components.yaml:3:1
+          help: keep the resource where it is declared now, or choose another name: Terrace cannot import an existing resource into a stack yet"#]]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_resource_with_a_name_cannot_get_another_key() {
+async fn refuses_another_key_for_a_resource_with_an_explicit_name() {
     let mut estate = Estate::new().await;
     estate.want(
         "lake",
@@ -82,36 +85,36 @@ async fn a_resource_with_a_name_cannot_get_another_key() {
         json!({}),
     );
     refused(&estate, expect![[r#"
-        platform/lake/raw2: `AWS::S3::Bucket` `acme-dev-raw-ACCOUNT` cannot be created: `platform/lake/raw` has this name, and is retained in the account
-          declared at module:lake/module.yaml:10:1, for the component at components.yaml:3:1
-          help: leave it where it is declared now, or give the new one another name: terrace cannot take an existing resource into a stack yet"#]]).await;
+        platform/lake/raw2: `AWS::S3::Bucket` `acme-dev-raw-ACCOUNT` cannot be created: `platform/lake/raw` has this name and is retained in the account
+          declared at module:lake/module.yaml:10:1, asked for at components.yaml:3:1
+          help: keep the resource where it is declared now, or choose another name: Terrace cannot import an existing resource into a stack yet"#]]).await;
     estate.want(
         "lake",
         json!({"Raw": bucket(&estate), "Queue2": named_queue("jobs")}),
         json!({}),
     );
     refused(&estate, expect![[r#"
-        platform/lake/queue2: `AWS::SQS::Queue` `jobs` cannot be created: `platform/lake/queue` has this name, and is deleted only afterwards
-          declared at module:lake/module.yaml:11:1, for the component at components.yaml:3:1
-          help: give the new one another name; or take the old one out of the stack in one apply, and declare the new one in the next"#]]).await;
+        platform/lake/queue2: `AWS::SQS::Queue` `jobs` cannot be created: `platform/lake/queue` has this name and is deleted only afterwards
+          declared at module:lake/module.yaml:11:1, asked for at components.yaml:3:1
+          help: choose another name, or remove the old resource in one apply and declare the new one in the next"#]]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bucket_that_a_destroy_retained_is_found_by_the_next_plan() {
+async fn the_next_plan_finds_a_bucket_that_destroy_retained() {
     let mut estate = Estate::new().await;
     estate.want("lake", json!({"Raw": bucket(&estate)}), json!({}));
     estate.apply().await;
     estate.approve("lake", "Raw");
     let plan = estate.destroy_plan().await;
-    estate.try_apply(&plan).await.expect("it is destroyed");
+    estate.try_apply(&plan).await.expect("the destroy must succeed");
     refused(&estate, expect![[r#"
-        platform/lake/raw: bucket `acme-dev-raw-ACCOUNT` cannot be created: it exists in this account already
-          declared at module:lake/module.yaml:10:1, for the component at components.yaml:3:1
-          help: no stack of this environment has it, and it may hold data: a bucket is retained when it leaves its stack or its stack is deleted. Give the new one another name: terrace cannot take an existing bucket into a stack yet"#]]).await;
+        platform/lake/raw: bucket `acme-dev-raw-ACCOUNT` cannot be created: it already exists in this account
+          declared at module:lake/module.yaml:10:1, asked for at components.yaml:3:1
+          help: choose another name: Terrace cannot import an existing bucket into a stack yet. No stack of this environment contains the bucket, and it may hold data: an earlier stack may have retained it"#]]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_half_deleted_stack_with_a_retained_bucket_is_no_way_back() {
+async fn refuses_to_recreate_a_retained_bucket_of_an_incomplete_stack() {
     let mut estate = Estate::new().await;
     estate.want(
         "lake",
@@ -125,13 +128,13 @@ async fn a_half_deleted_stack_with_a_retained_bucket_is_no_way_back() {
     assert_eq!(estate.status("lake"), "DELETE_FAILED");
     estate.approve("lake", "Raw");
     refused(&estate, expect![[r#"
-        platform/lake/raw: `AWS::S3::Bucket` `acme-dev-raw-ACCOUNT` cannot be created again: its stack is unfinished and has to be deleted first, and it stays in the account
-          declared at module:lake/module.yaml:10:1, for the component at components.yaml:3:1
-          help: give the new one another name: terrace cannot take an existing resource into a stack yet"#]]).await;
+        platform/lake/raw: `AWS::S3::Bucket` `acme-dev-raw-ACCOUNT` cannot be created again: its incomplete stack must be deleted first, which retains the existing one in the account
+          declared at module:lake/module.yaml:10:1, asked for at components.yaml:3:1
+          help: choose another name: Terrace cannot import an existing resource into a stack yet"#]]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_another_stack_of_ours_has_is_told() {
+async fn refuses_a_name_that_another_stack_uses() {
     let mut estate = Estate::new().await;
     estate.want("jobs", json!({"Queue": named_queue("jobs")}), json!({}));
     estate.apply().await;
@@ -140,14 +143,14 @@ async fn a_name_that_another_stack_of_ours_has_is_told() {
         &estate,
         expect![[r#"
         platform/more/queue: `AWS::SQS::Queue` `jobs` cannot be created: `platform/jobs/queue` has this name
-          declared at module:lake/module.yaml:10:1, for the component at components.yaml:3:1
-          help: give one of them another name"#]],
+          declared at module:lake/module.yaml:10:1, asked for at components.yaml:3:1
+          help: rename one of them"#]],
     )
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_may_have_the_name_of_another_is_created() {
+async fn creates_resources_whose_names_need_not_be_unique() {
     let mut estate = Estate::new().await;
     let query = json!({"Type": "AWS::Athena::NamedQuery", "Properties": {
         "Name": "top", "Database": "sales", "QueryString": "select 1"}});

@@ -1,4 +1,4 @@
-//! What others do behind our back shows in the next plan, and what nobody did costs next to nothing.
+//! Tests that a plan shows changes by other users, and that a plan without changes needs few requests.
 
 use expect_test::expect;
 use serde_json::json;
@@ -8,7 +8,7 @@ use crate::estate::{Estate, held, name, queue, shown};
 use crate::proxy::{Cut, Proxy};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_edit_and_a_deletion_by_others_are_planned_back() {
+async fn plans_to_revert_edits_and_deletions_by_other_users() {
     let mut estate = Estate::new().await;
     for component in ["alpha", "beta", "gamma"] {
         estate.want(
@@ -48,7 +48,7 @@ async fn an_edit_and_a_deletion_by_others_are_planned_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_template_that_a_person_wrote_in_yaml_is_read_too() {
+async fn reads_a_template_in_yaml() {
     let mut estate = Estate::new().await;
     let topic = json!({"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": {"Fn::GetAtt": ["Queue", "QueueName"]}}});
     let topics = json!({"Queue": held(queue(1)), "Topic": held(topic)});
@@ -74,7 +74,7 @@ async fn a_template_that_a_person_wrote_in_yaml_is_read_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_plan_that_the_world_has_left_behind_is_refused() {
+async fn refuses_a_stale_plan() {
     let mut estate = Estate::new().await;
     estate.want("alpha", json!({"Queue": queue(1)}), json!({}));
     estate.apply().await;
@@ -82,13 +82,13 @@ async fn a_plan_that_the_world_has_left_behind_is_refused() {
     let plan = estate.plan().await;
     estate.want("alpha", json!({"Queue": queue(3)}), json!({}));
     estate.apply().await;
-    let error = estate.try_apply(&plan).await.expect_err("it is stale");
+    let error = estate.try_apply(&plan).await.expect_err("the plan is stale");
     assert_eq!(error.exit_code(), 4);
     assert!(matches!(error, Error::Refused(Refusal::Stale(_))), "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unchanged_bundle_costs_a_few_reads_and_no_write() {
+async fn an_unchanged_bundle_needs_few_reads_and_no_writes() {
     let mut estate = Estate::new().await;
     for number in 0..5 {
         estate.want(&format!("jobs-{number}"), json!({"Queue": queue(1)}), json!({}));
@@ -99,21 +99,24 @@ async fn an_unchanged_bundle_costs_a_few_reads_and_no_write() {
     estate.access.aws.endpoint = Some(proxy.url.as_str().into());
     let plan = estate.plan().await;
     estate.try_apply(&plan).await.unwrap();
-    let (home, calls): (Vec<String>, Vec<String>) = proxy
+    let (store, calls): (Vec<String>, Vec<String>) = proxy
         .requests()
         .into_iter()
         .partition(|request| request.contains(' '));
-    // All five stacks with one question: the change set executed last has the name of what is wanted.
+    // One request describes all five stacks: the last executed change set has the name of the desired one.
     assert_eq!(
         calls,
         ["GetCallerIdentity", "DescribeStacks", "GetCallerIdentity"]
     );
-    assert!(home.iter().all(|request| request.starts_with("GET ")), "{home:?}");
-    assert!(home.len() <= 10, "{home:?}");
+    assert!(
+        store.iter().all(|request| request.starts_with("GET ")),
+        "{store:?}"
+    );
+    assert!(store.len() <= 10, "{store:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_empty_stack_in_which_no_change_set_is_left_is_no_obstacle() {
+async fn creates_a_stack_in_place_of_an_empty_one_without_change_sets() {
     let mut estate = Estate::new().await;
     let template = json!({"Resources": {"Queue": queue(1)}}).to_string();
     let review = json!({"StackName": name("alpha"), "ChangeSetName": "left", "ChangeSetType": "CREATE", "TemplateBody": template});
@@ -132,7 +135,7 @@ async fn an_empty_stack_in_which_no_change_set_is_left_is_no_obstacle() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_template_is_read_where_the_last_change_set_is_not_ours() {
+async fn reads_the_template_after_an_update_without_a_change_set() {
     let mut estate = Estate::new().await;
     estate.want("alpha", json!({"Queue": queue(1)}), json!({}));
     estate.want("beta", json!({"Queue": queue(1)}), json!({}));
@@ -159,7 +162,7 @@ async fn a_template_is_read_where_the_last_change_set_is_not_ours() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cloudformation_itself_is_asked_where_the_user_wants_that() {
+async fn previews_with_a_change_set_on_request() {
     let mut estate = Estate::new().await;
     estate.want(
         "alpha",
@@ -183,24 +186,24 @@ async fn cloudformation_itself_is_asked_where_the_user_wants_that() {
             TopicName: - -> "one" forces replacement
     "#]]
     .assert_eq(&shown(&plan));
-    // Nothing of the question is left.
+    // The change set of the preview is deleted.
     let sets = estate.account.call(
         "cloudformation",
         "list_change_sets",
         json!({"StackName": name("alpha")}),
     );
-    let left = sets["Summaries"]
+    let available = sets["Summaries"]
         .as_array()
         .unwrap()
         .iter()
         .filter(|set| set["ExecutionStatus"] == "AVAILABLE")
         .count();
-    assert_eq!(left, 0);
+    assert_eq!(available, 0);
     estate.try_apply(&plan).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_loses_history_is_told() {
+async fn warns_when_history_is_missing() {
     let mut estate = Estate::new().await;
     estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
     let first = estate.plan().await;
@@ -219,8 +222,8 @@ async fn who_loses_history_is_told() {
         estate.account.call("s3", "delete_object", object);
     }
     let plan = estate.plan().await;
-    let told = estate.neutral(&plan.notes.join("\n"));
+    let notes = estate.neutral(&plan.notes.join("\n"));
     expect![[r#"
-        the ledger in s3://terrace-assets-ACCOUNT-eu-west-1/environments/acme.dev/ is empty, but 1 artifact of this environment exists: the ledger was deleted, or is in a target that the environment no longer names; resources in such a target are not found"#]]
-    .assert_eq(&told);
+        nothing is recorded in s3://terrace-assets-ACCOUNT-eu-west-1/environments/acme.dev/, and 1 artifact of this environment is there: its history was deleted, or is where the environment delivered before; what is in a cluster or account that it names no more is not found"#]]
+    .assert_eq(&notes);
 }

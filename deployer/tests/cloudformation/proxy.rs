@@ -1,4 +1,4 @@
-//! Stands between the program and the endpoint: counts requests, and at one of them the line goes dead.
+//! A proxy between the program and the endpoint. It records requests, and cuts the connection at one of them.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -7,30 +7,30 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// When the line goes dead.
+/// The fault that a proxy injects.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Cut {
     Never,
-    /// The request of this number (from 1) is not delivered.
+    /// Cuts the connection before the request of this number (from 1) is delivered.
     Before(usize),
-    /// It is delivered, and its answer is not.
+    /// Delivers the request of this number (from 1), and cuts the connection before its response.
     After(usize),
-    /// The first request of this name is delivered, and its answer is not.
+    /// Delivers the first request of this name, and cuts the connection before its response.
     AfterThe(&'static str),
-    /// Never, but every other request of CloudFormation's is answered with what it says when it is asked too often.
+    /// Answers every second request to CloudFormation with its throttling error.
     Throttle,
-    /// Never, but requests whose body this picks are answered as AWS answers whoever lacks the right.
+    /// Answers the requests whose body matches with the error of AWS for a missing permission.
     Deny(fn(&str) -> bool),
 }
 
-/// A request that came by.
+/// A recorded request.
 struct Seen {
     name: String,
     head: String,
     body: String,
 }
 
-/// A proxy on a port of its own, for as long as it lives.
+/// A proxy on its own port. It stops when it is dropped.
 pub(crate) struct Proxy {
     pub(crate) url: String,
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -72,27 +72,27 @@ impl Proxy {
         }
     }
 
-    /// Waits until the line is dead.
+    /// Waits until the connection is cut.
     pub(crate) async fn dead(&self) {
         let mut dead = self.dead.clone();
         let _ = dead.wait_for(|dead| *dead).await;
     }
 
-    /// What was asked for: `DescribeStacks`, `PUT environments/acme.dev/lock`.
+    /// Returns the names of all requests: `DescribeStacks`, `PUT environments/acme.dev/lock`.
     pub(crate) fn requests(&self) -> Vec<String> {
-        let seen = self.seen.lock().expect("nobody panicked");
+        let seen = self.seen.lock().expect("no panic");
         seen.iter().map(|request| request.name.clone()).collect()
     }
 
-    /// The first line and the headers of each request.
+    /// Returns the first line and the headers of each request.
     pub(crate) fn heads(&self) -> Vec<String> {
-        let seen = self.seen.lock().expect("nobody panicked");
+        let seen = self.seen.lock().expect("no panic");
         seen.iter().map(|request| request.head.clone()).collect()
     }
 
-    /// What came after them.
+    /// Returns the body of each request.
     pub(crate) fn bodies(&self) -> Vec<String> {
-        let seen = self.seen.lock().expect("nobody panicked");
+        let seen = self.seen.lock().expect("no panic");
         seen.iter().map(|request| request.body.clone()).collect()
     }
 }
@@ -112,7 +112,7 @@ struct Line {
 }
 
 impl Line {
-    /// One request and its answer; then the connection is closed.
+    /// Serves one request and closes the connection.
     async fn serve(&self, mut client: TcpStream) -> std::io::Result<()> {
         let mut request = Vec::new();
         let head = loop {
@@ -145,13 +145,13 @@ impl Line {
             return Ok(());
         }
         let number = self.count.fetch_add(1, Ordering::SeqCst) + 1;
-        let name = what(&head, &request[body..]);
+        let name = request_name(&head, &request[body..]);
         let seen = Seen {
             name: name.clone(),
             head: head.clone(),
             body: String::from_utf8_lossy(&request[body..]).into_owned(),
         };
-        self.seen.lock().expect("nobody panicked").push(seen);
+        self.seen.lock().expect("no panic").push(seen);
         if matches!(self.cut, Cut::Before(at) if at == number) {
             self.kill.send_replace(true);
             return Ok(());
@@ -182,8 +182,8 @@ impl Line {
         out.push_str("connection: close\r\n\r\n");
         server.write_all(out.as_bytes()).await?;
         server.write_all(&request[body..]).await?;
-        let mut answer = Vec::new();
-        server.read_to_end(&mut answer).await?;
+        let mut response = Vec::new();
+        server.read_to_end(&mut response).await?;
         let last = match self.cut {
             Cut::After(at) => at == number,
             Cut::AfterThe(request) => name == request,
@@ -193,12 +193,12 @@ impl Line {
             self.kill.send_replace(true);
             return Ok(());
         }
-        client.write_all(&answer).await?;
+        client.write_all(&response).await?;
         client.shutdown().await
     }
 }
 
-fn what(head: &str, body: &[u8]) -> String {
+fn request_name(head: &str, body: &[u8]) -> String {
     let first = head.lines().next().unwrap_or_default();
     let body = String::from_utf8_lossy(body);
     let action = body.split('&').find_map(|pair| pair.strip_prefix("Action="));

@@ -1,4 +1,4 @@
-//! What another stack still uses is taken away only when that has stopped using it.
+//! Tests that a resource is deleted only after other stacks have stopped using it.
 
 use std::sync::Mutex;
 use std::thread;
@@ -23,7 +23,7 @@ fn output(name: &str, of: &str) -> Json {
     json!({name: {"Value": {"Ref": of}}})
 }
 
-/// A queue with a tag that names a topic.
+/// Declares a queue with a tag that refers to a topic.
 fn jobs(estate: &mut Estate, output: &str) {
     let tags = json!([{"Key": "topic", "Value": {"Ref": "TopicArn"}}]);
     let queue = json!({"Queue": {"Type": "AWS::SQS::Queue", "Properties": {"Tags": tags}}});
@@ -31,7 +31,7 @@ fn jobs(estate: &mut Estate, output: &str) {
     estate.bind("jobs", "TopicArn", "topics", output);
 }
 
-/// A topic that another stack uses is to give way to another one.
+/// Declares a new topic in place of a topic that another stack uses.
 async fn estate() -> Estate {
     let mut estate = Estate::new().await;
     estate.want("topics", topics(&["Old"]), output("Arn", "Old"));
@@ -42,7 +42,7 @@ async fn estate() -> Estate {
     estate
 }
 
-/// Fails where the queue names a topic that does not exist.
+/// Checks that the queue does not refer to a missing topic.
 #[track_caller]
 fn jobs_has_a_topic(estate: &Estate) {
     let Some(jobs) = estate.described("jobs") else {
@@ -53,31 +53,31 @@ fn jobs_has_a_topic(estate: &Estate) {
     let mut all = all["Topics"].as_array().into_iter().flatten();
     assert!(
         all.any(|topic| topic["TopicArn"] == *named),
-        "the queue names {named}, which is gone"
+        "the queue refers to {named}, which does not exist"
     );
 }
 
-/// Applies; whenever something is done, the queue names a topic that exists. Gives what was done.
+/// Applies, and checks after each step that the queue refers to an existing topic. Returns the steps.
 async fn apply_and_watch(estate: &Estate) -> Vec<String> {
     let plan = estate.plan().await;
     let done = Mutex::new(Vec::new());
-    let tell = |event| {
+    let watch = |event| {
         if let Event::Done { step, .. } = event {
             jobs_has_a_topic(estate);
-            done.lock().expect("nobody panicked").push(step.to_string());
+            done.lock().expect("no panic").push(step.to_string());
         }
     };
-    let applied = estate.apply_with(&plan, &estate.access, &tell).await;
-    applied.unwrap_or_else(|error| panic!("not applied: {error}"));
+    let applied = estate.apply_with(&plan, &estate.access, &watch).await;
+    applied.unwrap_or_else(|error| panic!("the apply failed: {error}"));
     let again = estate.plan().await;
     assert!(again.is_empty(), "a second plan is not empty:\n{}", shown(&again));
-    done.into_inner().expect("nobody panicked")
+    done.into_inner().expect("no panic")
 }
 
 fn template(estate: &Estate, section: &str) -> Vec<String> {
-    let asked = json!({"StackName": crate::estate::name("topics"), "TemplateStage": "Original"});
-    let answer = estate.account.call("cloudformation", "get_template", asked);
-    let body = match &answer["TemplateBody"] {
+    let request = json!({"StackName": crate::estate::name("topics"), "TemplateStage": "Original"});
+    let response = estate.account.call("cloudformation", "get_template", request);
+    let body = match &response["TemplateBody"] {
         Json::String(text) => serde_json::from_str(text).expect("JSON"),
         body => body.clone(),
     };
@@ -86,7 +86,7 @@ fn template(estate: &Estate, section: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn add_switch_remove() {
+async fn adds_the_new_resource_switches_and_removes_the_old_one() {
     let estate = estate().await;
     expect![[r#"
         Update acme-dev-platform-topics (None): a resource in it changes
@@ -109,7 +109,7 @@ async fn add_switch_remove() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_output_may_keep_its_name() {
+async fn an_output_can_keep_its_name() {
     let mut estate = estate().await;
     estate.want("topics", topics(&["New"]), output("Arn", "New"));
     jobs(&mut estate, "Arn");
@@ -120,7 +120,7 @@ async fn an_output_may_keep_its_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_goes_away_goes_first() {
+async fn deletes_a_dependent_stack_before_the_resources_it_uses() {
     let mut estate = estate().await;
     estate.drop_component("jobs");
     let topics = "update CloudFormation stack acme-dev-platform-topics";
@@ -128,9 +128,9 @@ async fn whoever_goes_away_goes_first() {
     assert_eq!(apply_and_watch(&estate).await, [topics, jobs, topics]);
 }
 
-/// Parameters hold values: an output that is only called something else is nobody's loss.
+/// Parameters contain values, so renaming an output does not affect other stacks.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_renamed_output_takes_one_change_set() {
+async fn renaming_an_output_needs_one_change_set() {
     let mut estate = estate().await;
     estate.want("topics", topics(&["Old"]), output("NewArn", "Old"));
     jobs(&mut estate, "NewArn");
@@ -145,48 +145,48 @@ async fn a_renamed_output_takes_one_change_set() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_used_by_what_the_plan_leaves_out_stays() {
+async fn keeps_a_resource_that_a_stack_outside_the_plan_uses() {
     let estate = estate().await;
     let mut options = PlanOptions::everything();
     options.only = vec!["platform/topics".into()];
     let only = plan(&estate.bundle, &estate.access, &options)
         .await
-        .unwrap_or_else(|error| panic!("no plan: {error}"));
-    let note = "`platform/topics/old` is kept: it is used by CloudFormation stack acme-dev-platform-jobs, which this plan does not include";
+        .unwrap_or_else(|error| panic!("the plan failed: {error}"));
+    let note = "`platform/topics/old` stays: CloudFormation stack acme-dev-platform-jobs uses it, and the plan leaves that out";
     assert!(shown(&only).contains(note), "{}", shown(&only));
     let applied = estate.apply_with(&only, &estate.access, &|_| {}).await;
-    applied.unwrap_or_else(|error| panic!("not applied: {error}"));
+    applied.unwrap_or_else(|error| panic!("the apply failed: {error}"));
     jobs_has_a_topic(&estate);
     assert_eq!(template(&estate, "Resources"), ["New", "Old"]);
-    // The next plan of everything finishes it.
+    // The next complete plan deletes the old topic.
     let topics = "update CloudFormation stack acme-dev-platform-topics";
     let jobs = "update CloudFormation stack acme-dev-platform-jobs";
     assert_eq!(apply_and_watch(&estate).await, [jobs, topics]);
     assert_eq!(template(&estate, "Resources"), ["New"]);
 }
 
-/// Whenever it is killed, nobody is left with the name of nothing, then or while the next run finishes.
+/// The queue never refers to a missing topic: not after the kill, and not during the next apply.
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_anywhere_nobody_loses_what_it_uses() {
+async fn a_killed_apply_does_not_delete_resources_in_use() {
     let requests = requests(&estate().await).await;
     let changes = |name: &String| ["CreateChangeSet", "ExecuteChangeSet"].contains(&name.as_str());
     let cuts: Vec<usize> = (1..=requests.len())
         .filter(|number| changes(&requests[number - 1]))
         .collect();
-    assert_eq!(cuts.len(), 6, "three change sets: {requests:?}");
+    assert_eq!(cuts.len(), 6, "not three change sets: {requests:?}");
     let runs: Vec<_> = cuts
         .into_iter()
         .map(|cut| thread::spawn(move || kill_and_finish(Cut::After(cut))))
         .collect();
     for run in runs {
-        run.join().expect("finished");
+        run.join().expect("the run must complete");
     }
 }
 
 fn kill_and_finish(cut: Cut) {
     alone(async {
         let estate = estate().await;
-        assert!(killed(&estate, cut).await, "{cut:?}: not killed");
+        assert!(killed(&estate, cut).await, "{cut:?}: the apply was not killed");
         jobs_has_a_topic(&estate);
         apply_and_watch(&estate).await;
         assert_eq!(template(&estate, "Resources"), ["New"], "{cut:?}");

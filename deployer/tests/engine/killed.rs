@@ -1,4 +1,4 @@
-//! An apply is killed after each of its calls to either system, and finished by the next one.
+//! Tests that kill an apply after each of its calls to either system, and complete it with the next apply.
 
 use std::panic::catch_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,10 +13,10 @@ use terrace_tests::servers;
 
 use crate::platform::Platform;
 
-/// Each case waits for the lock of the killed one to stand still: that is most of its time.
+/// The number of parallel cases. A case mostly waits until the lease of the killed apply expires.
 const AT_ONCE: usize = 12;
 
-/// A platform that is about to change in every way: something is created, updated, replaced and deleted.
+/// Returns a platform whose next apply creates, updates, replaces and deletes resources.
 async fn changing(name: String) -> Platform {
     let mut platform = Platform::new(name.leak()).await;
     platform.apply(&platform.plan().await).await;
@@ -27,7 +27,7 @@ async fn changing(name: String) -> Platform {
     platform
 }
 
-/// Reaches both systems through proxies that count.
+/// Returns access to both systems through proxies that count calls.
 fn through(platform: &Platform, scratch: &Scratch, calls: &Calls) -> (Access, [Proxy; 2]) {
     let cluster = Proxy::of_cluster(servers::kubernetes(), calls);
     let endpoint = Proxy::of_endpoint(servers::aws(), calls);
@@ -39,7 +39,7 @@ fn through(platform: &Platform, scratch: &Scratch, calls: &Calls) -> (Access, [P
     (access, [cluster, endpoint])
 }
 
-/// Applies, and is killed when that many calls were made; then applies again.
+/// Applies, kills the apply after this number of calls, and applies again.
 async fn killed_after(last: usize) {
     let platform = changing(format!("killed-{last}")).await;
     let scratch = Scratch::new("killed");
@@ -51,20 +51,24 @@ async fn killed_after(last: usize) {
         while calls.made().len() < last {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        // It takes effect; its answer never comes.
+        // The last call takes effect, but its response does not arrive.
         tokio::time::sleep(Duration::from_millis(300)).await;
     };
-    // Dropped in the middle, it does nothing more, as if its process had been killed: the lock is not given back.
+    // A dropped apply does nothing more, as if its process had been killed: it does not release the lock.
     let ended = tokio::select! {
         ended = apply => Some(ended),
         () = enough => None,
     };
     if let Some(Err(error)) = ended {
-        panic!("killed after call {last}, it ended: {error}");
+        panic!("the apply failed before it was killed after call {last}: {error}");
     }
     platform.apply(&platform.plan().await).await;
-    let left = platform.plan().await;
-    assert!(left.is_empty(), "after call {last}:\n{}", platform.shown(&left));
+    let again = platform.plan().await;
+    assert!(
+        again.is_empty(),
+        "after call {last}, a second plan is not empty:\n{}",
+        platform.shown(&again)
+    );
     let role = format!("{}-writer", platform.name);
     let role = platform
         .account
@@ -79,7 +83,7 @@ async fn killed_after(last: usize) {
         .try_call("ssm", "get_parameter", json!({"Name": note}));
     assert!(
         note.is_err(),
-        "after call {last} the note is still there: {note:?}"
+        "after call {last}, the note still exists: {note:?}"
     );
     let history = platform.history().await;
     assert_eq!(history.last().map(|last| last.status), Some(Status::Deployed));
@@ -93,8 +97,8 @@ async fn an_apply_killed_after_any_call_is_finished_by_the_next() {
     let calls = Calls::counted();
     let (access, _proxies) = through(&platform, &scratch, &calls);
     let plan = platform.plan().await;
-    let done = platform.apply_with(&plan, &access).await;
-    done.unwrap_or_else(|error| panic!("{error}"));
+    let applied = platform.apply_with(&plan, &access).await;
+    applied.unwrap_or_else(|error| panic!("{error}"));
     platform.destroy().await;
     let made = calls.made();
     for kind in [
@@ -116,17 +120,17 @@ async fn an_apply_killed_after_any_call_is_finished_by_the_next() {
             .collect();
         let failed = workers
             .into_iter()
-            .map(|worker| worker.join().expect("it catches"));
+            .map(|worker| worker.join().expect("the worker catches panics"));
         failed.flatten().collect()
     });
     assert!(
         failed.is_empty(),
-        "of {} calls, after these: {failed:?}",
+        "of {} calls, the cases after these failed: {failed:?}",
         made.len()
     );
 }
 
-/// Takes cases until none is left; gives those that failed.
+/// Runs cases until none remains. Returns the calls of the failed cases.
 fn work(next: &AtomicUsize, count: usize) -> Vec<usize> {
     let mut failed = Vec::new();
     loop {

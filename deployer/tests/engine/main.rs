@@ -1,4 +1,4 @@
-//! The engine over both live systems at once: a cluster and an account, with values that go from one to the other.
+//! Tests of the engine with a live cluster and a live account, and values that are passed between them.
 
 mod killed;
 mod platform;
@@ -12,7 +12,7 @@ use terrace_deployer::{Action, Error, Event, Outcome, Refusal, Status};
 use terrace_tests::servers;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn values_go_from_the_account_to_the_cluster_and_back() {
+async fn passes_values_between_the_account_and_the_cluster() {
     let platform = Platform::new("both").await;
     let plan = platform.plan().await;
     platform.fits_the_schema(&plan);
@@ -42,8 +42,8 @@ async fn values_go_from_the_account_to_the_cluster_and_back() {
     .assert_eq(&platform.shown(&plan));
     let events = platform.apply(&plan).await;
 
-    // Each began only when what it needs had settled.
-    let begun = |kind: &str, name: &str| {
+    // Each step started only after its dependencies were ready.
+    let started = |kind: &str, name: &str| {
         let is = |event: &Event| matches!(event, Event::Started { step } if &*step.subject.kind == kind && step.subject.name.ends_with(name));
         events
             .iter()
@@ -57,12 +57,12 @@ async fn values_go_from_the_account_to_the_cluster_and_back() {
             .position(is)
             .unwrap_or_else(|| panic!("no {kind} {name}"))
     };
-    assert!(done("Namespace", "both") < begun("ServiceAccount", "web"));
-    assert!(done("CloudFormation stack", "lake") < begun("ServiceAccount", "web"));
-    assert!(done("Service", "web") < begun("CloudFormation stack", "notes"));
-    assert!(done("ServiceAccount", "web") < begun("Deployment", "web"));
+    assert!(done("Namespace", "both") < started("ServiceAccount", "web"));
+    assert!(done("CloudFormation stack", "lake") < started("ServiceAccount", "web"));
+    assert!(done("Service", "web") < started("CloudFormation stack", "notes"));
+    assert!(done("ServiceAccount", "web") < started("Deployment", "web"));
 
-    // What the systems themselves say.
+    // The live systems contain the passed values.
     let role = platform
         .account
         .call("iam", "get_role", json!({"RoleName": "both-reader"}));
@@ -80,7 +80,7 @@ async fn values_go_from_the_account_to_the_cluster_and_back() {
     assert_eq!(history.releases[0].status, Status::Deployed);
     assert_eq!(history.releases[0].targets.len(), 2);
 
-    // Somebody edits one thing and deletes another: exactly these are planned.
+    // Another user edits one object and deletes another. The plan changes exactly these.
     platform.kubectl("annotate serviceaccount web --namespace both --overwrite role=mine");
     platform.kubectl("delete deployment web --namespace both --wait=true");
     let plan = platform.plan().await;
@@ -95,10 +95,10 @@ async fn values_go_from_the_account_to_the_cluster_and_back() {
             ("Deployment both/web".to_owned(), Action::Create)
         ]
     );
-    // A plan that was saved before another edit is refused.
+    // A plan that was made before another edit is refused.
     platform.kubectl("annotate serviceaccount web --namespace both --overwrite role=theirs");
     let Err(Error::Refused(Refusal::Stale(moved))) = platform.try_apply(&plan).await else {
-        panic!("it was applied");
+        panic!("the apply was not refused as stale");
     };
     let moved: BTreeSet<_> = moved
         .iter()
@@ -116,7 +116,7 @@ async fn values_go_from_the_account_to_the_cluster_and_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replaced_role_is_known_after_apply_and_arrives() {
+async fn passes_the_arn_of_a_replaced_role_to_the_cluster() {
     let mut platform = Platform::new("renamed").await;
     platform.apply(&platform.plan().await).await;
     let before = platform.annotation();
@@ -152,7 +152,7 @@ async fn a_replaced_role_is_known_after_apply_and_arrives() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_role_stays_until_the_cluster_has_heard_of_the_next() {
+async fn keeps_a_role_until_the_cluster_uses_its_successor() {
     let mut platform = Platform::new("switched").await;
     platform.apply(&platform.plan().await).await;
     platform.role_with_key("Writer", "switched-writer");
@@ -167,7 +167,10 @@ async fn a_role_stays_until_the_cluster_has_heard_of_the_next() {
             if let Event::Done { step, .. } = event
                 && &*step.subject.kind == "ServiceAccount"
             {
-                assert!(role("switched-reader"), "it went before it was replaced");
+                assert!(
+                    role("switched-reader"),
+                    "the role was deleted before the cluster stopped using it"
+                );
             }
         })
         .await;
@@ -186,16 +189,16 @@ async fn a_role_stays_until_the_cluster_has_heard_of_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_failure_the_rest_goes_on_nothing_is_deleted_and_the_next_run_finishes() {
+async fn after_a_failure_nothing_is_deleted_and_the_next_apply_completes() {
     let mut platform = Platform::new("broken").await;
     platform.apply(&platform.plan().await).await;
-    // The account is no longer wanted, the notes are broken, the image never comes.
+    // The image cannot be pulled, and the component `notes` is no longer declared.
     platform.image("web:broken");
     platform.drop_notes();
     platform.timeout = std::time::Duration::from_secs(6);
     let plan = platform.plan().await;
     let Err(Error::Partly(report)) = platform.try_apply(&plan).await else {
-        panic!("it was to stop part-way");
+        panic!("the apply must fail in part");
     };
     let ends: Vec<_> = report
         .steps
@@ -219,11 +222,11 @@ async fn after_a_failure_the_rest_goes_on_nothing_is_deleted_and_the_next_run_fi
         ends[1],
         "delete CloudFormation stack broken-testing-platform-notes: skipped"
     );
-    let words = report.to_string();
-    assert!(words.contains("declared at web.yaml:7:3"), "{words}");
+    let message = report.to_string();
+    assert!(message.contains("declared at web.yaml:7:3"), "{message}");
     assert!(
-        words.contains("ImagePullBackOff") || words.contains("pull"),
-        "{words}"
+        message.contains("ImagePullBackOff") || message.contains("pull"),
+        "{message}"
     );
     assert_eq!(
         platform.history().await.last().map(|last| last.status),
@@ -244,7 +247,7 @@ async fn after_a_failure_the_rest_goes_on_nothing_is_deleted_and_the_next_run_fi
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_applies_and_the_other_hears_of_it() {
+async fn refuses_a_concurrent_apply() {
     let platform = Platform::new("locked").await;
     let plan = platform.plan().await;
     let (first, second) = tokio::join!(platform.try_apply(&plan), platform.try_apply(&plan));
@@ -253,16 +256,16 @@ async fn one_applies_and_the_other_hears_of_it() {
         (first, second) => panic!("{first:?} and {second:?}"),
     };
     assert!(done.is_complete());
-    let words = refused.to_string();
-    // Whoever came second either met the lock or, if the first was fast, a world that had moved.
+    let message = refused.to_string();
+    // The second apply finds either the lock or, if the first apply was fast, a changed live state.
     let expected =
-        words.contains("has been applying to this environment since") || words.contains("it exists now");
-    assert!(expected, "{words}");
+        message.contains("is applying to this environment since") || message.contains("it exists now");
+    assert!(expected, "{message}");
     platform.destroy().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_plan_for_one_account_is_refused_in_another() {
+async fn refuses_to_apply_a_plan_in_another_account() {
     let platform = Platform::new("elsewhere").await;
     let plan = platform.plan().await;
     let other = servers::aws().account();
@@ -277,14 +280,17 @@ async fn a_plan_for_one_account_is_refused_in_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_is_not_forgotten_with_what_is_in_it() {
+async fn refuses_to_forget_an_account_with_resources() {
     let mut platform = Platform::new("forgotten").await;
     platform.apply(&platform.plan().await).await;
     platform.drop_account();
-    let error = platform.try_plan().await.expect_err("it is still there");
+    let error = platform
+        .try_plan()
+        .await
+        .expect_err("the account still contains resources");
     assert_eq!(error.exit_code(), 4, "{error}");
-    let words = error.to_string().replace(platform.account.id(), "ACCOUNT");
-    let words = words.replace(platform.account.region(), "REGION");
+    let message = error.to_string().replace(platform.account.id(), "ACCOUNT");
+    let message = message.replace(platform.account.region(), "REGION");
     expect![[r#"
         environment `testing` no longer names every place where it is deployed; nothing was changed
           these resources would be left behind:
@@ -294,10 +300,10 @@ async fn an_account_is_not_forgotten_with_what_is_in_it() {
           help: to keep these resources and stop managing them:
             terrace forget . -e testing ACCOUNT/REGION
           help: to move the environment, name the old place together with the new one (under `accounts:` or `clusters:`) for one apply; it creates everything in the new place, then deletes it from the old one"#]]
-    .assert_eq(&words);
+    .assert_eq(&message);
     let platform = Platform::in_account("forgotten", platform.account).await;
     platform.destroy().await;
-    // A claim that stayed would refuse the next environment of this name.
+    // A remaining claim would refuse the next environment of this name.
     let secrets = platform.kubectl("get secrets --namespace terrace-system --output=name");
     assert!(secrets.contains("secret/forgotten.testing.ledger"), "{secrets}");
     assert!(!secrets.contains("secret/forgotten.testing.claim"), "{secrets}");

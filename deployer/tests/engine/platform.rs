@@ -1,4 +1,4 @@
-//! A small platform in a cluster and an account, described as the compiler would.
+//! A small platform in a cluster and an account, described in the form of the compiler.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -16,8 +16,8 @@ use terrace_deployer::{
 };
 use terrace_tests::servers::{self, Account};
 
-/// A bucket and a role in the account; a service account that names the role, a deployment, and a service in the
-/// cluster; and a note in the account of the service's address.
+/// A platform: a bucket and a role in the account; a ServiceAccount with the ARN of the role, a Deployment and a Service in the
+/// cluster; and a parameter in the account with the address of the Service.
 pub(crate) struct Platform {
     pub(crate) name: &'static str,
     pub(crate) account: Account<'static>,
@@ -87,16 +87,16 @@ impl Platform {
         platform.image("web:1");
         bootstrap(&platform.bundle, &platform.access())
             .await
-            .expect("it is bootstrapped");
+            .expect("the bootstrap must succeed");
         platform
     }
 
-    /// Names the role.
+    /// Sets the name of the role.
     pub(crate) fn role(&mut self, role: &str) {
         self.role_with_key("Role", role);
     }
 
-    /// Names the role, and gives it a key: another key makes it another resource.
+    /// Sets the name and the logical id of the role. A different logical id is a different resource.
     pub(crate) fn role_with_key(&mut self, key: &str, role: &str) {
         let trust = json!({"Version": "2012-10-17", "Statement": [
             {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]});
@@ -111,7 +111,7 @@ impl Platform {
         self.put(stack);
     }
 
-    /// Says which image the deployment runs.
+    /// Sets the image of the Deployment.
     pub(crate) fn image(&mut self, image: &str) {
         let namespace = self.object("v1", "Namespace", None, json!({}));
         let account = self.object("v1", "ServiceAccount", Some(&namespace), json!({}));
@@ -128,7 +128,7 @@ impl Platform {
         self.put(deployment);
     }
 
-    /// A page that was not there before.
+    /// Declares a new ConfigMap.
     pub(crate) fn page(&mut self) {
         let namespace = self.object("v1", "Namespace", None, json!({}));
         let page = self.object(
@@ -140,7 +140,7 @@ impl Platform {
         self.put(page);
     }
 
-    /// Nothing goes to the account any more, and the environment does not name it.
+    /// Removes the account from the environment, with all its artifacts.
     pub(crate) fn drop_account(&mut self) {
         self.bundle.targets.remove("aws");
         self.bundle.artifacts.retain(|artifact| artifact.target != "aws");
@@ -152,7 +152,7 @@ impl Platform {
         }
     }
 
-    /// The note of the service's address is not wanted any more.
+    /// Removes the parameter with the address of the Service from the desired state.
     pub(crate) fn drop_notes(&mut self) {
         let id = ArtifactId::stack("aws", &format!("{}-testing-platform-notes", self.name));
         self.bundle.artifacts.retain(|artifact| artifact.id != id);
@@ -292,23 +292,23 @@ impl Platform {
         self.apply_with(plan, &self.access()).await
     }
 
-    /// Applies, and gives what happened.
+    /// Applies, and returns all events.
     pub(crate) async fn apply(&self, plan: &Plan) -> Vec<Event> {
         self.apply_and_watch(plan, &|_| {}).await
     }
 
-    /// Applies, looks at each thing that happens in the moment it does, and gives all of it.
+    /// Applies, calls `watch` for each event, and returns all events.
     pub(crate) async fn apply_and_watch(
         &self,
         plan: &Plan,
         watch: &(dyn Fn(&Event) + Send + Sync),
     ) -> Vec<Event> {
         let events = Mutex::new(Vec::new());
-        let tell = |event: Event| {
+        let record = |event: Event| {
             watch(&event);
             events.lock().expect("no panic").push(event);
         };
-        if let Err(error) = self.run(plan, &self.access(), &tell).await {
+        if let Err(error) = self.run(plan, &self.access(), &record).await {
             panic!("{error}");
         }
         events.into_inner().expect("no panic")
@@ -318,28 +318,28 @@ impl Platform {
         &self,
         plan: &Plan,
         access: &Access,
-        tell: &(dyn Fn(Event) + Send + Sync),
+        events: &(dyn Fn(Event) + Send + Sync),
     ) -> Result<Report, Error> {
         let options = ApplyOptions {
-            // Its tests are about order and values, not about data.
+            // These tests check order and values, so they approve every data loss.
             approved: plan.approvals().into_iter().cloned().collect(),
             timeout: Some(self.timeout),
             cancel: Cancel::channel().1,
         };
-        apply(plan, access, &options, tell).await
+        apply(plan, access, &options, events).await
     }
 
     pub(crate) async fn history(&self) -> History {
         history(&self.bundle, &self.access()).await.expect("a ledger")
     }
 
-    /// Takes everything away: dependents first, and then nothing is left.
+    /// Destroys everything. Checks that dependents are deleted first, and that nothing remains.
     pub(crate) async fn destroy(&self) {
         let everything = PlanOptions::everything();
-        let made = destroy_plan(&self.bundle, &self.access(), &everything).await;
-        let made = made.unwrap_or_else(|error| panic!("{error}"));
-        self.fits_the_schema(&made);
-        let events = self.apply(&made).await;
+        let plan = destroy_plan(&self.bundle, &self.access(), &everything).await;
+        let plan = plan.unwrap_or_else(|error| panic!("{error}"));
+        self.fits_the_schema(&plan);
+        let events = self.apply(&plan).await;
         let done = |kind: &str| {
             events
                 .iter()
@@ -359,7 +359,7 @@ impl Platform {
         servers::kubernetes().kubectl(&arguments)
     }
 
-    /// The role that the live service account names.
+    /// Returns the ARN of the role in the annotation of the live ServiceAccount.
     pub(crate) fn annotation(&self) -> String {
         let name = self.name;
         self.kubectl(&format!(
@@ -367,7 +367,7 @@ impl Platform {
         ))
     }
 
-    /// The plan as a person sees it, without what differs from run to run.
+    /// Returns the plan as a user reads it, without the values that differ from run to run.
     pub(crate) fn shown(&self, plan: &Plan) -> String {
         let cluster = &plan.targets["kubernetes"].shown;
         let server = cluster.rsplit(' ').next().expect("a server");
