@@ -229,11 +229,11 @@ fn merge(change: &mut Change, reported: &[ResourceChange], stack: &Stack, observ
         };
         let replaced = resource.replacement() == Some(&Replacement::True);
         let known = change.members.iter().position(|member| member.logical_id == id);
-        let place = known.unwrap_or(change.members.len());
+        let index = known.unwrap_or(change.members.len());
         match known {
             None => change.members.push(reported_member(resource, stack, observed)),
-            Some(place) => {
-                let member = &mut change.members[place];
+            Some(index) => {
+                let member = &mut change.members[index];
                 let stays = resource.replacement() == Some(&Replacement::False) && may_be_replaced(member);
                 if stays {
                     not_replaced(member);
@@ -251,10 +251,10 @@ fn merge(change: &mut Change, reported: &[ResourceChange], stack: &Stack, observ
             }
         }
         if let Some(old) = template::resource(&observed.template, id) {
-            let mut member = change.members[place].clone();
+            let mut member = change.members[index].clone();
             let holds = losses::holds(&member.logical_id, observed, stack);
             losses::goes(change, &mut member, old, holds);
-            change.members[place] = member;
+            change.members[index] = member;
         }
     }
     let risks = change.members.iter().map(|member| member.risk);

@@ -402,12 +402,12 @@ async fn refuses_a_stored_bundle_that_another_user_changed() {
     estate.account.call("s3", "put_object", object);
     let error = refusal(&estate, estate.try_plan().await);
     assert!(
-        error.contains("is not the bundle that the ledger names: somebody changed it"),
+        error.contains("does not match its digest in the ledger: it was changed after the release"),
         "{error}"
     );
     let error = refusal(&estate, estate.try_destroy_plan().await);
     assert!(
-        error.contains("is not the bundle that the ledger names"),
+        error.contains("does not match its digest in the ledger"),
         "{error}"
     );
     // Without the stored bundle, only history is lost.

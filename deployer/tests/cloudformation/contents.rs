@@ -122,7 +122,7 @@ async fn refuses_to_delete_a_stack_with_resources_that_another_user_added() {
         is_refused_for(
             &estate,
             &plan,
-            "CloudFormation stack acme-dev-platform-jobs is deleted with all that is in it",
+            "CloudFormation stack acme-dev-platform-jobs is deleted with everything in it",
             ORDERS,
         )
         .await;
@@ -177,7 +177,7 @@ async fn protects_data_after_another_user_removed_the_marks() {
         };
         let what = match how {
             "removed" => "this deletes resources of CloudFormation stack acme-dev-platform-jobs",
-            _ => "CloudFormation stack acme-dev-platform-jobs is deleted with all that is in it",
+            _ => "CloudFormation stack acme-dev-platform-jobs is deleted with everything in it",
         };
         is_refused_for(&estate, &plan, what, TABLE).await;
         assert_eq!(tables(&estate), json!(["orders"]), "{how}");

@@ -73,10 +73,10 @@ async fn plans_each_changed_field_and_updates_the_stack() {
     let stack = estate.described("jobs").unwrap();
     assert_eq!(stack["StackStatus"], "UPDATE_COMPLETE");
     assert_eq!(stack["StackId"], id);
-    let asked = json!({"StackName": name("jobs")});
+    let request = json!({"StackName": name("jobs")});
     let resources = estate
         .account
-        .call("cloudformation", "list_stack_resources", asked);
+        .call("cloudformation", "list_stack_resources", request);
     let mut ids: Vec<&str> = resources["StackResourceSummaries"]
         .as_array()
         .unwrap()

@@ -125,12 +125,12 @@ async fn plans_termination_protection_and_stack_policy() {
     guard(&mut estate);
     estate.apply().await;
     let live_policy = |estate: &Estate| -> Json {
-        let answer = estate.account.call(
+        let response = estate.account.call(
             "cloudformation",
             "get_stack_policy",
             json!({"StackName": name("orders")}),
         );
-        serde_json::from_str(answer["StackPolicyBody"].as_str().unwrap()).unwrap()
+        serde_json::from_str(response["StackPolicyBody"].as_str().unwrap()).unwrap()
     };
     assert_eq!(
         estate.described("orders").unwrap()["EnableTerminationProtection"],
@@ -213,7 +213,7 @@ async fn refuses_a_replacement_with_the_same_name() {
         .to_string();
     expect![[r#"
         platform/sales/machine: `StateMachineType` of `Machine` cannot be changed: CloudFormation creates the new `AWS::StepFunctions::StateMachine` before it deletes the old one, and both would have the name "sales"
-          declared at module:lake/module.yaml:10:1, asked for at components.yaml:3:1
+          declared at module:lake/module.yaml:10:1, for the component at components.yaml:3:1
           help: change `StateMachineName` as well, or remove the resource in one apply and declare it again in the next"#]]
     .assert_eq(&error);
 }

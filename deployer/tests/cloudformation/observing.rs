@@ -224,6 +224,6 @@ async fn warns_when_history_is_missing() {
     let plan = estate.plan().await;
     let notes = estate.neutral(&plan.notes.join("\n"));
     expect![[r#"
-        nothing is recorded in s3://terrace-assets-ACCOUNT-eu-west-1/environments/acme.dev/, and 1 artifact of this environment is there: its history was deleted, or is where the environment delivered before; what is in a cluster or account that it names no more is not found"#]]
+        the ledger in s3://terrace-assets-ACCOUNT-eu-west-1/environments/acme.dev/ is empty, but 1 artifact of this environment exists: the ledger was deleted, or is in a target that the environment no longer names; resources in such a target are not found"#]]
     .assert_eq(&notes);
 }

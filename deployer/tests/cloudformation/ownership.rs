@@ -228,7 +228,7 @@ async fn a_stack_that_another_user_recreated_is_foreign() {
             assert!(plan.is_empty(), "{}", shown(&plan));
             if !lost {
                 let notes = plan.notes.join("\n");
-                assert!(notes.contains("acme-dev-platform-jobs is left alone"), "{notes}");
+                assert!(notes.contains("acme-dev-platform-jobs is not deleted"), "{notes}");
             }
             assert_eq!(inventory(&estate), before);
             let plan = estate.destroy_plan().await;
@@ -510,7 +510,7 @@ async fn a_modified_history_proves_nothing() {
     let plan = estate.plan().await;
     let notes = plan.notes.join("\n");
     assert!(
-        notes.contains("somebody changed history, so it is not used"),
+        notes.contains("the history was changed, so Terrace does not use it"),
         "{notes}"
     );
     let error = refused(&estate, &plan).await;

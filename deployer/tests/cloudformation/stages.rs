@@ -152,7 +152,7 @@ async fn keeps_a_resource_that_a_stack_outside_the_plan_uses() {
     let only = plan(&estate.bundle, &estate.access, &options)
         .await
         .unwrap_or_else(|error| panic!("the plan failed: {error}"));
-    let note = "`platform/topics/old` stays: CloudFormation stack acme-dev-platform-jobs uses it, and the plan leaves that out";
+    let note = "`platform/topics/old` is kept: it is used by CloudFormation stack acme-dev-platform-jobs, which this plan does not include";
     assert!(shown(&only).contains(note), "{}", shown(&only));
     let applied = estate.apply_with(&only, &estate.access, &|_| {}).await;
     applied.unwrap_or_else(|error| panic!("the apply failed: {error}"));

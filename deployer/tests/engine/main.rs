@@ -159,8 +159,8 @@ async fn keeps_a_role_until_the_cluster_uses_its_successor() {
     let plan = platform.plan().await;
     platform.fits_the_schema(&plan);
     let role = |name: &str| {
-        let asked = json!({"RoleName": name});
-        platform.account.try_call("iam", "get_role", asked).is_ok()
+        let request = json!({"RoleName": name});
+        platform.account.try_call("iam", "get_role", request).is_ok()
     };
     let events = platform
         .apply_and_watch(&plan, &|event| {
@@ -259,7 +259,7 @@ async fn refuses_a_concurrent_apply() {
     let message = refused.to_string();
     // The second apply finds either the lock or, if the first apply was fast, a changed live state.
     let expected =
-        message.contains("is applying to this environment since") || message.contains("it exists now");
+        message.contains("has been applying to this environment since") || message.contains("it exists now");
     assert!(expected, "{message}");
     platform.destroy().await;
 }
