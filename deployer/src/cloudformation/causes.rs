@@ -21,7 +21,7 @@ struct Cause {
 }
 
 impl Account {
-    /// Returns the failure of the last operation on a stack. Reports the first cause, not the resources that were cancelled or
+    /// Returns the failure of the last operation on a stack. Reports the first cause, not the resources that were canceled or
     /// rolled back because of it.
     pub(super) async fn first_cause(
         &self,

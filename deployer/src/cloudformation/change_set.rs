@@ -344,7 +344,7 @@ impl Account {
 /// # Errors
 ///
 /// Fails if CloudFormation would delete or replace a resource that the plan keeps.
-pub(super) fn held_against_plan(
+pub(super) fn refuse_unplanned_changes(
     changes: &[ResourceChange],
     planned: &Change,
     live: &Observed,

@@ -14,7 +14,7 @@ use crate::values::{Late, Values};
 
 use super::account::Account;
 use super::begun::Begun;
-use super::change_set::{ChangeSet, Desired, Template, held_against_plan};
+use super::change_set::{ChangeSet, Desired, Template, refuse_unplanned_changes};
 use super::difference;
 use super::events::progress;
 use super::evidence::Review;
@@ -159,7 +159,7 @@ impl Account {
         begun: &mut Begun,
     ) -> Result<(), Failure> {
         let changes = set.changes.as_deref().unwrap_or_default();
-        if let Err(failure) = held_against_plan(changes, write.change, live, stack, write.approved) {
+        if let Err(failure) = refuse_unplanned_changes(changes, write.change, live, stack, write.approved) {
             self.clean_up(desired, set).await?;
             return Err(failure);
         }

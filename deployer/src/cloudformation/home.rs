@@ -41,10 +41,10 @@ enum Put {
 impl BucketHome {
     /// Returns the state store of the environment with this label.
     pub(super) fn new(account: Arc<Account>, label: &str) -> BucketHome {
-        BucketHome::in_folder(account, format!("environments/{label}/"))
+        BucketHome::with_prefix(account, format!("environments/{label}/"))
     }
 
-    fn in_folder(account: Arc<Account>, prefix: String) -> BucketHome {
+    fn with_prefix(account: Arc<Account>, prefix: String) -> BucketHome {
         BucketHome {
             store: Arc::new(Store {
                 account,

@@ -352,7 +352,7 @@ async fn reports_early_validation_errors_by_resource() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn can_be_cancelled_while_waiting_for_the_update_of_another_user() {
+async fn can_be_canceled_while_waiting_for_the_update_of_another_user() {
     let mut estate = Estate::new().await;
     estate.want("jobs", json!({"Alpha": held(queue(1))}), json!({}));
     estate.apply().await;
@@ -375,7 +375,7 @@ async fn can_be_cancelled_while_waiting_for_the_update_of_another_user() {
     };
     let report = match apply(&plan, &estate.access, &options, stopping).await {
         Err(Error::Partly(report)) => report,
-        other => panic!("the apply was not cancelled: {other:?}"),
+        other => panic!("the apply was not canceled: {other:?}"),
     };
     let [(_, Outcome::Failed(failure))] = report.steps.as_slice() else {
         panic!("{report}");

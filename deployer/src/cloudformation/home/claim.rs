@@ -56,7 +56,7 @@ impl ClaimStore for BucketHome {
             };
             let reading = regions.into_iter().map(|region| async move {
                 let account = Arc::new(account.in_region(region));
-                read_claim(&BucketHome::in_folder(account, self.store.prefix.clone())).await
+                read_claim(&BucketHome::with_prefix(account, self.store.prefix.clone())).await
             });
             for read in join_all(reading).await {
                 match read {
