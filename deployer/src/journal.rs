@@ -27,7 +27,7 @@ pub struct Note {
     pub artifact: ArtifactId,
     /// The physical id (a stack's ARN). The record does not apply to a replacement.
     pub id: Text,
-    /// The display name: `the termination protection of acme-lake, lifted for its deletion`.
+    /// The display name: `the termination protection of acme-lake, disabled for its deletion`.
     pub what: String,
     /// The data that the backend needs to restore the setting.
     pub restore: Value,

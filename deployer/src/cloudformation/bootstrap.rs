@@ -249,7 +249,7 @@ fn tls_only(partition: &str, bucket: &str) -> Value {
     Value::Map(statement)
 }
 
-/// The failure of a request that the SDK rejects as incomplete, which is a bug in Terrace.
+/// Returns the failure of a request that the SDK rejects as incomplete, which is a bug in Terrace.
 fn malformed(error: &dyn std::error::Error) -> Failure {
     Failure::new(
         FailureKind::Broken,

@@ -221,7 +221,7 @@ impl Account {
         Some(names.any(|name| name == bucket))
     }
 
-    /// The failure of an operation that needs the bucket before `terrace bootstrap` has created it.
+    /// Returns the failure of an operation that needs the bucket before `terrace bootstrap` has created it.
     pub(super) fn not_bootstrapped(&self) -> Failure {
         Failure::new(
             FailureKind::NotBootstrapped,
@@ -238,7 +238,7 @@ impl Account {
         ))
     }
 
-    /// The failure of an operation on a bucket that belongs to another account.
+    /// Returns the failure of an operation on a bucket that belongs to another account.
     pub(super) fn bucket_of_another(&self) -> Failure {
         Failure::new(
             FailureKind::WrongTarget,
@@ -251,7 +251,7 @@ impl Account {
     }
 }
 
-/// The failure of a read that did not deliver all bytes of an object.
+/// Returns the failure of a read that did not deliver all bytes of an object.
 pub(super) fn unread(key: &str, error: &dyn std::error::Error) -> Failure {
     let message = format!("`{key}` could not be read completely");
     Failure::new(FailureKind::Unreachable, message).server(error.to_string())

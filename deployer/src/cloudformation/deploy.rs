@@ -373,7 +373,7 @@ impl Account {
         }
     }
 
-    /// The failure of a stack that only the user can bring into a stable status.
+    /// Returns the failure of a stack that only the user can bring into a stable status.
     pub(super) fn stuck(&self, record: &Record) -> Failure {
         let kind = FailureKind::NotReady {
             why: if record.reason.is_empty() {

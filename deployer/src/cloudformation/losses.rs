@@ -50,7 +50,7 @@ fn stays(member: &MemberChange, kept: &str, policy: &str) -> String {
     let name = address.map_or(member.logical_id.to_string(), Address::to_string);
     let what = match (kept, member.action) {
         ("Snapshot", _) => "a snapshot of it",
-        (_, Action::Replace) => "the old one",
+        (_, Action::Replace) => "the old resource",
         _ => "it",
     };
     format!("`{name}`: {what} stays in the account ({policy}: {kept})")
