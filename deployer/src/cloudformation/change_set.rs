@@ -343,7 +343,8 @@ impl Account {
 ///
 /// # Errors
 ///
-/// Fails if CloudFormation would delete or replace a resource that the plan keeps.
+/// Fails if CloudFormation would delete or replace a resource and the plan does not, or if CloudFormation may replace a resource
+/// with data that is neither retained nor approved.
 pub(super) fn refuse_unplanned_changes(
     changes: &[ResourceChange],
     planned: &Change,

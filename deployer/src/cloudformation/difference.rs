@@ -126,7 +126,7 @@ impl<'a> Comparison<'a> {
             ) {
                 (None, Some(new)) => Some(MemberChange {
                     fields: late_fields(new, self.after),
-                    ..member(self.stack, id, new, Action::Create, "it is new in the template")
+                    ..member(self.stack, id, new, Action::Create, "new in the template")
                 }),
                 (Some(old), None) => Some(removed(self.stack, id, old, self.observed)),
                 (Some(old), Some(new)) => self.changed(id, old, new),
@@ -407,7 +407,7 @@ pub(super) fn not_replaced(member: &mut MemberChange) {
 }
 
 fn removed(stack: &Stack, id: &Text, old: &Value, observed: &Observed) -> MemberChange {
-    let reason = "it is not in the template any more";
+    let reason = "no longer in the template";
     let stays = template::keeps(old, "DeletionPolicy").is_some_and(|policy| policy != "Snapshot");
     let action = if stays { Action::Release } else { Action::Delete };
     let mut change = member(stack, id, old, action, reason);

@@ -1,4 +1,4 @@
-//! The CloudFormation backend. It writes stacks through change sets only.
+//! The CloudFormation backend. It creates and updates stacks through change sets only.
 //!
 //! ```text
 //! account        credentials, clients, and the meaning of AWS errors

@@ -58,7 +58,7 @@ enum Fate {
     Stands,
     /// Its stack retains it in the account and no longer contains it.
     Retained,
-    /// An update of its stack deletes it. The name is free for all later steps.
+    /// An update of its stack deletes it. The name is free for the steps that wait for this update.
     DeletedByUpdate,
     /// The plan deletes it after all other steps.
     DeletedLast,

@@ -63,10 +63,10 @@ async fn plans_each_changed_field_and_updates_the_stack() {
     );
     expect![[r#"
         Update acme-dev-platform-jobs (None): 3 of 3 resources in it change
-          Delete platform/jobs/other (None): it is not in the template any more
+          Delete platform/jobs/other (None): no longer in the template
           Update platform/jobs/queue (None): `VisibilityTimeout` changes
             VisibilityTimeout: 30 -> 60
-          Create platform/jobs/topic (None): it is new in the template
+          Create platform/jobs/topic (None): new in the template
     "#]]
     .assert_eq(&estate.shown().await);
     estate.apply().await;

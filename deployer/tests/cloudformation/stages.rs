@@ -91,14 +91,14 @@ async fn adds_the_new_resource_switches_and_removes_the_old_one() {
     expect![[r#"
         Update acme-dev-platform-topics (None): a resource in it changes
           Outputs.NewArn: - -> {"Value":"${New}"}
-          Create platform/topics/new (None): it is new in the template
+          Create platform/topics/new (None): new in the template
           note: `platform/topics/old` is kept until it is no longer used by CloudFormation stack acme-dev-platform-jobs
         Update acme-dev-platform-jobs (None): a resource in it changes
           Update platform/jobs/queue (None): `Tags[0].Value` changes
             Tags[0].Value: "arn:aws:sns:eu-west-1:ACCOUNT:acme-dev-platform-topics-Old-7DED16FFAF8AC" -> known after platform/topics/newarn
         Update acme-dev-platform-topics (None): a resource in it changes
           Outputs.Arn: {"Value":"${Old}"} -> -
-          Delete platform/topics/old (None): it is not in the template any more
+          Delete platform/topics/old (None): no longer in the template
     "#]]
     .assert_eq(&estate.shown().await);
     let topics = "update CloudFormation stack acme-dev-platform-topics";

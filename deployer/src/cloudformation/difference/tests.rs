@@ -145,7 +145,7 @@ fn lists_changed_fields_by_their_paths() {
                 DeletionPolicy: - -> "Retain"
                 DelaySeconds: 1 -> 2
                 Tags[1]: {"Key":"b","Value":"2"} -> -
-              Create platform/lake/topic: it is new in the template (None)
+              Create platform/lake/topic: new in the template (None)
         "#]],
     );
 }
@@ -270,7 +270,7 @@ fn protects_data_by_the_marks_of_the_live_template() {
         QUEUE,
         expect![[r#"
             Update: a resource in it changes (DataLoss)
-              Delete finance/lake/table: it is not in the template any more (DataLoss)
+              Delete finance/lake/table: no longer in the template (DataLoss)
               loses the data of finance/lake/table
               note: `finance/lake/table` holds data that is lost with it: items
         "#]],
@@ -280,7 +280,7 @@ fn protects_data_by_the_marks_of_the_live_template() {
         QUEUE,
         expect![[r#"
             Update: a resource in it changes (None)
-              Release finance/lake/table: it is not in the template any more (None)
+              Release finance/lake/table: no longer in the template (None)
               retains the data of finance/lake/table
               note: `finance/lake/table`: it stays in the account (DeletionPolicy: Retain)
         "#]],
