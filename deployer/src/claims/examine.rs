@@ -22,19 +22,19 @@ impl LedgerSays {
         self.deployment
     }
 
-    /// Reads the last release. Only an environment without claims needs it: one that was deployed before claims existed,
-    /// or whose claims were deleted.
-    pub(crate) fn of(history: &History, standing: Option<&Bundle>) -> Option<LedgerSays> {
-        let (last, standing) = (history.last()?, standing?);
+    /// Reads the last release, whose bundle is `bundle`. Only an environment without claims needs it: one that was deployed
+    /// before claims existed, or whose claims were deleted.
+    pub(crate) fn of(history: &History, bundle: Option<&Bundle>) -> Option<LedgerSays> {
+        let (last, bundle) = (history.last()?, bundle?);
         let mut deployment = Deployment::default();
         for (name, identity) in &last.targets {
-            if let Some(target) = standing.targets.get(name) {
+            if let Some(target) = bundle.targets.get(name) {
                 deployment
                     .targets
                     .insert(name.clone(), Place::of(target, identity));
             }
         }
-        for artifact in &standing.artifacts {
+        for artifact in &bundle.artifacts {
             deployment.count(artifact);
         }
         deployment.targets.retain(|_, place| !place.components.is_empty());
@@ -54,14 +54,14 @@ pub(crate) async fn examine(
     access: &Access,
     ledger: Option<LedgerSays>,
 ) -> Result<Vec<String>, Error> {
-    let beside = targets.elsewhere(claims).await;
+    let elsewhere = targets.elsewhere(claims).await;
     let guard = Guard::of(targets, plan);
     let remembered = Remembered {
         claims: Some(claims),
-        elsewhere: &beside.claims,
+        elsewhere: &elsewhere.claims,
         lock: access.directory.lock.as_ref(),
         environments: &access.directory.environments,
-        ledger: ledger.map(|says| (says.origin, says.deployment)),
+        ledger: ledger.map(|ledger| (ledger.origin, ledger.deployment)),
     };
     // `destroy --at` deletes what would be left behind, so only the origin counts.
     let mut notes = match &plan.at {
@@ -75,7 +75,7 @@ pub(crate) async fn examine(
             rule(failure)
         ));
     }
-    for failure in &beside.failures {
+    for failure in &elsewhere.failures {
         notes.push(format!(
             "cannot check whether this environment is deployed in another region: {}{}",
             failure.message,
@@ -85,6 +85,7 @@ pub(crate) async fn examine(
     Ok(notes)
 }
 
+/// Formats the rule that would grant the missing permission, or returns an empty string.
 fn rule(failure: &Failure) -> String {
     match &failure.kind {
         FailureKind::Denied { rule: Some(rule), .. } => format!(":\n  {}", rule.replace('\n', "\n  ")),

@@ -247,8 +247,8 @@ impl<'a> Guard<'a> {
                 continue;
             }
             let mut places = recorded.deployment.targets.values();
-            let meets = places.any(|place| self.now.has(place));
-            if known.has_claims() || !(renamed || meets) {
+            let shares_place = places.any(|place| self.now.has(place));
+            if known.has_claims() || !(renamed || shares_place) {
                 notes.push(format!(
                     "environment `{name}` of platform `{}` is deployed to {} (recorded in `terrace.lock`), but this \
                      stack no longer contains it; to remove the record, run `terrace forget {} -e {name}`",
@@ -287,14 +287,14 @@ impl Remembered<'_> {
 /// Returns a note if `terrace.lock` names places that the live claims do not name.
 fn contradicted(locked: &Deployment, live: &Deployment, source: &str) -> Option<String> {
     let places = locked.targets.values();
-    let more: Vec<&str> = places
+    let unclaimed: Vec<&str> = places
         .filter(|place| !place.components.is_empty() && !live.has(place))
         .map(|place| place.shown.as_str())
         .collect();
-    (!more.is_empty()).then(|| {
+    (!unclaimed.is_empty()).then(|| {
         format!(
             "`terrace.lock` names {}, but {source} does not: Terrace uses the claim, and the next apply corrects the file",
-            listed(more)
+            listed(unclaimed)
         )
     })
 }
@@ -303,7 +303,7 @@ fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.into_iter().collect();
     match names.as_slice() {
         [] => "nothing".to_owned(),
-        [one] => (*one).to_owned(),
+        [only] => (*only).to_owned(),
         [front @ .., last] => format!("{} and {last}", front.join(", ")),
     }
 }

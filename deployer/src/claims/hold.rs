@@ -59,6 +59,7 @@ pub(crate) async fn read_again(targets: &Targets, plan: &Plan, access: &Access) 
 }
 
 impl<'a> Holding<'a> {
+    /// Prepares to write the claims. `bundles` are the desired and the last bundle, which name the components of artifacts.
     pub(crate) fn new(
         targets: &'a Targets,
         plan: &'a Plan,
@@ -132,6 +133,7 @@ impl<'a> Holding<'a> {
         Ok(Some(deployment))
     }
 
+    /// Returns the live artifacts that this environment owns.
     fn ours(&self) -> impl Iterator<Item = &'a ArtifactId> + use<'a> {
         let ours = self.live.values().filter(|live| live.ownership.is_ours());
         ours.map(|live| &live.id)
@@ -153,6 +155,7 @@ impl<'a> Holding<'a> {
         deployment
     }
 
+    /// Returns the component of an artifact, as a bundle or the live object records it.
     fn component(&self, id: &ArtifactId) -> Text {
         let declared = self
             .bundles

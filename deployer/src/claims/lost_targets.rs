@@ -25,6 +25,7 @@ pub(super) struct Left {
     pub(super) place: Place,
     /// The argument that names the place in a command.
     pub(super) argument: Text,
+    /// Whether the place contains the state store.
     pub(super) has_history: bool,
     /// The record that names the place: `terrace.lock`, `the claim in account …`.
     pub(super) source: String,

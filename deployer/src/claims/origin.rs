@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repository_with_a_remote_is_the_same_wherever_it_is_checked_out() {
+    fn recognizes_a_repository_with_a_remote_in_every_checkout() {
         let laptop = cloned("github.com/acme/platform", "stacks/lake", "laptop:/srv/lake");
         let runner = cloned("github.com/Acme/Platform", "stacks/lake", "runner:/builds/17");
         assert!(laptop.recorded().is_same(&runner));
@@ -114,38 +114,38 @@ mod tests {
     }
 
     #[test]
-    fn another_repository_or_directory_is_another_origin() {
+    fn distinguishes_repositories_and_directories() {
         let here = cloned("github.com/acme/platform", "stacks/lake", "laptop:/lake");
         let fork = cloned("github.com/ben/platform", "stacks/lake", "laptop:/lake");
-        let beside = cloned("github.com/acme/platform", "stacks/orders", "laptop:/orders");
-        let without = local(None, "", "laptop:/lake");
-        for other in [fork, beside, without] {
+        let other_stack = cloned("github.com/acme/platform", "stacks/orders", "laptop:/orders");
+        let no_repository = local(None, "", "laptop:/lake");
+        for other in [fork, other_stack, no_repository] {
             assert!(!here.recorded().is_same(&other), "{other}");
         }
     }
 
     #[test]
-    fn a_repository_without_a_remote_is_known_by_its_first_commit_when_it_moves() {
+    fn recognizes_a_moved_repository_by_its_first_commit() {
         let before = local(Some("1a2b3c4d5e"), "lake", "laptop:/srv/a/lake");
         let moved = local(Some("1a2b3c4d5e"), "lake", "laptop:/srv/b/lake");
         let other = local(Some("ffffffffff"), "lake", "laptop:/srv/c/lake");
-        let beside = local(Some("1a2b3c4d5e"), "orders", "laptop:/srv/a/orders");
+        let other_stack = local(Some("1a2b3c4d5e"), "orders", "laptop:/srv/a/orders");
         assert!(before.recorded().is_same(&moved));
         assert!(!before.recorded().is_same(&other));
-        assert!(!before.recorded().is_same(&beside));
+        assert!(!before.recorded().is_same(&other_stack));
         assert_eq!(before.to_string(), "laptop:/srv/a/lake (first commit 1a2b3c4d)");
     }
 
     #[test]
-    fn a_directory_that_becomes_a_repository_and_gets_a_remote_stays_the_same() {
+    fn recognizes_a_directory_that_became_a_repository() {
         let bare = local(None, "", "laptop:/lake");
-        let begun = local(Some("1a2b3c4d5e"), "", "laptop:/lake");
+        let committed = local(Some("1a2b3c4d5e"), "", "laptop:/lake");
         let pushed = cloned("github.com/acme/lake", "", "laptop:/lake");
-        assert!(bare.recorded().is_same(&begun));
+        assert!(bare.recorded().is_same(&committed));
         assert!(bare.recorded().is_same(&pushed));
-        assert!(begun.recorded().is_same(&pushed));
+        assert!(committed.recorded().is_same(&pushed));
         assert!(
-            !begun
+            !committed
                 .recorded()
                 .is_same(&cloned("github.com/acme/lake", "", "runner:/lake"))
         );

@@ -8,7 +8,7 @@ use terrace_artifact::{Artifact, Target, Text};
 
 use crate::backend::Identity;
 
-/// The places of an environment, and what is deployed there.
+/// The places of an environment, with the number of artifacts that are deployed in each.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Deployment {
     /// The key in `targets` of the place with the state store.
@@ -107,7 +107,7 @@ impl Place {
     /// Describes what is deployed here: `3 CloudFormation stacks: lake (2), orders (1)`, or `nothing`.
     pub fn contents(&self) -> String {
         let total: u32 = self.components.values().sum();
-        let what = match (self.kind.as_str(), total) {
+        let unit = match (self.kind.as_str(), total) {
             (_, 0) => return "nothing".to_owned(),
             ("aws", 1) => "CloudFormation stack",
             ("aws", _) => "CloudFormation stacks",
@@ -120,7 +120,7 @@ impl Place {
             .components
             .iter()
             .map(|(component, count)| format!("{component} ({count})"));
-        format!("{total} {what}: {}", each.collect::<Vec<_>>().join(", "))
+        format!("{total} {unit}: {}", each.collect::<Vec<_>>().join(", "))
     }
 }
 

@@ -20,14 +20,14 @@ pub(crate) async fn recorded(
     if let Some(targets) = targets {
         let claims = &targets.claims;
         records.extend(claims.latest().map(|(_, claim)| claim.deployment.clone()));
-        let beside = targets.elsewhere(claims).await;
-        records.extend(beside.claims.iter().map(|claim| claim.deployment.clone()));
+        let elsewhere = targets.elsewhere(claims).await;
+        records.extend(elsewhere.claims.iter().map(|claim| claim.deployment.clone()));
     }
     records.extend(locked.cloned());
     if let Some(targets) = targets {
         let history = History::read_end(&targets.home).await?;
-        let standing = history.standing(&targets.home).await?;
-        records.extend(LedgerSays::of(&history, standing.as_ref()).map(LedgerSays::deployment));
+        let bundle = history.standing(&targets.home).await?;
+        records.extend(LedgerSays::of(&history, bundle.as_ref()).map(LedgerSays::deployment));
     }
     let mut records = records.into_iter();
     let mut all = records.next().unwrap_or_default();
@@ -42,7 +42,8 @@ pub(crate) async fn recorded(
     Ok(all)
 }
 
-/// Returns a name that no other place has. Records of different ages can use one name for two places.
+/// Returns `name`, with a number appended if another place already has this name. Records of different ages can use one name
+/// for two places.
 fn free(taken: &BTreeMap<Text, Place>, name: Text) -> Text {
     let mut free = name.clone();
     let mut count = 1;
@@ -65,10 +66,10 @@ pub(crate) fn meant<'a>(
         .filter(|(_, place)| place.is_meant_by(text));
     match (places.next(), places.next()) {
         (Some(place), None) => Ok(place),
-        (Some((_, one)), Some((_, other))) => {
+        (Some((_, first)), Some((_, second))) => {
             let message = format!("`{text}` matches more than one place of environment `{environment}`");
             Err(Failure::new(FailureKind::Rejected, message)
-                .hint(format!("write `{}` or `{}`", one.id, other.id)))
+                .hint(format!("write `{}` or `{}`", first.id, second.id)))
         }
         (None, _) => {
             let message = format!("environment `{environment}` has no recorded place `{text}`");
@@ -79,9 +80,9 @@ pub(crate) fn meant<'a>(
             let known: Vec<String> = known.collect();
             Err(
                 Failure::new(FailureKind::Rejected, message).hint(if known.is_empty() {
-                    "no place is recorded for this environment".to_owned()
+                    "check the name of the environment: no place is recorded for it".to_owned()
                 } else {
-                    format!("the recorded places are {}", known.join(", "))
+                    format!("name a recorded place: {}", known.join(", "))
                 }),
             )
         }

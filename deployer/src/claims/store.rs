@@ -109,21 +109,20 @@ pub(crate) async fn read(store: &dyn ClaimStore) -> Result<Option<Found>, Failur
     let Some((bytes, version)) = store.read().await? else {
         return Ok(None);
     };
-    let broken = |why: String| {
-        let message = format!("the claim in {} cannot be read: {why}", store.shown());
-        Failure::new(FailureKind::Broken, message)
-    };
     let claim: Claim = serde_json::from_slice(&bytes).map_err(|error| {
-        broken(error.to_string()).hint(
-            "the claim records which directory deploys the environment; if you delete it, the next apply writes it again",
+        let message = format!("the claim in {} is not a valid record: {error}", store.shown());
+        Failure::new(FailureKind::Broken, message).hint(
+            "restore it, or delete it if this directory deploys the environment: the next apply writes it again",
         )
     })?;
     if claim.format != FORMAT {
-        return Err(broken(format!(
-            "its format is `{}`, and this version of terrace reads `{FORMAT}`",
+        let message = format!(
+            "the claim in {} cannot be read: its format is `{}`, and this version of terrace reads `{FORMAT}`",
+            store.shown(),
             claim.format
-        ))
-        .hint("use the version of terrace that the last apply used, or a newer one"));
+        );
+        return Err(Failure::new(FailureKind::Broken, message)
+            .hint("use the version of terrace that the last apply used, or a newer one"));
     }
     Ok(Some(Found { claim, version }))
 }
@@ -135,14 +134,17 @@ pub(crate) async fn write(
     expected: Option<&Text>,
 ) -> Result<Option<Text>, Failure> {
     let bytes = serde_json::to_vec_pretty(claim).map_err(|error| {
-        Failure::new(FailureKind::Broken, "a claim cannot be written").server(error.to_string())
+        Failure::new(
+            FailureKind::Broken,
+            format!("a claim cannot be encoded as JSON: {error}"),
+        )
     })?;
     if let Some(version) = store.write(&bytes, expected).await? {
         return Ok(Some(version));
     }
     // If the response to a first attempt was lost, the target already holds these bytes.
-    let there = store.read().await?;
-    Ok(there
-        .filter(|(there, _)| *there == bytes)
+    let stored = store.read().await?;
+    Ok(stored
+        .filter(|(stored, _)| *stored == bytes)
         .map(|(_, version)| version))
 }

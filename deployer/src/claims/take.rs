@@ -22,8 +22,9 @@ pub(crate) struct Taking<'a> {
     written: Text,
 }
 
-/// A claim that another process wrote after it was read.
+/// A claim that another process wrote after this one read it.
 pub(crate) struct Lost {
+    /// The target with the claim.
     pub(crate) target: Text,
     /// The claim that the target has now.
     pub(crate) found: Option<Claim>,
@@ -31,7 +32,9 @@ pub(crate) struct Lost {
 
 /// The reason why a claim was not written.
 pub(crate) enum NotTaken {
+    /// Another process wrote the claim first.
     Lost(Box<Lost>),
+    /// The claim could not be read or written.
     Failed(Error),
 }
 
@@ -81,7 +84,7 @@ impl<'a> Taking<'a> {
             claims
                 .found
                 .get(target)
-                .is_some_and(|found| says(found, origin, deployment))
+                .is_some_and(|found| records(found, origin, deployment))
         })
     }
 
@@ -108,7 +111,7 @@ impl<'a> Taking<'a> {
         let mut begun: Vec<Text> = Vec::new();
         for (target, _) in connected {
             let found = self.claims.found.get(target);
-            if found.is_some_and(|found| says(found, &self.origin, deployment)) {
+            if found.is_some_and(|found| records(found, &self.origin, deployment)) {
                 continue;
             }
             match self.write_one(target, &claim).await {
@@ -203,6 +206,7 @@ impl<'a> Taking<'a> {
     }
 }
 
-fn says(found: &Found, origin: &StackOrigin, deployment: &Deployment) -> bool {
+/// Whether a claim records this origin and this deployment.
+fn records(found: &Found, origin: &StackOrigin, deployment: &Deployment) -> bool {
     found.claim.deployment == *deployment && found.claim.origin == origin.recorded()
 }
