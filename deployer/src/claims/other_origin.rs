@@ -16,7 +16,7 @@ pub struct OtherOrigin {
     pub(super) recorded: StackOrigin,
     /// The directory that this plan is made from.
     pub(super) now: StackOrigin,
-    /// Who applied last, and when.
+    /// The user who applied last, and the time.
     pub(super) by: Option<(Text, Text)>,
     /// The target that both directories deploy to, and the line that names it.
     pub(super) shared: Option<(Text, Option<Location>)>,

@@ -1,4 +1,4 @@
-//! What the last release says of live objects: their addresses, and whether they hold data.
+//! Facts about live objects that the last release recorded: their addresses, and whether they hold data.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use terrace_artifact::{Address, ArtifactId, Object};
 use crate::backend::{Live, Wanted};
 use crate::loss::object_holds_data;
 
-/// Adds to what is live what the last release says of it.
+/// Adds the facts of the last release to the live objects.
 pub(super) fn remember_released(wanted: Wanted<'_>, live: &mut BTreeMap<ArtifactId, Live>) {
     let Some(previous) = wanted.previous else { return };
     for live in live.values_mut() {
@@ -17,7 +17,7 @@ pub(super) fn remember_released(wanted: Wanted<'_>, live: &mut BTreeMap<Artifact
     }
 }
 
-/// What the last release says of an object, which the object itself may say no more.
+/// Adds the facts of the last release to one object. The object itself may have lost the annotations with these facts.
 fn remember(live: &mut Live, object: &Object) {
     if live.addresses.is_empty() {
         live.addresses.push(object.address.clone());
@@ -28,8 +28,8 @@ fn remember(live: &mut Live, object: &Object) {
     };
 }
 
-/// The addresses by which the loss of an object is approved. One that does not say which resource it is has its name for
-/// that.
+/// Returns the addresses by which a user approves the loss of an object. An object without an address gets one with its own
+/// name.
 pub(super) fn guarded(live: &mut Live) -> Vec<Address> {
     if live.addresses.is_empty() {
         live.addresses.push(Address {

@@ -1,4 +1,4 @@
-//! PersistentVolumeClaims: what uses one that is to go, and one that is larger than it is declared.
+//! PersistentVolumeClaims: the users of one that a plan deletes, and one that is larger than the stack declares.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ use crate::failure::{Failure, FailureKind};
 
 const STORAGE: [&str; 4] = ["spec", "resources", "requests", "storage"];
 
-/// What uses a claim: a workload, or a pod of its own, with the pods by which it does.
+/// A user of a PersistentVolumeClaim: a workload with those of its pods that mount the PVC, or a pod without a controller.
 struct User {
     kind: Text,
     name: Text,
@@ -26,7 +26,8 @@ struct User {
 }
 
 impl Kubernetes {
-    /// The claims that a plan deletes or replaces and that would never go, because something goes on using them.
+    /// Returns a failure for each PVC that a plan deletes or replaces although a pod keeps using it. Kubernetes would not
+    /// complete the deletion.
     pub(super) async fn claims_in_use(&self, going: &Going<'_>) -> Result<Vec<Failure>, Failure> {
         let claims: Vec<&Live> = going
             .among
@@ -43,7 +44,7 @@ impl Kubernetes {
             let users = self
                 .users_of(going.target, namespace, &claim.subject.name)
                 .await?;
-            // What is replaced goes while everything else stands. What is deleted goes after all updates.
+            // A replacement deletes the PVC while all other objects exist. A deletion runs after all updates.
             let stays = |user: &User| {
                 replaced.is_some()
                     || !going.deleted.contains(&user.id)
@@ -57,11 +58,11 @@ impl Kubernetes {
             if users.is_empty() {
                 continue;
             }
-            let what = if replaced.is_some() { "replaced" } else { "deleted" };
+            let operation = if replaced.is_some() { "replaced" } else { "deleted" };
             let message = format!(
-                "{} cannot be {what} while it is used: {}",
+                "{} cannot be {operation} while it is used by {}",
                 claim.subject,
-                told(&users)
+                listed(&users)
             );
             let failure = Failure::new(FailureKind::Protected, message).hint(self.remedy(namespace, &users));
             let origin = replaced
@@ -72,7 +73,7 @@ impl Kubernetes {
         Ok(failures)
     }
 
-    /// The failure to create a claim whose predecessor cannot go.
+    /// Fails if the PVC `object` cannot be created because a pod still uses its predecessor, which is being deleted.
     pub(super) async fn still_used(&self, target: &str, object: &Object) -> Result<(), Failure> {
         let (kind, namespace) = (object.kind.as_str(), object.namespace.as_deref());
         let ("PersistentVolumeClaim", Some(namespace)) = (kind, namespace) else {
@@ -83,14 +84,14 @@ impl Kubernetes {
             return Ok(());
         }
         let message = format!(
-            "PersistentVolumeClaim {namespace}/{} is being deleted, and cannot go while it is used: {}",
+            "PersistentVolumeClaim {namespace}/{} is still being deleted, because it is used by {}",
             object.name,
-            told(&users)
+            listed(&users)
         );
         Err(Failure::new(FailureKind::Protected, message).hint(self.remedy(namespace, &users)))
     }
 
-    /// Who uses a claim by a pod that is on a node: only these keep it from going.
+    /// Returns the users of a PVC whose pods are scheduled to a node. Other pods do not delay the deletion of the PVC.
     async fn users_of(&self, target: &str, namespace: &str, claim: &str) -> Result<Vec<User>, Failure> {
         let kinds = self.kinds().await?;
         let Some(pods) = kinds.get("v1", "Pod") else {
@@ -132,7 +133,7 @@ impl Kubernetes {
         Ok(users.into_values().collect())
     }
 
-    /// What controls an object, and what controls that.
+    /// Follows the controllers of an object to the topmost one.
     async fn topmost(&self, kinds: &Kinds, namespace: &str, object: Value) -> Result<Value, Failure> {
         let mut object = object;
         let mut seen = BTreeSet::new();
@@ -142,7 +143,7 @@ impl Kubernetes {
             }
             match self.requests.get(&served.path(Some(namespace), &name)).await {
                 Ok(Some(owner)) => object = owner,
-                // What cannot be read is told by what is known of it.
+                // The owner is deleted, or the user may not read it. The last known object represents it.
                 _ => break,
             }
         }
@@ -154,7 +155,7 @@ impl Kubernetes {
         let commands = users.iter().map(|user| command_to_stop(user, context, namespace));
         let commands: Vec<String> = commands.collect();
         format!(
-            "stop what uses it, then plan again; what is declared here is started again by the apply:\n{}",
+            "stop these workloads, then plan again; apply restarts those that the stack declares:\n{}",
             commands.join("\n")
         )
     }
@@ -175,8 +176,9 @@ fn command_to_stop(user: &User, context: &str, namespace: &str) -> String {
     }
 }
 
-/// The manifest of a claim that somebody has enlarged, without the size: it stays as it is. And what to tell of that. A size
-/// that we set ourselves is none of these: who declares less wants another claim.
+/// Returns the manifest of a PVC without its size, and a note for the plan, if another manager enlarged the live PVC. Apply
+/// then leaves the size unchanged. If Terrace set the larger size, a smaller declared size is a replacement, and this returns
+/// nothing.
 pub(super) fn enlarged(manifest: &Value, live: &Value, manager: &str) -> Option<(Value, String)> {
     let is_claim = |key, value| manifest.get(key).and_then(Value::as_str) == Some(value);
     if !is_claim("apiVersion", "v1") || !is_claim("kind", "PersistentVolumeClaim") {
@@ -191,14 +193,15 @@ pub(super) fn enlarged(manifest: &Value, live: &Value, manager: &str) -> Option<
     }
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let note = format!(
-        "somebody enlarged it to {has}, and {wanted} is declared: a claim never shrinks, so it stays as it is; declare `storage: {has}`",
+        "another manager enlarged it to {has}, but the stack declares {wanted}: a PersistentVolumeClaim cannot shrink, so its \
+         size stays; declare `storage: {has}`",
         has = text(has),
         wanted = text(wanted)
     );
     Some((without(manifest, &STORAGE), note))
 }
 
-/// A value without what is at a path, and without maps that are empty then.
+/// Returns a value without the entry at a path, and without the maps that this leaves empty.
 fn without(value: &Value, path: &[&str]) -> Value {
     let (Some(map), [key, rest @ ..]) = (value.as_map(), path) else {
         return value.clone();
@@ -219,13 +222,13 @@ fn without(value: &Value, path: &[&str]) -> Value {
     Value::Map(map)
 }
 
-/// Whether a pod is on a node and has not ended.
+/// Whether a pod is scheduled to a node and has not terminated.
 fn is_running(pod: &Value) -> bool {
     let phase = pod.at(&["status", "phase"]).and_then(Value::as_str);
     pod.at(&["spec", "nodeName"]).is_some() && !matches!(phase, Some("Succeeded" | "Failed"))
 }
 
-/// Whether a pod, or a template of pods anywhere in an object, mounts a claim.
+/// Whether a pod, or a pod template anywhere in an object, mounts a PVC.
 fn mentions(value: &Value, claim: &str) -> bool {
     match value {
         Value::Map(map) => map.iter().any(|(key, value)| {
@@ -237,6 +240,7 @@ fn mentions(value: &Value, claim: &str) -> bool {
     }
 }
 
+/// Returns the kind and the name of the object's controller.
 fn controller<'k>(kinds: &'k Kinds, object: &Value) -> Option<(&'k Served, Text)> {
     let owners = object
         .at(&["metadata", "ownerReferences"])
@@ -248,8 +252,8 @@ fn controller<'k>(kinds: &'k Kinds, object: &Value) -> Option<(&'k Served, Text)
     Some((kinds.get(text("apiVersion"), text("kind"))?, text("name").into()))
 }
 
-/// `Deployment web (pods web-1 and web-2)`.
-fn told(users: &[User]) -> String {
+/// Lists users: `Deployment web (pods web-1 and web-2)`.
+fn listed(users: &[User]) -> String {
     let users = users.iter().map(|user| {
         let pods: Vec<String> = user.pods.iter().take(3).map(ToString::to_string).collect();
         let more = user.pods.len() - pods.len();
@@ -260,7 +264,7 @@ fn told(users: &[User]) -> String {
             kind => format!("{kind} {} (pods {})", user.name, list(&pods)),
         }
     });
-    format!("by {}", list(&users.collect::<Vec<_>>()))
+    list(&users.collect::<Vec<_>>())
 }
 
 #[cfg(test)]
@@ -277,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn no_command_deletes_a_user_that_may_hold_data() {
+    fn suggests_no_deletion_of_a_user_that_may_hold_data() {
         let command = |kind: &str| {
             let user = User {
                 kind: kind.into(),
@@ -302,14 +306,14 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_that_others_enlarged_keeps_its_size() {
-        let wanted = claim("1Gi", "nobody");
+    fn keeps_the_size_of_a_claim_that_another_manager_enlarged() {
+        let wanted = claim("1Gi", "none");
         let (kept, note) = enlarged(&wanted, &claim("2Gi", "kubectl-patch"), "ours").unwrap();
         assert_eq!(kept.at(&STORAGE), None);
         assert_eq!(kept.at(&["spec", "resources"]), None);
         assert!(kept.at(&["spec", "accessModes"]).is_some());
         assert!(note.ends_with("declare `storage: 2Gi`"), "{note}");
-        // Declared smaller, as large, or larger: another change altogether.
+        // The size is Terrace's own, or equal to the declared one, or smaller.
         assert!(enlarged(&wanted, &claim("2Gi", "ours"), "ours").is_none());
         assert!(enlarged(&wanted, &claim("1024Mi", "kubectl-patch"), "ours").is_none());
         assert!(enlarged(&wanted, &claim("512Mi", "kubectl-patch"), "ours").is_none());

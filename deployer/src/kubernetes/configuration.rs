@@ -1,4 +1,4 @@
-//! How a cluster is found: the kubeconfig, one of its contexts, and whether a proxy stands in between.
+//! The client configuration of a cluster: the kubeconfig, a context, and the proxy.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -10,7 +10,7 @@ use terrace_artifact::Text;
 
 use crate::failure::{Failure, FailureKind};
 
-/// The configuration of a context.
+/// Reads the client configuration of a context from the kubeconfig at `path`, or from the default one.
 pub(crate) async fn configuration(path: Option<&PathBuf>, context: &Text) -> Result<kube::Config, Failure> {
     let read = match path {
         Some(path) => Kubeconfig::read_from(path),
@@ -20,12 +20,12 @@ pub(crate) async fn configuration(path: Option<&PathBuf>, context: &Text) -> Res
     let kubeconfig = read.map_err(|error| {
         let message = match &error {
             KubeconfigError::ReadConfig(error, _) if error.kind() == io::ErrorKind::NotFound => {
-                format!("there is no kubeconfig {shown}")
+                format!("kubeconfig `{shown}` does not exist")
             }
-            error => format!("the kubeconfig {shown} cannot be read: {error}"),
+            error => format!("kubeconfig `{shown}` cannot be read: {error}"),
         };
         Failure::new(FailureKind::Broken, message)
-            .hint("name another one with `--kubeconfig`, or in `KUBECONFIG`")
+            .hint("name a kubeconfig with `--kubeconfig`, or in `KUBECONFIG`")
     })?;
     let contexts: Vec<String> = kubeconfig
         .contexts
@@ -33,13 +33,13 @@ pub(crate) async fn configuration(path: Option<&PathBuf>, context: &Text) -> Res
         .map(|named| named.name.clone())
         .collect();
     if !contexts.iter().any(|name| name == context) {
-        let message = format!("the kubeconfig {shown} has no context `{context}`");
+        let message = format!("kubeconfig `{shown}` has no context `{context}`");
         let failure = Failure::new(FailureKind::Broken, message);
         let nearest = terrace_catalog::nearest(context, contexts.iter().map(String::as_str));
         return Err(match nearest {
-            Some(nearest) => failure.hint(format!("`{nearest}` exists")),
-            None if contexts.is_empty() => failure.hint("it has none at all"),
-            None => failure.hint(format!("it has `{}`", contexts.join("`, `"))),
+            Some(nearest) => failure.hint(format!("did you mean `{nearest}`?")),
+            None if contexts.is_empty() => failure.hint("name another kubeconfig: this one has no contexts"),
+            None => failure.hint(format!("name one of its contexts: `{}`", contexts.join("`, `"))),
         });
     }
     let has_own_proxy = has_own_proxy(&kubeconfig, context);
@@ -49,23 +49,23 @@ pub(crate) async fn configuration(path: Option<&PathBuf>, context: &Text) -> Res
     };
     let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await;
     let mut config = config.map_err(|error| {
-        let message = format!("context `{context}` of the kubeconfig {shown} cannot be used");
+        let message = format!("context `{context}` of kubeconfig `{shown}` cannot be used");
         Failure::new(FailureKind::Broken, message).server(error.to_string())
     })?;
-    // The client takes HTTPS_PROXY from the environment, and holds NO_PROXY against the proxy instead of the server.
+    // The client takes HTTPS_PROXY from the environment, but compares NO_PROXY with the host of the proxy instead of the server.
     let exceptions = std::env::var("NO_PROXY")
         .or_else(|_| std::env::var("no_proxy"))
         .unwrap_or_default();
     if !has_own_proxy && is_direct(config.cluster_url.host().unwrap_or_default(), &exceptions) {
         config.proxy_url = None;
     }
-    // We retry ourselves, and know when to stop; the client would go on for minutes.
+    // `Requests` retries and knows when to stop. The client itself would retry for minutes.
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(10));
     Ok(config)
 }
 
-/// Whether the cluster of a context names a proxy itself.
+/// Whether the kubeconfig names a proxy for the cluster of a context.
 fn has_own_proxy(kubeconfig: &Kubeconfig, context: &str) -> bool {
     let named = kubeconfig.contexts.iter().find(|named| named.name == context);
     let cluster = named
@@ -79,8 +79,8 @@ fn has_own_proxy(kubeconfig: &Kubeconfig, context: &str) -> bool {
         .any(|cluster| cluster.proxy_url.as_ref().is_some_and(|url| !url.is_empty()))
 }
 
-/// Whether a host is reached without the proxy of the environment: this machine always, others by `NO_PROXY`, which lists
-/// hosts, domains with all below them, addresses and networks.
+/// Whether the client must bypass the proxy of the environment for a host. This holds for the local machine, and for the hosts
+/// in `NO_PROXY`, which lists hosts, domains with their subdomains, addresses and networks.
 fn is_direct(host: &str, exceptions: &str) -> bool {
     let host = host.trim_matches(['[', ']']);
     let address: Option<IpAddr> = host.parse().ok();
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn some_hosts_are_reached_without_the_proxy() {
+    fn bypasses_the_proxy_for_local_and_excepted_hosts() {
         for (host, exceptions) in [
             ("127.0.0.1", ""),
             ("[::1]", ""),

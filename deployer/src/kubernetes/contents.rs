@@ -1,8 +1,8 @@
-//! What a namespace or a definition contains that a plan does not delete by itself: nothing of it goes unsaid.
+//! The contents of a namespace or CRD that Kubernetes deletes together with it, and that the plan does not delete itself.
 //!
-//! A namespace takes everything with it, whatever its kind and whoever made it. So every kind that the server has is listed,
-//! by metadata alone, and only when a namespace or a definition is really going. What the system puts into every namespace
-//! does not count, nor what belongs to our objects by its ownerReferences.
+//! The deletion of a namespace deletes every object in it, of any kind and of any manager. The plan must show these objects, so
+//! Terrace lists all kinds of the server, by metadata alone, and only if a plan deletes a namespace or CRD. Objects that the
+//! system creates in every namespace do not count, nor do objects that Terrace's own objects own by ownerReferences.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
@@ -24,13 +24,14 @@ use crate::backend::{Going, Live};
 use crate::failure::{Failure, FailureKind};
 use crate::plan::Content;
 
-/// So many objects of one kind in one container are named one by one; more are told, and approved, as a set.
+/// The maximum number of objects of one kind in one container that a plan names one by one. More objects form a set, which
+/// one approval covers.
 const NAMED: usize = 10;
-/// From so many namespaces on, every kind is listed once for the whole cluster.
+/// The number of namespaces from which Terrace lists every kind once for the whole cluster.
 const MANY: usize = 6;
-/// How old such lists may be.
+/// The maximum age of the lists for the whole cluster.
 const FRESH: Duration = Duration::from_secs(2);
-/// How long garbage collection may take to follow the deletion of what owned something.
+/// The maximum time that garbage collection takes to delete the dependents of a deleted object.
 const COLLECTED: Duration = Duration::from_secs(20);
 
 /// An object in a container.
@@ -42,13 +43,13 @@ struct Found {
     group: Text,
     namespace: Text,
     name: Text,
-    /// The uids of what owns it.
+    /// The uids of its owners.
     owners: Vec<Text>,
-    /// Who made it.
+    /// The manager that created it.
     by: Option<Text>,
 }
 
-/// What was found in all containers at one moment.
+/// The objects that were found in all containers at one time.
 #[derive(Debug)]
 pub(super) struct Looked {
     at: Instant,
@@ -56,7 +57,7 @@ pub(super) struct Looked {
 }
 
 impl Kubernetes {
-    /// What goes along with the namespaces and definitions among what is deleted.
+    /// Returns the objects that Kubernetes deletes together with the deleted namespaces and CRDs, by container.
     pub(super) async fn contents_of(
         &self,
         going: &Going<'_>,
@@ -80,8 +81,8 @@ impl Kubernetes {
                 .look_into(&kinds, going, &namespaces, &definitions, many)
                 .await?;
             let strangers = self.strangers(going, &looked.found);
-            // What was owned by something that is gone by now follows it in a moment. Only a look right before a delete
-            // meets that.
+            // The garbage collector deletes the dependents of a deleted object with a delay. Such dependents appear only in the
+            // check immediately before a delete.
             let is_orphan =
                 |found: &&Found| !found.owners.is_empty() && &*found.kind != "PersistentVolumeClaim";
             let waits = going.among.len() < going.deleted.len()
@@ -95,16 +96,16 @@ impl Kubernetes {
             let mut contents = BTreeMap::new();
             for container in namespaces.iter().chain(&definitions) {
                 let within = strangers.iter().filter(|found| is_in(found, container, &kinds));
-                let told = told(container, within.copied(), going);
-                if !told.is_empty() {
-                    contents.insert(container.id.clone(), told);
+                let shown = contents_shown(container, within.copied(), going);
+                if !shown.is_empty() {
+                    contents.insert(container.id.clone(), shown);
                 }
             }
             return Ok(contents);
         }
     }
 
-    /// Lists what is in these containers.
+    /// Lists the objects in these containers.
     async fn look_into(
         &self,
         kinds: &Kinds,
@@ -119,11 +120,11 @@ impl Kubernetes {
         let at = Instant::now();
         if let (Some(stale), false) = (kinds.stale().next(), namespaces.is_empty()) {
             let message = format!(
-                "the server does not know now what `{stale}` has in {}, so that cannot be deleted",
+                "{} cannot be deleted: the server cannot list its objects of API group `{stale}`",
                 namespaces[0].subject
             );
             return Err(Failure::new(FailureKind::Unreachable, message).hint(
-                "the extension server of this API group does not answer: see `kubectl get apiservices`",
+                "repair the extension API server of this group; `kubectl get apiservices` shows its state",
             ));
         }
         let mut lists: Vec<(&Served, Option<Text>)> = Vec::new();
@@ -146,7 +147,7 @@ impl Kubernetes {
                 Err(Refusal::Status(status)) if is_missing_right(&status) => {
                     Ok(Err((served, namespace, status.message.clone())))
                 }
-                // The kind is going, with all of its objects.
+                // The kind is being deleted with all of its objects.
                 Err(Refusal::Status(status)) if status.code == 404 => Ok(Ok((served, Vec::new()))),
                 Err(refusal) => Err(self
                     .requests
@@ -166,7 +167,7 @@ impl Kubernetes {
                 Err(lack) => lacks.push(lack),
             }
         }
-        // An object of a definition that goes may be in a namespace that goes, too.
+        // An object can be in a deleted namespace and be of a deleted CRD as well.
         let mut uids = BTreeSet::new();
         found.retain(|found| uids.insert(found.uid.clone()));
         if !lacks.is_empty() {
@@ -183,7 +184,7 @@ impl Kubernetes {
         self.looked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What of all that was found has no step of its own and does not belong to what is ours.
+    /// Returns the found objects that no step of the plan deletes and that Terrace's own objects do not own.
     fn strangers<'f>(&self, going: &Going<'_>, found: &'f [Found]) -> Vec<&'f Found> {
         let has_step = |found: &Found| {
             let live = going.live.get(&found.id);
@@ -192,7 +193,7 @@ impl Kubernetes {
         let roots = going.live.values().filter(|live| {
             going.deleted.contains(&live.id) || live.ownership.is_ours() && !live.ownership.is_adopted()
         });
-        // What was seen to belong to ours still does when its owner is gone before it.
+        // An object that was once seen to be owned by a managed object still counts as owned after its owner is deleted.
         let mut belongs = self.belongs.lock().unwrap_or_else(PoisonError::into_inner);
         belongs.extend(roots.map(|live| live.identity.clone()));
         loop {
@@ -206,8 +207,7 @@ impl Kubernetes {
             }
             belongs.extend(more.into_iter().map(|found| found.uid.clone()));
         }
-        // What is owned by something else in the container is told with its owner. Claims count, whoever owns them: they hold
-        // data.
+        // The plan shows an owner instead of its dependents. PVCs are always shown, because they hold data.
         let alive: BTreeSet<&Text> = found.iter().map(|found| &found.uid).collect();
         let goes_with_owner = |found: &Found| {
             let mut owners = found.owners.iter();
@@ -240,7 +240,7 @@ impl Found {
         }
     }
 
-    /// `Secret`, `Certificate.cert-manager.io`.
+    /// Returns the kind for messages: `Secret`, `Certificate.cert-manager.io`.
     fn kind_shown(&self) -> String {
         if self.group.contains('.') && !self.group.ends_with(".k8s.io") {
             format!("{}.{}", self.kind, self.group)
@@ -250,7 +250,7 @@ impl Found {
     }
 }
 
-/// Whether something is in a namespace, or of the kind that a definition defines.
+/// Whether an object is in a namespace, or of the kind that a CRD defines.
 fn is_in(found: &Found, container: &Live, kinds: &Kinds) -> bool {
     if &*container.subject.kind == "Namespace" {
         return found.namespace == container.subject.name;
@@ -260,7 +260,7 @@ fn is_in(found: &Found, container: &Live, kinds: &Kinds) -> bool {
         .is_some_and(|served| served.kind == found.kind && served.group == found.group)
 }
 
-/// What the system itself puts into every namespace, or makes of what is there.
+/// Whether the system creates the object in every namespace, or derives it from other objects.
 fn is_systems_own(served: &Served, object: &Value) -> bool {
     if is_being_deleted(object) {
         return true;
@@ -270,7 +270,7 @@ fn is_systems_own(served: &Served, object: &Value) -> bool {
     match (served.group.as_str(), served.kind.as_str()) {
         ("", "ServiceAccount") => matches!(name, "default" | "builder" | "deployer"),
         ("", "ConfigMap") => matches!(name, "kube-root-ca.crt" | "openshift-service-ca.crt"),
-        // The tokens and pull secrets of a service account go with it.
+        // The tokens and pull secrets of a service account are deleted with it.
         ("", "Secret") => [
             "kubernetes.io/service-account.name",
             "openshift.io/internal-registry-auth-token.service-account",
@@ -292,8 +292,12 @@ fn is_systems_own(served: &Served, object: &Value) -> bool {
     }
 }
 
-/// What is in a container, as a plan names it: each object, or all of one kind where there are very many.
-fn told<'f>(container: &Live, within: impl Iterator<Item = &'f Found>, going: &Going<'_>) -> Vec<Content> {
+/// Describes the contents of a container for a plan: each object, or a set if there are more than [`NAMED`] of one kind.
+fn contents_shown<'f>(
+    container: &Live,
+    within: impl Iterator<Item = &'f Found>,
+    going: &Going<'_>,
+) -> Vec<Content> {
     let mut container = container.clone();
     let Some(address) = guarded(&mut container).first().cloned() else {
         return Vec::new();
@@ -320,9 +324,9 @@ fn told<'f>(container: &Live, within: impl Iterator<Item = &'f Found>, going: &G
                 address: Content::address_in(&address, &format!("{kind}/{name}")),
                 shown: match ours {
                     Some(live) if live.ownership.is_adopted() => {
-                        format!("{kind} {name} (released by this plan)")
+                        format!("{kind} {name} (retained by this plan)")
                     }
-                    Some(_) => format!("{kind} {name} (of this environment, and not deleted by this plan)"),
+                    Some(_) => format!("{kind} {name} (of this environment, but not deleted by this plan)"),
                     None => format!("{kind} {name}"),
                 },
                 owner: found.by.clone().filter(|_| ours.is_none()),
@@ -333,7 +337,7 @@ fn told<'f>(container: &Live, within: impl Iterator<Item = &'f Found>, going: &G
     contents
 }
 
-/// Very many objects of one kind: the address says exactly which, by a digest.
+/// Describes many objects of one kind as a set. Its address identifies the exact set by a digest of the uids.
 fn set(container: &Address, kind: &str, all: &[&Found]) -> Content {
     let identities: BTreeSet<Text> = all.iter().map(|found| found.uid.clone()).collect();
     let list: Vec<Value> = identities.iter().map(|uid| uid.clone().into()).collect();
@@ -356,21 +360,21 @@ fn set(container: &Address, kind: &str, all: &[&Found]) -> Content {
     }
 }
 
-/// The failure of who may not see what a container contains.
+/// Builds the failure of a user who may not list the contents of a container.
 fn unknown(lacks: &[(&Served, Option<Text>, String)], namespaces: &[Live], definitions: &[Live]) -> Failure {
     let missing: Vec<Lack<'_>> = lacks
         .iter()
         .map(|(served, namespace, _)| Lack::of(list_of(served, namespace.as_deref())))
         .collect();
-    let said = lacks.first().map_or("", |(_, _, said)| said);
+    let server_message = lacks.first().map_or("", |(_, _, message)| message);
     let names: Vec<String> = namespaces
         .iter()
         .chain(definitions)
         .map(|live| live.subject.to_string())
         .collect();
-    let mut failure = denied(&missing).server(said);
+    let mut failure = denied(&missing).server(server_message);
     failure.message = format!(
-        "{} cannot be deleted: {}, so nobody knows what would be deleted with it",
+        "{} cannot be deleted: {}, so Terrace cannot list what would be deleted with it",
         names.join(", "),
         failure.message
     );

@@ -1,4 +1,4 @@
-//! Rights that are missing: all of them in one failure, with the rules that would give them.
+//! Missing permissions: one failure reports all of them, with the RBAC rules that would grant them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,8 +7,8 @@ use terrace_artifact::{Address, Origin, Text};
 use super::words::{About, list};
 use crate::failure::{Concern, Failure, FailureKind};
 
-/// What Terrace itself needs in a cluster, whatever is delivered there; `docs/permissions.md` has the same.
-pub(super) const OWN_RULES: &str = r#"# in a ClusterRole: which cluster this is
+/// The permissions that Terrace itself needs in every cluster. `docs/permissions.md` contains the same rules.
+pub(super) const OWN_RULES: &str = r#"# in a ClusterRole: the identity of the cluster
 - apiGroups: [""]
   resources: ["namespaces"]
   resourceNames: ["kube-system"]
@@ -21,24 +21,25 @@ pub(super) const OWN_RULES: &str = r#"# in a ClusterRole: which cluster this is
   resources: ["leases"]
   verbs: [get, create, update, delete]"#;
 
-/// A right that is missing, and the object it is missing for.
+/// A missing permission, and the object that requires it.
 pub(super) struct Lack<'a> {
     pub(super) about: About<'a>,
     pub(super) address: Option<&'a Address>,
     pub(super) origin: Option<&'a Origin>,
-    /// The verbs that are needed of this kind there before all is done, not only the one that was refused.
+    /// All verbs that the whole operation requires for this kind, not only the one that was refused.
     pub(super) needs: &'static [&'static str],
 }
 
-/// The verbs for an object that is brought about. Who may patch what does not exist yet must be allowed to create it, too.
+/// The verbs for an object that is created or updated. A server-side apply of an object that does not exist requires `create`
+/// in addition to `patch`.
 pub(super) const TO_BRING: &[&str] = &["get", "list", "create", "patch"];
-/// The verbs for an object that is released: our marks are taken off it.
+/// The verbs for an object that is retained: Terrace removes its label and annotations.
 pub(super) const TO_RELEASE: &[&str] = &["get", "list", "patch"];
-/// The verbs for an object that is taken away.
+/// The verbs for an object that is deleted.
 pub(super) const TO_TAKE_AWAY: &[&str] = &["get", "list", "delete"];
 
 impl<'a> Lack<'a> {
-    /// A right for a single request.
+    /// Creates the missing permission of a single request.
     pub(super) fn of(about: About<'a>) -> Lack<'a> {
         Lack {
             about,
@@ -61,7 +62,7 @@ impl<'a> Lack<'a> {
         self.about.namespace.filter(|_| self.about.served.namespaced)
     }
 
-    /// `Deployment data-tenant-finance/web`.
+    /// Returns the object for messages: `Deployment data-tenant-finance/web`.
     fn subject(&self) -> String {
         let kind = &self.about.served.kind;
         let name = self.about.name.unwrap_or_default();
@@ -72,7 +73,7 @@ impl<'a> Lack<'a> {
     }
 }
 
-/// The failure of rights that are missing; there is at least one.
+/// Builds the failure that reports missing permissions. `lacks` contains at least one.
 pub(super) fn denied(lacks: &[Lack<'_>]) -> Failure {
     let verbs: BTreeSet<&str> = lacks.iter().map(|lack| lack.about.verb).collect();
     let resources: BTreeSet<String> = lacks.iter().map(Lack::resource).collect();
@@ -87,12 +88,17 @@ pub(super) fn denied(lacks: &[Lack<'_>]) -> Failure {
     let in_places = shown_places(&places, lacks);
     let quoted: Vec<String> = verbs.iter().map(|verb| format!("`{verb}`")).collect();
     let message = match (resources.len(), places.len()) {
-        (1, 1) => format!(
-            "no right to {} {} {in_places}",
+        (1, places) if places == 1 || objects.is_empty() => format!(
+            "missing permission to {} {} {in_places}",
             list(&quoted),
             lacks[0].resource()
         ),
-        _ => format!("rights are missing for {} objects {in_places}", objects.len()),
+        // Lists name no object.
+        (count, _) if objects.is_empty() => format!(
+            "missing permission to {} {count} kinds of resources {in_places}",
+            list(&quoted)
+        ),
+        _ => format!("missing permissions for {} objects {in_places}", objects.len()),
     };
     let joined = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(", ");
     let resource = match (resources.len(), lacks[0].place()) {
@@ -118,15 +124,15 @@ pub(super) fn denied(lacks: &[Lack<'_>]) -> Failure {
     }
 }
 
-/// `in namespace `x``, `in namespaces `x` and `y``, `in the cluster`.
+/// Describes places: `in namespace `x``, `in namespaces `x` and `y``, `in the cluster`.
 fn shown_places(places: &BTreeSet<Option<&str>>, lacks: &[Lack<'_>]) -> String {
     let names: Vec<String> = places.iter().flatten().map(|name| format!("`{name}`")).collect();
     match (names.as_slice(), places.contains(&None)) {
         ([], _) if lacks.iter().any(|lack| lack.about.served.namespaced) => "in all namespaces".to_owned(),
         ([], _) => "in the cluster".to_owned(),
-        ([one], false) => format!("in namespace {one}"),
+        ([only], false) => format!("in namespace {only}"),
         (many, false) => format!("in namespaces {}", list(many)),
-        ([one], true) => format!("in the cluster and in namespace {one}"),
+        ([only], true) => format!("in the cluster and in namespace {only}"),
         (many, true) => format!("in the cluster and in namespaces {}", list(many)),
     }
 }
@@ -134,9 +140,9 @@ fn shown_places(places: &BTreeSet<Option<&str>>, lacks: &[Lack<'_>]) -> String {
 /// Verbs by group and plural.
 type VerbsOf<'a> = BTreeMap<(&'a Text, &'a Text), BTreeSet<&'a str>>;
 
-/// A list of rules for each place, to be pasted into a Role or a ClusterRole. Resources that need the same verbs share a rule.
+/// Formats the rules for each place, ready for a Role or a ClusterRole. Resources that need the same verbs share a rule.
 fn rules(lacks: &[Lack<'_>]) -> String {
-    /// In the order in which rules are usually written.
+    /// The verbs, in the usual order of RBAC rules.
     const VERBS: [&str; 5] = ["get", "list", "create", "patch", "delete"];
     let mut needed: BTreeMap<Option<&str>, VerbsOf<'_>> = BTreeMap::new();
     for lack in lacks {
@@ -176,11 +182,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rules_are_documented() {
+    fn documents_the_rules() {
         let page = include_str!("../../../docs/permissions.md");
         assert!(
             page.contains(OWN_RULES),
-            "docs/permissions.md does not have\n{OWN_RULES}"
+            "docs/permissions.md does not contain\n{OWN_RULES}"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! What differs between two states of an object, field by field, as a person would tell it.
+//! The difference between two states of an object, field by field, as a plan shows it.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use terrace_artifact::{Map, Segment, Text, Value};
 
 use crate::plan::{Field, MASKED};
 
-/// Keys of `metadata` that say when and how often, not what.
+/// Keys of `metadata` that record times, versions and managers. They are not part of the desired state.
 const BOOKKEEPING: &[&str] = &[
     "managedFields",
     "resourceVersion",
@@ -18,7 +18,8 @@ const BOOKKEEPING: &[&str] = &[
     "selfLink",
 ];
 
-/// The fields in which `after` differs from `before`; status and bookkeeping do not count. Values of Secrets are masked.
+/// Returns the fields in which `after` differs from `before`, without the status and the bookkeeping keys of the metadata.
+/// Values of Secrets are masked.
 pub(crate) fn difference(before: &Value, after: &Value) -> Vec<Field> {
     let mut fields = Vec::new();
     let (empty, mut path) = (Map::new(), Vec::new());
@@ -41,13 +42,13 @@ pub(crate) fn difference(before: &Value, after: &Value) -> Vec<Field> {
     fields
 }
 
-/// Whether an object's values must not be shown.
+/// Whether the object is a Secret, whose values must not be shown.
 pub(crate) fn is_secret(object: &Value) -> bool {
     object.get("kind").and_then(Value::as_str) == Some("Secret")
         && object.get("apiVersion").and_then(Value::as_str) == Some("v1")
 }
 
-/// Whether the field of a Secret may hold its values: `kubectl apply` copies them into an annotation.
+/// Whether a field of a Secret may contain its values. `kubectl apply` copies them into an annotation.
 pub(crate) fn is_secret_path(path: &[Segment]) -> bool {
     let keys: Vec<&str> = path.iter().map_while(key_of).collect();
     matches!(
@@ -61,7 +62,8 @@ pub(crate) fn is_secret_path(path: &[Segment]) -> bool {
     )
 }
 
-/// What tells the items of a list apart, where something does: pairs of the item of `a` and of `b` follow from it.
+/// Returns the key that identifies an item of a list, such as its name. Items with equal keys are compared with each other.
+/// Returns nothing for an item without a known key.
 pub(crate) fn identity(item: &Value) -> Option<Text> {
     const KEYS: &[&[&str]] = &[
         &["name"],
@@ -88,7 +90,7 @@ pub(crate) fn identity(item: &Value) -> Option<Text> {
     Some(parts.join("/").into())
 }
 
-/// The identities of all items, where every item has one and none twice.
+/// Returns the keys of all items, or nothing if an item has no key or two items have the same one.
 pub(crate) fn identities(list: &[Value]) -> Option<Vec<Text>> {
     let all: Vec<Text> = list.iter().map(identity).collect::<Option<_>>()?;
     (all.iter().collect::<BTreeSet<_>>().len() == all.len()).then_some(all)
@@ -138,7 +140,7 @@ fn maps(before: &Map, after: &Map, path: &mut Vec<Segment>, fields: &mut Vec<Fie
     }
 }
 
-/// A value that is on one side only. Labels, annotations and data are told entry by entry.
+/// Adds a value that exists on one side only. Labels, annotations and data are added entry by entry.
 fn one_side(
     value: &Value,
     path: &mut Vec<Segment>,
@@ -223,10 +225,10 @@ mod tests {
 
     use super::*;
 
-    fn check(before: &str, after: &str, want: &[&str]) {
+    fn check(before: &str, after: &str, expected: &[&str]) {
         let value = |text: &str| serde_json::from_str::<Value>(text).unwrap();
         let show = |value: &Option<Value>| value.as_ref().map_or("-".to_owned(), Value::to_string);
-        let got: Vec<String> = difference(&value(before), &value(after))
+        let fields: Vec<String> = difference(&value(before), &value(after))
             .iter()
             .map(|field| {
                 format!(
@@ -237,11 +239,11 @@ mod tests {
                 )
             })
             .collect();
-        assert_eq!(got, want);
+        assert_eq!(fields, expected);
     }
 
     #[test]
-    fn items_are_paired_by_what_tells_them_apart() {
+    fn pairs_list_items_by_their_keys() {
         check(
             r#"{"spec":{"c":[{"name":"a","image":"1"},{"name":"b"}]}}"#,
             r#"{"spec":{"c":[{"name":"new"},{"name":"a","image":"2"}]}}"#,
@@ -264,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn status_and_bookkeeping_are_no_difference() {
+    fn ignores_status_and_bookkeeping() {
         check(
             r#"{"metadata":{"generation":1,"labels":{"a":"b"}},"status":{"x":1}}"#,
             r#"{"metadata":{"generation":2}}"#,
@@ -273,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_secrets_are_masked() {
+    fn masks_the_values_of_secrets() {
         check(
             r#"{"apiVersion":"v1","kind":"Secret","data":{"k":"aGk=","l":"eA=="}}"#,
             r#"{"apiVersion":"v1","kind":"Secret","data":{"k":"b2g="},"type":"Opaque"}"#,

@@ -1,4 +1,4 @@
-//! Why an object is not ready, in words: which pod, which container, which event.
+//! The cause why an object is not ready: the pod, the container, or the event.
 
 use std::time::Duration;
 
@@ -10,26 +10,28 @@ use super::requests::{WHOLE, encode};
 use super::settle::{Verdict, unseen};
 use crate::access::timestamp;
 
-/// An image that has not come for so long will not come. A registry that hiccups is back before.
+/// The age from which a pod whose image cannot be pulled counts as failed. A temporary failure of a registry is shorter.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// A container that has been started so often and fails does not start.
+/// The number of restarts from which a failing container counts as failed.
 const STARTS: i64 = 5;
 
-/// What is wrong with one pod, and whether it passes.
+/// A problem of one pod.
 struct Trouble {
+    /// A description of the problem.
     words: String,
+    /// Whether the problem persists without a change of the object.
     lasting: bool,
 }
 
 impl Kubernetes {
-    /// The verdict on an object that is not ready, with the cause as far as we may read it. What can only be guessed
-    /// from the pods (an image that does not exist) can turn waiting into failure.
+    /// Adds the cause to the verdict on an object that is not ready, as far as the user may read pods and events. A lasting
+    /// problem of a pod, such as an image that does not exist, changes the verdict from waiting to failed.
     pub(super) async fn explain(&self, object: &Value, verdict: Verdict) -> Verdict {
         let why = match &verdict {
             Verdict::Ready => return verdict,
             Verdict::Waiting(why) | Verdict::Failed(why) => why.clone(),
         };
-        // What there is now is of the version before; its troubles are not those of this one.
+        // The pods still belong to the previous revision. Their problems do not concern the new one.
         if unseen(object).is_some() {
             return verdict;
         }
@@ -46,9 +48,9 @@ impl Kubernetes {
                 .unwrap_or(std::time::UNIX_EPOCH),
         );
         if kind == "StatefulSet"
-            && let Some(told) = self.make_way(object, &pods, &patient_until, &why).await
+            && let Some(verdict) = self.make_way(object, &pods, &patient_until, &why).await
         {
-            return told;
+            return verdict;
         }
         let mut troubles: Vec<Trouble> = pods
             .iter()
@@ -65,8 +67,9 @@ impl Kubernetes {
         for pod in pods.iter().filter(|pod| !is_up(pod)).take(2) {
             if let Some(claim) = self.unbound_claim(pod).await {
                 let pod = metadata(pod, "name");
-                let words =
-                    format!("{why}; pod `{pod}` waits for claim `{claim}`, which is not bound to a volume");
+                let words = format!(
+                    "{why}; pod `{pod}` waits for PersistentVolumeClaim `{claim}`, which is not bound to a volume"
+                );
                 return match verdict {
                     Verdict::Failed(_) => Verdict::Failed(words),
                     _ => Verdict::Waiting(words),
@@ -96,7 +99,7 @@ impl Kubernetes {
         }
     }
 
-    /// Whether a claim waits for a pod to use it, and none does: then it is as it should be.
+    /// Whether an unbound PVC waits for its first consumer, and no pod uses it. Such a PVC is ready.
     pub(super) async fn waits_for_consumer(&self, claim: &Value) -> bool {
         let class = claim
             .at(&["spec", "storageClassName"])
@@ -110,7 +113,7 @@ impl Kubernetes {
             Ok(Some(class)) => {
                 class.get("volumeBindingMode").and_then(Value::as_str) == Some("WaitForFirstConsumer")
             }
-            // Who may not read classes is told by the event that the controller leaves.
+            // A user who may not read StorageClasses finds the binding mode in the event of the controller.
             _ => self
                 .events(claim, metadata(claim, "uid"), "")
                 .await
@@ -137,8 +140,8 @@ impl Kubernetes {
         })
     }
 
-    /// A StatefulSet's controller waits for a pod of an earlier version that can never get ready, and never brings the next
-    /// one. Its documentation says to delete that pod; nobody loses anything by it.
+    /// Deletes the pod of an earlier revision that can never become ready. The controller of a StatefulSet waits for this pod and
+    /// never rolls out the next revision. The documentation of StatefulSets recommends to delete it (section "Forced rollback").
     async fn make_way(&self, set: &Value, pods: &[Value], patient_until: &str, why: &str) -> Option<Verdict> {
         let version = set.at(&["status", "updateRevision"]).and_then(Value::as_str)?;
         let rolling = set
@@ -161,17 +164,18 @@ impl Kubernetes {
             .into_iter()
             .collect();
         let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
-        let words = format!("{why}; pod `{name}` of an earlier version never got ready and is in the way");
+        let words =
+            format!("{why}; pod `{name}` of an earlier revision cannot become ready and blocks the rollout");
         Some(match self.requests.delete(&path, &options.into()).await {
-            Ok(_) => Verdict::Waiting(format!("{words}: it is deleted")),
+            Ok(_) => Verdict::Waiting(format!("{words}: Terrace deletes it")),
             Err(_) => Verdict::Failed(format!(
-                "{words}: delete it, with\nkubectl --context {} --namespace {namespace} delete pod {name}",
+                "{words}: delete it with\nkubectl --context {} --namespace {namespace} delete pod {name}",
                 self.requests.context
             )),
         })
     }
 
-    /// A claim that a pod uses and that has no volume yet.
+    /// Returns a PVC that a pod uses and that is not bound to a volume.
     async fn unbound_claim(&self, pod: &Value) -> Option<Text> {
         let volumes = pod
             .at(&["spec", "volumes"])
@@ -197,7 +201,7 @@ impl Kubernetes {
         None
     }
 
-    /// The pods of a Deployment's newest version: those of an earlier one are on their way out.
+    /// Returns the pods of a Deployment's newest revision. The Deployment deletes the pods of earlier revisions.
     async fn pods_of_deployment(&self, deployment: &Value) -> Vec<Value> {
         const REVISION: &[&str] = &["metadata", "annotations", "deployment.kubernetes.io/revision"];
         let path = format!(
@@ -218,9 +222,10 @@ impl Kubernetes {
         }
     }
 
+    /// Returns the pods that an object owns.
     async fn pods_of(&self, object: &Value) -> Vec<Value> {
         let path = format!("/api/v1/namespaces/{}/pods", metadata(object, "namespace"));
-        // Without the right to read pods, less is said; the object's own words stay.
+        // Without the permission to list pods, the message contains only the status of the object.
         let pods = self
             .requests
             .list(&path, &selector(object), WHOLE)
@@ -238,7 +243,7 @@ impl Kubernetes {
         pods
     }
 
-    /// The last warning about an object.
+    /// Returns the last warning event about the object with this uid, in the namespace of `near`.
     async fn warning(&self, near: &Value, uid: &str) -> Option<String> {
         let events = self.events(near, uid, ",type=Warning").await;
         let time = |event: &Value| -> Text {
@@ -259,6 +264,7 @@ impl Kubernetes {
         ))
     }
 
+    /// Returns the events about the object with this uid. `also` is a further field selector.
     async fn events(&self, near: &Value, uid: &str, also: &str) -> Vec<Value> {
         let namespace = match metadata(near, "namespace") {
             "" => "default",
@@ -273,7 +279,7 @@ impl Kubernetes {
     }
 }
 
-/// What is wrong with a pod, where something is.
+/// Returns the problem of a pod. A pull failure of a pod that started before `patient_until` is lasting.
 fn trouble(pod: &Value, patient_until: &str) -> Option<Trouble> {
     if pod.at(&["metadata", "deletionTimestamp"]).is_some() {
         return None;
@@ -311,11 +317,12 @@ fn trouble(pod: &Value, patient_until: &str) -> Option<Trouble> {
         .and_then(Value::as_str)
         .unwrap_or_default();
     Some(Trouble {
-        words: format!("no node takes pod `{name}`: {message}"),
+        words: format!("pod `{name}` cannot be scheduled: {message}"),
         lasting: false,
     })
 }
 
+/// Returns the problem of a container, and whether it is lasting. `old` is whether the pod is older than [`PATIENCE`].
 fn container_trouble(status: &Value, old: bool) -> Option<(String, bool)> {
     let text = |path: &[&str]| status.at(path).and_then(Value::as_str).unwrap_or_default();
     let (container, image) = (text(&["name"]), text(&["image"]));
@@ -335,11 +342,11 @@ fn container_trouble(status: &Value, old: bool) -> Option<(String, bool)> {
     };
     match reason {
         "ImagePullBackOff" | "ErrImagePull" => Some((
-            format!("the image `{image}` of container `{container}` cannot be pulled ({reason}: {message})"),
+            format!("image `{image}` of container `{container}` cannot be pulled ({reason}: {message})"),
             old,
         )),
         "InvalidImageName" | "ErrImageNeverPull" => Some((
-            format!("the image `{image}` of container `{container}` cannot be used ({reason}: {message})"),
+            format!("image `{image}` of container `{container}` cannot be used ({reason}: {message})"),
             true,
         )),
         "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => Some((
@@ -356,15 +363,16 @@ fn container_trouble(status: &Value, old: bool) -> Option<(String, bool)> {
                 format!("{starts} times")
             };
             Some((
-                format!("container `{container}` ended and was started again {times} ({reason}{code})"),
+                format!("container `{container}` exited and was restarted {times} ({reason}{code})"),
                 starts >= STARTS,
             ))
         }
         _ => ended(&["state", "terminated"])
-            .map(|code| (format!("container `{container}` ended ({code})"), false)),
+            .map(|code| (format!("container `{container}` exited ({code})"), false)),
     }
 }
 
+/// Whether the condition `Ready` of a pod is true.
 fn is_up(pod: &Value) -> bool {
     let conditions = pod
         .at(&["status", "conditions"])
@@ -386,7 +394,8 @@ fn is_owned_by(object: &Value, uid: &str) -> bool {
         .any(|owner| owner.get("uid").and_then(Value::as_str) == Some(uid))
 }
 
-/// The labels an object selects by, as a query. Owners are checked beside it, so leaving expressions out only reads more.
+/// Returns the `matchLabels` of an object's selector as a query. It omits `matchExpressions`: the list then contains more
+/// objects, and the caller checks their owners.
 fn selector(object: &Value) -> String {
     let labels = object
         .at(&["spec", "selector", "matchLabels"])

@@ -1,8 +1,8 @@
-//! The home of an environment in its cluster: Secrets for the ledger and the bundles, a Lease for the lock, all in one
-//! namespace.
+//! The state store of an environment in its cluster: Secrets for the ledger and the bundles, and a Lease for the lock, all in
+//! one namespace.
 //!
-//! A value is packed and cut into parts of less than a Secret's 1 MiB. The parts come first and are named by digest; the
-//! Secret that names them comes last, so that a value is there whole or not at all.
+//! A value is compressed and split into parts that are smaller than the limit of a Secret (1 MiB). The parts are named by their
+//! digests and are written first. The Secret that names them is written last, so that a reader never sees an incomplete value.
 
 use std::io::{Read, Write as _};
 use std::sync::Arc;
@@ -25,26 +25,28 @@ use crate::lease::{LeaseRecord, LeaseStore, take};
 
 mod claim;
 
-/// Where homes are.
+/// The namespace of all state stores of a cluster.
 pub(super) const NAMESPACE: &str = "terrace-system";
-/// Who writes there, and takes our marks off what is released. Not an environment's manager: nothing here is part of a bundle, and none of it is ever pruned.
+/// The field manager of the state store. It also removes Terrace's label and annotations from retained objects. It is not the
+/// manager of an environment: these objects belong to no bundle, and no plan deletes them.
 pub(super) const MANAGER: &str = "terrace";
-/// The label of everything in the home of an environment.
+/// The label of all objects in the state store of an environment.
 const HOME: &str = "terrace.dev/home";
-/// The label that tells values from their parts.
+/// The label that distinguishes values from their parts.
 const ROLE: &str = "terrace.dev/role";
 /// The annotation with a value's key.
 const KEY: &str = "terrace.dev/key";
-/// Bytes in one Secret: what JSON and base64 make of it still passes the server's limits.
+/// The maximum number of bytes in one Secret. Encoded in base64 and JSON, they stay below the limits of the server.
 const PART: usize = 900 * 1024;
 
-/// The home of one environment in one cluster.
+/// The state store of one environment in one cluster.
 #[derive(Clone)]
 pub(crate) struct ClusterHome {
     requests: Requests,
     /// The environment: `acme.disaster_recovery`.
     label: Text,
-    /// The same, as names of objects can say it: `acme.disaster--recovery`. Names have single dashes only, so that no two are one.
+    /// The environment in a form that is valid in object names: `acme.disaster--recovery`. Names of environments contain no double
+    /// dashes, so that two environments never share a stem.
     stem: Text,
 }
 
@@ -60,10 +62,10 @@ impl ClusterHome {
     async fn read_value(&self, key: &str) -> Result<Option<Vec<u8>>, Failure> {
         let head = self.get("get", &secrets(), &self.name(key)).await?;
         let Some(head) = head else { return Ok(None) };
-        let broken = |what: &str| {
-            let message = format!("`{key}` in {} {what}", self.shown());
+        let broken = |problem: &str| {
+            let message = format!("`{key}` in {} {problem}", self.shown());
             Failure::new(FailureKind::Broken, message)
-                .hint("somebody changed or deleted a Secret of the ledger by hand")
+                .hint("restore the Secrets of the ledger from a backup: one of them was changed or deleted")
         };
         let mut packed = Vec::new();
         match data(&head, "parts") {
@@ -73,17 +75,17 @@ impl ClusterHome {
                 for name in names.lines() {
                     let part = self.get("get", &secrets(), name).await?;
                     let part = part.and_then(|part| data(&part, "value"));
-                    packed.extend(part.ok_or_else(|| broken("lacks a part"))?);
+                    packed.extend(part.ok_or_else(|| broken("is incomplete"))?);
                 }
             }
         }
         let mut value = Vec::new();
         GzDecoder::new(packed.as_slice())
             .read_to_end(&mut value)
-            .map_err(|_| broken("cannot be read"))?;
+            .map_err(|_| broken("cannot be decompressed"))?;
         let digest = data(&head, "digest").unwrap_or_default();
         if digest != Digest::of_bytes(&value).as_str().as_bytes() {
-            return Err(broken("is not what was written"));
+            return Err(broken("does not match its digest"));
         }
         Ok(Some(value))
     }
@@ -119,7 +121,7 @@ impl ClusterHome {
             .write_all(value)
             .and_then(|()| encoder.finish())
             .map_err(|error| {
-                Failure::new(FailureKind::Broken, format!("`{key}` cannot be packed"))
+                Failure::new(FailureKind::Broken, format!("`{key}` cannot be compressed"))
                     .server(error.to_string())
             })?;
         let mut contents = Map::new();
@@ -131,7 +133,7 @@ impl ClusterHome {
             for part in packed.chunks(PART) {
                 let name = format!("{}.part.{}", self.stem, &Digest::of_bytes(part).as_str()[..32]);
                 let data = [("value", Value::from(base64(part)))].into_iter().collect();
-                // A part that is there already has this very content.
+                // The name of a part is the digest of its content, so an existing part has the same content.
                 self.create_object(&self.value_secret(&name, "part", key, data))
                     .await?;
                 names.push(name);
@@ -152,7 +154,7 @@ impl ClusterHome {
         };
         let parts = data(&head, "parts").unwrap_or_default();
         let parts = String::from_utf8_lossy(&parts).into_owned();
-        // The head first: without it there is no value, and parts that stay behind are only waste.
+        // The Secret that names the parts is deleted first. Without it the value does not exist, and leftover parts do no harm.
         for name in std::iter::once(name.as_str()).chain(parts.lines()) {
             match self
                 .requests
@@ -169,7 +171,8 @@ impl ClusterHome {
         Ok(())
     }
 
-    /// Creates an object of the home; nothing where one of the name exists. Creates the namespace where that is missing.
+    /// Creates an object of the state store, and its namespace if that does not exist. Returns nothing if an object of this name
+    /// exists.
     async fn create_object(&self, object: &Value) -> Result<Option<Value>, Failure> {
         let served = if object.get("kind").and_then(Value::as_str) == Some("Lease") {
             leases()
@@ -216,7 +219,8 @@ impl ClusterHome {
             .map_err(|refusal| self.failure(refusal, about))
     }
 
-    /// A refusal as a failure. Whoever lacks one right to the home is told all that it takes, and not one with every run.
+    /// Converts a refusal to a failure. If a permission is missing, the failure lists all permissions that the state store
+    /// requires, so that the user does not find them one by one.
     fn failure(&self, refusal: Refusal, about: About<'_>) -> Failure {
         let mut failure = self.requests.failure(refusal, about);
         if let FailureKind::Denied { rule: Some(rule), .. } = &mut failure.kind {
@@ -234,7 +238,7 @@ impl ClusterHome {
         found.map_err(|refusal| self.failure(refusal, about(verb, served, Some(name))))
     }
 
-    /// Deletes an object of the home if it has this version. A missing object or another version is not a failure.
+    /// Deletes an object of the state store if it has this version. A missing object or another version is not a failure.
     async fn delete_version(&self, served: &Served, name: &str, expected: &Text) -> Result<(), Failure> {
         let preconditions: Map = of_version(expected).into_iter().collect();
         let options: Map = [("preconditions", Value::Map(preconditions))]
@@ -251,7 +255,7 @@ impl ClusterHome {
         }
     }
 
-    /// The name of a key's Secret: readable, and never that of another key.
+    /// Returns the name of a key's Secret. It contains a readable form of the key, and a digest that makes it unique.
     fn name(&self, key: &str) -> String {
         let readable: String = key
             .chars()
@@ -322,7 +326,7 @@ impl Home for ClusterHome {
     }
 }
 
-/// The lock is a Lease, as `kubectl get leases` shows it; who holds it since when is in its annotations.
+/// The lock is a Lease, which `kubectl get leases` shows. Its annotations record the apply that holds it, and since when.
 impl LeaseStore for ClusterHome {
     fn read(&self) -> BoxFuture<'_, Result<Option<(LeaseRecord, Text)>, Failure>> {
         Box::pin(async move {
@@ -350,7 +354,7 @@ impl LeaseStore for ClusterHome {
                     since: text("terrace.dev/since"),
                 },
                 seconds: match seconds {
-                    // Somebody emptied it by hand: nobody has to be waited for.
+                    // A user cleared the holder by hand, so the lock is free.
                     _ if identity.is_empty() => 0,
                     seconds => seconds
                         .and_then(|seconds| u32::try_from(seconds).ok())
@@ -399,6 +403,7 @@ impl LeaseStore for ClusterHome {
 }
 
 impl ClusterHome {
+    /// Returns the Lease for a record. With `expected`, the server accepts it only if the live Lease has this version.
     fn lease(&self, record: &LeaseRecord, expected: Option<&Text>) -> Value {
         let renewals = record.renewals.to_string();
         let annotations: Map = [
@@ -459,7 +464,7 @@ fn secret(secret_type: &str, metadata: Map, data: Map) -> Map {
     object
 }
 
-/// Bytes as a Secret holds them.
+/// Encodes bytes as the values of a Secret are encoded.
 pub(super) fn base64(bytes: &[u8]) -> String {
     match serde_json::to_value(ByteString(bytes.to_vec())) {
         Ok(serde_json::Value::String(text)) => text,
@@ -467,6 +472,7 @@ pub(super) fn base64(bytes: &[u8]) -> String {
     }
 }
 
+/// Decodes a value of a Secret.
 fn data(secret: &Value, key: &str) -> Option<Vec<u8>> {
     let text = secret.at(&["data", key]).and_then(Value::as_str)?;
     let bytes: ByteString = serde_json::from_value(serde_json::Value::String(text.to_owned())).ok()?;

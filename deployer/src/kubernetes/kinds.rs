@@ -1,4 +1,4 @@
-//! What a server serves: kinds, their paths, and what may be done with them.
+//! The kinds that a server serves, with their paths and verbs.
 
 use std::collections::BTreeMap;
 
@@ -9,17 +9,17 @@ use super::requests::{Refusal, Requests, encode};
 /// A kind that a server serves.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Served {
-    /// Such as `apps`; empty for the core group.
+    /// The API group, such as `apps`; empty for the core group.
     pub(crate) group: Text,
-    /// Such as `v1`.
+    /// The version, such as `v1`.
     pub(crate) version: Text,
-    /// Such as `Deployment`.
+    /// The kind, such as `Deployment`.
     pub(crate) kind: Text,
-    /// Such as `deployments`.
+    /// The name of the resource, such as `deployments`.
     pub(crate) plural: Text,
     /// Whether its objects are in namespaces.
     pub(crate) namespaced: bool,
-    /// What may be done with it.
+    /// The verbs that the server supports for the kind.
     pub(crate) verbs: Vec<Text>,
 }
 
@@ -28,11 +28,11 @@ pub(crate) struct Served {
 pub(crate) struct Kinds {
     served: Vec<Served>,
     by_kind: BTreeMap<(Text, Text), Vec<usize>>,
-    /// Groups and versions that an extension server serves which does not answer, and which may have objects.
+    /// The groups and versions of extension API servers that do not answer. They may have objects.
     stale: Vec<String>,
 }
 
-/// Kinds whose objects controllers make: nobody applies them, and asking for them by label walks through many.
+/// Kinds whose objects are created by controllers. Users do not apply them, and a list by label would scan many objects.
 const MADE_BY_CONTROLLERS: &[(&str, &str)] = &[
     ("", "Event"),
     ("events.k8s.io", "Event"),
@@ -53,7 +53,7 @@ const MADE_BY_CONTROLLERS: &[(&str, &str)] = &[
 ];
 
 impl Kinds {
-    /// Asks the server, in two requests.
+    /// Discovers the kinds in two requests.
     pub(crate) async fn discover(requests: &Requests) -> Result<Kinds, Refusal> {
         const ACCEPT: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,\
                               application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
@@ -63,7 +63,7 @@ impl Kinds {
         for list in [&core, &groups] {
             if list.get("kind").and_then(Value::as_str) != Some("APIGroupDiscoveryList") {
                 return Err(Refusal::Unreadable(
-                    "the server does not list all of its kinds at once (Kubernetes before 1.27)".to_owned(),
+                    "the server does not support aggregated discovery, which requires Kubernetes 1.27 or newer".to_owned(),
                 ));
             }
             for group in items(list, "items") {
@@ -76,7 +76,7 @@ impl Kinds {
     fn read_group(&mut self, group: &Value) {
         let name = text(group.at(&["metadata", "name"]));
         for version in items(group, "versions") {
-            // A stale version belongs to an extension server that does not answer; its kinds cannot be asked for.
+            // A stale version belongs to an extension API server that does not answer, so its kinds cannot be listed.
             if version.get("freshness").and_then(Value::as_str) == Some("Stale") {
                 let resources = items(version, "resources");
                 let stored = |resource: &Value| {
@@ -112,20 +112,20 @@ impl Kinds {
         }
     }
 
-    /// The kind at exactly this version.
+    /// Returns the kind at exactly this version.
     pub(crate) fn get(&self, api_version: &str, kind: &str) -> Option<&Served> {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         self.versions(group, kind)
             .find(|served| served.version == version)
     }
 
-    /// All versions of a kind, the preferred one first.
+    /// Returns all versions of a kind, with the preferred one first.
     pub(crate) fn versions(&self, group: &str, kind: &str) -> impl Iterator<Item = &Served> {
         let at = self.by_kind.get(&(group.into(), kind.into()));
         at.into_iter().flatten().map(|at| &self.served[*at])
     }
 
-    /// The kind, the namespace and the name of the object with this id in a target.
+    /// Returns the kind, the namespace and the name of the object with this id in a target.
     pub(crate) fn of_id<'a>(
         &self,
         target: &str,
@@ -139,18 +139,18 @@ impl Kinds {
         Some((served, Some(namespace).filter(|name| *name != "-"), name))
     }
 
-    /// The kind that the definition of this name, `PLURAL.GROUP`, defines.
+    /// Returns the kind that the CRD of this name, `PLURAL.GROUP`, defines.
     pub(crate) fn defined_by(&self, definition: &str) -> Option<&Served> {
         let mut first = self.by_kind.values().map(|at| &self.served[at[0]]);
         first.find(|served| served.group.contains('.') && served.resource() == definition)
     }
 
-    /// Groups and versions whose objects cannot be for the component at the moment.
+    /// Returns the groups and versions whose objects cannot be listed at the moment.
     pub(crate) fn stale(&self) -> impl Iterator<Item = &str> {
         self.stale.iter().map(String::as_str)
     }
 
-    /// One version of each kind whose objects are in namespaces and are stored. Events say what happened, and are nobody's.
+    /// Returns one version of each namespaced kind whose objects are stored. Events are excluded, because their loss is harmless.
     pub(crate) fn contained(&self) -> impl Iterator<Item = &Served> {
         let first = self.by_kind.values().map(|at| &self.served[at[0]]);
         first.filter(|served| {
@@ -159,7 +159,7 @@ impl Kinds {
         })
     }
 
-    /// One version of each kind that somebody may have applied and that can be listed.
+    /// Returns one version of each kind whose objects a user can apply, list and delete.
     pub(crate) fn applicable(&self) -> impl Iterator<Item = &Served> {
         let can = |served: &Served, verb: &str| served.verbs.iter().any(|v| v == verb);
         self.by_kind
@@ -171,7 +171,7 @@ impl Kinds {
 }
 
 impl Served {
-    /// `apps/v1`, `v1`.
+    /// Returns the `apiVersion`: `apps/v1`, `v1`.
     pub(crate) fn api_version(&self) -> String {
         if self.group.is_empty() {
             self.version.to_string()
@@ -180,7 +180,7 @@ impl Served {
         }
     }
 
-    /// The path of all objects, or of those in a namespace.
+    /// Returns the path of all objects, or of those in a namespace.
     pub(crate) fn list_path(&self, namespace: Option<&str>) -> String {
         let root = if self.group.is_empty() { "api" } else { "apis" };
         let api_version = self.api_version();
@@ -192,13 +192,13 @@ impl Served {
         }
     }
 
-    /// The path of one object.
+    /// Returns the path of one object.
     pub(crate) fn path(&self, namespace: Option<&str>, name: &str) -> String {
-        // Names of RBAC objects hold colons.
+        // Names of RBAC objects can contain colons.
         format!("{}/{}", self.list_path(namespace), encode(name))
     }
 
-    /// `deployments.apps`, `services`.
+    /// Returns the qualified name of the resource: `deployments.apps`, `services`.
     pub(crate) fn resource(&self) -> String {
         if self.group.is_empty() {
             self.plural.to_string()
@@ -207,7 +207,7 @@ impl Served {
         }
     }
 
-    /// `apps/Deployment`, `core/Service`, as ids of artifacts begin.
+    /// Returns the kind as ids of artifacts write it: `apps/Deployment`, `core/Service`.
     pub(crate) fn name(&self) -> String {
         let group = if self.group.is_empty() {
             "core"
@@ -217,7 +217,7 @@ impl Served {
         format!("{group}/{}", self.kind)
     }
 
-    /// Whether two are one kind, at whatever version.
+    /// Whether both have the same group and kind, at any version.
     pub(crate) fn same_kind(&self, other: &Served) -> bool {
         self.group == other.group && self.kind == other.kind
     }

@@ -1,4 +1,4 @@
-//! A live object as the engine knows it: whose it is, and what a plan about it rests on.
+//! Live objects in the form that the engine uses: their ownership, and the facts that a plan depends on.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,21 +13,21 @@ use crate::loss::object_holds_data;
 use crate::ownership::{Identities, Mark, Ownership};
 use crate::plan::Subject;
 
-/// Whose objects are ours: what our label says, and the name our writes go by.
+/// The environment that owns objects: the value of its label, and its field manager.
 #[derive(Clone, Debug)]
 pub(crate) struct Whose {
-    /// `acme.production`.
+    /// The value of the label, such as `acme.production`.
     pub(crate) label: Text,
-    /// `terrace/acme/production`.
+    /// The field manager, such as `terrace/acme/production`.
     pub(crate) manager: String,
 }
 
-/// Texts longer than this stand as digests in a basis: a plan is to be read.
+/// The maximum length of a value in a basis, in bytes. Longer values are replaced with their digests to keep plans readable.
 const LONG: usize = 120;
 
 impl Whose {
-    /// Whose an object is. The evidence of our writes is an Apply entry of our manager: a label is copied, by controllers
-    /// and by people.
+    /// Determines the owner of an object. The proof of Terrace's writes is an Apply entry of the environment's manager. The label
+    /// alone proves nothing, because controllers and users copy labels.
     pub(crate) fn ownership(&self, id: &ArtifactId, object: &Value, identities: &Identities) -> Ownership {
         let uid = metadata(object, "uid");
         let proof = identities.proof(id, uid, proven_by(object, &self.manager));
@@ -35,7 +35,7 @@ impl Whose {
         Ownership::of(self.mark(object), proof, adopted, stranger(object, &self.manager))
     }
 
-    /// What the label of an object says. That of another environment counts if that environment has written the object.
+    /// Reads the label of an object. The label of another environment counts only if that environment has applied the object.
     pub(crate) fn mark(&self, object: &Value) -> Mark {
         let Some(label) = object.at(&["metadata", "labels", LABEL]).and_then(Value::as_str) else {
             return Mark::Absent;
@@ -51,7 +51,7 @@ impl Whose {
         }
     }
 
-    /// An object as the engine knows it. `wanted` is what the bundle has at its place.
+    /// Converts an object to the form that the engine uses. `wanted` is the artifact of the bundle with the same id.
     pub(crate) fn live(
         &self,
         target: &str,
@@ -104,7 +104,7 @@ impl Whose {
         live
     }
 
-    /// What is to be told of an object that is ours and does not say so.
+    /// Returns the notes about an object of this environment that has lost its label.
     fn notes(&self, ownership: &Ownership, object: &Value) -> Vec<String> {
         if !ownership.lost_mark() {
             return Vec::new();
@@ -112,33 +112,33 @@ impl Whose {
         let proof = if applied_by(object, &self.manager) {
             format!("the entry of `{}` in its managedFields", self.manager)
         } else {
-            "the uid that was recorded".to_owned()
+            "its recorded uid".to_owned()
         };
         vec![format!(
-            "somebody removed its label `{LABEL}`; {proof} proves that it belongs to this environment"
+            "its label `{LABEL}` was removed; {proof} proves that it belongs to this environment"
         )]
     }
 
-    /// Whether applying this manifest would surely change nothing.
+    /// Whether applying this manifest certainly changes nothing. `false` means that a dry run must decide.
     pub(crate) fn is_unchanged(&self, manifest: &Value, object: &Value) -> bool {
         let label = object.at(&["metadata", "labels", LABEL]).and_then(Value::as_str);
         label == Some(&self.label) && surely_unchanged(manifest, object, &self.manager)
     }
 }
 
-/// An annotation of an object.
+/// Returns an annotation of an object.
 pub(crate) fn annotation<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
     object
         .at(&["metadata", "annotations", key])
         .and_then(Value::as_str)
 }
 
-/// Whether an object is on its way out.
+/// Whether an object is being deleted.
 pub(crate) fn is_being_deleted(object: &Value) -> bool {
     object.at(&["metadata", "deletionTimestamp"]).is_some()
 }
 
-/// A text of an object's metadata.
+/// Returns a string in the metadata of an object, or an empty string if it does not exist.
 pub(crate) fn metadata<'a>(object: &'a Value, key: &str) -> &'a str {
     object
         .at(&["metadata", key])
@@ -146,7 +146,7 @@ pub(crate) fn metadata<'a>(object: &'a Value, key: &str) -> &'a str {
         .unwrap_or_default()
 }
 
-/// What an object is in, and what defines its kind: both take it with them.
+/// Returns the namespace of an object and the CRD of its kind. Their deletion deletes the object.
 fn needs(target: &str, served: &Served, namespace: Option<&str>) -> BTreeSet<ArtifactId> {
     let mut needs = BTreeSet::new();
     if let Some(namespace) = namespace {
@@ -166,12 +166,12 @@ fn needs(target: &str, served: &Served, namespace: Option<&str>) -> BTreeSet<Art
     needs
 }
 
-/// Who else made an object, as well as it says.
+/// Returns another manager of an object, as its label `app.kubernetes.io/managed-by` or its managedFields name it.
 pub(crate) fn stranger(object: &Value, manager: &str) -> Option<Text> {
     let label = object
         .at(&["metadata", "labels", "app.kubernetes.io/managed-by"])
         .and_then(Value::as_str)
-        // A copy of an object of Terrace carries this label, too.
+        // A copy of one of Terrace's objects also has this label.
         .filter(|name| *name != "terrace");
     let entries = object
         .at(&["metadata", "managedFields"])
@@ -182,14 +182,14 @@ pub(crate) fn stranger(object: &Value, manager: &str) -> Option<Text> {
         .filter(|entry| entry.get("subresource").is_none())
         .filter_map(|entry| entry.get("manager").and_then(Value::as_str))
         .filter(|name| *name != manager);
-    // The system writes to much that it did not make.
+    // The system writes to many objects that it did not create.
     let (system, people): (Vec<&str>, Vec<&str>) = others.partition(|name| name.starts_with("kube-"));
     let other = people.first().or(system.first()).copied();
     label.or(other).map(Text::from)
 }
 
-/// What a plan about an object rests on: which object it is, whether it is being deleted, and the live values at the paths
-/// that we would set. What controllers write elsewhere does not make a plan stale.
+/// Returns the facts about an object that a plan depends on: its uid, whether it is being deleted, and the live values at the
+/// paths that Terrace sets. Writes of controllers to other paths do not make a plan stale.
 fn basis(object: &Value, wanted: Option<&Object>) -> Basis {
     let mut facts = BTreeMap::new();
     facts.insert("uid".into(), metadata(object, "uid").into());
@@ -213,6 +213,7 @@ fn basis(object: &Value, wanted: Option<&Object>) -> Basis {
     Basis(facts)
 }
 
+/// A traversal of the manifest and the live object that collects the facts of a basis.
 struct Walk<'a> {
     secret: bool,
     uid: &'a str,
@@ -251,7 +252,7 @@ impl Walk<'_> {
     fn leaf(&mut self, path: &str, live: &Value) {
         let hidden = self.secret && holds_secret(path);
         let value = match live {
-            // With the uid beside it: equal secrets of two objects are not to look equal.
+            // The digest includes the uid, so that equal secrets of two objects have different digests.
             _ if hidden => Digest::of_value(&Value::List(vec![self.uid.into(), live.clone()]))
                 .as_str()
                 .into(),
@@ -265,7 +266,7 @@ impl Walk<'_> {
     }
 }
 
-/// Whether a path of a Secret, as a basis writes it, may lead to its values.
+/// Whether a path of a Secret, in the form of a basis, may lead to its values.
 fn holds_secret(path: &str) -> bool {
     let below = |top: &str| {
         path.strip_prefix(top)

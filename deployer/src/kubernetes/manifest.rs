@@ -1,4 +1,4 @@
-//! A manifest as it is sent: in the form that is stored, and for exactly the object that was observed, or for a new one.
+//! Manifests in the form in which they are sent: as the server stores them, and pinned to the observed object or to a new one.
 
 use terrace_artifact::{Map, Value};
 
@@ -6,7 +6,8 @@ use super::live::metadata;
 use super::ownership::without_entry;
 use crate::backend::{ADDRESS, ADOPTED, HOLDS_DATA, LABEL, Live};
 
-/// A manifest in the form the server stores: `stringData` is there for writers only, and would differ for ever.
+/// Converts a manifest to the form that the server stores. It stores `stringData` of a Secret as `data`, so a manifest with
+/// `stringData` would always differ from the live object.
 pub(super) fn stored_form(mut manifest: Value) -> Value {
     if !super::difference::is_secret(&manifest) {
         return manifest;
@@ -29,7 +30,7 @@ pub(super) fn stored_form(mut manifest: Value) -> Value {
     manifest
 }
 
-/// The manifest for exactly the object that was observed: if another has taken its place, the server refuses.
+/// Pins a manifest to the observed object by its uid. The server rejects it if another object has taken the name.
 pub(super) fn pinned(manifest: &Value, live: Option<&Live>) -> Value {
     let mut manifest = manifest.clone();
     if let (Some(live), Some(Value::Map(map))) = (
@@ -41,7 +42,7 @@ pub(super) fn pinned(manifest: &Value, live: Option<&Live>) -> Value {
     manifest
 }
 
-/// The manifest of what was adopted, or is being adopted: the object itself remembers it.
+/// Adds the annotation that records that the object was adopted.
 pub(super) fn adopted(mut manifest: Value) -> Value {
     if let Some(Value::Map(map)) = manifest.as_map_mut().and_then(|map| map.get_mut("metadata")) {
         let annotations = map.remove("annotations");
@@ -54,10 +55,10 @@ pub(super) fn adopted(mut manifest: Value) -> Value {
     manifest
 }
 
-/// A resourceVersion that no object has: what is applied with it is created, or refused with a conflict if there is anything.
+/// A resourceVersion that no object has. An apply with it creates the object, or fails with a conflict if the object exists.
 const NEVER: &str = "1";
 
-/// The manifest of an object that must not exist yet. Without this, server-side apply takes over whatever is there.
+/// Returns the manifest of an object that must not exist yet. Without this, server-side apply would take over an existing object.
 pub(super) fn only_new(manifest: &Value) -> Value {
     let mut manifest = manifest.clone();
     if let Some(Value::Map(map)) = manifest.as_map_mut().and_then(|map| map.get_mut("metadata")) {
@@ -66,7 +67,7 @@ pub(super) fn only_new(manifest: &Value) -> Value {
     manifest
 }
 
-/// The manifest of a new object, for one that the system has made in its place.
+/// Returns the manifest of a new object for an object of the same name that the system created first.
 pub(super) fn instead_of(manifest: &Value, found: &Value) -> Value {
     let mut manifest = adopted(manifest.clone());
     if let Some(Value::Map(map)) = manifest.as_map_mut().and_then(|map| map.get_mut("metadata")) {
@@ -76,16 +77,16 @@ pub(super) fn instead_of(manifest: &Value, found: &Value) -> Value {
     manifest
 }
 
-/// The patch that takes our marks and our entry of managedFields off an object, and leaves its values alone. It is refused
-/// where somebody has written the object since.
+/// Returns the patch that removes Terrace's label, annotations and managedFields entry from an object, and retains its values. The
+/// server rejects the patch if another manager has written the object since it was read.
 pub(super) fn released(object: &Value, manager: &str) -> Value {
-    let nothing = |keys: &[&str]| -> Map { keys.iter().map(|key| (*key, Value::Null)).collect() };
+    let removed = |keys: &[&str]| -> Map { keys.iter().map(|key| (*key, Value::Null)).collect() };
     let mut metadata_of = Map::new();
     for key in ["uid", "resourceVersion"] {
         metadata_of.insert(key, metadata(object, key));
     }
-    metadata_of.insert("labels", nothing(&[LABEL]));
-    metadata_of.insert("annotations", nothing(&[ADDRESS, ADOPTED, HOLDS_DATA]));
+    metadata_of.insert("labels", removed(&[LABEL]));
+    metadata_of.insert("annotations", removed(&[ADDRESS, ADOPTED, HOLDS_DATA]));
     metadata_of.insert("managedFields", without_entry(object, manager));
     [("metadata", metadata_of)].into_iter().collect::<Map>().into()
 }

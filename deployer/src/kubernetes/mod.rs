@@ -1,7 +1,8 @@
-//! The Kubernetes backend: server-side apply, every write of it.
+//! The Kubernetes backend. Every write is a server-side apply.
 //!
-//! Ours is what [`crate::Ownership::of`] says. The mark is our label; the proof is the recorded uid or an Apply entry of our field
-//! manager: controllers copy labels onto objects of their own. Every change goes through the server's own dry run first, except where what is there is surely what is wanted.
+//! [`crate::Ownership::of`] determines which objects the environment owns. The mark is a label. The proof is the recorded uid, or
+//! an Apply entry of the environment's field manager: the label alone proves nothing, because controllers copy labels to their own
+//! objects. A plan previews every change with a server-side dry run, unless the live object certainly has the desired state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,10 +50,10 @@ use live::{Whose, metadata};
 use requests::{Refusal, Requests};
 use words::About;
 
-/// Connects to the cluster of a context. Nothing is asked of it yet but what connecting needs.
+/// Creates the backend of a context's cluster. It sends no requests yet, except those that the client needs to connect.
 ///
-/// `label` is the bundle's ([`terrace_artifact::Bundle::label`]); the field manager and the names in the home follow
-/// from it. `id` is the cluster's, where the environment states it.
+/// `label` is the label of the bundle ([`terrace_artifact::Bundle::label`]). It determines the field manager and the names in the
+/// state store. `id` is the cluster's id, if the environment states one.
 pub(crate) fn connect<'a>(
     access: &'a Access,
     context: &'a Text,
@@ -60,7 +61,7 @@ pub(crate) fn connect<'a>(
     id: Option<&'a Text>,
     label: &'a str,
 ) -> BoxFuture<'a, Result<Connected, Failure>> {
-    // All distributions are reached in the same way; what differs between them is in the objects.
+    // Terrace connects to all distributions in the same way. Only the objects differ.
     let _ = distribution;
     Box::pin(async move {
         let config = configuration(access.kubeconfig.as_ref(), context).await?;
@@ -86,20 +87,20 @@ pub(crate) fn connect<'a>(
 pub(crate) struct Kubernetes {
     requests: Requests,
     whose: Whose,
-    /// The cluster's id, where the environment states it.
+    /// The cluster's id, if the environment states one.
     id: Option<Text>,
     now: fn() -> SystemTime,
     kinds: tokio::sync::Mutex<Option<Arc<Kinds>>>,
     coming: Mutex<Arc<Coming>>,
-    /// Uids of what was seen to belong to our objects, by its ownerReferences.
+    /// The uids of objects that were seen to belong to managed objects, by ownerReferences.
     belongs: Mutex<BTreeSet<Text>>,
-    /// What was last found in the namespaces of the cluster.
+    /// The last lists of the contents of the cluster's namespaces.
     looked: Mutex<Option<Arc<contents::Looked>>>,
-    /// What dry runs have shown of our rights: asked once is enough.
+    /// The permissions that dry runs have proven or disproven.
     rights: Mutex<BTreeMap<Right, bool>>,
 }
 
-/// A verb, a resource (`deployments.apps`), and a namespace.
+/// A permission: a verb, a resource (`deployments.apps`), and a namespace.
 type Right = (&'static str, Text, Text);
 
 fn right(verb: &'static str, served: &Served, namespace: Option<&Text>) -> Right {
@@ -110,18 +111,19 @@ fn right(verb: &'static str, served: &Served, namespace: Option<&Text>) -> Right
     )
 }
 
-/// What the bundle itself will create before others need it.
+/// The namespaces and kinds that the bundle itself creates.
 #[derive(Default)]
 struct Coming {
     namespaces: BTreeSet<Text>,
-    /// Groups and kinds of the bundle's own definitions.
+    /// The groups and kinds of the bundle's own CRDs.
     kinds: BTreeSet<(Text, Text)>,
-    /// The namespaces there are, where that is known.
+    /// The namespaces that exist, if the user may list them.
     existing: Option<BTreeSet<Text>>,
 }
 
 impl Kubernetes {
-    /// A cluster that `client` reaches. `context` and `server` are for messages; `label` is the bundle's.
+    /// Creates the backend of the cluster that `client` connects to. `context` and `server` are for messages. `label` is the label of
+    /// the bundle.
     pub(crate) fn new(
         client: kube::Client,
         context: Text,
@@ -147,11 +149,12 @@ impl Kubernetes {
         }
     }
 
-    /// The home of this environment in this cluster.
+    /// Returns the state store of this environment in this cluster.
     pub(crate) fn home(&self) -> ClusterHome {
         ClusterHome::new(self.requests.clone(), &self.whose.label)
     }
 
+    /// Returns the kinds that the server serves. They are discovered once.
     async fn kinds(&self) -> Result<Arc<Kinds>, Failure> {
         let mut kinds = self.kinds.lock().await;
         if let Some(kinds) = &*kinds {
@@ -162,7 +165,10 @@ impl Kubernetes {
             .map_err(|refusal| match refusal {
                 Refusal::Silence(words) => self.requests.unreachable(words),
                 Refusal::Status(status) if matches!(status.code, 401 | 403) => {
-                    let message = format!("cluster `{}` does not say what it serves", self.requests.context);
+                    let message = format!(
+                        "cluster `{}` refuses to list its API resources",
+                        self.requests.context
+                    );
                     let kind = FailureKind::Denied {
                         verb: "get".into(),
                         resource: "/api and /apis".into(),
@@ -174,7 +180,10 @@ impl Kubernetes {
                 }
                 refusal => Failure::new(
                     FailureKind::Broken,
-                    format!("cluster `{}` does not say what it serves", self.requests.context),
+                    format!(
+                        "cluster `{}` cannot list its API resources",
+                        self.requests.context
+                    ),
                 )
                 .server(refusal.to_string()),
             })?;
@@ -183,7 +192,7 @@ impl Kubernetes {
         Ok(found)
     }
 
-    /// Has the server asked again what it serves.
+    /// Discards the discovered kinds, so that the next use discovers them again.
     async fn forget_kinds(&self) {
         *self.kinds.lock().await = None;
     }
@@ -196,7 +205,7 @@ impl Kubernetes {
         *self.coming.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(coming);
     }
 
-    /// Whether a dry run has shown that something may be done with a kind in a namespace, or may not.
+    /// Returns whether the user has a permission, if a dry run has shown it.
     fn right(&self, verb: &'static str, served: &Served, namespace: Option<&Text>) -> Option<bool> {
         let rights = self.rights.lock().unwrap_or_else(PoisonError::into_inner);
         rights.get(&right(verb, served, namespace)).copied()
@@ -212,7 +221,10 @@ impl Kubernetes {
         let Some(served) = kinds.get("v1", "Namespace") else {
             return Err(Failure::new(
                 FailureKind::Broken,
-                format!("cluster `{}` has no namespaces", self.requests.context),
+                format!(
+                    "cluster `{}` does not serve `Namespace` at `v1`",
+                    self.requests.context
+                ),
             ));
         };
         let about = About {
@@ -227,9 +239,7 @@ impl Kubernetes {
             if let FailureKind::Denied { rule: Some(rule), .. } = &mut failure.kind {
                 OWN_RULES.clone_into(rule);
             }
-            failure.hint(
-                "the uid of this namespace is the cluster's identity: without it nobody knows which cluster this is",
-            )
+            failure.hint("allow Terrace to read this namespace: its UID identifies the cluster")
         })?;
         let found: Text = system
             .as_ref()
@@ -240,9 +250,9 @@ impl Kubernetes {
         match &self.id {
             Some(stated) if *stated != found => Err(Failure::new(
                 FailureKind::WrongTarget,
-                format!("context `{context}` is cluster `{found}`, and the environment is for cluster `{stated}`"),
+                format!("context `{context}` leads to cluster `{found}`, but the environment names cluster `{stated}`"),
             )
-            .hint(format!("check that context `{context}` of the kubeconfig is the one that is meant: it goes to {server}"))),
+            .hint(format!("check context `{context}` in the kubeconfig: it connects to {server}"))),
             _ => Ok(Identity {
                 kind: "kubernetes".into(),
                 id: found,
@@ -288,7 +298,7 @@ impl Backend for Kubernetes {
                     None => now,
                 }
             }
-            // Only what it is called outlives it.
+            // Only the name and the namespace survive a replacement.
             _ => match attribute {
                 [Segment::Key(first), Segment::Key(second)]
                     if first == "metadata" && matches!(second.as_str(), "name" | "namespace") =>
@@ -302,7 +312,7 @@ impl Backend for Kubernetes {
 
     fn may_delete(&self, live: &Live) -> Result<(), String> {
         if &*live.subject.kind == "Namespace" && is_systems(&live.subject.name) {
-            return Err("a namespace of the system is never deleted".to_owned());
+            return Err("Terrace never deletes system namespaces".to_owned());
         }
         Ok(())
     }
@@ -355,6 +365,7 @@ fn is_systems(name: &str) -> bool {
 }
 
 impl Coming {
+    /// Collects the namespaces and CRDs of a bundle in one target.
     fn of(bundle: &Bundle, target: &str) -> Coming {
         let mut coming = Coming::default();
         let objects = bundle

@@ -1,4 +1,4 @@
-//! All the reading for a plan: lists by our label, and one by one what the lists cannot have.
+//! Reads the live objects for a plan: lists by the environment's label, and single objects that the lists do not contain.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,23 +15,23 @@ use super::{Coming, Kubernetes};
 use crate::backend::{LABEL, Live, Wanted};
 use crate::failure::Failure;
 
-/// From so many objects of one kind that the lists lack, the names of all objects of that kind are read instead.
+/// The number of missing objects of one kind from which Terrace lists the names of all objects of the kind first.
 const MANY: usize = 60;
 
-/// The wanted and dropped artifacts of one kind.
+/// The desired and dropped artifacts of one kind.
 struct OfKind<'a> {
     served: &'a Served,
     artifacts: Vec<&'a Artifact>,
 }
 
-/// What came of asking for one object that exists.
+/// The result of a request for one object that exists.
 enum Got<'a> {
     Object(ArtifactId, Value),
     Denied(Lack<'a>, String),
 }
 
 impl Kubernetes {
-    /// What there is of what is wanted, and what else carries our label.
+    /// Returns the live objects of the desired artifacts, and all other objects with the environment's label.
     pub(super) async fn observe_all(&self, wanted: Wanted<'_>) -> Result<Vec<Live>, Failure> {
         let kinds = self.kinds().await?;
         let by_id: BTreeMap<&ArtifactId, &Artifact> = wanted
@@ -48,7 +48,7 @@ impl Kubernetes {
         let whole = groups
             .iter()
             .map(|group| self.list_ours(group.served, WHOLE, namespaces(group)));
-        // Of kinds that nobody wants, it is enough to know which objects there are.
+        // For kinds that the bundle does not contain, the metadata is enough.
         let rest = others.map(|served| self.list_ours(served, METADATA, BTreeSet::new()));
         let found: Vec<Vec<(&Served, Value)>> = whole
             .map(futures::future::Either::Left)
@@ -56,7 +56,7 @@ impl Kubernetes {
             .collect::<FuturesUnordered<_>>()
             .try_collect()
             .await?;
-        // What is in a namespace that is being deleted is going with it, whether its own turn has come or not.
+        // Kubernetes also deletes the objects of a namespace that is being deleted, even if they have no deletion timestamp yet.
         let leaving: BTreeSet<Text> = found
             .iter()
             .flatten()
@@ -70,7 +70,7 @@ impl Kubernetes {
             let id = id_of(wanted.target, served, &object);
             let artifact = by_id.get(&id).copied();
             seen.insert(id.clone());
-            // What is being deleted is not there, for whoever wants it; who does not waits until it is gone.
+            // A desired object that is being deleted counts as missing. Any other object counts until its deletion is complete.
             if artifact.is_none() || !is_leaving(&object) {
                 let found = self
                     .whose
@@ -106,20 +106,20 @@ impl Kubernetes {
             .iter()
             .map(|group| self.get_missing(group, &by_id, namespaces.as_ref()));
         let unlabelled: Vec<Vec<Got<'_>>> = unlabelled.collect::<FuturesUnordered<_>>().try_collect().await?;
-        let (mut lacks, mut said) = (Vec::new(), None);
+        let (mut lacks, mut server_message) = (Vec::new(), None);
         let mut found = Vec::new();
         for got in unlabelled.into_iter().flatten() {
             match got {
                 Got::Object(id, object) => found.push((id, object)),
                 Got::Denied(lack, words) => {
-                    // The server says much the same of each.
-                    said.get_or_insert(words);
+                    // The messages of the server differ only in the object.
+                    server_message.get_or_insert(words);
                     lacks.push(lack);
                 }
             }
         }
         if !lacks.is_empty() {
-            return Err(denied(&lacks).server(said.unwrap_or_default()));
+            return Err(denied(&lacks).server(server_message.unwrap_or_default()));
         }
         for (id, object) in found {
             let artifact = by_id.get(&id).copied();
@@ -143,8 +143,7 @@ impl Kubernetes {
         Ok(live.into_values().collect())
     }
 
-    /// What was recorded and is seen neither by its label nor by a name in a bundle: somebody took the label off, some
-    /// releases ago.
+    /// Returns the recorded objects that have lost their label and are in no bundle. An earlier release dropped them.
     async fn unlabelled(
         &self,
         kinds: &Kinds,
@@ -153,12 +152,12 @@ impl Kubernetes {
         by_id: &BTreeMap<&ArtifactId, &Artifact>,
     ) -> Result<Vec<Live>, Failure> {
         let dropped: BTreeSet<&ArtifactId> = wanted.dropped().map(|artifact| &artifact.id).collect();
-        let asked_for = |id: &ArtifactId| seen.contains(id) || by_id.contains_key(id) || dropped.contains(id);
+        let is_known = |id: &ArtifactId| seen.contains(id) || by_id.contains_key(id) || dropped.contains(id);
         let recorded = wanted
             .identities
             .iter()
             .map(|(id, _)| id)
-            .filter(|id| !asked_for(id));
+            .filter(|id| !is_known(id));
         let gets = recorded.filter_map(|id| kinds.of_id(wanted.target, id)).map(
             |(served, namespace, name)| async move {
                 let about = About {
@@ -173,7 +172,7 @@ impl Kubernetes {
                         self.whose
                             .live(wanted.target, served, object, None, wanted.identities)
                     })),
-                    // Who may not read it cannot delete it either, and is told so when that is tried.
+                    // A user who may not read the object most likely may not delete it either. The delete reports that.
                     Err(Refusal::Status(status)) if is_missing_right(&status) => Ok(None),
                     Err(refusal) => Err(self.requests.failure(refusal, about)),
                 }
@@ -183,8 +182,8 @@ impl Kubernetes {
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// The objects of a kind that carry our label; by namespace where the list of the whole cluster is forbidden. Where
-    /// no list at all is allowed: nothing, and what is wanted is read one by one.
+    /// Lists the objects of a kind with the environment's label. If the user may not list the whole cluster, it lists the
+    /// namespaces. If the user may not list at all, it returns nothing, and the caller reads the desired objects one by one.
     async fn list_ours<'a>(
         &self,
         served: &'a Served,
@@ -211,7 +210,7 @@ impl Kubernetes {
                 }
                 objects
             }
-            // A kind that is served but not found belongs to a definition that is being deleted.
+            // A kind that is served but not found belongs to a CRD that is being deleted.
             Err(Refusal::Status(status)) if status.code == 404 => Vec::new(),
             Err(refusal) => return Err(self.requests.failure(refusal, list_of(served, None))),
         };
@@ -221,8 +220,8 @@ impl Kubernetes {
         Ok(objects.into_iter().map(|object| (served, object)).collect())
     }
 
-    /// Objects that exist without our label: somebody took it off, or they are not ours. What may not be read does not
-    /// end it: all of that is told at once.
+    /// Reads objects that the lists by label do not contain: their label was removed, or the environment does not own them. A
+    /// missing permission does not stop it, so that one failure can report all of them.
     async fn get_missing<'a>(
         &self,
         group: &OfKind<'a>,
@@ -262,7 +261,7 @@ impl Kubernetes {
                     let lack = Lack {
                         about,
                         address: Some(&object.address),
-                        // What is wanted no more is declared nowhere.
+                        // A dropped object is not declared any more.
                         origin: is_wanted.then_some(&object.origin),
                         needs: if is_wanted { TO_BRING } else { TO_TAKE_AWAY },
                     };
@@ -278,7 +277,7 @@ impl Kubernetes {
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// The namespaces that things can be in, or nothing where we may not know.
+    /// Lists the namespaces that are not being deleted. Returns nothing if the user may not list them.
     async fn names_of_namespaces(&self, kinds: &Kinds) -> Result<Option<BTreeSet<Text>>, Failure> {
         let Some(served) = kinds.get("v1", "Namespace") else {
             return Ok(None);
@@ -296,7 +295,7 @@ impl Kubernetes {
     }
 }
 
-/// Artifacts by the kind that the server serves. What it does not serve cannot exist there.
+/// Groups artifacts by the kind that the server serves. Objects of other kinds cannot exist.
 fn of_kinds<'a>(kinds: &'a Kinds, artifacts: impl Iterator<Item = &'a Artifact>) -> Vec<OfKind<'a>> {
     let mut groups: BTreeMap<(&str, &str), OfKind<'a>> = BTreeMap::new();
     for artifact in artifacts {
@@ -342,7 +341,7 @@ fn place_of(artifact: &Artifact) -> (Text, Text) {
     )
 }
 
-/// The namespace and the name of an object.
+/// Returns the namespace and the name of an object.
 pub(super) fn place(object: &Value) -> (Text, Text) {
     let text = |key| {
         object
@@ -354,13 +353,14 @@ pub(super) fn place(object: &Value) -> (Text, Text) {
     (text("namespace"), text("name"))
 }
 
+/// Returns the artifact id of an object.
 pub(super) fn id_of(target: &str, served: &Served, object: &Value) -> ArtifactId {
     let (namespace, name) = place(object);
     let namespace = (!namespace.is_empty()).then_some(namespace.as_str());
     ArtifactId::object(target, &served.api_version(), &served.kind, namespace, &name)
 }
 
-/// Items of lists do not say what they are.
+/// Adds `apiVersion` and `kind` to an object. The items of a list do not contain them.
 fn name_kind(object: &mut Value, served: &Served) {
     if let Some(map) = object.as_map_mut() {
         map.insert("apiVersion", served.api_version());
@@ -368,6 +368,7 @@ fn name_kind(object: &mut Value, served: &Served) {
     }
 }
 
+/// Describes a list request, for failures.
 pub(super) fn list_of<'a>(served: &'a Served, namespace: Option<&'a str>) -> About<'a> {
     About {
         verb: "list",

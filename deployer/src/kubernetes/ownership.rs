@@ -1,19 +1,21 @@
-//! What `metadata.managedFields` says: who set which field, and whether ours are exactly the ones we would set.
+//! Evaluates `metadata.managedFields`: the managers of fields, and whether Terrace's fields are exactly those of a manifest.
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use terrace_artifact::{Map, Value};
 
 use super::quantity::{is_built_in, is_quantity_field, same_quantity};
 
-/// How much later than our entry the server may set the time of creation: admission webhooks run in between.
+/// The maximum time by which the creation timestamp may be later than the entry of the apply that created the object. The server
+/// calls admission webhooks between the two.
 const LONGEST_CREATE: SignedDuration = SignedDuration::from_secs(60);
 
-/// The field manager of an environment: two environments that set one field conflict instead of overwriting each other.
+/// Returns the field manager of an environment. Each environment has its own, so that two environments that set one field
+/// conflict instead of overwriting each other.
 pub(crate) fn manager(platform: &str, environment: &str) -> String {
     format!("terrace/{platform}/{environment}")
 }
 
-/// Our own Apply entry, where there is exactly one and nothing else goes by our name.
+/// Returns the Apply entry of a manager, if it is the manager's only entry.
 pub(crate) fn our_entry<'a>(live: &'a Value, manager: &str) -> Option<&'a Value> {
     let mut ours =
         entries(live).filter(|entry| entry.get("manager").and_then(Value::as_str) == Some(manager));
@@ -21,8 +23,9 @@ pub(crate) fn our_entry<'a>(live: &'a Value, manager: &str) -> Option<&'a Value>
     (ours.next().is_none() && is_apply(entry)).then_some(entry)
 }
 
-/// Whether a manager is a person with a tool, as far as this object tells: what `kubectl edit`, `patch` or `scale` changed is
-/// drift, and is put back. A controller's update, and anybody's apply, is a conflict: it would come again.
+/// Whether a manager is a tool that a user runs by hand, as far as the object shows. A change by `kubectl edit`, `patch` or
+/// `scale` is drift, which apply reverts. An update by a controller, or an apply by any manager, is a conflict, because that
+/// manager would set the field again.
 pub(crate) fn is_by_hand(live: &Value, manager: &str) -> bool {
     let tool = ["kubectl", "oc", "k9s", "Mozilla"].iter().any(|tool| {
         manager
@@ -30,7 +33,7 @@ pub(crate) fn is_by_hand(live: &Value, manager: &str) -> bool {
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
     });
     let declares = manager.ends_with("-apply");
-    // The server's own name for what was there when an object without any managedFields is applied to: somebody cleared them.
+    // The server uses this name for the existing fields when an object without managedFields is applied. A user cleared them.
     if manager == "before-first-apply" {
         return true;
     }
@@ -40,13 +43,13 @@ pub(crate) fn is_by_hand(live: &Value, manager: &str) -> bool {
             .all(|entry| !is_apply(entry))
 }
 
-/// Whether we ever applied this object: the half of ownership that a copied label does not have.
+/// Whether a manager has applied this object. A copied label does not prove that.
 pub(crate) fn applied_by(live: &Value, manager: &str) -> bool {
     entries(live)
         .any(|entry| entry.get("manager").and_then(Value::as_str) == Some(manager) && is_apply(entry))
 }
 
-/// Whether the managedFields of an object prove that a manager applied this very object. An entry that is older than the object
+/// Whether the managedFields of an object prove that a manager applied exactly this object. An entry that is older than the object
 /// was restored with it from a backup: the server sets `creationTimestamp` itself, and a restored object gets a new one.
 pub(crate) fn proven_by(live: &Value, manager: &str) -> bool {
     let time = |value: Option<&Value>| value?.as_str()?.parse::<Timestamp>().ok();
@@ -59,8 +62,8 @@ pub(crate) fn proven_by(live: &Value, manager: &str) -> bool {
         })
 }
 
-/// The entries of an object's managedFields without those of a manager. A list without entries means "unchanged" to the
-/// server; one empty entry means none.
+/// Returns the entries of an object's managedFields without those of a manager. The server treats an empty list as "unchanged",
+/// and a list with one empty entry as "no entries".
 pub(crate) fn without_entry(live: &Value, manager: &str) -> Value {
     let others = entries(live).filter(|entry| entry.get("manager").and_then(Value::as_str) != Some(manager));
     let mut others: Vec<Value> = others.cloned().collect();
@@ -70,9 +73,9 @@ pub(crate) fn without_entry(live: &Value, manager: &str) -> Value {
     Value::List(others)
 }
 
-/// Whether applying `wanted` would surely change nothing: neither a value nor who owns it.
+/// Whether applying `wanted` certainly changes nothing: neither a value nor the manager of a field.
 ///
-/// `false` means "ask the server", so every doubt is `false`.
+/// `false` means that a dry run must decide, so every doubt yields `false`.
 pub(crate) fn surely_unchanged(wanted: &Value, live: &Value, manager: &str) -> bool {
     let Some(entry) = our_entry(live, manager) else {
         return false;
@@ -101,7 +104,7 @@ pub(crate) fn surely_unchanged(wanted: &Value, live: &Value, manager: &str) -> b
     comparison.map(&without_identity(wanted), live, fields)
 }
 
-/// The fields a manager cannot own: they say which object it is.
+/// Removes the fields that identify an object. A manager cannot own them.
 fn without_identity(wanted: &Map) -> Map {
     wanted
         .iter()
@@ -131,6 +134,7 @@ fn is_apply(entry: &Value) -> bool {
     entry.get("operation").and_then(Value::as_str) == Some("Apply")
 }
 
+/// A comparison of a manifest with a live object. `path` holds keys from the root; items of lists appear as `*`.
 struct Comparison<'a> {
     api_version: &'a str,
     path: Vec<&'a str>,
@@ -156,7 +160,7 @@ impl<'a> Comparison<'a> {
 
     fn value(&mut self, wanted: &'a Value, live: Option<&Value>, fields: &Map) -> bool {
         let Some(live) = live else {
-            // An empty list or map that the server does not store.
+            // The server does not store some empty lists and maps.
             return fields.is_empty() && is_empty(wanted);
         };
         match (wanted, live) {
@@ -169,12 +173,13 @@ impl<'a> Comparison<'a> {
             (Value::List(wanted), Value::List(live)) if has_children(fields, "v:") => {
                 is_set(wanted, live, fields)
             }
-            // A leaf is a scalar, something empty, or a list or map that is written as a whole.
+            // A leaf is a scalar, an empty value, or a list or map that is written as a whole.
             (wanted, live) => !has_own_children(fields) && self.whole(wanted, live),
         }
     }
 
-    /// A list whose items are told apart by keys. Items of others may stand between ours; ours are in our order.
+    /// Compares a list whose items have merge keys. The live list may have items of other managers between Terrace's items, which
+    /// must be in the order of the manifest.
     fn keyed_list(&mut self, wanted: &'a [Value], live: &[Value], fields: &Map) -> bool {
         let owned: Vec<(Map, &Map)> = fields
             .iter()
@@ -207,7 +212,7 @@ impl<'a> Comparison<'a> {
         same
     }
 
-    /// Whether an item has this merge key. A key the item does not state has its default, or is not known.
+    /// Whether an item has this merge key. A key that the item does not state has its default, if that is known.
     fn is_item(&self, item: &Value, key: &Map) -> bool {
         key.iter().all(|(name, value)| match item.get(name) {
             Some(stated) => stated == value,
@@ -215,7 +220,7 @@ impl<'a> Comparison<'a> {
         })
     }
 
-    /// A value that is ours as a whole: equal, but for what the server is known to fill in.
+    /// Compares a value that Terrace manages as a whole. Values that the server is known to fill in may be added.
     fn whole(&mut self, wanted: &'a Value, live: &Value) -> bool {
         match (wanted, live) {
             (Value::Map(wanted), Value::Map(live)) => {
@@ -245,8 +250,8 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Whether the server fills in `key: value` at this place by itself. Only places where lists and maps are written as a
-    /// whole matter: everywhere else what it fills in is not ours, and is not looked at.
+    /// Whether the server fills in `key: value` at this path. This concerns only lists and maps that are written as a whole.
+    /// Elsewhere, Terrace does not manage the defaults, and the comparison ignores them.
     fn is_default(&self, key: &str, value: &Value) -> bool {
         if !is_built_in(self.api_version) {
             return false;
@@ -276,7 +281,7 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// A list that is a set of scalars.
+/// Compares a list that is a set of scalars. The items must be in the order of the manifest.
 fn is_set(wanted: &[Value], live: &[Value], fields: &Map) -> bool {
     let owned: Vec<Value> = fields
         .keys()
@@ -313,7 +318,7 @@ mod tests {
 
     const MANAGER: &str = "terrace/acme/testing";
 
-    /// A live object that has `spec` and our entry with these fields of it.
+    /// Creates a live object with `spec`, and with an Apply entry that has these fields of it.
     fn live(api_version: &str, spec: &str, fields: &str) -> Value {
         let entry = format!(
             r#"{{"manager":"{MANAGER}","operation":"Apply","apiVersion":"{api_version}","fieldsV1":{{"f:spec":{fields}}}}}"#
@@ -339,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn values_and_owners_have_to_be_ours() {
+    fn requires_equal_values_and_equal_fields() {
         let fields = r#"{"f:a":{},"f:b":{}}"#;
         check(
             "v1",
@@ -349,7 +354,7 @@ mod tests {
             true,
         );
         check("v1", r#"{"a":2,"b":"x"}"#, r#"{"a":1,"b":"x"}"#, fields, false);
-        // A field we would give up, and one that is not ours yet although it has our value.
+        // A field that the manifest no longer sets, and a field that has the desired value but another manager.
         check("v1", r#"{"a":1}"#, r#"{"a":1,"b":"x"}"#, fields, false);
         check(
             "v1",
@@ -362,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn merge_keys_are_defaulted_and_order_counts() {
+    fn compares_keyed_lists_in_order_with_default_keys() {
         let fields = r#"{"f:ports":{"k:{\"port\":53,\"protocol\":\"TCP\"}":{".":{},"f:port":{}},
             "k:{\"port\":53,\"protocol\":\"UDP\"}":{".":{},"f:port":{},"f:protocol":{}}}}"#;
         let has = r#"{"ports":[{"port":53,"protocol":"TCP"},{"port":80,"protocol":"TCP"},{"port":53,"protocol":"UDP"}]}"#;
@@ -388,7 +393,7 @@ mod tests {
             fields,
             false,
         );
-        // The default is one of built-in kinds.
+        // Only built-in kinds have this default.
         check(
             "example.com/v1",
             r#"{"ports":[{"port":53},{"port":53,"protocol":"UDP"}]}"#,
@@ -399,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_as_a_whole_is_equal_or_in_doubt() {
+    fn requires_equality_of_values_that_are_written_as_a_whole() {
         let fields = r#"{"f:selector":{},"f:names":{}}"#;
         let has = r#"{"selector":{"a":"b"},"names":["x","y"]}"#;
         check(
@@ -427,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn sets_are_ordered_like_ours() {
+    fn compares_sets_in_order() {
         let fields = r#"{"f:s":{"v:\"x\"":{},"v:\"y\"":{}}}"#;
         check(
             "v1",
@@ -441,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn quantities_are_compared_by_value_where_the_server_does() {
+    fn compares_quantities_by_value_in_built_in_kinds() {
         let fields = r#"{"f:hard":{"f:requests.cpu":{}}}"#;
         check(
             "v1",
@@ -467,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn one_entry_at_the_version_that_is_written() {
+    fn requires_a_single_entry_at_the_version_of_the_manifest() {
         let wanted = value(r#"{"apiVersion":"v1","kind":"K","metadata":{"name":"n"},"spec":{"a":1}}"#);
         let right = live("v1", r#"{"a":1}"#, r#"{"f:a":{}}"#);
         assert!(surely_unchanged(&wanted, &right, MANAGER));
@@ -492,7 +497,7 @@ mod tests {
     }
 
     #[test]
-    fn people_and_controllers_are_told_apart() {
+    fn distinguishes_users_from_controllers() {
         let object = value(
             r#"{"metadata":{"managedFields":[{"manager":"kubectl","operation":"Apply"},{"manager":"kubectl-edit","operation":"Update"}]}}"#,
         );
@@ -508,7 +513,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_is_older_than_its_object_proves_nothing() {
+    fn an_entry_older_than_its_object_is_not_a_proof() {
         let object = |created: &str, written: &str| {
             value(&format!(
                 r#"{{"metadata": {{"creationTimestamp": "{created}", "managedFields": [

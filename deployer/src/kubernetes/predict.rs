@@ -1,5 +1,5 @@
-//! What an apply would make of an object, worked out here: for plans without the right to ask the server, and for
-//! replacements, which it cannot be asked about.
+//! Predicts the result of a server-side apply without the server: for plans without the permission for a dry run, and for
+//! replacements, which a dry run rejects.
 
 use terrace_artifact::{Map, Segment, Text, Value};
 
@@ -8,7 +8,8 @@ use super::ownership::our_entry;
 use super::quantity::{is_quantity_field, same_quantity};
 use crate::plan::Field;
 
-/// The object after `wanted` has been applied to it: what we set, what others set, without what we do not set any more.
+/// Predicts the object after an apply of `wanted`: Terrace's fields and those of other managers, without the fields that Terrace
+/// no longer sets.
 pub(crate) fn predicted(wanted: &Value, live: &Value, manager: &str) -> Value {
     let api_version = wanted
         .get("apiVersion")
@@ -21,7 +22,7 @@ pub(crate) fn predicted(wanted: &Value, live: &Value, manager: &str) -> Value {
     merged(wanted, live, fields, api_version, &mut path)
 }
 
-/// Marks the fields that cannot be changed in place, by what is known of the kind. Gives whether there are any.
+/// Marks the fields that the catalog lists as immutable. Returns whether there are any.
 pub(crate) fn mark_immutable(live: &Value, fields: &mut [Field]) -> bool {
     let text = |key| live.get(key).and_then(Value::as_str).unwrap_or_default();
     let Some(kind) = terrace_catalog::kubernetes(text("apiVersion"), text("kind")) else {
@@ -88,7 +89,7 @@ fn merged<'a>(
                         });
                     }
                     path.pop();
-                    // Items that are not ours stay; items that were ours go.
+                    // Items of other managers stay. Items that only Terrace managed are deleted.
                     let keyed = fields.is_none_or(|fields| fields.keys().any(|key| key.starts_with("k:")));
                     for (item, id) in live.iter().zip(&others) {
                         let ours = item_fields(fields, id).is_some();
@@ -110,7 +111,7 @@ fn merged<'a>(
     }
 }
 
-/// A claim template, with what the server fills in by itself.
+/// Returns a volume claim template with the defaults that the server fills in.
 fn template(wanted: &Value, live: &Value) -> Value {
     let filled = |wanted: &Value, live: &Value, keys: &[&str]| {
         let mut map = wanted.as_map().cloned().unwrap_or_default();
@@ -128,7 +129,7 @@ fn template(wanted: &Value, live: &Value) -> Value {
     map.into()
 }
 
-/// Whether a map is ours as a whole: our entry names it and nothing in it.
+/// Whether a map is managed as a whole: the Apply entry names the map, but none of its keys.
 fn is_written_whole(fields: Option<&Map>, path: &[&str]) -> bool {
     !path.is_empty() && fields.is_some_and(Map::is_empty)
 }
@@ -153,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn others_fields_stay_and_ours_that_are_gone_go() {
+    fn keeps_fields_of_other_managers_and_removes_dropped_ones() {
         let value = |json: &str| serde_json::from_str::<Value>(json).unwrap();
         let live = value(
             r#"{"apiVersion":"v1","kind":"K","metadata":{"managedFields":[{"manager":"m","operation":"Apply","apiVersion":"v1",

@@ -1,4 +1,5 @@
-//! What writing an object would change: by a look, by a dry run, or worked out here, in this order.
+//! Previews the change of an object: by a comparison with the live object, by a server-side dry run, or by a prediction, in this
+//! order.
 
 use terrace_artifact::{Artifact, Object, Segment, Text, Value};
 
@@ -18,7 +19,7 @@ use crate::ownership::Ownership;
 use crate::plan::{Action, Change, Field, Risk};
 use crate::values::{Filled, Values, at_path, at_path_mut};
 
-/// One preview: what is wanted, and where.
+/// The input of a preview: the desired object and its kind.
 struct Question<'a> {
     object: &'a Object,
     served: &'a Served,
@@ -73,7 +74,7 @@ impl Kubernetes {
         Ok(change)
     }
 
-    /// A kind that the server does not know: its definition is among what is coming, or it never will be.
+    /// Previews an object of a kind that the server does not serve. It fails unless the bundle itself contains the CRD.
     fn unserved(&self, object: &Object, kinds: &super::kinds::Kinds) -> Result<Change, Failure> {
         let group = object.api_version.split_once('/').map_or("", |(group, _)| group);
         let known: Vec<String> = kinds
@@ -83,7 +84,7 @@ impl Kubernetes {
         if known.is_empty() && self.coming().kinds.contains(&(group.into(), object.kind.clone())) {
             let mut change = Change::of(Action::Create, "it does not exist");
             change.notes.push(format!(
-                "the cluster does not know `{}` yet: planned from what is wanted, without asking it",
+                "the cluster does not serve `{}` yet: planned without a server-side dry run",
                 object.kind
             ));
             return Ok(change);
@@ -96,9 +97,12 @@ impl Kubernetes {
             ),
         );
         let failure = if known.is_empty() {
-            failure.hint("install the operator that defines it, or deliver its CustomResourceDefinition with this environment")
+            failure.hint("install the operator that defines it, or add its CustomResourceDefinition to this environment")
         } else {
-            failure.hint(format!("it serves {}", known.join(", ")))
+            failure.hint(format!(
+                "use a version that the cluster serves: {}",
+                known.join(", ")
+            ))
         };
         Err(failure.about(Some(&object.address), Some(&object.origin)))
     }
@@ -106,9 +110,10 @@ impl Kubernetes {
     async fn create(&self, target: &str, question: Question<'_>) -> Result<Change, Failure> {
         if question.object.kind == "Namespace" && is_systems(&question.object.name) {
             let name = &question.object.name;
-            let message = format!("namespace `{name}` would be created, and its name belongs to the system");
+            let message =
+                format!("namespace `{name}` cannot be created: its name is reserved for the system");
             return Err(Failure::new(FailureKind::Protected, message).hint(
-                "names that are `default`, or begin with `kube-` or `openshift`, are never created: choose another one",
+                "choose another name: `default`, `terrace-system` and names that begin with `kube-` or `openshift` are reserved",
             ));
         }
         let mut change = Change::of(Action::Create, "it does not exist");
@@ -136,9 +141,10 @@ impl Kubernetes {
         }
         if self.waits_for_another(&question, &refusal).await {
             self.still_used(target, question.object).await?;
-            change
-                .notes
-                .push("one of this name is still being deleted: it is created when that is gone".to_owned());
+            change.notes.push(
+                "an object of this name is still being deleted; apply creates the new one afterwards"
+                    .to_owned(),
+            );
             return Ok(change);
         }
         Err(self
@@ -147,7 +153,7 @@ impl Kubernetes {
     }
 
     async fn update(&self, mut question: Question<'_>, live: &Live) -> Result<Change, Failure> {
-        // A value that is not known yet is taken to stay what it is, and said to be known later.
+        // The dry run uses the live value in place of a value that is known after apply. The plan shows it as known after apply.
         let later = std::mem::take(&mut question.later);
         for (path, _) in &later {
             if let (Some(now), Some(place)) = (
@@ -175,9 +181,7 @@ impl Kubernetes {
                 if !later.is_empty()
                     && matches!(&refusal, Refusal::Status(status) if matches!(status.code, 400 | 422))
                 {
-                    change
-                        .notes
-                        .push("the server is asked when the values that come later are known".to_owned());
+                    change.notes.push(VALUES_UNKNOWN.to_owned());
                 } else {
                     return self.replace(&question, live, refusal).await;
                 }
@@ -210,7 +214,7 @@ impl Kubernetes {
         }
         change.reason = match (&foreign, change.action) {
             (_, Action::Replace) => cannot_change(&change.fields),
-            (Some(Some(who)), _) => format!("it exists, made by `{who}`, and is managed here from now on"),
+            (Some(Some(who)), _) => format!("it exists, managed by `{who}`, and is managed here from now on"),
             (Some(None), _) => "it exists, and is managed here from now on".to_owned(),
             (None, _) => changes(&change.fields),
         };
@@ -225,7 +229,7 @@ impl Kubernetes {
         Ok(change)
     }
 
-    /// What a refused change comes to: a replacement where the object can be had, but not by changing this one.
+    /// Converts a refused update to a replacement, if the server would accept the object under another name.
     async fn replace(
         &self,
         question: &Question<'_>,
@@ -241,13 +245,13 @@ impl Kubernetes {
         }
         let after = predicted(&question.manifest, &live.value, &self.whose.manager);
         let mut fields = difference(&live.value, &after);
-        let told = fields_named(status, &mut fields);
+        let named = fields_named(status, &mut fields);
         let known = mark_immutable(&live.value, &mut fields);
-        // Under another name the server says whether it is the change or the object that it does not want.
+        // A dry run under another name shows whether the server rejects the change or the object itself.
         let possible = match self.apply_elsewhere(question).await {
             Ok(()) => true,
             Err(Some(_)) => return Err(self.requests.failure(refusal, about)),
-            Err(None) => (told || known) && status.message.contains("immutable"),
+            Err(None) => (named || known) && status.message.contains("immutable"),
         };
         if !possible {
             return Err(self.requests.failure(refusal, about));
@@ -255,12 +259,14 @@ impl Kubernetes {
         let mut change = Change::of(Action::Replace, cannot_change(&fields));
         change.previewed = true;
         change.fields = fields;
-        change.notes.push(format!("details: {}", words(status, about)));
+        change
+            .notes
+            .push(format!("server response: {}", words(status, about)));
         replaced(&mut change, question.object, live);
         Ok(change)
     }
 
-    /// A dry run of the same object under a name that is free. `Err(None)`: that did not tell.
+    /// Sends a dry run of the same object under a name that is not in use. `Err(None)` means that the result is inconclusive.
     async fn apply_elsewhere(&self, question: &Question<'_>) -> Result<(), Option<Refusal>> {
         let elsewhere = format!(
             "{}-terrace-probe",
@@ -285,7 +291,7 @@ impl Kubernetes {
             .and_then(Value::as_map_mut)
             && question.object.kind == "Service"
         {
-            // Addresses and ports that the live one has are not free.
+            // The addresses of the live Service are in use.
             spec.remove("clusterIP");
             spec.remove("clusterIPs");
         }
@@ -299,7 +305,7 @@ impl Kubernetes {
         {
             Ok(_) => Ok(()),
             Err(Refusal::Status(status)) if status.code == 422 => {
-                // A definition's name is part of its body: under another it is always wrong.
+                // The name of a CRD follows from its content, so the server rejects it under any other name.
                 let only_name = causes(&status)
                     .iter()
                     .all(|cause| cause.field.starts_with("metadata.name"));
@@ -313,7 +319,7 @@ impl Kubernetes {
         }
     }
 
-    /// Asks about a create. Gives the refusal, if the server refused.
+    /// Sends the dry run of a create. Returns the refusal, if the server refused the object.
     async fn ask(
         &self,
         question: &Question<'_>,
@@ -326,15 +332,14 @@ impl Kubernetes {
                 Ok(Some(refusal))
             }
             Asked::Refused(_) => {
-                change
-                    .notes
-                    .push("the server is asked when the values that come later are known".to_owned());
+                change.notes.push(VALUES_UNKNOWN.to_owned());
                 Ok(None)
             }
             Asked::Answer(_) | Asked::Nothing => Ok(None),
         }
     }
 
+    /// Sends the dry run of an update.
     async fn ask_about(
         &self,
         question: &Question<'_>,
@@ -344,6 +349,7 @@ impl Kubernetes {
         self.dry_run(question, Some(live), change).await
     }
 
+    /// Sends a dry run, unless the options or a missing permission prevent it. A note in `change` states why it was not sent.
     async fn dry_run(
         &self,
         question: &Question<'_>,
@@ -354,7 +360,7 @@ impl Kubernetes {
         let (served, namespace) = (question.served, object.namespace.as_ref());
         let denied = |change: &mut Change| {
             change.notes.push(format!(
-                "no right to `patch` {}: planned from what was read, without asking the server",
+                "missing permission to `patch` {}: planned without a server-side dry run",
                 question.served.resource()
             ));
             Asked::Nothing
@@ -399,11 +405,12 @@ impl Kubernetes {
                 self.remember_right("patch", served, namespace, false);
                 Ok(denied(change))
             }
-            // The server does not even ask a webhook that may do more than answer.
+            // The server rejects a dry run if it would have to call a webhook with side effects.
             Err(Refusal::Status(status)) if status.message.contains("does not support dry run") => {
-                change
-                    .notes
-                    .push(format!("planned without asking the server: {}", status.message));
+                change.notes.push(format!(
+                    "planned without a server-side dry run: {}",
+                    status.message
+                ));
                 Ok(Asked::Nothing)
             }
             Err(refusal) => Ok(Asked::Refused(refusal)),
@@ -418,7 +425,7 @@ impl Kubernetes {
         }
     }
 
-    /// Whether a create is refused because an object of the same name is still on its way out.
+    /// Whether the server refuses a create because an object of the same name is still being deleted.
     async fn waits_for_another(&self, question: &Question<'_>, refusal: &Refusal) -> bool {
         let object = question.object;
         let path = question.served.path(object.namespace.as_deref(), &object.name);
@@ -427,43 +434,49 @@ impl Kubernetes {
     }
 }
 
-/// What a replacement costs.
+/// Records the risk of a replacement, and the data that is lost.
 fn replaced(change: &mut Change, object: &Object, live: &Live) {
     change.risk = Risk::Replace;
     change.takes_object(live, Some(object));
     if object.kind == "StatefulSet" && change.approvals().next().is_none() {
-        let note = "its claims stay as they are, with their data and their size";
+        let note = "its PersistentVolumeClaims are retained with their data and size";
         change.notes.push(note.to_owned());
     }
 }
 
-/// What came of a dry run.
+/// The note for a dry run that the server refused although only placeholders are wrong.
+const VALUES_UNKNOWN: &str =
+    "planned without a server-side dry run, because some of its values are known after apply";
+
+/// The result of a dry run.
 enum Asked {
+    /// The object as the server would store it.
     Answer(Value),
+    /// The server refused the object.
     Refused(Refusal),
+    /// No dry run was sent.
     Nothing,
 }
 
+/// Returns the note for an object in a namespace that the plan creates.
 fn unasked(namespace: &str) -> String {
-    format!(
-        "namespace `{namespace}` does not exist yet: planned from what is wanted, without asking the server"
-    )
+    format!("namespace `{namespace}` does not exist yet: planned without a server-side dry run")
 }
 
-/// The object of an artifact; a stack has no place in a cluster.
+/// Returns the object of an artifact. Fails for a CloudFormation stack, which a cluster cannot store.
 pub(super) fn object_of(artifact: &Artifact) -> Result<&Object, Failure> {
     artifact.object().ok_or_else(|| {
         Failure::new(
             FailureKind::Broken,
             format!(
-                "`{}` is no Kubernetes object, and its target is a cluster",
+                "`{}` is not a Kubernetes object, but its target is a cluster",
                 artifact.id
             ),
         )
     })
 }
 
-/// What a request about an object is about.
+/// Describes a request about an object, for failures.
 pub(super) fn about<'a>(verb: &'a str, served: &'a Served, object: &'a Object) -> About<'a> {
     About {
         verb,
@@ -473,6 +486,7 @@ pub(super) fn about<'a>(verb: &'a str, served: &'a Served, object: &'a Object) -
     }
 }
 
+/// Returns the version and the fields of a manager's Apply entry.
 fn fields_of<'a>(object: &'a Value, manager: &str) -> Option<(&'a Value, &'a Value)> {
     let entry = our_entry(object, manager)?;
     Some((entry.get("apiVersion")?, entry.get("fieldsV1")?))

@@ -1,7 +1,7 @@
-//! Kubernetes quantities: which fields hold them, and whether two spellings are one value.
+//! Kubernetes quantities: the fields that contain them, and the comparison of two spellings.
 //!
-//! The server stores a canonical spelling (`1000m` becomes `1`), but only where its own types say "quantity". The same
-//! text in a custom resource is a string, and another spelling there is a change.
+//! The server stores a canonical spelling (`1000m` becomes `1`), but only in fields whose type is `Quantity`. The same text in a
+//! custom resource is a string, and a different spelling there is a change.
 
 use terrace_artifact::Value;
 
@@ -30,18 +30,18 @@ pub(crate) fn is_quantity_field(api_version: &str, path: &[&str]) -> bool {
     }
 }
 
-/// Whether two values of a quantity field are one quantity. What cannot be read exactly is not the same.
+/// Whether two values of a quantity field are equal. A value that cannot be parsed exactly equals only itself.
 pub(crate) fn same_quantity(a: &Value, b: &Value) -> bool {
     a == b || matches!((nano(a), nano(b)), (Some(a), Some(b)) if a == b)
 }
 
-/// Whether a quantity is surely larger than another.
+/// Whether a quantity is larger than another. `false` if one of them cannot be parsed exactly.
 pub(crate) fn is_larger(a: &Value, b: &Value) -> bool {
     matches!((nano(a), nano(b)), (Some(a), Some(b)) if a > b)
 }
 
-/// Whether the API server itself owns this group. Groups of custom resources under `k8s.io` exist (Gateway API), so
-/// the names are listed.
+/// Whether the API server itself serves this group. Some groups of custom resources also end in `k8s.io` (Gateway API), so this
+/// is a list of names.
 pub(crate) fn is_built_in(api_version: &str) -> bool {
     let group = api_version.split_once('/').map_or("", |(group, _)| group);
     matches!(
@@ -67,7 +67,7 @@ pub(crate) fn is_built_in(api_version: &str) -> bool {
     )
 }
 
-/// The quantity in units of 10⁻⁹, the finest the server stores; `None` where that is not exact.
+/// Returns the quantity in units of 10⁻⁹, the smallest that the server stores, or `None` if the value is not exact.
 fn nano(value: &Value) -> Option<i128> {
     match value {
         Value::Number(number) => nano_of_text(&number.to_string()),
@@ -81,7 +81,7 @@ fn nano_of_text(text: &str) -> Option<i128> {
         .find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '+' | '-')))
         .unwrap_or(text.len());
     let (number, suffix) = text.split_at(digits);
-    // `12E` is twelve exa and `12E3` is twelve thousand; the suffix alone decides.
+    // `12E` means 12 exa, and `12E3` means 12,000. Only the complete suffix distinguishes them.
     let (two, ten) = match suffix {
         "n" => (0, -9),
         "u" => (0, -6),
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn spellings_of_one_value() {
+    fn compares_spellings_by_value() {
         for (a, b) in [
             ("1000m", "1"),
             ("0.5Gi", "512Mi"),
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn only_in_fields_the_server_knows() {
+    fn finds_quantities_only_in_built_in_fields() {
         let pod = ["spec", "containers", "*", "resources", "limits", "cpu"];
         assert!(is_quantity_field("v1", &pod));
         assert!(!is_quantity_field("example.com/v1", &pod));

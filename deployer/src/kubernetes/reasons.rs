@@ -1,11 +1,11 @@
-//! Why an object changes, in words, and what comes of it.
+//! The reasons of a change for plans, and its consequences for running pods.
 
 use terrace_artifact::{Segment, Text, Value, show_path};
 
 use super::words::causes;
 use crate::plan::Field;
 
-/// Marks the fields that the server's refusal names. Gives whether there are any.
+/// Marks the fields that the server's refusal names. Returns whether there are any.
 pub(super) fn fields_named(status: &kube::core::Status, fields: &mut [Field]) -> bool {
     let mut any = false;
     for cause in causes(status) {
@@ -26,21 +26,23 @@ fn shown(fields: &[&Field]) -> String {
         .map(|field| format!("`{}`", show_path(&field.path)))
         .collect();
     match names.as_slice() {
-        [] => "something".to_owned(),
-        [one] => one.clone(),
-        [one, other] => format!("{one} and {other}"),
-        [one, rest @ ..] => format!("{one} and {} more", rest.len()),
+        [] => "a field".to_owned(),
+        [only] => only.clone(),
+        [first, second] => format!("{first} and {second}"),
+        [first, rest @ ..] => format!("{first} and {} more", rest.len()),
     }
 }
 
+/// Returns the reason of an update.
 pub(super) fn changes(fields: &[Field]) -> String {
     match fields {
-        [] => "no value changes; its fields are marked as ours again".to_owned(),
+        [] => "no value changes; this environment manages its fields again".to_owned(),
         [field] => format!("{} changes", shown(&[field])),
         fields => format!("{} change", shown(&fields.iter().collect::<Vec<_>>())),
     }
 }
 
+/// Returns the reason of a replacement.
 pub(super) fn cannot_change(fields: &[Field]) -> String {
     let forcing: Vec<&Field> = fields.iter().filter(|field| field.forces_replacement).collect();
     let all: Vec<&Field> = fields.iter().collect();
@@ -48,7 +50,7 @@ pub(super) fn cannot_change(fields: &[Field]) -> String {
     format!("{} cannot be changed in place", shown(named))
 }
 
-/// Whether running pods are started anew.
+/// Whether the change restarts running pods.
 pub(super) fn restarts(live: &Value, fields: &[Field]) -> bool {
     let kind = live.get("kind").and_then(Value::as_str).unwrap_or_default();
     let key = |field: &Field, at: usize| match field.path.get(at) {

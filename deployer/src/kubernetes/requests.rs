@@ -1,4 +1,4 @@
-//! Requests to one cluster's API, and what comes back. Knows HTTP and `Status`; nothing of what we want there.
+//! Requests to the API of one cluster. This module knows HTTP and `Status`, but not the purpose of a request.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,22 +10,22 @@ use kube::core::Status;
 use terrace_artifact::{Text, Value};
 use tokio::sync::Semaphore;
 
-/// Requests in flight at once. The API server's own limits are per user and far above; this keeps memory and
-/// connections small.
+/// The maximum number of concurrent requests. The limits of the API server are per user and much higher. This limit saves memory
+/// and connections.
 const AT_ONCE: usize = 24;
-/// Tries of one request that meets a server too busy to answer, within about four seconds.
+/// The maximum number of attempts of one request while the server is too busy. They take about four seconds.
 const TRIES: u32 = 5;
-/// Objects in one page of a list.
+/// The number of objects in one page of a list.
 const PAGE: usize = 2000;
-/// A single answer may take this long; watches are not used.
+/// The timeout of one response.
 const ANSWER: Duration = Duration::from_secs(60);
 
-/// Asks for whole objects.
+/// The `Accept` header for complete objects.
 pub(crate) const WHOLE: &str = "application/json";
-/// Asks for the metadata of a list's objects only.
+/// The `Accept` header for the metadata of a list's objects only.
 pub(crate) const METADATA: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 
-/// One cluster's API.
+/// A client of the API of one cluster.
 #[derive(Clone)]
 pub(crate) struct Requests {
     client: kube::Client,
@@ -36,39 +36,39 @@ pub(crate) struct Requests {
     slots: Arc<Semaphore>,
 }
 
-/// Why a request gave nothing.
+/// The reason why a request failed.
 #[derive(Debug)]
 pub(crate) enum Refusal {
     /// The server answered with an error.
     Status(Box<Status>),
-    /// There was no answer.
+    /// The server did not answer.
     Silence(String),
-    /// The answer could not be read.
+    /// The answer could not be parsed.
     Unreadable(String),
 }
 
-/// An answer, and what the server warned about beside it.
+/// An answer, with the warnings of the server.
 #[derive(Debug)]
 pub(crate) struct Answer {
     /// The object.
     pub(crate) value: Value,
-    /// Texts of `Warning` headers.
+    /// The texts of the `Warning` headers.
     pub(crate) warnings: Vec<String>,
 }
 
-/// How a server-side apply is meant.
+/// The options of a server-side apply.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Apply<'a> {
     /// The field manager.
     pub(crate) manager: &'a str,
-    /// Whether only to say what would come out.
+    /// Whether the server only computes the result and does not store it.
     pub(crate) dry_run: bool,
-    /// Whether fields of other managers are taken over.
+    /// Whether the apply takes over fields of other managers.
     pub(crate) force: bool,
 }
 
 impl Requests {
-    /// Requests through a client.
+    /// Creates a client of the API. `context` and `server` are for messages.
     pub(crate) fn new(client: kube::Client, context: Text, server: Text) -> Requests {
         Requests {
             client,
@@ -78,7 +78,7 @@ impl Requests {
         }
     }
 
-    /// Reads one object, or nothing where there is none.
+    /// Reads one object. Returns nothing if it does not exist.
     pub(crate) async fn get(&self, path: &str) -> Result<Option<Value>, Refusal> {
         match self.send(Method::GET, path, WHOLE, None).await {
             Ok(answer) => Ok(Some(answer.value)),
@@ -87,21 +87,21 @@ impl Requests {
         }
     }
 
-    /// Reads something that is not an object, in a form of the caller's choice.
+    /// Reads a resource that is not an object, with the `Accept` header `accept`.
     pub(crate) async fn get_as(&self, path: &str, accept: &str) -> Result<Value, Refusal> {
         Ok(self.send(Method::GET, path, accept, None).await?.value)
     }
 
-    /// All items of a list, page by page. `query` holds selectors, already encoded; `accept` says how much of each.
+    /// Reads all items of a list, page by page. `query` contains encoded selectors. `accept` is [`WHOLE`] or [`METADATA`].
     ///
-    /// Items do not say what they are; the caller knows.
+    /// The items have no `apiVersion` and `kind`.
     pub(crate) async fn list(&self, path: &str, query: &str, accept: &str) -> Result<Vec<Value>, Refusal> {
         let (mut items, mut restarted) = (Vec::new(), false);
         let mut from = String::new();
         loop {
             let url = format!("{path}?limit={PAGE}{query}{from}");
             let mut page = match self.send(Method::GET, &url, accept, None).await {
-                // What the next page was to continue is forgotten: all over again, once.
+                // The token of the next page has expired: the list starts again, once.
                 Err(Refusal::Status(status)) if status.code == 410 && !restarted => {
                     (restarted, from) = (true, String::new());
                     items.clear();
@@ -175,7 +175,7 @@ impl Requests {
         Ok(self.send(Method::PATCH, &url, WHOLE, content).await?.value)
     }
 
-    /// Begins to delete an object, if it still is the one that is meant.
+    /// Starts to delete an object. `options` are `DeleteOptions`, whose preconditions identify the object.
     pub(crate) async fn delete(&self, path: &str, options: &Value) -> Result<Value, Refusal> {
         let body = terrace_artifact::to_json_compact(options).into_bytes();
         Ok(self
@@ -184,8 +184,8 @@ impl Requests {
             .value)
     }
 
-    /// Sends until there is an answer that is not "too busy". Every request of ours may be sent twice: an apply says
-    /// the same again, a delete names a uid, a create fails the second time and is then looked at.
+    /// Sends a request, and repeats it while the server is too busy. Every request may be sent twice: an apply is idempotent, a
+    /// delete names a uid, and a second create fails, after which the caller reads the existing object.
     async fn send(
         &self,
         method: Method,
@@ -211,9 +211,10 @@ impl Requests {
             tokio::time::sleep(pause + jitter(pause)).await;
             pause = (pause * 2).min(Duration::from_secs(2));
         }
-        Err(Refusal::Silence("no answer".to_owned()))
+        Err(Refusal::Silence("no response".to_owned()))
     }
 
+    /// Sends a request once.
     async fn send_once(
         &self,
         method: &Method,
@@ -244,7 +245,7 @@ impl Requests {
             Ok(Err(error)) => return Err(Refusal::Silence(cause(&error))),
             Err(_) => {
                 return Err(Refusal::Silence(format!(
-                    "no answer in {} seconds",
+                    "no response within {} seconds",
                     ANSWER.as_secs()
                 )));
             }
@@ -254,15 +255,15 @@ impl Requests {
                 serde_json::from_slice(&bytes).map_err(|error| Refusal::Unreadable(error.to_string()))?;
             return Ok(Answer { value, warnings });
         }
-        let told = serde_json::from_slice::<Status>(&bytes)
+        let parsed = serde_json::from_slice::<Status>(&bytes)
             .ok()
             .filter(|status| !status.message.is_empty());
-        let mut told = told.unwrap_or_else(|| {
+        let mut failure = parsed.unwrap_or_else(|| {
             let text = String::from_utf8_lossy(&bytes);
             Status::failure(text.trim(), "")
         });
-        told.code = status.as_u16();
-        Err(Refusal::Status(told.boxed()))
+        failure.code = status.as_u16();
+        Err(Refusal::Status(failure.boxed()))
     }
 }
 
@@ -275,7 +276,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// A text as a part of a query.
+/// Percent-encodes a string for a path or a query.
 pub(crate) fn encode(text: &str) -> String {
     text.bytes().fold(String::new(), |mut out, byte| {
         match byte {
@@ -286,7 +287,7 @@ pub(crate) fn encode(text: &str) -> String {
     })
 }
 
-/// The innermost cause: the outer ones say "service error".
+/// Returns the message of the innermost cause. The outer causes contain only "service error".
 fn cause(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
@@ -295,6 +296,7 @@ fn cause(error: &dyn std::error::Error) -> String {
     innermost.to_string()
 }
 
+/// Returns the texts of the `Warning` headers.
 fn warnings(headers: &http::HeaderMap) -> Vec<String> {
     headers
         .get_all(http::header::WARNING)
@@ -313,7 +315,7 @@ fn warnings(headers: &http::HeaderMap) -> Vec<String> {
         .collect()
 }
 
-/// Up to half as much again, so that many clients do not come back at once.
+/// Returns a random addition of up to half of a pause, so that many clients do not retry at the same time.
 fn jitter(pause: Duration) -> Duration {
     let nanos = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)

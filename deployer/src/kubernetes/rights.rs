@@ -1,4 +1,4 @@
-//! Rights, asked for before the first write: an apply that would stop half-way for want of one does not begin.
+//! Checks permissions before the first write, so that an apply without the required permissions does not start.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ use super::words::About;
 use crate::backend::Intent;
 use crate::failure::Failure;
 
-/// Objects by what has to be allowed for them: verb, group and plural, and the namespaces where.
+/// The required permissions: the objects by verb, group and plural, and by namespace.
 type Needed<'a> = BTreeMap<(&'static str, &'a Text, &'a Text), BTreeMap<Option<&'a str>, Vec<Lack<'a>>>>;
 
 impl Kubernetes {
-    /// Fails with all rights that are missing for what is about to be done.
+    /// Fails with all permissions that an apply requires and that the user does not have.
     pub(super) async fn check_rights(&self, intent: Intent<'_>) -> Result<(), Failure> {
         let kinds = self.kinds().await?;
         let mut needed = Needed::new();
@@ -30,7 +30,7 @@ impl Kubernetes {
             };
             let creates = !intent.live.contains_key(id);
             for verb in ["patch", "create"].into_iter().take(1 + usize::from(creates)) {
-                // The dry run of the plan needed the very same right.
+                // The dry run of the plan has already proven some permissions.
                 if self.right(verb, served, object.namespace.as_ref()) != Some(true) {
                     let lack = Lack {
                         about: about(verb, served, object.namespace.as_deref(), &object.name),
@@ -58,10 +58,11 @@ impl Kubernetes {
         }
         let mut failure = denied(&lacks);
         failure.message.push_str(", so nothing was applied");
-        Err(failure.hint("run it again when this is allowed"))
+        Err(failure.hint("grant the missing permissions, then run the command again"))
     }
 
-    /// Those that are not allowed. One question for all namespaces; one for each only where the answer is no.
+    /// Returns the permissions that the user does not have. It asks once for all namespaces, and for each namespace only if the user
+    /// does not have the permission in all of them.
     async fn check<'a>(
         &self,
         verb: &'static str,
@@ -82,6 +83,7 @@ impl Kubernetes {
         Ok(lacks)
     }
 
+    /// Whether the user has a permission, according to a SelfSubjectAccessReview.
     async fn may(&self, verb: &str, served: &Served, namespace: Option<&str>) -> Result<bool, Failure> {
         let attributes: Map = [
             ("verb", verb),
@@ -106,7 +108,7 @@ impl Kubernetes {
         {
             Ok(answer) => Ok(answer.at(&["status", "allowed"]).and_then(Value::as_bool) == Some(true)),
             Err(Refusal::Silence(words)) => Err(self.requests.unreachable(words)),
-            // Who may not even ask finds out by trying.
+            // If the user may not create the review, the write itself reports a missing permission.
             Err(_) => Ok(true),
         }
     }
@@ -121,13 +123,14 @@ fn about<'a>(verb: &'a str, served: &'a Served, namespace: Option<&'a str>, name
     }
 }
 
+/// Adds a required permission.
 fn need<'a>(needed: &mut Needed<'a>, verb: &'static str, lack: Lack<'a>) {
     let served = lack.about.served;
     let places = needed.entry((verb, &served.group, &served.plural)).or_default();
     places.entry(lack.about.namespace).or_default().push(lack);
 }
 
-/// Needs a right to something that is there.
+/// Adds the permission for an operation on a live object.
 fn need_live<'a>(
     needed: &mut Needed<'a>,
     kinds: &'a Kinds,

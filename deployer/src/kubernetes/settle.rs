@@ -1,26 +1,26 @@
-//! Whether a live object has reached the state it was asked for, read from the object alone.
+//! Determines from a live object alone whether it is ready.
 //!
-//! The rules are kstatus' where it has one. "Failed" is kept for what does not pass by itself; whoever is merely slow is
-//! waited for.
+//! The rules are those of kstatus (sigs.k8s.io/cli-utils), where it has one. "Failed" means that the object does not become ready
+//! without a change. Terrace waits for objects that are merely slow.
 
 use terrace_artifact::Value;
 
 use super::quantity::is_built_in;
 
-/// What an object itself says.
+/// The readiness of an object.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Verdict {
-    /// It is there.
+    /// The object has reached its desired state.
     Ready,
-    /// It is on its way.
+    /// The object is not ready yet, with the reason.
     Waiting(String),
-    /// It will not get there without help.
+    /// The object does not become ready without a change, with the reason.
     Failed(String),
 }
 
 use Verdict::{Failed, Ready, Waiting};
 
-/// What an object says about itself.
+/// Determines the readiness of an object.
 pub(crate) fn verdict(object: &Value) -> Verdict {
     if object.at(&["metadata", "deletionTimestamp"]).is_some() {
         return Waiting(departure(object));
@@ -51,14 +51,14 @@ pub(crate) fn verdict(object: &Value) -> Verdict {
         ("apiregistration.k8s.io", "APIService") => match condition(object, "Available") {
             Some(("True", _)) => Ready,
             Some((_, message)) => Waiting(message.to_owned()),
-            None => Waiting("nobody has checked yet whether it is available".to_owned()),
+            None => Waiting("its availability has not been checked yet".to_owned()),
         },
         _ if is_built_in(api_version) => Ready,
         _ => custom(object),
     }
 }
 
-/// What an object that is being deleted waits for.
+/// Describes what delays the deletion of an object.
 pub(crate) fn departure(object: &Value) -> String {
     let finalizers: Vec<&str> = object
         .at(&["metadata", "finalizers"])
@@ -84,18 +84,19 @@ pub(crate) fn departure(object: &Value) -> String {
     }
     match finalizers.as_slice() {
         [] => "being deleted".to_owned(),
-        ["foregroundDeletion"] => "being deleted: what it made goes first".to_owned(),
-        names => format!("being deleted: waiting for the finalizer {}", quoted(names)),
+        ["foregroundDeletion"] => "being deleted: waiting for its dependents".to_owned(),
+        [name] => format!("being deleted: waiting for the finalizer `{name}`"),
+        names => format!("being deleted: waiting for the finalizers {}", quoted(names)),
     }
 }
 
-/// A change that the object's controller has not seen yet.
+/// Waits for the object's controller to observe the last change.
 pub(crate) fn unseen(object: &Value) -> Option<Verdict> {
     let generation = number(object, &["metadata", "generation"]);
     let observed = object
         .at(&["status", "observedGeneration"])
         .and_then(Value::as_integer)?;
-    (observed < generation).then(|| Waiting("its controller has not seen the change yet".to_owned()))
+    (observed < generation).then(|| Waiting("its controller has not observed the change yet".to_owned()))
 }
 
 fn deployment(object: &Value) -> Verdict {
@@ -122,29 +123,30 @@ fn deployment(object: &Value) -> Verdict {
         .map(|condition| format!(": {}", text(condition, &["message"])))
         .unwrap_or_default();
     let updated = count("updatedReplicas");
-    fewer(updated, wanted, &format!("made{refused}"))
+    fewer(updated, wanted, &format!("created{refused}"))
         .or_else(|| fewer(count("availableReplicas"), wanted, &format!("available{refused}")))
-        .or_else(|| more(count("replicas"), updated, "of an earlier version"))
+        .or_else(|| more(count("replicas"), updated, "of an earlier revision"))
         .unwrap_or(Ready)
 }
 
 fn stateful_set(object: &Value) -> Verdict {
     let wanted = number_or(object, &["spec", "replicas"], 1);
     let count = |key| number(object, &["status", key]);
-    // `OnDelete` leaves the change to whoever deletes the pods.
+    // With `OnDelete`, the controller updates a pod only after a user deletes it.
     let rolling = text(object, &["spec", "updateStrategy", "type"]) != "OnDelete";
     let partition = number(object, &["spec", "updateStrategy", "rollingUpdate", "partition"]);
     let to_update = (wanted - partition).max(0);
-    let settled = text(object, &["status", "currentRevision"]) == text(object, &["status", "updateRevision"]);
-    let rolling = rolling && !settled;
+    let is_current =
+        text(object, &["status", "currentRevision"]) == text(object, &["status", "updateRevision"]);
+    let rolling = rolling && !is_current;
     new_to_its_controller(object)
-        .or_else(|| fewer(count("replicas"), wanted, "made"))
-        .or_else(|| fewer(count("updatedReplicas"), to_update, "of the new version").filter(|_| rolling))
+        .or_else(|| fewer(count("replicas"), wanted, "created"))
+        .or_else(|| fewer(count("updatedReplicas"), to_update, "updated").filter(|_| rolling))
         .or_else(|| fewer(count("readyReplicas"), wanted, "ready"))
-        .or_else(|| more(count("replicas"), wanted, "too many"))
+        .or_else(|| more(count("replicas"), wanted, "beyond `spec.replicas`"))
         .unwrap_or_else(|| {
             if rolling && partition == 0 {
-                Waiting("the new version is being rolled out".to_owned())
+                Waiting("the new revision is being rolled out".to_owned())
             } else {
                 Ready
             }
@@ -156,7 +158,7 @@ fn daemon_set(object: &Value) -> Verdict {
     let wanted = count("desiredNumberScheduled");
     let rolling = text(object, &["spec", "updateStrategy", "type"]) != "OnDelete";
     new_to_its_controller(object)
-        .or_else(|| fewer(count("updatedNumberScheduled"), wanted, "of the new version").filter(|_| rolling))
+        .or_else(|| fewer(count("updatedNumberScheduled"), wanted, "updated").filter(|_| rolling))
         .or_else(|| fewer(count("numberAvailable"), wanted, "available"))
         .unwrap_or(Ready)
 }
@@ -171,21 +173,21 @@ fn replica_set(object: &Value) -> Verdict {
     .unwrap_or(Ready)
 }
 
-/// Waits for a controller that has never reported on an object.
+/// Waits for a controller that has never reported the status of an object.
 fn new_to_its_controller(object: &Value) -> Option<Verdict> {
     let seen = object.at(&["status", "observedGeneration"]).is_some();
-    (!seen).then(|| Waiting("its controller has not seen it yet".to_owned()))
+    (!seen).then(|| Waiting("its controller has not observed it yet".to_owned()))
 }
 
-/// Waits while fewer pods than wanted are `what`.
-fn fewer(count: i64, wanted: i64, what: &str) -> Option<Verdict> {
-    (count < wanted).then(|| Waiting(format!("{count} of {} {what}", pods_are(wanted))))
+/// Waits while fewer than `wanted` pods are in `state`, such as `ready`.
+fn fewer(count: i64, wanted: i64, state: &str) -> Option<Verdict> {
+    (count < wanted).then(|| Waiting(format!("{count} of {} {state}", pods_are(wanted))))
 }
 
-/// Waits while there are more pods than wanted; the others are `what`.
-fn more(count: i64, wanted: i64, what: &str) -> Option<Verdict> {
-    let others = count - wanted;
-    (others > 0).then(|| Waiting(format!("{} {what} {} still there", pods(others), are(others))))
+/// Waits while there are more than `wanted` pods. `which` describes the surplus pods.
+fn more(count: i64, wanted: i64, which: &str) -> Option<Verdict> {
+    let surplus = count - wanted;
+    (surplus > 0).then(|| Waiting(format!("{} {which} still {}", pods(surplus), exist(surplus))))
 }
 
 fn job(object: &Value) -> Verdict {
@@ -199,7 +201,7 @@ fn job(object: &Value) -> Verdict {
                     text(condition, &["message"])
                 ));
             }
-            // Somebody else starts it; until then this is what was asked for.
+            // A controller or a user starts a suspended Job. Until then it has reached its desired state.
             "Suspended" => return Ready,
             _ => {}
         }
@@ -229,7 +231,7 @@ fn claim(object: &Value) -> Verdict {
                 Ready
             }
         }
-        "Lost" => Failed("its volume is gone".to_owned()),
+        "Lost" => Failed("its volume no longer exists".to_owned()),
         _ => Waiting("it is not bound to a volume".to_owned()),
     }
 }
@@ -262,13 +264,13 @@ fn definition(object: &Value) -> Verdict {
         condition(object, "NamesAccepted"),
         condition(object, "Established"),
     ) {
-        (Some(("False", message)), _) => Failed(format!("its names are taken: {message}")),
+        (Some(("False", message)), _) => Failed(format!("its names conflict with another CRD: {message}")),
         (_, Some(("True", _))) => Ready,
         _ => Waiting("the server does not serve it yet".to_owned()),
     }
 }
 
-/// A custom resource: conditions that most operators agree on. Without any, there is nothing to wait for.
+/// Determines the readiness of a custom resource from the conditions that most operators use. Without conditions it is ready.
 fn custom(object: &Value) -> Verdict {
     if let Some(("True", message)) = condition(object, "Stalled") {
         return Failed(message.to_owned());
@@ -291,7 +293,7 @@ fn conditions(object: &Value) -> impl Iterator<Item = &Value> {
         .iter()
 }
 
-/// Status and message of a condition.
+/// Returns the status and the message of a condition.
 fn condition<'a>(object: &'a Value, name: &str) -> Option<(&'a str, &'a str)> {
     let condition = conditions(object).find(|condition| text(condition, &["type"]) == name)?;
     Some((text(condition, &["status"]), text(condition, &["message"])))
@@ -317,13 +319,17 @@ fn pods(count: i64) -> String {
     }
 }
 
-/// The end of "0 of 1 pod is", "1 of 2 pods are".
+/// Returns the pods with the verb, for "0 of 1 pod is" and "1 of 2 pods are".
 fn pods_are(count: i64) -> String {
     format!("{} {}", pods(count), are(count))
 }
 
 fn are(count: i64) -> &'static str {
     if count == 1 { "is" } else { "are" }
+}
+
+fn exist(count: i64) -> &'static str {
+    if count == 1 { "exists" } else { "exist" }
 }
 
 fn quoted(names: &[&str]) -> String {
@@ -339,9 +345,9 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(object: &str, want: Verdict) {
+    fn check(object: &str, expected: Verdict) {
         let object: Value = serde_json::from_str(object).unwrap();
-        assert_eq!(verdict(&object), want);
+        assert_eq!(verdict(&object), expected);
     }
 
     fn waiting(why: &str) -> Verdict {
@@ -349,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_state_is_ready() {
+    fn objects_without_a_status_are_ready() {
         check(r#"{"apiVersion":"v1","kind":"ConfigMap"}"#, Ready);
         check(r#"{"apiVersion":"batch/v1","kind":"CronJob"}"#, Ready);
         check(
@@ -359,14 +365,17 @@ mod tests {
     }
 
     #[test]
-    fn a_change_has_to_be_seen_first() {
+    fn waits_until_the_controller_observes_the_change() {
         let object = |seen: u8| {
             format!(
                 r#"{{"apiVersion":"apps/v1","kind":"DaemonSet","metadata":{{"generation":2}},"status":{{"observedGeneration":{seen},
                 "desiredNumberScheduled":3,"updatedNumberScheduled":3,"numberAvailable":3}}}}"#
             )
         };
-        check(&object(1), waiting("its controller has not seen the change yet"));
+        check(
+            &object(1),
+            waiting("its controller has not observed the change yet"),
+        );
         check(&object(2), Ready);
     }
 
@@ -382,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn pods_of_the_version_before_are_waited_for() {
+    fn waits_for_the_pods_of_an_earlier_revision() {
         let object = |replicas: u8, more: &str| {
             format!(
                 r#"{{"apiVersion":"apps/v1","kind":"Deployment","spec":{{"replicas":2{more}}},"status":{{"observedGeneration":1,
@@ -391,14 +400,14 @@ mod tests {
         };
         check(
             &object(3, ""),
-            waiting("1 pod of an earlier version is still there"),
+            waiting("1 pod of an earlier revision still exists"),
         );
         check(&object(2, ""), Ready);
         check(&object(3, r#","paused":true"#), Ready);
     }
 
     #[test]
-    fn a_part_of_a_stateful_set_may_stay_as_it_is() {
+    fn respects_the_partition_of_a_stateful_set() {
         let object = |partition: u8| {
             format!(
                 r#"{{"apiVersion":"apps/v1","kind":"StatefulSet",
@@ -408,11 +417,11 @@ mod tests {
             )
         };
         check(&object(2), Ready);
-        check(&object(0), waiting("1 of 3 pods are of the new version"));
+        check(&object(0), waiting("1 of 3 pods are updated"));
     }
 
     #[test]
-    fn jobs_end_one_way_or_the_other() {
+    fn reads_the_conditions_of_a_job() {
         let object = |condition: &str| {
             format!(
                 r#"{{"apiVersion":"batch/v1","kind":"Job","status":{{"failed":1,"conditions":[{{"type":"{condition}","status":"True",

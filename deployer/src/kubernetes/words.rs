@@ -1,4 +1,4 @@
-//! A server's refusals in words that say what to do.
+//! Converts the refusals of a server to failures that state what to do.
 
 use kube::core::Status;
 use kube::core::response::StatusCause;
@@ -11,37 +11,37 @@ use super::requests::{Refusal, Requests};
 use crate::backend::Live;
 use crate::failure::{Failure, FailureKind};
 
-/// What a request was about.
+/// The subject of a request, for failures.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct About<'a> {
-    /// `get`, `list`, `patch`, `create`, `delete`.
+    /// The verb: `get`, `list`, `patch`, `create`, `update` or `delete`.
     pub(crate) verb: &'a str,
-    /// What kind of object.
+    /// The kind of the object.
     pub(crate) served: &'a Served,
-    /// Where.
+    /// The namespace of the object.
     pub(crate) namespace: Option<&'a str>,
-    /// Which; absent for a list.
+    /// The name of the object; absent for a list.
     pub(crate) name: Option<&'a str>,
 }
 
 impl Requests {
-    /// A refusal as a failure.
+    /// Converts a refusal to a failure.
     pub(crate) fn failure(&self, refusal: Refusal, about: About<'_>) -> Failure {
         match refusal {
             Refusal::Silence(words) => self.unreachable(words),
             Refusal::Unreadable(words) => Failure::new(
                 FailureKind::Broken,
                 format!(
-                    "cluster `{}` at {} gave an answer that cannot be read",
+                    "cluster `{}` at {} returned a response that cannot be parsed",
                     self.context, self.server
                 ),
             )
             .server(words),
-            Refusal::Status(status) => self.told(&status, about),
+            Refusal::Status(status) => self.refused(&status, about),
         }
     }
 
-    /// The failure of a cluster that does not answer.
+    /// Builds the failure of a cluster that does not answer.
     pub(crate) fn unreachable(&self, words: String) -> Failure {
         Failure::new(
             FailureKind::Unreachable,
@@ -49,12 +49,13 @@ impl Requests {
         )
         .server(words)
         .hint(format!(
-            "check that the server runs and that this machine reaches it (address, VPN, proxy, firewall):\nkubectl --context {} get --raw /readyz",
+            "check that the server runs and that this machine can reach it (address, VPN, proxy, firewall):\nkubectl --context {} get --raw /readyz",
             self.context
         ))
     }
 
-    fn told(&self, status: &Status, about: About<'_>) -> Failure {
+    /// Converts the status of an error response to a failure.
+    fn refused(&self, status: &Status, about: About<'_>) -> Failure {
         match status.code {
             401 => Failure::new(
                 FailureKind::Denied {
@@ -63,14 +64,14 @@ impl Requests {
                     rule: None,
                 },
                 format!(
-                    "cluster `{}` does not accept the credentials of its context",
+                    "cluster `{}` rejects the credentials of its context",
                     self.context
                 ),
             )
             .server(&status.message)
             .hint("log in again, or check the user of this context in the kubeconfig"),
             403 if is_missing_right(status) => denied(&[Lack::of(about)]).server(&status.message),
-            // A namespace that has just been made is not complete: its quota is not counted, its accounts not made.
+            // A new namespace is incomplete until controllers have created its ServiceAccount and evaluated its quota.
             403 if is_too_early(&status.message) => Failure::new(
                 FailureKind::Throttled,
                 format!(
@@ -80,13 +81,16 @@ impl Requests {
                 ),
             )
             .server(&status.message),
-            403 => Failure::new(FailureKind::Rejected, format!("{} is not admitted", what(about)))
-                .server(words(status, about))
-                .hint(admission_hint(&status.message)),
+            403 => Failure::new(
+                FailureKind::Rejected,
+                format!("the cluster does not admit {}", what(about)),
+            )
+            .server(words(status, about))
+            .hint(admission_hint(&status.message)),
             409 if !conflicts(status).is_empty() => conflict(status, about),
             409 => Failure::new(
                 FailureKind::Stale,
-                format!("{} changed while this was done", what(about)),
+                format!("{} changed during the operation", what(about)),
             )
             .server(&status.message),
             404 if about
@@ -104,7 +108,7 @@ impl Requests {
             }
             404 => Failure::new(
                 FailureKind::Rejected,
-                format!("the server does not know {}", what(about)),
+                format!("the server cannot find {}", what(about)),
             )
             .server(&status.message),
             410 | 429 | 503 | 504 => Failure::new(
@@ -117,10 +121,10 @@ impl Requests {
                 format!("an admission webhook does not answer for {}", what(about)),
             )
             .server(&status.message)
-            .hint("the server asks a webhook before it accepts this object: check the webhook's own pods"),
+            .hint("check the pods of the webhook: the server must call it before it accepts this object"),
             500..=599 => Failure::new(
                 FailureKind::Throttled,
-                format!("cluster `{}` failed by itself", self.context),
+                format!("cluster `{}` returned an internal error", self.context),
             )
             .server(&status.message),
             _ => {
@@ -140,18 +144,18 @@ impl Requests {
     }
 }
 
-/// Whether a 403 is about rights, and not an admission plugin's refusal. The authorizer's sentence is the only thing that
-/// tells: both have the reason `Forbidden`.
+/// Whether a 403 reports a missing permission, and not the refusal of an admission plugin. Both have the reason `Forbidden`, so only
+/// the wording of the authorizer distinguishes them.
 pub(crate) fn is_missing_right(status: &Status) -> bool {
     status.message.contains("User \"") && status.message.contains("\" cannot ")
 }
 
-/// Whether an admission plugin refuses only because a controller has not been round yet.
+/// Whether an admission plugin refuses an object only because a controller has not prepared the namespace yet.
 fn is_too_early(message: &str) -> bool {
     message.contains("error looking up service account") || message.contains("status unknown for quota")
 }
 
-/// Whether a 404 says that the namespace is missing, not the object.
+/// Whether a 404 reports that the namespace does not exist, and not the object.
 pub(crate) fn is_missing_namespace(status: &Status, namespace: &str) -> bool {
     status.code == 404
         && status
@@ -160,7 +164,7 @@ pub(crate) fn is_missing_namespace(status: &Status, namespace: &str) -> bool {
             .is_some_and(|details| details.kind == "namespaces" && details.name == namespace)
 }
 
-/// The fields that other managers own: who and what.
+/// Returns the conflicts of an apply: the other manager and the path of each field.
 pub(crate) fn conflicts(status: &Status) -> Vec<(Text, String)> {
     causes(status)
         .iter()
@@ -172,8 +176,8 @@ pub(crate) fn conflicts(status: &Status) -> Vec<(Text, String)> {
         .collect()
 }
 
-/// The conflicts of an apply in words, where they do not count: people changed by hand what is ours, or the user has adopted
-/// the object and named it for that.
+/// Returns notes about the conflicts of an apply, if it may override all of them: users changed Terrace's fields by hand, or the
+/// user adopts the object. Returns nothing if a conflict must be reported.
 pub(crate) fn put_back(refusal: &Refusal, live: &Live) -> Option<Vec<String>> {
     let Refusal::Status(status) = refusal else {
         return None;
@@ -188,17 +192,18 @@ pub(crate) fn put_back(refusal: &Refusal, live: &Live) -> Option<Vec<String>> {
             Some(format!("`{field}` is taken over from `{manager}`"))
         } else {
             is_by_hand(&live.value, manager)
-                .then(|| format!("`{field}` was changed with `{manager}`: it is put back"))
+                .then(|| format!("`{field}` was changed with `{manager}`; apply reverts the change"))
         }
     });
     words.collect()
 }
 
-/// The single problems the server found.
+/// Returns the individual problems that the server found.
 pub(crate) fn causes(status: &Status) -> &[StatusCause] {
     status.details.as_ref().map_or(&[], |details| &details.causes)
 }
 
+/// Builds the failure of an apply that conflicts with other field managers.
 fn conflict(status: &Status, about: About<'_>) -> Failure {
     let conflicts = conflicts(status);
     let mut managers: Vec<Text> = conflicts.iter().map(|(manager, _)| manager.clone()).collect();
@@ -212,21 +217,21 @@ fn conflict(status: &Status, about: About<'_>) -> Failure {
                 .filter(|(m, _)| m == manager)
                 .map(|(_, field)| format!("`{field}`"))
                 .collect();
-            format!("{} by `{manager}`", list(&fields))
+            let verb = if fields.len() == 1 { "is" } else { "are" };
+            format!("{} {verb} managed by `{manager}`", list(&fields))
         })
         .collect();
-    let verb = if conflicts.len() == 1 { "is" } else { "are" };
     Failure::new(
         FailureKind::Conflict {
             manager: managers.join(", ").into(),
         },
-        format!("of {}, {} {verb} managed already", what(about), parts.join(", ")),
+        format!("{} has a field conflict: {}", what(about), list(&parts)),
     )
     .server(words(status, about))
-    .hint("two cannot manage one field: leave it out here, have the other manager give it up, or take it over with `--take-over`")
+    .hint("remove the field from this stack or from the other manager, or take it over with `--take-over`")
 }
 
-/// The server's words; of a Secret only which fields, since values may be among them.
+/// Returns the message of the server. For a Secret, it returns only the fields, because the message may contain values.
 pub(crate) fn words(status: &Status, about: About<'_>) -> String {
     if about.served.group.is_empty() && about.served.kind == "Secret" {
         let fields: Vec<String> = causes(status).iter().map(|cause| cause.field.clone()).collect();
@@ -237,19 +242,19 @@ pub(crate) fn words(status: &Status, about: About<'_>) -> String {
 
 fn admission_hint(message: &str) -> &'static str {
     if message.contains("exceeded quota") {
-        "raise the namespace's quota, or ask for less"
+        "raise the quota of the namespace, or request less"
     } else if message.contains("violates PodSecurity") {
         "change the pod's security context, or the level that the namespace enforces"
     } else if message.contains("attempting to grant RBAC permissions") {
-        "nobody can grant what they may not do themselves: have these rights first, or the verb `escalate`"
+        "obtain these permissions, or the verb `escalate`: a user can grant only permissions that the user has"
     } else if message.contains("is being terminated") {
-        "the namespace is being deleted: run it again when it is gone"
+        "wait until the namespace is deleted, then run the command again"
     } else {
-        "an admission rule of the cluster forbids this: its words say which"
+        "change the object as the admission rule of the cluster requires, or change the rule"
     }
 }
 
-/// `deployments.apps web in namespace x`.
+/// Describes the subject of a request: ``Deployment `web` in namespace `x` ``.
 fn what(about: About<'_>) -> String {
     let name = about.name.map(|name| format!(" `{name}`")).unwrap_or_default();
     let place = match about.namespace {
@@ -259,11 +264,11 @@ fn what(about: About<'_>) -> String {
     format!("{}{name}{place}", about.served.kind)
 }
 
-/// `a, b and c`.
+/// Joins parts to a list: `a, b and c`.
 pub(crate) fn list(parts: &[String]) -> String {
     match parts {
         [] => String::new(),
-        [one] => one.clone(),
+        [only] => only.clone(),
         [rest @ .., last] => format!("{} and {last}", rest.join(", ")),
     }
 }

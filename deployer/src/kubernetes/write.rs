@@ -1,4 +1,4 @@
-//! Writing, deleting, and looking once at what came of it.
+//! Writes, deletes and retains objects, and reads once whether the operation is complete.
 
 use std::time::Duration;
 
@@ -20,21 +20,21 @@ use crate::failure::{Failure, FailureKind};
 use crate::ownership::{Identities, Mark, not_ours};
 use crate::plan::Action;
 
-/// A server lists a new kind a moment after it accepted its definition.
+/// The maximum time until a server serves the kind of a new CRD.
 const NEW_KIND: Duration = Duration::from_secs(15);
-/// How often a delete or a release is sent again because a controller wrote a status in between.
+/// The maximum number of attempts of a delete or a retain while controllers write the object's status.
 const WRITTEN_MEANWHILE: usize = 8;
 
 impl Kubernetes {
     pub(super) async fn write_one(&self, write: Write<'_>) -> Result<Ticket, Failure> {
         let object = object_of(write.artifact)?;
-        let about_it = |failure: Failure| failure.about(Some(&object.address), Some(&object.origin));
+        let located = |failure: Failure| failure.about(Some(&object.address), Some(&object.origin));
         let filled = write.values.fill(object);
         if let Some((_, shown)) = filled.later.first() {
             let message = format!(
-                "`{shown}` is not known when it is needed; this is a mistake of ours, please report it"
+                "`{shown}` is not known when it is needed; this is a bug in Terrace, please report it"
             );
-            return Err(about_it(Failure::new(FailureKind::Broken, message)));
+            return Err(located(Failure::new(FailureKind::Broken, message)));
         }
         let live = (write.action != Action::Create).then_some(write.live).flatten();
         let adopts = write.action == Action::Adopt || live.is_some_and(|live| live.ownership.is_adopted());
@@ -74,17 +74,20 @@ impl Kubernetes {
                         Ok(answer) => return Ok(ticket(&path, answer.value, &manifest)),
                         Err(Refusal::Status(status)) if live.is_none() && status.code == 409 => {
                             let found = self.met(write.artifact, served, object, &manifest, &status).await;
-                            return found.map_err(about_it);
+                            return found.map_err(located);
                         }
-                        // A path that is not there yet: the definition has only just been accepted.
+                        // The server does not serve the path of a new CRD yet.
                         Err(Refusal::Status(status)) if is_missing_path(&status) => Refusal::Status(status),
                         Err(refusal) => {
                             let failure = self.requests.failure(refusal, about("patch", served, object));
-                            return Err(about_it(failure));
+                            return Err(located(failure));
                         }
                     }
                 }
-                None => Refusal::Unreadable(format!("no kind `{}` at `{}`", object.kind, object.api_version)),
+                None => Refusal::Unreadable(format!(
+                    "`{}` at `{}` is not among the API resources",
+                    object.kind, object.api_version
+                )),
             };
             if tokio::time::Instant::now() > given_up {
                 let message = format!(
@@ -92,17 +95,17 @@ impl Kubernetes {
                     object.kind, object.api_version
                 );
                 let failure = Failure::new(FailureKind::Rejected, message).server(refused.to_string());
-                return Err(about_it(
-                    failure.hint("is its CustomResourceDefinition installed?"),
-                ));
+                return Err(located(failure.hint(
+                    "install its CustomResourceDefinition, or check why the server does not serve it",
+                )));
             }
             tokio::time::sleep(Duration::from_millis(400)).await;
             self.forget_kinds().await;
         }
     }
 
-    /// What became of a create that met something of its name. It may be our own: the answer to the first try was lost. It
-    /// may be on its way out: then it is waited for. Anything else was made by somebody since the plan.
+    /// Handles a create that found an object of the same name. The object may be Terrace's own, if the answer to a first attempt was
+    /// lost. It may be in deletion: Terrace waits for that. Any other object was created after the plan, and is a failure.
     async fn met(
         &self,
         artifact: &Artifact,
@@ -115,14 +118,17 @@ impl Kubernetes {
         let found = self.requests.get(&path).await;
         let found = found.map_err(|refusal| self.requests.failure(refusal, about("get", served, object)))?;
         match found {
-            // It was there a moment ago: a second try creates it.
-            None => Err(
-                Failure::new(FailureKind::Throttled, "something of this name was just deleted")
-                    .server(&status.message),
-            ),
+            // The object has been deleted since the create, so a second attempt creates it.
+            None => {
+                let message = format!(
+                    "{} `{}` was deleted while Terrace created it",
+                    object.kind, object.name
+                );
+                Err(Failure::new(FailureKind::Throttled, message).server(&status.message))
+            }
             Some(found) if is_being_deleted(&found) => Ok(ticket(&path, found, manifest)),
             Some(found) if applied_by(&found, &self.whose.manager) => Ok(ticket(&path, found, manifest)),
-            // Every namespace gets it a moment after it was created, also one of ours.
+            // The system creates this account in every new namespace.
             Some(found) if is_default_account(served, &found) => {
                 let manifest = instead_of(manifest, &found);
                 let apply = Apply {
@@ -141,13 +147,13 @@ impl Kubernetes {
                     _ => stranger(&found, &self.whose.manager),
                 };
                 let mut failure = not_ours(artifact, owner.as_ref(), Ok(()));
-                failure.message.push_str(", since the plan was made");
+                failure.message.push_str("; it was created after the plan");
                 Err(failure)
             }
         }
     }
 
-    /// Takes our label, our annotations and our entry of managedFields off an object. Its values stay, whoever owns them then.
+    /// Retains an object: removes Terrace's label, annotations and managedFields entry. Its values stay.
     pub(super) async fn release_one(&self, live: &Live) -> Result<Ticket, Failure> {
         let kinds = self.kinds().await?;
         let Some(served) = served(&kinds, &live.value) else {
@@ -183,7 +189,7 @@ impl Kubernetes {
     pub(super) async fn delete_one(&self, live: &Live) -> Result<Ticket, Failure> {
         let kinds = self.kinds().await?;
         let Some(served) = served(&kinds, &live.value) else {
-            // The kind is gone, and all of its objects with it.
+            // The server no longer serves the kind, so its objects do not exist either.
             return Ok(Ticket::default());
         };
         let about = About {
@@ -208,14 +214,14 @@ impl Kubernetes {
                 Ok(_) => break,
                 Err(Refusal::Status(status)) if status.is_not_found() => break,
                 Err(Refusal::Status(status)) if status.code == 409 => {
-                    // A controller wrote a status, or it is not what it was: only a look tells.
+                    // A controller wrote the status, or the object was replaced. Only the live object shows which.
                     let now = self.requests.get(&path).await.map_err(fail)?;
                     let Some(now) = now.filter(|now| metadata(now, "uid") == uid) else {
                         break;
                     };
-                    if matches!(self.whose.mark(&now), Mark::Other(_)) {
+                    if let Mark::Other(other) = self.whose.mark(&now) {
                         let message = format!(
-                            "{} `{}` was taken over by somebody else",
+                            "{} `{}` was adopted by `{other}` after the plan was made",
                             served.kind, live.subject.name
                         );
                         let failure = Failure::new(FailureKind::Stale, message);
@@ -232,7 +238,7 @@ impl Kubernetes {
         Ok(Ticket(map.into()))
     }
 
-    /// An object that was just written: our own write is all the proof there is.
+    /// Converts an object that Terrace has just written. The Apply entry of this write proves the ownership.
     fn live_now(&self, artifact: &Artifact, served: &Served, object: Value) -> Live {
         let identities = Identities::default();
         self.whose
@@ -259,7 +265,9 @@ impl Kubernetes {
         let now = match self.requests.get(path).await {
             Ok(now) => now,
             Err(Refusal::Status(status)) if is_missing_right(&status) => {
-                let message = format!("`{id}` was deleted, but there is no right to `get` it to see it gone");
+                let message = format!(
+                    "`{id}` was deleted, but Terrace cannot confirm it: missing permission to `get` it"
+                );
                 return Err(Failure::new(
                     FailureKind::Denied {
                         verb: "get".into(),
@@ -307,7 +315,8 @@ impl Kubernetes {
         if now.is_none()
             && let Some(manifest) = ticket.0.get("again")
         {
-            // One of the same name was still being deleted when this was written, and took the write with it.
+            // The write changed an object of the same name that was still being deleted. Now that it is deleted, the new object can be
+            // created.
             let apply = Apply {
                 manager: &self.whose.manager,
                 dry_run: false,
@@ -333,7 +342,7 @@ impl Kubernetes {
             Verdict::Ready => Look::Settled(Box::new(self.live_now(artifact, served, now))),
             Verdict::Waiting(why) => Look::Waiting(why),
             Verdict::Failed(why) => {
-                let message = format!("{} `{}` does not get ready", object.kind, object.name);
+                let message = format!("{} `{}` does not become ready", object.kind, object.name);
                 let failure = Failure::new(FailureKind::NotReady { why }, message);
                 Look::Failed(failure.about(Some(&object.address), Some(&object.origin)))
             }
@@ -341,7 +350,7 @@ impl Kubernetes {
     }
 }
 
-/// Whether this is the ServiceAccount that the system makes in every namespace, as it made it.
+/// Whether this is the ServiceAccount that the system creates in every namespace, without changes by other managers.
 fn is_default_account(served: &Served, object: &Value) -> bool {
     let is_systems = |object: &Value| stranger(object, "").is_none_or(|by| by.starts_with("kube-"));
     served.group.is_empty()
@@ -350,7 +359,7 @@ fn is_default_account(served: &Served, object: &Value) -> bool {
         && is_systems(object)
 }
 
-/// Whether a 404 is about the path itself: no namespace and no object is named.
+/// Whether a 404 concerns the path itself: it names no namespace and no object.
 fn is_missing_path(status: &kube::core::Status) -> bool {
     let named = status
         .details
@@ -359,8 +368,8 @@ fn is_missing_path(status: &kube::core::Status) -> bool {
     status.code == 404 && !named
 }
 
-/// What a look after a write starts from. An answer that is ready already needs no look; one that is being deleted needs
-/// to be written again.
+/// Creates the ticket with which Terrace waits for a written object. An object that is already ready needs no further request. An
+/// object that is being deleted must be written again afterwards.
 fn ticket(path: &str, answer: Value, manifest: &Value) -> Ticket {
     let mut map = Map::new();
     map.insert("path", path);
@@ -373,12 +382,14 @@ fn ticket(path: &str, answer: Value, manifest: &Value) -> Ticket {
     Ticket(map.into())
 }
 
+/// Returns the kind of a live object.
 fn served<'a>(kinds: &'a Kinds, object: &Value) -> Option<&'a Served> {
     let text = |key| object.get(key).and_then(Value::as_str).unwrap_or_default();
     kinds.get(text("apiVersion"), text("kind"))
 }
 
-/// Only this very object, as it was read. What makes pods goes after its pods, so that "gone" means all of it.
+/// Returns the options that delete exactly this object in the state in which it was read. A workload is deleted in the foreground:
+/// the deletion is complete only after its pods are deleted.
 fn options(served: &Served, object: &Value) -> Value {
     let foreground = matches!(
         (served.group.as_str(), served.kind.as_str()),

@@ -35,7 +35,7 @@ async fn passes_values_between_the_account_and_the_cluster() {
           + ServiceAccount both/web
           + Deployment both/web
 
-        note: namespace `both` does not exist yet: planned from what is wanted, without asking the server (3 steps)
+        note: namespace `both` does not exist yet: planned without a server-side dry run (3 steps)
 
         7 to create
     "#]]

@@ -85,11 +85,11 @@ async fn adopts_objects_by_name_and_retains_them() {
     let plan = stack.plan(&yaml).await;
     assert_eq!(
         show(&plan),
-        r#"adopt Namespace adopted: it exists, made by `kubectl-create`, and is managed here from now on
+        r#"adopt Namespace adopted: it exists, managed by `kubectl-create`, and is managed here from now on
   metadata.labels["terrace.dev/stack"]: - -> "adopted.testing"
   metadata.annotations["terrace.dev/address"]: - -> "platform/adopted/namespace-adopted"
   metadata.annotations["terrace.dev/adopted"]: - -> "true"
-adopt ConfigMap settings: it exists, made by `kubectl-create`, and is managed here from now on
+adopt ConfigMap settings: it exists, managed by `kubectl-create`, and is managed here from now on
   metadata.labels["terrace.dev/stack"]: - -> "adopted.testing"
   metadata.annotations["terrace.dev/address"]: - -> "platform/adopted/configmap-settings"
   metadata.annotations["terrace.dev/adopted"]: - -> "true"
@@ -194,7 +194,7 @@ async fn deletes_adopted_objects_only_with_approval() {
     let plan = stack.destroy_plan(&in_namespace([&*other])).await;
     let refusal = stack.refusal_of(&plan).await;
     assert!(
-        refusal.contains("Namespace approvable is deleted with all that is in it:\n    ConfigMap other (released by this plan)"),
+        refusal.contains("Namespace approvable is deleted with all that is in it:\n    ConfigMap other (retained by this plan)"),
         "{refusal}"
     );
 }
@@ -268,7 +268,7 @@ async fn a_create_does_not_take_over_an_object_created_during_the_apply() {
         .collect();
     assert!(
         failures.len() == 1
-            && failures[0].contains("ConfigMap racing/settings exists already and is managed by `kubectl-create`, since the plan was made")
+            && failures[0].contains("ConfigMap racing/settings exists already and is managed by `kubectl-create`; it was created after the plan")
             && failures[0].contains("--adopt 'platform/racing/configmap-settings'"),
         "{failures:?}"
     );
@@ -360,7 +360,7 @@ async fn an_object_with_cleared_managed_fields_remains_ours() {
     let plan = stack.plan(&yaml).await;
     assert_eq!(
         show(&plan),
-        "update ConfigMap settings: no value changes; its fields are marked as ours again\n"
+        "update ConfigMap settings: no value changes; this environment manages its fields again\n"
     );
     // A changed value does not conflict with the cleared manager.
     let changed = yaml.replace("round", "square");
@@ -387,7 +387,7 @@ async fn never_deletes_system_namespaces() {
             .await;
         assert!(
             refusal.contains(&format!(
-                "namespace `{name}` would be created, and its name belongs to the system"
+                "namespace `{name}` cannot be created: its name is reserved for the system"
             )),
             "{refusal}"
         );
@@ -407,7 +407,7 @@ async fn never_deletes_system_namespaces() {
     let plan = stack.destroy_plan(yaml).await;
     assert_eq!(
         show(&plan),
-        "release Namespace kube-node-lease: no longer in the stack, and a namespace of the system is never deleted\n"
+        "release Namespace kube-node-lease: no longer in the stack, and Terrace never deletes system namespaces\n"
     );
     stack.apply("").await;
     let namespace = stack

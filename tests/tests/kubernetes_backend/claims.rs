@@ -38,7 +38,7 @@ async fn refuses_to_replace_or_delete_a_claim_in_use() {
     stack.approved = vec![address("platform/used/persistentvolumeclaim-files")];
     let refusal = stack.refusal(&with("1Gi")).await;
     assert!(
-        refusal.contains("PersistentVolumeClaim used/files cannot be replaced while it is used: by Deployment web (pods web-"),
+        refusal.contains("PersistentVolumeClaim used/files cannot be replaced while it is used by Deployment web (pods web-"),
         "{refusal}"
     );
     assert!(
@@ -49,7 +49,7 @@ async fn refuses_to_replace_or_delete_a_claim_in_use() {
     let without_claim = in_namespace([&*mounting()]);
     let refusal = stack.refusal(&without_claim).await;
     assert!(
-        refusal.contains("used/files cannot be deleted while it is used: by Deployment web"),
+        refusal.contains("used/files cannot be deleted while it is used by Deployment web"),
         "{refusal}"
     );
     assert_eq!(
@@ -85,7 +85,9 @@ async fn refuses_to_replace_a_terminating_claim_in_use() {
     stack.kubectl("delete persistentvolumeclaim files --namespace=$N --wait=false");
     let refusal = stack.refusal(&yaml).await;
     assert!(
-        refusal.contains("PersistentVolumeClaim dying/files is being deleted, and cannot go while it is used: by Deployment web"),
+        refusal.contains(
+            "PersistentVolumeClaim dying/files is still being deleted, because it is used by Deployment web"
+        ),
         "{refusal}"
     );
     stack.kubectl("scale deployment web --namespace=$N --replicas=0");
@@ -105,7 +107,7 @@ async fn finds_a_claim_that_lost_its_label() {
     let shown = show(&plan);
     assert!(
         shown.contains("delete PersistentVolumeClaim files: no longer in the stack\n")
-            && shown.contains("  note: somebody removed its label"),
+            && shown.contains("  note: its label `terrace.dev/stack` was removed"),
         "{shown}"
     );
     let refusal = stack.refusal_of(&plan).await;
@@ -143,7 +145,7 @@ async fn keeps_a_manually_enlarged_claim() {
     assert_eq!(
         notes,
         [
-            "somebody enlarged it to 2Gi, and 1Gi is declared: a claim never shrinks, so it stays as it is; declare `storage: 2Gi`"
+            "another manager enlarged it to 2Gi, but the stack declares 1Gi: a PersistentVolumeClaim cannot shrink, so its size stays; declare `storage: 2Gi`"
         ]
     );
     stack.apply(&with("1Gi", "red")).await;

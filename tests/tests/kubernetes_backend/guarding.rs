@@ -320,7 +320,7 @@ async fn refuses_to_delete_a_namespace_whose_contents_cannot_be_listed() {
         let refusal = limited.refusal_of(&plan).await;
         for words in [
             "Namespace hidden cannot be deleted: ",
-            "so nobody knows what would be deleted with it",
+            "so Terrace cannot list what would be deleted with it",
             "\"secrets\"",
             "# in a Role of namespace hidden",
         ] {

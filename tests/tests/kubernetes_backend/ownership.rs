@@ -48,7 +48,7 @@ async fn restores_manual_edits_and_deletions() {
         "create ConfigMap other: it does not exist
 update ConfigMap settings: `data.color` changes
   data.color: \"red\" -> \"blue\"
-  note: `data.color` was changed with `kubectl-patch`: it is put back
+  note: `data.color` was changed with `kubectl-patch`; apply reverts the change
 "
     );
     stack.apply(WEB).await;
@@ -145,7 +145,7 @@ async fn notes_and_restores_a_removed_label() {
     let stack = Stack::new("unlabelled");
     stack.apply(WEB).await;
     let remove_label = || stack.kubectl("label configmap settings --namespace=$N terrace.dev/stack-");
-    let note = "note: somebody removed its label `terrace.dev/stack`; the entry of `terrace/unlabelled/testing` in its \
+    let note = "note: its label `terrace.dev/stack` was removed; the entry of `terrace/unlabelled/testing` in its \
                 managedFields proves that it belongs to this environment";
     remove_label();
     let plan = stack.plan(WEB).await;
@@ -206,9 +206,9 @@ async fn a_conflict_names_the_other_field_manager() {
     );
     let words = error.to_string();
     for line in [
-        "platform/conflict/configmap-settings: of ConfigMap `settings` in namespace `conflict`, `data.color` by `somebody-else` is managed already",
+        "platform/conflict/configmap-settings: ConfigMap `settings` in namespace `conflict` has a field conflict: `data.color` is managed by `somebody-else`",
         "declared at components.yaml:7:3",
-        "help: two cannot manage one field",
+        "help: remove the field from this stack or from the other manager, or take it over with `--take-over`",
     ] {
         assert!(words.contains(line), "{line}\n{words}");
     }

@@ -36,7 +36,7 @@ async fn connects_only_to_the_cluster_of_the_environment() {
     let id = other.field("namespace/kube-system", ".metadata.uid");
     let message = error.to_string();
     assert!(message.starts_with(&format!(
-        "context `local` is cluster `{id}`, and the environment is for cluster `00000000-0000-0000-0000-000000000000`"
+        "context `local` leads to cluster `{id}`, but the environment names cluster `00000000-0000-0000-0000-000000000000`"
     )), "{message}");
 
     let right = Stack {
@@ -80,7 +80,7 @@ contexts: [{name: gone, context: {cluster: gone, user: me}}]
     };
     let missing = words(missing.try_plan(&missing.bundle(CONFIG)).await);
     assert!(
-        missing.contains("has no context `locall`\n  help: `local` exists"),
+        missing.contains("has no context `locall`\n  help: did you mean `local`?"),
         "{missing}"
     );
     let none = Stack {
@@ -88,7 +88,10 @@ contexts: [{name: gone, context: {cluster: gone, user: me}}]
         ..Stack::new("reach")
     };
     let none = words(none.try_plan(&none.bundle(CONFIG)).await);
-    assert!(none.starts_with("there is no kubeconfig "), "{none}");
+    assert!(
+        none.starts_with("kubeconfig `") && none.contains("none` does not exist"),
+        "{none}"
+    );
 }
 
 /// Grants permissions to the limited user of the test cluster.
@@ -128,11 +131,11 @@ async fn reports_the_rule_for_each_missing_permission() {
 
     let denied = words(limited.try_plan(&bundle).await);
     for line in [
-        "no right to `get` namespaces in the cluster",
+        "missing permission to `get` namespaces in the cluster",
         "details: namespaces \"kube-system\" is forbidden: User \"limited\" cannot get resource \"namespaces\"",
-        "the rules that would allow it:\n    # in a ClusterRole: which cluster this is\n    - apiGroups: [\"\"]\n      resources: [\"namespaces\"]\n      resourceNames: [\"kube-system\"]\n      verbs: [get]",
+        "the rules that would allow it:\n    # in a ClusterRole: the identity of the cluster\n    - apiGroups: [\"\"]\n      resources: [\"namespaces\"]\n      resourceNames: [\"kube-system\"]\n      verbs: [get]",
         "resources: [\"leases\"]\n      verbs: [get, create, update, delete]",
-        "help: the uid of this namespace is the cluster's identity",
+        "help: allow Terrace to read this namespace: its UID identifies the cluster",
     ] {
         assert!(denied.contains(line), "{line}\n{denied}");
     }
@@ -144,7 +147,7 @@ async fn reports_the_rule_for_each_missing_permission() {
     );
     let denied = words(limited.try_plan(&bundle).await);
     assert!(
-        denied.contains("no right to `get` configmaps in namespace `limited`"),
+        denied.contains("missing permission to `get` configmaps in namespace `limited`"),
         "{denied}"
     );
     assert!(denied.contains("# in a Role of namespace limited"), "{denied}");
@@ -160,7 +163,7 @@ async fn reports_the_rule_for_each_missing_permission() {
     assert!(!step.change.previewed);
     assert!(
         show(&plan).contains(
-            "note: no right to `patch` configmaps: planned from what was read, without asking the server"
+            "note: missing permission to `patch` configmaps: planned without a server-side dry run"
         ),
         "{}",
         show(&plan)
@@ -177,7 +180,7 @@ async fn reports_the_rule_for_each_missing_permission() {
     let denied = words(limited.try_apply_plan(&plan).await);
     assert!(
         denied.contains(
-            "no right to `create` and `patch` configmaps in namespace `limited`, so nothing was applied"
+            "missing permission to `create` and `patch` configmaps in namespace `limited`, so nothing was applied"
         ),
         "{denied}"
     );
@@ -203,14 +206,14 @@ async fn reports_the_rule_for_each_missing_permission() {
     );
     let plan = limited.plan(&CONFIG.replace("blue", "green")).await;
     assert!(
-        show(&plan).contains("  data.color: \"blue\" -> \"green\"\n  note: no right to `patch`"),
+        show(&plan).contains("  data.color: \"blue\" -> \"green\"\n  note: missing permission to `patch`"),
         "{}",
         show(&plan)
     );
 
     let denied = words(limited.try_apply("").await);
     assert!(
-        denied.contains("no right to `delete` configmaps in namespace `limited`"),
+        denied.contains("missing permission to `delete` configmaps in namespace `limited`"),
         "{denied}"
     );
 }
@@ -253,7 +256,7 @@ async fn reports_all_missing_permissions_at_once() {
     // Without read permissions in one namespace.
     let denied = words(limited.try_plan(&limited.bundle(YAML)).await);
     expect![[r#"
-        rights are missing for 3 objects in namespace `sales`
+        missing permissions for 3 objects in namespace `sales`
           details: WORDS
           platform/tenants/configmap-more: `get` ConfigMap sales/more
             declared at components.yaml:7:3, for the component at components.yaml:1:3
@@ -281,10 +284,10 @@ async fn reports_all_missing_permissions_at_once() {
     );
     let denied = words(limited.try_apply_plan(&plan).await);
     expect![[r#"
-        no right to `create` leases.coordination.k8s.io in namespace `terrace-system`
+        missing permission to `create` leases.coordination.k8s.io in namespace `terrace-system`
           details: WORDS
           the rules that would allow it:
-            # in a ClusterRole: which cluster this is
+            # in a ClusterRole: the identity of the cluster
             - apiGroups: [""]
               resources: ["namespaces"]
               resourceNames: ["kube-system"]
@@ -308,7 +311,7 @@ async fn reports_all_missing_permissions_at_once() {
     let plan = limited.plan(YAML).await;
     let denied = words(limited.try_apply_plan(&plan).await);
     expect![[r#"
-        rights are missing for 3 objects in namespace `sales`, so nothing was applied
+        missing permissions for 3 objects in namespace `sales`, so nothing was applied
           platform/tenants/configmap-more: `create` and `patch` ConfigMap sales/more
             declared at components.yaml:7:3, for the component at components.yaml:1:3
           platform/tenants/configmap-settings: `create` and `patch` ConfigMap sales/settings
@@ -320,7 +323,7 @@ async fn reports_all_missing_permissions_at_once() {
             - apiGroups: [""]
               resources: ["configmaps", "serviceaccounts"]
               verbs: [get, list, create, patch]
-          help: run it again when this is allowed
+          help: grant the missing permissions, then run the command again
     "#]]
     .assert_eq(&without_server_message(&denied));
     // An apply that did not start is not recorded, and the next plan does not continue it.
@@ -339,14 +342,14 @@ async fn reports_all_missing_permissions_at_once() {
     let changed = YAML.replacen("blue", "green", 1);
     let denied = words(limited.try_apply(&changed).await);
     expect![[r#"
-        platform/tenants/configmap-settings: no right to `patch` configmaps in namespace `sales`, so nothing was applied
+        platform/tenants/configmap-settings: missing permission to `patch` configmaps in namespace `sales`, so nothing was applied
           declared at components.yaml:7:3, for the component at components.yaml:1:3
           a rule that would allow it:
             # in a Role of namespace sales
             - apiGroups: [""]
               resources: ["configmaps"]
               verbs: [get, list, create, patch]
-          help: run it again when this is allowed
+          help: grant the missing permissions, then run the command again
     "#]]
     .assert_eq(&without_server_message(&denied));
     let denied = words(
@@ -355,7 +358,7 @@ async fn reports_all_missing_permissions_at_once() {
             .await,
     );
     expect![[r#"
-        rights are missing for 4 objects in namespaces `finance` and `sales`, so nothing was applied
+        missing permissions for 4 objects in namespaces `finance` and `sales`, so nothing was applied
           platform/tenants/configmap-settings: `delete` ConfigMap finance/settings
           platform/tenants/configmap-more: `delete` ConfigMap sales/more
           platform/tenants/configmap-settings: `patch` ConfigMap sales/settings
@@ -373,7 +376,7 @@ async fn reports_all_missing_permissions_at_once() {
             - apiGroups: [""]
               resources: ["serviceaccounts"]
               verbs: [get, list, delete]
-          help: run it again when this is allowed
+          help: grant the missing permissions, then run the command again
     "#]]
     .assert_eq(&without_server_message(&denied));
 }
@@ -419,7 +422,7 @@ async fn stores_a_large_bundle_in_parts() {
     stack.kubectl(&format!("delete {part} --namespace=terrace-system"));
     let broken = words(stack.try_plan(&stack.bundle(&yaml)).await);
     assert!(
-        broken.contains("in namespace terrace-system of cluster local lacks a part"),
+        broken.contains("in namespace terrace-system of cluster local is incomplete"),
         "{broken}"
     );
 }

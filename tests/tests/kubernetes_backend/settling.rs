@@ -61,10 +61,10 @@ async fn deployment_failed() {
     let stack = Stack::new("deployment-failed");
     stack.apply(&in_namespace([&*deployment("web:1", "1")])).await;
     let why = why_failed(&stack, &deployment("web:broken", "1")).await;
-    assert!(why.contains("of 2 pods are made; pod `web-"), "{why}");
+    assert!(why.contains("of 2 pods are created; pod `web-"), "{why}");
     assert!(
         why.contains(
-            "the image `registry.example/web:broken` of container `web` cannot be pulled (ImagePullBackOff: "
+            "image `registry.example/web:broken` of container `web` cannot be pulled (ImagePullBackOff: "
         ),
         "{why}"
     );
@@ -75,8 +75,9 @@ async fn deployment_failed() {
 async fn deployment_timed_out() {
     let stack = late("deployment-late");
     let why = why_late(&stack, &deployment("web:1", "500")).await;
+    assert!(why.contains("0 of 2 pods are available; pod `web-"), "{why}");
     assert!(
-        why.contains("0 of 2 pods are available; no node takes pod `web-"),
+        why.contains("` cannot be scheduled: ") && why.contains("Insufficient cpu"),
         "{why}"
     );
     assert!(why.contains("Insufficient cpu"), "{why}");
@@ -107,7 +108,7 @@ spec: {hard: {requests.cpu: '3'}}
     let stack = late("quota");
     stack.apply(&in_namespace([quota])).await;
     let why = why_late(&stack, &format!("{quota}---{}", deployment("web:1", "2"))).await;
-    assert!(why.contains("1 of 2 pods are made: pods \"web-"), "{why}");
+    assert!(why.contains("1 of 2 pods are created: pods \"web-"), "{why}");
     assert!(
         why.contains(
             "exceeded quota: small, requested: requests.cpu=2, used: requests.cpu=2, limited: requests.cpu=3"
@@ -131,7 +132,7 @@ async fn stateful_set_failed() {
     let stack = Stack::new("statefulset-failed");
     let why = why_failed(&stack, &stateful_set("store:broken", "1")).await;
     assert!(
-        why.contains("1 of 2 pods are made; pod `store-0`: the image `registry.example/store:broken`"),
+        why.contains("1 of 2 pods are created; pod `store-0`: image `registry.example/store:broken`"),
         "{why}"
     );
     // The controller waits for a pod that never gets ready, whatever the next version is.
@@ -142,7 +143,7 @@ async fn stateful_set_failed() {
 async fn stateful_set_timed_out() {
     let why = why_late(&late("statefulset-late"), &stateful_set("store:1", "500")).await;
     assert!(
-        why.contains("1 of 2 pods are made; no node takes pod `store-0`: "),
+        why.contains("1 of 2 pods are created; pod `store-0` cannot be scheduled: "),
         "{why}"
     );
 }
@@ -195,7 +196,7 @@ async fn claim_failed() {
     // The fixture declares no data, the live object is a PersistentVolumeClaim: the change of the mark needs an approval.
     stack.approved = vec![address("platform/claim-failed/persistentvolumeclaim-data")];
     let why = why_failed(&stack, &with_label).await;
-    assert!(why.starts_with("its volume is gone"), "{why}");
+    assert!(why.starts_with("its volume no longer exists"), "{why}");
 }
 
 /// A PersistentVolumeClaim that waits for its first consumer is ready while no pod uses it.
@@ -224,7 +225,7 @@ spec:
     let why = why_late(&stack, &format!("{class}---{}---{pod}", claim("claim-waits"))).await;
     assert_eq!(
         why,
-        "its phase is `Pending`; pod `consumer` waits for claim `data`, which is not bound to a volume"
+        "its phase is `Pending`; pod `consumer` waits for PersistentVolumeClaim `data`, which is not bound to a volume"
     );
 }
 
@@ -258,7 +259,8 @@ async fn custom_resource_definition_failed() {
     )
     .await;
     assert!(
-        why.starts_with("its names are taken: \"Widget") && why.ends_with("is already in use"),
+        why.starts_with("its names conflict with another CRD: \"Widget")
+            && why.ends_with("is already in use"),
         "{why}"
     );
 }

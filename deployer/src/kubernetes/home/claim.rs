@@ -8,7 +8,7 @@ use super::{ClusterHome, MANAGER, NAMESPACE, about, base64, data, of_version, se
 use crate::claims::{ClaimStore, Versioned};
 use crate::failure::Failure;
 
-/// The key of the claim's text in the Secret.
+/// The key of the claim in the data of the Secret.
 const CLAIM: &str = "claim";
 
 impl ClaimStore for ClusterHome {
