@@ -221,7 +221,7 @@ async fn refuses_credentials_of_another_account_before_reading() {
     );
     expect![[r#"
         the environment names account `ACCOUNT`, but the credentials belong to account `999988887777`
-          details: arn:aws:iam::999988887777:root
+          server response: arn:aws:iam::999988887777:root
           help: log in to account ACCOUNT, set `AWS_PROFILE` to a profile of it, or add `profile: NAME` to the account in the environment"#]]
     .assert_eq(&estate.neutral(&error.to_string()));
 }
@@ -286,7 +286,7 @@ async fn reports_a_missing_permission_with_its_policy_statement() {
 
         failed: create CloudFormation stack acme-dev-platform-jobs
         platform/jobs/queue: the credentials lack the permission `cloudformation:CreateChangeSet` on `acme-dev-platform-jobs`
-          details: User: arn:aws:iam::1:user/ben is not authorized to do that (AccessDenied)
+          server response: User: arn:aws:iam::1:user/ben is not authorized to do that (AccessDenied)
           declared at module:lake/module.yaml:3:1, for the component at components.yaml:3:1
           a rule that would allow it:
             {"Effect": "Allow", "Action": "cloudformation:CreateChangeSet", "Resource": "arn:aws:cloudformation:eu-west-1:ACCOUNT:stack/acme-dev-platform-jobs/*"}"#]]

@@ -68,7 +68,7 @@ contexts: [{name: gone, context: {cluster: gone, user: me}}]
     let unreachable = words(gone.try_plan(&gone.bundle(CONFIG)).await);
     for line in [
         "cluster `gone` at https://127.0.0.1:1 does not answer",
-        "details: Connection refused",
+        "server response: Connection refused",
         "kubectl --context gone get --raw /readyz",
         "help: run it again when the system can be reached",
     ] {
@@ -132,7 +132,7 @@ async fn reports_the_rule_for_each_missing_permission() {
     let denied = words(limited.try_plan(&bundle).await);
     for line in [
         "missing permission to `get` namespaces in the cluster",
-        "details: namespaces \"kube-system\" is forbidden: User \"limited\" cannot get resource \"namespaces\"",
+        "server response: namespaces \"kube-system\" is forbidden: User \"limited\" cannot get resource \"namespaces\"",
         "the rules that would allow it:\n    # in a ClusterRole: the identity of the cluster\n    - apiGroups: [\"\"]\n      resources: [\"namespaces\"]\n      resourceNames: [\"kube-system\"]\n      verbs: [get]",
         "resources: [\"leases\"]\n      verbs: [get, create, update, delete]",
         "help: allow Terrace to read this namespace: its UID identifies the cluster",
@@ -257,7 +257,7 @@ async fn reports_all_missing_permissions_at_once() {
     let denied = words(limited.try_plan(&limited.bundle(YAML)).await);
     expect![[r#"
         missing permissions for 3 objects in namespace `sales`
-          details: WORDS
+          server response: WORDS
           platform/tenants/configmap-more: `get` ConfigMap sales/more
             declared at components.yaml:7:3, for the component at components.yaml:1:3
           platform/tenants/configmap-settings: `get` ConfigMap sales/settings
@@ -285,7 +285,7 @@ async fn reports_all_missing_permissions_at_once() {
     let denied = words(limited.try_apply_plan(&plan).await);
     expect![[r#"
         missing permission to `create` leases.coordination.k8s.io in namespace `terrace-system`
-          details: WORDS
+          server response: WORDS
           the rules that would allow it:
             # in a ClusterRole: the identity of the cluster
             - apiGroups: [""]
@@ -383,8 +383,8 @@ async fn reports_all_missing_permissions_at_once() {
 
 /// Replaces the server's message in a failure.
 fn without_server_message(words: &str) -> String {
-    let lines = words.lines().map(|line| match line.split_once("details: ") {
-        Some((before, _)) => format!("{before}details: WORDS\n"),
+    let lines = words.lines().map(|line| match line.split_once("server response: ") {
+        Some((before, _)) => format!("{before}server response: WORDS\n"),
         None => format!("{line}\n"),
     });
     lines.collect()

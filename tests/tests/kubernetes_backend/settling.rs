@@ -80,7 +80,6 @@ async fn deployment_timed_out() {
         why.contains("` cannot be scheduled: ") && why.contains("Insufficient cpu"),
         "{why}"
     );
-    assert!(why.contains("Insufficient cpu"), "{why}");
     // Another apply continues to wait.
     let plan = stack.plan(&in_namespace([&*deployment("web:1", "500")])).await;
     assert!(plan.changes_nothing() && !plan.is_empty(), "{}", show(&plan));
