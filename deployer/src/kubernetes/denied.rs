@@ -89,16 +89,19 @@ pub(super) fn denied(lacks: &[Lack<'_>]) -> Failure {
     let quoted: Vec<String> = verbs.iter().map(|verb| format!("`{verb}`")).collect();
     let message = match (resources.len(), places.len()) {
         (1, places) if places == 1 || objects.is_empty() => format!(
-            "missing permission to {} {} {in_places}",
+            "the credentials lack the permission to {} {} {in_places}",
             list(&quoted),
             lacks[0].resource()
         ),
         // Lists name no object.
         (count, _) if objects.is_empty() => format!(
-            "missing permission to {} {count} kinds of resources {in_places}",
+            "the credentials lack the permission to {} {count} kinds of resources {in_places}",
             list(&quoted)
         ),
-        _ => format!("missing permissions for {} objects {in_places}", objects.len()),
+        _ => format!(
+            "the credentials lack permissions for {} objects {in_places}",
+            objects.len()
+        ),
     };
     let joined = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(", ");
     let resource = match (resources.len(), lacks[0].place()) {

@@ -360,7 +360,7 @@ impl Kubernetes {
         let (served, namespace) = (question.served, object.namespace.as_ref());
         let denied = |change: &mut Change| {
             change.notes.push(format!(
-                "missing permission to `patch` {}: planned without a server-side dry run",
+                "the credentials lack the permission to `patch` {}: planned without a server-side dry run",
                 question.served.resource()
             ));
             Asked::Nothing

@@ -266,7 +266,7 @@ impl Kubernetes {
             Ok(now) => now,
             Err(Refusal::Status(status)) if is_missing_right(&status) => {
                 let message = format!(
-                    "`{id}` was deleted, but Terrace cannot confirm it: missing permission to `get` it"
+                    "`{id}` was deleted, but Terrace cannot confirm it: the credentials lack the permission to `get` it"
                 );
                 return Err(Failure::new(
                     FailureKind::Denied {

@@ -131,7 +131,7 @@ async fn reports_the_rule_for_each_missing_permission() {
 
     let denied = words(limited.try_plan(&bundle).await);
     for line in [
-        "missing permission to `get` namespaces in the cluster",
+        "the credentials lack the permission to `get` namespaces in the cluster",
         "server response: namespaces \"kube-system\" is forbidden: User \"limited\" cannot get resource \"namespaces\"",
         "the rules that would allow it:\n    # in a ClusterRole: the identity of the cluster\n    - apiGroups: [\"\"]\n      resources: [\"namespaces\"]\n      resourceNames: [\"kube-system\"]\n      verbs: [get]",
         "resources: [\"leases\"]\n      verbs: [get, create, update, delete]",
@@ -147,7 +147,7 @@ async fn reports_the_rule_for_each_missing_permission() {
     );
     let denied = words(limited.try_plan(&bundle).await);
     assert!(
-        denied.contains("missing permission to `get` configmaps in namespace `limited`"),
+        denied.contains("the credentials lack the permission to `get` configmaps in namespace `limited`"),
         "{denied}"
     );
     assert!(denied.contains("# in a Role of namespace limited"), "{denied}");
@@ -163,7 +163,7 @@ async fn reports_the_rule_for_each_missing_permission() {
     assert!(!step.change.previewed);
     assert!(
         show(&plan).contains(
-            "note: missing permission to `patch` configmaps: planned without a server-side dry run"
+            "note: the credentials lack the permission to `patch` configmaps: planned without a server-side dry run"
         ),
         "{}",
         show(&plan)
@@ -180,7 +180,7 @@ async fn reports_the_rule_for_each_missing_permission() {
     let denied = words(limited.try_apply_plan(&plan).await);
     assert!(
         denied.contains(
-            "missing permission to `create` and `patch` configmaps in namespace `limited`, so nothing was applied"
+            "the credentials lack the permission to `create` and `patch` configmaps in namespace `limited`, so nothing was applied"
         ),
         "{denied}"
     );
@@ -206,14 +206,16 @@ async fn reports_the_rule_for_each_missing_permission() {
     );
     let plan = limited.plan(&CONFIG.replace("blue", "green")).await;
     assert!(
-        show(&plan).contains("  data.color: \"blue\" -> \"green\"\n  note: missing permission to `patch`"),
+        show(&plan).contains(
+            "  data.color: \"blue\" -> \"green\"\n  note: the credentials lack the permission to `patch`"
+        ),
         "{}",
         show(&plan)
     );
 
     let denied = words(limited.try_apply("").await);
     assert!(
-        denied.contains("missing permission to `delete` configmaps in namespace `limited`"),
+        denied.contains("the credentials lack the permission to `delete` configmaps in namespace `limited`"),
         "{denied}"
     );
 }
@@ -256,7 +258,7 @@ async fn reports_all_missing_permissions_at_once() {
     // Without read permissions in one namespace.
     let denied = words(limited.try_plan(&limited.bundle(YAML)).await);
     expect![[r#"
-        missing permissions for 3 objects in namespace `sales`
+        the credentials lack permissions for 3 objects in namespace `sales`
           server response: WORDS
           platform/tenants/configmap-more: `get` ConfigMap sales/more
             declared at components.yaml:7:3, for the component at components.yaml:1:3
@@ -284,7 +286,7 @@ async fn reports_all_missing_permissions_at_once() {
     );
     let denied = words(limited.try_apply_plan(&plan).await);
     expect![[r#"
-        missing permission to `create` leases.coordination.k8s.io in namespace `terrace-system`
+        the credentials lack the permission to `create` leases.coordination.k8s.io in namespace `terrace-system`
           server response: WORDS
           the rules that would allow it:
             # in a ClusterRole: the identity of the cluster
@@ -311,7 +313,7 @@ async fn reports_all_missing_permissions_at_once() {
     let plan = limited.plan(YAML).await;
     let denied = words(limited.try_apply_plan(&plan).await);
     expect![[r#"
-        missing permissions for 3 objects in namespace `sales`, so nothing was applied
+        the credentials lack permissions for 3 objects in namespace `sales`, so nothing was applied
           platform/tenants/configmap-more: `create` and `patch` ConfigMap sales/more
             declared at components.yaml:7:3, for the component at components.yaml:1:3
           platform/tenants/configmap-settings: `create` and `patch` ConfigMap sales/settings
@@ -342,7 +344,7 @@ async fn reports_all_missing_permissions_at_once() {
     let changed = YAML.replacen("blue", "green", 1);
     let denied = words(limited.try_apply(&changed).await);
     expect![[r#"
-        platform/tenants/configmap-settings: missing permission to `patch` configmaps in namespace `sales`, so nothing was applied
+        platform/tenants/configmap-settings: the credentials lack the permission to `patch` configmaps in namespace `sales`, so nothing was applied
           declared at components.yaml:7:3, for the component at components.yaml:1:3
           a rule that would allow it:
             # in a Role of namespace sales
@@ -358,7 +360,7 @@ async fn reports_all_missing_permissions_at_once() {
             .await,
     );
     expect![[r#"
-        missing permissions for 4 objects in namespaces `finance` and `sales`, so nothing was applied
+        the credentials lack permissions for 4 objects in namespaces `finance` and `sales`, so nothing was applied
           platform/tenants/configmap-settings: `delete` ConfigMap finance/settings
           platform/tenants/configmap-more: `delete` ConfigMap sales/more
           platform/tenants/configmap-settings: `patch` ConfigMap sales/settings
@@ -383,10 +385,12 @@ async fn reports_all_missing_permissions_at_once() {
 
 /// Replaces the server's message in a failure.
 fn without_server_message(words: &str) -> String {
-    let lines = words.lines().map(|line| match line.split_once("server response: ") {
-        Some((before, _)) => format!("{before}server response: WORDS\n"),
-        None => format!("{line}\n"),
-    });
+    let lines = words
+        .lines()
+        .map(|line| match line.split_once("server response: ") {
+            Some((before, _)) => format!("{before}server response: WORDS\n"),
+            None => format!("{line}\n"),
+        });
     lines.collect()
 }
 
