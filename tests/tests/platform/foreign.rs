@@ -158,7 +158,7 @@ fn refuses_an_apply_before_bootstrap_and_names_the_command() {
         &refused.stderr,
         &[
             "refused: account",
-            "there is no bucket",
+            "is not bootstrapped",
             "terrace bootstrap -e dev",
         ],
     );
