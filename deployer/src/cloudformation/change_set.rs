@@ -92,18 +92,18 @@ impl Account {
         name: String,
     ) -> Result<ChangeSet, Failure> {
         let at = desired.at();
-        let mut tried_again = false;
+        let mut retried = false;
         let first = loop {
             let created = self.request_change_set(desired, &name).await?;
             let set = created.as_ref().unwrap_or(&name);
             let first = self.worked_out(at, set).await?;
             let usable = created.is_some() || first.execution_status() == Some(&ExecutionStatus::Available);
-            if usable || tried_again {
+            if usable || retried {
                 break first;
             }
             self.delete_change_set(at, first.change_set_id().unwrap_or(&name))
                 .await?;
-            tried_again = true;
+            retried = true;
         };
         let mut set = ChangeSet {
             id: first.change_set_id().unwrap_or_default().into(),
@@ -136,11 +136,11 @@ impl Account {
     /// Deletes a change set that must not be executed, and the empty stack that CloudFormation created for it.
     pub(super) async fn clean_up(&self, desired: &Desired<'_>, set: &ChangeSet) -> Result<(), Failure> {
         self.delete_change_set(&set.stack_id, &set.id).await?;
-        let made = match desired.creates {
+        let created = match desired.creates {
             true => self.describe(&set.stack_id).await?,
             false => None,
         };
-        if made.is_none_or(|made| made.standing() != Standing::Empty) {
+        if created.is_none_or(|created| created.standing() != Standing::Empty) {
             return Ok(());
         }
         // Another user may have created a change set in the empty stack. The stack is theirs then.
@@ -164,12 +164,12 @@ impl Account {
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| self.refused(&error, "cloudformation:ListChangeSets", name))?;
             // Another stack may have the name by now.
-            let of_it = page
+            let of_stack = page
                 .summaries()
                 .iter()
                 .filter(|set| set.stack_id() == Some(stack_id));
             found.extend(
-                of_it.filter_map(|set| Some((set.change_set_name()?.into(), set.change_set_id()?.into()))),
+                of_stack.filter_map(|set| Some((set.change_set_name()?.into(), set.change_set_id()?.into()))),
             );
         }
         Ok(found)
@@ -364,7 +364,7 @@ pub(super) fn refuse_unplanned_changes(
         let kept = resource.is_some_and(|old| template::keeps(old, "UpdateReplacePolicy").is_some());
         let address = stack.members.get(id).map(|member| &member.address);
         let approved = address.is_some_and(|address| approved.contains(address));
-        let surprise = if removes && !matches!(action, Action::Delete | Action::Release) {
+        let unplanned = if removes && !matches!(action, Action::Delete | Action::Release) {
             Some("would delete")
         } else if replaces && action != Action::Replace {
             Some("would replace")
@@ -373,7 +373,7 @@ pub(super) fn refuse_unplanned_changes(
         } else {
             None
         };
-        if let Some(verb) = surprise {
+        if let Some(verb) = unplanned {
             return Err(Failure::new(
                 FailureKind::Stale,
                 format!("CloudFormation {verb} `{id}`, which is not in the plan"),

@@ -62,8 +62,8 @@ impl Account {
             creates,
         };
         let name = desired.change_set_name();
-        let as_left = found.as_ref().is_some_and(|record| record.was_left_by(&name));
-        if !as_left && !creates && write.live.is_none() {
+        let is_deployed = found.as_ref().is_some_and(|record| record.was_left_by(&name));
+        if !is_deployed && !creates && write.live.is_none() {
             let message = format!(
                 "another user created stack `{}` after the plan was made",
                 stack.name
@@ -88,7 +88,7 @@ impl Account {
         };
         // An operation that was running when the plan was made may have ended differently than predicted.
         let was_busy = live.record.standing() == Standing::Busy;
-        if !as_left && (creates || was_busy || difference::needs_change_set(write.change)) {
+        if !is_deployed && (creates || was_busy || difference::needs_change_set(write.change)) {
             let set = self.create_change_set(&desired, name).await?;
             begun.stack_id = set.stack_id.clone();
             if set.changes.is_some() {
@@ -171,8 +171,8 @@ impl Account {
             write.journal.write(note).await?;
         }
         // The old policy may deny the change that the user has approved. The desired policy is set after the update.
-        let in_the_way = begun.policy.is_some() || write.change.approvals().next().is_some();
-        if live.policy.is_some() && in_the_way {
+        let must_be_relaxed = begun.policy.is_some() || write.change.approvals().next().is_some();
+        if live.policy.is_some() && must_be_relaxed {
             let before = Guards {
                 protected: false,
                 policy: live.policy.clone(),

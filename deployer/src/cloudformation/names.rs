@@ -28,14 +28,26 @@ pub(super) fn own_names(resource_type: &str) -> (Vec<&'static str>, Vec<&'static
         return Default::default();
     };
     let identifier = known.primary_identifier();
-    let given = identifier.iter().all(|path| !known.read_only().contains(path));
+    let is_user_defined = identifier.iter().all(|path| !known.read_only().contains(path));
     let short = resource_type.rsplit("::").next().unwrap_or_default();
-    let naming = |path: &&str| {
+    let is_name_property = |path: &&str| {
         !path.contains('/')
             && (*path == "Name" || path.strip_suffix("Name").is_some_and(|of| short.ends_with(of)))
     };
-    let names = known.create_only().iter().copied().filter(naming).collect();
-    (if given { identifier.to_vec() } else { Vec::new() }, names)
+    let names = known
+        .create_only()
+        .iter()
+        .copied()
+        .filter(is_name_property)
+        .collect();
+    (
+        if is_user_defined {
+            identifier.to_vec()
+        } else {
+            Vec::new()
+        },
+        names,
+    )
 }
 
 /// A name that is unique among the resources of one type: the type and the name.
@@ -166,12 +178,12 @@ fn fate(logical_id: &Text, resource: &Value, steps: &[&Step]) -> Option<Fate> {
         };
         let mut members = step.change.members.iter();
         let member = members.find(|member| member.logical_id == *logical_id);
-        let at_the_end = whole.is_some() || step.stage == Some(Stage::Second);
+        let is_deleted_last = whole.is_some() || step.stage == Some(Stage::Second);
         fate = match whole.or(member.map(|member| member.action)) {
             Some(Action::Release) => Fate::Retained,
             Some(Action::Delete) if stays("DeletionPolicy") => Fate::Retained,
             Some(Action::Replace) if stays("UpdateReplacePolicy") => Fate::Retained,
-            Some(Action::Delete) if at_the_end => Fate::DeletedLast,
+            Some(Action::Delete) if is_deleted_last => Fate::DeletedLast,
             Some(Action::Delete | Action::Replace) => Fate::DeletedByUpdate,
             _ => fate,
         };

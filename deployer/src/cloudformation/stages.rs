@@ -86,11 +86,11 @@ pub(super) fn keeping(stack: &Stack, live: &Live, parts: &BTreeSet<Text>) -> Opt
         }
     }
     for (name, output) in outputs(old) {
-        let of_parts = template::references(output)
+        let contains_part = template::references(output)
             .iter()
             .any(|(_, id, _)| parts.contains(id));
         let wanted = kept.template.at(&["Outputs", name]);
-        if !of_parts || wanted == Some(output) {
+        if !contains_part || wanted == Some(output) {
             continue;
         }
         // After an interruption, the outputs alone show which stacks still use the old resource.
