@@ -1,4 +1,4 @@
-//! Who may use data, on an endpoint that checks rights: those who are named, and nobody else, whatever IAM allows.
+//! Access to data on an endpoint that checks permissions: only the named principals have access, whatever IAM allows.
 
 use serde_json::{Value as Json, json};
 use terrace_tests::servers::{Account, Credentials, Endpoint};
@@ -28,7 +28,7 @@ grants:
   - {who: writer, may: read_write, on: "{{ ref('lake').raw }}"}
 "#;
 
-/// An account in which the stack is deployed.
+/// An account with the deployed stack.
 struct Deployed<'e> {
     account: Account<'e>,
     stack: Scratch,
@@ -77,7 +77,7 @@ impl<'e> Deployed<'e> {
         self.stack.write("stack.yaml", &text);
     }
 
-    /// A user whom IAM allows these actions on everything.
+    /// Creates a user whom IAM allows these actions on all resources.
     fn user(&self, name: &str, actions: &[&str]) -> Account<'e> {
         let policy = json!({
             "Version": "2012-10-17",
@@ -121,7 +121,7 @@ impl<'e> Deployed<'e> {
         who.try_call("s3", "list_objects_v2", parameters)
     }
 
-    /// Asks for a data key in the encryption context of a bucket.
+    /// Requests a data key in the encryption context of a bucket.
     fn data_key(&self, who: &Account<'_>, bucket: &str) -> Result<Json, String> {
         let context = json!({"aws:s3:arn": format!("arn:aws:s3:::{bucket}")});
         let parameters = json!({"KeyId": self.key, "KeySpec": "AES_256", "EncryptionContext": context});
@@ -143,7 +143,7 @@ fn allowed(what: &str, answer: Result<Json, String>) -> Json {
 }
 
 #[test]
-fn data_is_for_those_who_are_named_and_nobody_is_locked_out() {
+fn only_named_principals_have_access_to_data() {
     let endpoint = Endpoint::start_checking_rights();
     let deployed = Deployed::on(&endpoint);
     for key in ["incoming/a", "other/b"] {
@@ -171,7 +171,7 @@ fn data_is_for_those_who_are_named_and_nobody_is_locked_out() {
     );
     let grant = json!({"KeyId": deployed.key, "GranteePrincipal": format!("arn:aws:iam::{}:user/administrator", deployed.account.id()), "Operations": ["Decrypt"]});
     refused(
-        "an administrator gives itself a grant on the key",
+        "an administrator creates its own grant on the key",
         administrator.try_call("kms", "create_grant", grant),
     );
 
@@ -188,7 +188,7 @@ fn data_is_for_those_who_are_named_and_nobody_is_locked_out() {
         deployed.list(&reader, Some("other/")),
     );
     refused(
-        "the reader lists what begins alike",
+        "the reader lists a prefix that starts the same",
         deployed.list(&reader, Some("incoming")),
     );
     refused("the reader writes", deployed.put(&reader, "incoming/c"));
@@ -203,7 +203,7 @@ fn data_is_for_those_who_are_named_and_nobody_is_locked_out() {
         "Bucket": deployed.bucket, "Key": "other/d", "Body": "text", "ServerSideEncryption": "AES256",
     });
     refused(
-        "the writer writes with another encryption",
+        "the writer writes with a different encryption",
         writer.try_call("s3", "put_object", otherwise),
     );
     allowed("the writer lists", deployed.list(&writer, None));
@@ -221,11 +221,11 @@ fn data_is_for_those_who_are_named_and_nobody_is_locked_out() {
     refused("a reader of the zone writes", deployed.put(&analyst, "other/d"));
     let greedy = deployed.user("greedy", &["s3:GetObject", "s3:ListBucket", "kms:Decrypt"]);
     refused(
-        "somebody else with the right in IAM reads",
+        "a user with permissions only in IAM reads",
         deployed.get(&greedy, "other/b"),
     );
 
-    // Administration stays: Terrace deploys as the administrator, who can open the lock.
+    // The administrator still controls the resources: Terrace deploys as the administrator, who can remove the policy.
     deployed.write("31d");
     let terrace = Terrace::in_directory(deployed.stack.path()).account(&administrator);
     let _ = terrace.run(&["apply", "-e", "live", "--yes"]).expect(0);
@@ -239,7 +239,7 @@ fn data_is_for_those_who_are_named_and_nobody_is_locked_out() {
     );
     let bucket = json!({"Bucket": deployed.bucket});
     allowed(
-        "an administrator takes the policy away",
+        "an administrator deletes the policy",
         administrator.try_call("s3", "delete_bucket_policy", bucket),
     );
     allowed(

@@ -1,4 +1,4 @@
-//! A directory that is delivered with the real program, and taken apart again where it arrived.
+//! Assets that are deployed with the real program, and unpacked in the account.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
@@ -32,14 +32,14 @@ resources:
       Code: {S3Bucket: "{{ asset('src').bucket }}", S3Key: "{{ asset('src').key }}"}
 "#;
 
-/// Lists an archive as JSON: names, modes and contents. Python's reader is nobody's but Python's.
+/// Prints an archive as JSON: names, modes and contents. Uses Python's zip reader, which is independent of ours.
 const LIST: &str = "
 import json, sys, zipfile
 archive = zipfile.ZipFile(sys.argv[1])
 print(json.dumps([[entry.filename, oct(entry.external_attr >> 16), archive.read(entry).decode()] for entry in archive.infolist()]))
 ";
 
-/// A stack with one function, and a directory that has everything that a build leaves behind.
+/// A stack with one function, and a directory with typical files of a build.
 struct Delivered {
     stack: Scratch,
     account: Account<'static>,
@@ -85,7 +85,7 @@ impl Delivered {
             .run(arguments)
     }
 
-    /// The archives in the bucket.
+    /// Returns the archives in the bucket.
     fn archives(&self) -> Vec<String> {
         let bucket = format!("terrace-assets-{}-eu-west-1", self.account.id());
         let request = json!({"Bucket": bucket, "Prefix": "assets/"});
@@ -95,7 +95,7 @@ impl Delivered {
         keys.map(str::to_owned).collect()
     }
 
-    /// What an archive in the bucket holds.
+    /// Returns the contents of an archive in the bucket.
     fn contents(&self, key: &str) -> Json {
         let bucket = format!("terrace-assets-{}-eu-west-1", self.account.id());
         let object = self
@@ -103,18 +103,18 @@ impl Delivered {
             .call("s3", "get_object", json!({"Bucket": bucket, "Key": key}));
         let bytes = base64::decode(object["Body"].as_str().expect("a body")).expect("an archive");
         let path = self.stack.path().join("delivered.zip");
-        fs::write(&path, bytes).expect("a file under target/");
+        fs::write(&path, bytes).expect("the archive can be written");
         let output = Command::new(Tool::Python.path())
             .args(["-c", LIST])
             .arg(&path)
             .output();
-        fs::remove_file(&path).expect("it was written");
-        serde_json::from_slice(&output.expect("Python runs").stdout).expect("what Python printed")
+        fs::remove_file(&path).expect("the archive exists");
+        serde_json::from_slice(&output.expect("Python runs").stdout).expect("Python prints JSON")
     }
 }
 
 #[test]
-fn what_arrives_is_exactly_the_directory() {
+fn the_archive_contains_exactly_the_directory() {
     let delivered = Delivered::new("exact");
     let _ = delivered.run(&["bootstrap", "-e", "live"]).expect(0);
     for command in [
@@ -122,9 +122,9 @@ fn what_arrives_is_exactly_the_directory() {
         &["plan", "-e", "live"],
         &["apply", "-e", "live", "--yes"],
     ] {
-        let said = delivered.run(command).expect(0).stderr;
-        let told = said.matches("the asset `src` excludes `tests/`").count();
-        assert_eq!(told, 1, "{command:?}\n{said}");
+        let stderr = delivered.run(command).expect(0).stderr;
+        let notes = stderr.matches("the asset `src` excludes `tests/`").count();
+        assert_eq!(notes, 1, "{command:?}\n{stderr}");
     }
     let [key] = delivered.archives().try_into().expect("one archive");
     assert_eq!(
@@ -143,7 +143,7 @@ fn what_arrives_is_exactly_the_directory() {
 }
 
 #[test]
-fn an_archive_depends_on_what_counts_and_on_nothing_else() {
+fn an_archive_depends_only_on_contents_and_executable_bits() {
     let delivered = Delivered::new("same");
     let _ = delivered.run(&["bootstrap", "-e", "live"]).expect(0);
     let _ = delivered.run(&["apply", "-e", "live", "--yes"]).expect(0);
@@ -153,7 +153,7 @@ fn an_archive_depends_on_what_counts_and_on_nothing_else() {
             .expect(expected);
     };
     plan(0);
-    // Times, bits for others, and what is left out.
+    // Times, permissions of other users, and excluded files do not change the archive.
     let source = delivered.stack.path().join("src");
     let file = File::options()
         .append(true)
@@ -179,14 +179,14 @@ fn an_archive_depends_on_what_counts_and_on_nothing_else() {
 }
 
 #[test]
-fn what_cannot_be_delivered_is_refused_and_nothing_is_sent() {
+fn refuses_files_that_cannot_be_archived_before_any_upload() {
     let delivered = Delivered::new("refused");
     let _ = delivered.run(&["bootstrap", "-e", "live"]).expect(0);
     let source = delivered.stack.path().join("src");
     let refused = |words: &str| {
-        let said = delivered.run(&["apply", "-e", "live", "--yes"]).expect(1).stderr;
-        assert!(said.contains(words), "{words}\n{said}");
-        assert!(said.contains("stack.yaml:15:28"), "{said}");
+        let stderr = delivered.run(&["apply", "-e", "live", "--yes"]).expect(1).stderr;
+        assert!(stderr.contains(words), "{words}\n{stderr}");
+        assert!(stderr.contains("stack.yaml:15:28"), "{stderr}");
     };
     let made = Command::new("mkfifo")
         .arg(source.join("pipe"))
@@ -194,18 +194,18 @@ fn what_cannot_be_delivered_is_refused_and_nothing_is_sent() {
         .expect("mkfifo");
     assert!(made.success());
     refused("`src/pipe` is a named pipe");
-    fs::remove_file(source.join("pipe")).expect("it is there");
+    fs::remove_file(source.join("pipe")).expect("the file exists");
     let _listener = UnixListener::bind(source.join("s")).expect("a socket");
     refused("`src/s` is a socket");
-    fs::remove_file(source.join("s")).expect("it is there");
+    fs::remove_file(source.join("s")).expect("the file exists");
     let name = Path::new(OsStr::from_bytes(b"caf\xe9.js"));
     fs::write(source.join(name), "1").expect("a file");
     refused("whose name is not valid UTF-8");
-    fs::remove_file(source.join(name)).expect("it is there");
+    fs::remove_file(source.join(name)).expect("the file exists");
     symlink("/etc/hostname", source.join("host")).expect("a link");
     refused("`src/host` is a symbolic link to an absolute path");
-    fs::remove_file(source.join("host")).expect("it is there");
-    fs::remove_dir_all(&source).expect("it is there");
+    fs::remove_file(source.join("host")).expect("the file exists");
+    fs::remove_dir_all(&source).expect("the directory exists");
     symlink("../../elsewhere", &source).expect("a link");
     refused("the asset `src` leads outside the directory of the stack");
     assert_eq!(delivered.archives(), Vec::<String>::new());

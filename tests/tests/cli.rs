@@ -40,13 +40,14 @@ fn check_with_cluster_and_account(page: &str) {
 }
 
 #[test]
-fn every_stack_and_module_of_the_repository_is_as_accepted() {
+fn every_stack_and_module_matches_its_goldens() {
     let mut wrong = Vec::new();
-    for above in ["stacks", "modules"] {
-        let folder = tools::root().join(above);
-        let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    for parent in ["stacks", "modules"] {
+        let directory = tools::root().join(parent);
+        let entries =
+            fs::read_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
         for entry in entries.flatten().filter(|entry| entry.path().is_dir()) {
-            let path = format!("{above}/{}", entry.file_name().display());
+            let path = format!("{parent}/{}", entry.file_name().display());
             let run = Terrace::in_directory(tools::root()).run(&["test", &path]);
             if run.code != 0 {
                 wrong.push(format!("terrace test {path}\n{}{}", run.stdout, run.stderr));

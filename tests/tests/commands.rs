@@ -1,4 +1,4 @@
-//! The program's manners: exit codes, streams, saved plans, and what is left alone.
+//! The behavior of the program: exit codes, output streams, saved plans, and files that it must not change.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::{fs, thread, time};
 use terrace_tests::servers;
 use terrace_tests::{Scratch, Terrace};
 
-/// A stack of one component, delivered to a folder.
+/// A stack with one component, rendered to a directory.
 const STACK: &str = "\
 kind: Platform
 name: shop
@@ -34,10 +34,10 @@ fn shop() -> (Scratch, Terrace) {
     (scratch, terrace)
 }
 
-/// Every file below a folder, with its bytes.
-fn snapshot(folder: &Path) -> Vec<(String, Vec<u8>)> {
+/// Returns every file below a directory with its bytes.
+fn snapshot(directory: &Path) -> Vec<(String, Vec<u8>)> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(folder).expect("a folder").flatten() {
+    for entry in fs::read_dir(directory).expect("a directory").flatten() {
         let path = entry.path();
         if path.is_dir() {
             files.extend(snapshot(&path));
@@ -50,7 +50,7 @@ fn snapshot(folder: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
-fn flags_that_are_wrong_end_with_1_and_help_with_0() {
+fn wrong_arguments_exit_with_1_and_help_with_0() {
     let (_scratch, terrace) = shop();
     for arguments in [
         &["paln"][..],
@@ -104,7 +104,7 @@ fn every_command_has_a_man_page_with_its_flags() {
 }
 
 #[test]
-fn nothing_is_coloured_that_no_person_reads() {
+fn output_is_not_colored_without_a_terminal() {
     let (scratch, terrace) = shop();
     for arguments in [
         &["plan", "-e", "development"][..],
@@ -128,20 +128,20 @@ fn nothing_is_coloured_that_no_person_reads() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_error() {
+fn a_closed_output_pipe_is_not_an_error() {
     let (_scratch, terrace) = shop();
     let mut child = terrace.start(&["schema", "stack"]);
     let mut first = [0; 10];
     let mut out = child.stdout.take().expect("a pipe");
     out.read_exact(&mut first).expect("the beginning of a schema");
     drop(out);
-    let output = child.wait_with_output().expect("it ends");
+    let output = child.wait_with_output().expect("the program ends");
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
 
 #[test]
-fn problems_are_data_where_that_is_asked_for() {
+fn prints_diagnostics_as_json_on_request() {
     let (scratch, terrace) = shop();
     scratch.edit("stack.yaml", "class: development", "class: developmnt");
     let run = terrace.run(&["validate", "--output", "json"]).expect(1);
@@ -168,7 +168,7 @@ fn validate_and_plan_write_nothing() {
 }
 
 #[test]
-fn nothing_is_applied_without_a_yes() {
+fn does_not_apply_without_confirmation() {
     let (scratch, terrace) = shop();
     let before = snapshot(scratch.path());
     let run = terrace.run(&["apply", "-e", "development"]).expect(1);
@@ -177,7 +177,7 @@ fn nothing_is_applied_without_a_yes() {
 }
 
 #[test]
-fn exit_codes_tell_whether_there_are_changes() {
+fn detailed_exit_codes_show_whether_there_are_changes() {
     let (scratch, terrace) = shop();
     let plan = ["plan", "-e", "development", "--detailed-exitcode"];
     let _ = terrace.run(&plan).expect(2);
@@ -195,7 +195,7 @@ fn exit_codes_tell_whether_there_are_changes() {
 }
 
 #[test]
-fn where_files_are_and_in_which_order_changes_nothing() {
+fn the_location_and_order_of_documents_do_not_matter() {
     let (scratch, terrace) = shop();
     let _ = terrace.run(&["apply", "-e", "development", "--yes"]).expect(0);
     let mut documents: Vec<&str> = STACK.split("---\n").collect();
@@ -219,7 +219,7 @@ fn a_saved_plan_is_applied_exactly_or_refused() {
     let _ = terrace
         .run(&["plan", "-e", "development", "--save", "plan.json"])
         .expect(0);
-    // What the stack says by now does not matter: the plan is what was looked at.
+    // The plan contains its own bundle, so later edits of the stack have no effect.
     scratch.edit("stack.yaml", "greeting: hello", "greeting: welcome");
     let _ = terrace.run(&["apply", "plan.json"]).expect(0);
     let page = scratch.read("deployed/kubernetes/platform/notices.yaml");
@@ -243,7 +243,7 @@ fn a_saved_plan_is_applied_exactly_or_refused() {
 }
 
 #[test]
-fn a_saved_plan_knows_which_stack_it_is_of() {
+fn a_saved_plan_is_applied_only_next_to_its_stack() {
     let scratch = Scratch::new("saved");
     scratch.write("shop/stack.yaml", STACK);
     scratch.write("elsewhere/notes.txt", "nothing to do with it\n");
@@ -261,7 +261,7 @@ fn a_saved_plan_knows_which_stack_it_is_of() {
     let _ = terrace.run(&["apply", "plan.json"]).expect(0);
     let _ = scratch.read("shop/deployed/kubernetes/platform/notices.yaml");
 
-    // One of the current folder says so, and is not of any other.
+    // A plan of a stack in the current directory is not applied in another directory.
     let inside = Terrace::in_directory(&scratch.path().join("shop"));
     let _ = inside.run(&["destroy", "-e", "development", "--yes"]).expect(0);
     let save = ["plan", "-e", "development", "--save", "../own.json"];
@@ -278,7 +278,7 @@ fn a_saved_plan_knows_which_stack_it_is_of() {
 }
 
 #[test]
-fn a_build_takes_away_only_what_a_build_has_written() {
+fn a_build_deletes_only_files_of_earlier_builds() {
     let (scratch, terrace) = shop();
     let _ = terrace.run(&["build"]).expect(0);
     let file = "out/development/kubernetes/platform/notices.yaml";
@@ -325,7 +325,7 @@ fn goldens_fail_on_missing_extra_and_different_files() {
 }
 
 #[test]
-fn accepting_takes_away_nothing_that_is_no_golden() {
+fn updating_goldens_deletes_only_golden_files() {
     let (scratch, terrace) = shop();
     scratch.edit("stack.yaml", "name: shop", "name: shop\ngolden: .");
     scratch.write("src/jobs/report.py", "print()\n");
@@ -336,7 +336,7 @@ fn accepting_takes_away_nothing_that_is_no_golden() {
 }
 
 #[test]
-fn cases_of_a_module_are_run_and_compared() {
+fn runs_and_compares_the_test_cases_of_a_module() {
     let scratch = Scratch::new("module");
     scratch.write(
         "page/module.yaml",
@@ -363,14 +363,14 @@ fn cases_of_a_module_are_run_and_compared() {
     scratch.edit("page/module.yaml", "maxLength: 5", "maxLength: 50");
     let run = terrace.run(&["test", "page"]).expect(1);
     assert!(run.stderr.contains("expected `invalid-value`"), "{}", run.stderr);
-    // What a case says of itself cannot be accepted away, and nothing of it is accepted.
+    // `--update` cannot change the expectations that a case itself states, and updates none of its files.
     let before = snapshot(scratch.path());
     let _ = terrace.run(&["test", "page", "--update"]).expect(1);
     assert_eq!(snapshot(scratch.path()), before);
 }
 
 #[test]
-fn an_environment_that_is_not_named_is_asked_for() {
+fn suggests_the_environment_if_none_is_named() {
     let (_scratch, terrace) = shop();
     let run = terrace.run(&["plan"]).expect(1);
     assert!(run.stderr.contains("`-e development`"), "{}", run.stderr);
@@ -379,7 +379,7 @@ fn an_environment_that_is_not_named_is_asked_for() {
 }
 
 #[test]
-fn what_is_nearly_an_address_or_a_field_is_understood() {
+fn suggests_similar_addresses_and_fields() {
     let (_scratch, terrace) = shop();
     let explain = |arguments: &[&str], code| {
         let all = [&["explain"], arguments, &["-e", "development"]].concat();
@@ -390,12 +390,12 @@ fn what_is_nearly_an_address_or_a_field_is_understood() {
         explain(&["platform/notices"], 0),
         "platform/notices has one resource:\n  platform/notices/page: ConfigMap\n"
     );
-    let said = explain(&["platform/notice"], 1);
-    assert!(said.contains("did you mean `platform/notices`?"), "{said}");
-    let said = explain(&["platform/notices/page", "data.greetin"], 1);
-    assert!(said.contains("did you mean `data.greeting`?"), "{said}");
-    let said = explain(&["platform/notices/page", "data.x"], 1);
-    assert!(said.contains("`data` has `greeting`"), "{said}");
+    let message = explain(&["platform/notice"], 1);
+    assert!(message.contains("did you mean `platform/notices`?"), "{message}");
+    let message = explain(&["platform/notices/page", "data.greetin"], 1);
+    assert!(message.contains("did you mean `data.greeting`?"), "{message}");
+    let message = explain(&["platform/notices/page", "data.x"], 1);
+    assert!(message.contains("`data` has `greeting`"), "{message}");
 
     let approve = [
         "apply",
@@ -415,16 +415,19 @@ fn what_is_nearly_an_address_or_a_field_is_understood() {
 }
 
 #[test]
-fn a_command_that_is_suggested_can_be_pasted() {
+fn quotes_arguments_of_suggested_commands() {
     let scratch = Scratch::new("pasted");
     let terrace = Terrace::in_directory(scratch.path());
     let run = terrace.run(&["init", "My Shop"]).expect(0);
-    let said = format!("{}{}", run.stdout, run.stderr);
-    assert!(said.contains("terrace plan 'My Shop' -e development"), "{said}");
+    let output = format!("{}{}", run.stdout, run.stderr);
+    assert!(
+        output.contains("terrace plan 'My Shop' -e development"),
+        "{output}"
+    );
 }
 
 #[test]
-fn a_stack_that_was_begun_compiles_as_it_is() {
+fn a_stack_created_by_init_compiles() {
     let scratch = Scratch::new("init");
     let terrace = Terrace::in_directory(scratch.path());
     let _ = terrace.run(&["init", "web-shop"]).expect(0);
@@ -443,7 +446,8 @@ fn a_stack_that_was_begun_compiles_as_it_is() {
     assert!(run.stderr.contains("not empty"), "{}", run.stderr);
 }
 
-/// A Deployment that never gets ready, because no node has such a label. The environment's name is one that no object can have.
+/// A Deployment that never becomes ready, because no node has such a label. The environment's name is not a valid
+/// object name.
 const SLOW: &str = "\
 kind: Platform
 name: slow
@@ -470,7 +474,7 @@ resources:
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_stops_cleanly_and_the_next_run_finishes() {
+fn ctrl_c_stops_the_apply_and_the_next_apply_completes_it() {
     let cluster = servers::kubernetes();
     let scratch = Scratch::new("slow");
     scratch.write("stack.yaml", SLOW);
@@ -481,17 +485,20 @@ fn ctrl_c_stops_cleanly_and_the_next_run_finishes() {
     let pid = child.id().to_string();
     let deadline = time::Instant::now() + time::Duration::from_secs(60);
     while cluster.get(&["deployment", "never", "-n", "default"]).is_none() {
-        assert!(time::Instant::now() < deadline, "the Deployment does not come");
+        assert!(time::Instant::now() < deadline, "the Deployment was not created");
         thread::sleep(time::Duration::from_millis(100));
     }
     let _ = Command::new("kill")
         .args(["-INT", &pid])
         .status()
         .expect("kill runs");
-    let output = child.wait_with_output().expect("it ends");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(3), "{said}");
-    assert!(said.contains("stopping") && said.contains("not ready"), "{said}");
+    let output = child.wait_with_output().expect("the program ends");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(
+        stderr.contains("stopping") && stderr.contains("not ready"),
+        "{stderr}"
+    );
 
     scratch.edit("stack.yaml", "          nodeSelector: {there-is: none}\n", "");
     let run = terrace

@@ -1,4 +1,4 @@
-//! Every kind of problem has a case under `tests/diagnostics`, with what a user sees of it, to the letter.
+//! Every diagnostic code has cases under `tests/diagnostics`, with the exact output of the program.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,15 +8,15 @@ use terrace_compiler::code::Code;
 use terrace_compiler::diagnostic::Severity;
 use terrace_tests::{Scratch, Terrace, tools, transcript};
 
-/// What a user sees.
+/// The expected output.
 const EXPECTED: &str = "expected.txt";
-/// The arguments of the program, where they are not `validate`.
+/// The arguments of the program, if they are not `validate`.
 const COMMAND: &str = "command.txt";
-/// Files that are too large to keep: a line each, `PATH COUNT LINE`, or `PATH BYTES` for one of zeros.
+/// Files that are too large for the repository: a line each, `PATH COUNT LINE`, or `PATH BYTES` for a file of zeros.
 const LARGE: &str = "large.txt";
 
 #[test]
-fn every_case_is_told_as_written() {
+fn every_case_prints_its_expected_output() {
     let mut wrong = Vec::new();
     for (code, cases) in cases() {
         for case in cases {
@@ -27,7 +27,7 @@ fn every_case_is_told_as_written() {
     }
     assert!(
         wrong.is_empty(),
-        "{} cases are told differently; `UPDATE_EXPECT=1` accepts that\n\n{}",
+        "{} cases print different output; `UPDATE_EXPECT=1` accepts it\n\n{}",
         wrong.len(),
         wrong.join("\n\n")
     );
@@ -36,17 +36,17 @@ fn every_case_is_told_as_written() {
 #[test]
 fn every_code_has_a_case_and_every_case_a_code() {
     let cases = cases();
-    let folders: BTreeSet<&str> = cases.keys().map(String::as_str).collect();
+    let directories: BTreeSet<&str> = cases.keys().map(String::as_str).collect();
     let codes: BTreeSet<&str> = Code::ALL.iter().map(|code| code.slug()).collect();
-    let without: Vec<&&str> = codes.difference(&folders).collect();
+    let without: Vec<&&str> = codes.difference(&directories).collect();
     assert!(
         without.is_empty(),
         "no case under tests/diagnostics for {without:?}"
     );
-    let unknown: Vec<&&str> = folders.difference(&codes).collect();
+    let unknown: Vec<&&str> = directories.difference(&codes).collect();
     assert!(
         unknown.is_empty(),
-        "folders of tests/diagnostics that are no code: {unknown:?}"
+        "directories in tests/diagnostics without a code: {unknown:?}"
     );
     let empty: Vec<&String> = cases
         .iter()
@@ -55,7 +55,7 @@ fn every_code_has_a_case_and_every_case_a_code() {
         .collect();
     assert!(
         empty.is_empty(),
-        "folders of tests/diagnostics without a case: {empty:?}"
+        "directories in tests/diagnostics without a case: {empty:?}"
     );
 }
 
@@ -66,9 +66,9 @@ fn every_code_has_a_page() {
         let page = code.page();
         let first = page.lines().next().unwrap_or_default();
         if first != format!("# {}", code.slug()) && !first.starts_with(&format!("# {}: ", code.slug())) {
-            wrong.push(format!("{}: begins with `{first}`", code.slug()));
+            wrong.push(format!("{}: starts with `{first}`", code.slug()));
         }
-        // What waives a rule is no example of what breaks it.
+        // A waiver of a rule is not an example of a violation.
         let example = |block: &str| block.contains("```") && !block.contains("\nwaivers:\n  - {rule: ");
         if page.lines().count() < 8 || !page.split("\n\n").any(example) {
             wrong.push(format!("{}: has no example", code.slug()));
@@ -78,14 +78,14 @@ fn every_code_has_a_page() {
     for file in files.flatten() {
         let name = file.file_name().to_string_lossy().into_owned();
         if name.strip_suffix(".md").and_then(Code::from_slug).is_none() {
-            wrong.push(format!("docs/codes/{name}: is no code's"));
+            wrong.push(format!("docs/codes/{name}: there is no such code"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What a page's example is compiled beside, where it has no document of such a kind itself.
-const BESIDE: [(&str, &str); 3] = [
+/// Documents that are added to a page's example if it has no document of such a kind itself.
+const CONTEXT: [(&str, &str); 3] = [
     ("Platform", "{kind: Platform, name: acme}\n"),
     (
         "Environment",
@@ -94,7 +94,7 @@ const BESIDE: [(&str, &str); 3] = [
     ("Tenant", "{kind: Tenant, name: finance, tier: basic}\n"),
 ];
 
-/// Pages whose mistake is in no document, or in what is not YAML: their examples are only shown.
+/// Pages whose mistake is outside of documents, or in a file that is not YAML. Their examples are only shown.
 const ONLY_SHOWN: [&str; 7] = [
     "asset-too-large",
     "file-too-long",
@@ -105,9 +105,9 @@ const ONLY_SHOWN: [&str; 7] = [
     "wrong-version",
 ];
 
-/// The first example of every page is compiled, and what the page says is told of it is told: `UPDATE_EXPECT=1` writes it.
+/// Compiles the first example of every page and compares the output on the page. `UPDATE_EXPECT=1` writes it.
 #[test]
-fn every_page_shows_what_is_said_of_its_example() {
+fn every_page_shows_the_output_of_its_example() {
     let mut wrong = Vec::new();
     for code in Code::ALL.iter().map(|code| code.slug()) {
         if ONLY_SHOWN.contains(&code) {
@@ -115,17 +115,17 @@ fn every_page_shows_what_is_said_of_its_example() {
         }
         let path = tools::root().join(format!("docs/codes/{code}.md"));
         let page = read(&path).unwrap_or_default();
-        match with_what_is_said(code, &page) {
+        match with_output(code, &page) {
             Err(problem) => wrong.push(format!("{code}: {problem}")),
-            Ok(told) if told == page => {}
-            Ok(told) if transcript::updating() => fs::write(&path, told).expect("a page"),
-            Ok(told) => wrong.push(format!("{code}: is told differently\n{told}")),
+            Ok(updated) if updated == page => {}
+            Ok(updated) if transcript::updating() => fs::write(&path, updated).expect("a page"),
+            Ok(updated) => wrong.push(format!("{code}: prints different output\n{updated}")),
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The files beside a page's example: blocks that are named, such as `sh src/.env`.
+/// Returns the named blocks of a page, such as `sh src/.env`: the files next to its example.
 fn files_of(page: &str) -> impl Iterator<Item = (&str, &str)> {
     let blocks = page.split("\n```").skip(1).step_by(2);
     blocks.filter_map(|block| {
@@ -135,42 +135,43 @@ fn files_of(page: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// The page with what is really told of its example, of those with its code.
-fn with_what_is_said(code: &str, page: &str) -> Result<String, String> {
+/// Returns the page with the actual output for its example, limited to diagnostics with its code.
+fn with_output(code: &str, page: &str) -> Result<String, String> {
     let block = |mark: &str, from: usize| {
         let start = from + page[from..].find(mark)? + mark.len();
         Some((start, start + page[start..].find("```")?))
     };
     let (start, end) = block("```yaml\n", 0).ok_or("has no example")?;
-    let (said_start, said_end) = block("```text\n", end).ok_or("does not say what is told of its example")?;
+    let (output_start, output_end) =
+        block("```text\n", end).ok_or("has no output block after its example")?;
     let example = &page[start..end];
     let scratch = Scratch::new(code);
     scratch.write("stack.yaml", example);
     for (path, text) in files_of(page) {
         scratch.write(path, text);
     }
-    let missing = BESIDE
+    let missing = CONTEXT
         .iter()
         .filter(|(kind, _)| !example.contains(&format!("kind: {kind}")));
-    let beside: Vec<&str> = missing.map(|(_, document)| *document).collect();
-    scratch.write("beside.yaml", &beside.join("---\n"));
+    let context: Vec<&str> = missing.map(|(_, document)| *document).collect();
+    scratch.write("context.yaml", &context.join("---\n"));
     let run = Terrace::in_directory(scratch.path()).run(&["validate"]);
-    let said = run.stderr.replace(&format!("{}/", scratch.path().display()), "");
-    let told: Vec<&str> = said
+    let output = run.stderr.replace(&format!("{}/", scratch.path().display()), "");
+    let diagnostics: Vec<&str> = output
         .split("\n\n")
-        .filter(|one| {
+        .filter(|diagnostic| {
             ["error", "warning", "note"]
                 .iter()
-                .any(|severity| one.starts_with(&format!("{severity}[{code}]")))
+                .any(|severity| diagnostic.starts_with(&format!("{severity}[{code}]")))
         })
         .collect();
-    match told.is_empty() {
-        true => Err(format!("its example is told of otherwise\n{said}")),
+    match diagnostics.is_empty() {
+        true => Err(format!("its example prints no such diagnostic\n{output}")),
         false => Ok(format!(
             "{}{}\n{}",
-            &page[..said_start],
-            told.join("\n\n"),
-            &page[said_end..]
+            &page[..output_start],
+            diagnostics.join("\n\n"),
+            &page[output_end..]
         )),
     }
 }
@@ -208,40 +209,40 @@ fn check(code: &str, case: &Path) -> Result<(), String> {
     let command = read(&case.join(COMMAND)).unwrap_or_else(|| "validate".to_owned());
     let arguments: Vec<&str> = command.split_whitespace().collect();
     let run = Terrace::in_directory(scratch.path()).run(&arguments);
-    let said = run.stderr.replace(&format!("{}/", scratch.path().display()), "");
+    let output = run.stderr.replace(&format!("{}/", scratch.path().display()), "");
     let is_error = Code::from_slug(code).is_none_or(|code| code.severity() == Severity::Error);
     let severity = i32::from(is_error);
-    let told = said.contains(&format!("[{code}]"));
-    if run.code != severity || !told {
+    let is_reported = output.contains(&format!("[{code}]"));
+    if run.code != severity || !is_reported {
         return Err(format!(
-            "{name}: ends with {} and not with {severity}, or without `[{code}]`\n{said}",
+            "{name}: ended with {} instead of {severity}, or without `[{code}]`\n{output}",
             run.code
         ));
     }
     let expected = read(&case.join(EXPECTED));
-    if expected.as_deref() == Some(&*said) {
+    if expected.as_deref() == Some(&*output) {
         return Ok(());
     }
     if transcript::updating() {
-        return fs::write(case.join(EXPECTED), said).map_err(|error| format!("{name}: {error}"));
+        return fs::write(case.join(EXPECTED), output).map_err(|error| format!("{name}: {error}"));
     }
-    let expected = expected.unwrap_or_else(|| format!("(there is no {EXPECTED})"));
-    Err(format!("{name}\n--- written\n{expected}\n--- told\n{said}"))
+    let expected = expected.unwrap_or_else(|| format!("({EXPECTED} does not exist)"));
+    Err(format!("{name}\n--- expected\n{expected}\n--- actual\n{output}"))
 }
 
-/// The cases by code: folders in folders.
+/// Returns the cases by code.
 fn cases() -> BTreeMap<String, Vec<PathBuf>> {
     let root = tools::root().join("tests/diagnostics");
-    let folders = tools::subfolders(&root);
+    let directories = tools::subfolders(&root);
     let code = |path: &PathBuf| {
         path.file_name()
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned()
     };
-    folders
+    directories
         .iter()
-        .map(|folder| (code(folder), tools::subfolders(folder)))
+        .map(|directory| (code(directory), tools::subfolders(directory)))
         .collect()
 }
 

@@ -1,4 +1,5 @@
-//! `golden/` is what the stacks of this repository come out as, and its YAML says what the compiler meant.
+//! Checks that the stacks of this repository compile to `golden/`, and that other tools read its YAML as the compiler
+//! intended.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,48 +13,48 @@ use terrace_compiler::source::{SourceError, Sources};
 use terrace_tests::{Terrace, judges, tools};
 
 #[test]
-fn every_stack_comes_out_as_its_golden() {
+fn every_stack_compiles_to_its_goldens() {
     let terrace = Terrace::in_directory(tools::root());
-    for stack in folders("stacks") {
+    for stack in directories("stacks") {
         let _ = terrace.run(&["test", &format!("stacks/{stack}")]).expect(0);
         assert!(
             tools::root().join("golden").join(&stack).is_dir(),
             "stacks/{stack} has no golden/{stack}"
         );
     }
-    for golden in folders("golden") {
+    for golden in directories("golden") {
         assert!(
             tools::root().join("stacks").join(&golden).is_dir(),
-            "golden/{golden} is of no stack"
+            "golden/{golden} has no stack"
         );
     }
 }
 
-/// Every runner, with what its role is given besides its grants, and every right.
+/// Checks all grants: every kind of grantee with its role, and every permission.
 #[test]
-fn every_right_comes_out_as_its_golden() {
+fn every_grant_compiles_to_its_goldens() {
     let terrace = Terrace::in_directory(tools::root());
     let _ = terrace.run(&["test", "tests/grants"]).expect(0);
 }
 
 #[test]
-fn every_module_comes_out_as_its_cases_say() {
+fn every_module_passes_its_test_cases() {
     let terrace = Terrace::in_directory(tools::root());
-    for module in folders("modules") {
+    for module in directories("modules") {
         let _ = terrace.run(&["test", &format!("modules/{module}")]).expect(0);
     }
 }
 
 #[test]
-fn python_reads_every_value_of_the_goldens_as_it_was_meant() {
+fn python_reads_the_intended_values_from_the_goldens() {
     let mut cases = Vec::new();
-    for stack in folders("stacks") {
+    for stack in directories("stacks") {
         for bundle in intended_values(&stack) {
-            let folder = tools::root()
+            let directory = tools::root()
                 .join("golden")
                 .join(&stack)
                 .join(bundle.environment.name.as_str());
-            cases.extend(cases_of(&bundle, &folder));
+            cases.extend(cases_of(&bundle, &directory));
         }
     }
     assert!(!cases.is_empty(), "no YAML under golden/");
@@ -62,7 +63,7 @@ fn python_reads_every_value_of_the_goldens_as_it_was_meant() {
     }
 }
 
-/// What the compiler means by each environment of a stack: values that have not been text yet.
+/// Returns the bundles of all environments of a stack. Their values have not been serialized.
 fn intended_values(stack: &str) -> Vec<Bundle> {
     let request = Request {
         environments: Vec::new(),
@@ -70,7 +71,10 @@ fn intended_values(stack: &str) -> Vec<Bundle> {
         program: env!("CARGO_PKG_VERSION").to_owned(),
         today: "2026-11-21".to_owned(),
     };
-    let compiled = terrace_compiler::compile(&Folder(tools::root().join("stacks").join(stack)), &request);
+    let compiled = terrace_compiler::compile(
+        &StackDirectory(tools::root().join("stacks").join(stack)),
+        &request,
+    );
     let errors: Vec<_> = compiled
         .diagnostics
         .iter()
@@ -81,9 +85,9 @@ fn intended_values(stack: &str) -> Vec<Bundle> {
     compiled.bundles
 }
 
-/// Each YAML file of an environment's golden, with the manifests that belong into it. A manifest that is in no file, or in
-/// two, fails here.
-fn cases_of(bundle: &Bundle, folder: &Path) -> Vec<judges::Written> {
+/// Returns each YAML file of an environment's goldens with the expected manifests. Fails if a manifest is in no file or
+/// in two files.
+fn cases_of(bundle: &Bundle, directory: &Path) -> Vec<judges::Written> {
     let objects = bundle
         .artifacts
         .iter()
@@ -96,21 +100,21 @@ fn cases_of(bundle: &Bundle, folder: &Path) -> Vec<judges::Written> {
         .collect();
     let mut cases = Vec::new();
     let mut files = Vec::new();
-    files_below(&folder.join("kubernetes"), &mut files).unwrap_or_default();
+    files_below(&directory.join("kubernetes"), &mut files).unwrap_or_default();
     for file in files {
         let yaml = fs::read_to_string(&file).expect("a golden file");
         let want = documents(&yaml).map(|name| {
-            // Two clusters may have an object of one name; each then has a folder of its own.
+            // Two clusters may have objects with the same name. Each cluster then has its own directory.
             let mut keys: Vec<_> = manifests
                 .keys()
-                .filter(|(_, found)| *found == name)
+                .filter(|(_, candidate)| *candidate == name)
                 .cloned()
                 .collect();
-            keys.sort_by_key(|(target, _)| !in_folder(&file, target));
+            keys.sort_by_key(|(target, _)| !in_directory(&file, target));
             let key = keys
                 .first()
-                .unwrap_or_else(|| panic!("{}: `{name}` was not meant", file.display()));
-            manifests.remove(key).expect("it was there")
+                .unwrap_or_else(|| panic!("{}: unexpected object `{name}`", file.display()));
+            manifests.remove(key).expect("the key exists")
         });
         cases.push(judges::Written {
             name: file.display().to_string(),
@@ -120,18 +124,18 @@ fn cases_of(bundle: &Bundle, folder: &Path) -> Vec<judges::Written> {
     }
     assert!(
         manifests.is_empty(),
-        "in no file of {}: {:?}",
-        folder.display(),
+        "manifests without a file in {}: {:?}",
+        directory.display(),
         manifests.keys()
     );
     cases
 }
 
-fn in_folder(file: &Path, folder: &str) -> bool {
-    file.components().any(|part| part.as_os_str() == folder)
+fn in_directory(file: &Path, directory: &str) -> bool {
+    file.components().any(|part| part.as_os_str() == directory)
 }
 
-/// The identity of each document, read by a reader that is not ours.
+/// Returns the identity of each document, parsed by an independent YAML reader.
 fn documents(yaml: &str) -> impl Iterator<Item = String> {
     yaml_serde::Deserializer::from_str(yaml).map(|document| {
         let json: serde_json::Value = serde::Deserialize::deserialize(document).expect("YAML");
@@ -150,15 +154,15 @@ fn identity(manifest: &Value) -> Option<String> {
     ))
 }
 
-/// The names of the folders in a folder of the repository. There are some.
+/// Returns the names of the directories in a directory of the repository. There must be at least one.
 #[track_caller]
-fn folders(parent: &str) -> Vec<String> {
+fn directories(parent: &str) -> Vec<String> {
     let entries = fs::read_dir(tools::root().join(parent))
         .into_iter()
         .flatten()
         .flatten();
-    let folders = entries.filter(|entry| entry.path().is_dir());
-    let mut names: Vec<String> = folders
+    let directories = entries.filter(|entry| entry.path().is_dir());
+    let mut names: Vec<String> = directories
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
     names.sort();
@@ -166,23 +170,23 @@ fn folders(parent: &str) -> Vec<String> {
     names
 }
 
-/// A stack's folder as the compiler reads it.
-struct Folder(PathBuf);
+/// A stack's directory as the compiler's source.
+struct StackDirectory(PathBuf);
 
-impl Sources for Folder {
+impl Sources for StackDirectory {
     fn read(&self, path: &str) -> Result<Arc<[u8]>, SourceError> {
         fs::read(self.0.join(path)).map(Arc::from).map_err(problem)
     }
 
-    fn list(&self, folder: &str) -> Result<Vec<String>, SourceError> {
-        let start = self.0.join(folder);
+    fn list(&self, directory: &str) -> Result<Vec<String>, SourceError> {
+        let start = self.0.join(directory);
         let mut files = Vec::new();
         files_below(&start, &mut files).map_err(problem)?;
         let relative = files.iter().filter_map(|file| file.strip_prefix(&start).ok());
-        let prefix = if folder.is_empty() {
+        let prefix = if directory.is_empty() {
             String::new()
         } else {
-            format!("{}/", folder.trim_end_matches('/'))
+            format!("{}/", directory.trim_end_matches('/'))
         };
         let mut names: Vec<String> = relative
             .map(|file| format!("{prefix}{}", file.display()))
@@ -192,8 +196,8 @@ impl Sources for Folder {
     }
 }
 
-fn files_below(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
+fn files_below(directory: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
         let path = entry?.path();
         if path.is_dir() {
             files_below(&path, files)?;

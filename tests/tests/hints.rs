@@ -1,4 +1,4 @@
-//! What the program says to somebody who is in the wrong place, or who names nearly the right thing.
+//! Suggestions for users who run the program in the wrong directory, or misspell a name.
 
 use expect_test::{Expect, expect};
 use terrace_tests::{Scratch, Terrace};
@@ -22,11 +22,11 @@ fn check(terrace: &Terrace, arguments: &[&str], expected: Expect) {
 }
 
 #[test]
-fn a_folder_of_stacks_is_none() {
+fn lists_the_stacks_of_a_parent_directory() {
     let scratch = Scratch::new("stacks");
     for stack in ["stacks/one", "stacks/two"] {
         scratch.write(&format!("{stack}/platform.yaml"), PLATFORM);
-        // What is wrong in there was not asked for.
+        // Problems inside these stacks are not reported.
         scratch.write(&format!("{stack}/tenant.yaml"), "kind: Tennant\n");
     }
     let terrace = Terrace::in_directory(scratch.path());
@@ -44,7 +44,7 @@ fn a_folder_of_stacks_is_none() {
 }
 
 #[test]
-fn a_part_of_a_stack_is_none() {
+fn suggests_the_directory_of_the_whole_stack() {
     let scratch = Scratch::new("part");
     scratch.write("shop/platform.yaml", PLATFORM);
     scratch.write(
@@ -74,7 +74,7 @@ fn a_part_of_a_stack_is_none() {
 }
 
 #[test]
-fn a_module_is_no_stack() {
+fn suggests_test_for_the_directory_of_a_module() {
     let scratch = Scratch::new("no-stack");
     scratch.write("page/module.yaml", MODULE);
     scratch.write("page/tests/defaults.yaml", "");
@@ -90,7 +90,7 @@ fn a_module_is_no_stack() {
 }
 
 #[test]
-fn what_is_no_plan_is_not_applied() {
+fn refuses_to_apply_a_file_that_is_not_a_plan() {
     let scratch = Scratch::new("no-plan");
     scratch.write("platform.yaml", PLATFORM);
     let terrace = Terrace::in_directory(scratch.path());
@@ -117,7 +117,7 @@ fn what_is_no_plan_is_not_applied() {
 }
 
 #[test]
-fn a_code_may_be_given_as_it_was_read() {
+fn explain_accepts_a_code_with_its_severity() {
     let terrace = Terrace::in_directory(&std::env::temp_dir());
     let page = terrace.run(&["explain", "unknown-tier"]).expect(0).stdout;
     assert_eq!(
@@ -135,15 +135,15 @@ fn a_code_may_be_given_as_it_was_read() {
 }
 
 #[test]
-fn the_schema_of_a_plan_is_published() {
+fn prints_the_schema_of_a_plan() {
     let terrace = Terrace::in_directory(&std::env::temp_dir());
     let schema = terrace.run(&["schema", "plan"]).expect(0).json();
     assert!(schema["properties"]["steps"].is_object());
 }
 
-/// Which resource uses a value that is passed on is known; a name that was computed is used by the component.
+/// The resource that uses a passed-on value is known; a computed name is attributed to the component.
 #[test]
-fn a_component_is_drawn_with_what_it_needs() {
+fn draws_a_component_with_its_connections() {
     let scratch = Scratch::new("drawn");
     scratch.write(
         "stack.yaml",

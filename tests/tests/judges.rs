@@ -1,28 +1,28 @@
-//! Outside judges over `golden/`, and proof that each of them says no to what is wrong.
+//! Checks `golden/` with independent tools, and proves that each of them rejects wrong input.
 
 use std::path::PathBuf;
 
 use terrace_tests::{Scratch, judges};
 
 #[test]
-fn cfn_lint_finds_nothing_in_the_goldens() {
+fn cfn_lint_accepts_the_goldens() {
     accepts(judges::cfn_lint(&judges::golden("cloudformation", "json")));
 }
 
 #[test]
-fn cfn_lint_finds_what_is_wrong() {
+fn cfn_lint_rejects_an_unknown_property() {
     let template =
         r#"{"Resources": {"Topic": {"Type": "AWS::SNS::Topic", "Properties": {"TopicNames": "x"}}}}"#;
     refuses(judging("template.json", template, judges::cfn_lint), "TopicNames");
 }
 
 #[test]
-fn every_right_in_the_goldens_can_work() {
+fn every_permission_in_the_goldens_is_effective() {
     accepts(judges::lint_rights(&judges::golden("cloudformation", "json")));
 }
 
 #[test]
-fn rights_that_cannot_work_are_found() {
+fn finds_permissions_without_effect() {
     for (action, on, word) in [
         (
             "s3:GetObjects",
@@ -64,37 +64,37 @@ fn rights_that_cannot_work_are_found() {
 }
 
 #[test]
-fn kubernetes_validate_finds_nothing_in_the_goldens() {
+fn kubernetes_validate_accepts_the_goldens() {
     accepts(judges::kubernetes_validate(&judges::golden("kubernetes", "yaml")));
 }
 
 #[test]
-fn kubernetes_validate_finds_what_is_wrong() {
+fn kubernetes_validate_rejects_invalid_objects() {
     let unknown = "apiVersion: v1\nkind: Service\nmetadata:\n  name: x\nspec:\n  port: 80\n";
     refuses(
         judging("service.yaml", unknown, judges::kubernetes_validate),
         "port",
     );
-    let misspelt = "apiVersion: apps/v1\nkind: Deploymnet\nmetadata:\n  name: x\n";
+    let misspelled = "apiVersion: apps/v1\nkind: Deploymnet\nmetadata:\n  name: x\n";
     refuses(
-        judging("deployment.yaml", misspelt, judges::kubernetes_validate),
+        judging("deployment.yaml", misspelled, judges::kubernetes_validate),
         "Deploymnet",
     );
 }
 
 #[test]
-fn asl_validator_finds_nothing_in_the_goldens() {
+fn asl_validator_accepts_the_goldens() {
     accepts(judges::asl_validator(&judges::golden("step-functions", "json")));
 }
 
 #[test]
-fn asl_validator_finds_what_is_wrong() {
+fn asl_validator_rejects_an_unknown_state() {
     let dangling = r#"{"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "B"}}}"#;
     refuses(judging("machine.json", dangling, judges::asl_validator), "B");
 }
 
 #[test]
-fn python_finds_what_is_read_otherwise() {
+fn python_rejects_values_that_it_reads_differently() {
     let case = |yaml: &str, want: &str| judges::Written {
         name: "x".into(),
         yaml: yaml.into(),
@@ -124,11 +124,11 @@ fn accepts(verdict: Result<(), String>) {
 
 #[track_caller]
 fn refuses(verdict: Result<(), String>, word: &str) {
-    let found = verdict.expect_err("something is wrong here");
+    let found = verdict.expect_err("the input is wrong");
     assert!(found.contains(word), "{found}");
 }
 
-/// What a judge says of one file.
+/// Runs a judge on one file.
 fn judging(name: &str, text: &str, judge: fn(&[PathBuf]) -> Result<(), String>) -> Result<(), String> {
     let scratch = Scratch::new("judged");
     scratch.write(name, text);

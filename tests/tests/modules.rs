@@ -1,5 +1,5 @@
-//! The standard modules are tested as their page says: every input is given in a case that succeeds, every check fails in
-//! one, and what comes out of them is right in the eyes of others.
+//! Tests the standard modules: every input is set in a successful case, every check fails in a case, and independent
+//! tools accept the output.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,40 +9,40 @@ use serde_json::{Value as Json, json};
 use terrace_tests::servers::{Cluster, Endpoint};
 use terrace_tests::{judges, tools};
 
-/// What a case is about, and not what a module should have.
-const MEANT: &str = "runtime-deprecated";
+/// The name of cases that deliberately contain a deprecated runtime.
+const DELIBERATE: &str = "runtime-deprecated";
 
 #[test]
-fn every_input_is_given_in_a_case_that_succeeds() {
+fn every_input_is_set_in_a_successful_case() {
     let mut missing = Vec::new();
     for module in modules() {
-        let mut given = BTreeSet::new();
+        let mut set = BTreeSet::new();
         for case in cases(&module).iter().filter(|case| !case.files.is_empty()) {
-            paths(&case.document["inputs"], "", &mut given);
+            paths(&case.document["inputs"], "", &mut set);
         }
         let mut declared = Vec::new();
         let inputs = read(&module.join("module.yaml"));
         for (name, input) in entries(&inputs["inputs"]) {
             declare(input, name.clone(), &mut declared);
         }
-        let absent = declared.into_iter().filter(|path| !given.contains(path));
+        let absent = declared.into_iter().filter(|path| !set.contains(path));
         missing.extend(absent.map(|path| format!("{}: {path}", module.display())));
     }
-    assert!(missing.is_empty(), "no case gives\n{}", missing.join("\n"));
+    assert!(missing.is_empty(), "no case sets\n{}", missing.join("\n"));
 }
 
 #[test]
 fn every_check_fails_in_a_case() {
     let mut missing = Vec::new();
     for module in modules() {
-        let told: Vec<String> = cases(&module).into_iter().map(|case| case.words).collect();
+        let outputs: Vec<String> = cases(&module).into_iter().map(|case| case.words).collect();
         let document = read(&module.join("module.yaml"));
         let checks = document["checks"].as_array().cloned().unwrap_or_default();
         for check in checks {
             let message = check["message"].as_str().expect("a message");
-            if !told
+            if !outputs
                 .iter()
-                .any(|words| words.lines().any(|line| says(line, message)))
+                .any(|words| words.lines().any(|line| contains_message(line, message)))
             {
                 missing.push(format!("{}: {message}", module.display()));
             }
@@ -52,11 +52,11 @@ fn every_check_fails_in_a_case() {
 }
 
 #[test]
-fn judges_find_nothing_in_what_modules_make() {
+fn independent_tools_accept_the_output_of_modules() {
     let of = |extension: &str| -> Vec<PathBuf> {
         let of_cases = modules().into_iter().flat_map(|module| cases(&module));
         let files = of_cases
-            .filter(|case| case.name != MEANT)
+            .filter(|case| case.name != DELIBERATE)
             .flat_map(|case| case.files);
         files
             .filter(|file| file.extension().is_some_and(|found| found == extension))
@@ -75,9 +75,9 @@ fn judges_find_nothing_in_what_modules_make() {
     }
 }
 
-/// Every input is given in some case: what comes out of the cases is what a user gets who follows the page.
+/// Applies the objects of all cases in a dry run. Together the cases set every input.
 #[test]
-fn the_api_server_accepts_what_modules_make() {
+fn the_api_server_accepts_the_objects_of_modules() {
     let cluster = Cluster::start();
     let (mut refused, mut tried) = (Vec::new(), 0);
     for module in modules() {
@@ -88,7 +88,7 @@ fn the_api_server_accepts_what_modules_make() {
                 .filter_map(|object| object["metadata"]["namespace"].as_str())
                 .collect();
             for name in namespaces {
-                // With the labels that the module gives it: pods are held against them.
+                // Keeps the labels that the module sets, because the server validates pods according to them.
                 let own = objects
                     .iter()
                     .find(|object| object["kind"] == "Namespace" && object["metadata"]["name"] == name);
@@ -106,7 +106,7 @@ fn the_api_server_accepts_what_modules_make() {
                 ];
                 let output = cluster.run_kubectl(&arguments, &object.to_string());
                 let words = String::from_utf8_lossy(&output.stderr).into_owned();
-                // A warning of the server is what users read, too.
+                // Users also read the warnings of the server, so they count as refusals.
                 if !output.status.success() || words.contains("Warning:") {
                     let name = format!("{}/{}", object["kind"], object["metadata"]["name"]);
                     refused.push(format!(
@@ -122,20 +122,21 @@ fn the_api_server_accepts_what_modules_make() {
     assert!(refused.is_empty(), "{}", refused.join("\n"));
 }
 
-/// The same for AWS, as far as the endpoint looks: the names of properties and attributes, and that what is referred to is there.
+/// Creates the stacks of all cases at the endpoint, which checks names of properties and attributes and the existence
+/// of references.
 #[test]
-fn the_endpoint_deploys_what_modules_make() {
+fn the_endpoint_deploys_the_templates_of_modules() {
     let endpoint = Endpoint::start();
     let (mut failed, mut tried) = (Vec::new(), 0);
     for module in modules() {
         for case in cases(&module) {
-            // The names of buckets are the same in several cases, and belong to all accounts together.
+            // Several cases use the same bucket names, which must be unique across all accounts.
             endpoint.reset();
             let account = endpoint.account();
             for (number, file) in case.files.iter().filter(|file| is_template(file)).enumerate() {
                 let text = fs::read_to_string(file).expect("a template");
                 let template: Json = serde_json::from_str(&text).expect("JSON");
-                // What other stacks would tell.
+                // Stand-ins for the outputs of other stacks.
                 let parameters: Vec<Json> = entries(&template["Parameters"])
                     .map(|(name, _)| json!({"ParameterKey": name, "ParameterValue": "arn:aws:sqs:eu-west-1:111122223333:other"}))
                     .collect();
@@ -174,7 +175,7 @@ fn is_template(file: &Path) -> bool {
         && file.components().any(|part| part.as_os_str() == "cloudformation")
 }
 
-/// The Kubernetes objects of a file.
+/// Returns the Kubernetes objects of a file.
 fn objects(file: &Path) -> Vec<Json> {
     if file.extension().is_none_or(|extension| extension != "yaml") {
         return Vec::new();
@@ -189,9 +190,9 @@ fn objects(file: &Path) -> Vec<Json> {
 struct Case {
     name: String,
     document: Json,
-    /// What comes out of it.
+    /// The compiled files.
     files: Vec<PathBuf>,
-    /// What is told.
+    /// The diagnostics.
     words: String,
 }
 
@@ -201,13 +202,13 @@ fn modules() -> Vec<PathBuf> {
 
 fn cases(module: &Path) -> Vec<Case> {
     let case = |path: PathBuf| {
-        let folder = path.with_extension("");
+        let directory = path.with_extension("");
         let mut files = Vec::new();
-        walk(&folder, &mut files);
-        let words = fs::read_to_string(folder.join("diagnostics.txt")).unwrap_or_default();
+        walk(&directory, &mut files);
+        let words = fs::read_to_string(directory.join("diagnostics.txt")).unwrap_or_default();
         files.retain(|file| !file.ends_with("diagnostics.txt"));
         Case {
-            name: folder
+            name: directory
                 .file_name()
                 .unwrap_or_default()
                 .to_string_lossy()
@@ -222,8 +223,8 @@ fn cases(module: &Path) -> Vec<Case> {
     paths.filter(|path| path.is_file()).map(case).collect()
 }
 
-fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+fn walk(directory: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         match entry.path() {
             path if path.is_dir() => walk(&path, files),
             path => files.push(path),
@@ -240,7 +241,7 @@ fn entries(value: &Json) -> impl Iterator<Item = (&String, &Json)> {
     value.as_object().into_iter().flatten()
 }
 
-/// The paths that an input has: `zones.*.retention`.
+/// Collects the paths of an input: `zones.*.retention`.
 fn declare(input: &Json, path: String, declared: &mut Vec<String>) {
     for (name, property) in entries(&input["properties"]) {
         declare(property, format!("{path}.{name}"), declared);
@@ -251,8 +252,8 @@ fn declare(input: &Json, path: String, declared: &mut Vec<String>) {
     declared.push(path);
 }
 
-/// The paths that a value has, with every key also as any key.
-fn paths(value: &Json, path: &str, given: &mut BTreeSet<String>) {
+/// Collects the paths of a value. Each key is also collected as `*`.
+fn paths(value: &Json, path: &str, set: &mut BTreeSet<String>) {
     for (name, value) in entries(value) {
         for name in [name, "*"] {
             let path = if path.is_empty() {
@@ -260,14 +261,14 @@ fn paths(value: &Json, path: &str, given: &mut BTreeSet<String>) {
             } else {
                 format!("{path}.{name}")
             };
-            given.insert(path.clone());
-            paths(value, &path, given);
+            set.insert(path.clone());
+            paths(value, &path, set);
         }
     }
 }
 
-/// Whether a line has the words of a message, whatever stands for its expressions.
-fn says(line: &str, message: &str) -> bool {
+/// Whether a line contains a message, with any text for its expressions.
+fn contains_message(line: &str, message: &str) -> bool {
     let words = message.split("{{").enumerate().map(|(at, piece)| match at {
         0 => piece,
         _ => piece.split_once("}}").map_or("", |(_, after)| after),

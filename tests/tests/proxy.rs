@@ -1,4 +1,4 @@
-//! The proxy that lets a test end a program at a known call.
+//! The proxy that lets a test kill a program at a given call.
 
 use std::process::{Child, Command, Stdio};
 
@@ -8,7 +8,7 @@ use terrace_tests::tools::{Tool, root};
 use terrace_tests::{Scratch, servers};
 
 #[test]
-fn a_call_to_the_cluster_takes_effect_and_is_not_answered() {
+fn the_last_call_takes_effect_but_is_not_answered() {
     let cluster = servers::kubernetes();
     let scratch = Scratch::new("proxy");
     let config = scratch.path().join("config");
@@ -28,23 +28,27 @@ fn a_call_to_the_cluster_takes_effect_and_is_not_answered() {
     let proxy = Proxy::of_cluster(cluster, &calls);
     proxy.write_kubeconfig(&config, "proxied");
     let mut child = kubectl(&config, "proxy-cut");
-    assert!(calls.wait(&mut child), "it ended before its call {}", create + 1);
+    assert!(
+        calls.wait(&mut child),
+        "the program ended before its call {}",
+        create + 1
+    );
     assert!(
         child.try_wait().is_ok_and(|status| status.is_none()),
-        "it was answered"
+        "the last call was answered"
     );
-    child.kill().expect("it runs");
+    child.kill().expect("the program is running");
     let _ = child.wait();
     assert!(
         cluster.get(&["namespace", "proxy-cut"]).is_some(),
-        "the last call took no effect"
+        "the last call had no effect"
     );
     assert_eq!(calls.made().len(), create + 1);
     cluster.kubectl(&["delete", "namespace", "proxy-cut", "proxy-answered"]);
 }
 
 #[test]
-fn a_program_that_ends_before_its_last_call_is_told_apart() {
+fn detects_a_program_that_ends_before_the_given_call() {
     let endpoint = servers::aws();
     let account = endpoint.account();
     let calls = Calls::cut_at(9);
@@ -64,7 +68,7 @@ fn a_program_that_ends_before_its_last_call_is_told_apart() {
         .stdin(question)
         .stdout(Stdio::null());
     let mut child = command.spawn().expect("python starts");
-    assert!(!calls.wait(&mut child), "one call is not nine");
+    assert!(!calls.wait(&mut child), "the program made nine calls");
     assert_eq!(calls.made().len(), 1);
     assert!(
         account

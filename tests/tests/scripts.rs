@@ -1,4 +1,4 @@
-//! The scripts of the stacks of this repository do what is said of them: they are run.
+//! Runs the scripts in the stacks of this repository.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use terrace_tests::servers;
 use terrace_tests::tools::{self, Tool};
 
 #[test]
-fn the_jobs_and_functions_of_acme_are_run() {
+fn the_jobs_and_functions_of_acme_work() {
     let account = servers::aws().account();
     let mut python = Command::new(Tool::Python.path());
     python

@@ -1,4 +1,4 @@
-//! The servers themselves: that tests can rely on what they are told about them.
+//! Tests of the test servers themselves.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ const QUEUE: &str =
     r#"{"Resources": {"Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "orders"}}}}"#;
 
 #[test]
-fn pods_run_and_a_broken_image_does_not() {
+fn pods_run_unless_their_image_is_broken() {
     let cluster = servers::kubernetes();
     cluster.kubectl(&["create", "namespace", "servers-pods"]);
     for (name, image) in [
@@ -46,7 +46,7 @@ fn pods_run_and_a_broken_image_does_not() {
 }
 
 #[test]
-fn the_limited_user_may_do_nothing() {
+fn the_limited_user_has_no_permissions() {
     let cluster = servers::kubernetes();
     let kubeconfig = format!("--kubeconfig={}", cluster.limited_kubeconfig().display());
     let output = cluster.run_kubectl(&[&kubeconfig, "get", "namespaces"], "");
@@ -57,7 +57,7 @@ fn the_limited_user_may_do_nothing() {
 }
 
 #[test]
-fn a_kubeconfig_names_clusters_as_a_stack_does() {
+fn a_kubeconfig_has_a_context_for_each_cluster() {
     let (shared, own) = (servers::kubernetes(), Cluster::start());
     let scratch = terrace_tests::Scratch::new("kubeconfig");
     let path = scratch.path().join("config");
@@ -89,16 +89,16 @@ fn a_kubeconfig_names_clusters_as_a_stack_does() {
 }
 
 #[test]
-fn accounts_do_not_see_each_other() {
-    let (one, other) = (servers::aws().account(), servers::aws().account());
-    assert_ne!(one.id(), other.id());
-    one.call("sqs", "create_queue", json!({"QueueName": "orders"}));
-    assert_eq!((queues(&one), queues(&other)), (1, 0));
-    let refused = other.try_call("sqs", "get_queue_url", json!({"QueueName": "orders"}));
+fn accounts_are_isolated() {
+    let (first, second) = (servers::aws().account(), servers::aws().account());
+    assert_ne!(first.id(), second.id());
+    first.call("sqs", "create_queue", json!({"QueueName": "orders"}));
+    assert_eq!((queues(&first), queues(&second)), (1, 0));
+    let refused = second.try_call("sqs", "get_queue_url", json!({"QueueName": "orders"}));
     assert!(refused.is_err_and(|error| error.contains("NonExistentQueue")));
     assert_eq!(
-        one.call("sts", "get_caller_identity", json!({}))["Account"],
-        one.id()
+        first.call("sts", "get_caller_identity", json!({}))["Account"],
+        first.id()
     );
 }
 
@@ -116,25 +116,25 @@ fn a_failed_creation_is_rolled_back() {
         "create_stack",
         json!({"StackName": "orders", "TemplateBody": QUEUE}),
     );
-    assert_eq!(settled(&account, "orders"), "ROLLBACK_COMPLETE");
+    assert_eq!(final_status(&account, "orders"), "ROLLBACK_COMPLETE");
     let events = account.call(
         "cloudformation",
         "describe_stack_events",
         json!({"StackName": "orders"}),
     );
     assert!(events.to_string().contains("no more queues"));
-    // Another account has no such fault.
+    // Other accounts have no such fault.
     let other = servers::aws().account();
     other.call(
         "cloudformation",
         "create_stack",
         json!({"StackName": "orders", "TemplateBody": QUEUE}),
     );
-    assert_eq!(settled(&other, "orders"), "CREATE_COMPLETE");
+    assert_eq!(final_status(&other, "orders"), "CREATE_COMPLETE");
 }
 
 #[test]
-fn a_delay_shows_what_is_in_progress() {
+fn a_delay_makes_operations_visible_in_progress() {
     let account = servers::aws().account();
     account.delay(Duration::from_millis(700));
     account.call(
@@ -144,11 +144,11 @@ fn a_delay_shows_what_is_in_progress() {
     );
     let stacks = account.call("cloudformation", "describe_stacks", json!({"StackName": "slow"}));
     assert_eq!(stacks["Stacks"][0]["StackStatus"], "CREATE_IN_PROGRESS");
-    assert_eq!(settled(&account, "slow"), "CREATE_COMPLETE");
+    assert_eq!(final_status(&account, "slow"), "CREATE_COMPLETE");
 }
 
 #[test]
-fn an_endpoint_of_ones_own_can_be_emptied() {
+fn a_separate_endpoint_can_be_reset() {
     let endpoint = Endpoint::start();
     let account = endpoint.account_named("111122223333");
     account.call("sqs", "create_queue", json!({"QueueName": "orders"}));
@@ -162,8 +162,8 @@ fn queues(account: &servers::Account<'_>) -> usize {
         .map_or(0, Vec::len)
 }
 
-/// The status of a CloudFormation stack once it is at rest.
-fn settled(account: &servers::Account<'_>, stack: &str) -> String {
+/// Returns the status of a CloudFormation stack after its operation has ended.
+fn final_status(account: &servers::Account<'_>, stack: &str) -> String {
     wait_for(|| {
         let stacks = account.call("cloudformation", "describe_stacks", json!({"StackName": stack}));
         let status = stacks.pointer("/Stacks/0/StackStatus")?.as_str()?.to_owned();
@@ -178,7 +178,7 @@ fn wait_for<T>(ask: impl Fn() -> Option<T>) -> T {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(Instant::now() < deadline, "nothing after 30 seconds");
+        assert!(Instant::now() < deadline, "no result after 30 seconds");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

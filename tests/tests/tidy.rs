@@ -1,4 +1,4 @@
-//! What is true of every file of this repository.
+//! Rules for all files of this repository.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,25 +18,25 @@ fn files_are_short_enough_to_read() {
         .collect();
     assert!(
         long.is_empty(),
-        "which two ideas live in these?\n{}",
+        "split these files at the border between two ideas:\n{}",
         long.join("\n")
     );
     for (path, _) in LONG {
         assert!(
             tools::root().join(path).exists(),
-            "{path} is named as long, and is not there"
+            "{path} is listed as long, but does not exist"
         );
     }
 }
 
 #[test]
-fn no_file_names_a_place_on_somebodys_machine() {
+fn no_file_contains_a_path_of_a_machine() {
     let homes = ["/root/", "/work/", "/home/", "/Users/"];
     let mut found = Vec::new();
     for (path, text) in tools::tracked_files(&[]) {
         for (number, line) in text.lines().enumerate() {
             let machine = homes.iter().any(|home| {
-                // `https://example.com/work/` and `module/work/` are other things.
+                // `https://example.com/work/` and `module/work/` are not such paths.
                 line.match_indices(home).any(|(at, _)| {
                     !line[..at]
                         .ends_with(|c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '}' | '*'))
@@ -51,7 +51,7 @@ fn no_file_names_a_place_on_somebodys_machine() {
 }
 
 #[test]
-fn nothing_is_left_for_later() {
+fn no_file_contains_unfinished_work() {
     let words = [
         "TODO",
         "FIXME",
@@ -86,20 +86,26 @@ fn crates_depend_on_each_other_as_designed() {
                     .any(|start| name.starts_with(start))
         });
         let wrong: Vec<_> = wrong.collect();
-        assert!(wrong.is_empty(), "{crate_name} is pure, and depends on {wrong:?}");
+        assert!(
+            wrong.is_empty(),
+            "{crate_name} must not do input or output, but depends on {wrong:?}"
+        );
     }
     assert!(
         !dependencies("artifact")
             .iter()
             .any(|name| name.starts_with("terrace-")),
-        "artifact depends on no crate of ours"
+        "artifact must not depend on another crate of this repository"
     );
     let deployer = dependencies("deployer");
     assert!(
         !deployer.contains("terrace-compiler"),
-        "the deployer knows bundles, not how they are made"
+        "the deployer must not depend on the compiler"
     );
-    assert!(!deployer.contains("terrace-cli"), "the deployer is a library");
+    assert!(
+        !deployer.contains("terrace-cli"),
+        "the deployer must not depend on the program"
+    );
 }
 
 #[test]
@@ -146,7 +152,7 @@ fn every_code_has_a_page_and_every_page_a_code() {
         .collect();
     assert!(
         codes.len() > 20,
-        "the codes are no longer read from compiler/src/code.rs: {codes:?}"
+        "compiler/src/code.rs contains too few codes: {codes:?}"
     );
     let pages: BTreeSet<String> = tools::tracked_files(&["md"])
         .into_iter()
@@ -157,7 +163,7 @@ fn every_code_has_a_page_and_every_page_a_code() {
     let without_code: Vec<_> = pages.difference(&codes).collect();
     assert!(
         without_page.is_empty() && without_code.is_empty(),
-        "no page: {without_page:?}\nno code: {without_code:?}"
+        "codes without a page: {without_page:?}\npages without a code: {without_code:?}"
     );
 }
 
@@ -176,7 +182,7 @@ fn every_schema_is_json() {
 }
 
 #[test]
-fn every_link_between_pages_leads_somewhere() {
+fn every_relative_link_in_markdown_resolves() {
     let mut found = Vec::new();
     for (path, text) in tools::tracked_files(&["md"]) {
         let directory = Path::new(&path).parent().unwrap_or(Path::new(""));
@@ -196,12 +202,12 @@ fn every_link_between_pages_leads_somewhere() {
             }
         }
     }
-    assert!(found.is_empty(), "links to nothing:\n{}", found.join("\n"));
+    assert!(found.is_empty(), "broken links:\n{}", found.join("\n"));
 }
 
 /// `docs/safety.md` names the tests of each promise as `TEST PROGRAM OR MODULE::MODULE::NAME`.
 #[test]
-fn every_test_that_the_page_on_safety_names_exists() {
+fn every_test_in_the_safety_page_exists() {
     let page = fs::read_to_string(tools::root().join("docs/safety.md")).expect("the page");
     let sources = tools::tracked_files(&["rs"]);
     let named: Vec<&str> = page
@@ -231,7 +237,7 @@ fn every_test_that_the_page_on_safety_names_exists() {
     );
 }
 
-/// The names of the crates that one of ours is built with; those of its tests do not count.
+/// Returns the names of the dependencies of one of our crates, without those of its tests.
 fn dependencies(crate_name: &str) -> BTreeSet<String> {
     let path = tools::root().join(crate_name).join("Cargo.toml");
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -1,4 +1,4 @@
-//! The benchmark's workload: what `terrace build` writes for it is the same data as every other tool of the comparison writes.
+//! The benchmark's workload: `terrace build` writes the same data for it as every other tool of the comparison.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use terrace_tests::tools::{self, Tool};
 use terrace_tests::{Scratch, Terrace};
 
 #[test]
-fn ten_tenants_are_the_same_data() {
+fn ten_tenants_produce_the_same_data() {
     let scratch = Scratch::new("workload");
     let (input, stack, out) = (
         scratch.path().join("input"),
@@ -22,13 +22,13 @@ fn ten_tenants_are_the_same_data() {
             .arg(&input),
     )
     .unwrap();
-    // The test run has built it, as it has built `terrace`: both stand beside the folder of the tests.
+    // The test run has built `xtask` and `terrace` in the parent of the directory with the test programs.
     let tests = std::env::current_exe().unwrap();
     let xtask = tests.ancestors().nth(2).unwrap().join("xtask");
     tools::run(Command::new(xtask).arg("workload").arg(&input).arg(&stack)).unwrap();
     let arguments = ["build", ".", "--out", &out.display().to_string()];
     let _ = Terrace::in_directory(&stack).run(&arguments).expect(0);
-    // `SAME: 130/130 objects equal`, or an error that names the first differences.
+    // Prints `SAME: 130/130 objects equal`, or fails with the first differences.
     let same = tools::run(
         Command::new(&python)
             .arg(bench.join("check.py"))

@@ -1,12 +1,12 @@
-//! What we write as YAML is read back unchanged, by readers that are not ours: PyYAML and libyaml (YAML 1.1), kubectl
-//! (both), and `yaml_serde` (YAML 1.2).
+//! Our YAML is read back unchanged by independent readers: PyYAML and libyaml (YAML 1.1), kubectl (both), and
+//! `yaml_serde` (YAML 1.2).
 
 use serde_json::Value as Json;
 use terrace_artifact::{Map, Value, to_json_compact, to_yaml, write_documents};
 use terrace_tests::{awkward, judges, servers};
 
 #[test]
-fn python_reads_back_what_was_written() {
+fn python_reads_back_the_same_values() {
     let values = awkward::values();
     let mut cases: Vec<judges::Written> = values
         .iter()
@@ -33,7 +33,7 @@ fn python_reads_back_what_was_written() {
 }
 
 #[test]
-fn a_reader_of_yaml_1_2_reads_back_what_was_written() {
+fn a_yaml_1_2_reader_reads_back_the_same_values() {
     let mut different = Vec::new();
     for value in awkward::values() {
         let yaml = to_yaml(&value);
@@ -55,9 +55,9 @@ fn a_reader_of_yaml_1_2_reads_back_what_was_written() {
 }
 
 #[test]
-fn kubectl_reads_back_what_was_written() {
+fn kubectl_reads_back_the_same_values() {
     let strings = awkward::strings();
-    // One document would be larger than the API allows, and the separator of documents is worth a try.
+    // A single document would exceed the size limit of the API; several documents also test the document separator.
     let objects: Vec<Value> = strings.chunks(5000).map(config_map).collect();
     let mut yaml = String::new();
     write_documents(&objects, &mut yaml);
@@ -90,7 +90,7 @@ fn kubectl_reads_back_what_was_written() {
             .collect();
         assert!(
             different.is_empty() && got.len() == want.len(),
-            "read otherwise: {different:#?}"
+            "read back differently: {different:#?}"
         );
     }
 }

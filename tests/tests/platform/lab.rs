@@ -97,8 +97,8 @@ impl Lab {
 
     /// Makes the directory a repository, like a clone of `remote`.
     pub(crate) fn clone_of(&self, remote: &str) {
-        for folder in ["objects", "refs"] {
-            fs::create_dir_all(self.stack.path().join(".git").join(folder)).expect("a directory");
+        for directory in ["objects", "refs"] {
+            fs::create_dir_all(self.stack.path().join(".git").join(directory)).expect("a directory");
         }
         self.stack.write(".git/HEAD", "ref: refs/heads/main\n");
         let config = format!(

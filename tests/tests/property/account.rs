@@ -1,4 +1,4 @@
-//! What somebody who is not Terrace does in the account.
+//! Foreign acts in the account.
 
 use serde_json::{Value as Json, json};
 use terrace_tests::servers::Fault;
@@ -6,7 +6,7 @@ use terrace_tests::servers::Fault;
 use crate::foreign::{Act, Scene};
 use crate::stack::{Shape, Stack};
 
-/// Does something random in the account; nothing where that is not possible now.
+/// Runs a random act in the account. Returns `None` if that is not possible now.
 pub(crate) fn act(scene: &mut Scene<'_, '_>) -> Option<Act> {
     match scene.random.below(14) {
         0..=3 => squat(scene),
@@ -25,7 +25,7 @@ fn call(scene: &Scene<'_, '_>, operation: &str, parameters: Json) -> Option<Json
     account.try_call("cloudformation", operation, parameters).ok()
 }
 
-/// The name of a component's stack, and the address of the component.
+/// Returns the name of a component's stack, and the address of the component.
 fn component(scene: &mut Scene<'_, '_>) -> Option<(String, String)> {
     let parts = scene.stack.parts.iter().map(|part| part.shape);
     let shapes: Vec<&Shape> = parts
@@ -44,7 +44,7 @@ fn component(scene: &mut Scene<'_, '_>) -> Option<(String, String)> {
     ))
 }
 
-/// The name of a stack that exists and is ours.
+/// Returns the name of a stack of ours that exists.
 fn one_of_ours(scene: &mut Scene<'_, '_>) -> Option<(String, String)> {
     let (name, address) = component(scene)?;
     let owned = scene
@@ -54,7 +54,7 @@ fn one_of_ours(scene: &mut Scene<'_, '_>) -> Option<(String, String)> {
     owned.then_some((name, address))
 }
 
-/// A topic and a queue with names of this number.
+/// Returns a template with a topic and a queue, whose names contain this number.
 fn theirs(scene: &Scene<'_, '_>, number: usize) -> Json {
     let id = &scene.stack.id;
     json!({"Resources": {
@@ -63,7 +63,7 @@ fn theirs(scene: &Scene<'_, '_>, number: usize) -> Json {
     }})
 }
 
-/// Tags that somebody gives a stack: none, those of Terrace, or of another environment.
+/// Returns the tags of a foreign stack: none, those of Terrace, or those of another environment.
 fn tags(scene: &mut Scene<'_, '_>) -> Json {
     let id = &scene.stack.id;
     let own = format!("{id}.{}", scene.environment.name);
@@ -74,7 +74,7 @@ fn tags(scene: &mut Scene<'_, '_>) -> Json {
     }
 }
 
-/// A stack of a name that ours has or will have, in some state.
+/// Creates a foreign stack with a name of ours, in a random state.
 fn squat(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let (name, address) = component(scene)?;
     let number = scene.random.below(1000);
@@ -126,7 +126,7 @@ fn squat(scene: &mut Scene<'_, '_>) -> Option<Act> {
     )
 }
 
-/// A stack of ours is updated by somebody, who adds resources to it.
+/// Updates a stack of ours and adds foreign resources to it.
 fn add_to_ours(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let (name, _) = one_of_ours(scene)?;
     let number = scene.random.below(1000);
@@ -155,7 +155,7 @@ fn template(scene: &Scene<'_, '_>, name: &str) -> Option<Json> {
     }
 }
 
-/// A stack of ours is deleted by somebody; ours goes with its resources, unless they are retained.
+/// Deletes a stack of ours with its resources, unless they are retained.
 fn delete(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let (name, _) = one_of_ours(scene)?;
     drop_stack(scene, &name)?;
@@ -170,7 +170,7 @@ fn drop_stack(scene: &Scene<'_, '_>, name: &str) -> Option<()> {
     gone.then_some(())
 }
 
-/// A stack of ours is deleted, and somebody's takes its name.
+/// Deletes a stack of ours and creates a foreign stack with its name.
 fn recreate(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let (name, address) = one_of_ours(scene)?;
     drop_stack(scene, &name)?;
@@ -187,7 +187,7 @@ fn recreate(scene: &mut Scene<'_, '_>) -> Option<Act> {
     )
 }
 
-/// Our tags are taken off a stack of ours.
+/// Removes our tags from a stack of ours.
 fn strip(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let (name, _) = one_of_ours(scene)?;
     let stripped =
@@ -196,7 +196,7 @@ fn strip(scene: &mut Scene<'_, '_>) -> Option<Act> {
     Act::new(format!("strip tags of stack {name}"))
 }
 
-/// A resource outside of all stacks, of a name that ours has.
+/// Creates a resource outside of all stacks, with a name of ours.
 fn loose(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let (name, _) = component(scene)?;
     let account = &scene.world.account;
@@ -219,7 +219,7 @@ fn loose(scene: &mut Scene<'_, '_>) -> Option<Act> {
     Act::new(format!("{operation} {name} outside of all stacks"))
 }
 
-/// Somebody else's account has the bucket that Terrace keeps its state in.
+/// Creates the bucket of our state store in an account of another owner.
 fn squat_bucket(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let bucket = state_bucket(scene);
     let place = json!({"Bucket": bucket, "CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"}});
@@ -237,7 +237,7 @@ fn squat_bucket(scene: &mut Scene<'_, '_>) -> Option<Act> {
     Act::new("another account creates the state bucket")
 }
 
-/// The state store is deleted.
+/// Deletes the state store.
 fn lose_state(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let account = &scene.world.account;
     let bucket = state_bucket(scene);

@@ -1,4 +1,5 @@
-//! One case: a random stack, and commands and strangers that take turns. It fails where a command touches what is not its own.
+//! One case: a random stack, with commands and foreign acts in turn. It fails if a command changes a resource of
+//! others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
@@ -12,35 +13,35 @@ use crate::foreign::{self, Act, Scene};
 use crate::stack::{Environment, Stack};
 use crate::world::{Servers, World};
 
-/// What a stranger has under a name of ours.
+/// A foreign resource with a name of ours.
 #[derive(Debug)]
 struct Taken {
     environment: &'static str,
     address: String,
-    /// The identities that came with it.
+    /// The identities that were created with it.
     identities: BTreeSet<String>,
     /// Whether the user adopted it, so that Terrace may change it.
     adopted: bool,
 }
 
-/// A case as it goes on.
+/// A running case.
 pub(crate) struct Case<'a> {
     world: World<'a>,
     stack: Stack,
     random: Random,
-    /// The identities of what each environment's commands created.
+    /// The identities of the resources that each environment's commands created.
     owned: BTreeMap<&'static str, BTreeSet<String>>,
     taken: Vec<Taken>,
-    /// The environments that this directory has deployed, as their state store says.
+    /// The environments that this directory has deployed, according to their state store.
     claimed: BTreeSet<&'static str>,
-    /// Everything as it is now.
+    /// The current inventory.
     now: Inventory,
     story: Vec<String>,
-    /// How often which command ended with which code.
+    /// The number of times that each command ended with each exit code.
     pub(crate) codes: BTreeMap<String, usize>,
 }
 
-/// What went wrong, after which steps.
+/// The exit codes of a case, or the problem and the steps before it.
 pub(crate) type Outcome = Result<BTreeMap<String, usize>, String>;
 
 /// Runs the case of a seed.
@@ -63,7 +64,7 @@ pub(crate) fn run(servers: &Servers, seed: u64) -> Outcome {
     let ended = case.steps();
     ended.map_err(|problem| {
         format!(
-            "seed {seed}: {problem}\nto repeat it: TERRACE_CASE={seed} cargo test -p terrace-tests --test property\n  {}",
+            "seed {seed}: {problem}\nto repeat the case: TERRACE_CASE={seed} cargo test -p terrace-tests --test property\n  {}",
             case.story.join("\n  ")
         )
     })?;
@@ -98,7 +99,7 @@ impl Case<'_> {
         Ok(())
     }
 
-    /// A stranger does something.
+    /// Runs a random foreign act.
     fn stranger(&mut self) {
         let environments = self.stack.environments.clone();
         let environment = self.random.of(&environments);
@@ -139,10 +140,10 @@ impl Case<'_> {
         let words = act.story.split(' ').take(2);
         let kind: Vec<&str> = words.filter(|word| !names(word)).collect();
         *self.codes.entry(format!("({})", kind.join(" "))).or_default() += 1;
-        self.story.push(format!("a stranger: {}", act.story));
+        self.story.push(format!("foreign: {}", act.story));
     }
 
-    /// A command, and what a user does next where it is refused.
+    /// Runs a random command, and the next command of the user if it is refused.
     fn turn(&mut self) -> Result<(), String> {
         let environments = self.stack.environments.clone();
         let environment = self.random.of(&environments).clone();
@@ -186,7 +187,7 @@ impl Case<'_> {
         Ok(())
     }
 
-    /// A copy of the stack in another directory: all commands that write are refused.
+    /// Runs commands on a copy of the stack in another directory. Each command that writes must be refused.
     fn elsewhere(&mut self, environment: &Environment, apply: &[&str]) -> Result<(), String> {
         self.stack.write(&self.world.elsewhere, self.world.account.id());
         let destroy = ["destroy", "-e", environment.name, "--yes"];
@@ -203,7 +204,7 @@ impl Case<'_> {
                 .or_default() += 1;
             if run.code != 4 {
                 return Err(format!(
-                    "another directory is not refused:\n{}{}",
+                    "a command in another directory was not refused:\n{}{}",
                     run.stdout, run.stderr
                 ));
             }
@@ -222,7 +223,7 @@ impl Case<'_> {
         format!("{owner}/{}", part.name)
     }
 
-    /// Applies or destroys; where that is refused, the user approves their own data, or adopts something.
+    /// Applies or destroys. If that is refused, the user approves the loss of their own data, or adopts a resource.
     fn apply(&mut self, environment: &Environment, arguments: &[&str]) -> Result<(), String> {
         let mut run = self.command(environment, arguments)?;
         if run.code == 4 {
@@ -250,13 +251,13 @@ impl Case<'_> {
             self.released(environment, arguments[0] == "destroy")?;
             if arguments[0] == "apply" {
                 self.claimed.insert(environment.name);
-                self.is_settled(environment)?;
+                self.check_no_changes(environment)?;
             }
         }
         Ok(())
     }
 
-    /// The approvals that a refusal asks for, of what belongs to this environment alone.
+    /// Returns the approvals that a refusal requires, for resources of this environment only.
     fn approvals(&self, environment: &Environment, run: &Run) -> Vec<String> {
         let foreign = |address: &String| {
             let mut taken = self.taken.iter();
@@ -270,7 +271,7 @@ impl Case<'_> {
             .collect()
     }
 
-    /// One of the adoptions that a refusal names.
+    /// Returns one of the adoptions that a refusal suggests.
     fn adopts(&mut self, environment: &Environment, run: &Run) -> Vec<String> {
         let named = quoted(&run.stderr, "--adopt '");
         let known = |address: &&String| {
@@ -292,7 +293,7 @@ impl Case<'_> {
         }
     }
 
-    /// Terrace has released what was adopted and has left the stack: it is its owner's again, and carries no mark.
+    /// Checks that retained resources, which were adopted and have left the stack, carry no mark of ours.
     fn released(&mut self, environment: &Environment, everything: bool) -> Result<(), String> {
         let parts = self.stack.parts.iter().filter(|part| part.wanted);
         let wanted: Vec<&str> = parts.map(|part| part.shape.name).collect();
@@ -311,15 +312,15 @@ impl Case<'_> {
                     && key.starts_with("cluster ")
                     && text.contains("\"terrace.dev/stack\"")
                 {
-                    return Err(format!("released with a mark: {key}\n  {text}"));
+                    return Err(format!("retained with a mark: {key}\n  {text}"));
                 }
             }
         }
         Ok(())
     }
 
-    /// After an apply there is nothing left to do.
-    fn is_settled(&mut self, environment: &Environment) -> Result<(), String> {
+    /// Checks that a plan after an apply contains no changes.
+    fn check_no_changes(&mut self, environment: &Environment) -> Result<(), String> {
         let run = self.command(
             environment,
             &["plan", "-e", environment.name, "--detailed-exitcode"],
@@ -327,13 +328,13 @@ impl Case<'_> {
         match run.code {
             0 => Ok(()),
             code => Err(format!(
-                "the plan after an apply ends with {code}:\n{}{}",
+                "the plan after an apply ended with {code}:\n{}{}",
                 run.stdout, run.stderr
             )),
         }
     }
 
-    /// An apply that is killed.
+    /// Kills an apply.
     fn killed(&mut self, environment: &Environment, arguments: &[&str]) -> Result<(), String> {
         let time = 50 * self.random.below(40) as u64;
         let mut child = self.world.terrace().start(arguments);
@@ -342,20 +343,20 @@ impl Case<'_> {
         let _ = child.wait();
         self.story
             .push(format!("terrace {} killed after {time} ms", arguments.join(" ")));
-        thread::sleep(Duration::from_millis(300)); // what it sent last is still at work
+        thread::sleep(Duration::from_millis(300)); // the last request may still be running
         self.compare(environment, arguments, -1)
     }
 
     fn command(&mut self, environment: &Environment, arguments: &[&str]) -> Result<Run, String> {
         let run = self.world.terrace().run(arguments);
-        let said = format!("terrace {} -> {}", arguments.join(" "), run.code);
-        self.story.push(said);
+        let line = format!("terrace {} -> {}", arguments.join(" "), run.code);
+        self.story.push(line);
         *self
             .codes
             .entry(format!("{} {}", arguments[0], run.code))
             .or_default() += 1;
         let documented: &[i32] = match arguments[0] {
-            // Nothing in the stack may have the name that is asked for.
+            // No component of the stack may match `--only`.
             "apply" | "destroy" if arguments.contains(&"--only") => &[0, 1, 3, 4],
             "apply" | "destroy" => &[0, 3, 4],
             "plan" => &[0, 2, 4],
@@ -365,17 +366,14 @@ impl Case<'_> {
             _ => &[0],
         };
         if !documented.contains(&run.code) {
-            return Err(format!(
-                "an exit code that is not expected:\n{}{}",
-                run.stdout, run.stderr
-            ));
+            return Err(format!("unexpected exit code:\n{}{}", run.stdout, run.stderr));
         }
         self.compare(environment, arguments, run.code)
             .map_err(|problem| format!("{problem}\n{}{}", run.stdout, run.stderr))?;
         Ok(run)
     }
 
-    /// Compares everything with what was before a command of an environment.
+    /// Compares the inventory with the one before a command of an environment.
     fn compare(&mut self, environment: &Environment, arguments: &[&str], code: i32) -> Result<(), String> {
         let after = self.world.inventory();
         let only_reads = arguments[0] == "plan" || code == 1 || code == 4;
@@ -412,7 +410,7 @@ impl Case<'_> {
         Ok(())
     }
 
-    /// Other cases share the cluster: its namespaces go.
+    /// Deletes the namespaces of the case, because other cases share the cluster.
     fn clean_up(&self) {
         for key in self.now.keys().filter(|key| key.contains(&self.world.id)) {
             let Some(place) = crate::world::Place::of(key) else {
@@ -429,19 +427,20 @@ impl Case<'_> {
     }
 }
 
-/// An item of a state store.
+/// Whether an identity belongs to a state store.
 fn is_record(key: &str) -> bool {
     key.contains(" terrace-system/") || key.contains("s3.objects ") || key.contains("/.terrace/")
 }
 
-/// What the environments of a directory share: the namespace and the bucket of the state store, and two files.
+/// Whether an identity belongs to all environments of a directory: the namespace and the bucket of the state store, and
+/// two files.
 fn is_shared(key: &str) -> bool {
     matches!(key, "directory plan.json" | "directory terrace.lock")
         || key.contains("Namespace /terrace-system ")
         || (key.contains("terrace-assets-") && !key.contains("s3.objects") && key.starts_with("account"))
 }
 
-/// The words in single quotes after each occurrence of a text.
+/// Returns the texts in single quotes after each occurrence of `before`.
 fn quoted(text: &str, before: &str) -> Vec<String> {
     let rest = text.split(before).skip(1);
     rest.filter_map(|rest| rest.split('\'').next().map(str::to_owned))

@@ -1,4 +1,4 @@
-//! What somebody who is not Terrace does beside it: in the cluster, in the account, in the directory.
+//! Foreign acts in the cluster, the account and the directory, by users and tools other than Terrace.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -11,12 +11,12 @@ use crate::account;
 use crate::stack::{Environment, Object, Shape, Stack};
 use crate::world::{Place, World, bare};
 
-/// What somebody did.
+/// A foreign act.
 #[derive(Debug)]
 pub(crate) struct Act {
-    /// In words.
+    /// The description.
     pub(crate) story: String,
-    /// The environment and the address whose name they took, where they took one.
+    /// The environment and the address of the resource whose name the act takes, if any.
     pub(crate) takes: Option<(&'static str, String)>,
 }
 
@@ -40,17 +40,17 @@ impl Act {
     }
 }
 
-/// The situation in which somebody acts.
+/// The situation of an act.
 pub(crate) struct Scene<'a, 'w> {
     pub(crate) world: &'a World<'w>,
     pub(crate) stack: &'a Stack,
     pub(crate) environment: &'a Environment,
-    /// What Terrace made in that environment.
+    /// The identities of the resources that Terrace created in that environment.
     pub(crate) ours: &'a BTreeSet<String>,
     pub(crate) random: &'a mut Random,
 }
 
-/// Does something random; nothing where that is not possible now.
+/// Runs a random act. Returns `None` if that is not possible now.
 pub(crate) fn act(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let Environment { cluster, account, .. } = *scene.environment;
     if !cluster && !account {
@@ -71,7 +71,7 @@ pub(crate) fn act(scene: &mut Scene<'_, '_>) -> Option<Act> {
     account::act(scene)
 }
 
-/// An object of a name that the stack declares.
+/// Creates a foreign object with a name that the stack declares.
 fn squat(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let shapes: Vec<&Shape> = scene.stack.parts.iter().map(|part| part.shape).collect();
     let fitting: Vec<&Shape> = shapes
@@ -111,7 +111,7 @@ fn squat(scene: &mut Scene<'_, '_>) -> Option<Act> {
     )
 }
 
-/// Labels that somebody gives an object: none, those of Terrace, or of another tool.
+/// Returns the labels of a foreign object: none, those of Terrace, or those of another tool.
 fn marks(scene: &mut Scene<'_, '_>) -> Json {
     let id = &scene.stack.id;
     let stack = format!("{id}.{}", scene.environment.name);
@@ -135,7 +135,7 @@ fn collection(object: &Object, namespace: Option<&str>) -> String {
     format!("/{root}/{}/{namespace}{}", object.api_version, object.plural)
 }
 
-/// Creates an object as `kubectl`, or as another environment of Terrace does.
+/// Creates an object like `kubectl`, Helm, or another environment of Terrace.
 fn create(scene: &mut Scene<'_, '_>, collection: &str, body: &Json) -> Option<()> {
     let api = &scene.world.servers.api;
     let managers = [
@@ -157,7 +157,7 @@ fn create(scene: &mut Scene<'_, '_>, collection: &str, body: &Json) -> Option<()
     api.apply(&path, body).ok().map(|_| ())
 }
 
-/// An object in a namespace of ours, or of a definition of ours.
+/// Creates a foreign object in a namespace of ours, or of a CRD of ours.
 fn guest(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let places = ours(scene);
     let spaces: Vec<&Place> = places.iter().filter(|place| place.kind == "Namespace").collect();
@@ -193,7 +193,7 @@ fn guest(scene: &mut Scene<'_, '_>) -> Option<Act> {
     Act::new(format!("guest {} guest-{number} in {space}", body["kind"]))
 }
 
-/// A copy of an object of ours in another namespace, with all its metadata: what a test restore of a backup makes.
+/// Copies an object of ours into another namespace with all its metadata, like a test restore of a backup.
 fn restore(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let api = &scene.world.servers.api;
     let attic = format!("{}-attic", scene.stack.id);
@@ -207,7 +207,7 @@ fn restore(scene: &mut Scene<'_, '_>) -> Option<Act> {
         .ok()?;
     let mut managers = object["metadata"]["managedFields"].clone();
     for entry in managers.as_array_mut().into_iter().flatten() {
-        entry["time"] = json!("2020-01-01T00:00:00Z"); // of when the backup was made
+        entry["time"] = json!("2020-01-01T00:00:00Z"); // the time of the backup
     }
     let managers = json!({"metadata": {"managedFields": managers}});
     let path = format!("{}/{}", place.collection(&attic), place.name);
@@ -215,7 +215,7 @@ fn restore(scene: &mut Scene<'_, '_>) -> Option<Act> {
     Act::new(format!("restore {} {} into {attic}", place.kind, place.name))
 }
 
-/// An object of ours is deleted, and somebody's takes its place.
+/// Deletes an object of ours and creates a foreign one with its name.
 fn recreate(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let api = &scene.world.servers.api;
     let place = one_of_ours(scene, |place| {
@@ -247,7 +247,7 @@ fn recreate(scene: &mut Scene<'_, '_>) -> Option<Act> {
     }
 }
 
-/// Our labels are taken off an object of ours.
+/// Removes our labels from an object of ours.
 fn strip(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let place = one_of_ours(scene, |place| place.namespace != "terrace-system")?;
     let nothing = json!({"metadata": {"labels": null}});
@@ -268,7 +268,7 @@ fn strip(scene: &mut Scene<'_, '_>) -> Option<Act> {
     ))
 }
 
-/// An object of ours is deleted.
+/// Deletes an object of ours.
 fn delete(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let place = one_of_ours(scene, |place| {
         !["Namespace", "CustomResourceDefinition"].contains(&place.kind.as_str())
@@ -281,7 +281,7 @@ fn delete(scene: &mut Scene<'_, '_>) -> Option<Act> {
     ))
 }
 
-/// Somebody clears the managedFields of an object of ours.
+/// Clears the managedFields of an object of ours.
 fn clear_managers(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let place = one_of_ours(scene, |place| place.namespace != "terrace-system")?;
     let cleared = json!({"metadata": {"managedFields": [{}]}});
@@ -297,7 +297,7 @@ fn clear_managers(scene: &mut Scene<'_, '_>) -> Option<Act> {
     ))
 }
 
-/// The state store is deleted.
+/// Deletes the state store.
 fn lose_state(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let stored = ours(scene);
     let stored: Vec<&Place> = stored
@@ -310,7 +310,7 @@ fn lose_state(scene: &mut Scene<'_, '_>) -> Option<Act> {
     (!stored.is_empty()).then(|| Act::new("lose the state store"))?
 }
 
-/// A file in the target's directory: another one, or an edit of ours.
+/// Writes a file to the target's directory: a foreign one, or an edit of ours.
 fn file(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let files = scene
         .ours
@@ -320,18 +320,18 @@ fn file(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let directory = scene.world.directory.path().join("deployed");
     let number = scene.random.below(1000);
     if files.is_empty() || scene.random.percent(50) {
-        let beside = files
+        let parent = files
             .first()
             .and_then(|path| path.rsplit_once('/'))
-            .map_or("", |(folder, _)| folder);
-        let path = directory.join(beside).join(format!("theirs-{number}.yaml"));
+            .map_or("", |(directory, _)| directory);
+        let path = directory.join(parent).join(format!("theirs-{number}.yaml"));
         fs::create_dir_all(path.parent()?).ok()?;
         fs::write(&path, format!("# theirs {number}\n")).ok()?;
         return Act::new(format!("write {}", path.display()));
     }
     let chosen = *scene.random.of(&files);
     fs::write(directory.join(chosen), format!("# theirs {number}\n")).ok()?;
-    // An edit of a file of ours: it stays ours, and the next apply restores it.
+    // An edited file remains ours, and the next apply restores it.
     Act::new(format!("overwrite deployed/{chosen}"))
 }
 

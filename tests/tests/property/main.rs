@@ -1,7 +1,11 @@
-//! The property that all of ownership comes down to: no command changes or deletes what it did not create, unless the user
-//! adopted it by name. Random stacks, random strangers, and complete inventories before and after each command.
+//! The central property of ownership: no command changes or deletes a resource that it did not create, unless the user
+//! adopted it by name. The tests use random stacks, random foreign acts, and complete inventories before and after each
+//! command.
 
-#![expect(clippy::print_stderr, reason = "how many cases there were, and how they went")]
+#![expect(
+    clippy::print_stderr,
+    reason = "reports the number of cases and their results"
+)]
 
 mod account;
 mod case;
@@ -19,10 +23,10 @@ use std::time::Instant;
 
 use crate::world::Servers;
 
-/// How many cases there are unless `TERRACE_CASES` says.
+/// The number of cases if `TERRACE_CASES` is not set.
 const SAMPLE: u64 = 16;
 
-/// A case waits for servers more than it works.
+/// The number of concurrent cases. A case spends most of its time waiting for servers.
 const AT_ONCE: usize = 6;
 
 fn number(variable: &str) -> Option<u64> {
@@ -30,7 +34,7 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 #[test]
-fn no_command_touches_what_is_not_its_own() {
+fn no_command_changes_resources_of_others() {
     let servers = Servers::start();
     let started = Instant::now();
     let seeds = match number("TERRACE_CASE") {
@@ -47,17 +51,20 @@ fn no_command_touches_what_is_not_its_own() {
                 return;
             }
             let outcome = catch_unwind(AssertUnwindSafe(|| case::run(&servers, seed)));
-            let outcome = outcome.unwrap_or_else(|_| Err(format!("seed {seed}: it panicked")));
+            let outcome = outcome.unwrap_or_else(|_| Err(format!("seed {seed}: the case panicked")));
             match outcome {
                 Ok(counted) => {
-                    let mut codes = codes.lock().expect("no panic holds it");
+                    let mut codes = codes.lock().expect("no case panicked while holding the lock");
                     for (command, times) in counted {
                         *codes.entry(command).or_default() += times;
                     }
                 }
                 Err(problem) => {
                     eprintln!("{problem}\n");
-                    failed.lock().expect("no panic holds it").push(problem);
+                    failed
+                        .lock()
+                        .expect("no case panicked while holding the lock")
+                        .push(problem);
                 }
             }
         }
@@ -67,12 +74,16 @@ fn no_command_touches_what_is_not_its_own() {
             scope.spawn(work);
         }
     });
-    let failed = failed.into_inner().expect("all is over");
+    let failed = failed
+        .into_inner()
+        .expect("no case panicked while holding the lock");
     eprintln!(
         "{} cases in {:.0?}, commands and their exit codes: {:?}",
         seeds.end - seeds.start,
         started.elapsed(),
-        codes.into_inner().expect("all is over")
+        codes
+            .into_inner()
+            .expect("no case panicked while holding the lock")
     );
     assert!(
         failed.is_empty(),

@@ -1,9 +1,9 @@
-//! Random stacks, and what a user edits in them.
+//! Random stacks, and random edits of them.
 
 use terrace_tests::Scratch;
 use terrace_tests::random::Random;
 
-/// Where an environment is deployed to. Without a cluster and an account it is a directory.
+/// The targets of an environment. Without a cluster and an account it is rendered to a directory.
 #[derive(Clone, Debug)]
 pub(crate) struct Environment {
     pub(crate) name: &'static str,
@@ -11,8 +11,8 @@ pub(crate) struct Environment {
     pub(crate) account: bool,
 }
 
-/// A component that a stack may have. In its text, `ID` is the platform's name, `V` the version of the part from 1 to 3, and
-/// `SPACE` the namespace of the component `base`.
+/// A possible component of a stack. In its text, `$ID` is the name of the platform, `$V` the version of the part from 1
+/// to 3, and `$SPACE` the namespace of the component `base`.
 #[derive(Debug)]
 pub(crate) struct Shape {
     pub(crate) name: &'static str,
@@ -24,7 +24,7 @@ pub(crate) struct Shape {
     pub(crate) objects: &'static [Object],
 }
 
-/// An object that a component makes.
+/// An object of a component.
 #[derive(Debug)]
 pub(crate) struct Object {
     /// The last part of its address.
@@ -33,10 +33,10 @@ pub(crate) struct Object {
     pub(crate) api_version: &'static str,
     pub(crate) kind: &'static str,
     pub(crate) plural: &'static str,
-    /// Its namespace, absent where it is cluster-scoped; `$ENV` and `$TENANT` are names.
+    /// Its namespace; absent if it is cluster-scoped. `$ENV` and `$TENANT` are placeholders for names.
     pub(crate) namespace: Option<&'static str>,
     pub(crate) name: &'static str,
-    /// A valid object beside its metadata, as JSON.
+    /// The JSON of a valid object, without its metadata.
     pub(crate) body: &'static str,
 }
 
@@ -59,7 +59,7 @@ const fn object(resource: &'static str, kind: &'static str, plural: &'static str
     }
 }
 
-/// All components. `base` comes first: others use its namespace.
+/// All components. `base` comes first, because others use its namespace.
 pub(crate) const SHAPES: &[Shape] = &[
     Shape {
         name: "base",
@@ -256,7 +256,7 @@ pub(crate) const SHAPES: &[Shape] = &[
     },
 ];
 
-/// A component of the stack as it is now.
+/// The current state of a component in the stack.
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
     pub(crate) shape: &'static Shape,
@@ -274,7 +274,7 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    /// A random stack, whose names all contain its id.
+    /// Creates a random stack, whose names all contain its id.
     pub(crate) fn random(id: &str, random: &mut Random) -> Stack {
         let (cluster, account) = *random.of(&[(true, false), (false, true), (true, true)]);
         let mut environments = vec![Environment {
@@ -312,7 +312,7 @@ impl Stack {
         stack
     }
 
-    /// Adds what other components need.
+    /// Adds the components that others depend on.
     fn complete(&mut self) {
         let wants = |stack: &Stack, names: &[&str]| {
             let mut parts = stack.parts.iter();
@@ -326,15 +326,15 @@ impl Stack {
         }
     }
 
-    /// Whether a component is in an environment, as its backends allow.
+    /// Whether a component is in an environment, considering the targets of both.
     pub(crate) fn fits(shape: &Shape, environment: &Environment) -> bool {
         let files = !environment.cluster && !environment.account;
-        let both = shape.cluster && shape.account; // a reference that a file has to have written out
+        let both = shape.cluster && shape.account; // a reference that cannot be rendered to a file
         (files && !both)
             || ((!shape.cluster || environment.cluster) && (!shape.account || environment.account))
     }
 
-    /// What a user edits: says what.
+    /// Makes a random edit and describes it.
     pub(crate) fn edit(&mut self, random: &mut Random) -> String {
         let number = random.below(self.parts.len());
         let part = &mut self.parts[number];

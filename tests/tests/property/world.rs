@@ -1,4 +1,4 @@
-//! Where a case takes place: a stack in a directory, the shared cluster, and accounts of its own.
+//! The surroundings of a case: a stack in a directory, the shared cluster, and its own accounts.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use terrace_tests::{Scratch, Terrace};
 
 use crate::stack::Environment;
 
-/// The servers that all cases share, and nobody else uses.
+/// The servers that all cases of this program share. No other program uses them.
 #[derive(Debug)]
 pub(crate) struct Servers {
     pub(crate) cluster: Cluster,
@@ -28,15 +28,15 @@ impl Servers {
     }
 }
 
-/// What one case sees of the servers.
+/// The part of the servers that one case uses.
 #[derive(Debug)]
 pub(crate) struct World<'a> {
     pub(crate) servers: &'a Servers,
     pub(crate) id: String,
-    /// The environment `live`, whose cluster and account all others use as well.
+    /// The environment `live`. All other environments use its cluster and its account, too.
     uses: Environment,
     pub(crate) account: Account<'a>,
-    /// Somebody else's account.
+    /// An account of another owner.
     pub(crate) other: Account<'a>,
     pub(crate) directory: Scratch,
     /// Another directory, to which a user copies the stack.
@@ -62,7 +62,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// The program in the other directory.
+    /// Returns the program in the other directory.
     pub(crate) fn terrace_elsewhere(&self) -> Terrace {
         Terrace::in_directory(self.elsewhere.path())
             .kubeconfig(&self.kubeconfig)
@@ -75,7 +75,7 @@ impl<'a> World<'a> {
             .account(&self.account)
     }
 
-    /// Everything that the environments of a stack can reach, without the items of other cases.
+    /// Returns everything that the environments of a stack can reach, without the items of other cases.
     pub(crate) fn inventory(&self) -> Inventory {
         let mut all = Inventory::new();
         let mut add = |place: &str, items: Inventory| {
@@ -99,7 +99,7 @@ impl<'a> World<'a> {
         all
     }
 
-    /// The same after an edit of the stack, which changes only files.
+    /// Returns the inventory after an edit of the stack, which changes only files.
     pub(crate) fn edited(&self, mut before: Inventory) -> Inventory {
         before.retain(|key, _| !key.starts_with("directory "));
         let files = inventory::of_directory(self.directory.path()).into_iter();
@@ -107,7 +107,7 @@ impl<'a> World<'a> {
         before
     }
 
-    /// Whether an item of the cluster belongs to this case or to none. The ids of cases look like `w12z`.
+    /// Whether an item of the cluster belongs to this case or to no case. The ids of cases look like `w12z`.
     fn concerns(&self, key: &str) -> bool {
         let of_a_case = |text: &str| {
             let digits = text.trim_start_matches(|c: char| c.is_ascii_digit());
@@ -120,10 +120,10 @@ impl<'a> World<'a> {
     }
 }
 
-/// An object of the cluster, as an inventory names it.
+/// An object of the cluster, as named in an inventory.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
-    /// The list of its kind in all namespaces: `/api/v1/configmaps`.
+    /// The path of its kind in all namespaces: `/api/v1/configmaps`.
     list: String,
     pub(crate) kind: String,
     pub(crate) namespace: String,
@@ -131,7 +131,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The object of an identity in the inventory, if it is one.
+    /// Returns the object of an identity in the inventory, if it is one.
     pub(crate) fn of(identity: &str) -> Option<Place> {
         let mut words = identity.strip_prefix("cluster ")?.split(' ');
         let (list, kind, name) = (words.next()?, words.next()?, words.next()?);
@@ -144,7 +144,7 @@ impl Place {
         })
     }
 
-    /// Where objects of its kind are created in a namespace.
+    /// Returns the path of its kind in a namespace.
     pub(crate) fn collection(&self, namespace: &str) -> String {
         match self.list.rsplit_once('/') {
             Some((version, plural)) if !namespace.is_empty() => {
@@ -159,7 +159,7 @@ impl Place {
     }
 }
 
-/// An object without what the server gave it.
+/// Returns an object without the fields that the server sets.
 pub(crate) fn bare(object: &Json, namespace: &str) -> Json {
     let mut copy = object.clone();
     let metadata = &object["metadata"];
@@ -176,8 +176,8 @@ pub(crate) fn bare(object: &Json, namespace: &str) -> Json {
         fields.remove("status");
     }
     if let Some(spec) = copy.get_mut("spec").and_then(Json::as_object_mut) {
-        for given in ["clusterIP", "clusterIPs", "volumeName"] {
-            spec.remove(given);
+        for field in ["clusterIP", "clusterIPs", "volumeName"] {
+            spec.remove(field);
         }
     }
     copy
