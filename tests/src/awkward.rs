@@ -1,11 +1,11 @@
-//! Strings and values that writers and readers of YAML are known to disagree about.
+//! Strings and values that YAML writers and readers are known to interpret differently.
 
 use serde::Deserialize;
 use terrace_artifact::{Decimal, Map, Value};
 
 use crate::random::Random;
 
-/// Strings that some reader takes for something else, cuts, joins, or refuses when they are written carelessly.
+/// Returns strings that some reader misreads, truncates, joins or rejects if they are written carelessly.
 ///
 /// The list is the same in every run.
 pub fn strings() -> Vec<String> {
@@ -56,7 +56,7 @@ pub fn strings() -> Vec<String> {
     strings
 }
 
-/// Every awkward string in every place a document has for one, and numbers, lists and maps in unusual shapes.
+/// Returns every awkward string in every position of a document, and numbers, lists and maps in unusual shapes.
 pub fn values() -> Vec<Value> {
     let strings = strings();
     let mut values = shapes();
@@ -95,13 +95,13 @@ pub fn values() -> Vec<Value> {
 /// `awkward.json`.
 #[derive(Deserialize)]
 struct Known {
-    /// What YAML 1.1 or 1.2 read as null, a boolean, a number, a date, a merge key, a default, or as their own signs.
+    /// Words that YAML 1.1 or 1.2 reads as null, a boolean, a number, a date, a merge key, a default, or an indicator.
     words: Vec<String>,
-    /// Text of several lines, and text that looks like a document.
+    /// Strings of several lines, and strings that look like a document.
     phrases: Vec<String>,
 }
 
-/// Characters at the edges of what YAML allows.
+/// Characters at the limits of what YAML allows.
 const UNUSUAL: &[char] = &[
     '\u{2010}',
     '\u{2018}',
@@ -198,7 +198,8 @@ fn shapes() -> Vec<Value> {
     shapes
 }
 
-/// Strings made of the pieces that matter to a reader: half of any, half of those that numbers and dates are made of.
+/// Generates strings from pieces that matter to a reader: half of them from all pieces, half from those of numbers and
+/// dates.
 fn random_strings(count: usize) -> impl Iterator<Item = String> {
     const PIECES: &[&str] = &[
         " ",

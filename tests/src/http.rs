@@ -1,20 +1,21 @@
-//! HTTP without a client: requests to servers of our own on 127.0.0.1.
+//! A minimal HTTP client for our own servers on 127.0.0.1.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// A request that is sent as it stands.
+/// A request that is sent unchanged.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request<'a> {
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
-    /// Headers beside those of the connection and the body's length.
+    /// Headers in addition to those of the connection and the length of the body.
     pub(crate) headers: &'a [(&'a str, &'a str)],
     pub(crate) body: &'a str,
 }
 
-/// Sends a request and gives the status and the body of the answer. 1.0: the answer ends with the connection, in one piece.
+/// Sends a request and returns the status and the body of the answer. Uses HTTP/1.0, so that the answer ends with the
+/// connection and is not chunked.
 pub(crate) fn send(url: &str, request: Request<'_>) -> Result<(u16, String), String> {
     let host = url
         .strip_prefix("http://")

@@ -1,7 +1,7 @@
-//! Complete inventories of a cluster, an account and a directory: what a test compares before and after a command.
+//! Complete inventories of a cluster, an account and a directory, which tests compare before and after a command.
 //!
-//! An inventory maps the identity of an item to its content. Whatever takes the place of an item has another identity, so
-//! `a == b` means that nothing was created, changed, deleted or replaced.
+//! An inventory maps the identity of an item to its content. A replacement has a different identity, so `a == b` means
+//! that nothing was created, changed, deleted or replaced.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,10 +15,10 @@ use crate::servers::{Account, Api};
 /// Content by identity.
 pub type Inventory = BTreeMap<String, String>;
 
-/// Asks the API server for all groups, versions and resources in one answer.
+/// Requests all groups, versions and resources of the API server in one answer.
 const DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
-/// Kinds that controllers write all the time, whatever anybody does.
+/// Kinds that controllers write all the time.
 const VOLATILE: [&str; 6] = [
     "events",
     "endpoints",
@@ -28,22 +28,22 @@ const VOLATILE: [&str; 6] = [
     "csinodes",
 ];
 
-/// Every object of every kind that the server has, in all namespaces, whose identity passes a test. The identity includes the
-/// uid.
+/// Lists every object of every kind of the server, in all namespaces, whose identity passes a test. The identity
+/// includes the UID.
 ///
-/// Left out is what the server and its controllers write on their own: status, versions, and objects that belong to others
-/// by `ownerReferences`.
+/// Omits the data that the server and its controllers write on their own: status, versions, and objects with
+/// `ownerReferences`.
 ///
 /// # Panics
 ///
-/// When the server does not answer.
+/// If the server does not answer.
 #[track_caller]
 pub fn of_cluster(api: &Api, includes: impl Fn(&str) -> bool) -> Inventory {
     let mut found = Inventory::new();
     for path in ["/api", "/apis"] {
         let groups = api.get(path, DISCOVERY).unwrap_or_default();
         for (path, kind) in list(&groups["items"]).iter().flat_map(served) {
-            // A definition that was deleted meanwhile has no objects.
+            // A CRD that was deleted in the meantime has no objects.
             let listed = api.get(&path, "application/json").unwrap_or_default();
             for object in list(&listed["items"]) {
                 let identity = identity(&path, &kind, &object["metadata"]);
@@ -58,7 +58,7 @@ pub fn of_cluster(api: &Api, includes: impl Fn(&str) -> bool) -> Inventory {
     found
 }
 
-/// The list path and the kind of each resource of a group, in the version that the server prefers.
+/// Returns the list path and the kind of each resource of a group, in the version that the server prefers.
 fn served(group: &Json) -> Vec<(String, String)> {
     let version = &group["versions"][0];
     let name = version["version"].as_str().unwrap_or_default();
@@ -90,7 +90,7 @@ fn identity(path: &str, kind: &str, metadata: &Json) -> String {
     )
 }
 
-/// The content of an object; none if the server or a controller created it on its own.
+/// Returns the content of an object; `None` if the server or a controller created it on its own.
 fn content(kind: &str, object: &Json) -> Option<String> {
     let metadata = object["metadata"].as_object()?;
     let text = |key: &str| metadata.get(key).and_then(Json::as_str).unwrap_or_default();
@@ -115,7 +115,7 @@ fn content(kind: &str, object: &Json) -> Option<String> {
     Some(content.to_string())
 }
 
-/// Which fields Terrace manages of an object: a write that changes no value still shows there.
+/// Returns the fields that Terrace manages, which also show a write that changes no value.
 fn terrace_managers(entries: &Json) -> Json {
     let of_terrace = list(entries).iter().filter(|entry| {
         entry["manager"]
@@ -127,21 +127,21 @@ fn terrace_managers(entries: &Json) -> Json {
         .collect()
 }
 
-/// All that an account holds, in every service and region.
+/// Lists all items of an account, in every service and region.
 ///
 /// # Panics
 ///
-/// When the endpoint does not answer.
+/// If the endpoint does not answer.
 #[track_caller]
 pub fn of_account(account: &Account<'_>) -> Inventory {
     account.items()
 }
 
-/// Every file below a directory, links as links.
+/// Lists every file below a directory. Symbolic links are not followed.
 ///
 /// # Panics
 ///
-/// When something cannot be read.
+/// If a file cannot be read.
 #[track_caller]
 pub fn of_directory(directory: &Path) -> Inventory {
     let mut found = Inventory::new();

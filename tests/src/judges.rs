@@ -69,24 +69,25 @@ pub fn asl_validator(files: &[PathBuf]) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns the files of `golden/` and `tests/grants/golden/` in directories named `folder` with the extension `extension`, sorted.
+/// Returns the files of `golden/` and `tests/grants/golden/` in directories named `directory` with the extension
+/// `extension`, sorted.
 ///
 /// # Panics
 ///
 /// If there are no such files, because a judge without input proves nothing.
 #[track_caller]
-pub fn golden(folder: &str, extension: &str) -> Vec<PathBuf> {
+pub fn golden(directory: &str, extension: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for goldens in ["golden", "tests/grants/golden"] {
         walk(&tools::root().join(goldens), &mut files);
     }
     files.retain(|file| {
         file.extension().is_some_and(|found| found == extension)
-            && file.components().any(|part| part.as_os_str() == folder)
+            && file.components().any(|part| part.as_os_str() == directory)
     });
     assert!(
         !files.is_empty(),
-        "no {folder}/**/*.{extension} among the goldens"
+        "the goldens contain no {directory}/**/*.{extension}"
     );
     files.sort();
     files

@@ -159,7 +159,7 @@ pub(crate) fn program() -> PathBuf {
     let program = directory.join(format!("terrace{}", env::consts::EXE_SUFFIX));
     assert!(
         program.exists(),
-        "{} is not there: run `cargo build`, or `cargo xtask test`",
+        "{} does not exist: run `cargo build`, or `cargo xtask test`",
         program.display()
     );
     program

@@ -1,6 +1,7 @@
-//! Stands between `terrace` and the servers, counts its calls, and lets one of them go unanswered.
+//! A proxy between `terrace` and the servers. It counts the calls and can leave one of them unanswered.
 //!
-//! That is how a test ends an apply at a known place: after a call has taken effect and before the program hears of it.
+//! A test can thus kill an apply at a given point: after a call has taken effect and before the program receives the
+//! answer.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -12,42 +13,43 @@ use std::{fs, thread};
 
 use crate::servers::{Api, Cluster, Endpoint};
 
-/// Counts the calls of one run of the program to all its servers.
+/// The calls of one run of the program to all its servers.
 #[derive(Clone, Debug, Default)]
 pub struct Calls(Arc<(Mutex<Counted>, Condvar)>);
 
 #[derive(Debug, Default)]
 struct Counted {
     made: Vec<String>,
-    /// The number of the call that is to go unanswered, from 1.
+    /// The number of the call that is not answered, from 1.
     last: Option<usize>,
     reached: bool,
 }
 
 impl Calls {
-    /// Counts, and answers all.
+    /// Counts all calls and answers them.
     pub fn counted() -> Calls {
         Calls::default()
     }
 
-    /// Answers this many less one: the last takes effect and is not answered, and nothing after it reaches a server.
+    /// Answers all calls before the call with number `last`. That call takes effect but is not answered, and no later
+    /// call reaches a server.
     pub fn cut_at(last: usize) -> Calls {
         let calls = Calls::default();
         calls.lock().last = Some(last);
         calls
     }
 
-    /// What was called, in order: `POST / CreateChangeSet`, `PATCH /api/v1/namespaces/x`.
+    /// Returns the calls in order: `POST / CreateChangeSet`, `PATCH /api/v1/namespaces/x`.
     pub fn made(&self) -> Vec<String> {
         self.lock().made.clone()
     }
 
-    /// Waits until the last call has taken effect, or the program has ended without making as many. Says whether it has
-    /// been reached.
+    /// Waits until the last call has taken effect, or the program has ended before it. Returns whether the last call
+    /// was reached.
     ///
     /// # Panics
     ///
-    /// When neither happens in two minutes.
+    /// If neither happens within two minutes.
     #[track_caller]
     pub fn wait(&self, program: &mut Child) -> bool {
         let deadline = Instant::now() + Duration::from_secs(120);
@@ -61,7 +63,7 @@ impl Calls {
             }
             assert!(
                 Instant::now() < deadline,
-                "the program neither ends nor calls; so far {:#?}",
+                "the program neither ended nor made more calls; its calls: {:#?}",
                 counted.made
             );
             let waited = self.0.1.wait_timeout(counted, Duration::from_millis(20));
@@ -73,7 +75,7 @@ impl Calls {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a call. Says whether it may be made, and whether it may be answered.
+    /// Counts a call. Returns whether it may be forwarded, and whether it may be answered.
     fn count(&self, call: String) -> (bool, bool) {
         let mut counted = self.lock();
         let Some(last) = counted.last else {
@@ -93,20 +95,20 @@ impl Calls {
     }
 }
 
-/// A server of plain HTTP that counts and hands on.
+/// A plain HTTP server that counts and forwards requests.
 #[derive(Debug)]
 pub struct Proxy {
     url: String,
-    /// What speaks TLS with the cluster for us.
+    /// The connection to the cluster, which uses TLS.
     _api: Option<Api>,
 }
 
 impl Proxy {
-    /// In front of an AWS endpoint.
+    /// Creates a proxy for an AWS endpoint.
     ///
     /// # Panics
     ///
-    /// When there is no port for it.
+    /// If there is no free port.
     #[track_caller]
     pub fn of_endpoint(endpoint: &Endpoint, calls: &Calls) -> Proxy {
         let upstream = endpoint.url().trim_start_matches("http://").to_owned();
@@ -116,11 +118,11 @@ impl Proxy {
         }
     }
 
-    /// In front of a cluster, as its administrator.
+    /// Creates a proxy for a cluster, with its administrator's permissions.
     ///
     /// # Panics
     ///
-    /// When there is no way to it.
+    /// If the cluster cannot be reached.
     #[track_caller]
     pub fn of_cluster(cluster: &Cluster, calls: &Calls) -> Proxy {
         let api = Api::of(cluster);
@@ -130,16 +132,16 @@ impl Proxy {
         }
     }
 
-    /// Where it is.
+    /// Returns the URL.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Writes a kubeconfig with which a context leads here.
+    /// Writes a kubeconfig with a context that selects the proxy.
     ///
     /// # Panics
     ///
-    /// When it cannot be written.
+    /// If the file cannot be written.
     pub fn write_kubeconfig(&self, path: &Path, context: &str) {
         let text = format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: {context:?}\n\
@@ -148,33 +150,33 @@ impl Proxy {
              contexts: [{{name: {context:?}, context: {{cluster: proxy, user: proxy}}}}]\n",
             self.url
         );
-        fs::write(path, text).expect("a place for the kubeconfig");
+        fs::write(path, text).expect("the kubeconfig can be written");
     }
 }
 
-/// Serves on a free port for as long as this process lives.
+/// Serves on a free port until this process ends.
 fn serve(upstream: String, calls: Calls) -> String {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     thread::spawn(move || {
         for client in listener.incoming().flatten() {
             let (upstream, calls) = (upstream.clone(), calls.clone());
-            // A connection that breaks is the program's to notice.
-            thread::spawn(move || hand_on(client, &upstream, &calls));
+            // The program detects a broken connection itself.
+            thread::spawn(move || forward(client, &upstream, &calls));
         }
     });
     url
 }
 
-/// One request and its answer; the connection ends with it, so that no request hides behind another.
-fn hand_on(client: TcpStream, upstream: &str, calls: &Calls) -> io::Result<()> {
+/// Forwards one request and its answer. Then the connection ends, so that every request is counted.
+fn forward(client: TcpStream, upstream: &str, calls: &Calls) -> io::Result<()> {
     let mut client = BufReader::new(client);
     let Some(request) = Request::read(&mut client)? else {
         return Ok(());
     };
     let (make, answer) = calls.count(request.shown());
     if !make {
-        // It holds still until it is killed: an error here would be one more thing it has to deal with.
+        // Does not answer until the program is killed, because an error would make the program continue.
         return wait_for_end(client.get_mut());
     }
     let mut server = TcpStream::connect(upstream)?;
@@ -184,7 +186,7 @@ fn hand_on(client: TcpStream, upstream: &str, calls: &Calls) -> io::Result<()> {
         return client.get_mut().shutdown(std::net::Shutdown::Both);
     }
     let mut first = [0];
-    server.read_exact(&mut first)?; // it has taken effect when the answer begins
+    server.read_exact(&mut first)?; // when the answer begins, the call has taken effect
     calls.reach();
     wait_for_end(client.get_mut())
 }
@@ -234,7 +236,7 @@ impl Request {
         Ok(Some(request))
     }
 
-    /// Chunks are handed on as they came, framing and all.
+    /// Reads chunks and forwards them unchanged, including their framing.
     fn read_chunks(&mut self, from: &mut impl BufRead) -> io::Result<()> {
         loop {
             let start = self.body.len();
@@ -248,7 +250,7 @@ impl Request {
                 return Err(io::ErrorKind::InvalidData.into());
             };
             if size == 0 {
-                // trailers, up to an empty line
+                // The trailers end with an empty line.
                 while from.read_until(b'\n', &mut self.body)? > 2 {}
                 return Ok(());
             }
@@ -261,7 +263,7 @@ impl Request {
     fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
-            .find(|(found, _)| found == name)
+            .find(|(key, _)| key == name)
             .map(|(_, value)| value.as_str())
     }
 
@@ -277,7 +279,7 @@ impl Request {
         bytes
     }
 
-    /// The method and the path, and the action of AWS's query protocol.
+    /// Returns the method and the path, and the action of AWS's query protocol.
     fn shown(&self) -> String {
         let mut words = self.line.split(' ');
         let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());

@@ -1,11 +1,11 @@
 //! Random numbers that are the same on every machine for the same seed.
 
-/// A generator, xorshift64*: enough for choosing what a test does.
+/// A generator, xorshift64*, which is good enough to choose test actions.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// The generator of a seed. Seeds that are next to each other give sequences that have nothing in common.
+    /// Creates a generator from a seed. Adjacent seeds give unrelated sequences.
     pub fn new(seed: u64) -> Random {
         // One round of splitmix64; the state must not be zero.
         let mut state = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -14,7 +14,7 @@ impl Random {
         Random((state ^ (state >> 31)) | 1)
     }
 
-    /// A number below another, which is not zero.
+    /// Returns a number below `limit`, which must not be zero.
     pub fn below(&mut self, limit: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -22,12 +22,12 @@ impl Random {
         usize::try_from(self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33).unwrap_or(0) % limit
     }
 
-    /// Whether something happens that happens so many times in a hundred.
+    /// Returns `true` with a probability of `chance` percent.
     pub fn percent(&mut self, chance: usize) -> bool {
         self.below(100) < chance
     }
 
-    /// One of several.
+    /// Returns one of several choices.
     pub fn of<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
         &choices[self.below(choices.len())]
     }
@@ -38,7 +38,7 @@ mod tests {
     use super::Random;
 
     #[test]
-    fn a_seed_gives_one_sequence() {
+    fn a_seed_determines_the_sequence() {
         let sequence = |seed| {
             let mut random = Random::new(seed);
             (0..8).map(|_| random.below(1000)).collect::<Vec<_>>()

@@ -40,11 +40,11 @@ impl Scratch {
     ///
     /// If the directory does not exist.
     #[track_caller]
-    pub fn copy_of(folder: &str) -> Scratch {
-        let name = folder.rsplit('/').next().unwrap_or(folder);
+    pub fn copy_of(directory: &str) -> Scratch {
+        let name = directory.rsplit('/').next().unwrap_or(directory);
         let scratch = Scratch::new(name);
-        if let Err(error) = copy(&tools::root().join(folder), &scratch.path) {
-            panic!("{folder}: {error}");
+        if let Err(error) = copy(&tools::root().join(directory), &scratch.path) {
+            panic!("{directory}: {error}");
         }
         scratch
     }
@@ -55,9 +55,9 @@ impl Scratch {
     ///
     /// If the directory does not exist.
     #[track_caller]
-    pub fn copy(&self, folder: &str) {
-        if let Err(error) = copy(&tools::root().join(folder), &self.path.join(folder)) {
-            panic!("{folder}: {error}");
+    pub fn copy(&self, directory: &str) {
+        if let Err(error) = copy(&tools::root().join(directory), &self.path.join(directory)) {
+            panic!("{directory}: {error}");
         }
     }
 

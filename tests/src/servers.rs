@@ -1,7 +1,8 @@
 //! The servers that tests run against: a Kubernetes cluster and an AWS endpoint, both on 127.0.0.1.
 //!
-//! `cargo xtask test` starts one of each and names them in the environment ([`ENVIRONMENT`]). Without it, the first test of
-//! a program that asks starts one, which ends with the program, however that ends.
+//! `cargo xtask test` starts one of each and passes their addresses in the environment ([`ENVIRONMENT`]). Otherwise,
+//! the first test of a program that needs a server starts it. The server ends with that program, even if the program is
+//! killed.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -21,25 +22,25 @@ pub use api::Api;
 pub use cluster::{Cluster, kubernetes, write_kubeconfig};
 pub use endpoint::{Account, Credentials, Endpoint, Fault, aws};
 
-/// The variables that name running servers: an administrator's kubeconfig, that of a user who may do nothing, and the
-/// address of the AWS endpoint.
+/// The variables with the addresses of running servers: the kubeconfig of an administrator, the kubeconfig of a user
+/// without permissions, and the address of the AWS endpoint.
 pub const ENVIRONMENT: [&str; 3] = [
     "TERRACE_TEST_KUBECONFIG",
     "TERRACE_TEST_KUBECONFIG_LIMITED",
     "TERRACE_TEST_AWS_ENDPOINT",
 ];
 
-/// A place for one server: ports of its own, and a directory, for as long as it lives and in no other process.
+/// The ports and the directory of one server, reserved for this process as long as the value exists.
 #[derive(Debug)]
 struct Slot {
     port: u16,
     state: PathBuf,
-    /// Locked until this process ends. The file itself stays.
+    /// Locked until this process ends. The file itself remains.
     _lock: File,
 }
 
 impl Slot {
-    /// Takes the first free place for a server that uses `ports` ports from `first` on.
+    /// Reserves the first free slot for a server that uses `ports` ports, starting at port `first`.
     fn take(name: &str, first: u16, ports: u16) -> Result<Slot, String> {
         let directory = tools::directory().join("run");
         fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
@@ -51,7 +52,7 @@ impl Slot {
                 continue;
             }
             let state = directory.join(format!("{name}-{port}"));
-            let _ = fs::remove_dir_all(&state); // of a server that is gone
+            let _ = fs::remove_dir_all(&state); // left by a server that has ended
             fs::create_dir_all(&state).map_err(|error| format!("{}: {error}", state.display()))?;
             return Ok(Slot {
                 port,
@@ -67,7 +68,7 @@ fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-/// A server's process. It is asked to stop when this is dropped, and stops by itself when this process is gone: it reads
+/// The process of a server. Dropping the value asks it to stop. It also stops when this process ends, because it reads
 /// its standard input, whose other end is here.
 #[derive(Debug)]
 struct Server {
@@ -90,10 +91,13 @@ impl Server {
         let deadline = Instant::now() + Duration::from_secs(90);
         while !ready(&server.slot) {
             if let Ok(Some(status)) = server.child.try_wait() {
-                return Err(format!("it ended ({status}):\n{}", server.words()));
+                return Err(format!("the server ended ({status}):\n{}", server.words()));
             }
             if Instant::now() > deadline {
-                return Err(format!("it is not ready after 90 seconds:\n{}", server.words()));
+                return Err(format!(
+                    "the server was not ready after 90 seconds:\n{}",
+                    server.words()
+                ));
             }
             thread::sleep(Duration::from_millis(50));
         }
@@ -126,7 +130,7 @@ impl Drop for Server {
     }
 }
 
-/// Both servers, started for other programs to use.
+/// Both servers, for other programs.
 #[derive(Debug)]
 pub struct Shared {
     cluster: Cluster,
@@ -134,7 +138,7 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Starts them, at the same time.
+    /// Starts both servers concurrently.
     pub fn start() -> Result<Shared, String> {
         thread::scope(|scope| {
             let cluster = scope.spawn(Cluster::try_start);
@@ -146,7 +150,7 @@ impl Shared {
         })
     }
 
-    /// What [`ENVIRONMENT`] is to be for programs that use them.
+    /// Returns the values of [`ENVIRONMENT`] for programs that use the servers.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         let shown = |path: &Path| path.display().to_string();
         let values = [

@@ -22,15 +22,15 @@ pub fn root() -> &'static Path {
 ///
 /// If the directory cannot be read.
 #[track_caller]
-pub fn subfolders(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut folders: Vec<PathBuf> = entries
+pub fn subfolders(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    let mut directories: Vec<PathBuf> = entries
         .flatten()
         .map(|entry| entry.path())
         .filter(|path| path.is_dir())
         .collect();
-    folders.sort();
-    folders
+    directories.sort();
+    directories
 }
 
 /// Lists the UTF-8 files that git tracks or would add, with their contents. If `extensions` is not empty, lists only files with these extensions.
@@ -283,7 +283,7 @@ pub fn missing_prerequisites() -> Vec<String> {
             && found < wanted
         {
             missing.push(format!(
-                "{name} or newer is missing: `{program} {flag}` says {}",
+                "{name} or newer is missing: `{program} {flag}` prints {}",
                 version.trim()
             ));
         }

@@ -9,20 +9,20 @@ use super::Cluster;
 use crate::http;
 use crate::tools::Tool;
 
-/// A cluster's own API, spoken to without a client: paths and JSON, as its administrator.
+/// The API of a cluster, for requests with paths and JSON as its administrator.
 #[derive(Debug)]
 pub struct Api {
     url: String,
-    /// `kubectl proxy`, which speaks TLS with the cluster for us.
+    /// `kubectl proxy`, which provides plain HTTP.
     helper: Child,
 }
 
 impl Api {
-    /// The API of a cluster.
+    /// Connects to the API of a cluster.
     ///
     /// # Panics
     ///
-    /// When `kubectl proxy` does not start.
+    /// If `kubectl proxy` does not start.
     #[track_caller]
     pub fn of(cluster: &Cluster) -> Api {
         let mut command = Command::new(Tool::Kubernetes.path());
@@ -38,7 +38,7 @@ impl Api {
         let stdout = helper.stdout.take().expect("a pipe");
         BufReader::new(stdout)
             .read_line(&mut line)
-            .expect("kubectl says where it serves");
+            .expect("kubectl prints its address");
         let host = line.trim().rsplit(' ').next().unwrap_or_default();
         Api {
             url: format!("http://{host}"),
@@ -46,31 +46,31 @@ impl Api {
         }
     }
 
-    /// Where plain HTTP leads to it: an address and a port.
+    /// Returns the address and the port of plain HTTP.
     pub(crate) fn host(&self) -> &str {
         self.url.trim_start_matches("http://")
     }
 
-    /// What is at a path, in a form that the server knows; `None` where there is nothing.
+    /// Reads a path in a format that the server supports; `None` if it does not exist.
     ///
     /// # Panics
     ///
-    /// When the server refuses.
+    /// If the server refuses the request.
     #[track_caller]
     pub fn get(&self, path: &str, accept: &str) -> Option<Json> {
         for _ in 0..30 {
             match self.send("GET", path, &[("Accept", accept)], "") {
                 Ok(answer) => return Some(answer),
                 Err((404, _)) => return None,
-                // A kind that was defined a moment ago: its storage begins.
+                // The storage of a new CRD is not ready yet.
                 Err((429, _)) => thread::sleep(Duration::from_millis(200)),
                 Err((status, words)) => panic!("GET {path}: {status}: {words}"),
             }
         }
-        panic!("GET {path}: the server is not ready for it")
+        panic!("GET {path}: the storage is not ready")
     }
 
-    /// Writes JSON to a path: the answer, or the status and what the server says.
+    /// Writes JSON to a path. The error contains the status and the body of the answer.
     pub fn write(&self, method: &str, path: &str, body: &Json) -> Result<Json, (u16, String)> {
         let content = match method {
             "PATCH" => "application/merge-patch+json",
@@ -79,7 +79,7 @@ impl Api {
         self.send(method, path, &[("Content-Type", content)], &body.to_string())
     }
 
-    /// Applies an object server-side, with the path's `?fieldManager=`.
+    /// Applies an object server-side. The path contains `?fieldManager=`.
     pub fn apply(&self, path: &str, body: &Json) -> Result<Json, (u16, String)> {
         let content = [("Content-Type", "application/apply-patch+yaml")];
         self.send("PATCH", path, &content, &body.to_string())

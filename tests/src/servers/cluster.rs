@@ -15,16 +15,16 @@ use crate::tools::Tool;
 pub struct Cluster {
     kubeconfig: PathBuf,
     limited_kubeconfig: PathBuf,
-    /// Absent where another process started it.
+    /// Absent if another process started the cluster.
     _server: Option<Server>,
 }
 
-/// The cluster that all tests share. They keep apart by namespace and name; what belongs to the whole cluster carries the
-/// test's name.
+/// Returns the cluster that all tests share. Tests use different namespaces and names; cluster-scoped objects contain
+/// the name of the test.
 ///
 /// # Panics
 ///
-/// When there is none and none can be started.
+/// If there is no cluster and none can be started.
 #[track_caller]
 pub fn kubernetes() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
@@ -39,11 +39,12 @@ pub fn kubernetes() -> &'static Cluster {
 }
 
 impl Cluster {
-    /// Starts a cluster for the caller alone; it takes four seconds, and ends when this is dropped.
+    /// Starts a separate cluster for the caller. The start takes four seconds. The cluster ends when the value is
+    /// dropped.
     ///
     /// # Panics
     ///
-    /// When it does not become ready.
+    /// If it does not become ready.
     #[track_caller]
     pub fn start() -> Cluster {
         let _ = Tool::Kubernetes.path();
@@ -77,12 +78,12 @@ impl Cluster {
         })
     }
 
-    /// An administrator's.
+    /// Returns the kubeconfig of an administrator.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
     }
 
-    /// That of the user `limited`, who may do nothing until a test grants it.
+    /// Returns the kubeconfig of the user `limited`, who has no permissions unless a test grants them.
     pub fn limited_kubeconfig(&self) -> &Path {
         &self.limited_kubeconfig
     }
@@ -91,7 +92,7 @@ impl Cluster {
     ///
     /// # Panics
     ///
-    /// When it fails, with what it said.
+    /// If it fails. The message contains its output.
     #[track_caller]
     pub fn kubectl(&self, arguments: &[&str]) -> String {
         let output = self.run_kubectl(arguments, "");
@@ -104,11 +105,11 @@ impl Cluster {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// What `kubectl get` says about one object or several, as JSON; `None` where there is no such object.
+    /// Returns the JSON output of `kubectl get` for one object or several; `None` if the object does not exist.
     ///
     /// # Panics
     ///
-    /// When it fails otherwise.
+    /// If it fails for another reason.
     #[track_caller]
     pub fn get(&self, arguments: &[&str]) -> Option<Json> {
         let output = self.run_kubectl(&[&["get", "--output=json"], arguments].concat(), "");
@@ -124,18 +125,18 @@ impl Cluster {
         Some(serde_json::from_slice(&output.stdout).expect("kubectl prints JSON"))
     }
 
-    /// Applies objects (YAML or JSON) server-side, as somebody who is not Terrace.
+    /// Applies objects (YAML or JSON) server-side, as a field manager other than Terrace.
     ///
     /// # Panics
     ///
-    /// When the server refuses them.
+    /// If the server rejects them.
     #[track_caller]
     pub fn apply(&self, objects: &str) {
         let arguments = [
             "apply",
             "--server-side",
             "--force-conflicts",
-            "--field-manager=somebody-else",
+            "--field-manager=other-manager",
             "--filename=-",
         ];
         let output = self.run_kubectl(&arguments, objects);
@@ -146,7 +147,7 @@ impl Cluster {
         );
     }
 
-    /// Runs `kubectl` as administrator with an input, whatever comes of it.
+    /// Runs `kubectl` as administrator with an input. It may fail.
     pub fn run_kubectl(&self, arguments: &[&str], input: &str) -> Output {
         let mut command = Command::new(Tool::Kubernetes.path());
         command
@@ -161,19 +162,20 @@ impl Cluster {
         let mut child = command.spawn().expect("kubectl starts");
         let mut stdin = child.stdin.take().expect("a pipe");
         thread::scope(|scope| {
-            // Beside reading: kubectl prints before it has read all. One that does not read its input has its reasons.
+            // Writes concurrently, because kubectl prints before it has read everything. It may end without reading its
+            // input.
             scope.spawn(move || stdin.write_all(input.as_bytes()));
             child.wait_with_output().expect("kubectl ends")
         })
     }
 }
 
-/// Writes a kubeconfig whose contexts are clusters of ours, as a user's has `acme-staging` and `acme-production`. The first
-/// is the current one.
+/// Writes a kubeconfig whose contexts select test clusters, under names such as `acme-staging` and `acme-production`.
+/// The first context is the current one.
 ///
 /// # Panics
 ///
-/// When a cluster's own kubeconfig cannot be read.
+/// If the kubeconfig of a cluster cannot be read.
 pub fn write_kubeconfig(path: &Path, contexts: &[(&str, &Cluster)]) {
     let mut text = format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: {:?}\n",
@@ -182,8 +184,8 @@ pub fn write_kubeconfig(path: &Path, contexts: &[(&str, &Cluster)]) {
     let (mut clusters, mut users, mut named) = (String::new(), String::new(), String::new());
     for (name, cluster) in contexts {
         let own = fs::read_to_string(cluster.kubeconfig()).expect("the cluster's kubeconfig");
-        // The cluster's file is ours and has one line for each: `clusters: [{name: local, cluster: {…}}]`.
-        let one = |key: &str| {
+        // The kubeconfig of a test cluster has one line for each list: `clusters: [{name: local, cluster: {…}}]`.
+        let entry = |key: &str| {
             let line = own
                 .lines()
                 .find_map(|line| line.strip_prefix(key))
@@ -196,13 +198,13 @@ pub fn write_kubeconfig(path: &Path, contexts: &[(&str, &Cluster)]) {
                 .expect("the entry's end")
                 .to_owned()
         };
-        let _ = writeln!(clusters, "- {{name: {name:?}, cluster: {}}}", one("clusters:"));
-        let _ = writeln!(users, "- {{name: {name:?}, user: {}}}", one("users:"));
+        let _ = writeln!(clusters, "- {{name: {name:?}, cluster: {}}}", entry("clusters:"));
+        let _ = writeln!(users, "- {{name: {name:?}, user: {}}}", entry("users:"));
         let _ = writeln!(
             named,
             "- {{name: {name:?}, context: {{cluster: {name:?}, user: {name:?}}}}}"
         );
     }
     let _ = write!(text, "clusters:\n{clusters}users:\n{users}contexts:\n{named}");
-    fs::write(path, text).expect("a place for the kubeconfig");
+    fs::write(path, text).expect("the kubeconfig can be written");
 }

@@ -12,20 +12,20 @@ use super::{ENVIRONMENT, Server, Slot};
 use crate::http;
 use crate::tools::{self, Tool};
 
-/// An AWS endpoint with a CloudFormation that behaves as AWS documents it: `tests/aws`.
+/// An AWS endpoint whose CloudFormation behaves as AWS documents it: `tests/aws`.
 #[derive(Debug)]
 pub struct Endpoint {
     url: String,
-    /// Absent where another process started it.
+    /// Absent if another process started the endpoint.
     _server: Option<Server>,
 }
 
-/// The endpoint that all tests share. Accounts do not see each other: each test takes one of its own with
+/// Returns the endpoint that all tests share. Accounts are isolated: each test uses its own account from
 /// [`Endpoint::account`]. Names of buckets are global, as on AWS.
 ///
 /// # Panics
 ///
-/// When there is none and none can be started.
+/// If there is no endpoint and none can be started.
 #[track_caller]
 pub fn aws() -> &'static Endpoint {
     static ENDPOINT: OnceLock<Endpoint> = OnceLock::new();
@@ -35,41 +35,42 @@ pub fn aws() -> &'static Endpoint {
     })
 }
 
-/// Operations on resources that are to fail. Names are patterns with `*`.
+/// Operations on resources that must fail. Names are patterns with `*`.
 #[derive(Clone, Debug, Default)]
 pub struct Fault<'a> {
-    /// `create` (a replacement too), `update`, `delete`, or `revert`: an update that a rollback makes.
+    /// `create` (including replacements), `update`, `delete`, or `revert` (an update during a rollback).
     pub operation: &'a str,
-    /// The type of the resource; all when empty.
+    /// The type of the resource; all types if empty.
     pub resource_type: &'a str,
-    /// The logical id; all when empty.
+    /// The logical id; all ids if empty.
     pub logical_id: &'a str,
-    /// The CloudFormation stack's name; all when empty.
+    /// The name of the CloudFormation stack; all stacks if empty.
     pub stack: &'a str,
-    /// The reason that CloudFormation gives.
+    /// The reason that CloudFormation reports.
     pub reason: &'a str,
-    /// How often; always when 0.
+    /// The number of failures; unlimited if 0.
     pub times: u32,
 }
 
 impl Endpoint {
-    /// Starts an endpoint for the caller alone; it takes about two seconds, and ends when this is dropped.
+    /// Starts a separate endpoint for the caller. The start takes about two seconds. The endpoint ends when the value
+    /// is dropped.
     ///
     /// # Panics
     ///
-    /// When it does not become ready.
+    /// If it does not become ready.
     #[track_caller]
     pub fn start() -> Endpoint {
         let _ = Tool::Python.path();
         Endpoint::try_start().unwrap_or_else(|error| panic!("the aws endpoint did not start: {error}"))
     }
 
-    /// The same, with an endpoint that checks signatures and rights. An access key that is an account's id is its root user, who
-    /// may do everything.
+    /// Starts an endpoint that checks signatures and permissions. An access key that equals the id of an account
+    /// belongs to its root user, who has all permissions.
     ///
     /// # Panics
     ///
-    /// When it does not become ready.
+    /// If it does not become ready.
     #[track_caller]
     pub fn start_checking_rights() -> Endpoint {
         let _ = Tool::Python.path();
@@ -105,12 +106,12 @@ impl Endpoint {
         })
     }
 
-    /// Where it is: what `AWS_ENDPOINT_URL` is to be.
+    /// Returns the URL, for `AWS_ENDPOINT_URL`.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// An account that nobody else has, in `eu-west-1`.
+    /// Returns an account in `eu-west-1` that no other caller uses.
     pub fn account(&self) -> Account<'_> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let process = u64::from(std::process::id()) % 10_000_000;
@@ -118,7 +119,7 @@ impl Endpoint {
         self.account_named(&format!("{:012}", 200_000_000_000 + number))
     }
 
-    /// The account with this id, which whoever names it shares.
+    /// Returns the account with this id, which is shared with all callers that name it.
     pub fn account_named(&self, id: &str) -> Account<'_> {
         Account {
             endpoint: self,
@@ -128,11 +129,11 @@ impl Endpoint {
         }
     }
 
-    /// Empties every account. Only for an endpoint of one's own.
+    /// Empties every account. Only for a separate endpoint.
     ///
     /// # Panics
     ///
-    /// When it is gone.
+    /// If the endpoint does not answer.
     #[track_caller]
     pub fn reset(&self) {
         self.control("POST", "/_ministack/reset", "");
@@ -152,11 +153,11 @@ pub struct Account<'a> {
     endpoint: &'a Endpoint,
     id: String,
     region: String,
-    /// Whose these calls are; absent, the root user's.
+    /// The credentials of the caller; absent for the root user.
     credentials: Option<Credentials>,
 }
 
-/// The credentials of a principal, as IAM or STS gave them.
+/// The credentials of a principal from IAM or STS.
 #[derive(Clone, Debug)]
 pub struct Credentials {
     key: String,
@@ -165,11 +166,11 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Of `{"AccessKeyId": …, "SecretAccessKey": …, "SessionToken": …}`; users have no token.
+    /// Parses `{"AccessKeyId": …, "SecretAccessKey": …, "SessionToken": …}`. Users have no token.
     ///
     /// # Panics
     ///
-    /// When it is something else.
+    /// If a key is missing.
     #[track_caller]
     pub fn of(answer: &Json) -> Credentials {
         let text = |key: &str| answer[key].as_str().map(str::to_owned);
@@ -182,24 +183,24 @@ impl Credentials {
 }
 
 impl Account<'_> {
-    /// Its 12 digits, which are its access key too.
+    /// Returns the id of 12 digits, which is also the access key.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The region that calls go to.
+    /// Returns the region of the calls.
     pub fn region(&self) -> &str {
         &self.region
     }
 
-    /// The same account in another region.
+    /// Returns the same account in another region.
     #[must_use]
     pub fn in_region(mut self, region: &str) -> Self {
         region.clone_into(&mut self.region);
         self
     }
 
-    /// The same account, as somebody in it.
+    /// Returns the same account with the credentials of another principal.
     #[must_use]
     pub fn acting_as(&self, credentials: Credentials) -> Self {
         Account {
@@ -208,7 +209,7 @@ impl Account<'_> {
         }
     }
 
-    /// The variables with which AWS's own clients find it.
+    /// Returns the environment variables that AWS clients read.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         let (key, secret, token) = self.keys();
         let mut variables = vec![
@@ -222,7 +223,7 @@ impl Account<'_> {
         variables
     }
 
-    /// The access key, the secret, and the token of a session.
+    /// Returns the access key, the secret, and the token of a session.
     fn keys(&self) -> (String, String, Option<String>) {
         match &self.credentials {
             Some(Credentials { key, secret, token }) => (key.clone(), secret.clone(), token.clone()),
@@ -230,11 +231,11 @@ impl Account<'_> {
         }
     }
 
-    /// Calls an operation with AWS's client for Python: `account.call("s3", "get_bucket_tagging", json!({"Bucket": name}))`.
+    /// Calls an operation with boto3: `account.call("s3", "get_bucket_tagging", json!({"Bucket": name}))`.
     ///
     /// # Panics
     ///
-    /// When it is refused.
+    /// If the call fails.
     #[track_caller]
     pub fn call(&self, service: &str, operation: &str, parameters: Json) -> Json {
         match self.try_call(service, operation, parameters) {
@@ -243,11 +244,11 @@ impl Account<'_> {
         }
     }
 
-    /// The same; the error is the code and the message that came back.
+    /// Calls an operation. The error contains the code and the message of the answer.
     ///
     /// # Panics
     ///
-    /// When the client itself cannot run.
+    /// If the client cannot run.
     #[track_caller]
     pub fn try_call(&self, service: &str, operation: &str, parameters: Json) -> Result<Json, String> {
         static CLIENT: Mutex<Option<Client>> = Mutex::new(None);
@@ -264,12 +265,12 @@ impl Account<'_> {
         }
     }
 
-    /// All that the account holds, in every service and region: a text for each item, by store, region and name. The objects
-    /// of a bucket are items of their own.
+    /// Lists all items of the account, in every service and region, by store, region and name. The objects of a bucket
+    /// are separate items.
     ///
     /// # Panics
     ///
-    /// When the endpoint is gone.
+    /// If the endpoint does not answer.
     #[track_caller]
     pub fn items(&self) -> BTreeMap<String, String> {
         let path = format!("/_endpoint/inventory/{}", self.id);
@@ -298,7 +299,7 @@ impl Account<'_> {
             .control("POST", "/_endpoint/faults", &body.to_string());
     }
 
-    /// Makes each operation on a resource of this account take that long, so that `*_IN_PROGRESS` is seen.
+    /// Delays each operation on a resource of this account, so that tests can observe `*_IN_PROGRESS`.
     #[track_caller]
     pub fn delay(&self, time: Duration) {
         let body = json!({"account": self.id, "seconds": time.as_secs_f64()});
@@ -307,7 +308,7 @@ impl Account<'_> {
     }
 }
 
-/// `tests/aws/client.py`, running for as long as this process does.
+/// The process of `tests/aws/client.py`, which runs as long as this process.
 #[derive(Debug)]
 struct Client {
     _child: Child,
@@ -349,7 +350,7 @@ fn python() -> Command {
     command
 }
 
-/// One HTTP request to the endpoint's own paths.
+/// Sends a request to one of the endpoint's own paths.
 fn request(url: &str, method: &str, path: &str, body: &str) -> Result<String, String> {
     let request = http::Request {
         method,

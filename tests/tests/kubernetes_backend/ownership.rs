@@ -201,12 +201,12 @@ async fn a_conflict_names_the_other_field_manager() {
     assert_eq!(
         failures[0].kind,
         FailureKind::Conflict {
-            manager: "somebody-else".into()
+            manager: "other-manager".into()
         }
     );
     let words = error.to_string();
     for line in [
-        "platform/conflict/configmap-settings: ConfigMap `settings` in namespace `conflict` has a field conflict: `data.color` is managed by `somebody-else`",
+        "platform/conflict/configmap-settings: ConfigMap `settings` in namespace `conflict` has a field conflict: `data.color` is managed by `other-manager`",
         "declared at components.yaml:7:3",
         "help: remove the field from this stack or from the other manager, or take it over with `--take-over`",
     ] {

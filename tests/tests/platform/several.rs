@@ -64,8 +64,10 @@ fn deploys_each_component_to_its_own_target() {
     let plan = ["plan", "-e", "live", "--detailed-exitcode"];
     let refused = terrace.run(&plan).expect(1).stderr;
     assert!(
-        refused.contains(&format!("no credentials were found for account `{}`", second.id()))
-            && refused.contains("--profile archive"),
+        refused.contains(&format!(
+            "no credentials were found for account `{}`",
+            second.id()
+        )) && refused.contains("--profile archive"),
         "{refused}"
     );
     let terrace = terrace.variable("AWS_SHARED_CREDENTIALS_FILE", stack.path().join("credentials"));
