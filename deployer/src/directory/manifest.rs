@@ -328,6 +328,12 @@ impl OnDisk {
 
 /// Parses the documents of a YAML or JSON file.
 fn parse(bytes: &[u8]) -> Result<Vec<Value>, String> {
+    // The parser reports an empty file with a message about Rust types.
+    let text = String::from_utf8_lossy(bytes);
+    let mut lines = text.lines().map(str::trim_start);
+    if lines.all(|line| line.is_empty() || line.starts_with('#')) {
+        return Err("it contains no document".to_owned());
+    }
     let mut values = Vec::new();
     for document in serde_yaml::Deserializer::from_slice(bytes) {
         let value = Value::deserialize(document).map_err(|error| error.to_string())?;

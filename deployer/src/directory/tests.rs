@@ -358,17 +358,20 @@ fn shows_the_deletion_of_an_object_added_to_a_managed_file() {
 fn replaces_a_file_that_is_not_valid_yaml() {
     let folder = Folder::new();
     folder.deliver(&platform());
-    folder.write("kubernetes/finance/web.yaml", "a: [");
-    let plan = folder.plan(&platform());
-    assert_eq!(plan.changes().count(), 2, "{}", render(&plan, false));
-    for step in plan.changes() {
-        let reason = &step.change.reason;
-        assert!(
-            reason.starts_with("`kubernetes/finance/web.yaml` is not a valid manifest ("),
-            "{reason}"
-        );
+    for (text, problem) in [("a: [", ""), ("", "it contains no document")] {
+        folder.write("kubernetes/finance/web.yaml", text);
+        let plan = folder.plan(&platform());
+        assert_eq!(plan.changes().count(), 2, "{}", render(&plan, false));
+        let expected = format!("`kubernetes/finance/web.yaml` is not a valid manifest ({problem}");
+        for step in plan.changes() {
+            assert!(
+                step.change.reason.starts_with(&expected),
+                "{}",
+                step.change.reason
+            );
+        }
+        folder.deliver(&platform());
     }
-    folder.deliver(&platform());
 }
 
 #[test]
