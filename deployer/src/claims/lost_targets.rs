@@ -32,7 +32,7 @@ pub(super) struct Left {
 }
 
 impl LostTargets {
-    /// The commands for an environment that changed its places.
+    /// Writes the commands for an environment that changed its places.
     fn help_moved(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (folder, environment) = (self.folder.display(), &self.environment);
         for (purpose, command, flag) in [

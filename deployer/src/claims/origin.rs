@@ -64,7 +64,7 @@ impl StackOrigin {
 }
 
 impl fmt::Display for StackOrigin {
-    /// `github.com/acme/platform//stacks/lake`, `laptop:/srv/lake`, or `laptop:/srv/lake (first commit 1a2b3c4d)`.
+    /// Writes `github.com/acme/platform//stacks/lake`, `laptop:/srv/lake`, or `laptop:/srv/lake (first commit 1a2b3c4d)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.repository, &self.place) {
             (Some(repository), _) => f.write_str(repository)?,

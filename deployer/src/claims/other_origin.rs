@@ -26,7 +26,7 @@ pub struct OtherOrigin {
 }
 
 impl OtherOrigin {
-    /// The line that names the target that both directories deploy to.
+    /// Returns the line that names the target that both directories deploy to.
     pub fn declared(&mut self) -> Option<&mut Location> {
         self.shared.as_mut()?.1.as_mut()
     }

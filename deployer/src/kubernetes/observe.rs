@@ -102,14 +102,14 @@ impl Kubernetes {
             existing: namespaces.clone(),
             ..Coming::of(wanted.bundle, wanted.target)
         });
-        let unlabelled = missing
+        let unlabeled = missing
             .iter()
             .map(|group| self.get_missing(group, &by_id, namespaces.as_ref()));
-        let unlabelled: Vec<Vec<Got<'_>>> = unlabelled.collect::<FuturesUnordered<_>>().try_collect().await?;
+        let unlabeled: Vec<Vec<Got<'_>>> = unlabeled.collect::<FuturesUnordered<_>>().try_collect().await?;
         let (mut lacks, mut server_message) = (Vec::new(), None);
         let mut found = Vec::new();
-        for got in unlabelled.into_iter().flatten() {
-            match got {
+        for result in unlabeled.into_iter().flatten() {
+            match result {
                 Got::Object(id, object) => found.push((id, object)),
                 Got::Denied(lack, words) => {
                     // The messages of the server differ only in the object.
@@ -136,7 +136,7 @@ impl Kubernetes {
             }
         }
         seen.extend(live.keys().cloned());
-        for found in self.unlabelled(&kinds, wanted, &seen, &by_id).await? {
+        for found in self.unlabeled(&kinds, wanted, &seen, &by_id).await? {
             live.insert(found.id.clone(), found);
         }
         remember_released(wanted, &mut live);
@@ -144,7 +144,7 @@ impl Kubernetes {
     }
 
     /// Returns the recorded objects that have lost their label and are in no bundle. An earlier release dropped them.
-    async fn unlabelled(
+    async fn unlabeled(
         &self,
         kinds: &Kinds,
         wanted: Wanted<'_>,
