@@ -463,7 +463,7 @@ fn requires_approval_for_each_resource_that_loses_data() {
     let refused = run(apply(&plan, &access(folder.0.path()), &half, |_| {})).unwrap_err();
     expect![[r#"
         this would lose data, so nothing was done
-          if that is what you expected, approve each by its address:
+          if that is what you want, approve each by its address:
             --approve 'finance/lake/raw'"#]]
     .assert_eq(&refused.to_string());
     assert_eq!((refused.exit_code(), folder.files()), (4, before));
@@ -530,7 +530,7 @@ fn reports_a_changed_ledger_entry() {
     folder.edit(".terrace/ledger/00000001", "\"ana\"", "\"ben\"");
     let shown = folder.shown(&platform());
     assert!(
-        shown.contains("entry 2 of the ledger in OUT/.terrace does not follow"),
+        shown.contains("entry 2 of the ledger in OUT/.terrace does not match the previous entry"),
         "{shown}"
     );
 }

@@ -1,4 +1,4 @@
-//! The cause why an object is not ready: the pod, the container, or the event.
+//! Finds the cause of an object that is not ready: a pod, a container, or an event.
 
 use std::time::Duration;
 
