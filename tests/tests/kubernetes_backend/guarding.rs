@@ -62,7 +62,7 @@ async fn deleting_a_namespace_requires_approval_for_its_claims() {
     assert_eq!(
         refusal,
         "this would lose data, so nothing was done
-  Namespace claimed is deleted with all that is in it:
+  Namespace claimed is deleted with everything in it:
     PersistentVolumeClaim written, managed by `kubectl-client-side-apply`
   if that is what you want, approve each by its address:
     --approve 'platform/claimed/namespace-claimed'
