@@ -15,7 +15,7 @@ use crate::targets::Targets;
 
 /// The places that `terrace forget` is about to forget.
 pub struct Forgetting {
-    /// The environment, or a stand-in for one that only `terrace.lock` still names.
+    /// The environment, or a placeholder for one that only `terrace.lock` still names.
     bundle: Bundle,
     /// The places to forget.
     places: BTreeMap<Text, Place>,
@@ -257,7 +257,7 @@ impl Forgetting {
     }
 }
 
-/// Creates a stand-in for an environment that the stack no longer contains.
+/// Creates a placeholder for an environment that the stack no longer contains.
 fn unnamed(platform: &Text, environment: &str) -> Bundle {
     Bundle {
         platform: platform.clone(),

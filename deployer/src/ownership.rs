@@ -38,7 +38,7 @@ pub enum Mark {
     Ours,
     /// The mark of another environment, by its name.
     Other(Text),
-    /// No mark.
+    /// There is none.
     Absent,
 }
 
@@ -222,7 +222,7 @@ impl Identities {
                 home.shown()
             );
             return Err(Failure::new(FailureKind::Broken, message)
-                .hint("another user changed it; delete it to continue: Terrace then recognizes its resources by the evidence of its own writes"));
+                .hint("another user changed it; delete it to continue: Terrace then recognizes its resources by the traces of its writes"));
         }
         let recorded = serde_json::from_slice(&bytes).map_err(|error| unreadable(&key, &error))?;
         Ok(Some(Identities {

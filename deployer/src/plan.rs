@@ -206,7 +206,7 @@ pub struct Content {
 }
 
 impl Content {
-    /// Returns the address of an object in a container that has no address of its own. `name` is its kind and name:
+    /// Returns the address of an object in a container that does not have its own address. `name` is its kind and name:
     /// `Secret/precious`.
     pub fn address_in(container: &Address, name: &str) -> Address {
         let key = match &container.key {

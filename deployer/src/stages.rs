@@ -128,7 +128,7 @@ impl Planned<'_> {
     }
 }
 
-/// What happens in this plan to an artifact that uses a part.
+/// The fate of an artifact that uses a part.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum User {
     Changes,

@@ -32,7 +32,7 @@ resources:
       Code: {S3Bucket: "{{ asset('src').bucket }}", S3Key: "{{ asset('src').key }}"}
 "#;
 
-/// Prints an archive as JSON: names, modes and contents. Uses Python's zip reader, which is independent of ours.
+/// Prints an archive as JSON: names, modes and contents. Uses Python's zip reader, which is independent of Terrace.
 const LIST: &str = "
 import json, sys, zipfile
 archive = zipfile.ZipFile(sys.argv[1])

@@ -316,7 +316,7 @@ fn goldens_fail_on_missing_extra_and_different_files() {
     assert!(run.stdout.contains("old.yaml"), "{}", run.stdout);
     let _ = terrace.run(&["test", "--update"]).expect(0);
 
-    scratch.write("golden/README.md", "what these are\n");
+    scratch.write("golden/README.md", "these are the golden files\n");
     fs::remove_file(scratch.path().join(file)).expect("a file");
     let _ = terrace.run(&["test"]).expect(1);
     let _ = terrace.variable("UPDATE_EXPECT", "1").run(&["test"]).expect(0);

@@ -136,7 +136,7 @@ fn the_endpoint_deploys_the_templates_of_modules() {
             for (number, file) in case.files.iter().filter(|file| is_template(file)).enumerate() {
                 let text = fs::read_to_string(file).expect("a template");
                 let template: Json = serde_json::from_str(&text).expect("JSON");
-                // Stand-ins for the outputs of other stacks.
+                // Placeholders for the outputs of other stacks.
                 let parameters: Vec<Json> = entries(&template["Parameters"])
                     .map(|(name, _)| json!({"ParameterKey": name, "ParameterValue": "arn:aws:sqs:eu-west-1:111122223333:other"}))
                     .collect();

@@ -125,7 +125,7 @@ pub(super) fn left_alone(
     foreign.collect()
 }
 
-/// Plans the removal of an artifact of ours that is no longer wanted.
+/// Plans the removal of one of our artifacts that is no longer wanted.
 pub(super) fn removal(backend: &dyn Backend, live: &Live, approved: &BTreeSet<Address>) -> Change {
     if let Err(why) = backend.may_delete(live) {
         return Change::of(Action::Release, format!("no longer in the stack, and {why}"));

@@ -44,7 +44,7 @@ pub(super) async fn take_along(
     };
     for step in &mut plan.steps {
         let contents = found.remove(&step.artifact).unwrap_or_default();
-        // A CloudFormation stack has no address of its own: only its contents require approval.
+        // A CloudFormation stack does not have its own address: only its contents require approval.
         let container = live
             .get(&step.artifact)
             .filter(|_| step.change.members.is_empty());

@@ -27,7 +27,7 @@ pub(super) struct Previewed {
 /// The maximum number of concurrent requests.
 pub(super) const PARALLEL: usize = 16;
 
-/// Previews every selected artifact: first those that need no values of others, then those whose sources have been
+/// Previews every selected artifact: first those that need no late values, then those whose sources have been
 /// previewed.
 pub(super) async fn preview(
     targets: &Targets,

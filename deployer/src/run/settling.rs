@@ -98,7 +98,7 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
         }
     }
 
-    /// Returns a stand-in for a deleted artifact.
+    /// Returns a placeholder for a deleted artifact.
     fn gone(&self) -> Live {
         Live {
             id: self.step.artifact.clone(),

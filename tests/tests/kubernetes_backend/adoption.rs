@@ -323,7 +323,7 @@ async fn a_restored_copy_of_our_object_is_foreign() {
     assert_eq!(object(&stack, "configmap", "settings"), before);
 }
 
-/// Without the state store, the evidence of our own writes proves ownership, and no foreign object becomes ours.
+/// Without the state store, the traces of our writes prove ownership, and no foreign object becomes ours.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_state_store_loses_only_history() {
     let stack = Stack::new("storeless");

@@ -145,7 +145,7 @@ spec: {parts: [a, b]}
 /// writes.
 #[tokio::test(flavor = "multi_thread")]
 async fn creates_updates_and_deletes_every_kind() {
-    // A cluster of its own, so that the server's counters include only our requests.
+    // A separate cluster, so that the server's counters include only our requests.
     let cluster = Cluster::start();
     let stack = Stack::in_cluster("kinds", &cluster);
     let plan = stack.plan(ALL_KINDS).await;

@@ -1,4 +1,4 @@
-//! Objects that are deleted along with a container, and that have no step of their own in the plan.
+//! Objects that are deleted along with a container, and that do not have their own step in the plan.
 
 use std::time::Duration;
 
@@ -78,7 +78,7 @@ async fn deleting_a_namespace_requires_approval_for_its_claims() {
 }
 
 /// Deleting a namespace requires approval for every object in it, of any kind. Objects that Kubernetes creates, and
-/// objects of our own objects, do not count.
+/// objects that belong to our objects, do not count.
 #[tokio::test(flavor = "multi_thread")]
 async fn refuses_to_delete_a_namespace_with_foreign_objects() {
     let mut stack = Stack::new("inhabited");
@@ -302,7 +302,7 @@ spec:
 /// permissions.
 #[tokio::test(flavor = "multi_thread")]
 async fn refuses_to_delete_a_namespace_whose_contents_cannot_be_listed() {
-    // A cluster of its own, because permissions of the user `limited` must not affect other tests.
+    // A separate cluster, because permissions of the user `limited` must not affect other tests.
     let cluster = servers::Cluster::start();
     let admin = Stack::in_cluster("hidden", &cluster);
     admin.apply(NAMESPACE).await;

@@ -116,7 +116,7 @@ subjects: [{{apiGroup: rbac.authorization.k8s.io, kind: User, name: limited}}]
 /// Starting without permissions, each refusal names the missing rule. Read permissions are enough for a plan.
 #[tokio::test(flavor = "multi_thread")]
 async fn reports_the_rule_for_each_missing_permission() {
-    // A cluster of its own, because permissions of the user `limited` must not affect other tests.
+    // A separate cluster, because permissions of the user `limited` must not affect other tests.
     let cluster = servers::Cluster::start();
     let admin = Stack::in_cluster("limited", &cluster);
     let limited = Stack {

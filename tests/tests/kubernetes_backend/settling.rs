@@ -357,7 +357,7 @@ async fn namespace_timed_out() {
         ),
         "{words}"
     );
-    // The namespace is wanted again while it is being deleted: it is created after the deletion.
+    // The stack contains the namespace again while it is being deleted: it is created after the deletion.
     let again = format!(
         "{NAMESPACE}---\n{{apiVersion: v1, kind: ConfigMap, metadata: {{name: settings, namespace: $N}}, data: {{a: b}}}}"
     );

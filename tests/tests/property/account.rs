@@ -44,7 +44,7 @@ fn component(scene: &mut Scene<'_, '_>) -> Option<(String, String)> {
     ))
 }
 
-/// Returns the name of a stack of ours that exists.
+/// Returns the name of one of our stacks that exists.
 fn one_of_ours(scene: &mut Scene<'_, '_>) -> Option<(String, String)> {
     let (name, address) = component(scene)?;
     let owned = scene
@@ -74,7 +74,7 @@ fn tags(scene: &mut Scene<'_, '_>) -> Json {
     }
 }
 
-/// Creates a foreign stack with a name of ours, in a random state.
+/// Creates a foreign stack with one of our names, in a random state.
 fn squat(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let (name, address) = component(scene)?;
     let number = scene.random.below(1000);
@@ -126,7 +126,7 @@ fn squat(scene: &mut Scene<'_, '_>) -> Option<Act> {
     )
 }
 
-/// Updates a stack of ours and adds foreign resources to it.
+/// Updates one of our stacks and adds foreign resources to it.
 fn add_to_ours(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let (name, _) = one_of_ours(scene)?;
     let number = scene.random.below(1000);
@@ -155,7 +155,7 @@ fn template(scene: &Scene<'_, '_>, name: &str) -> Option<Json> {
     }
 }
 
-/// Deletes a stack of ours with its resources, unless they are retained.
+/// Deletes one of our stacks with its resources, unless they are retained.
 fn delete(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let (name, _) = one_of_ours(scene)?;
     drop_stack(scene, &name)?;
@@ -170,7 +170,7 @@ fn drop_stack(scene: &Scene<'_, '_>, name: &str) -> Option<()> {
     gone.then_some(())
 }
 
-/// Deletes a stack of ours and creates a foreign stack with its name.
+/// Deletes one of our stacks and creates a foreign stack with its name.
 fn recreate(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let (name, address) = one_of_ours(scene)?;
     drop_stack(scene, &name)?;
@@ -187,7 +187,7 @@ fn recreate(scene: &mut Scene<'_, '_>) -> Option<Act> {
     )
 }
 
-/// Removes our tags from a stack of ours.
+/// Removes our tags from one of our stacks.
 fn strip(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let (name, _) = one_of_ours(scene)?;
     let stripped =
@@ -196,7 +196,7 @@ fn strip(scene: &mut Scene<'_, '_>) -> Option<Act> {
     Act::new(format!("strip tags of stack {name}"))
 }
 
-/// Creates a resource outside of all stacks, with a name of ours.
+/// Creates a resource outside of all stacks, with one of our names.
 fn loose(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let (name, _) = component(scene)?;
     let account = &scene.world.account;

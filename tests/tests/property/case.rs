@@ -1,5 +1,4 @@
-//! One case: a random stack, with commands and foreign acts in turn. It fails if a command changes a resource of
-//! others.
+//! One case: a random stack, with commands and foreign acts in turn. It fails if a command changes a foreign resource.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
@@ -13,7 +12,7 @@ use crate::foreign::{self, Act, Scene};
 use crate::stack::{Environment, Stack};
 use crate::world::{Servers, World};
 
-/// A foreign resource with a name of ours.
+/// A foreign resource with one of our names.
 #[derive(Debug)]
 struct Taken {
     environment: &'static str,
@@ -223,7 +222,7 @@ impl Case<'_> {
         format!("{owner}/{}", part.name)
     }
 
-    /// Applies or destroys. If that is refused, the user approves the loss of their own data, or adopts a resource.
+    /// Applies or destroys. If that is refused, the user approves the loss of data, or adopts a resource.
     fn apply(&mut self, environment: &Environment, arguments: &[&str]) -> Result<(), String> {
         let mut run = self.command(environment, arguments)?;
         if run.code == 4 {
@@ -293,7 +292,7 @@ impl Case<'_> {
         }
     }
 
-    /// Checks that retained resources, which were adopted and have left the stack, carry no mark of ours.
+    /// Checks that retained resources, which were adopted and have left the stack, do not carry our mark.
     fn released(&mut self, environment: &Environment, everything: bool) -> Result<(), String> {
         let parts = self.stack.parts.iter().filter(|part| part.wanted);
         let wanted: Vec<&str> = parts.map(|part| part.shape.name).collect();

@@ -157,7 +157,7 @@ fn create(scene: &mut Scene<'_, '_>, collection: &str, body: &Json) -> Option<()
     api.apply(&path, body).ok().map(|_| ())
 }
 
-/// Creates a foreign object in a namespace of ours, or of a CRD of ours.
+/// Creates a foreign object in one of our namespaces, or of one of our CRDs.
 fn guest(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let places = ours(scene);
     let spaces: Vec<&Place> = places.iter().filter(|place| place.kind == "Namespace").collect();
@@ -193,7 +193,7 @@ fn guest(scene: &mut Scene<'_, '_>) -> Option<Act> {
     Act::new(format!("guest {} guest-{number} in {space}", body["kind"]))
 }
 
-/// Copies an object of ours into another namespace with all its metadata, like a test restore of a backup.
+/// Copies one of our objects into another namespace with all its metadata, like a test restore of a backup.
 fn restore(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let api = &scene.world.servers.api;
     let attic = format!("{}-attic", scene.stack.id);
@@ -215,7 +215,7 @@ fn restore(scene: &mut Scene<'_, '_>) -> Option<Act> {
     Act::new(format!("restore {} {} into {attic}", place.kind, place.name))
 }
 
-/// Deletes an object of ours and creates a foreign one with its name.
+/// Deletes one of our objects and creates a foreign one with its name.
 fn recreate(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let api = &scene.world.servers.api;
     let place = one_of_ours(scene, |place| {
@@ -247,7 +247,7 @@ fn recreate(scene: &mut Scene<'_, '_>) -> Option<Act> {
     }
 }
 
-/// Removes our labels from an object of ours.
+/// Removes our labels from one of our objects.
 fn strip(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let place = one_of_ours(scene, |place| place.namespace != "terrace-system")?;
     let nothing = json!({"metadata": {"labels": null}});
@@ -268,7 +268,7 @@ fn strip(scene: &mut Scene<'_, '_>) -> Option<Act> {
     ))
 }
 
-/// Deletes an object of ours.
+/// Deletes one of our objects.
 fn delete(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let place = one_of_ours(scene, |place| {
         !["Namespace", "CustomResourceDefinition"].contains(&place.kind.as_str())
@@ -281,7 +281,7 @@ fn delete(scene: &mut Scene<'_, '_>) -> Option<Act> {
     ))
 }
 
-/// Clears the managedFields of an object of ours.
+/// Clears the managedFields of one of our objects.
 fn clear_managers(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let place = one_of_ours(scene, |place| place.namespace != "terrace-system")?;
     let cleared = json!({"metadata": {"managedFields": [{}]}});
@@ -310,7 +310,7 @@ fn lose_state(scene: &mut Scene<'_, '_>) -> Option<Act> {
     (!stored.is_empty()).then(|| Act::new("lose the state store"))?
 }
 
-/// Writes a file to the target's directory: a foreign one, or an edit of ours.
+/// Writes a file to the target's directory: a foreign one, or an edited one of ours.
 fn file(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let files = scene
         .ours

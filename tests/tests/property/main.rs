@@ -34,7 +34,7 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 #[test]
-fn no_command_changes_resources_of_others() {
+fn no_command_changes_foreign_resources() {
     let servers = Servers::start();
     let started = Instant::now();
     let seeds = match number("TERRACE_CASE") {
