@@ -228,14 +228,12 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-fn declared(origin: &Origin) -> String {
+/// Names the line of the component, and the line of the module that defines the resource if that is another one.
+pub(crate) fn declared(origin: &Origin) -> String {
     if origin.component == origin.resource {
         format!("declared at {}", origin.resource)
     } else {
-        format!(
-            "declared at {}, for the component at {}",
-            origin.resource, origin.component
-        )
+        format!("declared at {}, defined at {}", origin.component, origin.resource)
     }
 }
 

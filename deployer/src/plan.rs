@@ -223,7 +223,7 @@ impl Content {
 impl fmt::Display for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.owner {
-            Some(owner) => write!(f, "{}, managed by `{owner}`", self.shown),
+            Some(owner) => write!(f, "{}, created by `{owner}`", self.shown),
             None => f.write_str(&self.shown),
         }
     }

@@ -222,7 +222,7 @@ async fn refuses_to_adopt_a_stack_that_cannot_be_updated() {
     assert_eq!(error.exit_code(), 4);
     expect![[r#"
         platform/jobs/queue: CloudFormation stack `acme-dev-platform-jobs` cannot be adopted: its status is ROLLBACK_COMPLETE; its owner must bring it into a stable status first
-          declared at module:lake/module.yaml:3:1, for the component at components.yaml:3:1
+          declared at components.yaml:3:1, defined at module:lake/module.yaml:3:1
           help: to leave it alone, rename the component"#]]
     .assert_eq(&error.to_string());
     assert_eq!(estate.status("jobs"), "ROLLBACK_COMPLETE");

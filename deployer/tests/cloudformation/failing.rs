@@ -27,7 +27,7 @@ async fn a_create_that_fails_reports_its_cause_and_is_retried_by_the_next_apply(
         failed: create CloudFormation stack acme-dev-platform-jobs
         platform/jobs/beta: `acme-dev-platform-jobs` could not be created and was rolled back
           cause: `Beta` (AWS::SQS::Queue): CREATE_FAILED: the limit of queues is reached
-          declared at module:lake/module.yaml:11:1, for the component at components.yaml:3:1"#]]
+          declared at components.yaml:3:1, defined at module:lake/module.yaml:11:1"#]]
     .assert_eq(&error);
     assert_eq!(estate.status("jobs"), "ROLLBACK_COMPLETE");
     expect![[r#"
@@ -57,7 +57,7 @@ async fn an_update_that_fails_is_rolled_back_and_retried_by_the_next_apply() {
         failed: update CloudFormation stack acme-dev-platform-jobs
         platform/jobs/beta: `acme-dev-platform-jobs` could not be updated and was rolled back to its last stable state
           cause: `Beta` (AWS::SQS::Queue): UPDATE_FAILED: not today
-          declared at module:lake/module.yaml:11:1, for the component at components.yaml:3:1"#]]
+          declared at components.yaml:3:1, defined at module:lake/module.yaml:11:1"#]]
     .assert_eq(&error);
     assert_eq!(estate.status("jobs"), "UPDATE_ROLLBACK_COMPLETE");
     assert_eq!(estate.status("other"), "UPDATE_COMPLETE");
@@ -120,7 +120,7 @@ async fn a_rollback_that_fails_reports_the_command_that_continues_it() {
         failed: update CloudFormation stack acme-dev-platform-jobs
         platform/jobs/beta: `acme-dev-platform-jobs` could not be updated, and its rollback failed
           cause: `Beta` (AWS::SQS::Queue): UPDATE_FAILED: not today
-          declared at module:lake/module.yaml:11:1, for the component at components.yaml:3:1
+          declared at components.yaml:3:1, defined at module:lake/module.yaml:11:1
           help: fix the cause of the failed rollback (see the events of the stack), then run
             aws cloudformation continue-update-rollback --stack-name acme-dev-platform-jobs --region eu-west-1
             and run this command again"#]]
@@ -287,7 +287,7 @@ async fn reports_a_missing_permission_with_its_policy_statement() {
         failed: create CloudFormation stack acme-dev-platform-jobs
         platform/jobs/queue: the credentials lack the permission `cloudformation:CreateChangeSet` on `acme-dev-platform-jobs`
           server response: User: arn:aws:iam::1:user/ben is not authorized to do that (AccessDenied)
-          declared at module:lake/module.yaml:3:1, for the component at components.yaml:3:1
+          declared at components.yaml:3:1, defined at module:lake/module.yaml:3:1
           a rule that would allow it:
             {"Effect": "Allow", "Action": "cloudformation:CreateChangeSet", "Resource": "arn:aws:cloudformation:eu-west-1:ACCOUNT:stack/acme-dev-platform-jobs/*"}"#]]
     .assert_eq(&error);
@@ -346,7 +346,7 @@ async fn reports_early_validation_errors_by_resource() {
         failed: create CloudFormation stack acme-dev-platform-lake
         platform/lake/raw: `acme-dev-platform-lake` could not be created and was rolled back
           cause: `Raw` (AWS::S3::Bucket): Resource of type 'AWS::S3::Bucket' with identifier 'acme-dev-lake-ACCOUNT' already exists.
-          declared at module:lake/module.yaml:11:1, for the component at components.yaml:3:1
+          declared at components.yaml:3:1, defined at module:lake/module.yaml:11:1
           help: choose another name: Terrace cannot import an existing resource into a stack yet. The existing one may hold data: an earlier stack retained it, or another user created it"#]]
     .assert_eq(&error);
 }

@@ -213,7 +213,7 @@ async fn refuses_a_replacement_with_the_same_name() {
         .to_string();
     expect![[r#"
         platform/sales/machine: `StateMachineType` of `Machine` cannot be changed: CloudFormation creates the new `AWS::StepFunctions::StateMachine` before it deletes the old one, and both would have the name "sales"
-          declared at module:lake/module.yaml:10:1, for the component at components.yaml:3:1
+          declared at components.yaml:3:1, defined at module:lake/module.yaml:10:1
           help: change `StateMachineName` as well, or remove the resource in one apply and declare it again in the next"#]]
     .assert_eq(&error);
 }
@@ -241,7 +241,7 @@ async fn leaves_a_foreign_stack_alone() {
     };
     expect![[r#"
         CloudFormation stack acme-dev-platform-jobs exists already and is managed by `other.dev`
-          declared at module:lake/module.yaml:3:1, for the component at components.yaml:3:1
+          declared at components.yaml:3:1, defined at module:lake/module.yaml:3:1
           help: to manage it here from now on, adopt it: --adopt 'platform/jobs'
             to leave it alone, give yours another name, or remove it from the stack"#]]
     .assert_eq(&refused(&estate).await);

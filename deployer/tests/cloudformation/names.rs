@@ -59,13 +59,13 @@ async fn refuses_to_move_a_retained_bucket_to_another_stack() {
     estate.approve("lake", "Raw");
     refused(&estate, expect![[r#"
         platform/pond/raw: `AWS::S3::Bucket` `acme-dev-raw-ACCOUNT` cannot be created: `platform/lake/raw` has this name and is retained in the account
-          declared at module:lake/module.yaml:10:1, for the component at components.yaml:3:1
+          declared at components.yaml:3:1, defined at module:lake/module.yaml:10:1
           help: keep the resource where it is declared now, or choose another name: Terrace cannot import an existing resource into a stack yet"#]]).await;
     // The same holds if the plan deletes the whole stack.
     estate.drop_component("lake");
     refused(&estate, expect![[r#"
         platform/pond/raw: `AWS::S3::Bucket` `acme-dev-raw-ACCOUNT` cannot be created: `platform/lake/raw` has this name and is retained in the account
-          declared at module:lake/module.yaml:10:1, for the component at components.yaml:3:1
+          declared at components.yaml:3:1, defined at module:lake/module.yaml:10:1
           help: keep the resource where it is declared now, or choose another name: Terrace cannot import an existing resource into a stack yet"#]]).await;
 }
 
@@ -86,7 +86,7 @@ async fn refuses_another_key_for_a_resource_with_an_explicit_name() {
     );
     refused(&estate, expect![[r#"
         platform/lake/raw2: `AWS::S3::Bucket` `acme-dev-raw-ACCOUNT` cannot be created: `platform/lake/raw` has this name and is retained in the account
-          declared at module:lake/module.yaml:10:1, for the component at components.yaml:3:1
+          declared at components.yaml:3:1, defined at module:lake/module.yaml:10:1
           help: keep the resource where it is declared now, or choose another name: Terrace cannot import an existing resource into a stack yet"#]]).await;
     estate.want(
         "lake",
@@ -95,7 +95,7 @@ async fn refuses_another_key_for_a_resource_with_an_explicit_name() {
     );
     refused(&estate, expect![[r#"
         platform/lake/queue2: `AWS::SQS::Queue` `jobs` cannot be created: `platform/lake/queue` has this name and is deleted only afterwards
-          declared at module:lake/module.yaml:11:1, for the component at components.yaml:3:1
+          declared at components.yaml:3:1, defined at module:lake/module.yaml:11:1
           help: choose another name, or remove the old resource in one apply and declare the new one in the next"#]]).await;
 }
 
@@ -109,7 +109,7 @@ async fn the_next_plan_finds_a_bucket_that_destroy_retained() {
     estate.try_apply(&plan).await.expect("the destroy must succeed");
     refused(&estate, expect![[r#"
         platform/lake/raw: bucket `acme-dev-raw-ACCOUNT` cannot be created: it already exists in this account
-          declared at module:lake/module.yaml:10:1, for the component at components.yaml:3:1
+          declared at components.yaml:3:1, defined at module:lake/module.yaml:10:1
           help: choose another name: Terrace cannot import an existing bucket into a stack yet. No stack of this environment contains the bucket, and it may hold data: an earlier stack may have retained it"#]]).await;
 }
 
@@ -129,7 +129,7 @@ async fn refuses_to_recreate_a_retained_bucket_of_an_incomplete_stack() {
     estate.approve("lake", "Raw");
     refused(&estate, expect![[r#"
         platform/lake/raw: `AWS::S3::Bucket` `acme-dev-raw-ACCOUNT` cannot be created again: its incomplete stack must be deleted first, which retains the existing one in the account
-          declared at module:lake/module.yaml:10:1, for the component at components.yaml:3:1
+          declared at components.yaml:3:1, defined at module:lake/module.yaml:10:1
           help: choose another name: Terrace cannot import an existing resource into a stack yet"#]]).await;
 }
 
@@ -143,7 +143,7 @@ async fn refuses_a_name_that_another_stack_uses() {
         &estate,
         expect![[r#"
         platform/more/queue: `AWS::SQS::Queue` `jobs` cannot be created: `platform/jobs/queue` has this name
-          declared at module:lake/module.yaml:10:1, for the component at components.yaml:3:1
+          declared at components.yaml:3:1, defined at module:lake/module.yaml:10:1
           help: rename one of them"#]],
     )
     .await;

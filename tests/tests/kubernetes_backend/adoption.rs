@@ -37,12 +37,12 @@ async fn refuses_to_manage_foreign_objects() {
     assert_eq!(
         refusal,
         "platform/theirs/configmap-settings: ConfigMap theirs/settings exists already and is managed by `kubectl-create`
-  declared at components.yaml:7:3, for the component at components.yaml:1:3
+  declared at components.yaml:1:3, defined at components.yaml:7:3
   help: to manage it here from now on, adopt it: --adopt 'platform/theirs/configmap-settings'
     to leave it alone, give yours another name, or remove it from the stack
 
 platform/theirs/namespace-theirs: Namespace theirs exists already and is managed by `kubectl-create`
-  declared at components.yaml:7:3, for the component at components.yaml:1:3
+  declared at components.yaml:1:3, defined at components.yaml:7:3
   help: to manage it here from now on, adopt it: --adopt 'platform/theirs/namespace-theirs'
     to leave it alone, give yours another name, or remove it from the stack"
     );

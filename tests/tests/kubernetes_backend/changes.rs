@@ -466,7 +466,7 @@ metadata: {{name: one, namespace: $N}}
     for line in [
         "platform/rejected/service-web: the server rejects `spec.ports[0].port` and `spec.ports[0].targetPort` of Service `web` in namespace `rejected`",
         "server response: Service \"web\" is invalid: [spec.ports[0].port: Invalid value: 99999: must be between 1 and 65535, inclusive",
-        "declared at components.yaml:7:3, for the component at components.yaml:1:3",
+        "declared at components.yaml:1:3, defined at components.yaml:7:3",
         "platform/rejected/configmap-lost: namespace `no-such-namespace` does not exist",
         "platform/rejected/gadget-one: the cluster does not serve `Gadget` at `example.org/v1`",
     ] {

@@ -53,7 +53,7 @@ async fn deleting_a_namespace_requires_approval_for_its_claims() {
             let moved: Vec<&str> = moved.iter().map(|moved| &*moved.what).collect();
             assert_eq!(
                 moved,
-                ["it now contains PersistentVolumeClaim written, managed by `kubectl-client-side-apply`"]
+                ["it now contains PersistentVolumeClaim written, created by `kubectl-client-side-apply`"]
             );
         }
         other => panic!("it was to be refused: {other:?}"),
@@ -63,7 +63,7 @@ async fn deleting_a_namespace_requires_approval_for_its_claims() {
         refusal,
         "this would lose data, so nothing was done
   Namespace claimed is deleted with everything in it:
-    PersistentVolumeClaim written, managed by `kubectl-client-side-apply`
+    PersistentVolumeClaim written, created by `kubectl-client-side-apply`
   if that is what you want, approve each by its address:
     --approve 'platform/claimed/namespace-claimed'
     --approve 'platform/claimed/namespace-claimed[\"PersistentVolumeClaim/written\"]'"
@@ -102,9 +102,9 @@ async fn refuses_to_delete_a_namespace_with_foreign_objects() {
         r#"{"apiVersion": "inhabited.example.com/v1", "kind": "Ledger", "metadata": {"name": "theirs", "namespace": "$N"}}"#,
     );
     let expected_lines = [
-        "    Deployment theirs, managed by `kubectl-create`",
-        "    Ledger.inhabited.example.com theirs, managed by `kubectl-client-side-apply`",
-        "    Secret precious, managed by `kubectl-create`",
+        "    Deployment theirs, created by `kubectl-create`",
+        "    Ledger.inhabited.example.com theirs, created by `kubectl-client-side-apply`",
+        "    Secret precious, created by `kubectl-create`",
         "    --approve 'platform/inhabited/namespace-inhabited[\"Secret/precious\"]'",
         "    --approve 'platform/inhabited/namespace-inhabited[\"Deployment/theirs\"]'",
         "    --approve 'platform/inhabited/customresourcedefinition-ledgers.inhabited.example.com[\"Ledger.inhabited.example.com/inhabited/theirs\"]'",
@@ -135,7 +135,7 @@ async fn refuses_to_delete_a_namespace_with_foreign_objects() {
     stack.kubectl("create configmap late --namespace=$N --from-literal=a=b");
     let refusal = stack.refusal_of(&plan).await;
     assert!(
-        refusal.contains("Namespace inhabited: it now contains ConfigMap late, managed by `kubectl-create`"),
+        refusal.contains("Namespace inhabited: it now contains ConfigMap late, created by `kubectl-create`"),
         "{refusal}"
     );
     stack.kubectl("delete configmap late --namespace=$N");
@@ -171,7 +171,7 @@ async fn does_not_delete_objects_that_are_created_during_the_apply() {
     .await;
     let message = words(result);
     assert!(
-        message.contains("Namespace overtaken was not deleted: it contains objects that were added after the plan was made: Secret precious, managed by `kubectl-create`"),
+        message.contains("Namespace overtaken was not deleted: it contains objects that were added after the plan was made: Secret precious, created by `kubectl-create`"),
         "{message}"
     );
     assert!(
@@ -199,7 +199,7 @@ async fn many_objects_are_approved_as_a_set() {
     let plan = stack.plan("").await;
     let refusal = stack.refusal_of(&plan).await;
     assert!(
-        refusal.contains("    30 objects of kind ConfigMap (c00, c01, c02 and others), managed by `kubectl-client-side-apply`\n"),
+        refusal.contains("    30 objects of kind ConfigMap (c00, c01, c02 and others), created by `kubectl-client-side-apply`\n"),
         "{refusal}"
     );
     stack.approved = plan.approvals().into_iter().cloned().collect();
@@ -239,7 +239,7 @@ metadata: {name: ours, namespace: $N}
     assert_eq!(plan.loses_data(), [&definition, &theirs].into_iter().collect());
     let refusal = stack.refusal_of(&plan).await;
     assert!(
-        refusal.contains("Ledger.defined.example.com default/theirs, managed by `kubectl-client-side-apply`"),
+        refusal.contains("Ledger.defined.example.com default/theirs, created by `kubectl-client-side-apply`"),
         "{refusal}"
     );
     // A CRD that is replaced requires the same approval.
@@ -336,7 +336,7 @@ async fn refuses_to_delete_a_namespace_whose_contents_cannot_be_listed() {
     );
     let refusal = limited.refusal("").await;
     assert!(
-        refusal.contains("Secret precious, managed by `kubectl-create`"),
+        refusal.contains("Secret precious, created by `kubectl-create`"),
         "{refusal}"
     );
 }

@@ -207,7 +207,7 @@ async fn a_conflict_names_the_other_field_manager() {
     let words = error.to_string();
     for line in [
         "platform/conflict/configmap-settings: ConfigMap `settings` in namespace `conflict` has a field conflict: `data.color` is managed by `other-manager`",
-        "declared at components.yaml:7:3",
+        "declared at components.yaml:1:3, defined at components.yaml:7:3",
         "help: remove the field from this stack or from the other manager, or take it over with `--take-over`",
     ] {
         assert!(words.contains(line), "{line}\n{words}");

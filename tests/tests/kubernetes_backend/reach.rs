@@ -261,11 +261,11 @@ async fn reports_all_missing_permissions_at_once() {
         the credentials lack permissions for 3 objects in namespace `sales`
           server response: WORDS
           platform/tenants/configmap-more: `get` ConfigMap sales/more
-            declared at components.yaml:7:3, for the component at components.yaml:1:3
+            declared at components.yaml:1:3, defined at components.yaml:7:3
           platform/tenants/configmap-settings: `get` ConfigMap sales/settings
-            declared at components.yaml:7:3, for the component at components.yaml:1:3
+            declared at components.yaml:1:3, defined at components.yaml:7:3
           platform/tenants/serviceaccount-runner: `get` ServiceAccount sales/runner
-            declared at components.yaml:7:3, for the component at components.yaml:1:3
+            declared at components.yaml:1:3, defined at components.yaml:7:3
           a rule that would allow it:
             # in a Role of namespace sales
             - apiGroups: [""]
@@ -315,11 +315,11 @@ async fn reports_all_missing_permissions_at_once() {
     expect![[r#"
         the credentials lack permissions for 3 objects in namespace `sales`, so nothing was applied
           platform/tenants/configmap-more: `create` and `patch` ConfigMap sales/more
-            declared at components.yaml:7:3, for the component at components.yaml:1:3
+            declared at components.yaml:1:3, defined at components.yaml:7:3
           platform/tenants/configmap-settings: `create` and `patch` ConfigMap sales/settings
-            declared at components.yaml:7:3, for the component at components.yaml:1:3
+            declared at components.yaml:1:3, defined at components.yaml:7:3
           platform/tenants/serviceaccount-runner: `create` and `patch` ServiceAccount sales/runner
-            declared at components.yaml:7:3, for the component at components.yaml:1:3
+            declared at components.yaml:1:3, defined at components.yaml:7:3
           a rule that would allow it:
             # in a Role of namespace sales
             - apiGroups: [""]
@@ -345,7 +345,7 @@ async fn reports_all_missing_permissions_at_once() {
     let denied = words(limited.try_apply(&changed).await);
     expect![[r#"
         platform/tenants/configmap-settings: the credentials lack the permission to `patch` configmaps in namespace `sales`, so nothing was applied
-          declared at components.yaml:7:3, for the component at components.yaml:1:3
+          declared at components.yaml:1:3, defined at components.yaml:7:3
           a rule that would allow it:
             # in a Role of namespace sales
             - apiGroups: [""]
@@ -364,7 +364,7 @@ async fn reports_all_missing_permissions_at_once() {
           platform/tenants/configmap-settings: `delete` ConfigMap finance/settings
           platform/tenants/configmap-more: `delete` ConfigMap sales/more
           platform/tenants/configmap-settings: `patch` ConfigMap sales/settings
-            declared at components.yaml:7:3, for the component at components.yaml:1:3
+            declared at components.yaml:1:3, defined at components.yaml:7:3
           platform/tenants/serviceaccount-runner: `delete` ServiceAccount sales/runner
           the rules that would allow it:
             # in a Role of namespace finance
