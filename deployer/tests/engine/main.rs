@@ -223,7 +223,7 @@ async fn after_a_failure_nothing_is_deleted_and_the_next_apply_completes() {
         "delete CloudFormation stack broken-testing-platform-notes: skipped"
     );
     let message = report.to_string();
-    assert!(message.contains("declared at web.yaml:7:3"), "{message}");
+    assert!(message.contains("defined at web.yaml:7:3"), "{message}");
     assert!(
         message.contains("ImagePullBackOff") || message.contains("pull"),
         "{message}"
