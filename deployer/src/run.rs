@@ -82,22 +82,22 @@ impl<'a, E: Fn(Event) + Send + Sync> Run<'a, E> {
             awaited: self.plan.changes().flat_map(|step| &step.after).collect(),
             permits: Semaphore::new(PARALLEL),
         };
-        let (takes_away, brings): (Vec<&Step>, Vec<&Step>) =
+        let (deletions, changes): (Vec<&Step>, Vec<&Step>) =
             self.plan.steps.iter().partition(|step| step.takes_away());
-        let mut brought = BTreeMap::new();
-        self.group(&brings, &shared, &mut brought).await;
-        let mut taken = BTreeMap::new();
-        if brought.values().all(|outcome| *outcome == Outcome::Done) {
-            self.group(&takes_away, &shared, &mut taken).await;
+        let mut change_outcomes = BTreeMap::new();
+        self.group(&changes, &shared, &mut change_outcomes).await;
+        let mut deletion_outcomes = BTreeMap::new();
+        if change_outcomes.values().all(|outcome| *outcome == Outcome::Done) {
+            self.group(&deletions, &shared, &mut deletion_outcomes).await;
         } else {
             let reason = "deletions run only after all other steps complete";
-            self.skip(&takes_away, reason, &mut taken);
+            self.skip(&deletions, reason, &mut deletion_outcomes);
         }
         let reported = self.plan.steps.iter().filter_map(|step| {
             let of_group = if step.takes_away() {
-                &mut taken
+                &mut deletion_outcomes
             } else {
-                &mut brought
+                &mut change_outcomes
             };
             let outcome = of_group.remove(&step.artifact)?;
             // An unchanged step is reported only if waiting for it failed.
@@ -503,11 +503,11 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
             .request(|| self.backend.preview(artifact, live, values, &options))
             .await?;
         let replaced = |change: &Change| -> BTreeSet<_> {
-            let taken = change
+            let replaced_members = change
                 .members
                 .iter()
                 .filter(|member| member.action >= Action::Replace);
-            taken
+            replaced_members
                 .map(|member| (member.logical_id.clone(), member.action))
                 .collect()
         };

@@ -147,8 +147,8 @@ pub(crate) fn add_later(
         .iter()
         .map(|step| (step.artifact.clone(), step.wave))
         .collect();
-    let brings = steps.iter().filter(|step| !step.takes_away());
-    let last = brings.map(|step| step.wave).max().unwrap_or(0);
+    let first_steps = steps.iter().filter(|step| !step.takes_away());
+    let last = first_steps.map(|step| step.wave).max().unwrap_or(0);
     let mut added = Vec::new();
     for step in steps.iter_mut() {
         let (Some(later), Some(artifact)) = (divided.remove(&step.artifact), wanted.artifact(&step.artifact))

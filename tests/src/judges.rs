@@ -58,10 +58,10 @@ pub fn kubernetes_validate(files: &[PathBuf]) -> Result<(), String> {
 
 /// Checks definitions of state machines with asl-validator. An error lists the findings.
 pub fn asl_validator(files: &[PathBuf]) -> Result<(), String> {
-    for some in files.chunks(200) {
+    for chunk in files.chunks(200) {
         let mut node = Command::new("node");
         node.arg(Tool::Node.path());
-        for file in some {
+        for file in chunk {
             node.arg("--json-path").arg(file);
         }
         judge(&mut node, "", "is valid")?;

@@ -23,7 +23,7 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
         let began = Instant::now();
         let mut pause = Duration::from_millis(200);
         let mut reported: Option<(String, Instant)> = None;
-        let mut away: Option<Instant> = None;
+        let mut unreachable_since: Option<Instant> = None;
         loop {
             let look = self
                 .request(|| self.backend.look(&self.step.artifact, artifact, ticket))
@@ -31,12 +31,13 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
             let look = match look {
                 // The system continues without us, so a short network failure does not end the wait.
                 Err(failure)
-                    if failure.may_pass() && away.get_or_insert_with(Instant::now).elapsed() < AWAY =>
+                    if failure.may_pass()
+                        && unreachable_since.get_or_insert_with(Instant::now).elapsed() < AWAY =>
                 {
                     Look::Waiting(failure.message)
                 }
                 look => {
-                    away = None;
+                    unreachable_since = None;
                     look.map_err(Ended::Unsettled)?
                 }
             };

@@ -60,7 +60,7 @@ impl Fenced {
         }
     }
 
-    fn wants(&self, version: &str, cpu: &str) {
+    fn write_stack(&self, version: &str, cpu: &str) {
         let text = COMPONENTS
             .replace("NAME", self.name)
             .replace("VERSION", version)
@@ -114,9 +114,9 @@ fn resume(child: Child) -> (Option<i32>, String) {
 #[test]
 fn a_suspended_apply_does_not_overwrite_a_newer_one() {
     let fenced = Fenced::new("fence-newer");
-    fenced.wants("old", "300");
+    fenced.write_stack("old", "300");
     let first = fenced.stopped_in_the_middle();
-    fenced.wants("new", "1");
+    fenced.write_stack("new", "1");
     let second = fenced.terrace.run(&["apply", "-e", "live", "--yes"]).expect(0);
     assert!(
         second.stderr.contains("waiting for the lock"),
@@ -142,14 +142,14 @@ fn a_suspended_apply_does_not_overwrite_a_newer_one() {
 #[test]
 fn an_apply_that_was_suspended_longer_than_its_lease_stops() {
     let fenced = Fenced::new("fence-late");
-    fenced.wants("old", "300");
+    fenced.write_stack("old", "300");
     let apply = fenced.stopped_in_the_middle();
     thread::sleep(Duration::from_secs(18));
     let (code, words) = resume(apply);
     assert_eq!(code, Some(3), "{words}");
     assert!(words.contains("the lock of this environment was lost"), "{words}");
     assert_eq!(fenced.version(), None);
-    fenced.wants("new", "1");
+    fenced.write_stack("new", "1");
     let _ = fenced.terrace.run(&["apply", "-e", "live", "--yes"]).expect(0);
     assert_eq!(fenced.version().as_deref(), Some("new"));
     let _ = fenced.terrace.run(&["destroy", "-e", "live", "--yes"]).expect(0);
@@ -159,12 +159,12 @@ fn an_apply_that_was_suspended_longer_than_its_lease_stops() {
 #[test]
 fn refuses_to_wait_for_a_manually_created_lease() {
     let fenced = Fenced::new("fence-endless");
-    fenced.wants("new", "1");
+    fenced.write_stack("new", "1");
     let _ = fenced.terrace.run(&["apply", "-e", "live", "--yes"]).expect(0);
     fenced.cluster.apply(
         "{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: fence-endless.live, namespace: terrace-system}, spec: {holderIdentity: ben, leaseDurationSeconds: 3600}}",
     );
-    fenced.wants("newer", "1");
+    fenced.write_stack("newer", "1");
     let begun = Instant::now();
     let refused = fenced.terrace.run(&["apply", "-e", "live", "--yes"]).expect(1);
     assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
@@ -212,7 +212,7 @@ resources:
 fn a_suspended_apply_does_not_overwrite_stacks_of_a_newer_one() {
     let account = servers::aws().account();
     let stack = Scratch::new("fence-stacks");
-    let wants = |version: &str| {
+    let write_stack = |version: &str| {
         let text = STACKS
             .replace("ACCOUNT", account.id())
             .replace("VERSION", version);
@@ -225,12 +225,12 @@ fn a_suspended_apply_does_not_overwrite_stacks_of_a_newer_one() {
         value.split(' ').next().unwrap_or_default().to_owned()
     };
     let terrace = Terrace::in_directory(stack.path()).account(&account);
-    wants("zero");
+    write_stack("zero");
     let _ = terrace.run(&["bootstrap", "-e", "live"]).expect(0);
     let _ = terrace.run(&["apply", "-e", "live", "--yes"]).expect(0);
     assert_eq!(second(), "zero");
 
-    wants("old");
+    write_stack("old");
     account.delay(Duration::from_secs(6));
     let old = terrace.start(&["apply", "-e", "live", "--yes"]);
     let begun = Instant::now();
@@ -246,7 +246,7 @@ fn a_suspended_apply_does_not_overwrite_stacks_of_a_newer_one() {
     }
     signal(&old, "-STOP");
     account.delay(Duration::ZERO);
-    wants("new");
+    write_stack("new");
     let new = terrace.run(&["apply", "-e", "live", "--yes"]).expect(0);
     assert!(new.stderr.contains("waiting for the lock"), "{}", new.stderr);
     assert_eq!(second(), "new");

@@ -63,8 +63,8 @@ fn killed_after(last: usize) {
             .iter()
             .any(|call| call.starts_with(verb) && call.contains("/leases"))
     };
-    let anything = !finished.stderr.contains("no changes were necessary");
-    if anything && lease("POST") && !lease("DELETE") {
+    let changed = !finished.stderr.contains("no changes were necessary");
+    if changed && lease("POST") && !lease("DELETE") {
         let waiting = "waiting for the lock, held by ";
         assert!(
             finished.stderr.contains(waiting),

@@ -470,16 +470,16 @@ fn a_saved_plan_is_checked_against_the_claims_and_updates_the_lock_file() {
     // An apply from another directory does not update the file, and reports that.
     lab.queues(&["lake", "orders"]);
     let _ = lab.run(&["plan", "-e", "dev", "--save", "plan.json"], 0);
-    let away = Lab::new();
-    away.stack.write("plan.json", &lab.stack.read("plan.json"));
-    let elsewhere = away
+    let other_lab = Lab::new();
+    other_lab.stack.write("plan.json", &lab.stack.read("plan.json"));
+    let elsewhere = other_lab
         .terrace()
         .account(&lab.account)
         .run(&["apply", "plan.json"])
         .expect(0)
         .stderr;
     assert_contains(&elsewhere, &["`terrace.lock` was not updated"]);
-    assert_eq!(away.lock(), None);
+    assert_eq!(other_lab.lock(), None);
     let _ = lab.apply(0);
     assert_contains(&lab.lock().expect("the lock file exists"), &["orders: 1"]);
     let _ = lab.destroy(0);

@@ -41,7 +41,7 @@ resources:
 
 #[test]
 fn deploys_each_component_to_its_own_target() {
-    let (here, there) = (servers::kubernetes(), Cluster::start());
+    let (first_cluster, second_cluster) = (servers::kubernetes(), Cluster::start());
     let (first, second) = (servers::aws().account(), servers::aws().account());
     let place = format!("spread-{}", std::process::id());
     let stack = Scratch::new("spread");
@@ -51,7 +51,10 @@ fn deploys_each_component_to_its_own_target() {
         .replace("PLACE", &place);
     stack.write("platform.yaml", &platform);
     let kubeconfig = stack.path().join("kubeconfig");
-    servers::write_kubeconfig(&kubeconfig, &[("here", here), ("there", &there)]);
+    servers::write_kubeconfig(
+        &kubeconfig,
+        &[("here", first_cluster), ("there", &second_cluster)],
+    );
     let keys = format!(
         "[archive]\naws_access_key_id = {}\naws_secret_access_key = test\n",
         second.id()
@@ -93,12 +96,15 @@ fn deploys_each_component_to_its_own_target() {
         let data = found["data"].as_object()?.values().map(path);
         Some(data.collect::<Vec<_>>())
     };
-    assert_eq!(settings(here, "home-settings"), Some(vec![jobs, kept.clone()]));
-    assert_eq!(settings(&there, "outpost-settings"), Some(vec![kept]));
-    assert_eq!(settings(here, "outpost-settings"), None);
+    assert_eq!(
+        settings(first_cluster, "home-settings"),
+        Some(vec![jobs, kept.clone()])
+    );
+    assert_eq!(settings(&second_cluster, "outpost-settings"), Some(vec![kept]));
+    assert_eq!(settings(first_cluster, "outpost-settings"), None);
 
     let _ = terrace.run(&["destroy", "-e", "live", "--yes"]).expect(0);
-    assert_eq!(there.get(&["namespace", &place]), None);
+    assert_eq!(second_cluster.get(&["namespace", &place]), None);
     for account in [&first, &second] {
         let left = account.call("cloudformation", "describe_stacks", json!({}));
         assert_eq!(left["Stacks"], json!([]));

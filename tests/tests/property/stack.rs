@@ -314,12 +314,12 @@ impl Stack {
 
     /// Adds the components that others depend on.
     fn complete(&mut self) {
-        let wants = |stack: &Stack, names: &[&str]| {
+        let uses_any = |stack: &Stack, names: &[&str]| {
             let mut parts = stack.parts.iter();
             parts.any(|part| part.wanted && names.contains(&part.shape.name))
         };
-        let need_base = wants(self, &["disk", "web", "mixed"]);
-        let need_alerts = wants(self, &["mixed"]);
+        let need_base = uses_any(self, &["disk", "web", "mixed"]);
+        let need_alerts = uses_any(self, &["mixed"]);
         for part in &mut self.parts {
             part.wanted |= part.shape.name == "base" && need_base;
             part.wanted |= part.shape.name == "alerts" && need_alerts;
