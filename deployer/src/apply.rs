@@ -56,7 +56,7 @@ impl Cancel {
         (Canceller(sender), Cancel(receiver))
     }
 
-    /// Whether a stop was requested.
+    /// Returns whether a stop was requested.
     pub fn is_cancelled(&self) -> bool {
         *self.0.borrow()
     }
@@ -112,7 +112,7 @@ pub enum Outcome {
 }
 
 impl Report {
-    /// Whether every step is complete, and the lock was held throughout.
+    /// Returns whether every step is complete, and the lock was held throughout.
     pub fn is_complete(&self) -> bool {
         self.lost_lock.is_none() && self.steps.iter().all(|(_, outcome)| *outcome == Outcome::Done)
     }
@@ -426,7 +426,7 @@ fn same_targets(plan: &Plan, targets: &Targets) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether the last release must be completed although the plan changes nothing: it was interrupted, or had a different
+/// Returns whether the last release must be completed although the plan changes nothing: it was interrupted, or had a different
 /// bundle.
 async fn unfinished(plan: &Plan, targets: &Targets) -> Result<bool, Error> {
     let history = History::read_end(&targets.home).await?;
@@ -439,7 +439,7 @@ async fn unfinished(plan: &Plan, targets: &Targets) -> Result<bool, Error> {
     })
 }
 
-/// The failure of an apply that was stopped before its first step.
+/// Creates the failure of an apply that was stopped before its first step.
 fn stopped_early() -> Failure {
     Failure::new(
         crate::FailureKind::Cancelled,
@@ -589,7 +589,7 @@ async fn begin(
     Ok(())
 }
 
-/// The artifacts of a target whose steps have such an action.
+/// Returns the artifacts of a target whose steps have such an action.
 fn artifacts(plan: &Plan, target: &Text, does: impl Fn(Action) -> bool) -> BTreeSet<ArtifactId> {
     let steps = plan.changes().filter(|step| step.target == *target);
     let steps = steps.filter(|step| does(step.change.action));

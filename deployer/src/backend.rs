@@ -112,7 +112,7 @@ pub trait Backend: Send + Sync {
         None
     }
 
-    /// Whether an artifact waits until all its late values are known. A directory does not fill them in: there they
+    /// Returns whether an artifact waits until all its late values are known. A directory does not fill them in: there they
     /// remain placeholders.
     fn fills_late_values(&self) -> bool {
         true
@@ -235,12 +235,12 @@ pub struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    /// The wanted artifacts of this target.
+    /// Iterates over the wanted artifacts of this target.
     pub fn artifacts(&self) -> impl Iterator<Item = &'a Artifact> + use<'a> {
         of_target(self.bundle, self.target)
     }
 
-    /// The artifacts of this target that the last release delivered and that are no longer wanted.
+    /// Iterates over the artifacts of this target that the last release delivered and that are no longer wanted.
     pub fn dropped(&self) -> impl Iterator<Item = &'a Artifact> + use<'a> {
         let bundle = self.bundle;
         let target = self.target;
@@ -314,12 +314,12 @@ impl Basis {
     /// The fact that an operation was running when the plan was made (a CloudFormation stack that was being created).
     pub const IN_PROGRESS: &str = "in progress";
 
-    /// The basis of an artifact that does not exist.
+    /// Creates the basis of an artifact that does not exist.
     pub fn absent() -> Basis {
         Basis::default()
     }
 
-    /// Whether this is the basis of an artifact that exists.
+    /// Returns whether this is the basis of an artifact that exists.
     pub fn exists(&self) -> bool {
         !self.0.is_empty()
     }

@@ -11,13 +11,13 @@ pub trait Shapes {
     /// Returns how the list at a path is compared. Indices in the path are those of the later value.
     fn list(&self, path: &[Segment]) -> ListShape;
 
-    /// Whether the map at a path is replaced as a whole, never merged.
+    /// Returns whether the map at a path is replaced as a whole, never merged.
     fn is_atomic(&self, path: &[Segment]) -> bool {
         let _ = path;
         false
     }
 
-    /// Whether the scalar at a path is a Kubernetes quantity: `1` and `1000m` are the same there.
+    /// Returns whether the scalar at a path is a Kubernetes quantity: `1` and `1000m` are the same there.
     fn is_quantity(&self, path: &[Segment]) -> bool {
         let _ = path;
         false
@@ -58,7 +58,7 @@ pub fn diff(before: &Value, after: &Value, shapes: &dyn Shapes) -> Vec<Field> {
     walk.fields
 }
 
-/// Whether two values are the same quantity.
+/// Returns whether two values are the same quantity.
 pub fn same_quantity(before: &Value, after: &Value) -> bool {
     match (quantity(before), quantity(after)) {
         (Some(before), Some(after)) => before == after,

@@ -162,7 +162,7 @@ impl Failure {
         self
     }
 
-    /// Whether the same request may succeed shortly afterwards, without any other change.
+    /// Returns whether the same request may succeed shortly afterwards, without any other change.
     pub fn may_pass(&self) -> bool {
         matches!(self.kind, FailureKind::Unreachable | FailureKind::Throttled)
     }

@@ -158,7 +158,7 @@ impl Forgetting {
         Ok(self.done(Some((release, at.home.shown())), notes))
     }
 
-    /// Whether one of the places to forget contains the state store.
+    /// Returns whether one of the places to forget contains the state store.
     fn moves_home(&self, targets: &Targets) -> bool {
         let now = targets.places.state_store();
         self.places

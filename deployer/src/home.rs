@@ -19,10 +19,10 @@ use crate::failure::Failure;
 /// Values may exceed the size limit of the underlying store; an implementation splits them (a Secret is limited to 1
 /// MiB).
 pub trait Home: Send + Sync {
-    /// The display name: `namespace terrace-system of cluster acme-prod`.
+    /// Returns the display name: `namespace terrace-system of cluster acme-prod`.
     fn shown(&self) -> String;
 
-    /// The reason why nothing can be written yet, if a read has found that the store does not exist and an apply does
+    /// Returns the reason why nothing can be written yet, if a read has found that the store does not exist and an apply does
     /// not create it.
     fn missing(&self) -> Option<Failure> {
         None

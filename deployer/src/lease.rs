@@ -140,7 +140,7 @@ fn locked(holder: &Holder) -> Failure {
     )
 }
 
-/// The failure for a lease that is too long to wait for: another program must have written it.
+/// Creates the failure for a lease that is too long to wait for: another program must have written it.
 fn too_long(other: &LeaseRecord, remedy: String) -> Failure {
     let mut failure = locked(&other.holder);
     let who = match &*other.holder.who {
@@ -170,7 +170,7 @@ struct State {
 }
 
 impl State {
-    /// Whether the lease is lost for good: another apply has it, or could have acquired it.
+    /// Returns whether the lease is lost for good: another apply has it, or could have acquired it.
     fn is_lost(&mut self, length: Duration) -> bool {
         self.lost |= self.renewed.elapsed() >= length;
         self.lost
@@ -244,7 +244,7 @@ impl Drop for Lease {
     }
 }
 
-/// The deadline of the holder, which is before the one of waiting applies.
+/// Returns the deadline of the holder, which is before the one of waiting applies.
 fn own_length(length: Duration) -> Duration {
     length * 4 / 5
 }

@@ -96,7 +96,7 @@ impl Lockfile {
 }
 
 impl LockedEnvironment {
-    /// Whether this record may belong to the directory of this origin.
+    /// Returns whether this record may belong to the directory of this origin.
     pub(crate) fn is_of(&self, origin: &StackOrigin) -> bool {
         match (&self.origin, &origin.repository) {
             (Some(recorded), Some(_)) => recorded.eq_ignore_ascii_case(&origin.to_string()),

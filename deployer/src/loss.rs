@@ -43,7 +43,7 @@ pub(crate) enum Fate {
     Unprotected(&'static str),
 }
 
-/// Whether a resource holds data, by its class or by the mark that a release left on it.
+/// Returns whether a resource holds data, by its class or by the mark that a release left on it.
 ///
 /// `mark` is the mark of the live resource, `released` the declaration of the last release. Only both together remove
 /// the guard of a resource whose class is data, because any user can have written the mark.
@@ -95,7 +95,7 @@ pub(crate) fn fate_of_object(live: &Value, holds: bool, action: Action) -> Optio
     }
 }
 
-/// Whether an object holds data, by its kind, its fields, its mark and the declaration of the last release.
+/// Returns whether an object holds data, by its kind, its fields, its mark and the declaration of the last release.
 pub(crate) fn object_holds_data(live: &Value, released: Option<bool>) -> bool {
     let text = |key: &str| live.get(key).and_then(Value::as_str).unwrap_or_default();
     let class = data_of_object(text("apiVersion"), text("kind"), live).data.class;
@@ -216,7 +216,7 @@ impl Change {
             .chain(&self.loses_identity)
     }
 
-    /// Whether this requires no more approvals than `planned`.
+    /// Returns whether this requires no more approvals than `planned`.
     pub(crate) fn takes_no_more_than(&self, planned: &Change) -> bool {
         self.loses_data.is_subset(&planned.loses_data)
             && self.loses_identity.is_subset(&planned.loses_identity)
@@ -285,7 +285,7 @@ fn removed_guards(old: &Value, new: &Value, desired: &Member) -> Vec<terrace_cat
     found
 }
 
-/// The loss of the mark that a resource holds data, and therefore of its guard.
+/// Creates the loss of the mark that a resource holds data, and therefore of its guard.
 fn unguarded(path: &[&str]) -> terrace_catalog::Loss {
     terrace_catalog::Loss {
         path: path.iter().map(|key| Segment::Key((*key).into())).collect(),

@@ -74,17 +74,17 @@ impl Ownership {
         }
     }
 
-    /// Whether it is ours.
+    /// Returns whether it is ours.
     pub fn is_ours(&self) -> bool {
         matches!(self, Ownership::Ours { .. })
     }
 
-    /// Whether it is ours because it was adopted.
+    /// Returns whether it is ours because it was adopted.
     pub fn is_adopted(&self) -> bool {
         matches!(self, Ownership::Ours { adopted: true, .. })
     }
 
-    /// Whether it is ours and has lost our mark.
+    /// Returns whether it is ours and has lost our mark.
     pub fn lost_mark(&self) -> bool {
         matches!(self, Ownership::Ours { marked: false, .. })
     }
@@ -158,7 +158,7 @@ impl Identities {
         self
     }
 
-    /// Whether the record states that this live artifact was adopted.
+    /// Returns whether the record states that this live artifact was adopted.
     pub fn is_adopted(&self, id: &ArtifactId, identity: &str) -> bool {
         self.get(id)
             .is_some_and(|recorded| recorded.adopted && recorded.id == identity)

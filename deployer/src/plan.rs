@@ -297,7 +297,7 @@ pub enum Risk {
 }
 
 impl Risk {
-    /// Whether there is no risk.
+    /// Returns whether there is no risk.
     pub fn is_none(&self) -> bool {
         *self == Risk::None
     }
@@ -401,7 +401,7 @@ impl Change {
             .filter(move |content| !content.identities.iter().all(|id| known.contains(id)))
     }
 
-    /// Whether the value of some field is known only after other artifacts are ready.
+    /// Returns whether the value of some field is known only after other artifacts are ready.
     pub fn waits_for_values(&self) -> bool {
         let late = |fields: &[Field]| fields.iter().any(|field| field.known_after.is_some());
         late(&self.fields) || self.members.iter().any(|member| late(&member.fields))
@@ -417,7 +417,7 @@ impl Step {
         }
     }
 
-    /// Whether it runs after all steps that create or update, and only if these succeeded.
+    /// Returns whether it runs after all steps that create or update, and only if these succeeded.
     pub(crate) fn takes_away(&self) -> bool {
         matches!(self.change.action, Action::Delete | Action::Release) || self.stage == Some(Stage::Second)
     }
@@ -443,12 +443,12 @@ impl Plan {
             .filter(|step| step.change.action != Action::Keep)
     }
 
-    /// Whether an apply would change nothing.
+    /// Returns whether an apply would change nothing.
     pub fn changes_nothing(&self) -> bool {
         self.changes().next().is_none()
     }
 
-    /// Whether there is nothing to apply: nothing would change, and there is nothing to wait for.
+    /// Returns whether there is nothing to apply: nothing would change, and there is nothing to wait for.
     pub fn is_empty(&self) -> bool {
         self.changes_nothing() && self.steps.iter().all(|step| step.awaits.is_none())
     }
@@ -547,7 +547,7 @@ impl fmt::Display for Action {
 }
 
 impl fmt::Display for Subject {
-    /// `Deployment data-tenant-finance/web`.
+    /// Writes `Deployment data-tenant-finance/web`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.namespace {
             Some(namespace) => write!(f, "{} {namespace}/{}", self.kind, self.name),

@@ -50,7 +50,7 @@ impl<'a> Selection<'a> {
         self.only.is_empty() || self.only.iter().any(matches)
     }
 
-    /// Whether a live artifact is selected.
+    /// Returns whether a live artifact is selected.
     pub(crate) fn names_live(&self, live: &Live) -> bool {
         self.only.is_empty()
             || live

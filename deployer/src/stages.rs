@@ -177,7 +177,7 @@ pub(crate) fn add_later(
 }
 
 impl Plan {
-    /// Whether a step is the first stage of two that are both in the plan.
+    /// Returns whether a step is the first stage of two that are both in the plan.
     pub(crate) fn comes_back_to(&self, step: &Step) -> bool {
         let mut others = self.steps.iter();
         step.stage.is_some()
@@ -188,7 +188,7 @@ impl Plan {
 /// Shorter values occur in too many places to identify a part.
 const TELLING: usize = 6;
 
-/// Whether a string in a value contains `needle`, not as a part of a longer name.
+/// Returns whether a string in a value contains `needle`, not as a part of a longer name.
 fn mentions(value: &Value, needle: &str) -> bool {
     match value {
         Value::String(text) => needle.len() >= TELLING && has_word(text, needle),

@@ -169,7 +169,7 @@ pub(crate) fn access(folder: &Path) -> Access {
     }
 }
 
-/// No approvals and no stop request.
+/// Returns options without approvals and without a stop request.
 pub(crate) fn options() -> ApplyOptions {
     ApplyOptions {
         approved: BTreeSet::new(),

@@ -141,7 +141,7 @@ pub fn sources(artifact: &terrace_artifact::Artifact) -> Vec<&Source> {
         .collect()
 }
 
-/// CloudFormation passes a list as a string with commas.
+/// Writes a value as a parameter of CloudFormation, which passes a list as a string with commas.
 fn parameter_text(value: &Value) -> Text {
     match value {
         Value::String(text) => text.clone(),

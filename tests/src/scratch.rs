@@ -13,7 +13,7 @@ pub struct Scratch {
     path: PathBuf,
 }
 
-/// The directory that contains all scratch directories. Git stops its search for a repository here, so that a scratch
+/// Returns the directory that contains all scratch directories. Git stops its search for a repository here, so that a scratch
 /// directory does not belong to the repository of Terrace.
 pub(crate) fn directory() -> PathBuf {
     tools::root().join("target/scratch")

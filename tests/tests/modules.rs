@@ -267,7 +267,7 @@ fn paths(value: &Json, path: &str, set: &mut BTreeSet<String>) {
     }
 }
 
-/// Whether a line contains a message, with any text for its expressions.
+/// Returns whether a line contains a message, with any text for its expressions.
 fn contains_message(line: &str, message: &str) -> bool {
     let words = message.split("{{").enumerate().map(|(at, piece)| match at {
         0 => piece,

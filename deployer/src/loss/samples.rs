@@ -59,7 +59,7 @@ pub(crate) fn samples(line: &Line) -> Vec<Sample> {
 
 type Pair = (Option<Json>, Option<Json>, Verdict);
 
-/// A change in the direction that loses data, and its reverse.
+/// Returns a change in the direction that loses data, and its reverse.
 fn both_ways(more: Json, less: Json) -> Vec<Pair> {
     vec![
         (Some(more.clone()), Some(less.clone()), Verdict::Lost),

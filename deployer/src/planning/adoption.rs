@@ -92,7 +92,7 @@ impl<'a> Adoption<'a> {
     }
 }
 
-/// Whether an address or `TENANT/COMPONENT` names an artifact. A CloudFormation stack is named by any of its resources.
+/// Returns whether an address or `TENANT/COMPONENT` names an artifact. A CloudFormation stack is named by any of its resources.
 fn is_named(artifact: &Artifact, name: &str) -> bool {
     let (tenant, component) = artifact.owner();
     name.split_once('/') == Some((tenant, component))

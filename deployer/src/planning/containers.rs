@@ -11,7 +11,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::plan::{Action, Content, Plan, Step};
 use crate::targets::Targets;
 
-/// Whether a step deletes a live artifact.
+/// Returns whether a step deletes a live artifact.
 fn deletes(step: &Step) -> bool {
     matches!(step.change.action, Action::Delete | Action::Replace)
 }

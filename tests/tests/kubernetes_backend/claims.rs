@@ -18,7 +18,7 @@ spec: {{accessModes: [ReadWriteOnce], resources: {{requests: {{storage: {size}}}
     )
 }
 
-/// A Deployment whose pods mount the PersistentVolumeClaim.
+/// Returns a Deployment whose pods mount the PersistentVolumeClaim.
 fn mounting() -> String {
     workload("Deployment", "web", "replicas: 2", "web:1", "1").replace(
         "containers: [{",

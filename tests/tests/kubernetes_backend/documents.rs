@@ -26,7 +26,7 @@ pub(crate) fn in_namespace<'a>(documents: impl IntoIterator<Item = &'a str>) -> 
     yaml
 }
 
-/// A Deployment, a StatefulSet or a DaemonSet with one container; `spec` contains further fields of its `spec`.
+/// Returns a Deployment, a StatefulSet or a DaemonSet with one container; `spec` contains further fields of its `spec`.
 pub(crate) fn workload(kind: &str, name: &str, spec: &str, image: &str, cpu: &str) -> String {
     format!(
         "
@@ -43,7 +43,7 @@ spec:
     )
 }
 
-/// A Job; `spec` contains further fields of its `spec`.
+/// Returns a Job; `spec` contains further fields of its `spec`.
 pub(crate) fn job(image: &str, spec: &str) -> String {
     format!(
         "
@@ -58,7 +58,7 @@ spec:
     )
 }
 
-/// A PersistentVolumeClaim that holds data.
+/// Returns a PersistentVolumeClaim that holds data.
 pub(crate) fn archive(size: &str) -> String {
     format!(
         "

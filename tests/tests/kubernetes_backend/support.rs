@@ -36,7 +36,7 @@ pub(crate) struct Stack<'a> {
 }
 
 impl Stack<'static> {
-    /// A stack in the cluster that all tests share. Each test uses its own name.
+    /// Creates a stack in the cluster that all tests share. Each test uses its own name.
     pub(crate) fn new(name: &'static str) -> Stack<'static> {
         Stack::in_cluster(name, servers::kubernetes())
     }

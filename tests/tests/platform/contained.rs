@@ -134,7 +134,7 @@ fn connections_create_policies_only_in_isolated_namespaces_of_the_stack() {
     let _ = cluster.kubectl(&["delete", "namespace", &gateway]);
 }
 
-/// A Job of one pod, optionally with a deadline of the pod.
+/// Returns a Job of one pod, optionally with a deadline of the pod.
 fn job(name: &str, image: &str, deadline: bool) -> String {
     let mut pod = json!({
         "restartPolicy": "Never",

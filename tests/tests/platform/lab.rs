@@ -60,7 +60,7 @@ impl Lab {
         self.stack.write("environment.yaml", &text);
     }
 
-    /// The account in `eu-west-1`, as an environment names it.
+    /// Returns the account in `eu-west-1`, as an environment names it.
     pub(crate) fn aws(&self) -> String {
         self.aws_in("eu-west-1")
     }

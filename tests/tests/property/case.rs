@@ -426,12 +426,12 @@ impl Case<'_> {
     }
 }
 
-/// Whether an identity belongs to a state store.
+/// Returns whether an identity belongs to a state store.
 fn is_record(key: &str) -> bool {
     key.contains(" terrace-system/") || key.contains("s3.objects ") || key.contains("/.terrace/")
 }
 
-/// Whether an identity belongs to all environments of a directory: the namespace and the bucket of the state store, and
+/// Returns whether an identity belongs to all environments of a directory: the namespace and the bucket of the state store, and
 /// two files.
 fn is_shared(key: &str) -> bool {
     matches!(key, "directory plan.json" | "directory terrace.lock")

@@ -326,7 +326,7 @@ impl Stack {
         }
     }
 
-    /// Whether a component is in an environment, considering the targets of both.
+    /// Returns whether a component is in an environment, considering the targets of both.
     pub(crate) fn fits(shape: &Shape, environment: &Environment) -> bool {
         let files = !environment.cluster && !environment.account;
         let both = shape.cluster && shape.account; // a reference that cannot be rendered to a file

@@ -107,7 +107,7 @@ impl<'a> World<'a> {
         before
     }
 
-    /// Whether an item of the cluster belongs to this case or to no case. The ids of cases look like `w12z`.
+    /// Returns whether an item of the cluster belongs to this case or to no case. The ids of cases look like `w12z`.
     fn concerns(&self, key: &str) -> bool {
         let of_a_case = |text: &str| {
             let digits = text.trim_start_matches(|c: char| c.is_ascii_digit());
