@@ -166,7 +166,7 @@ fn directories(parent: &str) -> Vec<String> {
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
     names.sort();
-    assert!(!names.is_empty(), "nothing in {parent}/");
+    assert!(!names.is_empty(), "{parent}/ contains no directory");
     names
 }
 

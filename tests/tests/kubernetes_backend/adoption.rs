@@ -66,7 +66,10 @@ platform/theirs/namespace-theirs: Namespace theirs exists already and is managed
             "Namespace theirs is not deleted: it is managed by `kubectl-create`, not by this environment",
         ]
     );
-    let report = stack.try_apply_plan(&plan).await.expect("nothing to do");
+    let report = stack
+        .try_apply_plan(&plan)
+        .await
+        .expect("a plan without changes is applied");
     assert_eq!(report.leaves, plan.leaves);
     let after = object(&stack, "configmap", "settings");
     assert_eq!(after["data"], before["data"]);

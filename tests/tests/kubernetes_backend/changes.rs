@@ -160,7 +160,10 @@ async fn creates_updates_and_deletes_every_kind() {
     let before = requests(&cluster);
     let again = stack.plan(ALL_KINDS).await;
     assert!(again.is_empty(), "{}", show(&again));
-    stack.try_apply_plan(&again).await.expect("nothing to do");
+    stack
+        .try_apply_plan(&again)
+        .await
+        .expect("a plan without changes is applied");
     let mut after = requests(&cluster);
     after.retain(|key, count| {
         *count -= before.get(key).copied().unwrap_or_default();

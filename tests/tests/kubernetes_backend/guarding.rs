@@ -56,7 +56,7 @@ async fn deleting_a_namespace_requires_approval_for_its_claims() {
                 ["it now contains PersistentVolumeClaim written, created by `kubectl-client-side-apply`"]
             );
         }
-        other => panic!("it was to be refused: {other:?}"),
+        other => panic!("the stale plan was not refused: {other:?}"),
     }
     let refusal = stack.refusal("").await;
     assert_eq!(

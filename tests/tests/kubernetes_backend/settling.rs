@@ -57,7 +57,7 @@ fn deployment(image: &str, cpu: &str) -> String {
 
 /// An image that cannot be pulled fails the rollout, and the next version replaces the broken one.
 #[tokio::test(flavor = "multi_thread")]
-async fn deployment_failed() {
+async fn a_deployment_with_a_broken_image_fails() {
     let stack = Stack::new("deployment-failed");
     stack.apply(&in_namespace([&*deployment("web:1", "1")])).await;
     let why = why_failed(&stack, &deployment("web:broken", "1")).await;
@@ -72,7 +72,7 @@ async fn deployment_failed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deployment_timed_out() {
+async fn a_deployment_that_does_not_fit_on_a_node_times_out() {
     let stack = late("deployment-late");
     let why = why_late(&stack, &deployment("web:1", "500")).await;
     assert!(why.contains("0 of 2 pods are available; pod `web-"), "{why}");
@@ -97,7 +97,7 @@ async fn deployment_timed_out() {
 
 /// If a quota is too small, the message contains the event of the ReplicaSet.
 #[tokio::test(flavor = "multi_thread")]
-async fn deployment_over_quota() {
+async fn a_deployment_over_its_quota_reports_the_quota() {
     let quota = "
 apiVersion: v1
 kind: ResourceQuota
@@ -127,7 +127,7 @@ fn stateful_set(image: &str, cpu: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stateful_set_failed() {
+async fn a_stateful_set_with_a_broken_image_fails() {
     let stack = Stack::new("statefulset-failed");
     let why = why_failed(&stack, &stateful_set("store:broken", "1")).await;
     assert!(
@@ -139,7 +139,7 @@ async fn stateful_set_failed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stateful_set_timed_out() {
+async fn a_stateful_set_that_does_not_fit_on_a_node_times_out() {
     let why = why_late(&late("statefulset-late"), &stateful_set("store:1", "500")).await;
     assert!(
         why.contains("1 of 2 pods are created; pod `store-0` cannot be scheduled: "),
@@ -148,7 +148,7 @@ async fn stateful_set_timed_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn job_failed() {
+async fn a_job_over_its_deadline_fails() {
     let stack = Stack::new("job-failed");
     let why = why_failed(&stack, &job("migrate:broken", "activeDeadlineSeconds: 2")).await;
     assert!(
@@ -158,7 +158,7 @@ async fn job_failed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn job_timed_out() {
+async fn a_job_with_a_broken_image_times_out() {
     let why = why_late(&late("job-late"), &job("migrate:broken", "backoffLimit: 1")).await;
     assert!(why.starts_with("0 of 1 pod is complete; pod `migrate-"), "{why}");
 }
@@ -175,14 +175,14 @@ spec: {{storageClassName: {class}, accessModes: [ReadWriteOnce], resources: {{re
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn claim_timed_out() {
+async fn a_claim_without_a_storage_class_times_out() {
     let why = why_late(&late("claim-late"), &claim("no-such-class")).await;
     assert!(why.contains("it is not bound to a volume; PersistentVolumeClaim `data`: storageclass.storage.k8s.io \"no-such-class\" not found (event ProvisioningFailed)"), "{why}");
 }
 
 /// The volume of a PersistentVolumeClaim was deleted.
 #[tokio::test(flavor = "multi_thread")]
-async fn claim_failed() {
+async fn a_claim_without_its_volume_fails() {
     let mut stack = Stack::new("claim-failed");
     stack.apply(&in_namespace([&*claim("standard")])).await;
     let volume = stack.field("pvc/data --namespace=$N", ".spec.volumeName");
@@ -245,7 +245,7 @@ spec:
 
 /// A CRD with the names of another CRD.
 #[tokio::test(flavor = "multi_thread")]
-async fn custom_resource_definition_failed() {
+async fn a_crd_with_taken_names_fails() {
     let stack = Stack::new("definition-failed");
     stack.apply(&definition("widgets", "Widget")).await;
     let why = why_failed(
@@ -328,7 +328,7 @@ spec: {{size: {size}}}
 
 /// A namespace is deleted after its contents, and the failure lists the remaining contents.
 #[tokio::test(flavor = "multi_thread")]
-async fn namespace_timed_out() {
+async fn a_namespace_with_a_finalizer_inside_times_out() {
     // The controller reports the remaining contents after a few seconds.
     let stack = Stack {
         timeout: Duration::from_secs(15),
@@ -349,7 +349,10 @@ async fn namespace_timed_out() {
     )
     .await
     .expect("a plan");
-    let error = stack.try_apply_plan(&plan).await.expect_err("something stays");
+    let error = stack
+        .try_apply_plan(&plan)
+        .await
+        .expect_err("an object with a finalizer remains");
     let words = error.to_string();
     assert!(
         words.contains(

@@ -106,7 +106,10 @@ impl Lost {
                 self.attic(),
                 format!("/api/v1/namespaces/{}/configmaps/more", self.name),
             );
-            let original = self.api.get(&more, "application/json").expect("it was applied");
+            let original = self
+                .api
+                .get(&more, "application/json")
+                .expect("the ConfigMap exists");
             let mut managers = original["metadata"]["managedFields"].clone();
             for entry in managers.as_array_mut().into_iter().flatten() {
                 entry["time"] = json!("2020-01-01T00:00:00Z");
