@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use terrace_artifact::{Address, ArtifactId};
+use terrace_artifact::ArtifactId;
 
 use crate::apply::Report;
+use crate::approval::{Approval, write_refusal};
 use crate::claims::{LostTargets, OtherOrigin};
 use crate::failure::{Failure, FailureKind};
 
@@ -24,14 +25,8 @@ pub enum Error {
 pub enum Refusal {
     /// Data or an identity would be lost, or data would be retained without management. Each address has to be approved.
     DataLoss {
-        /// What is not approved yet.
-        addresses: Vec<Address>,
-        /// Those of them whose data is retained but no longer managed.
-        retains: Vec<Address>,
-        /// Those of them that have an address or a credential that others use.
-        loses_identity: Vec<Address>,
-        /// What happens to containers, each with what is deleted along with them, a line each: not all of it is ours.
-        containers: Vec<(String, Vec<String>)>,
+        /// The approvals that are missing, in the order of their addresses.
+        approvals: Vec<Approval>,
     },
     /// What the plan says may not be done: something of the same name is not ours, or is protected. All of it, not only the
     /// first.
@@ -116,35 +111,11 @@ impl fmt::Display for Error {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refusal::DataLoss {
-                addresses,
-                retains,
-                loses_identity,
-                containers,
-            } => {
-                let is_lost = |address| !retains.contains(address) && !loses_identity.contains(address);
-                let would = [
-                    (addresses.iter().any(is_lost), "lose data"),
-                    (!retains.is_empty(), "stop managing data that is retained"),
-                    (!loses_identity.is_empty(), "lose an identity that others use"),
-                ];
-                let would = would.iter().filter(|(holds, _)| *holds).map(|(_, what)| *what);
-                let would: Vec<&str> = would.collect();
-                write!(f, "this would {}, so nothing was done", would.join(" and "))?;
-                for (container, contents) in containers {
-                    write!(f, "\n  {container}:")?;
-                    for content in contents {
-                        write!(f, "\n    {content}")?;
-                    }
-                }
-                f.write_str("\n  if that is what you want, approve each by its address:")?;
-                for address in addresses {
-                    write!(f, "\n    --approve '{address}'")?;
-                }
-                Ok(())
-            }
+            Refusal::DataLoss { approvals } => write_refusal(approvals, f),
             Refusal::Stale(moved) => {
-                f.write_str("something has changed since the plan was made, so nothing was done")?;
+                f.write_str(
+                    "the plan is stale: live resources have changed since it was made; nothing was changed",
+                )?;
                 for moved in moved {
                     write!(f, "\n  {}: {}", moved.shown, moved.what)?;
                 }

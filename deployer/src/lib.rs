@@ -2,6 +2,7 @@
 
 mod access;
 mod apply;
+mod approval;
 mod backend;
 mod claims;
 mod clock;
@@ -36,6 +37,7 @@ mod values;
 
 pub use access::{Access, AwsAccess, StackDirectory, timestamp};
 pub use apply::{ApplyOptions, Cancel, Canceller, Outcome, Report};
+pub use approval::{Approval, ApprovalKind};
 pub use backend::{
     ADDRESS, ADOPTED, Backend, Basis, Draft, Going, HOLDS_DATA, Identity, Intent, LABEL, Leaving, Live, Look,
     PreviewOptions, Ticket, Wanted, Write, origin_of,

@@ -409,14 +409,6 @@ impl Change {
 }
 
 impl Step {
-    /// Describes that the step deletes more than our own objects.
-    fn deletes_along(&self) -> String {
-        match self.change.action {
-            Action::Delete | Action::Replace => format!("{} is deleted with everything in it", self.subject),
-            _ => format!("this deletes resources of {}", self.subject),
-        }
-    }
-
     /// Returns whether it runs after all steps that create or update, and only if these succeeded.
     pub(crate) fn takes_away(&self) -> bool {
         matches!(self.change.action, Action::Delete | Action::Release) || self.stage == Some(Stage::Second)
@@ -476,28 +468,11 @@ impl Plan {
         if !self.refusals.is_empty() {
             return Err(Refusal::NotAllowed(self.refusals.clone()));
         }
-        let open = |addresses: BTreeSet<&Address>| -> Vec<Address> {
-            let missing = addresses
-                .into_iter()
-                .filter(|address| !approved.contains(*address));
-            missing.cloned().collect()
-        };
-        let addresses = open(self.approvals());
-        if addresses.is_empty() {
+        let approvals = self.open_approvals(approved);
+        if approvals.is_empty() {
             return Ok(());
         }
-        let containers = self.steps.iter().filter_map(|step| {
-            let contents = step.change.contents.iter();
-            let contents = contents.filter(|content| !approved.contains(&content.address));
-            let contents: Vec<String> = contents.map(ToString::to_string).collect();
-            (!contents.is_empty()).then(|| (step.deletes_along(), contents))
-        });
-        Err(Refusal::DataLoss {
-            addresses,
-            retains: open(self.retains()),
-            loses_identity: open(self.loses_identity()),
-            containers: containers.collect(),
-        })
+        Err(Refusal::DataLoss { approvals })
     }
 
     /// Returns all addresses that require approval: those that lose data, are retained with their data, or lose an

@@ -462,8 +462,10 @@ fn requires_approval_for_each_resource_that_loses_data() {
     half.approved.insert("finance/db/claim".parse().unwrap());
     let refused = run(apply(&plan, &access(folder.0.path()), &half, |_| {})).unwrap_err();
     expect![[r#"
-        this would lose data, so nothing was done
-          if that is what you want, approve each by its address:
+        this would lose data without your approval, so nothing was changed
+          AWS::S3::Bucket `Raw` of CloudFormation stack acme-development-finance-lake: deleted, and its data is lost
+            the stack no longer declares it
+          help: to approve each change, add these options:
             --approve 'finance/lake/raw'"#]]
     .assert_eq(&refused.to_string());
     assert_eq!((refused.exit_code(), folder.files()), (4, before));

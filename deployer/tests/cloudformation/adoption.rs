@@ -170,10 +170,9 @@ async fn an_adoption_requires_approval_for_the_resources_it_deletes() {
     estate.want("jobs", json!({"Queue": held(queue(1))}), json!({}));
     let plan = adopting(&estate).await;
     expect![[r#"
-        this would lose data, so nothing was done
-          this deletes resources of CloudFormation stack acme-dev-platform-jobs:
-            AWS::SNS::Topic `Orders` (arn:aws:sns:eu-west-1:ACCOUNT:orders), which this environment did not create
-          if that is what you want, approve each by its address:
+        this would lose data without your approval, so nothing was changed
+          AWS::SNS::Topic `Orders` (arn:aws:sns:eu-west-1:ACCOUNT:orders), which this environment did not create: deleted together with CloudFormation stack acme-dev-platform-jobs
+          help: to approve each change, add these options:
             --approve 'platform/jobs/Stack["Orders"]'"#]]
     .assert_eq(&refused(&estate, &plan).await);
     let topics = estate.account.call("sns", "list_topics", json!({}));

@@ -17,9 +17,9 @@ fn table(name: &str) -> Json {
 async fn refused(estate: &Estate) -> String {
     let plan = estate.plan().await;
     match estate.try_apply(&plan).await {
-        Err(Error::Refused(Refusal::DataLoss { addresses, .. })) => addresses
+        Err(Error::Refused(Refusal::DataLoss { approvals })) => approvals
             .iter()
-            .map(ToString::to_string)
+            .map(|approval| approval.address.to_string())
             .collect::<Vec<_>>()
             .join(" "),
         other => panic!("the apply was not refused because of data: {other:?}"),

@@ -197,7 +197,8 @@ async fn deletes_adopted_objects_only_with_approval() {
     let plan = stack.destroy_plan(&in_namespace([&*other])).await;
     let refusal = stack.refusal_of(&plan).await;
     assert!(
-        refusal.contains("Namespace approvable is deleted with everything in it:\n    ConfigMap other (retained by this plan)"),
+        refusal
+            .contains("ConfigMap other (retained by this plan): deleted together with Namespace approvable"),
         "{refusal}"
     );
 }

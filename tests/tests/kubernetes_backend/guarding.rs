@@ -61,10 +61,11 @@ async fn deleting_a_namespace_requires_approval_for_its_claims() {
     let refusal = stack.refusal("").await;
     assert_eq!(
         refusal,
-        "this would lose data, so nothing was done
-  Namespace claimed is deleted with everything in it:
-    PersistentVolumeClaim written, created by `kubectl-client-side-apply`
-  if that is what you want, approve each by its address:
+        "this would lose data without your approval, so nothing was changed
+  Namespace claimed: deleted together with the objects in it
+    the stack no longer declares it
+  PersistentVolumeClaim written, created by `kubectl-client-side-apply`: deleted together with Namespace claimed
+  help: to approve each change, add these options:
     --approve 'platform/claimed/namespace-claimed'
     --approve 'platform/claimed/namespace-claimed[\"PersistentVolumeClaim/written\"]'"
     );
