@@ -411,7 +411,7 @@ pub struct Intent<'a> {
     pub deletes: &'a BTreeSet<ArtifactId>,
     /// Artifacts that will be retained: they continue to exist, and Terrace stops managing them.
     pub releases: &'a BTreeSet<ArtifactId>,
-    /// The id of this release, for marks on what is written.
+    /// The id of this release, for the marks on written artifacts.
     pub release: &'a str,
 }
 

@@ -38,7 +38,7 @@ pub enum Mark {
     Ours,
     /// The mark of another environment, by its name.
     Other(Text),
-    /// There is none.
+    /// The mark is missing.
     Absent,
 }
 
