@@ -39,7 +39,7 @@ pub enum ApprovalKind {
 }
 
 impl Plan {
-    /// The addresses that this plan needs approval for and that are not among `approved`, in the order of their addresses.
+    /// Returns the missing approvals of this plan, in the order of their addresses.
     pub fn open_approvals(&self, approved: &BTreeSet<Address>) -> Vec<Approval> {
         let mut open = BTreeMap::new();
         for step in &self.steps {
@@ -112,7 +112,7 @@ impl Plan {
         }
     }
 
-    /// The lines of the plan's bundle that declare an address. The bundle of a destroy still declares what is deleted.
+    /// Returns the lines of the bundle that declare an address. The bundle of a destroy still declares deleted resources.
     fn declaration(&self, address: &Address) -> Option<&Origin> {
         self.bundle
             .artifacts
@@ -149,7 +149,7 @@ fn consequence(kind: ApprovalKind, action: Action, losses: &[Loss], is_container
     }
 }
 
-/// Writes what a set of missing approvals refuses: each resource with its consequence and its lines, then the options that
+/// Writes the refusal for missing approvals: each resource with its consequence and its lines, then the options that
 /// approve them.
 pub(crate) fn write_refusal(approvals: &[Approval], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let kinds: BTreeSet<ApprovalKind> = approvals.iter().map(|approval| approval.kind).collect();

@@ -1,4 +1,4 @@
-//! How a command of the deployer ends when it does not end well.
+//! The errors of the deployer's commands.
 
 use std::fmt;
 
@@ -9,55 +9,58 @@ use crate::approval::{Approval, write_refusal};
 use crate::claims::{LostTargets, OtherOrigin};
 use crate::failure::{Failure, FailureKind};
 
-/// Why a command did not do what it was asked.
+/// The reason why a command did not complete.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Error {
-    /// Nothing was done, on purpose: going on would lose data, or was not what was planned.
+    /// Terrace refused the command before any change: it would lose data, or the plan does not fit.
     Refused(Refusal),
-    /// Nothing was done, because something failed. All that is known, not only the first.
+    /// The command failed before any change. Contains all failures, not only the first.
     Failed(Vec<Failure>),
-    /// An apply stopped part-way.
+    /// An apply ended before all steps were complete.
     Partly(Box<Report>),
 }
 
-/// A deliberate refusal.
+/// A refusal by Terrace.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Refusal {
-    /// Data or an identity would be lost, or data would be retained without management. Each address has to be approved.
+    /// Data or an identity would be lost, or data would be retained without management. Each address requires an
+    /// approval.
     DataLoss {
         /// The approvals that are missing, in the order of their addresses.
         approvals: Vec<Approval>,
     },
-    /// What the plan says may not be done: something of the same name is not ours, or is protected. All of it, not only the
-    /// first.
+    /// The plan contains refusals: a foreign resource has the same name, or a resource is protected. Contains all of
+    /// them, not only the first.
     NotAllowed(Vec<Failure>),
-    /// Something moved since the plan was made: what, and how.
+    /// Facts have changed since the plan was made.
     Stale(Vec<Moved>),
-    /// The plan was made for another cluster, account or folder; or the environment names one that it is not.
+    /// The plan was made for a different cluster, account or directory, or a target is not the one that the environment
+    /// names.
     WrongTarget(Failure),
-    /// The account has no bootstrap bucket, or what is in the bucket is not what Terrace put there.
+    /// The account has no bootstrap bucket, or another user changed a file in it.
     Bucket(Failure),
     /// Another directory deploys this environment.
     OtherOrigin(Box<OtherOrigin>),
     /// The plan would leave resources behind in places that the environment no longer names.
     LostTargets(Box<LostTargets>),
-    /// The plan's file was changed, or is of another version of the program.
+    /// The file of the plan was changed, or a different version of the program wrote it.
     NotAPlan(String),
 }
 
-/// Something that is not what the plan rests on.
+/// A fact that the plan depends on and that has changed.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Moved {
-    /// Which artifact.
+    /// The artifact.
     pub artifact: ArtifactId,
-    /// The same, as the plan shows it: `Deployment data-tenant-finance/web`.
+    /// The display name in the plan: `Deployment data-tenant-finance/web`.
     pub shown: String,
-    /// What about it.
+    /// The change of the fact.
     pub what: String,
 }
 
 impl Error {
-    /// The program's exit code: 1 failed, 3 stopped part-way, 4 refused.
+    /// Returns the exit code of the program: 1 if the command failed, 3 if an apply ended before all steps were
+    /// complete, 4 if Terrace refused.
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Failed(failures)

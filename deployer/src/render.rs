@@ -1,4 +1,4 @@
-//! A plan for people: what will happen, where, why, and what it risks.
+//! Renders a plan as text: the steps, their targets, reasons and risks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -8,12 +8,12 @@ use terrace_artifact::{Address, Text, Value, show_path, to_json_compact};
 use crate::loss::Loss;
 use crate::plan::{Action, Field, MemberChange, Plan, Purpose, Risk, Stage, Step};
 
-/// A plan as text; `color` adds terminal colours, which carry no meaning of their own.
+/// Renders a plan as text. `color` adds terminal colors, which carry no additional meaning.
 pub fn render(plan: &Plan, color: bool) -> String {
     render_approved(plan, &BTreeSet::new(), color)
 }
 
-/// A plan as text for who has agreed to lose the data of these addresses.
+/// Renders a plan as text for a user who has approved the loss of these addresses.
 pub fn render_approved(plan: &Plan, approved: &BTreeSet<Address>, color: bool) -> String {
     let mut page = Page {
         out: String::new(),
@@ -25,7 +25,7 @@ pub fn render_approved(plan: &Plan, approved: &BTreeSet<Address>, color: bool) -
     let mut components: BTreeMap<(bool, &Text, &Text), Vec<&Step>> = BTreeMap::new();
     let told = |step: &&Step| step.change.action != Action::Keep || step.awaits.is_some();
     for step in plan.steps.iter().filter(told) {
-        // The platform's own come first: the others stand on it.
+        // Components of the platform come first, because those of tenants depend on them.
         let key = (&*step.tenant != "platform", &step.tenant, &step.component);
         components.entry(key).or_default().push(step);
     }
@@ -42,7 +42,7 @@ pub fn render_approved(plan: &Plan, approved: &BTreeSet<Address>, color: bool) -
     page.out
 }
 
-/// One line: `2 to create, 1 to update, 1 to wait for, 57 unchanged`, or `no changes`.
+/// Returns the totals in one line: `2 to create, 1 to update, 1 to wait for, 57 unchanged`, or `no changes`.
 pub fn totals(plan: &Plan) -> String {
     const WORDS: [(Action, &str); 6] = [
         (Action::Create, "to create"),
@@ -78,7 +78,7 @@ pub fn totals(plan: &Plan) -> String {
     parts.join(", ")
 }
 
-/// What happens to each resource of a step. Of a CloudFormation stack, the resources count, not the stack.
+/// Returns the action for each resource of a step. A CloudFormation stack counts as its resources.
 fn actions(step: &Step) -> Vec<Action> {
     if step.change.members.is_empty() {
         let count = if step.change.action == Action::Keep {
@@ -121,15 +121,15 @@ enum Paint {
 struct Page {
     out: String,
     color: bool,
-    /// Notes that several steps have: they are said once.
+    /// Notes of several steps, which are shown only once.
     shared: BTreeSet<String>,
-    /// Everything is taken away: then that is why, every time.
+    /// Whether the plan destroys the environment. Then that is the reason of every deletion, and is not repeated.
     destroys: bool,
 }
 
-/// How wide a value may be on its line.
+/// The maximum width of a value, in characters.
 const WIDTH: usize = 72;
-/// How many lines of a text's difference are shown.
+/// The maximum number of lines of a string's difference.
 const LINES: usize = 12;
 
 impl Page {
@@ -186,7 +186,7 @@ impl Page {
             line.push_str(", at the end");
         }
         self.line(1, paint(step.change.action), &line);
-        // All of what is created is new; naming the fields would drown the changes.
+        // All fields of a created artifact are new, so they are not listed.
         if step.change.action != Action::Create {
             self.fields(3, &step.change.fields);
         }
@@ -219,7 +219,7 @@ impl Page {
         self.in_place(5, &member.losses);
     }
 
-    /// How data is lost of something that stays: the field, what holds now and afterwards, what happens.
+    /// Writes the in-place losses of data: the field, its values before and after, and the effect.
     fn in_place(&mut self, depth: usize, losses: &[Loss]) {
         for loss in losses {
             let value = |value: &Option<Value>| value.as_ref().map_or("nothing".to_owned(), show);
@@ -263,7 +263,7 @@ impl Page {
         }
     }
 
-    /// The lines in which two texts differ.
+    /// Writes the lines in which two strings differ.
     fn text(&mut self, depth: usize, before: &str, after: &str) {
         let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
         let start = old.iter().zip(&new).take_while(|(old, new)| old == new).count();
@@ -376,8 +376,8 @@ impl Page {
         }
     }
 
-    /// The word for the action, why, and what it risks; a create explains itself, and so does an update whose fields are
-    /// `shown`.
+    /// Returns the action, the reason and the risk. A create needs no reason, and neither does an update whose fields
+    /// are `shown`.
     fn explanation(&self, action: Action, reason: &str, risk: Risk, shown: bool) -> String {
         let mut out = match action {
             Action::Create | Action::Keep => String::new(),
@@ -421,7 +421,7 @@ impl Page {
     }
 }
 
-/// Why an approval is not needed, and which one may have been meant.
+/// Explains why an approval is not needed, and names the address that the user may have meant.
 pub(crate) fn approves_nothing(address: &Address, meant: Option<&str>) -> String {
     let mut line = format!("`--approve '{address}'` approves nothing here: nothing of it would be lost");
     if let Some(meant) = meant {
@@ -459,7 +459,7 @@ fn shorten(text: &str) -> String {
     if text.chars().count() <= WIDTH {
         return text.to_owned();
     }
-    // The end of a long value tells as much as its beginning: an image's tag, an ARN's name.
+    // The end of a long value is as important as its beginning: the tag of an image, the name in an ARN.
     let tail: String = text.chars().rev().take(20).collect();
     let tail: String = tail.chars().rev().collect();
     let head: String = text.chars().take(WIDTH - 21).collect();
