@@ -19,7 +19,7 @@ pub struct Approval {
     pub resource: String,
     /// The consequence for the resource, such as `deleted, and its data is lost`.
     pub consequence: String,
-    /// What the consequence is about.
+    /// The kind of loss.
     pub kind: ApprovalKind,
     /// The lines that declare the resource; absent for a resource that the stack no longer declares.
     pub origin: Option<Origin>,
@@ -27,7 +27,7 @@ pub struct Approval {
     pub is_foreign: bool,
 }
 
-/// What an approval is about.
+/// The kind of loss that an approval allows.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum ApprovalKind {
     /// Data is lost.

@@ -228,7 +228,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Names the line of the component, and the line of the module that defines the resource if that is another one.
+/// Names the line of the component, and the line of the module that defines the resource if it differs.
 pub(crate) fn declared(origin: &Origin) -> String {
     if origin.component == origin.resource {
         format!("declared at {}", origin.resource)

@@ -146,7 +146,7 @@ fn renders_every_kind_of_change() {
             "finance/web/page",
             "ConfigMap",
             "data/page",
-            Change::of(Action::Adopt, "it exists, and is nobody's"),
+            Change::of(Action::Adopt, "it exists, and has no other manager"),
         ),
         step("finance/web/same", "ConfigMap", "data/same", Change::keep()),
     ]);
@@ -176,7 +176,7 @@ fn renders_every_kind_of_change() {
                   metadata.annotations["eks.amazonaws.com/role-arn"]: "old" → (known after apply: finance/lake/role.arn)
               -/+ Job data/migrate  replaced: `spec.selector` cannot be changed
                   spec.selector: {"app":"a"} → {"app":"b"}  (why it is replaced)
-              > ConfigMap data/page  adopted: it exists, and is nobody's
+              > ConfigMap data/page  adopted: it exists, and has no other manager
 
             note: release 7 by ben of 2026-11-20T10:00:00Z did not complete; this plan finishes it
 

@@ -310,7 +310,7 @@ fn lose_state(scene: &mut Scene<'_, '_>) -> Option<Act> {
     (!stored.is_empty()).then(|| Act::new("lose the state store"))?
 }
 
-/// Writes a file to the target's directory: a foreign one, or an edited one of ours.
+/// Writes a file to the target's directory: a new foreign file, or an edit of a rendered file.
 fn file(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let files = scene
         .ours
