@@ -387,7 +387,7 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
         let Some(live) = live else {
             return Ok(());
         };
-        self.contains_only_what_was_agreed().await?;
+        self.check_contents_are_approved().await?;
         let ticket = self
             .change(|| self.backend.delete(live, self.run.journal))
             .await
@@ -412,7 +412,7 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
 
     /// Checks a container again just before its deletion: objects that were added after the plan was made must not be
     /// deleted.
-    async fn contains_only_what_was_agreed(&self) -> Result<(), Ended> {
+    async fn check_contents_are_approved(&self) -> Result<(), Ended> {
         let run = self.run;
         let id = &self.step.artifact;
         let look = || -> BoxFuture<'_, _> {
