@@ -404,9 +404,8 @@ pub(crate) fn check(plan: &Plan, options: &ApplyOptions) -> Result<(), Refusal> 
         return Err(Refusal::NotAPlan(why));
     }
     if plan.bundle.digest() != plan.digest {
-        return Err(Refusal::NotAPlan(
-            "its bundle does not match its digest".to_owned(),
-        ));
+        let why = "its bundle does not match its digest: the plan was edited after it was saved";
+        return Err(Refusal::NotAPlan(why.to_owned()));
     }
     plan.allowed(&options.approved)
 }
@@ -415,12 +414,11 @@ fn same_targets(plan: &Plan, targets: &Targets) -> Result<(), Error> {
     for (name, planned) in &plan.targets {
         let now = targets.identities.get(name);
         if now.is_none_or(|now| now.kind != planned.kind || now.id != planned.id) {
-            let now = now.map_or("absent", |now| &now.shown);
-            let message = format!(
-                "the plan was made for {}, but `{name}` is now {now}",
-                planned.shown
-            );
-            return Err(Failure::new(crate::FailureKind::WrongTarget, message).into());
+            let (planned, now) = (&planned.shown, now.map_or("absent", |now| &now.shown));
+            let message = format!("the plan was made for {planned}, but target `{name}` is now {now}");
+            let failure = Failure::new(crate::FailureKind::WrongTarget, message)
+                .hint(format!("connect to {planned}, or plan again"));
+            return Err(declared(failure, &plan.bundle, name).into());
         }
     }
     Ok(())

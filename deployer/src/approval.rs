@@ -163,7 +163,7 @@ pub(crate) fn write_refusal(approvals: &[Approval], f: &mut fmt::Formatter<'_>) 
         .collect();
     write!(
         f,
-        "this would {} without your approval, so nothing was changed",
+        "the plan would {} without your approval; nothing was changed",
         kinds.join(" and ")
     )?;
     for approval in approvals {

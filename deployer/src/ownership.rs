@@ -251,10 +251,11 @@ pub(crate) fn not_ours(artifact: &Artifact, owner: Option<&Text>, adoptable: Res
     let addresses = addresses(artifact);
     let (tenant, component) = artifact.owner();
     // A CloudFormation stack has an address for each of its resources, but it is adopted as a whole.
-    let (about, flag) = match addresses.as_slice() {
-        [only] if artifact.object().is_some() => (Some(only), only.to_string()),
-        _ => (None, format!("{tenant}/{component}")),
+    let (about, flag, ours) = match addresses.as_slice() {
+        [only] if artifact.object().is_some() => (Some(only), only.to_string(), "resource"),
+        _ => (None, format!("{tenant}/{component}"), "component"),
     };
+    let leave = format!("to leave it unchanged, rename the {ours} in the stack or remove it from the stack");
     Failure::new(
         FailureKind::NotOurs {
             owner: owner.cloned(),
@@ -263,13 +264,10 @@ pub(crate) fn not_ours(artifact: &Artifact, owner: Option<&Text>, adoptable: Res
     )
     .about(about, Some(origin_of(artifact)))
     .hint(match adoptable {
-        Ok(()) => format!(
-            "to manage it here from now on, adopt it: --adopt '{flag}'\n\
-             to leave it alone, give yours another name, or remove it from the stack"
-        ),
-        Err(why) => format!(
-            "it cannot be adopted: {why}\nto leave it alone, give yours another name, or remove it from the stack"
-        ),
+        Ok(()) => {
+            format!("to manage it in this environment from now on, adopt it: --adopt '{flag}'\n{leave}")
+        }
+        Err(why) => format!("it cannot be adopted: {why}\n{leave}"),
     })
 }
 

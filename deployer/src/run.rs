@@ -515,8 +515,11 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
             || !now.takes_no_more_than(planned)
             || !replaced(&now).is_subset(&replaced(planned));
         if worse {
-            let message = "with all values known, this step would change more than was planned";
-            return Err(Failure::new(FailureKind::Stale, message).server(now.reason));
+            let message = format!(
+                "with all values known, this step would change more than the plan shows: {}",
+                now.reason
+            );
+            return Err(Failure::new(FailureKind::Stale, message));
         }
         Ok(Some(now))
     }

@@ -145,7 +145,7 @@ impl Account {
             record.name
         );
         Err(Failure::new(FailureKind::NotOurs { owner: Some(set) }, message)
-            .hint("rename the component, or wait until the change set is executed or deleted"))
+            .hint("if the change set is not needed, delete it; otherwise, rename the component"))
     }
 
     /// Executes a change set, if it makes only the changes of the plan.

@@ -250,7 +250,7 @@ fn name_is_taken((resource_type, name): &Name, holder: &Holder, step: &Step) -> 
     }
     let shown = &holder.shown;
     let (fate, hint) = match (holder.fate, holder.holds_data) {
-        (Fate::Stands, _) => ("", "rename one of them"),
+        (Fate::Stands, _) => ("", "rename one of the two resources"),
         (Fate::Retained, _) => (
             " and is retained in the account",
             "keep the resource where it is declared now, or choose another name: Terrace cannot import an existing resource into \

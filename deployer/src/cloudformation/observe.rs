@@ -267,7 +267,7 @@ impl Looking<'_> {
             Standing::Gone => return Ok(None),
             Standing::Empty => match self.account.review(&record, self.label).await? {
                 Review::Somebodys(set) => {
-                    let owner = format!("change set {set}, which waits for review");
+                    let owner = format!("change set {set}");
                     (Ownership::Foreign(Some(owner.into())), Value::Null)
                 }
                 // The next apply creates a desired stack from this state, and deletes any other.

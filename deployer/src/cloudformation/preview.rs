@@ -7,6 +7,7 @@ use terrace_artifact::{Segment, Stack, Text, Value};
 
 use crate::backend::{Live, PreviewOptions};
 use crate::failure::{Failure, FailureKind};
+use crate::ownership::Ownership;
 use crate::plan::{Action, Change, MemberChange, Risk};
 use crate::values::{Late, Values};
 
@@ -36,10 +37,17 @@ impl Account {
         let record = &observed.record;
         let is_ours = live.ownership.is_ours();
         if !is_ours && let Err(why) = may_adopt(record) {
-            let message = format!("CloudFormation stack `{}` cannot be adopted: {why}", record.name);
-            return Err(
-                Failure::new(FailureKind::Protected, message).hint("to leave it alone, rename the component")
+            let owner = match &live.ownership {
+                Ownership::Foreign(Some(owner)) => format!(", which is managed by `{owner}`,"),
+                _ => String::new(),
+            };
+            let message = format!(
+                "CloudFormation stack `{}`{owner} cannot be adopted: {why}",
+                record.name
             );
+            return Err(Failure::new(FailureKind::Protected, message).hint(
+                "to leave it unchanged, rename the component in the stack or remove it from the stack",
+            ));
         }
         let tags = tags(stack, label, !is_ours || live.ownership.is_adopted());
         let mut change = match record.standing() {
@@ -173,11 +181,13 @@ fn unprotect(change: &mut Change, record: &Record) {
 /// Returns why a stack cannot be adopted. Only a stack that can be updated can be adopted: Terrace would have to delete any other
 /// stack first, and does not delete foreign stacks.
 pub(super) fn may_adopt(record: &Record) -> Result<(), String> {
-    if record.standing() == Standing::Steady {
-        return Ok(());
-    }
+    let remedy = match record.standing() {
+        Standing::Steady => return Ok(()),
+        Standing::Busy => "plan again when the operation has ended",
+        _ => "its owner must repair or delete it first",
+    };
     Err(format!(
-        "its status is {}; its owner must bring it into a stable status first",
+        "its status is {}, which does not allow updates; {remedy}",
         record.status
     ))
 }

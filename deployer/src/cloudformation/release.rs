@@ -4,7 +4,7 @@
 //! necessary: Terrace would recognize a stack with its tag and its last executed change set as its own.
 
 use aws_sdk_cloudformation::types::{Replacement, ResourceChange};
-use terrace_artifact::Digest;
+use terrace_artifact::{Address, Digest};
 
 use crate::backend::{Live, Look, Ticket};
 use crate::failure::{Failure, FailureKind};
@@ -47,7 +47,7 @@ impl Account {
         if let Some(changes) = &set.changes {
             if let Some(replaced) = changes.iter().find(|change| replaces(change)) {
                 self.clean_up(&desired, &set).await?;
-                return Err(held_back(&now, replaced));
+                return Err(held_back(&now, replaced, &live.addresses));
             }
             journal.may_write()?;
             begun.updated = now.updated.clone();
@@ -90,13 +90,19 @@ fn replaces(change: &ResourceChange) -> bool {
     )
 }
 
-fn held_back(record: &Record, replaced: &ResourceChange) -> Failure {
+fn held_back(record: &Record, replaced: &ResourceChange, addresses: &[Address]) -> Failure {
     let id = replaced.logical_resource_id().unwrap_or_default();
     let resource_type = replaced.resource_type().unwrap_or_default();
+    let options: Vec<String> = addresses
+        .iter()
+        .map(|address| format!("--approve '{address}'"))
+        .collect();
     let message = format!(
         "stack `{}` cannot be retained: removing Terrace's tags would replace `{id}` ({resource_type})",
         record.name
     );
-    Failure::new(FailureKind::Protected, message)
-        .hint("keep its component in the stack, or approve its deletion")
+    Failure::new(FailureKind::Protected, message).hint(format!(
+        "keep its component in the stack, or delete it with these options:\n{}",
+        options.join("\n")
+    ))
 }

@@ -178,12 +178,12 @@ impl Backend for Directory {
                 .filter(|owner| *owner != self.label)
             {
                 let message = format!(
-                    "`{}` belongs to {owner}, not to {}",
+                    "directory `{}` belongs to `{owner}`, not to `{}`",
                     self.folder.display(),
                     self.label
                 );
                 return Err(Failure::new(FailureKind::WrongTarget, message)
-                    .hint("give each environment its own directory"));
+                    .hint("give each environment its own `directory`"));
             }
             let shown = self.folder.strip_prefix(".").unwrap_or(&self.folder).display();
             Ok(Identity {

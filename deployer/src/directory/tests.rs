@@ -392,8 +392,8 @@ fn refuses_a_directory_of_another_environment() {
     let error = folder.try_plan(&other).unwrap_err();
     assert_eq!(error.exit_code(), 4);
     expect![[r#"
-        `OUT` belongs to acme.development, not to acme.staging
-          help: give each environment its own directory"#]]
+        directory `OUT` belongs to `acme.development`, not to `acme.staging`
+          help: give each environment its own `directory`"#]]
     .assert_eq(&folder.tidy(&error.to_string()));
 }
 
@@ -462,7 +462,7 @@ fn requires_approval_for_each_resource_that_loses_data() {
     half.approved.insert("finance/db/claim".parse().unwrap());
     let refused = run(apply(&plan, &access(folder.0.path()), &half, |_| {})).unwrap_err();
     expect![[r#"
-        this would lose data without your approval, so nothing was changed
+        the plan would lose data without your approval; nothing was changed
           AWS::S3::Bucket `Raw` of CloudFormation stack acme-development-finance-lake: deleted, and its data is lost
             the stack no longer declares it
           help: to approve each change, add these options:

@@ -250,9 +250,11 @@ impl Kubernetes {
         match &self.id {
             Some(stated) if *stated != found => Err(Failure::new(
                 FailureKind::WrongTarget,
-                format!("context `{context}` leads to cluster `{found}`, but the environment names cluster `{stated}`"),
+                format!("context `{context}` connects to cluster `{found}`, but the environment names cluster `{stated}`"),
             )
-            .hint(format!("check context `{context}` in the kubeconfig: it connects to {server}"))),
+            .hint(format!(
+                "correct context `{context}` in the kubeconfig, which connects to {server}, or `id` of the cluster in the environment"
+            ))),
             _ => Ok(Identity {
                 kind: "kubernetes".into(),
                 id: found,

@@ -105,7 +105,7 @@ impl Kubernetes {
     }
 
     /// Handles a create that found an object of the same name. The object may be Terrace's own, if the answer to a first attempt was
-    /// lost. It may be in deletion: Terrace waits for that. Any other object was created after the plan, and is a failure.
+    /// lost. It may be in deletion: Terrace waits for that. Any other object was created after the plan was made, and is a failure.
     async fn met(
         &self,
         artifact: &Artifact,
@@ -147,7 +147,9 @@ impl Kubernetes {
                     _ => stranger(&found, &self.whose.manager),
                 };
                 let mut failure = not_ours(artifact, owner.as_ref(), Ok(()));
-                failure.message.push_str("; it was created after the plan");
+                failure
+                    .message
+                    .push_str("; it was created after the plan was made");
                 Err(failure)
             }
         }

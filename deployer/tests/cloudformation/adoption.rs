@@ -170,7 +170,7 @@ async fn an_adoption_requires_approval_for_the_resources_it_deletes() {
     estate.want("jobs", json!({"Queue": held(queue(1))}), json!({}));
     let plan = adopting(&estate).await;
     expect![[r#"
-        this would lose data without your approval, so nothing was changed
+        the plan would lose data without your approval; nothing was changed
           AWS::SNS::Topic `Orders` (arn:aws:sns:eu-west-1:ACCOUNT:orders), which this environment did not create: deleted together with CloudFormation stack acme-dev-platform-jobs
           help: to approve each change, add these options:
             --approve 'platform/jobs/Stack["Orders"]'"#]]
@@ -220,9 +220,9 @@ async fn refuses_to_adopt_a_stack_that_cannot_be_updated() {
         .expect_err("the adoption must be refused");
     assert_eq!(error.exit_code(), 4);
     expect![[r#"
-        platform/jobs/queue: CloudFormation stack `acme-dev-platform-jobs` cannot be adopted: its status is ROLLBACK_COMPLETE; its owner must bring it into a stable status first
+        platform/jobs/queue: CloudFormation stack `acme-dev-platform-jobs` cannot be adopted: its status is ROLLBACK_COMPLETE, which does not allow updates; its owner must repair or delete it first
           declared at components.yaml:3:1, defined at module:lake/module.yaml:3:1
-          help: to leave it alone, rename the component"#]]
+          help: to leave it unchanged, rename the component in the stack or remove it from the stack"#]]
     .assert_eq(&error.to_string());
     assert_eq!(estate.status("jobs"), "ROLLBACK_COMPLETE");
 }

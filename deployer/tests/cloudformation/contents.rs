@@ -52,7 +52,7 @@ async fn is_refused_for(estate: &Estate, plan: &Plan, [resource, address]: [&str
     );
     assert_eq!(error.exit_code(), 4);
     let expected = format!(
-        "this would lose data without your approval, so nothing was changed\n  {resource}: deleted together with CloudFormation stack acme-dev-platform-jobs\n  \
+        "the plan would lose data without your approval; nothing was changed\n  {resource}: deleted together with CloudFormation stack acme-dev-platform-jobs\n  \
          help: to approve each change, add these options:\n    --approve '{address}'"
     );
     assert_eq!(error.to_string(), expected);

@@ -242,8 +242,8 @@ async fn leaves_a_foreign_stack_alone() {
     expect![[r#"
         CloudFormation stack acme-dev-platform-jobs exists already and is managed by `other.dev`
           declared at components.yaml:3:1, defined at module:lake/module.yaml:3:1
-          help: to manage it here from now on, adopt it: --adopt 'platform/jobs'
-            to leave it alone, give yours another name, or remove it from the stack"#]]
+          help: to manage it in this environment from now on, adopt it: --adopt 'platform/jobs'
+            to leave it unchanged, rename the component in the stack or remove it from the stack"#]]
     .assert_eq(&refused(&estate).await);
     estate.drop_component("jobs");
     estate.want("topics", json!({"Queue": queue(2)}), json!({}));

@@ -38,13 +38,13 @@ async fn refuses_to_manage_foreign_objects() {
         refusal,
         "platform/theirs/configmap-settings: ConfigMap theirs/settings exists already and is managed by `kubectl-create`
   declared at components.yaml:1:3, defined at components.yaml:7:3
-  help: to manage it here from now on, adopt it: --adopt 'platform/theirs/configmap-settings'
-    to leave it alone, give yours another name, or remove it from the stack
+  help: to manage it in this environment from now on, adopt it: --adopt 'platform/theirs/configmap-settings'
+    to leave it unchanged, rename the resource in the stack or remove it from the stack
 
 platform/theirs/namespace-theirs: Namespace theirs exists already and is managed by `kubectl-create`
   declared at components.yaml:1:3, defined at components.yaml:7:3
-  help: to manage it here from now on, adopt it: --adopt 'platform/theirs/namespace-theirs'
-    to leave it alone, give yours another name, or remove it from the stack"
+  help: to manage it in this environment from now on, adopt it: --adopt 'platform/theirs/namespace-theirs'
+    to leave it unchanged, rename the resource in the stack or remove it from the stack"
     );
     // Neither a copied label nor our annotations prove ownership.
     stack.kubectl("label configmap settings --namespace=$N terrace.dev/stack=theirs.testing");
@@ -272,7 +272,7 @@ async fn a_create_does_not_take_over_an_object_created_during_the_apply() {
         .collect();
     assert!(
         failures.len() == 1
-            && failures[0].contains("ConfigMap racing/settings exists already and is managed by `kubectl-create`; it was created after the plan")
+            && failures[0].contains("ConfigMap racing/settings exists already and is managed by `kubectl-create`; it was created after the plan was made")
             && failures[0].contains("--adopt 'platform/racing/configmap-settings'"),
         "{failures:?}"
     );

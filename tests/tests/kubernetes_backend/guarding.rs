@@ -61,7 +61,7 @@ async fn deleting_a_namespace_requires_approval_for_its_claims() {
     let refusal = stack.refusal("").await;
     assert_eq!(
         refusal,
-        "this would lose data without your approval, so nothing was changed
+        "the plan would lose data without your approval; nothing was changed
   Namespace claimed: deleted together with the objects in it
     the stack no longer declares it
   PersistentVolumeClaim written, created by `kubectl-client-side-apply`: deleted together with Namespace claimed

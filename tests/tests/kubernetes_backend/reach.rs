@@ -36,7 +36,7 @@ async fn connects_only_to_the_cluster_of_the_environment() {
     let id = other.field("namespace/kube-system", ".metadata.uid");
     let message = error.to_string();
     assert!(message.starts_with(&format!(
-        "context `local` leads to cluster `{id}`, but the environment names cluster `00000000-0000-0000-0000-000000000000`"
+        "context `local` connects to cluster `{id}`, but the environment names cluster `00000000-0000-0000-0000-000000000000`"
     )), "{message}");
 
     let right = Stack {

@@ -214,8 +214,12 @@ fn refuses_to_lose_data_in_place_without_approval() {
     });
     assert_eq!(losses.count(), PROPERTIES.len() + 1, "{saved}");
 
-    assert_refused(&small, &["apply", "-e", "live", "--yes"], "this would lose data");
-    assert_refused(&small, &["apply", "plan.json"], "this would lose data");
+    assert_refused(
+        &small,
+        &["apply", "-e", "live", "--yes"],
+        "the plan would lose data",
+    );
+    assert_refused(&small, &["apply", "plan.json"], "the plan would lose data");
     assert_eq!(live_values(&small), before);
 
     approved(&small, &["apply", "plan.json"], &[]);

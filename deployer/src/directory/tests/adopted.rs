@@ -32,13 +32,13 @@ fn refuses_a_file_of_another_tool() {
     expect![[r#"
         finance/web/settings: ConfigMap data/settings exists already, and this environment did not create it
           declared at components.yaml:3:1, defined at module:web/module.yaml:7:1
-          help: to manage it here from now on, adopt it: --adopt 'finance/web/settings'
-            to leave it alone, give yours another name, or remove it from the stack
+          help: to manage it in this environment from now on, adopt it: --adopt 'finance/web/settings'
+            to leave it unchanged, rename the resource in the stack or remove it from the stack
 
         finance/web/web: Deployment data/web exists already, and this environment did not create it
           declared at components.yaml:3:1, defined at module:web/module.yaml:7:1
-          help: to manage it here from now on, adopt it: --adopt 'finance/web/web'
-            to leave it alone, give yours another name, or remove it from the stack"#]]
+          help: to manage it in this environment from now on, adopt it: --adopt 'finance/web/web'
+            to leave it unchanged, rename the resource in the stack or remove it from the stack"#]]
     .assert_eq(&error.to_string());
     assert_eq!(error.exit_code(), 4);
     assert_eq!(folder.files(), before);
