@@ -81,7 +81,7 @@ pub(crate) enum Command {
         /// Directory of the stack, or file of a saved plan
         #[arg(value_name = "STACK|FILE", default_value = ".")]
         from: PathBuf,
-        /// Environment to deploy; a saved plan contains its own
+        /// Environment to deploy; required unless you apply a saved plan
         #[arg(short, long, value_name = "ENV")]
         environment: Option<String>,
         #[command(flatten)]
@@ -89,11 +89,11 @@ pub(crate) enum Command {
         #[command(flatten)]
         changing: Changing,
     },
-    /// Delete everything in an environment
+    /// Delete the resources that Terrace manages in an environment
     Destroy {
         #[command(flatten)]
         target: Environment,
-        /// Delete only in this place, which the environment no longer names: ACCOUNT/REGION, a context, or a directory
+        /// Delete only in this place, which the environment no longer names: ACCOUNT/REGION, a kubeconfig context, or a directory
         #[arg(long, value_name = "PLACE")]
         at: Option<String>,
         #[command(flatten)]
@@ -105,12 +105,12 @@ pub(crate) enum Command {
     Forget {
         /// Directory of the stack; the default is the current directory
         stack: Option<String>,
-        /// Place to forget: ACCOUNT/REGION, a context, or a directory; the default is all places
+        /// Place to forget: ACCOUNT/REGION, a kubeconfig context, or a directory; the default is all places
         place: Option<String>,
         /// Environment; it may be one that the stack no longer contains
         #[arg(short, long, value_name = "ENV")]
         environment: Option<String>,
-        /// Do not ask for confirmation
+        /// Skip the confirmation prompt
         #[arg(short, long)]
         yes: bool,
         #[command(flatten)]
@@ -147,7 +147,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         set: Set,
     },
-    /// Create the S3 bucket that Terrace needs once per AWS account and region
+    /// Create the S3 bucket that Terrace needs in each AWS account and region
     Bootstrap {
         #[command(flatten)]
         target: Environment,
@@ -239,13 +239,13 @@ pub(crate) struct Planning {
     /// Take ownership of fields that another field manager owns
     #[arg(long)]
     pub(crate) take_over: bool,
-    /// Start managing an existing resource that Terrace did not create, given as an address or TENANT/COMPONENT (can be repeated)
+    /// Start managing an existing resource that Terrace did not create, or all such resources of a component: TENANT/COMPONENT (can be repeated)
     #[arg(long, value_name = "ADDRESS", value_parser = approval)]
     pub(crate) adopt: Vec<String>,
     /// Allow data loss for a resource, or the deletion of an adopted resource (can be repeated)
     #[arg(long, value_name = "ADDRESS", value_parser = approval)]
     pub(crate) approve: Vec<String>,
-    /// Accept that this environment was deployed from another directory, because the directory was moved
+    /// Deploy from this directory from now on, although the environment was deployed from another one; use this after you move the directory
     #[arg(long)]
     pub(crate) accept_origin: bool,
     /// Preview CloudFormation changes with temporary change sets
@@ -263,7 +263,7 @@ pub(crate) struct Changing {
     /// Skip the confirmation prompt
     #[arg(short, long)]
     pub(crate) yes: bool,
-    /// Maximum time for one resource to become ready, such as `90s` or `20m`
+    /// Maximum time for one resource to become ready, such as `90s` or `20m` [default: 10 minutes for a Kubernetes object, 1 hour for a CloudFormation stack]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
 }
