@@ -15,7 +15,7 @@ pub(super) struct Reach {
     help: &'static str,
 }
 
-/// Subresources that give access to the processes or the network of pods. Each call is a `create` or a `get`.
+/// Subresources that give access to the processes or the network of pods.
 const INTO_PODS: [&str; 7] = [
     "pods/*",
     "pods/attach",
@@ -111,15 +111,14 @@ pub(super) fn reach(rule: &Term, tenant: bool) -> Option<Reach> {
 fn everything(rule: &Rule<'_>) -> Option<Reach> {
     let item = rule.resources.iter().position(|resource| *resource == "*")?;
     let message = match rule.groups.contains(&"*") {
-        true => "`*` in all API groups covers every resource of the cluster, including Secrets and Roles"
-            .to_owned(),
+        true => "`*` in all API groups covers every type of resource, including Secrets and Roles".to_owned(),
         false => "`*` covers every resource of the API group, including future resources".to_owned(),
     };
     Some(Reach {
         key: "resources",
         item,
         message,
-        help: "list the resources that are needed",
+        help: "list the resources that the holder needs",
     })
 }
 
@@ -136,19 +135,19 @@ fn escalates(rule: &Rule<'_>) -> Option<Reach> {
             &["bind"],
             &["clusterroles", "roles"],
             "can grant itself the permissions of every role",
-            "name the roles that may be bound: `resourceNames: […]`",
+            "name the roles that the holder may bind: `resourceNames: […]`",
         ),
         (
             &["impersonate"],
             &["groups", "serviceaccounts", "uids", "userextras", "users"],
-            "can act as any other user",
-            "name the users or groups that may be impersonated: `resourceNames: […]`",
+            "can act as another user, group or ServiceAccount",
+            "name the users, groups or ServiceAccounts that the holder may impersonate: `resourceNames: […]`",
         ),
         (
             &["create"],
             &["serviceaccounts/token"],
             "can act as every ServiceAccount of the namespace",
-            "name the ServiceAccounts whose tokens are needed: `resourceNames: […]`",
+            "name the ServiceAccounts whose tokens the holder needs: `resourceNames: […]`",
         ),
         (
             &["create", "get"],
@@ -178,14 +177,20 @@ fn into_pods(rule: &Rule<'_>) -> Option<Reach> {
         .verbs
         .iter()
         .position(|verb| !matches!(*verb, "create" | "get"))?;
+    let verb = rule.verbs[item];
+    // The API server maps each call of these subresources to `create` or `get`.
+    let only_connects = ["/attach", "/exec", "/portforward"]
+        .iter()
+        .any(|subresource| resource.ends_with(subresource));
+    let message = match only_connects && verb != "*" {
+        true => format!("`{verb}` on `{resource}` has no effect: access to a pod needs `create` or `get`"),
+        false => format!("the holder of `{verb}` on `{resource}` has access to every pod of the namespace"),
+    };
     Some(Reach {
         key: "verbs",
         item,
-        message: format!(
-            "the holder of `{}` on `{resource}` can act with the permissions of every pod of the namespace",
-            rule.verbs[item]
-        ),
-        help: "allow only `create` and `get`, and only if a process must run in other pods; other verbs have no effect there",
+        message,
+        help: "allow only `create` and `get`, and only for a process that must access other pods",
     })
 }
 
@@ -196,7 +201,7 @@ fn changes(rule: &Rule<'_>, resources: &[&str], what: &str) -> Option<Reach> {
         key: "verbs",
         item,
         message: format!("the holder of `{}` on `{resource}` {what}", rule.verbs[item]),
-        help: "allow `get`, `list` and `watch`, and leave changes to the platform",
+        help: "allow only `get`, `list` and `watch`",
     })
 }
 
