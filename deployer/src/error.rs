@@ -122,7 +122,7 @@ impl fmt::Display for Refusal {
                 for moved in moved {
                     write!(f, "\n  {}: {}", moved.shown, moved.what)?;
                 }
-                f.write_str("\n  help: plan again")
+                f.write_str("\n  help: make a new plan")
             }
             Refusal::NotAllowed(failures) => {
                 for (i, failure) in failures.iter().enumerate() {
@@ -134,7 +134,9 @@ impl fmt::Display for Refusal {
             Refusal::WrongTarget(failure) | Refusal::Bucket(failure) => write!(f, "{failure}"),
             Refusal::OtherOrigin(other) => write!(f, "{other}"),
             Refusal::LostTargets(lost) => write!(f, "{lost}"),
-            Refusal::NotAPlan(why) => write!(f, "this plan cannot be applied: {why}\n  help: plan again"),
+            Refusal::NotAPlan(why) => {
+                write!(f, "this plan cannot be applied: {why}\n  help: make a new plan")
+            }
         }
     }
 }

@@ -174,7 +174,7 @@ impl Failure {
             FailureKind::Throttled => Some("run it again in a minute"),
             FailureKind::TimedOut => Some("run it again to continue waiting, or raise `--timeout`"),
             FailureKind::Locked { .. } => Some("run it again when the other apply is done"),
-            FailureKind::Stale => Some("plan again"),
+            FailureKind::Stale => Some("make a new plan"),
             FailureKind::LockLost => Some("check what the other apply did, then run it again"),
             FailureKind::Cancelled => Some("run it again to finish"),
             _ => None,

@@ -236,7 +236,7 @@ impl Page {
         for field in fields {
             let path = show_path(&field.path);
             let forces = if field.forces_replacement {
-                "  (why it is replaced)"
+                "  (forces replacement)"
             } else {
                 ""
             };

@@ -69,7 +69,7 @@ impl fmt::Display for LostTargets {
                  nothing was changed\n  under a new name, Terrace would create everything again"
             )?,
         }
-        f.write_str("\n  these resources would be left behind:")?;
+        f.write_str("\n  an apply would leave these resources deployed but unmanaged:")?;
         for left in &self.left {
             write!(f, "\n    {}: {}", left.place, left.place.contents())?;
             if left.has_history {

@@ -136,7 +136,7 @@ pub(crate) async fn write(
     let bytes = serde_json::to_vec_pretty(claim).map_err(|error| {
         Failure::new(
             FailureKind::Broken,
-            format!("a claim cannot be encoded as JSON: {error}"),
+            format!("the claim of the environment cannot be encoded as JSON: {error}"),
         )
     })?;
     if let Some(version) = store.write(&bytes, expected).await? {

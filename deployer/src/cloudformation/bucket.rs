@@ -102,7 +102,9 @@ impl Account {
     async fn put_once(&self, key: &str, digest: &Digest, bytes: &[u8]) -> Result<(), Failure> {
         if Digest::of_bytes(bytes) != *digest {
             let message = format!("the content of `{key}` does not match its digest `{digest}`");
-            return Err(Failure::new(FailureKind::Broken, message).hint("build the bundle or plan again"));
+            return Err(
+                Failure::new(FailureKind::Broken, message).hint("build the bundle again, or make a new plan")
+            );
         }
         for _ in 0..PUT_ATTEMPTS {
             if let Some(existing) = self.head(key).await? {

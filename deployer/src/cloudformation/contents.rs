@@ -55,7 +55,7 @@ impl Account {
                     deleted.insert(id);
                 }
                 Action::Update if is_strange && change.action != Action::Adopt => taken_over.push(format!(
-                    "`{id}`: another user added it to the stack, and a component declares it now: this environment manages it from now on"
+                    "`{id}`: another user added it to the CloudFormation stack; Terrace manages it from now on, because a component declares it"
                 )),
                 _ => {}
             }

@@ -249,20 +249,17 @@ fn name_is_taken((resource_type, name): &Name, holder: &Holder, step: &Step) -> 
             .hint("choose another name: Terrace cannot import an existing resource into a stack yet");
     }
     let shown = &holder.shown;
+    let keep = format!("keep the resource at the address `{shown}`, or choose another name");
     let (fate, hint) = match (holder.fate, holder.holds_data) {
-        (Fate::Stands, _) => ("", "rename one of the two resources"),
+        (Fate::Stands, _) => ("", "rename one of the two resources".to_owned()),
         (Fate::Retained, _) => (
             " and is retained in the account",
-            "keep the resource where it is declared now, or choose another name: Terrace cannot import an existing resource into \
-             a stack yet",
+            format!("{keep}: Terrace cannot import an existing resource into a stack yet"),
         ),
-        (_, true) => (
-            " and is deleted with its data only afterwards",
-            "keep the resource where it is declared now, or choose another name",
-        ),
+        (_, true) => (" and is deleted with its data only afterwards", keep),
         (_, false) => (
             " and is deleted only afterwards",
-            "choose another name, or remove the old resource in one apply and declare the new one in the next",
+            "choose another name, or remove the old resource in one apply and declare the new one in the next".to_owned(),
         ),
     };
     let message = format!("`{resource_type}` `{name}` cannot be created: `{shown}` has this name{fate}");

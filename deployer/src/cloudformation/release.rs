@@ -98,7 +98,7 @@ fn held_back(record: &Record, replaced: &ResourceChange, addresses: &[Address]) 
         .map(|address| format!("--approve '{address}'"))
         .collect();
     let message = format!(
-        "stack `{}` cannot be retained: removing Terrace's tags would replace `{id}` ({resource_type})",
+        "CloudFormation stack `{}` cannot be retained: removing Terrace's tags would replace `{id}` ({resource_type})",
         record.name
     );
     Failure::new(FailureKind::Protected, message).hint(format!(

@@ -155,7 +155,7 @@ impl Kubernetes {
         let commands = users.iter().map(|user| command_to_stop(user, context, namespace));
         let commands: Vec<String> = commands.collect();
         format!(
-            "stop these workloads, then plan again; apply restarts those that the stack declares:\n{}",
+            "stop these workloads, then make a new plan; apply restarts those that the stack declares:\n{}",
             commands.join("\n")
         )
     }

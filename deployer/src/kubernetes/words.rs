@@ -189,7 +189,7 @@ pub(crate) fn put_back(refusal: &Refusal, live: &Live) -> Option<Vec<String>> {
     let adopts = !live.ownership.is_ours();
     let words = conflicts.iter().map(|(manager, field)| {
         if adopts {
-            Some(format!("`{field}` is taken over from `{manager}`"))
+            Some(format!("Terrace takes ownership of `{field}` from `{manager}`"))
         } else {
             is_by_hand(&live.value, manager)
                 .then(|| format!("`{field}` was changed with `{manager}`; apply reverts the change"))

@@ -175,7 +175,7 @@ fn renders_every_kind_of_change() {
               ~ ServiceAccount data/web  updated
                   metadata.annotations["eks.amazonaws.com/role-arn"]: "old" → (known after apply: finance/lake/role.arn)
               -/+ Job data/migrate  replaced: `spec.selector` cannot be changed
-                  spec.selector: {"app":"a"} → {"app":"b"}  (why it is replaced)
+                  spec.selector: {"app":"a"} → {"app":"b"}  (forces replacement)
               > ConfigMap data/page  adopted: it exists, and has no other manager
 
             note: release 7 by ben of 2026-11-20T10:00:00Z did not complete; this plan finishes it

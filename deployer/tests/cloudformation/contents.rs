@@ -221,7 +221,7 @@ async fn does_not_replace_a_foreign_resource_that_a_component_declares_later() {
     estate.want("jobs", json!({"Queue": queue(1), "Orders": same}), json!({}));
     let shown = estate.shown().await;
     assert!(
-        shown.contains("note: `Orders`: another user added it to the stack, and a component declares it now"),
+        shown.contains("note: `Orders`: another user added it to the CloudFormation stack; Terrace manages it from now on"),
         "{shown}"
     );
     estate.apply().await;

@@ -60,13 +60,13 @@ async fn refuses_to_move_a_retained_bucket_to_another_stack() {
     refused(&estate, expect![[r#"
         platform/pond/raw: `AWS::S3::Bucket` `acme-dev-raw-ACCOUNT` cannot be created: `platform/lake/raw` has this name and is retained in the account
           declared at components.yaml:3:1, defined at module:lake/module.yaml:10:1
-          help: keep the resource where it is declared now, or choose another name: Terrace cannot import an existing resource into a stack yet"#]]).await;
+          help: keep the resource at the address `platform/lake/raw`, or choose another name: Terrace cannot import an existing resource into a stack yet"#]]).await;
     // The same holds if the plan deletes the whole stack.
     estate.drop_component("lake");
     refused(&estate, expect![[r#"
         platform/pond/raw: `AWS::S3::Bucket` `acme-dev-raw-ACCOUNT` cannot be created: `platform/lake/raw` has this name and is retained in the account
           declared at components.yaml:3:1, defined at module:lake/module.yaml:10:1
-          help: keep the resource where it is declared now, or choose another name: Terrace cannot import an existing resource into a stack yet"#]]).await;
+          help: keep the resource at the address `platform/lake/raw`, or choose another name: Terrace cannot import an existing resource into a stack yet"#]]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,7 +87,7 @@ async fn refuses_another_key_for_a_resource_with_an_explicit_name() {
     refused(&estate, expect![[r#"
         platform/lake/raw2: `AWS::S3::Bucket` `acme-dev-raw-ACCOUNT` cannot be created: `platform/lake/raw` has this name and is retained in the account
           declared at components.yaml:3:1, defined at module:lake/module.yaml:10:1
-          help: keep the resource where it is declared now, or choose another name: Terrace cannot import an existing resource into a stack yet"#]]).await;
+          help: keep the resource at the address `platform/lake/raw`, or choose another name: Terrace cannot import an existing resource into a stack yet"#]]).await;
     estate.want(
         "lake",
         json!({"Raw": bucket(&estate), "Queue2": named_queue("jobs")}),

@@ -130,7 +130,7 @@ async fn passes_the_arn_of_a_replaced_role_to_the_cluster() {
         platform/lake
           ~ CloudFormation stack renamed-testing-platform-lake (1 resource)  updated  [replaces]
               -/+ platform/lake/role AWS::IAM::Role  replaced: `RoleName` cannot be changed in place
-                  RoleName: "renamed-reader" → "renamed-writer"  (why it is replaced)
+                  RoleName: "renamed-reader" → "renamed-writer"  (forces replacement)
               note: the old `platform/lake/role` is deleted before ServiceAccount renamed/web is updated
 
         platform/web
@@ -293,7 +293,7 @@ async fn refuses_to_forget_an_account_with_resources() {
     let message = message.replace(platform.account.region(), "REGION");
     expect![[r#"
         environment `testing` no longer names every place where it is deployed; nothing was changed
-          these resources would be left behind:
+          an apply would leave these resources deployed but unmanaged:
             account ACCOUNT in REGION: 2 CloudFormation stacks: lake (1), notes (1) (recorded in the claim in cluster local)
           help: to delete these resources:
             terrace destroy . -e testing --at ACCOUNT/REGION

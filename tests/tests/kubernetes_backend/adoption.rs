@@ -98,7 +98,7 @@ adopt ConfigMap settings: it exists, managed by `kubectl-create`, and is managed
   metadata.annotations["terrace.dev/adopted"]: - -> "true"
   data.color: "red" -> "blue"
   data.shape: - -> "round"
-  note: `data.color` is taken over from `kubectl-create`
+  note: Terrace takes ownership of `data.color` from `kubectl-create`
 "#
     );
     stack.try_apply_plan(&plan).await.expect("adopted");

@@ -36,7 +36,7 @@ fn a_saved_plan_is_applied_once_and_refused_if_it_is_stale() {
             "ConfigMap",
             "home-settings",
             r#"`data.level` was "low" and is now "mine""#,
-            "plan again",
+            "make a new plan",
         ],
     );
     let kept = small.object("configmap", "notes-text");
