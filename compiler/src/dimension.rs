@@ -75,10 +75,10 @@ impl Dimension {
     /// Returns example values for messages.
     pub(crate) fn examples(self) -> &'static str {
         match self {
-            Dimension::Cpu => "`500m`, `2`",
-            Dimension::Memory => "`512Mi`, `4Gi`",
-            Dimension::Storage => "`20Gi`, `1Ti`",
-            Dimension::Count => "`4`, `100`",
+            Dimension::Cpu => "`500m` or `2`",
+            Dimension::Memory => "`512Mi` or `4Gi`",
+            Dimension::Storage => "`20Gi` or `1Ti`",
+            Dimension::Count => "`4` or `100`",
         }
     }
 

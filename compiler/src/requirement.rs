@@ -111,7 +111,9 @@ fn check_version(
             diagnostic.replace(place, wanted.clone(), format!("use `{wanted}`"))
         }
         false => diagnostic.help(format!(
-            "use another version of one of the two: no available version of `{name}` matches"
+            "no available version of `{name}` matches {}: use a version of {} that accepts {version}",
+            requirement.value,
+            named(one)
         )),
     });
 }

@@ -464,9 +464,9 @@ fn described(schema: &InputSchema) -> String {
 /// Returns example values of a type with a unit.
 fn examples(kind: InputType) -> &'static str {
     match kind {
-        InputType::Duration => "`30s`, `24h`, `90d`",
-        InputType::Size => "`128Mi`, `500Gi`, `10GB`",
-        InputType::Quantity => "`500m`, `2`, `4Gi`",
-        _ => "`70%`, `70`",
+        InputType::Duration => "`30s`, `24h` or `90d`",
+        InputType::Size => "`128Mi`, `500Gi` or `10GB`",
+        InputType::Quantity => "`500m`, `2` or `4Gi`",
+        _ => "`70%` or `70`",
     }
 }

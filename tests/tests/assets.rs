@@ -207,6 +207,6 @@ fn refuses_files_that_cannot_be_archived_before_any_upload() {
     fs::remove_file(source.join("host")).expect("the file exists");
     fs::remove_dir_all(&source).expect("the directory exists");
     symlink("../../elsewhere", &source).expect("a link");
-    refused("the asset `src` leads outside the directory of the stack");
+    refused("the asset `src` points outside the directory of the stack");
     assert_eq!(delivered.archives(), Vec::<String>::new());
 }

@@ -133,7 +133,7 @@ fn outside(path: &str) -> Refusal {
 fn leads_out(path: &str, link: &str, target: &str) -> Refusal {
     Refusal::new(
         Code::InvalidAsset,
-        format!("the asset `{path}` leads outside the directory of the stack"),
+        format!("the asset `{path}` points outside the directory of the stack"),
         format!("`{link}` is a symbolic link to `{target}`"),
     )
     .help("replace the link with a copy")

@@ -34,7 +34,7 @@ pub(super) fn job(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             "use the module `tenant`, or add a ResourceQuota with `scopes: [Terminating]` and `hard: {pods: …}`",
         ),
         "Job" | "CronJob" if !has_deadline(subject.body) => (
-            "its pods have no deadline",
+            "its pods do not set `activeDeadlineSeconds`",
             "set `activeDeadlineSeconds` in the pod template, next to `containers`",
         ),
         kind if OF_OPERATORS.contains(&kind) => (

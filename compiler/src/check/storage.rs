@@ -163,7 +163,7 @@ fn shape(rule: &Rule<'_>, findings: &mut Vec<Finding>) {
             let message = format!("`{}` must be at least 1, not {days}", path.join("."));
             findings.push(
                 rule.finding(Code::LifecycleOrder, path, message)
-                    .help("write 1 or more, or remove it"),
+                    .help("write `1` or more, or remove this key"),
             );
         }
     }

@@ -295,7 +295,7 @@ fn elsewhere(subject: &Subject<'_>, namespace: &str) -> Finding {
     match subject.is_made() {
         true => finding.help("state the connection or grant in a component of the platform, which has no `tenants`"),
         false => finding.help(
-            "remove `namespace` to use the tenant's own namespace, or declare the object in a component of the platform",
+            "remove `namespace` to use the tenant's own namespace, or declare the object in a component of the platform, which has no `tenants`",
         ),
     }
 }

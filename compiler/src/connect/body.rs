@@ -60,7 +60,10 @@ impl Graph<'_> {
         let address = &resource.address;
         let message = match &problem.kind {
             ProblemKind::UnknownKey { .. } => format!("{kind} `{address}` has no field `{place}`"),
-            _ if place.is_empty() => format!("{kind} `{address}`: {}", problem.message()),
+            // The message names a key at the root itself.
+            _ if place.is_empty() || problem.message().starts_with(&format!("`{place}` ")) => {
+                format!("{kind} `{address}`: {}", problem.message())
+            }
             _ => format!("{kind} `{address}`, `{place}`: {}", problem.message()),
         };
         let diagnostic = Diagnostic::new(Code::InvalidResource, message);

@@ -158,7 +158,7 @@ pub(super) fn call(name: &str, arguments: &[Term], span: Span, local: bool) -> R
             text(0)?
                 .parse()
                 .map(Term::Duration)
-                .or_else(|()| unreadable("a duration", "`30s`, `24h`, `90d`"))
+                .or_else(|()| unreadable("a duration", "`30s`, `24h` or `90d`"))
         }
         "size" => {
             count(1)?;

@@ -131,7 +131,7 @@ fn available(level: &Level, steps: &Steps, before: &BTreeSet<usize>, diagnostics
                     around.result, known.result
                 ));
             } else if here.is_empty() {
-                problem = problem.note("no result is available here");
+                problem = problem.note("no step produces a result on every path to this step");
             } else {
                 let names = here.iter().map(|id| steps.all[*id].result.as_str());
                 problem = problem.note(format!(

@@ -79,7 +79,7 @@ pub(super) fn check(stack: &Stack, diagnostics: &mut Diagnostics) {
                 )
                 .at(old.span, "moved from this component")
                 .also(other.name.span, "still declared here")
-                .help("remove `moved_from`, or the component with the old name"),
+                .help("remove `moved_from`, or remove the component with the old name"),
             );
         }
     }

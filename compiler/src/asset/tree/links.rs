@@ -45,7 +45,7 @@ impl Why {
     fn shown(self, asset: &str) -> String {
         match self {
             Why::Absolute => "to an absolute path, which other machines may not have".to_owned(),
-            Why::Outside => format!("that leads outside the asset `{asset}`"),
+            Why::Outside => format!("that points outside the asset `{asset}`"),
             Why::Missing => "to a file that the archive does not contain".to_owned(),
             Why::Circle => "that leads back to itself".to_owned(),
         }

@@ -265,11 +265,11 @@ fn rejects_files_that_cannot_be_delivered() {
             "`src/run.sock` is a socket",
             "`src/gone` is a symbolic link to a file that the archive does not contain",
             "`src/passwd` is a symbolic link to an absolute path, which other machines may not have",
-            "`src/up` is a symbolic link that leads outside the asset `src`",
+            "`src/up` is a symbolic link that points outside the asset `src`",
         ]
     );
     for (path, message) in [
-        ("out", "the asset `out` leads outside the directory of the stack"),
+        ("out", "the asset `out` points outside the directory of the stack"),
         (
             "../../home",
             "the asset `../../home` is outside the directory of the stack",

@@ -88,7 +88,7 @@ pub(super) fn check(subject: &Subject<'_>, rules: &[Rule<'_>], findings: &mut Ve
                         "if raw data is kept for {} days, write `ExpirationInDays: {}` instead of the transition",
                         last.days, last.days
                     ))
-                    .help("if it is kept permanently, state this in the id: `RawDataArchive`"),
+                    .help("if raw data must be kept permanently, use an id that says so, such as `RawDataArchive`"),
             );
         }
     }

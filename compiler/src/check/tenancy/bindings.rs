@@ -94,7 +94,7 @@ fn of_tenant(subject: &Subject<'_>, tenant: &str, party: Party<'_>) -> Option<Fi
             let clause = subject.owner(namespace).clause();
             let message =
                 format!("tenant `{tenant}` binds a ServiceAccount of namespace `{namespace}`, {clause}");
-            Some(finding(message).help("bind a ServiceAccount of the tenant's own namespace, or declare the binding in a component of the platform"))
+            Some(finding(message).help("bind a ServiceAccount of the tenant's own namespace, or declare the binding in a component of the platform, which has no `tenants`"))
         }
         Party::System(name) => {
             let message = format!("tenant `{tenant}` binds `{name}`, which has members outside the tenant");

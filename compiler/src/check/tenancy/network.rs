@@ -70,7 +70,7 @@ fn route(subject: &Subject<'_>, tenant: &str, findings: &mut Vec<Finding>) {
             findings.push(
                 Finding::new(Code::TenantIsolation, &[], message)
                     .below(place)
-                    .help("use a different host name for each tenant, or route the paths in a component of the platform"),
+                    .help("use a different host name for each tenant, or route the paths in a component of the platform, which has no `tenants`"),
             );
         }
     }
@@ -239,7 +239,7 @@ fn claim(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         );
         findings.push(
             Finding::new(Code::TenantIsolation, &path, message).help(
-                "remove `volumeName`, or declare the PersistentVolume in a component of the platform with a `claimRef` to this claim",
+                "remove `volumeName`, or declare the PersistentVolume in a component of the platform, which has no `tenants`, with a `claimRef` to this PersistentVolumeClaim",
             ),
         );
     }

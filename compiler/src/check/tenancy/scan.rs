@@ -179,7 +179,10 @@ impl Scan<'_, '_> {
         };
         let address = &self.subject.resource.address;
         let message = format!("`{address}` refers to a namespace of tenant `{other}`");
-        self.report(message, "connect the two tenants in a component of the platform");
+        self.report(
+            message,
+            "connect the two tenants in a component of the platform, which has no `tenants`",
+        );
     }
 
     /// Reports a field that gives a pod access to its node or priority over other pods.

@@ -40,7 +40,7 @@ steps:
             unproduced-value: the result of `e` may not exist here
               --> 75: `steps.e.x` not every path to this step produces it
               ... 76: `e` produces the result
-              note: no result is available here
+              note: no step produces a result on every path to this step
             unproduced-value: not every trigger provides `input.mode`
               --> 75: `input.mode` the execution fails here without it
               ... 70: `object_created` provides `bucketName` and `inputPath`
