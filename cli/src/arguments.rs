@@ -107,7 +107,7 @@ pub(crate) enum Command {
         stack: Option<String>,
         /// Place to forget: ACCOUNT/REGION, a kubeconfig context, or a directory; the default is all places
         place: Option<String>,
-        /// Environment; it may be one that the stack no longer contains
+        /// Environment (required); may be one that the stack no longer contains
         #[arg(short, long, value_name = "ENV")]
         environment: Option<String>,
         /// Skip the confirmation prompt
@@ -233,7 +233,7 @@ pub(crate) struct Reach {
 /// Flags that control what a plan contains.
 #[derive(Args, Debug)]
 pub(crate) struct Planning {
-    /// Limit the plan to a tenant, a component or a resource, and its dependencies: `finance`, `finance/web` or `finance/web/deployment` (can be repeated)
+    /// Limit the plan to a tenant, a component or a resource: `finance`, `finance/web` or `finance/web/deployment` (can be repeated). An apply includes its dependencies
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) only: Vec<String>,
     /// Take ownership of fields that another field manager owns

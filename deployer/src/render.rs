@@ -285,7 +285,7 @@ impl Page {
             self.line(depth, Paint::Dim, &format!("and {} more lines", count - LINES));
         }
         if count == 0 {
-            self.line(depth, Paint::Dim, "only its line ends change");
+            self.line(depth, Paint::Dim, "only its line endings change");
         }
     }
 

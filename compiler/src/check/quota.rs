@@ -143,11 +143,11 @@ pub(super) fn devices(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     });
     for device in unlimited {
         let message = format!(
-            "no quota limits `{device}` of `{}`, so tenant `{tenant}` could use all of these devices",
+            "`{}` uses `{device}`, which no quota of tenant `{tenant}` limits",
             subject.resource.address
         );
         findings.push(Finding::new(Code::QuotaExceeded, &[], message).help(format!(
-            "set the number for the tenant in the input `devices` of the module `tenant`: `devices: {{{device}: 1}}`"
+            "set the maximum for the tenant in the input `devices` of the module `tenant`: `devices: {{{device}: 1}}`"
         )));
     }
 }

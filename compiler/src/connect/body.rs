@@ -56,17 +56,7 @@ impl Graph<'_> {
         if let Some(diagnostic) = self.name_too_long(resource, &kind, problem) {
             return diagnostic;
         }
-        let place = show_path(&problem.path);
-        let address = &resource.address;
-        let message = match &problem.kind {
-            ProblemKind::UnknownKey { .. } => format!("{kind} `{address}` has no field `{place}`"),
-            // The message names a key at the root itself.
-            _ if place.is_empty() || problem.message().starts_with(&format!("`{place}` ")) => {
-                format!("{kind} `{address}`: {}", problem.message())
-            }
-            _ => format!("{kind} `{address}`, `{place}`: {}", problem.message()),
-        };
-        let diagnostic = Diagnostic::new(Code::InvalidResource, message);
+        let diagnostic = Diagnostic::new(Code::InvalidResource, described(resource, &kind, problem));
         let mut diagnostic = match self.key_of_field(resource, &problem.path) {
             // The key itself is wrong, not its value.
             Some(span) if is_about_the_key(&problem.kind) => {
@@ -342,6 +332,29 @@ fn requoted(written: &str, expected: &str) -> Option<(String, &'static str)> {
             Some((format!("\"{written}\""), "put it in quotes"))
         }
         _ => None,
+    }
+}
+
+/// Describes a problem of a resource in one sentence. The sentence names the whole path of the field where it can.
+fn described(resource: &Resource, kind: &str, problem: &Problem) -> String {
+    let address = &resource.address;
+    let place = show_path(&problem.path);
+    let sentence = problem.message();
+    // The sentence of a problem usually begins with the last part of the path.
+    let rest = match problem.path.last() {
+        Some(Segment::Key(key)) => sentence.strip_prefix(&format!("`{key}` ")),
+        _ => None,
+    };
+    match (&problem.kind, rest) {
+        (ProblemKind::UnknownKey { .. }, _) => format!("{kind} `{address}` has no field `{place}`"),
+        (ProblemKind::Missing { key }, _) => {
+            let mut path = problem.path.clone();
+            path.push(Segment::Key(key.clone()));
+            format!("`{}` of {kind} `{address}` is missing", show_path(&path))
+        }
+        (_, Some(rest)) => format!("`{place}` of {kind} `{address}` {rest}"),
+        _ if place.is_empty() => format!("{kind} `{address}`: {sentence}"),
+        _ => format!("{kind} `{address}`, `{place}`: {sentence}"),
     }
 }
 

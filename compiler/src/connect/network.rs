@@ -132,9 +132,9 @@ fn without_policy(graph: &Graph<'_>, site: &Site<'_>, connect: &Stated, sides: [
             )
             .at(
                 connect.span,
-                format!("Terrace writes no policy to {}", listed(namespaces)),
+                format!("Terrace writes no NetworkPolicy to {}", listed(namespaces)),
             )
-            .help("name a workload of the stack on one side; the owner of the namespace must write the policy between other pods")
+            .help("name a workload of the stack on one side, or ask the owner of the namespaces for a NetworkPolicy")
         }
     }
 }

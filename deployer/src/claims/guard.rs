@@ -194,8 +194,8 @@ impl<'a> Guard<'a> {
                 records.push((LOCK_SOURCE.to_owned(), locked.deployment.clone()));
             }
             Some(locked) => notes.push(format!(
-                "`terrace.lock` was written for {}, but this directory is {}: it is ignored, and the next apply replaces \
-                 it; if this directory was moved, add `--accept-origin`",
+                "`terrace.lock` was written for {}, but this directory is {}: Terrace ignores the file, and the next \
+                 apply replaces it; if this directory was moved, add `--accept-origin`",
                 locked.origin.as_deref().unwrap_or("another directory"),
                 self.origin
             )),

@@ -246,7 +246,7 @@ pub(super) fn role_of(
                     "ambiguous role".to_owned(),
                 )
                 .help(format!(
-                    "grant to one of them: {}",
+                    "name one of these roles in `who`: {}",
                     crate::diagnostic::listed(names)
                 )),
             );

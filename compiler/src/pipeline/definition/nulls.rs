@@ -34,7 +34,10 @@ fn walk(node: &Node, diagnostics: &mut Diagnostics) {
                             Code::InvalidState,
                             format!("a CloudFormation template cannot contain `{path}: null`"),
                         )
-                        .at(value.key, "would be omitted, which means `$`")
+                        .at(
+                            value.key,
+                            "CloudFormation omits it, and Step Functions then uses `$`",
+                        )
                         .help(*help),
                     );
                 }

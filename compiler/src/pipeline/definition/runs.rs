@@ -201,7 +201,7 @@ impl<'t> Machine<'t> {
         .at(self.place(&path), "starts the runs")
         .also(job.declared, "job declared here");
         match capacity.queues {
-            true => problem.note("the waiting time of a run counts against the timeout of its state"),
+            true => problem.note("the waiting time of a run counts toward the timeout of its state"),
             false => problem,
         }
         .help(format!(
