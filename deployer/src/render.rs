@@ -335,9 +335,9 @@ impl Page {
             ),
             (
                 plan.loses_identity(),
-                "",
-                "gets another address or credential than the one that others use",
-                "others use an address or a credential that a new resource would not have",
+                "an address or a credential of ",
+                "changes",
+                "an address or a credential that other systems use would change",
             ),
         ];
         for (addresses, of, what, _) in &groups {
@@ -361,7 +361,7 @@ impl Page {
                 continue;
             }
             self.out.push('\n');
-            let warning = format!("warning: {what}, and apply refuses until each of these is approved");
+            let warning = format!("warning: {what}, and apply refuses this plan without these options:");
             self.line(0, Paint::Red, &warning);
             for address in open {
                 self.line(2, Paint::Plain, &format!("--approve '{address}'"));

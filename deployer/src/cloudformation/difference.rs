@@ -509,7 +509,7 @@ fn summary(fields: &[Field]) -> String {
         [] => String::new(),
         [name] => format!("{name} changes"),
         [first, second] => format!("{first} and {second} change"),
-        [first, rest @ ..] => format!("{first} and {} more change", rest.len()),
+        [first, rest @ ..] => format!("{first} and {} other fields change", rest.len()),
     }
 }
 

@@ -114,7 +114,7 @@ fn compare(found: &Found, wanted: &Artifact) -> Change {
     let mut change = Change::keep();
     if !found.ours {
         change.action = Action::Adopt;
-        change.reason = "it is in the directory already, and is managed here from now on".to_owned();
+        change.reason = "it is in the directory already; this environment manages it from now on".to_owned();
     }
     if let Some(why) = &found.unreadable {
         if found.ours {
@@ -278,7 +278,7 @@ fn reason(change: &Change) -> String {
     match names.as_slice() {
         [only] => format!("`{only}` changes"),
         [first, second] => format!("`{first}` and `{second}` change"),
-        [first, rest @ ..] => format!("`{first}` and {} more change", rest.len()),
+        [first, rest @ ..] => format!("`{first}` and {} others change", rest.len()),
         [] => "it changes".to_owned(),
     }
 }

@@ -450,7 +450,7 @@ fn requires_approval_for_each_resource_that_loses_data() {
               - finance/lake/role AWS::IAM::Role  deleted: no longer in the stack
               note: `finance/lake/raw` holds data that is lost with it: objects
 
-        warning: data would be lost, and apply refuses until each of these is approved
+        warning: data would be lost, and apply refuses this plan without these options:
             --approve 'finance/db/claim'
             --approve 'finance/lake/raw'
 
@@ -579,7 +579,7 @@ fn requires_approval_to_retain_a_resource_that_holds_data() {
               ~ CloudFormation stack acme-development-finance-lake (1 resource)  updated
                   < finance/lake/raw AWS::S3::Bucket  released: no longer in the stack, and its deletion policy retains it
 
-            warning: data would be retained but no longer managed, and apply refuses until each of these is approved
+            warning: data would be retained but no longer managed, and apply refuses this plan without these options:
                 --approve 'finance/lake/raw'
 
             1 to release, 1 unchanged

@@ -214,8 +214,10 @@ impl Kubernetes {
         }
         change.reason = match (&foreign, change.action) {
             (_, Action::Replace) => cannot_change(&change.fields),
-            (Some(Some(who)), _) => format!("it exists, managed by `{who}`, and is managed here from now on"),
-            (Some(None), _) => "it exists, and is managed here from now on".to_owned(),
+            (Some(Some(who)), _) => {
+                format!("it exists and is managed by `{who}`; this environment manages it from now on")
+            }
+            (Some(None), _) => "it exists; this environment manages it from now on".to_owned(),
             (None, _) => changes(&change.fields),
         };
         if change.action == Action::Replace {

@@ -180,7 +180,7 @@ fn renders_every_kind_of_change() {
 
             note: release 7 by ben of 2026-11-20T10:00:00Z did not complete; this plan finishes it
 
-            warning: data would be lost, and apply refuses until each of these is approved
+            warning: data would be lost, and apply refuses this plan without these options:
                 --approve 'finance/db/claim["a"]'
 
             1 to create, 1 to adopt, 2 to update, 1 to replace, 1 to delete, 1 unchanged
@@ -316,7 +316,7 @@ fn warns_about_an_approval_without_effect() {
         warning: `--approve 'finance/db/clam'` approves nothing here: nothing of it would be lost; `finance/db/claim` needs an approval
         warning: `--approve 'sales/web/page'` approves nothing here: nothing of it would be lost
 
-        warning: data would be lost, and apply refuses until each of these is approved
+        warning: data would be lost, and apply refuses this plan without these options:
             --approve 'finance/db/claim'
 
         1 to delete
@@ -369,13 +369,13 @@ fn lists_losses_by_their_kind() {
             finance/db
               - StatefulSet data/server  deleted: no longer in the stack
 
-            warning: data would be lost, and apply refuses until each of these is approved
+            warning: data would be lost, and apply refuses this plan without these options:
                 --approve 'platform/metrics/store'
 
-            warning: data would be retained but no longer managed, and apply refuses until each of these is approved
+            warning: data would be retained but no longer managed, and apply refuses this plan without these options:
                 --approve 'finance/db/server'
 
-            warning: others use an address or a credential that a new resource would not have, and apply refuses until each of these is approved
+            warning: an address or a credential that other systems use would change, and apply refuses this plan without these options:
                 --approve 'platform/web/door'
 
             1 to update, 2 to delete
@@ -383,9 +383,7 @@ fn lists_losses_by_their_kind() {
     );
     let one = render_approved(&made, &BTreeSet::from([address("platform/web/door")]), false);
     assert!(
-        one.contains(
-            "approved: platform/web/door gets another address or credential than the one that others use\n"
-        ),
+        one.contains("approved: an address or a credential of platform/web/door changes\n"),
         "{one}"
     );
     assert_eq!(made.approvals().len(), 3);

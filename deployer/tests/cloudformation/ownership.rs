@@ -334,7 +334,7 @@ async fn a_stack_that_lost_its_tags_is_still_managed() {
             continue;
         }
         expect![[r#"
-            Update acme-dev-platform-jobs (None): `Tags.terrace:component` and 2 more change
+            Update acme-dev-platform-jobs (None): `Tags.terrace:component` and 2 other fields change
               Tags.terrace:component: - -> "jobs"
               Tags.terrace:stack: - -> "acme.dev"
               Tags.team: "payments" -> -

@@ -88,11 +88,11 @@ async fn adopts_objects_by_name_and_retains_them() {
     let plan = stack.plan(&yaml).await;
     assert_eq!(
         show(&plan),
-        r#"adopt Namespace adopted: it exists, managed by `kubectl-create`, and is managed here from now on
+        r#"adopt Namespace adopted: it exists and is managed by `kubectl-create`; this environment manages it from now on
   metadata.labels["terrace.dev/stack"]: - -> "adopted.testing"
   metadata.annotations["terrace.dev/address"]: - -> "platform/adopted/namespace-adopted"
   metadata.annotations["terrace.dev/adopted"]: - -> "true"
-adopt ConfigMap settings: it exists, managed by `kubectl-create`, and is managed here from now on
+adopt ConfigMap settings: it exists and is managed by `kubectl-create`; this environment manages it from now on
   metadata.labels["terrace.dev/stack"]: - -> "adopted.testing"
   metadata.annotations["terrace.dev/address"]: - -> "platform/adopted/configmap-settings"
   metadata.annotations["terrace.dev/adopted"]: - -> "true"

@@ -141,7 +141,7 @@ fn lists_changed_fields_by_their_paths() {
         r#""Queue": {"Type": "AWS::SQS::Queue", "DeletionPolicy": "Retain", "Properties": {"DelaySeconds": 2, "Tags": [{"Key": "a", "Value": "1"}]}}, "Topic": {"Type": "AWS::SNS::Topic"}"#,
         expect![[r#"
             Update: 2 of 2 resources in it change (None)
-              Update platform/lake/queue: `DeletionPolicy` and 2 more change (None)
+              Update platform/lake/queue: `DeletionPolicy` and 2 other fields change (None)
                 DeletionPolicy: - -> "Retain"
                 DelaySeconds: 1 -> 2
                 Tags[1]: {"Key":"b","Value":"2"} -> -
