@@ -45,9 +45,7 @@ fn detects_a_smaller_value_and_compares_with_the_default() {
         stream,
         r#"{"RetentionPeriodHours": 168}"#,
         "{}",
-        &[
-            "`RetentionPeriodHours` 168 → 24: older records are deleted (24 is the default, which holds from now on)",
-        ],
+        &["`RetentionPeriodHours` 168 → 24: older records are deleted (24 is the default and the new value)"],
     );
     check(stream, "{}", r#"{"RetentionPeriodHours": 24}"#, &[]);
     check(
@@ -60,7 +58,7 @@ fn detects_a_smaller_value_and_compares_with_the_default() {
         "AWS::Logs::LogGroup",
         "{}",
         r#"{"RetentionInDays": 7}"#,
-        &["`RetentionInDays` nothing → 7: older log events are deleted (there was no limit so far)"],
+        &["`RetentionInDays` nothing → 7: older log events are deleted (there was no limit before)"],
     );
     check("AWS::Logs::LogGroup", r#"{"RetentionInDays": 7}"#, "{}", &[]);
     // For this type zero means no limit; for other types it means that nothing is kept.
@@ -99,8 +97,8 @@ fn removing_a_protection_is_a_loss() {
         r#"{"PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": true}, "DeletionProtectionEnabled": "true"}"#,
         "{}",
         &[
-            "`DeletionProtectionEnabled` \"true\" → false: nothing keeps it from being deleted (false is the default, which holds from now on)",
-            "`PointInTimeRecoverySpecification.PointInTimeRecoveryEnabled` true → false: a point in time can no longer be restored, and the recorded ones are deleted (false is the default, which holds from now on)",
+            "`DeletionProtectionEnabled` \"true\" → false: it is no longer protected from deletion (false is the default and the new value)",
+            "`PointInTimeRecoverySpecification.PointInTimeRecoveryEnabled` true → false: a point in time can no longer be restored, and the recorded ones are deleted (false is the default and the new value)",
         ],
     );
     check(
@@ -108,7 +106,7 @@ fn removing_a_protection_is_a_loss() {
         "{}",
         r#"{"TimeToLiveSpecification": {"AttributeName": "ttl", "Enabled": true}}"#,
         &[
-            "`TimeToLiveSpecification.Enabled` false → true: items whose time has passed are deleted (false is the default, which holds so far)",
+            "`TimeToLiveSpecification.Enabled` false → true: items whose time has passed are deleted (false is the default and the current value)",
         ],
     );
     check(
@@ -130,8 +128,8 @@ fn removing_a_protection_is_a_loss() {
         "{}",
         r#"{"Enabled": false, "PendingWindowInDays": 7}"#,
         &[
-            "`Enabled` true → false: nothing that is encrypted by it can be read (true is the default, which holds so far)",
-            "`PendingWindowInDays` 30 → 7: there is less time to stop a deletion (30 is the default, which holds so far)",
+            "`Enabled` true → false: nothing that is encrypted by it can be read (true is the default and the current value)",
+            "`PendingWindowInDays` 30 → 7: there is less time to stop a deletion (30 is the default and the current value)",
         ],
     );
     check("AWS::KMS::Key", r#"{"Enabled": false}"#, "{}", &[]);
@@ -140,7 +138,7 @@ fn removing_a_protection_is_a_loss() {
         r#"{"VersioningConfiguration": {"Status": "Enabled"}}"#,
         "{}",
         &[
-            "`VersioningConfiguration.Status` \"Enabled\" → \"Suspended\": overwritten and deleted objects are no longer kept (Suspended is the default, which holds from now on)",
+            "`VersioningConfiguration.Status` \"Enabled\" → \"Suspended\": overwritten and deleted objects are no longer kept (Suspended is the default and the new value)",
         ],
     );
     // If the service decides the default, the loss is uncertain.
@@ -148,7 +146,7 @@ fn removing_a_protection_is_a_loss() {
         "AWS::DSQL::Cluster",
         r#"{"DeletionProtectionEnabled": true}"#,
         "{}",
-        &["perhaps `DeletionProtectionEnabled` true → nothing: nothing keeps it from being deleted"],
+        &["perhaps `DeletionProtectionEnabled` true → nothing: it is no longer protected from deletion"],
     );
     check(
         "AWS::SES::MailManagerArchive",
@@ -168,7 +166,7 @@ fn names_the_removed_replicas() {
         r#"{"Replicas": [{"Region": "eu-west-1", "DeletionProtectionEnabled": false}]}"#,
         &[
             "`Replicas[1]` \"us-east-1\" → nothing: the copy in the region is deleted",
-            "`Replicas[0].DeletionProtectionEnabled` true → false: nothing keeps the copy from being deleted",
+            "`Replicas[0].DeletionProtectionEnabled` true → false: the copy is no longer protected from deletion",
         ],
     );
     check(table, r#"{"Replicas": [{"Region": "eu-west-1"}]}"#, two, &[]);
@@ -447,7 +445,7 @@ fn detects_losses_of_kubernetes_objects() {
     };
     assert_eq!(
         of("apps/v1 StatefulSet", &set(3, "Delete"), &set(1, "Delete")),
-        ["`spec.replicas` 3 → 1: the claims of the pods that go are deleted with them",]
+        ["`spec.replicas` 3 → 1: the PersistentVolumeClaims of the removed pods are deleted",]
     );
     assert_eq!(
         of("apps/v1 StatefulSet", &set(3, "Retain"), &set(1, "Retain")),
@@ -456,7 +454,7 @@ fn detects_losses_of_kubernetes_objects() {
     assert_eq!(
         of("apps/v1 StatefulSet", &set(1, "Retain"), &set(1, "Delete")),
         [
-            "`spec.persistentVolumeClaimRetentionPolicy.whenScaled` \"Retain\" → \"Delete\": the claims of pods that go are deleted with them",
+            "`spec.persistentVolumeClaimRetentionPolicy.whenScaled` \"Retain\" → \"Delete\": the PersistentVolumeClaims of removed pods are deleted",
         ]
     );
     let claim =
@@ -500,7 +498,7 @@ fn detects_losses_of_kubernetes_objects() {
             r#"{"spec": {"ensure": "absent"}}"#
         ),
         [
-            "`spec.ensure` \"present\" → \"absent\": the database is dropped (present is the default, which holds so far)",
+            "`spec.ensure` \"present\" → \"absent\": the database is dropped (present is the default and the current value)",
         ]
     );
 }

@@ -72,7 +72,7 @@ pub(crate) enum Command {
         /// Output format
         #[arg(long, value_enum, default_value_t = Output::Text, value_name = "FORMAT")]
         output: Output,
-        /// Exit with code 2 if there are changes
+        /// Exit with code 2 if there are changes, or if a resource is not ready yet
         #[arg(long)]
         detailed_exitcode: bool,
     },
@@ -101,9 +101,9 @@ pub(crate) enum Command {
         #[command(flatten)]
         changing: Changing,
     },
-    /// Stop managing an environment in a place, without changing or deleting its resources
+    /// Stop managing an environment, without changing or deleting its resources
     Forget {
-        /// Directory of the stack; the default is the current directory
+        /// Directory of the stack [default: .]
         stack: Option<String>,
         /// Place to forget: ACCOUNT/REGION, a kubeconfig context, or a directory; the default is all places
         place: Option<String>,
@@ -120,7 +120,7 @@ pub(crate) enum Command {
     },
     /// Explain a diagnostic code, or show where a resource or a field comes from
     Explain {
-        /// Diagnostic code (`unknown-tier`), resource address (`finance/web/deployment`), or component
+        /// Diagnostic code (`unknown-tier`), resource address (`finance/web/deployment`), or component (`finance/web`)
         #[arg(value_name = "CODE|ADDRESS")]
         what: String,
         /// Field of the resource, such as `spec.replicas`

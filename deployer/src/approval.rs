@@ -144,7 +144,7 @@ fn consequence(kind: ApprovalKind, action: Action, losses: &[Loss], is_container
         }
         ApprovalKind::Retention => format!("{happens}, and its data is retained but no longer managed"),
         ApprovalKind::Identity => {
-            format!("{happens}, and other systems use an address or a credential that changes")
+            format!("{happens}, and other systems lose an address or a credential that they use")
         }
     }
 }

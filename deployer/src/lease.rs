@@ -136,7 +136,7 @@ fn locked(holder: &Holder) -> Failure {
     let Holder { who, since, .. } = holder;
     Failure::new(
         kind,
-        format!("{who} has been applying to this environment since {since}"),
+        format!("{who} has held the lock of this environment since {since}"),
     )
 }
 
@@ -148,7 +148,7 @@ fn too_long(other: &LeaseRecord, remedy: String) -> Failure {
         who => who,
     };
     failure.message = format!(
-        "the lock is held by {who} for {} seconds, longer than any lock of Terrace, so this apply does not wait for it",
+        "{who} holds the lock for {} seconds, which is longer than any lock of Terrace, so this apply does not wait for it",
         other.seconds
     );
     failure.hint(format!("if no apply is running in this environment, {remedy}"))
@@ -380,7 +380,7 @@ mod tests {
         let refused = lock(&store, "ben").await.err().unwrap();
         assert_eq!(
             refused.message,
-            "ana has been applying to this environment since 2026-11-21T03:30:00Z"
+            "ana has held the lock of this environment since 2026-11-21T03:30:00Z"
         );
         first.check().unwrap();
         first.release().await.unwrap();

@@ -1,4 +1,4 @@
-//! The losses of a change: data, an identity that others use, or the management of data that is retained.
+//! The losses of a change: data, an identity that other systems use, or the management of data that is retained.
 //!
 //! The catalog classifies types and kinds and lists the changes that lose data in place. The live resource shows what
 //! exists: its own fields, and the mark that an earlier release left on it. A mark alone decides nothing.
@@ -308,8 +308,10 @@ fn sorted_out(found: Vec<terrace_catalog::Loss>) -> (Vec<Loss>, Vec<String>) {
     let notes = open.into_iter().map(|loss| {
         let path = terrace_artifact::show_path(&loss.path);
         match loss.what.as_str() {
-            "" => format!("the new value of `{path}` cannot be read before apply: the change may lose data"),
-            what => format!("the new value of `{path}` cannot be compared before apply: perhaps {what}"),
+            "" => format!("the new value of `{path}` is known only after apply: the change may lose data"),
+            what => {
+                format!("the new value of `{path}` is known only after apply: it is possible that {what}")
+            }
         }
     });
     (losses.collect(), notes.collect())

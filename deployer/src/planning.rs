@@ -262,7 +262,8 @@ async fn read_ledger(targets: &Targets, plan: &mut Plan) -> Result<Option<Histor
         Err(failure) => return Err(failure.into()),
     };
     if let Some(missing) = home.missing() {
-        plan.notes.push(format!("an apply will be refused: {missing}"));
+        plan.notes
+            .push(format!("`terrace apply` would refuse this plan: {missing}"));
     }
     if let Some(entry) = history.broken_at {
         plan.notes.push(format!(

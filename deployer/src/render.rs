@@ -153,7 +153,7 @@ impl Page {
             self.line(
                 1,
                 Paint::Plain,
-                &format!("only: {} and what they need", only.join(", ")),
+                &format!("only: {} (with dependencies)", only.join(", ")),
             );
         }
         if !plan.adopt.is_empty() {
@@ -180,7 +180,7 @@ impl Page {
         line.push_str(&self.explanation(step.change.action, &step.change.reason, step.change.risk, shown));
         if let Some(why) = &step.awaits {
             let why = why.lines().next().unwrap_or_default();
-            let _ = write!(line, "  waited for: {why}");
+            let _ = write!(line, "  not ready yet: {why}");
         }
         if step.stage == Some(Stage::Second) {
             line.push_str(", at the end");
@@ -423,7 +423,8 @@ impl Page {
 
 /// Explains why an approval is not needed, and names the address that the user may have meant.
 pub(crate) fn approves_nothing(address: &Address, meant: Option<&str>) -> String {
-    let mut line = format!("`--approve '{address}'` approves nothing here: nothing of it would be lost");
+    let mut line =
+        format!("`--approve '{address}'` has no effect: no change of `{address}` needs an approval");
     if let Some(meant) = meant {
         let _ = write!(line, "; `{meant}` needs an approval");
     }

@@ -26,7 +26,7 @@ when they run a saved plan. `--approve ADDRESS` allows it for one resource. Ther
 |---|---|---|
 | `[LOSES DATA]` | data is deleted, or is no longer protected | a resource that holds data is deleted or replaced, or one of its properties changes in the direction that loses data |
 | `data would be retained but no longer managed` | the resource stays in the account or the cluster, outside of every stack | a resource that holds data leaves the stack or is replaced, and its `DeletionPolicy` or `UpdateReplacePolicy` retains it |
-| `[LOSES IDENTITY]` | a new resource gets another address, credential or acceptance than the one that others use | a resource whose identity the service generates is deleted or replaced and is not retained |
+| `[LOSES IDENTITY]` | a new resource does not have the address, credential or acceptance that other systems use | a resource whose identity the service generates is deleted or replaced and is not retained |
 
 The type and the live state decide. A mark alone decides nothing:
 
@@ -68,14 +68,14 @@ fn page() -> String {
     );
     table(
         &mut page,
-        "CloudFormation types with an identity that others use",
-        "identity that others use",
+        "CloudFormation types with an identity that other systems use",
+        "identity that other systems use",
         of(DataClass::Identity, true),
     );
     table(
         &mut page,
-        "Kubernetes kinds with an identity that others use",
-        "identity that others use",
+        "Kubernetes kinds with an identity that other systems use",
+        "identity that other systems use",
         of(DataClass::Identity, false),
     );
     protection(&mut page);
@@ -164,9 +164,12 @@ fn when(words: &[&str], line: &Line) -> String {
             let names: Vec<String> = values
                 .iter()
                 .filter(|word| **word != ">")
-                .map(|word| if *word == "*" { "any other".to_owned() } else { format!("`{word}`") })
+                .map(|word| if *word == "*" { "any other value".to_owned() } else { format!("`{word}`") })
                 .collect();
-            format!("the value changes to a later one of {}", names.join(", "))
+            match names.as_slice() {
+                [before, after] => format!("the value changes from {before} to {after}"),
+                names => format!("the value changes to one that is later in this order: {}", names.join(", ")),
+            }
         }
         ["removed"] => "the property is removed".to_owned(),
         ["changed"] => "the value changes".to_owned(),

@@ -442,14 +442,14 @@ impl Walk<'_> {
     /// Returns the consequence, and states which of the values is the default.
     fn with_default(&self, default: Default, before: Option<&Value>, after: Option<&Value>) -> String {
         let what = self.line.what;
-        let unwritten = match (before, after) {
-            (None, Some(_)) => "so far",
-            (Some(_), None) => "from now on",
+        let role = match (before, after) {
+            (None, Some(_)) => "current value",
+            (Some(_), None) => "new value",
             _ => return what.to_owned(),
         };
         match default {
-            Default::Value(value) => format!("{what} ({value} is the default, which holds {unwritten})"),
-            Default::Unlimited => format!("{what} (there was no limit so far)"),
+            Default::Value(value) => format!("{what} ({value} is the default and the {role})"),
+            Default::Unlimited => format!("{what} (there was no limit before)"),
             Default::Unknown => what.to_owned(),
         }
     }

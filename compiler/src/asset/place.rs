@@ -52,7 +52,7 @@ pub(super) fn find<'p>(sources: &dyn Sources, roots: &[String], path: &'p str) -
         return Err(Refusal::new(
             Code::InvalidAsset,
             format!("the asset `{path}` is the directory of the stack or a parent of it"),
-            "would deliver the stack itself",
+            "would contain the stack itself",
         )
         .help("move the files to a separate directory, and name that directory"));
     }

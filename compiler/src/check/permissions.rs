@@ -64,37 +64,46 @@ pub(super) fn policy(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
                     finding
                         .below(path.clone())
                         .below(rest)
-                        .help("list the actions that are needed, or use a grant"),
+                        .help("list the actions that are needed, or declare them in `grants`"),
                 );
             }
         }
     }
 }
 
-/// The last parts of the ARNs of AWS managed policies that allow everything, or let their holder get it. Source: the IAM user guide, "AWS
-/// managed policies for job functions".
-const ADMINISTRATION: [&str; 3] = [
-    ":policy/AdministratorAccess",
-    ":policy/IAMFullAccess",
-    ":policy/PowerUserAccess",
+/// The last parts of the ARNs of AWS managed policies that allow everything or nearly everything, each with what it allows. Source: the
+/// IAM user guide, "AWS managed policies for job functions", and the documents of the policies.
+const ADMINISTRATION: [(&str, &str); 3] = [
+    (
+        ":policy/AdministratorAccess",
+        "allows every action on every resource",
+    ),
+    (
+        ":policy/IAMFullAccess",
+        "allows the role to grant itself every permission",
+    ),
+    (
+        ":policy/PowerUserAccess",
+        "allows nearly every action on every resource",
+    ),
 ];
 
-/// Reports managed policies of AWS that allow everything.
+/// Reports managed policies of AWS that allow everything or nearly everything.
 pub(super) fn managed(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let attached = subject.body.get("ManagedPolicyArns").map_or(&[][..], Term::items);
     for (index, policy) in attached.iter().enumerate() {
         let Some(arn) = policy.as_str().or_else(|| policy.get("Fn::Sub")?.as_str()) else {
             continue;
         };
-        let Some(end) = ADMINISTRATION.iter().find(|end| arn.ends_with(**end)) else {
+        let Some((end, allows)) = ADMINISTRATION.iter().find(|(end, _)| arn.ends_with(end)) else {
             continue;
         };
         let name = end.trim_start_matches(":policy/");
-        let message = format!("`{name}` amounts to all permissions");
+        let message = format!("`{name}` {allows}");
         findings.push(
             Finding::new(Code::WildcardPermission, &[], message)
                 .below([Segment::Key("ManagedPolicyArns".into()), Segment::Index(index)])
-                .help("list the actions that are needed, or use a grant"),
+                .help("list the actions that are needed, or declare them in `grants`"),
         );
     }
 }

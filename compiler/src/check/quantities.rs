@@ -23,9 +23,12 @@ pub(super) fn inexact(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
                     Term::Quantity(_) => "this amount".to_owned(),
                     _ => format!("`{shown}`"),
                 };
-                let unit = if quantity.binary { "bytes" } else { "thousandths" };
-                let message =
-                    format!("{what} is not a whole number of {unit}; Kubernetes stores it as `{quantity}`");
+                let unit = if quantity.binary {
+                    "a whole number of bytes"
+                } else {
+                    "a multiple of `1m` (0.001)"
+                };
+                let message = format!("{what} is not {unit}; Kubernetes stores it as `{quantity}`");
                 let finding = Finding::new(Code::InexactQuantity, &[], message);
                 let rounded = match quantity.rounded() {
                     // A request that is not zero stays greater than zero.

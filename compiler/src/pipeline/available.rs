@@ -118,7 +118,7 @@ fn available(level: &Level, steps: &Steps, before: &BTreeSet<usize>, diagnostics
             let known = &steps.all[*id];
             let mut problem = Diagnostic::new(
                 Code::UnproducedValue,
-                format!("the result of `{}` may not exist here", known.name),
+                format!("the result of `{}` might not exist here", known.name),
             )
             .at(*span, "not every path to this step produces it")
             .also(known.span, "produces the result");

@@ -139,8 +139,9 @@ fn why(id: &Text, observed: &Observed) -> Option<&'static str> {
     let resource = template::resource(&observed.template, id)?;
     let is_unprotected = observed.holds_data(id) && template::data_mark(resource) != Some(true);
     let is_edited = !observed.record.has_what_we_wrote(&observed.template);
-    (is_unprotected && is_edited)
-        .then_some("which holds data and is no longer protected: another user changed its template")
+    (is_unprotected && is_edited).then_some(
+        "which holds data and is no longer protected, because another user changed the template of the stack",
+    )
 }
 
 /// Returns the address of a resource that no component declares: `platform/orders/Stack["Table"]`. It is unique, because the

@@ -135,11 +135,16 @@ impl Home for DirectoryHome {
                 }
                 tokio::time::sleep(PAUSE).await;
             }
-            let (who, since) = match read_holder(&mut file) {
-                Some(other) => (other.who, other.since),
-                None => ("another process".into(), "just now".into()),
+            let (who, since, message) = match read_holder(&mut file) {
+                Some(Holder { who, since, .. }) => {
+                    let message = format!("{who} has held the lock of this environment since {since}");
+                    (who, since, message)
+                }
+                None => {
+                    let message = "another process holds the lock of this environment".to_owned();
+                    ("another process".into(), "just now".into(), message)
+                }
             };
-            let message = format!("{who} has been applying to this environment since {since}");
             Err(Failure::new(FailureKind::Locked { holder: who, since }, message))
         })
     }

@@ -62,7 +62,7 @@ pub(super) async fn preview(
         if ready.is_empty() {
             let names: Vec<_> = later.iter().map(|artifact| artifact.id.as_str()).collect();
             let message = format!(
-                "these artifacts wait for each other's values: {}",
+                "these artifacts depend on each other's values: {}",
                 names.join(", ")
             );
             return Err(Failure::new(FailureKind::Broken, message).into());

@@ -277,7 +277,7 @@ fn lists_unchanged_artifacts_that_are_not_ready() {
           where: account 111122223333 in eu-west-1, cluster acme-dev at https://10.0.0.1:6443
 
         finance/web
-          = Deployment data/web  waited for: 0 of 2 pods are available
+          = Deployment data/web  not ready yet: 0 of 2 pods are available
 
         no changes, 1 to wait for
     "#]],
@@ -313,8 +313,8 @@ fn warns_about_an_approval_without_effect() {
         finance/db
           - PersistentVolumeClaim data/a  deleted: no longer in the stack
 
-        warning: `--approve 'finance/db/clam'` approves nothing here: nothing of it would be lost; `finance/db/claim` needs an approval
-        warning: `--approve 'sales/web/page'` approves nothing here: nothing of it would be lost
+        warning: `--approve 'finance/db/clam'` has no effect: no change of `finance/db/clam` needs an approval; `finance/db/claim` needs an approval
+        warning: `--approve 'sales/web/page'` has no effect: no change of `sales/web/page` needs an approval
 
         warning: data would be lost, and apply refuses this plan without these options:
             --approve 'finance/db/claim'

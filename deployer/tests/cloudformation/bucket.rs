@@ -263,7 +263,7 @@ async fn plans_without_the_bucket_but_refuses_to_apply() {
     estate.want("jobs", json!({"Queue": queue(1)}), json!({}));
     let plan = estate.plan().await;
     expect![[r#"
-        an apply will be refused: account ACCOUNT is not bootstrapped in eu-west-1: bucket `terrace-assets-ACCOUNT-eu-west-1` does not exist
+        `terrace apply` would refuse this plan: account ACCOUNT is not bootstrapped in eu-west-1: bucket `terrace-assets-ACCOUNT-eu-west-1` does not exist
           help: create the bucket:
             terrace bootstrap -e dev"#]]
     .assert_eq(&estate.neutral(&plan.notes.join("\n")));

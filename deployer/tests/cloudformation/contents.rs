@@ -36,7 +36,7 @@ const ORDERS: [&str; 2] = [
     r#"platform/jobs/Stack["Orders"]"#,
 ];
 const TABLE: [&str; 2] = [
-    "AWS::DynamoDB::Table `Table` (orders), which holds data and is no longer protected: another user changed its template",
+    "AWS::DynamoDB::Table `Table` (orders), which holds data and is no longer protected, because another user changed the template of the stack",
     "platform/jobs/table",
 ];
 

@@ -259,7 +259,7 @@ async fn refuses_a_concurrent_apply() {
     let message = refused.to_string();
     // The second apply finds either the lock or, if the first apply was fast, a changed live state.
     let expected =
-        message.contains("has been applying to this environment since") || message.contains("it exists now");
+        message.contains("has held the lock of this environment since") || message.contains("it exists now");
     assert!(expected, "{message}");
     platform.destroy().await;
 }

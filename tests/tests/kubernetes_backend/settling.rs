@@ -89,7 +89,7 @@ async fn a_deployment_that_does_not_fit_on_a_node_times_out() {
         "{shown}"
     );
     assert!(
-        shown.contains("  = Deployment deployment-late/web  waited for: 0 of 2 pods are available;"),
+        shown.contains("  = Deployment deployment-late/web  not ready yet: 0 of 2 pods are available;"),
         "{shown}"
     );
     assert!(stack.try_apply_plan(&plan).await.is_err());

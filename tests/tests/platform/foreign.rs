@@ -151,7 +151,10 @@ fn refuses_an_apply_before_bootstrap_and_names_the_command() {
     let planned = lab.run(&["plan", "-e", "dev"]).expect(0);
     assert_contains(
         &planned.stdout,
-        &["an apply will be refused", "terrace bootstrap -e dev"],
+        &[
+            "`terrace apply` would refuse this plan",
+            "terrace bootstrap -e dev",
+        ],
     );
     let refused = lab.run(&["apply", "-e", "dev", "--yes"]).expect(4);
     assert_contains(

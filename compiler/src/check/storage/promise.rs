@@ -85,7 +85,7 @@ pub(super) fn check(subject: &Subject<'_>, rules: &[Rule<'_>], findings: &mut Ve
             findings.push(
                 last.finding(rule, Code::RetentionConflict, message)
                     .help(format!(
-                        "if raw data is kept for {} days, write `ExpirationInDays: {}` instead of the transition",
+                        "to delete raw data after {} days, write `ExpirationInDays: {}` instead of the transition",
                         last.days, last.days
                     ))
                     .help("if raw data must be kept permanently, use an id that says so, such as `RawDataArchive`"),

@@ -106,7 +106,7 @@ fn of_tenant(subject: &Subject<'_>, tenant: &str, party: Party<'_>) -> Option<Fi
             (!known).then(|| {
                 let message = format!("`{name}` is not one of the `readers` of tenant `{tenant}`");
                 finding(message).help(
-                    "add the group to the input `readers` of the tenant's component of the module `tenant`",
+                    "add the group to the input `readers` of the tenant's component that uses the module `tenant`",
                 )
             })
         }

@@ -440,7 +440,7 @@ impl Flow<'_> {
                 let mut finding = Finding::new(
                     Code::UnprovenValue,
                     at,
-                    format!("state `{state}` reads `{written}`, which may not exist"),
+                    format!("state `{state}` reads `{written}`, which might not exist"),
                 );
                 finding.label = format!("the result of `{task}` replaced the input");
                 finding.help(format!(
@@ -485,8 +485,8 @@ impl Flow<'_> {
 /// Returns the message for a read of a value of which a part may not exist.
 fn reads_missing(state: &str, written: &str, lacking: &str) -> String {
     match written == lacking {
-        true => format!("state `{state}` reads `{written}`, which may not exist"),
-        false => format!("state `{state}` reads `{written}`, but `{lacking}` may not exist"),
+        true => format!("state `{state}` reads `{written}`, which might not exist"),
+        false => format!("state `{state}` reads `{written}`, but `{lacking}` might not exist"),
     }
 }
 

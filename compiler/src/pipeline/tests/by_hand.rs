@@ -42,7 +42,7 @@ resources:
             invalid-pattern: `<kye>` of the input template is not in `InputPathsMap`
               --> 13: `two` EventBridge rejects this template
               help: did you mean `key`?
-            invalid-pattern: `source` of the pattern must be a list: `source: [aws.s3]`
+            invalid-pattern: `source` of the pattern must be a list: write `source: [aws.s3]`
               --> 13: `two` EventBridge rejects this pattern
             invalid-pattern: a target cannot have `Input` and `InputTransformer` together
               --> 13: `two` 

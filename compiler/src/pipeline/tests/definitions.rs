@@ -150,10 +150,10 @@ resources:
         missing-catch: state `CheckDataQuality` has no `Catch`
           --> 17: `machine` a failure ends the execution without notification
           help: add `Catch: [{ErrorEquals: [States.ALL], ResultPath: $.error, Next: HandleFailure}]`
-        unproven-value: state `CheckDataQuality` reads `$.inputPath`, which may not exist
+        unproven-value: state `CheckDataQuality` reads `$.inputPath`, which might not exist
           --> 17: `machine` the result of `ValidateInput` replaced the input
           help: store the result of `ValidateInput` separately: `ResultPath: $.validate_input`
-        unproduced-value: state `CheckDataQuality` reads `$.outputPath`, which may not exist
+        unproduced-value: state `CheckDataQuality` reads `$.outputPath`, which might not exist
           --> 17: `machine` the result of `ValidateInput` replaced the input, which did not contain `$.outputPath`
           note: `platform/seed/arrival` provides `bucketName` and `inputPath`
           note: `platform/seed/daily` provides `inputPath` and `mode`
@@ -174,7 +174,7 @@ resources:
         missing-catch: state `NotifyCompletion` has no `Catch`
           --> 17: `machine` a failure ends the execution without notification
           help: add `Catch: [{ErrorEquals: [States.ALL], ResultPath: $.error, Next: HandleFailure}]`
-        unproduced-value: state `NotifyCompletion` reads `$.reportSummary`, which may not exist
+        unproduced-value: state `NotifyCompletion` reads `$.reportSummary`, which might not exist
           --> 17: `machine` the result of `GenerateReport` replaced the input, which did not contain `$.reportSummary`
           help: if `GenerateReport` returns the value, store its result with `ResultPath: $.generate_report` and read it there, otherwise add it to every trigger
         missing-catch: state `ProcessData` has no `Catch`
@@ -515,22 +515,22 @@ States:
 "#,
         ),
         expect![[r#"
-            unproduced-value: state `C` reads `$.a.x.y`, but `$.a` may not exist
+            unproduced-value: state `C` reads `$.a.x.y`, but `$.a` might not exist
               --> 68: `machine` not every path to this state produces it
               note: every path produces `v`
             unproduced-value: state `E` reads `$.p` from a list
               --> 68: `machine` `D` returns a list with one item for each branch
               help: read an item (`$[0]…`), or name the items with a `ResultSelector` in `D`
-            unproduced-value: state `E` reads `$[1].s`, which may not exist
+            unproduced-value: state `E` reads `$[1].s`, which might not exist
               --> 68: `machine` not every path to this state produces it
               note: every path produces `r`
             unproduced-value: state `E` reads `$[2]` from a list
               --> 68: `machine` `D` returns a list with one item for each branch
               help: read an item (`$[0]…`), or name the items with a `ResultSelector` in `D`
-            unproduced-value: state `F` reads `$.nothing`, which may not exist
+            unproduced-value: state `F` reads `$.nothing`, which might not exist
               --> 68: `machine` not every path to this state produces it
               note: every path produces `a`, `b`, `c` and `d`
-            unproduced-value: state `Z` reads `$.error.Why`, which may not exist
+            unproduced-value: state `Z` reads `$.error.Why`, which might not exist
               --> 68: `machine` not every path to this state produces it
               note: every path produces `Cause` and `Error`
         "#]],

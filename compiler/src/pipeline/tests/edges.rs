@@ -195,7 +195,7 @@ steps: [{x: {wait: 1s}}]
               --> 76: `steps.maybe` each item gets only the results that its steps read
               ... 70: `maybe` declared here
               help: test it in the `when` of the map
-            unproduced-value: the result of `maybe` may not exist here
+            unproduced-value: the result of `maybe` might not exist here
               --> 77: `steps.maybe.more` not every path to this step produces it
               ... 70: `maybe` produces the result
               note: the available results are those of `list`

@@ -37,7 +37,7 @@ steps:
             unknown-step: no step is named `reprot`
               --> 75: `reprot` 
               note: the steps are `a`, `b`, `c`, `d`, `e`, `f_g`, `FG` and `h`
-            unproduced-value: the result of `e` may not exist here
+            unproduced-value: the result of `e` might not exist here
               --> 75: `steps.e.x` not every path to this step produces it
               ... 76: `e` produces the result
               note: no step produces a result on every path to this step
@@ -96,15 +96,15 @@ steps:
               ... 70: `object_created` provides `bucketName` and `inputPath`
               note: every trigger provides `inputPath`
               help: add it to the `input` of the trigger: `input: {mode: …}`
-            unproduced-value: the result of `left` may not exist here
+            unproduced-value: the result of `left` might not exist here
               --> 78: `steps.left.x` not every path to this step produces it
               ... 77: `left` produces the result
               help: read the result of a branch as `steps.both.left`
-            unproduced-value: the result of `maybe` may not exist here
+            unproduced-value: the result of `maybe` might not exist here
               --> 79: `steps.maybe.x` not every path to this step produces it
               ... 74: `maybe` produces the result
               note: the available results are those of `both`
-            unproduced-value: the result of `left` may not exist here
+            unproduced-value: the result of `left` might not exist here
               --> 79: `steps.left.x` not every path to this step produces it
               ... 77: `left` produces the result
               help: read the result of a branch as `steps.both.left`
@@ -305,7 +305,7 @@ steps:
               help: read `execution.start_time` in a step instead
             invalid-value: `steps` is not a valid name of an input
               --> 72: `steps` reserved for the pipeline
-            invalid-pattern: `a` of the pattern must be a list: `a: [b]`
+            invalid-pattern: `a` of the pattern must be a list: write `a: [b]`
               --> 73: `event` EventBridge rejects this pattern
             not-at-run-time: the input of a trigger cannot compute a value
               --> 73: `event.a | upper` 

@@ -312,7 +312,7 @@ fn notes_a_loss_that_is_unknown_until_apply() {
     assert_eq!(
         unknown.notes,
         [
-            "`finance/db/thing`: the new value of `RetentionPeriodHours` cannot be compared before apply: perhaps older records are deleted"
+            "`finance/db/thing`: the new value of `RetentionPeriodHours` is known only after apply: it is possible that older records are deleted"
         ]
     );
     // The loss is known if the value of the parameter is known.
