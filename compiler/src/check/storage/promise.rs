@@ -88,7 +88,7 @@ pub(super) fn check(subject: &Subject<'_>, rules: &[Rule<'_>], findings: &mut Ve
                         "to delete raw data after {} days, write `ExpirationInDays: {}` instead of the transition",
                         last.days, last.days
                     ))
-                    .help("if raw data must be kept permanently, use an id that says so, such as `RawDataArchive`"),
+                    .help("to keep it permanently, use an id with the word `Archive`, such as `RawDataArchive`"),
             );
         }
     }
