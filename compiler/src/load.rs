@@ -68,7 +68,7 @@ pub(crate) fn load(sources: &dyn Sources, files: &mut Files, diagnostics: &mut D
         Err(error) => {
             diagnostics.push(Diagnostic::new(
                 Code::Unreadable,
-                format!("cannot read the stack directory: {error}"),
+                format!("cannot read the directory of the stack: {error}"),
             ));
             return None;
         }
@@ -113,7 +113,7 @@ pub(crate) fn load(sources: &dyn Sources, files: &mut Files, diagnostics: &mut D
                         format!("cannot read the modules in `{}`", folder.value),
                     )
                     .at(folder.span, error.to_string())
-                    .note("the path is relative to the stack directory"),
+                    .note("the path is relative to the directory of the stack"),
                 );
             }
         }

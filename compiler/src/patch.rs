@@ -133,18 +133,22 @@ fn wrapper<'a>(node: &'a Node, body: &Term) -> Option<&'a Node> {
 /// Reports a patch of something other than properties.
 fn without_wrapper(around: &Node, patch: &Node, files: &Files) -> Diagnostic {
     let key = files.text(around.key).to_owned();
-    let diagnostic = Diagnostic::new(
-        Code::PatchWithoutTarget,
-        format!("cannot patch `{}`: patches apply to properties only", shown(&key)),
-    )
-    .at(around.key, "");
+    let message = format!(
+        "cannot patch `{}`: a patch contains only properties, by name",
+        shown(&key)
+    );
+    let diagnostic = Diagnostic::new(Code::PatchWithoutTarget, message).at(around.key, "");
     if !key.eq_ignore_ascii_case("properties") {
         return diagnostic.help(format!("remove `{}`", shown(&key)));
     }
     let inner = files.text(around.span);
     match patch.entries().len() == 1 && !inner.contains('\n') && files.text(patch.span).starts_with('{') {
-        true => diagnostic.replace(patch.span, inner, format!("write the properties without `{key}`")),
-        false => diagnostic.help(format!("write the properties without `{key}`")),
+        true => diagnostic.replace(
+            patch.span,
+            inner,
+            format!("write the properties directly, not in `{key}`"),
+        ),
+        false => diagnostic.help(format!("write the properties directly, not in `{key}`")),
     }
 }
 

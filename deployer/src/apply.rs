@@ -417,7 +417,7 @@ fn same_targets(plan: &Plan, targets: &Targets) -> Result<(), Error> {
             let (planned, now) = (&planned.shown, now.map_or("absent", |now| &now.shown));
             let message = format!("the plan was made for {planned}, but target `{name}` is now {now}");
             let failure = Failure::new(crate::FailureKind::WrongTarget, message)
-                .hint(format!("connect to {planned}, or plan again"));
+                .hint(format!("connect to {planned}, or make a new plan"));
             return Err(declared(failure, &plan.bundle, name).into());
         }
     }

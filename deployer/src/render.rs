@@ -42,7 +42,7 @@ pub fn render_approved(plan: &Plan, approved: &BTreeSet<Address>, color: bool) -
     page.out
 }
 
-/// Returns the totals in one line: `2 to create, 1 to update, 1 to wait for, 57 unchanged`, or `no changes`.
+/// Returns the totals in one line: `2 to create, 1 to update, 1 not ready, 57 unchanged`, or `no changes`.
 pub fn totals(plan: &Plan) -> String {
     const WORDS: [(Action, &str); 6] = [
         (Action::Create, "to create"),
@@ -70,7 +70,7 @@ pub fn totals(plan: &Plan) -> String {
         parts.push("no changes".to_owned());
     }
     if !awaited.is_empty() {
-        parts.push(format!("{} to wait for", awaited.len()));
+        parts.push(format!("{} not ready", awaited.len()));
     }
     if changes && let Some(count) = counts.get(&Action::Keep) {
         parts.push(format!("{count} unchanged"));
@@ -183,7 +183,7 @@ impl Page {
             let _ = write!(line, "  not ready yet: {why}");
         }
         if step.stage == Some(Stage::Second) {
-            line.push_str(", at the end");
+            line.push_str("  (second stage, after all creates and updates)");
         }
         self.line(1, paint(step.change.action), &line);
         // All fields of a created artifact are new, so they are not listed.

@@ -473,7 +473,7 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
                 None => {
                     let message = format!("the value of `{}` is not available", source.shown);
                     return Err(Failure::new(FailureKind::Rejected, message).hint(format!(
-                        "`{}` is ready, but does not provide this value",
+                        "check the reference: `{}` is ready, but does not provide this value",
                         source.artifact
                     )));
                 }

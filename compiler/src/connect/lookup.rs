@@ -243,22 +243,21 @@ impl Graph<'_> {
         }
         match terrace_catalog::nearest(name, names.iter().copied()) {
             _ if self.exists_elsewhere(&reference.name) => {
-                failure.with_help(match instance.tenant.as_str() {
-                    "platform" => {
-                        "move the component to the platform: the platform cannot refer to components of tenants"
-                    }
-                    _ => "move the component to the platform: tenants cannot refer to components of other tenants",
-                })
+                let (owner, reader) = match instance.tenant.as_str() {
+                    "platform" => ("a tenant", "the platform"),
+                    _ => ("another tenant", "this tenant"),
+                };
+                failure.with_help(format!(
+                    "component `{name}` belongs to {owner}, and {reader} cannot refer to it; to share it, remove its `tenants`"
+                ))
             }
             Some(nearest) if found.is_some() => failure.near(name, std::iter::once(nearest)),
             Some(nearest) => failure.with_help(did_you_mean(nearest)),
-            None if (1..=16).contains(&names.len()) => {
-                failure.with_help(those(
+            None if (1..=16).contains(&names.len()) => failure.with_help(those(
                 "use the only name that exists,",
                 "use one of the names that exist:",
                 names,
-            ))
-            }
+            )),
             None => failure,
         }
     }

@@ -48,7 +48,7 @@ pub(super) fn role_based(
                 ),
             )
             .at(graph.word(grant, "on"), "permissions are limited to one cluster")
-            .help("place both in the same cluster with `on`"),
+            .help("set `on` of both components to the same cluster"),
         );
         return Vec::new();
     }

@@ -149,7 +149,7 @@ impl Parser<'_> {
             "?" => failure.with_help("write `A if CONDITION else B`"),
             // Prometheus, Go templates and Helm use braces as well.
             "$" | "." => failure.with_help("tag the string with `!raw` if the braces are literal: `!raw \"{{ $labels.pod }}\"`"),
-            ":" => failure.with_help("refer to a secret with `{{ secret('NAME').KEY }}`, or tag a string with `{{resolve:…}}` with `!raw`"),
+            ":" => failure.with_help("refer to a secret with `{{ secret('NAME').KEY }}`, or write `!raw` before a string that contains `{{resolve:…}}`"),
             _ => failure,
         }
     }

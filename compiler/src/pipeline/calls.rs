@@ -230,7 +230,7 @@ impl<'a> Lowering<'a, '_> {
             let diagnostic = Diagnostic::new(Code::ArgumentMismatch, mismatch.message)
                 .at(at, label)
                 .also(job.declared, "job declared here")
-                .note(format!("the names come from {}", arguments.source));
+                .note(format!("Terrace reads the names from {}", arguments.source));
             self.diagnostics.push(match (place, mismatch.name) {
                 (Some(place), Some(name)) => diagnostic.replace(place, name, mismatch.help),
                 _ => diagnostic.help(mismatch.help),

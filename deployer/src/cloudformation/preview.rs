@@ -183,7 +183,7 @@ fn unprotect(change: &mut Change, record: &Record) {
 pub(super) fn may_adopt(record: &Record) -> Result<(), String> {
     let remedy = match record.standing() {
         Standing::Steady => return Ok(()),
-        Standing::Busy => "plan again when the operation has ended",
+        Standing::Busy => "make a new plan when the operation has ended",
         _ => "its owner must repair or delete it first",
     };
     Err(format!(

@@ -38,7 +38,7 @@ pub(crate) async fn configuration(path: Option<&PathBuf>, context: &Text) -> Res
         let nearest = terrace_catalog::nearest(context, contexts.iter().map(String::as_str));
         return Err(match nearest {
             Some(nearest) => failure.hint(format!("did you mean `{nearest}`?")),
-            None if contexts.is_empty() => failure.hint("name another kubeconfig: this one has no contexts"),
+            None if contexts.is_empty() => failure.hint("use another kubeconfig: this one has no contexts"),
             None => failure.hint(format!("name one of its contexts: `{}`", contexts.join("`, `"))),
         });
     }

@@ -273,13 +273,13 @@ fn lists_unchanged_artifacts_that_are_not_ready() {
     check(
         &plan(vec![waiting.clone(), kept.clone()]),
         expect![[r#"
-        plan for acme in development: no changes, 1 to wait for
+        plan for acme in development: no changes, 1 not ready
           where: account 111122223333 in eu-west-1, cluster acme-dev at https://10.0.0.1:6443
 
         finance/web
           = Deployment data/web  not ready yet: 0 of 2 pods are available
 
-        no changes, 1 to wait for
+        no changes, 1 not ready
     "#]],
     );
     let changed = step(
@@ -290,7 +290,7 @@ fn lists_unchanged_artifacts_that_are_not_ready() {
     );
     assert_eq!(
         totals(&plan(vec![waiting, kept, changed])),
-        "1 to create, 1 to wait for, 1 unchanged"
+        "1 to create, 1 not ready, 1 unchanged"
     );
 }
 

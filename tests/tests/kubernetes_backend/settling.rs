@@ -85,7 +85,7 @@ async fn a_deployment_that_does_not_fit_on_a_node_times_out() {
     assert!(plan.changes_nothing() && !plan.is_empty(), "{}", show(&plan));
     let shown = terrace_deployer::render(&plan, false);
     assert!(
-        shown.contains("in testing: no changes, 1 to wait for\n"),
+        shown.contains("in testing: no changes, 1 not ready\n"),
         "{shown}"
     );
     assert!(

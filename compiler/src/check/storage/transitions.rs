@@ -261,7 +261,7 @@ fn expiration(rule: &Rule<'_>, kind: &Kind, moves: &[Move<'_>], findings: &mut V
                 last.class, last.days
             );
             let help = format!(
-                "keep them for more than {} days, or do not move them to {}",
+                "keep {things} for more than {} days, or do not move them to {}",
                 last.days, last.class
             );
             findings.push(rule.finding(Code::RetentionConflict, path, message).help(help));

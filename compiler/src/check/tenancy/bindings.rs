@@ -92,13 +92,18 @@ fn of_tenant(subject: &Subject<'_>, tenant: &str, party: Party<'_>) -> Option<Fi
         Party::Accounts { namespace } if subject.is_own(tenant, namespace) => None,
         Party::Accounts { namespace } => {
             let clause = subject.owner(namespace).clause();
-            let message =
-                format!("tenant `{tenant}` binds a ServiceAccount of namespace `{namespace}`, {clause}");
-            Some(finding(message).help("bind a ServiceAccount of the tenant's own namespace, or declare the binding in a component of the platform, which has no `tenants`"))
+            let message = format!(
+                "tenant `{tenant}` binds a role to a ServiceAccount of namespace `{namespace}`, {clause}"
+            );
+            Some(finding(message).help("bind the role to a ServiceAccount of the tenant's own namespace, or declare the binding in a component of the platform, which has no `tenants`"))
         }
         Party::System(name) => {
-            let message = format!("tenant `{tenant}` binds `{name}`, which has members outside the tenant");
-            Some(finding(message).help("bind ServiceAccounts of the tenant, or groups of its `readers`"))
+            let message =
+                format!("tenant `{tenant}` binds a role to `{name}`, which has members outside the tenant");
+            Some(
+                finding(message)
+                    .help("bind the role to ServiceAccounts of the tenant, or to groups in its `readers`"),
+            )
         }
         Party::Person(name) => {
             let readers = subject.tenancy.readers.get(tenant);

@@ -127,7 +127,7 @@ fn open_peer(
             (
                 &["ipBlock", "cidr"][..],
                 format!("`{cidr}` allows all sources, including the pods of other tenants"),
-                "name the range of the clients, or the namespace of a gateway",
+                "name the CIDR range of the clients, or select the namespace of a gateway",
             )
         });
     }

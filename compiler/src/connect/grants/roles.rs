@@ -178,7 +178,7 @@ pub(super) fn role_of(
                 format!("permissions cannot be granted to `{}`", resource.address),
                 format!("`{type_name}` has no execution role"),
             )
-            .help("grant to a role, or to a resource that has one, such as a function, a job or a state machine"),
+            .help("grant the permission to a role, or to a resource that has one, such as a function, a job or a state machine"),
         );
         return None;
     };

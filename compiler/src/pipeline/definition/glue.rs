@@ -213,11 +213,11 @@ pub(in crate::pipeline) fn mismatches(
             .map(|name| format!("--{name}"))
             .collect();
         if !missing.is_empty() {
-            let it = if missing.len() == 1 { "it" } else { "them" };
+            let missing = crate::diagnostic::listed(&missing);
             problems.push(Mismatch {
                 given: None,
-                message: format!("the job requires {}", crate::diagnostic::listed(&missing)),
-                help: format!("add {it} to the arguments, or set defaults in the job"),
+                message: format!("the job requires {missing}"),
+                help: format!("add {missing} to the arguments, or to the `DefaultArguments` of the job"),
                 name: None,
             });
         }
@@ -330,7 +330,7 @@ fn job(machine: &mut Machine<'_>, name: &str, state: &Term, path: &[Segment], wa
             None => "arguments of this state",
         }
         .to_owned();
-        let source = format!("the names come from {}", arguments.source);
+        let source = format!("Terrace reads the names from {}", arguments.source);
         machine.findings.push(finding.note(source).help(mismatch.help));
     }
 }

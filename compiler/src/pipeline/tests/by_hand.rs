@@ -104,11 +104,11 @@ resources:
         expect![[r#"
             argument-mismatch: in state `A`, the job does not read the argument `--DYA`
               --> 9: `machine` not read by the job
-              note: the names come from the arguments that `platform/hand/job` declares
+              note: Terrace reads the names from the arguments that `platform/hand/job` declares
               help: did you mean `--DAY`?
             argument-mismatch: in state `A`, the job reads the argument `--INPUT_PATH`, not `--input-path`
               --> 9: `machine` not read by the job
-              note: the names come from the arguments that `platform/hand/job` declares
+              note: Terrace reads the names from the arguments that `platform/hand/job` declares
               help: write `--INPUT_PATH`
             timeout-order: the job of state `A` can run for 10m, longer than the timeout of the state (5m)
               --> 9: `machine` times out while the job continues
@@ -121,7 +121,7 @@ resources:
         expect![[r#"
             argument-mismatch: in state `A`, the job reads the argument `--OUTPUT_PATH`, not `--output-path`
               --> 9: `machine` not read by the job
-              note: the names come from the default arguments of `platform/hand/job`
+              note: Terrace reads the names from the default arguments of `platform/hand/job`
               help: write `--OUTPUT_PATH`
             timeout-order: the job of state `A` can run for 10m, longer than the timeout of the state (5m)
               --> 9: `machine` times out while the job continues

@@ -137,16 +137,16 @@ resources:
           help: add `ResultPath: $.error`
         argument-mismatch: in state `CheckDataQuality`, the job reads the argument `--INPUT_PATH`, not `--input-path`
           --> 17: `machine` not read by the job
-          note: the names come from `getResolvedOptions` in `etl_script.py`
+          note: Terrace reads the names from `getResolvedOptions` in `etl_script.py`
           help: write `--INPUT_PATH`
         argument-mismatch: in state `CheckDataQuality`, the job reads the argument `--OUTPUT_PATH`, not `--output-path`
           --> 17: `machine` not read by the job
-          note: the names come from `getResolvedOptions` in `etl_script.py`
+          note: Terrace reads the names from `getResolvedOptions` in `etl_script.py`
           help: write `--OUTPUT_PATH`
         argument-mismatch: in state `ETLProcessing`, the job requires `--INPUT_PATH` and `--OUTPUT_PATH`
           --> 17: `machine` arguments of this state
-          note: the names come from `getResolvedOptions` in `etl_script.py`
-          help: add them to the arguments, or set defaults in the job
+          note: Terrace reads the names from `getResolvedOptions` in `etl_script.py`
+          help: add `--INPUT_PATH` and `--OUTPUT_PATH` to the arguments, or to the `DefaultArguments` of the job
         missing-catch: state `CheckDataQuality` has no `Catch`
           --> 17: `machine` a failure ends the execution without notification
           help: add `Catch: [{ErrorEquals: [States.ALL], ResultPath: $.error, Next: HandleFailure}]`

@@ -259,18 +259,18 @@ steps:
             argument-mismatch: the job reads the argument `--INPUT_PATH`, not `--input-path`
               --> 69: `--input-path` not read by the job
               ... 24: `job` job declared here
-              note: the names come from `getResolvedOptions` in `quality.py`
+              note: Terrace reads the names from `getResolvedOptions` in `quality.py`
               help: write `--INPUT_PATH`
             argument-mismatch: the job does not read the argument `--OUTPUT_PAHT`
               --> 69: `--OUTPUT_PAHT` not read by the job
               ... 24: `job` job declared here
-              note: the names come from `getResolvedOptions` in `quality.py`
+              note: Terrace reads the names from `getResolvedOptions` in `quality.py`
               help: did you mean `--OUTPUT_PATH`?
             argument-mismatch: the job requires `--INPUT_PATH` and `--OUTPUT_PATH`
               --> 70: `sales-quality` arguments of this step
               ... 24: `job` job declared here
-              note: the names come from `getResolvedOptions` in `quality.py`
-              help: add them to the arguments, or set defaults in the job
+              note: Terrace reads the names from `getResolvedOptions` in `quality.py`
+              help: add `--INPUT_PATH` and `--OUTPUT_PATH` to the arguments, or to the `DefaultArguments` of the job
         "#]],
     );
 }
