@@ -144,7 +144,7 @@ pub(crate) fn check_label(platform: &Platform, environment: &Environment, diagno
             Diagnostic::new(
                 Code::NameTooLong,
                 format!(
-                    "the label `terrace.dev/stack` has {length} characters, the maximum is {LONGEST_LABEL}"
+                    "the label `terrace.dev/stack` has {length} characters, but the maximum is {LONGEST_LABEL}"
                 ),
             )
             .at(environment.name.span, "name of the environment")

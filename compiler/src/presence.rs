@@ -186,7 +186,7 @@ fn apart(
         diagnostic = diagnostic.also(first.span, format!("`{who}` is only in {}", only(names)));
     }
     diagnostic.help(format!(
-        "add an environment that both have, or remove `{who}` from this {what}"
+        "add an environment that both `{who}` and this {what} have, or remove `{who}` from this {what}"
     ))
 }
 

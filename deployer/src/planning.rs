@@ -236,7 +236,7 @@ fn forgotten(targets: &Targets, live: &BTreeMap<ArtifactId, (Text, Live)>) -> Op
     };
     Some(format!(
         "the ledger in {} is empty, but {count} {artifacts} of this environment {exist}: the ledger was deleted, or is in a \
-         target that the environment no longer names; resources in such a target are not found",
+         target that the environment no longer names; Terrace does not find resources in such a target",
         targets.home.shown()
     ))
 }

@@ -131,17 +131,17 @@ fn held(
     }
     findings.push(match unmet_condition {
         Some(condition) if service == "logs" => finding(format!(
-            "the policy of `{address}`, which encrypts `{}`, allows {named} only for other log groups (`{condition}`): {consequence}",
+            "the policy of `{address}` allows {named} to use the key, which encrypts `{}`, only for other log groups (`{condition}`): {consequence}",
             of.address
         ))
         .help("include the name of the log group in the pattern: `log_groups` of the module `kms`"),
         Some(condition) => finding(format!(
-            "the policy of `{address}`, which encrypts `{}`, allows {named} only with `{condition}`, which the service does not send: {consequence}",
+            "the policy of `{address}` allows {named} to use the key, which encrypts `{}`, only with `{condition}`, which the service does not send: {consequence}",
             of.address
         ))
         .help(format!("remove `{condition}` from the conditions")),
         None => finding(format!(
-            "the policy of `{address}`, which encrypts `{}`, does not allow {named}: {consequence}",
+            "the policy of `{address}` does not allow {named} to use the key, which encrypts `{}`: {consequence}",
             of.address
         ))
         .help(advice(subject, key, service)),
@@ -264,7 +264,7 @@ pub(super) fn rights(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
                     role.address
                 );
                 findings.push(Finding::new(Code::KeyOutOfReach, &[], message).help(format!(
-                    "allow the account, `{{{{ arn('iam', 'root') }}}}`, so that permissions in IAM count; or set `granted_only: true` on `{}`, which allows the roles that have grants",
+                    "allow the account, `{{{{ arn('iam', 'root') }}}}`, so that IAM policies can allow the use of the key; or set `granted_only: true` on `{}`, which allows the roles that have grants",
                     key.resource
                 )));
             }

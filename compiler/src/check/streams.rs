@@ -90,7 +90,7 @@ pub(super) fn mapping(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             Finding::new(
                 Code::UnsafeStream,
                 &["MaximumRetryAttempts"],
-                "a failed record is retried until the stream deletes it, and blocks its shard",
+                "Lambda retries a failed record until the stream deletes it, and the record blocks its shard",
             )
             .help(
                 "set `MaximumRetryAttempts: 3` and a destination for failures: `DestinationConfig: {OnFailure: …}`",

@@ -290,7 +290,10 @@ fn namespace(subject: &Subject<'_>, tenant: &str, name: &str, findings: &mut Vec
 fn elsewhere(subject: &Subject<'_>, namespace: &str) -> Finding {
     let clause = subject.owner(namespace).clause();
     let address = &subject.resource.address;
-    let message = format!("`{address}` is in namespace `{namespace}`, {clause}");
+    let message = match subject.is_made() {
+        true => format!("this connection or grant needs `{address}` in namespace `{namespace}`, {clause}"),
+        false => format!("`{address}` is in namespace `{namespace}`, {clause}"),
+    };
     let finding = Finding::new(Code::TenantIsolation, &["metadata", "namespace"], message);
     match subject.is_made() {
         true => finding.help("state the connection or grant in a component of the platform, which has no `tenants`"),

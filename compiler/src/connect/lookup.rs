@@ -242,14 +242,14 @@ impl Graph<'_> {
             ));
         }
         match terrace_catalog::nearest(name, names.iter().copied()) {
-            _ if self.exists_elsewhere(&reference.name) => {
-                let (owner, reader) = match instance.tenant.as_str() {
-                    "platform" => ("a tenant", "the platform"),
-                    _ => ("another tenant", "this tenant"),
+            _ if instance.component != name && self.exists_elsewhere(name) => {
+                let (who, whose) = match instance.tenant.as_str() {
+                    "platform" => ("the platform".to_owned(), "tenants"),
+                    tenant => (format!("tenant `{tenant}`"), "other tenants"),
                 };
-                failure.with_help(format!(
-                    "component `{name}` belongs to {owner}, and {reader} cannot refer to it; to share it, remove its `tenants`"
-                ))
+                let message = format!("{who} cannot refer to `{name}`, which is a component of {whose}");
+                Failure::new(Code::UnknownReference, span, message, "")
+                    .with_help("to share the component, remove its `tenants`")
             }
             Some(nearest) if found.is_some() => failure.near(name, std::iter::once(nearest)),
             Some(nearest) => failure.with_help(did_you_mean(nearest)),

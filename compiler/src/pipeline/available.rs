@@ -40,7 +40,7 @@ fn reachable(level: &Level, steps: &Steps, diagnostics: &mut Diagnostics) {
             diagnostics.push(
                 Diagnostic::new(Code::UnreachableState, format!("step `{name}` is unreachable"))
                     .at(state.span, "never runs")
-                    .help("remove it, or lead to it from an earlier step"),
+                    .help("remove it, or continue to it from an earlier step"),
             );
         }
     }
@@ -73,7 +73,7 @@ fn reachable(level: &Level, steps: &Steps, diagnostics: &mut Diagnostics) {
         diagnostics.push(
             Diagnostic::new(Code::NoTerminalState, "the pipeline never ends after this step")
                 .at(endless.span, "leads to an endless loop")
-                .help("lead out of the loop from one of the following steps"),
+                .help("let one of the following steps continue to a step outside the loop"),
         );
     }
     for state in &level.states {

@@ -295,7 +295,7 @@ impl<'a> Lowering<'a, '_> {
             Some(known) => {
                 self.diagnostics.push(
                     Diagnostic::new(Code::UnknownStep, format!("step `{name}` is in another branch"))
-                        .at(span, "a step can lead only to steps of the same list")
+                        .at(span, "a step can continue only to steps of the same list")
                         .also(known.span, "declared here"),
                 );
                 None

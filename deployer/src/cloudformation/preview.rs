@@ -218,8 +218,10 @@ fn outlives(output: &Text, change: &Change, observed: &Observed) -> bool {
 
 fn ruined(stack: &Stack, parameters: &BTreeMap<Text, Late<Text>>, live: &Live, record: &Record) -> Change {
     let reason = match &*record.status {
-        "DELETE_FAILED" => "its deletion failed (DELETE_FAILED): the deletion is completed first".to_owned(),
-        status => format!("its creation failed ({status}): it is deleted first"),
+        "DELETE_FAILED" => {
+            "its deletion failed (DELETE_FAILED): apply completes the deletion first".to_owned()
+        }
+        status => format!("its creation failed ({status}): apply deletes it first"),
     };
     let mut change = creation(stack, parameters, &reason);
     change.action = Action::Replace;

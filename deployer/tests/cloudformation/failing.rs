@@ -31,7 +31,7 @@ async fn a_create_that_fails_reports_its_cause_and_is_retried_by_the_next_apply(
     .assert_eq(&error);
     assert_eq!(estate.status("jobs"), "ROLLBACK_COMPLETE");
     expect![[r#"
-        Replace acme-dev-platform-jobs (Replace): its creation failed (ROLLBACK_COMPLETE): it is deleted first
+        Replace acme-dev-platform-jobs (Replace): its creation failed (ROLLBACK_COMPLETE): apply deletes it first
           Create platform/jobs/alpha (None): it does not exist
           Create platform/jobs/beta (None): it does not exist
           Create platform/jobs/gamma (None): it does not exist

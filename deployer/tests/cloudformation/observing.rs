@@ -224,6 +224,6 @@ async fn warns_when_history_is_missing() {
     let plan = estate.plan().await;
     let notes = estate.neutral(&plan.notes.join("\n"));
     expect![[r#"
-        the ledger in s3://terrace-assets-ACCOUNT-eu-west-1/environments/acme.dev/ is empty, but 1 artifact of this environment exists: the ledger was deleted, or is in a target that the environment no longer names; resources in such a target are not found"#]]
+        the ledger in s3://terrace-assets-ACCOUNT-eu-west-1/environments/acme.dev/ is empty, but 1 artifact of this environment exists: the ledger was deleted, or is in a target that the environment no longer names; Terrace does not find resources in such a target"#]]
     .assert_eq(&notes);
 }

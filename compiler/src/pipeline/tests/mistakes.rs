@@ -242,7 +242,7 @@ steps:
         expect![[r#"
             no-terminal-state: the pipeline never ends after this step
               --> 69: `a` leads to an endless loop
-              help: lead out of the loop from one of the following steps
+              help: let one of the following steps continue to a step outside the loop
         "#]],
     );
 }
