@@ -435,7 +435,7 @@ impl Reader<'_> {
                             .replace(
                                 span,
                                 format!("\"{text}\""),
-                                "quote it if it is a string",
+                                "quote it if it is a string, or remove the leading zero",
                             ),
                         );
                         NodeKind::Wrong

@@ -170,13 +170,13 @@ impl Failure {
     /// Returns advice about running the command again, if that can help.
     pub fn again(&self) -> Option<&'static str> {
         match self.kind {
-            FailureKind::Unreachable => Some("run it again when the system can be reached"),
-            FailureKind::Throttled => Some("run it again in a minute"),
-            FailureKind::TimedOut => Some("run it again to continue waiting, or raise `--timeout`"),
-            FailureKind::Locked { .. } => Some("run it again when the other apply is done"),
+            FailureKind::Unreachable => Some("run the command again when the system can be reached"),
+            FailureKind::Throttled => Some("run the command again in a minute"),
+            FailureKind::TimedOut => Some("run the command again to continue waiting, or raise `--timeout`"),
+            FailureKind::Locked { .. } => Some("run the command again when the other apply has ended"),
             FailureKind::Stale => Some("make a new plan"),
-            FailureKind::LockLost => Some("check what the other apply did, then run it again"),
-            FailureKind::Cancelled => Some("run it again to finish"),
+            FailureKind::LockLost => Some("check what the other apply did, then run the command again"),
+            FailureKind::Cancelled => Some("run the command again to finish"),
             _ => None,
         }
     }

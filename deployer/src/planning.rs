@@ -248,7 +248,7 @@ async fn read_ledger(targets: &Targets, plan: &mut Plan) -> Result<Option<Histor
         Ok(history) => history,
         Err(failure) if matches!(failure.kind, FailureKind::Denied { .. }) => {
             let mut note = format!(
-                "the ledger in {} cannot be read ({}), so resources that lost their label are not found; an apply requires this permission",
+                "the ledger in {} cannot be read ({}), so Terrace does not find resources that lost their label; an apply requires this permission",
                 home.shown(),
                 failure.message
             );
@@ -276,7 +276,7 @@ async fn read_ledger(targets: &Targets, plan: &mut Plan) -> Result<Option<Histor
         match last.status {
             Status::Deployed => {}
             Status::Deploying => plan.notes.push(format!(
-                "release {} by {} at {} has not ended: it is still running or was interrupted; this plan finishes it",
+                "release {} by {} at {} has not ended: it is still running, or it was interrupted and this plan finishes it",
                 last.id, last.who, last.began
             )),
             Status::Failed => plan.notes.push(format!(

@@ -118,7 +118,7 @@ impl Graph<'_> {
         }
         let diagnostic = match made {
             true => diagnostic
-                .note("logical IDs are derived from keys without `-` and `_`: `a-b`, `a_b` and `aB` have the same one")
+                .note("Terrace derives logical IDs from keys without `-` and `_`, so `a-b`, `a_b` and `aB` have the same logical ID")
                 .help("change one of the two keys"),
             false => diagnostic.help(format!("add {} to the name", difference(other, resource))),
         };

@@ -72,7 +72,7 @@ impl Account {
                     text.len()
                 ),
             )
-            .hint("split the component into several stacks"));
+            .hint("split the component into several components"));
         }
         let digest = Digest::of_bytes(text.as_bytes());
         let key = format!("templates/{digest}.json");
@@ -247,7 +247,7 @@ impl Account {
             format!("bucket `{}` belongs to another account, not to {}", self.bucket(), self.id),
         )
         .hint(
-            "Terrace neither reads nor writes this bucket: its owner could see and change what Terrace deploys. Bucket names are \
+            "Terrace neither reads nor writes this bucket: its owner could read and change the files that Terrace deploys. Bucket names are \
              unique across all accounts, so Terrace cannot be used in this account and region until the name is free",
         )
     }

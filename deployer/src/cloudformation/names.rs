@@ -242,8 +242,8 @@ pub(super) fn unique_name(
 fn name_is_taken((resource_type, name): &Name, holder: &Holder, step: &Step) -> Failure {
     if step.change.action == Action::Replace && holder.stack == step.artifact {
         let message = format!(
-            "`{resource_type}` `{name}` cannot be created again: its incomplete stack must be deleted first, which retains the \
-             existing one in the account"
+            "`{resource_type}` `{name}` cannot be created again: apply must first delete its incomplete CloudFormation stack, and \
+             this deletion retains the existing resource in the account"
         );
         return Failure::new(FailureKind::Protected, message)
             .hint("choose another name: Terrace cannot import an existing resource into a stack yet");

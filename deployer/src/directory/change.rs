@@ -114,7 +114,8 @@ fn compare(found: &Found, wanted: &Artifact) -> Change {
     let mut change = Change::keep();
     if !found.ours {
         change.action = Action::Adopt;
-        change.reason = "it is in the directory already; this environment manages it from now on".to_owned();
+        change.reason =
+            "the directory already contains it; this environment manages it from now on".to_owned();
     }
     if let Some(why) = &found.unreadable {
         if found.ours {

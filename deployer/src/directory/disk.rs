@@ -16,9 +16,12 @@ const TEMPORARY: &str = ".terrace-";
 pub(super) fn place(folder: &Path, path: &str) -> Result<PathBuf, Failure> {
     let mut parts = Path::new(path).components();
     if path.is_empty() || !parts.all(|part| matches!(part, Component::Normal(_))) {
-        let message = format!("`{path}` is not a file in `{}`", folder.display());
+        let message = format!(
+            "`.terrace/manifest.json` contains the path `{path}`, which is not a file in `{}`",
+            folder.display()
+        );
         return Err(Failure::new(FailureKind::Broken, message).hint(
-            "`.terrace/manifest.json` was changed: restore it from version control, or move the directory away and apply again",
+            "restore `.terrace/manifest.json` from version control, or move the directory away and apply again",
         ));
     }
     Ok(folder.join(path))

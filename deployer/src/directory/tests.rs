@@ -553,7 +553,7 @@ fn refuses_to_apply_while_another_process_holds_the_lock() {
     let refused = folder.apply(&plan).unwrap_err();
     expect![[r#"
         ben has held the lock of this environment since 2026-11-21T03:30:00Z
-          help: run it again when the other apply is done"#]]
+          help: run the command again when the other apply has ended"#]]
     .assert_eq(&refused.to_string());
     run(held.release()).unwrap();
     folder.apply(&plan).unwrap();

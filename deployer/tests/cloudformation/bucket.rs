@@ -230,7 +230,7 @@ async fn a_bucket_of_another_account_is_neither_read_nor_written() {
     with_script(&mut estate);
     let expected = expect![[r#"
         bucket `terrace-assets-ACCOUNT-eu-west-1` belongs to another account, not to ACCOUNT
-          help: Terrace neither reads nor writes this bucket: its owner could see and change what Terrace deploys. Bucket names are unique across all accounts, so Terrace cannot be used in this account and region until the name is free"#]];
+          help: Terrace neither reads nor writes this bucket: its owner could read and change the files that Terrace deploys. Bucket names are unique across all accounts, so Terrace cannot be used in this account and region until the name is free"#]];
     expected.assert_eq(&refusal(&estate, estate.try_plan().await));
     expected.assert_eq(&refusal(&estate, estate.try_destroy_plan().await));
     expected.assert_eq(&refusal(&estate, bootstrap(&estate.bundle, &estate.access).await));

@@ -128,7 +128,7 @@ async fn refuses_to_recreate_a_retained_bucket_of_an_incomplete_stack() {
     assert_eq!(estate.status("lake"), "DELETE_FAILED");
     estate.approve("lake", "Raw");
     refused(&estate, expect![[r#"
-        platform/lake/raw: `AWS::S3::Bucket` `acme-dev-raw-ACCOUNT` cannot be created again: its incomplete stack must be deleted first, which retains the existing one in the account
+        platform/lake/raw: `AWS::S3::Bucket` `acme-dev-raw-ACCOUNT` cannot be created again: apply must first delete its incomplete CloudFormation stack, and this deletion retains the existing resource in the account
           declared at components.yaml:3:1, defined at module:lake/module.yaml:10:1
           help: choose another name: Terrace cannot import an existing resource into a stack yet"#]]).await;
 }

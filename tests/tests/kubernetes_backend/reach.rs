@@ -70,7 +70,7 @@ contexts: [{name: gone, context: {cluster: gone, user: me}}]
         "cluster `gone` at https://127.0.0.1:1 does not answer",
         "server response: Connection refused",
         "kubectl --context gone get --raw /readyz",
-        "help: run it again when the system can be reached",
+        "help: run the command again when the system can be reached",
     ] {
         assert!(unreachable.contains(line), "{line}\n{unreachable}");
     }

@@ -84,10 +84,7 @@ async fn a_deployment_that_does_not_fit_on_a_node_times_out() {
     let plan = stack.plan(&in_namespace([&*deployment("web:1", "500")])).await;
     assert!(plan.changes_nothing() && !plan.is_empty(), "{}", show(&plan));
     let shown = terrace_deployer::render(&plan, false);
-    assert!(
-        shown.contains("in testing: no changes, 1 not ready\n"),
-        "{shown}"
-    );
+    assert!(shown.contains("in testing: no changes, 1 not ready\n"), "{shown}");
     assert!(
         shown.contains("  = Deployment deployment-late/web  not ready yet: 0 of 2 pods are available;"),
         "{shown}"

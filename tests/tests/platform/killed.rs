@@ -151,7 +151,7 @@ fn the_next_apply_completes_an_interrupted_apply() {
     let output = apply.wait_with_output().expect("the apply ends");
     let words = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{words}");
-    assert!(words.contains("run it again to finish"), "{words}");
+    assert!(words.contains("run the command again to finish"), "{words}");
     small.account.delay(Duration::ZERO);
     let _ = small.apply();
     small.assert_no_changes();

@@ -59,7 +59,7 @@ pub(super) fn check(rules: &[Rule<'_>], findings: &mut Vec<Finding>) {
             let moves = transitions::moves(second);
             let finding = if let Some(late) = moves.iter().find(|to| to.days >= expires) {
                 let message = format!(
-                    "objects move to {} after {} days, but {} expires them after {expires}",
+                    "objects move to {} after {} days, but {} expires them after {expires} days",
                     late.class,
                     late.days,
                     named(first)
@@ -70,7 +70,7 @@ pub(super) fn check(rules: &[Rule<'_>], findings: &mut Vec<Finding>) {
                 .filter(|later| *later > expires)
             {
                 let message = format!(
-                    "objects are kept for {later} days, but {} expires them after {expires}",
+                    "objects are kept for {later} days, but {} expires them after {expires} days",
                     named(first)
                 );
                 second.finding(Code::RetentionConflict, &["ExpirationInDays"], message)

@@ -62,9 +62,9 @@ fn retains_an_adopted_file_that_leaves_the_stack() {
           + Namespace data
 
         finance/web
-          > ConfigMap data/settings  adopted: it is in the directory already; this environment manages it from now on
+          > ConfigMap data/settings  adopted: the directory already contains it; this environment manages it from now on
               data.greeting: "theirs" → "hello"
-          > Deployment data/web  adopted: it is in the directory already; this environment manages it from now on
+          > Deployment data/web  adopted: the directory already contains it; this environment manages it from now on
 
         3 to create, 2 to adopt
     "#]]
