@@ -103,7 +103,7 @@ fn in_one_account(
         )
         .at(
             graph.word(grant, "on"),
-            "its own policy must allow the access, too",
+            "the policy of this resource must allow the access, too",
         )
         .help(
             "declare the policies of both sides as resources; grants across accounts are not supported in this version",

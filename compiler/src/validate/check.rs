@@ -535,7 +535,7 @@ fn out_of_bounds(bounds: Bounds, count: usize, one: &str, many: &str) -> Option<
         }));
     }
     let most = bounds.most.filter(|most| count > *most)?;
-    let label = format!("has {}, the maximum is {most}", words(count));
+    let label = format!("has {}, but the maximum is {most}", words(count));
     Some(Why::TooMany(label))
 }
 

@@ -168,7 +168,7 @@ fn senseless(schema: &InputSchema, value: &Term, path: &[Segment]) -> Option<Sen
     };
     match (schema.kind, value) {
         (InputType::Percent, _) if schema.maximum.is_none() && amount > ALL.into() => {
-            wrong("must be at most 100 %".to_owned())
+            wrong("must be at most 100%".to_owned())
         }
         (InputType::Percent | InputType::Duration, _) if amount < Decimal::ZERO && !allowed => {
             Some(dimension::negative())

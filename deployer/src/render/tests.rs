@@ -322,7 +322,7 @@ fn warns_about_an_approval_without_effect() {
         1 to delete
     "#]].assert_eq(&shown);
     let shown = render_approved(&plan, &approved(&["finance/db/claim"]), false);
-    assert!(!shown.contains("approves nothing"), "{shown}");
+    assert!(!shown.contains("has no effect"), "{shown}");
 }
 
 /// A loss in place, retained data and a lost identity have separate lines and approvals.

@@ -237,7 +237,7 @@ impl<'t> Machine<'t> {
                 Diagnostic::new(
                     Code::ConcurrentRuns,
                     format!(
-                        "each event starts a run of `{address}`, but the job allows {} at once, so the others fail",
+                        "each event starts a run of `{address}`, but the job allows {} at a time, so the others fail",
                         capacity.runs
                     ),
                 )
