@@ -44,7 +44,7 @@ pub(super) fn find<'p>(sources: &dyn Sources, roots: &[String], path: &'p str) -
         return Err(Refusal::new(
             Code::InvalidAsset,
             format!("the path of the asset `{path}` is absolute"),
-            "other machines may not have this path",
+            "other machines might not have this path",
         )
         .help("write the path relative to the directory of the stack"));
     };
@@ -125,7 +125,7 @@ fn outside(path: &str) -> Refusal {
     Refusal::new(
         Code::InvalidAsset,
         format!("the asset `{path}` is outside the directory of the stack"),
-        "other machines may not have this path",
+        "other machines might not have this path",
     )
     .help("move it into the directory of the stack, or list its directory in the Platform: `assets: [../shared]`")
 }

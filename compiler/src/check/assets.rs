@@ -43,7 +43,7 @@ fn leaks(path: &str, packed: &Packed, span: Span, diagnostics: &mut Vec<Diagnost
             path.to_owned()
         };
         let diagnostic = Diagnostic::new(Code::SecretInAsset, format!("`{inner}` contains {}", leak.what))
-            .at(span, "would be delivered with this asset");
+            .at(span, "the asset would contain this secret");
         diagnostics.push(match packed.directory {
             true => diagnostic.help(format!(
                 "exclude it with the line `/{}` in `{path}/.terraceignore`, and read the secret from its store at run time",

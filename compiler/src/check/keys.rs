@@ -134,7 +134,7 @@ fn held(
             "the policy of `{address}` allows {named} to use the key, which encrypts `{}`, only for other log groups (`{condition}`): {consequence}",
             of.address
         ))
-        .help("include the name of the log group in the pattern: `log_groups` of the module `kms`"),
+        .help("include the name of the log group in the pattern of the condition; for the module `kms`, set the input `log_groups`"),
         Some(condition) => finding(format!(
             "the policy of `{address}` allows {named} to use the key, which encrypts `{}`, only with `{condition}`, which the service does not send: {consequence}",
             of.address

@@ -125,7 +125,7 @@ fn opens(statement: &Term, type_name: &str) -> Option<Opening> {
         } else if type_name == KEY && !says(condition, |key| is_who(key) && !WHOLE_ACCOUNT.contains(&key)) {
             (
                 "every principal of the account may use this key, even without permission in IAM",
-                "name the principals, or write `granted_only: true` for those with grants",
+                "name the principals, or set `granted_only: true` to allow only the roles that have grants",
             )
         } else {
             return None;

@@ -242,7 +242,7 @@ fn place(subject: &Subject<'_>, tenant: &str, findings: &mut Vec<Finding>) {
         let message = format!("{kind} is cluster-scoped: a component of tenant `{tenant}` cannot create it");
         findings.push(
             Finding::new(Code::TenantIsolation, &["kind"], message)
-                .help("declare it in a component of the platform, which has no `tenants`"),
+                .help("declare it in a component of the platform (without `tenants`)"),
         );
     } else if let Some(namespace) = metadata("namespace").filter(|name| !subject.is_own(tenant, name)) {
         findings.push(elsewhere(subject, namespace));
@@ -296,9 +296,9 @@ fn elsewhere(subject: &Subject<'_>, namespace: &str) -> Finding {
     };
     let finding = Finding::new(Code::TenantIsolation, &["metadata", "namespace"], message);
     match subject.is_made() {
-        true => finding.help("state the connection or grant in a component of the platform, which has no `tenants`"),
+        true => finding.help("declare the connection or grant in a component of the platform (without `tenants`)"),
         false => finding.help(
-            "remove `namespace` to use the tenant's own namespace, or declare the object in a component of the platform, which has no `tenants`",
+            "remove `namespace` to use the tenant's own namespace, or declare the object in a component of the platform (without `tenants`)",
         ),
     }
 }

@@ -34,7 +34,9 @@ pub(super) fn in_one_network(
             graph.word(connect, "to"),
             "must be in the same account and region",
         )
-        .help("place both in the same account and region with `on`, or declare the rules as resources"),
+        .help(
+            "set `on` of both components to the same account and region, or declare the rules as resources",
+        ),
     );
     false
 }

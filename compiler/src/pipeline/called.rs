@@ -17,7 +17,8 @@ use crate::term::{Reference, Term};
 /// The label of a value that must be known at compile time and is not.
 pub(super) const KNOWN_AT_RUN_TIME: &str = "known only at run time";
 /// The reason why a target must be known at compile time.
-pub(super) const LEAST_PRIVILEGE: &str = "the role has permissions only for the targets of the steps";
+pub(super) const LEAST_PRIVILEGE: &str =
+    "the role of the pipeline has permissions only for targets that are known at compile time";
 
 /// The target of a step.
 pub(super) enum Target<'a> {
@@ -106,7 +107,7 @@ impl<'a> Lowering<'a, '_> {
                 node.span,
                 "a step can call only targets in its own account and region",
             )
-            .help("deploy both to the same account with `on`"),
+            .help("set `on` of the pipeline and of the component to the same account and region"),
         );
         None
     }

@@ -273,7 +273,9 @@ fn check_promotion(environments: &[Environment], diagnostics: &mut Diagnostics) 
                 for (one, from) in places {
                     diagnostic = diagnostic.also(from.span, label(one, &from.value));
                 }
-                diagnostics.push(diagnostic.help("remove `promotes_from` from the first environment"));
+                diagnostics.push(
+                    diagnostic.help("remove `promotes_from` from the environment that is deployed first"),
+                );
                 break;
             }
             path.push(next);

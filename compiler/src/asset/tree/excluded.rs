@@ -55,7 +55,7 @@ impl Exclusions {
         let mut builder = GitignoreBuilder::new("");
         for (at, line) in text.lines().enumerate() {
             if let Err(error) = builder.add_line(None, line) {
-                let message = format!("line {} of `{file}` is not a pattern", at + 1);
+                let message = format!("line {} of `{file}` is not a valid pattern", at + 1);
                 refusals.push(refusal(message, error.to_string()));
             }
         }

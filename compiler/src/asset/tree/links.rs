@@ -23,7 +23,7 @@ pub(super) fn check(found: &BTreeMap<String, Found>, asset: &str, refusals: &mut
             Refusal::new(
                 Code::InvalidAsset,
                 message,
-                format!("the link leads to `{target}`"),
+                format!("the link points to `{target}`"),
             )
             .help(format!(
                 "replace it with a copy, or exclude it with the line `/{path}` in `{asset}/.terraceignore`"
@@ -44,10 +44,10 @@ enum Why {
 impl Why {
     fn shown(self, asset: &str) -> String {
         match self {
-            Why::Absolute => "to an absolute path, which other machines may not have".to_owned(),
+            Why::Absolute => "to an absolute path, which other machines might not have".to_owned(),
             Why::Outside => format!("that points outside the asset `{asset}`"),
             Why::Missing => "to a file that the archive does not contain".to_owned(),
-            Why::Circle => "that leads back to itself".to_owned(),
+            Why::Circle => "that points back to itself".to_owned(),
         }
     }
 }

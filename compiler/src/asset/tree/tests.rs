@@ -264,7 +264,7 @@ fn rejects_files_that_cannot_be_delivered() {
         [
             "`src/run.sock` is a socket",
             "`src/gone` is a symbolic link to a file that the archive does not contain",
-            "`src/passwd` is a symbolic link to an absolute path, which other machines may not have",
+            "`src/passwd` is a symbolic link to an absolute path, which other machines might not have",
             "`src/up` is a symbolic link that points outside the asset `src`",
         ]
     );

@@ -130,11 +130,11 @@ fn search(
                 return;
             };
             let address = &subject.resource.address;
-            let message = format!("`{address}` names `{name}` of tenant `{other}`");
+            let message = format!("`{address}` refers to `{name}`, which belongs to tenant `{other}`");
             findings.push(
                 Finding::new(Code::TenantIsolation, &[], message)
                     .below(path.iter().cloned())
-                    .help("state a grant in a component of the platform, which has no `tenants`"),
+                    .help("declare a grant in a component of the platform (without `tenants`)"),
             );
         }
         _ => {}

@@ -95,7 +95,7 @@ fn of_tenant(subject: &Subject<'_>, tenant: &str, party: Party<'_>) -> Option<Fi
             let message = format!(
                 "tenant `{tenant}` binds a role to a ServiceAccount of namespace `{namespace}`, {clause}"
             );
-            Some(finding(message).help("bind the role to a ServiceAccount of the tenant's own namespace, or declare the binding in a component of the platform, which has no `tenants`"))
+            Some(finding(message).help("bind the role to a ServiceAccount of the tenant's own namespace, or declare the binding in a component of the platform (without `tenants`)"))
         }
         Party::System(name) => {
             let message =

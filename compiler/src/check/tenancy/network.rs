@@ -70,7 +70,7 @@ fn route(subject: &Subject<'_>, tenant: &str, findings: &mut Vec<Finding>) {
             findings.push(
                 Finding::new(Code::TenantIsolation, &[], message)
                     .below(place)
-                    .help("use a different host name for each tenant, or route the paths in a component of the platform, which has no `tenants`"),
+                    .help("use a different host name for each tenant, or route the paths in a component of the platform (without `tenants`)"),
             );
         }
     }
@@ -173,7 +173,7 @@ fn gateway(subject: &Subject<'_>, tenant: &str, findings: &mut Vec<Finding>) {
             _ => false,
         };
         if other {
-            let message = "other tenants may attach routes to this gateway";
+            let message = "other tenants can attach routes to this gateway";
             findings.push(
                 Finding::new(Code::TenantIsolation, &["spec", "listeners"], message)
                     .below([
@@ -208,7 +208,7 @@ fn service(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         .is_some_and(|addresses| !addresses.items().is_empty())
     {
         let message =
-            "`externalIPs` takes over the traffic that any pod of the cluster sends to these addresses";
+            "`externalIPs` intercepts the traffic that any pod of the cluster sends to these addresses";
         findings.push(
             Finding::new(Code::TenantIsolation, &path, message)
                 .help("expose the Service with a Gateway, an Ingress or a load balancer of the platform"),
@@ -235,11 +235,11 @@ fn claim(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     });
     if !reserved {
         let message = format!(
-            "volume `{name}` is not reserved for this claim, so it may contain the data of another tenant"
+            "PersistentVolume `{name}` is not reserved for this PersistentVolumeClaim, so it can contain the data of another tenant"
         );
         findings.push(
             Finding::new(Code::TenantIsolation, &path, message).help(
-                "remove `volumeName`, or declare the PersistentVolume in a component of the platform, which has no `tenants`, with a `claimRef` to this PersistentVolumeClaim",
+                "remove `volumeName`, or declare the PersistentVolume in a component of the platform (without `tenants`), with a `claimRef` to this PersistentVolumeClaim",
             ),
         );
     }

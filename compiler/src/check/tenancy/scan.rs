@@ -181,7 +181,7 @@ impl Scan<'_, '_> {
         let message = format!("`{address}` refers to a namespace of tenant `{other}`");
         self.report(
             message,
-            "connect the two tenants in a component of the platform, which has no `tenants`",
+            "remove the reference, or declare this resource in a component of the platform (without `tenants`)",
         );
     }
 
@@ -203,7 +203,7 @@ impl Scan<'_, '_> {
             );
         }
         if key == "hostPort" && value.as_integer().is_some_and(|port| port > 0) {
-            let message = "`hostPort` occupies a port of the node, which other tenants may need";
+            let message = "`hostPort` occupies a port of the node, which other tenants might need";
             self.report(message.to_owned(), "expose the pods with a Service");
         }
         let added = value.get("add").filter(|_| key == "capabilities");
@@ -245,7 +245,7 @@ impl Scan<'_, '_> {
             );
             self.report(
                 message,
-                "declare it in a component of the platform, which has no `tenants`",
+                "declare it in a component of the platform (without `tenants`)",
             );
         } else if let Some(namespace) =
             namespace.filter(|namespace| !self.subject.is_own(self.tenant, namespace))

@@ -303,10 +303,13 @@ impl<'t> Machine<'t> {
             (is_output(name) && self.leads_into(task, from, value, bucket, keys)).then(|| {
                 let mut path = task.path.clone();
                 if !given {
-                    return (path, format!("the default of `{name}` writes there"));
+                    return (
+                        path,
+                        format!("the default of `{name}` is a location that the trigger watches"),
+                    );
                 }
                 path.extend(["Parameters", "Arguments", name].map(|key| Segment::Key(key.into())));
-                (path, format!("`{name}` writes there"))
+                (path, "the trigger watches this location".to_owned())
             })
         })
     }
@@ -360,7 +363,7 @@ impl<'t> Machine<'t> {
             let runs = &task.runs.address;
             (
                 task.path.clone(),
-                format!("`{runs}` can write only there in this bucket"),
+                format!("`{runs}` can write in this bucket only to the location that the trigger watches"),
             )
         })
     }

@@ -321,7 +321,7 @@ resources:
               ... 39: `key` declared here
             not-at-run-time: the catalog and database of a query must be known at compile time
               --> 78: `"{{ input.x }}"` known only at run time
-              note: the role has permissions only for the targets of the steps
+              note: the role of the pipeline has permissions only for targets that are known at compile time
             duplicate-name: duplicate result `g`
               --> 79: `g` would overwrite the first result
               ... 75: `g` first occurrence

@@ -170,7 +170,7 @@ steps:
               help: write an expression such as `"{{ input.mode == 'full' }}"`
             not-at-run-time: the target of a step must be known at compile time
               --> 72: `"{{ input.function }}"` known only at run time
-              note: the role has permissions only for the targets of the steps
+              note: the role of the pipeline has permissions only for targets that are known at compile time
             not-at-run-time: a pipeline cannot contain a secret
               --> 73: `"{{ secret('db').password }}"` visible to everyone who can read the definition or an execution
               help: read the secret in the task itself
