@@ -191,7 +191,7 @@ impl Condition {
 /// The classification of an unknown type, which must be the most cautious one.
 const UNKNOWN_TYPE: Classification = Classification {
     class: DataClass::Data,
-    reason: "whatever it holds: Terrace does not know this type",
+    reason: "its content is unknown, because Terrace does not know this type",
 };
 
 /// Returns the classification of a CloudFormation type. A type that is not in the catalog is assumed to hold data.
@@ -219,7 +219,7 @@ pub fn data_of_object<T: Tree>(api_version: &str, kind: &str, manifest: &T) -> H
     let data = if stores {
         Classification {
             class: DataClass::Data,
-            reason: "what is in the storage that it asks for",
+            reason: "the content of the storage that it requests",
         }
     } else {
         Classification {
