@@ -50,7 +50,7 @@ pub fn totals(plan: &Plan) -> String {
         (Action::Update, "to update"),
         (Action::Replace, "to replace"),
         (Action::Delete, "to delete"),
-        (Action::Release, "to release"),
+        (Action::Release, "to retain"),
     ];
     let mut counts: BTreeMap<Action, usize> = BTreeMap::new();
     let (awaited, others): (Vec<&Step>, Vec<&Step>) =
@@ -136,7 +136,7 @@ impl Page {
     fn header(&mut self, plan: &Plan) {
         let what = match plan.purpose {
             Purpose::Apply => "plan",
-            Purpose::Destroy => "plan to destroy",
+            Purpose::Destroy => "destroy plan",
         };
         let title = format!(
             "{what} for {} in {}: {}",
@@ -153,7 +153,7 @@ impl Page {
             self.line(
                 1,
                 Paint::Plain,
-                &format!("only: {} (with dependencies)", only.join(", ")),
+                &format!("only: {} and their dependencies", only.join(", ")),
             );
         }
         if !plan.adopt.is_empty() {
@@ -180,10 +180,10 @@ impl Page {
         line.push_str(&self.explanation(step.change.action, &step.change.reason, step.change.risk, shown));
         if let Some(why) = &step.awaits {
             let why = why.lines().next().unwrap_or_default();
-            let _ = write!(line, "  not ready yet: {why}");
+            let _ = write!(line, "  not ready: {why}");
         }
         if step.stage == Some(Stage::Second) {
-            line.push_str("  (second stage, after all creates and updates)");
+            line.push_str(", after all other steps");
         }
         self.line(1, paint(step.change.action), &line);
         // All fields of a created artifact are new, so they are not listed.
@@ -222,7 +222,7 @@ impl Page {
     /// Writes the in-place losses of data: the field, its values before and after, and the effect.
     fn in_place(&mut self, depth: usize, losses: &[Loss]) {
         for loss in losses {
-            let value = |value: &Option<Value>| value.as_ref().map_or("nothing".to_owned(), show);
+            let value = |value: &Option<Value>| value.as_ref().map_or("unset".to_owned(), show);
             let change = match (&loss.before, &loss.after) {
                 (None, None) => String::new(),
                 (before, after) => format!(" {} → {}", value(before), value(after)),
@@ -256,7 +256,7 @@ impl Page {
             let change = match (field.before.as_ref().map(show), after) {
                 (Some(before), Some(after)) => format!("{before} → {after}"),
                 (None, Some(after)) => format!("{after}  (new)"),
-                (Some(before), None) => format!("{before} → nothing"),
+                (Some(before), None) => format!("{before}  (removed)"),
                 (None, None) => "changes".to_owned(),
             };
             self.line(depth, Paint::Plain, &format!("{path}: {change}{forces}"));
@@ -285,7 +285,7 @@ impl Page {
             self.line(depth, Paint::Dim, &format!("and {} more lines", count - LINES));
         }
         if count == 0 {
-            self.line(depth, Paint::Dim, "only its line endings change");
+            self.line(depth, Paint::Dim, "only line endings change");
         }
     }
 
@@ -361,7 +361,7 @@ impl Page {
                 continue;
             }
             self.out.push('\n');
-            let warning = format!("warning: {what}, and apply refuses this plan without these options:");
+            let warning = format!("warning: {what}; apply requires these approvals:");
             self.line(0, Paint::Red, &warning);
             for address in open {
                 self.line(2, Paint::Plain, &format!("--approve '{address}'"));
@@ -387,7 +387,7 @@ impl Page {
             Action::Replace => format!("  replaced: {reason}"),
             Action::Delete if self.destroys => "  deleted".to_owned(),
             Action::Delete => format!("  deleted: {reason}"),
-            Action::Release => format!("  released: {reason}"),
+            Action::Release => format!("  retained: {reason}"),
         };
         match risk {
             Risk::None => {}
@@ -426,7 +426,7 @@ pub(crate) fn approves_nothing(address: &Address, meant: Option<&str>) -> String
     let mut line =
         format!("`--approve '{address}'` has no effect: no change of `{address}` needs an approval");
     if let Some(meant) = meant {
-        let _ = write!(line, "; `{meant}` needs an approval");
+        let _ = write!(line, "; did you mean `{meant}`?");
     }
     line
 }

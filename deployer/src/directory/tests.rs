@@ -309,7 +309,7 @@ fn shows_and_reverts_edits_of_managed_files() {
               ~ ConfigMap data/settings  updated
                   data.greeting: "bye" → "hello"
               ~ Deployment data/web  updated  [restarts]
-                  spec.template.spec.containers[0].tty: true → nothing
+                  spec.template.spec.containers[0].tty: true  (removed)
 
             1 to create, 3 to update, 1 unchanged
         "#]],
@@ -450,7 +450,7 @@ fn requires_approval_for_each_resource_that_loses_data() {
               - finance/lake/role AWS::IAM::Role  deleted: no longer in the stack
               note: `finance/lake/raw` holds data that is lost with it: objects
 
-        warning: data would be lost, and apply refuses this plan without these options:
+        warning: data would be lost; apply requires these approvals:
             --approve 'finance/db/claim'
             --approve 'finance/lake/raw'
 
@@ -572,17 +572,17 @@ fn requires_approval_to_retain_a_resource_that_holds_data() {
     folder.plans(
         &kept(""),
         expect![[r#"
-            plan for acme in development: 1 to release, 1 unchanged
+            plan for acme in development: 1 to retain, 1 unchanged
               where: directory OUT
 
             finance/lake
               ~ CloudFormation stack acme-development-finance-lake (1 resource)  updated
-                  < finance/lake/raw AWS::S3::Bucket  released: no longer in the stack, and its deletion policy retains it
+                  < finance/lake/raw AWS::S3::Bucket  retained: no longer in the stack, and its deletion policy retains it
 
-            warning: data would be retained but no longer managed, and apply refuses this plan without these options:
+            warning: data would be retained but no longer managed; apply requires these approvals:
                 --approve 'finance/lake/raw'
 
-            1 to release, 1 unchanged
+            1 to retain, 1 unchanged
         "#]],
     );
 }

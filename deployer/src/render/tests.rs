@@ -171,7 +171,7 @@ fn renders_every_kind_of_change() {
               ~ Deployment data/web  updated  [restarts]
                   spec.replicas: 2 → 3
                   spec.paused: true  (new)
-                  spec.x: 1 → nothing
+                  spec.x: 1  (removed)
               ~ ServiceAccount data/web  updated
                   metadata.annotations["eks.amazonaws.com/role-arn"]: "old" → (known after apply: finance/lake/role.arn)
               -/+ Job data/migrate  replaced: `spec.selector` cannot be changed
@@ -180,7 +180,7 @@ fn renders_every_kind_of_change() {
 
             note: release 7 by ben of 2026-11-20T10:00:00Z did not complete; this plan finishes it
 
-            warning: data would be lost, and apply refuses this plan without these options:
+            warning: data would be lost; apply requires these approvals:
                 --approve 'finance/db/claim["a"]'
 
             1 to create, 1 to adopt, 2 to update, 1 to replace, 1 to delete, 1 unchanged
@@ -277,7 +277,7 @@ fn lists_unchanged_artifacts_that_are_not_ready() {
           where: account 111122223333 in eu-west-1, cluster acme-dev at https://10.0.0.1:6443
 
         finance/web
-          = Deployment data/web  not ready yet: 0 of 2 pods are available
+          = Deployment data/web  not ready: 0 of 2 pods are available
 
         no changes, 1 not ready
     "#]],
@@ -313,10 +313,10 @@ fn warns_about_an_approval_without_effect() {
         finance/db
           - PersistentVolumeClaim data/a  deleted: no longer in the stack
 
-        warning: `--approve 'finance/db/clam'` has no effect: no change of `finance/db/clam` needs an approval; `finance/db/claim` needs an approval
-        warning: `--approve 'sales/web/page'` has no effect: no change of `sales/web/page` needs an approval
+        warning: `--approve 'finance/db/clam'` has no effect: this plan loses nothing at that address; did you mean `finance/db/claim`?
+        warning: `--approve 'sales/web/page'` has no effect: this plan loses nothing at that address
 
-        warning: data would be lost, and apply refuses this plan without these options:
+        warning: data would be lost; apply requires these approvals:
             --approve 'finance/db/claim'
 
         1 to delete
@@ -369,13 +369,13 @@ fn lists_losses_by_their_kind() {
             finance/db
               - StatefulSet data/server  deleted: no longer in the stack
 
-            warning: data would be lost, and apply refuses this plan without these options:
+            warning: data would be lost; apply requires these approvals:
                 --approve 'platform/metrics/store'
 
-            warning: data would be retained but no longer managed, and apply refuses this plan without these options:
+            warning: data would be retained but no longer managed; apply requires these approvals:
                 --approve 'finance/db/server'
 
-            warning: an address or a credential that other systems use would change, and apply refuses this plan without these options:
+            warning: an address or a credential that other systems use would change; apply requires these approvals:
                 --approve 'platform/web/door'
 
             1 to update, 2 to delete
@@ -383,7 +383,9 @@ fn lists_losses_by_their_kind() {
     );
     let one = render_approved(&made, &BTreeSet::from([address("platform/web/door")]), false);
     assert!(
-        one.contains("approved: an address or a credential of platform/web/door changes\n"),
+        one.contains(
+            "approved: platform/web/door gets a new address or credential, although other systems use the present one\n"
+        ),
         "{one}"
     );
     assert_eq!(made.approvals().len(), 3);

@@ -86,7 +86,7 @@ async fn a_deployment_that_does_not_fit_on_a_node_times_out() {
     let shown = terrace_deployer::render(&plan, false);
     assert!(shown.contains("in testing: no changes, 1 not ready\n"), "{shown}");
     assert!(
-        shown.contains("  = Deployment deployment-late/web  not ready yet: 0 of 2 pods are available;"),
+        shown.contains("  = Deployment deployment-late/web  not ready: 0 of 2 pods are available;"),
         "{shown}"
     );
     assert!(stack.try_apply_plan(&plan).await.is_err());

@@ -140,7 +140,7 @@ fn adopts_a_stack_by_name_from_a_saved_plan() {
     let _ = lab.run(&["plan", "-e", "dev", "--detailed-exitcode"]).expect(0);
     lab.declare(&["z"]);
     let released = lab.run(&["apply", "-e", "dev", "--yes"]).expect(0);
-    assert_contains(&released.stdout, &["1 to release", "was adopted"]);
+    assert_contains(&released.stdout, &["1 to retain", "was adopted"]);
     let stack = lab.described("q").expect("the stack still exists");
     assert!(!stack["Tags"].to_string().contains("terrace:stack"), "{stack}");
 }
