@@ -1,5 +1,7 @@
 //! Create, update, replace, delete: an apply makes exactly the planned changes.
 
+use std::collections::BTreeSet;
+
 use terrace_artifact::{Binding, Part, Segment, Source};
 use terrace_deployer::{Action, Risk};
 

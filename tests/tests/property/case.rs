@@ -177,13 +177,19 @@ impl Case<'_> {
                 self.command(&environment, &["forget", "-e", name, "--yes"])?;
                 self.claimed.remove(name);
             }
-            94..=95 if self.claimed.contains(name) && (environment.cluster || environment.account) => {
-                self.elsewhere(&environment, &apply)?;
-            }
+            94..=95 if self.is_claimed(name) => self.elsewhere(&environment, &apply)?,
             94..=96 if environment.account => drop(self.command(&environment, &["bootstrap", "-e", name])?),
             _ => self.killed(&environment, &apply)?,
         }
         Ok(())
+    }
+
+    /// Returns whether an environment has a claim for certain: an apply made one, and the environment still holds resources.
+    /// A destroy that leaves nothing deletes the claim.
+    fn is_claimed(&self, environment: &str) -> bool {
+        let owned = self.owned.get(environment);
+        let holds = owned.is_some_and(|keys| keys.iter().any(|key| !is_record(key)));
+        self.claimed.contains(environment) && holds
     }
 
     /// Runs commands on a copy of the stack in another directory. Each command that writes must be refused.
@@ -251,6 +257,8 @@ impl Case<'_> {
             if arguments[0] == "apply" {
                 self.claimed.insert(environment.name);
                 self.check_no_changes(environment)?;
+            } else {
+                self.claimed.remove(environment.name);
             }
         }
         Ok(())
