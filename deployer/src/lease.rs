@@ -467,7 +467,7 @@ mod tests {
         let begun = Instant::now();
         let refused = lock(&store, "ana").await.err().unwrap();
         assert!(
-            refused.message.contains("held by ben for 3600 seconds"),
+            refused.message.contains("ben holds the lock for 3600 seconds"),
             "{refused}"
         );
         assert!(begun.elapsed() < LENGTH);

@@ -313,8 +313,8 @@ fn warns_about_an_approval_without_effect() {
         finance/db
           - PersistentVolumeClaim data/a  deleted: no longer in the stack
 
-        warning: `--approve 'finance/db/clam'` has no effect: this plan loses nothing at that address; did you mean `finance/db/claim`?
-        warning: `--approve 'sales/web/page'` has no effect: this plan loses nothing at that address
+        warning: `--approve 'finance/db/clam'` has no effect: no change of `finance/db/clam` needs an approval; did you mean `finance/db/claim`?
+        warning: `--approve 'sales/web/page'` has no effect: no change of `sales/web/page` needs an approval
 
         warning: data would be lost; apply requires these approvals:
             --approve 'finance/db/claim'
@@ -383,9 +383,7 @@ fn lists_losses_by_their_kind() {
     );
     let one = render_approved(&made, &BTreeSet::from([address("platform/web/door")]), false);
     assert!(
-        one.contains(
-            "approved: platform/web/door gets a new address or credential, although other systems use the present one\n"
-        ),
+        one.contains("approved: an address or a credential of platform/web/door changes\n"),
         "{one}"
     );
     assert_eq!(made.approvals().len(), 3);
