@@ -359,7 +359,7 @@ async fn apply_locked(
     match run.identities().store(home).await {
         Ok(digest) => release.identities = Some(digest),
         Err(failure) => report.notes.push(format!(
-            "the identities of the live resources could not be recorded; the next apply recognizes the resources by their marks only: {failure}"
+            "the identities of the live resources could not be recorded; the next apply must recognize the resources without this record: {failure}"
         )),
     }
     release.error = failed

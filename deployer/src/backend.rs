@@ -164,7 +164,10 @@ pub trait Backend: Send + Sync {
         journal: &'a Journal<'a>,
     ) -> BoxFuture<'a, Result<Ticket, Failure>> {
         let _ = journal;
-        let message = format!("{} cannot be retained without management", live.subject);
+        let message = format!(
+            "Terrace cannot stop managing {} without deleting it",
+            live.subject
+        );
         Box::pin(async { Err(Failure::new(FailureKind::Unsupported, message)) })
     }
 

@@ -138,7 +138,7 @@ impl Change {
             }
             Fate::OtherIdentity(what) => {
                 self.loses_identity.insert(address.clone());
-                format!("`{address}`: others use {what}; a new resource gets a different one")
+                format!("`{address}`: other systems use {what}; a new resource gets a different one")
             }
             Fate::Retained => {
                 self.retains.insert(address.clone());

@@ -222,7 +222,7 @@ impl Identities {
                 home.shown()
             );
             return Err(Failure::new(FailureKind::Broken, message)
-                .hint("another user changed it; delete it to continue: Terrace then recognizes its resources by the traces of its writes"));
+                .hint("another user changed this record; delete it to continue: Terrace then recognizes its resources by the evidence that its writes leave, such as entries in `managedFields`"));
         }
         let recorded = serde_json::from_slice(&bytes).map_err(|error| unreadable(&key, &error))?;
         Ok(Some(Identities {

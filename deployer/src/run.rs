@@ -516,7 +516,7 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
             || !replaced(&now).is_subset(&replaced(planned));
         if worse {
             let message = format!(
-                "with all values known, this step would change more than the plan shows: {}",
+                "all values are known now, and this step would change more than the plan shows: {}",
                 now.reason
             );
             return Err(Failure::new(FailureKind::Stale, message));

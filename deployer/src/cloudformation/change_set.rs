@@ -369,7 +369,7 @@ pub(super) fn refuse_unplanned_changes(
         } else if replaces && action != Action::Replace {
             Some("would replace")
         } else if may_replace && action != Action::Replace && holds_data && !kept && !approved {
-            Some("may replace")
+            Some("might replace")
         } else {
             None
         };

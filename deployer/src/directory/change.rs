@@ -24,7 +24,7 @@ pub(super) fn preview(
             object.manifest = filled.manifest;
             for (path, shown) in filled.later {
                 notes.push(format!(
-                    "`{}` stays `${{{shown}}}`: a directory has no live value to fill in",
+                    "`{}` stays `${{{shown}}}`: this environment writes to a directory, which has no live values",
                     show_path(&path)
                 ));
             }
@@ -33,7 +33,7 @@ pub(super) fn preview(
             for (name, value) in values.parameters(stack) {
                 if let crate::values::Late::Later(shown) = value {
                     notes.push(format!(
-                        "parameter `{name}` stays `${{{shown}}}`: a directory has no live value to fill in"
+                        "parameter `{name}` stays `${{{shown}}}`: this environment writes to a directory, which has no live values"
                     ));
                 }
             }

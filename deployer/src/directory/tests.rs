@@ -417,7 +417,7 @@ fn lists_values_that_only_a_live_system_knows() {
             plan for acme in development: no changes
               where: directory OUT
 
-            note: ServiceAccount data/web: `role` stays `${finance/lake/role.arn}`: a directory has no live value to fill in
+            note: ServiceAccount data/web: `role` stays `${finance/lake/role.arn}`: this environment writes to a directory, which has no live values
         "#]],
     );
     assert!(folder.files()["kubernetes/finance/web.yaml"].contains("role: '${finance/lake/role.arn}'"));

@@ -83,7 +83,7 @@ impl Requests {
             .server(&status.message),
             403 => Failure::new(
                 FailureKind::Rejected,
-                format!("the cluster does not admit {}", what(about)),
+                format!("admission control of the cluster rejects {}", what(about)),
             )
             .server(words(status, about))
             .hint(admission_hint(&status.message)),

@@ -364,7 +364,7 @@ fn lists_losses_by_their_kind() {
 
             platform/web
               - Service data/door  deleted: no longer in the stack  [LOSES IDENTITY]
-                  note: `platform/web/door`: others use the address that its load balancer got; a new resource gets a different one
+                  note: `platform/web/door`: other systems use the address that its load balancer got; a new resource gets a different one
 
             finance/db
               - StatefulSet data/server  deleted: no longer in the stack
