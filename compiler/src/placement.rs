@@ -128,7 +128,7 @@ pub(crate) fn check_names(environment: &Environment, diagnostics: &mut Diagnosti
                 )
                 .at(cluster.context.span, format!("the cluster of `{name}`"))
                 .also(first.context.span, format!("the cluster of `{other}`"))
-                .help("remove one of them, and place its components on the other"),
+                .help("remove one of them, and select the other in the components that use it"),
             );
         }
     }

@@ -131,12 +131,12 @@ fn held(
     }
     findings.push(match unmet_condition {
         Some(condition) if service == "logs" => finding(format!(
-            "the policy of `{address}` allows {named} to use the key, which encrypts `{}`, only for other log groups (`{condition}`): {consequence}",
+            "the policy of `{address}`, which encrypts `{}`, allows {named} only for other log groups (`{condition}`): {consequence}",
             of.address
         ))
         .help("include the name of the log group in the pattern of the condition; for the module `kms`, set the input `log_groups`"),
         Some(condition) => finding(format!(
-            "the policy of `{address}` allows {named} to use the key, which encrypts `{}`, only with `{condition}`, which the service does not send: {consequence}",
+            "the policy of `{address}`, which encrypts `{}`, requires `{condition}`, but {named} does not send it: {consequence}",
             of.address
         ))
         .help(format!("remove `{condition}` from the conditions")),

@@ -173,7 +173,7 @@ impl Graph<'_> {
                         let message = format!("several components use the module `{name}`");
                         return Err(
                             Failure::new(Code::AmbiguousReference, reference.span, message, names).with_help(format!(
-                                "give one component the name of the module (`name: {name}`), or remove one"
+                                "give one of these components the name of the module (`name: {name}`), or remove all but one"
                             )),
                         );
                     }

@@ -26,18 +26,18 @@ impl Graph<'_> {
         for (at, resource) in self.resources.iter().enumerate() {
             let instance = &self.instances[resource.instance];
             let (target, what) = match &resource.kind {
-                ResourceKind::Kubernetes { .. } => (instance.cluster.as_ref(), "a cluster"),
-                ResourceKind::CloudFormation(_) => (instance.account.as_ref(), "an account"),
+                ResourceKind::Kubernetes { .. } => (instance.cluster.as_ref(), "cluster"),
+                ResourceKind::CloudFormation(_) => (instance.account.as_ref(), "AWS account"),
             };
             if target.is_none() {
                 diagnostics.push(
                     Diagnostic::new(
                         Code::UnknownTarget,
-                        format!("`{}` needs {what}, but its environment does not select one", instance.component),
+                        format!("component `{}` has no {what} in this environment", instance.component),
                     )
                     .at(instance.declared, format!("creates `{}`", resource.address))
                     .help(match what {
-                        "a cluster" => "add `kubernetes:` to the environment, select one of its clusters with `on: NAME`, or exclude the environment with `environments:`",
+                        "cluster" => "add `kubernetes:` to the environment, select one of its clusters with `on: NAME`, or exclude the environment with `environments:`",
                         _ => "add `aws:` to the environment, select one of its accounts with `on: NAME`, or exclude the environment with `environments:`",
                     }),
                 );

@@ -147,7 +147,7 @@ fn peer(graph: &Graph<'_>, connect: &Stated, key: &str, diagnostics: &mut Diagno
                 diagnostics.push(
                     Diagnostic::new(
                         Code::InvalidGrant,
-                        format!("`{}` is not an address range", shown(cidr)),
+                        format!("`{}` is not a CIDR range", shown(cidr)),
                     )
                     .at(
                         graph.word(connect, key),
