@@ -516,7 +516,7 @@ impl fmt::Display for Action {
             Action::Update => "update",
             Action::Replace => "replace",
             Action::Delete => "delete",
-            Action::Release => "release",
+            Action::Release => "retain",
         })
     }
 }

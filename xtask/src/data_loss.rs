@@ -28,7 +28,7 @@ when they run a saved plan. `--approve ADDRESS` allows it for one resource. Ther
 | `data would be retained but no longer managed` | the resource stays in the account or the cluster, outside of every stack | a resource that holds data leaves the stack or is replaced, and its `DeletionPolicy` or `UpdateReplacePolicy` retains it |
 | `[LOSES IDENTITY]` | a new resource does not have the address, credential or acceptance that other systems use | a resource whose identity the service generates is deleted or replaced and is not retained |
 
-The type and the live state decide. A mark alone decides nothing:
+The type and the live state of a resource determine whether a change needs an approval:
 
 - A resource holds data if its type or kind is in the tables below, or if its module declares `holds_data: true`. A type that Terrace does not know is treated
   as holding data. An object of an unknown kind holds data if its `spec` requests storage.

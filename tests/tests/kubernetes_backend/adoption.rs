@@ -411,7 +411,7 @@ async fn never_deletes_system_namespaces() {
     let plan = stack.destroy_plan(yaml).await;
     assert_eq!(
         show(&plan),
-        "release Namespace kube-node-lease: no longer in the stack, and Terrace never deletes system namespaces\n"
+        "retain Namespace kube-node-lease: no longer in the stack, and Terrace never deletes system namespaces\n"
     );
     stack.apply("").await;
     let namespace = stack
