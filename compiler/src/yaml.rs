@@ -205,7 +205,7 @@ impl Reader<'_> {
 
     fn too_deep(&mut self, span: Span) {
         self.diagnostics.push(
-            Diagnostic::new(Code::TooDeep, "collections are nested too deeply")
+            Diagnostic::new(Code::TooDeep, "lists and maps are nested too deeply")
                 .at(span.first(), format!("the maximum is {DEEPEST} levels")),
         );
     }

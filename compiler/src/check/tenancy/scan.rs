@@ -199,7 +199,7 @@ impl Scan<'_, '_> {
             );
             self.report(
                 message,
-                "remove it, or move the workload to a component of the platform, which has no `tenants`",
+                "remove it, or move the workload to a component of the platform (without `tenants`)",
             );
         }
         if key == "hostPort" && value.as_integer().is_some_and(|port| port > 0) {
@@ -215,7 +215,7 @@ impl Scan<'_, '_> {
             );
             self.report(
                 message,
-                "remove it from `add`, or move the workload to a component of the platform, which has no `tenants`",
+                "remove it from `add`, or move the workload to a component of the platform (without `tenants`)",
             );
         }
         let class = value.as_str().filter(|_| key == "priorityClassName");
