@@ -49,7 +49,7 @@ pub(super) fn environment(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             Finding::new(
                 Code::NameWithoutEnvironment,
                 &[property],
-                format!("`{name}` is the same in every environment of this account"),
+                format!("the name `{name}` is the same in every environment of this account"),
             )
             .help("start the name with `{{ name }}`, or add `{{ environment.name }}` to it"),
         );
@@ -75,8 +75,8 @@ pub(super) fn indexed_job(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         let message = format!("`{host}`, the host name of the last pod, is {length} characters long");
         findings.push(
             Finding::new(Code::NameTooLong, &["metadata", "name"], message).help(format!(
-                "shorten the name by {}: a host name has at most {} characters",
-                length - terrace_catalog::LONGEST_LABEL,
+                "shorten the name to {} characters or fewer: a host name has at most {} characters",
+                terrace_catalog::LONGEST_LABEL - (length - name.unwrap_or_default().len()),
                 terrace_catalog::LONGEST_LABEL
             )),
         );

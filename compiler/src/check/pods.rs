@@ -240,7 +240,7 @@ pub(super) fn range(subject: &Subject<'_>, resource: &Resource, body: &Term) -> 
 fn restricted(pod: &Term, base: &[&str], all: bool, findings: &mut Vec<Finding>) {
     let level = if all { "restricted" } else { "baseline" };
     let mut refuse = |path: Vec<Segment>, what: String, help: String| {
-        let message = format!("the namespace enforces `{level}`: {what}");
+        let message = format!("the namespace enforces the Pod Security Standard `{level}`: {what}");
         findings.push(
             Finding::new(Code::PodSecurity, base, message)
                 .below(path)

@@ -113,7 +113,7 @@ fn opens(statement: &Term, type_name: &str) -> Option<Opening> {
     if statement.get("NotPrincipal").is_some() {
         return Some(Opening {
             key: "NotPrincipal",
-            message: "`NotPrincipal` allows everyone who is not named, from any account",
+            message: "`NotPrincipal` allows every principal that it does not name, from any account",
             help: NAME,
         });
     }
@@ -121,7 +121,7 @@ fn opens(statement: &Term, type_name: &str) -> Option<Opening> {
     let is_everyone = |term: &Term| term.as_str() == Some("*");
     if is_everyone(principal) || values(principal.get("AWS")).iter().any(is_everyone) {
         let (message, help) = if !says(condition, is_who) {
-            ("this statement allows everyone, from any account", NAME)
+            ("this statement allows every principal, from any account", NAME)
         } else if type_name == KEY && !says(condition, |key| is_who(key) && !WHOLE_ACCOUNT.contains(&key)) {
             (
                 "every principal of the account may use this key, even without permission in IAM",
@@ -185,7 +185,7 @@ pub(super) fn permission(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     let bounds = ["SourceAccount", "SourceArn", "PrincipalOrgID", "EventSourceToken"];
     let is_everyone = subject.body.get("Principal").and_then(Term::as_str) == Some("*");
     if is_everyone && bounds.iter().all(|key| subject.body.get(key).is_none()) {
-        let message = "everyone, from any account, may invoke this function";
+        let message = "every principal, from any account, may invoke this function";
         findings.push(
             Finding::new(Code::OpenPolicy, &["Principal"], message)
                 .help("name the service or the account, or add `SourceAccount` or `PrincipalOrgID`"),

@@ -54,7 +54,7 @@ pub(super) fn check(subject: &Subject<'_>, rules: &[Rule<'_>], findings: &mut Ve
                 path,
                 format!("this rule {what}, but {needs} files of any age"),
             )
-            .help("remove it, or limit the rule to a `Prefix` without tables; delete rows in the table instead, and let an `AWS::Glue::TableOptimizer` expire snapshots and remove orphan files"),
+            .help("remove this action, or limit the rule to a `Prefix` without tables; delete rows in the table instead, and let an `AWS::Glue::TableOptimizer` expire snapshots and remove orphan files"),
         );
     }
 }

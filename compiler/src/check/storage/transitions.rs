@@ -275,7 +275,7 @@ fn expiration(rule: &Rule<'_>, kind: &Kind, moves: &[Move<'_>], findings: &mut V
                 last.class
             );
             let help = format!(
-                "keep them for {} days or more, or do not move them to {}",
+                "keep {things} for {} days or more, or do not move them to {}",
                 last.days.saturating_add(billed),
                 last.class
             );

@@ -8,7 +8,7 @@ use crate::node::{Node, NodeKind};
 const PATHS: [(&str, &str); 3] = [
     (
         "ResultPath",
-        "write `ResultSelector: {done: true}, ResultPath: $.done` to drop the result and keep the input",
+        "write `ResultSelector: {done: true}, ResultPath: $.done` to discard the result and keep the input",
     ),
     ("InputPath", "write `Parameters: {}`"),
     ("OutputPath", "use a Pass state with `Result: {}`"),
