@@ -54,7 +54,7 @@ fn our_mistake(info: &panic::PanicHookInfo<'_>) -> String {
     // Only the name of the command is shown: an argument such as `--set` can contain a secret.
     let command = env::args().nth(1).unwrap_or_default();
     format!(
-        "this is a bug in terrace {}, not in what you wrote\n  {info}\n  while running: terrace {command}\n\
+        "this is a bug in terrace {}, not in your stack\n  {info}\n  while running: terrace {command}\n\
          help: please report it with the lines above, and the stack if it may be shown\n",
         env!("CARGO_PKG_VERSION"),
     )
