@@ -116,7 +116,8 @@ fn plan_and_apply(
     console: &Console,
 ) -> Result<Status, Problem> {
     if matches!(way, Way::Destroy(_)) && !planning.adopt.is_empty() {
-        return Err(Problem::new("`--adopt` cannot be used with `destroy`"));
+        return Err(Problem::new("`--adopt` cannot be used with `destroy`")
+            .help("remove it; to delete a resource that was adopted earlier, add `--approve ADDRESS`"));
     }
     let stack = Stack::open(&target.stack)?;
     let (bundle, compiled) = stack.environment(target.environment.as_ref(), &planning.set.set, console)?;
