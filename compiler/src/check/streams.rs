@@ -139,10 +139,12 @@ pub(super) fn mapping(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
                 Code::UnsafeStream,
                 &["MaximumRecordAgeInSeconds"],
                 format!(
-                    "records are retried for {age} seconds, but the stream deletes them after {retention}"
+                    "Lambda retries records for {}, but the stream deletes them after {}",
+                    Duration { seconds: age },
+                    Duration { seconds: retention }
                 ),
             )
-            .help("keep the age below the retention of the stream"),
+            .help("set `MaximumRecordAgeInSeconds` to less than the retention of the stream"),
         );
     }
 }

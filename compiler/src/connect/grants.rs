@@ -149,8 +149,8 @@ pub(super) fn party(
                         format!("`{key}` must be one of its resources"),
                     )
                     .help(match outputs.len() {
-                        0 => "add an output to the component that is the resource".to_owned(),
-                        _ => format!("name an output that is a resource: {}", listed(outputs)),
+                        0 => "in the component, add an output that refers to the resource, and name this output".to_owned(),
+                        _ => format!("name an output that refers to a resource: {}", listed(outputs)),
                     }),
                 );
                 None

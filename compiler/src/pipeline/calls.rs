@@ -319,7 +319,7 @@ impl<'a> Lowering<'a, '_> {
                 )
                 .at(
                     node.span,
-                    "every message would be rejected, because it has no deduplication id",
+                    "AWS would reject every message, because it has no deduplication ID",
                 )
                 .also(resource.declared, format!("{word} declared here"))
                 .help("add `ContentBasedDeduplication: true` to it"),

@@ -105,7 +105,7 @@ impl Lowering<'_, '_> {
                         shown(self.timeout.0)
                     ),
                 )
-                .at(span, "may still be running when this pipeline times out")
+                .at(span, "might still be running when this pipeline times out")
                 .also(runs.span, format!("timeout of {}", shown(seconds)))
                 .help("change one of the timeouts, or set a `timeout` on the step"),
             );

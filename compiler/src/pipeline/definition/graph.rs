@@ -288,7 +288,7 @@ fn check_reachable(machine: &mut Machine<'_>, ways: &Ways<'_>, start: usize) {
                 "{} lead only to each other",
                 crate::diagnostic::listed(&endless)
             ))
-            .help("add `End: true` to one of them, or lead to a state that ends"),
+            .help("add `End: true` to one of them, or let one of them continue to a state outside the loop"),
         );
     }
 }

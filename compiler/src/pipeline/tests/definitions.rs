@@ -292,7 +292,7 @@ States:
             no-terminal-state: the execution never ends after state `First`
               --> 68: `machine` 
               note: `First`, `Second` and `Third` lead only to each other
-              help: add `End: true` to one of them, or lead to a state that ends
+              help: add `End: true` to one of them, or let one of them continue to a state outside the loop
         "#]],
     );
 }

@@ -288,11 +288,11 @@ resources:
             missing-field: a message to a FIFO topic requires a `group`
               --> 69: `sns` is a FIFO topic
             invalid-state: the FIFO topic has no content-based deduplication
-              --> 69: `letters.topic` every message would be rejected, because it has no deduplication id
+              --> 69: `letters.topic` AWS would reject every message, because it has no deduplication ID
               ... 84: `topic` topic declared here
               help: add `ContentBasedDeduplication: true` to it
             invalid-state: the FIFO queue has no content-based deduplication
-              --> 70: `letters.queue` every message would be rejected, because it has no deduplication id
+              --> 70: `letters.queue` AWS would reject every message, because it has no deduplication ID
               ... 85: `queue` queue declared here
               help: add `ContentBasedDeduplication: true` to it
             invalid-state: `group` is valid only for a FIFO topic
@@ -364,7 +364,7 @@ resources:
 "#,
         expect![[r#"
             timeout-order: the pipeline waits for another pipeline with a longer timeout (8h) than its own (1h)
-              --> 70: `long` may still be running when this pipeline times out
+              --> 70: `long` might still be running when this pipeline times out
               ... 80: `8h` timeout of 8h
               help: change one of the timeouts, or set a `timeout` on the step
             invalid-state: a step cannot wait for an `EXPRESS` pipeline
@@ -372,7 +372,7 @@ resources:
               ... 84: `fast` an `EXPRESS` pipeline
               help: set `wait: false`, or make the other pipeline `STANDARD`
             timeout-order: the pipeline waits for another pipeline with a longer timeout (2h) than its own (1h)
-              --> 75: `own` may still be running when this pipeline times out
+              --> 75: `own` might still be running when this pipeline times out
               ... 92: `machine` timeout of 2h
               help: change one of the timeouts, or set a `timeout` on the step
         "#]],
