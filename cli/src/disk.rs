@@ -204,7 +204,7 @@ impl Walk {
         links.push(real(parent)?);
         if links.iter().any(|passed| passed.starts_with(&target)) {
             return Err(SourceError::Unreadable(format!(
-                "symbolic link `{path}` leads to a directory that contains it"
+                "symbolic link `{path}` points to a directory that contains it"
             )));
         }
         links.push(target);

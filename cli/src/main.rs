@@ -55,7 +55,7 @@ fn our_mistake(info: &panic::PanicHookInfo<'_>) -> String {
     let command = env::args().nth(1).unwrap_or_default();
     format!(
         "this is a bug in terrace {}, not in your stack\n  {info}\n  while running: terrace {command}\n\
-         help: please report it with the lines above, and the stack if it may be shown\n",
+         help: please report it with the lines above, and with the stack if you may share it\n",
         env!("CARGO_PKG_VERSION"),
     )
 }

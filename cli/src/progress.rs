@@ -71,7 +71,7 @@ impl Progress {
                 // Rounded up, because Terrace checks the lock once a second.
                 let seconds = left.as_secs_f64().ceil();
                 format!(
-                    "waiting for the lock, held by {holder}; it expires in {seconds} s unless renewed"
+                    "waiting for the lock, held by {holder}; it expires in {seconds} s if the holder does not renew it"
                 )
             }
             Event::Recorded { .. } => return None,

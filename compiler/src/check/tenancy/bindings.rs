@@ -201,7 +201,7 @@ fn role(subject: &Subject<'_>, tenant: Option<&str>, findings: &mut Vec<Finding>
             let message = format!("`cluster-admin` allows everything in {place}");
             findings.push(
                 Finding::new(Code::WildcardPermission, &path, message)
-                    .help("bind a role with the permissions that are needed"),
+                    .help("bind a role that has only the permissions that the subjects need"),
             );
         }
         None => {}
