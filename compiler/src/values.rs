@@ -311,8 +311,12 @@ impl Check<'_> {
                 let literal = self.literal(path);
                 // The literal text, because the versions `1.0` and `1` differ.
                 let written = literal.map(|span| self.files.text(span).to_owned());
-                let label = format!("found {}", value.kind());
-                let diagnostic = self.say(Code::WrongType, path, message, label);
+                let found = match &value {
+                    // Without quotes, `1.0` is an integer, which the user does not see.
+                    Term::Number(_) if kind == InputType::String => "a number",
+                    value => value.kind(),
+                };
+                let diagnostic = self.say(Code::WrongType, path, message, format!("found {found}"));
                 if kind == InputType::String
                     && matches!(value, Term::Number(_) | Term::Bool(_))
                     && let (Some(span), Some(written)) = (literal, written)
