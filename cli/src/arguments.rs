@@ -93,7 +93,7 @@ pub(crate) enum Command {
     Destroy {
         #[command(flatten)]
         target: Environment,
-        /// Delete only in this place, which the environment no longer names: ACCOUNT/REGION, a kubeconfig context, or a directory
+        /// Delete only the resources in a place that the environment no longer names: ACCOUNT/REGION, a kubeconfig context, or a directory
         #[arg(long, value_name = "PLACE")]
         at: Option<String>,
         #[command(flatten)]
