@@ -240,7 +240,7 @@ fn peer(graph: &Graph<'_>, connect: &Stated, key: &str, diagnostics: &mut Diagno
                 ),
             )
             .help(
-                "use `{cidr: …}` for pods in another cluster: a NetworkPolicy selects only pods of its own cluster",
+                "use `{cidr: …}` for pods in another cluster: a NetworkPolicy selects only pods in its cluster",
             ),
         );
         return None;

@@ -256,9 +256,9 @@ fn name_is_taken((resource_type, name): &Name, holder: &Holder, step: &Step) -> 
             " and is retained in the account",
             format!("{keep}: Terrace cannot import an existing resource into a stack yet"),
         ),
-        (_, true) => (" and is deleted with its data only afterwards", keep),
+        (_, true) => (", and apply deletes it with its data only after the creation", keep),
         (_, false) => (
-            " and is deleted only afterwards",
+            ", and apply deletes it only after the creation",
             "choose another name, or remove the old resource in one apply and declare the new one in the next".to_owned(),
         ),
     };

@@ -94,7 +94,7 @@ async fn refuses_another_key_for_a_resource_with_an_explicit_name() {
         json!({}),
     );
     refused(&estate, expect![[r#"
-        platform/lake/queue2: `AWS::SQS::Queue` `jobs` cannot be created: `platform/lake/queue` has this name and is deleted only afterwards
+        platform/lake/queue2: `AWS::SQS::Queue` `jobs` cannot be created: `platform/lake/queue` has this name, and apply deletes it only after the creation
           declared at components.yaml:3:1, defined at module:lake/module.yaml:11:1
           help: choose another name, or remove the old resource in one apply and declare the new one in the next"#]]).await;
 }
