@@ -31,7 +31,7 @@ pub(super) fn template(text: &str, place: Place<'_>) -> Parsed<Template> {
                 "the expression is not closed",
                 "missing `}}`",
             )
-            .with_help("close it with `}}`, or tag the string with `!raw` if the braces are literal")
+            .with_help("close it with `}}`, or write `!raw` before the string if the braces are literal")
         })?;
         let mut parser = Parser {
             text,
@@ -148,7 +148,7 @@ impl Parser<'_> {
             "!" => failure.with_help("write `not`"),
             "?" => failure.with_help("write `A if CONDITION else B`"),
             // Prometheus, Go templates and Helm use braces as well.
-            "$" | "." => failure.with_help("tag the string with `!raw` if the braces are literal: `!raw \"{{ $labels.pod }}\"`"),
+            "$" | "." => failure.with_help("write `!raw` before the string if the braces are literal: `!raw \"{{ $labels.pod }}\"`"),
             ":" => failure.with_help("refer to a secret with `{{ secret('NAME').KEY }}`, or write `!raw` before a string that contains `{{resolve:…}}`"),
             _ => failure,
         }

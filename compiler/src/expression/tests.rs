@@ -131,11 +131,11 @@ fn reports_mistakes_with_their_spans() {
         ),
         (
             "{{ name",
-            "the expression is not closed at `{{`; close it with `}}`, or tag the string with `!raw` if the braces are literal",
+            "the expression is not closed at `{{`; close it with `}}`, or write `!raw` before the string if the braces are literal",
         ),
         (
             "{{ 'x }}",
-            "the expression is not closed at `{{`; close it with `}}`, or tag the string with `!raw` if the braces are literal",
+            "the expression is not closed at `{{`; close it with `}}`, or write `!raw` before the string if the braces are literal",
         ),
         (
             "{{ 1 / 3 }}",
