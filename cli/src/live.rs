@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::SystemTime;
 use std::{env, process};
 
+use terrace_artifact::Origin;
 use terrace_compiler::Compiled;
 use terrace_deployer::{
     Access, AwsAccess, Cancel, Canceller, Error, Failure, Outcome, Refusal, StackDirectory,
@@ -88,6 +89,15 @@ pub(crate) fn located(error: Error, folder: &Path) -> Problem {
             locate(&mut failures, folder);
             Error::Refused(Refusal::NotAllowed(failures))
         }
+        Error::Refused(Refusal::DataLoss { mut approvals }) => {
+            let origins = approvals.iter_mut().map(|approval| &mut approval.origin);
+            locate_origins(origins, folder);
+            Error::Refused(Refusal::DataLoss { approvals })
+        }
+        Error::Refused(Refusal::Stale(mut moved)) => {
+            locate_origins(moved.iter_mut().map(|fact| &mut fact.origin), folder);
+            Error::Refused(Refusal::Stale(moved))
+        }
         Error::Refused(Refusal::OtherOrigin(mut other)) => {
             if let Some(place) = other.declared() {
                 place.file = shown_path(folder, &place.file).into();
@@ -104,10 +114,14 @@ pub(crate) fn locate(failures: &mut [Failure], folder: &Path) {
     for failure in failures {
         let detail = &mut failure.detail;
         let concerns = detail.concerns.iter_mut().map(|concern| &mut concern.origin);
-        for origin in concerns.chain([&mut detail.origin]).flatten() {
-            for place in [&mut origin.component, &mut origin.resource] {
-                place.file = shown_path(folder, &place.file).into();
-            }
+        locate_origins(concerns.chain([&mut detail.origin]), folder);
+    }
+}
+
+fn locate_origins<'a>(origins: impl Iterator<Item = &'a mut Option<Origin>>, folder: &Path) {
+    for origin in origins.flatten() {
+        for place in [&mut origin.component, &mut origin.resource] {
+            place.file = shown_path(folder, &place.file).into();
         }
     }
 }

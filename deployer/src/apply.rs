@@ -489,7 +489,8 @@ fn moved(plan: &Plan, live: &BTreeMap<ArtifactId, Live>) -> Vec<Moved> {
     let mut lines = Vec::new();
     // A second step depends on the result of the first one.
     for step in plan.steps.iter().filter(|step| step.stage != Some(Stage::Second)) {
-        let now = live.get(&step.artifact).map_or(&absent, |live| &live.basis);
+        let seen = live.get(&step.artifact);
+        let now = seen.map_or(&absent, |live| &live.basis);
         let moved = |what: String| Moved {
             artifact: step.artifact.clone(),
             shown: if plan.targets.len() > 1 {
@@ -498,14 +499,13 @@ fn moved(plan: &Plan, live: &BTreeMap<ArtifactId, Live>) -> Vec<Moved> {
                 step.subject.to_string()
             },
             what,
+            origin: step.origin.clone(),
         };
         lines.extend(step.basis.moved(now).into_iter().map(moved));
         // The user has not approved data that was added after the plan was made.
         if matches!(step.change.action, Action::Delete | Action::Replace) {
-            let holds = live
-                .get(&step.artifact)
-                .into_iter()
-                .flat_map(|live| at_stake(live, step.change.action));
+            let action = step.change.action;
+            let holds = seen.into_iter().flat_map(|live| at_stake(live, action));
             let more = holds.filter(|address| !step.change.approvals().any(|known| known == *address));
             lines.extend(more.map(|address| moved(format!("it now holds data (`{address}`)"))));
         }
@@ -528,6 +528,7 @@ async fn came_along(
             artifact: step.artifact.clone(),
             shown: step.subject.to_string(),
             what: format!("it now contains {content}"),
+            origin: step.origin.clone(),
         }));
     }
     Ok(lines)

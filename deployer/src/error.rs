@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use terrace_artifact::ArtifactId;
+use terrace_artifact::{ArtifactId, Origin};
 
 use crate::apply::Report;
 use crate::approval::{Approval, write_refusal};
 use crate::claims::{LostTargets, OtherOrigin};
-use crate::failure::{Failure, FailureKind};
+use crate::failure::{Failure, FailureKind, declared};
 
 /// The reason why a command did not complete.
 #[derive(Clone, PartialEq, Debug)]
@@ -56,6 +56,8 @@ pub struct Moved {
     pub shown: String,
     /// The change of the fact.
     pub what: String,
+    /// The lines that declare the artifact; absent if the stack no longer declares it.
+    pub origin: Option<Origin>,
 }
 
 impl Error {
@@ -119,8 +121,12 @@ impl fmt::Display for Refusal {
                 f.write_str(
                     "the plan is stale: live resources have changed since it was made; nothing was changed",
                 )?;
-                for moved in moved {
-                    write!(f, "\n  {}: {}", moved.shown, moved.what)?;
+                for (i, fact) in moved.iter().enumerate() {
+                    write!(f, "\n  {}: {}", fact.shown, fact.what)?;
+                    let is_last = moved.get(i + 1).is_none_or(|next| next.artifact != fact.artifact);
+                    if let Some(origin) = fact.origin.as_ref().filter(|_| is_last) {
+                        write!(f, "\n    {}", declared(origin))?;
+                    }
                 }
                 f.write_str("\n  help: make a new plan")
             }

@@ -1,4 +1,5 @@
-//! Runs the console examples of the README, the tutorial and the guides, and compares the stacks and modules with their goldens.
+//! Runs the console examples of the README, the tutorial and the guides, compares the stacks and modules with their goldens, and
+//! checks the paths in refusals.
 
 use std::fs;
 
@@ -55,4 +56,27 @@ fn every_stack_and_module_matches_its_goldens() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_refusal_names_lines_relative_to_the_working_directory() {
+    let scratch = Scratch::new("refused");
+    let terrace = |arguments: &[&str]| Terrace::in_directory(scratch.path()).run(arguments);
+    assert_eq!(terrace(&["init", "shop"]).code, 0);
+    let claim = "\
+kind: Component
+name: archive
+resources:
+  claim:
+    type: v1/PersistentVolumeClaim
+    metadata: {namespace: default}
+    spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 5Gi}}}
+";
+    fs::write(scratch.path().join("shop/archive.yaml"), claim).unwrap();
+    let applied = terrace(&["apply", "shop", "-e", "development", "--yes"]);
+    assert_eq!(applied.code, 0, "{}", applied.stderr);
+    let refused = terrace(&["destroy", "shop", "-e", "development", "--yes"]);
+    assert_eq!(refused.code, 4, "{}", refused.stderr);
+    let declared = "declared at shop/archive.yaml:2:7, defined at shop/archive.yaml:4:3";
+    assert!(refused.stderr.contains(declared), "{}", refused.stderr);
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use terrace_artifact::{Address, Bundle, Target, Text};
 use terrace_deployer::{
-    Access, ApplyOptions, Connection, Event, LOCKFILE, Plan, PlanOptions, Purpose, Report, StackDirectory,
-    render_approved,
+    Access, ApplyOptions, Connection, Event, LOCKFILE, Plan, PlanOptions, Purpose, Refusal, Report,
+    StackDirectory, render_approved,
 };
 
 use crate::arguments::{Changing, Environment, Planning, Reach, is_component};
@@ -132,7 +132,7 @@ fn plan_and_apply(
     if plan.purpose == Purpose::Apply {
         warn(&plan, &stack, console);
     }
-    allowed(&plan, planning)?;
+    allowed(&plan, planning, &access.folder)?;
     // A plan that only waits for resources to become ready needs no confirmation.
     if !plan.changes_nothing() {
         let environment = &bundle.environment.name;
@@ -196,7 +196,7 @@ fn apply_saved(
         },
         ..live::reaching(&folder, &planning.reach)
     };
-    allowed(&plan, planning)?;
+    allowed(&plan, planning, &access.folder)?;
     let asked = Asked {
         approved: approved(planning),
         timeout: changing.timeout,
@@ -237,7 +237,7 @@ struct Asked {
 }
 
 /// Refuses a plan that loses data without approval. This runs before the confirmation prompt, which does not approve data loss.
-fn allowed(plan: &Plan, planning: &Planning) -> Result<(), Problem> {
+fn allowed(plan: &Plan, planning: &Planning, folder: &Path) -> Result<(), Problem> {
     if let Some(named) = planning.approve.iter().find(|text| is_component(text)) {
         let needed = plan.approvals();
         let of = needed.iter().filter(|address| address.is_of(named));
@@ -254,7 +254,11 @@ fn allowed(plan: &Plan, planning: &Planning) -> Result<(), Problem> {
         }));
     }
     plan.allowed(&approved(planning))
-        .map_err(|refusal| terrace_deployer::Error::from(refusal).into())
+        .map_err(|refusal| match refusal {
+            Refusal::DataLoss { .. } => live::located(refusal.into(), folder),
+            // The paths of the other refusals are relative to the working directory already.
+            refusal => terrace_deployer::Error::from(refusal).into(),
+        })
 }
 
 fn apply(
