@@ -404,7 +404,7 @@ pub(crate) fn check(plan: &Plan, options: &ApplyOptions) -> Result<(), Refusal> 
         return Err(Refusal::NotAPlan(why));
     }
     if plan.bundle.digest() != plan.digest {
-        let why = "its bundle does not match its digest: the plan was edited after it was saved";
+        let why = "its bundle does not match its digest, because the file was changed after it was saved";
         return Err(Refusal::NotAPlan(why.to_owned()));
     }
     plan.allowed(&options.approved)
