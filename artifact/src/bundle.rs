@@ -414,6 +414,25 @@ impl Artifact {
         }
     }
 
+    /// Returns the addresses of the resources in the artifact.
+    pub fn addresses(&self) -> Vec<Address> {
+        match &self.body {
+            Body::Object(object) => vec![object.address.clone()],
+            Body::Stack(stack) => {
+                let members = stack.members.values();
+                members.map(|member| member.address.clone()).collect()
+            }
+        }
+    }
+
+    /// Returns the line that declares the artifact: the line of the object, or of the component for a CloudFormation stack.
+    pub fn origin(&self) -> &Origin {
+        match &self.body {
+            Body::Object(object) => &object.origin,
+            Body::Stack(stack) => &stack.origin,
+        }
+    }
+
     /// Computes the digest of the content. Origins are not part of it, so moving a declaration to another line is no change.
     pub fn digest(&self) -> Digest {
         Digest::of_value(&self.identity())

@@ -58,6 +58,7 @@ pub(crate) fn reaching(folder: &Path, reach: &Reach) -> Access {
         who: who().into(),
         run: format!("{}-{}", process::id(), now.as_micros()).into(),
         version: env!("CARGO_PKG_VERSION").into(),
+        connect: terrace_deployer::connect,
         now: SystemTime::now,
     }
 }

@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use terrace_artifact::Text;
+use futures::future::BoxFuture;
+use terrace_artifact::{Target, Text};
 
+use crate::backend::Connected;
 use crate::claims::StackOrigin;
+use crate::failure::Failure;
 use crate::lockfile::Lockfile;
 
 /// Connection settings for live systems, and the identity of the caller.
@@ -27,9 +30,15 @@ pub struct Access {
     pub run: Text,
     /// The version of the program.
     pub version: Text,
+    /// Connects to a target. The engine knows no backend: it calls this function.
+    pub connect: Connect,
     /// The clock.
     pub now: fn() -> SystemTime,
 }
+
+/// Connects to a target for the environment with this label ([`terrace_artifact::Bundle::label`]). It does not ask the target
+/// who it is; [`crate::Backend::identify`] does.
+pub type Connect = for<'a> fn(&'a Target, &'a Access, &'a str) -> BoxFuture<'a, Result<Connected, Failure>>;
 
 /// The properties of a stack's directory that are not in its documents.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -2,155 +2,32 @@
 //! as all steps before it are complete.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use terrace_artifact::{Address, ArtifactId, Bundle, Text};
-use tokio::sync::watch;
+use terrace_artifact::{ArtifactId, Bundle, Text};
 
 use crate::access::{Access, timestamp};
 use crate::backend::{Intent, Live};
 use crate::claims::{Holding, are_settled, examine, read_again};
 use crate::error::{Error, Moved, Refusal};
-use crate::event::{Event, StepName};
-use crate::failure::Failure;
+use crate::event::Event;
+use crate::failure::{Failure, FailureKind};
 use crate::home::{Held, Holder, Home, certainly_held};
 use crate::journal::{self, Journal};
 use crate::ledger::{History, Release, Status, kinds, store_bundle};
 use crate::loss::at_stake;
+use crate::options::ApplyOptions;
 use crate::ownership::Identities;
 use crate::plan::{Action, FORMAT, Plan, Purpose, Stage};
-use crate::planning::{backend_of, contents, in_the_way, index, previous};
+use crate::planning::{contents, in_the_way, index, previous};
+use crate::report::{Outcome, Report};
 use crate::run::Run;
 use crate::targets::{Known, Targets, declared, fail};
 
 mod standing;
 
 use standing::{bundle_after, standing_after, targets_after};
-
-/// The options of an apply.
-#[derive(Clone, Debug)]
-pub struct ApplyOptions {
-    /// Addresses whose loss the user approved.
-    pub approved: BTreeSet<Address>,
-    /// The maximum time until one artifact is ready. If absent, ten minutes for an object and an hour for a
-    /// CloudFormation stack.
-    pub timeout: Option<Duration>,
-    /// A request to stop the apply.
-    pub cancel: Cancel,
-}
-
-/// The receiving end of a request to stop an apply.
-#[derive(Clone, Debug)]
-pub struct Cancel(watch::Receiver<bool>);
-
-/// The sending end of a request to stop an apply.
-#[derive(Debug)]
-pub struct Canceller(watch::Sender<bool>);
-
-impl Cancel {
-    /// Creates both ends. If the sender is dropped, the receiver never gets a request.
-    pub fn channel() -> (Canceller, Cancel) {
-        let (sender, receiver) = watch::channel(false);
-        (Canceller(sender), Cancel(receiver))
-    }
-
-    /// Returns whether a stop was requested.
-    pub fn is_cancelled(&self) -> bool {
-        *self.0.borrow()
-    }
-
-    /// Waits until a stop is requested.
-    pub async fn cancelled(&self) {
-        let mut receiver = self.0.clone();
-        if receiver.wait_for(|cancelled| *cancelled).await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
-}
-
-impl Canceller {
-    /// Stops the apply: it no longer waits for running operations and starts no more steps.
-    pub fn cancel(&self) {
-        self.0.send_replace(true);
-    }
-}
-
-/// The result of an apply.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Report {
-    /// The release's id; absent if there was nothing to do.
-    pub release: Option<Text>,
-    /// The outcome of each step that changes something.
-    pub steps: Vec<(StepName, Outcome)>,
-    /// Notes for the user.
-    pub notes: Vec<String>,
-    /// The failure that lost the lock, if it was lost: nothing was written afterwards, and the ledger does not contain
-    /// the end of this release.
-    pub lost_lock: Option<Failure>,
-    /// The resources that a destroy did not delete because this environment does not own them ([`Plan::leaves`]).
-    pub leaves: Vec<String>,
-    /// The number of artifacts of each kind that the environment has in each target after the apply. It includes the artifacts
-    /// that the plan did not select.
-    pub standing: BTreeMap<Text, BTreeMap<Text, usize>>,
-    /// The duration.
-    pub elapsed: Duration,
-}
-
-/// The outcome of a step.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Outcome {
-    /// Written, and the artifact is ready.
-    Done,
-    /// Written, but the artifact is not known to be ready.
-    Unsettled(Failure),
-    /// Not completed.
-    Failed(Failure),
-    /// Not started, with the reason.
-    Skipped(String),
-}
-
-impl Report {
-    /// Returns whether every step is complete, and the lock was held throughout.
-    pub fn is_complete(&self) -> bool {
-        self.lost_lock.is_none() && self.steps.iter().all(|(_, outcome)| *outcome == Outcome::Done)
-    }
-}
-
-impl fmt::Display for Report {
-    /// Writes the number of completed steps and the details of all others.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let done = self.steps.iter().filter(|(_, outcome)| *outcome == Outcome::Done);
-        write!(f, "{} of {} steps done", done.count(), self.steps.len())?;
-        for (step, outcome) in &self.steps {
-            match outcome {
-                Outcome::Done => {}
-                Outcome::Unsettled(failure) => write!(f, "\n\nnot ready: {step}\n{failure}")?,
-                Outcome::Failed(failure) => write!(f, "\n\nfailed: {step}\n{failure}")?,
-                Outcome::Skipped(_) => {}
-            }
-        }
-        let skipped = |(step, outcome): &(StepName, Outcome)| match outcome {
-            Outcome::Skipped(reason) => Some(format!("{step}: {reason}")),
-            _ => None,
-        };
-        let skipped: Vec<String> = self.steps.iter().filter_map(skipped).collect();
-        if !skipped.is_empty() {
-            f.write_str("\n\nnot started:")?;
-            for line in skipped {
-                write!(f, "\n  {line}")?;
-            }
-        }
-        if let Some(lost) = &self.lost_lock {
-            write!(f, "\n\n{lost}")?;
-        }
-        for note in &self.notes {
-            write!(f, "\nnote: {note}")?;
-        }
-        Ok(())
-    }
-}
 
 /// Applies exactly this plan, or nothing if a fact that it depends on has changed.
 pub(crate) async fn apply_over(
@@ -367,7 +244,7 @@ async fn apply_locked(
         .map(ToString::to_string)
         .or_else(|| first_error(&report));
     if let Err(failure) = history.append(home, &release).await {
-        if failure.kind == crate::FailureKind::Stale {
+        if failure.kind == FailureKind::Stale {
             // Another apply wrote to the ledger during this apply, so the lock was lost.
             report.lost_lock = Some(failure);
             return Err(Error::Partly(Box::new(report)));
@@ -416,7 +293,7 @@ fn same_targets(plan: &Plan, targets: &Targets) -> Result<(), Error> {
         if now.is_none_or(|now| now.kind != planned.kind || now.id != planned.id) {
             let (planned, now) = (&planned.shown, now.map_or("absent", |now| &now.shown));
             let message = format!("the plan was made for {planned}, but target `{name}` is now {now}");
-            let failure = Failure::new(crate::FailureKind::WrongTarget, message)
+            let failure = Failure::new(FailureKind::WrongTarget, message)
                 .hint(format!("connect to {planned}, or make a new plan"));
             return Err(declared(failure, &plan.bundle, name).into());
         }
@@ -440,7 +317,7 @@ async fn unfinished(plan: &Plan, targets: &Targets) -> Result<bool, Error> {
 /// Creates the failure of an apply that was stopped before its first step.
 fn stopped_early() -> Failure {
     Failure::new(
-        crate::FailureKind::Cancelled,
+        FailureKind::Cancelled,
         "the apply was stopped before its first step",
     )
 }
@@ -472,7 +349,7 @@ async fn restore(
             () = tokio::time::sleep(limit) => {
                 let seconds = limit.as_secs();
                 let message = format!("timed out after {seconds} seconds while restoring: {}", note.what);
-                return Err(Failure::new(crate::FailureKind::TimedOut, message));
+                return Err(Failure::new(FailureKind::TimedOut, message));
             }
             () = options.cancel.cancelled() => {
                 return Err(stopped_early());
@@ -583,7 +460,7 @@ async fn begin(
             releases: &artifacts(plan, target, |action| action == Action::Release),
             release,
         };
-        backend_of(targets, target)?.begin(&intent).await?;
+        targets.backend(target)?.begin(&intent).await?;
     }
     Ok(())
 }

@@ -7,9 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use terrace_artifact::{Address, Artifact, ArtifactId, Bundle, Origin, Segment, Text, Value};
+use terrace_artifact::{Address, Artifact, ArtifactId, Bundle, Segment, Text, Value};
 
+use crate::claims::ClaimStore;
 use crate::failure::{Failure, FailureKind};
+use crate::home::Home;
 use crate::journal::{Journal, Note};
 use crate::ownership::{Identities, Ownership};
 use crate::plan::{Action, Change, Content, Step, Subject};
@@ -204,6 +206,16 @@ pub trait Backend: Send + Sync {
     fn finish(&self) -> BoxFuture<'_, Result<(), Failure>> {
         Box::pin(async { Ok(()) })
     }
+}
+
+/// A connected target.
+pub struct Connected {
+    /// The backend for artifacts.
+    pub backend: Box<dyn Backend>,
+    /// The state store, used if this target has the environment's state store.
+    pub home: Box<dyn Home>,
+    /// The storage of the environment's claim.
+    pub claims: Box<dyn ClaimStore>,
 }
 
 /// The identity of a target, as the system reports it. A plan is applied only to the targets it was made for.
@@ -454,14 +466,6 @@ pub enum Look {
     Failed(Failure),
     /// It does not exist.
     Gone,
-}
-
-/// Returns the line that declares an artifact: the object itself, or the component of a CloudFormation stack.
-pub fn origin_of(artifact: &Artifact) -> &Origin {
-    match &artifact.body {
-        terrace_artifact::Body::Object(object) => &object.origin,
-        terrace_artifact::Body::Stack(stack) => &stack.origin,
-    }
 }
 
 /// The label on everything that Terrace manages; its value is [`Bundle::label`].

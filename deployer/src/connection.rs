@@ -3,13 +3,15 @@
 use terrace_artifact::Bundle;
 
 use crate::access::Access;
-use crate::apply::{ApplyOptions, Report, apply_over};
+use crate::apply::apply_over;
 use crate::claims::{leading_to, meant, recorded};
 use crate::error::Error;
 use crate::event::Event;
+use crate::options::{ApplyOptions, PlanOptions};
 use crate::plan::{Plan, Purpose};
-use crate::planning::{PlanOptions, plan_over};
+use crate::planning::plan_over;
 use crate::render::approves_nothing;
+use crate::report::Report;
 use crate::targets::Targets;
 
 /// Connected targets. A command that plans and then applies uses one connection, so that the identity and the API

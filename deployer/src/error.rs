@@ -4,10 +4,10 @@ use std::fmt;
 
 use terrace_artifact::{ArtifactId, Origin};
 
-use crate::apply::Report;
 use crate::approval::{Approval, write_refusal};
 use crate::claims::{LostTargets, OtherOrigin};
 use crate::failure::{Failure, FailureKind, declared};
+use crate::report::Report;
 
 /// The reason why a command did not complete.
 #[derive(Clone, PartialEq, Debug)]

@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 use terrace_artifact::{ArtifactId, Digest, Text, Value};
 
-use crate::apply::Cancel;
+use crate::cancel::Cancel;
 use crate::failure::{Failure, FailureKind};
 use crate::home::{Held, Home};
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use terrace_artifact::{Address, Member, Object, Segment, Value};
+use terrace_artifact::{Address, Artifact, Member, Object, Segment, Value};
 use terrace_catalog::{
     DataClass, IsOpen, data_of_object, data_of_type, loss_when_deleted, losses_of_object, losses_of_type,
 };
@@ -315,6 +315,49 @@ fn sorted_out(found: Vec<terrace_catalog::Loss>) -> (Vec<Loss>, Vec<String>) {
         }
     });
     (losses.collect(), notes.collect())
+}
+
+/// Ensures that no artifact or resource that holds data, by its live state or by the bundle, is replaced or deleted
+/// without approval of its address, whatever the backend reports.
+pub(crate) fn guard(artifact: &Artifact, live: Option<&Live>, change: &mut Change) {
+    if change.action == Action::Replace
+        && let Some(live) = live
+    {
+        change.risk = change.risk.max(Risk::Replace);
+        match artifact.object() {
+            Some(object) => change.takes_object(live, Some(object)),
+            None => change.loses_data.extend(live.holds_data.iter().cloned()),
+        }
+        // An adopted artifact was created by another user, so its replacement deletes their resource.
+        if !live.ownership.is_ours() || live.ownership.is_adopted() {
+            change.loses_data.extend(artifact.addresses());
+        }
+    }
+    let holds = |address: &Address| live.is_some_and(|live| live.holds_data.contains(address));
+    let mut unguarded = Vec::new();
+    for member in &mut change.members {
+        let takes_away = matches!(member.action, Action::Replace | Action::Delete);
+        if let Some(address) = &member.address
+            && takes_away
+            && (holds(address) || wanted_to_hold(artifact, &member.logical_id))
+            && !change.retains.contains(address)
+        {
+            member.risk = Risk::DataLoss;
+            unguarded.push(address.clone());
+        }
+        change.risk = change.risk.max(member.risk);
+    }
+    change.loses_data.extend(unguarded);
+    if !change.loses_data.is_empty() {
+        change.risk = Risk::DataLoss;
+    }
+}
+
+fn wanted_to_hold(artifact: &Artifact, logical_id: &str) -> bool {
+    let members = artifact.stack().map(|stack| &stack.members);
+    members
+        .and_then(|members| members.get(logical_id))
+        .is_some_and(|member| member.holds_data)
 }
 
 #[cfg(test)]

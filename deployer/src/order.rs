@@ -146,7 +146,7 @@ mod tests {
             let needs = marks.iter().filter(|(of, _)| of.id == artifact.id);
             let live = Live {
                 id: artifact.id.clone(),
-                subject: crate::planning::subject(artifact),
+                subject: crate::plan::Subject::of(artifact),
                 ownership: Ownership::MADE,
                 identity: terrace_artifact::Text::default(),
                 notes: Vec::new(),

@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use terrace_artifact::{Artifact, ArtifactId, Digest, Text};
 
-use crate::backend::{Live, origin_of};
+use crate::backend::Live;
 use crate::failure::{Failure, FailureKind};
 use crate::home::Home;
-use crate::planning::{addresses, subject};
+use crate::plan::Subject;
 
 /// The owner of a live artifact.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -243,12 +243,12 @@ fn unreadable(what: &str, error: &serde_json::Error) -> Failure {
 /// Creates the refusal to change a foreign artifact that has the name of a wanted one. `adoptable` is whether the user
 /// can adopt it, or the reason why not.
 pub(crate) fn not_ours(artifact: &Artifact, owner: Option<&Text>, adoptable: Result<(), String>) -> Failure {
-    let subject = subject(artifact);
+    let subject = Subject::of(artifact);
     let message = match owner {
         Some(owner) => format!("{subject} exists already and is managed by `{owner}`"),
         None => format!("{subject} exists already, and this environment did not create it"),
     };
-    let addresses = addresses(artifact);
+    let addresses = artifact.addresses();
     let (tenant, component) = artifact.owner();
     // A CloudFormation stack has an address for each of its resources, but it is adopted as a whole.
     let (about, flag, ours) = match addresses.as_slice() {
@@ -262,7 +262,7 @@ pub(crate) fn not_ours(artifact: &Artifact, owner: Option<&Text>, adoptable: Res
         },
         message,
     )
-    .about(about, Some(origin_of(artifact)))
+    .about(about, Some(artifact.origin()))
     .hint(match adoptable {
         Ok(()) => {
             format!("to manage it in this environment from now on, adopt it: --adopt '{flag}'\n{leave}")

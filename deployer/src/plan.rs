@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize};
-use terrace_artifact::{Address, ArtifactId, Bundle, Digest, Origin, Segment, Text, Value};
+use terrace_artifact::{Address, Artifact, ArtifactId, Body, Bundle, Digest, Origin, Segment, Text, Value};
 use terrace_catalog::nearest;
 
 use crate::backend::{Basis, Identity, Live};
@@ -518,6 +518,24 @@ impl fmt::Display for Action {
             Action::Delete => "delete",
             Action::Release => "retain",
         })
+    }
+}
+
+impl Subject {
+    /// What an artifact is called.
+    pub fn of(artifact: &Artifact) -> Subject {
+        match &artifact.body {
+            Body::Object(object) => Subject {
+                kind: object.kind.clone(),
+                namespace: object.namespace.clone(),
+                name: object.name.clone(),
+            },
+            Body::Stack(stack) => Subject {
+                kind: "CloudFormation stack".into(),
+                namespace: None,
+                name: stack.name.clone(),
+            },
+        }
     }
 }
 

@@ -3,18 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::stream::{self, StreamExt as _};
-use terrace_artifact::{Address, Artifact, ArtifactId, Body, Bundle, Text};
+use terrace_artifact::{Address, Artifact, ArtifactId, Bundle, Text};
 
 use crate::access::{Access, timestamp};
-use crate::backend::{Draft, Live, Look, PreviewOptions, Ticket, origin_of};
+use crate::backend::{Draft, Live, Look, Ticket};
 use crate::claims::{LedgerSays, examine};
 use crate::error::Error;
 use crate::failure::{Failure, FailureKind};
 use crate::home::Home;
 use crate::journal::{self, Note};
 use crate::ledger::{History, Status, merge};
+use crate::loss::guard;
+use crate::options::PlanOptions;
 use crate::order::{Order, order};
-use crate::plan::{Action, Change, FORMAT, Plan, Purpose, Risk, Step, Subject};
+use crate::plan::{Action, Change, FORMAT, Plan, Purpose, Step, Subject};
 use crate::selection::Selection;
 use crate::stages::{Planned, add_later};
 use crate::targets::{Known, Targets};
@@ -29,40 +31,6 @@ pub(crate) use previews::AskedFor;
 
 use adoption::Adoption;
 use previews::{PARALLEL, preview};
-
-/// The options of a plan.
-#[derive(Clone, Debug)]
-pub struct PlanOptions {
-    /// The requests that previews may send.
-    pub preview: PreviewOptions,
-    /// Tenants, components or addresses (`finance`, `finance/airflow`, `finance/airflow/scheduler`) to which the plan
-    /// is limited, with their dependencies. Empty for everything.
-    pub only: Vec<Text>,
-    /// Addresses, or `TENANT/COMPONENT`, of existing foreign artifacts that Terrace manages from now on.
-    pub adopt: Vec<Text>,
-    /// Addresses whose deletion the user approves. An adopted artifact is deleted only with approval, and retained
-    /// otherwise.
-    pub approved: BTreeSet<Address>,
-    /// Whether the user accepts that the environment moves here from another directory.
-    pub accept_origin: bool,
-}
-
-impl PlanOptions {
-    /// Plans everything, with dry runs, without taking over fields.
-    pub fn everything() -> PlanOptions {
-        PlanOptions {
-            preview: PreviewOptions {
-                dry_run: true,
-                change_set: false,
-                take_over: false,
-            },
-            only: Vec::new(),
-            adopt: Vec::new(),
-            approved: BTreeSet::new(),
-            accept_origin: false,
-        }
-    }
-}
 
 /// Plans to deploy a bundle, or to delete everything that its stack has in its environment.
 pub(crate) async fn plan_over(
@@ -196,7 +164,7 @@ async fn look_at_unsettled(
 ) -> Result<(), Failure> {
     let unchanged = steps.iter_mut().filter(|step| step.change.action == Action::Keep);
     let looks = unchanged.map(|step| async move {
-        let backend = backend_of(targets, &step.target)?;
+        let backend = targets.backend(&step.target)?;
         let artifact = wanted.artifact(&step.artifact);
         let live = live.get(&step.artifact);
         let ticket = live.map_or_else(Ticket::default, |(_, live)| backend.unwritten(live));
@@ -312,19 +280,6 @@ pub(crate) fn index(observed: BTreeMap<Text, Vec<Live>>) -> BTreeMap<ArtifactId,
         .collect()
 }
 
-pub(crate) fn backend_of<'a>(
-    targets: &'a Targets,
-    target: &str,
-) -> Result<&'a dyn crate::backend::Backend, Failure> {
-    let backend = targets.backends.get(target).map(|backend| &**backend);
-    backend.ok_or_else(|| {
-        Failure::new(
-            FailureKind::Broken,
-            format!("the bundle contains artifacts for target `{target}`, but does not define that target"),
-        )
-    })
-}
-
 /// Plans the removal of artifacts that are ours and no longer wanted.
 fn removals(
     targets: &Targets,
@@ -394,11 +349,11 @@ fn step_of(
         wave,
         tenant: tenant.clone(),
         component: component.clone(),
-        subject: subject(artifact),
-        addresses: addresses(artifact),
+        subject: Subject::of(artifact),
+        addresses: artifact.addresses(),
         stage: None,
         awaits: None,
-        origin: Some(origin_of(artifact).clone()),
+        origin: Some(artifact.origin().clone()),
         after,
         change,
         basis: live.map(|live| live.basis.clone()).unwrap_or_default(),
@@ -436,77 +391,6 @@ fn removal_of(
         after,
         change,
         basis: live.basis.clone(),
-    }
-}
-
-/// Ensures that no artifact or resource that holds data, by its live state or by the bundle, is replaced or deleted
-/// without approval of its address, whatever the backend reports.
-pub(crate) fn guard(artifact: &Artifact, live: Option<&Live>, change: &mut Change) {
-    if change.action == Action::Replace
-        && let Some(live) = live
-    {
-        change.risk = change.risk.max(Risk::Replace);
-        match artifact.object() {
-            Some(object) => change.takes_object(live, Some(object)),
-            None => change.loses_data.extend(live.holds_data.iter().cloned()),
-        }
-        // An adopted artifact was created by another user, so its replacement deletes their resource.
-        if !live.ownership.is_ours() || live.ownership.is_adopted() {
-            change.loses_data.extend(addresses(artifact));
-        }
-    }
-    let holds = |address: &Address| live.is_some_and(|live| live.holds_data.contains(address));
-    let mut unguarded = Vec::new();
-    for member in &mut change.members {
-        let takes_away = matches!(member.action, Action::Replace | Action::Delete);
-        if let Some(address) = &member.address
-            && takes_away
-            && (holds(address) || wanted_to_hold(artifact, &member.logical_id))
-            && !change.retains.contains(address)
-        {
-            member.risk = Risk::DataLoss;
-            unguarded.push(address.clone());
-        }
-        change.risk = change.risk.max(member.risk);
-    }
-    change.loses_data.extend(unguarded);
-    if !change.loses_data.is_empty() {
-        change.risk = Risk::DataLoss;
-    }
-}
-
-fn wanted_to_hold(artifact: &Artifact, logical_id: &str) -> bool {
-    let members = artifact.stack().map(|stack| &stack.members);
-    members
-        .and_then(|members| members.get(logical_id))
-        .is_some_and(|member| member.holds_data)
-}
-
-/// Returns the display name of an artifact.
-pub(crate) fn subject(artifact: &Artifact) -> Subject {
-    match &artifact.body {
-        Body::Object(object) => Subject {
-            kind: object.kind.clone(),
-            namespace: object.namespace.clone(),
-            name: object.name.clone(),
-        },
-        Body::Stack(stack) => Subject {
-            kind: "CloudFormation stack".into(),
-            namespace: None,
-            name: stack.name.clone(),
-        },
-    }
-}
-
-/// Returns the addresses of an artifact's resources.
-pub(crate) fn addresses(artifact: &Artifact) -> Vec<Address> {
-    match &artifact.body {
-        Body::Object(object) => vec![object.address.clone()],
-        Body::Stack(stack) => stack
-            .members
-            .values()
-            .map(|member| member.address.clone())
-            .collect(),
     }
 }
 

@@ -9,15 +9,16 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use terrace_artifact::{Artifact, ArtifactId, Bundle};
 use tokio::sync::Semaphore;
 
-use crate::apply::{ApplyOptions, Outcome};
 use crate::backend::{Backend, Basis, Live, PreviewOptions, Ticket, Write};
 use crate::event::{Event, StepName};
 use crate::failure::{Failure, FailureKind};
 use crate::home::Held;
 use crate::journal::Journal;
+use crate::options::ApplyOptions;
 use crate::ownership::Identities;
 use crate::plan::{Action, Change, Plan, Stage, Step};
-use crate::planning::{AskedFor, backend_of, contents};
+use crate::planning::{AskedFor, contents};
+use crate::report::Outcome;
 use crate::targets::Targets;
 use crate::values::{Values, sources};
 
@@ -247,7 +248,7 @@ impl<'a, E: Fn(Event) + Send + Sync> Run<'a, E> {
     }
 
     async fn take(&self, step: &'a Step, shared: &Shared<'a>, begun: Instant) -> Result<(), Ended> {
-        let backend = backend_of(self.targets, &step.target).map_err(Ended::Failed)?;
+        let backend = self.targets.backend(&step.target).map_err(Ended::Failed)?;
         let live = self.live.get(&step.artifact);
         let artifact = self.wanted.artifact(&step.artifact);
         let at = Taking {

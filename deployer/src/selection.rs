@@ -7,7 +7,6 @@ use terrace_catalog::nearest;
 
 use crate::backend::Live;
 use crate::failure::{Failure, FailureKind};
-use crate::planning::addresses;
 
 /// The part of the stack that `--only` selects.
 pub(crate) struct Selection<'a> {
@@ -24,7 +23,7 @@ impl<'a> Selection<'a> {
         };
         let named = bundle.artifacts.iter().filter(|artifact| {
             let (tenant, component) = artifact.owner();
-            selection.names(tenant, component, &addresses(artifact))
+            selection.names(tenant, component, &artifact.addresses())
         });
         let mut open: Vec<&Artifact> = named.collect();
         while let Some(artifact) = open.pop() {
@@ -65,7 +64,7 @@ impl<'a> Selection<'a> {
         bundle: &Bundle,
         live: &BTreeMap<ArtifactId, (Text, Live)>,
     ) -> Result<(), Failure> {
-        let wanted = bundle.artifacts.iter().flat_map(addresses);
+        let wanted = bundle.artifacts.iter().flat_map(Artifact::addresses);
         let existing = live.values().flat_map(|(_, live)| live.addresses.iter().cloned());
         let known: BTreeSet<Address> = wanted.chain(existing).collect();
         for only in self.only {

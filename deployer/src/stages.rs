@@ -6,8 +6,8 @@ use terrace_artifact::{ArtifactId, Bundle, Text, Value};
 
 use crate::backend::{Leaving, Live, PreviewOptions};
 use crate::failure::Failure;
+use crate::loss::guard;
 use crate::plan::{Action, Change, Plan, Stage, Step};
-use crate::planning::{backend_of, guard};
 use crate::targets::Targets;
 use crate::values::Values;
 
@@ -46,7 +46,7 @@ impl Planned<'_> {
             else {
                 continue;
             };
-            let backend = backend_of(self.targets, target)?;
+            let backend = self.targets.backend(target)?;
             let mut keeps = BTreeSet::new();
             let mut users = BTreeSet::new();
             let mut notes = Vec::new();

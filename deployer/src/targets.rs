@@ -8,15 +8,13 @@ use tokio::sync::OnceCell;
 
 use crate::access::Access;
 use crate::backend::{Backend, Identity, Live, Wanted};
-use crate::claims::{self, ClaimStore, Claims, Deployment, Elsewhere, Place, Stores};
-use crate::directory::{Directory, DirectoryHome};
+use crate::claims::{self, Claims, Deployment, Elsewhere, Place, Stores};
 use crate::error::Error;
 use crate::failure::{Failure, FailureKind};
 use crate::home::{Home, Remembering};
 use crate::journal::Note;
 use crate::ledger::History;
 use crate::ownership::Identities;
-use crate::{cloudformation, kubernetes};
 
 /// All targets of an environment, and its state store.
 pub(crate) struct Targets {
@@ -33,16 +31,6 @@ pub(crate) struct Targets {
     pub(crate) at: Option<Text>,
     /// The claims in other regions; read once, and only if no target has a claim.
     elsewhere: OnceCell<Elsewhere>,
-}
-
-/// A connected target.
-pub(crate) struct Connected {
-    /// The backend for artifacts.
-    pub(crate) backend: Box<dyn Backend>,
-    /// The state store, used if this target has the environment's state store.
-    pub(crate) home: Box<dyn Home>,
-    /// The storage of the environment's claim.
-    pub(crate) claims: Box<dyn ClaimStore>,
 }
 
 /// Knowledge from the state store before the targets are observed.
@@ -64,7 +52,7 @@ impl Targets {
         let label = bundle.label();
         let connecting = bundle.targets.iter().map(|(name, target)| {
             let label = &label;
-            async move { (name, connect(target, access, label).await) }
+            async move { (name, (access.connect)(target, access, label).await) }
         });
         let mut backends: BTreeMap<Text, Box<dyn Backend>> = BTreeMap::new();
         let mut homes: BTreeMap<Text, Box<dyn Home>> = BTreeMap::new();
@@ -121,6 +109,19 @@ impl Targets {
             places,
             at: None,
             elsewhere: OnceCell::new(),
+        })
+    }
+
+    /// Returns the backend of a target.
+    pub(crate) fn backend(&self, target: &str) -> Result<&dyn Backend, Failure> {
+        let backend = self.backends.get(target).map(|backend| &**backend);
+        backend.ok_or_else(|| {
+            Failure::new(
+                FailureKind::Broken,
+                format!(
+                    "the bundle contains artifacts for target `{target}`, but does not define that target"
+                ),
+            )
         })
     }
 
@@ -227,32 +228,6 @@ pub(crate) fn fail(mut failures: Vec<Failure>) -> Option<Error> {
         Some(at) => Some(failures.swap_remove(at).into()),
         None if failures.is_empty() => None,
         None => Some(Error::Failed(failures)),
-    }
-}
-
-async fn connect(target: &Target, access: &Access, label: &str) -> Result<Connected, Failure> {
-    match target {
-        Target::Directory { path } => {
-            let folder = access.folder.join(path.as_str());
-            let home = DirectoryHome {
-                folder: folder.clone(),
-            };
-            Ok(Connected {
-                backend: Box::new(Directory::new(folder, label.to_owned())),
-                home: Box::new(home.clone()),
-                claims: Box::new(home),
-            })
-        }
-        Target::Kubernetes {
-            context,
-            distribution,
-            id,
-        } => kubernetes::connect(access, context, distribution, id.as_ref(), label).await,
-        Target::Aws {
-            account,
-            region,
-            profile,
-        } => cloudformation::connect(access, account, region, profile.as_ref(), label).await,
     }
 }
 

@@ -10,7 +10,8 @@ use terrace_artifact::{
 };
 
 use crate::access::{Access, AwsAccess, StackDirectory};
-use crate::apply::{ApplyOptions, Cancel};
+use crate::cancel::Cancel;
+use crate::options::ApplyOptions;
 
 /// Parses a value from JSON.
 pub(crate) fn value(json: &str) -> Value {
@@ -162,6 +163,7 @@ pub(crate) fn access(folder: &Path) -> Access {
         directory: StackDirectory::default(),
         kubeconfig: None,
         aws: AwsAccess::default(),
+        connect: crate::connect,
         who: "ana".into(),
         run: "1".into(),
         version: "0.1.0".into(),

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use terrace_artifact::{ArtifactId, Bundle, Text};
 
-use super::{Outcome, takes_away};
+use super::takes_away;
 use crate::backend::{Identity, Live};
 use crate::event::StepName;
 use crate::ledger::History;
 use crate::plan::Plan;
+use crate::report::Outcome;
 use crate::targets::Targets;
 
 /// Counts the live artifacts of the environment after these steps, by target and kind.

@@ -7,11 +7,11 @@ use terrace_artifact::{ArtifactId, Bundle, Text};
 use super::take::{NotTaken, Taking};
 use super::{Claims, Deployment, Guard, examine};
 use crate::access::Access;
-use crate::apply::Outcome;
 use crate::backend::Live;
 use crate::error::{Error, Refusal};
 use crate::event::StepName;
 use crate::plan::{Action, Plan, Purpose};
+use crate::report::Outcome;
 use crate::targets::Targets;
 
 /// The claims of an environment while an apply holds its lock.

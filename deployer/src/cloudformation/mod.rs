@@ -54,12 +54,12 @@ use terrace_artifact::{Artifact, ArtifactId, Asset, Body, Digest, Segment, Stack
 
 use crate::access::Access;
 use crate::backend::{
-    Backend, Draft, Going, Identity, Intent, Leaving, Live, Look, PreviewOptions, Ticket, Wanted, Write,
+    Backend, Connected, Draft, Going, Identity, Intent, Leaving, Live, Look, PreviewOptions, Ticket, Wanted,
+    Write,
 };
 use crate::failure::{Failure, FailureKind};
 use crate::journal::{Journal, Note};
 use crate::plan::{Change, Content};
-use crate::targets::Connected;
 use crate::values::Values;
 
 use account::Account;

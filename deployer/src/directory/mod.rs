@@ -18,12 +18,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::future::BoxFuture;
 use terrace_artifact::{Address, Artifact, ArtifactId, Body, Bundle, Digest, Segment, Text, Value, files};
 
-use crate::backend::{Backend, Basis, Identity, Intent, Live, Look, PreviewOptions, Ticket, Wanted, Write};
+use crate::access::Access;
+use crate::backend::{
+    Backend, Basis, Connected, Identity, Intent, Live, Look, PreviewOptions, Ticket, Wanted, Write,
+};
 use crate::failure::{Failure, FailureKind};
 use crate::journal::Journal;
 use crate::ownership::Ownership;
-use crate::plan::Change;
-use crate::planning::{addresses, subject};
+use crate::plan::{Change, Subject};
 use crate::values::Values;
 
 pub(crate) use home::DirectoryHome;
@@ -31,6 +33,25 @@ use manifest::{Disk, Found, Manifest, paths};
 
 /// The name of the directory with Terrace's own files, in the target's directory.
 pub(crate) const STATE: &str = ".terrace";
+
+/// Connects to the directory at `path`, relative to the stack's directory. `label` is the bundle's
+/// ([`terrace_artifact::Bundle::label`]).
+pub(crate) fn connect<'a>(
+    access: &'a Access,
+    path: &'a Text,
+    label: &'a str,
+) -> BoxFuture<'a, Result<Connected, Failure>> {
+    let folder = access.folder.join(path.as_str());
+    let home = DirectoryHome {
+        folder: folder.clone(),
+    };
+    let connected = Connected {
+        backend: Box::new(Directory::new(folder, label.to_owned())),
+        home: Box::new(home.clone()),
+        claims: Box::new(home),
+    };
+    Box::pin(async { Ok(connected) })
+}
 
 /// A directory as a target of one environment.
 pub(crate) struct Directory {
@@ -412,7 +433,7 @@ fn live(id: &ArtifactId, found: &Found) -> Live {
     needs.extend(found.artifact.needs.iter().cloned());
     Live {
         id: id.clone(),
-        subject: subject(&found.artifact),
+        subject: Subject::of(&found.artifact),
         ownership: if found.ours {
             Ownership::Ours {
                 marked: true,
@@ -428,7 +449,7 @@ fn live(id: &ArtifactId, found: &Found) -> Live {
             "content".into(),
             Value::from(found.digest().short()),
         )])),
-        addresses: addresses(&found.artifact),
+        addresses: found.artifact.addresses(),
         holds_data: holds_data(&found.artifact),
         needs,
         value: Value::Null,

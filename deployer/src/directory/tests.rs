@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 use expect_test::{Expect, expect};
 use terrace_artifact::{Artifact, Bundle, files};
 
-use crate::apply::Report;
 use crate::connection::{apply, destroy_plan, plan};
 use crate::error::{Error, Refusal};
 use crate::home::{Holder, Home as _};
 use crate::ledger::Status;
+use crate::options::PlanOptions;
 use crate::plan::Plan;
-use crate::planning::PlanOptions;
 use crate::render::render;
+use crate::report::Report;
 use crate::testing::{access, bound, bundle, holding, needing, object, options, stack};
 
 /// The directory of a stack.

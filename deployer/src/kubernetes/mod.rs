@@ -12,11 +12,12 @@ use futures::future::BoxFuture;
 use terrace_artifact::{Artifact, ArtifactId, Bundle, Segment, Text, Value};
 
 use crate::access::Access;
-use crate::backend::{Backend, Going, Identity, Intent, Live, Look, PreviewOptions, Ticket, Wanted, Write};
+use crate::backend::{
+    Backend, Connected, Going, Identity, Intent, Live, Look, PreviewOptions, Ticket, Wanted, Write,
+};
 use crate::failure::{Failure, FailureKind};
 use crate::journal::Journal;
 use crate::plan::{Action, Change, Content};
-use crate::targets::Connected;
 use crate::values::{Values, at_path};
 
 mod along;
@@ -57,12 +58,9 @@ use words::About;
 pub(crate) fn connect<'a>(
     access: &'a Access,
     context: &'a Text,
-    distribution: &'a Text,
     id: Option<&'a Text>,
     label: &'a str,
 ) -> BoxFuture<'a, Result<Connected, Failure>> {
-    // Terrace connects to all distributions in the same way. Only the objects differ.
-    let _ = distribution;
     Box::pin(async move {
         let config = configuration(access.kubeconfig.as_ref(), context).await?;
         let server: Text = config.cluster_url.to_string().trim_end_matches('/').into();

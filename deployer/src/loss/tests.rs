@@ -39,11 +39,11 @@ fn artifact(name: &str, manifest: &Value) -> terrace_artifact::Artifact {
 
 fn live(artifact: &terrace_artifact::Artifact, released: Option<bool>) -> Live {
     let value = artifact.object().unwrap().manifest.clone();
-    let addresses = crate::planning::addresses(artifact);
+    let addresses = artifact.addresses();
     let holds = object_holds_data(&value, released);
     Live {
         id: artifact.id.clone(),
-        subject: crate::planning::subject(artifact),
+        subject: crate::plan::Subject::of(artifact),
         ownership: Ownership::MADE,
         identity: "1".into(),
         notes: Vec::new(),
@@ -92,7 +92,7 @@ fn every_kind_with_data_requires_approval_whatever_its_mark() {
             assert_eq!(deleted.risk == Risk::DataLoss, !outlived, "{name}: {deleted:?}");
 
             let mut replaced = Change::of(Action::Replace, "");
-            crate::planning::guard(&artifact, Some(&live), &mut replaced);
+            guard(&artifact, Some(&live), &mut replaced);
             assert_eq!(replaced.approvals().count(), usize::from(!outlived), "{name}");
 
             // The bundle removes the guard, and the object remains.
@@ -154,7 +154,7 @@ fn deleting_protection_or_an_identity_requires_approval() {
     let deleted = Change::removal(&live(&backups, None));
     assert_eq!((deleted.loses_data.len(), deleted.risk), (1, Risk::DataLoss));
     let mut replaced = Change::of(Action::Replace, "");
-    crate::planning::guard(&backups, Some(&live(&backups, None)), &mut replaced);
+    guard(&backups, Some(&live(&backups, None)), &mut replaced);
     assert_eq!(replaced.approvals().count(), 0);
 
     let service = artifact("core/Service", &marked(manifest_of("core/Service"), None));

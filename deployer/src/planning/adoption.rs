@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use terrace_artifact::{Address, Artifact, ArtifactId, Bundle, Text};
 use terrace_catalog::nearest;
 
-use super::addresses;
 use crate::backend::{Backend, Live};
 use crate::failure::{Failure, FailureKind};
 use crate::ownership::{Ownership, not_ours};
@@ -25,7 +24,7 @@ impl<'a> Adoption<'a> {
                 continue;
             }
             let parts = name.split('/').count();
-            let known = wanted.artifacts.iter().flat_map(addresses);
+            let known = wanted.artifacts.iter().flat_map(Artifact::addresses);
             let known: BTreeSet<String> = known
                 .map(|address| {
                     address
@@ -96,7 +95,8 @@ impl<'a> Adoption<'a> {
 fn is_named(artifact: &Artifact, name: &str) -> bool {
     let (tenant, component) = artifact.owner();
     name.split_once('/') == Some((tenant, component))
-        || addresses(artifact)
+        || artifact
+            .addresses()
             .iter()
             .any(|address| address.to_string() == name)
 }

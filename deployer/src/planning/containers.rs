@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use terrace_artifact::{ArtifactId, Bundle, Text};
 
-use super::backend_of;
 use crate::backend::{Going, Live};
 use crate::error::Error;
 use crate::failure::{Failure, FailureKind};
@@ -84,7 +83,7 @@ pub(crate) async fn contents(
                 live,
                 wanted,
             };
-            found.extend(backend_of(targets, target)?.contents(&going).await?);
+            found.extend(targets.backend(target)?.contents(&going).await?);
         }
     }
     Ok(found)
@@ -106,7 +105,7 @@ pub(crate) async fn in_the_way(
             live,
             wanted,
         };
-        failures.extend(backend_of(targets, target)?.in_the_way(&going).await?);
+        failures.extend(targets.backend(target)?.in_the_way(&going).await?);
     }
     Ok(failures)
 }

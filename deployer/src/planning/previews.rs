@@ -6,8 +6,7 @@ use futures::stream::{self, StreamExt as _};
 use terrace_artifact::{Artifact, ArtifactId, Bundle, Source, Text};
 
 use super::adoption::Adoption;
-use super::{addresses, backend_of};
-use crate::backend::{Live, PreviewOptions, origin_of};
+use crate::backend::{Live, PreviewOptions};
 use crate::error::Error;
 use crate::failure::{Failure, FailureKind};
 use crate::plan::{Action, Change};
@@ -88,8 +87,8 @@ pub(super) async fn preview(
                     changes.insert(artifact.id.clone(), change);
                 }
                 Err(failure) => {
-                    let address = addresses(artifact).into_iter().next();
-                    let failure = failure.about(address.as_ref(), Some(origin_of(artifact)));
+                    let address = artifact.addresses().into_iter().next();
+                    let failure = failure.about(address.as_ref(), Some(artifact.origin()));
                     match failure.kind {
                         FailureKind::NotOurs { .. } | FailureKind::Protected => refusals.push(failure),
                         _ => failures.push(failure),
@@ -125,7 +124,7 @@ async fn preview_one(
     values: &Values,
     options: &PreviewOptions,
 ) -> Result<Change, Failure> {
-    let backend = backend_of(targets, &artifact.target)?;
+    let backend = targets.backend(&artifact.target)?;
     if backend.fills_late_values() {
         let never = sources(artifact).into_iter().find(|source| {
             let target = bundle.artifact(&source.artifact).map(|artifact| &artifact.target);

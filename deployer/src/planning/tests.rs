@@ -1,25 +1,28 @@
 use expect_test::expect;
 use serde_json::Value as Json;
-use terrace_artifact::Segment;
+use terrace_artifact::{Body, Segment};
 
 use super::*;
-use crate::apply::{ApplyOptions, Cancel, Outcome};
 use crate::backend::Basis;
+use crate::cancel::Cancel;
 use crate::connection::{apply, destroy_plan, plan};
 use crate::event::Event;
+use crate::loss::guard;
+use crate::options::ApplyOptions;
 use crate::ownership::Ownership;
-use crate::plan::{Field, MemberChange, Stage};
+use crate::plan::{Field, MemberChange, Risk, Stage};
+use crate::report::Outcome;
 use crate::testing::{access, bound, bundle, holding, needing, object, options, stack, value};
 
 pub(crate) fn live(artifact: &Artifact, held: &[&str]) -> Live {
     Live {
         id: artifact.id.clone(),
-        subject: subject(artifact),
+        subject: Subject::of(artifact),
         ownership: Ownership::MADE,
         identity: "1".into(),
         notes: Vec::new(),
         basis: Basis(BTreeMap::from([("uid".into(), "1".into())])),
-        addresses: addresses(artifact),
+        addresses: artifact.addresses(),
         holds_data: held.iter().map(|address| address.parse().unwrap()).collect(),
         needs: BTreeSet::new(),
         value: terrace_artifact::Value::Null,

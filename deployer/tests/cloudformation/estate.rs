@@ -340,6 +340,7 @@ pub(crate) fn access(endpoint: &str, key: &str) -> Access {
     Access {
         folder: PathBuf::from("."),
         directory: terrace_deployer::StackDirectory::default(),
+        connect: terrace_deployer::connect,
         kubeconfig: None,
         aws: AwsAccess {
             endpoint: Some(endpoint.into()),

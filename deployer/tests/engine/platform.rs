@@ -263,6 +263,7 @@ impl Platform {
         Access {
             folder: PathBuf::from("."),
             directory: terrace_deployer::StackDirectory::default(),
+            connect: terrace_deployer::connect,
             kubeconfig: Some(servers::kubernetes().kubeconfig().to_owned()),
             aws: AwsAccess {
                 endpoint: endpoint.map(|(_, url)| url.as_str().into()),

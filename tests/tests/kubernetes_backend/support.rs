@@ -174,6 +174,7 @@ impl<'a> Stack<'a> {
         Access {
             folder: PathBuf::from("."),
             directory: terrace_deployer::StackDirectory::default(),
+            connect: terrace_deployer::connect,
             kubeconfig: Some(self.kubeconfig.clone()),
             aws: AwsAccess::default(),
             who: "tester@here".into(),

@@ -98,7 +98,7 @@ fn change(before: &Observed, after: &Stack) -> Change {
     // The engine adds its own guards to the change of a backend.
     let mut artifact = testing::stack("finance", "db", r#"{"Side": {"Type": "AWS::IAM::Group"}}"#, &[]);
     artifact.body = terrace_artifact::Body::Stack(after.clone());
-    crate::planning::guard(&artifact, None, &mut change);
+    crate::loss::guard(&artifact, None, &mut change);
     change
 }
 

@@ -141,7 +141,7 @@ fn deletes_adopted_objects_only_with_approval() {
     );
     // The plan alone does not approve it.
     assert_eq!(folder.apply(&plan).unwrap_err().exit_code(), 4);
-    let applying = crate::apply::ApplyOptions {
+    let applying = crate::options::ApplyOptions {
         approved: approved.into_iter().collect(),
         ..options()
     };
