@@ -1,76 +1,31 @@
-//! The deployer: changes live systems to match a [`terrace_artifact::Bundle`]. The only asynchronous code of Terrace.
+//! The deployer: changes live systems to match a [`Bundle`]. The only asynchronous code of Terrace.
+//!
+//! This crate puts the parts together. [`terrace_deployer_model`] contains the data and the traits,
+//! [`terrace_deployer_engine`] plans and applies, and each backend has a crate of its own.
 
 use futures::future::BoxFuture;
-use terrace_artifact::Target;
+use terrace_artifact::{Bundle, Target};
 
-mod access;
-mod apply;
-mod approval;
-mod backend;
-mod cancel;
-mod claims;
-mod clock;
-mod cloudformation;
-mod connection;
-mod diff;
-mod directory;
-mod error;
-mod event;
-mod failure;
-mod forget;
-mod home;
-mod journal;
-mod kubernetes;
-mod lease;
-mod ledger;
-mod lockfile;
-mod loss;
-mod options;
-mod order;
-mod ownership;
-mod plan;
-mod planning;
-mod render;
-mod report;
-mod run;
-mod selection;
-mod shapes;
-mod stages;
-mod targets;
-#[cfg(test)]
-mod testing;
-mod values;
-
-pub use access::{Access, AwsAccess, Connect, StackDirectory, timestamp};
-pub use approval::{Approval, ApprovalKind};
-pub use backend::{
-    ADDRESS, ADOPTED, Backend, Basis, Connected, Draft, Going, HOLDS_DATA, Identity, Intent, LABEL, Leaving,
-    Live, Look, PreviewOptions, Ticket, Wanted, Write,
+pub use terrace_deployer_engine::{
+    ApplyOptions, Connection, Forgetting, Forgotten, History, PlanOptions, Release, Status, apply,
+    destroy_plan, history, plan, render, render_approved, totals,
 };
-pub use cancel::{Cancel, Canceller};
-pub use claims::{
-    Claim, ClaimStore, Deployment, Elsewhere, LostTargets, OtherOrigin, Place, StackOrigin, Versioned,
+pub use terrace_deployer_model::access::{Access, AwsAccess, StackDirectory, timestamp};
+pub use terrace_deployer_model::approval::{Approval, ApprovalKind};
+pub use terrace_deployer_model::backend::{
+    ADDRESS, ADOPTED, Connected, HOLDS_DATA, Identity, LABEL, PreviewOptions,
 };
-pub use connection::{Connection, apply, destroy_plan, plan};
-pub use diff::{ListShape, Plain, Shapes, diff, same_quantity};
-pub use error::{Error, Moved, Refusal};
-pub use event::{Event, StepName};
-pub use failure::{Concern, Detail, Failure, FailureKind};
-pub use forget::{Forgetting, Forgotten};
-pub use home::{Held, Holder, Home, Waiting};
-pub use journal::{Journal, Note};
-pub use lease::{LeaseRecord, LeaseStore, take};
-pub use ledger::{History, Release, Status};
-pub use lockfile::{LOCKFILE, LockedEnvironment, Lockfile};
-pub use options::{ApplyOptions, PlanOptions};
-pub use ownership::{Identities, Mark, Ownership, Proof, Recorded};
-pub use plan::{
+pub use terrace_deployer_model::cancel::{Cancel, Canceller};
+pub use terrace_deployer_model::claim::{Claim, Deployment, LostTargets, OtherOrigin, Place, StackOrigin};
+pub use terrace_deployer_model::error::{Error, Moved, Refusal};
+pub use terrace_deployer_model::event::{Event, StepName};
+pub use terrace_deployer_model::failure::{Concern, Detail, Failure, FailureKind};
+pub use terrace_deployer_model::lockfile::{LOCKFILE, LockedEnvironment, Lockfile};
+pub use terrace_deployer_model::plan::{
     Action, Change, Content, Field, MASKED, MemberChange, PLAN_SCHEMA, Plan, Purpose, Risk, Stage, Step,
-    Subject, hide_secrets,
+    Subject,
 };
-pub use render::{render, render_approved, totals};
-pub use report::{Outcome, Report};
-pub use values::{Filled, Late, Values, at_path, at_path_mut, sources};
+pub use terrace_deployer_model::report::{Outcome, Report};
 
 /// Connects to a target: the value of [`Access::connect`]. This is the only function that knows all backends.
 pub fn connect<'a>(
@@ -79,19 +34,21 @@ pub fn connect<'a>(
     label: &'a str,
 ) -> BoxFuture<'a, Result<Connected, Failure>> {
     match target {
-        Target::Directory { path } => directory::connect(access, path, label),
-        Target::Kubernetes { context, id, .. } => kubernetes::connect(access, context, id.as_ref(), label),
+        Target::Directory { path } => terrace_deployer_directory::connect(access, path, label),
+        Target::Kubernetes { context, id, .. } => {
+            terrace_deployer_kubernetes::connect(access, context, id.as_ref(), label)
+        }
         Target::Aws {
             account,
             region,
             profile,
-        } => cloudformation::connect(access, account, region, profile.as_ref(), label),
+        } => terrace_deployer_cloudformation::connect(access, account, region, profile.as_ref(), label),
     }
 }
 
 /// Creates the shared resources of each account of a bundle: the bucket for templates, assets and the ledger. Returns a
 /// line for each setting that it created or found.
-pub async fn bootstrap(bundle: &terrace_artifact::Bundle, access: &Access) -> Result<Vec<String>, Error> {
+pub async fn bootstrap(bundle: &Bundle, access: &Access) -> Result<Vec<String>, Error> {
     let mut lines = Vec::new();
     for target in bundle.targets.values() {
         if let Target::Aws {
@@ -101,15 +58,15 @@ pub async fn bootstrap(bundle: &terrace_artifact::Bundle, access: &Access) -> Re
         } = target
         {
             let environment = &bundle.environment.name;
-            let created = cloudformation::bootstrap(access, account, region, profile.as_ref(), environment);
+            let created = terrace_deployer_cloudformation::bootstrap(
+                access,
+                account,
+                region,
+                profile.as_ref(),
+                environment,
+            );
             lines.extend(created.await?);
         }
     }
     Ok(lines)
-}
-
-/// Reads all releases of an environment, from first to last.
-pub async fn history(bundle: &terrace_artifact::Bundle, access: &Access) -> Result<History, Error> {
-    let targets = targets::Targets::connect(bundle, access).await?;
-    Ok(History::read(&targets.home).await?)
 }

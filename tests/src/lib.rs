@@ -4,6 +4,7 @@
 //! `cargo test` starts them itself. In both cases, a missing server or judge fails the test that needs it.
 
 pub mod awkward;
+pub mod bundles;
 mod http;
 pub mod inventory;
 pub mod judges;
@@ -11,6 +12,7 @@ pub mod program;
 pub mod prose;
 pub mod proxy;
 pub mod random;
+pub mod samples;
 pub mod scratch;
 pub mod servers;
 pub mod tools;

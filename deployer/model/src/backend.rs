@@ -1,0 +1,478 @@
+//! The trait that the directory, Kubernetes and CloudFormation backends implement.
+//!
+//! The engine decides the order of the steps. A backend reads and writes one kind of system. A backend never waits for
+//! a state: it looks once and reports the result, and the engine looks again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use terrace_artifact::{Address, Artifact, ArtifactId, Bundle, Segment, Text, Value};
+
+use crate::claim::ClaimStore;
+use crate::failure::{Failure, FailureKind};
+use crate::home::Home;
+use crate::journal::{Journal, Note};
+use crate::ownership::{Identities, Ownership};
+use crate::plan::{Action, Change, Content, Step, Subject};
+use crate::values::Values;
+
+/// A system that receives artifacts: a directory, a cluster, or an account and region.
+///
+/// Every function may be called from several tasks at once.
+pub trait Backend: Send + Sync {
+    /// Identifies the system. The engine calls this once, before anything else. Fails with
+    /// [`crate::failure::FailureKind::WrongTarget`] if the system is not the one that the environment names (a different cluster
+    /// id or account).
+    fn identify(&self) -> BoxFuture<'_, Result<Identity, Failure>>;
+
+    /// Reads the live state: the wanted artifacts, everything else that carries our mark, and the identities that the
+    /// state store recorded ([`Wanted::identities`]).
+    ///
+    /// Returns an entry for each artifact that exists, wanted or not, and no entry for an artifact that does not exist.
+    /// A live artifact with the name of a wanted, dropped or recorded artifact that Terrace does not own is included,
+    /// with [`Ownership::Foreign`]. [`Ownership::of`] decides the ownership.
+    fn observe<'a>(&'a self, wanted: &'a Wanted<'a>) -> BoxFuture<'a, Result<Vec<Live>, Failure>>;
+
+    /// Predicts the change that a write of this artifact makes. Requests a dry run from the server if `options` allow
+    /// it and `live` alone does not answer the question. Otherwise compares the desired state with `live` and records
+    /// that in [`Change::previewed`].
+    ///
+    /// `live` is this artifact's entry from [`Backend::observe`]. If it is [`Ownership::Foreign`], the user has passed
+    /// it to `--adopt`: the engine previews no other foreign artifacts. Returns [`Action::Keep`] if nothing would
+    /// change; that case should need no request.
+    fn preview<'a>(
+        &'a self,
+        artifact: &'a Artifact,
+        live: Option<&'a Live>,
+        values: &'a Values,
+        options: &'a PreviewOptions,
+    ) -> BoxFuture<'a, Result<Change, Failure>>;
+
+    /// Returns the value of an attribute of an artifact, for the bindings of other artifacts.
+    ///
+    /// With a change that is not applied yet: the value after the change, or `None` if it is known only after apply
+    /// (the output of a resource that is created or replaced). Without a change: the current value.
+    fn attribute(&self, attribute: &[Segment], live: &Live, change: Option<&Change>) -> Option<Value>;
+
+    /// Describes the deletion of this artifact. By default, all data that the artifact is marked to hold is lost. The
+    /// engine does not call this for artifacts that are retained because they were adopted or because
+    /// [`Backend::may_delete`] forbids the deletion.
+    fn removal(&self, live: &Live) -> Change {
+        Change::removal(live)
+    }
+
+    /// Checks that this artifact may be deleted at all. If not, it is retained when it leaves the stack, whatever the
+    /// user approves. The error is the reason.
+    fn may_delete(&self, live: &Live) -> Result<(), String> {
+        let _ = live;
+        Ok(())
+    }
+
+    /// Checks that a foreign live artifact can be adopted. The error is the reason; the refusal then shows it instead
+    /// of `--adopt`.
+    fn may_adopt(&self, live: &Live) -> Result<(), String> {
+        let _ = live;
+        Ok(())
+    }
+
+    /// Finds the objects that are deleted along with containers (a namespace, a CRD) and for which this plan has no
+    /// delete step, for each container that has any. Only reads, and only for [`Going::deleted`]. Fails with
+    /// [`FailureKind::Denied`] if permissions to list the contents are missing.
+    fn contents<'a>(
+        &'a self,
+        going: &'a Going<'a>,
+    ) -> BoxFuture<'a, Result<BTreeMap<ArtifactId, Vec<Content>>, Failure>> {
+        let _ = going;
+        Box::pin(async { Ok(BTreeMap::new()) })
+    }
+
+    /// Finds conflicts that are certain to make the steps of a plan fail: a new resource with the name of a resource
+    /// that remains. Returns a failure for each. Only reads.
+    fn obstacles<'a>(&'a self, draft: &'a Draft<'a>) -> BoxFuture<'a, Result<Vec<Failure>, Failure>> {
+        let _ = draft;
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    /// Lists the parts of a live artifact that an update removes, with the values by which other artifacts refer to
+    /// them.
+    fn leaving(&self, live: &Live, change: &Change) -> Vec<Leaving> {
+        let _ = (live, change);
+        Vec::new()
+    }
+
+    /// Returns the artifact with these parts of the live artifact ([`Leaving::part`]) kept in it.
+    fn keeping(&self, artifact: &Artifact, live: &Live, parts: &BTreeSet<Text>) -> Option<Artifact> {
+        let _ = (artifact, live, parts);
+        None
+    }
+
+    /// Returns the change that remains for an artifact after `kept`, the result of [`Backend::keeping`], has been
+    /// applied.
+    fn rest(&self, artifact: &Artifact, kept: &Artifact, live: &Live, values: &Values) -> Option<Change> {
+        let _ = (artifact, kept, live, values);
+        None
+    }
+
+    /// Returns whether an artifact waits until all its late values are known. A directory does not fill them in: there they
+    /// remain placeholders.
+    fn fills_late_values(&self) -> bool {
+        true
+    }
+
+    /// Finds artifacts that a plan deletes but whose deletion would never complete (a volume that is still in use).
+    /// Returns a failure of kind [`FailureKind::Protected`] for each. Only reads, and only for [`Going::among`].
+    fn in_the_way<'a>(&'a self, going: &'a Going<'a>) -> BoxFuture<'a, Result<Vec<Failure>, Failure>> {
+        let _ = going;
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    /// Checks, before anything is written or recorded, that the system will accept all steps. The engine calls this
+    /// once, so that a refusal that is certain to come later comes here. Only reads.
+    fn check<'a>(&'a self, intent: &'a Intent<'a>) -> BoxFuture<'a, Result<(), Failure>> {
+        let _ = intent;
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Prepares the target for the steps. The engine calls this once, before the first write.
+    fn begin<'a>(&'a self, intent: &'a Intent<'a>) -> BoxFuture<'a, Result<(), Failure>> {
+        let _ = intent;
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Creates, adopts or updates one artifact. Returns when the server has accepted the write, not when the artifact
+    /// is ready.
+    ///
+    /// A second call after a temporary failure must be safe, because the engine retries. For [`Action::Replace`] the
+    /// engine calls [`Backend::delete`], waits until [`Backend::look`] returns [`Look::Gone`], and then calls this with
+    /// [`Action::Create`].
+    fn write<'a>(&'a self, write: Write<'a>) -> BoxFuture<'a, Result<Ticket, Failure>>;
+
+    /// Starts the deletion of the observed artifact, but not of an artifact that has replaced it since. An artifact
+    /// that does not exist any more is not a failure.
+    fn delete<'a>(
+        &'a self,
+        live: &'a Live,
+        journal: &'a Journal<'a>,
+    ) -> BoxFuture<'a, Result<Ticket, Failure>>;
+
+    /// Stops managing the observed artifact: removes our marks and our field ownership, and leaves its values
+    /// unchanged. [`Ownership::of`] must not report it as ours afterwards. The engine waits with [`Backend::look`] as
+    /// for a delete: [`Look::Gone`] means that the artifact is no longer ours. An artifact that does not exist any more
+    /// is not a failure.
+    fn release<'a>(
+        &'a self,
+        live: &'a Live,
+        journal: &'a Journal<'a>,
+    ) -> BoxFuture<'a, Result<Ticket, Failure>> {
+        let _ = journal;
+        let message = format!(
+            "Terrace cannot stop managing {} without deleting it",
+            live.subject
+        );
+        Box::pin(async { Err(Failure::new(FailureKind::Unsupported, message)) })
+    }
+
+    /// Returns the physical identity of the artifact that a write started to create, if the ticket contains it. The
+    /// engine records it even if the artifact never becomes ready.
+    fn begun(&self, ticket: &Ticket) -> Option<Text> {
+        let _ = ticket;
+        None
+    }
+
+    /// Finishes or reverts an interrupted step that has a recovery record, if anything is left to do. Calling it twice
+    /// is safe.
+    fn restore<'a>(&'a self, note: &'a Note) -> BoxFuture<'a, Result<(), Failure>> {
+        let _ = note;
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Returns the ticket for looking at an artifact that needs no write. It identifies exactly this live artifact.
+    fn unwritten(&self, live: &Live) -> Ticket {
+        let _ = live;
+        Ticket::default()
+    }
+
+    /// Looks once whether an artifact has reached its desired state. After [`Backend::delete`], `artifact` is absent
+    /// and the result is [`Look::Gone`] or [`Look::Waiting`].
+    fn look<'a>(
+        &'a self,
+        id: &'a ArtifactId,
+        artifact: Option<&'a Artifact>,
+        ticket: &'a Ticket,
+    ) -> BoxFuture<'a, Result<Look, Failure>>;
+
+    /// Cleans up after the last step. The engine calls this once, also if steps failed.
+    fn finish(&self) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// A connected target.
+pub struct Connected {
+    /// The backend for artifacts.
+    pub backend: Box<dyn Backend>,
+    /// The state store, used if this target has the environment's state store.
+    pub home: Box<dyn Home>,
+    /// The storage of the environment's claim.
+    pub claims: Box<dyn ClaimStore>,
+}
+
+/// The identity of a target, as the system reports it. A plan is applied only to the targets it was made for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Identity {
+    /// `directory`, `kubernetes` or `aws`.
+    pub kind: Text,
+    /// Stable and unique: the UID of the namespace `kube-system`, `ACCOUNT/REGION`, or a path.
+    pub id: Text,
+    /// The display name: `cluster acme-prod at https://10.0.0.1:6443`, `account 111122223333 in eu-west-1`.
+    pub shown: Text,
+}
+
+/// The parameters of [`Backend::observe`].
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The name of the target in the bundle.
+    pub target: &'a Text,
+    /// The bundle (without artifacts when everything is destroyed).
+    pub bundle: &'a Bundle,
+    /// The bundle of the last release, if there is one. It finds artifacts whose label another user has removed.
+    pub previous: Option<&'a Bundle>,
+    /// The kinds of objects that may exist, as `GROUP/KIND`; if absent, any kind. Wanted artifacts and artifacts of the
+    /// last release are read in any case.
+    pub kinds: Option<&'a BTreeSet<Text>>,
+    /// The recovery records of earlier applies. The backend reports the state that will exist after
+    /// [`Backend::restore`].
+    pub notes: &'a [Note],
+    /// The physical identities that the state store recorded, for all targets. They prove that an artifact is ours, and
+    /// find artifacts that have lost their mark.
+    pub identities: &'a Identities,
+}
+
+impl<'a> Wanted<'a> {
+    /// Iterates over the wanted artifacts of this target.
+    pub fn artifacts(&self) -> impl Iterator<Item = &'a Artifact> + use<'a> {
+        of_target(self.bundle, self.target)
+    }
+
+    /// Iterates over the artifacts of this target that the last release delivered and that are no longer wanted.
+    pub fn dropped(&self) -> impl Iterator<Item = &'a Artifact> + use<'a> {
+        let bundle = self.bundle;
+        let target = self.target;
+        let previous = self.previous.into_iter();
+        previous
+            .flat_map(move |previous| of_target(previous, target))
+            .filter(move |artifact| bundle.artifact(&artifact.id).is_none())
+    }
+}
+
+fn of_target<'a>(bundle: &'a Bundle, target: &'a Text) -> impl Iterator<Item = &'a Artifact> + use<'a> {
+    bundle
+        .artifacts
+        .iter()
+        .filter(move |artifact| artifact.target == *target)
+}
+
+/// The live state of an artifact.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Live {
+    /// The artifact's id.
+    pub id: ArtifactId,
+    /// The display name.
+    pub subject: Subject,
+    /// The owner.
+    pub ownership: Ownership,
+    /// The physical identity, which a replacement does not share: an object's UID, a stack id. Empty if the system has
+    /// no such identity (a file).
+    pub identity: Text,
+    /// Notes for the user that apply whatever the plan does with the artifact, such as a lost mark.
+    pub notes: Vec<String>,
+    /// The facts about this artifact that a plan depends on.
+    pub basis: Basis,
+    /// The addresses of its resources, as recorded on the live artifact (or in the last bundle): one for an object, one
+    /// for each member of a CloudFormation stack. The user passes them to `--approve`.
+    pub addresses: Vec<Address>,
+    /// Those of `addresses` whose data the live artifact is marked to hold. Deleting the resource from the stack's
+    /// documents does not remove the mark.
+    pub holds_data: Vec<Address>,
+    /// The artifacts that must be deleted after this one, as far as the live artifact shows: an object's namespace, a
+    /// custom resource's CRD. The engine adds the dependencies of the last bundle and ignores ids that are not deleted.
+    pub needs: BTreeSet<ArtifactId>,
+    /// The data that the backend needs again later: the live object, or the template and outputs of a CloudFormation
+    /// stack. The engine does not read it.
+    pub value: Value,
+}
+
+/// A part of a live artifact that an update removes.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Leaving {
+    /// The logical id of the resource.
+    pub part: Text,
+    /// The display name: its address.
+    pub shown: Text,
+    /// The values by which other artifacts refer to it: its name, and outputs made from it.
+    pub values: BTreeSet<Text>,
+    /// Whether a replacement takes its place in the same operation, so that it cannot remain.
+    pub replaced: bool,
+}
+
+/// The facts that a plan depends on, at the time it was made. If one of them differs at apply, the plan is stale.
+///
+/// Contains only facts that other users and controllers do not change without touching our resources: the UID, our own
+/// fields with their live values, a CloudFormation stack's status and last change set; never `resourceVersion` or
+/// `generation`. Secret values are digests.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Basis(pub BTreeMap<Text, Value>);
+
+impl Basis {
+    /// The fact that an operation was running when the plan was made (a CloudFormation stack that was being created).
+    pub const IN_PROGRESS: &str = "in progress";
+
+    /// Creates the basis of an artifact that does not exist.
+    pub fn absent() -> Basis {
+        Basis::default()
+    }
+
+    /// Returns whether this is the basis of an artifact that exists.
+    pub fn exists(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// Describes the differences from `now`, a line for each fact. An operation that was running at plan time must have
+    /// ended since, with any result; then only the identity is compared.
+    pub fn moved(&self, now: &Basis) -> Vec<String> {
+        let in_progress = self.0.contains_key(Basis::IN_PROGRESS);
+        match (self.exists(), now.exists()) {
+            (false, false) => return Vec::new(),
+            (true, false) if in_progress => return Vec::new(),
+            (true, false) => return vec!["it no longer exists".to_owned()],
+            (false, true) => return vec!["it exists now".to_owned()],
+            (true, true) => {}
+        }
+        let mut names: BTreeSet<&Text> = self.0.keys().chain(now.0.keys()).collect();
+        if in_progress {
+            names.retain(|name| *name != Basis::IN_PROGRESS && self.0.contains_key(*name));
+        }
+        let mut lines = Vec::new();
+        for name in names {
+            match (self.0.get(name), now.0.get(name)) {
+                (Some(before), Some(after)) if before == after => {}
+                (Some(before), Some(after)) => {
+                    lines.push(format!("`{name}` was {before} and is now {after}"))
+                }
+                (Some(before), None) => lines.push(format!("`{name}` was {before} and is now absent")),
+                (None, Some(after)) => lines.push(format!("`{name}` was absent and is now {after}")),
+                (None, None) => {}
+            }
+        }
+        lines
+    }
+}
+
+/// The requests that a preview may send.
+#[derive(Clone, Debug)]
+pub struct PreviewOptions {
+    /// Whether servers may be asked for a dry run. Otherwise plans use only the observed state, and show that.
+    pub dry_run: bool,
+    /// Whether CloudFormation may be asked for a change set (which is created, read and deleted).
+    pub change_set: bool,
+    /// Whether fields of other field managers are taken over.
+    pub take_over: bool,
+}
+
+/// The deletions of a plan, for [`Backend::contents`].
+#[derive(Clone, Copy, Debug)]
+pub struct Going<'a> {
+    /// The name of the target in the bundle.
+    pub target: &'a Text,
+    /// The artifacts of this target that the plan deletes, those it replaces included.
+    pub deleted: &'a BTreeSet<ArtifactId>,
+    /// The containers to look into: `deleted`, or a subset.
+    pub among: &'a BTreeSet<ArtifactId>,
+    /// The observed artifacts of all targets.
+    pub live: &'a BTreeMap<ArtifactId, Live>,
+    /// The bundle after the apply. A deleted artifact that is in it is replaced.
+    pub wanted: &'a Bundle,
+}
+
+/// A plan that is not complete yet, for [`Backend::obstacles`].
+#[derive(Clone, Copy, Debug)]
+pub struct Draft<'a> {
+    /// The name of the target in the bundle.
+    pub target: &'a Text,
+    /// The bundle after the apply.
+    pub bundle: &'a Bundle,
+    /// The observed artifacts of all targets.
+    pub live: &'a BTreeMap<ArtifactId, (Text, Live)>,
+    /// The steps of all targets.
+    pub steps: &'a [Step],
+    /// Late values that are known already.
+    pub values: &'a Values,
+}
+
+/// The steps that are about to run, for [`Backend::check`] and [`Backend::begin`].
+#[derive(Clone, Copy, Debug)]
+pub struct Intent<'a> {
+    /// The name of the target in the bundle.
+    pub target: &'a Text,
+    /// The bundle after the apply.
+    pub bundle: &'a Bundle,
+    /// The observed artifacts of this target.
+    pub live: &'a BTreeMap<ArtifactId, Live>,
+    /// Artifacts that will be created or updated.
+    pub writes: &'a BTreeSet<ArtifactId>,
+    /// Artifacts that will be deleted.
+    pub deletes: &'a BTreeSet<ArtifactId>,
+    /// Artifacts that will be retained: they continue to exist, and Terrace stops managing them.
+    pub releases: &'a BTreeSet<ArtifactId>,
+    /// The id of this release, for the marks on written artifacts.
+    pub release: &'a str,
+}
+
+/// One write.
+#[derive(Clone, Copy)]
+pub struct Write<'a> {
+    /// The artifact to write.
+    pub artifact: &'a Artifact,
+    /// [`Action::Create`], [`Action::Update`] or [`Action::Adopt`].
+    pub action: Action,
+    /// The observed artifact; absent for a create.
+    pub live: Option<&'a Live>,
+    /// All late values are known by now.
+    pub values: &'a Values,
+    /// The planned change, which is compared with the server's answer (a change set's replacements).
+    pub change: &'a Change,
+    /// Addresses whose loss the user approved.
+    pub approved: &'a BTreeSet<Address>,
+    /// Whether fields of other field managers are taken over.
+    pub take_over: bool,
+    /// The journal for recovery records.
+    pub journal: &'a Journal<'a>,
+}
+
+/// The operation that [`Backend::write`] or [`Backend::delete`] started, for [`Backend::look`]: a change set's name, a UID.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Ticket(pub Value);
+
+/// The result of one look at an artifact.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Look {
+    /// It has reached its desired state; this is its live state. Bindings are read only from this state.
+    Settled(Box<Live>),
+    /// It has not reached it yet, with the reason: `2 of 3 pods are ready`, `creating Bucket (4 of 7 resources)`.
+    Waiting(String),
+    /// It cannot reach its desired state without a change by the user.
+    Failed(Failure),
+    /// It does not exist.
+    Gone,
+}
+
+/// The label on everything that Terrace manages; its value is [`Bundle::label`].
+pub const LABEL: &str = "terrace.dev/stack";
+/// The annotation (and tag key) that contains the resource's address.
+pub const ADDRESS: &str = "terrace.dev/address";
+/// The annotation (and tag key) of adopted artifacts; its value is `"true"`.
+pub const ADOPTED: &str = "terrace.dev/adopted";
+/// The annotation of an object that holds data; its value is `"true"`.
+pub const HOLDS_DATA: &str = "terrace.dev/holds-data";
