@@ -97,15 +97,56 @@ fn crates_depend_on_each_other_as_designed() {
             .any(|name| name.starts_with("terrace-")),
         "artifact must not depend on another crate of this repository"
     );
-    let deployer = dependencies("deployer");
-    assert!(
-        !deployer.contains("terrace-compiler"),
-        "the deployer must not depend on the compiler"
-    );
-    assert!(
-        !deployer.contains("terrace-cli"),
-        "the deployer must not depend on the program"
-    );
+}
+
+/// The crates of the deployer, each with the crates of this repository that it may depend on.
+const DEPLOYER: &[(&str, &[&str])] = &[
+    ("deployer/model", &["artifact", "catalog"]),
+    ("deployer/directory", &["artifact", "catalog", "deployer-model"]),
+    ("deployer/kubernetes", &["artifact", "catalog", "deployer-model"]),
+    (
+        "deployer/cloudformation",
+        &["artifact", "catalog", "deployer-model"],
+    ),
+    ("deployer/engine", &["artifact", "catalog", "deployer-model"]),
+    (
+        "deployer",
+        &[
+            "artifact",
+            "deployer-model",
+            "deployer-directory",
+            "deployer-kubernetes",
+            "deployer-cloudformation",
+            "deployer-engine",
+        ],
+    ),
+];
+
+#[test]
+fn crates_of_the_deployer_depend_on_each_other_as_designed() {
+    for (part, allowed) in DEPLOYER {
+        let found = dependencies(part);
+        let ours = found.iter().filter_map(|name| name.strip_prefix("terrace-"));
+        let wrong: Vec<_> = ours.filter(|name| !allowed.contains(name)).collect();
+        assert!(wrong.is_empty(), "{part} must not depend on {wrong:?}");
+        let clients = found.iter().filter(|name| {
+            let is_kubernetes = *name == "kube" || name.starts_with("kube-") || name.starts_with("k8s-");
+            let is_aws = name.starts_with("aws-");
+            (is_kubernetes && *part != "deployer/kubernetes")
+                || (is_aws && *part != "deployer/cloudformation")
+        });
+        let clients: Vec<_> = clients.collect();
+        assert!(clients.is_empty(), "{part} must not depend on {clients:?}");
+    }
+    for entry in fs::read_dir(tools::root().join("deployer")).expect("the deployer") {
+        let entry = entry.expect("an entry");
+        let name = format!("deployer/{}", entry.file_name().to_string_lossy());
+        let is_listed = DEPLOYER.iter().any(|(listed, _)| *listed == name);
+        assert!(
+            is_listed || !entry.path().join("Cargo.toml").exists(),
+            "{name} is missing in the table of the deployer's crates"
+        );
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@ mod adopted;
 mod failed;
 mod killed;
 mod moved;
+mod store;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +18,6 @@ use terrace_deployer_model::access::Access;
 use terrace_deployer_model::backend::Connected;
 use terrace_deployer_model::error::{Error, Refusal};
 use terrace_deployer_model::failure::Failure;
-use terrace_deployer_model::home::{Holder, Home as _};
 use terrace_deployer_model::plan::Plan;
 use terrace_deployer_model::report::Report;
 use terrace_tests::bundles::{access, bound, bundle, holding, needing, object, stack};
@@ -546,40 +546,6 @@ fn destroy_retains_the_history_and_other_files() {
         .collect();
     assert_eq!(statuses, [("1", Status::Deployed), ("2", Status::Deployed)]);
     assert_eq!(history.broken_at, None);
-}
-
-#[test]
-fn reports_a_changed_ledger_entry() {
-    let folder = Folder::new();
-    folder.deliver(&platform());
-    folder.edit(".terrace/ledger/00000001", "\"ana\"", "\"ben\"");
-    let shown = folder.shown(&platform());
-    assert!(
-        shown.contains("entry 2 of the ledger in OUT/.terrace does not match the previous entry"),
-        "{shown}"
-    );
-}
-
-#[test]
-fn refuses_to_apply_while_another_process_holds_the_lock() {
-    let folder = Folder::new();
-    let home = super::DirectoryHome {
-        folder: folder.path(""),
-    };
-    let holder = Holder {
-        who: "ben".into(),
-        run: "7".into(),
-        since: "2026-11-21T03:30:00Z".into(),
-    };
-    let held = run(home.lock(&holder, &|_, _| {})).unwrap();
-    let plan = folder.plan(&platform());
-    let refused = folder.apply(&plan).unwrap_err();
-    expect![[r#"
-        ben has held the lock of this environment since 2026-11-21T03:30:00Z
-          help: run the command again when the other apply has ended"#]]
-    .assert_eq(&refused.to_string());
-    run(held.release()).unwrap();
-    folder.apply(&plan).unwrap();
 }
 
 #[test]
