@@ -359,7 +359,7 @@ impl Basis {
             match (self.0.get(name), now.0.get(name)) {
                 (Some(before), Some(after)) if before == after => {}
                 (Some(before), Some(after)) => {
-                    lines.push(format!("`{name}` was {before} and is now {after}"))
+                    lines.push(format!("`{name}` was {before} and is now {after}"));
                 }
                 (Some(before), None) => lines.push(format!("`{name}` was {before} and is now absent")),
                 (None, Some(after)) => lines.push(format!("`{name}` was absent and is now {after}")),
