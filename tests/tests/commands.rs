@@ -226,11 +226,7 @@ fn a_saved_plan_is_applied_exactly_or_refused() {
     assert!(page.contains("greeting: hello"), "{page}");
 
     let again = terrace.run(&["apply", "plan.json"]).expect(4);
-    assert!(
-        again.stderr.contains("since the plan was made"),
-        "{}",
-        again.stderr
-    );
+    assert!(again.stderr.contains("since it was made"), "{}", again.stderr);
     assert_eq!(scratch.read("deployed/kubernetes/platform/notices.yaml"), page);
 
     let run = terrace
