@@ -317,7 +317,7 @@ pub(crate) fn show(plan: &Plan) -> String {
     for step in plan.changes() {
         let action = match step.change.action {
             Action::Keep => continue,
-            action => format!("{action:?}").to_lowercase(),
+            action => action.to_string(),
         };
         let _ = writeln!(
             out,
