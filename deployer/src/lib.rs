@@ -12,14 +12,13 @@ pub use terrace_deployer_engine::{
 };
 pub use terrace_deployer_model::access::{Access, AwsAccess, StackDirectory, timestamp};
 pub use terrace_deployer_model::approval::{Approval, ApprovalKind};
-pub use terrace_deployer_model::backend::{
-    ADDRESS, ADOPTED, Connected, HOLDS_DATA, Identity, LABEL, PreviewOptions,
-};
+pub use terrace_deployer_model::backend::{Connected, PreviewOptions};
 pub use terrace_deployer_model::cancel::{Cancel, Canceller};
 pub use terrace_deployer_model::claim::{Claim, Deployment, LostTargets, OtherOrigin, Place, StackOrigin};
 pub use terrace_deployer_model::error::{Error, Moved, Refusal};
 pub use terrace_deployer_model::event::{Event, StepName};
 pub use terrace_deployer_model::failure::{Concern, Detail, Failure, FailureKind};
+pub use terrace_deployer_model::live::{ADDRESS, ADOPTED, HOLDS_DATA, Identity, LABEL};
 pub use terrace_deployer_model::lockfile::{LOCKFILE, LockedEnvironment, Lockfile};
 pub use terrace_deployer_model::plan::{
     Action, Change, Content, Field, MASKED, MemberChange, PLAN_SCHEMA, Plan, Purpose, Risk, Stage, Step,

@@ -10,7 +10,7 @@ use terrace_artifact::{
 };
 
 use terrace_deployer_model::access::{Access, AwsAccess, Connect, StackDirectory};
-use terrace_deployer_model::backend::{Basis, Live};
+use terrace_deployer_model::live::{Basis, Live};
 use terrace_deployer_model::ownership::Ownership;
 use terrace_deployer_model::plan::Subject;
 

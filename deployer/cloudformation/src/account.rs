@@ -18,8 +18,8 @@ use aws_sdk_sts::config::{Credentials, ProvideCredentials, SharedCredentialsProv
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use terrace_artifact::{Text, Value};
 use terrace_deployer_model::access::AwsAccess;
-use terrace_deployer_model::backend::Identity;
 use terrace_deployer_model::failure::{Failure, FailureKind};
+use terrace_deployer_model::live::Identity;
 
 use super::bucket::ExpectedOwner;
 use super::events::StackEvent;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use terrace_artifact::{Address, Map, Text, Value};
-use terrace_deployer_model::backend::{Live, Ticket};
+use terrace_deployer_model::backend::Ticket;
+use terrace_deployer_model::live::Live;
 
 use super::record::{addresses_of, addresses_to_value};
 

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use terrace_artifact::{Artifact, ArtifactId, Stack, Text};
-use terrace_deployer_model::backend::{Live, Look, Ticket, Write};
+use terrace_deployer_model::backend::{Look, Ticket, Write};
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::journal::Journal;
+use terrace_deployer_model::live::Live;
 use terrace_deployer_model::ownership::Ownership;
 use terrace_deployer_model::plan::Action;
 use terrace_deployer_model::values::{Late, Values};

@@ -2,9 +2,9 @@
 //! changes. A recovery record describes a guard while it is relaxed.
 
 use terrace_artifact::{ArtifactId, Map, Stack, Text, Value, to_json_compact};
-use terrace_deployer_model::backend::Live;
 use terrace_deployer_model::failure::Failure;
 use terrace_deployer_model::journal::Note;
+use terrace_deployer_model::live::Live;
 
 use super::account::Account;
 use super::record::{Observed, Record, STACK_TAG};

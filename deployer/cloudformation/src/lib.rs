@@ -53,11 +53,11 @@ use futures::future::BoxFuture;
 use terrace_artifact::{Artifact, ArtifactId, Asset, Body, Digest, Segment, Stack, Text, Value};
 use terrace_deployer_model::access::Access;
 use terrace_deployer_model::backend::{
-    Backend, Connected, Draft, Going, Identity, Intent, Leaving, Live, Look, PreviewOptions, Ticket, Wanted,
-    Write,
+    Backend, Connected, Draft, Going, Intent, Leaving, Look, PreviewOptions, Ticket, Wanted, Write,
 };
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::journal::{Journal, Note};
+use terrace_deployer_model::live::{Identity, Live};
 use terrace_deployer_model::plan::{Change, Content};
 use terrace_deployer_model::values::Values;
 

@@ -7,8 +7,9 @@ use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use aws_sdk_cloudformation::types::TemplateStage;
 use futures::{StreamExt, TryStreamExt};
 use terrace_artifact::{Address, Artifact, ArtifactId, Stack, Text, Value};
-use terrace_deployer_model::backend::{Live, Wanted};
+use terrace_deployer_model::backend::Wanted;
 use terrace_deployer_model::failure::{Failure, FailureKind};
+use terrace_deployer_model::live::Live;
 use terrace_deployer_model::ownership::Ownership;
 use terrace_deployer_model::plan::Subject;
 

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use aws_sdk_cloudformation::types::{ChangeAction, Replacement, ResourceChange};
 use terrace_artifact::{Segment, Stack, Text, Value};
-use terrace_deployer_model::backend::{Live, PreviewOptions};
+use terrace_deployer_model::backend::PreviewOptions;
 use terrace_deployer_model::failure::{Failure, FailureKind};
+use terrace_deployer_model::live::Live;
 use terrace_deployer_model::ownership::Ownership;
 use terrace_deployer_model::plan::{Action, Change, MemberChange, Risk};
 use terrace_deployer_model::values::{Late, Values};

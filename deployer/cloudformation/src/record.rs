@@ -1,10 +1,10 @@
-//! A CloudFormation stack as AWS describes it, and as the engine carries it in [`terrace_deployer_model::backend::Live::value`].
+//! A CloudFormation stack as AWS describes it, and as the engine carries it in [`terrace_deployer_model::live::Live::value`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_cloudformation::types;
 use terrace_artifact::{Address, ArtifactId, Digest, Map, Stack, Text, Value};
-use terrace_deployer_model::backend::Basis;
+use terrace_deployer_model::live::Basis;
 use terrace_deployer_model::values::Late;
 
 use super::status::{Standing, standing};

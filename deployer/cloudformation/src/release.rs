@@ -5,9 +5,10 @@
 
 use aws_sdk_cloudformation::types::{Replacement, ResourceChange};
 use terrace_artifact::{Address, Digest};
-use terrace_deployer_model::backend::{Live, Look, Ticket};
+use terrace_deployer_model::backend::{Look, Ticket};
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::journal::Journal;
+use terrace_deployer_model::live::Live;
 
 use super::account::Account;
 use super::begun::Begun;

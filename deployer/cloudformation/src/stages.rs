@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use terrace_artifact::{Map, Part, Stack, Text, Value};
-use terrace_deployer_model::backend::{Leaving, Live};
+use terrace_deployer_model::backend::Leaving;
+use terrace_deployer_model::live::Live;
 use terrace_deployer_model::plan::{Action, Change};
 use terrace_deployer_model::values::{Late, Values};
 

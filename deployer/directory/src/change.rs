@@ -1,9 +1,9 @@
 //! Previews of the changes that an apply makes to the files of a directory.
 
 use terrace_artifact::{Artifact, Body, Map, Member, Object, Segment, Stack, Text, Value, show_path};
-use terrace_deployer_model::backend::Live;
 use terrace_deployer_model::diff::{Plain, diff};
 use terrace_deployer_model::failure::{Failure, FailureKind};
+use terrace_deployer_model::live::Live;
 use terrace_deployer_model::loss::{fate_of_object, fate_of_resource, keeps};
 use terrace_deployer_model::plan::{Action, Change, Field, MemberChange, Risk, hide_secrets};
 use terrace_deployer_model::values::Values;

@@ -19,10 +19,11 @@ use futures::future::BoxFuture;
 use terrace_artifact::{Address, Artifact, ArtifactId, Body, Bundle, Digest, Segment, Text, Value, files};
 use terrace_deployer_model::access::Access;
 use terrace_deployer_model::backend::{
-    Backend, Basis, Connected, Identity, Intent, Live, Look, PreviewOptions, Ticket, Wanted, Write,
+    Backend, Connected, Intent, Look, PreviewOptions, Ticket, Wanted, Write,
 };
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::journal::Journal;
+use terrace_deployer_model::live::{Basis, Identity, Live};
 use terrace_deployer_model::ownership::Ownership;
 use terrace_deployer_model::plan::{Change, Subject};
 use terrace_deployer_model::values::Values;

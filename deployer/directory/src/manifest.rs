@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use terrace_artifact::{
     Artifact, ArtifactId, Body, Bundle, Digest, Map, Object, Origin, Stack, Text, Value, files,
 };
-use terrace_deployer_model::backend::{ADDRESS, Wanted};
+use terrace_deployer_model::backend::Wanted;
 use terrace_deployer_model::failure::{Failure, FailureKind};
+use terrace_deployer_model::live::ADDRESS;
 
 use super::{STATE, disk, failed};
 
@@ -397,7 +398,7 @@ fn unrecorded(id: &ArtifactId, value: &Value, target: &Text, path: &str) -> Opti
     let mark = text(&[
         "metadata",
         "annotations",
-        terrace_deployer_model::backend::HOLDS_DATA,
+        terrace_deployer_model::live::HOLDS_DATA,
     ])
     .map(|mark| mark == "true");
     Some(Artifact {

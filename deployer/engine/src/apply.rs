@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use terrace_artifact::{ArtifactId, Bundle, Text};
 use terrace_deployer_model::access::{Access, timestamp};
-use terrace_deployer_model::backend::{Intent, Live};
+use terrace_deployer_model::backend::Intent;
 use terrace_deployer_model::error::{Error, Moved, Refusal};
 use terrace_deployer_model::event::Event;
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::home::{Held, Holder, Home, certainly_held};
 use terrace_deployer_model::journal::{self, Journal};
+use terrace_deployer_model::live::Live;
 use terrace_deployer_model::loss::at_stake;
 use terrace_deployer_model::ownership::Identities;
 use terrace_deployer_model::plan::{Action, FORMAT, Plan, Purpose, Stage};
@@ -362,7 +363,7 @@ async fn restore(
 
 /// Finds the facts that have changed since the plan was made.
 fn moved(plan: &Plan, live: &BTreeMap<ArtifactId, Live>) -> Vec<Moved> {
-    let absent = terrace_deployer_model::backend::Basis::absent();
+    let absent = terrace_deployer_model::live::Basis::absent();
     let mut lines = Vec::new();
     // A second step depends on the result of the first one.
     for step in plan.steps.iter().filter(|step| step.stage != Some(Stage::Second)) {

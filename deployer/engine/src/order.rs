@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use terrace_artifact::{Artifact, ArtifactId, Bundle, Text};
-use terrace_deployer_model::backend::Live;
+use terrace_deployer_model::live::Live;
 use terrace_deployer_model::plan::{Action, Change};
 
 /// The positions of all steps.
@@ -118,7 +118,7 @@ mod tests {
     use expect_test::{Expect, expect};
 
     use super::*;
-    use terrace_deployer_model::backend::Basis;
+    use terrace_deployer_model::live::Basis;
     use terrace_deployer_model::ownership::Ownership;
     use terrace_tests::bundles::{bundle, needing, object};
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use terrace_artifact::{Address, Artifact, ArtifactId, Bundle, Text};
 use terrace_catalog::nearest;
-use terrace_deployer_model::backend::Live;
 use terrace_deployer_model::failure::{Failure, FailureKind};
+use terrace_deployer_model::live::Live;
 
 /// The part of the stack that `--only` selects.
 pub(crate) struct Selection<'a> {

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use terrace_artifact::{ArtifactId, Bundle, Text, Value};
-use terrace_deployer_model::backend::{Leaving, Live, PreviewOptions};
+use terrace_deployer_model::backend::{Leaving, PreviewOptions};
 use terrace_deployer_model::failure::Failure;
+use terrace_deployer_model::live::Live;
 use terrace_deployer_model::loss::guard;
 use terrace_deployer_model::plan::{Action, Change, Plan, Stage, Step};
 use terrace_deployer_model::values::Values;

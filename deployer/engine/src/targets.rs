@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::future::join_all;
 use terrace_artifact::{Bundle, Origin, Target, Text};
 use terrace_deployer_model::access::Access;
-use terrace_deployer_model::backend::{Backend, Identity, Live, Wanted};
+use terrace_deployer_model::backend::{Backend, Wanted};
 use terrace_deployer_model::claim::{self, Claims, Deployment, Elsewhere, Place, Stores};
 use terrace_deployer_model::error::Error;
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::home::{Home, Remembering};
 use terrace_deployer_model::journal::Note;
+use terrace_deployer_model::live::{Identity, Live};
 use terrace_deployer_model::ownership::Identities;
 use tokio::sync::OnceCell;
 

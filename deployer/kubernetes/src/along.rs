@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use terrace_artifact::{Address, ArtifactId, Object};
-use terrace_deployer_model::backend::{Live, Wanted};
+use terrace_deployer_model::backend::Wanted;
+use terrace_deployer_model::live::Live;
 use terrace_deployer_model::loss::object_holds_data;
 
 /// Adds the facts of the last release to the live objects.

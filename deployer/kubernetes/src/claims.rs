@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use terrace_artifact::{ArtifactId, Map, Object, Text, Value};
-use terrace_deployer_model::backend::{Going, Live};
+use terrace_deployer_model::backend::Going;
 use terrace_deployer_model::failure::{Failure, FailureKind};
+use terrace_deployer_model::live::Live;
 
 use super::Kubernetes;
 use super::kinds::{Kinds, Served};

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, TryStreamExt as _};
 use terrace_artifact::{Address, ArtifactId, Digest, Text, Value};
-use terrace_deployer_model::backend::{Going, Live};
+use terrace_deployer_model::backend::Going;
 use terrace_deployer_model::failure::{Failure, FailureKind};
+use terrace_deployer_model::live::Live;
 use terrace_deployer_model::plan::Content;
 use tokio::time::Instant;
 

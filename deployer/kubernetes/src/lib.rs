@@ -12,10 +12,11 @@ use futures::future::BoxFuture;
 use terrace_artifact::{Artifact, ArtifactId, Bundle, Segment, Text, Value};
 use terrace_deployer_model::access::Access;
 use terrace_deployer_model::backend::{
-    Backend, Connected, Going, Identity, Intent, Live, Look, PreviewOptions, Ticket, Wanted, Write,
+    Backend, Connected, Going, Intent, Look, PreviewOptions, Ticket, Wanted, Write,
 };
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::journal::Journal;
+use terrace_deployer_model::live::{Identity, Live};
 use terrace_deployer_model::plan::{Action, Change, Content};
 use terrace_deployer_model::values::{Values, at_path};
 

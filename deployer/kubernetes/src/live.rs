@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use terrace_artifact::{Address, Artifact, ArtifactId, Digest, Object, Text, Value};
-use terrace_deployer_model::backend::{ADDRESS, ADOPTED, Basis, LABEL, Live};
+use terrace_deployer_model::live::{ADDRESS, ADOPTED, Basis, LABEL, Live};
 use terrace_deployer_model::loss::object_holds_data;
 use terrace_deployer_model::ownership::{Identities, Mark, Ownership};
 use terrace_deployer_model::plan::Subject;

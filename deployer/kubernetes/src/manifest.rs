@@ -1,7 +1,7 @@
 //! Manifests in the form in which they are sent: as the server stores them, and pinned to the observed object or to a new one.
 
 use terrace_artifact::{Map, Value};
-use terrace_deployer_model::backend::{ADDRESS, ADOPTED, HOLDS_DATA, LABEL, Live};
+use terrace_deployer_model::live::{ADDRESS, ADOPTED, HOLDS_DATA, LABEL, Live};
 
 use super::live::metadata;
 use super::ownership::without_entry;

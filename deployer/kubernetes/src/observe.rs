@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::stream::{FuturesUnordered, TryStreamExt};
 use terrace_artifact::{Artifact, ArtifactId, Text, Value};
-use terrace_deployer_model::backend::{LABEL, Live, Wanted};
+use terrace_deployer_model::backend::Wanted;
 use terrace_deployer_model::failure::Failure;
+use terrace_deployer_model::live::{LABEL, Live};
 
 use super::along::remember_released;
 use super::denied::{Lack, TO_BRING, TO_TAKE_AWAY, denied};

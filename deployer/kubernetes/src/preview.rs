@@ -2,8 +2,9 @@
 //! order.
 
 use terrace_artifact::{Artifact, Object, Segment, Text, Value};
-use terrace_deployer_model::backend::{Live, PreviewOptions};
+use terrace_deployer_model::backend::PreviewOptions;
 use terrace_deployer_model::failure::{Failure, FailureKind};
+use terrace_deployer_model::live::Live;
 use terrace_deployer_model::ownership::Ownership;
 use terrace_deployer_model::plan::{Action, Change, Field, Risk};
 use terrace_deployer_model::values::{Filled, Values, at_path, at_path_mut};

@@ -3,8 +3,8 @@
 use kube::core::Status;
 use kube::core::response::StatusCause;
 use terrace_artifact::Text;
-use terrace_deployer_model::backend::Live;
 use terrace_deployer_model::failure::{Failure, FailureKind};
+use terrace_deployer_model::live::Live;
 
 use super::denied::{Lack, denied};
 use super::kinds::Served;

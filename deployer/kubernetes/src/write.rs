@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use terrace_artifact::{Artifact, ArtifactId, Map, Object, Value};
-use terrace_deployer_model::backend::{Live, Look, Ticket, Write};
+use terrace_deployer_model::backend::{Look, Ticket, Write};
 use terrace_deployer_model::failure::{Failure, FailureKind};
+use terrace_deployer_model::live::Live;
 use terrace_deployer_model::ownership::{Identities, Mark, not_ours};
 use terrace_deployer_model::plan::Action;
 

@@ -2,7 +2,7 @@
 //!
 //! The clocks of two machines are never compared. A waiting apply watches the record on its own clock for the length
 //! that the record states. The holder stops before that length has passed since its last renewal. A holder that finds
-//! itself later than that (the process was suspended, or the machine slept: [`crate::clock`]) has lost the lock, even
+//! itself later than that (the process was suspended, or the machine slept: `clock.rs`) has lost the lock, even
 //! if the store would still accept a renewal. A request that is already on its way cannot be fenced: it may arrive
 //! late, and the next plan shows its effect.
 

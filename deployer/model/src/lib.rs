@@ -16,6 +16,7 @@ pub mod failure;
 pub mod home;
 pub mod journal;
 pub mod lease;
+pub mod live;
 pub mod lockfile;
 pub mod loss;
 pub mod ownership;

@@ -11,7 +11,7 @@ use terrace_catalog::{
     DataClass, IsOpen, data_of_object, data_of_type, loss_when_deleted, losses_of_object, losses_of_type,
 };
 
-use crate::backend::{HOLDS_DATA, Live};
+use crate::live::{HOLDS_DATA, Live};
 use crate::plan::{Action, Change, MemberChange, Risk};
 
 /// A change that loses data although the resource remains.

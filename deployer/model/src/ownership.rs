@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use terrace_artifact::{Artifact, ArtifactId, Digest, Text};
 
-use crate::backend::Live;
 use crate::failure::{Failure, FailureKind};
 use crate::home::Home;
+use crate::live::Live;
 use crate::plan::Subject;
 
 /// The owner of a live artifact.

@@ -8,10 +8,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use terrace_artifact::{Address, Artifact, ArtifactId, Body, Bundle, Digest, Origin, Segment, Text, Value};
 use terrace_catalog::nearest;
 
-use crate::backend::{Basis, Identity, Live};
 use crate::claim::StackOrigin;
 use crate::error::Refusal;
 use crate::failure::Failure;
+use crate::live::{Basis, Identity, Live};
 use crate::loss::Loss;
 
 /// The schema of a plan's JSON.

@@ -21,7 +21,7 @@ pub struct Report {
     /// The failure that lost the lock, if it was lost: nothing was written afterwards, and the ledger does not contain
     /// the end of this release.
     pub lost_lock: Option<Failure>,
-    /// The resources that a destroy did not delete because this environment does not own them ([`Plan::leaves`]).
+    /// The resources that a destroy did not delete because this environment does not own them ([`crate::plan::Plan::leaves`]).
     pub leaves: Vec<String>,
     /// The number of artifacts of each kind that the environment has in each target after the apply. It includes the artifacts
     /// that the plan did not select.

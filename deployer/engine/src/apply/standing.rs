@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use terrace_artifact::{ArtifactId, Bundle, Text};
-use terrace_deployer_model::backend::{Identity, Live};
 use terrace_deployer_model::event::StepName;
+use terrace_deployer_model::live::{Identity, Live};
 use terrace_deployer_model::plan::Plan;
 use terrace_deployer_model::report::Outcome;
 

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use terrace_artifact::{ArtifactId, Bundle, Text};
 use terrace_deployer_model::access::Access;
-use terrace_deployer_model::backend::Live;
 use terrace_deployer_model::claim::{Claims, Deployment};
 use terrace_deployer_model::error::{Error, Refusal};
 use terrace_deployer_model::event::StepName;
+use terrace_deployer_model::live::Live;
 use terrace_deployer_model::plan::{Action, Plan, Purpose};
 use terrace_deployer_model::report::Outcome;
 

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use terrace_artifact::{Address, Artifact, ArtifactId, Bundle, Text};
 use terrace_catalog::nearest;
-use terrace_deployer_model::backend::{Backend, Live};
+use terrace_deployer_model::backend::Backend;
 use terrace_deployer_model::failure::{Failure, FailureKind};
+use terrace_deployer_model::live::Live;
 use terrace_deployer_model::ownership::{Ownership, not_ours};
 use terrace_deployer_model::plan::{Action, Change, Risk};
 

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use terrace_artifact::{ArtifactId, Bundle, Text};
-use terrace_deployer_model::backend::{Going, Live};
+use terrace_deployer_model::backend::Going;
 use terrace_deployer_model::error::Error;
 use terrace_deployer_model::failure::{Failure, FailureKind};
+use terrace_deployer_model::live::Live;
 use terrace_deployer_model::plan::{Action, Content, Plan, Step};
 
 use crate::targets::Targets;

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::stream::{self, StreamExt as _};
 use terrace_artifact::{Artifact, ArtifactId, Bundle, Source, Text};
-use terrace_deployer_model::backend::{Live, PreviewOptions};
+use terrace_deployer_model::backend::PreviewOptions;
 use terrace_deployer_model::error::Error;
 use terrace_deployer_model::failure::{Failure, FailureKind};
+use terrace_deployer_model::live::Live;
 use terrace_deployer_model::plan::{Action, Change};
 use terrace_deployer_model::values::{Values, sources};
 

@@ -2,8 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use expect_test::{Expect, expect};
 use terrace_artifact::{Address, ArtifactId, Segment};
-use terrace_deployer_model::backend::{Basis, Identity};
 use terrace_deployer_model::claim::StackOrigin;
+use terrace_deployer_model::live::{Basis, Identity};
 use terrace_deployer_model::plan::{Change, FORMAT, Subject};
 use terrace_tests::bundles::{bundle, value};
 

@@ -5,9 +5,10 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use terrace_artifact::Artifact;
-use terrace_deployer_model::backend::{Basis, Live, Look, Ticket};
+use terrace_deployer_model::backend::{Look, Ticket};
 use terrace_deployer_model::event::Event;
 use terrace_deployer_model::failure::{Failure, FailureKind};
+use terrace_deployer_model::live::{Basis, Live};
 use terrace_deployer_model::ownership::Ownership;
 
 use super::{AWAY, Ended, Taking, name};

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use terrace_artifact::{Artifact, Target, Text};
 
-use crate::backend::Identity;
+use crate::live::Identity;
 
 /// The places of an environment, with the number of artifacts that are deployed in each.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use terrace_tests::bundles::{holding, object};
 use terrace_tests::samples::{Verdict, samples};
 
 use super::*;
-use crate::backend::Basis;
+use crate::live::Basis;
 use crate::ownership::Ownership;
 
 /// Splits the name of a kind in the table: `apps/StatefulSet`.
