@@ -62,6 +62,11 @@ impl Decimal {
         Ok(Decimal { mantissa, scale })
     }
 
+    /// Returns the mantissa and the scale.
+    pub(crate) fn parts(self) -> (i64, u8) {
+        (self.mantissa, self.scale)
+    }
+
     /// Returns the number as an integer, if it is one.
     pub fn as_integer(self) -> Option<i64> {
         (self.scale == 0).then_some(self.mantissa)

@@ -11,6 +11,7 @@ mod digest;
 mod entries;
 mod json;
 mod layout;
+mod quantity;
 mod value;
 mod yaml;
 
@@ -24,5 +25,6 @@ pub use digest::Digest;
 pub use entries::{Accepted, Entries, Entry, Known, Texts};
 pub use json::{to_json_compact, to_json_pretty};
 pub use layout::{File, Sheet, files, sheets};
+pub use quantity::{Quantity, compare_quantities, is_quantity, same_quantity};
 pub use value::{Map, Text, Tree, Value, View};
 pub use yaml::{to_yaml, write_documents};

@@ -20,7 +20,6 @@ mod nearest;
 pub mod node;
 mod pattern;
 mod problem;
-mod quantity;
 #[doc(hidden)]
 pub mod store;
 
@@ -46,4 +45,3 @@ pub use loss::{
 pub use nearest::nearest;
 pub use pattern::Pattern;
 pub use problem::{Problem, ProblemKind};
-pub use quantity::{amount, canonical, canonical_resource, is_quantity};

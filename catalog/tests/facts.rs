@@ -2,7 +2,7 @@
 
 use terrace_artifact::Segment;
 use terrace_catalog::{
-    ListType, Replacement, canonical, cloudformation, kinds, kubernetes, nearest_kind, nearest_type, types,
+    ListType, Replacement, cloudformation, kinds, kubernetes, nearest_kind, nearest_type, types,
 };
 
 fn path(text: &str) -> Vec<Segment> {
@@ -257,10 +257,4 @@ fn immutable_fields_are_known() {
         kubernetes("v1", "ConfigMap").unwrap().frozen_by_mark(),
         ["data", "binaryData", "immutable"]
     );
-}
-
-#[test]
-fn canonical_quantities_match_the_api_server() {
-    assert_eq!(canonical("0.5").as_deref(), Some("500m"));
-    assert_eq!(canonical("half"), None);
 }

@@ -1,13 +1,12 @@
 //! Validates strings, numbers and booleans.
 
-use terrace_artifact::{Decimal, Text, Value, View};
+use terrace_artifact::{Decimal, Text, Value, View, is_quantity};
 
 use super::{At, Checker, Dialect};
 use crate::compare::{IsLiteral, expected, is_base64, is_time};
 use crate::nearest;
 use crate::node::{Limits, Literal, Node, flags, types};
 use crate::problem::ProblemKind;
-use crate::quantity;
 
 impl Checker<'_> {
     pub(super) fn wrong_type(&mut self, node: &Node<'static>, found: &'static str, at: &At<'_>) {
@@ -76,7 +75,7 @@ impl Checker<'_> {
 
     fn text(&mut self, node: &Node<'static>, text: &str, at: &At<'_>) {
         if node.is(flags::QUANTITY) {
-            if !quantity::is_quantity(text) {
+            if !is_quantity(text) {
                 self.report(at, || ProblemKind::Form {
                     expected: "a quantity such as 500m or 2Gi",
                 });

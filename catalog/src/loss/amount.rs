@@ -1,8 +1,6 @@
 //! Parses and compares numbers with units, in the notations of different properties.
 
-use terrace_artifact::{Decimal, Value};
-
-use crate::quantity;
+use terrace_artifact::{Decimal, Quantity, Value};
 
 /// The notation of an amount.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -54,7 +52,10 @@ impl Amount {
                 }
             }
             (Form::Duration, Value::String(text)) => duration(text).map(Amount::Hours),
-            (Form::Quantity, Value::String(text)) => quantity::amount(text).map(Amount::Plain),
+            (Form::Quantity, Value::String(text)) => text
+                .parse()
+                .ok()
+                .map(|Quantity { amount, .. }| Amount::Plain(amount)),
             (Form::Quantity, Value::Number(number)) => Some(Amount::Plain(*number)),
             _ => None,
         }

@@ -1,8 +1,9 @@
 //! PersistentVolumeClaims: the users of one that a plan deletes, and one that is larger than the stack declares.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use terrace_artifact::{ArtifactId, Map, Object, Text, Value};
+use terrace_artifact::{ArtifactId, Map, Object, Text, Value, compare_quantities};
 use terrace_deployer_model::backend::Going;
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::live::Live;
@@ -12,7 +13,6 @@ use super::kinds::{Kinds, Served};
 use super::live::metadata;
 use super::observe::list_of;
 use super::ownership::our_entry;
-use super::quantity::is_larger;
 use super::requests::WHOLE;
 use super::words::list;
 
@@ -189,7 +189,8 @@ pub(super) fn enlarged(manifest: &Value, live: &Value, manager: &str) -> Option<
     let fields: Vec<String> = STORAGE.iter().map(|key| format!("f:{key}")).collect();
     let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
     let ours = our_entry(live, manager).and_then(|entry| entry.get("fieldsV1"));
-    if !is_larger(has, wanted) || ours.and_then(|ours| ours.at(&fields)).is_some() {
+    let is_larger = compare_quantities(has, wanted) == Some(Ordering::Greater);
+    if !is_larger || ours.and_then(|ours| ours.at(&fields)).is_some() {
         return None;
     }
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);

@@ -1,9 +1,9 @@
 //! Evaluates `metadata.managedFields`: the managers of fields, and whether Terrace's fields are exactly those of a manifest.
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use terrace_artifact::{Map, Value};
+use terrace_artifact::{Map, Value, same_quantity};
 
-use super::quantity::{is_built_in, is_quantity_field, same_quantity};
+use super::quantity::{is_built_in, is_quantity_field};
 
 /// The maximum time by which the creation timestamp may be later than the entry of the apply that created the object. The server
 /// calls admission webhooks between the two.

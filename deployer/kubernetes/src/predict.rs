@@ -1,12 +1,12 @@
 //! Predicts the result of a server-side apply without the server: for plans without the permission for a dry run, and for
 //! replacements, which a dry run rejects.
 
-use terrace_artifact::{Map, Segment, Text, Value};
+use terrace_artifact::{Map, Segment, Text, Value, same_quantity};
 use terrace_deployer_model::plan::Field;
 
 use super::difference::{identities, identity};
 use super::ownership::our_entry;
-use super::quantity::{is_quantity_field, same_quantity};
+use super::quantity::is_quantity_field;
 
 /// Predicts the object after an apply of `wanted`: Terrace's fields and those of other managers, without the fields that Terrace
 /// no longer sets.

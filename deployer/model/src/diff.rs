@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use terrace_artifact::{Decimal, Segment, Text, Value};
+use terrace_artifact::{Segment, Text, Value, same_quantity};
 
 use crate::plan::Field;
 
@@ -56,14 +56,6 @@ pub fn diff(before: &Value, after: &Value, shapes: &dyn Shapes) -> Vec<Field> {
     };
     walk.values(before, after);
     walk.fields
-}
-
-/// Returns whether two values are the same quantity.
-pub fn same_quantity(before: &Value, after: &Value) -> bool {
-    match (quantity(before), quantity(after)) {
-        (Some(before), Some(after)) => before == after,
-        _ => false,
-    }
 }
 
 struct Walk<'a> {
@@ -180,38 +172,6 @@ fn identities(list: &[Value], keys: &[Text]) -> Option<Vec<Vec<Value>>> {
         ids.push(id);
     }
     Some(ids)
-}
-
-/// Parses a Kubernetes quantity into base units: `500m`, `4Gi`, `1e3`, `0.5`.
-fn quantity(value: &Value) -> Option<Decimal> {
-    let text = match value {
-        Value::Number(number) => return Some(*number),
-        Value::String(text) => text.as_str(),
-        _ => return None,
-    };
-    const UNITS: [(&str, i128, u8); 16] = [
-        ("Ki", 1 << 10, 0),
-        ("Mi", 1 << 20, 0),
-        ("Gi", 1 << 30, 0),
-        ("Ti", 1 << 40, 0),
-        ("Pi", 1 << 50, 0),
-        ("Ei", 1 << 60, 0),
-        ("n", 1, 9),
-        ("u", 1, 6),
-        ("m", 1, 3),
-        ("k", 1_000, 0),
-        ("M", 1_000_000, 0),
-        ("G", 1_000_000_000, 0),
-        ("T", 1_000_000_000_000, 0),
-        ("P", 1_000_000_000_000_000, 0),
-        ("E", 1_000_000_000_000_000_000, 0),
-        ("", 1, 0),
-    ];
-    let (number, mantissa, scale) = UNITS
-        .iter()
-        .find_map(|(unit, mantissa, scale)| Some((text.strip_suffix(unit)?, *mantissa, *scale)))?;
-    let number: Decimal = number.parse().ok()?;
-    number.mul(Decimal::new(mantissa, scale).ok()?).ok()
 }
 
 #[cfg(test)]
