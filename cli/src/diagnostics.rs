@@ -7,8 +7,8 @@ use std::path::{Component, Path, PathBuf};
 
 use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Patch, Renderer, Snippet};
 use serde_json::{Value, json};
-use terrace_compiler::code::Code;
-use terrace_compiler::diagnostic::{Diagnostic, Label, Severity};
+use terrace_compiler::code::{Code, Severity};
+use terrace_compiler::diagnostic::{Diagnostic, Label};
 use terrace_compiler::source::{FileId, Files, Span};
 
 /// Maximum number of rendered diagnostics. Users do not read more, and most errors result from the first ones.

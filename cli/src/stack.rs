@@ -5,8 +5,8 @@ use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
 use terrace_artifact::Bundle;
-use terrace_compiler::code::Code;
-use terrace_compiler::diagnostic::{Diagnostic, Severity};
+use terrace_compiler::code::{Code, Severity};
+use terrace_compiler::diagnostic::Diagnostic;
 use terrace_compiler::module_test;
 use terrace_compiler::source::Files;
 use terrace_compiler::{Compiled, Emission, Request};

@@ -18,8 +18,8 @@ macro_rules! codes {
             }
 
             /// Returns the severity of the code.
-            pub fn severity(self) -> crate::diagnostic::Severity {
-                match self { $(Code::$variant => crate::diagnostic::Severity::$severity,)* }
+            pub fn severity(self) -> Severity {
+                match self { $(Code::$variant => Severity::$severity,)* }
             }
 
             /// Returns the page of the code, in Markdown.
@@ -28,6 +28,28 @@ macro_rules! codes {
             }
         }
     };
+}
+
+/// The severity of a diagnostic.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Severity {
+    /// The compiler emits nothing.
+    Error,
+    /// The compiler emits its output, which may not be what the user wants.
+    Warning,
+    /// The compiler reports something that it does without being asked, such as excluding files.
+    Note,
+}
+
+impl Severity {
+    /// Returns the name of the severity.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        }
+    }
 }
 
 impl Code {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use terrace_artifact::Text;
 
-use crate::code::Code;
+use crate::code::{Code, Severity};
 use crate::source::Span;
 
 /// One problem in the files of a user.
@@ -24,28 +24,6 @@ pub struct Diagnostic {
     pub notes: Vec<String>,
     /// What to do, the most likely fix first.
     pub help: Vec<Help>,
-}
-
-/// The severity of a diagnostic.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Severity {
-    /// The compiler emits nothing.
-    Error,
-    /// The compiler emits its output, which may not be what the user wants.
-    Warning,
-    /// The compiler reports something that it does without being asked, such as excluding files.
-    Note,
-}
-
-impl Severity {
-    /// Returns the name of the severity.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-            Severity::Note => "note",
-        }
-    }
 }
 
 /// A place with a fact about it.

@@ -9,24 +9,9 @@ use terrace_artifact::{Address, Class, Decimal, Text};
 
 use crate::input::InputSchema;
 use crate::node::Node;
-use crate::source::Span;
+use crate::source::{Span, Spanned};
 use crate::unit::{Duration, Quantity};
 use crate::validate::Kind;
-
-/// A value with its place. Equality ignores the place.
-#[derive(Clone, Debug)]
-pub struct Spanned<T> {
-    /// The value.
-    pub value: T,
-    /// The place of the value, or of the key for a key.
-    pub span: Span,
-}
-
-impl<T: PartialEq> PartialEq for Spanned<T> {
-    fn eq(&self, other: &Spanned<T>) -> bool {
-        self.value == other.value
-    }
-}
 
 /// A document of any kind.
 #[derive(Clone, Debug)]

@@ -6,7 +6,6 @@ use rayon::prelude::*;
 use terrace_artifact::{Address, Segment, Text, show_path};
 
 use crate::body::{Body, Common, Expansion, Trace, each_value, turns};
-use crate::check::Waivers;
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::document::{self, Component};
@@ -19,6 +18,7 @@ use crate::resource::{Expanded, Resource, ResourceKind};
 use crate::source::{Files, Span};
 use crate::term::Term;
 use crate::values;
+use crate::waivers::Waivers;
 
 /// A grant, a connection or an existing object that a module or component declares, with its place.
 #[derive(Clone, Debug)]

@@ -320,6 +320,33 @@ pub(crate) fn overlap(one: &str, other: &str) -> bool {
     }
 }
 
+/// Returns whether a statement allows a service to encrypt, apart from its conditions.
+pub(crate) fn lets(statement: &Term, service: &str) -> bool {
+    let allows = statement.get("Effect").and_then(Term::as_str) == Some("Allow");
+    let principals = match statement.get("Principal") {
+        Some(Term::String(all)) => all == "*",
+        Some(principal) => values(principal.get("Service"))
+            .iter()
+            // Some services have a separate name in each region.
+            .any(|named| named.as_str().is_none_or(|named| is_service(named, service))),
+        None => false,
+    };
+    let encrypts = |action: &Term| {
+        action.as_str().is_none_or(|action| {
+            let action = action.to_lowercase();
+            action == "*" || action == "kms:*" || action.starts_with("kms:generatedatakey")
+        })
+    };
+    allows && principals && values(statement.get("Action")).iter().any(encrypts)
+}
+
+fn is_service(named: &str, service: &str) -> bool {
+    named == service
+        || named
+            .strip_prefix(service)
+            .is_some_and(|rest| rest.starts_with('.'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::overlap;

@@ -3,9 +3,9 @@
 use terrace_artifact::Text;
 
 use crate::dimension::Dimension;
-use crate::document::Spanned;
 use crate::node::{Node, NodeKind};
 use crate::source::Span;
+use crate::source::Spanned;
 
 /// The schema of an input.
 #[derive(Clone, Debug)]

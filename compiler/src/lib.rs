@@ -27,12 +27,14 @@ mod expand;
 pub mod expression;
 mod iam;
 pub mod input;
+mod json_size;
 pub mod library;
 mod limits;
 mod load;
 mod module;
 pub mod module_test;
 pub mod node;
+mod null_paths;
 mod patch;
 mod pipeline;
 mod placement;
@@ -44,12 +46,14 @@ mod resolve;
 pub mod resource;
 mod s3_url;
 mod scope;
+mod secrets;
 mod set;
 pub mod source;
 pub mod term;
 pub mod unit;
 pub mod validate;
 mod values;
+mod waivers;
 pub mod yaml;
 
 use rayon::prelude::*;
@@ -318,7 +322,7 @@ impl<'w> Whole<'w> {
             watch,
             ..
         } = *self;
-        let waivers = check::Waivers::new(
+        let waivers = waivers::Waivers::new(
             uses,
             &prepared.stack.platform.waivers,
             &prepared.modules,

@@ -8,9 +8,10 @@ use terrace_artifact::Text;
 
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics, one_of};
-use crate::document::{Component, Document, Environment, Module, Pipeline, Platform, Spanned, Tenant};
+use crate::document::{Component, Document, Environment, Module, Pipeline, Platform, Tenant};
 use crate::library;
 use crate::node::Node;
+use crate::source::Spanned;
 use crate::source::{FileId, Files, SourceError, Sources, Span};
 use crate::validate;
 use crate::yaml;
@@ -241,7 +242,7 @@ pub(crate) fn documents_of(file: FileId, files: &Files, diagnostics: &mut Diagno
         if !readable && node.entries().is_empty() {
             continue;
         }
-        crate::check::literal_secrets(&node, files, diagnostics);
+        crate::secrets::literal_secrets(&node, files, diagnostics);
         validate::validate(&node, files, diagnostics);
         let named = node.get("name").is_some_and(|name| name.as_str().is_some());
         match validate::kind(&node).filter(|_| readable && named) {

@@ -5,11 +5,12 @@ use terrace_artifact::Text;
 use crate::body::{Body, number, whole_expression};
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics, did_you_mean, shown};
-use crate::document::{self, Input, Spanned};
+use crate::document::{self, Input};
 use crate::expression::{self, Expression, Reads, Template};
 use crate::node::{Node, NodeKind};
 use crate::resource::ResourceKind;
 use crate::source::Files;
+use crate::source::Spanned;
 
 /// The template of a module, or of a component with its own resources.
 #[derive(Clone, Debug)]
@@ -239,7 +240,7 @@ impl ResourceTemplate {
         if cloudformation {
             if let Some(properties) = node.get("properties") {
                 if type_node.as_str() == Some("AWS::StepFunctions::StateMachine") {
-                    crate::pipeline::lost_nulls(properties, diagnostics);
+                    crate::null_paths::lost_nulls(properties, diagnostics);
                 }
                 template.body = Body::read(properties, files, diagnostics);
             }

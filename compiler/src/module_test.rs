@@ -192,7 +192,7 @@ fn read_case(
         );
     }
     let valid = !diagnostics.has_errors() && validate::validate_test(&case, files, diagnostics);
-    crate::check::literal_secrets(&case, files, diagnostics);
+    crate::secrets::literal_secrets(&case, files, diagnostics);
     valid.then_some(case)
 }
 

@@ -5,11 +5,12 @@ use terrace_artifact::{Address, Segment, Text, show_path};
 use crate::body::{Body, Expansion};
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics, did_you_mean, shown, those};
-use crate::document::{Component, Spanned};
+use crate::document::Component;
 use crate::expression::Scope;
 use crate::node::Node;
 use crate::resource::{Resource, ResourceKind};
 use crate::source::Files;
+use crate::source::Spanned;
 use crate::term::Term;
 
 /// Applies patches to the resources of a module. A patch adds a field only with `$add`.

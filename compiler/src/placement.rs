@@ -7,9 +7,10 @@ use terrace_catalog::LONGEST_LABEL;
 
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::document::{Cluster, Environment, Placement, Platform, Spanned};
+use crate::document::{Cluster, Environment, Placement, Platform};
 use crate::expression::filters::slug;
 use crate::load::unknown;
+use crate::source::Spanned;
 use crate::source::{Files, Span};
 
 /// Returns the targets of an environment, by the names that components use.

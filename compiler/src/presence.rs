@@ -7,9 +7,10 @@ use terrace_artifact::Text;
 
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics, listed};
-use crate::document::{Component, Environment, Pipeline, Spanned, Tenant, Tenants};
+use crate::document::{Component, Environment, Pipeline, Tenant, Tenants};
 use crate::load::Stack;
 use crate::source::Span;
+use crate::source::Spanned;
 
 /// Returns whether a list of environments contains this one. An absent list contains all.
 pub(crate) fn is_in(environments: Option<&[Spanned<Text>]>, environment: &Environment) -> bool {

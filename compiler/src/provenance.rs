@@ -1,18 +1,16 @@
 //! The origin of a field of a resource: the line that sets it, the inputs that the line reads, and the values of each input.
 
-use std::fmt;
-
 use terrace_artifact::{Address, Segment, Text, Value};
 
 use crate::body::Trace;
 use crate::connect::Graph;
 use crate::connect::body::patched;
-use crate::document::Tier;
 use crate::expand;
 use crate::module::Module;
 use crate::node::Node;
 use crate::resolve::{Use, UseKind};
 use crate::source::Span;
+pub use crate::values::Giver;
 
 /// The origin of a field.
 #[derive(Debug)]
@@ -45,39 +43,6 @@ pub struct Setting {
     pub place: Span,
     /// The value.
     pub value: Value,
-}
-
-/// The sources of input values, in order of precedence: later ones override earlier ones.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Giver {
-    /// The default of the module.
-    Module,
-    /// The platform, for a tier of tenants.
-    Tier(Tier),
-    /// The component.
-    Component(Text),
-    /// A tenant.
-    Tenant(Text),
-    /// An environment, for all tenants.
-    Environment(Text),
-    /// An environment, for one tenant: the second name.
-    EnvironmentForTenant(Text, Text),
-    /// `--set`.
-    CommandLine,
-}
-
-impl fmt::Display for Giver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Giver::Module => f.write_str("the module's default"),
-            Giver::Tier(tier) => write!(f, "tier `{}`", tier.as_str()),
-            Giver::Component(name) => write!(f, "component `{name}`"),
-            Giver::Tenant(name) => write!(f, "tenant `{name}`"),
-            Giver::Environment(name) => write!(f, "environment `{name}`"),
-            Giver::EnvironmentForTenant(name, tenant) => write!(f, "environment `{name}` for `{tenant}`"),
-            Giver::CommandLine => f.write_str("`--set`"),
-        }
-    }
 }
 
 impl Graph<'_> {

@@ -4,11 +4,12 @@ use terrace_artifact::Text;
 
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics, those};
-use crate::document::{Component, ComponentInputs, Environment, Spanned, Tenant, Tenants, Tier};
+use crate::document::{Component, ComponentInputs, Environment, Tenant, Tenants, Tier};
 use crate::load::Stack;
 use crate::node::Node;
 use crate::presence::{self, is_in};
 use crate::source::Span;
+use crate::source::Spanned;
 
 /// Reports values for a component in environments and tenants that do not have it. Unknown names are reported elsewhere.
 pub(crate) fn check(stack: &Stack, diagnostics: &mut Diagnostics) {

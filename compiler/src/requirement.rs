@@ -7,10 +7,11 @@ use terrace_artifact::Text;
 
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::document::{Recipe as Source, Spanned};
+use crate::document::Recipe as Source;
 use crate::module::Module;
 use crate::resolve::{Use, UseKind};
 use crate::source::Span;
+use crate::source::Spanned;
 
 /// Reports unmet requirements of each use of a module.
 pub(crate) fn check(uses: &[Use<'_>], modules: &[Module], diagnostics: &mut Diagnostics) {

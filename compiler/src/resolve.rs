@@ -21,11 +21,11 @@ use crate::module::{Module, Recipe};
 use crate::node::Node;
 use crate::placement::{namespace, placement};
 use crate::presence::is_in;
-use crate::provenance::Giver;
 use crate::resource::{Instance, PLATFORM};
 use crate::scope;
 use crate::source::Files;
 use crate::term::Term;
+use crate::values::Giver;
 use crate::values::Layer;
 
 /// A stack with the parsed expressions of its modules, shared by all environments.

@@ -2,13 +2,13 @@
 
 use terrace_artifact::Text;
 
-use crate::check::{is_secret, literal_secrets, typed_out};
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::document::{Component, Module, Recipe};
 use crate::input::{InputSchema, InputType, Others};
 use crate::load::{Stack, unknown};
 use crate::node::{Node, NodeKind};
+use crate::secrets::{is_secret, literal_secrets, typed_out};
 use crate::source::{Files, Span};
 use crate::values::unknown_input;
 

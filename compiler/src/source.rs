@@ -107,6 +107,21 @@ impl fmt::Display for SourceError {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct FileId(pub(crate) u32);
 
+/// A value with its place. Equality ignores the place.
+#[derive(Clone, Debug)]
+pub struct Spanned<T> {
+    /// The value.
+    pub value: T,
+    /// The place of the value, or of the key for a key.
+    pub span: Span,
+}
+
+impl<T: PartialEq> PartialEq for Spanned<T> {
+    fn eq(&self, other: &Spanned<T>) -> bool {
+        self.value == other.value
+    }
+}
+
 /// A place in a file: the bytes `start..end`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Span {
@@ -214,7 +229,7 @@ impl Files {
 
     /// Returns the ranges of a text that look like secrets, which must be hidden in excerpts.
     pub fn secrets_in(text: &str) -> Vec<std::ops::Range<usize>> {
-        crate::check::secrets_in(text)
+        crate::secrets::secrets_in(text)
     }
 
     /// Returns the text of a span.

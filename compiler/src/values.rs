@@ -2,19 +2,53 @@
 
 mod limits;
 
+use std::fmt;
+
 use terrace_artifact::{Decimal, Segment, Text, show_path};
 
 use crate::code::Code;
 use crate::diagnostic::{
     Diagnostic, Diagnostics, Edit, Help, did_you_mean, missing_key, one_of, shown, those,
 };
-use crate::document::Input;
+use crate::document::{Input, Tier};
 use crate::input::{InputSchema, InputType, Others};
 use crate::node::Node;
-use crate::provenance::Giver;
 use crate::source::{Files, Span};
 use crate::term::{SecretReference, Term};
 use crate::unit::Quantity;
+
+/// The sources of input values, in order of precedence: later ones override earlier ones.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Giver {
+    /// The default of the module.
+    Module,
+    /// The platform, for a tier of tenants.
+    Tier(Tier),
+    /// The component.
+    Component(Text),
+    /// A tenant.
+    Tenant(Text),
+    /// An environment, for all tenants.
+    Environment(Text),
+    /// An environment, for one tenant: the second name.
+    EnvironmentForTenant(Text, Text),
+    /// `--set`.
+    CommandLine,
+}
+
+impl fmt::Display for Giver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Giver::Module => f.write_str("the module's default"),
+            Giver::Tier(tier) => write!(f, "tier `{}`", tier.as_str()),
+            Giver::Component(name) => write!(f, "component `{name}`"),
+            Giver::Tenant(name) => write!(f, "tenant `{name}`"),
+            Giver::Environment(name) => write!(f, "environment `{name}`"),
+            Giver::EnvironmentForTenant(name, tenant) => write!(f, "environment `{name}` for `{tenant}`"),
+            Giver::CommandLine => f.write_str("`--set`"),
+        }
+    }
+}
 
 /// The input values from one source. Later layers override earlier ones.
 #[derive(Clone, Debug)]
@@ -178,7 +212,7 @@ impl Check<'_> {
             Segment::Key(key) => Some(key),
             Segment::Index(_) => None,
         });
-        match named.is_some_and(|key| crate::check::is_confidential(key)) {
+        match named.is_some_and(|key| crate::secrets::is_confidential(key)) {
             true => "this value".to_owned(),
             false => format!("`{}`", shown(value)),
         }

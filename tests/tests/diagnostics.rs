@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use terrace_compiler::code::Code;
-use terrace_compiler::diagnostic::Severity;
+use terrace_compiler::code::{Code, Severity};
+
 use terrace_tests::{Scratch, Terrace, tools, transcript};
 
 /// The expected output.

@@ -3,7 +3,7 @@
 //! The search is less strict than in documents, because code and dependencies contain many examples and names. Private keys are found in all
 //! files, tokens of services in files that are not dependencies, and passwords only in files with settings.
 
-use crate::check::{assigned, forms_in};
+use crate::secrets::{assigned, forms_in};
 
 /// A secret in a file of an asset.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -15,7 +15,7 @@ use terrace_artifact::{Digest, Text};
 
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics, listed};
-use crate::document::Spanned;
+use crate::source::Spanned;
 use crate::source::{EntryKind, SourceError, Sources, Span};
 
 pub(crate) use leaks::Leak;

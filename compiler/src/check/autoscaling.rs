@@ -2,7 +2,6 @@
 
 use super::{Finding, Subject};
 use crate::code::Code;
-use crate::connect::Graph;
 use crate::term::Term;
 
 fn workload<'a>(
@@ -154,14 +153,4 @@ fn replicas_of<'a>(
     })?;
     let (replicas, _) = super::pods::range(subject, resource, body)?;
     Some((resource, replicas))
-}
-
-impl Graph<'_> {
-    /// Returns whether another environment of the stack may deploy to the account of an instance.
-    pub(crate) fn shares_account(&self, instance: usize) -> bool {
-        let own = self.places[instance].account.as_ref();
-        self.other_accounts
-            .iter()
-            .any(|other| own.is_none_or(|own| own == other))
-    }
 }

@@ -6,7 +6,7 @@ use terrace_artifact::{Segment, Text};
 use super::{Finding, Subject};
 use crate::code::Code;
 use crate::encryption;
-use crate::iam::{overlap, values};
+use crate::iam::{lets, overlap, values};
 use crate::resource::Resource;
 use crate::term::Term;
 
@@ -146,33 +146,6 @@ fn held(
         ))
         .help(advice(subject, key, service)),
     });
-}
-
-/// Returns whether a statement allows a service to encrypt, apart from its conditions.
-pub(crate) fn lets(statement: &Term, service: &str) -> bool {
-    let allows = statement.get("Effect").and_then(Term::as_str) == Some("Allow");
-    let principals = match statement.get("Principal") {
-        Some(Term::String(all)) => all == "*",
-        Some(principal) => values(principal.get("Service"))
-            .iter()
-            // Some services have a separate name in each region.
-            .any(|named| named.as_str().is_none_or(|named| is_service(named, service))),
-        None => false,
-    };
-    let encrypts = |action: &Term| {
-        action.as_str().is_none_or(|action| {
-            let action = action.to_lowercase();
-            action == "*" || action == "kms:*" || action.starts_with("kms:generatedatakey")
-        })
-    };
-    allows && principals && values(statement.get("Action")).iter().any(encrypts)
-}
-
-fn is_service(named: &str, service: &str) -> bool {
-    named == service
-        || named
-            .strip_prefix(service)
-            .is_some_and(|rest| rest.starts_with('.'))
 }
 
 /// Returns the condition of a statement that a service cannot meet for a resource. EventBridge sends neither the source account nor the ARN

@@ -24,7 +24,6 @@ mod secrets;
 mod storage;
 mod streams;
 mod tenancy;
-mod waivers;
 
 use std::collections::BTreeSet;
 
@@ -41,13 +40,9 @@ use crate::resource::Resource;
 use crate::source::Span;
 use crate::term::Term;
 
-pub(crate) use keys::lets;
+use crate::waivers::Waivers;
 pub(crate) use quantities::canonical;
-pub(crate) use secrets::{
-    assigned, forms_in, in_body as secrets_in_body, is_confidential, is_secret, literal_secrets, secrets_in,
-    typed_out,
-};
-pub(crate) use waivers::Waivers;
+pub(crate) use secrets::in_body as secrets_in_body;
 
 /// A problem that a rule finds in a resource.
 pub(crate) struct Finding {

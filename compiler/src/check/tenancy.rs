@@ -266,7 +266,7 @@ fn is_cluster_scoped(resource: &Resource) -> bool {
 /// the tenant could run pods there that the quota does not count and that Pod Security does not restrict.
 fn namespace(subject: &Subject<'_>, tenant: &str, name: &str, findings: &mut Vec<Finding>) {
     let is_main = subject.instance().namespace == name;
-    if subject.graph.is_named_after(name, tenant) {
+    if is_named_after(subject.graph, name, tenant) {
         pod_security(subject, tenant, name, findings);
         if !is_main && !subject.tenancy.limited.contains(&(subject.cluster(), name)) {
             let message = format!(
@@ -323,23 +323,21 @@ fn pod_security(subject: &Subject<'_>, tenant: &str, name: &str, findings: &mut 
     findings.push(Finding::new(Code::TenantIsolation, path, message).help(help));
 }
 
-impl Graph<'_> {
-    /// Returns whether the name of a namespace contains the name of the tenant, and not the longer name of another tenant.
-    fn is_named_after(&self, namespace: &str, tenant: &str) -> bool {
-        if namespace == "default" || OF_THE_CLUSTER.iter().any(|prefix| namespace.starts_with(prefix)) {
-            return false;
-        }
-        let words: Vec<&str> = namespace.split(|c: char| !c.is_ascii_alphanumeric()).collect();
-        let mut longest: Option<(usize, bool)> = None;
-        for start in 0..words.len() {
-            for end in start + 1..=words.len() {
-                let Some(found) = self.tenants.slugs.get(words[start..end].join("-").as_str()) else {
-                    continue;
-                };
-                // If two names have the same length, the name of this tenant counts.
-                longest = longest.max(Some((end - start, found == tenant)));
-            }
-        }
-        longest.is_some_and(|(_, own)| own)
+/// Returns whether the name of a namespace contains the name of the tenant, and not the longer name of another tenant.
+fn is_named_after(graph: &Graph<'_>, namespace: &str, tenant: &str) -> bool {
+    if namespace == "default" || OF_THE_CLUSTER.iter().any(|prefix| namespace.starts_with(prefix)) {
+        return false;
     }
+    let words: Vec<&str> = namespace.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+    let mut longest: Option<(usize, bool)> = None;
+    for start in 0..words.len() {
+        for end in start + 1..=words.len() {
+            let Some(found) = graph.tenants.slugs.get(words[start..end].join("-").as_str()) else {
+                continue;
+            };
+            // If two names have the same length, the name of this tenant counts.
+            longest = longest.max(Some((end - start, found == tenant)));
+        }
+    }
+    longest.is_some_and(|(_, own)| own)
 }

@@ -317,6 +317,14 @@ impl<'a> Graph<'a> {
         member.map_or(0, |(at, _)| at)
     }
 
+    /// Returns whether another environment of the stack may deploy to the account of an instance.
+    pub(crate) fn shares_account(&self, instance: usize) -> bool {
+        let own = self.places[instance].account.as_ref();
+        self.other_accounts
+            .iter()
+            .any(|other| own.is_none_or(|own| own == other))
+    }
+
     /// Iterates over the resources of an instance.
     pub(crate) fn resources_of(&self, instance: usize) -> impl Iterator<Item = (usize, &Resource)> {
         let start = self

@@ -6,7 +6,6 @@ use super::lower::{Exit, FAILED, Lowering, State, failed};
 use super::names::Position;
 use super::read::{Catcher, Kind, Step, Way};
 use super::targets::{Targets, resource_of};
-use crate::check;
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics, shown};
 use crate::encryption;
@@ -80,7 +79,7 @@ impl<'a> Lowering<'a, '_> {
         let key = encryption::key(topic, |from, to| targets.follow(from, to));
         let policy = key.and_then(|key| key.body.at(&["KeyPolicy", "Statement"]));
         let mut statements = iam::values(policy).iter();
-        statements.any(|statement| check::lets(statement, "cloudwatch.amazonaws.com"))
+        statements.any(|statement| iam::lets(statement, "cloudwatch.amazonaws.com"))
     }
 
     pub(super) fn catch(

@@ -47,7 +47,7 @@ use crate::source::{Files, Span};
 use crate::term::Term;
 
 use crate::iam::{self, Condition, Policy, trust};
-pub(crate) use definition::{check_runs, lost_nulls};
+pub(crate) use definition::check_runs;
 use lower::{Exit, FAILED, Level, Lowering, State, failed, finish};
 use names::Position;
 use read::{Call, Steps};

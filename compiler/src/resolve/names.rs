@@ -8,13 +8,14 @@ use terrace_artifact::{Decimal, Text};
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::dimension::Dimension;
-use crate::document::{ComponentInputs, Environment, Recipe as Source, Spanned, Tenant, Tenants};
+use crate::document::{ComponentInputs, Environment, Recipe as Source, Tenant, Tenants};
 use crate::expression::filters::slug;
 use crate::load::{Stack, unknown};
 use crate::placement::{check_label, check_names as check_targets, directory};
 use crate::resource::PLATFORM;
 use crate::scope::lost_to_scale;
 use crate::set::without_inputs;
+use crate::source::Spanned;
 use crate::unit::Quantity;
 
 /// Reports names in documents that do not exist.

@@ -9,9 +9,9 @@ use super::Check;
 use crate::code::Code;
 use crate::diagnostic::{Edit, Help, SECOND_OCCURRENCE, did_you_mean, one_of, shown};
 use crate::dimension::{self, Dimension, Senseless};
-use crate::document::Spanned;
 use crate::input::{InputSchema, InputType, Of};
 use crate::node::Node;
+use crate::source::Spanned;
 use crate::term::Term;
 use crate::unit::{Duration, Quantity};
 

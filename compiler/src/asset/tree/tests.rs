@@ -294,7 +294,7 @@ fn accepts_directories_outside_only_if_the_platform_lists_them() {
         ("../shared/away", link("../secret"), ""),
         ("../secret/a.py", file(""), ""),
     ]);
-    let roots = [crate::document::Spanned {
+    let roots = [crate::source::Spanned {
         value: "../shared/".into(),
         span: here(),
     }];

@@ -6,7 +6,6 @@
 mod flow;
 mod glue;
 mod graph;
-mod nulls;
 mod runs;
 mod source;
 mod state;
@@ -22,7 +21,6 @@ use crate::term::Term;
 
 pub(crate) use flow::Shape;
 pub(super) use glue::{default_timeout, mismatches, script_arguments};
-pub(crate) use nulls::lost_nulls;
 pub(crate) use runs::check_runs;
 
 /// A problem of a definition.
@@ -178,7 +176,7 @@ pub(crate) fn check_state_machine(resource: &Resource, targets: &dyn Targets, di
     if !machine
         .findings
         .iter()
-        .any(|f| f.code.severity() == crate::diagnostic::Severity::Error && f.code == Code::UnknownStep)
+        .any(|f| f.code.severity() == crate::code::Severity::Error && f.code == Code::UnknownStep)
     {
         flow::check(&mut machine, &definition.term);
     }

@@ -5,7 +5,7 @@ use terrace_catalog::At;
 
 use super::Finding;
 use crate::code::Code;
-use crate::limits::is_longer;
+use crate::json_size::is_longer;
 use crate::term::Term;
 
 /// A definition and the property that contains it.

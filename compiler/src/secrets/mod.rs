@@ -4,9 +4,8 @@
 //! ([`bodies`]), after expressions, inputs and defaults are applied. In both places, a secret is recognized by the form of the value
 //! ([`forms`]), by its key ([`keys`]), or by an assignment inside a string ([`text`]). No message shows the value.
 
-mod bodies;
 mod forms;
-mod keys;
+pub(crate) mod keys;
 mod text;
 
 use std::collections::BTreeSet;
@@ -16,15 +15,14 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::node::{Node, NodeKind};
 use crate::source::{Files, Span};
 
-pub(crate) use bodies::in_body;
 pub(crate) use forms::find as forms_in;
 pub(crate) use text::{assigned, secrets_in};
 
 /// The key with the values of a SealedSecret.
-const ENCRYPTED: &str = "encryptedData";
+pub(crate) const ENCRYPTED: &str = "encryptedData";
 
 /// The keys for the name and the value of a list item.
-const PAIRS: [(&str, &str); 5] = [
+pub(crate) const PAIRS: [(&str, &str); 5] = [
     ("name", "value"),
     ("Name", "Value"),
     ("Key", "Value"),
@@ -46,7 +44,7 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
-    fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         match self {
             Reason::Key(key) => format!("the name `{}` indicates a secret", crate::diagnostic::shown(key)),
             Reason::Form(what) => format!("has the form of {what}"),
@@ -57,19 +55,19 @@ impl Reason {
 }
 
 /// Returns the reason why a string is a secret, independent of its key.
-fn of_text(text: &str) -> Option<Reason> {
+pub(crate) fn of_text(text: &str) -> Option<Reason> {
     forms::first(text)
         .map(|form| Reason::Form(form.what))
         .or_else(|| text::assigned(text).map(|key| Reason::Assigned(key.to_owned())))
 }
 
 /// Returns the reason why the value of a key is a secret.
-fn of_value(key: &str, value: &str) -> Option<Reason> {
+pub(crate) fn of_value(key: &str, value: &str) -> Option<Reason> {
     of_text(value).or_else(|| keys::gives_secret(key, value).then(|| Reason::Key(key.to_owned())))
 }
 
 /// Returns the reason why the argument after `flag` is a secret: `[--password, …]`.
-fn of_argument(flag: &str, value: &str) -> Option<Reason> {
+pub(crate) fn of_argument(flag: &str, value: &str) -> Option<Reason> {
     let is_flag = flag.starts_with('-') && !flag.contains('=') && !value.starts_with('-');
     (is_flag && keys::gives_secret(flag, value)).then(|| Reason::Key(flag.to_owned()))
 }
@@ -85,7 +83,7 @@ pub(crate) fn is_confidential(key: &str) -> bool {
 }
 
 /// Returns whether the value of a Secret is public: empty, or certificates and public keys in PEM, with or without base64.
-fn is_public(value: &str) -> bool {
+pub(crate) fn is_public(value: &str) -> bool {
     let is_pem = |text: &str| {
         let mut kinds = text.split("-----BEGIN ").skip(1).peekable();
         kinds.peek().is_some()

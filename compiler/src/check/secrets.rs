@@ -3,13 +3,13 @@
 use terrace_artifact::Segment;
 use terrace_catalog::At;
 
-use super::{
-    ENCRYPTED, PAIRS, Reason, is_marked, is_public, keys, of_argument, of_text, of_value, typed_out,
-    written_out,
-};
 use crate::connect::Graph;
 use crate::diagnostic::Diagnostics;
 use crate::resource::{Resource, ResourceKind};
+use crate::secrets::{
+    ENCRYPTED, PAIRS, Reason, is_marked, is_public, keys, of_argument, of_text, of_value, typed_out,
+    written_out,
+};
 use crate::term::Term;
 
 /// Properties of CloudFormation resources that contain a secret, in addition to those whose names end in words such as `Password`.

@@ -73,7 +73,7 @@ const NO_VALUES: [&str; 22] = [
 const PATH: &str = ".$";
 
 /// Returns whether a key with this value sets a secret.
-pub(super) fn gives_secret(key: &str, value: &str) -> bool {
+pub(crate) fn gives_secret(key: &str, value: &str) -> bool {
     // `Token.$` in a state machine contains a path or an intrinsic function.
     if key.ends_with(PATH) && value.starts_with(['$', 'S']) {
         return false;
@@ -86,17 +86,17 @@ pub(super) fn gives_secret(key: &str, value: &str) -> bool {
 }
 
 /// Returns whether a key names a secret.
-pub(super) fn names_secret(key: &str) -> bool {
+pub(crate) fn names_secret(key: &str) -> bool {
     strength(key).is_some()
 }
 
 /// Returns whether a key can only be for a password or a private key.
-pub(super) fn is_password(key: &str) -> bool {
+pub(crate) fn is_password(key: &str) -> bool {
     !key.ends_with(PATH) && VALUES.iter().any(|word| ends_with(key, word))
 }
 
 /// Returns whether a value is a literal, not a value that is substituted during the deployment.
-pub(super) fn is_written(value: &str) -> bool {
+pub(crate) fn is_written(value: &str) -> bool {
     !(value.is_empty()
         || value.contains("{{")
         || value.contains("${")
@@ -151,7 +151,7 @@ fn last_word(key: &str) -> &str {
 }
 
 /// Returns whether a string can be a secret: not an expression, a placeholder, a path, an ARN, or a word about secrets.
-pub(super) fn is_value(text: &str) -> bool {
+pub(crate) fn is_value(text: &str) -> bool {
     if text.len() < SHORTEST {
         return USUAL.contains(&text);
     }
