@@ -3,6 +3,8 @@
 //! This crate contains only plain data: no IO, no clock, no randomness. A bundle can be built on one machine, saved,
 //! reviewed, and applied on another machine.
 
+#![warn(missing_docs)]
+
 mod address;
 pub mod base64;
 mod bundle;

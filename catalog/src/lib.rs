@@ -5,6 +5,8 @@
 //! before a server sees it. The deployer uses the catalog to predict a change: which properties force a replacement, and
 //! which keys merge a list. Data is unpacked on first use and then kept. `cargo xtask schemas` generates the data.
 
+#![warn(missing_docs)]
+
 mod check;
 mod cloudformation;
 mod compare;

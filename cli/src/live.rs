@@ -13,10 +13,10 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::arguments::Reach;
 use crate::console::{Console, variable, who};
-use crate::diagnostics::shown_path;
 use crate::problem::{Problem, Status};
 use crate::stack::Stack;
 use crate::{lock, origin};
+use terrace_diagnostics::shown_path;
 
 /// Returns the access to the live systems of a stack, with the origin and the `terrace.lock` of its directory.
 pub(crate) fn access(stack: &Stack, compiled: &Compiled, reach: &Reach) -> Result<Access, Problem> {

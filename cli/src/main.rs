@@ -4,7 +4,6 @@ mod arguments;
 mod commands;
 mod confirm;
 mod console;
-mod diagnostics;
 mod disk;
 mod folder;
 mod golden;

@@ -6,7 +6,7 @@ use std::path::Path;
 use terrace_artifact::{Location, Text};
 use terrace_deployer::{Action, Plan};
 
-use crate::diagnostics::shown_path;
+use terrace_diagnostics::shown_path;
 
 /// The changes of a plan to one component of one tenant.
 #[derive(Default)]

@@ -12,9 +12,9 @@ use terrace_compiler::source::Files;
 use terrace_compiler::{Compiled, Emission, Request};
 
 use crate::console::{Console, Tone};
-use crate::diagnostics::{Drawing, summary};
 use crate::disk::Disk;
 use crate::problem::Problem;
+use terrace_diagnostics::{Drawing, summary};
 
 /// The directory of a stack.
 pub(crate) struct Stack {

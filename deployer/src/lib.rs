@@ -3,6 +3,8 @@
 //! This crate puts the parts together. [`terrace_deployer_model`] contains the data and the traits,
 //! [`terrace_deployer_engine`] plans and applies, and each backend has a crate of its own.
 
+#![warn(missing_docs)]
+
 use futures::future::BoxFuture;
 use terrace_artifact::{Bundle, Target};
 

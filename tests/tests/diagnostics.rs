@@ -5,7 +5,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use terrace_compiler::code::{Code, Severity};
-
 use terrace_tests::{Scratch, Terrace, tools, transcript};
 
 /// The expected output.

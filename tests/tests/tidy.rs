@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use terrace_tests::tools;
 
@@ -72,45 +73,49 @@ fn no_file_contains_unfinished_work() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
-#[test]
-fn crates_depend_on_each_other_as_designed() {
-    let pure = [
-        "tokio", "kube", "reqwest", "hyper", "rand", "chrono", "time", "jiff",
-    ];
-    for crate_name in ["artifact", "catalog", "compiler"] {
-        let found = dependencies(crate_name);
-        let wrong = found.iter().filter(|name| {
-            pure.contains(&name.as_str())
-                || ["kube-", "k8s-", "aws-", "terrace-deployer", "terrace-cli"]
-                    .iter()
-                    .any(|start| name.starts_with(start))
-        });
-        let wrong: Vec<_> = wrong.collect();
-        assert!(
-            wrong.is_empty(),
-            "{crate_name} must not do input or output, but depends on {wrong:?}"
-        );
-    }
-    assert!(
-        !dependencies("artifact")
-            .iter()
-            .any(|name| name.starts_with("terrace-")),
-        "artifact must not depend on another crate of this repository"
-    );
-}
-
-/// The crates of the deployer, each with the crates of this repository that it may depend on.
-const DEPLOYER: &[(&str, &[&str])] = &[
-    ("deployer/model", &["artifact", "catalog"]),
-    ("deployer/directory", &["artifact", "catalog", "deployer-model"]),
-    ("deployer/kubernetes", &["artifact", "catalog", "deployer-model"]),
+/// The crates of Terrace, each with the crates of Terrace that it may use. Cargo rejects cycles; this table also rejects a new dependency that
+/// only makes the order of the phases stricter or looser.
+const DEPENDENCIES: &[(&str, &[&str])] = &[
+    ("terrace-artifact", &[]),
+    ("terrace-catalog", &["artifact"]),
+    ("terrace-syntax", &["artifact", "catalog"]),
+    ("terrace-language", &["artifact", "catalog", "syntax"]),
     (
-        "deployer/cloudformation",
+        "terrace-pipelines",
+        &["artifact", "catalog", "syntax", "language"],
+    ),
+    (
+        "terrace-graph",
+        &["artifact", "catalog", "syntax", "language", "pipelines"],
+    ),
+    (
+        "terrace-checks",
+        &["artifact", "catalog", "syntax", "language", "pipelines", "graph"],
+    ),
+    (
+        "terrace-compiler",
+        &["artifact", "syntax", "language", "graph", "checks"],
+    ),
+    ("terrace-diagnostics", &["artifact", "syntax"]),
+    ("terrace-deployer-model", &["artifact", "catalog"]),
+    (
+        "terrace-deployer-directory",
         &["artifact", "catalog", "deployer-model"],
     ),
-    ("deployer/engine", &["artifact", "catalog", "deployer-model"]),
     (
-        "deployer",
+        "terrace-deployer-kubernetes",
+        &["artifact", "catalog", "deployer-model"],
+    ),
+    (
+        "terrace-deployer-cloudformation",
+        &["artifact", "catalog", "deployer-model"],
+    ),
+    (
+        "terrace-deployer-engine",
+        &["artifact", "catalog", "deployer-model"],
+    ),
+    (
+        "terrace-deployer",
         &[
             "artifact",
             "deployer-model",
@@ -120,33 +125,86 @@ const DEPLOYER: &[(&str, &[&str])] = &[
             "deployer-engine",
         ],
     ),
+    (
+        "terrace-cli",
+        &["artifact", "catalog", "compiler", "deployer", "diagnostics"],
+    ),
 ];
 
 #[test]
-fn crates_of_the_deployer_depend_on_each_other_as_designed() {
-    for (part, allowed) in DEPLOYER {
-        let found = dependencies(part);
-        let ours = found.iter().filter_map(|name| name.strip_prefix("terrace-"));
-        let wrong: Vec<_> = ours.filter(|name| !allowed.contains(name)).collect();
-        assert!(wrong.is_empty(), "{part} must not depend on {wrong:?}");
-        let clients = found.iter().filter(|name| {
-            let is_kubernetes = *name == "kube" || name.starts_with("kube-") || name.starts_with("k8s-");
-            let is_aws = name.starts_with("aws-");
-            (is_kubernetes && *part != "deployer/kubernetes")
-                || (is_aws && *part != "deployer/cloudformation")
-        });
-        let clients: Vec<_> = clients.collect();
-        assert!(clients.is_empty(), "{part} must not depend on {clients:?}");
+fn crates_depend_on_each_other_as_designed() {
+    let metadata = cargo(&["metadata", "--no-deps", "--format-version", "1"]);
+    let metadata: serde_json::Value = serde_json::from_str(&metadata).expect("the metadata is JSON");
+    let packages = metadata["packages"].as_array().expect("a list of packages");
+    for package in packages {
+        let name = package["name"].as_str().expect("a name");
+        let manifest = package["manifest_path"].as_str().expect("a path");
+        let listed = DEPENDENCIES.iter().find(|(listed, _)| *listed == name);
+        let Some((_, allowed)) = listed else {
+            let is_part = ["/compiler/", "/deployer/"]
+                .iter()
+                .any(|part| manifest.contains(part));
+            assert!(!is_part, "`{name}` is missing in the table of the crates");
+            continue;
+        };
+        let dependencies = package["dependencies"]
+            .as_array()
+            .expect("a list of dependencies");
+        let built_with = dependencies
+            .iter()
+            .filter(|dependency| dependency["kind"].is_null());
+        for dependency in built_with.filter_map(|dependency| dependency["name"].as_str()) {
+            let is_allowed = match dependency.strip_prefix("terrace-") {
+                Some(ours) => allowed.contains(&ours),
+                None => match dependency.split('-').next() {
+                    Some("kube" | "k8s") => name == "terrace-deployer-kubernetes",
+                    Some("aws") => name == "terrace-deployer-cloudformation",
+                    _ => true,
+                },
+            };
+            assert!(is_allowed, "`{name}` must not depend on `{dependency}`");
+        }
     }
-    for entry in fs::read_dir(tools::root().join("deployer")).expect("the deployer") {
-        let entry = entry.expect("an entry");
-        let name = format!("deployer/{}", entry.file_name().to_string_lossy());
-        let is_listed = DEPLOYER.iter().any(|(listed, _)| *listed == name);
-        assert!(
-            is_listed || !entry.path().join("Cargo.toml").exists(),
-            "{name} is missing in the table of the deployer's crates"
-        );
-    }
+    let members = |name: &&str| packages.iter().any(|package| package["name"] == *name);
+    let missing: Vec<&str> = DEPENDENCIES
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| !members(name))
+        .collect();
+    assert!(missing.is_empty(), "no crates with these names: {missing:?}");
+}
+
+#[test]
+fn the_compiler_is_built_without_crates_that_access_the_outside() {
+    let impure = [
+        "tokio", "kube", "reqwest", "hyper", "rand", "chrono", "time", "jiff",
+    ];
+    let arguments = [
+        "tree", "--edges", "normal", "--prefix", "none", "--format", "{lib}",
+    ];
+    let tree = cargo(&[&arguments[..], &["--package", "terrace-compiler"]].concat());
+    let mut names = tree.lines().filter_map(|line| line.split_whitespace().next());
+    assert!(
+        names.clone().count() > 20,
+        "the dependencies are no longer listed: {tree}"
+    );
+    let wrong = names.find(|name| {
+        let is_client = ["kube_", "k8s_", "aws_"]
+            .iter()
+            .any(|start| name.starts_with(start));
+        is_client || impure.contains(name)
+    });
+    assert_eq!(wrong, None, "the compiler must be a pure function");
+}
+
+/// Returns what cargo prints about this workspace.
+fn cargo(arguments: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO"));
+    command
+        .current_dir(tools::root())
+        .args(arguments)
+        .args(["--offline", "--locked"]);
+    tools::run(&mut command).expect("cargo describes the workspace")
 }
 
 #[test]
@@ -163,7 +221,7 @@ fn the_compiler_is_a_pure_function() {
     ];
     let mut found = Vec::new();
     for (path, text) in tools::tracked_files(&["rs"]) {
-        let ours = ["artifact/src/", "catalog/src/", "compiler/src/"]
+        let ours = ["artifact/src/", "catalog/src/", "compiler/"]
             .iter()
             .any(|start| path.starts_with(start));
         let program = text.split("#[cfg(test)]").next().unwrap_or(&text); // tests may read files
@@ -181,7 +239,7 @@ fn the_compiler_is_a_pure_function() {
 
 #[test]
 fn every_code_has_a_page_and_every_page_a_code() {
-    let source = fs::read_to_string(tools::root().join("compiler/src/code.rs")).expect("the codes");
+    let source = fs::read_to_string(tools::root().join("compiler/syntax/src/code.rs")).expect("the codes");
     let codes: BTreeSet<String> = source
         .lines()
         .filter_map(|line| {
@@ -193,7 +251,7 @@ fn every_code_has_a_page_and_every_page_a_code() {
         .collect();
     assert!(
         codes.len() > 20,
-        "compiler/src/code.rs contains too few codes: {codes:?}"
+        "compiler/syntax/src/code.rs contains too few codes: {codes:?}"
     );
     let pages: BTreeSet<String> = tools::tracked_files(&["md"])
         .into_iter()
@@ -276,20 +334,4 @@ fn every_test_in_the_safety_page_exists() {
         "tests that do not exist:\n{}",
         missing.join("\n")
     );
-}
-
-/// Returns the names of the dependencies of one of our crates, without those of its tests.
-fn dependencies(crate_name: &str) -> BTreeSet<String> {
-    let path = tools::root().join(crate_name).join("Cargo.toml");
-    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let mut inside = false;
-    let mut names = BTreeSet::new();
-    for line in text.lines() {
-        if let Some(section) = line.strip_prefix('[') {
-            inside = section.trim_end_matches(']').ends_with("dependencies") && !section.starts_with("dev-");
-        } else if let (true, Some((name, _))) = (inside, line.split_once(['=', '.'])) {
-            names.insert(name.trim().to_owned());
-        }
-    }
-    names
 }

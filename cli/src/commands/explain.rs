@@ -12,9 +12,9 @@ use terrace_compiler::source::{Files, Span};
 
 use crate::arguments::is_component;
 use crate::console::Console;
-use crate::diagnostics::shown_path;
 use crate::problem::{Problem, Status};
 use crate::stack::{Stack, listed};
+use terrace_diagnostics::shown_path;
 
 /// The stack and the environment that contain an address.
 pub(crate) struct Place<'a> {

@@ -10,12 +10,12 @@ use terrace_compiler::diagnostic::Diagnostic;
 use terrace_compiler::module_test;
 
 use crate::console::{Console, Tone};
-use crate::diagnostics::{Drawing, shown_path};
 use crate::folder::is_rendered;
 use crate::golden::{accept, compare};
 use crate::problem::{Problem, Status};
 use crate::progress::plural;
 use crate::stack::{Stack, request};
+use terrace_diagnostics::{Drawing, shown_path};
 
 /// The default directory of golden files, relative to the stack.
 const GOLDEN: &str = "golden";

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use crate::arguments::Output;
 use crate::console::{Console, Tone};
-use crate::diagnostics::to_json;
 use crate::problem::{Problem, Status};
 use crate::progress::plural;
 use crate::stack::{Stack, request};
+use terrace_diagnostics::to_json;
 
 pub(crate) fn run(
     folder: &Path,

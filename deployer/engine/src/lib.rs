@@ -3,6 +3,8 @@
 //! The engine decides what happens in which order. It reaches live systems only through the traits of
 //! [`terrace_deployer_model`], and knows no backend: [`terrace_deployer_model::access::Access::connect`] connects to a target.
 
+#![warn(missing_docs)]
+
 mod apply;
 mod claims;
 mod connection;

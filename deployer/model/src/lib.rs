@@ -3,6 +3,8 @@
 //! A backend implements [`backend::Backend`], [`home::Home`] and [`claim::ClaimStore`]. The engine uses these traits and
 //! knows no backend. This crate knows neither the engine nor any backend, and sends no request.
 
+#![warn(missing_docs)]
+
 pub mod access;
 pub mod approval;
 pub mod backend;

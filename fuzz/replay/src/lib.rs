@@ -15,10 +15,6 @@ use terrace_compiler::source::{FileId, Files, MemorySources, Span};
 use terrace_compiler::term::Term;
 use terrace_compiler::{Compiled, Request, compile, validate, yaml};
 
-// The program is not a library, so its renderer of diagnostics is included by path.
-#[path = "../../../cli/src/diagnostics.rs"]
-mod diagnostics;
-
 /// The prefix of a line that starts a new file in the input of [`compiler`]. The path follows.
 pub const FILE: &str = "@@ ";
 /// The name of the file in the input of [`compiler`] whose lines are arguments of `--set`.
@@ -243,10 +239,10 @@ fn can_be_drawn(diagnostics: &[Diagnostic], files: &Files) {
     }
     let stack = Path::new("stack");
     for color in [false, true] {
-        let _ = diagnostics::Drawing::new(files, stack, color).all(diagnostics);
+        let _ = terrace_diagnostics::Drawing::new(files, stack, color).all(diagnostics);
     }
-    let _ = diagnostics::to_json(diagnostics, files, stack).to_string();
-    let _ = diagnostics::summary(diagnostics);
+    let _ = terrace_diagnostics::to_json(diagnostics, files, stack).to_string();
+    let _ = terrace_diagnostics::summary(diagnostics);
 }
 
 fn span_is_inside(span: Span, files: &Files) -> bool {

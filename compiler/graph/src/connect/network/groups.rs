@@ -1,0 +1,110 @@
+//! Converts connections between security groups to a separate rule on each side.
+
+use terrace_artifact::Address;
+use terrace_language::expression::filters::slug;
+use terrace_language::resource::{Resource, ResourceKind};
+use terrace_language::value::term::{Reference, Term};
+use terrace_syntax::code::Code;
+use terrace_syntax::diagnostic::{Diagnostic, Diagnostics};
+
+use crate::connect::Graph;
+use crate::expand::Stated;
+
+/// Reports security groups in different accounts or regions. Returns whether they are in the same one.
+pub(in crate::connect) fn in_one_network(
+    graph: &Graph<'_>,
+    connect: &Stated,
+    from: usize,
+    to: usize,
+    diagnostics: &mut Diagnostics,
+) -> bool {
+    let place = |at: usize| &graph.places[graph.resources[at].instance];
+    if place(from) == place(to) {
+        return true;
+    }
+    diagnostics.push(
+        Diagnostic::new(
+            Code::InvalidGrant,
+            format!(
+                "`{}` and `{}` are in different accounts or regions",
+                graph.resources[from].address, graph.resources[to].address
+            ),
+        )
+        .at(
+            graph.word(connect, "to"),
+            "must be in the same account and region",
+        )
+        .help(
+            "set `on` of both components to the same account and region, or declare the rules as resources",
+        ),
+    );
+    false
+}
+
+/// Returns separate rules instead of rules inside the groups, because two groups that name each other cannot be created.
+pub(in crate::connect) fn group_rules(
+    graph: &Graph<'_>,
+    connect: &Stated,
+    from: usize,
+    to: usize,
+    port: &Term,
+    protocol: &str,
+) -> Vec<Resource> {
+    let group = |at: usize| -> Term {
+        let name = graph.resources[at].address.to_string().into();
+        Reference {
+            name,
+            key: None,
+            path: vec!["group_id".into()],
+            local: false,
+            span: connect.span,
+        }
+        .into()
+    };
+    let rule = |kind: &str, own: usize, other: usize, other_key: &str| {
+        let (source, target) = (
+            &graph.resources[from].address.resource,
+            &graph.resources[to].address.resource,
+        );
+        let body = Term::map([
+            ("GroupId", group(own)),
+            (other_key, group(other)),
+            ("IpProtocol", protocol.to_lowercase().into()),
+            ("FromPort", port.clone()),
+            ("ToPort", port.clone()),
+            ("Description", format!("{source} to {target}").into()),
+        ]);
+        let owner = &graph.resources[own];
+        let direction = kind.trim_start_matches("AWS::EC2::SecurityGroup").to_lowercase();
+        Resource {
+            address: Address {
+                resource: format!("{source}_to_{target}_{}_{direction}", slug(&port.shown())).into(),
+                key: None,
+                ..owner.address.clone()
+            },
+            kind: ResourceKind::CloudFormation(kind.into()),
+            body,
+            depends_on: Vec::new(),
+            attributes: Vec::new(),
+            holds_data: false,
+            granted_only: false,
+            part: owner.part,
+            declared: connect.span,
+            instance: owner.instance,
+        }
+    };
+    vec![
+        rule(
+            "AWS::EC2::SecurityGroupEgress",
+            from,
+            to,
+            "DestinationSecurityGroupId",
+        ),
+        rule(
+            "AWS::EC2::SecurityGroupIngress",
+            to,
+            from,
+            "SourceSecurityGroupId",
+        ),
+    ]
+}

@@ -1,0 +1,593 @@
+//! Expands components into resources that contain references.
+
+use std::collections::BTreeSet;
+
+use rayon::prelude::*;
+use terrace_artifact::{Address, Segment, Text, show_path};
+use terrace_language::body::{Body, Common, Expansion, Trace, each_value, turns};
+use terrace_language::document;
+use terrace_language::document::Component;
+use terrace_language::expression::filters::slug;
+use terrace_language::expression::{Failure, Scope, Variables};
+use terrace_language::module::layers as values;
+use terrace_language::module::patch::patch;
+use terrace_language::module::{Check, Division, Module, Recipe, ResourceTemplate};
+use terrace_language::resource::{Expanded, Resource, ResourceKind};
+use terrace_language::value::term::Term;
+use terrace_syntax::code::Code;
+use terrace_syntax::diagnostic::{Diagnostic, Diagnostics};
+use terrace_syntax::source::{Files, Span};
+
+use crate::resolve::waivers::Waivers;
+use crate::resolve::{Use, UseKind};
+
+/// A grant, a connection or an existing object that a module or component declares, with its place.
+#[derive(Clone, Debug)]
+pub(crate) struct Stated {
+    /// Its component: an index into [`Expanded::instances`].
+    pub(crate) instance: usize,
+    /// Its value, with unresolved references.
+    pub(crate) value: Term,
+    pub(crate) span: Span,
+}
+
+/// The result of phase 4.
+#[derive(Debug, Default)]
+pub struct Expansions {
+    pub(crate) expanded: Expanded,
+    pub(crate) grants: Vec<Stated>,
+    pub(crate) connects: Vec<Stated>,
+    /// Objects that Terrace does not create.
+    pub(crate) existing: Vec<Stated>,
+    /// The places of the waivers that suppressed a failed check of a module.
+    pub waived: BTreeSet<Span>,
+}
+
+/// One component after expansion.
+#[derive(Default)]
+struct Piece {
+    resources: Vec<Resource>,
+    outputs: Vec<(Text, Term)>,
+    grants: Vec<Stated>,
+    connects: Vec<Stated>,
+    existing: Vec<Stated>,
+    waived: BTreeSet<Span>,
+    diagnostics: Diagnostics,
+}
+
+/// Expands every component. Pipelines are lowered later, when their targets are known.
+pub fn expand(
+    uses: &[Use<'_>],
+    waivers: &Waivers<'_>,
+    files: &Files,
+    diagnostics: &mut Diagnostics,
+) -> Expansions {
+    let pieces: Vec<Piece> = uses
+        .par_iter()
+        .enumerate()
+        .map(|(index, one)| {
+            let mut piece = Piece::default();
+            if let UseKind::Component {
+                component,
+                module,
+                recipe,
+            } = &one.kind
+            {
+                expand_component(one, component, *module, recipe, index, waivers, files, &mut piece);
+            }
+            piece
+        })
+        .collect();
+    let mut out = Expansions::default();
+    for (one, piece) in uses.iter().zip(pieces) {
+        let mut instance = one.instance.clone();
+        instance.outputs = piece.outputs;
+        out.expanded.instances.push(instance);
+        out.expanded.resources.extend(piece.resources);
+        out.grants.extend(piece.grants);
+        out.connects.extend(piece.connects);
+        out.existing.extend(piece.existing);
+        out.waived.extend(piece.waived);
+        diagnostics.append(piece.diagnostics);
+    }
+    out
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the parts of one component have different sources"
+)]
+fn expand_component(
+    one: &Use<'_>,
+    component: &Component,
+    module: Option<&Module>,
+    recipe: &Recipe,
+    index: usize,
+    waivers: &Waivers<'_>,
+    files: &Files,
+    piece: &mut Piece,
+) {
+    let mut diagnostics = Diagnostics::new();
+    let names = names_with_inputs(one, module, files, &mut diagnostics);
+    // An invalid input would cause errors everywhere it is used.
+    if diagnostics.is_broken() {
+        piece.diagnostics.append(diagnostics);
+        return;
+    }
+    let scope = Scope {
+        names: &names,
+        variables: None,
+        local: true,
+    };
+    let demanded = check(recipe, &scope, one, &mut diagnostics);
+    for (check, key, diagnostic) in demanded {
+        let waiver = waivers.of_check(check, key.as_ref(), recipe, &one.instance, index);
+        diagnostics.extend(waivers.hold(waiver, &mut piece.waived, || diagnostic));
+    }
+    let mut failures = Vec::new();
+    let common = Common::new(&recipe.repeated);
+    piece.resources.reserve(recipe.resources.len());
+    for template in &recipe.resources {
+        expand_resource(
+            template,
+            recipe.division.as_ref(),
+            &common,
+            &scope,
+            one,
+            index,
+            &mut piece.resources,
+            &mut failures,
+        );
+    }
+    for (name, body) in &recipe.outputs {
+        let mut expansion = Expansion::of_values();
+        let value = body.expand(&scope, &mut expansion);
+        failures.append(&mut expansion.failures);
+        piece.outputs.push((name.value.clone(), value));
+    }
+    for (bodies, stated) in [
+        (&recipe.grants, &mut piece.grants),
+        (&recipe.connects, &mut piece.connects),
+        (&recipe.existing, &mut piece.existing),
+    ] {
+        stated.extend(state(bodies, &scope, index, &mut failures));
+    }
+    if let document::Recipe::Module { existing, .. } = &component.recipe {
+        let bodies: Vec<Body> = existing
+            .iter()
+            .map(|node| Body::read(node, files, &mut diagnostics))
+            .collect();
+        let scope = Scope {
+            names: &one.names,
+            variables: None,
+            local: false,
+        };
+        piece
+            .existing
+            .extend(state(&bodies, &scope, index, &mut failures));
+    }
+    for failure in failures {
+        diagnostics.push(through(failure.diagnostic(), component, module));
+    }
+    if let document::Recipe::Module { patches, .. } = &component.recipe {
+        patch(
+            patches,
+            &scope,
+            component,
+            files,
+            &mut piece.resources,
+            &mut diagnostics,
+        );
+    }
+    piece.diagnostics.append(diagnostics);
+}
+
+/// Expands the items of a list. An item with a loop produces several.
+fn state(bodies: &[Body], scope: &Scope<'_>, index: usize, failures: &mut Vec<Box<Failure>>) -> Vec<Stated> {
+    let mut stated = Vec::new();
+    for body in bodies {
+        let mut expansion = Expansion::of_resource();
+        let mut values = Vec::new();
+        body.expand_into(scope, &mut expansion, &mut values);
+        failures.append(&mut expansion.failures);
+        stated.extend(values.into_iter().map(|value| Stated {
+            instance: index,
+            value,
+            span: body.span(),
+        }));
+    }
+    stated
+}
+
+/// Returns the scope of a component: its names, and its inputs merged and checked.
+pub(crate) fn names_with_inputs(
+    one: &Use<'_>,
+    module: Option<&Module>,
+    files: &Files,
+    diagnostics: &mut Diagnostics,
+) -> Vec<(Text, Term)> {
+    let mut names = one.names.clone();
+    let Some(module) = module else { return names };
+    let defaults = defaults(module, &names, files, diagnostics);
+    let UseKind::Component { component, .. } = &one.kind else {
+        return names;
+    };
+    let user = match &component.recipe {
+        document::Recipe::Module { module, .. } => module.span,
+        document::Recipe::Own(_) => component.name.span,
+    };
+    let inputs = values::inputs(
+        &module.document.inputs,
+        &defaults,
+        &one.layers,
+        user,
+        files,
+        diagnostics,
+    );
+    names.push(("inputs".into(), inputs));
+    names
+}
+
+/// Checks the input values of a component.
+pub fn check_inputs(one: &Use<'_>, files: &Files) -> Diagnostics {
+    let mut diagnostics = Diagnostics::new();
+    if let UseKind::Component {
+        component,
+        module: Some(module),
+        ..
+    } = &one.kind
+    {
+        // Problems of defaults belong to the module. They are reported during expansion.
+        let defaults = defaults(module, &one.names, files, &mut Diagnostics::new());
+        let user = component.name.span;
+        values::inputs(
+            &module.document.inputs,
+            &defaults,
+            &one.layers,
+            user,
+            files,
+            &mut diagnostics,
+        );
+    }
+    diagnostics
+}
+
+/// Returns the defaults of the inputs of a module. Their expressions cannot use `inputs`.
+fn defaults(module: &Module, names: &[(Text, Term)], files: &Files, diagnostics: &mut Diagnostics) -> Term {
+    let scope = Scope {
+        names,
+        variables: None,
+        local: true,
+    };
+    let mut out = Vec::with_capacity(module.document.inputs.len());
+    for input in &module.document.inputs {
+        let Some(default) = &input.schema.default else {
+            continue;
+        };
+        let mut expansion = Expansion::of_values();
+        let value = Body::read(default, files, diagnostics).expand(&scope, &mut expansion);
+        for failure in expansion.failures {
+            diagnostics.push(failure.diagnostic());
+        }
+        if value != Term::Omit {
+            out.push((input.name.value.clone(), value));
+        }
+    }
+    Term::Map(out.into())
+}
+
+/// Returns the failed checks of a module, each with the key of its iteration if the check is repeated.
+fn check<'a>(
+    recipe: &'a Recipe,
+    scope: &Scope<'_>,
+    one: &Use<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<(&'a Check, Option<Text>, Diagnostic)> {
+    let mut demanded = Vec::new();
+    let UseKind::Component {
+        component, module, ..
+    } = &one.kind
+    else {
+        return demanded;
+    };
+    for check in &recipe.checks {
+        let Some(over) = &check.for_each else {
+            let failed = check_once(check, None, scope, one, diagnostics);
+            demanded.extend(failed.map(|diagnostic| (check, None, diagnostic)));
+            continue;
+        };
+        match turns(over, scope) {
+            Err(failure) => diagnostics.push(through(failure.diagnostic(), component, *module)),
+            Ok(turns) => {
+                for (key, value) in turns {
+                    let value = each_value(key.clone(), value);
+                    let variables = Variables {
+                        name: "each",
+                        value: &value,
+                        outer: scope.variables,
+                    };
+                    let failed = check_once(check, Some(&key), &scope.within(&variables), one, diagnostics);
+                    demanded.extend(failed.map(|diagnostic| (check, Some(key), diagnostic)));
+                }
+            }
+        }
+    }
+    demanded
+}
+
+fn check_once(
+    check: &Check,
+    key: Option<&Text>,
+    scope: &Scope<'_>,
+    one: &Use<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Diagnostic> {
+    let UseKind::Component {
+        component, module, ..
+    } = &one.kind
+    else {
+        return None;
+    };
+    let failure = match scope.condition(&check.that) {
+        Ok(true) => return None,
+        Ok(false) => None,
+        Err(failure) => Some(failure),
+    };
+    if let Some(failure) = failure {
+        diagnostics.push(through(failure.diagnostic(), component, *module));
+        return None;
+    }
+    let message = match check.message.evaluate(scope) {
+        Ok(term) => term.shown(),
+        Err(failure) => {
+            diagnostics.push(through(failure.diagnostic(), component, *module));
+            return None;
+        }
+    };
+    let input: Vec<Segment> = check
+        .at
+        .iter()
+        .flat_map(|path| path.value.split('.'))
+        .map(|part| match key {
+            Some(key) if part == "*" => Segment::Key(key.clone()),
+            _ => Segment::Key(part.into()),
+        })
+        .collect();
+    // If the value is a default, the label points to the map around it that the user wrote.
+    let written = (1..=input.len()).rev().find_map(|length| {
+        let mut layers = one.layers.iter().rev();
+        let node = layers.find_map(|layer| layer.node.find(&input[..length]));
+        node.map(|node| (node, length == input.len()))
+    });
+    let mut diagnostic = Diagnostic::new(Code::FailedCheck, message);
+    if let Some(rule) = &check.rule {
+        diagnostic = diagnostic.note(format!(
+            "a waiver can suppress this rule by its name, `{}`",
+            rule.value
+        ));
+    }
+    diagnostic = match written {
+        Some((node, whole)) => diagnostic
+            .at(node.span, if whole { "violates the check" } else { "set here" })
+            .also(check.that.span, "required by the module"),
+        None => diagnostic.at(
+            check.that.span,
+            match input.is_empty() {
+                true => "required by the module".to_owned(),
+                false => format!("the module requires this of `{}`", show_path(&input)),
+            },
+        ),
+    };
+    Some(through(diagnostic, component, *module))
+}
+
+/// Adds the component that uses the module to a diagnostic.
+pub(crate) fn through(diagnostic: Diagnostic, component: &Component, module: Option<&Module>) -> Diagnostic {
+    match (module, &component.recipe) {
+        (Some(module), document::Recipe::Module { module: used, .. }) => diagnostic.through(
+            used.span,
+            format!("in module `{}`, used here", module.document.name.value),
+        ),
+        _ => diagnostic,
+    }
+}
+
+/// Expands a template into no resource, one resource, or one for each iteration of its loop.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the parts of one resource have different sources"
+)]
+fn expand_resource(
+    template: &ResourceTemplate,
+    division: Option<&Division>,
+    common: &Common<'_>,
+    scope: &Scope<'_>,
+    one: &Use<'_>,
+    index: usize,
+    out: &mut Vec<Resource>,
+    failures: &mut Vec<Box<Failure>>,
+) {
+    let first = out.len();
+    each(template, scope, failures, &mut |key, scope, failures| {
+        let mut expansion = Expansion::of_resource().sharing(common);
+        let body = template.body.expand(scope, &mut expansion);
+        let attributes = template
+            .attributes
+            .iter()
+            .map(|(name, body)| (name.clone(), body.expand(scope, &mut expansion)))
+            .filter(|(_, term)| *term != Term::Omit)
+            .collect();
+        let holds_data = match template
+            .holds_data
+            .as_ref()
+            .map(|body| body.expand(scope, &mut expansion))
+        {
+            Some(Term::Bool(holds)) => holds,
+            _ => template.kind.value.holds_data(&body),
+        };
+        let granted_only = template
+            .granted_only
+            .as_ref()
+            .is_some_and(|body| body.expand(scope, &mut expansion) == Term::Bool(true));
+        failures.append(&mut expansion.failures);
+        let part = match (division, &template.kind.value, &key) {
+            (Some(division), ResourceKind::CloudFormation(_), Some(_)) => division.part(scope, failures),
+            _ => 0,
+        };
+        out.push(Resource {
+            address: Address {
+                tenant: one.instance.tenant.clone(),
+                component: one.instance.component.clone(),
+                resource: template.name.value.clone(),
+                key,
+            },
+            body: finish(&template.kind.value, body, one),
+            kind: template.kind.value.clone(),
+            depends_on: template
+                .depends_on
+                .iter()
+                .map(|name| (name.value.clone(), name.span))
+                .collect(),
+            attributes,
+            holds_data,
+            granted_only,
+            declared: template.name.span,
+            instance: index,
+            part,
+        });
+    });
+    // If the module sets no name, the name of a repeated object contains its key.
+    for resource in &mut out[first..] {
+        if let ResourceKind::Kubernetes { .. } = resource.kind
+            && let Some(metadata) = resource.body.get_mut("metadata")
+            && metadata.get("name").is_none()
+            && let Term::Map(entries) = metadata
+        {
+            let key = resource
+                .address
+                .key
+                .as_deref()
+                .map(|key| format!("-{}", slug(key)))
+                .unwrap_or_default();
+            let name = format!(
+                "{}-{}{key}",
+                slug(&one.instance.identity),
+                slug(&resource.address.resource)
+            );
+            entries.make_mut().insert(0, ("name".into(), name.into()));
+        }
+    }
+}
+
+type EachTurn<'a> = dyn FnMut(Option<Text>, &Scope<'_>, &mut Vec<Box<Failure>>) + 'a;
+
+fn each(
+    template: &ResourceTemplate,
+    scope: &Scope<'_>,
+    failures: &mut Vec<Box<Failure>>,
+    then: &mut EachTurn<'_>,
+) {
+    let holds = |scope: &Scope<'_>, failures: &mut Vec<Box<Failure>>| {
+        template
+            .when
+            .as_ref()
+            .is_none_or(|when| match scope.condition(when) {
+                Ok(holds) => holds,
+                Err(failure) => {
+                    failures.push(failure);
+                    false
+                }
+            })
+    };
+    let Some(over) = &template.for_each else {
+        if holds(scope, failures) {
+            then(None, scope, failures);
+        }
+        return;
+    };
+    match turns(over, scope) {
+        Err(failure) => failures.push(failure),
+        Ok(turns) => {
+            for (key, value) in turns {
+                let each = each_value(key.clone(), value);
+                let variables = Variables {
+                    name: "each",
+                    value: &each,
+                    outer: scope.variables,
+                };
+                let scope = scope.within(&variables);
+                if holds(&scope, failures) {
+                    then(Some(key), &scope, failures);
+                }
+            }
+        }
+    }
+}
+
+/// Adds the fields that every Kubernetes object has: version, kind, namespace.
+fn finish(kind: &ResourceKind, body: Term, one: &Use<'_>) -> Term {
+    let ResourceKind::Kubernetes { api_version, kind } = kind else {
+        return if body == Term::Omit {
+            Term::Map(Vec::new().into())
+        } else {
+            body
+        };
+    };
+    let mut fields = if let Term::Map(fields) = body {
+        fields.into_vec()
+    } else {
+        Vec::new()
+    };
+    let mut object: Vec<(Text, Term)> = Vec::with_capacity(fields.len() + 3);
+    object.push(("apiVersion".into(), Term::from(api_version)));
+    object.push(("kind".into(), Term::from(kind)));
+    let metadata = fields.iter_mut().find(|(key, _)| key == "metadata");
+    let mut metadata = match metadata.map(|(_, term)| std::mem::take(term)) {
+        Some(Term::Map(entries)) => entries.into_vec(),
+        _ => Vec::new(),
+    };
+    let namespaced = terrace_catalog::kubernetes(api_version, kind).is_none_or(|kind| kind.namespaced());
+    if namespaced && !metadata.iter().any(|(key, _)| key == "namespace") {
+        let after_name = metadata
+            .iter()
+            .position(|(key, _)| key == "name")
+            .map_or(0, |at| at + 1);
+        metadata.insert(
+            after_name,
+            ("namespace".into(), Term::from(&one.instance.namespace)),
+        );
+    }
+    object.push(("metadata".into(), Term::Map(metadata.into())));
+    object.extend(fields.into_iter().filter(|(key, _)| key != "metadata"));
+    Term::Map(object.into())
+}
+
+/// Returns the source of each leaf of a resource, for messages and `explain`.
+pub(crate) fn trace(one: &Use<'_>, address: &Address, files: &Files) -> Option<Trace> {
+    let UseKind::Component { module, recipe, .. } = &one.kind else {
+        return None;
+    };
+    let names = names_with_inputs(one, *module, files, &mut Diagnostics::new());
+    let scope = Scope {
+        names: &names,
+        variables: None,
+        local: true,
+    };
+    let template = recipe
+        .resources
+        .iter()
+        .find(|template| template.name.value == address.resource)?;
+    let mut found = None;
+    each(template, &scope, &mut Vec::new(), &mut |key, scope, _| {
+        if key == address.key {
+            let mut trace = Trace::default();
+            if let (Some(over), Some(key)) = (&template.for_each, &key) {
+                trace.enter("each", over, key);
+            }
+            let mut expansion = Expansion::of_resource().traced(&mut trace);
+            template.body.expand(scope, &mut expansion);
+            found = Some(trace);
+        }
+    });
+    found
+}

@@ -1,0 +1,137 @@
+//! The origin of a field of a resource: the line that sets it, the inputs that the line reads, and the values of each input.
+
+use terrace_artifact::{Address, Segment, Text, Value};
+use terrace_language::body::Trace;
+use terrace_language::module::Module;
+use terrace_syntax::node::Node;
+use terrace_syntax::source::Span;
+
+use crate::connect::Graph;
+use crate::expand;
+use crate::lower::check_bodies::patched;
+use crate::resolve::{Use, UseKind};
+pub use terrace_language::module::layers::Giver;
+
+/// The origin of a field.
+#[derive(Debug)]
+pub struct Provenance {
+    /// The key of the field in a document, or the value if it has no key there.
+    pub place: Span,
+    /// The text of the value, if the field is a single value, not a list or a map.
+    pub written: Option<Span>,
+    /// Whether a patch of the component sets the field, not the body of the component or its module.
+    pub patched: bool,
+    /// The inputs that the line reads.
+    pub inputs: Vec<ReadInput>,
+}
+
+/// An input that a line reads.
+#[derive(Debug)]
+pub struct ReadInput {
+    /// The name of the input, and the keys below it: `scaling.maximum`.
+    pub path: Vec<Text>,
+    /// The values of the input, the effective one first.
+    pub settings: Vec<Setting>,
+}
+
+/// A value of an input.
+#[derive(Debug)]
+pub struct Setting {
+    /// The source of the value.
+    pub by: Giver,
+    /// The key in a document. A value on the command line has no useful place.
+    pub place: Span,
+    /// The value.
+    pub value: Value,
+}
+
+impl Graph<'_> {
+    /// Returns the origin of a field of a resource, or `None` if the compiler generates the field.
+    pub fn provenance(&self, address: &Address, field: &[Segment]) -> Option<Provenance> {
+        let resource = self
+            .resources
+            .iter()
+            .find(|resource| resource.address == *address)?;
+        let one = &self.uses[resource.instance];
+        if let Some(node) = patched(one, resource, field) {
+            return Some(Provenance {
+                place: node.key,
+                written: Some(node.span),
+                patched: true,
+                inputs: Vec::new(),
+            });
+        }
+        let UseKind::Component { module, .. } = &one.kind else {
+            return None;
+        };
+        let trace = expand::trace(one, address, self.files)?;
+        let (place, written, paths) = made(&trace, field)?;
+        let inputs = paths.into_iter().map(|path| ReadInput {
+            settings: settings(one, *module, &path),
+            path,
+        });
+        Some(Provenance {
+            place,
+            written,
+            patched: false,
+            inputs: inputs.filter(|input| !input.settings.is_empty()).collect(),
+        })
+    }
+}
+
+/// Returns the place that sets a field, its text, and the inputs that it reads.
+fn made(trace: &Trace, field: &[Segment]) -> Option<(Span, Option<Span>, Vec<Vec<Text>>)> {
+    let leaves = trace.leaves.iter();
+    let within =
+        |leaf: &&terrace_language::body::Leaf| leaf.path.starts_with(field) || field.starts_with(&leaf.path);
+    let leaves: Vec<_> = leaves.filter(within).collect();
+    let first = leaves.first()?;
+    let mut inputs: Vec<Vec<Text>> = Vec::new();
+    for path in leaves.iter().flat_map(|leaf| &leaf.inputs) {
+        if !inputs.contains(path) {
+            inputs.push(path.clone());
+        }
+    }
+    // The keys of a value that an input passes as a whole are not in the body. The line that passes it on is the place.
+    let known = (1..=field.len()).rev().map(|length| &field[..length]);
+    let place = known.into_iter().find_map(|path| trace.key(path));
+    let written = (leaves.len() == 1).then_some(first.span);
+    Some((place.unwrap_or(first.span), written, inputs))
+}
+
+/// Returns every value of an input, the effective one first.
+fn settings(one: &Use<'_>, module: Option<&Module>, path: &[Text]) -> Vec<Setting> {
+    let setting = |by: &Giver, node: &Node| Setting {
+        by: by.clone(),
+        place: node.key,
+        value: node.to_value(),
+    };
+    let layers = one.layers.iter().rev().filter_map(|layer| {
+        let node = path.iter().try_fold(layer.node, |node, key| node.get(key))?;
+        Some(setting(&layer.by, node))
+    });
+    let default = module.and_then(|module| default(module, path));
+    layers
+        .chain(default.map(|node| setting(&Giver::Module, node)))
+        .collect()
+}
+
+/// Returns the default of an input in the module, or the part of it that is read.
+fn default<'m>(module: &'m Module, path: &[Text]) -> Option<&'m Node> {
+    let (name, below) = path.split_first()?;
+    let input = module
+        .document
+        .inputs
+        .iter()
+        .find(|input| input.name.value == *name)?;
+    let mut schema = &input.schema;
+    let mut found = schema.default.as_ref();
+    for key in below {
+        let within = found.and_then(|node| node.get(key));
+        let property = schema.properties.iter().find(|(name, _)| name.value == *key);
+        let (_, property) = property?;
+        schema = property;
+        found = within.or(schema.default.as_ref());
+    }
+    found
+}

@@ -1,0 +1,138 @@
+//! Checks the requirements of modules: `requires: {kms: ^1}` must match the version that the stack uses.
+
+use std::collections::BTreeMap;
+
+use semver::VersionReq;
+use terrace_artifact::Text;
+use terrace_language::document::Recipe as Source;
+use terrace_language::module::Module;
+use terrace_syntax::code::Code;
+use terrace_syntax::diagnostic::{Diagnostic, Diagnostics};
+use terrace_syntax::source::Span;
+use terrace_syntax::source::Spanned;
+
+use crate::resolve::{Use, UseKind};
+
+/// Reports unmet requirements of each use of a module.
+pub(crate) fn check(uses: &[Use<'_>], modules: &[Module], diagnostics: &mut Diagnostics) {
+    let mut by_module: BTreeMap<(&str, &str), Vec<&Use<'_>>> = BTreeMap::new();
+    for one in uses {
+        if let Some(module) = &one.instance.module {
+            let key = (one.instance.tenant.as_str(), module.as_str());
+            by_module.entry(key).or_default().push(one);
+        }
+    }
+    for one in uses {
+        let UseKind::Component { recipe, .. } = &one.kind else {
+            continue;
+        };
+        for (name, requirement) in &recipe.requires {
+            // The order is the same as for `ref`: components of the tenant, then of the platform.
+            let levels = [one.instance.tenant.as_str(), "platform"];
+            let found = levels
+                .into_iter()
+                .find_map(|tenant| by_module.get(&(tenant, name.value.as_str())));
+            // A component with the name of the module may replace it.
+            let is_replacement = |other: &Use<'_>| {
+                other.instance.component == name.value && levels.contains(&other.instance.tenant.as_str())
+            };
+            if found.is_none() && !uses.iter().any(is_replacement) {
+                diagnostics.push(missing(one, name, requirement));
+            }
+            for other in found.into_iter().flatten() {
+                if !std::ptr::eq(*other, one) {
+                    check_version(one, other, requirement, modules, diagnostics);
+                }
+            }
+        }
+    }
+}
+
+/// Reports a required module that neither the tenant nor the platform uses.
+fn missing(one: &Use<'_>, name: &Spanned<Text>, requirement: &Spanned<VersionReq>) -> Diagnostic {
+    let reason = match one.tenant {
+        Some(tenant) => format!(
+            "no component of tenant `{}` or of the platform uses it",
+            tenant.name.value
+        ),
+        None => "no component of the platform uses it".to_owned(),
+    };
+    let message = format!(
+        "{} requires `{}` {}, but {reason}",
+        named(one),
+        name.value,
+        requirement.value
+    );
+    Diagnostic::new(Code::UnmetRequirement, message)
+        .at(place_of(one).unwrap_or(one.instance.declared), "used here")
+        .also(name.span, "required here")
+        .help(format!(
+            "add a component with `module: {}@{}`",
+            name.value, requirement.value
+        ))
+}
+
+/// Returns the module with the requirement, or the component, if it has its own resources.
+fn named(one: &Use<'_>) -> String {
+    match module_of(one) {
+        Some(module) => format!("module `{}`", module.document.name.value),
+        None => format!("component `{}`", one.instance.component),
+    }
+}
+
+fn check_version(
+    one: &Use<'_>,
+    other: &Use<'_>,
+    requirement: &Spanned<VersionReq>,
+    modules: &[Module],
+    diagnostics: &mut Diagnostics,
+) {
+    let (Some(used), Some(place)) = (module_of(other), place_of(other)) else {
+        return;
+    };
+    let (name, version) = (&used.document.name.value, &used.document.version.value);
+    if requirement.value.matches(version) {
+        return;
+    }
+    let message = format!(
+        "{} requires `{name}` {}, but {version} is used",
+        named(one),
+        requirement.value
+    );
+    let diagnostic = Diagnostic::new(Code::UnmetRequirement, message)
+        .at(place_of(one).unwrap_or(one.instance.declared), "used here")
+        .also(requirement.span, "required here")
+        .also(place, format!("{version} is used here"));
+    let fits = modules.iter().any(|module| {
+        module.document.name.value == *name && requirement.value.matches(&module.document.version.value)
+    });
+    diagnostics.push(match fits {
+        true => {
+            let wanted = format!("{name}@{}", requirement.value);
+            diagnostic.replace(place, wanted.clone(), format!("use `{wanted}`"))
+        }
+        false => diagnostic.help(format!(
+            "no available version of `{name}` matches {}: use a version of {} that accepts {version}",
+            requirement.value,
+            named(one)
+        )),
+    });
+}
+
+fn module_of<'a>(one: &Use<'a>) -> Option<&'a Module> {
+    match &one.kind {
+        UseKind::Component { module, .. } => *module,
+        UseKind::Pipeline(_) => None,
+    }
+}
+
+/// Returns the place where a component names its module.
+fn place_of(one: &Use<'_>) -> Option<Span> {
+    let UseKind::Component { component, .. } = &one.kind else {
+        return None;
+    };
+    match &component.recipe {
+        Source::Module { module, .. } => Some(module.span),
+        Source::Own(_) => None,
+    }
+}

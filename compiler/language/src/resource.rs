@@ -1,0 +1,150 @@
+//! Resources with unresolved references. Modules expand to them, and the later phases use them.
+
+use terrace_artifact::{Address, Class, Text};
+use terrace_syntax::source::Span;
+
+use crate::value::term::{Reference, Term};
+
+/// One resource of one component.
+#[derive(Clone, Debug)]
+pub struct Resource {
+    /// The address in the platform.
+    pub address: Address,
+    /// The type of the resource.
+    pub kind: ResourceKind,
+    /// The properties of a CloudFormation resource, or the whole Kubernetes object with `apiVersion` and `kind`.
+    pub body: Term,
+    /// The values of `depends_on`: names in the same component.
+    pub depends_on: Vec<(Text, Span)>,
+    /// Attributes of a CloudFormation resource, such as `DeletionPolicy`.
+    pub attributes: Vec<(Text, Term)>,
+    /// Whether deleting the resource loses data.
+    pub holds_data: bool,
+    /// Whether only principals in policies of the platform may use the contents.
+    pub granted_only: bool,
+    /// The key that declares the resource, in its module or in the stack.
+    pub declared: Span,
+    /// The component of the resource: an index into [`Expanded::instances`].
+    pub instance: usize,
+    /// The number of the CloudFormation stack of the component: 0 is the stack with the name of the component.
+    pub part: u32,
+}
+
+impl Resource {
+    /// Returns a reference to an attribute that has the same meaning in every component.
+    #[inline]
+    pub fn attribute(&self, name: &str, span: Span) -> Term {
+        Reference::of_address(self.address.to_string(), name, span).into()
+    }
+}
+
+/// The type of a resource.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum ResourceKind {
+    /// A CloudFormation type, such as `AWS::S3::Bucket`.
+    CloudFormation(Text),
+    /// A Kubernetes kind, such as `apps/v1` and `Deployment`.
+    Kubernetes {
+        /// Group and version.
+        api_version: Text,
+        /// The kind.
+        kind: Text,
+    },
+}
+
+impl ResourceKind {
+    /// Returns whether a resource of this kind with this body holds data, according to the catalog. A module can override this.
+    pub fn holds_data(&self, body: &Term) -> bool {
+        let data = match self {
+            ResourceKind::CloudFormation(name) => terrace_catalog::data_of_type(name),
+            ResourceKind::Kubernetes { api_version, kind } => {
+                terrace_catalog::data_of_object(api_version, kind, body).data
+            }
+        };
+        data.class == terrace_catalog::DataClass::Data
+    }
+
+    /// Returns the type of a CloudFormation resource.
+    #[inline]
+    pub fn cloudformation(&self) -> Option<&str> {
+        if let ResourceKind::CloudFormation(name) = self {
+            Some(name)
+        } else {
+            None
+        }
+    }
+
+    /// Returns the kind of a Kubernetes object.
+    #[inline]
+    pub fn kubernetes(&self) -> Option<&str> {
+        if let ResourceKind::Kubernetes { kind, .. } = self {
+            Some(kind)
+        } else {
+            None
+        }
+    }
+}
+
+/// The first part of addresses of components without a tenant.
+pub const PLATFORM: &str = "platform";
+
+/// One use of a component or pipeline, for the platform or for one tenant.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    /// The name of the tenant, or `platform`.
+    pub tenant: Text,
+    /// The name of the component.
+    pub component: Text,
+    /// The name of the component in composed names. It does not change: with `moved_from`, it is the earlier name.
+    pub identity: Text,
+    /// The name of the module, if the component uses one.
+    pub module: Option<Text>,
+    /// The base of composed names: `PLATFORM-ENVIRONMENT-TENANT-COMPONENT`, in slugs.
+    pub name: Text,
+    /// The Kubernetes namespace of the objects.
+    pub namespace: Text,
+    /// The name of the Kubernetes target in the environment, if there is one.
+    pub cluster: Option<Text>,
+    /// The name of the AWS target in the environment, if there is one.
+    pub account: Option<Text>,
+    /// The place of the declaration: the `name` of the document.
+    pub declared: Span,
+    /// The outputs for other components.
+    pub outputs: Vec<(Text, Term)>,
+    /// The number of CloudFormation stacks for repeated resources, or 0 if the component is not partitioned.
+    pub divided: u32,
+    /// The names of the modules that the module requires, which `ref` resolves.
+    pub requires: Vec<Text>,
+}
+
+impl Instance {
+    /// Returns the name of a CloudFormation stack of the component.
+    pub fn stack_name(&self, part: u32) -> Text {
+        match part {
+            0 => self.name.clone(),
+            part => format!("{}-{part}", self.name).into(),
+        }
+    }
+}
+
+/// The account, region and class that a resource is deployed to, as far as they are known at compile time.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Place {
+    /// The class of the environment.
+    pub class: Class,
+    /// The account with 12 digits, if the environment has one.
+    pub account: Option<Text>,
+    /// The region, if the environment has one.
+    pub region: Option<Text>,
+    /// Whether schedules and events start pipelines.
+    pub triggers: bool,
+}
+
+/// The result of phase 4: components and their resources, with unresolved references.
+#[derive(Clone, Debug, Default)]
+pub struct Expanded {
+    /// All uses of all components, in order of tenant and name.
+    pub instances: Vec<Instance>,
+    /// The resources, in order of instance and declaration.
+    pub resources: Vec<Resource>,
+}

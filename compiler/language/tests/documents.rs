@@ -1,0 +1,538 @@
+//! The published schemas and the loader agree about every document: both reject a missing, misspelled or mistyped field at
+//! any depth, or both accept it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use jsonschema::Validator;
+use rayon::prelude::*;
+use serde_json::{Map, Value as Json, json};
+use terrace_language::validate::{KINDS, Kind, schema, validate, validate_test};
+use terrace_syntax::diagnostic::{Diagnostic, Diagnostics};
+use terrace_syntax::node::Node;
+use terrace_syntax::source::Files;
+use terrace_syntax::yaml::read;
+
+/// A kind with its schema, and with documents that use every field of the schema.
+struct Case {
+    kind: &'static str,
+    schema: Json,
+    validator: Validator,
+    documents: Vec<Json>,
+}
+
+fn cases() -> Vec<Case> {
+    let kinds = KINDS.into_iter().filter(|kind| *kind != "stack");
+    kinds
+        .map(|kind| {
+            let schema = json_of(kind);
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/documents/{kind}.yaml"));
+            let text = std::fs::read_to_string(&path).unwrap();
+            let (nodes, _, diagnostics) = load(&text);
+            assert!(diagnostics.is_empty(), "{kind}: {diagnostics:#?}");
+            let documents = nodes.iter().map(|node| node.to_value().to_json()).collect();
+            Case {
+                kind,
+                validator: validator(&schema),
+                schema,
+                documents,
+            }
+        })
+        .collect()
+}
+
+fn validator(schema: &Json) -> Validator {
+    jsonschema::draft7::options()
+        .should_validate_formats(true)
+        .build(schema)
+        .unwrap()
+}
+
+fn json_of(kind: &str) -> Json {
+    serde_json::from_str(schema(kind).unwrap()).unwrap()
+}
+
+fn load(text: &str) -> (Vec<Node>, Files, Vec<Diagnostic>) {
+    let (mut files, mut diagnostics) = (Files::default(), Diagnostics::new());
+    let nodes = read("a.yaml", text.as_bytes(), &mut files, &mut diagnostics);
+    (nodes, files, diagnostics.into_sorted())
+}
+
+/// Returns the diagnostics of the loader for a document, as `code: text of the span`.
+fn verdict(kind: &str, document: &str) -> Vec<String> {
+    let (nodes, files, syntax_errors) = load(document);
+    assert!(syntax_errors.is_empty(), "{document}: {syntax_errors:#?}");
+    let mut diagnostics = Diagnostics::new();
+    for node in &nodes {
+        let valid = match kind {
+            "module-test" => validate_test(node, &files, &mut diagnostics),
+            _ => validate(node, &files, &mut diagnostics).is_some(),
+        };
+        assert_eq!(valid, !diagnostics.has_errors(), "{document}");
+    }
+    let place = |d: &Diagnostic| files.text(d.primary.as_ref().unwrap().span).to_owned();
+    diagnostics
+        .into_sorted()
+        .iter()
+        .map(|d| format!("{}: {}", d.code.slug(), place(d)))
+        .collect()
+}
+
+/// Returns the document with one value changed, for every value and every change.
+fn mutations(json: &Json) -> Vec<(String, Json)> {
+    let others = [
+        json!(null),
+        json!(true),
+        json!(5),
+        json!(-1),
+        json!(1.5),
+        json!(""),
+        json!("Some words"),
+        json!("{{ name }}"),
+        json!([]),
+        json!(["a"]),
+        json!({}),
+        json!({"a": 1}),
+    ];
+    let mut mutated: Vec<(String, Json)> = others
+        .iter()
+        .filter(|other| *other != json)
+        .map(|other| (format!("= {other}"), other.clone()))
+        .collect();
+    match json {
+        Json::Object(map) => {
+            for (key, value) in map {
+                let rebuilt = |replace: &dyn Fn(&mut Map<String, Json>)| {
+                    let mut other = Map::new();
+                    for (k, v) in map {
+                        if k == key {
+                            replace(&mut other);
+                        } else {
+                            other.insert(k.clone(), v.clone());
+                        }
+                    }
+                    Json::Object(other)
+                };
+                mutated.push((format!(".{key} missing"), rebuilt(&|_| {})));
+                for misspelled in [format!("{key}x"), key.to_uppercase()] {
+                    let with = |other: &mut Map<String, Json>| {
+                        other.insert(misspelled.clone(), value.clone());
+                    };
+                    mutated.push((format!(".{key} misspelled {misspelled}"), rebuilt(&with)));
+                }
+                for (path, changed) in mutations(value) {
+                    let with = |other: &mut Map<String, Json>| {
+                        other.insert(key.clone(), changed.clone());
+                    };
+                    mutated.push((format!(".{key}{path}"), rebuilt(&with)));
+                }
+            }
+        }
+        Json::Array(items) => {
+            for (i, item) in items.iter().enumerate() {
+                let with = |changed: Option<Json>| {
+                    let mut other = items.clone();
+                    other.splice(i..=i, changed);
+                    Json::Array(other)
+                };
+                mutated.push((format!("[{i}] missing"), with(None)));
+                mutated.push((format!("[{i}] twice"), {
+                    let mut other = items.clone();
+                    other.push(item.clone());
+                    Json::Array(other)
+                }));
+                mutated.extend(
+                    mutations(item)
+                        .into_iter()
+                        .map(|(path, changed)| (format!("[{i}]{path}"), with(Some(changed)))),
+                );
+            }
+        }
+        _ => {}
+    }
+    mutated
+}
+
+#[test]
+fn both_accept_documents_that_use_every_field() {
+    let stack = validator(&json_of("stack"));
+    for case in cases() {
+        for document in &case.documents {
+            let errors: Vec<_> = case
+                .validator
+                .iter_errors(document)
+                .map(|e| e.to_string())
+                .collect();
+            assert_eq!(errors, Vec::<String>::new(), "{}", case.kind);
+            assert!(
+                case.kind == "module-test" || stack.is_valid(document),
+                "{}",
+                case.kind
+            );
+            assert_eq!(
+                verdict(case.kind, &document.to_string()),
+                Vec::<String>::new(),
+                "{document:#}"
+            );
+        }
+    }
+}
+
+#[test]
+fn both_agree_about_missing_misspelled_and_mistyped_fields() {
+    let stack = validator(&json_of("stack"));
+    for case in cases() {
+        let all: Vec<_> = case.documents.iter().flat_map(mutations).collect();
+        let refused = AtomicUsize::new(0);
+        // An empty file contains no document, and a schema for editors treats it as an unfinished one.
+        all.par_iter()
+            .filter(|(_, mutated)| !mutated.is_null())
+            .for_each(|(what, mutated)| {
+                let published = case.validator.is_valid(mutated);
+                let reported = verdict(case.kind, &mutated.to_string());
+                let why = case.validator.validate(mutated);
+                assert_eq!(
+                    published,
+                    reported.is_empty(),
+                    "{}{what}: {reported:?}\n{why:#?}",
+                    case.kind
+                );
+                if case.kind != "module-test" {
+                    assert_eq!(
+                        stack.is_valid(mutated),
+                        published,
+                        "{}{what}, as any document",
+                        case.kind
+                    );
+                }
+                refused.fetch_add(usize::from(!published), Ordering::Relaxed);
+            });
+        let refused = refused.into_inner();
+        assert!(
+            2 * refused > all.len() && refused < all.len(),
+            "{}: {refused} of {}",
+            case.kind,
+            all.len()
+        );
+    }
+}
+
+#[test]
+fn both_reject_fields_and_kinds_of_later_versions() {
+    let mut tried = BTreeSet::new();
+    for case in cases() {
+        let properties = case.schema["properties"].as_object().unwrap();
+        for (key, property) in properties
+            .iter()
+            .filter(|(_, p)| p.get("x-not-in-this-version").is_some())
+        {
+            assert_eq!(property["not"], json!({}), "{key}");
+            let mut document = case.documents[0].clone();
+            document[key] = json!({"anything": 1});
+            assert!(!case.validator.is_valid(&document), "{key}");
+            assert_eq!(
+                verdict(case.kind, &document.to_string()),
+                [format!("not-in-this-version: \"{key}\"")]
+            );
+            tried.insert(key.clone());
+        }
+    }
+    assert_eq!(
+        tried.into_iter().collect::<Vec<_>>(),
+        ["access", "compliance", "strategy"]
+    );
+    for kind in ["Dataset", "Connector", "Policy"] {
+        let document = json!({"kind": kind, "name": "a"});
+        assert!(!jsonschema::draft7::is_valid(&json_of("stack"), &document));
+        assert_eq!(
+            verdict("", &document.to_string()),
+            [format!("not-in-this-version: \"{kind}\"")]
+        );
+    }
+}
+
+/// Adjusts the references of a schema that becomes a definition in another schema.
+fn moved(json: &Json, kind: &str) -> Json {
+    match json {
+        Json::Object(map) => map
+            .iter()
+            .map(|(key, value)| match (key.as_str(), value.as_str()) {
+                ("$ref", Some(target)) => (
+                    key.clone(),
+                    format!("#/definitions/{kind}{}", &target[1..]).into(),
+                ),
+                _ => (key.clone(), moved(value, kind)),
+            })
+            .collect(),
+        Json::Array(items) => items.iter().map(|item| moved(item, kind)).collect(),
+        _ => json.clone(),
+    }
+}
+
+/// Records every property of the schema that a document uses, by the JSON pointer of the property's schema.
+fn mark(case: &Case, pointer: &str, document: &Json, seen: &mut BTreeSet<String>) {
+    let Some(schema) = case.schema.pointer(pointer).and_then(Json::as_object) else {
+        return;
+    };
+    if let Some(target) = schema.get("$ref").and_then(Json::as_str) {
+        return mark(case, &target[1..], document, seen);
+    }
+    let fits = |pointer: &str| {
+        let mut whole = case.schema.clone();
+        whole
+            .as_object_mut()
+            .unwrap()
+            .retain(|key, _| !matches!(key.as_str(), "$schema" | "$id"));
+        let whole = json!({"allOf": [{"$ref": format!("#/definitions/whole{pointer}")}], "definitions": {"whole": moved(&whole, "whole")}});
+        jsonschema::draft7::is_valid(&whole, document)
+    };
+    if let Some(map) = document.as_object() {
+        let properties = schema.get("properties").and_then(Json::as_object);
+        for (key, value) in map {
+            if properties.is_some_and(|properties| properties.contains_key(key)) {
+                seen.insert(format!("{pointer}/properties/{key}"));
+                mark(case, &format!("{pointer}/properties/{key}"), value, seen);
+            } else {
+                mark(case, &format!("{pointer}/additionalProperties"), value, seen);
+            }
+        }
+    }
+    for item in document.as_array().into_iter().flatten() {
+        mark(case, &format!("{pointer}/items"), item, seen);
+    }
+    for keyword in ["allOf", "anyOf"] {
+        for i in 0..schema.get(keyword).and_then(Json::as_array).map_or(0, Vec::len) {
+            let inner = format!("{pointer}/{keyword}/{i}");
+            if keyword == "allOf" || fits(&inner) {
+                mark(case, &inner, document, seen);
+            }
+        }
+    }
+    if schema.contains_key("if") {
+        let next = if fits(&format!("{pointer}/if")) {
+            "then"
+        } else {
+            "else"
+        };
+        mark(case, &format!("{pointer}/{next}"), document, seen);
+    }
+}
+
+/// Collects the JSON pointers of all properties that a document may use.
+fn declared(json: &Json, pointer: &str, pointers: &mut BTreeSet<String>) {
+    let Some(map) = json.as_object() else {
+        for (i, item) in json.as_array().into_iter().flatten().enumerate() {
+            declared(item, &format!("{pointer}/{i}"), pointers);
+        }
+        return;
+    };
+    // An `else` without `then` only offers completions in editors. No valid document has its keys.
+    let offered = !map.contains_key("then");
+    for (key, value) in map.iter().filter(|(key, _)| !(offered && *key == "else")) {
+        // No property is named `not`, `if` or `properties`, so these keys are always keywords.
+        if key == "properties" {
+            for (name, property) in value.as_object().unwrap() {
+                if property.get("not").is_none() {
+                    pointers.insert(format!("{pointer}/properties/{name}"));
+                    declared(property, &format!("{pointer}/properties/{name}"), pointers);
+                }
+            }
+        } else if !matches!(
+            key.as_str(),
+            "if" | "not" | "oneOf" | "default" | "examples" | "enum" | "const"
+        ) {
+            declared(value, &format!("{pointer}/{key}"), pointers);
+        }
+    }
+}
+
+#[test]
+fn the_test_documents_use_every_property_of_the_schemas() {
+    for case in cases() {
+        let (mut seen, mut all) = (BTreeSet::new(), BTreeSet::new());
+        for document in &case.documents {
+            mark(&case, "", document, &mut seen);
+        }
+        declared(&case.schema, "", &mut all);
+        let unused: Vec<_> = all.difference(&seen).collect();
+        assert!(unused.is_empty(), "{}: {unused:#?}", case.kind);
+        assert!(!all.is_empty());
+    }
+}
+
+#[test]
+fn the_schemas_are_valid_and_the_stack_schema_contains_them() {
+    for kind in KINDS {
+        assert!(jsonschema::meta::is_valid(&json_of(kind)), "{kind}");
+    }
+    let mut stack = json_of("stack");
+    let names = Kind::ALL.map(Kind::as_str);
+    stack["properties"]["kind"]["enum"] = json!(names);
+    stack["allOf"] = names
+        .iter()
+        .map(|kind| {
+            json!({"if": {"required": ["kind"], "properties": {"kind": {"const": kind}}},
+                "then": {"$ref": format!("#/definitions/{kind}")}})
+        })
+        .collect();
+    stack["definitions"] = names
+        .iter()
+        .map(|kind| {
+            let mut one = json_of(kind);
+            one.as_object_mut()
+                .unwrap()
+                .retain(|key, _| !matches!(key.as_str(), "$schema" | "$id"));
+            ((*kind).to_owned(), moved(&one, kind))
+        })
+        .collect();
+    let text = serde_json::to_string_pretty(&stack).unwrap() + "\n";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas/stack.schema.json");
+    expect_test::expect_file![path].assert_eq(&text);
+}
+
+#[track_caller]
+fn check(document: &str, expected: &[&str]) {
+    assert_eq!(verdict("", document), expected, "{document}");
+}
+
+#[test]
+fn reports_all_errors_of_a_document_at_their_spans() {
+    check("", &[]);
+    check("kind: Tenant\nname: a\nteir: basic\n", &["unknown-key: teir"]);
+    check("kind: Tenant\nname: a\n", &["missing-field: Tenant"]);
+    check("name: a\nkynd: Tenant\n", &["missing-field: name"]);
+    check("- kind: Tenant\n", &["wrong-type: "]);
+    check("kind: Tennant\nname: a\n", &["unknown-kind: Tennant"]);
+    check("kind: 5\n", &["wrong-type: 5"]);
+    check(
+        "kind: Tenant\nname: a\ntier: gold\nmax_concurrent_jobs: '5'\n",
+        &["unknown-tier: gold", "wrong-type: '5'"],
+    );
+    check("kind: Tenant\nname: A B\ntier: basic\n", &["invalid-value: A B"]);
+    check(
+        "kind: Tenant\nname: a\ntier: custom\n",
+        &["missing-field: Tenant"],
+    );
+    check(
+        "kind: Tenant\nname: a\ntier: basic\nresource_pool: {scale_factor: 0}\n",
+        &["missing-field: resource_pool", "invalid-value: 0"],
+    );
+    check(
+        "kind: Tenant\nname: a\ntier: basic\nstorage_quota: 500\n",
+        &["wrong-unit: 500"],
+    );
+    check(
+        "kind: Tenant\nname: a\ntier: basic\nstorage_quota: 5 parsecs\n",
+        &["wrong-unit: 5 parsecs"],
+    );
+    check(
+        "kind: Tenant\nname: a\ntier: basic\nenvironments: [x, y, x]\n",
+        &["invalid-value: x"],
+    );
+    check(
+        "kind: Tenant\nname: a\ntier: basic\nenvironments:\n",
+        &["wrong-type: environments"],
+    );
+    check(
+        "kind: Tenant\nname: a\ntier: basic\noverrides: {Airflow: {a: 1}}\n",
+        &["invalid-value: Airflow"],
+    );
+    check(
+        "kind: Environment\nname: a\nclass: testing\naws: {account: 111122223333, region: x}\n",
+        &["wrong-type: 111122223333", "invalid-value: x"],
+    );
+    check(
+        "kind: Environment\nname: a\nclass: testing\ndirectory: out\naws: {account: '111122223333', region: eu-west-1}\n",
+        &["invalid-value: aws"],
+    );
+    check(
+        "kind: Platform\nname: a\nmodules: ['git@example.com:a/b']\n",
+        &["not-in-this-version: 'git@example.com:a/b'"],
+    );
+    check(
+        "kind: Platform\nname: a\nmodules: [{git: x}]\n",
+        &["not-in-this-version: {git: x}"],
+    );
+}
+
+#[test]
+fn distinguishes_a_missing_choice_from_a_misspelled_key() {
+    check("kind: Component\nname: a\n", &["missing-field: Component"]);
+    check("kind: Component\nname: a\nmodul: b\n", &["unknown-key: modul"]);
+    check(
+        "kind: Component\nname: a\nmodule: b\nresources: {}\n",
+        &["invalid-value: resources"],
+    );
+    check(
+        "kind: Component\nname: a\nresources: {}\ninputs: {}\n",
+        &["invalid-value: inputs"],
+    );
+    check(
+        "kind: Component\nname: a\nmodule: b\ntenants: {tiers: [basic]}\n",
+        &["unknown-key: tiers"],
+    );
+    check(
+        "kind: Component\nname: a\nmodule: b\ntenants: everyone\n",
+        &["unknown-value: everyone"],
+    );
+    check(
+        "kind: Component\nname: a\nmodule: b@@1\n",
+        &["invalid-value: b@@1"],
+    );
+    check(
+        "kind: Component\nname: a\nresources: {x: {typ: v1/ConfigMap}}\n",
+        &["missing-field: x"],
+    );
+    check(
+        "kind: Component\nname: a\nresources: {x: {type: ConfigMap}}\n",
+        &["invalid-value: ConfigMap"],
+    );
+    check(
+        "kind: Component\nname: a\nresources: {x: {type: AWS::S3::Bucket, spec: {}}}\n",
+        &["unknown-key: spec"],
+    );
+    check(
+        "kind: Component\nname: a\nresources: {x: {type: v1/ConfigMap, apiVersion: v1}}\n",
+        &["invalid-value: apiVersion"],
+    );
+    let steps = |body: &str| format!("kind: Pipeline\nname: a\nsteps:\n  - load: {body}\n");
+    check(&steps("{lambdaa: x}"), &["unknown-key: lambdaa"]);
+    check(&steps("{}"), &["missing-field: load"]);
+    check(&steps("{lambda: x, glue: y}"), &["invalid-value: glue"]);
+    check(&steps("{glue: x, wait: false}"), &[]);
+    check(&steps("{wait: 5 parsecs}"), &["wrong-unit: 5 parsecs"]);
+    check(&steps("{sns: x}"), &["missing-field: load"]);
+    check(
+        &steps("{lambda: x, catch: [{on: [States.ALL]}]}"),
+        &["missing-field: on"],
+    );
+    check(
+        &steps("{lambda: x, retry: {attempts: -1}}"),
+        &["invalid-value: -1"],
+    );
+    check(
+        &steps("{lambda: x, timeout: '{{ inputs.timeout }}'}"),
+        &["wrong-unit: '{{ inputs.timeout }}'"],
+    );
+    check(
+        "kind: Pipeline\nname: a\nsteps:\n  - load: {lambda: x}\n    save: {lambda: y}\n",
+        &["invalid-value: load"],
+    );
+    check(
+        "kind: Module\nname: a\nversion: 1.0.0\nsummary: b\ninputs: {x: {type: intger}}\n",
+        &["unknown-value: intger"],
+    );
+    check(
+        "kind: Module\nname: a\nversion: 1.0.0\nsummary: b\ninputs: {x: {type: duration, minimum: 5}}\n",
+        &["wrong-unit: 5"],
+    );
+    check(
+        "kind: Module\nname: a\nversion: 1.0.0\nsummary: b\ninputs: {x: {type: string, pattern: '(a'}}\n",
+        &["invalid-value: '(a'"],
+    );
+    check(
+        "kind: Module\nname: a\nversion: 1.0\nsummary: b\n",
+        &["wrong-type: 1.0"],
+    );
+}
