@@ -9,7 +9,7 @@ use terrace_deployer_model::failure::{Failure, FailureKind};
 use super::account::Account;
 use super::change_set::ChangeSet;
 use super::events::{StackEvent, name_of};
-use super::status::{self, Standing};
+use super::status::{self, StackState};
 
 /// A problem that CloudFormation reports for a resource.
 struct Cause {
@@ -51,7 +51,7 @@ impl Account {
             FailureKind::NotReady { why },
             format!("`{name}` {}", ended(outcome)),
         );
-        let hint = if status::standing(outcome) == Standing::Stuck || causes.is_empty() {
+        let hint = if status::state_of_status(outcome) == StackState::Stuck || causes.is_empty() {
             Some(status::way_out(outcome, name, &self.region))
         } else {
             causes.iter().find_map(hint)

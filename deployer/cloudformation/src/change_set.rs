@@ -18,7 +18,7 @@ use super::bucket::Body;
 use super::events::name_of;
 use super::losses;
 use super::record::{Observed, change_set_name};
-use super::status::Standing;
+use super::status::StackState;
 use super::template;
 
 /// A change set that can be executed, or that CloudFormation reported as empty.
@@ -139,7 +139,7 @@ impl Account {
             true => self.describe(&set.stack_id).await?,
             false => None,
         };
-        if created.is_none_or(|created| created.standing() != Standing::Empty) {
+        if created.is_none_or(|created| created.state_of_status() != StackState::Empty) {
             return Ok(());
         }
         // Another user may have created a change set in the empty stack. The stack is theirs then.
@@ -363,7 +363,7 @@ pub(super) fn refuse_unplanned_changes(
         let kept = resource.is_some_and(|old| template::keeps(old, "UpdateReplacePolicy").is_some());
         let address = stack.members.get(id).map(|member| &member.address);
         let approved = address.is_some_and(|address| approved.contains(address));
-        let unplanned = if removes && !matches!(action, Action::Delete | Action::Release) {
+        let unplanned = if removes && !matches!(action, Action::Delete | Action::Retain) {
             Some("would delete")
         } else if replaces && action != Action::Replace {
             Some("would replace")

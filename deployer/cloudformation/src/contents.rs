@@ -60,7 +60,7 @@ impl Account {
             }
         }
         let contents = self.contents_among(&deleted, observed).await?;
-        change.take_along(contents, &[]);
+        change.delete_contents(contents, &[]);
         change.notes.extend(taken_over);
         Ok(change)
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use terrace_artifact::{Artifact, ArtifactId, Stack, Text};
-use terrace_deployer_model::backend::{Look, Ticket, Write};
+use terrace_deployer_model::backend::{Observation, Ticket, Write};
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::journal::Journal;
 use terrace_deployer_model::live::Live;
@@ -13,15 +13,15 @@ use terrace_deployer_model::plan::Action;
 use terrace_deployer_model::values::{Late, Values};
 
 use super::account::Account;
-use super::begun::Begun;
 use super::change_set::{ChangeSet, Desired, Template, refuse_unplanned_changes};
 use super::difference;
 use super::events::progress;
-use super::evidence::Review;
+use super::evidence::PendingChangeSet;
 use super::guards::Guards;
 use super::observe::Known;
 use super::record::{Observed, Record, STACK_TAG, stack_name, tags};
-use super::status::{self, Standing};
+use super::started_operation::StartedOperation;
+use super::status::{self, StackState};
 use super::template;
 
 impl Account {
@@ -42,16 +42,16 @@ impl Account {
             .map(|live| Observed::from_value(&live.value))
             .unwrap_or_default();
         let found = self.to_write(write, stack, &live, label).await?;
-        let creates = match found.as_ref().map(Record::standing) {
-            None | Some(Standing::Gone | Standing::Empty) => true,
-            Some(Standing::Steady) => false,
-            Some(Standing::Ruined | Standing::Busy) => {
+        let creates = match found.as_ref().map(Record::state_of_status) {
+            None | Some(StackState::Gone | StackState::Empty) => true,
+            Some(StackState::Steady) => false,
+            Some(StackState::Ruined | StackState::Busy) => {
                 let record = found.unwrap_or_default();
                 return Err(self
                     .first_cause(&record.id, &record.status, Some(stack), &BTreeMap::new())
                     .await);
             }
-            Some(Standing::Stuck) => return Err(self.stuck(&found.unwrap_or_default())),
+            Some(StackState::Stuck) => return Err(self.stuck(&found.unwrap_or_default())),
         };
         let desired = Desired {
             name: &stack.name,
@@ -70,7 +70,7 @@ impl Account {
             );
             return Err(Failure::new(FailureKind::Stale, message));
         }
-        let mut begun = Begun {
+        let mut started_operation = StartedOperation {
             stack_id: found.as_ref().map(|record| record.id.clone()).unwrap_or_default(),
             // For a stack that does not exist yet, the status alone shows whether the operation has started.
             updated: found
@@ -84,19 +84,19 @@ impl Account {
             policy: (difference::policy(live.policy.as_ref()) != difference::policy(stack.policy.as_ref()))
                 .then(|| difference::policy(stack.policy.as_ref())),
             adopted,
-            ..Begun::default()
+            ..StartedOperation::default()
         };
         // An operation that was running when the plan was made may have ended differently than predicted.
-        let was_busy = live.record.standing() == Standing::Busy;
+        let was_busy = live.record.state_of_status() == StackState::Busy;
         if !is_deployed && (creates || was_busy || difference::needs_change_set(write.change)) {
             let set = self.create_change_set(&desired, name).await?;
-            begun.stack_id = set.stack_id.clone();
+            started_operation.stack_id = set.stack_id.clone();
             if set.changes.is_some() {
-                self.carry_out(write, stack, &desired, &set, &live, &mut begun)
+                self.carry_out(write, stack, &desired, &set, &live, &mut started_operation)
                     .await?;
             }
         }
-        Ok(begun.into_ticket())
+        Ok(started_operation.into_ticket())
     }
 
     /// Waits until no operation runs on the stack to write, and returns it. This is the stack that the plan observed. If the plan
@@ -111,10 +111,10 @@ impl Account {
         let may_continue = || write.journal.may_write();
         if write.live.is_some() {
             let found = self.at_rest(&live.record.id, may_continue).await?;
-            match found.filter(|record| record.standing() != Standing::Gone) {
+            match found.filter(|record| record.state_of_status() != StackState::Gone) {
                 Some(record) => return Ok(Some(record)),
                 // The plan observed a stack that was being deleted.
-                None if live.record.standing() == Standing::Busy => {}
+                None if live.record.state_of_status() == StackState::Busy => {}
                 None => {
                     let message = format!(
                         "another user deleted stack `{}` after the plan was made",
@@ -125,7 +125,7 @@ impl Account {
             }
         }
         let found = self.at_rest(&stack.name, may_continue).await?;
-        let Some(record) = found.filter(|record| record.standing() != Standing::Gone) else {
+        let Some(record) = found.filter(|record| record.state_of_status() != StackState::Gone) else {
             return Ok(None);
         };
         self.refuse_foreign_change_set(&record, label).await?;
@@ -134,10 +134,10 @@ impl Account {
 
     /// Fails if a change set of another user waits in a stack without resources.
     async fn refuse_foreign_change_set(&self, record: &Record, label: &str) -> Result<(), Failure> {
-        if record.standing() != Standing::Empty {
+        if record.state_of_status() != StackState::Empty {
             return Ok(());
         }
-        let Review::Somebodys(set) = self.review(record, label).await? else {
+        let PendingChangeSet::Foreign(set) = self.review(record, label).await? else {
             return Ok(());
         };
         let message = format!(
@@ -156,7 +156,7 @@ impl Account {
         desired: &Desired<'_>,
         set: &ChangeSet,
         live: &Observed,
-        begun: &mut Begun,
+        started_operation: &mut StartedOperation,
     ) -> Result<(), Failure> {
         let changes = set.changes.as_deref().unwrap_or_default();
         if let Err(failure) = refuse_unplanned_changes(changes, write.change, live, stack, write.approved) {
@@ -171,7 +171,7 @@ impl Account {
             write.journal.write(note).await?;
         }
         // The old policy may deny the change that the user has approved. The desired policy is set after the update.
-        let must_be_relaxed = begun.policy.is_some() || write.change.approvals().next().is_some();
+        let must_be_relaxed = started_operation.policy.is_some() || write.change.approvals().next().is_some();
         if live.policy.is_some() && must_be_relaxed {
             let before = Guards {
                 protected: false,
@@ -182,10 +182,10 @@ impl Account {
                 write.journal.write(note).await?;
             }
             self.set_policy(&set.stack_id, &difference::allow_all()).await?;
-            begun.policy = Some(difference::policy(stack.policy.as_ref()));
+            started_operation.policy = Some(difference::policy(stack.policy.as_ref()));
         }
         self.execute(set).await?;
-        begun.deploys = true;
+        started_operation.deploys = true;
         Ok(())
     }
 
@@ -198,11 +198,11 @@ impl Account {
     ) -> Result<Ticket, Failure> {
         let observed = Observed::from_value(&live.value);
         let id = &observed.record.id;
-        let ticket = Begun {
+        let ticket = StartedOperation {
             stack_id: id.clone(),
             deploys: true,
             addresses: observed.addresses.clone(),
-            ..Begun::default()
+            ..StartedOperation::default()
         }
         .into_ticket();
         // A stack can be deleted during its creation, but not during an update.
@@ -211,14 +211,14 @@ impl Account {
             let Some(now) = self.describe(id).await? else {
                 return Ok(ticket);
             };
-            let waits = now.standing() == Standing::Busy
+            let waits = now.state_of_status() == StackState::Busy
                 && !matches!(&*now.status, "DELETE_IN_PROGRESS" | "CREATE_IN_PROGRESS");
             if !waits {
                 break now;
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         };
-        if now.standing() == Standing::Gone || now.status == "DELETE_IN_PROGRESS" {
+        if now.state_of_status() == StackState::Gone || now.status == "DELETE_IN_PROGRESS" {
             return Ok(ticket);
         }
         self.refuse_foreign_change_set(&now, label).await?;
@@ -244,43 +244,47 @@ impl Account {
         artifact: Option<&Artifact>,
         ticket: &Ticket,
         label: &str,
-    ) -> Result<Look, Failure> {
-        let begun = Begun::of(ticket);
+    ) -> Result<Observation, Failure> {
+        let started_operation = StartedOperation::of(ticket);
         // A stack that needed no write may have no id in its ticket.
-        let name_or_id = if begun.stack_id.is_empty() {
+        let name_or_id = if started_operation.stack_id.is_empty() {
             stack_name(id)
         } else {
-            &begun.stack_id
+            &started_operation.stack_id
         };
         let found = self.describe(name_or_id).await?;
-        let found = found.filter(|record| record.standing() != Standing::Gone);
-        if begun.releases {
-            return self.look_released(found, &begun).await;
+        let found = found.filter(|record| record.state_of_status() != StackState::Gone);
+        if started_operation.releases {
+            return self.look_released(found, &started_operation).await;
         }
         let Some(record) = found else {
             return Ok(match artifact {
-                None => Look::Gone,
+                None => Observation::Gone,
                 Some(_) => {
                     let kind = FailureKind::NotReady {
                         why: "another user deleted it".to_owned(),
                     };
-                    Look::Failed(Failure::new(kind, "the stack no longer exists"))
+                    Observation::Failed(Failure::new(kind, "the stack no longer exists"))
                 }
             });
         };
         let stack = artifact.and_then(Artifact::stack);
         let total = stack.map_or(0, |stack| template::resources(&stack.template).count());
-        match record.standing() {
-            Standing::Busy => {
+        match record.state_of_status() {
+            StackState::Busy => {
                 let events = self.operation(&record.id).await?;
-                return Ok(Look::Waiting(progress(
+                return Ok(Observation::Waiting(progress(
                     &record.id,
                     &record.status,
                     total,
                     &events,
                 )));
             }
-            Standing::Empty => return Ok(Look::Waiting("the operation has not started yet".to_owned())),
+            StackState::Empty => {
+                return Ok(Observation::Waiting(
+                    "the operation has not started yet".to_owned(),
+                ));
+            }
             _ => {}
         }
         let Some(stack) = stack else {
@@ -289,32 +293,39 @@ impl Account {
                 let kind = FailureKind::NotReady {
                     why: record.reason.to_string(),
                 };
-                return Ok(Look::Failed(Failure::new(
+                return Ok(Observation::Failed(Failure::new(
                     kind,
                     format!("`{}` could not be deleted", record.name),
                 )));
             }
             if record.status != "DELETE_FAILED" {
-                return Ok(Look::Waiting("the deletion has not started yet".to_owned()));
+                return Ok(Observation::Waiting(
+                    "the deletion has not started yet".to_owned(),
+                ));
             }
             let cause = self
-                .first_cause(&record.id, &record.status, None, &begun.addresses)
+                .first_cause(&record.id, &record.status, None, &started_operation.addresses)
                 .await;
-            return Ok(Look::Failed(cause));
+            return Ok(Observation::Failed(cause));
         };
         // For a moment after the request, a stack still has the status of the previous operation.
-        if begun.deploys && !begun.updated.is_empty() && record.updated == begun.updated {
-            return Ok(Look::Waiting("the operation has not started yet".to_owned()));
+        if started_operation.deploys
+            && !started_operation.updated.is_empty()
+            && record.updated == started_operation.updated
+        {
+            return Ok(Observation::Waiting(
+                "the operation has not started yet".to_owned(),
+            ));
         }
         let good = matches!(&*record.status, "CREATE_COMPLETE" | "UPDATE_COMPLETE")
-            || (!begun.deploys && record.standing() == Standing::Steady);
+            || (!started_operation.deploys && record.state_of_status() == StackState::Steady);
         if !good {
             let cause = self
                 .first_cause(&record.id, &record.status, Some(stack), &BTreeMap::new())
                 .await;
-            return Ok(Look::Failed(cause));
+            return Ok(Observation::Failed(cause));
         }
-        self.settle(id, stack, record, &begun, label).await
+        self.settle(id, stack, record, &started_operation, label).await
     }
 
     /// Sets the guards of a stack and returns its live state. CloudFormation rejects guards during an operation.
@@ -323,24 +334,24 @@ impl Account {
         id: &ArtifactId,
         stack: &Stack,
         mut record: Record,
-        begun: &Begun,
+        started_operation: &StartedOperation,
         label: &str,
-    ) -> Result<Look, Failure> {
-        if let Some(protection) = begun.protection {
+    ) -> Result<Observation, Failure> {
+        if let Some(protection) = started_operation.protection {
             self.protect(&record.id, protection).await?;
             record.protected = protection;
         }
-        if let Some(policy) = &begun.policy {
+        if let Some(policy) = &started_operation.policy {
             self.set_policy(&record.id, policy).await?;
         }
         let target = id.as_str().split(':').next().unwrap_or_default();
-        let template = match begun.deploys {
+        let template = match started_operation.deploys {
             true => stack.template.clone(),
             false => self.template_of(&record, Some(stack), label).await?,
         };
         let ownership = Ownership::Ours {
             marked: record.tags.get(STACK_TAG).is_some_and(|value| value == label),
-            adopted: begun.adopted || record.is_tagged_adopted(),
+            adopted: started_operation.adopted || record.is_tagged_adopted(),
         };
         let known = Known {
             wanted: Some(stack),
@@ -349,7 +360,7 @@ impl Account {
         let live = self
             .live(&target.into(), record, template, ownership, known)
             .await?;
-        Ok(Look::Settled(Box::new(live)))
+        Ok(Observation::Settled(Box::new(live)))
     }
 
     /// Waits until no operation runs on a stack, and returns it. An interrupted run may have left an operation running. Stops
@@ -364,7 +375,7 @@ impl Account {
             may_continue()?;
             let found = self.describe(name_or_id).await?;
             match &found {
-                Some(record) if record.standing() == Standing::Busy => {
+                Some(record) if record.state_of_status() == StackState::Busy => {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(Duration::from_secs(5));
                 }

@@ -408,7 +408,7 @@ pub(super) fn not_replaced(member: &mut MemberChange) {
 fn removed(stack: &Stack, id: &Text, old: &Value, observed: &Observed) -> MemberChange {
     let reason = "no longer in the template";
     let stays = template::keeps(old, "DeletionPolicy").is_some_and(|policy| policy != "Snapshot");
-    let action = if stays { Action::Release } else { Action::Delete };
+    let action = if stays { Action::Retain } else { Action::Delete };
     let mut change = member(stack, id, old, action, reason);
     change.address = change.address.or_else(|| observed.addresses.get(id).cloned());
     change

@@ -15,13 +15,13 @@ use super::record::{ADOPTED_TAG, Record, STACK_TAG, change_set_name, may_be_ours
 
 /// The owner of a stack in status `REVIEW_IN_PROGRESS`, which contains no resources yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Review {
+pub(super) enum PendingChangeSet {
     /// Terrace created the change set, and was interrupted before it executed it.
     Ours,
     /// The stack has no change set any more.
-    Nobodys,
+    Missing,
     /// A change set of another user waits for review; its name.
-    Somebodys(Text),
+    Foreign(Text),
 }
 
 /// The record of a stack in the state store.
@@ -110,8 +110,8 @@ impl Account {
     }
 
     /// Determines the owner of a stack without resources.
-    pub(super) async fn review(&self, record: &Record, label: &str) -> Result<Review, Failure> {
-        let mut review = Review::Nobodys;
+    pub(super) async fn review(&self, record: &Record, label: &str) -> Result<PendingChangeSet, Failure> {
+        let mut review = PendingChangeSet::Missing;
         for (name, set) in self.change_sets(&record.id).await? {
             let tags = match may_be_ours(&name) {
                 true => self.content_of(&record.id, &set).await?,
@@ -119,9 +119,9 @@ impl Account {
             };
             let is_ours = tags.is_some_and(|tags| tags.get(STACK_TAG).is_some_and(|value| value == label));
             if !is_ours {
-                return Ok(Review::Somebodys(name));
+                return Ok(PendingChangeSet::Foreign(name));
             }
-            review = Review::Ours;
+            review = PendingChangeSet::Ours;
         }
         Ok(review)
     }

@@ -8,7 +8,7 @@ use terrace_deployer_model::live::Live;
 
 use super::account::Account;
 use super::record::{Observed, Record, STACK_TAG};
-use super::status::Standing;
+use super::status::StackState;
 
 /// The guards that a stack must have after a step, whether the step succeeds or fails.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -67,7 +67,7 @@ impl Guards {
 /// Returns whether the guards of a recovery record are restored on a stack. A stack whose creation failed contains nothing to
 /// guard, and its protection would prevent its deletion.
 fn belong_on(record: &Record) -> bool {
-    record.standing() == Standing::Steady || record.status == "DELETE_FAILED"
+    record.state_of_status() == StackState::Steady || record.status == "DELETE_FAILED"
 }
 
 /// Returns a stack as it will be after the guards of a recovery record are restored. Plans are made for this state.

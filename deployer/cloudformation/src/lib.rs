@@ -23,7 +23,6 @@
 //! ```
 
 mod account;
-mod begun;
 mod bootstrap;
 mod bucket;
 mod causes;
@@ -34,7 +33,6 @@ mod difference;
 mod events;
 mod evidence;
 mod guards;
-mod home;
 mod losses;
 mod names;
 mod observe;
@@ -42,6 +40,8 @@ mod preview;
 mod record;
 mod release;
 mod stages;
+mod started_operation;
+mod state_store;
 mod status;
 mod template;
 mod yaml;
@@ -53,7 +53,8 @@ use futures::future::BoxFuture;
 use terrace_artifact::{Artifact, ArtifactId, Asset, Body, Digest, Segment, Stack, Text, Value};
 use terrace_deployer_model::access::Access;
 use terrace_deployer_model::backend::{
-    Backend, Connected, Draft, Going, Intent, Leaving, Look, PreviewOptions, Ticket, Wanted, Write,
+    Backend, Connected, Intent, Observation, PlanDraft, PlannedDeletions, PreviewOptions, RemovedPart,
+    Ticket, Wanted, Write,
 };
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::journal::{Journal, Note};
@@ -62,9 +63,9 @@ use terrace_deployer_model::plan::{Change, Content};
 use terrace_deployer_model::values::Values;
 
 use account::Account;
-use begun::Begun;
-use home::BucketHome;
 use record::Observed;
+use started_operation::StartedOperation;
+use state_store::BucketStateStore;
 
 /// Connects to an account and region. `profile` is the profile that the environment names for its credentials. `label` is the
 /// label of the bundle ([`terrace_artifact::Bundle::label`]).
@@ -79,7 +80,7 @@ pub fn connect<'a>(
         let (_, environment) = label.split_once('.').unwrap_or_default();
         let account = Account::connect(&access.aws, account, region, profile, environment).await;
         let account = Arc::new(account);
-        let home = BucketHome::new(account.clone(), label);
+        let home = BucketStateStore::new(account.clone(), label);
         let backend = CloudFormation {
             account,
             label: label.to_owned(),
@@ -155,7 +156,7 @@ impl Backend for CloudFormation {
 
     fn contents<'a>(
         &'a self,
-        going: &'a Going<'a>,
+        going: &'a PlannedDeletions<'a>,
     ) -> BoxFuture<'a, Result<BTreeMap<ArtifactId, Vec<Content>>, Failure>> {
         Box::pin(async move {
             let mut contents = BTreeMap::new();
@@ -169,11 +170,11 @@ impl Backend for CloudFormation {
         })
     }
 
-    fn obstacles<'a>(&'a self, draft: &'a Draft<'a>) -> BoxFuture<'a, Result<Vec<Failure>, Failure>> {
+    fn obstacles<'a>(&'a self, draft: &'a PlanDraft<'a>) -> BoxFuture<'a, Result<Vec<Failure>, Failure>> {
         Box::pin(self.account.taken_names(draft))
     }
 
-    fn leaving(&self, live: &Live, change: &Change) -> Vec<Leaving> {
+    fn leaving(&self, live: &Live, change: &Change) -> Vec<RemovedPart> {
         stages::leaving(live, change)
     }
 
@@ -226,8 +227,8 @@ impl Backend for CloudFormation {
         Box::pin(async move {
             let stack = stack_of(write.artifact)?;
             self.account.identify().await?;
-            let begun = self.account.deploy(&write, stack, &self.label).await;
-            begun.map_err(|failure| failure.about(None, Some(&stack.origin)))
+            let started_operation = self.account.deploy(&write, stack, &self.label).await;
+            started_operation.map_err(|failure| failure.about(None, Some(&stack.origin)))
         })
     }
 
@@ -253,12 +254,12 @@ impl Backend for CloudFormation {
         })
     }
 
-    fn begun(&self, ticket: &Ticket) -> Option<Text> {
-        Some(Begun::of(ticket).stack_id).filter(|id| !id.is_empty())
+    fn operation_id(&self, ticket: &Ticket) -> Option<Text> {
+        Some(StartedOperation::of(ticket).stack_id).filter(|id| !id.is_empty())
     }
 
     fn unwritten(&self, live: &Live) -> Ticket {
-        Begun::unwritten(live).into_ticket()
+        StartedOperation::unwritten(live).into_ticket()
     }
 
     fn restore<'a>(&'a self, note: &'a Note) -> BoxFuture<'a, Result<(), Failure>> {
@@ -273,7 +274,7 @@ impl Backend for CloudFormation {
         id: &'a ArtifactId,
         artifact: Option<&'a Artifact>,
         ticket: &'a Ticket,
-    ) -> BoxFuture<'a, Result<Look, Failure>> {
+    ) -> BoxFuture<'a, Result<Observation, Failure>> {
         Box::pin(self.account.look(id, artifact, ticket, &self.label))
     }
 }

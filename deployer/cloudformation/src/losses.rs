@@ -26,7 +26,7 @@ pub(super) fn goes(change: &mut Change, member: &mut MemberChange, old: &Value, 
     let (policy, action) = match member.action {
         Action::Replace => ("UpdateReplacePolicy", Action::Replace),
         Action::Update if may_be_replaced(member) => ("UpdateReplacePolicy", Action::Replace),
-        Action::Delete | Action::Release => ("DeletionPolicy", Action::Delete),
+        Action::Delete | Action::Retain => ("DeletionPolicy", Action::Delete),
         _ => return,
     };
     let kept = template::keeps(old, policy);
@@ -35,7 +35,7 @@ pub(super) fn goes(change: &mut Change, member: &mut MemberChange, old: &Value, 
     if let Some(fate) = fate.filter(|_| !(only_perhaps && kept.is_some()))
         && let Some(address) = &member.address
     {
-        change.meets(address, fate);
+        change.record_fate(address, fate);
         member.risk = member.risk.max(fate.risk());
     }
     if let Some(kept) = kept.filter(|_| !only_perhaps) {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use futures::{StreamExt, TryStreamExt};
 use terrace_artifact::{Artifact, ArtifactId, Text, Value};
-use terrace_deployer_model::backend::Draft;
+use terrace_deployer_model::backend::PlanDraft;
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::plan::{Action, MemberChange, Stage, Step};
 use terrace_deployer_model::values::Late;
@@ -84,7 +84,7 @@ impl Holder {
 impl Account {
     /// Returns a failure for each new resource of a plan whose name is taken: by a resource that remains, by a resource that is
     /// deleted only later, or by a bucket that does not belong to this environment.
-    pub(super) async fn taken_names(&self, draft: &Draft<'_>) -> Result<Vec<Failure>, Failure> {
+    pub(super) async fn taken_names(&self, draft: &PlanDraft<'_>) -> Result<Vec<Failure>, Failure> {
         let steps = draft.steps.iter().filter(|step| step.target == *draft.target);
         let created: Vec<(&Step, &MemberChange, Name)> =
             steps.flat_map(|step| created_names(step, draft)).collect();
@@ -130,7 +130,7 @@ impl Account {
 }
 
 /// Returns the names of all resources in the stacks of this environment, and the effect of the plan on these resources.
-fn holders(draft: &Draft<'_>) -> BTreeMap<Name, Holder> {
+fn holders(draft: &PlanDraft<'_>) -> BTreeMap<Name, Holder> {
     let mut steps: BTreeMap<&ArtifactId, Vec<&Step>> = BTreeMap::new();
     for step in draft.steps {
         steps.entry(&step.artifact).or_default().push(step);
@@ -179,7 +179,7 @@ fn fate(logical_id: &Text, resource: &Value, steps: &[&Step]) -> Option<Fate> {
         let member = members.find(|member| member.logical_id == *logical_id);
         let is_deleted_last = whole.is_some() || step.stage == Some(Stage::Second);
         fate = match whole.or(member.map(|member| member.action)) {
-            Some(Action::Release) => Fate::Retained,
+            Some(Action::Retain) => Fate::Retained,
             Some(Action::Delete) if stays("DeletionPolicy") => Fate::Retained,
             Some(Action::Replace) if stays("UpdateReplacePolicy") => Fate::Retained,
             Some(Action::Delete) if is_deleted_last => Fate::DeletedLast,
@@ -191,7 +191,7 @@ fn fate(logical_id: &Text, resource: &Value, steps: &[&Step]) -> Option<Fate> {
 }
 
 /// Returns the names of the resources that a step creates.
-fn created_names<'a>(step: &'a Step, draft: &Draft<'a>) -> Vec<(&'a Step, &'a MemberChange, Name)> {
+fn created_names<'a>(step: &'a Step, draft: &PlanDraft<'a>) -> Vec<(&'a Step, &'a MemberChange, Name)> {
     let Some(stack) = draft.bundle.artifact(&step.artifact).and_then(Artifact::stack) else {
         return Vec::new();
     };

@@ -15,10 +15,10 @@ use terrace_deployer_model::plan::Subject;
 
 use super::account::Account;
 use super::events::name_of;
-use super::evidence::{Recorded, Review};
+use super::evidence::{PendingChangeSet, Recorded};
 use super::guards::with_guards_back;
 use super::record::{Observed, Record, STACK_TAG, change_set_name, stack_name, tags};
-use super::status::Standing;
+use super::status::StackState;
 use super::{contents, template, yaml};
 
 /// The number of stacks that are read in parallel. CloudFormation allows an account a few requests per second.
@@ -175,7 +175,7 @@ impl Account {
             }
         }
         // A stack whose creation was rolled back contains no resources.
-        if matches!(record.standing(), Standing::Empty) || record.status == "ROLLBACK_COMPLETE" {
+        if matches!(record.state_of_status(), StackState::Empty) || record.status == "ROLLBACK_COMPLETE" {
             return Ok(Value::Null);
         }
         let version = (
@@ -183,7 +183,7 @@ impl Account {
             record.updated.clone(),
             record.change_set.clone(),
         );
-        let at_rest = record.standing() != Standing::Busy;
+        let at_rest = record.state_of_status() != StackState::Busy;
         let known = {
             let known = self.templates.lock().unwrap_or_else(PoisonError::into_inner);
             known.get(&version).filter(|_| at_rest).cloned()
@@ -263,16 +263,16 @@ impl Looking<'_> {
             before: before.and_then(Artifact::stack),
         };
         let recorded = Recorded::of(wanted.identities, &id, &record.id);
-        let (ownership, template) = match record.standing() {
-            Standing::Gone => return Ok(None),
-            Standing::Empty => match self.account.review(&record, self.label).await? {
-                Review::Somebodys(set) => {
+        let (ownership, template) = match record.state_of_status() {
+            StackState::Gone => return Ok(None),
+            StackState::Empty => match self.account.review(&record, self.label).await? {
+                PendingChangeSet::Foreign(set) => {
                     let owner = format!("change set {set}");
                     (Ownership::Foreign(Some(owner.into())), Value::Null)
                 }
                 // The next apply creates a desired stack from this state, and deletes any other.
-                Review::Ours if artifact.is_none() => (Ownership::MADE, Value::Null),
-                Review::Ours | Review::Nobodys => return Ok(None),
+                PendingChangeSet::Ours if artifact.is_none() => (Ownership::MADE, Value::Null),
+                PendingChangeSet::Ours | PendingChangeSet::Missing => return Ok(None),
             },
             _ => {
                 let template = self

@@ -16,7 +16,7 @@ use super::change_set::{Desired, Template};
 use super::difference::{creation, difference, field, may_be_replaced, needs_change_set, not_replaced};
 use super::losses;
 use super::record::{Observed, Record, tags};
-use super::status::Standing;
+use super::status::StackState;
 use super::template;
 
 impl Account {
@@ -50,12 +50,12 @@ impl Account {
             ));
         }
         let tags = tags(stack, label, !is_ours || live.ownership.is_adopted());
-        let mut change = match record.standing() {
-            Standing::Gone | Standing::Empty => creation(stack, &parameters, "it does not exist"),
-            Standing::Ruined => ruined(stack, &parameters, live, record),
-            Standing::Stuck => return Err(self.stuck(record)),
-            Standing::Steady => difference(stack, &parameters, &tags, &observed)?,
-            Standing::Busy => {
+        let mut change = match record.state_of_status() {
+            StackState::Gone | StackState::Empty => creation(stack, &parameters, "it does not exist"),
+            StackState::Ruined => ruined(stack, &parameters, live, record),
+            StackState::Stuck => return Err(self.stuck(record)),
+            StackState::Steady => difference(stack, &parameters, &tags, &observed)?,
+            StackState::Busy => {
                 let mut change = difference(stack, &parameters, &tags, &observed)?;
                 let waits = format!("apply waits for it: its status is {}", record.status);
                 if change.action == Action::Keep {
@@ -67,7 +67,7 @@ impl Account {
             }
         };
         // A change set is a write. A plan does not write to a foreign stack, even if the user adopts it.
-        let asks = options.change_set && is_ours && record.standing() == Standing::Steady;
+        let asks = options.change_set && is_ours && record.state_of_status() == StackState::Steady;
         if asks && change.action == Action::Update {
             self.ask(&mut change, stack, &parameters, &tags, &observed)
                 .await?;
@@ -131,7 +131,7 @@ pub(super) fn attribute(attribute: &[Segment], live: &Live, change: Option<&Chan
                     return None;
                 }
             }
-            Action::Create | Action::Replace | Action::Delete | Action::Release => return None,
+            Action::Create | Action::Replace | Action::Delete | Action::Retain => return None,
         }
     }
     observed
@@ -153,7 +153,7 @@ pub(super) fn removal(live: &Live) -> Change {
             address: observed.addresses.get(logical_id).cloned(),
             resource_type: template::resource_type(resource).into(),
             origin: None,
-            action: if stays { Action::Release } else { Action::Delete },
+            action: if stays { Action::Retain } else { Action::Delete },
             reason: "its stack is deleted".to_owned(),
             risk: Risk::None,
             fields: Vec::new(),
@@ -181,9 +181,9 @@ fn unprotect(change: &mut Change, record: &Record) {
 /// Returns why a stack cannot be adopted. Only a stack that can be updated can be adopted: Terrace would have to delete any other
 /// stack first, and does not delete foreign stacks.
 pub(super) fn may_adopt(record: &Record) -> Result<(), String> {
-    let remedy = match record.standing() {
-        Standing::Steady => return Ok(()),
-        Standing::Busy => "make a new plan when the operation has ended",
+    let remedy = match record.state_of_status() {
+        StackState::Steady => return Ok(()),
+        StackState::Busy => "make a new plan when the operation has ended",
         _ => "its owner must repair or delete it first",
     };
     Err(format!(

@@ -7,7 +7,7 @@ use terrace_artifact::{Address, ArtifactId, Digest, Map, Stack, Text, Value};
 use terrace_deployer_model::live::Basis;
 use terrace_deployer_model::values::Late;
 
-use super::status::{Standing, standing};
+use super::status::{StackState, state_of_status};
 
 /// The tag that names the owner of a stack. Its value is [`terrace_artifact::Bundle::label`].
 pub(super) const STACK_TAG: &str = "terrace:stack";
@@ -92,8 +92,8 @@ impl Record {
     }
 
     /// Returns the operations that the status allows. A stack that was not observed has no status, and counts as deleted.
-    pub(super) fn standing(&self) -> Standing {
-        standing(&self.status)
+    pub(super) fn state_of_status(&self) -> StackState {
+        state_of_status(&self.status)
     }
 
     /// Returns whether a change set of this name made the last successful change.
@@ -121,7 +121,7 @@ impl Observed {
         let record = &self.record;
         let mut facts = BTreeMap::new();
         facts.insert("stack id".into(), record.id.clone().into());
-        if record.standing() == Standing::Busy {
+        if record.state_of_status() == StackState::Busy {
             facts.insert(Basis::IN_PROGRESS.into(), record.status.clone().into());
             return Basis(facts);
         }

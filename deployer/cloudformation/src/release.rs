@@ -5,32 +5,34 @@
 
 use aws_sdk_cloudformation::types::{Replacement, ResourceChange};
 use terrace_artifact::{Address, Digest};
-use terrace_deployer_model::backend::{Look, Ticket};
+use terrace_deployer_model::backend::{Observation, Ticket};
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::journal::Journal;
 use terrace_deployer_model::live::Live;
 
 use super::account::Account;
-use super::begun::Begun;
 use super::change_set::{Desired, Template};
 use super::evidence::without_marks;
 use super::record::{Observed, Record};
-use super::status::Standing;
+use super::started_operation::StartedOperation;
+use super::status::StackState;
 
 impl Account {
     /// Starts to remove Terrace's tags from the stack that was observed.
     pub(super) async fn release(&self, live: &Live, journal: &Journal<'_>) -> Result<Ticket, Failure> {
         let observed = Observed::from_value(&live.value);
-        let mut begun = Begun {
+        let mut started_operation = StartedOperation {
             stack_id: observed.record.id.clone(),
             releases: true,
-            ..Begun::default()
+            ..StartedOperation::default()
         };
-        let now = self.at_rest(&begun.stack_id, || journal.may_write()).await?;
-        let Some(now) = now.filter(|now| now.standing() != Standing::Gone && is_marked(now)) else {
-            return Ok(begun.into_ticket());
+        let now = self
+            .at_rest(&started_operation.stack_id, || journal.may_write())
+            .await?;
+        let Some(now) = now.filter(|now| now.state_of_status() != StackState::Gone && is_marked(now)) else {
+            return Ok(started_operation.into_ticket());
         };
-        if now.standing() != Standing::Steady {
+        if now.state_of_status() != StackState::Steady {
             return Err(self.stuck(&now));
         }
         let tags = without_marks(&now);
@@ -50,31 +52,37 @@ impl Account {
                 return Err(held_back(&now, replaced, &live.addresses));
             }
             journal.may_write()?;
-            begun.updated = now.updated.clone();
-            begun.deploys = true;
+            started_operation.updated = now.updated.clone();
+            started_operation.deploys = true;
             self.execute(&set).await?;
         }
-        Ok(begun.into_ticket())
+        Ok(started_operation.into_ticket())
     }
 
     /// Observes a retained stack once. It counts as gone as soon as it has lost Terrace's tags.
-    pub(super) async fn look_released(&self, found: Option<Record>, begun: &Begun) -> Result<Look, Failure> {
+    pub(super) async fn look_released(
+        &self,
+        found: Option<Record>,
+        started_operation: &StartedOperation,
+    ) -> Result<Observation, Failure> {
         let Some(record) = found else {
-            return Ok(Look::Gone);
+            return Ok(Observation::Gone);
         };
-        if record.standing() == Standing::Busy {
-            return Ok(Look::Waiting(record.status.to_string()));
+        if record.state_of_status() == StackState::Busy {
+            return Ok(Observation::Waiting(record.status.to_string()));
         }
         if !is_marked(&record) {
-            return Ok(Look::Gone);
+            return Ok(Observation::Gone);
         }
-        if begun.deploys && record.updated == begun.updated {
-            return Ok(Look::Waiting("the operation has not started yet".to_owned()));
+        if started_operation.deploys && record.updated == started_operation.updated {
+            return Ok(Observation::Waiting(
+                "the operation has not started yet".to_owned(),
+            ));
         }
         let cause = self
-            .first_cause(&record.id, &record.status, None, &begun.addresses)
+            .first_cause(&record.id, &record.status, None, &started_operation.addresses)
             .await;
-        Ok(Look::Failed(cause))
+        Ok(Observation::Failed(cause))
     }
 }
 

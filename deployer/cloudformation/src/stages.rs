@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use terrace_artifact::{Map, Part, Stack, Text, Value};
-use terrace_deployer_model::backend::Leaving;
+use terrace_deployer_model::backend::RemovedPart;
 use terrace_deployer_model::live::Live;
 use terrace_deployer_model::plan::{Action, Change};
 use terrace_deployer_model::values::{Late, Values};
@@ -18,7 +18,7 @@ use super::template;
 
 /// Returns the resources that an update deletes or replaces, each with the values by which other artifacts may refer to it: the
 /// outputs that contain it, and its own name.
-pub(super) fn leaving(live: &Live, change: &Change) -> Vec<Leaving> {
+pub(super) fn leaving(live: &Live, change: &Change) -> Vec<RemovedPart> {
     let observed = Observed::from_value(&live.value);
     let mut all = Vec::new();
     for member in &change.members {
@@ -46,7 +46,7 @@ pub(super) fn leaving(live: &Live, change: &Change) -> Vec<Leaving> {
         let values: BTreeSet<Text> = of_outputs.chain(own_name(old, &observed)).collect();
         if !values.is_empty() {
             let address = member.address.as_ref();
-            all.push(Leaving {
+            all.push(RemovedPart {
                 part: member.logical_id.clone(),
                 shown: address.map_or(member.logical_id.clone(), |address| address.to_string().into()),
                 values,

@@ -2,7 +2,7 @@
 
 /// The operations that the status of a stack allows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Standing {
+pub(super) enum StackState {
     /// The stack exists and can be updated.
     Steady,
     /// An operation is running.
@@ -18,18 +18,18 @@ pub(super) enum Standing {
 }
 
 /// Returns the operations that a status allows.
-pub(super) fn standing(status: &str) -> Standing {
+pub(super) fn state_of_status(status: &str) -> StackState {
     match status {
         "CREATE_COMPLETE"
         | "UPDATE_COMPLETE"
         | "UPDATE_ROLLBACK_COMPLETE"
         | "IMPORT_COMPLETE"
-        | "IMPORT_ROLLBACK_COMPLETE" => Standing::Steady,
-        "REVIEW_IN_PROGRESS" => Standing::Empty,
-        "DELETE_COMPLETE" | "" => Standing::Gone,
-        "ROLLBACK_COMPLETE" | "CREATE_FAILED" | "ROLLBACK_FAILED" | "DELETE_FAILED" => Standing::Ruined,
-        status if status.ends_with("_IN_PROGRESS") => Standing::Busy,
-        _ => Standing::Stuck,
+        | "IMPORT_ROLLBACK_COMPLETE" => StackState::Steady,
+        "REVIEW_IN_PROGRESS" => StackState::Empty,
+        "DELETE_COMPLETE" | "" => StackState::Gone,
+        "ROLLBACK_COMPLETE" | "CREATE_FAILED" | "ROLLBACK_FAILED" | "DELETE_FAILED" => StackState::Ruined,
+        status if status.ends_with("_IN_PROGRESS") => StackState::Busy,
+        _ => StackState::Stuck,
     }
 }
 
@@ -59,29 +59,29 @@ mod tests {
     #[test]
     fn classifies_every_status_of_the_sdk() {
         use aws_sdk_cloudformation::types::StackStatus;
-        let show = |expected: Standing| {
+        let show = |expected: StackState| {
             let all = StackStatus::values().iter();
             let matching: Vec<&str> = all
                 .copied()
-                .filter(|status| standing(status) == expected)
+                .filter(|status| state_of_status(status) == expected)
                 .collect();
             matching.join(" ")
         };
         assert_eq!(
-            show(Standing::Steady),
+            show(StackState::Steady),
             "CREATE_COMPLETE IMPORT_COMPLETE IMPORT_ROLLBACK_COMPLETE UPDATE_COMPLETE UPDATE_ROLLBACK_COMPLETE"
         );
-        assert_eq!(show(Standing::Empty), "REVIEW_IN_PROGRESS");
-        assert_eq!(show(Standing::Gone), "DELETE_COMPLETE");
+        assert_eq!(show(StackState::Empty), "REVIEW_IN_PROGRESS");
+        assert_eq!(show(StackState::Gone), "DELETE_COMPLETE");
         assert_eq!(
-            show(Standing::Ruined),
+            show(StackState::Ruined),
             "CREATE_FAILED DELETE_FAILED ROLLBACK_COMPLETE ROLLBACK_FAILED"
         );
         assert_eq!(
-            show(Standing::Stuck),
+            show(StackState::Stuck),
             "IMPORT_ROLLBACK_FAILED UPDATE_FAILED UPDATE_ROLLBACK_FAILED"
         );
-        let busy = show(Standing::Busy);
+        let busy = show(StackState::Busy);
         assert!(
             busy.split(' ').all(|status| status.ends_with("_IN_PROGRESS")),
             "{busy}"

@@ -78,7 +78,8 @@ pub(super) fn removal(found: Option<&Found>, live: &Live) -> Change {
         Some(Body::Object(object)) => {
             let fate = fate_of_object(&object.manifest, !live.holds_data.is_empty(), Action::Delete);
             for address in &live.addresses {
-                fate.into_iter().for_each(|fate| change.meets(address, fate));
+                fate.into_iter()
+                    .for_each(|fate| change.record_fate(address, fate));
             }
         }
         None => {
@@ -97,14 +98,14 @@ fn record_removal(change: &mut Change, stack: &Stack, id: &Text, member: &Member
     let kept = resource.and_then(|resource| keeps(resource, "DeletionPolicy"));
     let action = match kept {
         None | Some("Snapshot") => Action::Delete,
-        Some(_) => Action::Release,
+        Some(_) => Action::Retain,
     };
     let mut gone = MemberChange {
         origin: None,
         ..member_change(id, member, action)
     };
     if let Some(fate) = fate_of_resource(&member.resource_type, member.holds_data, kept, Action::Delete) {
-        change.meets(&member.address, fate);
+        change.record_fate(&member.address, fate);
         gone.risk = fate.risk();
     }
     change.members.push(gone);
@@ -253,7 +254,7 @@ fn member_change(id: &Text, member: &Member, action: Action) -> MemberChange {
     let reason = match action {
         Action::Create => "it does not exist",
         Action::Delete => "no longer in the stack",
-        Action::Release => "no longer in the stack, and its deletion policy retains it",
+        Action::Retain => "no longer in the stack, and its deletion policy retains it",
         _ => "its properties change",
     };
     MemberChange {

@@ -7,8 +7,8 @@
 mod change;
 mod disk;
 mod fault;
-mod home;
 mod manifest;
+mod state_store;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -19,7 +19,7 @@ use futures::future::BoxFuture;
 use terrace_artifact::{Address, Artifact, ArtifactId, Body, Bundle, Digest, Segment, Text, Value, files};
 use terrace_deployer_model::access::Access;
 use terrace_deployer_model::backend::{
-    Backend, Connected, Intent, Look, PreviewOptions, Ticket, Wanted, Write,
+    Backend, Connected, Intent, Observation, PreviewOptions, Ticket, Wanted, Write,
 };
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::journal::Journal;
@@ -28,8 +28,8 @@ use terrace_deployer_model::ownership::Ownership;
 use terrace_deployer_model::plan::{Change, Subject};
 use terrace_deployer_model::values::Values;
 
-pub use home::DirectoryHome;
 use manifest::{Disk, Found, Manifest, paths};
+pub use state_store::DirectoryStateStore;
 
 /// The name of the directory with Terrace's own files, in the target's directory.
 pub(crate) const STATE: &str = ".terrace";
@@ -42,7 +42,7 @@ pub fn connect<'a>(
     label: &'a str,
 ) -> BoxFuture<'a, Result<Connected, Failure>> {
     let folder = access.folder.join(path.as_str());
-    let home = DirectoryHome {
+    let home = DirectoryStateStore {
         folder: folder.clone(),
     };
     let connected = Connected {
@@ -360,10 +360,12 @@ impl Backend for Directory {
         id: &'a ArtifactId,
         artifact: Option<&'a Artifact>,
         _: &'a Ticket,
-    ) -> BoxFuture<'a, Result<Look, Failure>> {
+    ) -> BoxFuture<'a, Result<Observation, Failure>> {
         Box::pin(async move {
             let settled = |artifact: &Artifact| live(id, &Found::as_written(artifact));
-            Ok(artifact.map_or(Look::Gone, |artifact| Look::Settled(Box::new(settled(artifact)))))
+            Ok(artifact.map_or(Observation::Gone, |artifact| {
+                Observation::Settled(Box::new(settled(artifact)))
+            }))
         })
     }
 

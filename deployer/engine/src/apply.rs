@@ -11,13 +11,13 @@ use terrace_deployer_model::backend::Intent;
 use terrace_deployer_model::error::{Error, Moved, Refusal};
 use terrace_deployer_model::event::Event;
 use terrace_deployer_model::failure::{Failure, FailureKind};
-use terrace_deployer_model::home::{Held, Holder, Home, certainly_held};
 use terrace_deployer_model::journal::{self, Journal};
 use terrace_deployer_model::live::Live;
 use terrace_deployer_model::loss::at_stake;
 use terrace_deployer_model::ownership::Identities;
 use terrace_deployer_model::plan::{Action, FORMAT, Plan, Purpose, Stage};
 use terrace_deployer_model::report::{Outcome, Report};
+use terrace_deployer_model::state_store::{LockGuard, LockHolder, StateStore, certainly_held};
 
 use crate::claims::{Holding, are_settled, examine, read_again};
 use crate::ledger::{History, Release, Status, kinds, store_bundle};
@@ -64,12 +64,12 @@ pub(crate) async fn apply_over(
             .map(|identity| identity.shown.clone())
             .collect(),
     });
-    let holder = Holder {
+    let holder = LockHolder {
         who: access.who.clone(),
         run: access.run.clone(),
         since: timestamp((access.now)()).into(),
     };
-    let waiting = |other: &Holder, left: Duration| {
+    let waiting = |other: &LockHolder, left: Duration| {
         let holder = format!("{} since {}", other.who, other.since).into();
         events(Event::WaitingForLock { holder, left });
     };
@@ -99,7 +99,7 @@ async fn apply_locked(
     access: &Access,
     options: &ApplyOptions,
     targets: &Targets,
-    held: &dyn Held,
+    held: &dyn LockGuard,
     events: &(impl Fn(Event) + Send + Sync),
     begun: Instant,
 ) -> Result<Report, Error> {
@@ -328,9 +328,9 @@ const RESTORED: Duration = Duration::from_secs(3600);
 
 /// Restores all steps that earlier applies left open, before anything else is read.
 async fn restore(
-    home: &dyn Home,
+    home: &dyn StateStore,
     targets: &Targets,
-    held: &dyn Held,
+    held: &dyn LockGuard,
     options: &ApplyOptions,
     events: &(impl Fn(Event) + Send + Sync),
 ) -> Result<(), Failure> {
@@ -423,12 +423,12 @@ async fn check_rights(
 ) -> Result<(), Error> {
     let mut failures = Vec::new();
     for (target, backend) in &targets.backends {
-        let writes = artifacts(plan, target, |action| !takes_away(action));
+        let writes = artifacts(plan, target, |action| !runs_last(action));
         // A replaced artifact is deleted first.
         let deletes = artifacts(plan, target, |action| {
             matches!(action, Action::Delete | Action::Replace)
         });
-        let releases = artifacts(plan, target, |action| action == Action::Release);
+        let releases = artifacts(plan, target, |action| action == Action::Retain);
         let intent = Intent {
             target,
             bundle: wanted,
@@ -456,9 +456,9 @@ async fn begin(
             target,
             bundle: wanted,
             live,
-            writes: &artifacts(plan, target, |action| !takes_away(action)),
+            writes: &artifacts(plan, target, |action| !runs_last(action)),
             deletes: &artifacts(plan, target, |action| action == Action::Delete),
-            releases: &artifacts(plan, target, |action| action == Action::Release),
+            releases: &artifacts(plan, target, |action| action == Action::Retain),
             release,
         };
         targets.backend(target)?.begin(&intent).await?;
@@ -473,6 +473,6 @@ fn artifacts(plan: &Plan, target: &Text, does: impl Fn(Action) -> bool) -> BTree
     steps.map(|step| step.artifact.clone()).collect()
 }
 
-fn takes_away(action: Action) -> bool {
-    matches!(action, Action::Delete | Action::Release)
+fn runs_last(action: Action) -> bool {
+    matches!(action, Action::Delete | Action::Retain)
 }

@@ -12,4 +12,4 @@ pub(crate) use examine::{LedgerSays, examine};
 pub(crate) use guard::{Guard, Remembered};
 pub(crate) use hold::{Holding, are_settled, read_again};
 pub(crate) use recorded::{leading_to, meant, recorded};
-pub(crate) use take::{NotTaken, Taking};
+pub(crate) use take::{ClaimUpdate, NotTaken};

@@ -7,10 +7,10 @@ use terrace_deployer_model::access::{Access, timestamp};
 use terrace_deployer_model::claim::{Claims, Deployment, Place};
 use terrace_deployer_model::error::Error;
 use terrace_deployer_model::failure::{Failure, FailureKind};
-use terrace_deployer_model::home::{Holder, Home};
 use terrace_deployer_model::plan::Purpose;
+use terrace_deployer_model::state_store::{LockHolder, StateStore};
 
-use crate::claims::{NotTaken, Taking, leading_to, meant, recorded};
+use crate::claims::{ClaimUpdate, NotTaken, leading_to, meant, recorded};
 use crate::ledger::{History, Release, Status, store_bundle};
 use crate::targets::Targets;
 
@@ -144,7 +144,7 @@ impl Forgetting {
             notes.push("cannot connect to any state store, so no ledger entry was written".to_owned());
             return Ok(self.done(None, notes));
         };
-        let holder = Holder {
+        let holder = LockHolder {
             who: access.who.clone(),
             run: access.run.clone(),
             since: timestamp((access.now)()).into(),
@@ -194,11 +194,15 @@ impl Forgetting {
     }
 
     /// Reads the claims of these targets under the lock.
-    async fn claims<'a>(&'a self, targets: &'a Targets, access: &'a Access) -> Result<Taking<'a>, Error> {
+    async fn claims<'a>(
+        &'a self,
+        targets: &'a Targets,
+        access: &'a Access,
+    ) -> Result<ClaimUpdate<'a>, Error> {
         let claims = Claims::read(&targets.stores)
             .await
             .map_err(|(_, failure)| failure)?;
-        Ok(Taking::of(
+        Ok(ClaimUpdate::of(
             targets,
             &self.bundle,
             &access.directory.origin,
@@ -208,7 +212,7 @@ impl Forgetting {
     }
 
     /// Writes the ledger entry.
-    async fn record(&self, home: &dyn Home, access: &Access) -> Result<Text, Error> {
+    async fn record(&self, home: &dyn StateStore, access: &Access) -> Result<Text, Error> {
         let mut history = History::read_end(home).await?;
         let standing = history.standing(home).await?;
         let mut bundle = standing.unwrap_or_else(|| Bundle {

@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use terrace_artifact::{Address, ArtifactId, Body, Bundle, Digest, Text};
 use terrace_deployer_model::claim::{Place, StackOrigin};
 use terrace_deployer_model::failure::{Failure, FailureKind};
-use terrace_deployer_model::home::Home;
 use terrace_deployer_model::live::Identity;
 use terrace_deployer_model::ownership::Identities;
 use terrace_deployer_model::plan::Purpose;
+use terrace_deployer_model::state_store::StateStore;
 
 /// One apply.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -103,7 +103,7 @@ struct Entry {
 
 impl History {
     /// Reads the whole ledger.
-    pub async fn read(home: &dyn Home) -> Result<History, Failure> {
+    pub async fn read(home: &dyn StateStore) -> Result<History, Failure> {
         let mut history = History::empty();
         for key in home.list("ledger/").await? {
             if let Some(bytes) = home.read(&key).await? {
@@ -115,7 +115,7 @@ impl History {
 
     /// Reads the entries that the next release needs: back to the last successful release. Ledgers grow, and every plan
     /// reads them.
-    pub async fn read_end(home: &dyn Home) -> Result<History, Failure> {
+    pub async fn read_end(home: &dyn StateStore) -> Result<History, Failure> {
         let mut entries: Vec<(String, Vec<u8>)> = Vec::new();
         let mut succeeded = false;
         for key in home.list("ledger/").await?.into_iter().rev() {
@@ -196,7 +196,7 @@ impl History {
     /// Returns the artifacts that may exist: those of the last successful release, and of the releases after it.
     ///
     /// Returns `None` if the history was changed.
-    pub async fn standing(&self, home: &dyn Home) -> Result<Option<Bundle>, Failure> {
+    pub async fn standing(&self, home: &dyn StateStore) -> Result<Option<Bundle>, Failure> {
         if self.broken_at.is_some() {
             return Ok(None);
         }
@@ -221,7 +221,7 @@ impl History {
     /// are not recorded; they are proven by the evidence of our writes.
     ///
     /// Returns no identities if the history was changed.
-    pub async fn identities(&self, home: &dyn Home) -> Result<Identities, Failure> {
+    pub async fn identities(&self, home: &dyn StateStore) -> Result<Identities, Failure> {
         if self.broken_at.is_some() {
             return Ok(Identities::default());
         }
@@ -239,7 +239,7 @@ impl History {
     }
 
     /// Appends an entry with the current state of a release.
-    pub async fn append(&mut self, home: &dyn Home, release: &Release) -> Result<(), Failure> {
+    pub async fn append(&mut self, home: &dyn StateStore, release: &Release) -> Result<(), Failure> {
         let entry = Entry {
             sequence: self.next,
             previous: self.tip.clone(),
@@ -261,7 +261,7 @@ impl History {
 }
 
 /// Stores a bundle under the digest of its bytes and returns that digest.
-pub(crate) async fn store_bundle(home: &dyn Home, bundle: &Bundle) -> Result<Digest, Failure> {
+pub(crate) async fn store_bundle(home: &dyn StateStore, bundle: &Bundle) -> Result<Digest, Failure> {
     let bytes = serde_json::to_vec(bundle).map_err(|e| broken("a bundle", &e))?;
     let digest = Digest::of_bytes(&bytes);
     // An existing value is fine: reading verifies it.
@@ -270,7 +270,7 @@ pub(crate) async fn store_bundle(home: &dyn Home, bundle: &Bundle) -> Result<Dig
 }
 
 /// Reads and verifies the bundle of a release; `None` if it was deleted.
-pub(crate) async fn read_bundle(home: &dyn Home, release: &Release) -> Result<Option<Bundle>, Failure> {
+pub(crate) async fn read_bundle(home: &dyn StateStore, release: &Release) -> Result<Option<Bundle>, Failure> {
     let key = bundle_key(release.stored.as_ref().unwrap_or(&release.bundle));
     let Some(bytes) = home.read(&key).await? else {
         return Ok(None);
@@ -286,7 +286,7 @@ pub(crate) async fn read_bundle(home: &dyn Home, release: &Release) -> Result<Op
     Ok(Some(bundle))
 }
 
-fn tampered(home: &dyn Home, key: &str) -> Failure {
+fn tampered(home: &dyn StateStore, key: &str) -> Failure {
     let message = format!(
         "`{key}` in {} does not match its digest in the ledger: it was changed after the release",
         home.shown()
@@ -352,7 +352,7 @@ pub(crate) fn merge(before: Bundle, mut later: Bundle) -> Bundle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use terrace_deployer_directory::DirectoryHome;
+    use terrace_deployer_directory::DirectoryStateStore;
 
     fn release(id: u32, status: Status) -> Release {
         Release {
@@ -381,7 +381,7 @@ mod tests {
     #[tokio::test]
     async fn reading_the_end_gives_the_same_next_release() {
         let folder = tempfile::tempdir().unwrap();
-        let home = DirectoryHome {
+        let home = DirectoryStateStore {
             folder: folder.path().to_owned(),
         };
         let mut written = History::read(&home).await.unwrap();
@@ -430,7 +430,7 @@ mod tests {
     #[tokio::test]
     async fn stores_identities_under_their_digest() {
         let folder = tempfile::tempdir().unwrap();
-        let home = DirectoryHome {
+        let home = DirectoryStateStore {
             folder: folder.path().to_owned(),
         };
         let mut identities = Identities::default();

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::stream::{self, StreamExt as _};
 use terrace_artifact::{Address, Artifact, ArtifactId, Bundle, Text};
 use terrace_deployer_model::access::{Access, timestamp};
-use terrace_deployer_model::backend::{Draft, Look, Ticket};
+use terrace_deployer_model::backend::{Observation, PlanDraft, Ticket};
 use terrace_deployer_model::error::Error;
 use terrace_deployer_model::failure::{Failure, FailureKind};
-use terrace_deployer_model::home::Home;
 use terrace_deployer_model::journal::{self, Note};
 use terrace_deployer_model::live::Live;
 use terrace_deployer_model::loss::guard;
 use terrace_deployer_model::plan::{Action, Change, FORMAT, Plan, Purpose, Step, Subject};
+use terrace_deployer_model::state_store::StateStore;
 use terrace_deployer_model::values::Values;
 
 use crate::claims::{LedgerSays, examine};
@@ -123,7 +123,7 @@ pub(crate) async fn plan_over(
     let divided = planned.divide(&mut changes).await?;
     plan.steps = steps(&wanted, previous.as_ref(), &live, changes, removals);
     add_later(&mut plan.steps, divided, &wanted, &live);
-    containers::take_along(targets, &wanted, &live, &mut plan).await?;
+    containers::delete_contents(targets, &wanted, &live, &mut plan).await?;
     let obstacles = obstacles(targets, &wanted, &live, &plan.steps, &values).await?;
     plan.refusals.extend(obstacles);
     plan.steps
@@ -144,7 +144,7 @@ async fn obstacles(
 ) -> Result<Vec<Failure>, Failure> {
     let mut found = Vec::new();
     for (target, backend) in &targets.backends {
-        let draft = Draft {
+        let draft = PlanDraft {
             target,
             bundle,
             live,
@@ -171,10 +171,10 @@ async fn look_at_unsettled(
         let ticket = live.map_or_else(Ticket::default, |(_, live)| backend.unwritten(live));
         let look = backend.look(&step.artifact, artifact, &ticket).await;
         step.awaits = match look {
-            Ok(Look::Settled(_) | Look::Gone) => None,
-            Ok(Look::Waiting(why)) => Some(why),
+            Ok(Observation::Settled(_) | Observation::Gone) => None,
+            Ok(Observation::Waiting(why)) => Some(why),
             // The apply looks again and reports the result.
-            Ok(Look::Failed(failure)) | Err(failure) => Some(match failure.kind {
+            Ok(Observation::Failed(failure)) | Err(failure) => Some(match failure.kind {
                 FailureKind::NotReady { why } => format!("{}: {why}", failure.message),
                 _ => failure.message,
             }),

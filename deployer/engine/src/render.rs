@@ -49,7 +49,7 @@ pub fn totals(plan: &Plan) -> String {
         (Action::Update, "to update"),
         (Action::Replace, "to replace"),
         (Action::Delete, "to delete"),
-        (Action::Release, "to retain"),
+        (Action::Retain, "to retain"),
     ];
     let mut counts: BTreeMap<Action, usize> = BTreeMap::new();
     let (awaited, others): (Vec<&Step>, Vec<&Step>) =
@@ -386,7 +386,7 @@ impl Page {
             Action::Replace => format!("  replaced: {reason}"),
             Action::Delete if self.destroys => "  deleted".to_owned(),
             Action::Delete => format!("  deleted: {reason}"),
-            Action::Release => format!("  retained: {reason}"),
+            Action::Retain => format!("  retained: {reason}"),
         };
         match risk {
             Risk::None => {}
@@ -438,7 +438,7 @@ fn mark(action: Action) -> &'static str {
         Action::Update => "~",
         Action::Replace => "-/+",
         Action::Delete => "-",
-        Action::Release => "<",
+        Action::Retain => "<",
     }
 }
 
@@ -447,7 +447,7 @@ fn paint(action: Action) -> Paint {
         Action::Keep => Paint::Dim,
         Action::Create | Action::Adopt => Paint::Green,
         Action::Update => Paint::Yellow,
-        Action::Replace | Action::Delete | Action::Release => Paint::Red,
+        Action::Replace | Action::Delete | Action::Retain => Paint::Red,
     }
 }
 

@@ -10,12 +10,12 @@ use terrace_artifact::{Artifact, ArtifactId, Bundle};
 use terrace_deployer_model::backend::{Backend, PreviewOptions, Ticket, Write};
 use terrace_deployer_model::event::{Event, StepName};
 use terrace_deployer_model::failure::{Failure, FailureKind};
-use terrace_deployer_model::home::Held;
 use terrace_deployer_model::journal::Journal;
 use terrace_deployer_model::live::{Basis, Live};
 use terrace_deployer_model::ownership::Identities;
 use terrace_deployer_model::plan::{Action, Change, Plan, Stage, Step};
 use terrace_deployer_model::report::Outcome;
+use terrace_deployer_model::state_store::LockGuard;
 use terrace_deployer_model::values::{Values, sources};
 use tokio::sync::Semaphore;
 
@@ -33,7 +33,7 @@ pub(crate) struct Run<'a, E> {
     pub(crate) targets: &'a Targets,
     pub(crate) live: &'a BTreeMap<ArtifactId, Live>,
     pub(crate) options: &'a ApplyOptions,
-    pub(crate) held: &'a dyn Held,
+    pub(crate) held: &'a dyn LockGuard,
     pub(crate) journal: &'a Journal<'a>,
     pub(crate) events: &'a E,
     /// Whether the last apply did not end well, so that even unchanged artifacts may not be ready.
@@ -45,7 +45,7 @@ pub(crate) struct Run<'a, E> {
 /// The maximum number of concurrent requests, including looks.
 const PARALLEL: usize = 16;
 /// The maximum time that a system may be unreachable while a step waits for it.
-const AWAY: Duration = Duration::from_secs(90);
+const UNREACHABLE_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// The state that all steps share.
 struct Shared<'a> {
@@ -58,7 +58,7 @@ struct Shared<'a> {
     permits: Semaphore,
 }
 
-enum Ended {
+enum StepResult {
     Done,
     Unsettled(Failure),
     Failed(Failure),
@@ -85,7 +85,7 @@ impl<'a, E: Fn(Event) + Send + Sync> Run<'a, E> {
             permits: Semaphore::new(PARALLEL),
         };
         let (deletions, changes): (Vec<&Step>, Vec<&Step>) =
-            self.plan.steps.iter().partition(|step| step.takes_away());
+            self.plan.steps.iter().partition(|step| step.runs_last());
         let mut change_outcomes = BTreeMap::new();
         self.group(&changes, &shared, &mut change_outcomes).await;
         let mut deletion_outcomes = BTreeMap::new();
@@ -96,7 +96,7 @@ impl<'a, E: Fn(Event) + Send + Sync> Run<'a, E> {
             self.skip(&deletions, reason, &mut deletion_outcomes);
         }
         let reported = self.plan.steps.iter().filter_map(|step| {
-            let of_group = if step.takes_away() {
+            let of_group = if step.runs_last() {
                 &mut deletion_outcomes
             } else {
                 &mut change_outcomes
@@ -132,7 +132,7 @@ impl<'a, E: Fn(Event) + Send + Sync> Run<'a, E> {
                 ready.push(step);
             }
         }
-        let mut running: FuturesUnordered<BoxFuture<'_, (&'a Step, Ended)>> = FuturesUnordered::new();
+        let mut running: FuturesUnordered<BoxFuture<'_, (&'a Step, StepResult)>> = FuturesUnordered::new();
         let mut reported = false;
         loop {
             if self.lost_lock().is_some() {
@@ -158,7 +158,7 @@ impl<'a, E: Fn(Event) + Send + Sync> Run<'a, E> {
                 else => break,
             };
             let outcome = match ended {
-                Ended::Done => {
+                StepResult::Done => {
                     for dependent in dependents.remove(&step.artifact).unwrap_or_default() {
                         if let Some(count) = missing.get_mut(&dependent.artifact) {
                             *count -= 1;
@@ -169,8 +169,8 @@ impl<'a, E: Fn(Event) + Send + Sync> Run<'a, E> {
                     }
                     Outcome::Done
                 }
-                Ended::Unsettled(failure) => Outcome::Unsettled(failure),
-                Ended::Failed(failure) => Outcome::Failed(failure),
+                StepResult::Unsettled(failure) => Outcome::Unsettled(failure),
+                StepResult::Failed(failure) => Outcome::Failed(failure),
             };
             outcomes.insert(step.artifact.clone(), outcome);
         }
@@ -208,59 +208,59 @@ impl<'a, E: Fn(Event) + Send + Sync> Run<'a, E> {
         }
     }
 
-    async fn step(&self, step: &'a Step, shared: &Shared<'a>) -> Ended {
-        let begun = Instant::now();
+    async fn step(&self, step: &'a Step, shared: &Shared<'a>) -> StepResult {
+        let started = Instant::now();
         let changes = step.change.action != Action::Keep;
         if changes {
             (self.events)(Event::Started { step: name(step) });
         }
-        let ended = match self.take(step, shared, begun).await {
-            Ok(()) => Ended::Done,
+        let ended = match self.take(step, shared, started).await {
+            Ok(()) => StepResult::Done,
             Err(ended) => ended,
         };
         let about = |failure: Failure| failure.about(step.addresses.first(), step.origin.as_ref());
         match ended {
-            Ended::Done => {
+            StepResult::Done => {
                 if changes {
                     (self.events)(Event::Done {
                         step: name(step),
-                        elapsed: begun.elapsed(),
+                        elapsed: started.elapsed(),
                     });
                 }
-                Ended::Done
+                StepResult::Done
             }
-            Ended::Unsettled(failure) => {
+            StepResult::Unsettled(failure) => {
                 let failure = about(failure);
                 (self.events)(Event::Unsettled {
                     step: name(step),
                     failure: failure.clone(),
                 });
-                Ended::Unsettled(failure)
+                StepResult::Unsettled(failure)
             }
-            Ended::Failed(failure) => {
+            StepResult::Failed(failure) => {
                 let failure = about(failure);
                 (self.events)(Event::Failed {
                     step: name(step),
                     failure: failure.clone(),
                 });
-                Ended::Failed(failure)
+                StepResult::Failed(failure)
             }
         }
     }
 
-    async fn take(&self, step: &'a Step, shared: &Shared<'a>, begun: Instant) -> Result<(), Ended> {
-        let backend = self.targets.backend(&step.target).map_err(Ended::Failed)?;
+    async fn take(&self, step: &'a Step, shared: &Shared<'a>, started: Instant) -> Result<(), StepResult> {
+        let backend = self.targets.backend(&step.target).map_err(StepResult::Failed)?;
         let live = self.live.get(&step.artifact);
         let artifact = self.wanted.artifact(&step.artifact);
-        let at = Taking {
+        let at = StepRunner {
             run: self,
             shared,
             step,
             backend,
-            begun,
+            started,
         };
         let ended = at.take(artifact, live).await;
-        if let Err(Ended::Failed(_)) = &ended {
+        if let Err(StepResult::Failed(_)) = &ended {
             at.restore().await;
         }
         ended
@@ -268,19 +268,19 @@ impl<'a, E: Fn(Event) + Send + Sync> Run<'a, E> {
 }
 
 /// A running step.
-struct Taking<'r, 'a, E> {
+struct StepRunner<'r, 'a, E> {
     run: &'r Run<'a, E>,
     shared: &'r Shared<'a>,
     step: &'a Step,
     backend: &'r dyn Backend,
-    begun: Instant,
+    started: Instant,
 }
 
-impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
-    async fn take(&self, artifact: Option<&Artifact>, live: Option<&Live>) -> Result<(), Ended> {
+impl<E: Fn(Event) + Send + Sync> StepRunner<'_, '_, E> {
+    async fn take(&self, artifact: Option<&Artifact>, live: Option<&Live>) -> Result<(), StepResult> {
         let broken = || {
             let message = "the plan changes an artifact that its bundle does not contain";
-            Ended::Failed(Failure::new(FailureKind::Broken, message))
+            StepResult::Failed(Failure::new(FailureKind::Broken, message))
         };
         match (&self.step.stage, artifact, live) {
             (None, ..) => self.take_with(artifact, live).await,
@@ -299,7 +299,7 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
         }
     }
 
-    async fn take_with(&self, artifact: Option<&Artifact>, live: Option<&Live>) -> Result<(), Ended> {
+    async fn take_with(&self, artifact: Option<&Artifact>, live: Option<&Live>) -> Result<(), StepResult> {
         match (self.step.change.action, artifact) {
             (Action::Keep, Some(artifact)) => {
                 let needed = self.run.settle_all || self.shared.awaited.contains(&self.step.artifact);
@@ -313,7 +313,7 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
                 Ok(())
             }
             (Action::Delete, _) => self.delete(live).await,
-            (Action::Release, _) => self.release(live).await,
+            (Action::Retain, _) => self.release(live).await,
             (action, Some(artifact)) => {
                 let mut live = live;
                 let mut action = action;
@@ -325,18 +325,23 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
             }
             (_, None) => {
                 let message = "the plan changes an artifact that its bundle does not contain";
-                Err(Ended::Failed(Failure::new(FailureKind::Broken, message)))
+                Err(StepResult::Failed(Failure::new(FailureKind::Broken, message)))
             }
         }
     }
 
-    async fn write(&self, artifact: &Artifact, action: Action, live: Option<&Live>) -> Result<(), Ended> {
-        let values = self.values_for(artifact).map_err(Ended::Failed)?;
+    async fn write(
+        &self,
+        artifact: &Artifact,
+        action: Action,
+        live: Option<&Live>,
+    ) -> Result<(), StepResult> {
+        let values = self.values_for(artifact).map_err(StepResult::Failed)?;
         self.rests(artifact, live).await?;
         let change = self
             .now_known(artifact, live, &values)
             .await
-            .map_err(Ended::Failed)?;
+            .map_err(StepResult::Failed)?;
         let ticket = match &change {
             Some(change) if change.action == Action::Keep => self.unwritten(live),
             change => {
@@ -351,10 +356,10 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
                     journal: self.run.journal,
                 };
                 let written = self.change(|| self.backend.write(write)).await;
-                written.map_err(Ended::Failed)?
+                written.map_err(StepResult::Failed)?
             }
         };
-        if let Some(identity) = self.backend.begun(&ticket) {
+        if let Some(identity) = self.backend.operation_id(&ticket) {
             let adopted = action == Action::Adopt || live.is_some_and(|live| live.ownership.is_adopted());
             let id = &self.step.artifact;
             self.run.standing().insert(id, &identity, adopted);
@@ -367,16 +372,16 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
 
     /// Waits for an operation that was running when the plan was made, before the artifact is written. The write
     /// handles the result of that operation.
-    async fn rests(&self, artifact: &Artifact, live: Option<&Live>) -> Result<(), Ended> {
+    async fn rests(&self, artifact: &Artifact, live: Option<&Live>) -> Result<(), StepResult> {
         if !self.step.basis.0.contains_key(Basis::IN_PROGRESS) {
             return Ok(());
         }
         match self.settle(Some(artifact), &self.unwritten(live)).await {
-            Err(Ended::Unsettled(failure)) if failure.kind == FailureKind::Cancelled => {
+            Err(StepResult::Unsettled(failure)) if failure.kind == FailureKind::Cancelled => {
                 let stopped = Failure::new(FailureKind::Cancelled, "the step was stopped before it started");
-                Err(Ended::Failed(stopped))
+                Err(StepResult::Failed(stopped))
             }
-            Err(Ended::Unsettled(failure)) => Err(Ended::Unsettled(failure)),
+            Err(StepResult::Unsettled(failure)) => Err(StepResult::Unsettled(failure)),
             _ => Ok(()),
         }
     }
@@ -385,7 +390,7 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
         live.map(|live| self.backend.unwritten(live)).unwrap_or_default()
     }
 
-    async fn delete(&self, live: Option<&Live>) -> Result<(), Ended> {
+    async fn delete(&self, live: Option<&Live>) -> Result<(), StepResult> {
         let Some(live) = live else {
             return Ok(());
         };
@@ -393,20 +398,20 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
         let ticket = self
             .change(|| self.backend.delete(live, self.run.journal))
             .await
-            .map_err(Ended::Failed)?;
+            .map_err(StepResult::Failed)?;
         self.settle(None, &ticket).await?;
         self.run.standing().remove(&live.id);
         self.close().await
     }
 
-    async fn release(&self, live: Option<&Live>) -> Result<(), Ended> {
+    async fn release(&self, live: Option<&Live>) -> Result<(), StepResult> {
         let Some(live) = live else {
             return Ok(());
         };
         let ticket = self
             .change(|| self.backend.release(live, self.run.journal))
             .await
-            .map_err(Ended::Failed)?;
+            .map_err(StepResult::Failed)?;
         self.settle(None, &ticket).await?;
         self.run.standing().remove(&live.id);
         self.close().await
@@ -414,13 +419,13 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
 
     /// Checks a container again just before its deletion: objects that were added after the plan was made must not be
     /// deleted.
-    async fn check_contents_are_approved(&self) -> Result<(), Ended> {
+    async fn check_contents_are_approved(&self) -> Result<(), StepResult> {
         let run = self.run;
         let id = &self.step.artifact;
         let look = || -> BoxFuture<'_, _> {
             Box::pin(contents(run.targets, run.plan, run.wanted, run.live, Some(id)))
         };
-        let mut contents_now = self.request(look).await.map_err(Ended::Failed)?;
+        let mut contents_now = self.request(look).await.map_err(StepResult::Failed)?;
         let now = contents_now.remove(id).unwrap_or_default();
         let added: Vec<String> = self
             .step
@@ -436,15 +441,15 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
             self.step.subject,
             added.join(", ")
         );
-        Err(Ended::Failed(Failure::new(FailureKind::Stale, message)))
+        Err(StepResult::Failed(Failure::new(FailureKind::Stale, message)))
     }
 
     /// Clears the recovery record, because the step has ended.
-    async fn close(&self) -> Result<(), Ended> {
+    async fn close(&self) -> Result<(), StepResult> {
         let id = &self.step.artifact;
         if self.run.journal.about(id).is_some() {
             let struck = self.change(|| Box::pin(self.run.journal.strike(id))).await;
-            struck.map_err(Ended::Unsettled)?;
+            struck.map_err(StepResult::Unsettled)?;
         }
         Ok(())
     }

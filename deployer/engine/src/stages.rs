@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use terrace_artifact::{ArtifactId, Bundle, Text, Value};
-use terrace_deployer_model::backend::{Leaving, PreviewOptions};
+use terrace_deployer_model::backend::{PreviewOptions, RemovedPart};
 use terrace_deployer_model::failure::Failure;
 use terrace_deployer_model::live::Live;
 use terrace_deployer_model::loss::guard;
@@ -93,7 +93,7 @@ impl Planned<'_> {
     fn users_of(
         &self,
         id: &ArtifactId,
-        leaving: &Leaving,
+        leaving: &RemovedPart,
         changes: &BTreeMap<ArtifactId, Change>,
     ) -> BTreeMap<ArtifactId, User> {
         let others = self.live.iter().filter(|(other, _)| *other != id);
@@ -115,7 +115,7 @@ impl Planned<'_> {
         users.collect()
     }
 
-    fn note(&self, leaving: &Leaving, users: &BTreeMap<ArtifactId, User>) -> String {
+    fn note(&self, leaving: &RemovedPart, users: &BTreeMap<ArtifactId, User>) -> String {
         let known = users.keys().filter_map(|id| self.live.get(id));
         let names: Vec<String> = known.map(|(_, live)| live.subject.to_string()).collect();
         let (names, what) = (names.join(", "), &leaving.shown);
@@ -148,7 +148,7 @@ pub(crate) fn add_later(
         .iter()
         .map(|step| (step.artifact.clone(), step.wave))
         .collect();
-    let first_steps = steps.iter().filter(|step| !step.takes_away());
+    let first_steps = steps.iter().filter(|step| !step.runs_last());
     let last = first_steps.map(|step| step.wave).max().unwrap_or(0);
     let mut added = Vec::new();
     for step in steps.iter_mut() {

@@ -9,10 +9,10 @@ use terrace_deployer_model::backend::{Backend, Wanted};
 use terrace_deployer_model::claim::{self, Claims, Deployment, Elsewhere, Place, Stores};
 use terrace_deployer_model::error::Error;
 use terrace_deployer_model::failure::{Failure, FailureKind};
-use terrace_deployer_model::home::{Home, Remembering};
 use terrace_deployer_model::journal::Note;
 use terrace_deployer_model::live::{Identity, Live};
 use terrace_deployer_model::ownership::Identities;
+use terrace_deployer_model::state_store::{CachingStateStore, StateStore};
 use tokio::sync::OnceCell;
 
 use crate::ledger::History;
@@ -21,7 +21,7 @@ use crate::ledger::History;
 pub(crate) struct Targets {
     pub(crate) backends: BTreeMap<Text, Box<dyn Backend>>,
     pub(crate) identities: BTreeMap<Text, Identity>,
-    pub(crate) home: Remembering,
+    pub(crate) home: CachingStateStore,
     /// The storage of the environment's claims.
     pub(crate) stores: Stores,
     /// The claims at the time of connecting.
@@ -56,7 +56,7 @@ impl Targets {
             async move { (name, (access.connect)(target, access, label).await) }
         });
         let mut backends: BTreeMap<Text, Box<dyn Backend>> = BTreeMap::new();
-        let mut homes: BTreeMap<Text, Box<dyn Home>> = BTreeMap::new();
+        let mut homes: BTreeMap<Text, Box<dyn StateStore>> = BTreeMap::new();
         let mut stores = Stores::new();
         let mut failures = Vec::new();
         for (name, connected) in join_all(connecting).await {
@@ -104,7 +104,7 @@ impl Targets {
         Ok(Targets {
             backends,
             identities,
-            home: Remembering::new(home.1),
+            home: CachingStateStore::new(home.1),
             stores,
             claims,
             places,

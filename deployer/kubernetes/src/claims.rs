@@ -4,17 +4,17 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use terrace_artifact::{ArtifactId, Map, Object, Text, Value, compare_quantities};
-use terrace_deployer_model::backend::Going;
+use terrace_deployer_model::backend::PlannedDeletions;
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::live::Live;
 
 use super::Kubernetes;
+use super::api_errors::list;
 use super::kinds::{Kinds, Served};
 use super::live::metadata;
 use super::observe::list_of;
 use super::ownership::our_entry;
 use super::requests::WHOLE;
-use super::words::list;
 
 const STORAGE: [&str; 4] = ["spec", "resources", "requests", "storage"];
 
@@ -29,7 +29,7 @@ struct User {
 impl Kubernetes {
     /// Returns a failure for each PVC that a plan deletes or replaces although a pod keeps using it. Kubernetes would not
     /// complete the deletion.
-    pub(super) async fn claims_in_use(&self, going: &Going<'_>) -> Result<Vec<Failure>, Failure> {
+    pub(super) async fn claims_in_use(&self, going: &PlannedDeletions<'_>) -> Result<Vec<Failure>, Failure> {
         let claims: Vec<&Live> = going
             .among
             .iter()

@@ -10,20 +10,20 @@ use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, TryStreamExt as _};
 use terrace_artifact::{Address, ArtifactId, Digest, Text, Value};
-use terrace_deployer_model::backend::Going;
+use terrace_deployer_model::backend::PlannedDeletions;
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::live::Live;
 use terrace_deployer_model::plan::Content;
 use tokio::time::Instant;
 
 use super::Kubernetes;
-use super::along::guarded;
-use super::denied::{Lack, denied};
+use super::api_errors::is_missing_right;
 use super::kinds::{Kinds, Served};
 use super::live::{is_being_deleted, metadata, stranger};
+use super::missing_permissions::{MissingPermission, missing_permissions};
 use super::observe::{id_of, list_of, place};
+use super::recorded_facts::guarded;
 use super::requests::{METADATA, Refusal};
-use super::words::is_missing_right;
 
 /// The maximum number of objects of one kind in one container that a plan names one by one. More objects form a set, which
 /// one approval covers.
@@ -61,7 +61,7 @@ impl Kubernetes {
     /// Returns the objects that Kubernetes deletes together with the deleted namespaces and CRDs, by container.
     pub(super) async fn contents_of(
         &self,
-        going: &Going<'_>,
+        going: &PlannedDeletions<'_>,
     ) -> Result<BTreeMap<ArtifactId, Vec<Content>>, Failure> {
         let containers = |ids: &BTreeSet<ArtifactId>, kind: &str| -> Vec<Live> {
             let live = ids.iter().filter_map(|id| going.live.get(id));
@@ -110,7 +110,7 @@ impl Kubernetes {
     async fn look_into(
         &self,
         kinds: &Kinds,
-        going: &Going<'_>,
+        going: &PlannedDeletions<'_>,
         namespaces: &[Live],
         definitions: &[Live],
         many: bool,
@@ -186,7 +186,7 @@ impl Kubernetes {
     }
 
     /// Returns the found objects that no step of the plan deletes and that Terrace's own objects do not own.
-    fn strangers<'f>(&self, going: &Going<'_>, found: &'f [Found]) -> Vec<&'f Found> {
+    fn strangers<'f>(&self, going: &PlannedDeletions<'_>, found: &'f [Found]) -> Vec<&'f Found> {
         let has_step = |found: &Found| {
             let live = going.live.get(&found.id);
             going.deleted.contains(&found.id) && live.is_some_and(|live| live.identity == found.uid)
@@ -297,7 +297,7 @@ fn is_systems_own(served: &Served, object: &Value) -> bool {
 fn contents_shown<'f>(
     container: &Live,
     within: impl Iterator<Item = &'f Found>,
-    going: &Going<'_>,
+    going: &PlannedDeletions<'_>,
 ) -> Vec<Content> {
     let mut container = container.clone();
     let Some(address) = guarded(&mut container).first().cloned() else {
@@ -363,9 +363,9 @@ fn set(container: &Address, kind: &str, all: &[&Found]) -> Content {
 
 /// Builds the failure of a user who may not list the contents of a container.
 fn unknown(lacks: &[(&Served, Option<Text>, String)], namespaces: &[Live], definitions: &[Live]) -> Failure {
-    let missing: Vec<Lack<'_>> = lacks
+    let missing: Vec<MissingPermission<'_>> = lacks
         .iter()
-        .map(|(served, namespace, _)| Lack::of(list_of(served, namespace.as_deref())))
+        .map(|(served, namespace, _)| MissingPermission::of(list_of(served, namespace.as_deref())))
         .collect();
     let server_message = lacks.first().map_or("", |(_, _, message)| message);
     let names: Vec<String> = namespaces
@@ -373,7 +373,7 @@ fn unknown(lacks: &[(&Served, Option<Text>, String)], namespaces: &[Live], defin
         .chain(definitions)
         .map(|live| live.subject.to_string())
         .collect();
-    let mut failure = denied(&missing).server(server_message);
+    let mut failure = missing_permissions(&missing).server(server_message);
     failure.message = format!(
         "{} cannot be deleted: {}, so Terrace cannot list what would be deleted with it",
         names.join(", "),

@@ -18,7 +18,7 @@ const STARTS: i64 = 5;
 /// A problem of one pod.
 struct Trouble {
     /// A description of the problem.
-    words: String,
+    api_errors: String,
     /// Whether the problem persists without a change of the object.
     lasting: bool,
 }
@@ -58,21 +58,21 @@ impl Kubernetes {
             .collect();
         troubles.sort_by_key(|trouble| !trouble.lasting);
         if let Some(trouble) = troubles.first() {
-            let words = format!("{why}; {}", trouble.words);
+            let api_errors = format!("{why}; {}", trouble.api_errors);
             return match verdict {
-                Verdict::Waiting(_) if !trouble.lasting => Verdict::Waiting(words),
-                _ => Verdict::Failed(words),
+                Verdict::Waiting(_) if !trouble.lasting => Verdict::Waiting(api_errors),
+                _ => Verdict::Failed(api_errors),
             };
         }
         for pod in pods.iter().filter(|pod| !is_up(pod)).take(2) {
             if let Some(claim) = self.unbound_claim(pod).await {
                 let pod = metadata(pod, "name");
-                let words = format!(
+                let api_errors = format!(
                     "{why}; pod `{pod}` waits for PersistentVolumeClaim `{claim}`, which is not bound to a volume"
                 );
                 return match verdict {
-                    Verdict::Failed(_) => Verdict::Failed(words),
-                    _ => Verdict::Waiting(words),
+                    Verdict::Failed(_) => Verdict::Failed(api_errors),
+                    _ => Verdict::Waiting(api_errors),
                 };
             }
         }
@@ -89,13 +89,13 @@ impl Kubernetes {
                 warning = self.warning(object, uid).await.or(warning);
             }
         }
-        let words = match warning {
+        let api_errors = match warning {
             Some(warning) if !why.contains(&warning) => format!("{why}; {warning}"),
             _ => why,
         };
         match verdict {
-            Verdict::Failed(_) => Verdict::Failed(words),
-            _ => Verdict::Waiting(words),
+            Verdict::Failed(_) => Verdict::Failed(api_errors),
+            _ => Verdict::Waiting(api_errors),
         }
     }
 
@@ -164,12 +164,12 @@ impl Kubernetes {
             .into_iter()
             .collect();
         let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
-        let words =
+        let api_errors =
             format!("{why}; pod `{name}` of an earlier revision cannot become ready and blocks the rollout");
         Some(match self.requests.delete(&path, &options.into()).await {
-            Ok(_) => Verdict::Waiting(format!("{words}: Terrace deletes it")),
+            Ok(_) => Verdict::Waiting(format!("{api_errors}: Terrace deletes it")),
             Err(_) => Verdict::Failed(format!(
-                "{words}: delete it with\nkubectl --context {} --namespace {namespace} delete pod {name}",
+                "{api_errors}: delete it with\nkubectl --context {} --namespace {namespace} delete pod {name}",
                 self.requests.context
             )),
         })
@@ -296,9 +296,9 @@ fn trouble(pod: &Value, patient_until: &str) -> Option<Trouble> {
             .and_then(Value::as_list)
             .unwrap_or_default()
         {
-            if let Some((words, lasting)) = container_trouble(status, old) {
+            if let Some((api_errors, lasting)) = container_trouble(status, old) {
                 return Some(Trouble {
-                    words: format!("pod `{name}`: {words}"),
+                    api_errors: format!("pod `{name}`: {api_errors}"),
                     lasting,
                 });
             }
@@ -317,7 +317,7 @@ fn trouble(pod: &Value, patient_until: &str) -> Option<Trouble> {
         .and_then(Value::as_str)
         .unwrap_or_default();
     Some(Trouble {
-        words: format!("pod `{name}` cannot be scheduled: {message}"),
+        api_errors: format!("pod `{name}` cannot be scheduled: {message}"),
         lasting: false,
     })
 }

@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use terrace_artifact::{Artifact, ArtifactId, Bundle, Segment, Text, Value};
 use terrace_deployer_model::access::Access;
 use terrace_deployer_model::backend::{
-    Backend, Connected, Going, Intent, Look, PreviewOptions, Ticket, Wanted, Write,
+    Backend, Connected, Intent, Observation, PlannedDeletions, PreviewOptions, Ticket, Wanted, Write,
 };
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::journal::Journal;
@@ -20,36 +20,36 @@ use terrace_deployer_model::live::{Identity, Live};
 use terrace_deployer_model::plan::{Action, Change, Content};
 use terrace_deployer_model::values::{Values, at_path};
 
-mod along;
+mod api_errors;
 mod claims;
 mod configuration;
 mod contents;
-mod denied;
 mod difference;
 mod explain;
-mod home;
 mod kinds;
 mod live;
 mod manifest;
+mod missing_permissions;
 mod observe;
 mod ownership;
+mod permissions;
 mod predict;
 mod preview;
 mod quantity;
 mod reasons;
+mod recorded_facts;
 mod requests;
-mod rights;
 mod settle;
-mod words;
+mod state_store;
 mod write;
 
+use api_errors::About;
 use configuration::configuration;
-use denied::OWN_RULES;
-use home::ClusterHome;
 use kinds::{Kinds, Served};
 use live::{Whose, metadata};
+use missing_permissions::OWN_RULES;
 use requests::{Refusal, Requests};
-use words::About;
+use state_store::ClusterStateStore;
 
 /// Creates the backend of a context's cluster. It sends no requests yet, except those that the client needs to connect.
 ///
@@ -89,13 +89,13 @@ pub(crate) struct Kubernetes {
     id: Option<Text>,
     now: fn() -> SystemTime,
     kinds: tokio::sync::Mutex<Option<Arc<Kinds>>>,
-    coming: Mutex<Arc<Coming>>,
+    coming: Mutex<Arc<PlannedNamespacesAndKinds>>,
     /// The uids of objects that were seen to belong to managed objects, by ownerReferences.
     belongs: Mutex<BTreeSet<Text>>,
     /// The last lists of the contents of the cluster's namespaces.
     looked: Mutex<Option<Arc<contents::Looked>>>,
     /// The permissions that dry runs have proven or disproven.
-    rights: Mutex<BTreeMap<Right, bool>>,
+    permissions: Mutex<BTreeMap<Right, bool>>,
 }
 
 /// A permission: a verb, a resource (`deployments.apps`), and a namespace.
@@ -111,7 +111,7 @@ fn right(verb: &'static str, served: &Served, namespace: Option<&Text>) -> Right
 
 /// The namespaces and kinds that the bundle itself creates.
 #[derive(Default)]
-struct Coming {
+struct PlannedNamespacesAndKinds {
     namespaces: BTreeSet<Text>,
     /// The groups and kinds of the bundle's own CRDs.
     kinds: BTreeSet<(Text, Text)>,
@@ -143,13 +143,13 @@ impl Kubernetes {
             coming: Mutex::default(),
             belongs: Mutex::default(),
             looked: Mutex::default(),
-            rights: Mutex::default(),
+            permissions: Mutex::default(),
         }
     }
 
     /// Returns the state store of this environment in this cluster.
-    pub(crate) fn home(&self) -> ClusterHome {
-        ClusterHome::new(self.requests.clone(), &self.whose.label)
+    pub(crate) fn home(&self) -> ClusterStateStore {
+        ClusterStateStore::new(self.requests.clone(), &self.whose.label)
     }
 
     /// Returns the kinds that the server serves. They are discovered once.
@@ -161,7 +161,7 @@ impl Kubernetes {
         let found = Kinds::discover(&self.requests)
             .await
             .map_err(|refusal| match refusal {
-                Refusal::Silence(words) => self.requests.unreachable(words),
+                Refusal::Silence(api_errors) => self.requests.unreachable(api_errors),
                 Refusal::Status(status) if matches!(status.code, 401 | 403) => {
                     let message = format!(
                         "cluster `{}` refuses to list its API resources",
@@ -195,23 +195,23 @@ impl Kubernetes {
         *self.kinds.lock().await = None;
     }
 
-    fn coming(&self) -> Arc<Coming> {
+    fn coming(&self) -> Arc<PlannedNamespacesAndKinds> {
         self.coming.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn expect(&self, coming: Coming) {
+    fn expect(&self, coming: PlannedNamespacesAndKinds) {
         *self.coming.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(coming);
     }
 
     /// Returns whether the user has a permission, if a dry run has shown it.
     fn right(&self, verb: &'static str, served: &Served, namespace: Option<&Text>) -> Option<bool> {
-        let rights = self.rights.lock().unwrap_or_else(PoisonError::into_inner);
-        rights.get(&right(verb, served, namespace)).copied()
+        let permissions = self.permissions.lock().unwrap_or_else(PoisonError::into_inner);
+        permissions.get(&right(verb, served, namespace)).copied()
     }
 
     fn remember_right(&self, verb: &'static str, served: &Served, namespace: Option<&Text>, may: bool) {
-        let mut rights = self.rights.lock().unwrap_or_else(PoisonError::into_inner);
-        rights.insert(right(verb, served, namespace), may);
+        let mut permissions = self.permissions.lock().unwrap_or_else(PoisonError::into_inner);
+        permissions.insert(right(verb, served, namespace), may);
     }
 
     async fn identity(&self) -> Result<Identity, Failure> {
@@ -319,12 +319,15 @@ impl Backend for Kubernetes {
 
     fn contents<'a>(
         &'a self,
-        going: &'a Going<'a>,
+        going: &'a PlannedDeletions<'a>,
     ) -> BoxFuture<'a, Result<BTreeMap<ArtifactId, Vec<Content>>, Failure>> {
         Box::pin(self.contents_of(going))
     }
 
-    fn in_the_way<'a>(&'a self, going: &'a Going<'a>) -> BoxFuture<'a, Result<Vec<Failure>, Failure>> {
+    fn in_the_way<'a>(
+        &'a self,
+        going: &'a PlannedDeletions<'a>,
+    ) -> BoxFuture<'a, Result<Vec<Failure>, Failure>> {
         Box::pin(self.claims_in_use(going))
     }
 
@@ -344,7 +347,7 @@ impl Backend for Kubernetes {
         Box::pin(self.release_one(live))
     }
 
-    fn begun(&self, ticket: &Ticket) -> Option<Text> {
+    fn operation_id(&self, ticket: &Ticket) -> Option<Text> {
         ticket.0.get("uid").and_then(Value::as_str).map(Text::from)
     }
 
@@ -353,7 +356,7 @@ impl Backend for Kubernetes {
         id: &'a ArtifactId,
         artifact: Option<&'a Artifact>,
         ticket: &'a Ticket,
-    ) -> BoxFuture<'a, Result<Look, Failure>> {
+    ) -> BoxFuture<'a, Result<Observation, Failure>> {
         Box::pin(self.look_once(id, artifact, ticket))
     }
 }
@@ -361,13 +364,14 @@ impl Backend for Kubernetes {
 /// Whether a namespace belongs to the system, or to Terrace itself.
 fn is_systems(name: &str) -> bool {
     let prefixes = ["kube-", "openshift"];
-    matches!(name, "default" | home::NAMESPACE) || prefixes.iter().any(|prefix| name.starts_with(prefix))
+    matches!(name, "default" | state_store::NAMESPACE)
+        || prefixes.iter().any(|prefix| name.starts_with(prefix))
 }
 
-impl Coming {
+impl PlannedNamespacesAndKinds {
     /// Collects the namespaces and CRDs of a bundle in one target.
-    fn of(bundle: &Bundle, target: &str) -> Coming {
-        let mut coming = Coming::default();
+    fn of(bundle: &Bundle, target: &str) -> PlannedNamespacesAndKinds {
+        let mut coming = PlannedNamespacesAndKinds::default();
         let objects = bundle
             .artifacts
             .iter()

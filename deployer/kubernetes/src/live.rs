@@ -8,10 +8,10 @@ use terrace_deployer_model::loss::object_holds_data;
 use terrace_deployer_model::ownership::{Identities, Mark, Ownership};
 use terrace_deployer_model::plan::Subject;
 
-use super::along::guarded;
 use super::difference::{identities, is_secret};
 use super::kinds::Served;
 use super::ownership::{applied_by, manager, proven_by, surely_unchanged};
+use super::recorded_facts::guarded;
 
 /// The environment that owns objects: the value of its label, and its field manager.
 #[derive(Clone, Debug)]

@@ -22,7 +22,7 @@ pub(super) fn stored_form(mut manifest: Value) -> Value {
         for (key, value) in &texts {
             data.insert(
                 key.clone(),
-                super::home::base64(value.as_str().unwrap_or_default().as_bytes()),
+                super::state_store::base64(value.as_str().unwrap_or_default().as_bytes()),
             );
         }
         map.insert("data", data);

@@ -8,13 +8,13 @@ use terrace_deployer_model::backend::Wanted;
 use terrace_deployer_model::failure::Failure;
 use terrace_deployer_model::live::{LABEL, Live};
 
-use super::along::remember_released;
-use super::denied::{Lack, TO_BRING, TO_TAKE_AWAY, denied};
+use super::api_errors::{About, is_missing_right};
 use super::kinds::{Kinds, Served};
 use super::live::is_being_deleted;
+use super::missing_permissions::{APPLY_VERBS, DELETE_VERBS, MissingPermission, missing_permissions};
+use super::recorded_facts::remember_released;
 use super::requests::{METADATA, Refusal, WHOLE, encode};
-use super::words::{About, is_missing_right};
-use super::{Coming, Kubernetes};
+use super::{Kubernetes, PlannedNamespacesAndKinds};
 
 /// The number of missing objects of one kind from which Terrace lists the names of all objects of the kind first.
 const MANY: usize = 60;
@@ -28,7 +28,7 @@ struct OfKind<'a> {
 /// The result of a request for one object that exists.
 enum Got<'a> {
     Object(ArtifactId, Value),
-    Denied(Lack<'a>, String),
+    Denied(MissingPermission<'a>, String),
 }
 
 impl Kubernetes {
@@ -99,9 +99,9 @@ impl Kubernetes {
             } else {
                 self.names_of_namespaces(&kinds).await?
             };
-        self.expect(Coming {
+        self.expect(PlannedNamespacesAndKinds {
             existing: namespaces.clone(),
-            ..Coming::of(wanted.bundle, wanted.target)
+            ..PlannedNamespacesAndKinds::of(wanted.bundle, wanted.target)
         });
         let unlabeled = missing
             .iter()
@@ -112,15 +112,15 @@ impl Kubernetes {
         for result in unlabeled.into_iter().flatten() {
             match result {
                 Got::Object(id, object) => found.push((id, object)),
-                Got::Denied(lack, words) => {
+                Got::Denied(lack, api_errors) => {
                     // The messages of the server differ only in the object.
-                    server_message.get_or_insert(words);
+                    server_message.get_or_insert(api_errors);
                     lacks.push(lack);
                 }
             }
         }
         if !lacks.is_empty() {
-            return Err(denied(&lacks).server(server_message.unwrap_or_default()));
+            return Err(missing_permissions(&lacks).server(server_message.unwrap_or_default()));
         }
         for (id, object) in found {
             let artifact = by_id.get(&id).copied();
@@ -259,12 +259,12 @@ impl Kubernetes {
             {
                 Ok(found) => Ok(found.map(|found| Got::Object(artifact.id.clone(), found))),
                 Err(Refusal::Status(status)) if is_missing_right(&status) => {
-                    let lack = Lack {
+                    let lack = MissingPermission {
                         about,
                         address: Some(&object.address),
                         // A dropped object is not declared any more.
                         origin: is_wanted.then_some(&object.origin),
-                        needs: if is_wanted { TO_BRING } else { TO_TAKE_AWAY },
+                        needs: if is_wanted { APPLY_VERBS } else { DELETE_VERBS },
                     };
                     Ok(Some(Got::Denied(lack, status.message.clone())))
                 }

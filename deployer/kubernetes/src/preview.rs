@@ -9,6 +9,7 @@ use terrace_deployer_model::ownership::Ownership;
 use terrace_deployer_model::plan::{Action, Change, Field, Risk};
 use terrace_deployer_model::values::{Filled, Values, at_path, at_path_mut};
 
+use super::api_errors::{About, api_errors, causes, is_missing_namespace, is_missing_right, put_back};
 use super::claims::enlarged;
 use super::difference::difference;
 use super::kinds::Served;
@@ -17,7 +18,6 @@ use super::ownership::our_entry;
 use super::predict::{mark_immutable, predicted};
 use super::reasons::{cannot_change, changes, fields_named, restarts};
 use super::requests::{Answer, Apply, Refusal};
-use super::words::{About, causes, is_missing_namespace, is_missing_right, put_back, words};
 use super::{Kubernetes, is_systems};
 
 /// The input of a preview: the desired object and its kind.
@@ -264,7 +264,7 @@ impl Kubernetes {
         change.fields = fields;
         change
             .notes
-            .push(format!("server response: {}", words(status, about)));
+            .push(format!("server response: {}", api_errors(status, about)));
         replaced(&mut change, question.object, live);
         Ok(change)
     }
@@ -361,7 +361,7 @@ impl Kubernetes {
     ) -> Result<Asked, Failure> {
         let object = question.object;
         let (served, namespace) = (question.served, object.namespace.as_ref());
-        let denied = |change: &mut Change| {
+        let missing_permissions = |change: &mut Change| {
             change.notes.push(format!(
                 "the credentials lack the permission to `patch` {}: planned without a server-side dry run",
                 question.served.resource()
@@ -372,7 +372,7 @@ impl Kubernetes {
             return Ok(Asked::Nothing);
         }
         if self.right("patch", served, namespace) == Some(false) {
-            return Ok(denied(change));
+            return Ok(missing_permissions(change));
         }
         let path = question.served.path(object.namespace.as_deref(), &object.name);
         let manifest = match live {
@@ -406,7 +406,7 @@ impl Kubernetes {
             }
             Err(Refusal::Status(status)) if is_missing_right(&status) => {
                 self.remember_right("patch", served, namespace, false);
-                Ok(denied(change))
+                Ok(missing_permissions(change))
             }
             // The server rejects a dry run if it would have to call a webhook with side effects.
             Err(Refusal::Status(status)) if status.message.contains("does not support dry run") => {
@@ -440,7 +440,7 @@ impl Kubernetes {
 /// Records the risk of a replacement, and the data that is lost.
 fn replaced(change: &mut Change, object: &Object, live: &Live) {
     change.risk = Risk::Replace;
-    change.takes_object(live, Some(object));
+    change.record_loss_of_object(live, Some(object));
     if object.kind == "StatefulSet" && change.approvals().next().is_none() {
         let note = "its PersistentVolumeClaims are retained with their data and size";
         change.notes.push(note.to_owned());

@@ -3,7 +3,7 @@
 use terrace_artifact::{Segment, Text, Value, show_path};
 use terrace_deployer_model::plan::Field;
 
-use super::words::causes;
+use super::api_errors::causes;
 
 /// Marks the fields that the server's refusal names. Returns whether there are any.
 pub(super) fn fields_named(status: &kube::core::Status, fields: &mut [Field]) -> bool {

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use terrace_artifact::{Artifact, ArtifactId, Map, Object, Value};
-use terrace_deployer_model::backend::{Look, Ticket, Write};
+use terrace_deployer_model::backend::{Observation, Ticket, Write};
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::live::Live;
 use terrace_deployer_model::ownership::{Identities, Mark, not_ours};
 use terrace_deployer_model::plan::Action;
 
 use super::Kubernetes;
+use super::api_errors::{About, is_missing_right, put_back};
 use super::claims::enlarged;
-use super::home::MANAGER;
 use super::kinds::{Kinds, Served};
 use super::live::{is_being_deleted, metadata, stranger};
 use super::manifest::{adopted, instead_of, only_new, pinned, released, stored_form};
@@ -19,7 +19,7 @@ use super::ownership::applied_by;
 use super::preview::{about, object_of};
 use super::requests::{Apply, Refusal};
 use super::settle::{Verdict, departure, verdict};
-use super::words::{About, is_missing_right, put_back};
+use super::state_store::MANAGER;
 
 /// The maximum time until a server serves the kind of a new CRD.
 const NEW_KIND: Duration = Duration::from_secs(15);
@@ -253,17 +253,17 @@ impl Kubernetes {
         id: &ArtifactId,
         artifact: Option<&Artifact>,
         ticket: &Ticket,
-    ) -> Result<Look, Failure> {
+    ) -> Result<Observation, Failure> {
         match artifact {
             None => self.look_after_delete(id, ticket).await,
             Some(artifact) => self.look_after_write(artifact, ticket).await,
         }
     }
 
-    async fn look_after_delete(&self, id: &ArtifactId, ticket: &Ticket) -> Result<Look, Failure> {
+    async fn look_after_delete(&self, id: &ArtifactId, ticket: &Ticket) -> Result<Observation, Failure> {
         let text = |key| ticket.0.get(key).and_then(Value::as_str);
         let (Some(path), Some(uid)) = (text("path"), text("uid")) else {
-            return Ok(Look::Gone);
+            return Ok(Observation::Gone);
         };
         let now = match self.requests.get(path).await {
             Ok(now) => now,
@@ -281,7 +281,7 @@ impl Kubernetes {
                 )
                 .server(&status.message));
             }
-            Err(Refusal::Silence(words)) => return Err(self.requests.unreachable(words)),
+            Err(Refusal::Silence(api_errors)) => return Err(self.requests.unreachable(api_errors)),
             Err(refusal) => {
                 return Err(
                     Failure::new(FailureKind::Throttled, format!("`{id}` cannot be read"))
@@ -290,20 +290,20 @@ impl Kubernetes {
             }
         };
         Ok(match now {
-            Some(now) if metadata(&now, "uid") == uid => Look::Waiting(departure(&now)),
-            _ => Look::Gone,
+            Some(now) if metadata(&now, "uid") == uid => Observation::Waiting(departure(&now)),
+            _ => Observation::Gone,
         })
     }
 
-    async fn look_after_write(&self, artifact: &Artifact, ticket: &Ticket) -> Result<Look, Failure> {
+    async fn look_after_write(&self, artifact: &Artifact, ticket: &Ticket) -> Result<Observation, Failure> {
         let object = object_of(artifact)?;
         let kinds = self.kinds().await?;
         let Some(served) = kinds.get(&object.api_version, &object.kind) else {
-            return Ok(Look::Gone);
+            return Ok(Observation::Gone);
         };
         if let Some(settled) = ticket.0.get("settled") {
             let live = self.live_now(artifact, served, settled.clone());
-            return Ok(Look::Settled(Box::new(live)));
+            return Ok(Observation::Settled(Box::new(live)));
         }
         let path = served.path(object.namespace.as_deref(), &object.name);
         let fail = |refusal, verb| {
@@ -329,7 +329,7 @@ impl Kubernetes {
             now = Some(answer.map_err(|refusal| fail(refusal, "patch"))?.value);
         }
         let Some(now) = now else {
-            return Ok(Look::Gone);
+            return Ok(Observation::Gone);
         };
         let verdict = match verdict(&now) {
             Verdict::Waiting(_)
@@ -342,12 +342,12 @@ impl Kubernetes {
             other => self.explain(&now, other).await,
         };
         Ok(match verdict {
-            Verdict::Ready => Look::Settled(Box::new(self.live_now(artifact, served, now))),
-            Verdict::Waiting(why) => Look::Waiting(why),
+            Verdict::Ready => Observation::Settled(Box::new(self.live_now(artifact, served, now))),
+            Verdict::Waiting(why) => Observation::Waiting(why),
             Verdict::Failed(why) => {
                 let message = format!("{} `{}` does not become ready", object.kind, object.name);
                 let failure = Failure::new(FailureKind::NotReady { why }, message);
-                Look::Failed(failure.about(Some(&object.address), Some(&object.origin)))
+                Observation::Failed(failure.about(Some(&object.address), Some(&object.origin)))
             }
         })
     }

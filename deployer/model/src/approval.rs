@@ -131,7 +131,7 @@ fn consequence(kind: ApprovalKind, action: Action, losses: &[Loss], is_container
     let happens = match action {
         Action::Replace => "replaced",
         Action::Delete => "deleted",
-        Action::Release => "removed from the stack",
+        Action::Retain => "removed from the stack",
         Action::Keep | Action::Create | Action::Adopt | Action::Update => "updated",
     };
     match kind {

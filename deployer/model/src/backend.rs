@@ -10,11 +10,11 @@ use terrace_artifact::{Address, Artifact, ArtifactId, Bundle, Segment, Text, Val
 
 use crate::claim::ClaimStore;
 use crate::failure::{Failure, FailureKind};
-use crate::home::Home;
 use crate::journal::{Journal, Note};
 use crate::live::{Identity, Live};
 use crate::ownership::Identities;
 use crate::plan::{Action, Change, Content, Step};
+use crate::state_store::StateStore;
 use crate::values::Values;
 
 /// A system that receives artifacts: a directory, a cluster, or an account and region.
@@ -82,11 +82,11 @@ pub trait Backend: Send + Sync {
     }
 
     /// Finds the objects that are deleted along with containers (a namespace, a CRD) and for which this plan has no
-    /// delete step, for each container that has any. Only reads, and only for [`Going::deleted`]. Fails with
+    /// delete step, for each container that has any. Only reads, and only for [`PlannedDeletions::deleted`]. Fails with
     /// [`FailureKind::Denied`] if permissions to list the contents are missing.
     fn contents<'a>(
         &'a self,
-        going: &'a Going<'a>,
+        going: &'a PlannedDeletions<'a>,
     ) -> BoxFuture<'a, Result<BTreeMap<ArtifactId, Vec<Content>>, Failure>> {
         let _ = going;
         Box::pin(async { Ok(BTreeMap::new()) })
@@ -94,19 +94,19 @@ pub trait Backend: Send + Sync {
 
     /// Finds conflicts that are certain to make the steps of a plan fail: a new resource with the name of a resource
     /// that remains. Returns a failure for each. Only reads.
-    fn obstacles<'a>(&'a self, draft: &'a Draft<'a>) -> BoxFuture<'a, Result<Vec<Failure>, Failure>> {
+    fn obstacles<'a>(&'a self, draft: &'a PlanDraft<'a>) -> BoxFuture<'a, Result<Vec<Failure>, Failure>> {
         let _ = draft;
         Box::pin(async { Ok(Vec::new()) })
     }
 
     /// Lists the parts of a live artifact that an update removes, with the values by which other artifacts refer to
     /// them.
-    fn leaving(&self, live: &Live, change: &Change) -> Vec<Leaving> {
+    fn leaving(&self, live: &Live, change: &Change) -> Vec<RemovedPart> {
         let _ = (live, change);
         Vec::new()
     }
 
-    /// Returns the artifact with these parts of the live artifact ([`Leaving::part`]) kept in it.
+    /// Returns the artifact with these parts of the live artifact ([`RemovedPart::part`]) kept in it.
     fn keeping(&self, artifact: &Artifact, live: &Live, parts: &BTreeSet<Text>) -> Option<Artifact> {
         let _ = (artifact, live, parts);
         None
@@ -126,8 +126,11 @@ pub trait Backend: Send + Sync {
     }
 
     /// Finds artifacts that a plan deletes but whose deletion would never complete (a volume that is still in use).
-    /// Returns a failure of kind [`FailureKind::Protected`] for each. Only reads, and only for [`Going::among`].
-    fn in_the_way<'a>(&'a self, going: &'a Going<'a>) -> BoxFuture<'a, Result<Vec<Failure>, Failure>> {
+    /// Returns a failure of kind [`FailureKind::Protected`] for each. Only reads, and only for [`PlannedDeletions::among`].
+    fn in_the_way<'a>(
+        &'a self,
+        going: &'a PlannedDeletions<'a>,
+    ) -> BoxFuture<'a, Result<Vec<Failure>, Failure>> {
         let _ = going;
         Box::pin(async { Ok(Vec::new()) })
     }
@@ -149,7 +152,7 @@ pub trait Backend: Send + Sync {
     /// is ready.
     ///
     /// A second call after a temporary failure must be safe, because the engine retries. For [`Action::Replace`] the
-    /// engine calls [`Backend::delete`], waits until [`Backend::look`] returns [`Look::Gone`], and then calls this with
+    /// engine calls [`Backend::delete`], waits until [`Backend::look`] returns [`Observation::Gone`], and then calls this with
     /// [`Action::Create`].
     fn write<'a>(&'a self, write: Write<'a>) -> BoxFuture<'a, Result<Ticket, Failure>>;
 
@@ -163,7 +166,7 @@ pub trait Backend: Send + Sync {
 
     /// Stops managing the observed artifact: removes our marks and our field ownership, and leaves its values
     /// unchanged. [`Ownership::of`] must not report it as ours afterwards. The engine waits with [`Backend::look`] as
-    /// for a delete: [`Look::Gone`] means that the artifact is no longer ours. An artifact that does not exist any more
+    /// for a delete: [`Observation::Gone`] means that the artifact is no longer ours. An artifact that does not exist any more
     /// is not a failure.
     ///
     /// [`Ownership::of`]: crate::ownership::Ownership::of
@@ -182,7 +185,7 @@ pub trait Backend: Send + Sync {
 
     /// Returns the physical identity of the artifact that a write started to create, if the ticket contains it. The
     /// engine records it even if the artifact never becomes ready.
-    fn begun(&self, ticket: &Ticket) -> Option<Text> {
+    fn operation_id(&self, ticket: &Ticket) -> Option<Text> {
         let _ = ticket;
         None
     }
@@ -201,13 +204,13 @@ pub trait Backend: Send + Sync {
     }
 
     /// Looks once whether an artifact has reached its desired state. After [`Backend::delete`], `artifact` is absent
-    /// and the result is [`Look::Gone`] or [`Look::Waiting`].
+    /// and the result is [`Observation::Gone`] or [`Observation::Waiting`].
     fn look<'a>(
         &'a self,
         id: &'a ArtifactId,
         artifact: Option<&'a Artifact>,
         ticket: &'a Ticket,
-    ) -> BoxFuture<'a, Result<Look, Failure>>;
+    ) -> BoxFuture<'a, Result<Observation, Failure>>;
 
     /// Cleans up after the last step. The engine calls this once, also if steps failed.
     fn finish(&self) -> BoxFuture<'_, Result<(), Failure>> {
@@ -220,7 +223,7 @@ pub struct Connected {
     /// The backend for artifacts.
     pub backend: Box<dyn Backend>,
     /// The state store, used if this target has the environment's state store.
-    pub home: Box<dyn Home>,
+    pub home: Box<dyn StateStore>,
     /// The storage of the environment's claim.
     pub claims: Box<dyn ClaimStore>,
 }
@@ -271,7 +274,7 @@ fn of_target<'a>(bundle: &'a Bundle, target: &'a Text) -> impl Iterator<Item = &
 
 /// A part of a live artifact that an update removes.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Leaving {
+pub struct RemovedPart {
     /// The logical id of the resource.
     pub part: Text,
     /// The display name: its address.
@@ -295,7 +298,7 @@ pub struct PreviewOptions {
 
 /// The deletions of a plan, for [`Backend::contents`].
 #[derive(Clone, Copy, Debug)]
-pub struct Going<'a> {
+pub struct PlannedDeletions<'a> {
     /// The name of the target in the bundle.
     pub target: &'a Text,
     /// The artifacts of this target that the plan deletes, those it replaces included.
@@ -310,7 +313,7 @@ pub struct Going<'a> {
 
 /// A plan that is not complete yet, for [`Backend::obstacles`].
 #[derive(Clone, Copy, Debug)]
-pub struct Draft<'a> {
+pub struct PlanDraft<'a> {
     /// The name of the target in the bundle.
     pub target: &'a Text,
     /// The bundle after the apply.
@@ -369,7 +372,7 @@ pub struct Ticket(pub Value);
 
 /// The result of one look at an artifact.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Look {
+pub enum Observation {
     /// It has reached its desired state; this is its live state. Bindings are read only from this state.
     Settled(Box<Live>),
     /// It has not reached it yet, with the reason: `2 of 3 pods are ready`, `creating Bucket (4 of 7 resources)`.

@@ -16,7 +16,7 @@ use terrace_artifact::{ArtifactId, Digest, Text, Value};
 
 use crate::cancel::Cancel;
 use crate::failure::{Failure, FailureKind};
-use crate::home::{Held, Home};
+use crate::state_store::{LockGuard, StateStore};
 
 /// A recovery record: the operation that was about to start.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -35,8 +35,8 @@ pub struct Note {
 
 /// The journal of one apply.
 pub struct Journal<'a> {
-    home: &'a dyn Home,
-    held: &'a dyn Held,
+    home: &'a dyn StateStore,
+    held: &'a dyn LockGuard,
     cancel: &'a Cancel,
     release: Text,
     /// The records of this apply that are not cleared yet.
@@ -47,7 +47,12 @@ const FOLDER: &str = "journal/";
 
 impl<'a> Journal<'a> {
     /// Creates the journal of a release. It contains no recovery records yet.
-    pub fn new(home: &'a dyn Home, held: &'a dyn Held, cancel: &'a Cancel, release: Text) -> Journal<'a> {
+    pub fn new(
+        home: &'a dyn StateStore,
+        held: &'a dyn LockGuard,
+        cancel: &'a Cancel,
+        release: Text,
+    ) -> Journal<'a> {
         Journal {
             home,
             held,
@@ -102,7 +107,7 @@ impl<'a> Journal<'a> {
 }
 
 /// Reads the recovery records of earlier applies, by key.
-pub async fn left(home: &dyn Home) -> Result<BTreeMap<String, Note>, Failure> {
+pub async fn left(home: &dyn StateStore) -> Result<BTreeMap<String, Note>, Failure> {
     let mut notes = BTreeMap::new();
     for key in home.list(FOLDER).await? {
         let Some(bytes) = home.read(&key).await? else {

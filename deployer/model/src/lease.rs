@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::clock::Moment;
 use crate::failure::{Failure, FailureKind};
-use crate::home::{Held, Holder, Waiting};
+use crate::state_store::{LockGuard, LockHolder, LockWaitObserver};
 
 /// The storage of one lease record, with conditional writes.
 pub trait LeaseStore: Send + Sync + 'static {
@@ -45,7 +45,7 @@ pub trait LeaseStore: Send + Sync + 'static {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct LeaseRecord {
     /// The holder.
-    pub holder: Holder,
+    pub holder: LockHolder,
     /// The time in seconds without renewal after which the lease expires.
     pub seconds: u32,
     /// The number of renewals.
@@ -61,18 +61,18 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// Acquires a lease, or fails with its holder.
 pub fn take<'a>(
     store: Arc<dyn LeaseStore>,
-    holder: &'a Holder,
-    waiting: &'a Waiting<'a>,
-) -> BoxFuture<'a, Result<Box<dyn Held>, Failure>> {
+    holder: &'a LockHolder,
+    waiting: &'a LockWaitObserver<'a>,
+) -> BoxFuture<'a, Result<Box<dyn LockGuard>, Failure>> {
     take_for(store, holder, waiting, LENGTH)
 }
 
 fn take_for<'a>(
     store: Arc<dyn LeaseStore>,
-    holder: &'a Holder,
-    waiting: &'a Waiting<'a>,
+    holder: &'a LockHolder,
+    waiting: &'a LockWaitObserver<'a>,
     length: Duration,
-) -> BoxFuture<'a, Result<Box<dyn Held>, Failure>> {
+) -> BoxFuture<'a, Result<Box<dyn LockGuard>, Failure>> {
     Box::pin(async move {
         let mut record = LeaseRecord {
             holder: holder.clone(),
@@ -84,7 +84,7 @@ fn take_for<'a>(
         // Usually the lock is free.
         let asked = Moment::now();
         if let Some(version) = store.write(&record, None).await? {
-            return Ok(Box::new(Lease::renewing(store, record, version, asked, length)) as Box<dyn Held>);
+            return Ok(Box::new(Lease::renewing(store, record, version, asked, length)) as Box<dyn LockGuard>);
         }
         loop {
             let asked = Moment::now();
@@ -120,7 +120,9 @@ fn take_for<'a>(
                 }
             };
             if let Some(version) = store.write(&record, expected.as_ref()).await? {
-                return Ok(Box::new(Lease::renewing(store, record, version, asked, length)) as Box<dyn Held>);
+                return Ok(
+                    Box::new(Lease::renewing(store, record, version, asked, length)) as Box<dyn LockGuard>
+                );
             }
             // Another apply was faster. It is alive, and the next read shows its holder.
             watched.get_or_insert((Text::default(), asked));
@@ -128,12 +130,12 @@ fn take_for<'a>(
     })
 }
 
-fn locked(holder: &Holder) -> Failure {
+fn locked(holder: &LockHolder) -> Failure {
     let kind = FailureKind::Locked {
         holder: holder.who.clone(),
         since: holder.since.clone(),
     };
-    let Holder { who, since, .. } = holder;
+    let LockHolder { who, since, .. } = holder;
     Failure::new(
         kind,
         format!("{who} has held the lock of this environment since {since}"),
@@ -204,7 +206,7 @@ impl Lease {
     }
 }
 
-impl Held for Lease {
+impl LockGuard for Lease {
     fn check(&self) -> Result<(), Failure> {
         let mut state = self.state();
         if state.is_lost(self.length) {
@@ -360,15 +362,15 @@ mod tests {
         }
     }
 
-    fn holder(who: &str) -> Holder {
-        Holder {
+    fn holder(who: &str) -> LockHolder {
+        LockHolder {
             who: who.into(),
             run: who.into(),
             since: "2026-11-21T03:30:00Z".into(),
         }
     }
 
-    async fn lock(store: &Arc<Memory>, who: &str) -> Result<Box<dyn Held>, Failure> {
+    async fn lock(store: &Arc<Memory>, who: &str) -> Result<Box<dyn LockGuard>, Failure> {
         let store: Arc<dyn LeaseStore> = store.clone();
         take(store, &holder(who), &|_, _| {}).await
     }
@@ -402,7 +404,7 @@ mod tests {
         drop(lock(&store, "ana").await.unwrap());
         let begun = Instant::now();
         let waits = Mutex::new(Vec::new());
-        let waiting = |other: &Holder, left: Duration| {
+        let waiting = |other: &LockHolder, left: Duration| {
             waits
                 .lock()
                 .unwrap()

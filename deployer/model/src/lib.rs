@@ -1,6 +1,6 @@
 //! The model of the deployer: the data that its parts exchange, and the traits that connect them.
 //!
-//! A backend implements [`backend::Backend`], [`home::Home`] and [`claim::ClaimStore`]. The engine uses these traits and
+//! A backend implements [`backend::Backend`], [`state_store::StateStore`] and [`claim::ClaimStore`]. The engine uses these traits and
 //! knows no backend. This crate knows neither the engine nor any backend, and sends no request.
 
 #![warn(missing_docs)]
@@ -15,7 +15,6 @@ pub mod diff;
 pub mod error;
 pub mod event;
 pub mod failure;
-pub mod home;
 pub mod journal;
 pub mod lease;
 pub mod live;
@@ -25,4 +24,5 @@ pub mod ownership;
 pub mod plan;
 pub mod report;
 pub mod shapes;
+pub mod state_store;
 pub mod values;

@@ -126,7 +126,7 @@ impl Fate {
 
 impl Change {
     /// Records the fate of a resource: the required approval, the reason and the risk.
-    pub fn meets(&mut self, address: &Address, fate: Fate) {
+    pub fn record_fate(&mut self, address: &Address, fate: Fate) {
         let note = match fate {
             Fate::Lost(what) => {
                 self.loses_data.insert(address.clone());
@@ -162,7 +162,7 @@ impl Change {
     }
 
     /// Records the fate of an object that is deleted, or replaced by `wanted`.
-    pub fn takes_object(&mut self, live: &Live, wanted: Option<&Object>) {
+    pub fn record_loss_of_object(&mut self, live: &Live, wanted: Option<&Object>) {
         let holds = !live.holds_data.is_empty() || wanted.is_some_and(|object| object.holds_data);
         let action = if wanted.is_some() {
             Action::Replace
@@ -180,7 +180,7 @@ impl Change {
         let mut addresses: BTreeSet<&Address> = wanted.iter().map(|object| &object.address).collect();
         addresses.extend(if holds { &live.holds_data } else { &live.addresses });
         for address in addresses {
-            self.meets(address, fate);
+            self.record_fate(address, fate);
             if fate == Fate::Retained {
                 self.notes
                     .push(format!("`{address}`: its data is retained in the cluster"));
@@ -325,7 +325,7 @@ pub fn guard(artifact: &Artifact, live: Option<&Live>, change: &mut Change) {
     {
         change.risk = change.risk.max(Risk::Replace);
         match artifact.object() {
-            Some(object) => change.takes_object(live, Some(object)),
+            Some(object) => change.record_loss_of_object(live, Some(object)),
             None => change.loses_data.extend(live.holds_data.iter().cloned()),
         }
         // An adopted artifact was created by another user, so its replacement deletes their resource.
@@ -336,9 +336,9 @@ pub fn guard(artifact: &Artifact, live: Option<&Live>, change: &mut Change) {
     let holds = |address: &Address| live.is_some_and(|live| live.holds_data.contains(address));
     let mut unguarded = Vec::new();
     for member in &mut change.members {
-        let takes_away = matches!(member.action, Action::Replace | Action::Delete);
+        let runs_last = matches!(member.action, Action::Replace | Action::Delete);
         if let Some(address) = &member.address
-            && takes_away
+            && runs_last
             && (holds(address) || wanted_to_hold(artifact, &member.logical_id))
             && !change.retains.contains(address)
         {

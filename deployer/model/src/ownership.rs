@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use terrace_artifact::{Artifact, ArtifactId, Digest, Text};
 
 use crate::failure::{Failure, FailureKind};
-use crate::home::Home;
 use crate::live::Live;
 use crate::plan::Subject;
+use crate::state_store::StateStore;
 
 /// The owner of a live artifact.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -203,7 +203,7 @@ impl Identities {
     }
 
     /// Stores the identities under their digest. An unchanged set exists already.
-    pub async fn store(&self, home: &dyn Home) -> Result<Digest, Failure> {
+    pub async fn store(&self, home: &dyn StateStore) -> Result<Digest, Failure> {
         let bytes = serde_json::to_vec(&self.recorded).map_err(|error| unreadable("identities", &error))?;
         let digest = Digest::of_bytes(&bytes);
         home.create(&key(&digest), &bytes).await?;
@@ -211,7 +211,7 @@ impl Identities {
     }
 
     /// Reads the identities; `None` if they were deleted, which loses only a proof.
-    pub async fn read(home: &dyn Home, digest: &Digest) -> Result<Option<Identities>, Failure> {
+    pub async fn read(home: &dyn StateStore, digest: &Digest) -> Result<Option<Identities>, Failure> {
         let key = key(digest);
         let Some(bytes) = home.read(&key).await? else {
             return Ok(None);

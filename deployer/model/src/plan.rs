@@ -276,7 +276,7 @@ pub enum Action {
     Delete,
     /// It is retained without management: an adopted artifact that left the stack, or a CloudFormation resource with a
     /// retention policy.
-    Release,
+    Retain,
 }
 
 /// The risk of a change.
@@ -377,12 +377,12 @@ impl Change {
     /// Creates the deletion of an artifact and of the data it holds.
     pub fn removal(live: &Live) -> Change {
         let mut change = Change::of(Action::Delete, "no longer in the stack");
-        change.takes_object(live, None);
+        change.record_loss_of_object(live, None);
         change
     }
 
     /// Adds the objects that are deleted along with a container. They and the container require approval.
-    pub fn take_along(&mut self, contents: Vec<Content>, container: &[Address]) {
+    pub fn delete_contents(&mut self, contents: Vec<Content>, container: &[Address]) {
         if contents.is_empty() {
             return;
         }
@@ -410,8 +410,8 @@ impl Change {
 
 impl Step {
     /// Returns whether it runs after all steps that create or update, and only if these succeeded.
-    pub fn takes_away(&self) -> bool {
-        matches!(self.change.action, Action::Delete | Action::Release) || self.stage == Some(Stage::Second)
+    pub fn runs_last(&self) -> bool {
+        matches!(self.change.action, Action::Delete | Action::Retain) || self.stage == Some(Stage::Second)
     }
 }
 
@@ -516,7 +516,7 @@ impl fmt::Display for Action {
             Action::Update => "update",
             Action::Replace => "replace",
             Action::Delete => "delete",
-            Action::Release => "retain",
+            Action::Retain => "retain",
         })
     }
 }

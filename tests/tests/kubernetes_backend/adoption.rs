@@ -118,7 +118,7 @@ adopt ConfigMap settings: it exists and is managed by `kubectl-create`; this env
     let plan = stack.plan("").await;
     assert_eq!(
         plan.changes().map(|step| step.change.action).collect::<Vec<_>>(),
-        [Action::Release, Action::Release],
+        [Action::Retain, Action::Retain],
         "{}",
         show(&plan)
     );
@@ -166,7 +166,7 @@ async fn deletes_adopted_objects_only_with_approval() {
             .collect::<Vec<_>>()
     };
     assert_eq!(
-        (actions(Action::Delete), actions(Action::Release)),
+        (actions(Action::Delete), actions(Action::Retain)),
         (vec!["settings".into()], vec!["other".into()])
     );
     stack.approved.clear();

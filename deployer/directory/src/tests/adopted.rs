@@ -77,9 +77,7 @@ fn retains_an_adopted_file_that_leaves_the_stack() {
     let adopted = folder.files().remove(WEB).unwrap();
     let without = bundle([namespace(), lake(30)]);
     let plan = folder.plan(&without);
-    let released = plan
-        .changes()
-        .filter(|step| step.change.action == Action::Release);
+    let released = plan.changes().filter(|step| step.change.action == Action::Retain);
     assert_eq!(released.count(), 2, "{}", render(&plan, false));
     folder.apply(&plan).unwrap();
     assert_eq!(folder.files().get(WEB), Some(&adopted));

@@ -1,9 +1,9 @@
 //! The state store of a directory: its ledger and its lock.
 
-use terrace_deployer_model::home::{Holder, Home as _};
+use terrace_deployer_model::state_store::{LockHolder, StateStore as _};
 
 use super::*;
-use crate::DirectoryHome;
+use crate::DirectoryStateStore;
 
 #[test]
 fn reports_a_changed_ledger_entry() {
@@ -20,10 +20,10 @@ fn reports_a_changed_ledger_entry() {
 #[test]
 fn refuses_to_apply_while_another_process_holds_the_lock() {
     let folder = Folder::new();
-    let home = DirectoryHome {
+    let home = DirectoryStateStore {
         folder: folder.path(""),
     };
-    let holder = Holder {
+    let holder = LockHolder {
         who: "ben".into(),
         run: "7".into(),
         since: "2026-11-21T03:30:00Z".into(),

@@ -8,7 +8,7 @@ use terrace_deployer_model::live::{Identity, Live};
 use terrace_deployer_model::plan::Plan;
 use terrace_deployer_model::report::Outcome;
 
-use super::takes_away;
+use super::runs_last;
 use crate::ledger::History;
 use crate::targets::Targets;
 
@@ -22,9 +22,9 @@ pub(super) fn standing_after(
         ours.map(|live| (&live.id, &live.subject.kind)).collect();
     for (step, outcome) in steps {
         let done = !matches!(outcome, Outcome::Failed(_) | Outcome::Skipped(_));
-        if takes_away(step.action) && *outcome == Outcome::Done {
+        if runs_last(step.action) && *outcome == Outcome::Done {
             standing.remove(&step.artifact);
-        } else if done && !takes_away(step.action) {
+        } else if done && !runs_last(step.action) {
             standing.insert(&step.artifact, &step.subject.kind);
         }
     }

@@ -11,7 +11,7 @@ use terrace_deployer_model::live::Live;
 use terrace_deployer_model::plan::{Action, Plan, Purpose};
 use terrace_deployer_model::report::Outcome;
 
-use super::take::{NotTaken, Taking};
+use super::take::{ClaimUpdate, NotTaken};
 use super::{Guard, examine};
 use crate::targets::Targets;
 
@@ -19,7 +19,7 @@ use crate::targets::Targets;
 pub(crate) struct Holding<'a> {
     targets: &'a Targets,
     plan: &'a Plan,
-    taking: Taking<'a>,
+    taking: ClaimUpdate<'a>,
     /// The recorded deployment, including places that this plan does not read.
     recorded: Deployment,
     live: &'a BTreeMap<ArtifactId, Live>,
@@ -46,7 +46,7 @@ pub(crate) fn are_settled(targets: &Targets, plan: &Plan) -> Option<Option<Deplo
             .map(|step| &step.target)
             .chain([&recorded.store])
             .all(same)
-        && Taking::is_current(claims, &plan.origin, recorded);
+        && ClaimUpdate::is_current(claims, &plan.origin, recorded);
     settled.then(|| Some(recorded.clone()))
 }
 
@@ -80,7 +80,7 @@ impl<'a> Holding<'a> {
             recorded,
             live,
             bundles,
-            taking: Taking::of(targets, &plan.bundle, &plan.origin, access, claims),
+            taking: ClaimUpdate::of(targets, &plan.bundle, &plan.origin, access, claims),
         }
     }
 
@@ -89,7 +89,7 @@ impl<'a> Holding<'a> {
         let writes = self
             .plan
             .changes()
-            .filter(|step| !matches!(step.change.action, Action::Delete | Action::Release));
+            .filter(|step| !matches!(step.change.action, Action::Delete | Action::Retain));
         let ids: BTreeSet<&ArtifactId> = self.ours().chain(writes.map(|step| &step.artifact)).collect();
         let deployment = self.with(ids);
         let written = self.taking.write(&deployment).await;
@@ -101,7 +101,7 @@ impl<'a> Holding<'a> {
     pub(crate) async fn end(&mut self, steps: &[(StepName, Outcome)]) -> Result<Option<Deployment>, Error> {
         let mut ids: BTreeSet<&ArtifactId> = self.ours().collect();
         for (step, outcome) in steps {
-            let is_removed = matches!(step.action, Action::Delete | Action::Release);
+            let is_removed = matches!(step.action, Action::Delete | Action::Retain);
             match outcome {
                 Outcome::Done if is_removed => {
                     ids.remove(&step.artifact);

@@ -14,7 +14,7 @@ use crate::targets::Targets;
 ///
 /// The lock belongs to one state store. Another directory that deploys an environment of the same name may use another
 /// state store and another lock. Every write is therefore conditional on the version that was read.
-pub(crate) struct Taking<'a> {
+pub(crate) struct ClaimUpdate<'a> {
     stores: &'a Stores,
     claims: Claims,
     platform: &'a Text,
@@ -59,7 +59,7 @@ impl From<Failure> for NotTaken {
     }
 }
 
-impl<'a> Taking<'a> {
+impl<'a> ClaimUpdate<'a> {
     /// Prepares to write the claims of a bundle's environment.
     pub(crate) fn of(
         targets: &'a Targets,
@@ -67,8 +67,8 @@ impl<'a> Taking<'a> {
         origin: &StackOrigin,
         access: &'a Access,
         claims: Claims,
-    ) -> Taking<'a> {
-        Taking {
+    ) -> ClaimUpdate<'a> {
+        ClaimUpdate {
             stores: &targets.stores,
             claims,
             platform: &bundle.platform,

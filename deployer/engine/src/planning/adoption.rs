@@ -129,7 +129,7 @@ pub(super) fn left_alone(
 /// Plans the removal of one of our artifacts that is no longer wanted.
 pub(super) fn removal(backend: &dyn Backend, live: &Live, approved: &BTreeSet<Address>) -> Change {
     if let Err(why) = backend.may_delete(live) {
-        return Change::of(Action::Release, format!("no longer in the stack, and {why}"));
+        return Change::of(Action::Retain, format!("no longer in the stack, and {why}"));
     }
     if !live.ownership.is_adopted() {
         return backend.removal(live);
@@ -138,7 +138,7 @@ pub(super) fn removal(backend: &dyn Backend, live: &Live, approved: &BTreeSet<Ad
         !live.addresses.is_empty() && live.addresses.iter().all(|address| approved.contains(address));
     if !approved {
         let mut change = Change::of(
-            Action::Release,
+            Action::Retain,
             "no longer in the stack; it was adopted, so it is not deleted",
         );
         if let Some(address) = live.addresses.first() {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use terrace_artifact::{ArtifactId, Bundle, Text};
-use terrace_deployer_model::backend::Going;
+use terrace_deployer_model::backend::PlannedDeletions;
 use terrace_deployer_model::error::Error;
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::live::Live;
@@ -18,7 +18,7 @@ fn deletes(step: &Step) -> bool {
 
 /// Adds to each step that deletes a container the objects that are deleted along with it. A deletion is refused if
 /// permissions to list the contents are missing.
-pub(super) async fn take_along(
+pub(super) async fn delete_contents(
     targets: &Targets,
     wanted: &Bundle,
     live: &BTreeMap<ArtifactId, (Text, Live)>,
@@ -49,7 +49,8 @@ pub(super) async fn take_along(
             .get(&step.artifact)
             .filter(|_| step.change.members.is_empty());
         let container = container.map(|live| live.addresses.clone());
-        step.change.take_along(contents, &container.unwrap_or_default());
+        step.change
+            .delete_contents(contents, &container.unwrap_or_default());
     }
     Ok(())
 }
@@ -77,7 +78,7 @@ pub(crate) async fn contents(
             Some(id) => deleted.get(id).into_iter().cloned().collect(),
         };
         if !among.is_empty() {
-            let going = Going {
+            let going = PlannedDeletions {
                 target,
                 deleted: &deleted,
                 among: &among,
@@ -99,7 +100,7 @@ pub(crate) async fn in_the_way(
 ) -> Result<Vec<Failure>, Failure> {
     let mut failures = Vec::new();
     for (target, deleted) in deleted(plan) {
-        let going = Going {
+        let going = PlannedDeletions {
             target,
             deleted: &deleted,
             among: &deleted,

@@ -106,7 +106,7 @@ fn deleting_a_member_loses_its_data_unless_it_is_retained() {
     };
     let at = live(&lake, &[]);
     // A backend may require approval for a retention, too, but it is not a loss.
-    let mut kept = change(Action::Release);
+    let mut kept = change(Action::Retain);
     kept.retains.insert("finance/lake/raw".parse().unwrap());
     assert_eq!(guarded(&lake, Some(&at), kept), (vec![], Risk::None));
     let mut replaced = change(Action::Replace);
@@ -115,7 +115,7 @@ fn deleting_a_member_loses_its_data_unless_it_is_retained() {
     for (action, lost, risk) in [
         (Action::Replace, 1, Risk::DataLoss),
         (Action::Delete, 1, Risk::DataLoss),
-        (Action::Release, 0, Risk::None),
+        (Action::Retain, 0, Risk::None),
         (Action::Update, 0, Risk::None),
     ] {
         let (lost_now, risk_now) = guarded(&lake, Some(&at), change(action));
@@ -236,7 +236,7 @@ fn plans_match_their_schema() {
         owner: Some("kubectl-create".into()),
         identities: BTreeSet::from(["uid".into()]),
     };
-    fewer.steps[0].change.take_along(vec![content], &[container]);
+    fewer.steps[0].change.delete_contents(vec![content], &[container]);
     let change = &mut fewer.steps[0].change;
     change.retains.insert("finance/db/server".parse().unwrap());
     change.loses_identity.insert("finance/web/door".parse().unwrap());

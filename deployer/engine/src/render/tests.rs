@@ -340,12 +340,12 @@ fn lists_losses_by_their_kind() {
     shrinks.loses_data.insert(address("platform/metrics/store"));
     shrinks.risk = Risk::DataLoss;
     let mut service = Change::of(Action::Delete, "no longer in the stack");
-    service.meets(
+    service.record_fate(
         &address("platform/web/door"),
         terrace_deployer_model::loss::Fate::OtherIdentity("the address that its load balancer got"),
     );
     let mut set = Change::of(Action::Delete, "no longer in the stack");
-    set.meets(
+    set.record_fate(
         &address("finance/db/server"),
         terrace_deployer_model::loss::Fate::Retained,
     );

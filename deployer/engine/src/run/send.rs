@@ -5,14 +5,14 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use terrace_deployer_model::event::Event;
 use terrace_deployer_model::failure::Failure;
-use terrace_deployer_model::home::certainly_held;
+use terrace_deployer_model::state_store::certainly_held;
 
-use super::{Taking, name};
+use super::{StepRunner, name};
 
 /// The maximum number of attempts of a request.
 const ATTEMPTS: u32 = 5;
 
-impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
+impl<E: Fn(Event) + Send + Sync> StepRunner<'_, '_, E> {
     /// Sends a request that changes something, and retries temporary failures.
     pub(super) async fn change<'f, T>(
         &self,

@@ -5,18 +5,22 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use terrace_artifact::Artifact;
-use terrace_deployer_model::backend::{Look, Ticket};
+use terrace_deployer_model::backend::{Observation, Ticket};
 use terrace_deployer_model::event::Event;
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::live::{Basis, Live};
 use terrace_deployer_model::ownership::Ownership;
 
-use super::{AWAY, Ended, Taking, name};
+use super::{StepResult, StepRunner, UNREACHABLE_TIMEOUT, name};
 use crate::stages::comes_back_to;
 
-impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
+impl<E: Fn(Event) + Send + Sync> StepRunner<'_, '_, E> {
     /// Waits until the artifact is ready, or deleted.
-    pub(super) async fn settle(&self, artifact: Option<&Artifact>, ticket: &Ticket) -> Result<Live, Ended> {
+    pub(super) async fn settle(
+        &self,
+        artifact: Option<&Artifact>,
+        ticket: &Ticket,
+    ) -> Result<Live, StepResult> {
         let allowed = self.run.options.timeout.unwrap_or_else(|| {
             let stack =
                 self.step.subject.namespace.is_none() && &*self.step.subject.kind == "CloudFormation stack";
@@ -34,28 +38,29 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
                 // The system continues without us, so a short network failure does not end the wait.
                 Err(failure)
                     if failure.may_pass()
-                        && unreachable_since.get_or_insert_with(Instant::now).elapsed() < AWAY =>
+                        && unreachable_since.get_or_insert_with(Instant::now).elapsed()
+                            < UNREACHABLE_TIMEOUT =>
                 {
-                    Look::Waiting(failure.message)
+                    Observation::Waiting(failure.message)
                 }
                 look => {
                     unreachable_since = None;
-                    look.map_err(Ended::Unsettled)?
+                    look.map_err(StepResult::Unsettled)?
                 }
             };
             let why = match look {
-                Look::Settled(live) => return Ok(*live),
-                Look::Gone if artifact.is_none() => return Ok(self.gone()),
-                Look::Gone => {
+                Observation::Settled(live) => return Ok(*live),
+                Observation::Gone if artifact.is_none() => return Ok(self.gone()),
+                Observation::Gone => {
                     let failure =
                         Failure::new(FailureKind::Stale, "it was deleted while Terrace waited for it");
-                    return Err(Ended::Failed(failure));
+                    return Err(StepResult::Failed(failure));
                 }
-                Look::Failed(failure) => return Err(Ended::Failed(failure)),
-                Look::Waiting(why) => why,
+                Observation::Failed(failure) => return Err(StepResult::Failed(failure)),
+                Observation::Waiting(why) => why,
             };
             if let Some(lost) = self.run.lost_lock() {
-                return Err(Ended::Unsettled(lost.server(why)));
+                return Err(StepResult::Unsettled(lost.server(why)));
             }
             if began.elapsed() >= allowed {
                 let what = if artifact.is_some() { "ready" } else { "deleted" };
@@ -63,7 +68,7 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
                 let plural = if seconds == 1 { "" } else { "s" };
                 let message = format!("it was not {what} after {seconds} second{plural}");
                 let failure = Failure::new(FailureKind::TimedOut, message).server(why);
-                return Err(Ended::Unsettled(failure));
+                return Err(StepResult::Unsettled(failure));
             }
             let new = reported
                 .as_ref()
@@ -72,7 +77,7 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
                 (self.run.events)(Event::Waiting {
                     step: name(self.step),
                     why: why.clone(),
-                    elapsed: self.begun.elapsed(),
+                    elapsed: self.started.elapsed(),
                 });
                 reported = Some((why.clone(), Instant::now()));
             }
@@ -80,7 +85,7 @@ impl<E: Fn(Event) + Send + Sync> Taking<'_, '_, E> {
                 () = tokio::time::sleep(pause) => {}
                 () = self.run.options.cancel.cancelled() => {
                     let message = "the server accepted the change, but the apply stopped before it was complete";
-                    return Err(Ended::Unsettled(Failure::new(FailureKind::Cancelled, message).server(why)));
+                    return Err(StepResult::Unsettled(Failure::new(FailureKind::Cancelled, message).server(why)));
                 }
             }
             pause = (pause * 3 / 2).min(Duration::from_secs(3));

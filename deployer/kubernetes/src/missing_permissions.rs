@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use terrace_artifact::{Address, Origin, Text};
 use terrace_deployer_model::failure::{Concern, Failure, FailureKind};
 
-use super::words::{About, list};
+use super::api_errors::{About, list};
 
 /// The permissions that Terrace itself needs in every cluster. `docs/permissions.md` contains the same rules.
 pub(super) const OWN_RULES: &str = r#"# in a ClusterRole: the identity of the cluster
@@ -22,7 +22,7 @@ pub(super) const OWN_RULES: &str = r#"# in a ClusterRole: the identity of the cl
   verbs: [get, create, update, delete]"#;
 
 /// A missing permission, and the object that requires it.
-pub(super) struct Lack<'a> {
+pub(super) struct MissingPermission<'a> {
     pub(super) about: About<'a>,
     pub(super) address: Option<&'a Address>,
     pub(super) origin: Option<&'a Origin>,
@@ -32,22 +32,22 @@ pub(super) struct Lack<'a> {
 
 /// The verbs for an object that is created or updated. A server-side apply of an object that does not exist requires `create`
 /// in addition to `patch`.
-pub(super) const TO_BRING: &[&str] = &["get", "list", "create", "patch"];
+pub(super) const APPLY_VERBS: &[&str] = &["get", "list", "create", "patch"];
 /// The verbs for an object that is retained: Terrace removes its label and annotations.
 pub(super) const TO_RELEASE: &[&str] = &["get", "list", "patch"];
 /// The verbs for an object that is deleted.
-pub(super) const TO_TAKE_AWAY: &[&str] = &["get", "list", "delete"];
+pub(super) const DELETE_VERBS: &[&str] = &["get", "list", "delete"];
 
-impl<'a> Lack<'a> {
+impl<'a> MissingPermission<'a> {
     /// Creates the missing permission of a single request.
-    pub(super) fn of(about: About<'a>) -> Lack<'a> {
-        Lack {
+    pub(super) fn of(about: About<'a>) -> MissingPermission<'a> {
+        MissingPermission {
             about,
             address: None,
             origin: None,
             needs: match about.verb {
-                "patch" | "create" => TO_BRING,
-                "delete" => TO_TAKE_AWAY,
+                "patch" | "create" => APPLY_VERBS,
+                "delete" => DELETE_VERBS,
                 "list" => &["get", "list"],
                 _ => &["get"],
             },
@@ -74,11 +74,11 @@ impl<'a> Lack<'a> {
 }
 
 /// Builds the failure that reports missing permissions. `lacks` contains at least one.
-pub(super) fn denied(lacks: &[Lack<'_>]) -> Failure {
+pub(super) fn missing_permissions(lacks: &[MissingPermission<'_>]) -> Failure {
     let verbs: BTreeSet<&str> = lacks.iter().map(|lack| lack.about.verb).collect();
-    let resources: BTreeSet<String> = lacks.iter().map(Lack::resource).collect();
-    let places: BTreeSet<Option<&str>> = lacks.iter().map(Lack::place).collect();
-    let mut objects: BTreeMap<String, (BTreeSet<&str>, &Lack<'_>)> = BTreeMap::new();
+    let resources: BTreeSet<String> = lacks.iter().map(MissingPermission::resource).collect();
+    let places: BTreeSet<Option<&str>> = lacks.iter().map(MissingPermission::place).collect();
+    let mut objects: BTreeMap<String, (BTreeSet<&str>, &MissingPermission<'_>)> = BTreeMap::new();
     for lack in lacks.iter().filter(|lack| lack.about.name.is_some()) {
         let object = objects
             .entry(lack.subject())
@@ -128,7 +128,7 @@ pub(super) fn denied(lacks: &[Lack<'_>]) -> Failure {
 }
 
 /// Describes places: `in namespace `x``, `in namespaces `x` and `y``, `in the cluster`.
-fn shown_places(places: &BTreeSet<Option<&str>>, lacks: &[Lack<'_>]) -> String {
+fn shown_places(places: &BTreeSet<Option<&str>>, lacks: &[MissingPermission<'_>]) -> String {
     let names: Vec<String> = places.iter().flatten().map(|name| format!("`{name}`")).collect();
     match (names.as_slice(), places.contains(&None)) {
         ([], _) if lacks.iter().any(|lack| lack.about.served.namespaced) => "in all namespaces".to_owned(),
@@ -144,7 +144,7 @@ fn shown_places(places: &BTreeSet<Option<&str>>, lacks: &[Lack<'_>]) -> String {
 type VerbsOf<'a> = BTreeMap<(&'a Text, &'a Text), BTreeSet<&'a str>>;
 
 /// Formats the rules for each place, ready for a Role or a ClusterRole. Resources that need the same verbs share a rule.
-fn rules(lacks: &[Lack<'_>]) -> String {
+fn rules(lacks: &[MissingPermission<'_>]) -> String {
     /// The verbs, in the usual order of RBAC rules.
     const VERBS: [&str; 5] = ["get", "list", "create", "patch", "delete"];
     let mut needed: BTreeMap<Option<&str>, VerbsOf<'_>> = BTreeMap::new();

@@ -10,13 +10,13 @@ use terrace_deployer_model::claim::{ClaimStore, Versioned};
 use terrace_deployer_model::failure::Failure;
 
 use super::super::{disk, failed};
-use super::{DirectoryHome, open};
+use super::{DirectoryStateStore, open};
 
 const CLAIM: &str = "claim.json";
 /// The operating system's lock on this file spans the read and the write of the claim.
 const GUARD: &str = "claim.lock";
 
-impl ClaimStore for DirectoryHome {
+impl ClaimStore for DirectoryStateStore {
     fn shown(&self) -> String {
         self.path(CLAIM).display().to_string()
     }
@@ -55,7 +55,7 @@ impl ClaimStore for DirectoryHome {
     }
 }
 
-impl DirectoryHome {
+impl DirectoryStateStore {
     /// Runs `change` if the claim's version is `expected`. Returns whether it ran.
     fn change(&self, expected: Option<&Text>, change: impl FnOnce() -> io::Result<()>) -> io::Result<bool> {
         let guard: File = open(&self.path(GUARD))?;

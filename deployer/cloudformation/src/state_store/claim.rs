@@ -7,11 +7,11 @@ use terrace_artifact::Text;
 use terrace_deployer_model::claim::{ClaimStore, Elsewhere, Versioned, read_claim};
 use terrace_deployer_model::failure::Failure;
 
-use super::{Account, BucketHome, Put};
+use super::{Account, BucketStateStore, Put};
 
 const CLAIM: &str = "claim.json";
 
-impl ClaimStore for BucketHome {
+impl ClaimStore for BucketStateStore {
     fn shown(&self) -> String {
         format!(
             "s3://{}/{}{CLAIM}",
@@ -56,7 +56,7 @@ impl ClaimStore for BucketHome {
             };
             let reading = regions.into_iter().map(|region| async move {
                 let account = Arc::new(account.in_region(region));
-                read_claim(&BucketHome::with_prefix(account, self.store.prefix.clone())).await
+                read_claim(&BucketStateStore::with_prefix(account, self.store.prefix.clone())).await
             });
             for read in join_all(reading).await {
                 match read {

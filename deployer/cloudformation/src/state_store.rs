@@ -9,8 +9,8 @@ use aws_sdk_s3::types::ChecksumMode;
 use futures::future::BoxFuture;
 use terrace_artifact::{Digest, Text};
 use terrace_deployer_model::failure::{Failure, FailureKind};
-use terrace_deployer_model::home::{Held, Holder, Home, Waiting};
 use terrace_deployer_model::lease::{self, LeaseRecord, LeaseStore};
+use terrace_deployer_model::state_store::{LockGuard, LockHolder, LockWaitObserver, StateStore};
 
 use super::account::Account;
 use super::bucket::{status, unread};
@@ -19,7 +19,7 @@ mod claim;
 
 /// The state store of one environment, below a prefix of the bucket.
 #[derive(Clone)]
-pub(super) struct BucketHome {
+pub(super) struct BucketStateStore {
     store: Arc<Store>,
 }
 
@@ -37,14 +37,14 @@ enum Put {
     ConditionFailed,
 }
 
-impl BucketHome {
+impl BucketStateStore {
     /// Returns the state store of the environment with this label.
-    pub(super) fn new(account: Arc<Account>, label: &str) -> BucketHome {
-        BucketHome::with_prefix(account, format!("environments/{label}/"))
+    pub(super) fn new(account: Arc<Account>, label: &str) -> BucketStateStore {
+        BucketStateStore::with_prefix(account, format!("environments/{label}/"))
     }
 
-    fn with_prefix(account: Arc<Account>, prefix: String) -> BucketHome {
-        BucketHome {
+    fn with_prefix(account: Arc<Account>, prefix: String) -> BucketStateStore {
+        BucketStateStore {
             store: Arc::new(Store {
                 account,
                 prefix,
@@ -54,7 +54,7 @@ impl BucketHome {
     }
 }
 
-impl Home for BucketHome {
+impl StateStore for BucketStateStore {
     fn shown(&self) -> String {
         format!("s3://{}/{}", self.store.account.bucket(), self.store.prefix)
     }
@@ -87,9 +87,9 @@ impl Home for BucketHome {
 
     fn lock<'a>(
         &'a self,
-        holder: &'a Holder,
-        waiting: &'a Waiting<'a>,
-    ) -> BoxFuture<'a, Result<Box<dyn Held>, Failure>> {
+        holder: &'a LockHolder,
+        waiting: &'a LockWaitObserver<'a>,
+    ) -> BoxFuture<'a, Result<Box<dyn LockGuard>, Failure>> {
         lease::take(self.store.clone(), holder, waiting)
     }
 }

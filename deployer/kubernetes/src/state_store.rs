@@ -14,14 +14,14 @@ use futures::future::BoxFuture;
 use k8s_openapi::ByteString;
 use terrace_artifact::{Digest, Map, Text, Value};
 use terrace_deployer_model::failure::{Failure, FailureKind};
-use terrace_deployer_model::home::{Held, Holder, Home, Waiting};
 use terrace_deployer_model::lease::{LeaseRecord, LeaseStore, take};
+use terrace_deployer_model::state_store::{LockGuard, LockHolder, LockWaitObserver, StateStore};
 
-use super::denied::OWN_RULES;
+use super::api_errors::About;
 use super::kinds::Served;
 use super::live::metadata;
+use super::missing_permissions::OWN_RULES;
 use super::requests::{Apply, METADATA, Refusal, Requests, encode};
-use super::words::About;
 
 mod claim;
 
@@ -41,7 +41,7 @@ const PART: usize = 900 * 1024;
 
 /// The state store of one environment in one cluster.
 #[derive(Clone)]
-pub(crate) struct ClusterHome {
+pub(crate) struct ClusterStateStore {
     requests: Requests,
     /// The environment: `acme.disaster_recovery`.
     label: Text,
@@ -50,9 +50,9 @@ pub(crate) struct ClusterHome {
     stem: Text,
 }
 
-impl ClusterHome {
-    pub(crate) fn new(requests: Requests, label: &str) -> ClusterHome {
-        ClusterHome {
+impl ClusterStateStore {
+    pub(crate) fn new(requests: Requests, label: &str) -> ClusterStateStore {
+        ClusterStateStore {
             requests,
             label: label.into(),
             stem: label.replace('_', "--").into(),
@@ -296,7 +296,7 @@ impl ClusterHome {
     }
 }
 
-impl Home for ClusterHome {
+impl StateStore for ClusterStateStore {
     fn shown(&self) -> String {
         format!("namespace {NAMESPACE} of cluster {}", self.requests.context)
     }
@@ -319,15 +319,15 @@ impl Home for ClusterHome {
 
     fn lock<'a>(
         &'a self,
-        holder: &'a Holder,
-        waiting: &'a Waiting<'a>,
-    ) -> BoxFuture<'a, Result<Box<dyn Held>, Failure>> {
+        holder: &'a LockHolder,
+        waiting: &'a LockWaitObserver<'a>,
+    ) -> BoxFuture<'a, Result<Box<dyn LockGuard>, Failure>> {
         take(Arc::new(self.clone()), holder, waiting)
     }
 }
 
 /// The lock is a Lease, which `kubectl get leases` shows. Its annotations record the apply that holds it, and since when.
-impl LeaseStore for ClusterHome {
+impl LeaseStore for ClusterStateStore {
     fn read(&self) -> BoxFuture<'_, Result<Option<(LeaseRecord, Text)>, Failure>> {
         Box::pin(async move {
             let Some(lease) = self.get("get", &leases(), &self.stem).await? else {
@@ -348,7 +348,7 @@ impl LeaseStore for ClusterHome {
                 .at(&["spec", "leaseDurationSeconds"])
                 .and_then(Value::as_integer);
             let record = LeaseRecord {
-                holder: Holder {
+                holder: LockHolder {
                     who: identity.into(),
                     run: text("terrace.dev/run"),
                     since: text("terrace.dev/since"),
@@ -402,7 +402,7 @@ impl LeaseStore for ClusterHome {
     }
 }
 
-impl ClusterHome {
+impl ClusterStateStore {
     /// Returns the Lease for a record. With `expected`, the server accepts it only if the live Lease has this version.
     fn lease(&self, record: &LeaseRecord, expected: Option<&Text>) -> Value {
         let renewals = record.renewals.to_string();

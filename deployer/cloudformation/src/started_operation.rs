@@ -10,7 +10,7 @@ use super::record::{addresses_of, addresses_to_value};
 
 /// The operation that a write, a delete or a release started, as a [`Ticket`] carries it.
 #[derive(Default)]
-pub(super) struct Begun {
+pub(super) struct StartedOperation {
     pub(super) stack_id: Text,
     /// The time of the last update before this operation.
     pub(super) updated: Text,
@@ -28,13 +28,13 @@ pub(super) struct Begun {
     pub(super) releases: bool,
 }
 
-impl Begun {
+impl StartedOperation {
     /// Returns the operation of a stack that needs no write.
-    pub(super) fn unwritten(live: &Live) -> Begun {
-        Begun {
+    pub(super) fn unwritten(live: &Live) -> StartedOperation {
+        StartedOperation {
             stack_id: live.identity.clone(),
             adopted: live.ownership.is_adopted(),
-            ..Begun::default()
+            ..StartedOperation::default()
         }
     }
 
@@ -52,11 +52,11 @@ impl Begun {
         Ticket(Value::Map(map))
     }
 
-    /// Reads a ticket that [`Begun::into_ticket`] wrote.
-    pub(super) fn of(ticket: &Ticket) -> Begun {
+    /// Reads a ticket that [`StartedOperation::into_ticket`] wrote.
+    pub(super) fn of(ticket: &Ticket) -> StartedOperation {
         let is = |key: &str| ticket.0.get(key).and_then(Value::as_bool).unwrap_or(false);
         let text = |key: &str| Text::from(ticket.0.get(key).and_then(Value::as_str).unwrap_or_default());
-        Begun {
+        StartedOperation {
             stack_id: text("stack"),
             updated: text("updated"),
             protection: ticket.0.get("protection").and_then(Value::as_bool),

@@ -8,13 +8,16 @@ use terrace_deployer_model::backend::Intent;
 use terrace_deployer_model::failure::Failure;
 
 use super::Kubernetes;
-use super::denied::{Lack, TO_BRING, TO_RELEASE, TO_TAKE_AWAY, denied};
+use super::api_errors::About;
 use super::kinds::{Kinds, Served};
+use super::missing_permissions::{
+    APPLY_VERBS, DELETE_VERBS, MissingPermission, TO_RELEASE, missing_permissions,
+};
 use super::requests::Refusal;
-use super::words::About;
 
 /// The required permissions: the objects by verb, group and plural, and by namespace.
-type Needed<'a> = BTreeMap<(&'static str, &'a Text, &'a Text), BTreeMap<Option<&'a str>, Vec<Lack<'a>>>>;
+type Needed<'a> =
+    BTreeMap<(&'static str, &'a Text, &'a Text), BTreeMap<Option<&'a str>, Vec<MissingPermission<'a>>>>;
 
 impl Kubernetes {
     /// Fails with all permissions that an apply requires and that the user does not have.
@@ -32,18 +35,18 @@ impl Kubernetes {
             for verb in ["patch", "create"].into_iter().take(1 + usize::from(creates)) {
                 // The dry run of the plan has already proven some permissions.
                 if self.right(verb, served, object.namespace.as_ref()) != Some(true) {
-                    let lack = Lack {
+                    let lack = MissingPermission {
                         about: about(verb, served, object.namespace.as_deref(), &object.name),
                         address: Some(&object.address),
                         origin: Some(&object.origin),
-                        needs: TO_BRING,
+                        needs: APPLY_VERBS,
                     };
                     need(&mut needed, verb, lack);
                 }
             }
         }
         for id in intent.deletes {
-            need_live(&mut needed, &kinds, intent, id, "delete", TO_TAKE_AWAY);
+            need_live(&mut needed, &kinds, intent, id, "delete", DELETE_VERBS);
         }
         for id in intent.releases {
             need_live(&mut needed, &kinds, intent, id, "patch", TO_RELEASE);
@@ -51,12 +54,13 @@ impl Kubernetes {
         let checks = needed
             .into_iter()
             .map(|((verb, _, _), places)| self.check(verb, places));
-        let lacks: Vec<Vec<Lack<'_>>> = checks.collect::<FuturesUnordered<_>>().try_collect().await?;
-        let lacks: Vec<Lack<'_>> = lacks.into_iter().flatten().collect();
+        let lacks: Vec<Vec<MissingPermission<'_>>> =
+            checks.collect::<FuturesUnordered<_>>().try_collect().await?;
+        let lacks: Vec<MissingPermission<'_>> = lacks.into_iter().flatten().collect();
         if lacks.is_empty() {
             return Ok(());
         }
-        let mut failure = denied(&lacks);
+        let mut failure = missing_permissions(&lacks);
         failure.message.push_str(", so nothing was applied");
         Err(failure.hint("grant the missing permissions, then run the command again"))
     }
@@ -66,8 +70,8 @@ impl Kubernetes {
     async fn check<'a>(
         &self,
         verb: &'static str,
-        places: BTreeMap<Option<&'a str>, Vec<Lack<'a>>>,
-    ) -> Result<Vec<Lack<'a>>, Failure> {
+        places: BTreeMap<Option<&'a str>, Vec<MissingPermission<'a>>>,
+    ) -> Result<Vec<MissingPermission<'a>>, Failure> {
         let mut lacks = Vec::new();
         let Some(served) = places.values().flatten().map(|lack| lack.about.served).next() else {
             return Ok(lacks);
@@ -107,7 +111,7 @@ impl Kubernetes {
             .await
         {
             Ok(answer) => Ok(answer.at(&["status", "allowed"]).and_then(Value::as_bool) == Some(true)),
-            Err(Refusal::Silence(words)) => Err(self.requests.unreachable(words)),
+            Err(Refusal::Silence(api_errors)) => Err(self.requests.unreachable(api_errors)),
             // If the user may not create the review, the write itself reports a missing permission.
             Err(_) => Ok(true),
         }
@@ -124,7 +128,7 @@ fn about<'a>(verb: &'a str, served: &'a Served, namespace: Option<&'a str>, name
 }
 
 /// Adds a required permission.
-fn need<'a>(needed: &mut Needed<'a>, verb: &'static str, lack: Lack<'a>) {
+fn need<'a>(needed: &mut Needed<'a>, verb: &'static str, lack: MissingPermission<'a>) {
     let served = lack.about.served;
     let places = needed.entry((verb, &served.group, &served.plural)).or_default();
     places.entry(lack.about.namespace).or_default().push(lack);
@@ -146,7 +150,7 @@ fn need_live<'a>(
     };
     let wanted = intent.bundle.artifact(id).and_then(|artifact| artifact.object());
     let namespace = live.subject.namespace.as_deref();
-    let lack = Lack {
+    let lack = MissingPermission {
         about: about(verb, served, namespace, &live.subject.name),
         address: live.addresses.first(),
         origin: wanted.map(|object| &object.origin),

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use terrace_deployer_model::failure::{Failure, FailureKind};
-use terrace_deployer_model::home::{Held, Holder, Home, Waiting};
+use terrace_deployer_model::state_store::{LockGuard, LockHolder, LockWaitObserver, StateStore};
 
 use super::{STATE, failed};
 
@@ -27,18 +27,18 @@ const PAUSE: Duration = Duration::from_millis(30);
 
 /// The directory of a target, as a state store.
 #[derive(Clone)]
-pub struct DirectoryHome {
+pub struct DirectoryStateStore {
     /// The target's directory.
     pub folder: PathBuf,
 }
 
-impl DirectoryHome {
+impl DirectoryStateStore {
     fn path(&self, key: &str) -> PathBuf {
         self.folder.join(STATE).join(key)
     }
 }
 
-impl Home for DirectoryHome {
+impl StateStore for DirectoryStateStore {
     fn shown(&self) -> String {
         format!("{}", self.folder.join(STATE).display())
     }
@@ -115,9 +115,9 @@ impl Home for DirectoryHome {
 
     fn lock<'a>(
         &'a self,
-        holder: &'a Holder,
-        waiting: &'a Waiting<'a>,
-    ) -> BoxFuture<'a, Result<Box<dyn Held>, Failure>> {
+        holder: &'a LockHolder,
+        waiting: &'a LockWaitObserver<'a>,
+    ) -> BoxFuture<'a, Result<Box<dyn LockGuard>, Failure>> {
         let path = self.path("lock");
         Box::pin(async move {
             let mut file = open(&path).map_err(|error| failed("write", &path, &error))?;
@@ -136,7 +136,7 @@ impl Home for DirectoryHome {
                 tokio::time::sleep(PAUSE).await;
             }
             let (who, since, message) = match read_holder(&mut file) {
-                Some(Holder { who, since, .. }) => {
+                Some(LockHolder { who, since, .. }) => {
                     let message = format!("{who} has held the lock of this environment since {since}");
                     (who, since, message)
                 }
@@ -163,7 +163,7 @@ fn open(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-fn hold(mut file: File, holder: &Holder) -> io::Result<Box<dyn Held>> {
+fn hold(mut file: File, holder: &LockHolder) -> io::Result<Box<dyn LockGuard>> {
     let text = serde_json::to_vec(holder)?;
     file.set_len(0)?;
     file.rewind()?;
@@ -172,7 +172,7 @@ fn hold(mut file: File, holder: &Holder) -> io::Result<Box<dyn Held>> {
     Ok(Box::new(Locked { file }))
 }
 
-fn read_holder(file: &mut File) -> Option<Holder> {
+fn read_holder(file: &mut File) -> Option<LockHolder> {
     let mut text = String::new();
     file.rewind().ok()?;
     file.read_to_string(&mut text).ok()?;
@@ -184,7 +184,7 @@ struct Locked {
     file: File,
 }
 
-impl Held for Locked {
+impl LockGuard for Locked {
     fn check(&self) -> Result<(), Failure> {
         Ok(())
     }

@@ -6,12 +6,14 @@ use terrace_deployer_model::claim::{ClaimStore, Versioned};
 use terrace_deployer_model::failure::Failure;
 
 use super::super::requests::Refusal;
-use super::{ClusterHome, MANAGER, NAMESPACE, about, base64, data, of_version, secret, secrets, version};
+use super::{
+    ClusterStateStore, MANAGER, NAMESPACE, about, base64, data, of_version, secret, secrets, version,
+};
 
 /// The key of the claim in the data of the Secret.
 const CLAIM: &str = "claim";
 
-impl ClaimStore for ClusterHome {
+impl ClaimStore for ClusterStateStore {
     fn shown(&self) -> String {
         format!(
             "Secret {NAMESPACE}/{} of cluster {}",
@@ -55,7 +57,7 @@ impl ClaimStore for ClusterHome {
     }
 }
 
-impl ClusterHome {
+impl ClusterStateStore {
     fn claim_name(&self) -> String {
         format!("{}.{CLAIM}", self.stem)
     }

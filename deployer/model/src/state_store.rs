@@ -18,7 +18,7 @@ use crate::failure::Failure;
 ///
 /// Values may exceed the size limit of the underlying store; an implementation splits them (a Secret is limited to 1
 /// MiB).
-pub trait Home: Send + Sync {
+pub trait StateStore: Send + Sync {
     /// Returns the display name: `namespace terrace-system of cluster acme-prod`.
     fn shown(&self) -> String;
 
@@ -45,21 +45,21 @@ pub trait Home: Send + Sync {
     /// fails) or has not renewed for the whole length of the lease (then it takes over); see [`crate::lease::take`].
     fn lock<'a>(
         &'a self,
-        holder: &'a Holder,
-        waiting: &'a Waiting<'a>,
-    ) -> BoxFuture<'a, Result<Box<dyn Held>, Failure>>;
+        holder: &'a LockHolder,
+        waiting: &'a LockWaitObserver<'a>,
+    ) -> BoxFuture<'a, Result<Box<dyn LockGuard>, Failure>>;
 }
 
 /// A cache for a state store. It reads immutable values only once: entries of the ledger, bundles, and identities.
-pub struct Remembering {
-    home: Box<dyn Home>,
+pub struct CachingStateStore {
+    home: Box<dyn StateStore>,
     known: Mutex<BTreeMap<String, Vec<u8>>>,
 }
 
-impl Remembering {
+impl CachingStateStore {
     /// Wraps a state store. Nothing has been read yet.
-    pub fn new(home: Box<dyn Home>) -> Remembering {
-        Remembering {
+    pub fn new(home: Box<dyn StateStore>) -> CachingStateStore {
+        CachingStateStore {
             home,
             known: Mutex::default(),
         }
@@ -70,7 +70,7 @@ impl Remembering {
     }
 }
 
-impl Home for Remembering {
+impl StateStore for CachingStateStore {
     fn shown(&self) -> String {
         self.home.shown()
     }
@@ -111,20 +111,20 @@ impl Home for Remembering {
 
     fn lock<'a>(
         &'a self,
-        holder: &'a Holder,
-        waiting: &'a Waiting<'a>,
-    ) -> BoxFuture<'a, Result<Box<dyn Held>, Failure>> {
+        holder: &'a LockHolder,
+        waiting: &'a LockWaitObserver<'a>,
+    ) -> BoxFuture<'a, Result<Box<dyn LockGuard>, Failure>> {
         self.home.lock(holder, waiting)
     }
 }
 
 /// Called from time to time with the holder of the lock that an apply waits for, and the time until the lease expires
 /// without renewal.
-pub type Waiting<'a> = dyn Fn(&Holder, Duration) + Send + Sync + 'a;
+pub type LockWaitObserver<'a> = dyn Fn(&LockHolder, Duration) + Send + Sync + 'a;
 
 /// The holder of a lock.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Holder {
+pub struct LockHolder {
     /// Such as `ana@laptop`.
     pub who: Text,
     /// Distinguishes two runs of one user.
@@ -134,7 +134,7 @@ pub struct Holder {
 }
 
 /// An acquired lock. It is renewed in the background until it is released or dropped.
-pub trait Held: Send + Sync {
+pub trait LockGuard: Send + Sync {
     /// Succeeds while the lock is certainly held. Fails as soon as it may be lost; then no new write may start. A
     /// failure that [`Failure::may_pass`] ends when a renewal succeeds after all; one of kind
     /// [`crate::failure::FailureKind::LockLost`] is final.
@@ -148,7 +148,7 @@ pub trait Held: Send + Sync {
 const UNCERTAIN: Duration = Duration::from_secs(90);
 
 /// Waits until a lock with a late renewal is certainly held, or lost.
-pub async fn certainly_held(held: &dyn Held) -> Result<(), Failure> {
+pub async fn certainly_held(held: &dyn LockGuard) -> Result<(), Failure> {
     let began = tokio::time::Instant::now();
     loop {
         match held.check() {

@@ -6,8 +6,8 @@ use terrace_artifact::Text;
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::live::Live;
 
-use super::denied::{Lack, denied};
 use super::kinds::Served;
+use super::missing_permissions::{MissingPermission, missing_permissions};
 use super::ownership::is_by_hand;
 use super::requests::{Refusal, Requests};
 
@@ -28,26 +28,26 @@ impl Requests {
     /// Converts a refusal to a failure.
     pub(crate) fn failure(&self, refusal: Refusal, about: About<'_>) -> Failure {
         match refusal {
-            Refusal::Silence(words) => self.unreachable(words),
-            Refusal::Unreadable(words) => Failure::new(
+            Refusal::Silence(api_errors) => self.unreachable(api_errors),
+            Refusal::Unreadable(api_errors) => Failure::new(
                 FailureKind::Broken,
                 format!(
                     "cluster `{}` at {} returned a response that cannot be parsed",
                     self.context, self.server
                 ),
             )
-            .server(words),
+            .server(api_errors),
             Refusal::Status(status) => self.refused(&status, about),
         }
     }
 
     /// Builds the failure of a cluster that does not answer.
-    pub(crate) fn unreachable(&self, words: String) -> Failure {
+    pub(crate) fn unreachable(&self, api_errors: String) -> Failure {
         Failure::new(
             FailureKind::Unreachable,
             format!("cluster `{}` at {} does not answer", self.context, self.server),
         )
-        .server(words)
+        .server(api_errors)
         .hint(format!(
             "check that the server runs and that this machine can reach it (address, VPN, proxy, firewall):\nkubectl --context {} get --raw /readyz",
             self.context
@@ -70,7 +70,9 @@ impl Requests {
             )
             .server(&status.message)
             .hint("log in again, or check the user of this context in the kubeconfig"),
-            403 if is_missing_right(status) => denied(&[Lack::of(about)]).server(&status.message),
+            403 if is_missing_right(status) => {
+                missing_permissions(&[MissingPermission::of(about)]).server(&status.message)
+            }
             // A new namespace is incomplete until controllers have created its ServiceAccount and evaluated its quota.
             403 if is_too_early(&status.message) => Failure::new(
                 FailureKind::Throttled,
@@ -85,7 +87,7 @@ impl Requests {
                 FailureKind::Rejected,
                 format!("admission control of the cluster rejects {}", what(about)),
             )
-            .server(words(status, about))
+            .server(api_errors(status, about))
             .hint(admission_hint(&status.message)),
             409 if !conflicts(status).is_empty() => conflict(status, about),
             409 => Failure::new(
@@ -138,7 +140,7 @@ impl Requests {
                 } else {
                     format!("the server rejects {} of {}", list(&fields), what(about))
                 };
-                Failure::new(FailureKind::Rejected, message).server(words(status, about))
+                Failure::new(FailureKind::Rejected, message).server(api_errors(status, about))
             }
         }
     }
@@ -187,7 +189,7 @@ pub(crate) fn put_back(refusal: &Refusal, live: &Live) -> Option<Vec<String>> {
         return None;
     }
     let adopts = !live.ownership.is_ours();
-    let words = conflicts.iter().map(|(manager, field)| {
+    let api_errors = conflicts.iter().map(|(manager, field)| {
         if adopts {
             Some(format!("Terrace takes ownership of `{field}` from `{manager}`"))
         } else {
@@ -195,7 +197,7 @@ pub(crate) fn put_back(refusal: &Refusal, live: &Live) -> Option<Vec<String>> {
                 .then(|| format!("`{field}` was changed with `{manager}`; apply reverts the change"))
         }
     });
-    words.collect()
+    api_errors.collect()
 }
 
 /// Returns the individual problems that the server found.
@@ -227,12 +229,12 @@ fn conflict(status: &Status, about: About<'_>) -> Failure {
         },
         format!("{} has a field conflict: {}", what(about), list(&parts)),
     )
-    .server(words(status, about))
+    .server(api_errors(status, about))
     .hint("remove the field from this stack or from the other manager, or take it over with `--take-over`")
 }
 
 /// Returns the message of the server. For a Secret, it returns only the fields, because the message may contain values.
-pub(crate) fn words(status: &Status, about: About<'_>) -> String {
+pub(crate) fn api_errors(status: &Status, about: About<'_>) -> String {
     if about.served.group.is_empty() && about.served.kind == "Secret" {
         let fields: Vec<String> = causes(status).iter().map(|cause| cause.field.clone()).collect();
         return format!("{} ({})", status.reason, fields.join(", "));
