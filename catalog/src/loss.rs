@@ -37,7 +37,7 @@ use std::sync::LazyLock;
 use foldhash::HashMap;
 use terrace_artifact::{Segment, Value, show_path};
 
-use rule::{Kind, Rule, Walk};
+use rule::{Rule, RuleKind, Walk};
 
 static TABLE: &str = include_str!("../data/losses.tsv");
 
@@ -127,7 +127,7 @@ pub fn loss_when_deleted(name: &str) -> Option<&'static str> {
     let lines = LINES.get(name)?;
     let line = lines
         .iter()
-        .find(|line| matches!(line.parsed.kind, Kind::Deleted))?;
+        .find(|line| matches!(line.parsed.kind, RuleKind::Deleted))?;
     Some(line.what)
 }
 

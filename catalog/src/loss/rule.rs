@@ -8,13 +8,13 @@ use super::{IsOpen, Line, Loss, columns, kafka, lifecycle};
 /// A rule that decides whether a change of a property loses data.
 #[derive(Clone, Debug)]
 pub(super) struct Rule {
-    pub(super) kind: Kind,
+    pub(super) kind: RuleKind,
     /// The fields that must exist, or have these values, before or after the change.
     conditions: Vec<(&'static str, Option<&'static str>)>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Kind {
+pub(super) enum RuleKind {
     Shrinks(Number),
     Grows(Number),
     Order {
@@ -88,30 +88,30 @@ impl Rule {
             forever,
         };
         let kind = match words.as_slice() {
-            ["shrinks"] => Kind::Shrinks(numbers),
-            ["grows"] => Kind::Grows(numbers),
-            ["order", values @ ..] => Kind::Order {
+            ["shrinks"] => RuleKind::Shrinks(numbers),
+            ["grows"] => RuleKind::Grows(numbers),
+            ["order", values @ ..] => RuleKind::Order {
                 values: values.iter().copied().filter(|word| *word != ">").collect(),
                 default: match default {
                     Default::Value(value) => value,
                     _ => "",
                 },
             },
-            ["removed"] => Kind::Removed,
-            ["changed"] => Kind::Changed,
-            ["fewer"] => Kind::Fewer(None),
-            ["fewer", key] => Kind::Fewer(Some(key)),
-            ["more"] => Kind::More(None),
-            ["more", key] => Kind::More(Some(key)),
-            ["deleted"] => Kind::Deleted,
-            ["columns", name, data_type] => Kind::Columns { name, data_type },
-            ["s3-lifecycle"] => Kind::S3Lifecycle,
-            ["ecr-lifecycle"] => Kind::EcrLifecycle,
-            ["aoss-lifecycle"] => Kind::SearchLifecycle,
-            ["kafka"] => Kind::Kafka,
-            ["schema"] => Kind::Schema,
-            ["unclear"] => Kind::Unclear,
-            ["harmless"] => Kind::Harmless,
+            ["removed"] => RuleKind::Removed,
+            ["changed"] => RuleKind::Changed,
+            ["fewer"] => RuleKind::Fewer(None),
+            ["fewer", key] => RuleKind::Fewer(Some(key)),
+            ["more"] => RuleKind::More(None),
+            ["more", key] => RuleKind::More(Some(key)),
+            ["deleted"] => RuleKind::Deleted,
+            ["columns", name, data_type] => RuleKind::Columns { name, data_type },
+            ["s3-lifecycle"] => RuleKind::S3Lifecycle,
+            ["ecr-lifecycle"] => RuleKind::EcrLifecycle,
+            ["aoss-lifecycle"] => RuleKind::SearchLifecycle,
+            ["kafka"] => RuleKind::Kafka,
+            ["schema"] => RuleKind::Schema,
+            ["unclear"] => RuleKind::Unclear,
+            ["harmless"] => RuleKind::Harmless,
             _ => return None,
         };
         Some(Rule { kind, conditions })
@@ -129,7 +129,7 @@ pub(super) struct Walk<'a> {
 
 impl Walk<'_> {
     pub(super) fn run(&mut self) {
-        if matches!(self.rule.kind, Kind::Harmless | Kind::Deleted) || !self.applies() {
+        if matches!(self.rule.kind, RuleKind::Harmless | RuleKind::Deleted) || !self.applies() {
             return;
         }
         let steps: Vec<&'static str> = self.line.path.split('/').collect();
@@ -215,39 +215,39 @@ impl Walk<'_> {
             .flatten()
             .any(|value| (self.is_open)(value));
         match &self.rule.kind {
-            Kind::Removed => {
+            RuleKind::Removed => {
                 if !is_nothing(before) && is_nothing(after) {
                     self.lost(path, before, None);
                 }
             }
             _ if open => self.unknown(path, before, after),
-            Kind::Shrinks(numbers) => self.numbers(*numbers, true, before, after, path),
-            Kind::Grows(numbers) => self.numbers(*numbers, false, before, after, path),
-            Kind::Order { values, default } => self.order(values, default, before, after, path),
-            Kind::Changed => {
+            RuleKind::Shrinks(numbers) => self.numbers(*numbers, true, before, after, path),
+            RuleKind::Grows(numbers) => self.numbers(*numbers, false, before, after, path),
+            RuleKind::Order { values, default } => self.order(values, default, before, after, path),
+            RuleKind::Changed => {
                 if !is_nothing(before) && !is_nothing(after) {
                     self.lost(path, before, after);
                 }
             }
-            Kind::Fewer(key) => self.gone(*key, before, after, path, true),
-            Kind::More(key) => self.gone(*key, after, before, path, false),
-            Kind::Columns { name, data_type } => {
+            RuleKind::Fewer(key) => self.gone(*key, before, after, path, true),
+            RuleKind::More(key) => self.gone(*key, after, before, path, false),
+            RuleKind::Columns { name, data_type } => {
                 let sides = (list(before).unwrap_or_default(), list(after).unwrap_or_default());
                 for (place, was, is, what) in columns::losses(name, data_type, sides) {
                     self.told(path, Some(place), was, is, what);
                 }
             }
-            Kind::S3Lifecycle => {
+            RuleKind::S3Lifecycle => {
                 let lost = lifecycle::s3(before, after, self.is_open);
                 self.extend(path, lost);
             }
-            Kind::EcrLifecycle => self.text(lifecycle::ecr, before, after, path),
-            Kind::SearchLifecycle => self.text(lifecycle::search, before, after, path),
-            Kind::Kafka => match kafka::losses(before, after) {
+            RuleKind::EcrLifecycle => self.text(lifecycle::ecr, before, after, path),
+            RuleKind::SearchLifecycle => self.text(lifecycle::search, before, after, path),
+            RuleKind::Kafka => match kafka::losses(before, after) {
                 Some(lost) => self.extend(path, lost),
                 None => self.unknown(path, before, after),
             },
-            Kind::Schema => {
+            RuleKind::Schema => {
                 for gone in columns::fields_gone(before, after) {
                     let what = "the field is dropped from every object when it is next written".to_owned();
                     let mut at = path.to_vec();
@@ -261,8 +261,8 @@ impl Walk<'_> {
                     });
                 }
             }
-            Kind::Unclear => self.unknown(path, before, after),
-            Kind::Deleted | Kind::Harmless => {}
+            RuleKind::Unclear => self.unknown(path, before, after),
+            RuleKind::Deleted | RuleKind::Harmless => {}
         }
     }
 

@@ -7,7 +7,7 @@ use terrace_artifact::{
     Address, Artifact, Body, Bundle, Location, Origin, Segment, Value, show_path, to_json_compact, to_yaml,
 };
 use terrace_compiler::code::Code;
-use terrace_compiler::provenance::{Giver, Provenance};
+use terrace_compiler::provenance::{InputSource, Provenance};
 use terrace_compiler::source::{Files, Span};
 
 use crate::arguments::is_component;
@@ -17,7 +17,7 @@ use crate::stack::{Stack, listed};
 use terrace_diagnostics::shown_path;
 
 /// The stack and the environment that contain an address.
-pub(crate) struct Place<'a> {
+pub(crate) struct ExplainQuery<'a> {
     pub(crate) stack: &'a PathBuf,
     pub(crate) environment: Option<&'a String>,
     pub(crate) set: &'a [String],
@@ -26,7 +26,7 @@ pub(crate) struct Place<'a> {
 pub(crate) fn run(
     what: &str,
     field: Option<&str>,
-    place: &Place<'_>,
+    place: &ExplainQuery<'_>,
     console: &Console,
 ) -> Result<Status, Problem> {
     if what.contains('/') {
@@ -63,7 +63,12 @@ fn unknown_code(what: &str, environment: Option<&String>) -> Problem {
 }
 
 /// Shows where a resource is declared, which component declares it, and the value of a field.
-fn address(what: &str, field: Option<&str>, place: &Place<'_>, console: &Console) -> Result<Status, Problem> {
+fn address(
+    what: &str,
+    field: Option<&str>,
+    place: &ExplainQuery<'_>,
+    console: &Console,
+) -> Result<Status, Problem> {
     if field.is_none() && is_component(what) {
         return component(what, place, console);
     }
@@ -136,7 +141,7 @@ fn shown(value: &Value) -> String {
 }
 
 /// Lists the resources of a component.
-fn component(what: &str, place: &Place<'_>, console: &Console) -> Result<Status, Problem> {
+fn component(what: &str, place: &ExplainQuery<'_>, console: &Console) -> Result<Status, Problem> {
     let stack = Stack::open(place.stack)?;
     let (bundle, _) = stack.environment(place.environment, place.set, console)?;
     let known = known(&bundle);
@@ -253,7 +258,7 @@ fn origin_of(provenance: &Provenance, files: &Files, place: &dyn Fn(Span) -> Str
             let value = to_json_compact(&setting.value);
             let displaced = if at > 0 { "    overrides " } else { "" };
             let place = match setting.by {
-                Giver::CommandLine => String::new(),
+                InputSource::CommandLine => String::new(),
                 _ => format!(" at {}", place(setting.place)),
             };
             let _ = writeln!(page, "{displaced}{value}, from {}{place}", setting.by);

@@ -74,7 +74,7 @@ pub(crate) fn run(command: Command, console: &Console) -> Result<Status, Problem
             environment,
             set,
         } => {
-            let place = explain::Place {
+            let place = explain::ExplainQuery {
                 stack: &stack,
                 environment: environment.as_ref(),
                 set: &set.set,

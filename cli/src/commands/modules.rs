@@ -8,7 +8,7 @@ use terrace_compiler::document::{Document, Module};
 use terrace_compiler::library;
 use terrace_compiler::node::Node;
 use terrace_compiler::source::Files;
-use terrace_compiler::validate::Kind;
+use terrace_compiler::validate::DocumentKind;
 use terrace_compiler::yaml;
 
 use crate::arguments::Modules;
@@ -77,7 +77,7 @@ fn read(name: &str, text: &str) -> Option<Module> {
         &mut Diagnostics::new(),
     );
     let node = nodes.into_iter().next()?;
-    match Document::decode(Kind::Module, node) {
+    match Document::decode(DocumentKind::Module, node) {
         Document::Module(module) => Some(module),
         _ => None,
     }

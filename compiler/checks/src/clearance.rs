@@ -30,8 +30,8 @@ pub fn check(graph: &Graph<'_>, edges: &[Edge], diagnostics: &mut Diagnostics) {
                 && reported.insert((platform, &of.name.value))
             {
                 let used = match &component.recipe {
-                    terrace_language::document::Recipe::Module { module, .. } => module.span,
-                    terrace_language::document::Recipe::Own(_) => component.name.span,
+                    terrace_language::document::ComponentSource::Module { module, .. } => module.span,
+                    terrace_language::document::ComponentSource::Own(_) => component.name.span,
                 };
                 let who = &of.name.value;
                 diagnostics.push(

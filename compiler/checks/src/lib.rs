@@ -159,7 +159,7 @@ enum Reported {
 }
 
 /// Rules that read other resources than the one with the problem.
-const LOOKING_ROUND: [Code; 15] = [
+const CROSS_RESOURCE_RULES: [Code; 15] = [
     Code::ArgumentMismatch,
     Code::BlockedEviction,
     Code::ConcurrentRuns,
@@ -248,7 +248,7 @@ pub fn check(
         .chain(assets)
         .map(|(at, code, diagnostic)| (at, code, Reported::Diagnostic(diagnostic)));
     let follows = |at: usize, code: Code| {
-        !broken.is_empty() && (LOOKING_ROUND.contains(&code) || broken.binary_search(&at).is_ok())
+        !broken.is_empty() && (CROSS_RESOURCE_RULES.contains(&code) || broken.binary_search(&at).is_ok())
     };
     for (at, code, problem) in found.chain(by_hand) {
         if follows(at, code) {

@@ -4,7 +4,7 @@ use terrace_artifact::{Decimal, Segment};
 use terrace_catalog::At;
 use terrace_graph::lower::Lowered;
 use terrace_language::resource::{Resource, ResourceKind};
-use terrace_language::value::dimension::{Dimension, Senseless};
+use terrace_language::value::dimension::{Dimension, InvalidAmount};
 use terrace_language::value::term::Term;
 use terrace_language::value::unit::Quantity;
 use terrace_syntax::code::Code;
@@ -64,7 +64,7 @@ pub(super) fn senseless(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
 }
 
 /// Returns the problem of a quantity, if its field determines the dimension.
-fn senseless_at(at: &At<'_>, quantity: Quantity) -> Option<(Dimension, Senseless)> {
+fn senseless_at(at: &At<'_>, quantity: Quantity) -> Option<(Dimension, InvalidAmount)> {
     let mut keys = at.keys();
     let (key, list) = (keys.next()?, keys.next()?);
     let dimension = match list {
@@ -75,7 +75,7 @@ fn senseless_at(at: &At<'_>, quantity: Quantity) -> Option<(Dimension, Senseless
     };
     // Kubernetes rejects a volume with size zero. Requests, limits and quotas may be zero.
     let is_volume = key == "storage" && matches!(list, "requests" | "capacity");
-    let is_zero = || Senseless {
+    let is_zero = || InvalidAmount {
         code: Code::InvalidValue,
         says: "is zero".to_owned(),
         meant: None,

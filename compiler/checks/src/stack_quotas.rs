@@ -19,7 +19,7 @@ const MOST_OUTPUTS: usize = 200;
 const MOST_PARAMETERS: usize = 200;
 const LONGEST_TEMPLATE: usize = 1_000_000;
 /// An estimate of the bytes of a resource in a template besides its properties: type, metadata, policies.
-const AROUND: usize = 60;
+const PER_RESOURCE_OVERHEAD: usize = 60;
 
 #[derive(Default)]
 struct Measure<'a> {
@@ -107,5 +107,5 @@ fn too_large(
 /// Returns the length of a resource in a template, in bytes.
 fn length(resource: &Resource, lowered: &Lowered, of_text: fn(&str) -> usize) -> usize {
     let attributes = lowered.attributes.iter().map(|(_, term)| size(term, of_text));
-    AROUND + size(lowered.body(resource), of_text) + attributes.sum::<usize>()
+    PER_RESOURCE_OVERHEAD + size(lowered.body(resource), of_text) + attributes.sum::<usize>()
 }

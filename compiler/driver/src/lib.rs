@@ -17,10 +17,12 @@ use terrace_artifact::{Bundle, Text};
 use terrace_graph::connect::{Edge, Graph, places};
 use terrace_graph::expand;
 use terrace_graph::lower::{Lowered, is_object};
-use terrace_graph::resolve::{Prepared, Use, cli_inputs, placement, presence, unused_overrides, waivers};
+use terrace_graph::resolve::{
+    ComponentInstance, Prepared, cli_inputs, placement, presence, unused_overrides, waivers,
+};
 use terrace_language::assets::Assets;
 use terrace_language::document::Environment;
-use terrace_language::load::{self, Stack, unknown};
+use terrace_language::load::{self, StackDocuments, unknown};
 
 use code::Code;
 use diagnostic::{Diagnostic, Diagnostics};
@@ -156,7 +158,7 @@ pub fn compile_with<T>(
 
 /// Runs the phases after loading.
 fn compile_stack<T>(
-    stack: &Stack,
+    stack: &StackDocuments,
     sources: &dyn Sources,
     request: &Request,
     watch: Watch<'_>,
@@ -185,33 +187,33 @@ fn compile_stack<T>(
     }
     let set = cli_inputs::parse_set(&request.set, stack, &mut compiled.files, diagnostics);
     let files = &compiled.files;
-    let following = following(stack);
+    let follow_on_codes = follow_on_codes(stack);
     let mut reported = Diagnostics::new();
     let prepared = Prepared::new(stack, set, files, &mut reported);
-    if !diagnostics.is_broken() && !reported.is_broken() {
+    if !diagnostics.blocks_next_phase() && !reported.blocks_next_phase() {
         presence::check(stack, &mut reported);
         unused_overrides::check_tenants(stack, &mut reported);
         unused_overrides::check_set(stack, &prepared.set, &environments, &mut reported);
     }
-    match diagnostics.is_broken() {
-        true => diagnostics.append_beside(reported, &following),
-        false => diagnostics.append_beside(reported, &[]),
+    match diagnostics.blocks_next_phase() {
+        true => diagnostics.append_unless_follow_on(reported, &follow_on_codes),
+        false => diagnostics.append_unless_follow_on(reported, &[]),
     }
-    let whole = Whole {
+    let whole = Compilation {
         prepared: &prepared,
         request,
         assets: &Assets::new(sources, &stack.platform.assets),
         files,
         watch,
     };
-    if diagnostics.is_broken() {
+    if diagnostics.blocks_next_phase() {
         // No bundle is emitted, but all problems of the documents are reported together.
         for environment in environments {
-            diagnostics.append_beside(whole.inputs(environment), &following);
+            diagnostics.append_unless_follow_on(whole.inputs(environment), &follow_on_codes);
         }
         return None;
     }
-    let (uses, reported): (Vec<Vec<Use<'_>>>, Vec<Diagnostics>) = environments
+    let (uses, reported): (Vec<Vec<ComponentInstance<'_>>>, Vec<Diagnostics>) = environments
         .par_iter()
         .map(|environment| whole.uses(environment))
         .unzip();
@@ -229,11 +231,11 @@ fn compile_stack<T>(
         emissions.extend(emission);
         found.append(reported);
     }
-    diagnostics.append_beside(found, &[]);
+    diagnostics.append_unless_follow_on(found, &[]);
     if !diagnostics.has_errors() {
         whole.collisions(&environments, &emissions, diagnostics);
     }
-    if !diagnostics.is_broken() {
+    if !diagnostics.blocks_next_phase() {
         whole.assets.report_exclusions(diagnostics);
         for module in &prepared.modules {
             diagnostics.append(module.misspelt.clone());
@@ -243,7 +245,7 @@ fn compile_stack<T>(
 }
 
 /// The data that all environments share.
-struct Whole<'w> {
+struct Compilation<'w> {
     prepared: &'w Prepared<'w>,
     request: &'w Request,
     assets: &'w Assets<'w>,
@@ -251,9 +253,9 @@ struct Whole<'w> {
     watch: Watch<'w>,
 }
 
-impl<'w> Whole<'w> {
+impl<'w> Compilation<'w> {
     /// Returns the uses of components in an environment.
-    fn uses(&self, environment: &'w Environment) -> (Vec<Use<'w>>, Diagnostics) {
+    fn uses(&self, environment: &'w Environment) -> (Vec<ComponentInstance<'w>>, Diagnostics) {
         let mut diagnostics = Diagnostics::new();
         let uses = self.prepared.uses(environment, self.files, &mut diagnostics);
         (self.watch)(Phase::Resolve);
@@ -273,13 +275,13 @@ impl<'w> Whole<'w> {
     fn emission<'e>(
         &self,
         environment: &Environment,
-        uses: &'e [Use<'e>],
+        uses: &'e [ComponentInstance<'e>],
         diagnostics: &mut Diagnostics,
     ) -> Option<Emission<'e>>
     where
         'w: 'e,
     {
-        let Whole {
+        let Compilation {
             prepared,
             request,
             files,
@@ -295,7 +297,7 @@ impl<'w> Whole<'w> {
         let mut expansions = expand::expand(uses, &waivers, files, diagnostics);
         let waived = std::mem::take(&mut expansions.waived);
         watch(Phase::Expand);
-        if diagnostics.is_broken() {
+        if diagnostics.blocks_next_phase() {
             return None;
         }
         let targets = placement::targets(environment);
@@ -321,7 +323,7 @@ impl<'w> Whole<'w> {
         let words = others.flat_map(|other| [other.name.value.clone(), other.class.value.as_str().into()]);
         graph.other_environments = words.filter(|word| !own.contains(&word.as_str())).collect();
         watch(Phase::Connect);
-        let connected = !diagnostics.is_broken();
+        let connected = !diagnostics.blocks_next_phase();
         if !connected && !graph.has_every_pipeline() {
             return None;
         }
@@ -329,7 +331,7 @@ impl<'w> Whole<'w> {
         let mut reported = Diagnostics::new();
         let (lowered, edges, broken) = lower(&graph, &mut reported);
         watch(Phase::Lower);
-        diagnostics.append_beside(reported, &[]);
+        diagnostics.append_unless_follow_on(reported, &[]);
         if !connected {
             return None;
         }
@@ -358,7 +360,7 @@ impl<'w> Whole<'w> {
     }
 }
 
-impl Whole<'_> {
+impl Compilation<'_> {
     /// Reports objects that environments of one cluster have in common. Environments that were not requested are compiled for this, too, because
     /// their objects are in the cluster.
     fn collisions(&self, asked: &[&Environment], emissions: &[Emission<'_>], diagnostics: &mut Diagnostics) {
@@ -369,11 +371,11 @@ impl Whole<'_> {
             .filter(|other| !is_asked(other))
             .filter(|other| asked.iter().any(|one| collision::shares_cluster(one, other)))
             .collect();
-        let quiet = Whole {
+        let quiet = Compilation {
             watch: &|_| {},
             ..*self
         };
-        let uses: Vec<Vec<Use<'_>>> = beside.iter().map(|one| quiet.uses(one).0).collect();
+        let uses: Vec<Vec<ComponentInstance<'_>>> = beside.iter().map(|one| quiet.uses(one).0).collect();
         let others = beside.iter().zip(&uses);
         let others: Vec<Emission<'_>> = others
             .filter_map(|(one, uses)| quiet.emission(one, uses, &mut Diagnostics::new()))
@@ -427,7 +429,7 @@ fn lower(graph: &Graph<'_>, diagnostics: &mut Diagnostics) -> (Vec<Lowered>, Vec
     let mut edges = Vec::new();
     let mut broken = Vec::new();
     for (at, one) in lowered.iter_mut().enumerate() {
-        if one.diagnostics.is_broken() {
+        if one.diagnostics.blocks_next_phase() {
             broken.push(at);
         }
         diagnostics.append(std::mem::take(&mut one.diagnostics));
@@ -445,21 +447,21 @@ fn lower(graph: &Graph<'_>, diagnostics: &mut Diagnostics) -> (Vec<Lowered>, Vec
     // A cycle of resources is reported with its path. A circular reference in it is the same problem.
     let mut rings = Diagnostics::new();
     graph.report_cycles(&edges, &mut rings);
-    diagnostics.remove_told(Code::DependencyCycle, &rings);
+    diagnostics.remove_reported_at(Code::DependencyCycle, &rings);
     diagnostics.append(rings);
     (lowered, edges, broken)
 }
 
 /// Returns the codes that may be consequences of another error.
-fn following(stack: &Stack) -> Vec<Code> {
-    let mut following = vec![
+fn follow_on_codes(stack: &StackDocuments) -> Vec<Code> {
+    let mut follow_on_codes = vec![
         Code::MissingInput,
         Code::Undefined,
         Code::ExpressionType,
         Code::UnmetRequirement,
     ];
     if stack.lost {
-        following.extend([
+        follow_on_codes.extend([
             Code::UnknownComponent,
             Code::UnknownEnvironment,
             Code::UnknownModule,
@@ -467,7 +469,7 @@ fn following(stack: &Stack) -> Vec<Code> {
             Code::UnknownVersion,
         ]);
     }
-    following
+    follow_on_codes
 }
 
 fn stop(diagnostics: &Diagnostics) -> Option<()> {
@@ -476,7 +478,7 @@ fn stop(diagnostics: &Diagnostics) -> Option<()> {
 
 /// Returns the requested environments.
 fn chosen<'a>(
-    stack: &'a Stack,
+    stack: &'a StackDocuments,
     request: &Request,
     files: &mut Files,
     diagnostics: &mut Diagnostics,
@@ -518,7 +520,7 @@ fn chosen<'a>(
     environments
 }
 
-fn check_program(stack: &Stack, request: &Request, diagnostics: &mut Diagnostics) {
+fn check_program(stack: &StackDocuments, request: &Request, diagnostics: &mut Diagnostics) {
     let Some(wanted) = &stack.platform.terrace else {
         return;
     };

@@ -8,11 +8,11 @@ use std::fmt::Write as _;
 
 use rayon::prelude::*;
 use terrace_artifact::Text;
-use terrace_language::document::{Document, Recipe};
+use terrace_language::document::{ComponentSource, Document};
 use terrace_language::load;
 use terrace_language::load::Read;
 use terrace_language::validate;
-use terrace_language::validate::Kind;
+use terrace_language::validate::DocumentKind;
 use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::{Diagnostic, Diagnostics};
 use terrace_syntax::node::{Node, NodeKind};
@@ -307,10 +307,10 @@ fn documents(case: &Node, module: &Text, files: &Files, diagnostics: &mut Diagno
             validate::validate(node, files, diagnostics).map(|kind| Document::decode(kind, node.clone())),
         );
     }
-    let has = |kind: Kind| documents.iter().any(|document| document.kind() == kind);
-    if !has(Kind::Platform) {
+    let has = |kind: DocumentKind| documents.iter().any(|document| document.kind() == kind);
+    if !has(DocumentKind::Platform) {
         let platform = map(start, [("name", string("acme"))]);
-        documents.insert(0, Document::decode(Kind::Platform, platform));
+        documents.insert(0, Document::decode(DocumentKind::Platform, platform));
     }
     let environment = case.get("environment");
     let setting = |key: &str, default: &str| match environment.and_then(|e| e.get(key)) {
@@ -340,16 +340,16 @@ fn documents(case: &Node, module: &Text, files: &Files, diagnostics: &mut Diagno
             ("aws", account),
         ],
     );
-    documents.push(Document::decode(Kind::Environment, environment));
+    documents.push(Document::decode(DocumentKind::Environment, environment));
     let mut component = vec![("name", string(module)), ("module", string(module))];
     if let Some(tenant) = case.get("tenant") {
-        documents.push(Document::decode(Kind::Tenant, tenant.clone()));
+        documents.push(Document::decode(DocumentKind::Tenant, tenant.clone()));
         let name = tenant.get("name").cloned();
         let names = NodeKind::List(name.into_iter().collect());
         component.push(("tenants", scalar(tenant.key, names)));
     }
     component.extend(case.get("inputs").map(|inputs| ("inputs", inputs.clone())));
-    documents.push(Document::decode(Kind::Component, map(start, component)));
+    documents.push(Document::decode(DocumentKind::Component, map(start, component)));
     documents
 }
 
@@ -364,8 +364,8 @@ fn beside(documents: &[Document]) -> Vec<Text> {
         .iter()
         .filter_map(|document| match document {
             Document::Component(component) => match &component.recipe {
-                Recipe::Module { module, .. } => Some(module.name.value.clone()),
-                Recipe::Own(_) => None,
+                ComponentSource::Module { module, .. } => Some(module.name.value.clone()),
+                ComponentSource::Own(_) => None,
             },
             _ => None,
         })

@@ -11,7 +11,7 @@ use terrace_language::expression::filters::slug;
 use terrace_language::expression::{Failure, Scope, Variables};
 use terrace_language::module::layers as values;
 use terrace_language::module::patch::patch;
-use terrace_language::module::{Check, Division, Module, Recipe, ResourceTemplate};
+use terrace_language::module::{Check, ComponentTemplate, Division, Module, ResourceTemplate};
 use terrace_language::resource::{Expanded, Resource, ResourceKind};
 use terrace_language::value::term::Term;
 use terrace_syntax::code::Code;
@@ -19,11 +19,11 @@ use terrace_syntax::diagnostic::{Diagnostic, Diagnostics};
 use terrace_syntax::source::{Files, Span};
 
 use crate::resolve::waivers::Waivers;
-use crate::resolve::{Use, UseKind};
+use crate::resolve::{ComponentInstance, UseKind};
 
 /// A grant, a connection or an existing object that a module or component declares, with its place.
 #[derive(Clone, Debug)]
-pub(crate) struct Stated {
+pub(crate) struct DeclaredEdge {
     /// Its component: an index into [`Expanded::instances`].
     pub(crate) instance: usize,
     /// Its value, with unresolved references.
@@ -35,10 +35,10 @@ pub(crate) struct Stated {
 #[derive(Debug, Default)]
 pub struct Expansions {
     pub(crate) expanded: Expanded,
-    pub(crate) grants: Vec<Stated>,
-    pub(crate) connects: Vec<Stated>,
+    pub(crate) grants: Vec<DeclaredEdge>,
+    pub(crate) connects: Vec<DeclaredEdge>,
     /// Objects that Terrace does not create.
-    pub(crate) existing: Vec<Stated>,
+    pub(crate) existing: Vec<DeclaredEdge>,
     /// The places of the waivers that suppressed a failed check of a module.
     pub waived: BTreeSet<Span>,
 }
@@ -48,16 +48,16 @@ pub struct Expansions {
 struct Piece {
     resources: Vec<Resource>,
     outputs: Vec<(Text, Term)>,
-    grants: Vec<Stated>,
-    connects: Vec<Stated>,
-    existing: Vec<Stated>,
+    grants: Vec<DeclaredEdge>,
+    connects: Vec<DeclaredEdge>,
+    existing: Vec<DeclaredEdge>,
     waived: BTreeSet<Span>,
     diagnostics: Diagnostics,
 }
 
 /// Expands every component. Pipelines are lowered later, when their targets are known.
 pub fn expand(
-    uses: &[Use<'_>],
+    uses: &[ComponentInstance<'_>],
     waivers: &Waivers<'_>,
     files: &Files,
     diagnostics: &mut Diagnostics,
@@ -98,10 +98,10 @@ pub fn expand(
     reason = "the parts of one component have different sources"
 )]
 fn expand_component(
-    one: &Use<'_>,
+    one: &ComponentInstance<'_>,
     component: &Component,
     module: Option<&Module>,
-    recipe: &Recipe,
+    recipe: &ComponentTemplate,
     index: usize,
     waivers: &Waivers<'_>,
     files: &Files,
@@ -110,7 +110,7 @@ fn expand_component(
     let mut diagnostics = Diagnostics::new();
     let names = names_with_inputs(one, module, files, &mut diagnostics);
     // An invalid input would cause errors everywhere it is used.
-    if diagnostics.is_broken() {
+    if diagnostics.blocks_next_phase() {
         piece.diagnostics.append(diagnostics);
         return;
     }
@@ -152,7 +152,7 @@ fn expand_component(
     ] {
         stated.extend(state(bodies, &scope, index, &mut failures));
     }
-    if let document::Recipe::Module { existing, .. } = &component.recipe {
+    if let document::ComponentSource::Module { existing, .. } = &component.recipe {
         let bodies: Vec<Body> = existing
             .iter()
             .map(|node| Body::read(node, files, &mut diagnostics))
@@ -167,9 +167,9 @@ fn expand_component(
             .extend(state(&bodies, &scope, index, &mut failures));
     }
     for failure in failures {
-        diagnostics.push(through(failure.diagnostic(), component, module));
+        diagnostics.push(with_module_trace(failure.diagnostic(), component, module));
     }
-    if let document::Recipe::Module { patches, .. } = &component.recipe {
+    if let document::ComponentSource::Module { patches, .. } = &component.recipe {
         patch(
             patches,
             &scope,
@@ -183,14 +183,19 @@ fn expand_component(
 }
 
 /// Expands the items of a list. An item with a loop produces several.
-fn state(bodies: &[Body], scope: &Scope<'_>, index: usize, failures: &mut Vec<Box<Failure>>) -> Vec<Stated> {
+fn state(
+    bodies: &[Body],
+    scope: &Scope<'_>,
+    index: usize,
+    failures: &mut Vec<Box<Failure>>,
+) -> Vec<DeclaredEdge> {
     let mut stated = Vec::new();
     for body in bodies {
         let mut expansion = Expansion::of_resource();
         let mut values = Vec::new();
         body.expand_into(scope, &mut expansion, &mut values);
         failures.append(&mut expansion.failures);
-        stated.extend(values.into_iter().map(|value| Stated {
+        stated.extend(values.into_iter().map(|value| DeclaredEdge {
             instance: index,
             value,
             span: body.span(),
@@ -201,7 +206,7 @@ fn state(bodies: &[Body], scope: &Scope<'_>, index: usize, failures: &mut Vec<Bo
 
 /// Returns the scope of a component: its names, and its inputs merged and checked.
 pub(crate) fn names_with_inputs(
-    one: &Use<'_>,
+    one: &ComponentInstance<'_>,
     module: Option<&Module>,
     files: &Files,
     diagnostics: &mut Diagnostics,
@@ -213,8 +218,8 @@ pub(crate) fn names_with_inputs(
         return names;
     };
     let user = match &component.recipe {
-        document::Recipe::Module { module, .. } => module.span,
-        document::Recipe::Own(_) => component.name.span,
+        document::ComponentSource::Module { module, .. } => module.span,
+        document::ComponentSource::Own(_) => component.name.span,
     };
     let inputs = values::inputs(
         &module.document.inputs,
@@ -229,7 +234,7 @@ pub(crate) fn names_with_inputs(
 }
 
 /// Checks the input values of a component.
-pub fn check_inputs(one: &Use<'_>, files: &Files) -> Diagnostics {
+pub fn check_inputs(one: &ComponentInstance<'_>, files: &Files) -> Diagnostics {
     let mut diagnostics = Diagnostics::new();
     if let UseKind::Component {
         component,
@@ -278,9 +283,9 @@ fn defaults(module: &Module, names: &[(Text, Term)], files: &Files, diagnostics:
 
 /// Returns the failed checks of a module, each with the key of its iteration if the check is repeated.
 fn check<'a>(
-    recipe: &'a Recipe,
+    recipe: &'a ComponentTemplate,
     scope: &Scope<'_>,
-    one: &Use<'_>,
+    one: &ComponentInstance<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Vec<(&'a Check, Option<Text>, Diagnostic)> {
     let mut demanded = Vec::new();
@@ -297,7 +302,7 @@ fn check<'a>(
             continue;
         };
         match turns(over, scope) {
-            Err(failure) => diagnostics.push(through(failure.diagnostic(), component, *module)),
+            Err(failure) => diagnostics.push(with_module_trace(failure.diagnostic(), component, *module)),
             Ok(turns) => {
                 for (key, value) in turns {
                     let value = each_value(key.clone(), value);
@@ -319,7 +324,7 @@ fn check_once(
     check: &Check,
     key: Option<&Text>,
     scope: &Scope<'_>,
-    one: &Use<'_>,
+    one: &ComponentInstance<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Diagnostic> {
     let UseKind::Component {
@@ -334,13 +339,13 @@ fn check_once(
         Err(failure) => Some(failure),
     };
     if let Some(failure) = failure {
-        diagnostics.push(through(failure.diagnostic(), component, *module));
+        diagnostics.push(with_module_trace(failure.diagnostic(), component, *module));
         return None;
     }
     let message = match check.message.evaluate(scope) {
         Ok(term) => term.shown(),
         Err(failure) => {
-            diagnostics.push(through(failure.diagnostic(), component, *module));
+            diagnostics.push(with_module_trace(failure.diagnostic(), component, *module));
             return None;
         }
     };
@@ -378,13 +383,17 @@ fn check_once(
             },
         ),
     };
-    Some(through(diagnostic, component, *module))
+    Some(with_module_trace(diagnostic, component, *module))
 }
 
 /// Adds the component that uses the module to a diagnostic.
-pub(crate) fn through(diagnostic: Diagnostic, component: &Component, module: Option<&Module>) -> Diagnostic {
+pub(crate) fn with_module_trace(
+    diagnostic: Diagnostic,
+    component: &Component,
+    module: Option<&Module>,
+) -> Diagnostic {
     match (module, &component.recipe) {
-        (Some(module), document::Recipe::Module { module: used, .. }) => diagnostic.through(
+        (Some(module), document::ComponentSource::Module { module: used, .. }) => diagnostic.through(
             used.span,
             format!("in module `{}`, used here", module.document.name.value),
         ),
@@ -402,7 +411,7 @@ fn expand_resource(
     division: Option<&Division>,
     common: &Common<'_>,
     scope: &Scope<'_>,
-    one: &Use<'_>,
+    one: &ComponentInstance<'_>,
     index: usize,
     out: &mut Vec<Resource>,
     failures: &mut Vec<Box<Failure>>,
@@ -525,7 +534,7 @@ fn each(
 }
 
 /// Adds the fields that every Kubernetes object has: version, kind, namespace.
-fn finish(kind: &ResourceKind, body: Term, one: &Use<'_>) -> Term {
+fn finish(kind: &ResourceKind, body: Term, one: &ComponentInstance<'_>) -> Term {
     let ResourceKind::Kubernetes { api_version, kind } = kind else {
         return if body == Term::Omit {
             Term::Map(Vec::new().into())
@@ -563,7 +572,7 @@ fn finish(kind: &ResourceKind, body: Term, one: &Use<'_>) -> Term {
 }
 
 /// Returns the source of each leaf of a resource, for messages and `explain`.
-pub(crate) fn trace(one: &Use<'_>, address: &Address, files: &Files) -> Option<Trace> {
+pub(crate) fn trace(one: &ComponentInstance<'_>, address: &Address, files: &Files) -> Option<Trace> {
     let UseKind::Component { module, recipe, .. } = &one.kind else {
         return None;
     };

@@ -9,8 +9,8 @@ use terrace_syntax::source::Span;
 use crate::connect::Graph;
 use crate::expand;
 use crate::lower::check_bodies::patched;
-use crate::resolve::{Use, UseKind};
-pub use terrace_language::module::layers::Giver;
+use crate::resolve::{ComponentInstance, UseKind};
+pub use terrace_language::module::layers::InputSource;
 
 /// The origin of a field.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub struct ReadInput {
 #[derive(Debug)]
 pub struct Setting {
     /// The source of the value.
-    pub by: Giver,
+    pub by: InputSource,
     /// The key in a document. A value on the command line has no useful place.
     pub place: Span,
     /// The value.
@@ -100,8 +100,8 @@ fn made(trace: &Trace, field: &[Segment]) -> Option<(Span, Option<Span>, Vec<Vec
 }
 
 /// Returns every value of an input, the effective one first.
-fn settings(one: &Use<'_>, module: Option<&Module>, path: &[Text]) -> Vec<Setting> {
-    let setting = |by: &Giver, node: &Node| Setting {
+fn settings(one: &ComponentInstance<'_>, module: Option<&Module>, path: &[Text]) -> Vec<Setting> {
+    let setting = |by: &InputSource, node: &Node| Setting {
         by: by.clone(),
         place: node.key,
         value: node.to_value(),
@@ -112,7 +112,7 @@ fn settings(one: &Use<'_>, module: Option<&Module>, path: &[Text]) -> Vec<Settin
     });
     let default = module.and_then(|module| default(module, path));
     layers
-        .chain(default.map(|node| setting(&Giver::Module, node)))
+        .chain(default.map(|node| setting(&InputSource::Module, node)))
         .collect()
 }
 

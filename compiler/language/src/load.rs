@@ -18,7 +18,7 @@ use crate::validate;
 
 /// The documents of a stack, each in order of name.
 #[derive(Clone, Debug)]
-pub struct Stack {
+pub struct StackDocuments {
     pub platform: Platform,
     pub environments: Vec<Environment>,
     pub tenants: Vec<Tenant>,
@@ -30,7 +30,7 @@ pub struct Stack {
     pub lost: bool,
 }
 
-impl Stack {
+impl StackDocuments {
     /// Returns the tenant with a name.
     pub fn tenant(&self, name: &str) -> Option<&Tenant> {
         self.tenants.iter().find(|tenant| tenant.name.value == name)
@@ -63,7 +63,11 @@ impl Read {
 }
 
 /// Reads a stack. Returns `None` if it has no Platform.
-pub fn load(sources: &dyn Sources, files: &mut Files, diagnostics: &mut Diagnostics) -> Option<Stack> {
+pub fn load(
+    sources: &dyn Sources,
+    files: &mut Files,
+    diagnostics: &mut Diagnostics,
+) -> Option<StackDocuments> {
     let paths = match sources.list("") {
         Ok(paths) => stack_paths(paths),
         Err(error) => {
@@ -259,7 +263,7 @@ fn is_foreign(node: &Node) -> bool {
     version.is_some_and(|version| !version.starts_with("terrace"))
 }
 
-pub fn assemble(read: Read, files: &mut Files, diagnostics: &mut Diagnostics) -> Option<Stack> {
+pub fn assemble(read: Read, files: &mut Files, diagnostics: &mut Diagnostics) -> Option<StackDocuments> {
     let mut platforms = Vec::new();
     let (mut environments, mut tenants, mut components) = (Vec::new(), Vec::new(), Vec::new());
     let (mut pipelines, mut modules) = (Vec::new(), Vec::new());
@@ -335,7 +339,7 @@ pub fn assemble(read: Read, files: &mut Files, diagnostics: &mut Diagnostics) ->
             }
         }
     }
-    Some(Stack {
+    Some(StackDocuments {
         platform,
         environments,
         tenants,
@@ -353,8 +357,8 @@ fn used_modules(components: &[Component], own: &[Module]) -> BTreeSet<Text> {
     components
         .iter()
         .filter_map(|component| match &component.recipe {
-            crate::document::Recipe::Module { module, .. } => Some(module.name.value.clone()),
-            crate::document::Recipe::Own(_) => None,
+            crate::document::ComponentSource::Module { module, .. } => Some(module.name.value.clone()),
+            crate::document::ComponentSource::Own(_) => None,
         })
         .filter(|name| !own.iter().any(|module| module.name.value == *name))
         .filter_map(|name| match library::text(&name) {

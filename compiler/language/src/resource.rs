@@ -129,7 +129,7 @@ impl Instance {
 
 /// The account, region and class that a resource is deployed to, as far as they are known at compile time.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Place {
+pub struct Destination {
     /// The class of the environment.
     pub class: Class,
     /// The account with 12 digits, if the environment has one.

@@ -1,8 +1,8 @@
 //! Valid documents decode, with the spans and units of their values.
 
 use serde_json::{Value as Json, json};
-use terrace_language::document::{Document, Recipe, Tenants};
-use terrace_language::validate::{Kind, schema};
+use terrace_language::document::{ComponentSource, Document, Tenants};
+use terrace_language::validate::{DocumentKind, schema};
 use terrace_syntax::diagnostic::Diagnostics;
 use terrace_syntax::source::Files;
 use terrace_syntax::yaml::read;
@@ -12,10 +12,10 @@ fn decodes_documents_with_their_spans() {
     let text = "kind: Component\nname: a\nmodule: \"lake@^1.2\"\ntenants: {tier: [basic]}\n";
     let mut files = Files::default();
     let mut nodes = read("a.yaml", text.as_bytes(), &mut files, &mut Diagnostics::new());
-    let Document::Component(component) = Document::decode(Kind::Component, nodes.remove(0)) else {
+    let Document::Component(component) = Document::decode(DocumentKind::Component, nodes.remove(0)) else {
         unreachable!()
     };
-    let Recipe::Module { module, .. } = &component.recipe else {
+    let ComponentSource::Module { module, .. } = &component.recipe else {
         panic!("{component:?}")
     };
     assert_eq!(files.text(module.name.span), "lake");

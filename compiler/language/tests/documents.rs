@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use jsonschema::Validator;
 use rayon::prelude::*;
 use serde_json::{Map, Value as Json, json};
-use terrace_language::validate::{KINDS, Kind, schema, validate, validate_test};
+use terrace_language::validate::{DocumentKind, KINDS, schema, validate, validate_test};
 use terrace_syntax::diagnostic::{Diagnostic, Diagnostics};
 use terrace_syntax::node::Node;
 use terrace_syntax::source::Files;
@@ -367,7 +367,7 @@ fn the_schemas_are_valid_and_the_stack_schema_contains_them() {
         assert!(jsonschema::meta::is_valid(&json_of(kind)), "{kind}");
     }
     let mut stack = json_of("stack");
-    let names = Kind::ALL.map(Kind::as_str);
+    let names = DocumentKind::ALL.map(DocumentKind::as_str);
     stack["properties"]["kind"]["enum"] = json!(names);
     stack["allOf"] = names
         .iter()

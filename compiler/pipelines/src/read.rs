@@ -18,12 +18,12 @@ pub(super) struct Step<'a> {
     /// The span of its name.
     pub(super) span: Span,
     pub(super) body: &'a Node,
-    pub(super) kind: Kind<'a>,
+    pub(super) kind: StepKind<'a>,
     pub(super) catch: Vec<Catcher<'a>>,
 }
 
 /// The kind of a step.
-pub(super) enum Kind<'a> {
+pub(super) enum StepKind<'a> {
     /// Calls a service.
     Task(Call),
     Parallel(Vec<Vec<Step<'a>>>),
@@ -219,12 +219,12 @@ impl Steps {
         });
         let kind = self.kind(body, level, diagnostics)?;
         self.all[id].inside = match &kind {
-            Kind::Task(Call::Lambda) => Gives::Answer(&["Payload"]),
-            Kind::Task(Call::Pipeline) if waits(body) => Gives::Answer(&["Output"]),
-            Kind::Pass(value) if value.entries().is_empty() => Gives::Answer(&["value"]),
-            Kind::Task(_) | Kind::Pass(_) => Gives::Answer(&[]),
-            Kind::Map(_, steps) => self.items(id, steps),
-            Kind::Parallel(branches) => Gives::Branches(certain(branches)),
+            StepKind::Task(Call::Lambda) => Gives::Answer(&["Payload"]),
+            StepKind::Task(Call::Pipeline) if waits(body) => Gives::Answer(&["Output"]),
+            StepKind::Pass(value) if value.entries().is_empty() => Gives::Answer(&["value"]),
+            StepKind::Task(_) | StepKind::Pass(_) => Gives::Answer(&[]),
+            StepKind::Map(_, steps) => self.items(id, steps),
+            StepKind::Parallel(branches) => Gives::Branches(certain(branches)),
             _ => Gives::Nothing,
         };
         let catch = body.get("catch").map(Node::items).unwrap_or_default();
@@ -253,12 +253,17 @@ impl Steps {
         })
     }
 
-    fn kind<'a>(&mut self, body: &'a Node, level: usize, diagnostics: &mut Diagnostics) -> Option<Kind<'a>> {
+    fn kind<'a>(
+        &mut self,
+        body: &'a Node,
+        level: usize,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<StepKind<'a>> {
         if let Some((_, call)) = Call::ALL.iter().find(|(key, _)| body.get(key).is_some()) {
-            return Some(Kind::Task(*call));
+            return Some(StepKind::Task(*call));
         }
         if let Some(branches) = body.get("parallel") {
-            return Some(Kind::Parallel(
+            return Some(StepKind::Parallel(
                 branches
                     .items()
                     .iter()
@@ -275,18 +280,18 @@ impl Steps {
             let default = body
                 .get("default")
                 .and_then(|way| self.way(way, level, diagnostics));
-            return Some(Kind::Choice { options, default });
+            return Some(StepKind::Choice { options, default });
         }
         if let Some(map) = body.get("map") {
             let steps = self.read(map.get("steps")?, diagnostics);
-            return Some(Kind::Map(map, steps));
+            return Some(StepKind::Map(map, steps));
         }
         let simple = |key| body.get(key);
         simple("wait")
-            .map(Kind::Wait)
-            .or_else(|| simple("fail").map(Kind::Fail))
-            .or_else(|| simple("succeed").map(Kind::Succeed))
-            .or_else(|| simple("pass").map(Kind::Pass))
+            .map(StepKind::Wait)
+            .or_else(|| simple("fail").map(StepKind::Fail))
+            .or_else(|| simple("succeed").map(StepKind::Succeed))
+            .or_else(|| simple("pass").map(StepKind::Pass))
     }
 
     /// Returns the value of a map: the list of the results of its last step, if that step always runs.
@@ -343,8 +348,8 @@ fn leaves(step: &Step<'_>) -> bool {
         Way::Steps(steps) => steps.iter().any(leaves),
     };
     let itself = match &step.kind {
-        Kind::Succeed(_) => true,
-        Kind::Choice { options, default } => {
+        StepKind::Succeed(_) => true,
+        StepKind::Choice { options, default } => {
             options.iter().any(|(_, w)| way(w)) || default.as_ref().is_some_and(way)
         }
         _ => false,

@@ -2,7 +2,7 @@
 
 use terrace_artifact::{Segment, Text};
 use terrace_language::document::Pipeline;
-use terrace_language::resource::{Instance, Place, Resource};
+use terrace_language::resource::{Destination, Instance, Resource};
 use terrace_language::value::term::{Reference, Term};
 use terrace_syntax::diagnostic::{Diagnostic, Diagnostics, those};
 use terrace_syntax::node::Node;
@@ -18,7 +18,7 @@ pub struct Context<'a> {
     /// Its index in [`terrace_language::resource::Expanded::instances`].
     pub index: usize,
     /// The class, account and region of its environment.
-    pub place: &'a Place,
+    pub place: &'a Destination,
     /// The rest of the platform.
     pub targets: &'a dyn Targets,
 }
@@ -36,7 +36,7 @@ pub trait Targets {
     fn lead(&self, reference: &Reference) -> Option<&Resource>;
 
     /// Returns the destination of a component, by its index in [`terrace_language::resource::Expanded::instances`].
-    fn home(&self, instance: usize) -> Option<&Place>;
+    fn home(&self, instance: usize) -> Option<&Destination>;
 
     /// Returns the module of a resource.
     fn module_of(&self, resource: &Resource) -> Option<&str>;

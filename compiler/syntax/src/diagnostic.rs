@@ -157,7 +157,7 @@ impl Diagnostic {
 }
 
 /// The maximum number of related places of one problem that occurs in many places.
-const MOST_BESIDE: usize = 3;
+const MAX_RELATED: usize = 3;
 
 /// The diagnostics that are found during compilation.
 #[derive(Clone, Default, Debug)]
@@ -198,7 +198,7 @@ impl Diagnostics {
 
     /// Adds diagnostics that were found after an earlier error, except those that the error may have caused: diagnostics
     /// with a code in `following`, and diagnostics whose place touches the place of an error.
-    pub fn append_beside(&mut self, other: Diagnostics, following: &[Code]) {
+    pub fn append_unless_follow_on(&mut self, other: Diagnostics, following: &[Code]) {
         let errors = self.list.iter().filter(|known| known.is_error());
         let wrong: Vec<Span> = errors
             .filter_map(|known| Some(known.primary.as_ref()?.span))
@@ -220,7 +220,7 @@ impl Diagnostics {
     }
 
     /// Removes the diagnostics of a code at places that a diagnostic in `others` already shows.
-    pub fn remove_told(&mut self, code: Code, others: &Diagnostics) {
+    pub fn remove_reported_at(&mut self, code: Code, others: &Diagnostics) {
         let labels = || {
             others
                 .list
@@ -234,7 +234,7 @@ impl Diagnostics {
 
     /// Returns whether an error leaves the result incomplete or different from what the user meant. After other errors
     /// the result is complete and can be checked further.
-    pub fn is_broken(&self) -> bool {
+    pub fn blocks_next_phase(&self) -> bool {
         let whole = |code: Code| {
             matches!(
                 code,
@@ -266,7 +266,7 @@ impl Diagnostics {
                 }
                 last = place;
                 match first.related.len() {
-                    0..MOST_BESIDE => {
+                    0..MAX_RELATED => {
                         let mut other = next.primary;
                         // A label that all places share is shown once.
                         if let (Some(first), Some(other)) = (&first.primary, &mut other)

@@ -9,11 +9,11 @@ use terrace_deployer_model::plan::{Action, Change};
 /// The positions of all steps.
 pub(crate) struct Order {
     /// By artifact.
-    pub(crate) waves: BTreeMap<ArtifactId, Place>,
+    pub(crate) waves: BTreeMap<ArtifactId, Position>,
 }
 
 /// The position of one step.
-pub(crate) struct Place {
+pub(crate) struct Position {
     /// The wave, from 1.
     pub(crate) wave: u32,
     /// The steps before this one.
@@ -78,7 +78,7 @@ pub(crate) fn order(
                 .filter(|before| !may_ring || depths[**before] < *depth);
             let after = earlier.map(|id| (*id).clone()).collect();
             let wave = offset + depth;
-            waves.insert((*id).clone(), Place { wave, after });
+            waves.insert((*id).clone(), Position { wave, after });
         }
     }
     Order { waves }

@@ -11,7 +11,7 @@ use super::{Rule, transitions};
 use crate::{Finding, Subject};
 
 /// A location of Iceberg files.
-struct Place<'a> {
+struct TableLocation<'a> {
     /// The table or database with this location.
     owner: &'a Resource,
     prefix: String,
@@ -31,10 +31,12 @@ pub(super) fn check(subject: &Subject<'_>, rules: &[Rule<'_>], findings: &mut Ve
     let targets = subject.graph.targets(subject.resource.instance);
     let known = ["AWS::Glue::Table", "AWS::Glue::Database"];
     let owners = known.into_iter().flat_map(|kind| targets.of_type(kind));
-    let places: Vec<Place<'_>> = owners.filter_map(|owner| place_in(subject, owner)).collect();
+    let places: Vec<TableLocation<'_>> = owners.filter_map(|owner| place_in(subject, owner)).collect();
     for rule in harmful {
         let prefix = rule.at(&["Prefix"]).and_then(Term::as_str).unwrap_or_default();
-        let meet = |place: &&Place<'_>| place.prefix.starts_with(prefix) || prefix.starts_with(&place.prefix);
+        let meet = |place: &&TableLocation<'_>| {
+            place.prefix.starts_with(prefix) || prefix.starts_with(&place.prefix)
+        };
         let Some(place) = places.iter().find(meet) else {
             continue;
         };
@@ -69,7 +71,7 @@ fn moves_by_age<'a>(rule: &Rule<'a>) -> Option<&'a str> {
 }
 
 /// Returns the location in the bucket of an Iceberg table or database.
-fn place_in<'a>(subject: &Subject<'_>, owner: &'a Resource) -> Option<Place<'a>> {
+fn place_in<'a>(subject: &Subject<'_>, owner: &'a Resource) -> Option<TableLocation<'a>> {
     let body = &owner.body;
     let location = match owner.kind.cloudformation()? {
         "AWS::Glue::Database" => {
@@ -99,5 +101,5 @@ fn place_in<'a>(subject: &Subject<'_>, owner: &'a Resource) -> Option<Place<'a>>
         }
         name => subject.resource.body.get("BucketName") == Some(name),
     };
-    same.then_some(Place { owner, prefix })
+    same.then_some(TableLocation { owner, prefix })
 }

@@ -36,21 +36,21 @@ const fn class(name: &'static str, earliest: i64, billed: i64) -> Class {
 }
 
 /// Objects or their noncurrent versions, with the properties for them.
-struct Kind {
+struct StorageKind {
     things: &'static str,
     plural: &'static str,
     singular: &'static str,
     expirations: &'static [&'static [&'static str]],
 }
 
-const CURRENT: Kind = Kind {
+const CURRENT: StorageKind = StorageKind {
     things: "objects",
     plural: "Transitions",
     singular: "Transition",
     expirations: &[&["ExpirationInDays"]],
 };
 
-const NONCURRENT: Kind = Kind {
+const NONCURRENT: StorageKind = StorageKind {
     things: "noncurrent versions",
     plural: "NoncurrentVersionTransitions",
     singular: "NoncurrentVersionTransition",
@@ -82,7 +82,7 @@ impl<'a> Written<'a> {
     }
 }
 
-fn written<'a>(rule: &Rule<'a>, kind: &Kind) -> Vec<Written<'a>> {
+fn written<'a>(rule: &Rule<'a>, kind: &StorageKind) -> Vec<Written<'a>> {
     let list = rule.at(&[kind.plural]).map_or(&[][..], Term::items);
     let list = list.iter().enumerate().map(|(index, body)| Written {
         path: vec![Segment::Key(kind.plural.into()), Segment::Index(index)],
@@ -115,7 +115,7 @@ pub(super) fn moves<'a>(rule: &Rule<'a>) -> Vec<Move<'a>> {
     moves_of(rule, &CURRENT)
 }
 
-fn moves_of<'a>(rule: &Rule<'a>, kind: &Kind) -> Vec<Move<'a>> {
+fn moves_of<'a>(rule: &Rule<'a>, kind: &StorageKind) -> Vec<Move<'a>> {
     let written = written(rule, kind).into_iter();
     written
         .filter_map(|written| {
@@ -171,7 +171,7 @@ pub(super) fn mixed_units(rule: &Rule<'_>) -> Option<Finding> {
 }
 
 /// Reports a class that two transitions lead to.
-fn twice(rule: &Rule<'_>, kind: &Kind, findings: &mut Vec<Finding>) {
+fn twice(rule: &Rule<'_>, kind: &StorageKind, findings: &mut Vec<Finding>) {
     let mut seen: Vec<&str> = Vec::new();
     for written in written(rule, kind) {
         let Some(class) = written.get("StorageClass").and_then(Term::as_str) else {
@@ -190,7 +190,7 @@ fn twice(rule: &Rule<'_>, kind: &Kind, findings: &mut Vec<Finding>) {
 }
 
 /// Checks that objects move from warm to cold classes over time. `moves` are in the order of their classes.
-fn order(rule: &Rule<'_>, kind: &Kind, moves: &[Move<'_>], findings: &mut Vec<Finding>) {
+fn order(rule: &Rule<'_>, kind: &StorageKind, moves: &[Move<'_>], findings: &mut Vec<Finding>) {
     let things = kind.things;
     for to in moves {
         let earliest = known(to.class).map_or(0, |class| class.earliest);
@@ -248,7 +248,7 @@ fn order(rule: &Rule<'_>, kind: &Kind, moves: &[Move<'_>], findings: &mut Vec<Fi
 }
 
 /// Checks that the expiration is after the last transition and after the minimum number of billed days.
-fn expiration(rule: &Rule<'_>, kind: &Kind, moves: &[Move<'_>], findings: &mut Vec<Finding>) {
+fn expiration(rule: &Rule<'_>, kind: &StorageKind, moves: &[Move<'_>], findings: &mut Vec<Finding>) {
     let things = kind.things;
     let Some(last) = moves.iter().max_by_key(|to| to.days) else {
         return;

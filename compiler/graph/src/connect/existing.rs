@@ -9,7 +9,7 @@ use terrace_syntax::source::Span;
 
 use super::Graph;
 use crate::connect::object_references::mentions;
-use crate::expand::Stated;
+use crate::expand::DeclaredEdge;
 use crate::resolve::UseKind;
 
 /// An object that exists outside the stack.
@@ -23,14 +23,14 @@ pub(super) struct Existing {
 }
 
 /// Reads the declarations of components and reports invalid ones.
-pub(super) fn read(stated: &[Stated], diagnostics: &mut Diagnostics) -> Vec<Existing> {
+pub(super) fn read(stated: &[DeclaredEdge], diagnostics: &mut Diagnostics) -> Vec<Existing> {
     stated
         .iter()
         .filter_map(|stated| read_one(stated, diagnostics))
         .collect()
 }
 
-fn read_one(stated: &Stated, diagnostics: &mut Diagnostics) -> Option<Existing> {
+fn read_one(stated: &DeclaredEdge, diagnostics: &mut Diagnostics) -> Option<Existing> {
     let word = |key: &str| stated.value.get(key).and_then(Term::as_str);
     let (api_version, kind) = word("type")?.rsplit_once('/')?;
     if terrace_catalog::kubernetes(api_version, kind).is_none() {

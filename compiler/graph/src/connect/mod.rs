@@ -16,12 +16,12 @@ use foldhash::{HashMap, HashMapExt};
 use terrace_artifact::Text;
 use terrace_language::assets::Assets;
 use terrace_language::document::Environment;
-use terrace_language::resource::{Instance, Place, Resource, ResourceKind};
+use terrace_language::resource::{Destination, Instance, Resource, ResourceKind};
 use terrace_syntax::diagnostic::Diagnostics;
 use terrace_syntax::source::{Files, Span};
 
-use crate::expand::{Expansions, Stated};
-use crate::resolve::{TenantNames, Use, UseKind};
+use crate::expand::{DeclaredEdge, Expansions};
+use crate::resolve::{ComponentInstance, TenantNames, UseKind};
 
 pub use grants::pod_spec;
 pub(crate) use lookup::Found;
@@ -29,10 +29,10 @@ pub use unique_names::object_identity;
 
 /// All resources of an environment with their indices.
 pub struct Graph<'a> {
-    pub uses: &'a [Use<'a>],
+    pub uses: &'a [ComponentInstance<'a>],
     pub instances: Vec<Instance>,
     pub resources: Vec<Resource>,
-    pub places: Vec<Place>,
+    pub places: Vec<Destination>,
     pub files: &'a Files,
     pub assets: &'a Assets<'a>,
     /// All tenants of the stack, including those that are not in this environment.
@@ -66,9 +66,9 @@ pub struct Edge {
 impl<'a> Graph<'a> {
     /// Connects expanded resources.
     pub fn connect(
-        uses: &'a [Use<'a>],
+        uses: &'a [ComponentInstance<'a>],
         expansions: Expansions,
-        places: Vec<Place>,
+        places: Vec<Destination>,
         files: &'a Files,
         assets: &'a Assets<'a>,
         tenants: &'a TenantNames,
@@ -207,20 +207,20 @@ impl<'a> Graph<'a> {
 
     /// Returns whether every pipeline was converted to a state machine.
     pub fn has_every_pipeline(&self) -> bool {
-        let missing = |(one, instance): (&Use<'_>, &Instance)| {
+        let missing = |(one, instance): (&ComponentInstance<'_>, &Instance)| {
             matches!(one.kind, UseKind::Pipeline(_)) && instance.outputs.is_empty()
         };
         !self.uses.iter().zip(&self.instances).any(missing)
     }
 
-    fn lower_grants(&mut self, grants: &[Stated], diagnostics: &mut Diagnostics) {
+    fn lower_grants(&mut self, grants: &[DeclaredEdge], diagnostics: &mut Diagnostics) {
         let made = grants::lower(self, grants, diagnostics);
         self.add(made);
         let made = grants::granted_only::lower(self, diagnostics);
         self.add(made);
     }
 
-    fn lower_connects(&mut self, connects: &[Stated], diagnostics: &mut Diagnostics) {
+    fn lower_connects(&mut self, connects: &[DeclaredEdge], diagnostics: &mut Diagnostics) {
         let made = network::lower(self, connects, diagnostics);
         self.add(made);
     }
@@ -246,7 +246,7 @@ impl<'a> Graph<'a> {
     }
 
     /// Returns the place of a value of a grant or connection, or the whole entry if the value comes from elsewhere.
-    fn word(&self, stated: &Stated, key: &str) -> Span {
+    fn word(&self, stated: &DeclaredEdge, key: &str) -> Span {
         let UseKind::Component { recipe, .. } = &self.uses[stated.instance].kind else {
             return stated.span;
         };
@@ -329,10 +329,10 @@ impl<'a> Graph<'a> {
 
 /// Returns where each instance is deployed to, as far as this is known at compile time.
 pub fn places(
-    uses: &[Use<'_>],
+    uses: &[ComponentInstance<'_>],
     environment: &Environment,
     targets: &[(Text, terrace_artifact::Target)],
-) -> Vec<Place> {
+) -> Vec<Destination> {
     uses.iter()
         .map(|one| {
             let target = targets
@@ -344,7 +344,7 @@ pub fn places(
                 }
                 _ => (None, None),
             };
-            Place {
+            Destination {
                 class: environment.class.value,
                 account,
                 region,

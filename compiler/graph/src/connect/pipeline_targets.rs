@@ -3,7 +3,7 @@
 use terrace_artifact::{Segment, Text};
 use terrace_language::body::Mark;
 use terrace_language::expression::filters::pascal;
-use terrace_language::resource::{Place, Resource};
+use terrace_language::resource::{Destination, Resource};
 use terrace_language::value::term::Reference;
 use terrace_pipelines::{Found, Runs, Targets};
 use terrace_syntax::diagnostic::Diagnostics;
@@ -79,7 +79,7 @@ impl Targets for InGraph<'_, '_> {
         Some(&self.graph.resources[at])
     }
 
-    fn home(&self, instance: usize) -> Option<&Place> {
+    fn home(&self, instance: usize) -> Option<&Destination> {
         self.graph.places.get(instance)
     }
 

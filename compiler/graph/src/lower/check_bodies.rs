@@ -3,7 +3,7 @@
 use terrace_artifact::{Decimal, Segment, show_path};
 use terrace_catalog::{Problem, ProblemKind};
 use terrace_language::body::{Leaf, Mark};
-use terrace_language::document::Recipe;
+use terrace_language::document::ComponentSource;
 use terrace_language::expression::filters::slug;
 use terrace_language::resource::{Resource, ResourceKind};
 use terrace_language::value::term::Term;
@@ -13,7 +13,7 @@ use terrace_syntax::node::Node;
 use terrace_syntax::source::Span;
 
 use crate::connect::Graph;
-use crate::resolve::{Use, UseKind};
+use crate::resolve::{ComponentInstance, UseKind};
 
 impl Graph<'_> {
     /// Reports problems of a body that its target would reject.
@@ -368,11 +368,15 @@ fn is_about_the_key(kind: &ProblemKind) -> bool {
 }
 
 /// Returns the node of a patch of the component at a path of a resource.
-pub(crate) fn patched<'a>(one: &Use<'a>, resource: &Resource, path: &[Segment]) -> Option<&'a Node> {
+pub(crate) fn patched<'a>(
+    one: &ComponentInstance<'a>,
+    resource: &Resource,
+    path: &[Segment],
+) -> Option<&'a Node> {
     let UseKind::Component { component, .. } = &one.kind else {
         return None;
     };
-    let Recipe::Module { patches, .. } = &component.recipe else {
+    let ComponentSource::Module { patches, .. } = &component.recipe else {
         return None;
     };
     let mut hits = patches

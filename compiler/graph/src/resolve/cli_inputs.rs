@@ -1,8 +1,8 @@
 //! Parses inputs from the command line: `--set COMPONENT.INPUT=VALUE`.
 
 use terrace_artifact::Text;
-use terrace_language::document::{Component, Module, Recipe};
-use terrace_language::load::{Stack, unknown};
+use terrace_language::document::{Component, ComponentSource, Module};
+use terrace_language::load::{StackDocuments, unknown};
 use terrace_language::module::inputs::{InputSchema, InputType, Others};
 use terrace_language::module::layers::unknown_input;
 use terrace_syntax::code::Code;
@@ -14,7 +14,7 @@ use terrace_syntax::source::{Files, Span};
 /// Parses `--set` arguments into a layer of inputs for each component. Each argument is its own file for messages.
 pub fn parse_set(
     texts: &[String],
-    stack: &Stack,
+    stack: &StackDocuments,
     files: &mut Files,
     diagnostics: &mut Diagnostics,
 ) -> Vec<(Text, Node)> {
@@ -105,13 +105,13 @@ pub fn parse_set(
 
 /// Returns the schema of the value at a path, if the module declares one.
 fn input<'a>(
-    stack: &'a Stack,
+    stack: &'a StackDocuments,
     component: &Component,
     keys: &[&str],
     span: Span,
 ) -> Result<Option<&'a InputSchema>, Box<Diagnostic>> {
     let [name, below @ ..] = keys else { return Ok(None) };
-    let Recipe::Module { module: wanted, .. } = &component.recipe else {
+    let ComponentSource::Module { module: wanted, .. } = &component.recipe else {
         return Err(Box::new(without_inputs(component, span)));
     };
     let fits = |module: &&Module| {

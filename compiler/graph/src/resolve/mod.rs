@@ -15,15 +15,15 @@ use rayon::prelude::*;
 use terrace_artifact::Text;
 use terrace_language::body::{Body, Expansion};
 use terrace_language::document::{
-    Clearance, Component, ComponentInputs, Environment, Pipeline, Recipe as Source, Status, Tenant, Tenants,
+    Clearance, Component, ComponentInputs, ComponentSource, Environment, Pipeline, Status, Tenant, Tenants,
 };
 use terrace_language::expression::Scope;
 use terrace_language::expression::filters::slug;
 use terrace_language::expression::scope;
-use terrace_language::load::{Stack, unknown};
-use terrace_language::module::layers::Giver;
+use terrace_language::load::{StackDocuments, unknown};
+use terrace_language::module::layers::InputSource;
 use terrace_language::module::layers::Layer;
-use terrace_language::module::{Module, Recipe};
+use terrace_language::module::{ComponentTemplate, Module};
 use terrace_language::resource::{Instance, PLATFORM};
 use terrace_language::value::term::Term;
 use terrace_syntax::code::Code;
@@ -36,10 +36,10 @@ use crate::resolve::presence::is_in;
 
 /// A stack with the parsed expressions of its modules, shared by all environments.
 pub struct Prepared<'a> {
-    pub stack: &'a Stack,
+    pub stack: &'a StackDocuments,
     pub modules: Vec<Module>,
     /// The recipe of each component with its own resources, in the order of the components.
-    pub(crate) own: Vec<Option<Recipe>>,
+    pub(crate) own: Vec<Option<ComponentTemplate>>,
     /// The values of `--set`, by component.
     pub set: Vec<(Text, Node)>,
     pub tenants: TenantNames,
@@ -55,7 +55,7 @@ pub struct TenantNames {
 }
 
 impl TenantNames {
-    fn new(stack: &Stack) -> TenantNames {
+    fn new(stack: &StackDocuments) -> TenantNames {
         let mut names = TenantNames::default();
         for tenant in &stack.tenants {
             let name = &tenant.name.value;
@@ -71,7 +71,7 @@ impl TenantNames {
 }
 
 /// One use of a component or pipeline.
-pub struct Use<'a> {
+pub struct ComponentInstance<'a> {
     pub(crate) instance: Instance,
     pub tenant: Option<&'a Tenant>,
     pub kind: UseKind<'a>,
@@ -84,7 +84,7 @@ pub enum UseKind<'a> {
     Component {
         component: &'a Component,
         module: Option<&'a Module>,
-        recipe: &'a Recipe,
+        recipe: &'a ComponentTemplate,
     },
     Pipeline(&'a Pipeline),
 }
@@ -92,7 +92,7 @@ pub enum UseKind<'a> {
 impl<'a> Prepared<'a> {
     /// Parses the expressions of every module and component, and reports names that do not exist.
     pub fn new(
-        stack: &'a Stack,
+        stack: &'a StackDocuments,
         set: Vec<(Text, Node)>,
         files: &Files,
         diagnostics: &mut Diagnostics,
@@ -106,8 +106,8 @@ impl<'a> Prepared<'a> {
             .components
             .iter()
             .map(|component| match &component.recipe {
-                Source::Own(body) => Some(Recipe::read(body, files, diagnostics)),
-                Source::Module { .. } => None,
+                ComponentSource::Own(body) => Some(ComponentTemplate::read(body, files, diagnostics)),
+                ComponentSource::Module { .. } => None,
             })
             .collect();
         names::check(stack, diagnostics);
@@ -123,7 +123,7 @@ impl<'a> Prepared<'a> {
     /// Returns the module of a component. Reports a module that does not exist, and returns the most similar one, so that
     /// the inputs of the component are checked as well.
     fn module(&self, component: &Component, diagnostics: &mut Diagnostics) -> Option<&Module> {
-        let Source::Module { module: wanted, .. } = &component.recipe else {
+        let ComponentSource::Module { module: wanted, .. } = &component.recipe else {
             return None;
         };
         let name = &wanted.name;
@@ -185,7 +185,7 @@ impl<'a> Prepared<'a> {
         environment: &'a Environment,
         files: &Files,
         diagnostics: &mut Diagnostics,
-    ) -> Vec<Use<'a>> {
+    ) -> Vec<ComponentInstance<'a>> {
         let mut seeds = Vec::new();
         for (component, own) in self.stack.components.iter().zip(&self.own) {
             if !is_in(component.environments.as_deref(), environment) {
@@ -225,7 +225,7 @@ impl<'a> Prepared<'a> {
             }
             seeds.push((tenant, UseKind::Pipeline(pipeline)));
         }
-        let (mut uses, found): (Vec<Use<'a>>, Vec<Diagnostics>) = seeds
+        let (mut uses, found): (Vec<ComponentInstance<'a>>, Vec<Diagnostics>) = seeds
             .into_par_iter()
             .map(|(tenant, kind)| self.make(environment, tenant, kind))
             .unzip();
@@ -244,7 +244,7 @@ impl<'a> Prepared<'a> {
             }
         }
         crate::resolve::requirements::check(&uses, &self.modules, diagnostics);
-        let layer = |instance: &mut Use<'a>| {
+        let layer = |instance: &mut ComponentInstance<'a>| {
             let mut found = Diagnostics::new();
             self.layer(instance, environment, files, &mut found);
             found
@@ -287,7 +287,7 @@ impl<'a> Prepared<'a> {
         environment: &Environment,
         tenant: Option<&'a Tenant>,
         kind: UseKind<'a>,
-    ) -> (Use<'a>, Diagnostics) {
+    ) -> (ComponentInstance<'a>, Diagnostics) {
         let (name, moved_from, on) = match kind {
             UseKind::Component { component, .. } => (&component.name, &component.moved_from, &component.on),
             UseKind::Pipeline(pipeline) => (&pipeline.name, &pipeline.moved_from, &pipeline.on),
@@ -337,7 +337,7 @@ impl<'a> Prepared<'a> {
             _ => None,
         };
         let names = scope::names(&self.stack.platform, environment, tenant, &instance, version);
-        let one = Use {
+        let one = ComponentInstance {
             instance,
             tenant,
             kind,
@@ -350,7 +350,7 @@ impl<'a> Prepared<'a> {
     /// Collects the layers of input values of one use, in order of precedence.
     fn layer(
         &'a self,
-        one: &mut Use<'a>,
+        one: &mut ComponentInstance<'a>,
         environment: &'a Environment,
         files: &Files,
         diagnostics: &mut Diagnostics,
@@ -369,30 +369,36 @@ impl<'a> Prepared<'a> {
                 .find(|c| c.component.value == *name)
                 .map(|c| &c.inputs)
         };
-        let mut layers: Vec<(Giver, &'a Node)> = Vec::new();
-        let mut add = |by: Giver, node: Option<&'a Node>| layers.extend(node.map(|node| (by, node)));
+        let mut layers: Vec<(InputSource, &'a Node)> = Vec::new();
+        let mut add = |by: InputSource, node: Option<&'a Node>| layers.extend(node.map(|node| (by, node)));
         if let Some(tenant) = one.tenant {
             let mut tiers = self.stack.platform.tiers.iter();
             let meaning = tiers.find(|(tier, _)| tier.value == tenant.tier.value);
-            let tier = Giver::Tier(tenant.tier.value);
+            let tier = InputSource::Tier(tenant.tier.value);
             add(tier, meaning.and_then(|(_, meaning)| of(&meaning.inputs)));
         }
-        if let Source::Module { inputs, .. } = &component.recipe {
-            add(Giver::Component(name.clone()), inputs.as_ref());
+        if let ComponentSource::Module { inputs, .. } = &component.recipe {
+            add(InputSource::Component(name.clone()), inputs.as_ref());
         }
         if let Some(tenant) = one.tenant {
-            add(Giver::Tenant(tenant.name.value.clone()), of(&tenant.overrides));
+            add(
+                InputSource::Tenant(tenant.name.value.clone()),
+                of(&tenant.overrides),
+            );
         }
         let place = &environment.name.value;
-        add(Giver::Environment(place.clone()), of(&environment.overrides));
+        add(
+            InputSource::Environment(place.clone()),
+            of(&environment.overrides),
+        );
         if let Some(tenant) = one.tenant {
             let mut overrides = environment.tenant_overrides.iter();
             let own = overrides.find(|(name, _)| name.value == tenant.name.value);
-            let by = Giver::EnvironmentForTenant(place.clone(), tenant.name.value.clone());
+            let by = InputSource::EnvironmentForTenant(place.clone(), tenant.name.value.clone());
             add(by, own.and_then(|(_, list)| of(list)));
         }
         for (_, node) in self.set.iter().filter(|(component, _)| component == name) {
-            add(Giver::CommandLine, Some(node));
+            add(InputSource::CommandLine, Some(node));
         }
         let scope = Scope {
             names: &one.names,
@@ -415,7 +421,7 @@ impl<'a> Prepared<'a> {
 
 /// Reports a component whose module is deprecated, being phased out or archived.
 fn check_status(component: &Component, module: &Module, diagnostics: &mut Diagnostics) {
-    let Source::Module { module: wanted, .. } = &component.recipe else {
+    let ComponentSource::Module { module: wanted, .. } = &component.recipe else {
         return;
     };
     let document = &module.document;

@@ -4,10 +4,10 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use terrace_artifact::{Decimal, Text};
-use terrace_language::document::{ComponentInputs, Environment, Recipe as Source, Tenant, Tenants};
+use terrace_language::document::{ComponentInputs, ComponentSource, Environment, Tenant, Tenants};
 use terrace_language::expression::filters::slug;
 use terrace_language::expression::scope::lost_to_scale;
-use terrace_language::load::{Stack, unknown};
+use terrace_language::load::{StackDocuments, unknown};
 use terrace_language::resource::PLATFORM;
 use terrace_language::value::dimension::Dimension;
 use terrace_language::value::unit::Quantity;
@@ -19,7 +19,7 @@ use crate::resolve::cli_inputs::without_inputs;
 use crate::resolve::placement::{check_label, check_names as check_targets, directory};
 
 /// Reports names in documents that do not exist.
-pub(super) fn check(stack: &Stack, diagnostics: &mut Diagnostics) {
+pub(super) fn check(stack: &StackDocuments, diagnostics: &mut Diagnostics) {
     let environments = || stack.environments.iter().map(|e| e.name.value.as_str());
     let tenants = || stack.tenants.iter().map(|t| t.name.value.as_str());
     let components = || stack.components.iter().map(|c| c.name.value.as_str());
@@ -107,7 +107,7 @@ pub(super) fn check(stack: &Stack, diagnostics: &mut Diagnostics) {
                         components(),
                     ));
                 }
-                Some(component) if matches!(component.recipe, Source::Own(_)) => {
+                Some(component) if matches!(component.recipe, ComponentSource::Own(_)) => {
                     diagnostics.push(without_inputs(component, name.span));
                 }
                 Some(_) => {}
@@ -156,7 +156,7 @@ fn check_pool(tenant: &Tenant, diagnostics: &mut Diagnostics) {
 }
 
 /// Reports tenants with the same generated names: `a-b` and `a_b` have the same namespace.
-fn check_one_slug(stack: &Stack, diagnostics: &mut Diagnostics) {
+fn check_one_slug(stack: &StackDocuments, diagnostics: &mut Diagnostics) {
     let mut known: BTreeMap<Text, &Spanned<Text>> = BTreeMap::new();
     for tenant in &stack.tenants {
         let name = &tenant.name;
@@ -217,7 +217,7 @@ fn check_directories(environments: &[Environment], diagnostics: &mut Diagnostics
 }
 
 /// Reports amounts that are never useful, in the quotas of tiers and tenants.
-fn check_amounts(stack: &Stack, diagnostics: &mut Diagnostics) {
+fn check_amounts(stack: &StackDocuments, diagnostics: &mut Diagnostics) {
     let mut check = |name: &str, dimension: Dimension, amount: &Spanned<Quantity>| {
         let zero = dimension != Dimension::Count && amount.value.amount == Decimal::ZERO;
         let (code, says, meant) = match dimension.check(amount.value) {

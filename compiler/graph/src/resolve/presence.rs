@@ -5,7 +5,7 @@
 
 use terrace_artifact::Text;
 use terrace_language::document::{Component, Environment, Pipeline, Tenant, Tenants};
-use terrace_language::load::Stack;
+use terrace_language::load::StackDocuments;
 use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::{Diagnostic, Diagnostics, listed};
 use terrace_syntax::source::Span;
@@ -17,7 +17,7 @@ pub(crate) fn is_in(environments: Option<&[Spanned<Text>]>, environment: &Enviro
 }
 
 /// Returns whether a component is deployed to an environment.
-pub(crate) fn is_there(stack: &Stack, component: &Component, environment: &Environment) -> bool {
+pub(crate) fn is_there(stack: &StackDocuments, component: &Component, environment: &Environment) -> bool {
     let of_tenant = |tenant: &Tenant| {
         component.tenants.select(tenant) && is_in(tenant.environments.as_deref(), environment)
     };
@@ -26,7 +26,7 @@ pub(crate) fn is_there(stack: &Stack, component: &Component, environment: &Envir
 }
 
 /// Reports components and pipelines that are never deployed. Unknown names are reported elsewhere.
-pub fn check(stack: &Stack, diagnostics: &mut Diagnostics) {
+pub fn check(stack: &StackDocuments, diagnostics: &mut Diagnostics) {
     for component in &stack.components {
         if knows(stack, component.environments.as_deref()) {
             check_component(stack, component, diagnostics);
@@ -47,12 +47,12 @@ pub fn check(stack: &Stack, diagnostics: &mut Diagnostics) {
 }
 
 /// Returns whether the stack has every environment of a list.
-fn knows(stack: &Stack, environments: Option<&[Spanned<Text>]>) -> bool {
+fn knows(stack: &StackDocuments, environments: Option<&[Spanned<Text>]>) -> bool {
     let is_known = |name: &Spanned<Text>| stack.environments.iter().any(|known| known.name == *name);
     environments.into_iter().flatten().all(is_known)
 }
 
-fn check_component(stack: &Stack, component: &Component, diagnostics: &mut Diagnostics) {
+fn check_component(stack: &StackDocuments, component: &Component, diagnostics: &mut Diagnostics) {
     let own = component.environments.as_deref();
     let selected: Vec<&Tenant> = stack
         .tenants
@@ -127,7 +127,12 @@ fn check_component(stack: &Stack, component: &Component, diagnostics: &mut Diagn
     }
 }
 
-fn check_pipeline(stack: &Stack, pipeline: &Pipeline, tenant: &Tenant, diagnostics: &mut Diagnostics) {
+fn check_pipeline(
+    stack: &StackDocuments,
+    pipeline: &Pipeline,
+    tenant: &Tenant,
+    diagnostics: &mut Diagnostics,
+) {
     let own = pipeline.environments.as_deref();
     if !meets(stack, own, tenant) {
         let span = pipeline
@@ -153,7 +158,7 @@ fn check_pipeline(stack: &Stack, pipeline: &Pipeline, tenant: &Tenant, diagnosti
 }
 
 /// Returns whether the two have an environment in common.
-pub(crate) fn meets(stack: &Stack, own: Option<&[Spanned<Text>]>, tenant: &Tenant) -> bool {
+pub(crate) fn meets(stack: &StackDocuments, own: Option<&[Spanned<Text>]>, tenant: &Tenant) -> bool {
     let both = |environment: &Environment| {
         is_in(own, environment) && is_in(tenant.environments.as_deref(), environment)
     };

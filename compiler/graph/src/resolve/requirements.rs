@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 
 use semver::VersionReq;
 use terrace_artifact::Text;
-use terrace_language::document::Recipe as Source;
+use terrace_language::document::ComponentSource;
 use terrace_language::module::Module;
 use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::{Diagnostic, Diagnostics};
 use terrace_syntax::source::Span;
 use terrace_syntax::source::Spanned;
 
-use crate::resolve::{Use, UseKind};
+use crate::resolve::{ComponentInstance, UseKind};
 
 /// Reports unmet requirements of each use of a module.
-pub(crate) fn check(uses: &[Use<'_>], modules: &[Module], diagnostics: &mut Diagnostics) {
-    let mut by_module: BTreeMap<(&str, &str), Vec<&Use<'_>>> = BTreeMap::new();
+pub(crate) fn check(uses: &[ComponentInstance<'_>], modules: &[Module], diagnostics: &mut Diagnostics) {
+    let mut by_module: BTreeMap<(&str, &str), Vec<&ComponentInstance<'_>>> = BTreeMap::new();
     for one in uses {
         if let Some(module) = &one.instance.module {
             let key = (one.instance.tenant.as_str(), module.as_str());
@@ -33,7 +33,7 @@ pub(crate) fn check(uses: &[Use<'_>], modules: &[Module], diagnostics: &mut Diag
                 .into_iter()
                 .find_map(|tenant| by_module.get(&(tenant, name.value.as_str())));
             // A component with the name of the module may replace it.
-            let is_replacement = |other: &Use<'_>| {
+            let is_replacement = |other: &ComponentInstance<'_>| {
                 other.instance.component == name.value && levels.contains(&other.instance.tenant.as_str())
             };
             if found.is_none() && !uses.iter().any(is_replacement) {
@@ -49,7 +49,11 @@ pub(crate) fn check(uses: &[Use<'_>], modules: &[Module], diagnostics: &mut Diag
 }
 
 /// Reports a required module that neither the tenant nor the platform uses.
-fn missing(one: &Use<'_>, name: &Spanned<Text>, requirement: &Spanned<VersionReq>) -> Diagnostic {
+fn missing(
+    one: &ComponentInstance<'_>,
+    name: &Spanned<Text>,
+    requirement: &Spanned<VersionReq>,
+) -> Diagnostic {
     let reason = match one.tenant {
         Some(tenant) => format!(
             "no component of tenant `{}` or of the platform uses it",
@@ -73,7 +77,7 @@ fn missing(one: &Use<'_>, name: &Spanned<Text>, requirement: &Spanned<VersionReq
 }
 
 /// Returns the module with the requirement, or the component, if it has its own resources.
-fn named(one: &Use<'_>) -> String {
+fn named(one: &ComponentInstance<'_>) -> String {
     match module_of(one) {
         Some(module) => format!("module `{}`", module.document.name.value),
         None => format!("component `{}`", one.instance.component),
@@ -81,8 +85,8 @@ fn named(one: &Use<'_>) -> String {
 }
 
 fn check_version(
-    one: &Use<'_>,
-    other: &Use<'_>,
+    one: &ComponentInstance<'_>,
+    other: &ComponentInstance<'_>,
     requirement: &Spanned<VersionReq>,
     modules: &[Module],
     diagnostics: &mut Diagnostics,
@@ -119,7 +123,7 @@ fn check_version(
     });
 }
 
-fn module_of<'a>(one: &Use<'a>) -> Option<&'a Module> {
+fn module_of<'a>(one: &ComponentInstance<'a>) -> Option<&'a Module> {
     match &one.kind {
         UseKind::Component { module, .. } => *module,
         UseKind::Pipeline(_) => None,
@@ -127,12 +131,12 @@ fn module_of<'a>(one: &Use<'a>) -> Option<&'a Module> {
 }
 
 /// Returns the place where a component names its module.
-fn place_of(one: &Use<'_>) -> Option<Span> {
+fn place_of(one: &ComponentInstance<'_>) -> Option<Span> {
     let UseKind::Component { component, .. } = &one.kind else {
         return None;
     };
     match &component.recipe {
-        Source::Module { module, .. } => Some(module.span),
-        Source::Own(_) => None,
+        ComponentSource::Module { module, .. } => Some(module.span),
+        ComponentSource::Own(_) => None,
     }
 }

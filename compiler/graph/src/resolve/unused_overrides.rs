@@ -2,7 +2,7 @@
 
 use terrace_artifact::Text;
 use terrace_language::document::{Component, ComponentInputs, Environment, Tenant, Tenants, Tier};
-use terrace_language::load::Stack;
+use terrace_language::load::StackDocuments;
 use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::{Diagnostic, Diagnostics, those};
 use terrace_syntax::node::Node;
@@ -13,11 +13,11 @@ use crate::resolve::presence;
 use crate::resolve::presence::is_in;
 
 /// Reports values for a component in environments and tenants that do not have it. Unknown names are reported elsewhere.
-pub(crate) fn check(stack: &Stack, diagnostics: &mut Diagnostics) {
+pub(crate) fn check(stack: &StackDocuments, diagnostics: &mut Diagnostics) {
     for environment in &stack.environments {
         let name = &environment.name.value;
         for (inputs, component) in known(stack, &environment.overrides) {
-            if let Some(place) = elsewhere(stack, component.environments.as_deref(), name) {
+            if let Some(place) = excluded_environments_span(stack, component.environments.as_deref(), name) {
                 diagnostics.push(
                     override_without_component(inputs, &format!("is not in environment `{name}`"))
                         .also(place, "only in these environments"),
@@ -32,7 +32,7 @@ pub(crate) fn check(stack: &Stack, diagnostics: &mut Diagnostics) {
             else {
                 continue;
             };
-            let absent = elsewhere(stack, tenant.environments.as_deref(), name);
+            let absent = excluded_environments_span(stack, tenant.environments.as_deref(), name);
             for (inputs, component) in known(stack, list) {
                 let who = &tenant.name.value;
                 let problem = if let Some(place) = absent {
@@ -41,10 +41,12 @@ pub(crate) fn check(stack: &Stack, diagnostics: &mut Diagnostics) {
                         &format!("is not deployed for tenant `{who}` in environment `{name}`"),
                     )
                     .also(place, format!("`{who}` is only in these environments"))
-                } else if let Some(place) = of_others(stack, component, tenant) {
+                } else if let Some(place) = other_tenants_span(stack, component, tenant) {
                     override_without_component(inputs, &format!("is not deployed for tenant `{who}`"))
                         .also(place, "only deployed for these")
-                } else if let Some(place) = elsewhere(stack, component.environments.as_deref(), name) {
+                } else if let Some(place) =
+                    excluded_environments_span(stack, component.environments.as_deref(), name)
+                {
                     override_without_component(inputs, &format!("is not in environment `{name}`"))
                         .also(place, "only in these environments")
                 } else {
@@ -57,7 +59,7 @@ pub(crate) fn check(stack: &Stack, diagnostics: &mut Diagnostics) {
     for tenant in &stack.tenants {
         for (inputs, component) in known(stack, &tenant.overrides) {
             let who = &tenant.name.value;
-            if let Some(place) = of_others(stack, component, tenant) {
+            if let Some(place) = other_tenants_span(stack, component, tenant) {
                 let what = format!("is not deployed for tenant `{who}`");
                 diagnostics
                     .push(override_without_component(inputs, &what).also(place, "only deployed for these"));
@@ -68,7 +70,7 @@ pub(crate) fn check(stack: &Stack, diagnostics: &mut Diagnostics) {
 
 /// Reports values for a component that no tenant has there. Called only if all documents are valid, because a tenant with a
 /// misspelled tier has no components.
-pub fn check_tenants(stack: &Stack, diagnostics: &mut Diagnostics) {
+pub fn check_tenants(stack: &StackDocuments, diagnostics: &mut Diagnostics) {
     for environment in &stack.environments {
         for (inputs, component) in known(stack, &environment.overrides) {
             if is_in(component.environments.as_deref(), environment)
@@ -110,7 +112,7 @@ pub fn check_tenants(stack: &Stack, diagnostics: &mut Diagnostics) {
 
 /// Reports values from the command line for components that are in none of the compiled environments.
 pub fn check_set(
-    stack: &Stack,
+    stack: &StackDocuments,
     set: &[(Text, Node)],
     environments: &[&Environment],
     diagnostics: &mut Diagnostics,
@@ -142,7 +144,7 @@ pub fn check_set(
 
 /// Returns each override with its component.
 fn known<'s>(
-    stack: &'s Stack,
+    stack: &'s StackDocuments,
     list: &'s [ComponentInputs],
 ) -> impl Iterator<Item = (&'s ComponentInputs, &'s Component)> {
     list.iter().filter_map(|inputs| {
@@ -164,7 +166,11 @@ fn override_without_component(inputs: &ComponentInputs, what: &str) -> Diagnosti
 }
 
 /// Returns the place of a list of environments that does not contain this one. Returns `None` if a name in the list is unknown.
-fn elsewhere(stack: &Stack, environments: Option<&[Spanned<Text>]>, name: &Text) -> Option<Span> {
+fn excluded_environments_span(
+    stack: &StackDocuments,
+    environments: Option<&[Spanned<Text>]>,
+    name: &Text,
+) -> Option<Span> {
     let list = environments?;
     let exists = |name: &Spanned<Text>| {
         stack
@@ -177,7 +183,7 @@ fn elsewhere(stack: &Stack, environments: Option<&[Spanned<Text>]>, name: &Text)
 }
 
 /// Returns the place that excludes all tenants of a tier from a component.
-fn of_other_tiers(stack: &Stack, component: &Component, tier: &Spanned<Tier>) -> Option<Span> {
+fn of_other_tiers(stack: &StackDocuments, component: &Component, tier: &Spanned<Tier>) -> Option<Span> {
     match &component.tenants {
         Tenants::Platform => Some(component.name.span),
         Tenants::All(_) => None,
@@ -197,7 +203,7 @@ fn of_other_tiers(stack: &Stack, component: &Component, tier: &Spanned<Tier>) ->
 }
 
 /// Returns the place that excludes a tenant from a component.
-fn of_others(stack: &Stack, component: &Component, tenant: &Tenant) -> Option<Span> {
+fn other_tenants_span(stack: &StackDocuments, component: &Component, tenant: &Tenant) -> Option<Span> {
     match &component.tenants {
         Tenants::Platform => Some(component.name.span),
         Tenants::All(_) => None,

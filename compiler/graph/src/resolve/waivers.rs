@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use terrace_artifact::{Address, Text};
 use terrace_language::document::Waiver;
-use terrace_language::module::{Check, Module, Recipe};
+use terrace_language::module::{Check, ComponentTemplate, Module};
 use terrace_language::resource::{Instance, Resource};
 use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::{Diagnostic, Diagnostics};
 use terrace_syntax::source::Span;
 
-use crate::resolve::{Use, UseKind};
+use crate::resolve::{ComponentInstance, UseKind};
 
 /// The waivers of an environment.
 pub struct Waivers<'a> {
@@ -26,7 +26,7 @@ pub struct Waivers<'a> {
 impl<'a> Waivers<'a> {
     /// Collects the waivers of the platform, and those of components, modules and pipelines, which apply to their own resources.
     pub fn new(
-        uses: &[Use<'a>],
+        uses: &[ComponentInstance<'a>],
         platform: &'a [Waiver],
         modules: &'a [Module],
         today: &'a str,
@@ -67,7 +67,7 @@ impl<'a> Waivers<'a> {
         &self,
         check: &Check,
         key: Option<&Text>,
-        recipe: &Recipe,
+        recipe: &ComponentTemplate,
         instance: &Instance,
         index: usize,
     ) -> Option<&'a Waiver> {

@@ -11,7 +11,7 @@ use super::Refusal;
 const MOST_LINKS: usize = 40;
 
 /// The location of an asset.
-pub(super) struct Place<'p> {
+pub(super) struct AssetLocation<'p> {
     /// The parts of the path in the stack.
     pub(super) asked: Vec<&'p str>,
     /// The path relative to the stack's directory, with links resolved.
@@ -40,7 +40,11 @@ pub(super) fn normalized(path: &str) -> Option<Vec<&str>> {
 }
 
 /// Finds the location of a path. Follows links as long as they stay inside the stack and `roots`.
-pub(super) fn find<'p>(sources: &dyn Sources, roots: &[String], path: &'p str) -> Result<Place<'p>, Refusal> {
+pub(super) fn find<'p>(
+    sources: &dyn Sources,
+    roots: &[String],
+    path: &'p str,
+) -> Result<AssetLocation<'p>, Refusal> {
     let Some(asked) = normalized(path) else {
         return Err(Refusal::new(
             Code::InvalidAsset,
@@ -97,7 +101,7 @@ pub(super) fn find<'p>(sources: &dyn Sources, roots: &[String], path: &'p str) -
             }
         }
     }
-    Ok(Place {
+    Ok(AssetLocation {
         path: parts.join("/"),
         root: root.to_owned(),
         asked,

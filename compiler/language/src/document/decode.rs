@@ -7,9 +7,9 @@ use terrace_artifact::{Class, Decimal, Text};
 use terrace_syntax::node::{Node, NodeKind};
 
 use super::{
-    Account, Body, Check, Clearance, Cluster, Component, ComponentInputs, Divides, Environment, Input,
-    Module, ModuleUse, Pipeline, Placement, Platform, Recipe, ResourcePool, Spanned, Status, Tenant, Tenants,
-    Tier, TierMeaning, Waiver,
+    Account, Body, Check, Clearance, Cluster, Component, ComponentInputs, ComponentSource, Divides,
+    Environment, Input, Module, ModuleUse, Pipeline, Placement, Platform, ResourcePool, Spanned, Status,
+    Tenant, Tenants, Tier, TierMeaning, Waiver,
 };
 use crate::module::inputs::InputSchema;
 use crate::value::unit::Quantity;
@@ -112,13 +112,13 @@ impl Tenant {
 impl Component {
     pub(super) fn decode(node: &Node) -> Component {
         let recipe = match node.get("module") {
-            Some(module) => Recipe::Module {
+            Some(module) => ComponentSource::Module {
                 module: module_use(module),
                 inputs: node.get("inputs").cloned(),
                 patches: keyed(node.get("patches"), Node::clone),
                 existing: node.get("existing").map_or(&[][..], Node::items).to_vec(),
             },
-            None => Recipe::Own(Body::decode(node)),
+            None => ComponentSource::Own(Body::decode(node)),
         };
         Component {
             name: name(node),

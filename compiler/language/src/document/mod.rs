@@ -10,7 +10,7 @@ use terrace_syntax::node::Node;
 use terrace_syntax::source::{Span, Spanned};
 
 use crate::module::inputs::InputSchema;
-use crate::validate::Kind;
+use crate::validate::DocumentKind;
 use crate::value::unit::{Duration, Quantity};
 
 /// A document of any kind.
@@ -32,26 +32,26 @@ pub enum Document {
 
 impl Document {
     /// Decodes a valid node.
-    pub fn decode(kind: Kind, node: Node) -> Document {
+    pub fn decode(kind: DocumentKind, node: Node) -> Document {
         match kind {
-            Kind::Platform => Document::Platform(Platform::decode(&node)),
-            Kind::Environment => Document::Environment(Environment::decode(&node)),
-            Kind::Tenant => Document::Tenant(Tenant::decode(&node)),
-            Kind::Component => Document::Component(Component::decode(&node)),
-            Kind::Pipeline => Document::Pipeline(Pipeline::decode(node)),
-            Kind::Module => Document::Module(Module::decode(&node)),
+            DocumentKind::Platform => Document::Platform(Platform::decode(&node)),
+            DocumentKind::Environment => Document::Environment(Environment::decode(&node)),
+            DocumentKind::Tenant => Document::Tenant(Tenant::decode(&node)),
+            DocumentKind::Component => Document::Component(Component::decode(&node)),
+            DocumentKind::Pipeline => Document::Pipeline(Pipeline::decode(node)),
+            DocumentKind::Module => Document::Module(Module::decode(&node)),
         }
     }
 
     /// Returns the kind.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> DocumentKind {
         match self {
-            Document::Platform(_) => Kind::Platform,
-            Document::Environment(_) => Kind::Environment,
-            Document::Tenant(_) => Kind::Tenant,
-            Document::Component(_) => Kind::Component,
-            Document::Pipeline(_) => Kind::Pipeline,
-            Document::Module(_) => Kind::Module,
+            Document::Platform(_) => DocumentKind::Platform,
+            Document::Environment(_) => DocumentKind::Environment,
+            Document::Tenant(_) => DocumentKind::Tenant,
+            Document::Component(_) => DocumentKind::Component,
+            Document::Pipeline(_) => DocumentKind::Pipeline,
+            Document::Module(_) => DocumentKind::Module,
         }
     }
 
@@ -286,7 +286,7 @@ pub struct Component {
     /// The last part of composed names.
     pub name: Spanned<Text>,
     /// The source of its resources.
-    pub recipe: Recipe,
+    pub recipe: ComponentSource,
     /// The tenants that it is deployed for.
     pub tenants: Tenants,
     /// The environments, or `None` for all.
@@ -303,7 +303,7 @@ pub struct Component {
 
 /// The source of the resources of a component.
 #[derive(Clone, Debug)]
-pub enum Recipe {
+pub enum ComponentSource {
     /// A module.
     Module {
         /// The module.

@@ -238,8 +238,8 @@ pub fn bare(node: &Node, text: &str, files: &Files) -> Result<Expression, Box<Fa
 }
 
 /// Returns the place of the content of a string node.
-fn content<'f>(node: &Node, text: &str, files: &'f Files) -> place::Place<'f> {
-    place::Place::of(text, node.span, files.text(node.span))
+fn content<'f>(node: &Node, text: &str, files: &'f Files) -> place::ExpressionSpan<'f> {
+    place::ExpressionSpan::of(text, node.span, files.text(node.span))
 }
 
 impl Template {

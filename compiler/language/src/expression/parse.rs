@@ -6,7 +6,7 @@ use terrace_artifact::{Decimal, Text};
 use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::SECOND_OCCURRENCE;
 
-use super::place::Place;
+use super::place::ExpressionSpan;
 use super::{Expression, ExpressionKind, Failure, Operator, Piece, Template};
 use crate::value::term::Term;
 
@@ -17,7 +17,7 @@ const HIGHEST: usize = 256;
 
 type Parsed<T> = Result<T, Box<Failure>>;
 
-pub(super) fn template(text: &str, place: Place<'_>) -> Parsed<Template> {
+pub(super) fn template(text: &str, place: ExpressionSpan<'_>) -> Parsed<Template> {
     let mut pieces = Vec::new();
     let (mut at, mut looked) = (0, 0);
     while let Some(open) = text[at..].find("{{").map(|found| at + found) {
@@ -56,7 +56,7 @@ pub(super) fn template(text: &str, place: Place<'_>) -> Parsed<Template> {
     })
 }
 
-pub(super) fn expression(text: &str, place: Place<'_>) -> Parsed<Expression> {
+pub(super) fn expression(text: &str, place: ExpressionSpan<'_>) -> Parsed<Expression> {
     Parser {
         text,
         at: 0,
@@ -93,7 +93,7 @@ struct Parser<'a> {
     text: &'a str,
     at: usize,
     end: usize,
-    place: Place<'a>,
+    place: ExpressionSpan<'a>,
     /// The depth of the parser in the text.
     depth: usize,
     /// The height of the last parsed expression. A name has height 1.

@@ -6,7 +6,7 @@ use terrace_syntax::source::Span;
 
 /// The place of a text in its file.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(super) struct ExpressionSpan<'a> {
     /// The span of the text, or of the scalar that contains it.
     base: Span,
     /// The offset in the text at which `base` starts, if offsets in the text correspond to offsets in the file. They do not if the
@@ -16,16 +16,16 @@ pub(super) struct Place<'a> {
     written: &'a str,
 }
 
-impl<'a> Place<'a> {
+impl<'a> ExpressionSpan<'a> {
     /// Returns the place of a text in a scalar.
-    pub(super) fn of(text: &str, scalar: Span, written: &'a str) -> Place<'a> {
+    pub(super) fn of(text: &str, scalar: Span, written: &'a str) -> ExpressionSpan<'a> {
         // The span of a block scalar does not include its last line break.
         let text = text.trim_end_matches('\n');
         let (base, from) = match written.find(text) {
             Some(at) if written.len() <= at + text.len() + 1 => (scalar.within(at..at + text.len()), Some(0)),
             _ => (scalar, None),
         };
-        Place { base, from, written }
+        ExpressionSpan { base, from, written }
     }
 
     pub(super) fn span(self, range: Range<usize>) -> Span {
@@ -38,7 +38,7 @@ impl<'a> Place<'a> {
     }
 
     /// Returns the place of a part of the text that starts at an offset. Searches for the part if the file does not contain the whole text.
-    pub(super) fn of_piece(self, piece: &str, from: usize, looked: &mut usize) -> Place<'a> {
+    pub(super) fn of_piece(self, piece: &str, from: usize, looked: &mut usize) -> ExpressionSpan<'a> {
         if self.from.is_some() {
             return self;
         }
@@ -46,7 +46,7 @@ impl<'a> Place<'a> {
             return self;
         };
         *looked = at + piece.len();
-        Place {
+        ExpressionSpan {
             base: self.base.within(at..at + piece.len()),
             from: Some(from),
             ..self

@@ -21,7 +21,7 @@ use crate::resource::ResourceKind;
 
 /// The template of a module, or of a component with its own resources.
 #[derive(Clone, Debug)]
-pub struct Recipe {
+pub struct ComponentTemplate {
     pub resources: Vec<ResourceTemplate>,
     /// For each number of a tree in the resources, whether several trees have it.
     pub repeated: Vec<bool>,
@@ -49,7 +49,7 @@ pub struct Division {
 #[derive(Clone, Debug)]
 pub struct Module {
     pub document: document::Module,
-    pub recipe: Recipe,
+    pub recipe: ComponentTemplate,
     /// Diagnostics of unused inputs whose reader misspells them. They are reported only if the misspelled name is not.
     pub misspelt: Diagnostics,
 }
@@ -85,7 +85,7 @@ impl Module {
     /// Parses the expressions of a module, and reports inputs that none of them reads.
     pub fn read(document: &document::Module, files: &Files, diagnostics: &mut Diagnostics) -> Module {
         let mut problems = Diagnostics::new();
-        let recipe = Recipe::read(&document.body, files, &mut problems);
+        let recipe = ComponentTemplate::read(&document.body, files, &mut problems);
         let mut misspelt = Diagnostics::new();
         if !problems.has_errors() {
             recipe.unused_inputs(&document.inputs, &mut problems, &mut misspelt);
@@ -99,9 +99,9 @@ impl Module {
     }
 }
 
-impl Recipe {
+impl ComponentTemplate {
     /// Parses the expressions of a document.
-    pub fn read(body: &document::Body, files: &Files, diagnostics: &mut Diagnostics) -> Recipe {
+    pub fn read(body: &document::Body, files: &Files, diagnostics: &mut Diagnostics) -> ComponentTemplate {
         let bodies = |nodes: &[Node], diagnostics: &mut Diagnostics| {
             nodes
                 .iter()
@@ -114,7 +114,7 @@ impl Recipe {
             .filter_map(|(name, node)| ResourceTemplate::read(name, node, files, diagnostics))
             .collect();
         let repeated = number(resources.iter_mut().map(|resource| &mut resource.body), files);
-        Recipe {
+        ComponentTemplate {
             resources,
             repeated,
             outputs: body

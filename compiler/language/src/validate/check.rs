@@ -22,7 +22,7 @@ const QUOTE: &str = "put it in quotes";
 
 /// The role of a node, as a message names it.
 #[derive(Clone, Copy)]
-pub(super) enum Place<'a> {
+pub(super) enum SchemaContext<'a> {
     /// A whole document of this kind.
     Document(&'a str),
     /// The value of a key.
@@ -33,28 +33,34 @@ pub(super) enum Place<'a> {
     Name(&'a str),
 }
 
-impl fmt::Display for Place<'_> {
+impl fmt::Display for SchemaContext<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Document(kind) => write!(f, "`{kind}`"),
-            Place::Key(key) => write!(f, "`{}`", shown(key)),
-            Place::Item(key) => write!(f, "an item of `{}`", shown(key)),
-            Place::Name(key) => write!(f, "a key of `{}`", shown(key)),
+            SchemaContext::Document(kind) => write!(f, "`{kind}`"),
+            SchemaContext::Key(key) => write!(f, "`{}`", shown(key)),
+            SchemaContext::Item(key) => write!(f, "an item of `{}`", shown(key)),
+            SchemaContext::Name(key) => write!(f, "a key of `{}`", shown(key)),
         }
     }
 }
 
-impl<'a> Place<'a> {
+impl<'a> SchemaContext<'a> {
     /// Returns the role of an item of this list.
-    fn item(self) -> Place<'a> {
+    fn item(self) -> SchemaContext<'a> {
         match self {
-            Place::Document(key) | Place::Key(key) | Place::Item(key) | Place::Name(key) => Place::Item(key),
+            SchemaContext::Document(key)
+            | SchemaContext::Key(key)
+            | SchemaContext::Item(key)
+            | SchemaContext::Name(key) => SchemaContext::Item(key),
         }
     }
 
     pub(super) fn word(self) -> &'a str {
         match self {
-            Place::Document(key) | Place::Key(key) | Place::Item(key) | Place::Name(key) => key,
+            SchemaContext::Document(key)
+            | SchemaContext::Key(key)
+            | SchemaContext::Item(key)
+            | SchemaContext::Name(key) => key,
         }
     }
 }
@@ -67,7 +73,7 @@ pub(super) struct Checker<'a> {
 
 impl Checker<'_> {
     /// Returns every problem of a node.
-    pub(super) fn problems(&self, id: Id, node: &Node, place: Place<'_>) -> Vec<Diagnostic> {
+    pub(super) fn problems(&self, id: Id, node: &Node, place: SchemaContext<'_>) -> Vec<Diagnostic> {
         let mut found = Vec::new();
         self.check(id, node, place, &mut found);
         found
@@ -110,10 +116,10 @@ impl Checker<'_> {
             && schema.entries.least.or(schema.entries.most).is_none()
             && schema.count.least.or(schema.count.most).is_none()
             && !schema.unique;
-        plain || self.problems(id, node, Place::Key("")).is_empty()
+        plain || self.problems(id, node, SchemaContext::Key("")).is_empty()
     }
 
-    fn check(&self, id: Id, node: &Node, place: Place<'_>, found: &mut Vec<Diagnostic>) {
+    fn check(&self, id: Id, node: &Node, place: SchemaContext<'_>, found: &mut Vec<Diagnostic>) {
         if node.kind == NodeKind::Wrong {
             return;
         }
@@ -163,7 +169,13 @@ impl Checker<'_> {
     }
 
     /// Returns whether one of the alternatives matches. If none does, reports the problems of the most likely one.
-    fn check_any(&self, schema: &Schema, node: &Node, place: Place<'_>, found: &mut Vec<Diagnostic>) -> bool {
+    fn check_any(
+        &self,
+        schema: &Schema,
+        node: &Node,
+        place: SchemaContext<'_>,
+        found: &mut Vec<Diagnostic>,
+    ) -> bool {
         let kind = type_of(node);
         // A string without braces was not meant as an expression, so the message names the other alternatives.
         let plain = node.as_str().is_some_and(|text| !text.contains("{{"));
@@ -195,7 +207,13 @@ impl Checker<'_> {
     }
 
     /// Reports the problems of a map. Returns whether further checks of the map make sense.
-    fn check_map(&self, schema: &Schema, node: &Node, place: Place<'_>, found: &mut Vec<Diagnostic>) -> bool {
+    fn check_map(
+        &self,
+        schema: &Schema,
+        node: &Node,
+        place: SchemaContext<'_>,
+        found: &mut Vec<Diagnostic>,
+    ) -> bool {
         let entries = node.entries();
         if let Some(why) = out_of_bounds(schema.entries, entries.len(), "key", "keys") {
             found.push(invalid(schema, node, place, &why));
@@ -222,10 +240,10 @@ impl Checker<'_> {
                     span: value.key,
                     key: value.key,
                 };
-                found.extend(self.problems(names, &name, Place::Name(place.word())));
+                found.extend(self.problems(names, &name, SchemaContext::Name(place.word())));
             }
             match (property, schema.others) {
-                (Some((_, id)), _) => self.check(*id, value, Place::Key(key), found),
+                (Some((_, id)), _) => self.check(*id, value, SchemaContext::Key(key), found),
                 (None, Others::Any) => {}
                 (None, Others::Of(id)) if self.is_one_of(id, key) && !is_map(value) => {
                     let message = format!("missing name before `{}`", shown(key));
@@ -235,7 +253,7 @@ impl Checker<'_> {
                         None => problem,
                     });
                 }
-                (None, Others::Of(id)) => self.check(id, value, Place::Key(key), found),
+                (None, Others::Of(id)) => self.check(id, value, SchemaContext::Key(key), found),
                 (None, Others::Refused) if key == "<<" => {}
                 (None, Others::Refused) => {
                     let free = free();
@@ -280,7 +298,7 @@ impl Checker<'_> {
         &self,
         schema: &Schema,
         node: &Node,
-        place: Place<'_>,
+        place: SchemaContext<'_>,
         meant: &[&str],
         found: &mut Vec<Diagnostic>,
     ) -> bool {
@@ -335,7 +353,7 @@ impl Checker<'_> {
         schema: &Schema,
         node: &Node,
         items: &[Node],
-        place: Place<'_>,
+        place: SchemaContext<'_>,
         found: &mut Vec<Diagnostic>,
     ) {
         if let Some(why) = out_of_bounds(schema.count, items.len(), "item", "items") {
@@ -366,7 +384,13 @@ impl Checker<'_> {
         }
     }
 
-    fn wrong_type(&self, schema: &Schema, wanted: Types, node: &Node, place: Place<'_>) -> Diagnostic {
+    fn wrong_type(
+        &self,
+        schema: &Schema,
+        wanted: Types,
+        node: &Node,
+        place: SchemaContext<'_>,
+    ) -> Diagnostic {
         let number = matches!(node.kind, NodeKind::Number(_));
         let unit = std::iter::once(schema)
             .chain(schema.any.iter().map(|id| self.schemas.get(*id)))
@@ -420,7 +444,7 @@ impl Checker<'_> {
 }
 
 /// Reports a key that a map cannot have.
-fn unknown_key(key: &str, place: Place<'_>, span: Span) -> Diagnostic {
+fn unknown_key(key: &str, place: SchemaContext<'_>, span: Span) -> Diagnostic {
     let message = format!("unknown key `{}` in {place}", shown(key));
     Diagnostic::new(Code::UnknownKey, message).at(span, "")
 }
@@ -438,7 +462,7 @@ pub(super) fn found(node: &Node) -> &'static str {
 }
 
 /// Reports a value of the right type that breaks a limit or does not have the required form.
-fn invalid(schema: &Schema, node: &Node, place: Place<'_>, why: &Why) -> Diagnostic {
+fn invalid(schema: &Schema, node: &Node, place: SchemaContext<'_>, why: &Why) -> Diagnostic {
     let code = if schema.unit && matches!(why, Why::Form) {
         Code::WrongUnit
     } else {
@@ -446,7 +470,7 @@ fn invalid(schema: &Schema, node: &Node, place: Place<'_>, why: &Why) -> Diagnos
     };
     let is_collection = matches!(node.kind, NodeKind::Map(_) | NodeKind::List(_));
     let message = match place {
-        Place::Name(_) => format!("{} is not valid as {place}", quoted(node)),
+        SchemaContext::Name(_) => format!("{} is not valid as {place}", quoted(node)),
         _ if node.as_str() == Some("")
             || node.items().is_empty() && node.entries().is_empty() && is_collection =>
         {
@@ -540,10 +564,10 @@ fn out_of_bounds(bounds: Bounds, count: usize, one: &str, many: &str) -> Option<
 }
 
 /// Returns the span that marks a map or list as incomplete: its key, never the whole of it.
-pub(super) fn lacking(node: &Node, place: Place<'_>) -> Span {
+pub(super) fn lacking(node: &Node, place: SchemaContext<'_>) -> Span {
     let first = node.entries().first();
     match place {
-        Place::Document(_) => {
+        SchemaContext::Document(_) => {
             let kind = node.get("kind").map(|kind| kind.span);
             kind.or(first.map(|(_, value)| value.key)).unwrap_or(node.span)
         }

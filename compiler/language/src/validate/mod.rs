@@ -1,7 +1,7 @@
 //! Validates documents against the JSON Schemas that are published for editors, with messages of its own.
 //!
 //! The schemas are the only description of the kinds, so an editor and the loader accept the same documents. A new kind is a
-//! schema in `schemas/`, a line in [`Kind`], and a type in [`crate::document`].
+//! schema in `schemas/`, a line in [`DocumentKind`], and a type in [`crate::document`].
 
 mod check;
 mod schema;
@@ -16,12 +16,12 @@ use terrace_syntax::diagnostic::{
 use terrace_syntax::node::{Node, NodeKind};
 use terrace_syntax::source::Files;
 
-use check::{Checker, Place, found, lacking};
+use check::{Checker, SchemaContext, found, lacking};
 use schema::Schemas;
 
 /// What a document describes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Kind {
+pub enum DocumentKind {
     /// The settings that a whole stack shares.
     Platform,
     /// A place that a stack is deployed to: clusters, an account or a directory.
@@ -36,26 +36,26 @@ pub enum Kind {
     Module,
 }
 
-impl Kind {
+impl DocumentKind {
     /// Every kind.
-    pub const ALL: [Kind; 6] = [
-        Kind::Platform,
-        Kind::Environment,
-        Kind::Tenant,
-        Kind::Component,
-        Kind::Pipeline,
-        Kind::Module,
+    pub const ALL: [DocumentKind; 6] = [
+        DocumentKind::Platform,
+        DocumentKind::Environment,
+        DocumentKind::Tenant,
+        DocumentKind::Component,
+        DocumentKind::Pipeline,
+        DocumentKind::Module,
     ];
 
     /// Returns the value of the key `kind`.
     pub fn as_str(self) -> &'static str {
         match self {
-            Kind::Platform => "Platform",
-            Kind::Environment => "Environment",
-            Kind::Tenant => "Tenant",
-            Kind::Component => "Component",
-            Kind::Pipeline => "Pipeline",
-            Kind::Module => "Module",
+            DocumentKind::Platform => "Platform",
+            DocumentKind::Environment => "Environment",
+            DocumentKind::Tenant => "Tenant",
+            DocumentKind::Component => "Component",
+            DocumentKind::Pipeline => "Pipeline",
+            DocumentKind::Module => "Module",
         }
     }
 
@@ -118,14 +118,14 @@ pub fn schema(kind: &str) -> Option<&'static str> {
 /// Validates a document and returns its kind. Reports every problem of an invalid document, and returns `None` for it.
 ///
 /// An empty document is ignored.
-pub fn validate(document: &Node, files: &Files, diagnostics: &mut Diagnostics) -> Option<Kind> {
+pub fn validate(document: &Node, files: &Files, diagnostics: &mut Diagnostics) -> Option<DocumentKind> {
     let kind = kind_of(document, diagnostics)?;
     let checker = Checker {
         schemas: kind.schemas(),
         files,
     };
     report(
-        checker.problems(Schemas::WHOLE, document, Place::Document(kind.as_str())),
+        checker.problems(Schemas::WHOLE, document, SchemaContext::Document(kind.as_str())),
         diagnostics,
     )
     .then_some(kind)
@@ -136,18 +136,18 @@ pub fn validate_test(document: &Node, files: &Files, diagnostics: &mut Diagnosti
     static SCHEMAS: OnceLock<Schemas> = OnceLock::new();
     let schemas = SCHEMAS.get_or_init(|| Schemas::read(FILES[6].1));
     report(
-        Checker { schemas, files }.problems(Schemas::WHOLE, document, Place::Document("test")),
+        Checker { schemas, files }.problems(Schemas::WHOLE, document, SchemaContext::Document("test")),
         diagnostics,
     )
 }
 
 /// Returns the kind that a document declares.
-pub(crate) fn kind(document: &Node) -> Option<Kind> {
+pub(crate) fn kind(document: &Node) -> Option<DocumentKind> {
     let word = document.get("kind")?.as_str()?;
-    Kind::ALL.into_iter().find(|kind| kind.as_str() == word)
+    DocumentKind::ALL.into_iter().find(|kind| kind.as_str() == word)
 }
 
-fn kind_of(document: &Node, diagnostics: &mut Diagnostics) -> Option<Kind> {
+fn kind_of(document: &Node, diagnostics: &mut Diagnostics) -> Option<DocumentKind> {
     if document.is_null() || document.kind == NodeKind::Wrong {
         return None;
     }
@@ -159,9 +159,9 @@ fn kind_of(document: &Node, diagnostics: &mut Diagnostics) -> Option<Kind> {
         );
         return None;
     }
-    let kinds = || Kind::ALL.into_iter().map(Kind::as_str);
+    let kinds = || DocumentKind::ALL.into_iter().map(DocumentKind::as_str);
     let Some(node) = document.get("kind") else {
-        let span = lacking(document, Place::Document(""));
+        let span = lacking(document, SchemaContext::Document(""));
         let problem = missing_key("kind", "this document", span);
         let misspelt = document
             .entries()

@@ -5,21 +5,21 @@ use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::{Diagnostic, not_in_this_version, one_of, shown};
 use terrace_syntax::node::{Node, NodeKind};
 
-use super::check::Place;
+use super::check::SchemaContext;
 use super::schema::{Later, Schema};
 
 /// The compliance frameworks, in the order of the schemas.
 const FRAMEWORKS: [&str; 5] = ["SOC2", "GDPR", "HIPAA", "PCI_DSS", "SOX"];
 
 /// Reports a key or value that is not allowed in its place.
-pub(super) fn refused(schema: &Schema, node: &Node, place: Place<'_>) -> Diagnostic {
+pub(super) fn refused(schema: &Schema, node: &Node, place: SchemaContext<'_>) -> Diagnostic {
     match (&schema.later, &schema.say) {
         (Some(Later::Key), _) => not_in_this_version(&format!("`{}`", place.word())).at(node.key, ""),
         (Some(Later::Named(what)), _) => not_in_this_version(what).at(node.span, ""),
         (None, Some(say)) => {
             let problem = Diagnostic::new(Code::InvalidValue, say.as_str()).at(node.key, "");
             problem.help(match place {
-                Place::Key(key) => format!("remove `{}`", shown(key)),
+                SchemaContext::Key(key) => format!("remove `{}`", shown(key)),
                 _ => "remove it".to_owned(),
             })
         }
@@ -31,7 +31,7 @@ pub(super) fn refused(schema: &Schema, node: &Node, place: Place<'_>) -> Diagnos
 }
 
 /// Reports a value that is not in the list of allowed values.
-pub(super) fn unknown_value(values: &[Value], node: &Node, place: Place<'_>) -> Diagnostic {
+pub(super) fn unknown_value(values: &[Value], node: &Node, place: SchemaContext<'_>) -> Diagnostic {
     let words: Vec<String> = values
         .iter()
         .map(|value| value.as_str().map_or(value.to_string(), str::to_owned))

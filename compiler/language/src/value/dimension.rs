@@ -21,7 +21,7 @@ pub enum Dimension {
 
 /// A problem of an amount.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Senseless {
+pub struct InvalidAmount {
     pub code: Code,
     /// The problem, as a predicate that follows the name of the amount: `is only 4 bytes`.
     pub says: String,
@@ -83,12 +83,13 @@ impl Dimension {
     }
 
     /// Returns the problem of an amount of this dimension. Zero is valid.
-    pub fn check(self, quantity: Quantity) -> Option<Senseless> {
+    pub fn check(self, quantity: Quantity) -> Option<InvalidAmount> {
         let amount = quantity.amount;
         if amount < Decimal::ZERO {
             return Some(negative());
         }
-        let wrong = |code: Code, says: String, meant: Option<String>| Some(Senseless { code, says, meant });
+        let wrong =
+            |code: Code, says: String, meant: Option<String>| Some(InvalidAmount { code, says, meant });
         match self {
             Dimension::Cpu if quantity.binary || amount > MOST_CORES.into() => {
                 let says = match quantity.binary {
@@ -120,8 +121,8 @@ impl Dimension {
 }
 
 /// Returns the problem of a negative amount.
-pub(crate) fn negative() -> Senseless {
-    Senseless {
+pub(crate) fn negative() -> InvalidAmount {
+    InvalidAmount {
         code: Code::InvalidValue,
         says: "must not be negative".to_owned(),
         meant: None,

@@ -10,7 +10,7 @@ use terrace_syntax::node::Node;
 use terrace_syntax::source::Span;
 
 use crate::lower::{Exit, Level, Lowering, State, mark, with_next};
-use crate::read::{Gives, Kind, Step, Way};
+use crate::read::{Gives, Step, StepKind, Way};
 use crate::runtime::names::{MapReads, Position};
 use crate::runtime::{Condition, Value};
 
@@ -338,9 +338,9 @@ fn inner_ids(steps: &[Step<'_>]) -> BTreeSet<usize> {
         for step in steps {
             ids.insert(step.id);
             match &step.kind {
-                Kind::Parallel(branches) => branches.iter().for_each(|branch| add(branch, ids)),
-                Kind::Map(_, steps) => add(steps, ids),
-                Kind::Choice { options, default } => {
+                StepKind::Parallel(branches) => branches.iter().for_each(|branch| add(branch, ids)),
+                StepKind::Map(_, steps) => add(steps, ids),
+                StepKind::Choice { options, default } => {
                     options.iter().for_each(|(_, w)| way(w, ids));
                     if let Some(default) = default {
                         way(default, ids);

@@ -34,7 +34,7 @@ impl<'a> Lowering<'a, '_> {
         let own = self.context.place;
         let is_near = |key: &&Resource| {
             let home = targets.home(key.instance);
-            let near = |home: &terrace_language::resource::Place| {
+            let near = |home: &terrace_language::resource::Destination| {
                 (&home.account, &home.region) == (&own.account, &own.region)
             };
             targets.module_of(key) == Some("kms") && home.is_none_or(near)

@@ -12,7 +12,7 @@ use terrace_syntax::node::{Node, NodeKind};
 use terrace_syntax::source::Span;
 
 use crate::lower::{Exit, FAILED, Lowering, State, failed};
-use crate::read::{Catcher, Kind, Step, Way};
+use crate::read::{Catcher, Step, StepKind, Way};
 use crate::runtime::names::Position;
 use crate::targets::{Targets, resource_of};
 
@@ -182,7 +182,7 @@ impl<'a> Lowering<'a, '_> {
 
     pub(crate) fn retry(&mut self, step: &Step<'a>, made: &mut State) {
         let own = step.body.get("retry");
-        let task = matches!(step.kind, Kind::Task(_));
+        let task = matches!(step.kind, StepKind::Task(_));
         // The steps of a branch retry themselves. Only an explicit `retry` repeats the whole branch.
         if own.is_none() && !task {
             return;

@@ -18,7 +18,7 @@ use terrace_syntax::diagnostic::{Diagnostic, Diagnostics, shown};
 use terrace_syntax::node::Node;
 use terrace_syntax::source::{Files, Span};
 
-use super::read::{Gives, Kind, Known, Step, Steps};
+use super::read::{Gives, Known, Step, StepKind, Steps};
 use super::runtime::Condition;
 use super::targets::Context;
 use crate::runtime::names::{MapReads, Position};
@@ -179,7 +179,7 @@ impl<'a> Lowering<'a, '_> {
         }
         let files = self.files;
         let inside = |step: &Step<'a>| match &step.kind {
-            Kind::Map(map, _) if prepares(map, files) => Text::from(format!("{}Items", step.state)),
+            StepKind::Map(map, _) if prepares(map, files) => Text::from(format!("{}Items", step.state)),
             _ => step.state.clone(),
         };
         let name = |entry: &Entry<'_, 'a>| match entry.condition {
@@ -264,14 +264,14 @@ impl<'a> Lowering<'a, '_> {
         let mut more: Vec<State> = Vec::new();
         let mut flows = true;
         match &step.kind {
-            Kind::Task(call) => self.task(step, *call, position, &mut made),
-            Kind::Parallel(branches) => self.parallel(step, branches, position, &mut made),
-            Kind::Map(map, steps) => {
+            StepKind::Task(call) => self.task(step, *call, position, &mut made),
+            StepKind::Parallel(branches) => self.parallel(step, branches, position, &mut made),
+            StepKind::Map(map, steps) => {
                 if let Some(items) = self.map(step, map, steps, position, &mut made) {
                     states.push(items);
                 }
             }
-            Kind::Choice { options, default } => {
+            StepKind::Choice { options, default } => {
                 flows = false;
                 self.choice(
                     step,
@@ -283,18 +283,21 @@ impl<'a> Lowering<'a, '_> {
                     &mut more,
                 );
             }
-            Kind::Wait(wait) => self.wait(wait, position, &mut made),
-            Kind::Fail(fail) => {
+            StepKind::Wait(wait) => self.wait(wait, position, &mut made),
+            StepKind::Fail(fail) => {
                 flows = false;
                 self.fail(fail, position, &mut made);
             }
-            Kind::Succeed(succeed) => {
+            StepKind::Succeed(succeed) => {
                 flows = false;
                 self.succeed(succeed, position, &mut made);
             }
-            Kind::Pass(value) => self.pass(step, value, position, &mut made),
+            StepKind::Pass(value) => self.pass(step, value, position, &mut made),
         }
-        let fails = matches!(step.kind, Kind::Task(_) | Kind::Parallel(_) | Kind::Map(..));
+        let fails = matches!(
+            step.kind,
+            StepKind::Task(_) | StepKind::Parallel(_) | StepKind::Map(..)
+        );
         if fails {
             self.retry(step, &mut made);
             self.catch(step, position, &mut made, &mut more);

@@ -10,10 +10,10 @@ mod services;
 use std::collections::BTreeMap;
 
 use terrace_artifact::{Address, Class, Text};
-use terrace_language::document::{Component, Document, Recipe, Tenants};
+use terrace_language::document::{Component, ComponentSource, Document, Tenants};
 use terrace_language::expression::{Scope, Variables, template};
-use terrace_language::resource::{Instance, Place, Resource, ResourceKind};
-use terrace_language::validate::Kind;
+use terrace_language::resource::{Destination, Instance, Resource, ResourceKind};
+use terrace_language::validate::DocumentKind;
 use terrace_language::value::term::{Reference, Term};
 use terrace_syntax::diagnostic::{Diagnostics, Label};
 use terrace_syntax::node::{Node, NodeKind};
@@ -80,7 +80,7 @@ impl Targets for World {
             .copied()
     }
 
-    fn home(&self, _: usize) -> Option<&Place> {
+    fn home(&self, _: usize) -> Option<&Destination> {
         None
     }
 
@@ -162,7 +162,7 @@ fn add(world: &mut World, component: &Component, files: &Files) {
     world
         .instances
         .push(instance(&tenant, &name, component.name.span));
-    let Recipe::Own(body) = &component.recipe else {
+    let ComponentSource::Own(body) = &component.recipe else {
         panic!("a component of a case has resources")
     };
     for (key, node) in &body.resources {
@@ -233,13 +233,13 @@ fn compile(yaml: &str, scripts: &[(&'static str, &'static str)]) -> Outcome {
     for node in nodes {
         match node.get("kind").and_then(Node::as_str) {
             Some("Component") => {
-                let Document::Component(component) = Document::decode(Kind::Component, node) else {
+                let Document::Component(component) = Document::decode(DocumentKind::Component, node) else {
                     unreachable!()
                 };
                 add(&mut world, &component, &files);
             }
             _ => {
-                let Document::Pipeline(pipeline) = Document::decode(Kind::Pipeline, node) else {
+                let Document::Pipeline(pipeline) = Document::decode(DocumentKind::Pipeline, node) else {
                     unreachable!()
                 };
                 let tenant = pipeline
@@ -255,7 +255,7 @@ fn compile(yaml: &str, scripts: &[(&'static str, &'static str)]) -> Outcome {
             }
         }
     }
-    let place = Place {
+    let place = Destination {
         class: Class::Production,
         account: Some("111122223333".into()),
         region: Some("eu-west-1".into()),

@@ -27,13 +27,13 @@ pub(super) struct Trigger<'n> {
     pub(super) span: Span,
     /// The shape of the input of the pipeline.
     pub(super) shape: Shape,
-    kind: Kind<'n>,
+    kind: TriggerKind<'n>,
     input: Option<&'n Node>,
     enabled: bool,
 }
 
 #[derive(Clone, Copy)]
-enum Kind<'n> {
+enum TriggerKind<'n> {
     Schedule {
         expression: &'n Node,
         timezone: Option<&'n Node>,
@@ -48,11 +48,15 @@ pub(super) fn read<'n>(pipeline: &'n Node, diagnostics: &mut Diagnostics) -> Vec
     for node in pipeline.get("triggers").map(Node::items).unwrap_or_default() {
         let (word, kind, at) = if let Some(expression) = node.get("schedule") {
             let timezone = node.get("timezone").filter(|zone| zone.as_str() != Some("UTC"));
-            ("schedule", Kind::Schedule { expression, timezone }, expression)
+            (
+                "schedule",
+                TriggerKind::Schedule { expression, timezone },
+                expression,
+            )
         } else if let Some(objects) = node.get("object_created") {
-            ("object_created", Kind::ObjectCreated(objects), objects)
+            ("object_created", TriggerKind::ObjectCreated(objects), objects)
         } else if let Some(event) = node.get("event") {
-            ("event", Kind::Event(event), event)
+            ("event", TriggerKind::Event(event), event)
         } else {
             continue;
         };
@@ -85,12 +89,12 @@ pub(super) fn read<'n>(pipeline: &'n Node, diagnostics: &mut Diagnostics) -> Vec
         }
         let shape = match (input, kind) {
             (Some(input), _) => shape_of(input),
-            (None, Kind::Schedule { .. }) => Shape::closed([]),
-            (None, Kind::ObjectCreated(_)) => Shape::closed([
+            (None, TriggerKind::Schedule { .. }) => Shape::closed([]),
+            (None, TriggerKind::ObjectCreated(_)) => Shape::closed([
                 ("inputPath".into(), Shape::Unknown),
                 ("bucketName".into(), Shape::Unknown),
             ]),
-            (None, Kind::Event(_)) => started::event(),
+            (None, TriggerKind::Event(_)) => started::event(),
         };
         triggers.push(Trigger {
             name,
@@ -134,13 +138,13 @@ pub(super) fn lower(
         let key = format!("{}_trigger", trigger.name);
         let enabled = trigger.enabled && lowering.context.place.triggers;
         let state = if enabled { "ENABLED" } else { "DISABLED" };
-        let by_schedule = matches!(trigger.kind, Kind::Schedule { expression, timezone } if {
+        let by_schedule = matches!(trigger.kind, TriggerKind::Schedule { expression, timezone } if {
             timezone.is_some() || expression.as_str().is_some_and(|text| text.starts_with("at("))
         });
         let mut input = input_of(trigger, lowering, by_schedule);
         let mut body: Vec<(Text, Term)> = Vec::new();
         match trigger.kind {
-            Kind::Schedule { expression, timezone } => {
+            TriggerKind::Schedule { expression, timezone } => {
                 let text = expression.as_str().unwrap_or_default();
                 if let Err(wrong) = schedule::check(text) {
                     lowering.diagnostics.push(
@@ -171,13 +175,13 @@ pub(super) fn lower(
                 }
                 body.push(("ScheduleExpression".into(), text.into()));
             }
-            Kind::ObjectCreated(objects) => {
+            TriggerKind::ObjectCreated(objects) => {
                 let Some(pattern) = objects_pattern(objects, lowering) else {
                     continue;
                 };
                 body.push(("EventPattern".into(), pattern));
             }
-            Kind::Event(event) => {
+            TriggerKind::Event(event) => {
                 if let Some(bus) = event.get("bus") {
                     match resource_of(
                         lowering.context,
@@ -210,7 +214,7 @@ pub(super) fn lower(
         rules.push(key.clone());
         let mut rule = make(&key, "AWS::Events::Rule", Term::Map(body.into()));
         rule.declared = trigger.span;
-        if let Kind::Event(event) = trigger.kind {
+        if let TriggerKind::Event(event) = trigger.kind {
             let dead = event::dead_buckets(&rule, lowering.context.targets);
             lowering.diagnostics.extend(
                 dead.into_iter()
@@ -348,12 +352,12 @@ fn input_of(trigger: &Trigger<'_>, lowering: &mut Lowering<'_, '_>, by_schedule:
                 lowering.diagnostics,
             )
         }
-        (None, Kind::Schedule { .. }) => Input::fixed(Term::from("{}")),
-        (None, Kind::ObjectCreated(_)) => Input::of_paths(&[
+        (None, TriggerKind::Schedule { .. }) => Input::fixed(Term::from("{}")),
+        (None, TriggerKind::ObjectCreated(_)) => Input::of_paths(&[
             ("inputPath", "$.detail.object.key"),
             ("bucketName", "$.detail.bucket.name"),
         ]),
-        (None, Kind::Event(_)) => Input::default(),
+        (None, TriggerKind::Event(_)) => Input::default(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The IAM actions of each permission in grants, by resource type.
 
 /// The meaning of a permission for a resource type: the actions on the resource itself, and on its contents (the suffix after its ARN).
-pub(super) struct Meaning {
+pub(super) struct GrantActions {
     pub(super) type_name: &'static str,
     pub(super) may: &'static str,
     pub(super) actions: &'static [&'static str],
@@ -15,8 +15,8 @@ const fn meaning(
     actions: &'static [&'static str],
     inner: &'static [&'static str],
     suffix: &'static str,
-) -> Meaning {
-    Meaning {
+) -> GrantActions {
+    GrantActions {
         type_name,
         may,
         actions,
@@ -52,7 +52,7 @@ pub(super) const CATALOG_WRITE: &[&str] = &[
 ];
 
 /// Action names and their resources: the service authorization reference.
-pub(super) const MEANINGS: &[Meaning] = &[
+pub(super) const MEANINGS: &[GrantActions] = &[
     meaning(
         "AWS::S3::Bucket",
         "read",

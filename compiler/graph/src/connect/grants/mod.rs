@@ -20,8 +20,8 @@ use terrace_syntax::diagnostic::{Diagnostic, Diagnostics, listed};
 use terrace_syntax::source::Span;
 
 use super::{Found, Graph};
-use crate::connect::grants::rbac::role_based;
-use crate::expand::Stated;
+use crate::connect::grants::rbac::rbac_for_grant;
+use crate::expand::DeclaredEdge;
 pub(super) use roles::role_name;
 
 /// The permissions that one role is granted.
@@ -34,7 +34,7 @@ struct Granted {
 /// Generates policies, roles and bindings for grants.
 pub(super) fn lower(
     graph: &mut Graph<'_>,
-    grants: &[Stated],
+    grants: &[DeclaredEdge],
     diagnostics: &mut Diagnostics,
 ) -> Vec<Resource> {
     let mut policies: BTreeMap<usize, Granted> = BTreeMap::new();
@@ -60,7 +60,15 @@ pub(super) fn lower(
         };
         let may = text("may");
         if graph.resources[who].kind.kubernetes().is_some() {
-            made.extend(role_based(graph, &namespaces, grant, who, on, &may, diagnostics));
+            made.extend(rbac_for_grant(
+                graph,
+                &namespaces,
+                grant,
+                who,
+                on,
+                &may,
+                diagnostics,
+            ));
             continue;
         }
         let Some(role) = roles::role_of(graph, grant, who, diagnostics) else {
@@ -86,7 +94,7 @@ pub(super) fn lower(
 /// Reports a grant across accounts. Returns whether both sides are in one account.
 fn in_one_account(
     graph: &Graph<'_>,
-    grant: &Stated,
+    grant: &DeclaredEdge,
     role: usize,
     on: usize,
     diagnostics: &mut Diagnostics,
@@ -117,7 +125,7 @@ fn in_one_account(
 /// Returns the resource that one side of a grant names.
 pub(super) fn party(
     graph: &Graph<'_>,
-    stated: &Stated,
+    stated: &DeclaredEdge,
     key: &str,
     diagnostics: &mut Diagnostics,
 ) -> Option<usize> {

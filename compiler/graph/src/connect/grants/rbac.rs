@@ -10,13 +10,13 @@ use terrace_syntax::diagnostic::{Diagnostic, Diagnostics};
 use crate::connect::Graph;
 use crate::connect::grants::pod_spec;
 use crate::connect::network::site::Namespaces;
-use crate::expand::Stated;
+use crate::expand::DeclaredEdge;
 
 /// Returns a Role for the named object, and a RoleBinding for the ServiceAccount of the workload.
-pub(in crate::connect) fn role_based(
+pub(in crate::connect) fn rbac_for_grant(
     graph: &Graph<'_>,
     namespaces: &Namespaces,
-    grant: &Stated,
+    grant: &DeclaredEdge,
     who: usize,
     on: usize,
     may: &str,
@@ -187,7 +187,7 @@ pub(in crate::connect) fn role_based(
 fn role_namespace(
     graph: &Graph<'_>,
     namespaces: &Namespaces,
-    grant: &Stated,
+    grant: &DeclaredEdge,
     on: usize,
     kind: &str,
     diagnostics: &mut Diagnostics,

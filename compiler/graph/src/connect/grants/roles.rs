@@ -9,7 +9,7 @@ use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::{Diagnostic, Diagnostics};
 
 use super::super::Graph;
-use crate::expand::Stated;
+use crate::expand::DeclaredEdge;
 
 /// A resource type with an execution role.
 pub(super) struct Runner {
@@ -160,7 +160,7 @@ const NOT_GRANTABLE: &str = "permissions cannot be granted to this role";
 /// Returns the role of the grantee: its own, or one that is created for it.
 pub(super) fn role_of(
     graph: &mut Graph<'_>,
-    grant: &Stated,
+    grant: &DeclaredEdge,
     who: usize,
     diagnostics: &mut Diagnostics,
 ) -> Option<usize> {

@@ -12,8 +12,8 @@ use terrace_syntax::source::Span;
 
 use super::super::Graph;
 use crate::connect::grants::glue_catalog as catalog;
-use crate::connect::grants::iam_actions::{MEANINGS, Meaning, SAME};
-use crate::expand::Stated;
+use crate::connect::grants::iam_actions::{GrantActions, MEANINGS, SAME};
+use crate::expand::DeclaredEdge;
 use crate::lower::logical_id;
 
 /// Actions that list a bucket. A permission with a prefix allows to list only this prefix.
@@ -26,7 +26,7 @@ const LISTING: [&str; 3] = [
 /// Adds the statements of a grant to the policy of its role.
 pub(super) fn add(
     graph: &Graph<'_>,
-    grant: &Stated,
+    grant: &DeclaredEdge,
     on: usize,
     may: &str,
     policy: &mut Policy,
@@ -72,11 +72,11 @@ pub(super) fn add(
 /// Returns the meaning of a permission for a type, or reports that there is none.
 fn meaning_of(
     graph: &Graph<'_>,
-    grant: &Stated,
+    grant: &DeclaredEdge,
     target: &Resource,
     may: &str,
     diagnostics: &mut Diagnostics,
-) -> Option<&'static Meaning> {
+) -> Option<&'static GrantActions> {
     let type_name = target.kind.cloudformation().unwrap_or_default();
     let of_type = || MEANINGS.iter().filter(|meaning| meaning.type_name == type_name);
     let exact = of_type().find(|meaning| meaning.may == may);
@@ -115,7 +115,7 @@ fn meaning_of(
 /// Returns the pattern of the keys that `prefix` limits a grant to, or `None` without `prefix`. Reports an invalid prefix.
 fn part_of(
     graph: &Graph<'_>,
-    grant: &Stated,
+    grant: &DeclaredEdge,
     target: &Resource,
     diagnostics: &mut Diagnostics,
 ) -> Result<Option<Term>, ()> {
@@ -173,7 +173,7 @@ fn part_of(
 struct Right<'g> {
     graph: &'g Graph<'g>,
     target: &'g Resource,
-    meaning: &'static Meaning,
+    meaning: &'static GrantActions,
     /// The pattern of the object keys that the permission is limited to.
     part: Option<Term>,
     span: Span,

@@ -8,12 +8,12 @@ use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::{Diagnostic, Diagnostics};
 
 use crate::connect::Graph;
-use crate::expand::Stated;
+use crate::expand::DeclaredEdge;
 
 /// Reports security groups in different accounts or regions. Returns whether they are in the same one.
 pub(in crate::connect) fn in_one_network(
     graph: &Graph<'_>,
-    connect: &Stated,
+    connect: &DeclaredEdge,
     from: usize,
     to: usize,
     diagnostics: &mut Diagnostics,
@@ -44,7 +44,7 @@ pub(in crate::connect) fn in_one_network(
 /// Returns separate rules instead of rules inside the groups, because two groups that name each other cannot be created.
 pub(in crate::connect) fn group_rules(
     graph: &Graph<'_>,
-    connect: &Stated,
+    connect: &DeclaredEdge,
     from: usize,
     to: usize,
     port: &Term,

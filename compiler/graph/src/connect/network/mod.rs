@@ -23,7 +23,7 @@ use crate::connect::network::addresses::range;
 use crate::connect::network::groups::{group_rules, in_one_network};
 use crate::connect::network::selector::Direction;
 use crate::connect::network::site::Site;
-use crate::expand::Stated;
+use crate::expand::DeclaredEdge;
 
 /// One end of a connection.
 enum Peer {
@@ -48,7 +48,11 @@ struct Pods {
 }
 
 /// Generates policies and rules for connections.
-pub(super) fn lower(graph: &Graph<'_>, connects: &[Stated], diagnostics: &mut Diagnostics) -> Vec<Resource> {
+pub(super) fn lower(
+    graph: &Graph<'_>,
+    connects: &[DeclaredEdge],
+    diagnostics: &mut Diagnostics,
+) -> Vec<Resource> {
     let mut made = Vec::new();
     if connects.is_empty() {
         return made;
@@ -110,7 +114,12 @@ pub(super) fn lower(graph: &Graph<'_>, connects: &[Stated], diagnostics: &mut Di
 }
 
 /// Reports a connection that has no effect, or that cannot have a policy.
-fn without_policy(graph: &Graph<'_>, site: &Site<'_>, connect: &Stated, sides: [&Peer; 2]) -> Diagnostic {
+fn without_policy(
+    graph: &Graph<'_>,
+    site: &Site<'_>,
+    connect: &DeclaredEdge,
+    sides: [&Peer; 2],
+) -> Diagnostic {
     let cluster = graph.instances[connect.instance].cluster.as_ref();
     let pods = sides.into_iter().filter_map(|side| match side {
         Peer::Pods(pods) => Some(pods),
@@ -144,7 +153,7 @@ fn without_policy(graph: &Graph<'_>, site: &Site<'_>, connect: &Stated, sides: [
     }
 }
 
-fn peer(graph: &Graph<'_>, connect: &Stated, key: &str, diagnostics: &mut Diagnostics) -> Option<Peer> {
+fn peer(graph: &Graph<'_>, connect: &DeclaredEdge, key: &str, diagnostics: &mut Diagnostics) -> Option<Peer> {
     let term = connect.value.get(key)?;
     if let Term::Map(_) = term {
         if let Some(cidr) = term.get("cidr").and_then(Term::as_str) {
@@ -348,7 +357,7 @@ fn workload_of(
 fn policies(
     graph: &Graph<'_>,
     site: &Site<'_>,
-    connect: &Stated,
+    connect: &DeclaredEdge,
     [from, to]: [&Peer; 2],
     port: &Term,
     protocol: &str,
@@ -413,7 +422,7 @@ fn selector(peer: &Peer, direction: Direction) -> Term {
 }
 
 /// Returns the NetworkPolicy, with the connection as its declaration.
-fn policy(graph: &Graph<'_>, connect: &Stated, name: &str, namespace: &Term, spec: Term) -> Resource {
+fn policy(graph: &Graph<'_>, connect: &DeclaredEdge, name: &str, namespace: &Term, spec: Term) -> Resource {
     let instance = &graph.instances[connect.instance];
     let names = &graph.uses[connect.instance].names;
     let labels = names.iter().find(|(name, _)| name == "labels");

@@ -12,7 +12,7 @@ use terrace_syntax::source::Spanned;
 use super::Check;
 use crate::module::inputs::{InputSchema, InputType, Of};
 use crate::value::dimension;
-use crate::value::dimension::{Dimension, Senseless};
+use crate::value::dimension::{Dimension, InvalidAmount};
 use crate::value::term::Term;
 use crate::value::unit::{Duration, Quantity};
 
@@ -151,7 +151,7 @@ fn dimension_of(schema: &InputSchema, path: &[Segment]) -> Option<Dimension> {
 }
 
 /// Returns the problem of an amount that is never useful.
-fn senseless(schema: &InputSchema, value: &Term, path: &[Segment]) -> Option<Senseless> {
+fn senseless(schema: &InputSchema, value: &Term, path: &[Segment]) -> Option<InvalidAmount> {
     const ALL: i64 = 100;
     let amount = amount(value)?;
     // An explicit minimum allows such an amount.
@@ -161,7 +161,7 @@ fn senseless(schema: &InputSchema, value: &Term, path: &[Segment]) -> Option<Sen
         .and_then(|node| self::amount(&same_type(schema.kind, node)));
     let allowed = least.is_some_and(|least| amount >= least);
     let wrong = |says: String| {
-        Some(Senseless {
+        Some(InvalidAmount {
             code: Code::InvalidValue,
             says,
             meant: None,

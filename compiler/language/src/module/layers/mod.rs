@@ -19,7 +19,7 @@ use crate::value::unit::Quantity;
 
 /// The sources of input values, in order of precedence: later ones override earlier ones.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Giver {
+pub enum InputSource {
     /// The default of the module.
     Module,
     /// The platform, for a tier of tenants.
@@ -36,16 +36,18 @@ pub enum Giver {
     CommandLine,
 }
 
-impl fmt::Display for Giver {
+impl fmt::Display for InputSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Giver::Module => f.write_str("the module's default"),
-            Giver::Tier(tier) => write!(f, "tier `{}`", tier.as_str()),
-            Giver::Component(name) => write!(f, "component `{name}`"),
-            Giver::Tenant(name) => write!(f, "tenant `{name}`"),
-            Giver::Environment(name) => write!(f, "environment `{name}`"),
-            Giver::EnvironmentForTenant(name, tenant) => write!(f, "environment `{name}` for `{tenant}`"),
-            Giver::CommandLine => f.write_str("`--set`"),
+            InputSource::Module => f.write_str("the module's default"),
+            InputSource::Tier(tier) => write!(f, "tier `{}`", tier.as_str()),
+            InputSource::Component(name) => write!(f, "component `{name}`"),
+            InputSource::Tenant(name) => write!(f, "tenant `{name}`"),
+            InputSource::Environment(name) => write!(f, "environment `{name}`"),
+            InputSource::EnvironmentForTenant(name, tenant) => {
+                write!(f, "environment `{name}` for `{tenant}`")
+            }
+            InputSource::CommandLine => f.write_str("`--set`"),
         }
     }
 }
@@ -54,7 +56,7 @@ impl fmt::Display for Giver {
 #[derive(Clone, Debug)]
 pub struct Layer<'a> {
     /// The source of the values.
-    pub by: Giver,
+    pub by: InputSource,
     /// A map of values by input, as written.
     pub node: &'a Node,
     /// The same map with its expressions evaluated.
@@ -132,7 +134,7 @@ pub fn unknown_input(module: &str, name: &str, span: Span, declared: &[Input]) -
 }
 
 /// The place of the value at a path.
-struct Place {
+struct ValueSpans {
     value: Span,
     /// Its key, or the place of the value if only the value around it was written.
     key: Span,
@@ -141,10 +143,10 @@ struct Place {
 }
 
 /// Returns the place of the value at a path, in the last layer that sets it.
-fn locate(layers: &[Layer<'_>], input: &Input, user: Span, path: &[Segment]) -> Place {
+fn locate(layers: &[Layer<'_>], input: &Input, user: Span, path: &[Segment]) -> ValueSpans {
     let mut layers_from_last = layers.iter().rev();
     if let Some(node) = layers_from_last.find_map(|layer| layer.node.find(path)) {
-        return Place {
+        return ValueSpans {
             value: node.span,
             key: node.key,
             exact: true,
@@ -154,7 +156,7 @@ fn locate(layers: &[Layer<'_>], input: &Input, user: Span, path: &[Segment]) -> 
         [_] | [] => input.schema.default.as_ref().map_or(user, |node| node.span),
         [front @ .., _] => locate(layers, input, user, front).value,
     };
-    Place {
+    ValueSpans {
         value: around,
         key: around,
         exact: false,
@@ -186,7 +188,7 @@ fn merge(under: Option<Term>, over: Term) -> Term {
 }
 
 struct Check<'a> {
-    locate: &'a dyn Fn(&[Segment]) -> Place,
+    locate: &'a dyn Fn(&[Segment]) -> ValueSpans,
     files: &'a Files,
     declared: Span,
     diagnostics: &'a mut Diagnostics,
