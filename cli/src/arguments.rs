@@ -90,6 +90,7 @@ pub(crate) enum Command {
         changing: Changing,
     },
     /// Delete the resources that Terrace manages in an environment
+    #[command(mut_arg("adopt", |adopt| adopt.hide(true)))]
     Destroy {
         #[command(flatten)]
         target: Environment,

@@ -105,6 +105,12 @@ pub(crate) fn located(error: Error, folder: &Path) -> Problem {
             }
             Error::Refused(Refusal::OtherOrigin(other))
         }
+        Error::Refused(Refusal::LostTargets(mut lost)) => {
+            for place in lost.locations() {
+                place.file = shown_path(folder, &place.file).into();
+            }
+            Error::Refused(Refusal::LostTargets(lost))
+        }
         Error::Refused(refusal) => Error::Refused(refusal),
     };
     error.into()

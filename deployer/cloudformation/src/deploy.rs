@@ -144,7 +144,7 @@ impl Account {
             "another user is creating stack `{}`: change set `{set}` waits for review",
             record.name
         );
-        Err(Failure::new(FailureKind::NotOurs { owner: Some(set) }, message)
+        Err(Failure::new(FailureKind::NotOurs { owner: None }, message)
             .hint("if the change set is not needed, delete it; otherwise, rename the component"))
     }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use terrace_artifact::{Bundle, Target, Text};
+use terrace_artifact::{Bundle, Location, Target, Text};
 use terrace_deployer_model::claim::Left;
 use terrace_deployer_model::claim::{
     Claim, Claims, Deployment, LostTargets, OtherOrigin, Place, StackOrigin,
@@ -158,6 +158,7 @@ impl<'a> Guard<'a> {
             environment: self.bundle.environment.name.clone(),
             renamed_from: None,
             left,
+            named: self.named(),
             folder: self.folder.to_owned(),
         })))
     }
@@ -210,6 +211,16 @@ impl<'a> Guard<'a> {
     }
 
     /// Describes a place that would be left behind, as `source` records it under `name`.
+    /// Returns the places of the environment whose lines are known.
+    fn named(&self) -> Vec<(Text, Location)> {
+        let lines = self.bundle.environment.places.iter();
+        let named = lines.filter_map(|(target, location)| {
+            let place = self.now.targets.get(target)?;
+            Some((place.shown.clone(), location.clone()))
+        });
+        named.collect()
+    }
+
     fn left(&self, name: &Text, place: &Place, recorded: &Deployment, source: &str) -> Left {
         Left {
             argument: self.argument(place, recorded),
@@ -269,6 +280,7 @@ impl<'a> Guard<'a> {
                 environment: self.bundle.environment.name.clone(),
                 renamed_from: Some((recorded.platform.clone(), name.clone())),
                 left: left.collect(),
+                named: Vec::new(),
                 folder: self.folder.to_owned(),
             })));
         }

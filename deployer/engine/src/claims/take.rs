@@ -46,7 +46,10 @@ impl NotTaken {
         match self {
             NotTaken::Failed(error) => error,
             NotTaken::Lost(lost) => {
-                let message = format!("another process changed the claim in target `{}`", lost.target);
+                let by = lost.found.as_ref().map_or(String::new(), |claim| {
+                    format!(": {} wrote it at {}", claim.who, claim.written)
+                });
+                let message = format!("another process changed the claim in target `{}`{by}", lost.target);
                 Failure::new(FailureKind::Stale, message).into()
             }
         }

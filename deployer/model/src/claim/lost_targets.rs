@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use terrace_artifact::Text;
+use terrace_artifact::{Location, Text};
 
 use super::Place;
 
@@ -16,6 +16,8 @@ pub struct LostTargets {
     pub renamed_from: Option<(Text, Text)>,
     /// The places that would be left behind.
     pub left: Vec<Left>,
+    /// The places that the environment names, each with the line that names it.
+    pub named: Vec<(Text, Location)>,
     /// The stack's directory, as the user named it.
     pub folder: PathBuf,
 }
@@ -34,6 +36,11 @@ pub struct Left {
 }
 
 impl LostTargets {
+    /// Returns the lines that name the places of the environment.
+    pub fn locations(&mut self) -> impl Iterator<Item = &mut Location> {
+        self.named.iter_mut().map(|(_, location)| location)
+    }
+
     /// Writes the commands for an environment that changed its places.
     fn help_moved(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (folder, environment) = (self.folder.display(), &self.environment);
@@ -49,6 +56,9 @@ impl LostTargets {
                     "\n    terrace {command} {folder} -e {environment} {flag}{place}"
                 )?;
             }
+        }
+        if self.left.iter().any(|left| left.place.is_directory()) {
+            return Ok(());
         }
         f.write_str(
             "\n  help: to move the environment, name the old place together with the new one (under `accounts:` or `clusters:`) \
@@ -78,6 +88,12 @@ impl fmt::Display for LostTargets {
                 f.write_str("; the history of the environment")?;
             }
             write!(f, " (recorded in {})", left.source)?;
+        }
+        if !self.named.is_empty() {
+            write!(f, "\n  environment `{}` names only:", self.environment)?;
+            for (place, location) in &self.named {
+                write!(f, "\n    {place}, declared at {location}")?;
+            }
         }
         let Some((_, environment)) = &self.renamed_from else {
             return self.help_moved(f);

@@ -66,6 +66,11 @@ impl Place {
         }
     }
 
+    /// Returns whether the place is a directory.
+    pub fn is_directory(&self) -> bool {
+        self.kind == "directory"
+    }
+
     /// Returns the target to connect to. Returns nothing for a kind that this version does not know.
     pub fn target(&self) -> Option<Target> {
         match self.kind.as_str() {
