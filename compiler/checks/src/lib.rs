@@ -37,7 +37,7 @@ use terrace_graph::resolve::UseKind;
 use terrace_graph::resolve::waivers::Waivers;
 use terrace_language::resource::Resource;
 use terrace_language::value::term::Term;
-use terrace_syntax::code::Code;
+use terrace_syntax::code::{Cause, Code};
 use terrace_syntax::diagnostic::{Diagnostic, Diagnostics};
 use terrace_syntax::source::Span;
 
@@ -158,25 +158,6 @@ enum Reported {
     Diagnostic(Diagnostic),
 }
 
-/// Rules that read other resources than the one with the problem.
-const CROSS_RESOURCE_RULES: [Code; 15] = [
-    Code::ArgumentMismatch,
-    Code::BlockedEviction,
-    Code::ConcurrentRuns,
-    Code::DeadTrigger,
-    Code::IcebergLifecycle,
-    Code::InvalidAutoscaler,
-    Code::OrphanMetric,
-    Code::PodSecurity,
-    Code::ReplicasWithAutoscaler,
-    Code::SharedVolume,
-    Code::TimeoutOrder,
-    Code::TriggerLoop,
-    Code::UnproducedValue,
-    Code::UnprovenValue,
-    Code::UnsafeStream,
-];
-
 /// Checks every resource against every rule. Resources in `broken` already have errors: their findings, and findings that they may cause,
 /// are not reported.
 pub fn check(
@@ -248,7 +229,8 @@ pub fn check(
         .chain(assets)
         .map(|(at, code, diagnostic)| (at, code, Reported::Diagnostic(diagnostic)));
     let follows = |at: usize, code: Code| {
-        !broken.is_empty() && (CROSS_RESOURCE_RULES.contains(&code) || broken.binary_search(&at).is_ok())
+        !broken.is_empty()
+            && (code.cause() == Some(Cause::OtherResource) || broken.binary_search(&at).is_ok())
     };
     for (at, code, problem) in found.chain(by_hand) {
         if follows(at, code) {

@@ -24,7 +24,7 @@ use terrace_language::assets::Assets;
 use terrace_language::document::Environment;
 use terrace_language::load::{self, StackDocuments, unknown};
 
-use code::Code;
+use code::{Cause, Code};
 use diagnostic::{Diagnostic, Diagnostics};
 use emit::Header;
 use source::{Files, Sources, Span};
@@ -187,7 +187,10 @@ fn compile_stack<T>(
     }
     let set = cli_inputs::parse_set(&request.set, stack, &mut compiled.files, diagnostics);
     let files = &compiled.files;
-    let follow_on_codes = follow_on_codes(stack);
+    let causes: &[Cause] = match stack.lost {
+        true => &[Cause::EarlierError, Cause::LostFile],
+        false => &[Cause::EarlierError],
+    };
     let mut reported = Diagnostics::new();
     let prepared = Prepared::new(stack, set, files, &mut reported);
     if !diagnostics.blocks_next_phase() && !reported.blocks_next_phase() {
@@ -196,7 +199,7 @@ fn compile_stack<T>(
         unused_overrides::check_set(stack, &prepared.set, &environments, &mut reported);
     }
     match diagnostics.blocks_next_phase() {
-        true => diagnostics.append_unless_follow_on(reported, &follow_on_codes),
+        true => diagnostics.append_unless_follow_on(reported, causes),
         false => diagnostics.append_unless_follow_on(reported, &[]),
     }
     let whole = Compilation {
@@ -209,7 +212,7 @@ fn compile_stack<T>(
     if diagnostics.blocks_next_phase() {
         // No bundle is emitted, but all problems of the documents are reported together.
         for environment in environments {
-            diagnostics.append_unless_follow_on(whole.inputs(environment), &follow_on_codes);
+            diagnostics.append_unless_follow_on(whole.inputs(environment), causes);
         }
         return None;
     }
@@ -450,26 +453,6 @@ fn lower(graph: &Graph<'_>, diagnostics: &mut Diagnostics) -> (Vec<Lowered>, Vec
     diagnostics.remove_reported_at(Code::DependencyCycle, &rings);
     diagnostics.append(rings);
     (lowered, edges, broken)
-}
-
-/// Returns the codes that may be consequences of another error.
-fn follow_on_codes(stack: &StackDocuments) -> Vec<Code> {
-    let mut follow_on_codes = vec![
-        Code::MissingInput,
-        Code::Undefined,
-        Code::ExpressionType,
-        Code::UnmetRequirement,
-    ];
-    if stack.lost {
-        follow_on_codes.extend([
-            Code::UnknownComponent,
-            Code::UnknownEnvironment,
-            Code::UnknownModule,
-            Code::UnknownTenant,
-            Code::UnknownVersion,
-        ]);
-    }
-    follow_on_codes
 }
 
 fn stop(diagnostics: &Diagnostics) -> Option<()> {

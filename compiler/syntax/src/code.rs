@@ -1,7 +1,14 @@
 //! The codes of diagnostics, each with a page.
 
 macro_rules! codes {
-    ($($(#[doc = $doc:literal])* $variant:ident $severity:ident $slug:literal),* $(,)?) => {
+    (@cause) => { None };
+    (@cause $cause:ident) => { Some(Cause::$cause) };
+    (@complete) => { false };
+    (@complete $complete:ident) => { true };
+    ($(
+        $(#[doc = $doc:literal])*
+        $variant:ident $severity:ident $slug:literal $([follows $cause:ident])? $([result $complete:ident])?
+    ),* $(,)?) => {
         /// The kind of problem that a diagnostic reports. Users see and search for its slug.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         pub enum Code {
@@ -22,12 +29,33 @@ macro_rules! codes {
                 match self { $(Code::$variant => Severity::$severity,)* }
             }
 
+            /// Returns the error that a diagnostic of this code may only be a consequence of. It is not reported after such an error.
+            pub fn cause(self) -> Option<Cause> {
+                match self { $(Code::$variant => codes!(@cause $($cause)?),)* }
+            }
+
+            /// Returns whether the result is complete in spite of an error of this code, so that the next phase can check it.
+            pub fn leaves_result_complete(self) -> bool {
+                match self { $(Code::$variant => codes!(@complete $($complete)?),)* }
+            }
+
             /// Returns the page of the code, in Markdown.
             pub fn page(self) -> &'static str {
                 match self { $(Code::$variant => include_str!(concat!("../../../docs/codes/", $slug, ".md")),)* }
             }
         }
     };
+}
+
+/// An error that explains later diagnostics.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cause {
+    /// An error in the documents: a missing value, for example, may come from a document with another error.
+    EarlierError,
+    /// A file that could not be read: a name that does not exist may be declared in it.
+    LostFile,
+    /// An error in another resource that the rule reads.
+    OtherResource,
 }
 
 /// The severity of a diagnostic.
@@ -108,33 +136,33 @@ codes! {
     /// A stack that requires another version of the program.
     WrongVersion Error "wrong-version",
     /// A module that does not exist.
-    UnknownModule Error "unknown-module",
+    UnknownModule Error "unknown-module" [follows LostFile],
     /// A version that the module does not have.
-    UnknownVersion Error "unknown-version",
+    UnknownVersion Error "unknown-version" [follows LostFile],
     /// A module that will be removed.
     DeprecatedModule Warning "deprecated-module",
     /// A module that can no longer be used.
     RetiredModule Error "retired-module",
     /// A required module in an incompatible version.
-    UnmetRequirement Error "unmet-requirement",
+    UnmetRequirement Error "unmet-requirement" [follows EarlierError],
     /// A tenant that does not exist.
-    UnknownTenant Error "unknown-tenant",
+    UnknownTenant Error "unknown-tenant" [follows LostFile],
     /// A tier that does not exist.
     UnknownTier Error "unknown-tier",
     /// A compliance framework that does not exist.
     UnknownFramework Error "unknown-framework",
     /// An environment that does not exist.
-    UnknownEnvironment Error "unknown-environment",
+    UnknownEnvironment Error "unknown-environment" [follows LostFile],
     /// A component that does not exist.
-    UnknownComponent Error "unknown-component",
+    UnknownComponent Error "unknown-component" [follows LostFile],
     /// A cluster or account that the environment does not have.
     UnknownTarget Error "unknown-target",
     /// An input that the module does not have.
     UnknownInput Error "unknown-input",
     /// An input without a value.
-    MissingInput Error "missing-input",
+    MissingInput Error "missing-input" [follows EarlierError],
     /// An input that no expression reads.
-    UnusedInput Error "unused-input",
+    UnusedInput Error "unused-input" [result complete],
     /// A module without the clearance that the data of a tenant requires.
     ClearanceTooLow Error "clearance-too-low",
     /// A component or pipeline that is in no environment.
@@ -151,9 +179,9 @@ codes! {
     /// A syntax error in an expression.
     ExpressionSyntax Error "expression-syntax",
     /// A name without a value in its place.
-    Undefined Error "undefined",
+    Undefined Error "undefined" [follows EarlierError],
     /// An operation on values of the wrong type.
-    ExpressionType Error "expression-type",
+    ExpressionType Error "expression-type" [follows EarlierError],
     /// A wrong or missing unit.
     WrongUnit Error "wrong-unit",
     /// A reference to a name that does not exist.
@@ -165,7 +193,7 @@ codes! {
     /// A patch without a target.
     PatchWithoutTarget Error "patch-without-target",
     /// A secret in plain text.
-    LiteralSecret Error "literal-secret",
+    LiteralSecret Error "literal-secret" [result complete],
     /// A loop whose keys are not unique strings.
     InvalidRepetition Error "invalid-repetition",
     /// A file of a resource that does not exist.
@@ -182,7 +210,7 @@ codes! {
     ExcludedFiles Note "excluded-files",
     // connect
     /// A reference to an object that nothing creates.
-    DanglingReference Error "dangling-reference",
+    DanglingReference Error "dangling-reference" [result complete],
     /// A declared existing object that nothing refers to.
     UnusedExisting Warning "unused-existing",
     /// Resources that depend on each other.
@@ -192,7 +220,7 @@ codes! {
     /// A connection without effect, because no NetworkPolicy isolates the pods.
     IneffectiveConnection Warning "ineffective-connection",
     /// A generated name that is too long.
-    NameTooLong Error "name-too-long",
+    NameTooLong Error "name-too-long" [result complete],
     /// Two resources that resolve to the same name.
     NameCollision Error "name-collision",
     /// Two environments that write the same objects of a cluster, or the same directory.
@@ -223,21 +251,21 @@ codes! {
     /// A failure after which the execution succeeds.
     FailureEndsInSuccess Error "failure-ends-in-success",
     /// A timeout that is longer than the enclosing one.
-    TimeoutOrder Error "timeout-order",
+    TimeoutOrder Error "timeout-order" [follows OtherResource],
     /// Arguments that differ from those that the job reads.
-    ArgumentMismatch Error "argument-mismatch",
+    ArgumentMismatch Error "argument-mismatch" [follows OtherResource],
     /// A value that is read but may not exist.
-    UnproducedValue Error "unproduced-value",
+    UnproducedValue Error "unproduced-value" [follows OtherResource],
     /// A value that is read from a result with unknown content.
-    UnprovenValue Warning "unproven-value",
+    UnprovenValue Warning "unproven-value" [follows OtherResource],
     /// A computation that Step Functions cannot do.
     NotAtRunTime Error "not-at-run-time",
     /// A trigger that never fires.
-    DeadTrigger Error "dead-trigger",
+    DeadTrigger Error "dead-trigger" [follows OtherResource],
     /// A pipeline that starts itself.
-    TriggerLoop Warning "trigger-loop",
+    TriggerLoop Warning "trigger-loop" [follows OtherResource],
     /// More concurrent runs of a job than it allows.
-    ConcurrentRuns Warning "concurrent-runs",
+    ConcurrentRuns Warning "concurrent-runs" [follows OtherResource],
     /// A schedule that EventBridge rejects.
     InvalidSchedule Error "invalid-schedule",
     /// An event pattern or input that EventBridge rejects.
@@ -254,23 +282,23 @@ codes! {
     /// A lifecycle that deletes objects before the end of their retention.
     RetentionConflict Error "retention-conflict",
     /// A lifecycle that deletes files of Iceberg tables.
-    IcebergLifecycle Error "iceberg-lifecycle",
+    IcebergLifecycle Error "iceberg-lifecycle" [follows OtherResource],
     /// Objects that are still stored, or still billed, after they expire.
     KeptAfterExpiration Warning "kept-after-expiration",
     /// Properties of a Glue job that cannot be used together.
     GlueCapacity Error "glue-capacity",
     /// A number of replicas that an autoscaler controls.
-    ReplicasWithAutoscaler Error "replicas-with-autoscaler",
+    ReplicasWithAutoscaler Error "replicas-with-autoscaler" [follows OtherResource],
     /// An autoscaler that cannot work.
-    InvalidAutoscaler Error "invalid-autoscaler",
+    InvalidAutoscaler Error "invalid-autoscaler" [follows OtherResource],
     /// A disruption budget that blocks every eviction.
-    BlockedEviction Error "blocked-eviction",
+    BlockedEviction Error "blocked-eviction" [follows OtherResource],
     /// A single-node volume that pods on several nodes mount.
-    SharedVolume Error "shared-volume",
+    SharedVolume Error "shared-volume" [follows OtherResource],
     /// A mount without a volume.
     DanglingMount Error "dangling-mount",
     /// A pod that its namespace rejects.
-    PodSecurity Error "pod-security",
+    PodSecurity Error "pod-security" [follows OtherResource],
     /// An image with a mutable tag.
     FloatingImage Error "floating-image",
     /// A quantity that the server stores differently.
@@ -284,7 +312,7 @@ codes! {
     /// An alarm with an inverted comparison.
     InvertedAlarm Warning "inverted-alarm",
     /// A metric that nothing in the platform emits.
-    OrphanMetric Warning "orphan-metric",
+    OrphanMetric Warning "orphan-metric" [follows OtherResource],
     /// A destination whose encryption key the sender cannot use.
     KeyOutOfReach Error "key-out-of-reach",
     /// A namespace that exceeds its quota at minimum scale.
@@ -298,7 +326,7 @@ codes! {
     /// A schedule that is enabled in a standby environment.
     ScheduleInStandby Warning "schedule-in-standby",
     /// A stream whose failures block it or are lost.
-    UnsafeStream Error "unsafe-stream",
+    UnsafeStream Error "unsafe-stream" [follows OtherResource],
     /// A policy that allows access to everyone.
     OpenPolicy Error "open-policy",
     /// A policy that exceeds a size limit of AWS.

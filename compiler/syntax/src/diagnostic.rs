@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use terrace_artifact::Text;
 
-use crate::code::{Code, Severity};
+use crate::code::{Cause, Code, Severity};
 use crate::source::Span;
 
 /// One problem in the files of a user.
@@ -197,8 +197,8 @@ impl Diagnostics {
     }
 
     /// Adds diagnostics that were found after an earlier error, except those that the error may have caused: diagnostics
-    /// with a code in `following`, and diagnostics whose place touches the place of an error.
-    pub fn append_unless_follow_on(&mut self, other: Diagnostics, following: &[Code]) {
+    /// with one of these causes, and diagnostics whose place touches the place of an error.
+    pub fn append_unless_follow_on(&mut self, other: Diagnostics, causes: &[Cause]) {
         let errors = self.list.iter().filter(|known| known.is_error());
         let wrong: Vec<Span> = errors
             .filter_map(|known| Some(known.primary.as_ref()?.span))
@@ -208,7 +208,8 @@ impl Diagnostics {
             wrong.iter().any(meets)
         };
         let follows = |new: &Diagnostic| {
-            following.contains(&new.code) || new.primary.as_ref().is_some_and(|label| touches(label.span))
+            new.code.cause().is_some_and(|cause| causes.contains(&cause))
+                || new.primary.as_ref().is_some_and(|label| touches(label.span))
         };
         self.list
             .extend(other.list.into_iter().filter(|new| !follows(new)));
@@ -235,13 +236,8 @@ impl Diagnostics {
     /// Returns whether an error leaves the result incomplete or different from what the user meant. After other errors
     /// the result is complete and can be checked further.
     pub fn blocks_next_phase(&self) -> bool {
-        let whole = |code: Code| {
-            matches!(
-                code,
-                Code::DanglingReference | Code::LiteralSecret | Code::NameTooLong | Code::UnusedInput
-            )
-        };
-        self.list.iter().any(|d| d.is_error() && !whole(d.code))
+        let blocks = |d: &Diagnostic| d.is_error() && !d.code.leaves_result_complete();
+        self.list.iter().any(blocks)
     }
 
     /// Merges the diagnostics of a code that have the same message into one, with the other places as related places.

@@ -96,7 +96,7 @@ async fn manages_an_adopted_stack_and_retains_it_when_it_is_dropped() {
 
     estate.drop_component("jobs");
     expect![[r#"
-        Release acme-dev-platform-jobs (None): no longer in the stack; it was adopted, so it is not deleted
+        Retain acme-dev-platform-jobs (None): no longer in the stack; it was adopted, so it is not deleted
           note: to delete it instead, pass --approve 'platform/jobs/queue'
     "#]]
     .assert_eq(&estate.shown().await);

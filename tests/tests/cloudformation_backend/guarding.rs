@@ -95,7 +95,7 @@ async fn names_retained_resources() {
     estate.drop_component("lake");
     expect![[r#"
         Delete acme-dev-platform-lake (None): no longer in the stack
-          Release platform/lake/raw (None): its stack is deleted
+          Retain platform/lake/raw (None): its stack is deleted
           Delete platform/lake/queue (None): its stack is deleted
           retains the data of platform/lake/raw
           note: `platform/lake/raw`: it stays in the account (DeletionPolicy: Retain)

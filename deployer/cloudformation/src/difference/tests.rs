@@ -280,7 +280,7 @@ fn protects_data_by_the_marks_of_the_live_template() {
         QUEUE,
         expect![[r#"
             Update: a resource in it changes (None)
-              Release finance/lake/table: no longer in the template (None)
+              Retain finance/lake/table: no longer in the template (None)
               retains the data of finance/lake/table
               note: `finance/lake/table`: it stays in the account (DeletionPolicy: Retain)
         "#]],

@@ -49,7 +49,10 @@ impl NotTaken {
                 let by = lost.found.as_ref().map_or(String::new(), |claim| {
                     format!(": {} wrote it at {}", claim.who, claim.written)
                 });
-                let message = format!("another process changed the claim in target `{}`{by}", lost.target);
+                let message = format!(
+                    "another process changed the claim in target `{}`{by}",
+                    lost.target
+                );
                 Failure::new(FailureKind::Stale, message).into()
             }
         }
