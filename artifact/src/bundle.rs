@@ -186,7 +186,7 @@ pub enum Body {
     /// A Kubernetes object.
     Object(Object),
     /// A CloudFormation stack.
-    Stack(Stack),
+    Stack(CloudFormationStack),
 }
 
 /// A Kubernetes object.
@@ -218,7 +218,7 @@ pub struct Object {
 
 /// A CloudFormation stack.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct Stack {
+pub struct CloudFormationStack {
     /// The name of the CloudFormation stack.
     pub name: Text,
     /// The component's name, the second part of its resources' addresses.
@@ -398,7 +398,7 @@ impl Artifact {
     }
 
     /// Returns the CloudFormation stack, if the artifact is one.
-    pub fn stack(&self) -> Option<&Stack> {
+    pub fn stack(&self) -> Option<&CloudFormationStack> {
         if let Body::Stack(stack) = &self.body {
             Some(stack)
         } else {

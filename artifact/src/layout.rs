@@ -130,7 +130,7 @@ pub fn sheets<'b>(targets: &BTreeMap<Text, Target>, artifacts: &'b [Artifact]) -
     sheets
 }
 
-impl crate::Stack {
+impl crate::CloudFormationStack {
     /// Returns the name of the files without the extension: the component's name, followed by the number of the partition.
     fn file_stem(&self) -> Cow<'_, str> {
         match self.part {

@@ -19,8 +19,8 @@ mod yaml;
 
 pub use address::{Address, AddressError};
 pub use bundle::{
-    Artifact, ArtifactId, Asset, Binding, Body, Bundle, Class, Environment, Location, Member, Object, Origin,
-    Part, Segment, Source, Stack, Target, show_parts, show_path,
+    Artifact, ArtifactId, Asset, Binding, Body, Bundle, Class, CloudFormationStack, Environment, Location,
+    Member, Object, Origin, Part, Segment, Source, Target, show_parts, show_path,
 };
 pub use decimal::{Decimal, DecimalError};
 pub use digest::Digest;

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use terrace_artifact::{
-    Artifact, ArtifactId, Binding, Body, Bundle, Class, Environment, Location, Map, Member, Object, Origin,
-    Part, Segment, Source, Stack, Target, Text, Value,
+    Artifact, ArtifactId, Binding, Body, Bundle, Class, CloudFormationStack, Environment, Location, Map,
+    Member, Object, Origin, Part, Segment, Source, Target, Text, Value,
 };
 
 use terrace_deployer_model::access::{Access, AwsAccess, Connect, StackDirectory};
@@ -89,7 +89,7 @@ pub fn stack(tenant: &str, component: &str, resources: &str, holding: &[&str]) -
         id: ArtifactId::stack("directory", &name),
         target: "directory".into(),
         needs: BTreeSet::new(),
-        body: Body::Stack(Stack {
+        body: Body::Stack(CloudFormationStack {
             name: name.into(),
             component: component.into(),
             tenant: tenant.into(),

@@ -7,7 +7,9 @@ mod draw;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use terrace_artifact::{Address, Artifact, ArtifactId, Body, Bundle, Part, Stack as Template, Text, Value};
+use terrace_artifact::{
+    Address, Artifact, ArtifactId, Body, Bundle, CloudFormationStack as Template, Part, Text, Value,
+};
 
 use crate::arguments::{Environment, Picture};
 use crate::console::Console;

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
 use terrace_artifact::{
-    Address, Artifact, ArtifactId, Asset, Binding, Body, Bundle, Digest, Environment, Map, Member, Object,
-    Origin, Part, Segment, Source, Stack, Target, Text, Value,
+    Address, Artifact, ArtifactId, Asset, Binding, Body, Bundle, CloudFormationStack, Digest, Environment,
+    Map, Member, Object, Origin, Part, Segment, Source, Target, Text, Value,
 };
 use terrace_graph::connect::{Edge, Graph};
 use terrace_graph::lower::attributes::Attribute;
@@ -341,7 +341,7 @@ impl<'a> Emission<'a> {
         let instance = &self.graph.instances[index];
         let id = context.ids[members[0].0].clone();
         let needed = self.needed(members[0].0, context);
-        let mut stack = Stack {
+        let mut stack = CloudFormationStack {
             name: instance.stack_name(part),
             component: instance.component.clone(),
             tenant: instance.tenant.clone(),

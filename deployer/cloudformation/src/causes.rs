@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_cloudformation::types::{EventFilter, EventType};
-use terrace_artifact::{Address, Stack, Text};
+use terrace_artifact::{Address, CloudFormationStack, Text};
 use terrace_deployer_model::failure::{Failure, FailureKind};
 
 use super::account::Account;
@@ -26,7 +26,7 @@ impl Account {
         &self,
         stack_id: &str,
         outcome: &str,
-        stack: Option<&Stack>,
+        stack: Option<&CloudFormationStack>,
         addresses: &BTreeMap<Text, Address>,
     ) -> Failure {
         let name = name_of(stack_id);
@@ -66,7 +66,7 @@ impl Account {
     /// Returns the failure of a change set that CloudFormation did not create.
     pub(super) async fn refused_change_set(
         &self,
-        stack: Option<&Stack>,
+        stack: Option<&CloudFormationStack>,
         set: &ChangeSet,
         reason: String,
     ) -> Failure {
@@ -139,7 +139,7 @@ fn describe(causes: &[Cause]) -> String {
 fn blame(
     failure: Failure,
     causes: &[Cause],
-    stack: Option<&Stack>,
+    stack: Option<&CloudFormationStack>,
     addresses: &BTreeMap<Text, Address>,
 ) -> Failure {
     let Some(first) = causes.first() else {

@@ -9,7 +9,7 @@ use aws_sdk_cloudformation::types::{
     Change as SetChange, ChangeAction, ChangeSetStatus, ChangeSetType, ExecutionStatus, OnStackFailure,
     Parameter, Replacement, ResourceChange, Tag,
 };
-use terrace_artifact::{Address, Stack, Text, Value};
+use terrace_artifact::{Address, CloudFormationStack, Text, Value};
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::plan::{Action, Change};
 
@@ -47,7 +47,7 @@ pub(super) struct Desired<'a> {
 #[derive(Clone, Copy)]
 pub(super) enum Template<'a> {
     /// The template of a declared stack.
-    Declared(&'a Stack),
+    Declared(&'a CloudFormationStack),
     /// The current template of the stack, with the current values of its parameters.
     Kept(&'a Value),
 }
@@ -65,7 +65,7 @@ impl<'a> Desired<'a> {
         }
     }
 
-    fn declared(&self) -> Option<&'a Stack> {
+    fn declared(&self) -> Option<&'a CloudFormationStack> {
         match self.template {
             Template::Declared(stack) => Some(stack),
             Template::Kept(_) => None,
@@ -348,7 +348,7 @@ pub(super) fn refuse_unplanned_changes(
     changes: &[ResourceChange],
     planned: &Change,
     live: &Observed,
-    stack: &Stack,
+    stack: &CloudFormationStack,
     approved: &BTreeSet<Address>,
 ) -> Result<(), Failure> {
     for change in changes {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use terrace_artifact::{Address, Stack, Text, Value};
+use terrace_artifact::{Address, CloudFormationStack, Text, Value};
 use terrace_deployer_model::failure::Failure;
 use terrace_deployer_model::plan::{Action, Change, Content};
 
@@ -17,8 +17,8 @@ use super::template;
 pub(super) fn strangers(
     record: &Record,
     live: &Value,
-    wanted: Option<&Stack>,
-    before: Option<&Stack>,
+    wanted: Option<&CloudFormationStack>,
+    before: Option<&CloudFormationStack>,
 ) -> BTreeSet<Text> {
     let ours = before.or(wanted);
     let is_known = |id: &Text| {
@@ -143,7 +143,7 @@ fn why(id: &Text, observed: &Observed) -> Option<&'static str> {
     )
 }
 
-/// Returns the address of a resource that no component declares: `platform/orders/Stack["Table"]`. It is unique, because the
+/// Returns the address of a resource that no component declares: `platform/orders/CloudFormationStack["Table"]`. It is unique, because the
 /// resource keys of modules contain no capital letters.
 fn address(observed: &Observed, id: &Text) -> Address {
     let (tenant, component) = match observed.component.split_once('/') {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use terrace_artifact::{Artifact, ArtifactId, Stack, Text};
+use terrace_artifact::{Artifact, ArtifactId, CloudFormationStack, Text};
 use terrace_deployer_model::backend::{Observation, Ticket, Write};
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::journal::Journal;
@@ -29,7 +29,7 @@ impl Account {
     pub(super) async fn deploy(
         &self,
         write: &Write<'_>,
-        stack: &Stack,
+        stack: &CloudFormationStack,
         label: &str,
     ) -> Result<Ticket, Failure> {
         let parameters = known(write.values, stack)?;
@@ -104,7 +104,7 @@ impl Account {
     async fn to_write(
         &self,
         write: &Write<'_>,
-        stack: &Stack,
+        stack: &CloudFormationStack,
         live: &Observed,
         label: &str,
     ) -> Result<Option<Record>, Failure> {
@@ -152,7 +152,7 @@ impl Account {
     async fn carry_out(
         &self,
         write: &Write<'_>,
-        stack: &Stack,
+        stack: &CloudFormationStack,
         desired: &Desired<'_>,
         set: &ChangeSet,
         live: &Observed,
@@ -332,7 +332,7 @@ impl Account {
     async fn settle(
         &self,
         id: &ArtifactId,
-        stack: &Stack,
+        stack: &CloudFormationStack,
         mut record: Record,
         started_operation: &StartedOperation,
         label: &str,
@@ -402,7 +402,7 @@ impl Account {
 }
 
 /// Returns the values of all parameters, which must be known when a stack is written.
-pub(super) fn known(values: &Values, stack: &Stack) -> Result<BTreeMap<Text, Text>, Failure> {
+pub(super) fn known(values: &Values, stack: &CloudFormationStack) -> Result<BTreeMap<Text, Text>, Failure> {
     let mut parameters = BTreeMap::new();
     for (name, value) in values.parameters(stack) {
         match value {
@@ -420,7 +420,7 @@ pub(super) fn known(values: &Values, stack: &Stack) -> Result<BTreeMap<Text, Tex
     Ok(parameters)
 }
 
-fn refuse_unapproved(write: &Write<'_>, stack: &Stack) -> Result<(), Failure> {
+fn refuse_unapproved(write: &Write<'_>, stack: &CloudFormationStack) -> Result<(), Failure> {
     let mut needed = write.change.approvals();
     let missing = needed.find(|address| !write.approved.contains(*address));
     match missing {

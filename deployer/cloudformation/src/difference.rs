@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use terrace_artifact::{Map, Segment, Stack, Text, Value};
+use terrace_artifact::{CloudFormationStack, Map, Segment, Text, Value};
 use terrace_catalog::Replacement;
 use terrace_deployer_model::diff::{ListShape, Shapes, diff};
 use terrace_deployer_model::failure::{Failure, FailureKind};
@@ -22,7 +22,7 @@ use super::template::{self, flat, shown};
 /// Fails if CloudFormation would reject the change: if a resource with an explicit name would be replaced, or if a logical id
 /// changes its type.
 pub(super) fn difference(
-    stack: &Stack,
+    stack: &CloudFormationStack,
     parameters: &BTreeMap<Text, Late<Text>>,
     tags: &BTreeMap<Text, Text>,
     observed: &Observed,
@@ -62,7 +62,11 @@ pub(super) fn difference(
 }
 
 /// Returns the change that creates `stack`.
-pub(super) fn creation(stack: &Stack, parameters: &BTreeMap<Text, Late<Text>>, reason: &str) -> Change {
+pub(super) fn creation(
+    stack: &CloudFormationStack,
+    parameters: &BTreeMap<Text, Late<Text>>,
+    reason: &str,
+) -> Change {
     let mut change = Change::of(Action::Create, reason);
     for (logical_id, resource) in template::resources(&stack.template) {
         change.members.push(MemberChange {
@@ -98,7 +102,7 @@ pub(super) fn allow_all() -> Value {
 }
 
 struct Comparison<'a> {
-    stack: &'a Stack,
+    stack: &'a CloudFormationStack,
     old: &'a Value,
     observed: &'a Observed,
     /// Notes about losses that are unknown until apply.
@@ -405,7 +409,7 @@ pub(super) fn not_replaced(member: &mut MemberChange) {
     }
 }
 
-fn removed(stack: &Stack, id: &Text, old: &Value, observed: &Observed) -> MemberChange {
+fn removed(stack: &CloudFormationStack, id: &Text, old: &Value, observed: &Observed) -> MemberChange {
     let reason = "no longer in the template";
     let stays = template::keeps(old, "DeletionPolicy").is_some_and(|policy| policy != "Snapshot");
     let action = if stays { Action::Retain } else { Action::Delete };
@@ -424,7 +428,13 @@ fn replaced(change: &mut MemberChange) {
     change.risk = Risk::Replace;
 }
 
-fn member(stack: &Stack, id: &Text, resource: &Value, action: Action, reason: &str) -> MemberChange {
+fn member(
+    stack: &CloudFormationStack,
+    id: &Text,
+    resource: &Value,
+    action: Action,
+    reason: &str,
+) -> MemberChange {
     let known = stack.members.get(id);
     MemberChange {
         logical_id: id.clone(),

@@ -1,7 +1,7 @@
 //! Termination protection and stack policies. Terrace sets them after the creation of a stack and relaxes them for approved
 //! changes. A recovery record describes a guard while it is relaxed.
 
-use terrace_artifact::{ArtifactId, Map, Stack, Text, Value, to_json_compact};
+use terrace_artifact::{ArtifactId, CloudFormationStack, Map, Text, Value, to_json_compact};
 use terrace_deployer_model::failure::Failure;
 use terrace_deployer_model::journal::Note;
 use terrace_deployer_model::live::Live;
@@ -21,7 +21,7 @@ pub(super) struct Guards {
 
 impl Guards {
     /// Returns the guards of a stack that is being created.
-    pub(super) fn of(stack: &Stack) -> Guards {
+    pub(super) fn of(stack: &CloudFormationStack) -> Guards {
         Guards {
             protected: stack.termination_protection,
             policy: stack.policy.clone(),

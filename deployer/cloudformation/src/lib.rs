@@ -50,7 +50,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use terrace_artifact::{Artifact, ArtifactId, Asset, Body, Digest, Segment, Stack, Text, Value};
+use terrace_artifact::{
+    Artifact, ArtifactId, Asset, Body, CloudFormationStack, Digest, Segment, Text, Value,
+};
 use terrace_deployer_model::access::Access;
 use terrace_deployer_model::backend::{
     Backend, Connected, Intent, Observation, PlanDraft, PlannedDeletions, PreviewOptions, RemovedPart,
@@ -279,7 +281,7 @@ impl Backend for CloudFormation {
     }
 }
 
-fn stack_of(artifact: &Artifact) -> Result<&Stack, Failure> {
+fn stack_of(artifact: &Artifact) -> Result<&CloudFormationStack, Failure> {
     artifact.stack().ok_or_else(|| {
         Failure::new(
             FailureKind::Broken,

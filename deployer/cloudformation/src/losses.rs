@@ -1,7 +1,7 @@
 //! The losses of a change of a CloudFormation stack: resources that are deleted or retained, and data that is lost in resources
 //! that remain.
 
-use terrace_artifact::{Address, Member, Stack, Text, Value};
+use terrace_artifact::{Address, CloudFormationStack, Member, Text, Value};
 use terrace_deployer_model::loss::fate_of_resource;
 use terrace_deployer_model::plan::{Action, Change, MemberChange, Risk};
 
@@ -10,7 +10,7 @@ use super::record::Observed;
 use super::template::{self, shown};
 
 /// Returns whether a resource holds data, in the live stack or in the desired stack.
-pub(super) fn holds(id: &Text, observed: &Observed, stack: &Stack) -> bool {
+pub(super) fn holds(id: &Text, observed: &Observed, stack: &CloudFormationStack) -> bool {
     let desired = stack.members.get(id).is_some_and(|member| member.holds_data);
     desired || observed.holds_data(id)
 }

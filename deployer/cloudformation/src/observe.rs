@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use aws_sdk_cloudformation::types::TemplateStage;
 use futures::{StreamExt, TryStreamExt};
-use terrace_artifact::{Address, Artifact, ArtifactId, Stack, Text, Value};
+use terrace_artifact::{Address, Artifact, ArtifactId, CloudFormationStack, Text, Value};
 use terrace_deployer_model::backend::Wanted;
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::live::Live;
@@ -164,7 +164,7 @@ impl Account {
     pub(super) async fn template_of(
         &self,
         record: &Record,
-        stack: Option<&Stack>,
+        stack: Option<&CloudFormationStack>,
         label: &str,
     ) -> Result<Value, Failure> {
         if let Some(stack) = stack {
@@ -302,14 +302,14 @@ impl Looking<'_> {
 #[derive(Clone, Copy)]
 pub(super) struct Known<'a> {
     /// The desired stack.
-    pub(super) wanted: Option<&'a Stack>,
+    pub(super) wanted: Option<&'a CloudFormationStack>,
     /// The stack that the last releases deployed.
-    pub(super) before: Option<&'a Stack>,
+    pub(super) before: Option<&'a CloudFormationStack>,
 }
 
 impl<'a> Known<'a> {
     /// Returns both declarations. The deployed one is first, because it is closer to the live stack.
-    fn stacks(self) -> impl Iterator<Item = &'a Stack> {
+    fn stacks(self) -> impl Iterator<Item = &'a CloudFormationStack> {
         [self.before, self.wanted].into_iter().flatten()
     }
 

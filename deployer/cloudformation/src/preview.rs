@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_cloudformation::types::{ChangeAction, Replacement, ResourceChange};
-use terrace_artifact::{Segment, Stack, Text, Value};
+use terrace_artifact::{CloudFormationStack, Segment, Text, Value};
 use terrace_deployer_model::backend::PreviewOptions;
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::live::Live;
@@ -23,7 +23,7 @@ impl Account {
     /// Returns the change that deploying `stack` makes.
     pub(super) async fn change(
         &self,
-        stack: &Stack,
+        stack: &CloudFormationStack,
         live: Option<&Live>,
         values: &Values,
         options: &PreviewOptions,
@@ -85,7 +85,7 @@ impl Account {
     async fn ask(
         &self,
         change: &mut Change,
-        stack: &Stack,
+        stack: &CloudFormationStack,
         parameters: &BTreeMap<Text, Late<Text>>,
         tags: &BTreeMap<Text, Text>,
         observed: &Observed,
@@ -216,7 +216,12 @@ fn outlives(output: &Text, change: &Change, observed: &Observed) -> bool {
     })
 }
 
-fn ruined(stack: &Stack, parameters: &BTreeMap<Text, Late<Text>>, live: &Live, record: &Record) -> Change {
+fn ruined(
+    stack: &CloudFormationStack,
+    parameters: &BTreeMap<Text, Late<Text>>,
+    live: &Live,
+    record: &Record,
+) -> Change {
     let reason = match &*record.status {
         "DELETE_FAILED" => {
             "its deletion failed (DELETE_FAILED): apply completes the deletion first".to_owned()
@@ -234,7 +239,7 @@ fn ruined(stack: &Stack, parameters: &BTreeMap<Text, Late<Text>>, live: &Live, r
 }
 
 /// Corrects a predicted change with the changes that CloudFormation reports: the changed resources, and their replacements.
-fn merge(change: &mut Change, reported: &[ResourceChange], stack: &Stack, observed: &Observed) {
+fn merge(change: &mut Change, reported: &[ResourceChange], stack: &CloudFormationStack, observed: &Observed) {
     for resource in reported {
         let Some(id) = resource.logical_resource_id() else {
             continue;
@@ -274,7 +279,11 @@ fn merge(change: &mut Change, reported: &[ResourceChange], stack: &Stack, observ
 }
 
 /// Returns the change of a resource that CloudFormation reports although its declaration has not changed.
-fn reported_member(resource: &ResourceChange, stack: &Stack, observed: &Observed) -> MemberChange {
+fn reported_member(
+    resource: &ResourceChange,
+    stack: &CloudFormationStack,
+    observed: &Observed,
+) -> MemberChange {
     let id: Text = resource.logical_resource_id().unwrap_or_default().into();
     let of = stack.members.get(&id);
     let replaced = resource.replacement() == Some(&Replacement::True);

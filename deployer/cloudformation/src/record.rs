@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_cloudformation::types;
-use terrace_artifact::{Address, ArtifactId, Digest, Map, Stack, Text, Value};
+use terrace_artifact::{Address, ArtifactId, CloudFormationStack, Digest, Map, Text, Value};
 use terrace_deployer_model::live::Basis;
 use terrace_deployer_model::values::Late;
 
@@ -256,7 +256,7 @@ pub(super) fn stack_name(id: &ArtifactId) -> &str {
 }
 
 /// Returns the desired tags of a stack: the tags of the bundle, the tag of the owner, and the tag of an adopted stack.
-pub(super) fn tags(stack: &Stack, label: &str, adopted: bool) -> BTreeMap<Text, Text> {
+pub(super) fn tags(stack: &CloudFormationStack, label: &str, adopted: bool) -> BTreeMap<Text, Text> {
     let mut tags = stack.tags.clone();
     tags.insert(STACK_TAG.into(), label.into());
     if adopted {

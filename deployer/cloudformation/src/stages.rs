@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use terrace_artifact::{Map, Part, Stack, Text, Value};
+use terrace_artifact::{CloudFormationStack, Map, Part, Text, Value};
 use terrace_deployer_model::backend::RemovedPart;
 use terrace_deployer_model::live::Live;
 use terrace_deployer_model::plan::{Action, Change};
@@ -59,7 +59,11 @@ pub(super) fn leaving(live: &Live, change: &Change) -> Vec<RemovedPart> {
 
 /// Returns the desired stack with the live resources `parts`, the resources that these refer to, and the outputs that contain
 /// them. Returns `None` if the live template has sections that cannot be merged in part.
-pub(super) fn keeping(stack: &Stack, live: &Live, parts: &BTreeSet<Text>) -> Option<Stack> {
+pub(super) fn keeping(
+    stack: &CloudFormationStack,
+    live: &Live,
+    parts: &BTreeSet<Text>,
+) -> Option<CloudFormationStack> {
     let observed = Observed::from_value(&live.value);
     let old = &observed.template;
     if ["Conditions", "Mappings", "Transform"]
@@ -104,9 +108,15 @@ pub(super) fn keeping(stack: &Stack, live: &Live, parts: &BTreeSet<Text>) -> Opt
 }
 
 /// Returns the remaining change after `kept` has been deployed.
-pub(super) fn rest(stack: &Stack, kept: &Stack, live: &Live, values: &Values, label: &str) -> Option<Change> {
+pub(super) fn rest(
+    stack: &CloudFormationStack,
+    kept: &CloudFormationStack,
+    live: &Live,
+    values: &Values,
+    label: &str,
+) -> Option<Change> {
     // By then, the parameters of both sides have the same values, even if these are not known yet.
-    let same = |stack: &Stack| -> BTreeMap<Text, Text> {
+    let same = |stack: &CloudFormationStack| -> BTreeMap<Text, Text> {
         let late = values.parameters(stack).into_iter();
         late.map(|(name, value)| {
             let (Late::Known(text) | Late::Later(text)) = value;

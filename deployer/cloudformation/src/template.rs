@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_cloudformation::types::Capability;
-use terrace_artifact::{Address, ArtifactId, Map, Stack, Text, Value, to_json_compact};
+use terrace_artifact::{Address, ArtifactId, CloudFormationStack, Map, Text, Value, to_json_compact};
 use terrace_catalog::data_of_type;
 use terrace_deployer_model::loss::holds_data;
 pub(super) use terrace_deployer_model::loss::keeps;
@@ -48,7 +48,11 @@ pub(super) fn data_mark(resource: &Value) -> Option<bool> {
 /// Returns the logical ids of the resources that hold data: by type, by mark, and by what the last release declared.
 ///
 /// `is_ours`: only Terrace can have written this template, so its marks declare the same as a release.
-pub(super) fn holding(template: &Value, released: Option<&Stack>, is_ours: bool) -> BTreeSet<Text> {
+pub(super) fn holding(
+    template: &Value,
+    released: Option<&CloudFormationStack>,
+    is_ours: bool,
+) -> BTreeSet<Text> {
     let holds = |(id, resource): &(&Text, &Value)| {
         let mark = data_mark(resource);
         let released = released.and_then(|stack| stack.members.get(*id));

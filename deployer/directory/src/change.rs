@@ -1,6 +1,8 @@
 //! Previews of the changes that an apply makes to the files of a directory.
 
-use terrace_artifact::{Artifact, Body, Map, Member, Object, Segment, Stack, Text, Value, show_path};
+use terrace_artifact::{
+    Artifact, Body, CloudFormationStack, Map, Member, Object, Segment, Text, Value, show_path,
+};
 use terrace_deployer_model::diff::{Plain, diff};
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::live::Live;
@@ -93,7 +95,7 @@ pub(super) fn removal(found: Option<&Found>, live: &Live) -> Change {
 }
 
 /// Records that a resource is no longer in the template. Its deletion policy determines whether it is deleted or retained.
-fn record_removal(change: &mut Change, stack: &Stack, id: &Text, member: &Member) {
+fn record_removal(change: &mut Change, stack: &CloudFormationStack, id: &Text, member: &Member) {
     let resource = stack.template.at(&["Resources", id]);
     let kept = resource.and_then(|resource| keeps(resource, "DeletionPolicy"));
     let action = match kept {
@@ -170,8 +172,9 @@ fn objects(before: &Object, after: &Object, change: &mut Change) {
     change.loses_in_object(after, before.holds_data, &before.manifest, &after.manifest);
 }
 
-fn stacks(before: &Stack, after: &Stack, change: &mut Change) {
-    let resources = |stack: &Stack| stack.template.get("Resources").and_then(Value::as_map).cloned();
+fn stacks(before: &CloudFormationStack, after: &CloudFormationStack, change: &mut Change) {
+    let resources =
+        |stack: &CloudFormationStack| stack.template.get("Resources").and_then(Value::as_map).cloned();
     let (old, new) = (
         resources(before).unwrap_or_default(),
         resources(after).unwrap_or_default(),
@@ -220,7 +223,7 @@ fn stacks(before: &Stack, after: &Stack, change: &mut Change) {
 }
 
 /// Returns a stack without its resources, as a value to compare.
-fn rest(stack: &Stack) -> Value {
+fn rest(stack: &CloudFormationStack) -> Value {
     let mut map = stack.template.as_map().cloned().unwrap_or_default();
     map.remove("Resources");
     let parameters = stack.parameters.iter();
@@ -243,7 +246,7 @@ fn rest(stack: &Stack) -> Value {
     Value::Map(map)
 }
 
-fn created(stack: &Stack) -> Vec<MemberChange> {
+fn created(stack: &CloudFormationStack) -> Vec<MemberChange> {
     let resources = stack.template.get("Resources").and_then(Value::as_map);
     let ids = resources.into_iter().flatten().map(|(id, _)| id);
     ids.filter_map(|id| Some(member_change(id, stack.members.get(id)?, Action::Create)))

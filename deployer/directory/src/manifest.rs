@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use terrace_artifact::{
-    Artifact, ArtifactId, Body, Bundle, Digest, Map, Object, Origin, Stack, Text, Value, files,
+    Artifact, ArtifactId, Body, Bundle, CloudFormationStack, Digest, Map, Object, Origin, Text, Value, files,
 };
 use terrace_deployer_model::backend::Wanted;
 use terrace_deployer_model::failure::{Failure, FailureKind};
@@ -358,7 +358,7 @@ fn read_back(artifact: &Artifact, values: &[Value]) -> Option<Artifact> {
                 ..object.clone()
             })
         }
-        Body::Stack(stack) => Body::Stack(Stack {
+        Body::Stack(stack) => Body::Stack(CloudFormationStack {
             template: values.first()?.clone(),
             ..stack.clone()
         }),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use terrace_artifact::{ArtifactId, Object, Part, Segment, Source, Stack, Text, Value};
+use terrace_artifact::{ArtifactId, CloudFormationStack, Object, Part, Segment, Source, Text, Value};
 
 /// The attributes of artifacts that are known so far.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -83,7 +83,7 @@ impl Values {
     }
 
     /// Returns the values of a CloudFormation stack's parameters, which are strings.
-    pub fn parameters(&self, stack: &Stack) -> BTreeMap<Text, Late<Text>> {
+    pub fn parameters(&self, stack: &CloudFormationStack) -> BTreeMap<Text, Late<Text>> {
         stack
             .parameters
             .iter()

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value as Json, json};
 use terrace_artifact::{
-    Address, Artifact, ArtifactId, Body, Bundle, Class, Environment, Location, Member, Origin, Part, Segment,
-    Source, Stack, Target, Text, Value, show_path,
+    Address, Artifact, ArtifactId, Body, Bundle, Class, CloudFormationStack, Environment, Location, Member,
+    Origin, Part, Segment, Source, Target, Text, Value, show_path,
 };
 use terrace_catalog::{DataClass, data_of_type};
 use terrace_deployer::{
@@ -70,7 +70,12 @@ impl Estate {
     }
 
     /// Declares the stack of a component with these resources and outputs, in the form of a template.
-    pub(crate) fn want(&mut self, component: &str, resources: Json, outputs: Json) -> &mut Stack {
+    pub(crate) fn want(
+        &mut self,
+        component: &str,
+        resources: Json,
+        outputs: Json,
+    ) -> &mut CloudFormationStack {
         let stack = self.stack(component, resources, outputs);
         let artifact = Artifact {
             id: id(component),
@@ -85,7 +90,7 @@ impl Estate {
     }
 
     /// Returns the desired stack of a component for changes.
-    pub(crate) fn wanted(&mut self, component: &str) -> &mut Stack {
+    pub(crate) fn wanted(&mut self, component: &str) -> &mut CloudFormationStack {
         match &mut self.artifact(component).body {
             Body::Stack(stack) => stack,
             Body::Object(_) => panic!("an object"),
@@ -128,7 +133,7 @@ impl Estate {
         found.expect("a declared component")
     }
 
-    fn stack(&self, component: &str, mut resources: Json, outputs: Json) -> Stack {
+    fn stack(&self, component: &str, mut resources: Json, outputs: Json) -> CloudFormationStack {
         let mut members = BTreeMap::new();
         let map = resources.as_object_mut().expect("a map of resources");
         for (line, (logical_id, resource)) in map.iter_mut().enumerate() {
@@ -156,7 +161,7 @@ impl Estate {
         if outputs.as_object().is_some_and(|outputs| !outputs.is_empty()) {
             template["Outputs"] = outputs;
         }
-        Stack {
+        CloudFormationStack {
             name: name(component).into(),
             component: component.into(),
             tenant: "platform".into(),

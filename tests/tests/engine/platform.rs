@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value as Json, json};
 use terrace_artifact::{
-    Artifact, ArtifactId, Binding, Body, Bundle, Class, Environment, Location, Member, Object, Origin, Part,
-    Segment, Source, Stack, Target, Text, Value,
+    Artifact, ArtifactId, Binding, Body, Bundle, Class, CloudFormationStack, Environment, Location, Member,
+    Object, Origin, Part, Segment, Source, Target, Text, Value,
 };
 use terrace_deployer::{
     ADDRESS, Access, ApplyOptions, AwsAccess, Cancel, Error, Event, History, LABEL, Plan, PlanOptions,
@@ -207,7 +207,7 @@ impl Platform {
             id: ArtifactId::stack("aws", &name),
             target: "aws".into(),
             needs,
-            body: Body::Stack(Stack {
+            body: Body::Stack(CloudFormationStack {
                 name: name.into(),
                 component: component.into(),
                 tenant: "platform".into(),

@@ -49,7 +49,7 @@ fn stacks(compiled: &Compiled) -> Vec<(String, String)> {
         .artifacts
         .iter()
         .filter_map(|artifact| artifact.stack());
-    let members = |stack: &terrace_artifact::Stack| {
+    let members = |stack: &terrace_artifact::CloudFormationStack| {
         let name = stack.name.to_string();
         let addresses = stack.members.values().map(|member| member.address.to_string());
         addresses
