@@ -35,7 +35,7 @@ async fn refused(estate: &Estate, expected: Expect) {
         "{error:?}"
     );
     let error = estate.neutral(&error.to_string());
-    assert!(!error.contains("delete it"), "{error}");
+    assert!(!error.contains("help: delete"), "{error}");
     expected.assert_eq(&error);
     assert_eq!(
         estate
@@ -144,7 +144,7 @@ async fn refuses_a_name_that_another_stack_uses() {
         expect![[r#"
         platform/more/queue: `AWS::SQS::Queue` `jobs` cannot be created: `platform/jobs/queue` has this name
           declared at components.yaml:3:1, defined at module:lake/module.yaml:10:1
-          help: rename one of them"#]],
+          help: rename one of the two resources"#]],
     )
     .await;
 }
