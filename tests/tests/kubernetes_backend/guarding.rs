@@ -103,9 +103,9 @@ async fn refuses_to_delete_a_namespace_with_foreign_objects() {
         r#"{"apiVersion": "inhabited.example.com/v1", "kind": "Ledger", "metadata": {"name": "theirs", "namespace": "$N"}}"#,
     );
     let expected_lines = [
-        "    Deployment theirs, created by `kubectl-create`",
-        "    Ledger.inhabited.example.com theirs, created by `kubectl-client-side-apply`",
-        "    Secret precious, created by `kubectl-create`",
+        "  Deployment theirs, created by `kubectl-create`",
+        "  Ledger.inhabited.example.com theirs, created by `kubectl-client-side-apply`",
+        "  Secret precious, created by `kubectl-create`",
         "    --approve 'platform/inhabited/namespace-inhabited[\"Secret/precious\"]'",
         "    --approve 'platform/inhabited/namespace-inhabited[\"Deployment/theirs\"]'",
         "    --approve 'platform/inhabited/customresourcedefinition-ledgers.inhabited.example.com[\"Ledger.inhabited.example.com/inhabited/theirs\"]'",
@@ -200,7 +200,7 @@ async fn many_objects_are_approved_as_a_set() {
     let plan = stack.plan("").await;
     let refusal = stack.refusal_of(&plan).await;
     assert!(
-        refusal.contains("    30 objects of kind ConfigMap (c00, c01, c02 and others), created by `kubectl-client-side-apply`\n"),
+        refusal.contains("  30 objects of kind ConfigMap (c00, c01, c02 and others), created by `kubectl-client-side-apply`: deleted together with "),
         "{refusal}"
     );
     stack.approved = plan.approvals().into_iter().cloned().collect();
