@@ -18,6 +18,7 @@ use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::{Diagnostic, Diagnostics};
 use terrace_syntax::source::{Files, Span};
 
+use crate::provenance::with_module_trace;
 use crate::resolve::waivers::Waivers;
 use crate::resolve::{ComponentInstance, UseKind};
 
@@ -384,21 +385,6 @@ fn check_once(
         ),
     };
     Some(with_module_trace(diagnostic, component, *module))
-}
-
-/// Adds the component that uses the module to a diagnostic.
-pub(crate) fn with_module_trace(
-    diagnostic: Diagnostic,
-    component: &Component,
-    module: Option<&Module>,
-) -> Diagnostic {
-    match (module, &component.recipe) {
-        (Some(module), document::ComponentSource::Module { module: used, .. }) => diagnostic.through(
-            used.span,
-            format!("in module `{}`, used here", module.document.name.value),
-        ),
-        _ => diagnostic,
-    }
 }
 
 /// Expands a template into no resource, one resource, or one for each iteration of its loop.

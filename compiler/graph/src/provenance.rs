@@ -2,7 +2,9 @@
 
 use terrace_artifact::{Address, Segment, Text, Value};
 use terrace_language::body::Trace;
+use terrace_language::document::{Component, ComponentSource};
 use terrace_language::module::Module;
+use terrace_syntax::diagnostic::Diagnostic;
 use terrace_syntax::node::Node;
 use terrace_syntax::source::Span;
 
@@ -134,4 +136,19 @@ fn default<'m>(module: &'m Module, path: &[Text]) -> Option<&'m Node> {
         found = within.or(schema.default.as_ref());
     }
     found
+}
+
+/// Adds the component that uses the module to a diagnostic.
+pub(crate) fn with_module_trace(
+    diagnostic: Diagnostic,
+    component: &Component,
+    module: Option<&Module>,
+) -> Diagnostic {
+    match (module, &component.recipe) {
+        (Some(module), ComponentSource::Module { module: used, .. }) => diagnostic.through(
+            used.span,
+            format!("in module `{}`, used here", module.document.name.value),
+        ),
+        _ => diagnostic,
+    }
 }

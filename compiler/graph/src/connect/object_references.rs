@@ -163,7 +163,7 @@ impl Graph<'_> {
         match &self.uses[resource.instance].kind {
             crate::resolve::UseKind::Component {
                 component, module, ..
-            } => crate::expand::with_module_trace(diagnostic, component, *module),
+            } => crate::provenance::with_module_trace(diagnostic, component, *module),
             crate::resolve::UseKind::Pipeline(_) => diagnostic,
         }
     }

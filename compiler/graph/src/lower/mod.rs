@@ -575,7 +575,7 @@ impl<'g> Lowering<'g> {
                 .as_ref()
                 .is_some_and(|label| label.span.file != file)
             {
-                diagnostic = crate::expand::with_module_trace(diagnostic, component, *module);
+                diagnostic = crate::provenance::with_module_trace(diagnostic, component, *module);
             }
         }
         self.out.diagnostics.push(diagnostic);

@@ -12,7 +12,7 @@ use terrace_syntax::node::{Node, NodeKind};
 use terrace_syntax::source::{Files, Span};
 
 use super::schema::{Bounds, Id, Later, Others, Schema, Schemas, Types};
-use crate::validate::wording::{quoted, refused, unknown_value, with_note_on_expressions};
+use crate::validate::wording::{quoted, refused, unknown_key, unknown_value, with_note_on_expressions};
 
 /// The maximum number of names that a message lists.
 const MOST_LISTED: usize = 16;
@@ -441,12 +441,6 @@ impl Checker<'_> {
         }
         with_note_on_expressions(problem, node)
     }
-}
-
-/// Reports a key that a map cannot have.
-fn unknown_key(key: &str, place: SchemaContext<'_>, span: Span) -> Diagnostic {
-    let message = format!("unknown key `{}` in {place}", shown(key));
-    Diagnostic::new(Code::UnknownKey, message).at(span, "")
 }
 
 /// Returns the label of a value of the wrong type.

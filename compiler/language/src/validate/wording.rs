@@ -4,12 +4,19 @@ use terrace_artifact::Value;
 use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::{Diagnostic, not_in_this_version, one_of, shown};
 use terrace_syntax::node::{Node, NodeKind};
+use terrace_syntax::source::Span;
 
 use super::check::SchemaContext;
 use super::schema::{Later, Schema};
 
 /// The compliance frameworks, in the order of the schemas.
 const FRAMEWORKS: [&str; 5] = ["SOC2", "GDPR", "HIPAA", "PCI_DSS", "SOX"];
+
+/// Reports a key that a map cannot have.
+pub(super) fn unknown_key(key: &str, place: SchemaContext<'_>, span: Span) -> Diagnostic {
+    let message = format!("unknown key `{}` in {place}", shown(key));
+    Diagnostic::new(Code::UnknownKey, message).at(span, "")
+}
 
 /// Reports a key or value that is not allowed in its place.
 pub(super) fn refused(schema: &Schema, node: &Node, place: SchemaContext<'_>) -> Diagnostic {

@@ -10,7 +10,7 @@ fn value(json: &str) -> Value {
     serde_json::from_str(json).unwrap()
 }
 
-fn stack(template: &Value) -> Stack {
+fn stack(template: &Value) -> CloudFormationStack {
     let holding = template::holding(template, None, false);
     let members = template::resources(template).map(|(id, resource)| {
         let member = Member {
@@ -21,7 +21,7 @@ fn stack(template: &Value) -> Stack {
         };
         (id.clone(), member)
     });
-    Stack {
+    CloudFormationStack {
         name: "acme-dev-platform-lake".into(),
         component: "lake".into(),
         tenant: "platform".into(),

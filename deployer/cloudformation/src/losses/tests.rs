@@ -49,7 +49,7 @@ fn template(id: &str, resource_type: &str, properties: &Json, kept: Kept) -> Val
 }
 
 /// Returns a stack with this template. `holds` is whether the component declares that the resource holds data.
-fn stack(template: Value, holds: bool) -> Stack {
+fn stack(template: Value, holds: bool) -> CloudFormationStack {
     let members = template::resources(&template).map(|(id, resource)| {
         let side = *id == "Side";
         let member = Member {
@@ -67,7 +67,7 @@ fn stack(template: Value, holds: bool) -> Stack {
         (id.clone(), member)
     });
     let artifact = testing::stack("finance", "db", r#"{"Side": {"Type": "AWS::IAM::Group"}}"#, &[]);
-    Stack {
+    CloudFormationStack {
         members: members.collect(),
         template: template.clone(),
         ..artifact.stack().unwrap().clone()
@@ -93,7 +93,7 @@ fn observed(template: &Value, released: Option<bool>) -> Observed {
     }
 }
 
-fn change(before: &Observed, after: &Stack) -> Change {
+fn change(before: &Observed, after: &CloudFormationStack) -> Change {
     let mut change = difference(after, &BTreeMap::new(), &BTreeMap::new(), before).unwrap();
     // The engine adds its own guards to the change of a backend.
     let mut artifact = testing::stack("finance", "db", r#"{"Side": {"Type": "AWS::IAM::Group"}}"#, &[]);
