@@ -176,14 +176,14 @@ impl Chance {
                 format!(
                     "{} | {}",
                     self.expression(depth - 1),
-                    filters[self.below(filters.len())].0
+                    filters[self.below(filters.len())].name
                 )
             }
             2 => {
                 let functions = terrace_compiler::expression::FUNCTIONS;
                 format!(
                     "{}({})",
-                    functions[self.below(functions.len())].0,
+                    functions[self.below(functions.len())].name,
                     self.expression(depth - 1)
                 )
             }

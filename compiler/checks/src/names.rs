@@ -1,6 +1,6 @@
 //! Checks names that are the same in two environments, and names that are too long for a host name.
 
-use terrace_language::expression::filters::slug;
+use terrace_language::expression::words::slug;
 use terrace_language::resource::ResourceKind;
 use terrace_language::value::term::Term;
 use terrace_syntax::code::Code;

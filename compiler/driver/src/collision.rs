@@ -115,7 +115,7 @@ impl Pair<'_> {
             0 => named.join(" and "),
             rest => format!("{} and {rest} more", named.join(", ")),
         };
-        let prefix = terrace_language::expression::filters::slug(second);
+        let prefix = terrace_language::expression::words::slug(second);
         let diagnostic = Diagnostic::new(
             Code::EnvironmentCollision,
             format!("environments `{first}` and `{second}` use the same namespaces of one cluster"),

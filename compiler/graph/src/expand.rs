@@ -7,7 +7,7 @@ use terrace_artifact::{Address, Segment, Text, show_path};
 use terrace_language::body::{Body, Common, Expansion, Trace, each_value, turns};
 use terrace_language::document;
 use terrace_language::document::Component;
-use terrace_language::expression::filters::slug;
+use terrace_language::expression::words::slug;
 use terrace_language::expression::{Failure, Scope, Variables};
 use terrace_language::module::layers as values;
 use terrace_language::module::patch::patch;

@@ -2,7 +2,7 @@
 
 use terrace_artifact::{Segment, Text};
 use terrace_language::body::Mark;
-use terrace_language::expression::filters::pascal;
+use terrace_language::expression::words::pascal;
 use terrace_language::resource::{Destination, Resource};
 use terrace_language::value::term::Reference;
 use terrace_pipelines::{Found, Runs, Targets};

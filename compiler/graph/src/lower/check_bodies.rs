@@ -4,7 +4,7 @@ use terrace_artifact::{Decimal, Segment, show_path};
 use terrace_catalog::{Problem, ProblemKind};
 use terrace_language::body::{Leaf, Mark};
 use terrace_language::document::ComponentSource;
-use terrace_language::expression::filters::slug;
+use terrace_language::expression::words::slug;
 use terrace_language::resource::{Resource, ResourceKind};
 use terrace_language::value::term::Term;
 use terrace_syntax::code::Code;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use terrace_artifact::{Segment, Text};
 use terrace_catalog::At;
 use terrace_language::expression::Failure;
-use terrace_language::expression::filters::pascal;
+use terrace_language::expression::words::pascal;
 use terrace_language::resource::{Resource, ResourceKind};
 use terrace_language::value::term::{AssetReference, Reference, SecretReference, Term};
 use terrace_syntax::code::Code;

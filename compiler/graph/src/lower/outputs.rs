@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use terrace_artifact::Text;
-use terrace_language::expression::filters::pascal;
+use terrace_language::expression::words::pascal;
 use terrace_language::resource::Resource;
 use terrace_language::value::term::Term;
 

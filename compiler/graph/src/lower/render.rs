@@ -3,7 +3,7 @@
 use terrace_artifact::Text;
 use terrace_catalog::At;
 use terrace_language::expression::Failure;
-use terrace_language::expression::filters::pascal;
+use terrace_language::expression::words::pascal;
 use terrace_language::value::term::Term;
 use terrace_syntax::code::Code;
 use terrace_syntax::source::Span;

@@ -18,8 +18,8 @@ use terrace_language::document::{
     Clearance, Component, ComponentInputs, ComponentSource, Environment, Pipeline, Status, Tenant, Tenants,
 };
 use terrace_language::expression::Scope;
-use terrace_language::expression::filters::slug;
 use terrace_language::expression::scope;
+use terrace_language::expression::words::slug;
 use terrace_language::load::{StackDocuments, unknown};
 use terrace_language::module::layers::InputSource;
 use terrace_language::module::layers::Layer;

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use terrace_artifact::{Decimal, Text};
 use terrace_language::document::{ComponentInputs, ComponentSource, Environment, Tenant, Tenants};
-use terrace_language::expression::filters::slug;
 use terrace_language::expression::scope::lost_to_scale;
+use terrace_language::expression::words::slug;
 use terrace_language::load::{StackDocuments, unknown};
 use terrace_language::resource::PLATFORM;
 use terrace_language::value::dimension::Dimension;

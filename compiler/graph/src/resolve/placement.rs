@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use terrace_artifact::{Location, Target, Text};
 use terrace_catalog::LONGEST_LABEL;
 use terrace_language::document::{Cluster, Environment, Placement, Platform};
-use terrace_language::expression::filters::slug;
+use terrace_language::expression::words::slug;
 use terrace_language::load::unknown;
 use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::{Diagnostic, Diagnostics};

@@ -9,8 +9,8 @@ use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::{one_of, shown};
 use terrace_syntax::source::Span;
 
-use super::filters;
 use super::{Expression, ExpressionKind, Failure, Operator, Piece};
+use super::{filters, functions};
 use crate::value::term::Term;
 use crate::value::unit::{Duration, Quantity};
 
@@ -83,7 +83,7 @@ impl<'a> Scope<'a> {
             ExpressionKind::Index(of, index) => self.index(of, index, span),
             ExpressionKind::Call(name, arguments) => {
                 let arguments = self.arguments(arguments)?;
-                filters::call(name, &arguments, span, self.local).map(Cow::Owned)
+                functions::call(name, &arguments, span, self.local).map(Cow::Owned)
             }
             ExpressionKind::Filter(of, name, _, arguments) if name == "default" => {
                 match self.evaluate(of) {
@@ -93,7 +93,7 @@ impl<'a> Scope<'a> {
                 }
                 match arguments.as_slice() {
                     [fallback] => self.evaluate(fallback),
-                    _ => Err(filters::wrong_count("default", 1, arguments.len(), span)),
+                    _ => Err(functions::wrong_count("default", 1, arguments.len(), span)),
                 }
             }
             ExpressionKind::Filter(of, name, place, arguments) => {

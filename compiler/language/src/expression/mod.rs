@@ -4,11 +4,13 @@
 //! An expression is parsed once for each module and evaluated once for each use. `docs/decisions/` explains why Terrace has its own language.
 
 mod evaluate;
-pub mod filters;
+mod filters;
+mod functions;
 pub(crate) mod json;
 mod parse;
 mod place;
 pub mod scope;
+pub mod words;
 
 use std::collections::BTreeSet;
 
@@ -21,7 +23,8 @@ use terrace_syntax::source::{Files, Span};
 use crate::value::term::Term;
 
 pub use evaluate::{Scope, Variables};
-pub use filters::{FILTERS, FUNCTIONS};
+pub use filters::{FILTERS, Filter};
+pub use functions::{FUNCTIONS, Function};
 
 /// An expression with its span.
 #[derive(Clone, PartialEq, Debug)]

@@ -3,7 +3,7 @@
 use terrace_artifact::{Decimal, Text};
 
 use crate::document::{Environment, Module, Platform, ResourcePool, Tenant};
-use crate::expression::filters::slug;
+use crate::expression::words::slug;
 use crate::resource::Instance;
 use crate::value::term::{Reference, Term};
 use crate::value::unit::Quantity;

@@ -1,7 +1,7 @@
 //! The values that CloudFormation inserts into a definition during deployment.
 
 use terrace_artifact::Text;
-use terrace_language::expression::filters::pascal;
+use terrace_language::expression::words::pascal;
 use terrace_language::value::term::{Reference, Term};
 
 /// The names in `${…}` and their values. A definition is static text with such names, so that it stays readable.

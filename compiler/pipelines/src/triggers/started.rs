@@ -56,11 +56,11 @@ pub(crate) fn leads_to(term: Option<&Term>, from: &Resource, to: &Resource, targ
             };
             let id = format!(
                 "{}{}",
-                terrace_language::expression::filters::pascal(&to.address.resource),
+                terrace_language::expression::words::pascal(&to.address.resource),
                 to.address
                     .key
                     .as_deref()
-                    .map(terrace_language::expression::filters::pascal)
+                    .map(terrace_language::expression::words::pascal)
                     .unwrap_or_default()
             );
             from.address.tenant == to.address.tenant

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use terrace_artifact::{Address, Text};
 use terrace_language::aws::iam::Policy;
-use terrace_language::expression::filters::slug;
+use terrace_language::expression::words::slug;
 use terrace_language::resource::{Resource, ResourceKind};
 use terrace_language::value::term::{Reference, Term};
 use terrace_syntax::code::Code;

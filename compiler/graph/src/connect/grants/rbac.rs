@@ -1,7 +1,7 @@
 //! Converts grants of workloads on Kubernetes objects to RBAC for the named objects only.
 
 use terrace_artifact::{Address, Text};
-use terrace_language::expression::filters::slug;
+use terrace_language::expression::words::slug;
 use terrace_language::resource::{Resource, ResourceKind};
 use terrace_language::value::term::Term;
 use terrace_syntax::code::Code;

@@ -2,7 +2,7 @@
 
 use terrace_artifact::{Address, Digest, Text};
 use terrace_language::aws::iam::trust;
-use terrace_language::expression::filters::slug;
+use terrace_language::expression::words::slug;
 use terrace_language::resource::{Resource, ResourceKind};
 use terrace_language::value::term::Term;
 use terrace_syntax::code::Code;

@@ -3,7 +3,7 @@
 use terrace_language::aws::encryption;
 use terrace_language::aws::iam::{Condition, Policy, concat};
 use terrace_language::aws::s3_url;
-use terrace_language::expression::filters::pascal;
+use terrace_language::expression::words::pascal;
 use terrace_language::resource::Resource;
 use terrace_language::value::term::Term;
 use terrace_syntax::code::Code;

@@ -1,7 +1,7 @@
 //! Converts connections between security groups to a separate rule on each side.
 
 use terrace_artifact::Address;
-use terrace_language::expression::filters::slug;
+use terrace_language::expression::words::slug;
 use terrace_language::resource::{Resource, ResourceKind};
 use terrace_language::value::term::{Reference, Term};
 use terrace_syntax::code::Code;

@@ -10,7 +10,7 @@ pub mod selector;
 pub(crate) mod site;
 
 use terrace_artifact::{Address, Text};
-use terrace_language::expression::filters::slug;
+use terrace_language::expression::words::slug;
 use terrace_language::resource::{Resource, ResourceKind};
 use terrace_language::value::term::{Reference, Term};
 use terrace_syntax::code::Code;
