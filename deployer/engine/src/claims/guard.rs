@@ -210,7 +210,6 @@ impl<'a> Guard<'a> {
         (records, notes)
     }
 
-    /// Describes a place that would be left behind, as `source` records it under `name`.
     /// Returns the places of the environment whose lines are known.
     fn named(&self) -> Vec<(Text, Location)> {
         let lines = self.bundle.environment.places.iter();
@@ -221,6 +220,7 @@ impl<'a> Guard<'a> {
         named.collect()
     }
 
+    /// Describes a place that would be left behind, as `source` records it under `name`.
     fn left(&self, name: &Text, place: &Place, recorded: &Deployment, source: &str) -> Left {
         Left {
             argument: self.argument(place, recorded),
