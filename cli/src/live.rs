@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::SystemTime;
 use std::{env, process};
 
-use terrace_artifact::Origin;
+use terrace_artifact::{Location, Origin};
 use terrace_compiler::Compiled;
 use terrace_deployer::{
     Access, AwsAccess, Cancel, Canceller, Error, Failure, Outcome, Refusal, StackDirectory,
@@ -100,14 +100,14 @@ pub(crate) fn located(error: Error, folder: &Path) -> Problem {
             Error::Refused(Refusal::Stale(moved))
         }
         Error::Refused(Refusal::OtherOrigin(mut other)) => {
-            if let Some(place) = other.declared() {
-                place.file = shown_path(folder, &place.file).into();
+            if let Some(location) = other.declared() {
+                locate_line(location, folder);
             }
             Error::Refused(Refusal::OtherOrigin(other))
         }
         Error::Refused(Refusal::LostTargets(mut lost)) => {
-            for place in lost.locations() {
-                place.file = shown_path(folder, &place.file).into();
+            for location in lost.locations() {
+                locate_line(location, folder);
             }
             Error::Refused(Refusal::LostTargets(lost))
         }
@@ -127,10 +127,13 @@ pub(crate) fn locate(failures: &mut [Failure], folder: &Path) {
 
 fn locate_origins<'a>(origins: impl Iterator<Item = &'a mut Option<Origin>>, folder: &Path) {
     for origin in origins.flatten() {
-        for place in [&mut origin.component, &mut origin.resource] {
-            place.file = shown_path(folder, &place.file).into();
-        }
+        locate_line(&mut origin.component, folder);
+        locate_line(&mut origin.resource, folder);
     }
+}
+
+fn locate_line(location: &mut Location, folder: &Path) {
+    location.file = shown_path(folder, &location.file).into();
 }
 
 /// Creates the runtime for requests. Two threads are enough, because they mostly wait for servers.
