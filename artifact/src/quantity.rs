@@ -68,8 +68,8 @@ impl fmt::Display for Quantity {
     /// Formats the canonical form that the API server stores: no fraction, and the largest suffix without loss. A fraction of
     /// a billionth is rounded up.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (mantissa, scale) = self.amount.parts();
-        let Some(nano) = round_up(i128::from(mantissa), i32::from(scale), 9) else {
+        let Exact { mantissa, scale, .. } = Exact::of(self.amount);
+        let Some(nano) = round_up(mantissa, scale, 9) else {
             return write!(f, "{}", self.amount);
         };
         let whole = (nano % NANO == 0).then_some(nano / NANO);
@@ -100,7 +100,7 @@ pub fn compare_quantities(a: &Value, b: &Value) -> Option<Ordering> {
 
 fn exact(value: &Value) -> Option<Exact> {
     match value {
-        Value::Number(number) => parse(&number.to_string()),
+        Value::Number(number) => Some(Exact::of(*number)),
         Value::String(text) => parse(text),
         _ => None,
     }
@@ -116,6 +116,15 @@ struct Exact {
 }
 
 impl Exact {
+    fn of(number: Decimal) -> Exact {
+        let (mantissa, scale) = number.parts();
+        Exact {
+            mantissa: mantissa.into(),
+            scale: scale.into(),
+            binary: false,
+        }
+    }
+
     fn amount(&self) -> Option<Decimal> {
         if self.scale < 0 {
             return Decimal::new(self.scaled_to(0)?, 0).ok();

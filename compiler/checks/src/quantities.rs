@@ -1,12 +1,11 @@
 //! Converts quantities to the form that the API server stores, and checks them.
 
-use terrace_artifact::{Decimal, Segment};
+use terrace_artifact::{Decimal, Quantity, Segment};
 use terrace_catalog::At;
 use terrace_graph::lower::Lowered;
 use terrace_language::resource::{Resource, ResourceKind};
 use terrace_language::value::dimension::{Dimension, InvalidAmount};
 use terrace_language::value::term::Term;
-use terrace_language::value::unit::Quantity;
 use terrace_syntax::code::Code;
 
 use super::{Finding, Subject};

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use terrace_artifact::{Address, Decimal, Segment};
+use terrace_artifact::{Address, Decimal, Quantity, Segment};
 use terrace_graph::connect::pod_spec;
 use terrace_language::resource::{PLATFORM, Resource};
 use terrace_language::value::term::Term;
-use terrace_language::value::unit::Quantity;
 use terrace_syntax::code::Code;
 
 use super::{Finding, Subject};

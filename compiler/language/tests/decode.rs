@@ -33,7 +33,8 @@ fn decodes_documents_with_their_spans() {
 /// Decoding must accept every value that the pattern of a schema accepts.
 #[test]
 fn decodes_every_value_that_the_patterns_accept() {
-    use terrace_language::value::unit::{Duration, Quantity};
+    use terrace_artifact::Quantity;
+    use terrace_language::value::unit::Duration;
     let module: Json = serde_json::from_str(schema("module").unwrap()).unwrap();
     let definitions = &module["definitions"];
     let accepts = |name: &str, text: &str| jsonschema::draft7::is_valid(&definitions[name], &json!(text));

@@ -3,14 +3,13 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use terrace_artifact::{Decimal, Text};
+use terrace_artifact::{Decimal, Quantity, Text};
 use terrace_language::document::{ComponentInputs, ComponentSource, Environment, Tenant, Tenants};
 use terrace_language::expression::scope::lost_to_scale;
 use terrace_language::expression::words::slug;
 use terrace_language::load::{StackDocuments, unknown};
 use terrace_language::resource::PLATFORM;
 use terrace_language::value::dimension::Dimension;
-use terrace_language::value::unit::Quantity;
 use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::{Diagnostic, Diagnostics};
 use terrace_syntax::source::Spanned;

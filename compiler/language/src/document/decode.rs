@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use semver::{Version, VersionReq};
-use terrace_artifact::{Class, Decimal, Text};
+use terrace_artifact::{Class, Decimal, Quantity, Text};
 use terrace_syntax::node::{Node, NodeKind};
 
 use super::{
@@ -12,7 +12,6 @@ use super::{
     Tenant, Tenants, Tier, TierMeaning, Waiver,
 };
 use crate::module::inputs::InputSchema;
-use crate::value::unit::Quantity;
 
 impl Platform {
     pub(super) fn decode(node: &Node) -> Platform {

@@ -5,13 +5,13 @@
 mod decode;
 
 use semver::{Version, VersionReq};
-use terrace_artifact::{Address, Class, Decimal, Text};
+use terrace_artifact::{Address, Class, Decimal, Quantity, Text};
 use terrace_syntax::node::Node;
 use terrace_syntax::source::{Span, Spanned};
 
 use crate::module::inputs::InputSchema;
 use crate::validate::DocumentKind;
-use crate::value::unit::{Duration, Quantity};
+use crate::value::unit::Duration;
 
 /// A document of any kind.
 #[derive(Clone, Debug)]

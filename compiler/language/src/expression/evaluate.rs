@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use terrace_artifact::{Decimal, DecimalError, Text};
+use terrace_artifact::{Decimal, DecimalError, Quantity, Text};
 use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::{one_of, shown};
 use terrace_syntax::source::Span;
@@ -12,7 +12,7 @@ use terrace_syntax::source::Span;
 use super::{Expression, ExpressionKind, Failure, Operator, Piece};
 use super::{filters, functions};
 use crate::value::term::Term;
-use crate::value::unit::{Duration, Quantity};
+use crate::value::unit::Duration;
 
 type Evaluated<'a> = Result<Cow<'a, Term>, Box<Failure>>;
 

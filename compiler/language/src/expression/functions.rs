@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use terrace_artifact::{Quantity, Text};
 use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::{one_of, shown};
 use terrace_syntax::source::Span;
@@ -10,7 +11,6 @@ use super::Failure;
 use super::evaluate::wrong_type;
 use crate::aws::iam;
 use crate::value::term::{AssetReference, Reference, SecretReference, Term};
-use crate::value::unit::Quantity;
 
 type Result<T> = std::result::Result<T, Box<Failure>>;
 
@@ -89,7 +89,7 @@ struct Call<'a> {
 
 impl Call<'_> {
     /// Returns an argument that must be a string.
-    fn text(&self, at: usize) -> Result<&terrace_artifact::Text> {
+    fn text(&self, at: usize) -> Result<&Text> {
         match &self.arguments[at] {
             Term::String(text) => Ok(text),
             other => Err(self.wrong_type("a string", other)),

@@ -1,12 +1,11 @@
 //! The names in the expressions of one component.
 
-use terrace_artifact::{Decimal, Text};
+use terrace_artifact::{Decimal, Quantity, Text};
 
 use crate::document::{Environment, Module, Platform, ResourcePool, Tenant};
 use crate::expression::words::slug;
 use crate::resource::Instance;
 use crate::value::term::{Reference, Term};
-use crate::value::unit::Quantity;
 
 /// The size of each resource pool at a scale of 1: cores, GiB of memory, GPUs.
 const POOLS: [(&str, i64, i64, i64); 4] = [

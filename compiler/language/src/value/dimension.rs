@@ -1,10 +1,8 @@
 //! The dimension of an amount: CPU, bytes or a count. An amount of one dimension is not valid for another, and some
 //! amounts are never useful.
 
-use terrace_artifact::Decimal;
+use terrace_artifact::{Decimal, Quantity};
 use terrace_syntax::code::Code;
-
-use crate::value::unit::Quantity;
 
 /// The dimension of an amount.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, OnceLock};
 
-use terrace_artifact::{Accepted, Decimal, Entries, Entry, Map, Text, Tree, Value, View};
+use terrace_artifact::{Accepted, Decimal, Entries, Entry, Map, Quantity, Text, Tree, Value, View};
 use terrace_syntax::source::Span;
 
-use crate::value::unit::{Duration, Quantity};
+use crate::value::unit::Duration;
 
 /// A value of the language: JSON's kinds, units, and what is known only later.
 ///

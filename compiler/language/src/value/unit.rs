@@ -1,9 +1,7 @@
-//! Durations, parsed once and formatted as the target stores them. Quantities are those of every crate.
+//! Durations, parsed once and formatted as the target stores them.
 
 use std::fmt;
 use std::str::FromStr;
-
-pub use terrace_artifact::Quantity;
 
 /// A duration in whole seconds: `30s`, `5m`, `24h`, `90d`, `2w`, `1y` (365 days), `1h30m`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

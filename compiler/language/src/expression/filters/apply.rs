@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use terrace_artifact::{Decimal, DecimalError, Entries};
+use terrace_artifact::{Decimal, DecimalError, Entries, Quantity};
 use terrace_syntax::code::Code;
 
 use super::{Applied, Call};
@@ -10,7 +10,6 @@ use crate::expression::Failure;
 use crate::expression::evaluate::{compare, equal, wrong_type};
 use crate::expression::json::json;
 use crate::value::term::Term;
-use crate::value::unit::Quantity;
 
 pub(super) fn in_units(call: &Call<'_>, seconds: i64) -> Applied {
     let Term::Duration(duration) = call.value else {

@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use terrace_artifact::{Decimal, Segment, Text, show_path};
+use terrace_artifact::{Decimal, Quantity, Segment, Text, show_path};
 use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::{Edit, Help, SECOND_OCCURRENCE, did_you_mean, one_of, shown};
 use terrace_syntax::node::Node;
@@ -14,7 +14,7 @@ use crate::module::inputs::{InputSchema, InputType, Of};
 use crate::value::dimension;
 use crate::value::dimension::{Dimension, InvalidAmount};
 use crate::value::term::Term;
-use crate::value::unit::{Duration, Quantity};
+use crate::value::unit::Duration;
 
 impl Check<'_> {
     /// Checks a value against every limit of its schema.

@@ -4,7 +4,7 @@ mod limits;
 
 use std::fmt;
 
-use terrace_artifact::{Decimal, Segment, Text, show_path};
+use terrace_artifact::{Decimal, Quantity, Segment, Text, show_path};
 use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::{
     Diagnostic, Diagnostics, Edit, Help, did_you_mean, missing_key, one_of, shown, those,
@@ -15,7 +15,6 @@ use terrace_syntax::source::{Files, Span};
 use crate::document::{Input, Tier};
 use crate::module::inputs::{InputSchema, InputType, Others};
 use crate::value::term::{SecretReference, Term};
-use crate::value::unit::Quantity;
 
 /// The sources of input values, in order of precedence: later ones override earlier ones.
 #[derive(Clone, PartialEq, Eq, Debug)]
