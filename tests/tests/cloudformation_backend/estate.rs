@@ -8,13 +8,14 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value as Json, json};
 use terrace_artifact::{
     Address, Artifact, ArtifactId, Body, Bundle, Class, CloudFormationStack, Environment, Location, Member,
-    Origin, Part, Segment, Source, Target, Text, Value, show_path,
+    Origin, Part, Segment, Source, Target, Text, Value,
 };
 use terrace_catalog::{DataClass, data_of_type};
 use terrace_deployer::{
-    Access, ApplyOptions, AwsAccess, Cancel, Change, Error, Event, Field, MemberChange, Plan, PlanOptions,
-    Report, apply, bootstrap, destroy_plan, plan,
+    Access, ApplyOptions, AwsAccess, Cancel, Change, Error, Event, MemberChange, Plan, PlanOptions, Report,
+    apply, bootstrap, destroy_plan, plan,
 };
+use terrace_tests::plans::{write_fields, write_losses_and_notes};
 use terrace_tests::servers::{Account, Fault, aws};
 
 /// An account and its desired stacks.
@@ -287,7 +288,7 @@ pub(crate) fn shown(plan: &Plan) -> String {
             action, reason, risk, ..
         } = &step.change;
         let _ = writeln!(out, "{action:?} {} ({risk:?}): {reason}", step.subject.name);
-        fields(&step.change.fields, "  ", &mut out);
+        write_fields(&step.change.fields, "  ", &mut out);
         for member in &step.change.members {
             let address = member
                 .address
@@ -297,46 +298,14 @@ pub(crate) fn shown(plan: &Plan) -> String {
                 action, reason, risk, ..
             } = member;
             let _ = writeln!(out, "  {action:?} {address} ({risk:?}): {reason}");
-            fields(&member.fields, "    ", &mut out);
+            write_fields(&member.fields, "    ", &mut out);
         }
-        for (addresses, what) in [
-            (&step.change.loses_data, "loses the data of"),
-            (&step.change.retains, "retains the data of"),
-            (&step.change.loses_identity, "loses the identity of"),
-        ] {
-            for address in addresses {
-                let _ = writeln!(out, "  {what} {address}");
-            }
-        }
-        for note in &step.change.notes {
-            let _ = writeln!(out, "  note: {note}");
-        }
+        write_losses_and_notes(&step.change, &mut out);
     }
     if out.is_empty() {
         "no changes\n".to_owned()
     } else {
         out
-    }
-}
-
-fn fields(fields: &[Field], indent: &str, out: &mut String) {
-    for field in fields {
-        let show = |value: &Option<Value>| value.as_ref().map_or("-".to_owned(), ToString::to_string);
-        let after = match &field.known_after {
-            Some(source) => format!("known after {source}"),
-            None => show(&field.after),
-        };
-        let forces = if field.forces_replacement {
-            " forces replacement"
-        } else {
-            ""
-        };
-        let _ = writeln!(
-            out,
-            "{indent}{}: {} -> {after}{forces}",
-            show_path(&field.path),
-            show(&field.before)
-        );
     }
 }
 

@@ -2,6 +2,7 @@ use std::fmt::Write as _;
 
 use expect_test::{Expect, expect};
 use terrace_artifact::{Member, Origin, show_path};
+use terrace_tests::plans::{write_fields, write_losses_and_notes};
 
 use super::*;
 use crate::record::Record;
@@ -69,27 +70,7 @@ fn check_with(before: &str, after: &str, parameter: Late<Text>, expect: Expect) 
 
 fn render(change: &Change) -> String {
     let mut out = format!("{:?}: {} ({:?})\n", change.action, change.reason, change.risk);
-    let fields = |fields: &[Field], indent: &str, out: &mut String| {
-        for field in fields {
-            let show = |value: &Option<Value>| value.as_ref().map_or("-".to_owned(), ToString::to_string);
-            let after = match &field.known_after {
-                Some(source) => format!("known after {source}"),
-                None => show(&field.after),
-            };
-            let forces = if field.forces_replacement {
-                " forces replacement"
-            } else {
-                ""
-            };
-            let _ = writeln!(
-                out,
-                "{indent}{}: {} -> {after}{forces}",
-                show_path(&field.path),
-                show(&field.before)
-            );
-        }
-    };
-    fields(&change.fields, "  ", &mut out);
+    write_fields(&change.fields, "  ", &mut out);
     for member in &change.members {
         let name = member
             .address
@@ -100,23 +81,12 @@ fn render(change: &Change) -> String {
             "  {:?} {name}: {} ({:?})",
             member.action, member.reason, member.risk
         );
-        fields(&member.fields, "    ", &mut out);
+        write_fields(&member.fields, "    ", &mut out);
         for loss in &member.losses {
             let _ = writeln!(out, "    loses data: {} {}", show_path(&loss.path), loss.what);
         }
     }
-    for (addresses, what) in [
-        (&change.loses_data, "loses the data of"),
-        (&change.retains, "retains the data of"),
-        (&change.loses_identity, "loses the identity of"),
-    ] {
-        for address in addresses {
-            let _ = writeln!(out, "  {what} {address}");
-        }
-    }
-    for note in &change.notes {
-        let _ = writeln!(out, "  note: {note}");
-    }
+    write_losses_and_notes(change, &mut out);
     out
 }
 
