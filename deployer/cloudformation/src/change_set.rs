@@ -139,7 +139,7 @@ impl Account {
             true => self.describe(&set.stack_id).await?,
             false => None,
         };
-        if created.is_none_or(|created| created.state_of_status() != StackState::Empty) {
+        if created.is_none_or(|created| created.state() != StackState::Empty) {
             return Ok(());
         }
         // Another user may have created a change set in the empty stack. The stack is theirs then.

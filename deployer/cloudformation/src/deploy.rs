@@ -42,7 +42,7 @@ impl Account {
             .map(|live| Observed::from_value(&live.value))
             .unwrap_or_default();
         let found = self.to_write(write, stack, &live, label).await?;
-        let creates = match found.as_ref().map(Record::state_of_status) {
+        let creates = match found.as_ref().map(Record::state) {
             None | Some(StackState::Gone | StackState::Empty) => true,
             Some(StackState::Steady) => false,
             Some(StackState::Ruined | StackState::Busy) => {
@@ -70,7 +70,7 @@ impl Account {
             );
             return Err(Failure::new(FailureKind::Stale, message));
         }
-        let mut started_operation = StartedOperation {
+        let mut operation = StartedOperation {
             stack_id: found.as_ref().map(|record| record.id.clone()).unwrap_or_default(),
             // For a stack that does not exist yet, the status alone shows whether the operation has started.
             updated: found
@@ -87,16 +87,16 @@ impl Account {
             ..StartedOperation::default()
         };
         // An operation that was running when the plan was made may have ended differently than predicted.
-        let was_busy = live.record.state_of_status() == StackState::Busy;
+        let was_busy = live.record.state() == StackState::Busy;
         if !is_deployed && (creates || was_busy || difference::needs_change_set(write.change)) {
             let set = self.create_change_set(&desired, name).await?;
-            started_operation.stack_id = set.stack_id.clone();
+            operation.stack_id = set.stack_id.clone();
             if set.changes.is_some() {
-                self.carry_out(write, stack, &desired, &set, &live, &mut started_operation)
+                self.carry_out(write, stack, &desired, &set, &live, &mut operation)
                     .await?;
             }
         }
-        Ok(started_operation.into_ticket())
+        Ok(operation.into_ticket())
     }
 
     /// Waits until no operation runs on the stack to write, and returns it. This is the stack that the plan observed. If the plan
@@ -111,10 +111,10 @@ impl Account {
         let may_continue = || write.journal.may_write();
         if write.live.is_some() {
             let found = self.at_rest(&live.record.id, may_continue).await?;
-            match found.filter(|record| record.state_of_status() != StackState::Gone) {
+            match found.filter(|record| record.state() != StackState::Gone) {
                 Some(record) => return Ok(Some(record)),
                 // The plan observed a stack that was being deleted.
-                None if live.record.state_of_status() == StackState::Busy => {}
+                None if live.record.state() == StackState::Busy => {}
                 None => {
                     let message = format!(
                         "another user deleted stack `{}` after the plan was made",
@@ -125,7 +125,7 @@ impl Account {
             }
         }
         let found = self.at_rest(&stack.name, may_continue).await?;
-        let Some(record) = found.filter(|record| record.state_of_status() != StackState::Gone) else {
+        let Some(record) = found.filter(|record| record.state() != StackState::Gone) else {
             return Ok(None);
         };
         self.refuse_foreign_change_set(&record, label).await?;
@@ -134,7 +134,7 @@ impl Account {
 
     /// Fails if a change set of another user waits in a stack without resources.
     async fn refuse_foreign_change_set(&self, record: &Record, label: &str) -> Result<(), Failure> {
-        if record.state_of_status() != StackState::Empty {
+        if record.state() != StackState::Empty {
             return Ok(());
         }
         let PendingChangeSet::Foreign(set) = self.review(record, label).await? else {
@@ -156,7 +156,7 @@ impl Account {
         desired: &Desired<'_>,
         set: &ChangeSet,
         live: &Observed,
-        started_operation: &mut StartedOperation,
+        operation: &mut StartedOperation,
     ) -> Result<(), Failure> {
         let changes = set.changes.as_deref().unwrap_or_default();
         if let Err(failure) = refuse_unplanned_changes(changes, write.change, live, stack, write.approved) {
@@ -171,7 +171,7 @@ impl Account {
             write.journal.write(note).await?;
         }
         // The old policy may deny the change that the user has approved. The desired policy is set after the update.
-        let must_be_relaxed = started_operation.policy.is_some() || write.change.approvals().next().is_some();
+        let must_be_relaxed = operation.policy.is_some() || write.change.approvals().next().is_some();
         if live.policy.is_some() && must_be_relaxed {
             let before = Guards {
                 protected: false,
@@ -182,10 +182,10 @@ impl Account {
                 write.journal.write(note).await?;
             }
             self.set_policy(&set.stack_id, &difference::allow_all()).await?;
-            started_operation.policy = Some(difference::policy(stack.policy.as_ref()));
+            operation.policy = Some(difference::policy(stack.policy.as_ref()));
         }
         self.execute(set).await?;
-        started_operation.deploys = true;
+        operation.deploys = true;
         Ok(())
     }
 
@@ -211,14 +211,14 @@ impl Account {
             let Some(now) = self.describe(id).await? else {
                 return Ok(ticket);
             };
-            let waits = now.state_of_status() == StackState::Busy
+            let waits = now.state() == StackState::Busy
                 && !matches!(&*now.status, "DELETE_IN_PROGRESS" | "CREATE_IN_PROGRESS");
             if !waits {
                 break now;
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         };
-        if now.state_of_status() == StackState::Gone || now.status == "DELETE_IN_PROGRESS" {
+        if now.state() == StackState::Gone || now.status == "DELETE_IN_PROGRESS" {
             return Ok(ticket);
         }
         self.refuse_foreign_change_set(&now, label).await?;
@@ -245,17 +245,17 @@ impl Account {
         ticket: &Ticket,
         label: &str,
     ) -> Result<Observation, Failure> {
-        let started_operation = StartedOperation::of(ticket);
+        let operation = StartedOperation::of(ticket);
         // A stack that needed no write may have no id in its ticket.
-        let name_or_id = if started_operation.stack_id.is_empty() {
+        let name_or_id = if operation.stack_id.is_empty() {
             stack_name(id)
         } else {
-            &started_operation.stack_id
+            &operation.stack_id
         };
         let found = self.describe(name_or_id).await?;
-        let found = found.filter(|record| record.state_of_status() != StackState::Gone);
-        if started_operation.releases {
-            return self.look_released(found, &started_operation).await;
+        let found = found.filter(|record| record.state() != StackState::Gone);
+        if operation.releases {
+            return self.look_released(found, &operation).await;
         }
         let Some(record) = found else {
             return Ok(match artifact {
@@ -270,7 +270,7 @@ impl Account {
         };
         let stack = artifact.and_then(Artifact::stack);
         let total = stack.map_or(0, |stack| template::resources(&stack.template).count());
-        match record.state_of_status() {
+        match record.state() {
             StackState::Busy => {
                 let events = self.operation(&record.id).await?;
                 return Ok(Observation::Waiting(progress(
@@ -304,28 +304,25 @@ impl Account {
                 ));
             }
             let cause = self
-                .first_cause(&record.id, &record.status, None, &started_operation.addresses)
+                .first_cause(&record.id, &record.status, None, &operation.addresses)
                 .await;
             return Ok(Observation::Failed(cause));
         };
         // For a moment after the request, a stack still has the status of the previous operation.
-        if started_operation.deploys
-            && !started_operation.updated.is_empty()
-            && record.updated == started_operation.updated
-        {
+        if operation.deploys && !operation.updated.is_empty() && record.updated == operation.updated {
             return Ok(Observation::Waiting(
                 "the operation has not started yet".to_owned(),
             ));
         }
         let good = matches!(&*record.status, "CREATE_COMPLETE" | "UPDATE_COMPLETE")
-            || (!started_operation.deploys && record.state_of_status() == StackState::Steady);
+            || (!operation.deploys && record.state() == StackState::Steady);
         if !good {
             let cause = self
                 .first_cause(&record.id, &record.status, Some(stack), &BTreeMap::new())
                 .await;
             return Ok(Observation::Failed(cause));
         }
-        self.settle(id, stack, record, &started_operation, label).await
+        self.settle(id, stack, record, &operation, label).await
     }
 
     /// Sets the guards of a stack and returns its live state. CloudFormation rejects guards during an operation.
@@ -334,24 +331,24 @@ impl Account {
         id: &ArtifactId,
         stack: &CloudFormationStack,
         mut record: Record,
-        started_operation: &StartedOperation,
+        operation: &StartedOperation,
         label: &str,
     ) -> Result<Observation, Failure> {
-        if let Some(protection) = started_operation.protection {
+        if let Some(protection) = operation.protection {
             self.protect(&record.id, protection).await?;
             record.protected = protection;
         }
-        if let Some(policy) = &started_operation.policy {
+        if let Some(policy) = &operation.policy {
             self.set_policy(&record.id, policy).await?;
         }
         let target = id.as_str().split(':').next().unwrap_or_default();
-        let template = match started_operation.deploys {
+        let template = match operation.deploys {
             true => stack.template.clone(),
             false => self.template_of(&record, Some(stack), label).await?,
         };
         let ownership = Ownership::Ours {
             marked: record.tags.get(STACK_TAG).is_some_and(|value| value == label),
-            adopted: started_operation.adopted || record.is_tagged_adopted(),
+            adopted: operation.adopted || record.is_tagged_adopted(),
         };
         let known = Known {
             wanted: Some(stack),
@@ -375,7 +372,7 @@ impl Account {
             may_continue()?;
             let found = self.describe(name_or_id).await?;
             match &found {
-                Some(record) if record.state_of_status() == StackState::Busy => {
+                Some(record) if record.state() == StackState::Busy => {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(Duration::from_secs(5));
                 }

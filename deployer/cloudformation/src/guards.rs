@@ -67,7 +67,7 @@ impl Guards {
 /// Returns whether the guards of a recovery record are restored on a stack. A stack whose creation failed contains nothing to
 /// guard, and its protection would prevent its deletion.
 fn belong_on(record: &Record) -> bool {
-    record.state_of_status() == StackState::Steady || record.status == "DELETE_FAILED"
+    record.state() == StackState::Steady || record.status == "DELETE_FAILED"
 }
 
 /// Returns a stack as it will be after the guards of a recovery record are restored. Plans are made for this state.

@@ -229,8 +229,8 @@ impl Backend for CloudFormation {
         Box::pin(async move {
             let stack = stack_of(write.artifact)?;
             self.account.identify().await?;
-            let started_operation = self.account.deploy(&write, stack, &self.label).await;
-            started_operation.map_err(|failure| failure.about(None, Some(&stack.origin)))
+            let ticket = self.account.deploy(&write, stack, &self.label).await;
+            ticket.map_err(|failure| failure.about(None, Some(&stack.origin)))
         })
     }
 

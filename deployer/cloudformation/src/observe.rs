@@ -175,7 +175,7 @@ impl Account {
             }
         }
         // A stack whose creation was rolled back contains no resources.
-        if matches!(record.state_of_status(), StackState::Empty) || record.status == "ROLLBACK_COMPLETE" {
+        if matches!(record.state(), StackState::Empty) || record.status == "ROLLBACK_COMPLETE" {
             return Ok(Value::Null);
         }
         let version = (
@@ -183,7 +183,7 @@ impl Account {
             record.updated.clone(),
             record.change_set.clone(),
         );
-        let at_rest = record.state_of_status() != StackState::Busy;
+        let at_rest = record.state() != StackState::Busy;
         let known = {
             let known = self.templates.lock().unwrap_or_else(PoisonError::into_inner);
             known.get(&version).filter(|_| at_rest).cloned()
@@ -263,7 +263,7 @@ impl Looking<'_> {
             before: before.and_then(Artifact::stack),
         };
         let recorded = Recorded::of(wanted.identities, &id, &record.id);
-        let (ownership, template) = match record.state_of_status() {
+        let (ownership, template) = match record.state() {
             StackState::Gone => return Ok(None),
             StackState::Empty => match self.account.review(&record, self.label).await? {
                 PendingChangeSet::Foreign(set) => {

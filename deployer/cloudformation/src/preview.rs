@@ -50,7 +50,7 @@ impl Account {
             ));
         }
         let tags = tags(stack, label, !is_ours || live.ownership.is_adopted());
-        let mut change = match record.state_of_status() {
+        let mut change = match record.state() {
             StackState::Gone | StackState::Empty => creation(stack, &parameters, "it does not exist"),
             StackState::Ruined => ruined(stack, &parameters, live, record),
             StackState::Stuck => return Err(self.stuck(record)),
@@ -67,7 +67,7 @@ impl Account {
             }
         };
         // A change set is a write. A plan does not write to a foreign stack, even if the user adopts it.
-        let asks = options.change_set && is_ours && record.state_of_status() == StackState::Steady;
+        let asks = options.change_set && is_ours && record.state() == StackState::Steady;
         if asks && change.action == Action::Update {
             self.ask(&mut change, stack, &parameters, &tags, &observed)
                 .await?;
@@ -181,7 +181,7 @@ fn unprotect(change: &mut Change, record: &Record) {
 /// Returns why a stack cannot be adopted. Only a stack that can be updated can be adopted: Terrace would have to delete any other
 /// stack first, and does not delete foreign stacks.
 pub(super) fn may_adopt(record: &Record) -> Result<(), String> {
-    let remedy = match record.state_of_status() {
+    let remedy = match record.state() {
         StackState::Steady => return Ok(()),
         StackState::Busy => "make a new plan when the operation has ended",
         _ => "its owner must repair or delete it first",

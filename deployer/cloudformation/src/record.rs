@@ -92,7 +92,7 @@ impl Record {
     }
 
     /// Returns the operations that the status allows. A stack that was not observed has no status, and counts as deleted.
-    pub(super) fn state_of_status(&self) -> StackState {
+    pub(super) fn state(&self) -> StackState {
         state_of_status(&self.status)
     }
 
@@ -121,7 +121,7 @@ impl Observed {
         let record = &self.record;
         let mut facts = BTreeMap::new();
         facts.insert("stack id".into(), record.id.clone().into());
-        if record.state_of_status() == StackState::Busy {
+        if record.state() == StackState::Busy {
             facts.insert(Basis::IN_PROGRESS.into(), record.status.clone().into());
             return Basis(facts);
         }

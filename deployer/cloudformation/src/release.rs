@@ -21,18 +21,16 @@ impl Account {
     /// Starts to remove Terrace's tags from the stack that was observed.
     pub(super) async fn release(&self, live: &Live, journal: &Journal<'_>) -> Result<Ticket, Failure> {
         let observed = Observed::from_value(&live.value);
-        let mut started_operation = StartedOperation {
+        let mut operation = StartedOperation {
             stack_id: observed.record.id.clone(),
             releases: true,
             ..StartedOperation::default()
         };
-        let now = self
-            .at_rest(&started_operation.stack_id, || journal.may_write())
-            .await?;
-        let Some(now) = now.filter(|now| now.state_of_status() != StackState::Gone && is_marked(now)) else {
-            return Ok(started_operation.into_ticket());
+        let now = self.at_rest(&operation.stack_id, || journal.may_write()).await?;
+        let Some(now) = now.filter(|now| now.state() != StackState::Gone && is_marked(now)) else {
+            return Ok(operation.into_ticket());
         };
-        if now.state_of_status() != StackState::Steady {
+        if now.state() != StackState::Steady {
             return Err(self.stuck(&now));
         }
         let tags = without_marks(&now);
@@ -52,35 +50,35 @@ impl Account {
                 return Err(held_back(&now, replaced, &live.addresses));
             }
             journal.may_write()?;
-            started_operation.updated = now.updated.clone();
-            started_operation.deploys = true;
+            operation.updated = now.updated.clone();
+            operation.deploys = true;
             self.execute(&set).await?;
         }
-        Ok(started_operation.into_ticket())
+        Ok(operation.into_ticket())
     }
 
     /// Observes a retained stack once. It counts as gone as soon as it has lost Terrace's tags.
     pub(super) async fn look_released(
         &self,
         found: Option<Record>,
-        started_operation: &StartedOperation,
+        operation: &StartedOperation,
     ) -> Result<Observation, Failure> {
         let Some(record) = found else {
             return Ok(Observation::Gone);
         };
-        if record.state_of_status() == StackState::Busy {
+        if record.state() == StackState::Busy {
             return Ok(Observation::Waiting(record.status.to_string()));
         }
         if !is_marked(&record) {
             return Ok(Observation::Gone);
         }
-        if started_operation.deploys && record.updated == started_operation.updated {
+        if operation.deploys && record.updated == operation.updated {
             return Ok(Observation::Waiting(
                 "the operation has not started yet".to_owned(),
             ));
         }
         let cause = self
-            .first_cause(&record.id, &record.status, None, &started_operation.addresses)
+            .first_cause(&record.id, &record.status, None, &operation.addresses)
             .await;
         Ok(Observation::Failed(cause))
     }
