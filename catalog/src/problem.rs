@@ -114,45 +114,54 @@ pub enum ProblemKind {
 impl Problem {
     /// Describes the problem in one sentence, without the path.
     pub fn message(&self) -> String {
-        let last = match self.path.last() {
+        self.sentence(&match self.path.last() {
             Some(Segment::Key(key)) => format!("`{key}`"),
             Some(Segment::Index(index)) => format!("item {index}"),
             None => "the body".to_owned(),
-        };
+        })
+    }
+
+    /// Describes the problem in one sentence. `subject` names the value at the path.
+    pub fn sentence(&self, subject: &str) -> String {
         match &self.kind {
-            ProblemKind::UnknownKey { .. } => format!("unknown field {last}"),
+            ProblemKind::UnknownKey { .. } => format!("unknown field {subject}"),
             ProblemKind::KeyPattern { patterns } => {
                 format!(
-                    "the key {last} must match {}",
+                    "the key {subject} must match {}",
                     one_of(patterns.iter().map(|text| format!("`{text}`")))
                 )
             }
             ProblemKind::Missing { key } => format!("`{key}` is missing"),
-            ProblemKind::WrongType { expected, found } => format!("{last} must be {expected}, not {found}"),
+            ProblemKind::WrongType { expected, found } => {
+                format!("{subject} must be {expected}, not {found}")
+            }
             ProblemKind::NotInEnum { allowed, .. } => {
-                format!("{last} must be {}", one_of(allowed.iter().map(shown)))
+                format!("{subject} must be {}", one_of(allowed.iter().map(shown)))
             }
-            ProblemKind::Pattern { pattern } => format!("{last} must match `{pattern}`"),
-            ProblemKind::Form { expected } => format!("{last} must be {expected}"),
+            ProblemKind::Pattern { pattern } => format!("{subject} must match `{pattern}`"),
+            ProblemKind::Form { expected } => format!("{subject} must be {expected}"),
             ProblemKind::Range { minimum, maximum } => {
-                format!("{last} must be {}", between(minimum.as_ref(), maximum.as_ref()))
+                format!(
+                    "{subject} must be {}",
+                    between(minimum.as_ref(), maximum.as_ref())
+                )
             }
-            ProblemKind::NotMultiple { of } => format!("{last} must be a multiple of {of}"),
+            ProblemKind::NotMultiple { of } => format!("{subject} must be a multiple of {of}"),
             ProblemKind::Length { minimum, maximum } => {
                 format!(
-                    "{last} must {}",
+                    "{subject} must {}",
                     sized(*minimum, *maximum, "character", "characters")
                 )
             }
             ProblemKind::Count { minimum, maximum } => {
-                format!("{last} must {}", sized(*minimum, *maximum, "entry", "entries"))
+                format!("{subject} must {}", sized(*minimum, *maximum, "entry", "entries"))
             }
-            ProblemKind::Duplicate { first } => format!("{last} repeats item {first}"),
-            ProblemKind::ReadOnly => format!("{last} is read-only: only the server sets it"),
+            ProblemKind::Duplicate { first } => format!("{subject} repeats item {first}"),
+            ProblemKind::ReadOnly => format!("{subject} is read-only: only the server sets it"),
             ProblemKind::ClusterWide => {
-                format!("{last} is not allowed: objects of this kind are cluster-scoped")
+                format!("{subject} is not allowed: objects of this kind are cluster-scoped")
             }
-            ProblemKind::Excludes { other } => format!("{last} cannot be combined with `{other}`"),
+            ProblemKind::Excludes { other } => format!("{subject} cannot be combined with `{other}`"),
             ProblemKind::Requires { key, other } => format!("`{key}` requires `{other}`"),
             ProblemKind::OneOf { keys } => {
                 let group = |keys: &Vec<Text>| {
@@ -161,10 +170,10 @@ impl Problem {
                         .collect::<Vec<_>>()
                         .join(" with ")
                 };
-                format!("{last} must have {}", one_of(keys.iter().map(group)))
+                format!("{subject} must have {}", one_of(keys.iter().map(group)))
             }
-            ProblemKind::Ambiguous => format!("{last} has a form that is not allowed"),
-            ProblemKind::NoForm => format!("{last} has none of the allowed forms"),
+            ProblemKind::Ambiguous => format!("{subject} has a form that is not allowed"),
+            ProblemKind::NoForm => format!("{subject} has none of the allowed forms"),
         }
     }
 

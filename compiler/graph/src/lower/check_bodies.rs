@@ -336,22 +336,23 @@ fn requoted(written: &str, expected: &str) -> Option<(String, &'static str)> {
 fn described(resource: &Resource, kind: &str, problem: &Problem) -> String {
     let address = &resource.address;
     let place = show_path(&problem.path);
-    let sentence = problem.message();
-    // The sentence of a problem usually begins with the last part of the path.
-    let rest = match problem.path.last() {
-        Some(Segment::Key(key)) => sentence.strip_prefix(&format!("`{key}` ")),
-        _ => None,
+    // The message of the problem names the key, the item or the body.
+    let about_a_part = || match place.is_empty() {
+        true => format!("{kind} `{address}`: {}", problem.message()),
+        false => format!("{kind} `{address}`, `{place}`: {}", problem.message()),
     };
-    match (&problem.kind, rest) {
-        (ProblemKind::UnknownKey { .. }, _) => format!("{kind} `{address}` has no field `{place}`"),
-        (ProblemKind::Missing { key }, _) => {
+    match &problem.kind {
+        ProblemKind::UnknownKey { .. } => format!("{kind} `{address}` has no field `{place}`"),
+        ProblemKind::Missing { key } => {
             let mut path = problem.path.clone();
             path.push(Segment::Key(key.clone()));
             format!("`{}` of {kind} `{address}` is missing", show_path(&path))
         }
-        (_, Some(rest)) => format!("`{place}` of {kind} `{address}` {rest}"),
-        _ if place.is_empty() => format!("{kind} `{address}`: {sentence}"),
-        _ => format!("{kind} `{address}`, `{place}`: {sentence}"),
+        ProblemKind::KeyPattern { .. } | ProblemKind::Requires { .. } => about_a_part(),
+        _ => match problem.path.last() {
+            Some(Segment::Key(_)) => problem.sentence(&format!("`{place}` of {kind} `{address}`")),
+            _ => about_a_part(),
+        },
     }
 }
 
