@@ -20,7 +20,7 @@ enum Repr<T: Entry> {
 
 struct Shared<T: Entry> {
     entries: Vec<(Text, T)>,
-    known: Known<T>,
+    known: CachedResults<T>,
 }
 
 /// A type of value that maps contain.
@@ -30,7 +30,7 @@ pub trait Entry: Clone + Sized {
 }
 
 /// The stored results about shared entries. They are a cache and not part of the entries' value.
-pub struct Known<T: Entry> {
+pub struct CachedResults<T: Entry> {
     /// The last schema that accepted the entries.
     pub accepted: Accepted,
     /// The results that are specific to this type of entries.
@@ -55,16 +55,16 @@ impl Accepted {
 
 /// The stored text of a [`Value`]'s entries, at the depth at which they were first written.
 #[derive(Default)]
-pub struct Texts {
-    pub(crate) yaml: AtDepth,
-    pub(crate) json: AtDepth,
+pub struct CachedTexts {
+    pub(crate) yaml: TextAtDepth,
+    pub(crate) json: TextAtDepth,
 }
 
 /// A text and the indentation depth that it was written for.
 #[derive(Default)]
-pub(crate) struct AtDepth(OnceLock<(usize, Box<str>)>);
+pub(crate) struct TextAtDepth(OnceLock<(usize, Box<str>)>);
 
-impl AtDepth {
+impl TextAtDepth {
     /// Appends the output of `write` to `out`. Reuses the stored text if its depth is `depth`.
     pub(crate) fn add(&self, depth: usize, out: &mut String, write: impl Fn(&mut String)) {
         let (written, text) = self.0.get_or_init(|| {
@@ -80,7 +80,7 @@ impl AtDepth {
 }
 
 impl Entry for Value {
-    type Memo = Texts;
+    type Memo = CachedTexts;
 }
 
 impl<T: Entry> Entries<T> {
@@ -88,7 +88,7 @@ impl<T: Entry> Entries<T> {
     pub fn shared(entries: Vec<(Text, T)>) -> Entries<T> {
         Entries(Repr::Shared(Arc::new(Shared {
             entries,
-            known: Known {
+            known: CachedResults {
                 accepted: Accepted::default(),
                 memo: T::Memo::default(),
             },
@@ -96,7 +96,7 @@ impl<T: Entry> Entries<T> {
     }
 
     /// Returns the stored results, if the entries are shared.
-    pub fn known(&self) -> Option<&Known<T>> {
+    pub fn known(&self) -> Option<&CachedResults<T>> {
         match &self.0 {
             Repr::Own(_) => None,
             Repr::Shared(shared) => Some(&shared.known),

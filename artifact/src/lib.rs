@@ -24,7 +24,7 @@ pub use bundle::{
 };
 pub use decimal::{Decimal, DecimalError};
 pub use digest::Digest;
-pub use entries::{Accepted, Entries, Entry, Known, Texts};
+pub use entries::{Accepted, CachedResults, CachedTexts, Entries, Entry};
 pub use json::{to_json_compact, to_json_pretty};
 pub use layout::{File, Sheet, files, sheets};
 pub use quantity::{Quantity, compare_quantities, is_quantity, same_quantity};

@@ -68,7 +68,7 @@ impl fmt::Display for Quantity {
     /// Formats the canonical form that the API server stores: no fraction, and the largest suffix without loss. A fraction of
     /// a billionth is rounded up.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Exact { mantissa, scale, .. } = Exact::of(self.amount);
+        let ScaledInteger { mantissa, scale, .. } = ScaledInteger::of(self.amount);
         let Some(nano) = round_up(mantissa, scale, 9) else {
             return write!(f, "{}", self.amount);
         };
@@ -98,9 +98,9 @@ pub fn compare_quantities(a: &Value, b: &Value) -> Option<Ordering> {
     Some(a.scaled_to(scale)?.cmp(&b.scaled_to(scale)?))
 }
 
-fn exact(value: &Value) -> Option<Exact> {
+fn exact(value: &Value) -> Option<ScaledInteger> {
     match value {
-        Value::Number(number) => Some(Exact::of(*number)),
+        Value::Number(number) => Some(ScaledInteger::of(*number)),
         Value::String(text) => parse(text),
         _ => None,
     }
@@ -109,16 +109,16 @@ fn exact(value: &Value) -> Option<Exact> {
 const NANO: i128 = 1_000_000_000;
 
 /// A parsed quantity: `mantissa` × 10^-`scale`.
-struct Exact {
+struct ScaledInteger {
     mantissa: i128,
     scale: i32,
     binary: bool,
 }
 
-impl Exact {
-    fn of(number: Decimal) -> Exact {
+impl ScaledInteger {
+    fn of(number: Decimal) -> ScaledInteger {
         let (mantissa, scale) = number.parts();
-        Exact {
+        ScaledInteger {
             mantissa: mantissa.into(),
             scale: scale.into(),
             binary: false,
@@ -144,7 +144,7 @@ enum Suffix {
     Decimal(i32),
 }
 
-fn parse(text: &str) -> Option<Exact> {
+fn parse(text: &str) -> Option<ScaledInteger> {
     let (number, suffix) = split(text)?;
     let digits = number.trim_start_matches(['+', '-']);
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
@@ -158,12 +158,12 @@ fn parse(text: &str) -> Option<Exact> {
     }
     let scale = i32::try_from(fraction.len()).ok()?;
     Some(match suffix {
-        Suffix::Binary(power) => Exact {
+        Suffix::Binary(power) => ScaledInteger {
             mantissa: mantissa.checked_mul(1024i128.checked_pow(power)?)?,
             scale,
             binary: true,
         },
-        Suffix::Decimal(power) => Exact {
+        Suffix::Decimal(power) => ScaledInteger {
             mantissa,
             scale: scale.checked_sub(power)?,
             binary: false,

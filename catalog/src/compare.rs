@@ -5,23 +5,23 @@ use terrace_artifact::{Decimal, Text, Tree, Value, View};
 use crate::node::{Literal, Node, flags, types};
 
 /// A scalar that can be compared with a schema's literals.
-pub(crate) trait IsLiteral {
+pub(crate) trait ComparableScalar {
     fn is(&self, literal: &Literal<'_>) -> bool;
 }
 
-impl IsLiteral for Value {
+impl ComparableScalar for Value {
     fn is(&self, literal: &Literal<'_>) -> bool {
         is_literal(self, literal)
     }
 }
 
-impl IsLiteral for &str {
+impl ComparableScalar for &str {
     fn is(&self, literal: &Literal<'_>) -> bool {
         matches!(literal, Literal::String(other) if other == self)
     }
 }
 
-impl IsLiteral for Decimal {
+impl ComparableScalar for Decimal {
     fn is(&self, literal: &Literal<'_>) -> bool {
         matches!(literal, Literal::Number(other) if other == self)
     }

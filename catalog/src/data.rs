@@ -46,7 +46,7 @@ pub struct Classification {
 
 /// The data of one object or resource, by its type and its body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Holding {
+pub struct HeldData {
     /// The class of this object. For example, a StatefulSet without volume claim templates has no data.
     pub data: Classification,
     /// Whether the data survives the deletion, although the class is `Data`: the PVCs of a StatefulSet, or the disk of a
@@ -85,12 +85,12 @@ pub struct Entry {
     pub by_schema: bool,
     /// The condition that an object must meet to have data.
     holds: Option<Condition>,
-    fate: Fate,
+    fate: DeletionEffect,
 }
 
 /// What happens to the data when the object is deleted.
 #[derive(Clone, Copy, Debug)]
-enum Fate {
+enum DeletionEffect {
     Lost,
     LostIf(Condition),
     Kept,
@@ -114,22 +114,22 @@ impl Entry {
             data: Classification { class, reason },
             by_schema: by == "schema",
             holds: None,
-            fate: Fate::Lost,
+            fate: DeletionEffect::Lost,
         };
         for condition in next().into_iter().flat_map(|text| text.split("; ")) {
             let (word, rest) = condition.split_once(' ').unwrap_or((condition, ""));
             match (word, Condition::read(rest)) {
                 ("holds", condition) => entry.holds = condition,
-                ("lost", Some(condition)) => entry.fate = Fate::LostIf(condition),
-                ("kept", Some(condition)) => entry.fate = Fate::KeptIf(condition),
-                ("kept", None) => entry.fate = Fate::Kept,
+                ("lost", Some(condition)) => entry.fate = DeletionEffect::LostIf(condition),
+                ("kept", Some(condition)) => entry.fate = DeletionEffect::KeptIf(condition),
+                ("kept", None) => entry.fate = DeletionEffect::Kept,
                 _ => {}
             }
         }
         Some((name, entry))
     }
 
-    fn of<T: Tree>(&self, body: &T) -> Holding {
+    fn of<T: Tree>(&self, body: &T) -> HeldData {
         let holds = self
             .holds
             .is_none_or(|condition| condition.holds(body) != Some(false));
@@ -142,13 +142,13 @@ impl Entry {
             }
         };
         let kept = match self.fate {
-            Fate::Lost => false,
-            Fate::Kept => true,
+            DeletionEffect::Lost => false,
+            DeletionEffect::Kept => true,
             // If a value is not known yet, assume that the data is lost.
-            Fate::LostIf(condition) => condition.holds(body) == Some(false),
-            Fate::KeptIf(condition) => condition.holds(body) == Some(true),
+            DeletionEffect::LostIf(condition) => condition.holds(body) == Some(false),
+            DeletionEffect::KeptIf(condition) => condition.holds(body) == Some(true),
         };
-        Holding {
+        HeldData {
             data,
             outlived: kept && data.class == DataClass::Data,
         }
@@ -211,7 +211,7 @@ pub fn data_of_kind(api_version: &str, kind: &str) -> Option<Classification> {
 
 /// Returns the data of an object, by its kind and manifest. A kind that is not in the table is assumed to hold data if its
 /// `spec` requests storage.
-pub fn data_of_object<T: Tree>(api_version: &str, kind: &str, manifest: &T) -> Holding {
+pub fn data_of_object<T: Tree>(api_version: &str, kind: &str, manifest: &T) -> HeldData {
     if let Some(entry) = entry_of_kind(api_version, kind) {
         return entry.of(manifest);
     }
@@ -227,7 +227,7 @@ pub fn data_of_object<T: Tree>(api_version: &str, kind: &str, manifest: &T) -> H
             reason: "is made again from its manifest",
         }
     };
-    Holding {
+    HeldData {
         data,
         outlived: false,
     }

@@ -32,7 +32,7 @@ pub use cloudformation::{
     Replacement, ResourceType, cloudformation, nearest_type, types, validate_resource_attributes,
 };
 pub use data::{
-    Classification, DataClass, Entry, Holding, classes, data_of_kind, data_of_object, data_of_type,
+    Classification, DataClass, Entry, HeldData, classes, data_of_kind, data_of_object, data_of_type,
     supports_snapshot,
 };
 pub use grammar::{
@@ -42,7 +42,8 @@ pub use grammar::{
 pub use kubernetes::KindFacts;
 pub use kubernetes::{FieldType, Kind, ListType, kinds, kubernetes, nearest_kind};
 pub use loss::{
-    IsOpen, Line, Loss, loss_line_count, loss_lines, loss_when_deleted, losses_of_object, losses_of_type,
+    IsKnownAfterApply, Line, Loss, loss_line_count, loss_lines, loss_when_deleted, losses_of_object,
+    losses_of_type,
 };
 pub use nearest::nearest;
 pub use pattern::Pattern;

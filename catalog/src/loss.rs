@@ -37,7 +37,7 @@ use std::sync::LazyLock;
 use foldhash::HashMap;
 use terrace_artifact::{Segment, Value, show_path};
 
-use rule::{Rule, RuleKind, Walk};
+use rule::{Rule, RuleApplication, RuleKind};
 
 static TABLE: &str = include_str!("../data/losses.tsv");
 
@@ -107,11 +107,16 @@ impl Line {
 }
 
 /// A function that returns whether a value is known only after apply.
-pub type IsOpen<'a> = &'a dyn Fn(&Value) -> bool;
+pub type IsKnownAfterApply<'a> = &'a dyn Fn(&Value) -> bool;
 
 /// Returns the losses of a change of a CloudFormation resource, by its properties before and after. `is_open` returns
 /// whether a value is known only after apply.
-pub fn losses_of_type(resource_type: &str, before: &Value, after: &Value, is_open: IsOpen<'_>) -> Vec<Loss> {
+pub fn losses_of_type(
+    resource_type: &str,
+    before: &Value,
+    after: &Value,
+    is_open: IsKnownAfterApply<'_>,
+) -> Vec<Loss> {
     losses(resource_type, before, after, is_open)
 }
 
@@ -143,13 +148,13 @@ pub fn loss_line_count() -> usize {
     TABLE.lines().count()
 }
 
-fn losses(name: &str, before: &Value, after: &Value, is_open: IsOpen<'_>) -> Vec<Loss> {
+fn losses(name: &str, before: &Value, after: &Value, is_open: IsKnownAfterApply<'_>) -> Vec<Loss> {
     let Some(lines) = LINES.get(name) else {
         return Vec::new();
     };
     let mut found: Vec<Loss> = Vec::new();
     for line in lines {
-        let mut walk = Walk {
+        let mut walk = RuleApplication {
             line,
             rule: &line.parsed,
             roots: (before, after),

@@ -12,7 +12,7 @@ pub fn nearest<'a>(word: &str, among: impl Iterator<Item = &'a str>) -> Option<&
     let word: Vec<char> = text.chars().collect();
     let mut lower: Vec<char> = Vec::new();
     let mut best: Option<(usize, bool, &str)> = None;
-    let mut longer = Longer::None;
+    let mut longer = PrefixMatch::None;
     for name in among {
         if length >= SHORTEST_BEGINNING && begins(&text, name) && name.len() > text.len() {
             longer = longer.and(name);
@@ -35,7 +35,7 @@ pub fn nearest<'a>(word: &str, among: impl Iterator<Item = &'a str>) -> Option<&
         }
     }
     match (best, longer) {
-        (Some((.., name)), _) | (None, Longer::One(name)) => Some(name),
+        (Some((.., name)), _) | (None, PrefixMatch::One(name)) => Some(name),
         _ => None,
     }
 }
@@ -44,18 +44,18 @@ pub fn nearest<'a>(word: &str, among: impl Iterator<Item = &'a str>) -> Option<&
 const SHORTEST_BEGINNING: usize = 3;
 
 /// The names that start with a word: none, one, or several.
-enum Longer<'a> {
+enum PrefixMatch<'a> {
     None,
     One(&'a str),
     Several,
 }
 
-impl<'a> Longer<'a> {
-    fn and(self, name: &'a str) -> Longer<'a> {
+impl<'a> PrefixMatch<'a> {
+    fn and(self, name: &'a str) -> PrefixMatch<'a> {
         match self {
-            Longer::None => Longer::One(name),
-            Longer::One(known) if known == name => self,
-            _ => Longer::Several,
+            PrefixMatch::None => PrefixMatch::One(name),
+            PrefixMatch::One(known) if known == name => self,
+            _ => PrefixMatch::Several,
         }
     }
 }

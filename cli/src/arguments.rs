@@ -87,7 +87,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         planning: Planning,
         #[command(flatten)]
-        changing: Changing,
+        flags: ChangeFlags,
     },
     /// Delete the resources that Terrace manages in an environment
     #[command(mut_arg("adopt", |adopt| adopt.hide(true)))]
@@ -100,7 +100,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         planning: Planning,
         #[command(flatten)]
-        changing: Changing,
+        flags: ChangeFlags,
     },
     /// Stop managing an environment, without changing or deleting its resources
     Forget {
@@ -140,8 +140,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         target: Environment,
         /// Output format
-        #[arg(long, value_enum, default_value_t = Picture::Mermaid, value_name = "FORMAT")]
-        output: Picture,
+        #[arg(long, value_enum, default_value_t = GraphLanguage::Mermaid, value_name = "FORMAT")]
+        output: GraphLanguage,
         /// Draw the resources of one component, given as `TENANT/COMPONENT`
         #[arg(long, value_name = "COMPONENT")]
         component: Option<String>,
@@ -260,7 +260,7 @@ pub(crate) struct Planning {
 
 /// Flags that control how changes are made.
 #[derive(Args, Debug)]
-pub(crate) struct Changing {
+pub(crate) struct ChangeFlags {
     /// Skip the confirmation prompt
     #[arg(short, long)]
     pub(crate) yes: bool,
@@ -283,7 +283,7 @@ pub(crate) const PLAN: &str = "plan";
 
 /// The language of a drawing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub(crate) enum Picture {
+pub(crate) enum GraphLanguage {
     /// Mermaid, for Markdown
     Mermaid,
     /// DOT, for Graphviz

@@ -41,12 +41,12 @@ pub(crate) struct Recorder {
     platform: Text,
     environment: Text,
     origin: StackOrigin,
-    written: Mutex<Written>,
+    outcome: Mutex<UpdateOutcome>,
 }
 
 /// The outcome of the updates.
 #[derive(Default)]
-struct Written {
+struct UpdateOutcome {
     changed: bool,
     failed: Option<String>,
 }
@@ -69,7 +69,7 @@ impl Recorder {
             platform: platform.clone(),
             environment: environment.clone(),
             origin: origin.clone(),
-            written: Mutex::default(),
+            outcome: Mutex::default(),
         }
     }
 
@@ -81,18 +81,18 @@ impl Recorder {
                 lockfile.environments.remove(&self.environment);
             }
         });
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
         match updated {
-            Ok(changed) => written.changed |= changed,
-            Err(why) => written.failed = Some(why),
+            Ok(changed) => outcome.changed |= changed,
+            Err(why) => outcome.failed = Some(why),
         }
     }
 
     /// Prints the outcome. Call it after the output of the command.
     pub(crate) fn tell(&self, console: &Console) {
-        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.folder.join(LOCKFILE);
-        if let Some(why) = &written.failed {
+        if let Some(why) = &outcome.failed {
             console.line(&format!(
                 "{} cannot update `{}`: {why}\n  the file records where `{}` is deployed; to update it, run an apply \
                  from a writable directory, and commit it",
@@ -100,7 +100,7 @@ impl Recorder {
                 path.display(),
                 self.environment
             ));
-        } else if written.changed {
+        } else if outcome.changed {
             console.line(&format!("updated `{}`: commit it", path.display()));
         }
     }
@@ -123,18 +123,18 @@ fn update(folder: &Path, change: impl FnOnce(&mut Lockfile)) -> Result<bool, Str
     // A symbolic link to the file is retained.
     let path = folder.join(LOCKFILE);
     let path = fs::canonicalize(&path).unwrap_or(path);
-    let written = if after.environments.is_empty() {
+    let outcome = if after.environments.is_empty() {
         fs::remove_file(&path)
     } else {
         replace(&path, &after.to_text())
     };
-    written.map(|()| true).map_err(|error| in_words(&error))
+    outcome.map(|()| true).map_err(|error| in_words(&error))
 }
 
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let temporary = path.with_extension(format!("lock.{}", std::process::id()));
-    let written = fs::write(&temporary, text).and_then(|()| File::open(&temporary)?.sync_all());
-    let put = written.and_then(|()| fs::rename(&temporary, path));
+    let outcome = fs::write(&temporary, text).and_then(|()| File::open(&temporary)?.sync_all());
+    let put = outcome.and_then(|()| fs::rename(&temporary, path));
     put.inspect_err(|_| {
         let _ = fs::remove_file(&temporary);
     })
@@ -162,8 +162,8 @@ mod tests {
         ] {
             let recorder = recorder(&folder);
             recorder.record(recorded);
-            let written = recorder.written.lock().unwrap();
-            assert_eq!((written.changed, &written.failed), (changes, &None));
+            let outcome = recorder.outcome.lock().unwrap();
+            assert_eq!((outcome.changed, &outcome.failed), (changes, &None));
             assert_eq!(folder.join(LOCKFILE).exists(), exists);
             assert_eq!(fs::read_dir(&folder).unwrap().count(), usize::from(exists));
         }
@@ -174,6 +174,6 @@ mod tests {
     fn tolerates_a_directory_that_cannot_be_written() {
         let recorder = recorder(Path::new("/no/such/directory"));
         recorder.record(Some(&Deployment::default()));
-        assert!(recorder.written.lock().unwrap().failed.is_some());
+        assert!(recorder.outcome.lock().unwrap().failed.is_some());
     }
 }

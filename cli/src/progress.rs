@@ -13,11 +13,11 @@ use crate::console::{Console, Tone};
 /// Shows the events of an apply.
 pub(crate) struct Progress {
     console: Console,
-    bars: Option<Mutex<Bars>>,
+    bars: Option<Mutex<ProgressBars>>,
 }
 
 /// One progress bar for all steps, and one line for each running step.
-struct Bars {
+struct ProgressBars {
     all: MultiProgress,
     total: ProgressBar,
     running: BTreeMap<ArtifactId, ProgressBar>,
@@ -30,7 +30,7 @@ impl Progress {
             let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
             let total =
                 all.add(ProgressBar::new(0).with_style(style("{bar:30} {pos}/{len} {elapsed} {msg}")));
-            Mutex::new(Bars {
+            Mutex::new(ProgressBars {
                 all,
                 total,
                 running: BTreeMap::new(),
@@ -118,7 +118,7 @@ impl Progress {
     }
 }
 
-impl Bars {
+impl ProgressBars {
     fn tell(&mut self, event: &Event, line: Option<String>) {
         if let Some(line) = line {
             let _ = self.all.println(line);

@@ -10,7 +10,7 @@ use terrace_diagnostics::shown_path;
 
 /// The changes of a plan to one component of one tenant.
 #[derive(Default)]
-struct Fate<'a> {
+struct ComponentChanges<'a> {
     created: BTreeSet<String>,
     deleted: BTreeSet<String>,
     others: bool,
@@ -19,9 +19,9 @@ struct Fate<'a> {
 
 /// Returns a hint for each component that is deleted while another component with the same resources is created.
 pub(crate) fn hints(plan: &Plan, stack: &Path) -> Vec<String> {
-    let mut fates: BTreeMap<(&Text, &Text), Fate<'_>> = BTreeMap::new();
+    let mut changes: BTreeMap<(&Text, &Text), ComponentChanges<'_>> = BTreeMap::new();
     for step in &plan.steps {
-        let fate = fates.entry((&step.tenant, &step.component)).or_default();
+        let change = changes.entry((&step.tenant, &step.component)).or_default();
         // Names of resources that connections create contain the name of the component.
         let component = step.component.replace('-', "_");
         let names = step.addresses.iter().map(|address| {
@@ -29,20 +29,20 @@ pub(crate) fn hints(plan: &Plan, stack: &Path) -> Vec<String> {
             format!("{} {name}{:?}", step.subject.kind, address.key)
         });
         match step.change.action {
-            Action::Create => fate.created.extend(names),
-            Action::Delete => fate.deleted.extend(names),
-            _ => fate.others = true,
+            Action::Create => change.created.extend(names),
+            Action::Delete => change.deleted.extend(names),
+            _ => change.others = true,
         }
         if let Some(origin) = &step.origin {
-            fate.declared = Some(&origin.component);
+            change.declared = Some(&origin.component);
         }
     }
     let mut lines = BTreeSet::new();
-    for ((tenant, old), before) in &fates {
+    for ((tenant, old), before) in &changes {
         if before.others || !before.created.is_empty() || before.deleted.is_empty() {
             continue;
         }
-        let candidates = fates.iter().filter(|((of, _), after)| {
+        let candidates = changes.iter().filter(|((of, _), after)| {
             of == tenant && !after.others && after.deleted.is_empty() && after.created == before.deleted
         });
         let candidates: Vec<_> = candidates.collect();

@@ -30,7 +30,7 @@ pub struct Drawing<'a> {
 }
 
 /// Annotations of one file, in the order in which the files are shown.
-type ByFile<'a> = Vec<(FileId, Vec<(AnnotationKind, &'a Label)>)>;
+type AnnotationsByFile<'a> = Vec<(FileId, Vec<(AnnotationKind, &'a Label)>)>;
 
 impl<'a> Drawing<'a> {
     /// Creates a renderer. Shown paths begin with `stack`, the directory of the stack, so they are relative to the working directory.
@@ -81,7 +81,7 @@ impl<'a> Drawing<'a> {
             .primary_title(plain(&diagnostic.message))
             .id(diagnostic.code.slug());
         let mut main = Group::with_title(title);
-        let mut places: ByFile<'_> = Vec::new();
+        let mut places: AnnotationsByFile<'_> = Vec::new();
         let primary = diagnostic
             .primary
             .iter()

@@ -8,19 +8,19 @@ use std::ops::Range;
 ///
 /// A third of the changes are libFuzzer's changes of bytes. The others change lines (if `lines` is set), words and values.
 pub fn mutate(data: &mut [u8], size: usize, most: usize, seed: u32, lines: bool) -> usize {
-    let mut chance = Chance(u64::from(seed) | 1 << 40);
-    if chance.below(3) == 0 {
+    let mut random = Random(u64::from(seed) | 1 << 40);
+    if random.below(3) == 0 {
         return libfuzzer_sys::fuzzer_mutate(data, size, most);
     }
     let Ok(text) = std::str::from_utf8(&data[..size]) else {
         return libfuzzer_sys::fuzzer_mutate(data, size, most);
     };
     let mut text = text.to_owned();
-    for _ in 0..=chance.below(3) {
-        text = if lines && chance.below(2) == 0 {
-            change_lines(&text, &mut chance)
+    for _ in 0..=random.below(3) {
+        text = if lines && random.below(2) == 0 {
+            change_lines(&text, &mut random)
         } else {
-            change_words(&text, &mut chance)
+            change_words(&text, &mut random)
         };
     }
     put(&text, data, most)
@@ -28,15 +28,15 @@ pub fn mutate(data: &mut [u8], size: usize, most: usize, seed: u32, lines: bool)
 
 /// Inserts lines of the second input into the first, writes the result to `out`, and returns its size.
 pub fn cross(first: &[u8], second: &[u8], out: &mut [u8], seed: u32) -> usize {
-    let mut chance = Chance(u64::from(seed) | 1 << 40);
+    let mut random = Random(u64::from(seed) | 1 << 40);
     let (first, second) = (String::from_utf8_lossy(first), String::from_utf8_lossy(second));
     let (mut lines, other): (Vec<&str>, Vec<&str>) = (
         first.split_inclusive('\n').collect(),
         second.split_inclusive('\n').collect(),
     );
-    let taken = chance.range(other.len(), 12);
-    let at = chance.below(lines.len() + 1);
-    let end = (at + chance.below(4) * chance.below(2)).min(lines.len());
+    let taken = random.range(other.len(), 12);
+    let at = random.below(lines.len() + 1);
+    let end = (at + random.below(4) * random.below(2)).min(lines.len());
     lines.splice(at..end, other[taken].iter().copied());
     let most = out.len();
     put(&lines.concat(), out, most)
@@ -48,14 +48,14 @@ fn put(text: &str, data: &mut [u8], most: usize) -> usize {
     size
 }
 
-fn change_lines(text: &str, chance: &mut Chance) -> String {
+fn change_lines(text: &str, random: &mut Random) -> String {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     if lines.is_empty() {
-        return change_words(text, chance);
+        return change_words(text, random);
     }
-    let some = chance.range(lines.len(), 6);
-    let at = chance.below(lines.len());
-    match chance.below(7) {
+    let some = random.range(lines.len(), 6);
+    let at = random.below(lines.len());
+    match random.below(7) {
         0 => drop(lines.drain(some)),
         1 => {
             let copied = lines[some].to_vec();
@@ -72,12 +72,12 @@ fn change_lines(text: &str, chance: &mut Chance) -> String {
             // Insert a sibling key.
             let indent: String = lines[at].chars().take_while(|c| matches!(c, ' ' | '-')).collect();
             let indent = indent.replace('-', " ");
-            lines.insert(at + 1, format!("{indent}{}: {}", chance.key(), chance.value()));
+            lines.insert(at + 1, format!("{indent}{}: {}", random.key(), random.value()));
         }
         _ => {
             if let Some(colon) = lines[at].find(": ") {
                 lines[at].truncate(colon + 2);
-                lines[at].push_str(&chance.value());
+                lines[at].push_str(&random.value());
             }
         }
     }
@@ -86,25 +86,25 @@ fn change_lines(text: &str, chance: &mut Chance) -> String {
     text
 }
 
-fn change_words(text: &str, chance: &mut Chance) -> String {
+fn change_words(text: &str, random: &mut Random) -> String {
     let words = word_ranges(text);
-    let Some(range) = words.get(chance.below(words.len().max(1))).cloned() else {
-        return chance.value();
+    let Some(range) = words.get(random.below(words.len().max(1))).cloned() else {
+        return random.value();
     };
     let mut text = text.to_owned();
-    match chance.below(5) {
-        0 => text.replace_range(range, &chance.value()),
-        1 => text.replace_range(range, chance.key()),
+    match random.below(5) {
+        0 => text.replace_range(range, &random.value()),
+        1 => text.replace_range(range, random.key()),
         2 => {
             // Copy another word of the same text, so that names refer to each other.
-            let other = words[chance.below(words.len())].clone();
+            let other = words[random.below(words.len())].clone();
             let other = text[other].to_owned();
             text.replace_range(range, &other);
         }
-        3 => text.insert_str(range.end, chance.operator()),
+        3 => text.insert_str(range.end, random.operator()),
         _ => {
             let word = text[range.clone()].to_owned();
-            text.replace_range(range, &chance.around(&word));
+            text.replace_range(range, &random.around(&word));
         }
     }
     text
@@ -128,9 +128,9 @@ fn word_ranges(text: &str) -> Vec<Range<usize>> {
 }
 
 /// A random number generator with a fixed seed (xorshift).
-struct Chance(u64);
+struct Random(u64);
 
-impl Chance {
+impl Random {
     fn below(&mut self, limit: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

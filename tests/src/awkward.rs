@@ -9,7 +9,7 @@ use crate::random::Random;
 ///
 /// The list is the same in every run.
 pub fn strings() -> Vec<String> {
-    let known: Known = serde_json::from_str(include_str!("awkward.json")).expect("lists of strings");
+    let known: AwkwardFile = serde_json::from_str(include_str!("awkward.json")).expect("lists of strings");
     let mut strings = known.phrases;
     for word in &known.words {
         strings.push(word.clone());
@@ -94,7 +94,7 @@ pub fn values() -> Vec<Value> {
 
 /// `awkward.json`.
 #[derive(Deserialize)]
-struct Known {
+struct AwkwardFile {
     /// Words that YAML 1.1 or 1.2 reads as null, a boolean, a number, a date, a merge key, a default, or an indicator.
     words: Vec<String>,
     /// Strings of several lines, and strings that look like a document.

@@ -10,7 +10,7 @@ use crate::tools::{self, Tool};
 
 /// A YAML text and the values that it must represent.
 #[derive(Clone, Debug)]
-pub struct Written {
+pub struct YamlSample {
     /// The name that reports show.
     pub name: String,
     /// The text, with one or more documents.
@@ -20,8 +20,8 @@ pub struct Written {
 }
 
 /// Checks that PyYAML and libyaml read the expected values. An error lists the differences.
-pub fn python_reads(cases: &[Written]) -> Result<(), String> {
-    let line = |case: &Written| {
+pub fn python_reads(cases: &[YamlSample]) -> Result<(), String> {
+    let line = |case: &YamlSample| {
         serde_json::json!({"name": case.name, "yaml": case.yaml, "want": case.want}).to_string()
     };
     let lines: Vec<String> = cases.iter().map(line).collect();

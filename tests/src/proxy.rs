@@ -15,10 +15,10 @@ use crate::servers::{Api, Cluster, Endpoint};
 
 /// The calls of one run of the program to all its servers.
 #[derive(Clone, Debug, Default)]
-pub struct Calls(Arc<(Mutex<Counted>, Condvar)>);
+pub struct Calls(Arc<(Mutex<CallCount>, Condvar)>);
 
 #[derive(Debug, Default)]
-struct Counted {
+struct CallCount {
     made: Vec<String>,
     /// The number of the call that is not answered, from 1.
     last: Option<usize>,
@@ -71,7 +71,7 @@ impl Calls {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Counted> {
+    fn lock(&self) -> MutexGuard<'_, CallCount> {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -32,16 +32,16 @@ pub const ENVIRONMENT: [&str; 3] = [
 
 /// The ports and the directory of one server, reserved for this process as long as the value exists.
 #[derive(Debug)]
-struct Slot {
+struct ReservedPorts {
     port: u16,
     state: PathBuf,
     /// Locked until this process ends. The file itself remains.
     _lock: File,
 }
 
-impl Slot {
+impl ReservedPorts {
     /// Reserves the first free slot for a server that uses `ports` ports, starting at port `first`.
-    fn take(name: &str, first: u16, ports: u16) -> Result<Slot, String> {
+    fn take(name: &str, first: u16, ports: u16) -> Result<ReservedPorts, String> {
         let directory = tools::directory().join("run");
         fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
         for number in 0..100 {
@@ -54,7 +54,7 @@ impl Slot {
             let state = directory.join(format!("{name}-{port}"));
             let _ = fs::remove_dir_all(&state); // left by a server that has ended
             fs::create_dir_all(&state).map_err(|error| format!("{}: {error}", state.display()))?;
-            return Ok(Slot {
+            return Ok(ReservedPorts {
                 port,
                 state,
                 _lock: lock,
@@ -73,13 +73,17 @@ fn is_free(port: u16) -> bool {
 #[derive(Debug)]
 struct Server {
     child: Child,
-    slot: Slot,
+    ports: ReservedPorts,
 }
 
 impl Server {
     /// Starts a server and waits until it is ready.
-    fn start(slot: Slot, command: &mut Command, ready: impl Fn(&Slot) -> bool) -> Result<Server, String> {
-        let log = |name: &str| File::create(slot.state.join(name)).map_err(|error| error.to_string());
+    fn start(
+        ports: ReservedPorts,
+        command: &mut Command,
+        ready: impl Fn(&ReservedPorts) -> bool,
+    ) -> Result<Server, String> {
+        let log = |name: &str| File::create(ports.state.join(name)).map_err(|error| error.to_string());
         command
             .stdin(Stdio::piped())
             .stdout(log("stdout.log")?)
@@ -87,9 +91,9 @@ impl Server {
         let child = command
             .spawn()
             .map_err(|error| format!("{}: {error}", command.get_program().display()))?;
-        let mut server = Server { child, slot };
+        let mut server = Server { child, ports };
         let deadline = Instant::now() + Duration::from_secs(90);
-        while !ready(&server.slot) {
+        while !ready(&server.ports) {
             if let Ok(Some(status)) = server.child.try_wait() {
                 return Err(format!("the server ended ({status}):\n{}", server.words()));
             }
@@ -107,7 +111,7 @@ impl Server {
     fn words(&self) -> String {
         let mut words = String::new();
         for name in ["stdout.log", "stderr.log"] {
-            let file = File::open(self.slot.state.join(name));
+            let file = File::open(self.ports.state.join(name));
             let _ = file.and_then(|mut file| file.read_to_string(&mut words));
         }
         let start = words.len().saturating_sub(4000);

@@ -87,7 +87,7 @@ fn intended_values(stack: &str) -> Vec<Bundle> {
 
 /// Returns each YAML file of an environment's goldens with the expected manifests. Fails if a manifest is in no file or
 /// in two files.
-fn cases_of(bundle: &Bundle, directory: &Path) -> Vec<judges::Written> {
+fn cases_of(bundle: &Bundle, directory: &Path) -> Vec<judges::YamlSample> {
     let objects = bundle
         .artifacts
         .iter()
@@ -116,7 +116,7 @@ fn cases_of(bundle: &Bundle, directory: &Path) -> Vec<judges::Written> {
                 .unwrap_or_else(|| panic!("{}: unexpected object `{name}`", file.display()));
             manifests.remove(key).expect("the key exists")
         });
-        cases.push(judges::Written {
+        cases.push(judges::YamlSample {
             name: file.display().to_string(),
             want: want.collect(),
             yaml,

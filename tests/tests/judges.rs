@@ -95,7 +95,7 @@ fn asl_validator_rejects_an_unknown_state() {
 
 #[test]
 fn python_rejects_values_that_it_reads_differently() {
-    let case = |yaml: &str, want: &str| judges::Written {
+    let case = |yaml: &str, want: &str| judges::YamlSample {
         name: "x".into(),
         yaml: yaml.into(),
         want: vec![want.into()],

@@ -8,10 +8,10 @@ use terrace_tests::{awkward, judges, servers};
 #[test]
 fn python_reads_back_the_same_values() {
     let values = awkward::values();
-    let mut cases: Vec<judges::Written> = values
+    let mut cases: Vec<judges::YamlSample> = values
         .iter()
         .enumerate()
-        .map(|(i, value)| judges::Written {
+        .map(|(i, value)| judges::YamlSample {
             name: format!("value {i}"),
             yaml: to_yaml(value),
             want: vec![to_json_compact(value)],
@@ -21,7 +21,7 @@ fn python_reads_back_the_same_values() {
         let mut yaml = String::new();
         write_documents(several, &mut yaml);
         let want = several.iter().map(to_json_compact).collect();
-        cases.push(judges::Written {
+        cases.push(judges::YamlSample {
             name: format!("documents {i}"),
             yaml,
             want,

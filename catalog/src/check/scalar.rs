@@ -3,7 +3,7 @@
 use terrace_artifact::{Decimal, Text, Value, View, is_quantity};
 
 use super::{At, Checker, Dialect};
-use crate::compare::{IsLiteral, expected, is_base64, is_time};
+use crate::compare::{ComparableScalar, expected, is_base64, is_time};
 use crate::nearest;
 use crate::node::{Limits, Literal, Node, flags, types};
 use crate::problem::ProblemKind;
@@ -161,7 +161,7 @@ impl Checker<'_> {
         &mut self,
         node: &Node<'static>,
         limits: &Limits<'static>,
-        scalar: &impl IsLiteral,
+        scalar: &impl ComparableScalar,
         text: &str,
         at: &At<'_>,
     ) {

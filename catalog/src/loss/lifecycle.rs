@@ -9,7 +9,7 @@ use terrace_artifact::{Decimal, Map, Segment, Text, Value};
 
 use super::amount::{Amount, Form, number};
 use super::rule::path;
-use super::{IsOpen, Loss};
+use super::{IsKnownAfterApply, Loss};
 
 /// One deletion of a rule.
 struct Deletion {
@@ -20,7 +20,7 @@ struct Deletion {
     /// The filter for what is deleted.
     filter: Filter,
     /// The time of the deletion.
-    when: When,
+    when: DeletionTime,
     /// The name that identifies the rule in both versions.
     name: Option<Text>,
     /// Whether a part of the deletion is known only after apply.
@@ -42,7 +42,7 @@ struct Filter {
 
 /// The time of a deletion. Only deletions of the same kind can be compared.
 #[derive(Clone, PartialEq, Debug)]
-enum When {
+enum DeletionTime {
     /// A period after the creation. `kind` states what is deleted and how the period is counted; `keeps` is the number of newer
     /// versions that are kept.
     After {
@@ -72,27 +72,29 @@ impl Filter {
     }
 }
 
-impl When {
+impl DeletionTime {
     /// Returns whether this deletion happens at least as soon as `other`.
-    fn is_as_soon_as(&self, other: &When) -> bool {
+    fn is_as_soon_as(&self, other: &DeletionTime) -> bool {
         match (self, other) {
             (
-                When::After { kind, count, keeps },
-                When::After {
+                DeletionTime::After { kind, count, keeps },
+                DeletionTime::After {
                     kind: other_kind,
                     count: other_count,
                     keeps: other_keeps,
                 },
             ) => kind == other_kind && count <= other_count && keeps <= other_keeps,
-            (When::Date(own), When::Date(other)) => own.as_str().cmp(other.as_str()) != Ordering::Greater,
+            (DeletionTime::Date(own), DeletionTime::Date(other)) => {
+                own.as_str().cmp(other.as_str()) != Ordering::Greater
+            }
             _ => false,
         }
     }
 
-    fn is_same_kind(&self, other: &When) -> bool {
+    fn is_same_kind(&self, other: &DeletionTime) -> bool {
         match (self, other) {
-            (When::After { kind, .. }, When::After { kind: other, .. }) => kind == other,
-            (When::Date(_), When::Date(_)) => true,
+            (DeletionTime::After { kind, .. }, DeletionTime::After { kind: other, .. }) => kind == other,
+            (DeletionTime::Date(_), DeletionTime::Date(_)) => true,
             _ => false,
         }
     }
@@ -136,7 +138,7 @@ fn items<'v>(value: Option<&'v Value>, key: &str) -> &'v [Value] {
 }
 
 /// Compares the `LifecycleConfiguration` of a bucket of S3, S3 Express or S3 on Outposts.
-pub(super) fn s3(before: Option<&Value>, after: Option<&Value>, is_open: IsOpen<'_>) -> Vec<Loss> {
+pub(super) fn s3(before: Option<&Value>, after: Option<&Value>, is_open: IsKnownAfterApply<'_>) -> Vec<Loss> {
     let of = |side: Option<&Value>| -> Vec<Deletion> {
         let rules = items(side, "Rules").iter().enumerate();
         rules
@@ -146,7 +148,7 @@ pub(super) fn s3(before: Option<&Value>, after: Option<&Value>, is_open: IsOpen<
     losses(&of(before), of(after), "objects are deleted sooner than before")
 }
 
-fn s3_rule(place: usize, rule: &Value, is_open: IsOpen<'_>) -> Vec<Deletion> {
+fn s3_rule(place: usize, rule: &Value, is_open: IsKnownAfterApply<'_>) -> Vec<Deletion> {
     let mut found = Vec::new();
     if rule.get("Status").and_then(Value::as_str) == Some("Disabled") {
         return found;
@@ -160,7 +162,7 @@ fn s3_rule(place: usize, rule: &Value, is_open: IsOpen<'_>) -> Vec<Deletion> {
             path: path(&["Rules"], Some(place), keys),
             written: value.clone(),
             filter: filter.clone(),
-            when: When::After {
+            when: DeletionTime::After {
                 kind,
                 count: number(value).unwrap_or(Decimal::ZERO),
                 keeps: keeps.and_then(number).unwrap_or(Decimal::ZERO),
@@ -179,7 +181,7 @@ fn s3_rule(place: usize, rule: &Value, is_open: IsOpen<'_>) -> Vec<Deletion> {
             path: path(&["Rules"], Some(place), &["ExpirationDate"]),
             written: date.clone(),
             filter,
-            when: When::Date(date.as_str().unwrap_or_default().into()),
+            when: DeletionTime::Date(date.as_str().unwrap_or_default().into()),
             name,
             open: open || is_open(date) || date.as_str().is_none(),
         });
@@ -188,7 +190,7 @@ fn s3_rule(place: usize, rule: &Value, is_open: IsOpen<'_>) -> Vec<Deletion> {
 }
 
 /// Returns the filter of a bucket's rule, and whether a part of it is known only after apply.
-fn s3_filter(rule: &Value, is_open: IsOpen<'_>) -> (Filter, bool) {
+fn s3_filter(rule: &Value, is_open: IsKnownAfterApply<'_>) -> (Filter, bool) {
     let mut filter = Filter::default();
     let mut open = rule.get("Status").is_some_and(is_open);
     let mut prefix = |value: Option<&Value>| match value {
@@ -260,7 +262,7 @@ fn ecr_rule(place: usize, rule: &Value) -> Option<Deletion> {
             conditions,
             ..Filter::default()
         },
-        when: When::After {
+        when: DeletionTime::After {
             kind,
             count: number(&written)?,
             keeps: Decimal::ZERO,
@@ -299,7 +301,7 @@ fn search_rule(place: usize, resource: &Value, retention: &Value) -> Option<Dele
             prefixes: vec![resource.strip_suffix('*').unwrap_or(resource).into()],
             ..Filter::default()
         },
-        when: When::After {
+        when: DeletionTime::After {
             kind: "documents",
             count: hours,
             keeps: Decimal::ZERO,

@@ -3,7 +3,7 @@
 use terrace_artifact::{Decimal, Segment, Text, Value};
 
 use super::amount::{Amount, Form, number};
-use super::{IsOpen, Line, Loss, columns, kafka, lifecycle};
+use super::{IsKnownAfterApply, Line, Loss, columns, kafka, lifecycle};
 
 /// A rule that decides whether a change of a property loses data.
 #[derive(Clone, Debug)]
@@ -119,15 +119,15 @@ impl Rule {
 }
 
 /// The application of one line of the table to two values.
-pub(super) struct Walk<'a> {
+pub(super) struct RuleApplication<'a> {
     pub(super) line: &'a Line,
     pub(super) rule: &'a Rule,
     pub(super) roots: (&'a Value, &'a Value),
-    pub(super) is_open: IsOpen<'a>,
+    pub(super) is_open: IsKnownAfterApply<'a>,
     pub(super) found: Vec<Loss>,
 }
 
-impl Walk<'_> {
+impl RuleApplication<'_> {
     pub(super) fn run(&mut self) {
         if matches!(self.rule.kind, RuleKind::Harmless | RuleKind::Deleted) || !self.applies() {
             return;

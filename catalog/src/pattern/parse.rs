@@ -239,31 +239,31 @@ impl Parser<'_> {
             return Some(boundary);
         }
         match self.escaped()? {
-            Escaped::Char(char) => Some(self.char(char)),
-            Escaped::Set(set) => Some(self.cased(set)),
+            EscapedCharacter::Char(char) => Some(self.char(char)),
+            EscapedCharacter::Set(set) => Some(self.cased(set)),
         }
     }
 
     /// Parses the characters after a backslash, inside or outside a set.
-    fn escaped(&mut self) -> Option<Escaped> {
+    fn escaped(&mut self) -> Option<EscapedCharacter> {
         Some(match self.next()? {
-            'd' => Escaped::Set(Set::digits()),
-            'D' => Escaped::Set(Set::digits().negated()),
-            'w' => Escaped::Set(Set::word()),
-            'W' => Escaped::Set(Set::word().negated()),
-            's' => Escaped::Set(Set::space()),
-            'S' => Escaped::Set(Set::space().negated()),
-            'h' => Escaped::Set(Set::range(' ', ' ').with(Set::range('\t', '\t'))),
+            'd' => EscapedCharacter::Set(Set::digits()),
+            'D' => EscapedCharacter::Set(Set::digits().negated()),
+            'w' => EscapedCharacter::Set(Set::word()),
+            'W' => EscapedCharacter::Set(Set::word().negated()),
+            's' => EscapedCharacter::Set(Set::space()),
+            'S' => EscapedCharacter::Set(Set::space().negated()),
+            'h' => EscapedCharacter::Set(Set::range(' ', ' ').with(Set::range('\t', '\t'))),
             letter @ ('p' | 'P') => {
                 let set = Set::category(self.category()?);
-                Escaped::Set(if letter == 'P' { set.negated() } else { set })
+                EscapedCharacter::Set(if letter == 'P' { set.negated() } else { set })
             }
-            't' => Escaped::Char('\t'),
-            'n' => Escaped::Char('\n'),
-            'r' => Escaped::Char('\r'),
-            'f' => Escaped::Char('\u{c}'),
-            'v' => Escaped::Char('\u{b}'),
-            '0' => Escaped::Char('\0'),
+            't' => EscapedCharacter::Char('\t'),
+            'n' => EscapedCharacter::Char('\n'),
+            'r' => EscapedCharacter::Char('\r'),
+            'f' => EscapedCharacter::Char('\u{c}'),
+            'v' => EscapedCharacter::Char('\u{b}'),
+            '0' => EscapedCharacter::Char('\0'),
             'x' if self.rest.starts_with('{') => {
                 let (digits, rest) = self.rest[1..].split_once('}')?;
                 self.rest = rest;
@@ -272,7 +272,7 @@ impl Parser<'_> {
             'x' => self.code(2)?,
             'u' => self.code(4)?,
             other if other.is_ascii_alphanumeric() => return None,
-            other => Escaped::Char(other),
+            other => EscapedCharacter::Char(other),
         })
     }
 
@@ -286,7 +286,7 @@ impl Parser<'_> {
         Category::named(letter.encode_utf8(&mut [0; 4]))
     }
 
-    fn code(&mut self, digits: usize) -> Option<Escaped> {
+    fn code(&mut self, digits: usize) -> Option<EscapedCharacter> {
         let (hexadecimal, rest) = self.rest.split_at_checked(digits)?;
         self.rest = rest;
         Some(code(u32::from_str_radix(hexadecimal, 16).ok()?))
@@ -316,8 +316,8 @@ impl Parser<'_> {
                 continue;
             }
             let from = match self.set_item()? {
-                Escaped::Char(char) => char,
-                Escaped::Set(more) => {
+                EscapedCharacter::Char(char) => char,
+                EscapedCharacter::Set(more) => {
                     set = set.with(more);
                     continue;
                 }
@@ -329,9 +329,9 @@ impl Parser<'_> {
             }
             self.take("-");
             match self.set_item()? {
-                Escaped::Char(to) if from <= to => set = set.with(Set::range(from, to)),
-                Escaped::Char(_) => return None,
-                Escaped::Set(more) => {
+                EscapedCharacter::Char(to) if from <= to => set = set.with(Set::range(from, to)),
+                EscapedCharacter::Char(_) => return None,
+                EscapedCharacter::Set(more) => {
                     set = set
                         .with(Set::range(from, from))
                         .with(Set::range('-', '-'))
@@ -343,28 +343,28 @@ impl Parser<'_> {
         Some(if negated { set.negated() } else { set })
     }
 
-    fn set_item(&mut self) -> Option<Escaped> {
+    fn set_item(&mut self) -> Option<EscapedCharacter> {
         if self.rest.starts_with("[:") {
             return None;
         }
         match self.next()? {
-            '\\' if self.take("b") => Some(Escaped::Char('\u{8}')),
+            '\\' if self.take("b") => Some(EscapedCharacter::Char('\u{8}')),
             '\\' => self.escaped(),
-            other => Some(Escaped::Char(other)),
+            other => Some(EscapedCharacter::Char(other)),
         }
     }
 }
 
-enum Escaped {
+enum EscapedCharacter {
     Char(char),
     Set(Set),
 }
 
 /// Converts a code unit. Half a surrogate pair matches all characters beyond U+FFFF.
-fn code(code: u32) -> Escaped {
+fn code(code: u32) -> EscapedCharacter {
     match char::from_u32(code) {
-        Some(char) => Escaped::Char(char),
-        None => Escaped::Set(Set::range('\u{10000}', char::MAX)),
+        Some(char) => EscapedCharacter::Char(char),
+        None => EscapedCharacter::Set(Set::range('\u{10000}', char::MAX)),
     }
 }
 

@@ -11,7 +11,7 @@ use terrace_deployer::{
     StackDirectory, render_approved,
 };
 
-use crate::arguments::{Changing, Environment, Planning, Reach, is_component};
+use crate::arguments::{ChangeFlags, Environment, Planning, Reach, is_component};
 use crate::commands::plan::{approved, options, warn};
 use crate::confirm::confirm;
 use crate::console::{Console, Tone};
@@ -26,11 +26,11 @@ pub(crate) fn run(
     from: &Path,
     environment: Option<String>,
     planning: &Planning,
-    changing: &Changing,
+    flags: &ChangeFlags,
     console: &Console,
 ) -> Result<Status, Problem> {
     if from.is_file() {
-        return apply_saved(from, environment.as_ref(), planning, changing, console);
+        return apply_saved(from, environment.as_ref(), planning, flags, console);
     }
     if !from.exists() && environment.is_none() && from.extension().is_some() {
         return Err(Problem::new(format!("file `{}` does not exist", from.display()))
@@ -40,7 +40,7 @@ pub(crate) fn run(
         stack: from.to_owned(),
         environment,
     };
-    plan_and_apply(&Way::Apply, &target, planning, changing, console)
+    plan_and_apply(&ApplyKind::Apply, &target, planning, flags, console)
 }
 
 /// Deletes all resources of an environment, or those in one place.
@@ -48,20 +48,20 @@ pub(crate) fn destroy(
     target: &Environment,
     at: Option<&str>,
     planning: &Planning,
-    changing: &Changing,
+    flags: &ChangeFlags,
     console: &Console,
 ) -> Result<Status, Problem> {
-    plan_and_apply(&Way::Destroy(at), target, planning, changing, console)
+    plan_and_apply(&ApplyKind::Destroy(at), target, planning, flags, console)
 }
 
 /// The kind of change.
-enum Way<'a> {
+enum ApplyKind<'a> {
     Apply,
     /// In one place that the environment no longer names, if a place is given.
     Destroy(Option<&'a str>),
 }
 
-impl Way<'_> {
+impl ApplyKind<'_> {
     /// Connects to the targets and plans.
     async fn plan(
         &self,
@@ -70,9 +70,9 @@ impl Way<'_> {
         options: &PlanOptions,
     ) -> Result<(Connection, Plan), terrace_deployer::Error> {
         let (connection, purpose, there) = match self {
-            Way::Apply => (Connection::open(bundle, access).await?, Purpose::Apply, None),
-            Way::Destroy(None) => (Connection::open(bundle, access).await?, Purpose::Destroy, None),
-            Way::Destroy(Some(place)) => {
+            ApplyKind::Apply => (Connection::open(bundle, access).await?, Purpose::Apply, None),
+            ApplyKind::Destroy(None) => (Connection::open(bundle, access).await?, Purpose::Destroy, None),
+            ApplyKind::Destroy(Some(place)) => {
                 let (connection, there) = Connection::open_at(bundle, access, place).await?;
                 (connection, Purpose::Destroy, Some(there))
             }
@@ -109,13 +109,13 @@ pub(crate) fn bootstrap(
 }
 
 fn plan_and_apply(
-    way: &Way<'_>,
+    kind: &ApplyKind<'_>,
     target: &Environment,
     planning: &Planning,
-    changing: &Changing,
+    flags: &ChangeFlags,
     console: &Console,
 ) -> Result<Status, Problem> {
-    if matches!(way, Way::Destroy(_)) && !planning.adopt.is_empty() {
+    if matches!(kind, ApplyKind::Destroy(_)) && !planning.adopt.is_empty() {
         return Err(Problem::new("`--adopt` cannot be used with `destroy`")
             .help("remove it; to delete a resource that was adopted earlier, add `--approve ADDRESS`"));
     }
@@ -124,7 +124,7 @@ fn plan_and_apply(
     let access = live::access(&stack, &compiled, &planning.reach)?;
     let runtime = live::runtime()?;
     let options = options(planning);
-    let planned = runtime.block_on(way.plan(&bundle, &access, &options));
+    let planned = runtime.block_on(kind.plan(&bundle, &access, &options));
     let (connection, mut plan) = planned.map_err(|error| live::located(error, &access.folder))?;
     live::locate(&mut plan.refusals, &access.folder);
     let agreed = approved(planning);
@@ -143,16 +143,16 @@ fn plan_and_apply(
             ),
             Purpose::Destroy => (format!("\ndelete all of these resources in {environment}?"), ""),
         };
-        if !confirm(&question, changing.yes, otherwise, console)? {
+        if !confirm(&question, flags.yes, otherwise, console)? {
             return Ok(Status::Done);
         }
     }
-    let asked = Asked {
+    let chosen = ChosenOptions {
         approved: agreed,
-        timeout: changing.timeout,
+        timeout: flags.timeout,
         recorder: Some(Recorder::new(&stack.folder, &plan)),
     };
-    apply(&runtime, Some(&connection), &plan, &access, asked, console)
+    apply(&runtime, Some(&connection), &plan, &access, chosen, console)
 }
 
 /// Applies a saved plan without asking for confirmation, because the user reviewed the plan when it was saved.
@@ -160,7 +160,7 @@ fn apply_saved(
     file: &Path,
     environment: Option<&String>,
     planning: &Planning,
-    changing: &Changing,
+    flags: &ChangeFlags,
     console: &Console,
 ) -> Result<Status, Problem> {
     let has_inputs = !planning.set.set.is_empty()
@@ -197,12 +197,12 @@ fn apply_saved(
         ..live::reaching(&folder, &planning.reach)
     };
     allowed(&plan, planning, &access.folder)?;
-    let asked = Asked {
+    let chosen = ChosenOptions {
         approved: approved(planning),
-        timeout: changing.timeout,
+        timeout: flags.timeout,
         recorder: is_here.then(|| Recorder::new(&folder, &plan)),
     };
-    apply(&live::runtime()?, None, &plan, &access, asked, console)
+    apply(&live::runtime()?, None, &plan, &access, chosen, console)
 }
 
 /// Returns the directory of the stack that a plan was made from. A plan with a directory target must find it, and recognizes
@@ -229,7 +229,7 @@ fn stack_folder(plan: &Plan) -> Result<PathBuf, Problem> {
 }
 
 /// The options of an apply that the user chose.
-struct Asked {
+struct ChosenOptions {
     approved: BTreeSet<Address>,
     timeout: Option<Duration>,
     /// Writes `terrace.lock`; absent if the plan was made in another directory.
@@ -266,16 +266,16 @@ fn apply(
     connection: Option<&Connection>,
     plan: &Plan,
     access: &Access,
-    asked: Asked,
+    chosen: ChosenOptions,
     console: &Console,
 ) -> Result<Status, Problem> {
     let progress = Progress::new(*console);
     let options = ApplyOptions {
-        approved: asked.approved,
-        timeout: asked.timeout,
+        approved: chosen.approved,
+        timeout: chosen.timeout,
         cancel: live::stop_on_interrupt(runtime, *console),
     };
-    let recorder = asked.recorder;
+    let recorder = chosen.recorder;
     let tell = |event| {
         if let (Event::Recorded { deployment }, Some(recorder)) = (&event, &recorder) {
             recorder.record(deployment.as_ref());

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use serde_json::json;
 use terrace_artifact::sheets;
-use terrace_compiler::{Emission, Piece};
+use terrace_compiler::{ComponentArtifacts, Emission};
 
 use crate::console::Console;
 use crate::folder;
@@ -87,7 +87,7 @@ fn check_is_no_target(out: &Path, built: &BTreeSet<String>) -> Result<(), Proble
 fn write(out: &Path, emission: &mut Emission<'_>) -> Result<Vec<String>, Problem> {
     let environment = name(emission);
     let targets = emission.targets().clone();
-    let written = emission.each(|piece: Piece| {
+    let written = emission.each(|piece: ComponentArtifacts| {
         let mut paths = Vec::new();
         for sheet in sheets(&targets, &piece.artifacts) {
             let path = format!("{environment}/{}", sheet.path);

@@ -82,11 +82,11 @@ fn address(
             let provenance = emission.provenance(&address, &path);
             (emission.into_bundle(), provenance)
         })?;
-    let known = known(&bundle);
-    let resource = known
+    let bundled = bundled(&bundle);
+    let resource = bundled
         .iter()
-        .find(|known| *known.address == address)
-        .ok_or_else(|| unknown_address(&address, &known, &bundle.environment.name))?;
+        .find(|bundled| *bundled.address == address)
+        .ok_or_else(|| unknown_address(&address, &bundled, &bundle.environment.name))?;
     let place = |location: &Location| {
         format!(
             "{}:{}:{}",
@@ -144,14 +144,17 @@ fn shown(value: &Value) -> String {
 fn component(what: &str, place: &ExplainQuery<'_>, console: &Console) -> Result<Status, Problem> {
     let stack = Stack::open(place.stack)?;
     let (bundle, _) = stack.environment(place.environment, place.set, console)?;
-    let known = known(&bundle);
-    let of: Vec<&Known<'_>> = known.iter().filter(|known| known.address.is_of(what)).collect();
+    let bundled = bundled(&bundle);
+    let of: Vec<&BundledResource<'_>> = bundled
+        .iter()
+        .filter(|bundled| bundled.address.is_of(what))
+        .collect();
     if of.is_empty() {
         let environment = &bundle.environment.name;
         let problem = Problem::new(format!(
             "`{what}` has no resources in environment `{environment}`"
         ));
-        return Err(problem.help(components_of(what, &known)));
+        return Err(problem.help(components_of(what, &bundled)));
     }
     let mut page = format!(
         "{what} has {}\n",
@@ -161,8 +164,8 @@ fn component(what: &str, place: &ExplainQuery<'_>, console: &Console) -> Result<
             "these resources:"
         }
     );
-    for known in of {
-        let _ = writeln!(page, "  {}: {}", known.address, known.kind);
+    for bundled in of {
+        let _ = writeln!(page, "  {}: {}", bundled.address, bundled.kind);
     }
     console.data(&page)?;
     Ok(Status::Done)
@@ -209,11 +212,14 @@ fn unknown_field(address: &Address, field: &str, path: &[Segment], body: &Value)
     }
 }
 
-fn unknown_address(address: &Address, known: &[Known<'_>], environment: &str) -> Problem {
+fn unknown_address(address: &Address, bundled: &[BundledResource<'_>], environment: &str) -> Problem {
     let problem = Problem::new(format!(
         "no resource in environment `{environment}` has the address `{address}`"
     ));
-    let names: Vec<String> = known.iter().map(|known| known.address.to_string()).collect();
+    let names: Vec<String> = bundled
+        .iter()
+        .map(|bundled| bundled.address.to_string())
+        .collect();
     if let Some(nearest) = terrace_catalog::nearest(&address.to_string(), names.iter().map(String::as_str)) {
         return problem.help(format!("did you mean `{nearest}`?"));
     }
@@ -226,14 +232,14 @@ fn unknown_address(address: &Address, known: &[Known<'_>], environment: &str) ->
     if !own.is_empty() {
         return problem.help(format!("`{component}` has {}", listed(&own)));
     }
-    problem.help(components_of(&component, known))
+    problem.help(components_of(&component, bundled))
 }
 
 /// Suggests the component with the most similar name, or lists all components.
-fn components_of(named: &str, known: &[Known<'_>]) -> String {
-    let mut components: Vec<String> = known
+fn components_of(named: &str, bundled: &[BundledResource<'_>]) -> String {
+    let mut components: Vec<String> = bundled
         .iter()
-        .map(|known| format!("{}/{}", known.address.tenant, known.address.component))
+        .map(|bundled| format!("{}/{}", bundled.address.tenant, bundled.address.component))
         .collect();
     components.sort();
     components.dedup();
@@ -268,7 +274,7 @@ fn origin_of(provenance: &Provenance, files: &Files, place: &dyn Fn(Span) -> Str
 }
 
 /// A resource of a bundle.
-struct Known<'a> {
+struct BundledResource<'a> {
     address: &'a Address,
     kind: &'a str,
     origin: &'a Origin,
@@ -277,11 +283,11 @@ struct Known<'a> {
     holds_data: bool,
 }
 
-fn known(bundle: &Bundle) -> Vec<Known<'_>> {
-    let mut known = Vec::new();
+fn bundled(bundle: &Bundle) -> Vec<BundledResource<'_>> {
+    let mut bundled = Vec::new();
     for artifact in &bundle.artifacts {
         match &artifact.body {
-            Body::Object(object) => known.push(Known {
+            Body::Object(object) => bundled.push(BundledResource {
                 address: &object.address,
                 kind: &object.kind,
                 origin: &object.origin,
@@ -292,7 +298,7 @@ fn known(bundle: &Bundle) -> Vec<Known<'_>> {
             Body::Stack(template) => {
                 for (id, member) in &template.members {
                     let body = template.template.at(&["Resources", id]);
-                    known.extend(body.map(|body| Known {
+                    bundled.extend(body.map(|body| BundledResource {
                         address: &member.address,
                         kind: &member.resource_type,
                         origin: &member.origin,
@@ -304,7 +310,7 @@ fn known(bundle: &Bundle) -> Vec<Known<'_>> {
             }
         }
     }
-    known
+    bundled
 }
 
 /// Parses a path such as `spec.containers[0].image` or `metadata.labels["a.b/c"]`.

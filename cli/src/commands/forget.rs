@@ -13,20 +13,20 @@ use crate::problem::{Problem, Status};
 use crate::stack::Stack;
 
 /// The arguments of `terrace forget`.
-pub(crate) struct What {
+pub(crate) struct ForgetRequest {
     stack: PathBuf,
     /// The place to forget, or `None` for all places.
     place: Option<String>,
     environment: Option<String>,
 }
 
-impl What {
+impl ForgetRequest {
     /// Interprets the arguments. A single argument is the stack if it is a directory, and otherwise the place.
     pub(crate) fn new(
         stack: Option<String>,
         place: Option<String>,
         environment: Option<String>,
-    ) -> Result<What, Problem> {
+    ) -> Result<ForgetRequest, Problem> {
         let (stack, place) = match (stack, place) {
             (Some(word), None) if !Path::new(&word).is_dir() => (None, Some(word)),
             given => given,
@@ -34,7 +34,7 @@ impl What {
         if place.as_deref() == Some("") {
             return Err(Problem::new("the place is an empty string").help("to forget all places, omit it"));
         }
-        Ok(What {
+        Ok(ForgetRequest {
             stack: stack.unwrap_or_else(|| ".".to_owned()).into(),
             place,
             environment,
@@ -44,14 +44,14 @@ impl What {
 
 /// Asks for confirmation and removes the records.
 pub(crate) fn run(
-    what: &What,
+    request: &ForgetRequest,
     yes: bool,
     reach: &Reach,
     set: &[String],
     console: &Console,
 ) -> Result<Status, Problem> {
-    let stack = Stack::open(&what.stack)?;
-    let Some(environment) = &what.environment else {
+    let stack = Stack::open(&request.stack)?;
+    let Some(environment) = &request.environment else {
         stack.environment(None, set, console)?;
         return Err(Problem::Said);
     };
@@ -66,7 +66,7 @@ pub(crate) fn run(
         bundle,
         environment,
         &access,
-        what.place.as_deref(),
+        request.place.as_deref(),
     ));
     let forgetting = looked_up.map_err(|error| live::located(error, &access.folder))?;
 

@@ -11,7 +11,7 @@ use terrace_artifact::{
     Address, Artifact, ArtifactId, Body, Bundle, CloudFormationStack as Template, Part, Text, Value,
 };
 
-use crate::arguments::{Environment, Picture};
+use crate::arguments::{Environment, GraphLanguage};
 use crate::console::Console;
 use crate::problem::{Problem, Status};
 use crate::progress::plural;
@@ -34,7 +34,7 @@ type Key = (Text, Text, Option<Address>);
 
 pub(crate) fn run(
     target: &Environment,
-    output: Picture,
+    output: GraphLanguage,
     component: Option<&str>,
     set: &[String],
     console: &Console,
@@ -46,8 +46,8 @@ pub(crate) fn run(
         Some(name) => resources(&bundle, name)?,
     };
     console.data(&match output {
-        Picture::Mermaid => drawing.mermaid(),
-        Picture::Dot => drawing.dot(),
+        GraphLanguage::Mermaid => drawing.mermaid(),
+        GraphLanguage::Dot => drawing.dot(),
     })?;
     Ok(Status::Done)
 }

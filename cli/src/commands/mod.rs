@@ -37,25 +37,25 @@ pub(crate) fn run(command: Command, console: &Console) -> Result<Status, Problem
             output,
             detailed_exitcode,
         } => {
-            let shown = plan::Shown {
+            let output = plan::PlanOutput {
                 save: save.as_deref(),
                 output,
                 detailed_exitcode,
             };
-            plan::run(&target, &planning, &shown, console)
+            plan::run(&target, &planning, &output, console)
         }
         Command::Apply {
             from,
             environment,
             planning,
-            changing,
-        } => apply::run(&from, environment, &planning, &changing, console),
+            flags,
+        } => apply::run(&from, environment, &planning, &flags, console),
         Command::Destroy {
             target,
             at,
             planning,
-            changing,
-        } => apply::destroy(&target, at.as_deref(), &planning, &changing, console),
+            flags,
+        } => apply::destroy(&target, at.as_deref(), &planning, &flags, console),
         Command::Forget {
             stack,
             place,
@@ -64,8 +64,8 @@ pub(crate) fn run(command: Command, console: &Console) -> Result<Status, Problem
             reach,
             set,
         } => {
-            let what = forget::What::new(stack, place, environment)?;
-            forget::run(&what, yes, &reach, &set.set, console)
+            let request = forget::ForgetRequest::new(stack, place, environment)?;
+            forget::run(&request, yes, &reach, &set.set, console)
         }
         Command::Explain {
             what,

@@ -16,7 +16,7 @@ use crate::renamed::hints;
 use crate::stack::Stack;
 
 /// The output options of the command.
-pub(crate) struct Shown<'a> {
+pub(crate) struct PlanOutput<'a> {
     pub(crate) save: Option<&'a Path>,
     pub(crate) output: Output,
     pub(crate) detailed_exitcode: bool,
@@ -25,7 +25,7 @@ pub(crate) struct Shown<'a> {
 pub(crate) fn run(
     target: &Environment,
     planning: &Planning,
-    shown: &Shown<'_>,
+    output: &PlanOutput<'_>,
     console: &Console,
 ) -> Result<Status, Problem> {
     let stack = Stack::open(&target.stack)?;
@@ -34,7 +34,7 @@ pub(crate) fn run(
     let plan = live::runtime()?.block_on(terrace_deployer::plan(&bundle, &access, &options(planning)));
     let mut plan = plan.map_err(|error| live::located(error, &access.folder))?;
     live::locate(&mut plan.refusals, &access.folder);
-    match shown.output {
+    match output.output {
         Output::Text => console.data(&render_approved(&plan, &approved(planning), console.color_data()))?,
         Output::Json => console.data(&format!("{}\n", to_json(&plan)?))?,
     }
@@ -43,14 +43,14 @@ pub(crate) fn run(
         // A refused plan is not saved, because it cannot be applied.
         return Err(Error::from(Refusal::NotAllowed(plan.refusals)).into());
     }
-    if let Some(path) = shown.save {
+    if let Some(path) = output.save {
         fs::write(path, to_json(&plan)? + "\n").map_err(|error| unwritable(path, &error))?;
         console.line(&format!(
             "plan saved; to apply it:\n  terrace apply {}",
             path.display()
         ));
     }
-    let changes = shown.detailed_exitcode && !plan.is_empty();
+    let changes = output.detailed_exitcode && !plan.is_empty();
     Ok(if changes { Status::Changes } else { Status::Done })
 }
 

@@ -31,7 +31,7 @@ pub(crate) struct Compiled<'a> {
 type Identity<'a> = (&'a str, &'a str, &'a str, &'a str);
 
 /// Two environments of one cluster. The message is about the second.
-struct Pair<'a> {
+struct EnvironmentPair<'a> {
     first: (&'a Compiled<'a>, Span),
     second: (&'a Compiled<'a>, Span),
 }
@@ -67,7 +67,7 @@ pub(crate) fn check(all: &[Compiled<'_>], diagnostics: &mut Diagnostics) {
             for ((name, cluster), (second_name, second_cluster)) in
                 common_clusters(first.environment, second.environment)
             {
-                let pair = Pair {
+                let pair = EnvironmentPair {
                     first: (first, cluster.context.span),
                     second: (second, second_cluster.context.span),
                 };
@@ -77,7 +77,7 @@ pub(crate) fn check(all: &[Compiled<'_>], diagnostics: &mut Diagnostics) {
     }
 }
 
-impl Pair<'_> {
+impl EnvironmentPair<'_> {
     fn check(&self, first: &Text, second: &Text, diagnostics: &mut Diagnostics) {
         let theirs: HashMap<Identity<'_>, &Resource> = objects(self.first.0.emission, first).collect();
         let common =

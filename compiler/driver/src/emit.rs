@@ -39,7 +39,7 @@ pub(crate) struct Header {
 
 /// The artifacts of one component.
 #[derive(Debug)]
-pub struct Piece {
+pub struct ComponentArtifacts {
     /// The objects and stacks, without order.
     pub artifacts: Vec<Artifact>,
     /// The files that the artifacts name.
@@ -57,7 +57,7 @@ struct Context {
 }
 
 /// The index of a resource, and its lowered form.
-type Finished<'l> = (usize, &'l mut Lowered);
+type LoweredResource<'l> = (usize, &'l mut Lowered);
 
 impl<'a> Emission<'a> {
     pub(crate) fn new(
@@ -122,7 +122,7 @@ impl<'a> Emission<'a> {
 
     /// Generates the artifacts of each component and passes them to `take`, in parallel and without order. Returns the results in order of tenant
     /// and component. A second call generates empty artifacts, because the bodies are moved.
-    pub fn each<T: Send>(&mut self, take: impl Fn(Piece) -> T + Sync) -> Vec<T> {
+    pub fn each<T: Send>(&mut self, take: impl Fn(ComponentArtifacts) -> T + Sync) -> Vec<T> {
         let context = Context {
             label: format!("{}.{}", self.header.platform, self.header.environment.name).into(),
             ids: self.ids(),
@@ -135,7 +135,7 @@ impl<'a> Emission<'a> {
                 .body
                 .get_or_insert_with(|| std::mem::take(&mut resource.body));
         }
-        let mut components: Vec<Vec<Finished<'_>>> = Vec::new();
+        let mut components: Vec<Vec<LoweredResource<'_>>> = Vec::new();
         components.resize_with(self.graph.instances.len(), Vec::new);
         for (at, lowered) in lowered.iter_mut().enumerate() {
             components[self.graph.resources[at].instance].push((at, lowered));
@@ -234,12 +234,17 @@ impl<'a> Emission<'a> {
         }
     }
 
-    fn component(&self, instance: usize, resources: Vec<Finished<'_>>, context: &Context) -> Piece {
-        let mut piece = Piece {
+    fn component(
+        &self,
+        instance: usize,
+        resources: Vec<LoweredResource<'_>>,
+        context: &Context,
+    ) -> ComponentArtifacts {
+        let mut piece = ComponentArtifacts {
             artifacts: Vec::new(),
             assets: BTreeMap::new(),
         };
-        let mut stacks: BTreeMap<u32, Vec<Finished<'_>>> = BTreeMap::new();
+        let mut stacks: BTreeMap<u32, Vec<LoweredResource<'_>>> = BTreeMap::new();
         for (at, lowered) in resources {
             let resource = &self.graph.resources[at];
             if is_object(resource) {
@@ -334,7 +339,7 @@ impl<'a> Emission<'a> {
         &self,
         index: usize,
         part: u32,
-        members: Vec<Finished<'_>>,
+        members: Vec<LoweredResource<'_>>,
         context: &Context,
         files: &mut BTreeMap<Digest, Asset>,
     ) -> Artifact {

@@ -29,7 +29,7 @@ use diagnostic::{Diagnostic, Diagnostics};
 use emit::Header;
 use source::{Files, Sources, Span};
 
-pub use emit::{Emission, Piece};
+pub use emit::{ComponentArtifacts, Emission};
 pub use terrace_graph::provenance;
 pub use terrace_language::module::library;
 pub use terrace_language::value::{term, unit};

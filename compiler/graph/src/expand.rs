@@ -46,7 +46,7 @@ pub struct Expansions {
 
 /// One component after expansion.
 #[derive(Default)]
-struct Piece {
+struct ExpandedComponent {
     resources: Vec<Resource>,
     outputs: Vec<(Text, Term)>,
     grants: Vec<DeclaredEdge>,
@@ -63,11 +63,11 @@ pub fn expand(
     files: &Files,
     diagnostics: &mut Diagnostics,
 ) -> Expansions {
-    let pieces: Vec<Piece> = uses
+    let pieces: Vec<ExpandedComponent> = uses
         .par_iter()
         .enumerate()
         .map(|(index, one)| {
-            let mut piece = Piece::default();
+            let mut piece = ExpandedComponent::default();
             if let UseKind::Component {
                 component,
                 module,
@@ -106,7 +106,7 @@ fn expand_component(
     index: usize,
     waivers: &Waivers<'_>,
     files: &Files,
-    piece: &mut Piece,
+    piece: &mut ExpandedComponent,
 ) {
     let mut diagnostics = Diagnostics::new();
     let names = names_with_inputs(one, module, files, &mut diagnostics);

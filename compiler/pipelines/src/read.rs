@@ -28,8 +28,8 @@ pub(super) enum StepKind<'a> {
     Task(Call),
     Parallel(Vec<Vec<Step<'a>>>),
     Choice {
-        options: Vec<(&'a Node, Way<'a>)>,
-        default: Option<Way<'a>>,
+        options: Vec<(&'a Node, Continuation<'a>)>,
+        default: Option<Continuation<'a>>,
     },
     Map(&'a Node, Vec<Step<'a>>),
     Wait(&'a Node),
@@ -71,7 +71,7 @@ impl Call {
 }
 
 /// The continuation of a choice or a handler.
-pub(super) enum Way<'a> {
+pub(super) enum Continuation<'a> {
     /// Continues with a named step.
     Goto(&'a str, Span),
     Steps(Vec<Step<'a>>),
@@ -80,11 +80,11 @@ pub(super) enum Way<'a> {
 /// An error handler.
 pub(super) struct Catcher<'a> {
     pub(super) errors: Vec<&'a str>,
-    pub(super) way: Way<'a>,
+    pub(super) way: Continuation<'a>,
 }
 
 /// The facts of a step that other steps need.
-pub(super) struct Known {
+pub(super) struct StepFacts {
     pub(super) name: Text,
     pub(super) state: Text,
     pub(super) span: Span,
@@ -95,14 +95,14 @@ pub(super) struct Known {
     /// The list that contains the step. A step leads only to steps of its own list.
     pub(super) level: usize,
     /// The path from the result to the value that the step returns.
-    pub(super) inside: Gives,
+    pub(super) inside: StepOutput,
     /// For a map, the step whose results it returns.
     pub(super) last: Option<usize>,
 }
 
 /// The value that a step returns to later steps.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) enum Gives {
+pub(super) enum StepOutput {
     /// No value.
     Nothing,
     /// The response of the service, below these keys.
@@ -113,7 +113,7 @@ pub(super) enum Gives {
 
 /// All steps of a pipeline.
 pub(super) struct Steps {
-    pub(super) all: Vec<Known>,
+    pub(super) all: Vec<StepFacts>,
     levels: usize,
     states: BTreeMap<Text, Span>,
     results: BTreeMap<Text, Span>,
@@ -207,25 +207,25 @@ impl Steps {
             );
         }
         let id = self.all.len();
-        self.all.push(Known {
+        self.all.push(StepFacts {
             name: name.clone(),
             state: state.clone(),
             span,
             result: key,
             asked: result.map(|result| result != "omit"),
             level,
-            inside: Gives::Nothing,
+            inside: StepOutput::Nothing,
             last: None,
         });
         let kind = self.kind(body, level, diagnostics)?;
         self.all[id].inside = match &kind {
-            StepKind::Task(Call::Lambda) => Gives::Answer(&["Payload"]),
-            StepKind::Task(Call::Pipeline) if waits(body) => Gives::Answer(&["Output"]),
-            StepKind::Pass(value) if value.entries().is_empty() => Gives::Answer(&["value"]),
-            StepKind::Task(_) | StepKind::Pass(_) => Gives::Answer(&[]),
+            StepKind::Task(Call::Lambda) => StepOutput::Answer(&["Payload"]),
+            StepKind::Task(Call::Pipeline) if waits(body) => StepOutput::Answer(&["Output"]),
+            StepKind::Pass(value) if value.entries().is_empty() => StepOutput::Answer(&["value"]),
+            StepKind::Task(_) | StepKind::Pass(_) => StepOutput::Answer(&[]),
             StepKind::Map(_, steps) => self.items(id, steps),
-            StepKind::Parallel(branches) => Gives::Branches(certain(branches)),
-            _ => Gives::Nothing,
+            StepKind::Parallel(branches) => StepOutput::Branches(certain(branches)),
+            _ => StepOutput::Nothing,
         };
         let catch = body.get("catch").map(Node::items).unwrap_or_default();
         let catch = catch
@@ -295,25 +295,30 @@ impl Steps {
     }
 
     /// Returns the value of a map: the list of the results of its last step, if that step always runs.
-    fn items(&mut self, map: usize, steps: &[Step<'_>]) -> Gives {
+    fn items(&mut self, map: usize, steps: &[Step<'_>]) -> StepOutput {
         let certain = !steps.iter().any(leaves);
         match steps
             .last()
             .filter(|last| certain && last.body.get("when").is_none())
         {
-            Some(last) if self.all[last.id].inside != Gives::Nothing => {
+            Some(last) if self.all[last.id].inside != StepOutput::Nothing => {
                 self.all[map].last = Some(last.id);
-                Gives::Answer(&[])
+                StepOutput::Answer(&[])
             }
-            _ => Gives::Nothing,
+            _ => StepOutput::Nothing,
         }
     }
 
     /// Reads a continuation. Its steps belong to the list of the step that leads there.
-    fn way<'a>(&mut self, node: &'a Node, level: usize, diagnostics: &mut Diagnostics) -> Option<Way<'a>> {
+    fn way<'a>(
+        &mut self,
+        node: &'a Node,
+        level: usize,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Continuation<'a>> {
         match (node.get("goto"), node.get("steps")) {
-            (Some(goto), _) => Some(Way::Goto(goto.as_str()?, goto.span)),
-            (None, Some(steps)) => Some(Way::Steps(self.list(steps, level, diagnostics))),
+            (Some(goto), _) => Some(Continuation::Goto(goto.as_str()?, goto.span)),
+            (None, Some(steps)) => Some(Continuation::Steps(self.list(steps, level, diagnostics))),
             (None, None) => None,
         }
     }
@@ -343,9 +348,9 @@ fn certain(branches: &[Vec<Step<'_>>]) -> Vec<(usize, usize)> {
 
 /// Returns whether a step can lead to another step than the next one.
 fn leaves(step: &Step<'_>) -> bool {
-    let way = |way: &Way<'_>| match way {
-        Way::Goto(..) => true,
-        Way::Steps(steps) => steps.iter().any(leaves),
+    let way = |way: &Continuation<'_>| match way {
+        Continuation::Goto(..) => true,
+        Continuation::Steps(steps) => steps.iter().any(leaves),
     };
     let itself = match &step.kind {
         StepKind::Succeed(_) => true,

@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use terrace_artifact::{Address, Artifact, Member, Object, Segment, Value};
 use terrace_catalog::{
-    DataClass, IsOpen, data_of_object, data_of_type, loss_when_deleted, losses_of_object, losses_of_type,
+    DataClass, IsKnownAfterApply, data_of_object, data_of_type, loss_when_deleted, losses_of_object,
+    losses_of_type,
 };
 
 use crate::live::{HOLDS_DATA, Live};
@@ -235,7 +236,7 @@ impl MemberChange {
         before: &Value,
         after: &Value,
         held: Option<&Member>,
-        is_open: IsOpen<'_>,
+        is_open: IsKnownAfterApply<'_>,
     ) -> Vec<String> {
         let properties = |resource: &Value| resource.get("Properties").cloned().unwrap_or_default();
         let (old, new) = (properties(before), properties(after));

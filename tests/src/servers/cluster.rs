@@ -7,7 +7,7 @@ use std::{env, fs, thread};
 
 use serde_json::Value as Json;
 
-use super::{ENVIRONMENT, Server, Slot};
+use super::{ENVIRONMENT, ReservedPorts, Server};
 use crate::tools::Tool;
 
 /// A Kubernetes cluster: the real API server, controllers and scheduler, with simulated nodes.
@@ -52,10 +52,10 @@ impl Cluster {
     }
 
     pub(super) fn try_start() -> Result<Cluster, String> {
-        let slot = Slot::take("kubernetes", 7400, 6)?;
+        let ports = ReservedPorts::take("kubernetes", 7400, 6)?;
         let (kubeconfig, limited_kubeconfig) = (
-            slot.state.join("admin.kubeconfig"),
-            slot.state.join("limited.kubeconfig"),
+            ports.state.join("admin.kubeconfig"),
+            ports.state.join("limited.kubeconfig"),
         );
         let mut command = Command::new(Tool::Kubernetes.path());
         command
@@ -63,14 +63,14 @@ impl Cluster {
                 "up",
                 "--until-input-ends",
                 "--port",
-                &slot.port.to_string(),
+                &ports.port.to_string(),
                 "--state",
             ])
-            .arg(&slot.state);
-        let ready = |slot: &Slot| {
-            fs::read_to_string(slot.state.join("stdout.log")).is_ok_and(|words| words.starts_with("ready "))
+            .arg(&ports.state);
+        let ready = |ports: &ReservedPorts| {
+            fs::read_to_string(ports.state.join("stdout.log")).is_ok_and(|words| words.starts_with("ready "))
         };
-        let server = Server::start(slot, &mut command, ready)?;
+        let server = Server::start(ports, &mut command, ready)?;
         Ok(Cluster {
             kubeconfig,
             limited_kubeconfig,

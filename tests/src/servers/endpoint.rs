@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use super::{ENVIRONMENT, Server, Slot};
+use super::{ENVIRONMENT, ReservedPorts, Server};
 use crate::http;
 use crate::tools::{self, Tool};
 
@@ -83,8 +83,8 @@ impl Endpoint {
     }
 
     fn try_start_with(variables: &[(&str, &str)]) -> Result<Endpoint, String> {
-        let slot = Slot::take("aws", 4600, 1)?;
-        let url = format!("http://127.0.0.1:{}", slot.port);
+        let ports = ReservedPorts::take("aws", 4600, 1)?;
+        let url = format!("http://127.0.0.1:{}", ports.port);
         let mut command = python();
         command.envs(variables.iter().copied());
         command.args([
@@ -92,12 +92,12 @@ impl Endpoint {
             "endpoint",
             "--until-input-ends",
             "--port",
-            &slot.port.to_string(),
+            &ports.port.to_string(),
             "--state",
         ]);
-        command.arg(&slot.state);
+        command.arg(&ports.state);
         let health = url.clone();
-        let server = Server::start(slot, &mut command, |_| {
+        let server = Server::start(ports, &mut command, |_| {
             request(&health, "GET", "/_ministack/health", "").is_ok()
         })?;
         Ok(Endpoint {

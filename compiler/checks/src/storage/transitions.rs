@@ -8,7 +8,7 @@ use super::{Rule, days};
 use crate::Finding;
 
 /// A storage class.
-struct Class {
+struct StorageClass {
     name: &'static str,
     /// The minimum age in days of an object that moves to the class.
     earliest: i64,
@@ -17,7 +17,7 @@ struct Class {
 }
 
 /// The classes from warm to cold. Objects can move only to colder classes.
-const CLASSES: [Class; 7] = [
+const CLASSES: [StorageClass; 7] = [
     class("STANDARD_IA", 30, 30),
     class("INTELLIGENT_TIERING", 0, 0),
     class("ONEZONE_IA", 30, 30),
@@ -27,8 +27,8 @@ const CLASSES: [Class; 7] = [
     class("STANDARD", 0, 0),
 ];
 
-const fn class(name: &'static str, earliest: i64, billed: i64) -> Class {
-    Class {
+const fn class(name: &'static str, earliest: i64, billed: i64) -> StorageClass {
+    StorageClass {
         name,
         earliest,
         billed,
@@ -61,12 +61,12 @@ const NONCURRENT: StorageKind = StorageKind {
 };
 
 /// A transition with its path in the rule.
-struct Written<'a> {
+struct LocatedTransition<'a> {
     path: Vec<Segment>,
     body: &'a Term,
 }
 
-impl<'a> Written<'a> {
+impl<'a> LocatedTransition<'a> {
     fn get(&self, key: &str) -> Option<&'a Term> {
         self.body.get(key).filter(|term| **term != Term::Null)
     }
@@ -82,13 +82,13 @@ impl<'a> Written<'a> {
     }
 }
 
-fn written<'a>(rule: &Rule<'a>, kind: &StorageKind) -> Vec<Written<'a>> {
+fn written<'a>(rule: &Rule<'a>, kind: &StorageKind) -> Vec<LocatedTransition<'a>> {
     let list = rule.at(&[kind.plural]).map_or(&[][..], Term::items);
-    let list = list.iter().enumerate().map(|(index, body)| Written {
+    let list = list.iter().enumerate().map(|(index, body)| LocatedTransition {
         path: vec![Segment::Key(kind.plural.into()), Segment::Index(index)],
         body,
     });
-    let single = rule.at(&[kind.singular]).map(|body| Written {
+    let single = rule.at(&[kind.singular]).map(|body| LocatedTransition {
         path: vec![Segment::Key(kind.singular.into())],
         body,
     });
@@ -97,7 +97,7 @@ fn written<'a>(rule: &Rule<'a>, kind: &StorageKind) -> Vec<Written<'a>> {
 
 /// A transition after a number of days.
 pub(super) struct Move<'a> {
-    written: Written<'a>,
+    written: LocatedTransition<'a>,
     pub(super) class: &'a str,
     pub(super) days: i64,
 }
@@ -288,6 +288,6 @@ fn rank(name: &str) -> Option<usize> {
     CLASSES.iter().position(|class| class.name == name)
 }
 
-fn known(name: &str) -> Option<&'static Class> {
+fn known(name: &str) -> Option<&'static StorageClass> {
     CLASSES.iter().find(|class| class.name == name)
 }

@@ -23,7 +23,7 @@ const ACCOUNT: &str = "system:serviceaccount:";
 
 /// A subject of a binding.
 #[derive(Clone, Copy)]
-enum Party<'b> {
+enum BindingSubject<'b> {
     /// A ServiceAccount, or all ServiceAccounts of a namespace.
     Accounts { namespace: &'b str },
     /// All users, or a part of the control plane.
@@ -32,22 +32,22 @@ enum Party<'b> {
     Person(&'b str),
 }
 
-fn party(subject: &Term) -> Option<Party<'_>> {
+fn bound_subject(subject: &Term) -> Option<BindingSubject<'_>> {
     let word = |key: &str| subject.get(key).and_then(Term::as_str);
     let name = word("name")?;
     if word("kind")? == "ServiceAccount" {
         let namespace = word("namespace")?;
-        return Some(Party::Accounts { namespace });
+        return Some(BindingSubject::Accounts { namespace });
     }
     if let Some(namespace) = name.strip_prefix(ACCOUNTS_OF) {
-        return Some(Party::Accounts { namespace });
+        return Some(BindingSubject::Accounts { namespace });
     }
     if let Some((namespace, _)) = name.strip_prefix(ACCOUNT).and_then(|rest| rest.split_once(':')) {
-        return Some(Party::Accounts { namespace });
+        return Some(BindingSubject::Accounts { namespace });
     }
     Some(match name.starts_with("system:") {
-        true => Party::System(name),
-        false => Party::Person(name),
+        true => BindingSubject::System(name),
+        false => BindingSubject::Person(name),
     })
 }
 
@@ -60,17 +60,21 @@ pub(super) fn binding(subject: &Subject<'_>, tenant: Option<&str>, findings: &mu
     let own = subject.body.at(&["metadata", "namespace"]).and_then(Term::as_str);
     let subjects = subject.body.get("subjects").map_or(&[][..], Term::items);
     for (at, entry) in subjects.iter().enumerate() {
-        let Some(party) = party(entry) else { continue };
+        let Some(bound_subject) = bound_subject(entry) else {
+            continue;
+        };
         let found = match (tenant, kind, own) {
             // The cluster-scoped object of a tenant is reported itself.
             (Some(_), "ClusterRoleBinding", _) => None,
-            (Some(tenant), ..) => of_tenant(subject, tenant, party),
-            (None, "ClusterRoleBinding", _) => cluster_wide(subject, party),
-            (None, _, Some(own)) => between_tenants(subject, own, party),
+            (Some(tenant), ..) => of_tenant(subject, tenant, bound_subject),
+            (None, "ClusterRoleBinding", _) => cluster_wide(subject, bound_subject),
+            (None, _, Some(own)) => between_tenants(subject, own, bound_subject),
             (None, _, None) => None,
         };
-        let place = match party {
-            Party::Accounts { .. } if entry.get("kind").and_then(Term::as_str) == Some("ServiceAccount") => {
+        let place = match bound_subject {
+            BindingSubject::Accounts { .. }
+                if entry.get("kind").and_then(Term::as_str) == Some("ServiceAccount") =>
+            {
                 "namespace"
             }
             _ => "name",
@@ -86,18 +90,18 @@ pub(super) fn binding(subject: &Subject<'_>, tenant: Option<&str>, findings: &mu
 }
 
 /// Checks a subject in a binding of a tenant's component: only the tenant's own ServiceAccounts and its `readers` are allowed.
-fn of_tenant(subject: &Subject<'_>, tenant: &str, party: Party<'_>) -> Option<Finding> {
+fn of_tenant(subject: &Subject<'_>, tenant: &str, bound_subject: BindingSubject<'_>) -> Option<Finding> {
     let finding = |message: String| Finding::new(Code::TenantIsolation, &[], message);
-    match party {
-        Party::Accounts { namespace } if subject.is_own(tenant, namespace) => None,
-        Party::Accounts { namespace } => {
+    match bound_subject {
+        BindingSubject::Accounts { namespace } if subject.is_own(tenant, namespace) => None,
+        BindingSubject::Accounts { namespace } => {
             let clause = subject.owner(namespace).clause();
             let message = format!(
                 "tenant `{tenant}` binds a role to a ServiceAccount of namespace `{namespace}`, {clause}"
             );
             Some(finding(message).help("bind the role to a ServiceAccount of the tenant's own namespace, or declare the binding in a component of the platform (without `tenants`)"))
         }
-        Party::System(name) => {
+        BindingSubject::System(name) => {
             let message =
                 format!("tenant `{tenant}` binds a role to `{name}`, which has members outside the tenant");
             Some(
@@ -105,7 +109,7 @@ fn of_tenant(subject: &Subject<'_>, tenant: &str, party: Party<'_>) -> Option<Fi
                     .help("bind the role to ServiceAccounts of the tenant, or to groups in its `readers`"),
             )
         }
-        Party::Person(name) => {
+        BindingSubject::Person(name) => {
             let readers = subject.tenancy.readers.get(tenant);
             let known = readers.is_some_and(|readers| readers.contains(&name));
             (!known).then(|| {
@@ -119,9 +123,9 @@ fn of_tenant(subject: &Subject<'_>, tenant: &str, party: Party<'_>) -> Option<Fi
 }
 
 /// Checks a subject of a ClusterRoleBinding of the platform.
-fn cluster_wide(subject: &Subject<'_>, party: Party<'_>) -> Option<Finding> {
-    match party {
-        Party::Accounts { namespace } => match subject.owner(namespace) {
+fn cluster_wide(subject: &Subject<'_>, bound_subject: BindingSubject<'_>) -> Option<Finding> {
+    match bound_subject {
+        BindingSubject::Accounts { namespace } => match subject.owner(namespace) {
             Owner::Tenant(tenant) => {
                 let message =
                     format!("a ServiceAccount of tenant `{tenant}` gets permissions in every namespace");
@@ -130,15 +134,15 @@ fn cluster_wide(subject: &Subject<'_>, party: Party<'_>) -> Option<Finding> {
             }
             _ => None,
         },
-        Party::System(name) if EVERYBODY.contains(&name) => Some(too_broad(name)),
+        BindingSubject::System(name) if EVERYBODY.contains(&name) => Some(too_broad(name)),
         _ => None,
     }
 }
 
 /// Checks a subject of a RoleBinding of the platform in a namespace.
-fn between_tenants(subject: &Subject<'_>, own: &str, party: Party<'_>) -> Option<Finding> {
-    match (subject.owner(own), party) {
-        (Owner::Tenant(owner), Party::Accounts { namespace }) => match subject.owner(namespace) {
+fn between_tenants(subject: &Subject<'_>, own: &str, bound_subject: BindingSubject<'_>) -> Option<Finding> {
+    match (subject.owner(own), bound_subject) {
+        (Owner::Tenant(owner), BindingSubject::Accounts { namespace }) => match subject.owner(namespace) {
             Owner::Tenant(other) if other != owner => {
                 let message = format!(
                     "a ServiceAccount of tenant `{other}` gets permissions in a namespace of tenant `{owner}`"
@@ -150,7 +154,7 @@ fn between_tenants(subject: &Subject<'_>, own: &str, party: Party<'_>) -> Option
             }
             _ => None,
         },
-        (_, Party::System(name)) if EVERYBODY.contains(&name) => Some(too_broad(name)),
+        (_, BindingSubject::System(name)) if EVERYBODY.contains(&name) => Some(too_broad(name)),
         _ => None,
     }
 }

@@ -46,7 +46,7 @@ impl Owner<'_> {
 }
 
 /// A Namespace object of a tenant, and the labels that selectors see on it.
-struct Space<'a> {
+struct TenantNamespace<'a> {
     tenant: &'a str,
     labels: Term,
 }
@@ -56,7 +56,7 @@ pub(crate) struct Tenancy<'a> {
     /// The owner of each declared namespace, by cluster and name.
     declared: HashMap<(Option<&'a Text>, &'a str), Owner<'a>>,
     /// The namespaces of tenants, by cluster.
-    spaces: HashMap<Option<&'a Text>, Vec<Space<'a>>>,
+    spaces: HashMap<Option<&'a Text>, Vec<TenantNamespace<'a>>>,
     /// The namespaces of the platform's components.
     platform: HashSet<&'a str>,
     /// The groups and users that may read the namespace of each tenant: the output `readers` of its components of the module `tenant`.
@@ -116,7 +116,7 @@ impl<'a> Tenancy<'a> {
                     tenancy.declared.insert(key, Owner::Tenant(tenant));
                     let labels = labels_of(body, name);
                     let spaces = tenancy.spaces.entry(cluster).or_default();
-                    spaces.push(Space { tenant, labels });
+                    spaces.push(TenantNamespace { tenant, labels });
                 }
                 None => {
                     tenancy.declared.insert(key, Owner::Platform);

@@ -33,12 +33,12 @@ pub struct Assets<'a> {
     sources: &'a dyn Sources,
     /// Directories outside the stack's directory that may contain assets.
     roots: Vec<String>,
-    known: Mutex<BTreeMap<String, Arc<Known>>>,
+    known: Mutex<BTreeMap<String, Arc<AssetState>>>,
 }
 
 /// The state of one asset.
 #[derive(Default)]
-struct Known {
+struct AssetState {
     /// The asset, packed on first use.
     packed: OnceLock<Result<Arc<Packed>, Refused>>,
     /// The first place that names it.
@@ -108,7 +108,7 @@ impl<'a> Assets<'a> {
         String::from_utf8(packed.bytes.clone()).ok()
     }
 
-    fn known(&self, path: &str) -> Arc<Known> {
+    fn known(&self, path: &str) -> Arc<AssetState> {
         // `src`, `./src` and `src/` are one asset.
         let key = location::normalized(path).map_or_else(|| path.to_owned(), |parts| parts.join("/"));
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,7 +8,7 @@ use foldhash::{HashMap, HashMapExt};
 use terrace_syntax::source::Files;
 
 use super::{Body, BodyKind, Expansion, MapBody};
-use crate::expression::{Expression, ExpressionKind, Piece, Scope, Template};
+use crate::expression::{Expression, ExpressionKind, Scope, StringPart, Template};
 use crate::value::term::Term;
 
 /// The names with the same value everywhere in a component, unless a loop uses one as its variable.
@@ -165,8 +165,8 @@ impl Numbers<'_> {
                 let mut content = String::new();
                 for piece in pieces {
                     let (mark, text) = match piece {
-                        Piece::Text(text) => ('\'', text.as_str()),
-                        Piece::Expression(inner) => ('=', expression(inner)?),
+                        StringPart::Text(text) => ('\'', text.as_str()),
+                        StringPart::Expression(inner) => ('=', expression(inner)?),
                     };
                     let _ = write!(content, "{}:{mark}{text}", text.len());
                 }

@@ -16,12 +16,12 @@ pub struct Trace {
     /// The path of each key and its place.
     pub(super) keys: Vec<(Vec<Segment>, Span)>,
     /// The enclosing loops, the innermost last.
-    loops: Vec<Turn>,
+    loops: Vec<Iteration>,
 }
 
 /// One iteration of a loop.
 #[derive(Debug)]
-struct Turn {
+struct Iteration {
     variable: Text,
     /// The entry of the input that the loop iterates over.
     entry: Option<Vec<Text>>,
@@ -38,7 +38,7 @@ pub struct Leaf {
     pub inputs: Vec<Vec<Text>>,
 }
 
-impl Turn {
+impl Iteration {
     /// Returns the input path that a path of the variable reads: `value` is the entry, `value.x` a field of it.
     fn entry_below(&self, path: Vec<Text>) -> Option<Vec<Text>> {
         let mut entry = self.entry.clone()?;
@@ -83,7 +83,7 @@ impl Trace {
             path.push(key.clone());
             path
         });
-        self.loops.push(Turn {
+        self.loops.push(Iteration {
             variable: variable.into(),
             entry,
         });

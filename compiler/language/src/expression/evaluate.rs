@@ -9,7 +9,7 @@ use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::{one_of, shown};
 use terrace_syntax::source::Span;
 
-use super::{Expression, ExpressionKind, Failure, Operator, Piece};
+use super::{Expression, ExpressionKind, Failure, Operator, StringPart};
 use super::{filters, functions};
 use crate::value::term::Term;
 use crate::value::unit::Duration;
@@ -159,16 +159,16 @@ impl<'a> Scope<'a> {
     }
 
     /// Returns a string with the values of its expressions: strings, numbers and references.
-    pub fn text(&self, pieces: &'a [Piece]) -> Result<Term, Box<Failure>> {
+    pub fn text(&self, pieces: &'a [StringPart]) -> Result<Term, Box<Failure>> {
         let mut parts: Vec<Term> = Vec::with_capacity(pieces.len());
         let mut known = String::new();
         for piece in pieces {
             let value = match piece {
-                Piece::Text(text) => {
+                StringPart::Text(text) => {
                     known.push_str(text);
                     continue;
                 }
-                Piece::Expression(expression) => (self.evaluate(expression)?, expression.span),
+                StringPart::Expression(expression) => (self.evaluate(expression)?, expression.span),
             };
             push_text(value.0.as_ref(), value.1, &mut known, &mut parts)?;
         }

@@ -145,12 +145,12 @@ pub enum Template {
     /// Exactly one expression, whose value keeps its type.
     Whole(Expression),
     /// A string with expressions.
-    Text(Vec<Piece>),
+    Text(Vec<StringPart>),
 }
 
 /// A part of a string with expressions.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Piece {
+pub enum StringPart {
     /// Literal text.
     Text(Text),
     /// An expression whose value is inserted.
@@ -265,8 +265,8 @@ impl Template {
         whole
             .into_iter()
             .chain(pieces.iter().filter_map(|piece| match piece {
-                Piece::Text(_) => None,
-                Piece::Expression(expression) => Some(expression),
+                StringPart::Text(_) => None,
+                StringPart::Expression(expression) => Some(expression),
             }))
     }
 }

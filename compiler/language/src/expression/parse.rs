@@ -7,7 +7,7 @@ use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::SECOND_OCCURRENCE;
 
 use super::place::ExpressionSpan;
-use super::{Expression, ExpressionKind, Failure, Operator, Piece, Template};
+use super::{Expression, ExpressionKind, Failure, Operator, StringPart, Template};
 use crate::value::term::Term;
 
 /// The maximum depth of nesting in the text of an expression, so that none can exhaust the stack.
@@ -22,7 +22,7 @@ pub(super) fn template(text: &str, place: ExpressionSpan<'_>) -> Parsed<Template
     let (mut at, mut looked) = (0, 0);
     while let Some(open) = text[at..].find("{{").map(|found| at + found) {
         if open > at {
-            pieces.push(Piece::Text(text[at..open].into()));
+            pieces.push(StringPart::Text(text[at..open].into()));
         }
         let close = end_of_expression(text, open + 2).ok_or_else(|| {
             Failure::new(
@@ -41,15 +41,15 @@ pub(super) fn template(text: &str, place: ExpressionSpan<'_>) -> Parsed<Template
             depth: 0,
             height: 0,
         };
-        pieces.push(Piece::Expression(parser.whole()?));
+        pieces.push(StringPart::Expression(parser.whole()?));
         at = close + 2;
     }
     if at < text.len() {
-        pieces.push(Piece::Text(text[at..].into()));
+        pieces.push(StringPart::Text(text[at..].into()));
     }
     Ok(match pieces.as_mut_slice() {
-        [Piece::Expression(_)] => match pieces.pop() {
-            Some(Piece::Expression(expression)) => Template::Whole(expression),
+        [StringPart::Expression(_)] => match pieces.pop() {
+            Some(StringPart::Expression(expression)) => Template::Whole(expression),
             _ => Template::Plain(text.into()),
         },
         _ => Template::Text(pieces),

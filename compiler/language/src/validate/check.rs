@@ -456,8 +456,8 @@ pub(super) fn found(node: &Node) -> &'static str {
 }
 
 /// Reports a value of the right type that breaks a limit or does not have the required form.
-fn invalid(schema: &Schema, node: &Node, place: SchemaContext<'_>, why: &Why) -> Diagnostic {
-    let code = if schema.unit && matches!(why, Why::Form) {
+fn invalid(schema: &Schema, node: &Node, place: SchemaContext<'_>, why: &InvalidReason) -> Diagnostic {
+    let code = if schema.unit && matches!(why, InvalidReason::Form) {
         Code::WrongUnit
     } else {
         Code::InvalidValue
@@ -471,7 +471,7 @@ fn invalid(schema: &Schema, node: &Node, place: SchemaContext<'_>, why: &Why) ->
             format!("{place} is empty")
         }
         _ if is_collection => match why {
-            Why::TooFew(_) => format!("{place} has too few entries"),
+            InvalidReason::TooFew(_) => format!("{place} has too few entries"),
             _ => format!("{place} has too many entries"),
         },
         _ => format!("{} is not a valid value for {place}", quoted(node)),
@@ -483,8 +483,8 @@ fn invalid(schema: &Schema, node: &Node, place: SchemaContext<'_>, why: &Why) ->
     };
     // The required form also helps with an empty string, and with a map that has too few or too many keys.
     let (label, say) = match why {
-        Why::Form => ("", schema.say.as_deref()),
-        Why::TooFew(label) | Why::TooMany(label) | Why::OutOfRange(label) => {
+        InvalidReason::Form => ("", schema.say.as_deref()),
+        InvalidReason::TooFew(label) | InvalidReason::TooMany(label) | InvalidReason::OutOfRange(label) => {
             let is_empty_or_map = node.as_str() == Some("") || is_map(node);
             (label.as_str(), schema.say.as_deref().filter(|_| is_empty_or_map))
         }
@@ -498,7 +498,7 @@ fn invalid(schema: &Schema, node: &Node, place: SchemaContext<'_>, why: &Why) ->
 }
 
 /// The reason why a value of the right type is not valid. The text is the label.
-enum Why {
+enum InvalidReason {
     /// It does not match the pattern.
     Form,
     /// It has too few characters, items or keys.
@@ -510,7 +510,7 @@ enum Why {
 }
 
 /// Returns the problem of a string or a number.
-fn scalar_problem(schema: &Schema, node: &Node) -> Option<Why> {
+fn scalar_problem(schema: &Schema, node: &Node) -> Option<InvalidReason> {
     match &node.kind {
         NodeKind::String(text) | NodeKind::Raw(text) => {
             if schema.length.least.or(schema.length.most).is_some()
@@ -520,25 +520,25 @@ fn scalar_problem(schema: &Schema, node: &Node) -> Option<Why> {
                 return Some(why);
             }
             let strange = schema.pattern.as_ref().is_some_and(|pattern| !pattern.fits(text));
-            (strange || (schema.regex && Regex::new(text).is_err())).then_some(Why::Form)
+            (strange || (schema.regex && Regex::new(text).is_err())).then_some(InvalidReason::Form)
         }
         NodeKind::Number(number) => {
             if let Some(least) = schema.minimum.filter(|least| number < least) {
-                return Some(Why::OutOfRange(format!("the minimum is {least}")));
+                return Some(InvalidReason::OutOfRange(format!("the minimum is {least}")));
             }
             if let Some(most) = schema.maximum.filter(|most| number > most) {
-                return Some(Why::OutOfRange(format!("the maximum is {most}")));
+                return Some(InvalidReason::OutOfRange(format!("the maximum is {most}")));
             }
             schema
                 .above
                 .filter(|limit| number <= limit)
-                .map(|limit| Why::OutOfRange(format!("must be greater than {limit}")))
+                .map(|limit| InvalidReason::OutOfRange(format!("must be greater than {limit}")))
         }
         _ => None,
     }
 }
 
-fn out_of_bounds(bounds: Bounds, count: usize, one: &str, many: &str) -> Option<Why> {
+fn out_of_bounds(bounds: Bounds, count: usize, one: &str, many: &str) -> Option<InvalidReason> {
     let words = |n: usize| {
         if n == 1 {
             format!("{n} {one}")
@@ -547,14 +547,14 @@ fn out_of_bounds(bounds: Bounds, count: usize, one: &str, many: &str) -> Option<
         }
     };
     if let Some(least) = bounds.least.filter(|least| count < *least) {
-        return Some(Why::TooFew(match count {
+        return Some(InvalidReason::TooFew(match count {
             0 => format!("must have at least {}", words(least)),
             _ => format!("has {}, the minimum is {least}", words(count)),
         }));
     }
     let most = bounds.most.filter(|most| count > *most)?;
     let label = format!("has {}, but the maximum is {most}", words(count));
-    Some(Why::TooMany(label))
+    Some(InvalidReason::TooMany(label))
 }
 
 /// Returns the span that marks a map or list as incomplete: its key, never the whole of it.

@@ -9,7 +9,7 @@ use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::{did_you_mean, listed};
 
 use super::super::runtime::among;
-use super::graph::{Way, exits};
+use super::graph::{TransitionKind, exits};
 use super::{Finding, Level, Machine, inner, type_of};
 use crate::runtime::path::{Path, PathStep, Root, paths_of, show, templates};
 use crate::triggers::started;
@@ -267,7 +267,7 @@ impl Flow<'_> {
                 let (_, Some(index)) = exit.source else {
                     return (exit.target, result.clone());
                 };
-                if exit.way == Way::Normal {
+                if exit.way == TransitionKind::Normal {
                     return (exit.target, result.clone());
                 }
                 let catcher = state.get("Catch").and_then(|c| c.items().get(index));

@@ -10,7 +10,7 @@ use super::{Finding, Level, Machine, inner, type_of};
 
 /// The kind of a transition.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Way {
+pub(super) enum TransitionKind {
     /// `Next`, `Default`, a choice.
     Normal,
     /// `Catch`, of every error or of every failed task.
@@ -24,7 +24,7 @@ pub(super) enum Way {
 pub(super) struct Exit<'a> {
     /// The name of the target state.
     pub(super) target: &'a str,
-    pub(super) way: Way,
+    pub(super) way: TransitionKind,
     /// The key of the transition, and the index of its rule if the key contains a list.
     pub(super) source: (&'static str, Option<usize>),
 }
@@ -47,7 +47,7 @@ pub(super) fn exits(state: &Term) -> impl Iterator<Item = Exit<'_>> {
         let target = state.get(key).and_then(Term::as_str)?;
         Some(Exit {
             target,
-            way: Way::Normal,
+            way: TransitionKind::Normal,
             source: (key, None),
         })
     });
@@ -56,9 +56,9 @@ pub(super) fn exits(state: &Term) -> impl Iterator<Item = Exit<'_>> {
         rules.iter().enumerate().filter_map(move |(index, rule)| {
             let target = rule.get("Next").and_then(Term::as_str)?;
             let way = match key {
-                "Choices" => Way::Normal,
-                _ if catches_any(rule) => Way::AnyFailure,
-                _ => Way::SomeFailure,
+                "Choices" => TransitionKind::Normal,
+                _ if catches_any(rule) => TransitionKind::AnyFailure,
+                _ => TransitionKind::SomeFailure,
             };
             Some(Exit {
                 target,
@@ -78,27 +78,27 @@ fn catches_any(catcher: &Term) -> bool {
 }
 
 /// The transitions between the states of one level, by index.
-struct Ways<'l> {
+struct Transitions<'l> {
     level: &'l Level<'l>,
     /// The transitions of each state, with the index of the target, or `None` if the level has no such state.
     exits: Vec<Vec<(Exit<'l>, Option<usize>)>>,
 }
 
-impl<'l> Ways<'l> {
-    fn of(level: &'l Level<'l>) -> Ways<'l> {
+impl<'l> Transitions<'l> {
+    fn of(level: &'l Level<'l>) -> Transitions<'l> {
         let number = |name: &str| level.states.iter().position(|(other, _)| other == name);
         let exits = level.states.iter().map(|(_, state)| {
             let exits = exits(state).map(|exit| (exit, number(exit.target)));
             exits.collect()
         });
-        Ways {
+        Transitions {
             level,
             exits: exits.collect(),
         }
     }
 
     /// Returns for each state whether it is reachable by the transitions that `follow` allows.
-    fn reach(&self, start: usize, follow: impl Fn(Way) -> bool) -> Vec<bool> {
+    fn reach(&self, start: usize, follow: impl Fn(TransitionKind) -> bool) -> Vec<bool> {
         let mut reached = vec![false; self.exits.len()];
         let mut next = vec![start];
         while let Some(at) = next.pop() {
@@ -206,7 +206,7 @@ fn check_level(
             .push(Finding::new(Code::InvalidState, &level.path, "missing `States`"));
         return;
     }
-    let ways = Ways::of(level);
+    let ways = Transitions::of(level);
     for ((name, _), exits) in level.states.iter().zip(&ways.exits) {
         for (exit, _) in exits.iter().filter(|(_, to)| to.is_none()) {
             let mut path = level.path_of(name);
@@ -236,7 +236,7 @@ fn check_level(
     }
 }
 
-fn check_reachable(machine: &mut Machine<'_>, ways: &Ways<'_>, start: usize) {
+fn check_reachable(machine: &mut Machine<'_>, ways: &Transitions<'_>, start: usize) {
     let level = ways.level;
     let reached = ways.reach(start, |_| true);
     for (name, _, reached) in ways.with(&reached) {
@@ -250,7 +250,7 @@ fn check_reachable(machine: &mut Machine<'_>, ways: &Ways<'_>, start: usize) {
         }
     }
     // A state without a transition was reported already. It is not an endless loop.
-    let leads_on = |exits: &[(Exit<'_>, _)]| exits.iter().any(|(exit, _)| exit.way == Way::Normal);
+    let leads_on = |exits: &[(Exit<'_>, _)]| exits.iter().any(|(exit, _)| exit.way == TransitionKind::Normal);
     let states = level.states.iter().zip(&ways.exits);
     let mut finishing: Vec<bool> = states
         .map(|((_, state), exits)| ends(state) || !leads_on(exits))
@@ -258,7 +258,7 @@ fn check_reachable(machine: &mut Machine<'_>, ways: &Ways<'_>, start: usize) {
     loop {
         let mut any = false;
         for (at, exits) in ways.exits.iter().enumerate() {
-            let finishes = |exit: &Exit<'_>, to: usize| exit.way == Way::Normal && finishing[to];
+            let finishes = |exit: &Exit<'_>, to: usize| exit.way == TransitionKind::Normal && finishing[to];
             // A target that does not exist was reported already. It is not an endless loop.
             let finishes = exits
                 .iter()
@@ -294,11 +294,11 @@ fn check_reachable(machine: &mut Machine<'_>, ways: &Ways<'_>, start: usize) {
 }
 
 /// Checks that every state that can fail has a `Catch` of every error, and that a path after a failure ends in `Fail`.
-fn check_failures(machine: &mut Machine<'_>, ways: &Ways<'_>, start: usize, counts: bool) {
+fn check_failures(machine: &mut Machine<'_>, ways: &Transitions<'_>, start: usize, counts: bool) {
     let level = ways.level;
-    let normal = ways.reach(start, |way| way == Way::Normal);
+    let normal = ways.reach(start, |way| way == TransitionKind::Normal);
     if counts {
-        let deliberate = ways.reach(start, |way| way != Way::AnyFailure);
+        let deliberate = ways.reach(start, |way| way != TransitionKind::AnyFailure);
         let mut only_by_failing = ways.reach(start, |_| true);
         for (only, deliberate) in only_by_failing.iter_mut().zip(deliberate) {
             *only &= !deliberate;
@@ -334,7 +334,7 @@ fn check_failures(machine: &mut Machine<'_>, ways: &Ways<'_>, start: usize, coun
             continue;
         }
         let mut exits = ways.exits.iter().flatten();
-        let handler = exits.find(|(exit, _)| exit.way == Way::AnyFailure);
+        let handler = exits.find(|(exit, _)| exit.way == TransitionKind::AnyFailure);
         let message = if catchers.is_empty() {
             format!("state `{name}` has no `Catch`")
         } else {

@@ -123,7 +123,7 @@ fn available(level: &Level, steps: &Steps, before: &BTreeSet<usize>, diagnostics
             .at(*span, "not every path to this step produces it")
             .also(known.span, "produces the result");
             let around = steps.all.iter().find(|around| {
-                matches!(&around.inside, crate::read::Gives::Branches(children) if children.iter().any(|(_, c)| c == id))
+                matches!(&around.inside, crate::read::StepOutput::Branches(children) if children.iter().any(|(_, c)| c == id))
             });
             if let Some(around) = around.filter(|_| !states.contains_key(&known.state)) {
                 problem = problem.help(format!(

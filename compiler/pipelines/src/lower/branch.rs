@@ -10,7 +10,7 @@ use terrace_syntax::node::Node;
 use terrace_syntax::source::Span;
 
 use crate::lower::{Exit, Level, Lowering, State, mark, with_next};
-use crate::read::{Gives, Step, StepKind, Way};
+use crate::read::{Continuation, Step, StepKind, StepOutput};
 use crate::runtime::names::{MapReads, Position};
 use crate::runtime::{Condition, Value};
 
@@ -50,7 +50,7 @@ impl<'a> Lowering<'a, '_> {
             }
         }
         if self.keeps(step.id)
-            && let Gives::Branches(children) = self.steps.all[step.id].inside.clone()
+            && let StepOutput::Branches(children) = self.steps.all[step.id].inside.clone()
         {
             let selector: Vec<(Text, Term)> = children
                 .iter()
@@ -211,8 +211,8 @@ impl<'a> Lowering<'a, '_> {
     pub(crate) fn choice(
         &mut self,
         step: &Step<'a>,
-        options: &[(&'a Node, Way<'a>)],
-        default: Option<&Way<'a>>,
+        options: &[(&'a Node, Continuation<'a>)],
+        default: Option<&Continuation<'a>>,
         exit: &Exit,
         position: &Position,
         made: &mut State,
@@ -268,14 +268,14 @@ impl<'a> Lowering<'a, '_> {
     pub(crate) fn way(
         &mut self,
         step: &Step<'a>,
-        way: &Way<'a>,
+        way: &Continuation<'a>,
         exit: &Exit,
         position: &Position,
         more: &mut Vec<State>,
     ) -> Option<Text> {
         match way {
-            Way::Goto(name, span) => self.goto(step, name, *span),
-            Way::Steps(steps) => {
+            Continuation::Goto(name, span) => self.goto(step, name, *span),
+            Continuation::Steps(steps) => {
                 let (start, states) = self.list(steps, exit, position);
                 more.extend(states);
                 start.or_else(|| {
@@ -329,8 +329,8 @@ impl<'a> Lowering<'a, '_> {
 
 fn inner_ids(steps: &[Step<'_>]) -> BTreeSet<usize> {
     let mut ids = BTreeSet::new();
-    fn way(way: &Way<'_>, ids: &mut BTreeSet<usize>) {
-        if let Way::Steps(steps) = way {
+    fn way(way: &Continuation<'_>, ids: &mut BTreeSet<usize>) {
+        if let Continuation::Steps(steps) = way {
             add(steps, ids);
         }
     }

@@ -12,7 +12,7 @@ use terrace_syntax::node::{Node, NodeKind};
 use terrace_syntax::source::Span;
 
 use crate::lower::{Exit, FAILED, Lowering, State, failed};
-use crate::read::{Catcher, Step, StepKind, Way};
+use crate::read::{Catcher, Continuation, Step, StepKind};
 use crate::runtime::names::Position;
 use crate::targets::{Targets, resource_of};
 
@@ -127,7 +127,7 @@ impl<'a> Lowering<'a, '_> {
             error: true,
             ..position.clone()
         };
-        let Way::Steps(steps) = &catcher.way else {
+        let Continuation::Steps(steps) = &catcher.way else {
             return self.way(step, &catcher.way, &Exit::End, &inside, more);
         };
         // The pipeline, or the branch, has failed after the steps of a `catch`.

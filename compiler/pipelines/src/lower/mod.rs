@@ -18,7 +18,7 @@ use terrace_syntax::diagnostic::{Diagnostic, Diagnostics, shown};
 use terrace_syntax::node::Node;
 use terrace_syntax::source::{Files, Span};
 
-use super::read::{Gives, Known, Step, StepKind, Steps};
+use super::read::{Step, StepFacts, StepKind, StepOutput, Steps};
 use super::runtime::Condition;
 use super::targets::Context;
 use crate::runtime::names::{MapReads, Position};
@@ -94,12 +94,12 @@ pub(super) struct Lowering<'a, 'd> {
 impl<'a> Lowering<'a, '_> {
     /// Returns whether the result of a step is stored for later states.
     pub(super) fn keeps(&self, id: usize) -> bool {
-        let known: &Known = &self.steps.all[id];
+        let known: &StepFacts = &self.steps.all[id];
         known.asked != Some(false)
             && match &known.inside {
-                Gives::Nothing => false,
-                Gives::Branches(children) => children.iter().any(|(_, child)| self.keeps(*child)),
-                Gives::Answer(_) => known.last.is_none_or(|last| self.keeps(last)),
+                StepOutput::Nothing => false,
+                StepOutput::Branches(children) => children.iter().any(|(_, child)| self.keeps(*child)),
+                StepOutput::Answer(_) => known.last.is_none_or(|last| self.keeps(last)),
             }
     }
 

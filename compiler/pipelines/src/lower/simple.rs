@@ -7,7 +7,7 @@ use terrace_syntax::diagnostic::Diagnostic;
 use terrace_syntax::node::Node;
 
 use crate::lower::{Lowering, State};
-use crate::read::{Gives, Step};
+use crate::read::{Step, StepOutput};
 use crate::runtime::Value;
 use crate::runtime::names::Position;
 use crate::triggers::schedule;
@@ -24,7 +24,7 @@ impl<'a> Lowering<'a, '_> {
         made.body.set("ResultPath", path.as_str());
         if made.writes && position.gives == Some(step.id) {
             let mut steps = vec![path];
-            if let Gives::Answer(inside) = &self.steps.all[step.id].inside {
+            if let StepOutput::Answer(inside) = &self.steps.all[step.id].inside {
                 steps.extend(inside.iter().map(|key| (*key).to_owned()));
             }
             made.body.set("OutputPath", steps.join("."));
@@ -48,7 +48,7 @@ impl<'a> Lowering<'a, '_> {
         made.body.set("Resource", task.resource.as_str());
         made.body.set("Parameters", Term::Map(task.parameters.into()));
         if self.keeps(step.id)
-            && let Gives::Answer([key]) = &self.steps.all[step.id].inside
+            && let StepOutput::Answer([key]) = &self.steps.all[step.id].inside
         {
             made.body.set(
                 "ResultSelector",

@@ -10,7 +10,7 @@ use terrace_syntax::node::{Node, NodeKind};
 use terrace_syntax::source::Span;
 
 use crate::lower::Lowering;
-use crate::runtime::names::{Here, Position};
+use crate::runtime::names::{NamesInScope, Position};
 use crate::runtime::{Condition, Runtime, Value, secret_in_pipeline};
 
 impl<'a> Lowering<'a, '_> {
@@ -53,7 +53,7 @@ impl<'a> Lowering<'a, '_> {
         translate: impl FnOnce(&mut Runtime<'_, '_>) -> Result<T, crate::runtime::Reported>,
     ) -> Option<T> {
         let kept: BTreeSet<usize> = (0..self.steps.all.len()).filter(|id| self.keeps(*id)).collect();
-        let mut here = Here {
+        let mut here = NamesInScope {
             steps: &self.steps,
             kept: &kept,
             triggers: self.triggers,

@@ -9,7 +9,9 @@ pub(crate) mod path;
 pub(crate) mod substitute;
 
 use terrace_artifact::{Text, to_json_compact};
-use terrace_language::expression::{Expression, ExpressionKind, Failure, Operator, Piece, Scope, Template};
+use terrace_language::expression::{
+    Expression, ExpressionKind, Failure, Operator, Scope, StringPart, Template,
+};
 use terrace_language::value::term::Term;
 use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::{Diagnostic, listed};
@@ -81,14 +83,14 @@ impl Runtime<'_, '_> {
             Template::Text(pieces)
                 if !pieces
                     .iter()
-                    .any(|p| matches!(p, Piece::Expression(e) if is_late(e))) =>
+                    .any(|p| matches!(p, StringPart::Expression(e) if is_late(e))) =>
             {
                 // Every piece is known at compile time, or is a reference.
                 let mut parts = Vec::new();
                 for piece in pieces {
                     parts.push(match piece {
-                        Piece::Text(text) => Term::String(text.clone()),
-                        Piece::Expression(expression) => self.known(expression)?,
+                        StringPart::Text(text) => Term::String(text.clone()),
+                        StringPart::Expression(expression) => self.known(expression)?,
                     });
                 }
                 Ok(Value::Known(joined(parts)))
@@ -98,9 +100,9 @@ impl Runtime<'_, '_> {
                 let mut all = Ok(());
                 for piece in pieces {
                     match piece {
-                        Piece::Text(text) => format.text(text),
+                        StringPart::Text(text) => format.text(text),
                         // The other pieces are checked even if one fails.
-                        Piece::Expression(expression) => match self.value(expression) {
+                        StringPart::Expression(expression) => match self.value(expression) {
                             Ok(value) => all = all.and(self.push(&mut format, value, expression.span)),
                             Err(reported) => all = Err(reported),
                         },

@@ -8,7 +8,7 @@ use terrace_syntax::diagnostic::Diagnostic;
 use terrace_syntax::source::Span;
 
 use super::path::{PathStep, show};
-use crate::read::{Gives, Steps};
+use crate::read::{StepOutput, Steps};
 use crate::runtime::{Names, among, path_text};
 use crate::triggers::Trigger;
 
@@ -56,7 +56,7 @@ impl MapReads {
 pub(crate) const TAKEN: [&str; 3] = ["steps", "item", "error"];
 
 /// The names in one position.
-pub(crate) struct Here<'x> {
+pub(crate) struct NamesInScope<'x> {
     pub(crate) steps: &'x Steps,
     /// Steps whose results are stored.
     pub(crate) kept: &'x BTreeSet<usize>,
@@ -68,10 +68,10 @@ pub(crate) struct Here<'x> {
     pub(crate) guards: Vec<String>,
 }
 
-type Found = Result<String, Box<Diagnostic>>;
+type PathResult = Result<String, Box<Diagnostic>>;
 
-impl Names for Here<'_> {
-    fn path(&mut self, name: &str, steps: &[(PathStep, Span)], span: Span, asked: bool) -> Found {
+impl Names for NamesInScope<'_> {
+    fn path(&mut self, name: &str, steps: &[(PathStep, Span)], span: Span, asked: bool) -> PathResult {
         match name {
             "input" => self.input(steps, span, asked),
             "steps" => self.result(steps, span, asked),
@@ -105,8 +105,8 @@ impl Names for Here<'_> {
     }
 }
 
-impl Here<'_> {
-    fn input(&mut self, steps: &[(PathStep, Span)], span: Span, asked: bool) -> Found {
+impl NamesInScope<'_> {
+    fn input(&mut self, steps: &[(PathStep, Span)], span: Span, asked: bool) -> PathResult {
         const EXECUTION: &str = "$$.Execution.Input";
         let Some((PathStep::Key(first), first_span)) = steps.first() else {
             if self.position.distributed {
@@ -193,7 +193,7 @@ impl Here<'_> {
         })
     }
 
-    fn result(&mut self, steps: &[(PathStep, Span)], span: Span, asked: bool) -> Found {
+    fn result(&mut self, steps: &[(PathStep, Span)], span: Span, asked: bool) -> PathResult {
         let Some(((PathStep::Key(name), name_span), rest)) = steps.split_first() else {
             return Err(Box::new(
                 Diagnostic::new(
@@ -224,7 +224,7 @@ impl Here<'_> {
                     .also(known.span, "declared here"),
             ))
         };
-        if known.inside == Gives::Nothing {
+        if known.inside == StepOutput::Nothing {
             return dropped("has no result");
         }
         if !self.kept.contains(&id) {
@@ -232,9 +232,9 @@ impl Here<'_> {
         }
         let mut inside: &[&str] = &[];
         match &known.inside {
-            Gives::Nothing => {}
-            Gives::Answer(keys) => inside = keys,
-            Gives::Branches(children) => {
+            StepOutput::Nothing => {}
+            StepOutput::Answer(keys) => inside = keys,
+            StepOutput::Branches(children) => {
                 if let Some(PathStep::Key(child)) = rest.first().cloned() {
                     let found = children
                         .iter()
@@ -257,7 +257,7 @@ impl Here<'_> {
                     let found = &self.steps.all[found];
                     path.push(PathStep::Key(found.result.clone()));
                     rest.remove(0);
-                    if let Gives::Answer(keys) = &found.inside {
+                    if let StepOutput::Answer(keys) = &found.inside {
                         inside = keys;
                     }
                 }
@@ -308,7 +308,7 @@ fn outside(span: Span, name: &str, place: &str) -> Box<Diagnostic> {
 
 const KEYS_OF_EXECUTION: &str = "expected one of `id`, `name`, `start_time`, `role`";
 
-fn execution(steps: &[(PathStep, Span)], span: Span) -> Found {
+fn execution(steps: &[(PathStep, Span)], span: Span) -> PathResult {
     const PARTS: [(&str, &str); 4] = [
         ("id", "Id"),
         ("name", "Name"),

@@ -27,7 +27,7 @@ pub(super) struct Task {
 }
 
 /// A step that calls a service.
-pub(super) struct Calling<'s> {
+pub(super) struct ServiceStep<'s> {
     /// The node that names the target.
     pub(super) node: &'s Node,
     /// The whole step.
@@ -60,7 +60,7 @@ impl<'a> Lowering<'a, '_> {
                     .help("set `wait: false`, or make the pipeline `STANDARD`"),
             );
         }
-        let step = &mut Calling {
+        let step = &mut ServiceStep {
             node,
             body,
             position,
@@ -100,7 +100,7 @@ impl<'a> Lowering<'a, '_> {
         parameters: &mut Vec<(Text, Term)>,
         key: &str,
         node: Option<&Node>,
-        step: &mut Calling<'_>,
+        step: &mut ServiceStep<'_>,
     ) {
         match node.and_then(|node| self.payload(node, step.position, step.reads)) {
             Some(Value::Late(text)) => parameters.push((format!("{key}.$").into(), text.into())),
@@ -114,7 +114,7 @@ impl<'a> Lowering<'a, '_> {
         &mut self,
         parameters: &mut Vec<(Text, Term)>,
         keys: &[(&str, &str)],
-        step: &mut Calling<'_>,
+        step: &mut ServiceStep<'_>,
     ) {
         for (key, word) in keys {
             self.put(parameters, key, step.body.get(word), step);
@@ -127,7 +127,7 @@ impl<'a> Lowering<'a, '_> {
         parameters: &mut Vec<(Text, Term)>,
         key: &str,
         word: &str,
-        step: &mut Calling<'_>,
+        step: &mut ServiceStep<'_>,
     ) {
         let Some(list) = step.body.get(word) else { return };
         let text = |item: &Node| match item.kind {
@@ -144,7 +144,7 @@ impl<'a> Lowering<'a, '_> {
         self.put(parameters, key, Some(&list), step);
     }
 
-    fn lambda(&mut self, step: &mut Calling<'_>) -> Option<Task> {
+    fn lambda(&mut self, step: &mut ServiceStep<'_>) -> Option<Task> {
         let (node, body) = (step.node, step.body);
         let function = self.target(node, "AWS::Lambda::Function")?;
         let function_arn = function.attribute("arn", node.span);
@@ -162,7 +162,7 @@ impl<'a> Lowering<'a, '_> {
         Some(self.service("lambda:invoke", parameters))
     }
 
-    fn glue(&mut self, step: &mut Calling<'_>) -> Option<Task> {
+    fn glue(&mut self, step: &mut ServiceStep<'_>) -> Option<Task> {
         let (node, body) = (step.node, step.body);
         let span = node.span;
         let job = self.target(node, "AWS::Glue::Job")?;
@@ -244,7 +244,7 @@ impl<'a> Lowering<'a, '_> {
         }
     }
 
-    fn sqs(&mut self, step: &mut Calling<'_>) -> Option<Task> {
+    fn sqs(&mut self, step: &mut ServiceStep<'_>) -> Option<Task> {
         let node = step.node;
         let span = node.span;
         let queue = self.target(node, "AWS::SQS::Queue")?;
@@ -269,7 +269,7 @@ impl<'a> Lowering<'a, '_> {
         Some(self.service("sqs:sendMessage", parameters))
     }
 
-    fn sns(&mut self, step: &mut Calling<'_>) -> Option<Task> {
+    fn sns(&mut self, step: &mut ServiceStep<'_>) -> Option<Task> {
         let span = step.node.span;
         let topic = self.target(step.node, "AWS::SNS::Topic")?;
         let topic_arn = topic.attribute("arn", span);
@@ -296,7 +296,7 @@ impl<'a> Lowering<'a, '_> {
         property: &str,
         word: &str,
         parameters: &mut Vec<(Text, Term)>,
-        step: &mut Calling<'_>,
+        step: &mut ServiceStep<'_>,
     ) {
         let is = |property: &str| resource.body.get(property).and_then(Term::as_bool) == Some(true);
         let (node, fifo) = (step.node, is(property));
@@ -333,7 +333,7 @@ impl<'a> Lowering<'a, '_> {
         }
     }
 
-    fn emr(&mut self, step: &mut Calling<'_>) -> Option<Task> {
+    fn emr(&mut self, step: &mut ServiceStep<'_>) -> Option<Task> {
         let (node, body) = (step.node, step.body);
         let span = node.span;
         let application = self.target(node, "AWS::EMRServerless::Application")?;

@@ -10,11 +10,11 @@ use terrace_syntax::source::Span;
 use super::called::Target;
 use crate::lower::Lowering;
 use crate::read::waits;
-use crate::services::{Calling, Task};
+use crate::services::{ServiceStep, Task};
 use crate::targets::Runs;
 
 impl Lowering<'_, '_> {
-    pub(crate) fn pipeline(&mut self, step: &mut Calling<'_>) -> Option<Task> {
+    pub(crate) fn pipeline(&mut self, step: &mut ServiceStep<'_>) -> Option<Task> {
         let (node, body) = (step.node, step.body);
         let span = node.span;
         let machine = self.target(node, "AWS::StepFunctions::StateMachine")?;
@@ -76,7 +76,7 @@ impl Lowering<'_, '_> {
     }
 
     /// Checks that a step can wait for another pipeline, and that it ends in time.
-    fn waited(&mut self, machine: &Target<'_>, step: &Calling<'_>) {
+    fn waited(&mut self, machine: &Target<'_>, step: &ServiceStep<'_>) {
         let runs = match machine {
             Target::Pipeline(.., runs) => *runs,
             Target::Resource(resource) => Runs::of_machine(resource),

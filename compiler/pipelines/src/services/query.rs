@@ -17,11 +17,11 @@ use crate::lower::Lowering;
 use crate::read::waits;
 use crate::runtime::Value;
 use crate::runtime::names::Position;
-use crate::services::{Calling, Task};
+use crate::services::{ServiceStep, Task};
 use crate::targets::Targets;
 
 impl<'a> Lowering<'a, '_> {
-    pub(crate) fn athena(&mut self, step: &mut Calling<'_>) -> Option<Task> {
+    pub(crate) fn athena(&mut self, step: &mut ServiceStep<'_>) -> Option<Task> {
         let (node, body) = (step.node, step.body);
         let span = node.span;
         let workgroup = self.target(node, "AWS::Athena::WorkGroup")?;

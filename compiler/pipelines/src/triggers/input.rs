@@ -2,7 +2,7 @@
 
 use terrace_artifact::Text;
 use terrace_language::aws::iam::concat;
-use terrace_language::expression::{Expression, ExpressionKind, Piece, Scope, Template, template};
+use terrace_language::expression::{Expression, ExpressionKind, Scope, StringPart, Template, template};
 use terrace_language::value::term::Term;
 use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::{Diagnostic, Diagnostics};
@@ -178,16 +178,16 @@ impl Writer<'_, '_> {
                     self.text("\"");
                     for piece in &pieces {
                         match piece {
-                            Piece::Text(text) => {
+                            StringPart::Text(text) => {
                                 let quoted = json(text);
                                 self.text(&quoted[1..quoted.len() - 1]);
                             }
-                            Piece::Expression(expression) if is_late(expression) => {
+                            StringPart::Expression(expression) if is_late(expression) => {
                                 if let Some(name) = self.event(expression) {
                                     self.text(&format!("<{name}>"));
                                 }
                             }
-                            Piece::Expression(expression) => match self.known(expression) {
+                            StringPart::Expression(expression) => match self.known(expression) {
                                 Some(term) if term.is_late() => self.input.parts.push(term),
                                 Some(term) => {
                                     let quoted = json(&term.shown());

@@ -2,13 +2,13 @@
 
 /// The problem of a schedule, and the fix.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Wrong {
+pub(crate) struct ScheduleProblem {
     pub(crate) what: String,
     pub(crate) help: String,
 }
 
-fn wrong<T>(what: impl Into<String>, help: impl Into<String>) -> Result<T, Wrong> {
-    Err(Wrong {
+fn wrong<T>(what: impl Into<String>, help: impl Into<String>) -> Result<T, ScheduleProblem> {
+    Err(ScheduleProblem {
         what: what.into(),
         help: help.into(),
     })
@@ -20,7 +20,7 @@ const MONTHS: [&str; 12] = [
 const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
 /// Checks a schedule against the grammar of EventBridge.
-pub(crate) fn check(schedule: &str) -> Result<(), Wrong> {
+pub(crate) fn check(schedule: &str) -> Result<(), ScheduleProblem> {
     let inside = |name: &str| schedule.strip_prefix(name)?.strip_prefix('(')?.strip_suffix(')');
     if let Some(fields) = inside("cron") {
         cron(fields)
@@ -36,7 +36,7 @@ pub(crate) fn check(schedule: &str) -> Result<(), Wrong> {
     }
 }
 
-fn check_rate(rate: &str) -> Result<(), Wrong> {
+fn check_rate(rate: &str) -> Result<(), ScheduleProblem> {
     let Some((number, unit)) = rate.split_once(' ') else {
         return wrong(
             format!("`rate({rate})` is not a valid rate"),
@@ -71,7 +71,7 @@ fn check_rate(rate: &str) -> Result<(), Wrong> {
 }
 
 /// Checks the time that a step waits for: a date, a time, and a UTC offset.
-pub(crate) fn check_time(time: &str) -> Result<(), Wrong> {
+pub(crate) fn check_time(time: &str) -> Result<(), ScheduleProblem> {
     const EXAMPLE: &str = "write `2027-01-01T00:00:00Z`";
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let zone = |text: &str| {
@@ -99,12 +99,12 @@ pub(crate) fn check_time(time: &str) -> Result<(), Wrong> {
     }
 }
 
-fn check_at(time: &str) -> Result<(), Wrong> {
+fn check_at(time: &str) -> Result<(), ScheduleProblem> {
     check_clock(time, time, "write `at(2027-01-01T00:00:00)`")
 }
 
 /// Checks a date and a time, which are a part of `time`.
-fn check_clock(clock: &str, time: &str, example: &str) -> Result<(), Wrong> {
+fn check_clock(clock: &str, time: &str, example: &str) -> Result<(), ScheduleProblem> {
     let form = || wrong(format!("`{time}` is not a valid time"), example);
     let Some((date, clock)) = clock.split_once('T') else {
         return form();
@@ -133,7 +133,7 @@ fn check_clock(clock: &str, time: &str, example: &str) -> Result<(), Wrong> {
     }
 }
 
-fn cron(text: &str) -> Result<(), Wrong> {
+fn cron(text: &str) -> Result<(), ScheduleProblem> {
     let fields: Vec<&str> = text.split_whitespace().collect();
     let [minute, hour, day, month, weekday, year] = fields.as_slice() else {
         return wrong(
@@ -186,7 +186,14 @@ fn cron(text: &str) -> Result<(), Wrong> {
 }
 
 /// Checks one field: a list of `*`, `5`, `1-5`, `*/10`, `2/3`, names, and the special characters of the field.
-fn field(what: &str, text: &str, least: u32, most: u32, names: &[&str], special: &str) -> Result<(), Wrong> {
+fn field(
+    what: &str,
+    text: &str,
+    least: u32,
+    most: u32,
+    names: &[&str],
+    special: &str,
+) -> Result<(), ScheduleProblem> {
     let value = |word: &str| -> Option<u32> {
         let named = names.iter().position(|name| name.eq_ignore_ascii_case(word));
         match named {

@@ -16,7 +16,7 @@ struct Assignment {
 
 /// The end of a value without quotes.
 #[derive(Clone, Copy, PartialEq)]
-enum Ends {
+enum ValueEnd {
     /// At a separator of parameters.
     AtSeparator,
     /// At white space, so that rather too much is hidden than too little.
@@ -25,7 +25,7 @@ enum Ends {
 
 /// Finds the secrets in lines of a file, which may not be valid YAML. Messages hide them when they show the file.
 pub fn secrets_in(text: &str) -> Vec<Range<usize>> {
-    let assigned = assignments(text, &['=', ':'], Ends::AtSpace).filter(|assignment| {
+    let assigned = assignments(text, &['=', ':'], ValueEnd::AtSpace).filter(|assignment| {
         let value = &text[assignment.value.clone()];
         keys::gives_secret(&text[assignment.key.clone()], value)
             && !value.starts_with(['{', '[', '|', '>', '!', '&', '*'])
@@ -42,7 +42,7 @@ pub fn assigned(text: &str) -> Option<&str> {
         return None;
     }
     let found = |separator: char| {
-        assignments(text, &[separator], Ends::AtSeparator).find_map(|assignment| {
+        assignments(text, &[separator], ValueEnd::AtSeparator).find_map(|assignment| {
             let (key, value) = (&text[assignment.key.clone()], &text[assignment.value.clone()]);
             // In code, the assigned value may be a variable or a call.
             let is_code = value.contains(['(', '[', '{', '<', '`', '%', '|'])
@@ -59,7 +59,7 @@ pub fn assigned(text: &str) -> Option<&str> {
 fn assignments<'a>(
     text: &'a str,
     separators: &'a [char],
-    ends: Ends,
+    ends: ValueEnd,
 ) -> impl Iterator<Item = Assignment> + 'a {
     let (mut looked, mut expression) = (0, 0..0);
     text.match_indices(separators).filter_map(move |(at, separator)| {
@@ -110,10 +110,10 @@ fn assignments<'a>(
             }
             _ => {
                 let end = rest.find(|c: char| match ends {
-                    Ends::AtSeparator => {
+                    ValueEnd::AtSeparator => {
                         c.is_whitespace() || matches!(c, '&' | ';' | ',' | ')' | '"' | '\'' | '\\')
                     }
-                    Ends::AtSpace => c.is_whitespace() || matches!(c, '"' | '\''),
+                    ValueEnd::AtSpace => c.is_whitespace() || matches!(c, '"' | '\''),
                 });
                 let value = &rest[..end.unwrap_or(rest.len())];
                 let value = value.trim_end_matches([',', '}', ']']);

@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, VecDeque};
 use terrace_syntax::code::Code;
 
 use super::super::Refusal;
-use super::Found;
+use super::AssetEntry;
 
 /// The maximum number of links in a chain.
 const MOST: usize = 40;
 
 /// Reports links that lead outside the asset, to a missing file, or to themselves.
-pub(super) fn check(found: &BTreeMap<String, Found>, asset: &str, refusals: &mut Vec<Refusal>) {
+pub(super) fn check(found: &BTreeMap<String, AssetEntry>, asset: &str, refusals: &mut Vec<Refusal>) {
     for (path, entry) in found {
-        let Found::Link { target } = entry else {
+        let AssetEntry::Link { target } = entry else {
             continue;
         };
         let Err(why) = follow(found, path, target) else {
@@ -35,59 +35,59 @@ pub(super) fn check(found: &BTreeMap<String, Found>, asset: &str, refusals: &mut
 
 /// The reason why a link cannot be delivered.
 #[derive(Clone, Copy, PartialEq, Debug)]
-enum Why {
+enum LinkProblem {
     Absolute,
     Outside,
     Missing,
     Circle,
 }
 
-impl Why {
+impl LinkProblem {
     fn shown(self, asset: &str) -> String {
         match self {
-            Why::Absolute => "to an absolute path, which other machines might not have".to_owned(),
-            Why::Outside => format!("that points outside the asset `{asset}`"),
-            Why::Missing => "to a file that the archive does not contain".to_owned(),
-            Why::Circle => "that points back to itself".to_owned(),
+            LinkProblem::Absolute => "to an absolute path, which other machines might not have".to_owned(),
+            LinkProblem::Outside => format!("that points outside the asset `{asset}`"),
+            LinkProblem::Missing => "to a file that the archive does not contain".to_owned(),
+            LinkProblem::Circle => "that points back to itself".to_owned(),
         }
     }
 }
 
 /// Follows the link at `path` through the entries of the asset.
-fn follow(found: &BTreeMap<String, Found>, path: &str, target: &str) -> Result<(), Why> {
+fn follow(found: &BTreeMap<String, AssetEntry>, path: &str, target: &str) -> Result<(), LinkProblem> {
     let (above, _) = path.rsplit_once('/').unwrap_or(("", path));
     let mut here: Vec<&str> = above.split('/').filter(|part| !part.is_empty()).collect();
     let mut rest: VecDeque<&str> = target.split('/').collect();
     let mut links = 1;
     if target.starts_with('/') {
-        return Err(Why::Absolute);
+        return Err(LinkProblem::Absolute);
     }
     while let Some(part) = rest.pop_front() {
         match part {
             "" | "." => continue,
             ".." => {
-                here.pop().ok_or(Why::Outside)?;
+                here.pop().ok_or(LinkProblem::Outside)?;
                 continue;
             }
             part => here.push(part),
         }
         match found.get(&here.join("/")) {
-            Some(Found::Link { target }) => {
+            Some(AssetEntry::Link { target }) => {
                 links += 1;
                 if links > MOST {
-                    return Err(Why::Circle);
+                    return Err(LinkProblem::Circle);
                 }
                 if target.starts_with('/') {
-                    return Err(Why::Absolute);
+                    return Err(LinkProblem::Absolute);
                 }
                 here.pop();
                 for part in target.rsplit('/') {
                     rest.push_front(part);
                 }
             }
-            Some(Found::Directory) => {}
-            Some(Found::File { .. }) if rest.iter().all(|part| matches!(*part, "" | ".")) => {}
-            _ => return Err(Why::Missing),
+            Some(AssetEntry::Directory) => {}
+            Some(AssetEntry::File { .. }) if rest.iter().all(|part| matches!(*part, "" | ".")) => {}
+            _ => return Err(LinkProblem::Missing),
         }
     }
     Ok(())
@@ -97,14 +97,14 @@ fn follow(found: &BTreeMap<String, Found>, path: &str, target: &str) -> Result<(
 mod tests {
     use super::*;
 
-    fn tree(entries: &[(&str, Option<&str>)]) -> BTreeMap<String, Found> {
+    fn tree(entries: &[(&str, Option<&str>)]) -> BTreeMap<String, AssetEntry> {
         let found = entries.iter().map(|(path, target)| {
             let found = match target {
-                Some(target) => Found::Link {
+                Some(target) => AssetEntry::Link {
                     target: (*target).to_owned(),
                 },
-                None if path.ends_with('/') => Found::Directory,
-                None => Found::File { executable: false },
+                None if path.ends_with('/') => AssetEntry::Directory,
+                None => AssetEntry::File { executable: false },
             };
             (path.trim_end_matches('/').to_owned(), found)
         });
@@ -123,7 +123,7 @@ mod tests {
             ("here", Some(".")),
         ]);
         for (path, entry) in &found {
-            if let Found::Link { target } = entry {
+            if let AssetEntry::Link { target } = entry {
                 assert_eq!(follow(&found, path, target), Ok(()), "{path}");
             }
         }
@@ -139,13 +139,13 @@ mod tests {
             ("gnir", Some("ring")),
         ]);
         for (path, target, why) in [
-            ("l", "/etc/passwd", Why::Absolute),
-            ("l", "../other", Why::Outside),
-            ("a/l", "../../x", Why::Outside),
-            ("l", "up/x", Why::Outside),
-            ("l", "nowhere", Why::Missing),
-            ("l", "a/x/y", Why::Missing),
-            ("l", "ring", Why::Circle),
+            ("l", "/etc/passwd", LinkProblem::Absolute),
+            ("l", "../other", LinkProblem::Outside),
+            ("a/l", "../../x", LinkProblem::Outside),
+            ("l", "up/x", LinkProblem::Outside),
+            ("l", "nowhere", LinkProblem::Missing),
+            ("l", "a/x/y", LinkProblem::Missing),
+            ("l", "ring", LinkProblem::Circle),
         ] {
             assert_eq!(follow(&found, path, target), Err(why), "{path} -> {target}");
         }

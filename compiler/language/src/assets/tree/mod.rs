@@ -71,7 +71,7 @@ fn joined(above: &str, below: &str) -> String {
 }
 
 /// An entry of the asset before it is read.
-enum Found {
+enum AssetEntry {
     File { executable: bool },
     Link { target: String },
     Directory,
@@ -83,7 +83,7 @@ struct Walk<'s> {
     asset: &'s str,
     exclusions: Exclusions,
     /// The entries by path relative to the directory of the asset.
-    found: BTreeMap<String, Found>,
+    found: BTreeMap<String, AssetEntry>,
     excluded: Vec<(String, String)>,
     alike: Vec<(String, String)>,
     refusals: Vec<Refusal>,
@@ -153,15 +153,15 @@ impl Walk<'_> {
             EntryKind::Directory => {
                 let packed = self.directory(&path);
                 if packed {
-                    self.found.insert(path, Found::Directory);
+                    self.found.insert(path, AssetEntry::Directory);
                 }
                 return packed;
             }
             EntryKind::File { executable, bytes } => {
                 self.bytes += bytes;
-                Found::File { executable }
+                AssetEntry::File { executable }
             }
-            EntryKind::Link { target } => Found::Link { target },
+            EntryKind::Link { target } => AssetEntry::Link { target },
             EntryKind::Other(_) => {
                 let refusal = super::special(&joined(self.asset, &path), &entry.kind);
                 self.refusals.push(self.or_exclude(refusal, &path));
@@ -202,11 +202,11 @@ impl Walk<'_> {
     /// Reads the contents of the files.
     fn read(self) -> Result<Tree, Vec<Refusal>> {
         let (sources, base) = (self.sources, self.base);
-        let content = |(path, found): (String, Found)| {
+        let content = |(path, found): (String, AssetEntry)| {
             let content = match found {
-                Found::Directory => Content::Directory,
-                Found::Link { target } => Content::Link(target),
-                Found::File { executable } => {
+                AssetEntry::Directory => Content::Directory,
+                AssetEntry::Link { target } => Content::Link(target),
+                AssetEntry::File { executable } => {
                     let whole = joined(base, &path);
                     let bytes = sources.read(&whole).map_err(|error| unreadable(&whole, &error))?;
                     Content::File { bytes, executable }
