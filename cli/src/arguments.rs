@@ -104,9 +104,9 @@ pub(crate) enum Command {
     },
     /// Stop managing an environment, without changing or deleting its resources
     Forget {
-        /// Directory of the stack [default: .]
+        /// Directory of the stack; a single argument that is not a directory is the place [default: .]
         stack: Option<String>,
-        /// Place to forget: ACCOUNT/REGION, a kubeconfig context, or a directory; the default is all places
+        /// Place to forget: ACCOUNT/REGION, a kubeconfig context, or a directory [default: all places]
         place: Option<String>,
         /// Environment (required); may be one that the stack no longer contains
         #[arg(short, long, value_name = "ENV")]
@@ -170,7 +170,7 @@ pub(crate) enum Command {
     },
     /// Print a shell completion script
     Completions {
-        /// Shell to complete for
+        /// Shell that the script is for
         #[arg(value_enum)]
         shell: Shell,
     },
@@ -234,7 +234,7 @@ pub(crate) struct Reach {
 /// Flags that control what a plan contains.
 #[derive(Args, Debug)]
 pub(crate) struct Planning {
-    /// Limit the plan to a tenant, a component or a resource: `finance`, `finance/web` or `finance/web/deployment` (can be repeated). An apply includes its dependencies
+    /// Limit the plan to a tenant, a component or a resource: `finance`, `finance/web` or `finance/web/deployment` (can be repeated). `plan` and `apply` also include the resources that the selected ones depend on
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) only: Vec<String>,
     /// Take ownership of fields that another field manager owns
@@ -243,10 +243,10 @@ pub(crate) struct Planning {
     /// Start managing an existing resource that Terrace did not create, or all such resources of a component: TENANT/COMPONENT (can be repeated)
     #[arg(long, value_name = "ADDRESS", value_parser = approval)]
     pub(crate) adopt: Vec<String>,
-    /// Allow data loss for a resource, or the deletion of an adopted resource (can be repeated)
+    /// Approve a change that the plan lists as requiring an approval, such as the loss of data (can be repeated)
     #[arg(long, value_name = "ADDRESS", value_parser = approval)]
     pub(crate) approve: Vec<String>,
-    /// Deploy from this directory from now on, although the environment was deployed from another one; use this after you move the directory
+    /// Accept this directory as the new origin of the environment, which was deployed from another directory; use this after you move the directory
     #[arg(long)]
     pub(crate) accept_origin: bool,
     /// Preview CloudFormation changes with temporary change sets
