@@ -3,15 +3,15 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::Text;
+use crate::{Owner, Text};
 
 /// The name of a resource in the platform: `finance/airflow/scheduler`, `platform/lake/bucket["raw"]`.
 ///
-/// An address has three parts: a tenant or `platform`, a component, and a resource with its optional `for_each` key.
+/// An address has three parts: the owner of the component, the component, and a resource with its optional `for_each` key.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Address {
-    /// The tenant's name, or `platform` for a resource that belongs to no tenant.
-    pub tenant: Text,
+    /// The owner of the component: a tenant or the platform.
+    pub owner: Owner,
     /// The component's name.
     pub component: Text,
     /// The resource's name in its module.
@@ -21,9 +21,12 @@ pub struct Address {
 }
 
 impl Address {
+    /// The component in the address of a live object whose records do not name its component.
+    pub const UNRECORDED: &str = "unknown";
+
     /// Returns whether `component` (`TENANT/COMPONENT`, such as `finance/airflow`) is this address's component.
     pub fn is_of(&self, component: &str) -> bool {
-        component.split_once('/') == Some((&*self.tenant, &*self.component))
+        component.split_once('/') == Some((self.owner.as_str(), &*self.component))
     }
 }
 
@@ -43,7 +46,7 @@ impl std::error::Error for AddressError {}
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}", self.tenant, self.component, self.resource)?;
+        write!(f, "{}/{}/{}", self.owner, self.component, self.resource)?;
         if let Some(key) = &self.key {
             write!(f, "[\"{key}\"]")?;
         }
@@ -57,7 +60,7 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Address, AddressError> {
         let mut parts = text.splitn(3, '/');
         let mut part = || parts.next().filter(|p| !p.is_empty()).ok_or(AddressError);
-        let (tenant, component, rest) = (part()?, part()?, part()?);
+        let (owner, component, rest) = (part()?, part()?, part()?);
         let (resource, key) = match rest.split_once('[') {
             None => (rest, None),
             Some((resource, key)) => {
@@ -73,7 +76,7 @@ impl FromStr for Address {
             return Err(AddressError);
         }
         Ok(Address {
-            tenant: tenant.into(),
+            owner: owner.into(),
             component: component.into(),
             resource: resource.into(),
             key,

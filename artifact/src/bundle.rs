@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Address, Digest, Map, Text, Value};
+use crate::{Address, Digest, Map, Owner, Text, Value};
 
 /// The compiled result for one environment: all artifacts and the targets they are deployed to.
 ///
@@ -223,8 +223,9 @@ pub struct CloudFormationStack {
     pub name: Text,
     /// The component's name, the second part of its resources' addresses.
     pub component: Text,
-    /// The tenant's name or `platform`, the first part of its resources' addresses.
-    pub tenant: Text,
+    /// The owner of the component, the first part of its resources' addresses.
+    #[serde(rename = "tenant")]
+    pub owner: Owner,
     /// The number of this partition if the component is split into several CloudFormation stacks; 0 for the one that has the
     /// component's name.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -406,11 +407,11 @@ impl Artifact {
         }
     }
 
-    /// Returns the tenant and the component that the artifact belongs to.
-    pub fn owner(&self) -> (&Text, &Text) {
+    /// Returns the component that the artifact belongs to: its owner and its name.
+    pub fn component(&self) -> (&Owner, &Text) {
         match &self.body {
-            Body::Object(object) => (&object.address.tenant, &object.address.component),
-            Body::Stack(stack) => (&stack.tenant, &stack.component),
+            Body::Object(object) => (&object.address.owner, &object.address.component),
+            Body::Stack(stack) => (&stack.owner, &stack.component),
         }
     }
 

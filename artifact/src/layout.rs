@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
-use crate::{Artifact, Body, Bundle, Map, Target, Text, Value, to_json_pretty, write_documents};
+use crate::{Artifact, Body, Bundle, Map, Owner, Target, Text, Value, to_json_pretty, write_documents};
 
 /// One file of a rendered bundle.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -80,13 +80,13 @@ pub fn files(bundle: &Bundle) -> Vec<File> {
 /// Returns the files of some artifacts of a bundle with these targets, sorted by path, to be rendered on demand. A file
 /// contains a whole component, so `artifacts` must contain all artifacts of each component.
 pub fn sheets<'b>(targets: &BTreeMap<Text, Target>, artifacts: &'b [Artifact]) -> Vec<Sheet<'b>> {
-    let mut objects: HashMap<(&Text, &Text, &Text), Vec<&Artifact>> = HashMap::new();
+    let mut objects: HashMap<(&Text, &Owner, &Text), Vec<&Artifact>> = HashMap::new();
     let mut sheets = Vec::new();
     for artifact in artifacts {
-        let (tenant, component) = artifact.owner();
+        let (owner, component) = artifact.component();
         let stack = match &artifact.body {
             Body::Object(_) => {
-                let key = (&artifact.target, tenant, component);
+                let key = (&artifact.target, owner, component);
                 objects.entry(key).or_default().push(artifact);
                 continue;
             }
@@ -94,7 +94,7 @@ pub fn sheets<'b>(targets: &BTreeMap<Text, Target>, artifacts: &'b [Artifact]) -
         };
         let sheet = |kind: &str, more: &str, content| Sheet {
             path: format!(
-                "{}/{tenant}/{}{more}.json",
+                "{}/{owner}/{}{more}.json",
                 folder(targets, &artifact.target, kind),
                 stack.file_stem()
             ),
@@ -117,10 +117,10 @@ pub fn sheets<'b>(targets: &BTreeMap<Text, Target>, artifacts: &'b [Artifact]) -
         }));
     }
     #[expect(clippy::iter_over_hash_type, reason = "sorted below")]
-    for ((target, tenant, component), artifacts) in objects {
+    for ((target, owner, component), artifacts) in objects {
         sheets.push(Sheet {
             path: format!(
-                "{}/{tenant}/{component}.yaml",
+                "{}/{owner}/{component}.yaml",
                 folder(targets, target, "kubernetes")
             ),
             content: Content::Objects(artifacts),

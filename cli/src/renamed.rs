@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use terrace_artifact::{Location, Text};
+use terrace_artifact::{Location, Owner, Text};
 use terrace_deployer::{Action, Plan};
 
 use terrace_diagnostics::shown_path;
@@ -19,9 +19,9 @@ struct ComponentChanges<'a> {
 
 /// Returns a hint for each component that is deleted while another component with the same resources is created.
 pub(crate) fn hints(plan: &Plan, stack: &Path) -> Vec<String> {
-    let mut changes: BTreeMap<(&Text, &Text), ComponentChanges<'_>> = BTreeMap::new();
+    let mut changes: BTreeMap<(&Owner, &Text), ComponentChanges<'_>> = BTreeMap::new();
     for step in &plan.steps {
-        let change = changes.entry((&step.tenant, &step.component)).or_default();
+        let change = changes.entry((&step.owner, &step.component)).or_default();
         // Names of resources that connections create contain the name of the component.
         let component = step.component.replace('-', "_");
         let names = step.addresses.iter().map(|address| {
@@ -38,12 +38,12 @@ pub(crate) fn hints(plan: &Plan, stack: &Path) -> Vec<String> {
         }
     }
     let mut lines = BTreeSet::new();
-    for ((tenant, old), before) in &changes {
+    for ((owner, old), before) in &changes {
         if before.others || !before.created.is_empty() || before.deleted.is_empty() {
             continue;
         }
         let candidates = changes.iter().filter(|((of, _), after)| {
-            of == tenant && !after.others && after.deleted.is_empty() && after.created == before.deleted
+            of == owner && !after.others && after.deleted.is_empty() && after.created == before.deleted
         });
         let candidates: Vec<_> = candidates.collect();
         if let [((_, new), after)] = candidates.as_slice() {

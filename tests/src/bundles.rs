@@ -92,7 +92,7 @@ pub fn stack(tenant: &str, component: &str, resources: &str, holding: &[&str]) -
         body: Body::Stack(CloudFormationStack {
             name: name.into(),
             component: component.into(),
-            tenant: tenant.into(),
+            owner: tenant.into(),
             origin: origin(),
             members: members.collect(),
             template: Map::from_iter([("Resources", resources.clone())]).into(),

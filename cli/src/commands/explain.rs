@@ -223,7 +223,7 @@ fn unknown_address(address: &Address, bundled: &[BundledResource<'_>], environme
     if let Some(nearest) = terrace_catalog::nearest(&address.to_string(), names.iter().map(String::as_str)) {
         return problem.help(format!("did you mean `{nearest}`?"));
     }
-    let component = format!("{}/{}", address.tenant, address.component);
+    let component = format!("{}/{}", address.owner, address.component);
     let of = |name: &&String| {
         name.strip_prefix(&component)
             .is_some_and(|rest| rest.starts_with('/'))
@@ -239,7 +239,7 @@ fn unknown_address(address: &Address, bundled: &[BundledResource<'_>], environme
 fn components_of(named: &str, bundled: &[BundledResource<'_>]) -> String {
     let mut components: Vec<String> = bundled
         .iter()
-        .map(|bundled| format!("{}/{}", bundled.address.tenant, bundled.address.component))
+        .map(|bundled| format!("{}/{}", bundled.address.owner, bundled.address.component))
         .collect();
     components.sort();
     components.dedup();

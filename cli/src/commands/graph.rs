@@ -8,7 +8,7 @@ mod draw;
 use std::collections::{BTreeMap, BTreeSet};
 
 use terrace_artifact::{
-    Address, Artifact, ArtifactId, Body, Bundle, CloudFormationStack as Template, Part, Text, Value,
+    Address, Artifact, ArtifactId, Body, Bundle, CloudFormationStack as Template, Owner, Part, Text, Value,
 };
 
 use crate::arguments::{Environment, GraphLanguage};
@@ -29,8 +29,8 @@ pub(crate) struct Drawing {
     whole: Option<Key>,
 }
 
-/// The tenant, the component, and the resource if the drawing shows resources.
-type Key = (Text, Text, Option<Address>);
+/// The owner, the component, and the resource if the drawing shows resources.
+type Key = (Owner, Text, Option<Address>);
 
 pub(crate) fn run(
     target: &Environment,
@@ -54,61 +54,65 @@ pub(crate) fn run(
 
 /// Draws the components of an environment.
 fn components(bundle: &Bundle) -> Drawing {
-    let mut counts: BTreeMap<(Text, Text), usize> = BTreeMap::new();
+    let mut counts: BTreeMap<(Owner, Text), usize> = BTreeMap::new();
     for artifact in &bundle.artifacts {
-        let (tenant, component) = artifact.owner();
-        *counts.entry((tenant.clone(), component.clone())).or_default() += resource_count(artifact);
+        let (owner, component) = artifact.component();
+        *counts.entry((owner.clone(), component.clone())).or_default() += resource_count(artifact);
     }
     let mut arrows: BTreeMap<(Key, Key), BTreeSet<String>> = BTreeMap::new();
     for need in needs(bundle) {
         let key = |artifact: &Artifact| {
-            let (tenant, component) = artifact.owner();
-            (tenant.clone(), component.clone(), None)
+            let (owner, component) = artifact.component();
+            (owner.clone(), component.clone(), None)
         };
         let (from, to) = (key(need.from), key(need.to));
         if from != to {
             arrows.entry((from, to)).or_default().insert(need.label);
         }
     }
-    let tenants: BTreeSet<&Text> = counts.keys().map(|(tenant, _)| tenant).collect();
-    let mut alike: BTreeMap<(bool, String), Vec<&Text>> = BTreeMap::new();
-    for tenant in tenants {
+    let owners: BTreeSet<&Owner> = counts.keys().map(|(owner, _)| owner).collect();
+    let mut alike: BTreeMap<(bool, String), Vec<&Owner>> = BTreeMap::new();
+    for owner in owners {
         alike
-            .entry((&**tenant != "platform", shape(tenant, &counts, &arrows)))
+            .entry((!owner.is_platform(), shape(owner, &counts, &arrows)))
             .or_default()
-            .push(tenant);
+            .push(owner);
     }
     let mut drawing = Drawing {
         title: format!("{} {}", bundle.platform, bundle.environment.name),
         ..Drawing::default()
     };
-    let mut drawn: BTreeSet<&Text> = BTreeSet::new();
-    for tenants in alike.into_values() {
-        let Some(&first) = tenants.first() else { continue };
+    let mut drawn: BTreeSet<&Owner> = BTreeSet::new();
+    let mut groups = Vec::new();
+    for ((is_tenant, _), owners) in alike {
+        let Some(&first) = owners.first() else { continue };
         drawn.insert(first);
-        let boxes = counts.iter().filter(|((tenant, _), _)| tenant == first);
-        let boxes = boxes.map(|((tenant, component), count)| {
+        let boxes = counts.iter().filter(|((owner, _), _)| owner == first);
+        let boxes = boxes.map(|((owner, component), count)| {
             let label = format!("{component}\n{count} {}", plural(*count, "resource"));
-            ((tenant.clone(), component.clone(), None), label)
+            ((owner.clone(), component.clone(), None), label)
         });
-        drawing.groups.push((title(&tenants), boxes.collect()));
+        groups.push((is_tenant, title(&owners), boxes.collect()));
     }
-    drawing
-        .groups
-        .sort_by(|a, b| (a.0 != "platform", &a.0).cmp(&(b.0 != "platform", &b.0)));
+    // The platform comes first, because the tenants depend on it.
+    groups.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+    drawing.groups = groups
+        .into_iter()
+        .map(|(_, title, boxes)| (title, boxes))
+        .collect();
     arrows.retain(|(from, to), _| drawn.contains(&from.0) && drawn.contains(&to.0));
     drawing.arrows = arrows;
     drawing
 }
 
-/// Describes the boxes and arrows of a tenant without its name. Tenants with the same description are drawn once.
+/// Describes the boxes and arrows of an owner without its name. Owners with the same description are drawn once.
 fn shape(
-    tenant: &Text,
-    counts: &BTreeMap<(Text, Text), usize>,
+    owner: &Owner,
+    counts: &BTreeMap<(Owner, Text), usize>,
     arrows: &BTreeMap<(Key, Key), BTreeSet<String>>,
 ) -> String {
-    let anonymous = |other: &Text| {
-        if other == tenant {
+    let anonymous = |other: &Owner| {
+        if other == owner {
             "*".to_owned()
         } else {
             other.to_string()
@@ -116,22 +120,22 @@ fn shape(
     };
     let boxes = counts
         .iter()
-        .filter(|((of, _), _)| of == tenant)
+        .filter(|((of, _), _)| of == owner)
         .map(|((_, component), count)| (component, count));
     let boxes: Vec<_> = boxes.collect();
     let lines = arrows
         .iter()
-        .filter(|((from, to), _)| from.0 == *tenant || to.0 == *tenant);
+        .filter(|((from, to), _)| from.0 == *owner || to.0 == *owner);
     let lines =
         lines.map(|((from, to), labels)| (anonymous(&from.0), &from.1, anonymous(&to.0), &to.1, labels));
     let lines: Vec<_> = lines.collect();
     format!("{boxes:?} {lines:?}")
 }
 
-fn title(tenants: &[&Text]) -> String {
+fn title(owners: &[&Owner]) -> String {
     const NAMED: usize = 4;
-    let names: Vec<&str> = tenants.iter().take(NAMED).map(|name| name.as_str()).collect();
-    match tenants.len() {
+    let names: Vec<&str> = owners.iter().take(NAMED).map(|owner| owner.as_str()).collect();
+    match owners.len() {
         1 => names.concat(),
         2..=NAMED => names.join(", "),
         many => format!("{many} tenants: {}, ...", names.join(", ")),
@@ -140,10 +144,10 @@ fn title(tenants: &[&Text]) -> String {
 
 /// Draws the resources of one component, and the components that are connected to it.
 fn resources(bundle: &Bundle, name: &str) -> Result<Drawing, Problem> {
-    let owners: BTreeSet<(&Text, &Text)> = bundle.artifacts.iter().map(Artifact::owner).collect();
+    let owners: BTreeSet<(&Owner, &Text)> = bundle.artifacts.iter().map(Artifact::component).collect();
     let all: Vec<String> = owners
         .iter()
-        .map(|(tenant, component)| format!("{tenant}/{component}"))
+        .map(|(owner, component)| format!("{owner}/{component}"))
         .collect();
     if !all.iter().any(|known| known == name) {
         let problem = Problem::new(format!(
@@ -158,14 +162,14 @@ fn resources(bundle: &Bundle, name: &str) -> Result<Drawing, Problem> {
         );
     }
     let is_own = |artifact: &Artifact| {
-        let (tenant, component) = artifact.owner();
-        format!("{tenant}/{component}") == name
+        let (owner, component) = artifact.component();
+        format!("{owner}/{component}") == name
     };
     let key = |artifact: &Artifact| -> Key {
-        let (tenant, component) = artifact.owner();
+        let (owner, component) = artifact.component();
         let object = artifact.object().map(|object| object.address.clone());
         (
-            tenant.clone(),
+            owner.clone(),
             component.clone(),
             object.filter(|_| is_own(artifact)),
         )
@@ -183,7 +187,7 @@ fn resources(bundle: &Bundle, name: &str) -> Result<Drawing, Problem> {
             Body::Stack(template) => {
                 for member in template.members.values() {
                     let key = (
-                        template.tenant.clone(),
+                        template.owner.clone(),
                         template.component.clone(),
                         Some(member.address.clone()),
                     );
@@ -223,7 +227,7 @@ fn resources(bundle: &Bundle, name: &str) -> Result<Drawing, Problem> {
     drawing.whole = own
         .keys()
         .next()
-        .map(|(tenant, component, _)| (tenant.clone(), component.clone(), None));
+        .map(|(owner, component, _)| (owner.clone(), component.clone(), None));
     drawing.groups.push((name.to_owned(), own));
     if !connected.is_empty() {
         drawing
@@ -248,7 +252,7 @@ fn used(template: &Template, label: &str) -> Key {
     let mut members = template.members.values().map(|member| &member.address);
     let address = members.find(|address| &*address.resource == resource);
     (
-        template.tenant.clone(),
+        template.owner.clone(),
         template.component.clone(),
         address.cloned(),
     )
@@ -257,7 +261,7 @@ fn used(template: &Template, label: &str) -> Key {
 /// Returns the keys of the resources that read a parameter, or of the whole stack if no resource reads it. A dependency that
 /// only determines the order has no parameter.
 fn users(template: &Template, parameter: Option<&Text>) -> Vec<Key> {
-    let key = |address| (template.tenant.clone(), template.component.clone(), address);
+    let key = |address| (template.owner.clone(), template.component.clone(), address);
     let resources = template.template.get("Resources").and_then(Value::as_map);
     let mut keys = Vec::new();
     for (id, resource) in resources.into_iter().flatten() {
@@ -338,7 +342,7 @@ fn inner_arrows(template: &Template, arrows: &mut BTreeMap<(Key, Key), BTreeSet<
     let key = |id: &str| -> Option<Key> {
         let member = template.members.get(id)?;
         Some((
-            template.tenant.clone(),
+            template.owner.clone(),
             template.component.clone(),
             Some(member.address.clone()),
         ))

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use terrace_artifact::{Address, Decimal, Quantity, Segment};
 use terrace_graph::connect::pod_spec;
-use terrace_language::resource::{PLATFORM, Resource};
+use terrace_language::resource::Resource;
 use terrace_language::value::term::Term;
 use terrace_syntax::code::Code;
 
@@ -114,8 +114,8 @@ pub(super) fn quota(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
 /// Reports devices that pods of a tenant request without a quota in their namespace. A ResourceQuota limits only the resources that it names, so
 /// the tenant could use all of these devices.
 pub(super) fn devices(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
-    let tenant = &subject.graph.instances[subject.resource.instance].tenant;
-    let Some(pod) = pod_spec(subject.body).filter(|_| *tenant != PLATFORM) else {
+    let owner = &subject.graph.instances[subject.resource.instance].owner;
+    let (Some(tenant), Some(pod)) = (owner.tenant(), pod_spec(subject.body)) else {
         return;
     };
     let quotas: Vec<&Term> = subject

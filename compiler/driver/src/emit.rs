@@ -349,7 +349,7 @@ impl<'a> Emission<'a> {
         let mut stack = CloudFormationStack {
             name: instance.stack_name(part),
             component: instance.component.clone(),
-            tenant: instance.tenant.clone(),
+            owner: instance.owner.clone(),
             origin: Origin {
                 component: self.graph.files.location(instance.declared),
                 resource: self.graph.files.location(instance.declared),
@@ -408,11 +408,7 @@ impl<'a> Emission<'a> {
         }
         let mut template = Map::new();
         template.insert("AWSTemplateFormatVersion", "2010-09-09");
-        let whose = if instance.tenant == "platform" {
-            "the platform"
-        } else {
-            instance.tenant.as_str()
-        };
+        let whose = instance.owner.tenant().map_or("the platform", Text::as_str);
         let which = match part {
             0 => String::new(),
             part => format!(", {part} of {}", instance.divided),
@@ -459,7 +455,7 @@ impl<'a> Emission<'a> {
         tags.insert("terrace:stack".into(), label.clone());
         tags.insert(
             "terrace:component".into(),
-            format!("{}/{}", instance.tenant, instance.identity).into(),
+            format!("{}/{}", instance.owner, instance.identity).into(),
         );
         tags
     }

@@ -126,7 +126,7 @@ fn run_case(sources: &dyn Sources, module: &Text, name: &str, request: &Request)
         for mut bundle in compiled.bundles {
             bundle
                 .artifacts
-                .retain(|artifact| artifact.owner().1 == module.as_str());
+                .retain(|artifact| artifact.component().1 == module.as_str());
             files.extend(
                 terrace_artifact::files(&bundle)
                     .into_iter()

@@ -431,7 +431,7 @@ fn expand_resource(
         };
         out.push(Resource {
             address: Address {
-                tenant: one.instance.tenant.clone(),
+                owner: one.instance.owner.clone(),
                 component: one.instance.component.clone(),
                 resource: template.name.value.clone(),
                 key,

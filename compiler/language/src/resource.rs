@@ -1,6 +1,6 @@
 //! Resources with unresolved references. Modules expand to them, and the later phases use them.
 
-use terrace_artifact::{Address, Class, Text};
+use terrace_artifact::{Address, Class, Owner, Text};
 use terrace_syntax::source::Span;
 
 use crate::value::term::{Reference, Term};
@@ -85,14 +85,11 @@ impl ResourceKind {
     }
 }
 
-/// The first part of addresses of components without a tenant.
-pub const PLATFORM: &str = "platform";
-
 /// One use of a component or pipeline, for the platform or for one tenant.
 #[derive(Clone, Debug)]
 pub struct Instance {
-    /// The name of the tenant, or `platform`.
-    pub tenant: Text,
+    /// The tenant or the platform.
+    pub owner: Owner,
     /// The name of the component.
     pub component: Text,
     /// The name of the component in composed names. It does not change: with `moved_from`, it is the earlier name.
@@ -143,7 +140,7 @@ pub struct Destination {
 /// The result of phase 4: components and their resources, with unresolved references.
 #[derive(Clone, Debug, Default)]
 pub struct Expanded {
-    /// All uses of all components, in order of tenant and name.
+    /// All uses of all components, in order of owner and name.
     pub instances: Vec<Instance>,
     /// The resources, in order of instance and declaration.
     pub resources: Vec<Resource>,

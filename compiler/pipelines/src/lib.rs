@@ -131,7 +131,7 @@ pub fn lower<'a>(
         let kind = ResourceKind::CloudFormation(resource_type.into());
         Resource {
             address: Address {
-                tenant: context.instance.tenant.clone(),
+                owner: context.instance.owner.clone(),
                 component: context.instance.component.clone(),
                 resource: key.into(),
                 key: None,

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use terrace_artifact::{Address, CloudFormationStack, Text, Value};
+use terrace_artifact::{Address, CloudFormationStack, Owner, Text, Value};
 use terrace_deployer_model::failure::Failure;
 use terrace_deployer_model::plan::{Action, Change, Content};
 
@@ -146,12 +146,12 @@ fn why(id: &Text, observed: &Observed) -> Option<&'static str> {
 /// Returns the address of a resource that no component declares: `platform/orders/CloudFormationStack["Table"]`. It is unique, because the
 /// resource keys of modules contain no capital letters.
 fn address(observed: &Observed, id: &Text) -> Address {
-    let (tenant, component) = match observed.component.split_once('/') {
-        Some((tenant, component)) => (tenant.into(), component.into()),
-        None => ("platform".into(), observed.record.name.clone()),
+    let (owner, component) = match observed.component.split_once('/') {
+        Some((owner, component)) => (owner.into(), component.into()),
+        None => (Owner::Platform, observed.record.name.clone()),
     };
     Address {
-        tenant,
+        owner,
         component,
         resource: "Stack".into(),
         key: Some(id.clone()),

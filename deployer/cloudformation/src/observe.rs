@@ -326,7 +326,7 @@ impl<'a> Known<'a> {
         let known = self.stacks().next();
         known.map_or_else(
             || record.tags.get("terrace:component").cloned().unwrap_or_default(),
-            |stack| format!("{}/{}", stack.tenant, stack.component).into(),
+            |stack| format!("{}/{}", stack.owner, stack.component).into(),
         )
     }
 }

@@ -16,7 +16,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::BoxFuture;
-use terrace_artifact::{Address, Artifact, ArtifactId, Body, Bundle, Digest, Segment, Text, Value, files};
+use terrace_artifact::{
+    Address, Artifact, ArtifactId, Body, Bundle, Digest, Owner, Segment, Text, Value, files,
+};
 use terrace_deployer_model::access::Access;
 use terrace_deployer_model::backend::{
     Backend, Connected, Intent, Observation, PreviewOptions, Ticket, Wanted, Write,
@@ -68,26 +70,26 @@ struct Writing {
     /// The bundle without artifacts. Files are rendered with its targets and environment.
     frame: Option<Bundle>,
     /// The contents of the managed files, by tenant and component.
-    components: BTreeMap<Owner, Component>,
+    components: BTreeMap<ComponentName, Component>,
     /// The digests of the managed files on the disk.
     on_disk: BTreeMap<String, Digest>,
     /// The digests that the manifest will record. An edited file that this apply does not write keeps its old digest, so that
     /// the next plan still shows the edit.
     recorded: BTreeMap<String, Digest>,
     /// The former names of each renamed component. Their files are deleted when the component is written.
-    renamed: BTreeMap<Owner, BTreeSet<Owner>>,
+    renamed: BTreeMap<ComponentName, BTreeSet<ComponentName>>,
     /// The adopted artifacts in managed files.
     adopted: BTreeSet<ArtifactId>,
     /// The retained artifacts in managed files. They stay in the file, but Terrace no longer manages them.
     released: BTreeSet<ArtifactId>,
 }
 
-/// A tenant and a component.
-type Owner = (Text, Text);
+/// The owner and the name of a component.
+type ComponentName = (Owner, Text);
 
-fn owner(artifact: &Artifact) -> Owner {
-    let (tenant, component) = artifact.owner();
-    (tenant.clone(), component.clone())
+fn component_of(artifact: &Artifact) -> ComponentName {
+    let (owner, component) = artifact.component();
+    (owner.clone(), component.clone())
 }
 
 /// The artifacts of a component in the directory. The objects of a component share one file.
@@ -100,7 +102,7 @@ struct Component {
 
 impl Writing {
     fn component(&mut self, artifact: &Artifact) -> &mut Component {
-        self.components.entry(owner(artifact)).or_default()
+        self.components.entry(component_of(artifact)).or_default()
     }
 
     fn paths(&self) -> BTreeSet<&String> {
@@ -131,40 +133,40 @@ impl Directory {
     fn change(
         &self,
         writing: &mut Writing,
-        owner: &Owner,
+        of: &ComponentName,
         id: &ArtifactId,
         artifact: Option<Artifact>,
     ) -> Result<(), Failure> {
         let set = |writing: &mut Writing, artifact: Option<Artifact>| {
-            let artifacts = &mut writing.components.entry(owner.clone()).or_default().artifacts;
+            let artifacts = &mut writing.components.entry(of.clone()).or_default().artifacts;
             match artifact {
                 Some(artifact) => artifacts.insert(id.clone(), artifact),
                 None => artifacts.remove(id),
             }
         };
         let before = set(writing, artifact);
-        self.write_component(writing, owner).inspect_err(|_| {
+        self.write_component(writing, of).inspect_err(|_| {
             set(writing, before);
         })
     }
 
     /// Writes the files of a component, and then those under its former names, which deletes them.
-    fn write_component(&self, writing: &mut Writing, owner: &Owner) -> Result<(), Failure> {
-        self.write_files(writing, owner)?;
-        for former in writing.renamed.remove(owner).unwrap_or_default() {
+    fn write_component(&self, writing: &mut Writing, of: &ComponentName) -> Result<(), Failure> {
+        self.write_files(writing, of)?;
+        for former in writing.renamed.remove(of).unwrap_or_default() {
             self.write_files(writing, &former)?;
         }
         Ok(())
     }
 
-    fn write_files(&self, writing: &mut Writing, owner: &Owner) -> Result<(), Failure> {
+    fn write_files(&self, writing: &mut Writing, of: &ComponentName) -> Result<(), Failure> {
         let Some(mut bundle) = writing.frame.clone() else {
             return Err(Failure::new(
                 FailureKind::Broken,
                 "a file was to be written before the apply began; this is a bug in Terrace, please report it",
             ));
         };
-        let component = writing.components.entry(owner.clone()).or_default();
+        let component = writing.components.entry(of.clone()).or_default();
         bundle.artifacts = component.artifacts.values().cloned().collect();
         let rendered = files(&bundle);
         let gone = component
@@ -274,7 +276,7 @@ impl Backend for Directory {
                     .iter()
                     .filter(|artifact| intent.writes.contains(&artifact.id))
             };
-            let owners: BTreeSet<Owner> = written().map(owner).collect();
+            let owners: BTreeSet<ComponentName> = written().map(component_of).collect();
             let now: BTreeMap<&ArtifactId, &Artifact> =
                 wanted.iter().map(|artifact| (&artifact.id, artifact)).collect();
             for (id, found) in ours {
@@ -285,11 +287,11 @@ impl Backend for Directory {
                 let mut artifact = found.artifact.clone();
                 // All artifacts of a renamed component move together with the first one that is written.
                 if let Some(wanted) = now.get(id)
-                    && owner(wanted) != owner(&artifact)
-                    && owners.contains(&owner(wanted))
+                    && component_of(wanted) != component_of(&artifact)
+                    && owners.contains(&component_of(wanted))
                 {
-                    let renamed = writing.renamed.entry(owner(wanted)).or_default();
-                    renamed.insert(owner(&artifact));
+                    let renamed = writing.renamed.entry(component_of(wanted)).or_default();
+                    renamed.insert(component_of(&artifact));
                     belongs_to(&mut artifact, wanted);
                 }
                 let component = writing.component(&artifact);
@@ -327,7 +329,7 @@ impl Backend for Directory {
                 object.manifest = write.values.fill(object).manifest;
             }
             let id = artifact.id.clone();
-            self.change(&mut writing, &owner(write.artifact), &id, Some(artifact))?;
+            self.change(&mut writing, &component_of(write.artifact), &id, Some(artifact))?;
             writing.released.remove(&id);
             Ok(Ticket::default())
         })
@@ -338,7 +340,7 @@ impl Backend for Directory {
             let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
             let disk = self.disk();
             if let Some(found) = disk.found.get(&live.id) {
-                self.change(&mut writing, &owner(&found.artifact), &live.id, None)?;
+                self.change(&mut writing, &component_of(&found.artifact), &live.id, None)?;
                 writing.adopted.remove(&live.id);
             }
             Ok(Ticket::default())
@@ -422,7 +424,7 @@ fn belongs_to(artifact: &mut Artifact, now: &Artifact) {
     match (&mut artifact.body, &now.body) {
         (Body::Object(before), Body::Object(now)) => before.address = now.address.clone(),
         (Body::Stack(before), Body::Stack(now)) => {
-            before.tenant.clone_from(&now.tenant);
+            before.owner.clone_from(&now.owner);
             before.component.clone_from(&now.component);
         }
         _ => {}

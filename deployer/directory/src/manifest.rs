@@ -385,11 +385,11 @@ fn object_id(target: &str, value: &Value) -> Option<ArtifactId> {
 fn unrecorded(id: &ArtifactId, value: &Value, target: &Text, path: &str) -> Option<Artifact> {
     let text = |path: &[&str]| value.at(path).and_then(Value::as_str);
     let mut parts = path.trim_end_matches(".yaml").rsplit('/');
-    let (component, tenant) = (parts.next()?, parts.next()?);
+    let (component, owner) = (parts.next()?, parts.next()?);
     let annotated = text(&["metadata", "annotations", ADDRESS]).and_then(|address| address.parse().ok());
     let name = text(&["metadata", "name"])?;
     let address = annotated.unwrap_or_else(|| terrace_artifact::Address {
-        tenant: tenant.into(),
+        owner: owner.into(),
         component: component.into(),
         resource: name.into(),
         key: None,

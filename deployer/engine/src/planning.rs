@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::stream::{self, StreamExt as _};
-use terrace_artifact::{Address, Artifact, ArtifactId, Bundle, Text};
+use terrace_artifact::{Address, Artifact, ArtifactId, Bundle, Owner, Text};
 use terrace_deployer_model::access::{Access, timestamp};
 use terrace_deployer_model::backend::{Observation, PlanDraft, Ticket};
 use terrace_deployer_model::error::Error;
@@ -343,12 +343,12 @@ fn step_of(
     after: BTreeSet<ArtifactId>,
 ) -> Step {
     guard(artifact, live, &mut change);
-    let (tenant, component) = artifact.owner();
+    let (owner, component) = artifact.component();
     Step {
         artifact: artifact.id.clone(),
         target: artifact.target.clone(),
         wave,
-        tenant: tenant.clone(),
+        owner: owner.clone(),
         component: component.clone(),
         subject: Subject::of(artifact),
         addresses: artifact.addresses(),
@@ -370,20 +370,17 @@ fn removal_of(
     after: BTreeSet<ArtifactId>,
 ) -> Step {
     let address = live.addresses.first();
-    let (tenant, component) = match (address, known) {
-        (Some(address), _) => (address.tenant.clone(), address.component.clone()),
-        (None, Some(known)) => {
-            let (tenant, component) = known.owner();
-            (tenant.clone(), component.clone())
-        }
-        (None, None) => ("platform".into(), "unknown".into()),
+    let (owner, component) = match (address, known) {
+        (Some(address), _) => (&address.owner, &address.component),
+        (None, Some(known)) => known.component(),
+        (None, None) => (&Owner::Platform, &Text::new_static(Address::UNRECORDED)),
     };
     Step {
         artifact: live.id.clone(),
         target,
         wave,
-        tenant,
-        component,
+        owner: owner.clone(),
+        component: component.clone(),
         subject: live.subject.clone(),
         addresses: live.addresses.clone(),
         stage: None,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use terrace_artifact::{Address, Text, Value, show_path, to_json_compact};
+use terrace_artifact::{Address, Owner, Text, Value, show_path, to_json_compact};
 use terrace_deployer_model::loss::Loss;
 use terrace_deployer_model::plan::{Action, Field, MemberChange, Plan, Purpose, Risk, Stage, Step};
 
@@ -21,16 +21,16 @@ pub fn render_approved(plan: &Plan, approved: &BTreeSet<Address>, color: bool) -
         destroys: plan.purpose == Purpose::Destroy,
     };
     page.header(plan);
-    let mut components: BTreeMap<(bool, &Text, &Text), Vec<&Step>> = BTreeMap::new();
+    let mut components: BTreeMap<(bool, &Owner, &Text), Vec<&Step>> = BTreeMap::new();
     let told = |step: &&Step| step.change.action != Action::Keep || step.awaits.is_some();
     for step in plan.steps.iter().filter(told) {
         // Components of the platform come first, because those of tenants depend on them.
-        let key = (&*step.tenant != "platform", &step.tenant, &step.component);
+        let key = (!step.owner.is_platform(), &step.owner, &step.component);
         components.entry(key).or_default().push(step);
     }
-    for ((_, tenant, component), steps) in components {
+    for ((_, owner, component), steps) in components {
         page.out.push('\n');
-        page.line(0, Paint::Bold, &format!("{tenant}/{component}"));
+        page.line(0, Paint::Bold, &format!("{owner}/{component}"));
         for step in steps {
             page.step(step);
         }

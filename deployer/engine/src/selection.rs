@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use terrace_artifact::{Address, Artifact, ArtifactId, Bundle, Text};
+use terrace_artifact::{Address, Artifact, ArtifactId, Bundle, Owner, Text};
 use terrace_catalog::nearest;
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::live::Live;
@@ -21,8 +21,8 @@ impl<'a> Selection<'a> {
             wanted: BTreeSet::new(),
         };
         let named = bundle.artifacts.iter().filter(|artifact| {
-            let (tenant, component) = artifact.owner();
-            selection.names(tenant, component, &artifact.addresses())
+            let (owner, component) = artifact.component();
+            selection.names(owner, component, &artifact.addresses())
         });
         let mut open: Vec<&Artifact> = named.collect();
         while let Some(artifact) = open.pop() {
@@ -33,10 +33,10 @@ impl<'a> Selection<'a> {
         selection
     }
 
-    fn names(&self, tenant: &str, component: &str, addresses: &[Address]) -> bool {
+    fn names(&self, owner: &Owner, component: &str, addresses: &[Address]) -> bool {
         let matches = |only: &Text| match only.split_once('/') {
-            None => only == tenant,
-            Some((of, rest)) if !rest.contains('/') => of == tenant && rest == component,
+            None => only == owner.as_str(),
+            Some((of, rest)) if !rest.contains('/') => of == owner.as_str() && rest == component,
             Some(_) => addresses.iter().any(|address| {
                 let text = address.to_string();
                 text == only.as_str()
@@ -54,7 +54,7 @@ impl<'a> Selection<'a> {
             || live
                 .addresses
                 .iter()
-                .any(|address| self.names(&address.tenant, &address.component, std::slice::from_ref(address)))
+                .any(|address| self.names(&address.owner, &address.component, std::slice::from_ref(address)))
     }
 
     /// Fails if an argument matches nothing in the stack and no live artifact.
@@ -72,7 +72,7 @@ impl<'a> Selection<'a> {
                 wanted: BTreeSet::new(),
             };
             let is_known = |address: &Address| {
-                alone.names(&address.tenant, &address.component, std::slice::from_ref(address))
+                alone.names(&address.owner, &address.component, std::slice::from_ref(address))
             };
             if known.iter().any(is_known) {
                 continue;

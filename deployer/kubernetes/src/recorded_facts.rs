@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use terrace_artifact::{Address, ArtifactId, Object};
+use terrace_artifact::{Address, ArtifactId, Object, Owner};
 use terrace_deployer_model::backend::Wanted;
 use terrace_deployer_model::live::Live;
 use terrace_deployer_model::loss::object_holds_data;
@@ -33,8 +33,8 @@ fn remember(live: &mut Live, object: &Object) {
 pub(super) fn guarded(live: &mut Live) -> Vec<Address> {
     if live.addresses.is_empty() {
         live.addresses.push(Address {
-            tenant: "platform".into(),
-            component: "unknown".into(),
+            owner: Owner::Platform,
+            component: Address::UNRECORDED.into(),
             resource: live.subject.name.clone(),
             key: None,
         });

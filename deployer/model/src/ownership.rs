@@ -249,11 +249,11 @@ pub fn not_ours(artifact: &Artifact, owner: Option<&Text>, adoptable: Result<(),
         None => format!("{subject} exists already, and this environment did not create it"),
     };
     let addresses = artifact.addresses();
-    let (tenant, component) = artifact.owner();
+    let (of, component) = artifact.component();
     // A CloudFormation stack has an address for each of its resources, but it is adopted as a whole.
     let (about, flag, ours) = match addresses.as_slice() {
         [only] if artifact.object().is_some() => (Some(only), only.to_string(), "resource"),
-        _ => (None, format!("{tenant}/{component}"), "component"),
+        _ => (None, format!("{of}/{component}"), "component"),
     };
     let leave = format!("to leave it unchanged, rename the {ours} in the stack or remove it from the stack");
     Failure::new(

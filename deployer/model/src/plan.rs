@@ -5,7 +5,9 @@ use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize};
-use terrace_artifact::{Address, Artifact, ArtifactId, Body, Bundle, Digest, Origin, Segment, Text, Value};
+use terrace_artifact::{
+    Address, Artifact, ArtifactId, Body, Bundle, Digest, Origin, Owner, Segment, Text, Value,
+};
 use terrace_catalog::nearest;
 
 use crate::claim::StackOrigin;
@@ -96,8 +98,9 @@ pub struct Step {
     pub target: Text,
     /// The wave, from 1. Steps of one wave do not depend on each other or on later waves.
     pub wave: u32,
-    /// The tenant that owns it, or `platform`.
-    pub tenant: Text,
+    /// The owner of the component.
+    #[serde(rename = "tenant")]
+    pub owner: Owner,
     /// The component that owns it.
     pub component: Text,
     /// The display name.

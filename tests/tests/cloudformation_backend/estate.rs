@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value as Json, json};
 use terrace_artifact::{
     Address, Artifact, ArtifactId, Body, Bundle, Class, CloudFormationStack, Environment, Location, Member,
-    Origin, Part, Segment, Source, Target, Text, Value,
+    Origin, Owner, Part, Segment, Source, Target, Text, Value,
 };
 use terrace_catalog::{DataClass, data_of_type};
 use terrace_deployer::{
@@ -165,7 +165,7 @@ impl Estate {
         CloudFormationStack {
             name: name(component).into(),
             component: component.into(),
-            tenant: "platform".into(),
+            owner: Owner::Platform,
             origin: origin(3),
             template: Value::from_json(&template),
             parameters: BTreeMap::new(),

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value as Json, json};
 use terrace_artifact::{
     Artifact, ArtifactId, Binding, Body, Bundle, Class, CloudFormationStack, Environment, Location, Member,
-    Object, Origin, Part, Segment, Source, Target, Text, Value,
+    Object, Origin, Owner, Part, Segment, Source, Target, Text, Value,
 };
 use terrace_deployer::{
     ADDRESS, Access, ApplyOptions, AwsAccess, Cancel, Error, Event, History, LABEL, Plan, PlanOptions,
@@ -210,7 +210,7 @@ impl Platform {
             body: Body::Stack(CloudFormationStack {
                 name: name.into(),
                 component: component.into(),
-                tenant: "platform".into(),
+                owner: Owner::Platform,
                 origin: origin("lake.yaml"),
                 members: members.collect(),
                 template: Value::from_json(template),

@@ -5,7 +5,7 @@ use terrace_language::value::term::Term;
 use terrace_syntax::code::Code;
 
 use super::super::rbac;
-use super::{Finding, Owner, Subject};
+use super::{Finding, NamespaceOwner, Subject};
 
 /// Groups and users that include all users or all workloads of the cluster.
 const EVERYBODY: [&str; 5] = [
@@ -126,7 +126,7 @@ fn of_tenant(subject: &Subject<'_>, tenant: &str, bound_subject: BindingSubject<
 fn cluster_wide(subject: &Subject<'_>, bound_subject: BindingSubject<'_>) -> Option<Finding> {
     match bound_subject {
         BindingSubject::Accounts { namespace } => match subject.owner(namespace) {
-            Owner::Tenant(tenant) => {
+            NamespaceOwner::Tenant(tenant) => {
                 let message =
                     format!("a ServiceAccount of tenant `{tenant}` gets permissions in every namespace");
                 let finding = Finding::new(Code::TenantIsolation, &[], message);
@@ -142,18 +142,20 @@ fn cluster_wide(subject: &Subject<'_>, bound_subject: BindingSubject<'_>) -> Opt
 /// Checks a subject of a RoleBinding of the platform in a namespace.
 fn between_tenants(subject: &Subject<'_>, own: &str, bound_subject: BindingSubject<'_>) -> Option<Finding> {
     match (subject.owner(own), bound_subject) {
-        (Owner::Tenant(owner), BindingSubject::Accounts { namespace }) => match subject.owner(namespace) {
-            Owner::Tenant(other) if other != owner => {
-                let message = format!(
-                    "a ServiceAccount of tenant `{other}` gets permissions in a namespace of tenant `{owner}`"
-                );
-                let finding = Finding::new(Code::TenantIsolation, &[], message);
-                Some(finding.help(format!(
-                    "bind ServiceAccounts of tenant `{owner}`, or of the platform"
-                )))
+        (NamespaceOwner::Tenant(owner), BindingSubject::Accounts { namespace }) => {
+            match subject.owner(namespace) {
+                NamespaceOwner::Tenant(other) if other != owner => {
+                    let message = format!(
+                        "a ServiceAccount of tenant `{other}` gets permissions in a namespace of tenant `{owner}`"
+                    );
+                    let finding = Finding::new(Code::TenantIsolation, &[], message);
+                    Some(finding.help(format!(
+                        "bind ServiceAccounts of tenant `{owner}`, or of the platform"
+                    )))
+                }
+                _ => None,
             }
-            _ => None,
-        },
+        }
         (_, BindingSubject::System(name)) if EVERYBODY.contains(&name) => Some(too_broad(name)),
         _ => None,
     }

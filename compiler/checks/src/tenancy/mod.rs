@@ -14,7 +14,7 @@ use terrace_artifact::Text;
 use terrace_graph::connect::Graph;
 use terrace_graph::lower::Lowered;
 use terrace_graph::resolve::UseKind;
-use terrace_language::resource::{Instance, PLATFORM, Resource, ResourceKind};
+use terrace_language::resource::{Instance, Resource, ResourceKind};
 use terrace_language::value::term::Term;
 use terrace_syntax::code::Code;
 
@@ -25,7 +25,7 @@ const OF_THE_CLUSTER: [&str; 2] = ["kube-", "openshift-"];
 
 /// The owner of a namespace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Owner<'a> {
+pub(super) enum NamespaceOwner<'a> {
     /// A tenant, by name.
     Tenant(&'a str),
     /// The platform's own components.
@@ -34,13 +34,13 @@ pub(super) enum Owner<'a> {
     Others,
 }
 
-impl Owner<'_> {
+impl NamespaceOwner<'_> {
     /// Returns the owner as a relative clause for a message about a namespace.
     fn clause(self) -> String {
         match self {
-            Owner::Tenant(name) => format!("which belongs to tenant `{name}`"),
-            Owner::Platform => "which belongs to the platform".to_owned(),
-            Owner::Others => "which does not belong to the tenant".to_owned(),
+            NamespaceOwner::Tenant(name) => format!("which belongs to tenant `{name}`"),
+            NamespaceOwner::Platform => "which belongs to the platform".to_owned(),
+            NamespaceOwner::Others => "which does not belong to the tenant".to_owned(),
         }
     }
 }
@@ -54,7 +54,7 @@ struct TenantNamespace<'a> {
 /// The facts about all tenants of an environment that the rules need.
 pub(crate) struct Tenancy<'a> {
     /// The owner of each declared namespace, by cluster and name.
-    declared: HashMap<(Option<&'a Text>, &'a str), Owner<'a>>,
+    declared: HashMap<(Option<&'a Text>, &'a str), NamespaceOwner<'a>>,
     /// The namespaces of tenants, by cluster.
     spaces: HashMap<Option<&'a Text>, Vec<TenantNamespace<'a>>>,
     /// The namespaces of the platform's components.
@@ -113,13 +113,13 @@ impl<'a> Tenancy<'a> {
                     tenancy.cluster_roles.insert(key, at);
                 }
                 Some(tenant) if kind == "Namespace" => {
-                    tenancy.declared.insert(key, Owner::Tenant(tenant));
+                    tenancy.declared.insert(key, NamespaceOwner::Tenant(tenant));
                     let labels = labels_of(body, name);
                     let spaces = tenancy.spaces.entry(cluster).or_default();
                     spaces.push(TenantNamespace { tenant, labels });
                 }
                 None => {
-                    tenancy.declared.insert(key, Owner::Platform);
+                    tenancy.declared.insert(key, NamespaceOwner::Platform);
                 }
                 Some(_) => {}
             }
@@ -141,7 +141,7 @@ impl<'a> Tenancy<'a> {
 
 /// Returns the tenant of a component, or `None` for a component of the platform.
 fn tenant_of(instance: &Instance) -> Option<&str> {
-    (instance.tenant != PLATFORM).then_some(instance.tenant.as_str())
+    instance.owner.tenant().map(Text::as_str)
 }
 
 /// Returns whether a ResourceQuota limits all pods of its namespace. A quota with a scope counts only some of them.
@@ -171,24 +171,24 @@ impl<'a> Subject<'a> {
     }
 
     /// Returns the owner of a namespace in the cluster of the subject.
-    fn owner(&self, namespace: &str) -> Owner<'a> {
+    fn owner(&self, namespace: &str) -> NamespaceOwner<'a> {
         let declared = self.tenancy.declared.get(&(self.cluster(), namespace));
         if let Some(tenant) = self.graph.tenants.namespaces.get(namespace) {
-            return Owner::Tenant(tenant);
+            return NamespaceOwner::Tenant(tenant);
         }
         if let Some(owner) = declared {
             return *owner;
         }
         match self.tenancy.platform.contains(namespace) {
-            true => Owner::Platform,
-            false => Owner::Others,
+            true => NamespaceOwner::Platform,
+            false => NamespaceOwner::Others,
         }
     }
 
     /// Returns whether the tenant of the subject may have objects in a namespace.
     fn is_own(&self, tenant: &str, namespace: &str) -> bool {
         let declared = self.tenancy.declared.get(&(self.cluster(), namespace));
-        self.instance().namespace == namespace || declared == Some(&Owner::Tenant(tenant))
+        self.instance().namespace == namespace || declared == Some(&NamespaceOwner::Tenant(tenant))
     }
 
     /// Returns whether the compiler generated the resource for a grant or a connection, so that no line declares its fields.

@@ -65,7 +65,7 @@ fn route(subject: &Subject<'_>, tenant: &str, findings: &mut Vec<Finding>) {
             .into_iter()
             .flatten()
             .map(|at| &subject.graph.resources[*at]);
-        if let Some(other) = routes.find(|route| route.address.tenant != tenant) {
+        if let Some(other) = routes.find(|route| route.address.owner.as_str() != tenant) {
             let message = format!("`{host}` is also a host name of `{}`", other.address);
             findings.push(
                 Finding::new(Code::TenantIsolation, &[], message)

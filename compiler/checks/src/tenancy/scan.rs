@@ -6,7 +6,7 @@ use terrace_graph::resolve::placement::TENANT_NAMESPACE;
 use terrace_language::value::term::Term;
 use terrace_syntax::code::Code;
 
-use super::{Finding, Owner, Subject};
+use super::{Finding, NamespaceOwner, Subject};
 use crate::pods::enforced_level;
 
 /// Capabilities without access outside the container: those that the Pod Security Standard `baseline` allows.
@@ -123,7 +123,7 @@ fn foreign(subject: &Subject<'_>, tenant: &str, text: &str, key: Key) -> Option<
     if key == Key::Namespace {
         let own = subject.instance().namespace == text;
         return match (!own).then(|| subject.owner(text))? {
-            Owner::Tenant(other) if other != tenant => Some(other.into()),
+            NamespaceOwner::Tenant(other) if other != tenant => Some(other.into()),
             _ => None,
         };
     }

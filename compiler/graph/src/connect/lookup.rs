@@ -1,7 +1,7 @@
 //! Resolves names: first to resources of the module, then to its required modules, then to components of the tenant, then to components of
 //! the platform. Two matches at one level are an error.
 
-use terrace_artifact::{Address, Text};
+use terrace_artifact::{Address, Owner, Text};
 use terrace_language::expression::Failure;
 use terrace_language::value::term::Reference;
 use terrace_syntax::code::Code;
@@ -41,9 +41,7 @@ impl Graph<'_> {
     /// Finds a resource by its address. The platform can refer to all resources, a tenant to its own and to those of the platform.
     fn find_address(&self, from: usize, text: &str, span: Span) -> Result<Found, Box<Failure>> {
         let address = text.parse::<Address>().ok();
-        let tenants = [self.instances[from].tenant.as_str(), "platform"];
-        let hidden =
-            |address: &Address| tenants[0] != "platform" && !tenants.contains(&address.tenant.as_str());
+        let hidden = |address: &Address| !self.instances[from].owner.can_refer_to(&address.owner);
         if address.as_ref().is_some_and(hidden) {
             let message = format!("`{}` belongs to another tenant", shown(text));
             return Err(Failure::new(
@@ -57,7 +55,7 @@ impl Graph<'_> {
         let found = address.and_then(|address| {
             let instance = *self
                 .by_component
-                .get(&(address.tenant.clone(), address.component.clone()))?;
+                .get(&(address.owner.clone(), address.component.clone()))?;
             let candidates = self.by_name.get(&(instance, address.resource.clone()))?;
             candidates
                 .iter()
@@ -71,7 +69,7 @@ impl Graph<'_> {
                 return failure
                     .with_help("write an address with three parts, such as `finance/airflow/scheduler`");
             };
-            let instance = self.by_component.get(&(address.tenant, address.component));
+            let instance = self.by_component.get(&(address.owner, address.component));
             match instance {
                 Some(instance) => {
                     let resources = self.resources_of(*instance);
@@ -145,17 +143,11 @@ impl Graph<'_> {
     fn find_component(&self, from: usize, reference: &Reference) -> Result<Option<usize>, Box<Failure>> {
         let instance = &self.instances[from];
         let name = &reference.name;
-        let tenants: [&str; 2] = [&instance.tenant, "platform"];
-        let levels = if instance.tenant == "platform" {
-            &tenants[1..]
-        } else {
-            &tenants[..]
-        };
         if instance.requires.contains(name) {
-            for tenant in levels {
+            for owner in instance.owner.scopes() {
                 let of_module: Vec<usize> = (0..self.instances.len())
                     .filter(|at| {
-                        self.instances[*at].tenant == *tenant
+                        self.instances[*at].owner == *owner
                             && self.instances[*at].module.as_ref() == Some(name)
                     })
                     .filter(|at| *at != from)
@@ -180,8 +172,8 @@ impl Graph<'_> {
                 }
             }
         }
-        for tenant in levels {
-            if let Some(at) = self.by_component.get(&(Text::from(*tenant), name.clone())) {
+        for owner in instance.owner.scopes() {
+            if let Some(at) = self.by_component.get(&(owner.clone(), name.clone())) {
                 return Ok(Some(*at));
             }
         }
@@ -213,7 +205,7 @@ impl Graph<'_> {
         }
         let visible = |other: &&terrace_language::resource::Instance| {
             let itself = std::ptr::eq(*other, instance);
-            !itself && (other.tenant == instance.tenant || other.tenant == "platform")
+            !itself && instance.owner.scopes().any(|owner| *owner == other.owner)
         };
         names.extend(
             self.instances
@@ -243,9 +235,9 @@ impl Graph<'_> {
         }
         match terrace_catalog::nearest(name, names.iter().copied()) {
             _ if instance.component != name && self.exists_elsewhere(name) => {
-                let (who, whose) = match instance.tenant.as_str() {
-                    "platform" => ("the platform".to_owned(), "tenants"),
-                    tenant => (format!("tenant `{tenant}`"), "other tenants"),
+                let (who, whose) = match &instance.owner {
+                    Owner::Platform => ("the platform".to_owned(), "tenants"),
+                    Owner::Tenant(tenant) => (format!("tenant `{tenant}`"), "other tenants"),
                 };
                 let message = format!("{who} cannot refer to `{name}`, which is a component of {whose}");
                 Failure::new(Code::UnknownReference, span, message, "")

@@ -13,7 +13,7 @@ mod unique_names;
 use std::sync::OnceLock;
 
 use foldhash::{HashMap, HashMapExt};
-use terrace_artifact::Text;
+use terrace_artifact::{Owner, Text};
 use terrace_language::assets::Assets;
 use terrace_language::document::Environment;
 use terrace_language::resource::{Destination, Instance, Resource, ResourceKind};
@@ -47,10 +47,10 @@ pub struct Graph<'a> {
     pub other_environments: Vec<Text>,
     /// Indices of resources by instance and key, in order of declaration.
     by_name: HashMap<(usize, Text), Vec<usize>>,
-    /// Indices of CloudFormation resources by type, in order of tenant.
+    /// Indices of CloudFormation resources by type, in order of owner.
     by_type: HashMap<Text, Vec<usize>>,
-    /// Instances by tenant and component.
-    by_component: HashMap<(Text, Text), usize>,
+    /// Instances by owner and component.
+    by_component: HashMap<(Owner, Text), usize>,
     /// The policies of each role, computed on first use.
     policies_by_role: OnceLock<grants::granted_only::PoliciesByRole>,
 }
@@ -129,7 +129,7 @@ impl<'a> Graph<'a> {
             .instances
             .iter()
             .enumerate()
-            .map(|(at, instance)| ((instance.tenant.clone(), instance.component.clone()), at))
+            .map(|(at, instance)| ((instance.owner.clone(), instance.component.clone()), at))
             .collect();
     }
 
@@ -263,17 +263,16 @@ impl<'a> Graph<'a> {
     /// Returns the CloudFormation resources of a type that a component can refer to: those of its tenant and of the platform. The platform can
     /// refer to all.
     fn visible(&self, from: usize, resource_type: &str) -> impl Iterator<Item = &Resource> {
-        let tenant = self.instances[from].tenant.as_str();
         let of_type = self.by_type.get(resource_type).map_or(&[][..], Vec::as_slice);
-        let owner = |at: &usize| self.resources[*at].address.tenant.as_str();
-        let of_tenant = |tenant: &str| {
-            let start = of_type.partition_point(|at| owner(at) < tenant);
-            let count = of_type[start..].partition_point(|at| owner(at) == tenant);
+        let owner = |at: &usize| &self.resources[*at].address.owner;
+        let owned_by = |wanted: &Owner| {
+            let start = of_type.partition_point(|at| owner(at) < wanted);
+            let count = of_type[start..].partition_point(|at| owner(at) == wanted);
             &of_type[start..start + count]
         };
-        let seen = match tenant {
-            "platform" => [of_type, &[]],
-            tenant => [of_tenant(tenant), of_tenant("platform")],
+        let seen = match &self.instances[from].owner {
+            Owner::Platform => [of_type, &[]],
+            tenant => [owned_by(tenant), owned_by(&Owner::Platform)],
         };
         seen.into_iter().flatten().map(|at| &self.resources[*at])
     }

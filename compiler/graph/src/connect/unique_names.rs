@@ -85,7 +85,7 @@ impl Graph<'_> {
                 Code::NameCollision,
                 format!(
                     "the CloudFormation stacks of `{}/{}` and `{}/{}` resolve to the same name",
-                    other.tenant, other.component, one.tenant, one.component
+                    other.owner, other.component, one.owner, one.component
                 ),
             )
             .at(one.declared, format!("its stack is `{}`", shown(&name)))
@@ -170,7 +170,7 @@ pub fn object_identity<'a>(
 /// Returns an expression or a suffix that makes two names differ.
 fn difference(one: &Resource, other: &Resource) -> &'static str {
     let (one, other) = (&one.address, &other.address);
-    if one.tenant != other.tenant {
+    if one.owner != other.owner {
         "`{{ tenant.name }}`"
     } else if one.component != other.component {
         "`{{ component.name }}`"

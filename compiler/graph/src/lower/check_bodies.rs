@@ -215,7 +215,7 @@ impl Graph<'_> {
         }
         let message = format!(
             "the names of tenant `{}` and component `{}` are too long together",
-            instance.tenant, instance.component
+            instance.owner, instance.component
         );
         Some(
             Diagnostic::new(Code::NameTooLong, message)

@@ -209,7 +209,7 @@ impl Lowering<'_> {
         )
         .into();
         if self.out.parameters.get(&name).is_some_and(|other| *other != late) {
-            name = format!("{}{name}", pascal(&instance.tenant)).into();
+            name = format!("{}{name}", pascal(instance.owner.as_str())).into();
         }
         self.out.parameters.insert(name.clone(), late);
         name

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use foldhash::HashMap;
 use rayon::prelude::*;
-use terrace_artifact::Text;
+use terrace_artifact::{Owner, Text};
 use terrace_language::body::{Body, Expansion};
 use terrace_language::document::{
     Clearance, Component, ComponentInputs, ComponentSource, Environment, Pipeline, Status, Tenant, Tenants,
@@ -24,7 +24,7 @@ use terrace_language::load::{StackDocuments, unknown};
 use terrace_language::module::layers::InputSource;
 use terrace_language::module::layers::Layer;
 use terrace_language::module::{ComponentTemplate, Module};
-use terrace_language::resource::{Instance, PLATFORM};
+use terrace_language::resource::Instance;
 use terrace_language::value::term::Term;
 use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::{Diagnostic, Diagnostics, those};
@@ -231,11 +231,11 @@ impl<'a> Prepared<'a> {
             .unzip();
         found.into_iter().for_each(|found| diagnostics.append(found));
         uses.sort_by(|a, b| {
-            (&a.instance.tenant, &a.instance.component).cmp(&(&b.instance.tenant, &b.instance.component))
+            (&a.instance.owner, &a.instance.component).cmp(&(&b.instance.owner, &b.instance.component))
         });
         for pair in uses.windows(2) {
             let (a, b) = (&pair[0].instance, &pair[1].instance);
-            if a.tenant == b.tenant && a.component == b.component && a.declared != b.declared {
+            if a.owner == b.owner && a.component == b.component && a.declared != b.declared {
                 diagnostics.push(
                     Diagnostic::new(Code::DuplicateName, format!("duplicate name `{}`", b.component))
                         .repeats(b.declared, a.declared)
@@ -294,7 +294,7 @@ impl<'a> Prepared<'a> {
         };
         let mut diagnostics = Diagnostics::new();
         let platform = &self.stack.platform.name.value;
-        let tenant_name: Text = tenant.map_or(PLATFORM.into(), |tenant| tenant.name.value.clone());
+        let owner = tenant.map_or(Owner::Platform, |tenant| Owner::from(tenant.name.value.as_str()));
         let identity = moved_from.as_ref().map_or(&name.value, |old| &old.value);
         let (cluster, account) = placement(environment, on.as_ref(), &mut diagnostics);
         let (module, divided, requires) = match &kind {
@@ -314,12 +314,12 @@ impl<'a> Prepared<'a> {
                 "{}-{}-{}-{}",
                 slug(platform),
                 slug(&environment.name.value),
-                slug(&tenant_name),
+                slug(owner.as_str()),
                 slug(identity)
             )
             .into(),
             namespace: namespace(environment, tenant.map(|tenant| &tenant.name.value)),
-            tenant: tenant_name,
+            owner,
             component: name.value.clone(),
             identity: identity.clone(),
             module,

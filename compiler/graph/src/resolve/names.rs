@@ -3,12 +3,11 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use terrace_artifact::{Decimal, Quantity, Text};
+use terrace_artifact::{Decimal, Owner, Quantity, Text};
 use terrace_language::document::{ComponentInputs, ComponentSource, Environment, Tenant, Tenants};
 use terrace_language::expression::scope::lost_to_scale;
 use terrace_language::expression::words::slug;
 use terrace_language::load::{StackDocuments, unknown};
-use terrace_language::resource::PLATFORM;
 use terrace_language::value::dimension::Dimension;
 use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::{Diagnostic, Diagnostics};
@@ -51,11 +50,11 @@ pub(super) fn check(stack: &StackDocuments, diagnostics: &mut Diagnostics) {
     for tenant in &stack.tenants {
         check_environments(tenant.environments.as_deref(), diagnostics);
         check_pool(tenant, diagnostics);
-        if tenant.name.value == PLATFORM {
+        if tenant.name.value == Owner::PLATFORM {
             diagnostics.push(
                 Diagnostic::new(
                     Code::InvalidValue,
-                    format!("a tenant cannot be named `{PLATFORM}`"),
+                    format!("a tenant cannot be named `{}`", Owner::PLATFORM),
                 )
                 .at(tenant.name.span, "reserved for the platform")
                 .help("rename the tenant"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use semver::VersionReq;
-use terrace_artifact::Text;
+use terrace_artifact::{Owner, Text};
 use terrace_language::document::ComponentSource;
 use terrace_language::module::Module;
 use terrace_syntax::code::Code;
@@ -15,10 +15,10 @@ use crate::resolve::{ComponentInstance, UseKind};
 
 /// Reports unmet requirements of each use of a module.
 pub(crate) fn check(uses: &[ComponentInstance<'_>], modules: &[Module], diagnostics: &mut Diagnostics) {
-    let mut by_module: BTreeMap<(&str, &str), Vec<&ComponentInstance<'_>>> = BTreeMap::new();
+    let mut by_module: BTreeMap<(&Owner, &str), Vec<&ComponentInstance<'_>>> = BTreeMap::new();
     for one in uses {
         if let Some(module) = &one.instance.module {
-            let key = (one.instance.tenant.as_str(), module.as_str());
+            let key = (&one.instance.owner, module.as_str());
             by_module.entry(key).or_default().push(one);
         }
     }
@@ -28,13 +28,14 @@ pub(crate) fn check(uses: &[ComponentInstance<'_>], modules: &[Module], diagnost
         };
         for (name, requirement) in &recipe.requires {
             // The order is the same as for `ref`: components of the tenant, then of the platform.
-            let levels = [one.instance.tenant.as_str(), "platform"];
-            let found = levels
-                .into_iter()
-                .find_map(|tenant| by_module.get(&(tenant, name.value.as_str())));
+            let owner = &one.instance.owner;
+            let found = owner
+                .scopes()
+                .find_map(|scope| by_module.get(&(scope, name.value.as_str())));
             // A component with the name of the module may replace it.
             let is_replacement = |other: &ComponentInstance<'_>| {
-                other.instance.component == name.value && levels.contains(&other.instance.tenant.as_str())
+                other.instance.component == name.value
+                    && owner.scopes().any(|scope| *scope == other.instance.owner)
             };
             if found.is_none() && !uses.iter().any(is_replacement) {
                 diagnostics.push(missing(one, name, requirement));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use terrace_artifact::{Address, Text};
+use terrace_artifact::{Address, Owner, Text};
 use terrace_language::document::Waiver;
 use terrace_language::module::{Check, ComponentTemplate, Module};
 use terrace_language::resource::{Instance, Resource};
@@ -58,8 +58,13 @@ impl<'a> Waivers<'a> {
         let fits = |waived: &Address| {
             waived.resource == address.resource && (waived.key.is_none() || waived.key == address.key)
         };
-        let (tenant, component) = (&address.tenant, &address.component);
-        self.find(resource.instance, code.slug(), tenant, component, fits)
+        self.find(
+            resource.instance,
+            code.slug(),
+            &address.owner,
+            &address.component,
+            fits,
+        )
     }
 
     /// Finds the waiver of a check of a module, for a resource of the component, and for one iteration of a repeated check.
@@ -77,22 +82,24 @@ impl<'a> Waivers<'a> {
             resources.any(|template| template.name.value == waived.resource)
                 && (waived.key.is_none() || waived.key.as_ref() == key)
         };
-        self.find(index, &rule.value, &instance.tenant, &instance.component, fits)
+        self.find(index, &rule.value, &instance.owner, &instance.component, fits)
     }
 
     fn find(
         &self,
         index: usize,
         rule: &str,
-        tenant: &Text,
+        owner: &Owner,
         component: &Text,
         fits: impl Fn(&Address) -> bool,
     ) -> Option<&'a Waiver> {
-        let word = |pattern: &Text, name: &Text| pattern == "*" || pattern == name;
+        let word = |pattern: &str, name: &str| pattern == "*" || pattern == name;
         let matches = |waiver: &&Waiver| {
             waiver.rule.value == rule
                 && waiver.resource().is_some_and(|address| {
-                    word(&address.tenant, tenant) && word(&address.component, component) && fits(&address)
+                    word(address.owner.as_str(), owner.as_str())
+                        && word(&address.component, component)
+                        && fits(&address)
                 })
         };
         let own = self.own[index].into_iter().flatten();

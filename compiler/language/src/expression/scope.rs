@@ -20,7 +20,7 @@ pub const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
 
 /// Returns the value of [`INSTANCE_LABEL`].
 pub fn instance_label(instance: &Instance) -> String {
-    format!("{}-{}", slug(&instance.tenant), slug(&instance.identity))
+    format!("{}-{}", slug(instance.owner.as_str()), slug(&instance.identity))
 }
 
 /// Returns the names in the scope of a component, without `inputs`.

@@ -1,5 +1,6 @@
 //! The key that encrypts the definition, the executions and the logs of a pipeline.
 
+use terrace_artifact::Owner;
 use terrace_language::document::Pipeline;
 use terrace_language::resource::Resource;
 use terrace_language::value::term::Term;
@@ -40,14 +41,12 @@ impl<'a> Lowering<'a, '_> {
             targets.module_of(key) == Some("kms") && home.is_none_or(near)
         };
         let keys: Vec<&Resource> = targets.of_type(KEY).into_iter().filter(is_near).collect();
-        let of_tenant = |tenant: &str| -> Vec<&'a Resource> {
-            let owned = keys.iter().filter(|key| key.address.tenant == tenant);
+        let owned_by = |owner: &Owner| -> Vec<&'a Resource> {
+            let owned = keys.iter().filter(|key| key.address.owner == *owner);
             owned.copied().collect()
         };
-        let mut found = of_tenant(&self.context.instance.tenant);
-        if found.is_empty() {
-            found = of_tenant("platform");
-        }
+        let mut scopes = self.context.instance.owner.scopes().map(owned_by);
+        let found = scopes.find(|found| !found.is_empty()).unwrap_or_default();
         if let Some(named) = found.iter().find(|key| key.address.component == "kms") {
             return Some(named);
         }

@@ -75,7 +75,7 @@ impl<'a> Lowering<'a, '_> {
                 Some((runs, found)) => {
                     let (instance, index) = (found.instance, found.index);
                     self.beside(index, node)?;
-                    let address = format!("{}/{}/state_machine", instance.tenant, instance.component);
+                    let address = format!("{}/{}/state_machine", instance.owner, instance.component);
                     Target::Pipeline(address.into(), instance.name.clone(), runs)
                 }
                 None => resource_of(self.context, text, node.span, resource_type, self.diagnostics)

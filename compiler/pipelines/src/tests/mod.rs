@@ -9,7 +9,7 @@ mod services;
 
 use std::collections::BTreeMap;
 
-use terrace_artifact::{Address, Class, Text};
+use terrace_artifact::{Address, Class, Owner, Text};
 use terrace_language::document::{Component, ComponentSource, Document, Tenants};
 use terrace_language::expression::{Scope, Variables, template};
 use terrace_language::resource::{Destination, Instance, Resource, ResourceKind};
@@ -116,13 +116,13 @@ impl Targets for World {
     }
 }
 
-fn instance(tenant: &str, name: &str, declared: Span) -> Instance {
+fn instance(owner: Owner, name: &str, declared: Span) -> Instance {
     Instance {
-        tenant: tenant.into(),
+        name: format!("acme-production-{owner}-{}", name.replace('_', "-")).into(),
+        owner,
         component: name.into(),
         identity: name.into(),
         module: None,
-        name: format!("acme-production-{tenant}-{}", name.replace('_', "-")).into(),
         namespace: "data".into(),
         cluster: None,
         account: Some("default".into()),
@@ -153,15 +153,15 @@ fn term(node: &Node, scope: &Scope<'_>, files: &Files) -> Term {
 }
 
 fn add(world: &mut World, component: &Component, files: &Files) {
-    let tenant = match &component.tenants {
-        Tenants::Named(names) => names[0].value.clone(),
-        _ => "platform".into(),
+    let owner = match &component.tenants {
+        Tenants::Named(names) => Owner::Tenant(names[0].value.clone()),
+        _ => Owner::Platform,
     };
     let at = world.instances.len();
     let name = component.name.value.clone();
     world
         .instances
-        .push(instance(&tenant, &name, component.name.span));
+        .push(instance(owner.clone(), &name, component.name.span));
     let ComponentSource::Own(body) = &component.recipe else {
         panic!("a component of a case has resources")
     };
@@ -191,7 +191,7 @@ fn add(world: &mut World, component: &Component, files: &Files) {
                 .map(|node| ("Metadata".into(), term(node, &scope, files)));
             world.resources.push(Resource {
                 address: Address {
-                    tenant: tenant.clone(),
+                    owner: owner.clone(),
                     component: name.clone(),
                     resource: key.value.clone(),
                     key: each.clone(),
@@ -242,15 +242,13 @@ fn compile(yaml: &str, scripts: &[(&'static str, &'static str)]) -> Outcome {
                 let Document::Pipeline(pipeline) = Document::decode(DocumentKind::Pipeline, node) else {
                     unreachable!()
                 };
-                let tenant = pipeline
-                    .tenant
-                    .as_ref()
-                    .map_or("platform", |tenant| tenant.value.as_str());
+                let tenant = pipeline.tenant.as_ref();
+                let owner = tenant.map_or(Owner::Platform, |tenant| Owner::Tenant(tenant.value.clone()));
                 let at = world.instances.len();
                 world.pipelines.insert(at, Runs::of_pipeline(&pipeline));
                 world
                     .instances
-                    .push(instance(tenant, &pipeline.name.value, pipeline.name.span));
+                    .push(instance(owner, &pipeline.name.value, pipeline.name.span));
                 pipelines.push(pipeline);
             }
         }

@@ -63,7 +63,7 @@ pub(crate) fn leads_to(term: Option<&Term>, from: &Resource, to: &Resource, targ
                     .map(terrace_language::expression::words::pascal)
                     .unwrap_or_default()
             );
-            from.address.tenant == to.address.tenant
+            from.address.owner == to.address.owner
                 && from.address.component == to.address.component
                 && logical_id == Some(id.as_str())
         }

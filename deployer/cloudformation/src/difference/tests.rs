@@ -1,7 +1,7 @@
 use std::fmt::Write as _;
 
 use expect_test::{Expect, expect};
-use terrace_artifact::{Member, Origin, show_path};
+use terrace_artifact::{Member, Origin, Owner, show_path};
 use terrace_tests::plans::{write_fields, write_losses_and_notes};
 
 use super::*;
@@ -25,7 +25,7 @@ fn stack(template: &Value) -> CloudFormationStack {
     CloudFormationStack {
         name: "acme-dev-platform-lake".into(),
         component: "lake".into(),
-        tenant: "platform".into(),
+        owner: Owner::Platform,
         origin: Origin::default(),
         members: members.collect(),
         template: template.clone(),

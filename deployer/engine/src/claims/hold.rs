@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use terrace_artifact::{ArtifactId, Bundle, Text};
+use terrace_artifact::{Address, ArtifactId, Bundle, Text};
 use terrace_deployer_model::access::Access;
 use terrace_deployer_model::claim::{Claims, Deployment};
 use terrace_deployer_model::error::{Error, Refusal};
@@ -165,8 +165,8 @@ impl<'a> Holding<'a> {
             .find_map(|bundle| bundle.artifact(id));
         let marked = || self.live.get(id).and_then(|live| live.addresses.first());
         match declared {
-            Some(artifact) => artifact.owner().1.clone(),
-            None => marked().map_or("unknown".into(), |address| address.component.clone()),
+            Some(artifact) => artifact.component().1.clone(),
+            None => marked().map_or(Address::UNRECORDED.into(), |address| address.component.clone()),
         }
     }
 

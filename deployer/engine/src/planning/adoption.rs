@@ -94,8 +94,8 @@ impl<'a> Adoption<'a> {
 
 /// Returns whether an address or `TENANT/COMPONENT` names an artifact. A CloudFormation stack is named by any of its resources.
 fn is_named(artifact: &Artifact, name: &str) -> bool {
-    let (tenant, component) = artifact.owner();
-    name.split_once('/') == Some((tenant, component))
+    let (owner, component) = artifact.component();
+    name.split_once('/') == Some((owner.as_str(), component))
         || artifact
             .addresses()
             .iter()

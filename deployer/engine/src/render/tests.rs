@@ -63,7 +63,7 @@ fn step(address: &str, kind: &str, place: &str, change: Change) -> Step {
         artifact: ArtifactId::object("kubernetes", "v1", kind, namespace.as_deref(), name),
         target: "kubernetes".into(),
         wave: 1,
-        tenant: address.tenant.clone(),
+        owner: address.owner.clone(),
         component: address.component.clone(),
         subject: Subject {
             kind: kind.into(),

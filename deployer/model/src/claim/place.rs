@@ -139,7 +139,7 @@ impl Deployment {
     /// Adds an artifact to its place.
     pub fn count(&mut self, artifact: &Artifact) {
         if let Some(place) = self.targets.get_mut(&artifact.target) {
-            place.count(artifact.owner().1);
+            place.count(artifact.component().1);
         }
     }
 

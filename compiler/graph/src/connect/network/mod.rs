@@ -442,7 +442,7 @@ fn policy(graph: &Graph<'_>, connect: &DeclaredEdge, name: &str, namespace: &Ter
     ]);
     Resource {
         address: Address {
-            tenant: instance.tenant.clone(),
+            owner: instance.owner.clone(),
             component: instance.component.clone(),
             resource: name.replace('-', "_").into(),
             key: None,

@@ -370,7 +370,7 @@ impl<'a> Graph<'a> {
     fn number_of(&self, address: &Address) -> Option<usize> {
         let instance = self
             .by_component
-            .get(&(address.tenant.clone(), address.component.clone()))?;
+            .get(&(address.owner.clone(), address.component.clone()))?;
         let named = self.by_name.get(&(*instance, address.resource.clone()))?;
         named
             .iter()
