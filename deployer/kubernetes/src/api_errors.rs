@@ -28,26 +28,26 @@ impl Requests {
     /// Converts a refusal to a failure.
     pub(crate) fn failure(&self, refusal: Refusal, about: About<'_>) -> Failure {
         match refusal {
-            Refusal::Silence(api_errors) => self.unreachable(api_errors),
-            Refusal::Unreadable(api_errors) => Failure::new(
+            Refusal::Silence(reason) => self.unreachable(reason),
+            Refusal::Unreadable(reason) => Failure::new(
                 FailureKind::Broken,
                 format!(
                     "cluster `{}` at {} returned a response that cannot be parsed",
                     self.context, self.server
                 ),
             )
-            .server(api_errors),
+            .server(reason),
             Refusal::Status(status) => self.refused(&status, about),
         }
     }
 
     /// Builds the failure of a cluster that does not answer.
-    pub(crate) fn unreachable(&self, api_errors: String) -> Failure {
+    pub(crate) fn unreachable(&self, reason: String) -> Failure {
         Failure::new(
             FailureKind::Unreachable,
             format!("cluster `{}` at {} does not answer", self.context, self.server),
         )
-        .server(api_errors)
+        .server(reason)
         .hint(format!(
             "check that the server runs and that this machine can reach it (address, VPN, proxy, firewall):\nkubectl --context {} get --raw /readyz",
             self.context
@@ -87,7 +87,7 @@ impl Requests {
                 FailureKind::Rejected,
                 format!("admission control of the cluster rejects {}", what(about)),
             )
-            .server(api_errors(status, about))
+            .server(server_message(status, about))
             .hint(admission_hint(&status.message)),
             409 if !conflicts(status).is_empty() => conflict(status, about),
             409 => Failure::new(
@@ -140,7 +140,7 @@ impl Requests {
                 } else {
                     format!("the server rejects {} of {}", list(&fields), what(about))
                 };
-                Failure::new(FailureKind::Rejected, message).server(api_errors(status, about))
+                Failure::new(FailureKind::Rejected, message).server(server_message(status, about))
             }
         }
     }
@@ -189,7 +189,7 @@ pub(crate) fn put_back(refusal: &Refusal, live: &Live) -> Option<Vec<String>> {
         return None;
     }
     let adopts = !live.ownership.is_ours();
-    let api_errors = conflicts.iter().map(|(manager, field)| {
+    let notes = conflicts.iter().map(|(manager, field)| {
         if adopts {
             Some(format!("Terrace takes ownership of `{field}` from `{manager}`"))
         } else {
@@ -197,7 +197,7 @@ pub(crate) fn put_back(refusal: &Refusal, live: &Live) -> Option<Vec<String>> {
                 .then(|| format!("`{field}` was changed with `{manager}`; apply reverts the change"))
         }
     });
-    api_errors.collect()
+    notes.collect()
 }
 
 /// Returns the individual problems that the server found.
@@ -229,12 +229,12 @@ fn conflict(status: &Status, about: About<'_>) -> Failure {
         },
         format!("{} has a field conflict: {}", what(about), list(&parts)),
     )
-    .server(api_errors(status, about))
+    .server(server_message(status, about))
     .hint("remove the field from this stack or from the other manager, or take it over with `--take-over`")
 }
 
 /// Returns the message of the server. For a Secret, it returns only the fields, because the message may contain values.
-pub(crate) fn api_errors(status: &Status, about: About<'_>) -> String {
+pub(crate) fn server_message(status: &Status, about: About<'_>) -> String {
     if about.served.group.is_empty() && about.served.kind == "Secret" {
         let fields: Vec<String> = causes(status).iter().map(|cause| cause.field.clone()).collect();
         return format!("{} ({})", status.reason, fields.join(", "));

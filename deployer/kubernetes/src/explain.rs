@@ -18,7 +18,7 @@ const STARTS: i64 = 5;
 /// A problem of one pod.
 struct Trouble {
     /// A description of the problem.
-    api_errors: String,
+    explanation: String,
     /// Whether the problem persists without a change of the object.
     lasting: bool,
 }
@@ -58,21 +58,21 @@ impl Kubernetes {
             .collect();
         troubles.sort_by_key(|trouble| !trouble.lasting);
         if let Some(trouble) = troubles.first() {
-            let api_errors = format!("{why}; {}", trouble.api_errors);
+            let explanation = format!("{why}; {}", trouble.explanation);
             return match verdict {
-                Verdict::Waiting(_) if !trouble.lasting => Verdict::Waiting(api_errors),
-                _ => Verdict::Failed(api_errors),
+                Verdict::Waiting(_) if !trouble.lasting => Verdict::Waiting(explanation),
+                _ => Verdict::Failed(explanation),
             };
         }
         for pod in pods.iter().filter(|pod| !is_up(pod)).take(2) {
             if let Some(claim) = self.unbound_claim(pod).await {
                 let pod = metadata(pod, "name");
-                let api_errors = format!(
+                let explanation = format!(
                     "{why}; pod `{pod}` waits for PersistentVolumeClaim `{claim}`, which is not bound to a volume"
                 );
                 return match verdict {
-                    Verdict::Failed(_) => Verdict::Failed(api_errors),
-                    _ => Verdict::Waiting(api_errors),
+                    Verdict::Failed(_) => Verdict::Failed(explanation),
+                    _ => Verdict::Waiting(explanation),
                 };
             }
         }
@@ -89,13 +89,13 @@ impl Kubernetes {
                 warning = self.warning(object, uid).await.or(warning);
             }
         }
-        let api_errors = match warning {
+        let explanation = match warning {
             Some(warning) if !why.contains(&warning) => format!("{why}; {warning}"),
             _ => why,
         };
         match verdict {
-            Verdict::Failed(_) => Verdict::Failed(api_errors),
-            _ => Verdict::Waiting(api_errors),
+            Verdict::Failed(_) => Verdict::Failed(explanation),
+            _ => Verdict::Waiting(explanation),
         }
     }
 
@@ -164,12 +164,12 @@ impl Kubernetes {
             .into_iter()
             .collect();
         let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
-        let api_errors =
+        let explanation =
             format!("{why}; pod `{name}` of an earlier revision cannot become ready and blocks the rollout");
         Some(match self.requests.delete(&path, &options.into()).await {
-            Ok(_) => Verdict::Waiting(format!("{api_errors}: Terrace deletes it")),
+            Ok(_) => Verdict::Waiting(format!("{explanation}: Terrace deletes it")),
             Err(_) => Verdict::Failed(format!(
-                "{api_errors}: delete it with\nkubectl --context {} --namespace {namespace} delete pod {name}",
+                "{explanation}: delete it with\nkubectl --context {} --namespace {namespace} delete pod {name}",
                 self.requests.context
             )),
         })
@@ -296,9 +296,9 @@ fn trouble(pod: &Value, patient_until: &str) -> Option<Trouble> {
             .and_then(Value::as_list)
             .unwrap_or_default()
         {
-            if let Some((api_errors, lasting)) = container_trouble(status, old) {
+            if let Some((explanation, lasting)) = container_trouble(status, old) {
                 return Some(Trouble {
-                    api_errors: format!("pod `{name}`: {api_errors}"),
+                    explanation: format!("pod `{name}`: {explanation}"),
                     lasting,
                 });
             }
@@ -317,7 +317,7 @@ fn trouble(pod: &Value, patient_until: &str) -> Option<Trouble> {
         .and_then(Value::as_str)
         .unwrap_or_default();
     Some(Trouble {
-        api_errors: format!("pod `{name}` cannot be scheduled: {message}"),
+        explanation: format!("pod `{name}` cannot be scheduled: {message}"),
         lasting: false,
     })
 }

@@ -161,7 +161,7 @@ impl Kubernetes {
         let found = Kinds::discover(&self.requests)
             .await
             .map_err(|refusal| match refusal {
-                Refusal::Silence(api_errors) => self.requests.unreachable(api_errors),
+                Refusal::Silence(reason) => self.requests.unreachable(reason),
                 Refusal::Status(status) if matches!(status.code, 401 | 403) => {
                     let message = format!(
                         "cluster `{}` refuses to list its API resources",

@@ -112,9 +112,9 @@ impl Kubernetes {
         for result in unlabeled.into_iter().flatten() {
             match result {
                 Got::Object(id, object) => found.push((id, object)),
-                Got::Denied(lack, api_errors) => {
+                Got::Denied(lack, message) => {
                     // The messages of the server differ only in the object.
-                    server_message.get_or_insert(api_errors);
+                    server_message.get_or_insert(message);
                     lacks.push(lack);
                 }
             }

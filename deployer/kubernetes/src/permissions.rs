@@ -111,7 +111,7 @@ impl Kubernetes {
             .await
         {
             Ok(answer) => Ok(answer.at(&["status", "allowed"]).and_then(Value::as_bool) == Some(true)),
-            Err(Refusal::Silence(api_errors)) => Err(self.requests.unreachable(api_errors)),
+            Err(Refusal::Silence(reason)) => Err(self.requests.unreachable(reason)),
             // If the user may not create the review, the write itself reports a missing permission.
             Err(_) => Ok(true),
         }

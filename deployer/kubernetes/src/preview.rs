@@ -9,7 +9,7 @@ use terrace_deployer_model::ownership::Ownership;
 use terrace_deployer_model::plan::{Action, Change, Field, Risk};
 use terrace_deployer_model::values::{Filled, Values, at_path, at_path_mut};
 
-use super::api_errors::{About, api_errors, causes, is_missing_namespace, is_missing_right, put_back};
+use super::api_errors::{About, causes, is_missing_namespace, is_missing_right, put_back, server_message};
 use super::claims::enlarged;
 use super::difference::difference;
 use super::kinds::Served;
@@ -264,7 +264,7 @@ impl Kubernetes {
         change.fields = fields;
         change
             .notes
-            .push(format!("server response: {}", api_errors(status, about)));
+            .push(format!("server response: {}", server_message(status, about)));
         replaced(&mut change, question.object, live);
         Ok(change)
     }
@@ -361,7 +361,7 @@ impl Kubernetes {
     ) -> Result<Asked, Failure> {
         let object = question.object;
         let (served, namespace) = (question.served, object.namespace.as_ref());
-        let missing_permissions = |change: &mut Change| {
+        let note_missing_permission = |change: &mut Change| {
             change.notes.push(format!(
                 "the credentials lack the permission to `patch` {}: planned without a server-side dry run",
                 question.served.resource()
@@ -372,7 +372,7 @@ impl Kubernetes {
             return Ok(Asked::Nothing);
         }
         if self.right("patch", served, namespace) == Some(false) {
-            return Ok(missing_permissions(change));
+            return Ok(note_missing_permission(change));
         }
         let path = question.served.path(object.namespace.as_deref(), &object.name);
         let manifest = match live {
@@ -406,7 +406,7 @@ impl Kubernetes {
             }
             Err(Refusal::Status(status)) if is_missing_right(&status) => {
                 self.remember_right("patch", served, namespace, false);
-                Ok(missing_permissions(change))
+                Ok(note_missing_permission(change))
             }
             // The server rejects a dry run if it would have to call a webhook with side effects.
             Err(Refusal::Status(status)) if status.message.contains("does not support dry run") => {

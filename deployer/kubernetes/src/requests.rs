@@ -271,7 +271,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refusal::Status(status) => f.write_str(&status.message),
-            Refusal::Silence(api_errors) | Refusal::Unreadable(api_errors) => f.write_str(api_errors),
+            Refusal::Silence(reason) | Refusal::Unreadable(reason) => f.write_str(reason),
         }
     }
 }

@@ -281,7 +281,7 @@ impl Kubernetes {
                 )
                 .server(&status.message));
             }
-            Err(Refusal::Silence(api_errors)) => return Err(self.requests.unreachable(api_errors)),
+            Err(Refusal::Silence(reason)) => return Err(self.requests.unreachable(reason)),
             Err(refusal) => {
                 return Err(
                     Failure::new(FailureKind::Throttled, format!("`{id}` cannot be read"))
