@@ -278,7 +278,7 @@ pub fn validate_resource_attributes<T: Tree>(resource: &T, problems: &mut Vec<Pr
     let View::Map(entries) = resource.view() else {
         return checker.report(&at, || wrong("a map", resource));
     };
-    // CloudFormation refuses a template that asks for a snapshot of what it cannot make one of.
+    // CloudFormation rejects a template that requests a snapshot for a type without snapshots.
     let of_type = compare::find(entries, "Type").map(Tree::view);
     let no_snapshot = usize::from(matches!(of_type, Some(View::String(name)) if !supports_snapshot(name)));
     for (key, value) in entries {

@@ -102,7 +102,7 @@ pub(crate) fn type_of<T: Tree>(value: &T) -> u8 {
     }
 }
 
-/// The types a node takes, in words.
+/// Describes the types that a node accepts.
 pub(crate) fn expected(node: &Node<'_>) -> Text {
     if node.is(flags::QUANTITY) {
         return "a quantity".into();

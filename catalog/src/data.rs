@@ -88,7 +88,7 @@ pub struct Entry {
     fate: DeletionEffect,
 }
 
-/// What happens to the data when the object is deleted.
+/// The effect of a deletion of the object on its data.
 #[derive(Clone, Copy, Debug)]
 enum DeletionEffect {
     Lost,

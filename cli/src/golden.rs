@@ -12,7 +12,7 @@ use crate::disk::files_below;
 use crate::folder;
 use crate::problem::Problem;
 
-/// How two sets of files differ.
+/// The differences between two sets of files.
 #[derive(Debug, Default)]
 pub(crate) struct Comparison {
     /// Golden files that the current output does not contain.

@@ -20,7 +20,7 @@ pub(crate) enum Status {
 }
 
 impl Status {
-    /// The exit code.
+    /// Returns the exit code.
     pub(crate) fn code(self) -> u8 {
         match self {
             Status::Done => 0,

@@ -43,7 +43,7 @@ Without a `deletion_policy`, Terrace deploys every CloudFormation resource that 
 CloudFormation supports `Snapshot` for the types marked with * in the first table. For every other type, `deletion_policy: Snapshot` is a compile error.
 ";
 
-/// The whole page.
+/// Composes the whole page.
 fn page() -> String {
     let mut page = INTRODUCTION.to_owned();
     let is_type = |name: &str| name.contains("::");
@@ -131,7 +131,7 @@ fn in_place(page: &mut String, title: &str, belongs: impl Fn(&str) -> bool) {
     }
 }
 
-/// The rule without its options.
+/// Returns the rule without its options.
 fn words(line: &Line) -> Vec<&'static str> {
     line.rule.split(' ').filter(|word| !word.contains('=')).collect()
 }

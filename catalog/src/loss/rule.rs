@@ -39,7 +39,7 @@ pub(super) enum RuleKind {
     Harmless,
 }
 
-/// How to read a number.
+/// The form of a number, and its default.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Number {
     form: Form,

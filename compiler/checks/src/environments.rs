@@ -40,7 +40,7 @@ pub(super) fn another(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     name(subject, words, environment, findings);
 }
 
-/// What starts by a schedule of its own in an environment whose triggers are disabled: a standby of another, without its data.
+/// Reports a resource with its own schedule in an environment with disabled triggers. Such an environment is a standby without data.
 pub(super) fn schedule(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
     if subject.graph.places[subject.resource.instance].triggers {
         return;

@@ -20,14 +20,7 @@ pub(super) fn alarm(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             .help("add a `Threshold`, in the unit of the metric"),
         );
     }
-    let better_when_high = [
-        "Score",
-        "Processed",
-        "Success",
-        "Completeness",
-        "Healthy",
-        "Freshness",
-    ];
+    let better_when_high = ["Score", "Processed", "Success", "Completeness", "Healthy"];
     if text("ComparisonOperator").starts_with("GreaterThan")
         && better_when_high.iter().any(|word| metric.contains(word))
         && !metric.contains("Unhealthy")

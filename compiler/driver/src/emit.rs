@@ -566,8 +566,8 @@ fn stack_policy(guarded: &[Text]) -> Value {
     )]))
 }
 
-/// What is marked on a resource: that it holds data, or that its module says that it holds none although others of its type
-/// do. The deployer believes the second only where the release before said so, too.
+/// Returns the mark of a resource: `true` if it holds data, `false` if its module declares that it holds none although its type does.
+/// The deployer accepts `false` only if the previous release contained the same mark.
 fn data_mark(resource: &Resource) -> Option<bool> {
     (resource.holds_data || resource.kind.holds_data(&resource.body)).then_some(resource.holds_data)
 }

@@ -42,7 +42,7 @@ pub struct Case {
     pub name: String,
     /// The expected content of `tests/NAME/`, by path: the files of the component, and [`WORDS`] if there are diagnostics.
     pub files: BTreeMap<String, String>,
-    /// Why the case fails, independent of the content of its directory.
+    /// The reason why the case fails, if the reason is not a difference in its directory.
     pub wrong: Option<String>,
     /// The diagnostics of the case.
     pub diagnostics: Vec<Diagnostic>,

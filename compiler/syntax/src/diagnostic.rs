@@ -22,7 +22,7 @@ pub struct Diagnostic {
     pub trace: Vec<Label>,
     /// The reasons, as full statements.
     pub notes: Vec<String>,
-    /// What to do, the most likely fix first.
+    /// The fixes, with the most likely one first.
     pub help: Vec<Help>,
 }
 

@@ -1,38 +1,38 @@
-//! YAML as it was written: values that know their place.
+//! YAML nodes: values with their positions in the source.
 
 use terrace_artifact::{Decimal, Segment, Text, Tree, Value, View};
 
 use crate::source::Span;
 
-/// A value with its place. Equality ignores places: moving a line is no change.
+/// A YAML value with its position. Equality ignores positions, because moving a line is not a change.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// What it is.
+    /// The value.
     pub kind: NodeKind,
-    /// Its bytes: of a scalar with its quotes, of a collection from its first key to its last value.
+    /// The position of the value: a scalar with its quotes, or a collection from its first key to its last value.
     pub span: Span,
-    /// The bytes of its key, where it is a value of a map; its own otherwise.
+    /// The position of its key, if it is a value of a map. Otherwise the position of the value.
     pub key: Span,
 }
 
-/// What a node is.
+/// The value of a node.
 #[derive(Clone, PartialEq, Debug)]
 pub enum NodeKind {
-    /// `null`, `~` or nothing at all.
+    /// `null`, `~` or an empty value.
     Null,
     /// `true` or `false`; `yes` and `NO` are strings (YAML 1.2).
     Bool(bool),
     /// An exact number.
     Number(Decimal),
-    /// A string in which `{{ }}` has a meaning.
+    /// A string that can contain expressions.
     String(Text),
-    /// A string tagged `!raw`: its braces belong to somebody else.
+    /// A string with the tag `!raw`. Its braces belong to another language.
     Raw(Text),
     /// A list.
     List(Vec<Node>),
-    /// A map, in the order in which it was written. Keys are distinct.
+    /// A map in the order of the source. The keys are distinct.
     Map(Vec<(Text, Node)>),
-    /// What could not be read, and was told: nothing more is said of it.
+    /// A value that could not be read. It is already reported, so later checks ignore it.
     Wrong,
 }
 
@@ -43,7 +43,7 @@ impl PartialEq for Node {
 }
 
 impl Node {
-    /// The value of a key, where this is a map that has it.
+    /// Returns the value of a key, if this is a map that contains the key.
     #[inline]
     pub fn get(&self, key: &str) -> Option<&Node> {
         self.entries()
@@ -52,7 +52,7 @@ impl Node {
             .map(|(_, node)| node)
     }
 
-    /// The entries of a map; none where this is something else.
+    /// Returns the entries of a map. Any other node has none.
     #[inline]
     pub fn entries(&self) -> &[(Text, Node)] {
         if let NodeKind::Map(entries) = &self.kind {
@@ -62,7 +62,7 @@ impl Node {
         }
     }
 
-    /// The items of a list; none where this is something else.
+    /// Returns the items of a list. Any other node has none.
     #[inline]
     pub fn items(&self) -> &[Node] {
         if let NodeKind::List(items) = &self.kind {
@@ -72,7 +72,7 @@ impl Node {
         }
     }
 
-    /// The string, raw or not.
+    /// Returns the string, with or without the tag `!raw`.
     #[inline]
     pub fn as_str(&self) -> Option<&str> {
         match &self.kind {
@@ -81,7 +81,7 @@ impl Node {
         }
     }
 
-    /// The boolean.
+    /// Returns the boolean, or `None` for any other node.
     #[inline]
     pub fn as_bool(&self) -> Option<bool> {
         if let NodeKind::Bool(b) = self.kind {
@@ -91,7 +91,7 @@ impl Node {
         }
     }
 
-    /// The number.
+    /// Returns the number, or `None` for any other node.
     pub fn as_number(&self) -> Option<Decimal> {
         if let NodeKind::Number(n) = self.kind {
             Some(n)
@@ -100,13 +100,13 @@ impl Node {
         }
     }
 
-    /// Whether it is `null` or nothing.
+    /// Returns whether the value is `null` or empty.
     #[inline]
     pub fn is_null(&self) -> bool {
         self.kind == NodeKind::Null
     }
 
-    /// The node at a path, as far as the path leads: the nearest enclosing one where it ends early.
+    /// Returns the node at a path. If the path does not exist, returns the last node on it that does.
     pub fn at(&self, path: &[Segment]) -> &Node {
         let mut node = self;
         for segment in path {
@@ -118,7 +118,7 @@ impl Node {
         node
     }
 
-    /// The node at a path, where the path leads all the way.
+    /// Returns the node at a path, if the whole path exists.
     pub fn find(&self, path: &[Segment]) -> Option<&Node> {
         path.iter().try_fold(self, Node::step)
     }
@@ -130,7 +130,7 @@ impl Node {
         }
     }
 
-    /// The number of nodes in this tree, counted no further than `most`.
+    /// Counts the nodes of this tree, up to `most`.
     pub fn count(&self, most: usize) -> usize {
         let mut total = 1;
         let children = self
@@ -146,7 +146,7 @@ impl Node {
         total
     }
 
-    /// The value without its places.
+    /// Converts the node to a value without positions.
     pub fn to_value(&self) -> Value {
         match &self.kind {
             NodeKind::Null | NodeKind::Wrong => Value::Null,

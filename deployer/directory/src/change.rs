@@ -273,7 +273,7 @@ fn member_change(id: &Text, member: &Member, action: Action) -> MemberChange {
     }
 }
 
-/// Whether a value of a template is an intrinsic function, whose result only CloudFormation knows.
+/// Returns whether a value of a template is an intrinsic function, whose result only CloudFormation knows.
 fn is_function(value: &Value) -> bool {
     let map = value.as_map().filter(|map| map.len() == 1);
     let key = map.and_then(|map| map.keys().next());

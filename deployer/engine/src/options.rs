@@ -1,4 +1,4 @@
-//! What a plan is made with, and what it is applied with.
+//! The options of a plan and of an apply.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -70,7 +70,7 @@ impl Requests {
             )
             .server(&status.message)
             .hint("log in again, or check the user of this context in the kubeconfig"),
-            403 if is_missing_right(status) => {
+            403 if is_missing_permission(status) => {
                 missing_permissions(&[MissingPermission::of(about)]).server(&status.message)
             }
             // A new namespace is incomplete until controllers have created its ServiceAccount and evaluated its quota.
@@ -146,18 +146,18 @@ impl Requests {
     }
 }
 
-/// Whether a 403 reports a missing permission, and not the refusal of an admission plugin. Both have the reason `Forbidden`, so only
-/// the wording of the authorizer distinguishes them.
-pub(crate) fn is_missing_right(status: &Status) -> bool {
+/// Returns whether a 403 reports a missing permission, and not the refusal of an admission plugin. Both have the reason
+/// `Forbidden`, so only the wording of the authorizer distinguishes them.
+pub(crate) fn is_missing_permission(status: &Status) -> bool {
     status.message.contains("User \"") && status.message.contains("\" cannot ")
 }
 
-/// Whether an admission plugin refuses an object only because a controller has not prepared the namespace yet.
+/// Returns whether an admission plugin refuses an object only because a controller has not prepared the namespace yet.
 fn is_too_early(message: &str) -> bool {
     message.contains("error looking up service account") || message.contains("status unknown for quota")
 }
 
-/// Whether a 404 reports that the namespace does not exist, and not the object.
+/// Returns whether a 404 reports that the namespace does not exist, and not the object.
 pub(crate) fn is_missing_namespace(status: &Status, namespace: &str) -> bool {
     status.code == 404
         && status

@@ -224,13 +224,13 @@ fn without(value: &Value, path: &[&str]) -> Value {
     Value::Map(map)
 }
 
-/// Whether a pod is scheduled to a node and has not terminated.
+/// Returns whether a pod is scheduled to a node and has not terminated.
 fn is_running(pod: &Value) -> bool {
     let phase = pod.at(&["status", "phase"]).and_then(Value::as_str);
     pod.at(&["spec", "nodeName"]).is_some() && !matches!(phase, Some("Succeeded" | "Failed"))
 }
 
-/// Whether a pod, or a pod template anywhere in an object, mounts a PVC.
+/// Returns whether a pod, or a pod template anywhere in an object, mounts a PVC.
 fn mentions(value: &Value, claim: &str) -> bool {
     match value {
         Value::Map(map) => map.iter().any(|(key, value)| {

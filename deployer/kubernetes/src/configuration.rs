@@ -64,7 +64,7 @@ pub(crate) async fn configuration(path: Option<&PathBuf>, context: &Text) -> Res
     Ok(config)
 }
 
-/// Whether the kubeconfig names a proxy for the cluster of a context.
+/// Returns whether the kubeconfig names a proxy for the cluster of a context.
 fn has_own_proxy(kubeconfig: &Kubeconfig, context: &str) -> bool {
     let named = kubeconfig.contexts.iter().find(|named| named.name == context);
     let cluster = named
@@ -78,7 +78,7 @@ fn has_own_proxy(kubeconfig: &Kubeconfig, context: &str) -> bool {
         .any(|cluster| cluster.proxy_url.as_ref().is_some_and(|url| !url.is_empty()))
 }
 
-/// Whether the client must bypass the proxy of the environment for a host. This holds for the local machine, and for the hosts
+/// Returns whether the client must bypass the proxy of the environment for a host. This holds for the local machine, and for the hosts
 /// in `NO_PROXY`, which lists hosts, domains with their subdomains, addresses and networks.
 fn is_direct(host: &str, exceptions: &str) -> bool {
     let host = host.trim_matches(['[', ']']);

@@ -17,7 +17,7 @@ use terrace_deployer_model::plan::Content;
 use tokio::time::Instant;
 
 use super::Kubernetes;
-use super::api_errors::is_missing_right;
+use super::api_errors::is_missing_permission;
 use super::kinds::{Kinds, Served};
 use super::live::{is_being_deleted, metadata, stranger};
 use super::missing_permissions::{MissingPermission, missing_permissions};
@@ -145,7 +145,7 @@ impl Kubernetes {
             let path = served.list_path(namespace.as_deref());
             match self.requests.list(&path, "", METADATA).await {
                 Ok(objects) => Ok(Ok((served, objects))),
-                Err(Refusal::Status(status)) if is_missing_right(&status) => {
+                Err(Refusal::Status(status)) if is_missing_permission(&status) => {
                     Ok(Err((served, namespace, status.message.clone())))
                 }
                 // The kind is being deleted with all of its objects.
@@ -251,7 +251,7 @@ impl Found {
     }
 }
 
-/// Whether an object is in a namespace, or of the kind that a CRD defines.
+/// Returns whether an object is in a namespace, or of the kind that a CRD defines.
 fn is_in(found: &Found, container: &Live, kinds: &Kinds) -> bool {
     if &*container.subject.kind == "Namespace" {
         return found.namespace == container.subject.name;
@@ -261,7 +261,7 @@ fn is_in(found: &Found, container: &Live, kinds: &Kinds) -> bool {
         .is_some_and(|served| served.kind == found.kind && served.group == found.group)
 }
 
-/// Whether the system creates the object in every namespace, or derives it from other objects.
+/// Returns whether the system creates the object in every namespace, or derives it from other objects.
 fn is_systems_own(served: &Served, object: &Value) -> bool {
     if is_being_deleted(object) {
         return true;

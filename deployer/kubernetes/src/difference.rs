@@ -41,13 +41,13 @@ pub(crate) fn difference(before: &Value, after: &Value) -> Vec<Field> {
     fields
 }
 
-/// Whether the object is a Secret, whose values must not be shown.
+/// Returns whether the object is a Secret, whose values must not be shown.
 pub(crate) fn is_secret(object: &Value) -> bool {
     object.get("kind").and_then(Value::as_str) == Some("Secret")
         && object.get("apiVersion").and_then(Value::as_str) == Some("v1")
 }
 
-/// Whether a field of a Secret may contain its values. `kubectl apply` copies them into an annotation.
+/// Returns whether a field of a Secret may contain its values. `kubectl apply` copies them into an annotation.
 pub(crate) fn is_secret_path(path: &[Segment]) -> bool {
     let keys: Vec<&str> = path.iter().map_while(key_of).collect();
     matches!(

@@ -99,7 +99,7 @@ impl Kubernetes {
         }
     }
 
-    /// Whether an unbound PVC waits for its first consumer, and no pod uses it. Such a PVC is ready.
+    /// Returns whether an unbound PVC waits for its first consumer, and no pod uses it. Such a PVC is ready.
     pub(super) async fn waits_for_consumer(&self, claim: &Value) -> bool {
         let class = claim
             .at(&["spec", "storageClassName"])
@@ -372,7 +372,7 @@ fn container_trouble(status: &Value, old: bool) -> Option<(String, bool)> {
     }
 }
 
-/// Whether the condition `Ready` of a pod is true.
+/// Returns whether the condition `Ready` of a pod is true.
 fn is_up(pod: &Value) -> bool {
     let conditions = pod
         .at(&["status", "conditions"])

@@ -217,7 +217,7 @@ impl Served {
         format!("{group}/{}", self.kind)
     }
 
-    /// Whether both have the same group and kind, at any version.
+    /// Returns whether both have the same group and kind, at any version.
     pub(crate) fn same_kind(&self, other: &Served) -> bool {
         self.group == other.group && self.kind == other.kind
     }

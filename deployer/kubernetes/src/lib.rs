@@ -361,7 +361,7 @@ impl Backend for Kubernetes {
     }
 }
 
-/// Whether a namespace belongs to the system, or to Terrace itself.
+/// Returns whether a namespace belongs to the system, or to Terrace itself.
 fn is_systems(name: &str) -> bool {
     let prefixes = ["kube-", "openshift"];
     matches!(name, "default" | state_store::NAMESPACE)

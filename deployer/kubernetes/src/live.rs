@@ -119,7 +119,7 @@ impl Whose {
         )]
     }
 
-    /// Whether applying this manifest certainly changes nothing. `false` means that a dry run must decide.
+    /// Returns whether applying this manifest certainly changes nothing. `false` means that a dry run must decide.
     pub(crate) fn is_unchanged(&self, manifest: &Value, object: &Value) -> bool {
         let label = object.at(&["metadata", "labels", LABEL]).and_then(Value::as_str);
         label == Some(&self.label) && surely_unchanged(manifest, object, &self.manager)
@@ -133,7 +133,7 @@ pub(crate) fn annotation<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
         .and_then(Value::as_str)
 }
 
-/// Whether an object is being deleted.
+/// Returns whether an object is being deleted.
 pub(crate) fn is_being_deleted(object: &Value) -> bool {
     object.at(&["metadata", "deletionTimestamp"]).is_some()
 }
@@ -266,7 +266,7 @@ impl Walk<'_> {
     }
 }
 
-/// Whether a path of a Secret, in the form of a basis, may lead to its values.
+/// Returns whether a path of a Secret, in the form of a basis, may lead to its values.
 fn holds_secret(path: &str) -> bool {
     let below = |top: &str| {
         path.strip_prefix(top)

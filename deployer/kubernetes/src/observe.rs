@@ -8,7 +8,7 @@ use terrace_deployer_model::backend::Wanted;
 use terrace_deployer_model::failure::Failure;
 use terrace_deployer_model::live::{LABEL, Live};
 
-use super::api_errors::{About, is_missing_right};
+use super::api_errors::{About, is_missing_permission};
 use super::kinds::{Kinds, Served};
 use super::live::is_being_deleted;
 use super::missing_permissions::{APPLY_VERBS, DELETE_VERBS, MissingPermission, missing_permissions};
@@ -174,7 +174,7 @@ impl Kubernetes {
                             .live(wanted.target, served, object, None, wanted.identities)
                     })),
                     // A user who may not read the object most likely may not delete it either. The delete reports that.
-                    Err(Refusal::Status(status)) if is_missing_right(&status) => Ok(None),
+                    Err(Refusal::Status(status)) if is_missing_permission(&status) => Ok(None),
                     Err(refusal) => Err(self.requests.failure(refusal, about)),
                 }
             },
@@ -197,13 +197,13 @@ impl Kubernetes {
         );
         let mut objects = match self.requests.list(&served.list_path(None), &query, accept).await {
             Ok(objects) => objects,
-            Err(Refusal::Status(status)) if is_missing_right(&status) => {
+            Err(Refusal::Status(status)) if is_missing_permission(&status) => {
                 let mut objects = Vec::new();
                 for namespace in namespaces {
                     let path = served.list_path(Some(&namespace));
                     match self.requests.list(&path, &query, accept).await {
                         Ok(more) => objects.extend(more),
-                        Err(Refusal::Status(status)) if is_missing_right(&status) => {}
+                        Err(Refusal::Status(status)) if is_missing_permission(&status) => {}
                         Err(refusal) => {
                             return Err(self.requests.failure(refusal, list_of(served, Some(&namespace))));
                         }
@@ -258,7 +258,7 @@ impl Kubernetes {
                 .await
             {
                 Ok(found) => Ok(found.map(|found| Got::Object(artifact.id.clone(), found))),
-                Err(Refusal::Status(status)) if is_missing_right(&status) => {
+                Err(Refusal::Status(status)) if is_missing_permission(&status) => {
                     let lack = MissingPermission {
                         about,
                         address: Some(&object.address),
@@ -290,7 +290,7 @@ impl Kubernetes {
                     .map(|object| place(object).1)
                     .collect(),
             )),
-            Err(Refusal::Status(status)) if is_missing_right(&status) => Ok(None),
+            Err(Refusal::Status(status)) if is_missing_permission(&status) => Ok(None),
             Err(refusal) => Err(self.requests.failure(refusal, list_of(served, None))),
         }
     }

@@ -23,7 +23,7 @@ pub(crate) fn our_entry<'a>(live: &'a Value, manager: &str) -> Option<&'a Value>
     (ours.next().is_none() && is_apply(entry)).then_some(entry)
 }
 
-/// Whether a manager is a tool that a user runs by hand, as far as the object shows. A change by `kubectl edit`, `patch` or
+/// Returns whether a manager is a tool that a user runs by hand, as far as the object shows. A change by `kubectl edit`, `patch` or
 /// `scale` is drift, which apply reverts. An update by a controller, or an apply by any manager, is a conflict, because that
 /// manager would set the field again.
 pub(crate) fn is_by_hand(live: &Value, manager: &str) -> bool {
@@ -43,13 +43,13 @@ pub(crate) fn is_by_hand(live: &Value, manager: &str) -> bool {
             .all(|entry| !is_apply(entry))
 }
 
-/// Whether a manager has applied this object. A copied label does not prove that.
+/// Returns whether a manager has applied this object. A copied label does not prove that.
 pub(crate) fn applied_by(live: &Value, manager: &str) -> bool {
     entries(live)
         .any(|entry| entry.get("manager").and_then(Value::as_str) == Some(manager) && is_apply(entry))
 }
 
-/// Whether the managedFields of an object prove that a manager applied exactly this object. An entry that is older than the object
+/// Returns whether the managedFields of an object prove that a manager applied exactly this object. An entry that is older than the object
 /// was restored with it from a backup: the server sets `creationTimestamp` itself, and a restored object gets a new one.
 pub(crate) fn proven_by(live: &Value, manager: &str) -> bool {
     let time = |value: Option<&Value>| value?.as_str()?.parse::<Timestamp>().ok();
@@ -73,7 +73,7 @@ pub(crate) fn without_entry(live: &Value, manager: &str) -> Value {
     Value::List(others)
 }
 
-/// Whether applying `wanted` certainly changes nothing: neither a value nor the manager of a field.
+/// Returns whether applying `wanted` certainly changes nothing: neither a value nor the manager of a field.
 ///
 /// `false` means that a dry run must decide, so every doubt yields `false`.
 pub(crate) fn surely_unchanged(wanted: &Value, live: &Value, manager: &str) -> bool {
@@ -212,7 +212,7 @@ impl<'a> Comparison<'a> {
         same
     }
 
-    /// Whether an item has this merge key. A key that the item does not state has its default, if that is known.
+    /// Returns whether an item has this merge key. A key that the item does not state has its default, if that is known.
     fn is_item(&self, item: &Value, key: &Map) -> bool {
         key.iter().all(|(name, value)| match item.get(name) {
             Some(stated) => stated == value,
@@ -250,7 +250,7 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Whether the server fills in `key: value` at this path. This concerns only lists and maps that are written as a whole.
+    /// Returns whether the server fills in `key: value` at this path. This concerns only lists and maps that are written as a whole.
     /// Elsewhere, Terrace does not manage the defaults, and the comparison ignores them.
     fn is_default(&self, key: &str, value: &Value) -> bool {
         if !is_built_in(self.api_version) {

@@ -87,7 +87,7 @@ impl Kubernetes {
         Ok(lacks)
     }
 
-    /// Whether the user has a permission, according to a SelfSubjectAccessReview.
+    /// Returns whether the user has a permission, according to a SelfSubjectAccessReview.
     async fn may(&self, verb: &str, served: &Served, namespace: Option<&str>) -> Result<bool, Failure> {
         let attributes: Map = [
             ("verb", verb),

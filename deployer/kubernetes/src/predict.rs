@@ -129,7 +129,7 @@ fn template(wanted: &Value, live: &Value) -> Value {
     map.into()
 }
 
-/// Whether a map is managed as a whole: the Apply entry names the map, but none of its keys.
+/// Returns whether a map is managed as a whole: the Apply entry names the map, but none of its keys.
 fn is_written_whole(fields: Option<&Map>, path: &[&str]) -> bool {
     !path.is_empty() && fields.is_some_and(Map::is_empty)
 }

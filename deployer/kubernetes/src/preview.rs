@@ -9,7 +9,9 @@ use terrace_deployer_model::ownership::Ownership;
 use terrace_deployer_model::plan::{Action, Change, Field, Risk};
 use terrace_deployer_model::values::{Filled, Values, at_path, at_path_mut};
 
-use super::api_errors::{About, causes, is_missing_namespace, is_missing_right, put_back, server_message};
+use super::api_errors::{
+    About, causes, is_missing_namespace, is_missing_permission, put_back, server_message,
+};
 use super::claims::enlarged;
 use super::difference::difference;
 use super::kinds::Served;
@@ -404,7 +406,7 @@ impl Kubernetes {
                 );
                 Ok(Asked::Answer(value))
             }
-            Err(Refusal::Status(status)) if is_missing_right(&status) => {
+            Err(Refusal::Status(status)) if is_missing_permission(&status) => {
                 self.remember_right("patch", served, namespace, false);
                 Ok(note_missing_permission(change))
             }
@@ -428,7 +430,7 @@ impl Kubernetes {
         }
     }
 
-    /// Whether the server refuses a create because an object of the same name is still being deleted.
+    /// Returns whether the server refuses a create because an object of the same name is still being deleted.
     async fn waits_for_another(&self, question: &Question<'_>, refusal: &Refusal) -> bool {
         let object = question.object;
         let path = question.served.path(object.namespace.as_deref(), &object.name);

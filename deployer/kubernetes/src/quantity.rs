@@ -3,7 +3,7 @@
 //! The server stores a canonical spelling (`1000m` becomes `1`), but only in fields whose type is `Quantity`. The same text in a
 //! custom resource is a string, and a different spelling there is a change.
 
-/// Whether the field at `path` of a built-in object is a quantity.
+/// Returns whether the field at `path` of a built-in object is a quantity.
 ///
 /// `path` holds keys from the root; items of lists appear as `*`.
 pub(crate) fn is_quantity_field(api_version: &str, path: &[&str]) -> bool {
@@ -28,7 +28,7 @@ pub(crate) fn is_quantity_field(api_version: &str, path: &[&str]) -> bool {
     }
 }
 
-/// Whether the API server itself serves this group. Some groups of custom resources also end in `k8s.io` (Gateway API), so this
+/// Returns whether the API server itself serves this group. Some groups of custom resources also end in `k8s.io` (Gateway API), so this
 /// is a list of names.
 pub(crate) fn is_built_in(api_version: &str) -> bool {
     let group = api_version.split_once('/').map_or("", |(group, _)| group);

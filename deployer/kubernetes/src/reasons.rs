@@ -50,7 +50,7 @@ pub(super) fn cannot_change(fields: &[Field]) -> String {
     format!("{} cannot be changed in place", shown(named))
 }
 
-/// Whether the change restarts running pods.
+/// Returns whether the change restarts running pods.
 pub(super) fn restarts(live: &Value, fields: &[Field]) -> bool {
     let kind = live.get("kind").and_then(Value::as_str).unwrap_or_default();
     let key = |field: &Field, at: usize| match field.path.get(at) {

@@ -10,7 +10,7 @@ use terrace_deployer_model::ownership::{Identities, Mark, not_ours};
 use terrace_deployer_model::plan::Action;
 
 use super::Kubernetes;
-use super::api_errors::{About, is_missing_right, put_back};
+use super::api_errors::{About, is_missing_permission, put_back};
 use super::claims::enlarged;
 use super::kinds::{Kinds, Served};
 use super::live::{is_being_deleted, metadata, stranger};
@@ -267,7 +267,7 @@ impl Kubernetes {
         };
         let now = match self.requests.get(path).await {
             Ok(now) => now,
-            Err(Refusal::Status(status)) if is_missing_right(&status) => {
+            Err(Refusal::Status(status)) if is_missing_permission(&status) => {
                 let message = format!(
                     "`{id}` was deleted, but Terrace cannot confirm it: the credentials lack the permission to `get` it"
                 );
@@ -353,7 +353,7 @@ impl Kubernetes {
     }
 }
 
-/// Whether this is the ServiceAccount that the system creates in every namespace, without changes by other managers.
+/// Returns whether this is the ServiceAccount that the system creates in every namespace, without changes by other managers.
 fn is_default_account(served: &Served, object: &Value) -> bool {
     let is_systems = |object: &Value| stranger(object, "").is_none_or(|by| by.starts_with("kube-"));
     served.group.is_empty()
@@ -362,7 +362,7 @@ fn is_default_account(served: &Served, object: &Value) -> bool {
         && is_systems(object)
 }
 
-/// Whether a 404 concerns the path itself: it names no namespace and no object.
+/// Returns whether a 404 concerns the path itself: it names no namespace and no object.
 fn is_missing_path(status: &kube::core::Status) -> bool {
     let named = status
         .details

@@ -1,4 +1,4 @@
-//! How an apply is asked to stop.
+//! The request to stop an apply.
 
 use tokio::sync::watch;
 

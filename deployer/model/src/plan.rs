@@ -525,7 +525,7 @@ impl fmt::Display for Action {
 }
 
 impl Subject {
-    /// What an artifact is called.
+    /// Returns the subject of an artifact.
     pub fn of(artifact: &Artifact) -> Subject {
         match &artifact.body {
             Body::Object(object) => Subject {

@@ -1,4 +1,4 @@
-//! What an apply did: how each of its steps ended.
+//! The report of an apply: the result of each step.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -54,7 +54,7 @@ impl<'a> Names<'a> {
         Names { owners }
     }
 
-    /// The name in an ARN that belongs to another tenant, and the tenant.
+    /// Returns the name in an ARN that belongs to another tenant, and that tenant.
     fn foreign(&self, tenant: &str, arn: &str) -> Option<(Text, &'a str)> {
         // `${AWS::Partition}` has colons of its own.
         let arn = arn.replace("${AWS::", "${AWS.");
@@ -80,7 +80,7 @@ impl<'a> Names<'a> {
     }
 }
 
-/// The service of a type, as ARNs name it. Tables of the Glue catalog are left out: their names are unique in a database only.
+/// Returns the service of a type, as ARNs name it. Tables of the Glue catalog are omitted, because their names are unique only in a database.
 fn service(type_name: &str) -> Option<&'static str> {
     match type_name.split("::").nth(1)? {
         "DynamoDB" => Some("dynamodb"),

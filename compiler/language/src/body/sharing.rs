@@ -129,7 +129,7 @@ impl Numbers<'_> {
         Some((content, levels))
     }
 
-    /// What the items of a list or a map say together. All are looked at, whatever comes of it.
+    /// Combines the text of all items of a list or a map. Visits every item, even if the result is already known to be `None`.
     fn all<'b>(
         &mut self,
         begin: &str,

@@ -32,7 +32,7 @@ pub struct ComponentTemplate {
     pub connects: Vec<Body>,
     pub existing: Vec<Body>,
     pub requires: Vec<(Spanned<Text>, Spanned<semver::VersionReq>)>,
-    /// How it is partitioned into CloudFormation stacks, if it is.
+    /// The partitioning of repeated resources into CloudFormation stacks, if the module declares it.
     pub division: Option<Division>,
 }
 

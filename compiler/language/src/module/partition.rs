@@ -37,7 +37,8 @@ impl Division {
     }
 }
 
-/// The part of a key: the first 32 bits of its SHA-256, by the number of parts. This is for good: what is deployed stays where it is.
+/// Returns the partition of a key: the first 32 bits of its SHA-256, modulo the number of partitions. This must never change, because
+/// a change would move deployed resources.
 fn part(key: &str, into: u32) -> u32 {
     let digest = Digest::of_bytes(key.as_bytes());
     let hexadecimal = digest.as_str().rsplit(':').next().unwrap_or_default();
@@ -51,9 +52,9 @@ fn part(key: &str, into: u32) -> u32 {
 mod tests {
     use super::part;
 
-    /// Computed with `printf KEY | sha256sum`: another result would move what people have deployed.
+    /// Computed with `printf KEY | sha256sum`. Another result would move deployed resources.
     #[test]
-    fn parts_are_for_good() {
+    fn partitions_never_change() {
         for (key, into, want) in [
             ("orders", 8, 4),
             ("customers", 8, 4),

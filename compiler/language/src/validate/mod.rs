@@ -19,7 +19,7 @@ use terrace_syntax::source::Files;
 use check::{Checker, SchemaContext, found, lacking};
 use schema::Schemas;
 
-/// What a document describes.
+/// The kind of a document.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum DocumentKind {
     /// The settings that a whole stack shares.
@@ -32,7 +32,7 @@ pub enum DocumentKind {
     Component,
     /// A workflow of steps.
     Pipeline,
-    /// A reusable template of resources, with typed inputs.
+    /// A reusable recipe for resources, with typed inputs.
     Module,
 }
 

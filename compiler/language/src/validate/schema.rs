@@ -259,7 +259,7 @@ impl Schemas {
     /// The schema of the whole document.
     pub(super) const WHOLE: Id = 0;
 
-    /// The schema of an id.
+    /// Returns the schema with an ID.
     pub(super) fn get(&self, id: Id) -> &Schema {
         &self.list[id]
     }

@@ -52,8 +52,8 @@ impl Dimension {
         }
     }
 
-    /// What the amounts of a resource are of, by its name in requests, limits and quotas: `cpu`, `limits.memory`,
-    /// `nvidia.com/gpu`, `pods`; an input's keys have `_` for `-`.
+    /// Returns the dimension of a resource by its name in requests, limits and quotas: `cpu`, `limits.memory`,
+    /// `nvidia.com/gpu`, `pods`. The keys of an input have `_` instead of `-`.
     pub fn of_resource(name: &str) -> Dimension {
         let plain = name
             .strip_prefix("requests.")

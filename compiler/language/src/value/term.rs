@@ -1,4 +1,4 @@
-//! What expressions evaluate to and what resource bodies are made of before they are emitted.
+//! Terms: the values of expressions, and of resource bodies until they are emitted.
 
 use std::sync::{Arc, OnceLock};
 
@@ -7,24 +7,24 @@ use terrace_syntax::source::Span;
 
 use crate::value::unit::Duration;
 
-/// A value of the language: JSON's kinds, units, and what is known only later.
+/// A value of the language: a JSON value, an amount with a unit, or a value that is known later.
 ///
-/// Terms carry no places: a body of a thousand tenants would carry a million. Where a message needs the place of a
-/// term, the one resource is expanded again with a trace.
+/// Terms contain no positions, because the bodies of a thousand tenants would need a million of them. If a message needs the
+/// position of a term, the compiler expands that one resource again with a trace.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub enum Term {
-    /// `null`; in a body, a key left out.
+    /// `null`. In a body, it omits its key.
     #[default]
     Null,
     /// `true` or `false`.
     Bool(bool),
     /// An exact number.
     Number(Decimal),
-    /// Text.
+    /// A string.
     String(Text),
-    /// A span of time. A body has to say in which unit it wants it.
+    /// A duration. A body must convert it to a number in some unit.
     Duration(Duration),
-    /// An amount; in a body, its canonical text.
+    /// A quantity. A body contains its canonical form, as a string.
     Quantity(Quantity),
     /// A list.
     List(Vec<Term>),
@@ -32,24 +32,24 @@ pub enum Term {
     Map(Entries<Term>),
     /// A value of another resource.
     Reference(Arc<Reference>),
-    /// A secret, by name and key: never its value.
+    /// A secret by its name and key, never its value.
     Secret(Arc<SecretReference>),
-    /// Text some of whose pieces are references.
+    /// A string with parts that are references.
     Concat(Arc<[Term]>),
-    /// A file of the stack, delivered to the bootstrap bucket.
+    /// A file or directory of the stack that Terrace delivers to the bootstrap bucket.
     Asset(Arc<AssetReference>),
-    /// Nothing: the key or item is left out.
+    /// No value. It omits its key or item.
     Omit,
 }
 
-/// What is kept about a map that many have.
+/// Facts about a shared map, computed once.
 #[derive(Default)]
 pub struct Memo {
-    /// Whether lowering leaves it as it is.
+    /// Whether lowering does not change the map.
     finished: OnceLock<bool>,
-    /// The finished value.
+    /// The value that the map becomes.
     value: OnceLock<Map>,
-    /// Set where no secret is written out in it.
+    /// Set if the map contains no literal secret.
     pub harmless: OnceLock<()>,
 }
 
@@ -57,7 +57,7 @@ impl Entry for Term {
     type Memo = Memo;
 }
 
-/// A value taken from another resource's attribute.
+/// A reference to an attribute of another resource.
 #[derive(Clone, Debug)]
 pub struct Reference {
     /// The name in `ref('name')`.
@@ -66,14 +66,14 @@ pub struct Reference {
     pub key: Option<Text>,
     /// The attribute: `.arn`, `.spec.clusterIP`.
     pub path: Vec<Text>,
-    /// Whether the module's own resources answer: not where a stack's input names something.
+    /// Whether the name can refer to a resource of the same module. This is false for an input that the stack sets.
     pub local: bool,
-    /// The expression that made it.
+    /// The expression that produced it.
     pub span: Span,
 }
 
 impl Reference {
-    /// A reference to an attribute of the resource of an address: it means the same wherever it stands.
+    /// Creates a reference to an attribute of the resource at an address. It does not depend on the module that contains it.
     pub fn of_address(address: impl Into<Text>, attribute: &str, span: Span) -> Reference {
         Reference {
             name: address.into(),
@@ -88,22 +88,22 @@ impl Reference {
 /// `secret('name').key`.
 #[derive(Clone, Debug)]
 pub struct SecretReference {
-    /// The secret's name in the target's own store.
+    /// The name of the secret in the secret store of the target.
     pub name: Text,
-    /// The key within it; absent until it is taken.
+    /// The key in the secret, or `None` if the expression does not select one.
     pub key: Option<Text>,
-    /// The expression that made it.
+    /// The expression that produced it.
     pub span: Span,
 }
 
 /// `asset('path')`.
 #[derive(Clone, Debug)]
 pub struct AssetReference {
-    /// Relative to the stack's folder.
+    /// The path, relative to the directory of the stack.
     pub path: Text,
-    /// Which fact of it: `bucket`, `key`, `url`, `digest`; absent until it is taken.
+    /// The selected attribute (`bucket`, `key`, `url` or `digest`), or `None` if the expression does not select one.
     pub part: Option<Text>,
-    /// The expression that made it.
+    /// The expression that produced it.
     pub span: Span,
 }
 
@@ -126,7 +126,7 @@ impl PartialEq for AssetReference {
 }
 
 impl Term {
-    /// A map of distinct keys.
+    /// Creates a map. The keys must be distinct.
     pub fn map<K: Into<Text>, V: Into<Term>>(entries: impl IntoIterator<Item = (K, V)>) -> Term {
         Term::Map(
             entries
@@ -136,12 +136,12 @@ impl Term {
         )
     }
 
-    /// A list.
+    /// Creates a list.
     pub fn list<V: Into<Term>>(items: impl IntoIterator<Item = V>) -> Term {
         Term::List(items.into_iter().map(Into::into).collect())
     }
 
-    /// The text, where this is plain text.
+    /// Returns the string, or `None` for any other value.
     #[inline]
     pub fn as_str(&self) -> Option<&str> {
         if let Term::String(text) = self {
@@ -151,7 +151,7 @@ impl Term {
         }
     }
 
-    /// The number.
+    /// Returns the number, or `None` for any other value.
     #[inline]
     pub fn as_number(&self) -> Option<Decimal> {
         if let Term::Number(n) = self {
@@ -161,24 +161,24 @@ impl Term {
         }
     }
 
-    /// The whole number.
+    /// Returns the number if it is an integer.
     pub fn as_integer(&self) -> Option<i64> {
         self.as_number().and_then(Decimal::as_integer)
     }
 
-    /// The boolean.
+    /// Returns the boolean, or `None` for any other value.
     #[inline]
     pub fn as_bool(&self) -> Option<bool> {
         if let Term::Bool(b) = self { Some(*b) } else { None }
     }
 
-    /// The items of a list; none where this is something else.
+    /// Returns the items of a list. Any other value has none.
     #[inline]
     pub fn items(&self) -> &[Term] {
         if let Term::List(items) = self { items } else { &[] }
     }
 
-    /// The entries of a map; none where this is something else.
+    /// Returns the entries of a map. Any other value has none.
     #[inline]
     pub fn entries(&self) -> &[(Text, Term)] {
         if let Term::Map(entries) = self {
@@ -188,7 +188,7 @@ impl Term {
         }
     }
 
-    /// The value of a key, where this is a map that has it.
+    /// Returns the value of a key, if this is a map that contains the key.
     #[inline]
     pub fn get(&self, key: &str) -> Option<&Term> {
         self.entries()
@@ -197,7 +197,7 @@ impl Term {
             .map(|(_, term)| term)
     }
 
-    /// The value of a key, to change.
+    /// Returns the value of a key for changes, if this is a map that contains the key.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Term> {
         match self {
             Term::Map(entries) => {
@@ -208,13 +208,13 @@ impl Term {
         }
     }
 
-    /// The value at a path of keys.
+    /// Returns the value at a path of keys.
     #[inline]
     pub fn at(&self, path: &[&str]) -> Option<&Term> {
         path.iter().try_fold(self, |term, key| term.get(key))
     }
 
-    /// Sets a key of a map: in its old place, or at the end.
+    /// Sets the value of a key of a map. A new key is added at the end.
     pub fn set(&mut self, key: impl Into<Text>, value: impl Into<Term>) {
         let key = key.into();
         match self.get_mut(&key) {
@@ -241,7 +241,7 @@ impl Term {
         }
     }
 
-    /// Whether it holds something that is known only when the graph is connected or applied.
+    /// Returns whether the term contains a value that is known only when the graph is connected, or after apply.
     #[inline]
     pub fn is_late(&self) -> bool {
         match self {
@@ -252,7 +252,7 @@ impl Term {
         }
     }
 
-    /// Whether lowering leaves it as it is: nothing in it is late, wants a unit, or has to go.
+    /// Returns whether lowering does not change the term: it contains no late value, no duration and no `null` in a map.
     #[inline]
     pub fn is_finished(&self) -> bool {
         match self {
@@ -271,7 +271,7 @@ impl Term {
         }
     }
 
-    /// The same value, whose maps are shared by all copies of it.
+    /// Converts the maps to shared maps, so that all copies of the term use the same ones.
     pub fn into_shared(self) -> Term {
         match self {
             Term::List(items) => Term::List(items.into_iter().map(Term::into_shared).collect()),
@@ -283,7 +283,7 @@ impl Term {
         }
     }
 
-    /// Calls `see` with every reference in it.
+    /// Calls `see` with every reference in the term.
     pub fn references(&self, see: &mut impl FnMut(&Reference)) {
         match self {
             Term::Reference(reference) => see(reference),
@@ -294,7 +294,7 @@ impl Term {
         }
     }
 
-    /// The finished value. What is late has been replaced before; what is left of it becomes readable text.
+    /// Converts the term to a value. Lowering has replaced the late values. Any that remain become readable strings.
     pub fn into_value(self) -> Value {
         match self {
             Term::Null | Term::Omit => Value::Null,
@@ -317,7 +317,7 @@ impl Term {
         }
     }
 
-    /// A term of a finished value.
+    /// Converts a value to a term.
     pub fn from_value(value: Value) -> Term {
         match value {
             Value::Null => Term::Null,
@@ -333,7 +333,7 @@ impl Term {
         }
     }
 
-    /// How people are shown a term: text as it is, everything else as they would write it.
+    /// Formats the term for messages: a string without quotes, and any other value as the user would write it.
     pub fn shown(&self) -> String {
         match self {
             Term::Reference(reference) => {

@@ -374,7 +374,7 @@ impl<'a> Lowering<'a, '_> {
     }
 }
 
-/// A state that ends the execution with the error that led to it.
+/// Creates a state that ends the execution with the error that led to it.
 pub(super) fn failed(name: &str, step: usize, span: Span) -> State {
     State {
         name: name.into(),
@@ -392,7 +392,7 @@ pub(super) fn failed(name: &str, step: usize, span: Span) -> State {
     }
 }
 
-/// A level as `StartAt` and `States`.
+/// Converts a level to `StartAt` and `States`.
 pub(super) fn finish(level: Level) -> Term {
     let mut states = Vec::new();
     for state in level.states {

@@ -73,8 +73,8 @@ impl Format {
     }
 }
 
-/// Text inside the quotes of an intrinsic function; braces mean something in `States.Format` only. `${…}` is left to
-/// CloudFormation, which puts the value there before Step Functions reads the text.
+/// Escapes a string for the quotes of an intrinsic function. Braces have a meaning only in `States.Format`. The function does not
+/// change `${…}`, because CloudFormation replaces it before Step Functions reads the string.
 pub(crate) fn escaped(text: &str, braces: bool) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

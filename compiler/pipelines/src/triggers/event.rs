@@ -201,7 +201,7 @@ pub(crate) fn dead_buckets(rule: &Resource, targets: &dyn Targets) -> Vec<Diagno
         .collect()
 }
 
-/// The buckets whose new objects a rule waits for.
+/// Returns the buckets whose new objects a rule waits for.
 pub(crate) fn awaited_buckets<'t>(rule: &Resource, targets: &'t dyn Targets) -> Vec<&'t Resource> {
     match rule.body.get("EventPattern") {
         Some(pattern @ Term::Map(_)) => buckets(rule, pattern, targets),
@@ -209,7 +209,8 @@ pub(crate) fn awaited_buckets<'t>(rule: &Resource, targets: &'t dyn Targets) -> 
     }
 }
 
-/// What the keys of these objects begin with; nothing where the rule looks at how they end, so that no beginning is enough.
+/// Returns the prefixes of the object keys that a rule waits for. The result is empty if the rule tests only the suffix, because no
+/// prefix is then sufficient.
 pub(crate) fn awaited_keys(rule: &Resource) -> Vec<Text> {
     let keys = rule.body.at(&["EventPattern", "detail", "object", "key"]);
     let Some(keys) = keys else {
@@ -219,7 +220,7 @@ pub(crate) fn awaited_keys(rule: &Resource) -> Vec<Text> {
     keys.items().iter().filter_map(prefix).collect()
 }
 
-/// The buckets whose new objects a pattern waits for.
+/// Returns the buckets whose new objects a pattern waits for.
 fn buckets<'t>(rule: &Resource, pattern: &Term, targets: &'t dyn Targets) -> Vec<&'t Resource> {
     let list = |key: &str| pattern.get(key).map(Term::items).unwrap_or_default();
     let of_s3 = list("source")

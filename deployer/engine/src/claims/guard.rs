@@ -94,7 +94,7 @@ impl<'a> Guard<'a> {
         claim.origin.is_same(self.origin) || target.is_some_and(|target| self.travels(target, claim))
     }
 
-    /// Whether the claim is in a directory below the stack's own. A user who moves or copies the stack moves the claim
+    /// Returns whether the claim is in a directory below the stack's own. A user who moves or copies the stack moves the claim
     /// with it, and no other stack names that directory by a relative path.
     fn travels(&self, target: &Text, claim: &Claim) -> bool {
         let Some(Target::Directory { path }) = self.bundle.targets.get(target) else {

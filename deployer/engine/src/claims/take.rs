@@ -85,7 +85,7 @@ impl<'a> ClaimUpdate<'a> {
         }
     }
 
-    /// Whether every target of this deployment has a claim that records it.
+    /// Returns whether every target of this deployment has a claim that records it.
     pub(crate) fn is_current(claims: &Claims, origin: &StackOrigin, deployment: &Deployment) -> bool {
         let mut holders = deployment.holders();
         holders.all(|(target, _)| {
@@ -214,7 +214,7 @@ impl<'a> ClaimUpdate<'a> {
     }
 }
 
-/// Whether a claim records this origin and this deployment.
+/// Returns whether a claim records this origin and this deployment.
 fn records(found: &Found, origin: &StackOrigin, deployment: &Deployment) -> bool {
     found.claim.deployment == *deployment && found.claim.origin == origin.recorded()
 }

@@ -46,7 +46,7 @@ impl StackOrigin {
         }
     }
 
-    /// Whether `now` is the directory that this origin was recorded for.
+    /// Returns whether `now` is the directory that this origin was recorded for.
     ///
     /// A repository that received its remote later, and a directory that became a repository later, are recognized by
     /// their host and path.

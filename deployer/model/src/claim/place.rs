@@ -94,12 +94,12 @@ impl Place {
         }
     }
 
-    /// Whether both are the same system, under any name.
+    /// Returns whether both are the same system, under any name.
     pub fn is_same(&self, other: &Place) -> bool {
         self.kind == other.kind && self.id == other.id
     }
 
-    /// Whether `text`, an argument of a command, names this place.
+    /// Returns whether `text`, an argument of a command, names this place.
     pub fn is_meant_by(&self, text: &str) -> bool {
         self.id == text || self.context.as_deref() == Some(text)
     }
@@ -148,12 +148,12 @@ impl Deployment {
         self.targets.get(&self.store)
     }
 
-    /// Whether one of the places is this one, under any name.
+    /// Returns whether one of the places is this one, under any name.
     pub fn has(&self, place: &Place) -> bool {
         self.targets.values().any(|other| other.is_same(place))
     }
 
-    /// Whether nothing is deployed in any place.
+    /// Returns whether nothing is deployed in any place.
     pub fn is_empty(&self) -> bool {
         self.targets.values().all(|place| place.components.is_empty())
     }
