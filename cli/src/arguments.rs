@@ -170,7 +170,7 @@ pub(crate) enum Command {
     },
     /// Print a shell completion script
     Completions {
-        /// Shell that the script is for
+        /// Shell for which to print the script
         #[arg(value_enum)]
         shell: Shell,
     },
@@ -243,7 +243,7 @@ pub(crate) struct Planning {
     /// Start managing an existing resource that Terrace did not create, or all such resources of a component: TENANT/COMPONENT (can be repeated)
     #[arg(long, value_name = "ADDRESS", value_parser = approval)]
     pub(crate) adopt: Vec<String>,
-    /// Approve a change that the plan lists as requiring an approval, such as the loss of data (can be repeated)
+    /// Approve a change for which the plan requires an approval, such as the loss of data (can be repeated)
     #[arg(long, value_name = "ADDRESS", value_parser = approval)]
     pub(crate) approve: Vec<String>,
     /// Accept this directory as the new origin of the environment, which was deployed from another directory; use this after you move the directory

@@ -98,25 +98,25 @@ fn page(module: &Module) -> String {
         required_inputs(inputs)
     );
     if !module.body.requires.is_empty() {
-        page.push_str("\n## required modules\n\n");
+        page.push_str("\n## Required modules\n\n");
         for (name, requirement) in &module.body.requires {
             let _ = writeln!(page, "- `{}@{}`", name.value, requirement.value);
         }
     }
     if !inputs.is_empty() {
-        page.push_str("\n## inputs\n\n");
+        page.push_str("\n## Inputs\n\n");
         for (name, schema) in inputs {
             input(name, schema, schema.get("default").is_none(), 0, &mut page);
         }
     }
     if !module.body.outputs.is_empty() {
-        page.push_str("\n## outputs\n\n");
+        page.push_str("\n## Outputs\n\n");
         for (name, _) in &module.body.outputs {
             let _ = writeln!(page, "- `{}`", name.value);
         }
     }
     if !module.body.resources.is_empty() {
-        page.push_str("\n## resources\n\n");
+        page.push_str("\n## Resources\n\n");
         for (name, node) in &module.body.resources {
             let kind = node.get("type").and_then(Node::as_str).unwrap_or_default();
             let _ = writeln!(page, "- `{}`: {kind}", name.value);
@@ -153,7 +153,7 @@ fn input(name: &str, schema: &Node, required: bool, depth: usize, page: &mut Str
         .find_map(|key| schema.get(key));
     let fields = |schema: &Node| schema.get("properties").is_some();
     if let Some(each) = each.filter(|each| !fields(each) && each.get("type").is_some()) {
-        let _ = write!(line, ", each {}", type_of(each));
+        let _ = write!(line, " of {}", type_of(each));
     }
     let default = schema.get("default").map(Node::to_value);
     let shown = default.as_ref().map(to_json_compact);
@@ -171,7 +171,7 @@ fn input(name: &str, schema: &Node, required: bool, depth: usize, page: &mut Str
     }
     let each = each.filter(|each| fields(each));
     if each.is_some() {
-        line.push_str("; each item has");
+        line.push_str("; each item has these fields:");
     }
     let _ = writeln!(page, "{indent}- `{name}`: {line}");
     let object = each.unwrap_or(schema);
