@@ -3,7 +3,7 @@
 
 use terrace_artifact::{Segment, Text};
 use terrace_language::aws::encryption;
-use terrace_language::aws::iam::{lets, overlap, values};
+use terrace_language::aws::iam::{allows, lets_encrypt, overlap, statements, values};
 use terrace_language::resource::Resource;
 use terrace_language::value::term::Term;
 use terrace_syntax::code::Code;
@@ -48,7 +48,7 @@ pub(super) fn rule(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
 pub(super) fn policy(subject: &Subject<'_>, key: &str, findings: &mut Vec<Finding>) {
     let statements = subject.body.at(&["PolicyDocument", "Statement"]);
     for (_, statement) in items(statements) {
-        if statement.get("Effect").and_then(Term::as_str) != Some("Allow") {
+        if !allows(statement) {
             continue;
         }
         let services = statement.at(&["Principal", "Service"]);
@@ -122,7 +122,7 @@ fn held(
     let address = &subject.graph.resources[key].address;
     let mut unmet_condition = None;
     for (_, statement) in items(subject.lowered(key).at(&["KeyPolicy", "Statement"])) {
-        if lets(statement, service) {
+        if lets_encrypt(statement, service) {
             match unmet(statement, service, of) {
                 None => return,
                 Some(condition) => unmet_condition = Some(condition),
@@ -217,7 +217,7 @@ pub(super) fn rights(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         .chain([body])
         .filter_map(|policy| policy.get("PolicyDocument"));
     let mut reported = Vec::new();
-    for statement in documents.flat_map(|document| values(document.get("Statement"))) {
+    for statement in documents.flat_map(|document| statements(Some(document))) {
         for resource in values(statement.get("Resource")) {
             let key = match resource {
                 Term::Reference(reference) => subject.graph.follow(instance, reference),
@@ -264,11 +264,11 @@ fn key_policy_allows(subject: &Subject<'_>, key: &Resource, statement: &Term, ro
         other => other.as_str().is_none_or(|name| stands_for(name, role)),
     };
     let wanted = || values(statement.get("Action")).iter().filter_map(Term::as_str);
-    values(policy.get("Statement")).iter().any(|of_key| {
+    statements(Some(policy)).iter().any(|of_key| {
         let principal = of_key.get("Principal");
         let named = values(principal.and_then(|principal| principal.get("AWS")));
         let mut allowed = values(of_key.get("Action")).iter().filter_map(Term::as_str);
-        of_key.get("Effect").and_then(Term::as_str) == Some("Allow")
+        allows(of_key)
             && (principal.and_then(Term::as_str) == Some("*") || named.iter().any(is_named))
             && allowed.any(|allowed| wanted().any(|wanted| overlap(allowed, wanted)))
     })

@@ -1,6 +1,7 @@
 //! Checks policies and roles for wildcards.
 
 use terrace_artifact::Segment;
+use terrace_language::aws::iam;
 use terrace_language::value::term::Term;
 use terrace_syntax::code::Code;
 
@@ -35,7 +36,7 @@ pub(super) fn policy(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
             .iter()
             .enumerate()
         {
-            if statement.get("Effect").and_then(Term::as_str) != Some("Allow") {
+            if !iam::allows(statement) {
                 continue;
             }
             let actions = match statement.get("Action") {

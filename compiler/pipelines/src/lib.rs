@@ -19,6 +19,7 @@ mod targets;
 mod triggers;
 
 use terrace_artifact::{Address, Text};
+use terrace_language::aws::actions;
 use terrace_language::aws::iam;
 use terrace_language::aws::iam::{Condition, Policy, trust};
 use terrace_language::document::Pipeline;
@@ -124,9 +125,9 @@ pub fn lower<'a>(
         let everything = ["*".into()];
         lowering
             .permissions
-            .allow("DeliverLogs", iam::DELIVER_LOGS, everything);
+            .allow("DeliverLogs", actions::DELIVER_LOGS, everything);
     }
-    lowering.permissions.allow("Trace", iam::TRACE, ["*".into()]);
+    lowering.permissions.allow("Trace", actions::TRACE, ["*".into()]);
     let make = |key: &str, resource_type: &str, body: Term| {
         let kind = ResourceKind::CloudFormation(resource_type.into());
         Resource {
@@ -311,19 +312,8 @@ fn role(context: &Context<'_>, permissions: Policy, span: Span) -> Term {
     // The condition allows only this state machine to assume the role.
     let machine = vec![triggers::machine_arn(&context.instance.name, span)];
     let of_machine = Condition::new("ArnLike", "aws:SourceArn", machine);
-    Term::map([
-        (
-            "AssumeRolePolicyDocument",
-            trust("states.amazonaws.com", vec![of_machine], span),
-        ),
-        (
-            "Policies",
-            Term::List(vec![Term::map([
-                ("PolicyName", Term::from("steps")),
-                ("PolicyDocument", permissions.finish()),
-            ])]),
-        ),
-    ])
+    let trust = trust("states.amazonaws.com", vec![of_machine], span);
+    iam::role(trust, "steps", permissions)
 }
 
 impl<'a> Lowering<'a, '_> {

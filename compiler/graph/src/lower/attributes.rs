@@ -1,6 +1,7 @@
 //! Finds the attributes of resources: values that are known at compile time, or known after apply.
 
 use terrace_artifact::Text;
+use terrace_language::aws::arn::pseudo;
 use terrace_language::expression::Failure;
 use terrace_language::resource::{Resource, ResourceKind};
 use terrace_language::value::term::Term;
@@ -265,16 +266,7 @@ pub fn name_property(type_name: &str, resource_type: &terrace_catalog::ResourceT
 /// Composes the ARN of a resource from its name.
 fn arn(type_name: &str, name: &Term, span: Span) -> Option<Term> {
     let (_, service, regional, before) = ARNS.iter().find(|(name, ..)| *name == type_name)?;
-    let pseudo = |name: &str| -> Term {
-        terrace_language::value::term::Reference {
-            name: name.into(),
-            key: None,
-            path: Vec::new(),
-            local: true,
-            span,
-        }
-        .into()
-    };
+    let pseudo = |name: &str| pseudo(name, span);
     let mut parts: Vec<Term> = vec!["arn:".into(), pseudo("AWS::Partition")];
     if *regional {
         parts.extend([

@@ -6,112 +6,95 @@
 use terrace_artifact::Text;
 use terrace_syntax::source::Span;
 
-use crate::aws::iam::{Condition, concat, pseudo};
+use crate::aws::arn::{concat, pseudo};
+use crate::aws::iam::Condition;
+use crate::aws::resource_types::ResourceType;
 use crate::resource::Resource;
 use crate::value::term::{Reference, Term};
 
-/// A type that can be encrypted with a key of the platform.
-struct Encrypted {
-    type_name: &'static str,
-    /// The path of the key in the body. Empty for a bucket, whose path contains a list: see [`named_key`].
-    key: &'static [&'static str],
+/// How a type is encrypted. Source of the contexts: the user guide of each service, "encryption context".
+pub struct Encryption {
+    /// The path of the key in the body. In a list, the first item applies.
+    pub(super) key: &'static [&'static str],
+    /// The permission on the key that users of the resource need. `None` if the service encrypts with its own identity.
+    users: Option<KeyPermission>,
+}
+
+/// The permission on the key of a resource that its users need.
+struct KeyPermission {
     /// The encrypted data, as a word for the IDs of statements.
-    what: &'static str,
-    bound: Bound,
+    data: &'static str,
+    limit: Limit,
 }
 
 /// The limit of a permission on a key to a resource.
 #[derive(Clone, Copy)]
-enum Bound {
+pub(super) enum Limit {
     /// The key of the encryption context that contains the ARN of the resource.
     Context(&'static str),
+    /// The key of the encryption context that contains the ARN of the resource, or that of one of its contents.
+    ContextOfContents(&'static str),
     /// Only the service, which calls KMS for the users of the resource.
     Service(&'static str),
-    /// No limit: users of the resource need no permission on the key.
-    Free,
 }
 
-const fn encrypted(
-    type_name: &'static str,
-    key: &'static [&'static str],
-    what: &'static str,
-    bound: Bound,
-) -> Encrypted {
-    Encrypted {
-        type_name,
-        key,
-        what,
-        bound,
+/// The use of a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeyUse {
+    /// Reads encrypted data.
+    Decrypt,
+    /// Writes encrypted data. A writer also decrypts: a multipart upload reads its own parts, for example.
+    Encrypt,
+}
+
+impl KeyUse {
+    /// Returns the use as a word for the IDs of statements.
+    pub fn word(self) -> &'static str {
+        match self {
+            KeyUse::Decrypt => "Decrypt",
+            KeyUse::Encrypt => "Encrypt",
+        }
+    }
+
+    /// Returns the actions on the key.
+    pub fn actions(self) -> &'static [&'static str] {
+        match self {
+            KeyUse::Decrypt => &["kms:Decrypt"],
+            KeyUse::Encrypt => &["kms:Decrypt", "kms:GenerateDataKey*"],
+        }
     }
 }
 
-/// Source of the contexts: the user guide of each service, "encryption context". The context of DynamoDB contains the name of the table, which
-/// a table of another account may have, too.
-const ENCRYPTED: [Encrypted; 8] = [
-    encrypted(BUCKET, &[], "Objects", Bound::Context("aws:s3:arn")),
-    encrypted(
-        "AWS::Kinesis::Stream",
-        &["StreamEncryption", "KeyId"],
-        "Records",
-        Bound::Context("aws:kinesis:arn"),
-    ),
-    encrypted(
-        "AWS::SQS::Queue",
-        &["KmsMasterKeyId"],
-        "Messages",
-        Bound::Context("aws:sqs:arn"),
-    ),
-    encrypted(
-        "AWS::SNS::Topic",
-        &["KmsMasterKeyId"],
-        "Notifications",
-        Bound::Context("aws:sns:topicArn"),
-    ),
-    encrypted(
-        "AWS::DynamoDB::Table",
-        &["SSESpecification", "KMSMasterKeyId"],
-        "Items",
-        Bound::Service("dynamodb"),
-    ),
-    encrypted(
-        "AWS::SecretsManager::Secret",
-        &["KmsKeyId"],
-        "Secrets",
-        Bound::Context("SecretARN"),
-    ),
-    encrypted(
-        "AWS::StepFunctions::StateMachine",
-        &["EncryptionConfiguration", "KmsKeyId"],
-        "Executions",
-        Bound::Context("aws:states:stateMachineArn"),
-    ),
-    // CloudWatch Logs encrypts with its own identity, not with that of the writer.
-    encrypted(LOG_GROUP, &["KmsKeyId"], "Logs", Bound::Free),
-];
+impl Encryption {
+    /// Creates the encryption of a type whose users need a permission on the key.
+    pub(super) const fn by_users(
+        key: &'static [&'static str],
+        data: &'static str,
+        limit: Limit,
+    ) -> Encryption {
+        Encryption {
+            key,
+            users: Some(KeyPermission { data, limit }),
+        }
+    }
 
-const BUCKET: &str = "AWS::S3::Bucket";
-const LOG_GROUP: &str = "AWS::Logs::LogGroup";
+    /// Creates the encryption of a type whose service encrypts with its own identity.
+    pub(super) const fn by_service(key: &'static [&'static str]) -> Encryption {
+        Encryption { key, users: None }
+    }
 
-fn find(resource: &Resource) -> Option<&'static Encrypted> {
-    let type_name = resource.kind.cloudformation()?;
-    ENCRYPTED
-        .iter()
-        .find(|encrypted| encrypted.type_name == type_name)
+    fn of(resource: &Resource) -> Option<&'static Encryption> {
+        ResourceType::of(resource)?.encryption.as_ref()
+    }
 }
 
 /// Returns the key that a resource names: a reference, an ARN, an ID or an alias.
 pub fn named_key(resource: &Resource) -> Option<&Term> {
-    let encrypted = find(resource)?;
-    if encrypted.type_name != BUCKET {
-        return resource.body.at(encrypted.key);
-    }
-    let rules = resource
-        .body
-        .at(&["BucketEncryption", "ServerSideEncryptionConfiguration"])?;
-    rules
-        .items()
-        .first()?
-        .at(&["ServerSideEncryptionByDefault", "KMSMasterKeyID"])
+    let path = Encryption::of(resource)?.key;
+    path.iter().try_fold(&resource.body, |term, key| match term {
+        Term::List(items) => items.first()?.get(key),
+        term => term.get(key),
+    })
 }
 
 /// Returns the key that encrypts a resource, if the key is a resource of the platform. `follow` resolves a reference in the body of a resource. An
@@ -134,28 +117,24 @@ pub fn key<'r>(
 
 /// Returns the word for the data that is encrypted with the identity of the user, such as `Objects`, or `None` if the service encrypts with its
 /// own identity.
-pub fn what(resource: &Resource) -> Option<&'static str> {
-    find(resource)
-        .filter(|encrypted| encrypted.type_name != LOG_GROUP)
-        .map(|encrypted| encrypted.what)
+pub fn encrypted_data(resource: &Resource) -> Option<&'static str> {
+    Some(Encryption::of(resource)?.users.as_ref()?.data)
 }
 
 /// Returns the condition that limits a permission on a key to one resource. `arn` is that of the resource. `part` is the pattern of the object
 /// keys, if the principal may not use the whole bucket.
 pub fn condition(resource: &Resource, arn: &Term, part: Option<&Term>) -> Option<Condition> {
-    let encrypted = find(resource)?;
-    let context: Text = match encrypted.bound {
-        Bound::Context(context) => format!("kms:EncryptionContext:{context}").into(),
-        Bound::Service(service) => return Some(through(service, resource.declared)),
-        Bound::Free => return None,
-    };
-    if encrypted.type_name != BUCKET {
-        return Some(Condition::new("StringEquals", context, vec![arn.clone()]));
-    }
-    // The context is the ARN of the bucket if it uses a bucket key, otherwise the ARN of the object.
-    let part = part.cloned().unwrap_or_else(|| "*".into());
-    let objects = concat([arn.clone(), "/".into(), part]);
-    Some(Condition::new("StringLike", context, vec![arn.clone(), objects]))
+    let of_context = |context: &str| Text::from(format!("kms:EncryptionContext:{context}"));
+    Some(match Encryption::of(resource)?.users.as_ref()?.limit {
+        Limit::Context(context) => Condition::new("StringEquals", of_context(context), vec![arn.clone()]),
+        // The context of a bucket is its own ARN if it uses a bucket key, otherwise the ARN of the object.
+        Limit::ContextOfContents(context) => {
+            let part = part.cloned().unwrap_or_else(|| "*".into());
+            let objects = concat([arn.clone(), "/".into(), part]);
+            Condition::new("StringLike", of_context(context), vec![arn.clone(), objects])
+        }
+        Limit::Service(service) => through(service, resource.declared),
+    })
 }
 
 /// Returns the condition that the key is used through a service in the region of the resource.

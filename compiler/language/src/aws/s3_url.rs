@@ -1,5 +1,6 @@
 //! S3 locations in values: `s3://BUCKET/PREFIX`, with or without references.
 
+use crate::resource::Resource;
 use crate::value::term::Term;
 
 /// A location in S3.
@@ -41,6 +42,12 @@ pub fn split(term: &Term) -> Option<Location> {
         prefix = below?.to_owned();
     }
     (bucket != Term::from("")).then_some(Location { bucket, prefix })
+}
+
+/// Returns the location of the results of an Athena workgroup.
+pub fn results_of(workgroup: &Resource) -> Option<Location> {
+    const LOCATION: [&str; 3] = ["WorkGroupConfiguration", "ResultConfiguration", "OutputLocation"];
+    split(workgroup.body.at(&LOCATION)?)
 }
 
 #[cfg(test)]

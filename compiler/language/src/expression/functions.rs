@@ -9,7 +9,7 @@ use terrace_syntax::source::Span;
 
 use super::Failure;
 use super::evaluate::wrong_type;
-use crate::aws::iam;
+use crate::aws::arn;
 use crate::value::term::{AssetReference, Reference, SecretReference, Term};
 
 type Result<T> = std::result::Result<T, Box<Failure>>;
@@ -213,9 +213,9 @@ fn arn(call: &Call<'_>) -> Result<Term> {
     };
     // ARNs of IAM contain no region. ARNs of S3 contain neither a region nor an account.
     Ok(match service.as_str() {
-        "s3" => iam::s3_arn(resource, call.span),
-        "iam" => iam::iam_arn(iam::pseudo("AWS::AccountId", call.span), resource, call.span),
-        service => iam::arn(service, resource, call.span),
+        "s3" => arn::s3_arn(resource, call.span),
+        "iam" => arn::iam_arn(arn::pseudo("AWS::AccountId", call.span), resource, call.span),
+        service => arn::arn(service, resource, call.span),
     })
 }
 

@@ -2,10 +2,11 @@
 
 use terrace_artifact::{Decimal, Quantity, Text};
 
+use crate::aws::arn::pseudo;
 use crate::document::{Environment, Module, Platform, ResourcePool, Tenant};
 use crate::expression::words::slug;
 use crate::resource::Instance;
-use crate::value::term::{Reference, Term};
+use crate::value::term::Term;
 
 /// The size of each resource pool at a scale of 1: cores, GiB of memory, GPUs.
 const POOLS: [(&str, i64, i64, i64); 4] = [
@@ -90,17 +91,7 @@ pub fn names(
 }
 
 fn environment_term(environment: &Environment, instance: &Instance) -> Term {
-    let pseudo = |name: &str| -> Term {
-        let span = environment.name.span;
-        Reference {
-            name: name.into(),
-            key: None,
-            path: Vec::new(),
-            local: true,
-            span,
-        }
-        .into()
-    };
+    let pseudo = |name: &str| pseudo(name, environment.name.span);
     let account = environment
         .accounts
         .iter()

@@ -385,7 +385,7 @@ impl<'t> Machine<'t> {
             rest = behind;
         }
         parts.push(rest.into());
-        terrace_language::aws::iam::concat(parts.into_iter().filter(|part| part.as_str() != Some("")))
+        terrace_language::aws::arn::concat(parts.into_iter().filter(|part| part.as_str() != Some("")))
     }
 }
 

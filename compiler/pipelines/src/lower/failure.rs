@@ -77,9 +77,9 @@ impl<'a> Lowering<'a, '_> {
             return true;
         }
         let key = encryption::key(topic, |from, to| targets.follow(from, to));
-        let policy = key.and_then(|key| key.body.at(&["KeyPolicy", "Statement"]));
-        let mut statements = iam::values(policy).iter();
-        statements.any(|statement| iam::lets(statement, "cloudwatch.amazonaws.com"))
+        let policy = key.and_then(|key| key.body.get("KeyPolicy"));
+        let mut statements = iam::statements(policy).iter();
+        statements.any(|statement| iam::lets_encrypt(statement, "cloudwatch.amazonaws.com"))
     }
 
     pub(crate) fn catch(

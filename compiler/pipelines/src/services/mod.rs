@@ -6,7 +6,9 @@ mod query;
 pub(crate) mod tasks;
 
 use terrace_artifact::Text;
-use terrace_language::aws::iam::{Condition, arn, concat};
+use terrace_language::aws::actions;
+use terrace_language::aws::arn::{arn, concat, pseudo};
+use terrace_language::aws::iam::Condition;
 use terrace_language::resource::Resource;
 use terrace_language::value::term::Term;
 use terrace_syntax::code::Code;
@@ -18,6 +20,7 @@ use super::definition::{default_timeout, mismatches, script_arguments};
 use super::lower::Lowering;
 use super::read::{Call, waits};
 use super::runtime::Value;
+use super::triggers::machine_arn;
 use crate::runtime::names::Position;
 
 /// The resource and parameters of a Task state.
@@ -83,8 +86,7 @@ impl<'a> Lowering<'a, '_> {
             Some(region) if region.starts_with("us-gov-") => "aws-us-gov".to_owned(),
             Some(_) => "aws".to_owned(),
             None => {
-                let partition =
-                    terrace_language::aws::iam::pseudo("AWS::Partition", self.context.instance.declared);
+                let partition = pseudo("AWS::Partition", self.context.instance.declared);
                 self.substitutions.inline(&partition)
             }
         };
@@ -151,7 +153,7 @@ impl<'a> Lowering<'a, '_> {
         let versions = concat([function_arn.clone(), ":*".into()]);
         self.permissions.allow(
             "InvokeFunctions",
-            &["lambda:InvokeFunction"],
+            actions::INVOKE_FUNCTION,
             [function_arn.clone(), versions],
         );
         let mut parameters = vec![("FunctionName".into(), self.substitutions.value(&function_arn))];
@@ -169,14 +171,11 @@ impl<'a> Lowering<'a, '_> {
         let name = job.name(span);
         let job_arn = arn("glue", ["job/".into(), name.clone()], span);
         self.permissions
-            .allow("StartGlueJobs", &["glue:StartJobRun"], [job_arn.clone()]);
+            .allow("StartGlueJobs", actions::START_JOB, [job_arn.clone()]);
         let waits = waits(body);
         if waits {
-            self.permissions.allow(
-                "WatchGlueJobs",
-                &["glue:GetJobRun", "glue:GetJobRuns", "glue:BatchStopJobRun"],
-                [job_arn],
-            );
+            self.permissions
+                .allow("WatchGlueJobs", actions::FOLLOW_JOB, [job_arn]);
         }
         let mut parameters = vec![("JobName".into(), self.substitutions.value(&name))];
         let given = body.get("arguments");
@@ -258,7 +257,7 @@ impl<'a> Lowering<'a, '_> {
         };
         self.permissions.allow(
             "SendToQueues",
-            &["sqs:SendMessage"],
+            actions::SEND_MESSAGE,
             [queue.attribute("arn", span)],
         );
         self.encrypted(Some(resource), span);
@@ -274,7 +273,7 @@ impl<'a> Lowering<'a, '_> {
         let topic = self.target(step.node, "AWS::SNS::Topic")?;
         let topic_arn = topic.attribute("arn", span);
         self.permissions
-            .allow("PublishToTopics", &["sns:Publish"], [topic_arn.clone()]);
+            .allow("PublishToTopics", actions::PUBLISH, [topic_arn.clone()]);
         self.encrypted(topic.resource(), span);
         let mut parameters = vec![("TopicArn".into(), self.substitutions.value(&topic_arn))];
         self.put_all(
@@ -352,14 +351,14 @@ impl<'a> Lowering<'a, '_> {
         let role_arn = role.attribute("arn", span);
         self.permissions.allow(
             "StartSparkJobs",
-            &["emr-serverless:StartJobRun"],
+            actions::START_SPARK_JOB,
             [application_arn.clone()],
         );
         let waits = waits(body);
         if waits {
             self.permissions.allow(
                 "WatchSparkJobs",
-                &["emr-serverless:GetJobRun", "emr-serverless:CancelJobRun"],
+                actions::FOLLOW_SPARK_JOB,
                 [concat([application_arn, "/jobruns/*".into()])],
             );
             self.managed_rule("StepFunctionsGetEventsForEMRServerlessJobRule", span);
@@ -415,11 +414,11 @@ impl<'a> Lowering<'a, '_> {
     pub(super) fn allow_distributed(&mut self) {
         let span = self.context.instance.declared;
         let name = &self.context.instance.name;
-        let machine = arn("states", [format!("stateMachine:{name}").into()], span);
+        let machine = machine_arn(name, span);
         let runs = arn("states", [format!("execution:{name}:*").into()], span);
         let items = arn("states", [format!("execution:{name}/*:*").into()], span);
         self.permissions
-            .allow("DistributeItems", &["states:StartExecution"], [machine]);
+            .allow("DistributeItems", actions::START_EXECUTION, [machine]);
         self.permissions.allow(
             "WatchItems",
             &[

@@ -1,6 +1,7 @@
 //! Steps that start another pipeline.
 
-use terrace_language::aws::iam::arn;
+use terrace_language::aws::actions;
+use terrace_language::aws::arn::arn;
 use terrace_language::value::term::Term;
 use terrace_language::value::unit::Duration;
 use terrace_syntax::code::Code;
@@ -19,11 +20,8 @@ impl Lowering<'_, '_> {
         let span = node.span;
         let machine = self.target(node, "AWS::StepFunctions::StateMachine")?;
         let machine_arn = machine.attribute("arn", span);
-        self.permissions.allow(
-            "StartPipelines",
-            &["states:StartExecution"],
-            [machine_arn.clone()],
-        );
+        self.permissions
+            .allow("StartPipelines", actions::START_EXECUTION, [machine_arn.clone()]);
         let waits = waits(body);
         if waits {
             self.waited(&machine, step);

@@ -1,8 +1,10 @@
 //! Athena queries, the locations of their results, and the keys that encrypt their targets.
 
 use terrace_artifact::Text;
+use terrace_language::aws::actions;
+use terrace_language::aws::arn::{arn, glue_table_arns, s3_arn};
 use terrace_language::aws::encryption;
-use terrace_language::aws::iam::{arn, s3_arn};
+use terrace_language::aws::encryption::KeyUse;
 use terrace_language::aws::s3_url;
 use terrace_language::expression::template;
 use terrace_language::resource::Resource;
@@ -39,27 +41,12 @@ impl<'a> Lowering<'a, '_> {
             own.clone(),
         );
         if waits {
-            self.permissions.allow(
-                "WatchQueries",
-                &["athena:GetQueryExecution", "athena:StopQueryExecution"],
-                own,
-            );
+            self.permissions.allow("WatchQueries", actions::FOLLOW_QUERY, own);
         }
         self.permissions.allow(
             "ReadCatalog",
-            &[
-                "glue:GetDatabase",
-                "glue:GetTable",
-                "glue:GetTables",
-                "glue:GetPartition",
-                "glue:GetPartitions",
-                "glue:BatchGetPartition",
-            ],
-            [
-                arn("glue", ["catalog".into()], span),
-                arn("glue", ["database/".into(), database.clone()], span),
-                arn("glue", ["table/".into(), database, "/*".into()], span),
-            ],
+            actions::READ_TABLES,
+            glue_table_arns(database, "*".into(), span),
         );
         self.permissions.allow(
             "ReadGovernedTables",
@@ -121,7 +108,6 @@ impl<'a> Lowering<'a, '_> {
 
     /// Allows writing and reading the result of a query.
     pub(crate) fn results(&mut self, output: Option<&Node>, workgroup: &Target<'a>, span: Span) {
-        const LOCATION: [&str; 3] = ["WorkGroupConfiguration", "ResultConfiguration", "OutputLocation"];
         let targets: &'a dyn Targets = self.context.targets;
         let written = output.and_then(|node| {
             let template = template(node, self.files, &mut Diagnostics::new());
@@ -129,7 +115,7 @@ impl<'a> Lowering<'a, '_> {
         });
         let location = match (&written, workgroup.resource()) {
             (Some(term), _) => s3_url::split(term),
-            (None, Some(workgroup)) => workgroup.body.at(&LOCATION).and_then(s3_url::split),
+            (None, Some(workgroup)) => s3_url::results_of(workgroup),
             (None, None) => None,
         };
         let name = match location.map(|location| location.bucket) {
@@ -156,31 +142,18 @@ impl<'a> Lowering<'a, '_> {
             );
             return;
         };
-        self.permissions.allow(
-            "ListResults",
-            &[
-                "s3:GetBucketLocation",
-                "s3:ListBucket",
-                "s3:ListBucketMultipartUploads",
-            ],
-            [s3_arn([name.clone()], span)],
-        );
-        self.permissions.allow(
-            "WriteResults",
-            &[
-                "s3:GetObject",
-                "s3:PutObject",
-                "s3:AbortMultipartUpload",
-                "s3:ListMultipartUploadParts",
-            ],
-            [s3_arn([name, "/*".into()], span)],
-        );
+        let bucket = s3_arn([name.clone()], span);
+        let objects = s3_arn([name, "/*".into()], span);
+        self.permissions
+            .allow("ListResults", actions::LIST_UPLOADS, [bucket]);
+        self.permissions
+            .allow("WriteResults", actions::WRITE_RESULTS, [objects]);
     }
 
     /// Allows the use of the key that encrypts a resource.
     pub(crate) fn encrypted(&mut self, resource: Option<&'a Resource>, span: Span) {
         let Some((resource, what)) =
-            resource.and_then(|resource| Some((resource, encryption::what(resource)?)))
+            resource.and_then(|resource| Some((resource, encryption::encrypted_data(resource)?)))
         else {
             return;
         };
@@ -198,7 +171,7 @@ impl<'a> Lowering<'a, '_> {
         let of_resource = encryption::condition(resource, &resource.attribute("arn", span), None);
         self.permissions.allow_if(
             format!("UseKeysOf{what}"),
-            &["kms:Decrypt", "kms:GenerateDataKey*"],
+            KeyUse::Encrypt.actions(),
             [key],
             of_resource.into_iter().collect(),
         );

@@ -1,7 +1,7 @@
 //! The input that a trigger passes to a pipeline, in the form of EventBridge: a constant, or a template with values of the event.
 
 use terrace_artifact::Text;
-use terrace_language::aws::iam::concat;
+use terrace_language::aws::arn::concat;
 use terrace_language::expression::{Expression, ExpressionKind, Scope, StringPart, Template, template};
 use terrace_language::value::term::Term;
 use terrace_syntax::code::Code;

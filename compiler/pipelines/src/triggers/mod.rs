@@ -6,7 +6,10 @@ pub(crate) mod schedule;
 pub(crate) mod started;
 
 use terrace_artifact::{Text, to_json_compact};
-use terrace_language::aws::iam::{Policy, allow_executions, arn, document, trust};
+use terrace_language::aws::actions;
+use terrace_language::aws::arn::arn;
+use terrace_language::aws::iam;
+use terrace_language::aws::iam::{Condition, Policy, Principal, Statement, trust};
 use terrace_language::resource::Resource;
 use terrace_language::value::term::{Reference, Term};
 use terrace_syntax::code::Code;
@@ -228,25 +231,16 @@ pub(super) fn lower(
     }
     let name = lowering.context.instance.name.clone();
     // The trust policy cannot name the rule, because the rule requires the role first.
-    let role = |service: &str, mut allowed: Policy| {
+    let role = |service: &'static str, mut allowed: Policy| {
         allowed.allow(
             "StartPipeline",
-            &["states:StartExecution"],
+            actions::START_EXECUTION,
             [own("state_machine", "arn", span)],
         );
         if let Some(key) = key {
-            allow_executions(&mut allowed, key.clone(), machine_arn(&name, span));
+            iam::allow_executions(&mut allowed, key.clone(), machine_arn(&name, span));
         }
-        Term::map([
-            ("AssumeRolePolicyDocument", trust(service, Vec::new(), span)),
-            (
-                "Policies",
-                Term::List(vec![Term::map([
-                    ("PolicyName", Term::from("start")),
-                    ("PolicyDocument", allowed.finish()),
-                ])]),
-            ),
-        ])
+        iam::role(trust(service, Vec::new(), span), "start", allowed)
     };
     if !rules.is_empty() {
         let body = role("events.amazonaws.com", Policy::default());
@@ -256,7 +250,7 @@ pub(super) fn lower(
         let mut send = Policy::default();
         send.allow(
             "KeepUndelivered",
-            &["sqs:SendMessage"],
+            actions::SEND_MESSAGE,
             [own(UNDELIVERED, "arn", span)],
         );
         let body = role("scheduler.amazonaws.com", send);
@@ -273,21 +267,17 @@ pub(super) fn lower(
         undelivered_alarm(&name, topic, span),
     ));
     if !rules.is_empty() {
+        // The value is a list even for one rule, so that a second rule does not change its form.
         let sources = Term::List(rules.iter().map(|rule| own(rule, "arn", span)).collect());
-        let statement = Term::map([
-            ("Sid", Term::from("KeepUndelivered")),
-            ("Effect", "Allow".into()),
-            ("Principal", Term::map([("Service", "events.amazonaws.com")])),
-            ("Action", "sqs:SendMessage".into()),
-            ("Resource", own(UNDELIVERED, "arn", span)),
-            (
-                "Condition",
-                Term::map([("ArnEquals", Term::map([("aws:SourceArn", sources)]))]),
-            ),
-        ]);
+        let of_rules = Condition::new("ArnEquals", "aws:SourceArn", vec![sources]);
+        let statement = Statement::allow(actions::SEND_MESSAGE)
+            .sid("KeepUndelivered")
+            .principal(Principal::Service("events.amazonaws.com"))
+            .resources(vec![own(UNDELIVERED, "arn", span)])
+            .conditions(vec![of_rules]);
         let body = Term::map([
             ("Queues", Term::List(vec![own(UNDELIVERED, "ref", span)])),
-            ("PolicyDocument", document(vec![statement])),
+            ("PolicyDocument", iam::document([statement])),
         ]);
         resources.push(make("undelivered_policy", "AWS::SQS::QueuePolicy", body));
     }

@@ -1,6 +1,6 @@
-//! ARNs for permissions in the Glue catalog. A permission on a table is required on the catalog, the database and the table.
+//! ARNs for permissions in the Glue catalog.
 
-use terrace_language::aws::iam::arn;
+use terrace_language::aws::arn::glue_table_arns;
 use terrace_language::resource::Resource;
 use terrace_language::value::term::Term;
 use terrace_syntax::source::Span;
@@ -14,16 +14,7 @@ pub(super) fn arns(graph: &Graph<'_>, target: &Resource, span: Span) -> Option<V
         "AWS::Glue::Table" => (database_of(graph, target, span)?, name_of(target, span)),
         _ => return None,
     };
-    Some(of_tables(database, table, span).into())
-}
-
-/// Returns the ARNs of the catalog, a database, and some of its tables.
-pub(super) fn of_tables(database: Term, tables: Term, span: Span) -> [Term; 3] {
-    [
-        arn("glue", ["catalog".into()], span),
-        arn("glue", ["database/".into(), database.clone()], span),
-        arn("glue", ["table/".into(), database, "/".into(), tables], span),
-    ]
+    Some(glue_table_arns(database, table, span).into())
 }
 
 /// Returns the name of a database: a string, or the name of a resource of the platform.

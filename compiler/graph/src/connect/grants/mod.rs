@@ -2,7 +2,6 @@
 
 mod glue_catalog;
 pub(in crate::connect) mod granted_only;
-mod iam_actions;
 mod needs;
 mod rbac;
 mod roles;
@@ -216,10 +215,12 @@ fn policy_resource(graph: &Graph<'_>, role: usize, granted: Granted) -> Resource
     if let Some(key) = &resource.address.key {
         policy_name.push_str(&format!("-{}", slug(key)));
     }
+    let mut policy = granted.policy;
+    policy.sort_actions();
     let body = Term::map([
         ("PolicyName", Term::from(policy_name)),
         ("Roles", Term::List(vec![resource.attribute("ref", span)])),
-        ("PolicyDocument", granted.policy.finish()),
+        ("PolicyDocument", policy.finish()),
     ]);
     Resource {
         address: Address {

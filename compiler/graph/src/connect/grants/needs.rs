@@ -6,14 +6,15 @@
 use std::collections::BTreeMap;
 
 use terrace_artifact::Text;
+use terrace_language::aws::actions;
+use terrace_language::aws::arn::{arn, concat, glue_table_arns};
 use terrace_language::aws::iam;
-use terrace_language::aws::iam::{Condition, Policy, arn};
+use terrace_language::aws::iam::{Condition, Policy};
 use terrace_language::resource::Resource;
 use terrace_language::value::term::Term;
 use terrace_syntax::source::Span;
 
 use super::super::Graph;
-use crate::connect::grants::iam_actions::CATALOG_WRITE;
 use crate::connect::grants::{Granted, glue_catalog as catalog};
 use crate::resolve::UseKind;
 
@@ -68,10 +69,7 @@ pub(super) fn provide(graph: &mut Graph<'_>, granted: &BTreeMap<usize, Granted>)
 
 /// Adds an inline policy to a role.
 fn add_inline(role: &mut Term, policy: Policy) {
-    let inline = Term::map([
-        ("PolicyName", Term::from("runtime")),
-        ("PolicyDocument", policy.finish()),
-    ]);
+    let inline = policy.into_inline("runtime");
     match role.get_mut("Policies") {
         Some(Term::List(policies)) => policies.push(inline),
         // Policies that are not a list are an expression of the user and stay as they are.
@@ -130,7 +128,7 @@ fn of_function(graph: &Graph<'_>, function: &Resource, granted: &Policy, policy:
 fn of_logs(graph: &Graph<'_>, function: &Resource, granted: &Policy, policy: &mut Policy) {
     let group = match function.body.at(&["LoggingConfig", "LogGroup"]) {
         Some(group) => group.clone(),
-        None => iam::concat(["/aws/lambda/".into(), name_or_any(function, "FunctionName")]),
+        None => concat(["/aws/lambda/".into(), name_or_any(function, "FunctionName")]),
     };
     let streams = log_streams(graph, function, &group);
     if granted.allows("logs:PutLogEvents", &streams) {
@@ -144,11 +142,7 @@ fn of_logs(graph: &Graph<'_>, function: &Resource, granted: &Policy, policy: &mu
     if !is_declared {
         policy.allow("LogGroup", &["logs:CreateLogGroup"], [streams.clone()]);
     }
-    policy.allow(
-        "FunctionLogs",
-        &["logs:CreateLogStream", "logs:PutLogEvents"],
-        [streams],
-    );
+    policy.allow("FunctionLogs", actions::WRITE_LOGS, [streams]);
 }
 
 /// Returns the ARN of the log group of a resource, including its streams.
@@ -203,7 +197,7 @@ fn of_machine(graph: &Graph<'_>, machine: &Resource, policy: &mut Policy) {
     }
     let span = machine.declared;
     if machine.body.get("LoggingConfiguration").is_some() {
-        policy.allow("DeliverLogs", iam::DELIVER_LOGS, everything());
+        policy.allow("DeliverLogs", actions::DELIVER_LOGS, everything());
     }
     if machine
         .body
@@ -211,7 +205,7 @@ fn of_machine(graph: &Graph<'_>, machine: &Resource, policy: &mut Policy) {
         .and_then(Term::as_bool)
         == Some(true)
     {
-        policy.allow("Trace", iam::TRACE, everything());
+        policy.allow("Trace", actions::TRACE, everything());
     }
     if let Some(key) = key_at(graph, machine, &["EncryptionConfiguration", "KmsKeyId"]) {
         let name = name_or_any(machine, "StateMachineName");
@@ -243,7 +237,7 @@ fn of_job(job: &Resource, policy: &mut Policy) {
         .at(&["DefaultArguments", "--enable-glue-datacatalog"])
         .is_some()
     {
-        let [catalog, database, _] = catalog::of_tables("default".into(), "*".into(), span);
+        let [catalog, database, _] = glue_table_arns("default".into(), "*".into(), span);
         policy.allow("DefaultDatabase", &["glue:GetDatabase"], [catalog, database]);
     }
 }
@@ -252,15 +246,15 @@ fn of_crawler(graph: &Graph<'_>, crawler: &Resource, policy: &mut Policy) {
     const DELETE: &[&str] = &["glue:BatchDeletePartition", "glue:DeleteTable"];
     let span = crawler.declared;
     of_glue(crawler, "CrawlerSecurityConfiguration", policy);
-    let [catalog, database, _] = catalog::of_tables("default".into(), "*".into(), span);
+    let [catalog, database, _] = glue_table_arns("default".into(), "*".into(), span);
     policy.allow("DefaultDatabase", &["glue:GetDatabase"], [catalog, database]);
     let database = crawler
         .body
         .get("DatabaseName")
         .and_then(|term| catalog::database_named(graph, crawler, term, span));
     if let Some(database) = database {
-        let tables = catalog::of_tables(database, "*".into(), span);
-        policy.allow("Tables", CATALOG_WRITE, tables.clone());
+        let tables = glue_table_arns(database, "*".into(), span);
+        policy.allow("Tables", actions::WRITE_TABLES, tables.clone());
         let deletes = crawler
             .body
             .at(&["SchemaChangePolicy", "DeleteBehavior"])
@@ -281,14 +275,17 @@ fn of_crawler(graph: &Graph<'_>, crawler: &Resource, policy: &mut Policy) {
 fn of_glue(resource: &Resource, security: &str, policy: &mut Policy) {
     let span = resource.declared;
     let encrypted = resource.body.get(security).is_some();
-    let mut actions = vec!["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"];
     if encrypted {
-        actions.insert(0, "logs:AssociateKmsKey");
         let read = ["glue:GetSecurityConfiguration", "glue:GetSecurityConfigurations"];
-        policy.allow("Security", &read, everything());
+        policy.allow("Security", read, everything());
     }
+    let actions = encrypted
+        .then_some("logs:AssociateKmsKey")
+        .into_iter()
+        .chain(["logs:CreateLogGroup"])
+        .chain(actions::WRITE_LOGS.iter().copied());
     let groups = arn("logs", ["log-group:/aws-glue/*".into()], span);
-    policy.allow("Logs", &actions, [groups]);
+    policy.allow("Logs", actions, [groups]);
     let of_glue = Condition::new("StringEquals", "cloudwatch:namespace", vec!["Glue".into()]);
     policy.allow_if(
         "Metrics",
@@ -334,16 +331,8 @@ fn of_delivery_stream(graph: &Graph<'_>, stream: &Resource, policy: &mut Policy)
     let mut buckets: Vec<&Term> = Vec::new();
     find_all(&stream.body, "BucketARN", &mut buckets);
     for bucket in buckets {
-        let objects = iam::concat([bucket.clone(), "/*".into()]);
-        policy.allow(
-            "Destinations",
-            &[
-                "s3:GetBucketLocation",
-                "s3:ListBucket",
-                "s3:ListBucketMultipartUploads",
-            ],
-            [bucket.clone()],
-        );
+        let objects = concat([bucket.clone(), "/*".into()]);
+        policy.allow("Destinations", actions::LIST_UPLOADS, [bucket.clone()]);
         policy.allow("Deliveries", &["s3:GetObject"], [objects]);
     }
     let mut logging: Vec<&Term> = Vec::new();

@@ -1,151 +1,43 @@
-//! Finds the roles of resources: the properties with the role, the service that assumes it, and the role that is created if there is none.
+//! Finds the roles of grantees, and creates a role for a grantee that has none.
 
 use terrace_artifact::{Address, Digest, Text};
 use terrace_language::aws::iam::trust;
+use terrace_language::aws::resource_types::{ExecutionRole, ResourceType};
 use terrace_language::expression::words::slug;
 use terrace_language::resource::{Resource, ResourceKind};
 use terrace_language::value::term::Term;
 use terrace_syntax::code::Code;
-use terrace_syntax::diagnostic::{Diagnostic, Diagnostics};
+use terrace_syntax::diagnostic::{Diagnostic, Diagnostics, listed};
 
 use super::super::Graph;
 use crate::expand::DeclaredEdge;
 
-/// A resource type with an execution role.
-pub(super) struct Runner {
-    type_name: &'static str,
-    /// The service that assumes the role.
-    service: &'static str,
-    /// The paths of the role in the body. A path applies if its section is present.
-    places: &'static [&'static [&'static str]],
+/// Returns the role of the type of a resource, if it has one.
+fn execution_role(resource: &Resource) -> Option<&'static ExecutionRole> {
+    ResourceType::of(resource)?.role.as_ref()
 }
 
-const fn runner(
-    type_name: &'static str,
-    service: &'static str,
-    places: &'static [&'static [&'static str]],
-) -> Runner {
-    Runner {
-        type_name,
-        service,
-        places,
-    }
-}
-
-/// A test compares the paths with the CloudFormation schemas.
-const RUNNERS: [Runner; 7] = [
-    runner("AWS::Lambda::Function", "lambda.amazonaws.com", &[&["Role"]]),
-    runner("AWS::Glue::Job", "glue.amazonaws.com", &[&["Role"]]),
-    runner("AWS::Glue::Crawler", "glue.amazonaws.com", &[&["Role"]]),
-    runner(
-        "AWS::Glue::TableOptimizer",
-        "glue.amazonaws.com",
-        &[&["TableOptimizerConfiguration", "RoleArn"]],
-    ),
-    runner(
-        "AWS::StepFunctions::StateMachine",
-        "states.amazonaws.com",
-        &[&["RoleArn"]],
-    ),
-    runner(
-        "AWS::Scheduler::Schedule",
-        "scheduler.amazonaws.com",
-        &[&["Target", "RoleArn"]],
-    ),
-    runner(
-        "AWS::KinesisFirehose::DeliveryStream",
-        "firehose.amazonaws.com",
-        DELIVERY_STREAM,
-    ),
-];
-
-/// The paths of roles in a delivery stream: for the source, for each destination, and for the S3 configuration of each.
-const DELIVERY_STREAM: &[&[&str]] = &[
-    &["KinesisStreamSourceConfiguration", "RoleARN"],
-    &["MSKSourceConfiguration", "AuthenticationConfiguration", "RoleARN"],
-    &["ExtendedS3DestinationConfiguration", "RoleARN"],
-    &[
-        "ExtendedS3DestinationConfiguration",
-        "S3BackupConfiguration",
-        "RoleARN",
-    ],
-    &[
-        "ExtendedS3DestinationConfiguration",
-        "DataFormatConversionConfiguration",
-        "SchemaConfiguration",
-        "RoleARN",
-    ],
-    &["S3DestinationConfiguration", "RoleARN"],
-    &["IcebergDestinationConfiguration", "RoleARN"],
-    &["IcebergDestinationConfiguration", "S3Configuration", "RoleARN"],
-    &["RedshiftDestinationConfiguration", "RoleARN"],
-    &["RedshiftDestinationConfiguration", "S3Configuration", "RoleARN"],
-    &[
-        "RedshiftDestinationConfiguration",
-        "S3BackupConfiguration",
-        "RoleARN",
-    ],
-    &["AmazonopensearchserviceDestinationConfiguration", "RoleARN"],
-    &[
-        "AmazonopensearchserviceDestinationConfiguration",
-        "S3Configuration",
-        "RoleARN",
-    ],
-    &[
-        "AmazonopensearchserviceDestinationConfiguration",
-        "VpcConfiguration",
-        "RoleARN",
-    ],
-    &["AmazonOpenSearchServerlessDestinationConfiguration", "RoleARN"],
-    &[
-        "AmazonOpenSearchServerlessDestinationConfiguration",
-        "S3Configuration",
-        "RoleARN",
-    ],
-    &[
-        "AmazonOpenSearchServerlessDestinationConfiguration",
-        "VpcConfiguration",
-        "RoleARN",
-    ],
-    &["SnowflakeDestinationConfiguration", "RoleARN"],
-    &["SnowflakeDestinationConfiguration", "S3Configuration", "RoleARN"],
-    &["SplunkDestinationConfiguration", "S3Configuration", "RoleARN"],
-    &["HttpEndpointDestinationConfiguration", "RoleARN"],
-    &[
-        "HttpEndpointDestinationConfiguration",
-        "S3Configuration",
-        "RoleARN",
-    ],
-];
-
-/// Returns the runner of the type of a resource, if it has a role.
-pub(super) fn runner_of(resource: &Resource) -> Option<&'static Runner> {
-    let type_name = resource.kind.cloudformation()?;
-    RUNNERS.iter().find(|runner| runner.type_name == type_name)
-}
-
-impl Runner {
-    /// Returns the paths of roles whose section is present in a body.
-    fn places_in<'b>(&'static self, body: &'b Term) -> impl Iterator<Item = &'static [&'static str]> + 'b {
-        self.places.iter().copied().filter(|place| {
-            let section = &place[..place.len() - 1];
-            matches!(body.at(section), Some(Term::Map(_)))
-        })
-    }
+/// Returns the paths of roles whose section is present in a body.
+fn paths_in<'b>(
+    role: &'static ExecutionRole,
+    body: &'b Term,
+) -> impl Iterator<Item = &'static [&'static str]> + 'b {
+    role.paths.iter().copied().filter(|path| {
+        let section = &path[..path.len() - 1];
+        matches!(body.at(section), Some(Term::Map(_)))
+    })
 }
 
 impl Graph<'_> {
     /// Returns the roles that a resource names.
     pub(in crate::connect) fn roles_named_by(&self, resource: &Resource) -> Vec<usize> {
-        let Some(runner) = runner_of(resource) else {
+        let Some(role) = execution_role(resource) else {
             return Vec::new();
         };
-        let named = runner
-            .places_in(&resource.body)
-            .filter_map(|place| match resource.body.at(place)? {
-                Term::Reference(reference) => self.follow(resource.instance, reference),
-                _ => None,
-            });
+        let named = paths_in(role, &resource.body).filter_map(|path| match resource.body.at(path)? {
+            Term::Reference(reference) => self.follow(resource.instance, reference),
+            _ => None,
+        });
         named.collect()
     }
 
@@ -153,9 +45,6 @@ impl Graph<'_> {
         self.resources[at].kind.cloudformation() == Some("AWS::IAM::Role")
     }
 }
-
-/// The label of a grantee whose role is not a resource.
-const NOT_GRANTABLE: &str = "permissions cannot be granted to this role";
 
 /// Returns the role of the grantee: its own, or one that is created for it.
 pub(super) fn role_of(
@@ -167,97 +56,107 @@ pub(super) fn role_of(
     if graph.is_role(who) {
         return Some(who);
     }
-    let resource = &graph.resources[who];
-    let refused = |message: String, label: String| {
-        Diagnostic::new(Code::InvalidGrant, message).at(graph.word(grant, "who"), label)
-    };
-    let Some(runner) = runner_of(resource) else {
-        let type_name = resource.kind.cloudformation().unwrap_or_default();
-        diagnostics.push(
-            refused(
-                format!("permissions cannot be granted to `{}`", resource.address),
-                format!("`{type_name}` has no execution role"),
-            )
-            .help("grant the permission to a role, or to a resource that has one, such as a function, a job or a state machine"),
-        );
+    let Some(execution_role) = execution_role(&graph.resources[who]) else {
+        diagnostics.push(without_role(graph, grant, who));
         return None;
     };
-    let mut roles: Vec<usize> = Vec::new();
-    let mut empty: Vec<&[&str]> = Vec::new();
-    for place in runner.places_in(&resource.body) {
-        match resource.body.at(place) {
-            None => empty.push(place),
-            Some(Term::Reference(reference)) => {
-                match graph
-                    .follow(resource.instance, reference)
-                    .filter(|at| graph.is_role(*at))
-                {
-                    Some(role) if roles.contains(&role) => {}
-                    Some(role) => roles.push(role),
-                    None => {
-                        diagnostics.push(
-                            refused(
-                                format!(
-                                    "the role of `{}` is not a resource of this platform",
-                                    resource.address
-                                ),
-                                NOT_GRANTABLE.to_owned(),
-                            )
-                            .also(reference.span, "its role"),
-                        );
-                        return None;
-                    }
-                }
-            }
-            Some(_) => {
-                diagnostics.push(
-                    refused(
-                        format!(
-                            "the role of `{}` is not a resource of this platform",
-                            resource.address
-                        ),
-                        NOT_GRANTABLE.to_owned(),
-                    )
-                    .also(resource.declared, "declared here")
-                    .help("refer to a role of the module, or remove the role, so that Terrace creates one"),
-                );
-                return None;
-            }
-        }
-    }
-    let role = match roles.as_slice() {
-        [] if empty.is_empty() => {
-            diagnostics.push(
-                refused(
-                    format!("`{}` does not use a role", resource.address),
-                    "has neither source nor destination".to_owned(),
-                )
-                .also(resource.declared, "declared here"),
-            );
+    let NamedRoles { roles, empty } = match named_roles(graph, grant, who, execution_role) {
+        Ok(named) => named,
+        Err(diagnostic) => {
+            diagnostics.push(*diagnostic);
             return None;
         }
-        [] => make_role(graph, who, runner.service),
+    };
+    let role = match roles.as_slice() {
+        [] if empty.is_empty() => {
+            let resource = &graph.resources[who];
+            let message = format!("`{}` does not use a role", resource.address);
+            let refused = refused(graph, grant, message, "has neither source nor destination");
+            diagnostics.push(refused.also(resource.declared, "declared here"));
+            return None;
+        }
+        [] => make_role(graph, who, execution_role.service),
         [role] => *role,
         [..] => {
             let names = roles.iter().map(|at| graph.resources[*at].address.to_string());
+            let message = format!("`{}` uses several roles", graph.resources[who].address);
             diagnostics.push(
-                refused(
-                    format!("`{}` uses several roles", resource.address),
-                    "ambiguous role".to_owned(),
-                )
-                .help(format!(
-                    "name one of these roles in `who`: {}",
-                    terrace_syntax::diagnostic::listed(names)
-                )),
+                refused(graph, grant, message, "ambiguous role")
+                    .help(format!("name one of these roles in `who`: {}", listed(names))),
             );
             return None;
         }
     };
     let arn = graph.resources[role].attribute("arn", graph.resources[who].declared);
-    for place in empty {
-        set(&mut graph.resources[who].body, place, &arn);
+    for path in empty {
+        set(&mut graph.resources[who].body, path, &arn);
     }
     Some(role)
+}
+
+/// The roles that a grantee names.
+struct NamedRoles {
+    /// The roles, each of them once.
+    roles: Vec<usize>,
+    /// The paths without a role.
+    empty: Vec<&'static [&'static str]>,
+}
+
+/// Finds the roles that a grantee names. Permissions can be granted only to roles that are resources of the platform.
+fn named_roles(
+    graph: &Graph<'_>,
+    grant: &DeclaredEdge,
+    who: usize,
+    execution_role: &'static ExecutionRole,
+) -> Result<NamedRoles, Box<Diagnostic>> {
+    let resource = &graph.resources[who];
+    let foreign = || {
+        let message = format!(
+            "the role of `{}` is not a resource of this platform",
+            resource.address
+        );
+        refused(
+            graph,
+            grant,
+            message,
+            "permissions cannot be granted to this role",
+        )
+    };
+    let (mut roles, mut empty) = (Vec::new(), Vec::new());
+    for path in paths_in(execution_role, &resource.body) {
+        match resource.body.at(path) {
+            None => empty.push(path),
+            Some(Term::Reference(reference)) => {
+                let role = graph
+                    .follow(resource.instance, reference)
+                    .filter(|at| graph.is_role(*at))
+                    .ok_or_else(|| Box::new(foreign().also(reference.span, "its role")))?;
+                if !roles.contains(&role) {
+                    roles.push(role);
+                }
+            }
+            Some(_) => {
+                return Err(Box::new(foreign().also(resource.declared, "declared here").help(
+                    "refer to a role of the module, or remove the role, so that Terrace creates one",
+                )));
+            }
+        }
+    }
+    Ok(NamedRoles { roles, empty })
+}
+
+/// Reports a grantee to which permissions cannot be granted.
+fn refused(graph: &Graph<'_>, grant: &DeclaredEdge, message: String, label: impl Into<String>) -> Diagnostic {
+    Diagnostic::new(Code::InvalidGrant, message).at(graph.word(grant, "who"), label)
+}
+
+/// Reports a grantee whose type has no role.
+fn without_role(graph: &Graph<'_>, grant: &DeclaredEdge, who: usize) -> Diagnostic {
+    let resource = &graph.resources[who];
+    let type_name = resource.kind.cloudformation().unwrap_or_default();
+    let message = format!("permissions cannot be granted to `{}`", resource.address);
+    refused(graph, grant, message, format!("`{type_name}` has no execution role"))
+        .help("grant the permission to a role, or to a resource that has one, such as a function, a job or a state machine")
 }
 
 /// Sets a value at a path whose section is present.
@@ -272,7 +171,7 @@ fn set(body: &mut Term, path: &[&str], value: &Term) {
 }
 
 /// Creates a role for a resource without one.
-fn make_role(graph: &mut Graph<'_>, who: usize, service: &str) -> usize {
+fn make_role(graph: &mut Graph<'_>, who: usize, service: &'static str) -> usize {
     let resource = &graph.resources[who];
     let span = resource.declared;
     let name: Text = format!("{}_role", resource.address.resource).into();
@@ -319,36 +218,4 @@ pub(in crate::connect) fn role_name(graph: &Graph<'_>, address: &Address, instan
     let digest = Digest::of_bytes(name.as_bytes()).to_string();
     let kept: String = name.chars().take(LONGEST_NAME - 9).collect();
     format!("{kept}-{}", &digest[..8])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Returns whether the schema of a type has a field at a path.
-    fn has_field(type_name: &str, path: &[&str]) -> bool {
-        let resource_type = terrace_catalog::cloudformation(type_name).expect("the type exists");
-        let (nodes, root) = resource_type.nodes();
-        let mut at = root;
-        path.iter().all(|name| match nodes[at as usize].field(name) {
-            Some(field) => {
-                at = field.node;
-                true
-            }
-            None => false,
-        })
-    }
-
-    #[test]
-    fn every_path_of_a_role_is_a_property_of_its_type() {
-        for runner in &RUNNERS {
-            for place in runner.places {
-                assert!(
-                    has_field(runner.type_name, place),
-                    "{} has no {place:?}",
-                    runner.type_name
-                );
-            }
-        }
-    }
 }

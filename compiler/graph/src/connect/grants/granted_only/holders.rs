@@ -2,7 +2,10 @@
 
 use foldhash::{HashMap, HashMapExt};
 use terrace_artifact::{Address, Text};
-use terrace_language::aws::iam::{iam_arn, overlap, pseudo, values};
+use terrace_language::aws::arn::{iam_arn, pseudo};
+use terrace_language::aws::encryption::KeyUse;
+use terrace_language::aws::iam;
+use terrace_language::aws::iam::{overlap, values};
 use terrace_language::resource::Resource;
 use terrace_language::value::term::Term;
 
@@ -88,8 +91,8 @@ pub(super) fn find(index: &Index<'_, '_>, targets: &[usize]) -> Vec<Found> {
     let graph = index.graph;
     let mut found = Vec::new();
     for policy in index.identity_policies() {
-        for statement in values(policy.document.get("Statement")) {
-            if statement.get("Effect").and_then(Term::as_str) != Some("Allow") {
+        for statement in iam::statements(Some(policy.document)) {
+            if !iam::allows(statement) {
                 continue;
             }
             let mut named = Vec::new();
@@ -132,8 +135,8 @@ impl Index<'_, '_> {
         let Some(policy) = self.policy_of(bucket) else {
             return;
         };
-        for statement in values(graph.resources[policy].body.at(&["PolicyDocument", "Statement"])) {
-            if statement.get("Effect").and_then(Term::as_str) != Some("Allow") {
+        for statement in iam::statements(graph.resources[policy].body.get("PolicyDocument")) {
+            if !iam::allows(statement) {
                 continue;
             }
             let actions = actions(statement);
@@ -158,8 +161,8 @@ impl Index<'_, '_> {
                 if let Some(target) = key
                     && (writes || does("s3:GetObject"))
                 {
-                    let mut actions: Vec<Text> = vec!["kms:Decrypt".into()];
-                    actions.extend(writes.then(|| "kms:GenerateDataKey*".into()));
+                    let key_use = if writes { KeyUse::Encrypt } else { KeyUse::Decrypt };
+                    let actions = key_use.actions().iter().copied().map(Text::from).collect();
                     found.push(Found {
                         target,
                         holder,
@@ -382,9 +385,8 @@ impl<'a> Graph<'a> {
 impl<'g> Index<'g, '_> {
     /// Finds the buckets that a policy allows its holders to write to.
     fn writable_by(&self, policy: &IdentityPolicy<'g>, found: &mut Vec<(&'g Resource, Text)>) {
-        for statement in values(policy.document.get("Statement")) {
-            let allows = statement.get("Effect").and_then(Term::as_str) == Some("Allow");
-            if !allows
+        for statement in iam::statements(Some(policy.document)) {
+            if !iam::allows(statement)
                 || !actions(statement)
                     .iter()
                     .any(|action| overlap(action, "s3:PutObject"))

@@ -13,8 +13,9 @@ mod holders;
 use std::collections::BTreeMap;
 
 use terrace_artifact::{Address, Segment, Text};
+use terrace_language::aws::arn::{concat, iam_arn};
 use terrace_language::aws::iam;
-use terrace_language::aws::iam::{Condition, iam_arn, one_or_more, overlap, values};
+use terrace_language::aws::iam::{Condition, Statement, overlap};
 use terrace_language::resource::{Resource, ResourceKind};
 use terrace_language::value::term::{Reference, Term};
 use terrace_syntax::code::Code;
@@ -187,11 +188,15 @@ fn close_bucket(
 ) -> Option<Resource> {
     let span = graph.resources[bucket].declared;
     let arn = graph.resources[bucket].attribute("arn", span);
-    let statements: Vec<Term> = CLASSES.iter().map(|class| deny(class, &arn, rights)).collect();
+    let statements: Vec<Statement> = CLASSES.iter().map(|class| deny(class, &arn, rights)).collect();
     match policy {
         Some(at) => {
             let policy = &mut graph.resources[at];
-            if add_statements(&mut policy.body, "PolicyDocument", statements).is_none() {
+            let document = policy.body.get_mut("PolicyDocument");
+            if document
+                .and_then(|document| iam::add_statements(document, statements))
+                .is_none()
+            {
                 diagnostics.push(unreadable(&graph.resources[at]));
             }
             None
@@ -222,7 +227,7 @@ fn close_bucket(
 }
 
 /// Returns the statement that denies a class of actions to every principal without one of them.
-fn deny(class: &Class, bucket: &Term, rights: &[Right]) -> Term {
+fn deny(class: &Class, bucket: &Term, rights: &[Right]) -> Statement {
     let may = |right: &&Right| {
         let mut pairs = right
             .actions
@@ -245,7 +250,7 @@ fn deny(class: &Class, bucket: &Term, rights: &[Right]) -> Term {
         "aws:PrincipalIsAWSService",
         vec!["false".into()],
     ));
-    let objects = iam::concat([bucket.clone(), "/*".into()]);
+    let objects = concat([bucket.clone(), "/*".into()]);
     let mut resources = vec![objects];
     if class.on_bucket {
         resources.insert(0, bucket.clone());
@@ -256,17 +261,11 @@ fn deny(class: &Class, bucket: &Term, rights: &[Right]) -> Term {
             vec!["cloudformation.amazonaws.com".into()],
         ));
     }
-    Term::map([
-        ("Sid", Term::from(class.sid)),
-        ("Effect", "Deny".into()),
-        ("Principal", "*".into()),
-        (
-            "Action",
-            one_or_more(class.actions.iter().copied().map(Term::from).collect()),
-        ),
-        ("Resource", one_or_more(resources)),
-        ("Condition", iam::condition(conditions)),
-    ])
+    Statement::deny(class.actions)
+        .sid(class.sid)
+        .principal(iam::Principal::Everyone)
+        .resources(resources)
+        .conditions(conditions)
 }
 
 /// Allows the principals with permissions on a key to use it, each for its own actions.
@@ -275,9 +274,9 @@ fn close_key(graph: &mut Graph<'_>, key: usize, rights: &[Right], diagnostics: &
         diagnostics.push(problem);
         return;
     }
-    let mut alike: BTreeMap<(String, Vec<&str>), Alike> = BTreeMap::new();
+    let mut alike: BTreeMap<(String, Vec<&'static str>), Alike> = BTreeMap::new();
     for right in rights {
-        let actions: Vec<&str> = KEY_USE
+        let actions: Vec<&'static str> = KEY_USE
             .into_iter()
             .filter(|known| right.actions.iter().any(|action| overlap(action, known)))
             .collect();
@@ -304,23 +303,18 @@ fn close_key(graph: &mut Graph<'_>, key: usize, rights: &[Right], diagnostics: &
         }
         sids.push(sid.clone());
         let condition = Condition::new("ArnLike", "aws:PrincipalArn", arns);
-        Term::map([
-            ("Sid", Term::from(sid)),
-            ("Effect", "Allow".into()),
-            (
-                "Principal",
-                Term::map([("AWS", iam_arn(account, ["root".into()], span))]),
-            ),
-            (
-                "Action",
-                one_or_more(actions.into_iter().map(Term::from).collect()),
-            ),
-            ("Resource", "*".into()),
-            ("Condition", iam::condition(vec![condition])),
-        ])
+        Statement::allow(actions)
+            .sid(sid)
+            .principal(iam::Principal::Arn(iam_arn(account, ["root".into()], span)))
+            .resources(vec!["*".into()])
+            .conditions(vec![condition])
     });
-    let statements: Vec<Term> = statements.collect();
-    if add_statements(&mut graph.resources[key].body, "KeyPolicy", statements).is_none() {
+    let statements: Vec<Statement> = statements.collect();
+    let policy = graph.resources[key].body.get_mut("KeyPolicy");
+    if policy
+        .and_then(|policy| iam::add_statements(policy, statements))
+        .is_none()
+    {
         diagnostics.push(unreadable(&graph.resources[key]));
     }
 }
@@ -328,24 +322,23 @@ fn close_key(graph: &mut Graph<'_>, key: usize, rights: &[Right], diagnostics: &
 /// Reports a key whose policy allows every principal of the account, so that `granted_only` would restrict no principal.
 fn open_statement(graph: &Graph<'_>, key: usize) -> Option<Diagnostic> {
     let resource = &graph.resources[key];
-    let statements = values(resource.body.at(&["KeyPolicy", "Statement"]));
+    let statements = iam::statements(resource.body.get("KeyPolicy"));
     let is_open = |statement: &Term| {
         let is_everyone = match statement.get("Principal") {
             Some(Term::String(all)) => all == "*",
-            Some(principal) => values(principal.get("AWS")).iter().any(|who| {
+            Some(principal) => iam::values(principal.get("AWS")).iter().any(|who| {
                 let who = who.shown();
                 who == "*" || (who.ends_with(":root") && who.contains("AWS::AccountId"))
             }),
             None => false,
         };
-        let uses = values(statement.get("Action")).iter().filter_map(Term::as_str);
+        let uses = iam::values(statement.get("Action"))
+            .iter()
+            .filter_map(Term::as_str);
         // `kms:DescribeKey` reveals only that the key exists.
         let known = || KEY_USE.iter().filter(|known| **known != "kms:DescribeKey");
         let mut uses = uses.flat_map(|action| known().map(move |known| overlap(action, known)));
-        statement.get("Effect").and_then(Term::as_str) == Some("Allow")
-            && statement.get("Condition").is_none()
-            && is_everyone
-            && uses.any(|uses| uses)
+        iam::allows(statement) && statement.get("Condition").is_none() && is_everyone && uses.any(|uses| uses)
     };
     let (at, statement) = statements
         .iter()
@@ -370,19 +363,7 @@ fn open_statement(graph: &Graph<'_>, key: usize) -> Option<Diagnostic> {
     )
 }
 
-/// Adds statements to a policy document in a body. Returns `None` if the body has no document with statements.
-fn add_statements(body: &mut Term, property: &str, more: Vec<Term>) -> Option<()> {
-    let document = body.get_mut(property)?;
-    let mut statements = match document.get("Statement")? {
-        Term::List(known) => known.clone(),
-        one @ Term::Map(_) => vec![one.clone()],
-        _ => return None,
-    };
-    statements.extend(more);
-    document.set("Statement", Term::List(statements));
-    Some(())
-}
-
+/// Reports a policy whose statements Terrace cannot extend.
 fn unreadable(policy: &Resource) -> Diagnostic {
     Diagnostic::new(
         Code::InvalidGrant,
