@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::Terrace;
+use crate::markdown::{self, Part};
 
 /// A text without line breaks, and the line of its file where it begins. The line is 0 if the format has none.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -166,14 +167,14 @@ fn help_parts(help: &str) -> Vec<Passage> {
 
 /// Returns the trimmed lines of a page with their numbers and whether they are inside a code fence. Omits the lines of the fences.
 fn markdown_lines(page: &str) -> impl Iterator<Item = (usize, &str, bool)> {
-    let mut is_fenced = false;
-    page.lines().enumerate().filter_map(move |(index, line)| {
-        let text = line.trim();
-        if text.starts_with("```") {
-            is_fenced = !is_fenced;
-            return None;
+    markdown::parts(page).into_iter().flat_map(|part| match part {
+        Part::Line(line, text) => vec![(line, text, false)],
+        Part::Block(block) => {
+            let lines = block.text.lines().enumerate();
+            lines
+                .map(|(index, text)| (block.line + 1 + index, text.trim(), true))
+                .collect()
         }
-        Some((index + 1, text, is_fenced))
     })
 }
 

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::{env, io};
 
 use crate::scratch::{self, Scratch};
-use crate::tools;
+use crate::{markdown, tools};
 
 /// Runs all examples of a page, and compares their output with the page.
 ///
@@ -55,27 +55,25 @@ pub fn updating() -> bool {
 
 /// Returns the page with the current output of its examples.
 fn run(page: &str, directory: &Path, variables: &[(&str, &str)]) -> String {
-    let mut out = String::with_capacity(page.len());
-    let mut lines = page.lines().peekable();
-    // The fence of the current block, and whether its commands run. A longer fence can contain a shorter one.
-    let mut block: Option<(&str, bool)> = None;
+    let blocks = markdown::blocks(page);
+    let mut texts = Vec::new();
+    for block in &blocks {
+        if block.is_plain("console") {
+            texts.push((block, run_block(block.text, directory, variables)));
+        } else if let Some(file) = block.argument() {
+            write(&directory.join(file), block.text);
+        }
+    }
+    markdown::with_texts(page, texts)
+}
+
+/// Returns the text of a console block with the current output of its commands.
+fn run_block(block: &str, directory: &Path, variables: &[(&str, &str)]) -> String {
+    let mut out = String::with_capacity(block.len());
+    let mut lines = block.lines().peekable();
     while let Some(line) = lines.next() {
         out.push_str(line);
         out.push('\n');
-        let fence = &line[..line.len() - line.trim_start_matches('`').len()];
-        match block {
-            None if fence.len() >= 3 => {
-                let info = &line[fence.len()..];
-                block = Some((fence, info == "console"));
-                if let Some((_, file)) = info.split_once(' ') {
-                    let body: Vec<&str> = lines.clone().take_while(|line| *line != fence).collect();
-                    write(&directory.join(file), &(body.join("\n") + "\n"));
-                }
-            }
-            Some((open, _)) if line == open => block = None,
-            _ => {}
-        }
-        let Some((open, true)) = block else { continue };
         let Some(command) = line.strip_prefix("$ ") else {
             continue;
         };
@@ -87,17 +85,10 @@ fn run(page: &str, directory: &Path, variables: &[(&str, &str)]) -> String {
             command.push('\n');
             command.push_str(next);
         }
-        let mut last = false;
-        while let Some(next) = lines.peek() {
-            if next.starts_with("$ ") || *next == open {
-                last = *next == open;
-                break;
-            }
-            lines.next();
-        }
+        while lines.next_if(|next| !next.starts_with("$ ")).is_some() {}
         let printed = shell(&command, directory, variables);
         out.push_str(&printed);
-        if !last && !printed.ends_with("\n\n") {
+        if lines.peek().is_some() && !printed.ends_with("\n\n") {
             out.push('\n');
         }
     }

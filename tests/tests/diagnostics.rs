@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use terrace_compiler::code::{Code, Severity};
-use terrace_tests::{Scratch, Terrace, tools, transcript};
+use terrace_tests::{Scratch, Terrace, markdown, tools, transcript};
 
 /// The expected output.
 const EXPECTED: &str = "expected.txt";
@@ -124,30 +124,22 @@ fn every_page_shows_the_output_of_its_example() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Returns the named blocks of a page, such as `sh src/.env`: the files next to its example.
-fn files_of(page: &str) -> impl Iterator<Item = (&str, &str)> {
-    let blocks = page.split("\n```").skip(1).step_by(2);
-    blocks.filter_map(|block| {
-        let (head, text) = block.split_once('\n')?;
-        let (_, path) = head.split_once(' ')?;
-        Some((path, text))
-    })
-}
-
 /// Returns the page with the actual output for its example, limited to diagnostics with its code.
 fn with_output(code: &str, page: &str) -> Result<String, String> {
-    let block = |mark: &str, from: usize| {
-        let start = from + page[from..].find(mark)? + mark.len();
-        Some((start, start + page[start..].find("```")?))
-    };
-    let (start, end) = block("```yaml\n", 0).ok_or("has no example")?;
-    let (output_start, output_end) =
-        block("```text\n", end).ok_or("has no output block after its example")?;
-    let example = &page[start..end];
+    let blocks = markdown::blocks(page);
+    let mut following = blocks.iter();
+    let example = following
+        .find(|block| block.is_plain("yaml"))
+        .ok_or("has no example")?
+        .text;
+    let shown = following.find(|block| block.is_plain("text"));
+    let shown = shown.ok_or("has no output block after its example")?;
     let scratch = Scratch::new(code);
     scratch.write("stack.yaml", example);
-    for (path, text) in files_of(page) {
-        scratch.write(path, text);
+    for block in &blocks {
+        if let Some(path) = block.argument() {
+            scratch.write(path, block.text);
+        }
     }
     let missing = CONTEXT
         .iter()
@@ -166,12 +158,10 @@ fn with_output(code: &str, page: &str) -> Result<String, String> {
         .collect();
     match diagnostics.is_empty() {
         true => Err(format!("its example prints no such diagnostic\n{output}")),
-        false => Ok(format!(
-            "{}{}\n{}",
-            &page[..output_start],
-            diagnostics.join("\n\n"),
-            &page[output_end..]
-        )),
+        false => {
+            let text = diagnostics.join("\n\n") + "\n";
+            Ok(markdown::with_texts(page, [(shown, text)]))
+        }
     }
 }
 
