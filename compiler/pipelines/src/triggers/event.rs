@@ -94,20 +94,14 @@ pub(crate) fn check_rule(rule: &Resource, targets: &dyn Targets, diagnostics: &m
         let path: Vec<Segment> = keys.iter().map(|key| Segment::Key((*key).into())).collect();
         targets.place(rule, &path)
     };
-    if let Some(text) = rule.body.get("ScheduleExpression").and_then(Term::as_str) {
-        if let Err(wrong) = schedule::check(text) {
-            diagnostics.push(
-                Diagnostic::new(Code::InvalidSchedule, wrong.what)
-                    .at(at(&["ScheduleExpression"]), "EventBridge rejects this schedule")
-                    .help(wrong.help),
-            );
-        } else if text.starts_with("at(") {
-            diagnostics.push(
-                Diagnostic::new(Code::InvalidSchedule, "a rule cannot use `at(…)`")
-                    .at(at(&["ScheduleExpression"]), "EventBridge rejects this schedule")
-                    .help("use `AWS::Scheduler::Schedule`"),
-            );
-        }
+    if let Some(text) = rule.body.get("ScheduleExpression").and_then(Term::as_str)
+        && let Err(wrong) = schedule::check(text)
+    {
+        diagnostics.push(
+            Diagnostic::new(Code::InvalidSchedule, wrong.what)
+                .at(at(&["ScheduleExpression"]), "EventBridge rejects this schedule")
+                .help(wrong.help),
+        );
     }
     if let Some(pattern @ Term::Map(_)) = rule.body.get("EventPattern") {
         for problem in pattern_problems(pattern) {
