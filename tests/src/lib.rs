@@ -8,6 +8,7 @@ pub mod bundles;
 mod http;
 pub mod inventory;
 pub mod judges;
+pub mod language;
 pub mod markdown;
 pub mod plans;
 pub mod program;

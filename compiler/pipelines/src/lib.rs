@@ -376,6 +376,3 @@ impl<'a> Lowering<'a, '_> {
         )
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,15 +1,18 @@
-//! Checks the documentation. The examples of `docs/language.md` compile, section by section, and its expressions evaluate to
-//! the documented values. The example on each page of `docs/codes` causes the diagnostic that the page describes.
+//! The examples of `docs/language.md` compile, section by section, and its expressions evaluate to the documented values. The example on
+//! each page of `docs/codes` causes the diagnostic that the page describes.
 
 use std::collections::BTreeMap;
 
 use terrace_compiler::code::Code;
 use terrace_compiler::diagnostic::Diagnostics;
 use terrace_compiler::expression::{self, Scope};
-use terrace_compiler::source::{Files, MemorySources};
+use terrace_compiler::source::Files;
 use terrace_compiler::term::Term;
 use terrace_compiler::validate::{KINDS, schema};
-use terrace_compiler::{Request, compile, yaml};
+use terrace_compiler::yaml;
+use terrace_tests::markdown;
+
+use crate::compiled;
 
 const PAGE: &str = include_str!("../../../docs/language.md");
 
@@ -46,7 +49,7 @@ fn every_example_compiles() {
         for file in ["src/cleaner/handler.py", "src/consumer/handler.py"] {
             files.insert(file.to_owned(), "def main(event, context): pass\n".to_owned());
         }
-        let compiled = compile(&MemorySources::new(files), &request());
+        let compiled = compiled(files, Vec::new());
         for diagnostic in &compiled.diagnostics {
             let place = diagnostic
                 .primary
@@ -85,7 +88,7 @@ fn examples_of_code_pages_cause_their_diagnostic() {
         files.extend(files_beside(code.page()));
         let known: Vec<_> = BASE.into_iter().chain([KEY]).collect();
         files.insert("base.yaml".to_owned(), base(&known, &all));
-        let compiled = compile(&MemorySources::new(files), &request());
+        let compiled = compiled(files, Vec::new());
         let codes: Vec<&str> = compiled.diagnostics.iter().map(|d| d.code.slug()).collect();
         if !codes.contains(&code.slug()) {
             wrong.push(format!("{}: its example causes {codes:?}", code.slug()));
@@ -100,14 +103,6 @@ fn base(known: &[(&str, &str)], examples: &str) -> String {
     let missing = known.iter().filter(|(word, _)| !examples.contains(word));
     let documents: Vec<&str> = missing.map(|(_, document)| *document).collect();
     documents.join("\n---\n")
-}
-
-fn request() -> Request {
-    Request {
-        program: env!("CARGO_PKG_VERSION").to_owned(),
-        today: "2026-11-21".to_owned(),
-        ..Request::default()
-    }
 }
 
 #[test]
@@ -129,29 +124,26 @@ fn the_page_documents_every_field() {
     }
 }
 
-/// Returns the files of a section. A block can name its file; every other block is a separate file.
+/// Returns the YAML files of a section. A block can name its file; every other block is a separate file.
 fn examples(section: &str) -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
-    for block in section.split("\n```yaml").skip(1) {
-        let (info, text) = block.split_once('\n').unwrap_or_default();
-        let text = text.split("\n```").next().unwrap_or_default();
-        let name = match info.trim() {
-            "" => format!("{:02}.yaml", files.len()),
-            path => path.to_owned(),
-        };
-        files.insert(name, text.to_owned() + "\n");
+    for block in markdown::blocks(section) {
+        if block.language() == "yaml" {
+            let name = block
+                .argument()
+                .map_or(format!("{:02}.yaml", files.len()), str::to_owned);
+            files.insert(name, block.text.to_owned());
+        }
     }
     files
 }
 
 /// Returns the files of a page that are not documents: blocks that name a file, such as `sh src/.env`.
-fn files_beside(page: &str) -> impl Iterator<Item = (String, String)> {
-    let blocks = page.split("\n```").skip(1).step_by(2);
-    blocks.filter_map(|block| {
-        let (head, text) = block.split_once('\n')?;
-        let (_, path) = head.split_once(' ')?;
-        Some((path.to_owned(), text.to_owned() + "\n"))
-    })
+fn files_beside(page: &str) -> Vec<(String, String)> {
+    let blocks = markdown::blocks(page).into_iter();
+    blocks
+        .filter_map(|block| Some((block.argument()?.to_owned(), block.text.to_owned())))
+        .collect()
 }
 
 #[test]

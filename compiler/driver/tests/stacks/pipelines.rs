@@ -1,39 +1,14 @@
-//! Compiles a pipeline from text to files.
+//! A pipeline in several variants of its stack.
 
 use std::collections::BTreeSet;
 
 use expect_test::expect_file;
 use serde_json::{Value, json};
-use terrace_compiler::source::MemorySources;
-use terrace_compiler::{Request, compile};
+use terrace_artifact::File;
 
-/// Compiles a stack without diagnostics and returns its files.
-fn files(text: &str) -> Vec<terrace_artifact::File> {
-    let sources = MemorySources::new([("stack.yaml", text)]);
-    let compiled = compile(
-        &sources,
-        &Request {
-            program: "0.1.0".into(),
-            ..Request::default()
-        },
-    );
-    let diagnostics: Vec<String> = compiled
-        .diagnostics
-        .iter()
-        .map(|d| {
-            format!(
-                "{}: {} {:?}",
-                d.code.slug(),
-                d.message,
-                d.primary.as_ref().map(|l| compiled.files.text(l.span))
-            )
-        })
-        .collect();
-    assert_eq!(diagnostics, Vec::<String>::new());
-    terrace_artifact::files(&compiled.bundles[0])
-}
+use crate::{files, run};
 
-fn json_of(files: &[terrace_artifact::File], path: &str) -> Value {
+fn json_of(files: &[File], path: &str) -> Value {
     let file = files.iter().find(|file| file.path == path);
     let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
     serde_json::from_str(&file.unwrap_or_else(|| panic!("no {path} among {paths:?}")).text).unwrap()
@@ -43,7 +18,7 @@ const SALES: &str = include_str!("pipelines/sales.yaml");
 
 #[test]
 fn compiles_the_sales_pipeline() {
-    let files = files(SALES);
+    let files = files(&run(SALES));
     for path in [
         "step-functions/finance/sales.json",
         "cloudformation/finance/sales.json",
@@ -57,7 +32,7 @@ fn compiles_the_sales_pipeline() {
 /// Lists the states of the sales pipeline, with their types and targets.
 #[test]
 fn the_sales_pipeline_has_the_expected_states() {
-    let files = files(SALES);
+    let files = files(&run(SALES));
     let definition = json_of(&files, "step-functions/finance/sales.json");
     assert_eq!(definition["Comment"], "Data processing pipeline");
     assert_eq!(definition["StartAt"], "ValidateInput");
@@ -124,7 +99,7 @@ fn the_sales_pipeline_has_the_expected_states() {
 /// The role allows exactly the actions that the states of the machine need.
 #[test]
 fn the_role_allows_only_the_calls_of_the_states() {
-    let template = json_of(&files(SALES), "cloudformation/finance/sales.json");
+    let template = json_of(&files(&run(SALES)), "cloudformation/finance/sales.json");
     let policy = &template["Resources"]["Role"]["Properties"]["Policies"][0]["PolicyDocument"];
     let mut actions = BTreeSet::new();
     for statement in policy["Statement"].as_array().unwrap() {
@@ -165,7 +140,7 @@ fn the_order_of_documents_does_not_matter() {
     let mut documents: Vec<&str> = SALES.split("\n---\n").collect();
     documents.reverse();
     let reversed = documents.join("\n---\n");
-    assert_eq!(files(&reversed), files(SALES));
+    assert_eq!(files(&run(&reversed)), files(&run(SALES)));
 }
 
 /// A missing or wrong line causes a diagnostic and never a panic. An emitted state machine is always complete.
@@ -203,14 +178,7 @@ fn wrong_or_missing_lines_never_panic() {
     }
     assert!(variants.len() > 50, "{}", variants.len());
     for text in variants {
-        let sources = MemorySources::new([("stack.yaml", &text)]);
-        let compiled = compile(
-            &sources,
-            &Request {
-                program: "0.1.0".into(),
-                ..Request::default()
-            },
-        );
+        let compiled = run(&text);
         if compiled.has_errors() {
             assert!(compiled.bundles.is_empty(), "{text}");
             continue;
