@@ -2,15 +2,8 @@
 
 use terrace_deployer::{Action, Error, Outcome};
 
-use crate::documents::{NAMESPACE, in_namespace};
+use crate::documents::{NAMESPACE, SETTINGS, in_namespace};
 use crate::support::{Stack, address, show};
-
-const SETTINGS: &str = "
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: settings, namespace: $N}
-data: {color: blue, shape: round}
-";
 
 /// Returns an object without the field that every write changes.
 fn object(stack: &Stack<'_>, kind: &str, name: &str) -> serde_json::Value {
@@ -242,22 +235,8 @@ async fn a_create_does_not_take_over_an_object_created_during_the_apply() {
     }
     let plan = stack.plan_of(&bundle).await;
     // As soon as the first object exists, another user creates the second.
-    let (options, _canceller) = stack.options();
-    let cluster = stack.cluster;
-    let result = terrace_deployer::apply(&plan, &stack.access(), &options, |event| {
-        if let terrace_deployer::Event::Done { step, .. } = event
-            && &*step.subject.name == "first"
-        {
-            cluster.kubectl(&[
-                "create",
-                "configmap",
-                "settings",
-                "--namespace=racing",
-                "--from-literal=color=theirs",
-            ]);
-        }
-    })
-    .await;
+    let create = "create configmap settings --namespace=$N --from-literal=color=theirs";
+    let result = stack.apply_and_then(&plan, "first", create).await;
     let Err(Error::Partly(report)) = result else {
         panic!("the apply did not fail after its first step: {result:?}");
     };

@@ -5,20 +5,12 @@ use std::collections::BTreeSet;
 use terrace_artifact::{Binding, Part, Segment, Source};
 use terrace_deployer::{Action, Risk};
 
-use crate::documents::{NAMESPACE, READERS, archive, in_namespace, job, workload};
+use crate::documents::{NAMESPACE, READERS, SETTINGS, archive, in_namespace, job, workload};
 use crate::support::{Stack, address, bind, requests, show, words};
 use terrace_tests::servers::Cluster;
 
-const ALL_KINDS: &str = "
-apiVersion: v1
-kind: Namespace
-metadata: {name: $N}
----
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: settings, namespace: $N}
-data: {color: blue, shape: round}
----
+/// Objects of every kind, except for the namespace and the settings.
+const OTHER_KINDS: &str = "
 apiVersion: v1
 kind: Secret
 metadata: {name: keys, namespace: $N}
@@ -150,17 +142,18 @@ async fn creates_updates_and_deletes_every_kind() {
     // A separate cluster, so that the server's counters include only our requests.
     let cluster = Cluster::start();
     let stack = Stack::in_cluster("kinds", &cluster);
-    let plan = stack.plan(ALL_KINDS).await;
+    let all_kinds = in_namespace([SETTINGS, OTHER_KINDS]);
+    let plan = stack.plan(&all_kinds).await;
     assert!(
         plan.changes().all(|step| step.change.action == Action::Create),
         "{}",
         show(&plan)
     );
-    let report = stack.apply(ALL_KINDS).await;
+    let report = stack.apply(&all_kinds).await;
     assert_eq!(report.steps.len(), 16);
 
     let before = requests(&cluster);
-    let again = stack.plan(ALL_KINDS).await;
+    let again = stack.plan(&all_kinds).await;
     assert!(again.is_empty(), "{}", show(&again));
     stack
         .try_apply_plan(&again)
@@ -186,7 +179,7 @@ async fn creates_updates_and_deletes_every_kind() {
         "a plan without changes sent writes or dry runs: {after:?}"
     );
 
-    let changed = ALL_KINDS
+    let changed = all_kinds
         .replace("color: blue", "color: green")
         .replace(
             "replicas: 2\n  selector: {matchLabels: {app: web}}",
@@ -340,7 +333,7 @@ data: {a: '1'}
     let shown = show(&plan);
     for line in [
         "replace Job migrate: `spec.template.spec.containers[0].image` cannot be changed in place",
-        "  spec.template.spec.containers[0].image: \"registry.example/migrate:1\" -> \"registry.example/migrate:2\" (forces replacement)",
+        "  spec.template.spec.containers[0].image: \"registry.example/migrate:1\" -> \"registry.example/migrate:2\" forces replacement",
         "replace PersistentVolumeClaim archive: `spec.resources.requests.storage` cannot be changed in place",
         "replace RoleBinding readers: `roleRef.name` cannot be changed in place",
         "replace ConfigMap fixed: `data.a` cannot be changed in place",

@@ -7,6 +7,14 @@ kind: Namespace
 metadata: {name: $N}
 ";
 
+/// A ConfigMap with two keys.
+pub(crate) const SETTINGS: &str = "
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings, namespace: $N}
+data: {color: blue, shape: round}
+";
+
 /// A RoleBinding. Its `roleRef` is immutable.
 pub(crate) const READERS: &str = "
 apiVersion: rbac.authorization.k8s.io/v1

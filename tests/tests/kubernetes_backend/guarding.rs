@@ -153,30 +153,16 @@ async fn does_not_delete_objects_that_are_created_during_the_apply() {
     ]);
     stack.apply(&ours).await;
     let plan = stack.destroy_plan(&ours).await;
-    let (options, _canceller) = stack.options();
-    let cluster = stack.cluster;
-    let result = terrace_deployer::apply(&plan, &stack.access(), &options, |event| {
-        if let terrace_deployer::Event::Done { step, .. } = event
-            && &*step.subject.name == "ours"
-        {
-            cluster.kubectl(&[
-                "create",
-                "secret",
-                "generic",
-                "precious",
-                "--namespace=overtaken",
-                "--from-literal=a=b",
-            ]);
-        }
-    })
-    .await;
+    let create = "create secret generic precious --namespace=$N --from-literal=a=b";
+    let result = stack.apply_and_then(&plan, "ours", create).await;
     let message = words(result);
     assert!(
         message.contains("Namespace overtaken was not deleted: it contains objects that were added after the plan was made: Secret precious, created by `kubectl-create`"),
         "{message}"
     );
     assert!(
-        cluster
+        stack
+            .cluster
             .get(&["secret", "precious", "--namespace=overtaken"])
             .is_some()
     );

@@ -3,18 +3,11 @@
 use terrace_deployer::{Error, FailureKind, PlanOptions};
 use terrace_tests::servers;
 
+use crate::documents::{SETTINGS, in_namespace};
 use crate::support::{Stack, show, words};
 
-const WEB: &str = "
-apiVersion: v1
-kind: Namespace
-metadata: {name: $N}
----
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: settings, namespace: $N}
-data: {color: blue, shape: round}
----
+/// A ConfigMap and a Deployment, which the stack has in addition to its settings.
+const OTHERS: &str = "
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: other, namespace: $N}
@@ -32,17 +25,22 @@ spec:
       - {name: web, image: 'registry.example/web:1', env: [{name: A, value: '1'}, {name: B, value: '2'}]}
 ";
 
+/// Returns the documents of the stack.
+fn web() -> String {
+    in_namespace([SETTINGS, OTHERS])
+}
+
 /// After a manual edit of one field and a manual deletion of one object, the plan contains these two changes, and an
 /// apply restores both.
 #[tokio::test(flavor = "multi_thread")]
 async fn restores_manual_edits_and_deletions() {
     let stack = Stack::new("edited");
-    stack.apply(WEB).await;
+    stack.apply(&web()).await;
     stack.kubectl(
         "patch configmap settings --namespace=$N --type=merge --patch={\"data\":{\"color\":\"red\"}}",
     );
     stack.kubectl("delete configmap other --namespace=$N");
-    let plan = stack.plan(WEB).await;
+    let plan = stack.plan(&web()).await;
     assert_eq!(
         show(&plan),
         "create ConfigMap other: it does not exist
@@ -51,7 +49,7 @@ update ConfigMap settings: `data.color` changes
   note: `data.color` was changed with `kubectl-patch`; apply reverts the change
 "
     );
-    stack.apply(WEB).await;
+    stack.apply(&web()).await;
     assert_eq!(
         stack.field("configmap/settings --namespace=$N", ".data.color"),
         "blue"
@@ -62,7 +60,7 @@ update ConfigMap settings: `data.color` changes
 #[tokio::test(flavor = "multi_thread")]
 async fn detects_edits_that_only_a_dry_run_shows() {
     let stack = Stack::new("doubted");
-    stack.apply(WEB).await;
+    stack.apply(&web()).await;
     let patch = |patch: &str| {
         stack.kubectl(&format!(
             "patch deployment web --namespace=$N --type=json --patch={patch}"
@@ -73,9 +71,9 @@ async fn detects_edits_that_only_a_dry_run_shows() {
     patch(&format!(
         "[{{\"op\":\"replace\",\"path\":\"{ENV}\",\"value\":[{{\"name\":\"B\",\"value\":\"2\"}},{{\"name\":\"A\",\"value\":\"1\"}}]}}]"
     ));
-    let plan = stack.plan(WEB).await;
+    let plan = stack.plan(&web()).await;
     assert!(show(&plan).contains("update Deployment web"), "{}", show(&plan));
-    stack.apply(WEB).await;
+    stack.apply(&web()).await;
     assert_eq!(
         stack.field(
             "deployment/web --namespace=$N",
@@ -88,21 +86,21 @@ async fn detects_edits_that_only_a_dry_run_shows() {
     patch(&format!(
         "[{{\"op\":\"add\",\"path\":\"{ENV}/-\",\"value\":{{\"name\":\"C\",\"value\":\"3\"}}}}]"
     ));
-    let plan = stack.plan(WEB).await;
+    let plan = stack.plan(&web()).await;
     assert!(
         show(&plan)
             .contains("spec.template.spec.containers[0].env[2]: - -> {\"name\":\"B\",\"value\":\"2\"}"),
         "{}",
         show(&plan)
     );
-    stack.apply(WEB).await;
+    stack.apply(&web()).await;
     let names = stack.field(
         "deployment/web --namespace=$N",
         ".spec.template.spec.containers[0].env[*].name",
     );
     assert!(names.contains('B') && names.contains('C'), "{names}");
     // A field that the stack no longer sets is removed, and no other.
-    let fewer = WEB.replace(", env: [{name: A, value: '1'}, {name: B, value: '2'}]", "");
+    let fewer = web().replace(", env: [{name: A, value: '1'}, {name: B, value: '2'}]", "");
     stack.apply(&fewer).await;
     assert_eq!(
         stack.field(
@@ -117,13 +115,13 @@ async fn detects_edits_that_only_a_dry_run_shows() {
 #[tokio::test(flavor = "multi_thread")]
 async fn leaves_fields_of_other_managers_unchanged() {
     let stack = Stack::new("foreign");
-    stack.apply(WEB).await;
+    stack.apply(&web()).await;
     stack.kubectl("annotate deployment web --namespace=$N who=me");
     stack.kubectl("scale deployment web --namespace=$N --replicas=3");
     stack.kubectl("label configmap settings --namespace=$N team=data");
-    let plan = stack.plan(WEB).await;
+    let plan = stack.plan(&web()).await;
     assert!(plan.is_empty(), "{}", show(&plan));
-    stack.apply(&WEB.replace("web:1", "web:2")).await;
+    stack.apply(&web().replace("web:1", "web:2")).await;
     assert_eq!(
         stack.field("deployment/web --namespace=$N", ".spec.replicas"),
         "3"
@@ -134,7 +132,7 @@ async fn leaves_fields_of_other_managers_unchanged() {
     );
     // A controller's object with a copy of our label is not ours and is not deleted.
     stack.kubectl("label configmap kube-root-ca.crt --namespace=$N terrace.dev/stack=foreign.testing");
-    let plan = stack.plan(&WEB.replace("web:1", "web:2")).await;
+    let plan = stack.plan(&web().replace("web:1", "web:2")).await;
     assert!(plan.is_empty(), "{}", show(&plan));
 }
 
@@ -143,12 +141,12 @@ async fn leaves_fields_of_other_managers_unchanged() {
 #[tokio::test(flavor = "multi_thread")]
 async fn notes_and_restores_a_removed_label() {
     let stack = Stack::new("unlabelled");
-    stack.apply(WEB).await;
+    stack.apply(&web()).await;
     let remove_label = || stack.kubectl("label configmap settings --namespace=$N terrace.dev/stack-");
     let note = "note: its label `terrace.dev/stack` was removed; the entry of `terrace/unlabelled/testing` in its \
                 managedFields proves that it belongs to this environment";
     remove_label();
-    let plan = stack.plan(WEB).await;
+    let plan = stack.plan(&web()).await;
     assert_eq!(
         show(&plan),
         format!(
@@ -158,10 +156,10 @@ async fn notes_and_restores_a_removed_label() {
 "
         )
     );
-    stack.apply(WEB).await;
+    stack.apply(&web()).await;
     // The object also leaves the stack.
     remove_label();
-    let fewer = WEB.replace("metadata: {name: settings,", "metadata: {name: renamed,");
+    let fewer = web().replace("metadata: {name: settings,", "metadata: {name: renamed,");
     let plan = stack.plan(&fewer).await;
     assert!(
         show(&plan).contains(&format!(
@@ -171,7 +169,7 @@ async fn notes_and_restores_a_removed_label() {
         show(&plan)
     );
     // A destroy finds it by the recorded identity.
-    let plan = stack.destroy_plan(WEB).await;
+    let plan = stack.destroy_plan(&web()).await;
     assert!(
         show(&plan).contains("delete ConfigMap settings"),
         "{}",
@@ -190,11 +188,14 @@ async fn notes_and_restores_a_removed_label() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conflict_names_the_other_field_manager() {
     let stack = Stack::new("conflict");
-    stack.apply(WEB).await;
+    stack.apply(&web()).await;
     stack.cluster.apply(
         "{apiVersion: v1, kind: ConfigMap, metadata: {name: settings, namespace: conflict}, data: {color: red, size: big}}",
     );
-    let error = stack.try_plan(&stack.bundle(WEB)).await.expect_err("a conflict");
+    let error = stack
+        .try_plan(&stack.bundle(&web()))
+        .await
+        .expect_err("a conflict");
     let Error::Failed(failures) = &error else {
         panic!("{error}")
     };
@@ -215,7 +216,7 @@ async fn a_conflict_names_the_other_field_manager() {
     // Fields are taken over only if the options allow it.
     let mut options = PlanOptions::everything();
     options.preview.take_over = true;
-    let plan = terrace_deployer::plan(&stack.bundle(WEB), &stack.access(), &options)
+    let plan = terrace_deployer::plan(&stack.bundle(&web()), &stack.access(), &options)
         .await
         .expect("taken over");
     assert!(
@@ -228,7 +229,7 @@ async fn a_conflict_names_the_other_field_manager() {
         stack.field("configmap/settings --namespace=$N", ".data"),
         r#"{"color":"blue","shape":"round","size":"big"}"#
     );
-    assert!(stack.plan(WEB).await.is_empty());
+    assert!(stack.plan(&web()).await.is_empty());
 }
 
 /// Two stacks in one cluster do not change each other's objects.
@@ -258,8 +259,8 @@ metadata: {name: shared-by-two}
 #[tokio::test(flavor = "multi_thread")]
 async fn refuses_a_stale_plan() {
     let stack = Stack::new("stale");
-    stack.apply(WEB).await;
-    let changed = WEB.replace("color: blue", "color: green");
+    stack.apply(&web()).await;
+    let changed = web().replace("color: blue", "color: green");
     let plan = stack.plan(&changed).await;
     // A change by a controller does not make the plan stale.
     stack.kubectl("scale deployment web --namespace=$N --replicas=2");

@@ -3,18 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use serde::Deserialize as _;
 use terrace_artifact::{
     Address, Artifact, ArtifactId, Binding, Body, Bundle, Class, Environment, Location, Object, Origin,
-    Target, Text, Value, show_path,
+    Target, Text, Value,
 };
 use terrace_deployer::{
     ADDRESS, Access, Action, ApplyOptions, AwsAccess, Cancel, Error, Event, HOLDS_DATA, LABEL, Plan,
     PlanOptions, Report,
 };
+use terrace_tests::plans::write_fields;
 use terrace_tests::servers::{self, Cluster};
 
 /// The name of the target in every bundle.
@@ -239,9 +239,23 @@ impl<'a> Stack<'a> {
 
     pub(crate) async fn try_apply_plan(&self, plan: &Plan) -> Result<Report, Error> {
         let (options, _canceller) = self.options();
-        let events = Mutex::new(Vec::new());
-        terrace_deployer::apply(plan, &self.access(), &options, |event: Event| {
-            events.lock().expect("no panic").push(event);
+        terrace_deployer::apply(plan, &self.access(), &options, |_| {}).await
+    }
+
+    /// Applies a plan, and runs a kubectl command as soon as the step of the object with this name is done.
+    pub(crate) async fn apply_and_then(
+        &self,
+        plan: &Plan,
+        name: &str,
+        command: &str,
+    ) -> Result<Report, Error> {
+        let (options, _canceller) = self.options();
+        terrace_deployer::apply(plan, &self.access(), &options, |event| {
+            if let Event::Done { step, .. } = event
+                && &*step.subject.name == name
+            {
+                self.kubectl(command);
+            }
         })
         .await
     }
@@ -324,24 +338,7 @@ pub(crate) fn show(plan: &Plan) -> String {
             "{action} {} {}: {}",
             step.subject.kind, step.subject.name, step.change.reason
         );
-        for field in &step.change.fields {
-            let side = |value: &Option<Value>| value.as_ref().map_or("-".to_owned(), Value::to_string);
-            let after = match &field.known_after {
-                Some(shown) => format!("known after {shown}"),
-                None => side(&field.after),
-            };
-            let mark = if field.forces_replacement {
-                " (forces replacement)"
-            } else {
-                ""
-            };
-            let _ = writeln!(
-                out,
-                "  {}: {} -> {after}{mark}",
-                show_path(&field.path),
-                side(&field.before)
-            );
-        }
+        write_fields(&step.change.fields, "  ", &mut out);
         for note in &step.change.notes {
             let _ = writeln!(out, "  note: {note}");
         }

@@ -250,22 +250,12 @@ fn recreate(scene: &mut Scene<'_, '_>) -> Option<Act> {
 /// Removes our labels from one of our objects.
 fn strip(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let place = one_of_ours(scene, |place| place.namespace != "terrace-system")?;
-    let nothing = json!({"metadata": {"labels": null}});
     let labels = if place.kind == "Namespace" {
-        json!({"metadata": {"labels": {"terrace.dev/stack": null}}})
+        json!({"terrace.dev/stack": null})
     } else {
-        nothing
+        json!(null)
     };
-    scene
-        .world
-        .servers
-        .api
-        .write("PATCH", &place.path(), &labels)
-        .ok()?;
-    Act::new(format!(
-        "strip labels of {} {}/{}",
-        place.kind, place.namespace, place.name
-    ))
+    patch_metadata(scene, &place, "labels", &labels, "strip labels")
 }
 
 /// Deletes one of our objects.
@@ -284,15 +274,32 @@ fn delete(scene: &mut Scene<'_, '_>) -> Option<Act> {
 /// Clears the managedFields of one of our objects.
 fn clear_managers(scene: &mut Scene<'_, '_>) -> Option<Act> {
     let place = one_of_ours(scene, |place| place.namespace != "terrace-system")?;
-    let cleared = json!({"metadata": {"managedFields": [{}]}});
+    patch_metadata(
+        scene,
+        &place,
+        "managedFields",
+        &json!([{}]),
+        "clear managedFields",
+    )
+}
+
+/// Changes one field in the metadata of an object.
+fn patch_metadata(
+    scene: &Scene<'_, '_>,
+    place: &Place,
+    field: &str,
+    value: &serde_json::Value,
+    story: &str,
+) -> Option<Act> {
+    let patch = json!({"metadata": {field: value}});
     scene
         .world
         .servers
         .api
-        .write("PATCH", &place.path(), &cleared)
+        .write("PATCH", &place.path(), &patch)
         .ok()?;
     Act::new(format!(
-        "clear managedFields of {} {}/{}",
+        "{story} of {} {}/{}",
         place.kind, place.namespace, place.name
     ))
 }
