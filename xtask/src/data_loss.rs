@@ -47,36 +47,25 @@ CloudFormation supports `Snapshot` for the types marked with * in the first tabl
 fn page() -> String {
     let mut page = INTRODUCTION.to_owned();
     let is_type = |name: &str| name.contains("::");
-    let of = |class: DataClass, types: bool| {
-        classes().filter(move |(name, entry)| entry.data.class == class && is_type(name) == types)
+    let mut tables = |class: DataClass, property: &str, what: &str, remark: &str| {
+        for (title, types) in [("CloudFormation types", true), ("Kubernetes kinds", false)] {
+            let rows = classes().filter(|(name, entry)| entry.data.class == class && is_type(name) == types);
+            table(&mut page, &format!("{title} {property}"), what, rows);
+        }
+        page.push_str(remark);
     };
-    table(
-        &mut page,
-        "CloudFormation types that hold data",
+    tables(
+        DataClass::Data,
+        "that hold data",
         "data that a delete loses",
-        of(DataClass::Data, true),
-    );
-    table(
-        &mut page,
-        "Kubernetes kinds that hold data",
-        "data that a delete loses",
-        of(DataClass::Data, false),
-    );
-    page.push_str(
         "\nA StatefulSet, a Prometheus or an Alertmanager holds data only if it has volume claim templates. Its PersistentVolumeClaims stay when it is deleted, \
          unless its retention policy contains `whenDeleted: Delete`. The disk of a PersistentVolume with the policy `Retain` stays as well.\n",
     );
-    table(
-        &mut page,
-        "CloudFormation types with an identity that other systems use",
+    tables(
+        DataClass::Identity,
+        "with an identity that other systems use",
         "identity that other systems use",
-        of(DataClass::Identity, true),
-    );
-    table(
-        &mut page,
-        "Kubernetes kinds with an identity that other systems use",
-        "identity that other systems use",
-        of(DataClass::Identity, false),
+        "",
     );
     protection(&mut page);
     in_place(&mut page, "CloudFormation", is_type);
