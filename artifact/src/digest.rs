@@ -3,7 +3,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::{Text, Value};
+use crate::{Text, Value, json};
 
 /// A SHA-256 digest in lower-case hexadecimal, of bytes or of a value's canonical JSON (keys sorted, no spaces).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -71,34 +71,17 @@ impl fmt::Display for Digest {
     }
 }
 
+/// Returns compact JSON with sorted keys.
 fn canonical(value: &Value) -> String {
     fn write(value: &Value, out: &mut String) {
         match value {
-            Value::List(list) => {
-                out.push('[');
-                for (i, item) in list.iter().enumerate() {
-                    if i > 0 {
-                        out.push(',');
-                    }
-                    write(item, out);
-                }
-                out.push(']');
-            }
-            Value::Map(map) => {
-                let mut entries: Vec<_> = map.iter().collect();
+            Value::List(items) => json::list(items, out, write),
+            Value::Map(entries) => {
+                let mut entries: Vec<_> = entries.iter().collect();
                 entries.sort_by(|a, b| a.0.cmp(&b.0));
-                out.push('{');
-                for (i, (key, item)) in entries.into_iter().enumerate() {
-                    if i > 0 {
-                        out.push(',');
-                    }
-                    crate::json::string(key, out);
-                    out.push(':');
-                    write(item, out);
-                }
-                out.push('}');
+                json::map(entries, out, write);
             }
-            scalar => crate::json::scalar(scalar, out),
+            scalar => json::scalar(scalar, out),
         }
     }
     let mut out = String::new();

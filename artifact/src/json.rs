@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::Value;
+use crate::{Text, Value};
 
 /// Writes JSON without spaces.
 pub fn to_json_compact(value: &Value) -> String {
@@ -21,30 +21,40 @@ pub fn to_json_pretty(value: &Value) -> String {
 
 fn compact(value: &Value, out: &mut String) {
     match value {
-        Value::List(list) => {
-            out.push('[');
-            for (i, item) in list.iter().enumerate() {
-                if i > 0 {
-                    out.push(',');
-                }
-                compact(item, out);
-            }
-            out.push(']');
-        }
-        Value::Map(map) => {
-            out.push('{');
-            for (i, (key, item)) in map.iter().enumerate() {
-                if i > 0 {
-                    out.push(',');
-                }
-                string(key, out);
-                out.push(':');
-                compact(item, out);
-            }
-            out.push('}');
-        }
+        Value::List(items) => list(items, out, compact),
+        Value::Map(entries) => map(entries, out, compact),
         value => scalar(value, out),
     }
+}
+
+/// Writes a list without spaces. `write` writes the items.
+pub(crate) fn list(items: &[Value], out: &mut String, write: impl Fn(&Value, &mut String)) {
+    out.push('[');
+    for (i, item) in items.iter().enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        write(item, out);
+    }
+    out.push(']');
+}
+
+/// Writes a map without spaces, in the order of the entries. `write` writes the values.
+pub(crate) fn map<'v>(
+    entries: impl IntoIterator<Item = &'v (Text, Value)>,
+    out: &mut String,
+    write: impl Fn(&Value, &mut String),
+) {
+    out.push('{');
+    for (i, (key, item)) in entries.into_iter().enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        string(key, out);
+        out.push(':');
+        write(item, out);
+    }
+    out.push('}');
 }
 
 fn pretty(value: &Value, depth: usize, out: &mut String) {
