@@ -518,7 +518,7 @@ mod tests {
         let other = page
             .replace("e: 3\n```", "e: 4\n```")
             .replace("text\nbad", "text\ngood");
-        assert_eq!(failures(&other), ["10 S: e: 3\n", "24 Next: bad\n"]);
+        assert_eq!(failures(&other), ["10 S: e: 3\n", "23 Next: bad\n"]);
     }
 
     #[test]
