@@ -316,8 +316,8 @@ pub(crate) fn refused(error: &clap::Error, console: &Console) -> Status {
 }
 
 fn schema_kinds() -> clap::builder::PossibleValuesParser {
-    let kinds = terrace_compiler::validate::KINDS;
-    kinds.into_iter().chain([PLAN]).collect::<Vec<_>>().into()
+    let names = terrace_compiler::validate::schema_names();
+    names.chain([PLAN]).collect::<Vec<_>>().into()
 }
 
 /// Parses the value of `--approve` and `--adopt`: an address, or a component. The plan later lists the addresses of a component.

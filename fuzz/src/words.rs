@@ -10,8 +10,8 @@ pub(crate) fn keys() -> &'static [String] {
     static KEYS: OnceLock<Vec<String>> = OnceLock::new();
     KEYS.get_or_init(|| {
         let mut keys = BTreeSet::new();
-        for kind in validate::KINDS {
-            let schema = validate::schema(kind).and_then(|text| serde_json::from_str(text).ok());
+        for name in validate::schema_names() {
+            let schema = validate::schema(name).and_then(|text| serde_json::from_str(&text).ok());
             collect(&schema.unwrap_or_default(), &mut keys);
         }
         keys.into_iter().collect()

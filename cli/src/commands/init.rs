@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use terrace_compiler::validate::{KINDS, schema};
+use terrace_compiler::document::DocumentKind;
+use terrace_compiler::validate::{schema, schema_names};
 use terrace_deployer::LOCKFILE;
 
 use crate::console::Console;
@@ -12,7 +13,8 @@ use crate::disk::in_words;
 use crate::folder;
 use crate::problem::{Problem, Status};
 
-/// The files of the stack. `PLATFORM` in them is replaced by the name of the stack.
+/// The files of the stack. `PLATFORM` in them is replaced by the name of the stack, and `DIRECTORIES` by the directories of its
+/// documents.
 const FILES: [(&str, &str); 7] = [
     ("platform.yaml", include_str!("init/platform.yaml")),
     (
@@ -37,11 +39,14 @@ pub(crate) fn run(dir: &Path, console: &Console) -> Result<Status, Problem> {
     let name = platform_name(dir);
     let mut files: BTreeMap<String, String> = FILES
         .iter()
-        .map(|(path, text)| ((*path).to_owned(), text.replace("PLATFORM", &name)))
+        .map(|(path, text)| {
+            let text = text.replace("PLATFORM", &name);
+            ((*path).to_owned(), text.replace("DIRECTORIES", &directories()))
+        })
         .collect();
-    for kind in KINDS {
-        let text = schema(kind).unwrap_or_default().to_owned();
-        files.insert(format!("{SCHEMAS}/{kind}.schema.json"), text);
+    for name in schema_names() {
+        let text = schema(name).unwrap_or_default();
+        files.insert(format!("{SCHEMAS}/{name}.schema.json"), text);
     }
     folder::write(dir, &files)?;
     for (path, _) in FILES {
@@ -50,7 +55,7 @@ pub(crate) fn run(dir: &Path, console: &Console) -> Result<Status, Problem> {
     console.line(&format!(
         "  {} ({} schemas)",
         dir.join(SCHEMAS).display(),
-        KINDS.len()
+        schema_names().count()
     ));
     let stack = if dir == Path::new(".") {
         String::new()
@@ -64,6 +69,16 @@ pub(crate) fn run(dir: &Path, console: &Console) -> Result<Status, Problem> {
         "`terrace apply` records where the stack is deployed in `{LOCKFILE}`: commit this file, too"
     ));
     Ok(Status::Done)
+}
+
+/// Returns the directories with documents, for a glob. Modules have their own schema, because a directory of modules also contains
+/// other files.
+fn directories() -> String {
+    let kinds = DocumentKind::ALL
+        .iter()
+        .filter(|kind| **kind != DocumentKind::Module);
+    let directories: Vec<&str> = kinds.filter_map(|kind| kind.directory()).collect();
+    directories.join(",")
 }
 
 /// Quotes an argument for a shell if necessary.
@@ -137,6 +152,13 @@ fn platform_name(dir: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lists_the_directories_of_documents_except_modules() {
+        let directories = directories();
+        assert!(directories.starts_with("environments,tenants,"), "{directories}");
+        assert!(!directories.contains("modules"), "{directories}");
+    }
 
     #[test]
     fn derives_the_platform_name_from_the_directory() {

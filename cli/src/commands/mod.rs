@@ -102,10 +102,10 @@ pub(crate) fn run(command: Command, console: &Console) -> Result<Status, Problem
 
 fn schema(kind: &str, console: &Console) -> Result<Status, Problem> {
     let text = match kind {
-        PLAN => Some(terrace_deployer::PLAN_SCHEMA),
+        PLAN => Some(terrace_deployer::PLAN_SCHEMA.to_owned()),
         kind => terrace_compiler::validate::schema(kind),
     };
     let text = text.ok_or_else(|| Problem::new(format!("document kind `{kind}` does not exist")))?;
-    console.data(text)?;
+    console.data(&text)?;
     Ok(Status::Done)
 }

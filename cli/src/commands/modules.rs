@@ -4,11 +4,10 @@ use std::fmt::Write as _;
 
 use terrace_artifact::{Text, to_json_compact, to_yaml};
 use terrace_compiler::diagnostic::Diagnostics;
-use terrace_compiler::document::{Document, Module};
+use terrace_compiler::document::{Document, DocumentKind, Module};
 use terrace_compiler::library;
 use terrace_compiler::node::Node;
 use terrace_compiler::source::Files;
-use terrace_compiler::validate::DocumentKind;
 use terrace_compiler::yaml;
 
 use crate::arguments::Modules;

@@ -21,8 +21,8 @@ use terrace_graph::resolve::{
     ComponentInstance, Prepared, cli_inputs, placement, presence, unused_overrides, waivers,
 };
 use terrace_language::assets::Assets;
-use terrace_language::document::Environment;
-use terrace_language::load::{self, StackDocuments, unknown};
+use terrace_language::document::{Environment, StackDocuments};
+use terrace_language::load::{self, unknown};
 
 use code::{Cause, Code};
 use diagnostic::{Diagnostic, Diagnostics};

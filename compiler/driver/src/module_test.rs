@@ -8,11 +8,10 @@ use std::fmt::Write as _;
 
 use rayon::prelude::*;
 use terrace_artifact::Text;
-use terrace_language::document::{ComponentSource, Document};
+use terrace_language::document::{ComponentSource, Document, DocumentKind};
 use terrace_language::load;
 use terrace_language::load::Read;
 use terrace_language::validate;
-use terrace_language::validate::DocumentKind;
 use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::{Diagnostic, Diagnostics};
 use terrace_syntax::node::{Node, NodeKind};

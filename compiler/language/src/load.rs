@@ -12,30 +12,11 @@ use terrace_syntax::source::Spanned;
 use terrace_syntax::source::{FileId, Files, SourceError, Sources, Span};
 use terrace_syntax::yaml;
 
-use crate::document::{Component, Document, Environment, Module, Pipeline, Platform, Tenant};
+use crate::document::{
+    Component, ComponentSource, Document, Module, Platform, SortedDocuments, StackDocuments,
+};
 use crate::module::library;
 use crate::validate;
-
-/// The documents of a stack, each in order of name.
-#[derive(Clone, Debug)]
-pub struct StackDocuments {
-    pub platform: Platform,
-    pub environments: Vec<Environment>,
-    pub tenants: Vec<Tenant>,
-    pub components: Vec<Component>,
-    pub pipelines: Vec<Pipeline>,
-    /// The modules of the stack, then the built-in modules that the stack uses.
-    pub modules: Vec<Module>,
-    /// Whether a document could not be read. It may define a name that seems not to exist.
-    pub lost: bool,
-}
-
-impl StackDocuments {
-    /// Returns the tenant with a name.
-    pub fn tenant(&self, name: &str) -> Option<&Tenant> {
-        self.tenants.iter().find(|tenant| tenant.name.value == name)
-    }
-}
 
 /// The documents of some files.
 #[derive(Default)]
@@ -264,68 +245,9 @@ fn is_foreign(node: &Node) -> bool {
 }
 
 pub fn assemble(read: Read, files: &mut Files, diagnostics: &mut Diagnostics) -> Option<StackDocuments> {
-    let mut platforms = Vec::new();
-    let (mut environments, mut tenants, mut components) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut pipelines, mut modules) = (Vec::new(), Vec::new());
-    for document in read.documents {
-        match document {
-            Document::Platform(platform) => platforms.push(platform),
-            Document::Environment(environment) => environments.push(environment),
-            Document::Tenant(tenant) => tenants.push(tenant),
-            Document::Component(component) => components.push(component),
-            Document::Pipeline(pipeline) => pipelines.push(pipeline),
-            Document::Module(module) => modules.push(module),
-        }
-    }
-    environments.sort_by(|a, b| a.name.value.cmp(&b.name.value));
-    tenants.sort_by(|a, b| a.name.value.cmp(&b.name.value));
-    components.sort_by(|a, b| a.name.value.cmp(&b.name.value));
-    pipelines.sort_by(|a, b| {
-        (&a.name.value, &a.tenant.as_ref().map(|t| &t.value))
-            .cmp(&(&b.name.value, &b.tenant.as_ref().map(|t| &t.value)))
-    });
-    unique("environment", environments.iter().map(|e| &e.name), diagnostics);
-    unique("tenant", tenants.iter().map(|t| &t.name), diagnostics);
-    unique("component", components.iter().map(|c| &c.name), diagnostics);
-    modules.sort_by(|a, b| (&a.name.value, &a.version.value).cmp(&(&b.name.value, &b.version.value)));
-    for pair in modules.windows(2) {
-        if pair[0].name.value == pair[1].name.value && pair[0].version.value == pair[1].version.value {
-            let name = &pair[1].name;
-            diagnostics.push(
-                Diagnostic::new(
-                    Code::DuplicateName,
-                    format!("duplicate module `{}` {}", name.value, pair[1].version.value),
-                )
-                .repeats(name.span, pair[0].name.span),
-            );
-        }
-    }
-    platforms.sort_by_key(|platform: &Platform| platform.name.span);
-    if let [first, second, ..] = platforms.as_slice() {
-        diagnostics.push(
-            Diagnostic::new(
-                Code::NoPlatform,
-                "the stack has more than one `Platform` document",
-            )
-            .repeats(second.name.span, first.name.span),
-        );
-    }
-    let Some(platform) = platforms.into_iter().next() else {
-        // An invalid Platform was reported already.
-        if !diagnostics.has_errors() {
-            diagnostics.push(
-                Diagnostic::new(
-                    Code::NoPlatform,
-                    "this directory has no document of kind `Platform`",
-                )
-                .help(
-                    "add one, such as `{kind: Platform, name: acme}`, or create a stack with `terrace init DIR`",
-                ),
-            );
-        }
-        return None;
-    };
-    for name in used_modules(&components, &modules) {
+    let mut documents = SortedDocuments::sort(read.documents, diagnostics);
+    let platform = only_platform(std::mem::take(&mut documents.platform), diagnostics)?;
+    for name in used_modules(&documents.components, &documents.modules) {
         let Some(text) = library::text(&name) else {
             continue;
         };
@@ -335,19 +257,34 @@ pub fn assemble(read: Read, files: &mut Files, diagnostics: &mut Diagnostics) ->
         };
         for document in documents_of(file, files, diagnostics).documents {
             if let Document::Module(module) = document {
-                modules.push(module);
+                documents.modules.push(module);
             }
         }
     }
-    Some(StackDocuments {
-        platform,
-        environments,
-        tenants,
-        components,
-        pipelines,
-        modules,
-        lost: read.lost,
-    })
+    Some(documents.into_stack(platform, read.lost))
+}
+
+/// Returns the platform of a stack, the first if there are several. Reports a stack that does not have exactly one.
+fn only_platform(platforms: Vec<Platform>, diagnostics: &mut Diagnostics) -> Option<Platform> {
+    if let [first, second, ..] = platforms.as_slice() {
+        let message = "the stack has more than one `Platform` document";
+        diagnostics
+            .push(Diagnostic::new(Code::NoPlatform, message).repeats(second.name.span, first.name.span));
+    }
+    let platform = platforms.into_iter().next();
+    // An invalid Platform was reported already.
+    if platform.is_none() && !diagnostics.has_errors() {
+        diagnostics.push(
+            Diagnostic::new(
+                Code::NoPlatform,
+                "this directory has no document of kind `Platform`",
+            )
+            .help(
+                "add one, such as `{kind: Platform, name: acme}`, or create a stack with `terrace init DIR`",
+            ),
+        );
+    }
+    platform
 }
 
 /// Returns the built-in modules that components use. A misspelled name counts as the most similar one, so that the inputs of
@@ -357,8 +294,8 @@ fn used_modules(components: &[Component], own: &[Module]) -> BTreeSet<Text> {
     components
         .iter()
         .filter_map(|component| match &component.recipe {
-            crate::document::ComponentSource::Module { module, .. } => Some(module.name.value.clone()),
-            crate::document::ComponentSource::Own(_) => None,
+            ComponentSource::Module { module, .. } => Some(module.name.value.clone()),
+            ComponentSource::Own(_) => None,
         })
         .filter(|name| !own.iter().any(|module| module.name.value == *name))
         .filter_map(|name| match library::text(&name) {
@@ -366,20 +303,6 @@ fn used_modules(components: &[Component], own: &[Module]) -> BTreeSet<Text> {
             None => terrace_catalog::nearest(&name, names()).map(Text::from),
         })
         .collect()
-}
-
-/// Reports names that occur twice in a sorted list.
-fn unique<'a>(what: &str, names: impl Iterator<Item = &'a Spanned<Text>>, diagnostics: &mut Diagnostics) {
-    let mut previous: Option<&Spanned<Text>> = None;
-    for name in names {
-        if let Some(first) = previous.filter(|previous| previous.value == name.value) {
-            diagnostics.push(
-                Diagnostic::new(Code::DuplicateName, format!("duplicate {what} `{}`", name.value))
-                    .repeats(name.span, first.span),
-            );
-        }
-        previous = Some(name);
-    }
 }
 
 /// Reports a name that does not exist, and suggests a similar one or lists the names that exist.

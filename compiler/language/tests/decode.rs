@@ -1,8 +1,8 @@
 //! Valid documents decode, with the spans and units of their values.
 
 use serde_json::{Value as Json, json};
-use terrace_language::document::{ComponentSource, Document, Tenants};
-use terrace_language::validate::{DocumentKind, schema};
+use terrace_language::document::{ComponentSource, Document, DocumentKind, Tenants};
+use terrace_language::validate::schema;
 use terrace_syntax::diagnostic::Diagnostics;
 use terrace_syntax::source::Files;
 use terrace_syntax::yaml::read;
@@ -35,7 +35,7 @@ fn decodes_documents_with_their_spans() {
 fn decodes_every_value_that_the_patterns_accept() {
     use terrace_artifact::Quantity;
     use terrace_language::value::unit::Duration;
-    let module: Json = serde_json::from_str(schema("module").unwrap()).unwrap();
+    let module: Json = serde_json::from_str(&schema("module").unwrap()).unwrap();
     let definitions = &module["definitions"];
     let accepts = |name: &str, text: &str| jsonschema::draft7::is_valid(&definitions[name], &json!(text));
     let numbers = [

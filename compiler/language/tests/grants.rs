@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 use terrace_language::aws::resource_types::{Permission, ResourceType};
+use terrace_language::validate::schema;
 
 fn path(relative: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(relative)
@@ -13,8 +14,7 @@ fn path(relative: &str) -> PathBuf {
 
 /// Returns the verbs that the schema of a kind accepts in `may`.
 fn verbs_of_schema(kind: &str) -> BTreeSet<String> {
-    let text = fs::read_to_string(path(&format!("schemas/{kind}.schema.json"))).unwrap();
-    let schema: Json = serde_json::from_str(&text).unwrap();
+    let schema: Json = serde_json::from_str(&schema(kind).unwrap()).unwrap();
     let verbs = &schema["definitions"]["grant"]["properties"]["may"]["anyOf"][0]["enum"];
     let verbs = verbs.as_array().unwrap().iter();
     verbs.map(|verb| verb.as_str().unwrap().to_owned()).collect()

@@ -1,8 +1,8 @@
 //! Parses inputs from the command line: `--set COMPONENT.INPUT=VALUE`.
 
 use terrace_artifact::Text;
-use terrace_language::document::{Component, ComponentSource, Module};
-use terrace_language::load::{StackDocuments, unknown};
+use terrace_language::document::{Component, ComponentSource, Module, StackDocuments};
+use terrace_language::load::unknown;
 use terrace_language::module::inputs::{InputSchema, InputType, Others};
 use terrace_language::module::layers::unknown_input;
 use terrace_syntax::code::Code;

@@ -15,12 +15,13 @@ use rayon::prelude::*;
 use terrace_artifact::{Owner, Text};
 use terrace_language::body::{Body, Expansion};
 use terrace_language::document::{
-    Clearance, Component, ComponentInputs, ComponentSource, Environment, Pipeline, Status, Tenant, Tenants,
+    Clearance, Component, ComponentInputs, ComponentSource, Environment, Pipeline, StackDocuments, Status,
+    Tenant, Tenants,
 };
 use terrace_language::expression::Scope;
 use terrace_language::expression::scope;
 use terrace_language::expression::words::slug;
-use terrace_language::load::{StackDocuments, unknown};
+use terrace_language::load::unknown;
 use terrace_language::module::layers::InputSource;
 use terrace_language::module::layers::Layer;
 use terrace_language::module::{ComponentTemplate, Module};

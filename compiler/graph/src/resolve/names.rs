@@ -4,10 +4,12 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use terrace_artifact::{Decimal, Owner, Quantity, Text};
-use terrace_language::document::{ComponentInputs, ComponentSource, Environment, Tenant, Tenants};
+use terrace_language::document::{
+    ComponentInputs, ComponentSource, Environment, StackDocuments, Tenant, Tenants,
+};
 use terrace_language::expression::scope::lost_to_scale;
 use terrace_language::expression::words::slug;
-use terrace_language::load::{StackDocuments, unknown};
+use terrace_language::load::unknown;
 use terrace_language::value::dimension::Dimension;
 use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::{Diagnostic, Diagnostics};

@@ -4,8 +4,7 @@
 //! none, the compiler would ignore the component, which the author did not expect.
 
 use terrace_artifact::Text;
-use terrace_language::document::{Component, Environment, Pipeline, Tenant, Tenants};
-use terrace_language::load::StackDocuments;
+use terrace_language::document::{Component, Environment, Pipeline, StackDocuments, Tenant, Tenants};
 use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::{Diagnostic, Diagnostics, listed};
 use terrace_syntax::source::Span;

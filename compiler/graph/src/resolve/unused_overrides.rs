@@ -1,8 +1,9 @@
 //! Reports overrides without effect: their component is not in the environment, or not deployed for the tenant.
 
 use terrace_artifact::Text;
-use terrace_language::document::{Component, ComponentInputs, Environment, Tenant, Tenants, Tier};
-use terrace_language::load::StackDocuments;
+use terrace_language::document::{
+    Component, ComponentInputs, Environment, StackDocuments, Tenant, Tenants, Tier,
+};
 use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::{Diagnostic, Diagnostics, those};
 use terrace_syntax::node::Node;

@@ -1,13 +1,12 @@
 //! Validates documents against the JSON Schemas that are published for editors, with messages of its own.
 //!
-//! The schemas are the only description of the kinds, so an editor and the loader accept the same documents. A new kind is a
-//! schema in `schemas/`, a line in [`DocumentKind`], and a type in [`crate::document`].
+//! The schemas are the only description of the kinds, so an editor and the loader accept the same documents.
 
+mod bundle;
 mod check;
 mod schema;
+mod schema_file;
 mod wording;
-
-use std::sync::OnceLock;
 
 use terrace_syntax::code::Code;
 use terrace_syntax::diagnostic::{
@@ -16,103 +15,25 @@ use terrace_syntax::diagnostic::{
 use terrace_syntax::node::{Node, NodeKind};
 use terrace_syntax::source::Files;
 
+use crate::document::DocumentKind;
 use check::{Checker, SchemaContext, found, lacking};
 use schema::Schemas;
-
-/// The kind of a document.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum DocumentKind {
-    /// The settings that a whole stack shares.
-    Platform,
-    /// A place that a stack is deployed to: clusters, an account or a directory.
-    Environment,
-    /// A group of users that components are deployed for.
-    Tenant,
-    /// One use of a module, or resources of its own.
-    Component,
-    /// A workflow of steps.
-    Pipeline,
-    /// A reusable recipe for resources, with typed inputs.
-    Module,
-}
-
-impl DocumentKind {
-    /// Every kind.
-    pub const ALL: [DocumentKind; 6] = [
-        DocumentKind::Platform,
-        DocumentKind::Environment,
-        DocumentKind::Tenant,
-        DocumentKind::Component,
-        DocumentKind::Pipeline,
-        DocumentKind::Module,
-    ];
-
-    /// Returns the value of the key `kind`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            DocumentKind::Platform => "Platform",
-            DocumentKind::Environment => "Environment",
-            DocumentKind::Tenant => "Tenant",
-            DocumentKind::Component => "Component",
-            DocumentKind::Pipeline => "Pipeline",
-            DocumentKind::Module => "Module",
-        }
-    }
-
-    fn schemas(self) -> &'static Schemas {
-        static SCHEMAS: [OnceLock<Schemas>; 6] = [const { OnceLock::new() }; 6];
-        SCHEMAS[self as usize].get_or_init(|| Schemas::read(FILES[self as usize].1))
-    }
-}
-
-/// The names under which schemas are published: the kinds in lower case, `module-test`, and `stack` for any document.
-pub const KINDS: [&str; 8] = [
-    "platform",
-    "environment",
-    "tenant",
-    "component",
-    "pipeline",
-    "module",
-    "module-test",
-    "stack",
-];
-
-/// The schema files, in the order of [`KINDS`].
-const FILES: [(&str, &str); 8] = [
-    (
-        "platform",
-        include_str!("../../../../schemas/platform.schema.json"),
-    ),
-    (
-        "environment",
-        include_str!("../../../../schemas/environment.schema.json"),
-    ),
-    ("tenant", include_str!("../../../../schemas/tenant.schema.json")),
-    (
-        "component",
-        include_str!("../../../../schemas/component.schema.json"),
-    ),
-    (
-        "pipeline",
-        include_str!("../../../../schemas/pipeline.schema.json"),
-    ),
-    ("module", include_str!("../../../../schemas/module.schema.json")),
-    (
-        "module-test",
-        include_str!("../../../../schemas/module-test.schema.json"),
-    ),
-    ("stack", include_str!("../../../../schemas/stack.schema.json")),
-];
+pub(crate) use schema_file::{SchemaFile, schema_file};
 
 /// Kinds that are planned and not supported yet.
 const LATER: [&str; 3] = ["Dataset", "Connector", "Policy"];
 
-/// Returns the published JSON Schema of a kind. `kind` is one of [`KINDS`], in any case.
-pub fn schema(kind: &str) -> Option<&'static str> {
-    FILES
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case(kind))
-        .map(|(_, text)| *text)
+/// Returns the names of the published schemas: the kinds in lower case, `module-test`, and `stack` for any document.
+pub fn schema_names() -> impl Iterator<Item = &'static str> {
+    SchemaFile::all().map(SchemaFile::name)
+}
+
+/// Returns the published JSON Schema with a name of [`schema_names`], in any case.
+pub fn schema(name: &str) -> Option<String> {
+    let file = SchemaFile::all().find(|file| file.name().eq_ignore_ascii_case(name))?;
+    // JSON that was just read can always be written.
+    let text = serde_json::to_string_pretty(&bundle::bundle(file)).unwrap_or_default();
+    Some(text + "\n")
 }
 
 /// Validates a document and returns its kind. Reports every problem of an invalid document, and returns `None` for it.
@@ -121,7 +42,7 @@ pub fn schema(kind: &str) -> Option<&'static str> {
 pub fn validate(document: &Node, files: &Files, diagnostics: &mut Diagnostics) -> Option<DocumentKind> {
     let kind = kind_of(document, diagnostics)?;
     let checker = Checker {
-        schemas: kind.schemas(),
+        schemas: kind.schema().schemas(),
         files,
     };
     report(
@@ -133,8 +54,7 @@ pub fn validate(document: &Node, files: &Files, diagnostics: &mut Diagnostics) -
 
 /// Validates a test case of a module, a file in its `tests` directory. Reports every problem and returns whether it is valid.
 pub fn validate_test(document: &Node, files: &Files, diagnostics: &mut Diagnostics) -> bool {
-    static SCHEMAS: OnceLock<Schemas> = OnceLock::new();
-    let schemas = SCHEMAS.get_or_init(|| Schemas::read(FILES[6].1));
+    let schemas = schema_file::MODULE_TEST.schemas();
     report(
         Checker { schemas, files }.problems(Schemas::WHOLE, document, SchemaContext::Document("test")),
         diagnostics,
@@ -144,7 +64,10 @@ pub fn validate_test(document: &Node, files: &Files, diagnostics: &mut Diagnosti
 /// Returns the kind that a document declares.
 pub(crate) fn kind(document: &Node) -> Option<DocumentKind> {
     let word = document.get("kind")?.as_str()?;
-    DocumentKind::ALL.into_iter().find(|kind| kind.as_str() == word)
+    DocumentKind::ALL
+        .iter()
+        .copied()
+        .find(|kind| kind.as_str() == word)
 }
 
 fn kind_of(document: &Node, diagnostics: &mut Diagnostics) -> Option<DocumentKind> {
@@ -159,7 +82,7 @@ fn kind_of(document: &Node, diagnostics: &mut Diagnostics) -> Option<DocumentKin
         );
         return None;
     }
-    let kinds = || DocumentKind::ALL.into_iter().map(DocumentKind::as_str);
+    let kinds = || DocumentKind::ALL.iter().map(|kind| kind.as_str());
     let Some(node) = document.get("kind") else {
         let span = lacking(document, SchemaContext::Document(""));
         let problem = missing_key("kind", "this document", span);

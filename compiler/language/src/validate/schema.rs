@@ -9,6 +9,8 @@ use regex_lite::Regex;
 use serde_json::Value as Json;
 use terrace_artifact::{Decimal, Text, Value};
 
+use super::schema_file::SchemaFile;
+
 /// Every keyword that a schema may use. Those with `x-` are extensions for messages.
 #[cfg(test)]
 pub(super) const KEYWORDS: &[&str] = &[
@@ -234,15 +236,14 @@ impl Types {
 }
 
 impl Schemas {
-    /// Reads one of the built-in schema files.
-    pub(super) fn read(text: &str) -> Schemas {
-        let json: Json = serde_json::from_str(text).unwrap_or_default();
+    /// Reads a schema file, with the definitions of other files that it refers to.
+    pub(super) fn read(file: &'static SchemaFile) -> Schemas {
         let mut reader = Reader {
-            root: &json,
+            file,
             schemas: Vec::new(),
             known: BTreeMap::new(),
         };
-        reader.schema("", &json);
+        reader.schema("", file.json());
         let list = reader
             .schemas
             .into_iter()
@@ -286,38 +287,49 @@ impl Schemas {
     }
 }
 
-struct Reader<'a> {
-    root: &'a Json,
+struct Reader {
+    /// The file that is being read.
+    file: &'static SchemaFile,
     schemas: Vec<Option<Schema>>,
-    /// The schemas read so far, by JSON pointer, because definitions can refer to themselves.
-    known: BTreeMap<String, Id>,
+    /// The schemas read so far, by file and JSON pointer, because definitions can refer to themselves.
+    known: BTreeMap<(&'static str, String), Id>,
 }
 
-impl<'a> Reader<'a> {
-    fn schema(&mut self, pointer: &str, json: &'a Json) -> Id {
+impl Reader {
+    fn schema(&mut self, pointer: &str, json: &Json) -> Id {
         if let Some(reference) = json.get("$ref").and_then(Json::as_str) {
-            let target = reference.trim_start_matches('#');
-            return match (self.known.get(target), self.root.pointer(target)) {
-                (Some(id), _) => *id,
-                (None, Some(json)) => self.schema(target, json),
-                (None, None) => self.add(target, Schema::default()),
-            };
+            return self.reference(reference);
         }
-        let id = self.schemas.len();
-        self.schemas.push(None);
-        self.known.insert(pointer.to_owned(), id);
+        let id = self.reserve(pointer);
         let schema = self.read(pointer, json);
         self.schemas[id] = Some(schema);
         id
     }
 
-    fn add(&mut self, pointer: &str, schema: Schema) -> Id {
-        self.schemas.push(Some(schema));
-        self.known.insert(pointer.to_owned(), self.schemas.len() - 1);
-        self.schemas.len() - 1
+    /// Reads the schema that a reference points to, unless it was read before.
+    fn reference(&mut self, reference: &str) -> Id {
+        let (file, pointer) = self.file.resolve(reference);
+        if let Some(id) = self.known.get(&(file.name(), pointer.to_owned())) {
+            return *id;
+        }
+        let referring = std::mem::replace(&mut self.file, file);
+        let id = match file.json().pointer(pointer) {
+            Some(json) => self.schema(pointer, json),
+            None => self.reserve(pointer),
+        };
+        self.file = referring;
+        id
     }
 
-    fn read(&mut self, pointer: &str, json: &'a Json) -> Schema {
+    /// Returns the id of a schema that is not read yet.
+    fn reserve(&mut self, pointer: &str) -> Id {
+        let id = self.schemas.len();
+        self.schemas.push(None);
+        self.known.insert((self.file.name(), pointer.to_owned()), id);
+        id
+    }
+
+    fn read(&mut self, pointer: &str, json: &Json) -> Schema {
         let text = |key: &str| json.get(key).and_then(Json::as_str);
         let size = |key: &str| {
             json.get(key)
@@ -419,7 +431,13 @@ impl<'a> Reader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::validate::FILES;
+    use crate::validate::bundle::bundle;
+    use crate::validate::schema_file::COMMON;
+
+    /// Returns the published schemas by name.
+    fn published() -> impl Iterator<Item = (&'static str, Json)> {
+        SchemaFile::all().map(|file| (file.name(), bundle(file)))
+    }
 
     /// Calls `visit` for every schema within a schema.
     fn walk(json: &Json, path: &str, visit: &mut impl FnMut(&str, &serde_json::Map<String, Json>)) {
@@ -455,8 +473,7 @@ mod tests {
 
     #[test]
     fn schemas_use_no_keyword_that_is_not_checked() {
-        for (name, text) in FILES {
-            let json: Json = serde_json::from_str(text).unwrap();
+        for (name, json) in published() {
             walk(&json, name, &mut |path, schema| {
                 for keyword in schema.keys() {
                     assert!(KEYWORDS.contains(&keyword.as_str()), "{path}: `{keyword}`");
@@ -501,8 +518,7 @@ mod tests {
 
     #[test]
     fn the_only_format_is_that_of_patterns() {
-        for (name, text) in FILES {
-            let json: Json = serde_json::from_str(text).unwrap();
+        for (name, json) in published() {
             walk(&json, name, &mut |path, schema| {
                 let format = schema.get("format").and_then(Json::as_str);
                 assert!(matches!(format, None | Some("regex")), "{path}: {format:?}");
@@ -512,17 +528,16 @@ mod tests {
 
     #[test]
     fn every_pattern_compiles() {
-        for (name, text) in FILES {
-            for pattern in Schemas::read(text).patterns() {
-                assert!(Regex::new(pattern).is_ok(), "{name}: {pattern}");
+        for file in SchemaFile::all() {
+            for pattern in file.schemas().patterns() {
+                assert!(Regex::new(pattern).is_ok(), "{}: {pattern}", file.name());
             }
         }
     }
 
     #[test]
     fn every_property_is_described() {
-        for (name, text) in FILES {
-            let json: Json = serde_json::from_str(text).unwrap();
+        for (name, json) in published() {
             walk(&json, name, &mut |path, schema| {
                 for (key, property) in schema
                     .get("properties")
@@ -546,17 +561,37 @@ mod tests {
         }
     }
 
+    /// A bundle contains the targets of references under the last part of their pointers.
     #[test]
-    fn one_name_is_one_definition_everywhere() {
-        let mut known: BTreeMap<String, (Json, &str)> = BTreeMap::new();
-        for (name, text) in FILES.iter().filter(|(name, _)| *name != "stack") {
-            let json: Json = serde_json::from_str(text).unwrap();
-            for (key, definition) in json["definitions"].as_object().unwrap() {
-                if let Some((other, file)) = known.get(key) {
-                    assert_eq!(other, definition, "`{key}` in {name} and {file}");
-                } else {
-                    known.insert(key.clone(), (definition.clone(), name));
+    fn every_reference_has_a_target_with_a_unique_name() {
+        let mut targets: BTreeMap<String, (&str, String)> = BTreeMap::new();
+        for file in SchemaFile::all().chain([&COMMON]) {
+            walk(file.json(), file.name(), &mut |path, schema| {
+                let Some(reference) = schema.get("$ref").and_then(Json::as_str) else {
+                    return;
+                };
+                let (target, pointer) = file.resolve(reference);
+                let exists = target.json().pointer(pointer).is_some();
+                assert!(exists, "{path}: `{reference}` does not exist");
+                let name = pointer.rsplit('/').next().unwrap_or_default().to_owned();
+                let target = (target.name(), pointer.to_owned());
+                // The reference to a kind has no pointer. The bundle contains the kind under its title.
+                if !pointer.is_empty() {
+                    let other = targets.entry(name).or_insert_with(|| target.clone());
+                    assert_eq!(
+                        *other, target,
+                        "{path}: `{reference}` has the name of another target"
+                    );
                 }
+            });
+        }
+        for file in SchemaFile::all().chain([&COMMON]) {
+            let definitions = file.json().get("definitions").and_then(Json::as_object);
+            for name in definitions.into_iter().flat_map(|definitions| definitions.keys()) {
+                let used = targets
+                    .get(name)
+                    .is_some_and(|(target, _)| *target == file.name());
+                assert!(used, "no schema refers to `{name}` in {}", file.name());
             }
         }
     }
