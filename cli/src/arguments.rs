@@ -91,6 +91,7 @@ pub(crate) enum Command {
     },
     /// Delete the resources that Terrace manages in an environment
     #[command(mut_arg("adopt", |adopt| adopt.hide(true)))]
+    #[command(mut_arg("only", |only| only.help(DESTROY_ONLY)))]
     Destroy {
         #[command(flatten)]
         target: Environment,
@@ -277,6 +278,9 @@ pub(crate) enum Output {
     /// JSON for programs
     Json,
 }
+
+/// The help of `--only` for `destroy`, which does not include dependencies.
+const DESTROY_ONLY: &str = "Delete only a tenant, a component or a resource: `finance`, `finance/web` or `finance/web/deployment` (can be repeated)";
 
 /// The name of the schema of saved plans, which is not a document kind.
 pub(crate) const PLAN: &str = "plan";
