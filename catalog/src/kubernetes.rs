@@ -125,6 +125,16 @@ pub fn kinds() -> impl Iterator<Item = (&'static str, &'static str)> + Clone {
     CATALOG.store.names().filter_map(|name| name.split_once(' '))
 }
 
+/// Returns whether the API server itself serves this API group: `apps`; empty for the core group. The names do not show it,
+/// because some groups of custom resources also end in `k8s.io` (Gateway API).
+pub fn is_built_in_group(group: &str) -> bool {
+    let of_group = |version: &str| version.rsplit_once('/').map_or("", |(group, _)| group) == group;
+    let first = kinds().find(|(version, _)| of_group(version));
+    first
+        .and_then(|(version, name)| kubernetes(version, name))
+        .is_some_and(|kind| !kind.is_custom())
+}
+
 /// A Kubernetes kind in one API version.
 #[derive(Debug)]
 pub struct Kind {

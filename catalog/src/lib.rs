@@ -40,7 +40,7 @@ pub use grammar::{
 };
 #[doc(hidden)]
 pub use kubernetes::KindFacts;
-pub use kubernetes::{FieldType, Kind, ListType, kinds, kubernetes, nearest_kind};
+pub use kubernetes::{FieldType, Kind, ListType, is_built_in_group, kinds, kubernetes, nearest_kind};
 pub use loss::{
     IsKnownAfterApply, Line, Loss, loss_line_count, loss_lines, loss_when_deleted, losses_of_object,
     losses_of_type,

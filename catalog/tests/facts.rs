@@ -2,7 +2,8 @@
 
 use terrace_artifact::Segment;
 use terrace_catalog::{
-    ListType, Replacement, cloudformation, kinds, kubernetes, nearest_kind, nearest_type, types,
+    ListType, Replacement, cloudformation, is_built_in_group, kinds, kubernetes, nearest_kind, nearest_type,
+    types,
 };
 
 fn path(text: &str) -> Vec<Segment> {
@@ -127,6 +128,50 @@ fn suggests_a_type_or_kind_for_a_misspelled_one() {
         Some(("apps/v1", "Deployment"))
     );
     assert_eq!(nearest_kind("example.org/v1", "Nothing at all"), None);
+}
+
+#[test]
+fn groups_are_built_in_or_custom() {
+    let built_in = [
+        "",
+        "admissionregistration.k8s.io",
+        "apiextensions.k8s.io",
+        "apiregistration.k8s.io",
+        "apps",
+        "autoscaling",
+        "batch",
+        "certificates.k8s.io",
+        "coordination.k8s.io",
+        "discovery.k8s.io",
+        "events.k8s.io",
+        "flowcontrol.apiserver.k8s.io",
+        "networking.k8s.io",
+        "node.k8s.io",
+        "policy",
+        "rbac.authorization.k8s.io",
+        "resource.k8s.io",
+        "scheduling.k8s.io",
+        "storage.k8s.io",
+    ];
+    for group in built_in {
+        assert!(is_built_in_group(group), "{group}");
+    }
+    for group in [
+        "gateway.networking.k8s.io",
+        "monitoring.coreos.com",
+        "example.com",
+    ] {
+        assert!(!is_built_in_group(group), "{group}");
+    }
+    // A group has no kinds of both sorts, so its first kind decides.
+    for (version, name) in kinds() {
+        let kind = kubernetes(version, name).unwrap();
+        assert_eq!(
+            is_built_in_group(kind.group()),
+            !kind.is_custom(),
+            "{version} {name}"
+        );
+    }
 }
 
 #[test]

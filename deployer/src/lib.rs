@@ -24,9 +24,9 @@ pub use terrace_deployer_model::live::{ADDRESS, ADOPTED, HOLDS_DATA, Identity, L
 pub use terrace_deployer_model::lockfile::{LOCKFILE, LockedEnvironment, Lockfile};
 pub use terrace_deployer_model::plan::{
     Action, Change, Content, Field, MASKED, MemberChange, PLAN_SCHEMA, Plan, Purpose, Risk, Stage, Step,
-    Subject,
 };
 pub use terrace_deployer_model::report::{Outcome, Report};
+pub use terrace_deployer_model::subject::Subject;
 
 /// Connects to a target: the value of [`Access::connect`]. This is the only function that knows all backends.
 pub fn connect<'a>(

@@ -12,7 +12,7 @@ use terrace_artifact::{
 use terrace_deployer_model::access::{Access, AwsAccess, Connect, StackDirectory};
 use terrace_deployer_model::live::{Basis, Live};
 use terrace_deployer_model::ownership::Ownership;
-use terrace_deployer_model::plan::Subject;
+use terrace_deployer_model::subject::Subject;
 
 /// Parses a value from JSON.
 pub fn value(json: &str) -> Value {

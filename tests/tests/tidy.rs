@@ -1,6 +1,6 @@
 //! Rules for all files of this repository.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -195,6 +195,53 @@ fn the_compiler_is_built_without_crates_that_access_the_outside() {
         is_client || impure.contains(name)
     });
     assert_eq!(wrong, None, "the compiler must be a pure function");
+}
+
+#[test]
+fn the_modules_of_the_model_have_no_cycles() {
+    let mut uses = module_dependencies("deployer/model/src/");
+    assert!(uses.len() > 15, "the modules are no longer found: {uses:?}");
+    // Without cycles, removing the modules that use no remaining module removes all of them.
+    loop {
+        let free: Vec<String> = uses
+            .iter()
+            .filter(|(_, used)| used.iter().all(|name| !uses.contains_key(name)))
+            .map(|(name, _)| name.clone())
+            .collect();
+        if free.is_empty() {
+            break;
+        }
+        uses.retain(|name, _| !free.contains(name));
+    }
+    assert!(uses.is_empty(), "these modules form or use a cycle: {uses:#?}");
+}
+
+/// Returns the modules directly below the root of a crate, each with the modules that it uses outside of its tests. A module
+/// includes the files of its directory.
+fn module_dependencies(root: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (path, text) in tools::tracked_files(&["rs"]) {
+        let Some(file) = path.strip_prefix(root) else {
+            continue;
+        };
+        if file == "lib.rs" || file.ends_with("tests.rs") {
+            continue;
+        }
+        let module = file.split(['/', '.']).next().unwrap_or(file);
+        let used = uses.entry(module.to_owned()).or_default();
+        let program = text.split("#[cfg(test)]").next().unwrap_or(&text);
+        let lines = program
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"));
+        for name in lines.flat_map(|line| line.split("crate::").skip(1)) {
+            let end = name
+                .find(|c: char| !c.is_alphanumeric() && c != '_')
+                .unwrap_or(name.len());
+            used.insert(name[..end].to_owned());
+        }
+        used.remove(module);
+    }
+    uses
 }
 
 /// Returns what cargo prints about this workspace.

@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use terrace_artifact::{CloudFormationStack, Map, Segment, Text, Value};
 use terrace_catalog::Replacement;
-use terrace_deployer_model::diff::{ListShape, Shapes, diff};
+use terrace_deployer_model::diff::templates::{ResourceDiff, diff_resources, diff_values, with_properties};
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::plan::{Action, Change, Field, MemberChange, Risk};
+use terrace_deployer_model::reasons::{cannot_change_in_place, fields_change, resources_change};
 use terrace_deployer_model::values::Late;
 
 use super::losses;
 use super::names::own_names;
 use super::record::Observed;
-use super::template::{self, flat, shown};
+use super::template::{self, flat, references, shown};
 
 /// Returns the change that deploying `stack` makes to the observed stack.
 ///
@@ -43,17 +44,17 @@ pub(super) fn difference(
 
     let mut fields = comparison.outputs();
     let record = &observed.record;
-    fields.extend(diff(&texts("Tags", &record.tags), &texts("Tags", tags), &Lists));
+    fields.extend(diff_values(&texts("Tags", &record.tags), &texts("Tags", tags)));
     if record.protected != stack.termination_protection {
         fields.push(field(
-            &["TerminationProtection"],
+            "TerminationProtection",
             Some(record.protected.into()),
             Some(stack.termination_protection.into()),
         ));
     }
     if policy(observed.policy.as_ref()) != policy(stack.policy.as_ref()) {
         fields.push(field(
-            &["StackPolicy"],
+            "StackPolicy",
             observed.policy.clone(),
             stack.policy.clone(),
         ));
@@ -142,31 +143,22 @@ impl<'a> Comparison<'a> {
     }
 
     fn changed(&self, id: &Text, old: &Value, new: &Value) -> Option<MemberChange> {
-        let (before, after) = (
-            with_properties(old, &self.before),
-            with_properties(new, self.after),
-        );
-        let mut fields = Vec::new();
+        let ResourceDiff {
+            mut properties,
+            mut attributes,
+        } = diff_resources((old, &self.before), (new, self.after));
         let mut may_be_replaced = false;
-        for mut field in diff(&before, &after, &Lists) {
-            let Some(Segment::Key(attribute)) = field.path.first().cloned() else {
-                continue;
-            };
-            if !template::has_effect(&attribute) {
-                continue;
-            }
-            if attribute == "Properties" {
-                field.path.remove(0);
-                let replacement = replacement(template::resource_type(new), &field.path);
-                field.forces_replacement = replacement == Replacement::Always;
-                may_be_replaced |= replacement == Replacement::Conditional;
-            }
-            fields.push(reveal(field));
+        for property in &mut properties {
+            let replacement = replacement(template::resource_type(new), &property.path);
+            property.forces_replacement = replacement == Replacement::Always;
+            may_be_replaced |= replacement == Replacement::Conditional;
         }
+        attributes.retain(|field| template::has_effect(&field.path));
+        let fields = [properties, attributes].concat();
         if fields.is_empty() {
             return None;
         }
-        let mut change = member(self.stack, id, new, Action::Update, &summary(&fields));
+        let mut change = member(self.stack, id, new, Action::Update, &fields_change(&fields));
         change.fields = fields;
         if change.fields.iter().any(|field| field.forces_replacement) {
             replaced(&mut change);
@@ -197,7 +189,7 @@ impl<'a> Comparison<'a> {
                 let Some(properties) = new.get("Properties") else {
                     continue;
                 };
-                for (path, target, attribute) in template::references(properties) {
+                for (path, target, attribute) in references(properties) {
                     if target == replaced_id {
                         self.follow(id, new, &path, &replaced_id, attribute);
                     }
@@ -334,12 +326,7 @@ impl<'a> Comparison<'a> {
             all.insert("Outputs", map);
             Value::Map(all)
         };
-        let fields = diff(
-            &of(self.old, &self.before),
-            &of(self.new_template(), self.after),
-            &Lists,
-        );
-        fields.into_iter().map(reveal).collect()
+        diff_values(&of(self.old, &self.before), &of(self.new_template(), self.after))
     }
 
     fn change(self, fields: Vec<Field>) -> Change {
@@ -347,9 +334,8 @@ impl<'a> Comparison<'a> {
             return Change::keep();
         }
         let reason = match self.members.len() {
-            0 => summary(&fields),
-            1 => "a resource in it changes".to_owned(),
-            n => format!("{n} of {} resources in it change", self.total()),
+            0 => fields_change(&fields),
+            changed => resources_change(changed, self.total()),
         };
         let mut change = Change::of(Action::Update, reason);
         change.fields = fields;
@@ -374,14 +360,14 @@ impl<'a> Comparison<'a> {
             let (Some(old), Some(new), Action::Update) = (old, new, change.action) else {
                 continue;
             };
-            let before = with_properties(old, &self.before);
-            let after = with_properties(new, self.after);
+            let before = with_properties((old, &self.before));
+            let after = with_properties((new, self.after));
             let held = self
                 .observed
                 .holds_data(id)
                 .then(|| self.stack.members.get(id))
                 .flatten();
-            self.notes.extend(losses::in_place(change, &before, &after, held));
+            self.notes.extend(change.loses_in_resource(&before, &after, held));
         }
     }
 
@@ -420,11 +406,7 @@ fn removed(stack: &CloudFormationStack, id: &Text, old: &Value, observed: &Obser
 
 fn replaced(change: &mut MemberChange) {
     change.action = Action::Replace;
-    let forced = change.fields.iter().find(|field| field.forces_replacement);
-    let path = forced
-        .map(|field| terrace_artifact::show_path(&field.path))
-        .unwrap_or_default();
-    change.reason = format!("`{path}` cannot be changed in place");
+    change.reason = cannot_change_in_place(&change.fields);
     change.risk = Risk::Replace;
 }
 
@@ -451,26 +433,11 @@ fn member(
     }
 }
 
-/// Returns a flat resource. A resource without properties gets an empty map of them, so that the comparison reports each
-/// property by its own path.
-fn with_properties(resource: &Value, parameters: &BTreeMap<Text, Late<Text>>) -> Value {
-    let mut flat = flat(resource, parameters);
-    if let Some(map) = flat.as_map_mut()
-        && map.get("Properties").is_none()
-    {
-        map.insert("Properties", Map::new());
-    }
-    flat
-}
-
 /// Returns the properties of a new resource that are known only after apply.
 fn late_fields(resource: &Value, parameters: &BTreeMap<Text, Late<Text>>) -> Vec<Field> {
     let properties = resource.get("Properties").cloned().unwrap_or_default();
     let flat = flat(&properties, parameters);
-    let mut fields: Vec<Field> = diff(&Value::Map(Map::new()), &flat, &Lists)
-        .into_iter()
-        .map(reveal)
-        .collect();
+    let mut fields = diff_values(&Value::Map(Map::new()), &flat);
     fields.retain(|field| field.known_after.is_some());
     fields
 }
@@ -482,55 +449,9 @@ fn replacement(resource_type: &str, path: &[Segment]) -> Replacement {
         .map_or(Replacement::Never, |known| known.is_create_only(path))
 }
 
-fn reveal(field: Field) -> Field {
-    let before = field.before.as_ref().map(|value| shown(value).0);
-    let (after, known_after) = match &field.after {
-        Some(value) => {
-            let (value, later) = shown(value);
-            (
-                if later.is_some() && !matches!(value, Value::Map(_) | Value::List(_)) {
-                    None
-                } else {
-                    Some(value)
-                },
-                later,
-            )
-        }
-        None => (None, None),
-    };
-    Field {
-        before,
-        after,
-        known_after,
-        ..field
-    }
-}
-
-fn summary(fields: &[Field]) -> String {
-    let mut names: Vec<String> = Vec::new();
-    for field in fields {
-        let name = format!("`{}`", terrace_artifact::show_path(&field.path));
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    match names.as_slice() {
-        [] => String::new(),
-        [name] => format!("{name} changes"),
-        [first, second] => format!("{first} and {second} change"),
-        [first, rest @ ..] => format!("{first} and {} other fields change", rest.len()),
-    }
-}
-
 /// Returns a changed field of a stack.
-pub(super) fn field(path: &[&str], before: Option<Value>, after: Option<Value>) -> Field {
-    Field {
-        path: path.iter().map(|key| Segment::Key(Text::from(*key))).collect(),
-        before,
-        after,
-        known_after: None,
-        forces_replacement: false,
-    }
+pub(super) fn field(key: &str, before: Option<Value>, after: Option<Value>) -> Field {
+    Field::new(vec![Segment::Key(key.into())], before, after)
 }
 
 fn texts(name: &str, map: &BTreeMap<Text, Text>) -> Value {
@@ -540,18 +461,6 @@ fn texts(name: &str, map: &BTreeMap<Text, Text>) -> Value {
         map.iter().map(|(k, v)| (k.clone(), v.clone())).collect::<Map>(),
     );
     Value::Map(out)
-}
-
-/// The rules by which lists in a template are compared.
-struct Lists;
-
-impl Shapes for Lists {
-    fn list(&self, path: &[Segment]) -> ListShape {
-        match path.last() {
-            Some(Segment::Key(key)) if key == "Tags" => ListShape::Keyed(vec!["Key".into()]),
-            _ => ListShape::Ordered,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use terrace_artifact::{ArtifactId, Text, Value};
 use terrace_deployer_model::failure::Failure;
-use terrace_deployer_model::ownership::{Identities, Mark, Ownership, Proof};
+use terrace_deployer_model::identities::Identities;
+use terrace_deployer_model::ownership::{Mark, Ownership, Proof};
 
 use super::account::Account;
 use super::record::{ADOPTED_TAG, Record, STACK_TAG, change_set_name, may_be_ours};

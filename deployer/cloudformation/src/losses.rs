@@ -1,13 +1,13 @@
 //! The losses of a change of a CloudFormation stack: resources that are deleted or retained, and data that is lost in resources
 //! that remain.
 
-use terrace_artifact::{Address, CloudFormationStack, Member, Text, Value};
+use terrace_artifact::{Address, CloudFormationStack, Text, Value};
 use terrace_deployer_model::loss::fate_of_resource;
 use terrace_deployer_model::plan::{Action, Change, MemberChange, Risk};
 
 use super::difference::may_be_replaced;
 use super::record::Observed;
-use super::template::{self, shown};
+use super::template;
 
 /// Returns whether a resource holds data, in the live stack or in the desired stack.
 pub(super) fn holds(id: &Text, observed: &Observed, stack: &CloudFormationStack) -> bool {
@@ -53,23 +53,6 @@ fn stays(member: &MemberChange, kept: &str, policy: &str) -> String {
         _ => "it",
     };
     format!("`{name}`: {what} stays in the account ({policy}: {kept})")
-}
-
-/// Records the data that an update of a resource loses. Both resources are flat; `held` is the desired member, if the live
-/// resource holds data. Returns a note for each property whose loss is unknown until apply.
-pub(super) fn in_place(
-    change: &mut MemberChange,
-    before: &Value,
-    after: &Value,
-    held: Option<&Member>,
-) -> Vec<String> {
-    let notes = change.loses_in_resource(before, after, held, &template::is_open);
-    for loss in &mut change.losses {
-        for value in [&mut loss.before, &mut loss.after].into_iter().flatten() {
-            *value = shown(value).0;
-        }
-    }
-    notes
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use terrace_deployer_model::backend::Wanted;
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::live::Live;
 use terrace_deployer_model::ownership::Ownership;
-use terrace_deployer_model::plan::Subject;
+use terrace_deployer_model::subject::Subject;
 
 use super::account::Account;
 use super::events::name_of;

@@ -170,7 +170,7 @@ pub(super) fn removal(live: &Live) -> Change {
 /// Adds a note that the termination protection is disabled before the stack is deleted.
 fn unprotect(change: &mut Change, record: &Record) {
     if record.protected {
-        let disabled = field(&["TerminationProtection"], Some(true.into()), Some(false.into()));
+        let disabled = field("TerminationProtection", Some(true.into()), Some(false.into()));
         change.fields.push(disabled);
         change
             .notes

@@ -1,13 +1,18 @@
 //! Previews of the changes that an apply makes to the files of a directory.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use terrace_artifact::{
     Artifact, Body, CloudFormationStack, Map, Member, Object, Segment, Text, Value, show_path,
 };
-use terrace_deployer_model::diff::{Plain, diff};
+use terrace_deployer_model::diff::objects::diff_objects;
+use terrace_deployer_model::diff::templates::{ResourceDiff, diff_resources, diff_values, with_properties};
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::live::Live;
 use terrace_deployer_model::loss::{fate_of_object, fate_of_resource, keeps};
-use terrace_deployer_model::plan::{Action, Change, Field, MemberChange, Risk, hide_secrets};
+use terrace_deployer_model::plan::{Action, Change, Field, MemberChange, Risk};
+use terrace_deployer_model::reasons::{fields_change, resources_change};
+use terrace_deployer_model::template::flat;
 use terrace_deployer_model::values::Values;
 
 use super::manifest::Found;
@@ -98,13 +103,16 @@ pub(super) fn removal(found: Option<&Found>, live: &Live) -> Change {
 fn record_removal(change: &mut Change, stack: &CloudFormationStack, id: &Text, member: &Member) {
     let resource = stack.template.at(&["Resources", id]);
     let kept = resource.and_then(|resource| keeps(resource, "DeletionPolicy"));
-    let action = match kept {
-        None | Some("Snapshot") => Action::Delete,
-        Some(_) => Action::Retain,
+    let (action, reason) = match kept {
+        None | Some("Snapshot") => (Action::Delete, "no longer in the stack"),
+        Some(_) => (
+            Action::Retain,
+            "no longer in the stack, and its deletion policy retains it",
+        ),
     };
     let mut gone = MemberChange {
         origin: None,
-        ..member_change(id, member, action)
+        ..member_change(id, member, action, reason)
     };
     if let Some(fate) = fate_of_resource(&member.resource_type, member.holds_data, kept, Action::Delete) {
         change.record_fate(&member.address, fate);
@@ -138,7 +146,12 @@ fn compare(found: &Found, wanted: &Artifact) -> Change {
     if !change.fields.is_empty() || !change.members.is_empty() {
         if found.ours {
             change.action = Action::Update;
-            change.reason = reason(&change);
+            change.reason = match (change.members.len(), wanted.stack()) {
+                (changed @ 1.., Some(stack)) => {
+                    resources_change(changed, total_resources(&found.artifact, stack))
+                }
+                _ => fields_change(&change.fields),
+            };
         }
     } else if change.action == Action::Keep
         && let Some(path) = found.edited.first()
@@ -150,14 +163,7 @@ fn compare(found: &Found, wanted: &Artifact) -> Change {
 }
 
 fn objects(before: &Object, after: &Object, change: &mut Change) {
-    change.fields = diff(
-        &before.manifest,
-        &after.manifest,
-        &terrace_deployer_model::shapes::of(after),
-    );
-    if after.kind == "Secret" {
-        hide_secrets(&mut change.fields);
-    }
+    change.fields = diff_objects(&before.manifest, &after.manifest);
     let template = |field: &Field| {
         let parts = field.path.iter().take(2).map(|segment| match segment {
             Segment::Key(key) => key.as_str(),
@@ -179,21 +185,33 @@ fn stacks(before: &CloudFormationStack, after: &CloudFormationStack, change: &mu
         resources(before).unwrap_or_default(),
         resources(after).unwrap_or_default(),
     );
+    // A directory has no live values, so parameters keep their names.
+    let unresolved = BTreeMap::new();
     for (id, resource) in &new {
         let Some(member) = after.members.get(id) else {
             continue;
         };
         match old.get(id) {
-            None => change.members.push(member_change(id, member, Action::Create)),
+            None => change
+                .members
+                .push(member_change(id, member, Action::Create, "new in the template")),
             Some(twin) if twin == resource => {}
             Some(twin) => {
-                let mut changed = MemberChange {
-                    fields: diff(twin, resource, &Plain),
-                    ..member_change(id, member, Action::Update)
-                };
+                let (before_resource, after_resource) = ((twin, &unresolved), (resource, &unresolved));
+                let ResourceDiff {
+                    properties,
+                    attributes,
+                } = diff_resources(before_resource, after_resource);
+                let fields = [properties, attributes].concat();
+                let mut changed = member_change(id, member, Action::Update, fields_change(&fields));
+                changed.fields = fields;
                 let held = before.members.get(id).is_some_and(|member| member.holds_data);
                 let held = held.then_some(member);
-                let notes = changed.loses_in_resource(twin, resource, held, &is_function);
+                let notes = changed.loses_in_resource(
+                    &with_properties(before_resource),
+                    &with_properties(after_resource),
+                    held,
+                );
                 change.notes.extend(notes);
                 if !changed.losses.is_empty() {
                     change.loses_data.insert(member.address.clone());
@@ -208,18 +226,30 @@ fn stacks(before: &CloudFormationStack, after: &CloudFormationStack, change: &mu
             record_removal(change, before, id, member);
         }
     }
-    change.fields = diff(&rest(before), &rest(after), &Plain);
+    change.fields = diff_values(
+        &flat(&rest(before), &unresolved),
+        &flat(&rest(after), &unresolved),
+    );
     // Resources that another tool added to the template are not recorded as members.
     let known = |id: &Text| after.members.contains_key(id) || before.members.contains_key(id);
     for (id, resource) in old.iter().filter(|(id, _)| !known(id)) {
-        change.fields.push(Field {
-            path: vec![Segment::Key("Resources".into()), Segment::Key(id.clone())],
-            before: Some(resource.clone()),
-            after: None,
-            known_after: None,
-            forces_replacement: false,
-        });
+        let path = vec![Segment::Key("Resources".into()), Segment::Key(id.clone())];
+        change.fields.push(Field::new(path, Some(resource.clone()), None));
     }
+}
+
+/// Counts the resources of a stack and those that are no longer in it.
+fn total_resources(before: &Artifact, after: &CloudFormationStack) -> usize {
+    let resources = |stack: &CloudFormationStack| {
+        let resources = stack.template.get("Resources").and_then(Value::as_map);
+        resources
+            .into_iter()
+            .flat_map(Map::keys)
+            .cloned()
+            .collect::<BTreeSet<Text>>()
+    };
+    let before = before.stack().map(resources).unwrap_or_default();
+    before.union(&resources(after)).count()
 }
 
 /// Returns a stack without its resources, as a value to compare.
@@ -249,45 +279,27 @@ fn rest(stack: &CloudFormationStack) -> Value {
 fn created(stack: &CloudFormationStack) -> Vec<MemberChange> {
     let resources = stack.template.get("Resources").and_then(Value::as_map);
     let ids = resources.into_iter().flatten().map(|(id, _)| id);
-    ids.filter_map(|id| Some(member_change(id, stack.members.get(id)?, Action::Create)))
-        .collect()
+    ids.filter_map(|id| {
+        Some(member_change(
+            id,
+            stack.members.get(id)?,
+            Action::Create,
+            "it does not exist",
+        ))
+    })
+    .collect()
 }
 
-fn member_change(id: &Text, member: &Member, action: Action) -> MemberChange {
-    let reason = match action {
-        Action::Create => "it does not exist",
-        Action::Delete => "no longer in the stack",
-        Action::Retain => "no longer in the stack, and its deletion policy retains it",
-        _ => "its properties change",
-    };
+fn member_change(id: &Text, member: &Member, action: Action, reason: impl Into<String>) -> MemberChange {
     MemberChange {
         logical_id: id.clone(),
         address: Some(member.address.clone()),
         resource_type: member.resource_type.clone(),
         origin: Some(member.origin.clone()),
         action,
-        reason: reason.to_owned(),
+        reason: reason.into(),
         risk: Risk::None,
         fields: Vec::new(),
         losses: Vec::new(),
-    }
-}
-
-/// Returns whether a value of a template is an intrinsic function, whose result only CloudFormation knows.
-fn is_function(value: &Value) -> bool {
-    let map = value.as_map().filter(|map| map.len() == 1);
-    let key = map.and_then(|map| map.keys().next());
-    key.is_some_and(|key| key == "Ref" || key.starts_with("Fn::"))
-}
-
-fn reason(change: &Change) -> String {
-    let mut names: Vec<String> = change.fields.iter().map(|field| show_path(&field.path)).collect();
-    names.extend(change.members.iter().map(|member| member.logical_id.to_string()));
-    names.dedup();
-    match names.as_slice() {
-        [only] => format!("`{only}` changes"),
-        [first, second] => format!("`{first}` and `{second}` change"),
-        [first, rest @ ..] => format!("`{first}` and {} others change", rest.len()),
-        [] => "it changes".to_owned(),
     }
 }

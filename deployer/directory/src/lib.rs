@@ -27,7 +27,8 @@ use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::journal::Journal;
 use terrace_deployer_model::live::{Basis, Identity, Live};
 use terrace_deployer_model::ownership::Ownership;
-use terrace_deployer_model::plan::{Change, Subject};
+use terrace_deployer_model::plan::Change;
+use terrace_deployer_model::subject::Subject;
 use terrace_deployer_model::values::Values;
 
 use manifest::{Disk, Found, Manifest, paths};

@@ -242,7 +242,7 @@ fn shows_only_the_changed_fields() {
             finance/lake
               ~ CloudFormation stack acme-development-finance-lake (1 resource)  updated
                   ~ finance/lake/raw AWS::S3::Bucket  updated
-                      Properties.LifecycleConfiguration.Rules[0].ExpirationInDays: 30 → 60
+                      LifecycleConfiguration.Rules[0].ExpirationInDays: 30 → 60
 
             finance/web
               ~ Deployment data/web  updated  [restarts]
@@ -323,7 +323,7 @@ fn shows_and_reverts_edits_of_managed_files() {
             finance/lake
               ~ CloudFormation stack acme-development-finance-lake (1 resource)  updated
                   ~ finance/lake/role AWS::IAM::Role  updated
-                      Properties.RoleName: "pond" → "lake"
+                      RoleName: "pond" → "lake"
 
             finance/tenant
               + Namespace data

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use terrace_artifact::{Address, ArtifactId, Body, Bundle, Digest, Text};
 use terrace_deployer_model::claim::{Place, StackOrigin};
 use terrace_deployer_model::failure::{Failure, FailureKind};
+use terrace_deployer_model::identities::Identities;
 use terrace_deployer_model::live::Identity;
-use terrace_deployer_model::ownership::Identities;
 use terrace_deployer_model::plan::Purpose;
 use terrace_deployer_model::state_store::StateStore;
 

@@ -145,7 +145,7 @@ mod tests {
             let needs = marks.iter().filter(|(of, _)| of.id == artifact.id);
             let live = Live {
                 id: artifact.id.clone(),
-                subject: terrace_deployer_model::plan::Subject::of(artifact),
+                subject: terrace_deployer_model::subject::Subject::of(artifact),
                 ownership: Ownership::MADE,
                 identity: terrace_artifact::Text::default(),
                 notes: Vec::new(),

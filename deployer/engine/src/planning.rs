@@ -11,8 +11,9 @@ use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::journal::{self, Note};
 use terrace_deployer_model::live::Live;
 use terrace_deployer_model::loss::guard;
-use terrace_deployer_model::plan::{Action, Change, FORMAT, Plan, Purpose, Step, Subject};
+use terrace_deployer_model::plan::{Action, Change, FORMAT, Plan, Purpose, Step};
 use terrace_deployer_model::state_store::StateStore;
+use terrace_deployer_model::subject::Subject;
 use terrace_deployer_model::values::Values;
 
 use crate::claims::{LedgerSays, examine};

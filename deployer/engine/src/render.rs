@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use terrace_artifact::{Address, Owner, Text, Value, show_path, to_json_compact};
-use terrace_deployer_model::loss::Loss;
+use terrace_deployer_model::plan::Loss;
 use terrace_deployer_model::plan::{Action, Field, MemberChange, Plan, Purpose, Risk, Stage, Step};
 
 /// Renders a plan as text. `color` adds terminal colors, which carry no additional meaning.

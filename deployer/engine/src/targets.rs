@@ -9,9 +9,9 @@ use terrace_deployer_model::backend::{Backend, Wanted};
 use terrace_deployer_model::claim::{self, Claims, Deployment, Elsewhere, Place, Stores};
 use terrace_deployer_model::error::Error;
 use terrace_deployer_model::failure::{Failure, FailureKind};
+use terrace_deployer_model::identities::Identities;
 use terrace_deployer_model::journal::Note;
 use terrace_deployer_model::live::{Identity, Live};
-use terrace_deployer_model::ownership::Identities;
 use terrace_deployer_model::state_store::{CachingStateStore, StateStore};
 use tokio::sync::OnceCell;
 

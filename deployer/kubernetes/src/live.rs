@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use terrace_artifact::{Address, Artifact, ArtifactId, Digest, Object, Text, Value};
+use terrace_artifact::{Address, Artifact, ArtifactId, Digest, Object, Segment, Text, Value};
+use terrace_deployer_model::diff::objects::{ObjectShapes, is_secret};
+use terrace_deployer_model::diff::{ItemIdentity, Shapes as _, identities};
+use terrace_deployer_model::identities::Identities;
 use terrace_deployer_model::live::{ADDRESS, ADOPTED, Basis, LABEL, Live};
 use terrace_deployer_model::loss::object_holds_data;
-use terrace_deployer_model::ownership::{Identities, Mark, Ownership};
-use terrace_deployer_model::plan::Subject;
+use terrace_deployer_model::ownership::{Mark, Ownership};
+use terrace_deployer_model::subject::Subject;
 
-use super::difference::{identities, is_secret};
 use super::kinds::Served;
 use super::ownership::{applied_by, manager, proven_by, surely_unchanged};
 use super::recorded_facts::guarded;
@@ -200,13 +202,15 @@ fn basis(object: &Value, wanted: Option<&Object>) -> Basis {
         let mut walk = Walk {
             secret: is_secret(&wanted.manifest),
             uid: metadata(object, "uid"),
+            shapes: ObjectShapes::of(&wanted.manifest),
+            path: Vec::new(),
             facts: &mut facts,
         };
         for key in wanted.manifest.as_map().into_iter().flatten().map(|(key, _)| key) {
             if let (Some(wanted), Some(live)) = (wanted.manifest.get(key), object.get(key))
                 && !matches!(key.as_str(), "apiVersion" | "kind")
             {
-                walk.value(key, wanted, live);
+                walk.below(Segment::Key(key.clone()), key, wanted, live);
             }
         }
     }
@@ -217,35 +221,50 @@ fn basis(object: &Value, wanted: Option<&Object>) -> Basis {
 struct Walk<'a> {
     secret: bool,
     uid: &'a str,
+    shapes: ObjectShapes,
+    /// The path in the manifest.
+    path: Vec<Segment>,
     facts: &'a mut BTreeMap<Text, Value>,
 }
 
 impl Walk<'_> {
-    fn value(&mut self, path: &str, wanted: &Value, live: &Value) {
+    /// Collects the facts below a key or an item. `name` is the path in the form of a basis, which names items by their merge keys.
+    fn below(&mut self, segment: Segment, name: &str, wanted: &Value, live: &Value) {
+        self.path.push(segment);
+        self.value(name, wanted, live);
+        self.path.pop();
+    }
+
+    fn value(&mut self, name: &str, wanted: &Value, live: &Value) {
         match (wanted, live) {
             (Value::Map(wanted), Value::Map(live)) if !wanted.is_empty() => {
                 for (key, value) in wanted {
                     if let Some(live) = live.get(key) {
-                        let path = if key.contains(['.', '/']) {
-                            format!("{path}[\"{key}\"]")
+                        let name = if key.contains(['.', '/']) {
+                            format!("{name}[\"{key}\"]")
                         } else {
-                            format!("{path}.{key}")
+                            format!("{name}.{key}")
                         };
-                        self.value(&path, value, live);
+                        self.below(Segment::Key(key.clone()), &name, value, live);
                     }
                 }
             }
-            (Value::List(wanted), Value::List(live)) => match (identities(wanted), identities(live)) {
-                (Some(ids), Some(others)) if !wanted.is_empty() => {
-                    for (item, id) in wanted.iter().zip(&ids) {
-                        if let Some(at) = others.iter().position(|other| other == id) {
-                            self.value(&format!("{path}[{id}]"), item, &live[at]);
-                        }
-                    }
-                }
-                _ => self.leaf(path, &Value::List(live.clone())),
-            },
-            (_, live) => self.leaf(path, live),
+            (Value::List(wanted), Value::List(live)) => self.list(name, wanted, live),
+            (_, live) => self.leaf(name, live),
+        }
+    }
+
+    fn list(&mut self, name: &str, wanted: &[Value], live: &[Value]) {
+        let keys = self.shapes.list(&self.path).keys().unwrap_or_default();
+        let ids = identities(wanted, &keys).zip(identities(live, &keys));
+        let Some((ids, others)) = ids.filter(|_| !wanted.is_empty()) else {
+            return self.leaf(name, &Value::List(live.to_vec()));
+        };
+        for (at, (item, id)) in wanted.iter().zip(&ids).enumerate() {
+            if let Some(twin) = others.iter().position(|other| other == id) {
+                let name = format!("{name}[{}]", show_identity(id));
+                self.below(Segment::Index(at), &name, item, &live[twin]);
+            }
         }
     }
 
@@ -264,6 +283,15 @@ impl Walk<'_> {
         };
         self.facts.insert(path.into(), value);
     }
+}
+
+/// Shows the merge keys of an item: `web`, `8080/TCP`.
+fn show_identity(id: &ItemIdentity) -> String {
+    let values = id.iter().map(|value| match value {
+        Value::String(text) => text.to_string(),
+        other => other.to_string(),
+    });
+    values.collect::<Vec<_>>().join("/")
 }
 
 /// Returns whether a path of a Secret, in the form of a basis, may lead to its values.

@@ -1,6 +1,7 @@
 //! Manifests in the form in which they are sent: as the server stores them, and pinned to the observed object or to a new one.
 
 use terrace_artifact::{Map, Value};
+use terrace_deployer_model::diff::objects::is_secret;
 use terrace_deployer_model::live::{ADDRESS, ADOPTED, HOLDS_DATA, LABEL, Live};
 
 use super::live::metadata;
@@ -9,7 +10,7 @@ use super::ownership::without_entry;
 /// Converts a manifest to the form that the server stores. It stores `stringData` of a Secret as `data`, so a manifest with
 /// `stringData` would always differ from the live object.
 pub(super) fn stored_form(mut manifest: Value) -> Value {
-    if !super::difference::is_secret(&manifest) {
+    if !is_secret(&manifest) {
         return manifest;
     }
     if let Some(map) = manifest.as_map_mut()

@@ -1,9 +1,9 @@
 //! Evaluates `metadata.managedFields`: the managers of fields, and whether Terrace's fields are exactly those of a manifest.
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use terrace_artifact::{Map, Value, same_quantity};
-
-use super::quantity::{is_built_in, is_quantity_field};
+use terrace_artifact::{Map, Segment, Value, same_quantity};
+use terrace_deployer_model::diff::objects::ObjectShapes;
+use terrace_deployer_model::diff::{MergeKey, Shapes as _};
 
 /// The maximum time by which the creation timestamp may be later than the entry of the apply that created the object. The server
 /// calls admission webhooks between the two.
@@ -73,14 +73,14 @@ pub(crate) fn without_entry(live: &Value, manager: &str) -> Value {
     Value::List(others)
 }
 
-/// Returns whether applying `wanted` certainly changes nothing: neither a value nor the manager of a field.
+/// Returns whether applying `object` certainly changes nothing: neither a value nor the manager of a field.
 ///
 /// `false` means that a dry run must decide, so every doubt yields `false`.
-pub(crate) fn surely_unchanged(wanted: &Value, live: &Value, manager: &str) -> bool {
+pub(crate) fn surely_unchanged(object: &Value, live: &Value, manager: &str) -> bool {
     let Some(entry) = our_entry(live, manager) else {
         return false;
     };
-    let api_version = wanted
+    let api_version = object
         .get("apiVersion")
         .and_then(Value::as_str)
         .unwrap_or_default();
@@ -91,14 +91,14 @@ pub(crate) fn surely_unchanged(wanted: &Value, live: &Value, manager: &str) -> b
         return false;
     }
     let (Some(wanted), Some(live), Some(fields)) = (
-        wanted.as_map(),
+        object.as_map(),
         live.as_map(),
         entry.get("fieldsV1").and_then(Value::as_map),
     ) else {
         return false;
     };
     let mut comparison = Comparison {
-        api_version,
+        shapes: ObjectShapes::of(object),
         path: Vec::new(),
     };
     comparison.map(&without_identity(wanted), live, fields)
@@ -136,11 +136,20 @@ fn is_apply(entry: &Value) -> bool {
 
 /// A comparison of a manifest with a live object. `path` holds keys from the root; items of lists appear as `*`.
 struct Comparison<'a> {
-    api_version: &'a str,
+    shapes: ObjectShapes,
     path: Vec<&'a str>,
 }
 
 impl<'a> Comparison<'a> {
+    /// Returns the path for the catalog, in which all items of a list have the same shape.
+    fn segments(&self) -> Vec<Segment> {
+        let segment = |key: &&str| match *key {
+            "*" => Segment::Index(0),
+            key => Segment::Key(key.into()),
+        };
+        self.path.iter().map(segment).collect()
+    }
+
     fn map(&mut self, wanted: &'a Map, live: &Map, fields: &Map) -> bool
     where
         Self: 'a,
@@ -183,26 +192,27 @@ impl<'a> Comparison<'a> {
     fn keyed_list(&mut self, wanted: &'a [Value], live: &[Value], fields: &Map) -> bool {
         let owned: Vec<(Map, &Map)> = fields
             .iter()
-            .filter_map(|(key, fields)| {
-                let key = serde_json::from_str::<Map>(key.strip_prefix("k:")?).ok()?;
-                Some((key, fields.as_map()?))
-            })
+            .filter_map(|(key, fields)| Some((item_key(key)?, fields.as_map()?)))
             .collect();
         if owned.len() != wanted.len() || fields.keys().filter(|key| *key != ".").count() != wanted.len() {
             return false;
         }
+        let merge_keys = self.shapes.list(&self.segments()).keys().unwrap_or_default();
         let mut taken = vec![false; owned.len()];
         let mut from = 0;
         self.path.push("*");
         let same = wanted.iter().all(|item| {
-            let Some(at) = owned.iter().position(|(key, _)| self.is_item(item, key)) else {
+            let Some(at) = owned.iter().position(|(key, _)| is_item(item, key, &merge_keys)) else {
                 return false;
             };
             if std::mem::replace(&mut taken[at], true) {
                 return false;
             }
             let (key, fields) = &owned[at];
-            let Some(offset) = live[from..].iter().position(|item| self.is_item(item, key)) else {
+            let Some(offset) = live[from..]
+                .iter()
+                .position(|item| is_item(item, key, &merge_keys))
+            else {
                 return false;
             };
             from += offset + 1;
@@ -210,14 +220,6 @@ impl<'a> Comparison<'a> {
         });
         self.path.pop();
         same
-    }
-
-    /// Returns whether an item has this merge key. A key that the item does not state has its default, if that is known.
-    fn is_item(&self, item: &Value, key: &Map) -> bool {
-        key.iter().all(|(name, value)| match item.get(name) {
-            Some(stated) => stated == value,
-            None => name == "protocol" && is_built_in(self.api_version) && value.as_str() == Some("TCP"),
-        })
     }
 
     /// Compares a value that Terrace manages as a whole. Values that the server is known to fill in may be added.
@@ -245,15 +247,16 @@ impl<'a> Comparison<'a> {
                 same
             }
             (Value::Null, _) => false,
-            (wanted, live) if is_quantity_field(self.api_version, &self.path) => same_quantity(wanted, live),
-            (wanted, live) => wanted == live,
+            (wanted, live) => {
+                wanted == live || (self.shapes.is_quantity(&self.segments()) && same_quantity(wanted, live))
+            }
         }
     }
 
     /// Returns whether the server fills in `key: value` at this path. This concerns only lists and maps that are written as a whole.
     /// Elsewhere, Terrace does not manage the defaults, and the comparison ignores them.
     fn is_default(&self, key: &str, value: &Value) -> bool {
-        if !is_built_in(self.api_version) {
+        if !self.shapes.is_built_in() {
             return false;
         }
         let text = value.as_str();
@@ -279,6 +282,34 @@ impl<'a> Comparison<'a> {
             _ => false,
         }
     }
+}
+
+/// Returns the merge keys of a list whose items a manager has applied, as `fields` of its managedFields entry names them. The server
+/// states every key of an item there.
+pub(crate) fn merge_keys(fields: &Map) -> Option<Vec<MergeKey>> {
+    let key = fields.keys().find_map(|key| item_key(key))?;
+    Some(key.keys().map(|key| MergeKey::from(key.as_str())).collect())
+}
+
+/// Returns the fields of an item that a manager has applied, from the `fields` of its list.
+pub(crate) fn fields_of_item<'f>(fields: &'f Map, item: &Value, keys: &[MergeKey]) -> Option<&'f Map> {
+    let mut entries = fields.iter();
+    let (_, fields) = entries.find(|(key, _)| item_key(key).is_some_and(|key| is_item(item, &key, keys)))?;
+    fields.as_map()
+}
+
+/// Reads the merge keys of an item from their spelling in managedFields: `k:{"name":"web"}`.
+fn item_key(key: &str) -> Option<Map> {
+    serde_json::from_str(key.strip_prefix("k:")?).ok()
+}
+
+/// Returns whether an item has the merge key of a managedFields entry. A key that the item does not state has its default.
+fn is_item(item: &Value, key: &Map, merge_keys: &[MergeKey]) -> bool {
+    key.iter().all(|(name, value)| {
+        let default = merge_keys.iter().find(|key| key.key == *name);
+        let default = default.and_then(|key| key.default.as_ref());
+        item.get(name).or(default) == Some(value)
+    })
 }
 
 /// Compares a list that is a set of scalars. The items must be in the order of the manifest.
@@ -332,10 +363,14 @@ mod tests {
         serde_json::from_str(json).unwrap()
     }
 
+    const SERVICE: (&str, &str) = ("v1", "Service");
+    const QUOTA: (&str, &str) = ("v1", "ResourceQuota");
+    const CUSTOM: (&str, &str) = ("example.com/v1", "Widget");
+
     #[track_caller]
-    fn check(api_version: &str, wanted: &str, has: &str, fields: &str, unchanged: bool) {
+    fn check((api_version, kind): (&str, &str), wanted: &str, has: &str, fields: &str, unchanged: bool) {
         let wanted = value(&format!(
-            r#"{{"apiVersion":"{api_version}","kind":"K","metadata":{{"name":"n"}},"spec":{wanted}}}"#
+            r#"{{"apiVersion":"{api_version}","kind":"{kind}","metadata":{{"name":"n"}},"spec":{wanted}}}"#
         ));
         assert_eq!(
             surely_unchanged(&wanted, &live(api_version, has, fields), MANAGER),
@@ -347,23 +382,23 @@ mod tests {
     fn requires_equal_values_and_equal_fields() {
         let fields = r#"{"f:a":{},"f:b":{}}"#;
         check(
-            "v1",
+            SERVICE,
             r#"{"a":1,"b":"x"}"#,
             r#"{"a":1,"b":"x","c":true}"#,
             fields,
             true,
         );
-        check("v1", r#"{"a":2,"b":"x"}"#, r#"{"a":1,"b":"x"}"#, fields, false);
+        check(SERVICE, r#"{"a":2,"b":"x"}"#, r#"{"a":1,"b":"x"}"#, fields, false);
         // A field that the manifest no longer sets, and a field that has the desired value but another manager.
-        check("v1", r#"{"a":1}"#, r#"{"a":1,"b":"x"}"#, fields, false);
+        check(SERVICE, r#"{"a":1}"#, r#"{"a":1,"b":"x"}"#, fields, false);
         check(
-            "v1",
+            SERVICE,
             r#"{"a":1,"b":"x","c":true}"#,
             r#"{"a":1,"b":"x","c":true}"#,
             fields,
             false,
         );
-        check("v1", r#"{"a":1,"b":null}"#, r#"{"a":1}"#, fields, false);
+        check(SERVICE, r#"{"a":1,"b":null}"#, r#"{"a":1}"#, fields, false);
     }
 
     #[test]
@@ -372,22 +407,28 @@ mod tests {
             "k:{\"port\":53,\"protocol\":\"UDP\"}":{".":{},"f:port":{},"f:protocol":{}}}}"#;
         let has = r#"{"ports":[{"port":53,"protocol":"TCP"},{"port":80,"protocol":"TCP"},{"port":53,"protocol":"UDP"}]}"#;
         check(
-            "v1",
+            SERVICE,
             r#"{"ports":[{"port":53},{"port":53,"protocol":"UDP"}]}"#,
             has,
             fields,
             true,
         );
         check(
-            "v1",
+            SERVICE,
             r#"{"ports":[{"port":53,"protocol":"UDP"},{"port":53}]}"#,
             has,
             fields,
             false,
         );
-        check("v1", r#"{"ports":[{"port":53},{"port":53}]}"#, has, fields, false);
         check(
-            "v1",
+            SERVICE,
+            r#"{"ports":[{"port":53},{"port":53}]}"#,
+            has,
+            fields,
+            false,
+        );
+        check(
+            SERVICE,
             r#"{"ports":[{"port":53},{"port":54,"protocol":"UDP"}]}"#,
             has,
             fields,
@@ -395,7 +436,7 @@ mod tests {
         );
         // Only built-in kinds have this default.
         check(
-            "example.com/v1",
+            CUSTOM,
             r#"{"ports":[{"port":53},{"port":53,"protocol":"UDP"}]}"#,
             has,
             fields,
@@ -408,22 +449,28 @@ mod tests {
         let fields = r#"{"f:selector":{},"f:names":{}}"#;
         let has = r#"{"selector":{"a":"b"},"names":["x","y"]}"#;
         check(
-            "v1",
+            SERVICE,
             r#"{"selector":{"a":"b"},"names":["x","y"]}"#,
             has,
             fields,
             true,
         );
-        check("v1", r#"{"selector":{},"names":["x","y"]}"#, has, fields, false);
         check(
-            "v1",
+            SERVICE,
+            r#"{"selector":{},"names":["x","y"]}"#,
+            has,
+            fields,
+            false,
+        );
+        check(
+            SERVICE,
             r#"{"selector":{"a":"b"},"names":["y","x"]}"#,
             has,
             fields,
             false,
         );
         check(
-            "v1",
+            SERVICE,
             r#"{"selector":{"a":"b"},"names":["x"]}"#,
             has,
             fields,
@@ -435,35 +482,35 @@ mod tests {
     fn compares_sets_in_order() {
         let fields = r#"{"f:s":{"v:\"x\"":{},"v:\"y\"":{}}}"#;
         check(
-            "v1",
+            SERVICE,
             r#"{"s":["x","y"]}"#,
             r#"{"s":["x","other","y"]}"#,
             fields,
             true,
         );
-        check("v1", r#"{"s":["y","x"]}"#, r#"{"s":["x","y"]}"#, fields, false);
-        check("v1", r#"{"s":["x"]}"#, r#"{"s":["x","y"]}"#, fields, false);
+        check(SERVICE, r#"{"s":["y","x"]}"#, r#"{"s":["x","y"]}"#, fields, false);
+        check(SERVICE, r#"{"s":["x"]}"#, r#"{"s":["x","y"]}"#, fields, false);
     }
 
     #[test]
     fn compares_quantities_by_value_in_built_in_kinds() {
         let fields = r#"{"f:hard":{"f:requests.cpu":{}}}"#;
         check(
-            "v1",
+            QUOTA,
             r#"{"hard":{"requests.cpu":"2000m"}}"#,
             r#"{"hard":{"requests.cpu":"2"}}"#,
             fields,
             true,
         );
         check(
-            "v1",
+            QUOTA,
             r#"{"hard":{"requests.cpu":"2001m"}}"#,
             r#"{"hard":{"requests.cpu":"2"}}"#,
             fields,
             false,
         );
         check(
-            "example.com/v1",
+            CUSTOM,
             r#"{"hard":{"requests.cpu":"2000m"}}"#,
             r#"{"hard":{"requests.cpu":"2"}}"#,
             fields,

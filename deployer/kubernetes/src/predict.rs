@@ -1,25 +1,24 @@
 //! Predicts the result of a server-side apply without the server: for plans without the permission for a dry run, and for
 //! replacements, which a dry run rejects.
 
-use terrace_artifact::{Map, Segment, Text, Value, same_quantity};
+use terrace_artifact::{Map, Segment, Value};
+use terrace_deployer_model::diff::objects::ObjectShapes;
+use terrace_deployer_model::diff::{ListShape, Shapes as _, identities};
 use terrace_deployer_model::plan::Field;
 
-use super::difference::{identities, identity};
-use super::ownership::our_entry;
-use super::quantity::is_quantity_field;
+use super::ownership::{fields_of_item, merge_keys, our_entry};
 
 /// Predicts the object after an apply of `wanted`: Terrace's fields and those of other managers, without the fields that Terrace
 /// no longer sets.
 pub(crate) fn predicted(wanted: &Value, live: &Value, manager: &str) -> Value {
-    let api_version = wanted
-        .get("apiVersion")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
     let fields = our_entry(live, manager)
         .and_then(|entry| entry.get("fieldsV1"))
         .and_then(Value::as_map);
-    let mut path = Vec::new();
-    merged(wanted, live, fields, api_version, &mut path)
+    let mut prediction = Prediction {
+        shapes: ObjectShapes::of(wanted),
+        path: Vec::new(),
+    };
+    prediction.merged(wanted, live, fields)
 }
 
 /// Marks the fields that the catalog lists as immutable. Returns whether there are any.
@@ -43,71 +42,93 @@ pub(crate) fn mark_immutable(live: &Value, fields: &mut [Field]) -> bool {
     any
 }
 
-fn merged<'a>(
-    wanted: &'a Value,
-    live: &Value,
-    fields: Option<&Map>,
-    api_version: &str,
-    path: &mut Vec<&'a str>,
-) -> Value {
-    match (wanted, live) {
-        (Value::Map(wanted), Value::Map(live)) if !is_written_whole(fields, path) => {
-            let mut out = live.clone();
-            for key in fields
-                .into_iter()
-                .flat_map(Map::keys)
-                .filter_map(|key| key.strip_prefix("f:"))
-            {
-                if wanted.get(key).is_none() {
-                    out.remove(key);
-                }
+struct Prediction {
+    shapes: ObjectShapes,
+    path: Vec<Segment>,
+}
+
+impl Prediction {
+    /// Merges a value into the live one. `fields` are the fields that Terrace manages in it.
+    fn merged(&mut self, wanted: &Value, live: &Value, fields: Option<&Map>) -> Value {
+        match (wanted, live) {
+            (Value::Map(wanted), Value::Map(live)) if !self.is_written_whole(fields) => {
+                self.merged_map(wanted, live, fields).into()
             }
-            for (key, value) in wanted {
-                let below = fields
-                    .and_then(|fields| fields.get(&format!("f:{key}")))
-                    .and_then(Value::as_map);
-                path.push(key);
-                let value = match live.get(key) {
-                    Some(live) => merged(value, live, below, api_version, path),
-                    None => value.clone(),
-                };
-                path.pop();
-                out.insert(key.clone(), value);
-            }
-            Value::Map(out)
+            (Value::List(wanted), Value::List(live)) => Value::List(self.merged_list(wanted, live, fields)),
+            (wanted, _) => wanted.clone(),
         }
-        (Value::List(wanted), Value::List(live)) => {
-            match (identities(wanted), identities(live)) {
-                (Some(ids), Some(others)) if !wanted.is_empty() => {
-                    let mut out = Vec::new();
-                    path.push("*");
-                    for (item, id) in wanted.iter().zip(&ids) {
-                        let twin = others.iter().position(|other| other == id);
-                        out.push(match twin {
-                            Some(at) => merged(item, &live[at], item_fields(fields, id), api_version, path),
-                            None => item.clone(),
-                        });
-                    }
-                    path.pop();
-                    // Items of other managers stay. Items that only Terrace managed are deleted.
-                    let keyed = fields.is_none_or(|fields| fields.keys().any(|key| key.starts_with("k:")));
-                    for (item, id) in live.iter().zip(&others) {
-                        let ours = item_fields(fields, id).is_some();
-                        if keyed && !ours && !ids.contains(id) {
-                            out.push(item.clone());
-                        }
-                    }
-                    Value::List(out)
-                }
-                _ if path.last() == Some(&"volumeClaimTemplates") && wanted.len() == live.len() => {
-                    let templates = wanted.iter().zip(live);
-                    Value::List(templates.map(|(wanted, live)| template(wanted, live)).collect())
-                }
-                _ => Value::List(wanted.clone()),
+    }
+
+    fn merged_map(&mut self, wanted: &Map, live: &Map, fields: Option<&Map>) -> Map {
+        let mut out = live.clone();
+        for key in fields
+            .into_iter()
+            .flat_map(Map::keys)
+            .filter_map(|key| key.strip_prefix("f:"))
+        {
+            if wanted.get(key).is_none() {
+                out.remove(key);
             }
         }
-        (wanted, live) if is_quantity_field(api_version, path) && same_quantity(wanted, live) => live.clone(),
-        (wanted, _) => wanted.clone(),
+        for (key, value) in wanted {
+            let below = fields
+                .and_then(|fields| fields.get(&format!("f:{key}")))
+                .and_then(Value::as_map);
+            self.path.push(Segment::Key(key.clone()));
+            let value = match live.get(key) {
+                Some(live) => self.merged(value, live, below),
+                None => value.clone(),
+            };
+            self.path.pop();
+            out.insert(key.clone(), value);
+        }
+        out
+    }
+
+    fn merged_list(&mut self, wanted: &[Value], live: &[Value], fields: Option<&Map>) -> Vec<Value> {
+        let applied = fields.and_then(merge_keys);
+        let shape = self.shapes.list(&self.path);
+        // Other managers' items remain in a list with merge keys. The server replaces all other lists as a whole.
+        let has_merge_keys = match fields {
+            Some(_) => applied.is_some(),
+            None => matches!(shape, ListShape::Keyed { .. }),
+        };
+        let keys = match shape {
+            ListShape::Keyed { keys, .. } => keys,
+            shape => applied.or(shape.keys()).unwrap_or_default(),
+        };
+        let ids = identities(wanted, &keys).zip(identities(live, &keys));
+        let Some((ids, others)) = ids.filter(|_| !wanted.is_empty()) else {
+            let is_template =
+                matches!(self.path.last(), Some(Segment::Key(key)) if key == "volumeClaimTemplates");
+            if is_template && wanted.len() == live.len() {
+                let templates = wanted.iter().zip(live);
+                return templates.map(|(wanted, live)| template(wanted, live)).collect();
+            }
+            return wanted.to_vec();
+        };
+        let below = |item: &Value| fields_of_item(fields?, item, &keys);
+        let mut out = Vec::new();
+        for (at, (item, id)) in wanted.iter().zip(&ids).enumerate() {
+            let twin = others.iter().position(|other| other == id).map(|at| &live[at]);
+            self.path.push(Segment::Index(at));
+            out.push(match twin {
+                Some(twin) => self.merged(item, twin, below(twin)),
+                None => item.clone(),
+            });
+            self.path.pop();
+        }
+        if has_merge_keys {
+            let remaining = live.iter().zip(&others);
+            let remaining = remaining.filter(|(item, id)| !ids.contains(id) && below(item).is_none());
+            out.extend(remaining.map(|(item, _)| item.clone()));
+        }
+        out
+    }
+
+    /// Returns whether the map at the path is managed as a whole: the Apply entry names the map, but none of its keys.
+    fn is_written_whole(&self, fields: Option<&Map>) -> bool {
+        !self.path.is_empty() && fields.is_some_and(Map::is_empty)
     }
 }
 
@@ -127,26 +148,6 @@ fn template(wanted: &Value, live: &Value) -> Value {
         map.insert("spec", filled(wanted, live, &["volumeMode"]));
     }
     map.into()
-}
-
-/// Returns whether a map is managed as a whole: the Apply entry names the map, but none of its keys.
-fn is_written_whole(fields: Option<&Map>, path: &[&str]) -> bool {
-    !path.is_empty() && fields.is_some_and(Map::is_empty)
-}
-
-fn item_fields<'f>(fields: Option<&'f Map>, id: &Text) -> Option<&'f Map> {
-    fields?
-        .iter()
-        .find(|(key, _)| names_item(key, id))
-        .and_then(|(_, value)| value.as_map())
-}
-
-fn names_item(key: &str, id: &Text) -> bool {
-    let key = key
-        .strip_prefix("k:")
-        .and_then(|key| serde_json::from_str::<Value>(key).ok());
-    key.and_then(|key| identity(&key))
-        .is_some_and(|other| other == *id)
 }
 
 #[cfg(test)]
@@ -170,6 +171,43 @@ mod tests {
             Some(&value(
                 r#"{"a":2,"other":3,"whole":{"new":1},"c":[{"name":"x","more":1},{"name":"w"},{"name":"z"}]}"#
             ))
+        );
+    }
+
+    #[test]
+    fn replaces_lists_without_merge_keys_as_a_whole() {
+        let value = |json: &str| serde_json::from_str::<Value>(json).unwrap();
+        let kind = r#""apiVersion":"rbac.authorization.k8s.io/v1","kind":"RoleBinding""#;
+        let live = value(&format!(
+            r#"{{{kind},"subjects":[{{"kind":"User","name":"a","apiGroup":"rbac.authorization.k8s.io"}},{{"kind":"User","name":"b"}}]}}"#
+        ));
+        let wanted = value(&format!(
+            r#"{{{kind},"subjects":[{{"kind":"User","name":"a"}}]}}"#
+        ));
+        // The server fills in the group again.
+        assert_eq!(
+            predicted(&wanted, &live, "m").get("subjects"),
+            Some(&value(
+                r#"[{"kind":"User","name":"a","apiGroup":"rbac.authorization.k8s.io"}]"#
+            ))
+        );
+    }
+
+    #[test]
+    fn keeps_items_of_other_managers_by_the_merge_keys_of_the_catalog() {
+        let value = |json: &str| serde_json::from_str::<Value>(json).unwrap();
+        let service = |ports: &str| {
+            value(&format!(
+                r#"{{"apiVersion":"v1","kind":"Service","spec":{{"ports":{ports}}}}}"#
+            ))
+        };
+        let live = service(r#"[{"port":53,"protocol":"TCP","targetPort":53},{"port":53,"protocol":"UDP"}]"#);
+        assert_eq!(
+            predicted(&service(r#"[{"port":53,"name":"dns"}]"#), &live, "m").get("spec"),
+            service(
+                r#"[{"port":53,"protocol":"TCP","targetPort":53,"name":"dns"},{"port":53,"protocol":"UDP"}]"#
+            )
+            .get("spec")
         );
     }
 }

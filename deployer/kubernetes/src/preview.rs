@@ -3,22 +3,23 @@
 
 use terrace_artifact::{Artifact, Object, Segment, Text, Value};
 use terrace_deployer_model::backend::PreviewOptions;
+use terrace_deployer_model::diff::objects::diff_objects;
 use terrace_deployer_model::failure::{Failure, FailureKind};
 use terrace_deployer_model::live::Live;
 use terrace_deployer_model::ownership::Ownership;
 use terrace_deployer_model::plan::{Action, Change, Field, Risk};
+use terrace_deployer_model::reasons::cannot_change_in_place;
 use terrace_deployer_model::values::{Filled, Values, at_path, at_path_mut};
 
 use super::api_errors::{
     About, causes, is_missing_namespace, is_missing_permission, put_back, server_message,
 };
 use super::claims::enlarged;
-use super::difference::difference;
 use super::kinds::Served;
 use super::manifest::{adopted, only_new, pinned, stored_form};
 use super::ownership::our_entry;
 use super::predict::{mark_immutable, predicted};
-use super::reasons::{cannot_change, changes, fields_named, restarts};
+use super::reasons::{changes, fields_named, restarts};
 use super::requests::{Answer, Apply, Refusal};
 use super::{Kubernetes, is_systems};
 
@@ -194,18 +195,16 @@ impl Kubernetes {
         let asked = after.is_some();
         let after = after.unwrap_or_else(|| predicted(&question.manifest, &live.value, manager));
         let same_owner = !asked || fields_of(&after, manager) == fields_of(&live.value, manager);
-        change.fields = difference(&live.value, &after);
+        change.fields = diff_objects(&live.value, &after);
         if !asked && mark_immutable(&live.value, &mut change.fields) {
             change.action = Action::Replace;
         }
         for (path, shown) in later {
             change.fields.retain(|field| !field.path.starts_with(&path));
+            let before = at_path(&live.value, &path).cloned();
             change.fields.push(Field {
-                before: at_path(&live.value, &path).cloned(),
-                path,
-                after: None,
                 known_after: Some(shown),
-                forces_replacement: false,
+                ..Field::new(path, before, None)
             });
         }
         if change.fields.is_empty() && same_owner && foreign.is_none() {
@@ -216,7 +215,7 @@ impl Kubernetes {
             });
         }
         change.reason = match (&foreign, change.action) {
-            (_, Action::Replace) => cannot_change(&change.fields),
+            (_, Action::Replace) => cannot_change_in_place(&change.fields),
             (Some(Some(who)), _) => {
                 format!("it exists and is managed by `{who}`; this environment manages it from now on")
             }
@@ -249,7 +248,7 @@ impl Kubernetes {
             return Err(self.requests.failure(refusal, about));
         }
         let after = predicted(&question.manifest, &live.value, &self.whose.manager);
-        let mut fields = difference(&live.value, &after);
+        let mut fields = diff_objects(&live.value, &after);
         let named = fields_named(status, &mut fields);
         let known = mark_immutable(&live.value, &mut fields);
         // A dry run under another name shows whether the server rejects the change or the object itself.
@@ -261,7 +260,7 @@ impl Kubernetes {
         if !possible {
             return Err(self.requests.failure(refusal, about));
         }
-        let mut change = Change::of(Action::Replace, cannot_change(&fields));
+        let mut change = Change::of(Action::Replace, cannot_change_in_place(&fields));
         change.previewed = true;
         change.fields = fields;
         change

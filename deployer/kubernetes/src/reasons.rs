@@ -2,6 +2,7 @@
 
 use terrace_artifact::{Segment, Text, Value, show_path};
 use terrace_deployer_model::plan::Field;
+use terrace_deployer_model::reasons::fields_change;
 
 use super::api_errors::causes;
 
@@ -20,34 +21,12 @@ pub(super) fn fields_named(status: &kube::core::Status, fields: &mut [Field]) ->
     any
 }
 
-fn shown(fields: &[&Field]) -> String {
-    let names: Vec<String> = fields
-        .iter()
-        .map(|field| format!("`{}`", show_path(&field.path)))
-        .collect();
-    match names.as_slice() {
-        [] => "a field".to_owned(),
-        [only] => only.clone(),
-        [first, second] => format!("{first} and {second}"),
-        [first, rest @ ..] => format!("{first} and {} more", rest.len()),
-    }
-}
-
-/// Returns the reason of an update.
+/// Returns the reason of an update. It can change the manager of fields alone.
 pub(super) fn changes(fields: &[Field]) -> String {
     match fields {
         [] => "no value changes; this environment manages its fields again".to_owned(),
-        [field] => format!("{} changes", shown(&[field])),
-        fields => format!("{} change", shown(&fields.iter().collect::<Vec<_>>())),
+        fields => fields_change(fields),
     }
-}
-
-/// Returns the reason of a replacement.
-pub(super) fn cannot_change(fields: &[Field]) -> String {
-    let forcing: Vec<&Field> = fields.iter().filter(|field| field.forces_replacement).collect();
-    let all: Vec<&Field> = fields.iter().collect();
-    let named = if forcing.is_empty() { &all } else { &forcing };
-    format!("{} cannot be changed in place", shown(named))
 }
 
 /// Returns whether the change restarts running pods.

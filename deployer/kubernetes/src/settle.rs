@@ -4,8 +4,7 @@
 //! without a change. Terrace waits for objects that are merely slow.
 
 use terrace_artifact::Value;
-
-use super::quantity::is_built_in;
+use terrace_catalog::is_built_in_group;
 
 /// The readiness of an object.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -53,7 +52,7 @@ pub(crate) fn verdict(object: &Value) -> Verdict {
             Some((_, message)) => Waiting(message.to_owned()),
             None => Waiting("its availability has not been checked yet".to_owned()),
         },
-        _ if is_built_in(api_version) => Ready,
+        _ if is_built_in_group(group) => Ready,
         _ => custom(object),
     }
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use terrace_artifact::{Artifact, ArtifactId, Map, Object, Value};
 use terrace_deployer_model::backend::{Observation, Ticket, Write};
 use terrace_deployer_model::failure::{Failure, FailureKind};
+use terrace_deployer_model::identities::Identities;
 use terrace_deployer_model::live::Live;
-use terrace_deployer_model::ownership::{Identities, Mark, not_ours};
+use terrace_deployer_model::ownership::{Mark, not_ours};
 use terrace_deployer_model::plan::Action;
 
 use super::Kubernetes;

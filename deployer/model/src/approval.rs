@@ -6,8 +6,7 @@ use std::fmt;
 use terrace_artifact::{Address, Body, Origin};
 
 use crate::failure::declared;
-use crate::loss::Loss;
-use crate::plan::{Action, Content, Plan, Step};
+use crate::plan::{Action, Content, Loss, Plan, Step};
 
 /// One address that the user must approve before a plan is applied.
 #[derive(Clone, PartialEq, Debug)]

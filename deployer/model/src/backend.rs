@@ -10,9 +10,9 @@ use terrace_artifact::{Address, Artifact, ArtifactId, Bundle, Segment, Text, Val
 
 use crate::claim::ClaimStore;
 use crate::failure::{Failure, FailureKind};
+use crate::identities::Identities;
 use crate::journal::{Journal, Note};
 use crate::live::{Identity, Live};
-use crate::ownership::Identities;
 use crate::plan::{Action, Change, Content, Step};
 use crate::state_store::StateStore;
 use crate::values::Values;

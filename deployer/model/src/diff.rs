@@ -1,8 +1,13 @@
 //! The differences between two values, field by field.
+//!
+//! Every backend compares with [`diff`]. [`objects`] and [`templates`] know the shapes of the values that it compares.
+
+pub mod objects;
+pub mod templates;
 
 use std::collections::BTreeSet;
 
-use terrace_artifact::{Segment, Text, Value, same_quantity};
+use terrace_artifact::{Map, Segment, Text, Value, same_quantity};
 
 use crate::plan::Field;
 
@@ -11,43 +16,99 @@ pub trait Shapes {
     /// Returns how the list at a path is compared. Indices in the path are those of the later value.
     fn list(&self, path: &[Segment]) -> ListShape;
 
-    /// Returns whether the map at a path is replaced as a whole, never merged.
-    fn is_atomic(&self, path: &[Segment]) -> bool {
+    /// Returns whether the scalar at a path is a Kubernetes quantity: `1` and `1000m` are the same there.
+    fn is_quantity(&self, path: &[Segment]) -> bool {
         let _ = path;
         false
     }
 
-    /// Returns whether the scalar at a path is a Kubernetes quantity: `1` and `1000m` are the same there.
-    fn is_quantity(&self, path: &[Segment]) -> bool {
+    /// Returns whether a map at a path that only one of the values contains is reported by its entries. Otherwise, it is
+    /// reported as one value.
+    fn is_reported_by_entry(&self, path: &[Segment]) -> bool {
         let _ = path;
         false
     }
 }
 
 /// The comparison of a list.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum ListShape {
     /// Items at the same index belong together.
     Ordered,
     /// Items are maps. Items with equal values for these keys belong together, at any index.
-    Keyed(Vec<Text>),
+    Keyed {
+        /// The keys.
+        keys: Vec<MergeKey>,
+        /// Whether another order of the items is a change.
+        is_ordered: bool,
+    },
+    /// A server replaces the list as a whole, and nothing identifies its items. Items that all have distinct names are
+    /// compared by name, other items by index.
+    Named,
     /// The order and the number of equal items do not matter.
     Set,
-    /// The list is one value.
-    Atomic,
 }
 
-/// No knowledge about shapes: every list is ordered.
-#[derive(Clone, Copy, Debug)]
-pub struct Plain;
+/// A key that identifies the items of a list, and the value that an item without the key has.
+#[derive(Clone, PartialEq, Debug)]
+pub struct MergeKey {
+    /// The key.
+    pub key: Text,
+    /// The default of the server, such as `TCP` for `protocol`.
+    pub default: Option<Value>,
+}
 
-impl Shapes for Plain {
-    fn list(&self, _: &[Segment]) -> ListShape {
-        ListShape::Ordered
+impl ListShape {
+    /// Returns the keys by which the items of the list are compared, if there are any.
+    pub fn keys(self) -> Option<Vec<MergeKey>> {
+        match self {
+            ListShape::Keyed { keys, .. } => Some(keys),
+            ListShape::Named => Some(vec![MergeKey::from("name")]),
+            ListShape::Ordered | ListShape::Set => None,
+        }
     }
 }
 
-/// Finds the fields in which two values differ, in the order of the later value. The order of map keys does not matter.
+impl From<&str> for MergeKey {
+    fn from(key: &str) -> MergeKey {
+        MergeKey {
+            key: key.into(),
+            default: None,
+        }
+    }
+}
+
+/// The identity of an item of a list: the values of its merge keys.
+pub type ItemIdentity = Vec<Value>;
+
+/// Returns the identity of an item, or `None` if the item is not a map or states none of the keys.
+pub fn identity(item: &Value, keys: &[MergeKey]) -> Option<ItemIdentity> {
+    let map = item.as_map()?;
+    if keys.iter().all(|key| map.get(&key.key).is_none()) {
+        return None;
+    }
+    let values = keys.iter().map(|key| {
+        let stated = map.get(&key.key).or(key.default.as_ref());
+        stated.cloned().unwrap_or_default()
+    });
+    Some(values.collect())
+}
+
+/// Returns the identity of each item, or `None` if an item has no identity or two items have the same one.
+pub fn identities(list: &[Value], keys: &[MergeKey]) -> Option<Vec<ItemIdentity>> {
+    let mut ids: Vec<ItemIdentity> = Vec::with_capacity(list.len());
+    for item in list {
+        let id = identity(item, keys)?;
+        if ids.contains(&id) {
+            return None;
+        }
+        ids.push(id);
+    }
+    Some(ids)
+}
+
+/// Finds the fields in which two values differ. The fields, and the keys in their values, are in order. The order in which the
+/// compared values state their keys does not matter, because a server and a file state them in different orders.
 pub fn diff(before: &Value, after: &Value, shapes: &dyn Shapes) -> Vec<Field> {
     let mut walk = Walk {
         shapes,
@@ -70,52 +131,78 @@ impl Walk<'_> {
             return;
         }
         match (before, after) {
-            (Value::Map(old), Value::Map(new)) if !self.shapes.is_atomic(&self.path) => {
-                for (key, value) in new {
-                    self.at(Segment::Key(key.clone()), |walk| match old.get(key) {
-                        Some(old) => walk.values(old, value),
-                        None => walk.push(None, Some(value)),
-                    });
-                }
-                for (key, value) in old {
-                    if new.get(key).is_none() {
-                        self.at(Segment::Key(key.clone()), |walk| walk.push(Some(value), None));
-                    }
-                }
-            }
+            (Value::Map(old), Value::Map(new)) => self.maps(old, new),
             (Value::List(old), Value::List(new)) => self.lists(before, after, old, new),
             _ if self.shapes.is_quantity(&self.path) && same_quantity(before, after) => {}
             _ => self.push(Some(before), Some(after)),
         }
     }
 
-    fn lists(&mut self, before: &Value, after: &Value, old: &[Value], new: &[Value]) {
-        match self.shapes.list(&self.path) {
-            ListShape::Atomic => self.push(Some(before), Some(after)),
-            ListShape::Set => {
-                let items = |list: &[Value]| list.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
-                if items(old) != items(new) {
-                    self.push(Some(before), Some(after));
+    fn maps(&mut self, old: &Map, new: &Map) {
+        let keys: BTreeSet<&Text> = old.keys().chain(new.keys()).collect();
+        for key in keys {
+            self.at(Segment::Key(key.clone()), |walk| {
+                match (old.get(key), new.get(key)) {
+                    (Some(old), Some(new)) => walk.values(old, new),
+                    (old, new) => walk.one_side(old, new),
+                }
+            });
+        }
+    }
+
+    /// Reports a value that only one side contains.
+    fn one_side(&mut self, before: Option<&Value>, after: Option<&Value>) {
+        match before.or(after) {
+            Some(Value::Map(map)) if !map.is_empty() && self.shapes.is_reported_by_entry(&self.path) => {
+                let keys: BTreeSet<&Text> = map.keys().collect();
+                for key in keys {
+                    let entry = |side: Option<&Value>| side.and_then(|side| side.get(key)).cloned();
+                    self.at(Segment::Key(key.clone()), |walk| {
+                        walk.one_side(entry(before).as_ref(), entry(after).as_ref());
+                    });
                 }
             }
-            ListShape::Keyed(keys) => match (identities(old, &keys), identities(new, &keys)) {
-                (Some(old_ids), Some(new_ids)) => {
-                    for (i, (id, value)) in new_ids.iter().zip(new).enumerate() {
-                        let twin = old_ids.iter().position(|old| old == id).map(|at| &old[at]);
-                        self.at(Segment::Index(i), |walk| match twin {
-                            Some(twin) => walk.values(twin, value),
-                            None => walk.push(None, Some(value)),
-                        });
-                    }
-                    for (i, (id, value)) in old_ids.iter().zip(old).enumerate() {
-                        if !new_ids.contains(id) {
-                            self.at(Segment::Index(i), |walk| walk.push(Some(value), None));
-                        }
-                    }
-                }
-                _ => self.ordered(before, after, old, new),
-            },
-            ListShape::Ordered => self.ordered(before, after, old, new),
+            _ => self.push(before, after),
+        }
+    }
+
+    fn lists(&mut self, before: &Value, after: &Value, old: &[Value], new: &[Value]) {
+        let shape = self.shapes.list(&self.path);
+        if shape == ListShape::Set {
+            let items = |list: &[Value]| list.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
+            if items(old) != items(new) {
+                self.push(Some(before), Some(after));
+            }
+            return;
+        }
+        let is_ordered = !matches!(
+            shape,
+            ListShape::Keyed {
+                is_ordered: false,
+                ..
+            }
+        );
+        let ids = shape
+            .keys()
+            .and_then(|keys| Some((identities(old, &keys)?, identities(new, &keys)?)));
+        let Some((old_ids, new_ids)) = ids else {
+            return self.ordered(before, after, old, new);
+        };
+        let kept = old_ids.iter().filter(|id| new_ids.contains(id));
+        if is_ordered && !kept.eq(new_ids.iter().filter(|id| old_ids.contains(id))) {
+            return self.push(Some(before), Some(after));
+        }
+        for (i, (id, value)) in new_ids.iter().zip(new).enumerate() {
+            let twin = old_ids.iter().position(|old| old == id).map(|at| &old[at]);
+            self.at(Segment::Index(i), |walk| match twin {
+                Some(twin) => walk.values(twin, value),
+                None => walk.push(None, Some(value)),
+            });
+        }
+        for (i, (id, value)) in old_ids.iter().zip(old).enumerate() {
+            if !new_ids.contains(id) {
+                self.at(Segment::Index(i), |walk| walk.push(Some(value), None));
+            }
         }
     }
 
@@ -147,60 +234,56 @@ impl Walk<'_> {
     }
 
     fn push(&mut self, before: Option<&Value>, after: Option<&Value>) {
-        self.fields.push(Field {
-            path: self.path.clone(),
-            before: before.cloned(),
-            after: after.cloned(),
-            known_after: None,
-            forces_replacement: false,
-        });
+        let path = self.path.clone();
+        self.fields
+            .push(Field::new(path, before.map(sorted), after.map(sorted)));
     }
 }
 
-/// Returns the identity of each item, or `None` if an item is not a map, lacks all keys, or is a duplicate.
-fn identities(list: &[Value], keys: &[Text]) -> Option<Vec<Vec<Value>>> {
-    let mut ids: Vec<Vec<Value>> = Vec::with_capacity(list.len());
-    for item in list {
-        let map = item.as_map()?;
-        let id: Vec<Value> = keys
-            .iter()
-            .map(|key| map.get(key).cloned().unwrap_or_default())
-            .collect();
-        if id.iter().all(|value| *value == Value::Null) || ids.contains(&id) {
-            return None;
+/// Returns a value whose maps have their keys in order.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::List(list) => Value::List(list.iter().map(sorted).collect()),
+        Value::Map(map) => {
+            let mut entries: Vec<(Text, Value)> = map
+                .iter()
+                .map(|(key, value)| (key.clone(), sorted(value)))
+                .collect();
+            entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+            Value::Map(Map::from_distinct(entries))
         }
-        ids.push(id);
+        value => value.clone(),
     }
-    Some(ids)
+}
+
+/// Shows fields in tests, a line for each.
+#[cfg(test)]
+fn show_fields(fields: &[Field]) -> String {
+    let show = |value: &Option<Value>| value.as_ref().map_or("-".to_owned(), ToString::to_string);
+    let line = |field: &Field| {
+        let path = terrace_artifact::show_path(&field.path);
+        format!("{path}: {} -> {}\n", show(&field.before), show(&field.after))
+    };
+    fields.iter().map(line).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fmt::Write as _;
-
     use expect_test::{Expect, expect};
-    use terrace_artifact::show_path;
 
     use super::*;
 
-    /// The shapes of a Deployment: containers by name, arguments as one value, quantities in resources.
+    /// The shapes of a Deployment: containers by name and in order, ports by two keys, quantities in resources.
     struct Pod;
 
     impl Shapes for Pod {
         fn list(&self, path: &[Segment]) -> ListShape {
             match path.last() {
-                Some(Segment::Key(key)) if key == "containers" => ListShape::Keyed(vec!["name".into()]),
-                Some(Segment::Key(key)) if key == "ports" => {
-                    ListShape::Keyed(vec!["containerPort".into(), "protocol".into()])
-                }
-                Some(Segment::Key(key)) if key == "args" => ListShape::Atomic,
+                Some(Segment::Key(key)) if key == "containers" => keyed(&["name"], true),
+                Some(Segment::Key(key)) if key == "ports" => keyed(&["containerPort", "protocol"], false),
                 Some(Segment::Key(key)) if key == "finalizers" => ListShape::Set,
                 _ => ListShape::Ordered,
             }
-        }
-
-        fn is_atomic(&self, path: &[Segment]) -> bool {
-            path.last() == Some(&Segment::Key("selector".into()))
         }
 
         fn is_quantity(&self, path: &[Segment]) -> bool {
@@ -208,16 +291,17 @@ mod tests {
         }
     }
 
+    fn keyed(keys: &[&str], is_ordered: bool) -> ListShape {
+        ListShape::Keyed {
+            keys: keys.iter().map(|key| MergeKey::from(*key)).collect(),
+            is_ordered,
+        }
+    }
+
     #[track_caller]
     fn check(before: &str, after: &str, want: Expect) {
         let value = |json: &str| serde_json::from_str::<Value>(json).unwrap();
-        let mut out = String::new();
-        for field in diff(&value(before), &value(after), &Pod) {
-            let show = |value: &Option<Value>| value.as_ref().map_or("-".to_owned(), ToString::to_string);
-            let path = show_path(&field.path);
-            let _ = writeln!(out, "{path}: {} -> {}", show(&field.before), show(&field.after));
-        }
-        want.assert_eq(&out);
+        want.assert_eq(&show_fields(&diff(&value(before), &value(after), &Pod)));
     }
 
     #[test]
@@ -235,9 +319,9 @@ mod tests {
             r#"{"spec": {"replicas": 2, "paused": true}}"#,
             r#"{"spec": {"replicas": 3, "template": {"x": null}}}"#,
             expect![[r#"
+                spec.paused: true -> -
                 spec.replicas: 2 -> 3
                 spec.template: - -> {"x":null}
-                spec.paused: true -> -
             "#]],
         );
     }
@@ -245,12 +329,23 @@ mod tests {
     #[test]
     fn matches_keyed_items_at_any_index() {
         check(
-            r#"{"containers": [{"name": "a", "image": "a:1"}, {"name": "b", "image": "b:1"}, {"name": "c"}]}"#,
-            r#"{"containers": [{"name": "b", "image": "b:2"}, {"name": "d"}, {"name": "a", "image": "a:1"}]}"#,
+            r#"{"containers": [{"name": "a", "image": "a:1"}, {"name": "c"}, {"name": "b", "image": "b:1"}]}"#,
+            r#"{"containers": [{"name": "d"}, {"name": "a", "image": "a:2"}, {"name": "b", "image": "b:1"}]}"#,
             expect![[r#"
-                containers[0].image: "b:1" -> "b:2"
-                containers[1]: - -> {"name":"d"}
-                containers[2]: {"name":"c"} -> -
+                containers[0]: - -> {"name":"d"}
+                containers[1].image: "a:1" -> "a:2"
+                containers[1]: {"name":"c"} -> -
+            "#]],
+        );
+    }
+
+    #[test]
+    fn reports_another_order_only_if_it_has_an_effect() {
+        check(
+            r#"{"containers": [{"name": "a"}, {"name": "b"}], "ports": [{"containerPort": 1}, {"containerPort": 2}]}"#,
+            r#"{"containers": [{"name": "b"}, {"name": "a"}], "ports": [{"containerPort": 2}, {"containerPort": 1}]}"#,
+            expect![[r#"
+                containers: [{"name":"a"},{"name":"b"}] -> [{"name":"b"},{"name":"a"}]
             "#]],
         );
     }
@@ -278,13 +373,12 @@ mod tests {
     }
 
     #[test]
-    fn reports_atomic_values_as_a_whole() {
+    fn ignores_the_order_of_sets() {
         check(
-            r#"{"args": ["a", "b"], "selector": {"a": 1, "b": 2}, "finalizers": ["x", "y"]}"#,
-            r#"{"args": ["a", "c"], "selector": {"a": 1, "b": 3}, "finalizers": ["y", "x"]}"#,
+            r#"{"args": ["a", "b"], "finalizers": ["x", "y"]}"#,
+            r#"{"args": ["a", "c"], "finalizers": ["y", "x"]}"#,
             expect![[r#"
-                args: ["a","b"] -> ["a","c"]
-                selector: {"a":1,"b":2} -> {"a":1,"b":3}
+                args[1]: "b" -> "c"
             "#]],
         );
     }
@@ -295,8 +389,8 @@ mod tests {
             r#"{"limits": {"cpu": "1", "memory": "1Gi", "x": "1k"}, "env": "1000m"}"#,
             r#"{"limits": {"cpu": "1000m", "memory": "1024Mi", "x": "1Ki"}, "env": "1"}"#,
             expect![[r#"
-                limits.x: "1k" -> "1Ki"
                 env: "1000m" -> "1"
+                limits.x: "1k" -> "1Ki"
             "#]],
         );
     }
@@ -307,8 +401,8 @@ mod tests {
             r#"{"rules": [{"a": 1}, {"b": 2}], "names": ["x", "y"]}"#,
             r#"{"rules": [{"c": 0}, {"a": 1}, {"b": 2}], "names": ["w", "x", "y"]}"#,
             expect![[r#"
-                rules[0]: - -> {"c":0}
                 names: ["x","y"] -> ["w","x","y"]
+                rules[0]: - -> {"c":0}
             "#]],
         );
         check(

@@ -1,12 +1,14 @@
 //! The errors of the deployer's commands.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use terrace_artifact::{ArtifactId, Origin};
+use terrace_artifact::{Address, ArtifactId, Origin};
 
 use crate::approval::{Approval, write_refusal};
 use crate::claim::{LostTargets, OtherOrigin};
 use crate::failure::{Failure, FailureKind, declared};
+use crate::plan::Plan;
 use crate::report::Report;
 
 /// The reason why a command did not complete.
@@ -92,6 +94,20 @@ impl From<Failure> for Error {
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Error {
         Error::Refused(refusal)
+    }
+}
+
+impl Plan {
+    /// Checks whether the plan may be applied with approvals for these addresses.
+    pub fn allowed(&self, approved: &BTreeSet<Address>) -> Result<(), Refusal> {
+        if !self.refusals.is_empty() {
+            return Err(Refusal::NotAllowed(self.refusals.clone()));
+        }
+        let approvals = self.open_approvals(approved);
+        if approvals.is_empty() {
+            return Ok(());
+        }
+        Err(Refusal::DataLoss { approvals })
     }
 }
 

@@ -7,7 +7,8 @@ use terrace_artifact::{ArtifactId, Text};
 
 use crate::claim::Deployment;
 use crate::failure::Failure;
-use crate::plan::{Action, Subject};
+use crate::plan::Action;
+use crate::subject::Subject;
 
 /// An event of an apply.
 #[derive(Clone, PartialEq, Debug)]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use terrace_artifact::{Address, ArtifactId, Text, Value};
 
 use crate::ownership::Ownership;
-use crate::plan::Subject;
+use crate::subject::Subject;
 
 /// The identity of a target, as the system reports it. A plan is applied only to the targets it was made for.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

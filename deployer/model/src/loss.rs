@@ -5,30 +5,14 @@
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
 use terrace_artifact::{Address, Artifact, Member, Object, Segment, Value};
 use terrace_catalog::{
-    DataClass, IsKnownAfterApply, data_of_object, data_of_type, loss_when_deleted, losses_of_object,
-    losses_of_type,
+    DataClass, data_of_object, data_of_type, loss_when_deleted, losses_of_object, losses_of_type,
 };
 
 use crate::live::{HOLDS_DATA, Live};
-use crate::plan::{Action, Change, MemberChange, Risk};
-
-/// A change that loses data although the resource remains.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct Loss {
-    /// The field, as in [`crate::plan::Field::path`].
-    pub path: Vec<Segment>,
-    /// The present value, or the default if the field is not set.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<Value>,
-    /// The new value.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<Value>,
-    /// The effect: `older records are deleted`.
-    pub what: String,
-}
+use crate::plan::{Action, Change, Loss, MemberChange, Risk};
+use crate::template::{is_open, shown};
 
 /// The fate of a deleted or replaced resource.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -126,6 +110,13 @@ impl Fate {
 }
 
 impl Change {
+    /// Creates the deletion of an artifact and of the data it holds.
+    pub fn removal(live: &Live) -> Change {
+        let mut change = Change::of(Action::Delete, "no longer in the stack");
+        change.record_loss_of_object(live, None);
+        change
+    }
+
     /// Records the fate of a resource: the required approval, the reason and the risk.
     pub fn record_fate(&mut self, address: &Address, fate: Fate) {
         let note = match fate {
@@ -229,22 +220,21 @@ impl Change {
 }
 
 impl MemberChange {
-    /// Records the data that an update of a resource loses. `held` is the desired member, if the live resource holds data.
-    /// Returns a note for each property whose loss is unknown until apply.
-    pub fn loses_in_resource(
-        &mut self,
-        before: &Value,
-        after: &Value,
-        held: Option<&Member>,
-        is_open: IsKnownAfterApply<'_>,
-    ) -> Vec<String> {
+    /// Records the data that an update of a resource loses. Both resources are flat; `held` is the desired member, if the live
+    /// resource holds data. Returns a note for each property whose loss is unknown until apply.
+    pub fn loses_in_resource(&mut self, before: &Value, after: &Value, held: Option<&Member>) -> Vec<String> {
         let properties = |resource: &Value| resource.get("Properties").cloned().unwrap_or_default();
         let (old, new) = (properties(before), properties(after));
-        let mut found = losses_of_type(&self.resource_type, &old, &new, is_open);
+        let mut found = losses_of_type(&self.resource_type, &old, &new, &is_open);
         if let Some(member) = held {
             found.extend(removed_guards(before, after, member));
         }
-        let (losses, notes) = sorted_out(found);
+        let (mut losses, notes) = sorted_out(found);
+        for loss in &mut losses {
+            for value in [&mut loss.before, &mut loss.after].into_iter().flatten() {
+                *value = shown(value).0;
+            }
+        }
         if !losses.is_empty() {
             self.risk = Risk::DataLoss;
             self.losses.extend(losses);

@@ -5,16 +5,13 @@ use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize};
-use terrace_artifact::{
-    Address, Artifact, ArtifactId, Body, Bundle, Digest, Origin, Owner, Segment, Text, Value,
-};
+use terrace_artifact::{Address, ArtifactId, Bundle, Digest, Origin, Owner, Segment, Text, Value};
 use terrace_catalog::nearest;
 
 use crate::claim::StackOrigin;
-use crate::error::Refusal;
 use crate::failure::Failure;
-use crate::live::{Basis, Identity, Live};
-use crate::loss::Loss;
+use crate::live::{Basis, Identity};
+use crate::subject::Subject;
 
 /// The schema of a plan's JSON.
 pub const PLAN_SCHEMA: &str = include_str!("../../../schemas/plan.schema.json");
@@ -139,18 +136,6 @@ pub enum Stage {
     },
     /// The removal, after no artifact uses these parts any more.
     Second,
-}
-
-/// The name of an artifact in the target system.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
-pub struct Subject {
-    /// `Deployment`, `CloudFormation stack`.
-    pub kind: Text,
-    /// A Kubernetes namespace.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<Text>,
-    /// Its name.
-    pub name: Text,
 }
 
 /// The change of one artifact.
@@ -333,22 +318,36 @@ pub struct Field {
     pub forces_replacement: bool,
 }
 
+/// A change that loses data although the resource remains.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Loss {
+    /// The field, as in [`Field::path`].
+    pub path: Vec<Segment>,
+    /// The present value, or the default if the field is not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Value>,
+    /// The new value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Value>,
+    /// The effect: `older records are deleted`.
+    pub what: String,
+}
+
 /// The format of a plan, in [`Plan::format`].
 pub const FORMAT: &str = "terrace-plan/1";
 
 /// The placeholder for a secret in a plan.
 pub const MASKED: &str = "(secret)";
 
-/// Masks the values of a Secret's fields.
-pub fn hide_secrets(fields: &mut [Field]) {
-    for field in fields {
-        let secret = match field.path.first() {
-            Some(Segment::Key(key)) => matches!(key.as_str(), "data" | "stringData"),
-            _ => false,
-        };
-        if secret {
-            field.before = field.before.take().map(|_| MASKED.into());
-            field.after = field.after.take().map(|_| MASKED.into());
+impl Field {
+    /// Creates the change of a field from one known value to another.
+    pub fn new(path: Vec<Segment>, before: Option<Value>, after: Option<Value>) -> Field {
+        Field {
+            path,
+            before,
+            after,
+            known_after: None,
+            forces_replacement: false,
         }
     }
 }
@@ -375,13 +374,6 @@ impl Change {
             previewed: false,
             notes: Vec::new(),
         }
-    }
-
-    /// Creates the deletion of an artifact and of the data it holds.
-    pub fn removal(live: &Live) -> Change {
-        let mut change = Change::of(Action::Delete, "no longer in the stack");
-        change.record_loss_of_object(live, None);
-        change
     }
 
     /// Adds the objects that are deleted along with a container. They and the container require approval.
@@ -466,18 +458,6 @@ impl Plan {
         })
     }
 
-    /// Checks whether the plan may be applied with approvals for these addresses.
-    pub fn allowed(&self, approved: &BTreeSet<Address>) -> Result<(), Refusal> {
-        if !self.refusals.is_empty() {
-            return Err(Refusal::NotAllowed(self.refusals.clone()));
-        }
-        let approvals = self.open_approvals(approved);
-        if approvals.is_empty() {
-            return Ok(());
-        }
-        Err(Refusal::DataLoss { approvals })
-    }
-
     /// Returns all addresses that require approval: those that lose data, are retained with their data, or lose an
     /// identity that other systems use.
     pub fn approvals(&self) -> BTreeSet<&Address> {
@@ -521,34 +501,6 @@ impl fmt::Display for Action {
             Action::Delete => "delete",
             Action::Retain => "retain",
         })
-    }
-}
-
-impl Subject {
-    /// Returns the subject of an artifact.
-    pub fn of(artifact: &Artifact) -> Subject {
-        match &artifact.body {
-            Body::Object(object) => Subject {
-                kind: object.kind.clone(),
-                namespace: object.namespace.clone(),
-                name: object.name.clone(),
-            },
-            Body::Stack(stack) => Subject {
-                kind: "CloudFormation stack".into(),
-                namespace: None,
-                name: stack.name.clone(),
-            },
-        }
-    }
-}
-
-impl fmt::Display for Subject {
-    /// Writes `Deployment data-tenant-finance/web`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.namespace {
-            Some(namespace) => write!(f, "{} {namespace}/{}", self.kind, self.name),
-            None => write!(f, "{} {}", self.kind, self.name),
-        }
     }
 }
 

@@ -66,10 +66,10 @@ async fn manages_an_adopted_stack_and_retains_it_when_it_is_dropped() {
     let plan = adopting(&estate).await;
     expect![[r#"
         Adopt acme-dev-platform-jobs (None): 2 of 2 resources in it change
+          Tags.team: "payments" -> -
           Tags.terrace:adopted: - -> "true"
           Tags.terrace:component: - -> "jobs"
           Tags.terrace:stack: - -> "acme.dev"
-          Tags.team: "payments" -> -
           Update platform/jobs/queue (None): `VisibilityTimeout` and `Metadata` change
             VisibilityTimeout: 1 -> 2
             Metadata: - -> {"terrace":{"address":"platform/jobs/queue","holds-data":true}}

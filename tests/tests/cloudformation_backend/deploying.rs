@@ -176,8 +176,8 @@ async fn passes_outputs_of_one_stack_as_parameters_to_another() {
     expect![[r#"
         Update acme-dev-platform-topics (Replace): a resource in it changes
           Replace platform/topics/topic (Replace): `TopicName` cannot be changed in place
-            TopicName: "one" -> "two" forces replacement
             DisplayName: "orders" -> -
+            TopicName: "one" -> "two" forces replacement
           note: the old `platform/topics/topic` is deleted before CloudFormation stack acme-dev-platform-jobs is updated
         Update acme-dev-platform-jobs (None): a resource in it changes
           Update platform/jobs/queue (None): `Tags[0].Value` changes

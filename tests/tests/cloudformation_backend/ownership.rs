@@ -334,10 +334,10 @@ async fn a_stack_that_lost_its_tags_is_still_managed() {
             continue;
         }
         expect![[r#"
-            Update acme-dev-platform-jobs (None): `Tags.terrace:component` and 2 other fields change
+            Update acme-dev-platform-jobs (None): `Tags.team` and 2 other fields change
+              Tags.team: "payments" -> -
               Tags.terrace:component: - -> "jobs"
               Tags.terrace:stack: - -> "acme.dev"
-              Tags.team: "payments" -> -
               note: another user removed its tag `terrace:stack`; it still belongs to this environment, because the state store records its StackId
         "#]]
         .assert_eq(&estate.shown().await);

@@ -82,15 +82,15 @@ async fn adopts_objects_by_name_and_retains_them() {
     assert_eq!(
         show(&plan),
         r#"adopt Namespace adopted: it exists and is managed by `kubectl-create`; this environment manages it from now on
-  metadata.labels["terrace.dev/stack"]: - -> "adopted.testing"
   metadata.annotations["terrace.dev/address"]: - -> "platform/adopted/namespace-adopted"
   metadata.annotations["terrace.dev/adopted"]: - -> "true"
-adopt ConfigMap settings: it exists and is managed by `kubectl-create`; this environment manages it from now on
   metadata.labels["terrace.dev/stack"]: - -> "adopted.testing"
-  metadata.annotations["terrace.dev/address"]: - -> "platform/adopted/configmap-settings"
-  metadata.annotations["terrace.dev/adopted"]: - -> "true"
+adopt ConfigMap settings: it exists and is managed by `kubectl-create`; this environment manages it from now on
   data.color: "red" -> "blue"
   data.shape: - -> "round"
+  metadata.annotations["terrace.dev/address"]: - -> "platform/adopted/configmap-settings"
+  metadata.annotations["terrace.dev/adopted"]: - -> "true"
+  metadata.labels["terrace.dev/stack"]: - -> "adopted.testing"
   note: Terrace takes ownership of `data.color` from `kubectl-create`
 "#
     );

@@ -205,8 +205,9 @@ update ConfigMap settings: `data.color` changes
   data.color: \"blue\" -> \"green\"
 update Secret keys: `data.token` changes
   data.token: \"(secret)\" -> \"(secret)\"
-update Widget one: `spec.parts` changes
-  spec.parts: [\"a\",\"b\"] -> [\"b\",\"a\"]
+update Widget one: `spec.parts[0]` and `spec.parts[1]` change
+  spec.parts[0]: \"a\" -> \"b\"
+  spec.parts[1]: \"b\" -> \"a\"
 "
     );
     let json = serde_json::to_string(&plan).expect("a plan is JSON");

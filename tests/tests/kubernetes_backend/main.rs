@@ -5,6 +5,7 @@ mod support;
 mod adoption;
 mod changes;
 mod claims;
+mod directory;
 mod documents;
 mod guarding;
 mod ownership;

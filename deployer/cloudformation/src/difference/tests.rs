@@ -111,10 +111,10 @@ fn lists_changed_fields_by_their_paths() {
         r#""Queue": {"Type": "AWS::SQS::Queue", "DeletionPolicy": "Retain", "Properties": {"DelaySeconds": 2, "Tags": [{"Key": "a", "Value": "1"}]}}, "Topic": {"Type": "AWS::SNS::Topic"}"#,
         expect![[r#"
             Update: 2 of 2 resources in it change (None)
-              Update platform/lake/queue: `DeletionPolicy` and 2 other fields change (None)
-                DeletionPolicy: - -> "Retain"
+              Update platform/lake/queue: `DelaySeconds` and 2 other fields change (None)
                 DelaySeconds: 1 -> 2
                 Tags[1]: {"Key":"b","Value":"2"} -> -
+                DeletionPolicy: - -> "Retain"
               Create platform/lake/topic: new in the template (None)
         "#]],
     );
@@ -200,11 +200,11 @@ fn refuses_to_replace_a_resource_that_keeps_its_name() {
         &stream("sales", "STANDARD"),
         &stream("sales-2", "EXPRESS"),
         expect![[r#"
-        Update: a resource in it changes (Replace)
-          Replace platform/lake/machine: `StateMachineName` cannot be changed in place (Replace)
-            StateMachineName: "sales" -> "sales-2" forces replacement
-            StateMachineType: "STANDARD" -> "EXPRESS" forces replacement
-    "#]],
+            Update: a resource in it changes (Replace)
+              Replace platform/lake/machine: `StateMachineName` and `StateMachineType` cannot be changed in place (Replace)
+                StateMachineName: "sales" -> "sales-2" forces replacement
+                StateMachineType: "STANDARD" -> "EXPRESS" forces replacement
+        "#]],
     );
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value as Json, json};
-use terrace_artifact::{Origin, Value};
+use terrace_artifact::{Member, Origin, Value};
 use terrace_catalog::{
     DataClass, Replacement, classes, cloudformation, data_of_type, loss_lines, loss_when_deleted,
 };

@@ -240,7 +240,7 @@ fn plans_match_their_schema() {
     let change = &mut fewer.steps[0].change;
     change.retains.insert("finance/db/server".parse().unwrap());
     change.loses_identity.insert("finance/web/door".parse().unwrap());
-    change.losses.push(terrace_deployer_model::loss::Loss {
+    change.losses.push(terrace_deployer_model::plan::Loss {
         path: vec![Segment::Key("spec".into())],
         before: Some(value("1")),
         after: None,

@@ -4,7 +4,8 @@ use expect_test::{Expect, expect};
 use terrace_artifact::{Address, ArtifactId, Segment};
 use terrace_deployer_model::claim::StackOrigin;
 use terrace_deployer_model::live::{Basis, Identity};
-use terrace_deployer_model::plan::{Change, FORMAT, Subject};
+use terrace_deployer_model::plan::{Change, FORMAT};
+use terrace_deployer_model::subject::Subject;
 use terrace_tests::bundles::{bundle, value};
 
 use super::*;

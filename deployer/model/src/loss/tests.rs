@@ -43,7 +43,7 @@ fn live(artifact: &terrace_artifact::Artifact, released: Option<bool>) -> Live {
     let holds = object_holds_data(&value, released);
     Live {
         id: artifact.id.clone(),
-        subject: crate::plan::Subject::of(artifact),
+        subject: crate::subject::Subject::of(artifact),
         ownership: Ownership::MADE,
         identity: "1".into(),
         notes: Vec::new(),
