@@ -20,6 +20,7 @@ mod policies;
 mod quantities;
 mod quota;
 mod rbac;
+mod restrictions;
 mod secrets;
 pub mod stack_quotas;
 mod storage;
@@ -304,6 +305,7 @@ fn rules(subject: &Subject<'_>, findings: &mut Vec<Finding>) {
         policies::length(subject, findings);
         environments::schedule(subject, findings);
     }
+    restrictions::empty(subject, findings);
     names::environment(subject, findings);
     environments::another(subject, findings);
 }

@@ -557,6 +557,15 @@ fn finish(kind: &ResourceKind, body: Term, one: &ComponentInstance<'_>) -> Term 
     Term::Map(object.into())
 }
 
+/// Returns whether the body of a resource in its module or component has one of these keys in a tree with expressions.
+pub(crate) fn has_key(one: &ComponentInstance<'_>, address: &Address, keys: &[&str]) -> bool {
+    let UseKind::Component { recipe, .. } = &one.kind else {
+        return false;
+    };
+    let mut templates = recipe.resources.iter();
+    templates.any(|template| template.name.value == address.resource && template.body.has_key(keys))
+}
+
 /// Returns the source of each leaf of a resource, for messages and `explain`.
 pub(crate) fn trace(one: &ComponentInstance<'_>, address: &Address, files: &Files) -> Option<Trace> {
     let UseKind::Component { module, recipe, .. } = &one.kind else {

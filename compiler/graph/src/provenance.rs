@@ -4,6 +4,7 @@ use terrace_artifact::{Address, Segment, Text, Value};
 use terrace_language::body::Trace;
 use terrace_language::document::{Component, ComponentSource};
 use terrace_language::module::Module;
+use terrace_language::resource::Resource;
 use terrace_syntax::diagnostic::Diagnostic;
 use terrace_syntax::node::Node;
 use terrace_syntax::source::Span;
@@ -78,6 +79,15 @@ impl Graph<'_> {
             patched: false,
             inputs: inputs.filter(|input| !input.settings.is_empty()).collect(),
         })
+    }
+
+    /// Returns the paths of the lists and maps of a resource that are omitted because all their entries are. Returns `None` if the
+    /// resource has none of the keys in a tree with expressions: this is cheap, and the paths are not.
+    pub fn emptied(&self, resource: &Resource, keys: &[&str]) -> Option<Vec<Vec<Segment>>> {
+        let one = &self.uses[resource.instance];
+        expand::has_key(one, &resource.address, keys)
+            .then(|| expand::trace(one, &resource.address, self.files))?
+            .map(|trace| trace.emptied)
     }
 }
 

@@ -335,6 +335,8 @@ codes! {
     WildcardPermission Warning "wildcard-permission",
     /// An object of one tenant with access to another tenant, the platform or the nodes.
     TenantIsolation Error "tenant-isolation",
+    /// A field that restricts access, permissions or deletions and is empty.
+    EmptyRestriction Error "empty-restriction",
     /// Pods that can open connections but cannot resolve names.
     ClosedDns Warning "closed-dns",
     /// A job that the limit of concurrent jobs of the tenant does not count.

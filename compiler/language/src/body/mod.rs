@@ -3,6 +3,7 @@
 //! Loops and conditions are keys of maps: `$for_each`, `$when`, `$merge`, `$value` and `$json`. `omit` is a
 //! value.
 
+mod constant;
 mod keys;
 mod loops;
 mod sharing;
@@ -17,6 +18,7 @@ use terrace_syntax::source::{Files, Span};
 use crate::expression::{self, Expression, Failure, Scope, Template, Variables};
 use crate::value::term::Term;
 
+use constant::{Constant, is_static, without_nulls};
 use keys::{is_control, put, put_own};
 pub use loops::{each_value, turns};
 pub use sharing::{Common, number};
@@ -44,17 +46,6 @@ enum BodyKind {
     Scalar(Template),
     List(Vec<Body>),
     Map(Box<MapBody>),
-}
-
-/// A tree without expressions. Expanded bodies share its maps.
-#[derive(Clone, Debug)]
-struct Constant {
-    node: Node,
-    term: Term,
-    /// The same tree without null values, for resources.
-    without_nulls: Term,
-    /// The number of values.
-    count: usize,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -100,15 +91,8 @@ impl Body {
     fn read_with(node: &Node, patch: bool, files: &Files, diagnostics: &mut Diagnostics) -> Body {
         let (span, key) = (node.span, node.key);
         if is_static(node) {
-            let term = Term::from_value(node.to_value());
-            let constant = Constant {
-                node: node.clone(),
-                without_nulls: without_nulls(term.clone()).into_shared(),
-                term: term.into_shared(),
-                count: node.count(usize::MAX),
-            };
             return Body {
-                kind: BodyKind::Static(Box::new(constant)),
+                kind: BodyKind::Static(Box::new(Constant::new(node))),
                 span,
                 key,
                 common: None,
@@ -153,6 +137,22 @@ impl Body {
                 |value| value.value_span(key),
             ),
             _ => None,
+        }
+    }
+
+    /// Returns whether a map in the tree has one of these keys, other than in a tree without expressions.
+    pub fn has_key(&self, keys: &[&str]) -> bool {
+        match &self.kind {
+            BodyKind::Static(_) | BodyKind::Scalar(_) => false,
+            BodyKind::List(items) => items.iter().any(|item| item.has_key(keys)),
+            BodyKind::Map(map) => {
+                let is_key = |template: &Template| matches!(template, Template::Plain(text) if keys.contains(&text.as_str()));
+                let mut bodies = map.merge.iter().chain(&map.value);
+                map.entries
+                    .iter()
+                    .any(|(key, body)| is_key(key) || body.has_key(keys))
+                    || bodies.any(|body| body.has_key(keys))
+            }
         }
     }
 
@@ -224,7 +224,7 @@ impl Body {
                     item.expand_into(scope, expansion, &mut out);
                 }
                 if out.is_empty() && !items.is_empty() && !expansion.keep_null {
-                    Term::Omit
+                    expansion.empty()
                 } else {
                     Term::List(out)
                 }
@@ -237,7 +237,7 @@ impl Body {
                     return Term::Omit;
                 }
                 if out.is_empty() && !expansion.keep_null {
-                    Term::Omit
+                    expansion.empty()
                 } else {
                     Term::Map(out.into())
                 }
@@ -254,10 +254,14 @@ impl Body {
                 trace.path.push(Segment::Index(out.len()));
             }
             let term = make(expansion);
+            let keeps = expansion.keeps(&term);
             if let Some(trace) = expansion.trace.as_deref_mut() {
+                if !keeps {
+                    trace.omit();
+                }
                 trace.path.pop();
             }
-            if expansion.keeps(&term) {
+            if keeps {
                 out.push(term);
             }
         };
@@ -539,45 +543,5 @@ fn count_of(term: &Term) -> usize {
         Term::List(items) => items.iter().map(|item| 1 + count_of(item)).sum(),
         Term::Map(entries) => entries.iter().map(|(_, value)| 1 + count_of(value)).sum(),
         _ => 0,
-    }
-}
-
-fn is_static(node: &Node) -> bool {
-    match &node.kind {
-        NodeKind::String(text) => !text.contains("{{"),
-        NodeKind::List(items) => items.iter().all(is_static),
-        NodeKind::Map(entries) => entries
-            .iter()
-            .all(|(key, node)| !key.contains("{{") && !is_control(key) && is_static(node)),
-        _ => true,
-    }
-}
-
-fn without_nulls(term: Term) -> Term {
-    match term {
-        Term::Map(entries) if entries.iter().any(|(_, term)| holds_null(term)) => Term::Map(
-            entries
-                .into_iter()
-                .filter(|(_, term)| !matches!(term, Term::Null | Term::Omit))
-                .map(|(key, term)| (key, without_nulls(term)))
-                .collect(),
-        ),
-        Term::List(items) if items.iter().any(holds_null) => Term::List(
-            items
-                .into_iter()
-                .filter(|t| !matches!(t, Term::Null | Term::Omit))
-                .map(without_nulls)
-                .collect(),
-        ),
-        term => term,
-    }
-}
-
-fn holds_null(term: &Term) -> bool {
-    match term {
-        Term::Null | Term::Omit => true,
-        Term::List(items) => items.iter().any(holds_null),
-        Term::Map(entries) => entries.iter().any(|(_, term)| holds_null(term)),
-        _ => false,
     }
 }

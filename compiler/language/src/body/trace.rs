@@ -6,6 +6,7 @@ use terrace_syntax::source::Span;
 
 use super::Expansion;
 use crate::expression::{Expression, Template};
+use crate::value::term::Term;
 
 /// The sources of the leaves of an expanded body.
 #[derive(Debug, Default)]
@@ -15,6 +16,8 @@ pub struct Trace {
     pub leaves: Vec<Leaf>,
     /// The path of each key and its place.
     pub(super) keys: Vec<(Vec<Segment>, Span)>,
+    /// The paths of the lists and maps that are omitted because all their entries are. Entries of an omitted list or map are not included.
+    pub emptied: Vec<Vec<Segment>>,
     /// The enclosing loops, the innermost last.
     loops: Vec<Iteration>,
 }
@@ -70,6 +73,17 @@ impl Trace {
             span,
             inputs,
         });
+    }
+
+    /// Records that the list or map at the current path is omitted because all its entries are.
+    pub(super) fn empty(&mut self) {
+        self.omit();
+        self.emptied.push(self.path.clone());
+    }
+
+    /// Removes the records of the value at the current path, because the value is omitted.
+    pub(super) fn omit(&mut self) {
+        self.emptied.retain(|path| !path.starts_with(&self.path));
     }
 
     /// Starts an iteration of a loop.
@@ -182,6 +196,14 @@ impl Expansion<'_> {
             made: self.made,
             common: None,
         }
+    }
+
+    /// Returns the value of a list or map without entries: it is omitted.
+    pub(super) fn empty(&mut self) -> Term {
+        if let Some(trace) = self.trace.as_deref_mut() {
+            trace.empty();
+        }
+        Term::Omit
     }
 
     /// Starts an iteration of a loop, if sources are recorded.
