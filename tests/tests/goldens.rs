@@ -10,13 +10,12 @@ use std::sync::Arc;
 use terrace_artifact::{Bundle, Value, to_json_compact};
 use terrace_compiler::Request;
 use terrace_compiler::source::{SourceError, Sources};
-use terrace_tests::{Terrace, judges, tools};
+use terrace_tests::{Terrace, judges, tools, transcript};
 
 #[test]
 fn every_stack_compiles_to_its_goldens() {
-    let terrace = Terrace::in_directory(tools::root());
     for stack in directories("stacks") {
-        let _ = terrace.run(&["test", &format!("stacks/{stack}")]).expect(0);
+        run_cases(&format!("stacks/{stack}"));
         assert!(
             tools::root().join("golden").join(&stack).is_dir(),
             "stacks/{stack} has no golden/{stack}"
@@ -33,16 +32,23 @@ fn every_stack_compiles_to_its_goldens() {
 /// Checks all grants: every kind of grantee with its role, and every permission.
 #[test]
 fn every_grant_compiles_to_its_goldens() {
-    let terrace = Terrace::in_directory(tools::root());
-    let _ = terrace.run(&["test", "tests/grants"]).expect(0);
+    run_cases("tests/grants");
 }
 
 #[test]
 fn every_module_passes_its_test_cases() {
-    let terrace = Terrace::in_directory(tools::root());
     for module in directories("modules") {
-        let _ = terrace.run(&["test", &format!("modules/{module}")]).expect(0);
+        run_cases(&format!("modules/{module}"));
     }
+}
+
+/// Runs `terrace test` in a directory. `UPDATE_EXPECT=1` accepts the output.
+fn run_cases(directory: &str) {
+    let mut arguments = vec!["test", directory];
+    if transcript::updating() {
+        arguments.push("--update");
+    }
+    let _ = Terrace::in_directory(tools::root()).run(&arguments).expect(0);
 }
 
 #[test]
