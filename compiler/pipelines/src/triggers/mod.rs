@@ -1,15 +1,13 @@
 //! The triggers of a pipeline: rules and schedules, with their role and the queue of undelivered events.
 
+mod delivery;
 pub(crate) mod event;
 mod input;
 pub(crate) mod schedule;
 pub(crate) mod started;
 
 use terrace_artifact::{Text, to_json_compact};
-use terrace_language::aws::actions;
 use terrace_language::aws::arn::arn;
-use terrace_language::aws::iam;
-use terrace_language::aws::iam::{Condition, Policy, Principal, Statement, trust};
 use terrace_language::resource::Resource;
 use terrace_language::value::term::{Reference, Term};
 use terrace_syntax::code::Code;
@@ -21,6 +19,8 @@ use super::definition::Shape;
 use super::lower::Lowering;
 use super::targets::{Context, Targets, own, resource_of};
 use crate::runtime::names::TAKEN;
+pub use crate::triggers::delivery::UNDELIVERED;
+use crate::triggers::delivery::{Delivery, RULE_ROLE, SCHEDULE_ROLE, delivery};
 use crate::triggers::input::{Input, write};
 
 /// A trigger of a pipeline.
@@ -120,12 +120,6 @@ fn shape_of(node: &Node) -> Shape {
     }
 }
 
-const RULE_ROLE: &str = "rule_role";
-const SCHEDULE_ROLE: &str = "schedule_role";
-
-/// The key of the queue of undelivered events.
-pub const UNDELIVERED: &str = "undelivered";
-
 /// Lowers all triggers to resources. `key` encrypts the state machine, `topic` gets notifications of failures, and `make` builds a resource of the pipeline.
 pub(super) fn lower(
     triggers: &[Trigger<'_>],
@@ -136,7 +130,7 @@ pub(super) fn lower(
 ) -> Vec<Resource> {
     let span = lowering.context.instance.declared;
     let mut resources = Vec::new();
-    let (mut rules, mut schedules) = (Vec::new(), false);
+    let (mut rules, mut has_schedules) = (Vec::new(), false);
     for trigger in triggers {
         let key = format!("{}_trigger", trigger.name);
         let enabled = trigger.enabled && lowering.context.place.triggers;
@@ -145,65 +139,24 @@ pub(super) fn lower(
             timezone.is_some() || expression.as_str().is_some_and(|text| text.starts_with("at("))
         });
         let mut input = input_of(trigger, lowering, by_schedule);
-        let mut body: Vec<(Text, Term)> = Vec::new();
-        match trigger.kind {
-            TriggerKind::Schedule { expression, timezone } => {
-                let text = expression.as_str().unwrap_or_default();
-                if let Err(wrong) = schedule::check(text) {
-                    lowering.diagnostics.push(
-                        Diagnostic::new(Code::InvalidSchedule, wrong.what)
-                            .at(expression.span, "EventBridge rejects this schedule")
-                            .help(wrong.help),
-                    );
-                }
-                if by_schedule {
-                    schedules = true;
-                    let mut entries: Vec<(Text, Term)> = vec![("ScheduleExpression".into(), text.into())];
-                    if let Some(zone) = timezone.and_then(Node::as_str) {
-                        entries.push(("ScheduleExpressionTimezone".into(), zone.into()));
-                    }
-                    let mut target: Vec<(Text, Term)> = vec![
-                        ("Arn".into(), own("state_machine", "arn", span)),
-                        ("RoleArn".into(), own(SCHEDULE_ROLE, "arn", span)),
-                    ];
-                    target.extend(input.take_static().map(|input| ("Input".into(), input)));
-                    target.extend(delivery(span));
-                    entries.extend([
-                        ("State".into(), state.into()),
-                        ("FlexibleTimeWindow".into(), Term::map([("Mode", "OFF")])),
-                        ("Target".into(), Term::Map(target.into())),
-                    ]);
-                    resources.push(make(&key, "AWS::Scheduler::Schedule", Term::Map(entries.into())));
-                    continue;
-                }
-                body.push(("ScheduleExpression".into(), text.into()));
-            }
-            TriggerKind::ObjectCreated(objects) => {
-                let Some(pattern) = objects_pattern(objects, lowering) else {
-                    continue;
-                };
-                body.push(("EventPattern".into(), pattern));
-            }
-            TriggerKind::Event(event) => {
-                if let Some(bus) = event.get("bus") {
-                    match resource_of(
-                        lowering.context,
-                        bus.as_str().unwrap_or_default(),
-                        bus.span,
-                        "AWS::Events::EventBus",
-                        lowering.diagnostics,
-                    ) {
-                        Some(resource) if lowering.beside(resource.instance, bus).is_some() => {
-                            body.push(("EventBusName".into(), resource.attribute("name", bus.span)));
-                        }
-                        _ => continue,
-                    }
-                }
-                let Some(pattern) = event_pattern(event, lowering) else {
-                    continue;
-                };
-                body.push(("EventPattern".into(), pattern));
-            }
+        let Some(mut body) = source_of(trigger.kind, lowering) else {
+            continue;
+        };
+        if by_schedule {
+            has_schedules = true;
+            let mut target: Vec<(Text, Term)> = vec![
+                ("Arn".into(), own("state_machine", "arn", span)),
+                ("RoleArn".into(), own(SCHEDULE_ROLE, "arn", span)),
+            ];
+            target.extend(input.take_static().map(|input| ("Input".into(), input)));
+            target.extend(delivery(span));
+            body.extend([
+                ("State".into(), state.into()),
+                ("FlexibleTimeWindow".into(), Term::map([("Mode", "OFF")])),
+                ("Target".into(), Term::Map(target.into())),
+            ]);
+            resources.push(make(&key, "AWS::Scheduler::Schedule", Term::Map(body.into())));
+            continue;
         }
         let mut target: Vec<(Text, Term)> = vec![
             ("Id".into(), "pipeline".into()),
@@ -214,9 +167,9 @@ pub(super) fn lower(
         target.extend(delivery(span));
         body.push(("State".into(), state.into()));
         body.push(("Targets".into(), Term::List(vec![Term::Map(target.into())])));
-        rules.push(key.clone());
         let mut rule = make(&key, "AWS::Events::Rule", Term::Map(body.into()));
         rule.declared = trigger.span;
+        rules.push(key);
         if let TriggerKind::Event(event) = trigger.kind {
             let dead = event::dead_buckets(&rule, lowering.context.targets);
             lowering.diagnostics.extend(
@@ -226,108 +179,57 @@ pub(super) fn lower(
         }
         resources.push(rule);
     }
-    if resources.is_empty() {
-        return resources;
-    }
-    let name = lowering.context.instance.name.clone();
-    // The trust policy cannot name the rule, because the rule requires the role first.
-    let role = |service: &'static str, mut allowed: Policy| {
-        allowed.allow(
-            "StartPipeline",
-            actions::START_EXECUTION,
-            [own("state_machine", "arn", span)],
-        );
-        if let Some(key) = key {
-            iam::allow_executions(&mut allowed, key.clone(), machine_arn(&name, span));
-        }
-        iam::role(trust(service, Vec::new(), span), "start", allowed)
-    };
-    if !rules.is_empty() {
-        let body = role("events.amazonaws.com", Policy::default());
-        resources.push(make(RULE_ROLE, "AWS::IAM::Role", body));
-    }
-    if schedules {
-        let mut send = Policy::default();
-        send.allow(
-            "KeepUndelivered",
-            actions::SEND_MESSAGE,
-            [own(UNDELIVERED, "arn", span)],
-        );
-        let body = role("scheduler.amazonaws.com", send);
-        resources.push(make(SCHEDULE_ROLE, "AWS::IAM::Role", body));
-    }
-    let queue = Term::map([
-        ("MessageRetentionPeriod", Term::from(1_209_600)),
-        ("SqsManagedSseEnabled", true.into()),
-    ]);
-    resources.push(make(UNDELIVERED, "AWS::SQS::Queue", queue));
-    resources.push(make(
-        "undelivered_alarm",
-        "AWS::CloudWatch::Alarm",
-        undelivered_alarm(&name, topic, span),
-    ));
-    if !rules.is_empty() {
-        // The value is a list even for one rule, so that a second rule does not change its form.
-        let sources = Term::List(rules.iter().map(|rule| own(rule, "arn", span)).collect());
-        let of_rules = Condition::new("ArnEquals", "aws:SourceArn", vec![sources]);
-        let statement = Statement::allow(actions::SEND_MESSAGE)
-            .sid("KeepUndelivered")
-            .principal(Principal::Service("events.amazonaws.com"))
-            .resources(vec![own(UNDELIVERED, "arn", span)])
-            .conditions(vec![of_rules]);
-        let body = Term::map([
-            ("Queues", Term::List(vec![own(UNDELIVERED, "ref", span)])),
-            ("PolicyDocument", iam::document([statement])),
-        ]);
-        resources.push(make("undelivered_policy", "AWS::SQS::QueuePolicy", body));
+    if !resources.is_empty() {
+        let delivery = Delivery {
+            pipeline: &lowering.context.instance.name,
+            key,
+            rules: &rules,
+            has_schedules,
+            span,
+        };
+        resources.extend(delivery.resources(topic, make));
     }
     resources
 }
 
-/// Returns the alarm for messages in the queue, which would otherwise expire unnoticed.
-fn undelivered_alarm(pipeline: &Text, topic: Option<Term>, span: Span) -> Term {
-    let queue = Term::map([
-        ("Name", Term::from("QueueName")),
-        ("Value", own(UNDELIVERED, "queue_name", span)),
-    ]);
-    let mut alarm = Term::map([
-        ("AlarmName", Term::from(format!("{pipeline}-undelivered"))),
-        (
-            "AlarmDescription",
-            "events that could not start the pipeline are kept in a queue for two weeks".into(),
-        ),
-        ("Namespace", "AWS/SQS".into()),
-        ("MetricName", "ApproximateNumberOfMessagesVisible".into()),
-        ("Dimensions", Term::List(vec![queue])),
-        ("Statistic", "Maximum".into()),
-        ("Period", 300.into()),
-        ("EvaluationPeriods", 1.into()),
-        ("Threshold", 0.into()),
-        ("ComparisonOperator", "GreaterThanThreshold".into()),
-        ("TreatMissingData", "notBreaching".into()),
-    ]);
-    if let Some(topic) = topic {
-        alarm.set("AlarmActions", Term::List(vec![topic.clone()]));
-        alarm.set("OKActions", Term::List(vec![topic]));
+/// Returns the fields of a rule or schedule that determine when it fires. Reports a trigger without such fields.
+fn source_of(kind: TriggerKind<'_>, lowering: &mut Lowering<'_, '_>) -> Option<Vec<(Text, Term)>> {
+    let mut fields: Vec<(Text, Term)> = Vec::new();
+    match kind {
+        TriggerKind::Schedule { expression, timezone } => {
+            let text = expression.as_str().unwrap_or_default();
+            if let Err(wrong) = schedule::check(text) {
+                lowering.diagnostics.push(
+                    Diagnostic::new(Code::InvalidSchedule, wrong.what)
+                        .at(expression.span, "EventBridge rejects this schedule")
+                        .help(wrong.help),
+                );
+            }
+            fields.push(("ScheduleExpression".into(), text.into()));
+            // Only a schedule has a time zone, not a rule.
+            if let Some(zone) = timezone.and_then(Node::as_str) {
+                fields.push(("ScheduleExpressionTimezone".into(), zone.into()));
+            }
+        }
+        TriggerKind::ObjectCreated(objects) => {
+            fields.push(("EventPattern".into(), objects_pattern(objects, lowering)?));
+        }
+        TriggerKind::Event(event) => {
+            if let Some(bus) = event.get("bus") {
+                let resource = resource_of(
+                    lowering.context,
+                    bus.as_str().unwrap_or_default(),
+                    bus.span,
+                    "AWS::Events::EventBus",
+                    lowering.diagnostics,
+                )?;
+                lowering.beside(resource.instance, bus)?;
+                fields.push(("EventBusName".into(), resource.attribute("name", bus.span)));
+            }
+            fields.push(("EventPattern".into(), event_pattern(event, lowering)?));
+        }
     }
-    alarm
-}
-
-/// Returns the delivery settings: retries for one hour, then the queue of undelivered events.
-fn delivery(span: Span) -> [(Text, Term); 2] {
-    [
-        (
-            "RetryPolicy".into(),
-            Term::map(
-                [("MaximumEventAgeInSeconds", 3600), ("MaximumRetryAttempts", 24)]
-                    .map(|(k, v)| (k, Term::from(v))),
-            ),
-        ),
-        (
-            "DeadLetterConfig".into(),
-            Term::map([("Arn", own(UNDELIVERED, "arn", span))]),
-        ),
-    ]
+    Some(fields)
 }
 
 fn input_of(trigger: &Trigger<'_>, lowering: &mut Lowering<'_, '_>, by_schedule: bool) -> Input {
